@@ -1,0 +1,7 @@
+"""`python -m bridge` is the same as the command `genbridge`."""
+
+from __future__ import annotations
+
+from bridge.cli import main
+
+main()

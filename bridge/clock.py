@@ -1,0 +1,42 @@
+"""The system clock: the only file that reads time, sleeps, or draws chance."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import anyio
+
+
+class SystemClock:
+    """`ports.Clock` on the machine's clocks.
+
+    `steady()` starts as wall time and then follows the monotonic clock, so schedules neither storm nor freeze when
+    somebody sets the clock, and yet can be stored and compared after a restart.
+    """
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+        self._chance = random.Random()  # noqa: S311 - jitter, not secrecy
+
+    def now(self) -> float:
+        return time.time()
+
+    def steady(self) -> float:
+        return time.monotonic() + self._offset
+
+    def chance(self) -> float:
+        return self._chance.random()
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+    async def wait(self, wake: anyio.Event, timeout_s: float | None) -> bool:
+        with anyio.move_on_after(timeout_s):
+            await wake.wait()
+        return wake.is_set()
+
+
+def monotonic_us() -> int:
+    """CLOCK_MONOTONIC in microseconds, as the service manager reads it."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000

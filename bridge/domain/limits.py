@@ -1,0 +1,164 @@
+"""How politely an account may be asked: a token bucket, Retry-After, blocks, and a breaker, as plain arithmetic.
+
+One `Gate` guards one account. Its instants are the engine's steady seconds; nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from bridge.domain.backoff import growing_s
+from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
+
+SLOWEST_FACTOR: Final = 0.1  # a 429 without hint halves the rate, never below a tenth ...
+RECOVERY_S: Final = 60.0  # ... and it is back within a minute
+PROBE_FIRST_S: Final = 60.0  # a blocked account is asked again after a minute ...
+PROBE_MOST_S: Final = 600.0  # ... growing to ten
+TROUBLED_TASKS: Final = 5  # so many tasks in trouble, and no good answer since, open the breaker
+TRIAL_FIRST_S: Final = 2.0  # then one request at a time tries the provider ...
+TRIAL_MOST_S: Final = 30.0  # ... at least this often, so that recovery takes less than a minute
+SOON_S: Final = 0.001  # rounding must not make a wait too short to move the clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Requests per second, requests at once after idleness, requests in flight."""
+
+    rate: float = 10.0
+    burst: int = 20
+    concurrency: int = 16
+
+
+class Verdict(Enum):
+    """What an answer changed about the account."""
+
+    NOTHING = "nothing"
+    PAUSED = "paused"
+    BLOCKED = "blocked"
+    RESTORED = "restored"
+
+
+class Gate:
+    """Says when the next request may go out. Mutable, single-threaded, clockless.
+
+    Order of strength: a block (only probes pass, one at a time), a pause (Retry-After: nothing passes), the
+    breaker (only probes), the bucket.
+
+    One poisonous task must not hold its neighbours back. So the breaker counts tasks, not answers; and a task that
+    was refused before, while others have been answered since, is refused for itself: it blocks nobody.
+    """
+
+    def __init__(self, limits: Limits, *, now: float) -> None:
+        self.limits = limits
+        self.in_flight = 0
+        self.paused_until = -math.inf
+        self.blocked = False
+        self._refused: set[str] = set()  # tasks whose last answer was about the account
+        self._troubled: set[str] = set()  # tasks that met trouble since anybody's last good answer
+        self._probes = 0  # since the gate has been held as it is now
+        self._probe_at = -math.inf
+        self._probe_out = False
+        self._tokens = float(limits.burst)
+        self._filled_at = now
+        self._factor = 1.0
+        self._slowed_at = now
+
+    @property
+    def probing(self) -> bool:
+        """Only single probes may pass."""
+        return self.blocked or len(self._troubled) >= TROUBLED_TASKS
+
+    def block(self, *, now: float) -> None:
+        """Start blocked, as the store remembers it; the first probe may go at once."""
+        self.blocked, self._probes, self._probe_at = True, 0, now
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until a request may go out: 0 is now, infinity is when something in flight has been answered."""
+        if self.in_flight >= (1 if self.probing else self.limits.concurrency):
+            return math.inf
+        opens_at = max(self.paused_until, self._probe_at) if self.probing else self.paused_until
+        if opens_at > now:
+            return opens_at - now
+        self._fill(now)
+        return 0.0 if self._tokens >= 1 else max((1 - self._tokens) / self._rate(now), SOON_S)
+
+    def take(self, now: float) -> None:
+        """One request goes out now."""
+        self._fill(now)
+        self._tokens -= 1
+        self.in_flight += 1
+        self._probe_out = self.probing
+
+    def abandoned(self) -> None:
+        """One request was cancelled before its answer."""
+        self.in_flight -= 1
+
+    def answered(self, reading: Reading, *, task_id: str, now: float, chance: float) -> Verdict:
+        """The request about this task came back with this reading.
+
+        While the gate is blocked only a probe's answer counts: those to earlier requests may say either thing.
+        """
+        self.in_flight -= 1
+        was_probe, self._probe_out = self._probe_out, False
+        before = self.blocked, self.probing
+        verdict = self._judge(reading, task_id, was_probe, now)
+        is_as_before = before == (self.blocked, self.probing)
+        if self.probing and (was_probe or not is_as_before):
+            self._probes = self._probes + 1 if is_as_before else 1
+            self._probe_at = now + self._until_probe_s(chance)
+        return verdict
+
+    def _judge(self, reading: Reading, task_id: str, was_probe: bool, now: float) -> Verdict:
+        if reading.kind in ABOUT_ACCOUNT:
+            return self._refuse(task_id)
+        if reading.kind is Kind.RATE_LIMITED:
+            return self._slow(reading, now)
+        if reading.kind is Kind.TRANSIENT:  # garbage speaks neither for the provider nor for the key
+            if reading.server_trouble:
+                self._troubled.add(task_id)
+            return Verdict.NOTHING
+        self._troubled.clear()
+        self._refused.discard(task_id)
+        if self.blocked and was_probe:
+            self.blocked = False
+            return Verdict.RESTORED
+        return Verdict.NOTHING
+
+    def _refuse(self, task_id: str) -> Verdict:
+        is_its_own = task_id in self._refused
+        self._refused.add(task_id)
+        if self.blocked or is_its_own:
+            return Verdict.NOTHING
+        self.blocked = True
+        return Verdict.BLOCKED
+
+    def _until_probe_s(self, chance: float) -> float:
+        if self.blocked:
+            return min(PROBE_FIRST_S * 2.0 ** min(self._probes - 1, 16), PROBE_MOST_S)
+        return growing_s(self._probes, first_s=TRIAL_FIRST_S, most_s=TRIAL_MOST_S, chance=chance)
+
+    def _slow(self, reading: Reading, now: float) -> Verdict:
+        self._troubled.clear()
+        if reading.retry_after_s:
+            self.paused_until = max(self.paused_until, now + reading.retry_after_s)
+            return Verdict.PAUSED
+        self._fill(now)
+        self._factor = max(self._factor_at(now) / 2, SLOWEST_FACTOR)
+        self._slowed_at = now
+        self._tokens = min(self._tokens, 0.0)
+        return Verdict.NOTHING
+
+    def _factor_at(self, now: float) -> float:
+        elapsed = max(0.0, now - self._slowed_at) / RECOVERY_S
+        return min(1.0, self._factor + (1 - self._factor) * elapsed)
+
+    def _rate(self, now: float) -> float:
+        return self.limits.rate * self._factor_at(now)
+
+    def _fill(self, now: float) -> None:
+        elapsed = max(0.0, now - self._filled_at)
+        self._tokens = min(float(self.limits.burst), self._tokens + elapsed * self._rate(now))
+        self._filled_at = now

@@ -1,0 +1,105 @@
+"""structlog set-up: one event a line, dotted names, no control characters, no secrets.
+
+debug = each poll; info = each transition, delivery, start and stop; warning = will be tried again; error = a person
+should look. Every event name stands in `EVENTS`; `docs/operations.md` says what each means.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, Final, TextIO
+
+import structlog
+
+EVENTS: Final = frozenset(
+    {
+        "account.blocked",
+        "account.paused",
+        "account.restored",
+        "daemon.drained",
+        "daemon.ready",
+        "daemon.started",
+        "daemon.stopped",
+        "daemon.stopping",
+        "delivery.accepted",
+        "delivery.dead",
+        "delivery.deferred",
+        "endpoint.disabled",
+        "endpoint.enabled",
+        "poll.answered",
+        "poll.bug",
+        "settings.invalid",
+        "settings.reloaded",
+        "settings.warning",
+        "source.failed",
+        "store.failed",
+        "store.recovered",
+        "watch.added",
+        "watch.ended",
+        "watch.running",
+        "watch.withdrawn",
+    }
+)
+
+_secrets: set[str] = set()
+
+
+def get_logger() -> structlog.typing.FilteringBoundLogger:
+    """The logger every module uses; set up once by `set_up`, silent below its level."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Replace these strings wherever a log line would hold them. Shorter than 4 characters they hide nothing."""
+    _secrets.update(secret for secret in secrets if len(secret) >= 4)
+
+
+def hidden(text: str) -> str:
+    """`text` with every known secret replaced."""
+    for secret in _secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def set_up(*, level: str, form: str, stream: TextIO | None = None) -> None:
+    """Log to `stream` (stderr) at `level` and above; `form` is console, json, or auto (console on a terminal)."""
+    out = stream or sys.stderr
+    console = form == "console" or (form == "auto" and out.isatty())
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        if console
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if console else [structlog.processors.format_exc_info]),
+            _clean,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    # Libraries: httpx's INFO lines carry whole URLs, apprise's name its services with their tokens.
+    logging.basicConfig(level=logging.WARNING, stream=out, force=True, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("apprise").propagate = False
+
+
+def _clean(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str):
+            text = hidden(value)
+            # A traceback keeps its lines; every other value is one line.
+            event[key] = text if key == "exception" else _one_line(text)
+    return event
+
+
+def _one_line(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.domain.backoff import RetryPlan
+from bridge.domain.delivery import (
+    DELIVERY_FOLLOWS,
+    Accepted,
+    AttemptMade,
+    Deferred,
+    Delivery,
+    DeliveryState,
+    Outcome,
+    Refused,
+    settle,
+)
+from tests.factories import NOW, make_delivery
+
+ALLOWED = {
+    ("waiting", "waiting"),
+    ("waiting", "accepted"),
+    ("waiting", "dead"),
+    ("waiting", "canceled"),
+    ("accepted", "waiting"),
+    ("dead", "waiting"),
+}
+PLAN = RetryPlan(steps_s=(5.0, 300.0, 1800.0))
+
+
+def settled(outcome: Outcome, *, delivery: Delivery | None = None, plan: RetryPlan = PLAN) -> AttemptMade:
+    return settle(delivery or make_delivery(), outcome, plan=plan, now=NOW, duration_s=0.25, chance=0.0)
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(DeliveryState, DeliveryState)))
+def test_the_table_of_delivery_states_allows_exactly_these_pairs(before: DeliveryState, after: DeliveryState) -> None:
+    assert (after in DELIVERY_FOLLOWS[before]) is ((before, after) in ALLOWED)
+
+
+def test_an_accepted_delivery_is_over() -> None:
+    made = settled(Accepted(detail="204 No Content"), delivery=make_delivery(delivery_id=7, attempts=2))
+    assert made == AttemptMade(
+        delivery_id=7,
+        event_id="evt_one",
+        endpoint="automation",
+        state=DeliveryState.ACCEPTED,
+        attempts=3,
+        outcome="accepted",
+        detail="204 No Content",
+        at=NOW,
+        duration_s=0.25,
+        next_attempt_at=None,
+        disables=False,
+    )
+
+
+def test_a_deferred_delivery_waits_for_its_next_step() -> None:
+    made = settled(Deferred(reason="503"), delivery=make_delivery(attempts=1))
+    assert (made.state, made.outcome, made.detail) == (DeliveryState.WAITING, "deferred", "503")
+    assert (made.attempts, made.next_attempt_at, made.disables) == (2, NOW + 300.0, False)
+
+
+def test_the_receivers_hint_moves_the_next_attempt() -> None:
+    made = settled(Deferred(reason="429", retry_after_s=60.0))
+    assert made.next_attempt_at == NOW + 60.0
+
+
+def test_after_the_last_step_the_delivery_is_dead() -> None:
+    made = settled(Deferred(reason="503", retry_after_s=1.0), delivery=make_delivery(attempts=3))
+    assert (made.state, made.attempts, made.next_attempt_at) == (DeliveryState.DEAD, 4, None)
+
+
+def test_a_refusal_disables_the_endpoint_and_the_delivery_waits_without_ageing() -> None:
+    made = settled(Refused(reason="410 Gone"), delivery=make_delivery(attempts=3))
+    assert (made.state, made.outcome, made.detail) == (DeliveryState.WAITING, "refused", "410 Gone")
+    assert (made.attempts, made.next_attempt_at, made.disables) == (3, NOW, True)
+
+
+OUTCOMES = st.one_of(
+    st.builds(Accepted, detail=st.just("200")),
+    st.builds(Deferred, reason=st.just("503"), retry_after_s=st.none() | st.floats(0, 1e9)),
+    st.builds(Refused, reason=st.just("410")),
+)
+PLANS = st.builds(RetryPlan, steps_s=st.lists(st.floats(0.1, 1e5), max_size=12).map(tuple))
+
+
+@given(OUTCOMES, PLANS, st.integers(0, 12), st.floats(0, 1, exclude_max=True))
+def test_no_outcome_takes_a_step_the_table_forbids(
+    outcome: Outcome, plan: RetryPlan, attempts: int, chance: float
+) -> None:
+    made = settle(make_delivery(attempts=attempts), outcome, plan=plan, now=NOW, duration_s=0.0, chance=chance)
+    assert made.state in DELIVERY_FOLLOWS[DeliveryState.WAITING]
+    assert (made.next_attempt_at is not None) is (made.state is DeliveryState.WAITING)
+    assert made.next_attempt_at is None or made.next_attempt_at >= NOW
+
+
+@given(PLANS, st.lists(OUTCOMES, min_size=30, max_size=60), st.floats(0, 1, exclude_max=True))
+def test_every_delivery_ends_after_at_most_one_attempt_more_than_there_are_steps(
+    plan: RetryPlan, outcomes: list[Outcome], chance: float
+) -> None:
+    delivery, now, deferrals = make_delivery(), NOW, 0
+    for outcome in [*outcomes, *[Deferred(reason="503")] * 20]:
+        made = settle(delivery, outcome, plan=plan, now=now, duration_s=0.0, chance=chance)
+        deferrals += isinstance(outcome, Deferred)
+        if made.state is not DeliveryState.WAITING:
+            break
+        now = made.next_attempt_at or now
+        delivery = make_delivery(attempts=made.attempts)
+    assert made.state in {DeliveryState.ACCEPTED, DeliveryState.DEAD}
+    assert deferrals <= 1 + len(plan.steps_s)
+    assert made.state is DeliveryState.ACCEPTED or deferrals == 1 + len(plan.steps_s)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from bridge.domain.event import END_TOPICS, LIVE_TOPICS, OPERATOR_TOPICS, Event, Topic
+from bridge.domain.routes import Route, destinations, wanted_live_topics
+from tests.factories import make_event
+
+ALL = ["automation", "chat", "mail"]
+
+
+def route(*endpoints: str, topics: frozenset[Topic] | None = None, accounts: frozenset[str] | None = None) -> Route:
+    return Route(topics=topics, accounts=accounts, endpoints=endpoints)
+
+
+def of(topic: Topic, *, account: str = "kling") -> Event:
+    return make_event(topic=topic, account=account)
+
+
+@pytest.mark.parametrize("topic", sorted(END_TOPICS | OPERATOR_TOPICS))
+def test_without_routes_every_end_and_operator_topic_goes_everywhere(topic: Topic) -> None:
+    assert destinations(of(topic), None, ALL) == ALL
+
+
+@pytest.mark.parametrize("topic", sorted(LIVE_TOPICS))
+@pytest.mark.parametrize("routes", [None, [], [route("chat")], [route("chat", topics=END_TOPICS)]])
+def test_a_running_topic_goes_nowhere_unless_a_route_names_it(topic: Topic, routes: list[Route] | None) -> None:
+    assert destinations(of(topic), routes, ALL) == []
+
+
+def test_an_empty_list_of_routes_tells_nobody() -> None:
+    assert destinations(of(Topic.TASK_FAILED), [], ALL) == []
+
+
+@pytest.mark.parametrize(("topic", "asked"), list(itertools.product(Topic, Topic)))
+def test_a_route_takes_exactly_the_topics_it_names(topic: Topic, asked: Topic) -> None:
+    assert route("chat", topics=frozenset({asked})).matches(of(topic)) is (topic is asked)
+
+
+def test_all_routes_that_match_count_and_each_endpoint_once_in_their_order() -> None:
+    routes = [route("mail", "chat"), route("automation", topics=frozenset({Topic.TASK_FAILED})), route("chat")]
+    assert destinations(of(Topic.TASK_FAILED), routes, ALL) == ["mail", "chat", "automation"]
+    assert destinations(of(Topic.TASK_SUCCEEDED), routes, ALL) == ["mail", "chat"]
+
+
+def test_a_route_of_some_accounts_leaves_the_others_out_and_hears_what_has_no_account() -> None:
+    routes = [route("chat", accounts=frozenset({"kling"}))]
+    assert destinations(of(Topic.TASK_FAILED), routes, ALL) == ["chat"]
+    assert destinations(of(Topic.TASK_FAILED, account="suno"), routes, ALL) == []
+    assert destinations(of(Topic.ENDPOINT_DISABLED, account=""), routes, ALL) == ["chat"]
+
+
+def test_an_endpoint_that_is_gone_from_the_settings_is_passed_over() -> None:
+    assert destinations(of(Topic.TASK_FAILED), [route("gone", "chat")], ALL) == ["chat"]
+
+
+def test_a_disabled_endpoint_is_not_told_of_itself() -> None:
+    event = make_event(topic=Topic.ENDPOINT_DISABLED, account="", subject="chat")
+    assert destinations(event, None, ALL) == ["automation", "mail"]
+    assert destinations(make_event(subject="chat"), None, ALL) == ALL
+
+
+@pytest.mark.parametrize("routes", [None, [], [route("chat")]])
+def test_a_task_that_names_endpoints_is_told_there_and_nowhere_else(routes: list[Route] | None) -> None:
+    event = make_event(endpoints=("mail", "automation"))
+    assert destinations(event, routes, ALL) == ["mail", "automation"]
+
+
+@pytest.mark.parametrize("topic", sorted(LIVE_TOPICS))
+def test_such_a_task_is_told_as_running_only_when_a_route_asks_for_it(topic: Topic) -> None:
+    event = make_event(topic=topic, endpoints=("mail",))
+    assert destinations(event, None, ALL) == []
+    assert destinations(event, [route("chat")], ALL) == []
+    assert destinations(event, [route("chat", topics=frozenset({topic}))], ALL) == ["mail"]
+
+
+def test_only_running_topics_that_some_route_names_are_worth_a_transaction() -> None:
+    assert wanted_live_topics(None) == wanted_live_topics([]) == wanted_live_topics([route("chat")]) == frozenset()
+    routes = [
+        route("chat"),
+        route("chat", topics=frozenset({Topic.TASK_PROGRESS, Topic.TASK_FAILED})),
+        route("mail", topics=frozenset({Topic.TASK_SUCCEEDED})),
+    ]
+    assert wanted_live_topics(routes) == {Topic.TASK_PROGRESS}

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from bridge.domain.event import Topic
+from bridge.domain.sample import URL, sample_event
+from tests.factories import NOW
+
+
+def test_the_sample_looks_like_the_end_of_a_task_and_says_that_it_is_none() -> None:
+    event = sample_event(NOW)
+    assert (event.topic, event.subject, event.occurred_at) == (Topic.TASK_SUCCEEDED, "genbridge-sample", NOW)
+    assert (event.data["urls"], event.data["meta"]) == ([URL], {"sample": True})
+    assert (event.data["watched_at"], event.data["ended_at"]) == (1761999940000, 1762000000000)

@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.domain.event import END_TOPICS, LIVE_TOPICS, Topic
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import ENDS, FOLLOWS, LIVE, Kind, Phase, Reading, Snapshot
+from bridge.domain.watch import Memory, Pace, Rules, Step, advance, give_up
+from tests.factories import NOW, make_reading, make_state, make_wish
+
+RULES = Rules(not_found_answers=4, not_found_over_s=180.0, give_up_after_s=86_400.0)
+RUNNING = Memory(phase=Phase.RUNNING)
+VIDEO = Snapshot(status="succeed", result={"videos": [{"url": "https://a.test/1"}]}, urls=("https://a.test/1",))
+
+
+def step(memory: Memory, reading: Reading, *, at: float = 0.0, age_s: float = 0.0, rules: Rules = RULES) -> Step:
+    return advance(memory, reading, now=NOW + at, age_s=age_s, rules=rules)
+
+
+def walk(memory: Memory, reading: Reading, *, at: list[float], rules: Rules = RULES) -> list[Step]:
+    """The steps of the same reading at these instants, up to the first end."""
+    steps: list[Step] = []
+    for instant in at:
+        steps.append(step(memory, reading, at=instant, rules=rules))
+        memory = steps[-1].memory
+        if steps[-1].ends:
+            break
+    return steps
+
+
+def progress(percent: float | None, kind: Kind = Kind.RUNNING) -> Reading:
+    return make_reading(kind, snapshot=Snapshot(progress=percent))
+
+
+def test_a_wish_and_a_watch_of_one_task_have_the_same_key() -> None:
+    assert make_wish().key == make_state().key == WatchKey("kling", "task-1")
+
+
+# The end at once
+
+
+@pytest.mark.parametrize(
+    ("kind", "phase", "topic"),
+    [
+        (Kind.SUCCEEDED, Phase.SUCCEEDED, Topic.TASK_SUCCEEDED),
+        (Kind.EXPIRED_RESULT, Phase.SUCCEEDED, Topic.TASK_SUCCEEDED),
+        (Kind.FAILED, Phase.FAILED, Topic.TASK_FAILED),
+        (Kind.CANCELED, Phase.CANCELED, Topic.TASK_CANCELED),
+    ],
+)
+@pytest.mark.parametrize("before", sorted(LIVE))
+def test_a_terminal_answer_ends_the_watch_at_once(before: Phase, kind: Kind, phase: Phase, topic: Topic) -> None:
+    taken = step(Memory(phase=before, polls=6, failures=2), make_reading(kind, detail="why", snapshot=VIDEO))
+    assert taken.ends
+    assert taken.memory == Memory(phase=phase, polls=7)
+    assert (taken.topic, taken.topic_part, taken.reason) == (topic, "", "why")
+
+
+@pytest.mark.parametrize("kind", [Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED])
+def test_an_end_without_a_word_of_explanation_has_no_reason(kind: Kind) -> None:
+    assert step(RUNNING, make_reading(kind)).reason is None
+
+
+def test_a_success_tells_its_snapshot() -> None:
+    assert step(RUNNING, make_reading(Kind.SUCCEEDED, snapshot=VIDEO)).snapshot == VIDEO
+
+
+@pytest.mark.parametrize("snapshot", [None, VIDEO])
+def test_a_deleted_result_is_a_success_with_a_reason_and_no_urls(snapshot: Snapshot | None) -> None:
+    taken = step(RUNNING, make_reading(Kind.EXPIRED_RESULT, snapshot=snapshot))
+    assert taken.topic is Topic.TASK_SUCCEEDED
+    assert taken.reason == "the provider has already deleted the result"
+    assert taken.snapshot == (None if snapshot is None else Snapshot(status="succeed"))
+
+
+AT_ONCE = {Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in AT_ONCE])
+@pytest.mark.parametrize("lacks_result", [False, True])
+def test_no_other_answer_ends_a_watch_at_once(kind: Kind, lacks_result: bool) -> None:
+    taken = step(Memory(), make_reading(kind, lacks_result=lacks_result))
+    assert not taken.ends
+    assert taken.memory.phase in LIVE
+
+
+@pytest.mark.parametrize("phase", sorted(set(Phase) - LIVE))
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_late_answer_never_moves_a_watch_that_is_over(phase: Phase, kind: Kind) -> None:
+    with pytest.raises(ValueError, match=f"is {phase}"):
+        step(Memory(phase=phase), make_reading(kind))
+
+
+# Answers that must repeat
+
+
+@pytest.mark.parametrize(
+    ("kind", "phase", "topic"),
+    [
+        (Kind.NOT_FOUND, Phase.NOT_FOUND, Topic.TASK_NOT_FOUND),
+        (Kind.BAD_REQUEST, Phase.FAILED, Topic.TASK_FAILED),
+    ],
+)
+def test_an_unwelcome_answer_is_believed_when_repeated_often_enough_over_long_enough(
+    kind: Kind, phase: Phase, topic: Topic
+) -> None:
+    steps = walk(RUNNING, make_reading(kind, detail="no such task"), at=[0, 2, 6, 14, 30, 179.9, 180, 181])
+    assert [taken.pace for taken in steps] == [Pace.DOUBT] * 6 + [Pace.OVER]
+    assert (steps[-1].memory.phase, steps[-1].topic, steps[-1].reason) == (phase, topic, "no such task")
+
+
+def test_long_enough_is_not_enough_without_the_answers() -> None:
+    steps = walk(RUNNING, make_reading(Kind.NOT_FOUND), at=[0, 100, 1000, 2000])
+    assert [taken.ends for taken in steps] == [False, False, False, True]
+
+
+def test_an_end_that_was_doubted_always_has_a_reason() -> None:
+    steps = walk(RUNNING, make_reading(Kind.NOT_FOUND), at=[0, 100, 150, 180])
+    assert steps[-1].reason == '"not_found" answered 4 times in a row'
+
+
+@pytest.mark.parametrize("between", [kind for kind in Kind if kind not in {*AT_ONCE, Kind.NOT_FOUND}])
+def test_any_other_answer_between_starts_the_doubt_anew(between: Kind) -> None:
+    memory = walk(RUNNING, make_reading(Kind.NOT_FOUND), at=[0, 50, 100])[-1].memory
+    taken = step(memory, make_reading(between), at=170)
+    taken = step(taken.memory, make_reading(Kind.NOT_FOUND), at=180)
+    assert taken.memory.doubt is not None
+    assert (taken.memory.doubt.answers, taken.memory.doubt.since_at) == (1, NOW + 180)
+    assert not taken.ends
+
+
+def test_success_without_its_result_is_believed_after_five_times_over_two_minutes() -> None:
+    lacking = make_reading(Kind.AMBIGUOUS, lacks_result=True, detail="succeed, yet no videos")
+    steps = walk(RUNNING, lacking, at=[0, 2, 6, 14, 119.9, 120, 130])
+    assert [taken.ends for taken in steps] == [False] * 5 + [True]
+    assert (steps[-1].topic, steps[-1].reason) == (Topic.TASK_SUCCEEDED, "succeed, yet no videos")
+    assert [taken.ends for taken in walk(RUNNING, lacking, at=[0, 50, 120, 500, 501])] == [False] * 4 + [True]
+
+
+def test_an_unknown_word_is_never_believed() -> None:
+    steps = walk(RUNNING, make_reading(Kind.AMBIGUOUS), at=[10.0 * count for count in range(200)])
+    assert {taken.pace for taken in steps} == {Pace.BACKOFF}
+
+
+# Failures, and what is about the account
+
+
+@pytest.mark.parametrize(
+    ("reading", "pace"),
+    [
+        (make_reading(Kind.TRANSIENT), Pace.BACKOFF),
+        (make_reading(Kind.AMBIGUOUS), Pace.BACKOFF),
+        (make_reading(Kind.TRANSIENT, server_trouble=True), Pace.TROUBLE),
+    ],
+)
+def test_unusable_answers_are_counted_until_a_good_one(reading: Reading, pace: Pace) -> None:
+    steps = walk(RUNNING, reading, at=[0, 1, 2])
+    assert [taken.memory.failures for taken in steps] == [1, 2, 3]
+    assert steps[-1].pace is pace
+    assert step(steps[-1].memory, make_reading(Kind.PENDING)).memory.failures == 0
+
+
+@pytest.mark.parametrize("kind", [Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR])
+def test_a_refused_account_neither_ends_nor_ages_a_watch(kind: Kind) -> None:
+    taken = step(RUNNING, make_reading(kind, detail="401"), age_s=1e9)
+    assert taken == Step(memory=Memory(phase=Phase.RUNNING, polls=1, failures=1), pace=Pace.REFUSED, reason="401")
+
+
+def test_being_limited_is_no_failure_of_the_watch() -> None:
+    taken = step(RUNNING, make_reading(Kind.RATE_LIMITED, detail="429"))
+    assert (taken.pace, taken.memory.failures, taken.reason) == (Pace.ACCOUNT, 0, "429")
+
+
+# The task goes on
+
+
+def test_the_first_running_answer_is_a_transition_and_later_ones_are_not() -> None:
+    first = step(Memory(), make_reading(Kind.RUNNING))
+    assert (first.memory.phase, first.topic, first.topic_part, first.reason) == ("running", "task_running", "", None)
+    second = step(first.memory, make_reading(Kind.RUNNING), at=100)
+    assert (second.memory.phase, second.topic, second.pace) == (Phase.RUNNING, None, Pace.STEADY)
+
+
+def test_a_pending_task_stays_submitted_and_a_running_one_never_goes_back() -> None:
+    assert step(Memory(), make_reading(Kind.PENDING)).memory.phase is Phase.SUBMITTED
+    assert step(RUNNING, make_reading(Kind.PENDING)).memory.phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize("before", sorted(LIVE))
+def test_a_task_that_waits_for_a_person_is_told_once_with_the_reason(before: Phase) -> None:
+    first = step(Memory(phase=before), make_reading(Kind.NEEDS_INPUT, detail="choose a variant"))
+    assert (first.topic, first.topic_part, first.reason) == (Topic.TASK_RUNNING, "input", "choose a variant")
+    assert (first.memory.phase, first.pace) == (Phase.RUNNING, Pace.SLOW)
+    again = step(first.memory, make_reading(Kind.NEEDS_INPUT))
+    assert (again.topic, again.pace, again.reason) == (None, Pace.SLOW, "the task waits for a person")
+    running = step(again.memory, make_reading(Kind.RUNNING))
+    assert running.topic is None
+    assert step(running.memory, make_reading(Kind.NEEDS_INPUT)).topic is None
+
+
+def test_progress_is_told_at_most_every_half_minute_and_only_when_new() -> None:
+    told = []
+    memory = Memory()
+    for at, percent in [(0, 5), (2, 10), (29, 20), (30, 20), (59, 30), (60, 30), (95, 30), (130, 30), (131, 31.5)]:
+        taken = step(memory, progress(percent), at=at)
+        memory = taken.memory
+        if taken.topic is not None:
+            told.append((at, taken.topic, taken.topic_part))
+    assert told == [
+        (0, Topic.TASK_RUNNING, ""),
+        (30, Topic.TASK_PROGRESS, "20"),
+        (60, Topic.TASK_PROGRESS, "30"),
+        (131, Topic.TASK_PROGRESS, "31.5"),
+    ]
+
+
+def test_progress_is_remembered_when_an_answer_has_none() -> None:
+    memory = step(RUNNING, progress(40)).memory
+    assert step(memory, progress(None)).memory.progress == 40
+    assert step(memory, make_reading(Kind.RUNNING)).memory.progress == 40
+
+
+# Giving up
+
+
+def test_a_watch_older_than_allowed_is_given_up_with_the_last_answer() -> None:
+    reading = make_reading(Kind.RUNNING, detail="processing", snapshot=VIDEO)
+    taken = step(Memory(), reading, age_s=86_400.0)
+    assert (taken.memory.phase, taken.topic, taken.snapshot) == (Phase.TIMED_OUT, Topic.TASK_TIMED_OUT, VIDEO)
+    assert taken.reason == "not ended after 86400 s (give_up_after); the last answer: processing"
+    assert not step(Memory(), reading, age_s=86_399.9).ends
+
+
+def test_a_watch_can_be_given_up_on_a_silent_answer() -> None:
+    taken = step(RUNNING, make_reading(Kind.TRANSIENT), age_s=60.0, rules=replace(RULES, give_up_after_s=60.0))
+    assert taken.reason == "not ended after 60 s (give_up_after)"
+
+
+def test_an_end_seen_in_the_last_poll_wins_over_giving_up() -> None:
+    assert step(RUNNING, make_reading(Kind.SUCCEEDED), age_s=1e9).topic is Topic.TASK_SUCCEEDED
+
+
+def test_a_watch_can_be_given_up_without_an_answer() -> None:
+    taken = give_up(RUNNING, reason="no answers of late")
+    assert taken == Step(
+        memory=Memory(phase=Phase.TIMED_OUT),
+        pace=Pace.OVER,
+        topic=Topic.TASK_TIMED_OUT,
+        reason="no answers of late",
+    )
+
+
+@pytest.mark.parametrize("phase", sorted(set(Phase) - LIVE))
+def test_a_watch_that_is_over_cannot_be_given_up(phase: Phase) -> None:
+    with pytest.raises(ValueError, match=f"{phase} cannot become timed_out"):
+        give_up(Memory(phase=phase), reason="no answers of late")
+
+
+# All of it at once
+
+READINGS = st.builds(
+    Reading,
+    kind=st.sampled_from(Kind),
+    detail=st.sampled_from(["", "why"]),
+    snapshot=st.none() | st.builds(Snapshot, progress=st.none() | st.floats(0, 100)),
+    lacks_result=st.booleans(),
+    server_trouble=st.booleans(),
+)
+STORIES = st.lists(st.tuples(READINGS, st.floats(0, 400)), max_size=60)
+DULL = st.sampled_from([Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.AMBIGUOUS, Kind.AUTH_ERROR])
+DOUBTFUL = st.builds(Reading, kind=DULL, lacks_result=st.just(value=True))
+
+
+@given(STORIES, st.floats(1, 5000))
+def test_whatever_is_answered_a_watch_ends_at_most_once_and_by_the_table(
+    story: list[tuple[Reading, float]], give_up_after_s: float
+) -> None:
+    memory, at, topics = Memory(), 0.0, []
+    for polls, (reading, wait_s) in enumerate(story, start=1):
+        at += wait_s
+        taken = step(memory, reading, at=at, age_s=at, rules=replace(RULES, give_up_after_s=give_up_after_s))
+        topics.append(taken.topic)
+        assert taken.memory.polls == polls
+        assert taken.memory.phase is memory.phase or taken.memory.phase in FOLLOWS[memory.phase]
+        assert taken.ends is (taken.memory.phase in ENDS) is (taken.topic in END_TOPICS)
+        assert not taken.ends or (taken.memory.doubt, taken.memory.failures) == (None, 0)
+        if reading.kind in {Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR}:
+            assert not taken.ends
+        memory = taken.memory
+        if taken.ends:
+            break
+    assert sum(topic in END_TOPICS for topic in topics) <= 1
+    assert topics.count(Topic.TASK_RUNNING) <= 2
+
+
+@given(st.lists(st.tuples(DOUBTFUL, st.floats(0, 200)), max_size=60), st.integers(1, 6), st.floats(0, 600))
+def test_a_doubtful_answer_is_believed_exactly_when_it_was_repeated_as_the_rules_ask(
+    story: list[tuple[Reading, float]], answers: int, over_s: float
+) -> None:
+    rules = replace(RULES, not_found_answers=answers, not_found_over_s=over_s)
+    memory, at = Memory(), 0.0
+    run: list[tuple[Kind, float]] = []
+    for reading, wait_s in story:
+        at += wait_s
+        run = [*run, (reading.kind, at)] if run and run[0][0] is reading.kind else [(reading.kind, at)]
+        taken = step(memory, reading, at=at, rules=rules)
+        needed, over = (5, 120.0) if reading.kind is Kind.AMBIGUOUS else (answers, over_s)
+        lasted_s = (NOW + at) - (NOW + run[0][1])
+        believed = reading.kind is not Kind.AUTH_ERROR and len(run) >= needed and lasted_s >= over
+        assert taken.ends is believed
+        if taken.ends:
+            return
+        memory = taken.memory
+
+
+@given(STORIES)
+def test_the_running_topics_come_only_from_answers_that_the_task_goes_on(story: list[tuple[Reading, float]]) -> None:
+    memory, at = Memory(), 0.0
+    for reading, wait_s in story:
+        at += wait_s
+        taken = step(memory, reading, at=at)
+        if taken.topic in LIVE_TOPICS:
+            assert reading.kind in {Kind.PENDING, Kind.RUNNING, Kind.NEEDS_INPUT}
+        if taken.ends:
+            return
+        memory = taken.memory

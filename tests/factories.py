@@ -1,0 +1,82 @@
+"""Domain values for tests: sensible defaults, any field overridden by keyword."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.domain.delivery import Delivery
+from bridge.domain.event import Event, Topic
+from bridge.domain.task import Kind, Reading
+from bridge.domain.watch import Memory, Watch, WatchState, Wish
+
+NOW = 1_762_000_000.0  # 2025-11-01: an instant of the size real ones have, so that rounding is real too
+
+
+def make_wish(**fields: Any) -> Wish:
+    return Wish(**{"account": "kling", "task_id": "task-1"} | fields)
+
+
+def make_state(**fields: Any) -> WatchState:
+    """The hot part of a watch, just added and never polled."""
+    defaults: dict[str, Any] = {
+        "account": "kling",
+        "task_id": "task-1",
+        "generation": 1,
+        "action": "videos/text2video",
+        "give_up_after_s": None,
+        "added_at": NOW,
+        "blocked_before_s": 0.0,
+        "next_poll_at": None,
+        "memory": Memory(),
+        "revision": 1,
+    }
+    return WatchState(**defaults | fields)
+
+
+def make_watch(**fields: Any) -> Watch:
+    """A live watch; `state=make_state(...)` for what is inside."""
+    defaults: dict[str, Any] = {
+        "state": make_state(),
+        "label": None,
+        "meta": {},
+        "endpoints": None,
+        "source": "cli",
+        "ended_at": None,
+        "reason": None,
+        "snapshot": None,
+    }
+    return Watch(**defaults | fields)
+
+
+def make_reading(kind: Kind = Kind.RUNNING, **fields: Any) -> Reading:
+    return Reading(kind=kind, **fields)
+
+
+def make_event(**fields: Any) -> Event:
+    """A succeeded task's event, with little `data`; `story.task_event` makes complete ones."""
+    defaults: dict[str, Any] = {
+        "event_id": "evt_one",
+        "topic": Topic.TASK_SUCCEEDED,
+        "account": "kling",
+        "subject": "task-1",
+        "occurred_at": NOW,
+        "data": {"task_id": "task-1", "task_status": "succeed", "event_id": "evt_one"},
+        "endpoints": None,
+    }
+    return Event(**defaults | fields)
+
+
+def make_delivery(**fields: Any) -> Delivery:
+    """A delivery that has not been attempted yet."""
+    defaults: dict[str, Any] = {
+        "delivery_id": 1,
+        "event_id": "evt_one",
+        "endpoint": "automation",
+        "target": "",
+        "topic": Topic.TASK_SUCCEEDED,
+        "account": "kling",
+        "subject": "task-1",
+        "attempts": 0,
+        "body": b'{"topic":"task_succeeded","data":{}}',
+    }
+    return Delivery(**defaults | fields)
