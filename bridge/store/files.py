@@ -1,0 +1,126 @@
+"""The store's files on disk: who may read them, and how they come into being."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import stat
+from pathlib import Path
+
+from bridge.errors import StoreDamaged, StoreError
+
+
+def file_mode(*, group_access: bool) -> int:
+    """0600 for a single user; 0640 where the service's group may read along."""
+    return 0o640 if group_access else 0o600
+
+
+def make_directory(path: Path, *, group_access: bool) -> None:
+    """Make a directory and its missing parents, 0700 or 0750 whatever the umask. One that is there keeps its mode.
+
+    StoreError when it cannot be made.
+    """
+    missing = []
+    try:
+        while not path.is_dir():
+            missing.append(path)
+            path = path.parent
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o750 if group_access else 0o700)
+    except OSError as error:
+        raise os_error(error, missing[0] if missing else path) from None
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a store at `path`. StoreError when that cannot be known, StoreDamaged when it is no file."""
+    try:
+        seen = path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise os_error(error, path) from None
+    if not stat.S_ISREG(seen.st_mode):
+        raise StoreDamaged(f"store {path} is not a regular file; name another path, or move it away")
+    return True
+
+
+def tighten(path: Path, mode: int) -> None:
+    """Take from the store's files what `mode` does not grant, where they are ours. (A restored copy is often 0644.)"""
+    for file in (path, *beside(path)):
+        try:
+            seen = file.stat()
+            if seen.st_uid == os.geteuid() and stat.S_IMODE(seen.st_mode) & ~mode:
+                file.chmod(stat.S_IMODE(seen.st_mode) & mode)
+        except OSError:
+            continue  # not there, or a file system without modes: the directory guards it
+
+
+def beside(path: Path) -> tuple[Path, Path]:
+    """The files SQLite keeps beside a store: its write-ahead log and that log's index."""
+    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+
+
+def sync_directory(path: Path) -> None:
+    """Make a new name in a directory survive a power cut."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def os_error(error: OSError, path: Path) -> StoreError:
+    """What an operating system's error about the store's file means, with the way out."""
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return no_permission(path)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return disk_full(path)
+    if error.errno == errno.EROFS:
+        return read_only(path)
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return StoreError(f"store {path}: there is no directory {path.parent}; make it, or name another path")
+    return StoreError(f"store {path}: {error.strerror or error}; check the path and the disk")
+
+
+def disk_full(path: Path) -> StoreError:
+    return StoreError(f"store {path}: the disk is full; free some space and it goes on")
+
+
+def read_only(path: Path) -> StoreError:
+    return StoreError(f"store {path}: the file system is mounted read-only; remount it, or name another path")
+
+
+def no_permission(path: Path, *, to: str = "open") -> StoreError:
+    """Names the user whose store it is."""
+    user, group = _owner(path)
+    return StoreError(
+        f"store {path}: no permission to {to} it; run this as user {user} (sudo -u {user} ...)"
+        + (f", or join the group {group}" if to != "write" else "")
+    )
+
+
+def _owner(path: Path) -> tuple[str, str]:
+    for place in (path, *path.parents):
+        try:
+            seen = place.stat()
+        except OSError:
+            continue  # hidden by a directory that we may not enter; that one's owner is meant
+        return _user(seen.st_uid), _group(seen.st_gid)
+    return "root", "root"
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return f"#{gid}"

@@ -1,0 +1,104 @@
+"""One daemon to a store: an advisory lock that ends with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from bridge.clock import SystemClock
+from bridge.errors import StoreBusy
+from bridge.ports import Clock
+from bridge.store import files
+
+
+class DaemonLock:
+    """Holds `<store>.lock` from `with` to the end of its block; commands work beside it and never take it.
+
+    Missing directories are made, as `open_store` does. StoreBusy names the holder; StoreError when the lock cannot be
+    had for another reason. The file stays behind, empty: removing it would let two daemons lock two files.
+    """
+
+    def __init__(self, path: Path | str, *, group_access: bool = False, clock: Clock | None = None) -> None:
+        self._store = Path(path).absolute()
+        self._group_access = group_access
+        self._clock = clock or SystemClock()
+        self._handle = -1
+
+    def __enter__(self) -> None:
+        files.make_directory(self._store.parent, group_access=self._group_access)
+        lock = _lock_of(self._store)
+        mode = files.file_mode(group_access=self._group_access)
+        try:
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
+        except OSError as error:
+            raise files.os_error(error, lock) from None
+        try:
+            self._take(handle, mode)
+        except BaseException:
+            os.close(handle)
+            raise
+        self._handle = handle
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            os.ftruncate(self._handle, 0)
+        finally:
+            os.close(self._handle)
+
+    @staticmethod
+    def holder(path: Path | str) -> str | None:
+        """Who holds the lock of this store now, in words; None when nobody does, or the lock may not be looked at."""
+        try:
+            handle = os.open(_lock_of(Path(path)), os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            record = _record(handle)
+            if record is None:
+                return None
+            # A process that was killed leaves its record behind, but not its lock.
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return record
+        except OSError:
+            return None
+        finally:
+            os.close(handle)
+        return None
+
+    def _take(self, handle: int, mode: int) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _record(handle) or "another genbridge"
+            raise StoreBusy(f"store {self._store} is held by {holder}; stop that one first") from None
+        except OSError as error:
+            raise files.os_error(error, self._store) from None
+        since = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
+        record = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(record).encode(), 0)
+            os.fchmod(handle, mode)
+        except OSError:
+            return  # a full disk: the lock holds all the same, only its holder stays unnamed
+
+
+def _lock_of(store: Path) -> Path:
+    real = Path(os.path.realpath(store))  # two names of one store share one lock
+    return real.with_name(real.name + ".lock")
+
+
+def _record(handle: int) -> str | None:
+    try:
+        record = json.loads(os.pread(handle, 4096, 0))
+        return f"genbridge pid {record['pid']} on host {record['host']} since {record['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

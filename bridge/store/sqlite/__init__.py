@@ -1,0 +1,35 @@
+"""The embedded store. One object for all slices, one file for each, so that none outgrows a reader:
+
+watches, commits, outbox    the slices of `ports`, for the engine
+views, asks                 the slices of `store.views`, for the commands
+retention                   what goes when it has been kept long enough
+part                        what those six share
+database                    connection and transactions; inspection and failures are its eyes and its tongue
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bridge.store.sqlite.asks import AsksPart
+from bridge.store.sqlite.commits import CommitsPart
+from bridge.store.sqlite.outbox import OutboxPart
+from bridge.store.sqlite.retention import RetentionPart
+from bridge.store.sqlite.views import ViewsPart
+from bridge.store.sqlite.watches import WatchesPart
+
+
+class SqliteStore(WatchesPart, CommitsPart, OutboxPart, ViewsPart, AsksPart, RetentionPart):
+    """A store in one SQLite file, for one daemon and any number of commands beside it.
+
+    Calls block and come one at a time (`Offload`); only `is_syncing` and `busy_since` may be asked meanwhile. Every
+    method is one transaction, on disk when it returns, or not done at all when it raises.
+    """
+
+    @property
+    def path(self) -> Path:
+        return self._database.path
+
+    def close(self) -> None:
+        """Let go of the file. A later call would open it again."""
+        self._database.close()

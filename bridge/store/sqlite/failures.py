@@ -1,0 +1,64 @@
+"""What SQLite's errors mean for the person who runs us: the one place that looks at them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from bridge.errors import BridgeBug, GenbridgeError, StoreDamaged, StoreError
+from bridge.store import files
+
+BUSY_TIMEOUT_S: Final = 5.0
+
+_LOCKED: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_CLOSED: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
+_SPOILING: Final = _DAMAGED | _CLOSED | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+
+
+def understood(error: sqlite3.Error, path: Path) -> GenbridgeError:
+    """The error of ours that says what happened and how to mend it."""
+    code = _code(error)
+    if code in _LOCKED:
+        return StoreError(f"store {path}: another process has kept it locked for {BUSY_TIMEOUT_S:g} s; try again later")
+    if code in _DAMAGED:
+        return StoreDamaged(f"store {path} is damaged ({error}); restore a backup, or move it away to begin anew")
+    if code == sqlite3.SQLITE_FULL:
+        return files.disk_full(path)
+    if code == sqlite3.SQLITE_IOERR:
+        name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
+        return StoreError(f"store {path}: the disk failed ({name}); see the kernel's log, and whether the disk is full")
+    if code in _CLOSED:
+        return _closed(error, path)
+    return BridgeBug(f"store {path}: {type(error).__name__}: {error}")
+
+
+def spoils_handle(error: sqlite3.Error) -> bool:
+    """Whether the connection must not be used again. After a failed sync it must not: the kernel may have dropped
+    the pages it could not write, and says so only once."""
+    return _code(error) in _SPOILING
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The kind of error; what lies above the low byte is its detail (sqlite.org/rescode.html)."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF
+
+
+def _closed(error: sqlite3.Error, path: Path) -> GenbridgeError:
+    if not path.parent.is_dir():
+        return StoreError(f"store {path}: there is no directory {path.parent}; make it, or name another path")
+    try:
+        if not files.exists(path):
+            return StoreError(f"store {path} has vanished; put it back, or start anew to make one")
+    except StoreError as known:
+        return known
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return files.read_only(path)
+    if not os.access(path, os.R_OK):
+        return files.no_permission(path)
+    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+        return files.no_permission(path, to="write")
+    return StoreError(f"store {path} cannot be opened ({error}); check the file system and the limit of open files")

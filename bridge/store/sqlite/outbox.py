@@ -1,0 +1,70 @@
+"""Outbox: what is still to be delivered, lane by lane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bridge.domain.delivery import Delivery
+from bridge.store.rows import SELECT_DELIVERY, delivery
+from bridge.store.sqlite.part import ENABLE, Part
+
+# One look-up for each lane, where DISTINCT would read every waiting delivery.
+NEXT_LANE: Final = """
+    SELECT endpoint, target FROM deliveries
+    WHERE state = 'waiting' AND (endpoint, target) > (?, ?) ORDER BY endpoint, target LIMIT 1
+"""
+
+# Of a task only the oldest waiting delivery of the lane is up; the others wait for it, whatever their own instant.
+# (A LEFT JOIN, since SQLite leaves out one whose columns nobody reads.)
+_UP: Final = """
+    FROM deliveries LEFT JOIN events USING (event_id)
+    WHERE endpoint = ?1 AND target = ?2 AND state = 'waiting' AND NOT EXISTS (
+        SELECT 1 FROM deliveries AS older
+        WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
+            AND older.endpoint = ?1 AND older.target = ?2 AND older.delivery_id < deliveries.delivery_id)
+"""
+DUE: Final = SELECT_DELIVERY + _UP + "AND next_attempt_at <= ?3 ORDER BY next_attempt_at, delivery_id LIMIT ?4"
+NEXT_DUE: Final = "SELECT next_attempt_at" + _UP + "ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET ?3"
+
+
+class OutboxPart(Part):
+    """`ports.Outbox` on SQLite."""
+
+    def lanes(self) -> list[tuple[str, str]]:
+        """See `ports.Outbox.lanes`."""
+        lanes = []
+        with self._database.read() as connection:
+            lane = ("", "")  # before every other: endpoints have names
+            while row := connection.execute(NEXT_LANE, lane).fetchone():
+                lane = (row[0], row[1])
+                lanes.append(lane)
+        return lanes
+
+    def due(self, endpoint: str, target: str, *, now: float, limit: int) -> tuple[list[Delivery], float | None]:
+        """See `ports.Outbox.due`. The instant is that of the next delivery that is up; what waits behind another one
+        of its task has none until that one is settled."""
+        with self._database.read() as connection:
+            found = [delivery(row) for row in connection.execute(DUE, (endpoint, target, now, limit))]
+            next_up = connection.execute(NEXT_DUE, (endpoint, target, len(found))).fetchone()
+            return found, None if next_up is None else next_up[0]
+
+    def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
+        """See `ports.Outbox.disabled`. `commit` notes these fingerprints with what it disables."""
+        self._fingerprints = dict(fingerprints)
+        reasons: dict[str, str] = {}
+        renewed: list[str] = []
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT endpoint, reason, fingerprint FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint"
+            )
+            for endpoint, reason, fingerprint in rows:
+                is_changed = fingerprint is not None and fingerprints.get(endpoint, fingerprint) != fingerprint
+                if is_changed:
+                    renewed.append(endpoint)
+                else:
+                    reasons[endpoint] = reason
+        if renewed:
+            with self._database.write() as connection:
+                connection.executemany(ENABLE, [(endpoint,) for endpoint in renewed])
+        return reasons

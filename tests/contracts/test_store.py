@@ -1,0 +1,315 @@
+"""What every store must do, whichever engine keeps it: `ports.Watches`."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Kind, Phase
+from bridge.domain.watch import Doubt, Memory, WatchState
+from bridge.errors import BridgeBug
+from bridge.ports import Added, Commits, Cursor, Outbox, Watches
+from bridge.store import SqliteStore
+from bridge.store.views import Asks, Views
+from tests.factories import NOW, make_wish
+from tests.store.making import (
+    KEY,
+    Teller,
+    add,
+    due,
+    facts,
+    make_block,
+    make_end,
+    make_note,
+    make_progress,
+    nobody,
+    state_of,
+    whats,
+    whole,
+)
+
+
+class TestSlices:
+    def test_one_object_offers_every_slice(self, store: SqliteStore) -> None:
+        watches: Watches = store
+        commits: Commits = store
+        outbox: Outbox = store
+        views: Views = store
+        asks: Asks = store
+        assert {watches, commits, outbox, views, asks} == {store}
+
+
+class TestAdding:
+    def test_a_new_task_is_watched_from_now_on_and_due_at_once(self, store: SqliteStore) -> None:
+        wish = make_wish(
+            action="videos/text2video",
+            label="Löwe",
+            meta={"n": 1, "deep": [{"a": None}]},
+            endpoints=("chat",),
+            give_up_after_s=60.0,
+        )
+        assert store.add([wish], source="cli", now=NOW) == [Added(key=KEY, what="added", phase="submitted")]
+        watch = whole(store)
+        assert watch.state == WatchState(
+            account="kling",
+            task_id="task-1",
+            generation=1,
+            action="videos/text2video",
+            give_up_after_s=60.0,
+            added_at=NOW,
+            blocked_before_s=0.0,
+            next_poll_at=None,
+            memory=Memory(),
+            revision=1,
+        )
+        assert (watch.label, watch.meta, watch.endpoints, watch.source) == ("Löwe", wish.meta, ("chat",), "cli")
+        assert (watch.ended_at, watch.reason, watch.snapshot) == (None, None, None)
+
+    def test_the_same_task_again_is_one_watch_and_keeps_what_it_was_added_with(self, store: SqliteStore) -> None:
+        store.add([make_wish(label="first", action="a")], source="cli", now=NOW)
+        again = [make_wish(label="second", action="b", meta={"x": 1}, endpoints=("chat",))]
+        assert whats(store.add(again, source="queue", now=NOW + 5)) == ["known"]
+        watch = whole(store)
+        assert (watch.label, watch.meta, watch.endpoints, watch.state.action) == ("first", {}, None, "a")
+        assert store.story(KEY).sources == ("cli", "queue")
+
+    def test_one_id_twice_in_one_call_is_one_watch(self, store: SqliteStore) -> None:
+        assert whats(add(store, "a", "a")) == ["added", "known"]
+
+    def test_the_same_id_at_two_accounts_is_two_watches(self, store: SqliteStore) -> None:
+        store.add([make_wish(account="one"), make_wish(account="two")], source="cli", now=NOW)
+        assert [watch.state.account for watch in store.find("task-1", None)] == ["one", "two"]
+        assert [watch.state.account for watch in store.find("task-1", "two")] == ["two"]
+
+    @pytest.mark.parametrize("task_id", ["0123", "a/b?c#d", "%2f", "🦁" * 100, "O'Brien; --", "x" * 512])
+    def test_an_id_is_text_whatever_it_looks_like(self, store: SqliteStore, task_id: str) -> None:
+        key = add(store, task_id)[0].key
+        store.commit([make_end(key)], Teller())
+        assert [(view.task_id, view.phase) for view in store.list_watches()] == [(task_id, "succeeded")]
+        assert due(store)[0].subject == task_id
+
+    def test_an_ended_task_is_a_no_op_that_says_so(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        store.commit([make_end()], Teller())
+        assert add(store, "task-1") == [Added(key=KEY, what="ended", phase="succeeded")]
+        assert state_of(store).memory.phase is Phase.SUCCEEDED
+
+    def test_again_starts_a_new_generation_and_keeps_the_history(self, store: SqliteStore) -> None:
+        store.add([make_wish(label="lion", meta={"a": 1})], source="cli", now=NOW)
+        store.commit([make_end(phase=Phase.FAILED, reason="too violent")], Teller())
+        assert add(store, "task-1", again=True, now=NOW + 100) == [Added(key=KEY, what="again", phase="submitted")]
+        watch, story = whole(store), store.story(KEY)
+        assert watch.state == WatchState(
+            account="kling",
+            task_id="task-1",
+            generation=2,
+            action=None,
+            give_up_after_s=None,
+            added_at=NOW + 100,
+            blocked_before_s=0.0,
+            next_poll_at=None,
+            memory=Memory(),
+            revision=2,
+        )
+        assert (watch.ended_at, watch.reason, watch.snapshot) == (None, None, None)
+        assert (watch.label, watch.meta) == ("lion", {"a": 1})
+        assert story.readings == ()
+        assert facts(store) == [("added", "cli"), ("failed", "too violent"), ("again", "cli")]
+
+    def test_again_of_a_live_watch_changes_nothing(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        assert whats(add(store, "task-1", again=True)) == ["known"]
+        assert state_of(store).generation == 1
+
+    def test_a_withdrawn_task_is_watched_again_in_the_same_generation(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        store.note([make_note()])
+        store.withdraw([KEY], now=NOW + 5)
+        assert add(store, "task-1", now=NOW + 9) == [Added(key=KEY, what="revived", phase="submitted")]
+        state = state_of(store)
+        assert (state.generation, state.added_at, state.next_poll_at) == (1, NOW + 9, None)
+        assert (state.memory.phase, state.memory.polls) == (Phase.SUBMITTED, 1)
+        assert whole(store).ended_at is None
+
+    def test_the_cursor_moves_with_the_tasks_read_up_to_it(self, store: SqliteStore) -> None:
+        assert store.cursor("lines") is None
+        store.add([make_wish()], source="lines", now=NOW, cursor=Cursor("lines", "inode:12"))
+        store.add([], source="lines", now=NOW, cursor=Cursor("lines", "inode:40"))
+        assert store.cursor("lines") == "inode:40"
+        assert store.cursor("other") is None
+
+    def test_a_watch_knows_how_long_its_account_had_been_blocked(self, store: SqliteStore) -> None:
+        blocked_for_a_minute = make_block(blocked=False, blocked_s=60.0, at=NOW + 60)
+        store.commit([make_block(), blocked_for_a_minute, make_block(count=2, at=NOW + 100)], nobody)
+        add(store, "task-1", now=NOW + 130)
+        assert state_of(store).blocked_before_s == 60.0 + 30.0
+
+
+class TestSync:
+    def sync(self, store: Watches, *task_ids: str, now: float = NOW) -> tuple[list[str], list[str]]:
+        added, gone = store.sync([make_wish(task_id=task_id) for task_id in task_ids], source="watchlist", now=now)
+        return [f"{one.what} {one.key.task_id}" for one in added], sorted(key.task_id for key in gone)
+
+    def test_what_is_new_is_added_and_what_vanished_is_withdrawn(self, store: SqliteStore) -> None:
+        assert self.sync(store, "a", "b", "b") == (["added a", "added b"], [])
+        assert self.sync(store, "b", "c") == (["added c"], ["a"])
+        assert self.sync(store, "b", "c") == ([], [])
+        assert {view.task_id: view.phase for view in store.list_watches()} == {
+            "a": "withdrawn",
+            "b": "submitted",
+            "c": "submitted",
+        }
+        assert facts(store, WatchKey("kling", "a")) == [("added", "watchlist"), ("withdrawn", "watchlist")]
+
+    def test_an_empty_list_withdraws_all(self, store: SqliteStore) -> None:
+        self.sync(store, "a", "b")
+        assert self.sync(store) == ([], ["a", "b"])
+
+    def test_what_another_source_names_is_not_withdrawn(self, store: SqliteStore) -> None:
+        add(store, "a", source="cli")
+        self.sync(store, "a", "b")
+        add(store, "b", source="queue")
+        assert self.sync(store) == ([], [])
+        assert store.counts().live == 2
+
+    def test_two_lists_name_one_watch_until_both_have_dropped_it(self, store: SqliteStore) -> None:
+        self.sync(store, "a")
+        store.sync([make_wish(task_id="a")], source="other list", now=NOW)
+        assert self.sync(store) == ([], [])
+        assert store.sync([], source="other list", now=NOW) == ([], [WatchKey("kling", "a")])
+
+    def test_what_has_ended_is_left_as_it_is(self, store: SqliteStore) -> None:
+        self.sync(store, "task-1")
+        store.commit([make_end()], Teller())
+        assert self.sync(store) == ([], [])
+        assert self.sync(store, "task-1") == (["ended task-1"], [])
+        assert state_of(store).memory.phase is Phase.SUCCEEDED
+
+    def test_a_vanished_entry_that_comes_back_is_watched_again(self, store: SqliteStore) -> None:
+        self.sync(store, "a")
+        self.sync(store)
+        assert self.sync(store, "a") == (["revived a"], [])
+
+    def test_a_persons_withdrawal_holds_while_the_entry_stays_on_the_list(self, store: SqliteStore) -> None:
+        self.sync(store, "task-1")
+        store.withdraw([KEY], now=NOW)
+        assert self.sync(store, "task-1", "b") == (["added b"], [])
+        assert state_of(store).memory.phase is Phase.WITHDRAWN
+
+    def test_a_task_added_and_withdrawn_by_a_person_belongs_to_the_list_that_names_it_later(
+        self, store: SqliteStore
+    ) -> None:
+        add(store, "task-1")
+        store.withdraw([KEY], now=NOW)
+        assert self.sync(store, "task-1") == (["revived task-1"], [])
+        assert self.sync(store) == ([], ["task-1"])
+
+
+class TestRevisions:
+    def test_everything_live_is_there_at_first_and_then_what_others_touched(self, store: SqliteStore) -> None:
+        add(store, "task-1", "b", "c")
+        store.commit([make_end()], Teller())
+        revision, states = store.changed(0)
+        assert sorted(state.task_id for state in states) == ["b", "c"]
+        assert store.changed(revision) == (revision, [])
+        store.withdraw([WatchKey("kling", "b")], now=NOW)
+        add(store, "d")
+        later, states = store.changed(revision)
+        assert sorted((state.task_id, state.memory.phase) for state in states) == [
+            ("b", "withdrawn"),
+            ("d", "submitted"),
+        ]
+        assert later == max(state.revision for state in states) > revision
+
+    def test_the_pollers_own_writing_touches_nothing(self, store: SqliteStore) -> None:
+        add(store, "task-1", "b")
+        revision, _ = store.changed(0)
+        store.note([make_note(WatchKey("kling", "b"))])
+        store.commit([make_end()], Teller())
+        assert store.changed(revision) == (revision, [])
+
+    def test_a_wish_that_changes_nothing_touches_nothing(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        revision, _ = store.changed(0)
+        add(store, "task-1", source="queue")
+        assert store.changed(revision) == (revision, [])
+
+    def test_every_touch_by_a_person_is_seen(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        revision, _ = store.changed(0)
+        store.poll_now([KEY], now=NOW + 7)
+        revision, [state] = store.changed(revision)
+        assert state.next_poll_at == NOW + 7
+        store.withdraw([KEY], now=NOW)
+        revision, [state] = store.changed(revision)
+        assert state.memory.phase is Phase.WITHDRAWN
+        add(store, "task-1")
+        _, [state] = store.changed(revision)
+        assert state.memory.phase is Phase.SUBMITTED
+
+
+class TestNotes:
+    def test_all_that_polling_needs_comes_back_as_it_was_noted(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        memory = Memory(
+            phase=Phase.RUNNING,
+            polls=7,
+            failures=2,
+            doubt=Doubt(kind=Kind.NOT_FOUND, answers=3, since_at=NOW + 0.125),
+            progress=42.5,
+            progress_told_at=NOW + 0.5,
+            input_told=True,
+        )
+        store.note([make_note(memory=memory, next_poll_at=NOW + 8.75)])
+        [state] = store.changed(0)[1]
+        assert (state.memory, state.next_poll_at) == (memory, NOW + 8.75)
+        assert state.memory.phase is Phase.RUNNING
+        assert state.memory.doubt is not None
+        assert state.memory.doubt.kind is Kind.NOT_FOUND
+
+    def test_answers_are_counted_by_kind_for_the_story(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        running = [make_note(memory=Memory(polls=poll), at=NOW + poll, detail=f"{poll}") for poll in (1, 2, 4)]
+        failed = make_note(memory=Memory(polls=3), kind=Kind.TRANSIENT, at=NOW + 3, detail="502 \ud800")
+        store.note([*running[:2], failed, running[2]])
+        story = store.story(KEY)
+        assert [(one.kind, one.count, one.first_at, one.last_at, one.last_detail) for one in story.readings] == [
+            (Kind.RUNNING, 3, NOW + 1, NOW + 4, "4"),
+            (Kind.TRANSIENT, 1, NOW + 3, NOW + 3, "502 ?"),
+        ]
+        assert story.next_poll_why == "a tenth of its age"
+
+    def test_a_note_about_an_ended_withdrawn_or_older_watch_is_dropped(self, store: SqliteStore) -> None:
+        add(store, "task-1", "b", "c")
+        store.commit([make_end()], Teller())
+        store.withdraw([WatchKey("kling", "b")], now=NOW)
+        store.note([make_note(), make_note(WatchKey("kling", "b")), make_note(WatchKey("kling", "unknown"))])
+        assert whole(store).state.memory.polls == 9
+        assert [view.polls for view in store.list_watches(phase=Phase.WITHDRAWN)] == [0]
+        add(store, "task-1", again=True)
+        store.note([make_note(generation=1)])
+        assert state_of(store).memory == Memory()
+
+    def test_a_note_that_comes_after_a_later_poll_moves_nothing_back(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        store.commit([make_progress(50)], Teller())
+        store.note([make_note(memory=Memory(polls=1), next_poll_at=NOW)])
+        state = state_of(store)
+        assert (state.memory.polls, state.memory.phase, state.next_poll_at) == (2, Phase.RUNNING, NOW + 3)
+
+    def test_a_wish_to_poll_now_outlives_the_note_of_a_poll_begun_before(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        store.poll_now([KEY], now=NOW + 10)
+        store.note([make_note(at=NOW + 9, next_poll_at=NOW + 100)])
+        assert state_of(store).next_poll_at == NOW + 10
+        store.note([make_note(at=NOW + 11, next_poll_at=NOW + 100)])
+        assert state_of(store).next_poll_at == NOW + 100
+
+    def test_an_end_cannot_be_slipped_in_as_a_note(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        with pytest.raises(BridgeBug, match="an end must be committed"):
+            store.note([make_note(memory=Memory(phase=Phase.SUCCEEDED))])
+
+    def test_no_notes_are_no_work(self, store: SqliteStore) -> None:
+        store.note([])
+        assert store.changed(0) == (0, [])

@@ -1,0 +1,146 @@
+"""What tests of stores ask for, as sources and the engine would, and how they look at what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from bridge.domain.change import AccountChange, Note, TaskChange
+from bridge.domain.delivery import AttemptMade, Delivery, DeliveryState
+from bridge.domain.event import Event, Parcel, Topic
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Kind, Phase, Snapshot
+from bridge.domain.watch import Memory, Watch, WatchState
+from bridge.ports import Added, Outbox, Watches
+from bridge.store.views import Views
+from tests.factories import NOW, make_wish
+
+KEY = WatchKey("kling", "task-1")
+VIDEO = Snapshot(
+    status="succeed",
+    message="完成",
+    progress=100.0,
+    created_ms=1_722_769_557_708,
+    result={"videos": [{"id": "v1", "url": "https://cdn.example.com/v1.mp4", "duration": "5.1"}]},
+    urls=("https://cdn.example.com/v1.mp4",),
+    refused=("ftp://cdn.example.com/v1.mp4: scheme",),
+)
+
+LANE = ("automation", "")
+
+
+def make_note(key: WatchKey = KEY, **fields: Any) -> Note:
+    """The first poll of a watch, which found it running."""
+    defaults: dict[str, Any] = {
+        "key": key,
+        "generation": 1,
+        "memory": Memory(phase=Phase.RUNNING, polls=1),
+        "kind": Kind.RUNNING,
+        "detail": "processing",
+        "at": NOW + 1,
+        "next_poll_at": NOW + 3,
+        "next_poll_why": "a tenth of its age",
+    }
+    return Note(**defaults | fields)
+
+
+def make_end(key: WatchKey = KEY, *, phase: Phase = Phase.SUCCEEDED, at: float = NOW + 60, **fields: Any) -> TaskChange:
+    """A watch's end, told as such."""
+    defaults: dict[str, Any] = {
+        "note": make_note(
+            key, memory=Memory(phase=phase, polls=9), kind=Kind.SUCCEEDED, detail="", at=at, next_poll_at=None
+        ),
+        "ends": True,
+        "topic": Topic(f"task_{phase}"),
+        "topic_part": "",
+        "reason": None,
+        "snapshot": VIDEO,
+        "provider": "kling",
+        "at": at,
+    }
+    return TaskChange(**defaults | fields)
+
+
+def make_progress(percent: float, key: WatchKey = KEY, *, at: float = NOW + 30) -> TaskChange:
+    """A running task that has come so far."""
+    note = make_note(key, memory=Memory(phase=Phase.RUNNING, polls=2, progress=percent), at=at)
+    snapshot = Snapshot(status="processing", progress=percent)
+    part = f"{percent:g}"
+    return make_end(key, note=note, ends=False, topic=Topic.TASK_PROGRESS, topic_part=part, snapshot=snapshot, at=at)
+
+
+def make_block(*, blocked: bool = True, count: int = 1, blocked_s: float = 0.0, at: float = NOW) -> AccountChange:
+    return AccountChange(
+        account="kling", blocked=blocked, reason="401: key revoked", count=count, blocked_s=blocked_s, at=at
+    )
+
+
+def make_attempt(delivery: Delivery, **fields: Any) -> AttemptMade:
+    """An attempt that the receiver accepted."""
+    defaults: dict[str, Any] = {
+        "delivery_id": delivery.delivery_id,
+        "event_id": delivery.event_id,
+        "endpoint": delivery.endpoint,
+        "state": DeliveryState.ACCEPTED,
+        "attempts": delivery.attempts + 1,
+        "outcome": "accepted",
+        "detail": "200",
+        "at": NOW + 61,
+        "duration_s": 0.1,
+        "next_attempt_at": None,
+        "disables": False,
+    }
+    return AttemptMade(**defaults | fields)
+
+
+def make_deferred(delivery: Delivery, *, next_attempt_at: float, **fields: Any) -> AttemptMade:
+    deferred = make_attempt(delivery, state=DeliveryState.WAITING, outcome="deferred", detail="503")
+    return replace(deferred, next_attempt_at=next_attempt_at, **fields)
+
+
+class Teller:
+    """A `Tell` for fixed lanes that keeps what it was asked about."""
+
+    def __init__(self, *lanes: tuple[str, str]) -> None:
+        self.lanes = lanes or (("automation", ""),)
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> Sequence[Parcel]:
+        self.events.append(event)
+        body = f"{event.topic} {event.event_id}".encode()
+        return [Parcel(endpoint=endpoint, target=target, body=body) for endpoint, target in self.lanes]
+
+    @property
+    def topics(self) -> list[str]:
+        return [str(event.topic) for event in self.events]
+
+
+def nobody(event: Event) -> Sequence[Parcel]:
+    """A `Tell` for settings in which nobody wants to hear of it."""
+    return []
+
+
+def whole(store: Views, key: WatchKey = KEY) -> Watch:
+    [watch] = store.find(key.task_id, key.account)
+    return watch
+
+
+def state_of(store: Views, key: WatchKey = KEY) -> WatchState:
+    return whole(store, key).state
+
+
+def add(store: Watches, *task_ids: str, source: str = "cli", now: float = NOW, again: bool = False) -> list[Added]:
+    return store.add([make_wish(task_id=task_id) for task_id in task_ids], source=source, now=now, again=again)
+
+
+def whats(added: Sequence[Added]) -> list[str]:
+    return [one.what for one in added]
+
+
+def due(store: Outbox, *, now: float = NOW + 1e6, lane: tuple[str, str] = LANE, limit: int = 100) -> list[Delivery]:
+    return store.due(*lane, now=now, limit=limit)[0]
+
+
+def facts(store: Views, key: WatchKey = KEY) -> list[tuple[str, str]]:
+    return [(fact.what, fact.detail) for fact in store.story(key).history]
