@@ -1,0 +1,224 @@
+"""Settings as a file: found, read, resolved; where the store is; what must never be printed."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote
+
+from bridge.config.kinds import LEVELS, LOG_FORMATS
+from bridge.config.model import Apprise, Log, Settings, Webhook
+from bridge.config.parse import parse
+from bridge.config.secret import SecretText, Surroundings, fill, has_reference
+from bridge.config.values import one_of, store_file
+from bridge.config.yaml import MAX_SETTINGS_BYTES, Node, YamlProblem, read_document, walk
+from bridge.errors import ConfigError
+
+SYSTEM_SETTINGS: Final = Path("/etc/genbridge/genbridge.yaml")
+SYSTEM_STORE: Final = Path("/var/lib/genbridge/state.db")
+
+MIN_SECRET_CHARS: Final = 4  # what is shorter would hide half of every line
+
+_HOST: Final = re.compile(r"localhost|([a-z0-9-]+\.)+[a-z]{2,}|[0-9]+(\.[0-9]+){3}|[0-9]{1,5}")
+_TELLING_HEADER: Final = re.compile(r"auth|token|key|secret|cookie|password", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Settings and where they came from. `path` is absolute; `name` is how messages call the file."""
+
+    settings: Settings
+    path: Path
+    name: str
+    warnings: tuple[str, ...] = ()
+    found: tuple[str, ...] = field(default=(), repr=False)  # what references in secrets stood for
+    node: Node = field(repr=False)
+
+    def under(self, text: str) -> Path:
+        """The path a setting names: relative ones are relative to the settings file, `~` is the home folder."""
+        return self.path.parent / _expanded(text)
+
+
+def find(explicit: str | None, env: Mapping[str, str]) -> Path:
+    """The settings file: `explicit`, else $GENBRIDGE_CONFIG, else the first there is of ./genbridge.yaml, the user's
+    and the system's. ConfigError says where it was looked for."""
+    for given, why in ((explicit, "--config"), (env.get("GENBRIDGE_CONFIG"), "GENBRIDGE_CONFIG")):
+        if given:
+            if not Path(given).exists():
+                raise ConfigError([f"{given}: there is no such file (named by {why})"])
+            return Path(given)
+    places = [Path("genbridge.yaml"), _home(env, "XDG_CONFIG_HOME", ".config") / "genbridge.yaml", SYSTEM_SETTINGS]
+    for place in places:
+        if place.is_file():
+            return place
+    looked = ", ".join("./genbridge.yaml" if not place.is_absolute() else str(place) for place in places)
+    raise ConfigError(
+        [f"no settings found: looked for {looked}; write one (see config.example.yaml) or name it with --config"]
+    )
+
+
+def load(path: Path, env: Mapping[str, str]) -> Loaded:
+    """Read and check settings; references stay references. ConfigError holds every mistake, sorted by its place."""
+    name = str(path)
+    data, mode = _read(path)
+    try:
+        node = read_document(data, name=name)
+    except YamlProblem as problem:
+        raise ConfigError([str(problem)]) from None
+    loaded = Loaded(settings=parse(node, name=name), path=path.absolute(), name=name, node=node)
+    log_settings(loaded, env)
+    return replace(loaded, warnings=tuple(_warnings(loaded.settings, name, mode)))
+
+
+def resolve(loaded: Loaded, env: Mapping[str, str]) -> Loaded:
+    """The same settings with every reference replaced. ConfigError holds a line for each that cannot be."""
+    around = Surroundings(env=env, base_dir=loaded.path.parent)
+    settings = parse(loaded.node, name=loaded.name, around=around)
+    warnings = dict.fromkeys((*loaded.warnings, *around.warnings))
+    return replace(loaded, settings=settings, warnings=tuple(warnings), found=tuple(around.found))
+
+
+def log_settings(loaded: Loaded, env: Mapping[str, str]) -> Log:
+    """How to log: the settings, overridden by $GENBRIDGE_LOG_LEVEL and $GENBRIDGE_LOG_FORMAT."""
+    problems: list[str] = []
+    chosen: dict[str, str] = {}
+    for key, known in (("level", LEVELS), ("format", LOG_FORMATS)):
+        variable = f"GENBRIDGE_LOG_{key.upper()}"
+        try:
+            if env.get(variable):
+                chosen[key] = one_of(env[variable].lower(), known, key)
+        except ValueError as error:
+            problems.append(f"{variable}: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return loaded.settings.log.model_copy(update=chosen)
+
+
+def store_path(loaded: Loaded, env: Mapping[str, str]) -> Path:
+    """Where the store is: $GENBRIDGE_STORE (relative to the working folder), the key `store` (relative to the settings
+    file), else the service's state folder for settings under /etc and the user's for all others. Absolute."""
+    given = env.get("GENBRIDGE_STORE")
+    if given:
+        try:
+            return _expanded(store_file(given)).absolute()
+        except ValueError as error:
+            raise ConfigError([f"GENBRIDGE_STORE: {error}"]) from None
+    written = loaded.settings.store
+    if written is not None:
+        return loaded.under(_filled(loaded, written, env))
+    if loaded.path.is_relative_to("/etc"):
+        return SYSTEM_STORE
+    return _home(env, "XDG_STATE_HOME", ".local/state").absolute() / "state.db"
+
+
+def secrets(resolved: Loaded) -> list[str]:
+    """Every text that must not be printed, longest first: keys, header values, proxies, chat URLs and the parts of them
+    that tell, what references in webhook addresses stood for; percent-encoded and decoded as well."""
+    texts = {value for value in resolved.found if not _HOST.fullmatch(value)}
+    for secret in _held(resolved.settings):
+        value = secret.reveal()
+        texts |= {value, value.removeprefix("whsec_"), *value.split()}
+    for url in _addresses(resolved.settings):
+        texts |= _telling_parts(url.reveal())
+    texts |= {other for text in texts for other in (quote(text, safe=""), unquote(text, errors="replace"))}
+    return sorted((text for text in texts if len(text) >= MIN_SECRET_CHARS), key=lambda text: (-len(text), text))
+
+
+def _held(settings: Settings) -> Iterator[SecretText]:
+    """The texts that are secret as a whole."""
+    for account in settings.accounts.values():
+        yield account.api_key
+        yield from account.headers.values()
+        yield from _given(account.proxy)
+    for endpoint in settings.endpoints.values():
+        if isinstance(endpoint, Webhook):
+            yield from (*_given(endpoint.api_key), *endpoint.secret, *endpoint.headers.values())
+            yield from _given(endpoint.proxy)
+        else:
+            yield from endpoint.urls
+
+
+def _addresses(settings: Settings) -> Iterator[SecretText]:
+    """The texts that are secret in parts: chat URLs, and proxies for their user info."""
+    for endpoint in settings.endpoints.values():
+        if isinstance(endpoint, Apprise):
+            yield from endpoint.urls
+        else:
+            yield from _given(endpoint.proxy)
+    for account in settings.accounts.values():
+        yield from _given(account.proxy)
+
+
+def _given(secret: SecretText | None) -> tuple[SecretText, ...]:
+    return () if secret is None else (secret,)
+
+
+def _telling_parts(url: str) -> set[str]:
+    """User info, and every longer piece that is no host name: tokens stand in hosts, paths and queries."""
+    rest = url.partition("://")[2]
+    user, at, _ = rest.rpartition("@")
+    pieces = re.split(r"[/:?&=,#]", rest.replace("@", "/"))
+    parts = {piece for piece in pieces if len(piece) >= 8 and not _HOST.fullmatch(piece)}
+    return parts | set(re.split(r"[/:]", user)) if at else parts
+
+
+def _warnings(settings: Settings, name: str, mode: int) -> Iterator[str]:
+    if not settings.endpoints:
+        yield f"{name}: no endpoints are set: ends are kept in the store, but nobody is told"
+    if mode & stat.S_IROTH and any(_is_written_out(settings)):
+        yield f"{name}: holds secrets and is readable by others; chmod o-r it, or write ${{NAME}}, file: or credential:"
+
+
+def _is_written_out(settings: Settings) -> Iterator[bool]:
+    """For each text that is usually secret, whether it stands in the file itself."""
+    headers: list[tuple[str, SecretText]] = []
+    secret: list[SecretText] = []
+    for account in settings.accounts.values():
+        secret.append(account.api_key)
+        headers.extend(account.headers.items())
+    for endpoint in settings.endpoints.values():
+        if isinstance(endpoint, Webhook):
+            secret.extend((*_given(endpoint.api_key), *endpoint.secret))
+            headers.extend(endpoint.headers.items())
+        else:
+            secret.extend(endpoint.urls)
+    secret.extend(value for key, value in headers if _TELLING_HEADER.search(key))
+    yield from (not has_reference(text.written, stored=True) for text in secret)
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    """The file's bytes, at most one more than are allowed, and its permissions."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_SETTINGS_BYTES + 1), path.stat().st_mode
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: there is no such file"]) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+
+
+def _filled(loaded: Loaded, written: str, env: Mapping[str, str]) -> str:
+    try:
+        return store_file(fill(written, env))
+    except ValueError as error:
+        place, _ = walk(loaded.node, ("store",))
+        raise ConfigError([f"{loaded.name}:{place.line}:{place.column}: store: {error}"]) from None
+
+
+def _home(env: Mapping[str, str], variable: str, below: str) -> Path:
+    """A folder of the XDG base directories, for genbridge. Relative values of the variable do not count there."""
+    given = env.get(variable, "")
+    if given.startswith("/"):
+        return Path(given) / "genbridge"
+    return Path(env.get("HOME") or _expanded("~")) / below / "genbridge"
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError([f"{text}: there is no home folder; write the path out, or set HOME"]) from None

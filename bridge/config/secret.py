@@ -1,0 +1,170 @@
+"""Secrets and references: `${ENV}`, `${ENV:-default}`, `file:/path`, `credential:NAME`.
+
+`${...}` may stand in any text of the settings; `file:` and `credential:` stand for a whole secret. What was
+written and what it stands for are kept apart: the first tells whether an endpoint changed, the second is revealed
+to whoever speaks to the outside, and neither ever prints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NoReturn
+
+from bridge.config.durations import shown
+from bridge.errors import BridgeBug
+
+MAX_SECRET_BYTES: Final = 64 * 1024
+
+_ENV: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
+_CREDENTIAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_STORED: Final = ("file:", "credential:")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What references are resolved against. `warnings` collects what an operator should know of, `found` what the
+    references inside secrets stood for."""
+
+    env: Mapping[str, str] = field(repr=False)
+    base_dir: Path
+    warnings: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list, repr=False)
+
+
+class SecretText:
+    """A text that never prints: a reference as written, or a literal, and what it stands for once resolved."""
+
+    __slots__ = ("_value", "_written")
+
+    def __init__(self, written: str, value: str | None = None) -> None:
+        self._written = written
+        self._value = value if value is not None or has_reference(written, stored=True) else written
+
+    @property
+    def written(self) -> str:
+        """The text of the settings, before resolving. A literal secret is its own text: hash it, print it never."""
+        return self._written
+
+    @property
+    def is_resolved(self) -> bool:
+        return self._value is not None
+
+    @property
+    def identity(self) -> str:
+        """16 hex digits that tell this text, as written, from others; safe to keep."""
+        return hashlib.sha256(self._written.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def reveal(self) -> str:
+        """What it stands for: the only way out. BridgeBug before it has been resolved."""
+        if self._value is None:
+            raise BridgeBug("a secret was asked for that has not been resolved")
+        return self._value
+
+    def resolve(self, env: Mapping[str, str], base_dir: Path) -> str:
+        """What it stands for in these surroundings; ValueError says what is missing, never what was found."""
+        return resolve_secret(self._written, Surroundings(env=env, base_dir=base_dir))
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SecretText):
+            return NotImplemented
+        return (self._written, self._value) == (other._written, other._value)
+
+    def __hash__(self) -> int:
+        return hash((self._written, self._value))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("secrets are not pickled")
+
+
+def has_reference(text: str, *, stored: bool = False) -> bool:
+    """Whether `text` must be resolved; `stored` counts `file:` and `credential:` as well."""
+    return _ENV.search(text) is not None or (stored and text.startswith(_STORED))
+
+
+def fill(text: str, env: Mapping[str, str], found: list[str] | None = None) -> str:
+    """`text` with every `${ENV}` and `${ENV:-default}` replaced; the values are added to `found`. ValueError names all
+    variables that are not set, or empty, and have no default."""
+    missing: list[str] = []
+
+    def value_of(reference: re.Match[str]) -> str:
+        name, default = reference[1], reference[2]
+        value = env.get(name, "")
+        if not value and default is None:
+            missing.append(name)
+        if value and found is not None:
+            found.append(value)
+        return value or default or ""
+
+    filled = _ENV.sub(value_of, text)
+    if missing:
+        names = ", ".join(dict.fromkeys(missing))
+        raise ValueError(f"not set in the environment: {names}")
+    return filled
+
+
+def check_references(text: str, *, stored: bool = False) -> None:
+    """ValueError when a `${` in `text` begins no reference, or a `stored` one is incomplete."""
+    if "${" in _ENV.sub("", text):
+        raise ValueError('"${" begins no reference; write ${NAME} or ${NAME:-default}')
+    if not stored:
+        return
+    if text.startswith("credential:") and not _CREDENTIAL.fullmatch(_ENV.sub("x", text.removeprefix("credential:"))):
+        raise ValueError("a credential is written credential:NAME, the name without slashes")
+    if text == "file:":
+        raise ValueError("a secret's file is written file:/path")
+
+
+def resolve_secret(text: str, around: Surroundings) -> str:
+    """What the text of a secret stands for; ValueError says what is missing, never what was found."""
+    filled = fill(text, around.env, around.found)
+    if text.startswith("file:"):
+        path = around.base_dir / filled.removeprefix("file:")
+        return _read(path, around, f"the file {shown(str(path), limit=200)}", private=True)
+    if text.startswith("credential:"):
+        name = filled.removeprefix("credential:")
+        folder = around.env.get("CREDENTIALS_DIRECTORY", "")
+        if not _CREDENTIAL.fullmatch(name):
+            raise ValueError("a credential is written credential:NAME, the name without slashes")
+        if not folder:
+            raise ValueError(
+                f"no credential {shown(name)}: $CREDENTIALS_DIRECTORY is not set "
+                "(the service manager sets it, see LoadCredential=)"
+            )
+        return _read(Path(folder) / name, around, f"the credential {shown(name)}", private=False)
+    return filled
+
+
+def _read(path: Path, around: Surroundings, what: str, *, private: bool) -> str:
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError(f"{what} is not a plain file")
+        with path.open("rb") as file:
+            raw = file.read(MAX_SECRET_BYTES + 1)
+    except FileNotFoundError:
+        raise ValueError(f"{what} does not exist") from None
+    except OSError as error:
+        raise ValueError(f"{what} cannot be read: {error.strerror}") from None
+    if len(raw) > MAX_SECRET_BYTES:
+        raise ValueError(f"{what} is larger than {MAX_SECRET_BYTES} bytes")
+    try:
+        value = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{what} is not text") from None
+    value = value.removesuffix("\n").removesuffix("\r") if value.endswith("\n") else value
+    if not value:
+        raise ValueError(f"{what} is empty")
+    if private and mode & stat.S_IROTH:
+        around.warnings.append(f"{what} is readable by others; chmod o-r it")
+    around.found.append(value)
+    return value

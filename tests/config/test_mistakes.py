@@ -1,0 +1,371 @@
+"""Every mistake of the fault list's row "Settings": one line each, with its place."""
+
+# ruff: noqa: E501 - one row of a table is one mistake
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bridge.config.load import load, resolve
+from bridge.errors import ConfigError
+from tests.config.settings_files import LEAST, SIGNING, loaded, problems, written
+
+HERE = "genbridge.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [f"{HERE}:1:1: the settings are empty; name at least one account"]),
+        ("# only\n# comments\n", [f"{HERE}:1:1: the settings are empty; name at least one account"]),
+        ("- a\n- list\n", [f"{HERE}:1:1: the settings must be a mapping of keys"]),
+        ("just text", [f"{HERE}:1:1: the settings must be a mapping of keys"]),
+        ("accounts:\n\tkling: {}\n", [f"{HERE}:2:1: a tab; YAML is indented with spaces"]),
+        (LEAST.encode("utf-16"), [f"{HERE}:1:1: the file is UTF-16; save it as UTF-8"]),
+        (
+            LEAST.encode("utf-16-le"),
+            [f"{HERE}:1:2: the character U+0000 is not allowed (UTF-16? save the file as UTF-8)"],
+        ),
+        ("store: a\0b", [f"{HERE}:1:9: the character U+0000 is not allowed (UTF-16? save the file as UTF-8)"]),
+        ('store: "a\\0b"\n' + LEAST, [f"{HERE}:1:8: store: holds the control character U+0000"]),
+        ("a: &a [*a]", [f"{HERE}:1:8: the alias *a refers to itself"]),
+        ("a: " + "[" * 60 + "]" * 60, [f"{HERE}:1:53: nested deeper than 50 levels"]),
+        (
+            "store: !!python/object/apply:os.system [x]",
+            [f'{HERE}:1:8: the tag "!!python/object/apply:os.system" is not allowed; write a plain value'],
+        ),
+        (LEAST + "accounts: {}", [f'{HERE}:10:1: the key "accounts" stands here twice; first in line 1']),
+        (
+            LEAST + "limits: {api_key: ${X}}",
+            [f'{HERE}:10:19: an unquoted ${{...}} inside {{ }} or [ ] is not YAML; quote it: "${{...}}"'],
+        ),
+        (LEAST + "---\n" + LEAST, [f"{HERE}:11:1: a second document begins; one is expected here"]),
+        ("#" * (1024 * 1024 + 1), [f"{HERE}:1:1: the file has 1048577 bytes; at most 1048576 are allowed"]),
+    ],
+)
+def test_a_file_that_is_no_settings_says_so_in_one_line(tmp_path: Path, text: str | bytes, lines: list[str]) -> None:
+    assert problems(tmp_path, text) == lines
+
+
+def test_a_byte_order_mark_is_tolerated(tmp_path: Path) -> None:
+    assert loaded(tmp_path, b"\xef\xbb\xbf" + LEAST.encode()).settings == loaded(tmp_path, LEAST).settings
+
+
+def test_an_alias_bomb_is_refused(tmp_path: Path) -> None:
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 12)
+    )
+    (line,) = problems(tmp_path, bomb)
+    assert line.endswith(": the aliases expand to too much")
+
+
+KNOWN_TOPICS = (
+    "account_blocked, account_restored, endpoint_disabled, task_canceled, task_failed, task_not_found, task_progress, "
+    "task_running, task_succeeded, task_timed_out"
+)
+FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("acounts: {}", '1: acounts: unknown key "acounts"; did you mean "accounts"?'),
+        ("zzz: {}", '1: zzz: unknown key "zzz"; there are: accounts, delivery, endpoints, log, polling, retention, routes, sources, store'),
+        ('"a b": 1', '1: "a b": unknown key "a b"; there are: '),
+        ("providers: {}", "1: providers: is not in this version"),
+        ("http: {listen: x}", "1: http: is not in this version"),
+        ("archive: {}", "1: archive: is not in this version"),
+        ("store: postgresql://db/x", "8: store: PostgreSQL is not in this version; write a path"),
+        ("store: sqlite:///x", "8: store: must be a path, not a URL"),
+        ("store: [a]", "8: store: must be one text"),
+        ("polling: {cadence: learned}", "11: polling.cadence: is not in this version"),
+        ("polling: {budget: 5}", "11: polling.budget: is not in this version"),
+        ("polling: {transport: aiohttp}", "11: polling.transport: is not in this version"),
+        ("polling: {min_intervall: 2s}", '11: polling.min_intervall: unknown key "min_intervall"; did you mean "min_interval"?'),
+        ("polling: {min_interval_s: 2}", '11: polling.min_interval_s: unknown key "min_interval_s"; did you mean "min_interval"?'),
+        ("polling: {min_interval: -2s}", '25: polling.min_interval: "-2s" is negative'),
+        ("polling: {min_interval: 0}", "25: polling.min_interval: must be more than 0"),
+        ("polling: {min_interval: .nan}", f'25: polling.min_interval: ".nan" is not a duration; {FORMS}'),
+        ("polling: {min_interval: .inf}", f'25: polling.min_interval: ".inf" is not a duration; {FORMS}'),
+        ("polling: {min_interval: 12:30:00}", f'25: polling.min_interval: "12:30:00" is not a duration; {FORMS}'),
+        ("polling: {min_interval: no}", f'25: polling.min_interval: "no" is not a duration; {FORMS}'),
+        ("polling: {min_interval: [2s]}", "25: polling.min_interval: must be one value"),
+        ("polling: {give_up_after: 9999999d}", '26: polling.give_up_after: "9999999d" is longer than ten years'),
+        ("polling: {min_interval: 10m}", "10: polling.max_interval: 300s is less than min_interval (600s)"),
+        ("polling: {min_interval: 9s, max_interval: 3s}", "43: polling.max_interval: 3s is less than min_interval (9s)"),
+        ("polling: {not_found: {answers: 0}}", "32: polling.not_found.answers: must be at least 1"),
+        ("polling: {not_found: {answers: 1_0}}", '32: polling.not_found.answers: "1_0" is not a whole number'),
+        ("polling: {timeout: '${T}'}", "20: polling.timeout: must be a number; ${...} stands in texts only"),
+        ("polling: 5s", "10: polling: must be a mapping of keys"),
+        ("delivery: {retries: 5s}", "21: delivery.retries: must be a list"),
+        ("delivery: {retries: [5s, x]}", f'26: delivery.retries[1]: "x" is not a duration; {FORMS}'),
+        ("delivery: {retries: [5s, ~]}", "26: delivery.retries[1]: is empty"),
+        (f"delivery: {{retries: [{'1s, ' * 101}]}}", "21: delivery.retries: holds more than 100"),
+        ("log: {level: loud}", '14: log.level: unknown level "loud"; there are: debug, error, info, warning'),
+        ("log: {format: jsn}", '15: log.format: unknown format "jsn"; did you mean "json"?'),
+        ("routes: {topics: []}", "9: routes: must be a list"),
+        ("routes: [automation]", "10: routes[0]: must be a mapping of keys"),
+        ("routes: [{topics: [task_failed]}]", "10: routes[0].endpoints: is missing"),
+        ("routes: [{endpoints: []}]", "22: routes[0].endpoints: is empty; name at least one"),
+        ("routes: [{endpoints: [automatoin]}]", '23: routes[0].endpoints[0]: unknown endpoint "automatoin"; did you mean "automation"?'),
+        ("routes: [{endpoints: [automation], accounts: [suno]}]", '47: routes[0].accounts[0]: unknown account "suno"; there are: kling'),
+        ("routes: [{endpoints: [automation], topics: [task_sucess]}]", '45: routes[0].topics[0]: unknown topic "task_sucess"; did you mean "task_succeeded"?'),
+        ("routes: [{endpoints: [automation], topics: [xyz]}]", f'45: routes[0].topics[0]: unknown topic "xyz"; there are: {KNOWN_TOPICS}'),
+        ("routes: [{endpoints: [automation], topics: [[a]]}]", "45: routes[0].topics[0]: must be one text"),
+        ("sources: {queue: file:/tmp}", "18: sources.queue: must be a path, not a URL"),
+        ("sources: {qeue: x}", '11: sources.qeue: unknown key "qeue"; did you mean "queue"?'),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_is_named_by_line_column_and_key(tmp_path: Path, line: str, expected: str) -> None:
+    (found,) = problems(tmp_path, LEAST + line)
+    assert found.startswith(f"{HERE}:10:{expected}")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("base_url: api.example.com", "15: accounts.kling.base_url: has no scheme; write https://..."),
+        ("base_url: ftp://a.example", '15: accounts.kling.base_url: scheme "ftp" is not supported; use http or https'),
+        ("base_url: file:///etc/passwd", '15: accounts.kling.base_url: scheme "file" is not supported; use http or https'),
+        ("base_url: file:/etc/passwd", '15: accounts.kling.base_url: scheme "file" is not supported; use http or https'),
+        ("base_url: https://u:p@a.example", "15: accounts.kling.base_url: holds user info (user:password@); use api_key or headers"),
+        ('base_url: "https://a.example/a b"', "15: accounts.kling.base_url: holds blanks or backslashes; percent-encode them"),
+        ("base_url: https://a.example/?x=1", "15: accounts.kling.base_url: must end before the query (?) and the fragment (#)"),
+        ("base_url: https://", "15: accounts.kling.base_url: has no host"),
+        ("base_url: https://a..example", "15: accounts.kling.base_url: has a host that cannot be"),
+        ("base_url: http://[::1", "15: accounts.kling.base_url: is no URL"),
+        ("base_url: http://a.example:70000", "15: accounts.kling.base_url: has a port that is not between 1 and 65535"),
+        ("base_url: http://a.example:x", "15: accounts.kling.base_url: has a port that is not between 1 and 65535"),
+        ("base_url: http://a.example:0", "15: accounts.kling.base_url: has a port that is not between 1 and 65535"),
+        ("base_url:", "14: accounts.kling.base_url: is empty"),
+        ('base_url: ""', "15: accounts.kling.base_url: is empty"),
+        ("action: text2video", "13: accounts.kling.action: is not {group}/{action2}; write e.g. videos/text2video"),
+        ("action: videos/../x", "13: accounts.kling.action: is not {group}/{action2}; write e.g. videos/text2video"),
+        ("access_key: x", "5: accounts.kling.access_key: is not in this version"),
+        ("secret_key: x", "5: accounts.kling.secret_key: is not in this version"),
+        ("origins: [x]", "5: accounts.kling.origins: is not in this version"),
+        ("limits: {rate: 0}", "20: accounts.kling.limits.rate: must be more than 0"),
+        ("limits: {rate: .nan}", '20: accounts.kling.limits.rate: ".nan" is not a number'),
+        ("limits: {rate: 1e300}", "20: accounts.kling.limits.rate: must be at most 10000"),
+        ("limits: {burst: 1.5}", '21: accounts.kling.limits.burst: "1.5" is not a whole number'),
+        ("limits: {concurrency: 1001}", "27: accounts.kling.limits.concurrency: must be at most 1000"),
+        ("headers: {X Y: z}", '15: accounts.kling.headers."X Y": "X Y" is no name of a header'),
+        ("headers: {Content-Length: 1}", "15: accounts.kling.headers.Content-Length: the header Content-Length is set by genbridge itself"),
+        ("headers: {X-A: a, x-a: b}", "14: accounts.kling.headers: names x-a twice"),
+        ('headers: {X-Y: "a\\nb"}', "20: accounts.kling.headers.X-Y: holds the control character U+000A"),
+        ("headers: {X-Y: é}", "20: accounts.kling.headers.X-Y: must be printable ASCII without blanks at its ends"),
+        ("headers: {X-Y: ~}", "20: accounts.kling.headers.X-Y: is empty"),
+        ("proxy: socks5://h:1", "12: accounts.kling.proxy: is no proxy; write http://host:port or http://user:password@host:port"),
+        ('api_key: ""', "14: accounts.kling.api_key: is empty"),
+        ("api_key: ${KLING-KEY}", '14: accounts.kling.api_key: "${" begins no reference; write ${NAME} or ${NAME:-default}'),
+        ("api_key: credential:a/b", "14: accounts.kling.api_key: a credential is written credential:NAME, the name without slashes"),
+        ('api_key: "file:"', "14: accounts.kling.api_key: a secret's file is written file:/path"),
+        ("provider: suno", '15: accounts.kling.provider: "suno" is not in this version'),
+        ("provider: newapi", '15: accounts.kling.provider: "newapi" is not in this version'),
+        ("provider: klng", '15: accounts.kling.provider: unknown provider "klng"; did you mean "kling"?'),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_an_account_is_named(tmp_path: Path, line: str, expected: str) -> None:
+    key = line.partition(":")[0]
+    kept = [entry for entry in LEAST.splitlines()[2:5] if not entry.strip().startswith(f"{key}:")]
+    text = "\n".join(
+        ["accounts:", "  kling:", *kept, f"    {line}", "endpoints: {a: {type: apprise, urls: ['json://x']}}"]
+    )
+    (found,) = problems(tmp_path, text)
+    assert found.startswith(f"{HERE}:{len(kept) + 3}:{expected}")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("{type: webhook}", "3: endpoints.x.url: is missing"),
+        ("{url: http://a}", "3: endpoints.x.type: is missing"),
+        ("{type: ~, url: http://a}", "13: endpoints.x.type: is empty"),
+        ("{type: webhok}", '13: endpoints.x.type: unknown type "webhok"; did you mean "webhook"?'),
+        ("https://a.example", "6: endpoints.x: must be a mapping of keys"),
+        ("", "5: endpoints.x: is empty"),
+        ("{type: webhook, url: hooks.example.com}", "27: endpoints.x.url: has no scheme; write https://..."),
+        ("{type: webhook, url: file:/x}", '27: endpoints.x.url: scheme "file" is not supported; use http or https'),
+        ("{type: webhook, url: 'credential:x'}", "27: endpoints.x.url: has no scheme; write https://..."),
+        ("{type: webhook, url: http://u@a}", "27: endpoints.x.url: holds user info (user:password@); use api_key or headers"),
+        ("{type: webhook, url: http://a, format: standard}", '45: endpoints.x.format: "standard" is not in this version'),
+        ("{type: webhook, url: http://a, format: xml}", '45: endpoints.x.format: unknown format "xml"; there are: documented'),
+        ("{type: webhook, url: http://a, body: x}", "37: endpoints.x.body: is not in this version"),
+        ("{type: webhook, url: http://a, urls: [x]}", '37: endpoints.x.urls: unknown key "urls"; did you mean "url"?'),
+        ("{type: webhook, url: http://a, secret: foo}", "45: endpoints.x.secret: does not begin with whsec_; write whsec_ and the base64 of 24 to 64 random bytes"),
+        (f"{{type: webhook, url: http://a, secret: [{SIGNING}, whsec_%]}}", "98: endpoints.x.secret[1]: is not base64 after whsec_; write whsec_ and"),
+        ("{type: webhook, url: http://a, secret: whsec_YWJj}", "45: endpoints.x.secret: holds 3 bytes; write whsec_ and the base64 of 24 to 64 random bytes"),
+        ("{type: webhook, url: http://a, headers: {webhook-id: a}}", "47: endpoints.x.headers.webhook-id: the header webhook-id is set by genbridge itself"),
+        ("{type: webhook, url: http://a, api_key: a, headers: {authorization: b}}", "58: endpoints.x.headers: holds Authorization although api_key is set; leave one of them out"),
+        ("{type: webhook, url: http://a, concurrency: 0}", "50: endpoints.x.concurrency: must be at least 1"),
+        ("{type: apprise}", "3: endpoints.x.urls: is missing"),
+        ("{type: apprise, urls: []}", "28: endpoints.x.urls: is empty; name at least one"),
+        ("{type: apprise, urls: 'json://x'}", "28: endpoints.x.urls: must be a list"),
+        ("{type: apprise, urls: [json]}", "29: endpoints.x.urls[0]: is no service URL; write e.g. tgram://TOKEN/CHAT"),
+        ("{type: apprise, urls: ['json://x', 'json://x']}", "28: endpoints.x.urls: number 2 is the same as number 1"),
+        ("{type: apprise, urls: ['json://x?a=b&Retry=3']}", '29: endpoints.x.urls[0]: drop "Retry=": genbridge retries by itself and remembers it (see delivery.retries)'),
+        ("{type: apprise, urls: ['json://${X}?wait=']}", '29: endpoints.x.urls[0]: drop "wait=": genbridge retries by itself'),
+        ("{type: apprise, urls: ['json://x'], concurrency: 2}", '42: endpoints.x.concurrency: unknown key "concurrency"; there are: body, title, type, urls'),
+        ("{type: apprise, urls: ['json://x'], title: '{{ a.__class__ }}'}", '49: endpoints.x.title: the template reaches for "__class__", which is not offered'),
+        ("{type: apprise, urls: ['json://x'], body: \"{{ a['__class__'] }}\"}", '48: endpoints.x.body: the template reaches for "__class__", which is not offered'),
+        ("{type: apprise, urls: ['json://x'], body: \"{{ a|attr('__class__') }}\"}", '48: endpoints.x.body: the template reaches for "__class__", which is not offered'),
+        ("{type: apprise, urls: ['json://x'], body: \"{% include 'x' %}\"}", "48: endpoints.x.body: a template cannot take in other files (its line 1)"),
+        ("{type: apprise, urls: ['json://x'], body: '{{ a'}", "48: endpoints.x.body: is no Jinja template: "),
+        (f"{{type: apprise, urls: ['json://x'], body: '{{{{ {'(' * 9000} }}}}'}}", "48: endpoints.x.body: is no Jinja template: too complicated"),
+        ('{type: apprise, urls: [\'json://x\'], title: "a\\eb"}', "49: endpoints.x.title: holds the control character U+001B"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_an_endpoint_is_named(tmp_path: Path, line: str, expected: str) -> None:
+    (found,) = problems(tmp_path, "\n".join([*LEAST.splitlines()[:6], f"  x: {line}"]))
+    assert found.startswith(f"{HERE}:7:{expected}")
+
+
+@pytest.mark.parametrize("name", ["-x", "a b", "a/b", "x" * 65, "é", '""'])
+def test_a_name_that_cannot_be_is_named(tmp_path: Path, name: str) -> None:
+    (found,) = problems(tmp_path, f"{LEAST}  {name}: {{type: webhook, url: http://a}}")
+    assert found.startswith(f"{HERE}:10:3: endpoints.")
+    assert "cannot be a name; use 1 to 64 letters, digits, _ . or -, a letter or digit first" in found
+
+
+def test_names_that_look_like_numbers_or_booleans_stay_names(tmp_path: Path) -> None:
+    text = LEAST.replace("kling:\n", "0123:\n").replace("automation:", "no:")
+    found = loaded(tmp_path, text + "routes: [{accounts: [0123], endpoints: [no]}]").settings
+    assert list(found.accounts) == ["0123"]
+    assert list(found.endpoints) == ["no"]
+
+
+def test_all_mistakes_come_together_sorted_by_place(tmp_path: Path) -> None:
+    text = LEAST.replace("https://api", "ftp://api").replace("type: webhook", "type: webhook\n    frmat: x")
+    found = problems(tmp_path, text + "routes: [{endpoints: [nobody], topics: []}]\npollng: {}\n")
+    assert [line.split(": ")[0] for line in found] == [
+        f"{HERE}:{place}" for place in ("4:15", "9:5", "11:23", "11:40", "12:1")
+    ]
+
+
+def test_a_missing_section_is_reported_at_the_top(tmp_path: Path) -> None:
+    assert problems(tmp_path, "log: {level: info}") == [f"{HERE}:1:1: accounts: is missing"]
+    assert problems(tmp_path, "log: {}\naccounts: {}") == [f"{HERE}:2:11: accounts: is empty; name at least one"]
+    assert problems(tmp_path, "log: {}\naccounts:\n  k: {}")[0] == f"{HERE}:3:3: accounts.k.api_key: is missing"
+
+
+def test_sections_without_values_mean_their_defaults(tmp_path: Path) -> None:
+    empty = "sources:\nroutes:\npolling:\n  not_found:\n  timeout:\ndelivery:\nretention: ~\nlog: null\nstore:\n"
+    assert loaded(tmp_path, LEAST + empty).settings == loaded(tmp_path, LEAST).settings
+
+
+WORDS = st.sampled_from(
+    (
+        *(
+            "accounts",
+            "kling",
+            "provider",
+            "base_url",
+            "api_key",
+            "action",
+            "limits",
+            "rate",
+            "headers",
+            "endpoints",
+            "a",
+        ),
+        *(
+            "type",
+            "webhook",
+            "apprise",
+            "url",
+            "urls",
+            "secret",
+            "title",
+            "routes",
+            "topics",
+            "polling",
+            "min_interval",
+        ),
+        *(
+            "not_found",
+            "delivery",
+            "retries",
+            "log",
+            "level",
+            "store",
+            "http://a",
+            "${X}",
+            "file:/x",
+            "json://x",
+            "[key]",
+        ),
+        *(
+            "5s",
+            "0",
+            "-1",
+            "1e999",
+            "",
+            "~",
+            "{{ a }}",
+            "{%",
+            "\x00",
+            "\ud800",
+            "é",
+            "whsec_",
+            "credential:x",
+            "task_failed",
+        ),
+    )
+)
+VALUES = st.recursive(
+    WORDS | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=6),
+    max_leaves=30,
+)
+
+
+def _flow(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_flow(item) for item in value) + "]"
+    text = "".join(f"\\U{ord(char):08x}" if char in '"\\' or not char.isprintable() else char for char in str(value))
+    return f'"{text}"' if text != "~" else "~"
+
+
+ACCOUNT = st.fixed_dictionaries(
+    {"provider": st.just("kling"), "base_url": st.just("http://a") | WORDS, "api_key": st.just("k") | WORDS},
+    optional=dict.fromkeys(("action", "limits", "headers", "proxy", "ca_file"), VALUES),
+)
+WEBHOOK = st.fixed_dictionaries(
+    {"type": st.just("webhook"), "url": st.just("http://a") | WORDS},
+    optional=dict.fromkeys(("api_key", "secret", "headers", "proxy", "ca_file", "format", "concurrency"), VALUES),
+)
+APPRISE = st.fixed_dictionaries(
+    {"type": st.just("apprise"), "urls": st.lists(WORDS, max_size=3)},
+    optional={"title": st.text(), "body": WORDS | st.text()},
+)
+SHAPED = st.fixed_dictionaries(
+    {"accounts": st.dictionaries(st.just("kling") | WORDS, ACCOUNT, max_size=2)},
+    optional={
+        "endpoints": st.dictionaries(st.just("e") | WORDS, WEBHOOK | APPRISE | VALUES, max_size=3),
+        **dict.fromkeys(("store", "sources", "routes", "polling", "delivery", "retention", "log"), VALUES),
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.one_of(st.text(), st.binary(), VALUES.map(_flow), SHAPED.map(_flow), st.text().map(lambda text: LEAST + text))
+)
+def test_no_input_makes_anything_but_settings_or_a_config_error(tmp_path: Path, data: str | bytes) -> None:
+    lines: tuple[str, ...] = ()
+    path = written(tmp_path, data)
+    try:
+        resolve(load(path, {}), {"X": "x\n"})
+    except ConfigError as error:
+        lines = error.problems
+        assert lines
+    for line in lines:
+        assert line.isprintable()
+        assert re.match(rf"{re.escape(str(path))}:[1-9][0-9]*:[1-9][0-9]*: ", line)

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import time
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.config.yaml import Document, YamlProblem, as_free, as_text, read_document, read_documents
+
+
+def problem(data: str | bytes) -> str:
+    with pytest.raises(YamlProblem) as caught:
+        read_documents(data, name="t.yaml")
+    assert str(caught.value) == f"t.yaml:{caught.value.line}:{caught.value.column}: {caught.value.message}"
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0123", "1_000", "12:30:00", "no", "2024-01-02", "1e3", "0x10", "true", "8800_0123", "123456789012345678901"],
+)
+def test_an_id_stays_what_was_written(text: str) -> None:
+    assert as_text(read_document(f"id: {text}", name="t")) == {"id": text}
+    assert as_text(read_document(f"{text}: x", name="t")) == {text: "x"}
+
+
+@pytest.mark.parametrize("text", ["", "~", "null", "Null", "NULL"])
+def test_only_a_plain_null_is_nothing(text: str) -> None:
+    assert as_text(read_document(f"id: {text}", name="t")) == {"id": None}
+    assert as_text(read_document(f'id: "{text}"', name="t")) == {"id": text}
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("5", 5),
+        ("-5", -5),
+        ("1.50", 1.5),
+        ("1.5e3", 1500.0),
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("", None),
+        ('"5"', "5"),
+        ("'true'", "true"),
+        ("! 5", "5"),
+        ("!!str 5", "5"),
+        ("|\n  5", "5"),
+        ("0123", "0123"),
+        ("1_000", "1_000"),
+        ("12:30:00", "12:30:00"),
+        ("no", "no"),
+        ("2024-01-02", "2024-01-02"),
+        (".nan", ".nan"),
+        (".inf", ".inf"),
+        ("1e999", "1e999"),
+        ("18446744073709551615", 2**64 - 1),
+        ("18446744073709551616", "18446744073709551616"),
+        ("-9223372036854775809", "-9223372036854775809"),
+        ("1" * 30, "1" * 30),
+        ("[1, a, {b: 2}]", [1, "a", {"b": 2}]),
+    ],
+)
+def test_free_values_keep_their_type_where_json_spells_them_so(written: str, value: object) -> None:
+    (document,) = read_documents(f"id: 7\nmeta: {written}", name="t")
+    assert document.free("meta") == value
+    assert type(document.free("meta")) is type(value)
+    assert document.value["id"] == "7"
+
+
+def test_a_document_tells_places_counted_from_one() -> None:
+    (document,) = read_documents("tasks:\n  - a\n  - {id: b}\n", name="t")
+    assert document.place("tasks", 0) == (2, 5)
+    assert document.place("tasks", 1, "id") == (3, 10)
+    assert document.place("tasks", 1, "nothing") == (3, 5)
+    assert document.place() == (1, 1)
+    assert document.free("nothing") is None
+
+
+def test_a_file_may_hold_several_documents_and_empty_ones_do_not_count() -> None:
+    documents = read_documents(b"\xef\xbb\xbf# first\n---\na\n---\n# nothing\n---\n[b, c]\n", name="t")
+    assert [document.value for document in documents] == ["a", ["b", "c"]]
+    with pytest.raises(YamlProblem, match=r"^t:4:1: a second document begins; one is expected here$"):
+        read_document("---\na\n---\nb", name="t")
+
+
+def test_an_empty_file_is_a_null() -> None:
+    for data in ("", "# only this\n", "---\n", b"\xef\xbb\xbf"):
+        assert as_text(read_document(data, name="t")) is None
+        assert read_documents(data, name="t") == []
+
+
+def test_anchors_and_aliases_are_followed() -> None:
+    node = read_document("a: &x {b: 1}\nc: *x\nd: [*x, &y k]\n*y : v", name="t")
+    assert as_text(node) == {"a": {"b": "1"}, "c": {"b": "1"}, "d": [{"b": "1"}, "k"], "k": "v"}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("a:\n\tb: 1", "t.yaml:2:1: a tab; YAML is indented with spaces"),
+        ("a: b\0", "t.yaml:1:5: the character U+0000 is not allowed (UTF-16? save the file as UTF-8)"),
+        ("a: b\nc: \x1b", "t.yaml:2:4: the character U+001B is not allowed"),
+        ("a: b".encode("utf-16"), "t.yaml:1:1: the file is UTF-16; save it as UTF-8"),
+        (b"a: b\nc: \xff", "t.yaml:2:4: not UTF-8; save the file as UTF-8"),
+        ("a: \ud800", "t.yaml:1:4: not UTF-8; save the file as UTF-8"),
+        ("a: &a [*a]", "t.yaml:1:8: the alias *a refers to itself"),
+        ("a: *b", "t.yaml:1:4: the alias *b has no anchor &b before it"),
+        ("--- &a b\n--- *a", "t.yaml:2:5: the alias *a has no anchor &a before it"),
+        (
+            "a: !!python/object:os.system x",
+            't.yaml:1:4: the tag "!!python/object:os.system" is not allowed; write a plain value',
+        ),
+        ("!custom {a: b}", 't.yaml:1:1: the tag "!custom" is not allowed; write a plain value'),
+        ("a: 1\nb: 2\n'a': 3", 't.yaml:3:1: the key "a" stands here twice; first in line 1'),
+        ("? [a]\n: b", "t.yaml:1:3: a list or mapping cannot be a key"),
+        ("x: &l [a]\n*l : b", "t.yaml:2:1: a list or mapping cannot be a key"),
+        ("a: {b: 1}\nc:\n  <<: *x", "t.yaml:3:3: merge keys (<<) are not supported; write the keys out"),
+        ("a: {b: ${X}}", 't.yaml:1:8: an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'),
+        ("a: [tgram://${X}/1]", 't.yaml:1:13: an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'),
+        ("a: b: c", "t.yaml:1:5: not YAML: mapping values are not allowed"),
+        ("a: [b\nc: d", "t.yaml:2:2: not YAML: "),
+        (
+            "a: 'b",
+            "t.yaml:1:6: not YAML: found unexpected end of stream (while scanning a quoted scalar, begun in line 1)",
+        ),
+        ("[" * 3000, "t.yaml:1:51: nested deeper than 50 levels"),
+        ("\n".join(" " * depth + "a:" for depth in range(3000)), "t.yaml:51:51: nested deeper than 50 levels"),
+        ("x" * (16 * 1024 * 1024 + 1), "t.yaml:1:1: the file has 16777217 bytes; at most 16777216 are allowed"),
+    ],
+)
+def test_what_is_not_yaml_as_we_take_it_is_refused_with_its_place(data: str | bytes, message: str) -> None:
+    began = time.perf_counter()
+    assert problem(data).startswith(message)
+    assert time.perf_counter() - began < 2
+
+
+def test_an_alias_bomb_is_refused_before_it_goes_off() -> None:
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 30)
+    )
+    assert problem(bomb).endswith(": the aliases expand to too much")
+    assert problem(f"a: &a {'x' * 300_000}\nb: [*a, *a, *a, *a]").endswith("the aliases expand to too much")
+
+
+def test_twenty_thousand_tasks_are_read_quickly() -> None:
+    text = "tasks:\n" + "".join(
+        f"- id: {number:05}\n  account: kling\n  meta: {{n: {number}}}\n" for number in range(20_000)
+    )
+    began = time.perf_counter()
+    (document,) = read_documents(text.encode(), name="t")
+    value = document.value
+    assert time.perf_counter() - began < 4  # measured: 0.5 s
+    assert len(value["tasks"]) == 20_000
+    assert value["tasks"][7]["id"] == "00007"
+
+
+FRAGMENTS = st.lists(
+    st.sampled_from(
+        (
+            *("a", ": ", "- ", "\n", "  ", "[", "]", "{", "}", "&x ", "*x", "!!str ", "!t ", "'", '"', "|", ">", "\t"),
+            *(
+                "---\n",
+                "...\n",
+                "? ",
+                ",",
+                "<<",
+                "~",
+                "0123",
+                "\ufeff",
+                "\u2028",
+                "\\x00",
+                "%YAML 1.1\n",
+                "${X}",
+                "# c",
+            ),
+        )
+    ),
+    max_size=30,
+).map("".join)
+
+
+@given(st.one_of(st.text(), st.binary(), FRAGMENTS))
+def test_any_input_is_nodes_that_json_can_hold_or_one_clear_line(data: str | bytes) -> None:
+    documents: list[Document] = []
+    problems: list[YamlProblem] = []
+    try:
+        documents = read_documents(data, name="t")
+    except YamlProblem as error:
+        problems = [error]
+    for found in problems:
+        assert str(found).isprintable()
+        assert min(found.line, found.column) >= 1
+    for document in documents:
+        orjson.dumps([as_text(document.node), as_free(document.node)])
