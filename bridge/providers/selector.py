@@ -1,0 +1,67 @@
+"""Picking a value out of an answer: JMESPath, with a short way for plain dotted names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+from pydantic import BeforeValidator, PlainSerializer
+
+from bridge.domain.task import Json
+
+DOTTED: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+class Selector:
+    """A JMESPath expression, compiled once. ValueError when it is none."""
+
+    def __init__(self, expression: str) -> None:
+        self.expression = expression
+        self._names: tuple[str, ...] | None = None
+        if expression == "@":
+            self._names = ()
+        elif DOTTED.fullmatch(expression):
+            self._names = tuple(expression.split("."))
+        try:
+            self._compiled = jmespath.compile(expression)
+        except JMESPathError as error:
+            raise ValueError(f'"{expression}" is no JMESPath expression: {str(error).splitlines()[0]}') from None
+
+    def __call__(self, value: Json) -> Json:
+        """What the expression selects; None when there is nothing, or a function of it does not fit the value."""
+        if self._names is None:
+            try:
+                return self._compiled.search(value)
+            except (JMESPathError, ValueError, TypeError):
+                return None
+        for name in self._names:
+            if not isinstance(value, dict):
+                return None
+            value = value.get(name)
+        return value
+
+
+def _selector(value: Any) -> Any:
+    return Selector(value) if isinstance(value, str) else value
+
+
+def _selectors(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Select = Annotated[Selector, BeforeValidator(_selector), PlainSerializer(lambda selector: selector.expression)]
+"""A setting that is an expression."""
+
+SelectFirst = Annotated[tuple[Select, ...], BeforeValidator(_selectors)]
+"""A setting that is one expression or several in order of preference."""
+
+
+def selected(selectors: tuple[Selector, ...], value: Json) -> Iterator[Json]:
+    """What each selects, without the Nones."""
+    for selector in selectors:
+        found = selector(value)
+        if found is not None:
+            yield found

@@ -1,0 +1,504 @@
+"""One exchange under one deadline, against a real server that misbehaves."""
+
+from __future__ import annotations
+
+import gzip
+import resource
+import socket
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import httpx
+import pytest
+
+from bridge.errors import ConfigError
+from bridge.net.client import Answer, HttpClient, Request, Unanswered
+from bridge.net.failures import Failure
+from tests.loopback import Exchange, Loopback, Script, answers, loopback
+
+MIB = 1 << 20
+
+
+@asynccontextmanager
+async def _pair(
+    script: Script, *, timeout_s: float = 5, concurrency: int = 4
+) -> AsyncIterator[tuple[HttpClient, Loopback]]:
+    async with loopback(script) as server, _client(timeout_s=timeout_s, concurrency=concurrency) as client:
+        yield client, server
+
+
+@asynccontextmanager
+async def _client(*, timeout_s: float = 5, concurrency: int = 4, proxy: str | None = None) -> AsyncIterator[HttpClient]:
+    client = HttpClient(timeout_s=timeout_s, concurrency=concurrency, proxy=proxy)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def _outcome(
+    script: Script, *, method: str = "GET", cap_bytes: int = MIB, timeout_s: float = 5
+) -> Answer | Unanswered:
+    """What one exchange with this server comes to."""
+    async with _pair(script, timeout_s=timeout_s) as (client, server):
+        with anyio.fail_after(timeout_s + 5):
+            return await client.fetch(Request(method=method, url=server.url), cap_bytes=cap_bytes)
+
+
+async def _answer(script: Script, *, method: str = "GET", cap_bytes: int = MIB, timeout_s: float = 5) -> Answer:
+    outcome = await _outcome(script, method=method, cap_bytes=cap_bytes, timeout_s=timeout_s)
+    assert isinstance(outcome, Answer), outcome
+    return outcome
+
+
+def _says(data: bytes) -> Script:
+    """Send these bytes and close."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.raw(data)
+        await exchange.close()
+
+    return script
+
+
+def _rss_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_an_answer_comes_with_status_body_and_the_few_headers_that_matter() -> None:
+    headers = {"Retry-After": "7", "Content-Type": "application/json", "X-Other": "1", "Set-Cookie": "a=b"}
+    answer = await _answer(answers(503, b"{}", headers))
+
+    assert (answer.status, answer.body, answer.complete, answer.trouble) == (503, b"{}", True, "")
+    assert answer.headers == {"retry-after": "7", "content-type": "application/json"}
+    assert 0 < answer.elapsed_s < 5
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("", "/"),
+        ("?a=b", "/?a=b"),
+        ("/a/../b/./c//%2e%2e/%2F?x=/../&y=%zz#part", "/a/../b/./c//%2e%2e/%2F?x=/../&y=%zz"),
+        ("/:x@y;z='\"<>{}|\\^`", "/:x@y;z='\"<>{}|\\^`"),
+    ],
+)
+async def test_an_address_is_sent_to_the_letter(path: str, sent: str) -> None:
+    async with _pair(answers(200)) as (client, server):
+        await client.fetch(Request(method="GET", url=server.url + path), cap_bytes=9)
+
+    assert server.asked[0].target == sent
+
+
+async def test_only_the_headers_given_are_sent_and_a_body_arrives_as_it_is() -> None:
+    async with _pair(answers(204)) as (client, server):
+        answer = await client.fetch(
+            Request(method="POST", url=server.url, headers={"X-A": "1"}, body=b'{"a": 1}'), cap_bytes=9
+        )
+
+    (asked,) = server.asked
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.body, answer.complete) == (204, b"", True)
+    assert asked.body == b'{"a": 1}'
+    assert asked.headers == {"host": f"127.0.0.1:{server.port}", "x-a": "1", "content-length": "8"}
+
+
+async def test_the_clients_headers_go_with_every_request_and_the_requests_win() -> None:
+    client = HttpClient(timeout_s=5, concurrency=1, headers={"User-Agent": "a", "X-B": "b"})
+    async with loopback(answers(200)) as server:
+        await client.fetch(Request(method="GET", url=server.url, headers={"user-agent": "c"}), cap_bytes=9)
+        await client.aclose()
+
+    assert {name: server.asked[0].headers[name] for name in ("user-agent", "x-b")} == {"user-agent": "c", "x-b": "b"}
+
+
+@pytest.mark.parametrize(
+    ("script", "body"),
+    [
+        (_says(b"HTTP/1.0 200 OK\r\n\r\nold"), b"old"),
+        (_says(b"HTTP/1.1 200\r\nContent-Length: 3\r\n\r\nold"), b"old"),
+        (_says(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\nold"), b"old"),
+        (_says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nold\r\n0\r\n\r\n"), b"old"),
+        (_says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"old")), b"old"),
+        (_says(b"HTTP/1.1 200 OK\r\nX: \xff\xfe\r\nContent-Length: 0\r\n\r\n"), b""),
+    ],
+)
+async def test_odd_but_lawful_answers_are_whole(script: Script, body: bytes) -> None:
+    answer = await _answer(script)
+
+    assert (answer.status, answer.body, answer.complete) == (200, body, True)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"", Failure.RESET),
+        (b"HTTP/1.1 20", Failure.RESET),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", Failure.RESET),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", Failure.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Failure.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Failure.PROTOCOL),
+        (
+            b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"y" * 40) for n in range(5000)) + b"\r\n",
+            Failure.PROTOCOL,
+        ),
+    ],
+)
+async def test_what_is_no_answer_is_a_value(data: bytes, kind: Failure) -> None:
+    outcome = await _outcome(_says(data))
+
+    assert isinstance(outcome, Unanswered)
+    assert outcome.kind is kind
+    assert outcome.reason.isprintable()
+
+
+async def test_thousands_of_short_headers_are_survived() -> None:
+    head = b"".join(b"X-%d: y\r\n" % number for number in range(5000))
+    answer = await _answer(_says(b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 2\r\n\r\n{}"))
+
+    assert (answer.body, answer.headers) == (b"{}", {})
+
+
+async def test_a_reset_before_the_answer_is_told_as_such_and_a_post_is_not_repeated() -> None:
+    async with _pair(Exchange.reset) as (client, server):
+        for method in ("GET", "POST"):
+            outcome = await client.fetch(Request(method=method, url=f"{server.url}/?key=secret"), cap_bytes=9)
+
+            assert isinstance(outcome, Unanswered)
+            assert outcome.kind is Failure.RESET
+            assert outcome.reason == f"127.0.0.1:{server.port} closed the connection before it had answered"
+
+    assert [asked.method for asked in server.asked] == ["GET", "POST"]
+
+
+CUT = "the connection was closed in the middle of the body"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
+    ],
+)
+async def test_a_status_line_counts_although_the_body_is_cut(data: bytes) -> None:
+    answer = await _answer(_says(data))
+
+    assert (answer.status, answer.body, answer.complete, answer.trouble) == (200, b"half", False, CUT)
+
+
+async def test_a_status_line_counts_although_the_connection_is_reset() -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf")
+        await anyio.sleep(0.1)
+        await exchange.reset()
+
+    answer = await _answer(script)
+
+    assert (answer.status, answer.body, answer.complete, answer.trouble) == (200, b"half", False, CUT)
+
+
+async def test_a_status_line_counts_although_the_body_hangs() -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.raw(b"HTTP/1.1 202 OK\r\nContent-Length: 99\r\n\r\nhalf")
+        await exchange.hang()
+
+    answer = await _answer(script, timeout_s=0.3)
+
+    assert (answer.status, answer.body, answer.complete) == (202, b"half", False)
+    assert answer.trouble == "the time-out passed in the middle of the body"
+    assert 0.3 <= answer.elapsed_s < 2
+
+
+async def test_the_deadline_covers_the_whole_exchange_however_slowly_it_drips() -> None:
+    async def script(exchange: Exchange) -> None:
+        for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"y" * 1000:
+            await exchange.raw(bytes([byte]))
+            await anyio.sleep(0.02)
+
+    outcome = await _outcome(script, timeout_s=0.4)
+
+    assert isinstance(outcome, Unanswered)
+    assert outcome.kind is Failure.TIMEOUT
+    assert 0.4 <= outcome.elapsed_s < 2
+
+
+async def test_endless_informational_answers_end_at_the_deadline() -> None:
+    async def script(exchange: Exchange) -> None:
+        while True:
+            await exchange.raw(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await anyio.sleep(0.001)
+
+    outcome = await _outcome(script, timeout_s=0.3)
+
+    assert isinstance(outcome, Unanswered)
+    assert outcome.kind is Failure.TIMEOUT
+
+
+async def test_a_huge_body_is_read_no_further_than_the_cap() -> None:
+    sent = 0
+
+    async def script(exchange: Exchange) -> None:
+        nonlocal sent
+        await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 524288000\r\n\r\n")
+        for _ in range(500):
+            await exchange.raw(b"x" * MIB)
+            sent += MIB
+
+    before = _rss_bytes()
+    answer = await _answer(script)
+
+    assert (answer.complete, answer.is_over_cap, answer.trouble) == (False, True, f"body over {MIB} bytes")
+    assert answer.body == b"x" * MIB
+    assert sent < 32 * MIB
+    assert _rss_bytes() - before < 50 * MIB
+
+
+async def test_a_gzip_bomb_costs_no_more_than_the_cap() -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join([*(packer.compress(b"\0" * MIB) for _ in range(500)), packer.flush()])
+    before = _rss_bytes()
+    answer = await _answer(_says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + bomb))
+
+    assert (answer.complete, answer.is_over_cap, len(answer.body)) == (False, True, MIB)
+    assert _rss_bytes() - before < 50 * MIB
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br"])
+async def test_an_encoding_that_was_not_asked_for_leaves_the_answer_incomplete(encoding: str) -> None:
+    answer = await _answer(answers(200, b"hello", {"Content-Encoding": encoding}))
+
+    assert (answer.status, answer.body, answer.complete) == (200, b"", False)
+
+
+async def test_a_redirect_is_an_answer_like_any_other_and_cookies_are_not_kept() -> None:
+    headers = {"Location": "http://127.0.0.1:1/", "Set-Cookie": "session=1"}
+    async with _pair(answers(302, b"", headers)) as (client, server):
+        for _ in range(2):
+            answer = await client.fetch(Request(method="GET", url=server.url), cap_bytes=9)
+
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.headers["location"]) == (302, "http://127.0.0.1:1/")
+    assert len(server.asked) == 2
+    assert "cookie" not in server.asked[1].headers
+
+
+async def test_connections_are_kept_for_as_many_as_ask_at_once() -> None:
+    async def script(exchange: Exchange) -> None:
+        await anyio.sleep(0.01)
+        await exchange.answer(200, b"{}")
+
+    async with _pair(script, concurrency=8) as (client, server):
+
+        async def ask() -> None:
+            for _ in range(25):
+                await client.fetch(Request(method="GET", url=server.url), cap_bytes=99)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(ask)
+
+    assert len(server.asked) == 200
+    assert server.connections <= 8
+
+
+async def test_no_more_connections_stay_open_than_are_to_be_kept() -> None:
+    async def script(exchange: Exchange) -> None:
+        await anyio.sleep(0.05)
+        await exchange.answer(200, b"{}")
+
+    async with _pair(script, concurrency=2) as (client, server):
+        async with anyio.create_task_group() as group:
+            for _ in range(6):
+                group.start_soon(_fetch, client, server)
+        await anyio.sleep(0.05)
+
+        assert server.connections == 6
+        assert server.open_connections == 2
+
+
+async def _fetch(client: HttpClient, server: Loopback) -> None:
+    await client.fetch(Request(method="GET", url=server.url), cap_bytes=99)
+
+
+async def test_closing_the_client_closes_its_connections() -> None:
+    async with loopback(answers(200, b"{}")) as server:
+        async with _client() as client:
+            await _fetch(client, server)
+            assert server.open_connections == 1
+        await anyio.sleep(0.05)
+
+        assert server.open_connections == 0
+
+
+def _closes_kept_alive_connections() -> Script:
+    """Answers the first request of a connection and resets it at the second."""
+    served: set[int] = set()
+
+    async def script(exchange: Exchange) -> None:
+        if exchange.asked.connection in served:
+            return await exchange.reset()
+        served.add(exchange.asked.connection)
+        await exchange.answer(200, b"{}")
+
+    return script
+
+
+async def test_a_get_on_a_kept_alive_connection_that_breaks_is_asked_again_at_once() -> None:
+    async with _pair(_closes_kept_alive_connections()) as (client, server):
+        outcomes = [await client.fetch(Request(method="GET", url=server.url), cap_bytes=9) for _ in range(2)]
+
+    assert [type(outcome) for outcome in outcomes] == [Answer, Answer]
+    assert [asked.connection for asked in server.asked] == [1, 1, 2]
+
+
+async def test_a_post_on_a_kept_alive_connection_that_breaks_is_not() -> None:
+    async with _pair(_closes_kept_alive_connections()) as (client, server):
+        outcomes = [await client.fetch(Request(method="POST", url=server.url), cap_bytes=9) for _ in range(2)]
+
+    assert [type(outcome) for outcome in outcomes] == [Answer, Unanswered]
+    assert len(server.asked) == 2
+
+
+async def test_a_connection_closed_while_idle_is_not_used_again() -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.answer(200, b"{}")
+        await exchange.close()
+
+    async with _pair(script) as (client, server):
+        for _ in range(2):
+            outcome = await client.fetch(Request(method="POST", url=server.url), cap_bytes=9)
+            await anyio.sleep(0.05)
+
+            assert isinstance(outcome, Answer)
+
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("say", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"])
+async def test_a_cancelled_exchange_raises_and_leaves_no_connection_behind(say: bytes) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.raw(say)
+        await exchange.hang()
+
+    async with _pair(script, concurrency=1) as (client, server):
+        before = _open_files()
+        for _ in range(20):
+            with anyio.move_on_after(0.02) as scope:
+                await _fetch(client, server)
+            assert scope.cancelled_caught
+        await anyio.sleep(0.1)
+
+        assert server.open_connections == 0
+        assert _open_files() <= before
+
+
+async def test_after_failures_and_cancellation_the_client_still_works() -> None:
+    hang = True
+
+    async def script(exchange: Exchange) -> None:
+        await (exchange.hang() if hang else exchange.answer(200, b"{}"))
+
+    async with _pair(script, concurrency=1, timeout_s=0.1) as (client, server):
+        for _ in range(5):
+            assert isinstance(await client.fetch(Request(method="GET", url=server.url), cap_bytes=9), Unanswered)
+        hang = False
+
+        assert isinstance(await client.fetch(Request(method="GET", url=server.url), cap_bytes=9), Answer)
+
+
+async def test_nobody_listening_is_told() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    async with _client() as client:
+        outcome = await client.fetch(Request(method="GET", url=f"http://u:p@127.0.0.1:{port}/?key=x"), cap_bytes=9)
+
+    assert isinstance(outcome, Unanswered)
+    assert (outcome.kind, outcome.reason) == (Failure.CONNECT, f"127.0.0.1:{port} refused the connection")
+
+
+async def test_a_name_that_does_not_resolve_is_told() -> None:
+    async with _client() as client:
+        outcome = await client.fetch(Request(method="GET", url="http://nowhere.invalid/?key=x"), cap_bytes=9)
+
+    assert isinstance(outcome, Unanswered)
+    assert (outcome.kind, outcome.reason) == (Failure.DNS, "the name of nowhere.invalid does not resolve")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(method="GET", url=""),
+        Request(method="GET", url="ftp://127.0.0.1/"),
+        Request(method="GET", url="http://"),
+        Request(method="GET", url="http://[::1/"),
+        Request(method="GET", url="http://127.0.0.1:99999/"),
+        Request(method="GET", url="http://127.0.0.1:1/a b"),
+        Request(method="GET", url="http://127.0.0.1:1/\r\nX: y"),
+        Request(method="GET", url="http://127.0.0.1:1/号"),
+        Request(method="GET", url="http://127.0.0.1:1/\ud800"),
+        Request(method="GET", url=f"http://{'x' * 70}.example/"),
+        Request(method="G T", url="http://127.0.0.1:1/"),
+        Request(method="GET", url="http://127.0.0.1:1/", headers={"Authorization": "Bearer secretword\r\nX: y"}),
+        Request(method="GET", url="http://127.0.0.1:1/", headers={"Authorization": "Bearer secretword号"}),
+        Request(method="GET", url="http://127.0.0.1:1/", headers={"A B": "secretword"}),
+    ],
+)
+async def test_a_request_that_cannot_be_sent_is_a_value_without_secrets(request_: Request) -> None:
+    async with _client() as client:
+        outcome = await client.fetch(request_, cap_bytes=9)
+
+    assert isinstance(outcome, Unanswered)
+    assert outcome.reason.isprintable()
+    assert "secretword" not in outcome.reason
+
+
+async def test_a_proxy_is_asked_in_place_of_the_host() -> None:
+    async with loopback(answers(200, b"{}")) as server, _client(proxy=server.url) as client:
+        answer = await client.fetch(Request(method="GET", url="http://nowhere.invalid/a/../b"), cap_bytes=9)
+
+    assert isinstance(answer, Answer)
+    assert server.asked[0].target == "http://nowhere.invalid/a/../b"
+
+
+async def test_a_proxy_that_refuses_is_told() -> None:
+    async with loopback(answers(403)) as server, _client(proxy=server.url) as client:
+        outcome = await client.fetch(Request(method="GET", url="https://nowhere.invalid/"), cap_bytes=9)
+
+    assert isinstance(outcome, Unanswered)
+    assert outcome.kind is Failure.CONNECT
+    assert outcome.reason == "the proxy refused to connect to nowhere.invalid (HTTP 403)"
+
+
+async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+
+    assert (await _answer(answers(200))).status == 200
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "nonsense", "ftp://x", "http://", "http://[", "//x"])
+async def test_a_proxy_that_cannot_be_one_is_an_error_of_the_settings(proxy: str) -> None:
+    with pytest.raises(ConfigError, match="proxy"):
+        HttpClient(timeout_s=1, concurrency=1, proxy=proxy)
+
+
+async def test_the_transport_is_the_seam() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=request.url.raw_path)
+
+    client = HttpClient(timeout_s=1, concurrency=1, transport=httpx.MockTransport(handle))
+    answer = await client.fetch(Request(method="GET", url="http://x/a/../b"), cap_bytes=99)
+
+    assert isinstance(answer, Answer)
+    assert answer.body == b"/a/../b"

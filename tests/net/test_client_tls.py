@@ -1,0 +1,136 @@
+"""Who is trusted, and that nothing is sent to anyone else."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import pytest
+import trustme
+
+from bridge.errors import ConfigError
+from bridge.net.client import Answer, HttpClient, Request, Unanswered
+from bridge.net.failures import Failure
+from tests.loopback import Loopback, answers, loopback
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@asynccontextmanager
+async def _server(cert: trustme.LeafCert) -> AsyncIterator[Loopback]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    cert.configure_cert(context)
+    async with loopback(answers(200, b"{}"), tls=context) as server:
+        yield server
+
+
+async def _asked(url: str, *, ca_file: str | None) -> Answer | Unanswered:
+    client = HttpClient(timeout_s=5, concurrency=2, ca_file=ca_file)
+    try:
+        await client.fetch(Request(method="GET", url=url), cap_bytes=99)
+        return await client.fetch(Request(method="GET", url=url), cap_bytes=99)
+    finally:
+        await client.aclose()
+
+
+async def test_an_authority_of_the_settings_is_trusted_and_connections_are_kept(
+    authority: trustme.CA, ca_file: str
+) -> None:
+    async with _server(authority.issue_cert("127.0.0.1")) as server:
+        outcome = await _asked(server.url, ca_file=ca_file)
+
+    assert isinstance(outcome, Answer)
+    assert server.connections == 1
+
+
+async def test_an_unknown_authority_is_not_trusted_and_nothing_is_sent(authority: trustme.CA) -> None:
+    async with _server(authority.issue_cert("127.0.0.1")) as server:
+        outcome = await _asked(server.url, ca_file=None)
+
+    assert isinstance(outcome, Unanswered)
+    assert outcome.kind is Failure.TLS
+    assert outcome.reason.startswith(f"the certificate of 127.0.0.1:{server.port} is not accepted: unable to get")
+    assert server.asked == []
+
+
+async def test_a_certificate_for_another_host_is_not_accepted(authority: trustme.CA, ca_file: str) -> None:
+    async with _server(authority.issue_cert("other.example")) as server:
+        outcome = await _asked(server.url, ca_file=ca_file)
+
+    assert isinstance(outcome, Unanswered)
+    assert outcome.kind is Failure.TLS
+    assert "127.0.0.1" in outcome.reason.partition("not accepted: ")[2]
+    assert server.asked == []
+
+
+@asynccontextmanager
+async def _listener(handle: Callable[[anyio.abc.SocketStream], Awaitable[None]]) -> AsyncIterator[str]:
+    """A server without TLS, and the https URL of its port."""
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    async with listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, handle)
+        yield f"https://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}/"
+        group.cancel_scope.cancel()
+
+
+async def test_a_server_without_tls_is_told() -> None:
+    async def handle(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with _listener(handle) as url:
+        outcome = await _asked(url, ca_file=None)
+
+    assert isinstance(outcome, Unanswered)
+    assert outcome.kind is Failure.TLS
+    assert outcome.reason.endswith("WRONG_VERSION_NUMBER")
+
+
+async def test_a_handshake_that_hangs_leaves_no_connection_behind() -> None:
+    opened = closed = 0
+
+    async def handle(stream: anyio.abc.SocketStream) -> None:
+        nonlocal opened, closed
+        opened += 1
+        async with stream:
+            try:
+                while True:
+                    await stream.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                closed += 1
+
+    client = HttpClient(timeout_s=0.1, concurrency=1)
+    async with _listener(handle) as url:
+        for _ in range(5):
+            outcome = await client.fetch(Request(method="GET", url=url), cap_bytes=9)
+            assert isinstance(outcome, Unanswered)
+            assert outcome.kind is Failure.TIMEOUT
+        await anyio.sleep(0.1)
+    await client.aclose()
+
+    assert (opened, closed) == (5, 5)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_ca_file_that_cannot_be_used_is_an_error_of_the_settings(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(ConfigError, match="ca_file"):
+        HttpClient(timeout_s=1, concurrency=1, ca_file=str(path))

@@ -1,0 +1,58 @@
+"""Short ways to read an answer in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from bridge.domain.task import Json, Reading
+from bridge.net.client import Answer
+from bridge.providers import descriptions
+from bridge.providers.reading import Question, read
+
+TASK_ID = "857000000000000001"
+ACTION = "videos/text2video"
+
+
+def answered(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    """A whole answer."""
+    return Answer(
+        status=status,
+        headers=headers or {},
+        body=body,
+        complete=True,
+        trouble="",
+        is_over_cap=False,
+        elapsed_s=0.1,
+    )
+
+
+def reading_of(
+    body: Json,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    task_id: str = TASK_ID,
+    action: str | None = ACTION,
+    own_host: str = "api.example.com",
+) -> Reading:
+    """What the kling description makes of a body: bytes as they are, anything else as JSON."""
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    asked = Question(task_id=task_id, action=action, own_host=own_host)
+    return read(descriptions()["kling"], answered(raw, status=status, headers=headers), asked)
+
+
+def kling(task_status: str = "succeed", *, code: Json = 0, **fields: Json) -> Json:
+    """An answer in the documented form."""
+    return {"code": code, "message": "SUCCEED", "data": {"task_id": TASK_ID, "task_status": task_status, **fields}}
+
+
+def videos(*urls: Json) -> Json:
+    """The documented answer of success with these videos."""
+    return kling(task_result={"videos": [{"id": str(at), "url": url} for at, url in enumerate(urls)]})
+
+
+def newapi(status: str = "SUCCESS", **fields: Json) -> Json:
+    """new-api's TaskDto answer."""
+    return {"code": "success", "message": "", "data": {"task_id": TASK_ID, "status": status, **fields}}

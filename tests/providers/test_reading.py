@@ -1,0 +1,293 @@
+"""What answers mean, beyond the recorded ones: codes, statuses, envelopes, ids, words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from bridge.domain.task import Json, Kind
+from bridge.net.client import Unanswered
+from bridge.net.failures import Failure
+from bridge.providers import descriptions
+from bridge.providers.reading import Question, read
+from tests.providers.reading_of import TASK_ID, answered, kling, newapi, reading_of, videos
+
+VIDEO = "https://cdn.example.com/v.mp4"
+ERROR = {"error": {"message": "no", "type": "new_api_error", "code": ""}}
+HTML = b"<html>502 Bad Gateway</html>"
+
+
+@pytest.mark.parametrize("code", [0, 200, 0.0, "success", " Success ", None])
+def test_a_good_code_leaves_the_word_to_the_task(code: Json) -> None:
+    assert reading_of(kling("processing", code=code)).kind is Kind.RUNNING
+
+
+@pytest.mark.parametrize("code", [7, 1999, -1, 1.5, True, False, "fail", "1203", "0", "", [0], {"a": 1}])
+def test_an_unknown_code_is_ambiguous_on_2xx_and_else_the_http_status_decides(code: Json) -> None:
+    body = {**videos(VIDEO), "code": code}
+
+    assert reading_of(body).kind is Kind.AMBIGUOUS
+    assert reading_of(body, status=500).kind is Kind.TRANSIENT
+    assert reading_of(body, status=404).kind is Kind.NOT_FOUND
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (1000, Kind.AUTH_ERROR),
+        (1101, Kind.ACCOUNT_ERROR),
+        (1304, Kind.ACCOUNT_ERROR),
+        (1302, Kind.RATE_LIMITED),
+        (1202, Kind.BAD_REQUEST),
+        (1203, Kind.NOT_FOUND),
+        (5002, Kind.TRANSIENT),
+        ("task_not_exist", Kind.NOT_FOUND),
+    ],
+)
+def test_a_known_code_counts_whatever_the_http_status(code: Json, kind: Kind, status: int) -> None:
+    assert reading_of({"code": code, "message": "so it is"}, status=status).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "as_json", "as_empty", "as_html"),
+    [
+        (200, Kind.AMBIGUOUS, Kind.TRANSIENT, Kind.TRANSIENT),
+        (204, Kind.AMBIGUOUS, Kind.TRANSIENT, Kind.TRANSIENT),
+        (302, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
+        (400, Kind.BAD_REQUEST, Kind.TRANSIENT, Kind.TRANSIENT),
+        (401, Kind.AUTH_ERROR, Kind.AUTH_ERROR, Kind.AUTH_ERROR),
+        (402, Kind.ACCOUNT_ERROR, Kind.ACCOUNT_ERROR, Kind.TRANSIENT),
+        (403, Kind.ACCOUNT_ERROR, Kind.ACCOUNT_ERROR, Kind.TRANSIENT),
+        (404, Kind.NOT_FOUND, Kind.TRANSIENT, Kind.TRANSIENT),
+        (408, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
+        (418, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
+        (422, Kind.BAD_REQUEST, Kind.TRANSIENT, Kind.TRANSIENT),
+        (425, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
+        (429, Kind.RATE_LIMITED, Kind.RATE_LIMITED, Kind.RATE_LIMITED),
+        (500, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
+        (503, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
+    ],
+)
+def test_without_a_code_the_http_status_and_the_kind_of_body_decide(
+    status: int, as_json: Kind, as_empty: Kind, as_html: Kind
+) -> None:
+    readings = [reading_of(body, status=status) for body in (ERROR, b"  ", HTML)]
+
+    assert [reading.kind for reading in readings] == [as_json, as_empty, as_html]
+    assert {reading.server_trouble for reading in readings} == {status >= 500}
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_on_an_error_status_a_task_in_the_body_ends_nothing(status: int) -> None:
+    assert reading_of(videos(VIDEO), status=status).kind not in {Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_hint_when_to_come_back_is_read_against_the_answers_own_date(status: int) -> None:
+    headers = {"retry-after": "Wed, 21 Oct 2015 07:28:30 GMT", "date": "Wed, 21 Oct 2015 07:28:00 GMT"}
+
+    assert reading_of(HTML, status=status, headers=headers).retry_after_s == 30
+    assert reading_of(HTML, status=status, headers={"retry-after": "-5"}).retry_after_s is None
+
+
+def test_a_blocked_account_is_no_rate_limit_though_429_and_a_hint_say_so() -> None:
+    reading = reading_of({"code": 1102, "message": "used up"}, status=429, headers={"retry-after": "5"})
+
+    assert (reading.kind, reading.retry_after_s) == (Kind.ACCOUNT_ERROR, None)
+    assert reading.detail == "HTTP 429: code 1102: used up"
+
+
+def test_a_redirect_names_its_host_and_nothing_more() -> None:
+    reading = reading_of(b"", status=302, headers={"location": "https://login.example.net/sso?token=abc"})
+
+    assert reading.detail == "HTTP 302: redirected to login.example.net; redirects are not followed"
+
+
+@pytest.mark.parametrize("location", ["", "/login", "https://[", "//\x00"])
+def test_a_redirect_to_anywhere_is_a_reading(location: str) -> None:
+    assert reading_of(b"", status=301, headers={"location": location}).kind is Kind.TRANSIENT
+
+
+BROKEN = {
+    "NaN": b'{"code":NaN}',
+    "cut": b'{"code":0,"data":{"task_id"',
+    "BOM": b'\xef\xbb\xbf{"code":0}',
+    "bad UTF-8": b'{"code":0,"message":"\xff"}',
+    "lone surrogate": b'{"code":0,"message":"\\ud800"}',
+    "depth": b"[" * 100_000 + b"]" * 100_000,
+    "huge number": b'{"code":' + b"9" * 5000 + b"}",
+    "UTF-16": "{}".encode("utf-16"),
+    "NUL": b"\x00",
+}
+
+
+@pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN.keys())
+def test_broken_json_is_transient(body: bytes) -> None:
+    assert reading_of(body).kind is Kind.TRANSIENT
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b'"succeed"', b"3", b"true"])
+def test_json_that_is_no_object_is_ambiguous(body: bytes) -> None:
+    assert reading_of(body).kind is Kind.AMBIGUOUS
+
+
+@pytest.mark.parametrize("body", [videos(VIDEO), kling("failed"), newapi("FAILURE")])
+def test_a_key_that_stands_twice_ends_no_task(body: Json) -> None:
+    raw = orjson.dumps(body).replace(b'"task_id"', b'"task_id":"other","task_id"')
+
+    assert reading_of(raw).kind is Kind.AMBIGUOUS
+    assert reading_of(orjson.dumps(body)).kind is not Kind.AMBIGUOUS
+
+
+@pytest.mark.parametrize("levels", [70, 500, 1015])
+def test_an_end_nested_too_deeply_to_be_written_on_is_ambiguous(levels: int) -> None:
+    deep = b"[" * levels + b"]" * levels
+    raw = orjson.dumps(videos(VIDEO)).replace(b'"id":"0"', b'"id":' + deep)
+
+    assert reading_of(raw).kind is Kind.AMBIGUOUS
+
+
+def test_no_answer_is_transient_and_trouble_of_the_server() -> None:
+    gone = Unanswered(kind=Failure.DNS, reason="the name of x does not resolve", elapsed_s=1.0)
+    reading = read(descriptions()["kling"], gone, Question(task_id=TASK_ID, action=None, own_host=""))
+
+    assert (reading.kind, reading.detail, reading.server_trouble) == (Kind.TRANSIENT, gone.reason, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_over_cap", "kind"),
+    [
+        (200, False, Kind.TRANSIENT),
+        (200, True, Kind.AMBIGUOUS),
+        (401, False, Kind.TRANSIENT),
+        (429, False, Kind.RATE_LIMITED),
+        (500, True, Kind.AMBIGUOUS),
+    ],
+)
+def test_a_part_of_an_answer_ends_nothing(status: int, is_over_cap: bool, kind: Kind) -> None:
+    whole = answered(orjson.dumps(videos(VIDEO)), status=status, headers={"retry-after": "9"})
+    part = replace(whole, complete=False, trouble="cut", is_over_cap=is_over_cap)
+    reading = read(descriptions()["kling"], part, Question(task_id=TASK_ID, action=None, own_host=""))
+
+    assert reading.kind is kind
+    assert reading.retry_after_s == (None if is_over_cap else 9)
+
+
+@pytest.mark.parametrize("word", ["succeed", " SUCCEED\n", "Succeeded"])
+def test_words_are_compared_trimmed_and_without_case(word: str) -> None:
+    assert reading_of({**videos(VIDEO), "data": {**videos(VIDEO)["data"], "task_status": word}}).kind is Kind.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("NOT_START", Kind.PENDING),
+        ("queued", Kind.PENDING),
+        ("in_progress", Kind.RUNNING),
+        ("processing", Kind.RUNNING),
+        ("completed", Kind.SUCCEEDED),
+        ("succeeded", Kind.SUCCEEDED),
+        ("failed", Kind.FAILED),
+        ("cancelled", Kind.CANCELED),
+        ("UNKNOWN", Kind.AMBIGUOUS),
+        ("done-ish", Kind.AMBIGUOUS),
+    ],
+)
+def test_both_manuals_words_are_known_with_and_without_the_outer_envelope(word: str, kind: Kind) -> None:
+    task = {"task_id": TASK_ID, "status": word, "url": VIDEO, "format": "mp4", "error": None, "metadata": None}
+
+    for body in ({"code": "success", "data": task}, {"code": 0, "data": task}, task):
+        assert reading_of(body).kind is kind
+
+
+@pytest.mark.parametrize(("word", "shown"), [("x" * 99, "x" * 39 + "…"), ("a\x1b[31m\nb", "a\\x1b[31m b"), ("", "")])
+def test_an_unknown_word_is_named_short_and_harmless(word: str, shown: str) -> None:
+    reading = reading_of(kling(word))
+
+    assert reading.kind is Kind.AMBIGUOUS
+    assert reading.detail == f'unknown status "{shown}"'
+    assert reading.snapshot is not None
+
+
+@pytest.mark.parametrize("word", [1, True, ["succeed"], {"a": "succeed"}])
+def test_a_status_that_is_no_word_is_ambiguous(word: Json) -> None:
+    body = kling()
+    body["data"]["task_status"] = word
+
+    assert reading_of(body).kind is Kind.AMBIGUOUS
+
+
+@pytest.mark.parametrize("make", [videos(VIDEO), kling("failed"), newapi("FAILURE"), newapi("IN_PROGRESS")])
+def test_an_answer_about_another_task_is_refused(make: Json) -> None:
+    reading = reading_of(make, task_id="mine")
+
+    assert (reading.kind, reading.snapshot) == (Kind.AMBIGUOUS, None)
+    assert reading.detail.startswith("the answer is about another task")
+
+
+def test_a_task_may_be_asked_for_by_the_callers_own_id() -> None:
+    body = kling("failed", task_info={"external_task_id": "order-1001"})
+
+    assert reading_of(body, task_id="order-1001").kind is Kind.FAILED
+    assert reading_of({"code": 0, "data": [body["data"]]}, task_id="order-1001").kind is Kind.FAILED
+
+
+def test_an_id_that_a_gateway_made_a_number_of_is_still_ours() -> None:
+    body = kling("failed")
+    body["data"]["task_id"] = int(TASK_ID)
+
+    assert reading_of(body).kind is Kind.FAILED
+
+
+def test_in_a_list_only_our_own_item_counts() -> None:
+    other, mine = {"task_id": "x", "task_status": "failed"}, {"task_id": TASK_ID, "task_status": "processing"}
+
+    assert reading_of({"code": 0, "data": [other, 3, mine]}).kind is Kind.RUNNING
+    assert reading_of({"code": 0, "data": [other]}).kind is Kind.AMBIGUOUS
+    assert reading_of({"code": 0, "data": []}).kind is Kind.AMBIGUOUS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": "success", "message": "", "data": None},
+        {"code": 0},
+        {"status": "failed", "message": "gateway trouble"},
+        {"task_status": "failed"},
+        {"status": 404, "error": "Not Found", "path": "/kling"},
+        ERROR,
+        {},
+    ],
+)
+def test_a_2xx_that_speaks_of_no_task_is_ambiguous(body: Json) -> None:
+    assert reading_of(body).kind is Kind.AMBIGUOUS
+
+
+def test_what_the_provider_says_is_translated() -> None:
+    seen = reading_of(
+        newapi("FAILURE", fail_reason=" a\nb ", progress="40%", submit_time=1762000000, updated_at="1762000090")
+    ).snapshot
+
+    assert seen is not None
+    assert (seen.status, seen.message, seen.progress) == ("FAILURE", "a\nb", 40.0)
+    assert (seen.created_ms, seen.updated_ms) == (1_762_000_000_000, 1_762_000_090_000)
+
+
+def test_a_long_message_is_cut() -> None:
+    reading = reading_of(kling("failed", task_status_msg="x" * 5000))
+
+    assert reading.snapshot is not None
+    assert len(reading.snapshot.message) == 2000
+    assert len(reading.detail) == 400
+
+
+def test_results_live_thirty_days_from_the_creation_of_the_task() -> None:
+    body = videos(VIDEO)
+    body["data"] |= {"created_at": 1_762_000_000_000, "updated_at": 1_762_000_060_000}
+    seen = reading_of(body).snapshot
+
+    assert seen is not None
+    assert seen.expires_ms == 1_762_000_000_000 + 30 * 86_400_000

@@ -1,0 +1,152 @@
+"""Which results of a finished task are told, of which kind, and which are kept back."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.domain.task import Json, Kind, Snapshot
+from tests.providers.reading_of import ACTION, TASK_ID, kling, newapi, reading_of, videos
+
+A, B = "https://cdn.example.com/a.mp4", "https://cdn.example.com/b.mp4"
+IMAGE = "https://cdn.example.com/i.png?sign=x.mp4"
+
+
+def _seen(body: Json, *, action: str = ACTION, own_host: str = "api.example.com") -> Snapshot:
+    reading = reading_of(body, action=action, own_host=own_host)
+    assert reading.kind is Kind.SUCCEEDED, reading
+    assert reading.snapshot is not None
+    return reading.snapshot
+
+
+@pytest.mark.parametrize(
+    ("task_result", "expected"),
+    [
+        ({"videos": [{"url": A}, {"url": B}]}, {"videos": [A, B]}),
+        ({"videos": {"url": A}}, {"videos": [A]}),
+        ({"videos": [A, B]}, {"videos": [A, B]}),
+        ({"videos": A}, {"videos": [A]}),
+        ([{"url": A}, IMAGE], {"videos": [A], "images": [IMAGE]}),
+        ({"video": [{"url": A}]}, {"videos": [A]}),
+        ({"outputs": [{"url": IMAGE}]}, {"images": [IMAGE]}),
+        ({"outputs": [{"url": "https://cdn.example.com/x"}]}, {"videos": ["https://cdn.example.com/x"]}),
+        ({"images": [{"url": IMAGE}], "videos": [{"url": A}]}, {"videos": [A], "images": [IMAGE]}),
+        ({"videos": [{"url": A}, {"url": A}], "outputs": [{"url": A}]}, {"videos": [A]}),
+        ({"videos": [{"url": f" {A}\n"}]}, {"videos": [A]}),
+        ({"videos": [{"url": A}, None, 3, [], {}]}, {"videos": [A]}),
+        ({"cover_url": IMAGE, "videos": [{"url": A}]}, {"videos": [A]}),
+    ],
+)
+def test_results_are_collected_from_every_list_by_kind(task_result: Json, expected: dict[str, list[str]]) -> None:
+    seen = _seen(kling(task_result=task_result))
+
+    assert {kind: [item["url"] for item in items] for kind, items in seen.result.items()} == expected
+    assert list(seen.urls) == [url for urls in expected.values() for url in urls]
+
+
+def test_without_key_and_extension_the_action_tells_the_kind_and_at_last_it_is_a_file() -> None:
+    bare = "https://cdn.example.com/content"
+
+    assert list(_seen(newapi(result_url=bare), action="images/generations").result) == ["images"]
+    assert list(_seen(newapi(result_url=bare), action="audio/tts").result) == ["audios"]
+    assert list(_seen(newapi(result_url=bare), action="other/thing").result) == ["files"]
+
+
+def test_an_items_own_keys_are_kept_and_watermark_and_cover_are_no_results() -> None:
+    item = {"id": "7", "url": A, "watermark_url": B, "cover_url": IMAGE, "duration": "5.1"}
+    seen = _seen(kling(task_result={"videos": [item]}))
+
+    assert seen.result == {"videos": [item]}
+    assert seen.urls == (A,)
+
+
+def test_a_sound_in_two_formats_is_two_results() -> None:
+    mp3, wav = "https://cdn.example.com/k.mp3", "https://cdn.example.com/k.wav"
+    item = {"id": "1", "url_mp3": mp3, "url_wav": wav, "duration_mp3": "5.0"}
+    seen = _seen(kling(task_result={"audios": [item]}))
+
+    assert seen.result == {"audios": [{**item, "url": mp3}, {**item, "url": wav}]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "urls"),
+    [
+        ({"result_url": A, "fail_reason": B}, (A,)),
+        ({"fail_reason": B}, (B,)),
+        ({"fail_reason": B, "result_url": ""}, (B,)),
+        ({"url": A, "error": None}, (A,)),
+        ({"result_url": A, "data": videos(B)}, (A,)),
+        ({"data": videos(B), "fail_reason": A}, (B,)),
+        ({"result_url": A, "data": videos(A, B)}, (A, B)),
+        ({"result_url": A, "data": [1]}, (A,)),
+    ],
+)
+def test_new_api_s_result_is_found_in_each_place_it_may_stand(fields: dict[str, Json], urls: tuple[str, ...]) -> None:
+    seen = _seen(newapi(**fields))
+
+    assert seen.urls == urls
+    assert seen.message == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        kling(),
+        kling(task_result=None),
+        kling(task_result={}),
+        kling(task_result={"videos": []}),
+        kling(task_result={"videos": [{"id": "1", "url": ""}]}),
+        kling(task_result={"videos": [{"id": "1", "url": None}]}),
+        kling(task_result={"videos": [{"watermark_url": A}]}),
+        kling(task_result="none"),
+        newapi(fail_reason="done", result_url=None, data=None),
+        newapi(fail_reason=5),
+        {"task_id": TASK_ID, "status": "succeeded", "url": ""},
+    ],
+)
+def test_success_without_any_result_is_no_end_yet(body: Json) -> None:
+    reading = reading_of(body)
+
+    assert (reading.kind, reading.lacks_result) == (Kind.AMBIGUOUS, True)
+    assert reading.snapshot is not None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "data:video/mp4;base64,AAAA",
+        "http://127.0.0.1/v.mp4",
+        "http://169.254.169.254/latest",
+        "https://user:secretword@cdn.example.com/v.mp4",
+        "/relative.mp4",
+        "https://cdn.example.com/../x",
+        "https://cdn.example.com/a\r\nb",
+        "https://cdn.example.com/" + "x" * 70_000,
+        "AAAA" * 1000,
+    ],
+)
+def test_a_dangerous_url_is_kept_back_and_the_task_has_ended_all_the_same(url: str) -> None:
+    reading = reading_of(videos(url))
+
+    assert reading.kind is Kind.SUCCEEDED
+    assert reading.snapshot is not None
+    assert (reading.snapshot.urls, reading.snapshot.result) == ((), {})
+    assert len(reading.snapshot.refused) == 1
+    assert reading.detail.startswith("1 result URL was refused: ")
+    assert "secretword" not in reading.detail
+    assert len(reading.detail) < 200
+    assert reading.detail.isprintable()
+
+
+def test_good_results_are_told_beside_those_kept_back() -> None:
+    reading = reading_of(videos("ftp://x/y?key=1", A, ""))
+
+    assert reading.snapshot is not None
+    assert reading.snapshot.urls == (A,)
+    assert reading.snapshot.refused == ('ftp://x/y: scheme "ftp"', "(empty): empty")
+    assert reading.detail.startswith("2 result URLs were refused: ")
+
+
+def test_a_gateway_at_home_may_point_to_itself() -> None:
+    assert _seen(newapi(result_url="http://192.168.1.5:3000/v1/x"), own_host="192.168.1.5").urls
