@@ -1,0 +1,3 @@
+"""Where watches come from: the watchlist, the drop folder, the file of lines."""
+
+from __future__ import annotations

@@ -1,0 +1,131 @@
+"""Looking at files again when they may have changed: prompt by notification, certain by looking every two seconds.
+
+Notification alone misses network mounts, overflowing kernel queues and names that are not UTF-8; looking alone is
+late. Each source brings one function, its look; everything about when to call it is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path, PurePath
+from typing import Final, NoReturn
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+from watchfiles import Change, awatch
+
+from bridge.logs import get_logger
+from bridge.ports import Clock
+
+RESCAN_S: Final = 2.0  # the longest wait between two looks
+READY_S: Final = 2.0  # a source that is still reading after so long is reported started all the same
+
+_STEP_MS: Final = 50  # changes are reported once it has been quiet so long ...
+_DEBOUNCE_MS: Final = 300  # ... or at least this often while it is not
+_THREAD_MS: Final = 2000  # how long the notification thread would outlive a lost stop
+
+log = get_logger()
+
+
+class Follower:
+    """Calls a source's look: at once, after each change of what it reads, and every `RESCAN_S`.
+
+    `folder` is watched for changes of the entry `name` (None: of any). What a look returns is the seconds until it
+    wants to be called again. An OSError it raises is logged, once while it stays the same, and never ends the
+    following; everything else it raises does.
+    """
+
+    def __init__(self, source: str, folder: Path, name: str | None, *, clock: Clock) -> None:
+        self._source = source
+        self._folder = folder
+        self._name = name
+        self._clock = clock
+        self._wake = anyio.Event()
+        self._stop = anyio.Event()
+        self._trouble: str | None = None
+
+    async def follow(
+        self,
+        look: Callable[[], Awaitable[float]],
+        is_idle: Callable[[], bool],
+        *,
+        task_status: anyio.abc.TaskStatus[None],
+    ) -> None:
+        """Look for ever; `started()` once all that was there has been read, or after `READY_S` of reading."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._listen)
+            try:
+                await self._looks(look, is_idle, task_status)
+            finally:
+                self._stop.set()  # cancellation alone does not reach the notification thread
+
+    async def _looks(
+        self,
+        look: Callable[[], Awaitable[float]],
+        is_idle: Callable[[], bool],
+        task_status: anyio.abc.TaskStatus[None],
+    ) -> NoReturn:
+        begun, reported = self._clock.steady(), False
+        identity = await self._identity()
+        while True:
+            wait_s = await self._guarded(look)
+            if not reported and (self._trouble or is_idle() or self._clock.steady() - begun >= READY_S):
+                task_status.started()
+                reported = True
+            await self._clock.wait(self._wake, min(max(wait_s, 0.0), RESCAN_S))
+            self._wake = anyio.Event()
+            before, identity = identity, await self._identity()
+            if identity != before:
+                self._stop.set()  # another folder bears the name now: listen to that one
+
+    async def _guarded(self, look: Callable[[], Awaitable[float]]) -> float:
+        try:
+            wait_s = await look()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if reason != self._trouble:
+                log.warning("source.failed", source=self._source, reason=reason, retry_in_s=RESCAN_S)
+            self._trouble = reason
+            return RESCAN_S
+        if self._trouble:
+            log.info("source.recovered", source=self._source)
+            self._trouble = None
+        return wait_s
+
+    async def _listen(self) -> NoReturn:
+        """Set `_wake` on notifications. Whenever there are none to be had, looking every `RESCAN_S` must do."""
+        while True:
+            self._stop = stop = anyio.Event()
+            pause_s = 0.0
+            try:
+                async for _ in awatch(
+                    self._folder,
+                    watch_filter=self._concerns,
+                    debounce=_DEBOUNCE_MS,
+                    step=_STEP_MS,
+                    rust_timeout=_THREAD_MS,
+                    recursive=False,
+                    stop_event=stop,
+                ):
+                    self._wake.set()
+            except* OSError:  # no such folder, or the kernel's limit of watches is reached
+                pause_s = RESCAN_S
+            except* RuntimeError:  # a name that is not UTF-8: the library gives up
+                pause_s = 0.1
+            self._wake.set()
+            await self._clock.sleep(pause_s)
+
+    def _concerns(self, _: Change, path: str) -> bool:
+        return self._name is None or PurePath(path).name == self._name
+
+    async def _identity(self) -> tuple[int, int] | None:
+        return await anyio.to_thread.run_sync(_identity, self._folder, abandon_on_cancel=True)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

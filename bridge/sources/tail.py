@@ -1,0 +1,156 @@
+"""A growing text file, read from where the last read ended. Blocking."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+MAX_LINE_BYTES: Final = 1024 * 1024
+
+_WINDOW_BYTES: Final = 64 * 1024  # read at once, so that a commit holds some thousand lines
+_PRINT_BYTES: Final = 4096
+_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """How far a file has been read. `fingerprint` is of the last bytes before `offset`, whereby the file is known
+    again; `lines` were read so far; `is_skipping` says that `offset` lies within a line that is too long."""
+
+    inode: int
+    offset: int = 0
+    lines: int = 0
+    is_skipping: bool = False
+    fingerprint: str = ""
+
+    def to_text(self) -> str:
+        """For the cursor in the store."""
+        return json.dumps([self.inode, self.offset, self.lines, self.is_skipping, self.fingerprint])
+
+    @classmethod
+    def from_text(cls, text: str) -> Position | None:
+        """Back from the store; None when it is not of this version's making."""
+        try:
+            inode, offset, lines, is_skipping, fingerprint = json.loads(text)
+        except (ValueError, TypeError):
+            return None
+        return cls(inode=inode, offset=offset, lines=lines, is_skipping=is_skipping, fingerprint=fingerprint)
+
+
+class Line(NamedTuple):
+    """One complete line without its end; None instead of one that is too long."""
+
+    number: int
+    raw: bytes | None
+
+
+class Tail:
+    """One open file and how far it has been read. `take` reads, and only `advance` moves on."""
+
+    def __init__(self, file_fd: int) -> None:
+        self._file_fd = file_fd
+        self.position = Position(inode=os.fstat(file_fd).st_ino)
+        self._checked: tuple[int, int] | None = None  # size and mtime when the fingerprint was last compared
+
+    @classmethod
+    def open(cls, path: Path) -> Tail:
+        """OSError when there is no regular file to be read."""
+        file_fd = os.open(path, _FLAGS)
+        if not stat.S_ISREG(os.fstat(file_fd).st_mode):
+            os.close(file_fd)
+            raise OSError(f"{path.name} is not a regular file")
+        return cls(file_fd)
+
+    def close(self) -> None:
+        os.close(self._file_fd)
+
+    def resume(self, position: Position) -> bool:
+        """Go on from `position` if this file still begins with what was read then, whatever its inode."""
+        size_bytes = os.fstat(self._file_fd).st_size
+        if size_bytes < position.offset or self._fingerprint(position.offset) != position.fingerprint:
+            return False
+        self.position = replace(position, inode=self.position.inode)
+        return True
+
+    def is_rewritten(self) -> bool:
+        """Whether what has been read is no longer there: truncated, or other bytes in its place."""
+        found = os.fstat(self._file_fd)
+        if found.st_size < self.position.offset:
+            return True
+        mark = (found.st_size, found.st_mtime_ns)
+        if mark == self._checked:
+            return False
+        self._checked = mark
+        return self._fingerprint(self.position.offset) != self.position.fingerprint
+
+    def restart(self) -> None:
+        """Begin anew with the first byte."""
+        self.position = Position(inode=self.position.inode)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether `path` still names this file. OSError when it names none."""
+        mine, there = os.fstat(self._file_fd), path.stat()
+        return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+    def take(self) -> tuple[list[Line], Position]:
+        """The next complete lines, and the position after them; the same position when there is nothing to be had.
+
+        At most about a mebibyte is held, however long a line is.
+        """
+        position = self.position
+        data = os.pread(self._file_fd, _WINDOW_BYTES, position.offset)
+        if len(data) == _WINDOW_BYTES and b"\n" not in data:
+            data = os.pread(self._file_fd, MAX_LINE_BYTES + 1, position.offset)
+        lines: list[Line] = []
+        if position.is_skipping:
+            end = data.find(b"\n") + 1
+            lines, used, is_skipping = [], end or len(data), not end
+        elif b"\n" in data:
+            *raws, _ = data.split(b"\n")
+            lines = [Line(number, raw) for number, raw in enumerate(raws, start=position.lines + 1)]
+            used, is_skipping = data.rfind(b"\n") + 1, False
+        elif len(data) > MAX_LINE_BYTES:
+            lines, used, is_skipping = [Line(position.lines + 1, None)], len(data), True
+        else:
+            return [], position
+        if not used:
+            return [], position
+        offset = position.offset + used
+        after = Position(
+            inode=position.inode,
+            offset=offset,
+            lines=position.lines + len(lines),
+            is_skipping=is_skipping,
+            fingerprint=self._fingerprint(offset),
+        )
+        return lines, after
+
+    def advance(self, position: Position) -> None:
+        """What lies before `position` is committed."""
+        self.position = position
+
+    def _fingerprint(self, offset: int) -> str:
+        size_bytes = min(offset, _PRINT_BYTES)
+        if not size_bytes:
+            return ""
+        return hashlib.sha256(os.pread(self._file_fd, size_bytes, offset - size_bytes)).hexdigest()[:32]
+
+
+def find_by_inode(folder: Path, position: Position) -> Tail | None:
+    """The file that was being read, under whatever name it was moved to within its folder; None when it is gone."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.inode() == position.inode and not entry.is_symlink()]
+    for name in names:
+        try:
+            tail = Tail.open(folder / name)
+        except OSError:
+            continue
+        if tail.resume(position):
+            return tail
+        tail.close()
+    return None

@@ -1,0 +1,201 @@
+"""Stand-ins of our own for seams: small, typed, and held to the same contract suites as the real ones."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import anyio
+import anyio.lowlevel
+
+from bridge.domain.delivery import Accepted, Delivery, Outcome
+from bridge.domain.event import Event, Parcel
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Kind, Reading
+from bridge.domain.watch import Wish
+from bridge.ports import Added, Cursor
+
+T = TypeVar("T")
+START = 1_762_000_000.0
+TURNS = 40  # of the event loop after each instant: enough for every chain of wake-ups in the engine
+
+
+class FakeClock:
+    """`ports.Clock` that a test moves by hand: `await clock.advance(60)`."""
+
+    def __init__(self, start: float = START) -> None:
+        self.wall_offset = 0.0  # what somebody setting the clock adds
+        self.luck = 0.5
+        self._steady = start
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, Callable[[], None]]] = []
+
+    def now(self) -> float:
+        return self._steady + self.wall_offset
+
+    def steady(self) -> float:
+        return self._steady
+
+    def chance(self) -> float:
+        return self.luck
+
+    async def sleep(self, seconds: float) -> None:
+        await self.wait(anyio.Event(), seconds)
+
+    async def wait(self, wake: anyio.Event, timeout_s: float | None) -> bool:
+        with anyio.CancelScope() as scope:
+            if timeout_s is not None:
+                heapq.heappush(self._sleepers, (self._steady + timeout_s, next(self._order), scope.cancel))
+            await wake.wait()
+        return wake.is_set()
+
+    async def advance(self, seconds: float) -> None:
+        """Let `seconds` pass; everything that falls due meanwhile runs, in order."""
+        until = self._steady + seconds
+        await self._settle()
+        while self._sleepers and self._sleepers[0][0] <= until:
+            at, _, rouse = heapq.heappop(self._sleepers)
+            self._steady = max(self._steady, at)
+            rouse()
+            await self._settle()
+        self._steady = until
+        await self._settle()
+
+    async def _settle(self) -> None:
+        for _ in range(TURNS):
+            await anyio.lowlevel.checkpoint()
+
+
+class DirectOffload:
+    """`ports.Offload` that calls at once, on the loop's own thread."""
+
+    async def __call__(self, call: Callable[..., T], *args: object) -> T:
+        await anyio.lowlevel.checkpoint()
+        return call(*args)
+
+
+class ScriptedProvider:
+    """`ports.Provider` that answers each task from its script; the last reading repeats. Notes when it was asked."""
+
+    def __init__(self, clock: FakeClock, *, answer_s: float = 0.0) -> None:
+        self.scripts: dict[str, list[Reading]] = {}
+        self.default = Reading(kind=Kind.RUNNING)
+        self.asked: list[tuple[float, str]] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self._clock = clock
+        self._answer_s = answer_s
+
+    async def ask(self, task_id: str, action: str | None) -> Reading:
+        self.asked.append((self._clock.steady(), task_id))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            if self._answer_s:
+                await self._clock.sleep(self._answer_s)
+            script = self.scripts.get(task_id)
+            if not script:
+                return self.default
+            return script.pop(0) if len(script) > 1 else script[0]
+        finally:
+            self.in_flight -= 1
+
+    def polls_of(self, task_id: str) -> list[float]:
+        return [at for at, asked in self.asked if asked == task_id]
+
+
+class RecordingSink:
+    """`ports.Sink` that keeps what it is handed and answers from a script (accepted when that is empty)."""
+
+    def __init__(self, name: str, clock: FakeClock, *, targets: Sequence[str] = ("",)) -> None:
+        self.name = name
+        self.script: list[Outcome] = []
+        self.handed: list[tuple[float, Delivery]] = []
+        self.hang_s: dict[str, float] = defaultdict(float)  # by target
+        self._clock = clock
+        self._targets = targets
+
+    def parcels(self, event: Event) -> Sequence[Parcel]:
+        body = f"{event.topic} {event.subject}".encode()
+        return [Parcel(endpoint=self.name, target=target, body=body) for target in self._targets]
+
+    def targets(self) -> Sequence[str]:
+        return self._targets
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        self.handed.append((self._clock.steady(), delivery))
+        if self.hang_s[delivery.target]:
+            await self._clock.sleep(self.hang_s[delivery.target])
+        await anyio.lowlevel.checkpoint()
+        return self.script.pop(0) if self.script else Accepted(detail="200")
+
+    def ids(self) -> list[str]:
+        return [delivery.event_id for _, delivery in self.handed]
+
+
+class RecordingIntake:
+    """`ports.Intake` in memory: what is watched, and by which calls it came. `hold` makes commits wait, as they do
+    while a store cannot be written; `refuse_with` makes them raise."""
+
+    def __init__(self) -> None:
+        self.wishes: dict[WatchKey, Wish] = {}
+        self.named: dict[str, set[WatchKey]] = defaultdict(set)  # by source
+        self.cursors: dict[str, str] = {}
+        self.commits: list[int] = []  # wishes in each call that was committed
+        self.syncs = 0
+        self.waiting = 0
+        self.refuse_with: Exception | None = None
+        self._open = anyio.Event()
+        self._open.set()
+
+    def hold(self) -> None:
+        self._open = anyio.Event()
+
+    def release(self) -> None:
+        self._open.set()
+
+    def ids(self, source: str | None = None) -> set[str]:
+        """Ids of the tasks that are watched, or that this source names."""
+        keys = self.wishes.keys() if source is None else self.named[source]
+        return {key.task_id for key in keys}
+
+    async def add(self, wishes: Sequence[Wish], *, source: str, cursor: Cursor | None = None) -> list[Added]:
+        await self._commit(wishes)
+        if cursor is not None:
+            self.cursors[cursor.source] = cursor.value
+        return [self._added(wish, source) for wish in wishes]
+
+    async def sync(self, wishes: Sequence[Wish], *, source: str) -> None:
+        await self._commit(wishes)
+        self.syncs += 1
+        vanished = self.named[source] - {wish.key for wish in wishes}
+        self.named[source] -= vanished
+        for key in vanished:
+            if not any(key in keys for keys in self.named.values()):
+                del self.wishes[key]
+        for wish in wishes:
+            self._added(wish, source)
+
+    async def cursor(self, source: str) -> str | None:
+        await anyio.lowlevel.checkpoint()
+        return self.cursors.get(source)
+
+    def _added(self, wish: Wish, source: str) -> Added:
+        what = "known" if wish.key in self.wishes else "added"
+        self.wishes.setdefault(wish.key, wish)
+        self.named[source].add(wish.key)
+        return Added(wish.key, what, "submitted")
+
+    async def _commit(self, wishes: Sequence[Wish]) -> None:
+        self.waiting += 1
+        try:
+            await self._open.wait()
+            await anyio.lowlevel.checkpoint()
+        finally:
+            self.waiting -= 1
+        if self.refuse_with is not None:
+            raise self.refuse_with
+        self.commits.append(len(wishes))

@@ -1,0 +1,53 @@
+"""What source tests share: a reader of tasks, a running source, and waiting for a condition instead of for a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from urllib.parse import unquote
+
+import anyio
+
+from bridge.ports import Source
+from bridge.sources.tasks import Located, TaskReader
+
+BASE: Final = "https://api.example.com/kling/v1/"
+
+
+def locate(url: str) -> Located | None:
+    """Recognises the query URLs of account `kling`."""
+    if not url.startswith(BASE):
+        return None
+    action, _, task_id = url.removeprefix(BASE).rpartition("/")
+    return Located(account="kling", action=action, task_id=unquote(task_id))
+
+
+def make_reader(**settings: Any) -> TaskReader:
+    defaults: dict[str, Any] = {
+        "accounts": {"kling": "videos/text2video"},
+        "endpoints": ["automation", "chat"],
+        "locate": locate,
+    }
+    return TaskReader(**defaults | settings)
+
+
+async def until(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
+    """Return as soon as the condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        await anyio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(source: Source) -> AsyncIterator[None]:
+    """The source, started; stopped at the end, which must not take long."""
+    async with anyio.create_task_group() as group:
+        with anyio.fail_after(15):
+            await group.start(lambda *, task_status: source.run(task_status=task_status))
+        yield
+        stopped_at = time.monotonic()
+        group.cancel_scope.cancel()
+    assert time.monotonic() - stopped_at < 1.0
