@@ -1,0 +1,92 @@
+"""Strings from outside, made harmless for chats and one-line reasons.
+
+Chat services read Markdown, HTML, mentions and their own angle-bracket commands in what they are sent, and no escape
+suits them all: a backslash that calms one is printed by the next. So the few characters that could do something are
+replaced by look-alikes that do nothing anywhere. Result URLs are the exception: they stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import quote
+
+from bridge.domain.task import Json
+
+MOST_CHARS: Final = 500  # of one string from outside
+MOST_ITEMS: Final = 50  # of one list or object from outside
+MOST_DEPTH: Final = 6
+
+_INERT: Final = str.maketrans("<>[]*`~|\\", "\u2039\u203a()\u2217'\u223c\u00a6\u2216")
+_BLANK: Final = "\u200b"  # a zero-width space: unseen, and no service reads a mention or a heading across it
+_MENTION: Final = re.compile(r"@(?=\w)")
+_BROADCAST: Final = re.compile(r"@(?=(?:everyone|here|channel|all)\b)", re.IGNORECASE)
+_ENTITY: Final = re.compile(r"&(?=#?\w{2,32};)")
+_OPENING_UNDERSCORES: Final = re.compile(r"(?<!\w)_+(?=\S)")
+_BLOCK_MARK: Final = re.compile(r"^(?=[#+=-])")
+_UNSAFE_IN_URL: Final = re.compile(r'[\s<>"`{}|\\^]')
+_JOINERS: Final = "\u200c\u200d"  # emoji and several scripts are spelled with them
+
+
+def one_line(text: str, *, most_chars: int = MOST_CHARS) -> str:
+    """`text` on one line without control characters, direction marks and broken characters, cut with an ellipsis."""
+    # Cut first, so that a megabyte costs no more than a line; twice, as blanks still shrink.
+    cleaned = " ".join("".join(map(_clean_char, text[: 4 * most_chars])).split())
+    return cleaned if len(cleaned) <= most_chars else cleaned[: most_chars - 1] + "…"
+
+
+def neutral(text: str, *, most_chars: int = MOST_CHARS) -> str:
+    """`text` on one line, in which nothing is Markdown, HTML, a mention or an entity any more."""
+    inert = one_line(text, most_chars=most_chars).translate(_INERT)
+    inert = _ENTITY.sub("\uff06", inert)
+    inert = _OPENING_UNDERSCORES.sub(lambda run: "\uff3f" * len(run[0]), inert)
+    inert = _BLOCK_MARK.sub(_BLANK, inert)
+    return _MENTION.sub("@" + _BLANK, inert)
+
+
+def neutral_json(value: Json, *, depth: int = 0) -> Json:
+    """A JSON value whose strings and keys are neutral and whose size is bounded; for templates."""
+    if isinstance(value, str):
+        return neutral(value)
+    if isinstance(value, bool | float) or value is None:
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 10**18 else str(value)[:20] if abs(value) < 10**100 else "…"
+    if depth >= MOST_DEPTH:
+        return "…"
+    if isinstance(value, Mapping):
+        pairs = list(value.items())[:MOST_ITEMS]
+        return {neutral(str(key)): neutral_json(item, depth=depth + 1) for key, item in pairs}
+    if isinstance(value, Sequence):
+        return [neutral_json(item, depth=depth + 1) for item in value[:MOST_ITEMS]]
+    return neutral(str(value))
+
+
+def link(url: str) -> str:
+    """A URL that is still the same one for every client, without what could break out of it.
+
+    Characters that cannot stand in a URL, and unseen ones, are percent-encoded, as any client would do on the way;
+    so is the `@` of `@everyone`, which some services obey even there. What is no http(s) URL is mere text.
+    """
+    if not url.lower().startswith(("https://", "http://")):
+        return neutral(url)
+    url = _BROADCAST.sub("%40", url)
+    url = _UNSAFE_IN_URL.sub(lambda char: quote(char[0], safe=""), url)
+    return "".join(char if char.isprintable() else quote(char, safe="", errors="replace") for char in url)
+
+
+def presentable(text: str) -> str:
+    """A whole text as it goes out: lines kept, everything unseen removed."""
+    lines = ("".join(map(_clean_char, line)).rstrip() for line in text.splitlines())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _clean_char(char: str) -> str:
+    if char.isprintable() or char in _JOINERS or char == _BLANK:
+        return char
+    category = unicodedata.category(char)
+    if category == "Cf":
+        return ""
+    return " " if category in {"Cc", "Zs", "Zl", "Zp"} else "\ufffd"

@@ -1,0 +1,209 @@
+"""From an event to the title and text that people read in a chat or a mail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
+
+from bridge.domain.event import Event, Topic
+from bridge.domain.task import Json
+from bridge.errors import ConfigError
+from bridge.logs import get_logger
+from bridge.sinks.neutral import link, neutral, neutral_json, presentable
+from bridge.sinks.templates import Template, TemplateFault
+
+log = get_logger()
+
+MOST_TITLE: Final = 200  # characters
+MOST_BODY: Final = 4_000
+MOST_URLS: Final = 500  # more never fit
+
+DEFAULT_TITLE: Final = "{{ name }}: {{ outcome }}"
+DEFAULT_BODY: Final = """\
+{% if task_id %}Task {{ task_id }} of account {{ account }}{% if action %} ({{ action }}){% endif %}: {{ outcome }}
+{%- if duration %} after {{ duration }}{% endif %}.
+{% endif %}
+{%- for url in urls %}{{ url }}
+{% endfor %}
+{%- if expires_at and urls %}Fetch it before {{ expires_at }}.
+{% endif %}
+{%- if reason %}Reason: {{ reason }}
+{% endif %}
+{%- if message %}Message: {{ message }}
+{% endif %}
+{%- if advice %}{{ advice }}
+{% endif %}"""
+
+NAMES: Final = (
+    "account action advice duration ended_at endpoint event_id expires_at label message meta name occurred_at outcome "
+    "progress provider reason result status task_id topic urls watched_at"
+).split()
+"""What a template may use; all are always there, None (or empty) when unknown."""
+
+OUTCOMES: Final[Mapping[Topic, str]] = MappingProxyType(
+    {
+        Topic.TASK_SUCCEEDED: "succeeded",
+        Topic.TASK_FAILED: "failed",
+        Topic.TASK_CANCELED: "canceled",
+        Topic.TASK_NOT_FOUND: "not found",
+        Topic.TASK_TIMED_OUT: "timed out",
+        Topic.TASK_RUNNING: "running",
+        Topic.TASK_PROGRESS: "running",
+        Topic.ACCOUNT_BLOCKED: "blocked",
+        Topic.ACCOUNT_RESTORED: "restored",
+        Topic.ENDPOINT_DISABLED: "disabled",
+    }
+)
+_CUT: Final = "(too long; the rest: genbridge show)"
+_ADVICE: Final[Mapping[Topic, str]] = {
+    Topic.ACCOUNT_BLOCKED: "Its tasks are kept and go on when it answers again. Check its key and balance.",
+    Topic.ACCOUNT_RESTORED: "It answers again; its tasks go on.",
+    Topic.ENDPOINT_DISABLED: "What it is owed waits until its settings change or somebody runs genbridge enable.",
+}
+
+
+class ChatTexts:
+    """The texts of one endpoint. ConfigError when a template of the operator is none."""
+
+    def __init__(self, *, endpoint: str, title: str | None, body: str | None) -> None:
+        self._endpoint = endpoint
+        self._faulty: set[str] = set()
+        problems = []
+        self._own: dict[str, Template] = {}
+        for part, source in (("title", title), ("body", body)):
+            if source is None:
+                continue
+            try:
+                self._own[part] = Template(source, names=NAMES)
+            except TemplateFault as fault:
+                problems.append(f"endpoints.{endpoint}.{part}: {fault}")
+        if problems:
+            raise ConfigError(problems)
+
+    def write(self, event: Event) -> tuple[str, str]:
+        """Title and body, neither empty, both bounded; never raises. A template of the operator that fails for
+        this event gives way to the default, and the log says so once."""
+        values = template_values(event)
+        title = presentable(self._render("title", _TITLE, values)).replace("\n", " ")
+        body = cut_lines(presentable(self._render("body", _BODY, values)), most_chars=MOST_BODY)
+        if len(title) > MOST_TITLE:
+            title = title[: MOST_TITLE - 1] + "…"
+        title = title or presentable(_TITLE.render(values))
+        return title, body or title
+
+    def _render(self, part: str, default: Template, values: Mapping[str, object]) -> str:
+        own = self._own.get(part)
+        if own is None:
+            return default.render(values)
+        try:
+            return own.render(values)
+        except TemplateFault as fault:
+            if part not in self._faulty:
+                self._faulty.add(part)
+                log.warning("template.failed", endpoint=self._endpoint, part=part, reason=str(fault))
+            return default.render(values)
+
+
+def check_template(source: str) -> str | None:
+    """Why this cannot be a title or body, in one line; None when it can."""
+    try:
+        Template(source, names=NAMES)
+    except TemplateFault as fault:
+        return str(fault)
+    return None
+
+
+def template_values(event: Event) -> dict[str, object]:
+    """What a template is rendered with: every name of `NAMES`, strings from outside made harmless, URLs exact."""
+    data = event.data
+    task_id = None if "task_id" not in data else neutral(event.subject, most_chars=80)
+    label = _text(data, "label", most_chars=80)
+    reason, message = _text(data, "reason"), _text(data, "task_status_msg")
+    watched_at, ended_at = _number(data.get("watched_at")), _number(data.get("ended_at"))
+    progress, urls = _number(data.get("progress")), data.get("urls")
+    role = "endpoint" if event.topic is Topic.ENDPOINT_DISABLED else "account"
+    return {
+        "account": _text(data, "account", most_chars=80) or neutral(event.account) or None,
+        "action": _text(data, "action", most_chars=80),
+        "advice": _ADVICE.get(event.topic),
+        "duration": human_duration(_seconds_between(watched_at, ended_at)),
+        "ended_at": human_instant(ended_at),
+        "endpoint": _text(data, "endpoint", most_chars=80),
+        "event_id": event.event_id,
+        "expires_at": human_instant(_number(data.get("expires_at"))),
+        "label": label,
+        "message": None if message == reason else message,
+        "meta": neutral_json(data.get("meta") or {}),
+        "name": label or task_id or f"{role} {_text(data, role, most_chars=80) or '?'}",
+        "occurred_at": human_instant(event.occurred_at * 1000),
+        "outcome": _outcome(event.topic, progress),
+        "progress": progress,
+        "provider": _text(data, "provider", most_chars=80),
+        "reason": reason,
+        "result": neutral_json(data.get("task_result") or {}),
+        "status": _text(data, "task_status", most_chars=80),
+        "task_id": task_id,
+        "topic": event.topic.value,
+        "urls": [link(url) for url in urls[:MOST_URLS] if isinstance(url, str)] if isinstance(urls, list) else [],
+        "watched_at": human_instant(watched_at),
+    }
+
+
+def cut_lines(text: str, *, most_chars: int) -> str:
+    """At most so many characters, by leaving out whole lines: half a URL is worth nothing."""
+    if len(text) <= most_chars:
+        return text
+    kept: list[str] = []
+    room = most_chars - len(_CUT)
+    for line in text.split("\n"):
+        if len(line) < room:
+            kept.append(line)
+            room -= len(line) + 1
+    return "\n".join([*kept, _CUT])
+
+
+def human_duration(seconds: float | None) -> str | None:
+    """`45 s`, `2 min 5 s`, `1 h 3 min`, `2 d 4 h`."""
+    if seconds is None or not 0 <= seconds < 1e10:
+        return None
+    whole = round(seconds)
+    for large, small, size, part in (("d", "h", 86_400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {large}" + (f" {rest} {small}" if rest else "")
+    return f"{whole} s"
+
+
+def human_instant(ms: float | None) -> str | None:
+    """`2026-01-31 12:00 UTC` from milliseconds; None where there is no such day."""
+    if ms is None:
+        return None
+    try:
+        return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _text(data: Mapping[str, Json], key: str, *, most_chars: int = 500) -> str | None:
+    value = data.get(key)
+    return neutral(value, most_chars=most_chars) or None if isinstance(value, str) else None
+
+
+def _number(value: Json) -> float | None:
+    """A number of a size that people write; None for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and abs(value) < 1e15 else None
+
+
+def _seconds_between(begin: float | None, end: float | None) -> float | None:
+    return None if begin is None or end is None else (end - begin) / 1000
+
+
+def _outcome(topic: Topic, progress: float | None) -> str:
+    return f"{progress:.3g} %" if topic is Topic.TASK_PROGRESS and progress is not None else OUTCOMES[topic]
+
+
+_TITLE: Final = Template(DEFAULT_TITLE, names=NAMES)
+_BODY: Final = Template(DEFAULT_BODY, names=NAMES)

@@ -1,0 +1,183 @@
+"""What every sink promises, shown of each: webhook, chat, and the stand-in of the engine's tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+import pytest
+
+from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Refused
+from bridge.domain.event import Event, Topic
+from bridge.net.client import HttpClient
+from bridge.ports import Sink
+from bridge.sinks.chat import ChatSink, ChatUrl, check_url
+from bridge.sinks.webhook import WebhookSink
+from tests.fakes import FakeClock, RecordingSink
+from tests.sinks.receivers import HANG, answer, http_receiver, silent_service
+from tests.sinks.samples import as_delivery, every_sample, task_sample
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+TIMEOUT_S = 1.0
+EVENT = task_sample()
+Maker = Callable[[int], Awaitable[Sink]]
+
+
+def chat_at(port: int) -> Sink:
+    url = f"json://127.0.0.1:{port}/x"
+    assert check_url(url) is None  # loads Apprise, which takes longer than the time-out here
+    return ChatSink(
+        name="one", urls=[ChatUrl(text=url, url=url)], title="{{ meta.gone.deep }}", body=None, timeout_s=TIMEOUT_S
+    )
+
+
+@asynccontextmanager
+async def webhook_at(port: int) -> AsyncIterator[Sink]:
+    client = HttpClient(timeout_s=TIMEOUT_S, concurrency=4)
+    try:
+        yield WebhookSink(
+            name="one",
+            url=f"http://127.0.0.1:{port}/",
+            api_key="k",
+            secrets=["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="],
+            headers={},
+            client=client,
+            clock=FakeClock(),
+            version="1",
+        )
+    finally:
+        await client.aclose()
+
+
+@pytest.fixture(params=["webhook", "chat", "stand-in"])
+async def make(request: pytest.FixtureRequest) -> AsyncIterator[Maker]:
+    """Makes a sink whose receiver listens at a port of loopback."""
+    async with AsyncExitStack() as stack:
+
+        async def made(port: int) -> Sink:
+            if request.param == "webhook":
+                return await stack.enter_async_context(webhook_at(port))
+            return chat_at(port) if request.param == "chat" else RecordingSink("one", FakeClock())
+
+        yield made
+
+
+def owed(sink: Sink, event: Event = EVENT) -> list[Delivery]:
+    return [as_delivery(parcel, event) for parcel in sink.parcels(event)]
+
+
+async def test_there_is_one_parcel_for_each_target_with_the_same_bytes_every_time(make: Maker) -> None:
+    sink = await make(9)
+    for event in every_sample():
+        parcels = sink.parcels(event)
+        assert [parcel.target for parcel in parcels] == list(sink.targets())
+        assert {parcel.endpoint for parcel in parcels} == {"one"}
+        assert all(parcel.body for parcel in parcels)
+        assert parcels == sink.parcels(event)
+
+
+async def test_no_event_is_too_strange_for_a_parcel(make: Maker) -> None:
+    sink = await make(9)
+    deep: object = []
+    for _ in range(2000):
+        deep = [deep]
+    strange: list[dict[str, object]] = [
+        {},
+        {"urls": 7, "meta": "x", "label": ["\ud800"], "watched_at": "soon"},
+        {"meta": deep},
+        {"n": 10**400},
+    ]
+    for data in strange:
+        event = Event(
+            event_id="evt_x", topic=Topic.TASK_FAILED, account="", subject="\x00", occurred_at=1e300, data=data
+        )
+        assert len(sink.parcels(event)) == len(sink.targets())
+
+
+async def test_what_is_taken_is_accepted_and_a_repeat_is_harmless(make: Maker) -> None:
+    async with http_receiver() as receiver:
+        sink = await make(receiver.port)
+        [delivery] = owed(sink)
+        assert isinstance(await sink.deliver(delivery), Accepted)
+        assert isinstance(await sink.deliver(delivery), Accepted)
+    bodies = {request.partition(b"\r\n\r\n")[2] for request in receiver.requests}
+    assert len(bodies) <= 1
+
+
+async def test_every_failure_is_an_outcome(make: Maker) -> None:
+    faults = [
+        answer(500),
+        answer(404, b"\xff\x00"),
+        answer(410),
+        b"SSH-2.0-nonsense\r\n\r\nconnection: close",
+        b"connection: close",
+        HANG,
+    ]
+    for fault in faults:
+        async with http_receiver(fault) as receiver:
+            sink = await make(receiver.port)
+            [delivery] = owed(sink)
+            outcome = await sink.deliver(delivery)
+        assert isinstance(outcome, Accepted | Deferred | Refused)
+        if not isinstance(sink, RecordingSink):
+            assert not isinstance(outcome, Accepted), fault
+            assert outcome.reason
+            assert outcome.reason.isprintable()
+            assert len(outcome.reason) <= 400
+
+
+async def test_nobody_there_is_an_outcome_too(make: Maker) -> None:
+    with silent_service() as port:
+        pass
+    sink = await make(port)
+    [delivery] = owed(sink)
+    assert isinstance(await sink.deliver(delivery), Accepted if isinstance(sink, RecordingSink) else Deferred)
+
+
+async def test_an_attempt_ends_within_the_time_out(make: Maker) -> None:
+    with silent_service() as port:
+        sink = await make(port)
+        [delivery] = owed(sink)
+        begun_at = time.monotonic()
+        await sink.deliver(delivery)
+    assert time.monotonic() - begun_at < TIMEOUT_S + 2
+
+
+async def test_an_attempt_can_be_cancelled_at_once_and_made_again(make: Maker) -> None:
+    async with http_receiver(HANG, answer(200)) as receiver:
+        sink = await make(receiver.port)
+        [delivery] = owed(sink)
+        outcomes: list[Outcome] = []
+
+        async def attempt() -> None:
+            outcomes.append(await sink.deliver(delivery))
+
+        async with anyio.create_task_group() as attempts:
+            attempts.start_soon(attempt)
+            if not isinstance(sink, RecordingSink):
+                while not receiver.requests:
+                    await anyio.sleep(0.005)
+            begun_at = time.monotonic()
+            attempts.cancel_scope.cancel()
+        assert time.monotonic() - begun_at < 0.3
+        assert outcomes == []
+        assert isinstance(await sink.deliver(delivery), Accepted)
+
+
+async def test_many_at_once_are_all_answered(make: Maker) -> None:
+    async with http_receiver() as receiver:
+        sink = await make(receiver.port)
+        [delivery] = owed(sink)
+        outcomes: list[Outcome] = []
+
+        async def attempt() -> None:
+            outcomes.append(await sink.deliver(delivery))
+
+        async with anyio.create_task_group() as attempts:
+            for _ in range(4):
+                attempts.start_soon(attempt)
+    assert len(outcomes) == 4
+    assert any(isinstance(outcome, Accepted) for outcome in outcomes)

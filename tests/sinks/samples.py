@@ -1,0 +1,134 @@
+"""One event of every topic, made by the code that makes the real ones; `docs/payloads.md` shows these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bridge.domain.change import AccountChange, Note, TaskChange
+from bridge.domain.delivery import Delivery
+from bridge.domain.event import Event, Parcel, Topic
+from bridge.domain.story import account_event, endpoint_event, task_event
+from bridge.domain.task import Json, Kind, Snapshot
+from bridge.domain.watch import Memory, Watch, WatchState
+
+ADDED_AT = 1_762_000_000.0
+ENDED_AT = 1_762_000_125.5
+TASK_ID = "CjgHs2a8AAAAAAAAEx0sKQ"
+URL = "https://cdn.example.com/works/d7f0.mp4?sign=a%2Fb_c&e=1764592000"
+
+SUCCEEDED = Snapshot(
+    status="succeed",
+    created_ms=1_762_000_000_412,
+    updated_ms=1_762_000_124_030,
+    result={"videos": [{"id": "d7f0", "url": URL, "duration": "5.1"}]},
+    urls=(URL,),
+)
+FAILED = Snapshot(
+    status="failed",
+    message="The prompt was refused by content moderation",
+    created_ms=1_762_000_000_412,
+    updated_ms=1_762_000_031_118,
+)
+RUNNING = Snapshot(status="processing", created_ms=1_762_000_000_412, updated_ms=1_762_000_004_820)
+HALF = Snapshot(status="processing", progress=45.0, created_ms=1_762_000_000_412, updated_ms=1_762_000_061_007)
+
+
+def task_sample(
+    topic: Topic = Topic.TASK_SUCCEEDED,
+    snapshot: Snapshot | None = SUCCEEDED,
+    *,
+    reason: str | None = None,
+    ends: bool = True,
+    part: str = "",
+    label: str | None = "trailer, take 3",
+    meta: Mapping[str, Json] | None = None,
+    task_id: str = TASK_ID,
+) -> Event:
+    """The event of one task."""
+    state = WatchState(
+        account="kling",
+        task_id=task_id,
+        generation=1,
+        action="videos/text2video",
+        give_up_after_s=None,
+        added_at=ADDED_AT,
+        blocked_before_s=0.0,
+        next_poll_at=None,
+        memory=Memory(),
+        revision=1,
+    )
+    watch = Watch(
+        state=state,
+        label=label,
+        meta={"order": 4711} if meta is None else meta,
+        endpoints=None,
+        source="cli",
+        ended_at=None,
+        reason=None,
+        snapshot=None,
+    )
+    note = Note(
+        key=state.key,
+        generation=1,
+        memory=Memory(),
+        kind=Kind.RUNNING,
+        detail="",
+        at=ENDED_AT,
+        next_poll_at=None,
+        next_poll_why="",
+    )
+    change = TaskChange(
+        note=note,
+        ends=ends,
+        topic=topic,
+        topic_part=part,
+        reason=reason,
+        snapshot=snapshot,
+        provider="kling",
+        at=ENDED_AT,
+    )
+    event = task_event(watch, change)
+    assert event is not None
+    return event
+
+
+def every_sample() -> list[Event]:
+    """One event of each topic."""
+    blocked = AccountChange(
+        account="kling",
+        blocked=True,
+        reason="HTTP 401, code 1002: access key not found",
+        count=1,
+        blocked_s=0.0,
+        at=ENDED_AT,
+    )
+    restored = AccountChange(account="kling", blocked=False, reason="", count=1, blocked_s=600.0, at=ENDED_AT + 600)
+    return [
+        task_sample(),
+        task_sample(Topic.TASK_FAILED, FAILED, reason="The prompt was refused by content moderation"),
+        task_sample(Topic.TASK_CANCELED, Snapshot(status="canceled"), reason="canceled at the provider"),
+        task_sample(Topic.TASK_NOT_FOUND, None, reason="HTTP 404, code 1203: task not found"),
+        task_sample(
+            Topic.TASK_TIMED_OUT, RUNNING, reason="not ended after 86400 s (give_up_after); the last answer: processing"
+        ),
+        task_sample(Topic.TASK_RUNNING, RUNNING, ends=False),
+        task_sample(Topic.TASK_PROGRESS, HALF, ends=False, part="45"),
+        account_event(blocked),
+        account_event(restored),
+        endpoint_event("automation", count=1, reason="HTTP 410 Gone", at=ENDED_AT),
+    ]
+
+
+def as_delivery(parcel: Parcel, event: Event, *, attempts: int = 0, target: str | None = None) -> Delivery:
+    """The parcel as the dispatcher hands it over."""
+    return Delivery(
+        delivery_id=1,
+        event_id=event.event_id,
+        endpoint=parcel.endpoint,
+        target=parcel.target if target is None else target,
+        topic=event.topic,
+        account=event.account,
+        subject=event.subject,
+        attempts=attempts,
+        body=parcel.body,
+    )

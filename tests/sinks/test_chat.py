@@ -1,0 +1,384 @@
+"""Apprise against real services on loopback: HTTP, SMTP, MQTT, and some that hang."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from email import message_from_bytes
+from email.policy import default as email_policy
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from aiosmtpd.controller import Controller
+
+from bridge.domain.delivery import Accepted, Deferred, Outcome
+from bridge.domain.event import Topic
+from bridge.errors import ConfigError
+from bridge.logs import hide
+from bridge.sinks.chat import ChatSink, ChatUrl, check_url
+from tests.sinks.receivers import (
+    HANG,
+    answer,
+    free_port,
+    http_receiver,
+    program,
+    silent_service,
+    until_listening,
+)
+from tests.sinks.samples import FAILED, URL, as_delivery, task_sample
+
+# Loading Apprise's plugins imports a module that Python 3.13 drops (Apprise is ready for that).
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+EVENT = task_sample()
+TOKEN = "s3cr3t-t0ken-of-the-chat"
+
+
+def chat(*urls: str, timeout_s: float = 10.0, title: str | None = None, body: str | None = None) -> ChatSink:
+    return ChatSink(
+        name="chat", urls=[ChatUrl(text=url, url=url) for url in urls], title=title, body=body, timeout_s=timeout_s
+    )
+
+
+async def deliver(sink: ChatSink, place: int = 0) -> Outcome:
+    return await sink.deliver(as_delivery(sink.parcels(EVENT)[place], EVENT))
+
+
+def json_url(port: int) -> str:
+    return f"json://robot:{TOKEN}@127.0.0.1:{port}/room"
+
+
+async def test_a_message_reaches_the_service_with_title_text_and_tone() -> None:
+    async with http_receiver() as receiver:
+        assert await deliver(chat(json_url(receiver.port))) == Accepted(detail="JSON")
+    told = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])
+    assert told["title"] == "trailer, take 3: succeeded"
+    assert told["message"].splitlines()[1] == URL
+    assert told["type"] == "success"
+    assert b"genbridge" in receiver.requests[0].partition(b"\r\n\r\n")[0]
+
+
+async def test_each_url_is_a_queue_of_its_own_named_by_place_and_digest_of_its_text() -> None:
+    sink = ChatSink(
+        name="chat",
+        urls=[ChatUrl(text="json://${A}", url="json://a"), ChatUrl(text="json://${B}", url="json://b")],
+        title=None,
+        body=None,
+        timeout_s=1,
+    )
+    digests = [hashlib.sha256(text.encode()).hexdigest()[:12] for text in ("json://${A}", "json://${B}")]
+    assert sink.targets() == [f"1:{digests[0]}", f"2:{digests[1]}"]
+    assert [parcel.target for parcel in sink.parcels(EVENT)] == list(sink.targets())
+    assert {parcel.body for parcel in sink.parcels(EVENT)} == {sink.parcels(EVENT)[0].body}
+
+
+async def test_a_queue_finds_its_url_by_its_text_then_by_its_place() -> None:
+    async with http_receiver() as one, http_receiver() as two:
+        old = chat(json_url(one.port), json_url(two.port))
+        waiting = as_delivery(old.parcels(EVENT)[0], EVENT)
+        assert isinstance(await chat(json_url(two.port), json_url(one.port)).deliver(waiting), Accepted)
+        assert (len(one.requests), len(two.requests)) == (1, 0)
+        assert isinstance(await chat(json_url(two.port)).deliver(waiting), Accepted)
+        assert (len(one.requests), len(two.requests)) == (1, 1)
+        gone = as_delivery(old.parcels(EVENT)[1], EVENT)
+        outcome = await chat("json://127.0.0.1:9").deliver(gone)
+    assert outcome == Deferred(reason="its URL is no longer in the settings (endpoints.chat.urls)")
+
+
+@pytest.mark.parametrize("target", ["", "0:x", "-1:x", "9:x", "²:x", "x"])
+async def test_a_queue_of_nothing_we_know_waits(target: str) -> None:
+    sink = chat("json://127.0.0.1:9")
+    outcome = await sink.deliver(as_delivery(sink.parcels(EVENT)[0], EVENT, target=target))
+    assert isinstance(outcome, Deferred)
+    assert "no longer in the settings" in outcome.reason
+
+
+async def test_what_was_made_for_a_webhook_is_not_told_to_a_chat() -> None:
+    sink = chat("json://127.0.0.1:9")
+    [parcel] = sink.parcels(EVENT)
+    for body in (b'{"topic":"task_succeeded","data":{}}', b"[]", b"no json"):
+        outcome = await sink.deliver(as_delivery(type(parcel)(endpoint="chat", target=parcel.target, body=body), EVENT))
+        assert isinstance(outcome, Deferred)
+        assert "made for a webhook" in outcome.reason
+
+
+async def test_a_failure_keeps_the_services_reason() -> None:
+    async with http_receiver(answer(500)) as receiver:
+        outcome = await deliver(chat(json_url(receiver.port)))
+    assert isinstance(outcome, Deferred)
+    assert "500" in outcome.reason
+
+
+async def test_the_cause_of_a_failed_connection_is_told_without_token() -> None:
+    outcome = await deliver(chat(json_url(free_port())))
+    assert isinstance(outcome, Deferred)
+    assert "refused" in outcome.reason
+    assert TOKEN not in outcome.reason
+    assert outcome.reason.isprintable()
+
+
+async def test_a_url_apprise_cannot_use_is_a_reason_not_an_error() -> None:
+    outcome = await deliver(chat(f"nosuch://{TOKEN}/x"))
+    assert isinstance(outcome, Deferred)
+    assert "not a URL Apprise can use" in outcome.reason
+    assert TOKEN not in outcome.reason
+
+
+@contextmanager
+def strange_service(kind: str) -> Iterator[None]:
+    """A plugin as somebody may write one: it raises, answers False, leaves, and tells its URL each time."""
+    decorators = importlib.import_module("apprise.decorators")
+    plugins = importlib.import_module("apprise.manager_plugins").NotificationManager()
+
+    def wrapper(body: str, title: str, notify_type: str, meta: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        logging.getLogger("apprise").warning("calling %s", meta["url"])
+        if kind == "raises":
+            raise ValueError(f"no luck with {meta['url']}")
+        if kind == "exits":
+            sys.exit(3)
+        return False
+
+    decorators.notify(on="strange")(wrapper)
+    try:
+        yield
+    finally:
+        plugins.remove("strange")
+
+
+@pytest.mark.parametrize("kind", ["raises", "exits", "refuses"])
+async def test_whatever_a_plugin_does_is_an_outcome_and_its_secrets_stay_hidden(
+    kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with strange_service(kind):
+        outcome = await deliver(chat(f"strange://user:{TOKEN}@host/path%20{TOKEN}?key={TOKEN}x"))
+    assert isinstance(outcome, Deferred)
+    assert outcome.reason
+    assert TOKEN not in outcome.reason
+    assert TOKEN not in "".join(capfd.readouterr())
+
+
+async def test_secrets_known_to_the_log_are_hidden_in_reasons() -> None:
+    hide(["room-from-the-environment"])
+    async with http_receiver(answer(404)) as receiver:
+        outcome = await deliver(chat(f"json://127.0.0.1:{receiver.port}/room-from-the-environment"))
+    assert isinstance(outcome, Deferred)
+    assert "room-from" not in outcome.reason
+
+
+async def test_a_third_attempt_waits_while_two_still_hang() -> None:
+    assert check_url("json://127.0.0.1") is None  # loads Apprise, which takes longer than the time-out here
+    async with http_receiver(HANG) as receiver:
+        sink = chat(json_url(receiver.port) + "?rto=60", timeout_s=0.3)
+        outcomes = [await deliver(sink) for _ in range(3)]
+        assert len(receiver.requests) == 2
+    assert [outcome.reason for outcome in outcomes if isinstance(outcome, Deferred)] == [
+        "no answer within 0.3 s; it may still get through",
+        "no answer within 0.3 s; it may still get through",
+        "previous attempts still hang",
+    ]
+
+
+async def test_redirects_are_not_followed() -> None:
+    async with http_receiver() as other:
+        async with http_receiver(answer(307, location=other.url)) as receiver:
+            assert isinstance(await deliver(chat(json_url(receiver.port))), Deferred)
+    assert other.requests == []
+
+
+@pytest.mark.parametrize("form", ["markdown", "text"])
+async def test_a_link_stays_exact_and_strings_harmless_whatever_the_service_renders(form: str) -> None:
+    event = task_sample(reason="see **b** [c](https://evil.example) @everyone")
+    async with http_receiver(answer(200, b"{}")) as receiver:
+        sink = chat(f"gotify://127.0.0.1:{receiver.port}/AbCdEfGhIjKlMnO?format={form}")
+        [parcel] = sink.parcels(event)
+        assert isinstance(await sink.deliver(as_delivery(parcel, event)), Accepted)
+    text = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])["message"]
+    assert text.splitlines()[1] == URL
+    assert text.splitlines()[2] == "Reason: see \u2217\u2217b\u2217\u2217 (c)(https://evil.example) @\u200beveryone"
+
+
+async def test_a_service_that_renders_html_gets_it_escaped() -> None:
+    async with http_receiver() as receiver:
+        await deliver(chat(f"json://127.0.0.1:{receiver.port}/?format=html"))
+    text = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])["message"]
+    assert text.split("<br/>")[1] == URL.replace("&", "&amp;")
+
+
+class _Mailbox:
+    def __init__(self) -> None:
+        self.mails: list[bytes] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.mails.append(envelope.content)
+        return "250 taken"
+
+
+@contextmanager
+def smtp_server() -> Iterator[tuple[int, _Mailbox]]:
+    mailbox = _Mailbox()
+    controller = Controller(mailbox, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    try:
+        yield controller.port, mailbox
+    finally:
+        controller.stop()
+
+
+@asynccontextmanager
+async def mosquitto(folder: Path, *, port: int | None = None) -> AsyncIterator[int]:
+    """A broker of our own on a free port."""
+    binary = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    if binary is None:
+        pytest.skip("no MQTT broker here (install mosquitto)")
+    port = port or free_port()
+    settings = folder / "mosquitto.conf"
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+    with program(binary, "-c", str(settings), log=folder / "mosquitto.log") as process:
+        await until_listening(port, process)
+        yield port
+
+
+class _Subscriber:
+    """Keeps what the broker passes on."""
+
+    def __init__(self, port: int, topic: str) -> None:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        self.messages: list[str] = []
+        self.is_ready = False
+        self._client = Client(CallbackAPIVersion.VERSION2)
+        self._client.on_message = lambda *said: self.messages.append(said[2].payload.decode())
+        self._client.on_subscribe = lambda *said: setattr(self, "is_ready", True)
+        self._client.connect("127.0.0.1", port)
+        self._client.subscribe(topic, qos=1)
+        self._client.loop_start()
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def mail_url(port: int) -> str:
+    return (
+        f"mailto://robot:{TOKEN}@127.0.0.1:{port}?smtp=127.0.0.1&mode=insecure"
+        "&from=genbridge@example.com&to=somebody@example.com"
+    )
+
+
+async def eventually(happened: Any, *, within_s: float = 10) -> None:
+    with anyio.fail_after(within_s):
+        while not happened():
+            await anyio.sleep(0.02)
+
+
+async def test_a_mail_arrives_through_a_real_smtp_server_with_its_link_intact() -> None:
+    with smtp_server() as (port, mailbox):
+        outcome = await deliver(chat(mail_url(port).replace(f"robot:{TOKEN}@", "")))
+    assert outcome == Accepted(detail="E-Mail")
+    mail = message_from_bytes(mailbox.mails[0], policy=email_policy)
+    assert mail["subject"] == "trailer, take 3: succeeded"
+    texts = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
+    assert URL in texts.get("text/plain", "") or URL.replace("&", "&amp;") in texts["text/html"]
+
+
+@pytest.mark.real
+async def test_mail_and_mqtt_arrive_at_once_beside_services_that_hang(tmp_path: Path) -> None:
+    async with mosquitto(tmp_path) as broker:
+        with smtp_server() as (smtp, mailbox), silent_service() as silent:
+            subscriber = _Subscriber(broker, "studio/done")
+            await eventually(lambda: subscriber.is_ready)
+            hanging = [json_url(silent) + f"?rto=30&room={room}" for room in range(8)]
+            mail = mail_url(smtp).replace(f"robot:{TOKEN}@", "")
+            sink = chat(*hanging, mail, f"mqtt://127.0.0.1:{broker}/studio/done?qos=1", timeout_s=8)
+            outcomes: dict[int, tuple[Outcome, float]] = {}
+            begun_at = time.monotonic()
+
+            async def one(place: int) -> None:
+                outcome = await deliver(sink, place)
+                outcomes[place] = (outcome, time.monotonic() - begun_at)
+
+            async with anyio.create_task_group() as group:
+                for place in range(10):
+                    group.start_soon(one, place)
+                await eventually(lambda: {8, 9} <= outcomes.keys())
+                assert len(outcomes) == 2, "the hanging ones still hang"
+                group.cancel_scope.cancel()
+            assert outcomes[8][0] == Accepted(detail="E-Mail")
+            assert outcomes[9][0] == Accepted(detail="MQTT Notification")
+            assert max(took_s for _, took_s in outcomes.values()) < 6
+            await eventually(lambda: subscriber.messages)
+            subscriber.close()
+    assert len(mailbox.mails) == 1
+    [message] = subscriber.messages
+    assert message.splitlines()[0] == "trailer, take 3: succeeded"
+    assert message.splitlines()[2] == URL
+
+
+@pytest.mark.real
+async def test_a_broker_that_goes_and_comes_back_gets_the_next_attempt(tmp_path: Path) -> None:
+    port = free_port()
+    sink = chat(f"mqtt://127.0.0.1:{port}/x?qos=1")
+    assert isinstance(await deliver(sink), Deferred)
+    async with mosquitto(tmp_path, port=port):
+        assert isinstance(await deliver(sink), Accepted)
+    assert isinstance(await deliver(sink), Deferred)
+    async with mosquitto(tmp_path, port=port):
+        assert isinstance(await deliver(sink), Accepted)
+
+
+@pytest.mark.parametrize("option", ["retry=3", "wait=1", "RETRY=1", "a=b&%72etry=2"])
+def test_retries_of_apprise_are_refused_with_a_hint(option: str) -> None:
+    reason = check_url(f"json://127.0.0.1/?{option}")
+    assert reason is not None
+    assert "delivery.retries" in reason
+
+
+def test_urls_are_checked_without_sending_and_without_telling_their_secrets() -> None:
+    assert check_url(f"json://127.0.0.1:9/{TOKEN}") is None
+    assert check_url("tgram://123456789:abcdefg_hijklmnop-qrstuvwxyz12345678/1") is None
+    for url in ("", "nonsense", f"nosuch://{TOKEN}", f"tgram://{TOKEN}", f"mailto://{TOKEN}"):
+        reason = check_url(url)
+        assert reason
+        assert TOKEN not in reason
+        assert reason.isprintable()
+
+
+def test_wrong_templates_are_found_when_the_endpoint_is_made() -> None:
+    with pytest.raises(ConfigError, match=r"endpoints\.chat\.body"):
+        chat("json://127.0.0.1", body="{{ nonsense }}")
+
+
+def test_failures_sound_like_failures() -> None:
+    event = task_sample(Topic.TASK_FAILED, FAILED, reason="moderation")
+    [parcel] = chat("json://127.0.0.1").parcels(event)
+    assert json.loads(parcel.body) == {
+        "title": "trailer, take 3: failed",
+        "body": "Task CjgHs2a8AAAAAAAAEx0sKQ of account kling (videos/text2video): failed after 2 min 6 s.\n"
+        "Reason: moderation\nMessage: The prompt was refused by content moderation",
+    }
+
+
+def test_apprise_is_loaded_with_the_first_message_and_not_before() -> None:
+    code = (
+        "import sys; from bridge.sinks.chat import ChatSink, ChatUrl\n"
+        "from bridge.sinks.webhook import WebhookSink\n"
+        "from tests.sinks.samples import task_sample\n"
+        "urls = [ChatUrl(text='json://x', url='json://x')]\n"
+        "sink = ChatSink(name='chat', urls=urls, title=None, body=None, timeout_s=1)\n"
+        "sink.parcels(task_sample())\n"
+        "assert not [name for name in sys.modules if name.startswith(('apprise', 'requests'))]\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

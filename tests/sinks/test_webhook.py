@@ -1,0 +1,275 @@
+"""The webhook, byte for byte, against a real server on loopback."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import svix
+
+from bridge.clock import SystemClock
+from bridge.domain.backoff import RetryPlan
+from bridge.domain.delivery import Accepted, Deferred, Outcome, Refused, settle
+from bridge.domain.event import Event, Parcel
+from bridge.errors import ConfigError
+from bridge.sinks.payloads import documented
+from bridge.sinks.webhook import WebhookSink
+from tests.fakes import START, FakeClock
+from tests.sinks.posting import deliver, sink_at
+from tests.sinks.receivers import HANG, HttpReceiver, answer, http_receiver, silent_service
+from tests.sinks.samples import as_delivery, task_sample
+
+ROOT = Path(__file__).parents[2]
+VECTOR = json.loads((ROOT / "tests/data/notify/standard_webhooks_vector.json").read_text())
+EVENT = task_sample()
+
+
+async def outcome_of(said: bytes, *, timeout_s: float = 10.0) -> Outcome:
+    async with http_receiver(said) as receiver, sink_at(receiver.url, timeout_s=timeout_s) as sink:
+        return await deliver(sink)
+
+
+def headers_of(request: bytes) -> dict[str, str]:
+    lines = request.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def body_of(request: bytes) -> bytes:
+    return request.partition(b"\r\n\r\n")[2]
+
+
+async def sent(receiver: HttpReceiver, sink: WebhookSink) -> bytes:
+    assert isinstance(await deliver(sink), Accepted)
+    return receiver.requests[-1]
+
+
+async def test_the_request_is_the_documented_one_byte_for_byte() -> None:
+    async with http_receiver() as receiver:
+        async with sink_at(receiver.url, api_key="k-123", secrets=[VECTOR["secret"]]) as sink:
+            request = await sent(receiver, sink)
+    head, _, body = request.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    assert first == "POST /hooks?x=1 HTTP/1.1"
+    ours = [line for line in lines if not line.lower().startswith(("host:", "content-length:"))]
+    assert len(lines) == len(ours) + 2
+    signature = ours.pop()
+    assert re.fullmatch(r"webhook-signature: v1,[A-Za-z0-9+/]{43}=", signature)
+    assert ours == [
+        "Content-Type: application/json",
+        "Authorization: Bearer k-123",
+        "User-Agent: genbridge/9.9",
+        "Accept-Encoding: identity",
+        f"webhook-id: {EVENT.event_id}",
+        f"webhook-timestamp: {START:.0f}",
+    ]
+    assert body == documented(EVENT)
+    assert body.startswith(b'{"topic":"task_succeeded","data":{"task_id":"CjgHs2a8AAAAAAAAEx0sKQ",')
+
+
+async def test_without_key_and_secret_neither_header_is_sent() -> None:
+    async with http_receiver() as receiver, sink_at(receiver.url) as sink:
+        names = {name.lower() for name in headers_of(await sent(receiver, sink))}
+    assert not names & {"authorization", "webhook-signature"}
+
+
+async def test_every_attempt_repeats_id_and_bytes_and_has_its_own_timestamp() -> None:
+    clock = FakeClock()
+    async with http_receiver() as receiver:
+        async with sink_at(receiver.url, secrets=[VECTOR["secret"]], clock=clock) as sink:
+            first = await sent(receiver, sink)
+            await clock.advance(3600.7)
+            second = await sent(receiver, sink)
+    assert body_of(first) == body_of(second)
+    assert headers_of(first)["webhook-id"] == headers_of(second)["webhook-id"]
+    assert int(headers_of(second)["webhook-timestamp"]) - int(headers_of(first)["webhook-timestamp"]) == 3600
+    assert headers_of(first)["webhook-signature"] != headers_of(second)["webhook-signature"]
+
+
+async def test_the_signature_is_that_of_the_specification_and_of_the_page() -> None:
+    async with http_receiver() as receiver:
+        async with sink_at(receiver.url, secrets=[VECTOR["secret"]], clock=SystemClock()) as sink:
+            request = await sent(receiver, sink)
+    headers, body = headers_of(request), body_of(request)
+    key = base64.b64decode(VECTOR["secret"].removeprefix("whsec_"))
+    text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = "v1," + base64.b64encode(hmac.new(key, text, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == expected
+
+    verify = documented_verifier()
+    assert verify(VECTOR["secret"], headers, body)
+    assert not verify(VECTOR["secret"], headers, body + b" ")
+    assert not verify(VECTOR["previous_secret"], headers, body)
+    assert not verify(VECTOR["secret"], {**headers, "webhook-timestamp": str(int(time.time()) - 301)}, body)
+
+
+def documented_verifier() -> Callable[[str, Mapping[str, str], bytes], bool]:
+    """The function that the page shows."""
+    page = (ROOT / "docs/payloads.md").read_text()
+    [code] = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    made: dict[str, Any] = {}
+    exec(code, made)
+    verify: Callable[[str, Mapping[str, str], bytes], bool] = made["verify"]
+    return verify
+
+
+async def test_the_signatures_are_those_of_the_vector_during_rotation_too() -> None:
+    clock = FakeClock(float(VECTOR["webhook-timestamp"]))
+    event = Event(event_id=VECTOR["webhook-id"], topic=EVENT.topic, account="a", subject="s", occurred_at=0.0, data={})
+    parcel = Parcel(endpoint="automation", target="", body=VECTOR["body"].encode())
+    for secrets, field in (
+        ([VECTOR["secret"]], "webhook-signature"),
+        ([VECTOR["secret"], VECTOR["previous_secret"]], "webhook-signature_during_rotation"),
+    ):
+        async with http_receiver() as receiver, sink_at(receiver.url, secrets=secrets, clock=clock) as sink:
+            await sink.deliver(as_delivery(parcel, event))
+        assert headers_of(receiver.requests[0])["webhook-signature"] == VECTOR[field]
+
+
+async def test_the_svix_client_accepts_what_is_sent_with_either_secret() -> None:
+    secrets = [VECTOR["secret"], VECTOR["previous_secret"]]
+    async with http_receiver() as receiver:
+        async with sink_at(receiver.url, secrets=secrets, clock=SystemClock()) as sink:
+            request = await sent(receiver, sink)
+    for secret in secrets:
+        svix.Webhook(secret).verify(body_of(request), headers_of(request))
+    with pytest.raises(svix.WebhookVerificationError):
+        svix.Webhook("whsec_" + "A" * 32).verify(body_of(request), headers_of(request))
+
+
+async def test_own_headers_join_ours_but_never_those_of_the_protocol() -> None:
+    own = {
+        "X-Hook-Key": "abc",
+        "user-agent": "mine/1",
+        "Webhook-Id": "evt_forged",
+        "WEBHOOK-SIGNATURE": "v1,forged",
+        "Content-Length": "3",
+        "Host": "elsewhere.example",
+        "Transfer-Encoding": "chunked",
+        "authorization": "Basic Zm9v",
+    }
+    async with http_receiver() as receiver:
+        async with sink_at(receiver.url, headers=own) as sink:
+            alone = headers_of(await sent(receiver, sink))
+        async with sink_at(receiver.url, headers=own, api_key="k") as sink:
+            beside = headers_of(await sent(receiver, sink))
+    assert alone["X-Hook-Key"] == "abc"
+    assert alone["user-agent"] == "mine/1"
+    assert "User-Agent" not in alone
+    assert alone["authorization"] == "Basic Zm9v"
+    assert beside["Authorization"] == "Bearer k"
+    assert "authorization" not in beside
+    for headers in (alone, beside):
+        lower = {name.lower(): value for name, value in headers.items()}
+        assert lower["webhook-id"] == EVENT.event_id
+        assert "webhook-signature" not in lower
+        assert "transfer-encoding" not in lower
+        assert lower["host"] == f"127.0.0.1:{receiver.port}"
+        assert len(lower) == len(headers)
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "whsec_", "whsec_%%%", "plain text", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="]
+)
+async def test_a_secret_that_is_none_is_refused_when_the_endpoint_is_made(secret: str) -> None:
+    with pytest.raises(ConfigError, match=r"endpoints\.automation\.secret: is not .whsec_"):
+        async with sink_at("http://127.0.0.1:9/", secrets=[secret]):
+            pass
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(200),
+        answer(204),
+        answer(299, b"{not json"),
+        answer(202, b"x" * 1_000_000),
+        answer(200, b"\x1f\x8b\x08broken", content_encoding="gzip"),
+        answer(200, b"what?", content_encoding="unheard-of"),
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\nconnection: close\r\n\r\ncut",
+        b"HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\nff\r\nabc" + HANG,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\nzz\r\n",
+    ],
+)
+async def test_a_2xx_status_line_accepts_whatever_its_body(said: bytes) -> None:
+    outcome = await outcome_of(said, timeout_s=1)
+    assert outcome == Accepted(detail=f"HTTP {said[9:12].decode()}")
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 307, 308, 400, 401, 404, 408, 409, 429, 500, 502, 503, 504, 599])
+async def test_every_other_status_is_tried_again(status: int) -> None:
+    async with http_receiver(answer(status, location="/elsewhere")) as receiver, sink_at(receiver.url) as sink:
+        outcome = await deliver(sink)
+    assert isinstance(outcome, Deferred)
+    assert outcome.reason.startswith(f"HTTP {status}")
+    assert len(receiver.requests) == 1
+
+
+async def test_410_means_nothing_more_at_this_address() -> None:
+    assert await outcome_of(answer(410, b"moved away")) == Refused(reason="HTTP 410 Gone: moved away")
+
+
+async def test_a_reason_holds_one_short_harmless_line_of_the_body() -> None:
+    body = b"<p>\x1b[31mno\r\n\xff way" + b"!" * 100_000
+    outcome = await outcome_of(answer(503, body))
+    assert isinstance(outcome, Deferred)
+    assert outcome.reason.startswith("HTTP 503 Service Unavailable: <p> [31mno \ufffd way!!!")
+    assert outcome.reason.isprintable()
+    assert len(outcome.reason) < 250
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"retry_after": "7200"}, 7200.0),
+        (
+            {"retry_after": "Wed, 21 Oct 2026 09:28:00 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"},
+            7200.0,
+        ),
+        ({"retry_after": "soon"}, None),
+        ({"retry_after": "-5"}, None),
+        ({}, None),
+    ],
+)
+async def test_the_receivers_own_wait_is_handed_on(headers: dict[str, str], wait_s: float | None) -> None:
+    outcome = await outcome_of(answer(429, b"", **headers))
+    assert isinstance(outcome, Deferred)
+    assert outcome.retry_after_s == wait_s
+
+
+async def test_a_wait_beyond_the_longest_step_is_cut_to_it() -> None:
+    outcome = await outcome_of(answer(503, retry_after="1000000000"))
+    parcel = Parcel(endpoint="automation", target="", body=b"{}")
+    plan = RetryPlan(steps_s=(5.0, 86_400.0))
+    made = settle(as_delivery(parcel, EVENT), outcome, plan=plan, now=0.0, duration_s=0.0, chance=0.0)
+    assert made.next_attempt_at == 86_400.0
+
+
+async def test_a_hanging_receiver_costs_the_time_out_and_no_more() -> None:
+    with silent_service() as port:
+        begun_at = time.monotonic()
+        async with sink_at(f"http://127.0.0.1:{port}/", timeout_s=0.3) as sink:
+            outcome = await deliver(sink)
+    assert isinstance(outcome, Deferred)
+    assert time.monotonic() - begun_at < 3
+    assert str(port) in outcome.reason
+
+
+async def test_a_receiver_that_handles_and_then_resets_is_told_again() -> None:
+    outcome = await outcome_of(b"connection: close")
+    assert isinstance(outcome, Deferred)
+
+
+async def test_what_was_made_for_a_chat_is_not_posted() -> None:
+    async with http_receiver() as receiver, sink_at(receiver.url) as sink:
+        parcel = Parcel(endpoint="automation", target="1:0123456789ab", body=b"{}")
+        outcome = await sink.deliver(as_delivery(parcel, EVENT))
+    assert isinstance(outcome, Deferred)
+    assert receiver.requests == []
