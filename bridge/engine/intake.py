@@ -1,0 +1,69 @@
+"""Sources into the store, each task once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from bridge.domain.watch import Wish
+from bridge.engine.outage import Outage
+from bridge.errors import StoreError
+from bridge.logs import get_logger
+from bridge.ports import Added, Clock, Cursor, Offload, Watches
+
+log = get_logger()
+
+T = TypeVar("T")
+
+
+class StoreIntake:
+    """`ports.Intake`: what a source hands over is committed before it hears back; `changed` then fetches it."""
+
+    def __init__(
+        self, *, watches: Watches, offload: Offload, clock: Clock, changed: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._watches = watches
+        self._offload = offload
+        self._clock = clock
+        self._changed = changed
+        self._outage = Outage(clock)
+
+    async def add(self, wishes: Sequence[Wish], *, source: str, cursor: Cursor | None = None) -> list[Added]:
+        """Watch these tasks; returns after the commit."""
+        now = self._clock.now()
+        add = partial(self._watches.add, wishes, source=source, now=now, cursor=cursor)
+        added = await self._until_written(add)
+        await self._report(added, source)
+        return added
+
+    async def sync(self, wishes: Sequence[Wish], *, source: str) -> None:
+        """Make `source` name exactly these tasks; returns after the commit."""
+        now = self._clock.now()
+        added, withdrawn = await self._until_written(partial(self._watches.sync, wishes, source=source, now=now))
+        for key in withdrawn:
+            log.info("watch.withdrawn", account=key.account, task_id=key.task_id, source=source)
+        await self._report(added, source, force=bool(withdrawn))
+
+    async def cursor(self, source: str) -> str | None:
+        """How far the source had been read."""
+        return await self._until_written(partial(self._watches.cursor, source))
+
+    async def _report(self, added: Sequence[Added], source: str, *, force: bool = False) -> None:
+        fresh = [one for one in added if one.what not in {"known", "ended"}]
+        if len(fresh) == 1:
+            log.info("watch.added", account=fresh[0].key.account, task_id=fresh[0].key.task_id, source=source)
+        elif fresh:
+            log.info("watch.added", count=len(fresh), source=source)
+        if fresh or force:
+            await self._changed()
+
+    async def _until_written(self, call: Callable[[], T]) -> T:
+        while True:
+            try:
+                result = await self._offload(call)
+            except StoreError as error:
+                await self._outage.wait(error)
+            else:
+                self._outage.over()
+                return result

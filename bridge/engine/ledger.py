@@ -1,0 +1,148 @@
+"""Group commit: changes that wait at the same time share one transaction and one sync."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import anyio
+
+from bridge.domain.change import Change, Note
+from bridge.domain.event import Event, Parcel
+from bridge.engine.outage import Outage
+from bridge.errors import StoreError
+from bridge.ports import Clock, Commits, Offload, Tell, Watches
+
+MOST_CHANGES: Final = 256  # in one transaction: 7 us a row grouped, and a sync is shared by all
+NOTES_EVERY_S: Final = 1.0
+MOST_NOTES: Final = 50_000  # while the store cannot be written; beyond that the oldest counts are forgotten
+
+Lane = tuple[str, str]
+
+
+class _Ticket:
+    """One change on its way into the store."""
+
+    __slots__ = ("applied", "change", "done", "failure")
+
+    def __init__(self, change: Change) -> None:
+        self.change = change
+        self.done = anyio.Event()
+        self.applied = False
+        self.failure: Exception | None = None
+
+
+class Ledger:
+    """Writes changes and notes; `tell` turns events into parcels, `told` hears which lanes got some.
+
+    While the store cannot be written (disk full, I/O error) it tries again for ever, and whoever waits for a
+    commit goes on waiting: so polls and attempts pause by themselves.
+    """
+
+    def __init__(self, *, commits: Commits, watches: Watches, offload: Offload, clock: Clock, tell: Tell) -> None:
+        self.tell = tell
+        self.told: Callable[[Iterable[Lane]], None] = lambda lanes: None
+        self._commits = commits
+        self._watches = watches
+        self._offload = offload
+        self._clock = clock
+        self._pending: deque[_Ticket] = deque()
+        self._notes: deque[Note] = deque(maxlen=MOST_NOTES)
+        self._notes_due_at = math.inf
+        self._wake = anyio.Event()
+        self._closing = False
+        self._outage = Outage(clock)
+
+    async def write(self, change: Change) -> bool:
+        """Return once the change is on disk: whether it applied (see `Commits.commit`).
+
+        Cancelling the caller does not take the change back. Raises what `tell` raised for it.
+        """
+        ticket = self._enqueue(change)
+        await ticket.done.wait()
+        if ticket.failure is not None:
+            raise ticket.failure
+        return ticket.applied
+
+    def post(self, change: Change) -> None:
+        """Have the change written without waiting for it."""
+        self._enqueue(change)
+
+    def note(self, note: Note) -> None:
+        """Have a poll written down within a second or so."""
+        if not self._notes:
+            self._notes_due_at = self._clock.steady() + NOTES_EVERY_S
+            self._wake.set()
+        self._notes.append(note)
+
+    def close(self) -> None:
+        """Let `run` return once everything pending has been written."""
+        self._closing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until `close`. Cancelled, it still finishes the transaction that has begun."""
+        while True:
+            self._wake = anyio.Event()
+            if self._pending:
+                await self._write_batch()
+            elif self._notes and (self._closing or self._clock.steady() >= self._notes_due_at):
+                await self._write_notes()
+            elif self._closing:
+                return
+            else:
+                timeout_s = self._notes_due_at - self._clock.steady()
+                await self._clock.wait(self._wake, None if math.isinf(timeout_s) else max(timeout_s, 0.0))
+
+    def _enqueue(self, change: Change) -> _Ticket:
+        ticket = _Ticket(change)
+        self._pending.append(ticket)
+        self._wake.set()
+        return ticket
+
+    async def _write_batch(self) -> None:
+        batch = [self._pending.popleft() for _ in range(min(len(self._pending), MOST_CHANGES))]
+        while batch:
+            try:
+                await self._commit(batch)
+                return
+            except StoreError as error:
+                await self._outage.wait(error)
+            except Exception as error:
+                if len(batch) == 1:
+                    # Only this change is poisonous; whoever waits for it is told, everybody else goes on.
+                    batch[0].failure = error
+                    batch[0].done.set()
+                    return
+                for ticket in reversed(batch):
+                    self._pending.appendleft(ticket)
+                batch = [self._pending.popleft()]
+
+    async def _commit(self, batch: Sequence[_Ticket]) -> None:
+        lanes: set[Lane] = set()
+
+        def tell(event: Event) -> Sequence[Parcel]:
+            parcels = self.tell(event)
+            lanes.update((parcel.endpoint, parcel.target) for parcel in parcels)
+            return parcels
+
+        applied = await self._offload(self._commits.commit, [ticket.change for ticket in batch], tell)
+        self._outage.over()
+        for ticket, was_applied in zip(batch, applied, strict=True):
+            ticket.applied = was_applied
+            ticket.done.set()
+        if lanes:
+            self.told(lanes)
+
+    async def _write_notes(self) -> None:
+        notes = list(self._notes)
+        self._notes.clear()
+        self._notes_due_at = math.inf
+        try:
+            await self._offload(self._watches.note, notes)
+            self._outage.over()
+        except StoreError as error:
+            # Counts may be lost; that nothing can be written must not be.
+            await self._outage.wait(error)

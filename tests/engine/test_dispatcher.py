@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from bridge.domain.delivery import Accepted, Deferred, DeliveryState, Refused
+from bridge.domain.event import Topic
+from bridge.domain.task import Kind, Reading, Snapshot
+from tests.engine.rig import RUNNING, SUCCEEDED, Rig
+
+
+async def ended(rig: Rig, *ids: str) -> None:
+    """Watch tasks that are already over."""
+    for task_id in ids:
+        rig.script(task_id, SUCCEEDED)
+    await rig.watch(*ids)
+    await rig.clock.advance(0)
+
+
+async def test_retries_follow_the_plan_with_the_same_id_and_bytes_until_accepted() -> None:
+    rig = Rig(retries=(5, 300, 1800))
+    rig.sink.script = [Deferred(reason="503"), Deferred(reason="503"), Accepted(detail="200")]
+    async with rig.running():
+        await ended(rig, "a")
+        await rig.clock.advance(4000)
+        times = [at - rig.sink.handed[0][0] for at, _ in rig.sink.handed]
+        assert times == [0, 5, 305]
+        assert len({delivery.body for _, delivery in rig.sink.handed}) == 1
+        assert len(set(rig.sink.ids())) == 1
+        assert rig.store.list_deliveries(state=DeliveryState.ACCEPTED, limit=None)[0].attempts == 3
+
+
+async def test_after_the_last_retry_a_delivery_is_dead_kept_and_redeliverable() -> None:
+    rig = Rig(retries=(5, 10))
+    rig.sink.script = [Deferred(reason="500")] * 3
+    async with rig.running():
+        await ended(rig, "a")
+        await rig.clock.advance(10_000)
+        assert len(rig.sink.handed) == 3
+        [dead] = rig.store.list_deliveries(state=DeliveryState.DEAD, limit=None)
+        count = rig.store.redeliver(
+            event_ids=[dead.event_id], dead=False, since=None, endpoint=None, now=rig.clock.now()
+        )
+        assert count == 1
+        await rig.dispatcher.refresh()
+        await rig.clock.advance(0)
+        assert rig.sink.ids() == [dead.event_id] * 4
+        assert rig.store.list_deliveries(state=DeliveryState.DEAD, limit=None) == []
+
+
+async def test_a_receivers_retry_after_replaces_an_earlier_step_and_is_capped_at_the_longest() -> None:
+    rig = Rig(retries=(5, 300))
+    rig.sink.script = [Deferred(reason="429", retry_after_s=60), Deferred(reason="429", retry_after_s=9e9)]
+    async with rig.running():
+        await ended(rig, "a")
+        await rig.clock.advance(1000)
+        times = [at - rig.sink.handed[0][0] for at, _ in rig.sink.handed]
+        assert times == [0, 60, 360]
+
+
+async def test_gone_disables_the_endpoint_and_its_deliveries_wait_without_ageing() -> None:
+    rig = Rig(retries=(5,))
+    rig.sink.script = [Refused(reason="410")]
+    async with rig.running():
+        await ended(rig, "a", "b")
+        await rig.clock.advance(86_400)
+        handed = len(rig.sink.handed)
+        assert handed <= 2
+        await ended(rig, "c")
+        await rig.clock.advance(86_400)
+        assert len(rig.sink.handed) == handed
+        assert rig.store.enable("hook", now=rig.clock.now())
+        await rig.dispatcher.refresh()
+        await rig.clock.advance(1)
+        assert {delivery.subject for _, delivery in rig.sink.handed} >= {"a", "b", "c"}
+        assert rig.store.list_deliveries(state=DeliveryState.WAITING, limit=None) == []
+
+
+async def test_an_endpoint_that_was_gone_is_served_again_when_its_settings_change() -> None:
+    rig = Rig()
+    rig.sink.script = [Refused(reason="410")]
+    async with rig.running():
+        await ended(rig, "a")
+        await rig.clock.advance(100)
+        rig.fingerprint = "a new address"
+        await rig.configure()
+        await rig.clock.advance(1)
+        assert [delivery.subject for _, delivery in rig.sink.handed] == ["a", "a"]
+
+
+async def test_a_hanging_destination_delays_no_other() -> None:
+    rig = Rig(targets=("1:slow", "2:quick"), concurrency=1)
+    rig.sink.hang_s["1:slow"] = 1e6
+    async with rig.running():
+        await ended(rig, *[f"t{number}" for number in range(20)])
+        await rig.clock.advance(1)
+        await rig.clock.advance(1)
+        quick = [delivery for _, delivery in rig.sink.handed if delivery.target == "2:quick"]
+        assert len(quick) == 20
+
+
+async def test_the_order_of_one_tasks_events_is_kept_through_retries() -> None:
+    rig = Rig(live_topics=frozenset({Topic.TASK_RUNNING}), retries=(5, 5, 5))
+    rig.sink.script = [Deferred(reason="503")]
+    rig.script("a", RUNNING, RUNNING, SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(60)
+        assert rig.topics() == ["task_running", "task_succeeded"]
+        assert len(rig.sink.handed) == 2
+
+
+async def test_the_end_cancels_what_was_still_to_be_told_of_the_run() -> None:
+    rig = Rig(live_topics=frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS}), retries=(3600, 3600))
+    rig.sink.script = [Deferred(reason="503")]
+    progress = Reading(kind=Kind.RUNNING, snapshot=Snapshot(status="p", progress=50.0))
+    rig.script("a", RUNNING, progress, SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(7200)
+        assert rig.topics() == ["task_running", "task_succeeded"]
+        assert [view.topic for view in rig.store.list_deliveries(state=DeliveryState.CANCELED, limit=None)] == [
+            "task_running"
+        ]
+
+
+async def test_concurrency_of_an_endpoint_is_kept_and_a_burst_is_delivered_whole() -> None:
+    rig = Rig(concurrency=3)
+    rig.sink.hang_s[""] = 1.0
+    async with rig.running():
+        await ended(rig, *[f"t{number}" for number in range(20)])
+        await rig.clock.advance(0.5)
+        assert len(rig.sink.handed) == 3
+        await rig.clock.advance(10)
+        assert len(rig.sink.handed) == 20
+        assert len(set(rig.sink.ids())) == 20
+
+
+async def test_stop_lets_attempts_in_flight_finish_and_begins_no_more() -> None:
+    rig = Rig(concurrency=1)
+    rig.sink.hang_s[""] = 5.0
+    async with rig.running():
+        await ended(rig, "a", "b")
+        await rig.clock.advance(1)
+        rig.dispatcher.stop()
+        await rig.clock.advance(60)
+        assert rig.dispatcher.finished.is_set()
+        assert [delivery.subject for _, delivery in rig.sink.handed] == ["a"]
+        assert len(rig.store.list_deliveries(state=DeliveryState.WAITING, limit=None)) == 1
+
+
+async def test_what_was_not_accepted_before_a_crash_is_sent_again_with_the_same_id_and_bytes() -> None:
+    rig = Rig()
+    rig.sink.hang_s[""] = 60.0
+    async with rig.running():
+        await ended(rig, "a")
+        await rig.clock.advance(1)
+    second = rig.restarted()
+    async with second.running():
+        await second.clock.advance(61)
+        assert len(set(rig.sink.ids())) == 1
+        assert len({delivery.body for _, delivery in rig.sink.handed}) == 1
+        assert len(rig.sink.handed) == 2

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bridge.domain.cadence import Pacing
+from bridge.domain.event import Topic
+from bridge.domain.limits import Limits
+from bridge.domain.task import Kind, Reading, Snapshot
+from bridge.domain.watch import Rules, Wish
+from tests.engine.rig import BROKEN, NOT_FOUND, REVOKED, RUNNING, SUCCEEDED, Rig
+from tests.fakes import START, ScriptedProvider
+
+
+async def test_a_task_already_over_when_added_is_told_at_once() -> None:
+    rig = Rig()
+    rig.script("a", SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(0)
+        assert rig.topics() == ["task_succeeded"]
+        assert rig.phase("a") == "succeeded"
+
+
+async def test_no_poll_follows_the_end() -> None:
+    rig = Rig()
+    rig.script("a", RUNNING, SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(3600)
+        assert len(rig.provider.polls_of("a")) == 2
+        assert rig.topics() == ["task_succeeded"]
+
+
+async def test_polls_begin_two_seconds_apart_and_grow_to_the_cap() -> None:
+    rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=60))
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(3600)
+        gaps = rig.gaps("a")
+        assert gaps[0] == 2
+        assert gaps == sorted(gaps)
+        assert gaps[-1] == 60
+
+
+async def test_a_watch_withdrawn_while_its_poll_is_under_way_is_not_told() -> None:
+    rig = Rig(answer_s=5)
+    rig.script("a", SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(1)
+        rig.store.withdraw([rig.store.find("a", None)[0].state.key], now=rig.clock.now())
+        await rig.clock.advance(60)
+        assert rig.topics() == []
+        assert rig.phase("a") == "withdrawn"
+
+
+async def test_watching_an_ended_task_again_makes_a_second_event_with_another_id() -> None:
+    rig = Rig()
+    rig.script("a", SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(1)
+        again = [Wish(account="kling", task_id="a", action="videos/text2video")]
+        rig.store.add(again, source="cli", now=rig.clock.now(), again=True)
+        await rig.fetch()
+        await rig.clock.advance(1)
+        assert rig.topics() == ["task_succeeded", "task_succeeded"]
+        assert len(set(rig.sink.ids())) == 2
+
+
+async def test_nothing_is_sent_for_an_account_before_the_time_it_named() -> None:
+    rig = Rig()
+    other = ScriptedProvider(rig.clock)
+    rig.script("a", Reading(kind=Kind.RATE_LIMITED, retry_after_s=120.0), RUNNING)
+    async with rig.running(second=other):
+        await rig.watch("a", "b", "c")
+        await rig.watch("x", account="second")
+        await rig.clock.advance(119)
+        limited_at = rig.provider.polls_of("a")[0]
+        late = [at for at, _ in rig.provider.asked if at > limited_at]
+        assert late == []
+        assert len(other.polls_of("x")) > 5
+        await rig.clock.advance(10)
+        assert {task_id for at, task_id in rig.provider.asked if at >= limited_at + 120} == {"a", "b", "c"}
+
+
+async def test_a_pause_outlives_a_restart() -> None:
+    rig = Rig()
+    rig.script("a", Reading(kind=Kind.RATE_LIMITED, retry_after_s=120.0), RUNNING)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(10)
+    polled = len(rig.provider.asked)
+    second = rig.restarted()
+    async with second.running():
+        await second.clock.advance(100)
+        assert len(rig.provider.asked) == polled
+        await second.clock.advance(20)
+        assert len(rig.provider.asked) > polled
+
+
+async def test_a_revoked_key_blocks_the_account_with_one_notice_and_slow_probes() -> None:
+    rig = Rig(rules=Rules(give_up_after_s=600))
+    rig.script("a", REVOKED)
+    rig.script("b", REVOKED)
+    async with rig.running():
+        await rig.watch("a", "b")
+        await rig.clock.advance(3600)
+        assert rig.topics() == ["account_blocked"]
+        assert len(rig.provider.asked) < 15
+        assert {rig.phase("a"), rig.phase("b")} == {"submitted"}
+        rig.script("a", SUCCEEDED)
+        rig.script("b", RUNNING, RUNNING, SUCCEEDED)
+        await rig.clock.advance(620)
+        assert sorted(rig.topics()) == ["account_blocked", "account_restored", "task_succeeded", "task_succeeded"]
+
+
+async def test_an_unknown_task_ends_only_after_repeated_answers_over_the_time_set() -> None:
+    rig = Rig(rules=Rules(not_found_answers=4, not_found_over_s=180))
+    rig.script("a", NOT_FOUND)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(179)
+        assert rig.topics() == []
+        await rig.clock.advance(2)
+        assert rig.topics() == ["task_not_found"]
+        assert len(rig.provider.polls_of("a")) < 12
+
+
+async def test_a_task_that_never_ends_is_given_up_and_told() -> None:
+    rig = Rig(rules=Rules(give_up_after_s=600))
+    async with rig.running():
+        await rig.watch("a")
+        await rig.watch("b", give_up_after_s=60.0)
+        await rig.clock.advance(120)
+        assert rig.topics() == ["task_timed_out"]
+        await rig.clock.advance(700)
+        assert rig.topics() == ["task_timed_out", "task_timed_out"]
+
+
+async def test_time_blocked_does_not_count_as_waiting() -> None:
+    rig = Rig(rules=Rules(give_up_after_s=300))
+    rig.script("a", *[REVOKED] * 5, RUNNING)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(900)
+        assert "task_timed_out" not in rig.topics()
+        await rig.clock.advance(1200)
+        assert rig.topics()[-1] == "task_timed_out"
+
+
+async def test_an_outage_of_the_provider_brings_few_probes_and_a_quick_recovery() -> None:
+    rig = Rig()
+    ids = [f"t{number}" for number in range(50)]
+    for task_id in ids:
+        rig.script(task_id, BROKEN)
+    async with rig.running():
+        await rig.watch(*ids)
+        await rig.clock.advance(600)
+        assert len(rig.provider.asked) < 100
+        before = len(rig.provider.asked)
+        for task_id in ids:
+            rig.script(task_id, SUCCEEDED)
+        await rig.clock.advance(60)
+        assert rig.topics().count("task_succeeded") == 50
+        assert len(rig.provider.asked) - before == 50
+
+
+async def test_watches_overdue_in_an_outage_are_given_up_although_only_probes_go_out() -> None:
+    rig = Rig(rules=Rules(give_up_after_s=300))
+    ids = [f"t{number}" for number in range(50)]
+    for task_id in ids:
+        rig.script(task_id, BROKEN)
+    rig.provider.default = BROKEN
+    async with rig.running():
+        await rig.watch(*ids)
+        await rig.clock.advance(900)
+        told = rig.topics().count("task_timed_out")
+        asked = {task_id for _, task_id in rig.provider.asked}
+        assert told >= len(asked) - 1
+
+
+async def test_one_sick_task_neither_slows_its_neighbours_nor_is_forgotten() -> None:
+    rig = Rig()
+    rig.script("sick", *[BROKEN] * 12, SUCCEEDED)
+    async with rig.running():
+        await rig.watch("sick", "well")
+        await rig.clock.advance(300)
+        assert rig.gaps("well")[:5] == [2, 2, 2, 2, 2]
+        await rig.clock.advance(6000)
+        assert rig.phase("sick") == "succeeded"
+
+
+async def test_rate_burst_and_concurrency_are_kept() -> None:
+    rig = Rig(limits=Limits(rate=5, burst=10, concurrency=3), answer_s=0.1)
+    async with rig.running():
+        await rig.watch(*[f"t{number}" for number in range(100)])
+        await rig.clock.advance(60)
+        assert rig.provider.most_in_flight <= 3
+        for start in range(0, 60, 5):
+            within = [at for at, _ in rig.provider.asked if START + start <= at < START + start + 5]
+            assert len(within) <= 10 + 5 * 5
+
+
+async def test_a_poll_asked_for_is_made_at_once() -> None:
+    rig = Rig()
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(1000)
+        polled = len(rig.provider.asked)
+        await rig.clock.advance(1)
+        rig.store.poll_now([rig.store.find("a", None)[0].state.key], now=rig.clock.now())
+        await rig.fetch()
+        await rig.clock.advance(0)
+        assert len(rig.provider.asked) == polled + 1
+
+
+async def test_a_store_that_cannot_be_written_pauses_the_end_and_loses_nothing() -> None:
+    rig = Rig()
+    rig.script("a", SUCCEEDED)
+    async with rig.running():
+        rig.torn.failures = 5
+        await rig.watch("a")
+        await rig.clock.advance(1)
+        assert rig.topics() == []
+        await rig.clock.advance(30)
+        assert rig.topics() == ["task_succeeded"]
+        assert len(rig.provider.asked) == 1
+
+
+async def test_running_and_progress_are_told_only_where_a_route_names_them() -> None:
+    seen = [Reading(kind=Kind.RUNNING, snapshot=Snapshot(status="p", progress=float(done))) for done in range(1, 90)]
+    for wanted, expected in ((frozenset[Topic](), 0), (frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS}), 2)):
+        rig = Rig(live_topics=wanted)
+        rig.script("a", *seen)
+        async with rig.running():
+            await rig.watch("a")
+            await rig.clock.advance(120)
+            assert len(set(rig.topics())) == expected
+            assert len(rig.sink.handed) <= 5
+            assert rig.phase("a") == "running"
+
+
+async def test_a_wall_clock_set_by_a_year_neither_storms_nor_freezes_nor_gives_up() -> None:
+    for jump in (-3600.0, 365 * 86_400.0):
+        rig = Rig()
+        async with rig.running():
+            await rig.watch("a")
+            await rig.clock.advance(60)
+            polled = len(rig.provider.asked)
+            rig.clock.wall_offset = jump
+            await rig.clock.advance(60)
+            assert 3 <= len(rig.provider.asked) - polled <= 12
+            assert rig.topics() == []
+
+
+async def test_an_error_of_ours_about_one_watch_stops_nothing_else() -> None:
+    class Poisonous(ScriptedProvider):
+        async def ask(self, task_id: str, action: str | None) -> Reading:
+            reading = await super().ask(task_id, action)
+            if task_id == "poison":
+                raise KeyError("a fault of ours")
+            return reading
+
+    rig = Rig()
+    rig.provider = Poisonous(rig.clock)
+    rig.script("a", RUNNING, SUCCEEDED)
+    async with rig.running():
+        await rig.watch("poison", "a")
+        await rig.clock.advance(130)
+        assert rig.topics() == ["task_succeeded"]
+        assert len(rig.provider.polls_of("poison")) == 3
+
+
+async def test_new_limits_hold_from_the_moment_they_are_set() -> None:
+    rig = Rig()
+    async with rig.running():
+        await rig.watch(*[f"t{number}" for number in range(40)])
+        await rig.clock.advance(10)
+        rig.limits = replace(rig.limits, rate=0.5, burst=1)
+        await rig.configure()
+        before = len(rig.provider.asked)
+        await rig.clock.advance(60)
+        assert len(rig.provider.asked) - before <= 20 + 31
