@@ -1,0 +1,24 @@
+"""A Starlette app on loopback for the length of a test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+import httpx
+from starlette.applications import Starlette
+
+from bridge.simulator.serving import serve
+
+
+@asynccontextmanager
+async def served(app: Starlette, *, key: str | None = None) -> AsyncGenerator[httpx.AsyncClient, None]:
+    """A client of the app, which is really served on a free port; with `key` as its bearer."""
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    async with anyio.create_task_group() as group:
+        port = await group.start(partial(serve, app, host="127.0.0.1", port=0))
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as client:
+            yield client
+        group.cancel_scope.cancel()

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+from functools import partial
+
+import anyio
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from bridge.errors import Unavailable, UsageError
+from bridge.simulator.serving import listen, serve, split_address
+from tests.simulator.served import served
+
+
+async def greet(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("hello")
+
+
+async def swallow(request: Request) -> PlainTextResponse:
+    await request.body()
+    return PlainTextResponse("all of it")
+
+
+async def hang(_: Request) -> PlainTextResponse:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+APP = Starlette(
+    routes=[
+        Route("/", greet),
+        Route("/swallow", swallow, methods=["POST"]),
+        Route("/hang", hang),
+    ]
+)
+
+
+async def test_port_0_gives_a_free_port_that_answers_at_once() -> None:
+    async with served(APP) as client:
+        assert (await client.get("/")).text == "hello"
+        assert client.base_url.port not in {0, None}
+
+
+async def test_no_signal_handler_is_installed() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    async with served(APP) as client:
+        await client.get("/")
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+async def test_requests_leave_no_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "uvicorn")
+    async with served(APP) as client:
+        await client.get("/")
+    assert [record.name for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+async def test_cancelled_it_frees_its_port_within_a_second() -> None:
+    async with served(APP) as client:
+        await client.get("/")  # leaves an idle connection behind
+        port = client.base_url.port
+        cancelled_at = time.monotonic()
+    assert time.monotonic() - cancelled_at < 1.0
+    assert port is not None
+    listen("127.0.0.1", port).close()
+
+
+async def test_cancelled_before_it_listens_it_ends_too() -> None:
+    with anyio.fail_after(1.0):
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(serve, APP, host="127.0.0.1", port=0, task_status=anyio.TASK_STATUS_IGNORED))
+            group.cancel_scope.cancel()
+
+
+async def test_a_client_that_never_ends_its_request_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(APP) as client:
+        port = client.base_url.port
+        assert port is not None
+        slow = await anyio.connect_tcp("127.0.0.1", port)
+        await slow.send(b"GET / HTTP/1.1\r\nHost: here\r\nX-Half: ")
+        cancelled_at = time.monotonic()
+    assert time.monotonic() - cancelled_at < 1.0
+    with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+        await slow.receive()
+    await slow.aclose()
+    assert caplog.records == []
+
+
+async def test_a_handler_that_hangs_is_cut_off() -> None:
+    answered: list[object] = []
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        try:
+            await client.get("/hang", timeout=None)
+        except httpx.RemoteProtocolError as error:
+            answered.append(error)
+
+    async with anyio.create_task_group() as group:
+        async with served(APP) as client:
+            group.start_soon(ask, httpx.AsyncClient(base_url=client.base_url, trust_env=False))
+            await anyio.sleep(0.2)
+            cancelled_at = time.monotonic()
+        assert time.monotonic() - cancelled_at < 1.0
+    assert len(answered) == 1
+
+
+async def test_a_request_under_way_is_answered_to_its_end() -> None:
+    async with served(APP) as client:
+        port = client.base_url.port
+        assert port is not None
+        half = await anyio.connect_tcp("127.0.0.1", port)
+        await half.send(b"POST /swallow HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nab")
+        await anyio.sleep(0.1)
+        finish = anyio.Event()
+
+        async def rest() -> None:
+            await finish.wait()
+            await half.send(b"cd")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(rest)
+            finish.set()
+    answer = await half.receive()
+    assert answer.startswith(b"HTTP/1.1 200")
+    await half.aclose()
+
+
+def test_a_taken_port_is_unavailable_in_one_clear_line() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(
+            Unavailable, match=rf"cannot listen on 127\.0\.0\.1 port {port}: another .*; choose"
+        ) as caught:
+            listen("127.0.0.1", port)
+    assert caught.value.exit_code == 69
+    assert "\n" not in str(caught.value)
+
+
+def test_an_address_of_another_machine_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="not an address of this machine"):
+        listen("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize("port", [70000, 65536, -1])
+def test_a_port_that_cannot_be_is_a_usage_error(port: int) -> None:
+    with pytest.raises(UsageError, match=f"port {port} does not exist: choose one from 1 to 65535") as caught:
+        listen("127.0.0.1", port)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("host", ["", "no such host", "a" * 300])
+def test_a_host_that_cannot_be_is_a_usage_error(host: str) -> None:
+    with pytest.raises(UsageError, match="is unknown: give an address of this machine"):
+        listen(host, 0)
+
+
+async def test_the_errors_of_an_address_come_before_any_request() -> None:
+    with pytest.raises(UsageError):
+        await serve(APP, host="127.0.0.1", port=70000, task_status=anyio.TASK_STATUS_IGNORED)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8700", ("127.0.0.1", 8700)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:80", ("::1", 80)),
+        ("127.0.0.1:70000", ("127.0.0.1", 70000)),
+    ],
+)
+def test_an_address_is_split_into_host_and_port(text: str, address: tuple[str, int]) -> None:
+    assert split_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "8700", ":8700", "localhost", "localhost:", "localhost:http", "::1:80", "[]:80"])
+def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(UsageError, match=r"write HOST:PORT, such as 127\.0\.0\.1:8700"):
+        split_address(text)
