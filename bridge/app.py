@@ -1,0 +1,149 @@
+"""One daemon: owns the tasks of every room, starts and stops them in order, and swaps settings while running.
+
+sources -> intake -> store -> poller -> ledger (one transaction: transition, event, deliveries) -> dispatcher -> sinks
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+import anyio.abc
+
+from bridge import wiring
+from bridge.config.load import Loaded
+from bridge.engine.dispatcher import Dispatcher
+from bridge.engine.intake import StoreIntake
+from bridge.engine.janitor import Janitor
+from bridge.engine.ledger import Ledger
+from bridge.engine.lookout import look_out
+from bridge.engine.poller import Poller
+from bridge.errors import StoreError
+from bridge.logs import get_logger
+from bridge.ports import Clock, Offload, Source
+from bridge.store import SqliteStore
+from bridge.store.views import Counts
+
+log = get_logger()
+
+DRAIN_S: Final = 8.0  # what is in flight may take so long to finish ...
+LAST_COMMIT_S: Final = 1.5  # ... and its commits so long: together within the ten seconds promised
+
+
+class App:
+    """One daemon on one store, whose lock the caller holds. `run` until `stop`; `apply` swaps the settings."""
+
+    def __init__(self, loaded: Loaded, *, store: SqliteStore, clock: Clock, offload: Offload) -> None:
+        self.loaded = loaded
+        self._store = store
+        self._clock = clock
+        self._offload = offload
+        self._stopping = anyio.Event()
+        self._revision = 0
+        self._ledger = Ledger(commits=store, watches=store, offload=offload, clock=clock, tell=lambda event: [])
+        self._poller = Poller(ledger=self._ledger, clock=clock)
+        self._dispatcher = Dispatcher(outbox=store, ledger=self._ledger, offload=offload, clock=clock)
+        self._ledger.told = self._dispatcher.wake
+        self._intake = StoreIntake(watches=store, offload=offload, clock=clock, changed=self._fetch_watches)
+        self._janitor = Janitor(store=store, offload=offload, clock=clock, retention=wiring.retention(loaded.settings))
+        self._workshop = wiring.Workshop(clock)
+        self._sources: list[Source] = []
+        self._reading: list[anyio.CancelScope] = []
+        self._group: anyio.abc.TaskGroup | None = None
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Work until `stop`, then finish what is in flight within ten seconds and keep the rest in the store.
+
+        `started()` once polling and delivering have begun and every source has been read once.
+        """
+        async with anyio.create_task_group() as writing:
+            writing.start_soon(self._ledger.run)
+            async with anyio.create_task_group() as self._group:
+                await self._start(self._group)
+                task_status.started()
+                await self._stopping.wait()
+                log.info("daemon.stopping")
+                await self._drain()
+                self._group.cancel_scope.cancel()
+            self._ledger.close()
+            writing.cancel_scope.deadline = anyio.current_time() + LAST_COMMIT_S
+        await self._workshop.close()
+        log.info("daemon.stopped")
+
+    def stop(self) -> None:
+        """Let `run` come to its end."""
+        self._stopping.set()
+
+    async def apply(self, loaded: Loaded) -> None:
+        """Work by these settings from now on. What is in flight finishes under the old ones."""
+        before, self.loaded = self.loaded, loaded
+        settings = loaded.settings
+        accounts = await self._offload(self._store.accounts)
+        self._poller.configure(self._workshop.accounts(settings), accounts)
+        endpoints = self._workshop.endpoints(settings)
+        self._ledger.tell = wiring.tell(settings, endpoints)
+        self._janitor.retention = wiring.retention(settings)
+        await self._dispatcher.configure(endpoints)
+        self._revision = 0  # watches of an account that is new here must be fetched as well
+        await self._fetch_watches()
+        if before is loaded or wiring.sources_changed(before.settings, settings):
+            await self._start_sources()
+
+    def is_idle(self) -> bool:
+        """Whether the sources have handed over everything they have seen."""
+        return all(source.is_idle() for source in self._sources)
+
+    def can_still_tell(self, counts: Counts) -> bool:
+        """Whether any waiting delivery will be attempted by these settings."""
+        served = self.loaded.settings.endpoints.keys() - counts.disabled.keys()
+        return bool(served & counts.waiting_by_endpoint.keys())
+
+    async def _start(self, group: anyio.abc.TaskGroup) -> None:
+        await group.start(self._dispatcher.run)
+        await group.start(self._poller.run)
+        await self.apply(self.loaded)
+        group.start_soon(self._look_out)
+        group.start_soon(self._janitor.run)
+
+    async def _look_out(self) -> None:
+        await look_out(self._store, offload=self._offload, clock=self._clock, changed=self._store_changed)
+
+    async def _store_changed(self) -> None:
+        await self._fetch_watches()
+        await self._dispatcher.refresh()
+
+    async def _fetch_watches(self) -> None:
+        try:
+            self._revision, states = await self._offload(self._store.changed, self._revision)
+        except StoreError as error:
+            log.warning("store.failed", reason=str(error))
+            return
+        self._poller.put(states)
+
+    async def _start_sources(self) -> None:
+        """Begin reading anew; what the old readers had under way is read again, which adds nothing twice."""
+        assert self._group is not None
+        self._stop_sources()
+        self._sources = wiring.sources(self.loaded, intake=self._intake, clock=self._clock)
+        for source in self._sources:
+            await self._group.start(self._read, source)
+
+    async def _read(self, source: Source, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        with anyio.CancelScope() as scope:
+            self._reading.append(scope)
+            await source.run(task_status=task_status)
+
+    def _stop_sources(self) -> None:
+        for scope in self._reading:
+            scope.cancel()
+        self._reading.clear()
+
+    async def _drain(self) -> None:
+        self._stop_sources()
+        self._poller.stop()
+        self._dispatcher.stop()
+        with anyio.move_on_after(DRAIN_S) as patience:
+            await self._poller.finished.wait()
+            await self._dispatcher.finished.wait()
+        if patience.cancelled_caught:
+            log.warning("daemon.drained", finished=False, seconds=DRAIN_S)

@@ -1,0 +1,141 @@
+"""`demo` and `simulate`: genbridge at work without a key, everything on loopback."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.abc
+import click
+from rich.console import Console
+
+from bridge import logs
+from bridge.app import App
+from bridge.cli.text import safe
+from bridge.clock import SystemClock
+from bridge.config import load
+from bridge.offload import ThreadOffload
+from bridge.simulator.demo import PROVIDER_KEY, QUEUE_NAME, RECEIVER_KEY, SIGNING_KEY, DemoPlan, Drop, Summary
+from bridge.simulator.provider import SimulatedProvider
+from bridge.simulator.receiver import Receiver, Webhook
+from bridge.simulator.serving import serve, split_address
+from bridge.store import open_store
+
+LOOPBACK: Final = "127.0.0.1"
+MOST_S: Final = 90.0  # the demo ends by itself, whatever happens
+
+
+@click.command("demo")
+def demo_command() -> int:
+    """Show genbridge at work, without a key: about half a minute, everything on loopback.
+
+    A simulated provider, the daemon with a queue folder of its own, and a receiver that prints each webhook.
+    Settings files are ignored; nothing is left behind.
+    """
+    logs.set_up(level="warning", form="auto")
+    with tempfile.TemporaryDirectory(prefix="genbridge-demo-") as folder:
+        summary = anyio.run(Demo(Path(folder)).play)
+    click.echo()
+    click.echo(summary.text())
+    return 0 if summary.is_complete else 1
+
+
+@click.command("simulate")
+@click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option("--key", help="Demand this API key; without it any key is good.")
+def simulate_command(listen: str, key: str | None) -> None:
+    """Run the simulated provider alone, to try your automations against it.
+
+    Create tasks by POST as documented, or just ask about an id such as demo-video-20s, demo-images-5s, demo-fail-8s,
+    demo-audio-3s, demo-never: it is born when first asked for. Ends with Ctrl-C.
+    """
+    host, port = split_address(listen)
+    try:
+        anyio.run(_simulate, host, port, key)
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+
+
+async def _simulate(host: str, port: int, key: str | None) -> None:
+    provider = SimulatedProvider(SystemClock(), key=key)
+    async with anyio.create_task_group() as group:
+        port = await group.start(partial(serve, provider.app, host=host, port=port))
+        base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        click.echo(f"simulated provider at {base}: set it as base_url, provider kling")
+        click.echo(f"try: curl -H 'Authorization: Bearer x' {base}/kling/v1/videos/text2video/demo-video-20s")
+
+
+class Demo:
+    """One demo in a folder of its own: two servers, the daemon, and someone who drops task files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._clock = SystemClock()
+        self._plan = DemoPlan()
+        self._console = Console(highlight=False)
+        self._provider = SimulatedProvider(self._clock, key=PROVIDER_KEY)
+        self._receiver = Receiver(self._clock, api_key=RECEIVER_KEY, secret=SIGNING_KEY, on_webhook=self._print_webhook)
+        self._started_at = 0.0
+
+    async def play(self) -> Summary:
+        """Play it to its end and sum it up."""
+        async with anyio.create_task_group() as group:
+            provider = await group.start(partial(serve, self._provider.app, host=LOOPBACK, port=0))
+            receiver = await group.start(partial(serve, self._receiver.app, host=LOOPBACK, port=0))
+            with anyio.move_on_after(MOST_S):
+                await self._watch(f"http://{LOOPBACK}:{provider}", f"http://{LOOPBACK}:{receiver}")
+            group.cancel_scope.cancel()
+        return self._summary()
+
+    async def _watch(self, provider_url: str, receiver_url: str) -> None:
+        path = self._plan.prepare(self._folder, provider_url=provider_url, receiver_url=receiver_url)
+        loaded = load.resolve(load.load(path, {}), {})
+        store = open_store(self._folder / "state.db", create=True, group_access=False)
+        try:
+            app = App(loaded, store=store, clock=self._clock, offload=ThreadOffload())
+            async with anyio.create_task_group() as group:
+                await group.start(app.run)
+                self._started_at = self._clock.steady()
+                self._plan.play(self._provider, started_at=self._started_at)
+                group.start_soon(self._feed)
+                await self._show_progress()
+                app.stop()
+        finally:
+            store.close()
+
+    async def _feed(self) -> None:
+        queue = self._folder / QUEUE_NAME
+        await self._plan.feed(queue, clock=self._clock, started_at=self._started_at, on_drop=self._print_drop)
+
+    async def _show_progress(self) -> None:
+        """Until everything is told: a live line on a terminal, nothing otherwise (the webhooks are lines enough)."""
+        total = len(self._plan.tasks)
+        with self._console.status("") as status:
+            while len(self._receiver.webhooks) < total:
+                told, polls = len(self._receiver.webhooks), sum(self._provider.polls.values())
+                ended = len(self._provider.ended_at)
+                elapsed = self._clock.steady() - self._started_at
+                status.update(f"{elapsed:4.1f} s  {total} tasks, {ended} ended, {told} told, {polls} polls")
+                await self._clock.sleep(0.1)
+
+    def _print_drop(self, drop: Drop) -> None:
+        self._say(f"queue/{drop.name}: {len(drop.tasks)} tasks")
+
+    def _print_webhook(self, webhook: Webhook) -> None:
+        self._say(webhook.line())
+
+    def _say(self, line: str) -> None:
+        elapsed = self._clock.steady() - self._started_at
+        self._console.print(f"{elapsed:5.1f} s  {safe(line)}", markup=False, soft_wrap=True)
+
+    def _summary(self) -> Summary:
+        return Summary.of(
+            self._plan,
+            self._provider,
+            webhooks=list(self._receiver.webhooks.values()),
+            repeats=self._receiver.repeats,
+            started_at=self._started_at,
+        )

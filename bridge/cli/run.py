@@ -1,0 +1,76 @@
+"""`run` and `once`: the daemon in the foreground, and a daemon that goes when everything is told."""
+
+from __future__ import annotations
+
+import os
+
+import anyio
+import click
+
+from bridge import logs
+from bridge.cli.session import Session, command, is_service
+from bridge.clock import SystemClock
+from bridge.config import load
+from bridge.config.durations import parse_duration
+from bridge.config.load import Loaded
+from bridge.daemon import Daemon
+from bridge.errors import UsageError
+from bridge.store import DaemonLock, SqliteStore, open_store
+
+log = logs.get_logger()
+
+
+@command("run")
+@click.pass_obj
+def run_command(session: Session) -> int:
+    """Run the daemon in the foreground, until SIGTERM or Ctrl-C.
+
+    SIGHUP, or a change of the settings file, makes it read its settings again; an invalid new file leaves the old
+    settings in force.
+    """
+    return _serve(session, once=False, timeout_s=None)
+
+
+@command("once")
+@click.option("--timeout", metavar="DURATION", help="Give up after so long, e.g. 30m; exit 1.")
+@click.pass_obj
+def once_command(session: Session, timeout: str | None) -> int:
+    """Work until every watch has ended and everything has been told, then exit.
+
+    Exit 0 when all was told; 1 when a delivery is dead or cannot be made, a task timed out, or the time is over.
+    """
+    try:
+        timeout_s = parse_duration(timeout) if timeout is not None else None
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}") from None
+    return _serve(session, once=True, timeout_s=timeout_s)
+
+
+def _serve(session: Session, *, once: bool, timeout_s: float | None) -> int:
+    loaded = _settled(session)
+    path = session.store_path
+    group_access = is_service(loaded.path)
+    with DaemonLock(path, group_access=group_access):
+        store = open_store(path, create=True, group_access=group_access)
+        try:
+            return anyio.run(_run, session, loaded, store, once, timeout_s)
+        finally:
+            store.close()
+
+
+async def _run(session: Session, loaded: Loaded, store: SqliteStore, once: bool, timeout_s: float | None) -> int:
+    def reread() -> Loaded:
+        return _settled(Session(config=str(loaded.path)))
+
+    daemon = Daemon(loaded, store=store, clock=SystemClock(), reread=reread, once=once, timeout_s=timeout_s)
+    return await daemon.run()
+
+
+def _settled(session: Session) -> Loaded:
+    """The settings with secrets read, and the log set up as they say."""
+    loaded = session.resolved()
+    chosen = load.log_settings(loaded, os.environ)
+    logs.set_up(level=chosen.level, form=chosen.format)
+    for warning in loaded.warnings:
+        log.warning("settings.warning", reason=warning)
+    return loaded

@@ -1,0 +1,96 @@
+"""What commands share: the settings they were told to use and the store those name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bridge import logs
+from bridge.config import load
+from bridge.config.load import Loaded
+from bridge.errors import StoreError
+from bridge.store import SqliteStore, open_store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Session:
+    """One command's view of the outside. Settings are read when first asked for; secrets stay unresolved."""
+
+    config: str | None = None
+    _loaded: Loaded | None = None
+
+    @property
+    def loaded(self) -> Loaded:
+        """The settings, checked; ConfigError when there are none or they are invalid."""
+        if self._loaded is None:
+            self._loaded = load.load(load.find(self.config, os.environ), os.environ)
+        return self._loaded
+
+    def resolved(self) -> Loaded:
+        """The settings with every secret read; from here on the log hides them. ConfigError names what is missing."""
+        resolved = load.resolve(self.loaded, os.environ)
+        logs.hide(load.secrets(resolved))
+        return resolved
+
+    @property
+    def store_path(self) -> Path:
+        return load.store_path(self.loaded, os.environ)
+
+    @contextmanager
+    def store(self, *, create: bool = False) -> Iterator[SqliteStore]:
+        """The store of these settings, open. A store that is not there yet is made only when `create` says so, and
+        never by a command for settings under /etc: that is the service's business, with the service's user."""
+        path = self.store_path
+        service = is_service(self.loaded.path)
+        if not path.exists() and (service or not create):
+            how = "start the service once" if service else "`genbridge run` or `genbridge add` makes it"
+            raise StoreError(f"there is no store {path} yet: {how}")
+        store = open_store(path, create=create, group_access=service)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+def is_service(settings: Path) -> bool:
+    """Whether settings are those of the machine's service: then its group may read the store."""
+    return settings.is_relative_to("/etc")
+
+
+def _choose_config(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    session = ctx.ensure_object(Session)
+    if value is not None:
+        session.config = value
+
+
+def config_option(command: F) -> F:
+    """`--config`, accepted before and after the command's name."""
+    option: Callable[[F], F] = click.option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        callback=_choose_config,
+        expose_value=False,
+        help="Settings file. Else $GENBRIDGE_CONFIG, ./genbridge.yaml, ~/.config/genbridge, /etc/genbridge.",
+    )
+    return option(command)
+
+
+def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare the command `name`; it takes `--config` as well."""
+
+    def declare(body: Callable[..., Any]) -> click.Command:
+        return click.command(name)(config_option(body))
+
+    return declare
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; times are RFC 3339, UTC.")

@@ -1,0 +1,55 @@
+"""`status`: how the whole stands, at a glance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bridge.cli.session import Session, command, json_option
+from bridge.cli.text import ago, print_json, rfc3339, safe
+from bridge.clock import SystemClock
+from bridge.store import DaemonLock
+from bridge.store.views import Counts
+
+
+@command("status")
+@json_option
+@click.pass_obj
+def status_command(session: Session, as_json: bool) -> None:
+    """Show whether a daemon runs, what is watched, what waits to be told, and what is held back and why."""
+    path = session.store_path
+    with session.store() as store:
+        counts = store.counts()
+    holder = DaemonLock.holder(path)
+    if as_json:
+        print_json({"store": str(path), "daemon": holder, **_json(counts)})
+        return
+    now = SystemClock().now()
+    lines = [f"store     {path}", f"daemon    {holder or 'not running'}"]
+    lines.append("watches   " + (", ".join(f"{number} {phase}" for phase, number in counts.watches.items()) or "none"))
+    oldest = f", the oldest made {ago(counts.oldest_waiting_at, now)}" if counts.waiting else ""
+    lines.append(f"waiting   {counts.waiting} deliveries{oldest}")
+    lines += [f"            {number} to {endpoint}" for endpoint, number in counts.waiting_by_endpoint.items()]
+    if counts.dead:
+        lines.append(f"dead      {counts.dead} deliveries: `genbridge deliveries --state dead` lists them")
+    for endpoint, reason in counts.disabled.items():
+        lines.append(f"disabled  endpoint {endpoint}: {reason}; `genbridge enable {endpoint}` sends again")
+    for account, reason in counts.blocked.items():
+        lines.append(f"blocked   account {account}: {reason}")
+    for line in lines:
+        click.echo(safe(line))
+
+
+def _json(counts: Counts) -> dict[str, Any]:
+    return {
+        "watches": dict(counts.watches),
+        "live": counts.live,
+        "waiting": counts.waiting,
+        "dead": counts.dead,
+        "waiting_by_endpoint": dict(counts.waiting_by_endpoint),
+        "dead_by_endpoint": dict(counts.dead_by_endpoint),
+        "oldest_waiting_at": rfc3339(counts.oldest_waiting_at),
+        "disabled_endpoints": dict(counts.disabled),
+        "blocked_accounts": dict(counts.blocked),
+    }

@@ -1,0 +1,145 @@
+"""The app as a process: signals, the service manager, settings that change, and knowing when all has been told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from bridge import __version__, logs
+from bridge.app import App
+from bridge.config.load import Loaded
+from bridge.errors import ConfigError
+from bridge.offload import ThreadOffload
+from bridge.ports import Clock
+from bridge.service import ServiceManager
+from bridge.store import SqliteStore
+
+log = logs.get_logger()
+
+LOOK_EVERY_S: Final = 1.0  # at the settings file
+TOLD_EVERY_S: Final = 0.2  # how often `once` looks whether everything has been told
+
+
+class Daemon:
+    """Runs the app until a signal stops it, or (`once`) until everything is told. SIGHUP and a changed settings file
+    make it read its settings again; an invalid file leaves the old settings in force."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        store: SqliteStore,
+        clock: Clock,
+        reread: Callable[[], Loaded],
+        once: bool = False,
+        timeout_s: float | None = None,
+    ) -> None:
+        self._loaded = loaded
+        self._store = store
+        self._clock = clock
+        self._reread = reread
+        self._once = once
+        self._timeout_s = timeout_s
+        self._offload = ThreadOffload()
+        self._app = App(loaded, store=store, clock=clock, offload=self._offload)
+        self._manager = ServiceManager(os.environ)
+        self._started = False
+        self._ended = anyio.Event()
+        self._code = 0
+
+    async def run(self) -> int:
+        """Returns the process's exit code."""
+        async with anyio.create_task_group() as group:
+            await group.start(self._heed_signals, group.cancel_scope)
+            await group.start(self._run_app)
+            self._started = True
+            self._manager.ready(f"genbridge {__version__}")
+            log.info("daemon.ready", version=__version__, settings=str(self._loaded.path), pid=os.getpid())
+            group.start_soon(self._keep_alive)
+            group.start_soon(self._heed_settings)
+            if self._once:
+                group.start_soon(self._until_told)
+            await self._ended.wait()
+            group.cancel_scope.cancel()
+        return self._code
+
+    async def _run_app(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        await self._app.run(task_status=task_status)
+        self._ended.set()
+
+    async def _heed_signals(self, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            task_status.started()
+            stopping = False
+            async for number in signals:
+                if number == signal.SIGHUP:
+                    if self._started:
+                        await self._reload()
+                    continue
+                if stopping or not self._started:
+                    self._code = 1 if stopping else 0
+                    scope.cancel()
+                stopping = True
+                self._manager.stopping()
+                self._app.stop()
+
+    async def _keep_alive(self) -> None:
+        async def store_answers() -> None:
+            await self._offload(self._store.ping)
+
+        await self._manager.keep_alive(clock=self._clock, answers=store_answers, syncing=self._store.is_syncing)
+
+    async def _heed_settings(self) -> None:
+        seen = await anyio.to_thread.run_sync(_stamp, self._loaded.path)
+        while True:
+            await self._clock.sleep(LOOK_EVERY_S)
+            stamp = await anyio.to_thread.run_sync(_stamp, self._loaded.path)
+            if stamp != seen:
+                seen = stamp
+                await self._reload()
+
+    async def _reload(self) -> None:
+        self._manager.reloading()
+        try:
+            loaded = await anyio.to_thread.run_sync(self._reread)
+            await self._app.apply(loaded)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("settings.invalid", reason=problem, in_force="the old settings")
+        else:
+            self._loaded = loaded
+            log.info("settings.reloaded", settings=str(loaded.path))
+        self._manager.ready(f"genbridge {__version__}")
+
+    async def _until_told(self) -> None:
+        """`once`: stop when every watch has ended and everything is told or cannot be, or when the time is over."""
+        before = await self._offload(self._store.counts)
+        started_at = self._clock.steady()
+        while True:
+            if self._timeout_s is not None and self._clock.steady() - started_at >= self._timeout_s:
+                log.error("once.timed_out", seconds=self._timeout_s)
+                self._code = 1
+                break
+            idle = self._app.is_idle()
+            counts = await self._offload(self._store.counts)
+            if idle and self._app.is_idle() and not counts.live and not self._app.can_still_tell(counts):
+                break
+            await self._clock.sleep(TOLD_EVERY_S)
+        if counts.dead > before.dead or counts.waiting or counts.timed_out > before.timed_out:
+            self._code = 1
+        self._app.stop()
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return seen.st_mtime_ns, seen.st_size, seen.st_ino

@@ -1,0 +1,270 @@
+"""From settings to objects: the only file that sees every room. `app.py` runs what is built here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Final
+
+from bridge import __version__
+from bridge.config.load import Loaded
+from bridge.config.model import Account, Apprise, Settings, Webhook, fingerprint
+from bridge.config.secret import SecretText, has_reference
+from bridge.domain.backoff import RetryPlan
+from bridge.domain.cadence import Pacing
+from bridge.domain.delivery import Delivery, Outcome
+from bridge.domain.event import Event, Parcel
+from bridge.domain.limits import Limits
+from bridge.domain.routes import Route, destinations, wanted_live_topics
+from bridge.domain.sample import sample_event
+from bridge.domain.task import Kind
+from bridge.domain.watch import Rules
+from bridge.engine.dispatcher import EndpointPlan
+from bridge.engine.janitor import Retention
+from bridge.engine.poller import AccountPlan
+from bridge.net.client import HttpClient, Request, Unanswered
+from bridge.ports import Clock, Intake, Sink, Source, Tell
+from bridge.providers import HttpProvider, descriptions, locate
+from bridge.sinks.chat import ChatSink, ChatUrl, check_url
+from bridge.sinks.webhook import WebhookSink
+from bridge.sources.lines import Lines
+from bridge.sources.queue import Queue
+from bridge.sources.tasks import Located, TaskReader
+from bridge.sources.watchlist import Watchlist
+
+CHAT_CONCURRENCY: Final = 1  # one message at a time to each chat keeps them in order
+PROBE_ID: Final = "genbridge-check"  # an id nobody has: asking about it is harmless and free
+ANSWERING: Final = frozenset({Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.PENDING, Kind.RUNNING, Kind.AMBIGUOUS})
+
+
+class Workshop:
+    """Builds accounts' and endpoints' plans; what has not changed since the last call is handed out again.
+
+    Settings must be resolved. Connections live until `close` (or the end of the `async with`), so that what is in
+    flight under replaced settings can finish.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._clients: list[HttpClient] = []
+        self._accounts: dict[str, tuple[object, AccountPlan]] = {}
+        self._endpoints: dict[str, tuple[object, EndpointPlan]] = {}
+
+    async def __aenter__(self) -> Workshop:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for client in self._clients:
+            await client.aclose()
+        self._clients.clear()
+
+    def accounts(self, settings: Settings) -> dict[str, AccountPlan]:
+        """How each account is to be polled."""
+        return {name: self._account(name, account, settings) for name, account in settings.accounts.items()}
+
+    def endpoints(self, settings: Settings) -> dict[str, EndpointPlan]:
+        """How each endpoint is to be served."""
+        return {name: self._endpoint(name, endpoint, settings) for name, endpoint in settings.endpoints.items()}
+
+    async def reach(self, settings: Settings) -> AsyncIterator[tuple[str, bool, str]]:
+        """Ask each account about a task nobody has, and see whether each webhook's address answers at all (by a
+        GET, so that nothing is told). Yields what, whether it works, and what came back."""
+        for name, plan in self.accounts(settings).items():
+            reading = await plan.provider.ask(PROBE_ID, settings.accounts[name].action)
+            yield f"accounts.{name}", reading.kind in ANSWERING, f"{reading.kind}: {reading.detail}"
+        for name, endpoint in settings.endpoints.items():
+            if isinstance(endpoint, Apprise):
+                for place, url in enumerate(endpoint.urls, 1):
+                    wrong = check_url(url.reveal())
+                    yield (
+                        f"endpoints.{name}[{place}]",
+                        wrong is None,
+                        wrong or "usable; `genbridge test` sends a sample",
+                    )
+                continue
+            client = self._client(endpoint, endpoint.concurrency, settings.delivery.timeout_s)
+            answer = await client.fetch(Request(method="GET", url=endpoint.url.reveal()), cap_bytes=1024)
+            if isinstance(answer, Unanswered):
+                yield f"endpoints.{name}", False, answer.reason
+            else:
+                yield f"endpoints.{name}", True, f"it answers (HTTP {answer.status} to a GET)"
+
+    async def send_sample(self, settings: Settings, endpoint: str) -> list[tuple[str, Outcome]]:
+        """Hand the sample event to one endpoint: each target with its outcome."""
+        sink = self.endpoints(settings)[endpoint].sink
+        event = sample_event(self._clock.now())
+        outcomes = []
+        for parcel in sink.parcels(event):
+            delivery = Delivery(
+                delivery_id=0,
+                event_id=event.event_id,
+                endpoint=endpoint,
+                target=parcel.target,
+                topic=event.topic,
+                account=event.account,
+                subject=event.subject,
+                attempts=0,
+                body=parcel.body,
+            )
+            outcomes.append((parcel.target, await sink.deliver(delivery)))
+        return outcomes
+
+    def _account(self, name: str, account: Account, settings: Settings) -> AccountPlan:
+        basis = (account, settings.polling, settings.routes)
+        known = self._accounts.get(name)
+        if known and known[0] == basis:
+            return known[1]
+        polling = settings.polling
+        provider = HttpProvider(
+            descriptions()[account.provider],
+            base_url=account.base_url,
+            api_key=account.api_key.reveal(),
+            client=self._client(account, account.limits.concurrency, polling.timeout_s),
+            headers=_revealed(account.headers),
+        )
+        plan = AccountPlan(
+            provider=provider,
+            provider_name=account.provider,
+            limits=Limits(rate=account.limits.rate, burst=account.limits.burst, concurrency=account.limits.concurrency),
+            pacing=Pacing(min_interval_s=polling.min_interval_s, max_interval_s=polling.max_interval_s),
+            rules=Rules(
+                not_found_answers=polling.not_found.answers,
+                not_found_over_s=polling.not_found.over_s,
+                give_up_after_s=polling.give_up_after_s,
+            ),
+            live_topics=wanted_live_topics(_routes(settings)),
+        )
+        self._accounts[name] = (basis, plan)
+        return plan
+
+    def _endpoint(self, name: str, endpoint: Webhook | Apprise, settings: Settings) -> EndpointPlan:
+        basis = (endpoint, settings.delivery)
+        known = self._endpoints.get(name)
+        if known and known[0] == basis:
+            return known[1]
+        sink: Sink
+        if isinstance(endpoint, Webhook):
+            concurrency = endpoint.concurrency
+            sink = WebhookSink(
+                name=name,
+                url=endpoint.url.reveal(),
+                api_key=endpoint.api_key.reveal() if endpoint.api_key else None,
+                secrets=[secret.reveal() for secret in endpoint.secret],
+                headers=_revealed(endpoint.headers),
+                client=self._client(endpoint, concurrency, settings.delivery.timeout_s),
+                clock=self._clock,
+                version=__version__,
+            )
+        else:
+            concurrency = CHAT_CONCURRENCY
+            sink = ChatSink(
+                name=name,
+                urls=[ChatUrl(text=url.written, url=url.reveal()) for url in endpoint.urls],
+                title=endpoint.title,
+                body=endpoint.body,
+                timeout_s=settings.delivery.timeout_s,
+            )
+        retries = RetryPlan(steps_s=settings.delivery.retries_s)
+        plan = EndpointPlan(sink=sink, concurrency=concurrency, retries=retries, fingerprint=fingerprint(endpoint))
+        self._endpoints[name] = (basis, plan)
+        return plan
+
+    def _client(self, whom: Account | Webhook, concurrency: int, timeout_s: float) -> HttpClient:
+        client = HttpClient(
+            timeout_s=timeout_s,
+            concurrency=concurrency,
+            proxy=whom.proxy.reveal() if whom.proxy else None,
+            ca_file=whom.ca_file,
+        )
+        self._clients.append(client)
+        return client
+
+
+def tell(settings: Settings, endpoints: Mapping[str, EndpointPlan]) -> Tell:
+    """From an event to the bytes for every destination the routes name."""
+    routes = _routes(settings)
+    names = list(endpoints)
+
+    def parcels(event: Event) -> Sequence[Parcel]:
+        return [parcel for name in destinations(event, routes, names) for parcel in endpoints[name].sink.parcels(event)]
+
+    return parcels
+
+
+def retention(settings: Settings) -> Retention:
+    """How long what is over is kept."""
+    kept = settings.retention
+    return Retention(ended_s=kept.ended_s, delivered_s=kept.delivered_s, dead_s=kept.dead_s)
+
+
+def sources(loaded: Loaded, *, intake: Intake, clock: Clock) -> list[Source]:
+    """The sources the settings name."""
+    reader = task_reader(loaded.settings)
+    named = loaded.settings.sources
+    found: list[Source] = []
+    if named.watchlist is not None:
+        found.append(Watchlist(loaded.under(named.watchlist), reader=reader, intake=intake, clock=clock))
+    if named.queue is not None:
+        found.append(Queue(loaded.under(named.queue), reader=reader, intake=intake, clock=clock))
+    if named.lines is not None:
+        found.append(Lines(loaded.under(named.lines), reader=reader, intake=intake, clock=clock))
+    return found
+
+
+def task_reader(settings: Settings) -> TaskReader:
+    """Reads tasks against these settings, resolved or not."""
+    accounts = {name: account.action for name, account in settings.accounts.items()}
+
+    def located(url: str) -> Located | None:
+        for name, account in settings.accounts.items():
+            if has_reference(account.base_url):
+                continue  # a command in a shell that lacks the variable cannot know this account's URLs
+            found = locate(descriptions()[account.provider], account.base_url, url)
+            if found is not None:
+                action, task_id = found
+                return Located(account=name, action=action, task_id=task_id)
+        return None
+
+    return TaskReader(accounts=accounts, endpoints=list(settings.endpoints), locate=located)
+
+
+def problems(settings: Settings) -> list[str]:
+    """What only the rooms themselves can find wrong with resolved settings."""
+    found = []
+    for name, endpoint in settings.endpoints.items():
+        if isinstance(endpoint, Apprise):
+            for place, url in enumerate(endpoint.urls):
+                wrong = check_url(url.reveal())
+                if wrong is not None:
+                    found.append(f"endpoints.{name}.urls[{place}]: {wrong}")
+    return found
+
+
+def sources_changed(before: Settings, after: Settings) -> bool:
+    """Whether sources must begin anew: they are others, or tasks are read against other names."""
+    if before.sources != after.sources or before.accounts != after.accounts:
+        return True
+    return before.endpoints.keys() != after.endpoints.keys()
+
+
+def _routes(settings: Settings) -> list[Route] | None:
+    if settings.routes is None:
+        return None
+    return [
+        Route(
+            topics=None if route.topics is None else frozenset(route.topics),
+            accounts=None if route.accounts is None else frozenset(route.accounts),
+            endpoints=route.endpoints,
+        )
+        for route in settings.routes
+    ]
+
+
+def _revealed(headers: Mapping[str, SecretText]) -> dict[str, str]:
+    return {name: value.reveal() for name, value in headers.items()}

@@ -1,0 +1,151 @@
+"""The promise that nothing seen is lost, tried by killing the real daemon."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import statistics
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.world import RESET, DaemonProcess, Told, World, drop, running_world, until
+
+TASKS = 200
+KILLS = 24
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(240)]
+
+
+class Killer:
+    """Runs the daemon and kills it KILLS times: at random instants, just after a webhook arrived, during intake."""
+
+    def __init__(self, settings: Path, world: World, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.world = world
+        self.settings = settings
+        self.recovery_s: list[float] = []
+        self.struck = threading.Event()
+        world.on_told = lambda told: self.struck.set()
+
+    def run(self) -> None:
+        queue = self.settings.parent / "queue"
+        for number in range(KILLS):
+            acts = len(self.world.polls) + len(self.world.told)
+            with DaemonProcess(self.settings) as daemon:
+                self.recover(daemon, acts)
+                match number % 3:
+                    case 0:
+                        time.sleep(self.random.uniform(0.0, 0.8))
+                    case 1:
+                        self.struck.clear()
+                        self.struck.wait(3)  # a webhook has just arrived: handled, and not yet written down
+                    case _:
+                        drop(queue, f"late-{number}.txt", "\n".join(self.late(number)))
+                        time.sleep(self.random.uniform(0.45, 0.75))  # about when the file is taken
+                daemon.kill()
+
+    def late(self, number: int) -> list[str]:
+        ids = [f"late-{number}-{one}" for one in range(5)]
+        for task_id in ids:
+            self.world.ends_at[task_id] = time.monotonic() + self.random.uniform(0, 8)
+        return ids
+
+    def recover(self, daemon: DaemonProcess, acts: int) -> None:
+        """Measure from the start of the process to its first useful act: a poll or a webhook."""
+        deadline = daemon.started_at + 8
+        while len(self.world.polls) + len(self.world.told) == acts and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self.recovery_s.append(time.monotonic() - daemon.started_at)
+
+
+def test_no_kill_loses_an_end_or_doubles_an_id(tmp_path: Path) -> None:
+    luck = random.Random(7)
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    world = World()
+    world.receive = lambda event_id, times: luck.choices([200, 503, RESET], [8, 1, 1])[0]
+    with running_world(world):
+        settings = world.settings(tmp_path)
+        ids = [f"task-{number:03d}" for number in range(TASKS)]
+        for task_id in ids:
+            world.ends_at[task_id] = time.monotonic() + luck.uniform(0, 60)
+        world.fails = set(ids[::10])
+        for start in range(0, TASKS, 20):
+            drop(queue, f"batch-{start}.txt", "\n".join(ids[start : start + 20]))
+        killer = Killer(settings, world, seed=11)
+        killer.run()
+        for task_id, ends_at in world.ends_at.items():
+            world.ends_at[task_id] = min(ends_at, time.monotonic() + 1)
+        with DaemonProcess(settings) as daemon:
+            everything = set(world.ends_at)
+            until(lambda: accepted(world) >= everything, seconds=60, what="every end told and accepted")
+            time.sleep(1)
+            assert daemon.stop() == 0
+    check_promises(world)
+    assert not list((queue / "rejected").glob("*")) if (queue / "rejected").exists() else True
+    median = statistics.median(killer.recovery_s)
+    print(f"\nrecovery: median {median:.2f} s, most {max(killer.recovery_s):.2f} s over {KILLS} kills")
+    assert median <= 2
+    assert max(killer.recovery_s) <= 5
+
+
+def accepted(world: World) -> set[str]:
+    return {task for task, told in world.by_task().items() if any(one.answered == 200 for one in told)}
+
+
+def check_promises(world: World) -> None:
+    """0 lost, 0 double ids, 0 invented ends, the same bytes on every attempt."""
+    by_task = world.by_task()
+    assert set(by_task) == set(world.ends_at)
+    for task_id, told in by_task.items():
+        assert len({one.event_id for one in told}) == 1, f"two ids for the end of {task_id}"
+        assert len({one.body for one in told}) == 1, f"different bytes for {told[0].event_id}"
+        expected = "task_failed" if task_id in world.fails else "task_succeeded"
+        assert {one.topic for one in told} == {expected}
+        assert all(one.at >= world.ends_at[task_id] - 0.001 for one in told) or ended_early(world, task_id, told)
+
+
+def ended_early(world: World, task_id: str, told: list[Told]) -> bool:
+    """Ends may have been brought forward at the close of the test; never may one be told before any poll saw it."""
+    first_poll = min(at for at, polled in world.polls if polled == task_id)
+    return min(one.at for one in told) > first_poll
+
+
+@pytest.mark.real
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace (Debian package strace)")
+def test_the_sync_of_the_commit_precedes_the_first_byte_of_the_send(tmp_path: Path) -> None:
+    (tmp_path / "queue").mkdir()
+    trace = tmp_path / "trace"
+    calls = "trace=pwrite64,fdatasync,fsync,sendto,sendmsg,write"
+    world = World()
+    with running_world(world):
+        settings = world.settings(tmp_path)
+        for number in range(5):
+            world.ends_at[f"task-{number}"] = 0.0
+        drop(tmp_path / "queue", "tasks.txt", "\n".join(world.ends_at))
+        strace = ["strace", "-f", "-qq", "-s", "20000", "-e", calls, "-o", str(trace)]
+        with DaemonProcess(settings, wrapper=strace) as daemon:
+            until(lambda: len(world.told) >= 5, seconds=60, what="five ends told")
+            daemon.stop()
+    lines = trace.read_text(errors="replace").splitlines()
+    for told in world.told:
+        assert_synced_before_sent(lines, told.event_id)
+
+
+def assert_synced_before_sent(lines: list[str], event_id: str) -> None:
+    sent = next(
+        n for n, line in enumerate(lines) if event_id in line and re.search(r"\b(sendto|sendmsg|write)\(", line)
+    )
+    written = next(n for n, line in enumerate(lines) if event_id in line and "pwrite64(" in line)
+    assert written < sent, "sent before it was written"
+    descriptor = re.search(r"pwrite64\((\d+)", lines[written])
+    assert descriptor is not None
+    synced = [
+        n
+        for n, line in enumerate(lines)
+        if written < n < sent and re.search(rf"f(data)?sync\({descriptor[1]}\)\s+= 0|f(data)?sync resumed.*= 0", line)
+    ]
+    assert synced, "sent before it was synced"
