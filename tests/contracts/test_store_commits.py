@@ -1,0 +1,176 @@
+"""What every store must do, whichever engine keeps it: `ports.Commits`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from bridge.domain.change import AccountPaused, AccountState
+from bridge.domain.delivery import Delivery
+from bridge.domain.event import Event, Parcel
+from bridge.domain.ids import WatchKey, event_id
+from bridge.domain.task import ENDS, Phase, Snapshot
+from bridge.domain.watch import Memory
+from bridge.store import SqliteStore
+from tests.factories import NOW, make_wish
+from tests.store.making import (
+    KEY,
+    LANE,
+    VIDEO,
+    Teller,
+    add,
+    due,
+    facts,
+    make_attempt,
+    make_block,
+    make_end,
+    make_note,
+    make_progress,
+    nobody,
+    state_of,
+    whole,
+)
+
+
+class TestTaskChanges:
+    def test_a_transition_its_event_and_its_deliveries_are_one(self, store: SqliteStore) -> None:
+        store.add([make_wish(label="lion", meta={"n": 1}, endpoints=("chat",))], source="cli", now=NOW)
+        tell = Teller(LANE, ("chat", "tgram"), ("chat", "mail"))
+        assert store.commit([make_end()], tell) == [True]
+        [event] = tell.events
+        assert event.event_id == event_id("task_succeeded", "kling", "task-1", 1)
+        assert (event.data["label"], event.data["meta"], event.endpoints) == ("lion", {"n": 1}, ("chat",))
+        assert event.data["urls"] == ["https://cdn.example.com/v1.mp4"]
+        [delivery] = due(store)
+        assert delivery == Delivery(
+            delivery_id=delivery.delivery_id,
+            event_id=event.event_id,
+            endpoint="automation",
+            target="",
+            topic="task_succeeded",
+            account="kling",
+            subject="task-1",
+            attempts=0,
+            body=f"task_succeeded {event.event_id}".encode(),
+        )
+        assert store.lanes() == [("automation", ""), ("chat", "mail"), ("chat", "tgram")]
+        watch = whole(store)
+        assert (watch.state.memory.phase, watch.ended_at, watch.snapshot) == (Phase.SUCCEEDED, NOW + 60, VIDEO)
+        assert (watch.state.next_poll_at, watch.state.memory.polls) == (None, 9)
+
+    @pytest.mark.parametrize("first", sorted(ENDS))
+    def test_the_first_end_wins(self, store: SqliteStore, first: Phase) -> None:
+        add(store, "task-1")
+        tell = Teller()
+        later = [make_end(phase=phase) for phase in sorted(ENDS)]
+        assert store.commit([make_end(phase=first), *later], tell) == [True] + [False] * len(later)
+        assert store.commit([*later, make_progress(10)], tell) == [False] * (len(later) + 1)
+        assert tell.topics == [f"task_{first}"]
+        assert state_of(store).memory.phase is first
+
+    def test_a_change_whose_ground_has_shifted_does_nothing_and_tells_nothing(self, store: SqliteStore) -> None:
+        add(store, "task-1", "b")
+        store.withdraw([WatchKey("kling", "b")], now=NOW)
+        tell = Teller()
+        unknown, withdrawn = make_end(WatchKey("kling", "unknown")), make_end(WatchKey("kling", "b"))
+        older = replace(make_end(), note=make_note(generation=0, memory=Memory(phase=Phase.SUCCEEDED)))
+        assert store.commit([unknown, withdrawn, older], tell) == [False, False, False]
+        assert tell.events == []
+        assert store.lanes() == []
+
+    def test_a_change_of_an_earlier_generation_does_not_end_the_new_one(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        tell = Teller()
+        store.commit([make_end()], tell)
+        add(store, "task-1", again=True)
+        assert store.commit([make_end()], tell) == [False]
+        second = replace(make_end(), note=replace(make_end().note, generation=2))
+        assert store.commit([second], tell) == [True]
+        assert len({event.event_id for event in tell.events}) == 2
+
+    def test_a_change_nobody_is_told_of_still_moves_the_watch(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        quiet = replace(make_progress(5), topic=None)
+        assert store.commit([quiet, make_end()], nobody) == [True, True]
+        assert state_of(store).memory.phase is Phase.SUCCEEDED
+        assert store.lanes() == []
+        assert facts(store) == [("added", "cli"), ("running", ""), ("succeeded", "")]
+
+    def test_the_end_cancels_what_waits_to_be_told_of_the_running_task(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        store.commit([make_progress(10), make_progress(20)], Teller())
+        [running] = due(store)
+        store.commit([make_attempt(running)], nobody)
+        store.commit([make_progress(30), make_end()], Teller())
+        assert [(one.topic, one.state) for one in store.deliveries_of(KEY)] == [
+            ("task_progress", "accepted"),
+            ("task_progress", "canceled"),
+            ("task_progress", "canceled"),
+            ("task_succeeded", "waiting"),
+        ]
+
+    def test_a_snapshot_stays_until_a_newer_one_comes(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        store.commit([make_progress(30)], nobody)
+        store.commit([replace(make_end(phase=Phase.TIMED_OUT), snapshot=None, reason="too late")], nobody)
+        watch = whole(store)
+        assert watch.snapshot == Snapshot(status="processing", progress=30)
+        assert watch.reason == "too late"
+
+    @pytest.mark.parametrize("odd", [2**70, -(2**63), 1e308, "\ud83d", "nul\0byte", {"1": [[]]}, None])
+    def test_whatever_a_provider_puts_into_a_result_can_be_kept(self, store: SqliteStore, odd: object) -> None:
+        add(store, "task-1")
+        snapshot = Snapshot(result={"files": [{"odd": odd}]})
+        assert store.commit([replace(make_end(), snapshot=snapshot, reason="a\ud800b")], nobody) == [True]
+        watch = whole(store)
+        assert watch.snapshot == snapshot
+        assert watch.reason == "a?b"
+
+    def test_what_tell_raises_passes_through_and_nothing_is_applied(self, store: SqliteStore) -> None:
+        add(store, "task-1", "bad")
+
+        def tell(event: Event) -> Sequence[Parcel]:
+            if event.subject == "bad":
+                raise ZeroDivisionError
+            return Teller()(event)
+
+        bad = make_end(WatchKey("kling", "bad"))
+        with pytest.raises(ZeroDivisionError):
+            store.commit([make_end(), bad], tell)
+        assert store.counts().live == 2
+        assert store.commit([make_end()], tell) == [True]
+
+    def test_nothing_to_commit_is_no_work(self, store: SqliteStore) -> None:
+        assert store.commit([], Teller()) == []
+
+
+class TestAccounts:
+    def test_a_block_and_its_end_are_told_once_each(self, store: SqliteStore) -> None:
+        tell = Teller()
+        assert store.commit([make_block(), make_block()], tell) == [True, False]
+        assert store.accounts() == {
+            "kling": AccountState(account="kling", blocked_at=NOW, reason="401: key revoked", count=1)
+        }
+        restored = make_block(blocked=False, blocked_s=90.0, at=NOW + 90)
+        assert store.commit([restored, restored], tell) == [True, False]
+        assert store.commit([make_block()], tell) == [False]
+        state = store.accounts()["kling"]
+        assert (state.blocked_at, state.count, state.blocked_s) == (None, 1, 90.0)
+        assert tell.topics == ["account_blocked", "account_restored"]
+        assert store.commit([make_block(count=2, at=NOW + 200)], tell) == [True]
+        assert len({event.event_id for event in tell.events}) == 3
+        assert [delivery.topic for delivery in due(store)] == tell.topics
+
+    def test_a_restored_account_that_was_not_blocked_tells_nothing(self, store: SqliteStore) -> None:
+        tell = Teller()
+        assert store.commit([make_block(blocked=False)], tell) == [False]
+        assert tell.events == []
+
+    def test_a_pause_is_remembered(self, store: SqliteStore) -> None:
+        pauses = [AccountPaused(account="kling", until_at=NOW + until) for until in (60, 30)]
+        assert store.commit(pauses, nobody) == [True, True]
+        store.commit([make_block()], nobody)
+        state = store.accounts()["kling"]
+        assert (state.paused_until, state.blocked_at) == (NOW + 30, NOW)

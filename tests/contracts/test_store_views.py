@@ -1,0 +1,299 @@
+"""What every store must do, whichever engine keeps it: `views.Views` and `views.Asks`, the commands' side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bridge.domain.delivery import DeliveryState
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Kind, Phase
+from bridge.errors import UnknownError
+from bridge.store import SqliteStore
+from bridge.store.views import Touched, WatchView
+from tests.factories import NOW, make_wish
+from tests.store.making import (
+    KEY,
+    LANE,
+    Teller,
+    add,
+    due,
+    facts,
+    make_attempt,
+    make_block,
+    make_deferred,
+    make_end,
+    make_note,
+    make_progress,
+    nobody,
+    state_of,
+)
+
+B = WatchKey("kling", "b")
+
+
+class TestLists:
+    def test_a_watch_is_listed_with_all_that_list_shows(self, store: SqliteStore) -> None:
+        store.add([make_wish(label="lion", meta={"n": 1}, action="videos/text2video")], source="cli", now=NOW)
+        store.commit([replace(make_end(), reason="done")], nobody)
+        assert store.list_watches() == [
+            WatchView(
+                account="kling",
+                task_id="task-1",
+                action="videos/text2video",
+                label="lion",
+                meta={"n": 1},
+                phase=Phase.SUCCEEDED,
+                added_at=NOW,
+                ended_at=NOW + 60,
+                next_poll_at=None,
+                polls=9,
+                progress=None,
+                urls=("https://cdn.example.com/v1.mp4",),
+                reason="done",
+            )
+        ]
+        assert store.view(KEY) == store.list_watches()[0]
+
+    def test_the_last_added_comes_first_and_every_filter_narrows(self, store: SqliteStore) -> None:
+        add(store, "a", "b")
+        store.add([make_wish(account="suno", task_id="c", label="x")], source="cli", now=NOW)
+        store.withdraw([B], now=NOW)
+        assert [view.task_id for view in store.list_watches()] == ["c", "b", "a"]
+        assert [view.task_id for view in store.list_watches(limit=2)] == ["c", "b"]
+        assert [view.task_id for view in store.list_watches(phase=Phase.SUBMITTED)] == ["c", "a"]
+        assert [view.task_id for view in store.list_watches(account="kling", phase=Phase.SUBMITTED)] == ["a"]
+        assert [view.task_id for view in store.list_watches(label="x")] == ["c"]
+        assert store.list_watches(label="y") == []
+
+    def test_deliveries_are_listed_newest_first(self, store: SqliteStore) -> None:
+        add(store, "task-1", "b")
+        store.commit([make_end(), make_end(B)], Teller())
+        store.commit([make_attempt(due(store)[0])], nobody)
+        assert [(view.task_id, view.state) for view in store.list_deliveries()] == [
+            ("b", "waiting"),
+            ("task-1", "accepted"),
+        ]
+        assert [view.task_id for view in store.list_deliveries(state=DeliveryState.ACCEPTED)] == ["task-1"]
+        assert [view.task_id for view in store.list_deliveries(limit=1)] == ["b"]
+        assert store.list_deliveries(state=DeliveryState.DEAD) == []
+
+    def test_what_is_not_there_is_unknown(self, store: SqliteStore) -> None:
+        assert store.find("task-1") == []
+        assert store.deliveries_of(KEY) == []
+        with pytest.raises(UnknownError, match="no watch of task task-1 at account kling"):
+            store.story(KEY)
+        with pytest.raises(UnknownError):
+            store.view(KEY)
+
+
+class TestStory:
+    def test_it_holds_everything_in_order(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        add(store, "task-1", source="queue", now=NOW + 1)
+        store.note([make_note(kind=Kind.TRANSIENT, detail="502", at=NOW + 2)])
+        store.poll_now([KEY], now=NOW + 3)
+        store.commit([make_progress(50), make_end()], Teller())
+        store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 99)], nobody)
+        story = store.story(KEY)
+        assert story.sources == ("cli", "queue")
+        assert [(fact.at, fact.what, fact.detail) for fact in story.history] == [
+            (NOW, "added", "cli"),
+            (NOW + 1, "named", "queue"),
+            (NOW + 2, "running", "502"),
+            (NOW + 3, "poll asked", "by command"),
+            (NOW + 60, "succeeded", ""),
+        ]
+        assert [(one.kind, one.count) for one in story.readings] == [
+            (Kind.TRANSIENT, 1),
+            (Kind.RUNNING, 1),
+            (Kind.SUCCEEDED, 1),
+        ]
+        assert [(one.topic, one.state, len(one.made)) for one in story.deliveries] == [
+            ("task_progress", "canceled", 0),
+            ("task_succeeded", "waiting", 1),
+        ]
+        assert story.watch.snapshot is not None
+        assert story.watch.snapshot.refused == ("ftp://cdn.example.com/v1.mp4: scheme",)
+
+
+class TestCounts:
+    def test_an_empty_store_counts_nothing(self, store: SqliteStore) -> None:
+        counts = store.counts()
+        assert (counts.live, counts.waiting, counts.dead, counts.timed_out) == (0, 0, 0, 0)
+        assert (counts.watches, counts.oldest_waiting_at, counts.blocked, counts.disabled) == ({}, None, {}, {})
+
+    def test_the_whole_store_in_figures(self, store: SqliteStore) -> None:
+        add(store, "task-1", "b", "c", "d")
+        store.note([make_note(WatchKey("kling", "c"))])
+        store.commit([make_end(), make_end(B, phase=Phase.TIMED_OUT, at=NOW + 70)], Teller(LANE, ("chat", "")))
+        first, second = due(store)
+        store.commit([make_attempt(first, state=DeliveryState.DEAD, outcome="deferred"), make_block()], nobody)
+        store.commit([make_deferred(second, next_attempt_at=NOW + 999, disables=True)], nobody)
+        counts = store.counts()
+        assert counts.watches == {"running": 1, "submitted": 1, "succeeded": 1, "timed_out": 1}
+        assert (counts.live, counts.timed_out, counts.waiting, counts.dead) == (2, 1, 3, 1)
+        assert counts.waiting_by_endpoint == {"automation": 1, "chat": 2}
+        assert counts.dead_by_endpoint == {"automation": 1}
+        assert counts.oldest_waiting_at == NOW + 60
+        assert counts.blocked == {"kling": "401: key revoked"}
+        assert counts.disabled == {"automation": "503"}
+
+
+class TestAsks:
+    def test_withdrawing_ends_a_watch_without_an_event(self, store: SqliteStore) -> None:
+        add(store, "task-1", "b")
+        store.commit([make_end()], nobody)
+        unknown = WatchKey("kling", "unknown")
+        assert store.withdraw([KEY, B, B, unknown], now=NOW + 9) == [
+            Touched(key=KEY, done=False, phase=Phase.SUCCEEDED),
+            Touched(key=B, done=True, phase=Phase.WITHDRAWN),
+            Touched(key=B, done=False, phase=Phase.WITHDRAWN),
+            Touched(key=unknown, done=False, phase=None),
+        ]
+        assert store.list_deliveries() == []
+        assert store.counts().live == 0
+        assert facts(store, B) == [("added", "cli"), ("withdrawn", "by command")]
+
+    def test_a_poll_can_be_asked_for_while_a_watch_is_live(self, store: SqliteStore) -> None:
+        add(store, "task-1", "b")
+        store.note([make_note(B, next_poll_at=NOW + 500)])
+        store.commit([make_end()], nobody)
+        asked = store.poll_now([B, KEY], now=NOW + 9)
+        assert [(one.done, one.phase) for one in asked] == [(True, Phase.RUNNING), (False, Phase.SUCCEEDED)]
+        assert state_of(store, B).next_poll_at == NOW + 9
+
+    def ended(self, store: SqliteStore) -> Teller:
+        """Two ends told at two endpoints: a's at automation is dead, b's is accepted, chat's wait."""
+        add(store, "task-1", "b")
+        tell = Teller(LANE, ("chat", ""))
+        store.commit([make_end(at=NOW + 10), make_end(B, at=NOW + 20)], tell)
+        first, second = due(store)
+        dead = make_attempt(first, state=DeliveryState.DEAD, attempts=10, outcome="deferred")
+        store.commit([dead, make_attempt(second)], nobody)
+        return tell
+
+    def redeliver(
+        self,
+        store: SqliteStore,
+        *event_ids: str,
+        dead: bool = False,
+        since: float | None = None,
+        endpoint: str | None = None,
+    ) -> int:
+        return store.redeliver(event_ids=event_ids, dead=dead, since=since, endpoint=endpoint, now=NOW + 1000)
+
+    def test_what_is_dead_can_be_delivered_again_as_it_was(self, store: SqliteStore) -> None:
+        tell = self.ended(store)
+        assert self.redeliver(store, dead=True) == 1
+        [delivery] = due(store, now=NOW + 1000)
+        assert (delivery.event_id, delivery.attempts) == (tell.events[0].event_id, 0)
+        assert delivery.body == f"task_succeeded {delivery.event_id}".encode()
+        assert self.redeliver(store, dead=True) == 0
+        store.commit([make_attempt(delivery, at=NOW + 1001)], nobody)
+        assert due(store) == []
+
+    def test_an_event_can_be_delivered_again_wherever_it_went(self, store: SqliteStore) -> None:
+        tell = self.ended(store)
+        second = tell.events[1].event_id
+        assert self.redeliver(store, second, "evt_unknown") == 2
+        assert [one.event_id for one in due(store)] == [second]
+        assert self.redeliver(store, second, endpoint="chat") == 1
+
+    def test_what_was_made_since_an_instant_can_be_delivered_again(self, store: SqliteStore) -> None:
+        self.ended(store)
+        assert self.redeliver(store, since=NOW + 20, endpoint="automation") == 1
+        assert [one.subject for one in due(store)] == ["b"]
+        assert self.redeliver(store, since=NOW + 21) == 0
+        assert self.redeliver(store, since=NOW, dead=True) == 1
+
+    def test_with_nothing_said_nothing_is_redelivered(self, store: SqliteStore) -> None:
+        self.ended(store)
+        assert self.redeliver(store) == 0
+        assert self.redeliver(store, endpoint="automation") == 0
+
+    def test_what_was_canceled_stays_canceled(self, store: SqliteStore) -> None:
+        add(store, "task-1")
+        store.commit([make_progress(10), make_end()], Teller())
+        assert self.redeliver(store, since=0.0) == 1
+        assert [one.state for one in store.deliveries_of(KEY)] == ["canceled", "waiting"]
+
+
+class TestRetention:
+    def prune(self, store: SqliteStore, *, now: float, limit: int = 500) -> int:
+        return store.prune(now=now, ended_s=300, delivered_s=100, dead_s=900, limit=limit)
+
+    def test_what_has_been_kept_long_enough_goes_and_nothing_else(self, store: SqliteStore) -> None:
+        add(store, "task-1", "b", "c", "d", now=0)
+        ends = [make_end(WatchKey("kling", task_id), at=10) for task_id in ("task-1", "b", "c")]
+        store.commit([make_progress(10, at=5)], Teller())
+        store.commit(ends, Teller())
+        accepted, dead, _ = due(store)
+        store.commit([make_attempt(accepted, at=50), make_attempt(dead, at=50, state=DeliveryState.DEAD)], nobody)
+        assert self.prune(store, now=109) == 0
+        assert self.prune(store, now=151) == 2  # the canceled and the accepted one
+        assert [one.task_id for one in store.list_deliveries()] == ["c", "b"]
+        assert self.prune(store, now=311) == 1
+        assert [view.task_id for view in store.list_watches()] == ["d", "c", "b"]
+        assert self.prune(store, now=951) == 2  # the dead letter, and then its watch
+        assert self.prune(store, now=1e9) == 0
+        assert [view.phase for view in store.list_watches()] == ["submitted", "succeeded"]
+        assert [one.task_id for one in store.list_deliveries()] == ["c"]
+
+    def test_a_withdrawn_watch_goes_like_an_ended_one(self, store: SqliteStore) -> None:
+        add(store, "task-1", now=0)
+        store.withdraw([KEY], now=10)
+        assert self.prune(store, now=309) == 0
+        assert self.prune(store, now=311) == 1
+        assert store.list_watches() == []
+
+    def test_an_ended_watch_that_a_list_still_names_leaves_a_tombstone_until_it_does_not(
+        self, store: SqliteStore
+    ) -> None:
+        wishes = [make_wish(label="lion", meta={"long": "x" * 100})]
+        store.sync(wishes, source="watchlist", now=0)
+        store.commit([replace(make_end(at=10), reason="why")], nobody)
+        assert self.prune(store, now=311) == 1
+        assert self.prune(store, now=1e9) == 0
+        [view] = store.list_watches()
+        assert (view.phase, view.ended_at, view.label, view.meta, view.urls, view.reason) == (
+            "succeeded",
+            10,
+            None,
+            {},
+            (),
+            None,
+        )
+        story = store.story(KEY)
+        assert (story.history, story.readings, story.watch.snapshot) == ((), (), None)
+        assert store.sync(wishes, source="watchlist", now=400) == ([], [])
+        assert add(store, "task-1")[0].what == "ended"
+        assert store.sync([], source="watchlist", now=500) == ([], [])
+        assert store.list_watches() == []
+
+    def test_a_tombstone_can_be_watched_again(self, store: SqliteStore) -> None:
+        store.sync([make_wish()], source="watchlist", now=0)
+        store.commit([make_end(at=10)], nobody)
+        self.prune(store, now=311)
+        assert add(store, "task-1", again=True, now=400)[0].what == "again"
+        assert state_of(store).generation == 2
+        assert store.sync([], source="watchlist", now=500) == ([], [])
+        assert store.counts().live == 1
+
+    def test_one_call_deletes_at_most_what_it_may(self, store: SqliteStore) -> None:
+        keys = [one.key for one in add(store, *map(str, range(10)), now=0)]
+        store.commit([make_end(key, at=10) for key in keys], nobody)
+        assert [self.prune(store, now=1000, limit=4) for _ in range(4)] == [4, 4, 2, 0]
+        assert store.list_watches() == []
+
+    def test_operator_events_go_with_their_last_delivery(self, store: SqliteStore) -> None:
+        tell = Teller(LANE, ("chat", ""))
+        store.commit([make_block(at=10)], tell)
+        store.commit([make_attempt(due(store)[0], at=20)], nobody)
+        assert self.prune(store, now=200) == 1
+        [left] = due(store, lane=("chat", ""))
+        assert left.topic == "account_blocked"
+        store.commit([make_attempt(left, at=300)], nobody)
+        assert self.prune(store, now=500) == 1
+        assert store.list_deliveries() == []

@@ -1,0 +1,49 @@
+"""A datagram socket that plays the service manager."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class Manager:
+    """Listens at `address` (a path, or "\\0name" in the abstract namespace) from `with` on."""
+
+    def __init__(self, address: Path | str) -> None:
+        self._address = str(address)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def __enter__(self) -> Self:
+        self._socket.bind(self._address)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._socket.close()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a service is started with."""
+        return {"NOTIFY_SOCKET": self._address}
+
+    def heard(self) -> list[str]:
+        """Every notice since the last call; waits for none."""
+        self._socket.setblocking(False)
+        notices: list[str] = []
+        while True:
+            try:
+                notices.append(self._socket.recv(4096).decode())
+            except BlockingIOError:
+                return notices
+
+    def await_notice(self, start: str, *, timeout_s: float) -> str:
+        """The next notice that begins with `start`; those before it are dropped. TimeoutError when none comes."""
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            self._socket.settimeout(left)
+            notice = self._socket.recv(4096).decode()
+            if notice.startswith(start):
+                return notice
+        raise TimeoutError(f"no {start} within {timeout_s} s")

@@ -1,0 +1,176 @@
+"""The unit in a booted systemd: installed as README says, started, reloaded, frozen, stopped."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import bridge
+from tests.service.booted import Booted, boot, skip_unless_possible, until
+
+ROOT = Path(__file__).parents[2]
+SOURCE = "usr/src/genbridge"
+
+SETTINGS = """
+accounts:
+  kling:
+    {provider: kling, base_url: "http://127.0.0.1:9", api_key: "credential:kling_api_key", action: videos/text2video}
+sources: {queue: /var/spool/genbridge}
+endpoints:
+  automation: {type: webhook, url: "http://127.0.0.1:9/hook", secret: "credential:hook_secret"}
+"""
+
+FASTER = "[Service]\nWatchdogSec=5s\nRestartSec=1s\n"
+
+
+@pytest.fixture(scope="module")
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+    skip_unless_possible()
+    stage, place = tmp_path_factory.mktemp("stage"), tmp_path_factory.mktemp("container") / "place"
+    place.mkdir()
+    stage_package(stage)
+    stage_checkout(stage / SOURCE)
+    with boot(stage, place) as up:
+        yield up
+
+
+def stage_package(stage: Path) -> None:
+    """A virtual environment at /opt/genbridge, put together from what is installed here: there is no network inside."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    interpreter = Path("/usr/bin") / version
+    if not interpreter.exists():
+        pytest.skip(f"systemd was not booted: the service needs the system's interpreter (install {version})")
+    home = stage / "opt/genbridge"
+    packages = home / "lib" / version / "site-packages"
+    packages.mkdir(parents=True)
+    (home / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
+    (home / "bin").mkdir()
+    (home / "bin/python").symlink_to(interpreter)
+    command = home / "bin/genbridge"
+    command.write_text("#!/opt/genbridge/bin/python\nimport sys\nfrom bridge.cli import main\nsys.exit(main())\n")
+    command.chmod(0o755)
+    skipped = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(bridge.__file__).parent, packages / "bridge", ignore=skipped)
+    for name in needed():
+        for file in importlib.metadata.files(name) or ():
+            if ".." not in file.parts and "__pycache__" not in file.parts:
+                target = packages / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(str(file.locate()), target)
+
+
+def needed() -> set[str]:
+    """The names of every distribution that genbridge needs to run, as installed here."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found: set[str] = set()
+    open_ends: list[str] = list(project["dependencies"])
+    while open_ends:
+        wanted = Requirement(open_ends.pop())
+        if wanted.name in found or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
+            continue
+        found.add(wanted.name)
+        open_ends += importlib.metadata.requires(wanted.name) or []
+    return found
+
+
+def stage_checkout(source: Path) -> None:
+    shutil.copytree(ROOT / "systemd", source / "systemd")
+    (source / "genbridge.yaml").write_text(SETTINGS)
+
+
+def install_block() -> str:
+    """README's commands for the service, but the line that needs a network."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = [block for block in blocks if "systemd-sysusers" in block]
+    return "\n".join(line for line in block.splitlines() if "pip install" not in line)
+
+
+def restarts(booted: Booted) -> int:
+    return int(booted.unit("NRestarts"))
+
+
+@pytest.mark.real
+@pytest.mark.timeout(120)
+def test_the_service_starts_reloads_is_restarted_when_it_hangs_and_stops(booted: Booted) -> None:
+    add_credentials(booted)
+    booted.must(f"cd /{SOURCE}\n{install_block()}", timeout_s=60)
+    assert booted.unit("ActiveState") == "active"
+    assert booted.unit("StatusText") != ""
+    verified = booted.run("systemd-analyze verify --man=no /etc/systemd/system/genbridge.service")
+    assert (verified.stdout, verified.stderr, verified.returncode) == ("", "", 0)
+    look_at_the_sandbox(booted)
+    drop_a_task(booted)
+    reload(booted)
+    freeze(booted)
+    stop(booted)
+
+
+def add_credentials(booted: Booted) -> None:
+    example = f"/{SOURCE}/systemd/genbridge.service.d/credentials.conf.example"
+    booted.must(f"install -D -m 0644 {example} /etc/systemd/system/genbridge.service.d/credentials.conf")
+    keys = {"kling_api_key": "sk-1234", "hook_secret": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
+    booted.must("install -d -m 0700 /etc/genbridge/credentials")
+    for name, key in keys.items():
+        booted.must(f"umask 077; echo {key} > /etc/genbridge/credentials/{name}")
+
+
+def look_at_the_sandbox(booted: Booted) -> None:
+    status = booted.must(f"cat /proc/{booted.unit('MainPID')}/status")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert (fields["NoNewPrivs"], fields["Seccomp"], int(fields["CapBnd"], 16)) == ("1", "2", 0)
+    owners = "stat -c '%U:%G %a' /var/lib/genbridge /var/spool/genbridge /etc/genbridge"
+    assert booted.must(owners).split("\n")[:3] == [
+        "genbridge:genbridge 750",
+        "genbridge:genbridge 2770",
+        "root:genbridge 750",
+    ]
+
+
+def drop_a_task(booted: Booted) -> None:
+    member = "setpriv --reuid 4242 --regid genbridge --clear-groups"
+    booted.must(f"umask 027; {member} sh -c 'echo a-task > /var/spool/genbridge/one.txt'")
+    until("the file is taken", lambda: booted.run("test -e /var/spool/genbridge/one.txt").returncode == 1, timeout_s=20)
+    assert booted.must("find /var/spool/genbridge/rejected -name '*.reason' -exec cat {} +") == ""
+    assert "a-task" in booted.must("genbridge list --config /etc/genbridge/genbridge.yaml --json")
+
+
+def reload(booted: Booted) -> None:
+    pid = booted.unit("MainPID")
+    booted.must("systemctl reload genbridge")
+    until("the reload is logged", lambda: "settings.reloaded" in booted.journal(), timeout_s=20)
+    until("it is ready again", lambda: booted.unit("ActiveState") == "active", timeout_s=20)
+    assert (booted.unit("MainPID"), restarts(booted)) == (pid, 0)
+
+
+def freeze(booted: Booted) -> None:
+    folder = "/etc/systemd/system/genbridge.service.d"
+    booted.must(f"cat > {folder}/faster.conf <<END\n{FASTER}END")
+    booted.must("systemctl daemon-reload && systemctl restart genbridge", timeout_s=40)
+    pid = booted.unit("MainPID")
+    alive_s = 7  # longer than the watchdog's patience: the pings arrive
+    assert until("it outlives its watchdog", lambda: uptime(booted) > alive_s, timeout_s=20) > 0
+    assert booted.unit("MainPID") == pid
+    booted.must(f"kill -STOP {pid}")
+    until("the watchdog strikes", lambda: restarts(booted) == 1, timeout_s=20)
+    until("it is up again", lambda: booted.unit("ActiveState") == "active", timeout_s=20)
+    assert booted.unit("MainPID") != pid
+    assert "Watchdog timeout" in booted.journal()
+
+
+def uptime(booted: Booted) -> float:
+    now_s = float(Path("/proc/uptime").read_text().split()[0])
+    return now_s - int(booted.unit("ActiveEnterTimestampMonotonic")) / 1e6
+
+
+def stop(booted: Booted) -> None:
+    booted.must("systemctl stop genbridge", timeout_s=30)
+    ended = [booted.unit(name) for name in ("ActiveState", "Result", "ExecMainStatus")]
+    assert ended == ["inactive", "success", "0"], booted.journal()

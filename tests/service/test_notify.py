@@ -1,0 +1,199 @@
+"""bridge.service against a real datagram socket that plays the service manager."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+import structlog
+
+from bridge.clock import SystemClock, monotonic_us
+from bridge.errors import StoreError
+from bridge.service import ServiceManager
+from tests.fakes import FakeClock
+from tests.service.manager import Manager
+
+WATCHDOG_S = 60.0
+WATCHDOG = {"WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
+
+
+class TracedClock(FakeClock):
+    """CPython 3.11 traces no caller of a coroutine that an exception woke; one turn more, and coverage sees it."""
+
+    async def wait(self, wake: anyio.Event, timeout_s: float | None) -> bool:
+        woken = await super().wait(wake, timeout_s)
+        await anyio.lowlevel.checkpoint()
+        return woken
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    with Manager(tmp_path / "notify") as playing:
+        yield playing
+
+
+async def never() -> None:
+    await anyio.sleep_forever()
+
+
+async def at_once() -> None:
+    await anyio.lowlevel.checkpoint()
+
+
+async def disk_full() -> None:
+    raise StoreError("disk full")
+
+
+@asynccontextmanager
+async def watched(
+    manager: Manager, *, answers: Callable[[], Awaitable[None]], syncing: bool = False, watchdog_pid: int | None = None
+) -> AsyncIterator[Callable[[float], Awaitable[int]]]:
+    """A function that lets so many seconds pass and says how many pings came."""
+    pid = {} if watchdog_pid is None else {"WATCHDOG_PID": str(watchdog_pid)}
+    service, clock = ServiceManager({**manager.environ, **WATCHDOG, **pid}), TracedClock()
+
+    async def pings_in(seconds: float) -> int:
+        await clock.advance(seconds)
+        return manager.heard().count("WATCHDOG=1")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: service.keep_alive(clock=clock, answers=answers, syncing=lambda: syncing))
+        await anyio.wait_all_tasks_blocked()
+        yield pings_in
+        group.cancel_scope.cancel()
+
+
+def test_ready_reloading_status_and_stopping_are_one_datagram_each(manager: Manager) -> None:
+    service = ServiceManager(manager.environ)
+    service.ready("watching 3 tasks")
+    before = monotonic_us()
+    service.reloading()
+    after = monotonic_us()
+    service.ready("watching 4 tasks")
+    service.status("provider\nis slow")
+    service.stopping()
+    notices = manager.heard()
+    assert notices[0] == "READY=1\nSTATUS=watching 3 tasks"
+    reloading, stamp = notices[1].split("\n")
+    assert reloading == "RELOADING=1"
+    assert before <= int(stamp.removeprefix("MONOTONIC_USEC=")) <= after
+    assert notices[2:] == ["READY=1\nSTATUS=watching 4 tasks", "STATUS=provider is slow", "STOPPING=1"]
+
+
+def test_an_abstract_socket_is_reached_through_its_at_sign() -> None:
+    name = f"genbridge-{secrets.token_hex(8)}"
+    with Manager("\0" + name) as playing:
+        ServiceManager({"NOTIFY_SOCKET": "@" + name}).stopping()
+        assert playing.heard() == ["STOPPING=1"]
+
+
+@pytest.mark.parametrize("address", [None, "", "vsock:2:1234", "relative/path"])
+async def test_without_a_manager_nothing_happens(address: str | None) -> None:
+    service = ServiceManager({**WATCHDOG, **({} if address is None else {"NOTIFY_SOCKET": address})})
+    service.ready("up")
+    service.reloading()
+    service.stopping()
+    await service.keep_alive(clock=SystemClock(), answers=never, syncing=lambda: False)
+
+
+def test_trouble_with_the_socket_is_logged_once_and_never_raised(tmp_path: Path) -> None:
+    service = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "gone")})
+    with structlog.testing.capture_logs() as lines:
+        service.ready("up")
+        service.stopping()
+    assert [line["event"] for line in lines] == ["service.unheard"]
+
+
+def test_a_manager_that_reads_nothing_holds_the_daemon_up_only_for_a_moment(tmp_path: Path) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(path))
+        service = ServiceManager({"NOTIFY_SOCKET": str(path)})
+        with structlog.testing.capture_logs() as lines:
+            begun = time.monotonic()
+            while not lines:
+                service.status("up")
+        assert lines[0]["event"] == "service.unheard"
+        assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("environ", "interval_s"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "60000000"}, 30.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_the_watchdog_counts_when_it_is_set_and_meant_for_us(
+    environ: Mapping[str, str], interval_s: float | None
+) -> None:
+    assert ServiceManager(environ).watchdog_interval_s == interval_s
+
+
+async def test_while_loop_and_store_answer_the_watchdog_is_pinged_several_times_per_interval(manager: Manager) -> None:
+    async with watched(manager, answers=at_once) as pings_in:
+        assert await pings_in(WATCHDOG_S) >= 4
+        assert [await pings_in(WATCHDOG_S / 4) for _ in range(8)] == [1] * 8
+
+
+async def test_an_error_of_the_store_is_an_answer(manager: Manager) -> None:
+    async with watched(manager, answers=disk_full) as pings_in:
+        assert await pings_in(WATCHDOG_S) >= 4
+
+
+async def test_a_store_that_never_answers_silences_the_watchdog(manager: Manager) -> None:
+    async with watched(manager, answers=never) as pings_in:
+        assert await pings_in(10 * WATCHDOG_S) == 0
+
+
+async def test_a_slow_sync_is_excused(manager: Manager) -> None:
+    async with watched(manager, answers=never, syncing=True) as pings_in:
+        assert [await pings_in(WATCHDOG_S / 2) >= 1 for _ in range(8)] == [True] * 8
+
+
+async def test_a_watchdog_meant_for_another_process_is_left_alone(manager: Manager) -> None:
+    async with watched(manager, answers=at_once, watchdog_pid=1) as pings_in:
+        assert await pings_in(WATCHDOG_S) == 0
+
+
+async def test_a_store_that_answers_after_all_is_pinged_for_again(manager: Manager) -> None:
+    hung = anyio.Event()
+    async with watched(manager, answers=hung.wait) as pings_in:
+        assert await pings_in(WATCHDOG_S * 0.9) == 0
+        hung.set()
+        assert await pings_in(0) == 1
+        assert await pings_in(WATCHDOG_S) >= 4
+
+
+async def test_a_bug_in_the_question_is_not_hidden(manager: Manager) -> None:
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    service = ServiceManager({**manager.environ, **WATCHDOG})
+    with pytest.raises(ExceptionGroup) as raised:
+        await service.keep_alive(clock=TracedClock(), answers=broken, syncing=lambda: False)
+    assert raised.group_contains(ZeroDivisionError)
+    assert manager.heard() == []
+
+
+async def test_a_loop_that_does_not_turn_silences_the_watchdog(manager: Manager) -> None:
+    service = ServiceManager({**manager.environ, "WATCHDOG_USEC": "200000"})
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: service.keep_alive(clock=SystemClock(), answers=at_once, syncing=lambda: False))
+        await anyio.sleep(0.2)
+        assert manager.heard()
+        time.sleep(0.5)  # the whole loop, stuck
+        assert manager.heard() == []
+        group.cancel_scope.cancel()

@@ -1,0 +1,98 @@
+"""The unit file, judged by systemd's own tools."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "systemd" / "genbridge.service"
+EXPOSURE = 1.2
+MALLOC = {"MALLOC_MMAP_THRESHOLD_=67108864", "MALLOC_TRIM_THRESHOLD_=134217728", "MALLOC_TOP_PAD_=16777216"}
+
+
+def settings() -> list[tuple[str, str]]:
+    lines = [line.partition("=") for line in UNIT.read_text().splitlines() if not line.startswith(("#", "["))]
+    return [(name, value) for name, sign, value in lines if sign]
+
+
+def value(name: str) -> str:
+    (found,) = [value for other, value in settings() if other == name]
+    return found
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("the unit was not judged: no systemd-analyze (install systemd)")
+    return subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root directory with systemd's own units, the unit, and what the unit starts."""
+    own = Path("/usr/lib/systemd/system")
+    if not own.is_dir():
+        pytest.skip("the unit was not verified: no units of systemd's own (install systemd)")
+    shutil.copytree(own, tmp_path / "usr/lib/systemd/system", symlinks=True)
+    (tmp_path / "lib").symlink_to("usr/lib")
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    shutil.copy(UNIT, tmp_path / "etc/systemd/system")
+    for setting in ("ExecStart", "ExecReload"):
+        program = tmp_path / value(setting).split()[0].lstrip("/")
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.real
+def test_its_exposure_is_at_most_1_2() -> None:
+    judged = analyze("security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", str(UNIT))
+    assert judged.returncode == 0, judged.stdout
+    (figure,) = re.findall(r"Overall exposure level for genbridge\.service: ([\d.]+)", judged.stdout)
+    assert float(figure) <= EXPOSURE
+
+
+@pytest.mark.real
+def test_verify_is_silent_when_the_package_is_installed_at_its_path(root: Path) -> None:
+    verified = analyze("verify", "--man=no", f"--root={root}", "genbridge.service")
+    assert (verified.stdout, verified.stderr, verified.returncode) == ("", "", 0)
+
+
+@pytest.mark.real
+def test_verify_speaks_up_when_the_package_is_missing(root: Path) -> None:
+    (root / value("ExecStart").split()[0].lstrip("/")).unlink()
+    verified = analyze("verify", "--man=no", f"--root={root}", "genbridge.service")
+    assert "is not executable" in verified.stderr
+
+
+def test_it_speaks_the_protocol_that_the_daemon_speaks() -> None:
+    assert value("Type") == "notify"
+    assert value("ExecReload") == "/bin/kill -HUP $MAINPID"
+    assert value("WatchdogSec") == "60s"
+
+
+def test_wrong_settings_end_in_no_restart_loop() -> None:
+    assert value("Restart") == "on-failure"
+    assert "78" in value("RestartPreventExitStatus").split()
+
+
+def test_the_allocator_keeps_read_buffers_in_the_heap() -> None:
+    assert {name for key, names in settings() if key == "Environment" for name in names.split()} >= MALLOC
+
+
+def test_the_queue_folder_is_the_one_that_tmpfiles_makes() -> None:
+    folders = (ROOT / "systemd" / "genbridge.tmpfiles.conf").read_text()
+    assert re.search(r"^d /var/spool/genbridge +2770 genbridge +genbridge ", folders, re.MULTILINE)
+    assert value("ReadWritePaths") == "-/var/spool/genbridge"
+
+
+def test_it_runs_as_the_user_that_sysusers_makes() -> None:
+    users = (ROOT / "systemd" / "genbridge.sysusers.conf").read_text()
+    assert re.search(r"^u genbridge ", users, re.MULTILINE)
+    assert (value("User"), value("Group"), value("StateDirectoryMode")) == ("genbridge", "genbridge", "0750")

@@ -1,0 +1,68 @@
+"""The house rules that a machine can check: who imports whom, how long things are, what is not a name."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+PACKAGE: Final = Path(__file__).parents[1] / "bridge"
+FILES: Final = sorted(PACKAGE.rglob("*.py"))
+
+FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms of one floor are strangers
+    {"__init__"},  # the version
+    {"errors"},
+    {"domain"},
+    {"ports", "logs", "clock"},
+    {"config", "net", "service", "offload"},
+    {"engine", "providers", "sources", "sinks", "store", "simulator"},
+    {"wiring"},
+    {"app"},
+    {"daemon"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR: Final = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+KEPT: Final = {"httpx": "net/", "apprise": "sinks/chat.py", "sqlite3": "store/"}  # only these may import them
+NO_NAMES: Final = {"utils", "helpers", "common", "base", "manager", "misc"}
+
+
+def room(dotted: str) -> str:
+    """bridge.store.rows -> store; bridge itself is the room that holds the version."""
+    parts = dotted.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Every module that a file imports anywhere, also inside functions and under TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_file_is_in_a_room_that_has_a_floor() -> None:
+    assert {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} <= FLOOR.keys()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_a_file_keeps_to_the_house_rules(file: Path) -> None:
+    inside = file.relative_to(PACKAGE)
+    own = inside.parts[0].removesuffix(".py")
+    for name in imported(file):
+        top, *rest = name.split(".")
+        if top == "bridge":
+            other = room(name) if rest and rest[0] in FLOOR else "__init__"
+            assert other == own or FLOOR[other] < FLOOR[own], f"{own} imports {name}, which is not below it"
+        assert str(inside).startswith(KEPT.get(top, "")), f"{top} is for {KEPT[top]} alone"
+        assert own != "domain" or top == "bridge" or top in sys.stdlib_module_names, f"the domain imports {name}"
+    assert not NO_NAMES & {part.removesuffix(".py") for part in inside.parts}, "a room without a name"
+    assert len(file.read_text().splitlines()) <= 400
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} is longer than 60 lines"
