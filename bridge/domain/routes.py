@@ -28,16 +28,18 @@ class Route:
 def destinations(event: Event, routes: Sequence[Route] | None, endpoints: Sequence[str]) -> list[str]:
     """Names of the endpoints an event goes to, each once, in the order of routes (None: no routes are set).
 
-    A task that names endpoints itself has its ends told there and nowhere else; of its running topics it hears
-    there what a route asks for. `endpoint_disabled` never goes to the endpoint it concerns.
+    A task that names endpoints itself has its ends told there and nowhere else (unless none of them is left in the
+    settings: better told elsewhere than lost); of its running topics it hears there what a route asks for.
+    `endpoint_disabled` never goes to the endpoint it concerns.
     """
     if routes is None:
         routed = [] if event.topic in LIVE_TOPICS else list(endpoints)
     else:
         routed = [name for route in routes if route.matches(event) for name in route.endpoints]
-    if event.endpoints is not None:
+    named = [name for name in event.endpoints or () if name in endpoints]
+    if named:
         asked = routes is not None and any(route.matches(event) for route in routes)
-        routed = list(event.endpoints) if event.topic not in LIVE_TOPICS or asked else []
+        routed = named if event.topic not in LIVE_TOPICS or asked else []
     concerned = event.subject if event.topic is Topic.ENDPOINT_DISABLED else None
     return [name for name in dict.fromkeys(routed) if name in endpoints and name != concerned]
 

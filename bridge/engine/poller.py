@@ -26,6 +26,7 @@ from bridge.ports import Clock, Provider
 log = get_logger()
 
 SWEEP_EVERY_S: Final = 30.0  # while the provider is in trouble, how often overdue watches are looked for
+SWEEP_MOST: Final = 256  # of them in one go: they share a transaction
 BUG_PAUSE_S: Final = 60.0  # how long a watch rests after an error of ours
 
 
@@ -85,6 +86,8 @@ class AccountPoller:
 
     @plan.setter
     def plan(self, plan: AccountPlan) -> None:
+        if plan.provider is not self._plan.provider and self._gate.blocked:
+            self._gate.block(now=self._clock.steady())  # perhaps a new key: worth a probe at once
         self._plan = plan
         self._gate.limits = plan.limits
         self._wake.set()
@@ -128,7 +131,7 @@ class AccountPoller:
                     self._gate.take(now)
                     requests.start_soon(self._poll, entry)
                 elif self._in_trouble(now):
-                    await self._sweep(now)
+                    self._sweep(now, requests)
                 else:
                     limit_s = min(wait_s, SWEEP_EVERY_S) if self._entries else wait_s
                     await self._clock.wait(self._wake, None if math.isinf(limit_s) else limit_s)
@@ -290,18 +293,26 @@ class AccountPoller:
     def _in_trouble(self, now: float) -> bool:
         return self._gate.probing and not self._gate.blocked and now >= self._sweep_at
 
-    async def _sweep(self, now: float) -> None:
+    def _sweep(self, now: float, requests: anyio.abc.TaskGroup) -> None:
         """End the watches whose time is over while the provider gives no answers: only single probes go out then, so
         waiting for each watch's own would take hours. One that this process has never asked about is asked first."""
         self._sweep_at = now + SWEEP_EVERY_S
-        for entry in list(self._entries.values()):
-            state = entry.state
-            limit_s = self._rules(state).give_up_after_s
-            if entry.due_at is None or not entry.asked or self._age_s(state, now) < limit_s:
-                continue
+        overdue = (
+            entry
+            for entry in self._entries.values()
+            if entry.due_at is not None
+            and entry.asked
+            and self._age_s(entry.state, now) >= self._rules(entry.state).give_up_after_s
+        )
+        for entry in itertools.islice(overdue, SWEEP_MOST):
             entry.due_at = None
-            step = give_up(state.memory, reason=f"not ended after {limit_s:.0f} s (give_up_after); no answers of late")
-            await self._take_step(entry, state, step, Reading(kind=Kind.TRANSIENT, detail="given up"))
+            requests.start_soon(self._give_up, entry)
+
+    async def _give_up(self, entry: _Entry) -> None:
+        state = entry.state
+        reason = f"not ended after {self._rules(state).give_up_after_s:.0f} s (give_up_after); no answers of late"
+        step = give_up(state.memory, reason=reason)
+        await self._take_step(entry, state, step, Reading(kind=Kind.TRANSIENT, detail="given up"))
 
 
 class Poller:

