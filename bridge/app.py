@@ -75,12 +75,14 @@ class App:
         self._stopping.set()
 
     async def apply(self, loaded: Loaded) -> None:
-        """Work by these settings from now on. What is in flight finishes under the old ones."""
-        before, self.loaded = self.loaded, loaded
+        """Work by these settings from now on; what is in flight finishes under the old ones. ConfigError, and nothing
+        has changed, when a proxy, CA file or template cannot be used."""
         settings = loaded.settings
+        # Everything that may be refused is built before anything is changed.
+        plans, endpoints = self._workshop.accounts(loaded), self._workshop.endpoints(loaded)
         accounts = await self._offload(self._store.accounts)
-        self._poller.configure(self._workshop.accounts(settings), accounts)
-        endpoints = self._workshop.endpoints(settings)
+        before, self.loaded = self.loaded, loaded
+        self._poller.configure(plans, accounts)
         self._ledger.tell = wiring.tell(settings, endpoints)
         self._janitor.retention = wiring.retention(settings)
         await self._dispatcher.configure(endpoints)

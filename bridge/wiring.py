@@ -22,10 +22,12 @@ from bridge.domain.watch import Rules
 from bridge.engine.dispatcher import EndpointPlan
 from bridge.engine.janitor import Retention
 from bridge.engine.poller import AccountPlan
+from bridge.errors import ConfigError
 from bridge.net.client import HttpClient, Request, Unanswered
 from bridge.ports import Clock, Intake, Sink, Source, Tell
 from bridge.providers import HttpProvider, descriptions, locate
 from bridge.sinks.chat import ChatSink, ChatUrl, check_url
+from bridge.sinks.texts import check_template
 from bridge.sinks.webhook import WebhookSink
 from bridge.sources.lines import Lines
 from bridge.sources.queue import Queue
@@ -64,18 +66,19 @@ class Workshop:
             await client.aclose()
         self._clients.clear()
 
-    def accounts(self, settings: Settings) -> dict[str, AccountPlan]:
-        """How each account is to be polled."""
-        return {name: self._account(name, account, settings) for name, account in settings.accounts.items()}
+    def accounts(self, loaded: Loaded) -> dict[str, AccountPlan]:
+        """How each account is to be polled. ConfigError for a proxy or CA file that cannot be used."""
+        return {name: self._account(name, account, loaded) for name, account in loaded.settings.accounts.items()}
 
-    def endpoints(self, settings: Settings) -> dict[str, EndpointPlan]:
-        """How each endpoint is to be served."""
-        return {name: self._endpoint(name, endpoint, settings) for name, endpoint in settings.endpoints.items()}
+    def endpoints(self, loaded: Loaded) -> dict[str, EndpointPlan]:
+        """How each endpoint is to be served. ConfigError as above, and for a template that cannot be used."""
+        return {name: self._endpoint(name, endpoint, loaded) for name, endpoint in loaded.settings.endpoints.items()}
 
-    async def reach(self, settings: Settings) -> AsyncIterator[tuple[str, bool, str]]:
+    async def reach(self, loaded: Loaded) -> AsyncIterator[tuple[str, bool, str]]:
         """Ask each account about a task nobody has, and see whether each webhook's address answers at all (by a
         GET, so that nothing is told). Yields what, whether it works, and what came back."""
-        for name, plan in self.accounts(settings).items():
+        settings = loaded.settings
+        for name, plan in self.accounts(loaded).items():
             reading = await plan.provider.ask(PROBE_ID, settings.accounts[name].action)
             yield f"accounts.{name}", reading.kind in ANSWERING, f"{reading.kind}: {reading.detail}"
         for name, endpoint in settings.endpoints.items():
@@ -88,16 +91,16 @@ class Workshop:
                         wrong or "usable; `genbridge test` sends a sample",
                     )
                 continue
-            client = self._client(endpoint, endpoint.concurrency, settings.delivery.timeout_s)
+            client = self._client(endpoint, loaded, endpoint.concurrency, settings.delivery.timeout_s)
             answer = await client.fetch(Request(method="GET", url=endpoint.url.reveal()), cap_bytes=1024)
             if isinstance(answer, Unanswered):
                 yield f"endpoints.{name}", False, answer.reason
             else:
                 yield f"endpoints.{name}", True, f"it answers (HTTP {answer.status} to a GET)"
 
-    async def send_sample(self, settings: Settings, endpoint: str) -> list[tuple[str, Outcome]]:
+    async def send_sample(self, loaded: Loaded, endpoint: str) -> list[tuple[str, Outcome]]:
         """Hand the sample event to one endpoint: each target with its outcome."""
-        sink = self.endpoints(settings)[endpoint].sink
+        sink = self.endpoints(loaded)[endpoint].sink
         event = sample_event(self._clock.now())
         outcomes = []
         for parcel in sink.parcels(event):
@@ -115,7 +118,8 @@ class Workshop:
             outcomes.append((parcel.target, await sink.deliver(delivery)))
         return outcomes
 
-    def _account(self, name: str, account: Account, settings: Settings) -> AccountPlan:
+    def _account(self, name: str, account: Account, loaded: Loaded) -> AccountPlan:
+        settings = loaded.settings
         basis = (account, settings.polling, settings.routes)
         known = self._accounts.get(name)
         if known and known[0] == basis:
@@ -125,7 +129,7 @@ class Workshop:
             descriptions()[account.provider],
             base_url=account.base_url,
             api_key=account.api_key.reveal(),
-            client=self._client(account, account.limits.concurrency, polling.timeout_s),
+            client=self._client(account, loaded, account.limits.concurrency, polling.timeout_s),
             headers=_revealed(account.headers),
         )
         plan = AccountPlan(
@@ -143,7 +147,8 @@ class Workshop:
         self._accounts[name] = (basis, plan)
         return plan
 
-    def _endpoint(self, name: str, endpoint: Webhook | Apprise, settings: Settings) -> EndpointPlan:
+    def _endpoint(self, name: str, endpoint: Webhook | Apprise, loaded: Loaded) -> EndpointPlan:
+        settings = loaded.settings
         basis = (endpoint, settings.delivery)
         known = self._endpoints.get(name)
         if known and known[0] == basis:
@@ -157,7 +162,7 @@ class Workshop:
                 api_key=endpoint.api_key.reveal() if endpoint.api_key else None,
                 secrets=[secret.reveal() for secret in endpoint.secret],
                 headers=_revealed(endpoint.headers),
-                client=self._client(endpoint, concurrency, settings.delivery.timeout_s),
+                client=self._client(endpoint, loaded, concurrency, settings.delivery.timeout_s),
                 clock=self._clock,
                 version=__version__,
             )
@@ -175,12 +180,12 @@ class Workshop:
         self._endpoints[name] = (basis, plan)
         return plan
 
-    def _client(self, whom: Account | Webhook, concurrency: int, timeout_s: float) -> HttpClient:
+    def _client(self, whom: Account | Webhook, loaded: Loaded, concurrency: int, timeout_s: float) -> HttpClient:
         client = HttpClient(
             timeout_s=timeout_s,
             concurrency=concurrency,
             proxy=whom.proxy.reveal() if whom.proxy else None,
-            ca_file=whom.ca_file,
+            ca_file=str(loaded.under(whom.ca_file)) if whom.ca_file else None,
         )
         self._clients.append(client)
         return client
@@ -234,16 +239,25 @@ def task_reader(settings: Settings) -> TaskReader:
     return TaskReader(accounts=accounts, endpoints=list(settings.endpoints), locate=located)
 
 
-def problems(settings: Settings) -> list[str]:
-    """What only the rooms themselves can find wrong with resolved settings."""
+def check(loaded: Loaded, *, services: bool) -> None:
+    """What only the rooms themselves can find wrong with resolved settings: ConfigError with every mistake at its
+    place. `services` has Apprise look at its URLs too, which loads it (30 MiB)."""
     found = []
-    for name, endpoint in settings.endpoints.items():
-        if isinstance(endpoint, Apprise):
-            for place, url in enumerate(endpoint.urls):
-                wrong = check_url(url.reveal())
-                if wrong is not None:
-                    found.append(f"endpoints.{name}.urls[{place}]: {wrong}")
-    return found
+    for name, endpoint in loaded.settings.endpoints.items():
+        if not isinstance(endpoint, Apprise):
+            continue
+        templates = {"title": endpoint.title, "body": endpoint.body}
+        checked: list[tuple[str | int, str | None]] = [
+            (key, check_template(text)) for key, text in templates.items() if text is not None
+        ]
+        if services:
+            checked += [(place, check_url(url.reveal())) for place, url in enumerate(endpoint.urls)]
+        for key, wrong in checked:
+            path = ("endpoints", name, *(("urls", key) if isinstance(key, int) else (key,)))
+            if wrong is not None:
+                found.append((loaded.place(path), loaded.problem(path, wrong)))
+    if found:
+        raise ConfigError([line for _, line in sorted(found)])
 
 
 def sources_changed(before: Settings, after: Settings) -> bool:

@@ -79,7 +79,7 @@ def test_command(session: Session, endpoint: str) -> int:
 
     async def send() -> Sequence[tuple[str, Outcome]]:
         async with wiring.Workshop(SystemClock()) as workshop:
-            return await workshop.send_sample(loaded.settings, endpoint)
+            return await workshop.send_sample(loaded, endpoint)
 
     failed = False
     for target, outcome in anyio.run(send):

@@ -7,7 +7,7 @@ import os
 import anyio
 import click
 
-from bridge import logs
+from bridge import logs, wiring
 from bridge.cli.session import Session, command, is_service
 from bridge.clock import SystemClock
 from bridge.config import load
@@ -69,6 +69,7 @@ async def _run(session: Session, loaded: Loaded, store: SqliteStore, once: bool,
 def _settled(session: Session) -> Loaded:
     """The settings with secrets read, and the log set up as they say."""
     loaded = session.resolved()
+    wiring.check(loaded, services=False)
     chosen = load.log_settings(loaded, os.environ)
     logs.set_up(level=chosen.level, form=chosen.format)
     for warning in loaded.warnings:

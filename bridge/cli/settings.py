@@ -25,13 +25,9 @@ def check_command(session: Session, online: bool) -> int:
     Every mistake is a line `file:line:column: key: what is wrong; how to mend it`, and the exit code is 78.
     """
     loaded = session.resolved()
-    problems = wiring.problems(loaded.settings)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
-    for problem in problems:
-        click.echo(f"{loaded.path}: {problem}", err=True)
-    if problems:
-        return 78
+    wiring.check(loaded, services=True)
     settings = loaded.settings
     click.echo(f"{loaded.path}: good: {len(settings.accounts)} accounts, {len(settings.endpoints)} endpoints")
     click.echo(f"store: {session.store_path}")
@@ -43,7 +39,7 @@ def check_command(session: Session, online: bool) -> int:
 async def _check_online(loaded: Loaded) -> bool:
     good = True
     async with wiring.Workshop(SystemClock()) as workshop:
-        async for name, works, detail in workshop.reach(loaded.settings):
+        async for name, works, detail in workshop.reach(loaded):
             good = good and works
             click.echo(f"{name}: {'good' if works else 'FAILED'}: {safe(detail)}")
     return good

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -41,6 +41,17 @@ class Loaded:
     def under(self, text: str) -> Path:
         """The path a setting names: relative ones are relative to the settings file, `~` is the home folder."""
         return self.path.parent / _expanded(text)
+
+    def problem(self, path: Sequence[str | int], what: str) -> str:
+        """A line about a mistake at this key, in the form of all of them: `file:line:column: key: what`."""
+        line, column = self.place(path)
+        key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+        return f"{self.name}:{line}:{column}: {key}: {what}"
+
+    def place(self, path: Sequence[str | int]) -> tuple[int, int]:
+        """Line and column of the value at this key, or of the nearest there is."""
+        node, _ = walk(self.node, tuple(path))
+        return node.line, node.column
 
 
 def find(explicit: str | None, env: Mapping[str, str]) -> Path:

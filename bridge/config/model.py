@@ -230,10 +230,12 @@ class Settings(Model):
     store: Store | None = Field(
         None, description="the SQLite file; left out: in the state folder of the service or the user"
     )
-    accounts: Annotated[dict[Name, Account], Field(min_length=1)] = Field(description="whom to ask, by name")
+    accounts: Annotated[dict[Name, Account], Field(min_length=1)] = Field(
+        description="whom to ask, by name", json_schema_extra={"additionalProperties": False}
+    )
     sources: Sources = Field(Sources(), description="where tasks come from, beside `genbridge add`")
     endpoints: dict[Name, Annotated[Webhook | Apprise, Field(discriminator="type")]] = Field(
-        {}, description="whom to tell, by name"
+        {}, description="whom to tell, by name", json_schema_extra={"additionalProperties": False}
     )
     routes: tuple[Route, ...] | None = Field(
         None, description="first to last, all that match; left out: every end goes to every endpoint"

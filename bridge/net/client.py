@@ -252,9 +252,10 @@ def _proxy(proxy: str, context: ssl.SSLContext) -> httpx.Proxy:
 @lru_cache(maxsize=32)
 def _tls(ca_file: str | None, _written_ns: int) -> ssl.SSLContext:
     """One context for all who trust the same file: each costs 20 ms and a megabyte."""
-    if ca_file is None:
-        return httpx.create_ssl_context(trust_env=False)
+    context = httpx.create_ssl_context(trust_env=False)
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        if ca_file is not None:
+            context.load_verify_locations(cafile=ca_file)
     except OSError as error:
         raise ConfigError([f"ca_file: {ca_file}: {error.strerror or 'not a file of PEM certificates'}"]) from None
+    return context

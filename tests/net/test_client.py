@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gzip
 import resource
-import socket
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -15,36 +12,19 @@ import anyio.abc
 import httpx
 import pytest
 
-from bridge.errors import ConfigError
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.net.failures import Failure
-from tests.loopback import Exchange, Loopback, Script, answers, loopback
+from tests.loopback import Exchange, Script, answers, loopback
+from tests.net.pair import pair
 
 MIB = 1 << 20
-
-
-@asynccontextmanager
-async def _pair(
-    script: Script, *, timeout_s: float = 5, concurrency: int = 4
-) -> AsyncIterator[tuple[HttpClient, Loopback]]:
-    async with loopback(script) as server, _client(timeout_s=timeout_s, concurrency=concurrency) as client:
-        yield client, server
-
-
-@asynccontextmanager
-async def _client(*, timeout_s: float = 5, concurrency: int = 4, proxy: str | None = None) -> AsyncIterator[HttpClient]:
-    client = HttpClient(timeout_s=timeout_s, concurrency=concurrency, proxy=proxy)
-    try:
-        yield client
-    finally:
-        await client.aclose()
 
 
 async def _outcome(
     script: Script, *, method: str = "GET", cap_bytes: int = MIB, timeout_s: float = 5
 ) -> Answer | Unanswered:
     """What one exchange with this server comes to."""
-    async with _pair(script, timeout_s=timeout_s) as (client, server):
+    async with pair(script, timeout_s=timeout_s) as (client, server):
         with anyio.fail_after(timeout_s + 5):
             return await client.fetch(Request(method=method, url=server.url), cap_bytes=cap_bytes)
 
@@ -69,10 +49,6 @@ def _rss_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def _open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 async def test_an_answer_comes_with_status_body_and_the_few_headers_that_matter() -> None:
     headers = {"Retry-After": "7", "Content-Type": "application/json", "X-Other": "1", "Set-Cookie": "a=b"}
     answer = await _answer(answers(503, b"{}", headers))
@@ -92,14 +68,14 @@ async def test_an_answer_comes_with_status_body_and_the_few_headers_that_matter(
     ],
 )
 async def test_an_address_is_sent_to_the_letter(path: str, sent: str) -> None:
-    async with _pair(answers(200)) as (client, server):
+    async with pair(answers(200)) as (client, server):
         await client.fetch(Request(method="GET", url=server.url + path), cap_bytes=9)
 
     assert server.asked[0].target == sent
 
 
 async def test_only_the_headers_given_are_sent_and_a_body_arrives_as_it_is() -> None:
-    async with _pair(answers(204)) as (client, server):
+    async with pair(answers(204)) as (client, server):
         answer = await client.fetch(
             Request(method="POST", url=server.url, headers={"X-A": "1"}, body=b'{"a": 1}'), cap_bytes=9
         )
@@ -168,7 +144,7 @@ async def test_thousands_of_short_headers_are_survived() -> None:
 
 
 async def test_a_reset_before_the_answer_is_told_as_such_and_a_post_is_not_repeated() -> None:
-    async with _pair(Exchange.reset) as (client, server):
+    async with pair(Exchange.reset) as (client, server):
         for method in ("GET", "POST"):
             outcome = await client.fetch(Request(method=method, url=f"{server.url}/?key=secret"), cap_bytes=9)
 
@@ -282,7 +258,7 @@ async def test_an_encoding_that_was_not_asked_for_leaves_the_answer_incomplete(e
 
 async def test_a_redirect_is_an_answer_like_any_other_and_cookies_are_not_kept() -> None:
     headers = {"Location": "http://127.0.0.1:1/", "Set-Cookie": "session=1"}
-    async with _pair(answers(302, b"", headers)) as (client, server):
+    async with pair(answers(302, b"", headers)) as (client, server):
         for _ in range(2):
             answer = await client.fetch(Request(method="GET", url=server.url), cap_bytes=9)
 
@@ -290,207 +266,6 @@ async def test_a_redirect_is_an_answer_like_any_other_and_cookies_are_not_kept()
     assert (answer.status, answer.headers["location"]) == (302, "http://127.0.0.1:1/")
     assert len(server.asked) == 2
     assert "cookie" not in server.asked[1].headers
-
-
-async def test_connections_are_kept_for_as_many_as_ask_at_once() -> None:
-    async def script(exchange: Exchange) -> None:
-        await anyio.sleep(0.01)
-        await exchange.answer(200, b"{}")
-
-    async with _pair(script, concurrency=8) as (client, server):
-
-        async def ask() -> None:
-            for _ in range(25):
-                await client.fetch(Request(method="GET", url=server.url), cap_bytes=99)
-
-        async with anyio.create_task_group() as group:
-            for _ in range(8):
-                group.start_soon(ask)
-
-    assert len(server.asked) == 200
-    assert server.connections <= 8
-
-
-async def test_no_more_connections_stay_open_than_are_to_be_kept() -> None:
-    async def script(exchange: Exchange) -> None:
-        await anyio.sleep(0.05)
-        await exchange.answer(200, b"{}")
-
-    async with _pair(script, concurrency=2) as (client, server):
-        async with anyio.create_task_group() as group:
-            for _ in range(6):
-                group.start_soon(_fetch, client, server)
-        await anyio.sleep(0.05)
-
-        assert server.connections == 6
-        assert server.open_connections == 2
-
-
-async def _fetch(client: HttpClient, server: Loopback) -> None:
-    await client.fetch(Request(method="GET", url=server.url), cap_bytes=99)
-
-
-async def test_closing_the_client_closes_its_connections() -> None:
-    async with loopback(answers(200, b"{}")) as server:
-        async with _client() as client:
-            await _fetch(client, server)
-            assert server.open_connections == 1
-        await anyio.sleep(0.05)
-
-        assert server.open_connections == 0
-
-
-def _closes_kept_alive_connections() -> Script:
-    """Answers the first request of a connection and resets it at the second."""
-    served: set[int] = set()
-
-    async def script(exchange: Exchange) -> None:
-        if exchange.asked.connection in served:
-            return await exchange.reset()
-        served.add(exchange.asked.connection)
-        await exchange.answer(200, b"{}")
-
-    return script
-
-
-async def test_a_get_on_a_kept_alive_connection_that_breaks_is_asked_again_at_once() -> None:
-    async with _pair(_closes_kept_alive_connections()) as (client, server):
-        outcomes = [await client.fetch(Request(method="GET", url=server.url), cap_bytes=9) for _ in range(2)]
-
-    assert [type(outcome) for outcome in outcomes] == [Answer, Answer]
-    assert [asked.connection for asked in server.asked] == [1, 1, 2]
-
-
-async def test_a_post_on_a_kept_alive_connection_that_breaks_is_not() -> None:
-    async with _pair(_closes_kept_alive_connections()) as (client, server):
-        outcomes = [await client.fetch(Request(method="POST", url=server.url), cap_bytes=9) for _ in range(2)]
-
-    assert [type(outcome) for outcome in outcomes] == [Answer, Unanswered]
-    assert len(server.asked) == 2
-
-
-async def test_a_connection_closed_while_idle_is_not_used_again() -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.answer(200, b"{}")
-        await exchange.close()
-
-    async with _pair(script) as (client, server):
-        for _ in range(2):
-            outcome = await client.fetch(Request(method="POST", url=server.url), cap_bytes=9)
-            await anyio.sleep(0.05)
-
-            assert isinstance(outcome, Answer)
-
-    assert server.connections == 2
-
-
-@pytest.mark.parametrize("say", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"])
-async def test_a_cancelled_exchange_raises_and_leaves_no_connection_behind(say: bytes) -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.raw(say)
-        await exchange.hang()
-
-    async with _pair(script, concurrency=1) as (client, server):
-        before = _open_files()
-        for _ in range(20):
-            with anyio.move_on_after(0.02) as scope:
-                await _fetch(client, server)
-            assert scope.cancelled_caught
-        await anyio.sleep(0.1)
-
-        assert server.open_connections == 0
-        assert _open_files() <= before
-
-
-async def test_after_failures_and_cancellation_the_client_still_works() -> None:
-    hang = True
-
-    async def script(exchange: Exchange) -> None:
-        await (exchange.hang() if hang else exchange.answer(200, b"{}"))
-
-    async with _pair(script, concurrency=1, timeout_s=0.1) as (client, server):
-        for _ in range(5):
-            assert isinstance(await client.fetch(Request(method="GET", url=server.url), cap_bytes=9), Unanswered)
-        hang = False
-
-        assert isinstance(await client.fetch(Request(method="GET", url=server.url), cap_bytes=9), Answer)
-
-
-async def test_nobody_listening_is_told() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    async with _client() as client:
-        outcome = await client.fetch(Request(method="GET", url=f"http://u:p@127.0.0.1:{port}/?key=x"), cap_bytes=9)
-
-    assert isinstance(outcome, Unanswered)
-    assert (outcome.kind, outcome.reason) == (Failure.CONNECT, f"127.0.0.1:{port} refused the connection")
-
-
-async def test_a_name_that_does_not_resolve_is_told() -> None:
-    async with _client() as client:
-        outcome = await client.fetch(Request(method="GET", url="http://nowhere.invalid/?key=x"), cap_bytes=9)
-
-    assert isinstance(outcome, Unanswered)
-    assert (outcome.kind, outcome.reason) == (Failure.DNS, "the name of nowhere.invalid does not resolve")
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        Request(method="GET", url=""),
-        Request(method="GET", url="ftp://127.0.0.1/"),
-        Request(method="GET", url="http://"),
-        Request(method="GET", url="http://[::1/"),
-        Request(method="GET", url="http://127.0.0.1:99999/"),
-        Request(method="GET", url="http://127.0.0.1:1/a b"),
-        Request(method="GET", url="http://127.0.0.1:1/\r\nX: y"),
-        Request(method="GET", url="http://127.0.0.1:1/号"),
-        Request(method="GET", url="http://127.0.0.1:1/\ud800"),
-        Request(method="GET", url=f"http://{'x' * 70}.example/"),
-        Request(method="G T", url="http://127.0.0.1:1/"),
-        Request(method="GET", url="http://127.0.0.1:1/", headers={"Authorization": "Bearer secretword\r\nX: y"}),
-        Request(method="GET", url="http://127.0.0.1:1/", headers={"Authorization": "Bearer secretword号"}),
-        Request(method="GET", url="http://127.0.0.1:1/", headers={"A B": "secretword"}),
-    ],
-)
-async def test_a_request_that_cannot_be_sent_is_a_value_without_secrets(request_: Request) -> None:
-    async with _client() as client:
-        outcome = await client.fetch(request_, cap_bytes=9)
-
-    assert isinstance(outcome, Unanswered)
-    assert outcome.reason.isprintable()
-    assert "secretword" not in outcome.reason
-
-
-async def test_a_proxy_is_asked_in_place_of_the_host() -> None:
-    async with loopback(answers(200, b"{}")) as server, _client(proxy=server.url) as client:
-        answer = await client.fetch(Request(method="GET", url="http://nowhere.invalid/a/../b"), cap_bytes=9)
-
-    assert isinstance(answer, Answer)
-    assert server.asked[0].target == "http://nowhere.invalid/a/../b"
-
-
-async def test_a_proxy_that_refuses_is_told() -> None:
-    async with loopback(answers(403)) as server, _client(proxy=server.url) as client:
-        outcome = await client.fetch(Request(method="GET", url="https://nowhere.invalid/"), cap_bytes=9)
-
-    assert isinstance(outcome, Unanswered)
-    assert outcome.kind is Failure.CONNECT
-    assert outcome.reason == "the proxy refused to connect to nowhere.invalid (HTTP 403)"
-
-
-async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
-
-    assert (await _answer(answers(200))).status == 200
-
-
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "nonsense", "ftp://x", "http://", "http://[", "//x"])
-async def test_a_proxy_that_cannot_be_one_is_an_error_of_the_settings(proxy: str) -> None:
-    with pytest.raises(ConfigError, match="proxy"):
-        HttpClient(timeout_s=1, concurrency=1, proxy=proxy)
 
 
 async def test_the_transport_is_the_seam() -> None:

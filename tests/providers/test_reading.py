@@ -150,6 +150,14 @@ def test_an_end_nested_too_deeply_to_be_written_on_is_ambiguous(levels: int) -> 
     assert reading_of(raw).kind is Kind.AMBIGUOUS
 
 
+def test_depth_beside_the_task_is_as_unwelcome() -> None:
+    raw = orjson.dumps(videos(VIDEO)).replace(b'"message":"SUCCEED"', b'"message":' + b"[" * 1015 + b"]" * 1015)
+
+    reading = reading_of(raw)
+
+    assert (reading.kind, reading.detail) == (Kind.AMBIGUOUS, '"succeed", but the answer is nested too deeply')
+
+
 def test_no_answer_is_transient_and_trouble_of_the_server() -> None:
     gone = Unanswered(kind=Failure.DNS, reason="the name of x does not resolve", elapsed_s=1.0)
     reading = read(descriptions()["kling"], gone, Question(task_id=TASK_ID, action=None, own_host=""))

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trustme
+from pydantic import ValidationError
+
+from bridge.config import load
+from bridge.config.load import find, log_settings, store_path
+from bridge.config.model import Limits, Polling, Settings
+from bridge.domain.event import Topic
+from bridge.errors import ConfigError
+from tests.config.settings_files import LEAST, loaded, problems, resolved, written
+
+
+def test_the_least_settings_take_every_default(tmp_path: Path) -> None:
+    found = loaded(tmp_path, LEAST)
+    settings = found.settings
+    assert found.warnings == ()
+    assert found.path == tmp_path / "genbridge.yaml"
+    assert settings.accounts["kling"].limits == Limits(rate=10.0, burst=20, concurrency=16)
+    assert settings.polling == Polling(
+        min_interval_s=2.0, max_interval_s=300.0, give_up_after_s=86_400.0, timeout_s=30.0
+    )
+    assert (settings.polling.not_found.answers, settings.polling.not_found.over_s) == (4, 180.0)
+    assert settings.delivery.timeout_s == 20.0
+    assert list(settings.delivery.retries_s) == [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
+    assert settings.retention.model_dump() == {"ended_s": 2_592_000, "delivered_s": 604_800, "dead_s": 7_776_000}
+    assert settings.log.model_dump() == {"level": "info", "format": "auto"}
+    assert settings.routes is None
+
+
+def test_values_are_read_as_the_contract_writes_them(tmp_path: Path) -> None:
+    settings = loaded(
+        tmp_path,
+        LEAST
+        + "routes: [{topics: [task_failed, endpoint_disabled], accounts: [kling], endpoints: [automation]}]\n"
+        + "polling: {min_interval: 500ms, max_interval: 1h30m, timeout: 7, not_found: {answers: 1, over: 0}}\n"
+        + "delivery: {retries: []}\nlog: {level: debug, format: json}\n",
+    ).settings
+    assert settings.routes
+    assert settings.routes[0].topics == (Topic.TASK_FAILED, Topic.ENDPOINT_DISABLED)
+    assert (settings.polling.min_interval_s, settings.polling.max_interval_s) == (0.5, 5400.0)
+    assert (settings.polling.timeout_s, settings.polling.not_found.over_s) == (7.0, 0.0)
+    assert settings.delivery.retries_s == ()
+    assert (settings.log.level, settings.log.format) == ("debug", "json")
+
+
+def test_settings_are_frozen(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, LEAST).settings
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.polling.timeout_s = 1.0  # type: ignore[misc] # that is the point
+    with pytest.raises(ValidationError):
+        Settings(accounts={})
+
+
+def test_no_endpoints_are_a_warning(tmp_path: Path) -> None:
+    found = loaded(tmp_path, LEAST.partition("endpoints:")[0])
+    assert found.warnings == (f"{found.path}: no endpoints are set: ends are kept in the store, but nobody is told",)
+
+
+def test_settings_are_looked_for_in_the_order_of_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named, by_env, user = tmp_path / "named.yaml", tmp_path / "env.yaml", tmp_path / "xdg/genbridge/genbridge.yaml"
+    here = tmp_path / "here"
+    here.mkdir()
+    user.parent.mkdir(parents=True)
+    for path in (named, by_env, user, here / "genbridge.yaml"):
+        path.write_text(LEAST)
+    monkeypatch.chdir(here)
+    env = {"GENBRIDGE_CONFIG": str(by_env), "XDG_CONFIG_HOME": str(tmp_path / "xdg"), "HOME": str(tmp_path)}
+    assert find(str(named), env) == named
+    assert find(None, env) == by_env
+    env.pop("GENBRIDGE_CONFIG")
+    assert find(None, env) == Path("genbridge.yaml")
+    assert load.load(Path("genbridge.yaml"), {}).path == here / "genbridge.yaml"
+    (here / "genbridge.yaml").unlink()
+    assert find(None, env) == user
+    env.pop("XDG_CONFIG_HOME")
+    (tmp_path / ".config").symlink_to(tmp_path / "xdg")
+    assert find(None, env) == tmp_path / ".config/genbridge/genbridge.yaml"
+
+
+def test_where_settings_were_looked_for_is_said_when_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if load.SYSTEM_SETTINGS.exists():
+        pytest.skip("this machine has settings of its own (try where /etc/genbridge is absent)")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        find(None, {"HOME": str(tmp_path)})
+    looked = f"./genbridge.yaml, {tmp_path}/.config/genbridge/genbridge.yaml, /etc/genbridge/genbridge.yaml"
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"no settings found: looked for {looked}; ")
+    assert caught.value.exit_code == 78
+
+
+@pytest.mark.parametrize(
+    ("explicit", "env", "why"),
+    [("none.yaml", {}, "--config"), (None, {"GENBRIDGE_CONFIG": "none.yaml"}, "GENBRIDGE_CONFIG")],
+)
+def test_a_named_file_must_be_there(explicit: str | None, env: dict[str, str], why: str) -> None:
+    with pytest.raises(ConfigError, match=f"^none.yaml: there is no such file \\(named by {why}\\)$"):
+        find(explicit, env)
+
+
+def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"^{tmp_path}: cannot be read: Is a directory$"):
+        load.load(tmp_path, {})
+    with pytest.raises(ConfigError, match=r": there is no such file$"):
+        load.load(tmp_path / "none", {})
+    with pytest.raises(ConfigError, match=r": cannot be read: embedded null byte$"):
+        load.load(Path("a\0b"), {})
+    if os.geteuid() != 0:
+        path = written(tmp_path, LEAST)
+        path.chmod(0)
+        with pytest.raises(ConfigError, match=r": cannot be read: Permission denied$"):
+            load.load(path, {})
+
+
+def test_the_log_follows_the_environment_first(tmp_path: Path) -> None:
+    found = loaded(tmp_path, LEAST + "log: {level: warning}")
+    assert log_settings(found, {}).level == "warning"
+    chosen = log_settings(found, {"GENBRIDGE_LOG_LEVEL": "DEBUG", "GENBRIDGE_LOG_FORMAT": "json"})
+    assert (chosen.level, chosen.format) == ("debug", "json")
+    assert log_settings(found, {"GENBRIDGE_LOG_LEVEL": ""}).level == "warning"
+    with pytest.raises(ConfigError) as caught:
+        load.load(found.path, {"GENBRIDGE_LOG_LEVEL": "debg", "GENBRIDGE_LOG_FORMAT": "x"})
+    assert caught.value.problems == (
+        'GENBRIDGE_LOG_LEVEL: unknown level "debg"; did you mean "debug"?',
+        'GENBRIDGE_LOG_FORMAT: unknown format "x"; there are: auto, console, json',
+    )
+
+
+def test_the_store_is_where_the_contract_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = {"HOME": "/home/me"}
+    plain, named = loaded(tmp_path, LEAST), loaded(tmp_path, "store: data/${WHO:-me}.db\n" + LEAST)
+    assert store_path(plain, home) == Path("/home/me/.local/state/genbridge/state.db")
+    assert store_path(plain, {**home, "XDG_STATE_HOME": "/s"}) == Path("/s/genbridge/state.db")
+    assert store_path(plain, {**home, "XDG_STATE_HOME": "relative"}) == store_path(plain, home)
+    assert store_path(named, home) == tmp_path / "data/me.db"
+    assert store_path(named, {"WHO": "you"}) == tmp_path / "data/you.db"
+    monkeypatch.chdir(tmp_path / "..")
+    assert store_path(named, {"GENBRIDGE_STORE": "x.db"}) == Path.cwd() / "x.db"
+    assert store_path(named, {"GENBRIDGE_STORE": "/x.db"}) == Path("/x.db")
+    absolute = loaded(tmp_path, "store: /var/x.db\n" + LEAST)
+    assert store_path(absolute, home) == Path("/var/x.db")
+
+
+def test_settings_under_etc_use_the_services_store(tmp_path: Path) -> None:
+    found = replace(loaded(tmp_path, LEAST), path=Path("/etc/genbridge/genbridge.yaml"))
+    assert store_path(found, {"HOME": "/home/me"}) == Path("/var/lib/genbridge/state.db")
+
+
+def test_a_store_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^GENBRIDGE_STORE: PostgreSQL is not in this version; write a path$"):
+        store_path(loaded(tmp_path, LEAST), {"GENBRIDGE_STORE": "postgresql://x"})
+    with pytest.raises(ConfigError, match=r"genbridge.yaml:1:8: store: not set in the environment: NONE$"):
+        store_path(loaded(tmp_path, "store: ${NONE}\n" + LEAST), {})
+
+
+def test_relative_paths_are_relative_to_the_settings(tmp_path: Path) -> None:
+    found = loaded(tmp_path, LEAST)
+    assert found.under("queue/") == tmp_path / "queue"
+    assert found.under("/queue") == Path("/queue")
+    assert found.under("~/queue") == Path("~/queue").expanduser()
+    with pytest.raises(ConfigError, match="there is no home folder"):
+        found.under("~nobody-has-this-name/queue")
+
+
+def test_a_ca_file_must_hold_certificates_once_it_is_needed(tmp_path: Path) -> None:
+    text = LEAST + "    ca_file: ${DIR:-ca.pem}"
+    loaded(tmp_path, text)
+    env = {"KLING_API_KEY": "key"}
+    where = "genbridge.yaml:10:14: endpoints.automation.ca_file"
+    assert problems(tmp_path, text, env=env) == [f"{where}: cannot be read: No such file or directory"]
+    (tmp_path / "ca.pem").write_text("no certificate")
+    assert problems(tmp_path, text, env=env) == [f"{where}: holds no certificates; a PEM file is expected"]
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    assert resolved(tmp_path, text).settings.endpoints["automation"].model_dump()["ca_file"] == str(tmp_path / "ca.pem")
+
+
+def test_loading_again_gives_equal_settings_unless_something_changed(tmp_path: Path) -> None:
+    assert resolved(tmp_path, LEAST).settings == resolved(tmp_path, "# a comment\n" + LEAST).settings
+    assert resolved(tmp_path, LEAST).settings != resolved(tmp_path, LEAST, {"KLING_API_KEY": "other"}).settings
+    assert resolved(tmp_path, LEAST).settings != loaded(tmp_path, LEAST + "polling: {timeout: 29}").settings
