@@ -23,8 +23,8 @@ def open_store(
     """The store at `path`, checked and brought up to date; ":memory:" is a new one that ends with the object.
 
     With `create` a missing one is made, 0600 in a directory 0700, or 0640 in 0750 with `group_access`; directories
-    that are there keep their mode. With `read_only` nothing is written, which also serves those who only may read; a
-    call that would write raises StoreError. `clock` tells `busy_since` the time.
+    that are there keep their mode. With `read_only` nothing is written, and a call that would write raises StoreError;
+    so it is, unless `create`, for whoever may not write the store. `clock` tells `busy_since` the time.
 
     StoreDamaged when the file is damaged, foreign or newer: it has not been touched. StoreError when it is missing or
     cannot be opened.
@@ -35,6 +35,10 @@ def open_store(
             if not create or read_only:
                 raise StoreError(f"there is no store {place}; start `genbridge run` once, or name another path")
             make(place, group_access=group_access)
+        elif unwritable := files.why_unwritable(place):
+            if create:
+                raise unwritable
+            read_only = True
         elif not read_only:
             files.tighten(place, files.file_mode(group_access=group_access))
     database = Database(place, read_only=read_only, clock=clock or SystemClock())

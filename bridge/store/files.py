@@ -89,6 +89,15 @@ def disk_full(path: Path) -> StoreError:
     return StoreError(f"store {path}: the disk is full; free some space and it goes on")
 
 
+def why_unwritable(path: Path) -> StoreError | None:
+    """Why we cannot write this store and the files beside it, or None when we can."""
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return read_only(path)
+    if all(os.access(place, os.W_OK, effective_ids=True) for place in (path, path.parent)):
+        return None
+    return no_permission(path, to="write")
+
+
 def read_only(path: Path) -> StoreError:
     return StoreError(f"store {path}: the file system is mounted read-only; remount it, or name another path")
 

@@ -38,10 +38,11 @@ def migrations(engine: str) -> tuple[Migration, ...]:
 
 def migrate(connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:
     """Apply the steps the store still lacks. Safe beside another process that does the same."""
-    for step in steps:
+    version = _version(connection)
+    for step in steps[version:]:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if _version(connection) < step.number:
+            if _version(connection) < step.number:  # else that other process was quicker
                 for statement in statements(step.sql):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {step.number:d}")

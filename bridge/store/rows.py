@@ -15,7 +15,6 @@ import orjson
 
 from bridge.domain.change import AccountState
 from bridge.domain.delivery import Delivery, DeliveryState
-from bridge.domain.ids import WatchKey
 from bridge.domain.task import Json, Kind, Phase, Snapshot
 from bridge.domain.watch import Doubt, Memory, Watch, WatchState
 from bridge.store.views import AttemptView, DeliveryView, Fact, ReadingCount, WatchView
@@ -256,9 +255,3 @@ def reading_count(row: Row) -> ReadingCount:
     """From kind, count, first_at, last_at, last_detail."""
     kind, count, first_at, last_at, last_detail = row
     return ReadingCount(kind=_KINDS[kind], count=count, first_at=first_at, last_at=last_at, last_detail=last_detail)
-
-
-def key(row: Row) -> WatchKey:
-    """From account, task_id."""
-    account, task_id = row
-    return WatchKey(account, task_id)

@@ -100,6 +100,7 @@ class Counts:
     """The state of the whole store, in figures. Mappings hold no zeros."""
 
     watches: Mapping[Phase, int]
+    live_by_account: Mapping[str, int]
     waiting_by_endpoint: Mapping[str, int]
     dead_by_endpoint: Mapping[str, int]
     oldest_waiting_at: float | None  # when the delivery that has waited longest was made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,8 +43,7 @@ class Database:
             with self.read():
                 return
         with self._failures():
-            inspection.check_header(self.path)
-            inspection.check_content(self.path)
+            inspection.inspect(self.path, whole=True)
             self._connected()
 
     @contextmanager
@@ -63,7 +63,7 @@ class Database:
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that is on disk when the block has ended; none of it is when the block raises."""
         if self.read_only:
-            raise files.no_permission(self.path, to="write")
+            raise files.why_unwritable(self.path) or StoreError(f"store {self.path} was opened for reading alone")
         with self._failures():
             connection = self._connected()
             connection.execute("BEGIN IMMEDIATE")
@@ -78,6 +78,8 @@ class Database:
         """A number that changes when another connection has committed (and when this one was opened anew)."""
         with self._failures():
             version: int = self._connected().execute("PRAGMA data_version").fetchone()[0]
+            if self._is_for_one_look:
+                self.close()
         return self._connections << 32 | version
 
     def vacuum(self, *, pages: int) -> None:
@@ -125,7 +127,7 @@ class Database:
         else:
             if not files.exists(self.path):
                 raise StoreError(f"store {self.path} has vanished; put it back, or start anew to make one")
-            inspection.check_header(self.path)
+            inspection.inspect(self.path, whole=False)
             how = inspection.connect_read_only(self.path) if self.read_only else None
             connection, self._is_for_one_look = how or (inspection.connect(self.path, "mode=rw"), False)
         try:
@@ -162,24 +164,25 @@ class Database:
 
 
 def create(path: Path, *, group_access: bool) -> None:
-    """Make an empty store, 0600 or 0640 whatever the umask, its directory too if need be.
+    """Make a store that holds nothing yet, 0600 or 0640 whatever the umask, its directory too if need be.
 
     It appears under its name as a whole or not at all. If another process was quicker, its store is kept. StoreError
     when it cannot be made.
     """
     files.make_directory(path.parent, group_access=group_access)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.unlink(missing_ok=True)
-        handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        draft = Path(name)
         try:
-            os.fchmod(handle, files.file_mode(group_access=group_access))
-            _draft(draft)
-            os.fsync(handle)
+            try:
+                os.fchmod(handle, files.file_mode(group_access=group_access))
+                _draft(draft)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
             with contextlib.suppress(FileExistsError):
                 path.hardlink_to(draft)
         finally:
-            os.close(handle)
             draft.unlink(missing_ok=True)
         files.sync_directory(path.parent)
     except OSError as error:
@@ -193,7 +196,8 @@ def _draft(path: Path) -> None:
     try:
         connection.execute("PRAGMA journal_mode = MEMORY")
         _mark(connection)
-        # From the first byte on: a rollback journal is never needed, so none can be left by a crash.
+        migrate(connection, migrations("sqlite"))
+        # Before it gets its name: so no rollback journal is ever needed there, and none can be left by a crash.
         connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()

@@ -55,10 +55,8 @@ def _closed(error: sqlite3.Error, path: Path) -> GenbridgeError:
             return StoreError(f"store {path} has vanished; put it back, or start anew to make one")
     except StoreError as known:
         return known
-    if os.statvfs(path).f_flag & os.ST_RDONLY:
-        return files.read_only(path)
-    if not os.access(path, os.R_OK):
+    if not os.access(path, os.R_OK, effective_ids=True):
         return files.no_permission(path)
-    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
-        return files.no_permission(path, to="write")
-    return StoreError(f"store {path} cannot be opened ({error}); check the file system and the limit of open files")
+    return files.why_unwritable(path) or StoreError(
+        f"store {path} cannot be opened ({error}); check the file system and the limit of open files"
+    )

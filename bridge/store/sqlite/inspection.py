@@ -15,24 +15,22 @@ from bridge.store.sqlite.failures import BUSY_TIMEOUT_S
 APPLICATION_ID: Final = 0x67656E62  # "genb"; `file` shows it
 LATEST: Final = len(migrations("sqlite"))
 
-_MAGIC: Final = b"SQLite format 3\0"
-_HEADER_BYTES: Final = 100  # sqlite.org/fileformat.html: user_version at 60, application_id at 68
 
+def inspect(path: Path, *, whole: bool) -> None:
+    """StoreDamaged unless this is a store of ours, of a version we know, and (`whole`) its pages fit together.
 
-def check_header(path: Path) -> None:
-    """StoreDamaged unless the file begins as a store of ours does, of a version we know."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEADER_BYTES)
-    except OSError as error:
-        raise files.os_error(error, path) from None
-    if not head:
+    Through SQLite, though reading a hundred bytes would do for the first two: a process that closes a file of its own
+    on the store thereby drops every lock it holds on it (fcntl's rule, which SQLite knows how to live with).
+    """
+    if path.stat().st_size == 0:
         raise StoreDamaged(f"store {path} is empty; restore a backup, or remove it to begin anew")
-    if len(head) < _HEADER_BYTES or not head.startswith(_MAGIC):
-        raise StoreDamaged(f"store {path} is damaged or no store: it does not begin like one; restore a backup")
-    if int.from_bytes(head[68:72], "big") != APPLICATION_ID:
-        raise StoreDamaged(f"store {path} belongs to another program; name another path")
-    check_version(path, int.from_bytes(head[60:64], "big"))
+    try:
+        _look(path, whole=whole)
+    except (sqlite3.DatabaseError, StoreDamaged):
+        # Without a log we read as if nobody wrote. If a daemon has begun to meanwhile, that was a mistake: again.
+        if not is_in_use(path):
+            raise
+        _look(path, whole=whole)
 
 
 def check_version(path: Path, version: int) -> None:
@@ -41,17 +39,6 @@ def check_version(path: Path, version: int) -> None:
         raise StoreDamaged(
             f"store {path} was written by a newer genbridge (store version {version}; this one knows {LATEST}): upgrade"
         )
-
-
-def check_content(path: Path) -> None:
-    """StoreDamaged when the store's pages do not fit together, by a connection that cannot write."""
-    try:
-        _look(path)
-    except (sqlite3.DatabaseError, StoreDamaged):
-        # Without a log we read as if nobody wrote. If a daemon has begun to meanwhile, that was a mistake: again.
-        if not is_in_use(path):
-            raise
-        _look(path)
 
 
 def is_in_use(path: Path) -> bool:
@@ -81,12 +68,15 @@ def connect(path: Path, how: str) -> sqlite3.Connection:
     )
 
 
-def _look(path: Path) -> None:
+def _look(path: Path, *, whole: bool) -> None:
     connection, _ = connect_read_only(path)
     try:
+        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise StoreDamaged(f"store {path} belongs to another program; name another path")
         check_version(path, connection.execute("PRAGMA user_version").fetchone()[0])
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if whole else "ok"
     finally:
         connection.close()
     if found != "ok":
-        raise StoreDamaged(f"store {path} is damaged ({found}); restore a backup, or move it away to begin anew")
+        told = " ".join(found.split())
+        raise StoreDamaged(f"store {path} is damaged ({told}); restore a backup, or move it away to begin anew")

@@ -40,6 +40,7 @@ _HISTORY: Final = "SELECT at, what, detail FROM history WHERE watch_id = ? ORDER
 _READINGS: Final = """
     SELECT kind, count, first_at, last_at, last_detail FROM readings WHERE watch_id = ? ORDER BY first_at, kind
 """
+_LIVE: Final = "SELECT account, count(*) FROM watches WHERE phase IN ('submitted', 'running') GROUP BY account"
 # Two statements, one for each partial index.
 _WAITING: Final = """
     SELECT endpoint, count(*), min(created_at) FROM deliveries WHERE state = 'waiting' GROUP BY endpoint
@@ -122,6 +123,7 @@ class ViewsPart(Part):
             waiting = connection.execute(_WAITING).fetchall()
             return Counts(
                 watches=watches,
+                live_by_account=dict(connection.execute(_LIVE).fetchall()),
                 waiting_by_endpoint={endpoint: count for endpoint, count, _ in waiting},
                 dead_by_endpoint=dict(connection.execute(_DEAD).fetchall()),
                 oldest_waiting_at=min((oldest_at for _, _, oldest_at in waiting), default=None),

@@ -198,7 +198,13 @@ class _Intake:
         return "again" if again else "ended"
 
     def _add(self, wish: Wish) -> int:
-        wanted = (wish.action, wish.give_up_after_s, self._now, self._blocked_before_s(wish.account), self._source)
+        wanted = (
+            _text(wish.action),
+            wish.give_up_after_s,
+            self._now,
+            self._blocked_before_s(wish.account),
+            self._source,
+        )
         cold = (_text(wish.label), _json(wish.endpoints), json_text(dict(wish.meta or {})))
         row = (wish.account, wish.task_id, self._next_revision(), *wanted, *cold)
         watch_id = self._connection.execute(_ADD, row).lastrowid
@@ -208,7 +214,7 @@ class _Intake:
     def _start_over(self, watch_id: int, wish: Wish, what: str) -> None:
         """Watch anew what had been withdrawn (the same generation: what was told is not told again) or had ended."""
         is_again = what == "again"
-        wanted = (wish.action, wish.give_up_after_s, self._now, self._blocked_before_s(wish.account))
+        wanted = (_text(wish.action), wish.give_up_after_s, self._now, self._blocked_before_s(wish.account))
         cold = (_text(wish.label), _json(wish.endpoints), None if wish.meta is None else json_text(dict(wish.meta)))
         self._connection.execute(_START_OVER, (is_again, self._next_revision(), *wanted, *cold, watch_id))
         if is_again:

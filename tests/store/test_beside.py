@@ -1,0 +1,116 @@
+"""Two connections to one store: a command beside the daemon."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import StoreDamaged, StoreError
+from bridge.store import SqliteStore, open_store
+from tests.store.making import KEY, Teller, add, due, make_end, make_note, nobody
+
+
+@pytest.fixture
+def command(store: SqliteStore, path: Path) -> Iterator[SqliteStore]:
+    command = open_store(path, create=False, group_access=False)
+    yield command
+    command.close()
+
+
+def test_the_daemon_notices_what_a_command_did_and_not_what_it_did_itself(
+    store: SqliteStore, command: SqliteStore
+) -> None:
+    seen = store.data_version()
+    add(store, "task-1")
+    store.note([make_note()])
+    assert store.data_version() == seen
+    add(command, "task-2")
+    later = store.data_version()
+    assert later != seen
+    _, states = store.changed(1)
+    assert [state.task_id for state in states] == ["task-2"]
+    assert store.data_version() == later
+
+
+def test_it_looks_again_after_its_connection_was_opened_anew(store: SqliteStore) -> None:
+    seen = store.data_version()
+    store.close()
+    assert store.data_version() != seen
+
+
+def test_each_sees_what_the_other_has_committed(store: SqliteStore, command: SqliteStore) -> None:
+    add(command, "task-1", "b")
+    store.commit([make_end()], Teller())
+    assert command.counts().waiting == 1
+    command.withdraw([KEY], now=0)
+    assert command.redeliver(event_ids=[], dead=False, since=0.0, endpoint=None, now=5.0) == 1
+    assert len(due(store, now=5.0)) == 1
+
+
+def test_many_writers_take_turns(store: SqliteStore, path: Path) -> None:
+    def write(name: str) -> None:
+        other = open_store(path, create=False, group_access=False)
+        for number in range(25):
+            add(other, f"{name}-{number}")
+        other.close()
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for number in range(25):
+        add(store, f"daemon-{number}")
+    for thread in threads:
+        thread.join()
+    revision, states = store.changed(0)
+    assert (len(states), revision) == (125, 125)
+    assert sorted(state.revision for state in states) == list(range(1, 126))
+
+
+def test_a_store_kept_locked_is_an_error_that_passes(store: SqliteStore, path: Path) -> None:
+    add(store, "task-1")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    seen = store.data_version()
+    with pytest.raises(StoreError, match="another process has kept it locked for 5 s; try again later") as caught:
+        store.commit([make_end()], nobody)
+    assert not isinstance(caught.value, StoreDamaged)
+    assert store.counts().live == 1
+    assert store.data_version() == seen  # the same connection: nothing is wrong with it
+    other.execute("ROLLBACK")
+    other.close()
+    assert store.commit([make_end()], nobody) == [True]
+
+
+def test_a_sync_under_way_is_seen_from_another_thread(store: SqliteStore) -> None:
+    seen: list[float] = []
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not seen and not is_over.is_set():
+            since = store.busy_since()
+            if since is not None:
+                seen.append(since)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    commits = 0
+    while watcher.is_alive() and commits < 2000:
+        add(store, f"task-{commits}")
+        commits += 1
+    is_over.set()
+    watcher.join()
+    assert seen
+    assert store.busy_since() is None
+    assert not store.is_syncing()
+
+
+def test_changes_are_synced_before_they_are_acknowledged(store: SqliteStore) -> None:
+    with store._database.read() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+        assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)

@@ -1,0 +1,93 @@
+"""One daemon to a store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import StoreBusy, StoreError
+from bridge.store import DaemonLock, open_store
+from tests.fakes import FakeClock
+from tests.store.conftest import AsUser
+
+DAEMON = """
+import sys
+from bridge.store import DaemonLock
+with DaemonLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def daemon(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-c", DAEMON, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_daemon_is_told_who_the_first_is(path: Path) -> None:
+    with daemon(path) as first, pytest.raises(StoreBusy) as caught, DaemonLock(path):
+        pass
+    assert str(caught.value).startswith(
+        f"store {path} is held by genbridge pid {first.pid} on host {os.uname().nodename} since 20"
+    )
+    assert str(caught.value).endswith("; stop that one first")
+    assert caught.value.exit_code == 75
+
+
+def test_the_lock_ends_with_a_killed_process_and_names_it_no_longer(path: Path) -> None:
+    with daemon(path) as first:
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+    assert path.with_name("state.db.lock").read_bytes() != b""
+    assert DaemonLock.holder(path) is None
+    with DaemonLock(path):
+        pass
+
+
+def test_who_holds_it_can_be_asked_without_taking_it(path: Path) -> None:
+    assert DaemonLock.holder(path) is None
+    lock = DaemonLock(path, clock=FakeClock())
+    with lock:
+        here = f"genbridge pid {os.getpid()} on host {os.uname().nodename} since 2025-11-01T12:26:40+00:00"
+        assert DaemonLock.holder(path) == here
+        assert DaemonLock.holder(str(path)) == here
+    assert DaemonLock.holder(path) is None
+    with lock:
+        assert DaemonLock.holder(path) == here
+
+
+def test_two_names_of_one_store_share_one_lock(path: Path, tmp_path: Path) -> None:
+    open_store(path, create=True, group_access=False).close()
+    (tmp_path / "link").symlink_to(path)
+    with DaemonLock(path), pytest.raises(StoreBusy), DaemonLock(tmp_path / "link"):
+        pass
+
+
+def test_commands_work_beside_a_daemon(path: Path) -> None:
+    with daemon(path):
+        open_store(path, create=True, group_access=False).close()
+
+
+def test_a_missing_directory_is_made_as_for_the_store(public: Path) -> None:
+    path = public / "new" / "state.db"
+    with DaemonLock(path, group_access=True):
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750
+        assert stat.S_IMODE(path.with_name("state.db.lock").stat().st_mode) == 0o640
+
+
+def test_who_may_not_lock_is_told_whose_the_store_is(public: Path, as_user: AsUser) -> None:
+    with as_user(65534, 65534), pytest.raises(StoreError, match="run this as user root"), DaemonLock(public / "a.db"):
+        pass

@@ -1,0 +1,290 @@
+"""Opening a store: what is refused and left alone, what is made, and who may read it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import StoreBusy, StoreDamaged, StoreError
+from bridge.store import SqliteStore, open_store
+from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST
+from tests.factories import NOW
+from tests.store.conftest import AsUser
+from tests.store.making import KEY, add
+
+NOBODY, SERVICE, GROUP = 65534, 4711, 4712
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def refusal(path: Path, *, read_only: bool = False) -> StoreError:
+    """How opening is refused; the file and its directory must be as before."""
+    before = listing(path.parent)
+    with pytest.raises(StoreError) as caught:
+        open_store(path, create=True, group_access=False, read_only=read_only)
+    assert listing(path.parent) == before
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    return caught.value
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o777], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def closed_store(path: Path) -> None:
+    store = open_store(path, create=True, group_access=False)
+    add(store, *(f"task-{number}" for number in range(500)))
+    store.close()
+
+
+class TestDamage:
+    @pytest.mark.parametrize(
+        "content",
+        [b"garbage", b"\0" * 5000, b"SQLite format 3\0", b"SQLite format 3\0" + b"\xff" * 8000, b"- id: 1\n" * 999],
+        ids=["short", "zeros", "magic alone", "magic and rubbish", "a task list"],
+    )
+    def test_garbage_is_refused_and_left_alone(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        assert isinstance(refusal(path), StoreDamaged)
+        assert isinstance(refusal(path, read_only=True), StoreDamaged)
+
+    def test_an_empty_file_is_no_new_store_but_a_lost_one(self, path: Path) -> None:
+        path.touch()
+        error = refusal(path)
+        assert isinstance(error, StoreDamaged)
+        assert "is empty" in str(error)
+
+    def test_another_programs_database_is_refused_and_left_alone(self, path: Path) -> None:
+        connection = sqlite3.connect(path)
+        connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1);")
+        connection.close()
+        error = refusal(path)
+        assert isinstance(error, StoreDamaged)
+        assert "belongs to another program" in str(error)
+
+    def test_a_store_of_a_newer_version_is_refused_and_left_alone(self, path: Path) -> None:
+        closed_store(path)
+        connection = sqlite3.connect(path)
+        connection.execute(f"PRAGMA user_version = {LATEST + 1}")
+        connection.close()
+        for error in (refusal(path), refusal(path, read_only=True)):
+            assert isinstance(error, StoreDamaged)
+            assert f"newer genbridge (store version {LATEST + 1}; this one knows {LATEST})" in str(error)
+
+    def test_a_newer_version_that_stands_only_in_the_log_is_found_too(self, path: Path, tmp_path: Path) -> None:
+        closed_store(path)
+        connection = sqlite3.connect(path)
+        connection.execute(f"PRAGMA user_version = {LATEST + 1}")
+        crashed = tmp_path / "crashed"
+        crashed.mkdir()
+        for name in ("state.db", "state.db-wal"):
+            (crashed / name).write_bytes((tmp_path / name).read_bytes())
+        connection.close()
+        with pytest.raises(StoreDamaged, match="newer genbridge"):
+            open_store(crashed / "state.db", create=True, group_access=False)
+        assert (crashed / "state.db").read_bytes()[60:64] == LATEST.to_bytes(4, "big")
+
+    @pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+    def test_rot_within_the_file_is_found_before_anything_is_written(self, path: Path, place: float) -> None:
+        closed_store(path)
+        content = bytearray(path.read_bytes())
+        start = int(len(content) * place) // 4096 * 4096
+        content[start : start + 4096] = b"\xa5" * 4096
+        path.write_bytes(content)
+        error = refusal(path)
+        assert isinstance(error, StoreDamaged)
+        assert "restore a backup" in str(error)
+
+    def test_a_file_cut_short_is_refused(self, path: Path) -> None:
+        closed_store(path)
+        os.truncate(path, path.stat().st_size // 8192 * 4096)
+        assert isinstance(refusal(path), StoreDamaged)
+
+    def test_damage_while_running_is_named_and_the_handle_given_up(self, store: SqliteStore, path: Path) -> None:
+        add(store, *(f"task-{number}" for number in range(500)))
+        store.close()
+        good = path.read_bytes()
+        assert store.counts().live == 500
+        path.write_bytes(good[:8192] + b"\xa5" * (len(good) - 8192))
+        store.close()
+        with pytest.raises(StoreDamaged, match="is damaged"):
+            store.list_watches()
+        path.write_bytes(good)
+        assert len(store.list_watches()) == 500
+
+
+class TestPlaces:
+    def test_a_missing_store_is_made_only_when_asked_for(self, path: Path) -> None:
+        for read_only in (False, True):
+            with pytest.raises(StoreError, match=r"there is no store .*; start `genbridge run` once"):
+                open_store(path, create=read_only, group_access=False, read_only=read_only)
+        assert list(path.parent.iterdir()) == []
+
+    def test_the_file_says_whose_it_is(self, path: Path) -> None:
+        closed_store(path)
+        assert path.read_bytes()[68:72] == APPLICATION_ID.to_bytes(4, "big") == b"genb"
+        assert [file.name for file in path.parent.iterdir()] == ["state.db"]
+
+    def test_what_is_no_file_is_refused_without_blocking(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "fifo")
+        (tmp_path / "folder").mkdir()
+        for name in ("fifo", "folder"):
+            with pytest.raises(StoreDamaged, match="not a regular file"):
+                open_store(tmp_path / name, create=True, group_access=False)
+
+    def test_a_directory_that_cannot_be_made_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError, match="there is no directory"):
+            open_store(tmp_path / "file" / "state.db", create=True, group_access=False)
+
+    def test_a_store_behind_a_link_is_the_store(self, path: Path, tmp_path: Path) -> None:
+        closed_store(path)
+        (tmp_path / "link").symlink_to(path)
+        store = open_store(tmp_path / "link", create=False, group_access=False)
+        assert (store.path, store.counts().live) == (path, 500)
+        store.close()
+
+    @pytest.mark.parametrize("name", ["a b.db", "a?mode=memory.db", "a#b.db", "%41.db", "ü.db", "a'b\".db"])
+    def test_a_path_is_a_path_whatever_it_looks_like(self, tmp_path: Path, name: str) -> None:
+        closed_store(tmp_path / name)
+        assert [file.name for file in tmp_path.iterdir()] == [name]
+
+    def test_a_store_in_memory_is_new_each_time(self) -> None:
+        first = open_store(":memory:", create=True, group_access=False)
+        add(first, "task-1")
+        second = open_store(":memory:", create=False, group_access=False)
+        assert (first.counts().live, second.counts().live) == (1, 0)
+
+    def test_a_store_that_vanishes_is_missed_and_not_made_anew(self, store: SqliteStore, path: Path) -> None:
+        store.close()
+        path.rename(path.with_name("elsewhere"))
+        with pytest.raises(StoreError, match="has vanished"):
+            store.ping()
+        path.with_name("elsewhere").rename(path)
+        store.ping()
+
+
+@pytest.mark.usefixtures("umask")
+class TestModes:
+    @pytest.mark.parametrize(("group_access", "file", "folder"), [(False, 0o600, 0o700), (True, 0o640, 0o750)])
+    def test_what_is_made_has_its_mode_whatever_the_umask(
+        self, public: Path, group_access: bool, file: int, folder: int
+    ) -> None:
+        path = public / "new" / "deeper" / "state.db"
+        store = open_store(path, create=True, group_access=group_access)
+        add(store, "task-1")
+        assert {name.name: oct(mode(name)) for name in path.parent.iterdir()} == {
+            "state.db": oct(file),
+            "state.db-wal": oct(file),
+            "state.db-shm": oct(file),
+        }
+        assert (mode(path.parent), mode(path.parent.parent), mode(public)) == (folder, folder, 0o755)
+        store.close()
+
+    def test_a_copy_that_everybody_may_read_is_closed_and_nothing_is_opened_wider(self, path: Path) -> None:
+        closed_store(path)
+        for given, left in ((0o644, 0o640), (0o600, 0o600), (0o400, 0o400)):
+            path.chmod(given)
+            open_store(path, create=False, group_access=True).close()
+            assert mode(path) == left
+
+
+class TestUsers:
+    def service_store(self, public: Path) -> Path:
+        """As the service keeps it: its own user's, readable by its group."""
+        folder = public / "genbridge"
+        folder.mkdir()
+        folder.chmod(0o750)
+        os.chown(folder, SERVICE, GROUP)
+        return folder / "state.db"
+
+    def test_a_stranger_is_told_whose_it_is(self, public: Path, as_user: AsUser) -> None:
+        path = self.service_store(public)
+        with as_user(SERVICE, GROUP):
+            open_store(path, create=True, group_access=True).close()
+        with (
+            as_user(NOBODY, NOBODY),
+            pytest.raises(StoreError, match=rf"run this as user #{SERVICE} .*, or join the group #{GROUP}$") as caught,
+        ):
+            open_store(path, create=False, group_access=True)
+        assert not isinstance(caught.value, StoreDamaged | StoreBusy)
+
+    @pytest.mark.parametrize("is_asked_for", [True, False], ids=["asked for", "fallen back to"])
+    @pytest.mark.parametrize("is_running", [True, False], ids=["beside a daemon", "without one"])
+    def test_a_member_of_the_group_reads_but_does_not_write(
+        self, public: Path, as_user: AsUser, is_running: bool, is_asked_for: bool
+    ) -> None:
+        path = self.service_store(public)
+        with as_user(SERVICE, GROUP):
+            daemon = open_store(path, create=True, group_access=True)
+            add(daemon, "task-1")
+            if not is_running:
+                daemon.close()
+        with as_user(NOBODY, GROUP):
+            reader = open_store(path, create=False, group_access=True, read_only=is_asked_for)
+            assert [view.task_id for view in reader.list_watches()] == ["task-1"]
+            with pytest.raises(StoreError, match=rf"no permission to write it; run this as user #{SERVICE}"):
+                add(reader, "task-2")
+            reader.close()
+            with pytest.raises(StoreError, match=rf"no permission to write it; run this as user #{SERVICE}"):
+                open_store(path, create=True, group_access=True)
+        with as_user(SERVICE, GROUP):
+            add(daemon, "task-3")
+            daemon.close()
+
+    def test_root_leaves_files_that_the_service_can_go_on_with(self, public: Path, as_user: AsUser) -> None:
+        path = self.service_store(public)
+        with as_user(SERVICE, GROUP):
+            open_store(path, create=True, group_access=True).close()
+        root = open_store(path, create=False, group_access=True)
+        add(root, "task-1")
+        with as_user(SERVICE, GROUP):
+            service = open_store(path, create=False, group_access=True)
+            add(service, "task-2")
+            assert service.counts().live == 2
+            service.close()
+        root.close()
+
+
+class TestReadOnly:
+    def test_a_reader_leaves_no_trace(self, store: SqliteStore, path: Path) -> None:
+        add(store, "task-1")
+        store.close()
+        before = listing(path.parent)
+        reader = open_store(path, create=False, group_access=False, read_only=True)
+        assert reader.view(KEY).added_at == NOW
+        reader.close()
+        assert listing(path.parent) == before
+
+    def test_a_reader_sees_what_is_written_later(self, store: SqliteStore, path: Path) -> None:
+        store.close()
+        reader = open_store(path, create=False, group_access=False, read_only=True)
+        assert reader.counts().live == 0
+        add(store, "task-1")
+        assert reader.counts().live == 1
+        add(store, "task-2")
+        assert reader.counts().live == 2
+        store.close()
+        assert reader.counts().live == 2
+        reader.close()
+
+    def test_a_reader_writes_nothing(self, store: SqliteStore, path: Path) -> None:
+        reader = open_store(path, create=False, group_access=False, read_only=True)
+        with pytest.raises(StoreError, match="was opened for reading alone"):
+            add(reader, "task-1")
+        reader.close()

@@ -1,0 +1,106 @@
+"""Speed: no statement of the running daemon reads more than it must, and a file does not grow for ever."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from bridge.domain.event import Event, Parcel
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Phase
+from bridge.domain.watch import Memory
+from bridge.store import SqliteStore
+from bridge.store.sqlite import commits, outbox, part, retention, watches
+from tests.factories import NOW
+from tests.store.making import Teller, add, due, make_attempt, make_end, make_note
+
+HOT = {
+    "find a watch": part.FIND,
+    "load all live watches": watches.LIVE_STATES,
+    "load changed watches": watches.CHANGED_STATES,
+    "note a poll": watches.NOTED,
+    "load a watch for its transition": commits.LIVE_WATCH,
+    "cancel what was overtaken": commits.CANCEL_OVERTAKEN,
+    "lanes": outbox.NEXT_LANE,
+    "due": outbox.DUE,
+    "next due": outbox.NEXT_DUE,
+    "old deliveries": retention.OLD_DELIVERIES,
+    "old watches": retention.OLD_WATCHES,
+}
+
+
+@pytest.mark.parametrize("statement", HOT.values(), ids=HOT.keys())
+def test_the_daemons_statements_scan_and_sort_nothing(store: SqliteStore, path: Path, statement: str) -> None:
+    store.ping()
+    connection = sqlite3.connect(path)
+    numbered = re.findall(r"\?(\d)", statement)
+    values = [0] * (max(map(int, numbered)) if numbered else statement.count("?"))
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    connection.close()
+    assert plan
+    assert [line for line in plan if "SCAN" in line or "TEMP B-TREE" in line] == []
+
+
+def test_a_hundred_ends_take_ten_milliseconds_and_a_hundred_thousand_watches_half_a_second(
+    store: SqliteStore,
+) -> None:
+    keys = [one.key for one in add(store, *(f"task-{number:06}" for number in range(10_000)))]
+
+    def tell(event: Event) -> list[Parcel]:
+        return [Parcel(endpoint="automation", target="", body=b"x" * 900)]
+
+    ends = [[make_end(key) for key in keys[start : start + 100]] for start in range(0, 1000, 100)]
+    costs = sorted(_cpu_s(lambda batch=batch: store.commit(batch, tell)) for batch in ends)
+    store.note([make_note(key) for key in keys[1000:]])
+    load_s = min(_cpu_s(lambda: store.changed(0)) for _ in range(3))
+    # Three times what it should take, since the machine has other work.
+    assert costs[0] < 0.030
+    assert load_s / 9000 * 1e5 < 1.5
+
+
+def _cpu_s(call: object) -> float:
+    assert callable(call)
+    before = time.thread_time()
+    call()
+    return time.thread_time() - before
+
+
+def test_a_burst_of_ends_is_handed_out_in_small_portions(store: SqliteStore) -> None:
+    keys = [one.key for one in add(store, *map(str, range(3000)))]
+    store.commit([make_end(key) for key in keys], Teller())
+    assert min(_cpu_s(lambda: due(store, limit=64)) for _ in range(5)) < 0.02
+    assert min(_cpu_s(store.lanes) for _ in range(5)) < 0.005
+
+
+def test_a_store_that_is_emptied_gives_its_space_back(store: SqliteStore, path: Path) -> None:
+    keys = [one.key for one in add(store, *map(str, range(2000)))]
+
+    def tell(event: Event) -> list[Parcel]:
+        return [Parcel(endpoint="automation", target="", body=b"x" * 10_000)]
+
+    store.commit([make_end(key) for key in keys], tell)
+    store.commit([make_attempt(one) for one in due(store, limit=2000)], tell)
+    store.close()
+    full = path.stat().st_size
+    assert full > 20_000_000
+    while store.prune(now=NOW * 2, ended_s=1, delivered_s=1, dead_s=1, limit=500):
+        pass
+    store.close()
+    assert path.stat().st_size < full / 4
+    assert store.list_watches() == []
+
+
+def test_a_watch_polled_often_stays_small(store: SqliteStore, path: Path) -> None:
+    add(store, "task-1")
+    key = WatchKey("kling", "task-1")
+    store.close()
+    before = path.stat().st_size
+    for poll in range(1, 201):
+        memory = Memory(phase=Phase.RUNNING, polls=poll, progress=poll / 2)
+        store.note([make_note(key, memory=memory, detail=f"poll {poll}")])
+    store.close()
+    assert path.stat().st_size == before
