@@ -13,7 +13,10 @@ from bridge.domain.change import Change, Note
 from bridge.domain.event import Event, Parcel
 from bridge.engine.outage import Outage
 from bridge.errors import StoreError
+from bridge.logs import get_logger
 from bridge.ports import Clock, Commits, Offload, Tell, Watches
+
+log = get_logger()
 
 MOST_CHANGES: Final = 256  # in one transaction: 7 us a row grouped, and a sync is shared by all
 NOTES_EVERY_S: Final = 1.0
@@ -146,3 +149,5 @@ class Ledger:
         except StoreError as error:
             # Counts may be lost; that nothing can be written must not be.
             await self._outage.wait(error)
+        except Exception:
+            log.exception("note.bug", count=len(notes))  # nor may a fault of ours in counting stop the commits

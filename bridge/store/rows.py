@@ -24,7 +24,7 @@ Row = tuple[Any, ...]
 SELECT_STATE: Final = (
     "SELECT account, task_id, generation, action, give_up_after_s, added_at, blocked_before_s, "
     "coalesce(poll_asked_at, next_poll_at), revision, phase, polls, failures, "
-    "doubt_kind, doubt_answers, doubt_since_at, progress, progress_told_at, input_told"
+    "doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told"
 )
 SELECT_WATCH: Final = SELECT_STATE + ", label, meta, endpoints, source, ended_at, reason, snapshot"
 SELECT_DELIVERY: Final = "SELECT delivery_id, event_id, endpoint, target, topic, account, subject, attempts, body"
@@ -34,7 +34,7 @@ SELECT_DELIVERY_VIEW: Final = (
 )
 SELECT_ACCOUNT: Final = "SELECT account, blocked_at, reason, count, blocked_s, paused_until"
 
-_STATE_WIDTH: Final = 18
+_STATE_WIDTH: Final = 19
 _PHASES: Final = {str(phase): phase for phase in Phase}  # a look-up is several times faster than Phase(text)
 _FRESH: Final = Memory()  # of every watch that was never polled
 _KINDS: Final = {str(kind): kind for kind in Kind}
@@ -59,6 +59,7 @@ def watch_state(row: Row) -> WatchState:
         doubt_answers,
         doubt_since_at,
         progress,
+        progress_told,
         progress_told_at,
         input_told,
     ) = row
@@ -73,6 +74,7 @@ def watch_state(row: Row) -> WatchState:
             failures=failures,
             doubt=doubt,
             progress=progress,
+            progress_told=progress_told,
             progress_told_at=progress_told_at,
             input_told=bool(input_told),
         )
@@ -106,7 +108,7 @@ def watch_states(rows: Iterable[Row]) -> list[WatchState]:
 
 
 def memory_row(memory: Memory) -> Row:
-    """The last nine of `SELECT_STATE`."""
+    """The last ten of `SELECT_STATE`."""
     doubt = memory.doubt
     return (
         memory.phase,
@@ -116,6 +118,7 @@ def memory_row(memory: Memory) -> Row:
         doubt.answers if doubt else None,
         doubt.since_at if doubt else None,
         memory.progress,
+        memory.progress_told,
         memory.progress_told_at,
         memory.input_told,
     )

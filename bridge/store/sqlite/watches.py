@@ -34,7 +34,8 @@ _START_OVER: Final = """
     WHERE watch_id = ?
 """
 _FORGET_POLLS: Final = """
-    UPDATE watches SET polls = 0, progress = NULL, progress_told_at = NULL, input_told = 0, snapshot = NULL
+    UPDATE watches SET polls = 0, progress = NULL, progress_told = NULL, progress_told_at = NULL, input_told = 0,
+        snapshot = NULL
     WHERE watch_id = ?
 """
 _WITHDRAW: Final = """
@@ -54,7 +55,7 @@ _UNNAMED: Final = """
 NOTED: Final = "SELECT watch_id, phase, polls FROM watches WHERE task_id = ? AND account = ? AND generation = ?"
 SET_MEMORY: Final = """
     UPDATE watches SET phase = ?, polls = ?, failures = ?, doubt_kind = ?, doubt_answers = ?, doubt_since_at = ?,
-        progress = ?, progress_told_at = ?, input_told = ?, next_poll_at = ?, next_poll_why = ?,
+        progress = ?, progress_told = ?, progress_told_at = ?, input_told = ?, next_poll_at = ?, next_poll_why = ?,
         poll_asked_at = CASE WHEN poll_asked_at > ? THEN poll_asked_at END"""
 _NOTE: Final = SET_MEMORY + " WHERE watch_id = ?"
 _COUNT_READING: Final = """

@@ -27,6 +27,7 @@ CREATE TABLE watches (
     doubt_answers INTEGER,
     doubt_since_at REAL,
     progress REAL,
+    progress_told REAL,
     progress_told_at REAL,
     input_told INTEGER NOT NULL DEFAULT 0,
     ended_at REAL,  -- also set when withdrawn
