@@ -19,9 +19,9 @@ from bridge.logs import get_logger
 from bridge.ports import Clock
 
 RESCAN_S: Final = 2.0  # the longest wait between two looks
-READY_S: Final = 2.0  # a source that is still reading after so long is reported started all the same
+READY_S: Final = 2.0  # a source that is still reading after so long is reported started
 
-_STEP_MS: Final = 50  # changes are reported once it has been quiet so long ...
+_STEP_MS: Final = 100  # changes are reported once it has been quiet so long ...
 _DEBOUNCE_MS: Final = 300  # ... or at least this often while it is not
 _THREAD_MS: Final = 2000  # how long the notification thread would outlive a lost stop
 
@@ -43,6 +43,7 @@ class Follower:
         self._clock = clock
         self._wake = anyio.Event()
         self._stop = anyio.Event()
+        self._read_once = anyio.Event()
         self._trouble: str | None = None
 
     async def follow(
@@ -52,27 +53,26 @@ class Follower:
         *,
         task_status: anyio.abc.TaskStatus[None],
     ) -> None:
-        """Look for ever; `started()` once all that was there has been read, or after `READY_S` of reading."""
+        """Look for ever; `started()` once all that was there has been read, or after `READY_S` all the same: neither a
+        long file nor a store that cannot be written may keep a daemon from starting."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._listen)
+            group.start_soon(self._report, task_status)
             try:
-                await self._looks(look, is_idle, task_status)
+                await self._looks(look, is_idle)
             finally:
                 self._stop.set()  # cancellation alone does not reach the notification thread
 
-    async def _looks(
-        self,
-        look: Callable[[], Awaitable[float]],
-        is_idle: Callable[[], bool],
-        task_status: anyio.abc.TaskStatus[None],
-    ) -> NoReturn:
-        begun, reported = self._clock.steady(), False
+    async def _report(self, task_status: anyio.abc.TaskStatus[None]) -> None:
+        await self._clock.wait(self._read_once, READY_S)
+        task_status.started()
+
+    async def _looks(self, look: Callable[[], Awaitable[float]], is_idle: Callable[[], bool]) -> NoReturn:
         identity = await self._identity()
         while True:
             wait_s = await self._guarded(look)
-            if not reported and (self._trouble or is_idle() or self._clock.steady() - begun >= READY_S):
-                task_status.started()
-                reported = True
+            if self._trouble or is_idle():
+                self._read_once.set()
             await self._clock.wait(self._wake, min(max(wait_s, 0.0), RESCAN_S))
             self._wake = anyio.Event()
             before, identity = identity, await self._identity()
@@ -112,7 +112,7 @@ class Follower:
             except* OSError:  # no such folder, or the kernel's limit of watches is reached
                 pause_s = RESCAN_S
             except* RuntimeError:  # a name that is not UTF-8: the library gives up
-                pause_s = 0.1
+                pause_s = 0.25
             self._wake.set()
             await self._clock.sleep(pause_s)
 

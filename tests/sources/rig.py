@@ -10,10 +10,36 @@ from urllib.parse import unquote
 
 import anyio
 
+from bridge.clock import SystemClock
 from bridge.ports import Source
 from bridge.sources.tasks import Located, TaskReader
 
 BASE: Final = "https://api.example.com/kling/v1/"
+
+
+SPEED: Final = 4.0
+
+
+class QuickClock(SystemClock):
+    """The system clock, only faster, so that waiting for files to settle takes less of a test's time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = super().steady()
+
+    def steady(self) -> float:
+        return self._begun + (super().steady() - self._begun) * SPEED
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / SPEED)
+
+    async def wait(self, wake: anyio.Event, timeout_s: float | None) -> bool:
+        return await super().wait(wake, None if timeout_s is None else timeout_s / SPEED)
+
+
+async def pause(seconds: float) -> None:
+    """Let so much time of the quick clock pass: to see that something does not happen."""
+    await anyio.sleep(seconds / SPEED)
 
 
 def locate(url: str) -> Located | None:

@@ -132,7 +132,8 @@ def test_several_json_texts_in_one_file_are_pointed_to_their_form() -> None:
     [
         ("abc", ["abc"]),
         ("id: 0123\naccount: no\n", [{"id": "0123", "account": "no"}]),
-        ("- 0123\n- 8800_0123\n- 12:30:00\n- no\n- 2024-01-01\n- 1.50", "0123 8800_0123 12:30:00 no 2024-01-01 1.50".split()),
+        ("- 0123\n- 8800_0123\n- 12:30:00\n- no\n- 2024-01-01\n- 1.50",
+         ["0123", "8800_0123", "12:30:00", "no", "2024-01-01", "1.50"]),
         ("tasks:\n- a\n- {id: b, label: 7}\n", ["a", {"id": "b", "label": "7"}]),
         ("- a\n---\nb\n---\n# nothing\n---\ntasks: [c]\n", ["a", "b", "c"]),
         ("tasks: []", []),
@@ -140,6 +141,8 @@ def test_several_json_texts_in_one_file_are_pointed_to_their_form() -> None:
         ("\ufeff- ä\n- '🎬'\n", ["ä", "🎬"]),
         ("- &x a\n- *x\n- {id: b, meta: &m {n: 1}}\n- {id: c, meta: *m}\n",
          ["a", "a", {"id": "b", "meta": {"n": 1}}, {"id": "c", "meta": {"n": 1}}]),
+        ("tasks:\n- &x {id: a, meta: {n: 1}}\n- *x\n", [{"id": "a", "meta": {"n": 1}}] * 2),
+        ("{id: &x a, label: *x}", [{"id": "a", "label": "a"}]),
         ("- \n- ~\n- 'null'\n", [None, None, "null"]),
         ("[a, {id: b,\n c: d}, 'e\n f']", ["a", {"id": "b", "c": "d"}, "e f"]),
         ('{"tasks": ["a", {"id": "b"}]}', ["a", {"id": "b"}]),
@@ -175,6 +178,8 @@ def test_a_bad_task_in_a_yaml_list_leaves_the_others() -> None:
         ("tasks:\n", 1),
         ("tasks: abc\n", 1),
         ("tasks: [a]\nmore: 1\n", 2),
+        ("tasks: [&x a, *x]\nmore: 1\n", 1),
+        ("- &x a\n---\ntasks: *x\n", 3),
         ("- a\n- {b\n", 3),
         ("- a\n\t- b\n", 2),
         ("- a\n- *nobody\n", 2),
@@ -187,6 +192,25 @@ def test_broken_yaml_is_one_problem_with_its_line(text: str, line: int) -> None:
     assert only_problem(text, ".yaml")[0] == line
 
 
+@pytest.mark.parametrize("suffix", [".json", ".yaml"])
+def test_one_task_beyond_reason_leaves_the_others(suffix: str) -> None:
+    good, bad, last = read(json.dumps(["a", {"id": "b", "meta": {"x": "y" * 1024 * 1024}}, "c"]), suffix)
+    assert (good.value, last.value) == ("a", "c")
+    assert "at most 1048576" in (bad.problem or "")
+
+
+class Poison(bytes):
+    """Stands for whatever nobody thought of."""
+
+    def startswith(self, *_: Any) -> bool:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("suffix", FORMS)
+def test_a_poisonous_file_is_a_problem_like_others(suffix: str) -> None:
+    assert only_problem(Poison(b"a"), suffix)[1] == "it could not be read (ZeroDivisionError)"
+
+
 def test_an_alias_bomb_is_refused() -> None:
     bomb = "- &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"- &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)
@@ -197,6 +221,7 @@ def test_an_alias_bomb_is_refused() -> None:
 def test_a_watchlist_must_be_a_list() -> None:
     for suffix, text in ((".yaml", "abc"), (".yaml", "id: a"), (".json", '{"id": "a"}'), (".json", '"a"')):
         assert only_problem(text, suffix, lists_only=True)[1] == NOT_A_LIST
+    assert only_problem("id: &x a\nlabel: *x", ".yaml", lists_only=True)[1] == NOT_A_LIST
     assert only_problem("tasks:\n# - a\n", ".yaml", lists_only=True)[1] == NOT_A_LIST
     assert read("- a\n", ".yaml", lists_only=True)[0].value == "a"
 
@@ -256,13 +281,28 @@ def test_what_yaml_writes_is_read_task_by_task(tasks: list[Any]) -> None:
 # the rest of a half-bad file
 
 
+NESTED = """\
+tasks:
+  - id: a
+    meta:
+      n: |
+        two
+
+        lines
+    # why
+  - b # c
+  - {id: c,
+   d: e}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "suffix"),
     [
         ("a\nb\n", ".txt"),
         ('"a"\n{"id": "b"}\n', ".jsonl"),
         ('["a",\n {"id": "b",\n  "meta": {}}, 3]', ".json"),
-        ("tasks:\n  - id: a\n    meta:\n      n: |\n        two\n\n        lines\n    # why\n  - b # c\n  - {id: c,\n   d: e}\n", ".yaml"),
+        (NESTED, ".yaml"),
         ("[a, {id: b,\n c: d}, 'e\n f']", ".yml"),
         ("- &x a\n- [*x]\n", ".yaml"),
         ("id: a\nlabel: b\n---\nc\n", ".yaml"),

@@ -1,0 +1,220 @@
+"""The file of lines: read from where the last read ended, through truncation and rotation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from bridge.sources.lines import Lines
+from bridge.sources.tail import MAX_LINE_BYTES
+from tests.fakes import RecordingIntake
+from tests.sources.rig import QuickClock, make_reader, pause, running, until
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ids.txt"
+
+
+@pytest.fixture
+def intake() -> RecordingIntake:
+    return RecordingIntake()
+
+
+@pytest.fixture
+def lines(path: Path, intake: RecordingIntake) -> Lines:
+    return again(path, intake)
+
+
+def again(path: Path, intake: RecordingIntake) -> Lines:
+    """A source as the next start of the daemon makes it."""
+    return Lines(path, intake=intake, reader=make_reader(), clock=QuickClock())
+
+
+def append(path: Path, text: str | bytes) -> None:
+    with path.open("ab") as file:
+        file.write(text if isinstance(text, bytes) else text.encode())
+
+
+def told(logs: list[Any], event: str) -> list[Any]:
+    return [entry for entry in logs if entry["event"] == event]
+
+
+async def test_lines_there_and_lines_to_come_are_read(path: Path, lines: Lines, intake: RecordingIntake) -> None:
+    append(path, '\ufeffone\r\n\n# remark\n{"id": "two", "label": "x"}\n')
+    async with running(lines):
+        assert intake.ids() == {"one", "two"}
+        append(path, "three\n")
+        await until(lambda: "three" in intake.ids(), within_s=1.5)
+        assert lines.is_idle()
+
+
+async def test_a_line_counts_with_its_newline(path: Path, lines: Lines, intake: RecordingIntake) -> None:
+    append(path, "one\ntw")
+    async with running(lines):
+        assert intake.ids() == {"one"}
+        assert lines.is_idle()
+        append(path, "o")
+        await anyio.sleep(0.5)
+        assert intake.ids() == {"one"}
+        append(path, "\nthree")
+        await until(lambda: intake.ids() == {"one", "two"})
+
+
+async def test_after_a_restart_reading_goes_on_where_it_ended(
+    path: Path, lines: Lines, intake: RecordingIntake
+) -> None:
+    append(path, "one\ntwo\nthr")
+    async with running(lines):
+        pass
+    append(path, "ee\nfour\n")
+    async with running(again(path, intake)):
+        assert intake.ids() == {"one", "two", "three", "four"}
+    assert intake.commits == [2, 2]
+
+
+async def test_bad_lines_are_told_and_counted_and_leave_the_others(
+    path: Path, lines: Lines, intake: RecordingIntake
+) -> None:
+    append(path, b'one\n{"id": \ntw\xffo\n{"id": "x", "webhook": "http://x"}\n..\ntwo\n')
+    with capture_logs() as logs:
+        async with running(lines):
+            await until(lambda: intake.ids() == {"one", "two"})
+            append(path, "a\0b\n")
+            await until(lambda: len(told(logs, "lines.refused")) == 2)
+    first, second = told(logs, "lines.refused")
+    assert first["lines"] == 4
+    assert [problem.split(": ")[0] for problem in first["problems"]] == [f"ids.txt:{line}" for line in (2, 3, 4, 5)]
+    assert second["problems"][0].startswith("ids.txt:7: ")
+    assert second["refused_in_all"] == 5
+
+
+async def test_a_line_that_is_too_long_is_skipped_also_across_a_restart(
+    path: Path, lines: Lines, intake: RecordingIntake
+) -> None:
+    append(path, "one\n" + "x" * (2 * MAX_LINE_BYTES))
+    with capture_logs() as logs:
+        async with running(lines):
+            await until(lambda: told(logs, "lines.refused"))
+        append(path, "x\ntwo\n")
+        async with running(again(path, intake)):
+            await until(lambda: intake.ids() == {"one", "two"})
+    (entry,) = told(logs, "lines.refused")
+    assert entry["problems"] == [f"ids.txt:2: longer than {MAX_LINE_BYTES} bytes; skipped"]
+
+
+@pytest.mark.parametrize("when", ["running", "stopped"])
+@pytest.mark.parametrize("new", ["new\n", "much more than there was before\nnew\n", "oNe\ntwo\n"])
+async def test_a_truncated_or_rewritten_file_is_read_from_its_beginning(
+    path: Path, lines: Lines, intake: RecordingIntake, when: str, new: str
+) -> None:
+    append(path, "one\ntwo\n")
+    wanted = set(new.split("\n")) - {""} | {"one", "two"}
+    with capture_logs() as logs:
+        async with running(lines):
+            await until(lambda: intake.ids() == {"one", "two"})
+            if when == "running":
+                path.write_text(new)  # truncates, and writes into the same file: copytruncate
+                await until(lambda: intake.ids() == wanted)
+        if when == "stopped":
+            path.write_text(new)
+            async with running(again(path, intake)):
+                assert intake.ids() == wanted
+    assert len(told(logs, "lines.restarted")) == 1
+
+
+async def test_of_a_rotated_file_the_rest_is_read_and_then_the_new_one(
+    path: Path, lines: Lines, intake: RecordingIntake
+) -> None:
+    append(path, "one\n")
+    old = path.with_suffix(".1")
+    with capture_logs() as logs:
+        async with running(lines):
+            path.rename(old)
+            append(old, "two\n")
+            append(path, "three\n")
+            await until(lambda: intake.ids() == {"one", "two", "three"})
+            append(old, "late\n")  # by a writer that still has it open
+            await until(lambda: "late" in intake.ids())
+            append(path, "four\n")
+            await until(lambda: "four" in intake.ids())
+        append(path, "five\n")
+        async with running(again(path, intake)):
+            assert "five" in intake.ids()
+    assert len(told(logs, "lines.rotated")) == 1
+    assert not told(logs, "lines.restarted")
+
+
+async def test_a_rotation_while_nobody_looked_loses_nothing(path: Path, lines: Lines, intake: RecordingIntake) -> None:
+    append(path, "one\n")
+    async with running(lines):
+        assert intake.ids() == {"one"}
+    append(path, "two\n")
+    path.rename(path.with_suffix(".1"))
+    append(path, "three\n")
+    async with running(again(path, intake)):
+        await until(lambda: intake.ids() == {"one", "two", "three"})
+
+
+async def test_an_editor_that_saves_a_new_file_with_the_same_beginning_repeats_nothing(
+    path: Path, lines: Lines, intake: RecordingIntake
+) -> None:
+    append(path, "one\ntwo\n")
+    async with running(lines):
+        new = path.with_suffix(".new")
+        shutil.copy(path, new)
+        append(new, "three\n")
+        new.rename(path)
+        await until(lambda: "three" in intake.ids())
+    assert intake.commits == [2, 1]
+
+
+async def test_a_missing_file_is_waited_for_and_told_once(path: Path, lines: Lines, intake: RecordingIntake) -> None:
+    with capture_logs() as logs:
+        async with running(lines):
+            assert lines.is_idle()
+            await pause(2.5)
+            append(path, "one\n")
+            await until(lambda: intake.ids() == {"one"})
+    assert len(told(logs, "source.failed")) == 1
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo"])
+async def test_what_is_no_file_neither_blocks_nor_stops_it(path: Path, lines: Lines, kind: str) -> None:
+    if kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    with capture_logs() as logs:
+        async with running(lines):
+            await until(lambda: told(logs, "source.failed"))
+            assert lines.is_idle()
+
+
+async def test_a_cursor_that_makes_no_sense_means_the_beginning(
+    path: Path, lines: Lines, intake: RecordingIntake
+) -> None:
+    append(path, "one\n")
+    intake.cursors["lines"] = "what?"
+    async with running(lines):
+        assert intake.ids() == {"one"}
+
+
+async def test_a_long_file_is_read_in_pieces_whose_cursors_are_committed_with_them(
+    path: Path, lines: Lines, intake: RecordingIntake
+) -> None:
+    append(path, "".join(f"id-{number}\n" for number in range(50_000)))
+    async with running(lines):
+        await until(lambda: len(intake.ids()) > 10_000)
+    had = len(intake.ids())
+    async with running(again(path, intake)):
+        await until(lambda: len(intake.ids()) == 50_000, within_s=20)
+    assert sum(intake.commits) == 50_000, "nothing was read twice"
+    assert max(intake.commits) < 20_000
+    assert had >= 10_000

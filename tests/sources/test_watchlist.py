@@ -1,0 +1,207 @@
+"""The watchlist: what it names is watched, what a valid list no longer names is withdrawn."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from bridge.clock import SystemClock
+from bridge.sources.watchlist import SETTLE_S, Watchlist
+from tests.fakes import RecordingIntake
+from tests.sources.rig import QuickClock, make_reader, pause, running, until
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tasks.yaml"
+
+
+@pytest.fixture
+def intake() -> RecordingIntake:
+    return RecordingIntake()
+
+
+@pytest.fixture
+def watchlist(path: Path, intake: RecordingIntake) -> Watchlist:
+    return Watchlist(path, intake=intake, reader=make_reader(), clock=QuickClock())
+
+
+@pytest.fixture
+def timely(path: Path, intake: RecordingIntake) -> Watchlist:
+    """One that runs by the real clock."""
+    return Watchlist(path, intake=intake, reader=make_reader(), clock=SystemClock())
+
+
+def told(logs: list[Any], event: str) -> list[Any]:
+    return [entry for entry in logs if entry["event"] == event]
+
+
+@pytest.mark.parametrize(
+    "text", ["- one\n- id: two\n", "tasks:\n  - one\n  - {id: two, label: x}\n", "[one, two, one]"]
+)
+async def test_what_the_list_names_is_watched_when_it_has_started(
+    path: Path, watchlist: Watchlist, intake: RecordingIntake, text: str
+) -> None:
+    path.write_text(text)
+    async with running(watchlist):
+        assert intake.ids() == {"one", "two"}
+        assert watchlist.is_idle()
+
+
+async def test_a_json_list_is_a_list_too(tmp_path: Path, intake: RecordingIntake) -> None:
+    path = tmp_path / "tasks.json"
+    path.write_text('{"tasks": ["one", 2]}')
+    async with running(Watchlist(path, intake=intake, reader=make_reader(), clock=QuickClock())):
+        assert intake.ids() == {"one", "2"}
+
+
+async def test_new_entries_are_added_and_vanished_ones_withdrawn(
+    path: Path, timely: Watchlist, intake: RecordingIntake
+) -> None:
+    path.write_text("- one\n- two\n")
+    async with running(timely):
+        changed_at = time.monotonic()
+        path.write_text("- two\n- three\n")
+        await until(lambda: intake.ids() == {"two", "three"})
+        assert SETTLE_S * 0.9 <= time.monotonic() - changed_at < 2.0
+        path.write_text("tasks: []")
+        await until(lambda: not intake.ids())
+
+
+async def test_an_editor_that_replaces_the_file_is_noticed(
+    path: Path, watchlist: Watchlist, intake: RecordingIntake
+) -> None:
+    path.write_text("- one\n")
+    async with running(watchlist):
+        new = path.with_suffix(".new")
+        new.write_text("- two\n")
+        new.rename(path)
+        await until(lambda: intake.ids() == {"two"})
+
+
+async def test_a_file_that_keeps_changing_withdraws_nothing_meanwhile(
+    path: Path, timely: Watchlist, intake: RecordingIntake
+) -> None:
+    path.write_text("- one\n- two\n")
+    async with running(timely):
+        for part in range(6):
+            path.write_text("- one\n" + "#" * part)
+            await anyio.sleep(SETTLE_S / 3)
+            assert intake.ids() == {"one", "two"}
+        assert not timely.is_idle()
+        await until(lambda: intake.ids() == {"one"})
+        assert intake.syncs == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# all gone\n",
+        "tasks:\n",
+        "tasks:\n#  - one\n",
+        "one",
+        "id: one",
+        "- one\n- {two\n",
+        "\0",
+        "tasks: {}",
+        "tasks: []\nmore: x",
+    ],
+)
+async def test_an_empty_or_invalid_file_withdraws_nothing_and_is_told_once(
+    path: Path, watchlist: Watchlist, intake: RecordingIntake, text: str
+) -> None:
+    path.write_text("- one\n")
+    with capture_logs() as logs:
+        async with running(watchlist):
+            path.write_text(text)
+            await until(lambda: told(logs, "watchlist.invalid"))
+            os.utime(path)
+            await until(lambda: not watchlist.is_idle())
+            await until(watchlist.is_idle)
+            assert intake.ids() == {"one"}
+    (entry,) = told(logs, "watchlist.invalid")
+    assert entry["problems"][0].startswith("tasks.yaml:")
+    assert entry["withdrawn"] == 0
+
+
+async def test_beside_a_bad_entry_good_ones_are_added_and_nothing_is_withdrawn(
+    path: Path, watchlist: Watchlist, intake: RecordingIntake
+) -> None:
+    path.write_text("- one\n")
+    with capture_logs() as logs:
+        async with running(watchlist):
+            path.write_text("- two\n- id: three\n  webhook: http://x\n")
+            await until(lambda: intake.ids() == {"one", "two"})
+            await until(watchlist.is_idle)
+            path.write_text("- two\n- id: three\n")
+            await until(lambda: intake.ids() == {"two", "three"})
+    (entry,) = told(logs, "watchlist.invalid")
+    assert (entry["good"], entry["bad"]) == (1, 1)
+    assert entry["problems"][0].startswith("tasks.yaml:2: ")
+
+
+async def test_a_missing_file_withdraws_nothing_and_is_told_once(
+    path: Path, watchlist: Watchlist, intake: RecordingIntake
+) -> None:
+    path.write_text("- one\n")
+    with capture_logs() as logs:
+        async with running(watchlist):
+            path.rename(path.with_suffix(".away"))
+            await until(lambda: told(logs, "source.failed"))
+            await pause(2.5)
+            assert watchlist.is_idle()
+            assert intake.ids() == {"one"}
+            path.write_text("- two\n")
+            await until(lambda: intake.ids() == {"two"})
+    assert len(told(logs, "source.failed")) == len(told(logs, "source.recovered")) == 1
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "huge"])
+async def test_what_cannot_be_a_list_is_told_once_and_does_not_block(
+    path: Path, watchlist: Watchlist, intake: RecordingIntake, kind: str
+) -> None:
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**30)
+    with capture_logs() as logs:
+        async with running(watchlist):
+            await until(lambda: told(logs, "source.failed"))
+            await pause(4.5)
+            assert watchlist.is_idle()
+    assert len(told(logs, "source.failed")) == 1
+    assert not told(logs, "source.recovered")
+    assert not intake.commits
+
+
+async def test_the_same_content_again_is_not_handed_over_again(
+    path: Path, watchlist: Watchlist, intake: RecordingIntake
+) -> None:
+    path.write_text("- one\n")
+    async with running(watchlist):
+        os.utime(path)
+        await until(lambda: not watchlist.is_idle())
+        await until(watchlist.is_idle)
+        assert intake.syncs == 1
+
+
+async def test_other_files_beside_it_are_none_of_its_business(
+    path: Path, watchlist: Watchlist, intake: RecordingIntake
+) -> None:
+    path.write_text("- one\n")
+    async with running(watchlist):
+        (path.parent / "state.db").write_text("busy")
+        path.with_suffix(".yml").write_text("- two")
+        await pause(1.5)
+        assert intake.ids() == {"one"}
+        assert intake.syncs == 1
