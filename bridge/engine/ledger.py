@@ -58,6 +58,11 @@ class Ledger:
         self._closing = False
         self._outage = Outage(clock)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the store cannot be written now; it is being tried again."""
+        return self._outage.lasts
+
     async def write(self, change: Change) -> bool:
         """Return once the change is on disk: whether it applied (see `Commits.commit`).
 
@@ -147,7 +152,8 @@ class Ledger:
             await self._offload(self._watches.note, notes)
             self._outage.over()
         except StoreError as error:
-            # Counts may be lost; that nothing can be written must not be.
+            self._notes.extendleft(reversed(notes))  # tried again, so that the outage's end is seen
+            self._notes_due_at = self._clock.steady()
             await self._outage.wait(error)
         except Exception:
             log.exception("note.bug", count=len(notes))  # nor may a fault of ours in counting stop the commits

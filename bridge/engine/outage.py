@@ -22,6 +22,11 @@ class Outage:
         self._clock = clock
         self._failures = 0
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the last call failed."""
+        return self._failures > 0
+
     async def wait(self, error: StoreError) -> None:
         """Wait before the next try: half a second, growing to ten."""
         self._failures += 1

@@ -27,6 +27,7 @@ log = get_logger()
 
 SWEEP_EVERY_S: Final = 30.0  # while the provider is in trouble, how often overdue watches are looked for
 SWEEP_MOST: Final = 256  # of them in one go: they share a transaction
+STUCK_S: Final = 1.0  # while the store cannot be written, how often to see whether it can again
 BUG_PAUSE_S: Final = 60.0  # how long a watch rests after an error of ours
 
 
@@ -142,6 +143,8 @@ class AccountPoller:
             heapq.heappop(self._heap)  # rescheduled or forgotten since it was pushed
         if not self._heap:
             return math.inf
+        if self._ledger.is_stuck:
+            return STUCK_S  # what cannot be written down need not be asked
         return max(self._heap[0][0] - now, self._gate.wait_s(now))
 
     def _pop(self) -> _Entry:

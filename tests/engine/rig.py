@@ -11,6 +11,7 @@ import anyio
 
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
+from bridge.domain.change import Note
 from bridge.domain.event import LIVE_TOPICS, Event, Parcel, Topic
 from bridge.domain.limits import Limits
 from bridge.domain.task import Kind, Reading, Snapshot
@@ -46,6 +47,15 @@ class TornCommits:
             raise StoreError("disk full")
         return self.store.commit(*args)
 
+    def note(self, notes: Sequence[Note]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("disk full")
+        self.store.note(notes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
     def accounts(self) -> Any:
         return self.store.accounts()
 
@@ -78,7 +88,7 @@ class Rig:
         self.retries, self.concurrency, self.live_topics = RetryPlan(steps_s=tuple(retries)), concurrency, live_topics
         self.fingerprint = "as first set"
         offload = DirectOffload()
-        self.ledger = Ledger(commits=self.torn, watches=self.store, offload=offload, clock=self.clock, tell=self.tell)
+        self.ledger = Ledger(commits=self.torn, watches=self.torn, offload=offload, clock=self.clock, tell=self.tell)
         self.poller = Poller(ledger=self.ledger, clock=self.clock)
         self.dispatcher = Dispatcher(outbox=self.store, ledger=self.ledger, offload=offload, clock=self.clock)
         self.ledger.told = self.dispatcher.wake

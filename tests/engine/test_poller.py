@@ -228,6 +228,22 @@ async def test_a_store_that_cannot_be_written_pauses_the_end_and_loses_nothing()
         assert len(rig.provider.asked) == 1
 
 
+async def test_polls_pause_while_nothing_can_be_written_and_go_on_by_themselves() -> None:
+    rig = Rig()
+    rig.script("end", RUNNING, SUCCEEDED)
+    async with rig.running():
+        await rig.watch("end", "other")
+        await rig.clock.advance(1)
+        rig.torn.failures = 8
+        await rig.clock.advance(3)
+        polled = len(rig.provider.asked)
+        await rig.clock.advance(20)
+        assert len(rig.provider.asked) == polled
+        await rig.clock.advance(60)
+        assert len(rig.provider.polls_of("other")) > polled
+        assert rig.topics() == ["task_succeeded"]
+
+
 async def test_running_and_progress_are_told_only_where_a_route_names_them() -> None:
     seen = [Reading(kind=Kind.RUNNING, snapshot=Snapshot(status="p", progress=float(done))) for done in range(1, 90)]
     for wanted, expected in ((frozenset[Topic](), 0), (frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS}), 2)):
