@@ -125,8 +125,23 @@ class Outbox(Protocol):
         it was disabled is enabled again first."""
 
 
+@dataclass(frozen=True, slots=True)
+class BatchKey:
+    """Tasks of one account with equal keys may be asked about in one request, at most `most` of them."""
+
+    name: str
+    most: int
+
+
 class Provider(Protocol):
     """One account's way to ask about its tasks."""
+
+    def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
+        """Which tasks this one may be asked about together with; None when it must be asked about alone."""
+
+    async def ask_together(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
+        """Ask about tasks of one batch key at once: a reading for each, "not found" for those the answer leaves out.
+        A reading alone says that the batch as a whole failed. Otherwise as `ask`."""
 
     async def ask(self, task_id: str, action: str | None) -> Reading:
         """Ask once. Every failure is a Reading; nothing but cancellation is raised."""

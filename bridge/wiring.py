@@ -21,7 +21,7 @@ from bridge.domain.task import Kind
 from bridge.domain.watch import Rules
 from bridge.engine.dispatcher import EndpointPlan
 from bridge.engine.janitor import Retention
-from bridge.engine.poller import AccountPlan
+from bridge.engine.account import AccountPlan
 from bridge.errors import ConfigError
 from bridge.net.client import HttpClient, Request, Unanswered
 from bridge.ports import Clock, Intake, Sink, Source, Tell

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import anyio
@@ -16,7 +16,7 @@ from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Reading
 from bridge.domain.watch import Wish
-from bridge.ports import Added, Cursor
+from bridge.ports import Added, BatchKey, Cursor
 
 T = TypeVar("T")
 START = 1_762_000_000.0
@@ -86,6 +86,10 @@ class ScriptedProvider:
         self.scripts: dict[str, list[Reading]] = {}
         self.default = Reading(kind=Kind.RUNNING)
         self.asked: list[tuple[float, str]] = []
+        self.ends: dict[str, float] = {}  # or by time: running until then, succeeded from then on
+        self.most_together = 0  # in one batch; 0: no batches
+        self.batch_failure: Reading | None = None
+        self.batches: list[tuple[float, list[str]]] = []
         self.in_flight = 0
         self.most_in_flight = 0
         self._clock = clock
@@ -98,12 +102,27 @@ class ScriptedProvider:
         try:
             if self._answer_s:
                 await self._clock.sleep(self._answer_s)
-            script = self.scripts.get(task_id)
-            if not script:
-                return self.default
-            return script.pop(0) if len(script) > 1 else script[0]
+            return self._next(task_id)
         finally:
             self.in_flight -= 1
+
+    def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
+        return BatchKey(str(action), self.most_together) if self.most_together else None
+
+    async def ask_together(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
+        self.batches.append((self._clock.steady(), list(task_ids)))
+        if self.batch_failure is not None:
+            return self.batch_failure
+        return {task_id: self._next(task_id) for task_id in task_ids}
+
+    def _next(self, task_id: str) -> Reading:
+        if task_id in self.ends:
+            over = self._clock.steady() >= self.ends[task_id]
+            return Reading(kind=Kind.SUCCEEDED if over else Kind.RUNNING)
+        script = self.scripts.get(task_id)
+        if not script:
+            return self.default
+        return script.pop(0) if len(script) > 1 else script[0]
 
     def polls_of(self, task_id: str) -> list[float]:
         return [at for at, asked in self.asked if asked == task_id]

@@ -16,10 +16,11 @@ from bridge.domain.event import LIVE_TOPICS, Event, Parcel, Topic
 from bridge.domain.limits import Limits
 from bridge.domain.task import Kind, Reading, Snapshot
 from bridge.domain.watch import Rules, Wish
+from bridge.engine.account import AccountPlan
 from bridge.engine.dispatcher import Dispatcher, EndpointPlan
 from bridge.engine.intake import StoreIntake
 from bridge.engine.ledger import Ledger
-from bridge.engine.poller import AccountPlan, Poller
+from bridge.engine.poller import Poller
 from bridge.errors import StoreError
 from bridge.store import SqliteStore, open_store
 from tests.fakes import DirectOffload, FakeClock, RecordingSink, ScriptedProvider

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bridge.domain.limits import Limits
+from bridge.domain.task import Kind, Reading
+from tests.engine.rig import BROKEN, REVOKED, SUCCEEDED, Rig
+from tests.fakes import ScriptedProvider
+
+
+def batching(most: int = 50, **more: object) -> Rig:
+    rig = Rig(**more)  # type: ignore[arg-type]  # passed on as it came
+    rig.provider.most_together = most
+    return rig
+
+
+async def test_tasks_due_together_are_asked_about_in_one_request() -> None:
+    rig = batching()
+    async with rig.running():
+        await rig.watch(*[f"t{number}" for number in range(30)])
+        await rig.clock.advance(60)
+        assert rig.provider.asked == []
+        assert max(len(ids) for _, ids in rig.provider.batches) == 30
+        assert len(rig.provider.batches) < 30
+
+
+async def test_a_batch_holds_no_more_than_the_provider_takes() -> None:
+    rig = batching(most=10)
+    async with rig.running():
+        await rig.watch(*[f"t{number}" for number in range(35)])
+        await rig.clock.advance(1)
+        assert sorted(len(ids) for _, ids in rig.provider.batches) == [5, 10, 10, 10]
+
+
+async def test_every_end_in_a_batch_is_told_and_no_poll_follows_it() -> None:
+    rig = batching()
+    ids = [f"t{number}" for number in range(30)]
+    for task_id in ids[::2]:
+        rig.script(task_id, SUCCEEDED)
+    async with rig.running():
+        await rig.watch(*ids)
+        await rig.clock.advance(1)
+        assert sorted(delivery.subject for _, delivery in rig.sink.handed) == sorted(ids[::2])
+        await rig.clock.advance(60)
+        asked_later = {task_id for _, batch in rig.provider.batches[1:] for task_id in batch}
+        assert asked_later == set(ids[1::2])
+
+
+async def test_a_task_alone_is_asked_about_alone() -> None:
+    rig = batching()
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(30)
+        assert rig.provider.batches == []
+        assert len(rig.provider.polls_of("a")) > 3
+
+
+async def test_an_id_that_the_answer_leaves_out_is_unknown_by_itself() -> None:
+    class Forgetful(ScriptedProvider):
+        async def ask_together(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
+            answer = await super().ask_together(task_ids, action)
+            assert isinstance(answer, dict)
+            return {task_id: reading for task_id, reading in answer.items() if task_id != "gone"}
+
+    rig = batching()
+    rig.provider = Forgetful(rig.clock)
+    rig.provider.most_together = 50
+    rig.provider.scripts["gone"] = [Reading(kind=Kind.NOT_FOUND)]
+    async with rig.running():
+        await rig.watch("gone", "here")
+        await rig.clock.advance(200)
+        assert rig.topics() == ["task_not_found"]
+        assert rig.phase("here") == "running"
+
+
+async def test_a_batch_that_fails_falls_back_to_single_polls_and_is_tried_again_later() -> None:
+    rig = batching()
+    rig.provider.batch_failure = Reading(kind=Kind.BAD_REQUEST, detail="no such route")
+    ids = [f"t{number}" for number in range(10)]
+    async with rig.running():
+        await rig.watch(*ids)
+        await rig.clock.advance(30)
+        assert len(rig.provider.batches) == 1
+        assert {task_id for _, task_id in rig.provider.asked} == set(ids)
+        rig.provider.batch_failure = None
+        await rig.clock.advance(60)
+        assert len(rig.provider.batches) > 1
+        assert rig.topics() == []
+
+
+async def test_a_refused_key_blocks_the_account_whether_one_or_many_were_asked_about() -> None:
+    rig = batching()
+    rig.provider.batch_failure = REVOKED
+    rig.provider.default = REVOKED
+    async with rig.running():
+        await rig.watch(*[f"t{number}" for number in range(10)])
+        await rig.clock.advance(300)
+        assert rig.topics() == ["account_blocked"]
+        assert len(rig.provider.batches) + len(rig.provider.asked) < 8
+
+
+async def test_limits_count_requests_and_an_outage_brings_few() -> None:
+    rig = batching(limits=Limits(rate=1, burst=1, concurrency=1))
+    ids = [f"t{number}" for number in range(40)]
+    async with rig.running():
+        await rig.watch(*ids)
+        await rig.clock.advance(60)
+        assert len(rig.provider.batches) <= 61
+        rig.provider.batch_failure = rig.provider.default = BROKEN
+        before = len(rig.provider.batches) + len(rig.provider.asked)
+        await rig.clock.advance(600)
+        assert len(rig.provider.batches) + len(rig.provider.asked) - before < 60
+
+
+async def test_thirty_tasks_in_flight_cost_few_requests_each() -> None:
+    """One task arrives every six seconds and lasts three minutes, so that thirty are in flight."""
+    rig = batching()
+    async with rig.running():
+        for number in range(200):
+            task_id = f"t{number}"
+            ends_at = rig.clock.steady() + 180
+            rig.provider.ends[task_id] = ends_at
+            await rig.watch(task_id)
+            await rig.clock.advance(6)
+        requests = len(rig.provider.batches) + len(rig.provider.asked)
+        told = rig.topics().count("task_succeeded")
+        print(f"\nrequests per task with 30 in flight: {requests / told:.2f}")
+        assert told >= 165
+        assert requests / told <= 2.5
