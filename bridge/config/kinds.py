@@ -24,15 +24,14 @@ from bridge.config import values
 from bridge.config.durations import MAX_S, PATTERN, parse_duration, shown
 from bridge.config.secret import SecretText, Surroundings, check_references, fill, has_reference, resolve_secret
 
-PROVIDERS: Final = ("kling",)
+PROVIDERS: Final = (  # the built-in descriptions
+    *("ark", "avatar", "flux", "jimeng", "kling", "kling_v2", "luma", "midjourney", "minimax", "newapi"),
+    *("openai_video", "replicate", "runway", "suno", "unified_v2", "veo", "vidu"),
+)
 FORMATS: Final = ("documented",)
 LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("auto", "console", "json")
 LATER_FORMATS: Final = frozenset({"kling", "replicate", "standard", "newapi", "template"})
-LATER_PROVIDERS: Final = frozenset(
-    "newapi replicate suno midjourney unified_v2 openai_video openai sora flux luma runway minimax hailuo vidu ark "
-    "seedance jimeng veo avatar kling_v2".split()
-)
 
 Check = Callable[[str], str]
 
@@ -163,7 +162,7 @@ Count = Annotated[int, Field(ge=1, le=1000), _number(values.whole)]
 Burst = Annotated[int, Field(ge=1, le=100_000), _number(values.whole)]
 
 Name = Annotated[str, AfterValidator(values.name), _NAME_SCHEMA]
-Provider = Annotated[str, _one_of(PROVIDERS, "provider", LATER_PROVIDERS), WithJsonSchema({"enum": PROVIDERS})]
+Provider = Name  # one of PROVIDERS, or of the settings' own
 Format = Annotated[str, _one_of(FORMATS, "format", LATER_FORMATS), WithJsonSchema({"enum": FORMATS})]
 Level = Annotated[str, _one_of(LEVELS, "level"), WithJsonSchema({"enum": LEVELS})]
 LogFormat = Annotated[str, _one_of(LOG_FORMATS, "format"), WithJsonSchema({"enum": LOG_FORMATS})]
@@ -171,6 +170,7 @@ LogFormat = Annotated[str, _one_of(LOG_FORMATS, "format"), WithJsonSchema({"enum
 Store = Annotated[str, _text(values.store_file)]
 FilePath = Annotated[str, _text(values.file_path)]
 CaFile = Annotated[str, PlainValidator(_ca_file, json_schema_input_type=str)]
+Origin = Annotated[str, _text(values.origin)]
 BaseUrl = Annotated[str, _text(values.base_url)]
 Action = Annotated[str, _text(values.action), WithJsonSchema({"type": "string", "pattern": f"{values.ACTION}|[$]"})]
 Template = Annotated[str, _text(values.template, prose=True)]

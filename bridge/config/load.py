@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from bridge.config.kinds import LEVELS, LOG_FORMATS
-from bridge.config.model import Apprise, Log, Settings, Webhook
+from bridge.config.model import Account, Apprise, Log, Settings, Webhook
 from bridge.config.parse import parse
 from bridge.config.secret import SecretText, Surroundings, fill, has_reference
 from bridge.config.values import one_of, store_file
@@ -139,10 +139,15 @@ def secrets(resolved: Loaded) -> list[str]:
     return sorted((text for text in texts if len(text) >= MIN_SECRET_CHARS), key=lambda text: (-len(text), text))
 
 
+def _account_keys(account: Account) -> Iterator[SecretText]:
+    for key in (account.api_key, account.access_key, account.secret_key):
+        yield from _given(key)
+
+
 def _held(settings: Settings) -> Iterator[SecretText]:
     """The texts that are secret as a whole."""
     for account in settings.accounts.values():
-        yield account.api_key
+        yield from _account_keys(account)
         yield from account.headers.values()
         yield from _given(account.proxy)
     for endpoint in settings.endpoints.values():
@@ -189,7 +194,7 @@ def _is_written_out(settings: Settings) -> Iterator[bool]:
     headers: list[tuple[str, SecretText]] = []
     secret: list[SecretText] = []
     for account in settings.accounts.values():
-        secret.append(account.api_key)
+        secret.extend(_account_keys(account))
         headers.extend(account.headers.items())
     for endpoint in settings.endpoints.values():
         if isinstance(endpoint, Webhook):

@@ -39,6 +39,7 @@ from bridge.config.kinds import (
     Level,
     LogFormat,
     Name,
+    Origin,
     Provider,
     Proxy,
     Rate,
@@ -82,7 +83,9 @@ class Account(Model):
 
     provider: Provider = Field(description="which kind of API this is, see `genbridge providers`")
     base_url: BaseUrl = Field(description="where the API begins, e.g. https://api.example.com")
-    api_key: Token = Field(description="sent as Authorization: Bearer")
+    api_key: Token | None = Field(None, description="sent the way the provider wants it, mostly as a Bearer key")
+    access_key: Token | None = Field(None, description="with secret_key in place of api_key: signs Kling's JWT")
+    secret_key: Token | None = Field(None, description="goes with access_key")
     action: Action | None = Field(
         None, description="for tasks that name none: {group}/{action2} of the documented path, e.g. videos/text2video"
     )
@@ -90,6 +93,9 @@ class Account(Model):
     headers: Headers = Field({}, description="added to every request")
     proxy: Proxy | None = Field(None, description="http://host:port for this account's requests")
     ca_file: CaFile | None = Field(None, description="further certificate authorities, a PEM file")
+    origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = Field(
+        (), description="further origins the key may go to, e.g. https://*.bfl.ai"
+    )
 
 
 class Sources(Model):
@@ -229,6 +235,11 @@ class Settings(Model):
 
     store: Store | None = Field(
         None, description="the SQLite file; left out: in the state folder of the service or the user"
+    )
+    providers: dict[Name, Any] = Field(
+        {},
+        description="provider descriptions of your own, see docs/writing-a-provider.md",
+        json_schema_extra={"additionalProperties": False},
     )
     accounts: Annotated[dict[Name, Account], Field(min_length=1)] = Field(
         description="whom to ask, by name", json_schema_extra={"additionalProperties": False}

@@ -10,15 +10,16 @@ from pydantic import ValidationError
 
 from bridge.config import shape, values
 from bridge.config.durations import shown
+from bridge.config.kinds import PROVIDERS
 from bridge.config.model import Settings
 from bridge.config.secret import Surroundings
-from bridge.config.yaml import Node, Pairs, Place, Scalar, as_text, walk
+from bridge.config.yaml import Node, Pairs, Place, Scalar, as_free, as_text, walk
 from bridge.domain.event import Topic
 from bridge.errors import ConfigError
 
 LATER_KEYS: Final[Mapping[shape.Spot, frozenset[str]]] = {
-    (): frozenset({"providers", "http", "archive", "batch"}),
-    ("accounts", shape.ANY): frozenset({"access_key", "secret_key", "origins", "batch"}),
+    (): frozenset({"http", "archive", "batch"}),
+    ("accounts", shape.ANY): frozenset({"batch"}),
     ("endpoints", shape.ANY): frozenset({"body"}),  # of a webhook; a chat's is known
     ("polling",): frozenset({"cadence", "budget", "transport", "batch"}),
 }
@@ -51,7 +52,9 @@ def parse(node: Node, *, name: str, around: Surroundings | None = None) -> Setti
         )
         raise ConfigError([Problem((node.line, node.column), "", what).line(name)])
     tree = _pruned(as_text(node), ())
-    problems = set(_unknown_names(tree, node))
+    if isinstance(tree.get("providers"), dict):
+        tree["providers"] = as_free(node.values["providers"])  # descriptions keep their numbers
+    problems = {*_unknown_names(tree, node), *_account_mistakes(tree, node)}
     try:
         settings = Settings.model_validate(tree, context=around, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -84,6 +87,34 @@ def _unknown_names(tree: Mapping[str, Any], node: Node) -> Iterator[Problem]:
                     steps: Steps = ("routes", number, what, place)
                     message = values.unknown(what.removesuffix("s"), given, known if isinstance(known, dict) else ())
                     yield Problem(_value_place(node, steps), _written(steps), message)
+
+
+def _account_mistakes(tree: Mapping[str, Any], node: Node) -> Iterator[Problem]:
+    """Accounts of a provider that is not there, or without exactly one kind of key."""
+    own, accounts = tree.get("providers"), tree.get("accounts")
+    known = (*PROVIDERS, *(own if isinstance(own, dict) else ()))
+    for name, account in accounts.items() if isinstance(accounts, dict) else ():
+        if not isinstance(account, dict):
+            continue
+        provider = account.get("provider")
+        if isinstance(provider, str) and provider not in known:
+            steps: Steps = ("accounts", name, "provider")
+            yield Problem(_value_place(node, steps), _written(steps), values.unknown("provider", provider, known))
+        key, message = _key_mistake(account)
+        if message:
+            steps = ("accounts", name, key)
+            place = _key_place(node, steps if key in account else steps[:-1])
+            yield Problem(place, _written(steps), message)
+
+
+def _key_mistake(account: Mapping[str, Any]) -> tuple[str, str]:
+    """Of which key what is wrong; nothing when the account has an api_key, or an access key with its secret."""
+    pair = [key for key in ("access_key", "secret_key") if key in account]
+    if "api_key" in account:
+        return (pair[0], "stands beside api_key; leave one of the two ways out") if pair else ("", "")
+    if len(pair) == 1:
+        return pair[0], "access_key and secret_key go together"
+    return ("", "") if pair else ("api_key", "is missing")
 
 
 def _translated(error: ValidationError, node: Node) -> Iterator[Problem]:

@@ -113,6 +113,16 @@ def base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def origin(text: str) -> str:
+    """Scheme and host, and a port where it is not the usual one; `*.` may stand for one label or more."""
+    bare = text.replace("://*.", "://", 1)
+    http_url(bare)
+    parts = urlsplit(bare)
+    if parts.path.strip("/") or parts.query or parts.fragment or "*" in bare:
+        raise ValueError("is no origin; write https://host or https://*.host, without a path")
+    return text.rstrip("/")
+
+
 def proxy_url(text: str) -> str:
     """An http or https proxy, with or without user info."""
     line(text)

@@ -44,6 +44,8 @@ def test_the_example_holds_every_key_and_no_other() -> None:
 def test_the_example_loads_with_its_defaults() -> None:
     env = {
         "KLING_API_KEY": "kling-key",
+        "KLING_ACCESS_KEY": "kling-access",
+        "KLING_SECRET_KEY": "kling-secret",
         "HOOK_API_KEY": "hook-key",
         "HOOK_SECRET": SIGNING,
         "BOT_TOKEN": "123456:abc",
@@ -57,7 +59,13 @@ def test_the_example_loads_with_its_defaults() -> None:
     for models, examples in (("accounts.*", settings.accounts), ("endpoints.*", settings.endpoints)):
         for example in examples.values():
             for field in type(example).model_fields.values():
-                if not field.is_required() and field.alias not in {"action", "api_key", "secret"}:
+                if not field.is_required() and field.alias not in {
+                    "action",
+                    "api_key",
+                    "access_key",
+                    "secret_key",
+                    "secret",
+                }:
                     assert getattr(example, str(field.alias)) == field.default, (models, field.alias)
 
 
