@@ -95,6 +95,10 @@ class App:
         """Whether the sources have handed over everything they have seen."""
         return all(source.is_idle() for source in self._sources)
 
+    def can_still_end(self, counts: Counts) -> bool:
+        """Whether any live watch belongs to an account of these settings; no other is ever polled."""
+        return bool(self.loaded.settings.accounts.keys() & counts.live_by_account.keys())
+
     def can_still_tell(self, counts: Counts) -> bool:
         """Whether any waiting delivery will be attempted by these settings."""
         served = self.loaded.settings.endpoints.keys() - counts.disabled.keys()

@@ -119,8 +119,9 @@ class Daemon:
         self._manager.ready(f"genbridge {__version__}")
 
     async def _until_told(self) -> None:
-        """`once`: stop when every watch has ended and everything is told or cannot be, or when the time is over."""
-        before = await self._offload(self._store.counts)
+        """`once`: stop when every watch has ended and everything is told, or cannot by these settings, or when the time
+        is over."""
+        counts = before = await self._offload(self._store.counts)
         started_at = self._clock.steady()
         while True:
             if self._timeout_s is not None and self._clock.steady() - started_at >= self._timeout_s:
@@ -129,10 +130,14 @@ class Daemon:
                 break
             idle = self._app.is_idle()
             counts = await self._offload(self._store.counts)
-            if idle and self._app.is_idle() and not counts.live and not self._app.can_still_tell(counts):
+            working = self._app.can_still_end(counts) or self._app.can_still_tell(counts)
+            if idle and self._app.is_idle() and not working:
                 break
             await self._clock.sleep(TOLD_EVERY_S)
-        if counts.dead > before.dead or counts.waiting or counts.timed_out > before.timed_out:
+        if counts.live or counts.waiting:
+            log.error("once.unfinished", watches=counts.live, deliveries=counts.waiting)
+            self._code = 1
+        if counts.dead > before.dead or counts.timed_out > before.timed_out:
             self._code = 1
         self._app.stop()
 

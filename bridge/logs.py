@@ -64,12 +64,13 @@ def hidden(text: str) -> str:
     return text
 
 
-def set_up(*, level: str, form: str, stream: TextIO | None = None) -> None:
-    """Log to `stream` (stderr) at `level` and above; `form` is console, json, or auto (console on a terminal)."""
+def set_up(*, level: str, form: str, stream: TextIO | None = None, colors: bool = True) -> None:
+    """Log to `stream` (stderr) at `level` and above; `form` is console, json, or auto (console on a terminal).
+    `colors` says whether a terminal wants them."""
     out = stream or sys.stderr
     console = form == "console" or (form == "auto" and out.isatty())
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        structlog.dev.ConsoleRenderer(colors=colors and out.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if console
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )

@@ -9,7 +9,7 @@ from typing import Final
 from bridge import __version__
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Settings, Webhook, fingerprint
-from bridge.config.secret import SecretText, has_reference
+from bridge.config.secret import SecretText
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
 from bridge.domain.delivery import Delivery, Outcome
@@ -25,18 +25,20 @@ from bridge.engine.account import AccountPlan
 from bridge.errors import ConfigError
 from bridge.net.client import HttpClient, Request, Unanswered
 from bridge.ports import Clock, Intake, Sink, Source, Tell
-from bridge.providers import HttpProvider, descriptions, locate
+from bridge.providers import descriptions
+from bridge.providers.provider import HttpProvider
+from bridge.reader import task_reader
 from bridge.sinks.chat import ChatSink, ChatUrl, check_url
 from bridge.sinks.texts import check_template
 from bridge.sinks.webhook import WebhookSink
 from bridge.sources.lines import Lines
 from bridge.sources.queue import Queue
-from bridge.sources.tasks import Located, TaskReader
 from bridge.sources.watchlist import Watchlist
 
 CHAT_CONCURRENCY: Final = 1  # one message at a time to each chat keeps them in order
 PROBE_ID: Final = "genbridge-check"  # an id nobody has: asking about it is harmless and free
-ANSWERING: Final = frozenset({Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.PENDING, Kind.RUNNING, Kind.AMBIGUOUS})
+PROBE_ACTION: Final = "videos/text2video"  # for accounts that have none of their own
+ANSWERING: Final = frozenset({Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.PENDING, Kind.RUNNING})
 
 
 class Workshop:
@@ -79,7 +81,7 @@ class Workshop:
         GET, so that nothing is told). Yields what, whether it works, and what came back."""
         settings = loaded.settings
         for name, plan in self.accounts(loaded).items():
-            reading = await plan.provider.ask(PROBE_ID, settings.accounts[name].action)
+            reading = await plan.provider.ask(PROBE_ID, settings.accounts[name].action or PROBE_ACTION)
             yield f"accounts.{name}", reading.kind in ANSWERING, f"{reading.kind}: {reading.detail}"
         for name, endpoint in settings.endpoints.items():
             if isinstance(endpoint, Apprise):
@@ -220,23 +222,6 @@ def sources(loaded: Loaded, *, intake: Intake, clock: Clock) -> list[Source]:
     if named.lines is not None:
         found.append(Lines(loaded.under(named.lines), reader=reader, intake=intake, clock=clock))
     return found
-
-
-def task_reader(settings: Settings) -> TaskReader:
-    """Reads tasks against these settings, resolved or not."""
-    accounts = {name: account.action for name, account in settings.accounts.items()}
-
-    def located(url: str) -> Located | None:
-        for name, account in settings.accounts.items():
-            if has_reference(account.base_url):
-                continue  # a command in a shell that lacks the variable cannot know this account's URLs
-            found = locate(descriptions()[account.provider], account.base_url, url)
-            if found is not None:
-                action, task_id = found
-                return Located(account=name, action=action, task_id=task_id)
-        return None
-
-    return TaskReader(accounts=accounts, endpoints=list(settings.endpoints), locate=located)
 
 
 def check(loaded: Loaded, *, services: bool) -> None:

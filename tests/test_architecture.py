@@ -20,6 +20,7 @@ FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms
     {"ports", "logs", "clock"},
     {"config", "net", "service", "offload"},
     {"engine", "providers", "sources", "sinks", "store", "simulator"},
+    {"reader"},
     {"wiring"},
     {"app"},
     {"daemon"},

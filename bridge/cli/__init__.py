@@ -6,6 +6,7 @@ Each module here holds the commands of one subject; a command's module is import
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -15,6 +16,8 @@ import click
 
 from bridge import __version__
 from bridge.cli.session import Session, config_option
+from bridge.cli.text import safe
+from bridge.config.durations import shown
 from bridge.errors import ConfigError, GenbridgeError
 
 COMMANDS: Final = {
@@ -22,22 +25,25 @@ COMMANDS: Final = {
     "once": "bridge.cli.run",
     "demo": "bridge.cli.demo",
     "simulate": "bridge.cli.demo",
-    "check": "bridge.cli.settings",
+    "check": "bridge.cli.outside",
     "schema": "bridge.cli.settings",
     "providers": "bridge.cli.settings",
-    "add": "bridge.cli.tasks",
+    "add": "bridge.cli.add",
     "withdraw": "bridge.cli.tasks",
     "poll": "bridge.cli.tasks",
     "list": "bridge.cli.watches",
-    "show": "bridge.cli.watches",
-    "explain": "bridge.cli.watches",
+    "show": "bridge.cli.show",
+    "explain": "bridge.cli.show",
     "wait": "bridge.cli.wait",
     "status": "bridge.cli.status",
     "deliveries": "bridge.cli.deliveries",
     "redeliver": "bridge.cli.deliveries",
     "enable": "bridge.cli.deliveries",
-    "test": "bridge.cli.deliveries",
+    "test": "bridge.cli.outside",
 }
+
+
+INTERRUPTED: Final = 130  # as shells say of Ctrl-C
 
 
 class Commands(click.Group):
@@ -45,6 +51,14 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
+            for near in difflib.get_close_matches(args[0], COMMANDS, n=1):
+                ctx.fail(f"No such command {shown(args[0])}; did you mean {near}?")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         module = COMMANDS.get(cmd_name)
@@ -66,6 +80,8 @@ def genbridge(ctx: click.Context) -> None:
     start `genbridge run`; `genbridge add ID` watches a task.
 
     Exit codes: 0 good, 1 failure, 2 usage, 69 unavailable, 75 try again later, 78 settings.
+
+    Tab completion for bash: eval "$(_GENBRIDGE_COMPLETE=bash_source genbridge)"; zsh and fish likewise.
     """
     ctx.ensure_object(Session)
 
@@ -79,29 +95,37 @@ def outcome(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. Every expected error is one clear line on stderr."""
     try:
         code = genbridge.main(args=argv, prog_name="genbridge", standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
     except click.Abort:
-        return 130
+        return INTERRUPTED
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _say_usage(error)
     except GenbridgeError as error:
         return _say(error)
     except BaseExceptionGroup as group:
         return _outcome_of_group(group)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone: nothing to add
+    except OSError as error:  # what nobody foresaw: a full disk under stdout, a settings file that vanished
+        click.echo(f"genbridge: {safe(str(error))}", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _say_usage(error: click.ClickException) -> int:
+    error.show()
+    if isinstance(error, click.NoSuchOption) and error.ctx and _takes_ids(error.ctx.command):
+        click.echo(f"An id that begins with - goes behind --, as in: {error.ctx.command_path} -- -x7", err=True)
+    return error.exit_code
+
+
+def _takes_ids(command: click.Command) -> bool:
+    return any(isinstance(param, click.Argument) and param.name in {"ids", "task_id"} for param in command.params)
 
 
 def _say(error: GenbridgeError) -> int:
     if isinstance(error, ConfigError):
         for problem in error.problems:  # each begins with its place in the file
-            click.echo(problem, err=True)
+            click.echo(safe(problem), err=True)
     else:
-        click.echo(f"genbridge: {error}", err=True)
+        click.echo(f"genbridge: {safe(str(error))}", err=True)
     return error.exit_code
 
 

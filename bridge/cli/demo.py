@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,8 @@ from rich.console import Console
 
 from bridge import logs
 from bridge.app import App
-from bridge.cli.text import safe
+from bridge.cli.session import command
+from bridge.cli.text import safe, wants_colors
 from bridge.clock import SystemClock
 from bridge.config import load
 from bridge.offload import ThreadOffload
@@ -28,14 +30,14 @@ LOOPBACK: Final = "127.0.0.1"
 MOST_S: Final = 90.0  # the demo ends by itself, whatever happens
 
 
-@click.command("demo")
+@command("demo")
 def demo_command() -> int:
-    """Show genbridge at work, without a key: about half a minute, everything on loopback.
+    """Show genbridge at work, without a key, in half a minute.
 
-    A simulated provider, the daemon with a queue folder of its own, and a receiver that prints each webhook.
-    Settings files are ignored; nothing is left behind.
+    Everything on loopback: a simulated provider, the daemon with a queue folder of its own, and a receiver that prints
+    each webhook. Settings files are ignored; nothing is left behind.
     """
-    logs.set_up(level="warning", form="auto")
+    logs.set_up(level="warning", form="auto", colors=wants_colors(os.environ))
     with tempfile.TemporaryDirectory(prefix="genbridge-demo-") as folder:
         summary = anyio.run(Demo(Path(folder)).play)
     click.echo()
@@ -43,14 +45,15 @@ def demo_command() -> int:
     return 0 if summary.is_complete else 1
 
 
-@click.command("simulate")
+@command("simulate")
 @click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--key", help="Demand this API key; without it any key is good.")
 def simulate_command(listen: str, key: str | None) -> None:
-    """Run the simulated provider alone, to try your automations against it.
+    """Run the simulated provider alone.
 
-    Create tasks by POST as documented, or just ask about an id such as demo-video-20s, demo-images-5s, demo-fail-8s,
-    demo-audio-3s, demo-never: it is born when first asked for. Ends with Ctrl-C.
+    To try your automations against it. Create tasks by POST as documented, or just ask about an id such as
+    demo-video-20s, demo-images-5s, demo-fail-8s, demo-audio-3s, demo-never: it is born when first asked for. Ends with
+    Ctrl-C.
     """
     host, port = split_address(listen)
     try:

@@ -8,13 +8,14 @@ import anyio
 import click
 
 from bridge import logs, wiring
+from bridge.cli.options import duration
+from bridge.cli.secrets import resolved
 from bridge.cli.session import Session, command, is_service
+from bridge.cli.text import wants_colors
 from bridge.clock import SystemClock
 from bridge.config import load
-from bridge.config.durations import parse_duration
 from bridge.config.load import Loaded
 from bridge.daemon import Daemon
-from bridge.errors import UsageError
 from bridge.store import DaemonLock, SqliteStore, open_store
 
 log = logs.get_logger()
@@ -32,18 +33,16 @@ def run_command(session: Session) -> int:
 
 
 @command("once")
-@click.option("--timeout", metavar="DURATION", help="Give up after so long, e.g. 30m; exit 1.")
+@click.option("--timeout", type=duration, metavar="DURATION", help="Give up after so long, e.g. 30m; exit 1.")
 @click.pass_obj
-def once_command(session: Session, timeout: str | None) -> int:
-    """Work until every watch has ended and everything has been told, then exit.
+def once_command(session: Session, timeout: float | None) -> int:
+    """Work until all has ended and been told, then exit.
 
-    Exit 0 when all was told; 1 when a delivery is dead or cannot be made, a task timed out, or the time is over.
+    Exit 0 when all was told; 1 when a delivery died, a task timed out, or the time is over. What can never end or be
+    told by these settings (an account or endpoint they do not hold, an endpoint that answered 410) is not waited for,
+    and the exit code is 1.
     """
-    try:
-        timeout_s = parse_duration(timeout) if timeout is not None else None
-    except ValueError as error:
-        raise UsageError(f"--timeout: {error}") from None
-    return _serve(session, once=True, timeout_s=timeout_s)
+    return _serve(session, once=True, timeout_s=timeout)
 
 
 def _serve(session: Session, *, once: bool, timeout_s: float | None) -> int:
@@ -68,10 +67,10 @@ async def _run(session: Session, loaded: Loaded, store: SqliteStore, once: bool,
 
 def _settled(session: Session) -> Loaded:
     """The settings with secrets read, and the log set up as they say."""
-    loaded = session.resolved()
+    loaded = resolved(session)
     wiring.check(loaded, services=False)
     chosen = load.log_settings(loaded, os.environ)
-    logs.set_up(level=chosen.level, form=chosen.format)
+    logs.set_up(level=chosen.level, form=chosen.format, colors=wants_colors(os.environ))
     for warning in loaded.warnings:
         log.warning("settings.warning", reason=warning)
     return loaded

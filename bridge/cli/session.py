@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 
 import click
 
-from bridge import logs
 from bridge.config import load
 from bridge.config.load import Loaded
-from bridge.errors import StoreError
-from bridge.store import SqliteStore, open_store
+from bridge.errors import StoreDamaged, StoreError
+from bridge.store import DaemonLock, SqliteStore, files, open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,12 +33,6 @@ class Session:
             self._loaded = load.load(load.find(self.config, os.environ), os.environ)
         return self._loaded
 
-    def resolved(self) -> Loaded:
-        """The settings with every secret read; from here on the log hides them. ConfigError names what is missing."""
-        resolved = load.resolve(self.loaded, os.environ)
-        logs.hide(load.secrets(resolved))
-        return resolved
-
     @property
     def store_path(self) -> Path:
         return load.store_path(self.loaded, os.environ)
@@ -50,14 +43,39 @@ class Session:
         never by a command for settings under /etc: that is the service's business, with the service's user."""
         path = self.store_path
         service = is_service(self.loaded.path)
-        if not path.exists() and (service or not create):
+        is_there = files.exists(path)
+        if not is_there and (service or not create):
             how = "start the service once" if service else "`genbridge run` or `genbridge add` makes it"
             raise StoreError(f"there is no store {path} yet: {how}")
-        store = open_store(path, create=create, group_access=service)
+        store = open_store(path, create=not is_there, group_access=service)
         try:
             yield store
         finally:
             store.close()
+
+    @contextmanager
+    def writing(self, *, create: bool = False) -> Iterator[SqliteStore]:
+        """The same for commands that add tasks: a StoreError also names the other way in, the queue folder."""
+        try:
+            with self.store(create=create) as store:
+                yield store
+        except StoreDamaged:
+            raise
+        except StoreError as error:
+            queue = self.loaded.settings.sources.queue
+            if queue is None:
+                raise
+            folder = self.loaded.under(queue)
+            raise StoreError(f"{error}; or drop a file with the tasks into {folder}") from error
+
+    def daemon(self) -> str | None:
+        """Who works on the store now, in words; None when no daemon does."""
+        return DaemonLock.holder(self.store_path)
+
+    def hint_at_daemon(self) -> None:
+        """Say on stderr that nobody works on the store, if so: what was asked for is written down, and waits."""
+        if self.daemon() is None:
+            click.echo("note: no daemon runs on this store; `genbridge run` starts one", err=True)
 
 
 def is_service(settings: Path) -> bool:
@@ -77,6 +95,7 @@ def config_option(command: F) -> F:
         "--config",
         "-c",
         metavar="FILE",
+        type=click.Path(),
         callback=_choose_config,
         expose_value=False,
         help="Settings file. Else $GENBRIDGE_CONFIG, ./genbridge.yaml, ~/.config/genbridge, /etc/genbridge.",
@@ -91,6 +110,3 @@ def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
         return click.command(name)(config_option(body))
 
     return declare
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; times are RFC 3339, UTC.")

@@ -1,48 +1,15 @@
-"""`check`, `schema`, `providers`: about the settings."""
+"""`schema` and `providers`: what settings may say."""
 
 from __future__ import annotations
 
-import anyio
 import click
 import yaml
 
-from bridge import wiring
-from bridge.cli.session import Session, command
+from bridge.cli.session import command
 from bridge.cli.text import print_json, print_table, safe
-from bridge.clock import SystemClock
-from bridge.config.load import Loaded
 from bridge.config.schema import json_schema
 from bridge.errors import UnknownError
 from bridge.providers import descriptions
-
-
-@command("check")
-@click.option("--online", is_flag=True, help="Also ask each account one harmless question and reach each endpoint.")
-@click.pass_obj
-def check_command(session: Session, online: bool) -> int:
-    """Check the settings, with every secret they name.
-
-    Every mistake is a line `file:line:column: key: what is wrong; how to mend it`, and the exit code is 78.
-    """
-    loaded = session.resolved()
-    for warning in loaded.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    wiring.check(loaded, services=True)
-    settings = loaded.settings
-    click.echo(f"{loaded.path}: good: {len(settings.accounts)} accounts, {len(settings.endpoints)} endpoints")
-    click.echo(f"store: {session.store_path}")
-    if not online:
-        return 0
-    return 0 if anyio.run(_check_online, loaded) else 1
-
-
-async def _check_online(loaded: Loaded) -> bool:
-    good = True
-    async with wiring.Workshop(SystemClock()) as workshop:
-        async for name, works, detail in workshop.reach(loaded):
-            good = good and works
-            click.echo(f"{name}: {'good' if works else 'FAILED'}: {safe(detail)}")
-    return good
 
 
 @command("schema")

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from bridge.cli.session import Session, command, json_option
-from bridge.cli.text import ago, print_json, rfc3339, safe
+from bridge.cli.options import json_option
+from bridge.cli.session import Session, command
+from bridge.cli.text import ago, count, print_json, rfc3339, safe
 from bridge.clock import SystemClock
-from bridge.store import DaemonLock
 from bridge.store.views import Counts
 
 
@@ -17,22 +17,29 @@ from bridge.store.views import Counts
 @json_option
 @click.pass_obj
 def status_command(session: Session, as_json: bool) -> None:
-    """Show whether a daemon runs, what is watched, what waits to be told, and what is held back and why."""
+    """Show how the whole stands, at a glance.
+
+    Whether a daemon runs, what is watched, what waits to be told, and what is held back and why.
+    """
     path = session.store_path
     with session.store() as store:
         counts = store.counts()
-    holder = DaemonLock.holder(path)
+    holder = session.daemon()
     if as_json:
         print_json({"store": str(path), "daemon": holder, **_json(counts)})
         return
     now = SystemClock().now()
     lines = [f"store     {path}", f"daemon    {holder or 'not running'}"]
     lines.append("watches   " + (", ".join(f"{number} {phase}" for phase, number in counts.watches.items()) or "none"))
+    known = session.loaded.settings.accounts
+    for account, number in counts.live_by_account.items():
+        if account not in known:
+            lines.append(f"            {number} of account {account}, which the settings do not hold: never polled")
     oldest = f", the oldest made {ago(counts.oldest_waiting_at, now)}" if counts.waiting else ""
-    lines.append(f"waiting   {counts.waiting} deliveries{oldest}")
+    lines.append(f"waiting   {count(counts.waiting, 'delivery')}{oldest}")
     lines += [f"            {number} to {endpoint}" for endpoint, number in counts.waiting_by_endpoint.items()]
     if counts.dead:
-        lines.append(f"dead      {counts.dead} deliveries: `genbridge deliveries --state dead` lists them")
+        lines.append(f"dead      {count(counts.dead, 'delivery')}: `genbridge deliveries --state dead` lists them")
     for endpoint, reason in counts.disabled.items():
         lines.append(f"disabled  endpoint {endpoint}: {reason}; `genbridge enable {endpoint}` sends again")
     for account, reason in counts.blocked.items():
@@ -43,7 +50,7 @@ def status_command(session: Session, as_json: bool) -> None:
 
 def _json(counts: Counts) -> dict[str, Any]:
     return {
-        "watches": dict(counts.watches),
+        "watches": {str(phase): number for phase, number in counts.watches.items()},
         "live": counts.live,
         "waiting": counts.waiting,
         "dead": counts.dead,

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
-import click
-
-from bridge.cli.text import ago, rfc3339, safe, span
+from bridge.cli.text import ago, count, rfc3339, span
+from bridge.domain.change import AccountState
 from bridge.domain.task import LIVE
 from bridge.store.views import DeliveryView, Story
 
 
-def print_story(story: Story, now: float) -> None:
-    """Where it came from, what happened, what was answered, what is next, and what was delivered where."""
-    for line in lines(story, now):
-        click.echo(safe(line))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What decides a watch's fate beside the watch itself: who works on the store, and what is held back."""
+
+    now: float
+    daemon: str | None
+    accounts: Collection[str]  # of the settings
+    endpoints: Collection[str]  # of the settings
+    account: AccountState | None  # of this watch
+    disabled: Mapping[str, str]  # endpoints, with the reason
 
 
-def lines(story: Story, now: float) -> Iterator[str]:
-    """The story, line by line."""
+def lines(story: Story, around: Around) -> Iterator[str]:
+    """Where it came from, what happened, what was answered, what came of it or is next, what was delivered where."""
     watch = story.watch
     state = watch.state
     yield f"{state.account}/{state.task_id}: {state.memory.phase}" + (f" ({watch.label})" if watch.label else "")
@@ -27,15 +33,17 @@ def lines(story: Story, now: float) -> Iterator[str]:
     yield "what happened"
     for fact in story.history:
         yield f"  {rfc3339(fact.at)}  {fact.what}" + (f": {fact.detail}" if fact.detail else "")
-    yield from _answers(story, now)
-    yield from _next(story, now)
+    yield from _answers(story, around.now)
     yield from _results(story)
-    yield from _deliveries(story, now)
+    if state.memory.phase in LIVE:
+        yield from _next(story, around)
+    for delivery in story.deliveries:
+        yield from _delivery(delivery, around)
 
 
 def _answers(story: Story, now: float) -> Iterator[str]:
     yield ""
-    yield f"what was answered ({story.watch.state.memory.polls} polls)"
+    yield f"what was answered ({count(story.watch.state.memory.polls, 'poll')})"
     for reading in story.readings:
         last = f"; the last: {reading.last_detail}" if reading.last_detail else ""
         yield f"  {reading.count:>5} x {reading.kind}, the last {ago(reading.last_at, now)}{last}"
@@ -43,41 +51,57 @@ def _answers(story: Story, now: float) -> Iterator[str]:
         yield "  nothing yet"
 
 
-def _next(story: Story, now: float) -> Iterator[str]:
-    state = story.watch.state
-    if state.memory.phase not in LIVE:
-        return
-    yield ""
-    when = ago(state.next_poll_at, now) if state.next_poll_at else "as soon as a daemon can"
-    yield f"next poll {when}" + (f": {story.next_poll_why}" if story.next_poll_why else "")
-
-
 def _results(story: Story) -> Iterator[str]:
     snapshot = story.watch.snapshot
-    if snapshot is None or not (snapshot.urls or snapshot.refused or story.watch.reason):
+    reason = story.watch.reason
+    urls, refused = (snapshot.urls, snapshot.refused) if snapshot else ((), ())
+    if not (urls or refused or reason):
         return
     yield ""
     yield "what came of it"
-    if story.watch.reason:
-        yield f"  {story.watch.reason}"
-    for url in snapshot.urls:
+    if reason:
+        yield f"  {reason}"
+    for url in urls:
         yield f"  {url}"
-    for refused in snapshot.refused:
-        yield f"  not handed on: {refused}"
+    for one in refused:
+        yield f"  not handed on: {one}"
 
 
-def _deliveries(story: Story, now: float) -> Iterator[str]:
-    for delivery in story.deliveries:
-        yield ""
-        place = f"{delivery.endpoint}[{delivery.target}]" if delivery.target else delivery.endpoint
-        yield f"{delivery.topic} to {place}: {_stands(delivery, now)}"
-        yield f"  {delivery.event_id}"
-        for number, attempt in enumerate(delivery.made, 1):
-            took = span(attempt.duration_s)
-            yield f"  {rfc3339(attempt.at)}  attempt {number}: {attempt.outcome} after {took}: {attempt.detail}"
+def _next(story: Story, around: Around) -> Iterator[str]:
+    state = story.watch.state
+    yield ""
+    if state.account not in around.accounts:
+        yield f"next poll never: the settings hold no account {state.account} (any more)"
+        return
+    when = ago(state.next_poll_at, around.now) if state.next_poll_at else "as soon as a daemon can"
+    yield f"next poll {when}" + (f": {story.next_poll_why}" if story.next_poll_why else "")
+    account = around.account
+    if account and account.blocked_at is not None:
+        yield f"  account {account.account} is blocked since {ago(account.blocked_at, around.now)}: {account.reason}"
+    if account and account.paused_until is not None and account.paused_until > around.now:
+        yield f"  account {account.account} is paused (Retry-After); it goes on {ago(account.paused_until, around.now)}"
+    if around.daemon is None:
+        yield "  no daemon runs on this store: `genbridge run` starts one"
 
 
-def _stands(delivery: DeliveryView, now: float) -> str:
-    if delivery.state == "waiting":
-        return f"waiting, next attempt {ago(delivery.next_attempt_at, now)}"
-    return delivery.state
+def _delivery(delivery: DeliveryView, around: Around) -> Iterator[str]:
+    yield ""
+    place = f"{delivery.endpoint}[{delivery.target}]" if delivery.target else delivery.endpoint
+    yield f"{delivery.topic} to {place}: {_stands(delivery, around)}"
+    yield f"  {delivery.event_id}"
+    for number, attempt in enumerate(delivery.made, 1):
+        detail = f": {attempt.detail}" if attempt.detail else ""
+        yield f"  {rfc3339(attempt.at)}  attempt {number}: {attempt.outcome} after {span(attempt.duration_s)}{detail}"
+
+
+def _stands(delivery: DeliveryView, around: Around) -> str:
+    if delivery.state == "dead":
+        return f"dead; `genbridge redeliver {delivery.event_id}` sends it again"
+    if delivery.state != "waiting":
+        return delivery.state
+    if delivery.endpoint not in around.endpoints:
+        return "waiting, for the settings hold no such endpoint (any more)"
+    if delivery.endpoint in around.disabled:
+        why = around.disabled[delivery.endpoint]
+        return f"waiting, for the endpoint is disabled: {why}; `genbridge enable {delivery.endpoint}` sends again"
+    return f"waiting, next attempt {ago(delivery.next_attempt_at, around.now)}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 import orjson
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len
+
+MOST_PADDING: Final = 40  # cells: one enormous id does not push every other row off the screen
 
 
 def rfc3339(at: float | None) -> str | None:
@@ -22,7 +22,7 @@ def rfc3339(at: float | None) -> str | None:
 
 def span(seconds: float) -> str:
     """A duration for people: `0.4s`, `12s`, `3m 5s`, `2h 4m`, `3d 1h`."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f}s"
     whole = round(seconds)
     for unit, size, below, small in (("d", 86_400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
@@ -38,30 +38,47 @@ def ago(at: float | None, now: float) -> str:
     return f"{span(now - at)} ago" if at <= now else f"in {span(at - now)}"
 
 
+def count(number: int, noun: str) -> str:
+    """`1 delivery`, `2 deliveries`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
+
+
 def print_json(value: Any) -> None:
     """One JSON value and a newline, on stdout."""
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def json_text(value: Any) -> str:
+    """A JSON value on one line, for people."""
+    return safe(orjson.dumps(value).decode())
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout. Off a terminal nothing is cut, so that `grep` and `awk` see whole ids."""
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=max([200, *(sum(map(len, row)) + 3 * len(row) for row in rows)]))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*[Text(safe(cell)) for cell in row])
-    console.print(table)
+    """Aligned columns on stdout. Nothing is cut or folded, so that ids and URLs can be copied from a narrow terminal
+    and `grep` sees them whole."""
+    cells = [list(headings), *([safe(cell) or "-" for cell in row] for row in rows)]
+    columns = zip(*cells, strict=True)
+    widths = [max(min(cell_len(cell), MOST_PADDING) for cell in column) for column in columns]
+    for line in cells:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
 
 
 def safe(text: str) -> str:
     """Text from outside without control characters, so that it can play no tricks on a terminal."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def pairs(value: Mapping[str, Any]) -> list[str]:
-    """A mapping as `key: value` lines, aligned."""
-    width = max((len(key) for key in value), default=0)
-    return [f"{key:<{width}}  {safe(str(item))}" for key, item in value.items()]
+def wants_colors(env: Mapping[str, str]) -> bool:
+    """What the person says: $NO_COLOR set to anything, or a terminal that knows no colours, means none."""
+    return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+
+
+def storable(text: str) -> str:
+    """Text from the command line with every byte that is no UTF-8 replaced: it can match nothing in a store, and a
+    store cannot be asked about it."""
+    return text.encode(errors="replace").decode()

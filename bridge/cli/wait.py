@@ -3,97 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Final
 
 import anyio
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from bridge.cli.keys import find_keys
+from bridge.cli.options import account_option, duration
 from bridge.cli.session import Session, command
-from bridge.cli.tasks import find_keys
-from bridge.cli.text import safe
+from bridge.cli.text import count, safe
 from bridge.clock import SystemClock
-from bridge.config.durations import parse_duration
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase
-from bridge.errors import StoreError, UsageError
+from bridge.errors import StoreError
+from bridge.ports import Clock
 from bridge.store import SqliteStore
 from bridge.store.views import WatchView
 
 LOOK_EVERY_S: Final = 0.3
 TEMPORARY: Final = 75
+NAME_CELLS: Final = 40  # of a bar's name, so that bars stand below one another
+ROWS_LEFT: Final = 4  # of the terminal, for the sum and the prompt
+
+WatchViews = Mapping[WatchKey, WatchView]
 
 
 @command("wait")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--account", help="When several accounts watch an id.")
-@click.option("--timeout", metavar="DURATION", help="Give up after so long, e.g. 10m; exit 75.")
+@account_option
+@click.option("--timeout", type=duration, metavar="DURATION", help="Give up after so long, e.g. 10m; exit 75.")
 @click.pass_obj
-def wait_command(session: Session, ids: Sequence[str], account: str | None, timeout: str | None) -> int:
-    """Wait until these tasks (by default: all being watched) have ended, with live progress.
+def wait_command(session: Session, ids: Sequence[str], account: str | None, timeout: float | None) -> int:
+    """Wait until tasks have ended, with live progress.
 
-    Exit 0 when all succeeded, 1 when some did not, 75 when the time is over. A daemon must be running.
+    Without ids: all that are being watched now. Progress goes to stderr; at the end stdout has a line for each task:
+    account, id, phase, URLs, parted by tabs.
+
+    Exit 0 when all succeeded, 1 when some did not, 75 when the time is over. The daemon does the work: see that one
+    runs.
     """
-    try:
-        timeout_s = parse_duration(timeout) if timeout is not None else None
-    except ValueError as error:
-        raise UsageError(f"--timeout: {error}") from None
     with session.store() as store:
-        if ids:
-            keys = find_keys(store, ids, account)
-        else:
-            keys = [
-                WatchKey(view.account, view.task_id)
-                for phase in LIVE
-                for view in store.list_watches(phase=phase, account=account, label=None, limit=None)
-            ]
+        keys = find_keys(session, store, ids, account) if ids else _live(store, account)
         if not keys:
             click.echo("nothing is being watched", err=True)
             return 0
-        return anyio.run(_wait, store, keys, timeout_s)
+        views = {key: store.view(key) for key in keys}
+        if any(view.phase in LIVE for view in views.values()):
+            session.hint_at_daemon()
+        return anyio.run(_wait, store, views, timeout)
 
 
-async def _wait(store: SqliteStore, keys: Sequence[WatchKey], timeout_s: float | None) -> int:
+def _live(store: SqliteStore, account: str | None) -> list[WatchKey]:
+    return [
+        WatchKey(view.account, view.task_id)
+        for phase in LIVE
+        for view in store.list_watches(phase=phase, account=account)
+    ]
+
+
+async def _wait(store: SqliteStore, views: WatchViews, timeout_s: float | None) -> int:
     clock = SystemClock()
     console = Console(stderr=True)
-    board: Board = Bars(console) if console.is_terminal else Lines()
-    until = None if timeout_s is None else clock.steady() + timeout_s
-    with board:
-        while True:
-            views = _views(store, keys)
-            board.show(views)
-            if all(view.phase not in LIVE for view in views.values()):
-                break
-            if until is not None and clock.steady() >= until:
-                click.echo("genbridge: the time is over", err=True)
-                return TEMPORARY
-            await clock.sleep(LOOK_EVERY_S)
+    board: Board = Lines()
+    with ExitStack() as stack:
+        if console.is_terminal and not console.is_dumb_terminal:
+            board = stack.enter_context(Bars(console))
+        views = await _until_over(store, views, board, clock=clock, until=_after(clock, timeout_s))
     for view in views.values():
-        click.echo("\t".join([view.account, safe(view.task_id), view.phase, *view.urls]))
-    return 0 if all(view.phase == Phase.SUCCEEDED for view in views.values()) else 1
+        click.echo("\t".join([view.account, safe(view.task_id), view.phase, *map(safe, view.urls)]))
+    running = sum(view.phase in LIVE for view in views.values())
+    if running:
+        click.echo(f"genbridge: the time is over: {count(running, 'task')} of {len(views)} not ended", err=True)
+        return TEMPORARY
+    return 0 if all(view.phase is Phase.SUCCEEDED for view in views.values()) else 1
 
 
-def _views(store: SqliteStore, keys: Sequence[WatchKey]) -> Mapping[WatchKey, WatchView]:
+async def _until_over(
+    store: SqliteStore, views: WatchViews, board: Board, *, clock: Clock, until: float | None
+) -> WatchViews:
+    """The views as they are when every task has ended or the time is over. Reads only when somebody has written."""
+    version = -1
     try:
-        return {key: store.view(key) for key in keys}
+        while True:
+            if version != (now_at := store.data_version()):
+                version = now_at
+                views = {key: view if view.phase not in LIVE else store.view(key) for key, view in views.items()}
+                board.show(views)
+            if all(view.phase not in LIVE for view in views.values()):
+                return views
+            if until is not None and clock.steady() >= until:
+                return views
+            await clock.sleep(LOOK_EVERY_S)
     except StoreError as error:
         raise StoreError(f"{error}; the tasks are still being watched") from error
 
 
+def _after(clock: Clock, seconds: float | None) -> float | None:
+    return None if seconds is None else clock.steady() + seconds
+
+
 class Lines:
-    """Plain lines, one for each change of phase: for pipes and logs."""
+    """Plain lines, one for each change of phase: for pipes, logs and terminals that cannot move the cursor."""
 
     def __init__(self) -> None:
         self._seen: dict[WatchKey, str] = {}
 
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def show(self, views: Mapping[WatchKey, WatchView]) -> None:
+    def show(self, views: WatchViews) -> None:
         """Print what has changed."""
         for key, view in views.items():
             if self._seen.get(key) != view.phase:
@@ -102,17 +121,20 @@ class Lines:
 
 
 class Bars:
-    """A bar for each task, moving where the provider tells its progress."""
+    """A bar for each task, moving where the provider tells its progress. Of more tasks than the terminal has rows,
+    those that have not ended come first, and the sum tells of the others."""
 
     def __init__(self, console: Console) -> None:
         self._bars: dict[WatchKey, TaskID] = {}
+        self._rows = max(1, console.height - ROWS_LEFT)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.fields[name]}"),
             BarColumn(),
-            TextColumn("{task.fields[phase]}"),
+            TextColumn("{task.fields[phase]}", markup=False),
             TimeElapsedColumn(),
             console=console,
         )
+        self._sum: TaskID | None = None
 
     def __enter__(self) -> Bars:
         self._progress.start()
@@ -121,18 +143,35 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, views: Mapping[WatchKey, WatchView]) -> None:
+    def show(self, views: WatchViews) -> None:
         """Bring the bars up to date."""
+        live = [key for key, view in views.items() if view.phase in LIVE]
+        ended = [key for key, view in views.items() if view.phase not in LIVE]
+        seen = set((live + ended)[: self._rows])
+        if len(views) > 1:
+            self._show_sum(len(ended), len(views))
         for key, view in views.items():
-            if key not in self._bars:
-                name = safe(view.label or view.task_id)
-                self._bars[key] = self._progress.add_task(name, total=None, phase=view.phase)
-            ended = view.phase not in LIVE
-            done = 100.0 if ended else view.progress
-            total = 100.0 if done is not None else None
-            self._progress.update(self._bars[key], total=total, completed=done or 0, phase=view.phase)
-            if ended:
-                self._progress.stop_task(self._bars[key])
+            if key in seen or key in self._bars:
+                self._show_bar(key, view, visible=key in seen)
+
+    def _show_sum(self, ended: int, total: int) -> None:
+        if self._sum is None:
+            self._sum = self._progress.add_task("", name="all", phase="")
+        self._progress.update(self._sum, total=total, completed=ended, phase=f"{ended} of {total} ended")
+
+    def _show_bar(self, key: WatchKey, view: WatchView, *, visible: bool) -> None:
+        if key not in self._bars:
+            name = Text(safe(view.label or view.task_id))
+            name.truncate(NAME_CELLS, overflow="ellipsis")
+            self._bars[key] = self._progress.add_task("", name=name.markup, total=None, phase=view.phase)
+        bar = self._bars[key]
+        ended = view.phase not in LIVE
+        done = 100.0 if ended else view.progress
+        self._progress.update(
+            bar, total=None if done is None else 100.0, completed=done or 0.0, phase=view.phase, visible=visible
+        )
+        if ended:
+            self._progress.stop_task(bar)
 
 
 Board = Lines | Bars

@@ -59,17 +59,28 @@ def find(explicit: str | None, env: Mapping[str, str]) -> Path:
     and the system's. ConfigError says where it was looked for."""
     for given, why in ((explicit, "--config"), (env.get("GENBRIDGE_CONFIG"), "GENBRIDGE_CONFIG")):
         if given:
-            if not Path(given).exists():
+            if not _is_there(Path(given)):
                 raise ConfigError([f"{given}: there is no such file (named by {why})"])
             return Path(given)
     places = [Path("genbridge.yaml"), _home(env, "XDG_CONFIG_HOME", ".config") / "genbridge.yaml", SYSTEM_SETTINGS]
     for place in places:
-        if place.is_file():
+        if _is_there(place):
             return place
     looked = ", ".join("./genbridge.yaml" if not place.is_absolute() else str(place) for place in places)
     raise ConfigError(
         [f"no settings found: looked for {looked}; write one (see config.example.yaml) or name it with --config"]
     )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file, or one that we may not look at: then reading it says so."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def load(path: Path, env: Mapping[str, str]) -> Loaded:

@@ -11,9 +11,8 @@ import yaml
 
 from bridge.providers.addresses import action_problem, locate, query_url
 from bridge.providers.description import Description
-from bridge.providers.provider import HttpProvider
 
-__all__ = ["Description", "HttpProvider", "action_problem", "descriptions", "locate", "query_url"]
+__all__ = ["Description", "action_problem", "descriptions", "locate", "query_url"]
 
 
 @cache

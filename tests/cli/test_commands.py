@@ -1,0 +1,263 @@
+"""What every command has in common: help, settings, errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from bridge.cli import COMMANDS, genbridge
+from bridge.store import DaemonLock
+from tests.cli.shell import ONE_ACCOUNT, Shell
+
+LISTS = ("list", "deliveries")
+READING = (["list"], ["show", "a"], ["explain", "a"], ["wait", "a"], ["status"], ["deliveries"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_says_what_each_option_does(name: str, shell: Shell) -> None:
+    said = shell(name, "--help")
+    assert said.code == 0
+    assert "--config" in said.out
+    command = genbridge.get_command(click.Context(genbridge), name)
+    assert command is not None
+    for param in command.params:
+        if isinstance(param, click.Option):
+            assert param.help, param.name
+            assert param.help.endswith("."), param.help
+
+
+def test_the_overview_cuts_no_sentence_off_on_a_narrow_terminal(shell: Shell) -> None:
+    said = shell("--help")
+    assert said.code == 0
+    commands = said.out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in commands] == list(COMMANDS)
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
+
+
+def test_no_command_at_all_shows_the_overview_and_counts_as_a_mistake(shell: Shell) -> None:
+    said = shell()
+    assert said.code == 2
+    assert "Commands:" in said.err
+
+
+def test_the_version_is_told(shell: Shell) -> None:
+    assert re.fullmatch(r"genbridge, version \d+\.\d+\.\d+\n", shell("--version").out)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["lst"], 'No such command "lst"; did you mean list?'),
+        (["\x1b[31m"], "No such command"),
+        (["list", "--phase", "odd"], "'odd' is not one of"),
+        (["list", "--limit", "0"], "--limit"),
+        (["add"], "Missing argument"),
+        (["add", "-x7"], "behind --, as in: genbridge add -- -x7"),
+        (["show", "-x7"], "behind --, as in: genbridge show -- -x7"),
+        (["wait", "--timeout", "soon"], "is not a duration"),
+        (["once", "--timeout", "-1s"], "is negative"),
+        (["redeliver"], "exactly one"),
+        (["redeliver", "evt_x", "--dead"], "exactly one"),
+        (["redeliver", "--since", "soon"], "neither a time"),
+        (["redeliver", "--since", "9999-99-99"], "neither a time"),
+        (["simulate", "--listen", "nonsense"], "HOST:PORT"),
+    ],
+)
+def test_a_mistake_at_the_prompt_is_said_and_exits_2(words: list[str], hint: str, shell: Shell) -> None:
+    said = shell(*words)
+    assert said.code == 2
+    assert hint in said.err
+    assert said.out == ""
+    assert "\x1b" not in said.err
+
+
+def test_an_option_nobody_knows_gets_no_advice_about_ids_where_there_are_none(shell: Shell) -> None:
+    assert "behind --" not in shell("list", "--odd").err
+
+
+def test_settings_are_named_before_or_after_the_command(shell: Shell) -> None:
+    elsewhere = shell.settings({"store": "other.db"}, name="other.yaml")
+    (shell.folder / "genbridge.yaml").unlink()
+    shell("--config", str(elsewhere), "add", "a")
+    assert [one["id"] for one in shell("list", "--json", "--config", str(elsewhere)).json] == ["a"]
+    assert [one["id"] for one in shell("-c", str(elsewhere), "list", "--json").json] == ["a"]
+    wrong_first = shell("--config", "nowhere.yaml", "list", "--json", "--config", str(elsewhere))
+    assert wrong_first.code == 0, "the one after the name is nearer"
+    assert (shell.folder / "other.db").exists()
+
+
+@pytest.mark.parametrize("words", [["list"], ["add", "a"], ["run"], ["once"], ["check"], ["test", "hook"], ["status"]])
+def test_without_settings_each_command_says_where_it_looked(words: list[str], shell: Shell) -> None:
+    (shell.folder / "genbridge.yaml").unlink()
+    said = shell(*words)
+    assert said.code == 78
+    assert "no settings found" in said.err
+    assert str(shell.folder / "config/genbridge/genbridge.yaml") in said.err
+
+
+def test_all_mistakes_of_the_settings_are_told_at_once_each_at_its_place(shell: Shell) -> None:
+    shell.settings({"accounts": {"kling": {**ONE_ACCOUNT["kling"], "base_ulr": "x"}}, "polllling": {}})
+    said = shell("list")
+    assert said.code == 78
+    assert len(said.err.splitlines()) == 2
+    assert all(re.match(r"genbridge\.yaml:\d+:\d+: ", line) for line in said.err.splitlines())
+
+
+def test_light_commands_work_in_a_shell_without_the_secrets_and_the_others_name_what_is_missing(shell: Shell) -> None:
+    assert shell("add", "a").code == 0
+    for words in READING[:3]:
+        assert shell(*words).code == 0, words
+    for words in (["check"], ["run"], ["once"], ["test", "hook"]):
+        said = shell(*words)
+        assert said.code == 78, words
+        assert "KLING_KEY" in said.err
+
+
+@pytest.mark.parametrize("words", READING)
+def test_a_store_that_is_not_there_is_said_and_not_made(words: list[str], shell: Shell) -> None:
+    said = shell(*words)
+    assert said.code == 69
+    assert "there is no store" in said.err
+    assert not (shell.folder / "state.db").exists()
+
+
+def test_a_store_that_is_damaged_exits_1(shell: Shell) -> None:
+    (shell.folder / "state.db").write_bytes(b"no database" * 500)
+    for words in (["list"], ["add", "a"]):
+        assert shell(*words).code == 1
+
+
+def test_a_command_on_settings_under_etc_never_makes_the_store(shell: Shell) -> None:
+    settings = Path("/etc/genbridge-test.yaml")
+    try:
+        settings.write_text((shell.folder / "genbridge.yaml").read_text().replace("state.db", "/tmp/none/state.db"))
+    except OSError:
+        pytest.skip("/etc cannot be written (run as root)")
+    try:
+        said = shell("add", "a", "--config", str(settings))
+    finally:
+        settings.unlink()
+    assert said.code == 69
+    assert "start the service once" in said.err
+    assert not Path("/tmp/none").exists()
+
+
+def test_a_second_daemon_exits_75_and_names_the_first(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KLING_KEY", "key-0123456789")
+    with DaemonLock(shell.folder / "state.db"):
+        for words in (["run"], ["once"]):
+            said = shell(*words)
+            assert said.code == 75
+            assert f"pid {os.getpid()}" in said.err
+            assert len(said.err.splitlines()) == 1
+        assert shell("add", "a").err == "", "a daemon runs: no hint"
+        assert f"pid {os.getpid()}" in shell("status", "--json").json["daemon"]
+
+
+def test_a_port_that_is_taken_exits_69_though_it_is_found_deep_inside(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        said = shell("simulate", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert said.code == 69
+    assert said.err.startswith("genbridge: cannot listen on 127.0.0.1")
+    assert len(said.err.splitlines()) == 1
+
+
+def test_a_full_disk_under_stdout_is_one_line(shell: Shell) -> None:
+    shell("add", "a")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bridge", "list"], cwd=shell.folder, stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"genbridge: [Errno 28] No space left on device\n"
+
+
+def test_a_reader_that_has_gone_is_no_trouble(shell: Shell) -> None:
+    shell("add", *(f"task-{number:04}" for number in range(3000)))
+    pipeline = f"{sys.executable} -m bridge list | head -1"
+    done = subprocess.run(pipeline, shell=True, cwd=shell.folder, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("ACCOUNT")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["wait"], ["simulate", "--listen", "127.0.0.1:0"], ["demo"], ["add", "-"]])
+def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shell) -> None:
+    shell("add", "a")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bridge", *words],
+        cwd=shell.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    threading.Timer(2.5, process.send_signal, [signal.SIGINT]).start()
+    began = time.monotonic()
+    process.wait(20)
+    assert time.monotonic() - began < 15
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stderr.close()
+    assert process.returncode in ({0} if words[0] == "simulate" else {130})
+
+
+def test_light_commands_do_not_load_what_only_the_daemon_needs(shell: Shell) -> None:
+    shell("add", "a")
+    script = "import sys; from bridge.cli import outcome; outcome(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    for words in (["list"], ["status"], ["deliveries"], ["show", "a"], ["explain", "a"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *words], cwd=shell.folder, capture_output=True, text=True, timeout=60
+        )
+        loaded = set(done.stderr.split())
+        assert not loaded & {"httpx", "uvicorn", "starlette", "apprise", "structlog", "watchfiles", "asyncio"}, words
+
+
+def test_completion_knows_the_commands(shell: Shell) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from bridge.cli import main; main()"],
+        cwd=shell.folder,
+        env={"_GENBRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": "genbridge wi", "COMP_CWORD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["plain,withdraw"]
+
+
+def test_schema_and_providers_are_printed(shell: Shell) -> None:
+    schema = shell("schema").json
+    assert {"accounts", "endpoints"} <= schema["properties"].keys()
+    assert "kling" in shell("providers").out
+    assert "name: kling" in shell("providers", "kling").out
+    unknown = shell("providers", "klong")
+    assert unknown.code == 1
+    assert "there are: kling" in unknown.err
+
+
+def test_json_of_an_empty_store_is_an_empty_array_and_people_get_a_hint(shell: Shell) -> None:
+    shell.store().close()
+    for words in LISTS:
+        assert shell(words, "--json").json == []
+        said = shell(words)
+        assert (said.code, said.out) == (0, "")
+        assert said.err
+    assert "no watch is like that" in shell("list", "--account", "nobody").err
+    assert "no delivery is like that" in shell("deliveries", "--state", "dead").err
+    assert json.loads(shell("status", "--json").out)["watches"] == {}
+    waited = shell("wait")
+    assert (waited.code, waited.out) == (0, "")

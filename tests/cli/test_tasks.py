@@ -1,0 +1,243 @@
+"""`add`, `withdraw`, `poll`: tasks as people type and pipe them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.shell import ONE_ACCOUNT, SETTINGS, Shell
+
+TWO_ACCOUNTS = {"accounts": {**ONE_ACCOUNT, "other": {**ONE_ACCOUNT["kling"], "base_url": "https://other.example.com"}}}
+URL = "https://api.example.com/kling/v1/images/generations/abc%2Fd?x=1"
+AS_NOBODY = """
+import os, sys
+from importlib import import_module
+import anyio._backends._asyncio
+from bridge.cli import COMMANDS, outcome
+for module in set(COMMANDS.values()):
+    import_module(module)
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+sys.exit(outcome(sys.argv[1:]))
+"""
+
+
+def ids(shell: Shell) -> list[str]:
+    """What is watched, in the order in which it was added."""
+    return [one["id"] for one in reversed(shell("list", "--json").json)]
+
+
+def test_add_says_what_became_of_each_task_and_that_nobody_works_on_it_yet(shell: Shell) -> None:
+    said = shell("add", " a ", "b", "a")
+    assert said.code == 0
+    assert said.out == "kling/a: watching\nkling/b: watching\nkling/a: already watched\n"
+    assert "no daemon runs" in said.err
+    assert shell("add", "b", "--json").json == [{"account": "kling", "id": "b", "result": "known"}]
+
+
+def test_what_options_say_holds_for_every_task_and_a_task_s_own_word_wins(shell: Shell) -> None:
+    tasks = b'[{"id": "a", "label": "own", "action": null}, "b"]'
+    words = ("--label", "shared", "--action", "images/generations", "--meta", "k=v=w", "--meta", "n=1")
+    assert shell("add", "-", *words, "--endpoint", "chat", stdin=tasks).code == 0
+    b, a = shell("list", "--json").json
+    assert (a["label"], b["label"]) == ("own", "shared")
+    assert a["action"] == b["action"] == "images/generations"
+    assert a["meta"] == {"k": "v=w", "n": "1"}
+
+
+@pytest.mark.parametrize(
+    ("stdin", "expected"),
+    [
+        (b"a\n\n# no\n b \r\n0123", ["a", "b", "0123"]),
+        (b"\xef\xbb\xbfa\n", ["a"]),
+        (b'"a"\n"b"', ["a", "b"]),
+        (b'["a", {"id": "b"}, 7]', ["a", "b", "7"]),
+        (b'{"tasks": ["a"]}', ["a"]),
+        (b'\n{\n "id": "a",\n "meta": {}\n}\n', ["a"]),
+        (b'{"id": "a"}\n{"id": "b"}\nc\n', ["a", "b", "c"]),
+        (b'a\n{"id": "b"}\n', ["a", "b"]),
+        (b"tasks:\n- a\n- {id: 0123}\n", ["a", "0123"]),
+        (b"# mine\n\n- a\n- b\n", ["a", "b"]),
+        (b"---\nid: a\nlabel: x\n---\nid: b\n", ["a", "b"]),
+        (b"-a\ntasks:x\n", ["-a", "tasks:x"]),
+        (URL.encode(), ["abc/d"]),
+    ],
+)
+def test_stdin_may_hold_tasks_in_every_form(stdin: bytes, expected: list[str], shell: Shell) -> None:
+    assert shell("add", "-", stdin=stdin).code == 0
+    assert ids(shell) == expected
+
+
+@pytest.mark.parametrize(
+    ("stdin", "hint"),
+    [
+        (None, "stdin is closed"),
+        (b"", "holds no task"),
+        (b"\n# nothing\n", "holds no task"),
+        (b"[]", "holds no task"),
+        (b"a\n..\nb\n.\n", 'stdin:2: id: ".." cannot be an id: it is a path segment (and 1 more like it)'),
+        (b"a\nb\xff\n", "stdin:2: not UTF-8"),
+        (b'["a", {"id": }]', "stdin:1: not JSON"),
+        (b'{"id": "a"', "stdin:1: not JSON"),
+        (b'{"id": "a"}\n{"id": "b"\n', "stdin:2: not JSON"),
+        (b'[\n"a",\n{"task_id": "b"}]', "stdin:3: unknown key"),
+        (b"- a\n- {id: [}\n", "stdin:"),
+        (b"x" * (16 * 1024 * 1024 + 1), "more than 16 MiB"),
+    ],
+)
+def test_one_bad_task_on_stdin_adds_none(stdin: bytes | None, hint: str, shell: Shell) -> None:
+    said = shell("add", "-", stdin=stdin)
+    assert said.code == 2
+    assert hint in said.err
+    assert len(said.err.splitlines()) == 1
+    assert not (shell.folder / "state.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["a", ".."], "path segment"),
+        (["a", "-"], "give it alone"),
+        (["--", "-", "-x"], "give it alone"),
+        (["a", "x" * 513], "at most 512"),
+        (["a", ""], "empty"),
+        (["a\x1b[2J"], "control character"),
+        (["\udcff"], "control character U+DCFF"),
+        (["a", "--label", "x\x1b[31m"], "control characters"),
+        (["a", "--meta", "novalue"], "KEY=VALUE"),
+        (["a", "--meta", "=x"], "KEY=VALUE"),
+        (["a", "--endpoint", "nix"], 'unknown endpoint "nix"; endpoints: hook, chat'),
+        (["a", "--endpoint", "https://evil.example.com"], "endpoints come from the settings"),
+        (["a", "--account", "klink"], "did you mean kling"),
+        (["a", "--action", "../x"], "group/action"),
+        (["https://elsewhere.example.com/v1/x/y/z"], "no query URL of a configured account"),
+    ],
+)
+def test_a_bad_task_on_the_command_line_adds_none(words: list[str], hint: str, shell: Shell) -> None:
+    said = shell("add", *words)
+    assert said.code == 2
+    assert hint in said.err
+    assert "\x1b" not in said.err
+    assert len(said.err.splitlines()) == 1
+    assert not (shell.folder / "state.db").exists()
+
+
+def test_ids_of_every_shape_are_found_again_as_they_were_added(shell: Shell) -> None:
+    shapes = ["-x7", "--help", "0123", "1e9", "a/b?c#d%2F", "'; DROP TABLE watches; --", "日本語", "x" * 512, "é"]
+    assert shell("add", "--", *shapes).code == 0
+    assert ids(shell) == shapes
+    for shape in shapes:
+        assert shell("show", "--json", "--", shape).json["id"] == shape
+    said = shell("list")
+    assert all(shape in said.out for shape in shapes), "nothing is cut"
+
+
+def test_a_query_url_works_as_an_id_in_every_command(shell: Shell) -> None:
+    assert shell("add", URL).out == "kling/abc/d: watching\n"
+    assert shell("show", URL, "--json").json["action"] == "images/generations"
+    assert shell("explain", URL).code == 0
+    assert shell("poll", URL).code == 0
+    assert shell("withdraw", URL).code == 0
+    assert shell("show", "https://elsewhere.example.com/v1/x/y/z").code == 2
+
+
+def test_an_id_of_two_accounts_asks_for_the_account(shell: Shell) -> None:
+    shell.settings(TWO_ACCOUNTS)
+    assert "account is missing; accounts: kling, other" in shell("add", "a").err
+    for account in ("kling", "other"):
+        assert shell("add", "a", "--account", account).code == 0
+    for command in ("show", "explain", "poll", "withdraw", "wait"):
+        said = shell(command, "a")
+        assert said.code == 2
+        assert "several accounts (kling, other): choose with --account" in said.err
+    assert shell("withdraw", "a", "--account", "other").out == "other/a: withdrawn\n"
+    assert [one["account"] for one in shell("list", "--json", "--phase", "withdrawn").json] == ["other"]
+
+
+def test_withdrawing_and_polling_are_all_or_nothing_and_say_what_could_not_be_done(shell: Shell) -> None:
+    shell("add", "a", "b")
+    for command in ("withdraw", "poll"):
+        said = shell(command, "a", "nobo\x1bdy")
+        assert said.code == 1
+        assert "no watch of nobo\\x1bdy" in said.err
+    assert {one["phase"] for one in shell("list", "--json").json} == {"submitted"}
+    assert shell("withdraw", "a", "a").out == "kling/a: withdrawn\n"
+    assert shell("withdraw", "a").out == "kling/a: nothing to do, it is withdrawn\n"
+    said = shell("poll", "a")
+    assert (said.code, said.out, said.err) == (0, "kling/a: nothing to do, it is withdrawn\n", "")
+    assert shell("poll", "b").out == "kling/b: will be asked about now\n"
+    assert shell("show", "b", "--json").json["next_poll_at"] is not None
+    assert shell("add", "a").out == "kling/a: watching again\n"
+    assert shell("show", "a", "--account", "\udcff").code == 1
+
+
+@pytest.fixture
+def commons(shell: Shell) -> Shell:
+    """The same in a folder that other users can reach, with a queue."""
+    if os.geteuid() != 0:
+        pytest.skip("cannot become another user (run as root)")
+    folder = Path("/tmp") / f"genbridge-test-{os.getpid()}"
+    folder.mkdir(mode=0o755)
+    shell.folder = folder
+    shell.settings({"sources": {"queue": "queue"}}).chmod(0o644)
+    return shell
+
+
+def test_another_user_may_look_and_is_told_how_to_add(commons: Shell) -> None:
+    try:
+        os.chdir(commons.folder)
+        assert commons("add", "a").code == 0
+        store = commons.folder / "state.db"
+        hidden = _as_nobody("list")
+        assert hidden.returncode == 69
+        assert "no permission to open it; run this as user root" in hidden.stderr
+        store.chmod(0o644)
+        assert "a" in _as_nobody("list").stdout
+        assert _as_nobody("explain", "a").returncode == 0
+        added = _as_nobody("add", "b")
+        assert added.returncode == 69
+        assert "run this as user root" in added.stderr
+        assert f"or drop a file with the tasks into {commons.folder}/queue" in added.stderr
+        for words in (["withdraw", "a"], ["poll", "a"], ["redeliver", "--dead"], ["enable", "hook"]):
+            refused = _as_nobody(*words)
+            assert refused.returncode == 69, words
+            assert len(refused.stderr.splitlines()) == 1
+        (commons.folder / "genbridge.yaml").chmod(0o600)
+        assert _as_nobody("list").returncode == 78
+        commons.folder.chmod(0o700)
+        unseen = _as_nobody("list", "--config", str(commons.folder / "genbridge.yaml"), cwd="/")
+        assert unseen.returncode == 78
+        assert "Permission denied" in unseen.stderr
+        assert len(unseen.stderr.splitlines()) == 1
+    finally:
+        os.chdir("/")
+        shutil.rmtree(commons.folder)
+
+
+def _as_nobody(*words: str, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
+    root = str(Path(__file__).parents[2])
+    return subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, *words],
+        env={"HOME": "/", "PYTHONPATH": root},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_queue_is_not_offered_where_there_is_none_or_the_store_is_beyond_it(shell: Shell) -> None:
+    shell.settings({"store": "missing/state.db"})
+    (shell.folder / "missing").write_text("no folder")
+    assert "drop a file" not in shell("add", "a").err
+    shell.settings({**SETTINGS, "sources": {"queue": "queue"}})
+    (shell.folder / "state.db").write_bytes(b"no database" * 500)
+    said = shell("add", "a")
+    assert said.code == 1
+    assert "drop a file" not in said.err
