@@ -151,7 +151,7 @@ async def test_thousands_of_short_headers_are_survived() -> None:
     head = b"".join(b"X-%d: y\r\n" % number for number in range(5000))
     answer = await _answer(_says(b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 2\r\n\r\n{}"))
 
-    assert (answer.body, answer.headers.keys()) == (b"{}", {"date"})
+    assert (answer.body, set(answer.headers)) == (b"{}", {"date"})
 
 
 async def test_a_reset_before_the_answer_is_told_as_such_and_a_post_is_not_repeated() -> None:
