@@ -17,7 +17,9 @@ EVENTS: Final = frozenset(
     {
         "account.blocked",
         "account.paused",
+        "account.recovered",
         "account.restored",
+        "account.troubled",
         "daemon.drained",
         "daemon.ready",
         "daemon.stopped",

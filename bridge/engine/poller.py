@@ -145,7 +145,9 @@ class AccountPoller:
             return math.inf
         if self._ledger.is_stuck:
             return STUCK_S  # what cannot be written down need not be asked
-        return max(self._heap[0][0] - now, self._gate.wait_s(now))
+        gate_s = self._gate.wait_s(now)
+        # While the account is blocked the gate alone says when to try it again, by whichever watch comes first.
+        return gate_s if self._gate.blocked else max(self._heap[0][0] - now, gate_s)
 
     def _pop(self) -> _Entry:
         _, _, entry = heapq.heappop(self._heap)
@@ -170,9 +172,7 @@ class AccountPoller:
             with self._in_flight():
                 reading = await self._plan.provider.ask(state.task_id, state.action)
             now = self._clock.steady()
-            verdict = self._gate.answered(reading, task_id=state.task_id, now=now, chance=self._clock.chance())
-            self._wake.set()
-            self._account_changed(verdict, reading, now)
+            self._heed(reading, state.task_id, now)
             log.debug("poll.answered", account=self.name, task_id=state.task_id, kind=reading.kind)
             entry.asked = True
             age_s = self._age_s(state, now)
@@ -252,6 +252,17 @@ class AccountPoller:
             reason = {"reason": step.reason} if step.reason else {}
             log.info(event, account=self.name, task_id=state.task_id, phase=step.memory.phase, **reason)
         return applied
+
+    def _heed(self, reading: Reading, task_id: str, now: float) -> None:
+        """What the answer to a request means for the account."""
+        was_troubled = self._gate.troubled
+        verdict = self._gate.answered(reading, task_id=task_id, now=now, chance=self._clock.chance())
+        self._wake.set()
+        self._account_changed(verdict, reading, now)
+        if self._gate.troubled and not was_troubled:
+            log.warning("account.troubled", account=self.name, reason=reading.detail)
+        elif was_troubled and not self._gate.troubled:
+            log.info("account.recovered", account=self.name)
 
     def _account_changed(self, verdict: Verdict, reading: Reading, now: float) -> None:
         past = self._past
