@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from email.utils import formatdate
 
 import anyio
 
@@ -40,3 +41,8 @@ class SystemClock:
 def monotonic_us() -> int:
     """CLOCK_MONOTONIC in microseconds, as the service manager reads it."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+
+def http_date() -> str:
+    """The present second as HTTP writes it."""
+    return formatdate(time.time(), usegmt=True)

@@ -102,6 +102,8 @@ def http_url(text: str) -> str:
         raise ValueError("has no host")
     if parts.username is not None:
         raise ValueError("holds user info (user:password@); use api_key or headers")
+    if not f"{parts.path}{parts.query}".isascii():
+        raise ValueError("holds characters that no URL has; percent-encode them")
     return text
 
 
@@ -146,6 +148,11 @@ def _split(text: str) -> SplitResult:
     host = parts.hostname or ""
     if ":" not in host and any(not label or len(label) > 63 for label in host.removesuffix(".").split(".") if host):
         raise ValueError("has a host that cannot be")
+    if not host.isascii():
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            raise ValueError("has a host that cannot be") from None
     return parts
 
 

@@ -69,7 +69,12 @@ class Gate:
     @property
     def probing(self) -> bool:
         """Only single probes may pass."""
-        return self.blocked or len(self._troubled) >= TROUBLED_TASKS
+        return self.blocked or self.troubled
+
+    @property
+    def troubled(self) -> bool:
+        """The provider fails one task after the other: the breaker is open."""
+        return len(self._troubled) >= TROUBLED_TASKS
 
     def block(self, *, now: float) -> None:
         """Start blocked, as the store remembers it; the first probe may go at once."""

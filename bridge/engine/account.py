@@ -135,7 +135,9 @@ class AccountPoller:
             return math.inf
         if self._ledger.is_stuck:
             return STUCK_S  # what cannot be written down need not be asked
-        return max(next_at - now, self._gate.wait_s(now))
+        gate_s = self._gate.wait_s(now)
+        # While the account is blocked the gate alone says when to try it again, by whichever watch comes first.
+        return gate_s if self._gate.blocked else max(next_at - now, gate_s)
 
     def _schedule(self, entry: Entry, due_at: float) -> None:
         if self._agenda.schedule(entry, due_at, now=self._clock.steady()):
@@ -204,9 +206,14 @@ class AccountPoller:
     def _heed(self, reading: Reading, task_id: str) -> None:
         """What the answer to a request means for the account."""
         now = self._clock.steady()
+        was_troubled = self._gate.troubled
         verdict = self._gate.answered(reading, task_id=task_id, now=now, chance=self._clock.chance())
         self._wake.set()
         self._account_changed(verdict, reading, now)
+        if self._gate.troubled and not was_troubled:
+            log.warning("account.troubled", account=self.name, reason=reading.detail)
+        elif was_troubled and not self._gate.troubled:
+            log.info("account.recovered", account=self.name)
 
     async def _follow(self, entry: Entry, state: WatchState, reading: Reading) -> None:
         """What the reading means for the watch."""

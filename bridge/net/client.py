@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
+from bridge.clock import http_date
 from bridge.errors import ConfigError
 from bridge.net.body import Body
 from bridge.net.failures import FAILURES, NO_ANSWER, Failure, explain
@@ -40,8 +41,8 @@ class Request:
 class Answer:
     """A status line and headers that have arrived, and what there is of the body.
 
-    `headers` are the few of `KEPT_HEADERS`, in lower case, the first of each. When `complete` is False, `trouble`
-    says why (cap, deadline, reset, cut, damage); `is_over_cap` marks the cap.
+    `headers` are the few of `KEPT_HEADERS`, in lower case, the first of each; `date` is always there. When
+    `complete` is False, `trouble` says why (cap, deadline, reset, cut, damage); `is_over_cap` marks the cap.
     """
 
     status: int
@@ -135,6 +136,7 @@ class _Exchange:
         for name, value in response.headers.raw:
             if (key := name.lower()) in KEPT_HEADERS:
                 self._headers.setdefault(key.decode("ascii"), value.decode("latin-1"))
+        self._headers.setdefault("date", http_date())  # as RFC 9110, 6.6.1 asks of whoever receives none
         self._body = Body(encoding=self._headers.get("content-encoding", ""), cap_bytes=self._cap_bytes)
         await self._read(response, self._body)
 

@@ -53,8 +53,10 @@ def _ours(form: Form, listed: list[dict[str, Json]], task_id: str) -> Found | st
 
 
 def _other_id(form: Form, task: Mapping[str, Json], task_id: str) -> str | None:
-    """The id of the task that an answer is about, when it is not ours."""
-    own = as_id(form.id(task))
-    if own is None or own == task_id or task_id in selected(form.id_aliases, task):
+    """The id of the task that an answer is about, when it is not ours; one of a wrong type (19 digits as a float,
+    an object) is nobody's."""
+    named = form.id(task)
+    own = as_id(named)
+    if named in (None, "") or own == task_id or task_id in selected(form.id_aliases, task):
         return None
-    return own
+    return str(named) if own is None else own

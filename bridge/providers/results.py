@@ -21,6 +21,8 @@ EXTENSIONS: Final[Mapping[str, str]] = {
     **dict.fromkeys((".txt", ".srt", ".vtt"), "texts"),
 }
 
+ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*:|/)")  # a bare text that is none is no result
+
 Item = dict[str, Json]  # the provider's own keys, and `url`
 
 
@@ -79,7 +81,8 @@ def _items(place: Results, keys: Sequence[str], task: Mapping[str, Json]) -> Ite
 def _split(raw: Json, keys: Sequence[str]) -> Iterator[Item]:
     """One entry for each address an item has, each with all of the item's keys."""
     if isinstance(raw, str):
-        yield {"url": raw.strip()}
+        if ADDRESS.match(raw):
+            yield {"url": raw.strip()}
     elif isinstance(raw, dict):
         urls = [url.strip() for key in keys if isinstance(url := raw.get(key), str)]
         for url in [url for url in urls if url] or urls[:1]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import resource
 import zlib
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import anyio
@@ -54,8 +56,17 @@ async def test_an_answer_comes_with_status_body_and_the_few_headers_that_matter(
     answer = await _answer(answers(503, b"{}", headers))
 
     assert (answer.status, answer.body, answer.complete, answer.trouble) == (503, b"{}", True, "")
-    assert answer.headers == {"retry-after": "7", "content-type": "application/json"}
+    assert {**answer.headers, "date": ""} == {"retry-after": "7", "content-type": "application/json", "date": ""}
     assert 0 < answer.elapsed_s < 5
+
+
+async def test_an_answer_without_a_date_gets_that_of_its_arrival() -> None:
+    dated = await _answer(answers(429, headers={"Date": "Wed, 21 Oct 2015 07:28:00 GMT"}))
+    undated = await _answer(answers(429))
+
+    assert dated.headers["date"] == "Wed, 21 Oct 2015 07:28:00 GMT"
+    arrived_at = parsedate_to_datetime(undated.headers["date"])
+    assert abs(arrived_at - datetime.now(UTC)) < timedelta(seconds=10)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +151,7 @@ async def test_thousands_of_short_headers_are_survived() -> None:
     head = b"".join(b"X-%d: y\r\n" % number for number in range(5000))
     answer = await _answer(_says(b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 2\r\n\r\n{}"))
 
-    assert (answer.body, answer.headers) == (b"{}", {})
+    assert (answer.body, set(answer.headers)) == (b"{}", {"date"})
 
 
 async def test_a_reset_before_the_answer_is_told_as_such_and_a_post_is_not_repeated() -> None:

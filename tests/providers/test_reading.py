@@ -250,6 +250,14 @@ def test_an_id_that_a_gateway_made_a_number_of_is_still_ours() -> None:
     assert reading_of(body).kind is Kind.FAILED
 
 
+@pytest.mark.parametrize("task_id", [{}, [], False, 0.5, float(TASK_ID)])
+def test_an_id_of_a_wrong_type_is_not_ours(task_id: Json) -> None:
+    body = videos(VIDEO)
+    body["data"]["task_id"] = task_id
+
+    assert reading_of(body).kind is Kind.AMBIGUOUS
+
+
 def test_in_a_list_only_our_own_item_counts() -> None:
     other, mine = {"task_id": "x", "task_status": "failed"}, {"task_id": TASK_ID, "task_status": "processing"}
 

@@ -34,6 +34,7 @@ def _seen(body: Json, *, action: str = ACTION, own_host: str = "api.example.com"
         ({"videos": [{"url": f" {A}\n"}]}, {"videos": [A]}),
         ({"videos": [{"url": A}, None, 3, [], {}]}, {"videos": [A]}),
         ({"cover_url": IMAGE, "videos": [{"url": A}]}, {"videos": [A]}),
+        ({"videos": [A, "soon", ""]}, {"videos": [A]}),
     ],
 )
 def test_results_are_collected_from_every_list_by_kind(task_result: Json, expected: dict[str, list[str]]) -> None:
@@ -98,6 +99,8 @@ def test_new_api_s_result_is_found_in_each_place_it_may_stand(fields: dict[str, 
         kling(task_result={"videos": [{"id": "1", "url": None}]}),
         kling(task_result={"videos": [{"watermark_url": A}]}),
         kling(task_result="none"),
+        kling(task_result={"videos": "soon"}),
+        kling(task_result={"videos": ["soon"]}),
         newapi(fail_reason="done", result_url=None, data=None),
         newapi(fail_reason=5),
         {"task_id": TASK_ID, "status": "succeeded", "url": ""},
