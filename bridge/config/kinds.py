@@ -25,10 +25,10 @@ from bridge.config.durations import MAX_S, PATTERN, parse_duration, shown
 from bridge.config.secret import SecretText, Surroundings, check_references, fill, has_reference, resolve_secret
 
 PROVIDERS: Final = ("kling",)
-FORMATS: Final = ("documented",)
+FORMATS: Final = ("documented", "kling", "replicate", "standard", "newapi", "template")
+SHIPPED_TEMPLATES: Final = ("cloudevents", "midjourney")
 LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("auto", "console", "json")
-LATER_FORMATS: Final = frozenset({"kling", "replicate", "standard", "newapi", "template"})
 LATER_PROVIDERS: Final = frozenset(
     "newapi replicate suno midjourney unified_v2 openai_video openai sora flux luma runway minimax hailuo vidu ark "
     "seedance jimeng veo avatar kling_v2".split()
@@ -67,19 +67,35 @@ def _secret(check: Check, *, stored: bool = True) -> Any:
     """A text that never prints. `stored` lets `file:` and `credential:` stand for it as a whole."""
 
     def read(value: object, info: ValidationInfo) -> SecretText:
-        if isinstance(value, SecretText):
-            return value
-        text = _as_text(value)
-        check_references(text, stored=stored)
-        if not has_reference(text, stored=stored):
-            return SecretText(text, check(text))
-        around = _around(info)
-        if around is None:
-            return SecretText(text)
-        value = resolve_secret(text, around) if stored else fill(text, around.env, around.found)
-        return SecretText(text, check(value))
+        return _read_secret(value, _around(info), check, stored)
 
     return PlainValidator(read, json_schema_input_type=str)
+
+
+def _read_secret(value: object, around: Surroundings | None, check: Check, stored: bool) -> SecretText:
+    if isinstance(value, SecretText):
+        return value
+    text = _as_text(value)
+    check_references(text, stored=stored)
+    if not has_reference(text, stored=stored):
+        return SecretText(text, check(text))
+    if around is None:
+        return SecretText(text)
+    found = resolve_secret(text, around) if stored else fill(text, around.env, around.found)
+    return SecretText(text, check(found))
+
+
+def _signing_secret(value: object, info: ValidationInfo) -> SecretText:
+    """By the format, which the model reads before: any text for new-api's, `whsec_...` for all others."""
+    form = info.data.get("format")  # None: it is wrong itself, so nothing is known of the secret
+    check = values.line if form in {"newapi", None} else values.signing_secret
+    return _read_secret(value, _around(info), check, stored=True)
+
+
+def _webhook_header(text: str, info: ValidationInfo) -> str:
+    """A body of one's own may have a media type of its own."""
+    is_type_of_body = text.lower() == "content-type" and info.data.get("body") is not None
+    return text if is_type_of_body else values.webhook_header_name(text)
 
 
 def _ca_file(value: object, info: ValidationInfo) -> str:
@@ -164,7 +180,8 @@ Burst = Annotated[int, Field(ge=1, le=100_000), _number(values.whole)]
 
 Name = Annotated[str, AfterValidator(values.name), _NAME_SCHEMA]
 Provider = Annotated[str, _one_of(PROVIDERS, "provider", LATER_PROVIDERS), WithJsonSchema({"enum": PROVIDERS})]
-Format = Annotated[str, _one_of(FORMATS, "format", LATER_FORMATS), WithJsonSchema({"enum": FORMATS})]
+Format = Annotated[str, _one_of(FORMATS, "format"), WithJsonSchema({"enum": FORMATS})]
+ShippedTemplate = Annotated[str, _one_of(SHIPPED_TEMPLATES, "template"), WithJsonSchema({"enum": SHIPPED_TEMPLATES})]
 Level = Annotated[str, _one_of(LEVELS, "level"), WithJsonSchema({"enum": LEVELS})]
 LogFormat = Annotated[str, _one_of(LOG_FORMATS, "format"), WithJsonSchema({"enum": LOG_FORMATS})]
 
@@ -176,7 +193,7 @@ Action = Annotated[str, _text(values.action), WithJsonSchema({"type": "string", 
 Template = Annotated[str, _text(values.template, prose=True)]
 
 Token = Annotated[SecretText, _secret(values.token), *_NEVER_PRINTED]
-SigningSecret = Annotated[SecretText, _secret(values.signing_secret), *_NEVER_PRINTED]
+SigningSecret = Annotated[SecretText, PlainValidator(_signing_secret, json_schema_input_type=str), *_NEVER_PRINTED]
 Proxy = Annotated[SecretText, _secret(values.proxy_url), *_NEVER_PRINTED]
 ServiceUrl = Annotated[SecretText, _secret(values.service_url), AfterValidator(_checked_as_written), *_NEVER_PRINTED]
 HookUrl = Annotated[SecretText, _secret(values.http_url, stored=False), *_NEVER_PRINTED]
@@ -186,6 +203,6 @@ Headers = Annotated[
     AfterValidator(_each_once),
 ]
 WebhookHeaders = Annotated[
-    dict[Annotated[str, AfterValidator(values.webhook_header_name)], Token],
+    dict[Annotated[str, AfterValidator(_webhook_header)], Token],
     AfterValidator(_each_once),
 ]

@@ -19,7 +19,6 @@ from bridge.errors import ConfigError
 LATER_KEYS: Final[Mapping[shape.Spot, frozenset[str]]] = {
     (): frozenset({"providers", "http", "archive", "batch"}),
     ("accounts", shape.ANY): frozenset({"access_key", "secret_key", "origins", "batch"}),
-    ("endpoints", shape.ANY): frozenset({"body"}),  # of a webhook; a chat's is known
     ("polling",): frozenset({"cadence", "budget", "transport", "batch"}),
 }
 
