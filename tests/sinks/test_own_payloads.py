@@ -22,6 +22,8 @@ from bridge.domain.event import Event, Topic
 from bridge.errors import ConfigError
 from bridge.sinks.own_payloads import NAMES, SHIPPED, OwnPayload, check_body, shipped, template_values
 from bridge.sinks.payloads import PAYLOADS, documented
+from bridge.wiring import check
+from tests.config.settings_files import LEAST, resolved
 from tests.sinks.samples import ENDED_AT, TASK_ID, URL, every_sample, task_sample
 
 PAGE = (Path(__file__).parents[2] / "docs/payloads.md").read_text()
@@ -121,6 +123,16 @@ def test_what_gives_no_json_is_refused_when_the_settings_are_read(source: str, w
     with pytest.raises(ConfigError) as caught:
         OwnPayload(endpoint="hook", source=source)
     assert caught.value.problems == (f"endpoints.hook.body: {found}",)
+
+
+def test_a_body_that_gives_no_json_is_named_at_its_place_in_the_settings(tmp_path: Path) -> None:
+    text = LEAST + "    format: template\n    body: |\n      {{ task_id }},\n"
+    with pytest.raises(ConfigError) as caught:
+        check(resolved(tmp_path, text), services=False)
+    [line] = caught.value.problems
+    assert line.startswith(
+        f"{tmp_path}/genbridge.yaml:11:11: endpoints.automation.body: {TRIED}gives no JSON: Extra data"
+    )
 
 
 def test_a_template_that_fails_for_an_event_gives_way_to_the_documented_body_and_is_logged_once() -> None:
