@@ -19,9 +19,9 @@ from bridge.domain.routes import Route, destinations, wanted_live_topics
 from bridge.domain.sample import sample_event
 from bridge.domain.task import Kind
 from bridge.domain.watch import Rules
+from bridge.engine.account import AccountPlan
 from bridge.engine.dispatcher import EndpointPlan
 from bridge.engine.janitor import Retention
-from bridge.engine.account import AccountPlan
 from bridge.errors import ConfigError
 from bridge.net.client import HttpClient, Request, Unanswered
 from bridge.ports import Clock, Intake, Sink, Source, Tell
@@ -29,6 +29,7 @@ from bridge.providers import descriptions
 from bridge.providers.provider import HttpProvider
 from bridge.reader import task_reader
 from bridge.sinks.chat import ChatSink, ChatUrl, check_url
+from bridge.sinks.own_payloads import check_body
 from bridge.sinks.texts import check_template
 from bridge.sinks.webhook import WebhookSink
 from bridge.sources.lines import Lines
@@ -167,6 +168,9 @@ class Workshop:
                 client=self._client(endpoint, loaded, concurrency, settings.delivery.timeout_s),
                 clock=self._clock,
                 version=__version__,
+                form=endpoint.format,
+                template=endpoint.template,
+                body=endpoint.body,
             )
         else:
             concurrency = CHAT_CONCURRENCY
@@ -229,13 +233,13 @@ def check(loaded: Loaded, *, services: bool) -> None:
     place. `services` has Apprise look at its URLs too, which loads it (30 MiB)."""
     found = []
     for name, endpoint in loaded.settings.endpoints.items():
-        if not isinstance(endpoint, Apprise):
-            continue
-        templates = {"title": endpoint.title, "body": endpoint.body}
-        checked: list[tuple[str | int, str | None]] = [
-            (key, check_template(text)) for key, text in templates.items() if text is not None
-        ]
-        if services:
+        checked: list[tuple[str | int, str | None]] = []
+        if isinstance(endpoint, Webhook):
+            checked += [("body", check_body(endpoint.body))] if endpoint.body is not None else []
+        else:
+            templates = {"title": endpoint.title, "body": endpoint.body}
+            checked += [(key, check_template(text)) for key, text in templates.items() if text is not None]
+        if services and isinstance(endpoint, Apprise):
             checked += [(place, check_url(url.reveal())) for place, url in enumerate(endpoint.urls)]
         for key, wrong in checked:
             path = ("endpoints", name, *(("urls", key) if isinstance(key, int) else (key,)))

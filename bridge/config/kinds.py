@@ -21,17 +21,17 @@ from pydantic import (
 )
 
 from bridge.config import values
-from bridge.config.durations import MAX_S, PATTERN, parse_duration, shown
+from bridge.config.durations import MAX_S, PATTERN, parse_duration
 from bridge.config.secret import SecretText, Surroundings, check_references, fill, has_reference, resolve_secret
 
 PROVIDERS: Final = (  # the built-in descriptions
     *("ark", "avatar", "flux", "jimeng", "kling", "kling_v2", "luma", "midjourney", "minimax", "newapi"),
     *("openai_video", "replicate", "runway", "suno", "unified_v2", "veo", "vidu"),
 )
-FORMATS: Final = ("documented",)
+FORMATS: Final = ("documented", "kling", "replicate", "standard", "newapi", "template")
+SHIPPED_TEMPLATES: Final = ("cloudevents", "midjourney")
 LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("auto", "console", "json")
-LATER_FORMATS: Final = frozenset({"kling", "replicate", "standard", "newapi", "template"})
 
 Check = Callable[[str], str]
 
@@ -66,19 +66,35 @@ def _secret(check: Check, *, stored: bool = True) -> Any:
     """A text that never prints. `stored` lets `file:` and `credential:` stand for it as a whole."""
 
     def read(value: object, info: ValidationInfo) -> SecretText:
-        if isinstance(value, SecretText):
-            return value
-        text = _as_text(value)
-        check_references(text, stored=stored)
-        if not has_reference(text, stored=stored):
-            return SecretText(text, check(text))
-        around = _around(info)
-        if around is None:
-            return SecretText(text)
-        value = resolve_secret(text, around) if stored else fill(text, around.env, around.found)
-        return SecretText(text, check(value))
+        return _read_secret(value, _around(info), check, stored)
 
     return PlainValidator(read, json_schema_input_type=str)
+
+
+def _read_secret(value: object, around: Surroundings | None, check: Check, stored: bool) -> SecretText:
+    if isinstance(value, SecretText):
+        return value
+    text = _as_text(value)
+    check_references(text, stored=stored)
+    if not has_reference(text, stored=stored):
+        return SecretText(text, check(text))
+    if around is None:
+        return SecretText(text)
+    found = resolve_secret(text, around) if stored else fill(text, around.env, around.found)
+    return SecretText(text, check(found))
+
+
+def _signing_secret(value: object, info: ValidationInfo) -> SecretText:
+    """By the format, which the model reads before: any text for new-api's, `whsec_...` for all others."""
+    form = info.data.get("format")  # None: it is wrong itself, so nothing is known of the secret
+    check = values.line if form in {"newapi", None} else values.signing_secret
+    return _read_secret(value, _around(info), check, stored=True)
+
+
+def _webhook_header(text: str, info: ValidationInfo) -> str:
+    """A body of one's own may have a media type of its own."""
+    is_type_of_body = text.lower() == "content-type" and info.data.get("body") is not None
+    return text if is_type_of_body else values.webhook_header_name(text)
 
 
 def _ca_file(value: object, info: ValidationInfo) -> str:
@@ -131,14 +147,11 @@ def _each_once(headers: dict[str, SecretText]) -> dict[str, SecretText]:
     return headers
 
 
-def _one_of(known: Sequence[str], what: str, later: frozenset[str] = frozenset()) -> Any:
-    """One of the known words; those of a later version are told as such."""
+def _one_of(known: Sequence[str], what: str) -> Any:
+    """One of the known words."""
 
     def read(value: object) -> str:
-        text = _as_text(value)
-        if text in later:
-            raise ValueError(f"{shown(text)} is not in this version")
-        return values.one_of(text, known, what)
+        return values.one_of(_as_text(value), known, what)
 
     return BeforeValidator(read)
 
@@ -163,7 +176,8 @@ Burst = Annotated[int, Field(ge=1, le=100_000), _number(values.whole)]
 
 Name = Annotated[str, AfterValidator(values.name), _NAME_SCHEMA]
 Provider = Name  # one of PROVIDERS, or of the settings' own
-Format = Annotated[str, _one_of(FORMATS, "format", LATER_FORMATS), WithJsonSchema({"enum": FORMATS})]
+Format = Annotated[str, _one_of(FORMATS, "format"), WithJsonSchema({"enum": FORMATS})]
+ShippedTemplate = Annotated[str, _one_of(SHIPPED_TEMPLATES, "template"), WithJsonSchema({"enum": SHIPPED_TEMPLATES})]
 Level = Annotated[str, _one_of(LEVELS, "level"), WithJsonSchema({"enum": LEVELS})]
 LogFormat = Annotated[str, _one_of(LOG_FORMATS, "format"), WithJsonSchema({"enum": LOG_FORMATS})]
 
@@ -176,7 +190,7 @@ Action = Annotated[str, _text(values.action), WithJsonSchema({"type": "string", 
 Template = Annotated[str, _text(values.template, prose=True)]
 
 Token = Annotated[SecretText, _secret(values.token), *_NEVER_PRINTED]
-SigningSecret = Annotated[SecretText, _secret(values.signing_secret), *_NEVER_PRINTED]
+SigningSecret = Annotated[SecretText, PlainValidator(_signing_secret, json_schema_input_type=str), *_NEVER_PRINTED]
 Proxy = Annotated[SecretText, _secret(values.proxy_url), *_NEVER_PRINTED]
 ServiceUrl = Annotated[SecretText, _secret(values.service_url), AfterValidator(_checked_as_written), *_NEVER_PRINTED]
 HookUrl = Annotated[SecretText, _secret(values.http_url, stored=False), *_NEVER_PRINTED]
@@ -186,6 +200,6 @@ Headers = Annotated[
     AfterValidator(_each_once),
 ]
 WebhookHeaders = Annotated[
-    dict[Annotated[str, AfterValidator(values.webhook_header_name)], Token],
+    dict[Annotated[str, AfterValidator(_webhook_header)], Token],
     AfterValidator(_each_once),
 ]

@@ -26,6 +26,7 @@ from pydantic import (
 
 from bridge.config.kinds import (
     SECRET_SCHEMA,
+    SHIPPED_TEMPLATES,
     Action,
     BaseUrl,
     Burst,
@@ -44,6 +45,7 @@ from bridge.config.kinds import (
     Proxy,
     Rate,
     ServiceUrl,
+    ShippedTemplate,
     SigningSecret,
     Span,
     Store,
@@ -126,17 +128,45 @@ class Webhook(Endpoint):
 
     type: Literal["webhook"] = Field(description="webhook: a POST with JSON")
     url: HookUrl = Field(description="where to POST")
+    format: Format = Field("documented", description="the form of the body; what follows depends on it")
+    template: ShippedTemplate | None = Field(None, description="of format template: the name of one that comes along")
+    body: Template | None = Field(
+        None, description="of format template: a Jinja template that gives JSON", validate_default=True
+    )
     api_key: Token | None = Field(None, description="sent as Authorization: Bearer")
     secret: Annotated[
         tuple[SigningSecret, ...],
         BeforeValidator(listed),
         WithJsonSchema({"anyOf": [SECRET_SCHEMA, {"type": "array", "items": SECRET_SCHEMA}]}),
-    ] = Field((), description="whsec_...: signs each attempt; a list while rotating: one signature each")
+    ] = Field((), description="signs each attempt: whsec_..., a list while rotating; of format newapi: one, any text")
     headers: WebhookHeaders = Field({}, description="added to every request")
     proxy: Proxy | None = Field(None, description="http://host:port for this endpoint's requests")
     ca_file: CaFile | None = Field(None, description="further certificate authorities, a PEM file")
-    format: Format = Field("documented", description="the form of the body")
     concurrency: Count = Field(8, description="requests in flight")
+
+    @field_validator("template", "body")
+    @classmethod
+    def _only_of_template(cls, text: str | None, info: ValidationInfo) -> str | None:
+        if text is not None and info.data.get("format") not in {"template", None}:
+            raise ValueError("is for format: template")
+        return text
+
+    @field_validator("body")
+    @classmethod
+    def _one_template(cls, body: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("format") == "template" and "template" in info.data:
+            if body is None and info.data["template"] is None:
+                raise ValueError(f"is missing; write it, or template: {' or '.join(SHIPPED_TEMPLATES)}")
+            if body is not None and info.data["template"] is not None:
+                raise ValueError("stands beside template; leave one of them out")
+        return body
+
+    @field_validator("secret")
+    @classmethod
+    def _one_digest(cls, secrets: tuple[SecretText, ...], info: ValidationInfo) -> tuple[SecretText, ...]:
+        if info.data.get("format") == "newapi" and len(secrets) > 1:
+            raise ValueError("format newapi signs with one secret; leave the others out")
+        return secrets
 
     @field_validator("headers")
     @classmethod

@@ -20,7 +20,6 @@ from bridge.errors import ConfigError
 LATER_KEYS: Final[Mapping[shape.Spot, frozenset[str]]] = {
     (): frozenset({"http", "archive", "batch"}),
     ("accounts", shape.ANY): frozenset({"batch"}),
-    ("endpoints", shape.ANY): frozenset({"body"}),  # of a webhook; a chat's is known
     ("polling",): frozenset({"cadence", "budget", "transport", "batch"}),
 }
 

@@ -26,7 +26,9 @@ _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING: Final = frozenset({"connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"})
-_OWN_IN_WEBHOOKS: Final = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature", "content-type"})
+_OWN_IN_WEBHOOKS: Final = frozenset(
+    {"webhook-id", "webhook-timestamp", "webhook-signature", "x-webhook-signature", "content-type"}
+)
 _SERVICE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S")
 
 

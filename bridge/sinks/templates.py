@@ -8,8 +8,9 @@ offered. Growth is then bounded by what is written in the template itself.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Final
 
 import jinja2
@@ -47,45 +48,25 @@ class TemplateFault(ValueError):
     """The template is wrong, or could not be rendered for this event; the text says why, in one line."""
 
 
-class Template:
-    """One template, compiled once. TemplateFault when it is no template or uses a name that is not offered."""
+class Sandbox(ImmutableSandboxedEnvironment):
+    """What a template may do; `filters` and `refused` kinds of statements come on top of those of every template."""
 
-    def __init__(self, source: str, *, names: Collection[str]) -> None:
-        try:
-            tree = _ENVIRONMENT.parse(source)
-            _bound_loops(tree)
-            _refuse_unknown(tree, names)
-            code = _ENVIRONMENT.compile(tree)
-        except jinja2.TemplateSyntaxError as error:
-            raise TemplateFault(f"line {error.lineno}: {error.message}") from error
-        # Python's own compiler has limits too, such as twenty nested loops.
-        except (jinja2.TemplateError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
-            raise TemplateFault(f"{type(error).__name__}: {error}") from error
-        self._template = jinja2.Template.from_code(_ENVIRONMENT, code, _ENVIRONMENT.globals)
-
-    def render(self, context: Mapping[str, object]) -> str:
-        """The text for these values, of `MOST_OUTPUT` characters only its whole lines. TemplateFault when it cannot
-        be made."""
-        pieces: list[str] = []
-        size = 0
-        turns = _left.set(MOST_STEPS)
-        try:
-            for piece in self._template.generate(context):
-                pieces.append(piece[: MOST_OUTPUT + 1])
-                size += len(piece)
-                if size > MOST_OUTPUT:
-                    break
-        # Whatever a template runs into (a missing key, a text that is no number) is the template's fault.
-        except Exception as error:
-            raise TemplateFault(f"{type(error).__name__}: {error}") from error
-        finally:
-            _left.reset(turns)
-        text = "".join(pieces)
-        return text if size <= MOST_OUTPUT else text[:MOST_OUTPUT].rpartition("\n")[0]
-
-
-class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**", "%"})
+
+    def __init__(
+        self,
+        *,
+        filters: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
+        refused: Sequence[type[nodes.Node]] = (),
+        undefined: type[jinja2.Undefined] = jinja2.Undefined,
+        finalize: Callable[..., Any] | None = None,
+    ) -> None:
+        # No HTML: what comes from outside is made harmless before it gets here, or by `finalize`.
+        super().__init__(autoescape=False, loader=None, undefined=undefined, finalize=finalize)
+        every: Mapping[str, Callable[..., Any]] = self.filters
+        self.filters = {name: every[name] for name in _FILTERS} | {_EACH: _each} | dict(filters)
+        self.globals = {"range": _range}
+        self.refused: Final[Sequence[type[nodes.Node]]] = (*_REFUSED, *refused)
 
     def is_safe_callable(self, obj: Any) -> bool:
         if obj is _range:
@@ -100,6 +81,55 @@ class _Environment(ImmutableSandboxedEnvironment):
         if operator == "*" and _weight(left) * _weight(right) > MOST_OUTPUT:
             raise OverflowError("the product is too large")
         return super().call_binop(context, operator, left, right)
+
+
+class Template:
+    """One template, compiled once. TemplateFault when it is no template or uses a name that is not offered."""
+
+    def __init__(self, source: str, *, names: Collection[str], sandbox: Sandbox | None = None) -> None:
+        sandbox = sandbox or _TEXT
+        try:
+            tree = sandbox.parse(source)
+            _bound_loops(tree, sandbox.refused)
+            _refuse_unknown(tree, [*names, *sandbox.globals])
+            code = sandbox.compile(tree)
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateFault(f"line {error.lineno}: {error.message}") from error
+        # Python's own compiler has limits too, such as twenty nested loops.
+        except (jinja2.TemplateError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
+            raise TemplateFault(f"{type(error).__name__}: {error}") from error
+        self._template = jinja2.Template.from_code(sandbox, code, sandbox.globals)
+
+    def render(self, context: Mapping[str, object]) -> str:
+        """The text for these values, of `MOST_OUTPUT` characters only its whole lines. TemplateFault when it cannot
+        be made."""
+        text = self._text(context, MOST_OUTPUT)
+        return text if len(text) <= MOST_OUTPUT else text[:MOST_OUTPUT].rpartition("\n")[0]
+
+    def render_whole(self, context: Mapping[str, object], *, most_chars: int) -> str:
+        """The text for these values. TemplateFault when it cannot be made, or is longer."""
+        text = self._text(context, most_chars)
+        if len(text) > most_chars:
+            raise TemplateFault(f"gives more than {most_chars} characters")
+        return text
+
+    def _text(self, context: Mapping[str, object], most_chars: int) -> str:
+        """The text, or more than `most_chars` characters of it."""
+        pieces: list[str] = []
+        size = 0
+        turns = _left.set(MOST_STEPS)
+        try:
+            for piece in self._template.generate(context):
+                pieces.append(piece[: most_chars + 1])
+                size += len(piece)
+                if size > most_chars:
+                    break
+        # Whatever a template runs into (a missing key, a text that is no number) is the template's fault.
+        except Exception as error:
+            raise TemplateFault(f"{type(error).__name__}: {error}") from error
+        finally:
+            _left.reset(turns)
+        return "".join(pieces)
 
 
 def _weight(factor: Any) -> float:
@@ -123,8 +153,8 @@ def _each(items: Iterable[object]) -> Iterator[object]:
         yield item
 
 
-def _bound_loops(tree: nodes.Template) -> None:
-    for kind in _REFUSED:
+def _bound_loops(tree: nodes.Template, refused: Iterable[type[nodes.Node]]) -> None:
+    for kind in refused:
         for found in tree.find_all(kind):
             raise TemplateFault(f"line {found.lineno}: {kind.__name__.lower()} is not offered here")
     for loop in tree.find_all(nodes.For):
@@ -134,20 +164,10 @@ def _bound_loops(tree: nodes.Template) -> None:
 
 
 def _refuse_unknown(tree: nodes.Template, names: Collection[str]) -> None:
-    known = [*names, *_ENVIRONMENT.globals]
-    for name in sorted(jinja2.meta.find_undeclared_variables(tree) - set(known)):
-        near = difflib.get_close_matches(name, known, n=1)
+    for name in sorted(jinja2.meta.find_undeclared_variables(tree) - set(names)):
+        near = difflib.get_close_matches(name, names, n=1)
         hint = f'did you mean "{near[0]}"?' if near else "there are: " + ", ".join(sorted(names))
         raise TemplateFault(f'unknown name "{name}"; {hint}')
 
 
-def _environment() -> _Environment:
-    # Chat texts are no HTML: what comes from outside has been made harmless before it gets here.
-    environment = _Environment(autoescape=False, loader=None)
-    every: Mapping[str, Callable[..., Any]] = environment.filters
-    environment.filters = {name: every[name] for name in _FILTERS} | {_EACH: _each}
-    environment.globals = {"range": _range}
-    return environment
-
-
-_ENVIRONMENT: Final = _environment()
+_TEXT: Final = Sandbox()

@@ -207,3 +207,6 @@ def _outcome(topic: Topic, progress: float | None) -> str:
 
 _TITLE: Final = Template(DEFAULT_TITLE, names=NAMES)
 _BODY: Final = Template(DEFAULT_BODY, names=NAMES)
+
+PLAIN: Final = ChatTexts(endpoint="", title=None, body=None)
+"""The default texts; for webhooks whose receivers show what they are sent to people."""

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
-
-from standardwebhooks import Webhook
 
 from bridge.domain.backoff import parse_retry_after
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Refused
 from bridge.domain.event import Event, Parcel
-from bridge.errors import ConfigError
 from bridge.logs import hidden
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.ports import Clock
 from bridge.sinks.neutral import one_line
-from bridge.sinks.payloads import documented
+from bridge.sinks.own_payloads import SHIPPED, OwnPayload, shipped
+from bridge.sinks.payloads import PAYLOADS, Payload
+from bridge.sinks.signatures import BODY_DIGEST, digest_signing, standard_signing
 
 MOST_ANSWER_BYTES: Final = 64 * 1024  # read of an answer, so that the connection can be used again
 MOST_EXCERPT: Final = 200  # characters of an answer kept in a reason
-OURS: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})  # and every webhook-*
+OURS: Final = frozenset(  # and every webhook-*
+    {"connection", "content-length", "host", "transfer-encoding", BODY_DIGEST.lower()}
+)
+JSON_TYPE: Final = "application/json"
 
 
 class WebhookSink:
-    """One webhook endpoint. ConfigError when a secret is not `whsec_` and base64.
+    """One webhook endpoint. ConfigError when a secret does not suit the format, or a template is none.
 
+    `form` is a format of `PAYLOADS`, or `template`: then `template` names one of `SHIPPED`, or `body` is its source.
     `headers` are the operator's own; they are sent in place of ours of the same name, except those of `OURS` and
     `webhook-*`, and except Authorization when there is an `api_key`.
     """
@@ -45,16 +45,24 @@ class WebhookSink:
         client: HttpClient,
         clock: Clock,
         version: str,
+        form: str = "documented",
+        template: str | None = None,
+        body: str | None = None,
     ) -> None:
         self._name = name
         self._url = url
         self._client = client
         self._clock = clock
-        self._signers = [_signer(name, secret) for secret in secrets]
-        self._headers = _fixed_headers(api_key, headers, version)
+        if form == "template":
+            self._payload: Payload = OwnPayload(endpoint=name, source=shipped(template) if template else body or "")
+        else:
+            self._payload = PAYLOADS[form]
+        self._sign = (digest_signing if form == "newapi" else standard_signing)(secrets, endpoint=name)
+        content_type = SHIPPED[template] if template else JSON_TYPE
+        self._headers = _fixed_headers(api_key, headers, content_type=content_type, version=version)
 
     def parcels(self, event: Event) -> Sequence[Parcel]:
-        return [Parcel(endpoint=self._name, target="", body=documented(event))]
+        return [Parcel(endpoint=self._name, target="", body=self._payload(event))]
 
     def targets(self) -> Sequence[str]:
         return [""]
@@ -62,22 +70,17 @@ class WebhookSink:
     async def deliver(self, delivery: Delivery) -> Outcome:
         if delivery.target:
             return Deferred(reason=f"made for a chat, but endpoints.{self._name} is a webhook now")
-        headers = {**self._headers, **self._signed_headers(delivery)}
-        request = Request(method="POST", url=self._url, headers=headers, body=delivery.body)
+        request = Request(method="POST", url=self._url, headers=self._headers_of(delivery), body=delivery.body)
         answer = await self._client.fetch(request, cap_bytes=MOST_ANSWER_BYTES)
         if isinstance(answer, Unanswered):
             return Deferred(reason=answer.reason)
         return judge(answer)
 
-    def _signed_headers(self, delivery: Delivery) -> dict[str, str]:
-        """The headers of this attempt (Standard Webhooks 1.0.0)."""
+    def _headers_of(self, delivery: Delivery) -> dict[str, str]:
+        """All headers of this attempt."""
         second = math.floor(self._clock.now())
-        headers = {"webhook-id": delivery.event_id, "webhook-timestamp": str(second)}
-        if self._signers:
-            at, text = datetime.fromtimestamp(second, UTC), delivery.body.decode()
-            signatures = [signer.sign(delivery.event_id, at, text) for signer in self._signers]
-            headers["webhook-signature"] = " ".join(signatures)
-        return headers
+        identity = {"webhook-id": delivery.event_id, "webhook-timestamp": str(second)}
+        return {**self._headers, **identity, **self._sign(delivery, second)}
 
 
 def judge(answer: Answer) -> Outcome:
@@ -105,22 +108,9 @@ def _reason(answer: Answer) -> str:
     return f"{status}: {said}" if said else status
 
 
-def _signer(name: str, secret: str) -> Webhook:
-    try:
-        # Strictly: the library takes any text for base64, and would sign with what is left of it.
-        text = secret.removeprefix("whsec_").rstrip("=")
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error:
-        key = b""
-    if not secret.startswith("whsec_") or not key:
-        problem = 'is not "whsec_" and base64; make one with: echo "whsec_$(openssl rand -base64 32)"'
-        raise ConfigError([f"endpoints.{name}.secret: {problem}"])
-    return Webhook(key)
-
-
-def _fixed_headers(api_key: str | None, own: Mapping[str, str], version: str) -> dict[str, str]:
+def _fixed_headers(api_key: str | None, own: Mapping[str, str], *, content_type: str, version: str) -> dict[str, str]:
     ours = {
-        "Content-Type": "application/json",
+        "Content-Type": content_type,
         **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
         "User-Agent": f"genbridge/{version}",
         "Accept-Encoding": "identity",

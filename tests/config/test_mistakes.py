@@ -196,9 +196,19 @@ def test_a_mistake_in_an_account_is_named(tmp_path: Path, line: str, expected: s
         ("{type: webhook, url: http://u@a}", "27: endpoints.x.url: holds user info (user:password@); use api_key or headers"),
         ("{type: webhook, url: http://a/ä}", "27: endpoints.x.url: holds characters that no URL has; percent-encode them"),
         ("{type: webhook, url: 'http://a/?q=ä'}", "27: endpoints.x.url: holds characters that no URL has; percent-encode them"),
-        ("{type: webhook, url: http://a, format: standard}", '45: endpoints.x.format: "standard" is not in this version'),
-        ("{type: webhook, url: http://a, format: xml}", '45: endpoints.x.format: unknown format "xml"; there are: documented'),
-        ("{type: webhook, url: http://a, body: x}", "37: endpoints.x.body: is not in this version"),
+        ("{type: webhook, url: http://a, format: standart}", '45: endpoints.x.format: unknown format "standart"; did you mean "standard"?'),
+        ("{type: webhook, url: http://a, format: xml}", '45: endpoints.x.format: unknown format "xml"; there are: documented, kling, newapi'),
+        ("{type: webhook, url: http://a, body: x}", "43: endpoints.x.body: is for format: template"),
+        ("{type: webhook, url: http://a, format: kling, template: cloudevents}", "62: endpoints.x.template: is for format: template"),
+        ("{type: webhook, url: http://a, format: template}", "6: endpoints.x.body: is missing; write it, or template: cloudevents or midjourney"),
+        ("{type: webhook, url: http://a, format: template, template: cloudevent}", '65: endpoints.x.template: unknown template "cloudevent"; did you mean "cloudevents"?'),
+        ("{type: webhook, url: http://a, format: template, template: midjourney, body: x}", "83: endpoints.x.body: stands beside template; leave one of them out"),
+        ("{type: webhook, url: http://a, format: template, body: '{{ a'}", "61: endpoints.x.body: is no Jinja template: "),
+        ("{type: webhook, url: http://a, format: template, template: cloudevents, headers: {content-type: a/b}}", "88: endpoints.x.headers.content-type: the header content-type is set by genbridge itself"),
+        ("{type: webhook, url: http://a, headers: {x-webhook-signature: a}}", "47: endpoints.x.headers.x-webhook-signature: the header x-webhook-signature is set by genbridge itself"),
+        ("{type: webhook, url: http://a, format: newapi, secret: [a, b]}", "61: endpoints.x.secret: format newapi signs with one secret; leave the others out"),
+        ('{type: webhook, url: http://a, secret: "a\\nb", format: newapi}', "45: endpoints.x.secret: holds the control character U+000A"),
+        ("{type: webhook, url: http://a, secret: foo, format: standart}", '58: endpoints.x.format: unknown format "standart"'),
         ("{type: webhook, url: http://a, urls: [x]}", '37: endpoints.x.urls: unknown key "urls"; did you mean "url"?'),
         ("{type: webhook, url: http://a, secret: foo}", "45: endpoints.x.secret: does not begin with whsec_; write whsec_ and the base64 of 24 to 64 random bytes"),
         (f"{{type: webhook, url: http://a, secret: [{SIGNING}, whsec_%]}}", "98: endpoints.x.secret[1]: is not base64 after whsec_; write whsec_ and"),
@@ -315,6 +325,8 @@ WORDS = st.sampled_from(
             "\ud800",
             "é",
             "whsec_",
+            "template",
+            "newapi",
             "credential:x",
             "task_failed",
         ),
@@ -342,7 +354,9 @@ ACCOUNT = st.fixed_dictionaries(
 )
 WEBHOOK = st.fixed_dictionaries(
     {"type": st.just("webhook"), "url": st.just("http://a") | WORDS},
-    optional=dict.fromkeys(("api_key", "secret", "headers", "proxy", "ca_file", "format", "concurrency"), VALUES),
+    optional=dict.fromkeys(
+        ("api_key", "secret", "headers", "proxy", "ca_file", "format", "template", "body", "concurrency"), VALUES
+    ),
 )
 APPRISE = st.fixed_dictionaries(
     {"type": st.just("apprise"), "urls": st.lists(WORDS, max_size=3)},

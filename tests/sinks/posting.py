@@ -23,6 +23,9 @@ async def sink_at(
     headers: Mapping[str, str] | None = None,
     timeout_s: float = 10.0,
     clock: Clock | None = None,
+    form: str = "documented",
+    template: str | None = None,
+    body: str | None = None,
 ) -> AsyncIterator[WebhookSink]:
     client = HttpClient(timeout_s=timeout_s, concurrency=4)
     try:
@@ -35,6 +38,9 @@ async def sink_at(
             client=client,
             clock=clock or FakeClock(),
             version="9.9",
+            form=form,
+            template=template,
+            body=body,
         )
     finally:
         await client.aclose()

@@ -1,26 +1,36 @@
-"""The documented body, and the page that shows it."""
+"""Every format against the protocol it speaks, and the page that shows it."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
+from replicate.prediction import Prediction
 
-from bridge.domain.event import Event, Topic
-from bridge.sinks.payloads import documented
-from tests.sinks.samples import every_sample, task_sample
+from bridge.domain.event import OPERATOR_TOPICS, Event, Topic
+from bridge.domain.task import Snapshot
+from bridge.sinks.own_payloads import SHIPPED, OwnPayload, shipped
+from bridge.sinks.payloads import PAYLOADS, Payload, documented, kling, newapi, replicate, standard
+from tests.sinks.samples import FAILED, TASK_ID, URL, every_sample, task_sample
 
-PAGE = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text()
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data"
+PAGE = (ROOT / "docs" / "payloads.md").read_text()
 TASK_KEYS = (
     "task_id task_status task_status_msg created_at updated_at task_result urls expires_at reason provider account "
     "action label meta event_id watched_at ended_at"
 ).split()
+
+
+def task_samples() -> list[Event]:
+    return [event for event in every_sample() if event.topic not in OPERATOR_TOPICS]
 
 
 def odd_event(data: dict[str, object]) -> Event:
@@ -44,6 +54,115 @@ def test_the_page_shows_what_is_sent_for_every_topic() -> None:
         assert json.dumps(json.loads(example)) == json.dumps(json.loads(sent[topic])), topic
 
 
+def test_the_page_shows_what_every_other_format_makes_of_a_topic() -> None:
+    events = {event.topic.value: event for event in every_sample()}
+    shown = re.findall(r"^#### `(\w+)`: `(\w+)`\n.*?^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert {form for form, _, _ in shown} == {*PAYLOADS, *SHIPPED} - {"documented"}
+    for form, topic, example in shown:
+        sent = payload_of(form)(events[topic])
+        assert json.dumps(json.loads(example)) == json.dumps(json.loads(sent)), (form, topic)
+
+
+def test_the_page_says_which_word_every_format_has_for_a_topic() -> None:
+    head, table = re.findall(r"^\| (topic \| .*) \|\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE)[0]
+    rows = [row.strip("| ") for row in table.splitlines()]
+    forms = [cell.strip("` ") for cell in head.split("|")][1:]
+    for row, event in zip(rows, every_sample(), strict=True):
+        topic, *words = [cell.strip("` ") for cell in row.split("|")]
+        assert topic == event.topic.value
+        for form, word in zip(forms, words, strict=True):
+            told = json.loads(payload_of(form)(event))
+            key = next(key for key in ("task_status", "status", "type", "topic") if key in told)
+            assert word in {told[key], "as documented" if key == "topic" else None}, (form, topic)
+
+
+def payload_of(form: str) -> Payload:
+    return PAYLOADS[form] if form in PAYLOADS else OwnPayload(endpoint="hook", source=shipped(form))
+
+
+def test_kling_is_told_as_by_klings_own_callback() -> None:
+    callback = json.loads((DATA / "kling" / "callback_legacy.json").read_text())
+    told = json.loads(kling(task_sample()))
+    unknown = {"final_unit_deduction"}
+    assert list(told) == [key for key in callback if key not in unknown]
+    assert list(told["task_info"]) == list(callback["task_info"])
+    assert list(told["task_result"]) == list(callback["task_result"])
+    assert list(told["task_result"]["videos"][0]) == list(callback["task_result"]["videos"][0])
+    assert told["task_info"]["external_task_id"] == "trailer, take 3"
+
+
+def test_a_receiver_of_klings_never_meets_a_word_or_a_null_that_kling_lacks() -> None:
+    for event in task_samples():
+        told = json.loads(kling(event))
+        assert told["task_status"] in {"submitted", "processing", "succeed", "failed"}
+        assert None not in told.values()
+        assert isinstance(told["created_at"], int)
+        assert isinstance(told["updated_at"], int)
+        if told["task_status"] == "failed":
+            assert told["task_status_msg"]
+
+
+def test_of_ends_that_are_ours_our_reason_is_told_and_else_the_providers_message() -> None:
+    said = replace(FAILED, message="theirs")
+    for topic in (Topic.TASK_FAILED, Topic.TASK_SUCCEEDED):
+        assert json.loads(kling(task_sample(topic, said, reason="ours")))["task_status_msg"] == "theirs"
+    assert json.loads(kling(task_sample(Topic.TASK_TIMED_OUT, said, reason="ours")))["task_status_msg"] == "ours"
+    silent = task_sample(Topic.TASK_TIMED_OUT, None)
+    assert json.loads(kling(silent))["task_status_msg"] == json.loads(replicate(silent))["error"] == "timed_out"
+
+
+def test_replicates_client_reads_every_prediction() -> None:
+    recorded = json.loads((DATA / "notify" / "replicate_webhook.json").read_text())
+    for event in task_samples():
+        told = json.loads(replicate(event))
+        assert told.keys() == recorded.keys() - {"webhook", "webhook_events_filter"}
+        prediction = Prediction(**told)
+        assert prediction.id == TASK_ID
+        assert prediction.status in {"processing", "succeeded", "failed", "canceled"}
+        assert bool(prediction.error) == (prediction.status == "failed")
+        assert (prediction.completed_at is None) == (prediction.status == "processing")
+        assert prediction.output == ([URL] if prediction.status == "succeeded" else None)
+    progress = Prediction(**json.loads(replicate(task_samples()[-1]))).progress
+    assert progress is not None
+    assert progress.percentage == 0.45
+
+
+def test_texts_are_an_output_and_a_result_that_is_gone_is_marked_removed() -> None:
+    lyrics = Snapshot(result={"texts": [{"text": "La la"}, {"id": "no text"}]})
+    assert json.loads(replicate(task_sample(snapshot=lyrics)))["output"] == ["La la"]
+    gone = json.loads(replicate(task_sample(snapshot=Snapshot(), reason="already deleted")))
+    assert (gone["status"], gone["output"], gone["data_removed"]) == ("succeeded", None, True)
+    assert gone["logs"] == "already deleted"
+
+
+def test_standard_types_have_a_dot_and_the_instant_is_the_events() -> None:
+    for event in every_sample():
+        told = json.loads(standard(event))
+        assert list(told) == ["type", "timestamp", "data"]
+        assert re.fullmatch(r"(task|account|endpoint)\.[a-z_]+", told["type"])
+        assert datetime.fromisoformat(told["timestamp"]).timestamp() == event.occurred_at
+        assert told["data"] == json.loads(documented(event))["data"]
+    assert json.loads(standard(every_sample()[4]))["type"] == "task.timed_out"
+
+
+def test_newapi_is_told_as_by_new_api() -> None:
+    recorded = json.loads((DATA / "notify" / "newapi_notify.json").read_text())
+    for event in every_sample():
+        told = json.loads(newapi(event))
+        assert list(told) == list(recorded)
+        assert {key: type(value) for key, value in told.items()} == {key: type(recorded[key]) for key in recorded}
+        assert told["title"]
+        assert told["content"]
+        for value in told["values"]:
+            assert value in told["title"] + told["content"]
+
+
+def test_an_operator_topic_is_told_as_documented_where_the_protocol_knows_tasks_only() -> None:
+    operators = every_sample()[-3:]
+    for event in operators:
+        assert kling(event) == replicate(event) == documented(event)
+
+
 def test_strange_values_are_told_mended_not_withheld() -> None:
     deep: object = 1
     for _ in range(300):
@@ -61,11 +180,25 @@ def test_strange_values_are_told_mended_not_withheld() -> None:
     }
 
 
+_kinds = st.sampled_from(["videos", "images", "audios", "texts", "files"])
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.dates(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
     max_leaves=10,
 )
+
+
+@given(
+    topic=st.sampled_from(list(Topic)),
+    data=st.dictionaries(st.sampled_from([*TASK_KEYS, "progress"]), _values | st.dictionaries(_kinds, _values)),
+    occurred_at=st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_no_event_whatever_its_data_makes_a_format_fail(
+    topic: Topic, data: dict[str, object], occurred_at: float
+) -> None:
+    event = Event(event_id="evt_x", topic=topic, account="a", subject="s", occurred_at=occurred_at, data=data)
+    for payload in PAYLOADS.values():
+        orjson.loads(payload(event))
 
 
 @given(st.dictionaries(st.text(), _values))

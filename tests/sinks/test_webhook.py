@@ -9,18 +9,23 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import svix
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
+from replicate.prediction import Prediction
+from replicate.webhook import InvalidSignatureError, Webhooks, WebhookSigningSecret
 
 from bridge.clock import SystemClock
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.delivery import Accepted, Deferred, Outcome, Refused, settle
 from bridge.domain.event import Event, Parcel
 from bridge.errors import ConfigError
-from bridge.sinks.payloads import documented
+from bridge.sinks.payloads import PAYLOADS, documented
 from bridge.sinks.webhook import WebhookSink
 from tests.fakes import START, FakeClock
 from tests.sinks.posting import deliver, sink_at
@@ -28,7 +33,8 @@ from tests.sinks.receivers import HANG, HttpReceiver, answer, http_receiver, sil
 from tests.sinks.samples import as_delivery, task_sample
 
 ROOT = Path(__file__).parents[2]
-VECTOR = json.loads((ROOT / "tests/data/notify/standard_webhooks_vector.json").read_text())
+NOTIFY = ROOT / "tests/data/notify"
+VECTOR = json.loads((NOTIFY / "standard_webhooks_vector.json").read_text())
 EVENT = task_sample()
 
 
@@ -144,6 +150,79 @@ async def test_the_svix_client_accepts_what_is_sent_with_either_secret() -> None
         svix.Webhook("whsec_" + "A" * 32).verify(body_of(request), headers_of(request))
 
 
+async def test_klings_published_vector_is_what_we_sign() -> None:
+    vector = json.loads((NOTIFY / "kling_callback_signature_vector.json").read_text())
+    event = replace(EVENT, event_id=vector["webhook-id"])
+    parcel = Parcel(endpoint="automation", target="", body=vector["body"].encode())
+    clock = FakeClock(float(vector["webhook-timestamp"]))
+    async with http_receiver() as receiver:
+        async with sink_at(receiver.url, secrets=[vector["secret"]], clock=clock, form="kling") as sink:
+            await sink.deliver(as_delivery(parcel, event))
+    sent = headers_of(receiver.requests[0])
+    assert {key: sent[key] for key in vector if key.startswith("webhook-")} == {
+        key: value for key, value in vector.items() if key.startswith("webhook-")
+    }
+
+
+async def test_replicates_client_validates_what_is_sent_as_a_prediction() -> None:
+    async with http_receiver() as receiver:
+        secrets = [VECTOR["secret"], VECTOR["previous_secret"]]
+        async with sink_at(receiver.url, secrets=secrets, clock=SystemClock(), form="replicate") as sink:
+            request = await sent(receiver, sink)
+    taken = httpx.Request("POST", receiver.url, headers=headers_of(request), content=body_of(request))
+    for secret in secrets:
+        Webhooks.validate(request=taken, secret=WebhookSigningSecret(key=secret), tolerance=60)
+    with pytest.raises(InvalidSignatureError):
+        Webhooks.validate(request=taken, secret=WebhookSigningSecret(key="whsec_" + "A" * 32))
+    assert Prediction(**json.loads(taken.content)).status == "succeeded"
+
+
+async def test_new_apis_vector_is_what_we_sign_and_nothing_of_another_scheme_is_sent() -> None:
+    vector = json.loads((NOTIFY / "newapi_signature_vector.json").read_text())
+    parcel = Parcel(endpoint="automation", target="", body=vector["body"].encode())
+    async with http_receiver() as receiver:
+        async with sink_at(receiver.url, secrets=[vector["secret"]], form="newapi") as sink:
+            await sink.deliver(as_delivery(parcel, EVENT))
+            signed = await sent(receiver, sink)
+        async with sink_at(receiver.url, form="newapi", headers={"x-webhook-signature": "forged"}) as sink:
+            bare = headers_of(await sent(receiver, sink))
+    headers = headers_of(receiver.requests[0])
+    assert headers["X-Webhook-Signature"] == vector["X-Webhook-Signature"]
+    assert headers["webhook-id"] == EVENT.event_id
+    assert "webhook-signature" not in headers
+    assert "x-webhook-signature" not in {name.lower() for name in bare}
+    digest = hmac.new(vector["secret"].encode(), body_of(signed), hashlib.sha256).hexdigest()
+    assert headers_of(signed)["X-Webhook-Signature"] == digest
+    assert json.loads(body_of(signed))["type"] == "task_succeeded"
+
+
+async def test_a_cloudevent_is_sent_as_one_and_read_by_the_library() -> None:
+    async with http_receiver() as receiver:
+        async with sink_at(receiver.url, form="template", template="cloudevents") as sink:
+            request = await sent(receiver, sink)
+    assert headers_of(request)["Content-Type"] == "application/cloudevents+json"
+    event = from_http_event(HTTPMessage(headers_of(request), body_of(request)))
+    assert (event.get_id(), event.get_type()) == (EVENT.event_id, "genbridge.task.succeeded")
+
+
+async def test_a_body_of_ones_own_may_have_a_media_type_of_its_own() -> None:
+    async with http_receiver() as receiver:
+        headers = {"content-type": "application/vnd.example+json"}
+        async with sink_at(receiver.url, form="template", body='{"id": {{ task_id }}}', headers=headers) as sink:
+            request = await sent(receiver, sink)
+    assert body_of(request) == b'{"id":"CjgHs2a8AAAAAAAAEx0sKQ"}'
+    assert headers_of(request)["content-type"] == "application/vnd.example+json"
+    assert "Content-Type" not in headers_of(request)
+
+
+@pytest.mark.parametrize("form", PAYLOADS)
+async def test_the_format_of_the_endpoint_makes_the_body(form: str) -> None:
+    async with http_receiver() as receiver, sink_at(receiver.url, form=form) as sink:
+        request = await sent(receiver, sink)
+    assert body_of(request) == PAYLOADS[form](EVENT)
+    assert headers_of(request)["Content-Type"] == "application/json"
+
+
 async def test_own_headers_join_ours_but_never_those_of_the_protocol() -> None:
     own = {
         "X-Hook-Key": "abc",
@@ -181,6 +260,12 @@ async def test_own_headers_join_ours_but_never_those_of_the_protocol() -> None:
 async def test_a_secret_that_is_none_is_refused_when_the_endpoint_is_made(secret: str) -> None:
     with pytest.raises(ConfigError, match=r"endpoints\.automation\.secret: is not .whsec_"):
         async with sink_at("http://127.0.0.1:9/", secrets=[secret]):
+            pass
+
+
+async def test_new_apis_one_header_has_no_room_for_two_secrets() -> None:
+    with pytest.raises(ConfigError, match=r"endpoints\.automation\.secret: format newapi signs with one secret"):
+        async with sink_at("http://127.0.0.1:9/", secrets=["a", "b"], form="newapi"):
             pass
 
 
