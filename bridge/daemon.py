@@ -27,9 +27,14 @@ LOOK_EVERY_S: Final = 1.0  # at the settings file
 TOLD_EVERY_S: Final = 0.2  # how often `once` looks whether everything has been told
 
 
+Stamp = tuple[int, int, int] | None
+
+
 class Daemon:
     """Runs the app until a signal stops it, or (`once`) until everything is told. SIGHUP and a changed settings file
-    make it read its settings again; an invalid file leaves the old settings in force."""
+    make it read its settings again; an invalid file leaves the old settings in force.
+
+    `seen` is the settings file's `stamp` from before the start, so that no change meanwhile is missed."""
 
     def __init__(
         self,
@@ -38,6 +43,7 @@ class Daemon:
         store: SqliteStore,
         clock: Clock,
         reread: Callable[[], Loaded],
+        seen: Stamp,
         once: bool = False,
         timeout_s: float | None = None,
     ) -> None:
@@ -45,6 +51,7 @@ class Daemon:
         self._store = store
         self._clock = clock
         self._reread = reread
+        self._seen = seen
         self._once = once
         self._timeout_s = timeout_s
         self._offload = ThreadOffload()
@@ -97,13 +104,12 @@ class Daemon:
         await self._manager.keep_alive(clock=self._clock, answers=store_answers, syncing=self._store.is_syncing)
 
     async def _heed_settings(self) -> None:
-        seen = await anyio.to_thread.run_sync(_stamp, self._loaded.path)
         while True:
-            await self._clock.sleep(LOOK_EVERY_S)
-            stamp = await anyio.to_thread.run_sync(_stamp, self._loaded.path)
-            if stamp != seen:
-                seen = stamp
+            seen = await anyio.to_thread.run_sync(stamp, self._loaded.path)
+            if seen != self._seen:
+                self._seen = seen
                 await self._reload()
+            await self._clock.sleep(LOOK_EVERY_S)
 
     async def _reload(self) -> None:
         self._manager.reloading()
@@ -142,7 +148,8 @@ class Daemon:
         self._app.stop()
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def stamp(path: Path) -> Stamp:
+    """What differs when a file has been changed or replaced; None when it cannot be looked at."""
     try:
         seen = path.stat()
     except OSError:

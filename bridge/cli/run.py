@@ -15,7 +15,7 @@ from bridge.cli.text import wants_colors
 from bridge.clock import SystemClock
 from bridge.config import load
 from bridge.config.load import Loaded
-from bridge.daemon import Daemon
+from bridge.daemon import Daemon, Stamp, stamp
 from bridge.store import DaemonLock, SqliteStore, open_store
 
 log = logs.get_logger()
@@ -47,21 +47,22 @@ def once_command(session: Session, timeout: float | None) -> int:
 
 def _serve(session: Session, *, once: bool, timeout_s: float | None) -> int:
     loaded = _settled(session)
+    seen = stamp(loaded.path)
     path = session.store_path
     group_access = is_service(loaded.path)
     with DaemonLock(path, group_access=group_access):
         store = open_store(path, create=True, group_access=group_access)
         try:
-            return anyio.run(_run, session, loaded, store, once, timeout_s)
+            return anyio.run(_run, loaded, store, seen, once, timeout_s)
         finally:
             store.close()
 
 
-async def _run(session: Session, loaded: Loaded, store: SqliteStore, once: bool, timeout_s: float | None) -> int:
+async def _run(loaded: Loaded, store: SqliteStore, seen: Stamp, once: bool, timeout_s: float | None) -> int:
     def reread() -> Loaded:
         return _settled(Session(config=str(loaded.path)))
 
-    daemon = Daemon(loaded, store=store, clock=SystemClock(), reread=reread, once=once, timeout_s=timeout_s)
+    daemon = Daemon(loaded, store=store, clock=SystemClock(), reread=reread, seen=seen, once=once, timeout_s=timeout_s)
     return await daemon.run()
 
 

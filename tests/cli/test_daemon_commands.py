@@ -1,0 +1,290 @@
+"""`run`, `once`, `check`, `test`: the commands that meet the outside, against a real provider and a real receiver."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.shell import Said, Shell
+from tests.world import KEY, DaemonProcess, World, drop, running_world, until
+
+
+@pytest.fixture
+def world(shell: Shell) -> Iterator[World]:
+    with running_world(World()) as running:
+        running.settings(shell.folder)
+        yield running
+
+
+def served(shell: Shell, act: Callable[[], object]) -> Said:
+    """What `run` said, while `act` happened around it. SIGTERM ends it afterwards, also when `act` fails."""
+    failures: list[BaseException] = []
+    over = threading.Event()
+
+    def acting() -> None:
+        try:
+            act()
+        except BaseException as error:
+            failures.append(error)
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    around = threading.Thread(target=acting)
+    around.start()
+    said = shell("run")
+    over.set()
+    around.join()
+    if failures:
+        raise AssertionError(said.err) from failures[0]
+    return said
+
+
+def ready(shell: Shell) -> None:
+    until(lambda: (shell.folder / "state.db.lock").exists(), seconds=10, what="the lock")
+    until((shell.folder / "queue").is_dir, seconds=10, what="the queue folder")
+
+
+def change(settings: Path, **changes: Any) -> None:
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), **changes}))
+
+
+def test_run_works_until_a_signal_and_tells_what_it_does_on_stderr(shell: Shell, world: World) -> None:
+    world.ends_at["a"] = 0.0
+
+    def act() -> None:
+        ready(shell)
+        drop(shell.folder / "queue", "one.txt", "a\n")
+        until(lambda: bool(world.told), seconds=10, what="the webhook")
+
+    said = served(shell, act)
+    assert (said.code, said.out) == (0, "")
+    events = [json.loads(line)["event"] for line in said.err.splitlines()]
+    assert events[0] == "daemon.ready"
+    assert events[-1] == "daemon.stopped"
+    assert {"watch.ended", "delivery.accepted", "daemon.stopping"} <= set(events)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_starts_ends_it_in_good_order(number: int, shell: Shell, world: World) -> None:
+    assert shell("add", *(f"t{number}" for number in range(200))).code == 0
+    settings = shell.folder / "genbridge.yaml"
+    for delay_s in (0.0, 0.02, 0.1, 0.2):
+        with DaemonProcess(settings) as daemon:
+            until(lambda: (shell.folder / "state.db.lock").exists(), seconds=10, what="the lock")
+            time.sleep(delay_s)
+            os.kill(daemon.pid, number)
+            assert daemon.process.wait(12) in {0, -signal.SIGTERM, 130}
+        (shell.folder / "state.db.lock").unlink()
+    assert "Traceback" not in daemon.log.read_text()
+
+
+def test_a_second_signal_quits_without_waiting_for_what_is_in_flight(shell: Shell, world: World) -> None:
+    hang = threading.Event()
+
+    def fault(task_id: str) -> None:
+        hang.wait(20)
+
+    world.fault = fault
+    shell("add", "slow")
+
+    def act() -> None:
+        until(lambda: bool(world.polls), seconds=10, what="the poll")
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+
+    began = time.monotonic()
+    said = served(shell, act)
+    hang.set()
+    assert said.code == 1
+    assert time.monotonic() - began < 8
+
+
+def test_settings_are_read_again_by_signal_and_by_change_and_a_broken_file_leaves_the_old_in_force(
+    shell: Shell, world: World
+) -> None:
+    settings = shell.folder / "genbridge.yaml"
+    good = settings.read_text()
+    world.ends_at.update(a=0.0, b=0.0)
+
+    def act() -> None:
+        ready(shell)
+        settings.write_text("accounts: [")
+        time.sleep(1.5)
+        drop(shell.folder / "queue", "a.txt", "a\n")
+        until(lambda: len(world.told) == 1, seconds=10, what="work by the old settings")
+        settings.unlink()
+        time.sleep(1.3)
+        settings.write_text(good)
+        change(settings, sources={"queue": "other"}, log={"level": "debug"})
+        os.kill(os.getpid(), signal.SIGHUP)
+        until((shell.folder / "other").is_dir, seconds=10, what="the new settings")
+        drop(shell.folder / "other", "b.txt", "b\n")
+        until(lambda: len(world.told) == 2, seconds=10, what="work by the new settings")
+
+    said = served(shell, act)
+    assert said.code == 0
+    lines = [json.loads(line) for line in said.err.splitlines()]
+    broken = [line["reason"] for line in lines if line["event"] == "settings.invalid"]
+    assert any(re.search(r"genbridge\.yaml:\d+:\d+: ", reason) for reason in broken), broken
+    assert any("there is no such file" in reason for reason in broken)
+    assert "settings.reloaded" in {line["event"] for line in lines}
+    assert any(line["level"] == "debug" for line in lines), "the log follows the settings"
+
+
+def test_a_proxy_that_cannot_be_leaves_the_old_settings_in_force(shell: Shell, world: World) -> None:
+    settings = shell.folder / "genbridge.yaml"
+    accounts = json.loads(settings.read_text())["accounts"]
+
+    def act() -> None:
+        ready(shell)
+        change(settings, accounts={"kling": {**accounts["kling"], "ca_file": "missing.pem"}})
+        time.sleep(1.8)
+
+    said = served(shell, act)
+    assert said.code == 0
+    assert "settings.invalid" in said.err
+    assert "settings.reloaded" not in said.err
+
+
+def test_once_with_nothing_to_do_ends_at_once_with_0(shell: Shell, world: World) -> None:
+    world.settings(shell.folder, sources={})
+    began = time.monotonic()
+    assert shell("once").code == 0
+    assert time.monotonic() - began < 5
+
+
+def test_once_takes_what_lies_in_the_sources_first(shell: Shell, world: World) -> None:
+    world.ends_at.update(a=time.monotonic() + 1, b=0.0)
+    world.fails.add("b")
+    (shell.folder / "queue").mkdir()
+    drop(shell.folder / "queue", "all.txt", "a\nb\n")
+    assert shell("once", "--timeout", "30s").code == 0
+    assert {told.topic for told in world.told} == {"task_succeeded", "task_failed"}
+
+
+def test_once_says_1_when_the_time_is_over(shell: Shell, world: World) -> None:
+    world.ends_at["a"] = time.monotonic() + 100
+    shell("add", "a")
+    for timeout in ("0s", "0.5s"):
+        said = shell("once", "--timeout", timeout)
+        assert said.code == 1
+        assert "once.timed_out" in said.err
+    assert shell("list", "--json").json[0]["phase"] in {"submitted", "running"}
+
+
+def test_once_says_1_when_a_delivery_died_or_a_task_was_given_up(shell: Shell, world: World) -> None:
+    world.settings(shell.folder, delivery={"retries": ["0.1s"]})
+    world.receive = lambda event_id, times: 500
+    world.ends_at["a"] = 0.0
+    shell("add", "a")
+    assert shell("once", "--timeout", "30s").code == 1
+    assert shell("deliveries", "--json").json[0]["state"] == "dead"
+    assert shell("once", "--timeout", "30s").code == 0, "that one is an old story"
+    world.receive = lambda event_id, times: 200
+    world.settings(shell.folder, polling={"min_interval": "0.5s", "give_up_after": "1s"})
+    world.ends_at["b"] = time.monotonic() + 100
+    shell("add", "b")
+    assert shell("once", "--timeout", "30s").code == 1
+    assert shell("show", "b", "--json").json["phase"] == "timed_out"
+
+
+def test_once_does_not_wait_for_what_these_settings_can_never_do(shell: Shell, world: World) -> None:
+    world.receive = lambda event_id, times: 410
+    world.ends_at["a"] = 0.0
+    shell("add", "a")
+    disabled = shell("once", "--timeout", "30s")
+    assert disabled.code == 1
+    assert "once.unfinished" in disabled.err
+    settings = shell.folder / "genbridge.yaml"
+    kling = json.loads(settings.read_text())["accounts"]["kling"]
+    change(settings, accounts={"kling": kling, "gone": kling})
+    assert shell("add", "b", "--account", "gone").code == 0
+    change(settings, accounts={"kling": kling}, endpoints={})
+    gone = shell("once", "--timeout", "30s")
+    assert gone.code == 1
+    assert "once.timed_out" not in gone.err
+    [line] = [json.loads(line) for line in gone.err.splitlines() if "once.unfinished" in line]
+    assert (line["watches"], line["deliveries"]) == (1, 1)
+
+
+def test_check_says_good_with_what_there_is(shell: Shell, world: World) -> None:
+    said = shell("check")
+    assert said.code == 0
+    assert "good: 1 account, 1 endpoint" in said.out
+    assert f"store: {shell.folder}/state.db" in said.out
+    assert not (shell.folder / "state.db").exists()
+    (shell.folder / "genbridge.yaml").chmod(0o644)
+    assert "warning: genbridge.yaml: holds secrets and is readable by others" in shell("check").err
+
+
+def test_check_online_asks_every_account_and_reaches_every_endpoint_without_telling_anybody(
+    shell: Shell, world: World
+) -> None:
+    settings = shell.folder / "genbridge.yaml"
+    written = json.loads(settings.read_text())
+    endpoints = {**written["endpoints"], "chat": {"type": "apprise", "urls": ["json://127.0.0.1:9/x"]}}
+    kling = written["accounts"]["kling"]
+    del kling["action"]
+    change(settings, accounts={"kling": kling}, endpoints=endpoints)
+    said = shell("check", "--online")
+    assert said.code == 0, said.out
+    assert [line.partition(":")[0] for line in said.out.splitlines()[2:]] == [
+        "accounts.kling",
+        "endpoints.hook",
+        "endpoints.chat[1]",
+    ]
+    assert len(world.polls) == 1
+    assert world.told == []
+
+
+@pytest.mark.parametrize("fault", ["key", "page", "endpoint"])
+def test_check_online_says_what_does_not_work(fault: str, shell: Shell, world: World) -> None:
+    settings = shell.folder / "genbridge.yaml"
+    written = json.loads(settings.read_text())
+    match fault:
+        case "key":
+            written["accounts"]["kling"]["api_key"] = "another-key-0123"
+        case "page":
+            world.fault = lambda task_id: (200, b"<html>a web site</html>", {})
+        case "endpoint":
+            written["endpoints"]["hook"]["url"] = "http://127.0.0.1:9/"
+    settings.write_text(json.dumps(written))
+    said = shell("check", "--online")
+    assert said.code == 1
+    [failed] = [line for line in said.out.splitlines() if "FAILED" in line]
+    assert failed.startswith("endpoints.hook" if fault == "endpoint" else "accounts.kling")
+    assert KEY not in said.out
+
+
+def test_check_finds_templates_and_chat_urls_that_cannot_work_at_their_place(shell: Shell, world: World) -> None:
+    chat = {"type": "apprise", "urls": ["nosuchservice://x"], "title": "{{ unclosed"}
+    change(shell.folder / "genbridge.yaml", endpoints={"chat": chat})
+    said = shell("check")
+    assert said.code == 78
+    assert "endpoints.chat" in said.err
+
+
+def test_test_sends_a_sample_and_writes_nothing_down(shell: Shell, world: World) -> None:
+    said = shell("test", "hook")
+    assert said.code == 0
+    assert said.out.startswith("hook: accepted: ")
+    [told] = world.told
+    assert told.topic == "task_succeeded"
+    assert not (shell.folder / "state.db").exists()
+    world.receive = lambda event_id, times: 500
+    failed = shell("test", "hook")
+    assert failed.code == 1
+    assert "hook: FAILED: " in failed.out
+    chat = {"type": "apprise", "urls": ["json://127.0.0.1:9/x"]}
+    change(shell.folder / "genbridge.yaml", endpoints={"chat": chat})
+    assert shell("test", "chat").out.startswith("chat[1:")
+    assert shell("test", "nix").code == 1
