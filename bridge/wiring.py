@@ -25,7 +25,8 @@ from bridge.engine.poller import AccountPlan
 from bridge.errors import ConfigError
 from bridge.net.client import HttpClient, Request, Unanswered
 from bridge.ports import Clock, Intake, Sink, Source, Tell
-from bridge.providers import HttpProvider, descriptions, locate
+from bridge.providers import descriptions, locate
+from bridge.providers.provider import HttpProvider
 from bridge.sinks.chat import ChatSink, ChatUrl, check_url
 from bridge.sinks.texts import check_template
 from bridge.sinks.webhook import WebhookSink

@@ -14,7 +14,8 @@ from bridge import __version__
 from bridge.domain.task import Kind
 from bridge.net.client import HttpClient
 from bridge.ports import Provider
-from bridge.providers import HttpProvider, descriptions
+from bridge.providers import descriptions
+from bridge.providers.provider import HttpProvider
 from tests.loopback import Exchange, Loopback, Script, answers, loopback
 from tests.providers.reading_of import ACTION, TASK_ID, kling, videos
 

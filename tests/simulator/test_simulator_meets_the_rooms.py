@@ -12,7 +12,8 @@ from bridge.config.load import load, resolve
 from bridge.domain.delivery import Accepted, Deferred
 from bridge.domain.task import Kind
 from bridge.net.client import HttpClient
-from bridge.providers import HttpProvider, descriptions
+from bridge.providers import descriptions
+from bridge.providers.provider import HttpProvider
 from bridge.simulator.demo import ACCOUNT, ENDPOINT, DemoPlan
 from bridge.simulator.provider import SimulatedProvider
 from bridge.simulator.receiver import PATH, Receiver, Webhook
