@@ -20,11 +20,13 @@ SEGMENT: Final = r"[^/?#]+"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """A request still without headers. `url` is percent-encoded."""
+    """A request still without headers. `url` is percent-encoded; `is_elsewhere` marks one that is not below the
+    account's base URL."""
 
     method: str
     url: str
     body: bytes | None = None
+    is_elsewhere: bool = False
 
 
 def action_problem(description: Description, action: str | None) -> str | None:
@@ -132,10 +134,12 @@ def _filled(call: Route | Batch | Second, path: str, base_url: str, given: Mappi
     def encoded(template: str) -> str:
         return PLACES.sub(lambda place: _encoded(place[1], given), template)
 
-    url = encoded(path) if path.startswith("https://") else base_url.rstrip("/") + encoded(path)
+    is_elsewhere = not path.startswith("/")
+    url = encoded(path) if is_elsewhere else base_url.rstrip("/") + encoded(path)
     query = "&".join(f"{quote(name, safe='')}={encoded(value)}" for name, value in call.query.items())
     body = None if call.body is None else orjson.dumps(_filled_body(call.body, given))
-    return Asking(method=call.method, url=f"{url}?{query}" if query else url, body=body)
+    whole = f"{url}?{query}" if query else url
+    return Asking(method=call.method, url=whole, body=body, is_elsewhere=is_elsewhere)
 
 
 def _encoded(place: str, given: Mapping[str, str | list[str]]) -> str:

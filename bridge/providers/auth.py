@@ -18,9 +18,8 @@ class Key(Protocol):
     def token(self) -> str:
         """The words to show now."""
 
-    def renew(self, *, earlier: bool) -> bool:
-        """Make the token anew after it has been refused, valid from earlier on when `earlier`. False when there is
-        nothing to be made anew."""
+    def renew(self, *, earlier: bool) -> None:
+        """Make the token anew after it has been refused, valid from earlier on when `earlier`; a fixed one stays."""
 
 
 class FixedKey:
@@ -32,8 +31,8 @@ class FixedKey:
     def token(self) -> str:
         return self._api_key
 
-    def renew(self, *, earlier: bool) -> bool:
-        return False
+    def renew(self, *, earlier: bool) -> None:
+        pass
 
 
 class JwtKey:
@@ -53,11 +52,10 @@ class JwtKey:
             self._make()
         return self._token
 
-    def renew(self, *, earlier: bool) -> bool:
+    def renew(self, *, earlier: bool) -> None:
         if earlier:
             self._early_s = VERY_EARLY_S
         self._make()
-        return True
 
     def _make(self) -> None:
         self._made_at = self._now()

@@ -64,7 +64,16 @@ class HttpProvider:
         self._origins = tuple(origins)
         self._key = key or FixedKey(api_key)
         self._secrets = [secret.encode(errors="replace") for secret in (api_key, *secrets) if secret]
-        self._given = dict(headers or {})
+        self._pair = description.key_pair if key is not None else None
+        self._given = {name.lower() for name in headers or {}}
+        self._headers = self._ungiven(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": f"genbridge/{__version__}",
+                **self._route.headers,
+            }
+        ) | dict(headers or {})
 
     async def ask(self, task_id: str, action: str | None) -> Reading:
         """Ask once. Every failure is a Reading; nothing but cancellation is raised."""
@@ -74,7 +83,7 @@ class HttpProvider:
             request = asking(self._description, base_url=self._base_url, task_id=task_id, action=action)
         except ValueError as error:
             return Reading(kind=Kind.AMBIGUOUS, detail=f"not asked: {error}")
-        if not may_have_key(request.url, base_url=self._base_url, origins=self._origins):
+        if request.is_elsewhere and not may_have_key(request.url, base_url=self._base_url, origins=self._origins):
             host = urlsplit(request.url).hostname
             detail = f"not asked: the key may not go to {host}; list https://{host} in the account's origins"
             return Reading(kind=Kind.AMBIGUOUS, detail=detail)
@@ -131,11 +140,11 @@ class HttpProvider:
     async def _fetch(self, asked: Asking) -> Answer | Unanswered:
         """The answer, cleaned. A token of our making that was refused for its age is made anew, once."""
         answer = await self._exchange(asked)
-        pair = self._description.key_pair
-        if pair is not None and (code := code_of(self._description, answer)) in (*pair.early, *pair.expired):
-            if self._key.renew(earlier=code in pair.early):
-                return await self._exchange(asked)
-        return answer
+        pair = self._pair
+        if pair is None or (code := code_of(self._description, answer)) not in (*pair.early, *pair.expired):
+            return answer
+        self._key.renew(earlier=code in pair.early)
+        return await self._exchange(asked)
 
     async def _exchange(self, asked: Asking) -> Answer | Unanswered:
         token = self._key.token()
@@ -143,20 +152,14 @@ class HttpProvider:
         url = asked.url
         if parameter is not None:
             url += f"{'&' if '?' in url else '?'}{parameter[0]}={quote(parameter[1], safe='')}"
-        request = Request(method=asked.method, url=url, headers=self._headers(own, asked), body=asked.body)
+        if asked.body is not None:
+            own = {"Content-Type": "application/json", **own}
+        request = Request(method=asked.method, url=url, headers=self._ungiven(own) | self._headers, body=asked.body)
         return self._cleaned(await self._client.fetch(request, cap_bytes=self._cap_bytes), token)
 
-    def _headers(self, own: Mapping[str, str], asked: Asking) -> Mapping[str, str]:
-        headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": f"genbridge/{__version__}",
-            **({} if asked.body is None else {"Content-Type": "application/json"}),
-            **self._route.headers,
-            **own,
-        }
-        given = {name.lower() for name in self._given}
-        return {name: value for name, value in headers.items() if name.lower() not in given} | self._given
+    def _ungiven(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Those of the headers that the account's own do not replace."""
+        return {name: value for name, value in headers.items() if name.lower() not in self._given}
 
     def _cleaned(self, answer: Answer | Unanswered, token: str) -> Answer | Unanswered:
         """The answer without our key: some servers quote it in their errors, which are stored and shown."""

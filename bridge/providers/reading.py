@@ -118,8 +118,7 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
         if kind is None:
             reading = by_status(answer, Shape.JSON, said=said)
         elif kind in ENDING:
-            seen = Snapshot(message=as_message(selected(description.error_message, body)))
-            reading = Reading(kind=kind, detail=said, snapshot=seen)
+            return _ended_by_code(description, body, answer, Reading(kind=kind, detail=said))
         else:
             reading = read_as(kind, answer, said=said)
     elif not is_2xx:
@@ -129,6 +128,17 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
     if reading.kind in {Kind.RATE_LIMITED, Kind.TRANSIENT} and reading.retry_after_s is None:
         return replace(reading, retry_after_s=as_hint_s(selected(description.retry_after, body)))
     return reading
+
+
+def _ended_by_code(description: Description, body: Json, answer: Answer, reading: Reading) -> Reading:
+    flaw = _flaw(answer.body, body)
+    if flaw is not None:
+        return Reading(kind=Kind.AMBIGUOUS, detail=f"{reading.detail}, but {flaw}")
+    seen = Snapshot(
+        status=reading.detail.partition(":")[0],
+        message=as_message(selected(description.error_message, body)),
+    )
+    return replace(reading, snapshot=seen)
 
 
 def _read_torso(answer: Answer) -> Reading:
@@ -238,7 +248,7 @@ def _counted(number: int, what: str) -> str:
     return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
-def _flaw(body: bytes, task: Task) -> str | None:
+def _flaw(body: bytes, task: Json) -> str | None:
     """Why an answer that would end a task is not to be believed. Looked for once a task, so it may be slow."""
     if _is_deep(task, MAX_DEPTH):
         return "the answer is nested too deeply"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -105,12 +106,12 @@ class Route(Call):
             raise ValueError("a request holds {id} in its path, query or body")
         return self
 
-    @property
+    @cached_property
     def needs_action(self) -> bool:
         """Whether nothing can be asked without an action."""
         return "{action}" in f"{self.query}{self.body}" or all("{action}" in path for path in self.path)
 
-    @property
+    @cached_property
     def takes_action(self) -> bool:
         """Whether an action makes a difference."""
         return self.needs_action or any("{action}" in path for path in self.path)
