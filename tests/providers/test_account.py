@@ -253,7 +253,7 @@ async def test_a_key_is_not_sent_to_a_region_that_is_no_listed_origin(task_id: s
 
 
 async def test_a_listed_region_is_asked_with_the_key() -> None:
-    async with _account(_flux(), _fixture("flux/ready.json")) as (_, server):
+    async with _account(_flux(), answers(502)) as (_, server):
         elsewhere = {
             "extends": "flux",
             "direct": {"hosts": ["localhost"], "path": ["/v1/get_result", "https://api.{action}.bfl.ai/v1/get_result"]},
