@@ -7,6 +7,7 @@ of people's settings are written in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
@@ -19,6 +20,8 @@ from bridge.providers.merging import merged
 from bridge.providers.route import Action, Direct, KeyPair, Model, Pattern, Route, listed
 from bridge.providers.selector import Select, SelectFirst
 from bridge.providers.values import PROGRESS
+
+DIGITS: Final = re.compile(r"[0-9]{1,18}")
 
 SPOKEN: Final = frozenset(
     {
@@ -47,6 +50,11 @@ def _key(code: Json) -> float | str | None:
     if isinstance(code, str):
         return fold(code)
     return code if isinstance(code, int | float) and not isinstance(code, bool) else None
+
+
+def _keys(code: int | str) -> set[float | str | None]:
+    """What a code in a description stands for: digits may be written as text there and are numbers all the same."""
+    return {_key(code), int(code)} if isinstance(code, str) and DIGITS.fullmatch(code) else {_key(code)}
 
 
 def _duration(value: Any) -> Any:
@@ -92,11 +100,11 @@ class Codes(Model):
 
     @cached_property
     def _good(self) -> frozenset[float | str | None]:
-        return frozenset(map(_key, self.good))
+        return frozenset(key for code in self.good for key in _keys(code))
 
     @cached_property
     def _meaning(self) -> Mapping[float | str | None, Kind]:
-        return {_key(code): kind for kind, codes in self.means.items() for code in codes}
+        return {key: kind for kind, codes in self.means.items() for code in codes for key in _keys(code)}
 
 
 class Results(Model):
