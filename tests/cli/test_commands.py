@@ -243,7 +243,7 @@ def test_schema_and_providers_are_printed(shell: Shell) -> None:
     schema = shell("schema").json
     assert {"accounts", "endpoints"} <= schema["properties"].keys()
     assert "kling" in shell("providers").out
-    assert "name: kling" in shell("providers", "kling").out
+    assert "title: Kling" in shell("providers", "kling").out
     unknown = shell("providers", "klong")
     assert unknown.code == 1
     assert "there are: kling" in unknown.err
