@@ -102,6 +102,9 @@ class AccountPoller:
         now = self._clock.steady()
         # A stored instant may come from a clock since set: never further off than one interval.
         due_at = min(state.next_poll_at or now, now + self._plan.pacing.max_interval_s)
+        # So may the instant it was added at, by a command or a source that read the clock: a watch is never younger
+        # than none, or its age would stand still for as long as the clock was set ahead.
+        state = replace(state, added_at=min(state.added_at, now))
         if entry is None:
             entry = self._entries[state.task_id] = _Entry(state, None)
         elif entry.state.generation == state.generation:
