@@ -222,6 +222,11 @@ class Description(Model):
             return {**tree, "direct": merged(tree["ask"], tree["direct"])}
         return tree
 
+    @cached_property
+    def takes_action(self) -> bool:
+        """Whether an action makes a difference to what is asked."""
+        return self.ask.takes_action or (self.direct is not None and self.direct.takes_action)
+
     def route(self, host: str | None) -> Route:
         """How to ask at this host."""
         return self.direct if self.direct is not None and host in self.direct.hosts else self.ask
