@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StrictInt, model_validator
 
 from bridge.config.durations import parse_duration
 from bridge.domain.task import Json, Kind
@@ -21,7 +21,7 @@ from bridge.providers.route import Action, Direct, KeyPair, Model, Pattern, Rout
 from bridge.providers.selector import Select, SelectFirst
 from bridge.providers.values import PROGRESS
 
-DIGITS: Final = re.compile(r"[0-9]{1,18}")
+DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
 
 SPOKEN: Final = frozenset(
     {
@@ -72,7 +72,7 @@ def _named(value: Any) -> Any:
 
 
 ResultKind = Literal["videos", "images", "audios", "texts", "files"]
-Code = Annotated[int | str, Field(union_mode="left_to_right")]
+Code = Annotated[StrictInt | str, Field(union_mode="left_to_right")]
 DurationS = Annotated[float, BeforeValidator(_duration), PlainSerializer(lambda seconds: f"{seconds:.15g}s")]
 
 
@@ -221,6 +221,11 @@ class Description(Model):
         ):
             return {**tree, "direct": merged(tree["ask"], tree["direct"])}
         return tree
+
+    @cached_property
+    def takes_action(self) -> bool:
+        """Whether an action makes a difference to what is asked."""
+        return self.ask.takes_action or (self.direct is not None and self.direct.takes_action)
 
     def route(self, host: str | None) -> Route:
         """How to ask at this host."""

@@ -10,7 +10,7 @@ import orjson
 import pytest
 import yaml
 
-from bridge.providers import created, descriptions, load_descriptions, query_url
+from bridge.providers import created, descriptions, effective, load_descriptions, query_url
 from bridge.providers import route as routes
 from bridge.providers.auth import shown
 from bridge.providers.description import Codes, Created, Description, Form, Life, Results
@@ -66,10 +66,23 @@ def test_every_key_of_the_language_is_in_the_guide(model: type[routes.Model]) ->
     assert [name for name in missing if name != "name"] == []
 
 
-def test_numbers_written_as_text_are_codes_all_the_same() -> None:
-    tree = {**TREES["pixverse"], "codes": {"at": "ErrCode", "good": ["0"], "means": {"not_found": ["500031"]}}}
-    codes = load_descriptions({"pixverse": tree})["pixverse"].codes
+def _as_text(tree: Any) -> Any:
+    """As settings give trees: every scalar as the text that was written."""
+    if isinstance(tree, dict):
+        return {key: _as_text(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_as_text(value) for value in tree]
+    return tree if tree is None else str(tree)
 
-    assert codes is not None
-    assert codes.is_good(0)
-    assert codes.kind(500031, is_2xx=True) == "not_found"
+
+def test_numbers_may_be_written_as_text_and_text_as_numbers() -> None:
+    written = {**TREES, "kling-again": {**effective(descriptions()["kling"]), "title": 5}}
+    loaded = load_descriptions(_as_text(written))
+
+    pixverse, kling = loaded["pixverse"].codes, loaded["kling-again"].codes
+    assert pixverse is not None
+    assert kling is not None
+    assert pixverse.is_good(0)
+    assert (kling.kind(1102, is_2xx=True), kling.kind("1102", is_2xx=True)) == ("account_error", "account_error")
+    assert loaded["pixverse"].forms["video"].meaning["5"] == "running"
+    assert load_descriptions({"own": {"extends": "suno", "title": 5}})["own"].title == "5"
