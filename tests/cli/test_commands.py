@@ -246,7 +246,7 @@ def test_schema_and_providers_are_printed(shell: Shell) -> None:
     assert "title: Kling" in shell("providers", "kling").out
     unknown = shell("providers", "klong")
     assert unknown.code == 1
-    assert "there are: kling" in unknown.err
+    assert "there are: ark, " in unknown.err
 
 
 def test_json_of_an_empty_store_is_an_empty_array_and_people_get_a_hint(shell: Shell) -> None:
