@@ -7,6 +7,7 @@ Each module here holds the commands of one subject; a command's module is import
 from __future__ import annotations
 
 import difflib
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -64,6 +65,9 @@ class Commands(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
+        if cmd_name == "run":
+            # Until the daemon heeds signals itself: half a second of imports in which nothing has begun.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         command = getattr(import_module(module), f"{cmd_name}_command")
         assert isinstance(command, click.Command)
         return command

@@ -43,7 +43,7 @@ def poll_command(session: Session, ids: Sequence[str], account: str | None) -> N
         keys = find_keys(session, store, ids, account)
         touched = store.poll_now(keys, now=SystemClock().now())
     for one in touched:
-        _say(one, "will be asked about now")
+        _say(one, "will be asked about as soon as its account allows")
     if any(one.done for one in touched):
         session.hint_at_daemon()
 

@@ -118,15 +118,21 @@ class Ledger:
                 return
             except StoreError as error:
                 await self._outage.wait(error)
+                batch = self._put_back(
+                    batch, keep=max(1, len(batch) // 2)
+                )  # a disk that is nearly full may hold a smaller one
             except Exception as error:
                 if len(batch) == 1:
                     # Only this change is poisonous; whoever waits for it is told, everybody else goes on.
                     batch[0].failure = error
                     batch[0].done.set()
                     return
-                for ticket in reversed(batch):
-                    self._pending.appendleft(ticket)
-                batch = [self._pending.popleft()]
+                batch = self._put_back(batch, keep=1)
+
+    def _put_back(self, batch: list[_Ticket], *, keep: int) -> list[_Ticket]:
+        """The first `keep` of the batch; the others wait again, in their order."""
+        self._pending.extendleft(reversed(batch[keep:]))
+        return batch[:keep]
 
     async def _commit(self, batch: Sequence[_Ticket]) -> None:
         lanes: set[Lane] = set()

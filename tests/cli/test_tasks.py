@@ -171,7 +171,7 @@ def test_withdrawing_and_polling_are_all_or_nothing_and_say_what_could_not_be_do
     assert shell("withdraw", "a").out == "kling/a: nothing to do, it is withdrawn\n"
     said = shell("poll", "a")
     assert (said.code, said.out, said.err) == (0, "kling/a: nothing to do, it is withdrawn\n", "")
-    assert shell("poll", "b").out == "kling/b: will be asked about now\n"
+    assert shell("poll", "b").out == "kling/b: will be asked about as soon as its account allows\n"
     assert shell("show", "b", "--json").json["next_poll_at"] is not None
     assert shell("add", "a").out == "kling/a: watching again\n"
     assert shell("show", "a", "--account", "\udcff").code == 1

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
+from bridge.domain.change import Change
 from bridge.domain.event import Event, Parcel
+from bridge.errors import StoreError
+from bridge.ports import Tell
 from tests.engine.rig import SUCCEEDED, Rig
 
 
@@ -58,3 +61,25 @@ async def test_closing_writes_what_is_pending_first(failures: int) -> None:
         await rig.clock.advance(300)
         with anyio.fail_after(1):
             assert rig.phase("a") == "succeeded"
+
+
+async def test_a_batch_too_large_for_a_nearly_full_disk_is_written_in_parts() -> None:
+    rig = Rig()
+    ids = [f"t{number}" for number in range(16)]
+    for task_id in ids:
+        rig.script(task_id, SUCCEEDED)
+    sizes: list[int] = []
+    commit = rig.store.commit
+
+    def roomy(changes: Sequence[Change], tell: Tell) -> list[bool]:
+        sizes.append(len(changes))
+        if len(changes) > 3:
+            raise StoreError("disk full")
+        return commit(changes, tell)
+
+    rig.torn.commit = roomy  # type: ignore[method-assign]  # our own double, with a small disk
+    async with rig.running():
+        await rig.watch(*ids)
+        await rig.clock.advance(120)
+        assert len(set(rig.sink.ids())) == 16
+        assert max(sizes) > 3

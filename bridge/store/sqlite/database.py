@@ -18,6 +18,7 @@ from bridge.store.migrate import migrate, migrations
 from bridge.store.sqlite import failures, inspection
 
 MEMORY: Final = Path(":memory:")
+_LOG_PAGES: Final = 128  # half a megabyte of log: SQLite's own 4 MB would fill a small disk; costs 10 % in a burst
 _LOG_KEPT_BYTES: Final = 16 * 1024 * 1024  # a write-ahead log that a long read let grow shrinks to this again
 
 
@@ -145,6 +146,7 @@ class Database:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT_BYTES:d}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES:d}")
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal" and self.path != MEMORY:
             raise StoreError(
