@@ -26,6 +26,7 @@ from bridge.errors import ConfigError
 from bridge.net.client import HttpClient, Request, Unanswered
 from bridge.ports import Clock, Intake, Sink, Source, Tell
 from bridge.providers import descriptions
+from bridge.providers.auth import JwtKey, Key
 from bridge.providers.provider import HttpProvider
 from bridge.reader import task_reader
 from bridge.sinks.chat import ChatSink, ChatUrl, check_url
@@ -131,9 +132,12 @@ class Workshop:
         provider = HttpProvider(
             descriptions()[account.provider],
             base_url=account.base_url,
-            api_key=account.api_key.reveal(),
+            api_key=account.api_key.reveal() if account.api_key else "",
+            key=self._key(account),
             client=self._client(account, loaded, account.limits.concurrency, polling.timeout_s),
             headers=_revealed(account.headers),
+            origins=account.origins,
+            secrets=[secret.reveal() for secret in (account.access_key, account.secret_key) if secret],
         )
         plan = AccountPlan(
             provider=provider,
@@ -149,6 +153,12 @@ class Workshop:
         )
         self._accounts[name] = (basis, plan)
         return plan
+
+    def _key(self, account: Account) -> Key | None:
+        """What signs for an account that has a pair of keys."""
+        if account.access_key is None or account.secret_key is None:
+            return None
+        return JwtKey(account.access_key.reveal(), account.secret_key.reveal(), now=self._clock.now)
 
     def _endpoint(self, name: str, endpoint: Webhook | Apprise, loaded: Loaded) -> EndpointPlan:
         settings = loaded.settings

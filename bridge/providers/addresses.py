@@ -1,55 +1,206 @@
-"""From an account and a task to the address to ask at, and back."""
+"""From an account and a task to the request to send, and from addresses back to tasks."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+import orjson
+
+from bridge.domain.task import Json
 from bridge.providers.description import Description
+from bridge.providers.route import PLACES, Batch, Route, Second
+
+PORTS: Final = {"http": 80, "https": 443}
+SEGMENT: Final = r"[^/?#]+"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """A request still without headers. `url` is percent-encoded; `is_elsewhere` marks one that is not below the
+    account's base URL."""
+
+    method: str
+    url: str
+    body: bytes | None = None
+    is_elsewhere: bool = False
 
 
 def action_problem(description: Description, action: str | None) -> str | None:
     """Why tasks cannot be asked about with this action, or None when they can."""
-    if "{action}" not in description.ask.path:
+    allowed = description.action
+    if allowed is None or not any(route.takes_action for route in _routes(description)):
         return None
+    action = action or allowed.default
     if action is None:
-        return "no action is set for this task, nor for its account (e.g. videos/text2video)"
-    pattern = description.ask.action
-    if pattern is not None and re.fullmatch(pattern, action) is None:
-        return f'"{action[:80]}" cannot be an action: it is {{group}}/{{action2}}, e.g. videos/text2video'
+        if not description.ask.needs_action:
+            return None
+        return f"no action is set for this task, nor for its account (e.g. {allowed.example})"
+    if re.fullmatch(allowed.pattern, action) is None:
+        return f'"{action[:80]}" cannot be an action here; one is e.g. {allowed.example}'
     return None
 
 
 def query_url(description: Description, *, base_url: str, task_id: str, action: str | None) -> str:
     """Where to ask about one task, already percent-encoded. ValueError when the action does not do."""
+    return asking(description, base_url=base_url, task_id=task_id, action=action).url
+
+
+def asking(description: Description, *, base_url: str, task_id: str, action: str | None) -> Asking:
+    """The request about one task. ValueError, in words for people, when there can be none."""
     if (problem := action_problem(description, action)) is not None:
         raise ValueError(problem)
-    path = _path(description, urlsplit(base_url))
-    path = path.replace("{action}", quote(action or "", safe="/"))
-    return base_url.rstrip("/") + path.replace("{id}", quote(task_id, safe=""))
+    route = description.route(urlsplit(base_url).hostname)
+    action = action or (description.action.default if description.action else None)
+    if any("{+id}" in path for path in route.path) and {"", ".", ".."} & set(task_id.split("/")):
+        raise ValueError("the id cannot be a path")
+    return _filled(route, _chosen(route, action), base_url, {"id": task_id, "action": action or ""})
+
+
+def asking_together(batch: Batch, *, base_url: str, task_ids: Sequence[str], action: str | None) -> Asking:
+    """The request about many tasks."""
+    return _filled(batch, batch.path, base_url, {"ids": list(task_ids), "action": action or ""})
+
+
+def asking_second(second: Second, *, base_url: str, value: str) -> Asking:
+    """The second request about a finished task."""
+    return _filled(second, second.path, base_url, {"value": value})
 
 
 def locate(description: Description, base_url: str, url: str) -> tuple[str | None, str] | None:
-    """Action and task id of a full query URL of this account, or None when it is none. A query is ignored."""
+    """Action and task id of a full query URL of this account, or None when it is none."""
     try:
         base, asked = urlsplit(base_url), urlsplit(url.strip())
-        if _origin(base) != _origin(asked):
-            return None
+        is_ours = origin_of(base) == origin_of(asked)
     except ValueError:
         return None
-    template = base.path.rstrip("/") + _path(description, base)
-    pattern = re.escape(template).replace(r"\{action\}", f"(?P<action>{description.ask.action or '.+'})")
-    found = re.fullmatch(pattern.replace(r"\{id\}", "(?P<id>[^/]+)"), asked.path.removesuffix("/"))
-    if found is None:
+    below = base.path.rstrip("/") if is_ours else None
+    return _located(description, description.route(base.hostname), asked, below)
+
+
+def locate_elsewhere(description: Description, url: str) -> tuple[str | None, str] | None:
+    """Likewise of a query URL at one of the further hosts that the description itself names."""
+    try:
+        asked = urlsplit(url.strip())
+        origin_of(asked)
+    except ValueError:
         return None
-    groups = found.groupdict()
-    return groups.get("action"), unquote(groups["id"])
+    found = (_located(description, route, asked, None) for route in _routes(description))
+    return next((task for task in found if task is not None), None)
 
 
-def _path(description: Description, base: SplitResult) -> str:
-    direct = description.ask.direct
-    return direct.path if direct is not None and base.hostname in direct.hosts else description.ask.path
+def origin_of(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port; ValueError when the port is none."""
+    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
 
 
-def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+def may_have_key(url: str, *, base_url: str, origins: Sequence[str]) -> bool:
+    """Whether the account's key may go to this URL: to the origin of the base URL, and to those the operator lists,
+    where `https://*.example.com` stands for every host below that domain."""
+    try:
+        parts = urlsplit(url)
+        asked = origin_of(parts)
+        if "@" in parts.netloc:
+            return False
+        return any(_covers(origin_of(urlsplit(each)), asked) for each in (base_url, *origins))
+    except ValueError:
+        return False
+
+
+def _covers(
+    allowed: tuple[str, str | None, int | None],
+    asked: tuple[str, str | None, int | None],
+) -> bool:
+    (scheme, host, port), (asked_scheme, asked_host, asked_port) = allowed, asked
+    if (scheme, port) != (asked_scheme, asked_port) or not host or not asked_host:
+        return False
+    return asked_host.endswith(host[1:]) and len(asked_host) >= len(host) if host[:2] == "*." else asked_host == host
+
+
+def _routes(description: Description) -> list[Route]:
+    return [description.ask, *([description.direct] if description.direct else [])]
+
+
+def _chosen(route: Route, action: str | None) -> str:
+    """The first path that has a place for the action just when there is one."""
+    fitting = [path for path in route.path if ("{action}" in path) == (action is not None)]
+    return (fitting or list(route.path))[0]
+
+
+def _filled(call: Route | Batch | Second, path: str, base_url: str, given: Mapping[str, str | list[str]]) -> Asking:
+    def encoded(template: str) -> str:
+        return PLACES.sub(lambda place: _encoded(place[1], given), template)
+
+    is_elsewhere = not path.startswith("/")
+    url = encoded(path) if is_elsewhere else base_url.rstrip("/") + encoded(path)
+    query = "&".join(f"{quote(name, safe='')}={encoded(value)}" for name, value in call.query.items())
+    body = None if call.body is None else orjson.dumps(_filled_body(call.body, given))
+    whole = f"{url}?{query}" if query else url
+    return Asking(method=call.method, url=whole, body=body, is_elsewhere=is_elsewhere)
+
+
+def _encoded(place: str, given: Mapping[str, str | list[str]]) -> str:
+    value = given.get(place.removeprefix("+"), "")
+    if isinstance(value, list):
+        return ",".join(quote(each, safe="") for each in value)
+    return quote(value, safe="/" if place in {"+id", "action"} else "")
+
+
+def _filled_body(template: Json, given: Mapping[str, str | list[str]]) -> Json:
+    if isinstance(template, Mapping):
+        return {key: _filled_body(value, given) for key, value in template.items()}
+    if isinstance(template, list | tuple):
+        return [_filled_body(value, given) for value in template]
+    if not isinstance(template, str):
+        return template
+    if template == "{ids}":
+        return given["ids"]
+    return PLACES.sub(lambda place: str(given.get(place[1].removeprefix("+"), place[0])), template)
+
+
+def _match(template: str, text: str) -> dict[str, str] | None:
+    """What stands in the places of a template, still encoded."""
+    expression = re.escape(template)
+    for place, what in (("action", ".+"), ("+id", ".+"), ("id", SEGMENT)):
+        named = f"(?P<{place.removeprefix('+')}>{what})"
+        expression = expression.replace(re.escape(f"{{{place}}}"), named, 1)
+    found = re.fullmatch(expression, text.removesuffix("/"))
+    return found.groupdict() if found is not None else None
+
+
+def _located(
+    description: Description, route: Route, asked: SplitResult, below: str | None
+) -> tuple[str | None, str] | None:
+    """`below` is the path of the account's base URL, None when the URL is at another origin."""
+    for path in route.path:
+        template, text = path, f"{asked.scheme}://{asked.netloc}{asked.path}"
+        if path.startswith("/"):
+            template, text = f"{below}{path}", asked.path
+        if path.startswith("/") and below is None:
+            continue
+        found = _match(template, text)
+        if found is not None and (task := _task_in(description, route, found, asked.query)) is not None:
+            return task
+    return None
+
+
+def _task_in(
+    description: Description, route: Route, found: Mapping[str, str], query: str
+) -> tuple[str | None, str] | None:
+    try:
+        asked = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
+    except ValueError:
+        return None
+    task_id = unquote(found["id"]) if "id" in found else None
+    for name, template in route.query.items():
+        if template in {"{id}", "{+id}"}:
+            task_id = asked.get(name)
+        elif not PLACES.search(template) and asked.get(name) != template:
+            return None
+    action = unquote(found["action"]) if "action" in found else None
+    if not task_id or (action is not None and action_problem(description, action) is not None):
+        return None
+    return action, task_id

@@ -1,32 +1,37 @@
 """The language in which a provider is described: a model of what a vendor's task form looks like.
 
-A description is data: where to ask, which codes mean what, which forms an answer may have, and where in each form the
-id, the status, the results, the message and the times stand. Paths are JMESPath. `builtin/*.yaml` are written in it.
+A description is data: how to ask, which codes mean what, which forms an answer may have, and where in each form the
+id, the status, the results, the message and the times stand. Paths are JMESPath. `builtin/*.yaml` and the `providers:`
+of people's settings are written in it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from bridge.config.durations import parse_duration
 from bridge.domain.task import Json, Kind
+from bridge.providers.merging import merged
+from bridge.providers.route import Action, Direct, KeyPair, Model, Pattern, Route, listed
 from bridge.providers.selector import Select, SelectFirst
+from bridge.providers.values import PROGRESS
 
-SPOKEN: Final = frozenset({Kind.PENDING, Kind.RUNNING, Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED})
+SPOKEN: Final = frozenset(
+    {
+        *(Kind.PENDING, Kind.RUNNING, Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED),
+        *(Kind.EXPIRED_RESULT, Kind.NEEDS_INPUT, Kind.NOT_FOUND),
+    }
+)
 """What a status word can mean."""
 
 CODED: Final = frozenset(
     {
-        Kind.AUTH_ERROR,
-        Kind.ACCOUNT_ERROR,
-        Kind.RATE_LIMITED,
-        Kind.NOT_FOUND,
-        Kind.BAD_REQUEST,
-        Kind.TRANSIENT,
+        *(Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR, Kind.RATE_LIMITED, Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.TRANSIENT),
+        *(Kind.FAILED, Kind.EXPIRED_RESULT),
     }
 )
 """What an error code can mean."""
@@ -44,45 +49,23 @@ def _key(code: Json) -> float | str | None:
     return code if isinstance(code, int | float) and not isinstance(code, bool) else None
 
 
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from None
-    return text
+def _duration(value: Any) -> Any:
+    return parse_duration(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
 
 
-def _template(text: str) -> str:
-    if not text.startswith("/") or "{id}" not in text or set(re.findall(r"\{(.*?)\}", text)) - {"id", "action"}:
-        raise ValueError("a path begins with / and holds {id}, and {action} where one is needed")
-    return text
+def _progress(name: str) -> str:
+    if name not in PROGRESS:
+        raise ValueError(f"no way to read progress; there are {', '.join(PROGRESS)}")
+    return name
 
 
+def _named(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else dict.fromkeys(listed(value), "any")
+
+
+ResultKind = Literal["videos", "images", "audios", "texts", "files"]
 Code = Annotated[int | str, Field(union_mode="left_to_right")]
-Template = Annotated[str, AfterValidator(_template)]
-
-
-class Model(BaseModel):
-    """Frozen; unknown keys are mistakes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=False)
-
-
-class Direct(Model):
-    """The vendor's own hosts, which may answer on another path than aggregators do."""
-
-    hosts: tuple[str, ...]
-    path: Template
-
-
-class Ask(Model):
-    """The request that asks about one task. Below the account's base URL; the id is percent-encoded."""
-
-    path: Template
-    direct: Direct | None = None
-    action: Annotated[str, AfterValidator(_pattern)] | None = None  # what {action} may be, whole
-    auth: Literal["bearer"] = "bearer"
-    headers: Mapping[str, str] = Field(default_factory=dict)
+DurationS = Annotated[float, BeforeValidator(_duration), PlainSerializer(lambda seconds: f"{seconds:.15g}s")]
 
 
 class Codes(Model):
@@ -90,11 +73,12 @@ class Codes(Model):
 
     at: Select
     good: tuple[Code, ...]
-    means: Mapping[Kind, tuple[Code, ...]]
+    means: Mapping[Kind, tuple[Code, ...]] = Field(default_factory=dict)
+    otherwise: Kind | None = None  # what any other code means, on HTTP 2xx; null: nobody knows
 
     @model_validator(mode="after")
     def _check(self) -> Codes:
-        if strange := set(self.means) - CODED:
+        if strange := {*self.means, *([self.otherwise] if self.otherwise else [])} - CODED:
             raise ValueError(f"a code cannot mean {', '.join(sorted(strange))}")
         return self
 
@@ -102,9 +86,9 @@ class Codes(Model):
         """Whether the code says that all is well."""
         return code is None or _key(code) in self._good
 
-    def kind(self, code: Json) -> Kind | None:
+    def kind(self, code: Json, *, is_2xx: bool) -> Kind | None:
         """What a code that is not good means; None when that is unknown."""
-        return self._meaning.get(_key(code))
+        return self._meaning.get(_key(code), self.otherwise if is_2xx else None)
 
     @cached_property
     def _good(self) -> frozenset[float | str | None]:
@@ -116,17 +100,29 @@ class Codes(Model):
 
 
 class Results(Model):
-    """One place where results may stand: `lists` is an object whose keys name the kinds and whose values list the
-    items; `url` is the address of a single one. `at_least` makes it count only with so many."""
+    """One place where results may stand; all that its keys select is collected, in the order they have here.
+
+    `videos` to `files` select addresses (or objects that hold them) of a known kind, `texts` words themselves; `lists`
+    an object whose keys name the kinds, or a list of items; `url` addresses of any kind; `walk` anything at all, in
+    which addresses are looked for; `content` is a path of the account's own, `embedded` data within the answer.
+    """
 
     lists: Select | None = None
-    url: Select | None = None
-    at_least: int = 1
+    videos: SelectFirst = ()
+    images: SelectFirst = ()
+    audios: SelectFirst = ()
+    files: SelectFirst = ()
+    texts: SelectFirst = ()
+    url: SelectFirst = ()
+    walk: Select | None = None
+    content: Mapping[ResultKind, str] = Field(default_factory=dict)
+    embedded: SelectFirst = ()
+    at_least: int = 1  # the place counts only with so many
 
     @model_validator(mode="after")
     def _check(self) -> Results:
-        if (self.lists is None) == (self.url is None):
-            raise ValueError("give either lists or url")
+        if not self.model_fields_set - {"at_least"}:
+            raise ValueError("name where the results stand: videos, images, audios, files, texts, url, lists or walk")
         return self
 
 
@@ -135,16 +131,26 @@ class Form(Model):
     without an envelope round it, an id of its own), or a list of which one item has our id."""
 
     task: SelectFirst  # from the answer; everything below from the task
-    id: Select
+    id: SelectFirst = ()
     id_aliases: SelectFirst = ()
     status: Select
-    words: Mapping[Kind, tuple[str, ...]]
+    words: Mapping[Kind, tuple[Code, ...]]
     message: SelectFirst = ()
     progress: SelectFirst = ()
+    progress_as: Annotated[str, AfterValidator(_progress)] = "percent"
     created: SelectFirst = ()
     updated: SelectFirst = ()
+    expires: SelectFirst = ()
+    expired: Select | None = None  # says that the provider has deleted the results
     results: tuple[Results, ...]
-    result_urls: tuple[str, ...] = ("url",)  # keys of an item that are results; every other key is an attribute
+    # keys of an item that are addresses, with their kinds; every other key is an attribute
+    result_urls: Annotated[Mapping[str, ResultKind | Literal["any"]], BeforeValidator(_named)] = Field(
+        default={"url": "any"}
+    )
+    result_kind: Select | None = None  # from an item: video, image, ...
+    otherwise: ResultKind = "files"  # what a result is when neither key, item, file name nor action tells
+    attributes: Mapping[str, Select] = Field(default_factory=dict)  # from an item: what it lacks under these names
+    second_value: Select | None = None  # {value} of the second request; its answer then stands under `second`
 
     @model_validator(mode="after")
     def _check(self) -> Form:
@@ -157,7 +163,23 @@ class Form(Model):
     @cached_property
     def meaning(self) -> Mapping[str, Kind]:
         """From a folded status word to what it means."""
-        return {fold(word): kind for kind, words in self.words.items() for word in words}
+        return {fold(str(word)): kind for kind, words in self.words.items() for word in words}
+
+
+class Created(Model):
+    """The answer of a create call. `id` selects the new task's id, or `url` its query URL; `when` says whether an
+    answer of unknown origin looks like this provider's."""
+
+    when: Select
+    id: SelectFirst = ()
+    url: Select | None = None
+
+
+class Life(Model):
+    """How long results can be fetched, counted from the task's time of this name."""
+
+    lasts: DurationS
+    since: Literal["created", "updated"] = "updated"
 
 
 class Description(Model):
@@ -165,8 +187,33 @@ class Description(Model):
 
     name: str
     title: str
-    ask: Ask
-    codes: Codes
-    error_message: SelectFirst  # of an answer that speaks of no task
+    ask: Route
+    direct: Direct | None = None
+    action: Action | None = None
+    key_pair: KeyPair | None = None
+    codes: Codes | None = None
+    empty_means: Literal[Kind.NOT_FOUND] | None = None  # an empty body with HTTP 200
+    error_message: SelectFirst = Field(
+        default=("message", "error.message", "error", "detail", "description"), validate_default=True
+    )  # of an answer that speaks of no task
+    retry_after: SelectFirst = ()  # seconds, or text such as "resets in ~30s"
     forms: Mapping[str, Form]  # the first that fits
-    result_life_s: int | None = None
+    created: Created | None = None
+    result_life: Life | None = None
+    needs_key: Pattern | None = None  # result URLs in which this is found can be fetched with the key alone
+    most_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20  # of an answer
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_direct(cls, tree: Any) -> Any:
+        if (
+            isinstance(tree, Mapping)
+            and isinstance(tree.get("direct"), Mapping)
+            and isinstance(tree.get("ask"), Mapping)
+        ):
+            return {**tree, "direct": merged(tree["ask"], tree["direct"])}
+        return tree
+
+    def route(self, host: str | None) -> Route:
+        """How to ask at this host."""
+        return self.direct if self.direct is not None and host in self.direct.hosts else self.ask

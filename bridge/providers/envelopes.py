@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.domain.task import Json
@@ -10,53 +10,81 @@ from bridge.providers.description import Description, Form
 from bridge.providers.selector import Selector, selected
 from bridge.providers.values import as_id, one_line
 
+Task = dict[str, Json]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """An object that speaks of a task, and the form it is in."""
 
     form: Form
-    task: Mapping[str, Json]
+    task: Task
 
 
-def find(description: Description, answer: Mapping[str, Json], task_id: str) -> Found | str:
+def find(description: Description, answer: Json, task_id: str) -> Found | str:
     """The first form that fits, or why there is none about this task."""
+    for form, selector, candidate in _candidates(description, answer):
+        if isinstance(candidate, list):
+            if listed := _tasks(form, candidate):
+                ours = _ours(form, listed, task_id)
+                return ours or f"the answer lists {len(listed)} tasks, ours is not among them"
+        elif _fits(form, selector, candidate):
+            if (other := _other_id(form, candidate, task_id)) is not None:
+                return f'the answer is about another task: "{one_line(other, 80)}"'
+            return Found(form=form, task=candidate)
+    return "the answer holds no task in a known form"
+
+
+def find_listed(description: Description, answer: Json, task_ids: list[str]) -> dict[str, Found | None] | str:
+    """What a list says of each task, None for those it leaves out; or why the answer is no list of tasks."""
+    for form, _, candidate in _candidates(description, answer):
+        if isinstance(candidate, list) and (not candidate or _tasks(form, candidate)):
+            listed = _tasks(form, candidate)
+            return {task_id: _ours(form, listed, task_id) for task_id in task_ids}
+    return "the answer holds no list of tasks in a known form"
+
+
+def _candidates(description: Description, answer: Json) -> Iterator[tuple[Form, Selector, Json]]:
     for form in description.forms.values():
         for selector in form.task:
-            candidate = selector(answer)
-            if isinstance(candidate, list):
-                listed = [item for item in candidate if isinstance(item, dict) and form.status(item) is not None]
-                if listed:
-                    return _ours(form, listed, task_id)
-            elif _fits(form, selector, candidate):
-                if (other := _other_id(form, candidate, task_id)) is not None:
-                    return f'the answer is about another task: "{one_line(other, 80)}"'
-                return Found(form=form, task=candidate)
-    return "the answer holds no task in a known form"
+            yield form, selector, selector(answer)
+
+
+def _tasks(form: Form, items: list[Json]) -> list[Task]:
+    dicts = [item for item in items if isinstance(item, dict)]
+    return [item for item in dicts if form.status(item) is not None and _id(form, item) is not None]
 
 
 def _fits(form: Form, selector: Selector, candidate: Json) -> bool:
     if not isinstance(candidate, dict) or form.status(candidate) is None:
         return False
     # Without an envelope a status alone says little: gateways have `status` in their own errors.
-    return selector.expression != "@" or as_id(form.id(candidate)) is not None
+    return selector.expression != "@" or _id(form, candidate) is not None
 
 
-def _ours(form: Form, listed: list[dict[str, Json]], task_id: str) -> Found | str:
+def _id(form: Form, task: Task) -> str | None:
+    return next((found for value in selected(form.id, task) if (found := as_id(value)) is not None), None)
+
+
+def _has_alias(form: Form, task: Task, task_id: str) -> bool:
+    return any(as_id(value) == task_id for value in selected(form.id_aliases, task))
+
+
+def _ours(form: Form, listed: list[Task], task_id: str) -> Found | None:
     for item in listed:
-        if as_id(form.id(item)) == task_id:
+        if _id(form, item) == task_id:
             return Found(form=form, task=item)
     for item in listed:
-        if task_id in selected(form.id_aliases, item):
+        if _has_alias(form, item, task_id):
             return Found(form=form, task=item)
-    return f"the answer lists {len(listed)} tasks, ours is not among them"
+    return None
 
 
-def _other_id(form: Form, task: Mapping[str, Json], task_id: str) -> str | None:
+def _other_id(form: Form, task: Task, task_id: str) -> str | None:
     """The id of the task that an answer is about, when it is not ours; one of a wrong type (19 digits as a float,
     an object) is nobody's."""
-    named = form.id(task)
-    own = as_id(named)
-    if named in (None, "") or own == task_id or task_id in selected(form.id_aliases, task):
+    named = [value for value in selected(form.id, task) if value != ""]
+    own = _id(form, task)
+    if not named or own == task_id or _has_alias(form, task, task_id):
         return None
-    return str(named) if own is None else own
+    return str(named[0]) if own is None else own

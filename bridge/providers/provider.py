@@ -2,64 +2,164 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from bridge import __version__
 from bridge.domain.task import Kind, Reading
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
-from bridge.providers.addresses import query_url
-from bridge.providers.auth import AUTH
+from bridge.ports import BatchKey
+from bridge.providers.addresses import (
+    Asking,
+    action_problem,
+    asking,
+    asking_second,
+    asking_together,
+    locate,
+    may_have_key,
+)
+from bridge.providers.auth import FixedKey, Key, shown
 from bridge.providers.description import Description
-from bridge.providers.reading import Question, read
+from bridge.providers.reading import code_of, read, read_together, second_value
+from bridge.providers.results import Question
 
-CAP_BYTES: Final = 1 << 20
 MIN_SECRET_BYTES: Final = 8  # a shorter key is too likely to be part of something else
 
 
 class HttpProvider:
-    """`ports.Provider` for one account. `headers` go with every request and win over the description's own."""
+    """`ports.Provider` for one account. `headers` go with every request and win over the description's own.
+
+    The key goes to the base URL's origin and to `origins` alone. `key` (for accounts with a pair of keys) stands in
+    place of `api_key`; `secrets` are what must never be repeated from an answer, beside the key.
+    """
 
     def __init__(
         self,
         description: Description,
         *,
         base_url: str,
-        api_key: str,
         client: HttpClient,
-        cap_bytes: int = CAP_BYTES,
+        api_key: str = "",
+        key: Key | None = None,
+        cap_bytes: int | None = None,
         headers: Mapping[str, str] | None = None,
+        origins: Sequence[str] = (),
+        secrets: Sequence[str] = (),
     ) -> None:
         self._description = description
         self._base_url = base_url
         self._client = client
-        self._cap_bytes = cap_bytes
+        self._cap_bytes = cap_bytes or description.most_bytes
         self._own_host = urlsplit(base_url).hostname or ""
-        self._secret = api_key.encode(errors="replace")
-        own = {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": f"genbridge/{__version__}",
-            **description.ask.headers,
-            **AUTH[description.ask.auth](api_key),
-        }
-        given = {name.lower() for name in headers or {}}
-        self._headers = {name: value for name, value in own.items() if name.lower() not in given} | dict(headers or {})
+        self._route = description.route(urlsplit(base_url).hostname)
+        self._origins = tuple(origins)
+        self._key = key or FixedKey(api_key)
+        self._secrets = [secret.encode(errors="replace") for secret in (api_key, *secrets) if secret]
+        self._pair = description.key_pair if key is not None else None
+        self._given = {name.lower() for name in headers or {}}
+        self._headers = self._ungiven(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": f"genbridge/{__version__}",
+                **self._route.headers,
+            }
+        ) | dict(headers or {})
 
     async def ask(self, task_id: str, action: str | None) -> Reading:
         """Ask once. Every failure is a Reading; nothing but cancellation is raised."""
+        task_id, action = self._task(task_id, action)
+        question = self._question(task_id, action)
         try:
-            url = query_url(self._description, base_url=self._base_url, task_id=task_id, action=action)
+            request = asking(self._description, base_url=self._base_url, task_id=task_id, action=action)
         except ValueError as error:
             return Reading(kind=Kind.AMBIGUOUS, detail=f"not asked: {error}")
-        request = Request(method="GET", url=url, headers=self._headers)
-        answer = self._cleaned(await self._client.fetch(request, cap_bytes=self._cap_bytes))
-        return read(self._description, answer, Question(task_id=task_id, action=action, own_host=self._own_host))
+        if request.is_elsewhere and not may_have_key(request.url, base_url=self._base_url, origins=self._origins):
+            host = urlsplit(request.url).hostname
+            detail = f"not asked: the key may not go to {host}; list https://{host} in the account's origins"
+            return Reading(kind=Kind.AMBIGUOUS, detail=detail)
+        answer = await self._fetch(request)
+        second = None
+        if self._route.second and (value := second_value(self._description, answer, question)) is not None:
+            second = await self._fetch(asking_second(self._route.second, base_url=self._base_url, value=value))
+        return read(self._description, answer, question, second=second)
 
-    def _cleaned(self, answer: Answer | Unanswered) -> Answer | Unanswered:
-        """The answer without our key: some servers quote it in their errors, which are stored and shown."""
-        if isinstance(answer, Unanswered) or len(self._secret) < MIN_SECRET_BYTES or self._secret not in answer.body:
+    def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
+        """Which tasks this one can be asked about together with; None: it is asked about alone."""
+        batch = self._route.batch
+        _, action = self._task(task_id, action)
+        if batch is None or "," in task_id:
+            return None
+        if self._route.takes_action and (action_problem(self._description, action) is not None):
+            return None
+        takes_action = "{action}" in f"{batch.path}{batch.query}{batch.body}"
+        return BatchKey(name=self._batch_action(action) if takes_action else "", most=batch.most)
+
+    async def ask_together(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
+        """Ask once about tasks of one batch key: a Reading each, or one Reading when the whole answer was none.
+        Nothing but cancellation is raised."""
+        batch = self._route.batch
+        if batch is None:
+            return Reading(kind=Kind.AMBIGUOUS, detail="not asked: this provider has no request about many tasks")
+        own = {task_id: self._task(task_id, action) for task_id in task_ids}
+        request = asking_together(
+            batch,
+            base_url=self._base_url,
+            task_ids=list(dict.fromkeys(plain for plain, _ in own.values())),
+            action=self._batch_action(action),
+        )
+        answer = await self._fetch(request)
+        asked = [self._question(*each) for each in dict(own.values()).items()]
+        readings = read_together(self._description, answer, asked)
+        return readings if isinstance(readings, Reading) else {each: readings[own[each][0]] for each in task_ids}
+
+    def _task(self, task_id: str, action: str | None) -> tuple[str, str | None]:
+        """The id proper, and its action: an id may be a whole query URL of ours."""
+        if not task_id.startswith("https://") and not task_id.startswith("http://"):
+            return task_id, action
+        found = locate(self._description, self._base_url, task_id)
+        return (task_id, action) if found is None else (found[1], found[0] or action)
+
+    def _question(self, task_id: str, action: str | None) -> Question:
+        return Question(task_id=task_id, action=action, own_host=self._own_host, base_url=self._base_url)
+
+    def _batch_action(self, action: str | None) -> str:
+        default = self._description.action.default if self._description.action else None
+        is_fit = action is not None and action_problem(self._description, action) is None
+        return (action if is_fit else default) or ""
+
+    async def _fetch(self, asked: Asking) -> Answer | Unanswered:
+        """The answer, cleaned. A token of our making that was refused for its age is made anew, once."""
+        answer = await self._exchange(asked)
+        pair = self._pair
+        if pair is None or (code := code_of(self._description, answer)) not in (*pair.early, *pair.expired):
             return answer
-        return replace(answer, body=answer.body.replace(self._secret, b"***"))
+        self._key.renew(earlier=code in pair.early)
+        return await self._exchange(asked)
+
+    async def _exchange(self, asked: Asking) -> Answer | Unanswered:
+        token = self._key.token()
+        own, parameter = shown(self._route.auth, token)
+        url = asked.url
+        if parameter is not None:
+            url += f"{'&' if '?' in url else '?'}{parameter[0]}={quote(parameter[1], safe='')}"
+        if asked.body is not None:
+            own = {"Content-Type": "application/json", **own}
+        request = Request(method=asked.method, url=url, headers=self._ungiven(own) | self._headers, body=asked.body)
+        return self._cleaned(await self._client.fetch(request, cap_bytes=self._cap_bytes), token)
+
+    def _ungiven(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Those of the headers that the account's own do not replace."""
+        return {name: value for name, value in headers.items() if name.lower() not in self._given}
+
+    def _cleaned(self, answer: Answer | Unanswered, token: str) -> Answer | Unanswered:
+        """The answer without our key: some servers quote it in their errors, which are stored and shown."""
+        if isinstance(answer, Unanswered):
+            return answer
+        body = answer.body
+        for secret in (token.encode(errors="replace"), *self._secrets):
+            if len(secret) >= MIN_SECRET_BYTES and secret in body:
+                body = body.replace(secret, b"***")
+        return answer if body is answer.body else replace(answer, body=body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -12,29 +12,84 @@ import orjson
 from bridge.domain.task import Json, Kind, Reading, Snapshot
 from bridge.net.client import Answer, Unanswered
 from bridge.providers.description import Description, Form, fold
-from bridge.providers.envelopes import Found, find
-from bridge.providers.results import Collected, collect
+from bridge.providers.envelopes import Found, Task, find, find_listed
+from bridge.providers.results import Collected, Question, collect
 from bridge.providers.selector import selected
 from bridge.providers.statuses import Shape, by_status, read_as
-from bridge.providers.values import as_message, as_ms, as_percent, one_line
+from bridge.providers.values import PROGRESS, as_hint_s, as_id, as_message, as_ms, one_line
 
 MAX_DETAIL_CHARS: Final = 400
 MAX_WORD_CHARS: Final = 40
 MAX_DEPTH: Final = 64  # of an answer that ends a task: it is written on into stores and webhooks
-ENDING: Final = frozenset({Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED})
+ENDING: Final = frozenset({Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
+TOLD: Final = ENDING | {Kind.NOT_FOUND, Kind.NEEDS_INPUT}  # with the provider's own message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What was asked: the task, by which action, at which host."""
+def read(
+    description: Description,
+    answer: Answer | Unanswered,
+    asked: Question,
+    *,
+    second: Answer | Unanswered | None = None,
+) -> Reading:
+    """What the answer means. In order: whole or not, the answer's own code, the HTTP status, the form. `second` is
+    the answer to the second request, where one was needed."""
+    body = judge(description, answer)
+    if isinstance(body, Reading):
+        return body
+    assert isinstance(answer, Answer)
+    found = find(description, body, asked.task_id)
+    if isinstance(found, str):
+        return Reading(kind=Kind.AMBIGUOUS, detail=_said(description, body, found))
+    reading = _read_task(description, found, answer.body, asked)
+    if second is None or not reading.lacks_result:
+        return reading
+    return _read_second(description, found, second, asked, reading)
 
-    task_id: str
-    action: str | None
-    own_host: str
+
+def read_together(
+    description: Description, answer: Answer | Unanswered, asked: Sequence[Question]
+) -> Mapping[str, Reading] | Reading:
+    """What an answer about many tasks means for each; one that is left out is not known there. A Reading alone: the
+    answer as a whole was none."""
+    body = judge(description, answer)
+    if isinstance(body, Reading):
+        return body
+    assert isinstance(answer, Answer)
+    listed = find_listed(description, body, [each.task_id for each in asked])
+    if isinstance(listed, str):
+        return Reading(kind=Kind.AMBIGUOUS, detail=_said(description, body, listed))
+    absent = Reading(kind=Kind.NOT_FOUND, detail="the list of the tasks asked about leaves this one out")
+    readings = {}
+    for each in asked:
+        found = listed[each.task_id]
+        readings[each.task_id] = absent if found is None else _read_task(description, found, answer.body, each)
+    return readings
 
 
-def read(description: Description, answer: Answer | Unanswered, asked: Question) -> Reading:
-    """What the answer means. In order: whole or not, the answer's own code, the HTTP status, the form."""
+def second_value(description: Description, answer: Answer | Unanswered, asked: Question) -> str | None:
+    """What the second request about this task is to hold, when one is needed to get at its results."""
+    body = judge(description, answer)
+    found = None if isinstance(body, Reading) else find(description, body, asked.task_id)
+    if not isinstance(found, Found) or found.form.second_value is None:
+        return None
+    assert isinstance(answer, Answer)
+    value = as_id(found.form.second_value(found.task))
+    return value if value is not None and _read_task(description, found, answer.body, asked).lacks_result else None
+
+
+def code_of(description: Description, answer: Answer | Unanswered) -> Json:
+    """The answer's own code, None when it has none."""
+    if isinstance(answer, Unanswered) or description.codes is None:
+        return None
+    try:
+        return description.codes.at(orjson.loads(answer.body))
+    except orjson.JSONDecodeError:
+        return None
+
+
+def judge(description: Description, answer: Answer | Unanswered) -> Json | Reading:
+    """The JSON of an answer that may speak of tasks, or what it means when it cannot."""
     if isinstance(answer, Unanswered):
         return Reading(kind=Kind.TRANSIENT, detail=answer.reason, server_trouble=True)
     if not answer.complete:
@@ -42,20 +97,48 @@ def read(description: Description, answer: Answer | Unanswered, asked: Question)
     try:
         body: Json = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
-        return by_status(answer, Shape.TEXT if answer.body.strip() else Shape.EMPTY)
-    if not isinstance(body, dict):
+        shape = Shape.TEXT if answer.body.strip() else Shape.EMPTY
+        if shape is Shape.EMPTY and answer.status == 200 and description.empty_means is not None:
+            return read_as(description.empty_means, answer, said=shape.value)
+        return by_status(answer, shape)
+    if not isinstance(body, dict | list):
         return by_status(answer, Shape.JSON, said="the answer is no JSON object")
-    code = description.codes.at(body)
-    if not description.codes.is_good(code):
+    refused = _refused(description, body, answer)
+    return body if refused is None else refused
+
+
+def _refused(description: Description, body: Json, answer: Answer) -> Reading | None:
+    """The reading of an answer whose code or HTTP status says that it speaks of no task."""
+    codes = description.codes
+    code = None if codes is None else codes.at(body)
+    is_2xx = 200 <= answer.status < 300
+    if codes is not None and not codes.is_good(code):
         said = _said(description, body, f"code {one_line(str(code), MAX_WORD_CHARS)}")
-        kind = description.codes.kind(code)
-        return by_status(answer, Shape.JSON, said=said) if kind is None else read_as(kind, answer, said=said)
-    if not 200 <= answer.status < 300:
-        return by_status(answer, Shape.JSON, said=_said(description, body))
-    found = find(description, body, asked.task_id)
-    if isinstance(found, str):
-        return Reading(kind=Kind.AMBIGUOUS, detail=_said(description, body, found))
-    return _read_task(description, found, answer, asked)
+        kind = codes.kind(code, is_2xx=is_2xx)
+        if kind is None:
+            reading = by_status(answer, Shape.JSON, said=said)
+        elif kind in ENDING:
+            return _ended_by_code(description, body, answer, Reading(kind=kind, detail=said))
+        else:
+            reading = read_as(kind, answer, said=said)
+    elif not is_2xx:
+        reading = by_status(answer, Shape.JSON, said=_said(description, body))
+    else:
+        return None
+    if reading.kind in {Kind.RATE_LIMITED, Kind.TRANSIENT} and reading.retry_after_s is None:
+        return replace(reading, retry_after_s=as_hint_s(selected(description.retry_after, body)))
+    return reading
+
+
+def _ended_by_code(description: Description, body: Json, answer: Answer, reading: Reading) -> Reading:
+    flaw = _flaw(answer.body, body)
+    if flaw is not None:
+        return Reading(kind=Kind.AMBIGUOUS, detail=f"{reading.detail}, but {flaw}")
+    seen = Snapshot(
+        status=reading.detail.partition(":")[0],
+        message=as_message(selected(description.error_message, body)),
+    )
+    return replace(reading, snapshot=seen)
 
 
 def _read_torso(answer: Answer) -> Reading:
@@ -67,63 +150,105 @@ def _read_torso(answer: Answer) -> Reading:
     return replace(read_as(Kind.TRANSIENT, answer, said=answer.trouble), server_trouble=True)
 
 
-def _said(description: Description, body: Mapping[str, Json], what: str = "") -> str:
+def _said(description: Description, body: Json, what: str = "") -> str:
     """`what`, and the answer's own message, on one line."""
     message = as_message(selected(description.error_message, body))
     return one_line(": ".join(part for part in (what, message) if part), MAX_DETAIL_CHARS)
 
 
-def _read_task(description: Description, found: Found, answer: Answer, asked: Question) -> Reading:
+def _read_task(description: Description, found: Found, raw: bytes, asked: Question) -> Reading:
     form, task = found.form, found.task
     word = form.status(task)
-    kind = form.meaning.get(fold(word)) if isinstance(word, str) else None
+    is_word = isinstance(word, str | int) and not isinstance(word, bool)
+    kind = form.meaning.get(fold(str(word))) if is_word else None
     seen = _seen(form, task, str(word))
     if kind is None:
-        detail = f'unknown status "{seen.status}"' if isinstance(word, str) else "the status is no word"
+        detail = f'unknown status "{seen.status}"' if is_word else "the status is no word"
         return Reading(kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen)
-    if kind in ENDING and (flaw := _flaw(answer.body, task)) is not None:
+    if kind in ENDING and (flaw := _flaw(raw, task)) is not None:
         return Reading(kind=Kind.AMBIGUOUS, detail=f'"{seen.status}", but {flaw}')
     if kind is Kind.SUCCEEDED:
-        return _read_success(description, collect(form, task, action=asked.action, own_host=asked.own_host), seen)
-    detail = one_line(seen.message, MAX_DETAIL_CHARS) if kind in ENDING else ""
+        collected = collect(form, task, asked=asked, needs_key=description.needs_key)
+        return _read_success(description, form, task, collected, seen)
+    detail = one_line(seen.message, MAX_DETAIL_CHARS) if kind in TOLD else ""
+    if kind is Kind.NEEDS_INPUT:
+        detail = "the task waits for a person to choose or confirm something at the provider"
     return Reading(kind=kind, detail=detail, snapshot=seen)
 
 
-def _seen(form: Form, task: Mapping[str, Json], word: str) -> Snapshot:
+def _read_second(
+    description: Description, found: Found, second: Answer | Unanswered, asked: Question, first: Reading
+) -> Reading:
+    """The success of a task whose results stand in the answer to a second request."""
+    body = judge(description, second)
+    if isinstance(body, Reading):
+        if body.kind is Kind.NOT_FOUND:
+            return Reading(kind=Kind.EXPIRED_RESULT, detail=_gone(), snapshot=first.snapshot)
+        return replace(body, snapshot=None)
+    assert isinstance(second, Answer)
+    joined = Found(form=found.form, task={**found.task, "second": body})
+    return _read_task(description, joined, second.body, asked)
+
+
+def _seen(form: Form, task: Task, word: str) -> Snapshot:
     return Snapshot(
         status=one_line(word, MAX_WORD_CHARS),
         message=as_message(selected(form.message, task)),
-        progress=as_percent(selected(form.progress, task)),
+        progress=PROGRESS[form.progress_as](selected(form.progress, task)),
         created_ms=as_ms(selected(form.created, task)),
         updated_ms=as_ms(selected(form.updated, task)),
     )
 
 
-def _read_success(description: Description, collected: Collected, seen: Snapshot) -> Reading:
-    if not collected.urls and not collected.refused:
+def _read_success(description: Description, form: Form, task: Task, collected: Collected, seen: Snapshot) -> Reading:
+    if collected.is_empty:
+        if form.expired is not None and form.expired(task):
+            return Reading(kind=Kind.EXPIRED_RESULT, detail=_gone(), snapshot=seen)
         detail = "the task has succeeded, but the answer holds no result"
         return Reading(kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen, lacks_result=True)
-    since_ms = seen.created_ms or seen.updated_ms
-    life_s = description.result_life_s if collected.urls else None
     seen = replace(
         seen,
         message="" if seen.message.startswith(("https://", "http://")) else seen.message,  # a result, not a message
         result=collected.result,
         urls=collected.urls,
         refused=collected.refused,
-        expires_ms=since_ms + life_s * 1000 if since_ms is not None and life_s is not None else None,
+        expires_ms=_expires_ms(description, form, task, seen) if collected.urls else None,
     )
-    return Reading(kind=Kind.SUCCEEDED, detail=_refusals(collected.refused), snapshot=seen)
+    return Reading(kind=Kind.SUCCEEDED, detail=_remarks(collected), snapshot=seen)
 
 
-def _refusals(refused: Sequence[str]) -> str:
-    if not refused:
-        return ""
-    count = "1 result URL was" if len(refused) == 1 else f"{len(refused)} result URLs were"
-    return one_line(f"{count} refused: {'; '.join(refused)}", MAX_DETAIL_CHARS)
+def _expires_ms(description: Description, form: Form, task: Task, seen: Snapshot) -> int | None:
+    stated = as_ms(selected(form.expires, task))
+    if stated is not None or description.result_life is None:
+        return stated
+    times = (seen.created_ms, seen.updated_ms)
+    first, then = times if description.result_life.since == "created" else times[::-1]
+    since_ms = first or then
+    return None if since_ms is None else since_ms + round(description.result_life.lasts * 1000)
 
 
-def _flaw(body: bytes, task: Mapping[str, Json]) -> str | None:
+def _gone() -> str:
+    return "the task has succeeded, but the provider has already deleted its result"
+
+
+def _remarks(collected: Collected) -> str:
+    """What people should know of the results of a success; mostly nothing."""
+    remarks = []
+    items = [item for kind in collected.result.values() for item in kind]
+    if closed := sum(1 for item in items if item.get("needs_key") is True):
+        remarks.append(f"{_counted(closed, 'result')} can only be downloaded with the account's API key")
+    if collected.refused:
+        were = "was" if len(collected.refused) == 1 else "were"
+        count = _counted(len(collected.refused), "result URL")
+        remarks.append(f"{count} {were} refused: {'; '.join(collected.refused)}")
+    return one_line("; ".join(remarks), MAX_DETAIL_CHARS)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
+
+
+def _flaw(body: bytes, task: Json) -> str | None:
     """Why an answer that would end a task is not to be believed. Looked for once a task, so it may be slow."""
     if _is_deep(task, MAX_DEPTH):
         return "the answer is nested too deeply"

@@ -9,7 +9,8 @@ import orjson
 from bridge.domain.task import Json, Reading
 from bridge.net.client import Answer
 from bridge.providers import descriptions
-from bridge.providers.reading import Question, read
+from bridge.providers.reading import read
+from bridge.providers.results import Question
 
 TASK_ID = "857000000000000001"
 ACTION = "videos/text2video"
@@ -31,16 +32,22 @@ def answered(body: bytes, *, status: int = 200, headers: Mapping[str, str] | Non
 def reading_of(
     body: Json,
     *,
+    provider: str = "kling",
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     task_id: str = TASK_ID,
     action: str | None = ACTION,
     own_host: str = "api.example.com",
+    second: Json = None,
 ) -> Reading:
-    """What the kling description makes of a body: bytes as they are, anything else as JSON."""
-    raw = body if isinstance(body, bytes) else orjson.dumps(body)
-    asked = Question(task_id=task_id, action=action, own_host=own_host)
-    return read(descriptions()["kling"], answered(raw, status=status, headers=headers), asked)
+    """What a description makes of a body: bytes as they are, anything else as JSON."""
+    asked = Question(task_id=task_id, action=action, own_host=own_host, base_url=f"https://{own_host}")
+    then = None if second is None else answered(_raw(second))
+    return read(descriptions()[provider], answered(_raw(body), status=status, headers=headers), asked, second=then)
+
+
+def _raw(body: Json) -> bytes:
+    return body if isinstance(body, bytes) else orjson.dumps(body)
 
 
 def kling(task_status: str = "succeed", *, code: Json = 0, **fields: Json) -> Json:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.ids import clean_task_id
-from bridge.providers import action_problem, descriptions, locate, query_url
+from bridge.providers import action_problem, descriptions, load_descriptions, locate, query_url
 
 KLING = descriptions()["kling"]
 BASE = "https://api.example.com"
@@ -51,7 +51,7 @@ def test_the_vendors_own_hosts_answer_without_the_aggregators_prefix() -> None:
 
 
 def test_a_form_without_actions_needs_none() -> None:
-    plain = KLING.model_copy(update={"ask": KLING.ask.model_copy(update={"path": "/tasks/{id}"})})
+    plain = load_descriptions({"plain": {"extends": "kling", "ask": {"path": "/tasks/{id}"}, "action": None}})["plain"]
 
     assert action_problem(plain, None) is None
     assert query_url(plain, base_url=BASE, task_id="a/b", action=None) == f"{BASE}/tasks/a%2Fb"

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.domain.ids import clean_task_id
 from bridge.domain.task import Json, Kind, Reading
-from tests.providers.reading_of import TASK_ID, reading_of
+from bridge.providers import created_by_any, descriptions
+from bridge.providers.reading import read_together
+from bridge.providers.results import Question
+from tests.providers.reading_of import TASK_ID, answered, reading_of
 
+DATA: Final = Path(__file__).parent.parent / "data"
+RECORDED: Final = [
+    each
+    for each in json.loads((DATA / "manifest.json").read_text())["fixtures"]
+    if each["outcome"] not in {"outgoing", "vector", "challenge"}
+]
 ENDS = {Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED}
 KEYS = [
     *("code", "message", "data", "error", "detail", "task_id", "task_status", "task_status_msg", "task_info"),
     *("task_result", "created_at", "updated_at", "status", "progress", "fail_reason", "result_url", "url", "url_mp3"),
     *("url_wav", "videos", "images", "audios", "external_task_id", "submit_time", "finish_time"),
+    *("id", "name", "state", "output", "outputs", "type", "logs", "error", "done", "response", "assets", "video"),
+    *("imageUrl", "videoUrls", "failReason", "properties", "finalPrompt", "action", "metadata", "audio_url", "text"),
+    *("base_resp", "status_code", "file_id", "file", "download_url", "task", "content", "video_url", "creations"),
+    *("result", "sample", "details", "Moderation Reasons", "work_video_path", "web_work_status", "image_urls"),
+    *("binary_data_base64", "generateVideoResponse", "generatedSamples", "uri", "raiMediaFilteredCount"),
+    *("data_removed", "expires_at", "created_at", "createdAt", "polling_url", "urls", "get", "description"),
 ]
 WORDS = [
     *("succeed", "SUCCESS", "failed", "FAILURE", "processing", "queued", "canceled", "success", "task_not_exist"),
     *(TASK_ID, "30%", "https://cdn.example.com/a.mp4", "javascript:1", "https://[", "http://[::1", ""),
+    *("Ready", "Request Moderated", "completed", "MODAL", "done", "expired", "2026-01-01T10:00:00Z", "~30s", " 4%|"),
+    *("data:image/png;base64,AA", "9999-99-99T00:00:00Z", "0001-01-01T00:00:00+23:59"),
 ]
 scalars = (
     st.none()
@@ -33,12 +57,15 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=8),
     max_leaves=12,
 )
-tasks = st.fixed_dictionaries(
-    {"task_id": st.just(TASK_ID) | scalars},
-    optional={key: values for key in KEYS if key not in {"task_id", "task_status", "status"}}
-    | {"task_status": st.sampled_from(WORDS), "status": st.sampled_from(WORDS)},
+tasks = st.builds(
+    lambda ids, words, rest: {**rest, **ids, **words},
+    st.fixed_dictionaries({key: st.just(TASK_ID) | scalars for key in ("task_id", "id", "name")}),
+    st.fixed_dictionaries({key: st.sampled_from(WORDS) for key in ("task_status", "status", "state")}),
+    st.dictionaries(st.sampled_from(KEYS), values, max_size=8),
 )
-answers = values | tasks | st.builds(lambda code, data: {"code": code, "data": data}, scalars, tasks | st.lists(tasks))
+wrapped = st.builds(lambda code, data: {"code": code, "data": data}, scalars, tasks | st.lists(tasks))
+answers = values | tasks | wrapped | st.lists(tasks, max_size=3) | st.builds(lambda task: {"task": task}, tasks)
+providers = st.sampled_from(list(descriptions()))
 statuses = st.sampled_from([200, 201, 204, 302, 400, 401, 402, 404, 410, 429, 500, 503]) | st.integers(100, 999)
 
 
@@ -52,10 +79,41 @@ def _sound(reading: Reading) -> None:
         assert len(seen.message) <= 2000
 
 
-@given(body=answers, status=statuses)
-@settings(max_examples=200, deadline=None)
-def test_any_json_gives_a_reading_and_ends_come_from_answers_about_our_task_alone(body: Json, status: int) -> None:
-    reading = reading_of(orjson.dumps(body), status=status)
+def _places(value: Json, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of everything within a value."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield from _places(each, (*path, key))
+
+
+def _spoiled(value: Json, path: tuple[Any, ...], other: Json) -> Json:
+    if not path:
+        return other
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = _spoiled(copy[path[0]], path[1:], other)
+    return copy
+
+
+@given(data=st.data(), fixture=st.sampled_from(RECORDED), status=st.just(200) | statuses)
+@settings(max_examples=400, deadline=None)
+def test_a_recorded_answer_spoiled_anywhere_gives_a_reading(
+    data: st.DataObject, fixture: Mapping[str, Any], status: int
+) -> None:
+    body = json.loads((DATA / fixture["file"]).read_bytes())
+    task_id = re.search(r'"(?:task_id|id|name)": *"([^"]+)"', json.dumps(body))
+    for _ in range(data.draw(st.integers(1, 3))):
+        body = _spoiled(body, data.draw(st.sampled_from(list(_places(body)))), data.draw(values))
+    provider = fixture["file"].partition("/")[0]
+
+    for name in {provider, data.draw(providers)}:
+        _sound(reading_of(orjson.dumps(body), provider=name, status=status, task_id=task_id[1] if task_id else "1"))
+
+
+@given(provider=providers, body=answers, status=statuses)
+@settings(max_examples=150, deadline=None)
+def test_any_json_gives_a_reading_and_ends_come_from_good_answers_alone(provider: str, body: Json, status: int) -> None:
+    reading = reading_of(orjson.dumps(body), provider=provider, status=status)
 
     _sound(reading)
     if reading.kind in ENDS:
@@ -64,14 +122,43 @@ def test_any_json_gives_a_reading_and_ends_come_from_answers_about_our_task_alon
         assert reading.snapshot.status.strip()
 
 
+@given(provider=providers, body=answers, second=answers | st.binary(max_size=50))
+@settings(max_examples=100, deadline=None)
+def test_any_second_answer_gives_a_reading(provider: str, body: Json, second: Json) -> None:
+    first = {"task_id": TASK_ID, "status": "Success", "file_id": "7", **(body if isinstance(body, dict) else {})}
+
+    _sound(reading_of(orjson.dumps(first), provider=provider, second=second))
+
+
+@given(provider=providers, body=answers, status=statuses)
+@settings(max_examples=100, deadline=None)
+def test_any_json_read_for_many_tasks_gives_each_a_reading_or_one_for_all(
+    provider: str, body: Json, status: int
+) -> None:
+    asked = [Question(task_id=task_id, action=None, own_host="api.example.com") for task_id in (TASK_ID, "other")]
+    found = read_together(descriptions()[provider], answered(orjson.dumps(body), status=status), asked)
+
+    for reading in [found] if isinstance(found, Reading) else found.values():
+        _sound(reading)
+    assert isinstance(found, Reading) or set(found) == {TASK_ID, "other"}
+
+
+@given(body=answers)
+@settings(max_examples=100, deadline=None)
+def test_any_json_may_be_looked_at_as_a_create_answer(body: Json) -> None:
+    for task_id, _ in created_by_any(descriptions(), body).values():
+        assert clean_task_id(task_id) == task_id
+
+
 @given(
+    provider=providers,
     body=st.binary(max_size=300),
     status=statuses,
     headers=st.dictionaries(st.sampled_from(["retry-after", "date", "location"]), st.text()),
 )
 @settings(max_examples=300, deadline=None)
-def test_any_bytes_give_a_reading_and_no_end(body: bytes, status: int, headers: dict[str, str]) -> None:
-    reading = reading_of(body, status=status, headers=headers)
+def test_any_bytes_give_a_reading_and_no_end(provider: str, body: bytes, status: int, headers: dict[str, str]) -> None:
+    reading = reading_of(body, provider=provider, status=status, headers=headers)
 
     _sound(reading)
     assert reading.kind not in ENDS

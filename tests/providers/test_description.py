@@ -1,50 +1,166 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
+from copy import deepcopy
 from typing import Any
 
 import pytest
-import yaml
-from pydantic import ValidationError
 
-from bridge.providers import Description, descriptions
+from bridge.providers import DescriptionsRefused, descriptions, effective, load_descriptions
 from bridge.providers.selector import Selector
 
 Tree = dict[str, Any]
+ALL = [
+    *("ark", "avatar", "flux", "jimeng", "kling", "kling_v2", "luma", "midjourney", "minimax", "minimax_v2"),
+    *("newapi", "openai_video", "replicate", "runway", "suno", "suno_feed", "unified_v2", "veo", "video_query", "vidu"),
+]
+OWN: Tree = {
+    "title": "A studio",
+    "ask": {"path": "/jobs/{id}"},
+    "forms": {
+        "job": {"task": "job", "id": "id", "status": "state", "words": {"running": ["busy"]}, "results": [{"url": "u"}]}
+    },
+}
 
 
-def _kling() -> Tree:
-    tree: Tree = yaml.safe_load(files("bridge.providers").joinpath("builtin/kling.yaml").read_text(encoding="utf-8"))
-    return tree
+def _problems(tree: Tree) -> list[tuple[tuple[str | int, ...], str]]:
+    with pytest.raises(DescriptionsRefused) as refused:
+        load_descriptions(tree)
+    return [(each.path, each.message) for each in refused.value.found]
 
 
 def test_every_built_in_is_named_as_its_file() -> None:
-    assert list(descriptions()) == ["kling"]
+    assert list(descriptions()) == ALL
     assert all(name == description.name for name, description in descriptions().items())
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_shown_of_a_built_in_means_the_same_when_it_is_written_down(name: str) -> None:
+    shown = effective(descriptions()[name])
+
+    again = load_descriptions({"copy": deepcopy(shown)})["copy"]
+
+    assert effective(again) == shown
+    assert "extends" not in shown
+
+
+def test_a_variant_needs_only_what_differs() -> None:
+    mine = {"extends": "suno", "ask": {"path": "/suno2/fetch/{id}", "batch": None}}
+    loaded = load_descriptions({"mine": mine, "mine_too": {"extends": "mine", "title": "Mine too"}})
+
+    assert list(loaded["mine"].forms) == list(descriptions()["suno"].forms)
+    assert loaded["mine_too"].ask.path == ("/suno2/fetch/{id}",)
+    assert loaded["mine_too"].ask.batch is None
+    assert loaded["mine_too"].title == "Mine too"
+    assert set(loaded) == {*ALL, "mine", "mine_too"}
+
+
+def test_a_built_in_may_be_changed_under_its_own_name() -> None:
+    loaded = load_descriptions({"suno": {"extends": "suno", "title": "Ours"}})
+
+    assert loaded["suno"].title == "Ours"
+    assert descriptions()["suno"].title != "Ours"
+
+
+def test_forms_of_ones_own_are_tried_before_inherited_ones() -> None:
+    loaded = load_descriptions({"mine": {"extends": "newapi", "forms": OWN["forms"]}})
+
+    assert list(loaded["mine"].forms) == ["job", "newapi"]
+
+
 @pytest.mark.parametrize(
-    ("spoil", "complaint"),
+    ("spoil", "path", "complaint"),
     [
-        (lambda tree: tree.update(colour="red"), "colour"),
-        (lambda tree: tree["ask"].update(path="kling/{id}"), "a path begins with /"),
-        (lambda tree: tree["ask"].update(path="/kling/{action}"), "holds {id}"),
-        (lambda tree: tree["ask"].update(path="/{id}/{other}"), "holds {id}"),
-        (lambda tree: tree["ask"].update(action="("), "no regular expression"),
-        (lambda tree: tree["forms"]["kling"].update(status="a..b"), "is no JMESPath expression"),
-        (lambda tree: tree["forms"]["kling"]["words"].update(running=["Submitted "]), "stands twice"),
-        (lambda tree: tree["forms"]["kling"]["words"].update(not_found=["gone"]), "cannot mean not_found"),
-        (lambda tree: tree["codes"]["means"].update(succeeded=[1]), "cannot mean succeeded"),
-        (lambda tree: tree["forms"]["kling"].update(results=[{"at_least": 2}]), "either lists or url"),
+        (lambda tree: tree.update(form={}), ("form",), 'unknown key "form"; did you mean "forms"?'),
+        (lambda tree: tree.update(name="x"), ("name",), 'unknown key "name"'),
+        (lambda tree: tree["ask"].update(pth="/x"), ("ask", "pth"), 'unknown key "pth"; did you mean "path"?'),
+        (
+            lambda tree: tree["forms"]["job"].update(progres="p"),
+            ("forms", "job", "progres"),
+            'unknown key "progres"; did you mean "progress"?',
+        ),
+        (lambda tree: tree["forms"]["job"]["results"].append({"vidoes": "u"}), ("forms", "job", "results", 1), "vid"),
+        (lambda tree: tree["ask"].update(path="jobs/{id}"), ("ask", "path"), "a path begins with /"),
+        (lambda tree: tree["ask"].update(path="/jobs/"), ("ask",), "holds {id}"),
+        (lambda tree: tree["ask"].update(path="/{id}/{other}"), ("ask", "path"), "{other} stands for nothing"),
+        (lambda tree: tree["ask"].update(auth="basic"), ("ask", "auth"), 'auth is bearer, token, "header NAME"'),
+        (lambda tree: tree["ask"].update(batch={"path": "/jobs"}), ("ask", "batch"), "a batch holds {ids}"),
+        (
+            lambda tree: tree.update(action={"pattern": "(", "example": "x"}),
+            ("action", "pattern"),
+            "no regular expression",
+        ),
+        (
+            lambda tree: tree["forms"]["job"].update(status="a..b"),
+            ("forms", "job", "status"),
+            "is no JMESPath expression",
+        ),
+        (
+            lambda tree: tree["forms"]["job"]["words"].update(failed=["Busy "]),
+            ("forms", "job"),
+            "a status word stands twice",
+        ),
+        (
+            lambda tree: tree["forms"]["job"]["words"].update(transient=["x"]),
+            ("forms", "job"),
+            "a status word cannot mean transient",
+        ),
+        (
+            lambda tree: tree.update(codes={"at": "code", "good": [0], "means": {"succeeded": [1]}}),
+            ("codes",),
+            "a code cannot mean succeeded",
+        ),
+        (
+            lambda tree: tree["forms"]["job"].update(progress_as="percentage"),
+            ("forms", "job", "progress_as"),
+            "no way to read progress; there are percent, fraction, tqdm",
+        ),
+        (
+            lambda tree: tree["forms"]["job"].update(results=[{"at_least": 2}]),
+            ("forms", "job", "results", 0),
+            "name where the results stand",
+        ),
+        (lambda tree: tree.update(result_life={"lasts": "soon"}), ("result_life", "lasts"), "soon"),
+        (lambda tree: tree.pop("title"), (), '"title" is missing'),
+        (lambda tree: tree.update(extends="sumo"), ("extends",), 'no provider "sumo"; did you mean "suno"?'),
+        (lambda tree: tree.update(extends="mine"), ("extends",), "mine extends mine: that is a circle"),
     ],
 )
-def test_a_mistake_in_a_description_is_reported(spoil: Callable[[Tree], object], complaint: str) -> None:
-    tree = _kling()
+def test_a_mistake_is_reported_at_its_place(
+    spoil: Callable[[Tree], object], path: tuple[Any, ...], complaint: str
+) -> None:
+    tree = deepcopy(OWN)
     spoil(tree)
 
-    with pytest.raises(ValidationError, match=complaint):
-        Description.model_validate(tree)
+    found = _problems({"mine": tree})
+
+    assert any(complaint in message for _, message in found), found
+    assert ("mine", *path) in [each[: len(path) + 1] for each, _ in found]
+
+
+def test_all_mistakes_of_all_descriptions_are_reported_together() -> None:
+    first: Tree = deepcopy(OWN)
+    second: Tree = deepcopy(OWN)
+    first["ask"]["path"] = "jobs"
+    first["colour"] = "red"
+    second["forms"]["job"]["id"] = "["
+
+    paths = {path for path, _ in _problems({"a": first, "b": second, "c": 3, "d": deepcopy(OWN)})}
+
+    assert paths == {("a", "ask", "path"), ("a", "colour"), ("b", "forms", "job", "id"), ("c",)}
+
+
+def test_a_circle_of_any_length_is_reported() -> None:
+    trees = {"a": {"extends": "b"}, "b": {"extends": "c"}, "c": {"extends": "b"}}
+
+    assert {path for path, _ in _problems(trees)} == {("a", "extends"), ("b", "extends"), ("c", "extends")}
+
+
+@pytest.mark.parametrize(
+    "tree", [[], 3, None, {"ask": 3}, {"forms": []}, {"extends": []}, {"extends": {"a": 1}}, {1: 2}]
+)
+def test_any_tree_is_refused_in_good_order(tree: Any) -> None:
+    assert _problems({"mine": tree})
 
 
 def test_an_expression_that_does_not_fit_the_value_selects_nothing() -> None:

@@ -11,7 +11,8 @@ from bridge.domain.task import Json, Kind
 from bridge.net.client import Unanswered
 from bridge.net.failures import Failure
 from bridge.providers import descriptions
-from bridge.providers.reading import Question, read
+from bridge.providers.reading import read
+from bridge.providers.results import Question
 from tests.providers.reading_of import TASK_ID, answered, kling, newapi, reading_of, videos
 
 VIDEO = "https://cdn.example.com/v.mp4"

@@ -41,7 +41,7 @@ def test_results_are_collected_from_every_list_by_kind(task_result: Json, expect
     seen = _seen(kling(task_result=task_result))
 
     assert {kind: [item["url"] for item in items] for kind, items in seen.result.items()} == expected
-    assert list(seen.urls) == [url for urls in expected.values() for url in urls]
+    assert sorted(seen.urls) == sorted(url for urls in expected.values() for url in urls)
 
 
 def test_without_key_and_extension_the_action_tells_the_kind_and_at_last_it_is_a_file() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.domain.task import Json
-from bridge.providers.values import as_id, as_ms, as_percent, one_line
+from bridge.providers.values import PROGRESS, as_hint_s, as_id, as_ms, as_percent, one_line
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,11 @@ from bridge.providers.values import as_id, as_ms, as_percent, one_line
         (True, None),
         (1e300, None),
         ("", None),
-        ("2025-11-01T12:26:40Z", None),
+        ("2025-11-01T12:26:40Z", 1_762_000_000_000),
+        ("2025-11-01T13:26:40.250+01:00", 1_762_000_000_250),
+        ("2025-11-01 12:26:40", 1_762_000_000_000),
+        ("2025-11-01", None),
+        ("2025-13-01T00:00:00Z", None),
         ("9" * 5000, None),
         ([], None),
     ],
@@ -47,6 +51,39 @@ def test_instants_come_out_in_milliseconds_or_not_at_all(value: Json, expected: 
 )
 def test_progress_is_per_cent_or_nothing(value: Json, expected: float | None) -> None:
     assert as_percent([value]) == expected
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "expected"),
+    [
+        ("fraction", 0.37, 37.0),
+        ("fraction", 1, 100.0),
+        ("fraction", 40, 40.0),
+        ("fraction", "half", None),
+        ("tqdm", "  5%|x\n 42%|####      | 21/50 [00:03<00:04,  6.9it/s]\nsaved", 42.0),
+        ("tqdm", "done 100%", None),
+        ("tqdm", 42, None),
+    ],
+)
+def test_other_ways_to_tell_progress_come_out_in_per_cent(way: str, value: Json, expected: float | None) -> None:
+    assert PROGRESS[way]([value]) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Request was throttled. Your rate limit resets in ~30s.", 30.0),
+        (2.5, 2.5),
+        ("7", 7.0),
+        ("in 12 seconds", 12.0),
+        ("soon", None),
+        (-1, None),
+        (10**9, 3600.0),
+        ({}, None),
+    ],
+)
+def test_a_hint_when_to_come_back_is_seconds(value: Json, expected: float | None) -> None:
+    assert as_hint_s([value]) == expected
 
 
 def test_the_first_usable_value_counts() -> None:

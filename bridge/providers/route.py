@@ -1,0 +1,140 @@
+"""How a description says where and how to ask: request templates, actions, ways to show a key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from bridge.domain.task import Json
+
+PLACES: Final = re.compile(r"\{(.*?)\}")
+HEADER: Final = re.compile(r"(header|query) ([A-Za-z0-9_-]+)")
+
+
+class Model(BaseModel):
+    """Frozen; unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=False)
+
+
+def pattern(text: str) -> str:
+    """A regular expression, checked."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    return text
+
+
+def listed(value: Any) -> Any:
+    """One value may stand for a list of one."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _path(text: str) -> str:
+    if not text.startswith(("/", "https://")):
+        raise ValueError("a path begins with / (or, for another host of the vendor's, with https://)")
+    if strange := set(PLACES.findall(text)) - {"id", "+id", "ids", "action", "value"}:
+        raise ValueError(f"{{{min(strange)}}} stands for nothing; a path holds {{id}} and, where needed, {{action}}")
+    return text
+
+
+def _auth(text: str) -> str:
+    if text not in {"bearer", "token"} and HEADER.fullmatch(text) is None:
+        raise ValueError('auth is bearer, token, "header NAME" or "query NAME"')
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(pattern)]
+Path = Annotated[str, AfterValidator(_path)]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(listed), Field(min_length=1)]
+
+
+class Call(Model):
+    """A request template. In path, query and body `{id}` is the task's id (percent-encoded where it must be;
+    `{+id}` keeps its slashes) and `{action}` its action."""
+
+    method: Literal["GET", "POST"] = "GET"
+    query: Mapping[str, str] = Field(default_factory=dict)
+    body: Json = None  # sent as JSON
+
+
+class Batch(Call):
+    """The request that asks about many tasks at once. `{ids}` is all their ids: joined by commas in a path or query,
+    a list in the body. Answers are matched by id; an id that is absent is not known there."""
+
+    path: Path
+    most: Annotated[int, Field(ge=2, le=1000)] = 50  # ids a request
+
+    @model_validator(mode="after")
+    def _check(self) -> Batch:
+        if "{ids}" not in f"{self.path}{self.query}{self.body}":
+            raise ValueError("a batch holds {ids} in its path, query or body")
+        return self
+
+
+class Second(Call):
+    """A second request that a finished task needs: `{value}` is what `value` selects from the task."""
+
+    path: Path
+
+    @model_validator(mode="after")
+    def _check(self) -> Second:
+        if "{value}" not in f"{self.path}{self.query}{self.body}":
+            raise ValueError("the second request holds {value} in its path, query or body")
+        return self
+
+
+class Route(Call):
+    """How to ask at one kind of host, below the account's base URL. Of several paths the first is asked that has
+    `{action}` when the task has one, and else none; all are known again in URLs that people give as ids."""
+
+    path: Paths
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    auth: Annotated[str, AfterValidator(_auth)] = "bearer"
+    batch: Batch | None = None
+    second: Second | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Route:
+        rest = f"{self.query}{self.body}"
+        if any("{id}" not in path + rest and "{+id}" not in path + rest for path in self.path):
+            raise ValueError("a request holds {id} in its path, query or body")
+        return self
+
+    @cached_property
+    def needs_action(self) -> bool:
+        """Whether nothing can be asked without an action."""
+        return "{action}" in f"{self.query}{self.body}" or all("{action}" in path for path in self.path)
+
+    @cached_property
+    def takes_action(self) -> bool:
+        """Whether an action makes a difference."""
+        return self.needs_action or any("{action}" in path for path in self.path)
+
+
+class Direct(Route):
+    """The route at the vendor's own hosts: `ask`, with what is written here in place of what stands there."""
+
+    hosts: tuple[str, ...]
+
+
+class Action(Model):
+    """What a task's action may be, whole."""
+
+    pattern: Pattern
+    example: str
+    default: str | None = None  # where neither task nor account names one
+
+
+class KeyPair(Model):
+    """For accounts with access_key and secret_key: which function makes a token of them, and the codes that say the
+    token is not valid yet (made anew, valid from earlier on) or no longer (made anew)."""
+
+    sign: Literal["jwt"]
+    early: tuple[int | str, ...] = ()
+    expired: tuple[int | str, ...] = ()

@@ -1,0 +1,303 @@
+"""Accounts of particular kinds asked over real HTTP: pairs of keys, many tasks at once, second requests, origins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import jwt
+import orjson
+import pytest
+
+from bridge.domain.task import Kind, Reading
+from bridge.net.client import HttpClient
+from bridge.ports import BatchKey
+from bridge.providers import Description, descriptions, load_descriptions
+from bridge.providers.auth import JwtKey
+from bridge.providers.provider import HttpProvider
+from tests.loopback import Exchange, Loopback, Script, answers, loopback
+from tests.providers.reading_of import ACTION, TASK_ID, kling
+
+DATA = Path(__file__).parent.parent / "data"
+VECTOR = json.loads((DATA / "kling/jwt_vector.json").read_text())
+KEY = "sk-canary-0123456789"
+
+
+class Hands:
+    """A clock that is moved by hand."""
+
+    def __init__(self, at: float = 1_762_000_000.0) -> None:
+        self.at = at
+
+    def now(self) -> float:
+        return self.at
+
+
+@asynccontextmanager
+async def _account(
+    provider: str | Description, script: Script, **settings: Any
+) -> AsyncIterator[tuple[HttpProvider, Loopback]]:
+    client = HttpClient(timeout_s=5, concurrency=4)
+    description = descriptions()[provider] if isinstance(provider, str) else provider
+    async with loopback(script) as server:
+        settings = {"api_key": KEY} | settings if "key" not in settings else settings
+        yield HttpProvider(description, base_url=server.url, client=client, **settings), server
+        await client.aclose()
+
+
+def _in_turn(*scripts: Script) -> Script:
+    left = list(scripts)
+
+    async def script(exchange: Exchange) -> None:
+        await (left.pop(0) if len(left) > 1 else left[0])(exchange)
+
+    return script
+
+
+def _fixture(name: str, status: int = 200) -> Script:
+    return answers(status, (DATA / name).read_bytes())
+
+
+def _pair(clock: Hands) -> JwtKey:
+    return JwtKey(VECTOR["access_key"], VECTOR["secret_key"], now=clock.now)
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    options: Any = {"verify_exp": False, "verify_nbf": False}
+    return jwt.decode(token, VECTOR["secret_key"], algorithms=["HS256"], options=options)
+
+
+def test_a_pair_of_keys_makes_the_documented_token() -> None:
+    token = _pair(Hands(VECTOR["now"])).token()
+
+    assert token == VECTOR["token"]
+    assert jwt.get_unverified_header(token) == json.loads(VECTOR["header"])
+
+
+def test_a_token_is_kept_and_made_anew_before_its_end_and_when_the_clock_was_set_back() -> None:
+    clock = Hands()
+    key = _pair(clock)
+    first = key.token()
+
+    clock.at += 1600
+    assert key.token() == first
+    clock.at += 100
+    second = key.token()
+    assert _claims(second)["exp"] == clock.at + 1800
+    clock.at -= 3600
+    assert _claims(key.token())["nbf"] == clock.at - 5
+
+
+def test_a_short_secret_key_is_used_without_a_murmur() -> None:
+    assert JwtKey("ak", "short", now=Hands().now).token()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "early_s"),
+    [("kling/code_1003_not_yet_valid_401.json", 300), ("kling/code_1004_token_expired_401.json", 5)],
+)
+async def test_a_token_refused_for_its_age_is_made_anew_once(refusal: str, early_s: int) -> None:
+    clock = Hands()
+    good = answers(200, orjson.dumps(kling("processing")))
+    async with _account("kling", _in_turn(_fixture(refusal, 401), good), key=_pair(clock)) as (provider, server):
+        clock.at += 10
+        reading = await provider.ask(TASK_ID, ACTION)
+
+    tokens = [asked.headers["authorization"].removeprefix("Bearer ") for asked in server.asked]
+    assert reading.kind is Kind.RUNNING
+    assert len(tokens) == 2
+    assert _claims(tokens[1])["nbf"] == clock.at - early_s
+
+
+async def test_a_token_refused_again_is_an_account_that_is_refused() -> None:
+    script = _fixture("kling/code_1004_token_expired_401.json", 401)
+    async with _account("kling", script, key=_pair(Hands())) as (provider, server):
+        reading = await provider.ask(TASK_ID, ACTION)
+
+    assert (reading.kind, len(server.asked)) == (Kind.AUTH_ERROR, 2)
+
+
+async def test_a_fixed_key_that_is_refused_is_not_tried_again() -> None:
+    async with _account("kling", _fixture("kling/code_1004_token_expired_401.json", 401)) as (provider, server):
+        assert (await provider.ask(TASK_ID, ACTION)).kind is Kind.AUTH_ERROR
+
+    assert len(server.asked) == 1
+
+
+async def test_secrets_that_a_provider_quotes_are_not_repeated() -> None:
+    async def quote(exchange: Exchange) -> None:
+        said = f"bad token {exchange.asked.headers['authorization']} of {VECTOR['secret_key']}"
+        await exchange.answer(401, orjson.dumps({"code": 1000, "message": said}))
+
+    async with _account("kling", quote, key=_pair(Hands()), secrets=[VECTOR["secret_key"]]) as (provider, _):
+        reading = await provider.ask(TASK_ID, ACTION)
+
+    assert reading.detail == "HTTP 401: code 1000: bad token Bearer *** of ***"
+
+
+async def test_a_task_with_a_file_is_asked_about_twice_and_told_with_its_address() -> None:
+    script = _in_turn(_fixture("minimax/success_needs_file.json"), _fixture("minimax/file_retrieve.json"))
+    async with _account("minimax", script) as (provider, server):
+        reading = await provider.ask("176843862716480", None)
+
+    assert [asked.target for asked in server.asked] == [
+        "/minimax/v1/query/video_generation?task_id=176843862716480",
+        "/minimax/v1/files/retrieve?file_id=176844028768320",
+    ]
+    assert reading.kind is Kind.SUCCEEDED
+    assert reading.snapshot is not None
+    assert reading.snapshot.urls == ("https://cdn.example.test/video/minimax.mp4",)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (503, b"<html>", Kind.TRANSIENT),
+        (429, b"{}", Kind.RATE_LIMITED),
+        (404, b'{"message":"no such file"}', Kind.EXPIRED_RESULT),
+        (200, b'{"base_resp":{"status_code":1004}}', Kind.AUTH_ERROR),
+        (200, b"{}", Kind.AMBIGUOUS),
+        (200, b"[]", Kind.AMBIGUOUS),
+    ],
+)
+async def test_a_second_request_that_fails_decides(status: int, body: bytes, kind: Kind) -> None:
+    script = _in_turn(_fixture("minimax/success_needs_file.json"), answers(status, body))
+    async with _account("minimax", script) as (provider, _):
+        reading = await provider.ask("176843862716480", None)
+
+    assert reading.kind is kind
+
+
+async def test_a_task_without_a_file_is_asked_about_once() -> None:
+    async with _account("minimax", _fixture("minimax/processing.json")) as (provider, server):
+        assert (await provider.ask("176843862716480", None)).kind is Kind.RUNNING
+
+    assert len(server.asked) == 1
+
+
+SUNO = [f"346c0000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3, 4)]
+
+
+async def test_tasks_are_asked_about_together_and_told_apart_by_their_ids() -> None:
+    async with _account("suno", _fixture("suno/batch_mixed.json")) as (provider, server):
+        readings = await provider.ask_together(SUNO[::-1], None)
+
+    (asked,) = server.asked
+    assert not isinstance(readings, Reading)
+    assert [readings[task_id].kind for task_id in SUNO] == ["running", "succeeded", "failed", "not_found"]
+    assert (asked.method, asked.target) == ("POST", "/suno/fetch")
+    assert asked.headers["content-type"] == "application/json"
+    assert orjson.loads(asked.body) == {"ids": SUNO[::-1], "action": "MUSIC"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (503, b"<html>", Kind.TRANSIENT),
+        (404, b"{}", Kind.NOT_FOUND),
+        (429, b"{}", Kind.RATE_LIMITED),
+        (200, b'{"code":"success","data":null}', Kind.AMBIGUOUS),
+        (200, b'{"code":"success","data":[{"a":1}]}', Kind.AMBIGUOUS),
+        (200, b"3", Kind.AMBIGUOUS),
+        (200, b"", Kind.TRANSIENT),
+    ],
+)
+async def test_a_batch_that_fails_is_one_reading(status: int, body: bytes, kind: Kind) -> None:
+    async with _account("suno", answers(status, body)) as (provider, _):
+        reading = await provider.ask_together(SUNO, None)
+
+    assert isinstance(reading, Reading)
+    assert reading.kind is kind
+
+
+async def test_an_empty_list_knows_none_of_the_tasks() -> None:
+    async with _account("midjourney", answers(200, b"[]")) as (provider, _):
+        readings = await provider.ask_together(["1", "2"], None)
+
+    assert not isinstance(readings, Reading)
+    assert {reading.kind for reading in readings.values()} == {Kind.NOT_FOUND}
+
+
+async def test_tasks_that_can_be_asked_about_together_have_equal_keys() -> None:
+    async with _account("suno", answers(200)) as (suno, _), _account("kling", answers(200)) as (one_by_one, _):
+        assert suno.batch_key("a", None) == suno.batch_key("b", "MUSIC") == BatchKey(name="MUSIC", most=50)
+        assert suno.batch_key("c", "LYRICS") == BatchKey(name="LYRICS", most=50)
+        assert suno.batch_key("a,b", None) is None
+        assert one_by_one.batch_key("a", ACTION) is None
+        assert isinstance(await one_by_one.ask_together(["a"], ACTION), Reading)
+    async with _account("midjourney", answers(200)) as (midjourney, _):
+        assert midjourney.batch_key("1", "mj-fast") == midjourney.batch_key("2", None) == BatchKey(name="", most=50)
+
+
+REGIONAL = "https://api.eu1.bfl.ai/v1/get_result?id=f1"
+
+
+def _flux() -> Description:
+    """Flux whose own hosts hold the one of this machine."""
+    own = {"extends": "flux", "direct": {"hosts": ["127.0.0.1"]}}
+    return load_descriptions({"own": own})["own"]
+
+
+@pytest.mark.parametrize(("task_id", "action"), [("f1", "eu1"), (REGIONAL, None)])
+async def test_a_key_is_not_sent_to_a_region_that_is_no_listed_origin(task_id: str, action: str | None) -> None:
+    async with _account(_flux(), answers(200, b"{}")) as (provider, server):
+        reading = await provider.ask(task_id, action)
+
+    assert (reading.kind, server.asked) == (Kind.AMBIGUOUS, [])
+    assert reading.detail == (
+        "not asked: the key may not go to api.eu1.bfl.ai; list https://api.eu1.bfl.ai in the account's origins"
+    )
+
+
+async def test_a_listed_region_is_asked_with_the_key() -> None:
+    async with _account(_flux(), answers(502)) as (_, server):
+        elsewhere = {
+            "extends": "flux",
+            "direct": {"hosts": ["localhost"], "path": ["/v1/get_result", "https://api.{action}.bfl.ai/v1/get_result"]},
+        }
+        client = HttpClient(timeout_s=5, concurrency=1, proxy=server.url)
+        provider = HttpProvider(
+            load_descriptions({"own": elsewhere})["own"],
+            base_url="http://localhost:1",
+            api_key=KEY,
+            client=client,
+            origins=["https://*.bfl.ai"],
+        )
+        await provider.ask("f1", "eu1")
+        await client.aclose()
+
+    assert [(asked.method, asked.target) for asked in server.asked] == [("CONNECT", "api.eu1.bfl.ai:443")]
+
+
+async def test_an_id_that_is_a_whole_address_of_ours_is_asked_about_there() -> None:
+    async with _account("suno", _fixture("suno/queued.json")) as (provider, server):
+        single = await provider.ask(f"{server.url}/suno/fetch/{SUNO[0]}", None)
+        together = await provider.ask_together([f"{server.url}/suno/fetch/{SUNO[0]}", SUNO[0]], None)
+
+    assert single.kind is Kind.PENDING
+    assert isinstance(together, Reading)
+    assert [asked.target for asked in server.asked] == [f"/suno/fetch/{SUNO[0]}", "/suno/fetch"]
+    assert orjson.loads(server.asked[1].body)["ids"] == [SUNO[0]]
+
+
+async def test_a_key_may_stand_in_the_query() -> None:
+    own = load_descriptions({"own": {"extends": "minimax", "ask": {"auth": "query api_key"}}})["own"]
+    async with _account(own, answers(200, b"{}")) as (provider, server):
+        await provider.ask("7", None)
+
+    asked = server.asked[0]
+    assert parse_qs(urlsplit(asked.target).query) == {"task_id": ["7"], "api_key": [KEY]}
+    assert "authorization" not in asked.headers
+
+
+async def test_a_body_may_be_as_large_as_the_description_says() -> None:
+    large = orjson.dumps({"code": 10000, "data": {"status": "done", "binary_data_base64": ["A" * (2 << 20)]}})
+    async with _account("jimeng", answers(200, large)) as (provider, _):
+        reading = await provider.ask("7391", "jimeng_t2i")
+
+    assert reading.kind is Kind.SUCCEEDED
+    assert reading.detail == "1 result URL was refused: data within the answer: not kept"

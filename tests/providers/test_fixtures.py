@@ -1,0 +1,162 @@
+"""Every recorded answer of every provider is read as the manifest says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from bridge.domain.task import Kind, Reading
+from bridge.providers import created, created_by_any, descriptions
+from bridge.providers.reading import read_together
+from bridge.providers.results import Question
+from tests.providers.reading_of import answered, reading_of
+
+DATA: Final = Path(__file__).parent.parent / "data"
+FIXTURES: Final[list[dict[str, Any]]] = json.loads((DATA / "manifest.json").read_text())["fixtures"]
+PLURALS: Final = {"video": "videos", "image": "images", "audio": "audios"}
+OTHERS: Final = {"outgoing", "vector", "challenge"}  # no answers about tasks
+HOST: Final = "api.example.test"
+SECOND: Final = {"minimax/success_needs_file.json": "minimax/file_retrieve.json"}
+NO_STATUS: Final = {  # create answers that hold an id and no status: nothing to read, only to take the id from
+    *("suno/submit_ok.json", "midjourney/submit_code_1.json", "midjourney/submit_code_22_queued.json"),
+    *("midjourney/submit_code_21_exists.json", "flux/submit.json", "minimax/submit.json", "ark/submit.json"),
+    "unified_v2/submit.json",
+}
+
+
+def _said(fixture: dict[str, Any]) -> Any:
+    return json.loads((DATA / fixture["file"]).read_bytes())
+
+
+def _provider(fixture: dict[str, Any]) -> str:
+    return str(fixture["file"].partition("/")[0])
+
+
+def _id(fixture: dict[str, Any]) -> str:
+    """The id that was asked for: from the body, or else from the request."""
+    said = _said(fixture)
+    inner = said.get("data") or said.get("task") or said if isinstance(said, dict) else said
+    first = inner[0] if isinstance(inner, list) else inner
+    own = [first.get(key) for key in ("task_id", "id", "name")] if isinstance(first, dict) else []
+    stated = [fixture.get("task_id"), *(value for value in own if isinstance(value, str))]
+    path, _, query = fixture["request"].partition("?")
+    asked = re.findall(r"(?:_ids?|id)=([^&,)]+)", query) or [path.removesuffix("/fetch").rpartition("/")[2]]
+    return str(next(filter(None, stated), asked[0]))
+
+
+def _action(fixture: dict[str, Any]) -> str | None:
+    found = re.search(r"/(images|videos|audio)/([a-z0-9-]+)", fixture["request"])
+    return f"{found[1]}/{found[2]}" if found else None
+
+
+def _read(fixture: dict[str, Any]) -> Reading:
+    body = (DATA / fixture["file"]).read_bytes()
+    second = SECOND.get(fixture["file"])
+    if fixture["file"] in SECOND.values():  # the second half of a pair: read behind the first
+        first, second = next(pair for pair in SECOND.items() if pair[1] == fixture["file"])
+        body = (DATA / first).read_bytes()
+        fixture = {**fixture, "file": first}
+    return reading_of(
+        body,
+        provider=_provider(fixture),
+        status=fixture["http_status"],
+        task_id=_id(fixture),
+        action=_action(fixture),
+        own_host=HOST,
+        second=None if second is None else (DATA / second).read_bytes(),
+    )
+
+
+READ: Final = [
+    pytest.param(each, id=each["file"])
+    for each in FIXTURES
+    if each["outcome"] not in {*OTHERS, "batch"} and each["file"] not in NO_STATUS
+]
+
+
+@pytest.mark.parametrize("fixture", READ)
+def test_each_recorded_answer_has_the_stated_outcome_results_message_and_progress(fixture: dict[str, Any]) -> None:
+    reading = _read(fixture)
+
+    assert reading.kind == fixture["outcome"], reading
+    assert reading.server_trouble == (fixture["http_status"] >= 500)
+    seen = reading.snapshot
+    if "results" in fixture:
+        assert seen is not None
+        expected = [(PLURALS[each["kind"]], each["url"].format(BASE=f"https://{HOST}")) for each in fixture["results"]]
+        collected = {(kind, item["url"]) for kind, items in seen.result.items() for item in items if "url" in item}
+        assert collected == set(expected)
+        assert list(seen.urls) == [url for _, url in expected]
+        assert not seen.refused
+    if "message" in fixture:
+        assert fixture["message"] in reading.detail
+        assert seen is None or seen.message == fixture["message"]
+    if "progress" in fixture:
+        assert seen is not None
+        assert seen.progress == fixture["progress"]
+
+
+CREATED: Final = [pytest.param(each, id=each["file"]) for each in FIXTURES if "task_id" in each]
+
+
+@pytest.mark.parametrize("fixture", CREATED)
+def test_from_each_recorded_create_answer_the_id_is_taken(fixture: dict[str, Any]) -> None:
+    found = created(descriptions()[_provider(fixture)], _said(fixture))
+
+    assert found is not None
+    assert found[0] == fixture["task_id"]
+    assert created_by_any(descriptions(), _said(fixture))[_provider(fixture)] == found
+
+
+FOUR: Final = dict(enumerate(("running", "succeeded", "failed", "not_found"), 1))
+LISTS: Final = {
+    "kling/list.json": ("kling", {f"85700000000000000{n}": kind for n, kind in FOUR.items()}),
+    "kling_v2/batch_mixed.json": ("kling_v2", {f"91300000000000000{n}": kind for n, kind in FOUR.items()}),
+    "kling_v2/cursor_page.json": ("kling_v2", {"913000000000000001": "succeeded"}),
+    "suno/batch_mixed.json": ("suno", {f"346c0000-0000-4000-8000-00000000000{n}": kind for n, kind in FOUR.items()}),
+    "suno/feed_v1.json": (
+        "suno_feed",
+        {"e9890000-0000-4000-8000-000000000000": "succeeded", "e9890001-0000-4000-8000-000000000000": "running"},
+    ),
+    "midjourney/list.json": (
+        "midjourney",
+        {"1762000000000001": "running", "1762000000000002": "succeeded", "1762000000000003": "not_found"},
+    ),
+    "luma/aggregator_batch.json": ("luma", {"1e000000-0000-4000-8000-000000000001": "running"}),
+}
+
+
+@pytest.mark.parametrize("file", LISTS)
+def test_of_each_recorded_list_every_task_is_read_by_its_id(file: str) -> None:
+    provider, outcomes = LISTS[file]
+    asked = [Question(task_id=task_id, action=None, own_host=HOST) for task_id in reversed(outcomes)]
+
+    readings = read_together(descriptions()[provider], answered((DATA / file).read_bytes()), asked)
+
+    assert not isinstance(readings, Reading)
+    assert {task_id: reading.kind for task_id, reading in readings.items()} == outcomes
+
+
+def test_every_recorded_answer_stands_in_the_manifest_and_the_reverse() -> None:
+    recorded = {str(path.relative_to(DATA)) for path in DATA.glob("*/*.json")}
+    answers = {file for file in recorded if not file.startswith("notify/")}  # those are bodies that go out
+
+    assert answers == {each["file"] for each in FIXTURES if not each["file"].startswith("notify/")}
+    assert LISTS.keys() == {each["file"] for each in FIXTURES if each["outcome"] == "batch"}
+
+
+def test_words_alone_are_results_too() -> None:
+    texts = {
+        "suno/success_lyrics.json": "[Verse]\nla",
+        "replicate/succeeded_text.json": "Once upon a time",
+        "midjourney/success_describe.json": "1. cat --ar 5:4",
+    }
+    for file, text in texts.items():
+        reading = _read(next(each for each in FIXTURES if each["file"] == file))
+        assert reading.snapshot is not None
+        assert reading.kind is Kind.SUCCEEDED
+        assert reading.snapshot.result["texts"][0]["text"] == text

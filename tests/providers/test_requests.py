@@ -1,0 +1,226 @@
+"""What is sent for each provider: at aggregators, at the vendor's own hosts, one by one and together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+import pytest
+
+from bridge.providers import created, created_by_any, descriptions, load_descriptions, locate, query_url
+from bridge.providers.addresses import asking, asking_second, asking_together, may_have_key
+from bridge.providers.auth import shown
+
+BASE = "https://api.example.com"
+JIMENG = "?Action=CVSync2AsyncGetResult&Version=2022-08-31"
+
+ASKED = [  # provider, base URL, action, id, address
+    ("kling", BASE, "videos/text2video", "7", f"{BASE}/kling/v1/videos/text2video/7"),
+    ("kling", "https://api-beijing.klingai.com", "audio/tts", "7", "https://api-beijing.klingai.com/v1/audio/tts/7"),
+    ("kling_v2", BASE, None, "7", f"{BASE}/kling/tasks?task_ids=7"),
+    ("kling_v2", "https://api-singapore.klingai.com", None, "7", "https://api-singapore.klingai.com/tasks?task_ids=7"),
+    ("newapi", BASE, None, "task_a", f"{BASE}/v1/video/generations/task_a"),
+    ("newapi", BASE, "kling/v1/videos/text2video", "task_a", f"{BASE}/kling/v1/videos/text2video/task_a"),
+    ("unified_v2", BASE, None, "9f", f"{BASE}/v2/videos/generations/9f"),
+    ("unified_v2", BASE, "images", "9f", f"{BASE}/v2/images/generations/9f"),
+    ("video_query", BASE, None, "sora-2:task_a", f"{BASE}/v1/video/query?id=sora-2%3Atask_a"),
+    ("replicate", BASE, None, "s0", f"{BASE}/replicate/v1/predictions/s0"),
+    ("replicate", "https://api.replicate.com", None, "s0", "https://api.replicate.com/v1/predictions/s0"),
+    ("suno", BASE, None, "34", f"{BASE}/suno/fetch/34"),
+    ("suno", BASE, "LYRICS", "34", f"{BASE}/suno/fetch/34"),
+    ("suno_feed", BASE, None, "e9", f"{BASE}/suno/v1/feed/e9"),
+    ("midjourney", BASE, None, "17", f"{BASE}/mj/task/17/fetch"),
+    ("midjourney", BASE, "mj-fast", "17", f"{BASE}/mj-fast/mj/task/17/fetch"),
+    ("openai_video", BASE, None, "video_1", f"{BASE}/v1/videos/video_1"),
+    ("flux", BASE, None, "f1", f"{BASE}/bfl/v1/get_result?id=f1"),
+    ("flux", "https://api.bfl.ai", None, "f1", "https://api.bfl.ai/v1/get_result?id=f1"),
+    ("flux", "https://api.bfl.ai", "eu1", "f1", "https://api.eu1.bfl.ai/v1/get_result?id=f1"),
+    ("luma", BASE, None, "1e", f"{BASE}/luma/generations/1e"),
+    ("luma", "https://api.lumalabs.ai", None, "1e", "https://api.lumalabs.ai/dream-machine/v1/generations/1e"),
+    ("runway", BASE, None, "17", f"{BASE}/runwayml/v1/tasks/17"),
+    ("runway", "https://api.dev.runwayml.com", None, "17", "https://api.dev.runwayml.com/v1/tasks/17"),
+    ("minimax", BASE, None, "17", f"{BASE}/minimax/v1/query/video_generation?task_id=17"),
+    ("minimax", "https://api.minimax.io", None, "17", "https://api.minimax.io/v1/query/video_generation?task_id=17"),
+    ("minimax_v2", BASE, None, "17", f"{BASE}/minimax/v2/query/video_generation/17"),
+    ("minimax_v2", "https://api.minimax.io", None, "17", "https://api.minimax.io/v2/query/video_generation/17"),
+    ("vidu", BASE, None, "v", f"{BASE}/ent/v2/tasks/v/creations"),
+    ("vidu", f"{BASE}/vidu", None, "v", f"{BASE}/vidu/ent/v2/tasks/v/creations"),
+    ("vidu", "https://api.vidu.cn", None, "v", "https://api.vidu.cn/ent/v2/tasks/v/creations"),
+    ("ark", BASE, None, "cgt-1", f"{BASE}/volc/v1/contents/generations/tasks/cgt-1"),
+    (
+        *("ark", "https://ark.cn-beijing.volces.com", None, "cgt-1"),
+        "https://ark.cn-beijing.volces.com/api/v3/contents/generations/tasks/cgt-1",
+    ),
+    ("veo", BASE, None, "models/veo-3/operations/a", f"{BASE}/v1beta/models/veo-3/operations/a"),
+    ("avatar", BASE, None, "av-1", f"{BASE}/avatar/task/av-1"),
+]
+
+
+@pytest.mark.parametrize(("provider", "base_url", "action", "task_id", "url"), ASKED)
+def test_each_provider_is_asked_at_its_address_which_is_also_understood_as_an_id(
+    provider: str, base_url: str, action: str | None, task_id: str, url: str
+) -> None:
+    description = descriptions()[provider]
+
+    assert query_url(description, base_url=base_url, task_id=task_id, action=action) == url
+    found = locate(description, base_url, url)
+    assert found is not None
+    assert found[1] == task_id
+    assert query_url(description, base_url=base_url, task_id=found[1], action=found[0]) == url
+
+
+@pytest.mark.parametrize(
+    ("provider", "url", "found"),
+    [
+        ("luma", f"{BASE}/luma/dream-machine/v1/generations/1e", (None, "1e")),
+        ("runway", f"{BASE}/runway/v1/tasks/17", (None, "17")),
+        ("vidu", f"{BASE}/vidu/ent/v2/tasks/v/creations", (None, "v")),
+        ("ark", f"{BASE}/doubao/api/v3/contents/generations/tasks/cgt-1", (None, "cgt-1")),
+        ("minimax", f"{BASE}/minimax/v1/query/video_generation?x=1&task_id=17", (None, "17")),
+        ("minimax", f"{BASE}/minimax/v1/query/video_generation?task=17", None),
+        ("midjourney", f"{BASE}/MJ/../mj/task/17/fetch", None),
+        ("unified_v2", f"{BASE}/v2/music/generations/9f", None),
+        ("jimeng", f"{BASE}/jimeng/{JIMENG}", None),
+        ("flux", "https://api.eu1.bfl.ai.evil.net/v1/get_result?id=f1", None),
+        ("suno", f"{BASE}/suno/fetch/", None),
+    ],
+)
+def test_other_known_addresses_are_understood_and_strange_ones_are_not(
+    provider: str, url: str, found: tuple[str | None, str] | None
+) -> None:
+    assert locate(descriptions()[provider], BASE, url) == found
+
+
+def test_jimeng_is_asked_by_post_with_the_key_of_the_create_call() -> None:
+    asked = asking(descriptions()["jimeng"], base_url=BASE, task_id="73/91", action="jimeng_vgfm_t2v_l20")
+
+    assert (asked.method, asked.url) == ("POST", f"{BASE}/jimeng/{JIMENG}")
+    assert orjson.loads(asked.body or b"") == {"req_key": "jimeng_vgfm_t2v_l20", "task_id": "73/91"}
+    with pytest.raises(ValueError, match="no action is set"):
+        asking(descriptions()["jimeng"], base_url=BASE, task_id="7391", action=None)
+
+
+@pytest.mark.parametrize("task_id", ["a/../b", "/a", "a//b", "..", "a/."])
+def test_an_id_that_keeps_its_slashes_cannot_climb(task_id: str) -> None:
+    with pytest.raises(ValueError, match="path"):
+        query_url(descriptions()["veo"], base_url=BASE, task_id=task_id, action=None)
+
+
+@pytest.mark.parametrize(
+    ("provider", "method", "url", "body"),
+    [
+        ("kling_v2", "GET", f"{BASE}/kling/tasks?task_ids=a%2Fb,c", None),
+        ("suno", "POST", f"{BASE}/suno/fetch", {"ids": ["a/b", "c"], "action": "MUSIC"}),
+        ("suno_feed", "GET", f"{BASE}/suno/v1/feed/a%2Fb,c", None),
+        ("midjourney", "POST", f"{BASE}/mj/task/list-by-condition", {"ids": ["a/b", "c"]}),
+        ("luma", "POST", f"{BASE}/luma/tasks", {"ids": ["a/b", "c"]}),
+    ],
+)
+def test_many_tasks_are_asked_about_in_one_request(provider: str, method: str, url: str, body: object) -> None:
+    batch = descriptions()[provider].ask.batch
+    assert batch is not None
+    asked = asking_together(batch, base_url=BASE, task_ids=["a/b", "c"], action="MUSIC")
+
+    assert (asked.method, asked.url) == (method, url)
+    assert (asked.body and orjson.loads(asked.body)) == body
+
+
+def test_a_file_of_minimax_is_asked_for_where_the_task_was() -> None:
+    for host, prefix in ((BASE, "/minimax"), ("https://api.minimax.io", "")):
+        second = descriptions()["minimax"].route(host.removeprefix("https://")).second
+        assert second is not None
+        url = asking_second(second, base_url=host, value="17 6").url
+        assert url == f"{host}{prefix}/v1/files/retrieve?file_id=17%206"
+
+
+@pytest.mark.parametrize(
+    ("provider", "host", "headers"),
+    [
+        ("vidu", "api.vidu.cn", {"Authorization": "Token k"}),
+        ("vidu", "api.example.com", {"Authorization": "Bearer k"}),
+        ("flux", "api.bfl.ai", {"x-key": "k"}),
+        ("veo", "generativelanguage.googleapis.com", {"x-goog-api-key": "k"}),
+        ("veo", "api.example.com", {"Authorization": "Bearer k"}),
+    ],
+)
+def test_each_host_is_shown_the_key_in_its_own_way(provider: str, host: str, headers: dict[str, str]) -> None:
+    assert shown(descriptions()[provider].route(host).auth, "k") == (headers, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "origins", "may"),
+    [
+        (f"{BASE}/x", [], True),
+        ("https://API.example.com:443/x", [], True),
+        ("https://api.eu1.bfl.ai/x", [], False),
+        ("https://api.eu1.bfl.ai/x", ["https://*.bfl.ai"], True),
+        ("https://bfl.ai/x", ["https://*.bfl.ai"], False),
+        ("https://evilbfl.ai/x", ["https://*.bfl.ai"], False),
+        ("https://api.bfl.ai.evil.net/x", ["https://*.bfl.ai"], False),
+        ("https://api.bfl.ai:8443/x", ["https://*.bfl.ai"], False),
+        ("http://api.bfl.ai/x", ["https://*.bfl.ai"], False),
+        ("https://user@api.bfl.ai/x", ["https://*.bfl.ai"], False),
+        ("https://api.example.com@evil.net/x", [], False),
+        ("https://[", ["https://*.bfl.ai"], False),
+        ("https://api.bfl.ai:x/", ["https://*.bfl.ai"], False),
+    ],
+)
+def test_a_key_may_go_to_its_own_origin_and_to_those_that_are_listed(
+    url: str, origins: Sequence[str], may: bool
+) -> None:
+    assert may_have_key(url, base_url=BASE, origins=origins) is may
+
+
+def test_from_a_create_answer_of_flux_the_region_is_taken_too() -> None:
+    answer = {"id": "f1", "polling_url": "https://api.eu1.bfl.ai/v1/get_result?id=f1"}
+
+    assert created(descriptions()["flux"], answer) == ("f1", "eu1")
+    assert created(descriptions()["flux"], answer | {"polling_url": "https://evil.net/?id=f2"}) == ("f1", None)
+
+
+@pytest.mark.parametrize(
+    ("provider", "answer", "task_id"),
+    [
+        ("kling", {"id": "task_a", "task_id": "task_a", "object": "video", "status": "queued"}, "task_a"),
+        ("newapi", {"id": "task_a", "task_id": "task_a", "object": "video", "status": "queued"}, "task_a"),
+        ("replicate", {"id": "s0", "version": "5c", "urls": {"get": "https://x"}, "status": "starting"}, "s0"),
+        ("luma", {"id": "1e", "state": "queued"}, "1e"),
+        ("runway", {"id": "17000000-0000-4000-8000-000000000001"}, "17000000-0000-4000-8000-000000000001"),
+        ("veo", {"name": "models/veo-3/operations/a"}, "models/veo-3/operations/a"),
+        ("jimeng", {"code": 10000, "data": {"task_id": "7391"}}, "7391"),
+        ("openai_video", {"id": "video_1", "object": "video", "status": "queued"}, "video_1"),
+        ("avatar", {"id": "av-1", "work_name": "demo"}, "av-1"),
+        ("minimax", {"task_id": 17, "base_resp": {"status_code": 0}}, "17"),
+    ],
+)
+def test_a_create_answer_names_its_task_and_looks_like_its_provider(
+    provider: str, answer: object, task_id: str
+) -> None:
+    assert created_by_any(descriptions(), answer)[provider] == (task_id, None)
+
+
+@pytest.mark.parametrize(
+    ("provider", "answer"),
+    [
+        ("suno", {"code": "quota", "message": "no", "data": "x"}),
+        ("suno", {"code": "success", "data": {}}),
+        ("midjourney", {"code": 24, "description": "banned word", "result": "1"}),
+        ("minimax", {"task_id": "1", "base_resp": {"status_code": 1008}}),
+        ("kling", {"code": 1102, "data": {"task_id": "1"}}),
+        ("kling", {"code": 0, "data": {"task_id": ".."}}),
+        ("suno_feed", {"code": "success", "data": "x"}),
+    ],
+)
+def test_an_answer_that_created_nothing_names_no_task(provider: str, answer: object) -> None:
+    assert created(descriptions()[provider], answer) is None
+
+
+@pytest.mark.parametrize("answer", [None, 3, "x", [], {}, [{"id": "1"}], {"error": {"message": "no"}}])
+def test_anything_may_be_given_as_a_create_answer(answer: object) -> None:
+    assert created_by_any(descriptions(), answer) == {}
+
+
+def test_a_query_parameter_may_carry_the_key() -> None:
+    own = load_descriptions({"own": {"extends": "openai_video", "ask": {"auth": "query api_key"}}})["own"]
+
+    assert shown(own.ask.auth, "k") == ({}, ("api_key", "k"))
