@@ -125,7 +125,7 @@ class Outbox(Protocol):
         it was disabled is enabled again first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchKey:
     """Tasks of one account with equal keys may be asked about in one request, at most `most` of them."""
 

@@ -1,25 +1,92 @@
-"""How tasks are read against the settings: what the sources and `genbridge add` share."""
+"""How tasks are read against the settings: what the sources, `genbridge add` and the wiring share."""
 
 from __future__ import annotations
 
-from bridge.config.model import Settings
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.config.load import Loaded
 from bridge.config.secret import has_reference
-from bridge.providers import descriptions, locate
-from bridge.sources.tasks import Located, TaskReader
+from bridge.domain.task import Json
+from bridge.errors import ConfigError
+from bridge.providers import (
+    Description,
+    DescriptionsRefused,
+    action_problem,
+    created,
+    created_by_any,
+    load_descriptions,
+    locate,
+)
+from bridge.sources.tasks import KEYS, Located, TaskProblem, TaskReader
 
 
-def task_reader(settings: Settings) -> TaskReader:
-    """Reads tasks against these settings, resolved or not."""
-    accounts = {name: account.action for name, account in settings.accounts.items()}
+def catalogue(loaded: Loaded) -> Mapping[str, Description]:
+    """Every provider by name: the built-in ones and the settings' own. ConfigError holds every mistake in the latter,
+    and every account's action that its provider cannot take, at its place."""
+    try:
+        known = load_descriptions(loaded.settings.providers)
+    except DescriptionsRefused as refused:
+        found = [(("providers", *each.path), each.message) for each in refused.found]
+        raise ConfigError(_lines(loaded, found)) from None
+    found = []
+    for name, account in loaded.settings.accounts.items():
+        if account.action is not None and not has_reference(account.action):
+            problem = action_problem(known[account.provider], account.action)
+            if problem is not None:
+                found.append((("accounts", name, "action"), problem))
+    if found:
+        raise ConfigError(_lines(loaded, found))
+    return known
+
+
+def task_reader(loaded: Loaded) -> TaskReader:
+    """Reads tasks against these settings, resolved or not. ConfigError as `catalogue`."""
+    known = catalogue(loaded)
+    accounts = loaded.settings.accounts
 
     def located(url: str) -> Located | None:
-        for name, account in settings.accounts.items():
+        for name, account in accounts.items():
             if has_reference(account.base_url):
                 continue  # a command in a shell that lacks the variable cannot know this account's URLs
-            found = locate(descriptions()[account.provider], account.base_url, url)
+            found = locate(known[account.provider], account.base_url, url)
             if found is not None:
                 action, task_id = found
                 return Located(account=name, action=action, task_id=task_id)
         return None
 
-    return TaskReader(accounts=accounts, endpoints=list(settings.endpoints), locate=located)
+    def problem(account: str, action: str | None) -> str | None:
+        return action_problem(known[accounts[account].provider], action)
+
+    return TaskReader(
+        accounts={name: account.action for name, account in accounts.items()},
+        endpoints=list(loaded.settings.endpoints),
+        locate=located,
+        action_problem=problem,
+    )
+
+
+def task_created(loaded: Loaded, answer: Json, *, account: str | None) -> dict[str, Any] | None:
+    """The task that a create call's JSON answer tells of, as a source would write it; None when it is no such answer.
+
+    TaskProblem when several accounts may have been asked and `account` does not say which.
+    """
+    if not isinstance(answer, dict) or answer.keys() <= set(KEYS):
+        return None
+    known = catalogue(loaded)
+    accounts = loaded.settings.accounts
+    if account in accounts:
+        task = created(known[accounts[account].provider], answer)
+        fits = {} if task is None else {account: task}
+    else:
+        made_by = created_by_any(known, answer)
+        fits = {name: made_by[one.provider] for name, one in accounts.items() if one.provider in made_by}
+    if len(fits) > 1:
+        raise TaskProblem(f"the answer may be of several accounts ({', '.join(fits)}): choose with --account")
+    for name, (task_id, action) in fits.items():
+        return {"id": task_id, "account": name, **({} if action is None else {"action": action})}
+    return None
+
+
+def _lines(loaded: Loaded, found: list[tuple[tuple[str | int, ...], str]]) -> list[str]:
+    return [loaded.problem(path, message) for path, message in sorted(found, key=lambda each: loaded.place(each[0]))]

@@ -25,10 +25,9 @@ from bridge.engine.janitor import Retention
 from bridge.errors import ConfigError
 from bridge.net.client import HttpClient, Request, Unanswered
 from bridge.ports import Clock, Intake, Sink, Source, Tell
-from bridge.providers import descriptions
-from bridge.providers.auth import JwtKey, Key
+from bridge.providers.auth import JwtKey
 from bridge.providers.provider import HttpProvider
-from bridge.reader import task_reader
+from bridge.reader import catalogue, task_reader
 from bridge.sinks.chat import ChatSink, ChatUrl, check_url
 from bridge.sinks.own_payloads import check_body
 from bridge.sinks.texts import check_template
@@ -124,20 +123,21 @@ class Workshop:
 
     def _account(self, name: str, account: Account, loaded: Loaded) -> AccountPlan:
         settings = loaded.settings
-        basis = (account, settings.polling, settings.routes)
+        basis = (account, settings.polling, settings.routes, settings.providers)
         known = self._accounts.get(name)
         if known and known[0] == basis:
             return known[1]
         polling = settings.polling
+        secrets = [secret.reveal() for secret in (account.access_key, account.secret_key) if secret is not None]
         provider = HttpProvider(
-            descriptions()[account.provider],
+            catalogue(loaded)[account.provider],
             base_url=account.base_url,
             api_key=account.api_key.reveal() if account.api_key else "",
-            key=self._key(account),
+            key=JwtKey(*secrets, now=self._clock.now) if secrets else None,
             client=self._client(account, loaded, account.limits.concurrency, polling.timeout_s),
             headers=_revealed(account.headers),
             origins=account.origins,
-            secrets=[secret.reveal() for secret in (account.access_key, account.secret_key) if secret],
+            secrets=secrets,
         )
         plan = AccountPlan(
             provider=provider,
@@ -153,12 +153,6 @@ class Workshop:
         )
         self._accounts[name] = (basis, plan)
         return plan
-
-    def _key(self, account: Account) -> Key | None:
-        """What signs for an account that has a pair of keys."""
-        if account.access_key is None or account.secret_key is None:
-            return None
-        return JwtKey(account.access_key.reveal(), account.secret_key.reveal(), now=self._clock.now)
 
     def _endpoint(self, name: str, endpoint: Webhook | Apprise, loaded: Loaded) -> EndpointPlan:
         settings = loaded.settings
@@ -226,7 +220,7 @@ def retention(settings: Settings) -> Retention:
 
 def sources(loaded: Loaded, *, intake: Intake, clock: Clock) -> list[Source]:
     """The sources the settings name."""
-    reader = task_reader(loaded.settings)
+    reader = task_reader(loaded)
     named = loaded.settings.sources
     found: list[Source] = []
     if named.watchlist is not None:
@@ -241,6 +235,7 @@ def sources(loaded: Loaded, *, intake: Intake, clock: Clock) -> list[Source]:
 def check(loaded: Loaded, *, services: bool) -> None:
     """What only the rooms themselves can find wrong with resolved settings: ConfigError with every mistake at its
     place. `services` has Apprise look at its URLs too, which loads it (30 MiB)."""
+    catalogue(loaded)
     found = []
     for name, endpoint in loaded.settings.endpoints.items():
         checked: list[tuple[str | int, str | None]] = []
@@ -261,7 +256,7 @@ def check(loaded: Loaded, *, services: bool) -> None:
 
 def sources_changed(before: Settings, after: Settings) -> bool:
     """Whether sources must begin anew: they are others, or tasks are read against other names."""
-    if before.sources != after.sources or before.accounts != after.accounts:
+    if before.sources != after.sources or before.accounts != after.accounts or before.providers != after.providers:
         return True
     return before.endpoints.keys() != after.endpoints.keys()
 

@@ -107,7 +107,7 @@ class ScriptedProvider:
             self.in_flight -= 1
 
     def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
-        return BatchKey(str(action), self.most_together) if self.most_together else None
+        return BatchKey(name=str(action), most=self.most_together) if self.most_together else None
 
     async def ask_together(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
         self.batches.append((self._clock.steady(), list(task_ids)))

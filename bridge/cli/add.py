@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -12,9 +13,10 @@ from bridge.cli.session import Session, command
 from bridge.cli.stdin import stdin_entries
 from bridge.cli.text import print_json, safe
 from bridge.clock import SystemClock
+from bridge.config.load import Loaded
 from bridge.domain.watch import Wish
 from bridge.errors import UsageError
-from bridge.reader import task_reader
+from bridge.reader import task_created, task_reader
 from bridge.sources.entry import Entry
 from bridge.sources.tasks import TaskProblem, TaskReader
 
@@ -47,18 +49,22 @@ NEEDS_DAEMON: Final = frozenset({"added", "revived", "again", "known"})
 def add_command(session: Session, /, ids: Sequence[str], again: bool, as_json: bool, **options: Any) -> None:
     """Watch tasks: ids, query URLs, or - to read stdin.
 
-    On stdin: an id a line, JSON (one task or a list), JSON lines, or YAML as in a watchlist. An id that begins with -
-    goes behind --, as in `genbridge add -- -x7`.
+    On stdin: an id a line, JSON (one task or a list), JSON lines, YAML as in a watchlist, or the JSON answer of a
+    create call: `curl ... | genbridge add -`. An id that begins with - goes behind --, as in `genbridge add -- -x7`.
 
     Exit 0 means the tasks are written down and their ends will be told, whether or not a daemon runs now. All or
     nothing: one bad task adds none.
     """
-    reader = task_reader(session.loaded.settings)
+    loaded = session.loaded
+    reader = task_reader(loaded)
     shared = _shared(**options)
     if "-" in ids and len(ids) > 1:
         raise UsageError("`-` reads every task from stdin: give it alone")
     entries = stdin_entries() if ids[0] == "-" else None
-    wishes = _wishes(reader, entries, shared) if entries else [_wish(reader, one, shared) for one in ids]
+    if entries is not None:
+        wishes = _wishes(reader, [_told(loaded, entry, shared) for entry in entries], shared)
+    else:
+        wishes = [_wish(reader, one, shared) for one in ids]
     now = SystemClock().now()
     with session.writing(create=True) as store:
         added = store.add(wishes, source="cli", now=now, again=again)
@@ -80,6 +86,15 @@ def _shared(meta: Sequence[str], endpoints: Sequence[str], **words: str | None) 
     if meta:
         shared["meta"] = dict(_key_value(pair) for pair in meta)
     return shared
+
+
+def _told(loaded: Loaded, entry: Entry, shared: dict[str, Any]) -> Entry:
+    """The entry, or, where it is the JSON answer of a create call, the task that this tells of."""
+    try:
+        task = task_created(loaded, entry.value, account=shared.get("account"))
+    except TaskProblem as problem:
+        return replace(entry, problem=str(problem))
+    return entry if task is None else replace(entry, value=task)
 
 
 def _wishes(reader: TaskReader, entries: Sequence[Entry], shared: dict[str, Any]) -> list[Wish]:

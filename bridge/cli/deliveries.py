@@ -11,7 +11,6 @@ from bridge.cli.options import since as parse_since
 from bridge.cli.session import Session, command
 from bridge.cli.text import count, print_json, safe, storable
 from bridge.cli.watches import delivery_json, print_deliveries
-from bridge.clock import SystemClock
 from bridge.domain.delivery import DeliveryState
 from bridge.errors import UnknownError, UsageError
 
@@ -58,7 +57,6 @@ def redeliver_command(
         raise UsageError("name event ids, or --dead, or --since: exactly one of the three")
     if endpoint is not None:
         known_endpoint(session, endpoint)
-    now = SystemClock().now()
     with session.store() as store:
         if event_ids:
             known = {view.event_id for view in store.list_deliveries()}
@@ -66,7 +64,7 @@ def redeliver_command(
             if unknown:
                 raise UnknownError(f"no event {safe(unknown[0])}: `genbridge deliveries` lists them")
         ids = [storable(one) for one in event_ids]
-        number = store.redeliver(event_ids=ids, dead=dead, since=since, endpoint=endpoint, now=now)
+        number = store.redeliver(event_ids=ids, dead=dead, since=since, endpoint=endpoint)
     click.echo(f"{count(number, 'delivery')} will be sent again")
     if number:
         session.hint_at_daemon()
@@ -82,7 +80,7 @@ def enable_command(session: Session, endpoint: str) -> None:
     """
     known_endpoint(session, endpoint)
     with session.store() as store:
-        changed = store.enable(endpoint, now=SystemClock().now())
+        changed = store.enable(endpoint)
     click.echo(f"{endpoint}: {'enabled' if changed else 'was not disabled'}")
     if changed:
         session.hint_at_daemon()

@@ -39,6 +39,6 @@ def _find_key(session: Session, store: SqliteStore, text: str, account: str | No
 
 def _located(session: Session, url: str, account: str | None) -> WatchKey:
     try:
-        return task_reader(session.loaded.settings).read({"id": url, "account": account}).key
+        return task_reader(session.loaded).read({"id": url, "account": account}).key
     except TaskProblem as problem:
         raise UsageError(str(problem)) from None

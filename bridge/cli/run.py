@@ -16,6 +16,7 @@ from bridge.clock import SystemClock
 from bridge.config import load
 from bridge.config.load import Loaded
 from bridge.daemon import Daemon, Stamp, stamp
+from bridge.errors import ConfigError
 from bridge.store import DaemonLock, SqliteStore, open_store
 
 log = logs.get_logger()
@@ -59,8 +60,15 @@ def _serve(session: Session, *, once: bool, timeout_s: float | None) -> int:
 
 
 async def _run(loaded: Loaded, store: SqliteStore, seen: Stamp, once: bool, timeout_s: float | None) -> int:
+    served = load.store_path(loaded, os.environ)
+
     def reread() -> Loaded:
-        return _settled(Session(config=str(loaded.path)))
+        fresh = Session(config=str(loaded.path))
+        if fresh.store_path != served:
+            # Commands would add to a store that nobody serves.
+            what = f"is served now: {served}; another store takes a restart"
+            raise ConfigError([fresh.loaded.problem(["store"], what)])
+        return _settled(fresh)
 
     daemon = Daemon(loaded, store=store, clock=SystemClock(), reread=reread, seen=seen, once=once, timeout_s=timeout_s)
     return await daemon.run()

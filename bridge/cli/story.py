@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from bridge.cli.text import ago, count, rfc3339, span
+from bridge.cli.text import ago, count, due, rfc3339, span
 from bridge.domain.change import AccountState
 from bridge.domain.task import LIVE
 from bridge.store.views import DeliveryView, Story
@@ -104,4 +104,4 @@ def _stands(delivery: DeliveryView, around: Around) -> str:
     if delivery.endpoint in around.disabled:
         why = around.disabled[delivery.endpoint]
         return f"waiting, for the endpoint is disabled: {why}; `genbridge enable {delivery.endpoint}` sends again"
-    return f"waiting, next attempt {ago(delivery.next_attempt_at, around.now)}"
+    return f"waiting, next attempt {due(delivery.next_attempt_at, around.now)}"

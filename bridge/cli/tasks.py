@@ -21,7 +21,7 @@ from bridge.store.views import Touched
 def withdraw_command(session: Session, ids: Sequence[str], account: str | None) -> None:
     """Stop watching; no event is made.
 
-    A task that a watchlist still names comes back when that file changes.
+    A task that a watchlist still names stays withdrawn until it is taken off that list and put back.
     """
     with session.store() as store:
         keys = find_keys(session, store, ids, account)

@@ -38,6 +38,11 @@ def ago(at: float | None, now: float) -> str:
     return f"{span(now - at)} ago" if at <= now else f"in {span(at - now)}"
 
 
+def due(at: float | None, now: float) -> str:
+    """When something will be done, seen from `now`: `now`, `in 3m 5s`, or `-`."""
+    return "now" if at is not None and at <= now else ago(at, now)
+
+
 def count(number: int, noun: str) -> str:
     """`1 delivery`, `2 deliveries`."""
     if number == 1:

@@ -9,7 +9,7 @@ import click
 
 from bridge.cli.options import json_option
 from bridge.cli.session import Session, command
-from bridge.cli.text import ago, print_json, print_table, rfc3339, storable
+from bridge.cli.text import ago, due, print_json, print_table, rfc3339, storable
 from bridge.clock import SystemClock
 from bridge.domain.task import Phase
 from bridge.store.views import DeliveryView, WatchView
@@ -111,7 +111,7 @@ def print_deliveries(views: Sequence[DeliveryView]) -> None:
             view.task_id or view.account,
             view.state,
             str(view.attempts),
-            ago(view.next_attempt_at, now) if view.state == "waiting" else "-",
+            due(view.next_attempt_at, now) if view.state == "waiting" else "-",
             view.last_detail or view.last_outcome or "",
         ]
         for view in views

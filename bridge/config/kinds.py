@@ -25,8 +25,8 @@ from bridge.config.durations import MAX_S, PATTERN, parse_duration
 from bridge.config.secret import SecretText, Surroundings, check_references, fill, has_reference, resolve_secret
 
 PROVIDERS: Final = (  # the built-in descriptions
-    *("ark", "avatar", "flux", "jimeng", "kling", "kling_v2", "luma", "midjourney", "minimax", "newapi"),
-    *("openai_video", "replicate", "runway", "suno", "unified_v2", "veo", "vidu"),
+    *("ark", "avatar", "flux", "jimeng", "kling", "kling_v2", "luma", "midjourney", "minimax", "minimax_v2", "newapi"),
+    *("openai_video", "replicate", "runway", "suno", "suno_feed", "unified_v2", "veo", "video_query", "vidu"),
 )
 FORMATS: Final = ("documented", "kling", "replicate", "standard", "newapi", "template")
 SHIPPED_TEMPLATES: Final = ("cloudevents", "midjourney")

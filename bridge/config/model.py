@@ -89,7 +89,8 @@ class Account(Model):
     access_key: Token | None = Field(None, description="with secret_key in place of api_key: signs Kling's JWT")
     secret_key: Token | None = Field(None, description="goes with access_key")
     action: Action | None = Field(
-        None, description="for tasks that name none: {group}/{action2} of the documented path, e.g. videos/text2video"
+        None,
+        description="for tasks that name none: what the query needs beside the id, e.g. videos/text2video",
     )
     limits: Limits = Field(Limits(), description="how politely to ask")
     headers: Headers = Field({}, description="added to every request")

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from bridge.config.durations import shown
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-ACTION: Final = r"^[a-z0-9]+(-[a-z0-9]+)*(/[a-z0-9]+(-[a-z0-9]+)*){1,2}$"
+ACTION: Final = r"^[A-Za-z0-9]+([_.-][A-Za-z0-9]+)*(/[A-Za-z0-9]+([_.-][A-Za-z0-9]+)*){0,3}$"
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CONTROL_IN_PROSE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -42,9 +42,9 @@ def name(text: str) -> str:
 
 
 def action(text: str) -> str:
-    """`{group}/{action2}` of the documented path; action2 may have two segments."""
+    """The part of a query that names the kind of task; what it may be is the provider's business."""
     if not re.fullmatch(ACTION, text):
-        raise ValueError("is not {group}/{action2}; write e.g. videos/text2video")
+        raise ValueError("is no action; write words with - or / between them, e.g. videos/text2video")
     return text
 
 

@@ -95,6 +95,9 @@ class AccountPoller:
         now = self._clock.steady()
         # A stored instant may come from a clock since set: never further off than one interval.
         due_at = min(state.next_poll_at or now, now + self._plan.pacing.max_interval_s)
+        # So may the instant it was added at, by a command or a source that read the clock: a watch is never younger
+        # than none, or its age would stand still for as long as the clock was set ahead.
+        state = replace(state, added_at=min(state.added_at, now))
         entry = self._agenda.get(state.task_id)
         if entry is None or entry.state.generation != state.generation:
             entry = self._agenda.add(state)

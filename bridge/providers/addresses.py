@@ -32,7 +32,7 @@ class Asking:
 def action_problem(description: Description, action: str | None) -> str | None:
     """Why tasks cannot be asked about with this action, or None when they can."""
     allowed = description.action
-    if allowed is None or not any(route.takes_action for route in _routes(description)):
+    if allowed is None or not description.takes_action:
         return None
     action = action or allowed.default
     if action is None:
@@ -55,9 +55,10 @@ def asking(description: Description, *, base_url: str, task_id: str, action: str
         raise ValueError(problem)
     route = description.route(urlsplit(base_url).hostname)
     action = action or (description.action.default if description.action else None)
-    if any("{+id}" in path for path in route.path) and {"", ".", ".."} & set(task_id.split("/")):
+    path = _chosen(route, action)
+    if "{+id}" in path and {"", ".", ".."} & set(task_id.split("/")):
         raise ValueError("the id cannot be a path")
-    return _filled(route, _chosen(route, action), base_url, {"id": task_id, "action": action or ""})
+    return _filled(route, path, base_url, {"id": task_id, "action": action or ""})
 
 
 def asking_together(batch: Batch, *, base_url: str, task_ids: Sequence[str], action: str | None) -> Asking:
@@ -126,13 +127,18 @@ def _routes(description: Description) -> list[Route]:
 
 def _chosen(route: Route, action: str | None) -> str:
     """The first path that has a place for the action just when there is one."""
-    fitting = [path for path in route.path if ("{action}" in path) == (action is not None)]
-    return (fitting or list(route.path))[0]
+    fitting = (path for path in route.path if ("{action}" in path) == (action is not None))
+    return next(fitting, route.path[0])
 
 
 def _filled(call: Route | Batch | Second, path: str, base_url: str, given: Mapping[str, str | list[str]]) -> Asking:
     def encoded(template: str) -> str:
-        return PLACES.sub(lambda place: _encoded(place[1], given), template)
+        for name, value in given.items():
+            if f"{{{name}}}" in template:  # what is put in holds no brace: it is encoded
+                template = template.replace(f"{{{name}}}", _encoded(name, value))
+            if f"{{+{name}}}" in template:
+                template = template.replace(f"{{+{name}}}", _encoded("+", value))
+        return template
 
     is_elsewhere = not path.startswith("/")
     url = encoded(path) if is_elsewhere else base_url.rstrip("/") + encoded(path)
@@ -142,11 +148,10 @@ def _filled(call: Route | Batch | Second, path: str, base_url: str, given: Mappi
     return Asking(method=call.method, url=whole, body=body, is_elsewhere=is_elsewhere)
 
 
-def _encoded(place: str, given: Mapping[str, str | list[str]]) -> str:
-    value = given.get(place.removeprefix("+"), "")
+def _encoded(place: str, value: str | list[str]) -> str:
     if isinstance(value, list):
         return ",".join(quote(each, safe="") for each in value)
-    return quote(value, safe="/" if place in {"+id", "action"} else "")
+    return quote(value, safe="/" if place in {"+", "action"} else "")
 
 
 def _filled_body(template: Json, given: Mapping[str, str | list[str]]) -> Json:

@@ -7,11 +7,12 @@ of people's settings are written in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StrictInt, model_validator
 
 from bridge.config.durations import parse_duration
 from bridge.domain.task import Json, Kind
@@ -19,6 +20,8 @@ from bridge.providers.merging import merged
 from bridge.providers.route import Action, Direct, KeyPair, Model, Pattern, Route, listed
 from bridge.providers.selector import Select, SelectFirst
 from bridge.providers.values import PROGRESS
+
+DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
 
 SPOKEN: Final = frozenset(
     {
@@ -49,6 +52,11 @@ def _key(code: Json) -> float | str | None:
     return code if isinstance(code, int | float) and not isinstance(code, bool) else None
 
 
+def _keys(code: int | str) -> set[float | str | None]:
+    """What a code in a description stands for: digits may be written as text there and are numbers all the same."""
+    return {_key(code), int(code)} if isinstance(code, str) and DIGITS.fullmatch(code) else {_key(code)}
+
+
 def _duration(value: Any) -> Any:
     return parse_duration(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
 
@@ -64,7 +72,7 @@ def _named(value: Any) -> Any:
 
 
 ResultKind = Literal["videos", "images", "audios", "texts", "files"]
-Code = Annotated[int | str, Field(union_mode="left_to_right")]
+Code = Annotated[StrictInt | str, Field(union_mode="left_to_right")]
 DurationS = Annotated[float, BeforeValidator(_duration), PlainSerializer(lambda seconds: f"{seconds:.15g}s")]
 
 
@@ -92,11 +100,11 @@ class Codes(Model):
 
     @cached_property
     def _good(self) -> frozenset[float | str | None]:
-        return frozenset(map(_key, self.good))
+        return frozenset(key for code in self.good for key in _keys(code))
 
     @cached_property
     def _meaning(self) -> Mapping[float | str | None, Kind]:
-        return {_key(code): kind for kind, codes in self.means.items() for code in codes}
+        return {key: kind for kind, codes in self.means.items() for code in codes for key in _keys(code)}
 
 
 class Results(Model):
@@ -213,6 +221,11 @@ class Description(Model):
         ):
             return {**tree, "direct": merged(tree["ask"], tree["direct"])}
         return tree
+
+    @cached_property
+    def takes_action(self) -> bool:
+        """Whether an action makes a difference to what is asked."""
+        return self.ask.takes_action or (self.direct is not None and self.direct.takes_action)
 
     def route(self, host: str | None) -> Route:
         """How to ask at this host."""

@@ -83,8 +83,7 @@ def _ours(form: Form, listed: list[Task], task_id: str) -> Found | None:
 def _other_id(form: Form, task: Task, task_id: str) -> str | None:
     """The id of the task that an answer is about, when it is not ours; one of a wrong type (19 digits as a float,
     an object) is nobody's."""
-    named = [value for value in selected(form.id, task) if value != ""]
     own = _id(form, task)
-    if not named or own == task_id or _has_alias(form, task, task_id):
-        return None
-    return str(named[0]) if own is None else own
+    if own is None:
+        return next((str(named) for named in selected(form.id, task) if named not in (None, "")), None)
+    return None if own == task_id or _has_alias(form, task, task_id) else own

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 import orjson
@@ -41,7 +42,7 @@ def read(
     found = find(description, body, asked.task_id)
     if isinstance(found, str):
         return Reading(kind=Kind.AMBIGUOUS, detail=_said(description, body, found))
-    reading = _read_task(description, found, answer.body, asked)
+    reading = _read_task(description, found, _Raw(answer.body), asked)
     if second is None or not reading.lacks_result:
         return reading
     return _read_second(description, found, second, asked, reading)
@@ -60,10 +61,10 @@ def read_together(
     if isinstance(listed, str):
         return Reading(kind=Kind.AMBIGUOUS, detail=_said(description, body, listed))
     absent = Reading(kind=Kind.NOT_FOUND, detail="the list of the tasks asked about leaves this one out")
-    readings = {}
+    readings, raw = {}, _Raw(answer.body)
     for each in asked:
         found = listed[each.task_id]
-        readings[each.task_id] = absent if found is None else _read_task(description, found, answer.body, each)
+        readings[each.task_id] = absent if found is None else _read_task(description, found, raw, each)
     return readings
 
 
@@ -75,7 +76,9 @@ def second_value(description: Description, answer: Answer | Unanswered, asked: Q
         return None
     assert isinstance(answer, Answer)
     value = as_id(found.form.second_value(found.task))
-    return value if value is not None and _read_task(description, found, answer.body, asked).lacks_result else None
+    return (
+        value if value is not None and _read_task(description, found, _Raw(answer.body), asked).lacks_result else None
+    )
 
 
 def code_of(description: Description, answer: Answer | Unanswered) -> Json:
@@ -131,7 +134,7 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
 
 
 def _ended_by_code(description: Description, body: Json, answer: Answer, reading: Reading) -> Reading:
-    flaw = _flaw(answer.body, body)
+    flaw = _flaw(_Raw(answer.body), body)
     if flaw is not None:
         return Reading(kind=Kind.AMBIGUOUS, detail=f"{reading.detail}, but {flaw}")
     seen = Snapshot(
@@ -156,7 +159,7 @@ def _said(description: Description, body: Json, what: str = "") -> str:
     return one_line(": ".join(part for part in (what, message) if part), MAX_DETAIL_CHARS)
 
 
-def _read_task(description: Description, found: Found, raw: bytes, asked: Question) -> Reading:
+def _read_task(description: Description, found: Found, raw: _Raw, asked: Question) -> Reading:
     form, task = found.form, found.task
     word = form.status(task)
     is_word = isinstance(word, str | int) and not isinstance(word, bool)
@@ -187,7 +190,7 @@ def _read_second(
         return replace(body, snapshot=None)
     assert isinstance(second, Answer)
     joined = Found(form=found.form, task={**found.task, "second": body})
-    return _read_task(description, joined, second.body, asked)
+    return _read_task(description, joined, _Raw(second.body), asked)
 
 
 def _seen(form: Form, task: Task, word: str) -> Snapshot:
@@ -248,17 +251,27 @@ def _counted(number: int, what: str) -> str:
     return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
-def _flaw(body: bytes, task: Json) -> str | None:
-    """Why an answer that would end a task is not to be believed. Looked for once a task, so it may be slow."""
-    if _is_deep(task, MAX_DEPTH):
-        return "the answer is nested too deeply"
-    try:
-        json.loads(body.decode(), object_pairs_hook=_each_once)
-    except RecursionError:
-        return "the answer is nested too deeply"
-    except ValueError:
-        return "a key stands twice in the answer"
-    return None
+class _Raw:
+    """The bytes of an answer, looked through at most once, and only when a task ends: it is slow."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    @cached_property
+    def flaw(self) -> str | None:
+        """Why no task is to be ended on the strength of it."""
+        try:
+            json.loads(self._body.decode(), object_pairs_hook=_each_once)
+        except RecursionError:
+            return "the answer is nested too deeply"
+        except ValueError:
+            return "a key stands twice in the answer"
+        return None
+
+
+def _flaw(raw: _Raw, task: Json) -> str | None:
+    """Why an answer that would end a task is not to be believed."""
+    return "the answer is nested too deeply" if _is_deep(task, MAX_DEPTH) else raw.flaw
 
 
 def _each_once(pairs: Sequence[tuple[str, Json]]) -> None:

@@ -16,9 +16,9 @@ HEADER: Final = re.compile(r"(header|query) ([A-Za-z0-9_-]+)")
 
 
 class Model(BaseModel):
-    """Frozen; unknown keys are mistakes."""
+    """Frozen; unknown keys are mistakes. Numbers may be written as text and text as numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, coerce_numbers_to_str=True)
 
 
 def pattern(text: str) -> str:
@@ -136,5 +136,5 @@ class KeyPair(Model):
     token is not valid yet (made anew, valid from earlier on) or no longer (made anew)."""
 
     sign: Literal["jwt"]
-    early: tuple[int | str, ...] = ()
-    expired: tuple[int | str, ...] = ()
+    early: tuple[int, ...] = ()
+    expired: tuple[int, ...] = ()

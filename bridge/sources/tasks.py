@@ -22,7 +22,6 @@ from bridge.sources.entry import Entry
 KEYS: Final = ("id", "account", "action", "label", "meta", "endpoints", "give_up_after")
 MAX_LABEL_CHARS: Final = 500
 MAX_META_BYTES: Final = 64 * 1024
-ACTION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(/[a-z0-9]+(-[a-z0-9]+)*){1,2}")  # {group}/{action2}
 
 _MEANT: Final = {"task_id": "id", "taskid": "id", "task": "id", "metadata": "meta", "name": "label"}
 _ADDRESS: Final = re.compile(r"webhook|callback|hook|ur[il]s?$|notify|address", re.IGNORECASE)
@@ -46,7 +45,8 @@ class TaskReader:
     """Reads tasks against the settings' names.
 
     `accounts` maps each account to the action of tasks that name none; `endpoints` are the names a task may give;
-    `locate` recognises query URLs of the accounts (None: not one of ours).
+    `locate` recognises query URLs of the accounts (None: not one of ours); `action_problem` says of an account what is
+    wrong with an action, or with its absence (None: nothing).
     """
 
     def __init__(
@@ -55,10 +55,12 @@ class TaskReader:
         accounts: Mapping[str, str | None],
         endpoints: Collection[str],
         locate: Callable[[str], Located | None],
+        action_problem: Callable[[str, str | None], str | None],
     ) -> None:
         self._accounts = dict(accounts)
         self._endpoints = tuple(endpoints)
         self._locate = locate
+        self._action_problem = action_problem
 
     def read(self, value: Any) -> Wish:
         """The wish that a bare id, a query URL or a mapping `{id, account, action, label, meta, endpoints,
@@ -124,19 +126,16 @@ class TaskReader:
             raise TaskProblem(f"account: {_unknown('account', given, self._accounts)}")
         return given
 
-    def _action(self, task: Mapping[str, Any], located: Located | None, account: str) -> str:
+    def _action(self, task: Mapping[str, Any], located: Located | None, account: str) -> str | None:
         given = _text("action", task.get("action"))
         if located is not None and located.action is not None:
             if given not in {None, located.action}:
                 raise TaskProblem(f"action: {shown(given or '')} is named, but the URL says {shown(located.action)}")
             given = located.action
         action = given or self._accounts.get(account)
-        if action is None:
-            raise TaskProblem(
-                f"action is missing: name it in the task, or give account {shown(account)} one in the settings"
-            )
-        if not ACTION.fullmatch(action):
-            raise TaskProblem(f"action: {shown(action)} has not the form group/action, as in videos/text2video")
+        problem = self._action_problem(account, action)
+        if problem is not None:
+            raise TaskProblem(f"action: {problem}")
         return action
 
     def _named_endpoints(self, given: Any) -> tuple[str, ...] | None:

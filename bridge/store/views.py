@@ -170,13 +170,11 @@ class Asks(Protocol):
     def poll_now(self, keys: Sequence[WatchKey], *, now: float) -> list[Touched]:
         """Have these asked about at once."""
 
-    def redeliver(
-        self, *, event_ids: Sequence[str], dead: bool, since: float | None, endpoint: str | None, now: float
-    ) -> int:
+    def redeliver(self, *, event_ids: Sequence[str], dead: bool, since: float | None, endpoint: str | None) -> int:
         """Deliver again what matches all that is given: the same id and bytes, a full round of attempts, due at once.
 
         Says how many deliveries that are. Canceled ones stay so. With nothing given nothing matches.
         """
 
-    def enable(self, endpoint: str, *, now: float) -> bool:
+    def enable(self, endpoint: str) -> bool:
         """Deliver to this endpoint again; False when it was not disabled."""

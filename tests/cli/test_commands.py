@@ -243,10 +243,10 @@ def test_schema_and_providers_are_printed(shell: Shell) -> None:
     schema = shell("schema").json
     assert {"accounts", "endpoints"} <= schema["properties"].keys()
     assert "kling" in shell("providers").out
-    assert "name: kling" in shell("providers", "kling").out
+    assert "title: Kling" in shell("providers", "kling").out
     unknown = shell("providers", "klong")
     assert unknown.code == 1
-    assert "there are: kling" in unknown.err
+    assert "there are: ark, " in unknown.err
 
 
 def test_json_of_an_empty_store_is_an_empty_array_and_people_get_a_hint(shell: Shell) -> None:

@@ -115,7 +115,7 @@ def test_one_bad_task_on_stdin_adds_none(stdin: bytes | None, hint: str, shell: 
         (["a", "--endpoint", "nix"], 'unknown endpoint "nix"; endpoints: hook, chat'),
         (["a", "--endpoint", "https://evil.example.com"], "endpoints come from the settings"),
         (["a", "--account", "klink"], "did you mean kling"),
-        (["a", "--action", "../x"], "group/action"),
+        (["a", "--action", "../x"], "cannot be an action here"),
         (["https://elsewhere.example.com/v1/x/y/z"], "no query URL of a configured account"),
     ],
 )

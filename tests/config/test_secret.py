@@ -135,6 +135,7 @@ def test_every_text_of_the_settings_may_hold_references(tmp_path: Path) -> None:
     assert isinstance(hook, Webhook)
     assert isinstance(chat, Apprise)
     assert account.base_url == "https://api.example.com/kling"
+    assert account.api_key
     assert account.api_key.reveal() == CANARY
     assert account.headers["X-Token"].reveal() == f"t {CANARY}"
     assert account.proxy

@@ -182,12 +182,12 @@ class TestAsks:
         since: float | None = None,
         endpoint: str | None = None,
     ) -> int:
-        return store.redeliver(event_ids=event_ids, dead=dead, since=since, endpoint=endpoint, now=NOW + 1000)
+        return store.redeliver(event_ids=event_ids, dead=dead, since=since, endpoint=endpoint)
 
     def test_what_is_dead_can_be_delivered_again_as_it_was(self, store: SqliteStore) -> None:
         tell = self.ended(store)
         assert self.redeliver(store, dead=True) == 1
-        [delivery] = due(store, now=NOW + 1000)
+        [delivery] = due(store)
         assert (delivery.event_id, delivery.attempts) == (tell.events[0].event_id, 0)
         assert delivery.body == f"task_succeeded {delivery.event_id}".encode()
         assert self.redeliver(store, dead=True) == 0

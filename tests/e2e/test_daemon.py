@@ -131,6 +131,8 @@ def test_a_broken_new_settings_file_leaves_the_old_one_in_force_and_a_good_one_i
         until(lambda: "daemon.ready" in daemon.log.read_text(), seconds=10, what="readiness")
         settings.write_text(good.replace('"queue"', '"quueue"'))
         until(lambda: "settings.invalid" in daemon.log.read_text(), seconds=5, what="the complaint")
+        settings.write_text(good.replace("state.db", "other.db"))
+        until(lambda: "another store takes a restart" in daemon.log.read_text(), seconds=5, what="the refusal")
         world.ends_at["a"] = 0.0
         drop(tmp_path / "queue", "a.txt", "a\n")
         until(lambda: len(world.told) == 1, seconds=10, what="work by the old settings")

@@ -35,9 +35,7 @@ async def test_after_the_last_retry_a_delivery_is_dead_kept_and_redeliverable() 
         await rig.clock.advance(10_000)
         assert len(rig.sink.handed) == 3
         [dead] = rig.store.list_deliveries(state=DeliveryState.DEAD, limit=None)
-        count = rig.store.redeliver(
-            event_ids=[dead.event_id], dead=False, since=None, endpoint=None, now=rig.clock.now()
-        )
+        count = rig.store.redeliver(event_ids=[dead.event_id], dead=False, since=None, endpoint=None)
         assert count == 1
         await rig.dispatcher.refresh()
         await rig.clock.advance(0)
@@ -66,7 +64,7 @@ async def test_gone_disables_the_endpoint_and_its_deliveries_wait_without_ageing
         await ended(rig, "c")
         await rig.clock.advance(86_400)
         assert len(rig.sink.handed) == handed
-        assert rig.store.enable("hook", now=rig.clock.now())
+        assert rig.store.enable("hook")
         await rig.dispatcher.refresh()
         await rig.clock.advance(1)
         assert {delivery.subject for _, delivery in rig.sink.handed} >= {"a", "b", "c"}
@@ -157,4 +155,17 @@ async def test_what_was_not_accepted_before_a_crash_is_sent_again_with_the_same_
         await second.clock.advance(61)
         assert len(set(rig.sink.ids())) == 1
         assert len({delivery.body for _, delivery in rig.sink.handed}) == 1
+        assert len(rig.sink.handed) == 2
+
+
+async def test_with_the_wall_clock_set_ahead_what_is_new_or_asked_for_again_goes_out_at_once() -> None:
+    rig = Rig(retries=())
+    rig.clock.wall_offset = 365 * 86_400.0
+    rig.sink.script = [Deferred(reason="500")]
+    async with rig.running():
+        await ended(rig, "a")
+        assert len(rig.sink.handed) == 1
+        assert rig.store.redeliver(event_ids=[], dead=True, since=None, endpoint=None) == 1
+        await rig.dispatcher.refresh()
+        await rig.clock.advance(0)
         assert len(rig.sink.handed) == 2

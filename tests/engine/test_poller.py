@@ -298,3 +298,28 @@ async def test_new_limits_hold_from_the_moment_they_are_set() -> None:
         before = len(rig.provider.asked)
         await rig.clock.advance(60)
         assert len(rig.provider.asked) - before <= 20 + 31
+
+
+async def test_a_new_key_is_tried_at_once_although_no_watch_is_due() -> None:
+    rig = Rig()
+    rig.script("a", REVOKED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(1000)
+        polled = len(rig.provider.asked)
+        renewed = ScriptedProvider(rig.clock)
+        renewed.scripts["a"] = [SUCCEEDED]
+        rig.provider = renewed
+        await rig.configure()
+        await rig.clock.advance(0)
+        assert polled < 8
+        assert sorted(rig.topics()) == ["account_blocked", "account_restored", "task_succeeded"]
+
+
+async def test_a_watch_added_while_the_wall_clock_is_set_ahead_ages_all_the_same() -> None:
+    rig = Rig(rules=Rules(give_up_after_s=3600.0))
+    rig.clock.wall_offset = 365 * 86_400.0
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(4000)
+        assert rig.phase("a") == "timed_out"

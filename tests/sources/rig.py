@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -50,11 +51,19 @@ def locate(url: str) -> Located | None:
     return Located(account="kling", action=action, task_id=unquote(task_id))
 
 
+def action_problem(account: str, action: str | None) -> str | None:
+    """Every account wants `group/action2`, in two or three segments."""
+    if action is None:
+        return "no action is set"
+    return None if re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+){1,2}", action) else "cannot be an action here"
+
+
 def make_reader(**settings: Any) -> TaskReader:
     defaults: dict[str, Any] = {
         "accounts": {"kling": "videos/text2video"},
         "endpoints": ["automation", "chat"],
         "locate": locate,
+        "action_problem": action_problem,
     }
     return TaskReader(**defaults | settings)
 

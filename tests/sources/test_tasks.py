@@ -115,7 +115,7 @@ def test_an_unknown_account_or_endpoint_comes_with_a_suggestion() -> None:
 
 
 def test_a_task_without_any_action_is_refused() -> None:
-    assert problem_of({"id": "t", "account": "other"}, accounts=TWO).startswith("action is missing")
+    assert problem_of({"id": "t", "account": "other"}, accounts=TWO).startswith("action: no action is set")
 
 
 @pytest.mark.parametrize(

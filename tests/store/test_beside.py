@@ -47,7 +47,7 @@ def test_each_sees_what_the_other_has_committed(store: SqliteStore, command: Sql
     store.commit([make_end()], Teller())
     assert command.counts().waiting == 1
     command.withdraw([KEY], now=0)
-    assert command.redeliver(event_ids=[], dead=False, since=0.0, endpoint=None, now=5.0) == 1
+    assert command.redeliver(event_ids=[], dead=False, since=0.0, endpoint=None) == 1
     assert len(due(store, now=5.0)) == 1
 
 

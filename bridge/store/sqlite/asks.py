@@ -19,14 +19,14 @@ _REDELIVERABLE: Final = json.dumps(
     [state for state in DeliveryState if DeliveryState.WAITING in DELIVERY_FOLLOWS[state]]
 )
 _REDELIVER: Final = """
-    UPDATE deliveries SET state = 'waiting', attempts = 0, next_attempt_at = ?1, settled_at = NULL
-    WHERE state IN (SELECT value FROM json_each(?2))
-        AND (?3 IS NULL OR event_id IN (SELECT value FROM json_each(?3)))
-        AND (?4 IS NULL OR created_at >= ?4)
-        AND (?5 IS NULL OR endpoint = ?5)
+    UPDATE deliveries SET state = 'waiting', attempts = 0, next_attempt_at = 0, settled_at = NULL
+    WHERE state IN (SELECT value FROM json_each(?1))
+        AND (?2 IS NULL OR event_id IN (SELECT value FROM json_each(?2)))
+        AND (?3 IS NULL OR created_at >= ?3)
+        AND (?4 IS NULL OR endpoint = ?4)
 """
 _HASTEN: Final = """
-    UPDATE deliveries SET next_attempt_at = ?1 WHERE state = 'waiting' AND endpoint = ?2 AND next_attempt_at > ?1
+    UPDATE deliveries SET next_attempt_at = 0 WHERE state = 'waiting' AND endpoint = ?
 """
 _ASK: Final = "UPDATE watches SET poll_asked_at = ?, revision = ? WHERE watch_id = ?"
 
@@ -65,23 +65,21 @@ class AsksPart(Part):
                 touched.append(Touched(key=key, done=True, phase=Phase(row[1])))
         return touched
 
-    def redeliver(
-        self, *, event_ids: Sequence[str], dead: bool, since: float | None, endpoint: str | None, now: float
-    ) -> int:
+    def redeliver(self, *, event_ids: Sequence[str], dead: bool, since: float | None, endpoint: str | None) -> int:
         """See `views.Asks.redeliver`."""
         if not event_ids and not dead and since is None:
             return 0
         states = json.dumps([DeliveryState.DEAD]) if dead else _REDELIVERABLE
         wanted = json.dumps(list(event_ids)) if event_ids else None
         with self._database.write() as connection:
-            return connection.execute(_REDELIVER, (now, states, wanted, since, endpoint)).rowcount
+            return connection.execute(_REDELIVER, (states, wanted, since, endpoint)).rowcount
 
-    def enable(self, endpoint: str, *, now: float) -> bool:
+    def enable(self, endpoint: str) -> bool:
         """See `views.Asks.enable`. What waits for it is due at once."""
         with self._database.write() as connection:
             if connection.execute(ENABLE, (endpoint,)).rowcount == 0:
                 return False
-            connection.execute(_HASTEN, (now, endpoint))
+            connection.execute(_HASTEN, (endpoint,))
             return True
 
 

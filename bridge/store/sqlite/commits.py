@@ -28,10 +28,11 @@ CANCEL_OVERTAKEN: Final = """
 _ADD_EVENT: Final = """
     INSERT OR IGNORE INTO events (event_id, topic, account, subject, occurred_at) VALUES (?, ?, ?, ?, ?)
 """
+# At once is 0, not the event's own instant: that is the wall clock's, which somebody may have set a year ahead.
 _ADD_DELIVERY: Final = """
     INSERT OR IGNORE INTO deliveries (event_id, endpoint, target, watch_id, is_live, state, next_attempt_at,
         created_at, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, 'waiting', ?6, ?6, ?7)
+    VALUES (?1, ?2, ?3, ?4, ?5, 'waiting', 0, ?6, ?7)
 """
 _BLOCK: Final = """
     INSERT INTO accounts (account, blocked_at, reason, count) VALUES (?1, ?2, ?3, ?4)

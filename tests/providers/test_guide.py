@@ -1,0 +1,88 @@
+"""docs/writing-a-provider.md does what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pytest
+import yaml
+
+from bridge.providers import created, descriptions, effective, load_descriptions, query_url
+from bridge.providers import route as routes
+from bridge.providers.auth import shown
+from bridge.providers.description import Codes, Created, Description, Form, Life, Results
+from bridge.providers.reading import read
+from bridge.providers.results import Question
+from tests.providers.reading_of import answered
+
+GUIDE: Final = (Path(__file__).parents[2] / "docs/writing-a-provider.md").read_text()
+FENCED: Final = re.findall(r"```(\w+) ?([^\n]*)\n(.*?)```", GUIDE, re.DOTALL)
+TREES: Final[dict[str, Any]] = {
+    name: tree for kind, _, text in FENCED if kind == "yaml" for name, tree in yaml.safe_load(text)["providers"].items()
+}
+ANSWERS: Final = [(*info.split(), text) for kind, info, text in FENCED if kind == "json"]
+
+
+def test_the_examples_are_descriptions() -> None:
+    assert set(load_descriptions(TREES)) == {*descriptions(), "my-suno", "pixverse", "ppt", "suno-upload", "pika"}
+
+
+@pytest.mark.parametrize(("provider", "kind", "text"), ANSWERS)
+def test_each_answer_of_the_guide_is_read_as_it_says(provider: str, kind: str, text: str) -> None:
+    description = load_descriptions(TREES)[provider]
+    task_id = re.search(r'"(?:id|task_id)": "?([^",]+)', text)
+    assert task_id is not None
+    asked = Question(task_id=task_id[1], action=None, own_host="api.example.com")
+
+    reading = read(description, answered(text.encode()), asked)
+
+    assert reading.kind == kind, reading
+    assert reading.snapshot is not None
+    assert bool(reading.snapshot.urls) == (kind == "succeeded")
+
+
+def test_the_new_provider_of_the_guide_is_asked_as_it_says() -> None:
+    pixverse = load_descriptions(TREES)["pixverse"]
+    base_url = "https://app-api.pixverse.ai"
+
+    url = query_url(pixverse, base_url=base_url, task_id="318633193768896", action=None)
+
+    assert url in GUIDE
+    assert shown(pixverse.ask.auth, "k") == ({"API-KEY": "k"}, None)
+    assert created(pixverse, orjson.loads('{"ErrCode":0,"Resp":{"video_id":3186}}')) == ("3186", None)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Description, Form, Results, Codes, Created, Life, routes.Route, routes.Batch, routes.Action, routes.KeyPair],
+    ids=lambda model: model.__name__,
+)
+def test_every_key_of_the_language_is_in_the_guide(model: type[routes.Model]) -> None:
+    missing = [name for name in model.model_fields if f"`{name}`" not in GUIDE and f"`{name}:" not in GUIDE]
+
+    assert [name for name in missing if name != "name"] == []
+
+
+def _as_text(tree: Any) -> Any:
+    """As settings give trees: every scalar as the text that was written."""
+    if isinstance(tree, dict):
+        return {key: _as_text(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_as_text(value) for value in tree]
+    return tree if tree is None else str(tree)
+
+
+def test_numbers_may_be_written_as_text_and_text_as_numbers() -> None:
+    written = {**TREES, "kling-again": {**effective(descriptions()["kling"]), "title": 5}}
+    loaded = load_descriptions(_as_text(written))
+
+    pixverse, kling = loaded["pixverse"].codes, loaded["kling-again"].codes
+    assert pixverse is not None
+    assert kling is not None
+    assert pixverse.is_good(0)
+    assert (kling.kind(1102, is_2xx=True), kling.kind("1102", is_2xx=True)) == ("account_error", "account_error")
+    assert loaded["pixverse"].forms["video"].meaning["5"] == "running"
+    assert load_descriptions({"own": {"extends": "suno", "title": 5}})["own"].title == "5"

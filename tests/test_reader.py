@@ -1,0 +1,82 @@
+"""Tasks read against settings with every provider, built-in or of the settings' own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.config import load
+from bridge.config.kinds import PROVIDERS
+from bridge.config.load import Loaded
+from bridge.errors import ConfigError
+from bridge.providers import descriptions
+from bridge.reader import catalogue, task_created, task_reader
+from bridge.sources.tasks import TaskProblem
+
+BASE = "https://api.example.com"
+ACCOUNTS = f"""
+accounts:
+  kling: {{provider: kling, base_url: "{BASE}", api_key: k12345, action: videos/text2video}}
+  music: {{provider: suno, base_url: "{BASE}", api_key: k12345}}
+"""
+
+
+def loaded(folder: Path, text: str) -> Loaded:
+    path = folder / "genbridge.yaml"
+    path.write_text(text)
+    path.chmod(0o600)
+    return load.load(path, {})
+
+
+def test_the_settings_know_every_built_in_provider_by_name() -> None:
+    assert set(PROVIDERS) == set(descriptions())
+
+
+def test_every_mistake_of_an_own_description_is_named_at_its_place(tmp_path: Path) -> None:
+    text = "providers:\n  mine:\n    extends: sunno\n  other:\n    extends: suno\n    titel: x\n" + ACCOUNTS.lstrip()
+    with pytest.raises(ConfigError) as refused:
+        catalogue(loaded(tmp_path, text))
+    places = [line.removeprefix(f"{tmp_path}/").split(": ")[:2] for line in refused.value.problems]
+    assert places == [
+        ["genbridge.yaml:3:14", "providers.mine.extends"],
+        ["genbridge.yaml:6:12", "providers.other.titel"],
+    ]
+    assert 'did you mean "suno"?' in refused.value.problems[0]
+    assert 'did you mean "title"?' in refused.value.problems[1]
+
+
+def test_an_action_the_provider_cannot_take_is_named_at_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"genbridge.yaml:3:\d+: accounts.kling.action: .*videos/text2video"):
+        catalogue(loaded(tmp_path, ACCOUNTS.replace("videos/text2video", "text2video")))
+
+
+def test_a_query_url_names_account_and_action_of_any_provider(tmp_path: Path) -> None:
+    reader = task_reader(loaded(tmp_path, ACCOUNTS))
+    music = reader.read(f"{BASE}/suno/fetch/a%2Fb")
+    assert (music.account, music.task_id) == ("music", "a/b")
+    film = reader.read(f"{BASE}/kling/v1/videos/avatar/image2video/42")
+    assert (film.account, film.action, film.task_id) == ("kling", "videos/avatar/image2video", "42")
+
+
+def test_a_create_calls_answer_names_the_task(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, ACCOUNTS)
+    answer = {"code": 0, "message": "SUCCEED", "request_id": "r", "data": {"task_id": "42", "task_status": "submitted"}}
+    assert task_created(settings, answer, account=None) == {"id": "42", "account": "kling"}
+    song = {"code": "success", "message": "", "data": "song-1"}
+    assert task_created(settings, song, account="music") == {"id": "song-1", "account": "music"}
+    assert task_created(settings, {"id": "a", "label": "b"}, account=None) is None
+    assert task_created(settings, {"detail": "no"}, account=None) is None
+
+
+def test_an_answer_that_may_be_of_several_accounts_wants_one_chosen(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, ACCOUNTS + f'  second: {{provider: suno, base_url: "{BASE}", api_key: k12345}}\n')
+    song = {"code": "success", "message": "", "data": "song-1"}
+    with pytest.raises(TaskProblem, match="choose with --account"):
+        task_created(settings, song, account=None)
+    assert task_created(settings, song, account="second") == {"id": "song-1", "account": "second"}
+
+
+def test_a_description_of_ones_own_under_a_built_ins_name_stands_in_its_place(tmp_path: Path) -> None:
+    text = "providers:\n  suno:\n    extends: suno\n    title: Ours\n" + ACCOUNTS.lstrip()
+    assert catalogue(loaded(tmp_path, text))["suno"].title == "Ours"
