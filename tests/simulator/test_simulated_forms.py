@@ -26,9 +26,9 @@ EVERY = pytest.mark.parametrize("name", sorted(FORMS))
 
 @asynccontextmanager
 async def asking(
-    name: str, clock: FakeClock | None = None, *, key: str = KEY, main: str | None = None, rate: int | None = None
+    name: str, clock: FakeClock | None = None, *, key: str = KEY, rate: int | None = None
 ) -> AsyncGenerator[HttpProvider, None]:
-    simulated = SimulatedProvider(clock or FakeClock(), key=KEY, rate=rate, provider=main or "kling")
+    simulated = SimulatedProvider(clock or FakeClock(), key=KEY, rate=rate)
     async with served(simulated.app) as client:
         http = HttpClient(timeout_s=5.0, concurrency=4)
         base_url = str(client.base_url).rstrip("/")
@@ -48,11 +48,10 @@ def test_there_is_a_form_for_every_description() -> None:
     assert FORMS.keys() == descriptions().keys()
 
 
-@pytest.mark.parametrize("main", ["kling", "its own"])
 @EVERY
-async def test_a_task_is_read_from_its_birth_to_its_success(name: str, main: str) -> None:
+async def test_a_task_is_read_from_its_birth_to_its_success(name: str) -> None:
     clock = FakeClock()
-    async with asking(name, clock, main=name if main == "its own" else main) as provider:
+    async with asking(name, clock) as provider:
         born = await ask(provider, name, "demo-9s-a")
         await clock.advance(6)
         at_work = await ask(provider, name, "demo-9s-a")
@@ -91,22 +90,14 @@ async def test_one_that_never_ends_is_at_work_for_ever(name: str) -> None:
 
 
 @EVERY
-async def test_an_unknown_id_is_not_found(name: str) -> None:
-    async with asking(name) as provider:
-        assert (await ask(provider, name, "857000000000000009")).kind in {Kind.NOT_FOUND, Kind.BAD_REQUEST}
-
-
-@EVERY
-async def test_a_wrong_key_is_an_account_that_is_refused(name: str) -> None:
-    async with asking(name, key="sk-another") as provider:
-        assert (await ask(provider, name, "demo-1")).kind is Kind.AUTH_ERROR
-
-
-@EVERY
-async def test_above_the_rate_requests_are_refused_until_later(name: str) -> None:
+async def test_an_unknown_id_a_wrong_key_and_too_many_requests_are_told_as_such(name: str) -> None:
     async with asking(name, rate=1) as provider:
-        await ask(provider, name, "demo-1")
-        assert (await ask(provider, name, "demo-1")).kind is Kind.RATE_LIMITED
+        unknown = await ask(provider, name, "857000000000000009")
+        limited = await ask(provider, name, "demo-1")
+    async with asking(name, key="sk-another") as stranger:
+        refused = await ask(stranger, name, "demo-1")
+    assert unknown.kind in {Kind.NOT_FOUND, Kind.BAD_REQUEST}
+    assert (limited.kind, refused.kind) == (Kind.RATE_LIMITED, Kind.AUTH_ERROR)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in FORMS if descriptions()[name].ask.batch))

@@ -91,8 +91,8 @@ class Form:
     """One provider's requests and words.
 
     In a path `{name}` is one segment, `{name:pattern}` what fits the pattern. `keys`: header and what stands before the
-    key there, each of which will do. `makes`: the kinds of results it can have, by default the first; `script` says how
-    a task of an action goes whose creator asks for nothing else.
+    key there, each of which will do. `prefix`: what stands before all ids. `makes`: the kinds of results it can have,
+    by default the first; `script` says how a task of an action goes whose creator asks for nothing else.
     """
 
     name: str
@@ -106,6 +106,7 @@ class Form:
     unknown_method: Reply = Reply(status=405, body={"error": {"message": "method not allowed"}})
     keys: tuple[tuple[str, str], ...] = (BEARER,)
     script: Callable[[str], Script] | None = None
+    prefix: str = ""
     fails: bool = True  # whether its answers can say that a task has failed
     stamp: Callable[[int], Mapping[str, Json]] | None = None  # further keys of each answer, of a running number
 

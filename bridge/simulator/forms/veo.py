@@ -7,6 +7,7 @@ from typing import Final
 from bridge.simulator.forms.form import BEARER, Create, Form, Json, Query, Reply, iso, saying
 from bridge.simulator.tasks import Ending, Stage, View
 
+_OPERATIONS: Final = "models/simulated/operations/"
 _ANSWER: Final = "type.googleapis.com/google.ai.generativelanguage.v1beta.PredictLongRunningResponse"
 
 
@@ -38,7 +39,8 @@ FORM: Final = Form(
         Query(paths=("/v1beta/{id:models/[^/]+/operations/.+}",), answer=_operation),
     ),
     makes=(Ending.VIDEOS,),
-    new_id=lambda number: f"models/simulated/operations/simulated{number}",
+    new_id=lambda number: f"{_OPERATIONS}simulated{number}",
+    prefix=_OPERATIONS,
     keys=(BEARER, ("x-goog-api-key", "")),
     unauthorized=_error(401, "UNAUTHENTICATED", "API key not valid. Please pass a valid API key."),
     not_found=_error(404, "NOT_FOUND", "Requested entity was not found."),
