@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.abc
@@ -20,18 +22,29 @@ from bridge.cli.text import safe, wants_colors
 from bridge.clock import SystemClock
 from bridge.config import load
 from bridge.offload import ThreadOffload
-from bridge.simulator.demo import PROVIDER_KEY, QUEUE_NAME, RECEIVER_KEY, SIGNING_KEY, DemoPlan, Drop, Summary
+from bridge.providers import descriptions
+from bridge.providers.addresses import asking
+from bridge.simulator.demo import ACTIONS, PROVIDER_KEY, QUEUE_NAME, RECEIVER_KEY, SIGNING_KEY, DemoPlan, Drop, Summary
+from bridge.simulator.forms import FORMS
 from bridge.simulator.provider import SimulatedProvider
 from bridge.simulator.receiver import Receiver, Webhook
 from bridge.simulator.serving import serve, split_address
 from bridge.store import open_store
 
+F = TypeVar("F", bound=Callable[..., Any])
 LOOPBACK: Final = "127.0.0.1"
 MOST_S: Final = 90.0  # the demo ends by itself, whatever happens
 
 
+def _provider_option(help_text: str) -> Callable[[F], F]:
+    return click.option(
+        "--provider", default="kling", show_default=True, metavar="NAME", type=click.Choice(list(FORMS)), help=help_text
+    )
+
+
 @command("demo")
-def demo_command() -> int:
+@_provider_option("Whose form the simulated provider speaks, one of `genbridge providers`.")
+def demo_command(provider: str) -> int:
     """Show genbridge at work, without a key, in half a minute.
 
     Everything on loopback: a simulated provider, the daemon with a queue folder of its own, and a receiver that prints
@@ -39,7 +52,7 @@ def demo_command() -> int:
     """
     logs.set_up(level="warning", form="auto", colors=wants_colors(os.environ))
     with tempfile.TemporaryDirectory(prefix="genbridge-demo-") as folder:
-        summary = anyio.run(Demo(Path(folder)).play)
+        summary = anyio.run(Demo(Path(folder), provider).play)
     click.echo()
     click.echo(summary.text())
     return 0 if summary.is_complete else 1
@@ -48,38 +61,48 @@ def demo_command() -> int:
 @command("simulate")
 @click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--key", help="Demand this API key; without it any key is good.")
-def simulate_command(listen: str, key: str | None) -> None:
+@_provider_option("Who has the paths that several providers share.")
+def simulate_command(listen: str, key: str | None, provider: str) -> None:
     """Run the simulated provider alone.
 
-    To try your automations against it. Create tasks by POST as documented, or just ask about an id such as
-    demo-video-20s, demo-images-5s, demo-fail-8s, demo-audio-3s, demo-never: it is born when first asked for. Ends with
-    Ctrl-C.
+    To try your automations against it. It speaks every built-in provider's form, on the paths of the vendors and of
+    aggregators. Create tasks by POST as documented, or just ask about an id such as demo-video-20s, demo-images-5s,
+    demo-fail-8s, demo-audio-3s, demo-text-5s, demo-never: it is born when first asked for. Ends with Ctrl-C.
     """
     host, port = split_address(listen)
     try:
-        anyio.run(_simulate, host, port, key)
+        anyio.run(_simulate, host, port, key, provider)
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
 
 
-async def _simulate(host: str, port: int, key: str | None) -> None:
-    provider = SimulatedProvider(SystemClock(), key=key)
+async def _simulate(host: str, port: int, key: str | None, name: str) -> None:
+    provider = SimulatedProvider(SystemClock(), key=key, provider=name)
     async with anyio.create_task_group() as group:
         port = await group.start(partial(serve, provider.app, host=host, port=port))
         base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        click.echo(f"simulated provider at {base}: set it as base_url, provider kling")
-        click.echo(f"try: curl -H 'Authorization: Bearer x' {base}/kling/v1/videos/text2video/demo-video-20s")
+        click.echo(f"simulated provider at {base}: set it as base_url, provider {name} (or any other)")
+        click.echo(f"try: {_curl(name, base)}")
+
+
+def _curl(name: str, base_url: str) -> str:
+    """A command line that asks about a task which then begins."""
+    action = next(iter(ACTIONS.get(name, {}).values()), None)
+    task_id = f"{FORMS[name].prefix}demo-20s"
+    asked = asking(descriptions()[name], base_url=base_url, task_id=task_id, action=action)
+    data = [] if asked.body is None else ["-H", "Content-Type: application/json", "-d", asked.body.decode()]
+    return shlex.join(["curl", "-H", "Authorization: Bearer x", *data, asked.url])
 
 
 class Demo:
     """One demo in a folder of its own: two servers, the daemon, and someone who drops task files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, provider: str) -> None:
         self._folder = folder
         self._clock = SystemClock()
-        self._plan = DemoPlan()
+        self._plan = DemoPlan(provider=provider)
         self._console = Console(highlight=False)
-        self._provider = SimulatedProvider(self._clock, key=PROVIDER_KEY)
+        self._provider = SimulatedProvider(self._clock, key=PROVIDER_KEY, provider=provider)
         self._receiver = Receiver(self._clock, api_key=RECEIVER_KEY, secret=SIGNING_KEY, on_webhook=self._print_webhook)
         self._started_at = 0.0
 

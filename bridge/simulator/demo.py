@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,8 @@ import orjson
 import yaml
 
 from bridge.ports import Clock
+from bridge.simulator.forms import FORMS
+from bridge.simulator.forms.form import Form
 from bridge.simulator.provider import SimulatedProvider
 from bridge.simulator.receiver import PATH, Webhook
 from bridge.simulator.tasks import REFUSED, Ending, Script
@@ -21,7 +23,17 @@ ACCOUNT: Final = "demo"
 ENDPOINT: Final = "receiver"
 SETTINGS_NAME: Final = "genbridge.yaml"
 QUEUE_NAME: Final = "queue"
-DEFAULT_ACTION: Final = "videos/text2video"
+ACTIONS: Final[Mapping[str, Mapping[Ending, str]]] = {
+    "kling": {
+        Ending.VIDEOS: "videos/text2video",
+        Ending.IMAGES: "images/generations",
+        Ending.AUDIOS: "audio/text-to-audio",
+    },
+    "unified_v2": {Ending.VIDEOS: "videos", Ending.IMAGES: "images"},
+    "suno": {Ending.AUDIOS: "MUSIC", Ending.TEXTS: "LYRICS"},
+    "jimeng": {Ending.VIDEOS: "jimeng_vgfm_t2v_l20", Ending.IMAGES: "jimeng_high_aes_general_v21_L"},
+}
+"""The actions by which results of a kind are asked for, where a provider's paths need one."""
 # Not secrets: both ends of each are in this process, on loopback, for half a minute.
 PROVIDER_KEY: Final = "genbridge-demo-provider"
 RECEIVER_KEY: Final = "genbridge-demo-receiver"
@@ -35,15 +47,23 @@ class DemoTask:
     task_id: str
     born_s: float
     script: Script
-    action: str = DEFAULT_ACTION
+    action: str | None = None
     label: str | None = None
 
     def form(self) -> dict[str, Any]:
         """As a source's file has it."""
-        task: dict[str, Any] = {"id": self.task_id, "action": self.action}
-        if self.label is not None:
-            task["label"] = self.label
-        return task
+        task = {"id": self.task_id, "action": self.action, "label": self.label}
+        return {key: value for key, value in task.items() if value is not None}
+
+    def at(self, form: Form) -> DemoTask:
+        """As it is at this provider: with an id, an action and an end that it has."""
+        ending = self.script.ending
+        if ending is Ending.FAILURE and not form.fails:
+            ending = form.makes[0]
+        ending = form.ending(ending)
+        action = ACTIONS.get(form.name, {}).get(ending)
+        script = replace(self.script, ending=ending)
+        return replace(self, task_id=form.prefix + self.task_id, script=script, action=action)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +91,10 @@ class Drop:
         draft.rename(queue / self.name)
 
 
-def _task(task_id: str, ending: Ending, *, born_s: float, ends_s: float, **further: str) -> DemoTask:
+def _task(task_id: str, ending: Ending, *, born_s: float, ends_s: float, label: str | None = None) -> DemoTask:
     message = REFUSED if ending is Ending.FAILURE else ""
     script = Script(ending=ending, lasts_s=ends_s - born_s, message=message)
-    return DemoTask(task_id=task_id, born_s=born_s, script=script, **further)
+    return DemoTask(task_id=task_id, born_s=born_s, script=script, label=label)
 
 
 _DROPS: Final = (
@@ -82,14 +102,7 @@ _DROPS: Final = (
         at_s=0.0,
         name="campaign.yaml",
         tasks=(
-            _task(
-                "four-posters",
-                Ending.IMAGES,
-                born_s=0.0,
-                ends_s=5.0,
-                action="images/generations",
-                label="Four posters",
-            ),
+            _task("four-posters", Ending.IMAGES, born_s=0.0, ends_s=5.0, label="Four posters"),
             _task("lighthouse-at-dawn", Ending.VIDEOS, born_s=0.0, ends_s=12.0, label="A lighthouse at dawn"),
         ),
     ),
@@ -106,16 +119,9 @@ _DROPS: Final = (
         at_s=6.0,
         name="more.json",
         tasks=(
-            _task(
-                "street-musician",
-                Ending.AUDIOS,
-                born_s=5.0,
-                ends_s=14.0,
-                action="audio/text-to-audio",
-                label="A street musician",
-            ),
-            _task("glass-teapot", Ending.IMAGES, born_s=5.0, ends_s=21.0, action="images/generations"),
-            _task("night-train", Ending.VIDEOS, born_s=5.0, ends_s=25.0, action="videos/image2video"),
+            _task("street-musician", Ending.AUDIOS, born_s=5.0, ends_s=14.0, label="A street musician"),
+            _task("glass-teapot", Ending.IMAGES, born_s=5.0, ends_s=21.0),
+            _task("night-train", Ending.VIDEOS, born_s=5.0, ends_s=25.0),
         ),
     ),
 )
@@ -123,9 +129,14 @@ _DROPS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoPlan:
-    """The demo from its start to its last end, which comes after 25 s."""
+    """The demo at one provider, from its start to its last end, which comes after 25 s."""
 
-    drops: tuple[Drop, ...] = _DROPS
+    provider: str = "kling"
+
+    @property
+    def drops(self) -> tuple[Drop, ...]:
+        form = FORMS[self.provider]
+        return tuple(replace(drop, tasks=tuple(task.at(form) for task in drop.tasks)) for drop in _DROPS)
 
     @property
     def tasks(self) -> tuple[DemoTask, ...]:
@@ -141,16 +152,13 @@ class DemoPlan:
 
     def settings(self, *, provider_url: str, receiver_url: str) -> str:
         """The daemon's settings as YAML. URLs are the two servers' own, `http://host:port`; paths are relative."""
+        account = {"provider": self.provider, "base_url": provider_url, "api_key": PROVIDER_KEY}
+        actions = ACTIONS.get(self.provider, {})
+        if actions:
+            account["action"] = next(iter(actions.values()))  # for the bare ids of the .txt file
         settings = {
             "store": "state.db",
-            "accounts": {
-                ACCOUNT: {
-                    "provider": "kling",
-                    "base_url": provider_url,
-                    "api_key": PROVIDER_KEY,
-                    "action": DEFAULT_ACTION,
-                }
-            },
+            "accounts": {ACCOUNT: account},
             "sources": {"queue": f"{QUEUE_NAME}/"},
             "endpoints": {
                 ENDPOINT: {
@@ -169,7 +177,7 @@ class DemoPlan:
         """Give the provider its tasks; `started_at` is the demo's start on its clock."""
         for task in self.tasks:
             born_at = started_at + task.born_s
-            provider.plan(task.task_id, task.script, action=task.action, born_at=born_at)
+            provider.plan(task.task_id, task.script, action=task.action or "", born_at=born_at)
 
     async def feed(self, queue: Path, *, clock: Clock, started_at: float, on_drop: Callable[[Drop], None]) -> None:
         """Drop each file into `queue` at its time and return after the last; `on_drop` hears of each."""
@@ -197,6 +205,7 @@ class Summary:
     rows: tuple[Told, ...]
     ended: int
     repeats: int
+    requests: int
 
     @classmethod
     def of(
@@ -221,7 +230,8 @@ class Summary:
             for drop in plan.drops
             for task in drop.tasks
         )
-        return cls(rows=rows, ended=sum(row.task_id in ended_at for row in rows), repeats=repeats)
+        ended = sum(row.task_id in ended_at for row in rows)
+        return cls(rows=rows, ended=ended, repeats=repeats, requests=provider.requests)
 
     @property
     def told(self) -> int:
@@ -244,7 +254,7 @@ class Summary:
                 ),
                 "",
                 f"{len(self.rows)} tasks: {self.ended} ended, {self.told} told, {self.repeats} webhooks came twice",
-                f"polls per task: {_spread([row.polls for row in self.rows], '{:.0f}')}",
+                f"polls per task: {_spread([row.polls for row in self.rows], '{:.0f}')}, in {self.requests} requests",
                 "from the end at the provider (or the file, if later) to the webhook: "
                 + _spread([row.after_s for row in self.rows if row.after_s is not None], "{:.1f} s"),
             )

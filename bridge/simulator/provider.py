@@ -1,71 +1,84 @@
-"""A simulated provider: Kling's documented legacy routes, over tasks that live in memory.
+"""A simulated provider: the documented requests of every built-in provider, over tasks that live in memory.
 
-Below `/kling/v1` (as aggregators have it) and `/v1` (direct): `POST /{group}/{action2}` creates, `GET` on the same path
-lists, `GET .../{task_id}` tells how one task is. Result URLs point at `/files/...` here, which needs no key. Tasks
-whose id begins with `demo-` are born when first asked for; `bridge.simulator.tasks` has the grammar. Not simulated:
-callbacks (most aggregators drop them), and that a task belongs to one action: its id alone is looked at.
+Which they are, each form says (`bridge.simulator.forms`); all share the tasks, so that one id can be asked about in
+every form. Result URLs point at `/files/...` here, which needs no key. Tasks whose id begins with `demo-` are born when
+first asked for; `bridge.simulator.tasks` has the grammar.
 """
 
 from __future__ import annotations
 
 import hmac
 import itertools
-import struct
-import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import PurePosixPath
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import Any, Final, assert_never
 
 import orjson
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bridge.errors import UsageError
 from bridge.ports import Clock
-from bridge.simulator.tasks import SPEECH, Ending, Script, SimulatedTask, script_of
+from bridge.simulator.files import file
+from bridge.simulator.forms import FORMS
+from bridge.simulator.forms.form import Batch, Content, Create, Form, Json, Listing, Query, Reply
+from bridge.simulator.routing import Match, Routes
+from bridge.simulator.tasks import Script, SimulatedTask, View, script_of
+from bridge.simulator.wishes import Wish, wish_of
 
-TWO_PART_ACTIONS: Final = frozenset({"avatar/image2video", "editing/expand"})
-INVALID_KEY: Final = (HTTPStatus.UNAUTHORIZED, 1002, "Authorization is invalid")
-INVALID_PARAMETERS: Final = (HTTPStatus.BAD_REQUEST, 1201)
-UNKNOWN_METHOD: Final = (HTTPStatus.NOT_FOUND, 1202, "The requested method does not exist")
-UNKNOWN_RESOURCE: Final = (HTTPStatus.NOT_FOUND, 1203, "The requested resource does not exist")
-TOO_MANY: Final = (HTTPStatus.TOO_MANY_REQUESTS, 1302, "Too many requests; rate limit exceeded")
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 MAX_BODY_BYTES: Final = 32 * 2**20  # a create may carry pictures in base64
 MAX_EXTERNAL_ID_CHARS: Final = 512
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A request, understood as far as it is the same for all forms. `given`: its query, body and places, by name."""
+
+    match: Match
+    wish: Wish
+    given: Mapping[str, Json]
+    base_url: str
+
+
 class SimulatedProvider:
-    """The provider and its tasks. All instants are `clock.steady()`, told in milliseconds.
+    """The provider and its tasks. All instants are `clock.steady()`, told in each form's units.
 
     `key`: the API key that is asked for; None takes any, or none. `rate`: requests answered in each second of the
-    clock, further ones get 429; None sets no bound.
+    clock, further ones are refused; None sets no bound. `provider`: the form that has the paths on which several
+    meet, and that words the answer on paths nobody has. UsageError when there is no such form.
     """
 
-    def __init__(self, clock: Clock, *, key: str | None = None, rate: int | None = None) -> None:
+    def __init__(
+        self, clock: Clock, *, key: str | None = None, rate: int | None = None, provider: str = "kling"
+    ) -> None:
         self.polls: Counter[str] = Counter()
-        """Queries answered about each known task."""
+        """Answers about each known task."""
+        self.requests = 0
+        """Requests that asked about tasks."""
+        if provider not in FORMS:
+            raise UsageError(f'no provider "{provider}" is simulated; there are: {", ".join(FORMS)}')
         self._clock = clock
-        self._authorization = None if key is None else f"Bearer {key}".encode()
+        self._key = key
         self._rate = rate
         self._second, self._taken = 0, 0
         self._tasks: dict[str, SimulatedTask] = {}
         self._by_external_id: dict[str, SimulatedTask] = {}
         # Ids begin where the clock stands: one created after a restart is never one of an earlier run.
         self._numbers = itertools.count(int(clock.now() * 1000))
-        self._requests = itertools.count(1)
-        actions = ("/kling/v1/{group}/{rest:path}", "/v1/{group}/{rest:path}")
+        self._answers = itertools.count(1)
+        self._main = FORMS[provider]
+        self._routes = Routes((self._main, *(form for form in FORMS.values() if form is not self._main)))
         self.app: Final = Starlette(
             routes=[
-                *(Route(path, self._get, methods=["GET"]) for path in actions),
-                *(Route(path, self._create, methods=["POST"]) for path in actions),
                 Route("/files/{name:path}", _file, methods=["GET"]),
+                Route("/{path:path}", self._take, methods=list(METHODS)),
             ],
-            exception_handlers={HTTPException: self._no_such_route, ClientDisconnect: _nobody_listens},
+            exception_handlers={ClientDisconnect: _nobody_listens},
         )
         self.app.router.redirect_slashes = False
 
@@ -74,9 +87,10 @@ class SimulatedProvider:
         task_id: str,
         script: Script,
         *,
-        action: str = "videos/text2video",
+        action: str = "",
         born_at: float | None = None,
         external_id: str = "",
+        wish: Mapping[str, Any] | None = None,
     ) -> SimulatedTask:
         """Add a task, or plan it anew; born now unless told otherwise, in the past or to come."""
         task = SimulatedTask(
@@ -85,11 +99,17 @@ class SimulatedProvider:
             script=script,
             born_at=self._clock.steady() if born_at is None else born_at,
             external_id=external_id,
+            wish=wish or {},
         )
         self._tasks[task_id] = task
         if external_id:
             self._by_external_id[external_id] = task
         return task
+
+    @property
+    def tasks(self) -> Sequence[SimulatedTask]:
+        """Every task there is, in the order of their births."""
+        return list(self._tasks.values())
 
     @property
     def ended_at(self) -> Mapping[str, float]:
@@ -98,119 +118,138 @@ class SimulatedProvider:
         ends = ((task.task_id, task.ends_at) for task in self._tasks.values())
         return {task_id: ends_at for task_id, ends_at in ends if ends_at is not None and ends_at <= now}
 
-    async def _get(self, request: Request) -> Response:
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
-        group, *rest = _segments(request)
-        if len(rest) == 1 or "/".join(rest) in TWO_PART_ACTIONS:
-            return self._list("/".join([group, *rest]), request)
-        task = self._find(rest[-1], action="/".join([group, *rest[:-1]]))
-        if task is None:
-            return self._error(*UNKNOWN_RESOURCE)
-        self.polls[task.task_id] += 1
-        return self._good(task.data(self._clock.steady(), files_url=_files_url(request)))
-
-    def _find(self, task_id: str, *, action: str) -> SimulatedTask | None:
-        task = self._tasks.get(task_id) or self._by_external_id.get(task_id)
-        if task is not None:
-            return task
-        script = script_of(task_id)
-        return None if script is None else self.plan(task_id, script, action=action)
-
-    def _list(self, action: str, request: Request) -> Response:
-        """One page of this action's tasks, newest first."""
+    async def _take(self, request: Request) -> Response:
+        path = request.scope["raw_path"].decode("ascii", "replace")
+        method = "GET" if request.method == "HEAD" else request.method
+        match = self._routes.find(method, path, request.query_params)
+        if match is None:
+            return self._reply(self._main, self._main.not_found)
+        if isinstance(match, Form):
+            return self._reply(match, match.unknown_method)
+        if (refusal := self._refusal(match.form, request)) is not None:
+            return self._reply(match.form, refusal)
         try:
-            page = _whole(request, "pageNum", default=1, most=1000)
-            size = _whole(request, "pageSize", default=30, most=500)
+            wish = wish_of(await _body(request))
+            given = {**wish.body, **request.query_params, **match.places}
+            origin = f"{request.url.scheme}://{request.url.netloc}"
+            return self._answer(_Asked(match=match, wish=wish, given=given, base_url=origin))
         except ValueError as error:
-            return self._error(*INVALID_PARAMETERS, str(error))
-        tasks = (task for task in reversed(self._tasks.values()) if task.action == action)
-        now, files_url = self._clock.steady(), _files_url(request)
-        wanted = itertools.islice(tasks, (page - 1) * size, page * size)
-        return self._good([task.data(now, files_url=files_url) for task in wanted])
+            return self._reply(match.form, match.form.bad_request(str(error)))
 
-    async def _create(self, request: Request) -> Response:
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
-        try:
-            external_id = await self._external_id(request)
-        except ValueError as error:
-            return self._error(*INVALID_PARAMETERS, str(error))
-        action = "/".join(_segments(request))
-        task = self.plan(
-            f"857{next(self._numbers):015d}",
-            _script_for(action, external_id),
-            action=action,
-            external_id=external_id,
-        )
-        if action == SPEECH:
-            return self._good(task.data(self._clock.steady(), files_url=_files_url(request)))
-        return self._good(task.created())
-
-    async def _external_id(self, request: Request) -> str:
-        """The creator's own id in the body, "" for none; ValueError for a body or an id that will not do."""
-        wish: Any = orjson.loads(await _body(request) or b"{}")
-        if not isinstance(wish, dict):
-            raise ValueError("the body must be a JSON object")
-        external_id = wish.get("external_task_id") or ""
-        if not isinstance(external_id, str) or len(external_id) > MAX_EXTERNAL_ID_CHARS:
-            raise ValueError(f"external_task_id must be text of at most {MAX_EXTERNAL_ID_CHARS} characters")
-        if external_id in self._by_external_id:
-            raise ValueError("external_task_id exists already")
-        return external_id
-
-    def _refusal(self, request: Request) -> Response | None:
-        given = request.headers.get("authorization", "").encode()
-        if self._authorization is not None and not hmac.compare_digest(given, self._authorization):
-            return self._error(*INVALID_KEY)
+    def _refusal(self, form: Form, request: Request) -> Reply | None:
+        if self._key is not None:
+            shown = [(request.headers.get(header, "").encode(), lead) for header, lead in form.keys]
+            if not any(hmac.compare_digest(given, f"{lead}{self._key}".encode()) for given, lead in shown):
+                return form.unauthorized
         if self._rate is None:
             return None
         second = int(self._clock.steady())
         if second != self._second:
             self._second, self._taken = second, 0
         self._taken += 1
-        return self._error(*TOO_MANY) if self._taken > self._rate else None
+        return form.limited if self._taken > self._rate else None
 
-    async def _no_such_route(self, _: Request, error: Exception) -> Response:
-        wrong_method = isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-        return self._error(*(UNKNOWN_METHOD if wrong_method else UNKNOWN_RESOURCE))
+    def _answer(self, asked: _Asked) -> Response:
+        """ValueError for a request that will not do."""
+        form, call = asked.match.form, asked.match.call
+        match call:
+            case Create():
+                return self._reply(form, Reply(body=call.answer(self._view(self._created(asked, call), asked))))
+            case Query():
+                task = self._find(_text(asked.given, call.id), asked)
+                if task is None:
+                    return self._reply(form, form.not_found)
+                if call.is_poll:
+                    self._count(task)
+                return self._reply(form, Reply(body=call.answer(self._view(task, asked))))
+            case Batch():
+                found = (self._find(task_id, asked) for task_id in _ids(asked.given, call.ids))
+                tasks = [task for task in found if task is not None]
+                self._count(*tasks)
+                views = [self._view(task, asked) for task in tasks]
+                return self._reply(form, call.none if call.none and not views else Reply(body=call.answer(views)))
+            case Listing():
+                views = [self._view(task, asked) for task in self._page(asked.given)]
+                return self._reply(form, Reply(body=call.answer(views)))
+            case Content():
+                task = self._find(_text(asked.given, "id"), asked)
+                view = None if task is None else self._view(task, asked)
+                return file(view.url) if view is not None and view.is_done else self._reply(form, form.not_found)
+            case _:
+                assert_never(call)
 
-    def _good(self, data: object) -> Response:
-        return self._answer(HTTPStatus.OK, {"code": 0, "message": "SUCCEED", "data": data})
+    def _created(self, asked: _Asked, call: Create) -> SimulatedTask:
+        """As an id of the grammar anywhere in the body asks, else a success of the kind that fits the action."""
+        external_id = _external_id(asked.wish.body, call.external)
+        if external_id in self._by_external_id:
+            raise ValueError(f"{call.external.rpartition('.')[2]} exists already")
+        action = asked.match.places.get("action", call.action)
+        form = asked.match.form
+        return self.plan(
+            form.new_id(next(self._numbers)),
+            asked.wish.script or form.planned(action),
+            action=action,
+            external_id=external_id,
+            wish=asked.wish.body,
+        )
 
-    def _error(self, status: HTTPStatus, code: int, message: str) -> Response:
-        return self._answer(status, {"code": code, "message": message})
+    def _find(self, task_id: str, asked: _Asked) -> SimulatedTask | None:
+        task = self._tasks.get(task_id) or self._by_external_id.get(task_id)
+        if task is not None:
+            return task
+        script = script_of(task_id) or script_of(task_id.rpartition("/operations/")[2])
+        action = asked.match.places.get("action", "")
+        return None if script is None else self.plan(task_id, script, action=action)
 
-    def _answer(self, status: HTTPStatus, answer: dict[str, object]) -> Response:
-        answer["request_id"] = f"{next(self._requests):08x}-0000-4000-8000-000000000000"
-        return Response(orjson.dumps(answer), status, media_type="application/json")
+    def _page(self, given: Mapping[str, Json]) -> Iterator[SimulatedTask]:
+        page = _whole(given, "pageNum", default=1, most=1000)
+        size = _whole(given, "pageSize", default=30, most=500)
+        tasks = (task for task in reversed(self._tasks.values()) if task.action == given["action"])
+        return itertools.islice(tasks, (page - 1) * size, page * size)
+
+    def _view(self, task: SimulatedTask, asked: _Asked) -> View:
+        ending = asked.match.form.ending(task.script.ending)
+        return View(task=task, now=self._clock.steady(), base_url=asked.base_url, ending=ending)
+
+    def _count(self, *tasks: SimulatedTask) -> None:
+        self.requests += 1
+        self.polls.update(task.task_id for task in tasks)
+
+    def _reply(self, form: Form, reply: Reply) -> Response:
+        body = reply.body
+        if form.stamp is not None and isinstance(body, dict):
+            body = {**body, **form.stamp(next(self._answers))}
+        return Response(orjson.dumps(body), reply.status, media_type="application/json")
 
 
-def _script_for(action: str, external_id: str) -> Script:
-    """As an external id in the grammar of `demo-` ids asks; else a success of the kind that fits the action."""
-    asked = script_of(external_id)
-    if asked is not None:
-        return asked
-    if action == SPEECH:
-        return Script(ending=Ending.AUDIOS, lasts_s=0.0)
-    group = action.partition("/")[0]
-    return Script(ending={"images": Ending.IMAGES, "audio": Ending.AUDIOS}.get(group, Ending.VIDEOS))
+def _external_id(body: Mapping[str, Json], name: str) -> str:
+    """The creator's own id, "" for none; ValueError for one that will not do."""
+    value: Json = body
+    for key in name.split(".") if name else ("",):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    value = value or ""
+    if not isinstance(value, str) or len(value) > MAX_EXTERNAL_ID_CHARS:
+        raise ValueError(f"external_task_id must be text of at most {MAX_EXTERNAL_ID_CHARS} characters")
+    return value
 
 
-def _segments(request: Request) -> list[str]:
-    """Group, action2 and what follows, each decoded by itself: a task id may hold an encoded slash."""
-    path = request.scope["raw_path"].decode("ascii", "replace")
-    return [unquote(segment) for segment in path.partition("/v1/")[2].split("/")]
+def _text(given: Mapping[str, Json], name: str) -> str:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is missing")
+    return value
 
 
-def _files_url(request: Request) -> str:
-    return f"{request.url.scheme}://{request.url.netloc}/files"
+def _ids(given: Mapping[str, Json], names: Sequence[str]) -> list[str]:
+    value = next((given[name] for name in names if name in given), None)
+    listed = value.split(",") if isinstance(value, str) else value
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        raise ValueError(f"{names[0]} is missing")
+    return list(dict.fromkeys(listed))
 
 
-def _whole(request: Request, name: str, *, default: int, most: int) -> int:
-    text = request.query_params.get(name, str(default))
+def _whole(given: Mapping[str, Json], name: str, *, default: int, most: int) -> int:
+    text = str(given.get(name, default))
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
         raise ValueError(f"{name} must be a number from 1 to {most}")
     return int(text)
@@ -225,35 +264,10 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
+async def _file(request: Request) -> Response:
+    return file(request.path_params["name"])
+
+
 async def _nobody_listens(_: Request, __: Exception) -> Response:
     """The client went away while sending; without this uvicorn logs a traceback."""
     return Response(status_code=HTTPStatus.BAD_REQUEST)
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-# The smallest that programs take for a picture (one grey pixel), a video and two sounds.
-_PNG: Final = b"".join(
-    (
-        b"\x89PNG\r\n\x1a\n",
-        _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
-        _chunk(b"IDAT", zlib.compress(b"\x00\x80")),
-        _chunk(b"IEND", b""),
-    )
-)
-_FILES: Final = {
-    ".png": ("image/png", _PNG),
-    ".mp4": ("video/mp4", b"\x00\x00\x00\x14ftypisom\x00\x00\x02\x00isom"),
-    ".mp3": ("audio/mpeg", b"ID3\x04\x00\x00\x00\x00\x00\x00"),
-    ".wav": ("audio/wav", b"RIFF\x04\x00\x00\x00WAVE"),
-}
-
-
-async def _file(request: Request) -> Response:
-    kind = _FILES.get(PurePosixPath(request.path_params["name"]).suffix)
-    if kind is None:
-        return Response(status_code=HTTPStatus.NOT_FOUND)
-    media_type, content = kind
-    return Response(content, media_type=media_type)

@@ -1,10 +1,10 @@
-"""Simulated tasks: how each goes, and what the documented Kling query answers about it at an instant. Pure.
+"""Simulated tasks: how each goes, and where it stands at an instant. Pure; what is told of it is the forms' business.
 
 A task that nobody has created is born when it is first asked for, if its id begins with `demo-`:
 
     demo-[KIND-][SECONDSs-][ANYTHING]
 
-    KIND     video (the default), images (four), audio, fail, never (goes on for ever)
+    KIND     video (the default), images (four), audio, text, fail, never (goes on for ever)
     SECONDS  from birth to end, with one decimal at most; 10 by default
     ANYTHING tells tasks apart
 
@@ -14,49 +14,64 @@ A task that nobody has created is born when it is first asked for, if its id beg
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, assert_never
+from typing import Any, Final
 from urllib.parse import quote
-
-Json = dict[str, Any]
 
 LASTS_S: Final = 10.0
 WAITS_MOST_S: Final = 2.0
 IMAGES: Final = 4
-SPEECH: Final = "audio/tts"
-"""The action whose create answers with the result at once; its sounds have one `url`, those of others two formats."""
 REFUSED: Final = "Failure to pass the risk control system"
+WORDS: Final = "The lamp goes out, the lighthouse stays"
 
 _DEMO_ID: Final = re.compile(
-    r"demo(?=-)(?:-(?P<kind>video|images|audio|fail|never)(?=-|$))?(?:-(?P<seconds>[0-9]{1,6}(?:\.[0-9])?)s(?=-|$))?"
-    r"(?:-.*)?",
+    r"demo(?=-)(?:-(?P<kind>video|images|audio|text|fail|never)(?=-|$))?"
+    r"(?:-(?P<seconds>[0-9]{1,6}(?:\.[0-9])?)s(?=-|$))?(?:-.*)?",
     re.DOTALL,
 )
 
 
 class Ending(StrEnum):
-    """How a task ends; the values of the successes are their keys below `task_result`."""
+    """How a task ends; the values of the successes are the kinds of results as our own webhooks name them."""
 
     VIDEOS = "videos"
     IMAGES = "images"
     AUDIOS = "audios"
+    TEXTS = "texts"
     FAILURE = "failure"
     NEVER = "never"
 
 
+UNSUCCESSFUL: Final = frozenset({Ending.FAILURE, Ending.NEVER})
 KINDS: Final = {
     "video": Ending.VIDEOS,
     "images": Ending.IMAGES,
     "audio": Ending.AUDIOS,
+    "text": Ending.TEXTS,
     "fail": Ending.FAILURE,
     "never": Ending.NEVER,
 }
+_FILES: Final = {
+    Ending.VIDEOS: ("video.mp4",),
+    Ending.IMAGES: tuple(f"{number}.png" for number in range(IMAGES)),
+    Ending.AUDIOS: ("audio.mp3", "audio.wav"),
+}
+
+
+class Stage(StrEnum):
+    """Where a task stands, in no vendor's words."""
+
+    WAITING = "waiting"
+    WORKING = "working"
+    DONE = "done"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """How a task goes: submitted for a while, processing, and `lasts_s` after its birth its end."""
+    """How a task goes: waiting for a while, at work, and `lasts_s` after its birth its end."""
 
     ending: Ending = Ending.VIDEOS
     lasts_s: float = LASTS_S
@@ -82,82 +97,86 @@ def script_of(task_id: str) -> Script | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedTask:
-    """One task. `action` is group and action2 of its path; `external_id` is its creator's own name for it."""
+    """One task. `action` is what its path said beside the id, `external_id` its creator's own name for it, `wish` the
+    body that created it."""
 
     task_id: str
-    action: str
     script: Script
     born_at: float
+    action: str = ""
     external_id: str = ""
+    wish: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ends_at(self) -> float | None:
         """None: never."""
         return None if self.script.ending is Ending.NEVER else self.born_at + self.script.lasts_s
 
-    def status(self, now: float) -> str:
-        if self.ends_at is not None and now >= self.ends_at:
-            return "failed" if self.script.ending is Ending.FAILURE else "succeed"
-        return "processing" if now >= self.born_at + self.script.waits_s else "submitted"
 
-    def created(self) -> Json:
-        """`data` of the answer to its creation."""
-        return {
-            "task_id": self.task_id,
-            "task_info": self._info(),
-            "task_status": "submitted",
-            "created_at": _ms(self.born_at),
-            "updated_at": _ms(self.born_at),
-        }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A task at an instant, as a form tells of it. `base_url` is the server's own, `ending` the script's, or what the
+    form has in its place: a provider of videos alone makes no images."""
 
-    def data(self, now: float, *, files_url: str) -> Json:
-        """`data` of a query's answer at `now`; result URLs lie below `files_url`."""
-        status = self.status(now)
-        data: Json = {
-            "task_id": self.task_id,
-            "task_status": status,
-            "task_status_msg": self.script.message if status == "failed" else "",
-            "task_info": self._info(),
-            "created_at": _ms(self.born_at),
-            "updated_at": _ms(self._updated_at(status)),
-        }
-        results = self._results(files_url) if status in {"succeed", "failed"} else []
-        if results:
-            data["task_result"] = {self.script.ending.value: results}
-            data["final_unit_deduction"] = "2"
-        return data
+    task: SimulatedTask
+    now: float
+    base_url: str
+    ending: Ending
 
-    def _info(self) -> Json:
-        return {"external_task_id": self.external_id} if self.external_id else {}
+    @property
+    def stage(self) -> Stage:
+        task = self.task
+        if task.ends_at is not None and self.now >= task.ends_at:
+            return Stage.FAILED if self.ending is Ending.FAILURE else Stage.DONE
+        return Stage.WORKING if self.now >= task.born_at + task.script.waits_s else Stage.WAITING
 
-    def _updated_at(self, status: str) -> float:
-        match status:
-            case "submitted":
-                return self.born_at
-            case "processing":
-                return self.born_at + self.script.waits_s
-            case _:
-                return self.born_at + self.script.lasts_s
+    @property
+    def is_done(self) -> bool:
+        return self.stage is Stage.DONE
 
-    def _results(self, files_url: str) -> list[Json]:
-        stem = f"{files_url}/{quote(self.task_id, safe='')}"
-        ending = self.script.ending
-        match ending:
-            case Ending.VIDEOS:
-                return [{"id": f"{self.task_id}01", "url": f"{stem}/video.mp4", "duration": "5.1"}]
-            case Ending.IMAGES:
-                return [{"index": index, "url": f"{stem}/{index}.png"} for index in range(IMAGES)]
-            case Ending.AUDIOS:
-                sound: Json = {"id": f"{self.task_id}01"}
-                if self.action == SPEECH:
-                    return [sound | {"url": f"{stem}/audio.mp3", "duration": "3.2"}]
-                urls = {"url_mp3": f"{stem}/audio.mp3", "url_wav": f"{stem}/audio.wav"}
-                return [sound | urls | {"duration_mp3": "3.2", "duration_wav": "3.2"}]
-            case Ending.FAILURE | Ending.NEVER:
-                return []
-            case _:
-                assert_never(ending)
+    @property
+    def is_over(self) -> bool:
+        return self.stage in {Stage.DONE, Stage.FAILED}
 
+    @property
+    def message(self) -> str:
+        """Why it failed, "" when it did not."""
+        return self.task.script.message if self.stage is Stage.FAILED else ""
 
-def _ms(instant: float) -> int:
-    return round(instant * 1000)
+    @property
+    def progress(self) -> float:
+        """From 0 to 1: 1 at its end alone, 0 while it waits."""
+        if self.is_over:
+            return 1.0
+        if self.stage is Stage.WAITING:
+            return 0.0
+        return min(0.99, (self.now - self.task.born_at) / (self.task.script.lasts_s or 1.0))
+
+    @property
+    def begun_at(self) -> float | None:
+        """None while it waits."""
+        return None if self.stage is Stage.WAITING else self.task.born_at + self.task.script.waits_s
+
+    @property
+    def ended_at(self) -> float | None:
+        """None until then."""
+        return self.task.ends_at if self.is_over else None
+
+    @property
+    def updated_at(self) -> float:
+        """When its stage last changed."""
+        return self.ended_at or self.begun_at or self.task.born_at
+
+    @property
+    def urls(self) -> list[str]:
+        """Where its results lie; none before its success."""
+        return [self.file(name) for name in _FILES.get(self.ending, ())] if self.is_done else []
+
+    @property
+    def url(self) -> str:
+        """Where its first result lies, "" before its success."""
+        return next(iter(self.urls), "")
+
+    def file(self, name: str) -> str:
+        """An address of a file of this task, which needs no key."""
+        return f"{self.base_url}/files/{quote(self.task.task_id, safe='')}/{name}"

@@ -121,7 +121,7 @@ async def test_a_whole_demo_is_complete_and_its_figures_are_named() -> None:
     assert [row.after_s for row in whole.rows] == [pytest.approx(1.5)] * 8
     text = whole.text()
     assert "8 tasks: 8 ended, 8 told, 1 webhooks came twice" in text
-    assert "polls per task: median 2, most 2" in text
+    assert "polls per task: median 2, most 2, in 0 requests" in text
     assert "to the webhook: median 1.5 s, most 1.5 s" in text
     for task in PLAN.tasks:
         assert sum(line.startswith(task.task_id) for line in text.splitlines()) == 1
@@ -143,5 +143,5 @@ async def test_a_demo_cut_short_says_what_was_not_told() -> None:
 
 
 def test_a_summary_of_nothing_told_has_no_delays() -> None:
-    nothing = Summary(rows=(Told(task_id="a", polls=0),), ended=0, repeats=0)
+    nothing = Summary(rows=(Told(task_id="a", polls=0),), ended=0, repeats=0, requests=0)
     assert nothing.text().endswith("to the webhook: none")

@@ -111,7 +111,7 @@ async def test_an_unknown_id_is_404_with_code_1203(prefix: str, task_id: str) ->
     assert provider.polls == {}
 
 
-@pytest.mark.parametrize("path", ["/", "/kling/v1/videos", "/suno/fetch/x"])
+@pytest.mark.parametrize("path", ["/", "/kling/v1/videos", "/pika/tasks/x"])
 async def test_an_unknown_path_is_404_with_code_1203(path: str) -> None:
     async with served(SimulatedProvider(FakeClock()).app) as client:
         assert envelope(await client.get(path)) == (404, 1203, "The requested resource does not exist")
@@ -250,7 +250,7 @@ async def test_the_list_pages_through_the_tasks_of_one_action_newest_first() -> 
     provider = SimulatedProvider(clock)
     for number in range(5):
         provider.plan(f"v{number}", Script(), action="videos/avatar/image2video")
-    provider.plan("other", Script())
+    provider.plan("other", Script(), action="videos/text2video")
     async with served(provider.app) as client:
         pages = [
             (await client.get(f"/v1/videos/avatar/image2video?pageNum={page}&pageSize=2")).json()["data"]

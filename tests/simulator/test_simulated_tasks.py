@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.simulator.tasks import LASTS_S, REFUSED, Ending, Script, SimulatedTask, script_of
+from bridge.simulator.forms.kling import data
+from bridge.simulator.tasks import LASTS_S, REFUSED, Ending, Script, SimulatedTask, View, script_of
 
 BORN_AT = 1_762_000_000.0
 
@@ -14,6 +15,7 @@ BORN_AT = 1_762_000_000.0
         ("demo-images-5s", Ending.IMAGES, 5.0),
         ("demo-fail-8s", Ending.FAILURE, 8.0),
         ("demo-audio-3s-again", Ending.AUDIOS, 3.0),
+        ("demo-text-3s", Ending.TEXTS, 3.0),
         ("demo-never", Ending.NEVER, LASTS_S),
         ("demo-video", Ending.VIDEOS, LASTS_S),
         ("demo-0s", Ending.VIDEOS, 0.0),
@@ -38,28 +40,36 @@ def test_any_other_id_says_nothing(task_id: str) -> None:
     assert script_of(task_id) is None
 
 
-def make(ending: Ending, *, action: str = "videos/text2video") -> SimulatedTask:
-    return SimulatedTask(
-        task_id="id/1", action=action, script=Script(ending=ending, lasts_s=10.0, message="why"), born_at=BORN_AT
-    )
+def view(ending: Ending, *, age_s: float, action: str = "videos/text2video") -> View:
+    script = Script(ending=ending, lasts_s=10.0, message="why")
+    task = SimulatedTask(task_id="id/1", action=action, script=script, born_at=BORN_AT)
+    return View(task=task, now=BORN_AT + age_s, base_url="http://h", ending=ending)
 
 
 @pytest.mark.parametrize(
     ("ending", "statuses"),
     [
-        (Ending.VIDEOS, ["submitted", "submitted", "processing", "processing", "succeed", "succeed"]),
-        (Ending.FAILURE, ["submitted", "submitted", "processing", "processing", "failed", "failed"]),
-        (Ending.NEVER, ["submitted", "submitted", "processing", "processing", "processing", "processing"]),
+        (Ending.VIDEOS, ["waiting", "waiting", "working", "working", "done", "done"]),
+        (Ending.FAILURE, ["waiting", "waiting", "working", "working", "failed", "failed"]),
+        (Ending.NEVER, ["waiting", "waiting", "working", "working", "working", "working"]),
     ],
 )
-def test_a_task_is_submitted_then_processing_then_over(ending: Ending, statuses: list[str]) -> None:
+def test_a_task_waits_then_works_then_is_over(ending: Ending, statuses: list[str]) -> None:
     ages = [0.0, 1.9, 2.0, 9.9, 10.0, 1e6]
-    assert [make(ending).status(BORN_AT + age_s) for age_s in ages] == statuses
+    assert [view(ending, age_s=age_s).stage for age_s in ages] == statuses
 
 
-def test_a_task_is_updated_when_its_status_changes() -> None:
-    task = make(Ending.VIDEOS)
-    updated = [task.data(BORN_AT + age_s, files_url="")["updated_at"] for age_s in (1.0, 5.0, 99.0)]
+@pytest.mark.parametrize("ending", list(Ending))
+def test_progress_grows_and_is_whole_at_the_end_alone(ending: Ending) -> None:
+    seen = [view(ending, age_s=age_s).progress for age_s in (0.0, 1.9, 2.0, 5.0, 9.99, 10.0, 1e6)]
+    assert seen == sorted(seen)
+    assert seen[0] == 0
+    assert all(0 < progress < 1 for progress in seen[2:5])
+    assert seen[-1] == (0.99 if ending is Ending.NEVER else 1)
+
+
+def test_a_task_is_updated_when_its_stage_changes() -> None:
+    updated = [data(view(Ending.VIDEOS, age_s=age_s))["updated_at"] for age_s in (1.0, 5.0, 99.0)]
     assert updated == [1_762_000_000_000, 1_762_000_002_000, 1_762_000_010_000]
 
 
@@ -99,14 +109,13 @@ def test_a_task_is_updated_when_its_status_changes() -> None:
     ],
 )
 def test_results_come_with_success_alone(ending: Ending, action: str, result: dict[str, object]) -> None:
-    task = make(ending, action=action)
-    assert "task_result" not in task.data(BORN_AT + 9, files_url="http://h/files")
-    data = task.data(BORN_AT + 10, files_url="http://h/files")
-    assert data["task_result"] == result
-    assert data["task_status_msg"] == ""
+    assert "task_result" not in data(view(ending, age_s=9.0, action=action))
+    ended = data(view(ending, age_s=10.0, action=action))
+    assert ended["task_result"] == result
+    assert ended["task_status_msg"] == ""
 
 
 def test_a_failure_has_its_message_and_no_result() -> None:
-    data = make(Ending.FAILURE).data(BORN_AT + 10, files_url="http://h/files")
-    assert data["task_status_msg"] == "why"
-    assert "task_result" not in data
+    ended = data(view(Ending.FAILURE, age_s=10.0))
+    assert ended["task_status_msg"] == "why"
+    assert "task_result" not in ended

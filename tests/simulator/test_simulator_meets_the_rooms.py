@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from bridge.config.load import load, resolve
 from bridge.domain.delivery import Accepted, Deferred
@@ -14,11 +16,14 @@ from bridge.domain.task import Kind
 from bridge.net.client import HttpClient
 from bridge.providers import descriptions
 from bridge.providers.provider import HttpProvider
-from bridge.simulator.demo import ACCOUNT, ENDPOINT, DemoPlan
+from bridge.reader import task_reader
+from bridge.simulator.demo import ACCOUNT, ENDPOINT, PROVIDER_KEY, DemoPlan, Drop
+from bridge.simulator.forms import FORMS
 from bridge.simulator.provider import SimulatedProvider
 from bridge.simulator.receiver import PATH, Receiver, Webhook
-from bridge.simulator.tasks import REFUSED
+from bridge.simulator.tasks import REFUSED, Ending
 from bridge.sinks.webhook import WebhookSink
+from bridge.wiring import Workshop
 from tests.factories import make_delivery
 from tests.fakes import START, FakeClock
 from tests.simulator.served import served
@@ -115,3 +120,35 @@ def test_the_demos_settings_are_valid_and_need_nothing_from_outside(tmp_path: Pa
     assert loaded.warnings == ()
     assert set(loaded.settings.accounts) == {ACCOUNT}
     assert set(loaded.settings.endpoints) == {ENDPOINT}
+
+
+@pytest.mark.parametrize("name", sorted(FORMS))
+async def test_the_demo_of_every_provider_comes_to_its_ends(name: str, tmp_path: Path) -> None:
+    """The whole plan by a hand-moved clock: its settings and files read by the real rooms, its tasks asked about."""
+    clock, plan = FakeClock(), DemoPlan(provider=name)
+    simulated = SimulatedProvider(clock, key=PROVIDER_KEY, provider=name)
+    plan.play(simulated, started_at=clock.steady())
+    async with served(simulated.app) as client, Workshop(clock) as workshop:
+        base_url = str(client.base_url).rstrip("/")
+        path = plan.prepare(tmp_path, provider_url=base_url, receiver_url="http://127.0.0.1:2222")
+        loaded = resolve(load(path, {}), {})
+        reader = task_reader(loaded)
+        provider = workshop.accounts(loaded)[ACCOUNT].provider
+        wishes = [reader.read(form) for drop in plan.drops for form in written(drop)]
+        await clock.advance(1)
+        early = [await provider.ask(wish.task_id, wish.action) for wish in wishes]
+        await clock.advance(24)
+        ended = [await provider.ask(wish.task_id, wish.action) for wish in wishes]
+    assert loaded.warnings == ()
+    assert [wish.task_id for wish in wishes] == [task.task_id for task in plan.tasks]
+    assert [reading.kind is Kind.SUCCEEDED for reading in early] == [task.born_s < -30 for task in plan.tasks]
+    expected = [Kind.FAILED if task.script.ending is Ending.FAILURE else Kind.SUCCEEDED for task in plan.tasks]
+    assert [reading.kind for reading in ended] == expected
+
+
+def written(drop: Drop) -> list[Any]:
+    """The tasks of a queue file, as a source takes them from it."""
+    if drop.name.endswith(".txt"):
+        return [line for line in drop.text().splitlines() if not line.startswith("#")]
+    tasks = yaml.safe_load(drop.text())
+    return list(tasks["tasks"] if isinstance(tasks, dict) else tasks)

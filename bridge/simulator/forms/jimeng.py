@@ -1,0 +1,63 @@
+"""Jimeng through an aggregator: everything is a POST, told apart by the query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bridge.simulator.forms.form import Create, Form, Json, Query, Reply, saying, worded
+from bridge.simulator.forms.newapi import UNAUTHORIZED
+from bridge.simulator.tasks import Ending, View
+
+_STATUS: Final = worded("in_queue", "generating", "done", "failed")
+_PATHS: Final = ("/jimeng/", "/jimeng", "/")
+_VERSION: Final = {"Version": "2022-08-31"}
+
+
+def _body(code: int, message: str, data: Json = None) -> Json:
+    return {"code": code, "data": data, "message": message, "status": code, "time_elapsed": "20ms"}
+
+
+def _created(view: View) -> Json:
+    return _body(10000, "Success", {"task_id": view.task.task_id})
+
+
+def _task(view: View) -> Json:
+    """A failure is any other code, with its reason."""
+    if view.message:
+        return _body(50411, view.message)
+    is_image = view.ending is Ending.IMAGES
+    data = {
+        "status": _STATUS(view),
+        "video_url": "" if is_image else view.url,
+        "resp_data": "{}" if view.is_done else "",
+        "image_urls": view.urls if is_image and view.is_done else None,
+        "binary_data_base64": [],
+    }
+    return _body(10000, "Success", data)
+
+
+def _request_id(number: int) -> Mapping[str, Json]:
+    return {"request_id": f"simulated-{number}"}
+
+
+FORM: Final = Form(
+    name="jimeng",
+    calls=(
+        Create(paths=_PATHS, query={"Action": "CVSync2AsyncSubmitTask", **_VERSION}, answer=_created),
+        Query(
+            method="POST",
+            paths=_PATHS,
+            query={"Action": "CVSync2AsyncGetResult", **_VERSION},
+            id="task_id",
+            answer=_task,
+        ),
+    ),
+    makes=(Ending.VIDEOS, Ending.IMAGES),
+    new_id=lambda number: f"{number:019d}",
+    unauthorized=UNAUTHORIZED,
+    not_found=Reply(body=_body(10000, "Success", {"status": "not_found"})),
+    limited=Reply(status=429, body=_body(50429, "Request Has Reached API Limit")),
+    bad_request=saying(400, lambda reason: _body(50200, reason)),
+    stamp=_request_id,
+)

@@ -1,0 +1,85 @@
+"""The official client of Replicate, pointed at the simulated provider."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.to_thread
+import pytest
+from replicate.client import Client
+from replicate.exceptions import ReplicateError
+
+from bridge.clock import SystemClock
+from bridge.simulator.provider import SimulatedProvider
+from tests.simulator.served import served
+
+TOKEN = "r8_simulated"
+BELOW = pytest.mark.parametrize("below", ["", "/replicate"])
+
+
+@asynccontextmanager
+async def client_of(below: str = "", token: str = TOKEN) -> AsyncGenerator[Client, None]:
+    async with served(SimulatedProvider(SystemClock(), key=TOKEN).app) as own:
+        base_url = f"{str(own.base_url).rstrip('/')}{below}"
+        client = Client(api_token=token, base_url=base_url, headers={"Connection": "close"})
+        client.poll_interval = 0.05
+        yield client
+
+
+@BELOW
+@pytest.mark.parametrize(
+    ("prompt", "ends"), [("demo-images-0.4s", ".png"), ("demo-video-0.4s", ".mp4"), ("demo-audio-0.4s", ".mp3")]
+)
+async def test_it_creates_a_prediction_and_waits_for_its_output(below: str, prompt: str, ends: str) -> None:
+    async with client_of(below) as client:
+
+        def create_and_wait() -> None:
+            prediction = client.predictions.create(version="5c7d5dc6dd8b", input={"prompt": prompt})
+            assert prediction.input == {"prompt": prompt}
+            began = str(prediction.status)
+            prediction.wait()
+            assert (began, str(prediction.status)) == ("starting", "succeeded")
+            assert prediction.progress is not None
+            assert prediction.progress.percentage == 1
+            urls = prediction.output if isinstance(prediction.output, list) else [prediction.output]
+            assert all(str(url).endswith(ends) for url in urls)
+
+        with anyio.fail_after(20):
+            await anyio.to_thread.run_sync(create_and_wait)
+
+
+async def test_it_creates_a_prediction_of_a_model_by_name() -> None:
+    async with client_of() as client:
+
+        def create_and_wait() -> None:
+            prediction = client.models.predictions.create(("acme", "fox"), input={"prompt": "demo-text-0.4s"})
+            prediction.wait()
+            assert prediction.model == "acme/fox"
+            assert "".join(prediction.output or ()).startswith("The lamp")
+
+        with anyio.fail_after(20):
+            await anyio.to_thread.run_sync(create_and_wait)
+
+
+async def test_it_sees_a_failure_and_the_refusals() -> None:
+    def fail(client: Client) -> None:
+        prediction = client.predictions.create(version="v", input={"prompt": "demo-fail-0.4s"})
+        prediction.wait()
+        assert (prediction.status, prediction.output) == ("failed", None)
+        assert prediction.error
+        with pytest.raises(ReplicateError, match="could not be found") as unknown:
+            client.predictions.get("unknown")
+        assert unknown.value.status == 404
+
+    def be_refused(client: Client) -> None:
+        with pytest.raises(ReplicateError) as refused:
+            client.predictions.create(version="v", input={})
+        assert refused.value.status == 401
+
+    with anyio.fail_after(20):
+        async with client_of() as client:
+            await anyio.to_thread.run_sync(fail, client)
+        async with client_of(token="r8_another") as stranger:
+            await anyio.to_thread.run_sync(be_refused, stranger)
