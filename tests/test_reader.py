@@ -59,6 +59,17 @@ def test_a_query_url_names_account_and_action_of_any_provider(tmp_path: Path) ->
     assert (film.account, film.action, film.task_id) == ("kling", "videos/avatar/image2video", "42")
 
 
+def test_a_query_url_of_several_keys_at_one_address_is_of_the_account_that_is_named(tmp_path: Path) -> None:
+    second = f'  second: {{provider: suno, base_url: "{BASE}", api_key: k12345}}\n'
+    reader = task_reader(loaded(tmp_path, ACCOUNTS + second))
+    assert reader.read({"id": f"{BASE}/suno/fetch/1", "account": "second"}).account == "second"
+    assert reader.read({"id": f"{BASE}/suno/fetch/1", "account": "music"}).account == "music"
+    with pytest.raises(TaskProblem, match=r"several accounts \(music, second\)"):
+        reader.read(f"{BASE}/suno/fetch/1")
+    with pytest.raises(TaskProblem, match='the URL is one of "music"'):
+        reader.read({"id": f"{BASE}/suno/fetch/1", "account": "kling"})
+
+
 def test_a_create_calls_answer_names_the_task(tmp_path: Path) -> None:
     settings = loaded(tmp_path, ACCOUNTS)
     answer = {"code": 0, "message": "SUCCEED", "request_id": "r", "data": {"task_id": "42", "task_status": "submitted"}}
