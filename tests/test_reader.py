@@ -80,6 +80,19 @@ def test_a_create_calls_answer_names_the_task(tmp_path: Path) -> None:
     assert task_created(settings, {"detail": "no"}, account=None) is None
 
 
+def test_answers_that_look_alike_are_told_apart(tmp_path: Path) -> None:
+    settings = loaded(
+        tmp_path,
+        ACCOUNTS
+        + f'  new: {{provider: kling_v2, base_url: "{BASE}", api_key: k12345}}\n'
+        + f'  uni: {{provider: unified_v2, base_url: "{BASE}", api_key: k12345}}\n'
+        + f'  vidu: {{provider: vidu, base_url: "{BASE}", api_key: k12345}}\n',
+    )
+    assert task_created(settings, {"task_id": "v", "state": "created"}, account=None) == {"id": "v", "account": "vidu"}
+    dto = {"code": "success", "data": {"id": 4242, "task_id": "task_1", "status": "SUBMITTED"}}
+    assert task_created(settings, dto, account=None) is None
+
+
 def test_an_answer_that_may_be_of_several_accounts_wants_one_chosen(tmp_path: Path) -> None:
     settings = loaded(tmp_path, ACCOUNTS + f'  second: {{provider: suno, base_url: "{BASE}", api_key: k12345}}\n')
     song = {"code": "success", "message": "", "data": "song-1"}
