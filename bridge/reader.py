@@ -31,6 +31,9 @@ def catalogue(loaded: Loaded) -> Mapping[str, Description]:
         raise ConfigError(_lines(loaded, found)) from None
     found = []
     for name, account in loaded.settings.accounts.items():
+        if account.access_key is not None and known[account.provider].key_pair is None:
+            why = f"{account.provider} knows no pair of keys; write api_key in place of access_key and secret_key"
+            found.append((("accounts", name, "access_key"), why))
         if account.action is not None and not has_reference(account.action):
             problem = action_problem(known[account.provider], account.action)
             if problem is not None:

@@ -104,3 +104,12 @@ def test_an_answer_that_may_be_of_several_accounts_wants_one_chosen(tmp_path: Pa
 def test_a_description_of_ones_own_under_a_built_ins_name_stands_in_its_place(tmp_path: Path) -> None:
     text = "providers:\n  suno:\n    extends: suno\n    title: Ours\n" + ACCOUNTS.lstrip()
     assert catalogue(loaded(tmp_path, text))["suno"].title == "Ours"
+
+
+def test_a_pair_of_keys_is_only_for_providers_that_know_one(tmp_path: Path) -> None:
+    text = ACCOUNTS.replace("api_key: k12345", "access_key: a12345, secret_key: b12345")
+    with pytest.raises(ConfigError) as refused:
+        catalogue(loaded(tmp_path, text))
+    (line,) = refused.value.problems
+    assert "genbridge.yaml:4:" in line
+    assert "accounts.music.access_key: suno knows no pair of keys" in line

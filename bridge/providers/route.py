@@ -141,6 +141,13 @@ class Action(Model):
     example: str
     default: str | None = None  # where neither task nor account names one
 
+    @model_validator(mode="after")
+    def _check(self) -> Action:
+        for text in (self.example, self.default):
+            if text is not None and re.fullmatch(self.pattern, text) is None:
+                raise ValueError(f'"{text}" does not fit the pattern')
+        return self
+
 
 class KeyPair(Model):
     """For accounts with access_key and secret_key: which function makes a token of them, and the codes that say the
