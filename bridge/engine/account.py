@@ -34,7 +34,6 @@ ALONE_S: Final = 60.0  # after a batch failed as a whole, how long its tasks are
 BUG_PAUSE_S: Final = 60.0  # how long a watch rests after an error of ours
 
 
-HELD_BACK: Final = frozenset({*ABOUT_ACCOUNT, Kind.RATE_LIMITED})
 MISSED: Final = Reading(kind=Kind.TRANSIENT, detail="the question about many tasks failed; asked alone next")
 UNKNOWN: Final = Reading(kind=Kind.NOT_FOUND, detail="the answer about many tasks left this one out")
 
@@ -149,7 +148,8 @@ class AccountPoller:
     def _send(self, now: float, requests: anyio.abc.TaskGroup) -> None:
         """One request: about the next watch, and about its mates where the provider answers for many at once."""
         entry = self._agenda.pop()
-        key = self._batch_key(entry, now)
+        # What tries a held account is a question that every provider understands: about one task.
+        key = None if self._gate.probing else self._batch_key(entry, now)
         mates: list[Entry] = []
         if key is not None:
             mates = self._agenda.pop_mates(lambda other: self._batch_key(other, now) == key, most=key.most - 1, now=now)
@@ -181,13 +181,15 @@ class AccountPoller:
         with self._guarded(entries):
             with self._in_flight():
                 answer = await self._plan.provider.ask_together(list(states), first.action)
-            whole = answer if isinstance(answer, Reading) else Reading(kind=Kind.RUNNING)
-            self._heed(whole, first.task_id)
             if isinstance(answer, Reading):
-                if answer.kind not in HELD_BACK:
+                # A gateway may refuse this very route; whether it refuses the key, single polls tell at once.
+                self._heed(MISSED if answer.kind in ABOUT_ACCOUNT else answer, first.task_id)
+                is_slow = answer.kind is Kind.RATE_LIMITED
+                if not is_slow:
                     self._alone_until[key.name] = self._clock.steady() + ALONE_S
-                answers = dict.fromkeys(states, answer if answer.kind in HELD_BACK else MISSED)
+                answers = dict.fromkeys(states, answer if is_slow else MISSED)
             else:
+                self._heed(Reading(kind=Kind.RUNNING), first.task_id)
                 answers = {task_id: answer.get(task_id, UNKNOWN) for task_id in states}
             async with anyio.create_task_group() as writing:  # their changes share a transaction
                 for entry in entries:

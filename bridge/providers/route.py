@@ -107,6 +107,17 @@ class Route(Call):
         return self
 
     @cached_property
+    def is_batch_of_one(self) -> bool:
+        """Whether the question about one task is that about many, with one id: both are answered by a list then."""
+        if self.batch is None:
+            return False
+        one, many = (
+            f"{call.method} {path} {dict(call.query)} {call.body}"
+            for call, path in ((self, self.path[0]), (self.batch, self.batch.path))
+        )
+        return one == many.replace("{ids}", "{id}")
+
+    @cached_property
     def needs_action(self) -> bool:
         """Whether nothing can be asked without an action."""
         return "{action}" in f"{self.query}{self.body}" or all("{action}" in path for path in self.path)
@@ -129,6 +140,13 @@ class Action(Model):
     pattern: Pattern
     example: str
     default: str | None = None  # where neither task nor account names one
+
+    @model_validator(mode="after")
+    def _check(self) -> Action:
+        for text in (self.example, self.default):
+            if text is not None and re.fullmatch(self.pattern, text) is None:
+                raise ValueError(f'"{text}" does not fit the pattern')
+        return self
 
 
 class KeyPair(Model):
