@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from bridge.config.values import header_name
 from bridge.domain.task import Json
 
 PLACES: Final = re.compile(r"\{(.*?)\}")
@@ -46,6 +47,12 @@ def _path(text: str) -> str:
 def _auth(text: str) -> str:
     if text not in {"bearer", "token"} and HEADER.fullmatch(text) is None:
         raise ValueError('auth is bearer, token, "header NAME" or "query NAME"')
+    return text
+
+
+def _header_value(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("the value of a header is one line of printable characters")
     return text
 
 
@@ -94,7 +101,9 @@ class Route(Call):
     `{action}` when the task has one, and else none; all are known again in URLs that people give as ids."""
 
     path: Paths
-    headers: Mapping[str, str] = Field(default_factory=dict)
+    headers: Mapping[Annotated[str, AfterValidator(header_name)], Annotated[str, AfterValidator(_header_value)]] = (
+        Field(default_factory=dict)
+    )
     auth: Annotated[str, AfterValidator(_auth)] = "bearer"
     batch: Batch | None = None
     second: Second | None = None

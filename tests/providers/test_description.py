@@ -184,6 +184,8 @@ def test_the_short_way_selects_what_jmespath_selects(expression: str, value: obj
         ("codes.means", {"not_found": [0]}, "the code 0 is good and means something else"),
         ("codes.means", {"not_found": [4], "failed": ["4"]}, "a code means two things"),
         ("ask.path", "/{action}/{id}", "say under action what it may be"),
+        ("ask.headers", {"A B": "c"}, '"A B" is no name of a header'),
+        ("ask.headers", {"A": "b\nc"}, "one line of printable characters"),
         ("action", {"pattern": "a|b", "example": "c"}, '"c" does not fit the pattern'),
         ("action", {"pattern": "a|b", "example": "a", "default": "z"}, '"z" does not fit the pattern'),
     ],
