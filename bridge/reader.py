@@ -31,6 +31,9 @@ def catalogue(loaded: Loaded) -> Mapping[str, Description]:
         raise ConfigError(_lines(loaded, found)) from None
     found = []
     for name, account in loaded.settings.accounts.items():
+        if account.access_key is not None and known[account.provider].key_pair is None:
+            why = f"{account.provider} knows no pair of keys; write api_key in place of access_key and secret_key"
+            found.append((("accounts", name, "access_key"), why))
         if account.action is not None and not has_reference(account.action):
             problem = action_problem(known[account.provider], account.action)
             if problem is not None:
@@ -45,15 +48,21 @@ def task_reader(loaded: Loaded) -> TaskReader:
     known = catalogue(loaded)
     accounts = loaded.settings.accounts
 
-    def located(url: str) -> Located | None:
+    def located(url: str, named: str | None) -> Located | None:
+        fits: dict[str, Located] = {}
         for name, account in accounts.items():
             if has_reference(account.base_url):
                 continue  # a command in a shell that lacks the variable cannot know this account's URLs
             found = locate(known[account.provider], account.base_url, url)
             if found is not None:
-                action, task_id = found
-                return Located(account=name, action=action, task_id=task_id)
-        return None
+                fits[name] = Located(account=name, action=found[0], task_id=found[1])
+        if named in fits or not fits:
+            return fits.get(named or "")
+        first = next(iter(fits))
+        twins = [name for name in fits if accounts[name].provider == accounts[first].provider]
+        if named is None and len(twins) > 1:
+            raise TaskProblem(f"account is missing; the URL may be of several accounts ({', '.join(twins)})")
+        return fits[first]
 
     def problem(account: str, action: str | None) -> str | None:
         return action_problem(known[accounts[account].provider], action)

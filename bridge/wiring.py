@@ -17,7 +17,7 @@ from bridge.domain.event import Event, Parcel
 from bridge.domain.limits import Limits
 from bridge.domain.routes import Route, destinations, wanted_live_topics
 from bridge.domain.sample import sample_event
-from bridge.domain.task import Kind
+from bridge.domain.task import ABOUT_ACCOUNT, Kind
 from bridge.domain.watch import Rules
 from bridge.engine.account import AccountPlan
 from bridge.engine.dispatcher import EndpointPlan
@@ -39,7 +39,8 @@ from bridge.sources.watchlist import Watchlist
 CHAT_CONCURRENCY: Final = 1  # one message at a time to each chat keeps them in order
 PROBE_ID: Final = "genbridge-check"  # an id nobody has: asking about it is harmless and free
 PROBE_ACTION: Final = "videos/text2video"  # for accounts that have none of their own
-ANSWERING: Final = frozenset({Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.PENDING, Kind.RUNNING})
+# An answer about the task, whatever it says: some gateways have one for any id.
+ANSWERING: Final = frozenset(Kind) - ABOUT_ACCOUNT - {Kind.RATE_LIMITED, Kind.TRANSIENT, Kind.AMBIGUOUS}
 
 
 class Workshop:
@@ -83,7 +84,8 @@ class Workshop:
         settings = loaded.settings
         for name, plan in self.accounts(loaded).items():
             reading = await plan.provider.ask(PROBE_ID, settings.accounts[name].action or PROBE_ACTION)
-            yield f"accounts.{name}", reading.kind in ANSWERING, f"{reading.kind}: {reading.detail}"
+            detail = f"{reading.kind}: {reading.detail}" if reading.detail else reading.kind
+            yield f"accounts.{name}", reading.kind in ANSWERING, detail
         for name, endpoint in settings.endpoints.items():
             if isinstance(endpoint, Apprise):
                 for place, url in enumerate(endpoint.urls, 1):

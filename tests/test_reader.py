@@ -59,6 +59,17 @@ def test_a_query_url_names_account_and_action_of_any_provider(tmp_path: Path) ->
     assert (film.account, film.action, film.task_id) == ("kling", "videos/avatar/image2video", "42")
 
 
+def test_a_query_url_of_several_keys_at_one_address_is_of_the_account_that_is_named(tmp_path: Path) -> None:
+    second = f'  second: {{provider: suno, base_url: "{BASE}", api_key: k12345}}\n'
+    reader = task_reader(loaded(tmp_path, ACCOUNTS + second))
+    assert reader.read({"id": f"{BASE}/suno/fetch/1", "account": "second"}).account == "second"
+    assert reader.read({"id": f"{BASE}/suno/fetch/1", "account": "music"}).account == "music"
+    with pytest.raises(TaskProblem, match=r"several accounts \(music, second\)"):
+        reader.read(f"{BASE}/suno/fetch/1")
+    with pytest.raises(TaskProblem, match='the URL is one of "music"'):
+        reader.read({"id": f"{BASE}/suno/fetch/1", "account": "kling"})
+
+
 def test_a_create_calls_answer_names_the_task(tmp_path: Path) -> None:
     settings = loaded(tmp_path, ACCOUNTS)
     answer = {"code": 0, "message": "SUCCEED", "request_id": "r", "data": {"task_id": "42", "task_status": "submitted"}}
@@ -67,6 +78,19 @@ def test_a_create_calls_answer_names_the_task(tmp_path: Path) -> None:
     assert task_created(settings, song, account="music") == {"id": "song-1", "account": "music"}
     assert task_created(settings, {"id": "a", "label": "b"}, account=None) is None
     assert task_created(settings, {"detail": "no"}, account=None) is None
+
+
+def test_answers_that_look_alike_are_told_apart(tmp_path: Path) -> None:
+    settings = loaded(
+        tmp_path,
+        ACCOUNTS
+        + f'  new: {{provider: kling_v2, base_url: "{BASE}", api_key: k12345}}\n'
+        + f'  uni: {{provider: unified_v2, base_url: "{BASE}", api_key: k12345}}\n'
+        + f'  vidu: {{provider: vidu, base_url: "{BASE}", api_key: k12345}}\n',
+    )
+    assert task_created(settings, {"task_id": "v", "state": "created"}, account=None) == {"id": "v", "account": "vidu"}
+    dto = {"code": "success", "data": {"id": 4242, "task_id": "task_1", "status": "SUBMITTED"}}
+    assert task_created(settings, dto, account=None) is None
 
 
 def test_an_answer_that_may_be_of_several_accounts_wants_one_chosen(tmp_path: Path) -> None:
@@ -80,3 +104,12 @@ def test_an_answer_that_may_be_of_several_accounts_wants_one_chosen(tmp_path: Pa
 def test_a_description_of_ones_own_under_a_built_ins_name_stands_in_its_place(tmp_path: Path) -> None:
     text = "providers:\n  suno:\n    extends: suno\n    title: Ours\n" + ACCOUNTS.lstrip()
     assert catalogue(loaded(tmp_path, text))["suno"].title == "Ours"
+
+
+def test_a_pair_of_keys_is_only_for_providers_that_know_one(tmp_path: Path) -> None:
+    text = ACCOUNTS.replace("api_key: k12345", "access_key: a12345, secret_key: b12345")
+    with pytest.raises(ConfigError) as refused:
+        catalogue(loaded(tmp_path, text))
+    (line,) = refused.value.problems
+    assert "genbridge.yaml:4:" in line
+    assert "accounts.music.access_key: suno knows no pair of keys" in line

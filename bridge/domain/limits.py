@@ -97,9 +97,13 @@ class Gate:
         self.in_flight += 1
         self._probe_out = self.probing
 
-    def abandoned(self) -> None:
-        """One request was cancelled before its answer."""
+    def abandoned(self, *, now: float) -> None:
+        """One request came to nothing before its answer: cancelled, or a fault of ours. A probe is not made up for
+        at once."""
         self.in_flight -= 1
+        if self._probe_out:
+            self._probe_out = False
+            self._probe_at = now + PROBE_FIRST_S
 
     def answered(self, reading: Reading, *, task_id: str, now: float, chance: float) -> Verdict:
         """The request about this task came back with this reading.

@@ -34,7 +34,6 @@ ALONE_S: Final = 60.0  # after a batch failed as a whole, how long its tasks are
 BUG_PAUSE_S: Final = 60.0  # how long a watch rests after an error of ours
 
 
-HELD_BACK: Final = frozenset({*ABOUT_ACCOUNT, Kind.RATE_LIMITED})
 MISSED: Final = Reading(kind=Kind.TRANSIENT, detail="the question about many tasks failed; asked alone next")
 UNKNOWN: Final = Reading(kind=Kind.NOT_FOUND, detail="the answer about many tasks left this one out")
 
@@ -71,6 +70,7 @@ class AccountPoller:
             self._gate.paused_until = min(past.paused_until, now + 3600.0)
         self._agenda = Agenda()
         self._alone_until: dict[str, float] = {}  # batches that failed: their tasks are asked about one by one
+        self._began_at = now
         self._wake = anyio.Event()
         self._stopping = False
         self._sweep_at = now
@@ -95,12 +95,12 @@ class AccountPoller:
         now = self._clock.steady()
         # A stored instant may come from a clock since set: never further off than one interval.
         due_at = min(state.next_poll_at or now, now + self._plan.pacing.max_interval_s)
-        # So may the instant it was added at, by a command or a source that read the clock: a watch is never younger
-        # than none, or its age would stand still for as long as the clock was set ahead.
-        state = replace(state, added_at=min(state.added_at, now))
+        state = replace(state, added_at=self._added_at(state, now))
         entry = self._agenda.get(state.task_id)
         if entry is None or entry.state.generation != state.generation:
             entry = self._agenda.add(state)
+        elif entry.state.revision == state.revision:
+            return  # all are read again after a reload: what the store says of this one's next poll may be stale
         else:
             # The poller's own memory is fresher than the store's; only the wish to be asked is news.
             entry.state = replace(state, memory=entry.state.memory)
@@ -109,6 +109,17 @@ class AccountPoller:
                 return
             due_at = min(due_at, entry.due_at)
         self._schedule(entry, due_at)
+
+    def _added_at(self, state: WatchState, now: float) -> float:
+        """When it was added, by the steady clock. Commands and sources read the wall clock, which may have been set
+        since this poller began: taken as it is, a new watch could be over its time at once, or never age."""
+        added_at = state.added_at + now - self._clock.now()
+        return min(added_at if added_at >= self._began_at else state.added_at, now)
+
+    def rest(self) -> None:
+        """Ask about nothing until watches are put again; what the account is held to stays in force."""
+        for entry in list(self._agenda):
+            self._agenda.forget(entry.state.task_id)
 
     def stop(self) -> None:
         """Send nothing more; `run` returns when what is in flight has been answered and written down."""
@@ -149,7 +160,8 @@ class AccountPoller:
     def _send(self, now: float, requests: anyio.abc.TaskGroup) -> None:
         """One request: about the next watch, and about its mates where the provider answers for many at once."""
         entry = self._agenda.pop()
-        key = self._batch_key(entry, now)
+        # What tries a held account is a question that every provider understands: about one task.
+        key = None if self._gate.probing else self._batch_key(entry, now)
         mates: list[Entry] = []
         if key is not None:
             mates = self._agenda.pop_mates(lambda other: self._batch_key(other, now) == key, most=key.most - 1, now=now)
@@ -181,13 +193,15 @@ class AccountPoller:
         with self._guarded(entries):
             with self._in_flight():
                 answer = await self._plan.provider.ask_together(list(states), first.action)
-            whole = answer if isinstance(answer, Reading) else Reading(kind=Kind.RUNNING)
-            self._heed(whole, first.task_id)
             if isinstance(answer, Reading):
-                if answer.kind not in HELD_BACK:
+                # A gateway may refuse this very route; whether it refuses the key, single polls tell at once.
+                self._heed(MISSED if answer.kind in ABOUT_ACCOUNT else answer, first.task_id)
+                is_slow = answer.kind is Kind.RATE_LIMITED
+                if not is_slow:
                     self._alone_until[key.name] = self._clock.steady() + ALONE_S
-                answers = dict.fromkeys(states, answer if answer.kind in HELD_BACK else MISSED)
+                answers = dict.fromkeys(states, answer if is_slow else MISSED)
             else:
+                self._heed(Reading(kind=Kind.RUNNING), first.task_id)
                 answers = {task_id: answer.get(task_id, UNKNOWN) for task_id in states}
             async with anyio.create_task_group() as writing:  # their changes share a transaction
                 for entry in entries:
@@ -219,20 +233,21 @@ class AccountPoller:
             log.info("account.recovered", account=self.name)
 
     async def _follow(self, entry: Entry, state: WatchState, reading: Reading) -> None:
-        """What the reading means for the watch."""
-        now = self._clock.steady()
-        log.debug("poll.answered", account=self.name, task_id=state.task_id, kind=reading.kind)
-        entry.asked = True
-        age_s = self._age_s(state, now)
-        step = advance(state.memory, reading, now=now, age_s=age_s, rules=self._rules(state))
-        await self._take_step(entry, state, step, reading)
+        """What the reading means for the watch. Guarded by itself: of a batch, only this one may be poisonous."""
+        with self._guarded([entry]):
+            now = self._clock.steady()
+            log.debug("poll.answered", account=self.name, task_id=state.task_id, kind=reading.kind)
+            entry.asked = True
+            age_s = self._age_s(state, now)
+            step = advance(state.memory, reading, now=now, age_s=age_s, rules=self._rules(state))
+            await self._take_step(entry, state, step, reading)
 
     @contextmanager
     def _in_flight(self) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            self._gate.abandoned()
+            self._gate.abandoned(now=self._clock.steady())
             self._wake.set()
             raise
 
@@ -358,6 +373,7 @@ class AccountPoller:
 
     async def _give_up(self, entry: Entry) -> None:
         state = entry.state
-        reason = f"not ended after {self._rules(state).give_up_after_s:.0f} s (give_up_after); no answers of late"
-        step = give_up(state.memory, reason=reason)
-        await self._take_step(entry, state, step, Reading(kind=Kind.TRANSIENT, detail="given up"))
+        with self._guarded([entry]):
+            reason = f"not ended after {self._rules(state).give_up_after_s:.0f} s (give_up_after); no answers of late"
+            step = give_up(state.memory, reason=reason)
+            await self._take_step(entry, state, step, Reading(kind=Kind.TRANSIENT, detail="given up"))

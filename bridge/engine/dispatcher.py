@@ -13,7 +13,7 @@ import anyio
 import anyio.abc
 
 from bridge.domain.backoff import RetryPlan, growing_s
-from bridge.domain.delivery import Deferred, Delivery, DeliveryState, settle
+from bridge.domain.delivery import AttemptMade, Deferred, Delivery, DeliveryState, Refused, settle
 from bridge.domain.event import LIVE_TOPICS
 from bridge.engine.ledger import Lane, Ledger
 from bridge.errors import StoreError
@@ -23,6 +23,7 @@ from bridge.ports import Clock, Offload, Outbox, Sink
 log = get_logger()
 
 AHEAD: Final = 64  # deliveries fetched in one go, so that a burst costs one query for many
+BUG_PAUSE_S: Final = 60.0  # how long a delivery rests after its outcome could not be written down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class LaneRunner:
         self._clock = clock
         self._ready: deque[Delivery] = deque()
         self._in_flight: set[int] = set()
+        self._resting: dict[int, float] = {}  # until when: an error of ours must not spin
         self._next_at = -math.inf  # when the store is worth asking again
         self._wake = anyio.Event()
         self._stopping = False
@@ -69,7 +71,11 @@ class LaneRunner:
         async with anyio.create_task_group() as attempts:
             while not self._stopping:
                 self._wake = anyio.Event()
-                if not self.enabled or len(self._in_flight) >= self.plan.concurrency:
+                if not self.enabled:
+                    self._ready.clear()  # read anew when enabled: much may have happened to them by then
+                    self._next_at = -math.inf
+                    await self._clock.wait(self._wake, None)
+                elif len(self._in_flight) >= self.plan.concurrency:
                     await self._clock.wait(self._wake, None)
                 elif self._ready:
                     delivery = self._ready.popleft()
@@ -83,8 +89,9 @@ class LaneRunner:
 
     async def _refill(self) -> None:
         now = self._clock.steady()
-        self._next_at = math.inf
-        limit = AHEAD + len(self._in_flight)
+        self._resting = {each: until_at for each, until_at in self._resting.items() if until_at > now}
+        self._next_at = min(self._resting.values(), default=math.inf)
+        limit = AHEAD + len(self._in_flight) + len(self._resting)
         due = partial(self._outbox.due, self._endpoint, self._target, now=now, limit=limit)
         try:
             found, next_at = await self._offload(due)
@@ -93,7 +100,8 @@ class LaneRunner:
             self._next_at = now + growing_s(1, first_s=2.0, most_s=2.0, chance=self._clock.chance())
             return
         free = self.plan.concurrency - len(self._in_flight)
-        fresh = [one for one in found if one.delivery_id not in self._in_flight]
+        held = self._in_flight | self._resting.keys()
+        fresh = [one for one in found if one.delivery_id not in held]
         # What may be cancelled by its task's end is not kept waiting in memory, where the cancelling is not seen.
         self._ready.extend(one for place, one in enumerate(fresh) if place < free or one.topic not in LIVE_TOPICS)
         if len(found) >= limit or len(self._ready) < len(fresh):
@@ -102,15 +110,31 @@ class LaneRunner:
             self._next_at = min(self._next_at, next_at)
 
     async def _attempt(self, delivery: Delivery) -> None:
-        started_at = self._clock.steady()
         try:
-            outcome = await self.plan.sink.deliver(delivery)
+            made = await self._tried(delivery)
+            await self._ledger.write(made)
+        except Exception:
+            # The edge of one delivery: what cannot be written down must stop nothing else.
+            log.exception("delivery.bug", endpoint=self._endpoint, event_id=delivery.event_id)
+            self._resting[delivery.delivery_id] = self._clock.steady() + BUG_PAUSE_S
+            self._next_at = -math.inf
+        else:
+            self._settled(delivery, made)
+        self._in_flight.discard(delivery.delivery_id)
+        self._wake.set()
+
+    async def _tried(self, delivery: Delivery) -> AttemptMade:
+        plan, started_at = self.plan, self._clock.steady()
+        try:
+            outcome = await plan.sink.deliver(delivery)
         except Exception as error:
             # The edge of one delivery: a fault of ours is one more reason to try again later.
             log.exception("delivery.bug", endpoint=self._endpoint, event_id=delivery.event_id)
             outcome = Deferred(reason=f"internal error: {type(error).__name__}")
+        if isinstance(outcome, Refused) and plan.fingerprint != self.plan.fingerprint:
+            outcome = Deferred(reason=outcome.reason)  # that was another address than today's
         now = self._clock.steady()
-        made = settle(
+        return settle(
             delivery,
             outcome,
             plan=self.plan.retries,
@@ -118,33 +142,32 @@ class LaneRunner:
             duration_s=now - started_at,
             chance=self._clock.chance(),
         )
+
+    def _settled(self, delivery: Delivery, made: AttemptMade) -> None:
         if made.disables:
             self.enabled = False
-        await self._ledger.write(made)
-        self._in_flight.discard(delivery.delivery_id)
         if made.state is DeliveryState.WAITING and made.next_attempt_at is not None:
             self._next_at = min(self._next_at, made.next_attempt_at)
         elif delivery.subject:
             self._next_at = -math.inf  # the same task's next delivery may have waited for this one
-        self._wake.set()
-        self._report(delivery, made.state, made.outcome, made.detail, made.attempts)
+        self._report(delivery, made)
 
-    def _report(self, delivery: Delivery, state: DeliveryState, outcome: str, detail: str, attempts: int) -> None:
+    def _report(self, delivery: Delivery, made: AttemptMade) -> None:
         keys = {
             "endpoint": delivery.endpoint,
             "topic": delivery.topic,
             "task_id": delivery.subject,
             "event_id": delivery.event_id,
-            "attempts": attempts,
+            "attempts": made.attempts,
         }
-        if state is DeliveryState.ACCEPTED:
+        if made.state is DeliveryState.ACCEPTED:
             log.info("delivery.accepted", **keys)
-        elif state is DeliveryState.DEAD:
-            log.error("delivery.dead", reason=detail, **keys)
-        elif outcome == "refused":
-            log.error("endpoint.disabled", reason=detail, **keys)
+        elif made.state is DeliveryState.DEAD:
+            log.error("delivery.dead", reason=made.detail, **keys)
+        elif made.disables:
+            log.error("endpoint.disabled", reason=made.detail, **keys)
         else:
-            log.warning("delivery.deferred", reason=detail, **keys)
+            log.warning("delivery.deferred", reason=made.detail, **keys)
 
 
 class Dispatcher:
@@ -173,15 +196,17 @@ class Dispatcher:
     async def configure(self, plans: Mapping[str, EndpointPlan]) -> None:
         """Serve these endpoints from now on. Deliveries of an endpoint that is gone wait unattempted."""
         self._plans = plans
-        for lane in [lane for lane in self._lanes if lane[0] not in plans]:
-            self._lanes.pop(lane).stop()
+        for (endpoint, _), runner in self._lanes.items():
+            if endpoint not in plans:
+                runner.enabled = False  # not gone: when it comes back, what is in flight is not begun twice
         await self.refresh()
 
     async def refresh(self) -> None:
         """See what others did to the store: new lanes, redeliveries, endpoints enabled. StoreError passes through."""
         prints = {name: plan.fingerprint for name, plan in self._plans.items()}
-        disabled = await self._offload(self._outbox.disabled, prints)
         stored = await self._offload(self._outbox.lanes)
+        # Last, so that no outcome is committed between this reading and its use.
+        disabled = await self._offload(self._outbox.disabled, prints)
         today = [(name, target) for name, plan in self._plans.items() for target in plan.sink.targets()]
         for lane in dict.fromkeys([*today, *stored]):
             self._serve(lane, disabled)

@@ -18,7 +18,8 @@ T = TypeVar("T")
 
 
 class StoreIntake:
-    """`ports.Intake`: what a source hands over is committed before it hears back; `changed` then fetches it."""
+    """`ports.Intake`: what a source hands over is committed before it hears back; `changed` then fetches it, and is
+    called again when it raises StoreError."""
 
     def __init__(
         self, *, watches: Watches, offload: Offload, clock: Clock, changed: Callable[[], Awaitable[None]]
@@ -33,21 +34,22 @@ class StoreIntake:
         """Watch these tasks; returns after the commit."""
         now = self._clock.now()
         add = partial(self._watches.add, wishes, source=source, now=now, cursor=cursor)
-        added = await self._until_written(add)
+        added = await self._until_done(partial(self._offload, add))
         await self._report(added, source)
         return added
 
     async def sync(self, wishes: Sequence[Wish], *, source: str) -> None:
         """Make `source` name exactly these tasks; returns after the commit."""
         now = self._clock.now()
-        added, withdrawn = await self._until_written(partial(self._watches.sync, wishes, source=source, now=now))
+        sync = partial(self._watches.sync, wishes, source=source, now=now)
+        added, withdrawn = await self._until_done(partial(self._offload, sync))
         for key in withdrawn:
             log.info("watch.withdrawn", account=key.account, task_id=key.task_id, source=source)
         await self._report(added, source, force=bool(withdrawn))
 
     async def cursor(self, source: str) -> str | None:
         """How far the source had been read."""
-        return await self._until_written(partial(self._watches.cursor, source))
+        return await self._until_done(partial(self._offload, partial(self._watches.cursor, source)))
 
     async def _report(self, added: Sequence[Added], source: str, *, force: bool = False) -> None:
         fresh = [one for one in added if one.what not in {"known", "ended"}]
@@ -56,12 +58,12 @@ class StoreIntake:
         elif fresh:
             log.info("watch.added", count=len(fresh), source=source)
         if fresh or force:
-            await self._changed()
+            await self._until_done(self._changed)  # nobody else would fetch them later
 
-    async def _until_written(self, call: Callable[[], T]) -> T:
+    async def _until_done(self, call: Callable[[], Awaitable[T]]) -> T:
         while True:
             try:
-                result = await self._offload(call)
+                result = await call()
             except StoreError as error:
                 await self._outage.wait(error)
             else:

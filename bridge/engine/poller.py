@@ -21,6 +21,7 @@ class Poller:
         self._ledger = ledger
         self._clock = clock
         self._accounts: dict[str, AccountPoller] = {}
+        self._resting: dict[str, AccountPoller] = {}  # not in today's settings; their limits hold when they come back
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
         self.finished = anyio.Event()  # set when nothing is in flight any more
@@ -30,17 +31,23 @@ class Poller:
         async with anyio.create_task_group() as self._group:
             task_status.started()
             await self._stopped.wait()
-            for account in self._accounts.values():
+            for account in (*self._accounts.values(), *self._resting.values()):
                 account.stop()
         self.finished.set()
 
     def configure(self, plans: Mapping[str, AccountPlan], past: Mapping[str, AccountState]) -> None:
-        """Poll by these plans from now on. Watches of an account that is gone rest in the store."""
+        """Poll by these plans from now on. Watches of an account that is gone rest in the store. After `stop` nothing
+        happens."""
         if self._group is None:
             raise RuntimeError("configure() needs a running poller")
+        if self._stopped.is_set():
+            return
         for name in self._accounts.keys() - plans.keys():
-            self._accounts.pop(name).stop()
+            self._resting[name] = self._accounts.pop(name)
+            self._resting[name].rest()
         for name, plan in plans.items():
+            if name in self._resting:
+                self._accounts[name] = self._resting.pop(name)
             if name in self._accounts:
                 self._accounts[name].plan = plan
                 continue

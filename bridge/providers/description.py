@@ -88,6 +88,10 @@ class Codes(Model):
     def _check(self) -> Codes:
         if strange := {*self.means, *([self.otherwise] if self.otherwise else [])} - CODED:
             raise ValueError(f"a code cannot mean {', '.join(sorted(strange))}")
+        if len(self._meaning) != sum(len(_keys(code)) for codes in self.means.values() for code in codes):
+            raise ValueError("a code means two things")
+        if twofold := self._good & set(self._meaning):
+            raise ValueError(f"the code {min(map(str, twofold))} is good and means something else")
         return self
 
     def is_good(self, code: Json) -> bool:
@@ -221,6 +225,12 @@ class Description(Model):
         ):
             return {**tree, "direct": merged(tree["ask"], tree["direct"])}
         return tree
+
+    @model_validator(mode="after")
+    def _check(self) -> Description:
+        if self.action is None and self.ask.needs_action:
+            raise ValueError("the request holds {action}: say under action what it may be (pattern, example)")
+        return self
 
     @cached_property
     def takes_action(self) -> bool:

@@ -39,8 +39,9 @@ def find_listed(description: Description, answer: Json, task_ids: list[str]) -> 
     """What a list says of each task, None for those it leaves out; or why the answer is no list of tasks."""
     for form, _, candidate in _candidates(description, answer):
         if isinstance(candidate, list) and (not candidate or _tasks(form, candidate)):
-            listed = _tasks(form, candidate)
-            return {task_id: _ours(form, listed, task_id) for task_id in task_ids}
+            listed, named = _tasks(form, candidate), [item for item in candidate if isinstance(item, dict)]
+            # One that is named without a status is known there after all.
+            return {task_id: _ours(form, listed, task_id) or _ours(form, named, task_id) for task_id in task_ids}
     return "the answer holds no list of tasks in a known form"
 
 

@@ -77,14 +77,18 @@ class HttpProvider:
         except ValueError as error:
             return Reading(kind=Kind.AMBIGUOUS, detail=f"not asked: {error}")
         if request.is_elsewhere and not may_have_key(request.url, base_url=self._base_url, origins=self._origins):
-            host = urlsplit(request.url).hostname
+            host = urlsplit(request.url).netloc.rpartition("@")[2]
             detail = f"not asked: the key may not go to {host}; list https://{host} in the account's origins"
             return Reading(kind=Kind.AMBIGUOUS, detail=detail)
         answer = await self._fetch(request)
         second = None
         if self._route.second and (value := second_value(self._description, answer, question)) is not None:
             second = await self._fetch(asking_second(self._route.second, base_url=self._base_url, value=value))
-        return read(self._description, answer, question, second=second)
+        reading = read(self._description, answer, question, second=second)
+        if self._route.is_batch_of_one and reading.kind is Kind.AMBIGUOUS and reading.snapshot is None:
+            listed = read_together(self._description, answer, [question])
+            return reading if isinstance(listed, Reading) else listed[task_id]
+        return reading
 
     def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
         """Which tasks this one can be asked about together with; None: it is asked about alone."""

@@ -21,6 +21,7 @@ from bridge.providers.values import PROGRESS, as_hint_s, as_id, as_message, as_m
 
 MAX_DETAIL_CHARS: Final = 400
 MAX_WORD_CHARS: Final = 40
+NOT_IMPLEMENTED: Final = 501  # what gateways answer for a vendor's requests that they do not pass on
 MAX_DEPTH: Final = 64  # of an answer that ends a task: it is written on into stores and webhooks
 ENDING: Final = frozenset({Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
 TOLD: Final = ENDING | {Kind.NOT_FOUND, Kind.NEEDS_INPUT}  # with the provider's own message
@@ -187,6 +188,9 @@ def _read_second(
     if isinstance(body, Reading):
         if body.kind is Kind.NOT_FOUND:
             return Reading(kind=Kind.EXPIRED_RESULT, detail=_gone(), snapshot=first.snapshot)
+        if body.kind is Kind.BAD_REQUEST or (isinstance(second, Answer) and second.status == NOT_IMPLEMENTED):
+            # It is not the task that is wrong: it has succeeded, and no failure may be told.
+            return replace(first, detail=one_line(f"{first.detail}: {body.detail}", MAX_DETAIL_CHARS))
         return replace(body, snapshot=None)
     assert isinstance(second, Answer)
     joined = Found(form=found.form, task={**found.task, "second": body})

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from bridge.config.values import header_name
 from bridge.domain.task import Json
 
 PLACES: Final = re.compile(r"\{(.*?)\}")
@@ -46,6 +47,12 @@ def _path(text: str) -> str:
 def _auth(text: str) -> str:
     if text not in {"bearer", "token"} and HEADER.fullmatch(text) is None:
         raise ValueError('auth is bearer, token, "header NAME" or "query NAME"')
+    return text
+
+
+def _header_value(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("the value of a header is one line of printable characters")
     return text
 
 
@@ -94,7 +101,9 @@ class Route(Call):
     `{action}` when the task has one, and else none; all are known again in URLs that people give as ids."""
 
     path: Paths
-    headers: Mapping[str, str] = Field(default_factory=dict)
+    headers: Mapping[Annotated[str, AfterValidator(header_name)], Annotated[str, AfterValidator(_header_value)]] = (
+        Field(default_factory=dict)
+    )
     auth: Annotated[str, AfterValidator(_auth)] = "bearer"
     batch: Batch | None = None
     second: Second | None = None
@@ -105,6 +114,17 @@ class Route(Call):
         if any("{id}" not in path + rest and "{+id}" not in path + rest for path in self.path):
             raise ValueError("a request holds {id} in its path, query or body")
         return self
+
+    @cached_property
+    def is_batch_of_one(self) -> bool:
+        """Whether the question about one task is that about many, with one id: both are answered by a list then."""
+        if self.batch is None:
+            return False
+        one, many = (
+            f"{call.method} {path} {dict(call.query)} {call.body}"
+            for call, path in ((self, self.path[0]), (self.batch, self.batch.path))
+        )
+        return one == many.replace("{ids}", "{id}")
 
     @cached_property
     def needs_action(self) -> bool:
@@ -129,6 +149,13 @@ class Action(Model):
     pattern: Pattern
     example: str
     default: str | None = None  # where neither task nor account names one
+
+    @model_validator(mode="after")
+    def _check(self) -> Action:
+        for text in (self.example, self.default):
+            if text is not None and re.fullmatch(self.pattern, text) is None:
+                raise ValueError(f'"{text}" does not fit the pattern')
+        return self
 
 
 class KeyPair(Model):

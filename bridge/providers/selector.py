@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 from pydantic import BeforeValidator, PlainSerializer
 
 from bridge.domain.task import Json
@@ -29,6 +30,8 @@ class Selector:
             self._compiled = jmespath.compile(expression)
         except JMESPathError as error:
             raise ValueError(f'"{expression}" is no JMESPath expression: {str(error).splitlines()[0]}') from None
+        if strange := sorted(_functions(self._compiled.parsed) - set(Functions.FUNCTION_TABLE)):
+            raise ValueError(f'"{expression}" is no JMESPath expression: there is no function {strange[0]}()')
 
     def __call__(self, value: Json) -> Json:
         """What the expression selects; None when there is nothing, or a function of it does not fit the value."""
@@ -42,6 +45,12 @@ class Selector:
                 return None
             value = value.get(name)
         return value
+
+
+def _functions(node: Any) -> set[str]:
+    """The names of the functions that a parsed expression calls."""
+    own = {str(node["value"])} if node["type"] == "function_expression" else set()
+    return own.union(*(_functions(child) for child in node["children"] if isinstance(child, dict)))
 
 
 def _selector(value: Any) -> Any:

@@ -45,7 +45,8 @@ class TaskReader:
     """Reads tasks against the settings' names.
 
     `accounts` maps each account to the action of tasks that name none; `endpoints` are the names a task may give;
-    `locate` recognises query URLs of the accounts (None: not one of ours); `action_problem` says of an account what is
+    `locate` recognises query URLs of the accounts, first of all of the one that is named (None: not one of ours;
+    TaskProblem: of which one must be said); `action_problem` says of an account what is
     wrong with an action, or with its absence (None: nothing).
     """
 
@@ -54,7 +55,7 @@ class TaskReader:
         *,
         accounts: Mapping[str, str | None],
         endpoints: Collection[str],
-        locate: Callable[[str], Located | None],
+        locate: Callable[[str, str | None], Located | None],
         action_problem: Callable[[str, str | None], str | None],
     ) -> None:
         self._accounts = dict(accounts)
@@ -93,15 +94,18 @@ class TaskReader:
         if "id" not in task:
             raise TaskProblem("id is missing")
         text = _id_text(task["id"])
-        located = self._located(text) if _URL.match(text.strip()) else None
+        named = task.get("account")
+        located = self._located(text, named if isinstance(named, str) else None) if _URL.match(text.strip()) else None
         try:
             return located, clean_task_id(located.task_id if located else text)
         except ValueError as error:
             raise TaskProblem(f"id: {error}") from None
 
-    def _located(self, text: str) -> Located:
+    def _located(self, text: str, account: str | None) -> Located:
         try:
-            located = self._locate(text.strip())
+            located = self._locate(text.strip(), account)
+        except TaskProblem:
+            raise
         except ValueError:  # what the standard library says of a malformed URL
             located = None
         if located is None:

@@ -46,7 +46,7 @@ class _Cut(NamedTuple):
 
 
 class _NeedsWhole(Exception):
-    """This file cannot be cut: it has aliases, or is nested too deeply."""
+    """This file cannot be cut: it has aliases, a tag on its list, or is nested too deeply."""
 
 
 def read_yaml(text: str, *, lists_only: bool) -> Iterator[Entry]:
@@ -76,6 +76,8 @@ def _cuts(text: str, *, lists_only: bool) -> Iterator[_Cut]:
 
 
 def _document(root: Any, events: Iterator[Any], *, lists_only: bool) -> Iterator[_Cut]:
+    if isinstance(root, _OPENS) and root.tag is not None:
+        raise _NeedsWhole
     if isinstance(root, yaml.SequenceStartEvent):
         yield from _items(events)
         return
@@ -92,7 +94,7 @@ def _document(root: Any, events: Iterator[Any], *, lists_only: bool) -> Iterator
 
 def _under_key(events: Iterator[Any]) -> Iterator[_Cut]:
     tasks = next(events)
-    if isinstance(tasks, yaml.AliasEvent):
+    if isinstance(tasks, yaml.AliasEvent) or tasks.tag is not None:
         raise _NeedsWhole
     if not isinstance(tasks, yaml.SequenceStartEvent):
         raise FormProblem(tasks.start_mark.line + 1, NOT_A_LIST)

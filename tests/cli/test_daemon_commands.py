@@ -246,6 +246,13 @@ def test_check_online_asks_every_account_and_reaches_every_endpoint_without_tell
     assert world.told == []
 
 
+def test_check_online_is_content_with_a_gateway_that_has_a_task_for_any_id(shell: Shell, world: World) -> None:
+    answer = b'{"code": 0, "data": {"task_id": "genbridge-check", "task_status": "failed"}}'
+    world.fault = lambda task_id: (200, answer, {})
+    said = shell("check", "--online")
+    assert (said.code, "accounts.kling: good: failed\n" in said.out) == (0, True)
+
+
 @pytest.mark.parametrize("fault", ["key", "page", "endpoint"])
 def test_check_online_says_what_does_not_work(fault: str, shell: Shell, world: World) -> None:
     settings = shell.folder / "genbridge.yaml"

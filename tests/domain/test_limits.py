@@ -50,7 +50,7 @@ def test_only_so_many_are_in_flight() -> None:
     gate.take(NOW)
     gate.take(NOW)
     assert gate.wait_s(NOW) == math.inf
-    gate.abandoned()
+    gate.abandoned(now=NOW)
     assert gate.wait_s(NOW) == 0.0
 
 
@@ -154,8 +154,9 @@ def test_one_probe_is_in_flight_at_a_time() -> None:
     ask(gate, REFUSED)
     gate.take(NOW + 60)
     assert gate.wait_s(NOW + 60) == gate.wait_s(NOW + 1e6) == math.inf
-    gate.abandoned()
-    assert gate.wait_s(NOW + 61) == 0.0
+    gate.abandoned(now=NOW + 61)
+    assert gate.wait_s(NOW + 61) == 60.0
+    assert gate.wait_s(NOW + 121) == 0.0
 
 
 def test_answers_to_requests_from_before_the_block_change_nothing() -> None:
@@ -309,7 +310,7 @@ def test_the_gate_keeps_its_promises_in_any_order_of_things(
                 asked_s = (reading.retry_after_s or 0.0) if reading.kind is Kind.RATE_LIMITED else 0.0
                 assert asked_s == 0 or gate.paused_until >= now + asked_s
             case ("abandon",) if gate.in_flight:
-                gate.abandoned()
+                gate.abandoned(now=now)
             case _:
                 pass
     for first, start in enumerate(sent):

@@ -96,7 +96,32 @@ async def test_a_refused_key_blocks_the_account_whether_one_or_many_were_asked_a
         await rig.watch(*[f"t{number}" for number in range(10)])
         await rig.clock.advance(300)
         assert rig.topics() == ["account_blocked"]
-        assert len(rig.provider.batches) + len(rig.provider.asked) < 8
+        assert len(rig.provider.batches) == 1
+        assert len(rig.provider.asked) < 10 + 8  # each once, those then in flight, and the probes
+
+
+async def test_a_gateway_that_refuses_the_batch_alone_blocks_nothing() -> None:
+    rig = batching()
+    rig.provider.batch_failure = REVOKED
+    ids = [f"t{number}" for number in range(10)]
+    async with rig.running():
+        await rig.watch(*ids)
+        await rig.clock.advance(30)
+        for task_id in ids:
+            rig.script(task_id, SUCCEEDED)
+        await rig.clock.advance(120)
+        assert rig.topics() == ["task_succeeded"] * len(ids)
+
+
+async def test_a_blocked_account_is_tried_by_a_question_about_one_task() -> None:
+    rig = batching()
+    rig.provider.batch_failure = rig.provider.default = REVOKED
+    async with rig.running():
+        await rig.watch(*[f"t{number}" for number in range(10)])
+        await rig.clock.advance(60)
+        rig.provider.default = Reading(kind=Kind.RUNNING)
+        await rig.clock.advance(700)
+        assert rig.topics() == ["account_blocked", "account_restored"]
 
 
 async def test_limits_count_requests_and_an_outage_brings_few() -> None:

@@ -159,6 +159,9 @@ async def test_a_task_with_a_file_is_asked_about_twice_and_told_with_its_address
         (503, b"<html>", Kind.TRANSIENT),
         (429, b"{}", Kind.RATE_LIMITED),
         (404, b'{"message":"no such file"}', Kind.EXPIRED_RESULT),
+        (400, b'{"message":"no such file"}', Kind.AMBIGUOUS),
+        (501, b'{"message":"not implemented"}', Kind.AMBIGUOUS),
+        (200, b'{"base_resp":{"status_code":2013}}', Kind.AMBIGUOUS),
         (200, b'{"base_resp":{"status_code":1004}}', Kind.AUTH_ERROR),
         (200, b"{}", Kind.AMBIGUOUS),
         (200, b"[]", Kind.AMBIGUOUS),
@@ -220,6 +223,33 @@ async def test_an_empty_list_knows_none_of_the_tasks() -> None:
 
     assert not isinstance(readings, Reading)
     assert {reading.kind for reading in readings.values()} == {Kind.NOT_FOUND}
+
+
+async def test_a_task_that_a_list_names_without_a_status_is_known_there() -> None:
+    body = b'[{"id":"1","status":null},{"id":"2","status":"SUBMITTED"}]'
+    async with _account("midjourney", answers(200, body)) as (provider, _):
+        readings = await provider.ask_together(["1", "2", "3"], None)
+
+    assert not isinstance(readings, Reading)
+    assert [readings[task_id].kind for task_id in "123"] == [Kind.AMBIGUOUS, Kind.PENDING, Kind.NOT_FOUND]
+
+
+@pytest.mark.parametrize(
+    ("provider_name", "body", "kind"),
+    [
+        ("kling_v2", b'{"code":0,"data":[]}', Kind.NOT_FOUND),
+        ("kling_v2", b'{"code":0,"data":[{"id":"2","status":"failed"}]}', Kind.NOT_FOUND),
+        ("kling_v2", b'{"code":0,"data":[{"id":"1","status":"failed"}]}', Kind.FAILED),
+        ("kling_v2", b'{"code":0,"data":{}}', Kind.AMBIGUOUS),
+        ("suno_feed", b"[]", Kind.NOT_FOUND),
+        ("suno", b'{"code":"success","data":[]}', Kind.AMBIGUOUS),
+    ],
+)
+async def test_a_list_that_leaves_out_the_only_task_asked_about_does_not_know_it(
+    provider_name: str, body: bytes, kind: Kind
+) -> None:
+    async with _account(provider_name, answers(200, body)) as (provider, _):
+        assert (await provider.ask("1", None)).kind is kind
 
 
 async def test_tasks_that_can_be_asked_about_together_have_equal_keys() -> None:

@@ -174,3 +174,32 @@ def test_an_expression_that_does_not_fit_the_value_selects_nothing() -> None:
 )
 def test_the_short_way_selects_what_jmespath_selects(expression: str, value: object) -> None:
     assert Selector(expression)(value) == Selector(f"({expression})")(value)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("forms.video.task", "nosuch(Resp)", "there is no function nosuch()"),
+        ("forms.video.task", "a || [b, not_null(c, odd(@))]", "there is no function odd()"),
+        ("codes.means", {"not_found": [0]}, "the code 0 is good and means something else"),
+        ("codes.means", {"not_found": [4], "failed": ["4"]}, "a code means two things"),
+        ("ask.path", "/{action}/{id}", "say under action what it may be"),
+        ("ask.headers", {"A B": "c"}, '"A B" is no name of a header'),
+        ("ask.headers", {"A": "b\nc"}, "one line of printable characters"),
+        ("action", {"pattern": "a|b", "example": "c"}, '"c" does not fit the pattern'),
+        ("action", {"pattern": "a|b", "example": "a", "default": "z"}, '"z" does not fit the pattern'),
+    ],
+)
+def test_a_description_that_could_never_work_is_refused(place: str, value: object, said: str) -> None:
+    tree: dict[str, Any] = {
+        "title": "X",
+        "ask": {"path": "/v/{id}"},
+        "codes": {"at": "code", "good": [0]},
+        "forms": {"video": {"task": "Resp", "status": "s", "words": {"succeeded": [1]}, "results": [{"videos": "u"}]}},
+    }
+    inner, *steps = tree, *place.split(".")
+    for step in steps[:-1]:
+        inner = inner[step]
+    inner[steps[-1]] = value
+    ((_, message),) = _problems({"mine": tree})
+    assert said in message

@@ -43,7 +43,7 @@ async def pause(seconds: float) -> None:
     await anyio.sleep(seconds / SPEED)
 
 
-def locate(url: str) -> Located | None:
+def locate(url: str, named: str | None) -> Located | None:
     """Recognises the query URLs of account `kling`."""
     if not url.startswith(BASE):
         return None

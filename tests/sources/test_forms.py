@@ -169,6 +169,12 @@ def test_a_bad_task_in_a_yaml_list_leaves_the_others() -> None:
     assert tagged.line == 6
 
 
+@pytest.mark.parametrize("before", ["", "tasks: "])
+def test_a_tag_on_the_list_itself_is_refused(before: str) -> None:
+    line, problem = only_problem(f'{before}!!python/object/apply:os.system ["touch x"]\n', ".yaml")
+    assert (line, "!!python/object/apply:os.system" in problem) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

@@ -90,7 +90,7 @@ def test_a_url_that_is_nobodys_is_refused_with_a_hint() -> None:
 
 
 def test_a_malformed_url_is_refused_like_a_foreign_one() -> None:
-    def locate(url: str) -> None:
+    def locate(url: str, named: str | None) -> None:
         raise ValueError(url)
 
     assert "bare id" in problem_of("http://[", locate=locate)

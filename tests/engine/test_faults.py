@@ -1,0 +1,233 @@
+"""Faults of ours, and instants at which two things happen at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+import pytest
+
+from bridge.domain.delivery import Refused
+from bridge.domain.event import Event, Parcel, Topic
+from bridge.domain.limits import Limits
+from bridge.domain.task import Reading
+from bridge.domain.watch import Rules
+from bridge.engine.janitor import Janitor, Retention
+from bridge.errors import StoreError
+from tests.engine.rig import BROKEN, REVOKED, SUCCEEDED, Rig
+from tests.fakes import DirectOffload, ScriptedProvider
+
+
+class Poisoned(Rig):
+    """A rig in which some events cannot be told."""
+
+    poison = "poison"
+
+    def tell(self, event: Event) -> Sequence[Parcel]:
+        if self.poison in {event.subject, event.topic}:
+            raise KeyError("a template gone wrong")
+        return super().tell(event)
+
+
+async def test_an_end_in_a_batch_that_cannot_be_told_leaves_its_mates_alone() -> None:
+    rig = Poisoned()
+    rig.provider.most_together = 50
+    ids = [f"t{number}" for number in range(9)]
+    for task_id in ("poison", *ids[::2]):
+        rig.script(task_id, SUCCEEDED)
+    async with rig.running():
+        await rig.watch("poison", *ids)
+        await rig.clock.advance(30)
+        asked_later = {task_id for _, batch in rig.provider.batches[1:] for task_id in batch}
+        assert asked_later == set(ids[1::2])
+        await rig.clock.advance(60)
+        asked = [task_id for _, batch in rig.provider.batches for task_id in batch]
+        assert [asked.count(task_id) for task_id in ids[::2]] == [1] * 5
+        assert sorted(delivery.subject for _, delivery in rig.sink.handed) == ids[::2]
+
+
+async def test_a_reading_that_cannot_be_followed_leaves_its_mates_in_a_batch_alone() -> None:
+    rig = Rig()
+    rig.provider.most_together = 50
+    ids = [f"t{number}" for number in range(9)]
+    rig.provider.scripts["poison"] = [None]  # type: ignore[list-item]  # a fault of ours
+    for task_id in ids[::2]:
+        rig.script(task_id, SUCCEEDED)
+    async with rig.running():
+        await rig.watch(*ids, "poison")
+        await rig.clock.advance(50)
+        assert len(rig.provider.batches) > 5
+        await rig.clock.advance(20)
+        asked = [task_id for _, batch in rig.provider.batches for task_id in batch]
+        assert [asked.count(task_id) for task_id in ids[::2]] == [1] * 5
+
+
+async def test_a_watch_given_up_whose_event_cannot_be_told_stops_nothing_else() -> None:
+    rig = Poisoned(rules=Rules(give_up_after_s=600.0))
+    rig.provider.default = BROKEN
+    ids = [f"t{number}" for number in range(8)]
+    async with rig.running():
+        await rig.watch("poison", *ids)
+        await rig.clock.advance(700)
+        assert {rig.phase(task_id) for task_id in ids} == {"timed_out"}
+        assert rig.phase("poison") != "timed_out"
+
+
+async def test_an_outcome_that_cannot_be_written_down_rests_its_delivery_and_stops_nothing_else() -> None:
+    rig = Poisoned()
+    rig.poison = Topic.ENDPOINT_DISABLED
+    rig.sink.script = [Refused(reason="410")]
+    rig.script("a", SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(30)
+        assert len(rig.sink.handed) == 1
+        rig.script("b", SUCCEEDED)
+        await rig.watch("b")
+        await rig.clock.advance(1)
+        assert [delivery.subject for _, delivery in rig.sink.handed] == ["a", "b"]
+        await rig.clock.advance(60)
+        assert [delivery.subject for _, delivery in rig.sink.handed] == ["a", "b", "a"]
+        assert rig.store.list_deliveries(state=None, limit=None)[0].state == "accepted"
+
+
+async def test_a_fault_of_ours_does_not_hurry_the_probes_of_a_blocked_account() -> None:
+    class Faulty(ScriptedProvider):
+        async def ask(self, task_id: str, action: str | None) -> Reading:
+            reading = await super().ask(task_id, action)
+            if len(self.asked) > 1:
+                raise KeyError("a fault of ours")
+            return reading
+
+    rig = Rig()
+    rig.provider = Faulty(rig.clock)
+    rig.provider.default = REVOKED
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(600)
+        assert len(rig.provider.asked) < 15
+
+
+async def test_an_endpoint_taken_away_and_put_back_is_not_told_twice() -> None:
+    rig = Rig()
+    rig.sink.hang_s[""] = 15.0
+    rig.script("a", SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(1)
+        await rig.dispatcher.configure({})
+        await rig.clock.advance(1)
+        await rig.configure()
+        await rig.clock.advance(60)
+        assert len(rig.sink.handed) == 1
+
+
+async def test_an_endpoint_taken_away_is_told_nothing_more() -> None:
+    rig = Rig()
+    async with rig.running():
+        await rig.dispatcher.configure({})
+        rig.script("a", SUCCEEDED)
+        await rig.watch("a")
+        await rig.clock.advance(60)
+        assert rig.sink.handed == []
+        await rig.configure()
+        await rig.clock.advance(0)
+        assert len(rig.sink.handed) == 1
+
+
+async def test_gone_from_an_address_that_has_been_replaced_disables_nothing() -> None:
+    rig = Rig()
+    rig.sink.hang_s[""] = 10.0
+    rig.sink.script = [Refused(reason="410")]
+    rig.script("a", SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(1)
+        rig.fingerprint = "another address"
+        await rig.configure()
+        await rig.clock.advance(60)
+        assert rig.topics() == ["task_succeeded"] * 2
+        assert rig.store.disabled({"hook": rig.fingerprint}) == {}
+
+
+async def test_an_account_taken_away_and_put_back_keeps_its_limits() -> None:
+    rig = Rig(answer_s=20.0, limits=Limits(concurrency=1))
+    async with rig.running():
+        await rig.watch("a", "b")
+        await rig.clock.advance(1)
+        rig.poller.configure({}, {})
+        await rig.clock.advance(1)
+        await rig.configure()
+        await rig.clock.advance(60)
+        assert rig.provider.most_in_flight == 1
+        assert len(rig.provider.asked) >= 3
+
+
+async def test_an_account_taken_away_is_asked_about_nothing() -> None:
+    rig = Rig()
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(1)
+        rig.poller.configure({}, {})
+        asked = len(rig.provider.asked)
+        await rig.watch("b")
+        await rig.clock.advance(60)
+        assert len(rig.provider.asked) == asked
+
+
+async def test_settings_read_again_hurry_no_poll() -> None:
+    rig = Rig()
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(100)
+        polled = rig.provider.polls_of("a")[-1]
+        while rig.provider.polls_of("a")[-1] == polled:
+            await rig.clock.advance(0.1)
+        asked = len(rig.provider.asked)
+        await rig.configure()
+        await rig.clock.advance(1)
+        assert len(rig.provider.asked) == asked
+
+
+async def test_a_watch_added_after_the_wall_clock_was_set_back_is_as_young_as_it_is() -> None:
+    rig = Rig()
+    async with rig.running():
+        await rig.clock.advance(60)
+        rig.clock.wall_offset = -365 * 86_400.0
+        await rig.watch("a")
+        await rig.clock.advance(60)
+        assert rig.phase("a") == "running"
+        assert rig.gaps("a")[0] == 2
+
+
+async def test_a_watch_that_could_not_be_read_back_is_read_when_the_store_answers_again() -> None:
+    class Torn(Rig):
+        refusals = 3
+
+        async def fetch(self) -> None:
+            if self.refusals:
+                self.refusals -= 1
+                raise StoreError("I/O error")
+            await super().fetch()
+
+    rig = Torn()
+    rig.refusals = 0
+    rig.script("a", SUCCEEDED)
+    async with rig.running():
+        rig.refusals = 3
+        async with anyio.create_task_group() as group:
+            group.start_soon(rig.watch, "a")
+            await rig.clock.advance(30)
+        assert rig.topics() == ["task_succeeded"]
+
+
+@pytest.mark.parametrize("jump", [365 * 86_400.0, -365 * 86_400.0])
+async def test_a_wall_clock_set_by_a_year_has_nothing_pruned(jump: float) -> None:
+    rig = Rig()
+    rig.script("a", SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(60)
+        rig.clock.wall_offset = jump
+        janitor = Janitor(store=rig.store, offload=DirectOffload(), clock=rig.clock, retention=Retention())
+        assert await janitor.clean() == 0
