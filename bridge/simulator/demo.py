@@ -17,7 +17,7 @@ from bridge.simulator.forms import FORMS
 from bridge.simulator.forms.form import Form
 from bridge.simulator.provider import SimulatedProvider
 from bridge.simulator.receiver import PATH, Webhook
-from bridge.simulator.tasks import REFUSED, Ending, Script
+from bridge.simulator.tasks import Ending, Script
 
 ACCOUNT: Final = "demo"
 ENDPOINT: Final = "receiver"
@@ -92,8 +92,7 @@ class Drop:
 
 
 def _task(task_id: str, ending: Ending, *, born_s: float, ends_s: float, label: str | None = None) -> DemoTask:
-    message = REFUSED if ending is Ending.FAILURE else ""
-    script = Script(ending=ending, lasts_s=ends_s - born_s, message=message)
+    script = Script(ending=ending, lasts_s=ends_s - born_s)
     return DemoTask(task_id=task_id, born_s=born_s, script=script, label=label)
 
 

@@ -71,11 +71,12 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """How a task goes: waiting for a while, at work, and `lasts_s` after its birth its end."""
+    """How a task goes: waiting for a while, at work, and `lasts_s` after its birth its end. `message` is for failures:
+    forms have nothing else to tell them by."""
 
     ending: Ending = Ending.VIDEOS
     lasts_s: float = LASTS_S
-    message: str = ""
+    message: str = REFUSED
 
     @property
     def waits_s(self) -> float:
@@ -87,12 +88,7 @@ def script_of(task_id: str) -> Script | None:
     match = _DEMO_ID.fullmatch(task_id)
     if match is None:
         return None
-    ending = KINDS[match["kind"] or "video"]
-    return Script(
-        ending=ending,
-        lasts_s=float(match["seconds"] or LASTS_S),
-        message=REFUSED if ending is Ending.FAILURE else "",
-    )
+    return Script(ending=KINDS[match["kind"] or "video"], lasts_s=float(match["seconds"] or LASTS_S))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

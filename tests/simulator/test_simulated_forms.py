@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -340,3 +341,29 @@ async def test_a_task_created_in_one_form_is_asked_about_in_another() -> None:
         other = (await client.get(f"/v1/video/generations/{own['data']['id']}")).json()
     assert [each["id"] for each in by_external_id] == [own["data"]["id"]]
     assert other["data"]["task_id"] == own["data"]["id"]
+
+
+HOSTILE: list[bytes] = [
+    *(b"", b"{}", b"{", b"null", b"[]", b"\xff", b"--x\r\n\r\n", b"[" * 2000, b'{"a":' * 900 + b"1" + b"}" * 900),
+    *(
+        b'{"%s": %s}' % (key, value)
+        for key in (b"id", b"ids", b"task_id", b"input")
+        for value in (b"3", b"[{}]", b'""')
+    ),
+    b'{"options": [], "external_task_id": {}, "pageNum": [], "model": 1e400, "prompt": {"a": null}}',
+]
+
+
+@EVERY
+async def test_no_request_is_too_strange_for_an_answer(name: str) -> None:
+    async with served(SimulatedProvider(FakeClock(), provider=name).app) as client:
+        for call in FORMS[name].calls:
+            path = re.sub(r"\{.*?\}+", "videos", call.paths[0])
+            queries = "?" + "&".join(f"{key}={value}" for key, value in getattr(call, "query", {}).items())
+            strange = [
+                (f"{queries}&id=%FF&task_id=%00&task_ids=,,&ids=&pageNum=x", b""),
+                *((queries, body) for body in HOSTILE),
+            ]
+            for query, body in strange:
+                answer = await client.request(call.method, path + query, content=body)
+                assert answer.status_code < 500, (call.method, path, query, body[:40])
