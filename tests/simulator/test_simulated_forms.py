@@ -344,13 +344,9 @@ async def test_a_task_created_in_one_form_is_asked_about_in_another() -> None:
 
 
 HOSTILE: list[bytes] = [
-    *(b"", b"{}", b"{", b"null", b"[]", b"\xff", b"--x\r\n\r\n", b"[" * 2000, b'{"a":' * 900 + b"1" + b"}" * 900),
-    *(
-        b'{"%s": %s}' % (key, value)
-        for key in (b"id", b"ids", b"task_id", b"input")
-        for value in (b"3", b"[{}]", b'""')
-    ),
-    b'{"options": [], "external_task_id": {}, "pageNum": [], "model": 1e400, "prompt": {"a": null}}',
+    *(b"{}", b"{", b"null", b"\xff", b"--x\r\n\r\n", b"[" * 2000, b'{"a":' * 900 + b"1" + b"}" * 900),
+    b'{"id": 3, "ids": [{}], "task_id": [], "file_id": "", "input": 3, "model": 1e400, "prompt": {"a": null}}',
+    b'{"options": [], "external_task_id": {}, "pageNum": [], "ids": ""}',
 ]
 
 
