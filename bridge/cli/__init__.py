@@ -7,6 +7,7 @@ Each module here holds the commands of one subject; a command's module is import
 from __future__ import annotations
 
 import difflib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -65,9 +66,6 @@ class Commands(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        if cmd_name == "run":
-            # Until the daemon heeds signals itself: half a second of imports in which nothing has begun.
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         command = getattr(import_module(module), f"{cmd_name}_command")
         assert isinstance(command, click.Command)
         return command
@@ -92,6 +90,10 @@ def genbridge(ctx: click.Context) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit code."""
+    if "run" in (sys.argv if argv is None else argv):
+        # Until the daemon heeds signals itself: half a second in which nothing has begun that would need an end.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: os._exit(0))
     sys.exit(outcome(argv))
 
 
