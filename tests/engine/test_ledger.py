@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
-from bridge.domain.event import Event, Parcel
-from tests.engine.rig import SUCCEEDED, Rig
+from bridge.domain.event import Event, Parcel, Topic
+from tests.engine.rig import REVOKED, SUCCEEDED, Rig
 
 
 async def test_changes_that_wait_at_the_same_time_share_one_transaction() -> None:
@@ -58,3 +59,22 @@ async def test_closing_writes_what_is_pending_first(failures: int) -> None:
         await rig.clock.advance(300)
         with anyio.fail_after(1):
             assert rig.phase("a") == "succeeded"
+
+
+async def test_a_notice_that_cannot_be_told_is_logged_and_stops_nothing() -> None:
+    class PoisonedRig(Rig):
+        def tell(self, event: Event) -> Sequence[Parcel]:
+            if event.topic is Topic.ACCOUNT_BLOCKED:
+                raise KeyError("a template gone wrong")
+            return super().tell(event)
+
+    rig = PoisonedRig()
+    rig.script("a", REVOKED)
+    with capture_logs() as logged:
+        async with rig.running():
+            await rig.watch("a")
+            await rig.clock.advance(1)
+            rig.script("a", SUCCEEDED)
+            await rig.clock.advance(120)
+    assert [line["what"] for line in logged if line["event"] == "change.bug"] == ["AccountChange"]
+    assert rig.phase("a") == "succeeded"
