@@ -18,7 +18,6 @@ from bridge.engine.janitor import Janitor
 from bridge.engine.ledger import Ledger
 from bridge.engine.lookout import look_out
 from bridge.engine.poller import Poller
-from bridge.errors import StoreError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload, Source
 from bridge.store import SqliteStore
@@ -76,20 +75,21 @@ class App:
 
     async def apply(self, loaded: Loaded) -> None:
         """Work by these settings from now on; what is in flight finishes under the old ones. ConfigError, and nothing
-        has changed, when a proxy, CA file or template cannot be used."""
+        has changed, when a proxy, CA file or template cannot be used. After a StoreError call it again. One call at a
+        time."""
         settings = loaded.settings
         # Everything that may be refused is built before anything is changed.
         plans, endpoints = self._workshop.accounts(loaded), self._workshop.endpoints(loaded)
         accounts = await self._offload(self._store.accounts)
-        before, self.loaded = self.loaded, loaded
         self._poller.configure(plans, accounts)
         self._ledger.tell = wiring.tell(settings, endpoints)
         self._janitor.retention = wiring.retention(settings)
         await self._dispatcher.configure(endpoints)
         self._revision = 0  # watches of an account that is new here must be fetched as well
         await self._fetch_watches()
-        if before is loaded or wiring.sources_changed(before.settings, settings):
-            await self._start_sources()
+        if self.loaded is loaded or wiring.sources_changed(self.loaded.settings, settings):
+            await self._start_sources(loaded)
+        self.loaded = loaded
 
     def is_idle(self) -> bool:
         """Whether the sources have handed over everything they have seen."""
@@ -119,25 +119,31 @@ class App:
         await self._dispatcher.refresh()
 
     async def _fetch_watches(self) -> None:
-        try:
-            self._revision, states = await self._offload(self._store.changed, self._revision)
-        except StoreError as error:
-            log.warning("store.failed", reason=str(error))
-            return
+        """StoreError passes through: whoever was told of a change must call again, or it would never be polled."""
+        self._revision, states = await self._offload(self._store.changed, self._revision)
         self._poller.put(states)
 
-    async def _start_sources(self) -> None:
+    async def _start_sources(self, loaded: Loaded) -> None:
         """Begin reading anew; what the old readers had under way is read again, which adds nothing twice."""
-        assert self._group is not None
         self._stop_sources()
-        self._sources = wiring.sources(self.loaded, intake=self._intake, clock=self._clock)
+        if self._group is None or self._stopping.is_set():
+            return
+        self._sources = wiring.sources(loaded, intake=self._intake, clock=self._clock)
+        first_readings = []
         for source in self._sources:
-            await self._group.start(self._read, source)
-
-    async def _read(self, source: Source, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        with anyio.CancelScope() as scope:
+            scope, is_read = anyio.CancelScope(), anyio.Event()
             self._reading.append(scope)
-            await source.run(task_status=task_status)
+            first_readings.append(is_read)
+            self._group.start_soon(self._read, source, scope, is_read)
+        for is_read in first_readings:
+            await is_read.wait()
+
+    async def _read(self, source: Source, scope: anyio.CancelScope, is_read: anyio.Event) -> None:
+        with scope:
+            async with anyio.create_task_group() as reading:
+                await reading.start(source.run)
+                is_read.set()
+        is_read.set()  # stopped before its first reading was over
 
     def _stop_sources(self) -> None:
         for scope in self._reading:

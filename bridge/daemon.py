@@ -15,7 +15,7 @@ import anyio.to_thread
 from bridge import __version__, logs
 from bridge.app import App
 from bridge.config.load import Loaded
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, StoreError
 from bridge.offload import ThreadOffload
 from bridge.ports import Clock
 from bridge.service import ServiceManager
@@ -58,6 +58,7 @@ class Daemon:
         self._app = App(loaded, store=store, clock=clock, offload=self._offload)
         self._manager = ServiceManager(os.environ)
         self._started = False
+        self._asked = anyio.Event()  # to read the settings again, by SIGHUP
         self._ended = anyio.Event()
         self._code = 0
 
@@ -87,8 +88,7 @@ class Daemon:
             stopping = False
             async for number in signals:
                 if number == signal.SIGHUP:
-                    if self._started:
-                        await self._reload()
+                    self._asked.set()  # by another task: while a reload lasts, a signal to stop must be heard
                     continue
                 if stopping or not self._started:
                     self._code = 1 if stopping else 0
@@ -104,14 +104,18 @@ class Daemon:
         await self._manager.keep_alive(clock=self._clock, answers=store_answers, syncing=self._store.is_syncing)
 
     async def _heed_settings(self) -> None:
+        is_owed = False
         while True:
+            is_owed, self._asked = is_owed or self._asked.is_set(), anyio.Event()
             seen = await anyio.to_thread.run_sync(stamp, self._loaded.path)
-            if seen != self._seen:
+            if is_owed or seen != self._seen:
                 self._seen = seen
-                await self._reload()
-            await self._clock.sleep(LOOK_EVERY_S)
+                is_owed = not await self._reload()
+            await self._clock.wait(self._asked, LOOK_EVERY_S)
 
-    async def _reload(self) -> None:
+    async def _reload(self) -> bool:
+        """Read the settings again; False when the store could not be read or written, and it is to be tried again."""
+        is_done = True
         self._manager.reloading()
         try:
             loaded = await anyio.to_thread.run_sync(self._reread)
@@ -119,10 +123,14 @@ class Daemon:
         except ConfigError as error:
             for problem in error.problems:
                 log.error("settings.invalid", reason=problem, in_force="the old settings")
+        except StoreError as error:
+            log.warning("store.failed", reason=str(error))
+            is_done = False
         else:
             self._loaded = loaded
             log.info("settings.reloaded", settings=str(loaded.path))
         self._manager.ready(f"genbridge {__version__}")
+        return is_done
 
     async def _until_told(self) -> None:
         """`once`: stop when every watch has ended and everything is told, or cannot by these settings, or when the time

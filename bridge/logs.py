@@ -20,6 +20,7 @@ EVENTS: Final = frozenset(
         "account.recovered",
         "account.restored",
         "account.troubled",
+        "change.bug",
         "daemon.drained",
         "daemon.ready",
         "daemon.stopped",
@@ -60,7 +61,7 @@ EVENTS: Final = frozenset(
     }
 )
 
-_secrets: set[str] = set()
+_secrets: list[str] = []  # longest first: one may begin with another
 
 
 def get_logger() -> structlog.typing.FilteringBoundLogger:
@@ -71,7 +72,8 @@ def get_logger() -> structlog.typing.FilteringBoundLogger:
 
 def hide(secrets: Iterable[str]) -> None:
     """Replace these strings wherever a log line would hold them. Shorter than 4 characters they hide nothing."""
-    _secrets.update(secret for secret in secrets if len(secret) >= 4)
+    known = {*_secrets, *(secret for secret in secrets if len(secret) >= 4)}
+    _secrets[:] = sorted(known, key=len, reverse=True)
 
 
 def hidden(text: str) -> str:
@@ -95,7 +97,7 @@ def set_up(*, level: str, form: str, stream: TextIO | None = None, colors: bool 
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if console else [structlog.processors.format_exc_info]),
+            structlog.processors.format_exc_info,  # before the cleaning: an error's text may hold a secret
             _clean,
             renderer,
         ],
@@ -110,11 +112,19 @@ def set_up(*, level: str, form: str, stream: TextIO | None = None, colors: bool 
 
 def _clean(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str):
-            text = hidden(value)
-            # A traceback keeps its lines; every other value is one line.
-            event[key] = text if key == "exception" else _one_line(text)
+        # A traceback keeps its lines; every other value is one line.
+        event[key] = hidden(value) if key == "exception" else _cleaned(value)
     return event
+
+
+def _cleaned(value: object) -> object:
+    match value:
+        case str():
+            return _one_line(hidden(value))
+        case list() | tuple():
+            return [_cleaned(each) for each in value]
+        case _:
+            return value
 
 
 def _one_line(text: str) -> str:

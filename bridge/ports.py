@@ -116,6 +116,10 @@ class Outbox(Protocol):
     def lanes(self) -> list[tuple[str, str]]:
         """Every (endpoint, target) that has waiting deliveries."""
 
+    def hasten(self, *, latest_at: float) -> int:
+        """Make due at once what waits for an instant after `latest_at`, which only a wrong clock can have named; says
+        how many deliveries that were."""
+
     def due(self, endpoint: str, target: str, *, now: float, limit: int) -> tuple[list[Delivery], float | None]:
         """At most `limit` waiting deliveries of this lane whose time has come, longest due first, and of each task only
         the oldest waiting one; and when the next one after those falls due (None: none waits)."""

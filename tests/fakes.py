@@ -66,6 +66,11 @@ class FakeClock:
         self._steady = until
         await self._settle()
 
+    def rewind(self, seconds: float) -> None:
+        """What a restart after a correction of the clock sees. Nothing may be waiting."""
+        self._steady -= seconds
+        self._sleepers.clear()
+
     async def _settle(self) -> None:
         for _ in range(TURNS):
             await anyio.lowlevel.checkpoint()

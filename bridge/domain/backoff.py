@@ -18,6 +18,11 @@ class RetryPlan:
 
     steps_s: tuple[float, ...]
 
+    @property
+    def longest_s(self) -> float:
+        """No attempt lies further ahead than this."""
+        return max(self.steps_s, default=0.0) * (1 + JITTER)
+
 
 def retry_in_s(plan: RetryPlan, attempts: int, *, retry_after_s: float | None, chance: float) -> float | None:
     """Seconds until the next attempt after `attempts` failed ones; None when the plan is used up.

@@ -199,6 +199,9 @@ class Dispatcher:
         for (endpoint, _), runner in self._lanes.items():
             if endpoint not in plans:
                 runner.enabled = False  # not gone: when it comes back, what is in flight is not begun twice
+        longest_s = max((plan.retries.longest_s for plan in plans.values()), default=None)
+        if longest_s is not None:
+            await self._offload(partial(self._outbox.hasten, latest_at=self._clock.steady() + longest_s))
         await self.refresh()
 
     async def refresh(self) -> None:

@@ -28,10 +28,11 @@ Lane = tuple[str, str]
 class _Ticket:
     """One change on its way into the store."""
 
-    __slots__ = ("applied", "change", "done", "failure")
+    __slots__ = ("applied", "change", "done", "failure", "is_awaited")
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, change: Change, *, is_awaited: bool) -> None:
         self.change = change
+        self.is_awaited = is_awaited
         self.done = anyio.Event()
         self.applied = False
         self.failure: Exception | None = None
@@ -68,15 +69,15 @@ class Ledger:
 
         Cancelling the caller does not take the change back. Raises what `tell` raised for it.
         """
-        ticket = self._enqueue(change)
+        ticket = self._enqueue(change, is_awaited=True)
         await ticket.done.wait()
         if ticket.failure is not None:
             raise ticket.failure
         return ticket.applied
 
     def post(self, change: Change) -> None:
-        """Have the change written without waiting for it."""
-        self._enqueue(change)
+        """Have the change written without waiting for it. What `tell` raises for it is logged."""
+        self._enqueue(change, is_awaited=False)
 
     def note(self, note: Note) -> None:
         """Have a poll written down within a second or so."""
@@ -104,8 +105,8 @@ class Ledger:
                 timeout_s = self._notes_due_at - self._clock.steady()
                 await self._clock.wait(self._wake, None if math.isinf(timeout_s) else max(timeout_s, 0.0))
 
-    def _enqueue(self, change: Change) -> _Ticket:
-        ticket = _Ticket(change)
+    def _enqueue(self, change: Change, *, is_awaited: bool) -> _Ticket:
+        ticket = _Ticket(change, is_awaited=is_awaited)
         self._pending.append(ticket)
         self._wake.set()
         return ticket
@@ -124,6 +125,8 @@ class Ledger:
             except Exception as error:
                 if len(batch) == 1:
                     # Only this change is poisonous; whoever waits for it is told, everybody else goes on.
+                    if not batch[0].is_awaited:
+                        log.exception("change.bug", what=type(batch[0].change).__name__)
                     batch[0].failure = error
                     batch[0].done.set()
                     return

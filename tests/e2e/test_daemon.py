@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +223,38 @@ def test_secrets_show_up_nowhere(tmp_path: Path, world: World) -> None:
     for words in (["list"], ["status"], ["explain", "a"], ["deliveries"]):
         seen += genbridge(tmp_path, *words).stdout.encode()
     assert canary.encode() not in seen
+
+
+def test_a_signal_to_stop_while_new_settings_wait_for_the_store_is_heard(tmp_path: Path, world: World) -> None:
+    settings = world.settings(tmp_path)
+    with DaemonProcess(settings) as daemon:
+        until(lambda: "daemon.ready" in daemon.log.read_text(), seconds=10, what="the daemon")
+        (tmp_path / "ids.txt").write_text("a\n")
+        with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            world.settings(tmp_path, sources={"lines": "ids.txt"})
+            time.sleep(1.8)  # noticed within one second; then the new source waits for two
+            asked_at = time.monotonic()
+            assert daemon.stop() == 0
+            assert time.monotonic() - asked_at < 10
+    assert "Traceback" not in daemon.log.read_text()
+
+
+def test_new_settings_are_taken_as_soon_as_the_store_can_be_written(tmp_path: Path, world: World) -> None:
+    settings = world.settings(tmp_path)
+    world.ends_at["a"] = 0.0
+    world.receive = lambda event_id, times: 410
+    with DaemonProcess(settings) as daemon:
+        until(lambda: "daemon.ready" in daemon.log.read_text(), seconds=10, what="the daemon")
+        drop(tmp_path / "queue", "one.txt", "a\n")
+        until(lambda: "endpoint.disabled" in daemon.log.read_text(), seconds=10, what="the answer 410")
+        world.receive = lambda event_id, times: 200
+        with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # an endpoint that is enabled by its new settings is a write
+            hook = {"type": "webhook", "url": f"http://127.0.0.1:{world.receiver_port}/new"}
+            world.settings(tmp_path, endpoints={"hook": hook}, sources={"queue": "other/"})
+            until(lambda: "store.failed" in daemon.log.read_text(), seconds=15, what="the failure")
+        until((tmp_path / "other").is_dir, seconds=15, what="the new settings")
+        until(lambda: world.told[-1].answered == 200, seconds=10, what="the webhook")
+        assert daemon.stop() == 0
+    assert "Traceback" not in daemon.log.read_text()

@@ -169,3 +169,16 @@ async def test_with_the_wall_clock_set_ahead_what_is_new_or_asked_for_again_goes
         await rig.dispatcher.refresh()
         await rig.clock.advance(0)
         assert len(rig.sink.handed) == 2
+
+
+async def test_a_retry_written_down_by_a_clock_a_year_ahead_does_not_wait_for_that_year() -> None:
+    rig = Rig(retries=(300,))
+    rig.sink.script = [Deferred(reason="503")]
+    async with rig.running():
+        await ended(rig, "a")
+        await rig.clock.advance(1)
+    rig.clock.rewind(365 * 86_400.0)
+    second = rig.restarted()
+    async with second.running():
+        await second.clock.advance(301)
+        assert len(rig.sink.handed) == 2

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.domain.change import Change
-from bridge.domain.event import Event, Parcel
+from bridge.domain.event import Event, Parcel, Topic
 from bridge.errors import StoreError
 from bridge.ports import Tell
-from tests.engine.rig import SUCCEEDED, Rig
+from tests.engine.rig import REVOKED, SUCCEEDED, Rig
 
 
 async def test_changes_that_wait_at_the_same_time_share_one_transaction() -> None:
@@ -83,3 +84,22 @@ async def test_a_batch_too_large_for_a_nearly_full_disk_is_written_in_parts() ->
         await rig.clock.advance(120)
         assert len(set(rig.sink.ids())) == 16
         assert max(sizes) > 3
+
+
+async def test_a_notice_that_cannot_be_told_is_logged_and_stops_nothing() -> None:
+    class PoisonedRig(Rig):
+        def tell(self, event: Event) -> Sequence[Parcel]:
+            if event.topic is Topic.ACCOUNT_BLOCKED:
+                raise KeyError("a template gone wrong")
+            return super().tell(event)
+
+    rig = PoisonedRig()
+    rig.script("a", REVOKED)
+    with capture_logs() as logged:
+        async with rig.running():
+            await rig.watch("a")
+            await rig.clock.advance(1)
+            rig.script("a", SUCCEEDED)
+            await rig.clock.advance(120)
+    assert [line["what"] for line in logged if line["event"] == "change.bug"] == ["AccountChange"]
+    assert rig.phase("a") == "succeeded"

@@ -24,6 +24,7 @@ _UP: Final = """
         WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
             AND older.endpoint = ?1 AND older.target = ?2 AND older.delivery_id < deliveries.delivery_id)
 """
+HASTEN: Final = "UPDATE deliveries SET next_attempt_at = 0 WHERE state = 'waiting' AND next_attempt_at > ?"
 DUE: Final = SELECT_DELIVERY + _UP + "AND next_attempt_at <= ?3 ORDER BY next_attempt_at, delivery_id LIMIT ?4"
 NEXT_DUE: Final = "SELECT next_attempt_at" + _UP + "ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET ?3"
 
@@ -40,6 +41,11 @@ class OutboxPart(Part):
                 lane = (row[0], row[1])
                 lanes.append(lane)
         return lanes
+
+    def hasten(self, *, latest_at: float) -> int:
+        """See `ports.Outbox.hasten`."""
+        with self._database.write() as connection:
+            return connection.execute(HASTEN, (latest_at,)).rowcount
 
     def due(self, endpoint: str, target: str, *, now: float, limit: int) -> tuple[list[Delivery], float | None]:
         """See `ports.Outbox.due`. The instant is that of the next delivery that is up; what waits behind another one
