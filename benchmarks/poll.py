@@ -1,0 +1,87 @@
+"""What a poll costs: CPU of one complete poll (schedule, HTTP, parse, decide, note), beside the scripts people write.
+
+genbridge is the real daemon on a SQLite store, with more watches due than it can ask about, so all 64 places are taken.
+Beside it, each with 64 in flight: a loop over a default `httpx.AsyncClient` that parses and looks, an aiohttp loop that
+only reads, and `wrk`, which shows what the least is. Sides alternate, each a fresh process; start-up is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from benchmarks.daemon import daemon, fill, settle
+from benchmarks.processes import Server, said, server, until
+from benchmarks.provider import PATH
+from benchmarks.tables import Report, Table, ratio, spread
+
+IN_FLIGHT: Final = 64
+WATCHES: Final = 500
+TARGETS: Final = {"httpx loop": ">= 12x (aim 20x)", "aiohttp loop": "genbridge <= 1.3x of it (aim 0.8x)"}
+
+
+def run(quick: bool) -> Report:
+    seconds, rounds = (0.5, 1) if quick else (3.0, 5)
+    found: dict[str, list[float]] = {"genbridge": [], "httpx loop": [], "aiohttp loop": [], "wrk": []}
+    with server("provider") as provider, tempfile.TemporaryDirectory() as scratch:
+        for place in range(rounds):
+            folder = Path(scratch) / str(place)
+            folder.mkdir()
+            found["genbridge"].append(of_genbridge(provider, folder, in_flight=IN_FLIGHT, seconds=seconds))
+            for way in ("httpx", "aiohttp"):
+                found[f"{way} loop"] += of_loop(way, provider, in_flight=IN_FLIGHT, seconds=seconds)
+            found["wrk"] += of_wrk(provider, in_flight=IN_FLIGHT, seconds=seconds)
+    ours = found["genbridge"]
+    rows = [
+        [side, spread(costs, unit="us"), ratio(costs, ours) if side != "genbridge" else "1", TARGETS.get(side, "")]
+        for side, costs in found.items()
+    ]
+    head = ("side", f"CPU per poll, {IN_FLIGHT} in flight", "of genbridge's", "target")
+    notes = [f"skipped: {side} is not installed" for side, costs in found.items() if not costs]
+    return Report(title="Cost of a poll", how=__doc__, tables=[Table(head=head, rows=rows)], notes=notes)
+
+
+def of_genbridge(provider: Server, folder: Path, *, in_flight: int, seconds: float) -> float:
+    """Microseconds of CPU per poll of a daemon that is always busy."""
+    settings = settle(folder, provider=provider.url, concurrency=in_flight, interval="50ms")
+    fill(folder, (f"r{number}" for number in range(max(WATCHES, 8 * in_flight))))
+    before = provider.ask("counts")["requests"]
+    with daemon(settings) as running:
+        until(lambda: provider.ask("counts")["requests"] > before + 2 * WATCHES, seconds=30)
+        time.sleep(0.5)
+        polls_before, cpu_before = int(provider.ask("counts")["requests"]), running.cpu_s()
+        time.sleep(seconds)
+        polls, cpu_s = int(provider.ask("counts")["requests"]) - polls_before, running.cpu_s() - cpu_before
+    return cpu_s / polls * 1e6
+
+
+def of_loop(way: str, provider: Server, *, in_flight: int, seconds: float) -> list[float]:
+    """The same of a plain loop; nothing when its library is absent."""
+    if way == "aiohttp" and not _has_aiohttp():
+        return []
+    words = [way, f"{provider.url}{PATH}", str(in_flight), str(seconds), str(max(WATCHES, 8 * in_flight))]
+    told = json.loads(said([sys.executable, "-m", "benchmarks.loops", *words])[0])
+    return [told["cpu_s"] / told["polls"] * 1e6]
+
+
+def of_wrk(provider: Server, *, in_flight: int, seconds: float) -> list[float]:
+    """The same of wrk (Debian package `wrk`)."""
+    if shutil.which("wrk") is None:
+        return []
+    length = f"-d{max(1, round(seconds))}s"
+    told, cpu_s = said(["wrk", "-t1", f"-c{in_flight}", length, f"{provider.url}{PATH}r1"])
+    requests = re.search(r"(\d+) requests in", told)
+    assert requests is not None, told
+    return [cpu_s / int(requests[1]) * 1e6]
+
+
+def _has_aiohttp() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("aiohttp") is not None

@@ -1,0 +1,49 @@
+"""The receiver: `python -m benchmarks.receiver [--port P] [--refuse-first]`. Takes any POST, of whatever shape, and
+finds the task's id in it by its form; with `--refuse-first` the first request about each task is answered 503."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from typing import Any, Final
+
+from benchmarks.serving import serve, whole
+
+TASK_ID: Final = re.compile(rb"\b(?:e\d{13}-\d+|g\d+|end-\d+)\b")
+WEBHOOK_ID: Final = re.compile(rb"\r\nwebhook-id: *(\S+)", re.IGNORECASE)
+ACCEPTED: Final = whole("200 OK", b"{}")
+REFUSED: Final = whole("503 Service Unavailable", b"{}")
+
+
+class Receiver:
+    """Remembers what it was told: when, about which task, under which event id, and whether it accepted."""
+
+    def __init__(self, *, refuses_first: bool) -> None:
+        self.connections = 0
+        self._refuses_first = refuses_first
+        self._told: list[tuple[float, str, str, bool]] = []
+        self._refused: set[str] = set()
+
+    def answer(self, method: str, target: str, body: bytes, headers: bytes) -> tuple[bytes, float]:
+        now = time.monotonic()
+        event = WEBHOOK_ID.search(b"\r\n" + headers)
+        event_id = event[1].decode() if event else ""
+        accepts = True
+        for task_id in {found.decode() for found in TASK_ID.findall(body)}:
+            if self._refuses_first and task_id not in self._refused:
+                self._refused.add(task_id)
+                accepts = False
+        self._told += [(now, found.decode(), event_id, accepts) for found in set(TASK_ID.findall(body))]
+        return (ACCEPTED if accepts else REFUSED), 0.0
+
+    def control(self, name: str) -> Any:
+        return len({told[1] for told in self._told if told[3]}) if name == "count" else self._told
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--refuse-first", action="store_true")
+    chosen = parser.parse_args()
+    serve(Receiver(refuses_first=chosen.refuse_first), port=chosen.port)
