@@ -8,6 +8,7 @@ GenbridgeError
   StoreError        pause and try again; stop if it lasts            exit 69
     StoreDamaged    the operator: damaged, foreign or newer store    exit 1
     StoreBusy       another daemon holds the store                   exit 75
+    LeaseLost       us: start over, others may hold what we held     exit 75
   BridgeBug         us
 """
 
@@ -62,6 +63,13 @@ class StoreDamaged(StoreError):
 
 class StoreBusy(StoreError):
     """Another daemon holds the store."""
+
+    exit_code = 75
+
+
+class LeaseLost(StoreError):
+    """This daemon's lease on a shared store has ended: others may work on what it held, so it must do nothing more
+    before it has joined anew."""
 
     exit_code = 75
 

@@ -7,7 +7,7 @@ then applied, or what was applied is applied again harmlessly when repeated).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from bridge.domain.change import AccountState, Change, Note
 from bridge.domain.delivery import Delivery, Outcome
 from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
+from bridge.domain.shares import Share
 from bridge.domain.task import Reading
 from bridge.domain.watch import WatchState, Wish
 
@@ -108,6 +109,43 @@ class Commits(Protocol):
 
     def accounts(self) -> Mapping[str, AccountState]:
         """What is remembered of each account."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roll:
+    """Who works on a store and who holds what, at one instant of the store's own clock.
+
+    `members`: those whose lease lasts, each with the scopes it serves and into how many groups it would cut them.
+    `holders`: the member that holds each share; a share of nobody is absent.
+    """
+
+    members: Mapping[str, Mapping[str, int]]
+    holders: Mapping[Share, str]
+
+
+class Shares(Protocol):
+    """How several daemons divide one store's work. A store whose daemon is alone grants it everything.
+
+    A member's lease is a time by the store's clock, prolonged by `renew`. Once it has ended anybody may take the
+    member's shares over, and whatever the member still commits raises LeaseLost.
+    """
+
+    def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
+        """Become a member for so long; its id is `name` and a fencing number, never the same twice. From now on this
+        store's changes are committed only while the lease lasts, and it tells only of what the member holds."""
+
+    def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roll:
+        """Prolong the lease, free what the members hold whose lease has ended, and call the roll. LeaseLost when
+        ours has ended: somebody else may already work on what we held."""
+
+    def claim(self, shares: Collection[Share]) -> frozenset[Share]:
+        """Hold those of the shares that nobody holds; says which they were."""
+
+    def release(self, shares: Collection[Share]) -> None:
+        """Hold these no longer: others may claim them at once."""
+
+    def leave(self) -> None:
+        """Be no member any more and hold nothing. Harmless when the lease has ended."""
 
 
 class Outbox(Protocol):

@@ -66,6 +66,10 @@ class FakeClock:
         self._steady = until
         await self._settle()
 
+    def stand_still(self, seconds: float) -> None:
+        """What a process sees that was stopped so long: time has passed, and none of its tasks has run."""
+        self._steady += seconds
+
     def rewind(self, seconds: float) -> None:
         """What a restart after a correction of the clock sees. Nothing may be waiting."""
         self._steady -= seconds

@@ -1,0 +1,184 @@
+"""Several daemons on one store: an even part for each, nothing held twice, nothing held by nobody for long."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.abc
+import pytest
+
+from bridge.domain.shares import SLOTS, Share
+from bridge.engine.membership import Membership
+from bridge.errors import LeaseLost
+from tests.fakes import DirectOffload, FakeClock
+from tests.shared import MemberShares, SharedRoll
+
+KLING = "account/kling"
+TAKEOVER_S = 30.0
+
+
+class Hands:
+    """Works on shares by noting them. `busy` keeps what is let go of in flight until it is set."""
+
+    def __init__(self) -> None:
+        self.held: frozenset[Share] = frozenset()
+        self.busy: anyio.Event | None = None
+
+    async def take_up(self, gained: frozenset[Share], held: frozenset[Share]) -> None:
+        assert gained <= held
+        self.held |= gained
+
+    async def let_go(self, lost: frozenset[Share], held: frozenset[Share]) -> None:
+        assert not lost & held
+        if self.busy is not None:
+            await self.busy.wait()
+        self.held -= lost
+
+
+class Member:
+    def __init__(self, roll: SharedRoll, name: str) -> None:
+        self.hands = Hands()
+        self.shares = MemberShares(roll)
+        self.membership = Membership(
+            shares=self.shares,
+            offload=DirectOffload(),
+            clock=roll.clock,
+            name=name,
+            takeover_s=TAKEOVER_S,
+            worker=self.hands,
+        )
+        self.scope = anyio.CancelScope()
+        self.error: BaseException | None = None
+        roll.wakes.append(self.membership.wake)
+
+    @property
+    def count(self) -> int:
+        return len(self.hands.held)
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        await self.membership.serve({KLING: SLOTS})
+        try:
+            with self.scope:
+                await self.membership.run(task_status=task_status)
+        except BaseExceptionGroup as group:
+            self.error = group.exceptions[0]
+            self.hands.held = frozenset()  # as the app drops everything
+
+
+class Crew:
+    def __init__(self, group: anyio.abc.TaskGroup) -> None:
+        self.clock = FakeClock()
+        self.roll = SharedRoll(self.clock)
+        self.members: list[Member] = []
+        self._group = group
+
+    async def join(self, name: str) -> Member:
+        member = Member(self.roll, name)
+        self.members.append(member)
+        await self._group.start(member.run)
+        await self.clock.advance(0)
+        return member
+
+    def held(self) -> Counter[Share]:
+        return Counter(share for member in self.members for share in member.hands.held)
+
+
+@pytest.fixture
+async def crew() -> AsyncIterator[Crew]:
+    async with running_crew() as crew:
+        yield crew
+
+
+@asynccontextmanager
+async def running_crew() -> AsyncIterator[Crew]:
+    async with anyio.create_task_group() as group:
+        yield Crew(group)
+        group.cancel_scope.cancel()
+
+
+async def test_one_member_holds_everything_when_it_has_started(crew: Crew) -> None:
+    only = await crew.join("a")
+    assert only.count == SLOTS
+
+
+async def test_who_comes_gets_an_even_part_at_once(crew: Crew) -> None:
+    for name in "abc":
+        await crew.join(name)
+    await crew.clock.advance(1)
+    assert sorted(member.count for member in crew.members) == [5, 5, 6]
+    assert set(crew.held().values()) == {1}
+
+
+async def test_who_leaves_hands_over_at_once(crew: Crew) -> None:
+    first, second = await crew.join("a"), await crew.join("b")
+    first.scope.cancel()
+    first.hands.held = frozenset()
+    await first.membership.leave()
+    await crew.clock.advance(1)
+    assert second.count == SLOTS
+
+
+async def test_what_is_in_flight_is_not_handed_over_before_it_has_ended(crew: Crew) -> None:
+    first = await crew.join("a")
+    first.hands.busy = anyio.Event()
+    second = await crew.join("b")
+    await crew.clock.advance(60)
+    assert (first.count, second.count) == (SLOTS, 0)
+    assert first.error is None  # its lease is renewed meanwhile
+    first.hands.busy.set()
+    await crew.clock.advance(1)
+    assert (first.count, second.count) == (8, 8)
+    assert set(crew.held().values()) == {1}
+
+
+async def test_a_killed_members_part_is_taken_over_in_time(crew: Crew) -> None:
+    first, second = await crew.join("a"), await crew.join("b")
+    first.scope.cancel()  # no word of farewell
+    first.hands.held = frozenset()
+    await crew.clock.advance(TAKEOVER_S / 2)
+    assert second.count == SLOTS // 2
+    await crew.clock.advance(TAKEOVER_S / 2)
+    assert second.count == SLOTS
+
+
+async def test_who_cannot_reach_the_store_stops_before_anybody_takes_over(crew: Crew) -> None:
+    first, second = await crew.join("a"), await crew.join("b")
+    first.shares.is_cut_off = True
+    for _ in range(60):
+        await crew.clock.advance(0.5)
+        assert max(crew.held().values()) == 1
+        assert not (first.membership.lease.is_held and second.count == SLOTS)
+    assert isinstance(first.error, LeaseLost)
+    assert second.count == SLOTS
+
+
+async def test_a_store_that_is_away_for_a_moment_costs_no_share(crew: Crew) -> None:
+    first, second = await crew.join("a"), await crew.join("b")
+    first.shares.is_cut_off = second.shares.is_cut_off = True
+    await crew.clock.advance(TAKEOVER_S / 2)
+    first.shares.is_cut_off = second.shares.is_cut_off = False
+    await crew.clock.advance(TAKEOVER_S)
+    assert (first.count, second.count) == (8, 8)
+    assert first.error is None
+    assert second.error is None
+
+
+async def test_who_slept_through_its_lease_knows_it_before_it_does_anything(crew: Crew) -> None:
+    first = await crew.join("a")
+    await crew.join("b")
+    lease = first.membership.lease
+    assert lease.is_held
+    await crew.clock.advance(1)
+    crew.clock.stand_still(TAKEOVER_S)
+    assert not lease.is_held
+
+
+async def test_settings_that_change_are_followed(crew: Crew) -> None:
+    first, second = await crew.join("a"), await crew.join("b")
+    await first.membership.serve({KLING: SLOTS, "account/suno": 1})
+    await second.membership.serve({})
+    await crew.clock.advance(1)
+    assert (first.count, second.count) == (2 * SLOTS, 0)
