@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from bridge.config.load import Loaded
+from bridge.config.model import Account
 from bridge.config.secret import has_reference
 from bridge.domain.task import Json
 from bridge.errors import ConfigError
@@ -31,9 +33,8 @@ def catalogue(loaded: Loaded) -> Mapping[str, Description]:
         raise ConfigError(_lines(loaded, found)) from None
     found = []
     for name, account in loaded.settings.accounts.items():
-        if account.access_key is not None and known[account.provider].key_pair is None:
-            why = f"{account.provider} knows no pair of keys; write api_key in place of access_key and secret_key"
-            found.append((("accounts", name, "access_key"), why))
+        if (why := _keys_problem(known[account.provider], account)) is not None:
+            found.append((("accounts", name, "api_key" if account.access_key is None else "access_key"), why))
         if account.action is not None and not has_reference(account.action):
             problem = action_problem(known[account.provider], account.action)
             if problem is not None:
@@ -41,6 +42,18 @@ def catalogue(loaded: Loaded) -> Mapping[str, Description]:
     if found:
         raise ConfigError(_lines(loaded, found))
     return known
+
+
+def _keys_problem(description: Description, account: Account) -> str | None:
+    """Why the account's keys are of the wrong sort; None when they will do."""
+    if account.access_key is not None:
+        if description.key_pair is not None:
+            return None
+        return f"{account.provider} knows no pair of keys; write api_key in place of access_key and secret_key"
+    host = None if has_reference(account.base_url) else urlsplit(account.base_url).hostname
+    if description.route(host).auth == "signed":
+        return f"requests to {host or 'it'} are signed: write access_key and secret_key in place of api_key"
+    return None
 
 
 def task_reader(loaded: Loaded) -> TaskReader:

@@ -25,8 +25,9 @@ from bridge.engine.janitor import Retention
 from bridge.errors import ConfigError
 from bridge.net.client import HttpClient, Request, Unanswered
 from bridge.ports import Clock, Intake, Sink, Source, Tell
-from bridge.providers.auth import JwtKey
+from bridge.providers import harmless_action
 from bridge.providers.provider import HttpProvider
+from bridge.providers.signing import of_pair
 from bridge.reader import catalogue, task_reader
 from bridge.sinks.chat import ChatSink, ChatUrl, check_url
 from bridge.sinks.own_payloads import check_body
@@ -38,7 +39,6 @@ from bridge.sources.watchlist import Watchlist
 
 CHAT_CONCURRENCY: Final = 1  # one message at a time to each chat keeps them in order
 PROBE_ID: Final = "genbridge-check"  # an id nobody has: asking about it is harmless and free
-PROBE_ACTION: Final = "videos/text2video"  # for accounts that have none of their own
 # An answer about the task, whatever it says: some gateways have one for any id.
 ANSWERING: Final = frozenset(Kind) - ABOUT_ACCOUNT - {Kind.RATE_LIMITED, Kind.TRANSIENT, Kind.AMBIGUOUS}
 
@@ -83,7 +83,9 @@ class Workshop:
         GET, so that nothing is told). Yields what, whether it works, and what came back."""
         settings = loaded.settings
         for name, plan in self.accounts(loaded).items():
-            reading = await plan.provider.ask(PROBE_ID, settings.accounts[name].action or PROBE_ACTION)
+            account = settings.accounts[name]
+            action = account.action or harmless_action(catalogue(loaded)[account.provider])
+            reading = await plan.provider.ask(PROBE_ID, action)
             detail = f"{reading.kind}: {reading.detail}" if reading.detail else reading.kind
             yield f"accounts.{name}", reading.kind in ANSWERING, detail
         for name, endpoint in settings.endpoints.items():
@@ -126,16 +128,19 @@ class Workshop:
     def _account(self, name: str, account: Account, loaded: Loaded) -> AccountPlan:
         settings = loaded.settings
         basis = (account, settings.polling, settings.routes, settings.providers)
-        known = self._accounts.get(name)
-        if known and known[0] == basis:
-            return known[1]
+        kept = self._accounts.get(name)
+        if kept and kept[0] == basis:
+            return kept[1]
         polling = settings.polling
         secrets = [secret.reveal() for secret in (account.access_key, account.secret_key) if secret is not None]
+        known = catalogue(loaded)[account.provider]
+        key, signer = of_pair(known.key_pair, secrets, now=self._clock.now)
         provider = HttpProvider(
-            catalogue(loaded)[account.provider],
+            known,
             base_url=account.base_url,
             api_key=account.api_key.reveal() if account.api_key else "",
-            key=JwtKey(*secrets, now=self._clock.now) if secrets else None,
+            key=key,
+            signer=signer,
             client=self._client(account, loaded, account.limits.concurrency, polling.timeout_s),
             headers=_revealed(account.headers),
             origins=account.origins,

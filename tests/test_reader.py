@@ -113,3 +113,18 @@ def test_a_pair_of_keys_is_only_for_providers_that_know_one(tmp_path: Path) -> N
     (line,) = refused.value.problems
     assert "genbridge.yaml:4:" in line
     assert "accounts.music.access_key: suno knows no pair of keys" in line
+
+
+def test_an_account_at_a_host_that_takes_signed_requests_needs_a_pair_of_keys(tmp_path: Path) -> None:
+    host = "https://visual.volcengineapi.com"
+    account = f'accounts:\n  dream: {{provider: jimeng, base_url: "{host}", api_key: k12345}}\n'
+    with pytest.raises(ConfigError) as refused:
+        catalogue(loaded(tmp_path, account))
+    (line,) = refused.value.problems
+    assert "genbridge.yaml:2:" in line
+    assert (
+        "accounts.dream.api_key: requests to visual.volcengineapi.com are signed: write access_key and secret_key"
+        in line
+    )
+    assert catalogue(loaded(tmp_path, account.replace("api_key: k12345", "access_key: a12345, secret_key: b12345")))
+    assert catalogue(loaded(tmp_path, account.replace(host, BASE)))

@@ -86,7 +86,7 @@ class Account(Model):
     provider: Provider = Field(description="which kind of API this is, see `genbridge providers`")
     base_url: BaseUrl = Field(description="where the API begins, e.g. https://api.example.com")
     api_key: Token | None = Field(None, description="sent the way the provider wants it, mostly as a Bearer key")
-    access_key: Token | None = Field(None, description="with secret_key in place of api_key: signs Kling's JWT")
+    access_key: Token | None = Field(None, description="with secret_key in place of api_key: Kling's JWT, Jimeng")
     secret_key: Token | None = Field(None, description="goes with access_key")
     action: Action | None = Field(
         None,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from bridge.providers.addresses import action_problem, locate, query_url
+from bridge.providers.addresses import action_problem, harmless_action, locate, query_url
 from bridge.providers.catalogue import (
     DescriptionProblem,
     DescriptionsRefused,
@@ -25,6 +25,7 @@ __all__ = [
     "created_by_any",
     "descriptions",
     "effective",
+    "harmless_action",
     "load_descriptions",
     "locate",
     "query_url",

@@ -44,6 +44,12 @@ def action_problem(description: Description, action: str | None) -> str | None:
     return None
 
 
+def harmless_action(description: Description) -> str | None:
+    """An action with which a task that nobody has can be asked about."""
+    allowed = description.action
+    return None if allowed is None else allowed.default or (allowed.example if description.ask.needs_action else None)
+
+
 def query_url(description: Description, *, base_url: str, task_id: str, action: str | None) -> str:
     """Where to ask about one task, already percent-encoded. ValueError when the action does not do."""
     return asking(description, base_url=base_url, task_id=task_id, action=action).url

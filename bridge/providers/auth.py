@@ -78,6 +78,8 @@ def shown(style: str, token: str) -> tuple[dict[str, str], tuple[str, str] | Non
             return {"Authorization": f"Token {token}"}, None
         case ["header", name]:
             return {name: token}, None
+        case ["signed"]:
+            return {}, None
         case [_, name]:
             return {}, (name, token)
         case _:

@@ -230,6 +230,9 @@ class Description(Model):
     def _check(self) -> Description:
         if self.action is None and self.ask.needs_action:
             raise ValueError("the request holds {action}: say under action what it may be (pattern, example)")
+        pair, routes = self.key_pair, (self.ask, self.direct)
+        if any(route and route.auth == "signed" for route in routes) and not (pair and pair.signs_requests):
+            raise ValueError("auth is signed: say under key_pair which function signs")
         return self
 
     @cached_property

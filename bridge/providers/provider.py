@@ -24,6 +24,7 @@ from bridge.providers.auth import FixedKey, Key, shown
 from bridge.providers.description import Description
 from bridge.providers.reading import code_of, read, read_together, second_value
 from bridge.providers.results import Question
+from bridge.providers.signing import Signer
 
 MIN_SECRET_BYTES: Final = 8  # a shorter key is too likely to be part of something else
 
@@ -31,8 +32,8 @@ MIN_SECRET_BYTES: Final = 8  # a shorter key is too likely to be part of somethi
 class HttpProvider:
     """`ports.Provider` for one account. `headers` go with every request and win over the description's own.
 
-    The key goes to the base URL's origin and to `origins` alone. `key` (for accounts with a pair of keys) stands in
-    place of `api_key`; `secrets` are what must never be repeated from an answer, beside the key.
+    The key goes to the base URL's origin and to `origins` alone. `key` or `signer` (for accounts with a pair of keys)
+    stands in place of `api_key`; `secrets` are what must never be repeated from an answer, beside the key.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class HttpProvider:
         client: HttpClient,
         api_key: str = "",
         key: Key | None = None,
+        signer: Signer | None = None,
         cap_bytes: int | None = None,
         headers: Mapping[str, str] | None = None,
         origins: Sequence[str] = (),
@@ -58,6 +60,8 @@ class HttpProvider:
         self._key = key or FixedKey(api_key)
         self._secrets = [secret.encode(errors="replace") for secret in (api_key, *secrets) if secret]
         self._pair = description.key_pair if key is not None else None
+        self._signer = signer
+        self._auth = "signed" if signer is not None else self._route.auth
         self._given = {name.lower() for name in headers or {}}
         self._headers = self._ungiven(
             {
@@ -145,13 +149,16 @@ class HttpProvider:
 
     async def _exchange(self, asked: Asking) -> Answer | Unanswered:
         token = self._key.token()
-        own, parameter = shown(self._route.auth, token)
+        own, parameter = shown(self._auth, token)
         url = asked.url
         if parameter is not None:
             url += f"{'&' if '?' in url else '?'}{parameter[0]}={quote(parameter[1], safe='')}"
         if asked.body is not None:
             own = {"Content-Type": "application/json", **own}
-        request = Request(method=asked.method, url=url, headers=self._ungiven(own) | self._headers, body=asked.body)
+        headers = self._ungiven(own) | self._headers
+        if self._signer is not None:
+            headers |= self._ungiven(self._signer.signature(asked.method, url, headers, asked.body))
+        request = Request(method=asked.method, url=url, headers=headers, body=asked.body)
         return self._cleaned(await self._client.fetch(request, cap_bytes=self._cap_bytes), token)
 
     def _ungiven(self, headers: Mapping[str, str]) -> dict[str, str]:

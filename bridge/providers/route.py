@@ -45,8 +45,8 @@ def _path(text: str) -> str:
 
 
 def _auth(text: str) -> str:
-    if text not in {"bearer", "token"} and HEADER.fullmatch(text) is None:
-        raise ValueError('auth is bearer, token, "header NAME" or "query NAME"')
+    if text not in {"bearer", "token", "signed"} and HEADER.fullmatch(text) is None:
+        raise ValueError('auth is bearer, token, signed, "header NAME" or "query NAME"')
     return text
 
 
@@ -159,9 +159,23 @@ class Action(Model):
 
 
 class KeyPair(Model):
-    """For accounts with access_key and secret_key: which function makes a token of them, and the codes that say the
-    token is not valid yet (made anew, valid from earlier on) or no longer (made anew)."""
+    """For accounts with access_key and secret_key: which function makes a token of them (`jwt`), with the codes that
+    say that it is not valid yet (made anew, valid from earlier on) or no longer (made anew); or which one signs each
+    request, for a region and a service of the vendor's."""
 
-    sign: Literal["jwt"]
+    sign: Literal["jwt", "volcengine"]
     early: tuple[int, ...] = ()
     expired: tuple[int, ...] = ()
+    region: str = ""
+    service: str = ""
+
+    @property
+    def signs_requests(self) -> bool:
+        """Whether each request is signed, so that there is no token to show."""
+        return self.sign != "jwt"
+
+    @model_validator(mode="after")
+    def _check(self) -> KeyPair:
+        if self.signs_requests != bool(self.region and self.service) or (self.signs_requests and self.early):
+            raise ValueError("a token (jwt) has early and expired codes, a signature a region and a service")
+        return self

@@ -25,7 +25,7 @@ from bridge.errors import UsageError
 from bridge.ports import Clock
 from bridge.simulator.files import file
 from bridge.simulator.forms import FORMS
-from bridge.simulator.forms.form import Batch, Content, Create, Form, Json, Listing, Query, Reply
+from bridge.simulator.forms.form import Batch, Content, Create, Form, Json, Listing, Query, Reply, Sent
 from bridge.simulator.routing import Match, Routes
 from bridge.simulator.tasks import Script, SimulatedTask, View, script_of
 from bridge.simulator.wishes import Wish, wish_of
@@ -126,21 +126,20 @@ class SimulatedProvider:
             return self._reply(self._main, self._main.not_found)
         if isinstance(match, Form):
             return self._reply(match, match.unknown_method)
-        if (refusal := self._refusal(match.form, request)) is not None:
-            return self._reply(match.form, refusal)
         try:
-            wish = wish_of(await _body(request))
+            body = await _body(request)
+            if (refusal := self._refusal(match.form, request, body)) is not None:
+                return self._reply(match.form, refusal)
+            wish = wish_of(body)
             given = {**wish.body, **request.query_params, **match.places}
             origin = f"{request.url.scheme}://{request.url.netloc}"
             return self._answer(_Asked(match=match, wish=wish, given=given, base_url=origin))
         except ValueError as error:
             return self._reply(match.form, match.form.bad_request(str(error)))
 
-    def _refusal(self, form: Form, request: Request) -> Reply | None:
-        if self._key is not None:
-            shown = [(request.headers.get(header, "").encode(), lead) for header, lead in form.keys]
-            if not any(hmac.compare_digest(given, f"{lead}{self._key}".encode()) for given, lead in shown):
-                return form.unauthorized
+    def _refusal(self, form: Form, request: Request, body: bytes) -> Reply | None:
+        if self._key is not None and not _shows(self._key, form, request, body):
+            return form.unauthorized
         if self._rate is None:
             return None
         second = int(self._clock.steady())
@@ -220,6 +219,17 @@ class SimulatedProvider:
         if form.stamp is not None and isinstance(body, dict):
             body = {**body, **form.stamp(next(self._answers))}
         return Response(orjson.dumps(body), reply.status, media_type="application/json")
+
+
+def _shows(key: str, form: Form, request: Request, body: bytes) -> bool:
+    """Whether the key, or a signature made with it, comes with the request."""
+    shown = [(request.headers.get(header, "").encode(), lead) for header, lead in form.keys]
+    if any(hmac.compare_digest(given, f"{lead}{key}".encode()) for given, lead in shown):
+        return True
+    if form.is_signed is None:
+        return False
+    path, query = (request.scope[name].decode("ascii", "replace") for name in ("raw_path", "query_string"))
+    return form.is_signed(Sent(method=request.method, path=path, query=query, headers=request.headers, body=body), key)
 
 
 def _external_id(body: Mapping[str, Json], name: str) -> str:

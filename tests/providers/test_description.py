@@ -83,7 +83,7 @@ def test_forms_of_ones_own_are_tried_before_inherited_ones() -> None:
         (lambda tree: tree["ask"].update(path="jobs/{id}"), ("ask", "path"), "a path begins with /"),
         (lambda tree: tree["ask"].update(path="/jobs/"), ("ask",), "holds {id}"),
         (lambda tree: tree["ask"].update(path="/{id}/{other}"), ("ask", "path"), "{other} stands for nothing"),
-        (lambda tree: tree["ask"].update(auth="basic"), ("ask", "auth"), 'auth is bearer, token, "header NAME"'),
+        (lambda tree: tree["ask"].update(auth="basic"), ("ask", "auth"), "auth is bearer, token, signed, "),
         (lambda tree: tree["ask"].update(batch={"path": "/jobs"}), ("ask", "batch"), "a batch holds {ids}"),
         (
             lambda tree: tree.update(action={"pattern": "(", "example": "x"}),

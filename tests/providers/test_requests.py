@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from bridge.providers import created, created_by_any, descriptions, load_descriptions, locate, query_url
-from bridge.providers.addresses import asking, asking_second, asking_together, may_have_key
+from bridge.providers.addresses import asking, asking_second, asking_together, harmless_action, may_have_key
 from bridge.providers.auth import shown
 
 BASE = "https://api.example.com"
@@ -98,6 +98,15 @@ def test_jimeng_is_asked_by_post_with_the_key_of_the_create_call() -> None:
     assert orjson.loads(asked.body or b"") == {"req_key": "jimeng_vgfm_t2v_l20", "task_id": "73/91"}
     with pytest.raises(ValueError, match="no action is set"):
         asking(descriptions()["jimeng"], base_url=BASE, task_id="7391", action=None)
+
+
+@pytest.mark.parametrize("provider", descriptions())
+def test_every_provider_can_be_asked_about_a_task_that_nobody_has(provider: str) -> None:
+    description = descriptions()[provider]
+    asked = asking(description, base_url=BASE, task_id="genbridge-check", action=harmless_action(description))
+
+    assert not asked.is_elsewhere
+    assert "genbridge-check" in f"{asked.url}{asked.body!r}"
 
 
 @pytest.mark.parametrize("task_id", ["a/../b", "/a", "a//b", "..", "a/."])

@@ -30,6 +30,17 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A request as it came, for forms in which it is signed; `headers` in lower case, path and query still encoded."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Create:
     """Makes a task. Its action is the path's `{action}` (or `action`); `external` names the key of the body, with dots
     for the keys above it, under which its creator names it."""
@@ -105,6 +116,7 @@ class Form:
     bad_request: Callable[[str], Reply]
     unknown_method: Reply = Reply(status=405, body={"error": {"message": "method not allowed"}})
     keys: tuple[tuple[str, str], ...] = (BEARER,)
+    is_signed: Callable[[Sent, str], bool] | None = None  # with the key, in place of showing it
     script: Callable[[str], Script] | None = None
     prefix: str = ""
     fails: bool = True  # whether its answers can say that a task has failed
