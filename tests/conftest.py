@@ -1,6 +1,8 @@
-"""Fixtures every test may use."""
+"""Fixtures every test may use, and how a run is spread over processes."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
@@ -9,3 +11,29 @@ import pytest
 def anyio_backend() -> str:
     """Adapters run on asyncio; engine tests widen this to trio in their own conftest."""
     return "asyncio"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Spread folders of tests over processes where pytest-xdist is there; `-n 0` or `--pdb` keep them in one, as files.
+
+    One test at a time is given out, so that nobody sits on a hundred while another has nothing to do.
+    """
+    is_worker = hasattr(config, "workerinput")  # a worker that started workers would never end doing so
+    if is_worker or not config.pluginmanager.hasplugin("xdist"):
+        return
+    only_files = all(".py" in name for name in config.args)
+    if config.option.numprocesses is None and config.option.dist == "no" and not only_files:
+        config.option.numprocesses = "auto"
+        config.option.maxschedchunk = config.option.maxschedchunk or 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are cores: many tests wait for real time to pass."""
+    return min((os.cpu_count() or 1) + 2, 8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, so that none of them is what a run waits for in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)

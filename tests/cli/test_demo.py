@@ -19,6 +19,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_the_demo_ends_by_itself_with_a_line_per_webhook_and_a_summary(tmp_path: Path) -> None:
     (tmp_path / "genbridge.yaml").write_text("broken: [")
     began = time.monotonic()
@@ -35,6 +36,7 @@ def test_the_demo_ends_by_itself_with_a_line_per_webhook_and_a_summary(tmp_path:
     assert [file.name for file in tmp_path.iterdir()] == ["genbridge.yaml"]
 
 
+@pytest.mark.long
 def test_the_demo_of_a_provider_with_batches_asks_about_many_tasks_in_one_request(tmp_path: Path) -> None:
     done = run(tmp_path, "demo", "--provider", "suno")
     assert (done.returncode, done.stderr) == (0, "")

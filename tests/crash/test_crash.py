@@ -61,6 +61,7 @@ class Killer:
         self.recovery_s.append(time.monotonic() - daemon.started_at)
 
 
+@pytest.mark.long
 def test_no_kill_loses_an_end_or_doubles_an_id(tmp_path: Path) -> None:
     luck = random.Random(7)
     queue = tmp_path / "queue"

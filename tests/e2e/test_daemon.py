@@ -18,6 +18,8 @@ import pytest
 
 from tests.world import HOOK_KEY, DaemonProcess, World, drop, running_world, until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def world() -> Iterator[World]:
