@@ -48,6 +48,16 @@ async def test_port_0_gives_a_free_port_that_answers_at_once() -> None:
         assert client.base_url.port not in {0, None}
 
 
+async def test_an_answer_does_not_wait_for_the_acknowledgement_of_the_one_before() -> None:
+    took_s: list[float] = []
+    async with served(APP) as client:
+        for _ in range(10):
+            asked_at = time.monotonic()
+            await client.get("/")
+            took_s.append(time.monotonic() - asked_at)
+    assert min(took_s[1:]) < 0.03, "the kernel acknowledges after 0.04 s"
+
+
 async def test_no_signal_handler_is_installed() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     async with served(APP) as client:
