@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final
+from urllib.parse import urlsplit
 
 from bridge import __version__
 from bridge.config.load import Loaded
@@ -19,9 +20,9 @@ from bridge.domain.routes import Route, destinations, wanted_live_topics
 from bridge.domain.sample import sample_event
 from bridge.domain.task import ABOUT_ACCOUNT, Kind
 from bridge.domain.watch import Rules
-from bridge.engine.account import AccountPlan
 from bridge.engine.dispatcher import EndpointPlan
 from bridge.engine.janitor import Retention
+from bridge.engine.steps import AccountPlan
 from bridge.errors import ConfigError
 from bridge.net.client import HttpClient, Request, Unanswered
 from bridge.ports import Clock, Intake, Sink, Source, Tell
@@ -149,6 +150,7 @@ class Workshop:
         plan = AccountPlan(
             provider=provider,
             provider_name=account.provider,
+            host=urlsplit(account.base_url).netloc.lower(),
             limits=Limits(rate=account.limits.rate, burst=account.limits.burst, concurrency=account.limits.concurrency),
             pacing=Pacing(min_interval_s=polling.min_interval_s, max_interval_s=polling.max_interval_s),
             rules=Rules(

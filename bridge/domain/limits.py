@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from bridge.domain.backoff import growing_s
+from bridge.domain.host import TROUBLED_TASKS, Host, is_trouble, trial_s
 from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
 
 SLOWEST_FACTOR: Final = 0.1  # a 429 without hint halves the rate, never below a tenth ...
 RECOVERY_S: Final = 60.0  # ... and it is back within a minute
 PROBE_FIRST_S: Final = 60.0  # a blocked account is asked again after a minute ...
 PROBE_MOST_S: Final = 600.0  # ... growing to ten
-TROUBLED_TASKS: Final = 5  # so many tasks in trouble, and no good answer since, open the breaker
-TRIAL_FIRST_S: Final = 2.0  # then one request at a time tries the provider ...
-TRIAL_MOST_S: Final = 30.0  # ... at least this often, so that recovery takes less than a minute
 SOON_S: Final = 0.001  # rounding must not make a wait too short to move the clock
 
 
@@ -45,18 +42,23 @@ class Gate:
     """Says when the next request may go out. Mutable, single-threaded, clockless.
 
     Order of strength: a block (only probes pass, one at a time), a pause (Retry-After: nothing passes), the
-    breaker (only probes), the bucket.
+    breaker (only probes), the bucket. What is the host's is kept there, for its other accounts too.
 
     One poisonous task must not hold its neighbours back. So the breaker counts tasks, not answers; and a task that
-    was refused before, while others have been answered since, is refused for itself: it blocks nobody.
+    was refused before, while others have been answered since, is refused for itself: it blocks nobody. Likewise for one
+    whose 5xx asks for time.
     """
 
-    def __init__(self, limits: Limits, *, now: float) -> None:
+    def __init__(self, limits: Limits, *, now: float, account: str = "", host: Host | None = None) -> None:
         self.limits = limits
+        self.host = host or Host()
         self.in_flight = 0
         self.paused_until = -math.inf
         self.blocked = False
+        self._account = account
         self._refused: set[str] = set()  # tasks whose last answer was about the account
+        self._pausing: set[str] = set()  # tasks whose 5xx asked for time, since anybody's last good answer
+        self._pausing_alone: set[str] = set()  # likewise, while others have been answered
         self._troubled: set[str] = set()  # tasks that met trouble since anybody's last good answer
         self._probes = 0  # since the gate has been held as it is now
         self._probe_at = -math.inf
@@ -69,12 +71,22 @@ class Gate:
     @property
     def probing(self) -> bool:
         """Only single probes may pass."""
-        return self.blocked or self.troubled
+        return self._is_held or self.host.troubled
 
     @property
     def troubled(self) -> bool:
-        """The provider fails one task after the other: the breaker is open."""
-        return len(self._troubled) >= TROUBLED_TASKS
+        """The provider fails one task after the other: the breaker is open, this account's or its host's."""
+        return len(self._troubled) >= TROUBLED_TASKS or self.host.troubled
+
+    @property
+    def _is_held(self) -> bool:
+        return self.blocked or len(self._troubled) >= TROUBLED_TASKS
+
+    def move(self, host: Host) -> None:
+        """The account's address has changed; what is in flight counts there from now on."""
+        self.host.leave(self.in_flight)
+        host.take(self.in_flight)
+        self.host = host
 
     def block(self, *, now: float) -> None:
         """Start blocked, as the store remembers it; the first probe may go at once."""
@@ -82,59 +94,86 @@ class Gate:
 
     def wait_s(self, now: float) -> float:
         """Seconds until a request may go out: 0 is now, infinity is when something in flight has been answered."""
-        if self.in_flight >= (1 if self.probing else self.limits.concurrency):
+        if self.in_flight >= (1 if self._is_held else self.host.share(self.limits.concurrency)):
             return math.inf
-        opens_at = max(self.paused_until, self._probe_at) if self.probing else self.paused_until
+        opens_at = max(self.paused_until, self.host.opens_at())
+        if self._is_held:
+            opens_at = max(opens_at, self._probe_at)
         if opens_at > now:
             return opens_at - now
         self._fill(now)
         return 0.0 if self._tokens >= 1 else max((1 - self._tokens) / self._rate(now), SOON_S)
+
+    def room(self, now: float) -> int:
+        """How many requests may go out at once."""
+        if self.wait_s(now) > 0:
+            return 0
+        if self.probing:
+            return 1
+        return min(self.host.share(self.limits.concurrency) - self.in_flight, int(self._tokens))
 
     def take(self, now: float) -> None:
         """One request goes out now."""
         self._fill(now)
         self._tokens -= 1
         self.in_flight += 1
-        self._probe_out = self.probing
+        self._probe_out = self._is_held
+        self.host.take()
 
     def abandoned(self, *, now: float) -> None:
         """One request came to nothing before its answer: cancelled, or a fault of ours. A probe is not made up for
         at once."""
         self.in_flight -= 1
+        self.host.leave()
         if self._probe_out:
             self._probe_out = False
             self._probe_at = now + PROBE_FIRST_S
 
-    def answered(self, reading: Reading, *, task_id: str, now: float, chance: float) -> Verdict:
-        """The request about this task came back with this reading.
+    def answered(
+        self, reading: Reading, *, task_id: str, now: float, chance: float, asked_at: float = math.inf
+    ) -> Verdict:
+        """The request about this task, sent at `asked_at`, came back with this reading.
 
-        While the gate is blocked only a probe's answer counts: those to earlier requests may say either thing.
+        While the gate is blocked only a probe's answer counts: those to earlier requests may say either thing. And
+        what was under way when the rate was halved does not halve it again.
         """
         self.in_flight -= 1
+        self.host.answered(reading, account=self._account, task_id=task_id, now=now, chance=chance)
         was_probe, self._probe_out = self._probe_out, False
-        before = self.blocked, self.probing
-        verdict = self._judge(reading, task_id, was_probe, now)
-        is_as_before = before == (self.blocked, self.probing)
-        if self.probing and (was_probe or not is_as_before):
+        before = self.blocked, self._is_held
+        verdict = self._judge(reading, task_id, was_probe, now, asked_at)
+        is_as_before = before == (self.blocked, self._is_held)
+        if self._is_held and (was_probe or not is_as_before):
             self._probes = self._probes + 1 if is_as_before else 1
             self._probe_at = now + self._until_probe_s(chance)
         return verdict
 
-    def _judge(self, reading: Reading, task_id: str, was_probe: bool, now: float) -> Verdict:
+    def _judge(self, reading: Reading, task_id: str, was_probe: bool, now: float, asked_at: float) -> Verdict:
         if reading.kind in ABOUT_ACCOUNT:
             return self._refuse(task_id)
         if reading.kind is Kind.RATE_LIMITED:
-            return self._slow(reading, now)
+            return self._slow(reading, now, asked_at)
         if reading.kind is Kind.TRANSIENT:  # garbage speaks neither for the provider nor for the key
-            if reading.server_trouble:
-                self._troubled.add(task_id)
-            return Verdict.NOTHING
+            return self._trouble(reading, task_id, now) if is_trouble(reading) else Verdict.NOTHING
         self._troubled.clear()
         self._refused.discard(task_id)
+        self._pausing_alone |= self._pausing
+        self._pausing_alone.discard(task_id)
+        self._pausing.clear()
         if self.blocked and was_probe:
             self.blocked = False
             return Verdict.RESTORED
         return Verdict.NOTHING
+
+    def _trouble(self, reading: Reading, task_id: str, now: float) -> Verdict:
+        self._troubled.add(task_id)
+        if not reading.retry_after_s or task_id in self._pausing_alone:
+            return Verdict.NOTHING
+        self._pausing.add(task_id)
+        until_at = now + reading.retry_after_s
+        self.host.pause(until_at)
+        self.paused_until = max(self.paused_until, until_at)
+        return Verdict.PAUSED
 
     def _refuse(self, task_id: str) -> Verdict:
         is_its_own = task_id in self._refused
@@ -147,13 +186,15 @@ class Gate:
     def _until_probe_s(self, chance: float) -> float:
         if self.blocked:
             return min(PROBE_FIRST_S * 2.0 ** min(self._probes - 1, 16), PROBE_MOST_S)
-        return growing_s(self._probes, first_s=TRIAL_FIRST_S, most_s=TRIAL_MOST_S, chance=chance)
+        return trial_s(self._probes, chance)
 
-    def _slow(self, reading: Reading, now: float) -> Verdict:
+    def _slow(self, reading: Reading, now: float, asked_at: float) -> Verdict:
         self._troubled.clear()
         if reading.retry_after_s:
             self.paused_until = max(self.paused_until, now + reading.retry_after_s)
             return Verdict.PAUSED
+        if asked_at < self._slowed_at:
+            return Verdict.NOTHING
         self._fill(now)
         self._factor = max(self._factor_at(now) / 2, SLOWEST_FACTOR)
         self._slowed_at = now

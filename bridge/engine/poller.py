@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import anyio
 import anyio.abc
 
 from bridge.domain.change import AccountState
+from bridge.domain.host import Host
 from bridge.domain.watch import WatchState
-from bridge.engine.account import AccountPlan, AccountPoller
+from bridge.engine.account import AccountPoller
 from bridge.engine.ledger import Ledger
+from bridge.engine.steps import AccountPlan
 from bridge.ports import Clock
 
 
@@ -22,6 +25,7 @@ class Poller:
         self._clock = clock
         self._accounts: dict[str, AccountPoller] = {}
         self._resting: dict[str, AccountPoller] = {}  # not in today's settings; their limits hold when they come back
+        self._hosts: dict[str, Host] = {}
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
         self.finished = anyio.Event()  # set when nothing is in flight any more
@@ -45,16 +49,22 @@ class Poller:
         for name in self._accounts.keys() - plans.keys():
             self._resting[name] = self._accounts.pop(name)
             self._resting[name].rest()
+        sharing = Counter(plan.host for plan in plans.values())
+        self._hosts = {address: self._hosts.get(address, Host()) for address in sharing}
+        for address, host in self._hosts.items():
+            host.accounts = sharing[address]
         for name, plan in plans.items():
             if name in self._resting:
                 self._accounts[name] = self._resting.pop(name)
             if name in self._accounts:
-                self._accounts[name].plan = plan
+                self._accounts[name].follow(plan, self._hosts[plan.host])
                 continue
             poller = AccountPoller(
                 name,
                 plan=plan,
                 past=past.get(name, AccountState(account=name)),
+                host=self._hosts[plan.host],
+                recovered=self._recovered,
                 ledger=self._ledger,
                 clock=self._clock,
             )
@@ -63,11 +73,20 @@ class Poller:
 
     def put(self, states: Iterable[WatchState]) -> None:
         """Take in what the store says of these watches."""
+        touched = set()
         for state in states:
             account = self._accounts.get(state.account)
             if account is not None:
                 account.put(state)
+                touched.add(account)
+        for account in touched:
+            account.rouse()
 
     def stop(self) -> None:
         """Send nothing more; let `run` return when what is in flight has been answered."""
         self._stopped.set()
+
+    def _recovered(self, host: Host) -> None:
+        for account in self._accounts.values():
+            if account.host is host:
+                account.rouse()

@@ -16,11 +16,11 @@ from bridge.domain.event import LIVE_TOPICS, Event, Parcel, Topic
 from bridge.domain.limits import Limits
 from bridge.domain.task import Kind, Reading, Snapshot
 from bridge.domain.watch import Rules, Wish
-from bridge.engine.account import AccountPlan
 from bridge.engine.dispatcher import Dispatcher, EndpointPlan
 from bridge.engine.intake import StoreIntake
 from bridge.engine.ledger import Ledger
 from bridge.engine.poller import Poller
+from bridge.engine.steps import AccountPlan
 from bridge.errors import StoreError
 from bridge.store import SqliteStore, open_store
 from tests.fakes import DirectOffload, FakeClock, RecordingSink, ScriptedProvider
@@ -88,6 +88,7 @@ class Rig:
         self.limits, self.rules, self.pacing = limits or Limits(), rules or Rules(), pacing or Pacing()
         self.retries, self.concurrency, self.live_topics = RetryPlan(steps_s=tuple(retries)), concurrency, live_topics
         self.fingerprint = "as first set"
+        self.host = "api.example.com"
         offload = DirectOffload()
         self.ledger = Ledger(commits=self.torn, watches=self.torn, offload=offload, clock=self.clock, tell=self.tell)
         self.poller = Poller(ledger=self.ledger, clock=self.clock)
@@ -113,6 +114,7 @@ class Rig:
         return AccountPlan(
             provider=provider,
             provider_name="kling",
+            host=self.host,
             limits=self.limits,
             pacing=self.pacing,
             rules=self.rules,

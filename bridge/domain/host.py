@@ -1,0 +1,91 @@
+"""What accounts at one host share, beside the limits each has of its own.
+
+A host that is down, or asks for time with a 5xx and Retry-After, is so for every key; a 429 or a refused key is the
+account's own affair. No clock here: instants are the engine's steady seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from bridge.domain.backoff import growing_s
+from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
+
+TROUBLED_TASKS: Final = 5  # so many tasks in trouble, and no good answer since, open the breaker
+TRIAL_FIRST_S: Final = 2.0  # then one request at a time tries the provider ...
+TRIAL_MOST_S: Final = 30.0  # ... at least this often, so that recovery takes less than a minute
+IN_FLIGHT: Final = 128  # at one host in all, in equal shares for its accounts; eight keys with the default of 16
+
+
+class Host:
+    """One host, for all its accounts. Mutable, single-threaded, clockless.
+
+    Its breaker opens when `TROUBLED_TASKS` tasks of at least two accounts are in trouble: one account alone may be ill
+    by itself, has a breaker of its own, and must not hold its neighbours back.
+    """
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.paused_until = -math.inf
+        self.accounts = 1
+        self._troubled: dict[str, set[str]] = {}  # accounts: tasks that met trouble since anybody's last good answer
+        self._probes = 0
+        self._probe_at = -math.inf
+        self._probe_out = False
+
+    @property
+    def troubled(self) -> bool:
+        """The host fails one task after the other, whoever asks: only single probes may pass."""
+        return len(self._troubled) > 1 and sum(map(len, self._troubled.values())) >= TROUBLED_TASKS
+
+    def share(self, concurrency: int) -> int:
+        """How many requests an account that may have `concurrency` in flight may have at this host."""
+        return concurrency if self.accounts <= 1 else min(concurrency, max(1, IN_FLIGHT // self.accounts))
+
+    def opens_at(self) -> float:
+        """When the next request of any account may go out; infinity is when a probe has been answered."""
+        if not self.troubled:
+            return self.paused_until
+        return math.inf if self.in_flight else max(self.paused_until, self._probe_at)
+
+    def take(self, requests: int = 1) -> None:
+        """So many requests go out (or, of an account that moves here, are out)."""
+        self.in_flight += requests
+        self._probe_out = self.troubled
+
+    def leave(self, requests: int = 1) -> None:
+        """So many requests will never be answered here."""
+        self.in_flight -= requests
+
+    def pause(self, until_at: float) -> None:
+        """The host named a time before which it wants no requests."""
+        self.paused_until = max(self.paused_until, until_at)
+
+    def answered(self, reading: Reading, *, account: str, task_id: str, now: float, chance: float) -> None:
+        """A request about this task came back with this reading."""
+        self.in_flight -= 1
+        was_probe, self._probe_out = self._probe_out, False
+        before = self.troubled
+        if is_trouble(reading):
+            self._troubled.setdefault(account, set()).add(task_id)
+        elif is_sound(reading):
+            self._troubled.clear()
+        if self.troubled and (was_probe or not before):
+            self._probes = self._probes + 1 if before else 1
+            self._probe_at = now + trial_s(self._probes, chance)
+
+
+def is_trouble(reading: Reading) -> bool:
+    """No answer, or 5xx: it says something about the provider, not about the task."""
+    return reading.kind is Kind.TRANSIENT and reading.server_trouble
+
+
+def is_sound(reading: Reading) -> bool:
+    """Whether the provider works. Garbage says nothing of it, nor does the refusal of a key."""
+    return reading.kind is not Kind.TRANSIENT and reading.kind not in ABOUT_ACCOUNT
+
+
+def trial_s(probes: int, chance: float) -> float:
+    """Seconds until a provider in trouble is tried again, after so many trials."""
+    return growing_s(probes, first_s=TRIAL_FIRST_S, most_s=TRIAL_MOST_S, chance=chance)

@@ -1,0 +1,80 @@
+"""How one account stands with its provider: its gate, and the blocks that its watches' ages leave out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bridge.domain.change import AccountChange, AccountPaused, AccountState
+from bridge.domain.host import Host
+from bridge.domain.limits import Gate, Limits, Verdict
+from bridge.domain.task import Reading
+from bridge.engine.agenda import Entry
+from bridge.engine.ledger import Ledger
+from bridge.logs import get_logger
+from bridge.ports import Clock
+
+log = get_logger()
+
+
+class Standing:
+    """Heeds what answers mean for the account, and has blocks and pauses written down."""
+
+    def __init__(
+        self, name: str, *, limits: Limits, past: AccountState, host: Host, ledger: Ledger, clock: Clock
+    ) -> None:
+        self._name = name
+        self._past = past
+        self._ledger = ledger
+        self._clock = clock
+        now = clock.steady()
+        self.gate = Gate(limits, now=now, account=name, host=host)
+        if past.blocked_at is not None:
+            self.gate.block(now=now)
+        if past.paused_until is not None:
+            self.gate.paused_until = min(past.paused_until, now + 3600.0)
+
+    def age_s(self, entry: Entry, now: float) -> float:
+        """Age of the watch without the time its account was blocked since it was added."""
+        past = self._past
+        blocked_s = past.blocked_s + (max(0.0, now - past.blocked_at) if past.blocked_at is not None else 0.0)
+        return max(0.0, now - entry.added_at - max(0.0, blocked_s - entry.blocked_before_s))
+
+    def heed(self, reading: Reading, task_id: str, *, asked_at: float) -> bool:
+        """What the answer to a request means for the account; whether more may pass now than before."""
+        now = self._clock.steady()
+        was_probing, was_troubled = self.gate.probing, self.gate.troubled
+        verdict = self.gate.answered(reading, task_id=task_id, now=now, chance=self._clock.chance(), asked_at=asked_at)
+        if verdict is not Verdict.NOTHING:
+            self._changed(verdict, reading, now)
+        if self.gate.troubled and not was_troubled:
+            log.warning("account.troubled", account=self._name, reason=reading.detail)
+        elif was_troubled and not self.gate.troubled:
+            log.info("account.recovered", account=self._name)
+        return was_probing and not self.gate.probing
+
+    def _changed(self, verdict: Verdict, reading: Reading, now: float) -> None:
+        past = self._past
+        match verdict:
+            case Verdict.BLOCKED:
+                past = replace(past, blocked_at=now, reason=reading.detail, count=past.count + 1)
+                log.error("account.blocked", account=self._name, reason=reading.detail)
+            case Verdict.RESTORED:
+                blocked_s = past.blocked_s + max(0.0, now - (past.blocked_at or now))
+                past = replace(past, blocked_at=None, blocked_s=blocked_s)
+                log.info("account.restored", account=self._name)
+            case _:
+                until_at = self.gate.paused_until
+                log.warning("account.paused", account=self._name, seconds=round(until_at - now, 1))
+                self._ledger.post(AccountPaused(account=self._name, until_at=until_at))
+                return
+        self._past = past
+        self._ledger.post(
+            AccountChange(
+                account=self._name,
+                blocked=verdict is Verdict.BLOCKED,
+                reason=past.reason,
+                count=past.count,
+                blocked_s=past.blocked_s,
+                at=now,
+            )
+        )

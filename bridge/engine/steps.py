@@ -1,0 +1,182 @@
+"""What an answer does to a watch: the step is written down, told where it matters, and the next poll decided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bridge.domain.cadence import Pacing, next_poll_in_s
+from bridge.domain.change import Note, TaskChange
+from bridge.domain.event import Topic
+from bridge.domain.ids import WatchKey
+from bridge.domain.limits import Limits
+from bridge.domain.task import Kind, Reading
+from bridge.domain.watch import Pace, Rules, Step, advance, give_up
+from bridge.engine.agenda import Agenda, Entry
+from bridge.engine.ledger import Ledger
+from bridge.engine.standing import Standing
+from bridge.logs import get_logger
+from bridge.ports import BatchKey, Clock, Provider
+
+log = get_logger()
+
+CROWD: Final = 8  # where so many can be asked about together, one that is young need not hurry the others ...
+CROWD_WAIT_S: Final = 5.0  # ... so each waits at least so long
+BUG_PAUSE_S: Final = 60.0  # how long a watch rests after an error of ours
+
+GIVEN_UP: Final = Reading(kind=Kind.TRANSIENT, detail="given up")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountPlan:
+    """How one account is to be polled, by today's settings."""
+
+    provider: Provider
+    provider_name: str
+    host: str  # accounts of equal ones share what is the host's
+    limits: Limits
+    pacing: Pacing
+    rules: Rules
+    live_topics: frozenset[Topic]  # those a route names; the others are not worth a transaction
+
+
+class Steps:
+    """The steps of one account's watches. `plan` may be replaced at any time; `rouse` is called before a step waits
+    for its commit, since the request is over and others may go on."""
+
+    def __init__(
+        self,
+        account: str,
+        *,
+        plan: AccountPlan,
+        agenda: Agenda,
+        standing: Standing,
+        ledger: Ledger,
+        clock: Clock,
+        batch_key: Callable[[Entry], BatchKey | None],
+        rouse: Callable[[], None],
+    ) -> None:
+        self.plan = plan
+        self._account = account
+        self._agenda = agenda
+        self._standing = standing
+        self._ledger = ledger
+        self._clock = clock
+        self._batch_key = batch_key
+        self._rouse = rouse
+
+    async def follow(self, entry: Entry, reading: Reading) -> None:
+        """Do what the reading means for the watch. Guarded by itself: of a batch, only this one may be poisonous."""
+        try:
+            now = self._clock.steady()
+            log.debug("poll.answered", account=self._account, task_id=entry.task_id, kind=reading.kind)
+            rules, age_s = self.rules(entry), self._standing.age_s(entry, now)
+            step = advance(entry.memory, reading, now=now, age_s=age_s, rules=rules)
+            await self._take(entry, step, reading, now)
+        except Exception as error:
+            self.failed([entry], error)
+
+    async def give_up(self, entry: Entry) -> None:
+        """End a watch whose time is over."""
+        try:
+            reason = f"not ended after {self.rules(entry).give_up_after_s:.0f} s (give_up_after); no answers of late"
+            step = give_up(entry.memory, reason=reason)
+            await self._take(entry, step, GIVEN_UP, self._clock.steady())
+        except Exception as error:
+            self.failed([entry], error)
+
+    def failed(self, entries: Sequence[Entry], error: Exception) -> None:
+        """The edge of a poll: whatever is wrong with these watches must stop neither the others nor the daemon."""
+        ids = [entry.task_id for entry in entries]
+        log.error("poll.bug", account=self._account, task_ids=ids, retry_in_s=BUG_PAUSE_S, exc_info=error)
+        for entry in entries:
+            if self._agenda.holds(entry) and entry.due_at is None:
+                self._agenda.schedule(entry, self._clock.steady() + BUG_PAUSE_S)
+
+    def is_overdue(self, entry: Entry, now: float) -> bool:
+        """Whether the watch's time is over."""
+        return self._standing.age_s(entry, now) >= self.rules(entry).give_up_after_s
+
+    def rules(self, entry: Entry) -> Rules:
+        """The account's rules, but for what the task itself brought."""
+        if entry.give_up_after_s is None:
+            return self.plan.rules
+        return replace(self.plan.rules, give_up_after_s=entry.give_up_after_s)
+
+    def _next_poll(self, entry: Entry, step: Step, reading: Reading, now: float) -> tuple[float, str]:
+        """Seconds until the watch is asked about again, and why, in words for `explain`. `entry.polled_at` is still
+        the instant of the answer before this one."""
+        if step.ends:
+            return math.inf, "never: it has ended"
+        wait_s, why = next_poll_in_s(
+            step.memory,
+            step.pace,
+            now=now,
+            age_s=self._standing.age_s(entry, now),
+            pacing=self.plan.pacing,
+            rules=self.rules(entry),
+            chance=self._clock.chance(),
+        )
+        if reading.retry_after_s and step.pace is not Pace.ACCOUNT:
+            wait_s = max(wait_s, reading.retry_after_s)
+        if step.pace is Pace.STEADY and wait_s < CROWD_WAIT_S and self._is_in_crowd(entry):
+            wait_s, why = CROWD_WAIT_S, "asked about together with many others"
+        return wait_s, why
+
+    def _is_in_crowd(self, entry: Entry) -> bool:
+        return len(self._agenda) >= CROWD and self._batch_key(entry) is not None
+
+    async def _take(self, entry: Entry, step: Step, reading: Reading, now: float) -> None:
+        """Write the step down and, unless it is the end, schedule the next poll."""
+        wait_s, why = self._next_poll(entry, step, reading, now)
+        next_poll_at = now + wait_s
+        note = Note(
+            key=WatchKey(self._account, entry.task_id),
+            generation=entry.generation,
+            memory=step.memory,
+            kind=reading.kind,
+            detail=reading.detail,
+            at=self._clock.now(),
+            next_poll_at=None if step.ends else next_poll_at,
+            next_poll_why=why,
+        )
+        topic = step.topic if step.ends or step.topic in self.plan.live_topics else None
+        applied = True
+        if topic is None and step.memory.phase is entry.memory.phase:
+            self._ledger.note(note)
+        else:
+            self._rouse()  # the request is over: others need not wait for this one's commit
+            applied = await self._commit(note, step, topic)
+            next_poll_at = self._clock.steady() + wait_s
+        if not self._agenda.holds(entry):
+            return
+        if step.ends or not applied:
+            self._agenda.forget(entry.task_id)
+            return
+        entry.memory, entry.polled_at = step.memory, now
+        if entry.again:
+            entry.again = False
+            self._agenda.hurry(entry, now)
+        else:
+            self._agenda.schedule(entry, next_poll_at)
+
+    async def _commit(self, note: Note, step: Step, topic: Topic | None) -> bool:
+        """Commit a transition. Returns whether the watch is still ours to poll."""
+        change = TaskChange(
+            note=note,
+            ends=step.ends,
+            topic=topic,
+            topic_part=step.topic_part,
+            reason=step.reason,
+            snapshot=step.snapshot,
+            provider=self.plan.provider_name,
+            at=self._clock.now(),
+        )
+        applied = await self._ledger.write(change)
+        if applied:
+            event = "watch.ended" if step.ends else "watch.running"
+            reason = {"reason": step.reason} if step.reason else {}
+            log.info(event, account=self._account, task_id=note.key.task_id, phase=step.memory.phase, **reason)
+        return applied
