@@ -63,7 +63,7 @@ def check_command(session: Session, online: bool) -> int:
     settings = loaded.settings
     accounts, endpoints = count(len(settings.accounts), "account"), count(len(settings.endpoints), "endpoint")
     click.echo(f"{loaded.path}: good: {accounts}, {endpoints}")
-    click.echo(f"store: {session.store_path}")
+    click.echo(f"store: {session.store_place}")
     if not online:
         return 0
     return 0 if anyio.run(_reach, loaded) else 1

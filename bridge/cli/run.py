@@ -49,7 +49,7 @@ def once_command(session: Session, timeout: float | None) -> int:
 def _serve(session: Session, *, once: bool, timeout_s: float | None) -> int:
     loaded = _settled(session)
     seen = stamp(loaded.path)
-    path = session.store_path
+    path = session.store_place
     group_access = is_service(loaded.path)
     with DaemonLock(path, group_access=group_access):
         store = open_store(path, create=True, group_access=group_access)
@@ -60,11 +60,11 @@ def _serve(session: Session, *, once: bool, timeout_s: float | None) -> int:
 
 
 async def _run(loaded: Loaded, store: SqliteStore, seen: Stamp, once: bool, timeout_s: float | None) -> int:
-    served = load.store_path(loaded, os.environ)
+    served = load.store_place(loaded, os.environ)
 
     def reread() -> Loaded:
         fresh = Session(config=str(loaded.path))
-        if fresh.store_path != served:
+        if fresh.store_place != served:
             # Commands would add to a store that nobody serves.
             what = f"is served now: {served}; another store takes a restart"
             raise ConfigError([fresh.loaded.problem(["store"], what)])

@@ -13,5 +13,5 @@ from bridge.config.load import Loaded
 def resolved(session: Session) -> Loaded:
     """The settings with every secret read; from here on the log hides them. ConfigError names what is missing."""
     loaded = load.resolve(session.loaded, os.environ)
-    logs.hide(load.secrets(loaded))
+    logs.hide(load.secrets(loaded, os.environ))
     return loaded

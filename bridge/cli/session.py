@@ -34,14 +34,14 @@ class Session:
         return self._loaded
 
     @property
-    def store_path(self) -> Path:
-        return load.store_path(self.loaded, os.environ)
+    def store_place(self) -> Path:
+        return load.store_place(self.loaded, os.environ)
 
     @contextmanager
     def store(self, *, create: bool = False) -> Iterator[SqliteStore]:
         """The store of these settings, open. A store that is not there yet is made only when `create` says so, and
         never by a command for settings under /etc: that is the service's business, with the service's user."""
-        path = self.store_path
+        path = self.store_place
         service = is_service(self.loaded.path)
         is_there = files.exists(path)
         if not is_there and (service or not create):
@@ -70,7 +70,7 @@ class Session:
 
     def daemon(self) -> str | None:
         """Who works on the store now, in words; None when no daemon does."""
-        return DaemonLock.holder(self.store_path)
+        return DaemonLock.holder(self.store_place)
 
     def hint_at_daemon(self) -> None:
         """Say on stderr that nobody works on the store, if so: what was asked for is written down, and waits."""

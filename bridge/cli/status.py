@@ -21,7 +21,7 @@ def status_command(session: Session, as_json: bool) -> None:
 
     Whether a daemon runs, what is watched, what waits to be told, and what is held back and why.
     """
-    path = session.store_path
+    path = session.store_place
     with session.store() as store:
         counts = store.counts()
     holder = session.daemon()

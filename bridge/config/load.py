@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from bridge.config.kinds import LEVELS, LOG_FORMATS
 from bridge.config.model import Account, Apprise, Log, Settings, Webhook
 from bridge.config.parse import parse
+from bridge.config.place import MIN_SECRET_CHARS, PostgresUrl, names_postgres
 from bridge.config.secret import SecretText, Surroundings, fill, has_reference
 from bridge.config.values import one_of, store_file
 from bridge.config.yaml import MAX_SETTINGS_BYTES, Node, YamlProblem, read_document, walk
@@ -20,8 +21,6 @@ from bridge.errors import ConfigError
 
 SYSTEM_SETTINGS: Final = Path("/etc/genbridge/genbridge.yaml")
 SYSTEM_STORE: Final = Path("/var/lib/genbridge/state.db")
-
-MIN_SECRET_CHARS: Final = 4  # what is shorter would hide half of every line
 
 _HOST: Final = re.compile(r"localhost|([a-z0-9-]+\.)+[a-z]{2,}|[0-9]+(\.[0-9]+){3}|[0-9]{1,5}")
 _TELLING_HEADER: Final = re.compile(r"auth|token|key|secret|cookie|password", re.IGNORECASE)
@@ -120,27 +119,35 @@ def log_settings(loaded: Loaded, env: Mapping[str, str]) -> Log:
     return loaded.settings.log.model_copy(update=chosen)
 
 
-def store_path(loaded: Loaded, env: Mapping[str, str]) -> Path:
+def store_place(loaded: Loaded, env: Mapping[str, str]) -> Path | PostgresUrl:
     """Where the store is: $GENBRIDGE_STORE (relative to the working folder), the key `store` (relative to the settings
-    file), else the service's state folder for settings under /etc and the user's for all others. Absolute."""
+    file), else the service's state folder for settings under /etc and the user's for all others. Paths are absolute.
+
+    `${...}` in it is resolved for every command, for without the store none of them can do anything.
+    """
     given = env.get("GENBRIDGE_STORE")
     if given:
         try:
-            return _expanded(store_file(given)).absolute()
+            place = store_file(given)
         except ValueError as error:
             raise ConfigError([f"GENBRIDGE_STORE: {error}"]) from None
+        return PostgresUrl(place) if names_postgres(place) else _expanded(place).absolute()
     written = loaded.settings.store
     if written is not None:
-        return loaded.under(_filled(loaded, written, env))
+        place = _filled(loaded, written, env)
+        return PostgresUrl(place) if names_postgres(place) else loaded.under(place)
     if loaded.path.is_relative_to("/etc"):
         return SYSTEM_STORE
     return _home(env, "XDG_STATE_HOME", ".local/state").absolute() / "state.db"
 
 
-def secrets(resolved: Loaded) -> list[str]:
+def secrets(resolved: Loaded, env: Mapping[str, str]) -> list[str]:
     """Every text that must not be printed, longest first: keys, header values, proxies, chat URLs and the parts of them
-    that tell, what references in webhook addresses stood for; percent-encoded and decoded as well."""
+    that tell, what references in webhook addresses stood for, the store's password; percent-encoded and decoded as
+    well."""
     texts = {value for value in resolved.found if not _HOST.fullmatch(value)}
+    place = store_place(resolved, env)
+    texts |= place.secrets if isinstance(place, PostgresUrl) else set()
     for secret in _held(resolved.settings):
         value = secret.reveal()
         texts |= {value, value.removeprefix("whsec_"), *value.split()}
@@ -215,6 +222,8 @@ def _is_written_out(settings: Settings) -> Iterator[bool]:
             secret.extend(endpoint.urls)
     secret.extend(value for key, value in headers if _TELLING_HEADER.search(key))
     yield from (not has_reference(text.written, stored=True) for text in secret)
+    if settings.store is not None and names_postgres(settings.store):
+        yield from (not has_reference(unquote(text)) for text in PostgresUrl(settings.store).secrets)
 
 
 def _read(path: Path) -> tuple[bytes, int]:

@@ -265,7 +265,8 @@ class Settings(Model):
     """All settings of one daemon."""
 
     store: Store | None = Field(
-        None, description="the SQLite file; left out: in the state folder of the service or the user"
+        None,
+        description="a path (SQLite) or postgresql://...; left out: in the state folder of the service or the user",
     )
     providers: dict[Name, Any] = Field(
         {},

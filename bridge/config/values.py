@@ -16,6 +16,7 @@ from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from bridge.config.durations import shown
+from bridge.config.place import names_postgres
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 ACTION: Final = r"^[A-Za-z0-9]+([_.-][A-Za-z0-9]+)*(/[A-Za-z0-9]+([_.-][A-Za-z0-9]+)*){0,3}$"
@@ -223,9 +224,11 @@ def file_path(text: str) -> str:
 
 
 def store_file(text: str) -> str:
-    """A path to the store."""
+    """A path to the store, or a connection string for PostgreSQL."""
+    if names_postgres(text):
+        return line(text)
     if text.startswith(("postgresql:", "postgres:")):
-        raise ValueError("PostgreSQL is not in this version; write a path")
+        raise ValueError("a store in PostgreSQL is written postgresql://USER@HOST/DATABASE")
     return file_path(text)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from bridge.domain.delivery import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Json, Kind, Phase
 from bridge.domain.watch import Watch
+from bridge.errors import UnknownError
+
+BY_PERSON: Final = "by command"  # the source of what somebody asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +141,16 @@ class Views(Protocol):
     """What commands read, beside a running daemon or without one. Changes nothing."""
 
     def list_watches(
-        self, *, phase: Phase | None, account: str | None, label: str | None, limit: int | None
+        self,
+        *,
+        phase: Phase | None = None,
+        account: str | None = None,
+        label: str | None = None,
+        limit: int | None = None,
     ) -> list[WatchView]:
         """Watches that match all that is given, the one added last first."""
 
-    def find(self, task_id: str, account: str | None) -> list[Watch]:
+    def find(self, task_id: str, account: str | None = None) -> list[Watch]:
         """The watches of this id: one for each account that has it."""
 
     def view(self, key: WatchKey) -> WatchView:
@@ -151,7 +159,7 @@ class Views(Protocol):
     def story(self, key: WatchKey) -> Story:
         """All about one watch; UnknownError when there is none."""
 
-    def list_deliveries(self, *, state: DeliveryState | None, limit: int | None) -> list[DeliveryView]:
+    def list_deliveries(self, *, state: DeliveryState | None = None, limit: int | None = None) -> list[DeliveryView]:
         """Deliveries in this state (None: in any), the newest first, without their attempts."""
 
     def deliveries_of(self, key: WatchKey) -> list[DeliveryView]:
@@ -178,3 +186,8 @@ class Asks(Protocol):
 
     def enable(self, endpoint: str) -> bool:
         """Deliver to this endpoint again; False when it was not disabled."""
+
+
+def unknown(key: WatchKey) -> UnknownError:
+    """What is raised about a watch that there is not."""
+    return UnknownError(f"no watch of task {key.task_id} at account {key.account}")

@@ -9,7 +9,7 @@ import trustme
 from pydantic import ValidationError
 
 from bridge.config import load
-from bridge.config.load import find, log_settings, store_path
+from bridge.config.load import find, log_settings, store_place
 from bridge.config.model import Limits, Polling, Settings
 from bridge.domain.event import Topic
 from bridge.errors import ConfigError
@@ -137,28 +137,28 @@ def test_the_log_follows_the_environment_first(tmp_path: Path) -> None:
 def test_the_store_is_where_the_contract_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = {"HOME": "/home/me"}
     plain, named = loaded(tmp_path, LEAST), loaded(tmp_path, "store: data/${WHO:-me}.db\n" + LEAST)
-    assert store_path(plain, home) == Path("/home/me/.local/state/genbridge/state.db")
-    assert store_path(plain, {**home, "XDG_STATE_HOME": "/s"}) == Path("/s/genbridge/state.db")
-    assert store_path(plain, {**home, "XDG_STATE_HOME": "relative"}) == store_path(plain, home)
-    assert store_path(named, home) == tmp_path / "data/me.db"
-    assert store_path(named, {"WHO": "you"}) == tmp_path / "data/you.db"
+    assert store_place(plain, home) == Path("/home/me/.local/state/genbridge/state.db")
+    assert store_place(plain, {**home, "XDG_STATE_HOME": "/s"}) == Path("/s/genbridge/state.db")
+    assert store_place(plain, {**home, "XDG_STATE_HOME": "relative"}) == store_place(plain, home)
+    assert store_place(named, home) == tmp_path / "data/me.db"
+    assert store_place(named, {"WHO": "you"}) == tmp_path / "data/you.db"
     monkeypatch.chdir(tmp_path / "..")
-    assert store_path(named, {"GENBRIDGE_STORE": "x.db"}) == Path.cwd() / "x.db"
-    assert store_path(named, {"GENBRIDGE_STORE": "/x.db"}) == Path("/x.db")
+    assert store_place(named, {"GENBRIDGE_STORE": "x.db"}) == Path.cwd() / "x.db"
+    assert store_place(named, {"GENBRIDGE_STORE": "/x.db"}) == Path("/x.db")
     absolute = loaded(tmp_path, "store: /var/x.db\n" + LEAST)
-    assert store_path(absolute, home) == Path("/var/x.db")
+    assert store_place(absolute, home) == Path("/var/x.db")
 
 
 def test_settings_under_etc_use_the_services_store(tmp_path: Path) -> None:
     found = replace(loaded(tmp_path, LEAST), path=Path("/etc/genbridge/genbridge.yaml"))
-    assert store_path(found, {"HOME": "/home/me"}) == Path("/var/lib/genbridge/state.db")
+    assert store_place(found, {"HOME": "/home/me"}) == Path("/var/lib/genbridge/state.db")
 
 
 def test_a_store_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^GENBRIDGE_STORE: PostgreSQL is not in this version; write a path$"):
-        store_path(loaded(tmp_path, LEAST), {"GENBRIDGE_STORE": "postgresql://x"})
+        store_place(loaded(tmp_path, LEAST), {"GENBRIDGE_STORE": "postgresql://x"})
     with pytest.raises(ConfigError, match=r"genbridge.yaml:1:8: store: not set in the environment: NONE$"):
-        store_path(loaded(tmp_path, "store: ${NONE}\n" + LEAST), {})
+        store_place(loaded(tmp_path, "store: ${NONE}\n" + LEAST), {})
 
 
 def test_relative_paths_are_relative_to_the_settings(tmp_path: Path) -> None:

@@ -11,9 +11,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase
 from bridge.store.sqlite.part import ADD_FACT, ENABLE, Part, found, next_revision
 from bridge.store.sqlite.watches import withdraw
-from bridge.store.views import Touched
-
-BY_PERSON: Final = "by command"
+from bridge.store.views import BY_PERSON, Touched
 
 _REDELIVERABLE: Final = json.dumps(
     [state for state in DeliveryState if DeliveryState.WAITING in DELIVERY_FOLLOWS[state]]

@@ -10,10 +10,9 @@ from bridge.domain.delivery import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.domain.watch import Watch
-from bridge.errors import UnknownError
 from bridge.store import rows
 from bridge.store.sqlite.part import Part, revision
-from bridge.store.views import Counts, DeliveryView, Story, WatchView
+from bridge.store.views import Counts, DeliveryView, Story, WatchView, unknown
 
 _VIEWS: Final = """
     SELECT account, task_id, action, label, meta, phase, added_at, ended_at, coalesce(poll_asked_at, next_poll_at),
@@ -80,7 +79,7 @@ class ViewsPart(Part):
         with self._database.read() as connection:
             row = connection.execute(_VIEW, (key.task_id, key.account)).fetchone()
             if row is None:
-                raise _unknown(key)
+                raise unknown(key)
             return rows.watch_view(row)
 
     def story(self, key: WatchKey) -> Story:
@@ -88,7 +87,7 @@ class ViewsPart(Part):
         with self._database.read() as connection:
             row = connection.execute(_ONE, (key.task_id, key.account)).fetchone()
             if row is None:
-                raise _unknown(key)
+                raise unknown(key)
             *watch, next_poll_why, watch_id = row
             return Story(
                 watch=rows.watch(tuple(watch)),
@@ -147,10 +146,6 @@ class ViewsPart(Part):
     def busy_since(self) -> float | None:
         """When, by the clock's `steady`, the commit that is on its way to the disk began; None when there is none."""
         return self._database.syncing_since
-
-
-def _unknown(key: WatchKey) -> UnknownError:
-    return UnknownError(f"no watch of task {key.task_id} at account {key.account}")
 
 
 def _with_attempts(connection: sqlite3.Connection, found: Iterable[rows.Row]) -> list[DeliveryView]:

@@ -1,0 +1,201 @@
+"""The connections to one PostgreSQL store: opened when needed, given up when lost, and the transactions on them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import TransactionStatus as _Status
+
+from bridge.config.place import PostgresUrl
+from bridge.errors import StoreDamaged
+from bridge.ports import Clock
+from bridge.store.migrate import migrations
+from bridge.store.postgres.failures import InDoubt, understood
+from bridge.store.postgres.link import Link, connect
+from bridge.store.rows import Row
+
+CHANNEL: Final = "genbridge"
+LATEST: Final = len(migrations("postgres"))
+
+_MIGRATING: Final = 0x67656E62  # "genb": the advisory lock of whoever brings a store up to date
+_MIGRATE_WITHIN_S: Final = 3600.0
+_MARK: Final = """
+    INSERT INTO writers (writer, serial, at) VALUES (%s, %s, now())
+    ON CONFLICT (writer) DO UPDATE SET serial = excluded.serial, at = excluded.at
+"""
+# Waits for a transaction of this writer that is still open at the server, for that one holds the row.
+_LAST_COMMIT: Final = """
+    INSERT INTO writers (writer, serial, at) VALUES (%s, 0, now())
+    ON CONFLICT (writer) DO UPDATE SET at = excluded.at
+    RETURNING serial
+"""
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_LOOK: Final = """
+    SELECT current_schema(), to_regclass('genbridge_store') IS NOT NULL, current_setting('server_encoding')
+"""
+_FORGET_WRITER: Final = "DELETE FROM writers WHERE writer = %s"
+
+
+class Database:
+    """Transactions for any number of threads at a time, each on a connection of its own; idle ones are kept.
+
+    Every failure leaves as an error of ours. A connection that is lost is replaced by the next call.
+    """
+
+    def __init__(self, place: PostgresUrl, *, clock: Clock) -> None:
+        self.place = place
+        self.writer = os.urandom(8).hex()
+        self.busy_since: float | None = None  # the server has been waited for since then, by the clock's `steady`
+        self.unheard = 0  # changes of which the daemon itself was not told, see `CommitsPart`
+        self._clock = clock
+        self._idle: list[Link] = []
+        self._serials = itertools.count(1)
+        self._has_marked = False
+
+    @contextmanager
+    def read(self) -> Iterator[Link]:
+        """A transaction that sees one state of the store."""
+        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as link:
+            yield link
+
+    @contextmanager
+    def write(self) -> Iterator[Link]:
+        """A transaction that is on the server's disk when the block has ended; none of it is when the block raises.
+        InDoubt when that cannot be known, because the connection was lost while it was being committed."""
+        with self._begun(_BEGIN) as link:
+            yield link
+            serial = next(self._serials)
+            # A round trip of its own: when COMMIT is sent, this row is known to be ours until the commit is over.
+            link.execute(_MARK, (self.writer, serial))
+            self._has_marked = True
+            self._commit(link, serial)
+
+    @contextmanager
+    def jot(self) -> Iterator[Link]:
+        """A transaction that a crash of the server may take back, with the last second of others like it."""
+        with self._begun(_BEGIN) as link:
+            yield link
+            link.execute("SET LOCAL synchronous_commit = off")
+            link.execute("COMMIT")
+
+    def has_committed(self, serial: int) -> bool:
+        """What became of the commit of this number, once the server has made up its mind."""
+        with self._begun(_BEGIN) as link:
+            last = link.execute(_LAST_COMMIT, (self.writer,)).fetchone()
+            link.execute("COMMIT")
+            return last is not None and bool(last[0] >= serial)
+
+    def version(self) -> int:
+        """The number of the last migration; 0: there is no store yet. StoreDamaged when it is newer than we are, or no
+        store can be there."""
+        with self.read() as link:
+            return self._version(link)
+
+    def migrate(self) -> tuple[int, int]:
+        """Bring the store up to date, or make one. Says from which version to which. Safe beside others that do the
+        same: one waits for the other."""
+        with self._begun(_BEGIN) as link, link.patience(_MIGRATE_WITHIN_S):
+            link.execute("SET LOCAL statement_timeout = 0")
+            link.execute("SET LOCAL lock_timeout = 0")
+            link.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
+            version = self._version(link)
+            for step in migrations("postgres")[version:]:
+                link.execute(step.sql)
+                link.execute("UPDATE genbridge_store SET version = %s", (step.number,))
+            link.execute("COMMIT")
+            return version, LATEST
+
+    def new_link(self) -> Link:
+        """A connection that is the caller's own to close, and whose errors are psycopg's."""
+        return connect(self.place, self._clock)
+
+    def close(self) -> None:
+        """Close every connection; the next call opens one again."""
+        if self._has_marked and self._idle:
+            with contextlib.suppress(psycopg.Error):
+                self._idle[-1].execute(_FORGET_WRITER, (self.writer,))
+        self._drop_idle()
+
+    @contextmanager
+    def _begun(self, how: str) -> Iterator[Link]:
+        """A connection on which a transaction has begun; it is rolled back unless the block commits it. Afterwards the
+        connection is kept, unless it is lost, or leads to a server that is no primary any more."""
+        self.busy_since = self._clock.steady()
+        try:
+            link = self._begin(how)
+            try:
+                yield link
+            except errors.ReadOnlySqlTransaction:
+                link.close()
+                self._drop_idle()
+                raise
+            finally:
+                if not link.closed and link.info.transaction_status is not _Status.IDLE:
+                    with contextlib.suppress(psycopg.Error):
+                        link.execute("ROLLBACK")
+                if not link.closed:
+                    self._idle.append(link)
+        except psycopg.Error as error:
+            raise understood(error, self.place) from error
+        finally:
+            self.busy_since = None
+
+    def _begin(self, how: str) -> Link:
+        """On an idle connection, or a new one: what was idle may be lost without our knowing, after a restart."""
+        with contextlib.suppress(IndexError):
+            link = self._idle.pop()
+            try:
+                link.execute(how)
+            except psycopg.OperationalError:
+                link.close()
+                self._drop_idle()
+            else:
+                return link
+        link = self.new_link()
+        try:
+            link.execute(how)
+        except BaseException:
+            link.close()
+            raise
+        return link
+
+    def _commit(self, link: Link, serial: int) -> None:
+        try:
+            link.execute("COMMIT")
+        except psycopg.Error as error:
+            if link.closed:
+                what = f"{understood(error, self.place)}; whether the commit was done is not known yet"
+                raise InDoubt(what, serial) from error
+            raise
+
+    def _version(self, link: Link) -> int:
+        schema, is_there, encoding = one(link.execute(_LOOK))
+        if encoding != "UTF8":
+            raise StoreDamaged(f"store {self.place}: the database's encoding is {encoding}; make one with UTF8")
+        if schema is None:
+            raise StoreDamaged(f"store {self.place}: no schema of the search path exists; make it: CREATE SCHEMA ...")
+        version: int = one(link.execute("SELECT version FROM genbridge_store"))[0] if is_there else 0
+        if version > LATEST:
+            raise StoreDamaged(
+                f"store {self.place} was written by a newer genbridge (store version {version}; this one knows "
+                f"{LATEST}): upgrade"
+            )
+        return version
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+
+def one(found: psycopg.Cursor[Row]) -> Row:
+    """The row of a statement that always has one."""
+    row = found.fetchone()
+    assert row is not None
+    return row

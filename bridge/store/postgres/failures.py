@@ -1,0 +1,64 @@
+"""What PostgreSQL's errors mean for the person who runs us: the one place that looks at them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+from psycopg import errors
+
+from bridge.config.place import PostgresUrl
+from bridge.errors import BridgeBug, GenbridgeError, StoreDamaged, StoreError
+
+_MISSING: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)
+_FULL: Final = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded)
+
+
+class InDoubt(StoreError):
+    """The connection was lost while the answer to a commit was awaited: it was done, or it was not. `serial` is the
+    commit's number, by which that can be found out (`Database.has_committed`)."""
+
+    def __init__(self, text: str, serial: int) -> None:
+        super().__init__(text)
+        self.serial = serial
+
+
+def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
+    """The error of ours that says what happened and how to mend it."""
+    said = _said(error, place)
+    match error:
+        case errors.InsufficientPrivilege():
+            return StoreDamaged(f"store {place}: {said}; {_grant(said)}")
+        case errors.ReadOnlySqlTransaction():
+            way_out = "name the primary, or all hosts and target_session_attrs=read-write"
+            return StoreError(f"store {place}: the server takes no writes (a standby?); {way_out}")
+        case errors.LockNotAvailable() | errors.DeadlockDetected():
+            return StoreError(f"store {place}: another process has kept it locked ({said}); try again later")
+        case errors.DuplicateTable():
+            return StoreDamaged(f"store {place}: {said}, of another program; give genbridge a schema of its own")
+        case errors.QueryCanceled():
+            return StoreError(f"store {place}: the server is too slow ({said}); it is tried again")
+    if isinstance(error, _MISSING):
+        return StoreDamaged(f"store {place}: {said}; restore a backup, or `genbridge store migrate`")
+    if isinstance(error, _FULL):
+        return StoreError(f"store {place}: the server has no room ({said}); free some and it goes on")
+    # Lost connections, a server that starts or stops, too many connections, I/O errors: later it may be better.
+    if isinstance(error, psycopg.OperationalError) or (error.sqlstate or "")[:2] in {"08", "53", "57", "58"}:
+        return StoreError(f"store {place}: {said}")
+    return BridgeBug(f"store {place}: {type(error).__name__}: {said}")
+
+
+def _said(error: psycopg.Error, place: PostgresUrl) -> str:
+    told = error.diag.message_primary or str(error) or type(error).__name__
+    return place.hide(" ".join(told.split()))
+
+
+def _grant(said: str) -> str:
+    """The way out of a missing right."""
+    if "schema" in said:
+        return "GRANT USAGE, CREATE ON SCHEMA ... TO this user, or let its owner run `genbridge store migrate`"
+    if "database" in said:
+        return "GRANT CONNECT ON DATABASE ... TO this user"
+    if "sequence" in said:
+        return "GRANT USAGE ON ALL SEQUENCES IN SCHEMA ... TO this user"
+    return "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ... TO this user"

@@ -1,0 +1,86 @@
+"""Hears of what others write to the store: a thread with a connection of its own that listens to notifications."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+import threading
+from typing import Final
+
+import psycopg
+
+from bridge.errors import GenbridgeError
+from bridge.store.postgres.database import CHANNEL, Database
+from bridge.store.postgres.failures import understood
+from bridge.store.postgres.link import Link
+
+LISTEN_S: Final = 5.0  # then it looks for itself: also at connections that carry no notifications (pgbouncer)
+AGAIN_AFTER_S: Final = 1.0
+
+_LOOK: Final = "SELECT revision, touched FROM genbridge_store"
+
+
+class Listener:
+    """`heard` grows with everything that others have written and daemons are woken for, and whenever something may
+    have been missed. It begins to listen when first asked."""
+
+    def __init__(self, database: Database) -> None:
+        self.failure: GenbridgeError | None = None  # why nothing can be heard now
+        self._database = database
+        self._heard = 0
+        self._seen: tuple[int, int] | None = None
+        self._closing = threading.Event()
+        self._link: Link | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def heard(self) -> int:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="store-listener", daemon=True)
+            self._thread.start()
+        return self._heard
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._closing.set()
+        link, thread = self._link, self._thread
+        if link is not None:
+            # The thread may be waiting for this socket: that ends now, without touching what the thread holds.
+            with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(link.fileno())) as same:
+                same.shutdown(socket.SHUT_RDWR)
+        if thread is not None:
+            thread.join(AGAIN_AFTER_S)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._link = self._database.new_link()
+                try:
+                    self._listen(self._link)
+                finally:
+                    self._link.close()
+            except psycopg.Error as error:
+                self.failure = understood(error, self._database.place)
+            except GenbridgeError as error:
+                self.failure = error
+            self._link = None
+            self._closing.wait(AGAIN_AFTER_S)
+
+    def _listen(self, link: Link) -> None:
+        link.execute(f"LISTEN {CHANNEL}")
+        self._heard += 1  # whatever was written while nobody listened
+        while not self._closing.is_set():
+            self._look(link)
+            self.failure = None
+            with link.patience(math.inf):
+                for notice in link.notifies(timeout=LISTEN_S):
+                    if notice.payload != self._database.writer:
+                        self._heard += 1
+
+    def _look(self, link: Link) -> None:
+        seen = link.execute(_LOOK).fetchone()
+        if seen is not None and seen != self._seen:
+            self._heard += self._seen is not None
+            self._seen = (seen[0], seen[1])

@@ -1,0 +1,80 @@
+"""Outbox: what is still to be delivered, lane by lane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bridge.domain.delivery import Delivery
+from bridge.store.postgres.part import ENABLE, Part
+from bridge.store.rows import SELECT_DELIVERY, delivery
+
+# One look-up for each lane, where DISTINCT would read every waiting delivery.
+LANES: Final = """
+    WITH RECURSIVE lanes AS (
+        (SELECT endpoint, target FROM deliveries WHERE state = 'waiting' ORDER BY endpoint, target LIMIT 1)
+        UNION ALL
+        SELECT following.* FROM lanes CROSS JOIN LATERAL (
+            SELECT endpoint, target FROM deliveries
+            WHERE state = 'waiting' AND (endpoint, target) > (lanes.endpoint, lanes.target)
+            ORDER BY endpoint, target LIMIT 1) AS following
+    )
+    SELECT endpoint, target FROM lanes
+"""
+# Of a task only the oldest waiting delivery of the lane is up; the others wait for it, whatever their own instant.
+_UP: Final = """
+    FROM deliveries LEFT JOIN events USING (event_id)
+    WHERE endpoint = %(endpoint)s AND target = %(target)s AND state = 'waiting' AND NOT EXISTS (
+        SELECT 1 FROM deliveries AS older
+        WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
+            AND older.endpoint = %(endpoint)s AND older.target = %(target)s
+            AND older.delivery_id < deliveries.delivery_id)
+"""
+HASTEN: Final = "UPDATE deliveries SET next_attempt_at = 0 WHERE state = 'waiting' AND next_attempt_at > %s"
+DUE: Final = (
+    SELECT_DELIVERY + _UP + "AND next_attempt_at <= %(now)s ORDER BY next_attempt_at, delivery_id LIMIT %(limit)s"
+)
+NEXT_DUE: Final = "SELECT next_attempt_at" + _UP + "ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET %(found)s"
+
+
+class OutboxPart(Part):
+    """`ports.Outbox` on PostgreSQL."""
+
+    def lanes(self) -> list[tuple[str, str]]:
+        """See `ports.Outbox.lanes`."""
+        with self._database.read() as link:
+            return [(endpoint, target) for endpoint, target in link.execute(LANES)]
+
+    def hasten(self, *, latest_at: float) -> int:
+        """See `ports.Outbox.hasten`."""
+        with self._database.write() as link:
+            return link.execute(HASTEN, (latest_at,)).rowcount
+
+    def due(self, endpoint: str, target: str, *, now: float, limit: int) -> tuple[list[Delivery], float | None]:
+        """See `ports.Outbox.due`. The instant is that of the next delivery that is up; what waits behind another one
+        of its task has none until that one is settled."""
+        lane = {"endpoint": endpoint, "target": target}
+        with self._database.read() as link:
+            found = [delivery(row) for row in link.execute(DUE, {**lane, "now": now, "limit": limit})]
+            next_up = link.execute(NEXT_DUE, {**lane, "found": len(found)}).fetchone()
+            return found, None if next_up is None else next_up[0]
+
+    def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
+        """See `ports.Outbox.disabled`. `commit` notes these fingerprints with what it disables."""
+        self._fingerprints = dict(fingerprints)
+        reasons: dict[str, str] = {}
+        renewed: list[str] = []
+        with self._database.read() as link:
+            rows = link.execute(
+                "SELECT endpoint, reason, fingerprint FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint"
+            )
+            for endpoint, reason, fingerprint in rows:
+                is_changed = fingerprint is not None and fingerprints.get(endpoint, fingerprint) != fingerprint
+                if is_changed:
+                    renewed.append(endpoint)
+                else:
+                    reasons[endpoint] = reason
+        if renewed:
+            with self._database.write() as link:
+                link.execute(ENABLE, (renewed,))
+        return reasons

@@ -1,0 +1,134 @@
+"""What the slices of one store share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from bridge.domain.change import Note
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Kind, Phase
+from bridge.store.postgres.database import CHANNEL, Database, one
+from bridge.store.postgres.link import Link
+from bridge.store.rows import Row, memory_row, plain
+
+_FIND: Final = """
+    SELECT watches.account, watches.task_id, watch_id, phase
+    FROM watches JOIN unnest(%s::text[], %s::text[]) AS wanted (account, task_id)
+        ON watches.task_id = wanted.task_id AND watches.account = wanted.account
+"""
+# Always in this order, so that two writers never wait for one another; and never so that a row that refers to one of
+# them (NO KEY) has to wait.
+_IN_ORDER: Final = "ORDER BY watch_id FOR NO KEY UPDATE OF watches"
+_ADD_FACTS: Final = """
+    INSERT INTO history (watch_id, at, what, detail)
+    SELECT * FROM unnest(%s::bigint[], %s::float8[], %s::text[], %s::text[])
+"""
+_COUNT_READINGS: Final = """
+    INSERT INTO readings AS known (watch_id, kind, count, first_at, last_at, last_detail)
+    SELECT * FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::float8[], %s::float8[], %s::text[])
+    ON CONFLICT (watch_id, kind) DO UPDATE SET count = known.count + excluded.count, last_at = excluded.last_at,
+        last_detail = excluded.last_detail
+"""
+ENABLE: Final = """
+    UPDATE endpoints SET disabled_at = NULL WHERE endpoint = ANY(%s) AND disabled_at IS NOT NULL
+"""
+_WITHDRAW: Final = """
+    UPDATE watches SET phase = 'withdrawn', revision = %s, ended_at = %s, next_poll_at = NULL, poll_asked_at = NULL
+    WHERE watch_id = ANY(%s)
+"""
+
+_LOCK_STORE: Final = "SELECT revision FROM genbridge_store FOR UPDATE"
+_TOUCH: Final = "UPDATE genbridge_store SET touched = touched + 1"
+_NEXT_REVISION: Final = "UPDATE genbridge_store SET revision = revision + 1, touched = touched + 1 RETURNING revision"
+
+
+class Part:
+    """One slice of a store: a few methods over the database all slices share."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._fingerprints: Mapping[str, str] = {}  # of the endpoints' settings, as last told to `disabled`
+
+    def _wake(self, link: Link) -> None:
+        """Have every other daemon look at the store once this transaction is committed."""
+        link.execute("SELECT pg_notify(%s, %s)", (CHANNEL, self._database.writer))
+
+    def _touch(self, link: Link) -> None:
+        """The same for what changes no watch."""
+        link.execute(_TOUCH)
+        self._wake(link)
+
+    def _next_revision(self, link: Link) -> int:
+        """The revision of what this transaction touches, once `lock_store` has been called."""
+        self._wake(link)
+        number: int = one(link.execute(_NEXT_REVISION))[0]
+        return number
+
+
+def lock_store(link: Link) -> None:
+    """Wait for everybody else who touches watches, and keep them waiting until this transaction is over. So revisions
+    become visible in their order, and whoever has seen one has missed none before it."""
+    link.execute(_LOCK_STORE)
+
+
+def revision(link: Link) -> int:
+    number: int = one(link.execute("SELECT revision FROM genbridge_store"))[0]
+    return number
+
+
+def found(link: Link, keys: Collection[WatchKey], *, lock: bool) -> dict[WatchKey, tuple[int, Phase]]:
+    """watch_id and phase of those of these watches that there are. With `lock` they stay as they are meanwhile."""
+    if not keys:
+        return {}
+    rows = link.execute(_FIND + _IN_ORDER if lock else _FIND, columns("tt", keys))
+    return {WatchKey(account, task_id): (watch_id, Phase(phase)) for account, task_id, watch_id, phase in rows}
+
+
+def add_facts(link: Link, facts: Sequence[Row]) -> None:
+    """Rows of watch_id, at, what, detail."""
+    if facts:
+        link.execute(_ADD_FACTS, columns("iftt", facts))
+
+
+def withdraw(link: Link, watch_ids: Sequence[int], *, revision: int, by: str, now: float) -> None:
+    """Stop watching. `by`: the source that names them no longer, or a person's command."""
+    link.execute(_WITHDRAW, (revision, now, list(watch_ids)))
+    add_facts(link, [(watch_id, now, Phase.WITHDRAWN, by) for watch_id in watch_ids])
+
+
+class ReadingCounts:
+    """Answers to be counted, for `explain`: one row for each watch and kind, however many there were."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[int, Kind], tuple[int, float, float, str]] = {}
+
+    def add(self, watch_id: int, note: Note) -> None:
+        """Count one answer."""
+        count, first_at, _, _ = self._rows.get((watch_id, note.kind), (0, note.at, 0.0, ""))
+        self._rows[watch_id, note.kind] = (count + 1, first_at, note.at, plain(note.detail))
+
+    def write(self, link: Link) -> None:
+        if self._rows:
+            rows = [(watch_id, kind, *counted) for (watch_id, kind), counted in sorted(self._rows.items())]
+            link.execute(_COUNT_READINGS, columns("itifft", rows))
+
+
+def memory_and_schedule(watch_id: int, note: Note) -> Row:
+    """The first columns of `watches.NEW_MEMORY`, and the instant of the poll."""
+    return (watch_id, *memory_row(note.memory), note.next_poll_at, plain(note.next_poll_why), note.at)
+
+
+_AS_TYPE: Final[Mapping[str, Callable[..., object]]] = {"i": int, "f": float, "t": str, "b": bool, "y": bytes}
+
+
+def columns(types: str, rows: Iterable[Row]) -> list[list[object]]:
+    """Rows as one array for each column, as `unnest` takes them: i(nteger), f(loat), t(ext), b(oolean), (b)y(tes).
+
+    Every value is made one of its column's type, since an array has one type only.
+    """
+    made: list[list[object]] = [[] for _ in types]
+    for place, column in enumerate(zip(*rows, strict=True)):
+        as_type = _AS_TYPE[types[place]]
+        made[place] = [None if value is None else as_type(value) for value in column]
+    return made

@@ -1,0 +1,151 @@
+"""Watches: intake from the sources, and the poller's notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bridge.domain.change import Note
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import LIVE
+from bridge.domain.watch import WatchState, Wish
+from bridge.errors import BridgeBug
+from bridge.ports import Added, Cursor
+from bridge.store.postgres.intake import Intake
+from bridge.store.postgres.link import Link
+from bridge.store.postgres.part import (
+    Part,
+    ReadingCounts,
+    add_facts,
+    columns,
+    lock_store,
+    memory_and_schedule,
+    revision,
+)
+from bridge.store.rows import SELECT_STATE, Row, plain, watch_states
+
+_STATES: Final = SELECT_STATE + " FROM watches "
+LIVE_STATES: Final = _STATES + "WHERE phase IN ('submitted', 'running')"
+CHANGED_STATES: Final = _STATES + "WHERE revision > %s"
+
+_MOVE_CURSOR: Final = """
+    INSERT INTO cursors (source, value) VALUES (%s, %s) ON CONFLICT (source) DO UPDATE SET value = excluded.value
+"""
+_NAMED: Final = """
+    SELECT account, task_id, watch_id FROM naming JOIN watches USING (watch_id) WHERE naming.source = %s
+"""
+# Somebody who changes a watch just now, a person who withdraws it, makes the note of a poll void anyway.
+_NOTED: Final = """
+    SELECT watches.account, watches.task_id, watches.generation, watch_id, phase, polls
+    FROM watches JOIN unnest(%s::text[], %s::text[], %s::int[]) AS wanted (account, task_id, generation)
+        ON watches.task_id = wanted.task_id AND watches.account = wanted.account
+            AND watches.generation = wanted.generation
+    WHERE phase IN ('submitted', 'running')
+    ORDER BY watch_id FOR NO KEY UPDATE OF watches SKIP LOCKED
+"""
+_NOTE: Final = """
+    UPDATE watches SET phase = new.phase, polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
+        doubt_answers = new.doubt_answers, doubt_since_at = new.doubt_since_at, progress = new.progress,
+        progress_told = new.progress_told, progress_told_at = new.progress_told_at, input_told = new.input_told,
+        next_poll_at = new.next_poll_at, next_poll_why = new.next_poll_why,
+        poll_asked_at = CASE WHEN poll_asked_at > new.at THEN poll_asked_at END
+    FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::int[], %s::text[], %s::int[], %s::float8[], %s::float8[],
+        %s::float8[], %s::float8[], %s::bool[], %s::float8[], %s::text[], %s::float8[]) AS new (watch_id, phase, polls,
+        failures, doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told,
+        next_poll_at, next_poll_why, at)
+    WHERE watches.watch_id = new.watch_id
+"""
+MEMORY_TYPES: Final = "itiitiffffbftf"
+
+
+class WatchesPart(Part):
+    """`ports.Watches` on PostgreSQL."""
+
+    def add(
+        self,
+        wishes: Sequence[Wish],
+        *,
+        source: str,
+        now: float,
+        again: bool = False,
+        cursor: Cursor | None = None,
+    ) -> list[Added]:
+        """See `ports.Watches.add`."""
+        with self._database.write() as link:
+            lock_store(link)
+            intake = Intake(link, source=source, now=now, is_listing=False)
+            added = intake.take(wishes, again=again)
+            self._write_intake(link, intake)
+            if cursor is not None:
+                link.execute(_MOVE_CURSOR, (cursor.source, cursor.value))
+            return added
+
+    def sync(self, wishes: Sequence[Wish], *, source: str, now: float) -> tuple[list[Added], list[WatchKey]]:
+        """See `ports.Watches.sync`. What the source has named before is not told again; so a person's `withdraw` of
+        a task that stays on the list holds until it is taken off and put back."""
+        with self._database.write() as link:
+            lock_store(link)
+            named = {
+                WatchKey(account, task_id): watch_id for account, task_id, watch_id in link.execute(_NAMED, (source,))
+            }
+            intake = Intake(link, source=source, now=now, is_listing=True)
+            wanted = {wish.key: wish for wish in reversed(wishes)}  # of an id named twice the first counts
+            added = intake.take(
+                [wish for wish in wishes if wish.key not in named and wanted[wish.key] is wish], again=False
+            )
+            gone = intake.drop({watch_id: key for key, watch_id in named.items() if key not in wanted})
+            self._write_intake(link, intake)
+            return added, gone
+
+    def cursor(self, source: str) -> str | None:
+        """See `ports.Watches.cursor`."""
+        with self._database.read() as link:
+            row = link.execute("SELECT value FROM cursors WHERE source = %s", (source,)).fetchone()
+            return None if row is None else str(row[0])
+
+    def changed(self, since: int) -> tuple[int, list[WatchState]]:
+        """See `ports.Watches.changed`."""
+        with self._database.read() as link:
+            now = revision(link)
+            rows = link.execute(CHANGED_STATES, (since,)) if since else link.execute(LIVE_STATES)
+            return now, watch_states(rows)
+
+    def note(self, notes: Sequence[Note]) -> None:
+        """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted; a crash
+        of the server may lose the last second of them."""
+        if not notes:
+            return
+        for note in notes:
+            if note.memory.phase not in LIVE:
+                raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
+        with self._database.jot() as link:
+            wanted = {(*note.key, note.generation) for note in notes}
+            known = {row[:3]: row[3:] for row in link.execute(_NOTED, columns("tti", wanted))}
+            counts, memories, facts = ReadingCounts(), {}, []
+            for note in notes:
+                identity = (*note.key, note.generation)
+                if identity not in known:
+                    continue
+                watch_id, phase, polls = known[identity]
+                counts.add(watch_id, note)
+                if note.memory.polls < polls:
+                    continue  # a later poll has been committed before this one was noted
+                memories[watch_id] = memory_and_schedule(watch_id, note)
+                if note.memory.phase != phase:
+                    facts.append((watch_id, note.at, note.memory.phase, plain(note.detail)))
+                known[identity] = (watch_id, note.memory.phase, note.memory.polls)
+            write_memories(link, list(memories.values()))
+            counts.write(link)
+            add_facts(link, facts)
+
+    def _write_intake(self, link: Link, intake: Intake) -> None:
+        if intake.touches:
+            intake.write(self._next_revision(link))
+        else:
+            intake.write(0)
+
+
+def write_memories(link: Link, memories: Sequence[Row]) -> None:
+    """Rows of `memory_and_schedule`."""
+    if memories:
+        link.execute(_NOTE, columns(MEMORY_TYPES, memories))
