@@ -20,7 +20,7 @@ from bridge.engine.lookout import look_out
 from bridge.engine.poller import Poller
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload, Source
-from bridge.store import SqliteStore
+from bridge.store import Store
 from bridge.store.views import Counts
 
 log = get_logger()
@@ -32,7 +32,7 @@ LAST_COMMIT_S: Final = 1.5  # ... and its commits so long: together within the t
 class App:
     """One daemon on one store, whose lock the caller holds. `run` until `stop`; `apply` swaps the settings."""
 
-    def __init__(self, loaded: Loaded, *, store: SqliteStore, clock: Clock, offload: Offload) -> None:
+    def __init__(self, loaded: Loaded, *, store: Store, clock: Clock, offload: Offload) -> None:
         self.loaded = loaded
         self._store = store
         self._clock = clock

@@ -19,7 +19,7 @@ from bridge.errors import ConfigError, StoreError
 from bridge.offload import ThreadOffload
 from bridge.ports import Clock
 from bridge.service import ServiceManager
-from bridge.store import SqliteStore
+from bridge.store import Store
 
 log = logs.get_logger()
 
@@ -40,7 +40,7 @@ class Daemon:
         self,
         loaded: Loaded,
         *,
-        store: SqliteStore,
+        store: Store,
         clock: Clock,
         reread: Callable[[], Loaded],
         seen: Stamp,

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+
+from bridge.config.place import PostgresUrl
+from tests.postgres import ADDRESS, own_schema, own_server
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     """Adapters run on asyncio; engine tests widen this to trio in their own conftest."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server: the one that is named, or one of this process's own. Skips loudly without."""
+    if os.environ.get(ADDRESS):
+        yield os.environ[ADDRESS]
+        return
+    with own_server() as server:
+        yield server.url
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[PostgresUrl]:
+    """A place for a store in PostgreSQL, empty."""
+    with own_schema(postgres_server) as place:
+        yield place
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -28,7 +28,12 @@ FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms
     {"__main__"},
 )
 FLOOR: Final = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-KEPT: Final = {"httpx": "net/", "apprise": "sinks/chat.py", "sqlite3": "store/"}  # only these may import them
+KEPT: Final = {
+    "httpx": "net/",
+    "apprise": "sinks/chat.py",
+    "sqlite3": "store/",
+    "psycopg": "store/postgres/",
+}  # only these may import them
 NO_NAMES: Final = {"utils", "helpers", "common", "base", "manager", "misc"}
 
 

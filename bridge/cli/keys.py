@@ -12,18 +12,18 @@ from bridge.domain.ids import WatchKey
 from bridge.errors import UnknownError, UsageError
 from bridge.reader import task_reader
 from bridge.sources.tasks import TaskProblem
-from bridge.store import SqliteStore
+from bridge.store import Store
 
 _URL: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 
 
-def find_keys(session: Session, store: SqliteStore, ids: Sequence[str], account: str | None) -> list[WatchKey]:
+def find_keys(session: Session, store: Store, ids: Sequence[str], account: str | None) -> list[WatchKey]:
     """The watches of these ids or query URLs, each once, all of them or UnknownError; UsageError when an id is watched
     at several accounts."""
     return list(dict.fromkeys(_find_key(session, store, one, account) for one in ids))
 
 
-def _find_key(session: Session, store: SqliteStore, text: str, account: str | None) -> WatchKey:
+def _find_key(session: Session, store: Store, text: str, account: str | None) -> WatchKey:
     task_id = text.strip()
     if _URL.match(text):
         account, task_id = _located(session, text, account)

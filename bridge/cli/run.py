@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
+from pathlib import Path
 
 import anyio
 import click
@@ -17,7 +19,7 @@ from bridge.config import load
 from bridge.config.load import Loaded
 from bridge.daemon import Daemon, Stamp, stamp
 from bridge.errors import ConfigError
-from bridge.store import DaemonLock, SqliteStore, open_store
+from bridge.store import DaemonLock, Store, open_store
 
 log = logs.get_logger()
 
@@ -49,17 +51,17 @@ def once_command(session: Session, timeout: float | None) -> int:
 def _serve(session: Session, *, once: bool, timeout_s: float | None) -> int:
     loaded = _settled(session)
     seen = stamp(loaded.path)
-    path = session.store_place
+    place = session.store_place
     group_access = is_service(loaded.path)
-    with DaemonLock(path, group_access=group_access):
-        store = open_store(path, create=True, group_access=group_access)
+    with DaemonLock(place, group_access=group_access) if isinstance(place, Path) else nullcontext():
+        store = open_store(place, create=True, group_access=group_access)
         try:
             return anyio.run(_run, loaded, store, seen, once, timeout_s)
         finally:
             store.close()
 
 
-async def _run(loaded: Loaded, store: SqliteStore, seen: Stamp, once: bool, timeout_s: float | None) -> int:
+async def _run(loaded: Loaded, store: Store, seen: Stamp, once: bool, timeout_s: float | None) -> int:
     served = load.store_place(loaded, os.environ)
 
     def reread() -> Loaded:

@@ -14,7 +14,7 @@ import click
 from bridge.config import load
 from bridge.config.load import Loaded
 from bridge.errors import StoreDamaged, StoreError
-from bridge.store import DaemonLock, SqliteStore, files, open_store
+from bridge.store import DaemonLock, Place, Store, files, open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,27 +34,32 @@ class Session:
         return self._loaded
 
     @property
-    def store_place(self) -> Path:
+    def store_place(self) -> Place:
+        """Where the store is; it may be printed."""
         return load.store_place(self.loaded, os.environ)
 
     @contextmanager
-    def store(self, *, create: bool = False) -> Iterator[SqliteStore]:
+    def store(self, *, create: bool = False) -> Iterator[Store]:
         """The store of these settings, open. A store that is not there yet is made only when `create` says so, and
         never by a command for settings under /etc: that is the service's business, with the service's user."""
-        path = self.store_place
+        place = self.store_place
         service = is_service(self.loaded.path)
-        is_there = files.exists(path)
-        if not is_there and (service or not create):
-            how = "start the service once" if service else "`genbridge run` or `genbridge add` makes it"
-            raise StoreError(f"there is no store {path} yet: {how}")
-        store = open_store(path, create=not is_there, group_access=service)
+        if isinstance(place, Path):
+            is_there = files.exists(place)
+            if not is_there and (service or not create):
+                how = "start the service once" if service else "`genbridge run` or `genbridge add` makes it"
+                raise StoreError(f"there is no store {place} yet: {how}")
+            create = not is_there
+        else:
+            create = create and not service
+        store = open_store(place, create=create, group_access=service)
         try:
             yield store
         finally:
             store.close()
 
     @contextmanager
-    def writing(self, *, create: bool = False) -> Iterator[SqliteStore]:
+    def writing(self, *, create: bool = False) -> Iterator[Store]:
         """The same for commands that add tasks: a StoreError also names the other way in, the queue folder."""
         try:
             with self.store(create=create) as store:
@@ -70,7 +75,8 @@ class Session:
 
     def daemon(self) -> str | None:
         """Who works on the store now, in words; None when no daemon does."""
-        return DaemonLock.holder(self.store_place)
+        place = self.store_place
+        return DaemonLock.holder(place) if isinstance(place, Path) else "not known"
 
     def hint_at_daemon(self) -> None:
         """Say on stderr that nobody works on the store, if so: what was asked for is written down, and waits."""

@@ -21,15 +21,15 @@ def status_command(session: Session, as_json: bool) -> None:
 
     Whether a daemon runs, what is watched, what waits to be told, and what is held back and why.
     """
-    path = session.store_place
+    place = session.store_place
     with session.store() as store:
         counts = store.counts()
     holder = session.daemon()
     if as_json:
-        print_json({"store": str(path), "daemon": holder, **_json(counts)})
+        print_json({"store": str(place), "daemon": holder, **_json(counts)})
         return
     now = SystemClock().now()
-    lines = [f"store     {path}", f"daemon    {holder or 'not running'}"]
+    lines = [f"store     {place}", f"daemon    {holder or 'not running'}"]
     lines.append("watches   " + (", ".join(f"{number} {phase}" for phase, number in counts.watches.items()) or "none"))
     known = session.loaded.settings.accounts
     for account, number in counts.live_by_account.items():

@@ -21,7 +21,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase
 from bridge.errors import StoreError
 from bridge.ports import Clock
-from bridge.store import SqliteStore
+from bridge.store import Store
 from bridge.store.views import WatchView
 
 LOOK_EVERY_S: Final = 0.3
@@ -57,7 +57,7 @@ def wait_command(session: Session, ids: Sequence[str], account: str | None, time
         return anyio.run(_wait, store, views, timeout)
 
 
-def _live(store: SqliteStore, account: str | None) -> list[WatchKey]:
+def _live(store: Store, account: str | None) -> list[WatchKey]:
     return [
         WatchKey(view.account, view.task_id)
         for phase in LIVE
@@ -65,7 +65,7 @@ def _live(store: SqliteStore, account: str | None) -> list[WatchKey]:
     ]
 
 
-async def _wait(store: SqliteStore, views: WatchViews, timeout_s: float | None) -> int:
+async def _wait(store: Store, views: WatchViews, timeout_s: float | None) -> int:
     clock = SystemClock()
     console = Console(stderr=True)
     board: Board = Lines()
@@ -83,7 +83,7 @@ async def _wait(store: SqliteStore, views: WatchViews, timeout_s: float | None) 
 
 
 async def _until_over(
-    store: SqliteStore, views: WatchViews, board: Board, *, clock: Clock, until: float | None
+    store: Store, views: WatchViews, board: Board, *, clock: Clock, until: float | None
 ) -> WatchViews:
     """The views as they are when every task has ended or the time is over. Reads only when somebody has written."""
     version = -1

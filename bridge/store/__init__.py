@@ -3,48 +3,79 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import overload
 
 from bridge.clock import SystemClock
-from bridge.errors import StoreError
+from bridge.config.place import PostgresUrl
+from bridge.errors import ConfigError, StoreError
 from bridge.ports import Clock
 from bridge.store import files
 from bridge.store.lock import DaemonLock
 from bridge.store.sqlite import SqliteStore
 from bridge.store.sqlite.database import MEMORY, Database
 from bridge.store.sqlite.database import create as make
+from bridge.store.whole import Store
 
-__all__ = ["DaemonLock", "SqliteStore", "open_store"]
+__all__ = ["DaemonLock", "Place", "SqliteStore", "Store", "open_store"]
+
+Place = Path | PostgresUrl
+"""Where a store is. Printed, it shows no secret."""
+
+
+@overload
+def open_store(
+    place: Path | str, *, create: bool, group_access: bool, read_only: bool = False, clock: Clock | None = None
+) -> SqliteStore: ...
+
+
+@overload
+def open_store(place: Place, *, create: bool, group_access: bool, clock: Clock | None = None) -> Store: ...
 
 
 def open_store(
-    path: Path | str, *, create: bool, group_access: bool, read_only: bool = False, clock: Clock | None = None
-) -> SqliteStore:
-    """The store at `path`, checked and brought up to date; ":memory:" is a new one that ends with the object.
+    place: Place | str, *, create: bool, group_access: bool, read_only: bool = False, clock: Clock | None = None
+) -> Store:
+    """The store at this place, checked and brought up to date; ":memory:" is a new one that ends with the object.
 
-    With `create` a missing one is made, 0600 in a directory 0700, or 0640 in 0750 with `group_access`; directories
-    that are there keep their mode. With `read_only` nothing is written, and a call that would write raises StoreError;
-    so it is, unless `create`, for whoever may not write the store. `clock` tells `busy_since` the time.
+    With `create` a missing one is made: a file 0600 in a directory 0700, or 0640 in 0750 with `group_access`;
+    directories that are there keep their mode. With `read_only` nothing is written to a file, and a call that would
+    write raises StoreError; so it is, unless `create`, for whoever may not write the file. A store in PostgreSQL is
+    brought up to date with `create` only, as others may be at work on it. `clock` tells `busy_since` the time.
 
-    StoreDamaged when the file is damaged, foreign or newer: it has not been touched. StoreError when it is missing or
-    cannot be opened.
+    StoreDamaged when it is damaged, foreign or newer: it has not been touched. StoreError when it is missing or cannot
+    be opened. ConfigError when PostgreSQL's driver is.
     """
-    place = MEMORY if str(path) == str(MEMORY) else Path(os.path.realpath(path))
-    if place != MEMORY:
-        if not files.exists(place):
+    clock = clock or SystemClock()
+    if isinstance(place, PostgresUrl):
+        store: Store = _postgres(place).open_postgres(place, create=create, clock=clock)
+        return store
+    path = MEMORY if str(place) == str(MEMORY) else Path(os.path.realpath(place))
+    if path != MEMORY:
+        if not files.exists(path):
             if not create or read_only:
-                raise StoreError(f"there is no store {place}; start `genbridge run` once, or name another path")
-            make(place, group_access=group_access)
-        elif unwritable := files.why_unwritable(place):
+                raise StoreError(f"there is no store {path}; start `genbridge run` once, or name another path")
+            make(path, group_access=group_access)
+        elif unwritable := files.why_unwritable(path):
             if create:
                 raise unwritable
             read_only = True
         elif not read_only:
-            files.tighten(place, files.file_mode(group_access=group_access))
-    database = Database(place, read_only=read_only, clock=clock or SystemClock())
+            files.tighten(path, files.file_mode(group_access=group_access))
+    database = Database(path, read_only=read_only, clock=clock)
     try:
         database.prepare()
     except BaseException:
         database.close()
         raise
     return SqliteStore(database)
+
+
+def _postgres(place: PostgresUrl) -> ModuleType:
+    try:
+        return import_module("bridge.store.postgres")  # now only: most have no use for it, and do without its driver
+    except ImportError as error:
+        what = f"store {place}: PostgreSQL's driver is missing ({error}); pip install 'genbridge[postgres]'"
+        raise ConfigError([what]) from None

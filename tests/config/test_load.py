@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from bridge.config import load
 from bridge.config.load import find, log_settings, store_place
 from bridge.config.model import Limits, Polling, Settings
+from bridge.config.place import PostgresUrl
 from bridge.domain.event import Topic
 from bridge.errors import ConfigError
 from tests.config.settings_files import LEAST, loaded, problems, resolved, written
@@ -149,14 +150,26 @@ def test_the_store_is_where_the_contract_says(tmp_path: Path, monkeypatch: pytes
     assert store_place(absolute, home) == Path("/var/x.db")
 
 
+def test_a_store_may_be_in_postgresql(tmp_path: Path) -> None:
+    named = loaded(tmp_path, 'store: "postgresql://me:${PW}@a,b/db?target_session_attrs=read-write"\n' + LEAST)
+    place = store_place(named, {"PW": "sesame-open"})
+    assert isinstance(place, PostgresUrl)
+    assert place.reveal() == "postgresql://me:sesame-open@a,b/db?target_session_attrs=read-write"
+    assert str(place) == "postgresql://me:***@a,b/db?target_session_attrs=read-write"
+    with pytest.raises(ConfigError, match=r"genbridge.yaml:1:8: store: not set in the environment: PW$"):
+        store_place(named, {})
+    given = store_place(named, {"GENBRIDGE_STORE": "postgres:///?service=gen"})
+    assert (str(given), given) == ("postgresql:///?service=gen", PostgresUrl("postgres:///?service=gen"))
+
+
 def test_settings_under_etc_use_the_services_store(tmp_path: Path) -> None:
     found = replace(loaded(tmp_path, LEAST), path=Path("/etc/genbridge/genbridge.yaml"))
     assert store_place(found, {"HOME": "/home/me"}) == Path("/var/lib/genbridge/state.db")
 
 
 def test_a_store_that_cannot_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^GENBRIDGE_STORE: PostgreSQL is not in this version; write a path$"):
-        store_place(loaded(tmp_path, LEAST), {"GENBRIDGE_STORE": "postgresql://x"})
+    with pytest.raises(ConfigError, match=r"^GENBRIDGE_STORE: a store in PostgreSQL is written postgresql://USER@"):
+        store_place(loaded(tmp_path, LEAST), {"GENBRIDGE_STORE": "postgresql:x"})
     with pytest.raises(ConfigError, match=r"genbridge.yaml:1:8: store: not set in the environment: NONE$"):
         store_place(loaded(tmp_path, "store: ${NONE}\n" + LEAST), {})
 

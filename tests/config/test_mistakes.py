@@ -80,7 +80,7 @@ FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
         ("providers: []", "12: providers: must be a mapping of keys"),
         ("http: {listen: x}", "1: http: is not in this version"),
         ("archive: {}", "1: archive: is not in this version"),
-        ("store: postgresql://db/x", "8: store: PostgreSQL is not in this version; write a path"),
+        ("store: postgresql:db/x", "8: store: a store in PostgreSQL is written postgresql://USER@HOST/DATABASE"),
         ("store: sqlite:///x", "8: store: must be a path, not a URL"),
         ("store: [a]", "8: store: must be one text"),
         ("polling: {cadence: learned}", "11: polling.cadence: is not in this version"),

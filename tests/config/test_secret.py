@@ -222,6 +222,9 @@ def test_a_secret_file_that_others_may_read_is_a_warning(tmp_path: Path) -> None
         (LEAST + "    headers: {X-From: genbridge}", False),
         (LEAST + "  c: {type: apprise, urls: ['tgram://1:abc/2']}", True),
         (LEAST + "  c: {type: apprise, urls: ['tgram://${T}/2']}", False),
+        (f"store: postgresql://me:{CANARY}@db/x\n" + LEAST, True),
+        ("store: postgresql://me:${PW}@db/x\n" + LEAST, False),
+        ("store: postgresql://me@db/x\n" + LEAST, False),
     ],
 )
 def test_a_settings_file_with_secrets_that_others_may_read_is_a_warning(tmp_path: Path, text: str, warns: bool) -> None:
@@ -244,6 +247,9 @@ def test_all_secrets_are_listed_for_the_log_to_hide(tmp_path: Path) -> None:
     assert {"p%20ss", "p ss"} <= set(found)
     assert not {"api.example.com", "hooks.example.com", "mail.example", "1", "u", "x"} & set(found)
     assert found == sorted(found, key=lambda text: (-len(text), text))
+    stored = {"KLING_API_KEY": "key", "GENBRIDGE_STORE": f"postgresql://me:{CANARY}%2F@db/x?sslpassword=other"}
+    found = load.secrets(resolved(tmp_path, LEAST, stored), stored)
+    assert {f"{CANARY}%2F", f"{CANARY}/", "other"} <= set(found)
     short = {"KLING_API_KEY": "abc"}
     assert load.secrets(resolved(tmp_path, LEAST, short), short) == []  # would hide half of every line
 

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from bridge.store import SqliteStore, open_store
+from bridge.store import Store, open_store
 
 
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteStore]:
-    path = tmp_path / "state.db" if request.param == "file" else ":memory:"
-    store = open_store(path, create=True, group_access=False)
+@pytest.fixture(params=["file", "memory", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    match request.param:
+        case "file":
+            place = tmp_path / "state.db"
+        case "memory":
+            place = Path(":memory:")
+        case _:
+            place = request.getfixturevalue("postgres")
+    store = open_store(place, create=True, group_access=False)
     yield store
     store.close()

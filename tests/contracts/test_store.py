@@ -9,7 +9,7 @@ from bridge.domain.task import Kind, Phase
 from bridge.domain.watch import Doubt, Memory, WatchState
 from bridge.errors import BridgeBug
 from bridge.ports import Added, Commits, Cursor, Outbox, Watches
-from bridge.store import SqliteStore
+from bridge.store import Store
 from bridge.store.views import Asks, Views
 from tests.factories import NOW, make_wish
 from tests.store.making import (
@@ -30,7 +30,7 @@ from tests.store.making import (
 
 
 class TestSlices:
-    def test_one_object_offers_every_slice(self, store: SqliteStore) -> None:
+    def test_one_object_offers_every_slice(self, store: Store) -> None:
         watches: Watches = store
         commits: Commits = store
         outbox: Outbox = store
@@ -40,7 +40,7 @@ class TestSlices:
 
 
 class TestAdding:
-    def test_a_new_task_is_watched_from_now_on_and_due_at_once(self, store: SqliteStore) -> None:
+    def test_a_new_task_is_watched_from_now_on_and_due_at_once(self, store: Store) -> None:
         wish = make_wish(
             action="videos/text2video",
             label="Löwe",
@@ -65,7 +65,7 @@ class TestAdding:
         assert (watch.label, watch.meta, watch.endpoints, watch.source) == ("Löwe", wish.meta, ("chat",), "cli")
         assert (watch.ended_at, watch.reason, watch.snapshot) == (None, None, None)
 
-    def test_the_same_task_again_is_one_watch_and_keeps_what_it_was_added_with(self, store: SqliteStore) -> None:
+    def test_the_same_task_again_is_one_watch_and_keeps_what_it_was_added_with(self, store: Store) -> None:
         store.add([make_wish(label="first", action="a")], source="cli", now=NOW)
         again = [make_wish(label="second", action="b", meta={"x": 1}, endpoints=("chat",))]
         assert whats(store.add(again, source="queue", now=NOW + 5)) == ["known"]
@@ -73,28 +73,28 @@ class TestAdding:
         assert (watch.label, watch.meta, watch.endpoints, watch.state.action) == ("first", {}, None, "a")
         assert store.story(KEY).sources == ("cli", "queue")
 
-    def test_one_id_twice_in_one_call_is_one_watch(self, store: SqliteStore) -> None:
+    def test_one_id_twice_in_one_call_is_one_watch(self, store: Store) -> None:
         assert whats(add(store, "a", "a")) == ["added", "known"]
 
-    def test_the_same_id_at_two_accounts_is_two_watches(self, store: SqliteStore) -> None:
+    def test_the_same_id_at_two_accounts_is_two_watches(self, store: Store) -> None:
         store.add([make_wish(account="one"), make_wish(account="two")], source="cli", now=NOW)
         assert [watch.state.account for watch in store.find("task-1", None)] == ["one", "two"]
         assert [watch.state.account for watch in store.find("task-1", "two")] == ["two"]
 
     @pytest.mark.parametrize("task_id", ["0123", "a/b?c#d", "%2f", "🦁" * 100, "O'Brien; --", "x" * 512])
-    def test_an_id_is_text_whatever_it_looks_like(self, store: SqliteStore, task_id: str) -> None:
+    def test_an_id_is_text_whatever_it_looks_like(self, store: Store, task_id: str) -> None:
         key = add(store, task_id)[0].key
         store.commit([make_end(key)], Teller())
         assert [(view.task_id, view.phase) for view in store.list_watches()] == [(task_id, "succeeded")]
         assert due(store)[0].subject == task_id
 
-    def test_an_ended_task_is_a_no_op_that_says_so(self, store: SqliteStore) -> None:
+    def test_an_ended_task_is_a_no_op_that_says_so(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_end()], Teller())
         assert add(store, "task-1") == [Added(key=KEY, what="ended", phase="succeeded")]
         assert state_of(store).memory.phase is Phase.SUCCEEDED
 
-    def test_again_starts_a_new_generation_and_keeps_the_history(self, store: SqliteStore) -> None:
+    def test_again_starts_a_new_generation_and_keeps_the_history(self, store: Store) -> None:
         store.add([make_wish(label="lion", meta={"a": 1})], source="cli", now=NOW)
         store.commit([make_end(phase=Phase.FAILED, reason="too violent")], Teller())
         assert add(store, "task-1", again=True, now=NOW + 100) == [Added(key=KEY, what="again", phase="submitted")]
@@ -116,12 +116,12 @@ class TestAdding:
         assert story.readings == ()
         assert facts(store) == [("added", "cli"), ("failed", "too violent"), ("again", "cli")]
 
-    def test_again_of_a_live_watch_changes_nothing(self, store: SqliteStore) -> None:
+    def test_again_of_a_live_watch_changes_nothing(self, store: Store) -> None:
         add(store, "task-1")
         assert whats(add(store, "task-1", again=True)) == ["known"]
         assert state_of(store).generation == 1
 
-    def test_a_withdrawn_task_is_watched_again_in_the_same_generation(self, store: SqliteStore) -> None:
+    def test_a_withdrawn_task_is_watched_again_in_the_same_generation(self, store: Store) -> None:
         add(store, "task-1")
         store.note([make_note()])
         store.withdraw([KEY], now=NOW + 5)
@@ -131,14 +131,14 @@ class TestAdding:
         assert (state.memory.phase, state.memory.polls) == (Phase.SUBMITTED, 1)
         assert whole(store).ended_at is None
 
-    def test_the_cursor_moves_with_the_tasks_read_up_to_it(self, store: SqliteStore) -> None:
+    def test_the_cursor_moves_with_the_tasks_read_up_to_it(self, store: Store) -> None:
         assert store.cursor("lines") is None
         store.add([make_wish()], source="lines", now=NOW, cursor=Cursor("lines", "inode:12"))
         store.add([], source="lines", now=NOW, cursor=Cursor("lines", "inode:40"))
         assert store.cursor("lines") == "inode:40"
         assert store.cursor("other") is None
 
-    def test_a_watch_knows_how_long_its_account_had_been_blocked(self, store: SqliteStore) -> None:
+    def test_a_watch_knows_how_long_its_account_had_been_blocked(self, store: Store) -> None:
         blocked_for_a_minute = make_block(blocked=False, blocked_s=60.0, at=NOW + 60)
         store.commit([make_block(), blocked_for_a_minute, make_block(count=2, at=NOW + 100)], nobody)
         add(store, "task-1", now=NOW + 130)
@@ -150,7 +150,7 @@ class TestSync:
         added, gone = store.sync([make_wish(task_id=task_id) for task_id in task_ids], source="watchlist", now=now)
         return [f"{one.what} {one.key.task_id}" for one in added], sorted(key.task_id for key in gone)
 
-    def test_what_is_new_is_added_and_what_vanished_is_withdrawn(self, store: SqliteStore) -> None:
+    def test_what_is_new_is_added_and_what_vanished_is_withdrawn(self, store: Store) -> None:
         assert self.sync(store, "a", "b", "b") == (["added a", "added b"], [])
         assert self.sync(store, "b", "c") == (["added c"], ["a"])
         assert self.sync(store, "b", "c") == ([], [])
@@ -161,44 +161,42 @@ class TestSync:
         }
         assert facts(store, WatchKey("kling", "a")) == [("added", "watchlist"), ("withdrawn", "watchlist")]
 
-    def test_an_empty_list_withdraws_all(self, store: SqliteStore) -> None:
+    def test_an_empty_list_withdraws_all(self, store: Store) -> None:
         self.sync(store, "a", "b")
         assert self.sync(store) == ([], ["a", "b"])
 
-    def test_what_another_source_names_is_not_withdrawn(self, store: SqliteStore) -> None:
+    def test_what_another_source_names_is_not_withdrawn(self, store: Store) -> None:
         add(store, "a", source="cli")
         self.sync(store, "a", "b")
         add(store, "b", source="queue")
         assert self.sync(store) == ([], [])
         assert store.counts().live == 2
 
-    def test_two_lists_name_one_watch_until_both_have_dropped_it(self, store: SqliteStore) -> None:
+    def test_two_lists_name_one_watch_until_both_have_dropped_it(self, store: Store) -> None:
         self.sync(store, "a")
         store.sync([make_wish(task_id="a")], source="other list", now=NOW)
         assert self.sync(store) == ([], [])
         assert store.sync([], source="other list", now=NOW) == ([], [WatchKey("kling", "a")])
 
-    def test_what_has_ended_is_left_as_it_is(self, store: SqliteStore) -> None:
+    def test_what_has_ended_is_left_as_it_is(self, store: Store) -> None:
         self.sync(store, "task-1")
         store.commit([make_end()], Teller())
         assert self.sync(store) == ([], [])
         assert self.sync(store, "task-1") == (["ended task-1"], [])
         assert state_of(store).memory.phase is Phase.SUCCEEDED
 
-    def test_a_vanished_entry_that_comes_back_is_watched_again(self, store: SqliteStore) -> None:
+    def test_a_vanished_entry_that_comes_back_is_watched_again(self, store: Store) -> None:
         self.sync(store, "a")
         self.sync(store)
         assert self.sync(store, "a") == (["revived a"], [])
 
-    def test_a_persons_withdrawal_holds_while_the_entry_stays_on_the_list(self, store: SqliteStore) -> None:
+    def test_a_persons_withdrawal_holds_while_the_entry_stays_on_the_list(self, store: Store) -> None:
         self.sync(store, "task-1")
         store.withdraw([KEY], now=NOW)
         assert self.sync(store, "task-1", "b") == (["added b"], [])
         assert state_of(store).memory.phase is Phase.WITHDRAWN
 
-    def test_a_task_added_and_withdrawn_by_a_person_belongs_to_the_list_that_names_it_later(
-        self, store: SqliteStore
-    ) -> None:
+    def test_a_task_added_and_withdrawn_by_a_person_belongs_to_the_list_that_names_it_later(self, store: Store) -> None:
         add(store, "task-1")
         store.withdraw([KEY], now=NOW)
         assert self.sync(store, "task-1") == (["revived task-1"], [])
@@ -206,7 +204,7 @@ class TestSync:
 
 
 class TestRevisions:
-    def test_everything_live_is_there_at_first_and_then_what_others_touched(self, store: SqliteStore) -> None:
+    def test_everything_live_is_there_at_first_and_then_what_others_touched(self, store: Store) -> None:
         add(store, "task-1", "b", "c")
         store.commit([make_end()], Teller())
         revision, states = store.changed(0)
@@ -221,20 +219,20 @@ class TestRevisions:
         ]
         assert later == max(state.revision for state in states) > revision
 
-    def test_the_pollers_own_writing_touches_nothing(self, store: SqliteStore) -> None:
+    def test_the_pollers_own_writing_touches_nothing(self, store: Store) -> None:
         add(store, "task-1", "b")
         revision, _ = store.changed(0)
         store.note([make_note(WatchKey("kling", "b"))])
         store.commit([make_end()], Teller())
         assert store.changed(revision) == (revision, [])
 
-    def test_a_wish_that_changes_nothing_touches_nothing(self, store: SqliteStore) -> None:
+    def test_a_wish_that_changes_nothing_touches_nothing(self, store: Store) -> None:
         add(store, "task-1")
         revision, _ = store.changed(0)
         add(store, "task-1", source="queue")
         assert store.changed(revision) == (revision, [])
 
-    def test_every_touch_by_a_person_is_seen(self, store: SqliteStore) -> None:
+    def test_every_touch_by_a_person_is_seen(self, store: Store) -> None:
         add(store, "task-1")
         revision, _ = store.changed(0)
         store.poll_now([KEY], now=NOW + 7)
@@ -249,7 +247,7 @@ class TestRevisions:
 
 
 class TestNotes:
-    def test_all_that_polling_needs_comes_back_as_it_was_noted(self, store: SqliteStore) -> None:
+    def test_all_that_polling_needs_comes_back_as_it_was_noted(self, store: Store) -> None:
         add(store, "task-1")
         memory = Memory(
             phase=Phase.RUNNING,
@@ -267,7 +265,7 @@ class TestNotes:
         assert state.memory.doubt is not None
         assert state.memory.doubt.kind is Kind.NOT_FOUND
 
-    def test_answers_are_counted_by_kind_for_the_story(self, store: SqliteStore) -> None:
+    def test_answers_are_counted_by_kind_for_the_story(self, store: Store) -> None:
         add(store, "task-1")
         running = [make_note(memory=Memory(polls=poll), at=NOW + poll, detail=f"{poll}") for poll in (1, 2, 4)]
         failed = make_note(memory=Memory(polls=3), kind=Kind.TRANSIENT, at=NOW + 3, detail="502 \ud800")
@@ -279,7 +277,7 @@ class TestNotes:
         ]
         assert story.next_poll_why == "a tenth of its age"
 
-    def test_a_note_about_an_ended_withdrawn_or_older_watch_is_dropped(self, store: SqliteStore) -> None:
+    def test_a_note_about_an_ended_withdrawn_or_older_watch_is_dropped(self, store: Store) -> None:
         add(store, "task-1", "b", "c")
         store.commit([make_end()], Teller())
         store.withdraw([WatchKey("kling", "b")], now=NOW)
@@ -290,14 +288,14 @@ class TestNotes:
         store.note([make_note(generation=1)])
         assert state_of(store).memory == Memory()
 
-    def test_a_note_that_comes_after_a_later_poll_moves_nothing_back(self, store: SqliteStore) -> None:
+    def test_a_note_that_comes_after_a_later_poll_moves_nothing_back(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_progress(50)], Teller())
         store.note([make_note(memory=Memory(polls=1), next_poll_at=NOW)])
         state = state_of(store)
         assert (state.memory.polls, state.memory.phase, state.next_poll_at) == (2, Phase.RUNNING, NOW + 3)
 
-    def test_a_wish_to_poll_now_outlives_the_note_of_a_poll_begun_before(self, store: SqliteStore) -> None:
+    def test_a_wish_to_poll_now_outlives_the_note_of_a_poll_begun_before(self, store: Store) -> None:
         add(store, "task-1")
         store.poll_now([KEY], now=NOW + 10)
         store.note([make_note(at=NOW + 9, next_poll_at=NOW + 100)])
@@ -305,11 +303,11 @@ class TestNotes:
         store.note([make_note(at=NOW + 11, next_poll_at=NOW + 100)])
         assert state_of(store).next_poll_at == NOW + 100
 
-    def test_an_end_cannot_be_slipped_in_as_a_note(self, store: SqliteStore) -> None:
+    def test_an_end_cannot_be_slipped_in_as_a_note(self, store: Store) -> None:
         add(store, "task-1")
         with pytest.raises(BridgeBug, match="an end must be committed"):
             store.note([make_note(memory=Memory(phase=Phase.SUCCEEDED))])
 
-    def test_no_notes_are_no_work(self, store: SqliteStore) -> None:
+    def test_no_notes_are_no_work(self, store: Store) -> None:
         store.note([])
         assert store.changed(0) == (0, [])

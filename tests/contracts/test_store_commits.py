@@ -13,7 +13,7 @@ from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey, event_id
 from bridge.domain.task import ENDS, Phase, Snapshot
 from bridge.domain.watch import Memory
-from bridge.store import SqliteStore
+from bridge.store import Store
 from tests.factories import NOW, make_wish
 from tests.store.making import (
     KEY,
@@ -35,7 +35,7 @@ from tests.store.making import (
 
 
 class TestTaskChanges:
-    def test_a_transition_its_event_and_its_deliveries_are_one(self, store: SqliteStore) -> None:
+    def test_a_transition_its_event_and_its_deliveries_are_one(self, store: Store) -> None:
         store.add([make_wish(label="lion", meta={"n": 1}, endpoints=("chat",))], source="cli", now=NOW)
         tell = Teller(LANE, ("chat", "tgram"), ("chat", "mail"))
         assert store.commit([make_end()], tell) == [True]
@@ -61,7 +61,7 @@ class TestTaskChanges:
         assert (watch.state.next_poll_at, watch.state.memory.polls) == (None, 9)
 
     @pytest.mark.parametrize("first", sorted(ENDS))
-    def test_the_first_end_wins(self, store: SqliteStore, first: Phase) -> None:
+    def test_the_first_end_wins(self, store: Store, first: Phase) -> None:
         add(store, "task-1")
         tell = Teller()
         later = [make_end(phase=phase) for phase in sorted(ENDS)]
@@ -70,7 +70,7 @@ class TestTaskChanges:
         assert tell.topics == [f"task_{first}"]
         assert state_of(store).memory.phase is first
 
-    def test_a_change_whose_ground_has_shifted_does_nothing_and_tells_nothing(self, store: SqliteStore) -> None:
+    def test_a_change_whose_ground_has_shifted_does_nothing_and_tells_nothing(self, store: Store) -> None:
         add(store, "task-1", "b")
         store.withdraw([WatchKey("kling", "b")], now=NOW)
         tell = Teller()
@@ -80,7 +80,7 @@ class TestTaskChanges:
         assert tell.events == []
         assert store.lanes() == []
 
-    def test_a_change_of_an_earlier_generation_does_not_end_the_new_one(self, store: SqliteStore) -> None:
+    def test_a_change_of_an_earlier_generation_does_not_end_the_new_one(self, store: Store) -> None:
         add(store, "task-1")
         tell = Teller()
         store.commit([make_end()], tell)
@@ -90,7 +90,7 @@ class TestTaskChanges:
         assert store.commit([second], tell) == [True]
         assert len({event.event_id for event in tell.events}) == 2
 
-    def test_a_change_nobody_is_told_of_still_moves_the_watch(self, store: SqliteStore) -> None:
+    def test_a_change_nobody_is_told_of_still_moves_the_watch(self, store: Store) -> None:
         add(store, "task-1")
         quiet = replace(make_progress(5), topic=None)
         assert store.commit([quiet, make_end()], nobody) == [True, True]
@@ -98,7 +98,7 @@ class TestTaskChanges:
         assert store.lanes() == []
         assert facts(store) == [("added", "cli"), ("running", ""), ("succeeded", "")]
 
-    def test_the_end_cancels_what_waits_to_be_told_of_the_running_task(self, store: SqliteStore) -> None:
+    def test_the_end_cancels_what_waits_to_be_told_of_the_running_task(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_progress(10), make_progress(20)], Teller())
         [running] = due(store)
@@ -111,7 +111,7 @@ class TestTaskChanges:
             ("task_succeeded", "waiting"),
         ]
 
-    def test_a_snapshot_stays_until_a_newer_one_comes(self, store: SqliteStore) -> None:
+    def test_a_snapshot_stays_until_a_newer_one_comes(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_progress(30)], nobody)
         store.commit([replace(make_end(phase=Phase.TIMED_OUT), snapshot=None, reason="too late")], nobody)
@@ -120,7 +120,7 @@ class TestTaskChanges:
         assert watch.reason == "too late"
 
     @pytest.mark.parametrize("odd", [2**70, -(2**63), 1e308, "\ud83d", "nul\0byte", {"1": [[]]}, None])
-    def test_whatever_a_provider_puts_into_a_result_can_be_kept(self, store: SqliteStore, odd: object) -> None:
+    def test_whatever_a_provider_puts_into_a_result_can_be_kept(self, store: Store, odd: object) -> None:
         add(store, "task-1")
         snapshot = Snapshot(result={"files": [{"odd": odd}]})
         assert store.commit([replace(make_end(), snapshot=snapshot, reason="a\ud800b")], nobody) == [True]
@@ -128,7 +128,7 @@ class TestTaskChanges:
         assert watch.snapshot == snapshot
         assert watch.reason == "a?b"
 
-    def test_what_tell_raises_passes_through_and_nothing_is_applied(self, store: SqliteStore) -> None:
+    def test_what_tell_raises_passes_through_and_nothing_is_applied(self, store: Store) -> None:
         add(store, "task-1", "bad")
 
         def tell(event: Event) -> Sequence[Parcel]:
@@ -142,12 +142,12 @@ class TestTaskChanges:
         assert store.counts().live == 2
         assert store.commit([make_end()], tell) == [True]
 
-    def test_nothing_to_commit_is_no_work(self, store: SqliteStore) -> None:
+    def test_nothing_to_commit_is_no_work(self, store: Store) -> None:
         assert store.commit([], Teller()) == []
 
 
 class TestAccounts:
-    def test_a_block_and_its_end_are_told_once_each(self, store: SqliteStore) -> None:
+    def test_a_block_and_its_end_are_told_once_each(self, store: Store) -> None:
         tell = Teller()
         assert store.commit([make_block(), make_block()], tell) == [True, False]
         assert store.accounts() == {
@@ -163,12 +163,12 @@ class TestAccounts:
         assert len({event.event_id for event in tell.events}) == 3
         assert [delivery.topic for delivery in due(store)] == tell.topics
 
-    def test_a_restored_account_that_was_not_blocked_tells_nothing(self, store: SqliteStore) -> None:
+    def test_a_restored_account_that_was_not_blocked_tells_nothing(self, store: Store) -> None:
         tell = Teller()
         assert store.commit([make_block(blocked=False)], tell) == [False]
         assert tell.events == []
 
-    def test_a_pause_is_remembered(self, store: SqliteStore) -> None:
+    def test_a_pause_is_remembered(self, store: Store) -> None:
         pauses = [AccountPaused(account="kling", until_at=NOW + until) for until in (60, 30)]
         assert store.commit(pauses, nobody) == [True, True]
         store.commit([make_block()], nobody)

@@ -10,7 +10,7 @@ from bridge.domain.change import Change
 from bridge.domain.delivery import Delivery, DeliveryState
 from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
-from bridge.store import SqliteStore
+from bridge.store import Store
 from tests.factories import NOW
 from tests.store.making import (
     KEY,
@@ -28,13 +28,13 @@ from tests.store.making import (
 
 
 class TestOutbox:
-    def ended(self, store: SqliteStore, *task_ids: str, tell: Teller | None = None) -> None:
+    def ended(self, store: Store, *task_ids: str, tell: Teller | None = None) -> None:
         """Watches that ended one second after the other."""
         for place, one in enumerate(add(store, *task_ids)):
             store.commit([make_end(one.key, at=NOW + place)], tell or Teller())
 
     def test_a_new_delivery_is_due_whatever_the_instant_of_its_event_and_the_oldest_comes_first(
-        self, store: SqliteStore
+        self, store: Store
     ) -> None:
         self.ended(store, "a", "b", "c")
         found, next_at = store.due(*LANE, now=NOW - 86_400, limit=2)
@@ -44,7 +44,7 @@ class TestOutbox:
         found, next_at = store.due(*LANE, now=NOW, limit=10)
         assert ([one.subject for one in found], next_at) == (["a", "b", "c"], None)
 
-    def test_lanes_are_strangers_to_one_another(self, store: SqliteStore) -> None:
+    def test_lanes_are_strangers_to_one_another(self, store: Store) -> None:
         self.ended(store, "a", tell=Teller(("one", ""), ("two", "x"), ("two", "y")))
         assert store.lanes() == [("one", ""), ("two", "x"), ("two", "y")]
         [delivery] = due(store, lane=("two", "x"))
@@ -53,7 +53,7 @@ class TestOutbox:
         assert store.due("two", "x", now=NOW + 9, limit=9) == ([], None)
         assert len(due(store, lane=("two", "y"))) == 1
 
-    def test_of_each_task_only_the_oldest_waiting_delivery_is_up(self, store: SqliteStore) -> None:
+    def test_of_each_task_only_the_oldest_waiting_delivery_is_up(self, store: Store) -> None:
         add(store, "task-1", "b")
         first, second = make_progress(10, at=NOW + 1), make_progress(20, at=NOW + 2)
         store.commit([first, second, make_end(WatchKey("kling", "b"), at=NOW + 3)], Teller())
@@ -65,12 +65,12 @@ class TestOutbox:
         store.commit([make_attempt(up[0], at=NOW + 501)], nobody)
         assert [one.subject for one in due(store, now=NOW + 400)] == ["task-1", "b"]
 
-    def test_operator_topics_do_not_wait_for_one_another(self, store: SqliteStore) -> None:
+    def test_operator_topics_do_not_wait_for_one_another(self, store: Store) -> None:
         changes = [make_block(), make_block(blocked=False, at=NOW + 1), make_block(count=2, at=NOW + 2)]
         store.commit(changes, Teller())
         assert len(due(store)) == 3
 
-    def test_a_deferred_delivery_waits_for_its_instant(self, store: SqliteStore) -> None:
+    def test_a_deferred_delivery_waits_for_its_instant(self, store: Store) -> None:
         self.ended(store, "task-1")
         [delivery] = due(store)
         assert store.commit([make_deferred(delivery, next_attempt_at=NOW + 300)], nobody) == [True]
@@ -78,7 +78,7 @@ class TestOutbox:
         [again] = due(store, now=NOW + 300)
         assert again == replace(delivery, attempts=1)
 
-    def test_every_attempt_is_kept_with_its_outcome(self, store: SqliteStore) -> None:
+    def test_every_attempt_is_kept_with_its_outcome(self, store: Store) -> None:
         self.ended(store, "task-1")
         [delivery] = due(store)
         deferred = make_deferred(delivery, next_attempt_at=NOW + 66, at=NOW + 61, duration_s=0.25)
@@ -94,7 +94,7 @@ class TestOutbox:
     @pytest.mark.parametrize("settled", [DeliveryState.ACCEPTED, DeliveryState.DEAD])
     @pytest.mark.parametrize("late", [DeliveryState.WAITING, DeliveryState.ACCEPTED, DeliveryState.DEAD])
     def test_a_late_outcome_moves_nothing_that_is_settled(
-        self, store: SqliteStore, settled: DeliveryState, late: DeliveryState
+        self, store: Store, settled: DeliveryState, late: DeliveryState
     ) -> None:
         self.ended(store, "task-1")
         [delivery] = due(store)
@@ -107,7 +107,7 @@ class TestOutbox:
         assert len(view.made) == 2
         assert due(store) == []
 
-    def test_an_outcome_that_comes_after_the_cancelling_is_kept_but_revives_nothing(self, store: SqliteStore) -> None:
+    def test_an_outcome_that_comes_after_the_cancelling_is_kept_but_revives_nothing(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_progress(10)], Teller())
         [running] = due(store)
@@ -115,7 +115,7 @@ class TestOutbox:
         assert store.commit([make_deferred(running, next_attempt_at=NOW + 99)], nobody) == [False]
         assert [one.state for one in store.deliveries_of(KEY)] == ["canceled", "waiting"]
 
-    def test_a_commit_repeated_after_a_lost_answer_changes_nothing_more(self, store: SqliteStore) -> None:
+    def test_a_commit_repeated_after_a_lost_answer_changes_nothing_more(self, store: Store) -> None:
         add(store, "task-1")
         tell = Teller()
         changes: list[Change] = [make_progress(10), make_end(), make_block()]
@@ -128,7 +128,7 @@ class TestOutbox:
         assert [len(view.made) for view in views] == [0, 1]
         assert tell.topics == ["task_progress", "task_succeeded", "account_blocked"]
 
-    def test_an_attempt_of_a_delivery_that_is_gone_is_forgotten(self, store: SqliteStore) -> None:
+    def test_an_attempt_of_a_delivery_that_is_gone_is_forgotten(self, store: Store) -> None:
         self.ended(store, "task-1")
         [delivery] = due(store)
         assert store.commit([make_attempt(replace(delivery, delivery_id=999))], nobody) == [False]
@@ -137,18 +137,18 @@ class TestOutbox:
 class TestDisabledEndpoints:
     PRINTS = {"automation": "aa", "chat": "cc"}  # noqa: RUF012 - read only
 
-    def refuse(self, store: SqliteStore, tell: Teller, *, at: float = NOW + 61) -> Delivery:
+    def refuse(self, store: Store, tell: Teller, *, at: float = NOW + 61) -> Delivery:
         delivery = due(store)[0]
         refused = make_attempt(delivery, state=DeliveryState.WAITING, outcome="refused", detail="410 Gone")
         store.commit([replace(refused, attempts=0, next_attempt_at=at, disables=True, at=at)], tell)
         return delivery
 
-    def ready(self, store: SqliteStore) -> None:
+    def ready(self, store: Store) -> None:
         assert store.disabled(self.PRINTS) == {}
         add(store, "task-1")
         store.commit([make_end()], Teller())
 
-    def test_a_410_disables_the_endpoint_and_is_told_elsewhere_once(self, store: SqliteStore) -> None:
+    def test_a_410_disables_the_endpoint_and_is_told_elsewhere_once(self, store: Store) -> None:
         self.ready(store)
         tell = Teller(("chat", ""))
         self.refuse(store, tell)
@@ -158,20 +158,20 @@ class TestDisabledEndpoints:
         assert (tell.events[0].subject, tell.events[0].data["reason"]) == ("automation", "410 Gone")
         assert [one.topic for one in due(store, lane=("chat", ""))] == ["endpoint_disabled"]
 
-    def test_its_delivery_waits_and_does_not_age(self, store: SqliteStore) -> None:
+    def test_its_delivery_waits_and_does_not_age(self, store: Store) -> None:
         self.ready(store)
         delivery = self.refuse(store, Teller())
         again = [one for one in due(store) if one.delivery_id == delivery.delivery_id]
         assert [one.attempts for one in again] == [0]
 
-    def test_changed_settings_enable_it(self, store: SqliteStore) -> None:
+    def test_changed_settings_enable_it(self, store: Store) -> None:
         self.ready(store)
         self.refuse(store, Teller(("chat", "")))
         assert store.disabled({"chat": "other"}) == {"automation": "410 Gone"}  # gone from the settings: not changed
         assert store.disabled({**self.PRINTS, "automation": "new"}) == {}
         assert store.disabled(self.PRINTS) == {}
 
-    def test_a_person_enables_it_and_the_next_410_is_told_anew(self, store: SqliteStore) -> None:
+    def test_a_person_enables_it_and_the_next_410_is_told_anew(self, store: Store) -> None:
         self.ready(store)
         tell = Teller(("chat", ""))
         delivery = self.refuse(store, tell)
@@ -185,7 +185,7 @@ class TestDisabledEndpoints:
         assert store.disabled(self.PRINTS) == {"automation": "410 Gone"}
         assert len({event.event_id for event in tell.events}) == 2
 
-    def test_a_repeated_commit_does_not_disable_what_a_person_enabled_meanwhile(self, store: SqliteStore) -> None:
+    def test_a_repeated_commit_does_not_disable_what_a_person_enabled_meanwhile(self, store: Store) -> None:
         self.ready(store)
         self.refuse(store, Teller())
         store.enable("automation")

@@ -10,7 +10,7 @@ from bridge.domain.delivery import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase
 from bridge.errors import UnknownError
-from bridge.store import SqliteStore
+from bridge.store import Store
 from bridge.store.views import Touched, WatchView
 from tests.factories import NOW, make_wish
 from tests.store.making import (
@@ -34,7 +34,7 @@ B = WatchKey("kling", "b")
 
 
 class TestLists:
-    def test_a_watch_is_listed_with_all_that_list_shows(self, store: SqliteStore) -> None:
+    def test_a_watch_is_listed_with_all_that_list_shows(self, store: Store) -> None:
         store.add([make_wish(label="lion", meta={"n": 1}, action="videos/text2video")], source="cli", now=NOW)
         store.commit([replace(make_end(), reason="done")], nobody)
         assert store.list_watches() == [
@@ -56,7 +56,7 @@ class TestLists:
         ]
         assert store.view(KEY) == store.list_watches()[0]
 
-    def test_the_last_added_comes_first_and_every_filter_narrows(self, store: SqliteStore) -> None:
+    def test_the_last_added_comes_first_and_every_filter_narrows(self, store: Store) -> None:
         add(store, "a", "b")
         store.add([make_wish(account="suno", task_id="c", label="x")], source="cli", now=NOW)
         store.withdraw([B], now=NOW)
@@ -67,7 +67,7 @@ class TestLists:
         assert [view.task_id for view in store.list_watches(label="x")] == ["c"]
         assert store.list_watches(label="y") == []
 
-    def test_deliveries_are_listed_newest_first(self, store: SqliteStore) -> None:
+    def test_deliveries_are_listed_newest_first(self, store: Store) -> None:
         add(store, "task-1", "b")
         store.commit([make_end(), make_end(B)], Teller())
         store.commit([make_attempt(due(store)[0])], nobody)
@@ -79,7 +79,7 @@ class TestLists:
         assert [view.task_id for view in store.list_deliveries(limit=1)] == ["b"]
         assert store.list_deliveries(state=DeliveryState.DEAD) == []
 
-    def test_what_is_not_there_is_unknown(self, store: SqliteStore) -> None:
+    def test_what_is_not_there_is_unknown(self, store: Store) -> None:
         assert store.find("task-1") == []
         assert store.deliveries_of(KEY) == []
         with pytest.raises(UnknownError, match="no watch of task task-1 at account kling"):
@@ -89,7 +89,7 @@ class TestLists:
 
 
 class TestStory:
-    def test_it_holds_everything_in_order(self, store: SqliteStore) -> None:
+    def test_it_holds_everything_in_order(self, store: Store) -> None:
         add(store, "task-1")
         add(store, "task-1", source="queue", now=NOW + 1)
         store.note([make_note(kind=Kind.TRANSIENT, detail="502", at=NOW + 2)])
@@ -119,12 +119,12 @@ class TestStory:
 
 
 class TestCounts:
-    def test_an_empty_store_counts_nothing(self, store: SqliteStore) -> None:
+    def test_an_empty_store_counts_nothing(self, store: Store) -> None:
         counts = store.counts()
         assert (counts.live, counts.waiting, counts.dead, counts.timed_out) == (0, 0, 0, 0)
         assert (counts.watches, counts.oldest_waiting_at, counts.blocked, counts.disabled) == ({}, None, {}, {})
 
-    def test_the_whole_store_in_figures(self, store: SqliteStore) -> None:
+    def test_the_whole_store_in_figures(self, store: Store) -> None:
         add(store, "task-1", "b", "c", "d")
         store.note([make_note(WatchKey("kling", "c"))])
         store.commit([make_end(), make_end(B, phase=Phase.TIMED_OUT, at=NOW + 70)], Teller(LANE, ("chat", "")))
@@ -142,7 +142,7 @@ class TestCounts:
 
 
 class TestAsks:
-    def test_withdrawing_ends_a_watch_without_an_event(self, store: SqliteStore) -> None:
+    def test_withdrawing_ends_a_watch_without_an_event(self, store: Store) -> None:
         add(store, "task-1", "b")
         store.commit([make_end()], nobody)
         unknown = WatchKey("kling", "unknown")
@@ -156,7 +156,7 @@ class TestAsks:
         assert store.counts().live == 0
         assert facts(store, B) == [("added", "cli"), ("withdrawn", "by command")]
 
-    def test_a_poll_can_be_asked_for_while_a_watch_is_live(self, store: SqliteStore) -> None:
+    def test_a_poll_can_be_asked_for_while_a_watch_is_live(self, store: Store) -> None:
         add(store, "task-1", "b")
         store.note([make_note(B, next_poll_at=NOW + 500)])
         store.commit([make_end()], nobody)
@@ -164,7 +164,7 @@ class TestAsks:
         assert [(one.done, one.phase) for one in asked] == [(True, Phase.RUNNING), (False, Phase.SUCCEEDED)]
         assert state_of(store, B).next_poll_at == NOW + 9
 
-    def ended(self, store: SqliteStore) -> Teller:
+    def ended(self, store: Store) -> Teller:
         """Two ends told at two endpoints: a's at automation is dead, b's is accepted, chat's wait."""
         add(store, "task-1", "b")
         tell = Teller(LANE, ("chat", ""))
@@ -176,7 +176,7 @@ class TestAsks:
 
     def redeliver(
         self,
-        store: SqliteStore,
+        store: Store,
         *event_ids: str,
         dead: bool = False,
         since: float | None = None,
@@ -184,7 +184,7 @@ class TestAsks:
     ) -> int:
         return store.redeliver(event_ids=event_ids, dead=dead, since=since, endpoint=endpoint)
 
-    def test_what_is_dead_can_be_delivered_again_as_it_was(self, store: SqliteStore) -> None:
+    def test_what_is_dead_can_be_delivered_again_as_it_was(self, store: Store) -> None:
         tell = self.ended(store)
         assert self.redeliver(store, dead=True) == 1
         [delivery] = due(store)
@@ -194,26 +194,26 @@ class TestAsks:
         store.commit([make_attempt(delivery, at=NOW + 1001)], nobody)
         assert due(store) == []
 
-    def test_an_event_can_be_delivered_again_wherever_it_went(self, store: SqliteStore) -> None:
+    def test_an_event_can_be_delivered_again_wherever_it_went(self, store: Store) -> None:
         tell = self.ended(store)
         second = tell.events[1].event_id
         assert self.redeliver(store, second, "evt_unknown") == 2
         assert [one.event_id for one in due(store)] == [second]
         assert self.redeliver(store, second, endpoint="chat") == 1
 
-    def test_what_was_made_since_an_instant_can_be_delivered_again(self, store: SqliteStore) -> None:
+    def test_what_was_made_since_an_instant_can_be_delivered_again(self, store: Store) -> None:
         self.ended(store)
         assert self.redeliver(store, since=NOW + 20, endpoint="automation") == 1
         assert [one.subject for one in due(store)] == ["b"]
         assert self.redeliver(store, since=NOW + 21) == 0
         assert self.redeliver(store, since=NOW, dead=True) == 1
 
-    def test_with_nothing_said_nothing_is_redelivered(self, store: SqliteStore) -> None:
+    def test_with_nothing_said_nothing_is_redelivered(self, store: Store) -> None:
         self.ended(store)
         assert self.redeliver(store) == 0
         assert self.redeliver(store, endpoint="automation") == 0
 
-    def test_what_was_canceled_stays_canceled(self, store: SqliteStore) -> None:
+    def test_what_was_canceled_stays_canceled(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_progress(10), make_end()], Teller())
         assert self.redeliver(store, since=0.0) == 1
@@ -221,10 +221,10 @@ class TestAsks:
 
 
 class TestRetention:
-    def prune(self, store: SqliteStore, *, now: float, limit: int = 500) -> int:
+    def prune(self, store: Store, *, now: float, limit: int = 500) -> int:
         return store.prune(now=now, ended_s=300, delivered_s=100, dead_s=900, limit=limit)
 
-    def test_what_has_been_kept_long_enough_goes_and_nothing_else(self, store: SqliteStore) -> None:
+    def test_what_has_been_kept_long_enough_goes_and_nothing_else(self, store: Store) -> None:
         add(store, "task-1", "b", "c", "d", now=0)
         ends = [make_end(WatchKey("kling", task_id), at=10) for task_id in ("task-1", "b", "c")]
         store.commit([make_progress(10, at=5)], Teller())
@@ -241,16 +241,14 @@ class TestRetention:
         assert [view.phase for view in store.list_watches()] == ["submitted", "succeeded"]
         assert [one.task_id for one in store.list_deliveries()] == ["c"]
 
-    def test_a_withdrawn_watch_goes_like_an_ended_one(self, store: SqliteStore) -> None:
+    def test_a_withdrawn_watch_goes_like_an_ended_one(self, store: Store) -> None:
         add(store, "task-1", now=0)
         store.withdraw([KEY], now=10)
         assert self.prune(store, now=309) == 0
         assert self.prune(store, now=311) == 1
         assert store.list_watches() == []
 
-    def test_an_ended_watch_that_a_list_still_names_leaves_a_tombstone_until_it_does_not(
-        self, store: SqliteStore
-    ) -> None:
+    def test_an_ended_watch_that_a_list_still_names_leaves_a_tombstone_until_it_does_not(self, store: Store) -> None:
         wishes = [make_wish(label="lion", meta={"long": "x" * 100})]
         store.sync(wishes, source="watchlist", now=0)
         store.commit([replace(make_end(at=10), reason="why")], nobody)
@@ -272,7 +270,7 @@ class TestRetention:
         assert store.sync([], source="watchlist", now=500) == ([], [])
         assert store.list_watches() == []
 
-    def test_a_tombstone_can_be_watched_again(self, store: SqliteStore) -> None:
+    def test_a_tombstone_can_be_watched_again(self, store: Store) -> None:
         store.sync([make_wish()], source="watchlist", now=0)
         store.commit([make_end(at=10)], nobody)
         self.prune(store, now=311)
@@ -281,13 +279,13 @@ class TestRetention:
         assert store.sync([], source="watchlist", now=500) == ([], [])
         assert store.counts().live == 1
 
-    def test_one_call_deletes_at_most_what_it_may(self, store: SqliteStore) -> None:
+    def test_one_call_deletes_at_most_what_it_may(self, store: Store) -> None:
         keys = [one.key for one in add(store, *map(str, range(10)), now=0)]
         store.commit([make_end(key, at=10) for key in keys], nobody)
         assert [self.prune(store, now=1000, limit=4) for _ in range(4)] == [4, 4, 2, 0]
         assert store.list_watches() == []
 
-    def test_operator_events_go_with_their_last_delivery(self, store: SqliteStore) -> None:
+    def test_operator_events_go_with_their_last_delivery(self, store: Store) -> None:
         tell = Teller(LANE, ("chat", ""))
         store.commit([make_block(at=10)], tell)
         store.commit([make_attempt(due(store)[0], at=20)], nobody)

@@ -18,7 +18,7 @@ from bridge.errors import StoreDamaged
 from bridge.ports import Clock
 from bridge.store.migrate import migrations
 from bridge.store.postgres.failures import InDoubt, understood
-from bridge.store.postgres.link import Link, connect
+from bridge.store.postgres.link import PATIENCE_S, Link, connect
 from bridge.store.rows import Row
 
 CHANNEL: Final = "genbridge"
@@ -37,8 +37,10 @@ _LAST_COMMIT: Final = """
     RETURNING serial
 """
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+# By way of a table: only then does a session hear of what others have made since its transaction began.
 _LOOK: Final = """
-    SELECT current_schema(), to_regclass('genbridge_store') IS NOT NULL, current_setting('server_encoding')
+    SELECT current_schema(), EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('genbridge_store')),
+        current_setting('server_encoding')
 """
 _FORGET_WRITER: Final = "DELETE FROM writers WHERE writer = %s"
 
@@ -49,8 +51,9 @@ class Database:
     Every failure leaves as an error of ours. A connection that is lost is replaced by the next call.
     """
 
-    def __init__(self, place: PostgresUrl, *, clock: Clock) -> None:
+    def __init__(self, place: PostgresUrl, *, clock: Clock, patience_s: float = PATIENCE_S) -> None:
         self.place = place
+        self._patience_s = patience_s
         self.writer = os.urandom(8).hex()
         self.busy_since: float | None = None  # the server has been waited for since then, by the clock's `steady`
         self.unheard = 0  # changes of which the daemon itself was not told, see `CommitsPart`
@@ -114,7 +117,7 @@ class Database:
 
     def new_link(self) -> Link:
         """A connection that is the caller's own to close, and whose errors are psycopg's."""
-        return connect(self.place, self._clock)
+        return connect(self.place, self._clock, patience_s=self._patience_s)
 
     def close(self) -> None:
         """Close every connection; the next call opens one again."""

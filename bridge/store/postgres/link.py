@@ -50,7 +50,7 @@ class Link(psycopg.Connection[Row]):
     """
 
     clock: Clock
-    patience_s: float = PATIENCE_S
+    patience_s = PATIENCE_S
 
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
         """See psycopg. It asks about the generator every 0.1 s even while nothing happens."""
@@ -85,7 +85,7 @@ class Link(psycopg.Connection[Row]):
                 raise Silence(f"the server has not answered for {self.patience_s:g} s")
 
 
-def connect(place: PostgresUrl, clock: Clock) -> Link:
+def connect(place: PostgresUrl, clock: Clock, *, patience_s: float) -> Link:
     """A connection that begins no transaction by itself. ConfigError when the string cannot be read; what psycopg
     raises when nobody answers, or refuses."""
     try:
@@ -100,7 +100,7 @@ def connect(place: PostgresUrl, clock: Clock) -> Link:
     ours = {name: value for name, value in ours.items() if name not in given}
     link = Link.connect(place.reveal(), autocommit=True, client_encoding="UTF8", **ours)  # type: ignore[arg-type]
     try:
-        link.clock = clock
+        link.clock, link.patience_s = clock, patience_s
         link.execute(_SET_LIMITS)
         link.execute(_SYNCED)
     except BaseException:

@@ -10,6 +10,7 @@ database                    connection and transactions; inspection and failures
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from bridge.store.sqlite.asks import AsksPart
 from bridge.store.sqlite.commits import CommitsPart
@@ -25,6 +26,8 @@ class SqliteStore(WatchesPart, CommitsPart, OutboxPart, ViewsPart, AsksPart, Ret
     Calls block and come one at a time (`Offload`); only `is_syncing` and `busy_since` may be asked meanwhile. Every
     method is one transaction, on disk when it returns, or not done at all when it raises.
     """
+
+    notes_every_s: Final = 1.0
 
     @property
     def path(self) -> Path:

@@ -1,0 +1,35 @@
+"""A whole store, as the app and the commands hold it: every slice in one object."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bridge.ports import Commits, Outbox, Watches
+from bridge.store.views import Asks, Views
+
+
+class Store(Watches, Commits, Outbox, Views, Asks, Protocol):
+    """All slices, and what only the owner of a store asks of it. One contract suite holds."""
+
+    @property
+    def notes_every_s(self) -> float:
+        """How often the poller's notes are best written."""
+
+    def data_version(self) -> int:
+        """A number that changes when somebody else has written to the store. It costs no disk access."""
+
+    def prune(self, *, now: float, ended_s: float, delivered_s: float, dead_s: float, limit: int) -> int:
+        """Delete what was settled or ended longer ago than so many seconds; returns how many rows went, at most
+        `limit`."""
+
+    def ping(self) -> None:
+        """Return when the store answers; StoreError is an answer too."""
+
+    def is_syncing(self) -> bool:
+        """Whether disk or server are being waited for right now. To be asked from another thread: waits for nothing."""
+
+    def busy_since(self) -> float | None:
+        """Since when, by the clock's `steady`; None when they are not."""
+
+    def close(self) -> None:
+        """Let go of files and connections. A later call would open them again."""

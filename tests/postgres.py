@@ -1,0 +1,136 @@
+"""A real PostgreSQL server for tests: the one named by $GENBRIDGE_TEST_POSTGRES, or one of their own on loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from bridge.config.place import PostgresUrl
+
+ADDRESS: Final = "GENBRIDGE_TEST_POSTGRES"
+BINARIES: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+# A process that is killed loses nothing by this; only a power cut would.
+QUICK: Final = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "max_connections": "200"}
+
+
+class Server:
+    """A server with a data folder of its own, run by a user who is not root (initdb refuses root)."""
+
+    def __init__(self, folder: Path, *, settings: Mapping[str, str] = QUICK) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://genbridge:sesame-open@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def make(self) -> None:
+        """Make the data folder."""
+        self.folder.mkdir(parents=True)
+        password = self.folder / "password"
+        password.write_text("sesame-open\n")
+        if os.geteuid() == 0:
+            for path in (self.folder, password):
+                shutil.chown(path, "postgres", "postgres")
+        how = ["-U", "genbridge", "-A", "scram-sha-256", "--pwfile", str(password), "-E", "UTF8", "--no-sync"]
+        subprocess.run(
+            self._as_postgres(["initdb", "-D", str(self.folder / "data"), "--no-locale", *how]),
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def start(self) -> None:
+        """Start, and return when it answers."""
+        given = {**self._settings, "unix_socket_directories": "", "listen_addresses": "127.0.0.1"}
+        options = [word for name, value in given.items() for word in ("-c", f"{name}={value}")]
+        command = ["postgres", "-D", str(self.folder / "data"), "-p", str(self.port), *options]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._as_postgres(command), stdout=log, stderr=log)
+        until = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(self.url, connect_timeout=5).close()
+                return
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < until, (self.folder / "log").read_text()
+                time.sleep(0.05)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Have it end: what runs is aborted. With `at_once` as a crash would."""
+        if self._process is None:
+            return
+        number = 9 if at_once else 2  # SIGINT: a fast shutdown
+        os.kill(self._process.pid, number)
+        self._process.wait(timeout=30)
+        self._process = None
+
+    @staticmethod
+    def _as_postgres(command: Sequence[str]) -> list[str]:
+        program = [str(BINARIES[-1] / command[0]), *command[1:]]
+        if os.geteuid() != 0:
+            return program
+        # It ends with the test run, however that ends.
+        return [
+            *("setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--pdeathsig", "INT"),
+            *program,
+        ]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+@contextmanager
+def own_server(*, settings: Mapping[str, str] = QUICK) -> Iterator[Server]:
+    """A server that a test may stop and kill; skips loudly where there is none."""
+    if not BINARIES:
+        pytest.skip("no PostgreSQL here (install postgresql)")
+    with tempfile.TemporaryDirectory(prefix="genbridge-pg-") as name:
+        Path(name).chmod(0o755)
+        server = Server(Path(name) / "pg", settings=settings)
+        server.make()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def own_schema(server: str) -> Iterator[PostgresUrl]:
+    """A place for one store at a server (its URL), empty."""
+    name = f"t_{os.urandom(6).hex()}"
+    _do(server, f"CREATE SCHEMA {name}")
+    try:
+        sign = "&" if "?" in server else "?"
+        yield PostgresUrl(f"{server}{sign}options={quote(f'-csearch_path={name}')}")
+    finally:
+        _do(server, f"DROP SCHEMA {name} CASCADE")
+
+
+def _do(server: str, statement: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(statement)
