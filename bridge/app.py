@@ -39,7 +39,14 @@ class App:
         self._offload = offload
         self._stopping = anyio.Event()
         self._revision = 0
-        self._ledger = Ledger(commits=store, watches=store, offload=offload, clock=clock, tell=lambda event: [])
+        self._ledger = Ledger(
+            commits=store,
+            watches=store,
+            offload=offload,
+            clock=clock,
+            tell=lambda event: [],
+            notes_every_s=store.notes_every_s,
+        )
         self._poller = Poller(ledger=self._ledger, clock=clock)
         self._dispatcher = Dispatcher(outbox=store, ledger=self._ledger, offload=offload, clock=clock)
         self._ledger.told = self._dispatcher.wake

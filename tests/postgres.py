@@ -25,6 +25,9 @@ BINARIES: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p
 QUICK: Final = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "max_connections": "200"}
 
 
+KEYS: Final = {"watches": "watch_id", "history": "history_id", "deliveries": "delivery_id"}
+
+
 class Server:
     """A server with a data folder of its own, run by a user who is not root (initdb refuses root)."""
 
@@ -129,6 +132,15 @@ def own_schema(server: str) -> Iterator[PostgresUrl]:
         yield PostgresUrl(f"{server}{sign}options={quote(f'-csearch_path={name}')}")
     finally:
         _do(server, f"DROP SCHEMA {name} CASCADE")
+
+
+def wipe(place: PostgresUrl) -> None:
+    """Make a store new, which is quicker than making a new one."""
+    tables = "attempts, deliveries, events, history, readings, naming, watches, accounts, endpoints, cursors, writers"
+    statements = [f"DELETE FROM {table}" for table in tables.split(", ")]
+    statements += ["UPDATE genbridge_store SET revision = 0, touched = 0"]
+    statements += [f"ALTER TABLE {table} ALTER {key} RESTART" for table, key in KEYS.items()]
+    _do(place.reveal(), "; ".join(statements))
 
 
 def _do(server: str, statement: str) -> None:

@@ -28,12 +28,12 @@ FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms
     {"__main__"},
 )
 FLOOR: Final = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-KEPT: Final = {
+KEPT: Final = {  # only these may import them
     "httpx": "net/",
     "apprise": "sinks/chat.py",
     "sqlite3": "store/",
     "psycopg": "store/postgres/",
-}  # only these may import them
+}
 NO_NAMES: Final = {"utils", "helpers", "common", "base", "manager", "misc"}
 
 

@@ -45,13 +45,23 @@ class Ledger:
     commit goes on waiting: so polls and attempts pause by themselves.
     """
 
-    def __init__(self, *, commits: Commits, watches: Watches, offload: Offload, clock: Clock, tell: Tell) -> None:
+    def __init__(
+        self,
+        *,
+        commits: Commits,
+        watches: Watches,
+        offload: Offload,
+        clock: Clock,
+        tell: Tell,
+        notes_every_s: float = NOTES_EVERY_S,
+    ) -> None:
         self.tell = tell
         self.told: Callable[[Iterable[Lane]], None] = lambda lanes: None
         self._commits = commits
         self._watches = watches
         self._offload = offload
         self._clock = clock
+        self._notes_every_s = notes_every_s
         self._pending: deque[_Ticket] = deque()
         self._notes: deque[Note] = deque(maxlen=MOST_NOTES)
         self._notes_due_at = math.inf
@@ -80,9 +90,9 @@ class Ledger:
         self._enqueue(change, is_awaited=False)
 
     def note(self, note: Note) -> None:
-        """Have a poll written down within a second or so."""
+        """Have a poll written down within `notes_every_s` or so."""
         if not self._notes:
-            self._notes_due_at = self._clock.steady() + NOTES_EVERY_S
+            self._notes_due_at = self._clock.steady() + self._notes_every_s
             self._wake.set()
         self._notes.append(note)
 

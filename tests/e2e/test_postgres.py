@@ -1,0 +1,75 @@
+"""The real daemon and the real commands on a store in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.config.place import PostgresUrl
+from tests.e2e.test_daemon import genbridge
+from tests.postgres import own_schema, own_server
+from tests.world import DaemonProcess, World, drop, running_world, until
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running_world(World()) as running:
+        yield running
+
+
+def test_everything_works_as_on_sqlite_and_the_password_never_prints(
+    tmp_path: Path, world: World, postgres: PostgresUrl
+) -> None:
+    secret, url = "sesame-open", postgres.reveal().replace("sesame-open", "${DB_PASSWORD}")
+    world.settings(tmp_path, store=url)
+    env = {"DB_PASSWORD": secret}
+    said = [genbridge(tmp_path, "status", **env)]
+    assert said[0].returncode == 69
+    assert "there is no store in postgresql://genbridge:***@" in said[0].stderr
+    with DaemonProcess(tmp_path / "genbridge.yaml", env=env) as daemon:
+        until(lambda: (tmp_path / "queue").is_dir(), seconds=15, what="the queue folder")
+        drop(tmp_path / "queue", "one.yaml", "id: queued\n")
+        said.append(genbridge(tmp_path, "add", "added", **env))
+        world.ends_at |= dict.fromkeys(("queued", "added"), time.monotonic() + 1)
+        until(lambda: len(world.told) == 2, seconds=20, what="two webhooks")
+        said += [genbridge(tmp_path, *words, **env) for words in (["wait", "added"], ["explain", "queued"], ["status"])]
+        assert [one.returncode for one in said[1:]] == [0, 0, 0, 0], [one.stderr for one in said]
+        said.append(genbridge(tmp_path, "list", "--json", **env))
+        assert {one["phase"] for one in json.loads(said[-1].stdout)} == {"succeeded"}
+        said.append(genbridge(tmp_path, "redeliver", world.told[0].data["event_id"], **env))
+        until(lambda: len(world.told) == 3, seconds=10, what="the webhook again")
+        assert daemon.stop() == 0
+    said += [genbridge(tmp_path, "list"), genbridge(tmp_path, "check", **env), genbridge(tmp_path, "once", **env)]
+    assert "store: not set in the environment: DB_PASSWORD" in said[-3].stderr
+    assert [one.returncode for one in said[-3:]] == [78, 0, 0]
+    assert not any(secret in one.stdout + one.stderr for one in said)
+    assert secret not in daemon.log.read_text()
+
+
+@pytest.mark.crash
+def test_a_server_that_is_killed_and_comes_back_costs_no_event_and_tells_none_twice(
+    tmp_path: Path, world: World
+) -> None:
+    with own_server() as server, own_schema(server.url) as place:
+        world.settings(tmp_path, store=place.reveal())
+        with DaemonProcess(tmp_path / "genbridge.yaml") as daemon:
+            until(lambda: (tmp_path / "queue").is_dir(), seconds=15, what="the queue folder")
+            ids = [f"task-{number}" for number in range(40)]
+            drop(tmp_path / "queue", "all.txt", "\n".join(ids) + "\n")
+            begun = time.monotonic()
+            world.ends_at |= {one: begun + 1 + number / 10 for number, one in enumerate(ids)}
+            for _ in range(3):
+                time.sleep(1)
+                server.stop(at_once=True)
+                time.sleep(0.3)
+                server.start()
+            until(lambda: len(world.by_task()) == len(ids), seconds=40, what="every webhook")
+            assert daemon.stop() == 0
+    for told in world.by_task().values():
+        assert len({one.headers["webhook-id"] for one in told}) == 1
