@@ -1,4 +1,4 @@
-"""`python -m benchmarks [SUBJECT ...] [--quick]`: measure, and print a table for each subject."""
+"""`python -m benchmarks [SUBJECT ...]`: measure, and print a table for each subject. See docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ import importlib
 import time
 from typing import Final
 
-SUBJECTS: Final = ("poll",)
+from benchmarks.page import write
+
+SUBJECTS: Final = ("poll", "concurrency", "connections", "memory", "delay", "burst", "commits")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("subjects", nargs="*", choices=[*SUBJECTS, []], metavar="SUBJECT", help=", ".join(SUBJECTS))
-    parser.add_argument("--quick", action="store_true", help="least sizes: whether it works, not how fast")
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of: {', '.join(SUBJECTS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="least sizes: whether it works, not how fast it is")
+    parser.add_argument("--write", action="store_true", help="put what was found into docs/benchmarks.md")
     chosen = parser.parse_args()
+    if unknown := set(chosen.subjects) - set(SUBJECTS):
+        parser.error(f"no such subject: {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}")
     for subject in chosen.subjects or SUBJECTS:
         begun_at = time.monotonic()
         report = importlib.import_module(f"benchmarks.{subject}").run(chosen.quick)
         print(f"\n## {report.title}\n\n{report}\n\n({time.monotonic() - begun_at:.0f} s)", flush=True)
+        if chosen.write:
+            write(subject, report)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from bridge.domain.watch import Wish
 from bridge.store import open_store
 
 ACCOUNT: Final = "kling"
+LOG: Final = "daemon.log"  # beside the settings
 AT_ONCE: Final = 5000  # watches in a transaction while a store is being filled
 
 
@@ -33,7 +34,7 @@ def settle(
 ) -> Path:
     """A settings file in `folder`. JSON is YAML too."""
     least, most = (interval, interval) if isinstance(interval, str) else interval
-    limits = {"rate": rate, "burst": max(1, min(int(rate), 10_000)), "concurrency": concurrency}
+    limits = {"rate": rate, "burst": 10_000 if rate >= 10_000 else 10, "concurrency": concurrency}
     account = {"provider": "kling", "base_url": provider, "api_key": "a-key", "action": ACTION, "limits": limits}
     settings = {
         "store": "state.db",
@@ -60,17 +61,21 @@ def fill(folder: Path, task_ids: Iterable[str]) -> None:
         store.close()
 
 
+def started(settings: Path) -> Measured:
+    """`genbridge run` on these settings."""
+    words = [sys.executable, "-m", "bridge", "--config", str(settings), "run"]
+    with settings.with_name(LOG).open("ab") as said:
+        return Measured(subprocess.Popen(words, cwd=settings.parent, stderr=said))
+
+
 @contextmanager
 def daemon(settings: Path) -> Iterator[Measured]:
     """`genbridge run` on these settings, until the block ends."""
-    words = [sys.executable, "-m", "bridge", "--config", str(settings), "run"]
-    log = settings.with_name("daemon.log")
-    with log.open("ab") as said:
-        running = Measured(subprocess.Popen(words, cwd=settings.parent, stderr=said))
+    running = started(settings)
     try:
         yield running
         if running.process.poll() is not None:
-            raise RuntimeError(f"the daemon ended by itself: {log.read_text()[-2000:]}")
+            raise RuntimeError(f"the daemon ended by itself: {settings.with_name(LOG).read_text()[-2000:]}")
     finally:
         if running.process.poll() is None:
             running.stop()

@@ -44,7 +44,7 @@ class Measured:
             self.process.wait(15)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(15)
+        self._gone()
 
     def kill(self) -> None:
         """kill -9, children too."""
@@ -52,7 +52,12 @@ class Measured:
             if pid != self.process.pid:
                 os.kill(pid, 9)
         self.process.kill()
+        self._gone()
+
+    def _gone(self) -> None:
         self.process.wait(15)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 def _rss_kb(pid: int) -> int:

@@ -1,7 +1,7 @@
 """The simulated provider, in Kling's form: `python -m benchmarks.provider [--delay-ms N] [--port P]`.
 
-A task's id says when it ends, so that nothing need be set up: `e1762000060123-7` at that instant (ms), `g7` when the
-gate is opened, any other never. What a client is told does not depend on who asks.
+A task's id says when it ends, so that nothing need be set up: `e1762000060123-7` at that instant (ms), `g2500-7` so
+many ms after the gate was opened, any other never. What a client is told does not depend on who asks.
 """
 
 from __future__ import annotations
@@ -70,9 +70,8 @@ class Provider:
             self._after[task_id] = self._after.get(task_id, 0) + 1
         else:
             self._told_at[task_id] = time.monotonic()
-        result = {
-            "videos": [{"id": f"{task_id}01", "url": f"https://cdn.example.com/{task_id}.mp4", "duration": "5.1"}]
-        }
+        url = f"https://cdn.example.com/{task_id}.mp4"
+        result = {"videos": [{"id": f"{task_id}01", "url": url, "duration": "5.1"}]}
         return whole("200 OK", _body(task_id, "succeed", result)), self._delay_s
 
     def _running(self, task_id: str) -> bytes:
@@ -84,7 +83,8 @@ class Provider:
         return answer
 
     def _ends_ms(self, task_id: str) -> float:
-        return self._gate_at * 1000 if task_id[0] == "g" else float(task_id[1:].partition("-")[0])
+        at_ms = float(task_id[1:].partition("-")[0])
+        return self._gate_at * 1000 + at_ms if task_id[0] == "g" else at_ms
 
     def control(self, name: str) -> Any:
         match name:

@@ -1,5 +1,6 @@
-"""The receiver: `python -m benchmarks.receiver [--port P] [--refuse-first]`. Takes any POST, of whatever shape, and
-finds the task's id in it by its form; with `--refuse-first` the first request about each task is answered 503."""
+"""The receiver: `python -m benchmarks.receiver [--port P] [--refuse-first]`. Takes any POST, of whatever shape; a
+task counts as told when its result's URL is in it. With `--refuse-first` the first request about a task is answered
+503."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 from benchmarks.serving import serve, whole
 
-TASK_ID: Final = re.compile(rb"\b(?:e\d{13}-\d+|g\d+|end-\d+)\b")
+TOLD: Final = re.compile(rb"cdn\.example\.com/([a-z0-9-]+)\.mp4")
 WEBHOOK_ID: Final = re.compile(rb"\r\nwebhook-id: *(\S+)", re.IGNORECASE)
 ACCEPTED: Final = whole("200 OK", b"{}")
 REFUSED: Final = whole("503 Service Unavailable", b"{}")
@@ -29,12 +30,10 @@ class Receiver:
         now = time.monotonic()
         event = WEBHOOK_ID.search(b"\r\n" + headers)
         event_id = event[1].decode() if event else ""
-        accepts = True
-        for task_id in {found.decode() for found in TASK_ID.findall(body)}:
-            if self._refuses_first and task_id not in self._refused:
-                self._refused.add(task_id)
-                accepts = False
-        self._told += [(now, found.decode(), event_id, accepts) for found in set(TASK_ID.findall(body))]
+        tasks = {found.decode() for found in TOLD.findall(body)}
+        accepts = not self._refuses_first or tasks <= self._refused
+        self._refused |= tasks
+        self._told += [(now, task_id, event_id, accepts) for task_id in tasks]
         return (ACCEPTED if accepts else REFUSED), 0.0
 
     def control(self, name: str) -> Any:

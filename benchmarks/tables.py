@@ -47,6 +47,11 @@ def spread(values: Sequence[float], *, unit: str = "", digits: int = 3) -> str:
     return text if len(values) == 1 else f"{text} ({least}-{most})"
 
 
+def median(values: Sequence[float]) -> float:
+    """Of some; nan of none."""
+    return statistics.median(values) if values else float("nan")
+
+
 def ratio(over: Sequence[float], under: Sequence[float]) -> str:
     """Of two sides measured alternately, round by round."""
     return spread([a / b for a, b in zip(over, under, strict=True)]) if over and under else "-"

@@ -1,0 +1,60 @@
+"""5,000 tasks that end at the same instant: how many a second are told. Every one is polled, committed, delivered to a
+receiver on this machine, and settled; the receiver counts. Shares two cores with provider and receiver."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.daemon import daemon, fill, settle
+from benchmarks.processes import server, until
+from benchmarks.tables import Report, Table, spread
+
+
+def run(quick: bool) -> Report:
+    tasks, rounds = (50, 1) if quick else (5000, 3)
+    found = [_of(tasks, "200ms" if quick else "2s") for _ in range(rounds)]
+    names = (
+        ("deliveries per second, first to last webhook", "/s"),
+        ("the last webhook after the instant they ended", "s"),
+        ("of which until the last end was seen (polls)", "s"),
+        ("CPU per task told, polls of the burst included", "us"),
+        ("told", ""),
+        ("told more than once", ""),
+    )
+    rows = [
+        [name, spread(values, unit=unit)] for (name, unit), values in zip(names, zip(*found, strict=True), strict=True)
+    ]
+    notes = ["target: >= 3,000 a second"]
+    table = Table(head=("what", f"{tasks:,} ends at once"), rows=rows)
+    return Report(title="Burst", how=__doc__, tables=[table], notes=notes)
+
+
+def _of(tasks: int, interval: str) -> tuple[float, float, float, float, float, float]:
+    with (
+        tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch,
+        server("provider") as provider,
+        server("receiver") as receiver,
+    ):
+        folder = Path(scratch)
+        settings = settle(folder, provider=provider.url, receiver=receiver.url, interval=interval)
+        fill(folder, (f"g0-{place}" for place in range(tasks)))
+        with daemon(settings) as running:
+            until(lambda: bool(provider.ask("counts")["requests"] >= 2 * tasks), seconds=60)
+            cpu_s = running.cpu_s()
+            opened_at = provider.ask("open")
+            until(lambda: bool(receiver.ask("count") >= tasks), seconds=60, every_s=0.2)
+            cpu_s = running.cpu_s() - cpu_s
+            time.sleep(1.0)
+            told, ended = receiver.ask("told"), provider.ask("ends")["told_at"]
+    told_at = sorted(at for at, *_ in told)
+    distinct = len({task_id for _, task_id, *_ in told})
+    return (
+        (len(told_at) - 1) / (told_at[-1] - told_at[0]),
+        told_at[-1] - opened_at,
+        max(ended.values()) - opened_at,
+        cpu_s / distinct * 1e6,
+        float(distinct),
+        float(len(told_at) - distinct),
+    )

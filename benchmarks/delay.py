@@ -1,0 +1,67 @@
+"""From the answer that shows the end to the webhook's arrival, at an easy load (20 ends and 200 polls a second), beside
+what one sync of this disk takes: the end is on disk before the webhook's first byte is sent, so nothing can be quicker.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from benchmarks.daemon import daemon, fill, settle
+from benchmarks.plots import distribution
+from benchmarks.processes import server, until
+from benchmarks.tables import Report, Table, number, percentile
+
+EVERY_MS: Final = 50
+PAGE: Final = b"\0" * 4096
+
+
+def run(quick: bool) -> Report:
+    tasks = 20 if quick else 400
+    with (
+        tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch,
+        server("provider") as provider,
+        server("receiver") as receiver,
+    ):
+        folder = Path(scratch)
+        settings = settle(
+            folder, provider=provider.url, receiver=receiver.url, interval="200ms" if quick else "2s", rate=250
+        )
+        fill(folder, (f"g{place * EVERY_MS}-{place}" for place in range(tasks)))
+        with daemon(settings):
+            until(lambda: bool(provider.ask("counts")["requests"] >= 2 * tasks), seconds=30)
+            provider.ask("open")
+            until(lambda: bool(receiver.ask("count") >= tasks), seconds=tasks * EVERY_MS / 1000 + 30)
+            ended, told = provider.ask("ends")["told_at"], receiver.ask("told")
+        synced = syncs(folder, 20 if quick else 300)
+    first = {task_id: at for at, task_id, _, _ in reversed(told)}
+    delays = [(first[task_id] - at) * 1000 for task_id, at in ended.items() if task_id in first]
+    rows = [_row("end seen to webhook", delays), _row("one sync of the disk (4 KB)", synced)]
+    notes = [
+        f"told {len(first)} of {tasks}, {len(told) - len(first)} more than once",
+        f"p50 is a sync + {number(percentile(delays, 0.5) - percentile(synced, 0.5))} ms (target: <= 2 ms)",
+    ]
+    plot = distribution({"end seen to webhook": delays, "one sync": synced}, x="ms")
+    head = ("what", "p50", "p90", "p99", "most")
+    table = Table(head=head, rows=rows)
+    return Report(title="From the end to the webhook", how=__doc__, tables=[table], notes=notes, plots={"delay": plot})
+
+
+def syncs(folder: Path, times: int) -> list[float]:
+    """Milliseconds of `fdatasync` after appending a page, 20 ms apart."""
+    found = []
+    with (folder / "synced").open("wb", buffering=0) as file:
+        for _ in range(times):
+            file.write(PAGE)
+            begun_at = time.monotonic()
+            os.fdatasync(file.fileno())
+            found.append((time.monotonic() - begun_at) * 1000)
+            time.sleep(0.02)
+    return found
+
+
+def _row(what: str, values: list[float]) -> list[str]:
+    return [what, *(f"{number(percentile(values, share))} ms" for share in (0.5, 0.9, 0.99, 1.0))]

@@ -1,0 +1,68 @@
+"""What a watch weighs and what a start costs: the real daemon on a store of so many watches, all of them running.
+
+Memory is RSS: at the first polls, when all watches have been read, and after each has been polled once (rate 10,000/s),
+less the RSS of a daemon with one watch. CPU to the first poll is the whole of the process, from its exec on.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.daemon import daemon, fill, settle
+from benchmarks.processes import server, until
+from benchmarks.tables import Report, Table, number
+
+SIZES: Final = (1, 100_000, 1_000_000)
+POLLED_MOST: Final = 200_000  # beyond that polling each once takes minutes
+
+
+def run(quick: bool) -> Report:
+    rows, alone = [], (0.0, 0.0)
+    for size in (1, 500) if quick else SIZES:
+        cpu_s, read_mb, polled_mb = _of(size)
+        if size == 1:
+            alone = read_mb, polled_mb
+        per_read, per_polled = ((mb - one) * 1024 / size for mb, one in zip((read_mb, polled_mb), alone, strict=True))
+        rows.append(
+            [
+                number(size, 7),
+                f"{number(cpu_s)} s",
+                f"{number(read_mb)} MB",
+                f"{number(per_read)} KB" if size > 1 else "-",
+                f"{number(polled_mb)} MB",
+                f"{number(per_polled)} KB" if size > 1 else "-",
+            ]
+        )
+    head = ("watches", "CPU to first poll", "RSS when read", "per watch", "RSS when polled once", "per watch ")
+    notes = [
+        "targets: <= 0.6 KB per watch, 1,000,000 watches <= 750 MB; start with 100,000 <= 1 s CPU; idle <= 60 MB",
+        "a dash where it was not measured: polling a million once takes minutes",
+    ]
+    return Report(title="Memory and start", how=__doc__, tables=[Table(head=head, rows=rows)], notes=notes)
+
+
+def _of(size: int) -> tuple[float, float, float]:
+    """CPU to the first poll; RSS when read, and when polled once."""
+    with tempfile.TemporaryDirectory() as scratch, server("provider") as provider:
+        folder = Path(scratch)
+        settings = settle(folder, provider=provider.url, interval="1h")
+        fill(folder, (f"r{place}" for place in range(size)))
+        first = threading.Thread(target=provider.ask, args=("first",))
+        first.start()
+        time.sleep(0.2)
+        with daemon(settings) as running:
+            first.join(60)
+            cpu_s, read_mb = running.cpu_s(), running.rss_mb()
+            if size > POLLED_MOST:
+                return cpu_s, read_mb, float("nan")
+            until(lambda: _polls(provider) >= size, seconds=300, every_s=0.2)
+            time.sleep(2.0 if size > 1000 else 0.5)  # the last notes are written
+            return cpu_s, read_mb, running.rss_mb()
+
+
+def _polls(provider: Any) -> int:
+    return int(provider.ask("counts")["requests"])

@@ -1,0 +1,32 @@
+"""Every subject of the benchmarks still runs, at its least size. What the figures are is not looked at here."""
+
+from __future__ import annotations
+
+import importlib
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from benchmarks.__main__ import SUBJECTS
+from benchmarks.tables import Report, number, percentile, spread
+
+INSTALLS_OTHERS = {"peers"}  # other people's programs, from the package index: never by a test
+
+
+@pytest.mark.parametrize("subject", sorted(set(SUBJECTS) - INSTALLS_OTHERS))
+def test_a_subject_runs_and_fills_its_tables(subject: str) -> None:
+    report: Report = importlib.import_module(f"benchmarks.{subject}").run(True)
+    assert report.tables
+    for table in report.tables:
+        assert len(table.rows) > 1
+        assert all(len(row) == len(table.head) for row in table.rows)
+    for svg in report.plots.values():
+        assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_figures_are_medians_with_their_spread() -> None:
+    assert spread([3.0, 1.0, 200.0], unit="us") == "3 us (1-200)"
+    assert spread([1234.5]) == "1,234"
+    assert spread([]) == "-"
+    assert number(0.01234) == "0.0123"
+    assert percentile([5.0, 1.0, 3.0], 0.5) == 3.0
