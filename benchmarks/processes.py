@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,11 +48,10 @@ class Measured:
         self._gone()
 
     def kill(self) -> None:
-        """kill -9, children too."""
-        for pid in reversed(family(self.process.pid)):
-            if pid != self.process.pid:
-                os.kill(pid, 9)
-        self.process.kill()
+        """kill -9, children too: the parent first, so that it starts no other."""
+        for pid in family(self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._gone()
 
     def _gone(self) -> None:

@@ -1,0 +1,187 @@
+"""genbridge beside urlwatch and changedetection.io, which people also use to be told when an answer changes.
+
+Each in turn has the same simulated provider and the same receiver, and watches 50, 500 and 2,000 tasks. When each task has
+been asked about twice, tasks begin to end, evenly over 20 s; what has been told 15 s after the last end counts. A task
+is told when its result's URL has reached the receiver. Polls and CPU are those of the 35 s.
+
+And the cases in which notices get lost: the receiver answers 503 to the first request about a task; it is down for 60 s
+from just before the ends; kill -9 when half of 60 tasks that end together have been seen, and a new start; tasks that
+were over before they were added. How each program is set up stands in `benchmarks/sides`, one file for each.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import CalledProcessError
+from typing import Any, Final
+
+from benchmarks.plots import lines
+from benchmarks.processes import Measured, Server, server, until
+from benchmarks.sides import Side, version
+from benchmarks.sides.changedetection import ChangeDetection
+from benchmarks.sides.genbridge import Genbridge
+from benchmarks.sides.urlwatch import Urlwatch
+from benchmarks.tables import Report, Table, number, percentile
+
+SIZES: Final = (50, 500, 2000)
+ENDING_S: Final = 20.0
+PATIENCE_S: Final = 15.0
+DOWN_S: Final = 60.0
+OURS: Final = "genbridge, every 3s"
+SIDES: Final[dict[str, Callable[[Path, str, str], Side]]] = {
+    OURS: lambda folder, provider, receiver: Genbridge(folder, provider, receiver, interval="3s"),
+    "genbridge, own cadence": lambda folder, provider, receiver: Genbridge(folder, provider, receiver, interval=None),
+    "urlwatch": Urlwatch,
+    "changedetection.io": ChangeDetection,
+}
+WORK_HEAD: Final = (
+    *("tasks", "side", "told", "delay p50", "delay p99", "polls per task", "after its end"),
+    *("CPU per 1,000 polls", "CPU per task", "most RSS"),
+)
+
+
+class Stage:
+    """One side at work between a provider and a receiver."""
+
+    def __init__(self, name: str, folder: Path, provider: Server, receiver: Server) -> None:
+        self.provider = provider
+        self.receiver = receiver
+        self.side = SIDES[name](folder, provider.url, receiver.url)
+        self.running: Measured = self.side.start()
+
+    def add_and_settle(self, task_ids: Sequence[str]) -> None:
+        """Watch them; return when each has been asked about twice."""
+        self.side.add(task_ids)
+        until(lambda: len(polls := self._polls()) == len(task_ids) and min(polls) >= 2, seconds=240, every_s=0.5)
+
+    def _polls(self) -> list[int]:
+        return list(self.provider.ask("ends")["polls"].values())
+
+    def told(self) -> dict[str, float]:
+        """When each task was first told and accepted."""
+        accepted = [(at, task_id) for at, task_id, _, is_accepted in self.receiver.ask("told") if is_accepted]
+        return {task_id: at for at, task_id in sorted(accepted, reverse=True)}
+
+
+@contextmanager
+def stage(name: str, *receiver_words: str) -> Iterator[Stage]:
+    with (
+        tempfile.TemporaryDirectory(dir=Path.cwd(), ignore_cleanup_errors=True) as scratch,
+        server("provider") as provider,
+        server("receiver", *receiver_words) as receiver,
+    ):
+        made = Stage(name, Path(scratch), provider, receiver)
+        try:
+            yield made
+        finally:
+            made.running.kill()
+
+
+def run(quick: bool) -> Report:
+    sizes, losses = ((5,), {}) if quick else (SIZES, LOSSES)
+    names, notes = list(SIDES), []
+    for package in ("urlwatch", "changedetection.io"):
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                SIDES[package](Path(scratch), "", "")
+            notes.append(f"{package} {version(package)}")
+        except CalledProcessError as error:
+            names.remove(package)
+            notes.append(f"skipped: {package} cannot be installed here: {error}")
+    work = [_work(name, size) for size in sizes for name in names]
+    lost = [[name, *(case(name) for case in losses.values())] for name in names if name != "genbridge, own cadence"]
+    delays = {name: [(float(size), p50) for size, side, p50, _ in work if side == name] for name in names}
+    tables = [Table(head=WORK_HEAD, rows=[row for *_, row in work])]
+    if losses:
+        tables.append(Table(head=("told of how many, when", *losses), rows=lost))
+    plot = lines(delays, x="tasks", y="s from end to webhook, p50")
+    return Report(title="Beside other watchers", how=__doc__, tables=tables, notes=notes, plots={"peers": plot})
+
+
+def _work(name: str, size: int) -> tuple[int, str, float, list[str]]:
+    """Size, side, median delay, and the table's row."""
+    with stage(name) as on:
+        offsets = {f"g{int(place * ENDING_S * 1000 / size)}-{place}": place * ENDING_S / size for place in range(size)}
+        on.add_and_settle(list(offsets))
+        before, requests = on.provider.ask("ends")["polls"], on.provider.ask("counts")["requests"]
+        cpu_s, opened_at = on.running.cpu_s(), on.provider.ask("open")
+        rss_mb = 0.0
+        while time.monotonic() < opened_at + ENDING_S + PATIENCE_S:
+            rss_mb = max(rss_mb, on.running.rss_mb())
+            time.sleep(0.2)
+        cpu_s, requests = on.running.cpu_s() - cpu_s, on.provider.ask("counts")["requests"] - requests
+        ends, told = on.provider.ask("ends"), on.told()
+    delays = [at - opened_at - offsets[task_id] for task_id, at in told.items()]
+    after = sum(ends["after"].values())
+    polls = sum(ends["polls"].values()) - sum(before.values()) - after
+    row = [
+        *(number(size, 5), name, number(len(told), 5)),
+        *(f"{number(percentile(delays, share))} s" for share in (0.5, 0.99)),
+        *(number(polls / size), number(after / size)),
+        *(f"{number(cpu_s / requests * 1000)} s", f"{number(cpu_s / size * 1000)} ms", f"{number(rss_mb)} MB"),
+    ]
+    return size, name, percentile(delays, 0.5), row
+
+
+def refused_once(name: str) -> str:
+    with stage(name, "--refuse-first") as on:
+        ids = [f"g{place * 100}-{place}" for place in range(20)]
+        on.add_and_settle(ids)
+        on.provider.ask("open")
+        until(lambda: len(on.told()) == len(ids), seconds=45)
+        return f"{len(on.told())} of {len(ids)}"
+
+
+def down(name: str) -> str:
+    with stage(name) as on:
+        ids = [f"g{place * 100}-{place}" for place in range(20)]
+        on.add_and_settle(ids)
+        port = on.receiver.port
+        on.receiver.stop()
+        on.provider.ask("open")
+        time.sleep(DOWN_S)
+        with server("receiver", "--port", str(port)) as on.receiver:
+            until(lambda: len(on.told()) == len(ids), seconds=100)
+            return f"{len(on.told())} of {len(ids)}"
+
+
+def killed(name: str) -> str:
+    with stage(name) as on:
+        ids = [f"g0-{place}" for place in range(60)]
+        on.add_and_settle(ids)
+        on.provider.ask("open")
+        until(lambda: bool(on.provider.ask("counts")["ended"] >= len(ids) / 2), seconds=30, every_s=0.002)
+        on.running.kill()
+        at_kill = len(on.told())
+        on.running = on.side.start()
+        until(lambda: len(on.told()) == len(ids), seconds=30)
+        return f"{len(on.told())} of {len(ids)} ({at_kill} before the kill{_doubled(on.receiver)})"
+
+
+def _doubled(receiver: Any) -> str:
+    """How many tasks were told under more than one event id."""
+    events: dict[str, set[str]] = {}
+    for _, task_id, event_id, _ in receiver.ask("told"):
+        events.setdefault(task_id, set()).add(event_id)
+    doubled = sum(len(ids) > 1 for ids in events.values())
+    return f", {doubled} under two ids" if doubled else ""
+
+
+def over_before(name: str) -> str:
+    with stage(name) as on:
+        ids = [f"e1700000000000-{place}" for place in range(20)]
+        on.side.add(ids)
+        until(lambda: len(on.told()) == len(ids), seconds=20)
+        return f"{len(on.told())} of {len(ids)}"
+
+
+LOSSES: Final[dict[str, Callable[[str], str]]] = {
+    "503 once": refused_once,
+    "receiver down 60 s": down,
+    "kill -9 in a burst": killed,
+    "over before it was added": over_before,
+}
