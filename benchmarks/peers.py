@@ -1,8 +1,8 @@
 """genbridge beside urlwatch and changedetection.io, which people also use to be told when an answer changes.
 
-Each in turn has the same simulated provider and the same receiver, and watches 50, 500 and 2,000 tasks. When each task has
-been asked about twice, tasks begin to end, evenly over 20 s; what has been told 15 s after the last end counts. A task
-is told when its result's URL has reached the receiver. Polls and CPU are those of the 35 s.
+Each in turn has the same simulated provider and the same receiver, and watches 50, 500 and 2,000 tasks. When each task
+has been asked about twice, tasks begin to end, evenly over 20 s; what has been told 15 s after the last end counts. A
+task is told when its result's URL has reached the receiver. Polls and CPU are those of the 35 s.
 
 And the cases in which notices get lost: the receiver answers 503 to the first request about a task; it is down for 60 s
 from just before the ends; kill -9 when half of 60 tasks that end together have been seen, and a new start; tasks that
