@@ -149,10 +149,10 @@ def test_twenty_thousand_tasks_are_read_quickly() -> None:
     text = "tasks:\n" + "".join(
         f"- id: {number:05}\n  account: kling\n  meta: {{n: {number}}}\n" for number in range(20_000)
     )
-    began = time.perf_counter()
+    began = time.process_time()
     (document,) = read_documents(text.encode(), name="t")
     value = document.value
-    assert time.perf_counter() - began < 4  # measured: 0.5 s
+    assert time.process_time() - began < 4  # measured: 0.5 s
     assert len(value["tasks"]) == 20_000
     assert value["tasks"][7]["id"] == "00007"
 
