@@ -67,6 +67,9 @@ def task_reader(loaded: Loaded) -> TaskReader:
             if has_reference(account.base_url):
                 continue  # a command in a shell that lacks the variable cannot know this account's URLs
             found = locate(known[account.provider], account.base_url, url)
+            route = known[account.provider].route(urlsplit(account.base_url).hostname)
+            if found is not None and route.is_batch_of_one and "," in found[1]:
+                raise TaskProblem(f"the URL asks about {found[1].count(',') + 1} tasks: give their ids one by one")
             if found is not None:
                 fits[name] = Located(account=name, action=found[0], task_id=found[1])
         if named in fits or not fits:
@@ -93,8 +96,8 @@ def task_created(loaded: Loaded, answer: Json, *, account: str | None) -> dict[s
 
     TaskProblem when several accounts may have been asked and `account` does not say which.
     """
-    if not isinstance(answer, dict) or answer.keys() <= set(KEYS):
-        return None
+    if not isinstance(answer, dict) or (answer.keys() <= set(KEYS) and (account or answer.keys() != {"id"})):
+        return None  # a task; but a bare id may be all that a create call answers
     known = catalogue(loaded)
     accounts = loaded.settings.accounts
     if account in accounts:

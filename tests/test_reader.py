@@ -80,6 +80,37 @@ def test_a_create_calls_answer_names_the_task(tmp_path: Path) -> None:
     assert task_created(settings, {"detail": "no"}, account=None) is None
 
 
+UUID = "17f20503-6c24-4c16-946b-35dbbce2af2f"
+
+
+@pytest.mark.parametrize(("answer", "account"), [({"id": UUID}, "film"), ({"id": "cgt-2025-x"}, "seed")])
+def test_a_create_answer_that_is_a_bare_id_is_of_the_only_account_that_it_fits(
+    tmp_path: Path, answer: dict[str, str], account: str
+) -> None:
+    film = f'  film: {{provider: runway, base_url: "{BASE}", api_key: k12345}}\n'
+    seed = f'  seed: {{provider: ark, base_url: "{BASE}", api_key: k12345}}\n'
+    settings = loaded(tmp_path, ACCOUNTS + film + seed)
+    assert task_created(settings, answer, account=None) == {**answer, "account": account}
+    assert task_created(settings, answer, account="music") is None
+    twins = loaded(tmp_path, ACCOUNTS + film + film.replace("film:", "other:") + seed + seed.replace("seed:", "seed2:"))
+    with pytest.raises(TaskProblem, match=rf"several accounts \({account}, \w+\): choose with --account"):
+        task_created(twins, answer, account=None)
+
+
+@pytest.mark.parametrize("task_id", ["42", f"{BASE}/suno/1234567890"])
+def test_a_bare_id_that_is_nobodys_create_answer_is_a_task(tmp_path: Path, task_id: str) -> None:
+    film = f'  film: {{provider: runway, base_url: "{BASE}", api_key: k12345}}\n'
+    assert task_created(loaded(tmp_path, ACCOUNTS + film), {"id": task_id}, account=None) is None
+
+
+@pytest.mark.parametrize("url", ["/kling/tasks?task_ids=91,92", "/kling/tasks?task_ids=91%2C92"])
+def test_a_query_url_about_several_tasks_is_not_taken_for_one(tmp_path: Path, url: str) -> None:
+    settings = loaded(tmp_path, f'accounts: {{new: {{provider: kling_v2, base_url: "{BASE}", api_key: k12345}}}}')
+    with pytest.raises(TaskProblem, match="the URL asks about 2 tasks: give their ids one by one"):
+        task_reader(settings).read(f"{BASE}{url}")
+    assert task_reader(settings).read(f"{BASE}/kling/tasks?task_ids=91").task_id == "91"
+
+
 def test_answers_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     settings = loaded(
         tmp_path,

@@ -15,10 +15,11 @@ Task = dict[str, Json]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """An object that speaks of a task, and the form it is in."""
+    """An object that speaks of a task, and the form it is in; `twins` are others of the same answer that do so too."""
 
     form: Form
     task: Task
+    twins: tuple[Task, ...] = ()
 
 
 def find(description: Description, answer: Json, task_id: str) -> Found | str:
@@ -72,13 +73,9 @@ def _has_alias(form: Form, task: Task, task_id: str) -> bool:
 
 
 def _ours(form: Form, listed: list[Task], task_id: str) -> Found | None:
-    for item in listed:
-        if _id(form, item) == task_id:
-            return Found(form=form, task=item)
-    for item in listed:
-        if _has_alias(form, item, task_id):
-            return Found(form=form, task=item)
-    return None
+    named = [item for item in listed if _id(form, item) == task_id]
+    ours = named or [item for item in listed if _has_alias(form, item, task_id)]
+    return Found(form=form, task=ours[0], twins=tuple(ours[1:])) if ours else None
 
 
 def _other_id(form: Form, task: Task, task_id: str) -> str | None:

@@ -43,7 +43,7 @@ def read(
     found = find(description, body, asked.task_id)
     if isinstance(found, str):
         return Reading(kind=Kind.AMBIGUOUS, detail=_said(description, body, found))
-    reading = _read_task(description, found, _Raw(answer.body), asked)
+    reading = _read_found(description, found, _Raw(answer.body), asked)
     if second is None or not reading.lacks_result:
         return reading
     return _read_second(description, found, second, asked, reading)
@@ -65,7 +65,7 @@ def read_together(
     readings, raw = {}, _Raw(answer.body)
     for each in asked:
         found = listed[each.task_id]
-        readings[each.task_id] = absent if found is None else _read_task(description, found, raw, each)
+        readings[each.task_id] = absent if found is None else _read_found(description, found, raw, each)
     return readings
 
 
@@ -160,6 +160,22 @@ def _said(description: Description, body: Json, what: str = "") -> str:
     return one_line(": ".join(part for part in (what, message) if part), MAX_DETAIL_CHARS)
 
 
+def _read_found(description: Description, found: Found, raw: _Raw, asked: Question) -> Reading:
+    """What is said of the task. Said twice in one answer, an end counts only when both say the same."""
+    reading = _read_task(description, found, raw, asked)
+    for twin in found.twins:
+        other = _read_task(description, replace(found, task=twin), raw, asked)
+        if {reading.kind, other.kind} & TOLD and _told(reading) != _told(other):
+            detail = f'the answer speaks twice of the task, once "{reading.kind}" and once "{other.kind}"'
+            return Reading(kind=Kind.AMBIGUOUS, detail=detail)
+    return reading
+
+
+def _told(reading: Reading) -> object:
+    seen = reading.snapshot
+    return reading.kind, seen and (seen.urls, seen.result)
+
+
 def _read_task(description: Description, found: Found, raw: _Raw, asked: Question) -> Reading:
     form, task = found.form, found.task
     word = form.status(task)
@@ -186,10 +202,10 @@ def _read_second(
     """The success of a task whose results stand in the answer to a second request."""
     body = judge(description, second)
     if isinstance(body, Reading):
-        if body.kind is Kind.NOT_FOUND:
-            return Reading(kind=Kind.EXPIRED_RESULT, detail=_gone(), snapshot=first.snapshot)
-        if body.kind is Kind.BAD_REQUEST or (isinstance(second, Answer) and second.status == NOT_IMPLEMENTED):
-            # It is not the task that is wrong: it has succeeded, and no failure may be told.
+        is_refused = isinstance(second, Answer) and second.status == NOT_IMPLEMENTED
+        if is_refused or body.kind in {Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.FAILED}:
+            # It is not the task that is wrong: it has succeeded, and no failure may be told. Nor is it sure that the
+            # result is gone: a gateway that does not pass this request on says 404 as well.
             return replace(first, detail=one_line(f"{first.detail}: {body.detail}", MAX_DETAIL_CHARS))
         return replace(body, snapshot=None)
     assert isinstance(second, Answer)

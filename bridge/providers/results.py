@@ -125,7 +125,7 @@ def _split(raw: Json, form: Form, key: str) -> Iterator[tuple[str, Item]]:
         lacking = {name: select(raw) for name, select in form.attributes.items() if raw.get(name) in (None, "")}
         item = {**raw, **{name: value for name, value in lacking.items() if value is not None}}
         urls = [(name, url.strip()) for name in form.result_urls if isinstance(url := raw.get(name), str)]
-        for name, url in [each for each in urls if each[1]] or urls[:1]:
+        for name, url in [each for each in urls if each[1]]:
             kind = form.result_urls[name]
             named = own if isinstance(own, str) and _kind(key) is None else key
             yield named if kind == "any" else kind, {**item, "url": url}

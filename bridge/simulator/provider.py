@@ -25,7 +25,7 @@ from bridge.errors import UsageError
 from bridge.ports import Clock
 from bridge.simulator.files import file
 from bridge.simulator.forms import FORMS
-from bridge.simulator.forms.form import Batch, Content, Create, Form, Json, Listing, Query, Reply, Sent
+from bridge.simulator.forms.form import Batch, Content, Create, Fixed, Form, Json, Listing, Query, Reply, Sent
 from bridge.simulator.routing import Match, Routes
 from bridge.simulator.tasks import Script, SimulatedTask, View, script_of
 from bridge.simulator.wishes import Wish, wish_of
@@ -174,6 +174,8 @@ class SimulatedProvider:
                 task = self._find(_text(asked.given, "id"), asked)
                 view = None if task is None else self._view(task, asked)
                 return file(view.url) if view is not None and view.is_done else self._reply(form, form.not_found)
+            case Fixed():
+                return self._reply(form, Reply(body=call.answer(asked.match.places)))
             case _:
                 assert_never(call)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
@@ -19,6 +19,8 @@ log = get_logger()
 MOST_TITLE: Final = 200  # characters
 MOST_BODY: Final = 4_000
 MOST_URLS: Final = 500  # more never fit
+MOST_TEXTS: Final = 10
+MOST_TEXT: Final = 1_500  # characters of a result that is itself a text
 
 DEFAULT_TITLE: Final = "{{ name }}: {{ outcome }}"
 DEFAULT_BODY: Final = """\
@@ -26,6 +28,8 @@ DEFAULT_BODY: Final = """\
 {%- if duration %} after {{ duration }}{% endif %}.
 {% endif %}
 {%- for url in urls %}{{ url }}
+{% endfor %}
+{%- for text in texts %}{{ text }}
 {% endfor %}
 {%- if expires_at and urls %}Fetch it before {{ expires_at }}.
 {% endif %}
@@ -38,7 +42,7 @@ DEFAULT_BODY: Final = """\
 
 NAMES: Final = (
     "account action advice duration ended_at endpoint event_id expires_at label message meta name occurred_at outcome "
-    "progress provider reason result status task_id topic urls watched_at"
+    "progress provider reason result status task_id texts topic urls watched_at"
 ).split()
 """What a template may use; all are always there, None (or empty) when unknown."""
 
@@ -145,6 +149,7 @@ def template_values(event: Event) -> dict[str, object]:
         "result": neutral_json(data.get("task_result") or {}),
         "status": _text(data, "task_status", most_chars=80),
         "task_id": task_id,
+        "texts": _texts(data.get("task_result")),
         "topic": event.topic.value,
         "urls": [link(url) for url in urls[:MOST_URLS] if isinstance(url, str)] if isinstance(urls, list) else [],
         "watched_at": human_instant(watched_at),
@@ -162,6 +167,11 @@ def cut_lines(text: str, *, most_chars: int) -> str:
             kept.append(line)
             room -= len(line) + 1
     return "\n".join([*kept, _CUT])
+
+
+def _cut_text(text: str) -> str:
+    """At most `MOST_TEXT` characters, with an ellipsis in place of the rest."""
+    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1].rstrip()}…"
 
 
 def human_duration(seconds: float | None) -> str | None:
@@ -189,6 +199,15 @@ def human_instant(ms: float | None) -> str | None:
 def _text(data: Mapping[str, Json], key: str, *, most_chars: int = 500) -> str | None:
     value = data.get(key)
     return neutral(value, most_chars=most_chars) or None if isinstance(value, str) else None
+
+
+def _texts(result: Json) -> list[str]:
+    """Results that are texts themselves (lyrics), each line harmless, cut to a length that people read in a chat."""
+    items = result.get("texts") if isinstance(result, Mapping) else None
+    words = [item.get("text") for item in items if isinstance(item, Mapping)] if isinstance(items, Sequence) else []
+    found = [text for text in words if isinstance(text, str) and text.strip()][:MOST_TEXTS]
+    lines = [_cut_text(text.strip()).splitlines() for text in found]
+    return ["\n".join(neutral(line, most_chars=MOST_TEXT) for line in each) for each in lines]
 
 
 def _number(value: Json) -> float | None:

@@ -158,7 +158,9 @@ async def test_a_task_with_a_file_is_asked_about_twice_and_told_with_its_address
     [
         (503, b"<html>", Kind.TRANSIENT),
         (429, b"{}", Kind.RATE_LIMITED),
-        (404, b'{"message":"no such file"}', Kind.EXPIRED_RESULT),
+        (404, b'{"message":"no such file"}', Kind.AMBIGUOUS),
+        (404, b'{"error":{"message":"no such route"}}', Kind.AMBIGUOUS),
+        (410, b"{}", Kind.AMBIGUOUS),
         (400, b'{"message":"no such file"}', Kind.AMBIGUOUS),
         (501, b'{"message":"not implemented"}', Kind.AMBIGUOUS),
         (200, b'{"base_resp":{"status_code":2013}}', Kind.AMBIGUOUS),
@@ -173,6 +175,18 @@ async def test_a_second_request_that_fails_decides(status: int, body: bytes, kin
         reading = await provider.ask("176843862716480", None)
 
     assert reading.kind is kind
+
+
+@pytest.mark.parametrize(("meaning", "kind"), [("expired_result", Kind.EXPIRED_RESULT), ("failed", Kind.AMBIGUOUS)])
+async def test_a_second_answer_that_says_that_the_file_is_gone_is_believed_and_a_failure_is_not(
+    meaning: str, kind: Kind
+) -> None:
+    own = load_descriptions({"own": {"extends": "minimax", "codes": {"means": {meaning: [4711]}}}})["own"]
+    gone = answers(200, b'{"base_resp":{"status_code":4711,"status_msg":"expired"}}')
+    async with _account(own, _in_turn(_fixture("minimax/success_needs_file.json"), gone)) as (provider, _):
+        reading = await provider.ask("176843862716480", None)
+
+    assert (reading.kind, reading.lacks_result) == (kind, kind is Kind.AMBIGUOUS)
 
 
 async def test_a_task_without_a_file_is_asked_about_once() -> None:
@@ -232,6 +246,34 @@ async def test_a_task_that_a_list_names_without_a_status_is_known_there() -> Non
 
     assert not isinstance(readings, Reading)
     assert [readings[task_id].kind for task_id in "123"] == [Kind.AMBIGUOUS, Kind.PENDING, Kind.NOT_FOUND]
+
+
+ENDED, UNDER_WAY, ELSEWHERE = (
+    {"id": "1", "status": "SUCCESS", "imageUrl": "https://cdn.example.com/1.png"},
+    {"id": "1", "status": "IN_PROGRESS"},
+    {"id": 1, "status": "SUCCESS", "imageUrl": "https://cdn.example.com/2.png"},
+)
+
+
+@pytest.mark.parametrize(
+    ("twice", "kind"),
+    [
+        ([ENDED, UNDER_WAY], Kind.AMBIGUOUS),
+        ([UNDER_WAY, ENDED], Kind.AMBIGUOUS),
+        ([ENDED, ELSEWHERE], Kind.AMBIGUOUS),
+        ([ENDED, {**ENDED, "progress": "100%"}], Kind.SUCCEEDED),
+        ([UNDER_WAY, {**UNDER_WAY, "status": "SUBMITTED"}], Kind.RUNNING),
+    ],
+)
+async def test_a_task_of_which_a_list_says_two_things_has_not_ended(twice: list[Any], kind: Kind) -> None:
+    listed = [*twice, {"id": "2", "status": "FAILURE"}]
+    async with _account("midjourney", answers(200, orjson.dumps(listed))) as (provider, _):
+        readings = await provider.ask_together(["1", "2"], None)
+        alone = await provider.ask("1", None)
+
+    assert not isinstance(readings, Reading)
+    assert (readings["1"].kind, readings["2"].kind) == (kind, Kind.FAILED)
+    assert alone.kind in {kind, Kind.AMBIGUOUS}
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,15 @@ def test_good_results_are_told_beside_those_kept_back() -> None:
 
     assert reading.snapshot is not None
     assert reading.snapshot.urls == (A,)
-    assert reading.snapshot.refused == ('ftp://x/y: scheme "ftp"', "(empty): empty")
-    assert reading.detail.startswith("2 result URLs were refused: ")
+    assert reading.snapshot.refused == ('ftp://x/y: scheme "ftp"',)
+    assert reading.detail.startswith("1 result URL was refused: ")
+
+
+def test_an_empty_address_beside_a_good_one_is_no_result_and_not_worth_a_word() -> None:
+    reading = reading_of(videos(A, "", "  "))
+
+    assert reading.snapshot is not None
+    assert (reading.snapshot.urls, reading.snapshot.refused, reading.detail) == ((A,), (), "")
 
 
 def test_a_gateway_at_home_may_point_to_itself() -> None:

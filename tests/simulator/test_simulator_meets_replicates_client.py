@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from replicate.client import Client
-from replicate.exceptions import ReplicateError
+from replicate.exceptions import ModelError, ReplicateError
 
 from bridge.clock import SystemClock
 from bridge.simulator.provider import SimulatedProvider
@@ -61,6 +61,21 @@ async def test_it_creates_a_prediction_of_a_model_by_name() -> None:
 
         with anyio.fail_after(20):
             await anyio.to_thread.run_sync(create_and_wait)
+
+
+@pytest.mark.parametrize("reference", ["acme/fox", "acme/fox:5c7d5dc6dd8b"])
+async def test_its_run_gives_the_output_of_a_model_or_a_version(reference: str) -> None:
+    async with client_of() as client:
+
+        def run() -> None:
+            output = client.run(reference, input={"prompt": "demo-images-0.4s"})
+            assert isinstance(output, list)
+            assert all(str(each).endswith(".png") for each in output)
+            with pytest.raises(ModelError):
+                client.run(reference, input={"prompt": "demo-fail-0.4s"})
+
+        with anyio.fail_after(20):
+            await anyio.to_thread.run_sync(run)
 
 
 async def test_it_sees_a_failure_and_the_refusals() -> None:

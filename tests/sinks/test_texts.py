@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import replace
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from bridge.domain.event import Event, Topic
 from bridge.domain.task import Snapshot
 from bridge.errors import ConfigError
+from bridge.sinks.payloads import newapi
 from bridge.sinks.templates import MOST_OUTPUT, Template, TemplateFault
 from bridge.sinks.texts import (
     DEFAULT_BODY,
@@ -59,6 +61,18 @@ def test_a_message_that_is_not_the_reason_is_told_beside_it() -> None:
 def test_results_that_expire_say_when() -> None:
     _, body = PLAIN.write(task_sample(snapshot=replace(SUCCEEDED, expires_ms=1_762_003_600_000)))
     assert body.endswith("\nFetch it before 2025-11-01 13:26 UTC.")
+
+
+def test_results_that_are_texts_are_told_line_by_line_and_harmless() -> None:
+    song = {"text": "[Verse]\nla *la*\n\n# no heading\n", "title": "Song"}
+    seen = Snapshot(status="SUCCESS", result={"texts": [song, {"text": "  "}, {"text": 3}, {"text": "w" * 5000}]})
+    event = task_sample(Topic.TASK_SUCCEEDED, seen)
+
+    body = PLAIN.write(event)[1]
+
+    assert body.splitlines()[1:] == ["(Verse)", "la \u2217la\u2217", "", "\u200b# no heading", "w" * 1499 + "…"]
+    assert json.loads(newapi(event))["content"] == body
+    assert template_values(task_sample(Topic.TASK_FAILED, FAILED))["texts"] == []
 
 
 def test_operator_topics_say_what_stands_still_and_what_to_do() -> None:

@@ -94,7 +94,16 @@ class Content:
     method: str = "GET"
 
 
-Call = Create | Query | Batch | Listing | Content
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixed:
+    """Answers, from the places of the path alone, what a vendor's client asks for beside the tasks."""
+
+    paths: tuple[str, ...]
+    answer: Callable[[Mapping[str, str]], Json]
+    method: str = "GET"
+
+
+Call = Create | Query | Batch | Listing | Content | Fixed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from bridge.simulator.forms.form import BEARER, TOKEN, Create, Form, Json, Query, Reply, iso, saying, worded
+from bridge.simulator.forms.form import BEARER, TOKEN, Create, Fixed, Form, Json, Query, Reply, iso, saying, worded
 from bridge.simulator.tasks import WORDS, Ending, View
 
 _STATUS: Final = worded("starting", "processing", "succeeded", "failed")
@@ -30,6 +31,13 @@ def _prediction(view: View) -> Json:
         "urls": {"get": own, "cancel": f"{own}/cancel"},
         "metrics": {"predict_time": view.task.script.lasts_s - view.task.script.waits_s} if view.is_done else {},
     }
+
+
+def _version(places: Mapping[str, str]) -> Json:
+    """What the official client looks up before it runs OWNER/NAME:VERSION: whether outputs come piece by piece."""
+    schema = {"components": {"schemas": {"Output": {"title": "Output"}}}}
+    created_at = "2025-01-01T00:00:00.000Z"
+    return {"id": places["version"], "created_at": created_at, "cog_version": "0.9", "openapi_schema": schema}
 
 
 def _output(view: View) -> Json:
@@ -69,6 +77,7 @@ FORM: Final = Form(
             answer=_prediction,
         ),
         Query(paths=_below("/v1/predictions/{id}"), answer=_prediction),
+        Fixed(paths=_below("/v1/models/{model:[^/]+/[^/]+}/versions/{version}"), answer=_version),
     ),
     makes=(Ending.IMAGES, Ending.VIDEOS, Ending.AUDIOS, Ending.TEXTS),
     new_id=lambda number: f"simulated{number:017d}",
