@@ -117,7 +117,7 @@ def test_any_json_gives_a_reading_and_ends_come_from_good_answers_alone(provider
 
     _sound(reading)
     if reading.kind in ENDS:
-        assert 200 <= status < 300
+        assert 200 <= status < 300 or re.match(r"code 50[45]1\d\b", reading.detail)  # Jimeng's, with HTTP 400
         assert reading.snapshot is not None
         assert reading.snapshot.status.strip()
 

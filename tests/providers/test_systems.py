@@ -36,6 +36,20 @@ def _veo(response: Json) -> Json:
     return {"name": OP, "done": True, "response": response}
 
 
+@pytest.mark.parametrize(
+    ("provider", "body"),
+    [
+        ("jimeng", {"code": 0, "message": "a gateway's own", "data": None}),
+        ("jimeng", {"code": 500, "message": "a gateway's own", "data": None}),
+        ("avatar", {"id": "1", "web_work_status": 3, "work_video_path": "pending"}),
+    ],
+)
+def test_what_only_looks_like_an_end_is_none(provider: str, body: Json) -> None:
+    reading = reading_of(body, provider=provider, task_id="1", action="jimeng_t2i")
+
+    assert reading.kind in {Kind.AMBIGUOUS, Kind.RUNNING}
+
+
 RESULTS: list[tuple[str, Json, dict[str, list[Any]]]] = [
     (
         "replicate",
@@ -55,6 +69,13 @@ RESULTS: list[tuple[str, Json, dict[str, list[Any]]]] = [
         {"videos": [A]},
     ),
     ("video_query", {"id": "1", "status": "completed", "video_url": A, "detail": {}}, {"videos": [A]}),
+    ("jimeng", {"code": "success", "data": {"task_id": "1", "status": "SUCCESS", "result_url": A}}, {"videos": [A]}),
+    ("vidu", {"state": "success", "err_code": "", "creations": [{"id": "c", "url": A}]}, {"videos": [A]}),
+    (
+        "ark",
+        {"code": "success", "data": {"task_id": "1", "status": "SUCCESS", "data": {"content": {"video_url": A}}}},
+        {"videos": [A]},
+    ),
     ("openai_video", {"id": "1", "status": "completed", "video_url": A}, {"videos": [A]}),
     (
         "luma",
