@@ -165,7 +165,7 @@ class Workshop:
 
     def _endpoint(self, name: str, endpoint: Webhook | Apprise, loaded: Loaded) -> EndpointPlan:
         settings = loaded.settings
-        basis = (endpoint, settings.delivery)
+        basis = (endpoint, settings.delivery, settings.polling.transport)
         known = self._endpoints.get(name)
         if known and known[0] == basis:
             return known[1]
@@ -205,6 +205,7 @@ class Workshop:
             concurrency=concurrency,
             proxy=whom.proxy.reveal() if whom.proxy else None,
             ca_file=str(loaded.under(whom.ca_file)) if whom.ca_file else None,
+            kind=loaded.settings.polling.transport,
         )
         self._clients.append(client)
         return client

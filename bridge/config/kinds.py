@@ -32,6 +32,7 @@ FORMATS: Final = ("documented", "kling", "replicate", "standard", "newapi", "tem
 SHIPPED_TEMPLATES: Final = ("cloudevents", "midjourney")
 LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("auto", "console", "json")
+TRANSPORTS: Final = ("aiohttp", "httpx")
 
 Check = Callable[[str], str]
 
@@ -179,6 +180,7 @@ Provider = Name  # one of PROVIDERS, or of the settings' own
 Format = Annotated[str, _one_of(FORMATS, "format"), WithJsonSchema({"enum": FORMATS})]
 ShippedTemplate = Annotated[str, _one_of(SHIPPED_TEMPLATES, "template"), WithJsonSchema({"enum": SHIPPED_TEMPLATES})]
 Level = Annotated[str, _one_of(LEVELS, "level"), WithJsonSchema({"enum": LEVELS})]
+Transport = Annotated[str, _one_of(TRANSPORTS, "transport"), WithJsonSchema({"enum": TRANSPORTS})]
 LogFormat = Annotated[str, _one_of(LOG_FORMATS, "format"), WithJsonSchema({"enum": LOG_FORMATS})]
 
 Store = Annotated[str, _text(values.store_file)]

@@ -51,6 +51,7 @@ from bridge.config.kinds import (
     Store,
     Template,
     Token,
+    Transport,
     WebhookHeaders,
     listed,
 )
@@ -225,6 +226,9 @@ class Polling(Model):
     max_interval_s: Duration = Field(300.0, description="between two polls at most", validate_default=True)
     give_up_after_s: Duration = Field(86_400.0, description="a task that has not ended by then is told as timed out")
     timeout_s: Duration = Field(30.0, description="for one whole request")
+    transport: Transport = Field(
+        "aiohttp", description="who carries polls and webhooks: aiohttp's connections, or httpx's (ten times the CPU)"
+    )
     not_found: NotFound = Field(NotFound(), description='when "unknown task" and "bad request" are believed')
 
     @field_validator("max_interval_s")

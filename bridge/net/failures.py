@@ -15,13 +15,13 @@ from typing import Final
 
 import anyio
 import h11
+import httptools
 import httpx
 
 FAILURES: Final = (
     httpx.HTTPError,
     httpx.InvalidURL,
     httpx.StreamError,
-    h11.ProtocolError,
     anyio.BrokenResourceError,
     anyio.ClosedResourceError,
     anyio.EndOfStream,
@@ -29,6 +29,9 @@ FAILURES: Final = (
     ValueError,  # UnicodeError too
 )
 """Everything an exchange may fail with."""
+
+GARBLED: Final = (h11.ProtocolError, httptools.HttpParserError)
+"""What the parsers of the two transports find wrong with an answer."""
 
 NO_ANSWER: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 """What a kept-alive connection fails with when the other side has closed it meanwhile."""
@@ -67,7 +70,7 @@ def explain(error: BaseException, where: str) -> tuple[Failure, str]:
             return Failure.CONNECT, _explain_connect(chain, where)
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL() | ValueError():
             return Failure.REQUEST, "the address or a header holds what HTTP does not allow; nothing was sent"
-        case httpx.RemoteProtocolError() if any(isinstance(cause, h11.ProtocolError) for cause in chain):
+        case httpx.RemoteProtocolError() if any(isinstance(cause, GARBLED) for cause in chain):
             return Failure.PROTOCOL, f"the answer of {where} is not HTTP, or has too many headers"
         case _:
             return Failure.RESET, f"{where} closed the connection before it had answered"

@@ -12,10 +12,11 @@ import orjson
 
 from bridge.domain.task import Json
 from bridge.providers.description import Description
-from bridge.providers.route import PLACES, Batch, Route, Second
+from bridge.providers.route import PLACES, Batch, Call, Route, Second
 
 PORTS: Final = {"http": 80, "https": 443}
 SEGMENT: Final = r"[^/?#]+"
+PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # needs no encoding; as most ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,26 +56,50 @@ def query_url(description: Description, *, base_url: str, task_id: str, action: 
     return asking(description, base_url=base_url, task_id=task_id, action=action).url
 
 
-def asking(description: Description, *, base_url: str, task_id: str, action: str | None) -> Asking:
-    """The request about one task. ValueError, in words for people, when there can be none."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """The request about any task that has one action: all of it that does not depend on the id."""
+
+    call: Route
+    base: str
+    rest: str  # path and query, still with the id's places: what else is put in holds no brace, as it is encoded
+    action: str
+
+    def about(self, task_id: str) -> Asking:
+        """The request about one task. ValueError, in words for people, when there can be none."""
+        rest = self.rest
+        if "{+id}" in rest:
+            if {"", ".", ".."} & set(task_id.split("/")):
+                raise ValueError("the id cannot be a path")
+            rest = rest.replace("{+id}", _encoded("+", task_id))
+        url = self.base + rest.replace("{id}", _encoded("id", task_id))
+        body = _body(self.call, {"id": task_id, "action": self.action})
+        return Asking(method=self.call.method, url=url, body=body, is_elsewhere=not self.base)
+
+
+def template(description: Description, *, base_url: str, action: str | None) -> Template:
+    """How to ask about tasks with this action. ValueError, in words for people, when that cannot be."""
     if (problem := action_problem(description, action)) is not None:
         raise ValueError(problem)
     route = description.route(urlsplit(base_url).hostname)
     action = action or (description.action.default if description.action else None)
-    path = _chosen(route, action)
-    if "{+id}" in path and {"", ".", ".."} & set(task_id.split("/")):
-        raise ValueError("the id cannot be a path")
-    return _filled(route, path, base_url, {"id": task_id, "action": action or ""})
+    base, rest = _filled(route, _chosen(route, action), base_url, {"action": action or ""})
+    return Template(call=route, base=base, rest=rest, action=action or "")
+
+
+def asking(description: Description, *, base_url: str, task_id: str, action: str | None) -> Asking:
+    """The request about one task. ValueError, in words for people, when there can be none."""
+    return template(description, base_url=base_url, action=action).about(task_id)
 
 
 def asking_together(batch: Batch, *, base_url: str, task_ids: Sequence[str], action: str | None) -> Asking:
     """The request about many tasks."""
-    return _filled(batch, batch.path, base_url, {"ids": list(task_ids), "action": action or ""})
+    return _whole(batch, base_url, {"ids": list(task_ids), "action": action or ""})
 
 
 def asking_second(second: Second, *, base_url: str, value: str) -> Asking:
     """The second request about a finished task."""
-    return _filled(second, second.path, base_url, {"value": value})
+    return _whole(second, base_url, {"value": value})
 
 
 def locate(description: Description, base_url: str, url: str) -> tuple[str | None, str] | None:
@@ -137,26 +162,37 @@ def _chosen(route: Route, action: str | None) -> str:
     return next(fitting, route.path[0])
 
 
-def _filled(call: Route | Batch | Second, path: str, base_url: str, given: Mapping[str, str | list[str]]) -> Asking:
-    def encoded(template: str) -> str:
-        for name, value in given.items():
-            if f"{{{name}}}" in template:  # what is put in holds no brace: it is encoded
-                template = template.replace(f"{{{name}}}", _encoded(name, value))
-            if f"{{+{name}}}" in template:
-                template = template.replace(f"{{+{name}}}", _encoded("+", value))
-        return template
+Given = Mapping[str, str | list[str]]
 
-    is_elsewhere = not path.startswith("/")
-    url = encoded(path) if is_elsewhere else base_url.rstrip("/") + encoded(path)
+
+def _whole(call: Batch | Second, base_url: str, given: Given) -> Asking:
+    base, rest = _filled(call, call.path, base_url, given)
+    return Asking(method=call.method, url=base + rest, body=_body(call, given), is_elsewhere=not base)
+
+
+def _filled(call: Call, path: str, base_url: str, given: Given) -> tuple[str, str]:
+    """The base of the address, when it is below that of the account; the rest, with places where nothing is given."""
+
+    def encoded(text: str) -> str:
+        for name, value in given.items():
+            if f"{{{name}}}" in text:
+                text = text.replace(f"{{{name}}}", _encoded(name, value))
+        return text
+
     query = "&".join(f"{quote(name, safe='')}={encoded(value)}" for name, value in call.query.items())
-    body = None if call.body is None else orjson.dumps(_filled_body(call.body, given))
-    whole = f"{url}?{query}" if query else url
-    return Asking(method=call.method, url=whole, body=body, is_elsewhere=is_elsewhere)
+    rest = f"{encoded(path)}?{query}" if query else encoded(path)
+    return (base_url.rstrip("/") if path.startswith("/") else ""), rest
+
+
+def _body(call: Call, given: Given) -> bytes | None:
+    return None if call.body is None else orjson.dumps(_filled_body(call.body, given))
 
 
 def _encoded(place: str, value: str | list[str]) -> str:
     if isinstance(value, list):
         return ",".join(quote(each, safe="") for each in value)
+    if PLAIN.fullmatch(value) is not None:
+        return value
     return quote(value, safe="/" if place in {"+", "action"} else "")
 
 

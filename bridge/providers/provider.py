@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -13,12 +13,13 @@ from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.ports import BatchKey
 from bridge.providers.addresses import (
     Asking,
+    Template,
     action_problem,
-    asking,
     asking_second,
     asking_together,
     locate,
     may_have_key,
+    template,
 )
 from bridge.providers.auth import FixedKey, Key, shown
 from bridge.providers.description import Description
@@ -26,7 +27,18 @@ from bridge.providers.reading import code_of, read, read_together, second_value
 from bridge.providers.results import Question
 from bridge.providers.signing import Signer
 
+MOST_TEMPLATES: Final = 256  # as many actions are remembered
 MIN_SECRET_BYTES: Final = 8  # a shorter key is too likely to be part of something else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """How one token is shown, and what must not be repeated from an answer to it."""
+
+    token: str
+    headers: Mapping[str, str]
+    parameter: str  # of the query
+    secrets: Sequence[bytes]
 
 
 class HttpProvider:
@@ -56,6 +68,8 @@ class HttpProvider:
         self._cap_bytes = cap_bytes or description.most_bytes
         self._own_host = urlsplit(base_url).hostname or ""
         self._route = description.route(urlsplit(base_url).hostname)
+        self._templates: dict[str | None, Template] = {}
+        self._shown = Shown(token="", headers={}, parameter="", secrets=())
         self._origins = tuple(origins)
         self._key = key or FixedKey(api_key)
         self._secrets = [secret.encode(errors="replace") for secret in (api_key, *secrets) if secret]
@@ -77,7 +91,7 @@ class HttpProvider:
         task_id, action = self._task(task_id, action)
         question = self._question(task_id, action)
         try:
-            request = asking(self._description, base_url=self._base_url, task_id=task_id, action=action)
+            request = self._template(action).about(task_id)
         except ValueError as error:
             return Reading(kind=Kind.AMBIGUOUS, detail=f"not asked: {error}")
         if request.is_elsewhere and not may_have_key(request.url, base_url=self._base_url, origins=self._origins):
@@ -130,6 +144,14 @@ class HttpProvider:
         found = locate(self._description, self._base_url, task_id)
         return (task_id, action) if found is None else (found[1], found[0] or action)
 
+    def _template(self, action: str | None) -> Template:
+        known = self._templates.get(action)
+        if known is None:
+            if len(self._templates) >= MOST_TEMPLATES:
+                self._templates.clear()
+            known = self._templates[action] = template(self._description, base_url=self._base_url, action=action)
+        return known
+
     def _question(self, task_id: str, action: str | None) -> Question:
         return Question(task_id=task_id, action=action, own_host=self._own_host, base_url=self._base_url)
 
@@ -148,29 +170,42 @@ class HttpProvider:
         return await self._exchange(asked)
 
     async def _exchange(self, asked: Asking) -> Answer | Unanswered:
-        token = self._key.token()
-        own, parameter = shown(self._auth, token)
-        url = asked.url
-        if parameter is not None:
-            url += f"{'&' if '?' in url else '?'}{parameter[0]}={quote(parameter[1], safe='')}"
+        showing = self._showing(self._key.token())
+        url, headers = asked.url, showing.headers
+        if showing.parameter:
+            url += f"{'&' if '?' in url else '?'}{showing.parameter}"
         if asked.body is not None:
-            own = {"Content-Type": "application/json", **own}
-        headers = self._ungiven(own) | self._headers
+            headers = {**self._ungiven({"Content-Type": "application/json"}), **headers}
         if self._signer is not None:
-            headers |= self._ungiven(self._signer.signature(asked.method, url, headers, asked.body))
+            signature = self._signer.signature(asked.method, url, headers, asked.body)
+            headers = {**headers, **self._ungiven(signature)}
         request = Request(method=asked.method, url=url, headers=headers, body=asked.body)
-        return self._cleaned(await self._client.fetch(request, cap_bytes=self._cap_bytes), token)
+        return _cleaned(await self._client.fetch(request, cap_bytes=self._cap_bytes), showing.secrets)
+
+    def _showing(self, token: str) -> Shown:
+        """What goes with every request as long as the token is this one."""
+        if token != self._shown.token or not self._shown.headers:
+            own, parameter = shown(self._auth, token)
+            secrets = (token.encode(errors="replace"), *self._secrets)
+            self._shown = Shown(
+                token=token,
+                headers=self._ungiven(own) | self._headers,
+                parameter="" if parameter is None else f"{parameter[0]}={quote(parameter[1], safe='')}",
+                secrets=tuple(secret for secret in secrets if len(secret) >= MIN_SECRET_BYTES),
+            )
+        return self._shown
 
     def _ungiven(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Those of the headers that the account's own do not replace."""
         return {name: value for name, value in headers.items() if name.lower() not in self._given}
 
-    def _cleaned(self, answer: Answer | Unanswered, token: str) -> Answer | Unanswered:
-        """The answer without our key: some servers quote it in their errors, which are stored and shown."""
-        if isinstance(answer, Unanswered):
-            return answer
-        body = answer.body
-        for secret in (token.encode(errors="replace"), *self._secrets):
-            if len(secret) >= MIN_SECRET_BYTES and secret in body:
-                body = body.replace(secret, b"***")
-        return answer if body is answer.body else replace(answer, body=body)
+
+def _cleaned(answer: Answer | Unanswered, secrets: Sequence[bytes]) -> Answer | Unanswered:
+    """The answer without our key: some servers quote it in their errors, which are stored and shown."""
+    if isinstance(answer, Unanswered):
+        return answer
+    body = answer.body
+    for secret in secrets:
+        if secret in body:
+            body = body.replace(secret, b"***")
+    return answer if body is answer.body else replace(answer, body=body)

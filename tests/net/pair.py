@@ -1,28 +1,37 @@
-"""A client, alone and together with a server to talk to."""
+"""A client, alone and together with a server to talk to; every test of this folder runs over both transports."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from bridge.net.client import HttpClient
 from tests.loopback import Loopback, Script, loopback
 
+kind = "aiohttp"
+"""The transport under test; `conftest.py` sets it."""
+
+
+def client(**options: Any) -> HttpClient:
+    """A client over the transport under test."""
+    return HttpClient(kind=kind, **options)
+
 
 @asynccontextmanager
 async def client_of(
-    *, timeout_s: float = 5, concurrency: int = 4, proxy: str | None = None
+    *, timeout_s: float = 5, concurrency: int = 4, proxy: str | None = None, ca_file: str | None = None
 ) -> AsyncIterator[HttpClient]:
-    client = HttpClient(timeout_s=timeout_s, concurrency=concurrency, proxy=proxy)
+    made = client(timeout_s=timeout_s, concurrency=concurrency, proxy=proxy, ca_file=ca_file)
     try:
-        yield client
+        yield made
     finally:
-        await client.aclose()
+        await made.aclose()
 
 
 @asynccontextmanager
 async def pair(
     script: Script, *, timeout_s: float = 5, concurrency: int = 4
 ) -> AsyncIterator[tuple[HttpClient, Loopback]]:
-    async with loopback(script) as server, client_of(timeout_s=timeout_s, concurrency=concurrency) as client:
-        yield client, server
+    async with loopback(script) as server, client_of(timeout_s=timeout_s, concurrency=concurrency) as made:
+        yield made, server

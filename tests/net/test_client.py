@@ -17,7 +17,7 @@ import pytest
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.net.failures import Failure
 from tests.loopback import Exchange, Script, answers, loopback
-from tests.net.pair import pair
+from tests.net.pair import client, pair
 
 MIB = 1 << 20
 
@@ -99,10 +99,10 @@ async def test_only_the_headers_given_are_sent_and_a_body_arrives_as_it_is() -> 
 
 
 async def test_the_clients_headers_go_with_every_request_and_the_requests_win() -> None:
-    client = HttpClient(timeout_s=5, concurrency=1, headers={"User-Agent": "a", "X-B": "b"})
+    http = client(timeout_s=5, concurrency=1, headers={"User-Agent": "a", "X-B": "b"})
     async with loopback(answers(200)) as server:
-        await client.fetch(Request(method="GET", url=server.url, headers={"user-agent": "c"}), cap_bytes=9)
-        await client.aclose()
+        await http.fetch(Request(method="GET", url=server.url, headers={"user-agent": "c"}), cap_bytes=9)
+        await http.aclose()
 
     assert {name: server.asked[0].headers[name] for name in ("user-agent", "x-b")} == {"user-agent": "c", "x-b": "b"}
 

@@ -13,7 +13,7 @@ from bridge.errors import ConfigError
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.net.failures import Failure
 from tests.loopback import Exchange, Loopback, Script, answers, loopback
-from tests.net.pair import client_of, pair
+from tests.net.pair import client, client_of, pair
 
 
 def _open_files() -> int:
@@ -221,4 +221,4 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "nonsense", "ftp://x", "http://", "http://[", "//x"])
 async def test_a_proxy_that_cannot_be_one_is_an_error_of_the_settings(proxy: str) -> None:
     with pytest.raises(ConfigError, match="proxy"):
-        HttpClient(timeout_s=1, concurrency=1, proxy=proxy)
+        client(timeout_s=1, concurrency=1, proxy=proxy)

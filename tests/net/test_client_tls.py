@@ -13,9 +13,10 @@ import pytest
 import trustme
 
 from bridge.errors import ConfigError
-from bridge.net.client import Answer, HttpClient, Request, Unanswered
+from bridge.net.client import Answer, Request, Unanswered
 from bridge.net.failures import Failure
 from tests.loopback import Loopback, answers, loopback
+from tests.net.pair import client
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +40,12 @@ async def _server(cert: trustme.LeafCert) -> AsyncIterator[Loopback]:
 
 
 async def _asked(url: str, *, ca_file: str | None) -> Answer | Unanswered:
-    client = HttpClient(timeout_s=5, concurrency=2, ca_file=ca_file)
+    http = client(timeout_s=5, concurrency=2, ca_file=ca_file)
     try:
-        await client.fetch(Request(method="GET", url=url), cap_bytes=99)
-        return await client.fetch(Request(method="GET", url=url), cap_bytes=99)
+        await http.fetch(Request(method="GET", url=url), cap_bytes=99)
+        return await http.fetch(Request(method="GET", url=url), cap_bytes=99)
     finally:
-        await client.aclose()
+        await http.aclose()
 
 
 async def test_an_authority_of_the_settings_is_trusted_and_connections_are_kept(
@@ -114,14 +115,14 @@ async def test_a_handshake_that_hangs_leaves_no_connection_behind() -> None:
             except (anyio.EndOfStream, anyio.BrokenResourceError):
                 closed += 1
 
-    client = HttpClient(timeout_s=0.1, concurrency=1)
+    http = client(timeout_s=0.1, concurrency=1)
     async with _listener(handle) as url:
         for _ in range(5):
-            outcome = await client.fetch(Request(method="GET", url=url), cap_bytes=9)
+            outcome = await http.fetch(Request(method="GET", url=url), cap_bytes=9)
             assert isinstance(outcome, Unanswered)
             assert outcome.kind is Failure.TIMEOUT
         await anyio.sleep(0.1)
-    await client.aclose()
+    await http.aclose()
 
     assert (opened, closed) == (5, 5)
 
@@ -133,4 +134,4 @@ def test_a_ca_file_that_cannot_be_used_is_an_error_of_the_settings(tmp_path: Pat
         path.write_bytes(content)
 
     with pytest.raises(ConfigError, match="ca_file"):
-        HttpClient(timeout_s=1, concurrency=1, ca_file=str(path))
+        client(timeout_s=1, concurrency=1, ca_file=str(path))

@@ -1,0 +1,74 @@
+"""What goes over the wire before the body: addresses to the letter, headers checked once."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property, lru_cache
+from typing import Final
+
+import httpx
+
+NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+VALUE: Final = re.compile(rb"[^\x00\r\n]*")
+TARGET: Final = re.compile(rb"[\x21-\x7e]+")
+
+
+class Head(httpx.Headers):
+    """Headers that do not change any more."""
+
+    @cached_property
+    def lines(self) -> bytes:
+        """As they go over the wire. LocalProtocolError when HTTP does not allow one of them."""
+        for name, value in self.raw:
+            if NAME.fullmatch(name) is None or VALUE.fullmatch(value) is None:
+                raise httpx.LocalProtocolError("a header holds what HTTP does not allow")
+        return b"".join(b"%b: %b\r\n" % (name, value.strip(b" \t")) for name, value in self.raw)
+
+
+class ExactUrl(httpx.URL):
+    """An URL whose path and query go out as they were written; httpx itself would resolve dot segments."""
+
+    def __init__(self, origin: httpx.URL, target: bytes) -> None:
+        self._uri_reference = origin._uri_reference  # what a copy by httpx takes over too, after 2 us of checks
+        self._target = target
+
+    @property
+    def raw_path(self) -> bytes:
+        return self._target
+
+
+class Sent(httpx.Request):
+    """A request like another without a body, for a different address: a twentieth of the cost of a new one."""
+
+    def __init__(self, like: httpx.Request, url: ExactUrl) -> None:
+        self.method = like.method
+        self.url = url
+        self.headers = like.headers
+        self.stream = like.stream
+        self.extensions = {}
+        self._content = b""
+
+
+def request_line(method: str, target: bytes) -> bytes:
+    """The first line. LocalProtocolError when HTTP does not allow it."""
+    verb = method.encode("ascii")
+    if NAME.fullmatch(verb) is None or TARGET.fullmatch(target) is None:
+        raise httpx.LocalProtocolError("the method or the address holds what HTTP does not allow")
+    return b"%b %b HTTP/1.1\r\n" % (verb, target)
+
+
+def split(url: str) -> tuple[str, str]:
+    """Scheme and authority; path and query."""
+    scheme, _, rest = url.partition("#")[0].partition("://")
+    ends = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+    target = rest[ends:]
+    return f"{scheme}://{rest[:ends]}", target if target.startswith("/") else f"/{target}"
+
+
+@lru_cache(maxsize=256)
+def origin_of(origin: str) -> httpx.URL:
+    """ValueError when nobody can be connected to there."""
+    url = httpx.URL(origin)
+    if not url.host or not 0 < (url.port or 80) < 65536:
+        raise ValueError("no host, or no port")
+    return url

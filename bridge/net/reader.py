@@ -1,0 +1,155 @@
+"""Answers as they come in on one connection: aiohttp's protocol for connecting, llhttp (httptools) for reading."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import httptools
+import httpx
+from aiohttp.client_proto import ResponseHandler
+
+MOST_HEAD_BYTES: Final = 100 * 1024  # status line and headers; the stock transport bounds them so, too
+MOST_BUFFERED_BYTES: Final = 256 * 1024  # of a body that nobody fetches: then reading pauses
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Reader(ResponseHandler):
+    """One connection, for one exchange after the other. What is said unasked spoils it.
+
+    aiohttp's own reading serves while a proxy is asked for a tunnel. It is not used beyond: of an answer whose body is
+    malformed it would lose status line and headers as well.
+    """
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._http: httptools.HttpResponseParser | None = None
+        self._is_asked = False
+        self._heard_bytes = 0
+        self._status = 0
+        self._headers: Headers = []
+        self._has_head = False
+        self._ends_with_connection = False
+        self._is_whole = False
+        self._chunks: list[bytes] = []
+        self._chunk_bytes = 0
+        self._fault: Exception | None = None
+        self._ear: asyncio.Future[None] | None = None
+
+    async def ask(self, message: bytes) -> tuple[int, Headers]:
+        """Send a request: status and headers of the first answer that is more than informational.
+
+        httpx.ReadError when the other side closed before that, httpx.RemoteProtocolError when it does not speak HTTP.
+        """
+        if self.transport is None:
+            raise httpx.ReadError("closed")
+        if self._http is None:
+            self._http = httptools.HttpResponseParser(self)
+            self._http.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # lines may end so (RFC 9112, 2.2)
+        self._is_asked, self._heard_bytes, self._has_head, self._is_whole = True, 0, False, False
+        self.transport.write(message)
+        while not self._has_head:
+            await self._hear()
+        return self._status, self._headers
+
+    async def more(self) -> bytes:
+        """More of the body; nothing: it has ended in good order. httpx.ReadError when it is cut."""
+        while not self._chunks and not self._is_whole:
+            await self._hear()
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks, self._chunk_bytes = [], 0
+        if self._reading_paused:
+            self.resume_reading()
+        return data
+
+    def rest(self) -> bool:
+        """The exchange is over: whether the connection does for another one."""
+        self._is_asked = False
+        return self._is_whole and not self._chunks and not self.should_close and self.is_connected()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_asked or self._http is None:
+            return super().data_received(data)  # buffered, which makes `should_close` true
+        self._heard_bytes += len(data)
+        try:
+            self._http.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._is_whole = True
+            self.force_close()
+        except httptools.HttpParserError as error:
+            self._fail(error)
+        if not self._has_head and self._heard_bytes > MOST_HEAD_BYTES:
+            self._fail(httptools.HttpParserError("too many headers"))
+        self._wake()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._has_head and self._ends_with_connection and exc is None:
+            self._is_whole = True
+        elif self._fault is None:
+            self._fault = httpx.ReadError("closed")
+            self._fault.__cause__ = exc
+        self._http = None  # it holds this object: together they would wait for the collector
+        super().connection_lost(exc)
+        self._wake()
+
+    def on_message_begin(self) -> None:
+        self._headers = [] if not self._has_head else self._headers
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._has_head:  # else it is of the trailer, or of an answer to nothing
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._http is None or self._has_head:
+            return
+        status = self._http.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            return
+        if self._heard_bytes > MOST_HEAD_BYTES and _size(self._headers) > MOST_HEAD_BYTES:
+            raise ValueError("too many headers")
+        if not self._http.should_keep_alive():
+            self.force_close()
+        self._status, self._has_head = status, True
+        framing = {name.lower() for name, _ in self._headers} & {b"content-length", b"transfer-encoding"}
+        self._ends_with_connection = not framing
+
+    def on_body(self, body: bytes) -> None:
+        if self._is_whole:
+            return
+        self._chunks.append(body)
+        self._chunk_bytes += len(body)
+        if self._chunk_bytes > MOST_BUFFERED_BYTES and not self._reading_paused:
+            self.pause_reading()
+
+    def on_message_complete(self) -> None:
+        if self._has_head and self._is_whole:
+            self.force_close()  # a second answer to one question
+        self._is_whole = self._has_head
+
+    async def _hear(self) -> None:
+        """Wait for anything to come in. Raises the fault when nothing will any more."""
+        if self._fault is not None:
+            raise self._fault
+        self._ear = self._loop.create_future()
+        try:
+            await self._ear
+        finally:
+            self._ear = None
+
+    def _wake(self) -> None:
+        if self._ear is not None and not self._ear.done():
+            self._ear.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        """What comes in is not HTTP: nothing more is read of it. What is complete by then stays so."""
+        self.force_close()
+        if self._fault is None:
+            self._fault = httpx.RemoteProtocolError("not HTTP")
+            self._fault.__cause__ = error
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def _size(headers: Headers) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers)

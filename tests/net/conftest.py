@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.net import pair
+
+
+@pytest.fixture(params=["aiohttp", "httpx"], autouse=True)
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which transport carries the requests of this test."""
+    monkeypatch.setattr(pair, "kind", request.param)
+    return str(request.param)
