@@ -51,6 +51,8 @@ class Lanes(httpx.AsyncBaseTransport):
 
     async def release(self, lane: httpx.AsyncBaseTransport) -> None:
         """Take a lane back whose exchange is over."""
+        if _has_said_more(lane):
+            return await lane.aclose()
         self._idle.append((anyio.current_time(), lane))
         await self._trim()
 
@@ -115,3 +117,11 @@ class _Held(httpx.AsyncByteStream):
                 await self._stream.aclose()
             finally:
                 await self._lanes.release(self._lane)
+
+
+def _has_said_more(lane: httpx.AsyncBaseTransport) -> bool:
+    """Whether bytes beyond the answer have come in: httpcore would take them for the answer to the next request."""
+    assert isinstance(lane, httpx.AsyncHTTPTransport)
+    opened = (getattr(each, "_connection", None) for each in lane._pool.connections)
+    states = (getattr(each, "_h11_state", None) for each in opened)
+    return any(state is not None and state.trailing_data[0] for state in states)

@@ -94,7 +94,10 @@ class Reader(ResponseHandler):
         self._wake()
 
     def on_message_begin(self) -> None:
-        self._headers = [] if not self._has_head else self._headers
+        if self._has_head:
+            self.force_close()  # another answer than that to our question
+        else:
+            self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._has_head:  # else it is of the trailer, or of an answer to nothing
@@ -123,8 +126,6 @@ class Reader(ResponseHandler):
             self.pause_reading()
 
     def on_message_complete(self) -> None:
-        if self._has_head and self._is_whole:
-            self.force_close()  # a second answer to one question
         self._is_whole = self._has_head
 
     async def _hear(self) -> None:

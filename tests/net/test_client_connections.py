@@ -222,3 +222,55 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
 async def test_a_proxy_that_cannot_be_one_is_an_error_of_the_settings(proxy: str) -> None:
     with pytest.raises(ConfigError, match="proxy"):
         client(timeout_s=1, concurrency=1, proxy=proxy)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong",
+        b"HTTP/1.1 4",
+        b"and more",
+    ],
+)
+@pytest.mark.parametrize("wait_s", [0, 0.05])
+async def test_what_is_said_unasked_is_no_answer_to_the_next_request(extra: bytes, wait_s: float) -> None:
+    async def script(exchange: Exchange) -> None:
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + b"%03d" % exchange.asked.connection
+        if wait_s:
+            await exchange.raw(answer)
+            await anyio.sleep(wait_s / 2)
+            await exchange.raw(extra)
+        else:
+            await exchange.raw(answer + extra)
+
+    async with pair(script) as (client, server):
+        for number in range(1, 4):
+            answer = await client.fetch(Request(method="POST", url=server.url), cap_bytes=99)
+            await anyio.sleep(wait_s)
+
+            assert isinstance(answer, Answer)
+            assert (answer.status, answer.body, answer.complete) == (200, b"%03d" % number, True)
+
+
+async def test_a_get_survives_that_every_kept_connection_breaks() -> None:
+    broken = anyio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        if broken.is_set() and exchange.asked.connection <= 4:
+            return await exchange.reset()
+        await anyio.sleep(0.02)
+        await exchange.answer(200, b"{}")
+
+    async with pair(script) as (client, server):
+
+        async def ask() -> None:
+            assert isinstance(await client.fetch(Request(method="GET", url=server.url), cap_bytes=9), Answer)
+
+        for _ in range(2):
+            async with anyio.create_task_group() as group:
+                for _ in range(4):
+                    group.start_soon(ask)
+            broken.set()
+
+    assert server.connections == 8
