@@ -94,14 +94,15 @@ class HttpProvider:
             request = self._template(action).about(task_id)
         except ValueError as error:
             return Reading(kind=Kind.AMBIGUOUS, detail=f"not asked: {error}")
-        if request.is_elsewhere and not may_have_key(request.url, base_url=self._base_url, origins=self._origins):
-            host = urlsplit(request.url).netloc.rpartition("@")[2]
-            detail = f"not asked: the key may not go to {host}; list https://{host} in the account's origins"
-            return Reading(kind=Kind.AMBIGUOUS, detail=detail)
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
         answer = await self._fetch(request)
         second = None
         if self._route.second and (value := second_value(self._description, answer, question)) is not None:
-            second = await self._fetch(asking_second(self._route.second, base_url=self._base_url, value=value))
+            further = asking_second(self._route.second, base_url=self._base_url, value=value)
+            if (refusal := self._refusal(further)) is not None:
+                return refusal
+            second = await self._fetch(further)
         reading = read(self._description, answer, question, second=second)
         if self._route.is_batch_of_one and reading.kind is Kind.AMBIGUOUS and reading.snapshot is None:
             listed = read_together(self._description, answer, [question])
@@ -132,6 +133,8 @@ class HttpProvider:
             task_ids=list(dict.fromkeys(plain for plain, _ in own.values())),
             action=self._batch_action(action),
         )
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
         answer = await self._fetch(request)
         asked = [self._question(*each) for each in dict(own.values()).items()]
         readings = read_together(self._description, answer, asked)
@@ -159,6 +162,14 @@ class HttpProvider:
         default = self._description.action.default if self._description.action else None
         is_fit = action is not None and action_problem(self._description, action) is None
         return (action if is_fit else default) or ""
+
+    def _refusal(self, asked: Asking) -> Reading | None:
+        """The reading of a request that is not sent, because the key may not go there."""
+        if not asked.is_elsewhere or may_have_key(asked.url, base_url=self._base_url, origins=self._origins):
+            return None
+        host = urlsplit(asked.url).netloc.rpartition("@")[2]
+        detail = f"not asked: the key may not go to {host}; list https://{host} in the account's origins"
+        return Reading(kind=Kind.AMBIGUOUS, detail=detail)
 
     async def _fetch(self, asked: Asking) -> Answer | Unanswered:
         """The answer, cleaned. A token of our making that was refused for its age is made anew, once."""

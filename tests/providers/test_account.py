@@ -325,6 +325,27 @@ async def test_a_key_is_not_sent_to_a_region_that_is_no_listed_origin(task_id: s
     )
 
 
+async def test_a_key_goes_to_no_unlisted_host_with_the_second_request_or_one_about_many_tasks() -> None:
+    own = {
+        "extends": "minimax",
+        "ask": {
+            "second": {"path": "https://files.example.net/{value}"},
+            "batch": {"path": "https://lists.example.net/", "query": {"ids": "{ids}"}},
+        },
+    }
+    async with _account(load_descriptions({"own": own})["own"], _fixture("minimax/success_needs_file.json")) as (
+        provider,
+        server,
+    ):
+        alone = await provider.ask("176843862716480", None)
+        together = await provider.ask_together(["1", "2"], None)
+
+    assert len(server.asked) == 1
+    assert "the key may not go to files.example.net" in alone.detail
+    assert isinstance(together, Reading)
+    assert "the key may not go to lists.example.net" in together.detail
+
+
 async def test_a_listed_region_is_asked_with_the_key() -> None:
     async with _account(_flux(), answers(502)) as (_, server):
         elsewhere = {
