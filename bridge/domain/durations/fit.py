@@ -1,0 +1,139 @@
+"""From what has been seen to a hazard: how probable the end is in the next second, for every age."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.domain.durations.bins import EDGES, WIDTHS, age_at, bin_of, integral, summed
+from bridge.domain.durations.table import Table
+
+# Before anything has been seen: a log-normal, worth one task. Its median and spread are those of generation tasks.
+MEDIAN_S: Final = 90.0
+SPREAD: Final = 0.9  # of the logarithm
+KIN: Final = 4.0  # what is known of kindred tasks counts as so many of these
+SMOOTH: Final = 8.0  # the log-normal shape counts as so many tasks against the bins' own counts
+STRAYS: Final = 0.03  # share of tasks for which a much wider shape is kept
+STRAY_SPREAD: Final = 1.5
+FARTHEST: Final = 16.0  # logarithms of seconds beyond a hundred days are those of no task, whatever a store holds
+WIDEST: Final = 9.0
+SOFTEST: Final = 1e-7  # a hazard is never zero: every age is asked about some time
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The hazard per bin, its integral up to each edge, and how much it rests on."""
+
+    hazards: tuple[float, ...]
+    sums: tuple[float, ...]
+    count: int  # ends of this kind seen in all
+    support: float  # ends, of this kind and its kin, that this rests on
+    bias: float = 0.0  # of forecasts by progress: mean and spread of ln(actual / forecast remaining time)
+    error: float = 0.5
+
+    def hazard(self, age_s: float) -> float:
+        """Probability of the end per second at that age."""
+        return self.hazards[bin_of(age_s)]
+
+    def survival(self, from_s: float, to_s: float) -> float:
+        """Probability that a task under way at one age still is at a later one."""
+        return math.exp(self._integral(from_s) - self._integral(max(to_s, from_s)))
+
+    def quantile_s(self, from_s: float, probability: float) -> float:
+        """The age that a task under way at `from_s` does not outlive with this probability, in (0, 1)."""
+        return age_at(self._integral(from_s) - math.log1p(-probability), self.hazards, self.sums)
+
+    def shares(self, from_s: float, to_s: float, *, most: int = 8) -> list[tuple[float, float]]:
+        """Where between two ages an end lay, as far as one can tell: ages, with shares of 1."""
+        ended = 1.0 - self.survival(from_s, to_s)
+        parts = [(number + 0.5) / most for number in range(most)]
+        if ended <= 1e-9:
+            return [(from_s + part * (to_s - from_s), 1 / most) for part in parts]
+        return [(min(self.quantile_s(from_s, part * ended), to_s), 1 / most) for part in parts]
+
+    def _integral(self, age_s: float) -> float:
+        return integral(max(0.0, age_s), self.hazards, self.sums)
+
+
+def fit(own: Table, kin: Table | None = None) -> Fit:
+    """What `own` says, and where that is little, what the kindred table says, and at last the prior."""
+    shape = _Shape(median_log=math.log(MEDIAN_S), spread=SPREAD)
+    if kin is not None and kin.successes > 0:
+        shape = shape.after(kin, most=KIN)
+    shape = shape.after(own)
+    masses, exposures_s = shape.bins()
+    ends, seen_s = _spread(own.ends), own.exposure_s
+    if kin is not None and kin.weight > 0:
+        share = min(1.0, KIN / kin.weight) * KIN / (KIN + own.weight)
+        ends = [mine + share * its for mine, its in zip(ends, _spread(kin.ends), strict=True)]
+        seen_s = [mine + share * its for mine, its in zip(seen_s, kin.exposure_s, strict=True)]
+    hazards = tuple(
+        max((SMOOTH * mass + end) / (SMOOTH * exposure_s + each_s), SOFTEST)
+        for mass, exposure_s, end, each_s in zip(masses, exposures_s, ends, seen_s, strict=True)
+    )
+    bias, error = _forecasting(own if kin is None or own.forecasts >= 1 else kin)
+    support = own.weight + (0.0 if kin is None else kin.weight)
+    return Fit(hazards, summed(hazards), own.count, support, bias, error)
+
+
+def _spread(ends: Sequence[float]) -> list[float]:
+    """Each bin's ends, a quarter of them to either side: thirty ends are few for the bins they fall into."""
+    return [
+        (left + 2 * middle + right) / 4
+        for left, middle, right in zip([0.0, *ends[:-1]], ends, [*ends[1:], 0.0], strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A log-normal of unknown median and spread: what is believed of both (normal-inverse-gamma), by its predictive
+    log-normal. `weight` is in tasks."""
+
+    median_log: float
+    spread: float
+    weight: float = 1.0
+
+    def after(self, seen: Table, *, most: float = math.inf) -> _Shape:
+        """Once these durations have been seen; they count as at most so many tasks."""
+        if seen.successes <= 0:
+            return self
+        number = min(seen.successes, most)
+        mean = _within(seen.log_sum / seen.successes, -1.0, FARTHEST)
+        variance = _within(seen.log_squares / seen.successes - mean * mean, 0.0, WIDEST)
+        weight = self.weight + number
+        median_log = (self.weight * self.median_log + number * mean) / weight
+        apart = mean - self.median_log
+        squares = self.weight * self.spread**2 + number * variance + self.weight * number / weight * apart * apart
+        return _Shape(median_log=median_log, spread=math.sqrt(squares / weight), weight=weight)
+
+    def bins(self) -> tuple[list[float], list[float]]:
+        """Probability of the end in each bin, and expected seconds under way there."""
+        spread = max(self.spread, 0.05) * math.sqrt(1 + 1 / self.weight)
+        alive = [
+            (1 - STRAYS) * _beyond(edge_s, self.median_log, spread)
+            + STRAYS * _beyond(edge_s, self.median_log, spread + STRAY_SPREAD)
+            for edge_s in EDGES
+        ]
+        masses = [left - right for left, right in zip(alive, alive[1:], strict=False)]
+        exposures_s = [width * (left + right) / 2 for width, left, right in zip(WIDTHS, alive, alive[1:], strict=False)]
+        return [*masses, alive[-1]], [*exposures_s, max(alive[-1], 1e-9) * EDGES[-1]]
+
+
+def _beyond(age_s: float, median_log: float, spread: float) -> float:
+    if age_s <= 0:
+        return 1.0
+    return 0.5 * math.erfc((math.log(age_s) - median_log) / (spread * math.sqrt(2)))
+
+
+def _within(value: float, least: float, most: float) -> float:
+    return min(max(value, least), most)
+
+
+def _forecasting(seen: Table) -> tuple[float, float]:
+    """Mean and spread of the forecasts' errors, from a guess worth two forecasts."""
+    weight = max(seen.forecasts, 0.0) + 2
+    bias = _within(seen.error_sum / weight, -3.0, 3.0)
+    squares = max(0.0, seen.error_squares - seen.error_sum * bias) + 2 * 0.5**2
+    return bias, _within(math.sqrt(squares / weight), 0.1, 3.0)

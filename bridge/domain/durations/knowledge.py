@@ -1,0 +1,131 @@
+"""What is known of all kinds of task: their tables, what has not been stored yet, and fits made when needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from bridge.domain.durations.fit import Fit, fit
+from bridge.domain.durations.table import Table
+
+STALE: Final = 0.05  # a fit is made anew once so much has been added to the seconds it rests on, or a task has ended
+KIN_ENOUGH: Final = 30.0  # a kind of which so many ends count needs no kin
+
+
+class Key(NamedTuple):
+    """Tasks whose durations are thought alike. `variant` is the model or mode, where answers name one."""
+
+    account: str
+    action: str = ""
+    variant: str = ""
+
+
+@dataclass(slots=True)
+class _Known:
+    """One kind: all that is known, what of it is not stored yet, and what was last made of it."""
+
+    live: Table = field(default_factory=Table)
+    fresh: Table = field(default_factory=Table)
+    fit: Fit | None = None
+    unfitted_s: float = 0.0  # seconds seen since
+    fitted_s: float = 0.0  # that the fit rests on
+
+
+class Knowledge:
+    """Mutable, single-threaded, clockless. `forms` names each account's provider: accounts of one form are kin."""
+
+    def __init__(self, forms: Mapping[str, str] | None = None) -> None:
+        self.forms: Mapping[str, str] = forms or {}
+        self._known: dict[Key, _Known] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def seen(self, key: Key, from_s: float, to_s: float) -> None:
+        """A task was found under way at both ages."""
+        known = self._of(key)
+        known.live.seen(from_s, to_s)
+        known.fresh.seen(from_s, to_s)
+        known.unfitted_s += max(0.0, to_s - from_s)
+
+    def ended(
+        self, key: Key, from_s: float, to_s: float, *, at_s: float | None, succeeded: bool, rest_s: float | None = None
+    ) -> None:
+        """A task last found under way at `from_s` was found ended at `to_s`.
+
+        `at_s` is its duration by the provider's own word; one that lies outside of the two is not believed. Without it
+        the end is put where the present fit has it. `rest_s` is what its progress, at `from_s`, had left to expect.
+        """
+        if at_s is not None and from_s <= at_s <= to_s:
+            where = [(at_s, 1.0)]
+        elif to_s - from_s <= 0.2 * from_s:
+            where = [((from_s + to_s) / 2, 1.0)]
+        else:
+            where = self.fit(key).shares(from_s, to_s)
+        middle_s = sum(age_s * share for age_s, share in where)
+        error = None
+        if rest_s is not None and rest_s > 0 and succeeded:
+            error = min(max(math.log(max(middle_s - from_s, 0.5) / rest_s), -3.0), 3.0)
+        known = self._of(key)
+        for table in (known.live, known.fresh):
+            table.seen(from_s, middle_s)
+            table.ended(where, succeeded=succeeded, error=error)
+        known.fit = None
+
+    def fit(self, key: Key) -> Fit:
+        """What to expect of a task of this kind; made anew only when enough has happened since."""
+        known = self._of(key)
+        if known.fit is None or known.unfitted_s > STALE * known.fitted_s + 60.0:
+            known.fit = fit(known.live, self._kin(key, known.live))
+            known.unfitted_s, known.fitted_s = 0.0, sum(known.live.exposure_s)
+        return known.fit
+
+    def take_fresh(self) -> dict[Key, Table]:
+        """What has been seen since this was last called; give it back (`put_back`) when it could not be stored."""
+        taken = {}
+        for key, known in self._known.items():
+            if known.fresh.count or any(known.fresh.exposure_s):
+                taken[key], known.fresh = known.fresh, Table()
+        return taken
+
+    def put_back(self, taken: Mapping[Key, Table]) -> None:
+        """It is to be stored later."""
+        for key, table in taken.items():
+            known = self._of(key)
+            table.absorb(known.fresh)
+            known.fresh = table
+
+    def stored(self, tables: Mapping[Key, Table]) -> None:
+        """What the store holds of these kinds; what is fresh here is not in it yet."""
+        for key, table in tables.items():
+            known = self._of(key)
+            known.live = table.copy()
+            known.live.absorb(known.fresh)
+            known.fit = None
+
+    def _of(self, key: Key) -> _Known:
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = _Known()
+        return known
+
+    def _kin(self, key: Key, own: Table) -> Table | None:
+        """All that is known of the nearest kindred tasks of which anything is: the same action of the account, then
+        of accounts of the same provider."""
+        if own.weight >= KIN_ENOUGH:
+            return None
+        form = self.forms.get(key.account, "")
+        alike = [(other, known.live) for other, known in self._known.items() if other != key and known.live.count]
+        same_action = [each for each in alike if each[0].action == key.action]
+        for kin in (
+            [table for other, table in same_action if other.account == key.account],
+            [table for other, table in same_action if form and self.forms.get(other.account) == form],
+        ):
+            if kin:
+                total = Table()
+                for table in kin:
+                    total.add(table)
+                return total
+        return None

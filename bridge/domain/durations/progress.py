@@ -1,0 +1,71 @@
+"""What a provider's per cent adds to the hazard. It is never trusted alone: some stay at 0 % until the end, some stop
+at 99 %, some go back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.domain.durations.fit import Fit
+from bridge.domain.durations.rhythm import Bounds
+
+TRUST: Final = 0.8  # share of the forecast in the hazard; the rest is what durations say
+LEAST: Final = 1.0  # per cent; less says nothing
+STEPS: Final = 0.15  # of the walk, as a share of what has been walked
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """How progress has gone: from where and when it is extrapolated, and where it stood when it last changed. Ages."""
+
+    from_s: float
+    from_percent: float
+    to_s: float
+    to_percent: float
+
+    def rest_s(self, age_s: float) -> float | None:
+        """How long the task may still take by its progress alone; None when that says nothing.
+
+        Progress that stands still for long makes the rest longer, not ever shorter.
+        """
+        gained = self.to_percent - self.from_percent
+        if gained < LEAST or self.to_s <= self.from_s or self.to_percent >= 100:
+            return None
+        still_s = max(0.0, age_s - self.to_s)
+        rest_s = (100 - self.to_percent) * (self.to_s - self.from_s) / gained
+        return max(rest_s - still_s, still_s / 2, 0.1)
+
+
+def followed(trail: Trail | None, percent: float | None, *, polled_s: float, age_s: float) -> Trail | None:
+    """The trail after a poll at `age_s`; the poll before was at `polled_s`."""
+    if percent is None or not 0 <= percent <= 100:
+        return trail
+    if trail is None:
+        return Trail(polled_s, 0.0, age_s, percent) if percent >= LEAST else None
+    if percent < trail.to_percent:
+        return Trail(age_s, percent, age_s, percent)
+    if percent == trail.to_percent:
+        return trail
+    return Trail(trail.from_s, trail.from_percent, age_s, percent)
+
+
+def sharpened_in_s(fit: Fit, *, age_s: float, rest_s: float, worth: float, bounds: Bounds) -> float:
+    """Seconds until the next poll of a task whose progress lets one expect its end in `rest_s`.
+
+    The hazard is that of a mixture: what durations say, and a log-normal round the forecast, as biased and as wide as
+    earlier forecasts of this kind have proved to be.
+    """
+    median_log, width = math.log(rest_s) + fit.bias, fit.error * math.sqrt(2)
+    reached, walked_s, alive = 0.0, 0.0, 1.0
+    while walked_s < bounds.max_s:
+        step_s = max(bounds.min_s / 2, walked_s * STEPS)
+        there_s = walked_s + step_s
+        by_progress = 0.5 * math.erfc((math.log(there_s) - median_log) / width)
+        later = TRUST * by_progress + (1 - TRUST) * fit.survival(age_s, age_s + there_s)
+        hazard = math.log(max(alive, 1e-12) / max(later, 1e-12)) / step_s
+        rate = bounds.rate(worth * max(hazard, 0.0) ** (1 / 3))
+        if reached + rate * step_s >= 1.0:
+            return bounds.wait_s(walked_s + (1.0 - reached) / rate)
+        reached, walked_s, alive = reached + rate * step_s, there_s, later
+    return bounds.max_s

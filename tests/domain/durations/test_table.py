@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.domain.durations.bins import BINS, EDGES, age_at, bin_of, integral, summed
+from bridge.domain.durations.table import FORGETTING, Table, table, text
+
+AGES = st.floats(0, 1e5)
+
+
+def seen_of(*durations: float) -> Table:
+    made = Table()
+    for duration_s in durations:
+        made.seen(0.0, duration_s)
+        made.ended([(duration_s, 1.0)], succeeded=True)
+    return made
+
+
+def close(one: Table, other: Table) -> bool:
+    pairs = zip(
+        [one.successes, one.log_sum, one.log_squares, one.forecasts, one.error_sum, *one.ends, *one.exposure_s],
+        [*(other.successes, other.log_sum, other.log_squares, other.forecasts, other.error_sum), *other.ends]
+        + other.exposure_s,
+        strict=True,
+    )
+    return one.count == other.count and all(math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) for a, b in pairs)
+
+
+def test_bins_grow_with_the_age_and_the_last_is_open() -> None:
+    assert [bin_of(age) for age in (-5.0, 0.0, 0.99, 1.0, 1.17, 1.19, 1e9)] == [0, 0, 0, 1, 1, 2, BINS - 1]
+    assert 3600 < EDGES[-1] < 4000
+
+
+@given(st.lists(st.floats(1e-7, 10), min_size=BINS, max_size=BINS), AGES)
+def test_an_integral_can_be_walked_back(rates: list[float], age_s: float) -> None:
+    sums = summed(rates)
+    assert age_at(integral(age_s, rates, sums), rates, sums) == pytest.approx(age_s, rel=1e-3, abs=1e-3)
+
+
+@given(AGES, AGES)
+def test_what_was_seen_is_neither_more_nor_less_than_the_time_between(one: float, other: float) -> None:
+    made = Table()
+    made.seen(one, other)
+    assert sum(made.exposure_s) == pytest.approx(max(0.0, other - one))
+
+
+def test_each_end_makes_what_was_seen_before_weigh_less() -> None:
+    made = seen_of(60.0, 60.0, 60.0)
+    assert made.count == 3
+    assert made.weight == pytest.approx(1 + FORGETTING + FORGETTING**2)
+    assert made.ends[bin_of(60.0)] == made.weight
+
+
+def test_a_failure_counts_as_an_end_and_says_nothing_of_how_long_success_takes() -> None:
+    made = seen_of(60.0)
+    made.ended([(3.0, 1.0)], succeeded=False, error=0.5)
+    assert made.ends[bin_of(3.0)] == 1.0
+    assert made.successes == FORGETTING
+    assert made.forecasts == 1
+    assert made.error_sum == 0.5
+
+
+@given(st.lists(st.floats(0.1, 1e4), max_size=30), st.lists(st.floats(0.1, 1e4), max_size=30))
+def test_a_difference_taken_in_later_is_as_if_it_had_been_seen_here(before: list[float], after: list[float]) -> None:
+    whole, stored = seen_of(*before, *after), table(text(seen_of(*before)))
+    stored.absorb(seen_of(*after))
+    assert close(stored, whole)
+
+
+def test_what_two_daemons_saw_is_all_there_after_both_have_saved() -> None:
+    stored = Table()
+    for _ in range(10):
+        stored.absorb(seen_of(30.0))
+        stored.absorb(seen_of(300.0))
+    assert stored.count == 20
+    assert stored.ends[bin_of(30.0)] == pytest.approx(stored.ends[bin_of(300.0)] * FORGETTING)
+
+
+@given(st.lists(st.floats(0.1, 1e5), max_size=40))
+def test_text_is_short_and_brings_back_the_table(durations: list[float]) -> None:
+    made = seen_of(*durations)
+    assert close(table(text(made)), made)
+    assert len(text(made)) < 2000
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    made = seen_of(60.0)
+    twin = made.copy()
+    twin.ended([(5.0, 1.0)], succeeded=True)
+    assert made.count == 1
+    assert close(made, seen_of(60.0))
+
+
+GOOD = json.loads(text(seen_of(5.0, 60.0)))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "17",
+        "[" * 100_000,
+        json.dumps({**GOOD, "count": -1}),
+        json.dumps({**GOOD, "count": True}),
+        json.dumps({**GOOD, "count": 1.5}),
+        json.dumps({**GOOD, "count": 10**400}),
+        json.dumps({**GOOD, "logs": [1, 2]}),
+        json.dumps({**GOOD, "logs": None}),
+        json.dumps({**GOOD, "logs": [1.0, 2.0, math.nan]}),
+        json.dumps({**GOOD, "ends": "x" * BINS}),
+        json.dumps({**GOOD, "ends": [-1.0] * BINS}),
+        json.dumps({**GOOD, "ends": [None] * BINS}),
+        json.dumps({**GOOD, "exposure_s": [math.inf] * BINS}),
+        json.dumps({**GOOD, "exposure_s": [1e300] * BINS}),
+    ],
+)
+def test_what_no_table_looks_like_is_refused(stored: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        table(stored)
