@@ -29,6 +29,7 @@ EVENTS: Final = frozenset(
         "delivery.bug",
         "delivery.dead",
         "delivery.deferred",
+        "durations.ignored",
         "endpoint.disabled",
         "lines.refused",
         "lines.restarted",

@@ -15,6 +15,8 @@ import anyio
 
 from bridge.domain.change import AccountState, Change, Note
 from bridge.domain.delivery import Delivery, Outcome
+from bridge.domain.durations.knowledge import Key
+from bridge.domain.durations.table import Table
 from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
 from bridge.domain.shares import Share
@@ -165,6 +167,18 @@ class Outbox(Protocol):
     def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
         """Endpoints that answered 410, with the reason. One whose settings' fingerprint differs from that of the day
         it was disabled is enabled again first."""
+
+
+class Durations(Protocol):
+    """What daemons have learned of how long tasks take, in common."""
+
+    def durations(self) -> Mapping[Key, Table]:
+        """What is known of every kind of task. A row that no table looks like is left out, and logged."""
+
+    def learn(self, fresh: Mapping[Key, Table]) -> Mapping[Key, Table]:
+        """Add to what is stored what this daemon has seen since it last did (`Table.absorb`: older ends fade by the
+        number of new ones), and return the sums of these kinds, with what other daemons added meanwhile. Applied twice
+        it counts twice; nothing but the next poll's instant depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

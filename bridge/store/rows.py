@@ -15,9 +15,15 @@ import orjson
 
 from bridge.domain.change import AccountState
 from bridge.domain.delivery import Delivery, DeliveryState
+from bridge.domain.durations import table as durations_table
+from bridge.domain.durations.knowledge import Key
+from bridge.domain.durations.table import Table
 from bridge.domain.task import Json, Kind, Phase, Snapshot
 from bridge.domain.watch import Doubt, Memory, Watch, WatchState
+from bridge.logs import get_logger
 from bridge.store.views import AttemptView, DeliveryView, Fact, ReadingCount, WatchView
+
+log = get_logger()
 
 Row = tuple[Any, ...]
 
@@ -33,6 +39,8 @@ SELECT_DELIVERY_VIEW: Final = (
     "next_attempt_at, created_at, last_outcome, last_detail"
 )
 SELECT_ACCOUNT: Final = "SELECT account, blocked_at, reason, count, blocked_s, paused_until"
+
+SELECT_DURATIONS: Final = "SELECT account, action, variant, sums"
 
 _STATE_WIDTH: Final = 19
 _PHASES: Final = {str(phase): phase for phase in Phase}  # a look-up is several times faster than Phase(text)
@@ -260,3 +268,19 @@ def reading_count(row: Row) -> ReadingCount:
     """From kind, count, first_at, last_at, last_detail."""
     kind, count, first_at, last_at, last_detail = row
     return ReadingCount(kind=_KINDS[kind], count=count, first_at=first_at, last_at=last_at, last_detail=last_detail)
+
+
+def durations(found: Iterable[Row]) -> dict[Key, Table]:
+    """From rows of `SELECT_DURATIONS`. What no table looks like is left out: it is learned anew."""
+    tables = {}
+    for account, action, variant, sums in found:
+        try:
+            tables[Key(intern(account), intern(action), variant)] = durations_table.table(sums)
+        except (ValueError, TypeError) as error:
+            log.warning("durations.ignored", account=account, action=action, reason=str(error))
+    return tables
+
+
+def durations_row(key: Key, seen: Table) -> Row:
+    """The columns of `SELECT_DURATIONS`."""
+    return *map(plain, key), durations_table.text(seen)

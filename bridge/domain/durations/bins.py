@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 BINS: Final = 52
 RATIO: Final = 1.18
 EDGES: Final = (0.0, *(RATIO**power for power in range(BINS - 1)))  # left ones; the last bin is open
-WIDTHS: Final = tuple(right - left for left, right in zip(EDGES, EDGES[1:], strict=False))  # of all but the last
+WIDTHS: Final = tuple(right - left for left, right in pairwise(EDGES))  # of all but the last
 
 
 def bin_of(age_s: float) -> int:

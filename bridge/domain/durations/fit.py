@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from bridge.domain.durations.bins import EDGES, WIDTHS, age_at, bin_of, integral, summed
@@ -19,6 +20,7 @@ STRAYS: Final = 0.03  # share of tasks for which a much wider shape is kept
 STRAY_SPREAD: Final = 1.5
 FARTHEST: Final = 16.0  # logarithms of seconds beyond a hundred days are those of no task, whatever a store holds
 WIDEST: Final = 9.0
+HARDEST: Final = 100.0
 SOFTEST: Final = 1e-7  # a hazard is never zero: every age is asked about some time
 
 
@@ -43,7 +45,8 @@ class Fit:
 
     def quantile_s(self, from_s: float, probability: float) -> float:
         """The age that a task under way at `from_s` does not outlive with this probability, in (0, 1)."""
-        return age_at(self._integral(from_s) - math.log1p(-probability), self.hazards, self.sums)
+        reached = self._integral(from_s) - math.log1p(-probability)
+        return max(from_s, age_at(reached, self.hazards, self.sums))
 
     def shares(self, from_s: float, to_s: float, *, most: int = 8) -> list[tuple[float, float]]:
         """Where between two ages an end lay, as far as one can tell: ages, with shares of 1."""
@@ -70,7 +73,7 @@ def fit(own: Table, kin: Table | None = None) -> Fit:
         ends = [mine + share * its for mine, its in zip(ends, _spread(kin.ends), strict=True)]
         seen_s = [mine + share * its for mine, its in zip(seen_s, kin.exposure_s, strict=True)]
     hazards = tuple(
-        max((SMOOTH * mass + end) / (SMOOTH * exposure_s + each_s), SOFTEST)
+        _within((SMOOTH * mass + end) / (SMOOTH * exposure_s + each_s), SOFTEST, HARDEST)
         for mass, exposure_s, end, each_s in zip(masses, exposures_s, ends, seen_s, strict=True)
     )
     bias, error = _forecasting(own if kin is None or own.forecasts >= 1 else kin)
@@ -116,7 +119,7 @@ class _Shape:
             + STRAYS * _beyond(edge_s, self.median_log, spread + STRAY_SPREAD)
             for edge_s in EDGES
         ]
-        masses = [left - right for left, right in zip(alive, alive[1:], strict=False)]
+        masses = [left - right for left, right in pairwise(alive)]
         exposures_s = [width * (left + right) / 2 for width, left, right in zip(WIDTHS, alive, alive[1:], strict=False)]
         return [*masses, alive[-1]], [*exposures_s, max(alive[-1], 1e-9) * EDGES[-1]]
 

@@ -11,6 +11,7 @@ from bridge.domain.durations.fit import Fit, fit
 from bridge.domain.durations.table import Table
 
 STALE: Final = 0.05  # a fit is made anew once so much has been added to the seconds it rests on, or a task has ended
+MOST_KINDS: Final = 1000  # at some 15 KB; beyond, all new ones are one: actions are anybody's words
 KIN_ENOUGH: Final = 30.0  # a kind of which so many ends count needs no kin
 
 
@@ -108,7 +109,9 @@ class Knowledge:
     def _of(self, key: Key) -> _Known:
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = _Known()
+            if len(self._known) >= MOST_KINDS:
+                key = Key("")
+            known = self._known.setdefault(key, _Known())
         return known
 
     def _kin(self, key: Key, own: Table) -> Table | None:

@@ -131,7 +131,17 @@ def table(stored: str) -> Table:
         raise ValueError("not a table of durations") from error
     if type(count) is not int or not 0 <= count <= MOST:
         raise ValueError("a count that is none")
-    return Table(count, *sums, *errors, ends=ends, exposure_s=exposure_s)
+    return Table(
+        count=count,
+        successes=sums[0],
+        log_sum=sums[1],
+        log_squares=sums[2],
+        forecasts=errors[0],
+        error_sum=errors[1],
+        error_squares=errors[2],
+        ends=ends,
+        exposure_s=exposure_s,
+    )
 
 
 def _numbers(values: Sequence[float], length: int, *, signed: bool = False) -> list[float]:

@@ -1,9 +1,10 @@
 """The embedded store. One object for all slices, one file for each, so that none outgrows a reader:
 
-watches, commits, outbox    the slices of `ports`, for the engine
+watches, commits, outbox,
+durations                   the slices of `ports`, for the engine
 views, asks                 the slices of `store.views`, for the commands
 retention                   what goes when it has been kept long enough
-part                        what those six share
+part                        what those seven share
 database                    connection and transactions; inspection and failures are its eyes and its tongue
 """
 
@@ -14,13 +15,14 @@ from typing import Final
 
 from bridge.store.sqlite.asks import AsksPart
 from bridge.store.sqlite.commits import CommitsPart
+from bridge.store.sqlite.durations import DurationsPart
 from bridge.store.sqlite.outbox import OutboxPart
 from bridge.store.sqlite.retention import RetentionPart
 from bridge.store.sqlite.views import ViewsPart
 from bridge.store.sqlite.watches import WatchesPart
 
 
-class SqliteStore(WatchesPart, CommitsPart, OutboxPart, ViewsPart, AsksPart, RetentionPart):
+class SqliteStore(WatchesPart, CommitsPart, OutboxPart, DurationsPart, ViewsPart, AsksPart, RetentionPart):
     """A store in one SQLite file, for one daemon and any number of commands beside it.
 
     Calls block and come one at a time (`Offload`); only `is_syncing` and `busy_since` may be asked meanwhile. Every

@@ -40,8 +40,17 @@ def any_table(draw: st.DrawFn) -> Table:
         return [filled.get(place, rest) for place in range(BINS)]
 
     signed = st.floats(-MOST_SUM, MOST_SUM)
-    sums = [draw(signed) for _ in range(6)]
-    return Table(draw(st.integers(0, 10**9)), *sums, ends=bins(), exposure_s=bins())
+    return Table(
+        count=draw(st.integers(0, 10**9)),
+        successes=draw(SUMS),
+        log_sum=draw(signed),
+        log_squares=draw(signed),
+        forecasts=draw(signed),
+        error_sum=draw(signed),
+        error_squares=draw(signed),
+        ends=bins(),
+        exposure_s=bins(),
+    )
 
 
 def test_before_anything_has_been_seen_a_task_is_thought_to_take_a_minute_or_two() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.domain.durations.bins import bin_of
-from bridge.domain.durations.knowledge import Key, Knowledge
+from bridge.domain.durations.knowledge import MOST_KINDS, Key, Knowledge
 from bridge.domain.durations.table import Table
 
 VIDEO = Key("kling", "videos/text2video")
@@ -91,3 +91,11 @@ def test_how_far_progress_was_off_is_learned_from_successes_alone() -> None:
     assert table.forecasts == pytest.approx(0.97)
     assert table.error_sum < 0
     assert isinstance(table, Table)
+
+
+def test_beyond_a_thousand_kinds_new_ones_share_one_table() -> None:
+    knowledge = Knowledge()
+    for place in range(MOST_KINDS + 500):
+        knowledge.seen(Key("kling", f"action {place}"), 0.0, 10.0)
+    assert len(knowledge) == MOST_KINDS + 1
+    assert sum(knowledge.take_fresh()[Key("")].exposure_s) == pytest.approx(5000.0)

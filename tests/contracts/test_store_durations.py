@@ -1,0 +1,61 @@
+"""What every store must do, whichever engine keeps it: `ports.Durations`."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.domain.durations.bins import bin_of
+from bridge.domain.durations.knowledge import Key
+from bridge.domain.durations.table import FORGETTING, Table
+from bridge.store import SqliteStore
+
+VIDEO = Key("kling", "videos/text2video")
+IMAGE = Key("kling", "images/generations", "v2")
+
+
+def seen(*durations: float) -> Table:
+    table = Table()
+    for duration_s in durations:
+        table.seen(0.0, duration_s)
+        table.ended([(duration_s, 1.0)], succeeded=True)
+    return table
+
+
+def test_a_new_store_knows_nothing(store: SqliteStore) -> None:
+    assert store.durations() == {}
+    assert store.learn({}) == {}
+
+
+def test_what_was_learned_is_there_later(store: SqliteStore) -> None:
+    merged = store.learn({VIDEO: seen(60.0, 80.0), IMAGE: seen(9.0)})
+    assert merged.keys() == {VIDEO, IMAGE}
+    kept = store.durations()
+    assert kept.keys() == {VIDEO, IMAGE}
+    assert kept[VIDEO].count == 2
+    assert kept[VIDEO].weight == pytest.approx(1 + FORGETTING)
+    assert kept[VIDEO].ends[bin_of(60.0)] == pytest.approx(FORGETTING)
+    assert sum(kept[IMAGE].exposure_s) == pytest.approx(9.0 * FORGETTING, rel=1e-4)
+
+
+def test_what_several_daemons_learn_adds_up_and_each_hears_of_the_others(store: SqliteStore) -> None:
+    store.learn({VIDEO: seen(60.0, 60.0)})
+    merged = store.learn({VIDEO: seen(300.0)})[VIDEO]
+    assert merged.count == 3
+    assert merged.ends[bin_of(60.0)] == pytest.approx((1 + FORGETTING) * FORGETTING, rel=1e-4)
+    assert merged.ends[bin_of(300.0)] == 1.0
+    assert store.durations()[VIDEO].log_sum == pytest.approx(merged.log_sum, rel=1e-4)
+
+
+def test_time_under_way_counts_without_an_end_and_fades_nothing(store: SqliteStore) -> None:
+    store.learn({VIDEO: seen(60.0)})
+    under_way = Table()
+    under_way.seen(0.0, 100.0)
+    merged = store.learn({VIDEO: under_way})[VIDEO]
+    assert (merged.count, merged.weight) == (1, 1.0)
+    assert sum(merged.exposure_s) == pytest.approx(100.0 + 60.0 * FORGETTING, rel=1e-4)
+
+
+def test_any_words_name_an_account_an_action_and_a_variant(store: SqliteStore) -> None:
+    key = Key("конто 'x'\n", 'ac"tion;--', "модель\U0001f981")
+    store.learn({key: seen(5.0)})
+    assert store.durations().keys() == {key}

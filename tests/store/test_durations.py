@@ -1,0 +1,29 @@
+"""What only a damaged row shows."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bridge.domain.durations.knowledge import Key
+from bridge.domain.durations.table import Table
+from bridge.store import open_store
+
+VIDEO, IMAGE = Key("kling", "videos"), Key("kling", "images")
+
+
+@pytest.mark.parametrize("sums", ["", "{}", "[1]", "null", b"\x00\xff", 17, '{"count":1e999}'])
+def test_a_row_that_no_table_looks_like_is_left_out_and_learned_anew(path: Path, sums: object) -> None:
+    store = open_store(path, create=True, group_access=False)
+    one = Table()
+    one.ended([(60.0, 1.0)], succeeded=True)
+    store.learn({VIDEO: one, IMAGE: one})
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE durations SET sums = ? WHERE action = 'videos'", (sums,))
+    connection.close()
+    assert store.durations().keys() == {IMAGE}
+    assert store.learn({VIDEO: one})[VIDEO].count == 1
+    assert store.durations().keys() == {VIDEO, IMAGE}
+    store.close()
