@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bridge.ports import Commits, Outbox, Watches
+from bridge.ports import Commits, Durations, Outbox, Watches
 from bridge.store.views import Asks, Views
 
 
-class Store(Watches, Commits, Outbox, Views, Asks, Protocol):
+class Store(Watches, Commits, Outbox, Durations, Views, Asks, Protocol):
     """All slices, and what only the owner of a store asks of it. One contract suite holds."""
 
     @property

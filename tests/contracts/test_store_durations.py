@@ -7,7 +7,7 @@ import pytest
 from bridge.domain.durations.bins import bin_of
 from bridge.domain.durations.knowledge import Key
 from bridge.domain.durations.table import FORGETTING, Table
-from bridge.store import SqliteStore
+from bridge.store import Store
 
 VIDEO = Key("kling", "videos/text2video")
 IMAGE = Key("kling", "images/generations", "v2")
@@ -21,12 +21,12 @@ def seen(*durations: float) -> Table:
     return table
 
 
-def test_a_new_store_knows_nothing(store: SqliteStore) -> None:
+def test_a_new_store_knows_nothing(store: Store) -> None:
     assert store.durations() == {}
     assert store.learn({}) == {}
 
 
-def test_what_was_learned_is_there_later(store: SqliteStore) -> None:
+def test_what_was_learned_is_there_later(store: Store) -> None:
     merged = store.learn({VIDEO: seen(60.0, 80.0), IMAGE: seen(9.0)})
     assert merged.keys() == {VIDEO, IMAGE}
     kept = store.durations()
@@ -37,7 +37,7 @@ def test_what_was_learned_is_there_later(store: SqliteStore) -> None:
     assert sum(kept[IMAGE].exposure_s) == pytest.approx(9.0 * FORGETTING, rel=1e-4)
 
 
-def test_what_several_daemons_learn_adds_up_and_each_hears_of_the_others(store: SqliteStore) -> None:
+def test_what_several_daemons_learn_adds_up_and_each_hears_of_the_others(store: Store) -> None:
     store.learn({VIDEO: seen(60.0, 60.0)})
     merged = store.learn({VIDEO: seen(300.0)})[VIDEO]
     assert merged.count == 3
@@ -46,7 +46,7 @@ def test_what_several_daemons_learn_adds_up_and_each_hears_of_the_others(store: 
     assert store.durations()[VIDEO].log_sum == pytest.approx(merged.log_sum, rel=1e-4)
 
 
-def test_time_under_way_counts_without_an_end_and_fades_nothing(store: SqliteStore) -> None:
+def test_time_under_way_counts_without_an_end_and_fades_nothing(store: Store) -> None:
     store.learn({VIDEO: seen(60.0)})
     under_way = Table()
     under_way.seen(0.0, 100.0)
@@ -55,7 +55,13 @@ def test_time_under_way_counts_without_an_end_and_fades_nothing(store: SqliteSto
     assert sum(merged.exposure_s) == pytest.approx(100.0 + 60.0 * FORGETTING, rel=1e-4)
 
 
-def test_any_words_name_an_account_an_action_and_a_variant(store: SqliteStore) -> None:
+def test_any_words_name_an_account_an_action_and_a_variant(store: Store) -> None:
     key = Key("конто 'x'\n", 'ac"tion;--', "модель\U0001f981")
     store.learn({key: seen(5.0)})
     assert store.durations().keys() == {key}
+
+
+def test_a_surrogate_in_a_name_is_no_fault(store: Store) -> None:
+    key = Key("kling", "half \ud83d")
+    store.learn({key: seen(5.0)})
+    assert store.learn({key: seen(5.0)})[key].count == 2

@@ -1,9 +1,10 @@
 """The shared store. One object for all slices, one file for each, as for SQLite:
 
-watches, commits, outbox    the slices of `ports`, for the engine; intake and transaction do the work of the first two
+watches, commits, outbox,
+durations                   the slices of `ports`, for the engine; intake and transaction do the work of the first two
 views, asks                 the slices of `store.views`, for the commands
 retention                   what goes when it has been kept long enough
-part                        what those six share
+part                        what those seven share
 database                    transactions and versions; link is one connection, failures tells what its errors mean
 listener                    hears what others write
 """
@@ -18,6 +19,7 @@ from bridge.ports import Clock
 from bridge.store.postgres.asks import AsksPart
 from bridge.store.postgres.commits import CommitsPart
 from bridge.store.postgres.database import LATEST, Database
+from bridge.store.postgres.durations import DurationsPart
 from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.outbox import OutboxPart
 from bridge.store.postgres.retention import RetentionPart
@@ -25,7 +27,7 @@ from bridge.store.postgres.views import ViewsPart
 from bridge.store.postgres.watches import WatchesPart
 
 
-class PostgresStore(WatchesPart, CommitsPart, OutboxPart, ViewsPart, AsksPart, RetentionPart):
+class PostgresStore(WatchesPart, CommitsPart, OutboxPart, DurationsPart, ViewsPart, AsksPart, RetentionPart):
     """A store in a PostgreSQL database, for any number of daemons and commands.
 
     Calls block, and may come from several threads at a time. Every method is one transaction, on the server's disk

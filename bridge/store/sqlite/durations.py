@@ -33,8 +33,8 @@ class DurationsPart(Part):
         with self._database.write() as connection:
             merged = {}
             for key, seen in fresh.items():
-                stored = rows.durations(connection.execute(_ONE, key))
-                merged[key] = stored.get(key, Table())
+                stored = rows.durations(connection.execute(_ONE, rows.durations_row(key, seen)[:3]))
+                merged[key] = next(iter(stored.values()), Table())
                 merged[key].absorb(seen)
                 connection.execute(_PUT, rows.durations_row(key, merged[key]))
             return merged
