@@ -9,7 +9,7 @@ from typing import Final
 
 from benchmarks.page import write
 
-SUBJECTS: Final = ("poll", "concurrency", "connections", "memory", "delay", "burst", "commits", "peers")
+SUBJECTS: Final = ("poll", "concurrency", "connections", "memory", "delay", "burst", "commits", "polls", "peers")
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def stamp() -> str:
     day = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     git = ["git", "-C", str(ROOT), "show", "-s", "--format=%h of %cs"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
-    return f"{day}, {_machine()}, Python {platform.python_version()}, commit {commit}"
+    return f"{day}, {_machine()}, Python {platform.python_version()}, commit {commit}, load {os.getloadavg()[1]:.1f}"
 
 
 def _machine() -> str:

@@ -123,7 +123,7 @@ def until(condition: Callable[[], bool], *, seconds: float, every_s: float = 0.1
     return True
 
 
-def said(command: Sequence[str | Path], *, timeout_s: float = 300.0) -> tuple[str, float]:
+def said(command: Sequence[str | Path]) -> tuple[str, float]:
     """What a command prints, and the CPU seconds it took."""
     with subprocess.Popen([str(word) for word in command], cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -35,7 +35,8 @@ class Report:
     plots: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return "\n\n".join([self.how, *map(str, self.tables), *(f"- {note}" for note in self.notes)])
+        listed = "\n".join(f"- {note}" for note in self.notes)
+        return "\n\n".join(part for part in [self.how.strip(), *map(str, self.tables), listed] if part)
 
 
 def spread(values: Sequence[float], *, unit: str = "", digits: int = 3) -> str:
