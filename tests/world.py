@@ -205,7 +205,6 @@ class DaemonProcess:
         self.wrapped = wrapper is not None
         self.log = settings.parent / "daemon.log"
         command = [*(wrapper or []), sys.executable, "-m", "bridge", "run", "--config", str(settings)]
-        self.started_at = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(env or {})})
 

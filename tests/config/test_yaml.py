@@ -132,9 +132,9 @@ def test_anchors_and_aliases_are_followed() -> None:
     ],
 )
 def test_what_is_not_yaml_as_we_take_it_is_refused_with_its_place(data: str | bytes, message: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert problem(data).startswith(message)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_an_alias_bomb_is_refused_before_it_goes_off() -> None:

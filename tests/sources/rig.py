@@ -14,6 +14,7 @@ import anyio
 from bridge.clock import SystemClock
 from bridge.ports import Source
 from bridge.sources.tasks import Located, TaskReader
+from tests.stopwatch import Stopwatch
 
 BASE: Final = "https://api.example.com/kling/v1/"
 
@@ -83,6 +84,6 @@ async def running(source: Source) -> AsyncIterator[None]:
         with anyio.fail_after(15):
             await group.start(lambda *, task_status: source.run(task_status=task_status))
         yield
-        stopped_at = time.monotonic()
+        stopping = Stopwatch()
         group.cancel_scope.cancel()
-    assert time.monotonic() - stopped_at < 1.0
+    assert stopping.seconds < 1.0
