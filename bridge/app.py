@@ -26,7 +26,7 @@ from bridge.store.views import Counts
 log = get_logger()
 
 DRAIN_S: Final = 8.0  # what is in flight may take so long to finish ...
-LAST_COMMIT_S: Final = 1.5  # ... and its commits so long: together within the ten seconds promised
+LAST_COMMIT_S: Final = 1.5  # ... and its commits so much longer: within the ten seconds promised
 
 
 class App:
@@ -69,10 +69,10 @@ class App:
                 task_status.started()
                 await self._stopping.wait()
                 log.info("daemon.stopping")
+                writing.cancel_scope.deadline = anyio.current_time() + DRAIN_S + LAST_COMMIT_S
                 await self._drain()
                 self._group.cancel_scope.cancel()
             self._ledger.close()
-            writing.cancel_scope.deadline = anyio.current_time() + LAST_COMMIT_S
         await self._workshop.close()
         log.info("daemon.stopped")
 

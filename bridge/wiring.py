@@ -20,8 +20,8 @@ from bridge.domain.routes import Route, destinations, wanted_live_topics
 from bridge.domain.sample import sample_event
 from bridge.domain.task import ABOUT_ACCOUNT, Kind
 from bridge.domain.watch import Rules
-from bridge.engine.dispatcher import EndpointPlan
 from bridge.engine.janitor import Retention
+from bridge.engine.lane import EndpointPlan
 from bridge.engine.steps import AccountPlan
 from bridge.errors import ConfigError
 from bridge.net.client import HttpClient, Request, Unanswered

@@ -17,7 +17,7 @@ FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms
     {"__init__"},  # the version
     {"errors"},
     {"domain"},
-    {"ports", "logs", "clock"},
+    {"ports", "logs", "clock", "collector"},
     {"config", "net", "service", "offload"},
     {"engine", "providers", "sources", "sinks", "store", "simulator"},
     {"reader"},

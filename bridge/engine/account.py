@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -69,6 +69,7 @@ class AccountPoller:
             ledger=ledger,
             clock=clock,
             batch_key=self._batch_key,
+            done=self._done,
             rouse=self.rouse,
         )
         self._began_at = self._sweep_at = clock.steady()
@@ -240,7 +241,7 @@ class AccountPoller:
             return
         with self._guarded([entry]):
             self._heed(reading, entry.task_id, now)
-            await self._steps.follow(entry, reading)
+            self._steps.follow(entry, reading)
 
     async def _poll_together(self, key: BatchKey, entries: Sequence[Entry], now: float) -> None:
         """One question about many, and everything that follows for each of them."""
@@ -262,9 +263,8 @@ class AccountPoller:
             else:
                 self._heed(SOUND, first.task_id, now)
                 answers = {entry.task_id: answer.get(entry.task_id, UNKNOWN) for entry in entries}
-            async with anyio.create_task_group() as following:  # their changes share a transaction
-                for entry in entries:
-                    following.start_soon(self._steps.follow, entry, answers[entry.task_id])
+            for entry in entries:  # their changes share a transaction
+                self._steps.follow(entry, answers[entry.task_id])
 
     @contextmanager
     def _guarded(self, entries: Sequence[Entry]) -> Iterator[None]:
@@ -272,8 +272,6 @@ class AccountPoller:
             yield
         except Exception as error:
             self._steps.failed(entries, error)
-        finally:
-            self._done(entries)
 
     def _heed(self, reading: Reading, task_id: str, asked_at: float) -> None:
         """What the answer to a request means for the account, and for its neighbours."""
@@ -283,13 +281,12 @@ class AccountPoller:
     def _came_to_nothing(self, entries: Sequence[Entry], error: BaseException) -> None:
         """A request was cancelled, or a fault of ours broke it off."""
         self._gate.abandoned(now=self._clock.steady())
-        self._done(entries)
         if not isinstance(error, Exception):
             raise error
         self._steps.failed(entries, error)
 
-    def _done(self, entries: Iterable[Entry]) -> None:
-        self._asking.difference_update(entries)
+    def _done(self, entry: Entry) -> None:
+        self._asking.discard(entry)
         self._asked.set()
 
     def _in_trouble(self, now: float) -> bool:
@@ -298,7 +295,6 @@ class AccountPoller:
     def _sweep(self, now: float) -> None:
         """End the watches whose time is over while the provider gives no answers: only single probes go out then, so
         waiting for each watch's own would take hours. One that this process has never asked about is asked first."""
-        assert self._workers is not None
         self._sweep_at = now + SWEEP_EVERY_S
         overdue = (
             entry
@@ -307,4 +303,4 @@ class AccountPoller:
         )
         for entry in list(itertools.islice(overdue, SWEEP_MOST)):
             entry.due_at = None
-            self._workers.start_soon(self._steps.give_up, entry)
+            self._steps.give_up(entry)

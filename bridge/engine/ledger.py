@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 
@@ -18,6 +18,7 @@ from bridge.ports import Clock, Commits, Offload, Tell, Watches
 
 log = get_logger()
 
+MOST_PENDING: Final = 10_000
 MOST_CHANGES: Final = 256  # in one transaction: 7 us a row grouped, and a sync is shared by all
 NOTES_EVERY_S: Final = 1.0
 MOST_NOTES: Final = 50_000  # while the store cannot be written; beyond that the oldest counts are forgotten
@@ -25,17 +26,15 @@ MOST_NOTES: Final = 50_000  # while the store cannot be written; beyond that the
 Lane = tuple[str, str]
 
 
-class _Ticket:
+Then = Callable[[bool, Exception | None], None]
+"""Hears of a change that is on disk whether it applied (see `Commits.commit`), or what `tell` raised for it."""
+
+
+class _Ticket(NamedTuple):
     """One change on its way into the store."""
 
-    __slots__ = ("applied", "change", "done", "failure", "is_awaited")
-
-    def __init__(self, change: Change, *, is_awaited: bool) -> None:
-        self.change = change
-        self.is_awaited = is_awaited
-        self.done = anyio.Event()
-        self.applied = False
-        self.failure: Exception | None = None
+    change: Change
+    then: Then | None
 
 
 class Ledger:
@@ -71,23 +70,14 @@ class Ledger:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the store cannot be written now; it is being tried again."""
-        return self._outage.lasts
+        """Whether the store cannot be written now, and is being tried again; or far more waits than it writes in a
+        second."""
+        return self._outage.lasts or len(self._pending) > MOST_PENDING
 
-    async def write(self, change: Change) -> bool:
-        """Return once the change is on disk: whether it applied (see `Commits.commit`).
-
-        Cancelling the caller does not take the change back. Raises what `tell` raised for it.
-        """
-        ticket = self._enqueue(change, is_awaited=True)
-        await ticket.done.wait()
-        if ticket.failure is not None:
-            raise ticket.failure
-        return ticket.applied
-
-    def post(self, change: Change) -> None:
-        """Have the change written without waiting for it. What `tell` raises for it is logged."""
-        self._enqueue(change, is_awaited=False)
+    def post(self, change: Change, then: Then | None = None) -> None:
+        """Have the change written; `then` is called when it is. Without it, what `tell` raises is logged."""
+        self._pending.append(_Ticket(change, then))
+        self._wake.set()
 
     def note(self, note: Note) -> None:
         """Have a poll written down within `notes_every_s` or so."""
@@ -115,12 +105,6 @@ class Ledger:
                 timeout_s = self._notes_due_at - self._clock.steady()
                 await self._clock.wait(self._wake, None if math.isinf(timeout_s) else max(timeout_s, 0.0))
 
-    def _enqueue(self, change: Change, *, is_awaited: bool) -> _Ticket:
-        ticket = _Ticket(change, is_awaited=is_awaited)
-        self._pending.append(ticket)
-        self._wake.set()
-        return ticket
-
     async def _write_batch(self) -> None:
         batch = [self._pending.popleft() for _ in range(min(len(self._pending), MOST_CHANGES))]
         while batch:
@@ -135,10 +119,10 @@ class Ledger:
             except Exception as error:
                 if len(batch) == 1:
                     # Only this change is poisonous; whoever waits for it is told, everybody else goes on.
-                    if not batch[0].is_awaited:
+                    if batch[0].then is None:
                         log.exception("change.bug", what=type(batch[0].change).__name__)
-                    batch[0].failure = error
-                    batch[0].done.set()
+                    else:
+                        batch[0].then(False, error)
                     return
                 batch = self._put_back(batch, keep=1)
 
@@ -158,8 +142,8 @@ class Ledger:
         applied = await self._offload(self._commits.commit, [ticket.change for ticket in batch], tell)
         self._outage.over()
         for ticket, was_applied in zip(batch, applied, strict=True):
-            ticket.applied = was_applied
-            ticket.done.set()
+            if ticket.then is not None:
+                ticket.then(was_applied, None)
         if lanes:
             self.told(lanes)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import anyio
 import anyio.abc
 
+from bridge import collector
 from bridge.domain.change import AccountState
 from bridge.domain.host import Host
 from bridge.domain.watch import WatchState
@@ -15,6 +17,8 @@ from bridge.engine.account import AccountPoller
 from bridge.engine.ledger import Ledger
 from bridge.engine.steps import AccountPlan
 from bridge.ports import Clock
+
+MANY: Final = 10_000  # watches that come together
 
 
 class Poller:
@@ -71,14 +75,17 @@ class Poller:
             self._accounts[name] = poller
             self._group.start_soon(poller.run)
 
-    def put(self, states: Iterable[WatchState]) -> None:
+    def put(self, states: Sequence[WatchState]) -> None:
         """Take in what the store says of these watches."""
         touched = set()
-        for state in states:
-            account = self._accounts.get(state.account)
-            if account is not None:
-                account.put(state)
-                touched.add(account)
+        with collector.resting():
+            for state in states:
+                account = self._accounts.get(state.account)
+                if account is not None:
+                    account.put(state)
+                    touched.add(account)
+        if len(states) >= MANY:
+            collector.spare()
         for account in touched:
             account.rouse()
 

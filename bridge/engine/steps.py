@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from bridge.domain.cadence import Pacing, next_poll_in_s
@@ -43,8 +44,8 @@ class AccountPlan:
 
 
 class Steps:
-    """The steps of one account's watches. `plan` may be replaced at any time; `rouse` is called before a step waits
-    for its commit, since the request is over and others may go on."""
+    """The steps of one account's watches. `plan` may be replaced at any time; `done` is told of each watch when what
+    an answer brought has been written down or noted, and `rouse` called when a next poll was scheduled after that."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Steps:
         ledger: Ledger,
         clock: Clock,
         batch_key: Callable[[Entry], BatchKey | None],
+        done: Callable[[Entry], None],
         rouse: Callable[[], None],
     ) -> None:
         self.plan = plan
@@ -65,25 +67,26 @@ class Steps:
         self._ledger = ledger
         self._clock = clock
         self._batch_key = batch_key
+        self._done = done
         self._rouse = rouse
 
-    async def follow(self, entry: Entry, reading: Reading) -> None:
+    def follow(self, entry: Entry, reading: Reading) -> None:
         """Do what the reading means for the watch. Guarded by itself: of a batch, only this one may be poisonous."""
         try:
             now = self._clock.steady()
             log.debug("poll.answered", account=self._account, task_id=entry.task_id, kind=reading.kind)
             rules, age_s = self.rules(entry), self._standing.age_s(entry, now)
             step = advance(entry.memory, reading, now=now, age_s=age_s, rules=rules)
-            await self._take(entry, step, reading, now)
+            self._take(entry, step, reading, now)
         except Exception as error:
             self.failed([entry], error)
 
-    async def give_up(self, entry: Entry) -> None:
+    def give_up(self, entry: Entry) -> None:
         """End a watch whose time is over."""
         try:
             reason = f"not ended after {self.rules(entry).give_up_after_s:.0f} s (give_up_after); no answers of late"
             step = give_up(entry.memory, reason=reason)
-            await self._take(entry, step, GIVEN_UP, self._clock.steady())
+            self._take(entry, step, GIVEN_UP, self._clock.steady())
         except Exception as error:
             self.failed([entry], error)
 
@@ -94,6 +97,8 @@ class Steps:
         for entry in entries:
             if self._agenda.holds(entry) and entry.due_at is None:
                 self._agenda.schedule(entry, self._clock.steady() + BUG_PAUSE_S)
+            self._done(entry)
+        self._rouse()
 
     def is_overdue(self, entry: Entry, now: float) -> bool:
         """Whether the watch's time is over."""
@@ -128,10 +133,10 @@ class Steps:
     def _is_in_crowd(self, entry: Entry) -> bool:
         return len(self._agenda) >= CROWD and self._batch_key(entry) is not None
 
-    async def _take(self, entry: Entry, step: Step, reading: Reading, now: float) -> None:
-        """Write the step down and, unless it is the end, schedule the next poll."""
+    def _take(self, entry: Entry, step: Step, reading: Reading, now: float) -> None:
+        """Have the step written down and, unless it is the end, schedule the next poll: after a transition only once
+        that is on disk, for it may turn out that the watch is wanted no longer."""
         wait_s, why = self._next_poll(entry, step, reading, now)
-        next_poll_at = now + wait_s
         note = Note(
             key=WatchKey(self._account, entry.task_id),
             generation=entry.generation,
@@ -139,31 +144,15 @@ class Steps:
             kind=reading.kind,
             detail=reading.detail,
             at=self._clock.now(),
-            next_poll_at=None if step.ends else next_poll_at,
+            next_poll_at=None if step.ends else now + wait_s,
             next_poll_why=why,
         )
         topic = step.topic if step.ends or step.topic in self.plan.live_topics else None
-        applied = True
         if topic is None and step.memory.phase is entry.memory.phase:
             self._ledger.note(note)
-        else:
-            self._rouse()  # the request is over: others need not wait for this one's commit
-            applied = await self._commit(note, step, topic)
-            next_poll_at = self._clock.steady() + wait_s
-        if not self._agenda.holds(entry):
+            self._schedule(entry, step, now, wait_s)
+            self._done(entry)
             return
-        if step.ends or not applied:
-            self._agenda.forget(entry.task_id)
-            return
-        entry.memory, entry.polled_at = step.memory, now
-        if entry.again:
-            entry.again = False
-            self._agenda.hurry(entry, now)
-        else:
-            self._agenda.schedule(entry, next_poll_at)
-
-    async def _commit(self, note: Note, step: Step, topic: Topic | None) -> bool:
-        """Commit a transition. Returns whether the watch is still ours to poll."""
         change = TaskChange(
             note=note,
             ends=step.ends,
@@ -172,11 +161,33 @@ class Steps:
             reason=step.reason,
             snapshot=step.snapshot,
             provider=self.plan.provider_name,
-            at=self._clock.now(),
+            at=note.at,
         )
-        applied = await self._ledger.write(change)
+        self._ledger.post(change, then=partial(self._committed, entry, step, now, wait_s))
+
+    def _committed(
+        self, entry: Entry, step: Step, now: float, wait_s: float, applied: bool, failure: Exception | None
+    ) -> None:
+        if failure is not None:
+            self.failed([entry], failure)
+            return
         if applied:
             event = "watch.ended" if step.ends else "watch.running"
             reason = {"reason": step.reason} if step.reason else {}
-            log.info(event, account=self._account, task_id=note.key.task_id, phase=step.memory.phase, **reason)
-        return applied
+            log.info(event, account=self._account, task_id=entry.task_id, phase=step.memory.phase, **reason)
+        if applied and not step.ends:
+            self._schedule(entry, step, now, wait_s)
+            self._rouse()
+        elif self._agenda.holds(entry):
+            self._agenda.forget(entry.task_id)
+        self._done(entry)
+
+    def _schedule(self, entry: Entry, step: Step, now: float, wait_s: float) -> None:
+        if not self._agenda.holds(entry):
+            return
+        entry.memory, entry.polled_at = step.memory, now
+        if entry.again:
+            entry.again = False
+            self._agenda.hurry(entry, now)
+        else:
+            self._agenda.schedule(entry, now + wait_s)

@@ -5,7 +5,6 @@ Each `SELECT_...` names, in order, what the function for its rows takes.
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from sys import intern
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from bridge import collector
 from bridge.domain.change import AccountState
 from bridge.domain.delivery import Delivery, DeliveryState
 from bridge.domain.durations import table as durations_table
@@ -101,18 +101,9 @@ def watch_state(row: Row) -> WatchState:
 
 
 def watch_states(rows: Iterable[Row]) -> list[WatchState]:
-    """From rows of `SELECT_STATE`, however many.
-
-    The cyclic collector rests meanwhile: it would go through what is being built again and again, for a third of the
-    time.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
+    """From rows of `SELECT_STATE`, however many."""
+    with collector.resting():
         return [watch_state(row) for row in rows]
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def memory_row(memory: Memory) -> Row:

@@ -16,8 +16,9 @@ from bridge.domain.event import LIVE_TOPICS, Event, Parcel, Topic
 from bridge.domain.limits import Limits
 from bridge.domain.task import Kind, Reading, Snapshot
 from bridge.domain.watch import Rules, Wish
-from bridge.engine.dispatcher import Dispatcher, EndpointPlan
+from bridge.engine.dispatcher import Dispatcher
 from bridge.engine.intake import StoreIntake
+from bridge.engine.lane import EndpointPlan
 from bridge.engine.ledger import Ledger
 from bridge.engine.poller import Poller
 from bridge.engine.steps import AccountPlan
