@@ -23,7 +23,7 @@ from bridge.store import open_store
 from bridge.store.postgres import PostgresStore, open_postgres
 from bridge.store.postgres.database import LATEST, Database
 from bridge.store.postgres.outbox import DUE, LANES
-from bridge.store.postgres.transaction import LIVE_WATCHES
+from bridge.store.postgres.transaction import MEANT_WATCHES
 from bridge.store.postgres.watches import CHANGED_STATES
 from tests.factories import NOW, make_wish
 from tests.postgres import own_schema, own_server
@@ -393,7 +393,7 @@ class TestMany:
                 (LANES, {}),
                 (DUE, plain),
                 (CHANGED_STATES, (10**9,)),
-                (LIVE_WATCHES, (["task-2500"], ["kling"], [1])),
+                (MEANT_WATCHES, (["task-2500"], ["kling"], [1])),
             ):
                 plan = connection.execute(f"EXPLAIN {query}", given).fetchall()
                 assert not any("Seq Scan" in line for (line,) in plan), plan

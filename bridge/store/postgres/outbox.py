@@ -22,13 +22,13 @@ LANES: Final = """
     SELECT endpoint, target FROM lanes
 """
 # Of a task only the oldest waiting delivery of the lane is up; the others wait for it, whatever their own instant.
+# (Asked of each in turn until there are enough: a NOT EXISTS might be made a join with the whole lane.)
 _UP: Final = """
     FROM deliveries LEFT JOIN events USING (event_id)
-    WHERE endpoint = %(endpoint)s AND target = %(target)s AND state = 'waiting' AND NOT EXISTS (
-        SELECT 1 FROM deliveries AS older
+    WHERE endpoint = %(endpoint)s AND target = %(target)s AND state = 'waiting' AND (watch_id IS NULL OR delivery_id = (
+        SELECT min(older.delivery_id) FROM deliveries AS older
         WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
-            AND older.endpoint = %(endpoint)s AND older.target = %(target)s
-            AND older.delivery_id < deliveries.delivery_id)
+            AND older.endpoint = %(endpoint)s AND older.target = %(target)s))
 """
 HASTEN: Final = "UPDATE deliveries SET next_attempt_at = 0 WHERE state = 'waiting' AND next_attempt_at > %s"
 DUE: Final = (

@@ -12,32 +12,37 @@ from bridge.domain.delivery import DELIVERY_FOLLOWS, AttemptMade, DeliveryState
 from bridge.domain.event import LIVE_TOPICS, OPERATOR_TOPICS, Event
 from bridge.domain.shares import slot_of
 from bridge.domain.story import account_event, endpoint_event, task_event
+from bridge.domain.task import LIVE
 from bridge.domain.watch import Watch
 from bridge.ports import Tell
 from bridge.store.postgres.link import Link
 from bridge.store.postgres.part import ReadingCounts, add_facts, columns, memory_and_schedule
-from bridge.store.postgres.watches import write_memories
+from bridge.store.postgres.watches import MEMORY_TYPES, SET_MEMORY
 from bridge.store.rows import SELECT_WATCH, Row, json_text, plain, snapshot_text, watch
 
-_LIVE: Final = """
+# Of any phase: one that named the live ones would be tempted, before there are statistics, by the index of those.
+_MEANT: Final = """
     , watch_id, slot FROM watches
     WHERE (task_id, account, generation) IN (SELECT * FROM unnest(%s::text[], %s::text[], %s::int[]))
-        AND phase IN ('submitted', 'running')
     ORDER BY watch_id FOR NO KEY UPDATE
 """
-LIVE_WATCHES: Final = SELECT_WATCH + _LIVE
+MEANT_WATCHES: Final = SELECT_WATCH + _MEANT
 _TOLD_OF: Final = """
     SELECT delivery_id, state, watch_id, is_live FROM deliveries
     WHERE delivery_id = ANY(%s) ORDER BY delivery_id FOR NO KEY UPDATE
 """
-_SEE: Final = """
-    UPDATE watches SET reason = new.reason, ended_at = new.ended_at,
-        snapshot = coalesce(new.snapshot, watches.snapshot),
+_TRANSIT: Final = (
+    SET_MEMORY
+    + """, reason = new.reason, ended_at = new.ended_at, snapshot = coalesce(new.snapshot, watches.snapshot),
         urls = CASE WHEN new.snapshot IS NULL THEN watches.urls ELSE new.urls END
-    FROM unnest(%s::bigint[], %s::text[], %s::float8[], %s::text[], %s::text[])
-        AS new (watch_id, reason, ended_at, snapshot, urls)
+    FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::int[], %s::text[], %s::int[], %s::float8[], %s::float8[],
+        %s::float8[], %s::float8[], %s::bool[], %s::float8[], %s::text[], %s::float8[], %s::text[], %s::float8[],
+        %s::text[], %s::text[]) AS new (watch_id, phase, polls, failures, doubt_kind, doubt_answers, doubt_since_at,
+        progress, progress_told, progress_told_at, input_told, next_poll_at, next_poll_why, at, reason, ended_at,
+        snapshot, urls)
     WHERE watches.watch_id = new.watch_id
 """
+)
 CANCEL_OVERTAKEN: Final = """
     UPDATE deliveries SET state = 'canceled', settled_at = ended.at, next_attempt_at = NULL
     FROM unnest(%s::bigint[], %s::float8[]) AS ended (watch_id, at)
@@ -100,8 +105,7 @@ class _Live:
     watch_id: int
     slot: int
     watch: Watch
-    memory: Row | None = None
-    seen: Row | None = None
+    moved: Row | None = None  # what is to be written of it
     ended_at: float | None = None
 
 
@@ -150,9 +154,8 @@ class Transaction:
         """Put down all that the changes came to. Outcomes stand before the cancelling of what they settled."""
         link = self._link
         live = list(self._live.values())
-        write_memories(link, [one.memory for one in live if one.memory])
-        if seen := [one.seen for one in live if one.seen]:
-            link.execute(_SEE, columns("itftt", seen))
+        if moved := [one.moved for one in live if one.moved]:
+            link.execute(_TRANSIT, columns(MEMORY_TYPES + "tftt", moved))
         self._counts.write(link)
         add_facts(link, self._facts)
         self._write_attempts()
@@ -167,9 +170,10 @@ class Transaction:
             return {}
         wanted = {(change.note.key.task_id, change.note.key.account, change.note.generation) for change in changes}
         live = {}
-        for *row, watch_id, slot in self._link.execute(LIVE_WATCHES, columns("tti", wanted)):
+        for *row, watch_id, slot in self._link.execute(MEANT_WATCHES, columns("tti", wanted)):
             found = watch(tuple(row))
-            live[found.state.task_id, found.state.account, found.state.generation] = _Live(watch_id, slot, found)
+            if found.state.memory.phase in LIVE:
+                live[found.state.task_id, found.state.account, found.state.generation] = _Live(watch_id, slot, found)
         return live
 
     def _read_told(self, delivery_ids: Sequence[int]) -> dict[int, _Told]:
@@ -186,10 +190,10 @@ class Transaction:
         before, reason = live.watch, None if change.reason is None else plain(change.reason)
         snapshot = change.snapshot or before.snapshot
         live.watch = replace(before, state=replace(before.state, memory=note.memory), snapshot=snapshot)
-        live.memory = memory_and_schedule(live.watch_id, note)
         live.ended_at = change.at if change.ends else None
         urls = None if snapshot is None else json_text(snapshot.urls)
-        live.seen = (live.watch_id, reason, live.ended_at, snapshot_text(snapshot), urls)
+        seen = (reason, live.ended_at, snapshot_text(snapshot), urls)
+        live.moved = (*memory_and_schedule(live.watch_id, note), *seen)
         self._counts.add(live.watch_id, note)
         if note.memory.phase is not before.state.memory.phase:
             self._facts.append((live.watch_id, change.at, note.memory.phase, reason or ""))

@@ -22,7 +22,7 @@ from bridge.store.postgres.part import (
     memory_and_schedule,
     revision,
 )
-from bridge.store.rows import SELECT_STATE, Row, plain, watch_states
+from bridge.store.rows import SELECT_STATE, plain, watch_states
 
 _STATES: Final = SELECT_STATE + " FROM watches "
 LIVE_STATES: Final = _STATES + "WHERE phase IN ('submitted', 'running')"
@@ -40,22 +40,25 @@ _NOTED: Final = """
     FROM watches JOIN unnest(%s::text[], %s::text[], %s::int[]) AS wanted (account, task_id, generation)
         ON watches.task_id = wanted.task_id AND watches.account = wanted.account
             AND watches.generation = wanted.generation
-    WHERE phase IN ('submitted', 'running')
     ORDER BY watch_id FOR NO KEY UPDATE OF watches SKIP LOCKED
 """
-_NOTE: Final = """
+SET_MEMORY: Final = """
     UPDATE watches SET phase = new.phase, polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
         doubt_answers = new.doubt_answers, doubt_since_at = new.doubt_since_at, progress = new.progress,
         progress_told = new.progress_told, progress_told_at = new.progress_told_at, input_told = new.input_told,
         next_poll_at = new.next_poll_at, next_poll_why = new.next_poll_why,
-        poll_asked_at = CASE WHEN poll_asked_at > new.at THEN poll_asked_at END
+        poll_asked_at = CASE WHEN poll_asked_at > new.at THEN poll_asked_at END"""
+_NOTE: Final = (
+    SET_MEMORY
+    + """
     FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::int[], %s::text[], %s::int[], %s::float8[], %s::float8[],
         %s::float8[], %s::float8[], %s::bool[], %s::float8[], %s::text[], %s::float8[]) AS new (watch_id, phase, polls,
         failures, doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told,
         next_poll_at, next_poll_why, at)
     WHERE watches.watch_id = new.watch_id
 """
-MEMORY_TYPES: Final = "itiitiffffbftf"
+)
+MEMORY_TYPES: Final = "itiitiffffbftf"  # of `memory_and_schedule`
 
 
 class WatchesPart(Part):
@@ -120,7 +123,7 @@ class WatchesPart(Part):
                 raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
         with self._database.jot() as link:
             wanted = {(*note.key, note.generation) for note in notes}
-            known = {row[:3]: row[3:] for row in link.execute(_NOTED, columns("tti", wanted))}
+            known = {row[:3]: row[3:] for row in link.execute(_NOTED, columns("tti", wanted)) if row[4] in LIVE}
             counts, memories, facts = ReadingCounts(), {}, []
             for note in notes:
                 identity = (*note.key, note.generation)
@@ -134,7 +137,8 @@ class WatchesPart(Part):
                 if note.memory.phase != phase:
                     facts.append((watch_id, note.at, note.memory.phase, plain(note.detail)))
                 known[identity] = (watch_id, note.memory.phase, note.memory.polls)
-            write_memories(link, list(memories.values()))
+            if memories:
+                link.execute(_NOTE, columns(MEMORY_TYPES, memories.values()))
             counts.write(link)
             add_facts(link, facts)
 
@@ -143,9 +147,3 @@ class WatchesPart(Part):
             intake.write(self._next_revision(link))
         else:
             intake.write(0)
-
-
-def write_memories(link: Link, memories: Sequence[Row]) -> None:
-    """Rows of `memory_and_schedule`."""
-    if memories:
-        link.execute(_NOTE, columns(MEMORY_TYPES, memories))
