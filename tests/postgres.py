@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from bridge.config.place import PostgresUrl
+from bridge.store.tables import TABLES
 
 ADDRESS: Final = "GENBRIDGE_TEST_POSTGRES"
 BINARIES: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
@@ -136,8 +137,7 @@ def own_schema(server: str) -> Iterator[PostgresUrl]:
 
 def wipe(place: PostgresUrl) -> None:
     """Make a store new, which is quicker than making a new one."""
-    tables = "attempts, deliveries, events, history, readings, naming, watches, accounts, endpoints, cursors, writers"
-    statements = [f"DELETE FROM {table}" for table in f"{tables}, durations".split(", ")]
+    statements = [f"DELETE FROM {table}" for table in (*reversed(list(TABLES)), "writers")]
     statements += ["UPDATE genbridge_store SET revision = 0, touched = 0"]
     statements += [f"ALTER TABLE {table} ALTER {key} RESTART" for table, key in KEYS.items()]
     _do(place.reveal(), "; ".join(statements))

@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "explain": "bridge.cli.show",
     "wait": "bridge.cli.wait",
     "status": "bridge.cli.status",
+    "store": "bridge.cli.store",
     "deliveries": "bridge.cli.deliveries",
     "redeliver": "bridge.cli.deliveries",
     "enable": "bridge.cli.deliveries",

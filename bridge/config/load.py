@@ -17,7 +17,7 @@ from bridge.config.place import MIN_SECRET_CHARS, PostgresUrl, names_postgres
 from bridge.config.secret import SecretText, Surroundings, fill, has_reference
 from bridge.config.values import one_of, store_file
 from bridge.config.yaml import MAX_SETTINGS_BYTES, Node, YamlProblem, read_document, walk
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, UsageError
 
 SYSTEM_SETTINGS: Final = Path("/etc/genbridge/genbridge.yaml")
 SYSTEM_STORE: Final = Path("/var/lib/genbridge/state.db")
@@ -128,10 +128,9 @@ def store_place(loaded: Loaded, env: Mapping[str, str]) -> Path | PostgresUrl:
     given = env.get("GENBRIDGE_STORE")
     if given:
         try:
-            place = store_file(given)
+            return _placed(store_file(given))
         except ValueError as error:
             raise ConfigError([f"GENBRIDGE_STORE: {error}"]) from None
-        return PostgresUrl(place) if names_postgres(place) else _expanded(place).absolute()
     written = loaded.settings.store
     if written is not None:
         place = _filled(loaded, written, env)
@@ -139,6 +138,19 @@ def store_place(loaded: Loaded, env: Mapping[str, str]) -> Path | PostgresUrl:
     if loaded.path.is_relative_to("/etc"):
         return SYSTEM_STORE
     return _home(env, "XDG_STATE_HOME", ".local/state").absolute() / "state.db"
+
+
+def place_of(text: str, env: Mapping[str, str]) -> Path | PostgresUrl:
+    """A store named on the command line: relative to the working folder, `${...}` resolved. UsageError when it cannot
+    be one."""
+    try:
+        return _placed(store_file(fill(text, env)))
+    except ValueError as error:
+        raise UsageError(f"a store is a path or postgresql://...: {error}") from None
+
+
+def _placed(text: str) -> Path | PostgresUrl:
+    return PostgresUrl(text) if names_postgres(text) else _expanded(text).absolute()
 
 
 def secrets(resolved: Loaded, env: Mapping[str, str]) -> list[str]:

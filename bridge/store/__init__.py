@@ -17,9 +17,10 @@ from bridge.store.lock import DaemonLock
 from bridge.store.sqlite import SqliteStore
 from bridge.store.sqlite.database import MEMORY, Database
 from bridge.store.sqlite.database import create as make
+from bridge.store.sqlite.inspection import LATEST, version_of
 from bridge.store.whole import Store
 
-__all__ = ["DaemonLock", "Place", "SqliteStore", "Store", "open_store"]
+__all__ = ["DaemonLock", "Place", "SqliteStore", "Store", "migrate_store", "open_store"]
 
 Place = Path | PostgresUrl
 """Where a store is. Printed, it shows no secret."""
@@ -71,6 +72,16 @@ def open_store(
         database.close()
         raise
     return SqliteStore(database)
+
+
+def migrate_store(place: Place, *, group_access: bool) -> tuple[int, int]:
+    """Bring a store up to date; says from which version (0: there was none) to which. A missing file is not made."""
+    if isinstance(place, PostgresUrl):
+        versions: tuple[int, int] = _postgres(place).migrate_postgres(place, clock=SystemClock())
+        return versions
+    before = version_of(place) if files.exists(place) else 0
+    open_store(place, create=False, group_access=group_access).close()
+    return before, LATEST
 
 
 def _postgres(place: PostgresUrl) -> ModuleType:

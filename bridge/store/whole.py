@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from bridge.ports import Commits, Durations, Outbox, Watches
+from bridge.store.tables import Contents
 from bridge.store.views import Asks, Views
 
 
@@ -21,6 +24,13 @@ class Store(Watches, Commits, Outbox, Durations, Views, Asks, Protocol):
     def prune(self, *, now: float, ended_s: float, delivered_s: float, dead_s: float, limit: int) -> int:
         """Delete what was settled or ended longer ago than so many seconds; returns how many rows went, at most
         `limit`."""
+
+    def contents(self) -> AbstractContextManager[Contents]:
+        """All of the store at one instant. Until the end of the block nobody else writes to it."""
+
+    def fill(self, contents: Contents) -> Mapping[str, int]:
+        """Take over all of another store, in one transaction; says how many rows of each table. StoreError when this
+        one is not empty, or not every row has arrived."""
 
     def ping(self) -> None:
         """Return when the store answers; StoreError is an answer too."""

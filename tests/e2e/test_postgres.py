@@ -73,3 +73,37 @@ def test_a_server_that_is_killed_and_comes_back_costs_no_event_and_tells_none_tw
             assert daemon.stop() == 0
     for told in world.by_task().values():
         assert len({one.headers["webhook-id"] for one in told}) == 1
+
+
+def test_a_live_store_moves_to_postgresql_and_nothing_is_lost_or_told_twice(
+    tmp_path: Path, world: World, postgres: PostgresUrl
+) -> None:
+    settings = world.settings(tmp_path)
+    ids = [f"task-{number}" for number in range(12)]
+    with DaemonProcess(settings) as daemon:
+        until(lambda: (tmp_path / "queue").is_dir(), seconds=15, what="the queue folder")
+        drop(tmp_path / "queue", "all.txt", "\n".join(ids) + "\n")
+        world.ends_at |= dict.fromkeys(ids[:6], time.monotonic() + 1)
+        until(lambda: len(world.told) == 6, seconds=20, what="the first webhooks")
+        refused = genbridge(tmp_path, "store", "copy", "state.db", postgres.reveal())
+        assert (refused.returncode, "stop that one first" in refused.stderr) == (75, True)
+        assert daemon.stop() == 0
+    place = postgres.reveal().replace("sesame-open", "${DB_PASSWORD}")
+    copied = genbridge(tmp_path, "store", "copy", "state.db", place, DB_PASSWORD="sesame-open")
+    assert copied.returncode == 0, copied.stderr
+    assert "12 tasks, 6 events, 6 deliveries, 6 attempts" in copied.stdout
+    assert "sesame" not in copied.stdout + copied.stderr
+    again = genbridge(tmp_path, "store", "copy", "state.db", postgres.reveal())
+    assert (again.returncode, "is not empty" in again.stderr) == (69, True)
+    world.settings(tmp_path, store=postgres.reveal())
+    assert genbridge(tmp_path, "store", "migrate").stdout.rstrip().endswith("up to date")
+    with DaemonProcess(settings) as daemon:
+        world.ends_at |= dict.fromkeys(ids[6:], time.monotonic() + 2)
+        until(lambda: len(world.by_task()) == 12, seconds=20, what="the other webhooks")
+        first = world.told[0].data["event_id"]
+        assert genbridge(tmp_path, "redeliver", first).returncode == 0
+        until(lambda: len(world.told) == 13, seconds=10, what="the first one again")
+        assert daemon.stop() == 0
+    assert [told.headers["webhook-id"] for told in world.told].count(first) == 2
+    assert world.told[-1].body == world.told[0].body
+    assert len({told.headers["webhook-id"] for told in world.told}) == 12

@@ -4,7 +4,8 @@ watches, commits, outbox,
 durations                   the slices of `ports`, for the engine; intake and transaction do the work of the first two
 views, asks                 the slices of `store.views`, for the commands
 retention                   what goes when it has been kept long enough
-part                        what those seven share
+moving                      a whole store out or in
+part                        what those eight share
 database                    transactions and versions; link is one connection, failures tells what its errors mean
 listener                    hears what others write
 """
@@ -21,13 +22,16 @@ from bridge.store.postgres.commits import CommitsPart
 from bridge.store.postgres.database import LATEST, Database
 from bridge.store.postgres.durations import DurationsPart
 from bridge.store.postgres.listener import Listener
+from bridge.store.postgres.moving import MovingPart
 from bridge.store.postgres.outbox import OutboxPart
 from bridge.store.postgres.retention import RetentionPart
 from bridge.store.postgres.views import ViewsPart
 from bridge.store.postgres.watches import WatchesPart
 
 
-class PostgresStore(WatchesPart, CommitsPart, OutboxPart, DurationsPart, ViewsPart, AsksPart, RetentionPart):
+class PostgresStore(
+    WatchesPart, CommitsPart, OutboxPart, DurationsPart, ViewsPart, AsksPart, RetentionPart, MovingPart
+):
     """A store in a PostgreSQL database, for any number of daemons and commands.
 
     Calls block, and may come from several threads at a time. Every method is one transaction, on the server's disk
@@ -66,6 +70,15 @@ class PostgresStore(WatchesPart, CommitsPart, OutboxPart, DurationsPart, ViewsPa
         """Let go of the server. A later call would connect again."""
         self._listener.close()
         self._database.close()
+
+
+def migrate_postgres(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
+    """Make a store's tables, or bring them up to date; says from which version to which."""
+    database = Database(place, clock=clock)
+    try:
+        return database.migrate()
+    finally:
+        database.close()
 
 
 def open_postgres(place: PostgresUrl, *, create: bool, clock: Clock) -> PostgresStore:

@@ -69,6 +69,12 @@ class Database:
             yield link
 
     @contextmanager
+    def alone(self) -> Iterator[Link]:
+        """A transaction that sees one state of the store, may lock, and writes nothing."""
+        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ") as link:
+            yield link
+
+    @contextmanager
     def write(self) -> Iterator[Link]:
         """A transaction that is on the server's disk when the block has ended; none of it is when the block raises.
         InDoubt when that cannot be known, because the connection was lost while it was being committed."""

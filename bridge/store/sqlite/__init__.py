@@ -4,7 +4,8 @@ watches, commits, outbox,
 durations                   the slices of `ports`, for the engine
 views, asks                 the slices of `store.views`, for the commands
 retention                   what goes when it has been kept long enough
-part                        what those seven share
+moving                      a whole store out or in
+part                        what those eight share
 database                    connection and transactions; inspection and failures are its eyes and its tongue
 """
 
@@ -16,13 +17,14 @@ from typing import Final
 from bridge.store.sqlite.asks import AsksPart
 from bridge.store.sqlite.commits import CommitsPart
 from bridge.store.sqlite.durations import DurationsPart
+from bridge.store.sqlite.moving import MovingPart
 from bridge.store.sqlite.outbox import OutboxPart
 from bridge.store.sqlite.retention import RetentionPart
 from bridge.store.sqlite.views import ViewsPart
 from bridge.store.sqlite.watches import WatchesPart
 
 
-class SqliteStore(WatchesPart, CommitsPart, OutboxPart, DurationsPart, ViewsPart, AsksPart, RetentionPart):
+class SqliteStore(WatchesPart, CommitsPart, OutboxPart, DurationsPart, ViewsPart, AsksPart, RetentionPart, MovingPart):
     """A store in one SQLite file, for one daemon and any number of commands beside it.
 
     Calls block and come one at a time (`Offload`); only `is_syncing` and `busy_since` may be asked meanwhile. Every

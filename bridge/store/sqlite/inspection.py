@@ -33,6 +33,17 @@ def inspect(path: Path, *, whole: bool) -> None:
         _look(path, whole=whole)
 
 
+def version_of(path: Path) -> int:
+    """The number of the last migration. StoreDamaged unless this is a store of ours, of a version we know."""
+    inspect(path, whole=False)
+    connection, _ = connect_read_only(path)
+    try:
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        return version
+    finally:
+        connection.close()
+
+
 def check_version(path: Path, version: int) -> None:
     """StoreDamaged when a newer genbridge has written this store."""
     if version > LATEST:
