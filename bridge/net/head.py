@@ -60,9 +60,11 @@ def request_line(method: str, target: bytes) -> bytes:
 def split(url: str) -> tuple[str, str]:
     """Scheme and authority; path and query."""
     scheme, _, rest = url.partition("#")[0].partition("://")
-    ends = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
-    target = rest[ends:]
-    return f"{scheme}://{rest[:ends]}", target if target.startswith("/") else f"/{target}"
+    authority, slash, path = rest.partition("/")
+    if "?" not in authority:
+        return f"{scheme}://{authority}", f"/{path}" if slash else "/"
+    at = rest.index("?")
+    return f"{scheme}://{rest[:at]}", f"/{rest[at:]}"
 
 
 @lru_cache(maxsize=256)

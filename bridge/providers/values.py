@@ -103,6 +103,8 @@ def as_message(values: Iterable[Json]) -> str:
 
 def one_line(text: str, most: int) -> str:
     """One printable line of at most `most` characters."""
+    if len(text) <= most and text.isprintable() and " " not in text:
+        return text
     line = " ".join(text[: 4 * most].split())
     if not line.isprintable():
         line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
