@@ -10,7 +10,7 @@ from bridge.domain.durations.bins import WIDTHS, age_at, integral, summed
 from bridge.domain.durations.fit import Fit
 
 COLD: Final = 1.0  # until so many ends of this kind, or its kin, have been seen ...
-COLD_SHARE: Final = 0.5  # ... no wait is longer than this share of the age: the prior may be far off
+COLD_SHARE: Final = 0.2  # ... no wait is longer than this / worth times the age: the prior may be far off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Rhythm:
     rates: tuple[float, ...]
     sums: tuple[float, ...]
     bounds: Bounds
-    is_cold: bool
+    most_of_age: float | None  # no wait is longer than so many times the age
 
     def next_in_s(self, age_s: float, part: float = 1.0) -> float:
         """Seconds from this age until the walked sum of the rate reaches `part`.
@@ -46,15 +46,18 @@ class Rhythm:
         age_s = max(0.0, age_s)
         total = integral(age_s, self.rates, self.sums) + part
         wait_s = age_at(total, self.rates, self.sums) - age_s
-        if self.is_cold:
-            wait_s = min(wait_s, age_s * COLD_SHARE)
-        return self.bounds.wait_s(wait_s)
+        return self.bounds.wait_s(min(wait_s, self.most_s(age_s)))
+
+    def most_s(self, age_s: float) -> float:
+        """How long a wait may be while nothing is known."""
+        return math.inf if self.most_of_age is None else age_s * self.most_of_age
 
 
 def rhythm(fit: Fit, *, worth: float, bounds: Bounds) -> Rhythm:
     """r = worth x h^(1/3), within the bounds."""
     rates = tuple(bounds.rate(worth * hazard ** (1 / 3)) for hazard in fit.hazards)
-    return Rhythm(rates, summed(rates), bounds, fit.support < COLD)
+    most_of_age = COLD_SHARE / worth if fit.support < COLD else None
+    return Rhythm(rates, summed(rates), bounds, most_of_age)
 
 
 def expected_polls(fit: Fit, rhythm: Rhythm) -> float:

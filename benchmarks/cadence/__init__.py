@@ -1,0 +1,1 @@
+"""Polls against delay, in simulated time."""

@@ -1,0 +1,42 @@
+"""A gateway that refreshes its own copy only now and then: what polling between two refreshes is worth."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.cadence.schedules import Schedule
+from benchmarks.cadence.tasks import Task
+
+
+@dataclass
+class InStep:
+    """Another schedule, its polls moved to just behind the next refresh: what is to be had by whoever knows these."""
+
+    schedule: Schedule
+    period_s: float
+    behind_s: float = 0.5
+
+    def next_in_s(self, task: Task, age_s: float) -> float:
+        at = task.begins_at + age_s + self.schedule.next_in_s(task, age_s)
+        later = math.ceil((at - self.behind_s) / self.period_s) * self.period_s + self.behind_s
+        return later - task.begins_at - age_s
+
+    def ended(self, task: Task, age_s: float) -> None:
+        self.schedule.ended(task, age_s)
+
+
+def refreshed(tasks: Sequence[Task], period_s: float, *, jitter_s: float = 0.2, seed: int = 1) -> list[Task]:
+    """The same tasks, their ends seen only once the gateway has looked: at every multiple of the period, or so."""
+    chance = random.Random(seed)
+    seen = []
+    for task in tasks:
+        if math.isinf(task.duration_s):
+            seen.append(task)
+            continue
+        end = task.begins_at + task.duration_s
+        shown = math.ceil(end / period_s) * period_s + chance.uniform(0, jitter_s)
+        seen.append(replace(task, duration_s=shown - task.begins_at))
+    return seen

@@ -1,0 +1,136 @@
+"""The schedules that are compared: when each asks next about a task of a given age."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from typing import Protocol
+
+from benchmarks.cadence.tasks import GIVEN_UP_S, Kind, Task
+from bridge.domain.durations.fit import Fit
+from bridge.domain.durations.knowledge import Key, Knowledge
+from bridge.domain.durations.progress import Trail, followed, sharpened_in_s
+from bridge.domain.durations.rhythm import Bounds, Rhythm, rhythm
+
+BOUNDS = Bounds(min_s=2.0, max_s=300.0)
+
+
+class Schedule(Protocol):
+    """What a poller asks."""
+
+    def next_in_s(self, task: Task, age_s: float) -> float:
+        """Seconds until this task, found under way at this age, is asked about again."""
+
+    def ended(self, task: Task, age_s: float) -> None:
+        """It was found ended."""
+
+
+class Blind:
+    """What learns nothing."""
+
+    def ended(self, task: Task, age_s: float) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class Fixed(Blind):
+    """Always the same wait."""
+
+    interval_s: float
+
+    def next_in_s(self, task: Task, age_s: float) -> float:
+        return self.interval_s
+
+
+@dataclass(frozen=True)
+class Backoff(Blind):
+    """1, 2, 4 ... seconds, up to a cap."""
+
+    cap_s: float
+
+    def next_in_s(self, task: Task, age_s: float) -> float:
+        return min(2.0 ** min(task.polls, 20), self.cap_s)
+
+
+@dataclass(frozen=True)
+class ShareOfAge(Blind):
+    """A tenth of the age: what `polling.cadence: fixed` does."""
+
+    def next_in_s(self, task: Task, age_s: float) -> float:
+        return BOUNDS.wait_s(age_s * 0.1)
+
+
+class Walk(Blind):
+    """Rates for each second of age, by kind."""
+
+    def __init__(self, rates: Mapping[str, list[float]]) -> None:
+        self._walks = {kind: (each, [0.0, *accumulate(each)]) for kind, each in rates.items()}
+
+    def next_in_s(self, task: Task, age_s: float) -> float:
+        rates, sums = self._walks[task.kind]
+        place = int(age_s)
+        if place >= len(rates):
+            return BOUNDS.max_s
+        total = sums[place] + (age_s - place) * rates[place] + 1.0
+        there = bisect_right(sums, total) - 1
+        if there >= len(rates):
+            return BOUNDS.max_s
+        return BOUNDS.wait_s(there + (total - sums[there]) / rates[there] - age_s)
+
+
+def knowing(kinds: list[Kind], *, exponent: float, worth: float) -> Walk:
+    """Who knows the true distributions: rate = worth x hazard^exponent."""
+    rates = {}
+    for kind in kinds:
+        grid = [kind.alive(age) for age in range(int(GIVEN_UP_S) + 1)]
+        hazards = [math.log(now / later) for now, later in pairwise(grid)]
+        rates[kind.name] = [BOUNDS.rate(worth * each**exponent) for each in hazards]
+    return Walk(rates)
+
+
+class Planned(Blind):
+    """Instants fixed beforehand, by kind (the dynamic programme's)."""
+
+    def __init__(self, plans: Mapping[str, list[float]]) -> None:
+        self._plans = plans
+
+    def next_in_s(self, task: Task, age_s: float) -> float:
+        plan = self._plans[task.kind]
+        place = bisect_right(plan, age_s + 1e-6)
+        return plan[place] - age_s if place < len(plan) else BOUNDS.max_s
+
+
+@dataclass
+class Learned:
+    """The daemon's own arithmetic, from nothing; with `by_progress` it heeds what the provider says as well."""
+
+    worth: float
+    by_progress: bool = False
+    is_one_kind: bool = False  # it cannot tell kinds apart
+    knowledge: Knowledge = field(default_factory=Knowledge)
+    _rhythms: dict[Key, tuple[Fit, Rhythm]] = field(default_factory=dict)
+
+    def key(self, task: Task) -> Key:
+        return Key("account", "" if self.is_one_kind else task.kind)
+
+    def next_in_s(self, task: Task, age_s: float) -> float:
+        key = self.key(task)
+        self.knowledge.seen(key, task.polled_s, age_s)
+        fit = self.knowledge.fit(key)
+        if self.by_progress:
+            trail = task.trail if isinstance(task.trail, Trail) else None
+            task.trail = followed(trail, task.progress(age_s), polled_s=task.polled_s, age_s=age_s)
+            rest_s = None if task.trail is None else task.trail.rest_s(age_s)
+            if rest_s is not None:
+                return sharpened_in_s(fit, age_s=age_s, rest_s=rest_s, worth=self.worth, bounds=BOUNDS)
+        known = self._rhythms.get(key)
+        if known is None or known[0] is not fit:
+            known = self._rhythms[key] = (fit, rhythm(fit, worth=self.worth, bounds=BOUNDS))
+        return known[1].next_in_s(age_s)
+
+    def ended(self, task: Task, age_s: float) -> None:
+        rest_s = task.trail.rest_s(task.polled_s) if isinstance(task.trail, Trail) else None
+        self.knowledge.ended(self.key(task), task.polled_s, age_s, at_s=None, succeeded=task.succeeds, rest_s=rest_s)
