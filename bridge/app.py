@@ -38,6 +38,7 @@ class App:
         self._clock = clock
         self._offload = offload
         self._stopping = anyio.Event()
+        self._written = anyio.Event()
         self._revision = 0
         self._ledger = Ledger(
             commits=store,
@@ -63,7 +64,8 @@ class App:
         `started()` once polling and delivering have begun and every source has been read once.
         """
         async with anyio.create_task_group() as writing:
-            writing.start_soon(self._ledger.run)
+            writing.start_soon(self._write)
+            writing.start_soon(self._give_up_in_time)
             async with anyio.create_task_group() as self._group:
                 await self._start(self._group)
                 task_status.started()
@@ -156,6 +158,20 @@ class App:
         for scope in self._reading:
             scope.cancel()
         self._reading.clear()
+
+    async def _write(self) -> None:
+        try:
+            await self._ledger.run()
+        finally:
+            self._written.set()
+
+    async def _give_up_in_time(self) -> None:
+        """When the time to stop is over, a store that does not answer keeps nobody waiting."""
+        try:
+            await self._written.wait()
+        finally:
+            if not self._written.is_set():
+                self._store.give_up()
 
     async def _drain(self) -> None:
         self._stop_sources()

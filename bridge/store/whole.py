@@ -41,5 +41,9 @@ class Store(Watches, Commits, Outbox, Durations, Views, Asks, Protocol):
     def busy_since(self) -> float | None:
         """Since when, by the clock's `steady`; None when they are not."""
 
+    def give_up(self) -> None:
+        """Wait no longer for a server that does not answer: calls that are under way raise StoreError. To be asked from
+        another thread."""
+
     def close(self) -> None:
         """Let go of files and connections. A later call would open them again."""

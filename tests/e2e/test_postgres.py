@@ -12,6 +12,7 @@ import pytest
 from bridge.config.place import PostgresUrl
 from tests.e2e.test_daemon import genbridge
 from tests.postgres import own_schema, own_server
+from tests.wire import wire_to
 from tests.world import DaemonProcess, World, drop, running_world, until
 
 pytestmark = pytest.mark.long
@@ -107,3 +108,28 @@ def test_a_live_store_moves_to_postgresql_and_nothing_is_lost_or_told_twice(
     assert [told.headers["webhook-id"] for told in world.told].count(first) == 2
     assert world.told[-1].body == world.told[0].body
     assert len({told.headers["webhook-id"] for told in world.told}) == 12
+
+
+@pytest.mark.crash
+def test_while_the_network_swallows_everything_nothing_is_told_and_a_stop_is_heeded(
+    tmp_path: Path, world: World, postgres: PostgresUrl
+) -> None:
+    with wire_to(postgres.reveal()) as wire:
+        settings = world.settings(tmp_path, store=wire.url(postgres.reveal()))
+        with DaemonProcess(settings) as daemon:
+            until(lambda: (tmp_path / "queue").is_dir(), seconds=15, what="the queue folder")
+            drop(tmp_path / "queue", "all.txt", "a\nb\n")
+            until(lambda: not list((tmp_path / "queue").glob("all.txt")), seconds=15, what="the queue")
+            wire.is_black_hole = True
+            world.ends_at |= dict.fromkeys("ab", time.monotonic())
+            until(lambda: "store.failed" in daemon.log.read_text(), seconds=25, what="the failure")
+            assert world.told == []
+            wire.cut()
+            wire.is_black_hole = False
+            until(lambda: len(world.told) == 2, seconds=30, what="the webhooks")
+            wire.is_black_hole = True
+            time.sleep(1)
+            begun = time.monotonic()
+            assert daemon.stop() == 0
+            assert time.monotonic() - begun < 14
+    assert len({told.headers["webhook-id"] for told in world.told}) == 2

@@ -19,7 +19,7 @@ from bridge.config.place import PostgresUrl
 from bridge.domain.change import Change
 from bridge.domain.shares import slot_of
 from bridge.errors import ConfigError, StoreDamaged, StoreError
-from bridge.store import open_store
+from bridge.store import Store, open_store
 from bridge.store.postgres import PostgresStore, open_postgres
 from bridge.store.postgres.database import LATEST, Database
 from bridge.store.postgres.outbox import DUE, LANES
@@ -41,6 +41,7 @@ from tests.store.making import (
     make_progress,
     nobody,
     state_of,
+    whats,
     whole,
 )
 from tests.wire import Wire, wire_to
@@ -84,6 +85,14 @@ def until(true: Callable[[], bool], *, within_s: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def add_again(store: Store) -> bool:
+    """Whether adding a task that is there works; a failure is one that may pass."""
+    try:
+        return whats(add(store, "task-1")) == ["known"]
+    except StoreError:
+        return False
 
 
 class TestOpening:
@@ -218,6 +227,18 @@ class TestSilence:
                 add(store, "task-1")
             other.rollback()
             add(store, "task-1")
+
+    def test_where_several_hosts_are_named_the_next_one_is_asked(self, postgres: PostgresUrl) -> None:
+        url = postgres.reveal()
+        with wire_to(url) as first, wire_to(url) as second:
+            host = url.rpartition("@")[2].partition("/")[0]
+            both = url.replace(host, f"127.0.0.1:{first.port},127.0.0.1:{second.port}")
+            store = open_store(PostgresUrl(both + "&target_session_attrs=read-write"), create=True, group_access=False)
+            add(store, "task-1")
+            first.close()
+            until(lambda: add_again(store))
+            assert store.counts().live == 1
+            store.close()
 
 
 class TestLostAnswers:

@@ -66,6 +66,10 @@ class PostgresStore(
         """When, by the clock's `steady`, the transaction that is under way began; None when there is none."""
         return self._database.busy_since
 
+    def give_up(self) -> None:
+        """See `whole.Store.give_up`."""
+        self._database.give_up()
+
     def close(self) -> None:
         """Let go of the server. A later call would connect again."""
         self._listener.close()

@@ -14,13 +14,14 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus as _Status
 
 from bridge.config.place import PostgresUrl
-from bridge.errors import StoreDamaged
+from bridge.errors import StoreDamaged, StoreError
 from bridge.ports import Clock
 from bridge.store.migrate import migrations
 from bridge.store.postgres.failures import InDoubt, understood
 from bridge.store.postgres.link import PATIENCE_S, Link, connect
 from bridge.store.rows import Row
 
+FAREWELL_S: Final = 0.5
 CHANNEL: Final = "genbridge"
 LATEST: Final = len(migrations("postgres"))
 
@@ -61,6 +62,7 @@ class Database:
         self._idle: list[Link] = []
         self._serials = itertools.count(1)
         self._has_marked = False
+        self._is_over = False
 
     @contextmanager
     def read(self) -> Iterator[Link]:
@@ -123,14 +125,23 @@ class Database:
 
     def new_link(self) -> Link:
         """A connection that is the caller's own to close, and whose errors are psycopg's."""
-        return connect(self.place, self._clock, patience_s=self._patience_s)
+        if self._is_over:
+            raise StoreError(f"store {self.place}: it is being closed")
+        link = connect(self.place, self._clock, patience_s=self._patience_s)
+        link.is_over = lambda: self._is_over
+        return link
+
+    def give_up(self) -> None:
+        """Wait for the server no longer: whatever is under way fails. To be called from another thread."""
+        self._is_over = True
 
     def close(self) -> None:
         """Close every connection; the next call opens one again."""
         if self._has_marked and self._idle:
-            with contextlib.suppress(psycopg.Error):
+            with contextlib.suppress(psycopg.Error), self._idle[-1].patience(FAREWELL_S):
                 self._idle[-1].execute(_FORGET_WRITER, (self.writer,))
         self._drop_idle()
+        self._is_over = False
 
     @contextmanager
     def _begun(self, how: str) -> Iterator[Link]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -17,7 +17,7 @@ from bridge.store.rows import Row
 
 T = TypeVar("T")
 
-CONNECT_WITHIN_S: Final = 5  # each host
+CONNECT_WITHIN_S: Final = 3  # each host, unless the connection string says otherwise
 PATIENCE_S: Final = 10.0
 LOCK_WITHIN_S: Final = 5.0
 
@@ -51,6 +51,7 @@ class Link(psycopg.Connection[Row]):
 
     clock: Clock
     patience_s = PATIENCE_S
+    is_over: Callable[[], bool] = staticmethod(lambda: False)  # whether nothing is worth waiting for any more
 
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
         """See psycopg. It asks about the generator every 0.1 s even while nothing happens."""
@@ -81,8 +82,10 @@ class Link(psycopg.Connection[Row]):
             ready = yield wanted
             if ready:
                 heard_at = self.clock.steady()
-            elif self.clock.steady() - heard_at > self.patience_s:
-                raise Silence(f"the server has not answered for {self.patience_s:g} s")
+                continue
+            silent_s = self.clock.steady() - heard_at
+            if silent_s > self.patience_s or self.is_over():
+                raise Silence(f"the server has not answered for {silent_s:.1f} s")
 
 
 def connect(place: PostgresUrl, clock: Clock, *, patience_s: float) -> Link:

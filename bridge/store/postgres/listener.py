@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 
 from bridge.errors import GenbridgeError
-from bridge.store.postgres.database import CHANNEL, Database
+from bridge.store.postgres.database import CHANNEL, Database, one
 from bridge.store.postgres.failures import understood
 from bridge.store.postgres.link import Link
 
@@ -70,13 +70,15 @@ class Listener:
 
     def _listen(self, link: Link) -> None:
         link.execute(f"LISTEN {CHANNEL}")
+        schema = one(link.execute("SELECT current_schema()"))[0]
         self._heard += 1  # whatever was written while nobody listened
         while not self._closing.is_set():
             self._look(link)
             self.failure = None
             with link.patience(math.inf):
                 for notice in link.notifies(timeout=LISTEN_S):
-                    if notice.payload != self._database.writer:
+                    whose, _, writer = notice.payload.rpartition(" ")
+                    if whose == schema and writer != self._database.writer:
                         self._heard += 1
 
     def _look(self, link: Link) -> None:

@@ -38,6 +38,8 @@ _WITHDRAW: Final = """
     WHERE watch_id = ANY(%s)
 """
 
+# Channels are the database's; a store is a schema's.
+_NOTIFY: Final = "SELECT pg_notify(%s, current_schema() || ' ' || %s)"
 _LOCK_STORE: Final = "SELECT revision FROM genbridge_store FOR UPDATE"
 _TOUCH: Final = "UPDATE genbridge_store SET touched = touched + 1"
 _NEXT_REVISION: Final = "UPDATE genbridge_store SET revision = revision + 1, touched = touched + 1 RETURNING revision"
@@ -52,7 +54,7 @@ class Part:
 
     def _wake(self, link: Link) -> None:
         """Have every other daemon look at the store once this transaction is committed."""
-        link.execute("SELECT pg_notify(%s, %s)", (CHANNEL, self._database.writer))
+        link.execute(_NOTIFY, (CHANNEL, self._database.writer))
 
     def _touch(self, link: Link) -> None:
         """The same for what changes no watch."""

@@ -28,6 +28,8 @@ _STATES: Final = SELECT_STATE + " FROM watches "
 LIVE_STATES: Final = _STATES + "WHERE phase IN ('submitted', 'running')"
 CHANGED_STATES: Final = _STATES + "WHERE revision > %s"
 
+_FETCHED: Final = 10_000
+
 _MOVE_CURSOR: Final = """
     INSERT INTO cursors (source, value) VALUES (%s, %s) ON CONFLICT (source) DO UPDATE SET value = excluded.value
 """
@@ -110,8 +112,12 @@ class WatchesPart(Part):
         """See `ports.Watches.changed`."""
         with self._database.read() as link:
             now = revision(link)
-            rows = link.execute(CHANGED_STATES, (since,)) if since else link.execute(LIVE_STATES)
-            return now, watch_states(rows)
+            if since:
+                return now, watch_states(link.execute(CHANGED_STATES, (since,)))
+            with link.cursor(name="live") as rows:  # in portions, for they may be a million
+                rows.itersize = _FETCHED
+                rows.execute(LIVE_STATES)
+                return now, watch_states(rows)
 
     def note(self, notes: Sequence[Note]) -> None:
         """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted; a crash

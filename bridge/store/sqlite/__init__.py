@@ -37,6 +37,9 @@ class SqliteStore(WatchesPart, CommitsPart, OutboxPart, DurationsPart, ViewsPart
     def path(self) -> Path:
         return self._database.path
 
+    def give_up(self) -> None:
+        """See `whole.Store.give_up`. A disk answers, or nothing helps."""
+
     def close(self) -> None:
         """Let go of the file. A later call would open it again."""
         self._database.close()
