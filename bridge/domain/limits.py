@@ -17,6 +17,7 @@ SLOWEST_FACTOR: Final = 0.1  # a 429 without hint halves the rate, never below a
 RECOVERY_S: Final = 60.0  # ... and it is back within a minute
 PROBE_FIRST_S: Final = 60.0  # a blocked account is asked again after a minute ...
 PROBE_MOST_S: Final = 600.0  # ... growing to ten
+LONE_PAUSE_S: Final = 60.0  # so long a 5xx about one task alone may stop the others
 SOON_S: Final = 0.001  # rounding must not make a wait too short to move the clock
 
 
@@ -170,7 +171,8 @@ class Gate:
         if not reading.retry_after_s or task_id in self._pausing_alone:
             return Verdict.NOTHING
         self._pausing.add(task_id)
-        until_at = now + reading.retry_after_s
+        is_alone = len(self._pausing) == 1
+        until_at = now + (min(reading.retry_after_s, LONE_PAUSE_S) if is_alone else reading.retry_after_s)
         self.host.pause(until_at)
         self.paused_until = max(self.paused_until, until_at)
         return Verdict.PAUSED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
@@ -56,9 +56,9 @@ class Memory:
     input_told: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchState:
-    """The hot part of a watch: what polling needs. Label and meta stay in the store."""
+class WatchState(NamedTuple):
+    """The hot part of a watch: what polling needs. Label and meta stay in the store. (A tuple, for a hundred thousand
+    are read at start.)"""
 
     account: str
     task_id: str

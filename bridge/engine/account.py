@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -99,33 +99,39 @@ class AccountPoller:
             self._gate.move(host)
         self.rouse()
 
-    def put(self, state: WatchState) -> None:
-        """Take in what the store says of a watch: new, touched by somebody, ended or withdrawn. `rouse` after that."""
-        if state.memory.phase not in LIVE:
-            self._agenda.forget(state.task_id)
-            return
-        now = self._clock.steady()
+    def put(self, states: Iterable[WatchState]) -> None:
+        """Take in what the store says of watches: new, touched by somebody, ended or withdrawn."""
+        now, wall = self._clock.steady(), self._clock.now()
         # A stored instant may come from a clock since set: never further off than one interval.
-        due_at = min(state.next_poll_at or now, now + self.plan.pacing.max_interval_s)
-        entry = self._agenda.get(state.task_id)
-        if entry is None or entry.generation != state.generation:
-            entry = self._agenda.add(state, added_at=self._added_at(state, now))
-            self._agenda.schedule(entry, due_at)
-        elif entry.revision != state.revision:  # else it is read again after a reload: its next poll may be stale
-            # The poller's own memory is fresher than the store's; only the wish to be asked is news.
-            entry.take(state, added_at=self._added_at(state, now))
-            if entry.due_at is None:
-                entry.again = due_at <= now
-            elif due_at <= now:
-                self._agenda.hurry(entry, now)
-            elif due_at < entry.due_at:
-                self._agenda.schedule(entry, due_at)
+        latest_at = now + self.plan.pacing.max_interval_s
+        for state in states:
+            if state.memory.phase not in LIVE:
+                self._agenda.forget(state.task_id)
+                continue
+            due_at = min(state.next_poll_at or now, latest_at)
+            added_at = self._added_at(state.added_at, now=now, ahead_s=wall - now)
+            entry = self._agenda.get(state.task_id)
+            if entry is None or entry.generation != state.generation:
+                self._agenda.schedule(self._agenda.add(state, added_at=added_at), due_at)
+            elif entry.revision != state.revision:  # else it is read again after a reload: its next poll may be stale
+                # The poller's own memory is fresher than the store's; only the wish to be asked is news.
+                entry.take(state, added_at=added_at)
+                self._ask_by(entry, due_at, now)
+        self.rouse()
 
-    def _added_at(self, state: WatchState, now: float) -> float:
+    def _ask_by(self, entry: Entry, due_at: float, now: float) -> None:
+        if entry.due_at is None:
+            entry.again = due_at <= now
+        elif due_at <= now:
+            self._agenda.hurry(entry, now)
+        elif due_at < entry.due_at:
+            self._agenda.schedule(entry, due_at)
+
+    def _added_at(self, added_at: float, *, now: float, ahead_s: float) -> float:
         """When it was added, by the steady clock. Commands and sources read the wall clock, which may have been set
         since this poller began: taken as it is, a new watch could be over its time at once, or never age."""
-        added_at = state.added_at + now - self._clock.now()
-        return min(added_at if added_at >= self._began_at else state.added_at, now)
+        steady_at = added_at - ahead_s
+        return min(steady_at if steady_at >= self._began_at else added_at, now)
 
     async def drop(self, task_ids: Collection[str]) -> None:
         """Forget these watches; return when no request about one of them is under way any more. What such a request

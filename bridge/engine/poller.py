@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -77,17 +77,21 @@ class Poller:
 
     def put(self, states: Sequence[WatchState]) -> None:
         """Take in what the store says of these watches."""
-        touched = set()
+        by_account: dict[str, list[WatchState]] = {}
         with collector.resting():
             for state in states:
-                account = self._accounts.get(state.account)
-                if account is not None:
-                    account.put(state)
-                    touched.add(account)
+                by_account.setdefault(state.account, []).append(state)
+            for name in by_account.keys() & self._accounts.keys():
+                self._accounts[name].put(by_account[name])
         if len(states) >= MANY:
             collector.spare()
-        for account in touched:
-            account.rouse()
+
+    async def drop(self, account: str, task_ids: Collection[str]) -> None:
+        """Ask about these no more; return when no request about one of them is under way and what it brought is
+        written down."""
+        poller = self._accounts.get(account)
+        if poller is not None:
+            await poller.drop(task_ids)
 
     def stop(self) -> None:
         """Send nothing more; let `run` return when what is in flight has been answered."""

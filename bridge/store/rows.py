@@ -87,16 +87,16 @@ def watch_state(row: Row) -> WatchState:
             input_told=bool(input_told),
         )
     return WatchState(
-        account=intern(account),  # few different ones: each is kept once
-        task_id=task_id,
-        generation=generation,
-        action=None if action is None else intern(action),
-        give_up_after_s=give_up_after_s,
-        added_at=added_at,
-        blocked_before_s=blocked_before_s,
-        next_poll_at=next_poll_at,
-        memory=memory,
-        revision=revision,
+        intern(account),  # few different ones: each is kept once
+        task_id,
+        generation,
+        None if action is None else intern(action),
+        give_up_after_s,
+        added_at,
+        blocked_before_s or 0.0,
+        next_poll_at,
+        memory,
+        revision,
     )
 
 

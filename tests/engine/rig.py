@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
@@ -141,6 +141,13 @@ class Rig:
             await self.configure(**others)
             yield self
             group.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+        """Something else that goes on meanwhile, to its end."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(work)
+            yield
 
     async def watch(self, *ids: str, account: str = "kling", **more: Any) -> None:
         wishes = [Wish(account=account, task_id=task_id, action="videos/text2video", **more) for task_id in ids]

@@ -104,3 +104,19 @@ def test_a_watch_polled_often_stays_small(store: SqliteStore, path: Path) -> Non
         store.note([make_note(key, memory=memory, detail=f"poll {poll}")])
     store.close()
     assert path.stat().st_size == before
+
+
+def test_a_store_that_tasks_come_to_and_go_from_does_not_grow(store: SqliteStore, path: Path) -> None:
+    sizes = []
+    for day in range(1, 9):
+        now = NOW + day * 86_400.0
+        keys = [one.key for one in add(store, *(f"day{day}-{number}" for number in range(1000)), now=now)]
+        store.note([make_note(key, at=now) for key in keys])
+        store.commit([make_end(key, at=now) for key in keys], Teller())
+        store.commit([make_attempt(one, at=now) for one in due(store, now=now + 1, limit=1000)], Teller())
+        while store.prune(now=now + 3600, ended_s=86_400, delivered_s=86_400, dead_s=86_400, limit=500):
+            pass
+        sizes.append(path.stat().st_size)
+    assert store.counts().watches == {Phase.SUCCEEDED: 1000}
+    assert max(sizes[2:]) <= sizes[2] * 1.1
+    assert path.with_name(path.name + "-wal").stat().st_size < 17_000_000

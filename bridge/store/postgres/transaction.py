@@ -189,7 +189,7 @@ class Transaction:
             return False
         before, reason = live.watch, None if change.reason is None else plain(change.reason)
         snapshot = change.snapshot or before.snapshot
-        live.watch = replace(before, state=replace(before.state, memory=note.memory), snapshot=snapshot)
+        live.watch = replace(before, state=before.state._replace(memory=note.memory), snapshot=snapshot)
         live.ended_at = change.at if change.ends else None
         urls = None if snapshot is None else json_text(snapshot.urls)
         seen = (reason, live.ended_at, snapshot_text(snapshot), urls)
