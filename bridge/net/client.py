@@ -90,6 +90,7 @@ class HttpClient:
         self._timeout_s = timeout_s
         self._headers = dict(headers or {})
         self._transport = transport or _transport(kind, concurrency, proxy, ca_file)
+        self._keeps_time = isinstance(self._transport, Connections)  # so that no scope is needed: a tenth of a poll
         self._like: tuple[str, str, Mapping[str, str], httpx.Request] | None = None
 
     async def fetch(self, request: Request, *, cap_bytes: int) -> Answer | Unanswered:
@@ -101,19 +102,26 @@ class HttpClient:
         """
         exchange = _Exchange(self._transport, cap_bytes)
         begun_us = monotonic_us()
-        failure: BaseException | None = None
-        with anyio.move_on_after(self._timeout_s) as deadline:
-            try:
-                await exchange.run(self._built(request))
-            except FAILURES as error:
-                failure = error
-        if deadline.cancelled_caught:
-            failure = TimeoutError()
+        if self._keeps_time:
+            failure = await self._try(exchange, request)
+        else:
+            with anyio.move_on_after(self._timeout_s) as deadline:
+                failure = await self._try(exchange, request)
+            if deadline.cancelled_caught:
+                failure = TimeoutError()
         return exchange.outcome(request.url, failure, (monotonic_us() - begun_us) / 1e6)
 
     async def aclose(self) -> None:
         """Close the connections; those of exchanges still under way when they end."""
         await self._transport.aclose()
+
+    async def _try(self, exchange: _Exchange, request: Request) -> BaseException | None:
+        """What the exchange failed with, if it did."""
+        try:
+            await exchange.run(self._built(request))
+        except FAILURES as error:
+            return error
+        return None
 
     def _built(self, request: Request) -> httpx.Request:
         """For httpx; what a request has in common with the one before it is not built again."""
@@ -129,6 +137,7 @@ class HttpClient:
         merged = httpx.Headers(self._headers)
         merged.update(request.headers)
         built = httpx.Request(request.method, url, headers=merged, content=request.body)
+        built.extensions = {"timeout": {"total": self._timeout_s}}
         built.headers = Head(built.headers)
         built.url = url  # the constructor made a copy, of the plain kind
         if request.body is None:

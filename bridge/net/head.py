@@ -45,7 +45,7 @@ class Sent(httpx.Request):
         self.url = url
         self.headers = like.headers
         self.stream = like.stream
-        self.extensions = {}
+        self.extensions = like.extensions
         self._content = b""
 
 

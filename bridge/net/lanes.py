@@ -57,7 +57,7 @@ class Lanes(httpx.AsyncBaseTransport):
         await self._trim()
 
     async def _ask(self, lane: httpx.AsyncBaseTransport, request: httpx.Request, way: _Way) -> httpx.Response:
-        request.extensions = {**request.extensions, "trace": way.note}
+        request.extensions = {"trace": way.note}
         try:
             response = await lane.handle_async_request(request)
         except BaseException:

@@ -36,11 +36,13 @@ class Reader(ResponseHandler):
         self._chunk_bytes = 0
         self._fault: Exception | None = None
         self._ear: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
-    async def ask(self, message: bytes) -> tuple[int, Headers]:
+    async def ask(self, message: bytes, ends_at: float) -> tuple[int, Headers]:
         """Send a request: status and headers of the first answer that is more than informational.
 
-        httpx.ReadError when the other side closed before that, httpx.RemoteProtocolError when it does not speak HTTP.
+        TimeoutError at `ends_at` (by the loop's clock), then or from `more`. httpx.ReadError when the other side closed
+        before that, httpx.RemoteProtocolError when it does not speak HTTP.
         """
         if self.transport is None:
             raise httpx.ReadError("closed")
@@ -48,6 +50,7 @@ class Reader(ResponseHandler):
             self._http = httptools.HttpResponseParser(self)
             self._http.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # lines may end so (RFC 9112, 2.2)
         self._is_asked, self._heard_bytes, self._has_head, self._is_whole = True, 0, False, False
+        self._alarm = self._loop.call_at(ends_at, self._expire)
         self.transport.write(message)
         while not self._has_head:
             await self._hear()
@@ -66,7 +69,14 @@ class Reader(ResponseHandler):
     def rest(self) -> bool:
         """The exchange is over: whether the connection does for another one."""
         self._is_asked = False
-        return self._is_whole and not self._chunks and not self.should_close and self.is_connected()
+        self._hush()
+        return (
+            self._fault is None
+            and self._is_whole
+            and not self._chunks
+            and not self.should_close
+            and self.is_connected()
+        )
 
     def data_received(self, data: bytes) -> None:
         if not self._is_asked or self._http is None:
@@ -89,6 +99,7 @@ class Reader(ResponseHandler):
         elif self._fault is None:
             self._fault = httpx.ReadError("closed")
             self._fault.__cause__ = exc
+        self._hush()
         self._http = None  # it holds this object: together they would wait for the collector
         super().connection_lost(exc)
         self._wake()
@@ -141,6 +152,16 @@ class Reader(ResponseHandler):
     def _wake(self) -> None:
         if self._ear is not None and not self._ear.done():
             self._ear.set_result(None)
+
+    def _expire(self) -> None:
+        if self._fault is None:
+            self._fault = TimeoutError()
+        self._wake()
+
+    def _hush(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _fail(self, error: Exception) -> None:
         """What comes in is not HTTP: nothing more is read of it. What is complete by then stays so."""

@@ -37,7 +37,8 @@ Origin = tuple[bytes, bytes, int | None]
 class Connections(httpx.AsyncBaseTransport):
     """As many connections as there are requests at once; at most `most_idle` of them wait for the next request.
 
-    Callers bound their own concurrency and set the deadlines. The connection used last is used next, so surplus ones
+    Callers bound their own concurrency. The extension `timeout: {total: seconds}` of a request is its deadline, body
+    included: TimeoutError then. The connection used last is used next, so surplus ones
     grow stale and are closed. A GET that meets a kept-alive connection the other side has just closed is asked again
     on a new one, once.
     """
@@ -55,14 +56,17 @@ class Connections(httpx.AsyncBaseTransport):
         url = request.url
         origin = url.raw_scheme, url.raw_host, url.port
         message = self._head(request) + await request.aread()
+        ends_at = asyncio.get_running_loop().time() + request.extensions["timeout"]["total"]
         connection = self._kept(origin)
         if connection is not None:
             try:
-                return await self._ask(connection, message, origin)
+                return await self._ask(connection, message, origin, ends_at)
             except NO_ANSWER:
                 if request.method != "GET":
                     raise
-        return await self._ask(await self._opened(request), message, origin)
+        async with asyncio.timeout_at(ends_at):
+            opened = await self._opened(request)
+        return await self._ask(opened, message, origin, ends_at)
 
     async def aclose(self) -> None:
         """Close what is idle, and what is under way as soon as it ends."""
@@ -129,12 +133,12 @@ class Connections(httpx.AsyncBaseTransport):
             cause = error.__cause__ or error  # what aiohttp wraps says it better
         raise httpx.ConnectError("no connection") from cause
 
-    async def _ask(self, connection: Connection, message: bytes, origin: Origin) -> httpx.Response:
+    async def _ask(self, connection: Connection, message: bytes, origin: Origin, ends_at: float) -> httpx.Response:
         """Send and wait for status line and headers."""
         reader = connection.protocol
         assert isinstance(reader, Reader)
         try:
-            status, headers = await reader.ask(message)
+            status, headers = await reader.ask(message, ends_at)
         except BaseException:
             _drop(connection)
             raise
