@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -54,7 +54,7 @@ class Event:
 
     `subject` is the task id, or the endpoint's name for operator topics about one, else "". `data` is what
     receivers are told under that key, complete. `endpoints` are those the task names itself (None: the routes
-    decide).
+    decide). `kept` are the fields of the task that its description keeps beside.
     """
 
     event_id: str
@@ -64,6 +64,7 @@ class Event:
     occurred_at: float
     data: Mapping[str, Json]
     endpoints: tuple[str, ...] | None = None
+    kept: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,7 @@ def task_event(watch: Watch, change: TaskChange) -> Event | None:
         occurred_at=change.at,
         data=data,
         endpoints=watch.endpoints,
+        kept=seen.kept or (watch.snapshot.kept if watch.snapshot else {}),  # an end that is ours has no answer
     )
 
 

@@ -61,7 +61,8 @@ class Snapshot:
     """What the provider said of the task, translated, at one instant.
 
     `result` maps videos, images, audios, texts, files to lists of objects: the provider's own keys, `url`
-    normalised. `urls` are those worth telling, in a stable order; `refused` says of each other one why not.
+    normalised. `urls` are those worth telling, in a stable order; `refused` says of each other one why not. `kept` are
+    further fields of the task, as they are, for receivers that expect the whole of it.
     """
 
     status: str = ""  # the provider's own word
@@ -73,6 +74,7 @@ class Snapshot:
     urls: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     expires_ms: int | None = None
+    kept: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

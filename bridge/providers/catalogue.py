@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -142,6 +143,9 @@ def _translated(name: str, written: Tree, error: ValidationError) -> Iterator[De
         if each["type"] == "extra_forbidden":
             known = _keys_at(path[:-1])
             message = f'unknown key "{path[-1]}"{_meant(str(path[-1]), known)}'
+        elif path[-1:] == ("[key]",):  # of a mapping whose keys are words of the language
+            known = re.findall(r"'([^']+)'", each["msg"])
+            message = f'unknown key "{path[-2]}"{_meant(str(path[-2]), known)}'
         elif each["type"] == "missing":
             message = f'"{path[-1]}" is missing'
         yield DescriptionProblem((name, *_nearest(written, path)), message[0].lower() + message[1:])

@@ -67,10 +67,15 @@ def _progress(name: str) -> str:
     return name
 
 
+def _itself(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else {name: name for name in listed(value)}
+
+
 def _named(value: Any) -> Any:
     return value if isinstance(value, Mapping) else dict.fromkeys(listed(value), "any")
 
 
+Kept = Literal["model", "version", "input", "metrics", "urls", "started_at", "logs"]
 ResultKind = Literal["videos", "images", "audios", "texts", "files"]
 Code = Annotated[StrictInt | str, Field(union_mode="left_to_right")]
 DurationS = Annotated[float, BeforeValidator(_duration), PlainSerializer(lambda seconds: f"{seconds:.15g}s")]
@@ -162,6 +167,8 @@ class Form(Model):
     result_kind: Select | None = None  # from an item: video, image, ...
     otherwise: ResultKind = "files"  # what a result is when neither key, item, file name nor action tells
     attributes: Mapping[str, Select] = Field(default_factory=dict)  # from an item: what it lacks under these names
+    # fields of the task that are kept as they are, for the webhook format `replicate`; the first ones first
+    keep: Annotated[Mapping[Kept, SelectFirst], BeforeValidator(_itself)] = Field(default_factory=dict)
     second_value: Select | None = None  # {value} of the second request; its answer then stands under `second`
 
     @model_validator(mode="after")
@@ -176,6 +183,11 @@ class Form(Model):
     def meaning(self) -> Mapping[str, Kind]:
         """From a folded status word to what it means."""
         return {fold(str(word)): kind for kind, words in self.words.items() for word in words}
+
+    def kind_of(self, word: Json) -> Kind | None:
+        """What a status means; None for an unknown word, and for what is no word."""
+        is_word = isinstance(word, str | int) and not isinstance(word, bool)
+        return self.meaning.get(fold(str(word))) if is_word else None
 
 
 class Created(Model):

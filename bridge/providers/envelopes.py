@@ -1,9 +1,15 @@
-"""Which form an answer is in, told from the body, and what in it is about our task."""
+"""Which form an answer is in, told from the body, and what in it is about our task.
+
+Gateways answer for a vendor in envelopes of their own: `{"code": "success", "data": THE VENDOR'S ANSWER}`, or new-api's
+task, of which `data` is the vendor's answer. A form that fits the answer itself counts before one that fits what is
+inside.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from bridge.domain.task import Json
 from bridge.providers.description import Description, Form
@@ -23,17 +29,28 @@ class Found:
 
 
 def find(description: Description, answer: Json, task_id: str) -> Found | str:
-    """The first form that fits, or why there is none about this task."""
-    for form, selector, candidate in _candidates(description, answer):
-        if isinstance(candidate, list):
-            if listed := _tasks(form, candidate):
-                ours = _ours(form, listed, task_id)
-                return ours or f"the answer lists {len(listed)} tasks, ours is not among them"
-        elif _fits(form, selector, candidate):
-            if (other := _other_id(form, candidate, task_id)) is not None:
-                return f'the answer is about another task: "{one_line(other, 80)}"'
-            return Found(form=form, task=candidate)
-    return "the answer holds no task in a known form"
+    """The first form that fits, or why there is none about this task.
+
+    One whose words hold the status is preferred; but once another has fitted, only one that names our id. What stands
+    inside an envelope counts when it names our id and nothing outside does.
+    """
+    outside = _first(description, answer, task_id)
+    if _names_ours(outside) and _is_known(outside):
+        return outside
+    inside = _first(description, _inside(description, answer), task_id)
+    if _names_ours(inside) and _is_known(inside) and (not _names_ours(outside) or inside.task is outside.task):
+        return inside
+    return outside or "the answer holds no task in a known form"
+
+
+def within(description: Description, found: Found) -> Iterator[Found]:
+    """The vendor's own answer inside the task that a gateway speaks of, in each form that fits. The gateway has said
+    whose it is: ids inside are the vendor's."""
+    for form, _, candidate in _candidates(description, _inside(description, found.task)):
+        items = candidate if isinstance(candidate, list) else [candidate]
+        tasks = [item for item in items if isinstance(item, dict) and form.status(item) is not None]
+        if len(tasks) == 1:
+            yield Found(form=form, task=tasks[0])
 
 
 def find_listed(description: Description, answer: Json, task_ids: list[str]) -> dict[str, Found | None] | str:
@@ -44,6 +61,45 @@ def find_listed(description: Description, answer: Json, task_ids: list[str]) -> 
             # One that is named without a status is known there after all.
             return {task_id: _ours(form, listed, task_id) or _ours(form, named, task_id) for task_id in task_ids}
     return "the answer holds no list of tasks in a known form"
+
+
+def _first(description: Description, body: Json, task_id: str) -> Found | str:
+    """The first form that fits the body itself; "" for none."""
+    first: Found | str = ""
+    for form, selector, candidate in _candidates(description, body):
+        found = _looked_at(form, selector, candidate, task_id)
+        if isinstance(found, Found) and _is_known(found) and (not first or _names_ours(found)):
+            return found
+        first = first or found
+    return first
+
+
+def _names_ours(found: Found | str) -> TypeGuard[Found]:
+    return isinstance(found, Found) and _id(found.form, found.task) is not None
+
+
+def _is_known(found: Found) -> bool:
+    return found.form.kind_of(found.form.status(found.task)) is not None
+
+
+def _looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> Found | str:
+    """What the form makes of it: our task, why it is not ours, or "" when it does not fit."""
+    if isinstance(candidate, list):
+        if not (listed := _tasks(form, candidate)):
+            return ""
+        return _ours(form, listed, task_id) or f"the answer lists {len(listed)} tasks, ours is not among them"
+    if not _fits(form, selector, candidate):
+        return ""
+    if (other := _other_id(form, candidate, task_id)) is not None:
+        return f'the answer is about another task: "{one_line(other, 80)}"'
+    return Found(form=form, task=candidate)
+
+
+def _inside(description: Description, answer: Json) -> Json:
+    """What an envelope round a vendor's answer holds; None when that is a refusal."""
+    inner = answer.get("data") if isinstance(answer, dict) else None
+    codes = description.codes
+    return inner if codes is None or codes.is_good(codes.at(inner)) else None
 
 
 def _candidates(description: Description, answer: Json) -> Iterator[tuple[Form, Selector, Json]]:

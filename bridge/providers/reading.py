@@ -12,8 +12,8 @@ import orjson
 
 from bridge.domain.task import Json, Kind, Reading, Snapshot
 from bridge.net.client import Answer, Unanswered
-from bridge.providers.description import Description, Form, fold
-from bridge.providers.envelopes import Found, Task, find, find_listed
+from bridge.providers.description import Description, Form
+from bridge.providers.envelopes import Found, Task, find, find_listed, within
 from bridge.providers.results import Collected, Question, collect
 from bridge.providers.selector import selected
 from bridge.providers.statuses import Shape, by_status, read_as
@@ -21,7 +21,9 @@ from bridge.providers.values import PROGRESS, as_hint_s, as_id, as_message, as_m
 
 MAX_DETAIL_CHARS: Final = 400
 MAX_WORD_CHARS: Final = 40
+BAD_REQUEST: Final = 400  # with which some vendors refuse a task for what is in it
 NOT_IMPLEMENTED: Final = 501  # what gateways answer for a vendor's requests that they do not pass on
+MAX_KEPT_BYTES: Final = 16 << 10  # of JSON: an input may hold pictures
 MAX_DEPTH: Final = 64  # of an answer that ends a task: it is written on into stores and webhooks
 ENDING: Final = frozenset({Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
 TOLD: Final = ENDING | {Kind.NOT_FOUND, Kind.NEEDS_INPUT}  # with the provider's own message
@@ -77,9 +79,8 @@ def second_value(description: Description, answer: Answer | Unanswered, asked: Q
         return None
     assert isinstance(answer, Answer)
     value = as_id(found.form.second_value(found.task))
-    return (
-        value if value is not None and _read_task(description, found, _Raw(answer.body), asked).lacks_result else None
-    )
+    lacks = value is not None and _read_found(description, found, _Raw(answer.body), asked).lacks_result
+    return value if lacks else None
 
 
 def code_of(description: Description, answer: Answer | Unanswered) -> Json:
@@ -119,7 +120,7 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
     if codes is not None and not codes.is_good(code):
         said = _said(description, body, f"code {one_line(str(code), MAX_WORD_CHARS)}")
         kind = codes.kind(code, is_2xx=is_2xx)
-        if kind is None:
+        if kind is None or (kind in ENDING and not (is_2xx or answer.status == BAD_REQUEST)):
             reading = by_status(answer, Shape.JSON, said=said)
         elif kind in ENDING:
             return _ended_by_code(description, body, answer, Reading(kind=kind, detail=said))
@@ -162,13 +163,22 @@ def _said(description: Description, body: Json, what: str = "") -> str:
 
 def _read_found(description: Description, found: Found, raw: _Raw, asked: Question) -> Reading:
     """What is said of the task. Said twice in one answer, an end counts only when both say the same."""
-    reading = _read_task(description, found, raw, asked)
+    reading = _read_whole(description, found, raw, asked)
     for twin in found.twins:
-        other = _read_task(description, replace(found, task=twin), raw, asked)
+        other = _read_whole(description, replace(found, task=twin), raw, asked)
         if {reading.kind, other.kind} & TOLD and _told(reading) != _told(other):
             detail = f'the answer speaks twice of the task, once "{reading.kind}" and once "{other.kind}"'
             return Reading(kind=Kind.AMBIGUOUS, detail=detail)
     return reading
+
+
+def _read_whole(description: Description, found: Found, raw: _Raw, asked: Question) -> Reading:
+    """Of a success that a gateway tells without a result, the result in the vendor's own answer that it holds."""
+    reading = _read_task(description, found, raw, asked)
+    if not reading.lacks_result:
+        return reading
+    inner = (_read_task(description, each, raw, asked) for each in within(description, found))
+    return next((each for each in inner if each.kind in {Kind.SUCCEEDED, Kind.EXPIRED_RESULT}), reading)
 
 
 def _told(reading: Reading) -> object:
@@ -179,10 +189,10 @@ def _told(reading: Reading) -> object:
 def _read_task(description: Description, found: Found, raw: _Raw, asked: Question) -> Reading:
     form, task = found.form, found.task
     word = form.status(task)
-    is_word = isinstance(word, str | int) and not isinstance(word, bool)
-    kind = form.meaning.get(fold(str(word))) if is_word else None
+    kind = form.kind_of(word)
     seen = _seen(form, task, str(word))
     if kind is None:
+        is_word = isinstance(word, str | int) and not isinstance(word, bool)
         detail = f'unknown status "{seen.status}"' if is_word else "the status is no word"
         return Reading(kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen)
     if kind in ENDING and (flaw := _flaw(raw, task)) is not None:
@@ -220,7 +230,22 @@ def _seen(form: Form, task: Task, word: str) -> Snapshot:
         progress=PROGRESS[form.progress_as](selected(form.progress, task)),
         created_ms=as_ms(selected(form.created, task)),
         updated_ms=as_ms(selected(form.updated, task)),
+        kept=_kept(form, task),
     )
+
+
+def _kept(form: Form, task: Task) -> dict[str, Json]:
+    """The fields to be kept, in the order in which they are named, as long as they have room."""
+    kept: dict[str, Json] = {}
+    room = MAX_KEPT_BYTES
+    for name, selectors in form.keep.items():
+        value = next(selected(selectors, task), None)
+        if value is None or _is_deep(value, MAX_DEPTH):
+            continue
+        size = len(orjson.dumps({name: value}))
+        if size <= room:
+            kept[name], room = value, room - size
+    return kept
 
 
 def _read_success(description: Description, form: Form, task: Task, collected: Collected, seen: Snapshot) -> Reading:

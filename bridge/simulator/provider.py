@@ -139,7 +139,8 @@ class SimulatedProvider:
 
     def _refusal(self, form: Form, request: Request, body: bytes) -> Reply | None:
         if self._key is not None and not _shows(self._key, form, request, body):
-            return form.unauthorized
+            is_signed = "Signature=" in request.headers.get("authorization", "")
+            return form.unsigned if form.unsigned is not None and is_signed else form.unauthorized
         if self._rate is None:
             return None
         second = int(self._clock.steady())

@@ -65,29 +65,33 @@ def kling(event: Event) -> bytes:
 
 
 def replicate(event: Event) -> bytes:
-    """A prediction, as Replicate's own webhooks carry it. `output` is always a list, or null when there is nothing."""
+    """A prediction, as Replicate's own webhooks carry it. `output` is always a list, or null when there is nothing.
+
+    What the task's description keeps is told as it is, as far as it is of the type that Replicate's clients expect.
+    """
     if event.topic in OPERATOR_TOPICS:
         return documented(event)
-    data = event.data
+    data, kept = event.data, event.kept
     status, why = REPLICATE_STATUS[event.topic], _why(event)
     output = _urls(event) or _texts(event) or None
     progress = data.get("progress")
     return encode(
         {
             "id": event.subject,
-            "model": "/".join(str(part) for part in (data.get("provider"), data.get("action")) if part),
-            "version": _UNTOLD_VERSION,
-            "input": {},
-            "logs": _bar(progress) or ("" if status == "failed" else why),
+            "model": _kept_text(kept, "model")
+            or "/".join(str(part) for part in (data.get("provider"), data.get("action")) if part),
+            "version": _kept_text(kept, "version") or _UNTOLD_VERSION,
+            "input": _kept_object(kept, "input"),
+            "logs": _kept_text(kept, "logs") or _bar(progress) or ("" if status == "failed" else why),
             "output": output,
             "data_removed": event.topic is Topic.TASK_SUCCEEDED and output is None,
             "error": why if status == "failed" else None,
             "status": status,
             "created_at": rfc3339(_first(data, "created_at", "watched_at")),
-            "started_at": None,
+            "started_at": _kept_text(kept, "started_at") or None,
             "completed_at": rfc3339(data.get("ended_at")),
-            "urls": {},
-            "metrics": {},
+            "urls": {name: url for name, url in _kept_object(kept, "urls").items() if isinstance(url, str)},
+            "metrics": _kept_object(kept, "metrics"),
         }
     )
 
@@ -136,6 +140,16 @@ def _why(event: Event) -> str:
 def _first(data: Mapping[str, Json], *keys: str) -> Json:
     """The first of these that is known."""
     return next((data[key] for key in keys if data.get(key) is not None), None)
+
+
+def _kept_text(kept: Mapping[str, Json], name: str) -> str:
+    value = kept.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _kept_object(kept: Mapping[str, Json], name: str) -> Mapping[str, Json]:
+    value = kept.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
 def _urls(event: Event) -> list[Json]:

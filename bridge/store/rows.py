@@ -153,6 +153,7 @@ def snapshot_text(snapshot: Snapshot | None) -> str | None:
             "urls": snapshot.urls,
             "refused": snapshot.refused,
             "expires_ms": snapshot.expires_ms,
+            **({"kept": dict(snapshot.kept)} if snapshot.kept else {}),
         }
     )
 

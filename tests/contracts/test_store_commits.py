@@ -122,7 +122,7 @@ class TestTaskChanges:
     @pytest.mark.parametrize("odd", [2**70, -(2**63), 1e308, "\ud83d", "nul\0byte", {"1": [[]]}, None])
     def test_whatever_a_provider_puts_into_a_result_can_be_kept(self, store: Store, odd: object) -> None:
         add(store, "task-1")
-        snapshot = Snapshot(result={"files": [{"odd": odd}]})
+        snapshot = Snapshot(result={"files": [{"odd": odd}]}, kept={"input": {"odd": odd}})
         assert store.commit([replace(make_end(), snapshot=snapshot, reason="a\ud800b")], nobody) == [True]
         watch = whole(store)
         assert watch.snapshot == snapshot

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -14,43 +11,12 @@ from bridge.providers import created, created_by_any, descriptions
 from bridge.providers.reading import read_together
 from bridge.providers.results import Question
 from tests.providers.reading_of import answered, reading_of
+from tests.providers.recorded import DATA, FIXTURES, NO_STATUS, action_of, id_of, provider_of, said
 
-DATA: Final = Path(__file__).parent.parent / "data"
-FIXTURES: Final[list[dict[str, Any]]] = json.loads((DATA / "manifest.json").read_text())["fixtures"]
 PLURALS: Final = {"video": "videos", "image": "images", "audio": "audios"}
 OTHERS: Final = {"outgoing", "vector", "challenge"}  # no answers about tasks
 HOST: Final = "api.example.test"
 SECOND: Final = {"minimax/success_needs_file.json": "minimax/file_retrieve.json"}
-NO_STATUS: Final = {  # create answers that hold an id and no status: nothing to read, only to take the id from
-    *("suno/submit_ok.json", "midjourney/submit_code_1.json", "midjourney/submit_code_22_queued.json"),
-    *("midjourney/submit_code_21_exists.json", "flux/submit.json", "minimax/submit.json", "ark/submit.json"),
-    "unified_v2/submit.json",
-}
-
-
-def _said(fixture: dict[str, Any]) -> Any:
-    return json.loads((DATA / fixture["file"]).read_bytes())
-
-
-def _provider(fixture: dict[str, Any]) -> str:
-    return str(fixture["file"].partition("/")[0])
-
-
-def _id(fixture: dict[str, Any]) -> str:
-    """The id that was asked for: from the body, or else from the request."""
-    said = _said(fixture)
-    inner = said.get("data") or said.get("task") or said if isinstance(said, dict) else said
-    first = inner[0] if isinstance(inner, list) else inner
-    own = [first.get(key) for key in ("task_id", "id", "name")] if isinstance(first, dict) else []
-    stated = [fixture.get("task_id"), *(value for value in own if isinstance(value, str))]
-    path, _, query = fixture["request"].partition("?")
-    asked = re.findall(r"(?:_ids?|id)=([^&,)]+)", query) or [path.removesuffix("/fetch").rpartition("/")[2]]
-    return str(next(filter(None, stated), asked[0]))
-
-
-def _action(fixture: dict[str, Any]) -> str | None:
-    found = re.search(r"/(images|videos|audio)/([a-z0-9-]+)", fixture["request"])
-    return f"{found[1]}/{found[2]}" if found else None
 
 
 def _read(fixture: dict[str, Any]) -> Reading:
@@ -62,10 +28,10 @@ def _read(fixture: dict[str, Any]) -> Reading:
         fixture = {**fixture, "file": first}
     return reading_of(
         body,
-        provider=_provider(fixture),
+        provider=provider_of(fixture),
         status=fixture["http_status"],
-        task_id=_id(fixture),
-        action=_action(fixture),
+        task_id=id_of(fixture),
+        action=action_of(fixture),
         own_host=HOST,
         second=None if second is None else (DATA / second).read_bytes(),
     )
@@ -105,11 +71,11 @@ CREATED: Final = [pytest.param(each, id=each["file"]) for each in FIXTURES if "t
 
 @pytest.mark.parametrize("fixture", CREATED)
 def test_from_each_recorded_create_answer_the_id_is_taken(fixture: dict[str, Any]) -> None:
-    found = created(descriptions()[_provider(fixture)], _said(fixture))
+    found = created(descriptions()[provider_of(fixture)], said(fixture))
 
     assert found is not None
     assert found[0] == fixture["task_id"]
-    assert created_by_any(descriptions(), _said(fixture))[_provider(fixture)] == found
+    assert created_by_any(descriptions(), said(fixture))[provider_of(fixture)] == found
 
 
 FOUR: Final = dict(enumerate(("running", "succeeded", "failed", "not_found"), 1))

@@ -109,6 +109,7 @@ async def test_the_simulated_host_lets_the_right_signature_in_and_no_other(path:
 
     assert {good.kind, aggregated.kind} <= {Kind.PENDING, Kind.RUNNING}
     assert wrong.kind is Kind.AUTH_ERROR
+    assert "signature we calculated does not match" in wrong.detail  # the vendor's words, not a gateway's
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,20 @@ OTHERS: list[tuple[str, int, Json, Kind]] = [
     ("veo", 200, {"name": "1", "done": True, "response": {}}, Kind.AMBIGUOUS),
     ("veo", 200, {"error": {"code": 404, "message": "no"}}, Kind.AMBIGUOUS),
     ("runway", 200, {"id": "1", "status": "THROTTLED"}, Kind.PENDING),
+    *(
+        ("jimeng", status, {"code": 50411, "message": "Pre Img Risk Not Pass", "data": None}, kind)
+        for status, kind in [
+            (200, Kind.FAILED),
+            (400, Kind.FAILED),
+            (401, Kind.AUTH_ERROR),
+            (403, Kind.ACCOUNT_ERROR),
+            (404, Kind.NOT_FOUND),
+            (429, Kind.RATE_LIMITED),
+            (502, Kind.TRANSIENT),
+        ]
+    ),
+    ("jimeng", 400, {"code": 50200, "message": "bad parameter", "data": None}, Kind.BAD_REQUEST),
+    ("jimeng", 200, {"code": 10000, "data": {"task_id": "2", "status": "done", "video_url": A}}, Kind.AMBIGUOUS),
     ("kling_v2", 200, {"code": 0, "data": []}, Kind.AMBIGUOUS),
     ("kling_v2", 429, {"code": 1102, "message": "used up"}, Kind.ACCOUNT_ERROR),
     *(

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from replicate.prediction import Prediction
 
 from bridge.domain.event import OPERATOR_TOPICS, Event, Topic
-from bridge.domain.task import Snapshot
+from bridge.domain.task import Json, Snapshot
 from bridge.sinks.own_payloads import SHIPPED, OwnPayload, shipped
 from bridge.sinks.payloads import PAYLOADS, Payload, documented, kling, newapi, replicate, standard
+from tests.providers.reading_of import reading_of
 from tests.sinks.samples import FAILED, TASK_ID, URL, every_sample, task_sample
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,27 @@ def test_replicates_client_reads_every_prediction() -> None:
     progress = Prediction(**json.loads(replicate(task_samples()[-1]))).progress
     assert progress is not None
     assert progress.percentage == 0.45
+
+
+def test_a_prediction_of_replicates_is_told_as_its_own_webhooks_tell_it() -> None:
+    recorded = json.loads((DATA / "notify" / "replicate_webhook.json").read_text())
+    reading = reading_of(recorded, provider="replicate", task_id=recorded["id"], action=None)
+    told = json.loads(replicate(task_sample(snapshot=reading.snapshot, task_id=recorded["id"])))
+
+    own = {"output": [recorded["output"]], "completed_at": told["completed_at"]}
+    assert told == {name: own.get(name, recorded[name]) for name in told}
+    prediction = Prediction(**told)
+    assert (prediction.input, prediction.metrics) == (recorded["input"], recorded["metrics"])
+
+
+def test_what_is_kept_is_told_as_far_as_replicates_clients_can_read_it() -> None:
+    odd: dict[str, Json] = {"model": 7, "version": None, "input": "a fox", "metrics": [], "logs": " 40%|##"}
+    odd["urls"] = {"get": URL, "n": 1}
+    told = json.loads(replicate(task_sample(snapshot=replace(FAILED, kept=odd))))
+
+    assert (told["model"], told["version"]) == ("kling/videos/text2video", "hidden")
+    assert (told["input"], told["metrics"], told["urls"], told["logs"]) == ({}, {}, {"get": URL}, " 40%|##")
+    Prediction(**told)
 
 
 def test_texts_are_an_output_and_a_result_that_is_gone_is_marked_removed() -> None:

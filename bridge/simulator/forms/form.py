@@ -126,6 +126,7 @@ class Form:
     unknown_method: Reply = Reply(status=405, body={"error": {"message": "method not allowed"}})
     keys: tuple[tuple[str, str], ...] = (BEARER,)
     is_signed: Callable[[Sent, str], bool] | None = None  # with the key, in place of showing it
+    unsigned: Reply | None = None  # to a signature that is wrong
     script: Callable[[str], Script] | None = None
     prefix: str = ""
     fails: bool = True  # whether its answers can say that a task has failed

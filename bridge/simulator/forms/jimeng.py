@@ -21,6 +21,26 @@ _PATHS: Final = ("/jimeng/", "/jimeng", "/")
 _VERSION: Final = {"Version": "2022-08-31"}
 
 
+# What Volcengine's front door says, in a form of its own, before any service of its is asked.
+_UNSIGNED: Final = Reply(
+    status=401,
+    body={
+        "ResponseMetadata": {
+            "RequestId": "simulated",
+            "Action": "CVSync2AsyncGetResult",
+            **_VERSION,
+            "Service": "cv",
+            "Region": "cn-north-1",
+            "Error": {
+                "CodeN": 100010,
+                "Code": "SignatureDoesNotMatch",
+                "Message": "The request signature we calculated does not match the signature you provided.",
+            },
+        }
+    },
+)
+
+
 def _body(code: int, message: str, data: Json = None) -> Json:
     return {"code": code, "data": data, "message": message, "status": code, "time_elapsed": "20ms"}
 
@@ -83,6 +103,7 @@ FORM: Final = Form(
     new_id=lambda number: f"{number:019d}",
     unauthorized=UNAUTHORIZED,
     is_signed=_is_signed,
+    unsigned=_UNSIGNED,
     not_found=Reply(body=_body(10000, "Success", {"status": "not_found"})),
     limited=Reply(status=429, body=_body(50429, "Request Has Reached API Limit")),
     bad_request=saying(400, lambda reason: _body(50200, reason)),

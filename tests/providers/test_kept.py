@@ -1,0 +1,57 @@
+"""Further fields of a task that its description keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from bridge.providers import DescriptionsRefused, load_descriptions
+from bridge.providers.reading import read
+from bridge.providers.results import Question
+from tests.providers.reading_of import answered
+
+
+def _kept(form: dict[str, Any], **task: Any) -> Any:
+    made = load_descriptions({"own": {"extends": "replicate", "forms": {"prediction": form}}})["own"]
+    asked = Question(task_id="1", action=None, own_host="api.example.com")
+    reading = read(made, answered(orjson.dumps({"id": "1", "status": "processing", **task})), asked)
+    assert reading.snapshot is not None
+    return reading.snapshot.kept
+
+
+def test_a_description_says_which_further_fields_are_kept_by_name_or_by_path() -> None:
+    task = {"model": "a/b", "version": "", "request": {"seed": 3}, "started_at": None}
+
+    assert _kept({"keep": ["model", "version", "started_at"]}, **task) == {"model": "a/b", "version": ""}
+    assert _kept({"keep": {"input": ["asked", "request"], "model": "model"}}, **task) == {
+        "input": {"seed": 3},
+        "model": "a/b",
+    }
+    assert _kept({"keep": None}, **task) == {}
+
+
+def test_what_is_kept_has_bounds_and_the_first_named_comes_first() -> None:
+    deep: Any = 1
+    for _ in range(200):
+        deep = [deep]
+    task = {
+        "model": "a/b",
+        "input": {"image": "x" * 16_384},
+        "logs": "y" * 16_000,
+        "metrics": deep,
+        "version": "z" * 400,
+    }
+
+    assert _kept({}, **task).keys() == {"model", "version"}
+    assert _kept({"keep": ["logs", "input", "version", "model"]}, **task).keys() == {"logs", "model"}
+
+
+def test_a_field_that_nothing_shows_is_no_field_to_keep() -> None:
+    with pytest.raises(DescriptionsRefused) as refused:
+        load_descriptions({"own": {"extends": "replicate", "forms": {"prediction": {"keep": ["verison"]}}}})
+
+    [problem] = refused.value.found
+    assert problem.path == ("own", "forms", "prediction", "keep")
+    assert problem.message == 'unknown key "verison"; did you mean "version"?'
