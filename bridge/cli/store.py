@@ -19,7 +19,7 @@ from bridge.store import DaemonLock, Place, migrate_store, open_store
 @click.group("store")
 @config_option
 def store_command() -> None:
-    """Bring the store up to date, or move it from one engine to another."""
+    """Bring the store up to date, or move it elsewhere."""
 
 
 @store_command.command("migrate")

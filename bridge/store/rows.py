@@ -20,10 +20,7 @@ from bridge.domain.durations.knowledge import Key
 from bridge.domain.durations.table import Table
 from bridge.domain.task import Json, Kind, Phase, Snapshot
 from bridge.domain.watch import Doubt, Memory, Watch, WatchState
-from bridge.logs import get_logger
 from bridge.store.views import AttemptView, DeliveryView, Fact, ReadingCount, WatchView
-
-log = get_logger()
 
 Row = tuple[Any, ...]
 
@@ -269,6 +266,9 @@ def durations(found: Iterable[Row]) -> dict[Key, Table]:
         try:
             tables[Key(intern(account), intern(action), variant)] = durations_table.table(sums)
         except (ValueError, TypeError) as error:
+            from bridge.logs import get_logger  # here: loading it takes longer than `list` does
+
+            log = get_logger()
             log.warning("durations.ignored", account=account, action=action, reason=str(error))
     return tables
 

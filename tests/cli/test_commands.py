@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 from bridge.cli import COMMANDS, genbridge
 from bridge.store import DaemonLock
 from tests.cli.shell import ONE_ACCOUNT, Shell
+from tests.world import until
 
 LISTS = ("list", "deliveries")
 READING = (["list"], ["show", "a"], ["explain", "a"], ["wait", "a"], ["status"], ["deliveries"])
@@ -194,26 +194,35 @@ def test_a_reader_that_has_gone_is_no_trouble(shell: Shell) -> None:
 @pytest.mark.parametrize("words", [["wait"], ["simulate", "--listen", "127.0.0.1:0"], ["demo"], ["add", "-"]])
 def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shell) -> None:
     shell("add", "a")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", *words],
-        cwd=shell.folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    threading.Timer(2.5, process.send_signal, [signal.SIGINT]).start()
-    began = time.monotonic()
-    process.wait(20)
-    assert time.monotonic() - began < 15
-    assert process.stdin is not None
-    process.stdin.close()
-    assert process.stderr is not None
-    assert "Traceback" not in process.stderr.read()
-    assert process.stdout is not None
-    process.stdout.close()
-    process.stderr.close()
+    with (
+        (shell.folder / "said").open("w+") as said,
+        subprocess.Popen(
+            [sys.executable, "-m", "bridge", *words],
+            cwd=shell.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        ) as process,
+    ):
+        try:
+            until(lambda: is_at_rest(process.pid), seconds=60, what="it has started and waits")
+            process.send_signal(signal.SIGINT)
+            process.wait(15)
+        finally:
+            process.kill()
+        said.seek(0)
+        assert "Traceback" not in said.read()
     assert process.returncode in ({0} if words[0] == "simulate" else {130})
+
+
+def is_at_rest(pid: int) -> bool:
+    """Whether it slept at twenty instants in a row: it is no longer loading, nor waiting for a core to do so."""
+    for _ in range(20):
+        time.sleep(0.01)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if state != "S":
+            return False
+    return True
 
 
 def test_light_commands_do_not_load_what_only_the_daemon_needs(shell: Shell) -> None:
