@@ -1,4 +1,8 @@
-"""A real PostgreSQL server for tests: the one named by $GENBRIDGE_TEST_POSTGRES, or one of their own on loopback."""
+"""A real PostgreSQL server for tests: the one named by $GENBRIDGE_TEST_POSTGRES, or one of their own on loopback.
+
+Its URL has the form of `Server.url`, password included: tests look for that word where it must not be. The role makes
+schemas and roles.
+"""
 
 from __future__ import annotations
 

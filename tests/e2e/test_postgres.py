@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +53,17 @@ def test_everything_works_as_on_sqlite_and_the_password_never_prints(
     assert [one.returncode for one in said[-3:]] == [78, 0, 0]
     assert not any(secret in one.stdout + one.stderr for one in said)
     assert secret not in daemon.log.read_text()
+
+
+def test_without_the_driver_one_line_says_what_to_install(tmp_path: Path, world: World) -> None:
+    world.settings(tmp_path, store="postgresql://me:sesame-open@127.0.0.1/db")
+    program = "import sys; sys.modules['psycopg'] = None; from bridge.cli import main; main(['list'])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 78
+    assert "pip install 'genbridge[postgres]'" in done.stderr
+    assert (done.stderr.count("\n"), "sesame" in done.stderr) == (1, False)
 
 
 @pytest.mark.crash

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from urllib.parse import quote
 
 import psycopg
@@ -17,9 +19,10 @@ import pytest
 from bridge.clock import SystemClock
 from bridge.config.place import PostgresUrl
 from bridge.domain.change import Change
+from bridge.domain.ids import WatchKey
 from bridge.domain.shares import slot_of
 from bridge.errors import ConfigError, StoreDamaged, StoreError
-from bridge.store import Store, open_store
+from bridge.store import open_store
 from bridge.store.postgres import PostgresStore, open_postgres
 from bridge.store.postgres.database import LATEST, Database
 from bridge.store.postgres.outbox import DUE, LANES
@@ -41,7 +44,6 @@ from tests.store.making import (
     make_progress,
     nobody,
     state_of,
-    whats,
     whole,
 )
 from tests.wire import Wire, wire_to
@@ -87,12 +89,13 @@ def until(true: Callable[[], bool], *, within_s: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def add_again(store: Store) -> bool:
-    """Whether adding a task that is there works; a failure is one that may pass."""
+def until_works(call: Callable[[], object]) -> bool:
+    """Whether the call works now; a failure is one that may pass."""
     try:
-        return whats(add(store, "task-1")) == ["known"]
+        call()
     except StoreError:
         return False
+    return True
 
 
 class TestOpening:
@@ -236,7 +239,7 @@ class TestSilence:
             store = open_store(PostgresUrl(both + "&target_session_attrs=read-write"), create=True, group_access=False)
             add(store, "task-1")
             first.close()
-            until(lambda: add_again(store))
+            until(lambda: until_works(lambda: add(store, "task-1")))
             assert store.counts().live == 1
             store.close()
 
@@ -306,6 +309,57 @@ class TestLostAnswers:
             wire.on_request = lambda data: True
             assert store.commit([change], tell) == [True]
             assert len(due(store)) == 1
+
+
+@pytest.mark.crash
+def test_however_often_answers_are_lost_every_change_is_applied_once_and_said_to_be(
+    postgres: PostgresUrl, wire: Wire
+) -> None:
+    chance = random.Random(7)
+    torn = {"before": 0, "after": 0}
+
+    def tap(data: bytes) -> bool:
+        if COMMIT not in data or chance.random() < 0.4:
+            return True
+        how = chance.choice(sorted(torn))
+        torn[how] += 1
+        if how == "before":
+            return False
+        wire.is_deaf = True
+        threading.Timer(0.02, mend).start()
+        return True
+
+    def mend() -> None:
+        wire.cut()
+        wire.is_deaf = False
+
+    with over(wire, postgres) as store:
+        wire.on_request = tap
+        for number in range(20):
+            keys = [WatchKey("kling", f"{number}-{place}") for place in range(3)]
+            ids = [key.task_id for key in keys]
+            while not until_works(partial(add, store, *ids)):
+                pass
+            changes = [*(make_progress(50, key) for key in keys), *(make_end(key) for key in keys)]
+            answers: list[bool] = []
+            tell = Teller()
+            while len(answers) < len(changes):
+                rest = changes[len(answers) :]
+                some = rest[: chance.choice([len(rest), max(1, len(rest) // 2)])]
+                try:
+                    answers += store.commit(some, tell)
+                except StoreError:
+                    continue
+            assert answers == [True] * 6
+        wire.on_request = lambda data: True
+        mend()
+        until(lambda: until_works(store.ping))
+        assert min(torn.values()) > 3
+        assert len({one.event_id for one in store.list_deliveries()}) == len(store.list_deliveries()) == 120
+        for view in store.list_watches():
+            story = store.story(WatchKey(view.account, view.task_id))
+            assert [fact.what for fact in story.history] == ["added", "running", "succeeded"]
+            assert sum(reading.count for reading in story.readings) == 2
 
 
 @pytest.mark.crash

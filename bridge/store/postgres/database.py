@@ -188,7 +188,7 @@ class Database:
 
     def _commit(self, link: Link, serial: int) -> None:
         try:
-            link.execute("COMMIT")
+            link.execute("COMMIT", prepare=False)  # there is nothing to plan
         except psycopg.Error as error:
             if link.closed:
                 what = f"{understood(error, self.place)}; whether the commit was done is not known yet"
