@@ -25,6 +25,8 @@ from bridge.store.views import Counts
 
 log = get_logger()
 
+SLICE: Final = 5000  # watches loaded at a time at start
+NEWEST: Final = 2**62  # a revision that no store will reach
 DRAIN_S: Final = 8.0  # what is in flight may take so long to finish ...
 LAST_COMMIT_S: Final = 1.5  # ... and its commits so much longer: within the ten seconds promised
 
@@ -129,8 +131,19 @@ class App:
 
     async def _fetch_watches(self) -> None:
         """StoreError passes through: whoever was told of a change must call again, or it would never be polled."""
+        if not self._revision:
+            self._revision = await self._fetch_all()
         self._revision, states = await self._offload(self._store.changed, self._revision)
         self._poller.put(states)
+
+    async def _fetch_all(self) -> int:
+        """In slices, so that polls begin after the first; returns the revision from which on the rest is news."""
+        revision, _ = await self._offload(self._store.changed, NEWEST)
+        slices = self._store.live(most=SLICE)
+        while states := await self._offload(next, slices, None):
+            self._poller.put(states)
+        self._poller.loaded()
+        return revision
 
     async def _start_sources(self, loaded: Loaded) -> None:
         """Begin reading anew; what the old readers had under way is read again, which adds nothing twice."""

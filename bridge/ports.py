@@ -7,7 +7,7 @@ then applied, or what was applied is applied again harmlessly when repeated).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -97,6 +97,10 @@ class Watches(Protocol):
     def changed(self, since: int) -> tuple[int, list[WatchState]]:
         """The store's revision, and the watches touched by anyone but the poller after revision `since` (0: all
         live ones), live or not."""
+
+    def live(self, *, most: int) -> Iterator[list[WatchState]]:
+        """All live watches, at most `most` at a time, so that a million need not be held twice. Each step is a
+        transaction of its own, to be called through `Offload`; what is touched meanwhile is told by `changed`."""
 
     def note(self, notes: Sequence[Note]) -> None:
         """Write polls down. Notes about watches that have changed generation or ended meanwhile are dropped."""

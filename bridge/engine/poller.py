@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
 
 import anyio
 import anyio.abc
@@ -17,8 +16,6 @@ from bridge.engine.account import AccountPoller
 from bridge.engine.ledger import Ledger
 from bridge.engine.steps import AccountPlan
 from bridge.ports import Clock
-
-MANY: Final = 10_000  # watches that come together
 
 
 class Poller:
@@ -83,8 +80,11 @@ class Poller:
                 by_account.setdefault(state.account, []).append(state)
             for name in by_account.keys() & self._accounts.keys():
                 self._accounts[name].put(by_account[name])
-        if len(states) >= MANY:
-            collector.spare()
+
+    @staticmethod
+    def loaded() -> None:
+        """All there are have been put, which at start is much at once."""
+        collector.spare()
 
     async def drop(self, account: str, task_ids: Collection[str]) -> None:
         """Ask about these no more; return when no request about one of them is under way and what it brought is

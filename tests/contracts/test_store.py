@@ -219,6 +219,21 @@ class TestRevisions:
         ]
         assert later == max(state.revision for state in states) > revision
 
+    def test_the_live_ones_come_in_slices_and_none_is_missed_though_it_moves_on_meanwhile(self, store: Store) -> None:
+        ids = [f"t{number:02}" for number in range(25)]
+        add(store, *ids, "over", "withdrawn")
+        store.commit([make_end(WatchKey("kling", "over"))], Teller())
+        store.withdraw([WatchKey("kling", "withdrawn")], now=NOW)
+        store.note([make_note(WatchKey("kling", task_id)) for task_id in ids[:5]])
+        seen: list[str] = []
+        for number, states in enumerate(store.live(most=4), 1):
+            assert 0 < len(states) <= 4
+            seen += [state.task_id for state in states]
+            moved = make_note(WatchKey("kling", ids[-min(number, 9)]), memory=Memory(phase=Phase.RUNNING, polls=number))
+            store.note([moved])
+        assert set(seen) == set(ids)
+        assert all(store.live(most=100))
+
     def test_the_pollers_own_writing_touches_nothing(self, store: Store) -> None:
         add(store, "task-1", "b")
         revision, _ = store.changed(0)

@@ -21,6 +21,7 @@ from tests.store.making import Teller, add, due, make_attempt, make_end, make_no
 HOT = {
     "find a watch": part.FIND,
     "load all live watches": watches.LIVE_STATES,
+    "load live watches in slices": watches.LIVE_SLICE,
     "load changed watches": watches.CHANGED_STATES,
     "note a poll": watches.NOTED,
     "load a watch for its transition": commits.LIVE_WATCH,

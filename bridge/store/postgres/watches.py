@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bridge.domain.change import Note
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import LIVE
+from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import WatchState, Wish
 from bridge.errors import BridgeBug
 from bridge.ports import Added, Cursor
@@ -26,6 +26,9 @@ from bridge.store.rows import SELECT_STATE, plain, watch_states
 
 _STATES: Final = SELECT_STATE + " FROM watches "
 LIVE_STATES: Final = _STATES + "WHERE phase IN ('submitted', 'running')"
+LIVE_SLICE: Final = (
+    SELECT_STATE + ", watch_id FROM watches WHERE phase = %s AND watch_id > %s ORDER BY watch_id LIMIT %s"
+)
 CHANGED_STATES: Final = _STATES + "WHERE revision > %s"
 
 _FETCHED: Final = 10_000
@@ -118,6 +121,18 @@ class WatchesPart(Part):
                 rows.itersize = _FETCHED
                 rows.execute(LIVE_STATES)
                 return now, watch_states(rows)
+
+    def live(self, *, most: int) -> Iterator[list[WatchState]]:
+        """See `ports.Watches.live`. First those that will move on to the other phase, so that none is missed."""
+        for phase in (Phase.SUBMITTED, Phase.RUNNING):
+            after = 0
+            while True:
+                with self._database.read() as link:
+                    rows = link.execute(LIVE_SLICE, (phase, after, most)).fetchall()
+                if not rows:
+                    break
+                after = rows[-1][-1]
+                yield watch_states(row[:-1] for row in rows)
 
     def note(self, notes: Sequence[Note]) -> None:
         """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted; a crash

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from bridge.domain.change import Note
@@ -17,6 +17,7 @@ from bridge.store.sqlite.part import ADD_FACT, Part, found, next_revision, revis
 
 _STATES: Final = SELECT_STATE + " FROM watches "
 LIVE_STATES: Final = _STATES + "WHERE phase IN ('submitted', 'running')"
+LIVE_SLICE: Final = SELECT_STATE + ", watch_id FROM watches WHERE phase = ? AND watch_id > ? ORDER BY watch_id LIMIT ?"
 CHANGED_STATES: Final = _STATES + "WHERE revision > ?"
 
 _ADD: Final = """
@@ -112,6 +113,18 @@ class WatchesPart(Part):
             now = revision(connection)
             rows = connection.execute(CHANGED_STATES, (since,)) if since else connection.execute(LIVE_STATES)
             return now, watch_states(rows)
+
+    def live(self, *, most: int) -> Iterator[list[WatchState]]:
+        """See `ports.Watches.live`. First those that will move on to the other phase, so that none is missed."""
+        for phase in (Phase.SUBMITTED, Phase.RUNNING):
+            after = 0
+            while True:
+                with self._database.read() as connection:
+                    rows = connection.execute(LIVE_SLICE, (phase, after, most)).fetchall()
+                if not rows:
+                    break
+                after = rows[-1][-1]
+                yield watch_states(row[:-1] for row in rows)
 
     def note(self, notes: Sequence[Note]) -> None:
         """See `ports.Watches.note`."""
