@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from benchmarks.daemon import daemon, fill, settle
 from benchmarks.processes import server, until
-from benchmarks.tables import Report, Table, number
+from benchmarks.tables import Report, Table, known, number, spread
 
 SIZES: Final = (1, 100_000, 1_000_000)
 POLLED_MOST: Final = 200_000  # beyond that polling each once takes minutes
@@ -29,12 +29,12 @@ def run(quick: bool) -> Report:
         per_read, per_polled = ((mb - one) * 1024 / size for mb, one in zip((read_mb, polled_mb), alone, strict=True))
         rows.append(
             [
-                number(size, 7),
+                f"{size:,}",
                 f"{number(cpu_s)} s",
-                f"{number(read_mb)} MB",
-                f"{number(per_read)} KB" if size > 1 else "-",
-                f"{number(polled_mb)} MB",
-                f"{number(per_polled)} KB" if size > 1 else "-",
+                spread(known(read_mb), unit="MB"),
+                spread(known(per_read) if size > 1 else [], unit="KB"),
+                spread(known(polled_mb), unit="MB"),
+                spread(known(per_polled) if size > 1 else [], unit="KB"),
             ]
         )
     head = ("watches", "CPU to first poll", "RSS when read", "per watch", "RSS when polled once", "per watch ")

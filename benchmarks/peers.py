@@ -11,6 +11,8 @@ were over before they were added. How each program is set up stands in `benchmar
 
 from __future__ import annotations
 
+import math
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -93,7 +95,11 @@ def run(quick: bool) -> Report:
             names.remove(package)
             notes.append(f"skipped: {package} cannot be installed here: {error}")
     work = [_work(name, size) for size in sizes for name in names]
-    lost = [[name, *(case(name) for case in losses.values())] for name in names if name != "genbridge, own cadence"]
+    lost = [
+        [name, *(_said(name, what, case(name)) for what, case in losses.items())]
+        for name in names
+        if name != "genbridge, own cadence"
+    ]
     delays = {name: [(float(size), p50) for size, side, p50, _ in work if side == name] for name in names}
     tables = [Table(head=WORK_HEAD, rows=[row for *_, row in work])]
     if losses:
@@ -115,16 +121,27 @@ def _work(name: str, size: int) -> tuple[int, str, float, list[str]]:
             time.sleep(0.2)
         cpu_s, requests = on.running.cpu_s() - cpu_s, on.provider.ask("counts")["requests"] - requests
         ends, told = on.provider.ask("ends"), on.told()
-    delays = [at - opened_at - offsets[task_id] for task_id, at in told.items()]
+    delays = [told.get(task_id, math.inf) - opened_at - offset for task_id, offset in offsets.items()]
     after = sum(ends["after"].values())
     polls = sum(ends["polls"].values()) - sum(before.values()) - after
     row = [
         *(number(size, 5), name, number(len(told), 5)),
-        *(f"{number(percentile(delays, share))} s" for share in (0.5, 0.99)),
+        *(_seconds(percentile(delays, share)) for share in (0.5, 0.99)),
         *(number(polls / size), number(after / size)),
         *(f"{number(cpu_s / requests * 1000)} s", f"{number(cpu_s / size * 1000)} ms", f"{number(rss_mb)} MB"),
     ]
+    _said(name, f"{size} tasks", row[2])
     return size, name, percentile(delays, 0.5), row
+
+
+def _said(name: str, what: str, told: str) -> str:
+    """All of it takes half an hour: a word meanwhile."""
+    print(f"{name}, {what}: told {told}", file=sys.stderr, flush=True)
+    return told
+
+
+def _seconds(delay_s: float) -> str:
+    return f"{number(delay_s)} s" if math.isfinite(delay_s) else "not told"
 
 
 def refused_once(name: str) -> str:

@@ -58,6 +58,11 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> str:
     return spread([a / b for a, b in zip(over, under, strict=True)]) if over and under else "-"
 
 
+def known(value: float) -> list[float]:
+    """The value alone, or nothing when it is not one."""
+    return [] if value != value else [value]
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value below which this share of them lies; nan of none."""
     ordered = sorted(values)
