@@ -22,15 +22,17 @@ def lines(sides: Mapping[str, Points], *, x: str, y: str, is_y_log: bool = True)
     parts += [_text(LEFT - 8, y_place(at) + 4, f"{at:g}", anchor="end") for at in y_ticks]
     parts += [_rule(x_place(at), TOP, x_place(at), HEIGHT - BOTTOM) for at in x_ticks]
     parts += [_rule(LEFT, y_place(at), WIDTH - RIGHT, y_place(at)) for at in y_ticks]
-    parts += [_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x, anchor="middle"), _text(4, TOP - 4, y)]
+    parts += [_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x, anchor="middle"), _text(4, -4, y)]
     for place, (name, side) in enumerate(known.items()):
         color = COLORS[place % len(COLORS)]
         path = " ".join(f"{x_place(at):.1f},{y_place(value):.1f}" for at, value in side)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
         parts.append(_text(WIDTH - RIGHT + 12, TOP + 14 + 18 * place, name, color=color))
-    size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
+    size = f'viewBox="0 -20 {WIDTH} {HEIGHT + 20}" width="{WIDTH}" height="{HEIGHT + 20}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">'
-    return "\n".join([head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>', *parts, "</svg>", ""])
+    return "\n".join(
+        [head, f'<rect y="-20" width="{WIDTH}" height="{HEIGHT + 20}" fill="#fff"/>', *parts, "</svg>", ""]
+    )
 
 
 def distribution(sides: Mapping[str, Sequence[float]], *, x: str) -> str:
