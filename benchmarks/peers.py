@@ -125,7 +125,7 @@ def _work(name: str, size: int) -> tuple[int, str, float, list[str]]:
     after = sum(ends["after"].values())
     polls = sum(ends["polls"].values()) - sum(before.values()) - after
     row = [
-        *(number(size, 5), name, number(len(told), 5)),
+        *(f"{size:,}", name, f"{len(told):,}"),
         *(_seconds(percentile(delays, share)) for share in (0.5, 0.99)),
         *(number(polls / size), number(after / size)),
         *(f"{number(cpu_s / requests * 1000)} s", f"{number(cpu_s / size * 1000)} ms", f"{number(rss_mb)} MB"),
