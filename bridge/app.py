@@ -12,12 +12,15 @@ import anyio.abc
 
 from bridge import wiring
 from bridge.config.load import Loaded
+from bridge.domain.shares import Share, account_scope, endpoint_scope
 from bridge.engine.dispatcher import Dispatcher
 from bridge.engine.intake import StoreIntake
 from bridge.engine.janitor import Janitor
 from bridge.engine.ledger import Ledger
 from bridge.engine.lookout import look_out
+from bridge.engine.membership import Membership
 from bridge.engine.poller import Poller
+from bridge.errors import LeaseLost
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload, Source
 from bridge.store import Store
@@ -32,15 +35,19 @@ LAST_COMMIT_S: Final = 1.5  # ... and its commits so much longer: within the ten
 
 
 class App:
-    """One daemon on one store, whose lock the caller holds. `run` until `stop`; `apply` swaps the settings."""
+    """One daemon on one store, whose lock the caller holds. `run` until `stop`; `apply` swaps the settings.
 
-    def __init__(self, loaded: Loaded, *, store: Store, clock: Clock, offload: Offload) -> None:
+    `offload` runs its calls to the store; `lease_offload` those that must not wait for the others.
+    """
+
+    def __init__(self, loaded: Loaded, *, store: Store, clock: Clock, offload: Offload, lease_offload: Offload) -> None:
         self.loaded = loaded
         self._store = store
         self._clock = clock
         self._offload = offload
         self._stopping = anyio.Event()
         self._written = anyio.Event()
+        self._is_working = self._has_started = False
         self._revision = 0
         self._ledger = Ledger(
             commits=store,
@@ -50,8 +57,17 @@ class App:
             tell=lambda event: [],
             notes_every_s=store.notes_every_s,
         )
-        self._poller = Poller(ledger=self._ledger, clock=clock)
-        self._dispatcher = Dispatcher(outbox=store, ledger=self._ledger, offload=offload, clock=clock)
+        self._membership = Membership(
+            shares=store,
+            offload=lease_offload,
+            clock=clock,
+            name=wiring.member_name(loaded.settings),
+            takeover_s=loaded.settings.sharing.takeover_s,
+            worker=self,
+        )
+        lease = self._membership.lease
+        self._poller = Poller(ledger=self._ledger, clock=clock, lease=lease)
+        self._dispatcher = Dispatcher(outbox=store, ledger=self._ledger, lease=lease, offload=offload, clock=clock)
         self._ledger.told = self._dispatcher.wake
         self._intake = StoreIntake(watches=store, offload=offload, clock=clock, changed=self._fetch_watches)
         self._janitor = Janitor(store=store, offload=offload, clock=clock, retention=wiring.retention(loaded.settings))
@@ -60,25 +76,35 @@ class App:
         self._reading: list[anyio.CancelScope] = []
         self._group: anyio.abc.TaskGroup | None = None
 
-    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Work until `stop`, then finish what is in flight within ten seconds and keep the rest in the store.
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> bool:
+        """Work until `stop`, then finish what is in flight within ten seconds, keep the rest in the store, and return
+        True. False when the lease on the store has ended: all work has been dropped as it was, since others may do it
+        by now, and a new App must begin anew.
 
         `started()` once polling and delivering have begun and every source has been read once.
         """
+        has_lease = True
         async with anyio.create_task_group() as writing:
             writing.start_soon(self._write)
             writing.start_soon(self._give_up_in_time)
-            async with anyio.create_task_group() as self._group:
-                await self._start(self._group)
-                task_status.started()
-                await self._stopping.wait()
-                log.info("daemon.stopping")
-                writing.cancel_scope.deadline = anyio.current_time() + DRAIN_S + LAST_COMMIT_S
-                await self._drain()
-                self._group.cancel_scope.cancel()
+            try:
+                async with anyio.create_task_group() as self._group:
+                    self._group.start_soon(self._start, self._group, task_status)
+                    await self._stopping.wait()
+                    log.info("daemon.stopping")
+                    writing.cancel_scope.deadline = anyio.current_time() + DRAIN_S + LAST_COMMIT_S
+                    if self._is_working:
+                        await self._drain()
+                    self._group.cancel_scope.cancel()
+            except* LeaseLost:
+                has_lease = False
+                writing.cancel_scope.cancel()
             self._ledger.close()
+        if not self._has_started:
+            task_status.started()  # as far as it will ever be
         await self._workshop.close()
         log.info("daemon.stopped")
+        return has_lease
 
     def stop(self) -> None:
         """Let `run` come to its end."""
@@ -88,19 +114,25 @@ class App:
         """Work by these settings from now on; what is in flight finishes under the old ones. ConfigError, and nothing
         has changed, when a proxy, CA file or template cannot be used. After a StoreError call it again. One call at a
         time."""
-        settings = loaded.settings
-        # Everything that may be refused is built before anything is changed.
-        plans, endpoints = self._workshop.accounts(loaded), self._workshop.endpoints(loaded)
-        accounts = await self._offload(self._store.accounts)
-        self._poller.configure(plans, accounts)
-        self._ledger.tell = wiring.tell(settings, endpoints)
-        self._janitor.retention = wiring.retention(settings)
-        await self._dispatcher.configure(endpoints)
-        self._revision = 0  # watches of an account that is new here must be fetched as well
-        await self._fetch_watches()
-        if self.loaded is loaded or wiring.sources_changed(self.loaded.settings, settings):
+        await self._adopt(loaded)
+        if wiring.sources_changed(self.loaded.settings, loaded.settings):
             await self._start_sources(loaded)
         self.loaded = loaded
+
+    def hold(self, held: frozenset[Share], *, daemons: int) -> None:
+        """See `membership.Worker`."""
+        self._poller.hold(held, daemons=daemons)
+        self._dispatcher.hold(held)
+
+    async def load(self) -> None:
+        """See `membership.Worker`."""
+        self._revision = 0  # what is held by now may have been there for long
+        await self._store_changed()
+
+    async def quiet(self) -> None:
+        """See `membership.Worker`."""
+        await self._poller.quiet()
+        await self._dispatcher.quiet()
 
     def is_idle(self) -> bool:
         """Whether the sources have handed over everything they have seen."""
@@ -115,19 +147,50 @@ class App:
         served = self.loaded.settings.endpoints.keys() - counts.disabled.keys()
         return bool(served & counts.waiting_by_endpoint.keys())
 
-    async def _start(self, group: anyio.abc.TaskGroup) -> None:
+    async def _start(self, group: anyio.abc.TaskGroup, task_status: anyio.abc.TaskStatus[None]) -> None:
         await group.start(self._dispatcher.run)
         await group.start(self._poller.run)
-        await self.apply(self.loaded)
+        self._is_working = True
+        await self._adopt(self.loaded)
+        await group.start(self._membership.run)
+        await self._start_sources(self.loaded)
         group.start_soon(self._look_out)
         group.start_soon(self._janitor.run)
+        self._has_started = True
+        task_status.started()
+
+    async def _adopt(self, loaded: Loaded) -> None:
+        """Take part in these settings' accounts and endpoints; which of their work is ours the membership says."""
+        # Everything that may be refused is built before anything is changed.
+        plans, endpoints = self._workshop.accounts(loaded), self._workshop.endpoints(loaded)
+        accounts = await self._offload(self._store.accounts)
+        self._poller.configure(plans, accounts)
+        self._ledger.tell = wiring.tell(loaded.settings, endpoints)
+        self._janitor.retention = wiring.retention(loaded.settings)
+        await self._dispatcher.configure(endpoints)
+        scopes = {account_scope(name): plan.groups for name, plan in plans.items()}
+        scopes |= {endpoint_scope(name): plan.groups for name, plan in endpoints.items()}
+        self._membership.serve(scopes)
 
     async def _look_out(self) -> None:
-        await look_out(self._store, offload=self._offload, clock=self._clock, changed=self._store_changed)
+        await look_out(
+            self._store,
+            offload=self._offload,
+            clock=self._clock,
+            every_s=self._store.look_every_s,
+            heeds={"work": self._store_changed, "outbox": self._outbox_changed, "members": self._members_changed},
+        )
 
     async def _store_changed(self) -> None:
+        self._poller.learn(await self._offload(self._store.accounts))
         await self._fetch_watches()
         await self._dispatcher.refresh()
+
+    async def _outbox_changed(self) -> None:
+        self._dispatcher.wake_all()
+
+    async def _members_changed(self) -> None:
+        self._membership.wake()
 
     async def _fetch_watches(self) -> None:
         """StoreError passes through: whoever was told of a change must call again, or it would never be polled."""
@@ -175,6 +238,7 @@ class App:
     async def _write(self) -> None:
         try:
             await self._ledger.run()
+            await self._membership.leave()  # so that others need not wait for the lease to end
         finally:
             self._written.set()
 

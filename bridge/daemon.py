@@ -55,9 +55,10 @@ class Daemon:
         self._once = once
         self._timeout_s = timeout_s
         self._offload = ThreadOffload()
-        self._app = App(loaded, store=store, clock=clock, offload=self._offload)
+        self._lease_offload = ThreadOffload()
+        self._app = self._new_app()
         self._manager = ServiceManager(os.environ)
-        self._started = False
+        self._is_stopping = False
         self._asked = anyio.Event()  # to read the settings again, by SIGHUP
         self._ended = anyio.Event()
         self._code = 0
@@ -67,33 +68,46 @@ class Daemon:
         async with anyio.create_task_group() as group:
             await group.start(self._heed_signals, group.cancel_scope)
             await group.start(self._run_app)
-            self._started = True
-            self._manager.ready(f"genbridge {__version__}")
-            log.info("daemon.ready", version=__version__, settings=str(self._loaded.path), pid=os.getpid())
-            group.start_soon(self._keep_alive)
-            group.start_soon(self._heed_settings)
-            if self._once:
-                group.start_soon(self._until_told)
+            if not self._is_stopping:
+                self._manager.ready(f"genbridge {__version__}")
+                log.info("daemon.ready", version=__version__, settings=str(self._loaded.path), pid=os.getpid())
+                group.start_soon(self._keep_alive)
+                group.start_soon(self._heed_settings)
+                if self._once:
+                    group.start_soon(self._until_told)
             await self._ended.wait()
             group.cancel_scope.cancel()
         return self._code
 
     async def _run_app(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        await self._app.run(task_status=task_status)
+        """Run it, and begin anew whenever the lease on a shared store was lost."""
+        while not await self._app.run(task_status=task_status):
+            log.error("lease.lost", again="this daemon begins anew; what it held, others may have taken over")
+            self._app, task_status = self._new_app(), anyio.TASK_STATUS_IGNORED
+            if self._is_stopping:
+                break
         self._ended.set()
+
+    def _new_app(self) -> App:
+        return App(
+            self._loaded,
+            store=self._store,
+            clock=self._clock,
+            offload=self._offload,
+            lease_offload=self._lease_offload,
+        )
 
     async def _heed_signals(self, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             task_status.started()
-            stopping = False
             async for number in signals:
                 if number == signal.SIGHUP:
                     self._asked.set()  # by another task: while a reload lasts, a signal to stop must be heard
                     continue
-                if stopping or not self._started:
-                    self._code = 1 if stopping else 0
+                if self._is_stopping:
+                    self._code = 1
                     scope.cancel()
-                stopping = True
+                self._is_stopping = True
                 self._manager.stopping()
                 self._app.stop()
 

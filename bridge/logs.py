@@ -31,6 +31,7 @@ EVENTS: Final = frozenset(
         "delivery.deferred",
         "durations.ignored",
         "endpoint.disabled",
+        "lease.lost",
         "lines.refused",
         "lines.restarted",
         "lines.rotated",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import anyio
 
@@ -152,6 +152,24 @@ class Shares(Protocol):
 
     def leave(self) -> None:
         """Be no member any more and hold nothing. Harmless when the lease has ended."""
+
+
+class News(NamedTuple):
+    """Numbers that change when somebody else has written to the store: touched watches, accounts or endpoints, or
+    asked for something (`work`); put deliveries out that are ours to make (`outbox`); come, gone or let go of something
+    (`members`); ended tasks (`ends`). A store that cannot tell these apart has all of it be `work`."""
+
+    work: int = 0
+    outbox: int = 0
+    members: int = 0
+    ends: int = 0
+
+
+class Newsworthy(Protocol):
+    """How a daemon hears what others do to its store."""
+
+    def news(self) -> News:
+        """What there was up to now. It costs no disk access. StoreError while nothing can be heard."""
 
 
 class Outbox(Protocol):

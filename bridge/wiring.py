@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final
@@ -159,6 +160,7 @@ class Workshop:
                 give_up_after_s=polling.give_up_after_s,
             ),
             live_topics=wanted_live_topics(_routes(settings)),
+            is_batched=provider.is_batched,
         )
         self._accounts[name] = (basis, plan)
         return plan
@@ -220,6 +222,11 @@ def tell(settings: Settings, endpoints: Mapping[str, EndpointPlan]) -> Tell:
         return [parcel for name in destinations(event, routes, names) for parcel in endpoints[name].sink.parcels(event)]
 
     return parcels
+
+
+def member_name(settings: Settings) -> str:
+    """What this daemon is called among those that share a store."""
+    return settings.sharing.name or socket.gethostname()
 
 
 def retention(settings: Settings) -> Retention:

@@ -141,7 +141,7 @@ def own_schema(server: str) -> Iterator[PostgresUrl]:
 
 def wipe(place: PostgresUrl) -> None:
     """Make a store new, which is quicker than making a new one."""
-    statements = [f"DELETE FROM {table}" for table in (*reversed(list(TABLES)), "writers")]
+    statements = [f"DELETE FROM {table}" for table in (*reversed(list(TABLES)), "shares", "members", "writers")]
     statements += ["UPDATE genbridge_store SET revision = 0, touched = 0"]
     statements += [f"ALTER TABLE {table} ALTER {key} RESTART" for table, key in KEYS.items()]
     _do(place.reveal(), "; ".join(statements))

@@ -121,7 +121,7 @@ class Demo:
         loaded = load.resolve(load.load(path, {}), {})
         store = open_store(self._folder / "state.db", create=True, group_access=False)
         try:
-            app = App(loaded, store=store, clock=self._clock, offload=ThreadOffload())
+            app = App(loaded, store=store, clock=self._clock, offload=ThreadOffload(), lease_offload=ThreadOffload())
             async with anyio.create_task_group() as group:
                 await group.start(app.run)
                 self._started_at = self._clock.steady()

@@ -86,10 +86,10 @@ async def _until_over(
     store: Store, views: WatchViews, board: Board, *, clock: Clock, until: float | None
 ) -> WatchViews:
     """The views as they are when every task has ended or the time is over. Reads only when somebody has written."""
-    version = -1
+    version = None
     try:
         while True:
-            if version != (now_at := store.data_version()):
+            if version != (now_at := store.news()):
                 version = now_at
                 views = {key: view if view.phase not in LIVE else store.view(key) for key, view in views.items()}
                 board.show(views)

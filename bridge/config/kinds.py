@@ -128,6 +128,12 @@ def _number(parse: Callable[[str], float]) -> Any:
     return BeforeValidator(read)
 
 
+def _takeover(seconds: float) -> float:
+    if not 5.0 <= seconds <= 600.0:
+        raise ValueError(f"{seconds:g}s is not from 5s to 10m")
+    return seconds
+
+
 def _above_zero(seconds: float) -> float:
     if not seconds > 0:
         raise ValueError("must be more than 0")
@@ -171,6 +177,7 @@ Span = Annotated[
     float, Field(ge=0, le=MAX_S, allow_inf_nan=False), _number(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
 ]  # seconds, may be zero
 Duration = Annotated[Span, AfterValidator(_above_zero)]
+Takeover = Annotated[Span, AfterValidator(_takeover)]
 Rate = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False), _number(values.number)]
 Count = Annotated[int, Field(ge=1, le=1000), _number(values.whole)]
 Burst = Annotated[int, Field(ge=1, le=100_000), _number(values.whole)]

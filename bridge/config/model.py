@@ -49,6 +49,7 @@ from bridge.config.kinds import (
     SigningSecret,
     Span,
     Store,
+    Takeover,
     Template,
     Token,
     Transport,
@@ -258,6 +259,15 @@ class Retention(Model):
     dead_s: Duration = Field(90 * 86_400.0, description="deliveries that were given up")
 
 
+class Sharing(Model):
+    """How several daemons on one PostgreSQL store share its work; one that is alone needs none of it."""
+
+    name: Name | None = Field(None, description="this daemon's, in `genbridge status`; left out: the host's name")
+    takeover_s: Takeover = Field(
+        30.0, description="so long after a daemon's last sign of life, at most, others have taken its work over"
+    )
+
+
 class Log(Model):
     """What the daemon says of itself, on stderr."""
 
@@ -290,6 +300,7 @@ class Settings(Model):
     polling: Polling = Field(Polling(), description="how tasks are asked about")
     delivery: DeliverySettings = Field(DeliverySettings(), description="how endpoints are told")
     retention: Retention = Field(Retention(), description="how long what is over is kept")
+    sharing: Sharing = Field(Sharing(), description="how several daemons share the work on PostgreSQL")
     log: Log = Field(Log(), description="what the daemon says of itself")
 
 

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Final
 
 from bridge.domain.host import TROUBLED_TASKS, Host, is_trouble, trial_s
+from bridge.domain.shares import Part
 from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
 
 SLOWEST_FACTOR: Final = 0.1  # a 429 without hint halves the rate, never below a tenth ...
@@ -28,6 +29,14 @@ class Limits:
     rate: float = 10.0
     burst: int = 20
     concurrency: int = 16
+
+    def part(self, part: Part) -> Limits:
+        """What a daemon that holds this part of the account may do; all daemons together keep to the whole."""
+        return Limits(
+            rate=self.rate * part.held / part.of,
+            burst=part.of_count(self.burst),
+            concurrency=part.of_count(self.concurrency),
+        )
 
 
 class Verdict(Enum):
@@ -52,6 +61,7 @@ class Gate:
 
     def __init__(self, limits: Limits, *, now: float, account: str = "", host: Host | None = None) -> None:
         self.limits = limits
+        self.daemons = 1  # that share the account: each tries a held one so much the more rarely
         self.host = host or Host()
         self.in_flight = 0
         self.paused_until = -math.inf
@@ -83,6 +93,16 @@ class Gate:
     def _is_held(self) -> bool:
         return self.blocked or len(self._troubled) >= TROUBLED_TASKS
 
+    def resize(self, limits: Limits, *, now: float) -> None:
+        """Keep to other limits from now on. Requests that could go at once become fewer by it, never more."""
+        self._fill(now)
+        self.limits = limits
+        self._fill(now)
+
+    def drain(self) -> None:
+        """Requests that could go at once may not: somebody else may just have sent them."""
+        self._tokens = 0.0
+
     def move(self, host: Host) -> None:
         """The account's address has changed; what is in flight counts there from now on."""
         self.host.leave(self.in_flight)
@@ -93,9 +113,15 @@ class Gate:
         """Start blocked, as the store remembers it; the first probe may go at once."""
         self.blocked, self._probes, self._probe_at = True, 0, now
 
+    def restore(self) -> None:
+        """Another daemon has found the account well again."""
+        self.blocked = False
+
     def wait_s(self, now: float) -> float:
         """Seconds until a request may go out: 0 is now, infinity is when something in flight has been answered."""
         if self.in_flight >= (1 if self._is_held else self.host.share(self.limits.concurrency)):
+            return math.inf
+        if self.limits.burst == 0:
             return math.inf
         opens_at = max(self.paused_until, self.host.opens_at())
         if self._is_held:
@@ -187,8 +213,8 @@ class Gate:
 
     def _until_probe_s(self, chance: float) -> float:
         if self.blocked:
-            return min(PROBE_FIRST_S * 2.0 ** min(self._probes - 1, 16), PROBE_MOST_S)
-        return trial_s(self._probes, chance)
+            return min(PROBE_FIRST_S * 2.0 ** min(self._probes - 1, 16), PROBE_MOST_S) * self.daemons
+        return trial_s(self._probes, chance) * self.daemons
 
     def _slow(self, reading: Reading, now: float, asked_at: float) -> Verdict:
         self._troubled.clear()

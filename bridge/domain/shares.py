@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 SLOTS: Final = 16
+ALL_SLOTS: Final = frozenset(range(SLOTS))
+_ACCOUNT: Final = "account/"
 
 
 class Share(NamedTuple):
@@ -41,7 +43,12 @@ WHOLE: Final = Part(1, 1)
 
 def account_scope(account: str) -> str:
     """The scope of asking about an account's tasks."""
-    return f"account/{account}"
+    return f"{_ACCOUNT}{account}"
+
+
+def accounts_and_slots(held: Collection[Share]) -> list[tuple[str, int]]:
+    """Account and slot of those of these shares that are about asking."""
+    return sorted((scope.removeprefix(_ACCOUNT), slot) for scope, slot in held if scope.startswith(_ACCOUNT))
 
 
 def endpoint_scope(endpoint: str) -> str:
@@ -102,6 +109,11 @@ def _holder(scope: str, group: int, groups: int, holders: Mapping[Share, str]) -
     """Who holds most of a group's slots; empty when nobody holds any."""
     held = Counter(holders[share] for slot in slots_of_group(group, groups) if (share := Share(scope, slot)) in holders)
     return max(sorted(held), key=lambda member: held[member], default="")
+
+
+def slots_held(scope: str, held: frozenset[Share]) -> frozenset[int]:
+    """The slots of one scope among these shares."""
+    return frozenset(share.slot for share in held if share.scope == scope)
 
 
 def part_held(scope: str, groups: int, held: frozenset[Share]) -> Part:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -13,10 +13,12 @@ import anyio.abc
 
 from bridge.domain.change import AccountState
 from bridge.domain.host import Host
+from bridge.domain.shares import ALL_SLOTS, WHOLE, Part, slot_of
 from bridge.domain.task import ABOUT_ACCOUNT, LIVE, Kind, Reading
 from bridge.domain.watch import WatchState
 from bridge.engine.agenda import NEVER, Agenda, Entry
 from bridge.engine.ledger import Ledger
+from bridge.engine.membership import Lease
 from bridge.engine.standing import Standing
 from bridge.engine.steps import AccountPlan, Steps
 from bridge.ports import BatchKey, Clock
@@ -26,7 +28,6 @@ SWEEP_MOST: Final = 256  # of them in one go: they share a transaction
 STUCK_S: Final = 1.0  # while the store cannot be written, how often to see whether it can again
 TICK_S: Final = 0.005  # the loop sleeps no shorter than this: watches that fall due meanwhile share one wake-up
 ALONE_S: Final = 60.0  # after a batch failed as a whole, how long its tasks are asked about one by one
-
 
 MISSED: Final = Reading(kind=Kind.TRANSIENT, detail="the question about many tasks failed; asked alone next")
 UNKNOWN: Final = Reading(kind=Kind.NOT_FOUND, detail="the answer about many tasks left this one out")
@@ -50,10 +51,14 @@ class AccountPoller:
         past: AccountState,
         host: Host,
         recovered: Callable[[Host], None],
+        lease: Lease,
         ledger: Ledger,
         clock: Clock,
     ) -> None:
         self.name = name
+        self._lease = lease
+        self._slots = ALL_SLOTS
+        self._part = WHOLE
         self._ledger = ledger
         self._clock = clock
         self._recovered = recovered
@@ -94,7 +99,7 @@ class AccountPoller:
         if plan.provider is not self.plan.provider and self._gate.blocked:
             self._gate.block(now=self._clock.steady())  # perhaps a new key: worth a probe at once
         self._steps.plan = plan
-        self._gate.limits = plan.limits
+        self._gate.resize(plan.limits.part(self._part), now=self._clock.steady())
         if host is not self._gate.host:
             self._gate.move(host)
         self.rouse()
@@ -107,6 +112,8 @@ class AccountPoller:
         for state in states:
             if state.memory.phase not in LIVE:
                 self._agenda.forget(state.task_id)
+                continue
+            if self._slots is not ALL_SLOTS and slot_of(state.task_id) not in self._slots:
                 continue
             due_at = min(state.next_poll_at or now, latest_at)
             added_at = self._added_at(state.added_at, now=now, ahead_s=wall - now)
@@ -133,12 +140,30 @@ class AccountPoller:
         steady_at = added_at - ahead_s
         return min(steady_at if steady_at >= self._began_at else added_at, now)
 
-    async def drop(self, task_ids: Collection[str]) -> None:
-        """Forget these watches; return when no request about one of them is under way any more. What such a request
-        still brings is written down, and nothing follows it."""
-        for task_id in task_ids:
-            self._agenda.forget(task_id)
-        while any(entry.task_id in task_ids for entry in self._asking):
+    def learn(self, past: AccountState) -> None:
+        """What the store says of the account: another daemon may have found it blocked, well again, or to be paused."""
+        self._standing.learn(past)
+        self.rouse()
+
+    def hold(self, slots: frozenset[int], part: Part, *, daemons: int) -> None:
+        """Ask about the watches of these slots alone, within this part of the limits; put those that are new. So many
+        `daemons` share the account: each tries it so much the more rarely while it is blocked or in trouble.
+
+        A part that grows brings no requests at once with it: whoever had them may just have sent them."""
+        if not slots >= self._slots:
+            for entry in [entry for entry in self._agenda if slot_of(entry.task_id) not in slots]:
+                self._agenda.forget(entry.task_id)
+        if daemons > 1 and self._part is WHOLE:
+            self._gate.drain()
+        self._slots, self._part = (ALL_SLOTS if slots == ALL_SLOTS else slots), part
+        self._gate.resize(self.plan.limits.part(part), now=self._clock.steady())
+        self._gate.daemons = daemons
+        self.rouse()
+
+    async def quiet(self) -> None:
+        """Return when no request is under way about a watch of a slot that is not held. What it still brings is written
+        down, and nothing follows it."""
+        while any(slot_of(entry.task_id) not in self._slots for entry in self._asking):
             self._asked = anyio.Event()
             await self._asked.wait()
 
@@ -183,7 +208,7 @@ class AccountPoller:
         next_at = self._agenda.next_at(now)
         if self._stopping or next_at == math.inf:
             return math.inf
-        if self._ledger.is_stuck:
+        if self._ledger.is_stuck or not self._lease.is_held:
             return STUCK_S  # what cannot be written down need not be asked
         gate_s = self._gate.wait_s(now)
         # While the account is blocked the gate alone says when to try it again, by whichever watch comes first.

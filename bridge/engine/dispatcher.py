@@ -8,21 +8,25 @@ from functools import partial
 import anyio
 import anyio.abc
 
+from bridge.domain.shares import Part, Share, endpoint_scope, part_held, slots_held
 from bridge.engine.lane import EndpointPlan, LaneRunner
 from bridge.engine.ledger import Lane, Ledger
+from bridge.engine.membership import Lease
 from bridge.ports import Clock, Offload, Outbox
 
 
 class Dispatcher:
     """All destinations' runners, fed from the store's outbox."""
 
-    def __init__(self, *, outbox: Outbox, ledger: Ledger, offload: Offload, clock: Clock) -> None:
+    def __init__(self, *, outbox: Outbox, ledger: Ledger, lease: Lease, offload: Offload, clock: Clock) -> None:
         self._outbox = outbox
+        self._lease = lease
         self._ledger = ledger
         self._offload = offload
         self._clock = clock
         self._plans: Mapping[str, EndpointPlan] = {}
         self._lanes: dict[Lane, LaneRunner] = {}
+        self._holds: dict[str, tuple[frozenset[int], Part]] = {}  # by endpoint, where several daemons share the work
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
         self.finished = anyio.Event()  # set when no attempt is in flight any more
@@ -58,6 +62,24 @@ class Dispatcher:
             self._serve(lane, disabled)
         self.wake(self._lanes)
 
+    def hold(self, held: frozenset[Share]) -> None:
+        """Deliver what these shares hold, within their part of each endpoint's concurrency."""
+        for name, plan in self._plans.items():
+            scope = endpoint_scope(name)
+            self._holds[name] = slots_held(scope, held), part_held(scope, plan.groups, held)
+        for (name, _), runner in self._lanes.items():
+            if name in self._holds:
+                runner.hold(*self._holds[name])
+
+    async def quiet(self) -> None:
+        """Return when no attempt is under way at a delivery that this daemon does not hold."""
+        for runner in list(self._lanes.values()):
+            await runner.quiet()
+
+    def wake_all(self) -> None:
+        """Any lane may have something new."""
+        self.wake(list(self._lanes))
+
     def wake(self, lanes: Collection[Lane] | Iterable[Lane]) -> None:
         """These lanes have something new."""
         for lane in lanes:
@@ -76,8 +98,16 @@ class Dispatcher:
         runner = self._lanes.get(lane)
         if runner is None:
             runner = self._lanes[lane] = LaneRunner(
-                lane, plan=plan, outbox=self._outbox, ledger=self._ledger, offload=self._offload, clock=self._clock
+                lane,
+                plan=plan,
+                lease=self._lease,
+                outbox=self._outbox,
+                ledger=self._ledger,
+                offload=self._offload,
+                clock=self._clock,
             )
+            if lane[0] in self._holds:
+                runner.hold(*self._holds[lane[0]])
             self._group.start_soon(runner.run)
         runner.plan = plan
         if disabled is not None:

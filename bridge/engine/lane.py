@@ -14,7 +14,9 @@ import anyio.abc
 from bridge.domain.backoff import RetryPlan, growing_s
 from bridge.domain.delivery import AttemptMade, Deferred, Delivery, DeliveryState, Refused, settle
 from bridge.domain.event import LIVE_TOPICS
+from bridge.domain.shares import ALL_SLOTS, WHOLE, Part, groups_for, slot_of
 from bridge.engine.ledger import Lane, Ledger
+from bridge.engine.membership import Lease
 from bridge.errors import StoreError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload, Outbox, Sink
@@ -23,6 +25,7 @@ log = get_logger()
 
 AHEAD: Final = 128  # deliveries fetched in one go, so that a burst costs one query for many
 UNWRITTEN: Final = 256  # so many outcomes may be on their way to the disk: a crash repeats those attempts
+STUCK_S: Final = 1.0  # without a lease, and while a hand-over lasts: how often to look again
 BUG_PAUSE_S: Final = 60.0  # how long a delivery rests after its outcome could not be written down
 
 
@@ -35,6 +38,11 @@ class EndpointPlan:
     retries: RetryPlan
     fingerprint: str  # of its settings; a change enables an endpoint that answered 410
 
+    @property
+    def groups(self) -> int:
+        """Among how many daemons at most it can be divided."""
+        return groups_for(self.concurrency)
+
 
 class LaneRunner:
     """Serves one destination until stopped. `plan` may be replaced at any time.
@@ -44,10 +52,21 @@ class LaneRunner:
     """
 
     def __init__(
-        self, lane: Lane, *, plan: EndpointPlan, outbox: Outbox, ledger: Ledger, offload: Offload, clock: Clock
+        self,
+        lane: Lane,
+        *,
+        plan: EndpointPlan,
+        lease: Lease,
+        outbox: Outbox,
+        ledger: Ledger,
+        offload: Offload,
+        clock: Clock,
     ) -> None:
         self.plan = plan
         self.enabled = True
+        self._lease = lease
+        self._slots = ALL_SLOTS  # whose deliveries are ours to make
+        self._part = WHOLE
         self._endpoint, self._target = lane
         self._outbox = outbox
         self._ledger = ledger
@@ -55,11 +74,12 @@ class LaneRunner:
         self._clock = clock
         self._ready: deque[Delivery] = deque()
         self._under_way = 0
-        self._held: set[int] = set()  # ready, under way, or answered and not yet written down
+        self._held: dict[int, int] = {}  # ready, under way, or answered and not yet written down; each with its slot
         self._resting: dict[int, float] = {}  # until when: an error of ours must not spin
         self._next_at = -math.inf  # when the store is worth asking again
         self._left_some = False  # it has some that are not worth fetching before there is a place for them
         self._workers = 0
+        self._over = anyio.Event()  # something that was held
         self._wake = anyio.Event()
         self._stopping = False
 
@@ -67,6 +87,22 @@ class LaneRunner:
         """The store may have something new for this lane."""
         self._next_at = -math.inf
         self._wake.set()
+
+    def hold(self, slots: frozenset[int], part: Part) -> None:
+        """Make the deliveries of these slots alone, within this part of the concurrency."""
+        self._slots, self._part = slots, part
+        self._forget_ready()
+        self._wake.set()
+
+    async def quiet(self) -> None:
+        """Return when every attempt at a delivery of a slot that is not held is over and written down."""
+        while not self._slots.issuperset(self._held.values()):
+            self._over = anyio.Event()
+            await self._over.wait()
+
+    @property
+    def _concurrency(self) -> int:
+        return self._part.of_count(self.plan.concurrency)
 
     def stop(self) -> None:
         """Begin nothing more; `run` returns when the attempts in flight have been answered."""
@@ -85,33 +121,36 @@ class LaneRunner:
                 for _ in range(self._room()):
                     self._workers += 1
                     workers.start_soon(self._work)
-                if not self._is_hungry():
+                if not self._lease.is_held:
+                    await self._clock.wait(self._wake, STUCK_S)
+                elif not self._is_hungry():
                     wait_s = self._next_at - self._clock.steady()
                     is_idle = self.enabled and 0 < wait_s < math.inf
                     await self._clock.wait(self._wake, wait_s if is_idle else None)
 
     def _room(self) -> int:
         """How many more workers there is work for."""
-        return min(self.plan.concurrency - self._workers, len(self._ready)) if self._may_begin() else 0
+        return min(self._concurrency - self._workers, len(self._ready)) if self._may_begin() else 0
 
     def _may_begin(self) -> bool:
         """Whether another attempt may be begun. While the store cannot be written few go out, for a crash would repeat
         them; whoever waits for one of ours to be written is woken then."""
         unwritten = len(self._held) - len(self._ready) - self._under_way
-        most = self.plan.concurrency if self._ledger.is_stuck else UNWRITTEN
-        return self.enabled and not self._stopping and unwritten < most
+        most = self._concurrency if self._ledger.is_stuck else UNWRITTEN
+        return self.enabled and not self._stopping and unwritten < most and self._lease.is_held
 
     def _is_hungry(self) -> bool:
         """Whether to fetch more from the store now."""
         if self._next_at > self._clock.steady() or not self._may_begin():
             return False
         if self._left_some:
-            return not self._ready and self._under_way < self.plan.concurrency
+            return not self._ready and self._under_way < self._concurrency
         return len(self._ready) < AHEAD // 2
 
     def _forget_ready(self) -> None:
         """Let go of what is ready: it is read anew when enabled, for much may have happened to it by then."""
-        self._held.difference_update(one.delivery_id for one in self._ready)
+        for one in self._ready:
+            del self._held[one.delivery_id]
         self._ready.clear()
         self._next_at = -math.inf
 
@@ -119,7 +158,7 @@ class LaneRunner:
         now = self._clock.steady()
         self._resting = {each: until_at for each, until_at in self._resting.items() if until_at > now}
         self._next_at = min(self._resting.values(), default=math.inf)
-        held = self._held | self._resting.keys()
+        held = self._held.keys() | self._resting.keys()
         limit = AHEAD + len(held)
         due = partial(self._outbox.due, self._endpoint, self._target, now=now, limit=limit)
         try:
@@ -128,21 +167,24 @@ class LaneRunner:
             log.warning("store.failed", reason=str(error))
             self._next_at = now + growing_s(1, first_s=2.0, most_s=2.0, chance=self._clock.chance())
             return
-        fresh = [one for one in found if one.delivery_id not in held]
+        # Those of other slots are about to be handed over.
+        fresh = [one for one in found if one.delivery_id not in held and slot_of(one.subject) in self._slots]
         # What may be cancelled by its task's end is not kept waiting in memory, where the cancelling is not seen.
-        free = self.plan.concurrency - self._under_way - len(self._ready)
+        free = self._concurrency - self._under_way - len(self._ready)
         taken = [one for place, one in enumerate(fresh) if place < free or one.topic not in LIVE_TOPICS]
         self._ready.extend(taken)
-        self._held.update(one.delivery_id for one in taken)
+        self._held.update((one.delivery_id, slot_of(one.subject)) for one in taken)
         self._left_some = len(taken) < len(fresh)
-        if len(found) >= limit or self._left_some:
+        if len(found) >= limit and not fresh:
+            self._next_at = now + STUCK_S
+        elif len(found) >= limit or self._left_some:
             self._next_at = now
         elif next_at is not None:
             self._next_at = min(self._next_at, next_at)
 
     async def _work(self) -> None:
         """Attempt one after the other, as long as some are ready."""
-        while self._ready and self._may_begin() and self._workers <= self.plan.concurrency:
+        while self._ready and self._may_begin() and self._workers <= self._concurrency:
             delivery = self._ready.popleft()
             self._under_way += 1
             if len(self._ready) < AHEAD // 2:
@@ -176,7 +218,8 @@ class LaneRunner:
         )
 
     def _written(self, delivery: Delivery, made: AttemptMade, applied: bool, failure: Exception | None) -> None:
-        self._held.discard(delivery.delivery_id)
+        self._held.pop(delivery.delivery_id, None)
+        self._over.set()
         if failure is not None:
             # The edge of one delivery: what cannot be written down must stop nothing else.
             log.error("delivery.bug", endpoint=self._endpoint, event_id=delivery.event_id, exc_info=failure)

@@ -1,39 +1,35 @@
-"""Notices within a second what other processes (the commands) did to the store."""
+"""Notices soon what other processes (commands, other daemons) did to the store."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping
 
 from bridge.errors import StoreError
 from bridge.logs import get_logger
-from bridge.ports import Clock, Offload
+from bridge.ports import Clock, News, Newsworthy, Offload
 
 log = get_logger()
 
-EVERY_S: Final = 0.3
+Heed = Callable[[], Awaitable[None]]
 
 
-class Versioned(Protocol):
-    """What the lookout asks of the store."""
+async def look_out(
+    store: Newsworthy, *, offload: Offload, clock: Clock, every_s: float, heeds: Mapping[str, Heed]
+) -> None:
+    """Call what `heeds` holds for a kind of news (the names of `News`), once now and whenever there is some; for ever.
 
-    def data_version(self) -> int:
-        """A number that changes when another connection has committed."""
-
-
-async def look_out(store: Versioned, *, offload: Offload, clock: Clock, changed: Callable[[], Awaitable[None]]) -> None:
-    """Call `changed` once now and whenever somebody else has written to the store; for ever.
-
-    A failing store is looked at again, and `changed` that raises StoreError is called again.
+    A failing store is looked at again, and a call that raises StoreError is made again.
     """
-    seen: int | None = None
+    seen = News(work=-1, outbox=-1, members=-1)
     while True:
         try:
-            version = await offload(store.data_version)
-            if version != seen:
-                await changed()
-                seen = version
+            news = await offload(store.news)
+            for name, heed in heeds.items():
+                now = getattr(news, name)
+                if now != getattr(seen, name):
+                    await heed()
+                    seen = seen._replace(**{name: now})
         except StoreError as error:
             # The ledger reports a failing store loudly; here it only means that there is nothing to see yet.
             log.debug("store.failed", reason=str(error))
-        await clock.sleep(EVERY_S)
+        await clock.sleep(every_s)

@@ -23,11 +23,11 @@ AGAIN_S: Final = 1.0  # after a failure
 
 
 class Lease:
-    """Until when this daemon may send anything. Before it has joined, it may not."""
+    """Until when this daemon may send anything."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, until_at: float = math.inf) -> None:
         self._clock = clock
-        self.until_at = -math.inf
+        self.until_at = until_at
 
     @property
     def is_held(self) -> bool:
@@ -39,11 +39,14 @@ class Lease:
 class Worker(Protocol):
     """Who carries out what the membership decides."""
 
-    async def take_up(self, gained: frozenset[Share], held: frozenset[Share]) -> None:
-        """Work on these shares too; `held` are all there are now. StoreError when they could not be read."""
+    def hold(self, held: frozenset[Share], *, daemons: int) -> None:
+        """Begin nothing but on these shares from now on. So many daemons there are in all."""
 
-    async def let_go(self, lost: frozenset[Share], held: frozenset[Share]) -> None:
-        """Begin nothing more on these shares; return when nothing of theirs is in flight any more."""
+    async def load(self) -> None:
+        """Work on what is held and was not before. StoreError when it could not be read."""
+
+    async def quiet(self) -> None:
+        """Return when nothing is in flight any more but of what is held."""
 
 
 class Membership:
@@ -55,7 +58,7 @@ class Membership:
     def __init__(
         self, *, shares: Shares, offload: Offload, clock: Clock, name: str, takeover_s: float, worker: Worker
     ) -> None:
-        self.lease = Lease(clock)
+        self.lease = Lease(clock, -math.inf)
         self.member = ""
         self.held: frozenset[Share] = frozenset()
         self._shares = shares
@@ -66,11 +69,16 @@ class Membership:
         self._worker = worker
         self._scopes: Mapping[str, int] = {}
         self._leaving: frozenset[Share] = frozenset()
+        self._daemons = 1
+        self._owes_load = False
         self._wake = anyio.Event()
 
-    async def serve(self, scopes: Mapping[str, int]) -> None:
-        """Take part in these scopes from now on, each with the number of groups to cut it into."""
+    def serve(self, scopes: Mapping[str, int]) -> None:
+        """Take part in these scopes from now on, each with the number of groups to cut it into. Their limits may have
+        changed with them."""
         self._scopes = dict(scopes)
+        if self.lease.is_held:
+            self._worker.hold(self.held, daemons=self._daemons)
         self.wake()
 
     def wake(self) -> None:
@@ -141,22 +149,31 @@ class Membership:
         surplus = frozenset(mine - wanted - self._leaving)
         if surplus:
             self._leaving |= surplus
-            self.held -= surplus
+            self._hold(self.held - surplus, len(roll.members))
             handing_over.start_soon(self._hand_over, surplus)
         free = [share for share in wanted - mine if share not in roll.holders]
         gained = await self._offload(self._shares.claim, free) if free else frozenset()
         # What is stored as ours though we do not work on it (a crash between the two) is taken up as well.
         gained |= (wanted & mine) - self.held - self._leaving
         if gained:
-            await self._worker.take_up(gained, self.held | gained)
-            self.held |= gained
+            self._hold(self.held | gained, len(roll.members))
+            self._owes_load = True
             log.info("shares.gained", count=len(gained), held=len(self.held))
+        elif len(roll.members) != self._daemons:
+            self._hold(self.held, len(roll.members))
+        if self._owes_load:  # perhaps since an earlier round, when the store could not be read
+            await self._worker.load()
+            self._owes_load = False
+
+    def _hold(self, held: frozenset[Share], daemons: int) -> None:
+        self.held, self._daemons = held, daemons
+        self._worker.hold(held, daemons=daemons)
 
     def _renewed(self) -> Roll:
         return self._shares.renew(scopes=self._scopes, lease_s=self._takeover_s * STORED)
 
     async def _hand_over(self, lost: frozenset[Share]) -> None:
-        await self._worker.let_go(lost, self.held)
+        await self._worker.quiet()
         while True:
             try:
                 await self._offload(self._shares.release, lost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import anyio
 import anyio.abc
@@ -11,9 +11,11 @@ import anyio.abc
 from bridge import collector
 from bridge.domain.change import AccountState
 from bridge.domain.host import Host
+from bridge.domain.shares import Share, account_scope, part_held, slots_held
 from bridge.domain.watch import WatchState
 from bridge.engine.account import AccountPoller
 from bridge.engine.ledger import Ledger
+from bridge.engine.membership import Lease
 from bridge.engine.steps import AccountPlan
 from bridge.ports import Clock
 
@@ -21,8 +23,9 @@ from bridge.ports import Clock
 class Poller:
     """All accounts' pollers, fed from the store."""
 
-    def __init__(self, *, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, *, ledger: Ledger, clock: Clock, lease: Lease) -> None:
         self._ledger = ledger
+        self._lease = lease
         self._clock = clock
         self._accounts: dict[str, AccountPoller] = {}
         self._resting: dict[str, AccountPoller] = {}  # not in today's settings; their limits hold when they come back
@@ -66,11 +69,30 @@ class Poller:
                 past=past.get(name, AccountState(account=name)),
                 host=self._hosts[plan.host],
                 recovered=self._recovered,
+                lease=self._lease,
                 ledger=self._ledger,
                 clock=self._clock,
             )
             self._accounts[name] = poller
             self._group.start_soon(poller.run)
+
+    def learn(self, past: Mapping[str, AccountState]) -> None:
+        """What the store says of the accounts by now."""
+        for name, account in self._accounts.items():
+            if name in past:
+                account.learn(past[name])
+
+    def hold(self, held: frozenset[Share], *, daemons: int) -> None:
+        """Ask about what these shares hold, within their part of each account's limits. So many daemons there are."""
+        for name, account in self._accounts.items():
+            scope = account_scope(name)
+            part = part_held(scope, account.plan.groups, held)
+            account.hold(slots_held(scope, held), part, daemons=daemons)
+
+    async def quiet(self) -> None:
+        """Return when no request is under way about a watch that this daemon does not hold."""
+        for account in (*self._accounts.values(), *self._resting.values()):
+            await account.quiet()
 
     def put(self, states: Sequence[WatchState]) -> None:
         """Take in what the store says of these watches."""
@@ -85,13 +107,6 @@ class Poller:
     def loaded() -> None:
         """All there are have been put, which at start is much at once."""
         collector.spare()
-
-    async def drop(self, account: str, task_ids: Collection[str]) -> None:
-        """Ask about these no more; return when no request about one of them is under way and what it brought is
-        written down."""
-        poller = self._accounts.get(account)
-        if poller is not None:
-            await poller.drop(task_ids)
 
     def stop(self) -> None:
         """Send nothing more; let `run` return when what is in flight has been answered."""

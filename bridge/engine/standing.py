@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bridge.domain.change import AccountChange, AccountPaused, AccountState
 from bridge.domain.host import Host
-from bridge.domain.limits import Gate, Limits, Verdict
+from bridge.domain.limits import PROBE_FIRST_S, Gate, Limits, Verdict
 from bridge.domain.task import Reading
 from bridge.engine.agenda import Entry
 from bridge.engine.ledger import Ledger
@@ -30,8 +30,23 @@ class Standing:
         self.gate = Gate(limits, now=now, account=name, host=host)
         if past.blocked_at is not None:
             self.gate.block(now=now)
+        self._heed_pause(past, now)
+
+    def learn(self, past: AccountState) -> None:
+        """What another daemon on the same store has found out about the account. What we know may be the newer."""
+        now = self._clock.steady()
+        self._heed_pause(past, now)
+        if (past.count, past.blocked_at is None) <= (self._past.count, self._past.blocked_at is None):
+            return
+        self._past = past
+        if past.blocked_at is None:
+            self.gate.restore()
+        else:
+            self.gate.block(now=now + PROBE_FIRST_S * self.gate.daemons)
+
+    def _heed_pause(self, past: AccountState, now: float) -> None:
         if past.paused_until is not None:
-            self.gate.paused_until = min(past.paused_until, now + 3600.0)
+            self.gate.paused_until = max(self.gate.paused_until, min(past.paused_until, now + 3600.0))
 
     def age_s(self, entry: Entry, now: float) -> float:
         """Age of the watch without the time its account was blocked since it was added."""

@@ -13,6 +13,7 @@ from bridge.domain.change import Note, TaskChange
 from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
 from bridge.domain.limits import Limits
+from bridge.domain.shares import groups_for
 from bridge.domain.task import Kind, Reading
 from bridge.domain.watch import Pace, Rules, Step, advance, give_up
 from bridge.engine.agenda import Agenda, Entry
@@ -41,6 +42,12 @@ class AccountPlan:
     pacing: Pacing
     rules: Rules
     live_topics: frozenset[Topic]  # those a route names; the others are not worth a transaction
+    is_batched: bool = False  # many tasks are asked about at once: then they had better be together
+
+    @property
+    def groups(self) -> int:
+        """Among how many daemons at most it can be divided."""
+        return 1 if self.is_batched else groups_for(self.limits.burst, self.limits.concurrency)
 
 
 class Steps:

@@ -109,6 +109,11 @@ class HttpProvider:
             return reading if isinstance(listed, Reading) else listed[task_id]
         return reading
 
+    @property
+    def is_batched(self) -> bool:
+        """Whether many tasks can be asked about in one request."""
+        return self._route.batch is not None
+
     def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
         """Which tasks this one can be asked about together with; None: it is asked about alone."""
         batch = self._route.batch

@@ -128,6 +128,16 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberView:
+    """A daemon that works on a shared store: how many shares of the work it holds, and until when it may."""
+
+    member: str
+    joined_at: float
+    lease_until: float
+    shares: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Touched:
     """What became of a person's wish about one watch: whether it was done, and the phase the watch is in now, which
     says why not (None: there is no such watch)."""
@@ -167,6 +177,9 @@ class Views(Protocol):
 
     def counts(self) -> Counts:
         """The whole store in figures."""
+
+    def members(self) -> list[MemberView]:
+        """The daemons that share the store's work now; of a store that has one alone, none."""
 
 
 class Asks(Protocol):

@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from bridge.ports import Commits, Durations, Outbox, Watches
+from bridge.ports import Commits, Durations, Newsworthy, Outbox, Shares, Watches
 from bridge.store.tables import Contents
 from bridge.store.views import Asks, Views
 
 
-class Store(Watches, Commits, Outbox, Durations, Views, Asks, Protocol):
+class Store(Watches, Commits, Outbox, Durations, Shares, Newsworthy, Views, Asks, Protocol):
     """All slices, and what only the owner of a store asks of it. One contract suite holds."""
 
     @property
     def notes_every_s(self) -> float:
         """How often the poller's notes are best written."""
 
-    def data_version(self) -> int:
-        """A number that changes when somebody else has written to the store. It costs no disk access."""
+    @property
+    def look_every_s(self) -> float:
+        """How often to look for news."""
 
     def prune(self, *, now: float, ended_s: float, delivered_s: float, dead_s: float, limit: int) -> int:
         """Delete what was settled or ended longer ago than so many seconds; returns how many rows went, at most

@@ -54,7 +54,7 @@ def test_the_example_loads_with_its_defaults() -> None:
     settings = load.resolve(load.load(EXAMPLE, {}), env).settings
     accounts = {"a": {"provider": "kling", "base_url": "http://a", "api_key": "a"}}
     default = Settings.model_validate({"accounts": accounts})
-    for key in ("store", "polling", "delivery", "retention", "log"):
+    for key in ("store", "polling", "delivery", "retention", "sharing", "log"):
         assert getattr(settings, key) == getattr(default, key)
     for models, examples in (("accounts.*", settings.accounts), ("endpoints.*", settings.endpoints)):
         for example in examples.values():

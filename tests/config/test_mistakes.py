@@ -75,7 +75,7 @@ FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
     ("line", "expected"),
     [
         ("acounts: {}", '1: acounts: unknown key "acounts"; did you mean "accounts"?'),
-        ("zzz: {}", '1: zzz: unknown key "zzz"; there are: accounts, delivery, endpoints, log, polling, providers, retention, routes, sources, store'),
+        ("zzz: {}", '1: zzz: unknown key "zzz"; there are: accounts, delivery, endpoints, log, polling, providers, retention, routes, sharing, sources, store'),
         ('"a b": 1', '1: "a b": unknown key "a b"; there are: '),
         ("providers: []", "12: providers: must be a mapping of keys"),
         ("http: {listen: x}", "1: http: is not in this version"),
@@ -366,7 +366,7 @@ SHAPED = st.fixed_dictionaries(
     {"accounts": st.dictionaries(st.just("kling") | WORDS, ACCOUNT, max_size=2)},
     optional={
         "endpoints": st.dictionaries(st.just("e") | WORDS, WEBHOOK | APPRISE | VALUES, max_size=3),
-        **dict.fromkeys(("store", "sources", "routes", "polling", "delivery", "retention", "log"), VALUES),
+        **dict.fromkeys(("store", "sources", "routes", "polling", "delivery", "retention", "sharing", "log"), VALUES),
     },
 )
 

@@ -20,6 +20,7 @@ from bridge.engine.dispatcher import Dispatcher
 from bridge.engine.intake import StoreIntake
 from bridge.engine.lane import EndpointPlan
 from bridge.engine.ledger import Ledger
+from bridge.engine.membership import Lease
 from bridge.engine.poller import Poller
 from bridge.engine.steps import AccountPlan
 from bridge.errors import StoreError
@@ -92,8 +93,11 @@ class Rig:
         self.host = "api.example.com"
         offload = DirectOffload()
         self.ledger = Ledger(commits=self.torn, watches=self.torn, offload=offload, clock=self.clock, tell=self.tell)
-        self.poller = Poller(ledger=self.ledger, clock=self.clock)
-        self.dispatcher = Dispatcher(outbox=self.store, ledger=self.ledger, offload=offload, clock=self.clock)
+        self.lease = Lease(self.clock)
+        self.poller = Poller(ledger=self.ledger, clock=self.clock, lease=self.lease)
+        self.dispatcher = Dispatcher(
+            outbox=self.store, ledger=self.ledger, lease=self.lease, offload=offload, clock=self.clock
+        )
         self.ledger.told = self.dispatcher.wake
         self.intake = StoreIntake(watches=self.store, offload=offload, clock=self.clock, changed=self.fetch)
         self.revision = 0

@@ -97,29 +97,6 @@ async def test_nothing_is_sent_inside_a_retry_after_when_many_are_asked_about_to
         assert rig.provider.batches[-1][0] >= limited_at + 120
 
 
-async def test_watches_that_are_dropped_are_asked_about_no_more_and_what_was_under_way_is_written_down() -> None:
-    rig = Rig(answer_s=5.0)
-    rig.script("a", SUCCEEDED)
-    async with rig.running():
-        await rig.watch("a", "b")
-        await rig.clock.advance(1)
-        gone: list[float] = []
-
-        async def drop() -> None:
-            await rig.poller.drop("kling", {"a", "b"})
-            gone.append(rig.clock.steady())
-
-        async with rig.beside(drop):
-            await rig.clock.advance(3)
-            assert gone == []
-            await rig.clock.advance(2)
-            assert len(gone) == 1
-        assert rig.topics() == ["task_succeeded"]
-        polled = len(rig.provider.asked)
-        await rig.clock.advance(60)
-        assert len(rig.provider.asked) == polled == 2
-
-
 async def test_limits_replaced_at_run_time_hold_at_once() -> None:
     rig = Rig(limits=Limits(rate=1.0, burst=1, concurrency=1), pacing=EVEN)
     async with rig.running():

@@ -25,17 +25,20 @@ class Hands:
 
     def __init__(self) -> None:
         self.held: frozenset[Share] = frozenset()
+        self.wanted: frozenset[Share] = frozenset()
         self.busy: anyio.Event | None = None
 
-    async def take_up(self, gained: frozenset[Share], held: frozenset[Share]) -> None:
-        assert gained <= held
-        self.held |= gained
+    def hold(self, held: frozenset[Share], *, daemons: int) -> None:
+        assert daemons
+        self.wanted = held
 
-    async def let_go(self, lost: frozenset[Share], held: frozenset[Share]) -> None:
-        assert not lost & held
+    async def load(self) -> None:
+        self.held |= self.wanted
+
+    async def quiet(self) -> None:
         if self.busy is not None:
             await self.busy.wait()
-        self.held -= lost
+        self.held &= self.wanted
 
 
 class Member:
@@ -59,7 +62,7 @@ class Member:
         return len(self.hands.held)
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        await self.membership.serve({KLING: SLOTS})
+        self.membership.serve({KLING: SLOTS})
         try:
             with self.scope:
                 await self.membership.run(task_status=task_status)
@@ -178,7 +181,7 @@ async def test_who_slept_through_its_lease_knows_it_before_it_does_anything(crew
 
 async def test_settings_that_change_are_followed(crew: Crew) -> None:
     first, second = await crew.join("a"), await crew.join("b")
-    await first.membership.serve({KLING: SLOTS, "account/suno": 1})
-    await second.membership.serve({})
+    first.membership.serve({KLING: SLOTS, "account/suno": 1})
+    second.membership.serve({})
     await crew.clock.advance(1)
     assert (first.count, second.count) == (2 * SLOTS, 0)

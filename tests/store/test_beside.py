@@ -24,22 +24,22 @@ def command(store: SqliteStore, path: Path) -> Iterator[SqliteStore]:
 def test_the_daemon_notices_what_a_command_did_and_not_what_it_did_itself(
     store: SqliteStore, command: SqliteStore
 ) -> None:
-    seen = store.data_version()
+    seen = store.news()
     add(store, "task-1")
     store.note([make_note()])
-    assert store.data_version() == seen
+    assert store.news() == seen
     add(command, "task-2")
-    later = store.data_version()
+    later = store.news()
     assert later != seen
     _, states = store.changed(1)
     assert [state.task_id for state in states] == ["task-2"]
-    assert store.data_version() == later
+    assert store.news() == later
 
 
 def test_it_looks_again_after_its_connection_was_opened_anew(store: SqliteStore) -> None:
-    seen = store.data_version()
+    seen = store.news()
     store.close()
-    assert store.data_version() != seen
+    assert store.news() != seen
 
 
 def test_each_sees_what_the_other_has_committed(store: SqliteStore, command: SqliteStore) -> None:
@@ -74,12 +74,12 @@ def test_a_store_kept_locked_is_an_error_that_passes(store: SqliteStore, path: P
     add(store, "task-1")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    seen = store.data_version()
+    seen = store.news()
     with pytest.raises(StoreError, match="another process has kept it locked for 5 s; try again later") as caught:
         store.commit([make_end()], nobody)
     assert not isinstance(caught.value, StoreDamaged)
     assert store.counts().live == 1
-    assert store.data_version() == seen  # the same connection: nothing is wrong with it
+    assert store.news() == seen  # the same connection: nothing is wrong with it
     other.execute("ROLLBACK")
     other.close()
     assert store.commit([make_end()], nobody) == [True]

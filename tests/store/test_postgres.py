@@ -382,22 +382,22 @@ class TestListening:
         self, postgres: PostgresUrl, store: PostgresStore
     ) -> None:
         other = open_postgres(postgres, create=False, clock=SystemClock())
-        store.data_version()
-        until(lambda: store.data_version() == 1)  # it listens
+        store.news()
+        until(lambda: store.news().work == 1)  # it listens
         add(store, "mine")
         add(other, "theirs")
-        until(lambda: store.data_version() == 2)
+        until(lambda: store.news().work == 2)
         other.withdraw([add(other, "theirs")[0].key], now=NOW)
-        until(lambda: store.data_version() == 3)
+        until(lambda: store.news().work == 3)
         other.commit([make_block()], Teller())
-        until(lambda: store.data_version() == 4)
+        until(lambda: store.news().work == 4)
         other.close()
 
     def test_after_a_lost_connection_it_listens_again_and_looks(
         self, postgres: PostgresUrl, store: PostgresStore
     ) -> None:
-        store.data_version()
-        until(lambda: store.data_version() == 1)
+        store.news()
+        until(lambda: store.news().work == 1)
         [(killed,)] = look(
             postgres,
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE '%touched%' "
@@ -407,7 +407,7 @@ class TestListening:
 
         def hears() -> bool:
             try:
-                return store.data_version() >= 2
+                return store.news().work >= 2
             except StoreError:
                 return False
 
@@ -461,7 +461,7 @@ class TestMany:
     def test_the_statements_of_every_second_read_an_index(self, postgres: PostgresUrl, store: PostgresStore) -> None:
         keys = [one.key for one in add(store, *(f"task-{number}" for number in range(3000)))]
         store.commit([make_end(key) for key in keys[:2000]], Teller())
-        plain = {"endpoint": LANE[0], "target": LANE[1], "now": NOW, "limit": 10}
+        plain = {"endpoint": LANE[0], "target": LANE[1], "now": NOW, "limit": 10, "slots": [0, 5]}
         with psycopg.connect(postgres.reveal()) as connection:
             connection.execute("ANALYZE watches, deliveries, events")
             for query, given in (

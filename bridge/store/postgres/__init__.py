@@ -1,7 +1,7 @@
 """The shared store. One object for all slices, one file for each, as for SQLite:
 
 watches, commits, outbox,
-durations                   the slices of `ports`, for the engine; intake and transaction do the work of the first two
+durations, shares           the slices of `ports`, for the engine; intake and transaction do the work of the first two
 views, asks                 the slices of `store.views`, for the commands
 retention                   what goes when it has been kept long enough
 moving                      a whole store out or in
@@ -16,7 +16,7 @@ from typing import Final
 
 from bridge.config.place import PostgresUrl
 from bridge.errors import StoreError
-from bridge.ports import Clock
+from bridge.ports import Clock, News
 from bridge.store.postgres.asks import AsksPart
 from bridge.store.postgres.commits import CommitsPart
 from bridge.store.postgres.database import LATEST, Database
@@ -25,12 +25,21 @@ from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.moving import MovingPart
 from bridge.store.postgres.outbox import OutboxPart
 from bridge.store.postgres.retention import RetentionPart
+from bridge.store.postgres.shares import SharesPart
 from bridge.store.postgres.views import ViewsPart
 from bridge.store.postgres.watches import WatchesPart
 
 
 class PostgresStore(
-    WatchesPart, CommitsPart, OutboxPart, DurationsPart, ViewsPart, AsksPart, RetentionPart, MovingPart
+    WatchesPart,
+    CommitsPart,
+    OutboxPart,
+    DurationsPart,
+    SharesPart,
+    ViewsPart,
+    AsksPart,
+    RetentionPart,
+    MovingPart,
 ):
     """A store in a PostgreSQL database, for any number of daemons and commands.
 
@@ -39,6 +48,7 @@ class PostgresStore(
     the middle of a commit, `commit` finds it out when it is called again.
     """
 
+    look_every_s: Final = 0.05  # for news: that costs a glance at four numbers
     notes_every_s: Final = 30.0  # only the last of each watch is written, and losing them costs a few early polls
 
     def __init__(self, database: Database) -> None:
@@ -49,13 +59,13 @@ class PostgresStore(
     def place(self) -> PostgresUrl:
         return self._database.place
 
-    def data_version(self) -> int:
-        """A number that changes when somebody else has written what daemons are woken for. It asks nobody: a thread
-        listens. StoreError while that cannot reach the server."""
+    def news(self) -> News:
+        """See `ports.Newsworthy.news`. It asks nobody: a thread listens. StoreError while that cannot reach the
+        server."""
         heard = self._listener.heard
         if isinstance(self._listener.failure, StoreError):
             raise self._listener.failure
-        return heard + self._database.unheard
+        return heard._replace(work=heard.work + self._database.unheard)
 
     def is_syncing(self) -> bool:
         """Whether the server is being waited for right now: each such wait has its own end. To be asked from another

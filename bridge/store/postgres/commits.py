@@ -9,7 +9,7 @@ from bridge.domain.change import AccountState, Change
 from bridge.ports import Tell
 from bridge.store.postgres.database import Database
 from bridge.store.postgres.failures import InDoubt
-from bridge.store.postgres.part import Part
+from bridge.store.postgres.part import ENDS, OUTBOX, Part
 from bridge.store.postgres.transaction import Transaction
 from bridge.store.rows import SELECT_ACCOUNT, account_state
 
@@ -56,11 +56,16 @@ class CommitsPart(Part):
         applied: list[bool] = []
         try:
             with self._database.write() as link:
+                self._guard(link)
                 transaction = Transaction(link, changes, tell=tell, fingerprints=self._fingerprints)
                 applied = [transaction.apply(change) for change in changes]
                 transaction.write()
-                if transaction.tells_operators:
-                    self._touch(link)  # these deliveries may lie in anybody's share
+                if transaction.touches_all:
+                    self._touch(link)  # accounts and endpoints are everybody's
+                if self._held is not None and not transaction.told <= self._held:
+                    self._wake(link, OUTBOX)
+                if transaction.ends:
+                    self._wake(link, ENDS)
         except InDoubt as doubt:
             self._doubts.append(_Doubt(doubt.serial, list(zip(changes, applied, strict=True))))
             raise

@@ -12,9 +12,11 @@ from typing import Final
 import psycopg
 
 from bridge.errors import GenbridgeError
+from bridge.ports import News
 from bridge.store.postgres.database import CHANNEL, Database, one
 from bridge.store.postgres.failures import understood
 from bridge.store.postgres.link import Link
+from bridge.store.postgres.part import ENDS, MEMBERS, OUTBOX, WORK
 
 LISTEN_S: Final = 5.0  # then it looks for itself: also at connections that carry no notifications (pgbouncer)
 AGAIN_AFTER_S: Final = 1.0
@@ -23,24 +25,25 @@ _LOOK: Final = "SELECT revision, touched FROM genbridge_store"
 
 
 class Listener:
-    """`heard` grows with everything that others have written and daemons are woken for, and whenever something may
-    have been missed. It begins to listen when first asked."""
+    """What is `heard` grows with everything that others have written and daemons are woken for, all of it whenever
+    something may have been missed. It begins to listen when first asked."""
 
     def __init__(self, database: Database) -> None:
         self.failure: GenbridgeError | None = None  # why nothing can be heard now
         self._database = database
-        self._heard = 0
+        self._heard = dict.fromkeys((WORK, OUTBOX, MEMBERS, ENDS), 0)
         self._seen: tuple[int, int] | None = None
         self._closing = threading.Event()
         self._link: Link | None = None
         self._thread: threading.Thread | None = None
 
     @property
-    def heard(self) -> int:
+    def heard(self) -> News:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="store-listener", daemon=True)
             self._thread.start()
-        return self._heard
+        heard = self._heard
+        return News(work=heard[WORK], outbox=heard[OUTBOX], members=heard[MEMBERS], ends=heard[ENDS])
 
     def close(self) -> None:
         """Stop listening."""
@@ -71,18 +74,19 @@ class Listener:
     def _listen(self, link: Link) -> None:
         link.execute(f"LISTEN {CHANNEL}")
         schema = one(link.execute("SELECT current_schema()"))[0]
-        self._heard += 1  # whatever was written while nobody listened
+        for what in self._heard:
+            self._heard[what] += 1  # whatever was written while nobody listened
         while not self._closing.is_set():
             self._look(link)
             self.failure = None
             with link.patience(math.inf):
                 for notice in link.notifies(timeout=LISTEN_S):
-                    whose, _, writer = notice.payload.rpartition(" ")
-                    if whose == schema and writer != self._database.writer:
-                        self._heard += 1
+                    whose, writer, what = notice.payload.rsplit(" ", 2)
+                    if whose == schema and writer != self._database.writer and what in self._heard:
+                        self._heard[what] += 1
 
     def _look(self, link: Link) -> None:
         seen = link.execute(_LOOK).fetchone()
         if seen is not None and seen != self._seen:
-            self._heard += self._seen is not None
+            self._heard[WORK] += self._seen is not None
             self._seen = (seen[0], seen[1])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bridge.domain.delivery import Delivery
+from bridge.domain.shares import SLOTS, endpoint_scope, slots_held
 from bridge.store.postgres.part import ENABLE, Part
 from bridge.store.rows import SELECT_DELIVERY, delivery
 
@@ -25,7 +26,8 @@ LANES: Final = """
 # (Asked of each in turn until there are enough: a NOT EXISTS might be made a join with the whole lane.)
 _UP: Final = """
     FROM deliveries LEFT JOIN events USING (event_id)
-    WHERE endpoint = %(endpoint)s AND target = %(target)s AND state = 'waiting' AND (watch_id IS NULL OR delivery_id = (
+    WHERE endpoint = %(endpoint)s AND target = %(target)s AND state = 'waiting' AND slot = ANY(%(slots)s)
+        AND (watch_id IS NULL OR delivery_id = (
         SELECT min(older.delivery_id) FROM deliveries AS older
         WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
             AND older.endpoint = %(endpoint)s AND older.target = %(target)s))
@@ -53,7 +55,8 @@ class OutboxPart(Part):
     def due(self, endpoint: str, target: str, *, now: float, limit: int) -> tuple[list[Delivery], float | None]:
         """See `ports.Outbox.due`. The instant is that of the next delivery that is up; what waits behind another one
         of its task has none until that one is settled."""
-        lane = {"endpoint": endpoint, "target": target}
+        slots = range(SLOTS) if self._held is None else slots_held(endpoint_scope(endpoint), self._held)
+        lane = {"endpoint": endpoint, "target": target, "slots": list(slots)}
         with self._database.read() as link:
             found = [delivery(row) for row in link.execute(DUE, {**lane, "now": now, "limit": limit})]
             next_up = link.execute(NEXT_DUE, {**lane, "found": len(found)}).fetchone()

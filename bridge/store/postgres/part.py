@@ -7,7 +7,9 @@ from typing import Final
 
 from bridge.domain.change import Note
 from bridge.domain.ids import WatchKey
+from bridge.domain.shares import Share
 from bridge.domain.task import Kind, Phase
+from bridge.errors import LeaseLost
 from bridge.store.postgres.database import CHANNEL, Database, one
 from bridge.store.postgres.link import Link
 from bridge.store.rows import Row, memory_row, plain
@@ -40,6 +42,10 @@ _WITHDRAW: Final = """
 
 # Channels are the database's; a store is a schema's.
 _NOTIFY: Final = "SELECT pg_notify(%s, current_schema() || ' ' || %s)"
+_GUARD: Final = "SELECT 1 FROM members WHERE fence = %s AND lease_until > clock_timestamp() FOR KEY SHARE"
+
+WORK, OUTBOX, MEMBERS, ENDS = "work", "outbox", "members", "ends"  # what daemons are told of, see `ports.News`
+
 _LOCK_STORE: Final = "SELECT revision FROM genbridge_store FOR UPDATE"
 _TOUCH: Final = "UPDATE genbridge_store SET touched = touched + 1"
 _NEXT_REVISION: Final = "UPDATE genbridge_store SET revision = revision + 1, touched = touched + 1 RETURNING revision"
@@ -51,10 +57,17 @@ class Part:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._fingerprints: Mapping[str, str] = {}  # of the endpoints' settings, as last told to `disabled`
+        self._fence: int | None = None  # our membership's number; None: we have not joined, and work on everything
+        self._held: frozenset[Share] | None = None  # what we hold of the work; None: as above
 
-    def _wake(self, link: Link) -> None:
-        """Have every other daemon look at the store once this transaction is committed."""
-        link.execute(_NOTIFY, (CHANNEL, self._database.writer))
+    def _guard(self, link: Link) -> None:
+        """LeaseLost unless our lease lasts; it cannot be taken over then before this transaction is over."""
+        if self._fence is not None and link.execute(_GUARD, (self._fence,)).fetchone() is None:
+            raise LeaseLost("this daemon's lease on the store has ended")
+
+    def _wake(self, link: Link, what: str = WORK) -> None:
+        """Have everybody else hear of it once this transaction is committed."""
+        link.execute(_NOTIFY, (CHANNEL, f"{self._database.writer} {what}"))
 
     def _touch(self, link: Link) -> None:
         """The same for what changes no watch."""

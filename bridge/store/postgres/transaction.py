@@ -9,8 +9,8 @@ from typing import Final, assert_never
 
 from bridge.domain.change import AccountChange, AccountPaused, Change, TaskChange
 from bridge.domain.delivery import DELIVERY_FOLLOWS, AttemptMade, DeliveryState
-from bridge.domain.event import LIVE_TOPICS, OPERATOR_TOPICS, Event
-from bridge.domain.shares import slot_of
+from bridge.domain.event import LIVE_TOPICS, Event
+from bridge.domain.shares import Share, endpoint_scope, slot_of
 from bridge.domain.story import account_event, endpoint_event, task_event
 from bridge.domain.task import LIVE
 from bridge.domain.watch import Watch
@@ -133,7 +133,8 @@ class Transaction:
         self._events: list[Row] = []
         self._deliveries: list[Row] = []
         self._attempts: list[AttemptMade] = []
-        self.tells_operators = False
+        self.touches_all = self.ends = False
+        self.told: set[Share] = set()  # in which shares there is something new to deliver
 
     def apply(self, change: Change) -> bool:
         """Whether it applied. Each is guarded by what the store holds: applying it twice is harmless."""
@@ -141,8 +142,10 @@ class Transaction:
             case TaskChange():
                 return self._move_watch(change)
             case AccountChange():
+                self.touches_all = True
                 return self._move_account(change)
             case AccountPaused():
+                self.touches_all = True
                 self._link.execute(_PAUSE, (change.account, change.until_at))
                 return True
             case AttemptMade():
@@ -198,6 +201,7 @@ class Transaction:
         if note.memory.phase is not before.state.memory.phase:
             self._facts.append((live.watch_id, change.at, note.memory.phase, reason or ""))
         if change.ends:
+            self.ends = True
             for told in self._told.values():
                 if told.watch_id == live.watch_id and told.is_live and told.state is DeliveryState.WAITING:
                     told.state = DeliveryState.CANCELED
@@ -256,6 +260,7 @@ class Transaction:
         row = (endpoint, at, reason, self._fingerprints.get(endpoint))
         disabled = self._link.execute(_DISABLE, row).fetchone()
         if disabled is not None:
+            self.touches_all = True
             event = endpoint_event(endpoint, count=disabled[0], reason=reason, at=at)
             self._put_out(event, None, slot_of(endpoint))
 
@@ -266,7 +271,7 @@ class Transaction:
             return
         self._events.append((event.event_id, event.topic, event.account, plain(event.subject), event.occurred_at))
         is_live = event.topic in LIVE_TOPICS
-        self.tells_operators = self.tells_operators or event.topic in OPERATOR_TOPICS
+        self.told.update(Share(endpoint_scope(parcel.endpoint), slot) for parcel in parcels)
         self._deliveries += [
             (event.event_id, parcel.endpoint, parcel.target, slot, watch_id, is_live, event.occurred_at, parcel.body)
             for parcel in parcels

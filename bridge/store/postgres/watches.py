@@ -7,6 +7,7 @@ from typing import Final
 
 from bridge.domain.change import Note
 from bridge.domain.ids import WatchKey
+from bridge.domain.shares import accounts_and_slots
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import WatchState, Wish
 from bridge.errors import BridgeBug
@@ -26,10 +27,10 @@ from bridge.store.rows import SELECT_STATE, plain, watch_states
 
 _STATES: Final = SELECT_STATE + " FROM watches "
 LIVE_STATES: Final = _STATES + "WHERE phase IN ('submitted', 'running')"
-LIVE_SLICE: Final = (
-    SELECT_STATE + ", watch_id FROM watches WHERE phase = %s AND watch_id > %s ORDER BY watch_id LIMIT %s"
-)
+LIVE_AFTER: Final = SELECT_STATE + ", watch_id FROM watches WHERE phase = %s AND watch_id > %s"
+SLICED: Final = " ORDER BY watch_id LIMIT %s"
 CHANGED_STATES: Final = _STATES + "WHERE revision > %s"
+_OF_SHARES: Final = " AND (account, slot) IN (SELECT * FROM unnest(%s::text[], %s::int[]))"
 
 _FETCHED: Final = 10_000
 
@@ -115,11 +116,12 @@ class WatchesPart(Part):
         """See `ports.Watches.changed`."""
         with self._database.read() as link:
             now = revision(link)
+            where, values = self._of_shares()
             if since:
-                return now, watch_states(link.execute(CHANGED_STATES, (since,)))
+                return now, watch_states(link.execute(CHANGED_STATES + where, [since, *values]))
             with link.cursor(name="live") as rows:  # in portions, for they may be a million
                 rows.itersize = _FETCHED
-                rows.execute(LIVE_STATES)
+                rows.execute(LIVE_STATES + where, values)
                 return now, watch_states(rows)
 
     def live(self, *, most: int) -> Iterator[list[WatchState]]:
@@ -128,7 +130,8 @@ class WatchesPart(Part):
             after = 0
             while True:
                 with self._database.read() as link:
-                    rows = link.execute(LIVE_SLICE, (phase, after, most)).fetchall()
+                    where, values = self._of_shares()
+                    rows = link.execute(LIVE_AFTER + where + SLICED, [phase, after, *values, most]).fetchall()
                 if not rows:
                     break
                 after = rows[-1][-1]
@@ -143,6 +146,7 @@ class WatchesPart(Part):
             if note.memory.phase not in LIVE:
                 raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
         with self._database.jot() as link:
+            self._guard(link)
             wanted = {(*note.key, note.generation) for note in notes}
             known = {row[:3]: row[3:] for row in link.execute(_NOTED, columns("tti", wanted)) if row[4] in LIVE}
             counts, memories, facts = ReadingCounts(), {}, []
@@ -162,6 +166,12 @@ class WatchesPart(Part):
                 link.execute(_NOTE, columns(MEMORY_TYPES, memories.values()))
             counts.write(link)
             add_facts(link, facts)
+
+    def _of_shares(self) -> tuple[str, list[object]]:
+        """The condition that keeps to what this daemon holds, and its values."""
+        if self._held is None:
+            return "", []
+        return _OF_SHARES, [*columns("ti", accounts_and_slots(self._held))]
 
     def _write_intake(self, link: Link, intake: Intake) -> None:
         if intake.touches:

@@ -1,7 +1,7 @@
 """The embedded store. One object for all slices, one file for each, so that none outgrows a reader:
 
 watches, commits, outbox,
-durations                   the slices of `ports`, for the engine
+durations, shares           the slices of `ports`, for the engine; of the shares all are this daemon's
 views, asks                 the slices of `store.views`, for the commands
 retention                   what goes when it has been kept long enough
 moving                      a whole store out or in
@@ -20,17 +20,29 @@ from bridge.store.sqlite.durations import DurationsPart
 from bridge.store.sqlite.moving import MovingPart
 from bridge.store.sqlite.outbox import OutboxPart
 from bridge.store.sqlite.retention import RetentionPart
+from bridge.store.sqlite.shares import SharesPart
 from bridge.store.sqlite.views import ViewsPart
 from bridge.store.sqlite.watches import WatchesPart
 
 
-class SqliteStore(WatchesPart, CommitsPart, OutboxPart, DurationsPart, ViewsPart, AsksPart, RetentionPart, MovingPart):
+class SqliteStore(
+    WatchesPart,
+    CommitsPart,
+    OutboxPart,
+    DurationsPart,
+    SharesPart,
+    ViewsPart,
+    AsksPart,
+    RetentionPart,
+    MovingPart,
+):
     """A store in one SQLite file, for one daemon and any number of commands beside it.
 
     Calls block and come one at a time (`Offload`); only `is_syncing` and `busy_since` may be asked meanwhile. Every
     method is one transaction, on disk when it returns, or not done at all when it raises.
     """
 
+    look_every_s: Final = 0.3  # for news
     notes_every_s: Final = 1.0
 
     @property

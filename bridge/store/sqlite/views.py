@@ -10,6 +10,7 @@ from bridge.domain.delivery import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.domain.watch import Watch
+from bridge.ports import News
 from bridge.store import rows
 from bridge.store.sqlite.part import Part, revision
 from bridge.store.views import Counts, DeliveryView, Story, WatchView, unknown
@@ -130,9 +131,9 @@ class ViewsPart(Part):
                 disabled=dict(connection.execute(_DISABLED).fetchall()),
             )
 
-    def data_version(self) -> int:
-        """A number that changes when another connection has committed. It costs no disk access."""
-        return self._database.data_version()
+    def news(self) -> News:
+        """See `ports.Newsworthy.news`: whether another connection has committed."""
+        return News(work=self._database.data_version())
 
     def ping(self) -> None:
         """Return when the store answers; StoreError is an answer too."""

@@ -1,0 +1,150 @@
+"""An engine that holds a part of the work: its own slots, its part of the limits, and a lease."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from bridge.domain.change import AccountState
+from bridge.domain.limits import Limits
+from bridge.domain.shares import SLOTS, Share, account_scope, endpoint_scope, slot_of
+from tests.engine.rig import SUCCEEDED, Rig
+
+ALL = range(SLOTS)
+EVEN = range(0, SLOTS, 2)
+IDS = [f"task-{number}" for number in range(40)]
+OWN = [task_id for task_id in IDS if slot_of(task_id) in EVEN]
+
+
+def polling(slots: Iterable[int]) -> frozenset[Share]:
+    return frozenset(Share(account_scope("kling"), slot) for slot in slots)
+
+
+def telling(slots: Iterable[int]) -> frozenset[Share]:
+    return frozenset(Share(endpoint_scope("hook"), slot) for slot in slots)
+
+
+async def test_only_watches_of_held_slots_are_asked_about() -> None:
+    rig = Rig()
+    async with rig.running():
+        rig.poller.hold(polling(EVEN), daemons=2)
+        await rig.watch(*IDS)
+        await rig.clock.advance(30)
+        assert {task_id for _, task_id in rig.provider.asked} == set(OWN)
+
+
+async def test_a_part_of_the_limits_goes_with_a_part_of_the_slots() -> None:
+    rig = Rig(limits=Limits(rate=4.0, burst=16, concurrency=16))
+    async with rig.running():
+        rig.poller.hold(polling(EVEN), daemons=2)
+        await rig.watch(*[f"more-{number}" for number in range(400)])
+        await rig.clock.advance(60)
+        asked = [at for at, _ in rig.provider.asked]
+        assert len(asked) <= 8 + 2 * 60
+        assert len(asked) >= 2 * 60
+
+
+async def test_a_part_that_grows_brings_no_burst_with_it() -> None:
+    rig = Rig(limits=Limits(rate=1.0, burst=16, concurrency=16))
+    async with rig.running():
+        rig.poller.hold(frozenset(), daemons=2)
+        await rig.watch(*IDS)
+        await rig.clock.advance(60)
+        assert not rig.provider.asked
+        rig.poller.hold(polling(ALL), daemons=1)
+        await rig.intake.sync([], source="nobody")
+        rig.revision = 0
+        await rig.fetch()
+        await rig.clock.advance(10)
+        assert 9 <= len(rig.provider.asked) <= 11
+
+
+async def test_slots_that_are_let_go_are_asked_about_no_more_and_what_is_in_flight_is_waited_for() -> None:
+    rig = Rig(answer_s=3.0)
+    given_up = next(task_id for task_id in IDS if task_id not in OWN)
+    rig.script(given_up, SUCCEEDED)
+    async with rig.running():
+        await rig.watch(*IDS)
+        await rig.clock.advance(1)
+        rig.poller.hold(polling(EVEN), daemons=2)
+        quiet = []
+
+        async def wait() -> None:
+            await rig.poller.quiet()
+            quiet.append(rig.clock.steady())
+
+        async with rig.beside(wait):
+            await rig.clock.advance(1)
+            assert not quiet
+            await rig.clock.advance(3)
+            assert quiet
+        assert rig.phase(given_up) == "succeeded"  # what was under way is written down
+        rig.provider.asked.clear()
+        await rig.clock.advance(60)
+        assert {task_id for _, task_id in rig.provider.asked} == set(OWN)
+
+
+async def test_deliveries_of_slots_not_held_wait_for_who_holds_them() -> None:
+    rig = Rig()
+    for task_id in IDS:
+        rig.script(task_id, SUCCEEDED)
+    async with rig.running():
+        rig.dispatcher.hold(telling(EVEN))
+        await rig.watch(*IDS)
+        await rig.clock.advance(10)
+        assert {delivery.subject for _, delivery in rig.sink.handed} == set(OWN)
+        rig.dispatcher.hold(telling(ALL))
+        await rig.clock.advance(10)
+        assert len(rig.sink.handed) == len(IDS)
+
+
+async def test_without_a_lease_nothing_is_asked_and_nothing_told() -> None:
+    rig = Rig()
+    rig.script("a", SUCCEEDED)
+    async with rig.running():
+        rig.lease.until_at = rig.clock.steady()
+        await rig.watch("a")
+        await rig.clock.advance(30)
+        assert not rig.provider.asked
+        rig.lease.until_at = math.inf
+        await rig.clock.advance(2)
+        assert rig.topics() == ["task_succeeded"]
+
+
+async def test_a_pause_that_another_daemon_was_told_holds_here_too() -> None:
+    rig = Rig()
+    async with rig.running():
+        now = rig.clock.steady()
+        rig.poller.learn({"kling": AccountState(account="kling", paused_until=now + 100)})
+        await rig.watch("a")
+        await rig.clock.advance(99)
+        assert not rig.provider.asked
+        await rig.clock.advance(2)
+        assert rig.provider.asked
+
+
+async def test_a_block_found_by_another_daemon_holds_here_and_each_tries_the_more_rarely() -> None:
+    rig = Rig()
+    async with rig.running():
+        rig.poller.hold(polling(EVEN), daemons=3)
+        blocked = AccountState(account="kling", blocked_at=rig.clock.steady(), reason="HTTP 401", count=1)
+        rig.poller.learn({"kling": blocked})
+        await rig.watch(*IDS)
+        await rig.clock.advance(179)
+        assert not rig.provider.asked
+        await rig.clock.advance(2)
+        assert rig.provider.asked
+
+
+async def test_an_account_that_another_daemon_found_well_again_is_asked_on() -> None:
+    rig = Rig()
+    async with rig.running():
+        rig.poller.hold(polling(EVEN), daemons=2)
+        at = rig.clock.steady()
+        rig.poller.learn({"kling": AccountState(account="kling", blocked_at=at, reason="HTTP 401", count=1)})
+        await rig.watch(*IDS)
+        await rig.clock.advance(100)
+        assert not rig.provider.asked
+        rig.poller.learn({"kling": AccountState(account="kling", count=1, blocked_s=100.0)})
+        await rig.clock.advance(1)
+        assert rig.provider.asked

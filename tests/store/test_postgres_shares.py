@@ -1,0 +1,143 @@
+"""What a member of a PostgreSQL store sees and may do: its own part, and only while its lease lasts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from bridge.clock import SystemClock
+from bridge.config.place import PostgresUrl
+from bridge.domain.shares import SLOTS, Share, account_scope, endpoint_scope, slot_of
+from bridge.domain.task import Phase
+from bridge.errors import LeaseLost
+from bridge.store.postgres import PostgresStore, open_postgres
+from tests.factories import NOW
+from tests.postgres import own_schema, wipe
+from tests.store.making import Teller, add, make_end
+
+KLING, HOOK = account_scope("kling"), endpoint_scope("hook")
+SCOPES = {KLING: 16, HOOK: 16}
+EVEN = [Share(KLING, slot) for slot in range(0, SLOTS, 2)]
+IDS = [f"task-{number}" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def place(postgres_server: str) -> Iterator[PostgresUrl]:
+    with own_schema(postgres_server) as place:
+        open_postgres(place, create=True, clock=SystemClock()).close()
+        yield place
+
+
+@pytest.fixture
+def stores(place: PostgresUrl) -> Iterator[list[PostgresStore]]:
+    wipe(place)
+    stores = [open_postgres(place, create=False, clock=SystemClock()) for _ in range(2)]
+    yield stores
+    for store in stores:
+        store.close()
+
+
+def ids(store: PostgresStore, since: int = 0) -> set[str]:
+    return {state.task_id for state in store.changed(since)[1]}
+
+
+def test_a_member_is_told_of_the_watches_that_it_holds_alone(stores: list[PostgresStore]) -> None:
+    one, other = stores
+    for task_id in IDS:
+        add(other, task_id)
+    assert ids(one) == set(IDS)
+    one.join(name="one", scopes=SCOPES, lease_s=60)
+    assert ids(one) == set()
+    one.claim(EVEN)
+    held = {task_id for task_id in IDS if slot_of(task_id) % 2 == 0}
+    assert ids(one) == held
+    assert ids(one, since=1) == {task_id for task_id in held if task_id != IDS[0]}
+    one.release(EVEN)
+    assert ids(one) == set()
+
+
+def test_a_member_delivers_what_it_holds_alone(stores: list[PostgresStore]) -> None:
+    one, other = stores
+    other.join(name="other", scopes=SCOPES, lease_s=60)
+    keys = [add(other, task_id)[0].key for task_id in IDS]
+    other.commit([make_end(key) for key in keys], Teller())
+    (endpoint, target), *_ = other.lanes()
+    one.join(name="one", scopes=SCOPES, lease_s=60)
+    assert one.due(endpoint, target, now=NOW, limit=100) == ([], None)
+    one.claim([Share(endpoint_scope(endpoint), slot) for slot in range(0, SLOTS, 2)])
+    due, _ = one.due(endpoint, target, now=NOW, limit=100)
+    assert {delivery.subject for delivery in due} == {task_id for task_id in IDS if slot_of(task_id) % 2 == 0}
+
+
+def test_whoever_has_lost_its_lease_commits_nothing_more(stores: list[PostgresStore]) -> None:
+    late, other = stores
+    late.join(name="late", scopes=SCOPES, lease_s=0.2)
+    key = add(late, "a")[0].key
+    time.sleep(0.4)
+    with pytest.raises(LeaseLost):
+        late.commit([make_end(key)], Teller())
+    with pytest.raises(LeaseLost):
+        late.note([make_end(key, phase=Phase.RUNNING).note])
+    assert other.find("a", None)[0].ended_at is None
+    other.join(name="other", scopes=SCOPES, lease_s=60)
+    assert other.commit([make_end(key)], Teller()) == [True]
+
+
+def test_nobody_is_taken_for_dead_in_the_middle_of_a_commit(stores: list[PostgresStore]) -> None:
+    busy, other = stores
+    busy.join(name="busy", scopes=SCOPES, lease_s=0.5)
+    busy.claim(EVEN)
+    other.join(name="other", scopes=SCOPES, lease_s=60)
+    key = add(busy, "a")[0].key
+    committing, go_on = threading.Event(), threading.Event()
+
+    class Slow(Teller):
+        def __call__(self, event):  # type: ignore[no-untyped-def]
+            committing.set()
+            go_on.wait(10)
+            return super().__call__(event)
+
+    thread = threading.Thread(target=busy.commit, args=([make_end(key)], Slow()))
+    thread.start()
+    committing.wait(10)
+    time.sleep(0.8)
+    assert len(other.renew(scopes=SCOPES, lease_s=60).members) == 2  # it holds on until the commit is over
+    go_on.set()
+    thread.join(10)
+    assert len(other.renew(scopes=SCOPES, lease_s=60).members) == 1
+    assert other.find("a", None)[0].ended_at is not None
+
+
+def test_members_hear_of_what_is_theirs_to_deliver_and_of_who_comes(stores: list[PostgresStore]) -> None:
+    one, other = stores
+    one.join(name="one", scopes=SCOPES, lease_s=60)
+    other.join(name="other", scopes=SCOPES, lease_s=60)
+    key = add(one, "a")[0].key
+    until_heard(other, "work", 1)
+    before = other.news()
+    one.commit([make_end(key)], Teller())
+    until_heard(other, "outbox", before.outbox + 1)
+    until_heard(other, "ends", before.ends + 1)
+    one.leave()
+    until_heard(other, "members", before.members + 1)
+
+
+def test_the_members_can_be_seen(stores: list[PostgresStore]) -> None:
+    one, other = stores
+    assert other.members() == []
+    name = one.join(name="one", scopes=SCOPES, lease_s=60)
+    one.claim(EVEN)
+    [view] = other.members()
+    assert (view.member, view.shares) == (name, len(EVEN))
+    assert view.lease_until - view.joined_at == pytest.approx(60, abs=1)
+
+
+def until_heard(store: PostgresStore, what: str, least: int) -> None:
+    for _ in range(200):
+        if getattr(store.news(), what) >= least:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{what} was never heard: {store.news()}")
