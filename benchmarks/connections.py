@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.daemon import fill, settle, started
-from benchmarks.poll import IN_FLIGHT, WATCHES, has_aiohttp
+from benchmarks.poll import IN_FLIGHT, WATCHES
 from benchmarks.processes import Measured, Server, server, start, until
 from benchmarks.provider import PATH
 from benchmarks.tables import Report, Table, number
@@ -21,12 +21,11 @@ DELAY_MS: Final = 100
 
 def run(quick: bool) -> Report:
     first, seconds = (200, 0.3) if quick else (1000, 10.0)
-    ways = ("httpx", "aiohttp") if has_aiohttp() else ("httpx",)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         fill(folder, (f"r{place}" for place in range(WATCHES)))
         rows = [["genbridge", *_of(partial(_daemon_of, folder), first, seconds)]]
-    rows += [[f"{way} loop", *_of(partial(_loop_of, way), first, seconds)] for way in ways]
+    rows += [[f"{way} loop", *_of(partial(_loop_of, way), first, seconds)] for way in ("httpx", "aiohttp")]
     head = ("side", f"opened in the first {first} polls", "per 1,000 polls afterwards", "polls")
     notes = ["target: <= 64 first, then <= 1"]
     return Report(title="Connections opened", how=__doc__, tables=[Table(head=head, rows=rows)], notes=notes)

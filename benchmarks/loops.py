@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
+import aiohttp
 import httpx
 
 HEADERS = {"Authorization": "Bearer a-key", "Content-Type": "application/json"}
@@ -33,8 +34,6 @@ async def by_httpx(measured: Callable[[Ask], Awaitable[None]]) -> None:
 
 
 async def by_aiohttp(measured: Callable[[Ask], Awaitable[None]]) -> None:
-    import aiohttp
-
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
 

@@ -62,16 +62,14 @@ def of_genbridge(provider: Server, folder: Path, *, in_flight: int, seconds: flo
 
 
 def of_loop(way: str, provider: Server, *, in_flight: int, seconds: float) -> list[float]:
-    """The same of a plain loop; nothing when its library is absent."""
-    if way == "aiohttp" and not has_aiohttp():
-        return []
+    """The same of a plain loop."""
     words = [way, f"{provider.url}{PATH}", str(in_flight), str(seconds), str(WATCHES)]
     told = json.loads(said([sys.executable, "-m", "benchmarks.loops", *words])[0])
     return [told["cpu_s"] / told["polls"] * 1e6]
 
 
 def of_wrk(provider: Server, *, in_flight: int, seconds: float) -> list[float]:
-    """The same of wrk (Debian package `wrk`)."""
+    """The same of wrk (Debian package `wrk`); nothing when it is absent."""
     if shutil.which("wrk") is None:
         return []
     length = f"-d{max(1, round(seconds))}s"
@@ -79,9 +77,3 @@ def of_wrk(provider: Server, *, in_flight: int, seconds: float) -> list[float]:
     requests = re.search(r"(\d+) requests in", told)
     assert requests is not None, told
     return [cpu_s / int(requests[1]) * 1e6]
-
-
-def has_aiohttp() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("aiohttp") is not None
