@@ -213,6 +213,7 @@ class App:
         self._stop_sources()
         if self._group is None or self._stopping.is_set():
             return
+        self._intake.origins = wiring.origins(loaded, is_shared=self._store.is_shared)
         self._sources = wiring.sources(loaded, intake=self._intake, clock=self._clock)
         first_readings = []
         for source in self._sources:

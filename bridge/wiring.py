@@ -249,6 +249,15 @@ def sources(loaded: Loaded, *, intake: Intake, clock: Clock) -> list[Source]:
     return found
 
 
+def origins(loaded: Loaded, *, is_shared: bool) -> dict[str, str]:
+    """What a store calls these settings' sources: on a shared one each daemon's files are its own."""
+    if not is_shared:
+        return {}
+    named, daemon = loaded.settings.sources, member_name(loaded.settings)
+    files = {"watchlist": named.watchlist, "queue": named.queue, "lines": named.lines}
+    return {source: f"{source}@{daemon}:{loaded.under(file)}" for source, file in files.items() if file is not None}
+
+
 def check(loaded: Loaded, *, services: bool) -> None:
     """What only the rooms themselves can find wrong with resolved settings: ConfigError with every mistake at its
     place. `services` has Apprise look at its URLs too, which loads it (30 MiB)."""

@@ -76,7 +76,10 @@ class Session:
     def daemon(self) -> str | None:
         """Who works on the store now, in words; None when no daemon does."""
         place = self.store_place
-        return DaemonLock.holder(place) if isinstance(place, Path) else "not known"
+        if isinstance(place, Path):
+            return DaemonLock.holder(place)
+        with self.store() as store:
+            return ", ".join(view.member for view in store.members()) or None
 
     def hint_at_daemon(self) -> None:
         """Say on stderr that nobody works on the store, if so: what was asked for is written down, and waits."""

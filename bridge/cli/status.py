@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ from bridge.cli.options import json_option
 from bridge.cli.session import Session, command
 from bridge.cli.text import ago, count, print_json, rfc3339, safe
 from bridge.clock import SystemClock
-from bridge.store.views import Counts
+from bridge.store.views import Counts, MemberView
 
 
 @command("status")
@@ -23,13 +24,18 @@ def status_command(session: Session, as_json: bool) -> None:
     """
     place = session.store_place
     with session.store() as store:
-        counts = store.counts()
+        counts, members = store.counts(), store.members()
     holder = session.daemon()
     if as_json:
-        print_json({"store": str(place), "daemon": holder, **_json(counts)})
+        print_json({"store": str(place), "daemon": holder, "members": _members(members), **_json(counts)})
         return
     now = SystemClock().now()
     lines = [f"store     {place}", f"daemon    {holder or 'not running'}"]
+    whole = sum(view.shares for view in members)
+    lines += [
+        f"            {view.member}: {view.shares} of {whole} shares, since {ago(view.joined_at, now)}"
+        for view in members
+    ]
     lines.append("watches   " + (", ".join(f"{number} {phase}" for phase, number in counts.watches.items()) or "none"))
     known = session.loaded.settings.accounts
     for account, number in counts.live_by_account.items():
@@ -46,6 +52,18 @@ def status_command(session: Session, as_json: bool) -> None:
         lines.append(f"blocked   account {account}: {reason}")
     for line in lines:
         click.echo(safe(line))
+
+
+def _members(members: Sequence[MemberView]) -> list[dict[str, Any]]:
+    return [
+        {
+            "member": view.member,
+            "shares": view.shares,
+            "joined_at": rfc3339(view.joined_at),
+            "lease_until": rfc3339(view.lease_until),
+        }
+        for view in members
+    ]
 
 
 def _json(counts: Counts) -> dict[str, Any]:

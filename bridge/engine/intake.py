@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -19,11 +19,20 @@ T = TypeVar("T")
 
 class StoreIntake:
     """`ports.Intake`: what a source hands over is committed before it hears back; `changed` then fetches it, and is
-    called again when it raises StoreError."""
+    called again when it raises StoreError.
+
+    `origins` may be set at any time: what the store is to call a source, where several daemons have one of that kind.
+    """
 
     def __init__(
-        self, *, watches: Watches, offload: Offload, clock: Clock, changed: Callable[[], Awaitable[None]]
+        self,
+        *,
+        watches: Watches,
+        offload: Offload,
+        clock: Clock,
+        changed: Callable[[], Awaitable[None]],
     ) -> None:
+        self.origins: Mapping[str, str] = {}
         self._watches = watches
         self._offload = offload
         self._clock = clock
@@ -32,8 +41,10 @@ class StoreIntake:
 
     async def add(self, wishes: Sequence[Wish], *, source: str, cursor: Cursor | None = None) -> list[Added]:
         """Watch these tasks; returns after the commit."""
-        now = self._clock.now()
-        add = partial(self._watches.add, wishes, source=source, now=now, cursor=cursor)
+        now, origin = self._clock.now(), self._origin(source)
+        if cursor is not None:
+            cursor = Cursor(origin, cursor.value)
+        add = partial(self._watches.add, wishes, source=origin, now=now, cursor=cursor)
         added = await self._until_done(partial(self._offload, add))
         await self._report(added, source)
         return added
@@ -41,7 +52,7 @@ class StoreIntake:
     async def sync(self, wishes: Sequence[Wish], *, source: str) -> None:
         """Make `source` name exactly these tasks; returns after the commit."""
         now = self._clock.now()
-        sync = partial(self._watches.sync, wishes, source=source, now=now)
+        sync = partial(self._watches.sync, wishes, source=self._origin(source), now=now)
         added, withdrawn = await self._until_done(partial(self._offload, sync))
         for key in withdrawn:
             log.info("watch.withdrawn", account=key.account, task_id=key.task_id, source=source)
@@ -49,7 +60,10 @@ class StoreIntake:
 
     async def cursor(self, source: str) -> str | None:
         """How far the source had been read."""
-        return await self._until_done(partial(self._offload, partial(self._watches.cursor, source)))
+        return await self._until_done(partial(self._offload, partial(self._watches.cursor, self._origin(source))))
+
+    def _origin(self, source: str) -> str:
+        return self.origins.get(source, source)
 
     async def _report(self, added: Sequence[Added], source: str, *, force: bool = False) -> None:
         fresh = [one for one in added if one.what not in {"known", "ended"}]

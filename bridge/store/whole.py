@@ -19,6 +19,10 @@ class Store(Watches, Commits, Outbox, Durations, Shares, Newsworthy, Views, Asks
         """How often the poller's notes are best written."""
 
     @property
+    def is_shared(self) -> bool:
+        """Whether several daemons may work on it."""
+
+    @property
     def look_every_s(self) -> float:
         """How often to look for news."""
 

@@ -96,3 +96,16 @@ def test_it_runs_as_the_user_that_sysusers_makes() -> None:
     users = (ROOT / "systemd" / "genbridge.sysusers.conf").read_text()
     assert re.search(r"^u genbridge ", users, re.MULTILINE)
     assert (value("User"), value("Group"), value("StateDirectoryMode")) == ("genbridge", "genbridge", "0750")
+
+
+def test_the_template_for_several_daemons_differs_in_names_alone() -> None:
+    template = UNIT.with_name("genbridge@.service").read_text()
+    alike = template.replace("/etc/genbridge/%i.yaml", "/etc/genbridge/genbridge.yaml").replace(
+        "genbridge-%i", "genbridge"
+    )
+    alike = alike.replace("Description=genbridge %i:", "Description=genbridge:")
+    assert _settings_of(alike) == _settings_of(UNIT.read_text())
+
+
+def _settings_of(unit: str) -> list[str]:
+    return [line for line in unit.splitlines() if not line.startswith("#")]

@@ -13,8 +13,9 @@ from bridge.config.place import PostgresUrl
 from bridge.domain.shares import SLOTS, Share, account_scope, endpoint_scope, slot_of
 from bridge.domain.task import Phase
 from bridge.errors import LeaseLost
+from bridge.ports import Cursor
 from bridge.store.postgres import PostgresStore, open_postgres
-from tests.factories import NOW
+from tests.factories import NOW, make_wish
 from tests.postgres import own_schema, wipe
 from tests.store.making import Teller, add, make_end
 
@@ -141,3 +142,27 @@ def until_heard(store: PostgresStore, what: str, least: int) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(f"{what} was never heard: {store.news()}")
+
+
+def test_sources_that_came_from_another_store_are_taken_on_by_the_first_that_reads_them(
+    stores: list[PostgresStore],
+) -> None:
+    one, _ = stores
+    wishes = [make_wish(task_id=task_id) for task_id in ("a", "b")]
+    one.sync(wishes, source="watchlist", now=NOW)
+    one.add([], source="lines", now=NOW, cursor=Cursor("lines", "7"))
+    mine = "watchlist@one:/srv/tasks.yaml"
+    _, withdrawn = one.sync(wishes[:1], source=mine, now=NOW)
+    assert [key.task_id for key in withdrawn] == ["b"]
+    assert one.story(wishes[0].key).sources == (mine,)
+    assert one.cursor("lines@one:/srv/ids.txt") == "7"
+    one.add([], source="lines@one:/srv/ids.txt", now=NOW, cursor=Cursor("lines@one:/srv/ids.txt", "9"))
+    assert one.cursor("lines@one:/srv/ids.txt") == "9"
+
+
+def test_a_list_of_one_daemon_withdraws_nothing_that_another_daemons_list_names(stores: list[PostgresStore]) -> None:
+    one, other = stores
+    wishes = [make_wish(task_id=task_id) for task_id in ("a", "b")]
+    one.sync(wishes, source="watchlist@one:/t", now=NOW)
+    other.sync(wishes[:1], source="watchlist@other:/t", now=NOW)
+    assert one.sync([], source="watchlist@one:/t", now=NOW)[1] == [wishes[1].key]

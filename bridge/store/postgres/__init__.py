@@ -48,6 +48,7 @@ class PostgresStore(
     the middle of a commit, `commit` finds it out when it is called again.
     """
 
+    is_shared: Final = True
     look_every_s: Final = 0.05  # for news: that costs a glance at four numbers
     notes_every_s: Final = 30.0  # only the last of each watch is written, and losing them costs a few early polls
 

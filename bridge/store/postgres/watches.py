@@ -34,6 +34,9 @@ _OF_SHARES: Final = " AND (account, slot) IN (SELECT * FROM unnest(%s::text[], %
 
 _FETCHED: Final = 10_000
 
+# Sources are called by daemon and file here. Those of a store that came from SQLite are not: the first takes them on.
+_ADOPT: Final = "UPDATE naming SET source = %s WHERE source = %s AND source <> %s"
+_CURSOR: Final = "SELECT value FROM cursors WHERE source = ANY(%s) ORDER BY length(source) DESC LIMIT 1"
 _MOVE_CURSOR: Final = """
     INSERT INTO cursors (source, value) VALUES (%s, %s) ON CONFLICT (source) DO UPDATE SET value = excluded.value
 """
@@ -67,6 +70,11 @@ _NOTE: Final = (
 MEMORY_TYPES: Final = "itiitiffffbftf"  # of `memory_and_schedule`
 
 
+def _kind(source: str) -> str:
+    """The kind of a source that is called by its daemon as well."""
+    return source.partition("@")[0]
+
+
 class WatchesPart(Part):
     """`ports.Watches` on PostgreSQL."""
 
@@ -94,6 +102,7 @@ class WatchesPart(Part):
         a task that stays on the list holds until it is taken off and put back."""
         with self._database.write() as link:
             lock_store(link)
+            link.execute(_ADOPT, (source, _kind(source), source))
             named = {
                 WatchKey(account, task_id): watch_id for account, task_id, watch_id in link.execute(_NAMED, (source,))
             }
@@ -109,7 +118,7 @@ class WatchesPart(Part):
     def cursor(self, source: str) -> str | None:
         """See `ports.Watches.cursor`."""
         with self._database.read() as link:
-            row = link.execute("SELECT value FROM cursors WHERE source = %s", (source,)).fetchone()
+            row = link.execute(_CURSOR, ([source, _kind(source)],)).fetchone()
             return None if row is None else str(row[0])
 
     def changed(self, since: int) -> tuple[int, list[WatchState]]:

@@ -42,6 +42,7 @@ class SqliteStore(
     method is one transaction, on disk when it returns, or not done at all when it raises.
     """
 
+    is_shared: Final = False
     look_every_s: Final = 0.3  # for news
     notes_every_s: Final = 1.0
 
