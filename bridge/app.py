@@ -16,6 +16,7 @@ from bridge.domain.shares import Share, account_scope, endpoint_scope
 from bridge.engine.dispatcher import Dispatcher
 from bridge.engine.intake import StoreIntake
 from bridge.engine.janitor import Janitor
+from bridge.engine.learning import Learning
 from bridge.engine.ledger import Ledger
 from bridge.engine.lookout import look_out
 from bridge.engine.membership import Membership
@@ -66,7 +67,9 @@ class App:
             worker=self,
         )
         lease = self._membership.lease
-        self._poller = Poller(ledger=self._ledger, clock=clock, lease=lease)
+        self._learning = Learning(durations=store, offload=offload, clock=clock)
+        knowledge = self._learning.knowledge
+        self._poller = Poller(ledger=self._ledger, clock=clock, lease=lease, knowledge=knowledge)
         self._dispatcher = Dispatcher(outbox=store, ledger=self._ledger, lease=lease, offload=offload, clock=clock)
         self._ledger.told = self._dispatcher.wake
         self._intake = StoreIntake(watches=store, offload=offload, clock=clock, changed=self._fetch_watches)
@@ -148,6 +151,7 @@ class App:
         return bool(served & counts.waiting_by_endpoint.keys())
 
     async def _start(self, group: anyio.abc.TaskGroup, task_status: anyio.abc.TaskStatus[None]) -> None:
+        await self._learning.load()
         await group.start(self._dispatcher.run)
         await group.start(self._poller.run)
         self._is_working = True
@@ -156,6 +160,7 @@ class App:
         await self._start_sources(self.loaded)
         group.start_soon(self._look_out)
         group.start_soon(self._janitor.run)
+        group.start_soon(self._learning.run)
         self._has_started = True
         task_status.started()
 
@@ -258,5 +263,6 @@ class App:
         with anyio.move_on_after(DRAIN_S) as patience:
             await self._poller.finished.wait()
             await self._dispatcher.finished.wait()
+            await self._learning.save()
         if patience.cancelled_caught:
             log.warning("daemon.drained", finished=False, seconds=DRAIN_S)

@@ -29,6 +29,7 @@ EVENTS: Final = frozenset(
         "delivery.bug",
         "delivery.dead",
         "delivery.deferred",
+        "durations.bug",
         "durations.ignored",
         "endpoint.disabled",
         "lease.lost",

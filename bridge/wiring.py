@@ -153,7 +153,12 @@ class Workshop:
             provider_name=account.provider,
             host=urlsplit(account.base_url).netloc.lower(),
             limits=Limits(rate=account.limits.rate, burst=account.limits.burst, concurrency=account.limits.concurrency),
-            pacing=Pacing(min_interval_s=polling.min_interval_s, max_interval_s=polling.max_interval_s),
+            pacing=Pacing(
+                min_interval_s=polling.min_interval_s,
+                max_interval_s=polling.max_interval_s,
+                learned=polling.cadence == "learned",
+                budget=polling.budget,
+            ),
             rules=Rules(
                 not_found_answers=polling.not_found.answers,
                 not_found_over_s=polling.not_found.over_s,

@@ -30,7 +30,7 @@ def main() -> None:
     print(text(subjects.kinds_alone(number // 2)))
     print(text(subjects.learning(seeds)))
     print(text(subjects.learning(seeds, drift=True)))
-    print(text(subjects.crowds(max(2, seeds // 8))))
+    print(text(subjects.crowds(max(2, seeds // 4))))
     print(text(subjects.by_progress(number // 2)))
     print(text(subjects.gateways(number // 2)))
 

@@ -33,6 +33,7 @@ SHIPPED_TEMPLATES: Final = ("cloudevents", "midjourney")
 LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("auto", "console", "json")
 TRANSPORTS: Final = ("aiohttp", "httpx")
+CADENCES: Final = ("learned", "fixed")
 
 Check = Callable[[str], str]
 
@@ -179,6 +180,7 @@ Span = Annotated[
 Duration = Annotated[Span, AfterValidator(_above_zero)]
 Takeover = Annotated[Span, AfterValidator(_takeover)]
 Rate = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False), _number(values.number)]
+Budget = Annotated[float, Field(gt=1, le=10_000, allow_inf_nan=False), _number(values.number)]
 Count = Annotated[int, Field(ge=1, le=1000), _number(values.whole)]
 Burst = Annotated[int, Field(ge=1, le=100_000), _number(values.whole)]
 
@@ -188,6 +190,7 @@ Format = Annotated[str, _one_of(FORMATS, "format"), WithJsonSchema({"enum": FORM
 ShippedTemplate = Annotated[str, _one_of(SHIPPED_TEMPLATES, "template"), WithJsonSchema({"enum": SHIPPED_TEMPLATES})]
 Level = Annotated[str, _one_of(LEVELS, "level"), WithJsonSchema({"enum": LEVELS})]
 Transport = Annotated[str, _one_of(TRANSPORTS, "transport"), WithJsonSchema({"enum": TRANSPORTS})]
+CadenceName = Annotated[str, _one_of(CADENCES, "cadence"), WithJsonSchema({"enum": CADENCES})]
 LogFormat = Annotated[str, _one_of(LOG_FORMATS, "format"), WithJsonSchema({"enum": LOG_FORMATS})]
 
 Store = Annotated[str, _text(values.store_file)]

@@ -29,7 +29,9 @@ from bridge.config.kinds import (
     SHIPPED_TEMPLATES,
     Action,
     BaseUrl,
+    Budget,
     Burst,
+    CadenceName,
     CaFile,
     Count,
     Duration,
@@ -225,6 +227,10 @@ class Polling(Model):
 
     min_interval_s: Duration = Field(2.0, description="between two polls of a young task")
     max_interval_s: Duration = Field(300.0, description="between two polls at most", validate_default=True)
+    cadence: CadenceName = Field("learned", description="by how long such tasks take, or by age alone")
+    budget: Budget | None = Field(
+        None, description="requests that a task may take in the mean; null: as many as are sensible"
+    )
     give_up_after_s: Duration = Field(86_400.0, description="a task that has not ended by then is told as timed out")
     timeout_s: Duration = Field(30.0, description="for one whole request")
     transport: Transport = Field(

@@ -20,7 +20,7 @@ from bridge.errors import ConfigError
 LATER_KEYS: Final[Mapping[shape.Spot, frozenset[str]]] = {
     (): frozenset({"http", "archive", "batch"}),
     ("accounts", shape.ANY): frozenset({"batch"}),
-    ("polling",): frozenset({"cadence", "budget", "batch"}),
+    ("polling",): frozenset({"batch"}),
 }
 
 Steps = tuple[str | int, ...]

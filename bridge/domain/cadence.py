@@ -1,7 +1,7 @@
-"""When to poll a watch next: the seam where a learned cadence will go.
+"""When to poll a watch next, whatever its last answer was.
 
-By age for now: a tenth of the watch's age, between `min_interval_s` and `max_interval_s`, so that the delay stays
-in proportion to the wait (8 s mean at 28 polls a task on the mix of the polling reference).
+All being well the learned cadence says when (`domain/durations`); with `cadence: fixed` it is a tenth of the watch's
+age, so that the delay stays in proportion to the wait.
 """
 
 from __future__ import annotations
@@ -22,20 +22,34 @@ SOON_S: Final = 0.05  # rounding must not make a wait for an instant end just be
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pacing:
-    """Bounds of the wait between two polls of one watch, in seconds."""
+    """Bounds of the wait between two polls of one watch, in seconds; whether it is learned within them, and how many
+    requests a task may take in the mean (None: what is sensible)."""
 
     min_interval_s: float = 2.0
     max_interval_s: float = 300.0
+    learned: bool = True
+    budget: float | None = None
 
 
 def next_poll_in_s(
-    memory: Memory, pace: Pace, *, now: float, age_s: float, pacing: Pacing, rules: Rules, chance: float
+    memory: Memory,
+    pace: Pace,
+    *,
+    now: float,
+    age_s: float,
+    pacing: Pacing,
+    rules: Rules,
+    chance: float,
+    learned: tuple[float, str] | None = None,
 ) -> tuple[float, str]:
-    """Seconds until the next poll, and why, in words for `explain`. `chance` in [0, 1) spreads equal waits.
+    """Seconds until the next poll, and why, in words for `explain`. `chance` in [0, 1) spreads equal waits. `learned`
+    is both by what has been learned, for when all is well.
 
     No wait goes beyond the instant when the watch is given up, so that this is told in time.
     """
     match pace:
+        case Pace.STEADY if learned is not None:
+            wait_s, why = learned
         case Pace.STEADY:
             wait_s = min(max(age_s * SHARE_OF_AGE, pacing.min_interval_s), pacing.max_interval_s)
             why = f"a tenth of its age ({age_s:.0f} s), within min_interval and max_interval"

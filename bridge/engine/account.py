@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -12,11 +12,13 @@ import anyio
 import anyio.abc
 
 from bridge.domain.change import AccountState
+from bridge.domain.durations.knowledge import Knowledge
 from bridge.domain.host import Host
 from bridge.domain.shares import ALL_SLOTS, WHOLE, Part, slot_of
 from bridge.domain.task import ABOUT_ACCOUNT, LIVE, Kind, Reading
 from bridge.domain.watch import WatchState
 from bridge.engine.agenda import NEVER, Agenda, Entry
+from bridge.engine.cadence import UNDER_WAY, Cadence
 from bridge.engine.ledger import Ledger
 from bridge.engine.membership import Lease
 from bridge.engine.standing import Standing
@@ -27,6 +29,7 @@ SWEEP_EVERY_S: Final = 30.0  # while the provider is in trouble, how often overd
 SWEEP_MOST: Final = 256  # of them in one go: they share a transaction
 STUCK_S: Final = 1.0  # while the store cannot be written, how often to see whether it can again
 TICK_S: Final = 0.005  # the loop sleeps no shorter than this: watches that fall due meanwhile share one wake-up
+CROWD: Final = 8  # where so many share a request, a new one has none for itself alone, if it can soon join theirs
 ALONE_S: Final = 60.0  # after a batch failed as a whole, how long its tasks are asked about one by one
 
 MISSED: Final = Reading(kind=Kind.TRANSIENT, detail="the question about many tasks failed; asked alone next")
@@ -50,6 +53,7 @@ class AccountPoller:
         plan: AccountPlan,
         past: AccountState,
         host: Host,
+        knowledge: Knowledge,
         recovered: Callable[[Host], None],
         lease: Lease,
         ledger: Ledger,
@@ -65,7 +69,9 @@ class AccountPoller:
         self._standing = Standing(name, limits=plan.limits, past=past, host=host, ledger=ledger, clock=clock)
         self._gate = self._standing.gate
         self._agenda = Agenda()
+        self._together_at: dict[str, float] = {}  # when a crowd is asked about next
         self._alone_until: dict[str, float] = {}  # batches that failed: their tasks are asked about one by one
+        self._cadence = Cadence(name, knowledge=knowledge, pacing=plan.pacing)
         self._steps = Steps(
             name,
             plan=plan,
@@ -73,7 +79,7 @@ class AccountPoller:
             standing=self._standing,
             ledger=ledger,
             clock=clock,
-            batch_key=self._batch_key,
+            cadence=self._cadence,
             done=self._done,
             rouse=self.rouse,
         )
@@ -98,6 +104,8 @@ class AccountPoller:
         """Poll by this plan from now on."""
         if plan.provider is not self.plan.provider and self._gate.blocked:
             self._gate.block(now=self._clock.steady())  # perhaps a new key: worth a probe at once
+        if plan.pacing != self.plan.pacing:
+            self._cadence.pacing = plan.pacing
         self._steps.plan = plan
         self._gate.resize(plan.limits.part(self._part), now=self._clock.steady())
         if host is not self._gate.host:
@@ -119,7 +127,8 @@ class AccountPoller:
             added_at = self._added_at(state.added_at, now=now, ahead_s=wall - now)
             entry = self._agenda.get(state.task_id)
             if entry is None or entry.generation != state.generation:
-                self._agenda.schedule(self._agenda.add(state, added_at=added_at), due_at)
+                entry = self._agenda.add(state, added_at=added_at)
+                self._agenda.schedule(entry, due_at if due_at > now else self._first_at(entry, due_at, now))
             elif entry.revision != state.revision:  # else it is read again after a reload: its next poll may be stale
                 # The poller's own memory is fresher than the store's; only the wish to be asked is news.
                 entry.take(state, added_at=added_at)
@@ -133,6 +142,18 @@ class AccountPoller:
             self._agenda.hurry(entry, now)
         elif due_at < entry.due_at:
             self._agenda.schedule(entry, due_at)
+
+    def _first_at(self, entry: Entry, due_at: float, now: float) -> float:
+        """When to ask about it for the first time in this process. Of those that are overdue after a restart the most
+        probable ends come first; and one that can join a crowd within the least interval does."""
+        if not self.plan.pacing.learned:
+            return due_at
+        if entry.memory.polls:
+            return due_at if due_at <= 0 else now - self._cadence.likelihood(entry, now)
+        key = self._batch_key(entry) if self._together_at else None
+        if key is not None and self._together_at.get(key.name, due_at) > now:
+            return min(self._together_at[key.name], now + self.plan.pacing.min_interval_s)
+        return due_at
 
     def _added_at(self, added_at: float, *, now: float, ahead_s: float) -> float:
         """When it was added, by the steady clock. Commands and sources read the wall clock, which may have been set
@@ -294,8 +315,25 @@ class AccountPoller:
             else:
                 self._heed(SOUND, first.task_id, now)
                 answers = {entry.task_id: answer.get(entry.task_id, UNKNOWN) for entry in entries}
+            shared = self._shared(key, entries, answers)
             for entry in entries:  # their changes share a transaction
-                self._steps.follow(entry, answers[entry.task_id])
+                self._steps.follow(entry, answers[entry.task_id], shared)
+
+    def _shared(
+        self, key: BatchKey, entries: Sequence[Entry], answers: Mapping[str, Reading]
+    ) -> tuple[float, str] | None:
+        """When those that are still under way are asked about next: again together."""
+        if not self.plan.pacing.learned:
+            return None
+        now = self._clock.steady()
+        # What cannot be followed is for `follow` to say, of each by itself.
+        going_on = [entry for entry in entries if getattr(answers[entry.task_id], "kind", None) in UNDER_WAY]
+        if not going_on:
+            return None
+        wait_s, why = self._cadence.together_in_s(going_on, now)
+        if len(going_on) >= CROWD:
+            self._together_at[key.name] = now + wait_s
+        return wait_s, why
 
     @contextmanager
     def _guarded(self, entries: Sequence[Entry]) -> Iterator[None]:

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from bridge.domain.durations.progress import Trail
 from bridge.domain.watch import Memory, WatchState
 
 SCANNED_PER_PLACE: Final = 4  # how many entries are looked at for each free place in a batch
@@ -30,6 +31,7 @@ class Entry:
         "action",
         "added_at",
         "again",
+        "began_at",
         "blocked_before_s",
         "due_at",
         "generation",
@@ -37,7 +39,9 @@ class Entry:
         "memory",
         "polled_at",
         "revision",
+        "seen_at",
         "task_id",
+        "trail",
     )
 
     def __init__(self, state: WatchState, *, added_at: float) -> None:
@@ -47,6 +51,9 @@ class Entry:
         self.due_at: float | None = None
         self.polled_at = NEVER  # when this process last had an answer about it
         self.again = False  # somebody asked for a poll while one was under way
+        self.began_at = added_at  # when its task began: the cadence keeps these three
+        self.seen_at = NEVER  # when this process last found it under way
+        self.trail: Trail | None = None  # of its progress
         self.take(state, added_at=added_at)
 
     def take(self, state: WatchState, *, added_at: float) -> None:
@@ -64,6 +71,10 @@ class Entry:
         """Whether it is due, or has half its wait behind it."""
         assert self.due_at is not None
         return self.due_at <= now or (self.polled_at > NEVER and self.due_at - now <= now - self.polled_at)
+
+    def is_well(self) -> bool:
+        """Whether its last answer, to this process, found it under way: to ask it early does no harm."""
+        return self.seen_at > NEVER and self.memory.failures == 0 and self.memory.doubt is None
 
     def __lt__(self, other: Entry) -> bool:
         """Breaks ties between equal instants in a heap; says nothing else."""
@@ -166,7 +177,9 @@ class Agenda:
         return entry
 
     def pop_mates(self, fits: Callable[[Entry], bool], *, most: int, now: float) -> list[Entry]:
-        """At most `most` others that fit and have half their wait behind them, from now on being polled."""
+        """At most `most` others that fit, from now on being polled: those that have half their wait behind them, and
+        where one request can hold all there are, those as well that fare well."""
+        all_fit_in = len(self._entries) <= most + 1
         mates: list[Entry] = []
         looks = most * SCANNED_PER_PLACE
         for heap in (self._due, self._fresh, self._near):
@@ -177,7 +190,7 @@ class Agenda:
                 due_at, entry = item
                 if entry.due_at is None or (heap is self._near and entry.due_at != due_at):
                     continue
-                if entry.is_ripe(now) and fits(entry):
+                if (entry.is_ripe(now) or (all_fit_in and entry.is_well())) and fits(entry):
                     mates.append(_taken(entry))
                 else:
                     passed.append(item)

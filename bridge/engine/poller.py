@@ -10,6 +10,7 @@ import anyio.abc
 
 from bridge import collector
 from bridge.domain.change import AccountState
+from bridge.domain.durations.knowledge import Knowledge
 from bridge.domain.host import Host
 from bridge.domain.shares import Share, account_scope, part_held, slots_held
 from bridge.domain.watch import WatchState
@@ -23,9 +24,10 @@ from bridge.ports import Clock
 class Poller:
     """All accounts' pollers, fed from the store."""
 
-    def __init__(self, *, ledger: Ledger, clock: Clock, lease: Lease) -> None:
+    def __init__(self, *, ledger: Ledger, clock: Clock, lease: Lease, knowledge: Knowledge) -> None:
         self._ledger = ledger
         self._lease = lease
+        self._knowledge = knowledge
         self._clock = clock
         self._accounts: dict[str, AccountPoller] = {}
         self._resting: dict[str, AccountPoller] = {}  # not in today's settings; their limits hold when they come back
@@ -57,6 +59,7 @@ class Poller:
         self._hosts = {address: self._hosts.get(address, Host()) for address in sharing}
         for address, host in self._hosts.items():
             host.accounts = sharing[address]
+        self._knowledge.forms = {name: plan.provider_name for name, plan in plans.items()}
         for name, plan in plans.items():
             if name in self._resting:
                 self._accounts[name] = self._resting.pop(name)
@@ -68,6 +71,7 @@ class Poller:
                 plan=plan,
                 past=past.get(name, AccountState(account=name)),
                 host=self._hosts[plan.host],
+                knowledge=self._knowledge,
                 recovered=self._recovered,
                 lease=self._lease,
                 ledger=self._ledger,

@@ -16,16 +16,15 @@ from bridge.domain.limits import Limits
 from bridge.domain.shares import groups_for
 from bridge.domain.task import Kind, Reading
 from bridge.domain.watch import Pace, Rules, Step, advance, give_up
-from bridge.engine.agenda import Agenda, Entry
+from bridge.engine.agenda import NEVER, Agenda, Entry
+from bridge.engine.cadence import ENDED, UNDER_WAY, Cadence
 from bridge.engine.ledger import Ledger
 from bridge.engine.standing import Standing
 from bridge.logs import get_logger
-from bridge.ports import BatchKey, Clock, Provider
+from bridge.ports import Clock, Provider
 
 log = get_logger()
 
-CROWD: Final = 8  # where so many can be asked about together, one that is young need not hurry the others ...
-CROWD_WAIT_S: Final = 5.0  # ... so each waits at least so long
 BUG_PAUSE_S: Final = 60.0  # how long a watch rests after an error of ours
 
 GIVEN_UP: Final = Reading(kind=Kind.TRANSIENT, detail="given up")
@@ -63,7 +62,7 @@ class Steps:
         standing: Standing,
         ledger: Ledger,
         clock: Clock,
-        batch_key: Callable[[Entry], BatchKey | None],
+        cadence: Cadence,
         done: Callable[[Entry], None],
         rouse: Callable[[], None],
     ) -> None:
@@ -73,18 +72,24 @@ class Steps:
         self._standing = standing
         self._ledger = ledger
         self._clock = clock
-        self._batch_key = batch_key
+        self._cadence = cadence
         self._done = done
         self._rouse = rouse
 
-    def follow(self, entry: Entry, reading: Reading) -> None:
-        """Do what the reading means for the watch. Guarded by itself: of a batch, only this one may be poisonous."""
+    def follow(self, entry: Entry, reading: Reading, shared: tuple[float, str] | None = None) -> None:
+        """Do what the reading means for the watch. Guarded by itself: of a batch, only this one may be poisonous.
+        `shared` is when it is asked about next, and why, if that is for a batch to say."""
         try:
             now = self._clock.steady()
             log.debug("poll.answered", account=self._account, task_id=entry.task_id, kind=reading.kind)
             rules, age_s = self.rules(entry), self._standing.age_s(entry, now)
             step = advance(entry.memory, reading, now=now, age_s=age_s, rules=rules)
-            self._take(entry, step, reading, now)
+            if step.ends and reading.kind in ENDED:
+                succeeded = reading.kind is Kind.SUCCEEDED
+                self._cadence.ended(entry, reading.snapshot, now, succeeded=succeeded)
+            elif reading.kind in UNDER_WAY:
+                self._cadence.under_way(entry, reading.snapshot, now)
+            self._take(entry, step, reading, now, shared)
         except Exception as error:
             self.failed([entry], error)
 
@@ -93,7 +98,7 @@ class Steps:
         try:
             reason = f"not ended after {self.rules(entry).give_up_after_s:.0f} s (give_up_after); no answers of late"
             step = give_up(entry.memory, reason=reason)
-            self._take(entry, step, GIVEN_UP, self._clock.steady())
+            self._take(entry, step, GIVEN_UP, self._clock.steady(), None)
         except Exception as error:
             self.failed([entry], error)
 
@@ -102,6 +107,7 @@ class Steps:
         ids = [entry.task_id for entry in entries]
         log.error("poll.bug", account=self._account, task_ids=ids, retry_in_s=BUG_PAUSE_S, exc_info=error)
         for entry in entries:
+            entry.seen_at = NEVER  # so that nobody asks about it early
             if self._agenda.holds(entry) and entry.due_at is None:
                 self._agenda.schedule(entry, self._clock.steady() + BUG_PAUSE_S)
             self._done(entry)
@@ -117,11 +123,16 @@ class Steps:
             return self.plan.rules
         return replace(self.plan.rules, give_up_after_s=entry.give_up_after_s)
 
-    def _next_poll(self, entry: Entry, step: Step, reading: Reading, now: float) -> tuple[float, str]:
+    def _next_poll(
+        self, entry: Entry, step: Step, reading: Reading, now: float, shared: tuple[float, str] | None
+    ) -> tuple[float, str]:
         """Seconds until the watch is asked about again, and why, in words for `explain`. `entry.polled_at` is still
         the instant of the answer before this one."""
         if step.ends:
             return math.inf, "never: it has ended"
+        learned = None
+        if self.plan.pacing.learned and step.pace is Pace.STEADY:
+            learned = shared or self._cadence.next_in_s(entry, now)
         wait_s, why = next_poll_in_s(
             step.memory,
             step.pace,
@@ -130,20 +141,16 @@ class Steps:
             pacing=self.plan.pacing,
             rules=self.rules(entry),
             chance=self._clock.chance(),
+            learned=learned,
         )
         if reading.retry_after_s and step.pace is not Pace.ACCOUNT:
             wait_s = max(wait_s, reading.retry_after_s)
-        if step.pace is Pace.STEADY and wait_s < CROWD_WAIT_S and self._is_in_crowd(entry):
-            wait_s, why = CROWD_WAIT_S, "asked about together with many others"
         return wait_s, why
 
-    def _is_in_crowd(self, entry: Entry) -> bool:
-        return len(self._agenda) >= CROWD and self._batch_key(entry) is not None
-
-    def _take(self, entry: Entry, step: Step, reading: Reading, now: float) -> None:
+    def _take(self, entry: Entry, step: Step, reading: Reading, now: float, shared: tuple[float, str] | None) -> None:
         """Have the step written down and, unless it is the end, schedule the next poll: after a transition only once
         that is on disk, for it may turn out that the watch is wanted no longer."""
-        wait_s, why = self._next_poll(entry, step, reading, now)
+        wait_s, why = self._next_poll(entry, step, reading, now, shared)
         note = Note(
             key=WatchKey(self._account, entry.task_id),
             generation=entry.generation,

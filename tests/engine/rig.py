@@ -12,6 +12,7 @@ import anyio
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
 from bridge.domain.change import Note
+from bridge.domain.durations.knowledge import Knowledge
 from bridge.domain.event import LIVE_TOPICS, Event, Parcel, Topic
 from bridge.domain.limits import Limits
 from bridge.domain.task import Kind, Reading, Snapshot
@@ -93,8 +94,9 @@ class Rig:
         self.host = "api.example.com"
         offload = DirectOffload()
         self.ledger = Ledger(commits=self.torn, watches=self.torn, offload=offload, clock=self.clock, tell=self.tell)
+        self.knowledge = Knowledge()
         self.lease = Lease(self.clock)
-        self.poller = Poller(ledger=self.ledger, clock=self.clock, lease=self.lease)
+        self.poller = Poller(ledger=self.ledger, clock=self.clock, lease=self.lease, knowledge=self.knowledge)
         self.dispatcher = Dispatcher(
             outbox=self.store, ledger=self.ledger, lease=self.lease, offload=offload, clock=self.clock
         )

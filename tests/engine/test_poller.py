@@ -32,7 +32,7 @@ async def test_no_poll_follows_the_end() -> None:
 
 
 async def test_polls_begin_two_seconds_apart_and_grow_to_the_cap() -> None:
-    rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=60))
+    rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=60, learned=False))
     async with rig.running():
         await rig.watch("a")
         await rig.clock.advance(3600)
@@ -181,7 +181,7 @@ async def test_watches_overdue_in_an_outage_are_given_up_although_only_probes_go
 
 
 async def test_one_sick_task_neither_slows_its_neighbours_nor_is_forgotten() -> None:
-    rig = Rig()
+    rig = Rig(pacing=Pacing(learned=False))
     rig.script("sick", *[BROKEN] * 12, SUCCEEDED)
     async with rig.running():
         await rig.watch("sick", "well")
@@ -203,7 +203,7 @@ async def test_rate_burst_and_concurrency_are_kept() -> None:
 
 
 async def test_a_poll_asked_for_is_made_at_once() -> None:
-    rig = Rig()
+    rig = Rig(pacing=Pacing(learned=False))
     async with rig.running():
         await rig.watch("a")
         await rig.clock.advance(1000)

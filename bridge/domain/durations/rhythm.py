@@ -9,7 +9,7 @@ from typing import Final
 from bridge.domain.durations.bins import WIDTHS, age_at, integral, summed
 from bridge.domain.durations.fit import Fit
 
-COLD: Final = 1.0  # until so many ends of this kind, or its kin, have been seen ...
+COLD: Final = 3.0  # until so many ends of this kind, or its kin, have been seen ...
 COLD_SHARE: Final = 0.2  # ... no wait is longer than this / worth times the age: the prior may be far off
 
 

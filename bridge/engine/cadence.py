@@ -1,0 +1,142 @@
+"""When one account's watches are asked about next, all being well: by what has been learned of how long tasks take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.domain.cadence import Pacing
+from bridge.domain.durations.budget import Budget
+from bridge.domain.durations.fit import Fit
+from bridge.domain.durations.group import together_in_s
+from bridge.domain.durations.knowledge import Key, Knowledge
+from bridge.domain.durations.progress import followed, sharpened_in_s
+from bridge.domain.durations.rhythm import Bounds, Rhythm, rhythm
+from bridge.domain.durations.words import expectation
+from bridge.domain.task import Kind, Snapshot
+from bridge.engine.agenda import NEVER, Entry
+
+UNDER_WAY: Final = frozenset({Kind.PENDING, Kind.RUNNING})
+ENDED: Final = frozenset({Kind.SUCCEEDED, Kind.FAILED})  # a canceled one says nothing of how long such tasks take
+EARLIER_MOST_S: Final = 86_400.0  # a task that claims to have begun longer before it was added is not believed
+OUT_OF_STEP: Final = 0.02  # a worth that has moved by less is not worth new rhythms
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was made of one kind's fit."""
+
+    fit: Fit
+    worth: float
+    rhythm: Rhythm
+    words: str
+
+
+class Cadence:
+    """One account's. Keeps of each watch, in its entry, when its task began, when it was last found under way, and the
+    trail of its progress; the rest is by kind of task.
+
+    A poll that brought no usable answer teaches nothing: the time until the next good one was spent under way all the
+    same, and an end somewhere in a long silence is put where ends are.
+    """
+
+    def __init__(self, account: str, *, knowledge: Knowledge, pacing: Pacing) -> None:
+        self._account = account
+        self._knowledge = knowledge
+        self._known: dict[Key, _Known] = {}
+        self._shared = 1.0  # requests for each answer about a watch: less than one where many share one
+        self.pacing = pacing
+
+    @property
+    def pacing(self) -> Pacing:
+        return self._pacing
+
+    @pacing.setter
+    def pacing(self, pacing: Pacing) -> None:
+        self._pacing = pacing
+        self._bounds = Bounds(min_s=pacing.min_interval_s, max_s=max(pacing.max_interval_s, pacing.min_interval_s))
+        self._budget = Budget(pacing.budget, bounds=self._bounds)
+        self._known.clear()
+
+    def under_way(self, entry: Entry, snapshot: Snapshot | None, now: float) -> None:
+        """It was found under way."""
+        created_ms = snapshot.created_ms if snapshot is not None else None
+        if created_ms is not None and entry.seen_at == NEVER:
+            began_at = created_ms / 1000
+            if entry.added_at - EARLIER_MOST_S <= began_at < entry.added_at:
+                entry.began_at = began_at
+        age_s, seen_s = now - entry.began_at, self._seen_s(entry)
+        if seen_s is not None:
+            self._knowledge.seen(self._key(entry), seen_s, age_s)
+            percent = snapshot.progress if snapshot is not None else None
+            entry.trail = followed(entry.trail, percent, polled_s=seen_s, age_s=age_s)
+        entry.seen_at = now
+
+    def ended(self, entry: Entry, snapshot: Snapshot | None, now: float, *, succeeded: bool) -> None:
+        """It was found ended, by the provider's own word."""
+        server_s = _duration_s(snapshot)
+        seen_s = self._seen_s(entry)
+        if entry.memory.polls == 0:
+            if server_s is None:
+                return  # over when first asked about: that it took less than its age says next to nothing
+            seen_s = 0.0
+        if seen_s is None:
+            return  # it was watched by another process, and there is no telling since when it may have been over
+        age_s = max(now - entry.began_at, server_s or 0.0) if entry.memory.polls == 0 else now - entry.began_at
+        rest_s = entry.trail.rest_s(seen_s) if entry.trail is not None else None
+        key = self._key(entry)
+        self._knowledge.ended(key, seen_s, age_s, at_s=server_s, succeeded=succeeded, rest_s=rest_s)
+        self._budget.spent((entry.memory.polls + 1) * self._shared)
+        if self._budget.is_due:
+            self._budget.reckon([(each, each.support) for each in map(self._knowledge.fit, {*self._known, key})])
+
+    def next_in_s(self, entry: Entry, now: float) -> tuple[float, str]:
+        """Seconds until it is asked about again, and why."""
+        known, age_s = self._of(entry), now - entry.began_at
+        self._shared += (1.0 - self._shared) * 0.02
+        rest_s = entry.trail.rest_s(age_s) if entry.trail is not None else None
+        if rest_s is None:
+            wait_s = known.rhythm.next_in_s(age_s)
+            return wait_s, f"{known.words}; asked again in {wait_s:.0f} s"
+        wait_s = sharpened_in_s(known.fit, age_s=age_s, rest_s=rest_s, worth=self._budget.worth, bounds=self._bounds)
+        return wait_s, f"{known.words}, by its progress in some {rest_s:.0f} s; asked again in {wait_s:.0f} s"
+
+    def together_in_s(self, entries: Sequence[Entry], now: float) -> tuple[float, str]:
+        """The same for watches that share their requests."""
+        members = [(self._of(entry).fit, now - entry.began_at) for entry in entries]
+        wait_s = together_in_s(members, worth=self._budget.worth, bounds=self._bounds)
+        self._shared += (1.0 / len(entries) - self._shared) * 0.2
+        return wait_s, f"{self._of(entries[0]).words}; asked again in {wait_s:.0f} s, with {len(entries) - 1} others"
+
+    def likelihood(self, entry: Entry, now: float) -> float:
+        """How probable it is that a watch nobody has asked about for a while has ended, from 0 to 1."""
+        fit = self._knowledge.fit(self._key(entry))
+        return 1.0 - fit.survival(0.0, now - entry.began_at)
+
+    def _key(self, entry: Entry) -> Key:
+        return Key(self._account, entry.action or "")
+
+    def _of(self, entry: Entry) -> _Known:
+        key, worth = self._key(entry), self._budget.worth
+        fit = self._knowledge.fit(key)
+        known = self._known.get(key)
+        if known is None or known.fit is not fit or abs(math.log(worth / known.worth)) > OUT_OF_STEP:
+            made = rhythm(fit, worth=worth, bounds=self._bounds)
+            known = self._known[key] = _Known(fit, worth, made, expectation(fit))
+        return known
+
+    @staticmethod
+    def _seen_s(entry: Entry) -> float | None:
+        """The age at which it was last found under way; None when that was not by this process."""
+        if entry.seen_at > NEVER:
+            return max(0.0, entry.seen_at - entry.began_at)
+        return None if entry.memory.polls else 0.0
+
+
+def _duration_s(snapshot: Snapshot | None) -> float | None:
+    if snapshot is None or snapshot.created_ms is None or snapshot.updated_ms is None:
+        return None
+    duration_s = (snapshot.updated_ms - snapshot.created_ms) / 1000
+    return duration_s if 0 < duration_s < EARLIER_MOST_S else None

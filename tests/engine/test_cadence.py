@@ -1,0 +1,251 @@
+"""When watches are asked about once something is known of how long their tasks take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from bridge.domain.cadence import Pacing
+from bridge.domain.durations.bins import bin_of
+from bridge.domain.durations.fit import Fit
+from bridge.domain.durations.knowledge import Key
+from bridge.domain.durations.table import Table
+from bridge.domain.limits import Limits
+from bridge.domain.task import Kind, Reading, Snapshot
+from bridge.engine.learning import SAVE_EVERY_S, Learning
+from bridge.errors import StoreError
+from tests.engine.rig import BROKEN, RUNNING, Rig
+from tests.fakes import DirectOffload
+
+VIDEO = Key("kling", "videos/text2video")
+
+
+async def finish(rig: Rig, number: int, lasting_s: float, *, prefix: str = "t", every_s: float = 10.0) -> None:
+    """Tasks that begin one after the other, until all have ended."""
+    for place in range(number):
+        task_id = f"{prefix}{place}"
+        rig.provider.ends[task_id] = rig.clock.steady() + lasting_s
+        await rig.watch(task_id)
+        await rig.clock.advance(every_s)
+    await rig.clock.advance(lasting_s * 2 + 30)
+
+
+def delays(rig: Rig, prefix: str) -> list[float]:
+    return [at - rig.provider.ends[sent.subject] for at, sent in rig.sink.handed if sent.subject.startswith(prefix)]
+
+
+def fit(rig: Rig) -> Fit:
+    return rig.knowledge.fit(VIDEO)
+
+
+async def test_what_was_learned_of_earlier_tasks_makes_polls_fewer_and_ends_found_sooner() -> None:
+    rig = Rig()
+    async with rig.running():
+        await finish(rig, 60, 90.0)
+        await finish(rig, 10, 90.0, prefix="late")
+    polls = [len(rig.provider.polls_of(f"late{place}")) for place in range(10)]
+    fixed = Rig(pacing=Pacing(learned=False))
+    async with fixed.running():
+        await finish(fixed, 10, 90.0, prefix="late")
+    polls_fixed = [len(fixed.provider.polls_of(f"late{place}")) for place in range(10)]
+    assert sum(polls) <= sum(polls_fixed) / 2
+    assert sum(delays(rig, "late")) <= sum(delays(fixed, "late"))
+    assert all(rig.gaps(f"late{place}")[0] > 20 for place in range(10))
+
+
+async def test_every_action_learns_for_itself_and_a_new_one_of_the_account_begins_anew() -> None:
+    rig = Rig()
+    async with rig.running():
+        await finish(rig, 30, 400.0)
+    assert 350 < fit(rig).quantile_s(0.0, 0.5) < 450
+    assert rig.knowledge.fit(Key("kling", "images/generations")).support == 0
+
+
+async def test_the_providers_own_duration_is_learned_and_age_counts_from_when_the_task_began() -> None:
+    rig = Rig()
+    began = rig.clock.now() - 100.0
+
+    def said(kind: Kind, lasting_s: float) -> Reading:
+        created_ms = int(began * 1000)
+        snapshot = Snapshot(created_ms=created_ms, updated_ms=created_ms + int(lasting_s * 1000))
+        return Reading(kind=kind, snapshot=snapshot)
+
+    rig.script("over", said(Kind.SUCCEEDED, 60.0))
+    rig.script("late", said(Kind.RUNNING, 5.0), said(Kind.SUCCEEDED, 101.0))
+    async with rig.running():
+        await rig.watch("over", "late")
+        await rig.clock.advance(300)
+    table = rig.knowledge.take_fresh()[VIDEO]
+    assert table.count == 2
+    assert table.ends[bin_of(60.0)] > 0
+    assert table.ends[bin_of(101.0)] == pytest.approx(1.0)
+
+
+async def test_a_task_over_when_first_asked_about_teaches_nothing_without_the_providers_word() -> None:
+    rig = Rig()
+    rig.script("over", Reading(kind=Kind.SUCCEEDED, snapshot=Snapshot(created_ms=5, updated_ms=3)))
+    async with rig.running():
+        await rig.watch("over")
+        await rig.clock.advance(1)
+    assert rig.topics() == ["task_succeeded"]
+    assert rig.knowledge.take_fresh() == {}
+
+
+@pytest.mark.parametrize("created_ms", [0, -1, 1, 10**15, 10**18])
+async def test_a_beginning_that_cannot_be_is_not_believed(created_ms: int) -> None:
+    rig = Rig()
+    rig.provider.default = Reading(kind=Kind.RUNNING, snapshot=Snapshot(created_ms=created_ms, updated_ms=2))
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(100)
+        assert len(rig.provider.asked) > 4
+    assert sum(rig.knowledge.take_fresh()[VIDEO].exposure_s) <= 100
+
+
+async def test_an_outage_teaches_nothing_of_how_long_tasks_take() -> None:
+    rig = Rig()
+    async with rig.running():
+        await finish(rig, 40, 90.0)
+        before = fit(rig).quantile_s(0.0, 0.5)
+        rig.provider.default = BROKEN
+        ids = [f"x{place}" for place in range(20)]
+        for task_id in ids:
+            rig.script(task_id, RUNNING, *[BROKEN] * 200)
+        await rig.watch(*ids)
+        await rig.clock.advance(3600)
+        rig.provider.scripts.clear()
+        rig.provider.ends.update(dict.fromkeys(ids, 0.0))
+        await rig.clock.advance(300)
+        assert rig.topics().count("task_succeeded") == 60
+    assert fit(rig).quantile_s(0.0, 0.5) == pytest.approx(before, rel=0.1)
+
+
+async def test_progress_that_moves_brings_the_polls_to_the_end() -> None:
+    found = {}
+    for with_progress in (True, False):
+        rig = Rig()
+        async with rig.running():
+            await finish(rig, 20, 200.0)
+            began = rig.clock.steady()
+
+            def answer(task_id: str, rig: Rig = rig, began: float = began, told: bool = with_progress) -> Reading:
+                share = (rig.clock.steady() - began) / 150.0
+                percent = min(99.0, 100 * share) if told else None
+                kind = Kind.SUCCEEDED if share >= 1 else Kind.RUNNING
+                return Reading(kind=kind, snapshot=Snapshot(progress=percent))
+
+            rig.provider._next = answer  # type: ignore[method-assign]  # a script cannot look at the clock
+            await rig.watch("p")
+            await rig.clock.advance(400)
+        found[with_progress] = rig.sink.handed[-1][0] - began - 150
+    assert found[True] < 4 < found[False]
+
+
+async def test_a_budget_is_met_in_the_mean() -> None:
+    rig = Rig(pacing=Pacing(budget=5.0))
+    async with rig.running():
+        await finish(rig, 120, 120.0)
+        await finish(rig, 40, 120.0, prefix="late")
+    polls = sum(len(rig.provider.polls_of(f"late{place}")) for place in range(40)) / 40
+    assert polls == pytest.approx(5.0, abs=1.0)
+
+
+async def test_explain_says_what_is_expected() -> None:
+    rig = Rig()
+    async with rig.running():
+        await rig.watch("first")
+        await rig.clock.advance(5)
+        first = rig.store.story(rig.store.find("first", None)[0].state.key).next_poll_why
+        assert first.startswith("how long such tasks take is not known yet (0 tasks seen); asked again in ")
+        await finish(rig, 30, 90.0)
+        await rig.watch("late")
+        await rig.clock.advance(5)
+        why = rig.store.story(rig.store.find("late", None)[0].state.key).next_poll_why
+        assert "(30 tasks seen); asked again in " in why
+        assert why.startswith("usually done ")
+
+
+async def test_thirty_in_flight_share_requests_and_their_ends_are_found_within_three_seconds() -> None:
+    rig = Rig()
+    rig.provider.most_together = 50
+    async with rig.running():
+        await finish(rig, 60, 171.0, every_s=5.7)
+        before = len(rig.provider.batches) + len(rig.provider.asked)
+        for place in range(200):
+            lasting_s = 60.0 + 222.0 * ((place * 37) % 200) / 200  # 171 s in the mean
+            rig.provider.ends[f"late{place}"] = rig.clock.steady() + lasting_s
+            await rig.watch(f"late{place}")
+            await rig.clock.advance(5.7)
+        requests = len(rig.provider.batches) + len(rig.provider.asked) - before
+        await rig.clock.advance(400)
+    found = delays(rig, "late")
+    assert len(found) == 200
+    assert requests / 200 <= 1.3
+    assert sum(found) / 200 <= 3.0
+
+
+async def test_a_new_one_of_a_crowd_is_asked_about_within_the_least_interval() -> None:
+    rig = Rig()
+    rig.provider.most_together = 50
+    async with rig.running():
+        await rig.watch(*[f"t{place}" for place in range(30)])
+        await rig.clock.advance(60.5)
+        at = rig.clock.steady()
+        rig.provider.ends["new"] = at
+        await rig.watch("new")
+        await rig.clock.advance(2)
+        assert rig.topics() == ["task_succeeded"]
+
+
+async def test_after_a_restart_the_most_probable_ends_are_asked_about_first() -> None:
+    rig = Rig(limits=Limits(rate=1, burst=1, concurrency=1))
+    async with rig.running():
+        await rig.watch("old")
+        await rig.clock.advance(50)
+        await rig.watch("young")
+        await rig.clock.advance(10)
+    rig.clock.stand_still(30)
+    rig.provider.asked.clear()
+    again = rig.restarted()
+    for _ in range(30):
+        again.knowledge.ended(VIDEO, 80.0, 90.0, at_s=85.0, succeeded=True)
+    async with again.running():
+        await again.clock.advance(5)
+    assert [task_id for _, task_id in again.provider.asked][:2] == ["old", "young"]
+
+
+class Forgetful:
+    """A store that fails to keep what was learned, until it is mended."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.failure: Exception | None = None
+        self._store = rig.store
+
+    def durations(self) -> Mapping[Key, Table]:
+        return self._store.durations()
+
+    def learn(self, fresh: Mapping[Key, Table]) -> Mapping[Key, Table]:
+        if self.failure is not None:
+            raise self.failure
+        return self._store.learn(fresh)
+
+
+@pytest.mark.parametrize("failure", [None, StoreError("disk full"), KeyError("a fault of ours")])
+async def test_what_is_learned_is_stored_now_and_then_and_another_daemon_begins_with_it(
+    failure: Exception | None,
+) -> None:
+    rig = Rig()
+    store = Forgetful(rig)
+    learning = Learning(durations=store, offload=DirectOffload(), clock=rig.clock)
+    learning.knowledge.ended(VIDEO, 50.0, 60.0, at_s=55.0, succeeded=True)
+    store.failure = failure
+    await learning.save()
+    store.failure = None
+    learning.knowledge.ended(VIDEO, 50.0, 60.0, at_s=55.0, succeeded=True)
+    await learning.save()
+    await learning.save()
+    other = Learning(durations=store, offload=DirectOffload(), clock=rig.clock)
+    await other.load()
+    assert other.knowledge.fit(VIDEO).count == (1 if isinstance(failure, KeyError) else 2)
+    assert SAVE_EVERY_S >= 5
