@@ -194,8 +194,8 @@ class Outbox(Protocol):
 class Durations(Protocol):
     """What daemons have learned of how long tasks take, in common."""
 
-    def durations(self) -> Mapping[Key, Table]:
-        """What is known of every kind of task. A row that no table looks like is left out, and logged."""
+    def durations(self) -> Mapping[Key, Table | None]:
+        """What is known of every kind of task; None where that cannot be read, and is to be learned anew."""
 
     def learn(self, fresh: Mapping[Key, Table]) -> Mapping[Key, Table]:
         """Add to what is stored what this daemon has seen since it last did (`Table.absorb`: older ends fade by the

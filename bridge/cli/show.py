@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from bridge.cli.foresight import eta, eta_json, foresight
 from bridge.cli.keys import find_keys
 from bridge.cli.options import account_option, json_option
 from bridge.cli.session import Session, command
@@ -22,11 +23,13 @@ from bridge.clock import SystemClock
 @click.pass_obj
 def show_command(session: Session, task_id: str, account: str | None, as_json: bool) -> None:
     """Show one watch with its deliveries."""
+    now = SystemClock().now()
     with session.store() as store:
         [key] = find_keys(session, store, [task_id], account)
         view = store.view(key)
         deliveries = store.deliveries_of(key)
-    shown = watch_json(view)
+        expected = foresight(session, store).of(view, now)
+    shown = {**watch_json(view), **eta_json(expected)}
     if as_json:
         print_json({**shown, "deliveries": [delivery_json(one) for one in deliveries]})
         return
@@ -46,13 +49,16 @@ def explain_command(session: Session, task_id: str, account: str | None) -> None
     Where it came from, what was answered how often, the last error, when the next poll is and why then, and every
     delivery with its attempts.
     """
+    now = SystemClock().now()
     with session.store() as store:
         [key] = find_keys(session, store, [task_id], account)
         story = store.story(key)
         held_back = store.accounts().get(key.account)
         disabled = store.counts().disabled
+        expected = foresight(session, store).of(store.view(key), now)
     around = Around(
-        now=SystemClock().now(),
+        now=now,
+        eta=eta(expected, now),
         daemon=session.daemon(),
         accounts=session.loaded.settings.accounts.keys(),
         endpoints=session.loaded.settings.endpoints.keys(),

@@ -16,6 +16,7 @@ class Around:
     """What decides a watch's fate beside the watch itself: who works on the store, and what is held back."""
 
     now: float
+    eta: str  # `-` when nothing is foretold
     daemon: str | None
     accounts: Collection[str]  # of the settings
     endpoints: Collection[str]  # of the settings
@@ -75,6 +76,8 @@ def _next(story: Story, around: Around) -> Iterator[str]:
         return
     when = ago(state.next_poll_at, around.now) if state.next_poll_at else "as soon as a daemon can"
     yield f"next poll {when}" + (f": {story.next_poll_why}" if story.next_poll_why else "")
+    if around.eta != "-":
+        yield f"  four of five such tasks would end {around.eta}"
     account = around.account
     if account and account.blocked_at is not None:
         yield f"  account {account.account} is blocked since {ago(account.blocked_at, around.now)}: {account.reason}"

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from bridge.cli.foresight import Foresight, eta, foresight
 from bridge.cli.keys import find_keys
 from bridge.cli.options import account_option, duration
 from bridge.cli.session import Session, command
@@ -54,7 +55,7 @@ def wait_command(session: Session, ids: Sequence[str], account: str | None, time
         views = {key: store.view(key) for key in keys}
         if any(view.phase in LIVE for view in views.values()):
             session.hint_at_daemon()
-        return anyio.run(_wait, store, views, timeout)
+        return anyio.run(_wait, store, views, foresight(session, store), timeout)
 
 
 def _live(store: Store, account: str | None) -> list[WatchKey]:
@@ -65,13 +66,13 @@ def _live(store: Store, account: str | None) -> list[WatchKey]:
     ]
 
 
-async def _wait(store: Store, views: WatchViews, timeout_s: float | None) -> int:
+async def _wait(store: Store, views: WatchViews, foreseen: Foresight, timeout_s: float | None) -> int:
     clock = SystemClock()
     console = Console(stderr=True)
-    board: Board = Lines()
+    board: Board = Lines(foreseen)
     with ExitStack() as stack:
         if console.is_terminal and not console.is_dumb_terminal:
-            board = stack.enter_context(Bars(console))
+            board = stack.enter_context(Bars(console, foreseen))
         views = await _until_over(store, views, board, clock=clock, until=_after(clock, timeout_s))
     for view in views.values():
         click.echo("\t".join([view.account, safe(view.task_id), view.phase, *map(safe, view.urls)]))
@@ -109,22 +110,25 @@ def _after(clock: Clock, seconds: float | None) -> float | None:
 class Lines:
     """Plain lines, one for each change of phase: for pipes, logs and terminals that cannot move the cursor."""
 
-    def __init__(self) -> None:
+    def __init__(self, foreseen: Foresight) -> None:
         self._seen: dict[WatchKey, str] = {}
+        self._foreseen = foreseen
 
     def show(self, views: WatchViews) -> None:
         """Print what has changed."""
         for key, view in views.items():
             if self._seen.get(key) != view.phase:
                 self._seen[key] = view.phase
-                click.echo(f"{view.account}/{safe(view.task_id)}: {view.phase}", err=True)
+                expected = _expected(self._foreseen, view)
+                click.echo(f"{view.account}/{safe(view.task_id)}: {view.phase}{expected}", err=True)
 
 
 class Bars:
     """A bar for each task, moving where the provider tells its progress. Of more tasks than the terminal has rows,
     those that have not ended come first, and the sum tells of the others."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, foreseen: Foresight) -> None:
+        self._foreseen = foreseen
         self._bars: dict[WatchKey, TaskID] = {}
         self._rows = max(1, console.height - ROWS_LEFT)
         self._progress = Progress(
@@ -167,11 +171,18 @@ class Bars:
         bar = self._bars[key]
         ended = view.phase not in LIVE
         done = 100.0 if ended else view.progress
+        phase = view.phase + _expected(self._foreseen, view)
         self._progress.update(
-            bar, total=None if done is None else 100.0, completed=done or 0.0, phase=view.phase, visible=visible
+            bar, total=None if done is None else 100.0, completed=done or 0.0, phase=phase, visible=visible
         )
         if ended:
             self._progress.stop_task(bar)
+
+
+def _expected(foreseen: Foresight, view: WatchView) -> str:
+    now = SystemClock().now()
+    found = foreseen.of(view, now)
+    return "" if found is None else f", done {eta(found, now)}"
 
 
 Board = Lines | Bars

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from bridge.cli.foresight import eta, eta_json, foresight
 from bridge.cli.options import json_option
 from bridge.cli.session import Session, command
 from bridge.cli.text import ago, due, print_json, print_table, rfc3339, storable
 from bridge.clock import SystemClock
+from bridge.domain.durations.words import Expected
 from bridge.domain.task import Phase
 from bridge.store.views import DeliveryView, WatchView
 
@@ -29,8 +31,9 @@ def list_command(
 ) -> None:
     """List watches, the one added last first.
 
-    SINCE says when it ended, or when it was added while it has not.
+    SINCE says when it ended, or when it was added while it has not; ETA when four of five such tasks end.
     """
+    now = SystemClock().now()
     with session.store() as store:
         views = store.list_watches(
             phase=Phase(phase) if phase else None,
@@ -38,32 +41,34 @@ def list_command(
             label=label and storable(label),
             limit=limit,
         )
+        foreseen = foresight(session, store)
+    expected = [foreseen.of(view, now) for view in views]
     if as_json:
-        print_json([watch_json(view) for view in views])
+        print_json([{**watch_json(view), **eta_json(one)} for view, one in zip(views, expected, strict=True)])
     elif views:
-        print_watches(views)
+        print_watches(views, expected, now)
     else:
         filtered = phase or account or label
         click.echo("no watch is like that" if filtered else "nothing is watched: `genbridge add ID`", err=True)
 
 
-def print_watches(views: Sequence[WatchView]) -> None:
-    """A table of watches."""
-    now = SystemClock().now()
+def print_watches(views: Sequence[WatchView], expected: Sequence[Expected | None], now: float) -> None:
+    """A table of watches, with the expected end of each."""
     rows = [
         [
             view.account,
             view.task_id,
             view.phase + (f" {view.progress:.0f}%" if view.progress is not None and view.ended_at is None else ""),
             ago(view.ended_at or view.added_at, now),
+            eta(one, now),
             "-" if view.ended_at else ago(view.next_poll_at, now),
             str(view.polls),
             view.label or "",
             " ".join(view.urls) or view.reason or "",
         ]
-        for view in views
+        for view, one in zip(views, expected, strict=True)
     ]
-    print_table(["ACCOUNT", "ID", "PHASE", "SINCE", "NEXT POLL", "POLLS", "LABEL", "RESULT"], rows)
+    print_table(["ACCOUNT", "ID", "PHASE", "SINCE", "ETA", "NEXT POLL", "POLLS", "LABEL", "RESULT"], rows)
 
 
 def watch_json(view: WatchView) -> dict[str, Any]:

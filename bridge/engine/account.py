@@ -149,7 +149,7 @@ class AccountPoller:
         if not self.plan.pacing.learned:
             return due_at
         if entry.memory.polls:
-            return due_at if due_at <= 0 else now - self._cadence.likelihood(entry, now)
+            return now - self._cadence.likelihood(entry, now)
         key = self._batch_key(entry) if self._together_at else None
         if key is not None and self._together_at.get(key.name, due_at) > now:
             return min(self._together_at[key.name], now + self.plan.pacing.min_interval_s)

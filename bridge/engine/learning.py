@@ -25,7 +25,11 @@ class Learning:
 
     async def load(self) -> None:
         """Know what the store knows. StoreError passes through."""
-        self.knowledge.stored(await self._offload(self._durations.durations))
+        tables = await self._offload(self._durations.durations)
+        for key, table in tables.items():
+            if table is None:
+                log.warning("durations.ignored", account=key.account, action=key.action)
+        self.knowledge.stored(tables)
 
     async def run(self) -> None:
         """Save until cancelled."""

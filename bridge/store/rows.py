@@ -259,17 +259,14 @@ def reading_count(row: Row) -> ReadingCount:
     return ReadingCount(kind=_KINDS[kind], count=count, first_at=first_at, last_at=last_at, last_detail=last_detail)
 
 
-def durations(found: Iterable[Row]) -> dict[Key, Table]:
-    """From rows of `SELECT_DURATIONS`. What no table looks like is left out: it is learned anew."""
-    tables = {}
+def durations(found: Iterable[Row]) -> dict[Key, Table | None]:
+    """From rows of `SELECT_DURATIONS`; None for what no table looks like: it is learned anew."""
+    tables: dict[Key, Table | None] = {}
     for account, action, variant, sums in found:
         try:
-            tables[Key(intern(account), intern(action), variant)] = durations_table.table(sums)
-        except (ValueError, TypeError) as error:
-            from bridge.logs import get_logger  # here: loading it takes longer than `list` does
-
-            log = get_logger()
-            log.warning("durations.ignored", account=account, action=action, reason=str(error))
+            tables[Key(account, action, variant)] = durations_table.table(sums)
+        except (ValueError, TypeError):
+            tables[Key(account, action, variant)] = None
     return tables
 
 

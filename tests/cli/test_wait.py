@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import pytest
 from rich.console import Console
 
+from bridge.cli.foresight import Foresight
 from bridge.cli.wait import Bars
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
@@ -128,7 +129,7 @@ def test_on_a_terminal_bars_move_and_on_a_dumb_one_lines_follow(terminal: str, s
 
 def test_of_more_tasks_than_rows_the_live_ones_are_shown_and_the_sum_tells_of_the_others() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100, height=8, _environ={})
-    bars = Bars(console)
+    bars = Bars(console, Foresight({}, {}))
     with bars:
         bars.show(_views(30, ended=0))
         bars.show(_views(30, ended=27))

@@ -19,7 +19,7 @@ from tests.store.making import Teller, make_attempt, make_block, make_deferred, 
 
 WATCH_KEYS = [
     *("account", "id", "action", "label", "meta", "phase", "added_at", "ended_at", "next_poll_at", "polls"),
-    *("progress", "urls", "reason"),
+    *("progress", "urls", "reason", "eta_at", "eta_low_at", "eta_high_at"),
 ]
 DELIVERY_KEYS = [
     *("event_id", "endpoint", "topic", "account", "id", "state", "attempts", "next_attempt_at", "last_outcome"),
@@ -75,6 +75,9 @@ def test_list_prints_the_shape_of_the_contract(shell: Shell, store: SqliteStore)
         "progress": None,
         "urls": ["https://cdn.example.com/v1.mp4"],
         "reason": None,
+        "eta_at": None,
+        "eta_low_at": None,
+        "eta_high_at": None,
     }
     assert (bad["phase"], bad["reason"], bad["urls"]) == ("failed", "risk control", [])
     assert (live["phase"], live["ended_at"]) == ("running", None)
@@ -101,7 +104,7 @@ def test_the_table_is_aligned_whole_and_plays_no_tricks_on_the_terminal(shell: S
     store.add([make_wish(task_id="wide", label="映画")], source="cli", now=NOW)
     said = shell("list")
     head, *rows = said.out.splitlines()
-    assert head.split() == ["ACCOUNT", "ID", "PHASE", "SINCE", "NEXT", "POLL", "POLLS", "LABEL", "RESULT"]
+    assert head.split() == ["ACCOUNT", "ID", "PHASE", "SINCE", "ETA", "NEXT", "POLL", "POLLS", "LABEL", "RESULT"]
     assert all(row == row.rstrip() for row in rows)
     assert "x" * 300 in said.out
     assert "\\u202eevil" in said.out

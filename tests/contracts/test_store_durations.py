@@ -21,6 +21,12 @@ def seen(*durations: float) -> Table:
     return table
 
 
+def kept(store: Store, key: Key) -> Table:
+    table = store.durations()[key]
+    assert table is not None
+    return table
+
+
 def test_a_new_store_knows_nothing(store: Store) -> None:
     assert store.durations() == {}
     assert store.learn({}) == {}
@@ -29,12 +35,12 @@ def test_a_new_store_knows_nothing(store: Store) -> None:
 def test_what_was_learned_is_there_later(store: Store) -> None:
     merged = store.learn({VIDEO: seen(60.0, 80.0), IMAGE: seen(9.0)})
     assert merged.keys() == {VIDEO, IMAGE}
-    kept = store.durations()
-    assert kept.keys() == {VIDEO, IMAGE}
-    assert kept[VIDEO].count == 2
-    assert kept[VIDEO].weight == pytest.approx(1 + FORGETTING)
-    assert kept[VIDEO].ends[bin_of(60.0)] == pytest.approx(FORGETTING)
-    assert sum(kept[IMAGE].exposure_s) == pytest.approx(9.0 * FORGETTING, rel=1e-4)
+    assert store.durations().keys() == {VIDEO, IMAGE}
+    video, image = kept(store, VIDEO), kept(store, IMAGE)
+    assert video.count == 2
+    assert video.weight == pytest.approx(1 + FORGETTING)
+    assert video.ends[bin_of(60.0)] == pytest.approx(FORGETTING)
+    assert sum(image.exposure_s) == pytest.approx(9.0 * FORGETTING, rel=1e-4)
 
 
 def test_what_several_daemons_learn_adds_up_and_each_hears_of_the_others(store: Store) -> None:
@@ -43,7 +49,7 @@ def test_what_several_daemons_learn_adds_up_and_each_hears_of_the_others(store: 
     assert merged.count == 3
     assert merged.ends[bin_of(60.0)] == pytest.approx((1 + FORGETTING) * FORGETTING, rel=1e-4)
     assert merged.ends[bin_of(300.0)] == 1.0
-    assert store.durations()[VIDEO].log_sum == pytest.approx(merged.log_sum, rel=1e-4)
+    assert kept(store, VIDEO).log_sum == pytest.approx(merged.log_sum, rel=1e-4)
 
 
 def test_time_under_way_counts_without_an_end_and_fades_nothing(store: Store) -> None:

@@ -215,6 +215,18 @@ async def test_after_a_restart_the_most_probable_ends_are_asked_about_first() ->
     assert [task_id for _, task_id in again.provider.asked][:2] == ["old", "young"]
 
 
+async def test_what_cannot_be_read_of_a_store_is_learned_anew() -> None:
+    rig = Rig()
+    rig.store.learn({VIDEO: Table()})
+    with rig.store._database.write() as connection:
+        connection.execute("UPDATE durations SET sums = 'torn'")
+    learning = Learning(durations=rig.store, offload=DirectOffload(), clock=rig.clock)
+    await learning.load()
+    learning.knowledge.ended(VIDEO, 50.0, 60.0, at_s=55.0, succeeded=True)
+    await learning.save()
+    assert learning.knowledge.fit(VIDEO).count == 1
+
+
 class Forgetful:
     """A store that fails to keep what was learned, until it is mended."""
 
@@ -222,7 +234,7 @@ class Forgetful:
         self.failure: Exception | None = None
         self._store = rig.store
 
-    def durations(self) -> Mapping[Key, Table]:
+    def durations(self) -> Mapping[Key, Table | None]:
         return self._store.durations()
 
     def learn(self, fresh: Mapping[Key, Table]) -> Mapping[Key, Table]:

@@ -98,9 +98,11 @@ class Knowledge:
             table.absorb(known.fresh)
             known.fresh = table
 
-    def stored(self, tables: Mapping[Key, Table]) -> None:
-        """What the store holds of these kinds; what is fresh here is not in it yet."""
+    def stored(self, tables: Mapping[Key, Table | None]) -> None:
+        """What the store holds of these kinds (None: nothing that can be read); what is fresh here is not in it yet."""
         for key, table in tables.items():
+            if table is None:
+                continue
             known = self._of(key)
             known.live = table.copy()
             known.live.absorb(known.fresh)

@@ -19,7 +19,7 @@ _PUT: Final = "UPDATE durations SET sums = %s WHERE account = %s AND action = %s
 class DurationsPart(Part):
     """`ports.Durations` on PostgreSQL."""
 
-    def durations(self) -> Mapping[Key, Table]:
+    def durations(self) -> Mapping[Key, Table | None]:
         """See `ports.Durations.durations`."""
         with self._database.read() as link:
             return rows.durations(link.execute(_ALL))
@@ -29,11 +29,11 @@ class DurationsPart(Part):
         if not fresh:
             return {}
         with self._database.jot() as link:
-            merged = {}
+            merged: dict[Key, Table] = {}
             for key, seen in sorted(fresh.items()):  # in one order, so that two daemons never wait for one another
                 link.execute(_MAKE, rows.durations_row(key, Table()))
                 stored = rows.durations(link.execute(_LOCKED, rows.durations_row(key, Table())[:3]))
-                merged[key] = next(iter(stored.values()), Table())
+                merged[key] = next(iter(stored.values()), None) or Table()
                 merged[key].absorb(seen)
                 *names, sums = rows.durations_row(key, merged[key])
                 link.execute(_PUT, (sums, *names))

@@ -21,7 +21,7 @@ _PUT: Final = """
 class DurationsPart(Part):
     """`ports.Durations` on SQLite."""
 
-    def durations(self) -> Mapping[Key, Table]:
+    def durations(self) -> Mapping[Key, Table | None]:
         """See `ports.Durations.durations`."""
         with self._database.read() as connection:
             return rows.durations(connection.execute(_ALL))
@@ -31,10 +31,10 @@ class DurationsPart(Part):
         if not fresh:
             return {}
         with self._database.write() as connection:
-            merged = {}
+            merged: dict[Key, Table] = {}
             for key, seen in fresh.items():
                 stored = rows.durations(connection.execute(_ONE, rows.durations_row(key, seen)[:3]))
-                merged[key] = next(iter(stored.values()), Table())
+                merged[key] = next(iter(stored.values()), None) or Table()
                 merged[key].absorb(seen)
                 connection.execute(_PUT, rows.durations_row(key, merged[key]))
             return merged
