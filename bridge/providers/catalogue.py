@@ -143,7 +143,7 @@ def _translated(name: str, written: Tree, error: ValidationError) -> Iterator[De
         if each["type"] == "extra_forbidden":
             known = _keys_at(path[:-1])
             message = f'unknown key "{path[-1]}"{_meant(str(path[-1]), known)}'
-        elif path[-1:] == ("[key]",):  # of a mapping whose keys are words of the language
+        elif path[-1:] == ("[key]",) and each["type"] in {"enum", "literal_error"}:
             known = re.findall(r"'([^']+)'", each["msg"])
             message = f'unknown key "{path[-2]}"{_meant(str(path[-2]), known)}'
         elif each["type"] == "missing":
