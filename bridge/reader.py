@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bridge.config.load import Loaded
@@ -21,6 +21,8 @@ from bridge.providers import (
     locate,
 )
 from bridge.sources.tasks import KEYS, Located, TaskProblem, TaskReader
+
+ANSWERED: Final = frozenset({"code", "data", "error", "message"})  # what answers have, and no task of a source
 
 
 def catalogue(loaded: Loaded) -> Mapping[str, Description]:
@@ -94,7 +96,7 @@ def task_reader(loaded: Loaded) -> TaskReader:
 def task_created(loaded: Loaded, answer: Json, *, account: str | None) -> dict[str, Any] | None:
     """The task that a create call's JSON answer tells of, as a source would write it; None when it is no such answer.
 
-    TaskProblem when several accounts may have been asked and `account` does not say which.
+    TaskProblem when several accounts may have been asked and `account` does not say which, and when it names no id.
     """
     if not isinstance(answer, dict) or (answer.keys() <= set(KEYS) and (account or answer.keys() != {"id"})):
         return None  # a task; but a bare id may be all that a create call answers
@@ -110,6 +112,9 @@ def task_created(loaded: Loaded, answer: Json, *, account: str | None) -> dict[s
         raise TaskProblem(f"the answer may be of several accounts ({', '.join(fits)}): choose with --account")
     for name, (task_id, action) in fits.items():
         return {"id": task_id, "account": name, **({} if action is None else {"action": action})}
+    if ANSWERED & answer.keys() and not answer.keys() & set(KEYS):
+        keys = ", ".join(KEYS)
+        raise TaskProblem(f"neither a task (keys: {keys}) nor a create call's answer about one of an account here")
     return None
 
 

@@ -121,7 +121,8 @@ def test_answers_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     )
     assert task_created(settings, {"task_id": "v", "state": "created"}, account=None) == {"id": "v", "account": "vidu"}
     dto = {"code": "success", "data": {"id": 4242, "task_id": "task_1", "status": "SUBMITTED"}}
-    assert task_created(settings, dto, account=None) is None
+    with pytest.raises(TaskProblem, match="neither a task"):
+        task_created(settings, dto, account=None)
 
 
 def test_an_answer_that_may_be_of_several_accounts_wants_one_chosen(tmp_path: Path) -> None:
@@ -159,3 +160,9 @@ def test_an_account_at_a_host_that_takes_signed_requests_needs_a_pair_of_keys(tm
     )
     assert catalogue(loaded(tmp_path, account.replace("api_key: k12345", "access_key: a12345, secret_key: b12345")))
     assert catalogue(loaded(tmp_path, account.replace(host, BASE)))
+
+
+@pytest.mark.parametrize("answer", [{"error": {"message": "Invalid token"}}, {"code": 1002, "message": ""}])
+def test_an_answer_that_names_no_new_task_is_told_as_such(tmp_path: Path, answer: dict[str, object]) -> None:
+    with pytest.raises(TaskProblem, match=r"neither a task \(keys: id, .*\) nor a create call's answer"):
+        task_created(loaded(tmp_path, ACCOUNTS), answer, account=None)

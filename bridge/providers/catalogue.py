@@ -146,6 +146,8 @@ def _translated(name: str, written: Tree, error: ValidationError) -> Iterator[De
         elif path[-1:] == ("[key]",) and each["type"] in {"enum", "literal_error"}:
             known = re.findall(r"'([^']+)'", each["msg"])
             message = f'unknown key "{path[-2]}"{_meant(str(path[-2]), known)}'
+        elif each["type"] in {"dict_type", "mapping_type", "model_type", "model_attributes_type"}:
+            message = "a mapping of keys is needed here"
         elif each["type"] == "missing":
             message = f'"{path[-1]}" is missing'
         yield DescriptionProblem((name, *_nearest(written, path)), message[0].lower() + message[1:])

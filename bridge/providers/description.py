@@ -67,6 +67,12 @@ def _progress(name: str) -> str:
     return name
 
 
+def _code(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("a word or a whole number is needed here; yes, no, true, false and null are words in quotes")
+    return value
+
+
 def _itself(value: Any) -> Any:
     return value if isinstance(value, Mapping) else {name: name for name in listed(value)}
 
@@ -77,7 +83,7 @@ def _named(value: Any) -> Any:
 
 Kept = Literal["model", "version", "input", "metrics", "urls", "started_at", "logs"]
 ResultKind = Literal["videos", "images", "audios", "texts", "files"]
-Code = Annotated[StrictInt | str, Field(union_mode="left_to_right")]
+Code = Annotated[StrictInt | str, BeforeValidator(_code)]
 DurationS = Annotated[float, BeforeValidator(_duration), PlainSerializer(lambda seconds: f"{seconds:.15g}s")]
 
 

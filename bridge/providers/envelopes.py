@@ -116,8 +116,9 @@ def _tasks(form: Form, items: list[Json]) -> list[Task]:
 def _fits(form: Form, selector: Selector, candidate: Json) -> bool:
     if not isinstance(candidate, dict) or form.status(candidate) is None:
         return False
-    # Without an envelope a status alone says little: gateways have `status` in their own errors.
-    return selector.expression != "@" or _id(form, candidate) is not None
+    # Without an envelope a status alone says little, where there should be an id: gateways have `status` in their own
+    # errors.
+    return selector.expression != "@" or not form.id or _id(form, candidate) is not None
 
 
 def _id(form: Form, task: Task) -> str | None:

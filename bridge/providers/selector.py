@@ -30,8 +30,9 @@ class Selector:
             self._compiled = jmespath.compile(expression)
         except JMESPathError as error:
             raise ValueError(f'"{expression}" is no JMESPath expression: {str(error).splitlines()[0]}') from None
-        if strange := sorted(_functions(self._compiled.parsed) - set(Functions.FUNCTION_TABLE)):
-            raise ValueError(f'"{expression}" is no JMESPath expression: there is no function {strange[0]}()')
+        for name, given in _calls(self._compiled.parsed):
+            if problem := _misuse(name, given):
+                raise ValueError(f'"{expression}" is no JMESPath expression: {problem}')
 
     def __call__(self, value: Json) -> Json:
         """What the expression selects; None when there is nothing, or a function of it does not fit the value."""
@@ -47,13 +48,29 @@ class Selector:
         return value
 
 
-def _functions(node: Any) -> set[str]:
-    """The names of the functions that a parsed expression calls."""
-    own = {str(node["value"])} if node["type"] == "function_expression" else set()
-    return own.union(*(_functions(child) for child in node["children"] if isinstance(child, dict)))
+def _calls(node: Any) -> Iterator[tuple[str, int]]:
+    """The functions that a parsed expression calls, each with how many values it gives them."""
+    if node["type"] == "function_expression":
+        yield str(node["value"]), len(node["children"])
+    for child in node["children"]:
+        if isinstance(child, dict):
+            yield from _calls(child)
+
+
+def _misuse(name: str, given: int) -> str | None:
+    """Why no answer can be had of a call."""
+    function = Functions.FUNCTION_TABLE.get(name)
+    if function is None:
+        return f"there is no function {name}()"
+    takes = function["signature"]
+    if given == len(takes) or (given > len(takes) and takes and takes[-1].get("variadic")):
+        return None
+    return f"{name}() takes {len(takes)} values, not {given}"
 
 
 def _selector(value: Any) -> Any:
+    if not isinstance(value, str | Selector):
+        raise ValueError("a JMESPath expression is text, such as data.status")
     return Selector(value) if isinstance(value, str) else value
 
 

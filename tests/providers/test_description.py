@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from bridge.domain.task import Kind
 from bridge.providers import DescriptionsRefused, descriptions, effective, load_descriptions
+from bridge.providers.reading import read
+from bridge.providers.results import Question
 from bridge.providers.selector import Selector
+from tests.providers.reading_of import answered
 
 Tree = dict[str, Any]
 ALL = [
@@ -94,6 +98,27 @@ def test_forms_of_ones_own_are_tried_before_inherited_ones() -> None:
             lambda tree: tree["forms"]["job"].update(status="a..b"),
             ("forms", "job", "status"),
             "is no JMESPath expression",
+        ),
+        (
+            lambda tree: tree["forms"]["job"].update(status="starts_with(state)"),
+            ("forms", "job", "status"),
+            "starts_with() takes 2 values, not 1",
+        ),
+        (
+            lambda tree: tree["forms"]["job"].update(status=5),
+            ("forms", "job", "status"),
+            "a JMESPath expression is text",
+        ),
+        (
+            lambda tree: tree["forms"]["job"]["words"].update(failed=[False]),
+            ("forms", "job", "words", "failed", 0),
+            "a word or a whole number is needed here",
+        ),
+        (lambda tree: tree.update(forms=[tree["forms"]["job"]]), ("forms",), "a mapping of keys is needed here"),
+        (
+            lambda tree: tree["forms"]["job"]["words"].update(succeded=["x"]),
+            ("forms", "job", "words", "succeded"),
+            'unknown key "succeded"; did you mean "succeeded"?',
         ),
         (
             lambda tree: tree["forms"]["job"]["words"].update(failed=["Busy "]),
@@ -203,3 +228,14 @@ def test_a_description_that_could_never_work_is_refused(place: str, value: objec
     inner[steps[-1]] = value
     ((_, message),) = _problems({"mine": tree})
     assert said in message
+
+
+def test_a_vendor_who_names_no_id_and_has_no_envelope_can_be_described() -> None:
+    form = {"task": "@", "status": "state", "words": {"succeeded": ["done"]}, "results": [{"videos": "url"}]}
+    loaded = load_descriptions({"mine": {**OWN, "forms": {"job": form}}})["mine"]
+    asked = Question(task_id="1", action=None, own_host="api.example.com")
+
+    told = read(loaded, answered(b'{"state": "done", "url": "https://cdn.example.com/a.mp4"}'), asked)
+    error = read(loaded, answered(b'{"state": "error", "error": "busy"}'), asked)
+
+    assert (told.kind, error.kind) == (Kind.SUCCEEDED, Kind.AMBIGUOUS)

@@ -68,6 +68,10 @@ RESULTS: list[tuple[str, Json, dict[str, list[Any]]]] = [
         {"code": "success", "data": {"task_id": "1", "status": "SUCCESS", "data": {"output": A}}},
         {"videos": [A]},
     ),
+    *(
+        (provider, {"id": "1", "object": "video", "status": "completed", "metadata": {"url": A}}, {"videos": [A]})
+        for provider in ("newapi", "kling")
+    ),
     ("video_query", {"id": "1", "status": "completed", "video_url": A, "detail": {}}, {"videos": [A]}),
     ("jimeng", {"code": "success", "data": {"task_id": "1", "status": "SUCCESS", "result_url": A}}, {"videos": [A]}),
     ("vidu", {"state": "success", "err_code": "", "creations": [{"id": "c", "url": A}]}, {"videos": [A]}),
