@@ -159,3 +159,14 @@ def test_a_disabled_endpoint_is_told_under_an_id_that_counts() -> None:
 @given(st.sampled_from(sorted(END_TOPICS | LIVE_TOPICS)), st.floats(0, 4e9), st.text(max_size=5))
 def test_a_change_told_twice_has_the_same_id_and_the_same_data(topic: Topic, at: float, part: str) -> None:
     assert told(topic, at=at, topic_part=part) == told(topic, at=at, topic_part=part)
+
+
+def test_an_end_without_an_answer_tells_what_was_kept_of_the_last_one() -> None:
+    before, now = Snapshot(kept={"model": "a/b", "input": {"seed": 1}}), Snapshot(kept={"model": "c/d"})
+    late = task_event(make_watch(snapshot=before), change(Topic.TASK_TIMED_OUT))
+    done = task_event(make_watch(snapshot=before), change(snapshot=now))
+
+    assert late is not None
+    assert done is not None
+    assert (late.kept, done.kept) == (before.kept, now.kept)
+    assert "kept" not in done.data
