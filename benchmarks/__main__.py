@@ -9,7 +9,18 @@ from typing import Final
 
 from benchmarks.page import write
 
-SUBJECTS: Final = ("poll", "concurrency", "connections", "memory", "delay", "burst", "commits", "polls", "peers")
+SUBJECTS: Final = (
+    "poll",
+    "concurrency",
+    "connections",
+    "memory",
+    "delay",
+    "burst",
+    "commits",
+    "sharing",
+    "polls",
+    "peers",
+)
 
 
 def main() -> None:

@@ -48,8 +48,12 @@ class Server:
 
     @property
     def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
         assert self._process is not None
-        return self._process.pid
+        return self._process
 
     def make(self) -> None:
         """Make the data folder."""
