@@ -67,6 +67,7 @@ EVENTS: Final = frozenset(
     }
 )
 
+_told = logging.DEBUG  # the least level that is heeded
 _secrets: list[str] = []  # longest first: one may begin with another
 
 
@@ -74,6 +75,11 @@ def get_logger() -> structlog.typing.FilteringBoundLogger:
     """The logger every module uses; set up once by `set_up`, silent below its level."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger
+
+
+def is_debugging() -> bool:
+    """Whether anybody hears debug events: what happens thousands of times a second asks before it tells."""
+    return _told <= logging.DEBUG
 
 
 def hide(secrets: Iterable[str]) -> None:
@@ -92,6 +98,8 @@ def hidden(text: str) -> str:
 def set_up(*, level: str, form: str, stream: TextIO | None = None, colors: bool = True) -> None:
     """Log to `stream` (stderr) at `level` and above; `form` is console, json, or auto (console on a terminal).
     `colors` says whether a terminal wants them."""
+    global _told
+    _told = logging.getLevelNamesMapping()[level.upper()]
     out = stream or sys.stderr
     console = form == "console" or (form == "auto" and out.isatty())
     renderer: Any = (
@@ -107,7 +115,7 @@ def set_up(*, level: str, form: str, stream: TextIO | None = None, colors: bool 
             _clean,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(_told),
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )

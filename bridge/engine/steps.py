@@ -20,7 +20,7 @@ from bridge.engine.agenda import NEVER, Agenda, Entry
 from bridge.engine.cadence import ENDED, UNDER_WAY, Cadence
 from bridge.engine.ledger import Ledger
 from bridge.engine.standing import Standing
-from bridge.logs import get_logger
+from bridge.logs import get_logger, is_debugging
 from bridge.ports import Clock, Provider
 
 log = get_logger()
@@ -81,7 +81,8 @@ class Steps:
         `shared` is when it is asked about next, and why, if that is for a batch to say."""
         try:
             now = self._clock.steady()
-            log.debug("poll.answered", account=self._account, task_id=entry.task_id, kind=reading.kind)
+            if is_debugging():
+                log.debug("poll.answered", account=self._account, task_id=entry.task_id, kind=reading.kind)
             rules, age_s = self.rules(entry), self._standing.age_s(entry, now)
             step = advance(entry.memory, reading, now=now, age_s=age_s, rules=rules)
             if step.ends and reading.kind in ENDED:

@@ -8,10 +8,11 @@ from typing import Final
 from bridge.domain.change import Note
 from bridge.domain.ids import WatchKey
 from bridge.domain.shares import Share
-from bridge.domain.task import Kind, Phase
+from bridge.domain.task import Phase
 from bridge.errors import LeaseLost
 from bridge.store.postgres.database import CHANNEL, Database, one
 from bridge.store.postgres.link import Link
+from bridge.store.readings import ReadingCounts
 from bridge.store.rows import Row, memory_row, plain
 
 _FIND: Final = """
@@ -112,21 +113,10 @@ def withdraw(link: Link, watch_ids: Sequence[int], *, revision: int, by: str, no
     add_facts(link, [(watch_id, now, Phase.WITHDRAWN, by) for watch_id in watch_ids])
 
 
-class ReadingCounts:
-    """Answers to be counted, for `explain`: one row for each watch and kind, however many there were."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[int, Kind], tuple[int, float, float, str]] = {}
-
-    def add(self, watch_id: int, note: Note) -> None:
-        """Count one answer."""
-        count, first_at, _, _ = self._rows.get((watch_id, note.kind), (0, note.at, 0.0, ""))
-        self._rows[watch_id, note.kind] = (count + 1, first_at, note.at, plain(note.detail))
-
-    def write(self, link: Link) -> None:
-        if self._rows:
-            rows = [(watch_id, kind, *counted) for (watch_id, kind), counted in sorted(self._rows.items())]
-            link.execute(_COUNT_READINGS, columns("itifft", rows))
+def count_readings(link: Link, counts: ReadingCounts) -> None:
+    """Add them to those counted so far."""
+    if rows := counts.rows():
+        link.execute(_COUNT_READINGS, columns("itifft", rows))
 
 
 def memory_and_schedule(watch_id: int, note: Note) -> Row:

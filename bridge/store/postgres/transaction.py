@@ -16,8 +16,9 @@ from bridge.domain.task import LIVE
 from bridge.domain.watch import Watch
 from bridge.ports import Tell
 from bridge.store.postgres.link import Link
-from bridge.store.postgres.part import ReadingCounts, add_facts, columns, memory_and_schedule
+from bridge.store.postgres.part import add_facts, columns, count_readings, memory_and_schedule
 from bridge.store.postgres.watches import MEMORY_TYPES, SET_MEMORY
+from bridge.store.readings import ReadingCounts
 from bridge.store.rows import SELECT_WATCH, Row, json_text, plain, snapshot_text, watch
 
 # Of any phase: one that named the live ones would be tempted, before there are statistics, by the index of those.
@@ -159,7 +160,7 @@ class Transaction:
         live = list(self._live.values())
         if moved := [one.moved for one in live if one.moved]:
             link.execute(_TRANSIT, columns(MEMORY_TYPES + "tftt", moved))
-        self._counts.write(link)
+        count_readings(link, self._counts)
         add_facts(link, self._facts)
         self._write_attempts()
         if self._events:

@@ -16,13 +16,14 @@ from bridge.store.postgres.intake import Intake
 from bridge.store.postgres.link import Link
 from bridge.store.postgres.part import (
     Part,
-    ReadingCounts,
     add_facts,
     columns,
+    count_readings,
     lock_store,
     memory_and_schedule,
     revision,
 )
+from bridge.store.readings import ReadingCounts
 from bridge.store.rows import SELECT_STATE, plain, watch_states
 
 _STATES: Final = SELECT_STATE + " FROM watches "
@@ -173,7 +174,7 @@ class WatchesPart(Part):
                 known[identity] = (watch_id, note.memory.phase, note.memory.polls)
             if memories:
                 link.execute(_NOTE, columns(MEMORY_TYPES, memories.values()))
-            counts.write(link)
+            count_readings(link, counts)
             add_facts(link, facts)
 
     def _of_shares(self) -> tuple[str, list[object]]:

@@ -11,9 +11,10 @@ from bridge.domain.delivery import DELIVERY_FOLLOWS, AttemptMade, DeliveryState
 from bridge.domain.event import LIVE_TOPICS, Event
 from bridge.domain.story import account_event, endpoint_event, task_event
 from bridge.ports import Tell
+from bridge.store.readings import ReadingCounts
 from bridge.store.rows import SELECT_ACCOUNT, SELECT_WATCH, account_state, plain, snapshot_text, watch
 from bridge.store.sqlite.part import ADD_FACT, Part
-from bridge.store.sqlite.watches import SET_MEMORY, count_reading, memory_and_schedule
+from bridge.store.sqlite.watches import SET_MEMORY, count_readings, memory_and_schedule
 
 LIVE_WATCH: Final = (
     SELECT_WATCH
@@ -111,7 +112,9 @@ class _Transaction:
         reason = None if change.reason is None else plain(change.reason)
         ended_at = change.at if change.ends else None
         seen = (reason, ended_at, snapshot_text(change.snapshot), watch_id)
-        count_reading(self._connection, watch_id, note)
+        counts = ReadingCounts()
+        counts.add(watch_id, note)
+        count_readings(self._connection, counts)
         self._connection.execute(_TRANSIT, memory_and_schedule(note) + seen)
         if note.memory.phase is not before.state.memory.phase:
             self._connection.execute(ADD_FACT, (watch_id, change.at, note.memory.phase, reason or ""))

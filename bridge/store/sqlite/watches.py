@@ -12,6 +12,7 @@ from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import WatchState, Wish
 from bridge.errors import BridgeBug
 from bridge.ports import Added, Cursor
+from bridge.store.readings import ReadingCounts
 from bridge.store.rows import SELECT_STATE, Row, json_text, memory_row, plain, watch_states
 from bridge.store.sqlite.part import ADD_FACT, Part, found, next_revision, revision
 
@@ -59,9 +60,10 @@ SET_MEMORY: Final = """
         progress = ?, progress_told = ?, progress_told_at = ?, input_told = ?, next_poll_at = ?, next_poll_why = ?,
         poll_asked_at = CASE WHEN poll_asked_at > ? THEN poll_asked_at END"""
 _NOTE: Final = SET_MEMORY + " WHERE watch_id = ?"
-_COUNT_READING: Final = """
-    INSERT INTO readings (watch_id, kind, count, first_at, last_at, last_detail) VALUES (?1, ?2, 1, ?3, ?3, ?4)
-    ON CONFLICT (watch_id, kind) DO UPDATE SET count = count + 1, last_at = ?3, last_detail = ?4
+_COUNT_READINGS: Final = """
+    INSERT INTO readings (watch_id, kind, count, first_at, last_at, last_detail) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (watch_id, kind) DO UPDATE SET count = count + excluded.count, last_at = excluded.last_at,
+        last_detail = excluded.last_detail
 """
 
 
@@ -127,28 +129,39 @@ class WatchesPart(Part):
                 yield watch_states(row[:-1] for row in rows)
 
     def note(self, notes: Sequence[Note]) -> None:
-        """See `ports.Watches.note`."""
+        """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted."""
         if not notes:
             return
         with self._database.write() as connection:
+            known: dict[tuple[WatchKey, int], Row | None] = {}
+            counts, memories, facts = ReadingCounts(), {}, []
             for note in notes:
                 if note.memory.phase not in LIVE:
                     raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
-                row = connection.execute(NOTED, (note.key.task_id, note.key.account, note.generation)).fetchone()
+                identity = note.key, note.generation
+                if identity not in known:
+                    which = (note.key.task_id, note.key.account, note.generation)
+                    known[identity] = connection.execute(NOTED, which).fetchone()
+                row = known[identity]
                 if row is None or row[1] not in LIVE:
                     continue
                 watch_id, phase, polls = row
-                count_reading(connection, watch_id, note)
+                counts.add(watch_id, note)
                 if note.memory.polls < polls:
                     continue  # a later poll has been committed before this one was noted
-                connection.execute(_NOTE, (*memory_and_schedule(note), watch_id))
+                memories[watch_id] = note
                 if note.memory.phase != phase:
-                    connection.execute(ADD_FACT, (watch_id, note.at, note.memory.phase, plain(note.detail)))
+                    facts.append((watch_id, note.at, note.memory.phase, plain(note.detail)))
+                known[identity] = (watch_id, note.memory.phase, note.memory.polls)
+            rows = [(*memory_and_schedule(note), watch_id) for watch_id, note in memories.items()]
+            connection.executemany(_NOTE, rows)
+            count_readings(connection, counts)
+            connection.executemany(ADD_FACT, facts)
 
 
-def count_reading(connection: sqlite3.Connection, watch_id: int, note: Note) -> None:
-    """Count one answer, for `explain`."""
-    connection.execute(_COUNT_READING, (watch_id, note.kind, note.at, plain(note.detail)))
+def count_readings(connection: sqlite3.Connection, counts: ReadingCounts) -> None:
+    """Add them to those counted so far."""
+    connection.executemany(_COUNT_READINGS, counts.rows())
 
 
 def memory_and_schedule(note: Note) -> Row:
