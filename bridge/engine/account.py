@@ -105,7 +105,7 @@ class AccountPoller:
         if plan.provider is not self.plan.provider and self._gate.blocked:
             self._gate.block(now=self._clock.steady())  # perhaps a new key: worth a probe at once
         if plan.pacing != self.plan.pacing:
-            self._cadence.pacing = plan.pacing
+            self._cadence.follow(plan.pacing)
         self._steps.plan = plan
         self._gate.resize(plan.limits.part(self._part), now=self._clock.steady())
         if host is not self._gate.host:

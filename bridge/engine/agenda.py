@@ -42,6 +42,7 @@ class Entry:
         "seen_at",
         "task_id",
         "trail",
+        "variant",
     )
 
     def __init__(self, state: WatchState, *, added_at: float) -> None:
@@ -51,7 +52,8 @@ class Entry:
         self.due_at: float | None = None
         self.polled_at = NEVER  # when this process last had an answer about it
         self.again = False  # somebody asked for a poll while one was under way
-        self.began_at = added_at  # when its task began: the cadence keeps these three
+        self.began_at = added_at  # when its task began: the cadence keeps these four
+        self.variant = ""  # the model, where answers name it
         self.seen_at = NEVER  # when this process last found it under way
         self.trail: Trail | None = None  # of its progress
         self.take(state, added_at=added_at)

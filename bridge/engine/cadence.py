@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Final
 
 from bridge.domain.cadence import Pacing
+from bridge.domain.durations.bins import bin_of
 from bridge.domain.durations.budget import Budget
 from bridge.domain.durations.fit import Fit
 from bridge.domain.durations.group import together_in_s
@@ -21,6 +23,8 @@ from bridge.engine.agenda import NEVER, Entry
 UNDER_WAY: Final = frozenset({Kind.PENDING, Kind.RUNNING})
 ENDED: Final = frozenset({Kind.SUCCEEDED, Kind.FAILED})  # a canceled one says nothing of how long such tasks take
 EARLIER_MOST_S: Final = 86_400.0  # a task that claims to have begun longer before it was added is not believed
+MODELS: Final = ("model", "version")
+LONGEST_NAME: Final = 120
 OUT_OF_STEP: Final = 0.02  # a worth that has moved by less is not worth new rhythms
 
 
@@ -32,6 +36,7 @@ class _Known:
     worth: float
     rhythm: Rhythm
     words: str
+    over: tuple[float, ...]  # how probable it is that a task has ended by the beginning of each bin
 
 
 class Cadence:
@@ -46,22 +51,20 @@ class Cadence:
         self._account = account
         self._knowledge = knowledge
         self._known: dict[Key, _Known] = {}
+        self._keys: dict[tuple[str | None, str], Key] = {}
         self._shared = 1.0  # requests for each answer about a watch: less than one where many share one
-        self.pacing = pacing
+        self.follow(pacing)
 
-    @property
-    def pacing(self) -> Pacing:
-        return self._pacing
-
-    @pacing.setter
-    def pacing(self, pacing: Pacing) -> None:
-        self._pacing = pacing
+    def follow(self, pacing: Pacing) -> None:
+        """Keep to these bounds and this budget from now on."""
         self._bounds = Bounds(min_s=pacing.min_interval_s, max_s=max(pacing.max_interval_s, pacing.min_interval_s))
         self._budget = Budget(pacing.budget, bounds=self._bounds)
         self._known.clear()
 
     def under_way(self, entry: Entry, snapshot: Snapshot | None, now: float) -> None:
         """It was found under way."""
+        if snapshot is not None and snapshot.kept:
+            entry.variant = _variant(snapshot)
         created_ms = snapshot.created_ms if snapshot is not None else None
         if created_ms is not None and entry.seen_at == NEVER:
             began_at = created_ms / 1000
@@ -76,6 +79,8 @@ class Cadence:
 
     def ended(self, entry: Entry, snapshot: Snapshot | None, now: float, *, succeeded: bool) -> None:
         """It was found ended, by the provider's own word."""
+        if snapshot is not None and snapshot.kept:
+            entry.variant = _variant(snapshot)
         server_s = _duration_s(snapshot)
         seen_s = self._seen_s(entry)
         if entry.memory.polls == 0:
@@ -112,19 +117,23 @@ class Cadence:
 
     def likelihood(self, entry: Entry, now: float) -> float:
         """How probable it is that a watch nobody has asked about for a while has ended, from 0 to 1."""
-        fit = self._knowledge.fit(self._key(entry))
-        return 1.0 - fit.survival(0.0, now - entry.began_at)
+        return self._of(entry).over[bin_of(now - entry.began_at)]
 
     def _key(self, entry: Entry) -> Key:
-        return Key(self._account, entry.action or "")
+        names = entry.action, entry.variant
+        key = self._keys.get(names)
+        if key is None:
+            key = self._keys[names] = Key(self._account, entry.action or "", entry.variant)
+        return key
 
     def _of(self, entry: Entry) -> _Known:
         key, worth = self._key(entry), self._budget.worth
         fit = self._knowledge.fit(key)
         known = self._known.get(key)
-        if known is None or known.fit is not fit or abs(math.log(worth / known.worth)) > OUT_OF_STEP:
+        if known is None or known.fit is not fit or abs(worth - known.worth) > OUT_OF_STEP * worth:
             made = rhythm(fit, worth=worth, bounds=self._bounds)
-            known = self._known[key] = _Known(fit, worth, made, expectation(fit))
+            over = tuple(1.0 - math.exp(-each) for each in fit.sums)
+            known = self._known[key] = _Known(fit, worth, made, expectation(fit), over)
         return known
 
     @staticmethod
@@ -133,6 +142,15 @@ class Cadence:
         if entry.seen_at > NEVER:
             return max(0.0, entry.seen_at - entry.began_at)
         return None if entry.memory.polls else 0.0
+
+
+def _variant(snapshot: Snapshot) -> str:
+    """The model, or what stands for it, among the fields that a description keeps."""
+    for name in MODELS:
+        model = snapshot.kept.get(name)
+        if isinstance(model, str) and model:
+            return intern(model[:LONGEST_NAME])
+    return ""
 
 
 def _duration_s(snapshot: Snapshot | None) -> float | None:

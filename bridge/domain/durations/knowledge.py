@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from bridge.domain.durations.fit import Fit, fit
 from bridge.domain.durations.table import Table
 
-STALE: Final = 0.05  # a fit is made anew once so much has been added to the seconds it rests on, or a task has ended
+STALE: Final = 0.05  # a fit is made anew once so much has been added to the seconds it rests on ...
+NEWS: Final = 0.1  # ... or so many of the ends it rests on, so that a burst of them costs little
 MOST_KINDS: Final = 1000  # at some 15 KB; beyond, all new ones are one: actions are anybody's words
 KIN_ENOUGH: Final = 30.0  # a kind of which so many ends count needs no kin
 
@@ -30,8 +31,16 @@ class _Known:
     live: Table = field(default_factory=Table)
     fresh: Table = field(default_factory=Table)
     fit: Fit | None = None
+    unfitted: int = 0  # ends since
     unfitted_s: float = 0.0  # seconds seen since
     fitted_s: float = 0.0  # that the fit rests on
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether so much has happened that it may say something else now."""
+        if self.fit is None or self.unfitted > NEWS * self.fit.support:
+            return True
+        return self.unfitted_s > STALE * self.fitted_s + 60.0
 
 
 class Knowledge:
@@ -73,15 +82,16 @@ class Knowledge:
         for table in (known.live, known.fresh):
             table.seen(from_s, middle_s)
             table.ended(where, succeeded=succeeded, error=error)
-        known.fit = None
+        known.unfitted += 1
 
     def fit(self, key: Key) -> Fit:
         """What to expect of a task of this kind; made anew only when enough has happened since."""
         known = self._of(key)
-        if known.fit is None or known.unfitted_s > STALE * known.fitted_s + 60.0:
-            known.fit = fit(known.live, self._kin(key, known.live))
-            known.unfitted_s, known.fitted_s = 0.0, sum(known.live.exposure_s)
-        return known.fit
+        found = known.fit
+        if found is None or known.is_stale:
+            found = known.fit = fit(known.live, self._kin(key, known.live))
+            known.unfitted, known.unfitted_s, known.fitted_s = 0, 0.0, sum(known.live.exposure_s)
+        return found
 
     def take_fresh(self) -> dict[Key, Table]:
         """What has been seen since this was last called; give it back (`put_back`) when it could not be stored."""

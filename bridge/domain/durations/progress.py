@@ -58,7 +58,7 @@ def sharpened_in_s(fit: Fit, *, age_s: float, rest_s: float, worth: float, bound
     """
     median_log, width = math.log(rest_s) + fit.bias, fit.error * math.sqrt(2)
     reached, walked_s, alive = 0.0, 0.0, 1.0
-    while walked_s < bounds.max_s:
+    while True:  # no rate is so low that it would not get there by `bounds.max_s`, or a step behind it
         step_s = max(bounds.min_s / 2, walked_s * STEPS)
         there_s = walked_s + step_s
         by_progress = 0.5 * math.erfc((math.log(there_s) - median_log) / width)
@@ -68,4 +68,3 @@ def sharpened_in_s(fit: Fit, *, age_s: float, rest_s: float, worth: float, bound
         if reached + rate * step_s >= 1.0:
             return bounds.wait_s(walked_s + (1.0 - reached) / rate)
         reached, walked_s, alive = reached + rate * step_s, there_s, later
-    return bounds.max_s

@@ -189,6 +189,7 @@ def test_a_forecast_brings_the_next_poll_near_the_end() -> None:
     found = fit(learned(180.0, spread=0.8))
     far, near = (sharpened_in_s(found, age_s=60.0, rest_s=rest_s, worth=0.5, bounds=BOUNDS) for rest_s in (200.0, 5.0))
     assert near < 6 < 15 < far
+    assert sharpened_in_s(found, age_s=60.0, rest_s=1e9, worth=0.005, bounds=BOUNDS) == 300.0
 
 
 def test_without_a_budget_the_worth_is_what_is_sensible() -> None:

@@ -46,6 +46,10 @@ def test_a_fit_is_made_anew_only_when_enough_has_happened() -> None:
     knowledge.seen(VIDEO, 10.0, 12.0)
     assert knowledge.fit(VIDEO) is fit
     knowledge.seen(VIDEO, 0.0, 10_000.0)
+    fit = knowledge.fit(VIDEO)
+    taught(knowledge, VIDEO, 60.0, number=2)
+    assert knowledge.fit(VIDEO) is fit
+    taught(knowledge, VIDEO, 60.0, number=1)
     assert knowledge.fit(VIDEO) is not fit
 
 

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from bridge.domain.durations.fit import Fit, fit
+from bridge.domain.durations.table import Table
+from bridge.domain.durations.words import expectation, expected
+
+
+def known(*durations: float) -> Fit:
+    table = Table()
+    for duration_s in durations:
+        table.seen(0.0, duration_s)
+        table.ended([(duration_s, 1.0)], succeeded=True)
+    return fit(table)
+
+
+def test_the_end_is_expected_once_three_have_been_seen() -> None:
+    assert expected(known(60.0, 60.0), began_at=1000.0, now=1010.0) is None
+    found = expected(known(*[60.0] * 20), began_at=1000.0, now=1010.0)
+    assert found is not None
+    assert 1030 < found.low_at < found.at < found.high_at < 1120
+
+
+def test_what_has_lasted_longer_than_all_others_is_expected_later() -> None:
+    found = expected(known(*[60.0] * 20), began_at=1000.0, now=1500.0)
+    assert found is not None
+    assert 1500 < found.low_at < found.at < found.high_at
+    assert expected(known(*[60.0] * 20), began_at=9000.0, now=1500.0) is not None  # a clock that was set back
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "units"),
+    [(60.0, r"\d+ s to \d+ s"), (900.0, r"\d+ min to \d+ min"), (20_000.0, r"\d+ min to [\d.]+ h")],
+)
+def test_it_is_said_in_words(duration_s: float, units: str) -> None:
+    words = expectation(known(*[duration_s] * 20))
+    assert re.fullmatch(rf"usually done {units} after it began \(20 tasks seen\)", words)
+    assert expectation(known(duration_s)) == "how long such tasks take is not known yet (1 task seen)"
