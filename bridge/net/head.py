@@ -37,18 +37,6 @@ class ExactUrl(httpx.URL):
         return self._target
 
 
-class Sent(httpx.Request):
-    """A request like another without a body, for a different address: a twentieth of the cost of a new one."""
-
-    def __init__(self, like: httpx.Request, url: ExactUrl) -> None:
-        self.method = like.method
-        self.url = url
-        self.headers = like.headers
-        self.stream = like.stream
-        self.extensions = like.extensions
-        self._content = b""
-
-
 def request_line(method: str, target: bytes) -> bytes:
     """The first line. LocalProtocolError when HTTP does not allow it."""
     verb = method.encode("ascii")

@@ -14,14 +14,16 @@ from typing import Any, Final
 import anyio
 import httpx
 
+from bridge.net.exchange import Message, Reply
 from bridge.net.failures import NO_ANSWER
+from bridge.net.head import ExactUrl
 
 KEEP_ALIVE_S: Final = 15.0  # idle connections are kept so long; one the other side closed earlier is noticed
 CLOSE_S: Final = 2.0  # the most a connection may take to close
 
 
-class Lanes(httpx.AsyncBaseTransport):
-    """As many connections as there are requests at once; at most `most_idle` of them wait for the next request.
+class Lanes:
+    """`Transport`: as many connections as requests at once; at most `most_idle` of them wait for the next request.
 
     Callers bound their own concurrency. The lane used last is used next, so surplus ones grow stale and are closed.
     A GET that meets a kept-alive connection the other side has just closed is asked again on a new one, once.
@@ -34,7 +36,18 @@ class Lanes(httpx.AsyncBaseTransport):
         self._idle: deque[tuple[float, httpx.AsyncBaseTransport]] = deque()
         self._is_closed = False
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def exchange(self, message: Message, reply: Reply, *, timeout_s: float) -> None:
+        """See `Transport.exchange`."""
+        request = httpx.Request(message.method, message.at, content=message.body)
+        request.url, request.headers = ExactUrl(message.at, message.target), message.head
+        with anyio.move_on_after(timeout_s) as deadline:
+            response = await self._answered(request)
+            reply.begin(response.status_code, response.headers.raw)
+            await _read(response, reply)
+        if deadline.cancelled_caught:
+            raise TimeoutError  # here, so that nothing the cancelling broke is taken for its cause
+
+    async def _answered(self, request: httpx.Request) -> httpx.Response:
         lane = self._idle.pop()[1] if self._idle else self._lane()
         way = _Way()
         try:
@@ -117,6 +130,19 @@ class _Held(httpx.AsyncByteStream):
                 await self._stream.aclose()
             finally:
                 await self._lanes.release(self._lane)
+
+
+async def _read(response: httpx.Response, reply: Reply) -> None:
+    stream, body = response.stream, reply.body
+    assert isinstance(stream, httpx.AsyncByteStream)
+    assert body is not None
+    try:
+        async for chunk in stream:
+            if not body.feed(chunk):
+                return
+        body.finish()
+    finally:
+        await stream.aclose()
 
 
 def _has_said_more(lane: httpx.AsyncBaseTransport) -> bool:

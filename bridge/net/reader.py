@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Final
 
 import httptools
@@ -36,7 +37,8 @@ class Reader(ResponseHandler):
         self._chunk_bytes = 0
         self._fault: Exception | None = None
         self._ear: asyncio.Future[None] | None = None
-        self._alarm: asyncio.TimerHandle | None = None
+        self._ends_at = math.inf
+        self._alarm: asyncio.TimerHandle | None = None  # outlives an exchange that is quicker: one serves many
 
     async def ask(self, message: bytes, ends_at: float) -> tuple[int, Headers]:
         """Send a request: status and headers of the first answer that is more than informational.
@@ -50,7 +52,9 @@ class Reader(ResponseHandler):
             self._http = httptools.HttpResponseParser(self)
             self._http.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # lines may end so (RFC 9112, 2.2)
         self._is_asked, self._heard_bytes, self._has_head, self._is_whole = True, 0, False, False
-        self._alarm = self._loop.call_at(ends_at, self._expire)
+        self._ends_at = ends_at
+        if self._alarm is None or self._alarm.when() > ends_at:
+            self._set_alarm()
         self.transport.write(message)
         while not self._has_head:
             await self._hear()
@@ -69,7 +73,6 @@ class Reader(ResponseHandler):
     def rest(self) -> bool:
         """The exchange is over: whether the connection does for another one."""
         self._is_asked = False
-        self._hush()
         return (
             self._fault is None
             and self._is_whole
@@ -153,7 +156,16 @@ class Reader(ResponseHandler):
         if self._ear is not None and not self._ear.done():
             self._ear.set_result(None)
 
-    def _expire(self) -> None:
+    def _set_alarm(self) -> None:
+        self._hush()
+        self._alarm = self._loop.call_at(self._ends_at, self._expire, self._ends_at)
+
+    def _expire(self, was_set_for: float) -> None:
+        self._alarm = None
+        if not self._is_asked:
+            return
+        if was_set_for < self._ends_at:
+            return self._set_alarm()
         if self._fault is None:
             self._fault = TimeoutError()
         self._wake()

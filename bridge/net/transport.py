@@ -11,7 +11,6 @@ import asyncio
 import base64
 import ssl
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Final
 
@@ -24,23 +23,20 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from bridge.clock import monotonic_us
+from bridge.net.exchange import Message, Reply
 from bridge.net.failures import NO_ANSWER
-from bridge.net.head import Head, request_line
+from bridge.net.head import request_line
 from bridge.net.reader import Reader
 
 KEEP_ALIVE_US: Final = 15_000_000  # idle connections are kept so long
 NO_LIMITS: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
-Origin = tuple[bytes, bytes, int | None]
 
+class Connections:
+    """`Transport`: as many connections as requests at once; at most `most_idle` of them wait for the next request.
 
-class Connections(httpx.AsyncBaseTransport):
-    """As many connections as there are requests at once; at most `most_idle` of them wait for the next request.
-
-    Callers bound their own concurrency. The extension `timeout: {total: seconds}` of a request is its deadline, body
-    included: TimeoutError then. The connection used last is used next, so surplus ones
-    grow stale and are closed. A GET that meets a kept-alive connection the other side has just closed is asked again
-    on a new one, once.
+    Callers bound their own concurrency. The connection used last is used next, so surplus ones grow stale and are
+    closed. A GET that meets a kept-alive connection the other side has just closed is asked again on a new one, once.
     """
 
     def __init__(self, *, context: ssl.SSLContext, most_idle: int, proxy: httpx.Proxy | None) -> None:
@@ -49,24 +45,23 @@ class Connections(httpx.AsyncBaseTransport):
         self._proxy = proxy
         self._proxy_lines = _authorization(proxy)
         self._connector: aiohttp.TCPConnector | None = None  # needs a running loop
-        self._idle: defaultdict[Origin, deque[tuple[int, Connection]]] = defaultdict(deque)
+        self._idle: defaultdict[str, deque[tuple[int, Connection]]] = defaultdict(deque)
         self._is_closed = False
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        origin = url.raw_scheme, url.raw_host, url.port
-        message = self._head(request) + await request.aread()
-        ends_at = asyncio.get_running_loop().time() + request.extensions["timeout"]["total"]
-        connection = self._kept(origin)
+    async def exchange(self, message: Message, reply: Reply, *, timeout_s: float) -> None:
+        """See `Transport.exchange`."""
+        sent = self._lines(message) + message.body
+        ends_at = asyncio.get_running_loop().time() + timeout_s
+        connection = self._kept(message.origin)
         if connection is not None:
             try:
-                return await self._ask(connection, message, origin, ends_at)
+                return await self._converse(connection, message.origin, sent, reply, ends_at)
             except NO_ANSWER:
-                if request.method != "GET":
+                if message.method != "GET" or reply.body is not None:
                     raise
         async with asyncio.timeout_at(ends_at):
-            opened = await self._opened(request)
-        return await self._ask(opened, message, origin, ends_at)
+            opened = await self._opened(message.at)
+        await self._converse(opened, message.origin, sent, reply, ends_at)
 
     async def aclose(self) -> None:
         """Close what is idle, and what is under way as soon as it ends."""
@@ -74,7 +69,7 @@ class Connections(httpx.AsyncBaseTransport):
         for idle in self._idle.values():
             self._trim(idle)
 
-    def release(self, origin: Origin, connection: Connection) -> None:
+    def _release(self, origin: str, connection: Connection) -> None:
         """Take a connection back whose exchange is over, however it ended."""
         reader = connection.protocol
         if not isinstance(reader, Reader) or not reader.rest():
@@ -88,7 +83,7 @@ class Connections(httpx.AsyncBaseTransport):
         while idle and (self._is_closed or len(idle) > self._most_idle or idle[0][0] < stale_at):
             _drop(idle.popleft()[1])
 
-    def _kept(self, origin: Origin) -> Connection | None:
+    def _kept(self, origin: str) -> Connection | None:
         """An idle connection on which nothing has been heard since: what came unasked is no answer of ours."""
         idle = self._idle.get(origin)
         while idle:
@@ -100,16 +95,13 @@ class Connections(httpx.AsyncBaseTransport):
             _drop(connection)
         return None
 
-    def _head(self, request: httpx.Request) -> bytes:
-        target = request.url.raw_path
-        headers = request.headers if isinstance(request.headers, Head) else Head(request.headers)
-        if self._proxy is not None and request.url.scheme == "http":
-            target = b"http://" + request.url.netloc + target
-            return request_line(request.method, target) + headers.lines + self._proxy_lines + b"\r\n"
-        return request_line(request.method, target) + headers.lines + b"\r\n"
+    def _lines(self, message: Message) -> bytes:
+        if self._proxy is not None and message.at.scheme == "http":
+            target = b"http://" + message.at.netloc + message.target
+            return request_line(message.method, target) + message.head.lines + self._proxy_lines + b"\r\n"
+        return request_line(message.method, message.target) + message.head.lines + b"\r\n"
 
-    async def _opened(self, request: httpx.Request) -> Connection:
-        url = request.url
+    async def _opened(self, url: httpx.URL) -> Connection:
         if url.scheme not in {"http", "https"}:
             raise httpx.UnsupportedProtocol("only http and https")
         if self._connector is None:
@@ -133,38 +125,20 @@ class Connections(httpx.AsyncBaseTransport):
             cause = error.__cause__ or error  # what aiohttp wraps says it better
         raise httpx.ConnectError("no connection") from cause
 
-    async def _ask(self, connection: Connection, message: bytes, origin: Origin, ends_at: float) -> httpx.Response:
-        """Send and wait for status line and headers."""
+    async def _converse(self, connection: Connection, origin: str, sent: bytes, reply: Reply, ends_at: float) -> None:
+        """Send, and hear what is said to it; then the connection waits for the next request or is closed."""
         reader = connection.protocol
         assert isinstance(reader, Reader)
         try:
-            status, headers = await reader.ask(message, ends_at)
-        except BaseException:
-            _drop(connection)
-            raise
-        return httpx.Response(status, headers=headers, stream=_Content(reader, self, origin, connection))
-
-
-class _Content(httpx.AsyncByteStream):
-    """A body; closing it hands its connection back, or closes that when the body has not ended."""
-
-    def __init__(self, reader: Reader, owner: Connections, origin: Origin, connection: Connection) -> None:
-        self._reader = reader
-        self._owner = owner
-        self._origin = origin
-        self._connection = connection
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        data = await self._reader.more()
-        if not data:
-            raise StopAsyncIteration
-        return data
-
-    async def aclose(self) -> None:
-        self._owner.release(self._origin, self._connection)
+            reply.begin(*await reader.ask(sent, ends_at))
+            body = reply.body
+            assert body is not None
+            while chunk := await reader.more():
+                if not body.feed(chunk):
+                    return
+            body.finish()
+        finally:
+            self._release(origin, connection)
 
 
 def _drop(connection: Connection) -> None:

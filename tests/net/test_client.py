@@ -11,10 +11,10 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
-import httpx
 import pytest
 
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
+from bridge.net.exchange import Message, Reply
 from bridge.net.failures import Failure
 from tests.loopback import Exchange, Script, answers, loopback
 from tests.net.pair import client, pair
@@ -280,10 +280,16 @@ async def test_a_redirect_is_an_answer_like_any_other_and_cookies_are_not_kept()
 
 
 async def test_the_transport_is_the_seam() -> None:
-    def handle(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, content=request.url.raw_path)
+    class Echo:
+        async def exchange(self, message: Message, reply: Reply, *, timeout_s: float) -> None:
+            reply.begin(200, [])
+            assert reply.body is not None
+            reply.body.feed(message.target)
+            reply.body.finish()
 
-    client = HttpClient(timeout_s=1, concurrency=1, transport=httpx.MockTransport(handle))
+        async def aclose(self) -> None: ...
+
+    client = HttpClient(timeout_s=1, concurrency=1, transport=Echo())
     answer = await client.fetch(Request(method="GET", url="http://x/a/../b"), cap_bytes=99)
 
     assert isinstance(answer, Answer)
