@@ -19,9 +19,9 @@ from bridge.engine.janitor import Janitor
 from bridge.engine.learning import Learning
 from bridge.engine.ledger import Ledger
 from bridge.engine.lookout import look_out
-from bridge.engine.membership import Membership
+from bridge.engine.membership import AGAIN_S, Membership
 from bridge.engine.poller import Poller
-from bridge.errors import LeaseLost
+from bridge.errors import LeaseLost, StoreDamaged, StoreError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload, Source
 from bridge.store import Store
@@ -136,6 +136,11 @@ class App:
         """See `membership.Worker`."""
         await self._poller.quiet()
         await self._dispatcher.quiet()
+        await self._ledger.noted()  # so that whoever goes on with it knows how far we have come
+
+    def give_up(self) -> None:
+        """See `membership.Worker`."""
+        self._store.give_up()
 
     def is_idle(self) -> bool:
         """Whether the sources have handed over everything they have seen."""
@@ -151,11 +156,10 @@ class App:
         return bool(served & counts.waiting_by_endpoint.keys())
 
     async def _start(self, group: anyio.abc.TaskGroup, task_status: anyio.abc.TaskStatus[None]) -> None:
-        await self._learning.load()
         await group.start(self._dispatcher.run)
         await group.start(self._poller.run)
         self._is_working = True
-        await self._adopt(self.loaded)
+        await self._begin()
         await group.start(self._membership.run)
         await self._start_sources(self.loaded)
         group.start_soon(self._look_out)
@@ -163,6 +167,21 @@ class App:
         group.start_soon(self._learning.run)
         self._has_started = True
         task_status.started()
+
+    async def _begin(self) -> None:
+        """A store that others share is waited for; a file that cannot be written, whoever starts us must see."""
+        while True:
+            try:
+                await self._learning.load()
+                await self._adopt(self.loaded)
+                return
+            except StoreDamaged:
+                raise
+            except StoreError as error:
+                if not self._store.is_shared:
+                    raise
+                log.warning("store.failed", reason=str(error))
+                await self._clock.sleep(AGAIN_S)
 
     async def _adopt(self, loaded: Loaded) -> None:
         """Take part in these settings' accounts and endpoints; which of their work is ours the membership says."""

@@ -15,11 +15,12 @@ import anyio.to_thread
 from bridge import __version__, logs
 from bridge.app import App
 from bridge.config.load import Loaded
-from bridge.errors import ConfigError, StoreError
+from bridge.errors import ConfigError, StoreDamaged, StoreError
 from bridge.offload import ThreadOffload
 from bridge.ports import Clock
 from bridge.service import ServiceManager
 from bridge.store import Store
+from bridge.store.views import Counts
 
 log = logs.get_logger()
 
@@ -149,7 +150,7 @@ class Daemon:
     async def _until_told(self) -> None:
         """`once`: stop when every watch has ended and everything is told, or cannot by these settings, or when the time
         is over."""
-        counts = before = await self._offload(self._store.counts)
+        counts = before = None
         started_at = self._clock.steady()
         while True:
             if self._timeout_s is not None and self._clock.steady() - started_at >= self._timeout_s:
@@ -157,17 +158,30 @@ class Daemon:
                 self._code = 1
                 break
             idle = self._app.is_idle()
-            counts = await self._offload(self._store.counts)
-            working = self._app.can_still_end(counts) or self._app.can_still_tell(counts)
-            if idle and self._app.is_idle() and not working:
+            counts = await self._counts() or counts
+            before = before or counts
+            if counts is not None and idle and self._app.is_idle() and not self._can_go_on(counts):
                 break
             await self._clock.sleep(TOLD_EVERY_S)
-        if counts.live or counts.waiting:
+        if counts and (counts.live or counts.waiting):
             log.error("once.unfinished", watches=counts.live, deliveries=counts.waiting)
             self._code = 1
-        if counts.dead > before.dead or counts.timed_out > before.timed_out:
+        if counts and before and (counts.dead > before.dead or counts.timed_out > before.timed_out):
             self._code = 1
         self._app.stop()
+
+    async def _counts(self) -> Counts | None:
+        """None while a store that others share cannot be reached."""
+        try:
+            return await self._offload(self._store.counts)
+        except StoreError as error:
+            if not self._store.is_shared or isinstance(error, StoreDamaged):
+                raise
+            log.debug("store.failed", reason=str(error))
+            return None
+
+    def _can_go_on(self, counts: Counts) -> bool:
+        return self._app.can_still_end(counts) or self._app.can_still_tell(counts)
 
 
 def stamp(path: Path) -> Stamp:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from bridge.domain.backoff import RetryPlan, retry_in_s
+from bridge.domain.shares import slot_of
 
 
 class DeliveryState(StrEnum):
@@ -65,6 +66,11 @@ class Delivery:
     subject: str
     attempts: int
     body: bytes
+
+    @property
+    def slot(self) -> int:
+        """In which slot of its endpoint's scope it lies."""
+        return slot_of(self.subject or self.account)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

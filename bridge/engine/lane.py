@@ -14,7 +14,7 @@ import anyio.abc
 from bridge.domain.backoff import RetryPlan, growing_s
 from bridge.domain.delivery import AttemptMade, Deferred, Delivery, DeliveryState, Refused, settle
 from bridge.domain.event import LIVE_TOPICS
-from bridge.domain.shares import ALL_SLOTS, WHOLE, Part, groups_for, slot_of
+from bridge.domain.shares import ALL_SLOTS, WHOLE, Part, groups_for
 from bridge.engine.ledger import Lane, Ledger
 from bridge.engine.membership import Lease
 from bridge.errors import StoreError
@@ -168,12 +168,12 @@ class LaneRunner:
             self._next_at = now + growing_s(1, first_s=2.0, most_s=2.0, chance=self._clock.chance())
             return
         # Those of other slots are about to be handed over.
-        fresh = [one for one in found if one.delivery_id not in held and slot_of(one.subject) in self._slots]
+        fresh = [one for one in found if one.delivery_id not in held and one.slot in self._slots]
         # What may be cancelled by its task's end is not kept waiting in memory, where the cancelling is not seen.
         free = self._concurrency - self._under_way - len(self._ready)
         taken = [one for place, one in enumerate(fresh) if place < free or one.topic not in LIVE_TOPICS]
         self._ready.extend(taken)
-        self._held.update((one.delivery_id, slot_of(one.subject)) for one in taken)
+        self._held.update((one.delivery_id, one.slot) for one in taken)
         self._left_some = len(taken) < len(fresh)
         if len(found) >= limit and not fresh:
             self._next_at = now + STUCK_S

@@ -64,6 +64,8 @@ class Ledger:
         self._pending: deque[_Ticket] = deque()
         self._notes: deque[Note] = deque(maxlen=MOST_NOTES)
         self._notes_due_at = math.inf
+        self._noted = self._written = 0  # notes so far: taken in, and dealt with
+        self._dealt_with = anyio.Event()
         self._wake = anyio.Event()
         self._closing = False
         self._outage = Outage(clock)
@@ -85,6 +87,16 @@ class Ledger:
             self._notes_due_at = self._clock.steady() + self._notes_every_s
             self._wake.set()
         self._notes.append(note)
+        self._noted += 1
+
+    async def noted(self) -> None:
+        """Return when every poll noted so far has been written down, which is done now."""
+        noted = self._noted
+        while self._written < noted:
+            self._notes_due_at = min(self._notes_due_at, self._clock.steady())
+            self._wake.set()
+            self._dealt_with = anyio.Event()
+            await self._dealt_with.wait()
 
     def close(self) -> None:
         """Let `run` return once everything pending has been written."""
@@ -148,7 +160,7 @@ class Ledger:
             self.told(lanes)
 
     async def _write_notes(self) -> None:
-        notes = list(self._notes)
+        notes, noted = list(self._notes), self._noted
         self._notes.clear()
         self._notes_due_at = math.inf
         try:
@@ -158,5 +170,8 @@ class Ledger:
             self._notes.extendleft(reversed(notes))  # tried again, so that the outage's end is seen
             self._notes_due_at = self._clock.steady()
             await self._outage.wait(error)
+            return
         except Exception:
             log.exception("note.bug", count=len(notes))  # nor may a fault of ours in counting stop the commits
+        self._written = noted
+        self._dealt_with.set()

@@ -48,6 +48,9 @@ class Worker(Protocol):
     async def quiet(self) -> None:
         """Return when nothing is in flight any more but of what is held."""
 
+    def give_up(self) -> None:
+        """The lease is lost: wait for nothing that is under way at the store."""
+
 
 class Membership:
     """Joins the store, renews the lease, and evens out the shares with the other members.
@@ -138,6 +141,7 @@ class Membership:
         """A store that cannot be reached must not keep us believing that what we held is still ours."""
         while self.lease.is_held:
             await self._clock.sleep(self.lease.until_at - self._clock.steady())
+        self._worker.give_up()
         raise LeaseLost("the lease could not be renewed in time")
 
     async def _take_part(self, handing_over: anyio.abc.TaskGroup) -> None:
@@ -145,6 +149,8 @@ class Membership:
         roll = await self._offload(self._renewed)
         self.lease.until_at = begun_at + self._takeover_s * TRUSTED
         mine = {share for share, holder in roll.holders.items() if holder == self.member}
+        if missing := self.held - mine:  # a crash of the server, or a failover, may have taken a claim back
+            self._hold(self.held - missing, len(roll.members))
         wanted = division(roll.members, roll.holders)[self.member]
         surplus = frozenset(mine - wanted - self._leaving)
         if surplus:

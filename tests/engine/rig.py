@@ -78,6 +78,7 @@ class Rig:
         concurrency: int = 4,
         live_topics: frozenset[Topic] = frozenset(),
         answer_s: float = 0.0,
+        notes_every_s: float = 1.0,
         earlier: Rig | None = None,
     ) -> None:
         self.clock: FakeClock = earlier.clock if earlier else FakeClock()
@@ -93,7 +94,14 @@ class Rig:
         self.fingerprint = "as first set"
         self.host = "api.example.com"
         offload = DirectOffload()
-        self.ledger = Ledger(commits=self.torn, watches=self.torn, offload=offload, clock=self.clock, tell=self.tell)
+        self.ledger = Ledger(
+            commits=self.torn,
+            watches=self.torn,
+            offload=offload,
+            clock=self.clock,
+            tell=self.tell,
+            notes_every_s=notes_every_s,
+        )
         self.knowledge = Knowledge()
         self.lease = Lease(self.clock)
         self.poller = Poller(ledger=self.ledger, clock=self.clock, lease=self.lease, knowledge=self.knowledge)

@@ -27,6 +27,7 @@ class Hands:
         self.held: frozenset[Share] = frozenset()
         self.wanted: frozenset[Share] = frozenset()
         self.busy: anyio.Event | None = None
+        self.has_given_up = False
 
     def hold(self, held: frozenset[Share], *, daemons: int) -> None:
         assert daemons
@@ -39,6 +40,9 @@ class Hands:
         if self.busy is not None:
             await self.busy.wait()
         self.held &= self.wanted
+
+    def give_up(self) -> None:
+        self.has_given_up = True
 
 
 class Member:
@@ -185,3 +189,22 @@ async def test_settings_that_change_are_followed(crew: Crew) -> None:
     second.membership.serve({})
     await crew.clock.advance(1)
     assert (first.count, second.count) == (2 * SLOTS, 0)
+
+
+async def test_a_claim_that_the_store_has_forgotten_is_let_go_and_claimed_again(crew: Crew) -> None:
+    first, second = await crew.join("a"), await crew.join("b")
+    await crew.clock.advance(1)
+    forgotten = min(first.membership.held)
+    del crew.roll.holders[forgotten]  # as by a failover to a server that lagged behind
+    crew.roll.holders[forgotten] = second.shares.member
+    await crew.clock.advance(10)
+    assert not first.membership.held & second.membership.held
+    assert len(first.membership.held) == len(second.membership.held) == SLOTS // 2
+
+
+async def test_who_has_lost_its_lease_waits_for_nothing_at_the_store(crew: Crew) -> None:
+    first = await crew.join("a")
+    first.shares.is_cut_off = True
+    await crew.clock.advance(TAKEOVER_S)
+    assert isinstance(first.error, LeaseLost)
+    assert first.hands.has_given_up

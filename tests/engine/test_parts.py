@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from bridge.domain.change import AccountState
 from bridge.domain.limits import Limits
 from bridge.domain.shares import SLOTS, Share, account_scope, endpoint_scope, slot_of
-from tests.engine.rig import SUCCEEDED, Rig
+from tests.engine.rig import REVOKED, SUCCEEDED, Rig
 
 ALL = range(SLOTS)
 EVEN = range(0, SLOTS, 2)
@@ -148,3 +148,28 @@ async def test_an_account_that_another_daemon_found_well_again_is_asked_on() -> 
         rig.poller.learn({"kling": AccountState(account="kling", count=1, blocked_s=100.0)})
         await rig.clock.advance(1)
         assert rig.provider.asked
+
+
+async def test_what_operators_are_told_is_delivered_by_who_holds_its_slot() -> None:
+    rig = Rig()
+    rig.script("a", REVOKED)
+    async with rig.running():
+        group = [slot for slot in ALL if slot % 4 == slot_of("kling") % 4]  # of four, for a concurrency of four
+        rig.dispatcher.hold(telling(slot for slot in ALL if slot not in group))
+        await rig.watch("a")
+        await rig.clock.advance(10)
+        assert not rig.sink.handed
+        rig.dispatcher.hold(telling(group))
+        await rig.clock.advance(10)
+        assert [delivery.topic for _, delivery in rig.sink.handed] == ["account_blocked"]
+
+
+async def test_polls_are_noted_at_once_for_who_goes_on_with_a_watch() -> None:
+    rig = Rig(notes_every_s=3600.0)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(20)
+        assert rig.store.find("a", None)[0].state.memory.polls == 1  # with the transition
+        async with rig.beside(rig.ledger.noted):
+            await rig.clock.advance(0)
+        assert rig.store.find("a", None)[0].state.memory.polls > 1

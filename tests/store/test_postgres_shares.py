@@ -12,7 +12,7 @@ from bridge.clock import SystemClock
 from bridge.config.place import PostgresUrl
 from bridge.domain.shares import SLOTS, Share, account_scope, endpoint_scope, slot_of
 from bridge.domain.task import Phase
-from bridge.errors import LeaseLost
+from bridge.errors import LeaseLost, StoreError
 from bridge.ports import Cursor
 from bridge.store.postgres import PostgresStore, open_postgres
 from tests.factories import NOW, make_wish
@@ -89,7 +89,7 @@ def test_whoever_has_lost_its_lease_commits_nothing_more(stores: list[PostgresSt
 
 def test_nobody_is_taken_for_dead_in_the_middle_of_a_commit(stores: list[PostgresStore]) -> None:
     busy, other = stores
-    busy.join(name="busy", scopes=SCOPES, lease_s=0.5)
+    busy.join(name="busy", scopes=SCOPES, lease_s=2)
     busy.claim(EVEN)
     other.join(name="other", scopes=SCOPES, lease_s=60)
     key = add(busy, "a")[0].key
@@ -102,14 +102,32 @@ def test_nobody_is_taken_for_dead_in_the_middle_of_a_commit(stores: list[Postgre
             return super().__call__(event)
 
     thread = threading.Thread(target=busy.commit, args=([make_end(key)], Slow()))
+    time.sleep(1.7)
     thread.start()
     committing.wait(10)
-    time.sleep(0.8)
+    time.sleep(0.4)
     assert len(other.renew(scopes=SCOPES, lease_s=60).members) == 2  # it holds on until the commit is over
     go_on.set()
     thread.join(10)
     assert len(other.renew(scopes=SCOPES, lease_s=60).members) == 1
     assert other.find("a", None)[0].ended_at is not None
+
+
+def test_who_falls_silent_in_the_middle_of_a_commit_keeps_nobody_waiting(stores: list[PostgresStore]) -> None:
+    silent, other = stores
+    silent.join(name="silent", scopes=SCOPES, lease_s=1)
+    other.join(name="other", scopes=SCOPES, lease_s=60)
+    key = add(silent, "a")[0].key
+
+    class Silent(Teller):
+        def __call__(self, event):  # type: ignore[no-untyped-def]
+            time.sleep(1.5)  # as one that was stopped, or whose network is gone
+            assert len(other.renew(scopes=SCOPES, lease_s=60).members) == 1
+            return super().__call__(event)
+
+    with pytest.raises(StoreError):
+        silent.commit([make_end(key)], Silent())
+    assert other.find("a", None)[0].ended_at is None
 
 
 def test_members_hear_of_what_is_theirs_to_deliver_and_of_who_comes(stores: list[PostgresStore]) -> None:

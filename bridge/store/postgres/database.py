@@ -14,7 +14,7 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus as _Status
 
 from bridge.config.place import PostgresUrl
-from bridge.errors import StoreDamaged, StoreError
+from bridge.errors import StoreDamaged
 from bridge.ports import Clock
 from bridge.store.migrate import migrations
 from bridge.store.postgres.failures import InDoubt, understood
@@ -62,7 +62,7 @@ class Database:
         self._idle: list[Link] = []
         self._serials = itertools.count(1)
         self._has_marked = False
-        self._is_over = False
+        self._given_up = 0  # how often what was under way has been
 
     @contextmanager
     def read(self) -> Iterator[Link]:
@@ -125,15 +125,14 @@ class Database:
 
     def new_link(self) -> Link:
         """A connection that is the caller's own to close, and whose errors are psycopg's."""
-        if self._is_over:
-            raise StoreError(f"store {self.place}: it is being closed")
+        begun = self._given_up
         link = connect(self.place, self._clock, patience_s=self._patience_s)
-        link.is_over = lambda: self._is_over
+        link.is_over = lambda: self._given_up != begun
         return link
 
     def give_up(self) -> None:
         """Wait for the server no longer: whatever is under way fails. To be called from another thread."""
-        self._is_over = True
+        self._given_up += 1
 
     def close(self) -> None:
         """Close every connection; the next call opens one again."""
@@ -141,7 +140,6 @@ class Database:
             with contextlib.suppress(psycopg.Error), self._idle[-1].patience(FAREWELL_S):
                 self._idle[-1].execute(_FORGET_WRITER, (self.writer,))
         self._drop_idle()
-        self._is_over = False
 
     @contextmanager
     def _begun(self, how: str) -> Iterator[Link]:
@@ -169,6 +167,7 @@ class Database:
 
     def _begin(self, how: str) -> Link:
         """On an idle connection, or a new one: what was idle may be lost without our knowing, after a restart."""
+        begun = self._given_up
         with contextlib.suppress(IndexError):
             link = self._idle.pop()
             try:
@@ -176,6 +175,8 @@ class Database:
             except psycopg.OperationalError:
                 link.close()
                 self._drop_idle()
+                if self._given_up != begun:
+                    raise
             else:
                 return link
         link = self.new_link()

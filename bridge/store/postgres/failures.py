@@ -38,6 +38,8 @@ def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
             return StoreDamaged(f"store {place}: {said}, of another program; give genbridge a schema of its own")
         case errors.QueryCanceled():
             return StoreError(f"store {place}: the server is too slow ({said}); it is tried again")
+        case errors.IdleInTransactionSessionTimeout():
+            return StoreError(f"store {place}: this process or its network stood still ({said}); it is tried again")
     if isinstance(error, _MISSING):
         return StoreDamaged(f"store {place}: {said}; restore a backup, or `genbridge store migrate`")
     if isinstance(error, _FULL):

@@ -57,7 +57,7 @@ class SharesPart(Part):
         with self._database.write() as link:
             fence = one(link.execute(_JOIN, (name, _text(scopes), lease_s)))[0]
             self._wake(link, MEMBERS)
-        self._fence, self._held = fence, frozenset()
+        self._fence, self._held, self._lease_s = fence, frozenset(), lease_s
         return _id(name, fence)
 
     def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roll:
