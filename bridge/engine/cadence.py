@@ -22,7 +22,11 @@ from bridge.engine.agenda import NEVER, Entry
 
 UNDER_WAY: Final = frozenset({Kind.PENDING, Kind.RUNNING})
 ENDED: Final = frozenset({Kind.SUCCEEDED, Kind.FAILED})  # a canceled one says nothing of how long such tasks take
-EARLIER_MOST_S: Final = 86_400.0  # a task that claims to have begun longer before it was added is not believed
+APART_MOST_S: Final = 86_400.0  # a task that claims to have begun a day before or after it was added is not believed
+LATE_S: Final = 120.0  # the first task of all was added at most so late; if it seems to be more, clocks disagree
+CREEP: Final = 0.05  # how fast a provider's clock that has fallen back is followed
+MOST_KINDS: Final = 1000  # kept at hand
+RECKONED: Final = 8  # kinds that the budget is reckoned with
 MODELS: Final = ("model", "version")
 LONGEST_NAME: Final = 120
 OUT_OF_STEP: Final = 0.02  # a worth that has moved by less is not worth new rhythms
@@ -52,6 +56,7 @@ class Cadence:
         self._knowledge = knowledge
         self._known: dict[Key, _Known] = {}
         self._keys: dict[tuple[str | None, str], Key] = {}
+        self._lag_s: float | None = None  # from a task's beginning, by the provider's clock, to when it can be added
         self._shared = 1.0  # requests for each answer about a watch: less than one where many share one
         self.follow(pacing)
 
@@ -67,9 +72,7 @@ class Cadence:
             entry.variant = _variant(snapshot)
         created_ms = snapshot.created_ms if snapshot is not None else None
         if created_ms is not None and entry.seen_at == NEVER:
-            began_at = created_ms / 1000
-            if entry.added_at - EARLIER_MOST_S <= began_at < entry.added_at:
-                entry.began_at = began_at
+            entry.began_at = self._began_at(entry.added_at, created_ms / 1000)
         age_s, seen_s = now - entry.began_at, self._seen_s(entry)
         if seen_s is not None:
             self._knowledge.seen(self._key(entry), seen_s, age_s)
@@ -95,7 +98,8 @@ class Cadence:
         self._knowledge.ended(key, seen_s, age_s, at_s=server_s, succeeded=succeeded, rest_s=rest_s)
         self._budget.spent((entry.memory.polls + 1) * self._shared)
         if self._budget.is_due:
-            self._budget.reckon([(each, each.support) for each in map(self._knowledge.fit, {*self._known, key})])
+            fits = sorted((known.fit for known in self._known.values()), key=lambda fit: fit.support)
+            self._budget.reckon([(fit, fit.support) for fit in fits[-RECKONED:]])
 
     def next_in_s(self, entry: Entry, now: float) -> tuple[float, str]:
         """Seconds until it is asked about again, and why."""
@@ -115,6 +119,17 @@ class Cadence:
         self._shared += (1.0 / len(entries) - self._shared) * 0.2
         return wait_s, f"{self._of(entries[0]).words}; asked again in {wait_s:.0f} s, with {len(entries) - 1} others"
 
+    def _began_at(self, added_at: float, created_at: float) -> float:
+        """When a task began, by our clock. The least lag there was between beginning and adding is taken for what the
+        clocks disagree by: what a task was added later than that, it is older."""
+        lag_s = added_at - created_at
+        if abs(lag_s) > APART_MOST_S:
+            return added_at
+        if self._lag_s is None:
+            self._lag_s = min(lag_s, 0.0) if lag_s <= LATE_S else lag_s
+        self._lag_s = min(lag_s, self._lag_s + CREEP * (lag_s - self._lag_s))
+        return min(created_at + self._lag_s, added_at)
+
     def likelihood(self, entry: Entry, now: float) -> float:
         """How probable it is that a watch nobody has asked about for a while has ended, from 0 to 1."""
         return self._of(entry).over[bin_of(now - entry.began_at)]
@@ -123,6 +138,9 @@ class Cadence:
         names = entry.action, entry.variant
         key = self._keys.get(names)
         if key is None:
+            if len(self._keys) >= MOST_KINDS:
+                self._keys.clear()
+                self._known.clear()
             key = self._keys[names] = Key(self._account, entry.action or "", entry.variant)
         return key
 
@@ -157,4 +175,4 @@ def _duration_s(snapshot: Snapshot | None) -> float | None:
     if snapshot is None or snapshot.created_ms is None or snapshot.updated_ms is None:
         return None
     duration_s = (snapshot.updated_ms - snapshot.created_ms) / 1000
-    return duration_s if 0 < duration_s < EARLIER_MOST_S else None
+    return duration_s if 0 < duration_s < APART_MOST_S else None

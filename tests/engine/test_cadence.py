@@ -64,6 +64,34 @@ async def test_every_action_learns_for_itself_and_a_new_one_of_the_account_begin
     assert rig.knowledge.fit(Key("kling", "images/generations")).support == 0
 
 
+@pytest.mark.parametrize("ahead_s", [0.0, 0.7, -1.0, 45.0, -8 * 3600.0, 8 * 3600.0])
+async def test_a_providers_clock_may_be_hours_off(ahead_s: float) -> None:
+    rig = Rig()
+
+    def answer(task_id: str) -> Reading:
+        created_at, now = float(task_id), rig.clock.steady()
+        over = now - created_at >= 60.0
+        updated_at = created_at + 60.0 if over else now
+        created_ms, updated_ms = (int((each + ahead_s) * 1000) for each in (created_at, updated_at))
+        snapshot = Snapshot(created_ms=created_ms, updated_ms=updated_ms)
+        return Reading(kind=Kind.SUCCEEDED if over else Kind.RUNNING, snapshot=snapshot)
+
+    rig.provider._next = answer  # type: ignore[method-assign]  # a script cannot look at the clock
+    async with rig.running():
+        for _ in range(40):
+            await rig.watch(str(rig.clock.steady()))
+            await rig.clock.advance(10)
+        await rig.clock.advance(100)
+        asked = len(rig.provider.asked)
+        await rig.watch(str(rig.clock.steady() - 20))  # added 20 s after it began
+        await rig.clock.advance(100)
+    assert fit(rig).quantile_s(0.0, 0.5) == pytest.approx(60.0, abs=8.0)
+    late = [at - float(task_id) for at, task_id in rig.provider.asked[asked:]]
+    assert late[0] == 20
+    assert 60 <= late[-1] < 66
+    assert len(late) <= 9
+
+
 async def test_the_providers_own_duration_is_learned_and_age_counts_from_when_the_task_began() -> None:
     rig = Rig()
     began = rig.clock.now() - 100.0
