@@ -23,7 +23,7 @@ from bridge.engine.membership import AGAIN_S, Membership
 from bridge.engine.poller import Poller
 from bridge.errors import LeaseLost, StoreDamaged, StoreError
 from bridge.logs import get_logger
-from bridge.ports import Clock, Offload, Source
+from bridge.ports import Clock, News, Offload, Source
 from bridge.store import Store
 from bridge.store.views import Counts
 
@@ -198,8 +198,7 @@ class App:
 
     async def _look_out(self) -> None:
         await look_out(
-            self._store,
-            offload=self._offload,
+            self._news,
             clock=self._clock,
             every_s=self._store.look_every_s,
             heeds={"work": self._store_changed, "outbox": self._outbox_changed, "members": self._members_changed},
@@ -209,6 +208,10 @@ class App:
         self._poller.learn(await self._offload(self._store.accounts))
         await self._fetch_watches()
         await self._dispatcher.refresh()
+
+    async def _news(self) -> News:
+        """What a shared store hears it hears by itself: looking takes no thread and no time."""
+        return self._store.news() if self._store.is_shared else await self._offload(self._store.news)
 
     async def _outbox_changed(self) -> None:
         self._dispatcher.wake_all()

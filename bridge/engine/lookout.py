@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from bridge.errors import StoreError
 from bridge.logs import get_logger
-from bridge.ports import Clock, News, Newsworthy, Offload
+from bridge.ports import Clock, News
 
 log = get_logger()
 
@@ -14,7 +14,7 @@ Heed = Callable[[], Awaitable[None]]
 
 
 async def look_out(
-    store: Newsworthy, *, offload: Offload, clock: Clock, every_s: float, heeds: Mapping[str, Heed]
+    news: Callable[[], Awaitable[News]], *, clock: Clock, every_s: float, heeds: Mapping[str, Heed]
 ) -> None:
     """Call what `heeds` holds for a kind of news (the names of `News`), once now and whenever there is some; for ever.
 
@@ -23,9 +23,9 @@ async def look_out(
     seen = News(work=-1, outbox=-1, members=-1)
     while True:
         try:
-            news = await offload(store.news)
+            heard = await news()
             for name, heed in heeds.items():
-                now = getattr(news, name)
+                now = getattr(heard, name)
                 if now != getattr(seen, name):
                     await heed()
                     seen = seen._replace(**{name: now})
