@@ -30,7 +30,7 @@ FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms
 FLOOR: Final = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 KEPT: Final = {  # only these may import them
     "httpx": "net/",
-    "aiohttp": "net/",
+    "aiohappyeyeballs": "net/",
     "apprise": "sinks/chat.py",
     "sqlite3": "store/",
     "psycopg": "store/postgres/",

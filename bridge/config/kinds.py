@@ -32,7 +32,7 @@ FORMATS: Final = ("documented", "kling", "replicate", "standard", "newapi", "tem
 SHIPPED_TEMPLATES: Final = ("cloudevents", "midjourney")
 LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("auto", "console", "json")
-TRANSPORTS: Final = ("aiohttp", "httpx")
+TRANSPORTS: Final = ("asyncio", "httpx")
 CADENCES: Final = ("learned", "fixed")
 
 Check = Callable[[str], str]

@@ -234,7 +234,7 @@ class Polling(Model):
     give_up_after_s: Duration = Field(86_400.0, description="a task that has not ended by then is told as timed out")
     timeout_s: Duration = Field(30.0, description="for one whole request")
     transport: Transport = Field(
-        "aiohttp", description="who carries polls and webhooks: aiohttp's connections, or httpx's (ten times the CPU)"
+        "asyncio", description="who carries polls and webhooks: asyncio's connections, or httpx's (ten times the CPU)"
     )
     not_found: NotFound = Field(NotFound(), description='when "unknown task" and "bad request" are believed')
 

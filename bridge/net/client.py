@@ -65,7 +65,7 @@ class HttpClient:
 
     Callers bound their own concurrency: each exchange at once is a connection. Certificates are verified against
     the authorities of `ca_file`, or the public ones. `headers` go with every request; a request's own win.
-    ConfigError when `proxy` or `ca_file` cannot be used. `kind` names the transport: aiohttp's takes a tenth of the
+    ConfigError when `proxy` or `ca_file` cannot be used. `kind` names the transport: asyncio's takes a tenth of the
     CPU of httpx's own and runs on asyncio alone.
     """
 
@@ -77,7 +77,7 @@ class HttpClient:
         proxy: str | None = None,
         ca_file: str | None = None,
         headers: Mapping[str, str] | None = None,
-        kind: str = "aiohttp",
+        kind: str = "asyncio",
         transport: Transport | None = None,
     ) -> None:
         self._timeout_s = timeout_s
@@ -153,7 +153,7 @@ def _where(url: str) -> str:
 
 def _transport(kind: str, concurrency: int, proxy: str | None, ca_file: str | None) -> Transport:
     context = _tls(ca_file, Path(ca_file).stat().st_mtime_ns if ca_file and Path(ca_file).exists() else 0)
-    made = Connections if kind == "aiohttp" else Lanes
+    made = Connections if kind == "asyncio" else Lanes
     return made(context=context, most_idle=concurrency, proxy=_proxy(proxy, context) if proxy else None)
 
 

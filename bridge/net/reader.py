@@ -1,4 +1,4 @@
-"""Answers as they come in on one connection: aiohttp's protocol for connecting, llhttp (httptools) for reading."""
+"""Answers as they come in on one connection: llhttp (httptools) tells their parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Final
 
 import httptools
 import httpx
-from aiohttp.client_proto import ResponseHandler
 
 MOST_HEAD_BYTES: Final = 100 * 1024  # status line and headers; the stock transport bounds them so, too
 MOST_BUFFERED_BYTES: Final = 256 * 1024  # of a body that nobody fetches: then reading pauses
@@ -16,16 +15,15 @@ MOST_BUFFERED_BYTES: Final = 256 * 1024  # of a body that nobody fetches: then r
 Headers = list[tuple[bytes, bytes]]
 
 
-class Reader(ResponseHandler):
-    """One connection, for one exchange after the other. What is said unasked spoils it.
+class Reader(asyncio.Protocol):
+    """One connection, for one exchange after the other. What is said unasked spoils it."""
 
-    aiohttp's own reading serves while a proxy is asked for a tunnel. It is not used beyond: of an answer whose body is
-    malformed it would lose status line and headers as well.
-    """
-
-    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop=loop)
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop: Final = loop
+        self.transport: asyncio.Transport | None = None
         self._http: httptools.HttpResponseParser | None = None
+        self._is_spoiled = False  # no exchange may follow
+        self._is_paused = False
         self._is_asked = False
         self._heard_bytes = 0
         self._status = 0
@@ -66,30 +64,40 @@ class Reader(ResponseHandler):
             await self._hear()
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks, self._chunk_bytes = [], 0
-        if self._reading_paused:
-            self.resume_reading()
+        if self._is_paused and self.transport is not None:
+            self._is_paused = False
+            self.transport.resume_reading()
         return data
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether another exchange may begin, or would be answered by what has come in before."""
+        return not self._is_spoiled and self.transport is not None and not self.transport.is_closing()
 
     def rest(self) -> bool:
         """The exchange is over: whether the connection does for another one."""
         self._is_asked = False
-        return (
-            self._fault is None
-            and self._is_whole
-            and not self._chunks
-            and not self.should_close
-            and self.is_connected()
-        )
+        return self._fault is None and self._is_whole and not self._chunks and self.is_fit
+
+    def drop(self) -> None:
+        """Close at once: a TLS connection would first wait half a minute for the other side to take leave."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
 
     def data_received(self, data: bytes) -> None:
         if not self._is_asked or self._http is None:
-            return super().data_received(data)  # buffered, which makes `should_close` true
+            self._is_spoiled = True
+            return
         self._heard_bytes += len(data)
         try:
             self._http.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._is_whole = True
-            self.force_close()
+            self._is_spoiled = True
         except httptools.HttpParserError as error:
             self._fail(error)
         if not self._has_head and self._heard_bytes > MOST_HEAD_BYTES:
@@ -104,12 +112,12 @@ class Reader(ResponseHandler):
             self._fault.__cause__ = exc
         self._hush()
         self._http = None  # it holds this object: together they would wait for the collector
-        super().connection_lost(exc)
+        self.transport = None
         self._wake()
 
     def on_message_begin(self) -> None:
         if self._has_head:
-            self.force_close()  # another answer than that to our question
+            self._is_spoiled = True  # another answer than that to our question
         else:
             self._headers = []
 
@@ -126,7 +134,7 @@ class Reader(ResponseHandler):
         if self._heard_bytes > MOST_HEAD_BYTES and _size(self._headers) > MOST_HEAD_BYTES:
             raise ValueError("too many headers")
         if not self._http.should_keep_alive():
-            self.force_close()
+            self._is_spoiled = True
         self._status, self._has_head = status, True
         framing = {name.lower() for name, _ in self._headers} & {b"content-length", b"transfer-encoding"}
         self._ends_with_connection = not framing
@@ -136,8 +144,9 @@ class Reader(ResponseHandler):
             return
         self._chunks.append(body)
         self._chunk_bytes += len(body)
-        if self._chunk_bytes > MOST_BUFFERED_BYTES and not self._reading_paused:
-            self.pause_reading()
+        if self._chunk_bytes > MOST_BUFFERED_BYTES and not self._is_paused and self.transport is not None:
+            self._is_paused = True
+            self.transport.pause_reading()
 
     def on_message_complete(self) -> None:
         self._is_whole = self._has_head
@@ -146,7 +155,7 @@ class Reader(ResponseHandler):
         """Wait for anything to come in. Raises the fault when nothing will any more."""
         if self._fault is not None:
             raise self._fault
-        self._ear = self._loop.create_future()
+        self._ear = self.loop.create_future()
         try:
             await self._ear
         finally:
@@ -158,7 +167,7 @@ class Reader(ResponseHandler):
 
     def _set_alarm(self) -> None:
         self._hush()
-        self._alarm = self._loop.call_at(self._ends_at, self._expire, self._ends_at)
+        self._alarm = self.loop.call_at(self._ends_at, self._expire, self._ends_at)
 
     def _expire(self, was_set_for: float) -> None:
         self._alarm = None
@@ -177,7 +186,7 @@ class Reader(ResponseHandler):
 
     def _fail(self, error: Exception) -> None:
         """What comes in is not HTTP: nothing more is read of it. What is complete by then stays so."""
-        self.force_close()
+        self._is_spoiled = True
         if self._fault is None:
             self._fault = httpx.RemoteProtocolError("not HTTP")
             self._fault.__cause__ = error

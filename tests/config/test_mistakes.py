@@ -85,7 +85,7 @@ FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
         ("store: [a]", "8: store: must be one text"),
         ("polling: {cadence: quick}", '20: polling.cadence: unknown cadence "quick"; there are: fixed, learned'),
         ("polling: {budget: 1}", "19: polling.budget: must be more than 1"),
-        ("polling: {transport: curl}", '22: polling.transport: unknown transport "curl"; there are: aiohttp, httpx'),
+        ("polling: {transport: curl}", '22: polling.transport: unknown transport "curl"; there are: asyncio, httpx'),
         ("polling: {min_intervall: 2s}", '11: polling.min_intervall: unknown key "min_intervall"; did you mean "min_interval"?'),
         ("polling: {min_interval_s: 2}", '11: polling.min_interval_s: unknown key "min_interval_s"; did you mean "min_interval"?'),
         ("polling: {min_interval: -2s}", '25: polling.min_interval: "-2s" is negative'),

@@ -9,7 +9,7 @@ from typing import Any
 from bridge.net.client import HttpClient
 from tests.loopback import Loopback, Script, loopback
 
-kind = "aiohttp"
+kind = "asyncio"
 """The transport under test; `conftest.py` sets it."""
 
 
