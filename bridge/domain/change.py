@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.event import Topic
@@ -11,8 +12,7 @@ from bridge.domain.task import Kind, Snapshot
 from bridge.domain.watch import Memory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(NamedTuple):
     """One poll, written down lazily: nothing is told because of it, and losing the last second of them is fine.
 
     `kind` and `detail` are counted per watch for `explain`; `next_poll_why` says why the next poll is then.

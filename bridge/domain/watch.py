@@ -42,8 +42,7 @@ class Doubt:
     since_at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(NamedTuple):
     """What earlier polls left behind; all that `advance` needs beside the new reading."""
 
     phase: Phase = Phase.SUBMITTED
@@ -112,8 +111,7 @@ class Pace(Enum):
     OVER = "over"  # never again
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(NamedTuple):
     """What one reading does to a watch. `topic` names the event it causes, if any."""
 
     memory: Memory
@@ -136,9 +134,9 @@ def advance(memory: Memory, reading: Reading, *, now: float, age_s: float, rules
     """
     if memory.phase not in LIVE:
         raise ValueError(f"a watch that is {memory.phase} is not polled")
-    memory = replace(memory, polls=memory.polls + 1)
+    memory = memory._replace(polls=memory.polls + 1)
     if reading.kind in ABOUT_ACCOUNT:
-        refused = replace(memory, failures=memory.failures + 1, doubt=None)
+        refused = memory._replace(failures=memory.failures + 1, doubt=None)
         return Step(memory=refused, pace=Pace.REFUSED, reason=reading.detail)
     step = _judge(memory, reading, now, rules)
     if not step.ends and age_s >= rules.give_up_after_s:
@@ -159,7 +157,7 @@ def _judge(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
         case Kind.SUCCEEDED:
             return _end(memory, Phase.SUCCEEDED, detail, snapshot)
         case Kind.EXPIRED_RESULT:
-            gone = None if snapshot is None else replace(snapshot, result={}, urls=())
+            gone = None if snapshot is None else snapshot._replace(result={}, urls=())
             return _end(memory, Phase.SUCCEEDED, detail or "the provider has already deleted the result", gone)
         case Kind.FAILED:
             return _end(memory, Phase.FAILED, detail, snapshot)
@@ -172,9 +170,9 @@ def _judge(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
         case Kind.PENDING | Kind.RUNNING | Kind.NEEDS_INPUT:
             return _alive(memory, reading, now)
         case Kind.RATE_LIMITED:
-            return Step(memory=replace(memory, doubt=None), pace=Pace.ACCOUNT, reason=detail)
+            return Step(memory=memory._replace(doubt=None), pace=Pace.ACCOUNT, reason=detail)
         case _:
-            failed = replace(memory, failures=memory.failures + 1, doubt=None)
+            failed = memory._replace(failures=memory.failures + 1, doubt=None)
             pace = Pace.TROUBLE if reading.server_trouble else Pace.BACKOFF
             return Step(memory=failed, pace=pace, reason=detail, snapshot=snapshot)
 
@@ -196,7 +194,7 @@ def _doubted(memory: Memory, reading: Reading, now: float, bound: tuple[int, flo
     if doubt.answers >= answers and now - doubt.since_at >= over_s:
         reason = reading.detail or f'"{reading.kind}" answered {doubt.answers} times in a row'
         return _end(memory, _BELIEVED[reading.kind], reason, reading.snapshot)
-    doubted = replace(memory, doubt=doubt, failures=0)
+    doubted = memory._replace(doubt=doubt, failures=0)
     return Step(memory=doubted, pace=Pace.DOUBT, reason=reading.detail, snapshot=reading.snapshot)
 
 
@@ -204,13 +202,13 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
     """The task goes on: note phase and progress, and tell what a route may want to hear of it."""
     snapshot = reading.snapshot
     progress = snapshot.progress if snapshot is not None else None
-    seen = replace(memory, failures=0, doubt=None, progress=memory.progress if progress is None else progress)
+    seen = memory._replace(failures=0, doubt=None, progress=memory.progress if progress is None else progress)
     starts = memory.phase is Phase.SUBMITTED and reading.kind is not Kind.PENDING
     if starts:
-        seen = replace(_moved(seen, Phase.RUNNING), progress_told=progress, progress_told_at=now)
+        seen = _moved(seen, Phase.RUNNING)._replace(progress_told=progress, progress_told_at=now)
     if reading.kind is Kind.NEEDS_INPUT:
         return Step(
-            memory=replace(seen, input_told=True),
+            memory=seen._replace(input_told=True),
             pace=Pace.SLOW,
             topic=None if memory.input_told else Topic.TASK_RUNNING,
             topic_part="input",
@@ -221,7 +219,7 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
         return Step(memory=seen, pace=Pace.STEADY, topic=Topic.TASK_RUNNING, snapshot=snapshot)
     due = memory.progress_told_at is None or now - memory.progress_told_at >= PROGRESS_EVERY_S
     if progress is not None and progress != memory.progress_told and due:
-        told = replace(seen, progress_told=progress, progress_told_at=now)
+        told = seen._replace(progress_told=progress, progress_told_at=now)
         part = f"{progress:g}"
         return Step(memory=told, pace=Pace.STEADY, topic=Topic.TASK_PROGRESS, topic_part=part, snapshot=snapshot)
     return Step(memory=seen, pace=Pace.STEADY, snapshot=snapshot)
@@ -237,7 +235,7 @@ _TOLD: Final[Mapping[Phase, Topic]] = {
 
 
 def _end(memory: Memory, phase: Phase, reason: str | None, snapshot: Snapshot | None) -> Step:
-    ended = replace(_moved(memory, phase), failures=0, doubt=None)
+    ended = _moved(memory, phase)._replace(failures=0, doubt=None)
     return Step(memory=ended, pace=Pace.OVER, topic=_TOLD[phase], reason=reason, snapshot=snapshot)
 
 
@@ -245,4 +243,4 @@ def _moved(memory: Memory, phase: Phase) -> Memory:
     """The one place where a phase changes; what the table forbids is a ValueError."""
     if phase not in FOLLOWS[memory.phase]:
         raise ValueError(f"a watch that is {memory.phase} cannot become {phase}")
-    return replace(memory, phase=phase)
+    return memory._replace(phase=phase)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -22,20 +23,20 @@ from bridge.net.head import Head, origin_of, split
 from bridge.net.lanes import Lanes
 from bridge.net.transport import Connections
 
+NO_HEADERS: Final[Mapping[str, str]] = {}
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+
+class Request(NamedTuple):
     """One question. `url` is sent to the letter: already encoded, dot segments and all; a fragment is dropped.
     Whoever asks often gives the same `headers` object each time, and leaves it as it is: they are built once."""
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = NO_HEADERS
     body: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """A status line and headers that have arrived, and what there is of the body.
 
     `headers` are the few of `exchange.KEPT_HEADERS`, in lower case, the first of each; `date` is always there. When

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import orjson
@@ -19,8 +19,7 @@ SEGMENT: Final = r"[^/?#]+"
 PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # needs no encoding; as most ids
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class Asking(NamedTuple):
     """A request still without headers. `url` is percent-encoded; `is_elsewhere` marks one that is not below the
     account's base URL."""
 

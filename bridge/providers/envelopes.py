@@ -8,8 +8,7 @@ inside.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 from bridge.domain.task import Json
 from bridge.providers.description import Description, Form
@@ -19,8 +18,7 @@ from bridge.providers.values import as_id, one_line
 Task = dict[str, Json]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(NamedTuple):
     """An object that speaks of a task, and the form it is in; `twins` are others of the same answer that do so too."""
 
     form: Form

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -224,4 +224,4 @@ def _cleaned(answer: Answer | Unanswered, secrets: Sequence[bytes]) -> Answer | 
     for secret in secrets:
         if secret in body:
             body = body.replace(secret, b"***")
-    return answer if body is answer.body else replace(answer, body=body)
+    return answer if body is answer.body else answer._replace(body=body)

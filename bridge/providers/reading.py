@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -131,7 +130,7 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
     else:
         return None
     if reading.kind in {Kind.RATE_LIMITED, Kind.TRANSIENT} and reading.retry_after_s is None:
-        return replace(reading, retry_after_s=as_hint_s(selected(description.retry_after, body)))
+        return reading._replace(retry_after_s=as_hint_s(selected(description.retry_after, body)))
     return reading
 
 
@@ -143,7 +142,7 @@ def _ended_by_code(description: Description, body: Json, answer: Answer, reading
         status=reading.detail.partition(":")[0],
         message=as_message(selected(description.error_message, body)),
     )
-    return replace(reading, snapshot=seen)
+    return reading._replace(snapshot=seen)
 
 
 def _read_torso(answer: Answer) -> Reading:
@@ -152,7 +151,7 @@ def _read_torso(answer: Answer) -> Reading:
         return Reading(kind=Kind.AMBIGUOUS, detail=f"HTTP {answer.status}: {answer.trouble}")
     if answer.status == 429:
         return read_as(Kind.RATE_LIMITED, answer, said=answer.trouble)
-    return replace(read_as(Kind.TRANSIENT, answer, said=answer.trouble), server_trouble=True)
+    return read_as(Kind.TRANSIENT, answer, said=answer.trouble)._replace(server_trouble=True)
 
 
 def _said(description: Description, body: Json, what: str = "") -> str:
@@ -165,7 +164,7 @@ def _read_found(description: Description, found: Found, raw: _Raw, asked: Questi
     """What is said of the task. Said twice in one answer, an end counts only when both say the same."""
     reading = _read_whole(description, found, raw, asked)
     for twin in found.twins:
-        other = _read_whole(description, replace(found, task=twin), raw, asked)
+        other = _read_whole(description, found._replace(task=twin), raw, asked)
         if {reading.kind, other.kind} & TOLD and _told(reading) != _told(other):
             detail = f'the answer speaks twice of the task, once "{reading.kind}" and once "{other.kind}"'
             return Reading(kind=Kind.AMBIGUOUS, detail=detail)
@@ -216,8 +215,8 @@ def _read_second(
         if is_refused or body.kind in {Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.FAILED}:
             # It is not the task that is wrong: it has succeeded, and no failure may be told. Nor is it sure that the
             # result is gone: a gateway that does not pass this request on says 404 as well.
-            return replace(first, detail=one_line(f"{first.detail}: {body.detail}", MAX_DETAIL_CHARS))
-        return replace(body, snapshot=None)
+            return first._replace(detail=one_line(f"{first.detail}: {body.detail}", MAX_DETAIL_CHARS))
+        return body._replace(snapshot=None)
     assert isinstance(second, Answer)
     joined = Found(form=found.form, task={**found.task, "second": body})
     return _read_task(description, joined, _Raw(second.body), asked)
@@ -254,8 +253,7 @@ def _read_success(description: Description, form: Form, task: Task, collected: C
             return Reading(kind=Kind.EXPIRED_RESULT, detail=_gone(), snapshot=seen)
         detail = "the task has succeeded, but the answer holds no result"
         return Reading(kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen, lacks_result=True)
-    seen = replace(
-        seen,
+    seen = seen._replace(
         message="" if seen.message.startswith(("https://", "http://")) else seen.message,  # a result, not a message
         result=collected.result,
         urls=collected.urls,

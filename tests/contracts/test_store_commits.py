@@ -86,7 +86,7 @@ class TestTaskChanges:
         store.commit([make_end()], tell)
         add(store, "task-1", again=True)
         assert store.commit([make_end()], tell) == [False]
-        second = replace(make_end(), note=replace(make_end().note, generation=2))
+        second = replace(make_end(), note=make_end().note._replace(generation=2))
         assert store.commit([second], tell) == [True]
         assert len({event.event_id for event in tell.events}) == 2
 

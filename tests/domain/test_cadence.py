@@ -102,7 +102,7 @@ def test_no_wait_goes_beyond_the_instant_of_belief(kind: Kind, over_s: float) ->
 
 @pytest.mark.parametrize("pace", [Pace.STEADY, Pace.SLOW, Pace.BACKOFF, Pace.ACCOUNT, Pace.DOUBT])
 def test_the_last_poll_falls_on_the_instant_when_waiting_ends(pace: Pace) -> None:
-    memory, rules = replace(doubting(9), failures=9), Rules(give_up_after_s=1000.0)
+    memory, rules = doubting(9)._replace(failures=9), Rules(give_up_after_s=1000.0)
     assert wait(pace, memory=memory, age_s=999.0, rules=rules) == (1.0, "its time is over then (give_up_after)")
     assert wait(pace, memory=memory, age_s=1000.0 - 1e-7, rules=rules)[0] == 0.05
     assert wait(pace, memory=memory, age_s=1001.0, rules=rules)[0] >= 2.0
@@ -128,7 +128,7 @@ def test_a_doubtful_pace_needs_a_doubt() -> None:
 def test_every_wait_is_positive_and_bounded_and_has_a_reason(
     pace: Pace, count: int, age_s: float, at: float, chance: float
 ) -> None:
-    memory = replace(doubting(count), failures=count)
+    memory = doubting(count)._replace(failures=count)
     wait_s, why = wait(pace, memory=memory, at=at, age_s=age_s, chance=chance)
     assert 0.05 <= wait_s <= (600 if pace is Pace.REFUSED else 300)
     assert why

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -12,7 +11,7 @@ from tests.factories import NOW, make_reading
 
 GOOD = make_reading(Kind.RUNNING)
 DOWN = make_reading(Kind.TRANSIENT, detail="503", server_trouble=True)
-BUSY = replace(DOWN, retry_after_s=30.0)
+BUSY = DOWN._replace(retry_after_s=30.0)
 LIMITED = make_reading(Kind.RATE_LIMITED, retry_after_s=30.0)
 REFUSED = make_reading(Kind.AUTH_ERROR, detail="401")
 
@@ -70,9 +69,9 @@ def test_a_host_that_asks_for_time_gets_it_from_all_its_accounts() -> None:
 
 def test_one_task_alone_stops_the_others_for_a_minute_at_most_and_two_for_as_long_as_they_say() -> None:
     one, two = two_accounts()
-    ask(one, replace(BUSY, retry_after_s=3600.0), "a")
+    ask(one, BUSY._replace(retry_after_s=3600.0), "a")
     assert two.wait_s(NOW) == LONE_PAUSE_S
-    ask(one, replace(BUSY, retry_after_s=3600.0), "b", at=LONE_PAUSE_S)
+    ask(one, BUSY._replace(retry_after_s=3600.0), "b", at=LONE_PAUSE_S)
     assert two.wait_s(NOW + LONE_PAUSE_S) == 3600.0
 
 

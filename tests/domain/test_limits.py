@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -82,7 +81,7 @@ def test_a_clock_that_goes_back_neither_storms_nor_freezes() -> None:
 @pytest.mark.parametrize("hint_s", [None, 0.0])
 def test_a_429_without_a_hint_halves_the_rate_which_is_back_within_a_minute(hint_s: float | None) -> None:
     gate = make_gate(rate=10.0, burst=1)
-    assert ask(gate, replace(LIMITED, retry_after_s=hint_s)) is Verdict.NOTHING
+    assert ask(gate, LIMITED._replace(retry_after_s=hint_s)) is Verdict.NOTHING
     rates = []
     for at, tokens_short in ((0, 2), (30, 1), (60, 1), (90, 1)):
         gate.take(NOW + at)
@@ -108,7 +107,7 @@ def test_the_rate_never_falls_below_a_tenth() -> None:
 @pytest.mark.parametrize("task", ["task-1", "task-2"])
 def test_nothing_passes_before_the_time_the_provider_named(task: str) -> None:
     gate = make_gate()
-    assert ask(gate, replace(LIMITED, retry_after_s=30.0)) is Verdict.PAUSED
+    assert ask(gate, LIMITED._replace(retry_after_s=30.0)) is Verdict.PAUSED
     assert gate.paused_until == NOW + 30.0
     assert wait(gate, at=1.0) == 29.0
     assert ask(gate, GOOD, at=30.0, task=task) is Verdict.NOTHING
@@ -118,8 +117,8 @@ def test_a_shorter_hint_does_not_shorten_the_pause() -> None:
     gate = make_gate()
     gate.take(NOW)
     gate.take(NOW)
-    gate.answered(replace(LIMITED, retry_after_s=60.0), task_id="task-1", now=NOW, chance=0.0)
-    gate.answered(replace(LIMITED, retry_after_s=5.0), task_id="task-2", now=NOW, chance=0.0)
+    gate.answered(LIMITED._replace(retry_after_s=60.0), task_id="task-1", now=NOW, chance=0.0)
+    gate.answered(LIMITED._replace(retry_after_s=5.0), task_id="task-2", now=NOW, chance=0.0)
     assert wait(gate) == 60.0
 
 
@@ -272,7 +271,9 @@ def test_a_refusal_during_trouble_blocks_with_the_first_probe_after_a_minute() -
 # Any order of things
 
 KINDS = st.sampled_from(Kind)
-READINGS = st.builds(Reading, kind=KINDS, server_trouble=st.booleans(), retry_after_s=st.none() | st.floats(0, 100))
+READINGS = st.builds(
+    make_reading, kind=KINDS, server_trouble=st.booleans(), retry_after_s=st.none() | st.floats(0, 100)
+)
 MOVES = st.lists(
     st.one_of(
         st.tuples(st.just("sleep"), st.floats(0, 50)),

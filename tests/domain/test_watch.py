@@ -262,17 +262,22 @@ def test_a_watch_that_is_over_cannot_be_given_up(phase: Phase) -> None:
 
 # All of it at once
 
+
+def _seen(progress: float | None) -> Snapshot:
+    return Snapshot(progress=progress)
+
+
 READINGS = st.builds(
-    Reading,
+    make_reading,
     kind=st.sampled_from(Kind),
     detail=st.sampled_from(["", "why"]),
-    snapshot=st.none() | st.builds(Snapshot, progress=st.none() | st.floats(0, 100)),
+    snapshot=st.none() | st.builds(_seen, st.none() | st.floats(0, 100)),
     lacks_result=st.booleans(),
     server_trouble=st.booleans(),
 )
 STORIES = st.lists(st.tuples(READINGS, st.floats(0, 400)), max_size=60)
 DULL = st.sampled_from([Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.AMBIGUOUS, Kind.AUTH_ERROR])
-DOUBTFUL = st.builds(Reading, kind=DULL, lacks_result=st.just(value=True))
+DOUBTFUL = st.builds(make_reading, kind=DULL, lacks_result=st.just(value=True))
 
 
 @given(STORIES, st.floats(1, 5000))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import orjson
 import pytest
 
@@ -178,7 +176,7 @@ def test_no_answer_is_transient_and_trouble_of_the_server() -> None:
 )
 def test_a_part_of_an_answer_ends_nothing(status: int, is_over_cap: bool, kind: Kind) -> None:
     whole = answered(orjson.dumps(videos(VIDEO)), status=status, headers={"retry-after": "9"})
-    part = replace(whole, complete=False, trouble="cut", is_over_cap=is_over_cap)
+    part = whole._replace(complete=False, trouble="cut", is_over_cap=is_over_cap)
     reading = read(descriptions()["kling"], part, Question(task_id=TASK_ID, action=None, own_host=""))
 
     assert reading.kind is kind

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -104,7 +103,7 @@ def test_a_receiver_of_klings_never_meets_a_word_or_a_null_that_kling_lacks() ->
 
 
 def test_of_ends_that_are_ours_our_reason_is_told_and_else_the_providers_message() -> None:
-    said = replace(FAILED, message="theirs")
+    said = FAILED._replace(message="theirs")
     for topic in (Topic.TASK_FAILED, Topic.TASK_SUCCEEDED):
         assert json.loads(kling(task_sample(topic, said, reason="ours")))["task_status_msg"] == "theirs"
     assert json.loads(kling(task_sample(Topic.TASK_TIMED_OUT, said, reason="ours")))["task_status_msg"] == "ours"
@@ -142,7 +141,7 @@ def test_a_prediction_of_replicates_is_told_as_its_own_webhooks_tell_it() -> Non
 def test_what_is_kept_is_told_as_far_as_replicates_clients_can_read_it() -> None:
     odd: dict[str, Json] = {"model": 7, "version": None, "input": "a fox", "metrics": [], "logs": " 40%|##"}
     odd["urls"] = {"get": URL, "n": 1}
-    told = json.loads(replicate(task_sample(snapshot=replace(FAILED, kept=odd))))
+    told = json.loads(replicate(task_sample(snapshot=FAILED._replace(kept=odd))))
 
     assert (told["model"], told["version"]) == ("kling/videos/text2video", "hidden")
     assert (told["input"], told["metrics"], told["urls"], told["logs"]) == ({}, {}, {"get": URL}, " 40%|##")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,7 +58,7 @@ def test_a_message_that_is_not_the_reason_is_told_beside_it() -> None:
 
 
 def test_results_that_expire_say_when() -> None:
-    _, body = PLAIN.write(task_sample(snapshot=replace(SUCCEEDED, expires_ms=1_762_003_600_000)))
+    _, body = PLAIN.write(task_sample(snapshot=SUCCEEDED._replace(expires_ms=1_762_003_600_000)))
     assert body.endswith("\nFetch it before 2025-11-01 13:26 UTC.")
 
 
@@ -206,7 +205,7 @@ def test_arithmetic_that_people_need_works() -> None:
 
 def test_output_is_bounded_and_no_url_is_ever_halved() -> None:
     urls = tuple(f"https://cdn.example.com/{number:0100}" for number in range(200))
-    title, body = PLAIN.write(task_sample(snapshot=replace(SUCCEEDED, urls=urls), label="x" * 1000))
+    title, body = PLAIN.write(task_sample(snapshot=SUCCEEDED._replace(urls=urls), label="x" * 1000))
     assert len(title) <= MOST_TITLE
     assert len(body) <= MOST_BODY
     lines = body.splitlines()

@@ -420,7 +420,7 @@ class TestTexts:
         store.add([wish], source="cli", now=NOW)
         note = make_note(detail="no\0body")
         store.note([note])
-        store.commit([replace(make_end(), reason="w\0rong", note=replace(make_end().note, detail="\0"))], Teller())
+        store.commit([replace(make_end(), reason="w\0rong", note=make_end().note._replace(detail="\0"))], Teller())
         watch = whole(store)
         assert (watch.label, watch.meta, watch.reason) == ("a?b", {"k\0": "v\0\ud800"}, "w?rong")
         assert store.view(KEY).urls == ("https://cdn.example.com/v1.mp4",)
@@ -475,7 +475,7 @@ class TestMany:
 
     def test_a_note_of_each_watch_is_the_last_and_all_answers_are_counted(self, store: PostgresStore) -> None:
         add(store, "task-1", "b")
-        notes = [make_note(memory=replace(make_note().memory, polls=poll), at=NOW + poll) for poll in range(1, 6)]
+        notes = [make_note(memory=make_note().memory._replace(polls=poll), at=NOW + poll) for poll in range(1, 6)]
         store.note(notes)
         assert state_of(store).memory.polls == 5
         [reading] = store.story(KEY).readings
