@@ -12,7 +12,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
-from bridge import __version__, logs
+from bridge import __version__, collector, logs
 from bridge.app import App
 from bridge.config.load import Loaded
 from bridge.errors import ConfigError, StoreDamaged, StoreError
@@ -85,6 +85,7 @@ class Daemon:
         while not await self._app.run(task_status=task_status):
             log.error("lease.lost", again="this daemon begins anew; what it held, others may have taken over")
             self._app, task_status = self._new_app(), anyio.TASK_STATUS_IGNORED
+            collector.clear()
             if self._is_stopping:
                 break
         self._ended.set()

@@ -45,7 +45,11 @@ class Wire:
             while True:
                 client, _ = self._listener.accept()
                 self._ends.append(client)
-                server = socket.create_connection(("127.0.0.1", self._to))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._to))
+                except OSError:
+                    _break(client)  # nobody answers there now
+                    continue
                 self._ends.append(server)
                 for source, to in ((client, server), (server, client)):
                     threading.Thread(target=self._pass_on, args=(source, to, source is client), daemon=True).start()

@@ -12,8 +12,8 @@ import click
 from bridge.cli.session import Session, config_option, is_service
 from bridge.cli.text import count
 from bridge.config.load import place_of
-from bridge.errors import UsageError
-from bridge.store import DaemonLock, Place, migrate_store, open_store
+from bridge.errors import StoreBusy, UsageError
+from bridge.store import DaemonLock, Place, Store, migrate_store, open_store
 
 
 @click.group("store")
@@ -58,6 +58,7 @@ def copy_command(source: str, to: str) -> None:
         stack.enter_context(locked(origin))
         one = open_store(origin, create=False, group_access=False)
         stack.callback(one.close)
+        _see_that_nobody_works_on(one, origin)
         stack.enter_context(locked(target))
         other = open_store(target, create=True, group_access=False)
         stack.callback(other.close)
@@ -74,6 +75,15 @@ def locked(place: Place) -> Iterator[None]:
         return
     with DaemonLock(place):
         yield
+
+
+def _see_that_nobody_works_on(store: Store, place: Place) -> None:
+    """What daemons did to it afterwards would be lost. (Of a file the lock says so.)"""
+    if members := [view.member for view in store.members()]:
+        raise StoreBusy(
+            f"store {place}: daemons work on it ({', '.join(members)}): stop them first (one that was killed is gone "
+            "after sharing.takeover)"
+        )
 
 
 def _told(counts: Mapping[str, int]) -> str:

@@ -269,3 +269,46 @@ def test_a_server_that_crashes_or_throws_everybody_out_costs_nothing(crowd: Crow
         told = settle(crew)
     print(f"\n{told}")
     assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
+
+
+def test_a_lease_that_is_lost_again_and_again_leaves_nothing_behind(crowd: Crowd, crew: Crew) -> None:
+    crew.start("a")
+    crew.drop("a", crowd.tasks("kling", 20, ends_in=lasting))
+    all_share(crew, "a")
+    pid = crew.daemons["a"].pid
+
+    def open_files() -> int:
+        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+    def threads() -> int:
+        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+    before = open_files(), threads()
+    for times in range(1, 7):
+        with psycopg.connect(crew.store, autocommit=True) as admin:
+            admin.execute("DELETE FROM members")
+        until(lambda: crew.log("a").count("shares.gained") > times, seconds=10, what="it joins anew")  # noqa: B023
+    all_share(crew, "a")
+    assert open_files() <= before[0] + 4  # connections to the provider come and go
+    assert threads() <= before[1] + 1
+    assert crew.stop() == [0]
+
+
+def test_a_stop_is_heeded_while_the_store_is_away(crowd: Crowd, tmp_path: Path) -> None:
+    with own_server() as server, own_schema(server.url) as place, Crew(crowd, tmp_path, place.reveal()) as crew:
+        crew.start("a", "b")
+        crew.drop("a", crowd.tasks("kling", 60, ends_in=lambda number: number / 5))
+        all_share(crew, "a", "b")
+        server.stop(at_once=True)
+        crew.send("a", signal.SIGTERM)
+        assert crew.daemons["a"].process.wait(12) == 0
+        time.sleep(TAKEOVER_S)
+        crew.send("b", signal.SIGTERM)  # its lease has been lost by now
+        assert crew.daemons["b"].process.wait(12) == 0
+        crew.start("a")
+        assert crew.daemons["a"].process.wait(20) == 69
+        assert crew.log("a").splitlines()[-1].startswith("genbridge: store postgresql://genbridge:***@")
+        server.start()
+        crew.start("a", "b")
+        told = settle(crew)
+    assert (told.lost, told.double_ids, told.differing) == (0, 0, 0)

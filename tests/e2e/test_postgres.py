@@ -114,10 +114,15 @@ def test_a_live_store_moves_to_postgresql_and_nothing_is_lost_or_told_twice(
     with DaemonProcess(settings) as daemon:
         world.ends_at |= dict.fromkeys(ids[6:], time.monotonic() + 2)
         until(lambda: len(world.by_task()) == 12, seconds=20, what="the other webhooks")
+        busy = genbridge(tmp_path, "store", "copy", postgres.reveal(), "back.db")
+        assert (busy.returncode, "stop them first" in busy.stderr) == (75, True)
+        assert not (tmp_path / "back.db").exists()
         first = world.told[0].data["event_id"]
         assert genbridge(tmp_path, "redeliver", first).returncode == 0
         until(lambda: len(world.told) == 13, seconds=10, what="the first one again")
         assert daemon.stop() == 0
+    back = genbridge(tmp_path, "store", "copy", postgres.reveal(), "back.db")
+    assert back.returncode == 0, back.stderr
     assert [told.headers["webhook-id"] for told in world.told].count(first) == 2
     assert world.told[-1].body == world.told[0].body
     assert len({told.headers["webhook-id"] for told in world.told}) == 12
