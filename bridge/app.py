@@ -5,6 +5,7 @@ sources -> intake -> store -> poller -> ledger (one transaction: transition, eve
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import anyio
@@ -63,7 +64,8 @@ class App:
             offload=lease_offload,
             clock=clock,
             name=wiring.member_name(loaded.settings),
-            takeover_s=loaded.settings.sharing.takeover_s,
+            # The lock on a file ends with the process: nothing need be renewed, nor does a stop of a minute end it.
+            takeover_s=loaded.settings.sharing.takeover_s if store.is_shared else math.inf,
             worker=self,
         )
         lease = self._membership.lease
