@@ -9,7 +9,7 @@ from bridge.domain.durations.fit import Fit
 from bridge.domain.durations.rhythm import COLD, COLD_SHARE, Bounds
 
 GROWTH: Final = 1.5  # of the steps of the walk
-SHARED: Final = 0.5  # a request about many is worth so much of one about one: waits are short as it is
+SHARED: Final = 0.55  # a request about many is worth so much of one about one: waits are short as it is
 
 
 def together_in_s(members: Sequence[tuple[Fit, float]], *, worth: float, bounds: Bounds) -> float:
