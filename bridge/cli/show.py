@@ -56,11 +56,13 @@ def explain_command(session: Session, task_id: str, account: str | None) -> None
         held_back = store.accounts().get(key.account)
         disabled = store.counts().disabled
         expected = foresight(session, store).of(store.view(key), now)
+        late = store.count_due(key.account, now)
     around = Around(
         now=now,
         eta=eta(expected, now),
         daemon=session.daemon(),
-        accounts=session.loaded.settings.accounts.keys(),
+        accounts={name: each.limits.rate for name, each in session.loaded.settings.accounts.items()},
+        due=late,
         endpoints=session.loaded.settings.endpoints.keys(),
         account=held_back,
         disabled=disabled,

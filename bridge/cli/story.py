@@ -18,7 +18,8 @@ class Around:
     now: float
     eta: str  # `-` when nothing is foretold
     daemon: str | None
-    accounts: Collection[str]  # of the settings
+    accounts: Mapping[str, float]  # of the settings, with the requests per second that each may send
+    due: int  # watches of this account that are to be asked about by now
     endpoints: Collection[str]  # of the settings
     account: AccountState | None  # of this watch
     disabled: Mapping[str, str]  # endpoints, with the reason
@@ -74,8 +75,14 @@ def _next(story: Story, around: Around) -> Iterator[str]:
     if state.account not in around.accounts:
         yield f"next poll never: the settings hold no account {state.account} (any more)"
         return
-    when = ago(state.next_poll_at, around.now) if state.next_poll_at else "as soon as a daemon can"
-    yield f"next poll {when}" + (f": {story.next_poll_why}" if story.next_poll_why else "")
+    is_due = state.next_poll_at is None or state.next_poll_at <= around.now
+    when = "as soon as a daemon can" if is_due else ago(state.next_poll_at, around.now)
+    late = f" (due {ago(state.next_poll_at, around.now)})" if is_due and state.next_poll_at else ""
+    yield f"next poll {when}{late}" + (f": {story.next_poll_why}" if story.next_poll_why else "")
+    rate = around.accounts[state.account]
+    if is_due and around.due - 1 > rate:
+        others = count(around.due - 1, "other watch")
+        yield f"  {others} of account {state.account} are due as well; it may send {rate:g} requests a second (limits)"
     if around.eta != "-":
         yield f"  four of five such tasks would end {around.eta}"
     account = around.account

@@ -47,7 +47,9 @@ def count(number: int, noun: str) -> str:
     """`1 delivery`, `2 deliveries`."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
+    if noun.endswith("y"):
+        return f"{number} {noun[:-1]}ies"
+    return f"{number} {noun}es" if noun.endswith("ch") else f"{number} {noun}s"
 
 
 def print_json(value: Any) -> None:

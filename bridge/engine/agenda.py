@@ -2,15 +2,17 @@
 
 A watch waits for its time in the calendar: a list for each second, which costs eight bytes and no sorting. The seconds
 that have begun stand in exact order in one small heap. What is due waits for the gate in two queues, served in turn as
-long as both have something: watches never asked about yet (first come, first served), for they may be over already;
-and the others, each with as much grace as its last wait was long. So neither does a flood of new watches hold up the
-old ones, nor the reverse; and where a provider allows less than all would need, every wait grows in proportion.
+long as both have something: watches never asked about yet, for they may be over already; and the others, each with as
+much grace as its last wait was long. So neither does a flood of new watches hold up the old ones, nor the reverse; and
+where a provider allows less than all would need, every wait grows in proportion. Of the new ones the first and the last
+that came are taken in turn: whoever adds one task does not wait behind ten thousand that came before it.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -95,9 +97,10 @@ class Agenda:
         self._seconds: list[int] = []  # those of the calendar, a heap
         self._begun = NEVER  # the last second that has been taken out of the calendar
         self._near: Heap = []  # by the instant when they fall due
-        self._fresh: Heap = []  # due and never asked about, by the instant since when
+        self._fresh: deque[tuple[float, Entry]] = deque()  # due and never asked about, as they came
         self._due: Heap = []  # due, by the instant until which they have grace
         self._is_turn_of_fresh = True
+        self._is_turn_of_last = False  # among the fresh
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
@@ -168,7 +171,10 @@ class Agenda:
             return None
         is_fresh = bool(self._fresh) and (self._is_turn_of_fresh or not self._due)
         self._is_turn_of_fresh = not is_fresh
-        return _taken(heapq.heappop(self._fresh if is_fresh else self._due)[1])
+        if not is_fresh:
+            return _taken(heapq.heappop(self._due)[1])
+        is_last, self._is_turn_of_last = self._is_turn_of_last, not self._is_turn_of_last
+        return _taken((self._fresh.pop() if is_last else self._fresh.popleft())[1])
 
     def pop_early(self, now: float) -> Entry | None:
         """The next one, from now on being polled, whether or not its time has come."""
@@ -184,20 +190,23 @@ class Agenda:
         all_fit_in = len(self._entries) <= most + 1
         mates: list[Entry] = []
         looks = most * SCANNED_PER_PLACE
-        for heap in (self._due, self._fresh, self._near):
+        for queue in (self._due, self._fresh, self._near):
             passed: Heap = []
-            while looks and len(mates) < most and (heap or (heap is self._near and self._open_second(math.inf))):
+            while looks and len(mates) < most and (queue or (queue is self._near and self._open_second(math.inf))):
                 looks -= 1
-                item = heapq.heappop(heap)
+                item = queue.popleft() if isinstance(queue, deque) else heapq.heappop(queue)
                 due_at, entry = item
-                if entry.due_at is None or (heap is self._near and entry.due_at != due_at):
+                if entry.due_at is None or (queue is self._near and entry.due_at != due_at):
                     continue
                 if (entry.is_ripe(now) or (all_fit_in and entry.is_well())) and fits(entry):
                     mates.append(_taken(entry))
                 else:
                     passed.append(item)
+            if isinstance(queue, deque):
+                queue.extendleft(reversed(passed))
+                continue
             for item in passed:
-                heapq.heappush(heap, item)
+                heapq.heappush(queue, item)
         return mates
 
     def _collect(self, now: float) -> None:
@@ -210,13 +219,16 @@ class Agenda:
             if entry.due_at != due_at:
                 continue
             if entry.memory.polls == 0:
-                heapq.heappush(self._fresh, (due_at, entry))
+                self._fresh.append((due_at, entry))
             else:
                 grace_s = due_at - entry.polled_at if entry.polled_at > NEVER else 0.0
                 heapq.heappush(self._due, (due_at + grace_s, entry))
-        for heap in (self._due, self._fresh):
-            while heap and not heap[0][1].is_due(now):
-                heapq.heappop(heap)
+        while self._due and not self._due[0][1].is_due(now):
+            heapq.heappop(self._due)
+        while self._fresh and not self._fresh[0][1].is_due(now):
+            self._fresh.popleft()
+        while self._fresh and not self._fresh[-1][1].is_due(now):
+            self._fresh.pop()
 
     def _open_second(self, now: float) -> bool:
         """Take the next second out of the calendar if it has begun by `now`; whether there was one."""

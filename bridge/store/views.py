@@ -169,6 +169,9 @@ class Views(Protocol):
     def story(self, key: WatchKey) -> Story:
         """All about one watch; UnknownError when there is none."""
 
+    def count_due(self, account: str, now: float) -> int:
+        """How many watches of the account are to be asked about at once, or should have been by now."""
+
     def list_deliveries(self, *, state: DeliveryState | None = None, limit: int | None = None) -> list[DeliveryView]:
         """Deliveries in this state (None: in any), the newest first, without their attempts."""
 

@@ -223,6 +223,14 @@ def test_a_task_that_nobody_has_asked_about_has_a_short_story(shell: Shell) -> N
     story = shell("explain", "a").out
     assert "nothing yet" in story
     assert "next poll as soon as a daemon can" in story
+    assert "due as well" not in story
+
+
+def test_explain_says_how_many_others_wait_beside_it_for_the_limits(shell: Shell) -> None:
+    shell.settings({"accounts": {"kling": {**SETTINGS["accounts"]["kling"], "limits": {"rate": 3}}}})
+    shell("add", *(f"t{number}" for number in range(5)))
+    story = shell("explain", "t0").out
+    assert "4 other watches of account kling are due as well; it may send 3 requests a second" in story
 
 
 def test_status_shows_what_stands_still_and_the_way_on(shell: Shell, store: SqliteStore) -> None:

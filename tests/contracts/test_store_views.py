@@ -88,6 +88,22 @@ class TestLists:
             store.view(KEY)
 
 
+class TestCountDue:
+    def test_it_counts_what_is_to_be_asked_about_by_now_of_this_account_alone(self, store: Store) -> None:
+        for task_id in ("task-1", "never asked", "later", "asked for", "over"):
+            add(store, task_id)
+        store.add([make_wish(task_id="elsewhere", account="other")], source="cli", now=NOW)
+        store.note([make_note(at=NOW + 1, next_poll_at=NOW + 10)])
+        for task_id in ("later", "asked for"):
+            key = WatchKey(KEY.account, task_id)
+            store.note([make_note(key=key, at=NOW + 1, next_poll_at=NOW + 1000)])
+        store.poll_now([WatchKey(KEY.account, "asked for")], now=NOW + 2)
+        store.commit([make_end(key=WatchKey(KEY.account, "over"))], Teller())
+        assert store.count_due(KEY.account, NOW + 9) == 2
+        assert store.count_due(KEY.account, NOW + 10) == 3
+        assert store.count_due(KEY.account, NOW + 1000) == 4
+
+
 class TestStory:
     def test_it_holds_everything_in_order(self, store: Store) -> None:
         add(store, "task-1")

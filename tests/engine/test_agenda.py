@@ -79,6 +79,26 @@ def test_new_watches_and_old_ones_are_served_in_turn() -> None:
     assert len(popped(agenda, NOW)) == 990 + 1000
 
 
+def test_of_the_new_ones_the_first_and_the_last_come_in_turn() -> None:
+    agenda = Agenda()
+    for number in range(6):
+        put(agenda, f"flood{number}", NOW, fresh=True)
+    assert agenda.due(NOW) == 6
+    put(agenda, "alone", NOW + 1, fresh=True)
+    agenda.forget("flood4")
+    assert popped(agenda, NOW + 1) == ["flood0", "alone", "flood1", "flood5", "flood2", "flood3"]
+
+
+def test_mates_that_do_not_fit_keep_their_place_among_the_new_ones() -> None:
+    agenda = Agenda()
+    for task_id in ("x0", "y1", "x2", "y3", "y4"):
+        put(agenda, task_id, NOW, fresh=True)
+    assert agenda.due(NOW) == 5
+    mates = agenda.pop_mates(lambda entry: entry.task_id.startswith("x"), most=9, now=NOW)
+    assert [entry.task_id for entry in mates] == ["x0", "x2"]
+    assert popped(agenda, NOW) == ["y1", "y4", "y3"]
+
+
 def test_of_old_watches_that_are_late_those_asked_about_often_come_first() -> None:
     agenda = Agenda()
     put(agenda, "seldom", NOW, waited_s=300)

@@ -40,6 +40,19 @@ async def test_watches_that_are_late_do_not_hold_up_a_new_one_that_is_already_ov
         assert rig.topics() == ["task_succeeded"]
 
 
+async def test_a_flood_of_new_watches_does_not_hold_up_one_that_is_added_after_it_and_is_already_over() -> None:
+    rig = Rig(limits=NARROW, pacing=EVEN)
+    async with rig.running():
+        await rig.watch(*[f"flood{number:04}" for number in range(2000)])
+        await rig.clock.advance(60)
+        rig.script("alone", SUCCEEDED)
+        await rig.watch("alone")
+        await rig.clock.advance(2)
+        assert rig.topics() == ["task_succeeded"]
+        await rig.clock.advance(60)
+        assert {f"flood{number:04}" for number in range(100)} <= {task_id for _, task_id in rig.provider.asked}
+
+
 async def test_under_too_narrow_a_limit_every_watch_is_still_asked_about_again_and_again() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     ids = [f"t{number}" for number in range(200)]

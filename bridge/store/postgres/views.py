@@ -11,6 +11,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.domain.watch import Watch
 from bridge.store import rows
+from bridge.store.postgres.database import one
 from bridge.store.postgres.link import Link
 from bridge.store.postgres.part import Part, revision
 from bridge.store.views import Counts, DeliveryView, Story, WatchView, unknown
@@ -46,6 +47,10 @@ _READINGS: Final = """
     SELECT kind, count, first_at, last_at, last_detail FROM readings WHERE watch_id = %s ORDER BY first_at, kind
 """
 _LIVE: Final = "SELECT account, count(*) FROM watches WHERE phase IN ('submitted', 'running') GROUP BY account"
+_DUE: Final = """
+    SELECT count(*) FROM watches WHERE phase IN ('submitted', 'running') AND account = %s
+        AND (next_poll_at IS NULL OR poll_asked_at IS NOT NULL OR next_poll_at <= %s)
+"""
 _WAITING: Final = """
     SELECT endpoint, count(*), min(created_at) FROM deliveries WHERE state = 'waiting' GROUP BY endpoint
 """
@@ -100,6 +105,11 @@ class ViewsPart(Part):
                 deliveries=tuple(_deliveries_of(link, watch_id)),
                 next_poll_why=next_poll_why,
             )
+
+    def count_due(self, account: str, now: float) -> int:
+        """See `views.Views.count_due`."""
+        with self._database.read() as link:
+            return int(one(link.execute(_DUE, (account, now)))[0])
 
     def list_deliveries(self, *, state: DeliveryState | None = None, limit: int | None = None) -> list[DeliveryView]:
         """See `views.Views.list_deliveries`."""

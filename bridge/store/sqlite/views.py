@@ -41,6 +41,10 @@ _READINGS: Final = """
     SELECT kind, count, first_at, last_at, last_detail FROM readings WHERE watch_id = ? ORDER BY first_at, kind
 """
 _LIVE: Final = "SELECT account, count(*) FROM watches WHERE phase IN ('submitted', 'running') GROUP BY account"
+_DUE: Final = """
+    SELECT count(*) FROM watches WHERE phase IN ('submitted', 'running') AND account = ?
+        AND (next_poll_at IS NULL OR poll_asked_at IS NOT NULL OR next_poll_at <= ?)
+"""
 # Two statements, one for each partial index.
 _WAITING: Final = """
     SELECT endpoint, count(*), min(created_at) FROM deliveries WHERE state = 'waiting' GROUP BY endpoint
@@ -98,6 +102,11 @@ class ViewsPart(Part):
                 deliveries=tuple(_with_attempts(connection, connection.execute(_DELIVERIES_OF_WATCH, (watch_id,)))),
                 next_poll_why=next_poll_why,
             )
+
+    def count_due(self, account: str, now: float) -> int:
+        """See `views.Views.count_due`."""
+        with self._database.read() as connection:
+            return int(connection.execute(_DUE, (account, now)).fetchone()[0])
 
     def list_deliveries(self, *, state: DeliveryState | None = None, limit: int | None = None) -> list[DeliveryView]:
         """See `views.Views.list_deliveries`."""
