@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 import click
 import orjson
 from rich.cells import cell_len
 
+AT_ONCE: Final = 1000  # lines written in one go: each go is flushed
 MOST_PADDING: Final = 40  # cells: one enormous id does not push every other row off the screen
 
 
@@ -67,10 +69,17 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     and `grep` sees them whole."""
     cells = [list(headings), *([safe(cell) or "-" for cell in row] for row in rows)]
     columns = zip(*cells, strict=True)
-    widths = [max(min(cell_len(cell), MOST_PADDING) for cell in column) for column in columns]
-    for line in cells:
-        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+    widths = [min(max(map(_width, column)), MOST_PADDING) for column in columns]
+    lines = (
+        "  ".join([cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)]).rstrip()
+        for line in cells
+    )
+    while block := "\n".join(islice(lines, AT_ONCE)):
+        click.echo(block)
+
+
+def _width(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
 
 
 def safe(text: str) -> str:
