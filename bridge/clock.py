@@ -13,15 +13,17 @@ class SystemClock:
     """`ports.Clock` on the machine's clocks.
 
     `steady()` starts as wall time and then follows the monotonic clock, so schedules neither storm nor freeze when
-    somebody sets the clock, and yet can be stored and compared after a restart.
+    somebody sets the clock, and yet can be stored and compared after a restart. `ahead_s`: so far the clock that counts
+    is ahead of this machine's, which is wrong.
     """
 
-    def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+    def __init__(self, ahead_s: float = 0.0) -> None:
+        self._offset = time.time() - time.monotonic() + ahead_s
+        self._is_wrong = bool(ahead_s)
         self._chance = random.Random()  # noqa: S311 - jitter, not secrecy
 
     def now(self) -> float:
-        return time.time()
+        return self.steady() if self._is_wrong else time.time()
 
     def steady(self) -> float:
         return time.monotonic() + self._offset

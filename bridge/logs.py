@@ -21,6 +21,7 @@ EVENTS: Final = frozenset(
         "account.restored",
         "account.troubled",
         "change.bug",
+        "clock.differs",
         "daemon.drained",
         "daemon.ready",
         "daemon.stopped",

@@ -72,7 +72,12 @@ async def _run(loaded: Loaded, store: Store, seen: Stamp, once: bool, timeout_s:
             raise ConfigError([fresh.loaded.problem(["store"], what)])
         return _settled(fresh)
 
-    daemon = Daemon(loaded, store=store, clock=SystemClock(), reread=reread, seen=seen, once=once, timeout_s=timeout_s)
+    ahead_s = store.ahead_s(SystemClock())
+    if ahead_s:
+        log.warning("clock.differs", seconds=round(ahead_s, 1))
+    daemon = Daemon(
+        loaded, store=store, clock=SystemClock(ahead_s), reread=reread, seen=seen, once=once, timeout_s=timeout_s
+    )
     return await daemon.run()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from bridge.ports import Commits, Durations, Newsworthy, Outbox, Shares, Watches
+from bridge.ports import Clock, Commits, Durations, Newsworthy, Outbox, Shares, Watches
 from bridge.store.tables import Contents
 from bridge.store.views import Asks, Views
 
@@ -36,6 +36,9 @@ class Store(Watches, Commits, Outbox, Durations, Shares, Newsworthy, Views, Asks
     def fill(self, contents: Contents) -> Mapping[str, int]:
         """Take over all of another store, in one transaction; says how many rows of each table. StoreError when this
         one is not empty, or not every row has arrived."""
+
+    def ahead_s(self, clock: Clock) -> float:
+        """How far the clock that this store's daemons have in common is ahead of this one; 0 when they agree."""
 
     def ping(self) -> None:
         """Return when the store answers; StoreError is an answer too."""

@@ -312,3 +312,24 @@ def test_a_stop_is_heeded_while_the_store_is_away(crowd: Crowd, tmp_path: Path) 
         crew.start("a", "b")
         told = settle(crew)
     assert (told.lost, told.double_ids, told.differing) == (0, 0, 0)
+
+
+def test_clocks_that_differ_by_days_do_no_harm(crowd: Crowd, crew: Crew) -> None:
+    shim = crew.folder / "shim"
+    shim.mkdir()
+    (shim / "sitecustomize.py").write_text(
+        "import os, time\n"
+        "real, ahead_s = time.time, float(os.environ['CLOCK_AHEAD_S'])\n"
+        "time.time = lambda: real() + ahead_s\n"
+    )
+    for name, ahead_s in (("a", -172_800), ("b", 0), ("c", 172_800)):
+        crew.start(name, env={"PYTHONPATH": str(shim), "CLOCK_AHEAD_S": str(ahead_s)})
+    until(lambda: all("daemon.ready" in crew.log(name) for name in TRIO), seconds=20, what="all are ready")
+    for name in TRIO:
+        crew.drop(name, crowd.tasks("kling", 30, ends_in=lambda number: 3 + number / 10))
+    all_share(crew, *TRIO)
+    time.sleep(1)
+    crew.daemons.pop("c").kill()  # what it has planned by its clock is taken over by those behind it
+    told = settle(crew, within_s=20)
+    assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
+    assert {one.topic for one in crowd.heard} == {"task_running", "task_succeeded"}

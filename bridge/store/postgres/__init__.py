@@ -19,7 +19,7 @@ from bridge.errors import StoreError
 from bridge.ports import Clock, News
 from bridge.store.postgres.asks import AsksPart
 from bridge.store.postgres.commits import CommitsPart
-from bridge.store.postgres.database import LATEST, Database
+from bridge.store.postgres.database import LATEST, Database, one
 from bridge.store.postgres.durations import DurationsPart
 from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.moving import MovingPart
@@ -28,6 +28,10 @@ from bridge.store.postgres.retention import RetentionPart
 from bridge.store.postgres.shares import SharesPart
 from bridge.store.postgres.views import ViewsPart
 from bridge.store.postgres.watches import WatchesPart
+
+AGREE_S: Final = 2.0  # a difference that does no harm, and may be the answer's own way here
+
+_NOW: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 
 class PostgresStore(
@@ -67,6 +71,12 @@ class PostgresStore(
         if isinstance(self._listener.failure, StoreError):
             raise self._listener.failure
         return heard._replace(work=heard.work + self._database.unheard)
+
+    def ahead_s(self, clock: Clock) -> float:
+        """See `whole.Store.ahead_s`. It is the server's."""
+        with self._database.read() as link:
+            ahead_s: float = one(link.execute(_NOW))[0] - clock.now()
+        return ahead_s if abs(ahead_s) > AGREE_S else 0.0
 
     def is_syncing(self) -> bool:
         """Whether the server is being waited for right now: each such wait has its own end. To be asked from another

@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from bridge.ports import Clock
 from bridge.store.sqlite.asks import AsksPart
 from bridge.store.sqlite.commits import CommitsPart
 from bridge.store.sqlite.durations import DurationsPart
@@ -49,6 +50,10 @@ class SqliteStore(
     @property
     def path(self) -> Path:
         return self._database.path
+
+    def ahead_s(self, clock: Clock) -> float:
+        """See `whole.Store.ahead_s`. It has one daemon."""
+        return 0.0
 
     def give_up(self) -> None:
         """See `whole.Store.give_up`. A disk answers, or nothing helps."""
