@@ -22,7 +22,9 @@ def why_refused(url: str, *, own_host: str) -> str | None:
         return "empty"
     if len(url) > MAX_URL_CHARS:
         return f"{len(url)} characters long"
-    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"} for char in url) or "\\" in url:
+    if not _VISIBLE.fullmatch(url) and (
+        "\\" in url or any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"} for char in url)
+    ):
         return "holds control characters, blanks or backslashes"
     try:
         parts = urlsplit(url)
@@ -48,6 +50,7 @@ def _why_parts_refused(parts: SplitResult, host: str, own_host: str) -> str | No
     return None
 
 
+_VISIBLE: Final = re.compile(r"[!-\[\]-~]*")  # all of ASCII that may stand in an URL, and what most are made of
 _NETLOC: Final = re.compile(r"(\[[^]]*]|[^[\]:]*)(:[0-9]*)?")
 _PLAIN: Final = re.compile(r"[a-z0-9._:-]*")
 

@@ -28,12 +28,14 @@ NO_HEADERS: Final[Mapping[str, str]] = {}
 
 class Request(NamedTuple):
     """One question. `url` is sent to the letter: already encoded, dot segments and all; a fragment is dropped.
-    Whoever asks often gives the same `headers` object each time, and leaves it as it is: they are built once."""
+    Whoever asks often gives the same `headers` object each time, and leaves it as it is: they are built once. What
+    is of this request alone is in `more`, under other names."""
 
     method: str
     url: str
     headers: Mapping[str, str] = NO_HEADERS
     body: bytes | None = None
+    more: Mapping[str, str] = NO_HEADERS
 
 
 class Answer(NamedTuple):
@@ -109,20 +111,20 @@ class HttpClient:
         """For the transport; headers that a request has in common with the one before it are not built again."""
         origin, target = split(request.url)
         at, like = origin_of(origin), self._like
-        if (
-            like is None
-            or like[2] is not request.headers
-            or like[:2] != (request.method, origin)
-            or request.body is not None
-        ):
-            like = request.method, origin, request.headers, self._head(request, at)
-            self._like = like if request.body is None else None
-        return Message(request.method, origin, at, target.encode("ascii"), like[3], request.body or b"")
+        if like is None or like[2] is not request.headers or like[:2] != (request.method, origin):
+            like = self._like = request.method, origin, request.headers, self._head(request, at)
+        own = [(name.encode("ascii"), value.encode("ascii")) for name, value in request.more.items()]
+        if request.body is not None or request.method != "GET":
+            own.append((b"Content-Length", b"%d" % len(request.body or b"")))
+        head = Head(own, like[3]) if own else like[3]
+        return Message(request.method, origin, at, target.encode("ascii"), head, request.body or b"")
 
     def _head(self, request: Request, at: httpx.URL) -> Head:
+        """What requests like this one have in common."""
         merged = httpx.Headers(self._headers)
         merged.update(request.headers)
-        return Head(httpx.Request(request.method, at, headers=merged, content=request.body).headers)
+        # As of a GET, which has no body: the length is each request's own.
+        return Head(httpx.Request("GET", at, headers=merged).headers.raw)
 
 
 def _outcome(url: str, reply: Reply, failure: Exception | None, elapsed_s: float) -> Answer | Unanswered:

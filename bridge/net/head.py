@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property, lru_cache
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import httpx
@@ -12,17 +13,25 @@ NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 VALUE: Final = re.compile(rb"[^\x00\r\n]*")
 TARGET: Final = re.compile(rb"[\x21-\x7e]+")
 
+Pair = tuple[bytes, bytes]
 
-class Head(httpx.Headers):
-    """Headers that do not change any more."""
 
-    @cached_property
-    def lines(self) -> bytes:
-        """As they go over the wire. LocalProtocolError when HTTP does not allow one of them."""
-        for name, value in self.raw:
+class Head:
+    """Headers that do not change any more, and their `lines` as they go over the wire.
+
+    LocalProtocolError when HTTP does not allow one of them.
+    """
+
+    __slots__ = ("lines", "pairs")
+
+    def __init__(self, pairs: Sequence[Pair], before: Head | None = None) -> None:
+        """`pairs`, behind those of `before`, whose lines are not built again."""
+        for name, value in pairs:
             if NAME.fullmatch(name) is None or VALUE.fullmatch(value) is None:
                 raise httpx.LocalProtocolError("a header holds what HTTP does not allow")
-        return b"".join(b"%b: %b\r\n" % (name, value.strip(b" \t")) for name, value in self.raw)
+        lines = [b"%b: %b\r\n" % (name, value.strip(b" \t")) for name, value in pairs]
+        self.lines: Final[bytes] = b"".join(lines if before is None else (before.lines, *lines))
+        self.pairs: Final[tuple[Pair, ...]] = tuple(pairs) if before is None else (*before.pairs, *pairs)
 
 
 class ExactUrl(httpx.URL):

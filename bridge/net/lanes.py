@@ -39,7 +39,7 @@ class Lanes:
     async def exchange(self, message: Message, reply: Reply, *, timeout_s: float) -> None:
         """See `Transport.exchange`."""
         request = httpx.Request(message.method, message.at, content=message.body)
-        request.url, request.headers = ExactUrl(message.at, message.target), message.head
+        request.url, request.headers = ExactUrl(message.at, message.target), httpx.Headers(message.head.pairs)
         with anyio.move_on_after(timeout_s) as deadline:
             response = await self._answered(request)
             reply.begin(response.status_code, response.headers.raw)

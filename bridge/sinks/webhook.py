@@ -70,17 +70,19 @@ class WebhookSink:
     async def deliver(self, delivery: Delivery) -> Outcome:
         if delivery.target:
             return Deferred(reason=f"made for a chat, but endpoints.{self._name} is a webhook now")
-        request = Request(method="POST", url=self._url, headers=self._headers_of(delivery), body=delivery.body)
+        request = Request(
+            method="POST", url=self._url, headers=self._headers, body=delivery.body, more=self._signed(delivery)
+        )
         answer = await self._client.fetch(request, cap_bytes=MOST_ANSWER_BYTES)
         if isinstance(answer, Unanswered):
             return Deferred(reason=answer.reason)
         return judge(answer)
 
-    def _headers_of(self, delivery: Delivery) -> dict[str, str]:
-        """All headers of this attempt."""
+    def _signed(self, delivery: Delivery) -> dict[str, str]:
+        """The headers of this attempt alone."""
         second = math.floor(self._clock.now())
         identity = {"webhook-id": delivery.event_id, "webhook-timestamp": str(second)}
-        return {**self._headers, **identity, **self._sign(delivery, second)}
+        return {**identity, **self._sign(delivery, second)}
 
 
 def judge(answer: Answer) -> Outcome:

@@ -294,3 +294,25 @@ async def test_the_transport_is_the_seam() -> None:
 
     assert isinstance(answer, Answer)
     assert answer.body == b"/a/../b"
+
+
+async def test_what_is_of_one_request_alone_is_not_in_the_next() -> None:
+    shared = {"x-shared": "all"}
+    async with pair(answers(200, b"{}")) as (client, server):
+        for more, body in (({"x-own": "1"}, b"four"), ({"x-other": "2"}, b""), ({}, None)):
+            await client.fetch(
+                Request(method="POST", url=server.url, headers=shared, body=body, more=more), cap_bytes=9
+            )
+        await client.fetch(Request(method="GET", url=server.url, headers=shared), cap_bytes=9)
+
+    ours = [
+        {name: value for name, value in asked.headers.items() if name.startswith("x-") or name == "content-length"}
+        for asked in server.asked
+    ]
+    assert ours == [
+        {"x-shared": "all", "x-own": "1", "content-length": "4"},
+        {"x-shared": "all", "x-other": "2", "content-length": "0"},
+        {"x-shared": "all", "content-length": "0"},
+        {"x-shared": "all"},
+    ]
+    assert server.connections == 1
