@@ -38,6 +38,7 @@ def _of(begin: Callable[[Server], Measured], most: int, seconds: float) -> list[
             until(lambda: bool(provider.ask("counts")["requests"] >= most), seconds=60, every_s=0.01)
             first = provider.ask("counts")
             time.sleep(seconds)
+            until(lambda: provider.ask("counts")["requests"] > first["requests"], seconds=60, every_s=0.01)
             then = provider.ask("counts")
         finally:
             running.kill()
