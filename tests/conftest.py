@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -15,6 +16,13 @@ from tests.postgres import ADDRESS, own_schema, own_server
 def anyio_backend() -> str:
     """Adapters run on asyncio; engine tests widen this to trio in their own conftest."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def thawed() -> Iterator[None]:
+    """What an engine exempts from the cyclic collector would be exempt in every later test here, and never be freed."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ async def _until_over(
                 return views
             await clock.sleep(LOOK_EVERY_S)
     except StoreError as error:
-        raise StoreError(f"{error}; the tasks are still being watched") from error
+        raise type(error)(f"{error}; the tasks are still being watched") from error
 
 
 def _after(clock: Clock, seconds: float | None) -> float | None:

@@ -139,9 +139,10 @@ def test_a_store_that_is_damaged_exits_1(shell: Shell) -> None:
 
 
 def test_a_command_on_settings_under_etc_never_makes_the_store(shell: Shell) -> None:
-    settings = Path("/etc/genbridge-test.yaml")
+    settings = Path(f"/etc/genbridge-test-{os.getpid()}.yaml")
+    folder = shell.folder / "none"
     try:
-        settings.write_text((shell.folder / "genbridge.yaml").read_text().replace("state.db", "/tmp/none/state.db"))
+        settings.write_text((shell.folder / "genbridge.yaml").read_text().replace("state.db", f"{folder}/state.db"))
     except OSError:
         pytest.skip("/etc cannot be written (run as root)")
     try:
@@ -150,7 +151,7 @@ def test_a_command_on_settings_under_etc_never_makes_the_store(shell: Shell) -> 
         settings.unlink()
     assert said.code == 69
     assert "start the service once" in said.err
-    assert not Path("/tmp/none").exists()
+    assert not folder.exists()
 
 
 def test_a_second_daemon_exits_75_and_names_the_first(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

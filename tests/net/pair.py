@@ -1,4 +1,4 @@
-"""A client, alone and together with a server to talk to; every test of this folder runs over both transports."""
+"""A client, alone and together with a server to talk to; a module that uses the fixture `transport` runs over both."""
 
 from __future__ import annotations
 

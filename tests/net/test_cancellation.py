@@ -15,6 +15,8 @@ from bridge.net.client import Request
 from tests.loopback import GONE
 from tests.net.pair import client_of
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 Handle = Callable[[anyio.abc.SocketStream], Awaitable[None]]
 
 

@@ -19,6 +19,8 @@ from bridge.net.failures import Failure
 from tests.loopback import Exchange, Script, answers, loopback
 from tests.net.pair import client, pair
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 MIB = 1 << 20
 
 

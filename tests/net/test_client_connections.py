@@ -15,6 +15,8 @@ from bridge.net.failures import Failure
 from tests.loopback import Exchange, Loopback, Script, answers, loopback
 from tests.net.pair import client, client_of, pair
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 
 def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))

@@ -18,6 +18,8 @@ from bridge.net.failures import Failure
 from tests.loopback import Loopback, answers, loopback
 from tests.net.pair import client
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -71,9 +70,9 @@ def make_reader(**settings: Any) -> TaskReader:
 
 async def until(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
     """Return as soon as the condition holds; fail when it does not in time."""
-    deadline = time.monotonic() + within_s
+    waiting = Stopwatch()
     while not condition():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
+        assert waiting.seconds < within_s, f"not within {within_s} s"
         await anyio.sleep(0.01)
 
 
