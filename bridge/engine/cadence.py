@@ -145,9 +145,12 @@ class Cadence:
         return key
 
     def _of(self, entry: Entry) -> _Known:
-        key, worth = self._key(entry), self._budget.worth
+        key = self._key(entry)
         fit = self._knowledge.fit(key)
         known = self._known.get(key)
+        if known is None and self._budget.is_due:  # after a start: by what the store holds
+            self._budget.reckon([(fit, fit.support)])
+        worth = self._budget.worth
         if known is None or known.fit is not fit or abs(worth - known.worth) > OUT_OF_STEP * worth:
             made = rhythm(fit, worth=worth, bounds=self._bounds)
             over = tuple(1.0 - math.exp(-each) for each in fit.sums)

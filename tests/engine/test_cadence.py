@@ -181,6 +181,15 @@ async def test_a_budget_is_met_in_the_mean() -> None:
     assert polls == pytest.approx(5.0, abs=1.0)
 
 
+async def test_after_a_restart_a_budget_is_kept_to_from_the_first_task_on() -> None:
+    rig = Rig(pacing=Pacing(budget=3.0))
+    for _ in range(30):
+        rig.knowledge.ended(VIDEO, 115.0, 125.0, at_s=120.0, succeeded=True)
+    async with rig.running():
+        await finish(rig, 5, 120.0)
+    assert sum(len(rig.provider.polls_of(f"t{place}")) for place in range(5)) / 5 <= 5
+
+
 async def test_explain_says_what_is_expected() -> None:
     rig = Rig()
     async with rig.running():

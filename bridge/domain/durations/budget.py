@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge.domain.durations.fit import Fit
-from bridge.domain.durations.rhythm import Bounds, expected_polls, rhythm
+from bridge.domain.durations.rhythm import COLD, Bounds, expected_polls, rhythm
 
 WORTH: Final = 0.5  # without a budget; tasks of 1, 3 and 7 minutes: 7, 15 and 26 polls, told after 4, 6 and 8 s
 LEAST: Final = 0.005
@@ -30,6 +30,7 @@ class Budget:
         self._reckoned = WORTH
         self._correction = 0.0
         self._ends = 0
+        self._due_at_ends = 0
 
     @property
     def worth(self) -> float:
@@ -41,7 +42,7 @@ class Budget:
     @property
     def is_due(self) -> bool:
         """Whether `reckon` should be called: the fits may have changed."""
-        return self.polls is not None and self._ends % AFRESH == 0
+        return self.polls is not None and self._ends >= self._due_at_ends
 
     def spent(self, requests: float) -> None:
         """A task ended that took so many requests; one about many tasks counts as so much less for each."""
@@ -52,9 +53,11 @@ class Budget:
         self._correction = min(max(self._correction + SLOWLY * error, -FURTHEST), FURTHEST)
 
     def reckon(self, fits: Sequence[tuple[Fit, float]]) -> None:
-        """Find the worth at which tasks of these kinds, with their shares, are expected to take that many polls."""
-        if self.polls is None or not fits:
+        """Find the worth at which tasks of these kinds, with their shares, are expected to take that many polls. While
+        hardly anything is known of them it stays what it is."""
+        if self.polls is None or sum(fit.support for fit, _ in fits) < COLD:
             return
+        self._due_at_ends = self._ends + AFRESH
         wanted = max(self.polls - 1.0, 0.1)
         total = sum(share for _, share in fits)
         low, high = math.log(LEAST), math.log(MOST)

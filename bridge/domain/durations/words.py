@@ -35,7 +35,8 @@ def expectation(fit: Fit) -> str:
     if fit.support < ENOUGH:
         return f"how long such tasks take is not known yet ({_seen(fit)})"
     low_s, high_s = (_span(fit.quantile_s(0.0, part)) for part in (LOW, HIGH))
-    return f"usually done {low_s} to {high_s} after it began ({_seen(fit)})"
+    seen = _seen(fit) if fit.count else "none seen yet, but kindred ones"
+    return f"usually done {low_s} to {high_s} after it began ({seen})"
 
 
 def _seen(fit: Fit) -> str:

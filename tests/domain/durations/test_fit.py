@@ -217,6 +217,14 @@ def test_a_budget_is_met_in_the_mean(polls: float) -> None:
     assert sum(taken[50:]) / 350 == pytest.approx(polls, rel=0.1)
 
 
+def test_a_budget_is_not_reckoned_from_a_guess() -> None:
+    budget = Budget(4.0, bounds=BOUNDS)
+    budget.reckon([(fit(Table()), 0.0)])
+    assert (budget.is_due, budget.worth) == (True, WORTH)
+    budget.reckon([(fit(learned(180.0)), 1.0)])
+    assert (budget.is_due, budget.worth < WORTH / 2) == (False, True)
+
+
 @given(any_table(), st.lists(st.floats(0, 1e9), max_size=50), st.floats(1.01, 1e6))
 def test_no_history_makes_a_worth_that_cannot_be_used(own: Table, spent: list[float], polls: float) -> None:
     budget = Budget(polls, bounds=BOUNDS)

@@ -17,6 +17,13 @@ def known(*durations: float) -> Fit:
     return fit(table)
 
 
+def test_a_kind_of_which_none_was_seen_is_said_to_be_like_its_kin() -> None:
+    kin = Table()
+    for _ in range(20):
+        kin.ended([(60.0, 1.0)], succeeded=True)
+    assert expectation(fit(Table(), kin)).endswith("after it began (none seen yet, but kindred ones)")
+
+
 def test_the_end_is_expected_once_three_have_been_seen() -> None:
     assert expected(known(60.0, 60.0), began_at=1000.0, now=1010.0) is None
     found = expected(known(*[60.0] * 20), began_at=1000.0, now=1010.0)
