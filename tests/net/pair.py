@@ -9,12 +9,13 @@ from typing import Any
 from bridge.net.client import HttpClient
 from tests.loopback import Loopback, Script, loopback
 
-kind = "asyncio"
-"""The transport under test; `conftest.py` sets it."""
+kind: str | None = None
+"""The transport under test; the fixture `transport` sets it."""
 
 
 def client(**options: Any) -> HttpClient:
     """A client over the transport under test."""
+    assert kind is not None, "the module lacks usefixtures('transport')"
     return HttpClient(kind=kind, **options)
 
 

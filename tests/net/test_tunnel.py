@@ -18,6 +18,8 @@ from bridge.net.failures import Failure
 from tests.loopback import answers, loopback
 from tests.net.pair import client_of
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 OPENED = b"HTTP/1.1 200 Connection established\r\nVia: 1.1 x\r\n\r\n"
 
 
