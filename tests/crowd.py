@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from tests.world import DaemonProcess, kling
+from tests.world import DaemonProcess, kling, until
 
 KINDS = {"kling": "kling", "suno": "suno"}  # account: its provider; Suno's answers about many at once
 RUNNING, SUCCEEDED = "task_running", "task_succeeded"
@@ -258,11 +258,14 @@ class Crew:
         self.folder = folder
         self.store = store
         self.daemons: dict[str, DaemonProcess] = {}
+        self._ready_before: dict[str, int] = {}
 
     def start(self, *names: str, store: str | None = None, env: Mapping[str, str] | None = None, **more: Any) -> None:
         """Start these; what has run under such a name before goes on with its folder."""
         for name in names:
             path = self.crowd.settings(self.folder, name, store or self.store, **more)
+            log = path.with_name("daemon.log")
+            self._ready_before[name] = log.read_text().count("daemon.ready") if log.exists() else 0
             self.daemons[name] = DaemonProcess(path, env=env)
 
     def send(self, name: str, number: int) -> None:
@@ -277,10 +280,15 @@ class Crew:
         aside.rename(queue / aside.name[1:])
 
     def stop(self) -> list[int]:
-        """SIGTERM to all; their exit codes."""
+        """SIGTERM to all, once they are ready; their exit codes."""
+        until(lambda: all(map(self.is_ready, self.daemons)), seconds=20, what="all are ready")
         for daemon in self.daemons.values():
             os.kill(daemon.pid, signal.SIGTERM)
         return [daemon.process.wait(15) for daemon in self.daemons.values()]
+
+    def is_ready(self, name: str) -> bool:
+        """Whether the one that was started last has begun to work."""
+        return self.log(name).count("daemon.ready") > self._ready_before[name]
 
     def log(self, name: str) -> str:
         return self.daemons[name].log.read_text()
