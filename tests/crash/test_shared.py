@@ -291,7 +291,7 @@ def test_a_lease_that_is_lost_again_and_again_leaves_nothing_behind(crowd: Crowd
         until(lambda: crew.log("a").count("shares.gained") > times, seconds=10, what="it joins anew")  # noqa: B023
     all_share(crew, "a")
     assert open_files() <= before[0] + 4  # connections to the provider come and go
-    assert threads() <= before[1] + 1
+    assert threads() <= before[1] + 3  # those that wait for something to do come and go, too
     assert crew.stop() == [0]
 
 
