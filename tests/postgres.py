@@ -92,9 +92,13 @@ class Server:
         if self._process is None:
             return
         number = 9 if at_once else 2  # SIGINT: a fast shutdown
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         os.kill(self._process.pid, number)
         self._process.wait(timeout=30)
         self._process = None
+        until = time.monotonic() + 30  # a server does not start beside what is left of one
+        while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < until:
+            time.sleep(0.01)
 
     @staticmethod
     def _as_postgres(command: Sequence[str]) -> list[str]:
