@@ -16,6 +16,7 @@ NOT_HERE = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("subject", sorted(set(SUBJECTS) - NOT_HERE))
 def test_a_subject_runs_and_fills_its_tables(subject: str) -> None:
     report: Report = importlib.import_module(f"benchmarks.{subject}").run(True)

@@ -189,6 +189,7 @@ def commons(shell: Shell) -> Shell:
     return shell
 
 
+@pytest.mark.long
 def test_another_user_may_look_and_is_told_how_to_add(commons: Shell) -> None:
     try:
         os.chdir(commons.folder)

@@ -14,6 +14,8 @@ import pytest
 
 from tests.world import KEY, DaemonProcess, World, drop, running_world, until
 
+pytestmark = pytest.mark.long
+
 WIRE_S = 0.3  # what was sent before the refusal had arrived may still come in
 
 
