@@ -46,15 +46,16 @@ def postgres(postgres_server: str) -> Iterator[PostgresUrl]:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Spread folders of tests over processes where pytest-xdist is there; `-n 0` or `--pdb` keep them in one, as files.
 
-    One test at a time is given out, so that nobody sits on a hundred while another has nothing to do.
+    Each process takes the next test when it has done one; those of an `xdist_group` go to one, as one at a time is
+    enough for the cores.
     """
     is_worker = hasattr(config, "workerinput")  # a worker that started workers would never end doing so
-    if is_worker or not config.pluginmanager.hasplugin("xdist"):
+    if is_worker or not config.pluginmanager.hasplugin("xdist") or config.option.dist != "no":
         return
-    only_files = all(".py" in name for name in config.args)
-    if config.option.numprocesses is None and config.option.dist == "no" and not only_files:
+    if config.option.numprocesses is None and not all(".py" in name for name in config.args):
         config.option.numprocesses = "auto"
-        config.option.maxschedchunk = config.option.maxschedchunk or 1
+    if config.option.numprocesses:
+        config.option.dist = "loadgroup"
 
 
 @pytest.hookimpl(optionalhook=True)

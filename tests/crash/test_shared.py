@@ -17,7 +17,7 @@ from tests.postgres import own_schema, own_server
 from tests.wire import wire_to
 from tests.world import until
 
-pytestmark = [pytest.mark.crash, pytest.mark.long, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.crash, pytest.mark.long, pytest.mark.xdist_group("crews"), pytest.mark.timeout(240)]
 
 TRIO = ("a", "b", "c")
 TAKEOVER_S = 5.0
