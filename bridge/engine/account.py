@@ -185,7 +185,8 @@ class AccountPoller:
         """Return when no request is under way about a watch of a slot that is not held. What it still brings is written
         down, and nothing follows it."""
         while any(slot_of(entry.task_id) not in self._slots for entry in self._asking):
-            self._asked = anyio.Event()
+            if self._asked.is_set():  # else others wait for this one
+                self._asked = anyio.Event()
             await self._asked.wait()
 
     def rest(self) -> None:

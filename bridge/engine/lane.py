@@ -97,7 +97,8 @@ class LaneRunner:
     async def quiet(self) -> None:
         """Return when every attempt at a delivery of a slot that is not held is over and written down."""
         while not self._slots.issuperset(self._held.values()):
-            self._over = anyio.Event()
+            if self._over.is_set():  # else others wait for this one
+                self._over = anyio.Event()
             await self._over.wait()
 
     @property

@@ -95,7 +95,8 @@ class Ledger:
         while self._written < noted:
             self._notes_due_at = min(self._notes_due_at, self._clock.steady())
             self._wake.set()
-            self._dealt_with = anyio.Event()
+            if self._dealt_with.is_set():  # else others wait for this one
+                self._dealt_with = anyio.Event()
             await self._dealt_with.wait()
 
     def close(self) -> None:

@@ -173,3 +173,25 @@ async def test_polls_are_noted_at_once_for_who_goes_on_with_a_watch() -> None:
         async with rig.beside(rig.ledger.noted):
             await rig.clock.advance(0)
         assert rig.store.find("a", None)[0].state.memory.polls > 1
+
+
+async def test_several_hand_overs_at_once_all_come_to_their_end() -> None:
+    rig = Rig(answer_s=3.0, notes_every_s=3600.0)
+    async with rig.running():
+        await rig.watch(*IDS)
+        await rig.clock.advance(30)
+        rig.poller.hold(polling(range(8)), daemons=2)
+        over = []
+
+        async def hand_over() -> None:
+            await rig.poller.quiet()
+            await rig.dispatcher.quiet()
+            await rig.ledger.noted()
+            over.append(rig.clock.steady())
+
+        async with rig.beside(hand_over), rig.beside(hand_over):
+            await rig.clock.advance(0)
+            rig.poller.hold(polling(range(4)), daemons=3)
+            async with rig.beside(hand_over):
+                await rig.clock.advance(10)
+        assert len(over) == 3
