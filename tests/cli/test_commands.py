@@ -203,6 +203,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shel
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=said,
+            preexec_fn=heed_ctrl_c,
         ) as process,
     ):
         try:
@@ -214,6 +215,11 @@ def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shel
         said.seek(0)
         assert "Traceback" not in said.read()
     assert process.returncode in ({0} if words[0] == "simulate" else {130})
+
+
+def heed_ctrl_c() -> None:
+    """What a shell runs in the background ignores it, the tests and all that they start included."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def is_at_rest(pid: int) -> bool:
