@@ -131,8 +131,11 @@ class App:
 
     async def load(self) -> None:
         """See `membership.Worker`."""
-        self._revision = 0  # what is held by now may have been there for long
-        await self._store_changed()
+        self._poller.learn(await self._offload(self._store.accounts))
+        # All of it: what is held by now may have been there for long, whatever another fetch has seen meanwhile.
+        self._revision = await self._fetch_all()
+        await self._fetch_watches()
+        await self._dispatcher.refresh()
 
     async def quiet(self) -> None:
         """See `membership.Worker`."""

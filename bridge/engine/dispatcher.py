@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
+from typing import Final
 
 import anyio
 import anyio.abc
@@ -13,6 +14,8 @@ from bridge.engine.lane import EndpointPlan, LaneRunner
 from bridge.engine.ledger import Lane, Ledger
 from bridge.engine.membership import Lease
 from bridge.ports import Clock, Offload, Outbox
+
+NOTHING: Final = frozenset[int](), Part(0, 1)
 
 
 class Dispatcher:
@@ -68,8 +71,8 @@ class Dispatcher:
             scope = endpoint_scope(name)
             self._holds[name] = slots_held(scope, held), part_held(scope, plan.groups, held)
         for (name, _), runner in self._lanes.items():
-            if name in self._holds:
-                runner.hold(*self._holds[name])
+            # Of an endpoint that is gone nothing is held, so that its last attempts are waited for.
+            runner.hold(*(self._holds[name] if name in self._plans else NOTHING))
 
     async def quiet(self) -> None:
         """Return when no attempt is under way at a delivery that this daemon does not hold."""

@@ -12,7 +12,7 @@ from bridge import collector
 from bridge.domain.change import AccountState
 from bridge.domain.durations.knowledge import Knowledge
 from bridge.domain.host import Host
-from bridge.domain.shares import Share, account_scope, part_held, slots_held
+from bridge.domain.shares import Part, Share, account_scope, part_held, slots_held
 from bridge.domain.watch import WatchState
 from bridge.engine.account import AccountPoller
 from bridge.engine.ledger import Ledger
@@ -92,6 +92,8 @@ class Poller:
             scope = account_scope(name)
             part = part_held(scope, account.plan.groups, held)
             account.hold(slots_held(scope, held), part, daemons=daemons)
+        for account in self._resting.values():  # so that their last requests are waited for
+            account.hold(frozenset(), Part(0, 1), daemons=daemons)
 
     async def quiet(self) -> None:
         """Return when no request is under way about a watch that this daemon does not hold."""

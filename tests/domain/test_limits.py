@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.limits import Gate, Limits, Verdict
+from bridge.domain.shares import Part
 from bridge.domain.task import Kind, Reading
 from tests.factories import NOW, make_reading
 
@@ -334,3 +335,13 @@ def test_waiting_as_long_as_the_gate_says_always_lets_the_next_request_through(
         assert gate.wait_s(now) == 0
         gate.take(now)
         gate.answered(reading, task_id=f"task-{count % 7}", now=now, chance=chance)
+
+
+def test_who_holds_no_part_of_an_account_asks_nothing_until_it_does() -> None:
+    gate = Gate(Limits(), now=0.0)
+    gate.resize(Limits().part(Part(0, 16)), now=0.0)
+    assert gate.wait_s(0.0) == math.inf
+    assert gate.room(0.0) == 0
+    gate.resize(Limits().part(Part(8, 16)), now=0.0)
+    assert gate.wait_s(1.0) == 0.0
+    assert gate.room(1.0) == 5  # half of the rate, for a second, and nothing at once

@@ -195,3 +195,38 @@ async def test_several_hand_overs_at_once_all_come_to_their_end() -> None:
             async with rig.beside(hand_over):
                 await rig.clock.advance(10)
         assert len(over) == 3
+
+
+async def test_what_is_gone_from_the_settings_is_not_handed_over_while_it_is_in_flight() -> None:
+    rig = Rig(answer_s=3.0)
+    rig.script("a", SUCCEEDED)
+    rig.sink.hang_s[""] = 10.0
+    quiet = []
+
+    async def polls() -> None:
+        await rig.poller.quiet()
+        quiet.append("polls")
+
+    async def deliveries() -> None:
+        await rig.dispatcher.quiet()
+        quiet.append("deliveries")
+
+    async with rig.running():
+        rig.poller.hold(polling(ALL), daemons=2)
+        rig.dispatcher.hold(telling(ALL))
+        await rig.watch("a")
+        await rig.clock.advance(1)
+        rig.poller.configure({}, {})
+        rig.poller.hold(frozenset(), daemons=2)
+        async with rig.beside(polls):
+            await rig.clock.advance(1)
+            assert not quiet
+            await rig.clock.advance(2)
+        assert len(rig.sink.handed) == 1
+        await rig.dispatcher.configure({})
+        rig.dispatcher.hold(frozenset())
+        async with rig.beside(deliveries):
+            await rig.clock.advance(5)
+            assert quiet == ["polls"]
+            await rig.clock.advance(10)
+        assert quiet == ["polls", "deliveries"]
