@@ -119,9 +119,8 @@ class Gate:
 
     def wait_s(self, now: float) -> float:
         """Seconds until a request may go out: 0 is now, infinity is when something in flight has been answered."""
-        if self.in_flight >= (1 if self._is_held else self.host.share(self.limits.concurrency)):
-            return math.inf
-        if self.limits.burst == 0:
+        most = 1 if self._is_held else self.host.share(self.limits.concurrency)
+        if self.in_flight >= most or self.limits.burst == 0:  # without a part of the account not even to try it
             return math.inf
         opens_at = max(self.paused_until, self.host.opens_at())
         if self._is_held:

@@ -342,6 +342,9 @@ def test_who_holds_no_part_of_an_account_asks_nothing_until_it_does() -> None:
     gate.resize(Limits().part(Part(0, 16)), now=0.0)
     assert gate.wait_s(0.0) == math.inf
     assert gate.room(0.0) == 0
+    gate.block(now=0.0)
+    assert gate.wait_s(0.0) == math.inf
+    gate.restore()
     gate.resize(Limits().part(Part(8, 16)), now=0.0)
     assert gate.wait_s(1.0) == 0.0
     assert gate.room(1.0) == 5  # half of the rate, for a second, and nothing at once
