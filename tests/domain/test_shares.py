@@ -14,6 +14,7 @@ from bridge.domain.shares import (
     Part,
     Share,
     account_scope,
+    accounts_and_slots,
     division,
     endpoint_scope,
     groups_for,
@@ -122,3 +123,8 @@ def test_slots_are_the_same_everywhere_and_spread() -> None:
     spread = Counter(slot_of(f"task-{place}") for place in range(16_000))
     assert set(spread) == set(range(SLOTS))
     assert max(spread.values()) < 1.2 * min(spread.values())
+
+
+def test_accounts_and_slots_are_those_of_asking_alone() -> None:
+    held = [Share(KLING, 3), Share(endpoint_scope("hook"), 1), Share(account_scope("a/b"), 0)]
+    assert accounts_and_slots(held) == [("a/b", 0), ("kling", 3)]
