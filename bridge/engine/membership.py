@@ -157,7 +157,8 @@ class Membership:
             self._leaving |= surplus
             self._hold(self.held - surplus, len(roll.members))
             handing_over.start_soon(self._hand_over, surplus)
-        free = [share for share in wanted - mine if share not in roll.holders]
+        # What we are about to release, or may have released already, would be released once more after the claim.
+        free = [share for share in wanted - mine - self._leaving if share not in roll.holders]
         gained = await self._offload(self._shares.claim, free) if free else frozenset()
         # What is stored as ours though we do not work on it (a crash between the two) is taken up as well.
         gained |= (wanted & mine) - self.held - self._leaving
@@ -189,4 +190,5 @@ class Membership:
             except StoreError:
                 await self._clock.sleep(AGAIN_S)
         self._leaving -= lost
+        self.wake()  # by now it may be ours again
         log.info("shares.released", count=len(lost), held=len(self.held))

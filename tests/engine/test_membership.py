@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import anyio
@@ -12,7 +12,7 @@ import pytest
 
 from bridge.domain.shares import SLOTS, Share
 from bridge.engine.membership import Membership
-from bridge.errors import LeaseLost
+from bridge.errors import LeaseLost, StoreError
 from tests.fakes import DirectOffload, FakeClock
 from tests.shared import MemberShares, SharedRoll
 
@@ -200,6 +200,25 @@ async def test_a_claim_that_the_store_has_forgotten_is_let_go_and_claimed_again(
     await crew.clock.advance(10)
     assert not first.membership.held & second.membership.held
     assert len(first.membership.held) == len(second.membership.held) == SLOTS // 2
+
+
+async def test_what_may_have_been_released_already_is_not_claimed_before_that_is_certain(crew: Crew) -> None:
+    first = await crew.join("a")
+    release, released = first.shares.release, []
+
+    def release_unheard(shares: Collection[Share]) -> None:
+        released.append(first.hands.wanted & frozenset(shares))
+        release(shares)
+        if len(released) == 1:
+            crew.members[1].scope.cancel()
+            crew.roll.drop(crew.members[1].shares.member)  # now it is all the first one's again
+            raise StoreError("the connection was lost; whether it was done is not known")
+
+    first.shares.release = release_unheard  # type: ignore[method-assign]
+    await crew.join("b")
+    await crew.clock.advance(10)
+    assert released == [frozenset()] * 2  # nothing that is worked on
+    assert len(first.hands.wanted) == SLOTS
 
 
 async def test_who_has_lost_its_lease_waits_for_nothing_at_the_store(crew: Crew) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from bridge.clock import SystemClock
@@ -13,11 +14,12 @@ from bridge.config.place import PostgresUrl
 from bridge.domain.shares import SLOTS, Share, account_scope, endpoint_scope, slot_of
 from bridge.domain.task import Phase
 from bridge.errors import LeaseLost, StoreError
-from bridge.ports import Cursor
+from bridge.ports import Cursor, News
 from bridge.store.postgres import PostgresStore, open_postgres
 from tests.factories import NOW, make_wish
 from tests.postgres import own_schema, wipe
 from tests.store.making import Teller, add, make_end
+from tests.wire import wire_to
 
 KLING, HOOK = account_scope("kling"), endpoint_scope("hook")
 SCOPES = {KLING: 16, HOOK: 16}
@@ -144,6 +146,94 @@ def test_members_hear_of_what_is_theirs_to_deliver_and_of_who_comes(stores: list
     until_heard(other, "members", before.members + 1)
 
 
+def test_what_is_told_while_its_share_changes_hands_is_found_by_the_new_holder(
+    place: PostgresUrl, stores: list[PostgresStore]
+) -> None:
+    """Either it is there when the new holder first looks, or the new holder is told of it afterwards."""
+    other, share, found = stores[0], [Share(HOOK, slot_of("a"))], []
+    key = add(other, "a")[0].key
+    other.join(name="other", scopes=SCOPES, lease_s=60)
+    before = heard(other).outbox
+    with wire_to(place.reveal()) as wire:
+        one = open_postgres(PostgresUrl(wire.url(place.reveal())), create=False, clock=SystemClock())
+        one.join(name="one", scopes=SCOPES, lease_s=60)
+        one.claim(share)
+
+        def change_hands() -> None:
+            one.release(share)
+            assert other.claim(share) == frozenset(share)
+            found.extend(other.due("hook", "", now=NOW, limit=9)[0])
+
+        def overtake(data: bytes) -> bool:
+            if b"INTO writers" in data and not handing_over.ident:  # the last thing before COMMIT
+                handing_over.start()
+                handing_over.join(0.5)
+            return True
+
+        handing_over = threading.Thread(target=change_hands)
+        wire.on_request = overtake
+        assert one.commit([make_end(key)], Teller(("hook", ""))) == [True]
+        handing_over.join(10)
+        one.close()
+    if not found:
+        until_heard(other, "outbox", before + 1)
+
+
+def test_what_is_told_after_its_share_was_let_go_is_announced(stores: list[PostgresStore]) -> None:
+    one, other = stores
+    one.join(name="one", scopes=SCOPES, lease_s=60)
+    key = add(one, "a")[0].key
+    one.claim([Share(HOOK, slot_of("a"))])
+    before = heard(other).outbox
+    one.release([Share(HOOK, slot_of("a"))])
+    one.commit([make_end(key)], Teller(("hook", "")))
+    until_heard(other, "outbox", before + 1)
+
+
+def test_a_claim_that_others_have_been_given_since_is_ours_no_longer(
+    place: PostgresUrl, stores: list[PostgresStore]
+) -> None:
+    one, other = stores
+    one.join(name="one", scopes=SCOPES, lease_s=60)
+    other.join(name="other", scopes=SCOPES, lease_s=60)
+    key = add(one, "a")[0].key
+    share = [Share(HOOK, slot_of("a"))]
+    one.claim(share)
+    with psycopg.connect(place.reveal(), autocommit=True) as server:
+        server.execute("DELETE FROM shares")  # as after a failover to one that lagged behind
+    other.claim(share)
+    one.renew(scopes=SCOPES, lease_s=60)
+    before = heard(other).outbox
+    one.commit([make_end(key)], Teller(("hook", "")))
+    until_heard(other, "outbox", before + 1)
+
+
+def test_a_claim_whose_answer_was_lost_is_worked_on_all_the_same(
+    place: PostgresUrl, stores: list[PostgresStore]
+) -> None:
+    add(stores[1], "a")
+    with wire_to(place.reveal()) as wire:
+        store = open_postgres(PostgresUrl(wire.url(place.reveal())), create=False, clock=SystemClock())
+        member = store.join(name="one", scopes=SCOPES, lease_s=60)
+
+        cutting = threading.Timer(0.1, wire.cut)
+
+        def tear(data: bytes) -> bool:
+            if b"COMMIT\0" in data and not cutting.ident:
+                wire.is_deaf = True
+                cutting.start()
+            return True
+
+        wire.on_request = tear
+        with pytest.raises(StoreError):
+            store.claim([Share(KLING, slot_of("a"))])
+        cutting.join()
+        wire.is_deaf = False
+        assert store.renew(scopes=SCOPES, lease_s=60).holders == {Share(KLING, slot_of("a")): member}
+        assert ids(store) == {"a"}
+        store.close()
+
+
 def test_the_members_can_be_seen(stores: list[PostgresStore]) -> None:
     one, other = stores
     assert other.members() == []
@@ -152,6 +242,13 @@ def test_the_members_can_be_seen(stores: list[PostgresStore]) -> None:
     [view] = other.members()
     assert (view.member, view.shares) == (name, len(EVEN))
     assert view.lease_until - view.joined_at == pytest.approx(60, abs=1)
+
+
+def heard(store: PostgresStore) -> News:
+    """What it has heard by now, once it listens."""
+    for what in News._fields:
+        until_heard(store, what, 1)
+    return store.news()
 
 
 def until_heard(store: PostgresStore, what: str, least: int) -> None:

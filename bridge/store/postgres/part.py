@@ -46,8 +46,10 @@ _NOTIFY: Final = "SELECT pg_notify(%s, current_schema() || ' ' || %s)"
 # Should the line go dead while we hold this lock, the server must not keep it for us longer than others wait for us.
 _GUARD: Final = """
     SELECT set_config('idle_in_transaction_session_timeout', %s, true)
-    FROM members WHERE fence = %s AND lease_until > clock_timestamp() FOR KEY SHARE
+    FROM members WHERE fence = %s AND lease_until > clock_timestamp()
 """
+_TOGETHER: Final = _GUARD + "FOR KEY SHARE"
+_ALONE: Final = _GUARD + "FOR UPDATE"
 
 MUTE: Final = 0.25  # of a lease: so long a transaction that says nothing may go on
 
@@ -66,14 +68,15 @@ class Part:
         self._fingerprints: Mapping[str, str] = {}  # of the endpoints' settings, as last told to `disabled`
         self._fence: int | None = None  # our membership's number; None: we have not joined, and work on everything
         self._lease_s = 0.0  # how long our lease lasts each time
-        self._held: frozenset[Share] | None = None  # what we hold of the work; None: as above
+        self._held: frozenset[Share] | None = None  # what we hold of the work for certain; None: as above
 
-    def _guard(self, link: Link) -> None:
-        """LeaseLost unless our lease lasts; it cannot be taken over then before this transaction is over."""
+    def _guard(self, link: Link, *, alone: bool = False) -> None:
+        """LeaseLost unless our lease lasts; it cannot be taken over then before this transaction is over. With `alone`
+        no other guarded transaction of ours is under way at the same time."""
         if self._fence is None:
             return
         idle_ms = str(int(self._lease_s * MUTE * 1000))
-        if link.execute(_GUARD, (idle_ms, self._fence)).fetchone() is None:
+        if link.execute(_ALONE if alone else _TOGETHER, (idle_ms, self._fence)).fetchone() is None:
             raise LeaseLost("this daemon's lease on the store has ended")
 
     def _wake(self, link: Link, what: str = WORK) -> None:

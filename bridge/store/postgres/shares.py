@@ -58,6 +58,7 @@ class SharesPart(Part):
             fence = one(link.execute(_JOIN, (name, _text(scopes), lease_s)))[0]
             self._wake(link, MEMBERS)
         self._fence, self._held, self._lease_s = fence, frozenset(), lease_s
+        self._letting_go: frozenset[Share] = frozenset()
         return _id(name, fence)
 
     def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roll:
@@ -77,7 +78,9 @@ class SharesPart(Part):
                 members[ids[number]] = json.loads(stored)
             rows = link.execute("SELECT scope, slot, fence FROM shares")
             holders = {Share(scope, slot): ids[holder] for scope, slot, holder in rows if holder in ids}
-            return Roll(members=members, holders=holders)
+        # Also what a claim whose answer was lost has brought, and without what a crash of the server has taken back.
+        self._held = frozenset(share for share, holder in holders.items() if holder == ids[fence]) - self._letting_go
+        return Roll(members=members, holders=holders)
 
     def claim(self, shares: Collection[Share]) -> frozenset[Share]:
         """See `ports.Shares.claim`."""
@@ -90,13 +93,20 @@ class SharesPart(Part):
         return gained
 
     def release(self, shares: Collection[Share]) -> None:
-        """See `ports.Shares.release`."""
+        """See `ports.Shares.release`.
+
+        Whoever claims these shares hears of all that is delivered there: what was committed before, it finds when it
+        first looks, for this waits for commits under way; a commit that begins later sees that they are not ours.
+        """
         fence = self._joined()
+        gone = frozenset(shares)
+        self._letting_go |= gone  # until it is certain: a release whose answer was lost may have been done
+        self._held = (self._held or frozenset()) - gone
         with self._database.write() as link:
-            self._guard(link)
-            link.execute(_RELEASE, (*columns("ti", sorted(shares)), fence))
+            self._guard(link, alone=True)
+            link.execute(_RELEASE, (*columns("ti", sorted(gone)), fence))
             self._wake(link, MEMBERS)
-        self._held = (self._held or frozenset()) - frozenset(shares)
+        self._letting_go -= gone
 
     def leave(self) -> None:
         """See `ports.Shares.leave`."""
