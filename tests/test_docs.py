@@ -20,7 +20,7 @@ import click
 import pytest
 
 from bridge import errors, logs
-from bridge.cli import COMMANDS, genbridge, outcome
+from bridge.cli import COMMANDS, command_called, genbridge, outcome
 from bridge.domain.delivery import DELIVERY_FOLLOWS
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import WatchKey
@@ -90,7 +90,7 @@ def test_files_that_pages_name_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_that_pages_show_can_be_called_so(page: Path) -> None:
     for name, *rest in called(page.read_text()):
-        command(name).make_context(name, rest)
+        command_called(name).make_context(name, rest)
 
 
 def called(page: str) -> Iterator[list[str]]:
@@ -161,12 +161,6 @@ def words_of(name: ast.expr, tree: ast.Module) -> Iterator[str]:
     yield from map(str, texts)
 
 
-def command(name: str) -> click.Command:
-    found = genbridge.get_command(click.Context(genbridge), name)
-    assert found is not None
-    return found
-
-
 def options(of: click.Command) -> set[str]:
     """The long names of its options, but those that every command has."""
     found = {max(param.opts, key=len) for param in of.params if isinstance(param, click.Option)}
@@ -185,9 +179,9 @@ def test_every_command_has_its_heading_and_none_is_left_over() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_its_usage_an_example_and_a_row_for_each_option_and_no_other(name: str) -> None:
     section = sections(COMMANDS_PAGE)[name]
-    usage = " ".join(command(name).collect_usage_pieces(click.Context(command(name))))
+    usage = " ".join(command_called(name).collect_usage_pieces(click.Context(command_called(name))))
     assert f"`genbridge {name} {usage}`" in section
-    assert sorted(described(section)) == sorted(options(command(name)))
+    assert sorted(described(section)) == sorted(options(command_called(name)))
     assert name in {called_name for called_name, *_ in called(section)}, "an example is missing"
 
 
@@ -197,7 +191,7 @@ def test_the_options_of_every_command_and_of_none_are_described_once() -> None:
 
 
 def test_the_page_of_commands_speaks_of_no_option_that_is_not() -> None:
-    known = COMMON.union(options(genbridge), *(options(command(name)) for name in COMMANDS))
+    known = COMMON.union(options(genbridge), *(options(command_called(name)) for name in COMMANDS))
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", COMMANDS_PAGE)) == known
 
 
@@ -237,7 +231,7 @@ def test_the_json_of_a_command_has_the_shape_that_is_shown(
 
 def test_every_command_that_prints_json_shows_it() -> None:
     shown = {name for name, section in sections(COMMANDS_PAGE).items() if blocks(section, "json")}
-    assert shown == {name for name in COMMANDS if "--json" in options(command(name))}
+    assert shown == {name for name in COMMANDS if "--json" in options(command_called(name))}
 
 
 def shape(value: Any) -> Any:

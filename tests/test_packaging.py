@@ -44,7 +44,7 @@ def test_version_of_the_distribution_is_that_of_the_package(installed: importlib
 
 def test_the_command_is_called_genbridge(installed: importlib.metadata.Distribution) -> None:
     (script,) = installed.entry_points
-    assert (script.group, script.name, script.value) == ("console_scripts", "genbridge", "bridge.cli:main")
+    assert (script.group, script.name, script.value) == ("console_scripts", "genbridge", "bridge.__main__:main")
     assert bridge.__version__ in said_by(Path(sys.executable).with_name("genbridge"), "--version")
 
 

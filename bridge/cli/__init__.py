@@ -7,8 +7,6 @@ Each module here holds the commands of one subject; a command's module is import
 from __future__ import annotations
 
 import difflib
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -22,27 +20,27 @@ from bridge.cli.text import safe
 from bridge.config.durations import shown
 from bridge.errors import ConfigError, GenbridgeError
 
-COMMANDS: Final = {
-    "run": "bridge.cli.run",
-    "once": "bridge.cli.run",
-    "demo": "bridge.cli.demo",
-    "simulate": "bridge.cli.demo",
-    "check": "bridge.cli.outside",
-    "schema": "bridge.cli.settings",
-    "providers": "bridge.cli.settings",
-    "add": "bridge.cli.add",
-    "withdraw": "bridge.cli.tasks",
-    "poll": "bridge.cli.tasks",
-    "list": "bridge.cli.watches",
-    "show": "bridge.cli.show",
-    "explain": "bridge.cli.show",
-    "wait": "bridge.cli.wait",
-    "status": "bridge.cli.status",
-    "store": "bridge.cli.store",
-    "deliveries": "bridge.cli.deliveries",
-    "redeliver": "bridge.cli.deliveries",
-    "enable": "bridge.cli.deliveries",
-    "test": "bridge.cli.outside",
+COMMANDS: Final = {  # the module of each, and the first line of its help
+    "run": ("bridge.cli.run", "Run the daemon in the foreground, until SIGTERM or Ctrl-C."),
+    "once": ("bridge.cli.run", "Work until all has ended and been told, then exit."),
+    "demo": ("bridge.cli.demo", "Show genbridge at work, without a key, in half a minute."),
+    "simulate": ("bridge.cli.demo", "Run the simulated provider alone."),
+    "check": ("bridge.cli.outside", "Check the settings, with every secret they name."),
+    "schema": ("bridge.cli.settings", "Print the JSON Schema of the settings, for editors."),
+    "providers": ("bridge.cli.settings", "List the providers, or print one as YAML."),
+    "add": ("bridge.cli.add", "Watch tasks: ids, query URLs, or - to read stdin."),
+    "withdraw": ("bridge.cli.tasks", "Stop watching; no event is made."),
+    "poll": ("bridge.cli.tasks", "Ask about these tasks now."),
+    "list": ("bridge.cli.watches", "List watches, the one added last first."),
+    "show": ("bridge.cli.show", "Show one watch with its deliveries."),
+    "explain": ("bridge.cli.show", "Tell the story of one task in order."),
+    "wait": ("bridge.cli.wait", "Wait until tasks have ended, with live progress."),
+    "status": ("bridge.cli.status", "Show how the whole stands, at a glance."),
+    "store": ("bridge.cli.store", "Bring the store up to date, or move it elsewhere."),
+    "deliveries": ("bridge.cli.deliveries", "List deliveries, the newest first."),
+    "redeliver": ("bridge.cli.deliveries", "Send again what has been sent or given up."),
+    "enable": ("bridge.cli.deliveries", "Send again to an endpoint that had answered 410 Gone."),
+    "test": ("bridge.cli.outside", "Send a sample to an endpoint and say what it answered."),
 }
 
 
@@ -50,10 +48,13 @@ INTERRUPTED: Final = 130  # as shells say of Ctrl-C
 
 
 class Commands(click.Group):
-    """Imports a command's module when the command is called."""
+    """Imports a command's module when the command is called: the overview and completion do with what is said of it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return click.Command(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -61,15 +62,15 @@ class Commands(click.Group):
         if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
             for near in difflib.get_close_matches(args[0], COMMANDS, n=1):
                 ctx.fail(f"No such command {shown(args[0])}; did you mean {near}?")
-        return super().resolve_command(ctx, args)
+        name, named, rest = super().resolve_command(ctx, args)
+        return name, named and command_called(str(name)), rest
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = COMMANDS.get(cmd_name)
-        if module is None:
-            return None
-        command = getattr(import_module(module), f"{cmd_name}_command")
-        assert isinstance(command, click.Command)
-        return command
+
+def command_called(name: str) -> click.Command:
+    """The command of this name, with all it does."""
+    found = getattr(import_module(COMMANDS[name][0]), f"{name}_command")
+    assert isinstance(found, click.Command)
+    return found
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -91,10 +92,6 @@ def genbridge(ctx: click.Context) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit code."""
-    if "run" in (sys.argv if argv is None else argv):
-        # Until the daemon heeds signals itself: half a second in which nothing has begun that would need an end.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: os._exit(0))
     sys.exit(outcome(argv))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
-from bridge.cli import COMMANDS, genbridge
+from bridge.cli import COMMANDS, command_called
 from bridge.store import DaemonLock
 from tests.cli.shell import ONE_ACCOUNT, Shell
 from tests.world import until
@@ -29,9 +29,7 @@ def test_every_command_has_help_that_says_what_each_option_does(name: str, shell
     said = shell(name, "--help")
     assert said.code == 0
     assert "--config" in said.out
-    command = genbridge.get_command(click.Context(genbridge), name)
-    assert command is not None
-    for param in command.params:
+    for param in command_called(name).params:
         if isinstance(param, click.Option):
             assert param.help, param.name
             assert param.help.endswith("."), param.help
@@ -42,6 +40,9 @@ def test_the_overview_cuts_no_sentence_off_on_a_narrow_terminal(shell: Shell) ->
     assert said.code == 0
     commands = said.out.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in commands] == list(COMMANDS)
+    assert [line.split(maxsplit=1)[1] for line in commands] == [
+        command_called(name).get_short_help_str(200) for name in COMMANDS
+    ]
     assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
 
 
@@ -215,6 +216,22 @@ def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shel
         said.seek(0)
         assert "Traceback" not in said.read()
     assert process.returncode in ({0} if words[0] == "simulate" else {130})
+
+
+@pytest.mark.parametrize(("word", "code"), [("list", 130), ("run", 0)])
+def test_ctrl_c_while_it_loads_what_it_needs_is_no_traceback_either(word: str, code: int, shell: Shell) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "bridge", word],
+        cwd=shell.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
+    ) as process:
+        assert process.stderr is not None
+        assert any(line.endswith(" click\n") for line in process.stderr)  # the first of many that come from elsewhere
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in process.stderr.read()
+        assert process.wait(15) == code
 
 
 def heed_ctrl_c() -> None:

@@ -19,7 +19,7 @@ import os, sys
 from importlib import import_module
 import anyio._backends._asyncio
 from bridge.cli import COMMANDS, outcome
-for module in set(COMMANDS.values()):
+for module in {module for module, _ in COMMANDS.values()}:
     import_module(module)
 os.setgroups([])
 os.setresgid(65534, 65534, 65534)
