@@ -49,7 +49,8 @@ class App:
         self._offload = offload
         self._stopping = anyio.Event()
         self._written = anyio.Event()
-        self._is_working = self._has_started = False
+        self._started = anyio.Event()  # or it never will
+        self._is_working = False
         self._revision = 0
         self._ledger = Ledger(
             commits=store,
@@ -104,8 +105,11 @@ class App:
             except* LeaseLost:
                 has_lease = False
                 writing.cancel_scope.cancel()
+            finally:
+                self._stopping.set()
             self._ledger.close()
-        if not self._has_started:
+        if not self._started.is_set():
+            self._started.set()
             task_status.started()  # as far as it will ever be
         await self._workshop.close()
         log.info("daemon.stopped")
@@ -118,7 +122,8 @@ class App:
     async def apply(self, loaded: Loaded) -> None:
         """Work by these settings from now on; what is in flight finishes under the old ones. ConfigError, and nothing
         has changed, when a proxy, CA file or template cannot be used. After a StoreError call it again. One call at a
-        time."""
+        time. When `run` is over, or will be before this is, nothing comes of it."""
+        await self._started.wait()
         await self._adopt(loaded)
         if wiring.sources_changed(self.loaded.settings, loaded.settings):
             await self._start_sources(loaded)
@@ -149,7 +154,7 @@ class App:
 
     def is_idle(self) -> bool:
         """Whether the sources have handed over everything they have seen."""
-        return all(source.is_idle() for source in self._sources)
+        return self._started.is_set() and all(source.is_idle() for source in self._sources)
 
     def can_still_end(self, counts: Counts) -> bool:
         """Whether any live watch belongs to an account of these settings; no other is ever polled."""
@@ -170,7 +175,7 @@ class App:
         group.start_soon(self._look_out)
         group.start_soon(self._janitor.run)
         group.start_soon(self._learning.run)
-        self._has_started = True
+        self._started.set()
         task_status.started()
 
     async def _begin(self) -> None:
@@ -257,11 +262,13 @@ class App:
             await is_read.wait()
 
     async def _read(self, source: Source, scope: anyio.CancelScope, is_read: anyio.Event) -> None:
-        with scope:
-            async with anyio.create_task_group() as reading:
-                await reading.start(source.run)
-                is_read.set()
-        is_read.set()  # stopped before its first reading was over
+        try:
+            with scope:
+                async with anyio.create_task_group() as reading:
+                    await reading.start(source.run)
+                    is_read.set()
+        finally:
+            is_read.set()  # stopped before its first reading was over
 
     def _stop_sources(self) -> None:
         for scope in self._reading:

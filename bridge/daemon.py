@@ -130,12 +130,13 @@ class Daemon:
             await self._clock.wait(self._asked, LOOK_EVERY_S)
 
     async def _reload(self) -> bool:
-        """Read the settings again; False when the store could not be read or written, and it is to be tried again."""
-        is_done = True
+        """Read the settings again; False when that is to be done once more: the store could not be read or written, or
+        another app works by now than took them over."""
+        app, is_done = self._app, True
         self._manager.reloading()
         try:
             loaded = await anyio.to_thread.run_sync(self._reread)
-            await self._app.apply(loaded)
+            await app.apply(loaded)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("settings.invalid", reason=problem, in_force="the old settings")
@@ -144,7 +145,9 @@ class Daemon:
             is_done = False
         else:
             self._loaded = loaded
-            log.info("settings.reloaded", settings=str(loaded.path))
+            is_done = app is self._app
+            if is_done:
+                log.info("settings.reloaded", settings=str(loaded.path))
         self._manager.ready(f"genbridge {__version__}")
         return is_done
 

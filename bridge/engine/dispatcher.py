@@ -35,13 +35,16 @@ class Dispatcher:
         self.finished = anyio.Event()  # set when no attempt is in flight any more
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Hold the lanes' tasks; returns after `stop` when no attempt is in flight any more."""
-        async with anyio.create_task_group() as self._group:
-            task_status.started()
-            await self._stopped.wait()
-            for runner in self._lanes.values():
-                runner.stop()
-        self.finished.set()
+        """Hold the lanes' tasks; returns after `stop` when no attempt is in flight any more. Cancelled, it is over."""
+        try:
+            async with anyio.create_task_group() as self._group:
+                task_status.started()
+                await self._stopped.wait()
+                for runner in self._lanes.values():
+                    runner.stop()
+        finally:
+            self._stopped.set()
+            self.finished.set()
 
     async def configure(self, plans: Mapping[str, EndpointPlan]) -> None:
         """Serve these endpoints from now on. Deliveries of an endpoint that is gone wait unattempted."""

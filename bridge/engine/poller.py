@@ -37,13 +37,16 @@ class Poller:
         self.finished = anyio.Event()  # set when nothing is in flight any more
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Hold the accounts' tasks; returns after `stop` when nothing is in flight any more."""
-        async with anyio.create_task_group() as self._group:
-            task_status.started()
-            await self._stopped.wait()
-            for account in (*self._accounts.values(), *self._resting.values()):
-                account.stop()
-        self.finished.set()
+        """Hold the accounts' tasks; returns after `stop` when nothing is in flight any more. Cancelled, it is over."""
+        try:
+            async with anyio.create_task_group() as self._group:
+                task_status.started()
+                await self._stopped.wait()
+                for account in (*self._accounts.values(), *self._resting.values()):
+                    account.stop()
+        finally:
+            self._stopped.set()
+            self.finished.set()
 
     def configure(self, plans: Mapping[str, AccountPlan], past: Mapping[str, AccountState]) -> None:
         """Poll by these plans from now on. Watches of an account that is gone rest in the store. After `stop` nothing
