@@ -79,6 +79,9 @@ class Membership:
     def serve(self, scopes: Mapping[str, int]) -> None:
         """Take part in these scopes from now on, each with the number of groups to cut it into. Their limits may have
         changed with them."""
+        back = scopes.keys() - self._scopes.keys()
+        if any(share.scope in back for share in self.held):  # gone and back before a round: the worker rested
+            self._owes_load = True
         self._scopes = dict(scopes)
         if self.lease.is_held:
             self._worker.hold(self.held, daemons=self._daemons)
@@ -169,8 +172,15 @@ class Membership:
         elif len(roll.members) != self._daemons:
             self._hold(self.held, len(roll.members))
         if self._owes_load:  # perhaps since an earlier round, when the store could not be read
+            await self._load()
+
+    async def _load(self) -> None:
+        self._owes_load = False  # first, for more may come to be owed meanwhile
+        try:
             await self._worker.load()
-            self._owes_load = False
+        except StoreError:
+            self._owes_load = True
+            raise
 
     def _hold(self, held: frozenset[Share], daemons: int) -> None:
         self.held, self._daemons = held, daemons

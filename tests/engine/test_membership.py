@@ -191,6 +191,50 @@ async def test_settings_that_change_are_followed(crew: Crew) -> None:
     assert (first.count, second.count) == (2 * SLOTS, 0)
 
 
+async def test_what_leaves_the_settings_and_is_back_before_anybody_has_looked_is_loaded_again(crew: Crew) -> None:
+    only = await crew.join("a")
+    only.membership.serve({})
+    only.hands.held = frozenset()  # its watches rest
+    only.membership.serve({KLING: SLOTS})
+    await crew.clock.advance(1)
+    assert only.count == SLOTS
+
+
+async def test_what_is_back_while_it_is_being_loaded_is_loaded_once_more(crew: Crew) -> None:
+    only = await crew.join("a")
+    load, loads = only.hands.load, []
+
+    async def load_while_settings_change() -> None:
+        loads.append(None)
+        await load()
+        if len(loads) == 1:
+            only.membership.serve({KLING: SLOTS})
+            only.hands.held = frozenset()
+            only.membership.serve({KLING: SLOTS, "account/suno": 1})
+
+    only.hands.load = load_while_settings_change  # type: ignore[method-assign]
+    only.membership.serve({"account/suno": 1})
+    only.membership.serve({KLING: SLOTS, "account/suno": 1})
+    await crew.clock.advance(1)
+    assert only.count == 2 * SLOTS
+
+
+async def test_what_could_not_be_loaded_is_loaded_later(crew: Crew) -> None:
+    only = await crew.join("a")
+    load, loads = only.hands.load, []
+
+    async def load_in_the_end() -> None:
+        loads.append(None)
+        if len(loads) < 3:
+            raise StoreError("no connection")
+        await load()
+
+    only.hands.load = load_in_the_end  # type: ignore[method-assign]
+    only.membership.serve({KLING: SLOTS, "account/suno": 1})
+    await crew.clock.advance(5)
+    assert (len(loads), only.count) == (3, 2 * SLOTS)
+
+
 async def test_a_claim_that_the_store_has_forgotten_is_let_go_and_claimed_again(crew: Crew) -> None:
     first, second = await crew.join("a"), await crew.join("b")
     await crew.clock.advance(1)
