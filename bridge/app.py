@@ -105,6 +105,9 @@ class App:
             except* LeaseLost:
                 has_lease = False
                 writing.cancel_scope.cancel()
+            except* StoreDamaged:
+                await self._membership.leave()  # nothing is in flight any more
+                raise
             finally:
                 self._stopping.set()
             self._ledger.close()

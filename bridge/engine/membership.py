@@ -10,7 +10,7 @@ import anyio
 import anyio.abc
 
 from bridge.domain.shares import Share, division
-from bridge.errors import LeaseLost, StoreError
+from bridge.errors import LeaseLost, StoreDamaged, StoreError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload, Roll, Shares
 
@@ -94,7 +94,8 @@ class Membership:
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Be a member until cancelled; `started()` once a first part is held and worked on.
 
-        LeaseLost ends it: then everything that was held must be dropped at once, and begun anew.
+        LeaseLost ends it: then everything that was held must be dropped at once, and begun anew. So does StoreDamaged,
+        which time does not mend: a right is missing, or a newer daemon has brought the store up to date.
         """
         await self._join()
         async with anyio.create_task_group() as handing_over:
@@ -105,7 +106,7 @@ class Membership:
                 wait_s = self._takeover_s / RENEWALS
                 try:
                     await self._take_part(handing_over)
-                except LeaseLost:
+                except (LeaseLost, StoreDamaged):
                     raise
                 except StoreError as error:
                     log.debug("store.failed", reason=str(error))  # the ledger says so aloud
@@ -131,6 +132,8 @@ class Membership:
             try:
                 self.member = await self._offload(self._joined)
                 break
+            except StoreDamaged:
+                raise
             except StoreError as error:
                 log.warning("store.failed", reason=str(error))
                 await self._clock.sleep(AGAIN_S)
@@ -195,7 +198,7 @@ class Membership:
             try:
                 await self._offload(self._shares.release, lost)
                 break
-            except LeaseLost:
+            except (LeaseLost, StoreDamaged):
                 raise
             except StoreError:
                 await self._clock.sleep(AGAIN_S)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from bridge.clock import SystemClock
 from bridge.config.place import PostgresUrl
+from bridge.store import open_store
+from bridge.store.migrate import Migration, migrations
+from bridge.store.postgres import PostgresStore
+from bridge.store.postgres.database import LATEST, Database
 from tests.e2e.test_daemon import genbridge
 from tests.postgres import own_schema, own_server
 from tests.wire import wire_to
@@ -151,3 +158,60 @@ def test_while_the_network_swallows_everything_nothing_is_told_and_a_stop_is_hee
             assert daemon.stop() == 0
             assert time.monotonic() - begun < 14
     assert len({told.headers["webhook-id"] for told in world.told}) == 2
+
+
+def test_a_right_that_is_missing_ends_a_start_with_one_line(
+    tmp_path: Path, world: World, postgres: PostgresUrl
+) -> None:
+    open_store(postgres, create=True, group_access=False).close()
+    role = f"r_{os.urandom(4).hex()}"
+    place = postgres.reveal().replace("genbridge:sesame-open", f"{role}:open-sesame")
+    world.settings(tmp_path, store=place)
+    with psycopg.connect(postgres.reveal(), autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'open-sesame'")
+        try:
+            owner.execute(f"GRANT USAGE ON SCHEMA {schema_of(owner)} TO {role}")
+            owner.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema_of(owner)} TO {role}")
+            for table in ("members", "shares"):
+                owner.execute(f"REVOKE INSERT, DELETE ON {table} FROM {role}")
+                with DaemonProcess(tmp_path / "genbridge.yaml") as daemon:
+                    assert daemon.process.wait(30) == 1
+                said = daemon.log.read_text().splitlines()[-1]
+                assert said.startswith("genbridge: store postgresql://")
+                assert f"permission denied for table {table}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL" in said
+                assert "Traceback" not in daemon.log.read_text()
+                owner.execute(f"GRANT INSERT, DELETE ON {table} TO {role}")
+        finally:
+            owner.execute(f"DROP OWNED BY {role}")
+            owner.execute(f"DROP ROLE {role}")
+
+
+def schema_of(connection: psycopg.Connection[tuple[str]]) -> str:
+    [(schema,)] = connection.execute("SELECT current_schema()").fetchall()
+    return schema
+
+
+def test_a_daemon_whose_store_is_brought_up_to_date_by_a_newer_one_hands_over_and_says_why(
+    tmp_path: Path, world: World, postgres: PostgresUrl
+) -> None:
+    with DaemonProcess(world.settings(tmp_path, store=postgres.reveal())) as daemon:
+        until(lambda: (tmp_path / "queue").is_dir(), seconds=15, what="the queue folder")
+        world.ends_at["a"] = time.monotonic() + 3600
+        drop(tmp_path / "queue", "a.txt", "a\n")
+        until(lambda: bool(world.polls), seconds=15, what="polls")
+        step = Migration(number=LATEST + 1, name="next", sql="ALTER TABLE watches ADD COLUMN colour text")
+        newer = Database(postgres, clock=SystemClock(), steps=[*migrations("postgres"), step])
+        newer.migrate()
+        assert daemon.process.wait(10) == 1
+        ended_at = time.monotonic()
+        store = PostgresStore(newer)
+        assert store.members() == []  # nobody need wait for its lease
+        store.close()
+    assert (
+        daemon.log.read_text()
+        .splitlines()[-1]
+        .endswith(f"written by a newer genbridge (store version {LATEST + 1}; this one knows {LATEST}): upgrade")
+    )
+    assert "Traceback" not in daemon.log.read_text()
+    time.sleep(1)
+    assert all(at < ended_at for at, _ in world.polls)

@@ -202,7 +202,7 @@ async def test_what_leaves_the_settings_and_is_back_before_anybody_has_looked_is
 
 async def test_what_is_back_while_it_is_being_loaded_is_loaded_once_more(crew: Crew) -> None:
     only = await crew.join("a")
-    load, loads = only.hands.load, []
+    load, loads = only.hands.load, list[None]()
 
     async def load_while_settings_change() -> None:
         loads.append(None)
@@ -221,7 +221,7 @@ async def test_what_is_back_while_it_is_being_loaded_is_loaded_once_more(crew: C
 
 async def test_what_could_not_be_loaded_is_loaded_later(crew: Crew) -> None:
     only = await crew.join("a")
-    load, loads = only.hands.load, []
+    load, loads = only.hands.load, list[None]()
 
     async def load_in_the_end() -> None:
         loads.append(None)

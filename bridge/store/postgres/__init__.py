@@ -119,8 +119,8 @@ def open_postgres(place: PostgresUrl, *, create: bool, clock: Clock) -> Postgres
             database.migrate()
         elif version == 0:
             raise StoreError(f"there is no store in {place} yet: start `genbridge run` once")
-        elif version < LATEST:
-            raise StoreError(f"store {place} is of an older version: `genbridge store migrate` brings it up to date")
+        else:
+            database.check(version)
     except BaseException:
         database.close()
         raise

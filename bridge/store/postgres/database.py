@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -14,23 +14,31 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus as _Status
 
 from bridge.config.place import PostgresUrl
-from bridge.errors import StoreDamaged
+from bridge.errors import StoreDamaged, StoreError
 from bridge.ports import Clock
-from bridge.store.migrate import migrations
+from bridge.store.migrate import Migration, migrations
 from bridge.store.postgres.failures import InDoubt, understood
 from bridge.store.postgres.link import PATIENCE_S, Link, connect
 from bridge.store.rows import Row
 
 FAREWELL_S: Final = 0.5
 CHANNEL: Final = "genbridge"
+NOTIFY: Final = "SELECT pg_notify(%s, current_schema() || ' ' || %s)"  # channels are the database's; a store a schema's
+MEMBERS: Final = "members"
 LATEST: Final = len(migrations("postgres"))
 
 _MIGRATING: Final = 0x67656E62  # "genb": the advisory lock of whoever brings a store up to date
 _MIGRATE_WITHIN_S: Final = 3600.0
+# Not in a store of another version: whoever brought it up to date has kept all marks waiting until it was.
 _MARK: Final = """
-    INSERT INTO writers (writer, serial, at) VALUES (%s, %s, now())
+    INSERT INTO writers (writer, serial, at) SELECT %s, %s, now() FROM genbridge_store WHERE version = %s
     ON CONFLICT (writer) DO UPDATE SET serial = excluded.serial, at = excluded.at
 """
+# Intake begins with the one row of genbridge_store, every write ends with its mark: between the two whoever migrates
+# takes what it alters, so that few can wait for it while it waits for them.
+_MIGRATE_FIRST: Final = "LOCK TABLE genbridge_store IN EXCLUSIVE MODE"
+_MIGRATE_LAST: Final = "LOCK TABLE writers IN EXCLUSIVE MODE"
+_TIMES: Final = 5  # a deadlock is seen by the server within a second, and may be seen as ours
 # Waits for a transaction of this writer that is still open at the server, for that one holds the row.
 _LAST_COMMIT: Final = """
     INSERT INTO writers (writer, serial, at) VALUES (%s, 0, now())
@@ -52,8 +60,16 @@ class Database:
     Every failure leaves as an error of ours. A connection that is lost is replaced by the next call.
     """
 
-    def __init__(self, place: PostgresUrl, *, clock: Clock, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        place: PostgresUrl,
+        *,
+        clock: Clock,
+        patience_s: float = PATIENCE_S,
+        steps: Sequence[Migration] = migrations("postgres"),
+    ) -> None:
         self.place = place
+        self._steps = steps
         self._patience_s = patience_s
         self.writer = os.urandom(8).hex()
         self.busy_since: float | None = None  # the server has been waited for since then, by the clock's `steady`
@@ -63,6 +79,11 @@ class Database:
         self._serials = itertools.count(1)
         self._has_marked = False
         self._given_up = 0  # how often what was under way has been
+
+    @property
+    def latest(self) -> int:
+        """The version that we know."""
+        return len(self._steps)
 
     @contextmanager
     def read(self) -> Iterator[Link]:
@@ -84,7 +105,8 @@ class Database:
             yield link
             serial = next(self._serials)
             # A round trip of its own: when COMMIT is sent, this row is known to be ours until the commit is over.
-            link.execute(_MARK, (self.writer, serial))
+            if link.execute(_MARK, (self.writer, serial, self.latest)).rowcount == 0:
+                raise self._other_version(self._version(link))
             self._has_marked = True
             self._commit(link, serial)
 
@@ -109,19 +131,40 @@ class Database:
         with self.read() as link:
             return self._version(link)
 
+    def check(self, version: int) -> None:
+        """StoreDamaged when a store of this version is newer than we are, StoreError when it is older."""
+        if version != self.latest:
+            raise self._other_version(version)
+
     def migrate(self) -> tuple[int, int]:
         """Bring the store up to date, or make one. Says from which version to which. Safe beside others that do the
-        same: one waits for the other."""
+        same: one waits for the other; and beside daemons that work on it, which write nothing more afterwards."""
+        for _ in range(_TIMES - 1):
+            try:
+                return self._migrate()
+            except StoreError as error:
+                if not isinstance(error.__cause__, errors.DeadlockDetected):
+                    raise
+        return self._migrate()
+
+    def _migrate(self) -> tuple[int, int]:
         with self._begun(_BEGIN) as link, link.patience(_MIGRATE_WITHIN_S):
             link.execute("SET LOCAL statement_timeout = 0")
             link.execute("SET LOCAL lock_timeout = 0")
             link.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
             version = self._version(link)
-            for step in migrations("postgres")[version:]:
+            if version == self.latest:
+                return version, version
+            if version:
+                link.execute(_MIGRATE_FIRST)
+            for step in self._steps[version:]:
                 link.execute(step.sql)
-                link.execute("UPDATE genbridge_store SET version = %s", (step.number,))
+            if self.latest:
+                link.execute(_MIGRATE_LAST)
+                link.execute("UPDATE genbridge_store SET version = %s", (self.latest,))
+                link.execute(NOTIFY, (CHANNEL, f"{self.writer} {MEMBERS}"))
             link.execute("COMMIT")
-            return version, LATEST
+            return version, self.latest
 
     def new_link(self) -> Link:
         """A connection that is the caller's own to close, and whose errors are psycopg's."""
@@ -203,12 +246,17 @@ class Database:
         if schema is None:
             raise StoreDamaged(f"store {self.place}: no schema of the search path exists; make it: CREATE SCHEMA ...")
         version: int = one(link.execute("SELECT version FROM genbridge_store"))[0] if is_there else 0
-        if version > LATEST:
-            raise StoreDamaged(
-                f"store {self.place} was written by a newer genbridge (store version {version}; this one knows "
-                f"{LATEST}): upgrade"
-            )
+        if version > self.latest:
+            raise self._other_version(version)
         return version
+
+    def _other_version(self, version: int) -> StoreError:
+        if version > self.latest:
+            return StoreDamaged(
+                f"store {self.place} was written by a newer genbridge (store version {version}; this one knows "
+                f"{self.latest}): upgrade"
+            )
+        return StoreError(f"store {self.place} is of an older version: `genbridge store migrate` brings it up to date")
 
     def _drop_idle(self) -> None:
         while self._idle:

@@ -13,10 +13,10 @@ import psycopg
 
 from bridge.errors import GenbridgeError
 from bridge.ports import News
-from bridge.store.postgres.database import CHANNEL, Database, one
+from bridge.store.postgres.database import CHANNEL, MEMBERS, Database, one
 from bridge.store.postgres.failures import understood
 from bridge.store.postgres.link import Link
-from bridge.store.postgres.part import ENDS, MEMBERS, OUTBOX, WORK
+from bridge.store.postgres.part import ENDS, OUTBOX, WORK
 
 LISTEN_S: Final = 5.0  # then it looks for itself: also at connections that carry no notifications (pgbouncer)
 AGAIN_AFTER_S: Final = 1.0

@@ -10,7 +10,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.shares import Share
 from bridge.domain.task import Phase
 from bridge.errors import LeaseLost
-from bridge.store.postgres.database import CHANNEL, Database, one
+from bridge.store.postgres.database import CHANNEL, NOTIFY, Database, one
 from bridge.store.postgres.link import Link
 from bridge.store.readings import ReadingCounts
 from bridge.store.rows import Row, memory_row, plain
@@ -41,8 +41,6 @@ _WITHDRAW: Final = """
     WHERE watch_id = ANY(%s)
 """
 
-# Channels are the database's; a store is a schema's.
-_NOTIFY: Final = "SELECT pg_notify(%s, current_schema() || ' ' || %s)"
 # Should the line go dead while we hold this lock, the server must not keep it for us longer than others wait for us.
 _GUARD: Final = """
     SELECT set_config('idle_in_transaction_session_timeout', %s, true)
@@ -53,7 +51,7 @@ _ALONE: Final = _GUARD + "FOR UPDATE"
 
 MUTE: Final = 0.25  # of a lease: so long a transaction that says nothing may go on
 
-WORK, OUTBOX, MEMBERS, ENDS = "work", "outbox", "members", "ends"  # what daemons are told of, see `ports.News`
+WORK, OUTBOX, ENDS = "work", "outbox", "ends"  # what daemons are told of beside MEMBERS, see `ports.News`
 
 _LOCK_STORE: Final = "SELECT revision FROM genbridge_store FOR UPDATE"
 _TOUCH: Final = "UPDATE genbridge_store SET touched = touched + 1"
@@ -81,7 +79,7 @@ class Part:
 
     def _wake(self, link: Link, what: str = WORK) -> None:
         """Have everybody else hear of it once this transaction is committed."""
-        link.execute(_NOTIFY, (CHANNEL, f"{self._database.writer} {what}"))
+        link.execute(NOTIFY, (CHANNEL, f"{self._database.writer} {what}"))
 
     def _touch(self, link: Link) -> None:
         """The same for what changes no watch."""

@@ -15,8 +15,8 @@ from typing import Final
 from bridge.domain.shares import Share
 from bridge.errors import LeaseLost
 from bridge.ports import Roll
-from bridge.store.postgres.database import one
-from bridge.store.postgres.part import MEMBERS, Part, columns
+from bridge.store.postgres.database import MEMBERS, one
+from bridge.store.postgres.part import Part, columns
 from bridge.store.views import MemberView
 
 _JOIN: Final = """
@@ -31,7 +31,7 @@ _RENEW: Final = """
     UPDATE members SET scopes = %s, lease_until = clock_timestamp() + make_interval(secs => %s)
     FROM (SELECT scopes AS before FROM members WHERE fence = %s) AS old
     WHERE fence = %s AND lease_until > clock_timestamp()
-    RETURNING before <> scopes
+    RETURNING before <> scopes, (SELECT version FROM genbridge_store)
 """
 _CLAIM: Final = """
     INSERT INTO shares (scope, slot, fence)
@@ -70,7 +70,9 @@ class SharesPart(Part):
             renewed = link.execute(_RENEW, (_text(scopes), lease_s, fence, fence)).fetchone()
             if renewed is None:
                 raise _lost()
-            if are_gone or renewed[0]:
+            has_changed, version = renewed
+            self._database.check(version)
+            if are_gone or has_changed:
                 self._wake(link, MEMBERS)
             ids, members = {}, {}
             for number, name, stored in link.execute("SELECT fence, name, scopes FROM members"):
@@ -113,7 +115,7 @@ class SharesPart(Part):
         fence, self._fence, self._held = self._fence, None, None
         if fence is None:
             return
-        with self._database.write() as link:
+        with self._database.jot() as link:  # also from a store that has become newer than we are
             link.execute("DELETE FROM members WHERE fence = %s", (fence,))
             self._wake(link, MEMBERS)
 

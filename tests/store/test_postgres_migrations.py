@@ -1,0 +1,176 @@
+"""Steps that bring a PostgreSQL store up to date, also while others work on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import psycopg
+import pytest
+
+from bridge.clock import SystemClock
+from bridge.config.place import PostgresUrl
+from bridge.domain.shares import SLOTS, Share, account_scope
+from bridge.errors import StoreDamaged, StoreError
+from bridge.store.migrate import Migration, migrations
+from bridge.store.postgres import PostgresStore, open_postgres
+from bridge.store.postgres.database import LATEST, Database
+from tests.postgres import own_schema
+from tests.store.making import Teller, add, make_end
+from tests.wire import wire_to
+
+STEPS = migrations("postgres")
+NEXT = Migration(number=LATEST + 1, name="next", sql="CREATE TABLE colours (colour text)")
+SCOPES = {account_scope("kling"): SLOTS}
+COMMIT = b"COMMIT\0"
+
+_SCHEMA = """
+    SELECT 'column', table_name || '.' || column_name, ordinal_position || data_type || is_nullable
+        || coalesce(column_default, '') || coalesce(collation_name, '')
+    FROM information_schema.columns WHERE table_schema = current_schema()
+    UNION ALL
+    SELECT 'index', indexname, replace(indexdef, current_schema() || '.', '') FROM pg_indexes
+    WHERE schemaname = current_schema()
+    UNION ALL
+    SELECT 'constraint', conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = current_schema()::regnamespace
+    UNION ALL
+    SELECT 'options', relname, array_to_string(reloptions, ',') FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace
+    ORDER BY 1, 2, 3
+"""
+
+
+def database(place: PostgresUrl, steps: Sequence[Migration] = STEPS) -> Database:
+    return Database(place, clock=SystemClock(), steps=steps)
+
+
+def schema(place: PostgresUrl) -> list[tuple[str, ...]]:
+    with psycopg.connect(place.reveal()) as connection:
+        rows = connection.execute(_SCHEMA).fetchall()
+    assert len(rows) > 100
+    return rows
+
+
+def migrate(place: PostgresUrl, steps: Sequence[Migration]) -> tuple[int, int]:
+    one = database(place, steps)
+    try:
+        return one.migrate()
+    finally:
+        one.close()
+
+
+@pytest.fixture
+def older(postgres: PostgresUrl) -> Iterator[PostgresStore]:
+    """A daemon's store, while it works on it."""
+    store = open_postgres(postgres, create=True, clock=SystemClock())
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("earlier", range(LATEST + 1))
+def test_a_store_of_every_earlier_version_becomes_the_same_as_a_new_one(
+    postgres_server: str, postgres: PostgresUrl, earlier: int
+) -> None:
+    assert migrate(postgres, STEPS[:earlier]) == (0, earlier)
+    if earlier:
+        with psycopg.connect(postgres.reveal()) as connection:
+            connection.execute(
+                "INSERT INTO watches (account, task_id, generation, slot, phase, revision, added_at, blocked_before_s, "
+                "source, meta) VALUES ('kling', 'old', 1, 0, 'submitted', 1, 0, 0, 'cli', '{}')"
+            )
+    store = open_postgres(postgres, create=True, clock=SystemClock())
+    assert store._database.version() == LATEST
+    add(store, "new")
+    assert store.counts().live == (2 if earlier else 1)
+    store.join(name="one", scopes=SCOPES, lease_s=60)
+    store.close()
+    with own_schema(postgres_server) as fresh:
+        open_postgres(fresh, create=True, clock=SystemClock()).close()
+        assert schema(postgres) == schema(fresh)
+
+
+def test_migrating_twice_changes_nothing(postgres: PostgresUrl) -> None:
+    assert migrate(postgres, STEPS) == (0, LATEST)
+    before = schema(postgres)
+    assert migrate(postgres, STEPS) == (LATEST, LATEST)
+    assert schema(postgres) == before
+
+
+def test_a_step_that_fails_half_way_leaves_no_trace(postgres: PostgresUrl) -> None:
+    migrate(postgres, STEPS)
+    before = schema(postgres)
+    bad = Migration(number=LATEST + 1, name="bad", sql="CREATE TABLE one (x int); INSERT INTO missing VALUES (1);")
+    with pytest.raises(StoreError, match="missing"):
+        migrate(postgres, [*STEPS, bad])
+    assert schema(postgres) == before
+    assert migrate(postgres, STEPS) == (LATEST, LATEST)
+
+
+def test_a_member_of_an_older_version_writes_nothing_more_and_is_told_why(
+    postgres: PostgresUrl, older: PostgresStore
+) -> None:
+    older.join(name="old", scopes=SCOPES, lease_s=60)
+    older.claim([Share(account_scope("kling"), slot) for slot in range(SLOTS)])
+    key = add(older, "a")[0].key
+    members = older.news().members
+    migrate(postgres, [*STEPS, NEXT])
+    for _ in range(200):
+        if older.news().members > members + 1:  # one for having begun to listen
+            break
+        threading.Event().wait(0.05)
+    else:
+        raise AssertionError("nobody told it to look")
+    said = rf"newer genbridge \(store version {LATEST + 1}; this one knows {LATEST}\): upgrade"
+    with pytest.raises(StoreDamaged, match=said):
+        older.commit([make_end(key)], Teller())
+    with pytest.raises(StoreDamaged, match=said):
+        add(older, "b")
+    with pytest.raises(StoreDamaged, match=said):
+        older.renew(scopes=SCOPES, lease_s=60)
+    with pytest.raises(StoreDamaged, match=said):
+        older.join(name="old", scopes=SCOPES, lease_s=60)
+    assert len(older.members()) == 1  # until it has let go of what it holds nobody else works on that
+    older.leave()
+    assert older.members() == []
+    newer = PostgresStore(database(postgres, [*STEPS, NEXT]))
+    newer.join(name="new", scopes=SCOPES, lease_s=60)
+    assert newer.counts().live == 1
+    assert newer.commit([make_end(key)], Teller()) == [True]
+    newer.close()
+
+
+@pytest.mark.parametrize(("overtaken_at", "is_done"), [(b"INTO writers", False), (COMMIT, True)])
+def test_a_write_that_a_migration_meets_is_done_before_it_or_not_at_all(
+    postgres: PostgresUrl, older: PostgresStore, overtaken_at: bytes, is_done: bool
+) -> None:
+    with wire_to(postgres.reveal()) as wire:
+        store = PostgresStore(database(PostgresUrl(wire.url(postgres.reveal()))))
+        key = add(store, "a")[0].key
+        migrating = threading.Thread(target=migrate, args=(postgres, [*STEPS, NEXT]))
+
+        def tap(data: bytes) -> bool:
+            if overtaken_at in data and not migrating.ident:
+                migrating.start()
+                migrating.join(1)
+                assert migrating.is_alive() is is_done
+            return True
+
+        wire.on_request = tap
+        if is_done:
+            assert store.commit([make_end(key)], Teller()) == [True]
+        else:
+            with pytest.raises(StoreDamaged, match="newer genbridge"):
+                store.commit([make_end(key)], Teller())
+        migrating.join(10)
+        store.close()
+    assert older.counts().waiting == (1 if is_done else 0)
+
+
+def test_whoever_meets_a_store_that_was_set_back_waits_for_it(postgres: PostgresUrl, older: PostgresStore) -> None:
+    older.join(name="old", scopes=SCOPES, lease_s=60)
+    with psycopg.connect(postgres.reveal()) as connection:
+        connection.execute("UPDATE genbridge_store SET version = version - 1")
+    with pytest.raises(StoreError, match="genbridge store migrate") as caught:
+        add(older, "a")
+    assert not isinstance(caught.value, StoreDamaged)
