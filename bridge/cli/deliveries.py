@@ -1,4 +1,4 @@
-"""`deliveries`, `redeliver`, `enable`, `test`: what was handed over, and handing over again."""
+"""`deliveries`, `redeliver`, `enable`: what was handed over, and handing over again."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def redeliver_command(
         raise UsageError("name event ids, or --dead, or --since: exactly one of the three")
     if endpoint is not None:
         known_endpoint(session, endpoint)
+    ids = [storable(one) for one in event_ids]
     with session.store() as store:
         if event_ids:
-            known = {view.event_id for view in store.list_deliveries()}
+            known = {view.event_id for view in store.list_deliveries(event_ids=ids)}
             unknown = [one for one in event_ids if one not in known]
             if unknown:
                 raise UnknownError(f"no event {safe(unknown[0])}: `genbridge deliveries` lists them")
-        ids = [storable(one) for one in event_ids]
         number = store.redeliver(event_ids=ids, dead=dead, since=since, endpoint=endpoint)
     click.echo(f"{count(number, 'delivery')} will be sent again")
     if number:

@@ -65,10 +65,10 @@ async def _run(loaded: Loaded, store: Store, seen: Stamp, once: bool, timeout_s:
     served = load.store_place(loaded, os.environ)
 
     def reread() -> Loaded:
-        fresh = Session(config=str(loaded.path))
+        fresh = Session(_loaded=load.load(loaded.path, os.environ))
         if fresh.store_place != served:
             # Commands would add to a store that nobody serves.
-            what = f"is served now: {served}; another store takes a restart"
+            what = f"the daemon serves {served}; another store takes a restart"
             raise ConfigError([fresh.loaded.problem(["store"], what)])
         return _settled(fresh)
 

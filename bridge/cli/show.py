@@ -54,18 +54,18 @@ def explain_command(session: Session, task_id: str, account: str | None) -> None
         [key] = find_keys(session, store, [task_id], account)
         story = store.story(key)
         held_back = store.accounts().get(key.account)
-        disabled = store.counts().disabled
         expected = foresight(session, store).of(store.view(key), now)
         late = store.count_due(key.account, now)
+        notes_every_s = store.notes_every_s
     around = Around(
         now=now,
+        notes_every_s=notes_every_s,
         eta=eta(expected, now),
         daemon=session.daemon(),
         accounts={name: each.limits.rate for name, each in session.loaded.settings.accounts.items()},
         due=late,
         endpoints=session.loaded.settings.endpoints.keys(),
         account=held_back,
-        disabled=disabled,
     )
     for line in lines(story, around):
         click.echo(safe(line))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from bridge.cli.text import ago, count, due, rfc3339, span
 from bridge.domain.change import AccountState
 from bridge.domain.task import LIVE
 from bridge.store.views import DeliveryView, Story
+
+SOON_S: Final = 2.0  # what shows by then needs no word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,13 +19,13 @@ class Around:
     """What decides a watch's fate beside the watch itself: who works on the store, and what is held back."""
 
     now: float
+    notes_every_s: float  # how long it may take until a poll shows in the store
     eta: str  # `-` when nothing is foretold
     daemon: str | None
     accounts: Mapping[str, float]  # of the settings, with the requests per second that each may send
     due: int  # watches of this account that are to be asked about by now
     endpoints: Collection[str]  # of the settings
     account: AccountState | None  # of this watch
-    disabled: Mapping[str, str]  # endpoints, with the reason
 
 
 def lines(story: Story, around: Around) -> Iterator[str]:
@@ -40,7 +43,7 @@ def lines(story: Story, around: Around) -> Iterator[str]:
     if state.memory.phase in LIVE:
         yield from _next(story, around)
     for delivery in story.deliveries:
-        yield from _delivery(delivery, around)
+        yield from _delivery(delivery, around, story.disabled)
 
 
 def _answers(story: Story, now: float) -> Iterator[str]:
@@ -78,7 +81,12 @@ def _next(story: Story, around: Around) -> Iterator[str]:
     is_due = state.next_poll_at is None or state.next_poll_at <= around.now
     when = "as soon as a daemon can" if is_due else ago(state.next_poll_at, around.now)
     late = f" (due {ago(state.next_poll_at, around.now)})" if is_due and state.next_poll_at else ""
-    yield f"next poll {when}{late}" + (f": {story.next_poll_why}" if story.next_poll_why else "")
+    why = story.next_poll_why or ""
+    if is_due:
+        why = why.partition("; asked again in ")[0]  # that time is over
+    yield f"next poll {when}{late}" + (f": {why}" if why else "")
+    if is_due and around.daemon is not None and around.notes_every_s > SOON_S:
+        yield f"  it may have been asked meanwhile: on this store polls show within {span(around.notes_every_s)}"
     rate = around.accounts[state.account]
     if is_due and around.due - 1 > rate:
         others = count(around.due - 1, "other watch")
@@ -94,24 +102,24 @@ def _next(story: Story, around: Around) -> Iterator[str]:
         yield "  no daemon runs on this store: `genbridge run` starts one"
 
 
-def _delivery(delivery: DeliveryView, around: Around) -> Iterator[str]:
+def _delivery(delivery: DeliveryView, around: Around, disabled: Mapping[str, str]) -> Iterator[str]:
     yield ""
     place = f"{delivery.endpoint}[{delivery.target}]" if delivery.target else delivery.endpoint
-    yield f"{delivery.topic} to {place}: {_stands(delivery, around)}"
+    yield f"{delivery.topic} to {place}: {_stands(delivery, around, disabled)}"
     yield f"  {delivery.event_id}"
     for number, attempt in enumerate(delivery.made, 1):
         detail = f": {attempt.detail}" if attempt.detail else ""
         yield f"  {rfc3339(attempt.at)}  attempt {number}: {attempt.outcome} after {span(attempt.duration_s)}{detail}"
 
 
-def _stands(delivery: DeliveryView, around: Around) -> str:
+def _stands(delivery: DeliveryView, around: Around, disabled: Mapping[str, str]) -> str:
     if delivery.state == "dead":
         return f"dead; `genbridge redeliver {delivery.event_id}` sends it again"
     if delivery.state != "waiting":
         return delivery.state
     if delivery.endpoint not in around.endpoints:
         return "waiting, for the settings hold no such endpoint (any more)"
-    if delivery.endpoint in around.disabled:
-        why = around.disabled[delivery.endpoint]
+    if delivery.endpoint in disabled:
+        why = disabled[delivery.endpoint]
         return f"waiting, for the endpoint is disabled: {why}; `genbridge enable {delivery.endpoint}` sends again"
     return f"waiting, next attempt {due(delivery.next_attempt_at, around.now)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
@@ -11,7 +11,7 @@ import click
 import orjson
 from rich.cells import cell_len
 
-AT_ONCE: Final = 1000  # lines written in one go: each go is flushed
+AT_ONCE: Final = 1000  # lines written in one go, as each go is flushed; the first of them say how wide columns are
 MOST_PADDING: Final = 40  # cells: one enormous id does not push every other row off the screen
 
 
@@ -64,18 +64,20 @@ def json_text(value: Any) -> str:
     return safe(orjson.dumps(value).decode())
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Aligned columns on stdout. Nothing is cut or folded, so that ids and URLs can be copied from a narrow terminal
-    and `grep` sees them whole."""
-    cells = [list(headings), *([safe(cell) or "-" for cell in row] for row in rows)]
-    columns = zip(*cells, strict=True)
-    widths = [min(max(map(_width, column)), MOST_PADDING) for column in columns]
-    lines = (
-        "  ".join([cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)]).rstrip()
-        for line in cells
-    )
-    while block := "\n".join(islice(lines, AT_ONCE)):
-        click.echo(block)
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns on stdout, the first lines before the last rows are made. Nothing is cut or folded, so that ids
+    and URLs can be copied from a narrow terminal and `grep` sees them whole."""
+    cells = ([safe(cell) or "-" for cell in row] for row in rows)
+    block = [list(headings), *islice(cells, AT_ONCE)]
+    widths = [min(max(map(_width, column)), MOST_PADDING) for column in zip(*block, strict=True)]
+    while block:
+        click.echo("\n".join(_aligned(line, widths) for line in block))
+        block = list(islice(cells, AT_ONCE))
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)]
+    return "  ".join(padded).rstrip()
 
 
 def _width(text: str) -> int:

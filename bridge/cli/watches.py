@@ -1,4 +1,4 @@
-"""`list` and `show`: what is watched and what became of it."""
+"""`list`, and how watches and deliveries look: what is watched and what became of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 
 import click
 
-from bridge.cli.foresight import eta, eta_json, foresight
+from bridge.cli.foresight import Foresight, eta, eta_json, foresight
 from bridge.cli.options import json_option
 from bridge.cli.session import Session, command
 from bridge.cli.text import ago, due, print_json, print_table, rfc3339, storable
 from bridge.clock import SystemClock
-from bridge.domain.durations.words import Expected
 from bridge.domain.task import Phase
 from bridge.store.views import DeliveryView, WatchView
 
@@ -42,32 +41,31 @@ def list_command(
             limit=limit,
         )
         foreseen = foresight(session, store)
-    expected = [foreseen.of(view, now) for view in views]
     if as_json:
-        print_json([{**watch_json(view), **eta_json(one)} for view, one in zip(views, expected, strict=True)])
+        print_json([{**watch_json(view), **eta_json(foreseen.of(view, now))} for view in views])
     elif views:
-        print_watches(views, expected, now)
+        print_watches(views, foreseen, now)
     else:
         filtered = phase or account or label
         click.echo("no watch is like that" if filtered else "nothing is watched: `genbridge add ID`", err=True)
 
 
-def print_watches(views: Sequence[WatchView], expected: Sequence[Expected | None], now: float) -> None:
+def print_watches(views: Sequence[WatchView], foreseen: Foresight, now: float) -> None:
     """A table of watches, with the expected end of each."""
-    rows = [
+    rows = (
         [
             view.account,
             view.task_id,
             view.phase + (f" {view.progress:.0f}%" if view.progress is not None and view.ended_at is None else ""),
             ago(view.ended_at or view.added_at, now),
-            eta(one, now),
-            "-" if view.ended_at else ago(view.next_poll_at, now),
+            eta(foreseen.of(view, now), now),
+            "-" if view.ended_at else due(view.next_poll_at, now),
             str(view.polls),
             view.label or "",
             " ".join(view.urls) or view.reason or "",
         ]
-        for view, one in zip(views, expected, strict=True)
-    ]
+        for view in views
+    )
     print_table(["ACCOUNT", "ID", "PHASE", "SINCE", "ETA", "NEXT POLL", "POLLS", "LABEL", "RESULT"], rows)
 
 
@@ -108,7 +106,7 @@ def delivery_json(view: DeliveryView) -> dict[str, Any]:
 def print_deliveries(views: Sequence[DeliveryView]) -> None:
     """A table of deliveries."""
     now = SystemClock().now()
-    rows = [
+    rows = (
         [
             view.event_id,
             view.endpoint,
@@ -120,5 +118,5 @@ def print_deliveries(views: Sequence[DeliveryView]) -> None:
             view.last_detail or view.last_outcome or "",
         ]
         for view in views
-    ]
+    )
     print_table(["EVENT", "ENDPOINT", "TOPIC", "TASK", "STATE", "ATTEMPTS", "NEXT ATTEMPT", "LAST OUTCOME"], rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -88,5 +89,8 @@ def _postgres(place: PostgresUrl) -> ModuleType:
     try:
         return import_module("bridge.store.postgres")  # now only: most have no use for it, and do without its driver
     except ImportError as error:
-        what = f"store {place}: PostgreSQL's driver is missing ({error}); pip install 'genbridge[postgres]'"
-        raise ConfigError([what]) from None
+        # By the interpreter, whichever way genbridge was installed into its environment.
+        how = f"{sys.executable} -m pip install 'psycopg[binary]>=3.2'"
+        raise ConfigError(
+            [f"store {place}: PostgreSQL's driver is missing ({error}): {how} (or, in a checkout, '.[postgres]')"]
+        ) from None

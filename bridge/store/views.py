@@ -88,7 +88,8 @@ class DeliveryView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that is known of one watch, each part in order of time. Refused URLs stand in `watch.snapshot`."""
+    """All that is known of one watch and bears on it, each part in order of time. Refused URLs stand in
+    `watch.snapshot`."""
 
     watch: Watch
     sources: tuple[str, ...]  # that name it, or did so once
@@ -96,6 +97,7 @@ class Story:
     readings: tuple[ReadingCount, ...]
     deliveries: tuple[DeliveryView, ...]
     next_poll_why: str
+    disabled: Mapping[str, str]  # endpoints that are told nothing now, with the reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +174,11 @@ class Views(Protocol):
     def count_due(self, account: str, now: float) -> int:
         """How many watches of the account are to be asked about at once, or should have been by now."""
 
-    def list_deliveries(self, *, state: DeliveryState | None = None, limit: int | None = None) -> list[DeliveryView]:
-        """Deliveries in this state (None: in any), the newest first, without their attempts."""
+    def list_deliveries(
+        self, *, state: DeliveryState | None = None, event_ids: Sequence[str] = (), limit: int | None = None
+    ) -> list[DeliveryView]:
+        """Deliveries in this state (None: in any) of these events (none named: of all), the newest first, without
+        their attempts."""
 
     def deliveries_of(self, key: WatchKey) -> list[DeliveryView]:
         """A watch's deliveries with their attempts, the oldest first."""

@@ -204,6 +204,17 @@ def test_explain_says_what_is_next_and_what_holds_it_back(shell: Shell, store: S
     assert "next poll never: the settings hold no account kling" in shell("explain", "live").out
 
 
+def test_explain_of_what_is_overdue_names_no_wait_that_is_over(shell: Shell, store: SqliteStore) -> None:
+    why = "usually done 8 s to 11 s after it began (12 tasks seen); asked again in 2 s"
+    store.note([make_note(LIVE, next_poll_at=FAR, next_poll_why=why)])
+    assert f": {why}\n" in shell("explain", "live").out
+    store.note([make_note(LIVE, next_poll_at=NOW + 3, next_poll_why=why)])
+    story = shell("explain", "live").out
+    assert re.search(r"next poll as soon as a daemon can \(due .* ago\): usually done .* \(12 tasks seen\)\n", story)
+    [row] = [row for row in shell("list").out.splitlines() if " live " in row]
+    assert re.search(r" ago +- +now +", row)
+
+
 def test_explain_says_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> None:
     bad = shell("explain", "bad").out
     assert "risk control" in bad

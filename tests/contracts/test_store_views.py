@@ -77,6 +77,9 @@ class TestLists:
         ]
         assert [view.task_id for view in store.list_deliveries(state=DeliveryState.ACCEPTED)] == ["task-1"]
         assert [view.task_id for view in store.list_deliveries(limit=1)] == ["b"]
+        second = store.list_deliveries(limit=1)[0].event_id
+        assert [view.task_id for view in store.list_deliveries(event_ids=[second, "evt_unknown"])] == ["b"]
+        assert store.list_deliveries(event_ids=["evt_unknown"]) == []
         assert store.list_deliveries(state=DeliveryState.DEAD) == []
 
     def test_what_is_not_there_is_unknown(self, store: Store) -> None:
@@ -154,7 +157,7 @@ class TestCounts:
         assert counts.dead_by_endpoint == {"automation": 1}
         assert counts.oldest_waiting_at == NOW + 60
         assert counts.blocked == {"kling": "401: key revoked"}
-        assert counts.disabled == {"automation": "503"}
+        assert counts.disabled == store.story(KEY).disabled == {"automation": "503"}
 
 
 class TestAsks:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from tests.e2e.test_daemon import genbridge
 from tests.postgres import own_schema, own_server
 from tests.wire import wire_to
 from tests.world import DaemonProcess, World, drop, running_world, until
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.long
 
@@ -69,7 +72,8 @@ def test_without_the_driver_one_line_says_what_to_install(tmp_path: Path, world:
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 78
-    assert "pip install 'genbridge[postgres]'" in done.stderr
+    [driver] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["postgres"]
+    assert f"{sys.executable} -m pip install '{driver}' (or, in a checkout, '.[postgres]')" in done.stderr
     assert (done.stderr.count("\n"), "sesame" in done.stderr) == (1, False)
 
 

@@ -35,7 +35,12 @@ _FIND: Final = _WATCHES + "WHERE task_id = %s AND (%s::text IS NULL OR account =
 _ONE: Final = rows.SELECT_WATCH + ", next_poll_why, watch_id FROM watches WHERE task_id = %s AND account = %s"
 _DELIVERIES: Final = rows.SELECT_DELIVERY_VIEW + " FROM deliveries JOIN events USING (event_id) "
 _DELIVERY_LIST: Final = (
-    _DELIVERIES + "WHERE %(state)s::text IS NULL OR state = %(state)s ORDER BY delivery_id DESC LIMIT %(limit)s"
+    _DELIVERIES
+    + """
+    WHERE (%(state)s::text IS NULL OR state = %(state)s)
+        AND (%(event_ids)s::text[] IS NULL OR event_id = ANY(%(event_ids)s))
+    ORDER BY delivery_id DESC LIMIT %(limit)s
+"""
 )
 _DELIVERIES_OF_WATCH: Final = _DELIVERIES + "WHERE watch_id = %s ORDER BY delivery_id"
 _ATTEMPTS: Final = """
@@ -104,6 +109,7 @@ class ViewsPart(Part):
                 readings=tuple(rows.reading_count(row) for row in link.execute(_READINGS, (watch_id,))),
                 deliveries=tuple(_deliveries_of(link, watch_id)),
                 next_poll_why=next_poll_why,
+                disabled=dict(link.execute(_DISABLED).fetchall()),
             )
 
     def count_due(self, account: str, now: float) -> int:
@@ -111,10 +117,13 @@ class ViewsPart(Part):
         with self._database.read() as link:
             return int(one(link.execute(_DUE, (account, now)))[0])
 
-    def list_deliveries(self, *, state: DeliveryState | None = None, limit: int | None = None) -> list[DeliveryView]:
+    def list_deliveries(
+        self, *, state: DeliveryState | None = None, event_ids: Sequence[str] = (), limit: int | None = None
+    ) -> list[DeliveryView]:
         """See `views.Views.list_deliveries`."""
+        wanted = {"state": state, "event_ids": list(event_ids) or None, "limit": limit}
         with self._database.read() as link:
-            found = link.execute(_DELIVERY_LIST, {"state": state, "limit": limit})
+            found = link.execute(_DELIVERY_LIST, wanted)
             return [rows.delivery_view(row) for row in found]
 
     def deliveries_of(self, key: WatchKey) -> list[DeliveryView]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bridge.domain.delivery import DeliveryState
@@ -32,7 +33,11 @@ _WATCHES: Final = rows.SELECT_WATCH + " FROM watches "
 _FIND: Final = _WATCHES + "WHERE task_id = ?1 AND (?2 IS NULL OR account = ?2) ORDER BY account"
 _ONE: Final = rows.SELECT_WATCH + ", next_poll_why, watch_id FROM watches WHERE task_id = ? AND account = ?"
 _DELIVERIES: Final = rows.SELECT_DELIVERY_VIEW + " FROM deliveries JOIN events USING (event_id) "
-_DELIVERY_LIST: Final = _DELIVERIES + "WHERE ?1 IS NULL OR state = ?1 ORDER BY delivery_id DESC LIMIT ?2"
+_IN_STATE_OF: Final = """
+    WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR event_id IN (SELECT value FROM json_each(?2)))
+    ORDER BY delivery_id DESC LIMIT ?3
+"""
+_DELIVERY_LIST: Final = _DELIVERIES + _IN_STATE_OF
 _DELIVERIES_OF_WATCH: Final = _DELIVERIES + "WHERE watch_id = ? ORDER BY delivery_id"
 _ATTEMPTS: Final = "SELECT at, outcome, detail, duration_s FROM attempts WHERE delivery_id = ? ORDER BY at"
 _SOURCES: Final = "SELECT source FROM naming WHERE watch_id = ? ORDER BY source"
@@ -101,6 +106,7 @@ class ViewsPart(Part):
                 readings=tuple(rows.reading_count(row) for row in connection.execute(_READINGS, (watch_id,))),
                 deliveries=tuple(_with_attempts(connection, connection.execute(_DELIVERIES_OF_WATCH, (watch_id,)))),
                 next_poll_why=next_poll_why,
+                disabled=dict(connection.execute(_DISABLED).fetchall()),
             )
 
     def count_due(self, account: str, now: float) -> int:
@@ -108,10 +114,13 @@ class ViewsPart(Part):
         with self._database.read() as connection:
             return int(connection.execute(_DUE, (account, now)).fetchone()[0])
 
-    def list_deliveries(self, *, state: DeliveryState | None = None, limit: int | None = None) -> list[DeliveryView]:
+    def list_deliveries(
+        self, *, state: DeliveryState | None = None, event_ids: Sequence[str] = (), limit: int | None = None
+    ) -> list[DeliveryView]:
         """See `views.Views.list_deliveries`."""
+        wanted = json.dumps(list(event_ids)) if event_ids else None
         with self._database.read() as connection:
-            found = connection.execute(_DELIVERY_LIST, (state, _ALL if limit is None else limit))
+            found = connection.execute(_DELIVERY_LIST, (state, wanted, _ALL if limit is None else limit))
             return [rows.delivery_view(row) for row in found]
 
     def deliveries_of(self, key: WatchKey) -> list[DeliveryView]:
