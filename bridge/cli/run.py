@@ -65,7 +65,7 @@ async def _run(loaded: Loaded, store: Store, seen: Stamp, once: bool, timeout_s:
     served = load.store_place(loaded, os.environ)
 
     def reread() -> Loaded:
-        fresh = Session(_loaded=load.load(loaded.path, os.environ))
+        fresh = Session(_loaded=load.load(loaded.path, os.environ, resolvable=True))
         if fresh.store_place != served:
             # Commands would add to a store that nobody serves.
             what = f"the daemon serves {served}; another store takes a restart"

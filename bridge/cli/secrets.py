@@ -12,6 +12,6 @@ from bridge.config.load import Loaded
 
 def resolved(session: Session) -> Loaded:
     """The settings with every secret read; from here on the log hides them. ConfigError names what is missing."""
-    loaded = load.resolve(session.loaded, os.environ)
+    loaded = load.resolve(session.checked(resolvable=True), os.environ)
     logs.hide(load.secrets(loaded, os.environ))
     return loaded

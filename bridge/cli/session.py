@@ -29,8 +29,13 @@ class Session:
     @property
     def loaded(self) -> Loaded:
         """The settings, checked; ConfigError when there are none or they are invalid."""
+        return self.checked()
+
+    def checked(self, *, resolvable: bool = False) -> Loaded:
+        """The same; with `resolvable` the ConfigError also names references that stand for nothing."""
         if self._loaded is None:
-            self._loaded = load.load(load.find(self.config, os.environ), os.environ)
+            path = load.find(self.config, os.environ)
+            self._loaded = load.load(path, os.environ, resolvable=resolvable)
         return self._loaded
 
     @property

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from bridge.config.kinds import LEVELS, LOG_FORMATS
 from bridge.config.model import Account, Apprise, Log, Settings, Webhook
-from bridge.config.parse import parse
+from bridge.config.parse import Problem, parse
 from bridge.config.place import MIN_SECRET_CHARS, PostgresUrl, names_postgres
 from bridge.config.secret import SecretText, Surroundings, fill, has_reference
 from bridge.config.values import one_of, store_file
@@ -82,15 +82,24 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def load(path: Path, env: Mapping[str, str]) -> Loaded:
-    """Read and check settings; references stay references. ConfigError holds every mistake, sorted by its place."""
+def load(path: Path, env: Mapping[str, str], *, resolvable: bool = False) -> Loaded:
+    """Read and check settings; references stay references. ConfigError holds every mistake, sorted by its place; with
+    `resolvable` those of references too, where there are others."""
     name = str(path)
     data, mode = _read(path)
+    repeated: list[YamlProblem] = []
     try:
-        node = read_document(data, name=name)
+        node = read_document(data, name=name, repeated=repeated)
     except YamlProblem as problem:
-        raise ConfigError([str(problem)]) from None
-    loaded = Loaded(settings=parse(node, name=name), path=path.absolute(), name=name, node=node)
+        raise ConfigError([*map(str, repeated), str(problem)]) from None
+    found = [Problem((one.line, one.column), "", one.message) for one in repeated]
+    try:
+        settings = parse(node, name=name, found=found)
+    except ConfigError:
+        if resolvable:
+            parse(node, name=name, found=found, around=Surroundings(env=env, base_dir=path.absolute().parent))
+        raise
+    loaded = Loaded(settings=settings, path=path.absolute(), name=name, node=node)
     log_settings(loaded, env)
     return replace(loaded, warnings=tuple(_warnings(loaded.settings, name, mode)))
 

@@ -39,10 +39,11 @@ class Problem:
         return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
 
 
-def parse(node: Node, *, name: str, around: Surroundings | None = None) -> Settings:
+def parse(node: Node, *, name: str, found: Sequence[Problem] = (), around: Surroundings | None = None) -> Settings:
     """The settings that `node` spells. Without `around` references stay references; with it they are replaced.
 
-    ConfigError holds a line `name:line:column: key: what is wrong` for each mistake, sorted by place.
+    ConfigError holds a line `name:line:column: key: what is wrong` for each mistake, sorted by place; those `found`
+    before are among them.
     """
     if not isinstance(node, Pairs):
         empty = isinstance(node, Scalar) and node.is_null
@@ -53,7 +54,7 @@ def parse(node: Node, *, name: str, around: Surroundings | None = None) -> Setti
     tree = _pruned(as_text(node), ())
     if isinstance(tree.get("providers"), dict):
         tree["providers"] = as_free(node.values["providers"])  # descriptions keep their numbers
-    problems = {*_unknown_names(tree, node), *_account_mistakes(tree, node)}
+    problems = {*found, *_unknown_names(tree, node), *_account_mistakes(tree, node)}
     try:
         settings = Settings.model_validate(tree, context=around, by_alias=True, by_name=False)
     except ValidationError as error:

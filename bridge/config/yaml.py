@@ -113,9 +113,12 @@ def read_documents(data: bytes | str, *, name: str, max_bytes: int = MAX_TASKS_B
     return [Document(name, node) for node in nodes if not (isinstance(node, Scalar) and node.is_null)]
 
 
-def read_document(data: bytes | str, *, name: str, max_bytes: int = MAX_SETTINGS_BYTES) -> Node:
-    """The one document of a file; an empty file is a null scalar. YamlProblem names the first fault."""
-    nodes = list(_Composer(name, _decoded(data, name, max_bytes)).documents())
+def read_document(
+    data: bytes | str, *, name: str, max_bytes: int = MAX_SETTINGS_BYTES, repeated: list[YamlProblem] | None = None
+) -> Node:
+    """The one document of a file; an empty file is a null scalar. YamlProblem names the first fault, but keys that
+    stand twice are added to `repeated`, if that is given: the first one holds then."""
+    nodes = list(_Composer(name, _decoded(data, name, max_bytes), repeated).documents())
     if len(nodes) > 1:
         raise YamlProblem(name, (nodes[1].line, nodes[1].column), "a second document begins; one is expected here")
     return nodes[0] if nodes else Scalar(line=1, column=1, weight=1, text="", plain=True)
@@ -224,9 +227,10 @@ class _Open:
 class _Composer:
     """From the parser's events to nodes, with a stack of its own instead of recursion."""
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str, repeated: list[YamlProblem] | None = None) -> None:
         self._name = name
         self._text = text
+        self._repeated = repeated
         self._aliased = 0
         self._stack: list[_Open] = []
         self._anchors: dict[str, Node | None] = {}  # None: still open
@@ -308,7 +312,7 @@ class _Composer:
         if into.keys is None:
             into.items.append(node)
         elif into.key is not None:
-            into.values[into.key.text] = node
+            into.values.setdefault(into.key.text, node)
             into.key = None
         elif isinstance(node, Scalar):
             self._add_key(into, into.keys, node, event)
@@ -319,8 +323,11 @@ class _Composer:
         if key.text == "<<" and key.plain:
             self._refuse(event, "merge keys (<<) are not supported; write the keys out")
         if key.text in keys:
-            self._refuse(event, f"the key {shown(key.text)} stands here twice; first in line {keys[key.text].line}")
-        keys[key.text] = key
+            problem = f"the key {shown(key.text)} stands here twice; first in line {keys[key.text].line}"
+            if self._repeated is None:
+                self._refuse(event, problem)
+            self._repeated.append(YamlProblem(self._name, (key.line, key.column), problem))
+        keys.setdefault(key.text, key)
         into.key = key
 
     def _check_tag(self, event: Any) -> None:

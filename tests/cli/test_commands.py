@@ -113,6 +113,11 @@ def test_all_mistakes_of_the_settings_are_told_at_once_each_at_its_place(shell: 
     assert said.code == 78
     assert len(said.err.splitlines()) == 2
     assert all(re.match(r"genbridge\.yaml:\d+:\d+: ", line) for line in said.err.splitlines())
+    for words in (["check"], ["run"], ["once"]):
+        told = shell(*words)
+        assert told.code == 78
+        assert set(said.err.splitlines()) < set(told.err.splitlines()), "with the secret that is missing"
+        assert "accounts.kling.api_key: not set in the environment: KLING_KEY\n" in told.err
 
 
 def test_light_commands_work_in_a_shell_without_the_secrets_and_the_others_name_what_is_missing(shell: Shell) -> None:

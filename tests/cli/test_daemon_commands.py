@@ -131,7 +131,7 @@ def test_settings_are_read_again_by_signal_and_by_change_and_a_broken_file_leave
         drop(shell.folder / "queue", "a.txt", "a\n")
         until(lambda: len(world.told) == 1, seconds=10, what="work by the old settings")
         settings.unlink()
-        heard(daemon, "settings.invalid", saying="genbridge.yaml: there is no such file\"")
+        heard(daemon, "settings.invalid", saying='genbridge.yaml: there is no such file"')
         assert not logged(daemon, "settings.reloaded")
         settings.write_text(good)
         change(settings, sources={"queue": "other"}, log={"level": "debug"})

@@ -260,6 +260,16 @@ def test_all_mistakes_come_together_sorted_by_place(tmp_path: Path) -> None:
     ]
 
 
+def test_a_key_that_stands_twice_hides_no_other_mistake(tmp_path: Path) -> None:
+    text = LEAST + "log: {level: loud}\nlog: {}\nlog: {}\n"
+    again = [f'{HERE}:{line}:1: the key "log" stands here twice; first in line 10' for line in (11, 12)]
+    loud = f'{HERE}:10:14: log.level: unknown level "loud"; there are: debug, error, info, warning'
+    assert problems(tmp_path, text) == [loud, *again]
+    [*first, last] = problems(tmp_path, text + "]")
+    assert first == again
+    assert last.startswith(f"{HERE}:13:1: not YAML: ")
+
+
 def test_a_missing_section_is_reported_at_the_top(tmp_path: Path) -> None:
     assert problems(tmp_path, "log: {level: info}") == [f"{HERE}:1:1: accounts: is missing"]
     assert problems(tmp_path, "log: {}\naccounts: {}") == [f"{HERE}:2:11: accounts: is empty; name at least one"]
