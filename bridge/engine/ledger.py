@@ -11,6 +11,7 @@ import anyio
 
 from bridge.domain.change import Change, Note
 from bridge.domain.event import Event, Parcel
+from bridge.domain.ids import WatchKey
 from bridge.engine.outage import Outage
 from bridge.errors import StoreError
 from bridge.logs import get_logger
@@ -21,7 +22,9 @@ log = get_logger()
 MOST_PENDING: Final = 10_000
 MOST_CHANGES: Final = 256  # in one transaction: 7 us a row grouped, and a sync is shared by all
 NOTES_EVERY_S: Final = 1.0
-MOST_NOTES: Final = 50_000  # while the store cannot be written; beyond that the oldest counts are forgotten
+NOTES_AT_ONCE: Final = 5_000  # in one transaction, for changes wait meanwhile; of a watch always all of them
+NOTES_DUE: Final = 25_000  # so many are written without waiting for their time
+MOST_NOTES: Final = 50_000  # while the store cannot be written; beyond that the oldest are forgotten
 
 Lane = tuple[str, str]
 
@@ -64,7 +67,8 @@ class Ledger:
         self._pending: deque[_Ticket] = deque()
         self._notes: deque[Note] = deque(maxlen=MOST_NOTES)
         self._notes_due_at = math.inf
-        self._noted = self._written = 0  # notes so far: taken in, and dealt with
+        self._parts: deque[list[Note]] = deque()  # of those whose time has come, each for a transaction of its own
+        self._noted = self._parted = self._written = 0  # notes so far: taken in, parted, and dealt with
         self._dealt_with = anyio.Event()
         self._wake = anyio.Event()
         self._closing = False
@@ -85,6 +89,9 @@ class Ledger:
         """Have a poll written down within `notes_every_s` or so."""
         if not self._notes:
             self._notes_due_at = self._clock.steady() + self._notes_every_s
+            self._wake.set()
+        elif len(self._notes) == NOTES_DUE:
+            self._notes_due_at = self._clock.steady()
             self._wake.set()
         self._notes.append(note)
         self._noted += 1
@@ -110,8 +117,10 @@ class Ledger:
             self._wake = anyio.Event()
             if self._pending:
                 await self._write_batch()
+            elif self._parts:
+                await self._write_part(self._parts[0])
             elif self._notes and (self._closing or self._clock.steady() >= self._notes_due_at):
-                await self._write_notes()
+                self._part_notes()
             elif self._closing:
                 return
             else:
@@ -160,19 +169,30 @@ class Ledger:
         if lanes:
             self.told(lanes)
 
-    async def _write_notes(self) -> None:
-        notes, noted = list(self._notes), self._noted
+    def _part_notes(self) -> None:
+        by_watch: dict[WatchKey, list[Note]] = {}
+        for note in self._notes:
+            by_watch.setdefault(note.key, []).append(note)
+        part: list[Note] = []
+        for notes in by_watch.values():
+            if part and len(part) + len(notes) > NOTES_AT_ONCE:
+                self._parts.append(part)
+                part = []
+            part += notes
+        self._parts.append(part)
         self._notes.clear()
-        self._notes_due_at = math.inf
+        self._notes_due_at, self._parted = math.inf, self._noted
+
+    async def _write_part(self, notes: Sequence[Note]) -> None:
         try:
             await self._offload(self._watches.note, notes)
             self._outage.over()
         except StoreError as error:
-            self._notes.extendleft(reversed(notes))  # tried again, so that the outage's end is seen
-            self._notes_due_at = self._clock.steady()
-            await self._outage.wait(error)
+            await self._outage.wait(error)  # and again, so that the outage's end is seen
             return
         except Exception:
             log.exception("note.bug", count=len(notes))  # nor may a fault of ours in counting stop the commits
-        self._written = noted
-        self._dealt_with.set()
+        self._parts.popleft()
+        if not self._parts:
+            self._written = self._parted
+            self._dealt_with.set()

@@ -1,15 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
+import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.domain.change import Change
+from bridge.domain.change import Change, Note
 from bridge.domain.event import Event, Parcel, Topic
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Phase
+from bridge.domain.watch import Memory
+from bridge.engine.ledger import MOST_NOTES, NOTES_AT_ONCE, Ledger
 from bridge.errors import StoreError
 from bridge.ports import Tell
 from tests.engine.rig import REVOKED, SUCCEEDED, Rig
+from tests.fakes import DirectOffload, FakeClock
+from tests.store.making import make_end, make_note
 
 
 async def test_changes_that_wait_at_the_same_time_share_one_transaction() -> None:
@@ -101,3 +109,90 @@ async def test_a_notice_that_cannot_be_told_is_logged_and_stops_nothing() -> Non
             await rig.clock.advance(120)
     assert [line["what"] for line in logged if line["event"] == "change.bug"] == ["AccountChange"]
     assert rig.phase("a") == "succeeded"
+
+
+class Book:
+    """A store of nothing but notes, in the transactions in which they came; it fails when told."""
+
+    def __init__(self) -> None:
+        self.written: list[Sequence[Note]] = []
+        self.order: list[str] = []
+        self.is_full = False
+
+    def note(self, notes: Sequence[Note]) -> None:
+        if self.is_full:
+            raise StoreError("disk full")
+        self.written.append(notes)
+        self.order.append("notes")
+
+    def commit(self, changes: Sequence[Change], tell: Tell) -> list[bool]:
+        self.order.append("changes")
+        return [True for _ in changes]
+
+    @property
+    def polls(self) -> list[int]:
+        return [note.memory.polls for notes in self.written for note in notes]
+
+
+@asynccontextmanager
+async def writing() -> AsyncIterator[tuple[Ledger, Book, FakeClock]]:
+    book, clock = Book(), FakeClock()
+    ledger = Ledger(
+        commits=book,  # type: ignore[arg-type]  # of each slice it is asked for one method
+        watches=book,  # type: ignore[arg-type]  # likewise
+        offload=DirectOffload(),
+        clock=clock,
+        tell=lambda event: [],
+        notes_every_s=30,
+    )
+    async with anyio.create_task_group() as group:
+        group.start_soon(ledger.run)
+        yield ledger, book, clock
+        group.cancel_scope.cancel()
+
+
+def poll(number: int, *, watches: int) -> Note:
+    return make_note(WatchKey("kling", f"t{number % watches}"), memory=Memory(phase=Phase.RUNNING, polls=number))
+
+
+async def test_when_there_are_too_many_notes_for_an_outage_the_newest_are_kept() -> None:
+    async with writing() as (ledger, book, clock):
+        book.is_full = True
+        for number in range(10):
+            ledger.note(poll(number, watches=100))
+        await clock.advance(31)
+        for number in range(10, MOST_NOTES + 20):
+            ledger.note(poll(number, watches=100))
+        book.is_full = False
+        await clock.advance(60)
+        assert book.polls[-1] == MOST_NOTES + 19
+        assert MOST_NOTES <= len(book.polls) <= MOST_NOTES + 10
+
+
+async def test_however_many_polls_there_are_each_is_written_down() -> None:
+    async with writing() as (ledger, book, clock):
+        for second in range(20):
+            for number in range(6000):
+                ledger.note(poll(6000 * second + number, watches=3000))
+            await clock.advance(1)
+        await clock.advance(30)
+        assert sorted(book.polls) == list(range(120_000))
+
+
+async def test_notes_are_written_in_parts_and_changes_do_not_wait_for_all_of_them() -> None:
+    async with writing() as (ledger, book, clock):
+        for number in range(3 * NOTES_AT_ONCE):
+            ledger.note(poll(number, watches=NOTES_AT_ONCE))
+        note = book.note
+
+        def note_while_something_ends(notes: Sequence[Note]) -> None:
+            note(notes)
+            ledger.post(make_end())
+
+        book.note = note_while_something_ends  # type: ignore[method-assign]
+        await clock.advance(31)
+        assert book.order == ["notes", "changes"] * len(book.written)
+        by_part = [{one.key for one in notes} for notes in book.written]
+        assert sum(map(len, by_part)) == NOTES_AT_ONCE  # of a watch all in one, so that it is written once
+        assert max(map(len, book.written)) <= NOTES_AT_ONCE
+        await ledger.noted()

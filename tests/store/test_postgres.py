@@ -298,6 +298,32 @@ class TestLostAnswers:
             [view] = store.deliveries_of(KEY)
             assert (view.state, view.attempts, len(view.made)) == ("accepted", 1, 1)
 
+    @pytest.mark.parametrize("asked_again", [True, False])
+    def test_what_was_in_doubt_is_forgotten_with_the_membership(
+        self, postgres: PostgresUrl, wire: Wire, asked_again: bool
+    ) -> None:
+        with over(wire, postgres) as store:
+            add(store, "task-1")
+            store.join(name="one", scopes={}, lease_s=60)
+            cutting = threading.Timer(0.1, wire.cut)
+
+            def tap(data: bytes) -> bool:
+                if COMMIT in data and not cutting.ident:
+                    wire.is_deaf = True
+                    cutting.start()
+                return True
+
+            wire.on_request = tap
+            with pytest.raises(StoreError, match="not known yet"):
+                store.commit(self.CHANGES, Teller())
+            cutting.join()
+            wire.is_deaf = False
+            if asked_again:
+                assert store.commit(self.CHANGES[:1], Teller()) == [True]
+            store.join(name="one", scopes={}, lease_s=60)
+            assert store.commit(self.CHANGES, Teller()) == [False] * 3  # for whoever has taken over, as ever
+            assert (store._doubts, store._done) == ([], {})
+
     def test_while_nobody_answers_it_stays_in_doubt(self, postgres: PostgresUrl, wire: Wire) -> None:
         with over(wire, postgres) as store:
             add(store, "task-1")

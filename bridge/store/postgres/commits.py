@@ -29,6 +29,7 @@ class CommitsPart(Part):
         super().__init__(database)
         self._doubts: list[_Doubt] = []
         self._done: dict[int, tuple[Change, bool]] = {}  # changes that were applied although we did not hear of it
+        self._committer: int | None = None  # the membership whose they are
 
     def commit(self, changes: Sequence[Change], tell: Tell) -> list[bool]:
         """See `ports.Commits.commit`. What `tell` raises passes through, and none of the changes has been applied.
@@ -38,6 +39,8 @@ class CommitsPart(Part):
         """
         if not changes:
             return []
+        if self._committer != self._fence:  # whoever would have asked again has gone with its lease
+            self._doubts, self._done, self._committer = [], {}, self._fence
         self._settle_doubts()
         answers = [self._done.get(id(change)) for change in changes]
         rest = [change for change, done in zip(changes, answers, strict=True) if done is None]
