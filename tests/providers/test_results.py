@@ -79,6 +79,9 @@ def test_a_sound_in_two_formats_is_two_results() -> None:
         ({"data": videos(B), "fail_reason": A}, (B,)),
         ({"result_url": A, "data": videos(A, B)}, (A, B)),
         ({"result_url": A, "data": [1]}, (A,)),
+        ({"data": {"output": A}, "fail_reason": B}, (A,)),
+        ({"data": {"outputs": [A, B]}}, (A, B)),
+        ({"result_url": A, "data": {"output": B}}, (A,)),
     ],
 )
 def test_new_api_s_result_is_found_in_each_place_it_may_stand(fields: dict[str, Json], urls: tuple[str, ...]) -> None:
@@ -103,6 +106,8 @@ def test_new_api_s_result_is_found_in_each_place_it_may_stand(fields: dict[str, 
         kling(task_result={"videos": ["soon"]}),
         newapi(fail_reason="done", result_url=None, data=None),
         newapi(fail_reason=5),
+        newapi(data={"output": "soon", "outputs": [None, ""]}),
+        newapi(data={"output": A, "status": "processing"}),
         {"task_id": TASK_ID, "status": "succeeded", "url": ""},
     ],
 )
