@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 MAX_URL_CHARS: Final = 8192
 MAX_HOST_CHARS: Final = 253
+MOST_HOSTS: Final = 1024  # judged once: results stand on few
 
 
 def why_refused(url: str, *, own_host: str) -> str | None:
@@ -43,7 +45,8 @@ def _why_parts_refused(parts: SplitResult, host: str, own_host: str) -> str | No
         return "holds user info"
     if not _NETLOC.fullmatch(parts.netloc):
         return "not a URL"
-    if ".." in re.split(r"[/\\]", unquote(parts.path)):
+    path = unquote(parts.path)
+    if ".." in path and ".." in re.split(r"[/\\]", path):
         return "climbs out of its path"
     if host != own_host.lower().rstrip(".") and is_private(host):
         return "points into a private network"
@@ -55,6 +58,7 @@ _NETLOC: Final = re.compile(r"(\[[^]]*]|[^[\]:]*)(:[0-9]*)?")
 _PLAIN: Final = re.compile(r"[a-z0-9._:-]*")
 
 
+@lru_cache(MOST_HOSTS)
 def plain_host(host: str) -> str:
     """The host as resolvers will see it: lower-case ASCII without a final dot. ValueError when it cannot be one.
 
@@ -73,6 +77,7 @@ _UNICAST: Final = ipaddress.IPv6Network("2000::/3")  # all that has been given t
 _PRIVATE_NAMES: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
+@lru_cache(MOST_HOSTS)
 def is_private(host: str) -> bool:
     """Whether a plain host, by its name alone, is this machine or a private network. Names are not resolved.
 

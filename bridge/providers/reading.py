@@ -311,10 +311,17 @@ class _Raw:
             return "a key stands twice in the answer"
         return None
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing in it can be nested too deeply, whatever it is."""
+        return self._body.count(b"{") + self._body.count(b"[") <= MAX_DEPTH
+
 
 def _flaw(raw: _Raw, task: Json) -> str | None:
     """Why an answer that would end a task is not to be believed."""
-    return "the answer is nested too deeply" if _is_deep(task, MAX_DEPTH) else raw.flaw
+    if not raw.is_flat and _is_deep(task, MAX_DEPTH):
+        return "the answer is nested too deeply"
+    return raw.flaw
 
 
 def _each_once(pairs: Sequence[tuple[str, Json]]) -> None:

@@ -26,14 +26,29 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class _Known:
-    """One kind: all that is known, what of it is not stored yet, and what was last made of it."""
+    """One kind: what the store holds, what has been seen since, and what was last made of both."""
 
-    live: Table = field(default_factory=Table)
+    stored: Table = field(default_factory=Table)
+    taken: Table | None = None  # on its way into the store
     fresh: Table = field(default_factory=Table)
     fit: Fit | None = None
     unfitted: int = 0  # ends since
     unfitted_s: float = 0.0  # seconds seen since
     fitted_s: float = 0.0  # that the fit rests on
+
+    @property
+    def all(self) -> Table:
+        """All that is known."""
+        total = self.stored.copy()
+        if self.taken is not None:
+            total.absorb(self.taken)
+        total.absorb(self.fresh)
+        return total
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether any task of this kind has been seen to end."""
+        return bool(self.stored.count or self.fresh.count or (self.taken is not None and self.taken.count))
 
     @property
     def is_stale(self) -> bool:
@@ -56,7 +71,6 @@ class Knowledge:
     def seen(self, key: Key, from_s: float, to_s: float) -> None:
         """A task was found under way at both ages."""
         known = self._of(key)
-        known.live.seen(from_s, to_s)
         known.fresh.seen(from_s, to_s)
         known.unfitted_s += max(0.0, to_s - from_s)
 
@@ -66,22 +80,22 @@ class Knowledge:
         """A task last found under way at `from_s` was found ended at `to_s`.
 
         `at_s` is its duration by the provider's own word; one that lies outside of the two is not believed. Without it
-        the end is put where the present fit has it. `rest_s` is what its progress, at `from_s`, had left to expect.
+        the end is put where the last fit has it: a burst of ends costs no new ones. `rest_s` is what its progress, at
+        `from_s`, had left to expect.
         """
+        known = self._of(key)
         if at_s is not None and from_s <= at_s <= to_s:
             where = [(at_s, 1.0)]
         elif to_s - from_s <= 0.2 * from_s:
             where = [((from_s + to_s) / 2, 1.0)]
         else:
-            where = self.fit(key).shares(from_s, to_s)
+            where = (known.fit or self.fit(key)).shares(from_s, to_s)
         middle_s = sum(age_s * share for age_s, share in where)
         error = None
         if rest_s is not None and rest_s > 0 and succeeded:
             error = min(max(math.log(max(middle_s - from_s, 0.5) / rest_s), -3.0), 3.0)
-        known = self._of(key)
-        for table in (known.live, known.fresh):
-            table.seen(from_s, middle_s)
-            table.ended(where, succeeded=succeeded, error=error)
+        known.fresh.seen(from_s, middle_s)
+        known.fresh.ended(where, succeeded=succeeded, error=error)
         known.unfitted += 1
 
     def fit(self, key: Key) -> Fit:
@@ -89,16 +103,18 @@ class Knowledge:
         known = self._of(key)
         found = known.fit
         if found is None or known.is_stale:
-            found = known.fit = fit(known.live, self._kin(key, known.live))
-            known.unfitted, known.unfitted_s, known.fitted_s = 0, 0.0, sum(known.live.exposure_s)
+            table = known.all
+            found = known.fit = fit(table, self._kin(key, table))
+            known.unfitted, known.unfitted_s, known.fitted_s = 0, 0.0, sum(table.exposure_s)
         return found
 
     def take_fresh(self) -> dict[Key, Table]:
-        """What has been seen since this was last called; give it back (`put_back`) when it could not be stored."""
+        """What has been seen since this was last called; say then that it was `stored`, or `put_back` what was not."""
         taken = {}
         for key, known in self._known.items():
             if known.fresh.count or any(known.fresh.exposure_s):
-                taken[key], known.fresh = known.fresh, Table()
+                taken[key] = known.taken = known.fresh
+                known.fresh = Table()
         return taken
 
     def put_back(self, taken: Mapping[Key, Table]) -> None:
@@ -106,17 +122,15 @@ class Knowledge:
         for key, table in taken.items():
             known = self._of(key)
             table.absorb(known.fresh)
-            known.fresh = table
+            known.fresh, known.taken = table, None
 
     def stored(self, tables: Mapping[Key, Table | None]) -> None:
-        """What the store holds of these kinds (None: nothing that can be read); what is fresh here is not in it yet."""
+        """What the store holds of these kinds (None: nothing that can be read), with all that was taken; what is fresh
+        here is not in it yet."""
         for key, table in tables.items():
-            if table is None:
-                continue
-            known = self._of(key)
-            known.live = table.copy()
-            known.live.absorb(known.fresh)
-            known.fit = None
+            if table is not None:
+                known = self._of(key)
+                known.stored, known.taken, known.fit = table, None, None
 
     def _of(self, key: Key) -> _Known:
         known = self._known.get(key)
@@ -132,15 +146,18 @@ class Knowledge:
         if own.weight >= KIN_ENOUGH:
             return None
         form = self.forms.get(key.account, "")
-        alike = [(other, known.live) for other, known in self._known.items() if other != key and known.live.count]
-        same_action = [each for each in alike if each[0].action == key.action]
+        alike = [
+            (other.account, known)
+            for other, known in self._known.items()
+            if other.action == key.action and other != key and known.has_ends
+        ]
         for kin in (
-            [table for other, table in same_action if other.account == key.account],
-            [table for other, table in same_action if form and self.forms.get(other.account) == form],
+            [known for account, known in alike if account == key.account],
+            [known for account, known in alike if form and self.forms.get(account) == form],
         ):
             if kin:
                 total = Table()
-                for table in kin:
-                    total.add(table)
+                for known in kin:
+                    total.add(known.all)
                 return total
         return None
