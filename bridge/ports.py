@@ -182,9 +182,12 @@ class Outbox(Protocol):
         """Make due at once what waits for an instant after `latest_at`, which only a wrong clock can have named; says
         how many deliveries that were."""
 
-    def due(self, endpoint: str, target: str, *, now: float, limit: int) -> tuple[list[Delivery], float | None]:
+    def due(
+        self, endpoint: str, target: str, *, now: float, limit: int, apart_from: Collection[int] = ()
+    ) -> tuple[list[Delivery], float | None]:
         """At most `limit` waiting deliveries of this lane whose time has come, longest due first, and of each task only
-        the oldest waiting one; and when the next one after those falls due (None: none waits)."""
+        the oldest waiting one; and when the next one after those falls due (None: none waits). Those `apart_from`
+        which the others are asked for, by delivery_id, are left out of both; what waits behind them still does."""
 
     def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
         """Endpoints that answered 410, with the reason. One whose settings' fingerprint differs from that of the day

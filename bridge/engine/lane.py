@@ -160,8 +160,7 @@ class LaneRunner:
         self._resting = {each: until_at for each, until_at in self._resting.items() if until_at > now}
         self._next_at = min(self._resting.values(), default=math.inf)
         held = self._held.keys() | self._resting.keys()
-        limit = AHEAD + len(held)
-        due = partial(self._outbox.due, self._endpoint, self._target, now=now, limit=limit)
+        due = partial(self._outbox.due, self._endpoint, self._target, now=now, limit=AHEAD, apart_from=held)
         try:
             found, next_at = await self._offload(due)
         except StoreError as error:
@@ -169,16 +168,16 @@ class LaneRunner:
             self._next_at = now + growing_s(1, first_s=2.0, most_s=2.0, chance=self._clock.chance())
             return
         # Those of other slots are about to be handed over.
-        fresh = [one for one in found if one.delivery_id not in held and one.slot in self._slots]
+        fresh = [one for one in found if one.slot in self._slots]
         # What may be cancelled by its task's end is not kept waiting in memory, where the cancelling is not seen.
         free = self._concurrency - self._under_way - len(self._ready)
         taken = [one for place, one in enumerate(fresh) if place < free or one.topic not in LIVE_TOPICS]
         self._ready.extend(taken)
         self._held.update((one.delivery_id, one.slot) for one in taken)
         self._left_some = len(taken) < len(fresh)
-        if len(found) >= limit and not fresh:
+        if len(found) >= AHEAD and not fresh:
             self._next_at = now + STUCK_S
-        elif len(found) >= limit or self._left_some:
+        elif len(found) >= AHEAD or self._left_some:
             self._next_at = now
         elif next_at is not None:
             self._next_at = min(self._next_at, next_at)

@@ -24,13 +24,18 @@ from bridge.store.views import AttemptView, DeliveryView, Fact, ReadingCount, Wa
 
 Row = tuple[Any, ...]
 
-SELECT_STATE: Final = (
-    "SELECT account, task_id, generation, action, give_up_after_s, added_at, blocked_before_s, "
-    "coalesce(poll_asked_at, next_poll_at), revision, phase, polls, failures, "
-    "doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told"
+STATE_COLUMNS: Final = (
+    *("account", "task_id", "generation", "action", "give_up_after_s", "added_at", "blocked_before_s"),
+    *("coalesce(poll_asked_at, next_poll_at)", "revision", "phase", "polls", "failures"),
+    *("doubt_kind", "doubt_answers", "doubt_since_at", "progress", "progress_told", "progress_told_at", "input_told"),
 )
-SELECT_WATCH: Final = SELECT_STATE + ", label, meta, endpoints, source, ended_at, reason, snapshot"
-SELECT_DELIVERY: Final = "SELECT delivery_id, event_id, endpoint, target, topic, account, subject, attempts, body"
+WATCH_COLUMNS: Final = (*STATE_COLUMNS, "label", "meta", "endpoints", "source", "ended_at", "reason", "snapshot")
+SELECT_STATE: Final = f"SELECT {', '.join(STATE_COLUMNS)}"
+SELECT_WATCH: Final = f"SELECT {', '.join(WATCH_COLUMNS)}"
+DELIVERY_COLUMNS: Final = (
+    *("delivery_id", "event_id", "endpoint", "target", "topic", "account", "subject", "attempts", "body"),
+)
+SELECT_DELIVERY: Final = f"SELECT {', '.join(DELIVERY_COLUMNS)}"
 SELECT_DELIVERY_VIEW: Final = (
     "SELECT delivery_id, event_id, endpoint, target, topic, account, subject, state, attempts, "
     "next_attempt_at, created_at, last_outcome, last_detail"
@@ -39,7 +44,6 @@ SELECT_ACCOUNT: Final = "SELECT account, blocked_at, reason, count, blocked_s, p
 
 SELECT_DURATIONS: Final = "SELECT account, action, variant, sums"
 
-_STATE_WIDTH: Final = 19
 _PHASES: Final = {str(phase): phase for phase in Phase}  # a look-up is several times faster than Phase(text)
 _FRESH: Final = Memory()  # of every watch that was never polled
 _KINDS: Final = {str(kind): kind for kind in Kind}
@@ -122,9 +126,9 @@ def memory_row(memory: Memory) -> Row:
 
 def watch(row: Row) -> Watch:
     """From `SELECT_WATCH`."""
-    label, meta, endpoints, source, ended_at, reason, snapshot = row[_STATE_WIDTH:]
+    label, meta, endpoints, source, ended_at, reason, snapshot = row[len(STATE_COLUMNS) :]
     return Watch(
-        state=watch_state(row[:_STATE_WIDTH]),
+        state=watch_state(row[: len(STATE_COLUMNS)]),
         label=label,
         meta=json.loads(meta),
         endpoints=None if endpoints is None else tuple(json.loads(endpoints)),

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.domain.change import Change
 from bridge.domain.delivery import Delivery, DeliveryState
-from bridge.domain.event import Topic
+from bridge.domain.event import Parcel, Topic
 from bridge.domain.ids import WatchKey
 from bridge.store import Store
 from tests.factories import NOW
@@ -64,6 +64,29 @@ class TestOutbox:
         assert ([one.subject for one in found], next_at) == (["b"], NOW + 500)
         store.commit([make_attempt(up[0], at=NOW + 501)], nobody)
         assert [one.subject for one in due(store, now=NOW + 400)] == ["task-1", "b"]
+
+    def test_those_in_hand_are_left_out_and_still_hold_up_their_task(self, store: Store) -> None:
+        add(store, "task-1", "b", "c")
+        progress = [make_progress(10, at=NOW + 1), make_progress(20, at=NOW + 2)]
+        ends = [make_end(WatchKey("kling", one), at=NOW + 3) for one in ("b", "c")]
+        store.commit([*progress, *ends], Teller())
+        first, second, third = due(store)
+        in_hand = [first.delivery_id, second.delivery_id]
+        found, next_at = store.due(*LANE, now=NOW, limit=1, apart_from=in_hand)
+        assert ([one.delivery_id for one in found], next_at) == ([third.delivery_id], None)
+        assert store.due(*LANE, now=NOW, limit=9, apart_from=[*in_hand, third.delivery_id]) == ([], None)
+
+    def test_hundreds_are_told_in_their_order_each_with_its_own_bytes(self, store: Store) -> None:
+        keys = [one.key for one in add(store, *(f"task-{place}" for place in range(333)))]
+        body = b'{"id":"%s","text":"\x00 \xff \xed\xa0\x80 \\u0000 \xe4\xb8\xad"}'
+        applied = store.commit(
+            [make_end(key, at=NOW + 1 / 3) for key in keys],
+            lambda event: [Parcel(endpoint=LANE[0], target=LANE[1], body=body % event.subject.encode())],
+        )
+        assert applied == [True] * 333
+        found = due(store, limit=999)
+        assert [one.subject for one in found] == [key.task_id for key in keys]
+        assert [one.body for one in found] == [body % key.task_id.encode() for key in keys]
 
     def test_operator_topics_do_not_wait_for_one_another(self, store: Store) -> None:
         changes = [make_block(), make_block(blocked=False, at=NOW + 1), make_block(count=2, at=NOW + 2)]

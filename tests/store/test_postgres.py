@@ -26,7 +26,7 @@ from bridge.store import open_store
 from bridge.store.postgres import PostgresStore, open_postgres
 from bridge.store.postgres.database import LATEST, Database
 from bridge.store.postgres.outbox import DUE, LANES
-from bridge.store.postgres.transaction import MEANT_WATCHES
+from bridge.store.postgres.statements import MEANT_WATCHES
 from bridge.store.postgres.watches import CHANGED_STATES
 from tests.factories import NOW, make_wish
 from tests.postgres import own_schema, own_server
@@ -487,7 +487,7 @@ class TestMany:
     def test_the_statements_of_every_second_read_an_index(self, postgres: PostgresUrl, store: PostgresStore) -> None:
         keys = [one.key for one in add(store, *(f"task-{number}" for number in range(3000)))]
         store.commit([make_end(key) for key in keys[:2000]], Teller())
-        plain = {"endpoint": LANE[0], "target": LANE[1], "now": NOW, "limit": 10, "slots": [0, 5]}
+        plain = {"endpoint": LANE[0], "target": LANE[1], "now": NOW, "limit": 10, "slots": [0, 5], "apart_from": [7]}
         with psycopg.connect(postgres.reveal()) as connection:
             connection.execute("ANALYZE watches, deliveries, events")
             for query, given in (

@@ -10,8 +10,9 @@ from bridge.ports import Tell
 from bridge.store.postgres.database import Database
 from bridge.store.postgres.failures import InDoubt
 from bridge.store.postgres.part import ENDS, OUTBOX, Part
-from bridge.store.postgres.transaction import Transaction
+from bridge.store.postgres.statements import PostgresStatements
 from bridge.store.rows import SELECT_ACCOUNT, account_state
+from bridge.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ class CommitsPart(Part):
         try:
             with self._database.write() as link:
                 self._guard(link)
-                transaction = Transaction(link, changes, tell=tell, fingerprints=self._fingerprints)
+                statements = PostgresStatements(link)
+                transaction = Transaction(statements, changes, tell=tell, fingerprints=self._fingerprints)
                 applied = [transaction.apply(change) for change in changes]
                 transaction.write()
                 if transaction.touches_all:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from bridge.domain.delivery import Delivery
@@ -27,6 +27,7 @@ LANES: Final = """
 _UP: Final = """
     FROM deliveries LEFT JOIN events USING (event_id)
     WHERE endpoint = %(endpoint)s AND target = %(target)s AND state = 'waiting' AND slot = ANY(%(slots)s)
+        AND delivery_id <> ALL(%(apart_from)s::bigint[])
         AND (watch_id IS NULL OR delivery_id = (
         SELECT min(older.delivery_id) FROM deliveries AS older
         WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
@@ -52,11 +53,13 @@ class OutboxPart(Part):
         with self._database.write() as link:
             return link.execute(HASTEN, (latest_at,)).rowcount
 
-    def due(self, endpoint: str, target: str, *, now: float, limit: int) -> tuple[list[Delivery], float | None]:
+    def due(
+        self, endpoint: str, target: str, *, now: float, limit: int, apart_from: Collection[int] = ()
+    ) -> tuple[list[Delivery], float | None]:
         """See `ports.Outbox.due`. The instant is that of the next delivery that is up; what waits behind another one
         of its task has none until that one is settled."""
         slots = range(SLOTS) if self._held is None else slots_held(endpoint_scope(endpoint), self._held)
-        lane = {"endpoint": endpoint, "target": target, "slots": list(slots)}
+        lane = {"endpoint": endpoint, "target": target, "slots": list(slots), "apart_from": list(apart_from)}
         with self._database.read() as link:
             found = [delivery(row) for row in link.execute(DUE, {**lane, "now": now, "limit": limit})]
             next_up = link.execute(NEXT_DUE, {**lane, "found": len(found)}).fetchone()

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from bridge.domain.change import Note
 from bridge.domain.ids import WatchKey
 from bridge.domain.shares import Share
 from bridge.domain.task import Phase
 from bridge.errors import LeaseLost
 from bridge.store.postgres.database import CHANNEL, NOTIFY, Database, one
 from bridge.store.postgres.link import Link
-from bridge.store.readings import ReadingCounts
-from bridge.store.rows import Row, memory_row, plain
+from bridge.store.rows import Row
 
 _FIND: Final = """
     SELECT watches.account, watches.task_id, watch_id, phase
@@ -112,10 +110,10 @@ def found(link: Link, keys: Collection[WatchKey], *, lock: bool) -> dict[WatchKe
     return {WatchKey(account, task_id): (watch_id, Phase(phase)) for account, task_id, watch_id, phase in rows}
 
 
-def add_facts(link: Link, facts: Sequence[Row]) -> None:
+def add_facts(link: Link, rows: Collection[Row]) -> None:
     """Rows of watch_id, at, what, detail."""
-    if facts:
-        link.execute(_ADD_FACTS, columns("iftt", facts))
+    if rows:
+        link.execute(_ADD_FACTS, columns("iftt", rows))
 
 
 def withdraw(link: Link, watch_ids: Sequence[int], *, revision: int, by: str, now: float) -> None:
@@ -124,15 +122,10 @@ def withdraw(link: Link, watch_ids: Sequence[int], *, revision: int, by: str, no
     add_facts(link, [(watch_id, now, Phase.WITHDRAWN, by) for watch_id in watch_ids])
 
 
-def count_readings(link: Link, counts: ReadingCounts) -> None:
-    """Add them to those counted so far."""
-    if rows := counts.rows():
+def count_readings(link: Link, rows: Collection[Row]) -> None:
+    """Add `ReadingCounts.rows` to those counted so far."""
+    if rows:
         link.execute(_COUNT_READINGS, columns("itifft", rows))
-
-
-def memory_and_schedule(watch_id: int, note: Note) -> Row:
-    """The first columns of `watches.NEW_MEMORY`, and the instant of the poll."""
-    return (watch_id, *memory_row(note.memory), note.next_poll_at, plain(note.next_poll_why), note.at)
 
 
 _AS_TYPE: Final[Mapping[str, Callable[..., object]]] = {"i": int, "f": float, "t": str, "b": bool, "y": bytes}

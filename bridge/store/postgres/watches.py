@@ -10,21 +10,12 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.shares import accounts_and_slots
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import WatchState, Wish
-from bridge.errors import BridgeBug
 from bridge.ports import Added, Cursor
+from bridge.store.notes import Noted, identities
 from bridge.store.postgres.intake import Intake
 from bridge.store.postgres.link import Link
-from bridge.store.postgres.part import (
-    Part,
-    add_facts,
-    columns,
-    count_readings,
-    lock_store,
-    memory_and_schedule,
-    revision,
-)
-from bridge.store.readings import ReadingCounts
-from bridge.store.rows import SELECT_STATE, plain, watch_states
+from bridge.store.postgres.part import Part, add_facts, columns, count_readings, lock_store, revision
+from bridge.store.rows import SELECT_STATE, watch_states
 
 _STATES: Final = SELECT_STATE + " FROM watches "
 LIVE_STATES: Final = _STATES + "WHERE phase IN ('submitted', 'running')"
@@ -68,7 +59,7 @@ _NOTE: Final = (
     WHERE watches.watch_id = new.watch_id
 """
 )
-MEMORY_TYPES: Final = "itiitiffffbftf"  # of `memory_and_schedule`
+MEMORY_TYPES: Final = "itiitiffffbftf"  # of `notes.memory_and_schedule`
 
 
 def _kind(source: str) -> str:
@@ -152,30 +143,16 @@ class WatchesPart(Part):
         of the server may lose the last second of them."""
         if not notes:
             return
-        for note in notes:
-            if note.memory.phase not in LIVE:
-                raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
+        wanted = identities(notes)
         with self._database.jot() as link:
             self._guard(link)
-            wanted = {(*note.key, note.generation) for note in notes}
             known = {row[:3]: row[3:] for row in link.execute(_NOTED, columns("tti", wanted)) if row[4] in LIVE}
-            counts, memories, facts = ReadingCounts(), {}, []
-            for note in notes:
-                identity = (*note.key, note.generation)
-                if identity not in known:
-                    continue
-                watch_id, phase, polls = known[identity]
-                counts.add(watch_id, note)
-                if note.memory.polls < polls:
-                    continue  # a later poll has been committed before this one was noted
-                memories[watch_id] = memory_and_schedule(watch_id, note)
-                if note.memory.phase != phase:
-                    facts.append((watch_id, note.at, note.memory.phase, plain(note.detail)))
-                known[identity] = (watch_id, note.memory.phase, note.memory.polls)
-            if memories:
-                link.execute(_NOTE, columns(MEMORY_TYPES, memories.values()))
-            count_readings(link, counts)
-            add_facts(link, facts)
+            noted = Noted()
+            noted.take(notes, known)
+            if noted.memories:
+                link.execute(_NOTE, columns(MEMORY_TYPES, noted.memories.values()))
+            count_readings(link, noted.counts.rows())
+            add_facts(link, noted.facts)
 
     def _of_shares(self) -> tuple[str, list[object]]:
         """The condition that keeps to what this daemon holds, and its values."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
+import orjson
+
 from bridge.domain.delivery import Delivery
-from bridge.store.rows import SELECT_DELIVERY, delivery
+from bridge.store.rows import DELIVERY_COLUMNS, delivery, json_text
+from bridge.store.sqlite.many import json_rows
 from bridge.store.sqlite.part import ENABLE, Part
 
 # One look-up for each lane, where DISTINCT would read every waiting delivery.
@@ -19,14 +22,20 @@ NEXT_LANE: Final = """
 # (A LEFT JOIN, since SQLite leaves out one whose columns nobody reads.)
 _UP: Final = """
     FROM deliveries LEFT JOIN events USING (event_id)
-    WHERE endpoint = ?1 AND target = ?2 AND state = 'waiting' AND NOT EXISTS (
+    WHERE endpoint = ?1 AND target = ?2 AND state = 'waiting'
+        AND delivery_id NOT IN (SELECT value FROM json_each(?3)) AND NOT EXISTS (
         SELECT 1 FROM deliveries AS older
         WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
             AND older.endpoint = ?1 AND older.target = ?2 AND older.delivery_id < deliveries.delivery_id)
 """
 HASTEN: Final = "UPDATE deliveries SET next_attempt_at = 0 WHERE state = 'waiting' AND next_attempt_at > ?"
-DUE: Final = SELECT_DELIVERY + _UP + "AND next_attempt_at <= ?3 ORDER BY next_attempt_at, delivery_id LIMIT ?4"
-NEXT_DUE: Final = "SELECT next_attempt_at" + _UP + "ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET ?3"
+# JSON holds no bytes. The order is that of the inner SELECT, which its LIMIT has made a table of its own.
+DUE: Final = (
+    json_rows((*DELIVERY_COLUMNS[:-1], "hex(body)"))
+    + f" FROM (SELECT {', '.join(DELIVERY_COLUMNS)}{_UP}AND next_attempt_at <= ?4"
+    + " ORDER BY next_attempt_at, delivery_id LIMIT ?5)"
+)
+NEXT_DUE: Final = "SELECT next_attempt_at" + _UP + "ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET ?4"
 
 
 class OutboxPart(Part):
@@ -47,12 +56,16 @@ class OutboxPart(Part):
         with self._database.write() as connection:
             return connection.execute(HASTEN, (latest_at,)).rowcount
 
-    def due(self, endpoint: str, target: str, *, now: float, limit: int) -> tuple[list[Delivery], float | None]:
+    def due(
+        self, endpoint: str, target: str, *, now: float, limit: int, apart_from: Collection[int] = ()
+    ) -> tuple[list[Delivery], float | None]:
         """See `ports.Outbox.due`. The instant is that of the next delivery that is up; what waits behind another one
         of its task has none until that one is settled."""
+        lane = endpoint, target, json_text(list(apart_from))
         with self._database.read() as connection:
-            found = [delivery(row) for row in connection.execute(DUE, (endpoint, target, now, limit))]
-            next_up = connection.execute(NEXT_DUE, (endpoint, target, len(found))).fetchone()
+            rows = orjson.loads(connection.execute(DUE, (*lane, now, limit)).fetchone()[0])
+            found = [delivery((*row, bytes.fromhex(body))) for *row, body in rows]
+            next_up = connection.execute(NEXT_DUE, (*lane, len(found))).fetchone()
             return found, None if next_up is None else next_up[0]
 
     def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:

@@ -10,11 +10,11 @@ from bridge.domain.change import Note
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import WatchState, Wish
-from bridge.errors import BridgeBug
 from bridge.ports import Added, Cursor
-from bridge.store.readings import ReadingCounts
-from bridge.store.rows import SELECT_STATE, Row, json_text, memory_row, plain, watch_states
+from bridge.store.notes import Noted, identities
+from bridge.store.rows import SELECT_STATE, json_text, plain, watch_states
 from bridge.store.sqlite.part import ADD_FACT, Part, found, next_revision, revision
+from bridge.store.sqlite.statements import ADD_FACTS, COUNT_READINGS, NOTE, NOTED
 
 _STATES: Final = SELECT_STATE + " FROM watches "
 LIVE_STATES: Final = _STATES + "WHERE phase IN ('submitted', 'running')"
@@ -52,18 +52,6 @@ _UNNAMED: Final = """
         EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id),
         EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id AND is_listed)
     FROM watches WHERE watch_id = ?
-"""
-
-NOTED: Final = "SELECT watch_id, phase, polls FROM watches WHERE task_id = ? AND account = ? AND generation = ?"
-SET_MEMORY: Final = """
-    UPDATE watches SET phase = ?, polls = ?, failures = ?, doubt_kind = ?, doubt_answers = ?, doubt_since_at = ?,
-        progress = ?, progress_told = ?, progress_told_at = ?, input_told = ?, next_poll_at = ?, next_poll_why = ?,
-        poll_asked_at = CASE WHEN poll_asked_at > ? THEN poll_asked_at END"""
-_NOTE: Final = SET_MEMORY + " WHERE watch_id = ?"
-_COUNT_READINGS: Final = """
-    INSERT INTO readings (watch_id, kind, count, first_at, last_at, last_detail) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (watch_id, kind) DO UPDATE SET count = count + excluded.count, last_at = excluded.last_at,
-        last_detail = excluded.last_detail
 """
 
 
@@ -132,41 +120,14 @@ class WatchesPart(Part):
         """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted."""
         if not notes:
             return
+        wanted = identities(notes)
         with self._database.write() as connection:
-            known: dict[tuple[WatchKey, int], Row | None] = {}
-            counts, memories, facts = ReadingCounts(), {}, []
-            for note in notes:
-                if note.memory.phase not in LIVE:
-                    raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
-                identity = note.key, note.generation
-                if identity not in known:
-                    which = (note.key.task_id, note.key.account, note.generation)
-                    known[identity] = connection.execute(NOTED, which).fetchone()
-                row = known[identity]
-                if row is None or row[1] not in LIVE:
-                    continue
-                watch_id, phase, polls = row
-                counts.add(watch_id, note)
-                if note.memory.polls < polls:
-                    continue  # a later poll has been committed before this one was noted
-                memories[watch_id] = note
-                if note.memory.phase != phase:
-                    facts.append((watch_id, note.at, note.memory.phase, plain(note.detail)))
-                known[identity] = (watch_id, note.memory.phase, note.memory.polls)
-            rows = [(*memory_and_schedule(note), watch_id) for watch_id, note in memories.items()]
-            connection.executemany(_NOTE, rows)
-            count_readings(connection, counts)
-            connection.executemany(ADD_FACT, facts)
-
-
-def count_readings(connection: sqlite3.Connection, counts: ReadingCounts) -> None:
-    """Add them to those counted so far."""
-    connection.executemany(_COUNT_READINGS, counts.rows())
-
-
-def memory_and_schedule(note: Note) -> Row:
-    """The values of `SET_MEMORY`."""
-    return (*memory_row(note.memory), note.next_poll_at, plain(note.next_poll_why), note.at)
+            known = {row[:3]: row[3:] for row in NOTED.ask(connection, wanted)}
+            noted = Noted()
+            noted.take(notes, known)
+            NOTE.run(connection, noted.memories.values())
+            COUNT_READINGS.run(connection, noted.counts.rows())
+            ADD_FACTS.run(connection, noted.facts)
 
 
 def withdraw(connection: sqlite3.Connection, watch_id: int, *, revision: int, by: str, now: float) -> None:

@@ -1,0 +1,63 @@
+"""Statements about many rows: every value goes in and comes out as it is, however many rows there are."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.store.sqlite.many import Many, json_rows
+
+PUT = Many("place, value, other", "INSERT INTO things SELECT * FROM new")
+GET = Many("place", json_rows(("place", "value", "other")) + " FROM new CROSS JOIN things USING (place)")
+
+VALUES = st.one_of(
+    st.none(),
+    st.floats(-1e12, 1e12).filter(lambda number: number == 0 or abs(number) > 1e-9),  # instants, durations, percent
+    st.integers(-(2**63), 2**63 - 1),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+)
+
+
+@pytest.fixture
+def things() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, value, other)")
+    yield connection
+    connection.close()
+
+
+@settings(max_examples=200, deadline=None)
+@given(values=st.lists(st.tuples(VALUES, VALUES), max_size=40))
+def test_what_goes_in_comes_out(values: list[tuple[object, object]]) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, value, other)")
+    rows = [(place, *both) for place, both in enumerate(values)]
+    PUT.run(connection, rows)
+    found = GET.ask(connection, [(place,) for place, *_ in rows])
+    connection.close()
+    assert found == rows
+    assert [[type(value) for value in row] for row in found] == [[type(value) for value in row] for row in rows]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 255, 256, 257, 1000])
+def test_rows_keep_their_order(things: sqlite3.Connection, count: int) -> None:
+    rows = [(place, f"v{place}", place / 7) for place in range(count)]
+    PUT.run(things, rows)
+    backwards = [(place,) for place in reversed(range(count))]
+    assert GET.ask(things, backwards) == rows[::-1]
+
+
+def test_few_statements_are_compiled_however_many_rows_come() -> None:
+    statements: set[str] = set()
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, value, other)")
+    connection.set_trace_callback(lambda ran: statements.add(str(ran.count("),"))))
+    for count in range(40):
+        connection.execute("DELETE FROM things")
+        PUT.run(connection, [(place, None, None) for place in range(count)])
+    connection.close()
+    assert len(statements) <= 5
