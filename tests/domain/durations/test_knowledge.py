@@ -63,6 +63,15 @@ def test_what_is_fresh_is_handed_out_once_and_can_be_given_back() -> None:
     assert knowledge.take_fresh()[VIDEO].count == 5
 
 
+def test_what_is_on_its_way_into_the_store_counts_meanwhile() -> None:
+    knowledge = taught(Knowledge(), VIDEO, 60.0, number=4)
+    knowledge.take_fresh()
+    taught(knowledge, VIDEO, 60.0, number=4)
+    assert knowledge.fit(VIDEO).count == 8
+    knowledge.stored({VIDEO: None})  # what cannot be read says nothing
+    assert knowledge.fit(VIDEO).count == 8
+
+
 def test_what_is_stored_replaces_what_was_known_but_not_what_is_fresh() -> None:
     knowledge = taught(Knowledge(), VIDEO, 60.0, number=4)
     taken = knowledge.take_fresh()[VIDEO]
