@@ -84,6 +84,8 @@ class Follower:
             wait_s = await look()
         except OSError as error:
             reason = error.strerror or str(error)
+            if isinstance(error.filename, str):  # and no number of an open file
+                reason += f": {error.filename}"
             if reason != self._trouble:
                 log.warning("source.failed", source=self._source, reason=reason, retry_in_s=RESCAN_S)
             self._trouble = reason

@@ -163,6 +163,7 @@ async def test_a_missing_file_withdraws_nothing_and_is_told_once(
             path.write_text("- two\n")
             await until(lambda: intake.ids() == {"two"})
     assert len(told(logs, "source.failed")) == len(told(logs, "source.recovered")) == 1
+    assert told(logs, "source.failed")[0]["reason"] == f"No such file or directory: {path}"
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "huge"])
