@@ -33,7 +33,7 @@ log = get_logger()
 SLICE: Final = 5000  # watches loaded at a time at start
 NEWEST: Final = 2**62  # a revision that no store will reach
 DRAIN_S: Final = 8.0  # what is in flight may take so long to finish ...
-LAST_COMMIT_S: Final = 1.5  # ... and its commits so much longer: within the ten seconds promised
+LAST_COMMIT_S: Final = 1.0  # ... and its commits so much longer: with all the rest within the ten seconds promised
 
 
 class App:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -166,12 +166,14 @@ class Database:
             link.execute("COMMIT")
             return version, self.latest
 
-    def new_link(self) -> Link:
-        """A connection that is the caller's own to close, and whose errors are psycopg's."""
+    def new_link(self, unless: Callable[[], bool] = lambda: False) -> Link:
+        """A connection that is the caller's own to close, and whose errors are psycopg's. It waits for nothing more
+        once it has been given up, or `unless` says so."""
         begun = self._given_up
-        link = connect(self.place, self._clock, patience_s=self._patience_s)
-        link.is_over = lambda: self._given_up != begun
-        return link
+        patience_s = self._patience_s
+        return connect(
+            self.place, self._clock, patience_s=patience_s, is_over=lambda: self._given_up != begun or unless()
+        )
 
     def give_up(self) -> None:
         """Wait for the server no longer: whatever is under way fails. To be called from another thread."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.abc import PQGen
+from psycopg.abc import PQGen, PQGenConn
 from psycopg.conninfo import conninfo_to_dict
 
 from bridge.config.place import PostgresUrl
@@ -39,6 +40,9 @@ _SYNCED: Final = """
 """
 
 
+_IS_OVER: ContextVar[Callable[[], bool]] = ContextVar("is_over")  # of the connection that is being made
+
+
 class Silence(psycopg.OperationalError):
     """The server has said nothing for too long."""
 
@@ -51,7 +55,13 @@ class Link(psycopg.Connection[Row]):
 
     clock: Clock
     patience_s = PATIENCE_S
-    is_over: Callable[[], bool] = staticmethod(lambda: False)  # whether nothing is worth waiting for any more
+    is_over: Callable[[], bool]  # whether nothing is worth waiting for any more
+
+    @classmethod
+    def _connect_gen(cls, *args: Any, **kwargs: Any) -> PQGenConn[Any]:
+        """Within psycopg, and not promised: should it be gone, a connection that is being made is waited for to the end
+        of its own time."""
+        return _while_wanted(super()._connect_gen(*args, **kwargs), _IS_OVER.get())
 
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
         """See psycopg. It asks about the generator every 0.1 s even while nothing happens."""
@@ -88,9 +98,22 @@ class Link(psycopg.Connection[Row]):
                 raise Silence(f"the server has not answered for {silent_s:.1f} s")
 
 
-def connect(place: PostgresUrl, clock: Clock, *, patience_s: float) -> Link:
-    """A connection that begins no transaction by itself. ConfigError when the string cannot be read; what psycopg
-    raises when nobody answers, or refuses."""
+def _while_wanted(gen: PQGenConn[T], is_over: Callable[[], bool]) -> PQGenConn[T]:
+    ready: Any = None
+    while True:
+        try:
+            wanted = gen.send(ready)
+        except StopIteration as end:
+            made: T = end.value
+            return made
+        ready = yield wanted
+        if not ready and is_over():
+            raise Silence("given up before the server has answered")
+
+
+def connect(place: PostgresUrl, clock: Clock, *, patience_s: float, is_over: Callable[[], bool]) -> Link:
+    """A connection that begins no transaction by itself, and waits for nothing once it `is_over`. ConfigError when the
+    string cannot be read; what psycopg raises when nobody answers, or refuses."""
     try:
         given = conninfo_to_dict(place.reveal())
     except psycopg.ProgrammingError:
@@ -101,9 +124,13 @@ def connect(place: PostgresUrl, clock: Clock, *, patience_s: float) -> Link:
     # Every wait before the connection is there is psycopg's own, and has the first as its deadline.
     ours = {"connect_timeout": str(CONNECT_WITHIN_S), "fallback_application_name": "genbridge"}
     ours = {name: value for name, value in ours.items() if name not in given}
-    link = Link.connect(place.reveal(), autocommit=True, client_encoding="UTF8", **ours)  # type: ignore[arg-type]
+    before = _IS_OVER.set(is_over)
     try:
-        link.clock, link.patience_s = clock, patience_s
+        link = Link.connect(place.reveal(), autocommit=True, client_encoding="UTF8", **ours)  # type: ignore[arg-type]
+    finally:
+        _IS_OVER.reset(before)
+    try:
+        link.clock, link.patience_s, link.is_over = clock, patience_s, is_over
         link.execute(_SET_LIMITS)
         link.execute(_SYNCED)
     except BaseException:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import socket
 import threading
 from typing import Final
 
@@ -34,7 +31,6 @@ class Listener:
         self._heard = dict.fromkeys((WORK, OUTBOX, MEMBERS, ENDS), 0)
         self._seen: tuple[int, int] | None = None
         self._closing = threading.Event()
-        self._link: Link | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -48,27 +44,21 @@ class Listener:
     def close(self) -> None:
         """Stop listening."""
         self._closing.set()
-        link, thread = self._link, self._thread
-        if link is not None:
-            # The thread may be waiting for this socket: that ends now, without touching what the thread holds.
-            with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(link.fileno())) as same:
-                same.shutdown(socket.SHUT_RDWR)
-        if thread is not None:
-            thread.join(AGAIN_AFTER_S)
+        if self._thread is not None:
+            self._thread.join(AGAIN_AFTER_S)
 
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
-                self._link = self._database.new_link()
+                link = self._database.new_link(unless=self._closing.is_set)
                 try:
-                    self._listen(self._link)
+                    self._listen(link)
                 finally:
-                    self._link.close()
+                    link.close()
             except psycopg.Error as error:
                 self.failure = understood(error, self._database.place)
             except GenbridgeError as error:
                 self.failure = error
-            self._link = None
             self._closing.wait(AGAIN_AFTER_S)
 
     def _listen(self, link: Link) -> None:
