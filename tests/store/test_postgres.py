@@ -285,6 +285,18 @@ class TestLostAnswers:
         assert facts(torn) == [("added", "cli"), ("running", ""), ("succeeded", "")]
         assert sum(one.count for one in torn.story(KEY).readings) == 2
 
+    def test_what_else_is_written_before_it_is_asked_again_does_not_hide_what_became_of_it(
+        self, torn: PostgresStore, wire: Wire
+    ) -> None:
+        changes, tell = list(self.CHANGES), Teller()
+        with pytest.raises(StoreError, match="whether the commit was done is not known yet"):
+            torn.commit(changes, tell)
+        wire.cut()
+        wire.is_deaf = False
+        add(torn, "c")  # a source, meanwhile
+        assert torn.commit(changes, tell) == [True] * 3
+        assert [one.topic for one in due(torn)] == ["task_succeeded", "account_blocked"]
+
     def test_an_attempt_is_counted_once(self, postgres: PostgresUrl, wire: Wire) -> None:
         with over(wire, postgres) as store:
             add(store, "task-1")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bridge.domain.change import AccountState, Change
 from bridge.ports import Tell
 from bridge.store.postgres.database import Database
-from bridge.store.postgres.failures import InDoubt
+from bridge.store.postgres.failures import InDoubt, Mark
 from bridge.store.postgres.part import ENDS, OUTBOX, Part
 from bridge.store.postgres.statements import PostgresStatements
 from bridge.store.rows import SELECT_ACCOUNT, account_state
@@ -17,9 +17,9 @@ from bridge.store.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """A commit of which it is not known whether it was done: its number, and what it would have answered."""
+    """A commit of which it is not known whether it was done: its mark, and what it would have answered."""
 
-    serial: int
+    mark: Mark
     answers: Sequence[tuple[Change, bool]]
 
 
@@ -72,7 +72,7 @@ class CommitsPart(Part):
                 if transaction.ends:
                     self._wake(link, ENDS)
         except InDoubt as doubt:
-            self._doubts.append(_Doubt(doubt.serial, list(zip(changes, applied, strict=True))))
+            self._doubts.append(_Doubt(doubt.mark, list(zip(changes, applied, strict=True))))
             raise
         return applied
 
@@ -80,7 +80,7 @@ class CommitsPart(Part):
         """Find out what became of commits whose answer was lost. StoreError while that cannot be known."""
         while self._doubts:
             doubt = self._doubts[0]
-            if self._database.has_committed(doubt.serial):
+            if self._database.has_committed(doubt.mark):
                 self._done.update((id(answer[0]), answer) for answer in doubt.answers)
                 self._database.unheard += 1  # nobody was told which lanes it has filled
             self._doubts.pop(0)

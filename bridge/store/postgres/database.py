@@ -17,7 +17,7 @@ from bridge.config.place import PostgresUrl
 from bridge.errors import StoreDamaged, StoreError
 from bridge.ports import Clock
 from bridge.store.migrate import Migration, migrations
-from bridge.store.postgres.failures import InDoubt, understood
+from bridge.store.postgres.failures import InDoubt, Mark, understood
 from bridge.store.postgres.link import PATIENCE_S, Link, connect
 from bridge.store.rows import Row
 
@@ -29,6 +29,7 @@ LATEST: Final = len(migrations("postgres"))
 
 _MIGRATING: Final = 0x67656E62  # "genb": the advisory lock of whoever brings a store up to date
 _MIGRATE_WITHIN_S: Final = 3600.0
+# A row for each connection: a later commit on another one must not pass for one that is in doubt.
 # Not in a store of another version: whoever brought it up to date has kept all marks waiting until it was.
 _MARK: Final = """
     INSERT INTO writers (writer, serial, at) SELECT %s, %s, now() FROM genbridge_store WHERE version = %s
@@ -51,7 +52,7 @@ _LOOK: Final = """
     SELECT current_schema(), EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('genbridge_store')),
         current_setting('server_encoding')
 """
-_FORGET_WRITER: Final = "DELETE FROM writers WHERE writer = %s"
+_FORGET_WRITERS: Final = "DELETE FROM writers WHERE starts_with(writer, %s)"
 
 
 class Database:
@@ -76,7 +77,7 @@ class Database:
         self.unheard = 0  # changes of which the daemon itself was not told, see `CommitsPart`
         self._clock = clock
         self._idle: list[Link] = []
-        self._serials = itertools.count(1)
+        self._serials, self._links = itertools.count(1), itertools.count(1)
         self._has_marked = False
         self._given_up = 0  # how often what was under way has been
 
@@ -103,12 +104,12 @@ class Database:
         InDoubt when that cannot be known, because the connection was lost while it was being committed."""
         with self._begun(_BEGIN) as link:
             yield link
-            serial = next(self._serials)
+            mark = Mark(link.writer, next(self._serials))
             # A round trip of its own: when COMMIT is sent, this row is known to be ours until the commit is over.
-            if link.execute(_MARK, (self.writer, serial, self.latest)).rowcount == 0:
+            if link.execute(_MARK, (*mark, self.latest)).rowcount == 0:
                 raise self._other_version(self._version(link))
             self._has_marked = True
-            self._commit(link, serial)
+            self._commit(link, mark)
 
     @contextmanager
     def jot(self) -> Iterator[Link]:
@@ -118,12 +119,13 @@ class Database:
             link.execute("SET LOCAL synchronous_commit = off")
             link.execute("COMMIT")
 
-    def has_committed(self, serial: int) -> bool:
-        """What became of the commit of this number, once the server has made up its mind."""
+    def has_committed(self, mark: Mark) -> bool:
+        """What became of the commit with this mark, once the server has made up its mind. It was the last one on its
+        connection; what has been written on others since does not matter."""
         with self._begun(_BEGIN) as link:
-            last = link.execute(_LAST_COMMIT, (self.writer,)).fetchone()
+            last = link.execute(_LAST_COMMIT, (mark.writer,)).fetchone()
             link.execute("COMMIT")
-            return last is not None and bool(last[0] >= serial)
+            return last is not None and bool(last[0] >= mark.serial)
 
     def version(self) -> int:
         """The number of the last migration; 0: there is no store yet. StoreDamaged when it is newer than we are, or no
@@ -171,9 +173,11 @@ class Database:
         once it has been given up, or `unless` says so."""
         begun = self._given_up
         patience_s = self._patience_s
-        return connect(
+        link = connect(
             self.place, self._clock, patience_s=patience_s, is_over=lambda: self._given_up != begun or unless()
         )
+        link.writer = f"{self.writer}-{next(self._links)}"
+        return link
 
     def give_up(self) -> None:
         """Wait for the server no longer: whatever is under way fails. To be called from another thread."""
@@ -183,7 +187,7 @@ class Database:
         """Close every connection; the next call opens one again."""
         if self._has_marked and self._idle:
             with contextlib.suppress(psycopg.Error), self._idle[-1].patience(FAREWELL_S):
-                self._idle[-1].execute(_FORGET_WRITER, (self.writer,))
+                self._idle[-1].execute(_FORGET_WRITERS, (self.writer,))
         self._drop_idle()
 
     @contextmanager
@@ -232,13 +236,13 @@ class Database:
             raise
         return link
 
-    def _commit(self, link: Link, serial: int) -> None:
+    def _commit(self, link: Link, mark: Mark) -> None:
         try:
             link.execute("COMMIT", prepare=False)  # there is nothing to plan
         except psycopg.Error as error:
             if link.closed:
                 what = f"{understood(error, self.place)}; whether the commit was done is not known yet"
-                raise InDoubt(what, serial) from error
+                raise InDoubt(what, mark) from error
             raise
 
     def _version(self, link: Link) -> int:
@@ -261,8 +265,9 @@ class Database:
         return StoreError(f"store {self.place} is of an older version: `genbridge store migrate` brings it up to date")
 
     def _drop_idle(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        with contextlib.suppress(IndexError):  # another thread may do the same
+            while True:
+                self._idle.pop().close()
 
 
 def one(found: psycopg.Cursor[Row]) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import psycopg
 from psycopg import errors
@@ -14,13 +14,20 @@ _MISSING: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.Invalid
 _FULL: Final = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded)
 
 
-class InDoubt(StoreError):
-    """The connection was lost while the answer to a commit was awaited: it was done, or it was not. `serial` is the
-    commit's number, by which that can be found out (`Database.has_committed`)."""
+class Mark(NamedTuple):
+    """What a commit leaves behind when it is done: whose it was (a connection's), and its number."""
 
-    def __init__(self, text: str, serial: int) -> None:
+    writer: str
+    serial: int
+
+
+class InDoubt(StoreError):
+    """The connection was lost while the answer to a commit was awaited: it was done, or it was not. By its mark that
+    can be found out (`Database.has_committed`)."""
+
+    def __init__(self, text: str, mark: Mark) -> None:
         super().__init__(text)
-        self.serial = serial
+        self.mark = mark
 
 
 def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:

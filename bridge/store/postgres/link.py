@@ -54,6 +54,7 @@ class Link(psycopg.Connection[Row]):
     """
 
     clock: Clock
+    writer: str  # what it calls itself in the marks of its commits
     patience_s = PATIENCE_S
     is_over: Callable[[], bool]  # whether nothing is worth waiting for any more
 
