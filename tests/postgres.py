@@ -30,6 +30,7 @@ BINARIES: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p
 QUICK: Final = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "max_connections": "200"}
 
 
+STANDBY: Final = "standby"
 KEYS: Final = {"watches": "watch_id", "history": "history_id", "deliveries": "delivery_id"}
 
 
@@ -69,6 +70,19 @@ class Server:
             check=True,
             stdout=subprocess.DEVNULL,
         )
+
+    def make_standby_of(self, primary: Server) -> None:
+        """Copy the primary's data folder; once started, follow it."""
+        self.folder.mkdir(parents=True)
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
+        whom = ["-d", f"{primary.url}?application_name={STANDBY}", "-R", "-X", "stream", "-c", "fast", "--no-sync"]
+        subprocess.run(self._as_postgres(["pg_basebackup", "-D", str(self.folder / "data"), *whom]), check=True)
+
+    def promote(self) -> None:
+        """Make a standby the primary; returns when it takes writes."""
+        command = ["pg_ctl", "promote", "-w", "-D", str(self.folder / "data")]
+        subprocess.run(self._as_postgres(command), check=True, stdout=subprocess.DEVNULL)
 
     def start(self) -> None:
         """Start, and return when it answers."""
@@ -133,6 +147,27 @@ def own_server(*, settings: Mapping[str, str] = QUICK) -> Iterator[Server]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def own_standby(primary: Server) -> Iterator[Server]:
+    """A server that follows a primary, which from now on acknowledges no commit that this one has not got."""
+    with tempfile.TemporaryDirectory(prefix="genbridge-pg-") as name:
+        Path(name).chmod(0o755)
+        standby = Server(Path(name) / "pg")
+        standby.make_standby_of(primary)
+        standby.start()
+        try:
+            with psycopg.connect(primary.url, autocommit=True) as connection:
+                connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{STANDBY}'")
+                connection.execute("SELECT pg_reload_conf()")
+                until = time.monotonic() + 30
+                while connection.execute("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'").rowcount == 0:
+                    assert time.monotonic() < until, (standby.folder / "log").read_text()
+                    time.sleep(0.05)
+            yield standby
+        finally:
+            standby.stop()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 
 from bridge.config.place import PostgresUrl
 from tests.crowd import REFUSED, RUNNING, Crew, Crowd, Verdict, most_over, running_crowd, verdict
-from tests.postgres import own_schema, own_server
+from tests.postgres import own_schema, own_server, own_standby
 from tests.wire import wire_to
 from tests.world import until
 
@@ -271,6 +271,29 @@ def test_a_server_that_crashes_or_throws_everybody_out_costs_nothing(crowd: Crow
         told = settle(crew)
     print(f"\n{told}")
     assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
+
+
+def test_a_standby_that_takes_over_has_everything_and_is_found(crowd: Crowd, tmp_path: Path) -> None:
+    luck = random.Random(9)
+    with own_server() as primary, own_standby(primary) as standby:
+        hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+        both = primary.url.replace(f"127.0.0.1:{primary.port}", hosts) + "?target_session_attrs=read-write"
+        with Crew(crowd, tmp_path, both) as crew:
+            crew.start(*TRIO)
+            crew.drop("a", crowd.tasks("kling", 300, ends_in=lambda number: luck.uniform(3, 20)))
+            all_share(crew, *TRIO)
+            until(lambda: len(crowd.ended()) > 20, seconds=20, what="some ends told")  # more of them at any moment
+            primary.stop(at_once=True)
+            gone_at = time.monotonic()
+            time.sleep(luck.uniform(0.5, 1.5))
+            standby.promote()
+            all_share(crew, *TRIO, within_s=30)
+            print(f"\nall work on {time.monotonic() - gone_at:.1f} s after the primary's end")
+            told = settle(crew)
+            lost = [name for name in TRIO if "lease.lost" in crew.log(name)]
+    print(f"{told}, leases lost by {lost}")
+    assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
+    assert lost or not told.repeated  # who keeps its lease knows what it has told
 
 
 def test_a_lease_that_is_lost_again_and_again_leaves_nothing_behind(crowd: Crowd, crew: Crew) -> None:
