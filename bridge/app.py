@@ -102,12 +102,12 @@ class App:
                     if self._is_working:
                         await self._drain()
                     self._group.cancel_scope.cancel()
-            except* LeaseLost:
-                has_lease = False
-                writing.cancel_scope.cancel()
             except* StoreDamaged:
                 await self._membership.leave()  # nothing is in flight any more
                 raise
+            except* LeaseLost:
+                has_lease = False
+                writing.cancel_scope.cancel()
             finally:
                 self._stopping.set()
             self._ledger.close()
