@@ -38,7 +38,11 @@ def crew(crowd: Crowd, tmp_path: Path, postgres: PostgresUrl) -> Iterator[Crew]:
 
 
 def all_share(crew: Crew, *names: str, within_s: float = 15.0) -> None:
-    """Return when each of these asks, from now on. (Each comes by in its own rhythm, every two seconds or so.)"""
+    """Return when each of these asks, from now on. (Each comes by in its own rhythm, every two seconds or so.)
+
+    Where others have the cores, starting a process alone may take ten seconds: that is no part of what is waited for.
+    """
+    until(lambda: all(map(crew.is_ready, names)), seconds=20, what=f"{names} are ready")
     begun = time.monotonic()
 
     def share() -> bool:
