@@ -285,6 +285,13 @@ def check(loaded: Loaded, *, services: bool) -> None:
         raise ConfigError([line for _, line in sorted(found)])
 
 
+def short_lived(loaded: Loaded) -> dict[str, float]:
+    """The accounts whose results may have gone by the last retry of a delivery, with the seconds that results last."""
+    known, retried_s = catalogue(loaded), sum(loaded.settings.delivery.retries_s)
+    lives = {name: known[account.provider].result_life for name, account in loaded.settings.accounts.items()}
+    return {name: life.lasts for name, life in lives.items() if life is not None and life.lasts < retried_s}
+
+
 def sources_changed(before: Settings, after: Settings) -> bool:
     """Whether sources must begin anew: they are others, or tasks are read against other names."""
     if before.sources != after.sources or before.accounts != after.accounts or before.providers != after.providers:

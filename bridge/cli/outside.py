@@ -10,12 +10,12 @@ import click
 from bridge.cli.deliveries import known_endpoint
 from bridge.cli.secrets import resolved
 from bridge.cli.session import Session, command
-from bridge.cli.text import count, safe
+from bridge.cli.text import count, safe, span
 from bridge.clock import SystemClock
 from bridge.config.load import Loaded
 from bridge.domain.delivery import Accepted, Outcome
 from bridge.logs import hidden
-from bridge.wiring import Workshop, check
+from bridge.wiring import Workshop, check, short_lived
 
 
 @command("test")
@@ -61,6 +61,13 @@ def check_command(session: Session, online: bool) -> int:
         click.echo(f"warning: {safe(warning)}", err=True)
     check(loaded, services=True)
     settings = loaded.settings
+    retried = span(sum(settings.delivery.retries_s))
+    for name, lasts_s in short_lived(loaded).items() if settings.endpoints else ():
+        what = (
+            f"results last {span(lasts_s)}, and deliveries are retried for {retried} (delivery.retries): "
+            "whoever is told later than expires_at finds nothing there"
+        )
+        click.echo(f"warning: {loaded.problem(('accounts', name), what)}", err=True)
     accounts, endpoints = count(len(settings.accounts), "account"), count(len(settings.endpoints), "endpoint")
     click.echo(f"{loaded.path}: good: {accounts}, {endpoints}")
     click.echo(f"store: {session.store_place}")

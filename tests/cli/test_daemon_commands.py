@@ -229,6 +229,18 @@ def test_check_says_good_with_what_there_is(shell: Shell, world: World) -> None:
     assert "warning: genbridge.yaml: holds secrets and is readable by others" in shell("check").err
 
 
+def test_check_warns_where_results_go_before_the_last_retry(shell: Shell, world: World) -> None:
+    settings = shell.folder / "genbridge.yaml"
+    assert "results last" not in shell("check").err, "Kling keeps them for a month"
+    short = {"provider": "replicate", "base_url": "https://api.replicate.com", "api_key": "k"}
+    change(settings, accounts={"short": short}, delivery={"retries": ["5s", "2h"]})
+    said = shell("check")
+    assert said.code == 0
+    assert re.search(r"^warning: genbridge\.yaml:\d+:\d+: accounts\.short: results last 1h 0m, .* for 2h 0m ", said.err)
+    change(settings, delivery={"retries": ["5s", "50m"]})
+    assert "results last" not in shell("check").err
+
+
 def test_check_online_asks_every_account_and_reaches_every_endpoint_without_telling_anybody(
     shell: Shell, world: World
 ) -> None:
