@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -163,6 +166,22 @@ def test_once_with_nothing_to_do_ends_at_once_with_0(shell: Shell, world: World)
     began = time.monotonic()
     assert shell("once").code == 0
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("wanted", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_on_a_terminal_the_log_has_colours_unless_the_person_wants_none(
+    wanted: dict[str, str], shell: Shell, world: World
+) -> None:
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", **wanted}
+    with subprocess.Popen(
+        [sys.executable, "-m", "bridge", "once"], cwd=shell.folder, env=env, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        screen = os.read(ours, 65536)
+        process.wait(30)
+    os.close(ours)
+    assert (b"\x1b[" in screen) == (not wanted)
 
 
 def test_once_takes_what_lies_in_the_sources_first(shell: Shell, world: World) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.domain.cadence import Pacing
+from bridge.domain.change import AccountPaused
 from bridge.domain.event import Topic
 from bridge.domain.limits import Limits
 from bridge.domain.task import Kind, Reading, Snapshot
@@ -97,6 +98,18 @@ async def test_a_pause_outlives_a_restart() -> None:
         assert len(rig.provider.asked) == polled
         await second.clock.advance(20)
         assert len(rig.provider.asked) > polled
+
+
+async def test_a_pause_that_a_wrong_clock_has_written_holds_for_an_hour_at_most() -> None:
+    rig = Rig()
+    rig.store.commit([AccountPaused(account="kling", until_at=rig.clock.now() + 10 * 86_400)], rig.tell)
+    rig.script("a", RUNNING)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(3590)
+        assert rig.provider.asked == []
+        await rig.clock.advance(20)
+        assert rig.provider.asked != []
 
 
 async def test_a_revoked_key_blocks_the_account_with_one_notice_and_slow_probes() -> None:

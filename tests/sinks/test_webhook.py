@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 import svix
@@ -345,6 +346,12 @@ async def test_a_hanging_receiver_costs_the_time_out_and_no_more() -> None:
     assert isinstance(outcome, Deferred)
     assert time.monotonic() - begun_at < 3
     assert str(port) in outcome.reason
+
+
+async def test_of_an_answer_that_does_not_end_64_kib_are_awaited_and_no_more() -> None:
+    said = b"HTTP/1.1 200 OK\r\ncontent-length: 99000000\r\n\r\n" + b"x" * 66_000 + HANG
+    with anyio.fail_after(20):
+        assert await outcome_of(said, timeout_s=60) == Accepted(detail="HTTP 200")
 
 
 async def test_a_receiver_that_handles_and_then_resets_is_told_again() -> None:
