@@ -1,7 +1,7 @@
 """What a watch weighs and what a start costs: the real daemon on a store of so many watches, all of them running.
 
-Memory is RSS: at the first polls, when all watches have been read, and after each has been polled once (rate 10,000/s),
-less the RSS of a daemon with one watch. CPU to the first poll is the whole of the process, from its exec on.
+Memory is RSS: when all watches have been read (rate 1/s), and after each has been polled once (rate 10,000/s), less the
+RSS of a daemon with one watch. CPU to the first poll is the whole of the process, from its exec on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.daemon import daemon, fill, settle
-from benchmarks.processes import server, until
+from benchmarks.processes import Measured, server, until
 from benchmarks.tables import Report, Table, known, number, spread
 
 SIZES: Final = (1, 100_000, 1_000_000)
@@ -66,19 +66,29 @@ def _of(size: int) -> tuple[float, float, float]:
     """CPU to the first poll; RSS when read, and when polled once."""
     with tempfile.TemporaryDirectory() as scratch, server("provider") as provider:
         folder = Path(scratch)
-        settings = settle(folder, provider=provider.url, interval="1h")
         fill(folder, (f"r{place}" for place in range(size)))
         first = threading.Thread(target=provider.ask, args=("first",))
         first.start()
         time.sleep(0.2)
-        with daemon(settings) as running:
+        with daemon(settle(folder, provider=provider.url, interval="1h", rate=1)) as running:
             first.join(60)
-            cpu_s, read_mb = running.cpu_s(), running.rss_mb()
-            if size > POLLED_MOST:
-                return cpu_s, read_mb, float("nan")
+            cpu_s = running.cpu_s()
+            _rest(running)
+            read_mb = running.rss_mb()
+        if size > POLLED_MOST:
+            return cpu_s, read_mb, float("nan")
+        with daemon(settle(folder, provider=provider.url, interval="1h")) as running:
             until(lambda: _polls(provider) >= size, seconds=300, every_s=0.2)
-            time.sleep(2.0 if size > 1000 else 0.5)  # the last notes are written
+            _rest(running)
             return cpu_s, read_mb, running.rss_mb()
+
+
+def _rest(running: Measured) -> None:
+    """Until it does nothing but poll once a second."""
+    before_s, now_s = -1.0, running.cpu_s()
+    while now_s - before_s > 0.1:
+        time.sleep(2.0)
+        before_s, now_s = now_s, running.cpu_s()
 
 
 def _polls(provider: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -205,7 +206,8 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
     seen = memory._replace(failures=0, doubt=None, progress=memory.progress if progress is None else progress)
     starts = memory.phase is Phase.SUBMITTED and reading.kind is not Kind.PENDING
     if starts:
-        seen = _moved(seen, Phase.RUNNING)._replace(progress_told=progress, progress_told_at=now)
+        # To the second, so that a hundred thousand watches found running have few different memories.
+        seen = _moved(seen, Phase.RUNNING)._replace(progress_told=progress, progress_told_at=float(math.ceil(now)))
     if reading.kind is Kind.NEEDS_INPUT:
         return Step(
             memory=seen._replace(input_told=True),

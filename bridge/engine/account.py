@@ -117,6 +117,7 @@ class AccountPoller:
         now, wall = self._clock.steady(), self._clock.now()
         # A stored instant may come from a clock since set: never further off than one interval.
         latest_at = now + self.plan.pacing.max_interval_s
+        wall_at, added_at = math.nan, now
         for state in states:
             if state.memory.phase not in LIVE:
                 self._agenda.forget(state.task_id)
@@ -124,7 +125,8 @@ class AccountPoller:
             if self._slots is not ALL_SLOTS and slot_of(state.task_id) not in self._slots:
                 continue
             due_at = min(state.next_poll_at or now, latest_at)
-            added_at = self._added_at(state.added_at, now=now, ahead_s=wall - now)
+            if state.added_at != wall_at:  # what was added together shares one number
+                wall_at, added_at = state.added_at, self._added_at(state.added_at, now=now, ahead_s=wall - now)
             entry = self._agenda.get(state.task_id)
             if entry is None or entry.generation != state.generation:
                 entry = self._agenda.add(state, added_at=added_at)

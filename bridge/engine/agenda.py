@@ -14,6 +14,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from bridge.domain.durations.progress import Trail
@@ -21,6 +22,12 @@ from bridge.domain.watch import Memory, WatchState
 
 SCANNED_PER_PLACE: Final = 4  # how many entries are looked at for each free place in a batch
 NEVER: Final = -math.inf
+
+
+@lru_cache(4096)
+def one_of(memory: Memory) -> Memory:
+    """One object for all watches of which the same is remembered, as most are: a tenth of a kilobyte each."""
+    return memory
 
 
 class Entry:
@@ -50,7 +57,7 @@ class Entry:
     def __init__(self, state: WatchState, *, added_at: float) -> None:
         self.task_id = state.task_id
         self.generation = state.generation
-        self.memory: Memory = state.memory
+        self.memory = one_of(state.memory)
         self.due_at: float | None = None
         self.polled_at = NEVER  # when this process last had an answer about it
         self.again = False  # somebody asked for a poll while one was under way

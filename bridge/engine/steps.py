@@ -16,7 +16,7 @@ from bridge.domain.limits import Limits
 from bridge.domain.shares import groups_for
 from bridge.domain.task import Kind, Reading
 from bridge.domain.watch import Pace, Rules, Step, advance, give_up
-from bridge.engine.agenda import NEVER, Agenda, Entry
+from bridge.engine.agenda import NEVER, Agenda, Entry, one_of
 from bridge.engine.cadence import ENDED, UNDER_WAY, Cadence
 from bridge.engine.ledger import Ledger
 from bridge.engine.standing import Standing
@@ -200,7 +200,7 @@ class Steps:
     def _schedule(self, entry: Entry, step: Step, now: float, wait_s: float) -> None:
         if not self._agenda.holds(entry):
             return
-        entry.memory, entry.polled_at = step.memory, now
+        entry.memory, entry.polled_at = one_of(step.memory), now
         if entry.again:
             entry.again = False
             self._agenda.hurry(entry, now)
