@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from bridge.cli.options import json_option
+from bridge.cli.options import json_option, limit_option
 from bridge.cli.options import since as parse_since
 from bridge.cli.session import Session, command
 from bridge.cli.text import count, print_json, safe, storable
@@ -17,7 +17,7 @@ from bridge.errors import UnknownError, UsageError
 
 @command("deliveries")
 @click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only these.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@limit_option
 @json_option
 @click.pass_obj
 def deliveries_command(session: Session, state: str | None, limit: int | None, as_json: bool) -> None:

@@ -33,5 +33,6 @@ def since(text: str) -> float:
         ) from None
 
 
+limit_option = click.option("--limit", type=click.IntRange(1, 10**9), metavar="N", help="At most so many.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; times are RFC 3339, UTC.")
 account_option = click.option("--account", metavar="NAME", help="When several accounts watch this id.")

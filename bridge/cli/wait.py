@@ -16,7 +16,7 @@ from bridge.cli.foresight import Foresight, eta, foresight
 from bridge.cli.keys import find_keys
 from bridge.cli.options import account_option, duration
 from bridge.cli.session import Session, command
-from bridge.cli.text import count, safe
+from bridge.cli.text import count, safe, storable
 from bridge.clock import SystemClock
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase
@@ -62,7 +62,7 @@ def _live(store: Store, account: str | None) -> list[WatchKey]:
     return [
         WatchKey(view.account, view.task_id)
         for phase in LIVE
-        for view in store.list_watches(phase=phase, account=account)
+        for view in store.list_watches(phase=phase, account=account and storable(account))
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bridge.cli.foresight import Foresight, eta, eta_json, foresight
-from bridge.cli.options import json_option
+from bridge.cli.options import json_option, limit_option
 from bridge.cli.session import Session, command
 from bridge.cli.text import ago, due, print_json, print_table, rfc3339, storable
 from bridge.clock import SystemClock
@@ -22,7 +22,7 @@ TASK_TOPICS = "task_"  # how the topics begin whose subject is a task
 @click.option("--phase", type=click.Choice([phase.value for phase in Phase]), help="Only watches in this phase.")
 @click.option("--account", metavar="NAME", help="Only this account's.")
 @click.option("--label", metavar="TEXT", help="Only those with exactly this label.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@limit_option
 @json_option
 @click.pass_obj
 def list_command(

@@ -63,6 +63,7 @@ def test_the_version_is_told(shell: Shell) -> None:
         (["\x1b[31m"], "No such command"),
         (["list", "--phase", "odd"], "'odd' is not one of"),
         (["list", "--limit", "0"], "--limit"),
+        (["deliveries", "--limit", "99999999999999999999"], "--limit"),
         (["add"], "Missing argument"),
         (["add", "-x7"], "behind --, as in: genbridge add -- -x7"),
         (["show", "-x7"], "behind --, as in: genbridge show -- -x7"),

@@ -58,6 +58,12 @@ def test_all_succeeded_is_0_with_a_line_for_each_task(shell: Shell) -> None:
     ]
 
 
+def test_an_account_whose_name_is_no_text_has_nothing_to_wait_for(shell: Shell) -> None:
+    shell("add", "a")
+    said = shell("wait", "--account", "\udcff")
+    assert (said.code, said.err) == (0, "nothing is being watched\n")
+
+
 def test_one_that_did_not_succeed_is_1_also_when_it_was_withdrawn_or_over_before(shell: Shell) -> None:
     shell("add", "a", "b")
     shell("withdraw", "b")
