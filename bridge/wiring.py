@@ -266,7 +266,11 @@ def origins(loaded: Loaded, *, is_shared: bool) -> dict[str, str]:
 def check(loaded: Loaded, *, services: bool) -> None:
     """What only the rooms themselves can find wrong with resolved settings: ConfigError with every mistake at its
     place. `services` has Apprise look at its URLs too, which loads it (30 MiB)."""
-    catalogue(loaded)
+    problems: list[str] = []
+    try:
+        catalogue(loaded)
+    except ConfigError as error:
+        problems.extend(error.problems)
     found = []
     for name, endpoint in loaded.settings.endpoints.items():
         checked: list[tuple[str | int, str | None]] = []
@@ -281,8 +285,9 @@ def check(loaded: Loaded, *, services: bool) -> None:
             path = ("endpoints", name, *(("urls", key) if isinstance(key, int) else (key,)))
             if wrong is not None:
                 found.append((loaded.place(path), loaded.problem(path, wrong)))
-    if found:
-        raise ConfigError([line for _, line in sorted(found)])
+    problems.extend(line for _, line in sorted(found))
+    if problems:
+        raise ConfigError(problems)
 
 
 def short_lived(loaded: Loaded) -> dict[str, float]:

@@ -315,6 +315,14 @@ def test_check_finds_templates_and_chat_urls_that_cannot_work_at_their_place(she
         assert re.match(rf"genbridge\.yaml:1:\d+: endpoints\.chat\.{re.escape(place)}: ", said.err), said.err
 
 
+def test_mistakes_in_a_description_and_in_a_template_are_told_together(shell: Shell, world: World) -> None:
+    chat = {"type": "apprise", "urls": ["json://127.0.0.1:9/x"], "body": "{{ unclosed"}
+    change(shell.folder / "genbridge.yaml", endpoints={"chat": chat}, providers={"mine": {"extends": "sunoo"}})
+    said = shell("check")
+    assert said.code == 78
+    assert [line.split(": ")[1] for line in said.err.splitlines()] == ["providers.mine.extends", "endpoints.chat.body"]
+
+
 def test_test_sends_a_sample_and_writes_nothing_down(shell: Shell, world: World) -> None:
     said = shell("test", "hook")
     assert said.code == 0
