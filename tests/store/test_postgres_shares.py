@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psycopg
 import pytest
 
 from bridge.clock import SystemClock
 from bridge.config.place import PostgresUrl
+from bridge.domain.event import Event, Parcel
 from bridge.domain.shares import SLOTS, Share, account_scope, endpoint_scope, slot_of
 from bridge.domain.task import Phase
 from bridge.errors import LeaseLost, StoreError
@@ -177,6 +178,27 @@ def test_what_is_told_while_its_share_changes_hands_is_found_by_the_new_holder(
         one.close()
     if not found:
         until_heard(other, "outbox", before + 1)
+
+
+def test_a_release_waits_but_briefly_for_a_commit(stores: list[PostgresStore]) -> None:
+    store, share = stores[0], [Share(HOOK, 0)]
+    store.join(name="one", scopes=SCOPES, lease_s=60)
+    store.claim(share)
+    key = add(store, "a")[0].key
+    took: list[float] = []
+
+    class Slow(Teller):
+        def __call__(self, event: Event) -> Sequence[Parcel]:
+            begun = time.monotonic()
+            with pytest.raises(StoreError, match="kept it locked"):
+                store.release(share)
+            took.append(time.monotonic() - begun)
+            return super().__call__(event)
+
+    assert store.commit([make_end(key)], Slow()) == [True]
+    assert 0.4 < took[0] < 3  # for the lease is not renewed meanwhile
+    store.release(share)
+    assert store.renew(scopes=SCOPES, lease_s=60).holders == {}
 
 
 def test_what_is_told_after_its_share_was_let_go_is_announced(stores: list[PostgresStore]) -> None:

@@ -46,6 +46,7 @@ _GUARD: Final = """
 """
 _TOGETHER: Final = _GUARD + "FOR KEY SHARE"
 _ALONE: Final = _GUARD + "FOR UPDATE"
+_BRIEFLY: Final = "SET LOCAL lock_timeout = '0.5s'"  # renewals of the lease wait meanwhile
 
 MUTE: Final = 0.25  # of a lease: so long a transaction that says nothing may go on
 
@@ -71,6 +72,8 @@ class Part:
         no other guarded transaction of ours is under way at the same time."""
         if self._fence is None:
             return
+        if alone:
+            link.execute(_BRIEFLY)
         idle_ms = str(int(self._lease_s * MUTE * 1000))
         if link.execute(_ALONE if alone else _TOGETHER, (idle_ms, self._fence)).fetchone() is None:
             raise LeaseLost("this daemon's lease on the store has ended")
