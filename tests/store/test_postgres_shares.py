@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import psycopg
 import pytest
@@ -21,6 +23,8 @@ from tests.factories import NOW, make_wish
 from tests.postgres import own_schema, wipe
 from tests.store.making import Teller, add, make_end
 from tests.wire import wire_to
+
+T = TypeVar("T")
 
 KLING, HOOK = account_scope("kling"), endpoint_scope("hook")
 SCOPES = {KLING: 16, HOOK: 16}
@@ -230,15 +234,17 @@ def test_a_claim_that_others_have_been_given_since_is_ours_no_longer(
     until_heard(other, "outbox", before + 1)
 
 
-def test_a_claim_whose_answer_was_lost_is_worked_on_all_the_same(
-    place: PostgresUrl, stores: list[PostgresStore]
-) -> None:
-    add(stores[1], "a")
+@contextmanager
+def tearing(place: PostgresUrl) -> Iterator[tuple[PostgresStore, Callable[[], None]]]:
+    """A store, and how to have the answer to its next commit be lost."""
     with wire_to(place.reveal()) as wire:
         store = open_postgres(PostgresUrl(wire.url(place.reveal())), create=False, clock=SystemClock())
-        member = store.join(name="one", scopes=SCOPES, lease_s=60)
 
-        cutting = threading.Timer(0.1, wire.cut)
+        def mend() -> None:
+            wire.cut()
+            wire.is_deaf = False
+
+        cutting = threading.Timer(0.1, mend)
 
         def tear(data: bytes) -> bool:
             if b"COMMIT\0" in data and not cutting.ident:
@@ -246,14 +252,43 @@ def test_a_claim_whose_answer_was_lost_is_worked_on_all_the_same(
                 cutting.start()
             return True
 
-        wire.on_request = tear
-        with pytest.raises(StoreError):
-            store.claim([Share(KLING, slot_of("a"))])
-        cutting.join()
-        wire.is_deaf = False
-        assert store.renew(scopes=SCOPES, lease_s=60).holders == {Share(KLING, slot_of("a")): member}
-        assert ids(store) == {"a"}
+        def arm() -> None:
+            wire.on_request = tear
+
+        yield store, arm
         store.close()
+
+
+def test_a_membership_whose_answer_was_lost_keeps_no_part_from_the_others(
+    place: PostgresUrl, stores: list[PostgresStore]
+) -> None:
+    with tearing(place) as (store, arm):
+        arm()
+        with pytest.raises(StoreError):
+            store.join(name="one", scopes=SCOPES, lease_s=60)
+        member = until_done(lambda: store.join(name="one", scopes=SCOPES, lease_s=60))
+        assert [view.member for view in stores[1].members()] == [member]
+
+
+def test_a_claim_whose_answer_was_lost_is_worked_on_all_the_same(
+    place: PostgresUrl, stores: list[PostgresStore]
+) -> None:
+    add(stores[1], "a")
+    with tearing(place) as (store, arm):
+        member, share = store.join(name="one", scopes=SCOPES, lease_s=60), Share(KLING, slot_of("a"))
+        arm()
+        with pytest.raises(StoreError):
+            store.claim([share])
+        assert until_done(lambda: store.renew(scopes=SCOPES, lease_s=60)).holders == {share: member}
+        assert ids(store) == {"a"}
+
+
+def until_done(call: Callable[[], T]) -> T:
+    for _ in range(50):
+        with suppress(StoreError):
+            return call()
+        time.sleep(0.05)
+    return call()
 
 
 def test_the_members_can_be_seen(stores: list[PostgresStore]) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from bridge.domain.shares import Share
 from bridge.errors import LeaseLost
 from bridge.ports import Roll
-from bridge.store.postgres.database import MEMBERS, one
+from bridge.store.postgres.database import MEMBERS, Database, one
 from bridge.store.postgres.part import Part, columns
 from bridge.store.views import MemberView
 
@@ -52,13 +52,21 @@ _MEMBERS: Final = """
 class SharesPart(Part):
     """`ports.Shares` on PostgreSQL."""
 
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._joining: list[int] = []  # memberships of which it is not known whether they came about
+        self._letting_go: frozenset[Share] = frozenset()  # what has been released, or is about to be
+
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
         """See `ports.Shares.join`."""
         with self._database.write() as link:
+            if self._joining:  # a part of the work would wait for it
+                link.execute("DELETE FROM members WHERE fence = ANY(%s)", (self._joining,))
             fence = one(link.execute(_JOIN, (name, _text(scopes), lease_s)))[0]
+            self._joining.append(fence)
             self._wake(link, MEMBERS)
-        self._fence, self._held, self._lease_s = fence, frozenset(), lease_s
-        self._letting_go: frozenset[Share] = frozenset()
+        self._joining.clear()
+        self._fence, self._held, self._letting_go, self._lease_s = fence, frozenset(), frozenset(), lease_s
         return _id(name, fence)
 
     def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roll:
