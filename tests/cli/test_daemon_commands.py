@@ -316,7 +316,7 @@ def test_check_finds_templates_and_chat_urls_that_cannot_work_at_their_place(she
 
 
 def test_mistakes_in_a_description_and_in_a_template_are_told_together(shell: Shell, world: World) -> None:
-    chat = {"type": "apprise", "urls": ["json://127.0.0.1:9/x"], "body": "{{ unclosed"}
+    chat = {"type": "apprise", "urls": ["json://127.0.0.1:9/x"], "body": "{{ nosuch }}"}
     change(shell.folder / "genbridge.yaml", endpoints={"chat": chat}, providers={"mine": {"extends": "sunoo"}})
     said = shell("check")
     assert said.code == 78
