@@ -20,7 +20,7 @@ from bridge.ports import Clock, Commits, Offload, Tell, Watches
 log = get_logger()
 
 MOST_PENDING: Final = 10_000
-MOST_CHANGES: Final = 256  # in one transaction: 7 us a row grouped, and a sync is shared by all
+MOST_CHANGES: Final = 1024  # in one transaction: its statements, turns of the interpreter and sync are shared by all
 NOTES_EVERY_S: Final = 1.0
 NOTES_AT_ONCE: Final = 5_000  # in one transaction, for changes wait meanwhile; of a watch always all of them
 NOTES_DUE: Final = 25_000  # so many are written without waiting for their time
