@@ -291,6 +291,8 @@ class App:
             await self._written.wait()
         finally:
             if not self._written.is_set():
+                if self._group is not None:
+                    self._group.cancel_scope.cancel()  # first, or whoever waits for its turn would begin to wait anew
                 self._store.give_up()
 
     async def _drain(self) -> None:

@@ -431,6 +431,23 @@ class TestListening:
         until(lambda: store.news().work == 4)
         other.close()
 
+    def test_what_others_say_on_its_channel_does_no_harm(self, postgres: PostgresUrl, store: PostgresStore) -> None:
+        store.news()
+        until(lambda: store.news().work == 1)
+        [(schema,)] = look(postgres, "SELECT current_schema()")
+        with psycopg.connect(postgres.reveal(), autocommit=True) as other:
+            for payload in (
+                "",
+                "hello",
+                "a b",
+                f"{schema} x y",
+                f"{schema} somebody work work",
+                "\u4e00 \u4e8c \u4e09",
+            ):
+                other.execute("SELECT pg_notify('genbridge', %s)", (payload,))
+            other.execute("SELECT pg_notify('genbridge', current_schema() || ' somebody work')")
+        until(lambda: store.news().work == 2)
+
     def test_after_a_lost_connection_it_listens_again_and_looks(
         self, postgres: PostgresUrl, store: PostgresStore
     ) -> None:

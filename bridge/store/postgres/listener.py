@@ -71,9 +71,12 @@ class Listener:
             self.failure = None
             with link.patience(math.inf):
                 for notice in link.notifies(timeout=LISTEN_S):
-                    whose, writer, what = notice.payload.rsplit(" ", 2)
-                    if whose == schema and writer != self._database.writer and what in self._heard:
-                        self._heard[what] += 1
+                    self._take(notice.payload, schema)
+
+    def _take(self, payload: str, schema: str) -> None:
+        said = payload.rsplit(" ", 2)  # the channel is the database's: anybody may say anything
+        if len(said) == 3 and said[0] == schema and said[1] != self._database.writer and said[2] in self._heard:
+            self._heard[said[2]] += 1
 
     def _look(self, link: Link) -> None:
         seen = link.execute(_LOOK).fetchone()
