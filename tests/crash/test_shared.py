@@ -246,7 +246,9 @@ def test_connections_cut_in_the_middle_of_commits_change_nothing(crowd: Crowd, c
         wire.on_request = lambda data: b"COMMIT" not in data or luck.random() > 0.05
         crew.start("a", store=wire.url(crew.store))
         crew.start("b")
-        crew.drop("b", crowd.tasks("kling", 200, ends_in=lambda number: luck.uniform(2, 12)))
+        for _ in range(50):  # so that much else is written while it is not known what became of a commit
+            crew.drop("a", crowd.tasks("kling", 4, ends_in=lambda number: luck.uniform(1, 8)))
+            time.sleep(0.2)
         told = settle(crew)
     print(f"\n{told}")
     assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
