@@ -21,7 +21,7 @@ from bridge.clock import SystemClock
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase
 from bridge.errors import StoreError
-from bridge.ports import Clock
+from bridge.ports import Clock, News
 from bridge.store import Store
 from bridge.store.views import WatchView
 
@@ -48,32 +48,35 @@ def wait_command(session: Session, ids: Sequence[str], account: str | None, time
     runs.
     """
     with session.store() as store:
-        keys = find_keys(session, store, ids, account) if ids else _live(store, account)
-        if not keys:
+        known = store.news()  # before what is read now: what comes meanwhile is read again
+        if ids:
+            views = {key: store.view(key) for key in find_keys(session, store, ids, account)}
+        else:
+            views = _live(store, account)
+        if not views:
             click.echo("nothing is being watched", err=True)
             return 0
-        views = {key: store.view(key) for key in keys}
         if any(view.phase in LIVE for view in views.values()):
             session.hint_at_daemon()
-        return anyio.run(_wait, store, views, foresight(session, store), timeout)
+        return anyio.run(_wait, store, views, known, foresight(session, store), timeout)
 
 
-def _live(store: Store, account: str | None) -> list[WatchKey]:
-    return [
-        WatchKey(view.account, view.task_id)
+def _live(store: Store, account: str | None) -> dict[WatchKey, WatchView]:
+    return {
+        WatchKey(view.account, view.task_id): view
         for phase in LIVE
         for view in store.list_watches(phase=phase, account=account and storable(account))
-    ]
+    }
 
 
-async def _wait(store: Store, views: WatchViews, foreseen: Foresight, timeout_s: float | None) -> int:
+async def _wait(store: Store, views: WatchViews, known: News, foreseen: Foresight, timeout_s: float | None) -> int:
     clock = SystemClock()
     console = Console(stderr=True)
     board: Board = Lines(foreseen)
     with ExitStack() as stack:
         if console.is_terminal and not console.is_dumb_terminal:
             board = stack.enter_context(Bars(console, foreseen))
-        views = await _until_over(store, views, board, clock=clock, until=_after(clock, timeout_s))
+        views = await _until_over(store, views, known, board, clock=clock, until=_after(clock, timeout_s))
     for view in views.values():
         click.echo("\t".join([view.account, safe(view.task_id), view.phase, *map(safe, view.urls)]))
     running = sum(view.phase in LIVE for view in views.values())
@@ -84,14 +87,14 @@ async def _wait(store: Store, views: WatchViews, foreseen: Foresight, timeout_s:
 
 
 async def _until_over(
-    store: Store, views: WatchViews, board: Board, *, clock: Clock, until: float | None
+    store: Store, views: WatchViews, known: News, board: Board, *, clock: Clock, until: float | None
 ) -> WatchViews:
     """The views as they are when every task has ended or the time is over. Reads only when somebody has written."""
-    version = None
     try:
+        board.show(views)
         while True:
-            if version != (now_at := store.news()):
-                version = now_at
+            if known != (news := store.news()):
+                known = news
                 views = {key: view if view.phase not in LIVE else store.view(key) for key, view in views.items()}
                 board.show(views)
             if all(view.phase not in LIVE for view in views.values()):
