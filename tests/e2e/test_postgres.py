@@ -213,7 +213,7 @@ def test_a_daemon_whose_store_is_brought_up_to_date_by_a_newer_one_hands_over_an
         step = Migration(number=LATEST + 1, name="next", sql="ALTER TABLE watches ADD COLUMN colour text")
         newer = Database(postgres, clock=SystemClock(), steps=[*migrations("postgres"), step])
         newer.migrate()
-        assert daemon.process.wait(10) == 1
+        assert daemon.process.wait(30) == 1
         ended_at = time.monotonic()
         store = PostgresStore(newer)
         assert store.members() == []  # nobody need wait for its lease
