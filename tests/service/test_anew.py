@@ -77,14 +77,14 @@ def settings(folder: Path, store: str, *accounts: str, watchlist: str) -> Path:
 
 
 @asynccontextmanager
-async def running(path: Path, store: PostgresStore) -> AsyncIterator[None]:
+async def running(path: Path, store: PostgresStore) -> AsyncIterator[Daemon]:
     def reread() -> Loaded:
         return resolved(Session(config=str(path)))
 
     daemon = Daemon(reread(), store=store, clock=SystemClock(), reread=reread, seen=stamp(path))
     async with anyio.create_task_group() as group:
         group.start_soon(daemon.run)
-        yield
+        yield daemon
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -109,10 +109,9 @@ async def test_settings_that_are_read_while_a_lease_is_lost_hold_afterwards(
     store._database.migrate()
     path = settings(tmp_path, postgres.reveal(), "one", watchlist="first.yaml")
     with anyio.fail_after(40):
-        async with running(path, store):
-            while await served(postgres) != ["one"]:
-                await anyio.sleep(0.05)
-            await anyio.sleep(1)  # it is ready
+        async with running(path, store) as daemon:
+            await daemon._app._started.wait()
+            assert await served(postgres) == ["one"]
             store.holds = held_up
             settings(tmp_path, postgres.reveal(), "one", "two", watchlist="second.yaml")
             os.kill(os.getpid(), signal.SIGHUP)

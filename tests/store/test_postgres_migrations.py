@@ -148,7 +148,7 @@ def test_a_write_that_a_migration_meets_is_done_before_it_or_not_at_all(
         def tap(data: bytes) -> bool:
             if overtaken_at in data and not migrating.ident:
                 migrating.start()
-                migrating.join(1)
+                migrating.join(0.5 if is_done else 20)
                 assert migrating.is_alive() is is_done
             return True
 
