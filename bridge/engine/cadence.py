@@ -72,7 +72,7 @@ class Cadence:
             entry.variant = _variant(snapshot)
         created_ms = snapshot.created_ms if snapshot is not None else None
         if created_ms is not None and entry.seen_at == NEVER:
-            entry.began_at = self._began_at(entry.added_at, created_ms / 1000)
+            entry.began_at = self._began_at(entry.added_at, created_ms / 1000, now)
         age_s, seen_s = now - entry.began_at, self._seen_s(entry)
         if seen_s is not None:
             self._knowledge.seen(self._key(entry), seen_s, age_s)
@@ -119,16 +119,20 @@ class Cadence:
         self._shared += (1.0 / len(entries) - self._shared) * 0.2
         return wait_s, f"{self._of(entries[0]).words}; asked again in {wait_s:.0f} s, with {len(entries) - 1} others"
 
-    def _began_at(self, added_at: float, created_at: float) -> float:
+    def _began_at(self, added_at: float, created_at: float, now: float) -> float:
         """When a task began, by our clock. The least lag there was between beginning and adding is taken for what the
-        clocks disagree by: what a task was added later than that, it is older."""
-        lag_s = added_at - created_at
-        if abs(lag_s) > APART_MOST_S:
+        clocks disagree by: what a task was added later than that, it is older.
+
+        A beginning after the adding says nothing of clocks: such a task was added before there was one. Only what has
+        begun in the future shows that the provider's clock is ahead.
+        """
+        if abs(added_at - created_at) > APART_MOST_S:
             return added_at
+        lag_s = min(max(added_at - created_at, 0.0), now - created_at)
         if self._lag_s is None:
-            self._lag_s = min(lag_s, 0.0) if lag_s <= LATE_S else lag_s
+            self._lag_s = lag_s if lag_s > LATE_S else min(lag_s, 0.0)
         self._lag_s = min(lag_s, self._lag_s + CREEP * (lag_s - self._lag_s))
-        return min(created_at + self._lag_s, added_at)
+        return min(created_at + self._lag_s, max(added_at, created_at), now)
 
     def likelihood(self, entry: Entry, now: float) -> float:
         """How probable it is that a watch nobody has asked about for a while has ended, from 0 to 1."""

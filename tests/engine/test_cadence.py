@@ -122,6 +122,24 @@ async def test_a_task_over_when_first_asked_about_teaches_nothing_without_the_pr
     assert rig.knowledge.take_fresh() == {}
 
 
+async def test_one_that_was_added_before_it_began_makes_no_other_look_older() -> None:
+    rig = Rig()
+    born: dict[str, float] = {}
+
+    def answer(task_id: str) -> Reading:
+        created_at = born.setdefault(task_id, rig.clock.steady())  # begins when it is first asked about
+        return Reading(kind=Kind.RUNNING, snapshot=Snapshot(created_ms=int(created_at * 1000)))
+
+    rig.provider._next = answer  # type: ignore[method-assign]  # a script cannot look at the clock
+    await rig.watch(*(f"early{place}" for place in range(10)))
+    await rig.clock.advance(3000)
+    async with rig.running():
+        await rig.clock.advance(1)
+        await rig.watch("late")
+        await rig.clock.advance(8)
+    assert len(rig.provider.polls_of("late")) >= 3
+
+
 @pytest.mark.parametrize("created_ms", [0, -1, 1, 10**15, 10**18])
 async def test_a_beginning_that_cannot_be_is_not_believed(created_ms: int) -> None:
     rig = Rig()
