@@ -203,7 +203,9 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
     """The task goes on: note phase and progress, and tell what a route may want to hear of it."""
     snapshot = reading.snapshot
     progress = snapshot.progress if snapshot is not None else None
-    seen = memory._replace(failures=0, doubt=None, progress=memory.progress if progress is None else progress)
+    seen = memory
+    if memory.failures or memory.doubt is not None or progress is not None:
+        seen = memory._replace(failures=0, doubt=None, progress=memory.progress if progress is None else progress)
     starts = memory.phase is Phase.SUBMITTED and reading.kind is not Kind.PENDING
     if starts:
         # To the second, so that a hundred thousand watches found running have few different memories.

@@ -229,12 +229,12 @@ class AccountPoller:
 
     def _wait_s(self, now: float) -> float:
         """Seconds until the next request may go out; infinity when only a wake-up can change that."""
-        next_at = self._agenda.next_at(now)
-        if self._stopping or next_at == math.inf:
+        gate_s = math.inf if self._stopping else self._gate.wait_s(now)
+        next_at = math.inf if gate_s == math.inf else self._agenda.next_at(now)
+        if next_at == math.inf:
             return math.inf
         if self._ledger.is_stuck or not self._lease.is_held:
             return STUCK_S  # what cannot be written down need not be asked
-        gate_s = self._gate.wait_s(now)
         # While the account is blocked the gate alone says when to try it again, by whichever watch comes first.
         if self._gate.blocked or next_at <= now:
             return gate_s
@@ -294,8 +294,11 @@ class AccountPoller:
         except BaseException as error:
             self._came_to_nothing([entry], error)
             return
-        with self._guarded([entry]):
+        try:
             self._heed(reading, entry.task_id, now)
+        except Exception as error:
+            self._steps.failed([entry], error)
+        else:
             self._steps.follow(entry, reading)
 
     async def _poll_together(self, key: BatchKey, entries: Sequence[Entry], now: float) -> None:

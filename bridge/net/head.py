@@ -48,10 +48,17 @@ class ExactUrl(httpx.URL):
 
 def request_line(method: str, target: bytes) -> bytes:
     """The first line. LocalProtocolError when HTTP does not allow it."""
+    if TARGET.fullmatch(target) is None:
+        raise httpx.LocalProtocolError("the address holds what HTTP does not allow")
+    return b"%b %b HTTP/1.1\r\n" % (_verb(method), target)
+
+
+@lru_cache(maxsize=32)
+def _verb(method: str) -> bytes:
     verb = method.encode("ascii")
-    if NAME.fullmatch(verb) is None or TARGET.fullmatch(target) is None:
-        raise httpx.LocalProtocolError("the method or the address holds what HTTP does not allow")
-    return b"%b %b HTTP/1.1\r\n" % (verb, target)
+    if NAME.fullmatch(verb) is None:
+        raise httpx.LocalProtocolError("the method holds what HTTP does not allow")
+    return verb
 
 
 def split(url: str) -> tuple[str, str]:

@@ -10,17 +10,23 @@ import httptools
 import httpx
 
 MOST_HEAD_BYTES: Final = 100 * 1024  # status line and headers; the stock transport bounds them so, too
+READ_BYTES: Final = 16 * 1024  # at a time
 MOST_BUFFERED_BYTES: Final = 256 * 1024  # of a body that nobody fetches: then reading pauses
 
 Headers = list[tuple[bytes, bytes]]
 
 
-class Reader(asyncio.Protocol):
-    """One connection, for one exchange after the other. What is said unasked spoils it."""
+class Reader(asyncio.BufferedProtocol):
+    """One connection, for one exchange after the other. What is said unasked spoils it.
+
+    It brings its own buffer: for a plain protocol asyncio makes one of 256 KiB for each read, which glibc maps and
+    unmaps each time.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: Final = loop
         self.transport: asyncio.Transport | None = None
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._http: httptools.HttpResponseParser | None = None
         self._is_spoiled = False  # no exchange may follow
         self._is_paused = False
@@ -29,7 +35,6 @@ class Reader(asyncio.Protocol):
         self._status = 0
         self._headers: Headers = []
         self._has_head = False
-        self._ends_with_connection = False
         self._is_whole = False
         self._chunks: list[bytes] = []
         self._chunk_bytes = 0
@@ -88,13 +93,16 @@ class Reader(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         if not self._is_asked or self._http is None:
             self._is_spoiled = True
             return
-        self._heard_bytes += len(data)
+        self._heard_bytes += nbytes
         try:
-            self._http.feed_data(data)
+            self._http.feed_data(self._buffer[:nbytes])
         except httptools.HttpParserUpgrade:
             self._is_whole = True
             self._is_spoiled = True
@@ -105,7 +113,7 @@ class Reader(asyncio.Protocol):
         self._wake()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._has_head and self._ends_with_connection and exc is None:
+        if self._has_head and not self._is_framed and exc is None:
             self._is_whole = True
         elif self._fault is None:
             self._fault = httpx.ReadError("closed")
@@ -136,8 +144,6 @@ class Reader(asyncio.Protocol):
         if not self._http.should_keep_alive():
             self._is_spoiled = True
         self._status, self._has_head = status, True
-        framing = {name.lower() for name, _ in self._headers} & {b"content-length", b"transfer-encoding"}
-        self._ends_with_connection = not framing
 
     def on_body(self, body: bytes) -> None:
         if self._is_whole:
@@ -150,6 +156,11 @@ class Reader(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._is_whole = self._has_head
+
+    @property
+    def _is_framed(self) -> bool:
+        """Whether the answer says where it ends; else it ends with the connection."""
+        return any(name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in self._headers)
 
     async def _hear(self) -> None:
         """Wait for anything to come in. Raises the fault when nothing will any more."""

@@ -8,7 +8,7 @@ inside.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 from bridge.domain.task import Json
 from bridge.providers.description import Description, Form
@@ -24,6 +24,8 @@ class Found(NamedTuple):
     form: Form
     task: Task
     twins: tuple[Task, ...] = ()
+    names_ours: bool = False  # not by its place alone
+    is_known: bool = False  # its status is one of the form's words
 
 
 def find(description: Description, answer: Json, task_id: str) -> Found | str:
@@ -33,11 +35,13 @@ def find(description: Description, answer: Json, task_id: str) -> Found | str:
     inside an envelope counts when it names our id and nothing outside does.
     """
     outside = _first(description, answer, task_id)
-    if _names_ours(outside) and _is_known(outside):
+    if isinstance(outside, Found) and outside.names_ours and outside.is_known:
         return outside
     inside = _first(description, _inside(description, answer), task_id)
-    if _names_ours(inside) and _is_known(inside) and (not _names_ours(outside) or inside.task is outside.task):
-        return inside
+    if isinstance(inside, Found) and inside.names_ours and inside.is_known:
+        is_same = isinstance(outside, Found) and inside.task is outside.task
+        if is_same or not (isinstance(outside, Found) and outside.names_ours):
+            return inside
     return outside or "the answer holds no task in a known form"
 
 
@@ -66,18 +70,10 @@ def _first(description: Description, body: Json, task_id: str) -> Found | str:
     first: Found | str = ""
     for form, selector, candidate in _candidates(description, body):
         found = _looked_at(form, selector, candidate, task_id)
-        if isinstance(found, Found) and _is_known(found) and (not first or _names_ours(found)):
+        if isinstance(found, Found) and found.is_known and (not first or found.names_ours):
             return found
         first = first or found
     return first
-
-
-def _names_ours(found: Found | str) -> TypeGuard[Found]:
-    return isinstance(found, Found) and _id(found.form, found.task) is not None
-
-
-def _is_known(found: Found) -> bool:
-    return found.form.kind_of(found.form.status(found.task)) is not None
 
 
 def _looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> Found | str:
@@ -86,11 +82,16 @@ def _looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) ->
         if not (listed := _tasks(form, candidate)):
             return ""
         return _ours(form, listed, task_id) or f"the answer lists {len(listed)} tasks, ours is not among them"
-    if not _fits(form, selector, candidate):
+    if not isinstance(candidate, dict) or (word := form.status(candidate)) is None:
         return ""
-    if (other := _other_id(form, candidate, task_id)) is not None:
+    own = _id(form, candidate)
+    if own is None and selector.expression == "@" and form.id:
+        # Without an envelope a status alone says little, where there should be an id: gateways have `status` in their
+        # own errors.
+        return ""
+    if (other := _other_id(form, candidate, own, task_id)) is not None:
         return f'the answer is about another task: "{one_line(other, 80)}"'
-    return Found(form=form, task=candidate)
+    return Found(form, candidate, (), own is not None, form.kind_of(word) is not None)
 
 
 def _inside(description: Description, answer: Json) -> Json:
@@ -111,16 +112,11 @@ def _tasks(form: Form, items: list[Json]) -> list[Task]:
     return [item for item in dicts if form.status(item) is not None and _id(form, item) is not None]
 
 
-def _fits(form: Form, selector: Selector, candidate: Json) -> bool:
-    if not isinstance(candidate, dict) or form.status(candidate) is None:
-        return False
-    # Without an envelope a status alone says little, where there should be an id: gateways have `status` in their own
-    # errors.
-    return selector.expression != "@" or not form.id or _id(form, candidate) is not None
-
-
 def _id(form: Form, task: Task) -> str | None:
-    return next((found for value in selected(form.id, task) if (found := as_id(value)) is not None), None)
+    for value in selected(form.id, task):
+        if (found := as_id(value)) is not None:
+            return found
+    return None
 
 
 def _has_alias(form: Form, task: Task, task_id: str) -> bool:
@@ -130,13 +126,15 @@ def _has_alias(form: Form, task: Task, task_id: str) -> bool:
 def _ours(form: Form, listed: list[Task], task_id: str) -> Found | None:
     named = [item for item in listed if _id(form, item) == task_id]
     ours = named or [item for item in listed if _has_alias(form, item, task_id)]
-    return Found(form=form, task=ours[0], twins=tuple(ours[1:])) if ours else None
+    if not ours:
+        return None
+    is_known = form.kind_of(form.status(ours[0])) is not None
+    return Found(form, ours[0], tuple(ours[1:]), bool(named) or _id(form, ours[0]) is not None, is_known)
 
 
-def _other_id(form: Form, task: Task, task_id: str) -> str | None:
+def _other_id(form: Form, task: Task, own: str | None, task_id: str) -> str | None:
     """The id of the task that an answer is about, when it is not ours; one of a wrong type (19 digits as a float,
     an object) is nobody's."""
-    own = _id(form, task)
     if own is None:
         return next((str(named) for named in selected(form.id, task) if named not in (None, "")), None)
     return None if own == task_id or _has_alias(form, task, task_id) else own
