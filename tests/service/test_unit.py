@@ -12,7 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd" / "genbridge.service"
 EXPOSURE = 1.2
-MALLOC = {"MALLOC_MMAP_THRESHOLD_=67108864", "MALLOC_TRIM_THRESHOLD_=134217728", "MALLOC_TOP_PAD_=16777216"}
 
 
 def settings() -> list[tuple[str, str]]:
@@ -80,10 +79,6 @@ def test_it_speaks_the_protocol_that_the_daemon_speaks() -> None:
 def test_wrong_settings_end_in_no_restart_loop() -> None:
     assert value("Restart") == "on-failure"
     assert "78" in value("RestartPreventExitStatus").split()
-
-
-def test_the_allocator_keeps_read_buffers_in_the_heap() -> None:
-    assert {name for key, names in settings() if key == "Environment" for name in names.split()} >= MALLOC
 
 
 def test_the_queue_folder_is_the_one_that_tmpfiles_makes() -> None:
