@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import anyio
 
@@ -24,6 +24,8 @@ from bridge.domain.task import Reading
 from bridge.domain.watch import WatchState, Wish
 
 T = TypeVar("T")
+
+MOST_BYTES: Final = 32 << 20  # of bodies that a lane takes from the store at once: answers may hold pictures
 
 Tell = Callable[[Event], Sequence[Parcel]]
 """From an event to the bytes for every destination it is routed to. Pure; called inside the transaction."""
@@ -183,11 +185,19 @@ class Outbox(Protocol):
         how many deliveries that were."""
 
     def due(
-        self, endpoint: str, target: str, *, now: float, limit: int, apart_from: Collection[int] = ()
+        self,
+        endpoint: str,
+        target: str,
+        *,
+        now: float,
+        limit: int,
+        most_bytes: int = MOST_BYTES,
+        apart_from: Collection[int] = (),
     ) -> tuple[list[Delivery], float | None]:
         """At most `limit` waiting deliveries of this lane whose time has come, longest due first, and of each task only
-        the oldest waiting one; and when the next one after those falls due (None: none waits). Those `apart_from`
-        which the others are asked for, by delivery_id, are left out of both; what waits behind them still does."""
+        the oldest waiting one (fewer when their bodies would be longer than `most_bytes` together); and when the next
+        one after those falls due (None: none waits). Those `apart_from` which the others are asked for, by delivery_id,
+        are left out of both; what waits behind them still does."""
 
     def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
         """Endpoints that answered 410, with the reason. One whose settings' fingerprint differs from that of the day

@@ -19,7 +19,7 @@ from bridge.engine.ledger import Lane, Ledger
 from bridge.engine.membership import Lease
 from bridge.errors import StoreError
 from bridge.logs import get_logger
-from bridge.ports import Clock, Offload, Outbox, Sink
+from bridge.ports import MOST_BYTES, Clock, Offload, Outbox, Sink
 
 log = get_logger()
 
@@ -73,6 +73,7 @@ class LaneRunner:
         self._offload = offload
         self._clock = clock
         self._ready: deque[Delivery] = deque()
+        self._ready_bytes = 0  # of their bodies: some hold pictures
         self._under_way = 0
         self._held: dict[int, int] = {}  # ready, under way, or answered and not yet written down; each with its slot
         self._resting: dict[int, float] = {}  # until when: an error of ours must not spin
@@ -146,13 +147,18 @@ class LaneRunner:
             return False
         if self._left_some:
             return not self._ready and self._under_way < self._concurrency
-        return len(self._ready) < AHEAD // 2
+        return self._has_few()
+
+    def _has_few(self) -> bool:
+        """Whether what is ready will soon be gone."""
+        return len(self._ready) < AHEAD // 2 and self._ready_bytes < MOST_BYTES // 2
 
     def _forget_ready(self) -> None:
         """Let go of what is ready: it is read anew when enabled, for much may have happened to it by then."""
         for one in self._ready:
             del self._held[one.delivery_id]
         self._ready.clear()
+        self._ready_bytes = 0
         self._next_at = -math.inf
 
     async def _refill(self) -> None:
@@ -173,6 +179,7 @@ class LaneRunner:
         free = self._concurrency - self._under_way - len(self._ready)
         taken = [one for place, one in enumerate(fresh) if place < free or one.topic not in LIVE_TOPICS]
         self._ready.extend(taken)
+        self._ready_bytes += sum(len(one.body) for one in taken)
         self._held.update((one.delivery_id, one.slot) for one in taken)
         self._left_some = len(taken) < len(fresh)
         if len(found) >= AHEAD and not fresh:
@@ -186,8 +193,9 @@ class LaneRunner:
         """Attempt one after the other, as long as some are ready."""
         while self._ready and self._may_begin() and self._workers <= self._concurrency:
             delivery = self._ready.popleft()
+            self._ready_bytes -= len(delivery.body)
             self._under_way += 1
-            if len(self._ready) < AHEAD // 2:
+            if self._has_few():
                 self._wake.set()
             try:
                 made = await self._tried(delivery)

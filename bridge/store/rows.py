@@ -194,6 +194,17 @@ def delivery(row: Row) -> Delivery:
     )
 
 
+def within(sizes: Iterable[tuple[int, int]], most_bytes: int) -> list[int]:
+    """Of deliveries with the lengths of their bodies, the first that are together no longer than that; one at least."""
+    ids: list[int] = []
+    for delivery_id, length in sizes:
+        most_bytes -= length
+        if ids and most_bytes < 0:
+            break
+        ids.append(delivery_id)
+    return ids
+
+
 def delivery_view(row: Row, attempts: Sequence[Row] = ()) -> DeliveryView:
     """From `SELECT_DELIVERY_VIEW` and, for each attempt, its at, outcome, detail, duration_s."""
     delivery_id, event_id, endpoint, target, topic, account, subject, state, tries, next_at, created_at, *last = row

@@ -88,6 +88,17 @@ class TestOutbox:
         assert [one.subject for one in found] == [key.task_id for key in keys]
         assert [one.body for one in found] == [body % key.task_id.encode() for key in keys]
 
+    def test_long_ones_are_handed_out_few_at_a_time_and_one_at_least(self, store: Store) -> None:
+        keys = [one.key for one in add(store, "a", "b", "c", "d")]
+        store.commit(
+            [make_end(key) for key in keys],
+            lambda event: [Parcel(endpoint=LANE[0], target=LANE[1], body=event.subject.encode() * 1000)],
+        )
+        for most_bytes, count in ((2999, 2), (2000, 2), (1, 1), (4000, 4)):
+            found, next_at = store.due(*LANE, now=NOW, limit=9, most_bytes=most_bytes)
+            assert [one.body for one in found] == [text * 1000 for text in (b"a", b"b", b"c", b"d")[:count]]
+            assert (next_at is None) == (count == 4)
+
     def test_operator_topics_do_not_wait_for_one_another(self, store: Store) -> None:
         changes = [make_block(), make_block(blocked=False, at=NOW + 1), make_block(count=2, at=NOW + 2)]
         store.commit(changes, Teller())

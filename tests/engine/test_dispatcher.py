@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-from bridge.domain.delivery import Accepted, Deferred, DeliveryState, Refused
-from bridge.domain.event import Topic
+from typing import Any
+
+from bridge.domain.delivery import Accepted, Deferred, Delivery, DeliveryState, Refused
+from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.task import Kind, Reading, Snapshot
+from bridge.ports import MOST_BYTES
+from bridge.store import SqliteStore
 from tests.engine.rig import RUNNING, SUCCEEDED, Rig
 
 
@@ -129,6 +133,32 @@ async def test_concurrency_of_an_endpoint_is_kept_and_a_burst_is_delivered_whole
         await rig.clock.advance(10)
         assert len(rig.sink.handed) == 20
         assert len(set(rig.sink.ids())) == 20
+
+
+async def test_bodies_with_pictures_are_taken_from_the_store_few_at_a_time() -> None:
+    rig = Rig(concurrency=1)
+    rig.sink.hang_s[""] = 1.0
+    picture, most = bytes(MOST_BYTES // 4), 0
+
+    def tell(event: Event) -> list[Parcel]:
+        return [Parcel(endpoint="hook", target="", body=picture + event.subject.encode())]
+
+    def due(*lane: str, **how: Any) -> tuple[list[Delivery], float | None]:
+        nonlocal most
+        found, next_at = SqliteStore.due(rig.store, *lane, **how)
+        most = max(most, len(found) + len(how["apart_from"]))
+        return found, next_at
+
+    rig.ledger.tell = tell
+    rig.store.due = due  # type: ignore[method-assign]
+    ids = [f"t{number}" for number in range(12)]
+    async with rig.running():
+        await ended(rig, *ids)
+        await rig.clock.advance(30)
+    assert {delivery.subject for _, delivery in rig.sink.handed} == set(ids)
+    assert all(delivery.body == picture + delivery.subject.encode() for _, delivery in rig.sink.handed)
+    assert len(rig.sink.handed) == len(ids)
+    assert 3 < most <= 6
 
 
 async def test_stop_lets_attempts_in_flight_finish_and_begins_no_more() -> None:

@@ -33,6 +33,7 @@ HOT = {
     "cancel what was overtaken": statements.CANCEL_OVERTAKEN.sql(4),
     "lanes": outbox.NEXT_LANE,
     "due": outbox.DUE,
+    "hand out": outbox.HANDED_OUT,
     "next due": outbox.NEXT_DUE,
     "old deliveries": retention.OLD_DELIVERIES,
     "old watches": retention.OLD_WATCHES,

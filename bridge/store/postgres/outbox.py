@@ -7,8 +7,9 @@ from typing import Final
 
 from bridge.domain.delivery import Delivery
 from bridge.domain.shares import SLOTS, endpoint_scope, slots_held
+from bridge.ports import MOST_BYTES
 from bridge.store.postgres.part import ENABLE, Part
-from bridge.store.rows import SELECT_DELIVERY, delivery
+from bridge.store.rows import SELECT_DELIVERY, delivery, within
 
 # One look-up for each lane, where DISTINCT would read every waiting delivery.
 LANES: Final = """
@@ -34,8 +35,16 @@ _UP: Final = """
             AND older.endpoint = %(endpoint)s AND older.target = %(target)s))
 """
 HASTEN: Final = "UPDATE deliveries SET next_attempt_at = 0 WHERE state = 'waiting' AND next_attempt_at > %s"
+# First how long they are, so that few long ones are read at a time.
 DUE: Final = (
-    SELECT_DELIVERY + _UP + "AND next_attempt_at <= %(now)s ORDER BY next_attempt_at, delivery_id LIMIT %(limit)s"
+    "SELECT delivery_id, octet_length(body)"
+    + _UP
+    + "AND next_attempt_at <= %(now)s ORDER BY next_attempt_at, delivery_id LIMIT %(limit)s"
+)
+HANDED_OUT: Final = (
+    SELECT_DELIVERY
+    + " FROM deliveries LEFT JOIN events USING (event_id) WHERE delivery_id = ANY(%s)"
+    + " ORDER BY next_attempt_at, delivery_id"
 )
 NEXT_DUE: Final = "SELECT next_attempt_at" + _UP + "ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET %(found)s"
 
@@ -54,14 +63,23 @@ class OutboxPart(Part):
             return link.execute(HASTEN, (latest_at,)).rowcount
 
     def due(
-        self, endpoint: str, target: str, *, now: float, limit: int, apart_from: Collection[int] = ()
+        self,
+        endpoint: str,
+        target: str,
+        *,
+        now: float,
+        limit: int,
+        most_bytes: int = MOST_BYTES,
+        apart_from: Collection[int] = (),
     ) -> tuple[list[Delivery], float | None]:
         """See `ports.Outbox.due`. The instant is that of the next delivery that is up; what waits behind another one
         of its task has none until that one is settled."""
         slots = range(SLOTS) if self._held is None else slots_held(endpoint_scope(endpoint), self._held)
         lane = {"endpoint": endpoint, "target": target, "slots": list(slots), "apart_from": list(apart_from)}
         with self._database.read() as link:
-            found = [delivery(row) for row in link.execute(DUE, {**lane, "now": now, "limit": limit})]
+            sizes = link.execute(DUE, {**lane, "now": now, "limit": limit})
+            wanted = within(sizes, most_bytes)
+            found = [delivery(row) for row in link.execute(HANDED_OUT, (wanted,))] if wanted else []
             next_up = link.execute(NEXT_DUE, {**lane, "found": len(found)}).fetchone()
             return found, None if next_up is None else next_up[0]
 

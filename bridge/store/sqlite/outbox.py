@@ -8,7 +8,8 @@ from typing import Final
 import orjson
 
 from bridge.domain.delivery import Delivery
-from bridge.store.rows import DELIVERY_COLUMNS, delivery, json_text
+from bridge.ports import MOST_BYTES
+from bridge.store.rows import DELIVERY_COLUMNS, delivery, json_text, within
 from bridge.store.sqlite.many import json_rows
 from bridge.store.sqlite.part import ENABLE, Part
 
@@ -29,11 +30,16 @@ _UP: Final = """
             AND older.endpoint = ?1 AND older.target = ?2 AND older.delivery_id < deliveries.delivery_id)
 """
 HASTEN: Final = "UPDATE deliveries SET next_attempt_at = 0 WHERE state = 'waiting' AND next_attempt_at > ?"
-# JSON holds no bytes. The order is that of the inner SELECT, which its LIMIT has made a table of its own.
+# First how long they are, so that few long ones are read at a time: SQLite makes no text beyond a billion bytes.
 DUE: Final = (
-    json_rows((*DELIVERY_COLUMNS[:-1], "hex(body)"))
-    + f" FROM (SELECT {', '.join(DELIVERY_COLUMNS)}{_UP}AND next_attempt_at <= ?4"
+    json_rows(("delivery_id", "bytes"))
+    + f" FROM (SELECT delivery_id, length(body) AS bytes{_UP}AND next_attempt_at <= ?4"
     + " ORDER BY next_attempt_at, delivery_id LIMIT ?5)"
+)
+# JSON holds no bytes.
+HANDED_OUT: Final = (
+    json_rows((*DELIVERY_COLUMNS[:-1], "hex(body)"))
+    + " FROM json_each(?1) CROSS JOIN deliveries ON delivery_id = value LEFT JOIN events USING (event_id)"
 )
 NEXT_DUE: Final = "SELECT next_attempt_at" + _UP + "ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET ?4"
 
@@ -57,13 +63,22 @@ class OutboxPart(Part):
             return connection.execute(HASTEN, (latest_at,)).rowcount
 
     def due(
-        self, endpoint: str, target: str, *, now: float, limit: int, apart_from: Collection[int] = ()
+        self,
+        endpoint: str,
+        target: str,
+        *,
+        now: float,
+        limit: int,
+        most_bytes: int = MOST_BYTES,
+        apart_from: Collection[int] = (),
     ) -> tuple[list[Delivery], float | None]:
         """See `ports.Outbox.due`. The instant is that of the next delivery that is up; what waits behind another one
         of its task has none until that one is settled."""
         lane = endpoint, target, json_text(list(apart_from))
         with self._database.read() as connection:
-            rows = orjson.loads(connection.execute(DUE, (*lane, now, limit)).fetchone()[0])
+            sizes = orjson.loads(connection.execute(DUE, (*lane, now, limit)).fetchone()[0])
+            wanted = json_text(within(sizes, most_bytes))
+            rows = orjson.loads(connection.execute(HANDED_OUT, (wanted,)).fetchone()[0])
             found = [delivery((*row, bytes.fromhex(body))) for *row, body in rows]
             next_up = connection.execute(NEXT_DUE, (*lane, len(found))).fetchone()
             return found, None if next_up is None else next_up[0]
