@@ -83,7 +83,7 @@ def _next(story: Story, around: Around) -> Iterator[str]:
     late = f" (due {ago(state.next_poll_at, around.now)})" if is_due and state.next_poll_at else ""
     why = story.next_poll_why or ""
     if is_due:
-        why = why.partition("; asked again in ")[0]  # that time is over
+        why = why.partition("; asked again after ")[0]  # that time is over
     yield f"next poll {when}{late}" + (f": {why}" if why else "")
     if is_due and around.daemon is not None and around.notes_every_s > SOON_S:
         yield f"  it may have been asked meanwhile: on this store polls show within {span(around.notes_every_s)}"

@@ -108,16 +108,16 @@ class Cadence:
         rest_s = entry.trail.rest_s(age_s) if entry.trail is not None else None
         if rest_s is None:
             wait_s = known.rhythm.next_in_s(age_s)
-            return wait_s, f"{known.words}; asked again in {wait_s:.0f} s"
+            return wait_s, f"{known.words}; asked again after {wait_s:.0f} s"
         wait_s = sharpened_in_s(known.fit, age_s=age_s, rest_s=rest_s, worth=self._budget.worth, bounds=self._bounds)
-        return wait_s, f"{known.words}, by its progress in some {rest_s:.0f} s; asked again in {wait_s:.0f} s"
+        return wait_s, f"{known.words}, by its progress in some {rest_s:.0f} s; asked again after {wait_s:.0f} s"
 
     def together_in_s(self, entries: Sequence[Entry], now: float) -> tuple[float, str]:
         """The same for watches that share their requests."""
         members = [(self._of(entry).fit, now - entry.began_at) for entry in entries]
         wait_s = together_in_s(members, worth=self._budget.worth, bounds=self._bounds)
         self._shared += (1.0 / len(entries) - self._shared) * 0.2
-        return wait_s, f"{self._of(entries[0]).words}; asked again in {wait_s:.0f} s, with {len(entries) - 1} others"
+        return wait_s, f"{self._of(entries[0]).words}; asked again after {wait_s:.0f} s, with {len(entries) - 1} others"
 
     def _began_at(self, added_at: float, created_at: float, now: float) -> float:
         """When a task began, by our clock. The least lag there was between beginning and adding is taken for what the

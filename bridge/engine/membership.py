@@ -69,6 +69,7 @@ class Membership:
         self._clock = clock
         self._name = name
         self._takeover_s = takeover_s
+        self._is_alone = math.isinf(takeover_s)  # nobody else can ever join: there is no news in it
         self._worker = worker
         self._scopes: Mapping[str, int] = {}
         self._leaving: frozenset[Share] = frozenset()
@@ -138,7 +139,8 @@ class Membership:
                 log.warning("store.failed", reason=str(error))
                 await self._clock.sleep(AGAIN_S)
         self.lease.until_at = begun_at + self._takeover_s * TRUSTED
-        log.info("member.joined", member=self.member)
+        if not self._is_alone:
+            log.info("member.joined", member=self.member)
 
     def _joined(self) -> str:
         return self._shares.join(name=self._name, scopes=self._scopes, lease_s=self._takeover_s * STORED)
@@ -171,7 +173,8 @@ class Membership:
         if gained:
             self._hold(self.held | gained, len(roll.members))
             self._owes_load = True
-            log.info("shares.gained", count=len(gained), held=len(self.held))
+            if not self._is_alone:
+                log.info("shares.gained", count=len(gained), held=len(self.held))
         elif len(roll.members) != self._daemons:
             self._hold(self.held, len(roll.members))
         if self._owes_load:  # perhaps since an earlier round, when the store could not be read
@@ -204,4 +207,5 @@ class Membership:
                 await self._clock.sleep(AGAIN_S)
         self._leaving -= lost
         self.wake()  # by now it may be ours again
-        log.info("shares.released", count=len(lost), held=len(self.held))
+        if not self._is_alone:
+            log.info("shares.released", count=len(lost), held=len(self.held))

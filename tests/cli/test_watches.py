@@ -205,7 +205,7 @@ def test_explain_says_what_is_next_and_what_holds_it_back(shell: Shell, store: S
 
 
 def test_explain_of_what_is_overdue_names_no_wait_that_is_over(shell: Shell, store: SqliteStore) -> None:
-    why = "usually done 8 s to 11 s after it began (12 tasks seen); asked again in 2 s"
+    why = "usually done 8 s to 11 s after it began (12 tasks seen); asked again after 2 s"
     store.note([make_note(LIVE, next_poll_at=FAR, next_poll_why=why)])
     assert f": {why}\n" in shell("explain", "live").out
     store.note([make_note(LIVE, next_poll_at=NOW + 3, next_poll_why=why)])

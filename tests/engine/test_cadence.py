@@ -214,12 +214,12 @@ async def test_explain_says_what_is_expected() -> None:
         await rig.watch("first")
         await rig.clock.advance(5)
         first = rig.store.story(rig.store.find("first", None)[0].state.key).next_poll_why
-        assert first.startswith("how long such tasks take is not known yet (0 tasks seen); asked again in ")
+        assert first.startswith("how long such tasks take is not known yet (0 tasks seen); asked again after ")
         await finish(rig, 30, 90.0)
         await rig.watch("late")
         await rig.clock.advance(5)
         why = rig.store.story(rig.store.find("late", None)[0].state.key).next_poll_why
-        assert re.search(r"\((28|29|30) tasks seen\); asked again in ", why)
+        assert re.search(r"\((28|29|30) tasks seen\); asked again after ", why)
         assert why.startswith("usually done ")
 
 
