@@ -169,8 +169,18 @@ class TestAccounts:
         assert tell.events == []
 
     def test_a_pause_is_remembered(self, store: Store) -> None:
-        pauses = [AccountPaused(account="kling", until_at=NOW + until) for until in (60, 30)]
+        pauses = [AccountPaused(account="kling", until_at=NOW + until) for until in (30, 60)]
         assert store.commit(pauses, nobody) == [True, True]
         store.commit([make_block()], nobody)
         state = store.accounts()["kling"]
-        assert (state.paused_until, state.blocked_at) == (NOW + 30, NOW)
+        assert (state.paused_until, state.blocked_at) == (NOW + 60, NOW)
+
+    @pytest.mark.parametrize(
+        ("before_s", "left_s"), [pytest.param(60, 60, id="longer"), pytest.param(9000, 30, id="by a wrong clock")]
+    )
+    def test_a_shorter_pause_ends_no_longer_one_that_another_daemon_was_told(
+        self, store: Store, before_s: float, left_s: float
+    ) -> None:
+        store.commit([AccountPaused(account="kling", until_at=NOW + before_s)], nobody)
+        store.commit([AccountPaused(account="kling", until_at=NOW + 30)], nobody)
+        assert store.accounts()["kling"].paused_until == NOW + left_s

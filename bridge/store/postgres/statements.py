@@ -62,9 +62,13 @@ _BLOCK: Final = """
 _RESTORE: Final = """
     UPDATE accounts SET blocked_at = NULL, blocked_s = %s WHERE account = %s AND blocked_at IS NOT NULL
 """
+# A shorter pause, told to a daemon that has not heard yet of a longer one, does not end that. But none is an hour
+# longer: such a one was written by a wrong clock.
 _PAUSE: Final = """
-    INSERT INTO accounts (account, paused_until) VALUES (%s, %s)
+    INSERT INTO accounts AS known (account, paused_until) VALUES (%s, %s)
     ON CONFLICT (account) DO UPDATE SET paused_until = excluded.paused_until
+        WHERE known.paused_until IS NULL
+            OR known.paused_until NOT BETWEEN excluded.paused_until AND excluded.paused_until + 3600
 """
 _ADD_ATTEMPTS: Final = """
     INSERT INTO attempts (delivery_id, at, outcome, detail, duration_s)

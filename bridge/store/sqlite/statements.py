@@ -92,6 +92,7 @@ _RESTORE: Final = """
 _PAUSE: Final = """
     INSERT INTO accounts (account, paused_until) VALUES (?1, ?2)
     ON CONFLICT (account) DO UPDATE SET paused_until = ?2
+        WHERE paused_until IS NULL OR paused_until NOT BETWEEN ?2 AND ?2 + 3600
 """
 _ATTEMPT: Final = "SELECT 1 FROM attempts WHERE delivery_id = ? AND at = ?"
 _DISABLE: Final = """
