@@ -209,6 +209,14 @@ class TestSilence:
             assert store.commit([make_end()], Teller()) == [True]
             assert len(due(store)) == 1
 
+    def test_what_was_idle_when_all_was_given_up_fails_nothing_that_comes_later(self, postgres: PostgresUrl) -> None:
+        database = Database(postgres, clock=SystemClock())
+        database.migrate()
+        database.give_up()  # as when a lease is lost: the daemon begins anew on the same store
+        with database.read() as link:
+            link.execute("SELECT pg_sleep(0.4)")
+        database.close()
+
     def test_a_server_that_works_for_long_is_waited_for_no_longer_than_a_silent_one(
         self, postgres: PostgresUrl, wire: Wire
     ) -> None:

@@ -218,7 +218,8 @@ class Database:
         """On an idle connection, or a new one: what was idle may be lost without our knowing, after a restart."""
         begun = self._given_up
         with contextlib.suppress(IndexError):
-            link = self._idle.pop()
+            while (link := self._idle.pop()).is_over():  # it would wait for nothing, not even for a slow commit
+                link.close()
             try:
                 link.execute(how)
             except psycopg.OperationalError:
