@@ -201,6 +201,8 @@ class LaneRunner:
                 made = await self._tried(delivery)
             finally:
                 self._under_way -= 1
+            if made.disables:
+                self.enabled = False  # before it is written down: in a burst hundreds would be begun meanwhile
             self._ledger.post(made, then=partial(self._written, delivery, made))
         self._workers -= 1
         self._wake.set()
@@ -233,6 +235,7 @@ class LaneRunner:
             log.error("delivery.bug", endpoint=self._endpoint, event_id=delivery.event_id, exc_info=failure)
             self._resting[delivery.delivery_id] = self._clock.steady() + BUG_PAUSE_S
             self._next_at = -math.inf
+            self.enabled = self.enabled or made.disables
         else:
             self._settled(delivery, made)
         self._wake.set()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bridge.domain.delivery import Accepted, Deferred, Delivery, DeliveryState, Refused
@@ -73,6 +74,35 @@ async def test_gone_disables_the_endpoint_and_its_deliveries_wait_without_ageing
         await rig.clock.advance(1)
         assert {delivery.subject for _, delivery in rig.sink.handed} >= {"a", "b", "c"}
         assert rig.store.list_deliveries(state=DeliveryState.WAITING, limit=None) == []
+
+
+async def test_in_a_burst_nothing_more_is_begun_once_the_receiver_said_gone() -> None:
+    rig = Rig(concurrency=2)
+    rig.sink.script = [Refused(reason="410")] * 20
+    ids = [f"t{number}" for number in range(20)]
+    async with rig.running():
+        await ended(rig, *ids)
+        rig.torn.failures = 3  # the outcome's commit is slow
+        await rig.clock.advance(60)
+        assert len(rig.sink.handed) <= 2
+        assert len(rig.store.list_deliveries(state=DeliveryState.WAITING, limit=None)) == 20
+
+
+async def test_gone_that_cannot_be_written_down_disables_nothing_for_good() -> None:
+    rig = Rig(concurrency=1)
+    rig.sink.script = [Refused(reason="410")]
+
+    def tell(event: Event) -> Sequence[Parcel]:
+        if event.topic is Topic.ENDPOINT_DISABLED:
+            raise RuntimeError("a fault of ours")
+        return rig.sink.parcels(event)
+
+    rig.ledger.tell = tell
+    async with rig.running():
+        await ended(rig, "a", "b")
+        await rig.clock.advance(120)
+        assert sorted(delivery.subject for _, delivery in rig.sink.handed) in (["a", "a", "b"], ["a", "b", "b"])
+        assert not rig.store.list_deliveries(state=DeliveryState.WAITING, limit=None)
 
 
 async def test_an_endpoint_that_was_gone_is_served_again_when_its_settings_change() -> None:
