@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -73,9 +74,9 @@ class Database:
         self._steps = steps
         self._patience_s = patience_s
         self.writer = os.urandom(8).hex()
-        self.busy_since: float | None = None  # the server has been waited for since then, by the clock's `steady`
         self.unheard = 0  # changes of which the daemon itself was not told, see `CommitsPart`
         self._clock = clock
+        self._busy: dict[int, float] = {}  # since when each thread has waited for the server
         self._idle: list[Link] = []
         self._serials, self._links = itertools.count(1), itertools.count(1)
         self._has_marked = False
@@ -85,6 +86,11 @@ class Database:
     def latest(self) -> int:
         """The version that we know."""
         return len(self._steps)
+
+    @property
+    def busy_since(self) -> float | None:
+        """Since when the server has been waited for, by the clock's `steady`: by whichever thread has for longest."""
+        return min(list(self._busy.values()), default=None)
 
     @contextmanager
     def read(self) -> Iterator[Link]:
@@ -194,7 +200,7 @@ class Database:
     def _begun(self, how: str) -> Iterator[Link]:
         """A connection on which a transaction has begun; it is rolled back unless the block commits it. Afterwards the
         connection is kept, unless it is lost, or leads to a server that is no primary any more."""
-        self.busy_since = self._clock.steady()
+        self._busy[threading.get_ident()] = self._clock.steady()
         try:
             link = self._begin(how)
             try:
@@ -212,7 +218,7 @@ class Database:
         except psycopg.Error as error:
             raise understood(error, self.place) from error
         finally:
-            self.busy_since = None
+            self._busy.pop(threading.get_ident(), None)
 
     def _begin(self, how: str) -> Link:
         """On an idle connection, or a new one: what was idle may be lost without our knowing, after a restart."""
