@@ -221,7 +221,8 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
         )
     if starts:
         return Step(memory=seen, pace=Pace.STEADY, topic=Topic.TASK_RUNNING, snapshot=snapshot)
-    due = memory.progress_told_at is None or now - memory.progress_told_at >= PROGRESS_EVERY_S
+    is_running = memory.phase is Phase.RUNNING  # of a task that waits, progress is none
+    due = is_running and (memory.progress_told_at is None or now - memory.progress_told_at >= PROGRESS_EVERY_S)
     if progress is not None and progress != memory.progress_told and due:
         told = seen._replace(progress_told=progress, progress_told_at=now)
         part = f"{progress:g}"

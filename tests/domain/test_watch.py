@@ -218,6 +218,12 @@ def test_progress_is_told_at_most_every_half_minute_and_only_when_new() -> None:
     ]
 
 
+def test_the_progress_of_a_task_that_waits_is_none() -> None:
+    waiting = step(Memory(), progress(0)._replace(kind=Kind.PENDING))
+    assert (waiting.topic, waiting.memory.phase) == (None, Phase.SUBMITTED)
+    assert step(waiting.memory, progress(0)).topic is Topic.TASK_RUNNING
+
+
 def test_progress_is_remembered_when_an_answer_has_none() -> None:
     memory = step(RUNNING, progress(40)).memory
     assert step(memory, progress(None)).memory.progress == 40
