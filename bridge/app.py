@@ -289,11 +289,12 @@ class App:
         """When the time to stop is over, a store that does not answer keeps nobody waiting."""
         try:
             await self._written.wait()
-        finally:
-            if not self._written.is_set():
-                if self._group is not None:
-                    self._group.cancel_scope.cancel()  # first, or whoever waits for its turn would begin to wait anew
-                self._store.give_up()
+        except anyio.get_cancelled_exc_class():
+            # Also with everything written: the lease may be being renewed.
+            if self._group is not None:
+                self._group.cancel_scope.cancel()  # first, or whoever waits for its turn would begin to wait anew
+            self._store.give_up()
+            raise
 
     async def _drain(self) -> None:
         self._stop_sources()
