@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from bridge.domain.change import Note
 from bridge.domain.task import LIVE, Kind
 from bridge.errors import BridgeBug
 from bridge.store.rows import Row, memory_row, plain
+
+# For every engine: its rows are `memory_and_schedule`, under the name `new`.
+SET_MEMORY: Final = """
+    UPDATE watches SET phase = new.phase, polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
+        doubt_answers = new.doubt_answers, doubt_since_at = new.doubt_since_at, progress = new.progress,
+        progress_told = new.progress_told, progress_told_at = new.progress_told_at, input_told = new.input_told,
+        next_poll_at = new.next_poll_at, next_poll_why = new.next_poll_why,
+        poll_asked_at = CASE WHEN poll_asked_at > new.at THEN poll_asked_at END"""
 
 
 class ReadingCounts:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from bridge.store.notes import SET_MEMORY
 from bridge.store.postgres.link import Link
 from bridge.store.postgres.part import add_facts, columns, count_readings
-from bridge.store.postgres.watches import MEMORY_TYPES, SET_MEMORY
+from bridge.store.postgres.watches import MEMORY_TYPES
 from bridge.store.rows import SELECT_WATCH, Row
 
 # Of any phase: one that named the live ones would be tempted, before there are statistics, by the index of those.

@@ -11,7 +11,7 @@ from bridge.domain.shares import accounts_and_slots
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import WatchState, Wish
 from bridge.ports import Added, Cursor
-from bridge.store.notes import Noted, identities
+from bridge.store.notes import SET_MEMORY, Noted, identities
 from bridge.store.postgres.intake import Intake
 from bridge.store.postgres.link import Link
 from bridge.store.postgres.part import Part, add_facts, columns, count_readings, lock_store, revision
@@ -43,12 +43,6 @@ _NOTED: Final = """
             AND watches.generation = wanted.generation
     ORDER BY watch_id FOR NO KEY UPDATE OF watches SKIP LOCKED
 """
-SET_MEMORY: Final = """
-    UPDATE watches SET phase = new.phase, polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
-        doubt_answers = new.doubt_answers, doubt_since_at = new.doubt_since_at, progress = new.progress,
-        progress_told = new.progress_told, progress_told_at = new.progress_told_at, input_told = new.input_told,
-        next_poll_at = new.next_poll_at, next_poll_why = new.next_poll_why,
-        poll_asked_at = CASE WHEN poll_asked_at > new.at THEN poll_asked_at END"""
 _NOTE: Final = (
     SET_MEMORY
     + """

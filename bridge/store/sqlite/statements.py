@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from bridge.store.notes import SET_MEMORY
 from bridge.store.rows import WATCH_COLUMNS, Row
 from bridge.store.sqlite.many import Many, json_rows
 
@@ -13,26 +14,20 @@ _MEMORY: Final = (
     "watch_id, phase, polls, failures, doubt_kind, doubt_answers, doubt_since_at, progress, progress_told,"
     " progress_told_at, input_told, next_poll_at, next_poll_why, at"
 )
-_SET_MEMORY: Final = """
-    UPDATE watches SET phase = new.phase, polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
-        doubt_answers = new.doubt_answers, doubt_since_at = new.doubt_since_at, progress = new.progress,
-        progress_told = new.progress_told, progress_told_at = new.progress_told_at, input_told = new.input_told,
-        next_poll_at = new.next_poll_at, next_poll_why = new.next_poll_why,
-        poll_asked_at = CASE WHEN poll_asked_at > new.at THEN poll_asked_at END"""
 _OF_ITS_WATCH: Final = " FROM new WHERE watches.watch_id = new.watch_id"
 _IDENTITY: Final = "account, task_id, generation"
 _LIVE: Final = f" FROM new CROSS JOIN watches USING ({_IDENTITY}) WHERE watches.phase IN ('submitted', 'running')"
 
 MEANT: Final = Many("task_id, account, generation", json_rows((*WATCH_COLUMNS, "watch_id")) + _LIVE)
 NOTED: Final = Many(_IDENTITY, json_rows((*_IDENTITY.split(", "), "watch_id", "phase", "polls")) + _LIVE)
-NOTE: Final = Many(_MEMORY, _SET_MEMORY + _OF_ITS_WATCH)
+NOTE: Final = Many(_MEMORY, SET_MEMORY + _OF_ITS_WATCH)
 TOLD_OF: Final = Many(
     "delivery_id",
     json_rows(("delivery_id", "state", "watch_id", "is_live")) + " FROM new CROSS JOIN deliveries USING (delivery_id)",
 )
 MOVE: Final = Many(
     f"{_MEMORY}, reason, ended_at, snapshot, urls",
-    _SET_MEMORY
+    SET_MEMORY
     + ", reason = new.reason, ended_at = new.ended_at, snapshot = coalesce(new.snapshot, watches.snapshot)"
     + _OF_ITS_WATCH,
 )
