@@ -26,6 +26,7 @@ log = logs.get_logger()
 
 LOOK_EVERY_S: Final = 1.0  # at the settings file
 TOLD_EVERY_S: Final = 0.2  # how often `once` looks whether everything has been told
+ECHO_S: Final = 0.1  # so soon after the first signal to stop another is the same wish: `timeout` and wrappers send two
 
 
 Stamp = tuple[int, int, int] | None
@@ -101,17 +102,20 @@ class Daemon:
 
     async def _heed_signals(self, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # blocked while the process started
             task_status.started()
+            stopped_at = None
             async for number in signals:
                 if number == signal.SIGHUP:
                     self._asked.set()  # by another task: while a reload lasts, a signal to stop must be heard
-                    continue
-                if self._is_stopping:
+                elif stopped_at is None:
+                    self._is_stopping = True
+                    self._manager.stopping()
+                    self._app.stop()
+                    stopped_at = self._clock.steady()
+                elif self._clock.steady() - stopped_at > ECHO_S:
                     self._code = 1
                     scope.cancel()
-                self._is_stopping = True
-                self._manager.stopping()
-                self._app.stop()
 
     async def _keep_alive(self) -> None:
         async def store_answers() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -51,6 +52,7 @@ def demo_command(provider: str) -> int:
     each webhook. Settings files are ignored; nothing is left behind.
     """
     logs.set_up(level="warning", form="auto", colors=wants_colors(os.environ))
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     with tempfile.TemporaryDirectory(prefix="genbridge-demo-") as folder:
         summary = anyio.run(Demo(Path(folder), provider).play)
     click.echo()
@@ -67,13 +69,19 @@ def simulate_command(listen: str, key: str | None, provider: str) -> None:
 
     To try your automations against it. It speaks every built-in provider's form, on the paths of the vendors and of
     aggregators. Create tasks by POST as documented, or just ask about an id such as demo-video-20s, demo-images-5s,
-    demo-fail-8s, demo-audio-3s, demo-text-5s, demo-never: it is born when first asked for. Ends with Ctrl-C.
+    demo-fail-8s, demo-audio-3s, demo-text-5s, demo-never: it is born when first asked for. Ends with Ctrl-C or SIGTERM.
     """
     host, port = split_address(listen)
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
         anyio.run(_simulate, host, port, key, provider)
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
+
+
+def _as_ctrl_c(*_: object) -> None:
+    """SIGTERM, too, leaves nothing behind. Not by raising SIGINT: what a shell runs in the background ignores that."""
+    raise KeyboardInterrupt
 
 
 async def _simulate(host: str, port: int, key: str | None, name: str) -> None:

@@ -110,6 +110,51 @@ def test_a_second_signal_quits_without_waiting_for_what_is_in_flight(shell: Shel
     assert time.monotonic() - began < 8
 
 
+def test_two_signals_in_one_moment_are_one_wish_to_stop(shell: Shell, world: World) -> None:
+    hang = threading.Event()
+
+    def fault(task_id: str) -> None:
+        hang.wait(20)
+
+    world.fault = fault
+    shell("add", "slow")
+    with DaemonProcess(shell.folder / "genbridge.yaml") as daemon:
+        until(lambda: bool(world.polls), seconds=10, what="the poll")
+        for _ in range(2):  # as `timeout` does, and a wrapper that hands on what the terminal sent to both
+            os.kill(daemon.pid, signal.SIGTERM)
+            time.sleep(0.01)
+        heard(daemon, "daemon.stopping")
+        hang.set()
+        assert daemon.process.wait(15) == 0
+        assert logged(daemon, "daemon.stopped")
+
+
+def test_a_wish_to_reload_while_it_starts_is_kept_until_it_can_be_heeded(shell: Shell, world: World) -> None:
+    for delay_s in (0.0, 0.1, 0.3):
+        with DaemonProcess(shell.folder / "genbridge.yaml") as daemon:
+            until(lambda: catches(daemon.pid, signal.SIGTERM), seconds=10, what="the first lines of genbridge")
+            time.sleep(delay_s)
+            os.kill(daemon.pid, signal.SIGHUP)
+            heard(daemon, "settings.reloaded")
+            assert daemon.stop() == 0
+            daemon.log.unlink()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_task_whose_id_is_run_makes_no_daemon_of_another_command(number: int, shell: Shell, world: World) -> None:
+    shell("add", "run")
+    waiting = [sys.executable, "-m", "bridge", "--config", str(shell.folder / "genbridge.yaml"), "wait", "run"]
+    with subprocess.Popen(waiting, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        time.sleep(1.0)
+        process.send_signal(number)
+        assert process.wait(10) != 0  # 0 would say that the task succeeded
+
+
+def catches(pid: int, number: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.split("SigCgt:")[1].split()[0], 16) >> (number - 1) & 1)
+
+
 def heard(daemon: DaemonProcess, event: str, *, saying: str = "") -> None:
     """Return when the daemon has logged this event, with these words in it."""
     until(lambda: bool(logged(daemon, event, saying)), seconds=20, what=f"{event} {saying}")

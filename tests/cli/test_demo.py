@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -46,6 +47,18 @@ def test_the_demo_of_a_provider_with_batches_asks_about_many_tasks_in_one_reques
     found = re.search(r"in (\d+) requests", summary)
     assert found is not None
     assert int(found[1]) < polls / 2
+
+
+def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bridge", "demo"]
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        assert "queue/" in demo.stdout.readline()
+        demo.terminate()
+        assert "Traceback" not in demo.communicate(timeout=20)[1]
+    assert demo.returncode == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_provider_that_is_not_simulated_is_a_mistake_that_names_the_others(tmp_path: Path) -> None:
