@@ -29,15 +29,11 @@ class Host:
         self.in_flight = 0
         self.paused_until = -math.inf
         self.accounts = 1
+        self.troubled = False  # it fails one task after the other, whoever asks: only single probes may pass
         self._troubled: dict[str, set[str]] = {}  # accounts: tasks that met trouble since anybody's last good answer
         self._probes = 0
         self._probe_at = -math.inf
         self._probe_out = False
-
-    @property
-    def troubled(self) -> bool:
-        """The host fails one task after the other, whoever asks: only single probes may pass."""
-        return len(self._troubled) > 1 and sum(map(len, self._troubled.values())) >= TROUBLED_TASKS
 
     def share(self, concurrency: int) -> int:
         """How many requests an account that may have `concurrency` in flight may have at this host."""
@@ -69,8 +65,10 @@ class Host:
         before = self.troubled
         if is_trouble(reading):
             self._troubled.setdefault(account, set()).add(task_id)
-        elif is_sound(reading):
+            self.troubled = len(self._troubled) > 1 and sum(map(len, self._troubled.values())) >= TROUBLED_TASKS
+        elif self._troubled and is_sound(reading):
             self._troubled.clear()
+            self.troubled = False
         if self.troubled and (was_probe or not before):
             self._probes = self._probes + 1 if before else 1
             self._probe_at = now + trial_s(self._probes, chance)

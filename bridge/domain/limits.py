@@ -12,7 +12,7 @@ from typing import Final
 
 from bridge.domain.host import TROUBLED_TASKS, Host, is_trouble, trial_s
 from bridge.domain.shares import Part
-from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
+from bridge.domain.task import ABOUT_ACCOUNT, UNDER_WAY, Kind, Reading
 
 SLOWEST_FACTOR: Final = 0.1  # a 429 without hint halves the rate, never below a tenth ...
 RECOVERY_S: Final = 60.0  # ... and it is back within a minute
@@ -66,6 +66,7 @@ class Gate:
         self.in_flight = 0
         self.paused_until = -math.inf
         self.blocked = False
+        self._is_held = False  # blocked, or its own breaker is open
         self._account = account
         self._refused: set[str] = set()  # tasks whose last answer was about the account
         self._pausing: set[str] = set()  # tasks whose 5xx asked for time, since anybody's last good answer
@@ -89,15 +90,11 @@ class Gate:
         """The provider fails one task after the other: the breaker is open, this account's or its host's."""
         return len(self._troubled) >= TROUBLED_TASKS or self.host.troubled
 
-    @property
-    def _is_held(self) -> bool:
-        return self.blocked or len(self._troubled) >= TROUBLED_TASKS
-
     def resize(self, limits: Limits, *, now: float) -> None:
         """Keep to other limits from now on. Requests that could go at once become fewer by it, never more."""
         self._fill(now)
         self.limits = limits
-        self._fill(now)
+        self._tokens = min(float(limits.burst), self._tokens)
 
     def drain(self) -> None:
         """Requests that could go at once may not: somebody else may just have sent them."""
@@ -112,10 +109,12 @@ class Gate:
     def block(self, *, now: float) -> None:
         """Start blocked, as the store remembers it; the first probe may go at once."""
         self.blocked, self._probes, self._probe_at = True, 0, now
+        self._weigh()
 
     def restore(self) -> None:
         """Another daemon has found the account well again."""
         self.blocked = False
+        self._weigh()
 
     def wait_s(self, now: float) -> float:
         """Seconds until a request may go out: 0 is now, infinity is when something in flight has been answered."""
@@ -166,13 +165,24 @@ class Gate:
         self.in_flight -= 1
         self.host.answered(reading, account=self._account, task_id=task_id, now=now, chance=chance)
         was_probe, self._probe_out = self._probe_out, False
+        if reading.kind in UNDER_WAY and self._is_clean:
+            return Verdict.NOTHING
         before = self.blocked, self._is_held
         verdict = self._judge(reading, task_id, was_probe, now, asked_at)
+        self._weigh()
         is_as_before = before == (self.blocked, self._is_held)
         if self._is_held and (was_probe or not is_as_before):
             self._probes = self._probes + 1 if is_as_before else 1
             self._probe_at = now + self._until_probe_s(chance)
         return verdict
+
+    @property
+    def _is_clean(self) -> bool:
+        """Whether nothing is held against the account or its tasks."""
+        return not (self.blocked or self._troubled or self._refused or self._pausing or self._pausing_alone)
+
+    def _weigh(self) -> None:
+        self._is_held = self.blocked or len(self._troubled) >= TROUBLED_TASKS
 
     def _judge(self, reading: Reading, task_id: str, was_probe: bool, now: float, asked_at: float) -> Verdict:
         if reading.kind in ABOUT_ACCOUNT:
@@ -229,6 +239,8 @@ class Gate:
         return Verdict.NOTHING
 
     def _factor_at(self, now: float) -> float:
+        if self._factor == 1.0:
+            return 1.0
         elapsed = max(0.0, now - self._slowed_at) / RECOVERY_S
         return min(1.0, self._factor + (1 - self._factor) * elapsed)
 
@@ -236,6 +248,8 @@ class Gate:
         return self.limits.rate * self._factor_at(now)
 
     def _fill(self, now: float) -> None:
+        if now == self._filled_at:
+            return
         elapsed = max(0.0, now - self._filled_at)
         self._tokens = min(float(self.limits.burst), self._tokens + elapsed * self._rate(now))
         self._filled_at = now

@@ -52,6 +52,7 @@ class Kind(StrEnum):
     AMBIGUOUS = "ambiguous"
 
 
+UNDER_WAY: Final = frozenset({Kind.PENDING, Kind.RUNNING})
 ABOUT_ACCOUNT: Final = frozenset({Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR})  # these say nothing of the task
 
 

@@ -140,7 +140,7 @@ def advance(memory: Memory, reading: Reading, *, now: float, age_s: float, rules
         refused = memory._replace(failures=memory.failures + 1, doubt=None)
         return Step(memory=refused, pace=Pace.REFUSED, reason=reading.detail)
     step = _judge(memory, reading, now, rules)
-    if not step.ends and age_s >= rules.give_up_after_s:
+    if age_s >= rules.give_up_after_s and not step.ends:
         last = f"; the last answer: {reading.detail}" if reading.detail else ""
         reason = f"not ended after {rules.give_up_after_s:.0f} s (give_up_after){last}"
         return _end(step.memory, Phase.TIMED_OUT, reason, reading.snapshot)

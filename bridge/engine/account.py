@@ -15,10 +15,10 @@ from bridge.domain.change import AccountState
 from bridge.domain.durations.knowledge import Knowledge
 from bridge.domain.host import Host
 from bridge.domain.shares import ALL_SLOTS, WHOLE, Part, slot_of
-from bridge.domain.task import ABOUT_ACCOUNT, LIVE, Kind, Reading
+from bridge.domain.task import ABOUT_ACCOUNT, LIVE, UNDER_WAY, Kind, Reading
 from bridge.domain.watch import WatchState
 from bridge.engine.agenda import NEVER, Agenda, Entry
-from bridge.engine.cadence import UNDER_WAY, Cadence
+from bridge.engine.cadence import Cadence
 from bridge.engine.ledger import Ledger
 from bridge.engine.membership import Lease
 from bridge.engine.standing import Standing
@@ -220,7 +220,9 @@ class AccountPoller:
 
     def rouse(self) -> None:
         """Something has changed: go on at once if that is possible, and sleep no longer than is right."""
-        now = self._clock.steady()
+        self._look(self._clock.steady())
+
+    def _look(self, now: float) -> None:
         wait_s = self._wait_s(now)
         if wait_s <= 0 and self._workers is not None:
             self._hire(now)
@@ -230,15 +232,22 @@ class AccountPoller:
     def _wait_s(self, now: float) -> float:
         """Seconds until the next request may go out; infinity when only a wake-up can change that."""
         gate_s = math.inf if self._stopping else self._gate.wait_s(now)
-        next_at = math.inf if gate_s == math.inf else self._agenda.next_at(now)
+        if gate_s == math.inf:
+            return math.inf
+        next_at = self._agenda.next_at(now)
         if next_at == math.inf:
             return math.inf
-        if self._ledger.is_stuck or not self._lease.is_held:
-            return STUCK_S  # what cannot be written down need not be asked
+        if self._is_held_up:
+            return STUCK_S
         # While the account is blocked the gate alone says when to try it again, by whichever watch comes first.
         if self._gate.blocked or next_at <= now:
             return gate_s
         return max(next_at - now, TICK_S, gate_s)
+
+    @property
+    def _is_held_up(self) -> bool:
+        """What cannot be written down need not be asked."""
+        return self._ledger.is_stuck or not self._lease.is_held
 
     def _hire(self, now: float) -> None:
         """As many workers as there are requests to be sent at once."""
@@ -255,7 +264,7 @@ class AccountPoller:
             if entry is None:
                 break
             if not self._hired:
-                self.rouse()
+                self._look(now)
             # What tries a held account is a question that every provider understands: about one task.
             key = None if self._gate.probing else self._batch_key(entry)
             mates = [] if key is None else self._mates(key, now)
@@ -267,7 +276,7 @@ class AccountPoller:
 
     def _next(self, now: float) -> Entry | None:
         """What is to be asked about now, with leave to do so."""
-        if self._wait_s(now) > 0:
+        if self._stopping or self._gate.wait_s(now) > 0 or self._is_held_up:
             return None
         entry = self._agenda.pop_early(now) if self._gate.blocked else self._agenda.pop(now)
         if entry is not None:
@@ -295,11 +304,12 @@ class AccountPoller:
             self._came_to_nothing([entry], error)
             return
         try:
-            self._heed(reading, entry.task_id, now)
+            answered_at = self._clock.steady()
+            self._heed(reading, entry.task_id, asked_at=now, now=answered_at)
         except Exception as error:
             self._steps.failed([entry], error)
         else:
-            self._steps.follow(entry, reading)
+            self._steps.follow(entry, reading, answered_at)
 
     async def _poll_together(self, key: BatchKey, entries: Sequence[Entry], now: float) -> None:
         """One question about many, and everything that follows for each of them."""
@@ -310,28 +320,29 @@ class AccountPoller:
             self._came_to_nothing(entries, error)
             return
         with self._guarded(entries):
+            answered_at = self._clock.steady()
             if isinstance(answer, Reading):
                 # A gateway may refuse this very route; whether it refuses the key, single polls tell at once.
-                self._heed(MISSED if answer.kind in ABOUT_ACCOUNT else answer, first.task_id, now)
+                meant = MISSED if answer.kind in ABOUT_ACCOUNT else answer
+                self._heed(meant, first.task_id, asked_at=now, now=answered_at)
                 is_slow = answer.kind is Kind.RATE_LIMITED
                 if not is_slow:
-                    self._alone_until[key.name] = self._clock.steady() + ALONE_S
+                    self._alone_until[key.name] = answered_at + ALONE_S
                 missed = answer if is_slow else MISSED
                 answers = {entry.task_id: missed for entry in entries}
             else:
-                self._heed(SOUND, first.task_id, now)
+                self._heed(SOUND, first.task_id, asked_at=now, now=answered_at)
                 answers = {entry.task_id: answer.get(entry.task_id, UNKNOWN) for entry in entries}
-            shared = self._shared(key, entries, answers)
+            shared = self._shared(key, entries, answers, answered_at)
             for entry in entries:  # their changes share a transaction
-                self._steps.follow(entry, answers[entry.task_id], shared)
+                self._steps.follow(entry, answers[entry.task_id], answered_at, shared)
 
     def _shared(
-        self, key: BatchKey, entries: Sequence[Entry], answers: Mapping[str, Reading]
+        self, key: BatchKey, entries: Sequence[Entry], answers: Mapping[str, Reading], now: float
     ) -> tuple[float, str] | None:
         """When those that are still under way are asked about next: again together."""
         if not self.plan.pacing.learned:
             return None
-        now = self._clock.steady()
         # What cannot be followed is for `follow` to say, of each by itself.
         going_on = [entry for entry in entries if getattr(answers[entry.task_id], "kind", None) in UNDER_WAY]
         if not going_on:
@@ -348,9 +359,9 @@ class AccountPoller:
         except Exception as error:
             self._steps.failed(entries, error)
 
-    def _heed(self, reading: Reading, task_id: str, asked_at: float) -> None:
+    def _heed(self, reading: Reading, task_id: str, *, asked_at: float, now: float) -> None:
         """What the answer to a request means for the account, and for its neighbours."""
-        if self._standing.heed(reading, task_id, asked_at=asked_at):
+        if self._standing.heed(reading, task_id, asked_at=asked_at, now=now):
             self._recovered(self._gate.host)
 
     def _came_to_nothing(self, entries: Sequence[Entry], error: BaseException) -> None:

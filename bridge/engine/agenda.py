@@ -220,22 +220,22 @@ class Agenda:
         """Move what has fallen due into its queue, and let go of what is due no longer."""
         while self._seconds and self._seconds[0] <= now:
             self._open_second(now)
-        near = self._near
+        near, due, fresh = self._near, self._due, self._fresh
         while near and (near[0][0] <= now or near[0][1].due_at != near[0][0]):
             due_at, entry = heapq.heappop(near)
             if entry.due_at != due_at:
                 continue
             if entry.memory.polls == 0:
-                self._fresh.append((due_at, entry))
+                fresh.append((due_at, entry))
             else:
                 grace_s = due_at - entry.polled_at if entry.polled_at > NEVER else 0.0
-                heapq.heappush(self._due, (due_at + grace_s, entry))
-        while self._due and not self._due[0][1].is_due(now):
-            heapq.heappop(self._due)
-        while self._fresh and not self._fresh[0][1].is_due(now):
-            self._fresh.popleft()
-        while self._fresh and not self._fresh[-1][1].is_due(now):
-            self._fresh.pop()
+                heapq.heappush(due, (due_at + grace_s, entry))
+        while due and not due[0][1].is_due(now):
+            heapq.heappop(due)
+        while fresh and not fresh[0][1].is_due(now):
+            fresh.popleft()
+        while fresh and not fresh[-1][1].is_due(now):
+            fresh.pop()
 
     def _open_second(self, now: float) -> bool:
         """Take the next second out of the calendar if it has begun by `now`; whether there was one."""

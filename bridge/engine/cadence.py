@@ -20,7 +20,6 @@ from bridge.domain.durations.words import expectation
 from bridge.domain.task import Kind, Snapshot
 from bridge.engine.agenda import NEVER, Entry
 
-UNDER_WAY: Final = frozenset({Kind.PENDING, Kind.RUNNING})
 ENDED: Final = frozenset({Kind.SUCCEEDED, Kind.FAILED})  # a canceled one says nothing of how long such tasks take
 APART_MOST_S: Final = 86_400.0  # a task that claims to have begun a day before or after it was added is not believed
 LATE_S: Final = 120.0  # the first task of all was added at most so late; if it seems to be more, clocks disagree

@@ -52,20 +52,22 @@ class Standing:
         """Age of the watch without the time its account was blocked since it was added."""
         past = self._past
         blocked_s = past.blocked_s + (max(0.0, now - past.blocked_at) if past.blocked_at is not None else 0.0)
-        return max(0.0, now - entry.added_at - max(0.0, blocked_s - entry.blocked_before_s))
+        blocked_s -= entry.blocked_before_s
+        return max(0.0, now - entry.added_at - blocked_s if blocked_s > 0 else now - entry.added_at)
 
-    def heed(self, reading: Reading, task_id: str, *, asked_at: float) -> bool:
+    def heed(self, reading: Reading, task_id: str, *, asked_at: float, now: float) -> bool:
         """What the answer to a request means for the account; whether more may pass now than before."""
-        now = self._clock.steady()
-        was_probing, was_troubled = self.gate.probing, self.gate.troubled
-        verdict = self.gate.answered(reading, task_id=task_id, now=now, chance=self._clock.chance(), asked_at=asked_at)
+        gate = self.gate
+        was_probing, was_troubled = gate.probing, gate.troubled
+        verdict = gate.answered(reading, task_id=task_id, now=now, chance=self._clock.chance(), asked_at=asked_at)
         if verdict is not Verdict.NOTHING:
             self._changed(verdict, reading, now)
-        if self.gate.troubled and not was_troubled:
+        is_troubled = gate.troubled
+        if is_troubled and not was_troubled:
             log.warning("account.troubled", account=self._name, reason=reading.detail)
-        elif was_troubled and not self.gate.troubled:
+        elif was_troubled and not is_troubled:
             log.info("account.recovered", account=self._name)
-        return was_probing and not self.gate.probing
+        return was_probing and not gate.probing
 
     def _changed(self, verdict: Verdict, reading: Reading, now: float) -> None:
         past = self._past

@@ -14,10 +14,10 @@ from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
 from bridge.domain.limits import Limits
 from bridge.domain.shares import groups_for
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import UNDER_WAY, Kind, Reading
 from bridge.domain.watch import Pace, Rules, Step, advance, give_up
 from bridge.engine.agenda import NEVER, Agenda, Entry, one_of
-from bridge.engine.cadence import ENDED, UNDER_WAY, Cadence
+from bridge.engine.cadence import ENDED, Cadence
 from bridge.engine.ledger import Ledger
 from bridge.engine.standing import Standing
 from bridge.logs import get_logger, is_debugging
@@ -27,6 +27,7 @@ log = get_logger()
 
 BUG_PAUSE_S: Final = 60.0  # how long a watch rests after an error of ours
 
+NEVER_AGAIN: Final = (math.inf, "never: it has ended")
 GIVEN_UP: Final = Reading(kind=Kind.TRANSIENT, detail="given up")
 
 
@@ -76,21 +77,21 @@ class Steps:
         self._done = done
         self._rouse = rouse
 
-    def follow(self, entry: Entry, reading: Reading, shared: tuple[float, str] | None = None) -> None:
-        """Do what the reading means for the watch. Guarded by itself: of a batch, only this one may be poisonous.
-        `shared` is when it is asked about next, and why, if that is for a batch to say."""
+    def follow(self, entry: Entry, reading: Reading, now: float, shared: tuple[float, str] | None = None) -> None:
+        """Do what the reading, of `now`, means for the watch. Guarded by itself: of a batch, only this one may be
+        poisonous. `shared` is when it is asked about next, and why, if that is for a batch to say."""
         try:
-            now = self._clock.steady()
             if is_debugging():
                 log.debug("poll.answered", account=self._account, task_id=entry.task_id, kind=reading.kind)
             rules, age_s = self.rules(entry), self._standing.age_s(entry, now)
             step = advance(entry.memory, reading, now=now, age_s=age_s, rules=rules)
-            if step.ends and reading.kind in ENDED:
+            if reading.kind in UNDER_WAY:
+                self._cadence.under_way(entry, reading.snapshot, now)
+            elif reading.kind in ENDED:
                 succeeded = reading.kind is Kind.SUCCEEDED
                 self._cadence.ended(entry, reading.snapshot, now, succeeded=succeeded)
-            elif reading.kind in UNDER_WAY:
-                self._cadence.under_way(entry, reading.snapshot, now)
-            self._take(entry, step, reading, now, shared)
+            wait_s, why = self._next_poll(entry, step, reading, now=now, age_s=age_s, rules=rules, shared=shared)
+            self._take(entry, step, reading, now, wait_s, why)
         except Exception as error:
             self.failed([entry], error)
 
@@ -99,7 +100,7 @@ class Steps:
         try:
             reason = f"not ended after {self.rules(entry).give_up_after_s:.0f} s (give_up_after); no answers of late"
             step = give_up(entry.memory, reason=reason)
-            self._take(entry, step, GIVEN_UP, self._clock.steady(), None)
+            self._take(entry, step, GIVEN_UP, self._clock.steady(), *NEVER_AGAIN)
         except Exception as error:
             self.failed([entry], error)
 
@@ -125,22 +126,30 @@ class Steps:
         return replace(self.plan.rules, give_up_after_s=entry.give_up_after_s)
 
     def _next_poll(
-        self, entry: Entry, step: Step, reading: Reading, now: float, shared: tuple[float, str] | None
+        self,
+        entry: Entry,
+        step: Step,
+        reading: Reading,
+        *,
+        now: float,
+        age_s: float,
+        rules: Rules,
+        shared: tuple[float, str] | None,
     ) -> tuple[float, str]:
         """Seconds until the watch is asked about again, and why, in words for `explain`. `entry.polled_at` is still
         the instant of the answer before this one."""
-        if step.ends:
-            return math.inf, "never: it has ended"
-        learned = None
-        if self.plan.pacing.learned and step.pace is Pace.STEADY:
+        if step.pace is Pace.OVER:
+            return NEVER_AGAIN
+        pacing, learned = self.plan.pacing, None
+        if pacing.learned and step.pace is Pace.STEADY:
             learned = shared or self._cadence.next_in_s(entry, now)
         wait_s, why = next_poll_in_s(
             step.memory,
             step.pace,
             now=now,
-            age_s=self._standing.age_s(entry, now),
-            pacing=self.plan.pacing,
-            rules=self.rules(entry),
+            age_s=age_s,
+            pacing=pacing,
+            rules=rules,
             chance=self._clock.chance(),
             learned=learned,
         )
@@ -148,21 +157,22 @@ class Steps:
             wait_s = max(wait_s, reading.retry_after_s)
         return wait_s, why
 
-    def _take(self, entry: Entry, step: Step, reading: Reading, now: float, shared: tuple[float, str] | None) -> None:
+    def _take(self, entry: Entry, step: Step, reading: Reading, now: float, wait_s: float, why: str) -> None:
         """Have the step written down and, unless it is the end, schedule the next poll: after a transition only once
         that is on disk, for it may turn out that the watch is wanted no longer."""
-        wait_s, why = self._next_poll(entry, step, reading, now, shared)
+        ends, topic = step.ends, step.topic
+        if topic is not None and not ends and topic not in self.plan.live_topics:
+            topic = None
         note = Note(
-            key=WatchKey(self._account, entry.task_id),
-            generation=entry.generation,
-            memory=step.memory,
-            kind=reading.kind,
-            detail=reading.detail,
+            WatchKey(self._account, entry.task_id),
+            entry.generation,
+            step.memory,
+            reading.kind,
+            reading.detail,
             at=self._clock.now(),
-            next_poll_at=None if step.ends else now + wait_s,
+            next_poll_at=None if ends else now + wait_s,
             next_poll_why=why,
         )
-        topic = step.topic if step.ends or step.topic in self.plan.live_topics else None
         if topic is None and step.memory.phase is entry.memory.phase:
             self._ledger.note(note)
             self._schedule(entry, step, now, wait_s)
@@ -170,7 +180,7 @@ class Steps:
             return
         change = TaskChange(
             note=note,
-            ends=step.ends,
+            ends=ends,
             topic=topic,
             topic_part=step.topic_part,
             reason=step.reason,

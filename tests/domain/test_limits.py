@@ -56,7 +56,7 @@ def test_only_so_many_are_in_flight() -> None:
 
 def test_new_limits_hold_from_now_on() -> None:
     gate = make_gate(burst=20)
-    gate.limits = Limits(rate=1.0, burst=1)
+    gate.resize(Limits(rate=1.0, burst=1), now=NOW)
     ask(gate, GOOD)
     assert wait(gate) == 1.0
 
