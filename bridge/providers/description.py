@@ -192,8 +192,10 @@ class Form(Model):
 
     def kind_of(self, word: Json) -> Kind | None:
         """What a status means; None for an unknown word, and for what is no word."""
-        is_word = isinstance(word, str | int) and not isinstance(word, bool)
-        return self.meaning.get(fold(str(word))) if is_word else None
+        if isinstance(word, str):
+            return self.meaning.get(word) or self.meaning.get(fold(word))
+        is_number = isinstance(word, int) and not isinstance(word, bool)
+        return self.meaning.get(str(word)) if is_number else None
 
 
 class Created(Model):

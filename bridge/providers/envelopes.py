@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bridge.domain.task import Json
+from bridge.domain.task import Json, Kind
 from bridge.providers.description import Description, Form
 from bridge.providers.selector import Selector, selected
 from bridge.providers.values import as_id, one_line
@@ -23,9 +23,16 @@ class Found(NamedTuple):
 
     form: Form
     task: Task
+    word: Json  # its status
+    kind: Kind | None  # what that means; None when it is none of the form's words
     twins: tuple[Task, ...] = ()
     names_ours: bool = False  # not by its place alone
-    is_known: bool = False  # its status is one of the form's words
+
+
+def spoken_of(form: Form, task: Task, twins: tuple[Task, ...] = (), *, names_ours: bool = False) -> Found:
+    """The task in this form."""
+    word = form.status(task)
+    return Found(form, task, word, form.kind_of(word), twins, names_ours)
 
 
 def find(description: Description, answer: Json, task_id: str) -> Found | str:
@@ -35,10 +42,10 @@ def find(description: Description, answer: Json, task_id: str) -> Found | str:
     inside an envelope counts when it names our id and nothing outside does.
     """
     outside = _first(description, answer, task_id)
-    if isinstance(outside, Found) and outside.names_ours and outside.is_known:
+    if isinstance(outside, Found) and outside.names_ours and outside.kind is not None:
         return outside
     inside = _first(description, _inside(description, answer), task_id)
-    if isinstance(inside, Found) and inside.names_ours and inside.is_known:
+    if isinstance(inside, Found) and inside.names_ours and inside.kind is not None:
         is_same = isinstance(outside, Found) and inside.task is outside.task
         if is_same or not (isinstance(outside, Found) and outside.names_ours):
             return inside
@@ -52,7 +59,7 @@ def within(description: Description, found: Found) -> Iterator[Found]:
         items = candidate if isinstance(candidate, list) else [candidate]
         tasks = [item for item in items if isinstance(item, dict) and form.status(item) is not None]
         if len(tasks) == 1:
-            yield Found(form=form, task=tasks[0])
+            yield spoken_of(form, tasks[0])
 
 
 def find_listed(description: Description, answer: Json, task_ids: list[str]) -> dict[str, Found | None] | str:
@@ -70,7 +77,7 @@ def _first(description: Description, body: Json, task_id: str) -> Found | str:
     first: Found | str = ""
     for form, selector, candidate in _candidates(description, body):
         found = _looked_at(form, selector, candidate, task_id)
-        if isinstance(found, Found) and found.is_known and (not first or found.names_ours):
+        if isinstance(found, Found) and found.kind is not None and (not first or found.names_ours):
             return found
         first = first or found
     return first
@@ -91,7 +98,7 @@ def _looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) ->
         return ""
     if (other := _other_id(form, candidate, own, task_id)) is not None:
         return f'the answer is about another task: "{one_line(other, 80)}"'
-    return Found(form, candidate, (), own is not None, form.kind_of(word) is not None)
+    return Found(form, candidate, word, form.kind_of(word), (), own is not None)
 
 
 def _inside(description: Description, answer: Json) -> Json:
@@ -128,8 +135,8 @@ def _ours(form: Form, listed: list[Task], task_id: str) -> Found | None:
     ours = named or [item for item in listed if _has_alias(form, item, task_id)]
     if not ours:
         return None
-    is_known = form.kind_of(form.status(ours[0])) is not None
-    return Found(form, ours[0], tuple(ours[1:]), bool(named) or _id(form, ours[0]) is not None, is_known)
+    names_ours = bool(named) or _id(form, ours[0]) is not None
+    return spoken_of(form, ours[0], tuple(ours[1:]), names_ours=names_ours)
 
 
 def _other_id(form: Form, task: Task, own: str | None, task_id: str) -> str | None:

@@ -117,9 +117,9 @@ class HttpProvider:
     def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
         """Which tasks this one can be asked about together with; None: it is asked about alone."""
         batch = self._route.batch
-        _, action = self._task(task_id, action)
         if batch is None or "," in task_id:
             return None
+        _, action = self._task(task_id, action)
         if self._route.takes_action and (action_problem(self._description, action) is not None):
             return None
         takes_action = "{action}" in f"{batch.path}{batch.query}{batch.body}"

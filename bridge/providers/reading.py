@@ -12,7 +12,7 @@ import orjson
 from bridge.domain.task import Json, Kind, Reading, Snapshot
 from bridge.net.client import Answer, Unanswered
 from bridge.providers.description import Description, Form
-from bridge.providers.envelopes import Found, Task, find, find_listed, within
+from bridge.providers.envelopes import Found, Task, find, find_listed, spoken_of, within
 from bridge.providers.results import Collected, Question, collect
 from bridge.providers.selector import selected
 from bridge.providers.statuses import Shape, by_status, read_as
@@ -164,7 +164,7 @@ def _read_found(description: Description, found: Found, raw: _Raw, asked: Questi
     """What is said of the task. Said twice in one answer, an end counts only when both say the same."""
     reading = _read_whole(description, found, raw, asked)
     for twin in found.twins:
-        other = _read_whole(description, found._replace(task=twin), raw, asked)
+        other = _read_whole(description, spoken_of(found.form, twin), raw, asked)
         if {reading.kind, other.kind} & TOLD and _told(reading) != _told(other):
             detail = f'the answer speaks twice of the task, once "{reading.kind}" and once "{other.kind}"'
             return Reading(kind=Kind.AMBIGUOUS, detail=detail)
@@ -186,9 +186,7 @@ def _told(reading: Reading) -> object:
 
 
 def _read_task(description: Description, found: Found, raw: _Raw, asked: Question) -> Reading:
-    form, task = found.form, found.task
-    word = form.status(task)
-    kind = form.kind_of(word)
+    form, task, word, kind = found.form, found.task, found.word, found.kind
     seen = _seen(form, task, str(word))
     if kind is None:
         is_word = isinstance(word, str | int) and not isinstance(word, bool)
@@ -218,18 +216,18 @@ def _read_second(
             return first._replace(detail=one_line(f"{first.detail}: {body.detail}", MAX_DETAIL_CHARS))
         return body._replace(snapshot=None)
     assert isinstance(second, Answer)
-    joined = Found(form=found.form, task={**found.task, "second": body})
+    joined = spoken_of(found.form, {**found.task, "second": body})
     return _read_task(description, joined, _Raw(second.body), asked)
 
 
 def _seen(form: Form, task: Task, word: str) -> Snapshot:
     return Snapshot(
-        status=one_line(word, MAX_WORD_CHARS),
-        message=as_message(selected(form.message, task)),
-        progress=PROGRESS[form.progress_as](selected(form.progress, task)),
-        created_ms=as_ms(selected(form.created, task)),
-        updated_ms=as_ms(selected(form.updated, task)),
-        kept=_kept(form, task),
+        one_line(word, MAX_WORD_CHARS),
+        as_message(selected(form.message, task)),
+        PROGRESS[form.progress_as](selected(form.progress, task)) if form.progress else None,
+        as_ms(selected(form.created, task)),
+        as_ms(selected(form.updated, task)),
+        kept=_kept(form, task) if form.keep else {},
     )
 
 
@@ -238,7 +236,7 @@ def _kept(form: Form, task: Task) -> dict[str, Json]:
     kept: dict[str, Json] = {}
     room = MAX_KEPT_BYTES
     for name, selectors in form.keep.items():
-        value = next(selected(selectors, task), None)
+        value = next(iter(selected(selectors, task)), None)
         if value is None or _is_deep(value, MAX_DEPTH):
             continue
         size = len(orjson.dumps({name: value}))

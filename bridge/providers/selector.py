@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final
 
 import jmespath
@@ -22,10 +22,12 @@ class Selector:
     def __init__(self, expression: str) -> None:
         self.expression = expression
         self._names: tuple[str, ...] | None = None
+        self._name: str | None = None  # a single one, as most are
         if expression == "@":
             self._names = ()
         elif DOTTED.fullmatch(expression):
             self._names = tuple(expression.split("."))
+            self._name = expression if len(self._names) == 1 else None
         try:
             self._compiled = jmespath.compile(expression)
         except JMESPathError as error:
@@ -36,6 +38,8 @@ class Selector:
 
     def __call__(self, value: Json) -> Json:
         """What the expression selects; None when there is nothing, or a function of it does not fit the value."""
+        if self._name is not None:
+            return value.get(self._name) if isinstance(value, dict) else None
         if self._names is None:
             try:
                 return self._compiled.search(value)
@@ -85,9 +89,9 @@ SelectFirst = Annotated[tuple[Select, ...], BeforeValidator(_selectors)]
 """A setting that is one expression or several in order of preference."""
 
 
-def selected(selectors: tuple[Selector, ...], value: Json) -> Iterator[Json]:
+def selected(selectors: tuple[Selector, ...], value: Json) -> Iterable[Json]:
     """What each selects, without the Nones."""
-    for selector in selectors:
-        found = selector(value)
-        if found is not None:
-            yield found
+    if len(selectors) == 1:  # most often; a generator would cost twice as much
+        found = selectors[0](value)
+        return () if found is None else (found,)
+    return (found for selector in selectors if (found := selector(value)) is not None)

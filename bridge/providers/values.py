@@ -30,7 +30,7 @@ def as_ms(values: Iterable[Json]) -> int | None:
     """The first instant among them, in milliseconds since the epoch: seconds or milliseconds, told by their size (0
     means "not yet"), or ISO 8601, without a zone in UTC."""
     for value in values:
-        number = _number(value)
+        number = value if type(value) is int else _number(value)
         if number is None and isinstance(value, str):
             number = _iso_s(value)
         if number is not None and number > 0:
