@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from sys import intern
 from typing import Final
 
@@ -107,7 +108,7 @@ class Cadence:
         rest_s = entry.trail.rest_s(age_s) if entry.trail is not None else None
         if rest_s is None:
             wait_s = known.rhythm.next_in_s(age_s)
-            return wait_s, f"{known.words}; asked again after {wait_s:.0f} s"
+            return wait_s, _why(known.words, round(wait_s))
         wait_s = sharpened_in_s(known.fit, age_s=age_s, rest_s=rest_s, worth=self._budget.worth, bounds=self._bounds)
         return wait_s, f"{known.words}, by its progress in some {rest_s:.0f} s; asked again after {wait_s:.0f} s"
 
@@ -166,6 +167,12 @@ class Cadence:
         if entry.seen_at > NEVER:
             return max(0.0, entry.seen_at - entry.began_at)
         return None if entry.memory.polls else 0.0
+
+
+@lru_cache(4096)
+def _why(words: str, wait_s: int) -> str:
+    """One text for all watches that wait for the same reason: many wait to be written down."""
+    return f"{words}; asked again after {wait_s} s"
 
 
 def _variant(snapshot: Snapshot) -> str:

@@ -25,10 +25,12 @@ class Body:
         self._cap_bytes = cap_bytes
         self._raw_bytes = 0
         self._inflate = None
-        coding = encoding.strip().lower()
+        coding = encoding.strip().lower() if encoding else ""
+        if not coding:
+            return
         if coding in {"gzip", "x-gzip", "deflate"}:
             self._inflate = zlib.decompressobj(GZIP_OR_ZLIB)
-        elif coding not in {"", "identity"}:
+        elif coding != "identity":
             self.trouble = "the body has a content encoding that was not asked for"
 
     def feed(self, chunk: bytes) -> bool:

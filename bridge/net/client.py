@@ -54,6 +54,17 @@ class Answer(NamedTuple):
     elapsed_s: float
 
 
+class _Like(NamedTuple):
+    """What requests like the last one have in common."""
+
+    method: str
+    headers: Mapping[str, str]
+    origin: str
+    root: str  # with the slash behind it
+    at: httpx.URL
+    head: Head
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
     """No answer. `reason` is one line for people, without secrets and query strings."""
@@ -86,7 +97,7 @@ class HttpClient:
         self._timeout_s = timeout_s
         self._headers = dict(headers or {})
         self._transport = transport or _transport(kind, concurrency, proxy, ca_file)
-        self._like: tuple[str, str, Mapping[str, str], Head] | None = None
+        self._like: _Like | None = None
 
     async def fetch(self, request: Request, *, cap_bytes: int) -> Answer | Unanswered:
         """One exchange, within the total deadline and with at most `cap_bytes` of decoded body.
@@ -109,15 +120,27 @@ class HttpClient:
 
     def _message(self, request: Request) -> Message:
         """For the transport; headers that a request has in common with the one before it are not built again."""
-        origin, target = split(request.url)
-        at, like = origin_of(origin), self._like
-        if like is None or like[2] is not request.headers or like[:2] != (request.method, origin):
-            like = self._like = request.method, origin, request.headers, self._head(request, at)
-        own = [(name.encode("ascii"), value.encode("ascii")) for name, value in request.more.items()]
-        if request.body is not None or request.method != "GET":
-            own.append((b"Content-Length", b"%d" % len(request.body or b"")))
-        head = Head(own, like[3]) if own else like[3]
-        return Message(request.method, origin, at, target.encode("ascii"), head, request.body or b"")
+        method, url, headers, body, more = request
+        like = self._like
+        if (
+            like is not None
+            and like.headers is headers
+            and like.method == method
+            and url.startswith(like.root)
+            and "#" not in url
+        ):
+            target = url[len(like.root) - 1 :]
+        else:
+            origin, target = split(url)
+            at = origin_of(origin)
+            like = self._like = _Like(method, headers, origin, f"{origin}/", at, self._head(request, at))
+        head = like.head
+        if more or body is not None or method != "GET":
+            own = [(name.encode("ascii"), value.encode("ascii")) for name, value in more.items()]
+            if body is not None or method != "GET":
+                own.append((b"Content-Length", b"%d" % len(body or b"")))
+            head = Head(own, head)
+        return Message(method, like.origin, like.at, target.encode("ascii"), head, body or b"")
 
     def _head(self, request: Request, at: httpx.URL) -> Head:
         """What requests like this one have in common."""
@@ -138,14 +161,9 @@ def _outcome(url: str, reply: Reply, failure: Exception | None, elapsed_s: float
         late = isinstance(failure, TimeoutError)
         trouble = "the time-out passed" if late else "the connection was closed"
         trouble += " in the middle of the body"
+    body = reply.body
     return Answer(
-        status=reply.status,
-        headers=reply.headers,
-        body=bytes(reply.body.content),
-        complete=not trouble,
-        trouble=trouble,
-        is_over_cap=reply.body.is_over_cap,
-        elapsed_s=elapsed_s,
+        reply.status, reply.headers, bytes(body.content), not trouble, trouble, body.is_over_cap, elapsed_s=elapsed_s
     )
 
 

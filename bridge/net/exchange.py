@@ -40,8 +40,9 @@ class Reply:
         """Status line and headers have arrived."""
         self.status = status
         for name, value in headers:
-            if (key := name.lower()) in KEPT_HEADERS:
-                self.headers.setdefault(KEPT_HEADERS[key], value.decode("latin-1"))
+            key = KEPT_HEADERS.get(name.lower())
+            if key is not None and key not in self.headers:
+                self.headers[key] = value.decode("latin-1")
         if "date" not in self.headers:
             self.headers["date"] = http_date()  # as RFC 9110, 6.6.1 asks of whoever receives none
         self.body = Body(encoding=self.headers.get("content-encoding", ""), cap_bytes=self._cap_bytes)

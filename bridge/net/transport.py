@@ -7,20 +7,20 @@ elsewhere the stock transport serves.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections import defaultdict, deque
 from typing import Final
 
 import httpx
 
-from bridge.clock import monotonic_us
 from bridge.net.exchange import Message, Reply
 from bridge.net.failures import NO_ANSWER
 from bridge.net.head import request_line
 from bridge.net.opening import Opener
 from bridge.net.reader import Reader
 
-KEEP_ALIVE_US: Final = 15_000_000  # idle connections are kept so long
+KEEP_ALIVE_S: Final = 15.0  # idle connections are kept so long
 
 
 class Connections:
@@ -34,14 +34,15 @@ class Connections:
         self._opener = Opener(context=context, proxy=proxy)
         self._most_idle = most_idle
         self._has_proxy = proxy is not None
-        self._idle: defaultdict[str, deque[tuple[int, Reader]]] = defaultdict(deque)
+        self._idle: defaultdict[str, deque[tuple[float, Reader]]] = defaultdict(deque)
         self._is_closed = False
 
     async def exchange(self, message: Message, reply: Reply, *, timeout_s: float) -> None:
         """See `Transport.exchange`."""
         sent = self._lines(message) + message.body
-        ends_at = asyncio.get_running_loop().time() + timeout_s
-        kept = self._kept(message.origin)
+        now = asyncio.get_running_loop().time()
+        ends_at = now + timeout_s
+        kept = self._kept(message.origin, now)
         if kept is not None:
             try:
                 return await self._converse(kept, message.origin, sent, reply, ends_at)
@@ -55,27 +56,27 @@ class Connections:
         """Close what is idle, and what is under way as soon as it ends."""
         self._is_closed = True
         for idle in self._idle.values():
-            self._trim(idle)
+            self._trim(idle, math.inf)
 
     def _release(self, origin: str, reader: Reader) -> None:
         """Take a connection back whose exchange is over, however it ended."""
         if not reader.rest():
             return reader.drop()
         idle = self._idle[origin]
-        idle.append((monotonic_us(), reader))
-        self._trim(idle)
+        now = reader.loop.time()
+        idle.append((now, reader))
+        self._trim(idle, now)
 
-    def _trim(self, idle: deque[tuple[int, Reader]]) -> None:
-        stale_at = monotonic_us() - KEEP_ALIVE_US
-        while idle and (self._is_closed or len(idle) > self._most_idle or idle[0][0] < stale_at):
+    def _trim(self, idle: deque[tuple[float, Reader]], now: float) -> None:
+        while idle and (self._is_closed or len(idle) > self._most_idle or idle[0][0] < now - KEEP_ALIVE_S):
             idle.popleft()[1].drop()
 
-    def _kept(self, origin: str) -> Reader | None:
+    def _kept(self, origin: str, now: float) -> Reader | None:
         """An idle connection on which nothing has been heard since: what came unasked is no answer of ours."""
         idle = self._idle.get(origin)
         while idle:
             put_at, reader = idle.pop()
-            if reader.is_fit and monotonic_us() - put_at < KEEP_ALIVE_US:
+            if reader.is_fit and now - put_at < KEEP_ALIVE_S:
                 return reader
             reader.drop()
         return None
@@ -89,11 +90,13 @@ class Connections:
     async def _converse(self, reader: Reader, origin: str, sent: bytes, reply: Reply, ends_at: float) -> None:
         """Send, and hear what is said to it; then the connection waits for the next request or is closed."""
         try:
-            reply.begin(*await reader.ask(sent, ends_at))
+            status, headers = await reader.ask(sent, ends_at)
+            reply.begin(status, headers.items())
             body = reply.body
             assert body is not None
-            while chunk := await reader.more():
-                if not body.feed(chunk):
+            while not reader.has_ended:
+                chunk = await reader.more()
+                if chunk and not body.feed(chunk):
                     return
             body.finish()
         finally:

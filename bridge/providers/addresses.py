@@ -72,8 +72,9 @@ class Template:
                 raise ValueError("the id cannot be a path")
             rest = rest.replace("{+id}", _encoded("+", task_id))
         url = self.base + rest.replace("{id}", _encoded("id", task_id))
-        body = _body(self.call, {"id": task_id, "action": self.action})
-        return Asking(method=self.call.method, url=url, body=body, is_elsewhere=not self.base)
+        call = self.call
+        body = None if call.body is None else _body(call, {"id": task_id, "action": self.action})
+        return Asking(call.method, url, body, is_elsewhere=not self.base)
 
 
 def template(description: Description, *, base_url: str, action: str | None) -> Template:

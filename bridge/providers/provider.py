@@ -161,7 +161,7 @@ class HttpProvider:
         return known
 
     def _question(self, task_id: str, action: str | None) -> Question:
-        return Question(task_id=task_id, action=action, own_host=self._own_host, base_url=self._base_url)
+        return Question(task_id, action, self._own_host, self._base_url)
 
     def _batch_action(self, action: str | None) -> str:
         default = self._description.action.default if self._description.action else None
@@ -195,7 +195,7 @@ class HttpProvider:
         if self._signer is not None:
             signature = self._signer.signature(asked.method, url, headers, asked.body)
             headers = {**headers, **self._ungiven(signature)}
-        request = Request(method=asked.method, url=url, headers=headers, body=asked.body)
+        request = Request(asked.method, url, headers, asked.body)
         return _cleaned(await self._client.fetch(request, cap_bytes=self._cap_bytes), showing.secrets)
 
     def _showing(self, token: str) -> Shown:

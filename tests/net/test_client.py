@@ -149,6 +149,19 @@ async def test_what_is_no_answer_is_a_value(data: bytes, kind: Failure) -> None:
     assert outcome.reason.isprintable()
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "identity"])
+async def test_a_body_that_turns_out_to_be_empty_is_whole_however_it_is_coded(coding: str) -> None:
+    async def script(exchange: Exchange) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await exchange.raw(head.encode())
+        await anyio.sleep(0.05)
+        await exchange.raw(b"0\r\n\r\n")
+
+    answer = await _answer(script)
+
+    assert (answer.body, answer.complete) == (b"", True)
+
+
 async def test_thousands_of_short_headers_are_survived() -> None:
     head = b"".join(b"X-%d: y\r\n" % number for number in range(5000))
     answer = await _answer(_says(b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 2\r\n\r\n{}"))
