@@ -11,7 +11,6 @@ import anyio
 
 from bridge.domain.change import Change, Note
 from bridge.domain.event import Event, Parcel
-from bridge.domain.ids import WatchKey
 from bridge.engine.outage import Outage
 from bridge.errors import StoreError
 from bridge.logs import get_logger
@@ -22,7 +21,7 @@ log = get_logger()
 MOST_PENDING: Final = 10_000
 MOST_CHANGES: Final = 1024  # in one transaction: its statements, turns of the interpreter and sync are shared by all
 NOTES_EVERY_S: Final = 1.0
-NOTES_AT_ONCE: Final = 5_000  # in one transaction, for changes wait meanwhile; of a watch always all of them
+NOTES_AT_ONCE: Final = 5_000  # in one transaction, for changes wait meanwhile
 NOTES_DUE: Final = 25_000  # so many are written without waiting for their time
 MOST_NOTES: Final = 50_000  # while the store cannot be written; beyond that the oldest are forgotten
 
@@ -66,9 +65,9 @@ class Ledger:
         self._notes_every_s = notes_every_s
         self._pending: deque[_Ticket] = deque()
         self._notes: deque[Note] = deque(maxlen=MOST_NOTES)
-        self._notes_due_at = math.inf
-        self._parts: deque[list[Note]] = deque()  # of those whose time has come, each for a transaction of its own
-        self._noted = self._parted = self._written = 0  # notes so far: taken in, parted, and dealt with
+        self._part: list[Note] = []  # of them in one transaction, kept until it is written
+        self._noted = self._due = 0  # notes so far: taken in, and to be written now
+        self._notes_due_at = math.inf  # when all that there are become due
         self._dealt_with = anyio.Event()
         self._wake = anyio.Event()
         self._closing = False
@@ -98,10 +97,9 @@ class Ledger:
 
     async def noted(self) -> None:
         """Return when every poll noted so far has been written down, which is done now."""
-        noted = self._noted
+        noted = self._due = self._noted
+        self._wake.set()
         while self._written < noted:
-            self._notes_due_at = min(self._notes_due_at, self._clock.steady())
-            self._wake.set()
             if self._dealt_with.is_set():  # else others wait for this one
                 self._dealt_with = anyio.Event()
             await self._dealt_with.wait()
@@ -117,15 +115,16 @@ class Ledger:
             self._wake = anyio.Event()
             if self._pending:
                 await self._write_batch()
-            elif self._parts:
-                await self._write_part(self._parts[0])
-            elif self._notes and (self._closing or self._clock.steady() >= self._notes_due_at):
-                self._part_notes()
-            elif self._closing:
-                return
+            elif self._part or self._written < self._due:
+                await self._write_part()
+            elif not self._notes:
+                if self._closing:
+                    return
+                await self._clock.wait(self._wake, None)
+            elif self._closing or self._clock.steady() >= self._notes_due_at:
+                self._due, self._notes_due_at = self._noted, self._clock.steady() + self._notes_every_s
             else:
-                timeout_s = self._notes_due_at - self._clock.steady()
-                await self._clock.wait(self._wake, None if math.isinf(timeout_s) else max(timeout_s, 0.0))
+                await self._clock.wait(self._wake, max(self._notes_due_at - self._clock.steady(), 0.0))
 
     async def _write_batch(self) -> None:
         batch = [self._pending.popleft() for _ in range(min(len(self._pending), MOST_CHANGES))]
@@ -169,30 +168,20 @@ class Ledger:
         if lanes:
             self.told(lanes)
 
-    def _part_notes(self) -> None:
-        by_watch: dict[WatchKey, list[Note]] = {}
-        for note in self._notes:
-            by_watch.setdefault(note.key, []).append(note)
-        part: list[Note] = []
-        for notes in by_watch.values():
-            if part and len(part) + len(notes) > NOTES_AT_ONCE:
-                self._parts.append(part)
-                part = []
-            part += notes
-        self._parts.append(part)
-        self._notes.clear()
-        self._notes_due_at, self._parted = math.inf, self._noted
+    @property
+    def _written(self) -> int:
+        """Notes that have been dealt with so far: written, or forgotten."""
+        return self._noted - len(self._part) - len(self._notes)
 
-    async def _write_part(self, notes: Sequence[Note]) -> None:
+    async def _write_part(self) -> None:
+        self._part = self._part or [self._notes.popleft() for _ in range(min(len(self._notes), NOTES_AT_ONCE))]
         try:
-            await self._offload(self._watches.note, notes)
+            await self._offload(self._watches.note, self._part)
             self._outage.over()
         except StoreError as error:
             await self._outage.wait(error)  # and again, so that the outage's end is seen
             return
         except Exception:
-            log.exception("note.bug", count=len(notes))  # nor may a fault of ours in counting stop the commits
-        self._parts.popleft()
-        if not self._parts:
-            self._written = self._parted
-            self._dealt_with.set()
+            log.exception("note.bug", count=len(self._part))  # nor may a fault of ours in counting stop the commits
+        self._part = []
+        self._dealt_with.set()

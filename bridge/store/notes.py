@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from bridge.domain.change import Note
 from bridge.domain.task import LIVE, Kind
@@ -24,49 +24,51 @@ class ReadingCounts:
     """Answers to be counted: one row for each watch and kind, however many there were."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[int, Kind], tuple[int, float, float, str]] = {}
+        self._rows: dict[tuple[int, Kind], list[Any]] = {}
 
     def add(self, watch_id: int, note: Note) -> None:
         """Count one answer."""
-        count, first_at, _, _ = self._rows.get((watch_id, note.kind), (0, note.at, 0.0, ""))
-        self._rows[watch_id, note.kind] = (count + 1, first_at, note.at, plain(note.detail))
+        row = self._rows.setdefault((watch_id, note.kind), [watch_id, note.kind, 0, note.at, 0.0, ""])
+        row[2] += 1
+        row[4:] = note.at, plain(note.detail)
 
     def rows(self) -> list[Row]:
         """Watch, kind, how many, when first and last, and the last one's detail; in the order of the watches."""
-        return [(watch_id, kind, *counted) for (watch_id, kind), counted in sorted(self._rows.items())]
+        return sorted(map(tuple, self._rows.values()))
 
 
 @dataclass(slots=True)
 class Noted:
     """What many notes come to: of each watch the last, and all answers."""
 
-    memories: dict[int, Row] = field(default_factory=dict)  # `memory_and_schedule` by watch_id
+    memories: list[Row] = field(default_factory=list)  # `memory_and_schedule`
     counts: ReadingCounts = field(default_factory=ReadingCounts)
     facts: list[Row] = field(default_factory=list)  # watch_id, at, what, detail
 
-    def take(self, notes: Sequence[Note], known: Mapping[Row, Row]) -> None:
-        """`known` holds watch_id, phase and polls of the live ones among the notes' (account, task, generation)."""
-        last = dict(known)
-        for note in notes:
-            identity = (*note.key, note.generation)
-            if identity not in last:
-                continue
-            watch_id, phase, polls = last[identity]
-            self.counts.add(watch_id, note)
-            if note.memory.polls < polls:
-                continue  # a later poll has been committed before this one was noted
-            self.memories[watch_id] = memory_and_schedule(watch_id, note)
-            if note.memory.phase != phase:
-                self.facts.append((watch_id, note.at, note.memory.phase, plain(note.detail)))
-            last[identity] = (watch_id, note.memory.phase, note.memory.polls)
+    def take(self, notes: Mapping[Row, Sequence[Note]], known: Iterable[Row]) -> None:
+        """Those `by_watch`; `known` are account, task, generation, watch_id, phase and polls of those that live."""
+        for account, task_id, generation, watch_id, phase, polls in known:
+            last = None
+            for note in notes[account, task_id, generation]:
+                self.counts.add(watch_id, note)
+                if note.memory.polls < polls:
+                    continue  # a later poll has been committed before this one was noted
+                last, polls = note, note.memory.polls
+                if note.memory.phase != phase:
+                    phase = note.memory.phase
+                    self.facts.append((watch_id, note.at, phase, plain(note.detail)))
+            if last is not None:
+                self.memories.append(memory_and_schedule(watch_id, last))
 
 
-def identities(notes: Sequence[Note]) -> set[Row]:
-    """The (account, task, generation) that they are about. BridgeBug when one of them is an end."""
+def by_watch(notes: Iterable[Note]) -> dict[Row, list[Note]]:
+    """The notes by the (account, task, generation) that they are about. BridgeBug when one of them is an end."""
+    found: dict[Row, list[Note]] = {}
     for note in notes:
         if note.memory.phase not in LIVE:
             raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
-    return {(*note.key, note.generation) for note in notes}
+        found.setdefault((*note.key, note.generation), []).append(note)
+    return found
 
 
 def memory_and_schedule(watch_id: int, note: Note) -> Row:

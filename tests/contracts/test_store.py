@@ -280,11 +280,16 @@ class TestNotes:
         assert state.memory.doubt is not None
         assert state.memory.doubt.kind is Kind.NOT_FOUND
 
-    def test_answers_are_counted_by_kind_for_the_story(self, store: Store) -> None:
+    @pytest.mark.parametrize("first", range(4))
+    def test_answers_are_counted_by_kind_for_the_story(self, first: int, store: Store) -> None:
         add(store, "task-1")
-        running = [make_note(memory=Memory(polls=poll), at=NOW + poll, detail=f"{poll}") for poll in (1, 2, 4)]
-        failed = make_note(memory=Memory(polls=3), kind=Kind.TRANSIENT, at=NOW + 3, detail="502 \ud800")
-        store.note([*running[:2], failed, running[2]])
+        memories = [Memory(phase=Phase.RUNNING, polls=poll) for poll in range(1, 5)]
+        notes = [make_note(memory=memory, at=NOW + memory.polls, detail=f"{memory.polls}") for memory in memories]
+        notes[2] = notes[2]._replace(kind=Kind.TRANSIENT, detail="502 \ud800")
+        for part in (notes[:first], notes[first:]):  # however they are divided among transactions
+            store.note(part)
+        assert facts(store) == [("added", "cli"), ("running", "1")]
+        assert state_of(store).memory == memories[-1]
         story = store.story(KEY)
         assert [(one.kind, one.count, one.first_at, one.last_at, one.last_detail) for one in story.readings] == [
             (Kind.RUNNING, 3, NOW + 1, NOW + 4, "4"),

@@ -192,7 +192,58 @@ async def test_notes_are_written_in_parts_and_changes_do_not_wait_for_all_of_the
         book.note = note_while_something_ends  # type: ignore[method-assign]
         await clock.advance(31)
         assert book.order == ["notes", "changes"] * len(book.written)
-        by_part = [{one.key for one in notes} for notes in book.written]
-        assert sum(map(len, by_part)) == NOTES_AT_ONCE  # of a watch all in one, so that it is written once
         assert max(map(len, book.written)) <= NOTES_AT_ONCE
+        assert book.polls == list(range(3 * NOTES_AT_ONCE))  # in their order, however they are parted
         await ledger.noted()
+
+
+async def test_what_is_noted_while_others_are_written_is_written_in_its_turn() -> None:
+    async with writing() as (ledger, book, clock):
+        note = book.note
+
+        def note_while_polls_go_on(notes: Sequence[Note]) -> None:
+            note(notes)
+            if len(book.written) < 3:
+                ledger.note(poll(len(book.polls), watches=3))
+
+        book.note = note_while_polls_go_on  # type: ignore[method-assign]
+        ledger.note(poll(0, watches=3))
+        await clock.advance(29)
+        assert book.written == []
+        await clock.advance(2)
+        assert book.polls == [0]
+        await clock.advance(60)
+        assert book.polls == [0, 1, 2]
+
+
+async def test_who_waits_for_his_notes_waits_neither_for_their_time_nor_for_later_ones() -> None:
+    async with writing() as (ledger, book, _):
+        for number in range(NOTES_AT_ONCE + 1):
+            ledger.note(poll(number, watches=10))
+        note = book.note
+
+        def note_while_polls_go_on(notes: Sequence[Note]) -> None:
+            note(notes)
+            if len(book.written) < 10:
+                ledger.note(poll(0, watches=10))
+
+        book.note = note_while_polls_go_on  # type: ignore[method-assign]
+        with anyio.fail_after(5):
+            await ledger.noted()
+        assert book.polls[: NOTES_AT_ONCE + 1] == list(range(NOTES_AT_ONCE + 1))
+        assert len(book.written) == 2
+
+
+async def test_notes_forgotten_in_an_outage_keep_nobody_waiting() -> None:
+    async with writing() as (ledger, book, clock):
+        book.is_full = True
+        for number in range(NOTES_AT_ONCE):
+            ledger.note(poll(number, watches=10))
+        async with anyio.create_task_group() as group:
+            group.start_soon(ledger.noted)
+            await clock.advance(31)
+            for number in range(MOST_NOTES + 7):
+                ledger.note(poll(number, watches=10))
+            book.is_full = False
+            await clock.advance(60)
+        assert len(book.polls) == NOTES_AT_ONCE + MOST_NOTES

@@ -11,7 +11,7 @@ from bridge.domain.shares import accounts_and_slots
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import WatchState, Wish
 from bridge.ports import Added, Cursor
-from bridge.store.notes import SET_MEMORY, Noted, identities
+from bridge.store.notes import SET_MEMORY, Noted, by_watch
 from bridge.store.postgres.intake import Intake
 from bridge.store.postgres.link import Link
 from bridge.store.postgres.part import Part, add_facts, columns, count_readings, lock_store, revision
@@ -137,14 +137,13 @@ class WatchesPart(Part):
         of the server may lose the last second of them."""
         if not notes:
             return
-        wanted = identities(notes)
+        of = by_watch(notes)
         with self._database.jot() as link:
             self._guard(link)
-            known = {row[:3]: row[3:] for row in link.execute(_NOTED, columns("tti", wanted)) if row[4] in LIVE}
             noted = Noted()
-            noted.take(notes, known)
+            noted.take(of, [row for row in link.execute(_NOTED, columns("tti", of)) if row[4] in LIVE])
             if noted.memories:
-                link.execute(_NOTE, columns(MEMORY_TYPES, noted.memories.values()))
+                link.execute(_NOTE, columns(MEMORY_TYPES, noted.memories))
             count_readings(link, noted.counts.rows())
             add_facts(link, noted.facts)
 

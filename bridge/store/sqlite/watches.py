@@ -11,7 +11,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import WatchState, Wish
 from bridge.ports import Added, Cursor
-from bridge.store.notes import Noted, identities
+from bridge.store.notes import Noted, by_watch
 from bridge.store.rows import SELECT_STATE, json_text, plain, watch_states
 from bridge.store.sqlite.part import ADD_FACT, Part, found, next_revision, revision
 from bridge.store.sqlite.statements import ADD_FACTS, COUNT_READINGS, NOTE, NOTED
@@ -120,12 +120,11 @@ class WatchesPart(Part):
         """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted."""
         if not notes:
             return
-        wanted = identities(notes)
+        of = by_watch(notes)
         with self._database.write() as connection:
-            known = {row[:3]: row[3:] for row in NOTED.ask(connection, wanted)}
             noted = Noted()
-            noted.take(notes, known)
-            NOTE.run(connection, noted.memories.values())
+            noted.take(of, NOTED.ask(connection, of))
+            NOTE.run(connection, noted.memories)
             COUNT_READINGS.run(connection, noted.counts.rows())
             ADD_FACTS.run(connection, noted.facts)
 
