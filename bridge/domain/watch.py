@@ -207,6 +207,8 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
     if memory.failures or memory.doubt is not None or progress is not None:
         seen = memory._replace(failures=0, doubt=None, progress=memory.progress if progress is None else progress)
     starts = memory.phase is Phase.SUBMITTED and reading.kind is not Kind.PENDING
+    if progress is None and not starts and reading.kind is not Kind.NEEDS_INPUT:
+        return Step(seen, Pace.STEADY, snapshot=snapshot)
     if starts:
         # To the second, so that a hundred thousand watches found running have few different memories.
         seen = _moved(seen, Phase.RUNNING)._replace(progress_told=progress, progress_told_at=float(math.ceil(now)))

@@ -76,8 +76,8 @@ class Cadence:
         age_s, seen_s = now - entry.began_at, self._seen_s(entry)
         if seen_s is not None:
             self._knowledge.seen(self._key(entry), seen_s, age_s)
-            percent = snapshot.progress if snapshot is not None else None
-            entry.trail = followed(entry.trail, percent, polled_s=seen_s, age_s=age_s)
+            if snapshot is not None and snapshot.progress is not None:
+                entry.trail = followed(entry.trail, snapshot.progress, polled_s=seen_s, age_s=age_s)
         entry.seen_at = now
 
     def ended(self, entry: Entry, snapshot: Snapshot | None, now: float, *, succeeded: bool) -> None:

@@ -18,7 +18,7 @@ from bridge.config.durations import parse_duration
 from bridge.domain.task import Json, Kind
 from bridge.providers.merging import merged
 from bridge.providers.route import Action, Direct, KeyPair, Model, Pattern, Route, listed
-from bridge.providers.selector import Select, SelectFirst
+from bridge.providers.selector import Select, SelectFirst, Selector
 from bridge.providers.values import PROGRESS
 
 DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
@@ -234,6 +234,11 @@ class Description(Model):
     result_life: Life | None = None
     needs_key: Pattern | None = None  # result URLs in which this is found can be fetched with the key alone
     most_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20  # of an answer
+
+    @cached_property
+    def places(self) -> tuple[tuple[Form, Selector], ...]:
+        """Where a task may be found in an answer, in the order in which it is looked for."""
+        return tuple((form, selector) for form in self.forms.values() for selector in form.task)
 
     @model_validator(mode="before")
     @classmethod

@@ -55,7 +55,9 @@ def find(description: Description, answer: Json, task_id: str) -> Found | str:
 def within(description: Description, found: Found) -> Iterator[Found]:
     """The vendor's own answer inside the task that a gateway speaks of, in each form that fits. The gateway has said
     whose it is: ids inside are the vendor's."""
-    for form, _, candidate in _candidates(description, _inside(description, found.task)):
+    inner = _inside(description, found.task)
+    for form, selector in description.places:
+        candidate = selector(inner)
         items = candidate if isinstance(candidate, list) else [candidate]
         tasks = [item for item in items if isinstance(item, dict) and form.status(item) is not None]
         if len(tasks) == 1:
@@ -64,7 +66,8 @@ def within(description: Description, found: Found) -> Iterator[Found]:
 
 def find_listed(description: Description, answer: Json, task_ids: list[str]) -> dict[str, Found | None] | str:
     """What a list says of each task, None for those it leaves out; or why the answer is no list of tasks."""
-    for form, _, candidate in _candidates(description, answer):
+    for form, selector in description.places:
+        candidate = selector(answer)
         if isinstance(candidate, list) and (not candidate or _tasks(form, candidate)):
             listed, named = _tasks(form, candidate), [item for item in candidate if isinstance(item, dict)]
             # One that is named without a status is known there after all.
@@ -75,8 +78,8 @@ def find_listed(description: Description, answer: Json, task_ids: list[str]) -> 
 def _first(description: Description, body: Json, task_id: str) -> Found | str:
     """The first form that fits the body itself; "" for none."""
     first: Found | str = ""
-    for form, selector, candidate in _candidates(description, body):
-        found = _looked_at(form, selector, candidate, task_id)
+    for form, selector in description.places:
+        found = _looked_at(form, selector, selector(body), task_id)
         if isinstance(found, Found) and found.kind is not None and (not first or found.names_ours):
             return found
         first = first or found
@@ -106,12 +109,6 @@ def _inside(description: Description, answer: Json) -> Json:
     inner = answer.get("data") if isinstance(answer, dict) else None
     codes = description.codes
     return inner if codes is None or codes.is_good(codes.at(inner)) else None
-
-
-def _candidates(description: Description, answer: Json) -> Iterator[tuple[Form, Selector, Json]]:
-    for form in description.forms.values():
-        for selector in form.task:
-            yield form, selector, selector(answer)
 
 
 def _tasks(form: Form, items: list[Json]) -> list[Task]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -25,6 +25,7 @@ from bridge.providers.auth import FixedKey, Key, shown
 from bridge.providers.description import Description
 from bridge.providers.reading import code_of, read, read_together, second_value
 from bridge.providers.results import Question
+from bridge.providers.route import KeyPair
 from bridge.providers.signing import Signer
 
 MOST_TEMPLATES: Final = 256  # as many actions are remembered
@@ -176,11 +177,13 @@ class HttpProvider:
         detail = f"not asked: the key may not go to {host}; list https://{host} in the account's origins"
         return Reading(kind=Kind.AMBIGUOUS, detail=detail)
 
-    async def _fetch(self, asked: Asking) -> Answer | Unanswered:
+    def _fetch(self, asked: Asking) -> Awaitable[Answer | Unanswered]:
         """The answer, cleaned. A token of our making that was refused for its age is made anew, once."""
+        return self._exchange(asked) if self._pair is None else self._exchange_anew(asked, self._pair)
+
+    async def _exchange_anew(self, asked: Asking, pair: KeyPair) -> Answer | Unanswered:
         answer = await self._exchange(asked)
-        pair = self._pair
-        if pair is None or (code := code_of(self._description, answer)) not in (*pair.early, *pair.expired):
+        if (code := code_of(self._description, answer)) not in (*pair.early, *pair.expired):
             return answer
         self._key.renew(earlier=code in pair.early)
         return await self._exchange(asked)

@@ -21,16 +21,18 @@ SECONDS: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s?s(?:ec|\b)", re.ASCII)
 
 def as_id(value: Json) -> str | None:
     """An id: text, or a number that some gateways make of it."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) and value else None
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def as_ms(values: Iterable[Json]) -> int | None:
     """The first instant among them, in milliseconds since the epoch: seconds or milliseconds, told by their size (0
     means "not yet"), or ISO 8601, without a zone in UTC."""
     for value in values:
-        number = value if type(value) is int else _number(value)
+        if type(value) is int and SECONDS_UP_TO < value <= MAX_MS:  # as most send it
+            return value
+        number = _number(value)
         if number is None and isinstance(value, str):
             number = _iso_s(value)
         if number is not None and number > 0:

@@ -46,11 +46,9 @@ class Rhythm:
         age_s = max(0.0, age_s)
         total = integral(age_s, self.rates, self.sums) + part
         wait_s = age_at(total, self.rates, self.sums) - age_s
-        return self.bounds.wait_s(min(wait_s, self.most_s(age_s)))
-
-    def most_s(self, age_s: float) -> float:
-        """How long a wait may be while nothing is known."""
-        return math.inf if self.most_of_age is None else age_s * self.most_of_age
+        if self.most_of_age is not None:
+            wait_s = min(wait_s, age_s * self.most_of_age)
+        return self.bounds.wait_s(wait_s)
 
 
 def rhythm(fit: Fit, *, worth: float, bounds: Bounds) -> Rhythm:
