@@ -38,6 +38,9 @@ class Body:
         if self.trouble:
             return False
         self._raw_bytes += len(chunk)
+        if self._inflate is None and self._raw_bytes <= self._cap_bytes:
+            self.content += chunk
+            return True
         if self._inflate is None:
             self.content += chunk[: self._room()]
         else:

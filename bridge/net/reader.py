@@ -165,19 +165,17 @@ class Reader(asyncio.BufferedProtocol):
         """Whether the answer says where it ends; else it ends with the connection."""
         return any(name.lower() in {b"content-length", b"transfer-encoding"} for name in self._headers)
 
-    async def _hear(self) -> None:
-        """Wait for anything to come in. Raises the fault when nothing will any more."""
+    def _hear(self) -> asyncio.Future[None]:
+        """Done when anything comes in. Raises the fault when nothing will any more."""
         if self._fault is not None:
             raise self._fault
-        self._ear = self.loop.create_future()
-        try:
-            await self._ear
-        finally:
-            self._ear = None
+        ear = self._ear = self.loop.create_future()
+        return ear
 
     def _wake(self) -> None:
-        if self._ear is not None and not self._ear.done():
-            self._ear.set_result(None)
+        ear, self._ear = self._ear, None
+        if ear is not None and not ear.done():
+            ear.set_result(None)
 
     def _set_alarm(self) -> None:
         self._hush()
