@@ -104,7 +104,7 @@ class Agenda:
         self._seconds: list[int] = []  # those of the calendar, a heap
         self._begun = NEVER  # the last second that has been taken out of the calendar
         self._near: Heap = []  # by the instant when they fall due
-        self._fresh: deque[tuple[float, Entry]] = deque()  # due and never asked about, as they came
+        self._fresh: deque[Entry] = deque()  # due and never asked about, as they came
         self._due: Heap = []  # due, by the instant until which they have grace
         self._is_turn_of_fresh = True
         self._is_turn_of_last = False  # among the fresh
@@ -181,7 +181,7 @@ class Agenda:
         if not is_fresh:
             return _taken(heapq.heappop(self._due)[1])
         is_last, self._is_turn_of_last = self._is_turn_of_last, not self._is_turn_of_last
-        return _taken((self._fresh.pop() if is_last else self._fresh.popleft())[1])
+        return _taken(self._fresh.pop() if is_last else self._fresh.popleft())
 
     def pop_early(self, now: float) -> Entry | None:
         """The next one, from now on being polled, whether or not its time has come."""
@@ -201,7 +201,7 @@ class Agenda:
             passed: Heap = []
             while looks and len(mates) < most and (queue or (queue is self._near and self._open_second(math.inf))):
                 looks -= 1
-                item = queue.popleft() if isinstance(queue, deque) else heapq.heappop(queue)
+                item = (NEVER, queue.popleft()) if isinstance(queue, deque) else heapq.heappop(queue)
                 due_at, entry = item
                 if entry.due_at is None or (queue is self._near and entry.due_at != due_at):
                     continue
@@ -210,7 +210,7 @@ class Agenda:
                 else:
                     passed.append(item)
             if isinstance(queue, deque):
-                queue.extendleft(reversed(passed))
+                queue.extendleft(entry for _, entry in reversed(passed))
                 continue
             for item in passed:
                 heapq.heappush(queue, item)
@@ -226,15 +226,15 @@ class Agenda:
             if entry.due_at != due_at:
                 continue
             if entry.memory.polls == 0:
-                fresh.append((due_at, entry))
+                fresh.append(entry)
             else:
                 grace_s = due_at - entry.polled_at if entry.polled_at > NEVER else 0.0
                 heapq.heappush(due, (due_at + grace_s, entry))
         while due and not due[0][1].is_due(now):
             heapq.heappop(due)
-        while fresh and not fresh[0][1].is_due(now):
+        while fresh and not fresh[0].is_due(now):
             fresh.popleft()
-        while fresh and not fresh[-1][1].is_due(now):
+        while fresh and not fresh[-1].is_due(now):
             fresh.pop()
 
     def _open_second(self, now: float) -> bool:
