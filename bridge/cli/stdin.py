@@ -42,10 +42,10 @@ def _entries(data: bytes) -> list[Entry]:
         case b'"':
             return list(read_tasks(data, ".jsonl"))
         case b"{":
-            whole = list(read_tasks(data, ".json"))
-            if not any(entry.problem for entry in whole):
-                return whole
-            lines = list(read_tasks(data, _LINES))
+            whole, strict, lines = (list(read_tasks(data, form)) for form in (".json", ".jsonl", _LINES))
+            for entries in (whole, strict):
+                if not any(entry.problem for entry in entries):
+                    return entries
             return whole if lines[0].problem else lines  # one object over many lines, or one a line
         case b"":
             return []

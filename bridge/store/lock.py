@@ -6,14 +6,19 @@ import fcntl
 import json
 import os
 import socket
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from bridge.clock import SystemClock
 from bridge.errors import StoreBusy
 from bridge.ports import Clock
 from bridge.store import files
+
+LOOKS: Final = 10
+BETWEEN_LOOKS_S: Final = 0.02
 
 
 class DaemonLock:
@@ -75,10 +80,9 @@ class DaemonLock:
 
     def _take(self, handle: int, mode: int) -> None:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _record(handle) or "another genbridge"
-            raise StoreBusy(f"store {self._store} is held by {holder}; stop that one first") from None
+            if not _locked(handle):
+                holder = _record(handle) or "another genbridge"
+                raise StoreBusy(f"store {self._store} is held by {holder}; stop that one first")
         except OSError as error:
             raise files.os_error(error, self._store) from None
         since = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
@@ -89,6 +93,18 @@ class DaemonLock:
             os.fchmod(handle, mode)
         except OSError:
             return  # a full disk: the lock holds all the same, only its holder stays unnamed
+
+
+def _locked(handle: int) -> bool:
+    """Take the lock; not at once refused, for a command that asks who holds it has it for a moment itself."""
+    for _ in range(LOOKS):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            threading.Event().wait(BETWEEN_LOOKS_S)
+        else:
+            return True
+    return False
 
 
 def _lock_of(store: Path) -> Path:

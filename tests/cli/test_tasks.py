@@ -62,6 +62,7 @@ def test_what_options_say_holds_for_every_task_and_a_task_s_own_word_wins(shell:
         (b'\n{\n "id": "a",\n "meta": {}\n}\n', ["a"]),
         (b'{"id": "a"}\n{"id": "b"}\nc\n', ["a", "b", "c"]),
         (b'a\n{"id": "b"}\n', ["a", "b"]),
+        (b'{"id": "a"}\n"b"\n7\n', ["a", "b", "7"]),
         (b"tasks:\n- a\n- {id: 0123}\n", ["a", "0123"]),
         (b"# mine\n\n- a\n- b\n", ["a", "b"]),
         (b"---\nid: a\nlabel: x\n---\nid: b\n", ["a", "b"]),

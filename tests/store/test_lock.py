@@ -69,6 +69,23 @@ def test_who_holds_it_can_be_asked_without_taking_it(path: Path) -> None:
         assert DaemonLock.holder(path) == here
 
 
+def test_a_daemon_starts_beside_commands_that_ask_who_holds_the_lock_of_a_killed_one(path: Path) -> None:
+    with daemon(path) as process:
+        process.kill()
+        process.wait()
+    asks = "import sys; from bridge.store import DaemonLock\nwhile True: DaemonLock.holder(sys.argv[1])"
+    lock = path.with_name(f"{path.name}.lock")
+    left_behind = lock.read_bytes()
+    with subprocess.Popen([sys.executable, "-c", asks, str(path)]) as commands:
+        try:
+            for _ in range(1000):
+                lock.write_bytes(left_behind)
+                with DaemonLock(path):
+                    assert DaemonLock.holder(path) is not None
+        finally:
+            commands.kill()
+
+
 def test_two_names_of_one_store_share_one_lock(path: Path, tmp_path: Path) -> None:
     open_store(path, create=True, group_access=False).close()
     (tmp_path / "link").symlink_to(path)
