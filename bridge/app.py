@@ -203,7 +203,7 @@ class App:
         accounts = await self._offload(self._store.accounts)
         self._poller.configure(plans, accounts)
         self._ledger.tell = wiring.tell(loaded.settings, endpoints)
-        self._janitor.retention = wiring.retention(loaded.settings)
+        self._janitor.keep(wiring.retention(loaded.settings))
         await self._dispatcher.configure(endpoints)
         scopes = {account_scope(name): plan.groups for name, plan in plans.items()}
         scopes |= {endpoint_scope(name): plan.groups for name, plan in endpoints.items()}

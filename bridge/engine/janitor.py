@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
+import anyio
+
 from bridge.errors import StoreError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload
 
 log = get_logger()
 
+FIRST_S: Final = 60.0  # a start has more urgent things to do
 EVERY_S: Final = 600.0
+OFTENEST_S: Final = 1.0
 SLICE: Final = 500  # rows in one transaction
 PAUSE_S: Final = 0.05
 
@@ -25,6 +29,11 @@ class Retention:
     delivered_s: float = 7 * 86_400.0
     dead_s: float = 90 * 86_400.0
 
+    @property
+    def shortest_s(self) -> float:
+        """The shortest of them."""
+        return min(self.ended_s, self.delivered_s, self.dead_s)
+
 
 class Prunable(Protocol):
     """What the janitor asks of the store."""
@@ -34,25 +43,37 @@ class Prunable(Protocol):
 
 
 class Janitor:
-    """Prunes every ten minutes, the first time a minute after the start."""
+    """Prunes every ten minutes, the first time a minute after the start; more often where less than that is kept, so
+    that nothing is kept for twice its time, and at once when something else is to be kept."""
 
     def __init__(self, *, store: Prunable, offload: Offload, clock: Clock, retention: Retention) -> None:
-        self.retention = retention
+        self._retention = retention
         self._store = store
         self._offload = offload
         self._clock = clock
+        self._changed = anyio.Event()
+
+    def keep(self, retention: Retention) -> None:
+        """Keep things so long from now on."""
+        if retention != self._retention:
+            self._retention = retention
+            self._changed.set()
 
     async def run(self) -> None:
         """Clean for ever."""
-        await self._clock.sleep(60.0)
+        await self._wait(FIRST_S)
         while True:
+            self._changed = anyio.Event()
             await self.clean()
-            await self._clock.sleep(EVERY_S)
+            await self._wait(EVERY_S)
+
+    async def _wait(self, most_s: float) -> None:
+        await self._clock.wait(self._changed, min(most_s, max(self._retention.shortest_s, OFTENEST_S)))
 
     async def clean(self) -> int:
         """Prune until nothing is left to prune; returns how many rows went. A failing store ends it early."""
         total = 0
-        kept = self.retention
+        kept = self._retention
         while True:
             prune = partial(
                 self._store.prune,
