@@ -18,7 +18,7 @@ from bridge.ports import Clock, Commits, Offload, Tell, Watches
 
 log = get_logger()
 
-MOST_PENDING: Final = 10_000
+MOST_PENDING: Final = 4_000
 MOST_CHANGES: Final = 1024  # in one transaction: its statements, turns of the interpreter and sync are shared by all
 NOTES_EVERY_S: Final = 1.0
 NOTES_AT_ONCE: Final = 5_000  # in one transaction, for changes wait meanwhile
