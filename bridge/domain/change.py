@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.event import Topic
@@ -76,3 +76,21 @@ class AccountPaused:
 
 
 Change = TaskChange | AccountChange | AccountPaused | AttemptMade
+
+
+def weight(change: Change) -> int:
+    """About how many bytes of the provider's own it brings into the store."""
+    if not isinstance(change, TaskChange) or change.snapshot is None:
+        return 0
+    total, left = 0, [change.snapshot.message, change.snapshot.result, change.snapshot.kept]
+    while left:  # no recursion: nothing bounds how deep they are
+        value: Any = left.pop()
+        if isinstance(value, str):
+            total += len(value)
+        elif isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list | tuple):
+            left += value
+        else:
+            total += 8
+    return total

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import anyio
 
-from bridge.domain.change import Change, Note
+from bridge.domain.change import Change, Note, weight
 from bridge.domain.event import Event, Parcel
 from bridge.engine.outage import Outage
 from bridge.errors import StoreError
@@ -18,8 +18,10 @@ from bridge.ports import Clock, Commits, Offload, Tell, Watches
 
 log = get_logger()
 
-MOST_PENDING: Final = 4_000
+MOST_PENDING: Final = 4_000  # about what a second writes; a kilobyte each, which the process keeps for ever
 MOST_CHANGES: Final = 1024  # in one transaction: its statements, turns of the interpreter and sync are shared by all
+MOST_BYTES: Final = 8 << 20  # of results in one transaction, which holds each several times: they may be pictures
+MOST_PENDING_BYTES: Final = 16 << 20  # what the requests in flight still bring comes on top
 NOTES_EVERY_S: Final = 1.0
 NOTES_AT_ONCE: Final = 5_000  # in one transaction, for changes wait meanwhile
 NOTES_DUE: Final = 25_000  # so many are written without waiting for their time
@@ -37,6 +39,7 @@ class _Ticket(NamedTuple):
 
     change: Change
     then: Then | None
+    weight: int  # in bytes, about
 
 
 class Ledger:
@@ -64,6 +67,7 @@ class Ledger:
         self._clock = clock
         self._notes_every_s = notes_every_s
         self._pending: deque[_Ticket] = deque()
+        self._pending_bytes = 0
         self._notes: deque[Note] = deque(maxlen=MOST_NOTES)
         self._part: list[Note] = []  # of them in one transaction, kept until it is written
         self._noted = self._due = 0  # notes so far: taken in, and to be written now
@@ -77,11 +81,14 @@ class Ledger:
     def is_stuck(self) -> bool:
         """Whether the store cannot be written now, and is being tried again; or far more waits than it writes in a
         second."""
-        return self._outage.lasts or len(self._pending) > MOST_PENDING
+        is_much = len(self._pending) > MOST_PENDING or self._pending_bytes > MOST_PENDING_BYTES
+        return self._outage.lasts or is_much
 
     def post(self, change: Change, then: Then | None = None) -> None:
         """Have the change written; `then` is called when it is. Without it, what `tell` raises is logged."""
-        self._pending.append(_Ticket(change, then))
+        ticket = _Ticket(change, then, weight(change))
+        self._pending.append(ticket)
+        self._pending_bytes += ticket.weight
         self._wake.set()
 
     def note(self, note: Note) -> None:
@@ -127,7 +134,7 @@ class Ledger:
                 await self._clock.wait(self._wake, max(self._notes_due_at - self._clock.steady(), 0.0))
 
     async def _write_batch(self) -> None:
-        batch = [self._pending.popleft() for _ in range(min(len(self._pending), MOST_CHANGES))]
+        batch = self._next_batch()
         while batch:
             try:
                 await self._commit(batch)
@@ -147,9 +154,20 @@ class Ledger:
                     return
                 batch = self._put_back(batch, keep=1)
 
+    def _next_batch(self) -> list[_Ticket]:
+        """What waits longest, as much as one transaction may hold; one at least."""
+        batch: list[_Ticket] = []
+        room = MOST_BYTES
+        while self._pending and len(batch) < MOST_CHANGES and (not batch or self._pending[0].weight <= room):
+            batch.append(self._pending.popleft())
+            room -= batch[-1].weight
+            self._pending_bytes -= batch[-1].weight
+        return batch
+
     def _put_back(self, batch: list[_Ticket], *, keep: int) -> list[_Ticket]:
         """The first `keep` of the batch; the others wait again, in their order."""
         self._pending.extendleft(reversed(batch[keep:]))
+        self._pending_bytes += sum(ticket.weight for ticket in batch[keep:])
         return batch[:keep]
 
     async def _commit(self, batch: Sequence[_Ticket]) -> None:

@@ -7,12 +7,12 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.domain.change import Change, Note
+from bridge.domain.change import Change, Note, TaskChange
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Phase
+from bridge.domain.task import Phase, Snapshot
 from bridge.domain.watch import Memory
-from bridge.engine.ledger import MOST_NOTES, NOTES_AT_ONCE, Ledger
+from bridge.engine.ledger import MOST_BYTES, MOST_NOTES, MOST_PENDING_BYTES, NOTES_AT_ONCE, Ledger
 from bridge.errors import StoreError
 from bridge.ports import Tell
 from tests.engine.rig import REVOKED, SUCCEEDED, Rig
@@ -117,6 +117,7 @@ class Book:
     def __init__(self) -> None:
         self.written: list[Sequence[Note]] = []
         self.order: list[str] = []
+        self.committed: list[Sequence[Change]] = []
         self.is_full = False
 
     def note(self, notes: Sequence[Note]) -> None:
@@ -126,7 +127,10 @@ class Book:
         self.order.append("notes")
 
     def commit(self, changes: Sequence[Change], tell: Tell) -> list[bool]:
+        if self.is_full:
+            raise StoreError("disk full")
         self.order.append("changes")
+        self.committed.append(changes)
         return [True for _ in changes]
 
     @property
@@ -247,3 +251,49 @@ async def test_notes_forgotten_in_an_outage_keep_nobody_waiting() -> None:
             book.is_full = False
             await clock.advance(60)
         assert len(book.polls) == NOTES_AT_ONCE + MOST_NOTES
+
+
+def picture(size: int) -> TaskChange:
+    """An end whose result is a picture of so many bytes."""
+    result = {"images": [{"url": "https://cdn.example.test/a.png", "parts": [{"b64": "x" * size}]}]}
+    return make_end(snapshot=Snapshot(status="succeed", result=result))
+
+
+async def test_long_results_that_come_at_once_are_written_a_few_at_a_time_in_their_order() -> None:
+    async with writing() as (ledger, book, clock):
+        ends = [picture(size) for size in [MOST_BYTES // 8] * 100 + [10, 2 * MOST_BYTES, 10] + [1] * 500]
+        for end in ends:
+            ledger.post(end)
+        await clock.advance(1)
+        assert [change for changes in book.committed for change in changes] == ends
+        assert max(map(len, book.committed[:-1])) == 7  # and a few bytes more each than an eighth
+        assert len(book.committed[-1]) > 500
+        assert [ends[102 - 1]] in book.committed  # what is longer than all that are taken at once, alone
+
+
+async def test_polls_pause_while_many_bytes_wait_and_no_longer() -> None:
+    async with writing() as (ledger, book, clock):
+
+        def is_stuck() -> bool:
+            return ledger.is_stuck
+
+        for _ in range(17):
+            ledger.post(picture(MOST_PENDING_BYTES // 16))
+        assert is_stuck()
+        await clock.advance(1)
+        assert not is_stuck()
+        book.is_full = True  # what is put back waits as it did
+        for _ in range(15):
+            ledger.post(picture(MOST_PENDING_BYTES // 16))
+        assert not is_stuck()
+        await clock.advance(5)
+        assert is_stuck()
+        book.is_full = False
+        await clock.advance(60)
+        assert not is_stuck()
+        assert sum(map(len, book.committed)) == 17 + 15
+        for _ in range(15):
+            ledger.post(picture(MOST_PENDING_BYTES // 16))
+        assert not is_stuck()
+        ledger.post(picture(MOST_PENDING_BYTES // 16))
+        assert is_stuck()
