@@ -15,6 +15,7 @@ from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
 TROUBLED_TASKS: Final = 5  # so many tasks in trouble, and no good answer since, open the breaker
 TRIAL_FIRST_S: Final = 2.0  # then one request at a time tries the provider ...
 TRIAL_MOST_S: Final = 30.0  # ... at least this often, so that recovery takes less than a minute
+TURNS_S: Final = 2.0  # ... by its accounts in turn, whose turns lie this far apart at most
 IN_FLIGHT: Final = 128  # at one host in all, in equal shares for its accounts; eight keys with the default of 16
 
 
@@ -22,7 +23,8 @@ class Host:
     """One host, for all its accounts. Mutable, single-threaded, clockless.
 
     Its breaker opens when `TROUBLED_TASKS` tasks of at least two accounts are in trouble: one account alone may be ill
-    by itself, has a breaker of its own, and must not hold its neighbours back.
+    by itself, has a breaker of its own, and must not hold its neighbours back. Nor must two that are: those that have
+    tried it since go behind those that have not, so that one that works is not kept from showing it.
     """
 
     def __init__(self) -> None:
@@ -31,6 +33,7 @@ class Host:
         self.accounts = 1
         self.troubled = False  # it fails one task after the other, whoever asks: only single probes may pass
         self._troubled: dict[str, set[str]] = {}  # accounts: tasks that met trouble since anybody's last good answer
+        self._tried: dict[str, None] = {}  # accounts that it has failed while in trouble, the last one last
         self._probes = 0
         self._probe_at = -math.inf
         self._probe_out = False
@@ -39,16 +42,25 @@ class Host:
         """How many requests an account that may have `concurrency` in flight may have at this host."""
         return concurrency if self.accounts <= 1 else min(concurrency, max(1, IN_FLIGHT // self.accounts))
 
-    def opens_at(self) -> float:
-        """When the next request of any account may go out; infinity is when a probe has been answered."""
+    def opens_at(self, account: str) -> float:
+        """When the next request of this account may go out; infinity is when a probe has been answered."""
         if not self.troubled:
             return self.paused_until
-        return math.inf if self.in_flight else max(self.paused_until, self._probe_at)
+        return math.inf if self.in_flight else max(self.paused_until, self._probe_at + self._turn_s(account))
 
-    def take(self, requests: int = 1) -> None:
+    def _turn_s(self, account: str) -> float:
+        if account not in self._tried:
+            return 0.0
+        is_behind_others = len(self._tried) < self.accounts
+        return TURNS_S * (list(self._tried).index(account) + is_behind_others) / len(self._tried)
+
+    def take(self, account: str, requests: int = 1) -> None:
         """So many requests go out (or, of an account that moves here, are out)."""
         self.in_flight += requests
         self._probe_out = self.troubled
+        if self.troubled:
+            self._tried.pop(account, None)
+            self._tried[account] = None
 
     def leave(self, requests: int = 1) -> None:
         """So many requests will never be answered here."""
@@ -69,6 +81,8 @@ class Host:
         elif self._troubled and is_sound(reading):
             self._troubled.clear()
             self.troubled = False
+        if self.troubled and not before:
+            self._tried = dict.fromkeys(self._troubled)
         if self.troubled and (was_probe or not before):
             self._probes = self._probes + 1 if before else 1
             self._probe_at = now + trial_s(self._probes, chance)

@@ -103,7 +103,7 @@ class Gate:
     def move(self, host: Host) -> None:
         """The account's address has changed; what is in flight counts there from now on."""
         self.host.leave(self.in_flight)
-        host.take(self.in_flight)
+        host.take(self._account, self.in_flight)
         self.host = host
 
     def block(self, *, now: float) -> None:
@@ -121,7 +121,7 @@ class Gate:
         most = 1 if self._is_held else self.host.share(self.limits.concurrency)
         if self.in_flight >= most or self.limits.burst == 0:  # without a part of the account not even to try it
             return math.inf
-        opens_at = max(self.paused_until, self.host.opens_at())
+        opens_at = max(self.paused_until, self.host.opens_at(self._account))
         if self._is_held:
             opens_at = max(opens_at, self._probe_at)
         if opens_at > now:
@@ -143,7 +143,7 @@ class Gate:
         self._tokens -= 1
         self.in_flight += 1
         self._probe_out = self._is_held
-        self.host.take()
+        self.host.take(self._account)
 
     def abandoned(self, *, now: float) -> None:
         """One request came to nothing before its answer: cancelled, or a fault of ours. A probe is not made up for

@@ -43,7 +43,7 @@ class AccountPoller:
     `run` sleeps until something may be asked, and then hires workers; each asks on and on for as long as there is
     something to ask and the gate lets it, so that a busy account neither wakes nor starts anything for a poll.
     `plan` may be replaced at any time; requests in flight finish under the old one. `recovered` is told when the
-    account's host turns out to be well again.
+    account's host turns out to be well again, or may be tried by another.
     """
 
     def __init__(
@@ -369,6 +369,7 @@ class AccountPoller:
         self._gate.abandoned(now=self._clock.steady())
         if not isinstance(error, Exception):
             raise error
+        self._recovered(self._gate.host)  # had it been a probe, another could try
         self._steps.failed(entries, error)
 
     def _done(self, entry: Entry) -> None:

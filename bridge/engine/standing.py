@@ -56,7 +56,7 @@ class Standing:
         return max(0.0, now - entry.added_at - blocked_s if blocked_s > 0 else now - entry.added_at)
 
     def heed(self, reading: Reading, task_id: str, *, asked_at: float, now: float) -> bool:
-        """What the answer to a request means for the account; whether more may pass now than before."""
+        """What the answer to a request means for the account; whether others may pass now who could not before."""
         gate = self.gate
         was_probing, was_troubled = gate.probing, gate.troubled
         verdict = gate.answered(reading, task_id=task_id, now=now, chance=self._clock.chance(), asked_at=asked_at)
@@ -67,7 +67,7 @@ class Standing:
             log.warning("account.troubled", account=self._name, reason=reading.detail)
         elif was_troubled and not is_troubled:
             log.info("account.recovered", account=self._name)
-        return was_probing and not gate.probing
+        return gate.host.troubled or (was_probing and not gate.probing)  # one probe over, it may be another's turn
 
     def _changed(self, verdict: Verdict, reading: Reading, now: float) -> None:
         past = self._past

@@ -36,11 +36,30 @@ def test_a_host_that_fails_two_accounts_is_tried_by_one_request_at_a_time_whoeve
     assert two.room(NOW) == 16
     ask(two, DOWN, "b")
     assert two.troubled
-    assert one.wait_s(NOW) == two.wait_s(NOW) == 2.0
+    assert (one.wait_s(NOW), two.wait_s(NOW)) == (2.0, 3.0)
     two.take(NOW + 2)
     assert one.wait_s(NOW + 2) == math.inf
     two.answered(GOOD, task_id="b", now=NOW + 2, chance=0.0)
     assert one.wait_s(NOW + 2) == two.wait_s(NOW + 2) == 0
+
+
+def test_accounts_try_a_host_in_trouble_in_turn_and_those_it_has_not_failed_come_first() -> None:
+    one, two = two_accounts()
+    one.host.accounts = 3
+    three = Gate(one.limits, now=NOW, account="three", host=one.host)
+    for number in range(TROUBLED_TASKS):
+        one.take(NOW)
+        one.answered(DOWN, task_id=f"a{number}", now=NOW, chance=0.0)
+    ask(two, DOWN, "b")
+    assert [gate.wait_s(NOW) for gate in (one, two, three)] == [3.0, 4.0, 2.0]
+    ask(three, DOWN, "c", at=2)
+    waits = [gate.wait_s(NOW + 2) for gate in (one, two, three)]
+    assert waits == sorted(waits)
+    assert waits[2] <= waits[0] + 2
+    ask(one, DOWN, "a0", at=2 + waits[0])
+    assert [gate.wait_s(NOW + 20) for gate in (one, two, three)] == [0, 0, 0]
+    ask(three, GOOD, "c", at=20)
+    assert [gate.room(NOW + 20) for gate in (two, three)] == [16, 16]
 
 
 def test_one_account_in_trouble_holds_its_neighbour_back_in_nothing() -> None:

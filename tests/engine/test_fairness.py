@@ -93,6 +93,21 @@ async def test_a_host_that_is_down_is_tried_for_all_its_accounts_together() -> N
         assert {task_id for _, task_id in other.asked[-30:]} == {f"x{number}" for number in range(20)}
 
 
+async def test_two_accounts_whose_requests_hang_hold_back_no_third_one_at_their_host() -> None:
+    rig = Rig(pacing=EVEN)
+    hanging = {name: ScriptedProvider(rig.clock, answer_s=30.0) for name in ("alpha", "beta")}
+    for other in hanging.values():
+        other.default = BROKEN
+    async with rig.running(**hanging):
+        for name in hanging:
+            await rig.watch(*[f"{name}{number}" for number in range(20)], account=name)
+        await rig.clock.advance(31)
+        await rig.watch(*[f"t{number}" for number in range(20)])
+        await rig.clock.advance(600)
+        assert {len(rig.provider.polls_of(f"t{number}")) >= 50 for number in range(20)} == {True}
+        assert all(len(other.asked) >= 10 for other in hanging.values())
+
+
 async def test_nothing_is_sent_inside_a_retry_after_when_many_are_asked_about_together() -> None:
     rig = Rig(pacing=EVEN)
     rig.provider.most_together = 10
