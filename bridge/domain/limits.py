@@ -209,7 +209,7 @@ class Gate:
         is_alone = len(self._pausing) == 1
         until_at = now + (min(reading.retry_after_s, LONE_PAUSE_S) if is_alone else reading.retry_after_s)
         self.host.pause(until_at)
-        self.paused_until = max(self.paused_until, until_at)
+        self._pause(until_at, now)
         return Verdict.PAUSED
 
     def _refuse(self, task_id: str) -> Verdict:
@@ -228,7 +228,7 @@ class Gate:
     def _slow(self, reading: Reading, now: float, asked_at: float) -> Verdict:
         self._troubled.clear()
         if reading.retry_after_s:
-            self.paused_until = max(self.paused_until, now + reading.retry_after_s)
+            self._pause(now + reading.retry_after_s, now)
             return Verdict.PAUSED
         if asked_at < self._slowed_at:
             return Verdict.NOTHING
@@ -237,6 +237,12 @@ class Gate:
         self._slowed_at = now
         self._tokens = min(self._tokens, 0.0)
         return Verdict.NOTHING
+
+    def _pause(self, until_at: float, now: float) -> None:
+        """Nothing before then, and no burst then: it would ask for too much again before the answers can tell."""
+        self._fill(now)
+        self._tokens = min(self._tokens, 1.0)
+        self.paused_until = max(self.paused_until, until_at)
 
     def _factor_at(self, now: float) -> float:
         if self._factor == 1.0:
@@ -250,6 +256,6 @@ class Gate:
     def _fill(self, now: float) -> None:
         if now == self._filled_at:
             return
-        elapsed = max(0.0, now - self._filled_at)
+        elapsed = max(0.0, now - max(self._filled_at, self.paused_until))
         self._tokens = min(float(self.limits.burst), self._tokens + elapsed * self._rate(now))
         self._filled_at = now

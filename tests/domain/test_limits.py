@@ -105,6 +105,19 @@ def test_the_rate_never_falls_below_a_tenth() -> None:
     assert gate.wait_s(NOW + 61) == 0.0
 
 
+@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.TRANSIENT])
+def test_after_the_time_the_provider_named_there_is_no_burst(kind: Kind) -> None:
+    gate = make_gate(rate=10.0, burst=20)
+    limited = make_reading(kind, retry_after_s=30.0, server_trouble=kind is Kind.TRANSIENT)
+    assert ask(gate, limited) is Verdict.PAUSED
+    assert wait(gate, at=29) == 1.0
+    gate.resize(Limits(rate=10.0, burst=20), now=NOW + 15)
+    assert gate.room(NOW + 30) == 1
+    ask(gate, GOOD, at=30)
+    assert wait(gate, at=30) == 0.1
+    assert gate.room(NOW + 31) == 10
+
+
 @pytest.mark.parametrize("task", ["task-1", "task-2"])
 def test_nothing_passes_before_the_time_the_provider_named(task: str) -> None:
     gate = make_gate()
