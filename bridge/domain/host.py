@@ -33,6 +33,7 @@ class Host:
         self.accounts = 1
         self.troubled = False  # it fails one task after the other, whoever asks: only single probes may pass
         self._troubled: dict[str, set[str]] = {}  # accounts: tasks that met trouble since anybody's last good answer
+        self.well_at = -math.inf  # since when, if it has ever been in trouble
         self._tried: dict[str, None] = {}  # accounts that it has failed while in trouble, the last one last
         self._probes = 0
         self._probe_at = -math.inf
@@ -80,7 +81,8 @@ class Host:
             self.troubled = len(self._troubled) > 1 and sum(map(len, self._troubled.values())) >= TROUBLED_TASKS
         elif self._troubled and is_sound(reading):
             self._troubled.clear()
-            self.troubled = False
+            if self.troubled:
+                self.troubled, self.well_at = False, now
         if self.troubled and not before:
             self._tried = dict.fromkeys(self._troubled)
         if self.troubled and (was_probe or not before):

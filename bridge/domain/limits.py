@@ -171,6 +171,8 @@ class Gate:
         verdict = self._judge(reading, task_id, was_probe, now, asked_at)
         self._weigh()
         is_as_before = before == (self.blocked, self._is_held)
+        if not self._is_held and not is_as_before:
+            self._calm(now)
         if self._is_held and (was_probe or not is_as_before):
             self._probes = self._probes + 1 if is_as_before else 1
             self._probe_at = now + self._until_probe_s(chance)
@@ -240,9 +242,13 @@ class Gate:
 
     def _pause(self, until_at: float, now: float) -> None:
         """Nothing before then, and no burst then: it would ask for too much again before the answers can tell."""
+        self._calm(now)
+        self.paused_until = max(self.paused_until, until_at)
+
+    def _calm(self, now: float) -> None:
+        """Go on with one request, and the rest at the rate: what has waited meanwhile would all come at once."""
         self._fill(now)
         self._tokens = min(self._tokens, 1.0)
-        self.paused_until = max(self.paused_until, until_at)
 
     def _factor_at(self, now: float) -> float:
         if self._factor == 1.0:
@@ -254,6 +260,8 @@ class Gate:
         return self.limits.rate * self._factor_at(now)
 
     def _fill(self, now: float) -> None:
+        if self.host.well_at >= self._filled_at:
+            self._tokens, self._filled_at = min(self._tokens, 1.0), self.host.well_at
         if now == self._filled_at:
             return
         elapsed = max(0.0, now - max(self._filled_at, self.paused_until))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.domain.host import TROUBLED_TASKS
 from bridge.domain.limits import Gate, Limits, Verdict
 from bridge.domain.shares import Part
 from bridge.domain.task import Kind, Reading
@@ -103,6 +104,24 @@ def test_the_rate_never_falls_below_a_tenth() -> None:
         gate.answered(LIMITED, task_id="task-1", now=NOW, chance=0.0)
     ask(gate, LIMITED, at=gate.wait_s(NOW))
     assert gate.wait_s(NOW + 61) == 0.0
+
+
+@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.AUTH_ERROR])
+def test_after_an_outage_there_is_no_burst(kind: Kind) -> None:
+    gate = make_gate(rate=10.0, burst=20)
+    for number in range(TROUBLED_TASKS):
+        gate.take(NOW)
+        gate.answered(
+            make_reading(kind, detail="down", server_trouble=kind is Kind.TRANSIENT),
+            task_id=f"task-{number}",
+            now=NOW,
+            chance=0.0,
+        )
+    assert wait(gate) > 0
+    ask(gate, GOOD, at=600)
+    assert not gate.probing
+    assert gate.room(NOW + 600) == 1
+    assert gate.room(NOW + 601) == 11
 
 
 @pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.TRANSIENT])
