@@ -36,9 +36,12 @@ DELIVERY_COLUMNS: Final = (
     *("delivery_id", "event_id", "endpoint", "target", "topic", "account", "subject", "attempts", "body"),
 )
 SELECT_DELIVERY: Final = f"SELECT {', '.join(DELIVERY_COLUMNS)}"
+_IS_DISABLED: Final = (
+    "EXISTS (SELECT 1 FROM endpoints AS e WHERE e.endpoint = deliveries.endpoint AND e.disabled_at > 0)"
+)
 SELECT_DELIVERY_VIEW: Final = (
     "SELECT delivery_id, event_id, endpoint, target, topic, account, subject, state, attempts, "
-    "next_attempt_at, created_at, last_outcome, last_detail"
+    f"CASE WHEN {_IS_DISABLED} THEN NULL ELSE next_attempt_at END, created_at, last_outcome, last_detail"
 )
 SELECT_ACCOUNT: Final = "SELECT account, blocked_at, reason, count, blocked_s, paused_until"
 

@@ -68,7 +68,8 @@ class AttemptView:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryView:
     """One line of `deliveries`. `attempts` counts the present round of retries, `made` holds all there were (empty in
-    lists). `task_id` is the endpoint's name, or empty, for operator topics."""
+    lists). `task_id` is the endpoint's name, or empty, for operator topics. Nothing is attempted while the endpoint is
+    disabled: `next_attempt_at` is None."""
 
     delivery_id: int
     event_id: str

@@ -159,6 +159,18 @@ class TestCounts:
         assert counts.blocked == {"kling": "401: key revoked"}
         assert counts.disabled == store.story(KEY).disabled == {"automation": "503"}
 
+    def test_what_a_disabled_endpoint_is_owed_has_no_next_attempt(self, store: Store) -> None:
+        add(store, "task-1")
+        store.commit([make_end()], Teller(LANE, ("chat", "")))
+        (first,) = due(store)
+        store.commit([make_deferred(first, next_attempt_at=NOW + 999, disables=True)], nobody)
+        assert {view.endpoint: view.next_attempt_at for view in store.list_deliveries()} == {
+            "automation": None,
+            "chat": NOW + 60,
+        }
+        store.enable("automation")
+        assert {view.next_attempt_at for view in store.deliveries_of(KEY)} == {NOW + 60}
+
 
 class TestAsks:
     def test_withdrawing_ends_a_watch_without_an_event(self, store: Store) -> None:
