@@ -41,8 +41,8 @@ DEFAULT_BODY: Final = """\
 {% endif %}"""
 
 NAMES: Final = (
-    "account action advice duration ended_at endpoint event_id expires_at label message meta name occurred_at outcome "
-    "progress provider reason result status task_id texts topic urls watched_at"
+    "account action advice data duration ended_at endpoint event_id expires_at label message meta name occurred_at "
+    "outcome progress provider reason result status task_id texts topic urls watched_at"
 ).split()
 """What a template may use; all are always there, None (or empty) when unknown."""
 
@@ -127,11 +127,15 @@ def template_values(event: Event) -> dict[str, object]:
     reason, message = _text(data, "reason"), _text(data, "task_status_msg")
     watched_at, ended_at = _number(data.get("watched_at")), _number(data.get("ended_at"))
     progress, urls = _number(data.get("progress")), data.get("urls")
+    meta, result = neutral_json(data.get("meta") or {}), neutral_json(data.get("task_result") or {})
+    links = [link(url) for url in urls[:MOST_URLS] if isinstance(url, str)] if isinstance(urls, list) else []
+    inert = {key: neutral_json(value) for key, value in data.items()}
     role = "endpoint" if event.topic is Topic.ENDPOINT_DISABLED else "account"
     return {
         "account": _text(data, "account", most_chars=80) or neutral(event.account) or None,
         "action": _text(data, "action", most_chars=80),
         "advice": _ADVICE.get(event.topic),
+        "data": {**inert, "meta": meta, "task_result": result, "urls": links},
         "duration": human_duration(_seconds_between(watched_at, ended_at)),
         "ended_at": human_instant(ended_at),
         "endpoint": _text(data, "endpoint", most_chars=80),
@@ -139,19 +143,19 @@ def template_values(event: Event) -> dict[str, object]:
         "expires_at": human_instant(_number(data.get("expires_at"))),
         "label": label,
         "message": None if message == reason else message,
-        "meta": neutral_json(data.get("meta") or {}),
+        "meta": meta,
         "name": label or task_id or f"{role} {_text(data, role, most_chars=80) or '?'}",
         "occurred_at": human_instant(event.occurred_at * 1000),
         "outcome": _outcome(event.topic, progress),
         "progress": progress,
         "provider": _text(data, "provider", most_chars=80),
         "reason": reason,
-        "result": neutral_json(data.get("task_result") or {}),
+        "result": result,
         "status": _text(data, "task_status", most_chars=80),
         "task_id": task_id,
         "texts": _texts(data.get("task_result")),
         "topic": event.topic.value,
-        "urls": [link(url) for url in urls[:MOST_URLS] if isinstance(url, str)] if isinstance(urls, list) else [],
+        "urls": links,
         "watched_at": human_instant(watched_at),
     }
 

@@ -97,6 +97,17 @@ def test_the_defaults_are_templates_an_operator_could_write() -> None:
         assert written.write(event) == PLAIN.write(event)
 
 
+def test_a_template_may_be_written_with_the_data_of_the_webhook() -> None:
+    source = "{{ topic }}: {{ data.task_status }} {{ data.urls | join(' ') }} {{ data.meta.order }}"
+    texts = ChatTexts(endpoint="chat", title=source, body=None)
+    event = task_sample(label="**x**", meta={"order": "_7_"})
+    urls = template_values(event)["urls"]
+    assert isinstance(urls, list)
+    assert texts.write(event)[0] == f"task_succeeded: succeed {' '.join(urls)} \uff3f7_"
+    for event in every_sample():
+        assert texts.write(event)[0].startswith(f"{event.topic}:"), "no key of it is missing for any topic"
+
+
 def test_the_page_shows_the_defaults_and_every_name() -> None:
     page = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text()
     assert re.findall(r"^```jinja\n(.*?)\n```$", page, re.MULTILINE | re.DOTALL) == [DEFAULT_TITLE, DEFAULT_BODY]
