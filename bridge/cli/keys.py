@@ -18,8 +18,8 @@ _URL: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 
 
 def find_keys(session: Session, store: Store, ids: Sequence[str], account: str | None) -> list[WatchKey]:
-    """The watches of these ids or query URLs, each once, all of them or UnknownError; UsageError when an id is watched
-    at several accounts."""
+    """The watches of these ids, query URLs, or ACCOUNT/IDs, each once, all of them or UnknownError; UsageError when an
+    id is watched at several accounts."""
     return list(dict.fromkeys(_find_key(session, store, one, account) for one in ids))
 
 
@@ -28,6 +28,9 @@ def _find_key(session: Session, store: Store, text: str, account: str | None) ->
     if _URL.match(text):
         account, task_id = _located(session, text, account)
     found = store.find(storable(task_id), account and storable(account))
+    if not found and account is None:  # ACCOUNT/ID, as commands print it
+        name, _, rest = task_id.partition("/")
+        found = store.find(storable(rest), storable(name))
     if not found:
         at = f" at account {safe(account)}" if account else ""
         raise UnknownError(f"no watch of {safe(task_id)}{at}: `genbridge list` shows what is watched")

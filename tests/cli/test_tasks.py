@@ -158,6 +158,10 @@ def test_an_id_of_two_accounts_asks_for_the_account(shell: Shell) -> None:
         assert said.code == 2
         assert "several accounts (kling, other): choose with --account" in said.err
     assert shell("withdraw", "a", "--account", "other").out == "other/a: withdrawn\n"
+    assert shell("show", "kling/a", "--json").json["account"] == "kling", "as it is printed everywhere"
+    assert shell("show", "other/a", "--account", "other").code == 1
+    assert shell("add", "other/a", "--account", "kling").code == 0
+    assert shell("show", "other/a", "--json").json["account"] == "kling", "an id may look like that"
     assert [one["account"] for one in shell("list", "--json", "--phase", "withdrawn").json] == ["other"]
 
 
