@@ -78,11 +78,13 @@ def _next(story: Story, around: Around) -> Iterator[str]:
     if state.account not in around.accounts:
         yield f"next poll never: the settings hold no account {state.account} (any more)"
         return
-    is_due = state.next_poll_at is None or state.next_poll_at <= around.now
-    when = "as soon as a daemon can" if is_due else ago(state.next_poll_at, around.now)
+    account = around.account
+    due_at = max(state.next_poll_at or 0.0, (account and account.paused_until) or 0.0)
+    is_due = due_at <= around.now
+    when = "as soon as a daemon can" if is_due else ago(due_at, around.now)
     late = f" (due {ago(state.next_poll_at, around.now)})" if is_due and state.next_poll_at else ""
     why = story.next_poll_why or ""
-    if is_due:
+    if (state.next_poll_at or 0.0) <= around.now:
         why = why.partition("; asked again after ")[0]  # that time is over
     yield f"next poll {when}{late}" + (f": {why}" if why else "")
     if is_due and around.daemon is not None and around.notes_every_s > SOON_S:
@@ -93,7 +95,6 @@ def _next(story: Story, around: Around) -> Iterator[str]:
         yield f"  {others} of account {state.account} are due as well; it may send {rate:g} requests a second (limits)"
     if around.eta != "-":
         yield f"  four of five such tasks would end {around.eta}"
-    account = around.account
     if account and account.blocked_at is not None:
         yield f"  account {account.account} is blocked since {ago(account.blocked_at, around.now)}: {account.reason}"
     if account and account.paused_until is not None and account.paused_until > around.now:

@@ -213,6 +213,8 @@ def test_explain_of_what_is_overdue_names_no_wait_that_is_over(shell: Shell, sto
     assert re.search(r"next poll as soon as a daemon can \(due .* ago\): usually done .* \(12 tasks seen\)\n", story)
     [row] = [row for row in shell("list").out.splitlines() if " live " in row]
     assert re.search(r" ago +- +now +", row)
+    store.commit([AccountPaused(account="kling", until_at=FAR)], Teller())
+    assert re.search(r"next poll in \d+d .*: usually done .* \(12 tasks seen\)\n", shell("explain", "live").out)
 
 
 def test_explain_says_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> None:
