@@ -105,8 +105,7 @@ def _next(story: Story, around: Around) -> Iterator[str]:
 
 def _delivery(delivery: DeliveryView, around: Around, disabled: Mapping[str, str]) -> Iterator[str]:
     yield ""
-    place = f"{delivery.endpoint}[{delivery.target}]" if delivery.target else delivery.endpoint
-    yield f"{delivery.topic} to {place}: {_stands(delivery, around, disabled)}"
+    yield f"{delivery.topic} to {delivery.place}: {_stands(delivery, around, disabled)}"
     yield f"  {delivery.event_id}"
     for number, attempt in enumerate(delivery.made, 1):
         detail = f": {attempt.detail}" if attempt.detail else ""

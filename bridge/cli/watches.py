@@ -109,7 +109,7 @@ def print_deliveries(views: Sequence[DeliveryView]) -> None:
     rows = (
         [
             view.event_id,
-            view.endpoint,
+            view.place,
             view.topic,
             view.task_id or view.account,
             view.state,

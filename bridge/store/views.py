@@ -86,6 +86,11 @@ class DeliveryView:
     last_detail: str | None
     made: tuple[AttemptView, ...] = ()
 
+    @property
+    def place(self) -> str:
+        """The endpoint, and of a chat which of its URLs."""
+        return f"{self.endpoint}[{self.target}]" if self.target else self.endpoint
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:

@@ -138,6 +138,7 @@ def test_deliveries_prints_the_shape_of_the_contract(shell: Shell, store: Sqlite
     assert [one["id"] for one in shell("deliveries", "--json", "--state", "dead").json] == ["bad"]
     assert len(shell("deliveries", "--json", "--limit", "1").json) == 1
     assert "HTTP 500" in shell("deliveries").out
+    assert "  chat[1:abc]  " in shell("deliveries").out, "which of a chat's URLs it is"
 
 
 def test_redeliver_sends_what_was_asked_for_and_refuses_what_is_unknown(shell: Shell, store: SqliteStore) -> None:
