@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -33,6 +33,7 @@ from bridge.simulator.serving import serve, split_address
 from bridge.store import open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 LOOPBACK: Final = "127.0.0.1"
 MOST_S: Final = 90.0  # the demo ends by itself, whatever happens
 
@@ -52,9 +53,7 @@ def demo_command(provider: str) -> int:
     each webhook. Settings files are ignored; nothing is left behind.
     """
     logs.set_up(level="warning", form="auto", colors=wants_colors(os.environ))
-    signal.signal(signal.SIGTERM, _as_ctrl_c)
-    with tempfile.TemporaryDirectory(prefix="genbridge-demo-") as folder:
-        summary = anyio.run(Demo(Path(folder), provider).play)
+    summary = _until_terminated(partial(_demo, provider))
     click.echo()
     click.echo(summary.text())
     return 0 if summary.is_complete else 1
@@ -72,16 +71,40 @@ def simulate_command(listen: str, key: str | None, provider: str) -> None:
     demo-fail-8s, demo-audio-3s, demo-text-5s, demo-never: it is born when first asked for. Ends with Ctrl-C or SIGTERM.
     """
     host, port = split_address(listen)
-    signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
-        anyio.run(_simulate, host, port, key, provider)
+        _until_terminated(partial(_simulate, host, port, key, provider))
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
 
 
-def _as_ctrl_c(*_: object) -> None:
-    """SIGTERM, too, leaves nothing behind. Not by raising SIGINT: what a shell runs in the background ignores that."""
-    raise KeyboardInterrupt
+def _until_terminated(play: Callable[[], Awaitable[T]]) -> T:
+    """Run it. SIGTERM ends it as Ctrl-C does: it is cancelled, cleans up, and KeyboardInterrupt is raised."""
+
+    async def heeding() -> list[T]:
+        played: list[T] = []
+        async with anyio.create_task_group() as group:
+            await group.start(_cancel_by_sigterm, group.cancel_scope)
+            played.append(await play())
+            group.cancel_scope.cancel()
+        return played
+
+    played = anyio.run(heeding)
+    if not played:
+        raise KeyboardInterrupt
+    return played[0]
+
+
+async def _cancel_by_sigterm(scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    """The loop heeds the signal: an exception out of a signal handler could be raised, and lost, anywhere."""
+    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
+
+
+async def _demo(provider: str) -> Summary:
+    with tempfile.TemporaryDirectory(prefix="genbridge-demo-") as folder:
+        return await Demo(Path(folder), provider).play()
 
 
 async def _simulate(host: str, port: int, key: str | None, name: str) -> None:

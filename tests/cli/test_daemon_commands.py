@@ -132,7 +132,7 @@ def test_two_signals_in_one_moment_are_one_wish_to_stop(shell: Shell, world: Wor
 def test_a_wish_to_reload_while_it_starts_is_kept_until_it_can_be_heeded(shell: Shell, world: World) -> None:
     for delay_s in (0.0, 0.1, 0.3):
         with DaemonProcess(shell.folder / "genbridge.yaml") as daemon:
-            until(lambda: catches(daemon.pid, signal.SIGTERM), seconds=10, what="the first lines of genbridge")
+            until(lambda: blocks(daemon.pid, signal.SIGHUP), seconds=10, what="the first lines of genbridge")
             time.sleep(delay_s)
             os.kill(daemon.pid, signal.SIGHUP)
             heard(daemon, "settings.reloaded")
@@ -150,9 +150,9 @@ def test_a_task_whose_id_is_run_makes_no_daemon_of_another_command(number: int, 
         assert process.wait(10) != 0  # 0 would say that the task succeeded
 
 
-def catches(pid: int, number: int) -> bool:
+def blocks(pid: int, number: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
-    return bool(int(status.split("SigCgt:")[1].split()[0], 16) >> (number - 1) & 1)
+    return bool(int(status.split("SigBlk:")[1].split()[0], 16) >> (number - 1) & 1)
 
 
 def heard(daemon: DaemonProcess, event: str, *, saying: str = "") -> None:
