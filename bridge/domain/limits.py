@@ -242,7 +242,7 @@ class Gate:
 
     def _pause(self, until_at: float, now: float) -> None:
         """Nothing before then, and no burst then: it would ask for too much again before the answers can tell."""
-        self._calm(now)
+        self._fill(now)
         self.paused_until = max(self.paused_until, until_at)
 
     def _calm(self, now: float) -> None:
@@ -262,8 +262,11 @@ class Gate:
     def _fill(self, now: float) -> None:
         if self.host.well_at >= self._filled_at:
             self._tokens, self._filled_at = min(self._tokens, 1.0), self.host.well_at
+        paused_until = max(self.paused_until, self.host.paused_until)  # by whichever account or daemon has met it
+        if paused_until > self._filled_at:
+            self._tokens = min(self._tokens, 1.0)
         if now == self._filled_at:
             return
-        elapsed = max(0.0, now - max(self._filled_at, self.paused_until))
+        elapsed = max(0.0, now - max(self._filled_at, paused_until))
         self._tokens = min(float(self.limits.burst), self._tokens + elapsed * self._rate(now))
         self._filled_at = now

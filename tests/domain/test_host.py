@@ -63,6 +63,14 @@ def test_accounts_try_a_host_in_trouble_in_turn_and_those_it_has_not_failed_come
     assert two.room(NOW + 20.055) == 6
 
 
+def test_after_the_time_that_the_host_named_to_one_account_the_others_have_no_burst_either() -> None:
+    one, two = two_accounts()
+    ask(one, BUSY, "a")
+    assert two.wait_s(NOW) == 30.0
+    assert one.room(NOW + 30) == two.room(NOW + 30) == 1
+    assert two.room(NOW + 30.055) == 6
+
+
 def test_one_account_in_trouble_holds_its_neighbour_back_in_nothing() -> None:
     one, two = two_accounts()
     for number in range(TROUBLED_TASKS):

@@ -137,6 +137,13 @@ def test_after_the_time_the_provider_named_there_is_no_burst(kind: Kind) -> None
     assert gate.room(NOW + 31) == 10
 
 
+def test_after_a_time_that_the_process_before_or_another_daemon_was_told_there_is_no_burst() -> None:
+    gate = make_gate(rate=10.0, burst=20)
+    gate.paused_until = NOW + 30.0
+    assert gate.room(NOW + 30) == 1
+    assert gate.room(NOW + 31) == 11
+
+
 @pytest.mark.parametrize("task", ["task-1", "task-2"])
 def test_nothing_passes_before_the_time_the_provider_named(task: str) -> None:
     gate = make_gate()
