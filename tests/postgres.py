@@ -103,7 +103,8 @@ class Server:
 
     def stop(self, *, at_once: bool = False) -> None:
         """Have it end: what runs is aborted. With `at_once` as a crash would."""
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:  # it may have ended by itself
+            self._process = None
             return
         number = 9 if at_once else 2  # SIGINT: a fast shutdown
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
@@ -142,8 +143,8 @@ def own_server(*, settings: Mapping[str, str] = QUICK) -> Iterator[Server]:
         Path(name).chmod(0o755)
         server = Server(Path(name) / "pg", settings=settings)
         server.make()
-        server.start()
         try:
+            server.start()
             yield server
         finally:
             server.stop()
@@ -156,8 +157,8 @@ def own_standby(primary: Server) -> Iterator[Server]:
         Path(name).chmod(0o755)
         standby = Server(Path(name) / "pg")
         standby.make_standby_of(primary)
-        standby.start()
         try:
+            standby.start()
             with psycopg.connect(primary.url, autocommit=True) as connection:
                 connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{STANDBY}'")
                 connection.execute("SELECT pg_reload_conf()")

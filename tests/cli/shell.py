@@ -68,6 +68,13 @@ class Shell:
         out, err = self._capsys.readouterr()
         return Said(code=code, out=out, err=err)
 
+    @property
+    def err_so_far(self) -> str:
+        """What the command that runs now has said on stderr by now: for another thread."""
+        captured = sys.stderr.buffer
+        assert isinstance(captured, io.BytesIO)
+        return captured.getvalue().decode()
+
     def settings(self, changes: Mapping[str, Any] | None = None, *, name: str = "genbridge.yaml") -> Path:
         """Write settings, the usual ones with these changes (JSON is YAML)."""
         path = self.folder / name

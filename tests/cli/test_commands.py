@@ -18,6 +18,7 @@ import pytest
 from bridge.cli import COMMANDS, command_called
 from bridge.store import DaemonLock
 from tests.cli.shell import ONE_ACCOUNT, Shell
+from tests.programs import ended
 from tests.world import until
 
 LISTS = ("list", "deliveries")
@@ -204,21 +205,20 @@ def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shel
     shell("add", "a")
     with (
         (shell.folder / "said").open("w+") as said,
-        subprocess.Popen(
-            [sys.executable, "-m", "bridge", *words],
-            cwd=shell.folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            preexec_fn=heed_ctrl_c,
+        ended(
+            subprocess.Popen(
+                [sys.executable, "-m", "bridge", *words],
+                cwd=shell.folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                preexec_fn=heed_ctrl_c,
+            )
         ) as process,
     ):
-        try:
-            until(lambda: is_at_rest(process.pid), seconds=60, what="it has started and waits")
-            process.send_signal(signal.SIGINT)
-            process.wait(15)
-        finally:
-            process.kill()
+        until(lambda: is_at_rest(process.pid), seconds=60, what="it has started and waits")
+        process.send_signal(signal.SIGINT)
+        process.wait(15)
         said.seek(0)
         assert "Traceback" not in said.read()
     assert process.returncode in ({0} if words[0] == "simulate" else {130})
@@ -226,12 +226,14 @@ def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shel
 
 @pytest.mark.parametrize(("word", "code"), [("list", 130), ("run", 0)])
 def test_ctrl_c_while_it_loads_what_it_needs_is_no_traceback_either(word: str, code: int, shell: Shell) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "bridge", word],
-        cwd=shell.folder,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_ctrl_c,
+    with ended(
+        subprocess.Popen(
+            [sys.executable, "-X", "importtime", "-m", "bridge", word],
+            cwd=shell.folder,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed_ctrl_c,
+        )
     ) as process:
         assert process.stderr is not None
         assert any(line.endswith(" click\n") for line in process.stderr)  # the first of many that come from elsewhere

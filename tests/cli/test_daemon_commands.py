@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.cli.shell import Said, Shell
+from tests.programs import ended
 from tests.world import KEY, DaemonProcess, World, drop, running_world, until
 
 
@@ -101,7 +102,8 @@ def test_a_second_signal_quits_without_waiting_for_what_is_in_flight(shell: Shel
     def act() -> None:
         until(lambda: bool(world.polls), seconds=10, what="the poll")
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.5)
+        until(lambda: "daemon.stopping" in shell.err_so_far, seconds=10, what="the first signal is heeded")
+        time.sleep(0.5)  # in one moment with the first it would be no second one
 
     began = time.monotonic()
     said = served(shell, act)
@@ -144,7 +146,7 @@ def test_a_wish_to_reload_while_it_starts_is_kept_until_it_can_be_heeded(shell: 
 def test_a_task_whose_id_is_run_makes_no_daemon_of_another_command(number: int, shell: Shell, world: World) -> None:
     shell("add", "run")
     waiting = [sys.executable, "-m", "bridge", "--config", str(shell.folder / "genbridge.yaml"), "wait", "run"]
-    with subprocess.Popen(waiting, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with ended(subprocess.Popen(waiting, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)) as process:
         time.sleep(1.0)
         process.send_signal(number)
         assert process.wait(10) != 0  # 0 would say that the task succeeded
@@ -219,8 +221,8 @@ def test_on_a_terminal_the_log_has_colours_unless_the_person_wants_none(
 ) -> None:
     ours, theirs = pty.openpty()
     env = {**os.environ, "TERM": "xterm", **wanted}
-    with subprocess.Popen(
-        [sys.executable, "-m", "bridge", "once"], cwd=shell.folder, env=env, stderr=theirs
+    with ended(
+        subprocess.Popen([sys.executable, "-m", "bridge", "once"], cwd=shell.folder, env=env, stderr=theirs)
     ) as process:
         os.close(theirs)
         screen = os.read(ours, 65536)

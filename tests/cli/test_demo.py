@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.programs import ended
+
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -52,7 +54,7 @@ def test_the_demo_of_a_provider_with_batches_asks_about_many_tasks_in_one_reques
 def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bridge", "demo"]
     env = {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+    with ended(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)) as demo:
         assert demo.stdout is not None
         assert "queue/" in demo.stdout.readline()
         demo.terminate()
@@ -77,7 +79,7 @@ def test_a_provider_that_is_not_simulated_is_a_mistake_that_names_the_others(tmp
 )
 def test_simulate_says_how_to_try_the_provider(tmp_path: Path, provider: str, path: str) -> None:
     words = [sys.executable, "-u", "-m", "bridge", "simulate", "--listen", "127.0.0.1:0", "--provider", provider]
-    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    with ended(subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True)) as process:
         assert process.stdout is not None
         said, tip = process.stdout.readline(), process.stdout.readline()
         base_url = re.search(r"http://127.0.0.1:\d+", said)
@@ -87,4 +89,5 @@ def test_simulate_says_how_to_try_the_provider(tmp_path: Path, provider: str, pa
         assert url == base_url[0] + path
         answer = httpx.get(url, headers={"authorization": "Bearer x"}, trust_env=False)
         process.terminate()
+        assert process.wait(30) == 0
     assert answer.status_code == 200

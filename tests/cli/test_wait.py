@@ -10,8 +10,7 @@ import subprocess
 import sys
 import termios
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 
 import pytest
@@ -24,29 +23,36 @@ from bridge.domain.task import Phase
 from bridge.store.views import WatchView
 from tests.cli.shell import Shell
 from tests.factories import NOW, make_wish
+from tests.programs import ended
 from tests.store.making import make_end, nobody
+from tests.world import until
 
 KEY = WatchKey("kling", "a")
 
 
-def later(shell: Shell, *phases: tuple[str, Phase]) -> threading.Thread:
-    """Another process's work: soon, these tasks end."""
+def end(shell: Shell, *phases: tuple[str, Phase]) -> None:
+    """Another process's work: these tasks end."""
+    store = shell.store()
+    for task_id, phase in phases:
+        store.commit([make_end(WatchKey("kling", task_id), phase=phase)], nobody)
+    store.close()
 
-    def end() -> None:
-        time.sleep(0.6)
-        store = shell.store()
-        for task_id, phase in phases:
-            store.commit([make_end(WatchKey("kling", task_id), phase=phase)], nobody)
-        store.close()
 
-    thread = threading.Thread(target=end)
+def meanwhile(shell: Shell, act: Callable[[], None]) -> threading.Thread:
+    """Do something as soon as the command waits."""
+
+    def acting() -> None:
+        until(lambda: ": submitted" in shell.err_so_far, seconds=20, what="it waits")
+        act()
+
+    thread = threading.Thread(target=acting)
     thread.start()
     return thread
 
 
 def test_all_succeeded_is_0_with_a_line_for_each_task(shell: Shell) -> None:
     shell("add", "a", "b")
-    ending = later(shell, ("a", Phase.SUCCEEDED), ("b", Phase.SUCCEEDED))
+    ending = meanwhile(shell, lambda: end(shell, ("a", Phase.SUCCEEDED), ("b", Phase.SUCCEEDED)))
     said = shell("wait", "a", "b", "--timeout", "20s")
     ending.join()
     assert said.code == 0
@@ -69,7 +75,7 @@ def test_one_that_did_not_succeed_is_1_also_when_it_was_withdrawn_or_over_before
     shell("withdraw", "b")
     assert shell("wait", "b").out == "kling\tb\twithdrawn\n"
     assert shell("wait", "b").code == 1
-    ending = later(shell, ("a", Phase.FAILED))
+    ending = meanwhile(shell, lambda: end(shell, ("a", Phase.FAILED)))
     assert shell("wait").code == 1
     ending.join()
     assert shell("wait", "a").code == 1
@@ -88,7 +94,6 @@ def test_a_store_that_fails_meanwhile_says_that_nothing_is_lost(shell: Shell) ->
     file = shell.folder / "state.db"
 
     def spoil() -> None:
-        time.sleep(0.6)
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
             other.execute("UPDATE watches SET label = 'x'")  # so that it is read again
             other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -96,8 +101,7 @@ def test_a_store_that_fails_meanwhile_says_that_nothing_is_lost(shell: Shell) ->
             pages.seek(4096)
             pages.write(b"\xa5" * (file.stat().st_size - 4096))
 
-    spoiling = threading.Thread(target=spoil)
-    spoiling.start()
+    spoiling = meanwhile(shell, spoil)
     said = shell("wait", "--timeout", "20s")
     spoiling.join()
     assert said.code == 1
@@ -109,7 +113,7 @@ def test_on_a_terminal_bars_move_and_on_a_dumb_one_lines_follow(terminal: str, s
     shell("add", "a", "--label", "[red]film[/red]")
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (20, 90))
-    process = subprocess.Popen(
+    waiting = subprocess.Popen(
         [sys.executable, "-m", "bridge", "wait", "a"],
         cwd=shell.folder,
         env={**os.environ, "TERM": terminal, "NO_COLOR": "1"},
@@ -118,15 +122,17 @@ def test_on_a_terminal_bars_move_and_on_a_dumb_one_lines_follow(terminal: str, s
         stderr=theirs,
     )
     os.close(theirs)
-    ending = later(shell, ("a", Phase.SUCCEEDED))
-    out, _ = process.communicate(timeout=30)
-    ending.join()
-    screen = b""
-    try:
-        while chunk := os.read(ours, 65536):
-            screen += chunk
-    except OSError:
-        pass  # the other side has closed it
+    screen, has_ended = b"", False
+    with ended(waiting) as process:
+        try:
+            while chunk := os.read(ours, 65536):
+                screen += chunk
+                if b"submitted" in screen and not has_ended:
+                    has_ended = True
+                    end(shell, ("a", Phase.SUCCEEDED))
+        except OSError:
+            pass  # the other side has closed it
+        out, _ = process.communicate(timeout=30)
     os.close(ours)
     text = screen.decode()
     assert process.returncode == 0

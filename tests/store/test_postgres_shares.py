@@ -94,9 +94,12 @@ def test_whoever_has_lost_its_lease_commits_nothing_more(stores: list[PostgresSt
     assert other.commit([make_end(key)], Teller()) == [True]
 
 
+@pytest.mark.long
 def test_nobody_is_taken_for_dead_in_the_middle_of_a_commit(stores: list[PostgresStore]) -> None:
     busy, other = stores
-    busy.join(name="busy", scopes=SCOPES, lease_s=2)
+    lease_s = 6.0  # a quarter of it may a commit say nothing, and on a busy machine half a second is soon over
+    busy.join(name="busy", scopes=SCOPES, lease_s=lease_s)
+    ends_at = time.monotonic() + lease_s
     busy.claim(EVEN)
     other.join(name="other", scopes=SCOPES, lease_s=60)
     key = add(busy, "a")[0].key
@@ -109,10 +112,10 @@ def test_nobody_is_taken_for_dead_in_the_middle_of_a_commit(stores: list[Postgre
             return super().__call__(event)
 
     thread = threading.Thread(target=busy.commit, args=([make_end(key)], Slow()))
-    time.sleep(1.7)
+    time.sleep(ends_at - 0.8 - time.monotonic())
     thread.start()
     committing.wait(10)
-    time.sleep(0.4)
+    time.sleep(ends_at + 0.1 - time.monotonic())
     assert len(other.renew(scopes=SCOPES, lease_s=60).members) == 2  # it holds on until the commit is over
     go_on.set()
     thread.join(10)
