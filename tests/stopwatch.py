@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import anyio
 
 
 class Stopwatch:
@@ -27,3 +30,11 @@ class Stopwatch:
         except (OSError, IndexError):
             waited_ns = 0
         return time.monotonic() - waited_ns / 1e9
+
+
+async def until(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
+    """Return as soon as the condition holds; fail when it does not in time."""
+    waiting = Stopwatch()
+    while not condition():
+        assert waiting.seconds < within_s, f"not within {within_s} s"
+        await anyio.sleep(0.01)

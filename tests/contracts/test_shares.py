@@ -20,7 +20,7 @@ from tests.shared import MemberShares, SharedRoll
 KLING, HOOK = account_scope("kling"), endpoint_scope("hook")
 SCOPES = {KLING: 16, HOOK: 8}
 ALL = frozenset(Share(scope, slot) for scope in SCOPES for slot in range(SLOTS))
-SHORT_S = 0.3
+SHORT_S = 0.6
 
 
 class Crew:
@@ -99,8 +99,8 @@ def test_who_leaves_holds_nothing_and_is_on_the_roll_no_more(crew: Crew) -> None
 def test_a_lease_that_is_renewed_lasts_and_one_that_is_not_frees_its_shares(crew: Crew) -> None:
     dead, alive = crew.member(), crew.member()
     dead.join(name="dead", scopes=SCOPES, lease_s=SHORT_S)
-    b = alive.join(name="alive", scopes=SCOPES, lease_s=60)
     dead.claim(ALL)
+    b = alive.join(name="alive", scopes=SCOPES, lease_s=60)
     crew.wait(SHORT_S / 2)
     assert alive.claim(ALL) == frozenset()
     crew.wait(SHORT_S)

@@ -15,7 +15,8 @@ from bridge.sources.lines import Lines
 from bridge.sources.queue import Queue
 from bridge.sources.watchlist import Watchlist
 from tests.fakes import RecordingIntake
-from tests.sources.rig import QuickClock, make_reader, pause, running, until
+from tests.sources.rig import QuickClock, make_reader, pause, running
+from tests.stopwatch import until
 
 
 class Place:

@@ -14,6 +14,7 @@ import pytest
 from bridge.net.client import Request
 from tests.loopback import GONE
 from tests.net.pair import client_of
+from tests.stopwatch import until
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -110,10 +111,7 @@ async def test_a_cancelled_exchange_leaves_no_socket(handle: Handle, url: str, p
                 async with anyio.create_task_group() as group:
                     for number in range(4):
                         group.start_soon(ask, 0.01 * number)  # also in between the phases
-            with anyio.move_on_after(3):
-                while _sockets() > before:
-                    await anyio.sleep(0.02)
-
+            await until(lambda: _sockets() <= before)
             assert _sockets() == before
 
 

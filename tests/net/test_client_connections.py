@@ -14,6 +14,7 @@ from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.net.failures import Failure
 from tests.loopback import Exchange, Loopback, Script, answers, loopback
 from tests.net.pair import client, client_of, pair
+from tests.stopwatch import until
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -50,9 +51,9 @@ async def test_no_more_connections_stay_open_than_are_to_be_kept() -> None:
         async with anyio.create_task_group() as group:
             for _ in range(6):
                 group.start_soon(_fetch, client, server)
-        await anyio.sleep(0.05)
 
         assert server.connections == 6
+        await until(lambda: server.open_connections <= 2)
         assert server.open_connections == 2
 
 
@@ -65,9 +66,7 @@ async def test_closing_the_client_closes_its_connections() -> None:
         async with client_of() as client:
             await _fetch(client, server)
             assert server.open_connections == 1
-        await anyio.sleep(0.05)
-
-        assert server.open_connections == 0
+        await until(lambda: server.open_connections == 0)
 
 
 def _closes_kept_alive_connections() -> Script:
@@ -126,10 +125,7 @@ async def test_a_cancelled_exchange_raises_and_leaves_no_connection_behind(say: 
             with anyio.move_on_after(0.02) as scope:
                 await _fetch(client, server)
             assert scope.cancelled_caught
-        await anyio.sleep(0.1)
-
-        assert server.open_connections == 0
-        assert _open_files() <= before
+        await until(lambda: server.open_connections == 0 and _open_files() <= before)
 
 
 async def test_after_failures_and_cancellation_the_client_still_works() -> None:

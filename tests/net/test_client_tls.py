@@ -17,6 +17,7 @@ from bridge.net.client import Answer, Request, Unanswered
 from bridge.net.failures import Failure
 from tests.loopback import Loopback, answers, loopback
 from tests.net.pair import client
+from tests.stopwatch import until
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -123,7 +124,7 @@ async def test_a_handshake_that_hangs_leaves_no_connection_behind() -> None:
             outcome = await http.fetch(Request(method="GET", url=url), cap_bytes=9)
             assert isinstance(outcome, Unanswered)
             assert outcome.kind is Failure.TIMEOUT
-        await anyio.sleep(0.1)
+        await until(lambda: closed == 5)
     await http.aclose()
 
     assert (opened, closed) == (5, 5)

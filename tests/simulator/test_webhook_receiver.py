@@ -11,6 +11,7 @@ import pytest
 from bridge.simulator.receiver import MAX_BODY_BYTES, PATH, Receiver, Webhook
 from tests.fakes import START, FakeClock
 from tests.simulator.served import served
+from tests.stopwatch import until
 
 API_KEY = "hook-key"
 RAW_SECRET = b"0123456789abcdef0123456789abcdef"
@@ -113,7 +114,7 @@ async def test_a_body_that_breaks_off_is_refused_quietly(caplog: pytest.LogCaptu
         async with await anyio.connect_tcp("127.0.0.1", port) as leaver:
             await leaver.send(f"POST {PATH} HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\n{{".encode())
             await anyio.sleep(0.1)
-        await anyio.sleep(0.1)
+        await until(lambda: heard.receiver.refused)
     assert heard.receiver.refused == 1
     assert caplog.records == []
 

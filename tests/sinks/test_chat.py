@@ -36,6 +36,7 @@ from tests.sinks.receivers import (
     until_listening,
 )
 from tests.sinks.samples import FAILED, URL, as_delivery, task_sample
+from tests.stopwatch import until
 
 # Loading Apprise's plugins imports a module that Python 3.13 drops (Apprise is ready for that).
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -276,12 +277,6 @@ def mail_url(port: int) -> str:
     )
 
 
-async def eventually(happened: Any, *, within_s: float = 10) -> None:
-    with anyio.fail_after(within_s):
-        while not happened():
-            await anyio.sleep(0.02)
-
-
 async def test_a_mail_arrives_through_a_real_smtp_server_with_its_link_intact() -> None:
     with smtp_server() as (port, mailbox):
         outcome = await deliver(chat(mail_url(port).replace(f"robot:{TOKEN}@", "")))
@@ -297,7 +292,7 @@ async def test_mail_and_mqtt_arrive_at_once_beside_services_that_hang(tmp_path: 
     async with mosquitto(tmp_path) as broker:
         with smtp_server() as (smtp, mailbox), silent_service() as silent:
             subscriber = _Subscriber(broker, "studio/done")
-            await eventually(lambda: subscriber.is_ready)
+            await until(lambda: subscriber.is_ready)
             hanging = [json_url(silent) + f"?rto=30&room={room}" for room in range(8)]
             mail = mail_url(smtp).replace(f"robot:{TOKEN}@", "")
             sink = chat(*hanging, mail, f"mqtt://127.0.0.1:{broker}/studio/done?qos=1", timeout_s=8)
@@ -311,13 +306,13 @@ async def test_mail_and_mqtt_arrive_at_once_beside_services_that_hang(tmp_path: 
             async with anyio.create_task_group() as group:
                 for place in range(10):
                     group.start_soon(one, place)
-                await eventually(lambda: {8, 9} <= outcomes.keys())
+                await until(lambda: {8, 9} <= outcomes.keys())
                 assert len(outcomes) == 2, "the hanging ones still hang"
                 group.cancel_scope.cancel()
             assert outcomes[8][0] == Accepted(detail="E-Mail")
             assert outcomes[9][0] == Accepted(detail="MQTT Notification")
             assert max(took_s for _, took_s in outcomes.values()) < 6
-            await eventually(lambda: subscriber.messages)
+            await until(lambda: subscriber.messages)
             subscriber.close()
     assert len(mailbox.mails) == 1
     [message] = subscriber.messages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import unquote
@@ -66,14 +66,6 @@ def make_reader(**settings: Any) -> TaskReader:
         "action_problem": action_problem,
     }
     return TaskReader(**defaults | settings)
-
-
-async def until(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
-    """Return as soon as the condition holds; fail when it does not in time."""
-    waiting = Stopwatch()
-    while not condition():
-        assert waiting.seconds < within_s, f"not within {within_s} s"
-        await anyio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.sources.changes import Follower
-from tests.sources.rig import QuickClock, pause, until
+from tests.sources.rig import QuickClock, pause
+from tests.stopwatch import until
 
 
 class LazyClock(QuickClock):

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from bridge.sources.lines import Lines
 from bridge.sources.tail import MAX_LINE_BYTES
 from tests.fakes import RecordingIntake
-from tests.sources.rig import QuickClock, make_reader, pause, running, until
+from tests.sources.rig import QuickClock, make_reader, pause, running
+from tests.stopwatch import until
 
 
 @pytest.fixture

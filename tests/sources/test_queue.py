@@ -15,8 +15,8 @@ from bridge.sources.drops import SETTLE_S
 from bridge.sources.queue import Queue
 from tests.fakes import RecordingIntake
 from tests.sources.dropping import drop, inside
-from tests.sources.rig import pause, running, until
-from tests.stopwatch import Stopwatch
+from tests.sources.rig import pause, running
+from tests.stopwatch import Stopwatch, until
 
 
 async def test_the_folder_is_made_for_its_owner_alone(folder: Path, queue: Queue) -> None:

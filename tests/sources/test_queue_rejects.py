@@ -18,7 +18,8 @@ from bridge.sources.forms import MAX_FILE_BYTES
 from bridge.sources.queue import Queue
 from tests.fakes import RecordingIntake
 from tests.sources.dropping import drop, inside, names_in, reason
-from tests.sources.rig import SPEED, QuickClock, make_reader, pause, running, until
+from tests.sources.rig import SPEED, QuickClock, make_reader, pause, running
+from tests.stopwatch import until
 
 
 async def test_a_bad_file_is_moved_beside_its_reason(folder: Path, queue: Queue, intake: RecordingIntake) -> None:

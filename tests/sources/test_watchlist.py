@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from bridge.clock import SystemClock
 from bridge.sources.watchlist import SETTLE_S, Watchlist
 from tests.fakes import RecordingIntake
-from tests.sources.rig import QuickClock, make_reader, pause, running, until
-from tests.stopwatch import Stopwatch
+from tests.sources.rig import QuickClock, make_reader, pause, running
+from tests.stopwatch import Stopwatch, until
 
 
 @pytest.fixture
