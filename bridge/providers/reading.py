@@ -302,7 +302,7 @@ class _Raw:
     def flaw(self) -> str | None:
         """Why no task is to be ended on the strength of it."""
         try:
-            json.loads(self._body.decode(), object_pairs_hook=_each_once)
+            _STRICT.decode(self._body.decode())
         except RecursionError:
             return "the answer is nested too deeply"
         except ValueError:
@@ -315,16 +315,19 @@ class _Raw:
         return self._body.count(b"{") + self._body.count(b"[") <= MAX_DEPTH
 
 
+def _each_once(pairs: Sequence[tuple[str, Json]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("a key stands twice")
+
+
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_each_once)
+
+
 def _flaw(raw: _Raw, task: Json) -> str | None:
     """Why an answer that would end a task is not to be believed."""
     if not raw.is_flat and _is_deep(task, MAX_DEPTH):
         return "the answer is nested too deeply"
     return raw.flaw
-
-
-def _each_once(pairs: Sequence[tuple[str, Json]]) -> None:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("a key stands twice")
 
 
 def _is_deep(value: Json, most: int) -> bool:

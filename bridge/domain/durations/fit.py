@@ -21,6 +21,7 @@ STRAY_SPREAD: Final = 1.5
 FARTHEST: Final = 16.0  # logarithms of seconds beyond a hundred days are those of no task, whatever a store holds
 WIDEST: Final = 9.0
 HARDEST: Final = 100.0
+PARTS: Final = tuple((number + 0.5) / 8 for number in range(8))  # an end that may lie anywhere is put into so many
 SOFTEST: Final = 1e-7  # a hazard is never zero: every age is asked about some time
 
 
@@ -48,13 +49,15 @@ class Fit:
         reached = self._integral(from_s) - math.log1p(-probability)
         return max(from_s, age_at(reached, self.hazards, self.sums))
 
-    def shares(self, from_s: float, to_s: float, *, most: int = 8) -> list[tuple[float, float]]:
+    def shares(self, from_s: float, to_s: float) -> list[tuple[float, float]]:
         """Where between two ages an end lay, as far as one can tell: ages, with shares of 1."""
-        ended = 1.0 - self.survival(from_s, to_s)
-        parts = [(number + 0.5) / most for number in range(most)]
+        begun = self._integral(from_s)
+        ended = -math.expm1(begun - self._integral(max(to_s, from_s)))
         if ended <= 1e-9:
-            return [(from_s + part * (to_s - from_s), 1 / most) for part in parts]
-        return [(min(self.quantile_s(from_s, part * ended), to_s), 1 / most) for part in parts]
+            return [(from_s + part * (to_s - from_s), 1 / len(PARTS)) for part in PARTS]
+        reached = [begun - math.log1p(-part * ended) for part in PARTS]
+        ages_s = [age_at(each, self.hazards, self.sums) for each in reached]
+        return [(min(max(from_s, age_s), to_s), 1 / len(PARTS)) for age_s in ages_s]
 
     def _integral(self, age_s: float) -> float:
         return integral(max(0.0, age_s), self.hazards, self.sums)

@@ -13,6 +13,7 @@ from bridge.domain.durations.bins import BINS, EDGES, bin_of
 FORGETTING: Final = 0.97  # what is left, after each end, of the weight of all that was seen before
 MOST: Final = 1e12  # no honest sum comes near; beyond it a stored table is not believed
 _DIGITS: Final = 6  # of the stored numbers: more would be noise
+_LEAST_UNIT: Final = 1e-100  # far from where floating-point numbers end
 
 
 def _zeros() -> list[float]:
@@ -34,25 +35,37 @@ class Table:
     forecasts: float = 0.0  # ends that progress had forecast, and the logarithms of actual / forecast remaining time
     error_sum: float = 0.0
     error_squares: float = 0.0
-    ends: list[float] = field(default_factory=_zeros)
-    exposure_s: list[float] = field(default_factory=_zeros)  # seen under way
+    _ends: list[float] = field(default_factory=_zeros)
+    _exposure_s: list[float] = field(default_factory=_zeros)
+    _unit: float = 1.0  # what 1 in either list counts by now: forgetting scales this number, not a hundred others
+
+    @property
+    def ends(self) -> list[float]:
+        """Per bin."""
+        return [each * self._unit for each in self._ends]
+
+    @property
+    def exposure_s(self) -> list[float]:
+        """Seconds seen under way, per bin."""
+        return [each * self._unit for each in self._exposure_s]
 
     @property
     def weight(self) -> float:
         """How many ends this knowledge amounts to."""
-        return sum(self.ends)
+        return sum(self._ends) * self._unit
 
     def seen(self, from_s: float, to_s: float) -> None:
         """A task was under way between these two ages."""
         from_s = max(0.0, from_s)
         if to_s <= from_s:
             return
+        exposure_s, unit = self._exposure_s, self._unit
         place, last = bin_of(from_s), bin_of(to_s)
         while place < last:
-            self.exposure_s[place] += EDGES[place + 1] - from_s
+            exposure_s[place] += (EDGES[place + 1] - from_s) / unit
             place += 1
             from_s = EDGES[place]
-        self.exposure_s[last] += to_s - from_s
+        exposure_s[last] += (to_s - from_s) / unit
 
     def ended(self, where: Iterable[tuple[float, float]], *, succeeded: bool, error: float | None = None) -> None:
         """One task ended: at an age, or at one of several, each with its share of 1. `error` is the logarithm of
@@ -60,7 +73,7 @@ class Table:
         self.scale(FORGETTING)
         self.count += 1
         for age_s, share in where:
-            self.ends[bin_of(age_s)] += share
+            self._ends[bin_of(age_s)] += share / self._unit
             if succeeded:
                 log_s = math.log(max(age_s, 0.5))
                 self.successes += share
@@ -79,8 +92,9 @@ class Table:
         self.forecasts *= factor
         self.error_sum *= factor
         self.error_squares *= factor
-        self.ends = [each * factor for each in self.ends]
-        self.exposure_s = [each * factor for each in self.exposure_s]
+        self._unit *= factor
+        if self._unit < _LEAST_UNIT:
+            self._ends, self._exposure_s, self._unit = self.ends, self.exposure_s, 1.0
 
     def add(self, other: Table) -> None:
         """The plain sum of both."""
@@ -91,8 +105,9 @@ class Table:
         self.forecasts += other.forecasts
         self.error_sum += other.error_sum
         self.error_squares += other.error_squares
-        self.ends = [mine + its for mine, its in zip(self.ends, other.ends, strict=True)]
-        self.exposure_s = [mine + its for mine, its in zip(self.exposure_s, other.exposure_s, strict=True)]
+        self._ends = [mine + its for mine, its in zip(self.ends, other.ends, strict=True)]
+        self._exposure_s = [mine + its for mine, its in zip(self.exposure_s, other.exposure_s, strict=True)]
+        self._unit = 1.0
 
     def absorb(self, later: Table) -> None:
         """Take in what has been seen since: as if it had been seen here, one end after the other."""
@@ -139,8 +154,8 @@ def table(stored: str) -> Table:
         forecasts=errors[0],
         error_sum=errors[1],
         error_squares=errors[2],
-        ends=ends,
-        exposure_s=exposure_s,
+        _ends=ends,
+        _exposure_s=exposure_s,
     )
 
 

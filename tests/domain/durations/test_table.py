@@ -56,6 +56,17 @@ def test_each_end_makes_what_was_seen_before_weigh_less() -> None:
     assert made.ends[bin_of(60.0)] == made.weight
 
 
+def test_no_number_of_ends_makes_what_was_seen_before_weigh_anything_but_what_is_left_of_it() -> None:
+    made = seen_of(20.0)
+    for _ in range(10_000):
+        made.seen(0.0, 60.0)
+        made.ended([(60.0, 1.0)], succeeded=False)
+    assert made.weight == pytest.approx(1 / (1 - FORGETTING))
+    assert made.ends[bin_of(20.0)] < 1e-9
+    assert sum(made.exposure_s) == pytest.approx(60.0 / (1 - FORGETTING), rel=0.05)
+    assert table(text(made)).count == 10_001
+
+
 def test_a_failure_counts_as_an_end_and_says_nothing_of_how_long_success_takes() -> None:
     made = seen_of(60.0)
     made.ended([(3.0, 1.0)], succeeded=False, error=0.5)
