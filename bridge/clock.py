@@ -35,8 +35,11 @@ class SystemClock:
         await anyio.sleep(seconds)
 
     async def wait(self, wake: anyio.Event, timeout_s: float | None) -> bool:
-        with anyio.move_on_after(timeout_s):
+        if timeout_s is None:
             await wake.wait()
+        else:
+            with anyio.move_on_after(timeout_s):
+                await wake.wait()
         return wake.is_set()
 
 

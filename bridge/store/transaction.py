@@ -99,6 +99,7 @@ class Transaction:
         self._fingerprints = fingerprints
         self._live = self._read_live([change for change in changes if isinstance(change, TaskChange)])
         self._told = self._read_told([change.delivery_id for change in changes if isinstance(change, AttemptMade)])
+        self._told_live = [told for told in self._told.values() if told.is_live]
         self._counts = ReadingCounts()
         self._facts: list[Row] = []
         self._events: list[Row] = []
@@ -158,8 +159,10 @@ class Transaction:
             return False
         before, reason = live.watch, None if change.reason is None else plain(change.reason)
         snapshot = change.snapshot or before.snapshot
-        live.watch = replace(before, state=before.state._replace(memory=note.memory), snapshot=snapshot)
-        live.ended_at = change.at if change.ends else None
+        if change.ends:
+            live.ended_at = change.at  # so nothing asks any more what it is like
+        else:
+            live.watch = replace(before, state=before.state._replace(memory=note.memory), snapshot=snapshot)
         urls = None if snapshot is None else json_text(snapshot.urls)
         seen = (reason, live.ended_at, snapshot_text(snapshot), urls)
         live.moved = (*memory_and_schedule(live.watch_id, note), *seen)
@@ -176,8 +179,8 @@ class Transaction:
 
     def _overtake(self, watch_id: int) -> None:
         """An outcome told after the end comes too late for what the end cancels."""
-        for told in self._told.values():
-            if told.watch_id == watch_id and told.is_live and told.state is DeliveryState.WAITING:
+        for told in self._told_live:
+            if told.watch_id == watch_id and told.state is DeliveryState.WAITING:
                 told.state = DeliveryState.CANCELED
 
     def _move_account(self, change: AccountChange) -> bool:
