@@ -26,7 +26,7 @@ def learned(shell: Shell) -> Shell:
     for _ in range(30):
         for duration_s in (80.0, 100.0, 120.0):
             table.seen(0.0, duration_s)
-            table.ended([(duration_s, 1.0)], succeeded=True)
+            table.ended([duration_s], succeeded=True)
     with_store = shell.store()
     with_store.learn({VIDEO: table})
     with_store.close()

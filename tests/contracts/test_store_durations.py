@@ -17,7 +17,7 @@ def seen(*durations: float) -> Table:
     table = Table()
     for duration_s in durations:
         table.seen(0.0, duration_s)
-        table.ended([(duration_s, 1.0)], succeeded=True)
+        table.ended([duration_s], succeeded=True)
     return table
 
 

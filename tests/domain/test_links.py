@@ -205,6 +205,35 @@ def test_no_text_makes_the_check_fail(url: str, own_host: str) -> None:
     assert reason is not None or url.lower().startswith(("http://", "https://"))
 
 
+PARTS_OF_URLS = [
+    "10.0.0.1",
+    "cdn.test",
+    "localhost",
+    "a..b",
+    "127.1",
+    "/",
+    "..",
+    ".",
+    "-",
+    "~",
+    "%2e",
+    "?",
+    "#",
+    "@",
+    ":",
+    "\\",
+    "é",
+]
+
+
+@given(
+    st.lists(st.sampled_from(PARTS_OF_URLS), min_size=1, max_size=8).map("".join), st.sampled_from([OWN, "10.0.0.1"])
+)
+def test_a_plain_url_is_judged_as_if_it_had_been_taken_apart(rest: str, own_host: str) -> None:
+    taken_apart = why_refused(f"HTTPS://{rest}", own_host=own_host)  # in capitals it is not plain
+    assert why_refused(f"https://{rest}", own_host=own_host) == taken_apart
+
+
 @given(st.ip_addresses())
 def test_no_address_that_is_not_global_is_told(address: object) -> None:
     host = f"[{address}]" if ":" in str(address) else str(address)

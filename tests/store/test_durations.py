@@ -18,7 +18,7 @@ VIDEO, IMAGE = Key("kling", "videos"), Key("kling", "images")
 def test_a_row_that_no_table_looks_like_is_left_out_and_learned_anew(path: Path, sums: object) -> None:
     store = open_store(path, create=True, group_access=False)
     one = Table()
-    one.ended([(60.0, 1.0)], succeeded=True)
+    one.ended([60.0], succeeded=True)
     store.learn({VIDEO: one, IMAGE: one})
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE durations SET sums = ? WHERE action = 'videos'", (sums,))

@@ -49,15 +49,15 @@ class Fit:
         reached = self._integral(from_s) - math.log1p(-probability)
         return max(from_s, age_at(reached, self.hazards, self.sums))
 
-    def shares(self, from_s: float, to_s: float) -> list[tuple[float, float]]:
-        """Where between two ages an end lay, as far as one can tell: ages, with shares of 1."""
+    def between(self, from_s: float, to_s: float) -> list[float]:
+        """Where between two ages an end lay, as far as one can tell: ages that are equally probable."""
         begun = self._integral(from_s)
         ended = -math.expm1(begun - self._integral(max(to_s, from_s)))
         if ended <= 1e-9:
-            return [(from_s + part * (to_s - from_s), 1 / len(PARTS)) for part in PARTS]
+            return [from_s + part * (to_s - from_s) for part in PARTS]
         reached = [begun - math.log1p(-part * ended) for part in PARTS]
         ages_s = [age_at(each, self.hazards, self.sums) for each in reached]
-        return [(min(max(from_s, age_s), to_s), 1 / len(PARTS)) for age_s in ages_s]
+        return [min(max(from_s, age_s), to_s) for age_s in ages_s]
 
     def _integral(self, age_s: float) -> float:
         return integral(max(0.0, age_s), self.hazards, self.sums)

@@ -85,17 +85,17 @@ class Knowledge:
         """
         known = self._of(key)
         if at_s is not None and from_s <= at_s <= to_s:
-            where = [(at_s, 1.0)]
+            ages_s = [at_s]
         elif to_s - from_s <= 0.2 * from_s:
-            where = [((from_s + to_s) / 2, 1.0)]
+            ages_s = [(from_s + to_s) / 2]
         else:
-            where = (known.fit or self.fit(key)).shares(from_s, to_s)
-        middle_s = sum(age_s * share for age_s, share in where)
+            ages_s = (known.fit or self.fit(key)).between(from_s, to_s)
+        middle_s = sum(ages_s) / len(ages_s)
         error = None
         if rest_s is not None and rest_s > 0 and succeeded:
             error = min(max(math.log(max(middle_s - from_s, 0.5) / rest_s), -3.0), 3.0)
         known.fresh.seen(from_s, middle_s)
-        known.fresh.ended(where, succeeded=succeeded, error=error)
+        known.fresh.ended(ages_s, succeeded=succeeded, error=error)
         known.unfitted += 1
 
     def fit(self, key: Key) -> Fit:

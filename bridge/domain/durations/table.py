@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import mul
 from typing import Final
 
 from bridge.domain.durations.bins import BINS, EDGES, bin_of
@@ -67,18 +68,19 @@ class Table:
             from_s = EDGES[place]
         exposure_s[last] += (to_s - from_s) / unit
 
-    def ended(self, where: Iterable[tuple[float, float]], *, succeeded: bool, error: float | None = None) -> None:
-        """One task ended: at an age, or at one of several, each with its share of 1. `error` is the logarithm of
+    def ended(self, ages_s: Sequence[float], *, succeeded: bool, error: float | None = None) -> None:
+        """One task ended: at an age, or at one of several that are equally probable. `error` is the logarithm of
         actual by forecast remaining time, where its progress had forecast the end."""
         self.scale(FORGETTING)
         self.count += 1
-        for age_s, share in where:
-            self._ends[bin_of(age_s)] += share / self._unit
-            if succeeded:
-                log_s = math.log(max(age_s, 0.5))
-                self.successes += share
-                self.log_sum += share * log_s
-                self.log_squares += share * log_s * log_s
+        ends, share = self._ends, 1 / (len(ages_s) * self._unit)
+        for age_s in ages_s:
+            ends[bin_of(age_s)] += share
+        if succeeded:
+            logs = [math.log(max(age_s, 0.5)) for age_s in ages_s]
+            self.successes += 1
+            self.log_sum += sum(logs) / len(logs)
+            self.log_squares += sum(map(mul, logs, logs)) / len(logs)
         if error is not None:
             self.forecasts += 1
             self.error_sum += error

@@ -27,7 +27,7 @@ def learned(median_s: float, *, spread: float = 0.3, number: int = 100, seed: in
     for _ in range(number):
         duration_s = median_s * math.exp(chance.gauss(0, spread))
         made.seen(0.0, duration_s)
-        made.ended([(duration_s, 1.0)], succeeded=True)
+        made.ended([duration_s], succeeded=True)
     return made
 
 
@@ -75,12 +75,11 @@ def test_a_new_kind_begins_with_what_is_known_of_its_kin() -> None:
 
 
 def test_an_end_somewhere_in_a_long_silence_is_put_where_ends_are() -> None:
-    ages = [age_s for age_s, _ in fit(learned(60.0)).shares(20.0, 3600.0)]
+    ages = fit(learned(60.0)).between(20.0, 3600.0)
     assert ages == sorted(ages)
     assert 30 < ages[4] < 100
-    late = fit(learned(60.0)).shares(20_000.0, 20_000.001)
-    assert all(20_000 <= age_s <= 20_001 for age_s, _ in late)
-    assert sum(share for _, share in late) == pytest.approx(1.0)
+    late = fit(learned(60.0)).between(20_000.0, 20_000.001)
+    assert all(20_000 <= age_s <= 20_001 for age_s in late)
 
 
 @given(any_table(), any_table(), AGES, AGES, st.floats(0.01, 0.99))
@@ -93,7 +92,7 @@ def test_nothing_a_store_may_hold_makes_nonsense_of_a_fit(
     assert one <= found.quantile_s(one, probability) * (1 + 1e-9) < math.inf
     assert math.isfinite(found.bias)
     assert 0.1 <= found.error <= 3.0
-    assert all(math.isfinite(age_s) for age_s, _ in found.shares(min(one, other), max(one, other)))
+    assert all(math.isfinite(age_s) for age_s in found.between(min(one, other), max(one, other)))
 
 
 @given(any_table(), AGES, st.floats(0.001, 1e3), st.floats(0, 1e5), st.floats(1e-6, 1e6))
@@ -235,7 +234,7 @@ def test_no_history_makes_a_worth_that_cannot_be_used(own: Table, spent: list[fl
 def test_forecasts_that_proved_wrong_lose_their_sharpness() -> None:
     good, bad = learned(180.0), learned(180.0)
     for place in range(30):
-        good.ended([(180.0, 1.0)], succeeded=True, error=0.05)
-        bad.ended([(180.0, 1.0)], succeeded=True, error=2.0 if place % 2 else -2.0)
+        good.ended([180.0], succeeded=True, error=0.05)
+        bad.ended([180.0], succeeded=True, error=2.0 if place % 2 else -2.0)
     assert fit(good).error < 0.25 < 1 < fit(bad).error
     assert isinstance(fit(good), Fit)

@@ -17,7 +17,7 @@ def seen_of(*durations: float) -> Table:
     made = Table()
     for duration_s in durations:
         made.seen(0.0, duration_s)
-        made.ended([(duration_s, 1.0)], succeeded=True)
+        made.ended([duration_s], succeeded=True)
     return made
 
 
@@ -60,7 +60,7 @@ def test_no_number_of_ends_makes_what_was_seen_before_weigh_anything_but_what_is
     made = seen_of(20.0)
     for _ in range(10_000):
         made.seen(0.0, 60.0)
-        made.ended([(60.0, 1.0)], succeeded=False)
+        made.ended([60.0], succeeded=False)
     assert made.weight == pytest.approx(1 / (1 - FORGETTING))
     assert made.ends[bin_of(20.0)] < 1e-9
     assert sum(made.exposure_s) == pytest.approx(60.0 / (1 - FORGETTING), rel=0.05)
@@ -69,7 +69,7 @@ def test_no_number_of_ends_makes_what_was_seen_before_weigh_anything_but_what_is
 
 def test_a_failure_counts_as_an_end_and_says_nothing_of_how_long_success_takes() -> None:
     made = seen_of(60.0)
-    made.ended([(3.0, 1.0)], succeeded=False, error=0.5)
+    made.ended([3.0], succeeded=False, error=0.5)
     assert made.ends[bin_of(3.0)] == 1.0
     assert made.successes == FORGETTING
     assert made.forecasts == 1
@@ -102,7 +102,7 @@ def test_text_is_short_and_brings_back_the_table(durations: list[float]) -> None
 def test_a_copy_goes_its_own_way() -> None:
     made = seen_of(60.0)
     twin = made.copy()
-    twin.ended([(5.0, 1.0)], succeeded=True)
+    twin.ended([5.0], succeeded=True)
     assert made.count == 1
     assert close(made, seen_of(60.0))
 

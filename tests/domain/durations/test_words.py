@@ -13,14 +13,14 @@ def known(*durations: float) -> Fit:
     table = Table()
     for duration_s in durations:
         table.seen(0.0, duration_s)
-        table.ended([(duration_s, 1.0)], succeeded=True)
+        table.ended([duration_s], succeeded=True)
     return fit(table)
 
 
 def test_a_kind_of_which_none_was_seen_is_said_to_be_like_its_kin() -> None:
     kin = Table()
     for _ in range(20):
-        kin.ended([(60.0, 1.0)], succeeded=True)
+        kin.ended([60.0], succeeded=True)
     assert expectation(fit(Table(), kin)).endswith("after it began (none seen yet, but kindred ones)")
 
 
