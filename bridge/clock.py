@@ -43,6 +43,11 @@ class SystemClock:
         return wake.is_set()
 
 
+def pause(seconds: float) -> None:
+    """Block this thread: for who has no event loop yet."""
+    time.sleep(seconds)
+
+
 def monotonic_us() -> int:
     """CLOCK_MONOTONIC in microseconds, as the service manager reads it."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000

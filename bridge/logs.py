@@ -13,6 +13,8 @@ from typing import Any, Final, TextIO
 
 import structlog
 
+from bridge.domain.text import printable
+
 EVENTS: Final = frozenset(
     {
         "account.blocked",
@@ -135,14 +137,8 @@ def _clean(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, 
 def _cleaned(value: object) -> object:
     match value:
         case str():
-            return _one_line(hidden(value))
+            return printable(hidden(value))
         case list() | tuple():
             return [_cleaned(each) for each in value]
         case _:
             return value
-
-
-def _one_line(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -12,9 +12,7 @@ import anyio.to_thread
 
 T = TypeVar("T")
 
-TURN_S: Final = (
-    0.001  # so long a busy loop keeps the interpreter from a worker that wants it; Python's own 5 ms are long
-)
+TURN_S: Final = 0.001  # so long a busy loop keeps the interpreter from a worker that wants it; Python has 5 ms
 
 
 class ThreadOffload:

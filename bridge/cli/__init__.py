@@ -16,8 +16,7 @@ import click
 
 from bridge import __version__
 from bridge.cli.session import Session, config_option
-from bridge.cli.text import safe
-from bridge.config.durations import shown
+from bridge.domain.text import printable, quoted
 from bridge.errors import ConfigError, GenbridgeError
 
 COMMANDS: Final = {  # the module of each, and the first line of its help
@@ -61,7 +60,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
             for near in difflib.get_close_matches(args[0], COMMANDS, n=1):
-                ctx.fail(f"No such command {shown(args[0])}; did you mean {near}?")
+                ctx.fail(f"No such command {quoted(args[0])}; did you mean {near}?")
         name, named, rest = super().resolve_command(ctx, args)
         return name, named and command_called(str(name)), rest
 
@@ -108,7 +107,7 @@ def outcome(argv: Sequence[str] | None = None) -> int:
     except BaseExceptionGroup as group:
         return _outcome_of_group(group)
     except OSError as error:  # what nobody foresaw: a full disk under stdout, a settings file that vanished
-        click.echo(f"genbridge: {safe(str(error))}", err=True)
+        click.echo(f"genbridge: {printable(str(error))}", err=True)
         return 1
     return code if isinstance(code, int) else 0
 
@@ -127,9 +126,9 @@ def _takes_ids(command: click.Command) -> bool:
 def _say(error: GenbridgeError) -> int:
     if isinstance(error, ConfigError):
         for problem in error.problems:  # each begins with its place in the file
-            click.echo(safe(problem), err=True)
+            click.echo(printable(problem), err=True)
     else:
-        click.echo(f"genbridge: {safe(str(error))}", err=True)
+        click.echo(f"genbridge: {printable(str(error))}", err=True)
     return error.exit_code
 
 

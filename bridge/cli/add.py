@@ -11,9 +11,10 @@ import click
 from bridge.cli.options import json_option
 from bridge.cli.session import Session, command
 from bridge.cli.stdin import stdin_entries
-from bridge.cli.text import print_json, safe
+from bridge.cli.text import print_json
 from bridge.clock import SystemClock
 from bridge.config.load import Loaded
+from bridge.domain.text import printable
 from bridge.domain.watch import Wish
 from bridge.errors import UsageError
 from bridge.reader import task_created, task_reader
@@ -73,7 +74,7 @@ def add_command(session: Session, /, ids: Sequence[str], again: bool, as_json: b
     else:
         for one in added:
             said = SAID[one.what].format(phase=one.phase)
-            click.echo(f"{one.key.account}/{safe(one.key.task_id)}: {said}")
+            click.echo(f"{one.key.account}/{printable(one.key.task_id)}: {said}")
     if any(one.what in NEEDS_DAEMON for one in added):
         session.hint_at_daemon()
 

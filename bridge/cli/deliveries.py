@@ -9,9 +9,10 @@ import click
 from bridge.cli.options import json_option, limit_option
 from bridge.cli.options import since as parse_since
 from bridge.cli.session import Session, command
-from bridge.cli.text import count, print_json, safe, storable
+from bridge.cli.text import count, print_json, storable
 from bridge.cli.watches import delivery_json, print_deliveries
 from bridge.domain.delivery import DeliveryState
+from bridge.domain.text import printable
 from bridge.errors import UnknownError, UsageError
 
 
@@ -63,7 +64,7 @@ def redeliver_command(
             known = {view.event_id for view in store.list_deliveries(event_ids=ids)}
             unknown = [one for one in event_ids if one not in known]
             if unknown:
-                raise UnknownError(f"no event {safe(unknown[0])}: `genbridge deliveries` lists them")
+                raise UnknownError(f"no event {printable(unknown[0])}: `genbridge deliveries` lists them")
         number = store.redeliver(event_ids=ids, dead=dead, since=since, endpoint=endpoint)
     click.echo(f"{count(number, 'delivery')} will be sent again")
     if number:
@@ -91,5 +92,5 @@ def known_endpoint(session: Session, endpoint: str) -> None:
     known = session.loaded.settings.endpoints
     if endpoint not in known:
         raise UnknownError(
-            f"no endpoint {safe(endpoint)} in {session.loaded.path}; there are: {', '.join(known) or 'none'}"
+            f"no endpoint {printable(endpoint)} in {session.loaded.path}; there are: {', '.join(known) or 'none'}"
         )

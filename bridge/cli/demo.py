@@ -19,9 +19,10 @@ from rich.console import Console
 from bridge import logs
 from bridge.app import App
 from bridge.cli.session import command
-from bridge.cli.text import safe, wants_colors
+from bridge.cli.text import wants_colors
 from bridge.clock import SystemClock
 from bridge.config import load
+from bridge.domain.text import printable
 from bridge.offload import ThreadOffload
 from bridge.providers import descriptions
 from bridge.providers.addresses import asking
@@ -186,7 +187,7 @@ class Demo:
 
     def _say(self, line: str) -> None:
         elapsed = self._clock.steady() - self._started_at
-        self._console.print(f"{elapsed:5.1f} s  {safe(line)}", markup=False, soft_wrap=True)
+        self._console.print(f"{elapsed:5.1f} s  {printable(line)}", markup=False, soft_wrap=True)
 
     def _summary(self) -> Summary:
         return Summary.of(

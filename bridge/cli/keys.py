@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge.cli.session import Session
-from bridge.cli.text import safe, storable
+from bridge.cli.text import storable
 from bridge.domain.ids import WatchKey
+from bridge.domain.text import printable
 from bridge.errors import UnknownError, UsageError
 from bridge.reader import task_reader
 from bridge.sources.tasks import TaskProblem
@@ -32,11 +33,11 @@ def _find_key(session: Session, store: Store, text: str, account: str | None) ->
         name, _, rest = task_id.partition("/")
         found = store.find(storable(rest), storable(name))
     if not found:
-        at = f" at account {safe(account)}" if account else ""
-        raise UnknownError(f"no watch of {safe(task_id)}{at}: `genbridge list` shows what is watched")
+        at = f" at account {printable(account)}" if account else ""
+        raise UnknownError(f"no watch of {printable(task_id)}{at}: `genbridge list` shows what is watched")
     if len(found) > 1:
         accounts = ", ".join(watch.state.account for watch in found)
-        raise UsageError(f"{safe(task_id)} is watched at several accounts ({accounts}): choose with --account")
+        raise UsageError(f"{printable(task_id)} is watched at several accounts ({accounts}): choose with --account")
     return found[0].state.key
 
 

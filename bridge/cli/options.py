@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import click
 
 from bridge.clock import SystemClock
-from bridge.config.durations import parse_duration, shown
+from bridge.config.durations import parse_duration
+from bridge.domain.text import quoted
 
 
 def duration(text: str) -> float:
@@ -29,7 +30,7 @@ def since(text: str) -> float:
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise click.BadParameter(
-            f"{shown(text)} is neither a time, as in 2025-11-01T12:00:00Z, nor a duration, as in 2h"
+            f"{quoted(text)} is neither a time, as in 2025-11-01T12:00:00Z, nor a duration, as in 2h"
         ) from None
 
 

@@ -10,10 +10,11 @@ import click
 from bridge.cli.deliveries import known_endpoint
 from bridge.cli.secrets import resolved
 from bridge.cli.session import Session, command
-from bridge.cli.text import count, safe, span
+from bridge.cli.text import count, span
 from bridge.clock import SystemClock
 from bridge.config.load import Loaded
 from bridge.domain.delivery import Accepted, Outcome
+from bridge.domain.text import printable
 from bridge.logs import hidden
 from bridge.wiring import Workshop, check, short_lived
 
@@ -42,7 +43,7 @@ def test_command(session: Session, endpoint: str) -> int:
         failed = failed or not accepted
         detail = outcome.detail if isinstance(outcome, Accepted) else outcome.reason
         place = f"{endpoint}[{target}]" if target else endpoint
-        click.echo(f"{place}: {'accepted' if accepted else 'FAILED'}: {safe(hidden(detail))}")
+        click.echo(f"{place}: {'accepted' if accepted else 'FAILED'}: {printable(hidden(detail))}")
     return 1 if failed else 0
 
 
@@ -58,7 +59,7 @@ def check_command(session: Session, online: bool) -> int:
     """
     loaded = resolved(session)
     for warning in loaded.warnings:
-        click.echo(f"warning: {safe(warning)}", err=True)
+        click.echo(f"warning: {printable(warning)}", err=True)
     check(loaded, services=True)
     settings = loaded.settings
     retried = span(sum(settings.delivery.retries_s))
@@ -81,5 +82,5 @@ async def _reach(loaded: Loaded) -> bool:
     async with Workshop(SystemClock()) as workshop:
         async for name, works, detail in workshop.reach(loaded):
             good = good and works
-            click.echo(f"{name}: {'good' if works else 'FAILED'}: {safe(hidden(detail))}")
+            click.echo(f"{name}: {'good' if works else 'FAILED'}: {printable(hidden(detail))}")
     return good

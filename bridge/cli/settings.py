@@ -9,9 +9,10 @@ import click
 import yaml
 
 from bridge.cli.session import Session, command
-from bridge.cli.text import print_json, print_table, safe
+from bridge.cli.text import print_json, print_table
 from bridge.config import load
 from bridge.config.schema import json_schema
+from bridge.domain.text import printable
 from bridge.errors import ConfigError, UnknownError
 from bridge.providers import Description, descriptions, effective
 from bridge.reader import catalogue
@@ -37,7 +38,7 @@ def providers_command(session: Session, name: str | None) -> None:
         print_table(["PROVIDER", "WHAT"], [[key, description.title] for key, description in known.items()])
         return
     if name not in known:
-        raise UnknownError(f"no provider {safe(name)}; there are: {', '.join(known)}")
+        raise UnknownError(f"no provider {printable(name)}; there are: {', '.join(known)}")
     click.echo(yaml.safe_dump(effective(known[name]), sort_keys=False, allow_unicode=True).rstrip())
 
 

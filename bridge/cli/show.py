@@ -11,9 +11,10 @@ from bridge.cli.keys import find_keys
 from bridge.cli.options import account_option, json_option
 from bridge.cli.session import Session, command
 from bridge.cli.story import Around, lines
-from bridge.cli.text import json_text, print_json, print_table, safe
+from bridge.cli.text import json_text, print_json, print_table
 from bridge.cli.watches import delivery_json, print_deliveries, watch_json
 from bridge.clock import SystemClock
+from bridge.domain.text import printable
 
 
 @command("show")
@@ -68,7 +69,7 @@ def explain_command(session: Session, task_id: str, account: str | None) -> None
         account=held_back,
     )
     for line in lines(story, around):
-        click.echo(safe(line))
+        click.echo(printable(line))
 
 
 def _plain(value: Any) -> str:

@@ -9,8 +9,9 @@ import click
 
 from bridge.cli.options import json_option
 from bridge.cli.session import Session, command
-from bridge.cli.text import ago, count, print_json, rfc3339, safe
+from bridge.cli.text import ago, count, print_json, rfc3339
 from bridge.clock import SystemClock
+from bridge.domain.text import printable
 from bridge.store.views import Counts, MemberView
 
 
@@ -51,7 +52,7 @@ def status_command(session: Session, as_json: bool) -> None:
     for account, reason in counts.blocked.items():
         lines.append(f"blocked   account {account}: {reason}")
     for line in lines:
-        click.echo(safe(line))
+        click.echo(printable(line))
 
 
 def _members(members: Sequence[MemberView]) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ import click
 from bridge.cli.keys import find_keys
 from bridge.cli.options import account_option
 from bridge.cli.session import Session, command
-from bridge.cli.text import safe
 from bridge.clock import SystemClock
+from bridge.domain.text import printable
 from bridge.store.views import Touched
 
 
@@ -50,4 +50,4 @@ def poll_command(session: Session, ids: Sequence[str], account: str | None) -> N
 
 def _say(touched: Touched, done: str) -> None:
     what = done if touched.done else f"nothing to do, it is {touched.phase or 'gone'}"
-    click.echo(f"{touched.key.account}/{safe(touched.key.task_id)}: {what}")
+    click.echo(f"{touched.key.account}/{printable(touched.key.task_id)}: {what}")

@@ -11,6 +11,8 @@ import click
 import orjson
 from rich.cells import cell_len
 
+from bridge.domain.text import printable
+
 AT_ONCE: Final = 1000  # lines written in one go, as each go is flushed; the first of them say how wide columns are
 MOST_PADDING: Final = 40  # cells: one enormous id does not push every other row off the screen
 
@@ -61,13 +63,13 @@ def print_json(value: Any) -> None:
 
 def json_text(value: Any) -> str:
     """A JSON value on one line, for people."""
-    return safe(orjson.dumps(value).decode())
+    return printable(orjson.dumps(value).decode())
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Aligned columns on stdout, the first lines before the last rows are made. Nothing is cut or folded, so that ids
     and URLs can be copied from a narrow terminal and `grep` sees them whole."""
-    cells = ([safe(cell) or "-" for cell in row] for row in rows)
+    cells = ([printable(cell) or "-" for cell in row] for row in rows)
     block = [list(headings), *islice(cells, AT_ONCE)]
     widths = [min(max(map(_width, column)), MOST_PADDING) for column in zip(*block, strict=True)]
     while block:
@@ -82,13 +84,6 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _width(text: str) -> int:
     return len(text) if text.isascii() else cell_len(text)
-
-
-def safe(text: str) -> str:
-    """Text from outside without control characters, so that it can play no tricks on a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def wants_colors(env: Mapping[str, str]) -> bool:

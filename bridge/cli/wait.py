@@ -16,10 +16,11 @@ from bridge.cli.foresight import Foresight, eta, foresight
 from bridge.cli.keys import find_keys
 from bridge.cli.options import account_option, duration
 from bridge.cli.session import Session, command
-from bridge.cli.text import count, safe, storable
+from bridge.cli.text import count, storable
 from bridge.clock import SystemClock
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase
+from bridge.domain.text import printable
 from bridge.errors import StoreError
 from bridge.ports import Clock, News
 from bridge.store import Store
@@ -78,7 +79,7 @@ async def _wait(store: Store, views: WatchViews, known: News, foreseen: Foresigh
             board = stack.enter_context(Bars(console, foreseen))
         views = await _until_over(store, views, known, board, clock=clock, until=_after(clock, timeout_s))
     for view in views.values():
-        click.echo("\t".join([view.account, safe(view.task_id), view.phase, *map(safe, view.urls)]))
+        click.echo("\t".join([view.account, printable(view.task_id), view.phase, *map(printable, view.urls)]))
     running = sum(view.phase in LIVE for view in views.values())
     if running:
         click.echo(f"genbridge: the time is over: {count(running, 'task')} of {len(views)} not ended", err=True)
@@ -123,7 +124,7 @@ class Lines:
             if self._seen.get(key) != view.phase:
                 self._seen[key] = view.phase
                 expected = _expected(self._foreseen, view)
-                click.echo(f"{view.account}/{safe(view.task_id)}: {view.phase}{expected}", err=True)
+                click.echo(f"{view.account}/{printable(view.task_id)}: {view.phase}{expected}", err=True)
 
 
 class Bars:
@@ -168,7 +169,7 @@ class Bars:
 
     def _show_bar(self, key: WatchKey, view: WatchView, *, visible: bool) -> None:
         if key not in self._bars:
-            name = Text(safe(view.label or view.task_id))
+            name = Text(printable(view.label or view.task_id))
             name.truncate(NAME_CELLS, overflow="ellipsis")
             self._bars[key] = self._progress.add_task("", name=name.markup, total=None, phase=view.phase)
         bar = self._bars[key]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from bridge.domain.text import quoted
+
 MAX_S: Final = 3650 * 86_400.0  # ten years: what is longer is a slip of the pen
 FORMS: Final = "30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
 PATTERN: Final = r"^([0-9]+(\.[0-9]+)?|([0-9]+(\.[0-9]+)?(d|h|m|s|ms))+)$"  # for the JSON Schema
@@ -22,15 +24,15 @@ def parse_duration(text: str) -> float:
     """
     written = text.strip()
     if written.startswith("-"):
-        raise ValueError(f"{shown(text)} is negative")
+        raise ValueError(f"{quoted(text)} is negative")
     if _NUMBER.fullmatch(written):
         seconds = float(written)
     elif _WHOLE.fullmatch(written):
         seconds = _sum_s(written)
     else:
-        raise ValueError(f"{shown(text)} is not a duration; write {FORMS}")
+        raise ValueError(f"{quoted(text)} is not a duration; write {FORMS}")
     if seconds > MAX_S:
-        raise ValueError(f"{shown(text)} is longer than ten years")
+        raise ValueError(f"{quoted(text)} is longer than ten years")
     return seconds
 
 
@@ -38,12 +40,5 @@ def _sum_s(written: str) -> float:
     parts = _PART.findall(written)
     units = [unit for _, unit in parts]
     if units != sorted(set(units), key=list(_UNITS).index):
-        raise ValueError(f"{shown(written)} names its units twice or out of order; write {FORMS}")
+        raise ValueError(f"{quoted(written)} names its units twice or out of order; write {FORMS}")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def shown(text: str, *, limit: int = 60) -> str:
-    """`text` quoted for a message: one line, control characters escaped, long text cut."""
-    cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    safe = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut)
-    return f'"{safe}"'

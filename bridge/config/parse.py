@@ -9,12 +9,12 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from bridge.config import shape, values
-from bridge.config.durations import shown
 from bridge.config.kinds import PROVIDERS
 from bridge.config.model import Settings
 from bridge.config.secret import Surroundings
 from bridge.config.yaml import Node, Pairs, Place, Scalar, as_free, as_text, walk
 from bridge.domain.event import Topic
+from bridge.domain.text import quoted
 from bridge.errors import ConfigError
 
 LATER_KEYS: Final[Mapping[shape.Spot, frozenset[str]]] = {
@@ -214,4 +214,4 @@ def _step(step: str | int) -> str:
     if isinstance(step, int):
         return f"[{step}]"
     plain = step and all(char.isalnum() or char in "_-" for char in step)
-    return f".{step}" if plain and len(step) <= 64 else f".{shown(step)}"
+    return f".{step}" if plain and len(step) <= 64 else f".{quoted(step)}"

@@ -7,7 +7,6 @@ to whoever speaks to the outside, and neither ever prints.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import stat
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
-from bridge.config.durations import shown
+from bridge.domain.text import quoted
 from bridge.errors import BridgeBug
 
 MAX_SECRET_BYTES: Final = 64 * 1024
@@ -54,20 +53,11 @@ class SecretText:
     def is_resolved(self) -> bool:
         return self._value is not None
 
-    @property
-    def identity(self) -> str:
-        """16 hex digits that tell this text, as written, from others; safe to keep."""
-        return hashlib.sha256(self._written.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
     def reveal(self) -> str:
         """What it stands for: the only way out. BridgeBug before it has been resolved."""
         if self._value is None:
             raise BridgeBug("a secret was asked for that has not been resolved")
         return self._value
-
-    def resolve(self, env: Mapping[str, str], base_dir: Path) -> str:
-        """What it stands for in these surroundings; ValueError says what is missing, never what was found."""
-        return resolve_secret(self._written, Surroundings(env=env, base_dir=base_dir))
 
     def __repr__(self) -> str:
         return "Secret(***)"
@@ -135,7 +125,7 @@ def resolve_secret(text: str, around: Surroundings) -> str:
     filled = fill(text, around.env, around.found)
     if text.startswith("file:"):
         path = around.base_dir / filled.removeprefix("file:")
-        return _read(path, around, f"the file {shown(str(path), limit=200)}", private=True)
+        return _read(path, around, f"the file {quoted(str(path), limit=200)}", private=True)
     if text.startswith("credential:"):
         name = filled.removeprefix("credential:")
         folder = around.env.get("CREDENTIALS_DIRECTORY", "")
@@ -143,10 +133,10 @@ def resolve_secret(text: str, around: Surroundings) -> str:
             raise ValueError("a credential is written credential:NAME, the name without slashes")
         if not folder:
             raise ValueError(
-                f"no credential {shown(name)}: $CREDENTIALS_DIRECTORY is not set "
+                f"no credential {quoted(name)}: $CREDENTIALS_DIRECTORY is not set "
                 "(the service manager sets it, see LoadCredential=)"
             )
-        return _read(Path(folder) / name, around, f"the credential {shown(name)}", private=False)
+        return _read(Path(folder) / name, around, f"the credential {quoted(name)}", private=False)
     return filled
 
 

@@ -15,8 +15,8 @@ import jinja2
 from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from bridge.config.durations import shown
 from bridge.config.place import names_postgres
+from bridge.domain.text import quoted
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 ACTION: Final = r"^[A-Za-z0-9]+([_.-][A-Za-z0-9]+)*(/[A-Za-z0-9]+([_.-][A-Za-z0-9]+)*){0,3}$"
@@ -37,7 +37,7 @@ def name(text: str) -> str:
     """A name of an account or endpoint."""
     if not re.fullmatch(NAME, text):
         raise ValueError(
-            f"{shown(text)} cannot be a name; use 1 to 64 letters, digits, _ . or -, a letter or digit first"
+            f"{quoted(text)} cannot be a name; use 1 to 64 letters, digits, _ . or -, a letter or digit first"
         )
     return text
 
@@ -52,14 +52,14 @@ def action(text: str) -> str:
 def number(text: str) -> float:
     """A finite decimal number."""
     if not _NUMBER.fullmatch(text):
-        raise ValueError(f"{shown(text)} is not a number")
+        raise ValueError(f"{quoted(text)} is not a number")
     return float(text)
 
 
 def whole(text: str) -> int:
     """A whole decimal number."""
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{shown(text)} is not a whole number")
+        raise ValueError(f"{quoted(text)} is not a whole number")
     return int(text)
 
 
@@ -76,9 +76,9 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
     words = sorted(known)
     near = difflib.get_close_matches(given[:100], words, n=1)
     if near:
-        return f'unknown {what} {shown(given)}; did you mean "{near[0]}"?'
+        return f'unknown {what} {quoted(given)}; did you mean "{near[0]}"?'
     some = ", ".join(words[:12]) + (", ..." if len(words) > 12 else "")
-    return f"unknown {what} {shown(given)}; " + (f"there are: {some}" if words else "there are none")
+    return f"unknown {what} {quoted(given)}; " + (f"there are: {some}" if words else "there are none")
 
 
 def line(text: str) -> str:
@@ -100,7 +100,7 @@ def http_url(text: str) -> str:
     if "://" not in text and parts.scheme not in {"http", "https", "file"}:
         raise ValueError("has no scheme; write https://...")
     if parts.scheme not in {"http", "https"}:
-        raise ValueError(f"scheme {shown(parts.scheme, limit=20)} is not supported; use http or https")
+        raise ValueError(f"scheme {quoted(parts.scheme, limit=20)} is not supported; use http or https")
     if not parts.hostname:
         raise ValueError("has no host")
     if parts.username is not None:
@@ -170,7 +170,7 @@ def token(text: str) -> str:
 def header_name(text: str) -> str:
     """The name of a header that is not the transport's own."""
     if not _HEADER.fullmatch(text):
-        raise ValueError(f"{shown(text)} is no name of a header")
+        raise ValueError(f"{quoted(text)} is no name of a header")
     if text.lower() in _FRAMING:
         raise ValueError(f"the header {text} is set by genbridge itself")
     return text
@@ -248,7 +248,7 @@ def template(text: str) -> str:
     if takes_in is not None:
         raise ValueError(f"a template cannot take in other files (its line {takes_in.lineno})")
     if hidden is not None:
-        raise ValueError(f"the template reaches for {shown(hidden)}, which is not offered")
+        raise ValueError(f"the template reaches for {quoted(hidden)}, which is not offered")
     return text
 
 

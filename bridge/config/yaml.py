@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final, NoReturn
 
 import yaml
 
-from bridge.config.durations import shown
+from bridge.domain.text import quoted
 
 MAX_SETTINGS_BYTES: Final = 1024 * 1024
 MAX_TASKS_BYTES: Final = 16 * 1024 * 1024
@@ -83,34 +82,11 @@ class Pairs:
 Node = Scalar | Items | Pairs
 
 
-@dataclass(frozen=True)
-class Document:
-    """One YAML document of a file."""
-
-    name: str
-    node: Node
-
-    @cached_property
-    def value(self) -> Any:
-        """The document with all scalars as text (see `as_text`)."""
-        return as_text(self.node)
-
-    def free(self, *path: str | int) -> Any:
-        """What stands at `path` with the types it was written with (see `as_free`); None where nothing does."""
-        found, left = walk(self.node, path)
-        return None if left else as_free(found)
-
-    def place(self, *path: str | int) -> Place:
-        """Line and column of the value at `path`, or of what comes nearest above it."""
-        found, _ = walk(self.node, path)
-        return found.line, found.column
-
-
-def read_documents(data: bytes | str, *, name: str, max_bytes: int = MAX_TASKS_BYTES) -> list[Document]:
+def read_documents(data: bytes | str, *, name: str, max_bytes: int = MAX_TASKS_BYTES) -> list[Node]:
     """All documents of a file; empty ones (comments alone) are left out. YamlProblem names the first fault."""
     text = _decoded(data, name, max_bytes)
     nodes = _Composer(name, text).documents()
-    return [Document(name, node) for node in nodes if not (isinstance(node, Scalar) and node.is_null)]
+    return [node for node in nodes if not (isinstance(node, Scalar) and node.is_null)]
 
 
 def read_document(
@@ -323,7 +299,7 @@ class _Composer:
         if key.text == "<<" and key.plain:
             self._refuse(event, "merge keys (<<) are not supported; write the keys out")
         if key.text in keys:
-            problem = f"the key {shown(key.text)} stands here twice; first in line {keys[key.text].line}"
+            problem = f"the key {quoted(key.text)} stands here twice; first in line {keys[key.text].line}"
             if self._repeated is None:
                 self._refuse(event, problem)
             self._repeated.append(YamlProblem(self._name, (key.line, key.column), problem))
@@ -333,7 +309,7 @@ class _Composer:
     def _check_tag(self, event: Any) -> None:
         if event.tag not in _TAGS:
             short = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self._refuse(event, f"the tag {shown(short)} is not allowed; write a plain value")
+            self._refuse(event, f"the tag {quoted(short)} is not allowed; write a plain value")
 
     def _refuse(self, event: Any, message: str) -> NoReturn:
         mark = event.start_mark

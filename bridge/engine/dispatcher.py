@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -66,7 +66,7 @@ class Dispatcher:
         today = [(name, target) for name, plan in self._plans.items() for target in plan.sink.targets()]
         for lane in dict.fromkeys([*today, *stored]):
             self._serve(lane, disabled)
-        self.wake(self._lanes)
+        self.wake_all()
 
     def hold(self, held: frozenset[Share]) -> None:
         """Deliver what these shares hold, within their part of each endpoint's concurrency."""
@@ -86,7 +86,7 @@ class Dispatcher:
         """Any lane may have something new."""
         self.wake(list(self._lanes))
 
-    def wake(self, lanes: Collection[Lane] | Iterable[Lane]) -> None:
+    def wake(self, lanes: Iterable[Lane]) -> None:
         """These lanes have something new."""
         for lane in lanes:
             self._serve(lane, None)

@@ -141,9 +141,8 @@ class Ledger:
                 return
             except StoreError as error:
                 await self._outage.wait(error)
-                batch = self._put_back(
-                    batch, keep=max(1, len(batch) // 2)
-                )  # a disk that is nearly full may hold a smaller one
+                # A disk that is nearly full may hold a smaller one.
+                batch = self._put_back(batch, keep=max(1, len(batch) // 2))
             except Exception as error:
                 if len(batch) == 1:
                     # Only this change is poisonous; whoever waits for it is told, everybody else goes on.

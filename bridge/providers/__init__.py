@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from bridge.providers.addresses import action_problem, harmless_action, locate, query_url
+from bridge.providers.addresses import action_problem, harmless_action, locate
 from bridge.providers.catalogue import (
     DescriptionProblem,
     DescriptionsRefused,
@@ -28,5 +28,4 @@ __all__ = [
     "harmless_action",
     "load_descriptions",
     "locate",
-    "query_url",
 ]

@@ -50,11 +50,6 @@ def harmless_action(description: Description) -> str | None:
     return None if allowed is None else allowed.default or (allowed.example if description.ask.needs_action else None)
 
 
-def query_url(description: Description, *, base_url: str, task_id: str, action: str | None) -> str:
-    """Where to ask about one task, already percent-encoded. ValueError when the action does not do."""
-    return asking(description, base_url=base_url, task_id=task_id, action=action).url
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """The request about any task that has one action: all of it that does not depend on the id."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bridge.domain.task import Json
+from bridge.domain.text import printable
 
 MAX_MESSAGE_CHARS: Final = 2000
 SECONDS_UP_TO: Final = 10**11  # the year 5138: greater numbers are milliseconds
@@ -107,9 +108,7 @@ def one_line(text: str, most: int) -> str:
     """One printable line of at most `most` characters."""
     if len(text) <= most and text.isprintable() and " " not in text:
         return text
-    line = " ".join(text[: 4 * most].split())
-    if not line.isprintable():
-        line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    line = printable(" ".join(text[: 4 * most].split()))
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 

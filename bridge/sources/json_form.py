@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from bridge.config.durations import shown
+from bridge.domain.text import quoted
 from bridge.sources.entry import MAX_TASK_CHARS, NO_TASK, NOT_A_LIST, Entry, FormProblem, LineCount, too_long
 
 _BLANKS: Final = " \t\r\n"
@@ -118,7 +118,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {shown(key)} stands there twice")
+            raise ValueError(f"the key {quoted(key)} stands there twice")
         found[key] = value
     return found
 

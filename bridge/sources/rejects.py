@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Final
 
+from bridge.domain.text import printable
 from bridge.sources.entry import NO_TASK, Entry
 
 FOLDER: Final = "rejected"
@@ -23,8 +24,7 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 
 def escaped(name: str) -> str:
     """A file's name for one line of a message, whatever bytes it has."""
-    text = os.fsencode(name).decode(errors="backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return printable(os.fsencode(name).decode(errors="backslashreplace"))
 
 
 class Rest:

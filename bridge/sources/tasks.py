@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import orjson
 
-from bridge.config.durations import parse_duration, shown
+from bridge.config.durations import parse_duration
 from bridge.domain.ids import clean_task_id
 from bridge.domain.task import Json
+from bridge.domain.text import quoted
 from bridge.domain.watch import Wish
 from bridge.sources.entry import Entry
 
@@ -110,7 +111,7 @@ class TaskReader:
             located = None
         if located is None:
             raise TaskProblem(
-                f"id: {shown(text)} is no query URL of a configured account; give the bare id, or add the account"
+                f"id: {quoted(text)} is no query URL of a configured account; give the bare id, or add the account"
             )
         return located
 
@@ -119,7 +120,7 @@ class TaskReader:
         if located is not None:
             if given not in {None, located.account}:
                 raise TaskProblem(
-                    f"account: {shown(given or '')} is named, but the URL is one of {shown(located.account)}"
+                    f"account: {quoted(given or '')} is named, but the URL is one of {quoted(located.account)}"
                 )
             return located.account
         if given is None:
@@ -134,7 +135,7 @@ class TaskReader:
         given = _text("action", task.get("action"))
         if located is not None and located.action is not None:
             if given not in {None, located.action}:
-                raise TaskProblem(f"action: {shown(given or '')} is named, but the URL says {shown(located.action)}")
+                raise TaskProblem(f"action: {quoted(given or '')} is named, but the URL says {quoted(located.action)}")
             given = located.action
         action = given or self._accounts.get(account)
         problem = self._action_problem(account, action)
@@ -153,7 +154,9 @@ class TaskReader:
             if name in self._endpoints:
                 continue
             if "://" in name:
-                raise TaskProblem(f"endpoints: {shown(name)} is an address; endpoints come from the settings, name one")
+                raise TaskProblem(
+                    f"endpoints: {quoted(name)} is an address; endpoints come from the settings, name one"
+                )
             raise TaskProblem(f"endpoints: {_unknown('endpoint', name, self._endpoints)}")
         return tuple(dict.fromkeys(given))
 
@@ -165,7 +168,7 @@ def _check_keys(task: Mapping[Any, Any]) -> None:
         name = str(key)
         if _ADDRESS.search(name):
             raise TaskProblem(
-                f"{shown(name)}: a task holds no address; endpoints come from the settings, a query URL goes under id"
+                f"{quoted(name)}: a task holds no address; endpoints come from the settings, a query URL goes under id"
             )
         raise TaskProblem(_unknown("key", name, KEYS, meant=_MEANT.get(name.lower())))
 
@@ -173,7 +176,7 @@ def _check_keys(task: Mapping[Any, Any]) -> None:
 def _unknown(what: str, name: str, known: Collection[str], *, meant: str | None = None) -> str:
     near = [meant] if meant else difflib.get_close_matches(name[:80], known, n=1)
     hint = f"did you mean {near[0]}?" if near else _choice(f"{what}s", known)
-    return f"unknown {what} {shown(name)}; {hint}"
+    return f"unknown {what} {quoted(name)}; {hint}"
 
 
 def _choice(what: str, known: Collection[str]) -> str:

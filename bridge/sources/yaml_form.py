@@ -145,7 +145,7 @@ def _entry(text: str, cut: _Cut) -> Entry:
     except YamlProblem as problem:
         message = _PLACE.sub(lambda found: f"{found[1]} in line {int(found[2]) + cut.line}", problem.message)
         return Entry(line=problem.line + cut.line, text=item, problem=message)
-    return Entry(line=line, text=item, value=_value(documents[0].node) if documents else None)
+    return Entry(line=line, text=item, value=_value(documents[0]) if documents else None)
 
 
 def _as_item(raw: str, column: int) -> str:
@@ -171,7 +171,7 @@ def _composed(text: str, *, lists_only: bool) -> Iterator[Entry]:
         documents = read_documents(text, name="tasks")
     except YamlProblem as problem:
         raise FormProblem(problem.line, f"{problem.message} (column {problem.column})") from None
-    nodes = [node for document in documents for node in _task_nodes(document.node, lists_only=lists_only)]
+    nodes = [node for document in documents for node in _task_nodes(document, lists_only=lists_only)]
     for node in nodes:
         value = _value(node)
         yield Entry(line=node.line, text=json.dumps(value, ensure_ascii=False), value=value)

@@ -12,7 +12,6 @@ from typing import overload
 from bridge.clock import SystemClock
 from bridge.config.place import PostgresUrl
 from bridge.errors import ConfigError, StoreError
-from bridge.ports import Clock
 from bridge.store import files
 from bridge.store.lock import DaemonLock
 from bridge.store.sqlite import SqliteStore
@@ -28,31 +27,26 @@ Place = Path | PostgresUrl
 
 
 @overload
-def open_store(
-    place: Path | str, *, create: bool, group_access: bool, read_only: bool = False, clock: Clock | None = None
-) -> SqliteStore: ...
+def open_store(place: Path | str, *, create: bool, group_access: bool, read_only: bool = False) -> SqliteStore: ...
 
 
 @overload
-def open_store(place: Place, *, create: bool, group_access: bool, clock: Clock | None = None) -> Store: ...
+def open_store(place: Place, *, create: bool, group_access: bool) -> Store: ...
 
 
-def open_store(
-    place: Place | str, *, create: bool, group_access: bool, read_only: bool = False, clock: Clock | None = None
-) -> Store:
+def open_store(place: Place | str, *, create: bool, group_access: bool, read_only: bool = False) -> Store:
     """The store at this place, checked and brought up to date; ":memory:" is a new one that ends with the object.
 
     With `create` a missing one is made: a file 0600 in a directory 0700, or 0640 in 0750 with `group_access`;
     directories that are there keep their mode. With `read_only` nothing is written to a file, and a call that would
     write raises StoreError; so it is, unless `create`, for whoever may not write the file. A store in PostgreSQL is
-    brought up to date with `create` only, as others may be at work on it. `clock` tells `busy_since` the time.
+    brought up to date with `create` only, as others may be at work on it.
 
     StoreDamaged when it is damaged, foreign or newer: it has not been touched. StoreError when it is missing or cannot
     be opened. ConfigError when PostgreSQL's driver is.
     """
-    clock = clock or SystemClock()
     if isinstance(place, PostgresUrl):
-        store: Store = _postgres(place).open_postgres(place, create=create, clock=clock)
+        store: Store = _postgres(place).open_postgres(place, create=create, clock=SystemClock())
         return store
     path = MEMORY if str(place) == str(MEMORY) else Path(os.path.realpath(place))
     if path != MEMORY:
@@ -66,7 +60,7 @@ def open_store(
             read_only = True
         elif not read_only:
             files.tighten(path, files.file_mode(group_access=group_access))
-    database = Database(path, read_only=read_only, clock=clock)
+    database = Database(path, read_only=read_only)
     try:
         database.prepare()
     except BaseException:

@@ -6,13 +6,12 @@ import fcntl
 import json
 import os
 import socket
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from bridge.clock import SystemClock
+from bridge.clock import SystemClock, pause
 from bridge.errors import StoreBusy
 from bridge.ports import Clock
 from bridge.store import files
@@ -101,7 +100,7 @@ def _locked(handle: int) -> bool:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            threading.Event().wait(BETWEEN_LOOKS_S)
+            pause(BETWEEN_LOOKS_S)
         else:
             return True
     return False

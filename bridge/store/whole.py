@@ -46,9 +46,6 @@ class Store(Watches, Commits, Outbox, Durations, Shares, Newsworthy, Views, Asks
     def is_syncing(self) -> bool:
         """Whether disk or server are being waited for right now. To be asked from another thread: waits for nothing."""
 
-    def busy_since(self) -> float | None:
-        """Since when, by the clock's `steady`; None when they are not."""
-
     def give_up(self) -> None:
         """Wait no longer for a server that does not answer: calls that are under way raise StoreError. To be asked from
         another thread."""

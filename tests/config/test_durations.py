@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.config.durations import PATTERN, parse_duration, shown
+from bridge.config.durations import PATTERN, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,3 @@ def test_any_text_is_a_duration_or_a_value_error_of_one_line(text: str) -> None:
     except ValueError as error:
         message = str(error)
     assert "\n" not in message
-
-
-def test_shown_text_is_one_short_line() -> None:
-    assert shown("a\nb\x1b") == '"a\\nb\\x1b"'
-    assert len(shown("x" * 1000)) == 62

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.config.yaml import Document, YamlProblem, as_free, as_text, read_document, read_documents
+from bridge.config.yaml import Node, YamlProblem, as_free, as_text, read_document, read_documents, walk
 
 
 def problem(data: str | bytes) -> str:
@@ -64,24 +64,29 @@ def test_only_a_plain_null_is_nothing(text: str) -> None:
     ],
 )
 def test_free_values_keep_their_type_where_json_spells_them_so(written: str, value: object) -> None:
-    (document,) = read_documents(f"id: 7\nmeta: {written}", name="t")
-    assert document.free("meta") == value
-    assert type(document.free("meta")) is type(value)
-    assert document.value["id"] == "7"
+    node = read_document(f"id: 7\nmeta: {written}", name="t")
+    meta = as_free(walk(node, ("meta",))[0])
+    assert meta == value
+    assert type(meta) is type(value)
+    assert as_text(node)["id"] == "7"
 
 
 def test_a_document_tells_places_counted_from_one() -> None:
-    (document,) = read_documents("tasks:\n  - a\n  - {id: b}\n", name="t")
-    assert document.place("tasks", 0) == (2, 5)
-    assert document.place("tasks", 1, "id") == (3, 10)
-    assert document.place("tasks", 1, "nothing") == (3, 5)
-    assert document.place() == (1, 1)
-    assert document.free("nothing") is None
+    document = read_document("tasks:\n  - a\n  - {id: b}\n", name="t")
+    for path, place, left in (
+        (("tasks", 0), (2, 5), ()),
+        (("tasks", 1, "id"), (3, 10), ()),
+        (("tasks", 1, "nothing"), (3, 5), ("nothing",)),
+        ((), (1, 1), ()),
+        (("nothing",), (1, 1), ("nothing",)),
+    ):
+        node, rest = walk(document, path)
+        assert ((node.line, node.column), rest) == (place, left)
 
 
 def test_a_file_may_hold_several_documents_and_empty_ones_do_not_count() -> None:
     documents = read_documents(b"\xef\xbb\xbf# first\n---\na\n---\n# nothing\n---\n[b, c]\n", name="t")
-    assert [document.value for document in documents] == ["a", ["b", "c"]]
+    assert [as_text(document) for document in documents] == ["a", ["b", "c"]]
     with pytest.raises(YamlProblem, match=r"^t:4:1: a second document begins; one is expected here$"):
         read_document("---\na\n---\nb", name="t")
 
@@ -151,7 +156,7 @@ def test_twenty_thousand_tasks_are_read_quickly() -> None:
     )
     began = time.process_time()
     (document,) = read_documents(text.encode(), name="t")
-    value = document.value
+    value = as_text(document)
     assert time.process_time() - began < 4  # measured: 0.5 s
     assert len(value["tasks"]) == 20_000
     assert value["tasks"][7]["id"] == "00007"
@@ -184,7 +189,7 @@ FRAGMENTS = st.lists(
 
 @given(st.one_of(st.text(), st.binary(), FRAGMENTS))
 def test_any_input_is_nodes_that_json_can_hold_or_one_clear_line(data: str | bytes) -> None:
-    documents: list[Document] = []
+    documents: list[Node] = []
     problems: list[YamlProblem] = []
     try:
         documents = read_documents(data, name="t")
@@ -194,4 +199,4 @@ def test_any_input_is_nodes_that_json_can_hold_or_one_clear_line(data: str | byt
         assert str(found).isprintable()
         assert min(found.line, found.column) >= 1
     for document in documents:
-        orjson.dumps([as_text(document.node), as_free(document.node)])
+        orjson.dumps([as_text(document), as_free(document)])

@@ -7,14 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.ids import clean_task_id
-from bridge.providers import action_problem, descriptions, load_descriptions, locate, query_url
+from bridge.providers import action_problem, descriptions, load_descriptions, locate
+from bridge.providers.addresses import asking
 
 KLING = descriptions()["kling"]
 BASE = "https://api.example.com"
 
 
 def _url(task_id: str, *, base_url: str = BASE, action: str | None = "videos/text2video") -> str:
-    return query_url(KLING, base_url=base_url, task_id=task_id, action=action)
+    return asking(KLING, base_url=base_url, task_id=task_id, action=action).url
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_form_without_actions_needs_none() -> None:
     plain = load_descriptions({"plain": {"extends": "kling", "ask": {"path": "/tasks/{id}"}, "action": None}})["plain"]
 
     assert action_problem(plain, None) is None
-    assert query_url(plain, base_url=BASE, task_id="a/b", action=None) == f"{BASE}/tasks/a%2Fb"
+    assert asking(plain, base_url=BASE, task_id="a/b", action=None).url == f"{BASE}/tasks/a%2Fb"
     assert locate(plain, BASE, f"{BASE}/tasks/a%2Fb") == (None, "a/b")
 
 

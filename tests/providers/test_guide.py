@@ -10,8 +10,9 @@ import orjson
 import pytest
 import yaml
 
-from bridge.providers import created, descriptions, effective, load_descriptions, query_url
+from bridge.providers import created, descriptions, effective, load_descriptions
 from bridge.providers import route as routes
+from bridge.providers.addresses import asking
 from bridge.providers.auth import shown
 from bridge.providers.description import Codes, Created, Description, Form, Life, Results
 from bridge.providers.reading import read
@@ -48,7 +49,7 @@ def test_the_new_provider_of_the_guide_is_asked_as_it_says() -> None:
     pixverse = load_descriptions(TREES)["pixverse"]
     base_url = "https://app-api.pixverse.ai"
 
-    url = query_url(pixverse, base_url=base_url, task_id="318633193768896", action=None)
+    url = asking(pixverse, base_url=base_url, task_id="318633193768896", action=None).url
 
     assert url in GUIDE
     assert shown(pixverse.ask.auth, "k") == ({"API-KEY": "k"}, None)

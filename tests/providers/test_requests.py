@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import orjson
 import pytest
 
-from bridge.providers import created, created_by_any, descriptions, load_descriptions, locate, query_url
+from bridge.providers import created, created_by_any, descriptions, load_descriptions, locate
 from bridge.providers.addresses import asking, asking_second, asking_together, harmless_action, may_have_key
 from bridge.providers.auth import shown
 
@@ -62,11 +62,11 @@ def test_each_provider_is_asked_at_its_address_which_is_also_understood_as_an_id
 ) -> None:
     description = descriptions()[provider]
 
-    assert query_url(description, base_url=base_url, task_id=task_id, action=action) == url
+    assert asking(description, base_url=base_url, task_id=task_id, action=action).url == url
     found = locate(description, base_url, url)
     assert found is not None
     assert found[1] == task_id
-    assert query_url(description, base_url=base_url, task_id=found[1], action=found[0]) == url
+    assert asking(description, base_url=base_url, task_id=found[1], action=found[0]).url == url
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_every_provider_can_be_asked_about_a_task_that_nobody_has(provider: str)
 @pytest.mark.parametrize("task_id", ["a/../b", "/a", "a//b", "..", "a/."])
 def test_an_id_that_keeps_its_slashes_cannot_climb(task_id: str) -> None:
     with pytest.raises(ValueError, match="path"):
-        query_url(descriptions()["veo"], base_url=BASE, task_id=task_id, action=None)
+        asking(descriptions()["veo"], base_url=BASE, task_id=task_id, action=None)
 
 
 @pytest.mark.parametrize(

@@ -81,11 +81,7 @@ class PostgresStore(
     def is_syncing(self) -> bool:
         """Whether the server is being waited for right now: each such wait has its own end. To be asked from another
         thread: waits for nothing."""
-        return self.busy_since() is not None
-
-    def busy_since(self) -> float | None:
-        """When, by the clock's `steady`, the transaction that is under way began; None when there is none."""
-        return self._database.busy_since
+        return self._database.is_busy
 
     def give_up(self) -> None:
         """See `whole.Store.give_up`."""

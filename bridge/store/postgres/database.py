@@ -76,7 +76,7 @@ class Database:
         self.writer = os.urandom(8).hex()
         self.unheard = 0  # changes of which the daemon itself was not told, see `CommitsPart`
         self._clock = clock
-        self._busy: dict[int, float] = {}  # since when each thread has waited for the server
+        self._busy: set[int] = set()  # the threads that wait for the server
         self._idle: list[Link] = []
         self._serials, self._links = itertools.count(1), itertools.count(1)
         self._has_marked = False
@@ -88,9 +88,9 @@ class Database:
         return len(self._steps)
 
     @property
-    def busy_since(self) -> float | None:
-        """Since when the server has been waited for, by the clock's `steady`: by whichever thread has for longest."""
-        return min(list(self._busy.values()), default=None)
+    def is_busy(self) -> bool:
+        """Whether any thread waits for the server."""
+        return bool(self._busy)
 
     @contextmanager
     def read(self) -> Iterator[Link]:
@@ -200,7 +200,7 @@ class Database:
     def _begun(self, how: str) -> Iterator[Link]:
         """A connection on which a transaction has begun; it is rolled back unless the block commits it. Afterwards the
         connection is kept, unless it is lost, or leads to a server that is no primary any more."""
-        self._busy[threading.get_ident()] = self._clock.steady()
+        self._busy.add(threading.get_ident())
         try:
             link = self._begin(how)
             try:
@@ -218,7 +218,7 @@ class Database:
         except psycopg.Error as error:
             raise understood(error, self.place) from error
         finally:
-            self._busy.pop(threading.get_ident(), None)
+            self._busy.discard(threading.get_ident())
 
     def _begin(self, how: str) -> Link:
         """On an idle connection, or a new one: what was idle may be lost without our knowing, after a restart."""

@@ -39,7 +39,7 @@ class SqliteStore(
 ):
     """A store in one SQLite file, for one daemon and any number of commands beside it.
 
-    Calls block and come one at a time (`Offload`); only `is_syncing` and `busy_since` may be asked meanwhile. Every
+    Calls block and come one at a time (`Offload`); only `is_syncing` may be asked meanwhile. Every
     method is one transaction, on disk when it returns, or not done at all when it raises.
     """
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from bridge.errors import StoreError
-from bridge.ports import Clock
 from bridge.store import files
 from bridge.store.migrate import migrate, migrations
 from bridge.store.sqlite import failures, inspection
@@ -29,14 +28,13 @@ class Database:
     that nothing is built on pages of which it is unknown whether they reached the disk.
     """
 
-    def __init__(self, path: Path, *, read_only: bool, clock: Clock) -> None:
+    def __init__(self, path: Path, *, read_only: bool) -> None:
         self.path = path
         self.read_only = read_only
-        self._clock = clock
         self._connection: sqlite3.Connection | None = None
         self._is_for_one_look = False
         self._connections = 0  # so far
-        self.syncing_since: float | None = None  # a commit's sync began then, by the clock's `steady`
+        self.is_syncing = False  # a commit is on its way to the disk
 
     def prepare(self) -> None:
         """Check the store and bring it up to date: once, before anything else. A new one must have been made."""
@@ -100,11 +98,11 @@ class Database:
                 connection.close()
 
     def _commit(self, connection: sqlite3.Connection) -> None:
-        self.syncing_since = self._clock.steady()
+        self.is_syncing = True
         try:
             connection.execute("COMMIT")
         finally:
-            self.syncing_since = None
+            self.is_syncing = False
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

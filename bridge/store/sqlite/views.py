@@ -160,11 +160,7 @@ class ViewsPart(Part):
 
     def is_syncing(self) -> bool:
         """Whether a commit is on its way to the disk right now. To be asked from another thread: waits for nothing."""
-        return self.busy_since() is not None
-
-    def busy_since(self) -> float | None:
-        """When, by the clock's `steady`, the commit that is on its way to the disk began; None when there is none."""
-        return self._database.syncing_since
+        return self._database.is_syncing
 
 
 def _with_attempts(connection: sqlite3.Connection, found: Iterable[rows.Row]) -> list[DeliveryView]:
