@@ -90,8 +90,17 @@ class DaemonLock:
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(record).encode(), 0)
             os.fchmod(handle, mode)
+            self._give_to_owner(handle)
         except OSError:
             return  # a full disk: the lock holds all the same, only its holder stays unnamed
+
+    def _give_to_owner(self, handle: int) -> None:
+        """What root has just made is the store's owner's, as SQLite does with its own files: a daemon must be able to
+        lock its store although a command of root's did so before."""
+        made = os.fstat(handle)
+        if os.geteuid() == 0 == made.st_uid and made.st_nlink == 1:
+            owner = self._store.stat()
+            os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def _locked(handle: int) -> bool:

@@ -108,3 +108,14 @@ def test_a_missing_directory_is_made_as_for_the_store(public: Path) -> None:
 def test_who_may_not_lock_is_told_whose_the_store_is(public: Path, as_user: AsUser) -> None:
     with as_user(65534, 65534), pytest.raises(StoreError, match="run this as user root"), DaemonLock(public / "a.db"):
         pass
+
+
+def test_what_root_locks_its_owner_can_lock_too(public: Path, as_user: AsUser) -> None:
+    path = public / "state.db"
+    path.touch()
+    for place in (public, path):
+        os.chown(place, 65534, 65534)
+    with DaemonLock(path):
+        pass
+    with as_user(65534, 65534), DaemonLock(path):
+        pass
