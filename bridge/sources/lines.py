@@ -90,8 +90,12 @@ class Lines:
         stored = await self._intake.cursor(NAME)
         tail = await anyio.to_thread.run_sync(Tail.open, self._path)
         position = None if stored is None else Position.from_text(stored)
-        if position is not None:
-            await self._resume(tail, position)
+        try:
+            if position is not None:
+                await self._resume(tail, position)
+        except BaseException:
+            tail.close()
+            raise
         return tail
 
     async def _resume(self, tail: Tail, position: Position) -> None:
@@ -138,8 +142,13 @@ class Lines:
     async def _rotate(self, old: Tail) -> None:
         new = await anyio.to_thread.run_sync(Tail.open, self._path)
         self._current = new
-        if await anyio.to_thread.run_sync(new.resume, old.position):
-            old.close()  # saved anew with the same beginning, as editors do
+        try:
+            is_saved_anew = await anyio.to_thread.run_sync(new.resume, old.position)
+        except BaseException:
+            self._let_go(old)
+            raise
+        if is_saved_anew:
+            old.close()  # with the same beginning, as editors do
             return
         log.info("lines.rotated", file=self._path.name)
         self._let_go(old)

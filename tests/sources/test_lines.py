@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
+import sys
+from pathlib import Path, PosixPath
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import pytest
 from structlog.testing import capture_logs
 
@@ -219,3 +221,43 @@ async def test_a_long_file_is_read_in_pieces_whose_cursors_are_committed_with_th
     assert sum(intake.commits) == 50_000, "nothing was read twice"
     assert max(intake.commits) < 20_000
     assert had >= 10_000
+
+
+@pytest.mark.parametrize("opened", [1, 2])
+async def test_whenever_reading_is_cancelled_no_file_stays_open(
+    opened: int, path: Path, intake: RecordingIntake
+) -> None:
+    append(path, "one\n")
+    async with running(again(path, intake)):
+        pass
+    before = open_files()
+    times = 0
+
+    class Cancelling(PosixPath):
+        """Whoever opens it, for this time, is cancelled meanwhile."""
+
+        def __fspath__(self) -> str:
+            nonlocal times
+            times += sys._getframe(1).f_code.co_name == "open"
+            if times == opened:
+                anyio.from_thread.run_sync(reading.cancel_scope.cancel)
+            return super().__fspath__()
+
+    async with anyio.create_task_group() as reading:
+        await reading.start(again(Cancelling(path), intake).run)
+        path.rename(path.with_name("ids.1"))
+        append(path, "two\n")
+        await anyio.sleep_forever()
+    assert times == opened
+    assert open_files() == before
+
+
+def open_files() -> list[str]:
+    """Of this process, those of the lines."""
+    names = []
+    for number in Path("/proc/self/fd").iterdir():
+        try:
+            names.append(str(number.readlink()))
+        except FileNotFoundError:
+            continue
+    return sorted(name for name in names if "ids." in name)
