@@ -89,7 +89,8 @@ class Session:
     def hint_at_daemon(self) -> None:
         """Say on stderr that nobody works on the store, if so: what was asked for is written down, and waits."""
         if self.daemon() is None:
-            click.echo("note: no daemon runs on this store; `genbridge run` starts one", err=True)
+            store = f"the store {self.store_place} (by {self.loaded.path})"
+            click.echo(f"note: no daemon runs on {store}; `genbridge run` starts one", err=True)
 
 
 def is_service(settings: Path) -> bool:
@@ -109,7 +110,7 @@ def config_option(command: F) -> F:
         "--config",
         "-c",
         metavar="FILE",
-        type=click.Path(),
+        type=click.Path(readable=False),  # whether it can be read is a matter of the settings, not of usage
         callback=_choose_config,
         expose_value=False,
         help="Settings file. Else $GENBRIDGE_CONFIG, ./genbridge.yaml, ~/.config/genbridge, /etc/genbridge.",

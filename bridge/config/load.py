@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from bridge.errors import ConfigError, UsageError
 SYSTEM_SETTINGS: Final = Path("/etc/genbridge/genbridge.yaml")
 SYSTEM_STORE: Final = Path("/var/lib/genbridge/state.db")
 
+_INSTEAD: Final = "run this as root or as genbridge, or join the group genbridge"
 _HOST: Final = re.compile(r"localhost|([a-z0-9-]+\.)+[a-z]{2,}|[0-9]+(\.[0-9]+){3}|[0-9]{1,5}")
 _TELLING_HEADER: Final = re.compile(r"auth|token|key|secret|cookie|password", re.IGNORECASE)
 
@@ -55,7 +57,7 @@ class Loaded:
 
 def find(explicit: str | None, env: Mapping[str, str]) -> Path:
     """The settings file: `explicit`, else $GENBRIDGE_CONFIG, else the first there is of ./genbridge.yaml, the user's
-    and the system's. ConfigError says where it was looked for."""
+    and the system's; a folder that we may not enter holds none for us. ConfigError says where it was looked for."""
     for given, why in ((explicit, "--config"), (env.get("GENBRIDGE_CONFIG"), "GENBRIDGE_CONFIG")):
         if given:
             if not _is_there(Path(given)):
@@ -63,7 +65,8 @@ def find(explicit: str | None, env: Mapping[str, str]) -> Path:
             return Path(given)
     places = [Path("genbridge.yaml"), _home(env, "XDG_CONFIG_HOME", ".config") / "genbridge.yaml", SYSTEM_SETTINGS]
     for place in places:
-        if _is_there(place):
+        # `sudo -u genbridge` in root's home stands in a folder that is closed to it. The last place is read, to say so.
+        if _is_there(place) and (place == places[-1] or os.access(place.parent, os.X_OK, effective_ids=True)):
             return place
     looked = ", ".join("./genbridge.yaml" if not place.is_absolute() else str(place) for place in places)
     raise ConfigError(
@@ -255,7 +258,8 @@ def _read(path: Path) -> tuple[bytes, int]:
     except FileNotFoundError:
         raise ConfigError([f"{path}: there is no such file"]) from None
     except (OSError, ValueError) as error:
-        raise ConfigError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+        mend = f"; {_INSTEAD}" if isinstance(error, PermissionError) and path == SYSTEM_SETTINGS else ""
+        raise ConfigError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}{mend}"]) from None
 
 
 def _filled(loaded: Loaded, written: str, env: Mapping[str, str]) -> str:

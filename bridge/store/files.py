@@ -105,10 +105,21 @@ def read_only(path: Path) -> StoreError:
 def no_permission(path: Path, *, to: str = "open") -> StoreError:
     """Names the user whose store it is."""
     user, group = _owner(path)
+    if _is_anothers_in_our_folder(path):
+        ours = _user(os.geteuid())
+        return StoreError(f"store {path}: it belongs to {user}, its folder to {ours}; chown {ours}: {path}* as root")
     return StoreError(
         f"store {path}: no permission to {to} it; run this as user {user} (sudo -u {user} ...)"
         + (f", or join the group {group}" if to != "write" else "")
     )
+
+
+def _is_anothers_in_our_folder(path: Path) -> bool:
+    """As when root has run once by hand what the service's user runs."""
+    try:
+        return path.parent.stat().st_uid == os.geteuid() != path.stat().st_uid
+    except OSError:
+        return False
 
 
 def _owner(path: Path) -> tuple[str, str]:

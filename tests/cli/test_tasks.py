@@ -226,6 +226,20 @@ def test_another_user_may_look_and_is_told_how_to_add(commons: Shell) -> None:
         shutil.rmtree(commons.folder)
 
 
+@pytest.mark.long
+def test_settings_of_which_only_root_may_read_are_faulty_settings_also_when_named(commons: Shell) -> None:
+    """Not wrong usage: who reads the code of a service that does not start looks at its settings."""
+    try:
+        (commons.folder / "genbridge.yaml").chmod(0o600)
+        said = _as_nobody("--config", str(commons.folder / "genbridge.yaml"), "status")
+        assert (said.returncode, said.stderr) == (
+            78,
+            f"{commons.folder}/genbridge.yaml: cannot be read: Permission denied\n",
+        )
+    finally:
+        shutil.rmtree(commons.folder)
+
+
 def _as_nobody(*words: str, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
     root = str(Path(__file__).parents[2])
     return subprocess.run(

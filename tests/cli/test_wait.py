@@ -56,10 +56,10 @@ def test_all_succeeded_is_0_with_a_line_for_each_task(shell: Shell) -> None:
     said = shell("wait", "a", "b", "--timeout", "20s")
     ending.join()
     assert said.code == 0
-    url = "https://cdn.example.com/v1.mp4"
+    url, settings = "https://cdn.example.com/v1.mp4", shell.folder / "genbridge.yaml"
     assert said.out == f"kling\ta\tsucceeded\t{url}\nkling\tb\tsucceeded\t{url}\n"
     assert said.err.splitlines() == [
-        "note: no daemon runs on this store; `genbridge run` starts one",
+        f"note: no daemon runs on the store {shell.folder}/state.db (by {settings}); `genbridge run` starts one",
         *("kling/a: submitted", "kling/b: submitted", "kling/a: succeeded", "kling/b: succeeded"),
     ]
 

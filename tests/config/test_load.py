@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,6 +83,34 @@ def test_settings_are_looked_for_in_the_order_of_the_contract(tmp_path: Path, mo
     env.pop("XDG_CONFIG_HOME")
     (tmp_path / ".config").symlink_to(tmp_path / "xdg")
     assert find(None, env) == tmp_path / ".config/genbridge/genbridge.yaml"
+
+
+def test_in_a_folder_that_is_closed_to_us_there_are_no_settings_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sudo -u genbridge genbridge status` in root's home looks on, at last into the service's folder."""
+    if os.geteuid() != 0:
+        pytest.skip("acting as another user needs root (run the tests as root)")
+    with tempfile.TemporaryDirectory() as name:
+        closed, system = Path(name) / "root", Path(name) / "etc/genbridge.yaml"
+        for folder, mode in ((closed, 0o700), (system.parent, 0o755), (Path(name), 0o755)):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(mode)
+        (closed / "genbridge.yaml").write_text(LEAST)
+        system.write_text(LEAST)
+        monkeypatch.setattr(load, "SYSTEM_SETTINGS", system)
+        monkeypatch.chdir(closed)
+        assert find(None, {"HOME": str(closed)}) == Path("genbridge.yaml")
+        system.chmod(0o600)
+        os.seteuid(65534)
+        try:
+            assert find(None, {"HOME": str(closed)}) == system
+            with pytest.raises(
+                ConfigError, match=r"cannot be read: Permission denied; run this as root or as genbridge"
+            ):
+                load.load(system, {})
+        finally:
+            os.seteuid(0)
 
 
 def test_where_settings_were_looked_for_is_said_when_there_are_none(

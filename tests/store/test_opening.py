@@ -247,6 +247,14 @@ class TestUsers:
             add(daemon, "task-3")
             daemon.close()
 
+    def test_the_service_is_told_to_take_back_a_store_that_root_has_made(self, public: Path, as_user: AsUser) -> None:
+        path = self.service_store(public)
+        open_store(path, create=True, group_access=True).close()
+        os.chown(path, 0, 0)
+        back = rf"it belongs to root, its folder to #{SERVICE}; chown #{SERVICE}: {path}\* as root$"
+        with as_user(SERVICE, GROUP), pytest.raises(StoreError, match=back):
+            open_store(path, create=False, group_access=True).close()
+
     def test_root_leaves_files_that_the_service_can_go_on_with(self, public: Path, as_user: AsUser) -> None:
         path = self.service_store(public)
         with as_user(SERVICE, GROUP):
