@@ -106,11 +106,11 @@ def start(module: str, *words: str) -> subprocess.Popen[bytes]:
 @contextmanager
 def server(name: str, *words: str) -> Iterator[Server]:
     """`provider` or `receiver`, until the block ends."""
-    running = Server(start(f"benchmarks.{name}", *words))
+    process = start(f"benchmarks.{name}", *words)
     try:
-        yield running
+        yield Server(process)
     finally:
-        running.stop()
+        Measured(process).stop()
 
 
 def until(condition: Callable[[], bool], *, seconds: float, every_s: float = 0.1) -> bool:

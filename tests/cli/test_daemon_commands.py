@@ -19,6 +19,7 @@ import pytest
 
 from tests.cli.shell import Said, Shell
 from tests.programs import ended
+from tests.stopwatch import Stopwatch
 from tests.world import KEY, DaemonProcess, World, drop, running_world, until
 
 
@@ -105,11 +106,11 @@ def test_a_second_signal_quits_without_waiting_for_what_is_in_flight(shell: Shel
         until(lambda: "daemon.stopping" in shell.err_so_far, seconds=10, what="the first signal is heeded")
         time.sleep(0.5)  # in one moment with the first it would be no second one
 
-    began = time.monotonic()
+    waiting = Stopwatch()
     said = served(shell, act)
     hang.set()
     assert said.code == 1
-    assert time.monotonic() - began < 8
+    assert waiting.seconds < 8
 
 
 def test_two_signals_in_one_moment_are_one_wish_to_stop(shell: Shell, world: World) -> None:
@@ -210,9 +211,9 @@ def test_a_certificate_that_cannot_be_leaves_the_old_settings_in_force(shell: Sh
 
 def test_once_with_nothing_to_do_ends_at_once_with_0(shell: Shell, world: World) -> None:
     world.settings(shell.folder, sources={})
-    began = time.monotonic()
+    waiting = Stopwatch()
     assert shell("once").code == 0
-    assert time.monotonic() - began < 5
+    assert waiting.seconds < 5
 
 
 @pytest.mark.parametrize("wanted", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])

@@ -171,7 +171,8 @@ def test_work_is_handed_over_at_once_or_within_the_takeover(crowd: Crowd, crew: 
     joined_s = time.monotonic() - begun
     begun = time.monotonic()
     crew.send("a", signal.SIGTERM)
-    assert crew.daemons.pop("a").process.wait(10) == 0
+    assert crew.daemons["a"].process.wait(10) == 0
+    del crew.daemons["a"]
     begun = time.monotonic()
     until(lambda: not untouched(begun), seconds=2 + 2.5, what="all asked about by the others")
     stopped_s = time.monotonic() - begun

@@ -14,6 +14,8 @@ from typing import Final
 import pytest
 import trustme
 
+from tests.programs import ended
+
 PROGRAM: Final = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 SETTINGS: Final = """
 daemon off; user root; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
@@ -62,18 +64,19 @@ def nginx(folder: Path, authority: trustme.CA, *, keepalive_requests: int = 1000
     settings = folder / "nginx.conf"
     settings.write_text(SETTINGS.format(folder=folder, listens=listens, keepalive_requests=keepalive_requests))
     fds = [each.fileno() for each in sockets.values()]
-    process = subprocess.Popen(
+    started = subprocess.Popen(
         [PROGRAM, "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(settings)],
         env={"NGINX": "".join(f"{fd};" for fd in fds)},
         pass_fds=fds,
     )
-    try:
-        yield ports
-    finally:
-        process.terminate()
-        process.wait(10)
+    with ended(started) as process:
         for each in sockets.values():
             each.close()
+        try:
+            yield ports
+        finally:
+            process.terminate()  # killed, it would leave its worker behind
+            process.wait(10)
 
 
 def _listening(host: str) -> socket.socket:

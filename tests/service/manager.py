@@ -6,7 +6,9 @@ import socket
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+PATIENCE_S: Final = 30.0
 
 
 class Manager:
@@ -38,12 +40,13 @@ class Manager:
             except BlockingIOError:
                 return notices
 
-    def await_notice(self, start: str, *, timeout_s: float) -> str:
-        """The next notice that begins with `start`; those before it are dropped. TimeoutError when none comes."""
-        deadline = time.monotonic() + timeout_s
+    def await_notice(self, start: str) -> str:
+        """The next notice that begins with `start`; those before it are dropped. TimeoutError when none comes, which is
+        known late: starting a process may take ten seconds where others have the cores."""
+        deadline = time.monotonic() + PATIENCE_S
         while (left := deadline - time.monotonic()) > 0:
             self._socket.settimeout(left)
             notice = self._socket.recv(4096).decode()
             if notice.startswith(start):
                 return notice
-        raise TimeoutError(f"no {start} within {timeout_s} s")
+        raise TimeoutError(f"no {start} within {PATIENCE_S} s")

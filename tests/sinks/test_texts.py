@@ -203,10 +203,10 @@ def test_what_is_not_offered_is_refused_with_a_reason(source: str) -> None:
     ],
 )
 def test_no_template_runs_away(source: str) -> None:
-    begun_at = time.monotonic()
+    begun_s = time.process_time()
     with pytest.raises(TemplateFault):
         Template(source, names=NAMES).render(template_values(task_sample()))
-    assert time.monotonic() - begun_at < 2
+    assert time.process_time() - begun_s < 2
 
 
 def test_arithmetic_that_people_need_works() -> None:
