@@ -11,7 +11,7 @@ from typing import Final
 import anyio
 import anyio.abc
 
-from bridge import wiring
+from bridge import collector, wiring
 from bridge.config.load import Loaded
 from bridge.domain.shares import Share, account_scope, endpoint_scope
 from bridge.engine.dispatcher import Dispatcher
@@ -208,6 +208,7 @@ class App:
         scopes = {account_scope(name): plan.groups for name, plan in plans.items()}
         scopes |= {endpoint_scope(name): plan.groups for name, plan in endpoints.items()}
         self._membership.serve(scopes)
+        await self._workshop.retire(loaded)
 
     async def _look_out(self) -> None:
         await look_out(
@@ -242,6 +243,7 @@ class App:
     async def _fetch_all(self) -> int:
         """In slices, so that polls begin after the first; returns the revision from which on the rest is news."""
         revision, _ = await self._offload(self._store.changed, NEWEST)
+        collector.clear()  # what the settings before left behind would never be freed
         slices = self._store.live(most=SLICE)
         while states := await self._offload(next, slices, None):
             self._poller.put(states)

@@ -26,6 +26,7 @@ def spare() -> None:
 
 
 def clear() -> None:
-    """Go through everything once: what was spared is over, and whatever held it may well form cycles."""
-    gc.unfreeze()
-    gc.collect()
+    """Go through everything once if anything was spared: that is over, and whatever held it may well form cycles."""
+    if gc.get_freeze_count():
+        gc.unfreeze()
+        gc.collect()

@@ -48,13 +48,14 @@ ANSWERING: Final = frozenset(Kind) - ABOUT_ACCOUNT - {Kind.RATE_LIMITED, Kind.TR
 class Workshop:
     """Builds accounts' and endpoints' plans; what has not changed since the last call is handed out again.
 
-    Settings must be resolved. Connections live until `close` (or the end of the `async with`), so that what is in
-    flight under replaced settings can finish.
+    Settings must be resolved. Connections live until `retire` finds them replaced, or until `close` (or the end of the
+    `async with`).
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._clients: list[HttpClient] = []
+        self._clients: dict[tuple[str, str], HttpClient] = {}  # by the kind and the name of what they serve
+        self._replaced: list[HttpClient] = []
         self._accounts: dict[str, tuple[object, AccountPlan]] = {}
         self._endpoints: dict[str, tuple[object, EndpointPlan]] = {}
 
@@ -68,9 +69,20 @@ class Workshop:
 
     async def close(self) -> None:
         """Close every connection."""
-        for client in self._clients:
-            await client.aclose()
+        self._replaced += self._clients.values()
         self._clients.clear()
+        await self._close_replaced()
+
+    async def retire(self, loaded: Loaded) -> None:
+        """Close the connections of what these settings, which are in force by now, do not hold, or hold otherwise: of
+        those with an exchange under way each when it ends."""
+        kept = {("account", name) for name in loaded.settings.accounts}
+        kept |= {("endpoint", name) for name in loaded.settings.endpoints}
+        for whose in self._clients.keys() - kept:
+            self._replaced.append(self._clients.pop(whose))
+        self._accounts = {name: made for name, made in self._accounts.items() if ("account", name) in kept}
+        self._endpoints = {name: made for name, made in self._endpoints.items() if ("endpoint", name) in kept}
+        await self._close_replaced()
 
     def accounts(self, loaded: Loaded) -> dict[str, AccountPlan]:
         """How each account is to be polled. ConfigError for a proxy or CA file that cannot be used."""
@@ -100,7 +112,9 @@ class Workshop:
                         wrong or "usable; `genbridge test` sends a sample",
                     )
                 continue
-            client = self._client(endpoint, loaded, endpoint.concurrency, settings.delivery.timeout_s)
+            client = self._client(
+                ("endpoint", name), endpoint, loaded, endpoint.concurrency, settings.delivery.timeout_s
+            )
             answer = await client.fetch(Request(method="GET", url=endpoint.url.reveal()), cap_bytes=1024)
             if isinstance(answer, Unanswered):
                 yield f"endpoints.{name}", False, answer.reason
@@ -127,6 +141,10 @@ class Workshop:
             outcomes.append((parcel.target, await sink.deliver(delivery)))
         return outcomes
 
+    async def _close_replaced(self) -> None:
+        while self._replaced:
+            await self._replaced.pop().aclose()
+
     def _account(self, name: str, account: Account, loaded: Loaded) -> AccountPlan:
         settings = loaded.settings
         basis = (account, settings.polling, settings.routes, settings.providers)
@@ -143,7 +161,7 @@ class Workshop:
             api_key=account.api_key.reveal() if account.api_key else "",
             key=key,
             signer=signer,
-            client=self._client(account, loaded, account.limits.concurrency, polling.timeout_s),
+            client=self._client(("account", name), account, loaded, account.limits.concurrency, polling.timeout_s),
             headers=_revealed(account.headers),
             origins=account.origins,
             secrets=secrets,
@@ -185,7 +203,7 @@ class Workshop:
                 api_key=endpoint.api_key.reveal() if endpoint.api_key else None,
                 secrets=[secret.reveal() for secret in endpoint.secret],
                 headers=_revealed(endpoint.headers),
-                client=self._client(endpoint, loaded, concurrency, settings.delivery.timeout_s),
+                client=self._client(("endpoint", name), endpoint, loaded, concurrency, settings.delivery.timeout_s),
                 clock=self._clock,
                 version=__version__,
                 form=endpoint.format,
@@ -206,7 +224,9 @@ class Workshop:
         self._endpoints[name] = (basis, plan)
         return plan
 
-    def _client(self, whom: Account | Webhook, loaded: Loaded, concurrency: int, timeout_s: float) -> HttpClient:
+    def _client(
+        self, whose: tuple[str, str], whom: Account | Webhook, loaded: Loaded, concurrency: int, timeout_s: float
+    ) -> HttpClient:
         client = HttpClient(
             timeout_s=timeout_s,
             concurrency=concurrency,
@@ -214,7 +234,9 @@ class Workshop:
             ca_file=str(loaded.under(whom.ca_file)) if whom.ca_file else None,
             kind=loaded.settings.polling.transport,
         )
-        self._clients.append(client)
+        if whose in self._clients:
+            self._replaced.append(self._clients[whose])
+        self._clients[whose] = client
         return client
 
 
