@@ -75,6 +75,11 @@ def add_command(session: Session, /, ids: Sequence[str], again: bool, as_json: b
         for one in added:
             said = SAID[one.what].format(phase=one.phase)
             click.echo(f"{one.key.account}/{printable(one.key.task_id)}: {said}")
+    for one in added:
+        if one.what == "added" and one.key.task_id.startswith(prefix := f"{one.key.account}/"):
+            click.echo(
+                f"note: {prefix} is a part of the id {printable(one.key.task_id)}; `add` takes bare ids", err=True
+            )
     if any(one.what in NEEDS_DAEMON for one in added):
         session.hint_at_daemon()
 

@@ -23,8 +23,9 @@ from bridge.errors import ConfigError, UsageError
 SYSTEM_SETTINGS: Final = Path("/etc/genbridge/genbridge.yaml")
 SYSTEM_STORE: Final = Path("/var/lib/genbridge/state.db")
 
-_INSTEAD: Final = "run this as root or as genbridge, or join the group genbridge"
+_INSTEAD: Final = "it is for root and the group genbridge (0640 root:genbridge): run this as one of them"
 _HOST: Final = re.compile(r"localhost|([a-z0-9-]+\.)+[a-z]{2,}|[0-9]+(\.[0-9]+){3}|[0-9]{1,5}")
+_SHELL: Final = re.compile(r"\$[A-Z][A-Z0-9_]*")
 _TELLING_HEADER: Final = re.compile(r"auth|token|key|secret|cookie|password", re.IGNORECASE)
 
 
@@ -227,6 +228,8 @@ def _telling_parts(url: str) -> set[str]:
 def _warnings(settings: Settings, name: str, mode: int) -> Iterator[str]:
     if not settings.endpoints:
         yield f"{name}: no endpoints are set: ends are kept in the store, but nobody is told"
+    if any(_SHELL.fullmatch(text.written) for text in _held(settings)):
+        yield f"{name}: a secret is written as $NAME, which stands for itself; a variable is written ${{NAME}}"
     if mode & stat.S_IROTH and any(_is_written_out(settings)):
         yield f"{name}: holds secrets and is readable by others; chmod o-r it, or write ${{NAME}}, file: or credential:"
 

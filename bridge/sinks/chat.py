@@ -185,7 +185,8 @@ def _plugin(url: str, storage_path: str | None) -> Any:
     except Exception as error:
         raise _Unusable(url, str(error)) from error
     if plugin is None:
-        raise _Unusable(url, "not a URL Apprise can use here: unknown service, or its Python package is missing")
+        missing = "its Python package is missing (for mqtt:// and xmpp://: install genbridge's extra notify)"
+        raise _Unusable(url, f"not a URL Apprise can use here: unknown service, or {missing}")
     return plugin
 
 

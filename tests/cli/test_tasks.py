@@ -139,6 +139,13 @@ def test_ids_of_every_shape_are_found_again_as_they_were_added(shell: Shell) -> 
     assert all(shape in said.out for shape in shapes), "nothing is cut"
 
 
+def test_what_commands_print_is_an_id_like_others_when_added_and_a_note_says_so(shell: Shell) -> None:
+    said = shell("add", "kling/a", "veo/a")
+    assert (said.code, said.out) == (0, "kling/kling/a: watching\nkling/veo/a: watching\n")
+    notes = [line for line in said.err.splitlines() if "bare ids" in line]
+    assert notes == ["note: kling/ is a part of the id kling/a; `add` takes bare ids"]
+
+
 def test_a_query_url_works_as_an_id_in_every_command(shell: Shell) -> None:
     assert shell("add", URL).out == "kling/abc/d: watching\n"
     assert shell("show", URL, "--json").json["action"] == "images/generations"

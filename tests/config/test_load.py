@@ -64,6 +64,12 @@ def test_no_endpoints_are_a_warning(tmp_path: Path) -> None:
     assert found.warnings == (f"{found.path}: no endpoints are set: ends are kept in the store, but nobody is told",)
 
 
+def test_a_secret_written_as_shells_write_variables_is_a_warning(tmp_path: Path) -> None:
+    found = loaded(tmp_path, LEAST.replace("api_key: ", "api_key: $KLING_API_KEY #", 1))
+    assert [str(found.path), "written ${NAME}"] == [found.warnings[0][: len(str(found.path))], found.warnings[0][-15:]]
+    assert "KLING" not in found.warnings[0]
+
+
 def test_settings_are_looked_for_in_the_order_of_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named, by_env, user = tmp_path / "named.yaml", tmp_path / "env.yaml", tmp_path / "xdg/genbridge/genbridge.yaml"
     here = tmp_path / "here"
@@ -106,7 +112,7 @@ def test_in_a_folder_that_is_closed_to_us_there_are_no_settings_of_ours(
         try:
             assert find(None, {"HOME": str(closed)}) == system
             with pytest.raises(
-                ConfigError, match=r"cannot be read: Permission denied; run this as root or as genbridge"
+                ConfigError, match=r"cannot be read: Permission denied; it is for root and the group genbridge "
             ):
                 load.load(system, {})
         finally:

@@ -132,6 +132,7 @@ async def test_a_url_apprise_cannot_use_is_a_reason_not_an_error() -> None:
     outcome = await deliver(chat(f"nosuch://{TOKEN}/x"))
     assert isinstance(outcome, Deferred)
     assert "not a URL Apprise can use" in outcome.reason
+    assert "install genbridge's extra notify" in outcome.reason
     assert TOKEN not in outcome.reason
 
 
