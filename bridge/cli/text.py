@@ -21,6 +21,7 @@ def rfc3339(at: float | None) -> str | None:
     """An instant as `--json` prints it, to the millisecond; None stays None."""
     if at is None:
         return None
+    at = round(at * 1000) / 1000  # as webhooks have it: isoformat cuts off
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -29,7 +29,7 @@ def rfc3339(ms: Json) -> str | None:
     if isinstance(ms, bool) or not isinstance(ms, int | float):
         return None
     try:
-        at = datetime.fromtimestamp(ms / 1000, UTC)
+        at = datetime.fromtimestamp(round(ms) / 1000, UTC)  # as `data` has it: isoformat cuts off
     except (ValueError, OverflowError, OSError):
         return None
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

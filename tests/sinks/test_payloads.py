@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from replicate.prediction import Prediction
 
+from bridge.cli.text import rfc3339 as as_listed
 from bridge.domain.event import OPERATOR_TOPICS, Event, Topic
 from bridge.domain.task import Json, Snapshot
+from bridge.sinks.encoding import rfc3339
 from bridge.sinks.own_payloads import SHIPPED, OwnPayload, shipped
 from bridge.sinks.payloads import PAYLOADS, Payload, documented, kling, newapi, replicate, standard
 from tests.providers.reading_of import reading_of
@@ -154,6 +158,13 @@ def test_texts_are_an_output_and_a_result_that_is_gone_is_marked_removed() -> No
     gone = json.loads(replicate(task_sample(snapshot=Snapshot(), reason="already deleted")))
     assert (gone["status"], gone["output"], gone["data_removed"]) == ("succeeded", None, True)
     assert gone["logs"] == "already deleted"
+
+
+@pytest.mark.parametrize("fraction", ["0004", "0006", "0015"])
+def test_an_instant_is_rounded_alike_wherever_it_stands(fraction: str) -> None:
+    at = float(f"1762000125.{fraction}")
+    event = replace(task_sample(), occurred_at=at)
+    assert json.loads(standard(event))["timestamp"] == rfc3339(round(at * 1000)) == as_listed(at)
 
 
 def test_standard_types_have_a_dot_and_the_instant_is_the_events() -> None:
