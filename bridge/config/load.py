@@ -70,9 +70,10 @@ def find(explicit: str | None, env: Mapping[str, str]) -> Path:
         if _is_there(place) and (place == places[-1] or os.access(place.parent, os.X_OK, effective_ids=True)):
             return place
     looked = ", ".join("./genbridge.yaml" if not place.is_absolute() else str(place) for place in places)
-    raise ConfigError(
-        [f"no settings found: looked for {looked}; write one (see config.example.yaml) or name it with --config"]
-    )
+    way_out = "write one (see config.example.yaml) or name it with --config"
+    if _is_there(Path("genbridge.yml")):
+        way_out = "./genbridge.yml is not looked for: rename it to genbridge.yaml"
+    raise ConfigError([f"no settings found: looked for {looked}; {way_out}"])
 
 
 def _is_there(path: Path) -> bool:

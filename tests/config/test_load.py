@@ -131,6 +131,9 @@ def test_where_settings_were_looked_for_is_said_when_there_are_none(
     (problem,) = caught.value.problems
     assert problem.startswith(f"no settings found: looked for {looked}; ")
     assert caught.value.exit_code == 78
+    (tmp_path / "genbridge.yml").write_text(LEAST)
+    with pytest.raises(ConfigError, match=r"; ./genbridge.yml is not looked for: rename it to genbridge.yaml$"):
+        find(None, {"HOME": str(tmp_path)})
 
 
 @pytest.mark.parametrize(
