@@ -32,6 +32,8 @@ class Host:
         self.paused_until = -math.inf
         self.accounts = 1
         self.troubled = False  # it fails one task after the other, whoever asks: only single probes may pass
+        self._pausing: set[str] = set()  # accounts whose 5xx asked for time, since anybody's last good answer
+        self._pausing_alone: set[str] = set()  # likewise, while others have been answered
         self._troubled: dict[str, set[str]] = {}  # accounts: tasks that met trouble since anybody's last good answer
         self.well_at = -math.inf  # since when, if it has ever been in trouble
         self._tried: dict[str, None] = {}  # accounts that it has failed while in trouble, the last one last
@@ -67,8 +69,12 @@ class Host:
         """So many requests will never be answered here."""
         self.in_flight -= requests
 
-    def pause(self, until_at: float) -> None:
-        """The host named a time before which it wants no requests."""
+    def pause(self, account: str, until_at: float) -> None:
+        """The host named this account a time before which it wants no requests. One that it named a time before, and
+        has answered others since, is asked for itself."""
+        if account in self._pausing_alone:
+            return
+        self._pausing.add(account)
         self.paused_until = max(self.paused_until, until_at)
 
     def answered(self, reading: Reading, *, account: str, task_id: str, now: float, chance: float) -> None:
@@ -79,15 +85,21 @@ class Host:
         if is_trouble(reading):
             self._troubled.setdefault(account, set()).add(task_id)
             self.troubled = len(self._troubled) > 1 and sum(map(len, self._troubled.values())) >= TROUBLED_TASKS
-        elif self._troubled and is_sound(reading):
-            self._troubled.clear()
-            if self.troubled:
-                self.troubled, self.well_at = False, now
+        elif (self._troubled or self._pausing or self._pausing_alone) and is_sound(reading):
+            self._found_well(account, now)
         if self.troubled and not before:
             self._tried = dict.fromkeys(self._troubled)
         if self.troubled and (was_probe or not before):
             self._probes = self._probes + 1 if before else 1
             self._probe_at = now + trial_s(self._probes, chance)
+
+    def _found_well(self, account: str, now: float) -> None:
+        self._pausing_alone |= self._pausing
+        self._pausing_alone.discard(account)
+        self._pausing.clear()
+        self._troubled.clear()
+        if self.troubled:
+            self.troubled, self.well_at = False, now
 
 
 def is_trouble(reading: Reading) -> bool:

@@ -210,7 +210,7 @@ class Gate:
         self._pausing.add(task_id)
         is_alone = len(self._pausing) == 1
         until_at = now + (min(reading.retry_after_s, LONE_PAUSE_S) if is_alone else reading.retry_after_s)
-        self.host.pause(until_at)
+        self.host.pause(self._account, until_at)
         self._pause(until_at, now)
         return Verdict.PAUSED
 

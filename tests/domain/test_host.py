@@ -71,6 +71,19 @@ def test_after_the_time_that_the_host_named_to_one_account_the_others_have_no_bu
     assert two.room(NOW + 30.055) == 6
 
 
+def test_an_account_whose_5xx_asks_for_time_again_while_others_are_answered_pauses_itself_alone() -> None:
+    one, two = two_accounts()
+    ask(one, BUSY, "a")
+    assert two.wait_s(NOW) == 30.0
+    ask(two, GOOD, "c", at=30)
+    ask(one, BUSY._replace(retry_after_s=3600.0), "b", at=31)
+    assert one.wait_s(NOW + 31) == 3600.0
+    assert two.wait_s(NOW + 31) == 0
+    ask(one, GOOD, "b", at=3632)
+    ask(one, BUSY, "b", at=3633)
+    assert two.wait_s(NOW + 3633) == 30.0  # it is believed again
+
+
 def test_one_account_in_trouble_holds_its_neighbour_back_in_nothing() -> None:
     one, two = two_accounts()
     for number in range(TROUBLED_TASKS):
