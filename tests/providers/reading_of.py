@@ -25,7 +25,6 @@ def answered(body: bytes, *, status: int = 200, headers: Mapping[str, str] | Non
         complete=True,
         trouble="",
         is_over_cap=False,
-        elapsed_s=0.1,
     )
 
 

@@ -158,7 +158,7 @@ def test_depth_beside_the_task_is_as_unwelcome() -> None:
 
 
 def test_no_answer_is_transient_and_trouble_of_the_server() -> None:
-    gone = Unanswered(kind=Failure.DNS, reason="the name of x does not resolve", elapsed_s=1.0)
+    gone = Unanswered(kind=Failure.DNS, reason="the name of x does not resolve")
     reading = read(descriptions()["kling"], gone, Question(task_id=TASK_ID, action=None, own_host=""))
 
     assert (reading.kind, reading.detail, reading.server_trouble) == (Kind.TRANSIENT, gone.reason, True)
