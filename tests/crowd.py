@@ -73,6 +73,18 @@ class Crowd:
     receiver_port: int = 0
     in_flight: Counter[str] = field(default_factory=Counter)
     connections: set[asyncio.Transport] = field(default_factory=set)
+    stands_since: float | None = None
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """No task ends meanwhile: what is left of each begins again afterwards."""
+        self.stands_since = since = time.monotonic()
+        try:
+            yield
+        finally:
+            stood_s = time.monotonic() - since
+            self.ends_at = {one: at + stood_s if at > since else at for one, at in self.ends_at.items()}
+            self.stands_since = None
 
     def tasks(self, account: str, count: int, *, ends_in: Callable[[int], float]) -> list[dict[str, str]]:
         """So many tasks more, each as a source takes it."""
@@ -135,7 +147,8 @@ class Crowd:
         """What the provider says of these tasks now."""
         now = time.monotonic()
         wrong = self.fault(account)
-        over = [one for one in ids if now >= self.ends_at.get(one, now + 1)]
+        ended_by = now if self.stands_since is None else self.stands_since
+        over = [one for one in ids if ended_by >= self.ends_at.get(one, now + 1)]
         self.asked.append(Asked(now, daemon, account, ids, self.in_flight[account], [] if wrong else over))
         if wrong is not None:
             return wrong

@@ -41,14 +41,16 @@ def all_share(crew: Crew, *names: str, within_s: float = 15.0) -> None:
     """Return when each of these asks, from now on. (Each comes by in its own rhythm, every two seconds or so.)
 
     Where others have the cores, starting a process alone may take ten seconds: that is no part of what is waited for.
+    No task ends meanwhile: there must be something to share.
     """
-    until(lambda: all(map(crew.is_ready, names)), seconds=20, what=f"{names} are ready")
-    begun = time.monotonic()
+    with crew.crowd.standing():
+        until(lambda: all(map(crew.is_ready, names)), seconds=20, what=f"{names} are ready")
+        begun = time.monotonic()
 
-    def share() -> bool:
-        return crew.busy(max(begun, time.monotonic() - 3)).keys() >= set(names)
+        def share() -> bool:
+            return crew.busy(max(begun, time.monotonic() - 3)).keys() >= set(names)
 
-    until(share, seconds=within_s, what=f"{names} share the work")
+        until(share, seconds=within_s, what=f"{names} share the work")
 
 
 def settle(crew: Crew, *, within_s: float = 40.0) -> Verdict:
@@ -67,6 +69,7 @@ def lasting(number: int) -> float:
 def test_daemons_that_are_killed_every_few_seconds_lose_nothing_and_double_nothing(crowd: Crowd, crew: Crew) -> None:
     luck = random.Random(3)
     crew.start(*TRIO)
+    until(lambda: all(map(crew.is_ready, TRIO)), seconds=20, what="all are ready")  # and see tasks before they end
     for account, count in (("kling", 240), ("suno", 120)):
         crew.drop("a", crowd.tasks(account, count, ends_in=lambda number: luck.uniform(4, 24)))
     kills = 0
