@@ -56,7 +56,7 @@ class StoreError(GenbridgeError):
 
 
 class StoreDamaged(StoreError):
-    """The store is damaged, not ours, or was written by a newer version. It has not been touched."""
+    """The store is damaged, not ours, was written by a newer version, or was taken away. It has not been touched."""
 
     exit_code = 1
 

@@ -47,6 +47,14 @@ def exists(path: Path) -> bool:
     return True
 
 
+def inode(path: Path) -> int | None:
+    """Which file has this name now; None when there is none."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
 def tighten(path: Path, mode: int) -> None:
     """Take from the store's files what `mode` does not grant, where they are ours. (A restored copy is often 0644.)"""
     for file in (path, *beside(path)):

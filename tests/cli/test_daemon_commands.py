@@ -143,6 +143,16 @@ def test_a_wish_to_reload_while_it_starts_is_kept_until_it_can_be_heeded(shell: 
             daemon.log.unlink()
 
 
+def test_a_daemon_whose_store_is_removed_ends_and_says_so(shell: Shell, world: World) -> None:
+    shell("add", "slow")
+    with DaemonProcess(shell.folder / "genbridge.yaml") as daemon:
+        heard(daemon, "daemon.ready")
+        for file in shell.folder.glob("state.db*"):
+            file.unlink()
+        assert daemon.process.wait(30) == 1
+        assert "state.db was removed or replaced while in use" in daemon.log.read_text().splitlines()[-1]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_task_whose_id_is_run_makes_no_daemon_of_another_command(number: int, shell: Shell, world: World) -> None:
     shell("add", "run")

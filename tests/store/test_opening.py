@@ -178,6 +178,17 @@ class TestPlaces:
         path.with_name("elsewhere").rename(path)
         store.ping()
 
+    @pytest.mark.parametrize("is_replaced", [False, True])
+    def test_a_store_that_is_taken_away_while_it_is_open_is_missed_at_the_next_look(
+        self, is_replaced: bool, store: SqliteStore, path: Path
+    ) -> None:
+        store.news()
+        path.rename(path.with_name("elsewhere"))
+        if is_replaced:
+            closed_store(path)
+        with pytest.raises(StoreDamaged, match="removed or replaced while in use"):
+            store.news()
+
 
 @pytest.mark.usefixtures("umask")
 class TestModes:

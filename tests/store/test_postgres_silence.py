@@ -111,7 +111,7 @@ class TestSilence:
         with over(wire, postgres) as store, psycopg.connect(postgres.reveal()) as other:
             other.execute("SELECT * FROM genbridge_store FOR UPDATE")
             begun = time.monotonic()
-            with pytest.raises(StoreError, match=r"has not answered for 0\.6 s"):
+            with pytest.raises(StoreError, match=r"has not answered for \d"):
                 add(store, "task-1")
             assert 0.5 < time.monotonic() - begun < 5
             other.rollback()

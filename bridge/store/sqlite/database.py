@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from bridge.errors import StoreError
+from bridge.errors import StoreDamaged, StoreError
 from bridge.store import files
 from bridge.store.migrate import migrate, migrations
 from bridge.store.sqlite import failures, inspection
@@ -33,6 +33,7 @@ class Database:
         self.read_only = read_only
         self._connection: sqlite3.Connection | None = None
         self._is_for_one_look = False
+        self._inode: int | None = None  # of the file that is open
         self._connections = 0  # so far
         self.is_syncing = False  # a commit is on its way to the disk
 
@@ -74,9 +75,17 @@ class Database:
                 raise
 
     def data_version(self) -> int:
-        """A number that changes when another connection has committed (and when this one was opened anew)."""
+        """A number that changes when another connection has committed (and when this one was opened anew).
+
+        StoreDamaged when the file has lost its name: whatever is written there would be gone with the process. (SQLite
+        looks at that itself only where it keeps no write-ahead log.)
+        """
         with self._failures():
             version: int = self._connected().execute("PRAGMA data_version").fetchone()[0]
+            if self.path != MEMORY and files.inode(self.path) != self._inode:
+                raise StoreDamaged(
+                    f"store {self.path} was removed or replaced while in use; put it back and start anew"
+                )
             if self._is_for_one_look:
                 self.close()
         return self._connections << 32 | version
@@ -127,6 +136,7 @@ class Database:
             if not files.exists(self.path):
                 raise StoreError(f"store {self.path} has vanished; put it back, or start anew to make one")
             inspection.inspect(self.path, whole=False)
+            self._inode = files.inode(self.path)
             how = inspection.connect_read_only(self.path) if self.read_only else None
             connection, self._is_for_one_look = how or (inspection.connect(self.path, "mode=rw"), False)
         try:
