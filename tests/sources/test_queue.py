@@ -115,7 +115,7 @@ async def test_names_that_are_not_for_us_are_left_alone_and_warned_of_once(
             await until(lambda: intake.ids() == {"one"})
             drop(folder, "b.txt", "two")
             await until(lambda: intake.ids() == {"one", "two"})
-    assert inside(folder) == names
+            await until(lambda: inside(folder) == names)
     told = [entry for entry in logs if entry["event"] == "queue.left_alone"]
     assert sum(entry["files"] for entry in told) == len(names)
 
