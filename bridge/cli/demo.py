@@ -81,18 +81,15 @@ def simulate_command(listen: str, key: str | None, provider: str) -> None:
 def _until_terminated(play: Callable[[], Awaitable[T]]) -> T:
     """Run it. SIGTERM ends it as Ctrl-C does: it is cancelled, cleans up, and KeyboardInterrupt is raised."""
 
-    async def heeding() -> list[T]:
-        played: list[T] = []
+    async def heeding() -> T:
         async with anyio.create_task_group() as group:
             await group.start(_cancel_by_sigterm, group.cancel_scope)
-            played.append(await play())
+            played = await play()
             group.cancel_scope.cancel()
-        return played
-
-    played = anyio.run(heeding)
-    if not played:
+            return played
         raise KeyboardInterrupt
-    return played[0]
+
+    return anyio.run(heeding)
 
 
 async def _cancel_by_sigterm(scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:

@@ -36,23 +36,25 @@ def make_directory(path: Path, *, group_access: bool) -> None:
 
 def exists(path: Path) -> bool:
     """Whether there is a store at `path`. StoreError when that cannot be known, StoreDamaged when it is no file."""
-    try:
-        seen = path.stat()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise os_error(error, path) from None
-    if not stat.S_ISREG(seen.st_mode):
+    seen = _looked_at(path)
+    if seen is not None and not stat.S_ISREG(seen.st_mode):
         raise StoreDamaged(f"store {path} is not a regular file; name another path, or move it away")
-    return True
+    return seen is not None
 
 
 def inode(path: Path) -> int | None:
-    """Which file has this name now; None when there is none."""
+    """Which file has this name now; None when there is none. StoreError when that cannot be known."""
+    seen = _looked_at(path)
+    return None if seen is None else seen.st_ino
+
+
+def _looked_at(path: Path) -> os.stat_result | None:
     try:
-        return path.stat().st_ino
-    except OSError:
+        return path.stat()
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise os_error(error, path) from None
 
 
 def tighten(path: Path, mode: int) -> None:

@@ -189,6 +189,20 @@ class TestPlaces:
         with pytest.raises(StoreDamaged, match="removed or replaced while in use"):
             store.news()
 
+    def test_a_store_of_which_nothing_can_be_known_for_a_while_is_not_taken_for_gone(
+        self, store: SqliteStore, path: Path
+    ) -> None:
+        before = store.news()
+        folder, aside = path.parent, path.parent.with_name("aside")
+        folder.rename(aside)
+        folder.symlink_to(folder)  # too many levels of links
+        with pytest.raises(StoreError) as caught:
+            store.news()
+        assert not isinstance(caught.value, StoreDamaged)
+        folder.unlink()
+        aside.rename(folder)
+        assert store.news() == before
+
 
 @pytest.mark.usefixtures("umask")
 class TestModes:

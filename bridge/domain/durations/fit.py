@@ -21,8 +21,8 @@ STRAY_SPREAD: Final = 1.5
 FARTHEST: Final = 16.0  # logarithms of seconds beyond a hundred days are those of no task, whatever a store holds
 WIDEST: Final = 9.0
 HARDEST: Final = 100.0
-PARTS: Final = tuple((number + 0.5) / 8 for number in range(8))  # an end that may lie anywhere is put into so many
 SOFTEST: Final = 1e-7  # a hazard is never zero: every age is asked about some time
+PARTS: Final = tuple((number + 0.5) / 8 for number in range(8))  # an end that may lie anywhere is put into so many
 
 
 @dataclass(frozen=True, slots=True)
