@@ -10,6 +10,7 @@ from typing import Final
 from benchmarks.page import write
 
 SUBJECTS: Final = (
+    "start",
     "poll",
     "concurrency",
     "connections",
@@ -18,6 +19,8 @@ SUBJECTS: Final = (
     "burst",
     "commits",
     "sharing",
+    "http",
+    "gateway",
     "polls",
     "peers",
 )

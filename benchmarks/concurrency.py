@@ -1,5 +1,6 @@
-"""Whether a poll costs the same however many are in flight: the daemon of subject `poll`, held to 1, 16, 64 and 256
-requests at once, beside the same loop over a default `httpx.AsyncClient`."""
+"""Does a poll cost the same with more requests in flight? The daemon of subject `poll`, limited to 1, 16, 64 and 256
+requests at once, next to the same loop over a default `httpx.AsyncClient`.
+"""
 
 from __future__ import annotations
 

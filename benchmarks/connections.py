@@ -1,5 +1,7 @@
-"""How many connections 1,000 polls open, 64 in flight, when the provider takes 100 ms to answer: at first (the first
-1,000) and from then on. httpx's default client keeps 20 connections and so opens nearly one for every poll."""
+"""How many connections 1,000 polls open, with 64 in flight and a provider that answers after 100 ms: in the first
+1,000 polls, and per 1,000 after that. httpx's default client keeps 20 connections, so it opens one for nearly every
+poll.
+"""
 
 from __future__ import annotations
 

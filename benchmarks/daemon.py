@@ -1,4 +1,4 @@
-"""genbridge as it is measured: the real daemon, by its command, on a SQLite store that has been filled before."""
+"""genbridge as it is measured: the real daemon, run by its command, on a prepared SQLite store."""
 
 from __future__ import annotations
 

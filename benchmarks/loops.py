@@ -1,8 +1,8 @@
-"""What people write in place of genbridge: `python -m benchmarks.loops httpx|aiohttp URL IN_FLIGHT SECONDS TASKS`.
+"""What people write instead of genbridge: `python -m benchmarks.loops httpx|aiohttp URL IN_FLIGHT SECONDS TASKS`.
 
-So many workers ask about one task after the other, without a pause. The httpx loop is the script one would write: a
-default client, the answer parsed, the status looked at. The aiohttp loop reads the body and no more. Prints polls and
-CPU of the window as JSON; start-up and the beginning are not counted.
+IN_FLIGHT workers poll one task after the other, without a pause. The httpx loop is the usual script: a default
+client that parses the answer and checks the status. The aiohttp loop only reads the body. Prints polls and CPU of
+the measured time as JSON; start-up and warm-up are not counted.
 """
 
 from __future__ import annotations

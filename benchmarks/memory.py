@@ -1,7 +1,7 @@
-"""What a watch weighs and what a start costs: the real daemon on a store of so many watches, all of them running.
+"""What a watch costs in memory, and what a start costs: the real daemon on a store with this many running tasks.
 
-Memory is RSS: when all watches have been read (rate 1/s), and after each has been polled once (rate 10,000/s), less the
-RSS of a daemon with one watch. CPU to the first poll is the whole of the process, from its exec on.
+Memory is RSS after all watches have been read (rate 1/s), and after each has been polled once (rate 10,000/s),
+minus the RSS of a daemon with one watch. CPU to the first poll is that of the whole process, from its start.
 """
 
 from __future__ import annotations

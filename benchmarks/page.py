@@ -1,4 +1,4 @@
-"""Puts what a subject found into `docs/benchmarks.md`, between its two marks, with the day, machine and commit."""
+"""Writes what a subject measured into `docs/benchmarks.md`, between its two marks, with date, machine and commit."""
 
 from __future__ import annotations
 

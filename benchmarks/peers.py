@@ -1,12 +1,13 @@
-"""genbridge beside urlwatch and changedetection.io, which people also use to be told when an answer changes.
+"""genbridge next to urlwatch and changedetection.io, which people also use to be notified of changes.
 
-Each in turn has the same simulated provider and the same receiver, and watches 50, 500 and 2,000 tasks. When each task
-has been asked about twice, tasks begin to end, evenly over 20 s; what has been told 15 s after the last end counts. A
-task is told when its result's URL has reached the receiver. Polls and CPU are those of the 35 s.
+Each side in turn has the same simulated provider and the same receiver, and watches 50, 500 and 2,000 tasks. After
+each task has been polled twice, tasks finish evenly over 20 s. Notifications count if they arrive within 15 s of
+the last one. A task counts as notified when the receiver has its result URL. Polls and CPU are those of the 35 s.
 
-And the cases in which notices get lost: the receiver answers 503 to the first request about a task; it is down for 60 s
-from just before the ends; kill -9 when half of 60 tasks that end together have been seen, and a new start; tasks that
-were over before they were added. How each program is set up stands in `benchmarks/sides`, one file for each.
+Then the cases in which notifications get lost: the receiver answers 503 to the first request about a task; it is
+down for 60 s from just before the tasks finish; kill -9 and a new start after half of 60 tasks that finish together
+were seen; tasks that had finished before they were added. `benchmarks/sides` has one file per program with its
+set-up.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ SIDES: Final[dict[str, Callable[[Path, str, str], Side]]] = {
     "changedetection.io": ChangeDetection,
 }
 WORK_HEAD: Final = (
-    *("tasks", "side", "told", "delay p50", "delay p99", "polls per task", "after its end"),
+    *("tasks", "side", "notified", "delay p50", "delay p99", "polls per task", "after it finished"),
     *("CPU per 1,000 polls", "CPU per task", "most RSS"),
 )
 
@@ -64,7 +65,7 @@ class Stage:
         return list(self.provider.ask("ends")["polls"].values())
 
     def told(self) -> dict[str, float]:
-        """When each task was first told and accepted."""
+        """When each task was first notified and accepted."""
         accepted = [(at, task_id) for at, task_id, _, is_accepted in self.receiver.ask("told") if is_accepted]
         return {task_id: at for at, task_id in sorted(accepted, reverse=True)}
 
@@ -103,7 +104,7 @@ def run(quick: bool) -> Report:
     delays = {name: [(float(size), p50) for size, side, p50, _ in work if side == name] for name in names}
     tables = [Table(head=WORK_HEAD, rows=[row for *_, row in work])]
     if losses:
-        tables.append(Table(head=("told of how many, when", *losses), rows=lost))
+        tables.append(Table(head=("notified of how many, when", *losses), rows=lost))
     plot = lines(delays, x="tasks", y="s from end to webhook, p50")
     return Report(title="Beside other watchers", how=__doc__, tables=tables, notes=notes, plots={"peers": plot})
 
@@ -136,12 +137,12 @@ def _work(name: str, size: int) -> tuple[int, str, float, list[str]]:
 
 def _said(name: str, what: str, told: str) -> str:
     """All of it takes half an hour: a word meanwhile."""
-    print(f"{name}, {what}: told {told}", file=sys.stderr, flush=True)
+    print(f"{name}, {what}: notified {told}", file=sys.stderr, flush=True)
     return told
 
 
 def _seconds(delay_s: float) -> str:
-    return f"{number(delay_s)} s" if math.isfinite(delay_s) else "not told"
+    return f"{number(delay_s)} s" if math.isfinite(delay_s) else "not notified"
 
 
 def refused_once(name: str) -> str:
@@ -180,7 +181,7 @@ def killed(name: str) -> str:
 
 
 def _doubled(receiver: Any) -> str:
-    """How many tasks were told under more than one event id."""
+    """How many tasks were notified under more than one event id."""
     events: dict[str, set[str]] = {}
     for _, task_id, event_id, _ in receiver.ask("told"):
         events.setdefault(task_id, set()).add(event_id)

@@ -1,4 +1,4 @@
-"""Small SVG plots, drawn by hand: one line for each side, on logarithmic or plain axes."""
+"""Small SVG plots, one line per side, on logarithmic or linear axes."""
 
 from __future__ import annotations
 

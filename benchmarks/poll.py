@@ -1,8 +1,10 @@
-"""What a poll costs: CPU of one complete poll (schedule, HTTP, parse, decide, note), beside the scripts people write.
+"""What a poll costs: the CPU of one complete poll (schedule, HTTP, parse, decide, note), next to the scripts people
+write.
 
-genbridge is the real daemon on a SQLite store, with more watches due than it can ask about, so all 64 places are taken.
-Beside it, each with 64 in flight: a loop over a default `httpx.AsyncClient` that parses and looks, an aiohttp loop that
-only reads, and `wrk`, which shows what the least is. Sides alternate, each a fresh process; start-up is not counted.
+genbridge is the real daemon on a SQLite store. More watches are due than it can poll, so 64 requests are always in
+flight. The others have 64 in flight, too: a loop over a default `httpx.AsyncClient` that parses and checks the
+answer, an aiohttp loop that only reads it, and `wrk` as the lower bound. Sides alternate, each in a fresh process;
+start-up is not counted.
 """
 
 from __future__ import annotations

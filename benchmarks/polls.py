@@ -1,5 +1,5 @@
-"""Polls per task: no clock and no network, but the schedules themselves on durations drawn from fixed seeds, beside
-fixed intervals, backoff and the best there can be (`benchmarks/cadence`, also run by `python -m benchmarks.cadence`).
+"""Polls per task, without clock and network: only the schedules, on random durations from fixed seeds, next to fixed
+intervals, backoff and the optimum (`benchmarks/cadence`, also run by `python -m benchmarks.cadence`).
 """
 
 from __future__ import annotations

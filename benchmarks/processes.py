@@ -1,4 +1,4 @@
-"""Processes that are measured, and those they talk to: started, asked, stopped, all of them by their own id."""
+"""The measured processes, and those they talk to: started, called and stopped, each by its own process id."""
 
 from __future__ import annotations
 

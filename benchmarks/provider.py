@@ -1,7 +1,7 @@
-"""The simulated provider, in Kling's form: `python -m benchmarks.provider [--delay-ms N] [--port P]`.
+"""The simulated provider, with Kling's answers: `python -m benchmarks.provider [--delay-ms N] [--port P]`.
 
-A task's id says when it ends, so that nothing need be set up: `e1762000060123-7` at that instant (ms), `g2500-7` so
-many ms after the gate was opened, any other never. What a client is told does not depend on who asks.
+A task's id says when it finishes, so nothing needs to be set up: `e1762000060123-7` at that instant (ms), `g2500-7`
+that many ms after the gate was opened, any other id never. The answer does not depend on the client.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class Provider:
         self._polls: dict[str, int] = {}
         self._told_at: dict[str, float] = {}
         self._after: dict[str, int] = {}
+        self._asked_at: dict[str, float] = {}
+        self._gaps: list[float] = []  # seconds between two polls of the same task, since somebody last wanted to know
 
     def answer(self, method: str, target: str, body: bytes, headers: bytes) -> tuple[bytes, float]:
         self._requests += 1
@@ -64,6 +66,9 @@ class Provider:
         if task_id[0] not in "eg":
             return self._running(task_id), self._delay_s
         self._polls[task_id] = self._polls.get(task_id, 0) + 1
+        now = time.monotonic()
+        self._gaps.append(now - self._asked_at.get(task_id, now))
+        self._asked_at[task_id] = now
         if time.time() * 1000 < self._ends_ms(task_id):
             return self._running(task_id), self._delay_s
         if task_id in self._told_at:
@@ -92,6 +97,9 @@ class Provider:
                 return {"requests": self._requests, "connections": self.connections, "ended": len(self._told_at)}
             case "ends":
                 return {"polls": self._polls, "told_at": self._told_at, "after": self._after}
+            case "gaps":
+                gaps, self._gaps = self._gaps, []
+                return gaps
             case "open":
                 self._gate_at = time.time()
                 return time.monotonic()

@@ -1,6 +1,6 @@
-"""The receiver: `python -m benchmarks.receiver [--port P] [--refuse-first]`. Takes any POST, of whatever shape; a
-task counts as told when its result's URL is in it. With `--refuse-first` the first request about a task is answered
-503."""
+"""The receiver: `python -m benchmarks.receiver [--port P] [--refuse-first]`. Accepts any POST. A task counts as
+notified when its result URL is in a request. With `--refuse-first`, the first request about a task gets 503.
+"""
 
 from __future__ import annotations
 

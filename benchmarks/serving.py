@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server on asyncio, quick enough to be no part of what is measured (uvicorn would be most of it)."""
+"""A small HTTP/1.1 server on asyncio. It is fast enough not to distort the measurement; uvicorn would be most of it."""
 
 from __future__ import annotations
 

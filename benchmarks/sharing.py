@@ -1,6 +1,6 @@
-"""Several daemons on one PostgreSQL (a server of the benchmark's own, `fsync` on): what the database pays for polls and
-for ends, how soon work changes hands, and what grows with the number of daemons. Statements and CPU are the server's
-own count, all daemons together; each setting is measured with the same watches, at the same rate of polls.
+"""Several daemons on one PostgreSQL (the benchmark's own server, `fsync` on): what polls and finished tasks cost the
+database, how fast work changes hands, and what grows with the number of daemons. Statements and CPU are the
+server's own counts, for all daemons together. Each case has the same watches and the same rate of polls.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from benchmarks.processes import Measured, Server, family, server, until
 from benchmarks.provider import ACTION
 from benchmarks.tables import Report, Table, number
 from bridge.clock import SystemClock
-from bridge.config.place import PostgresUrl
-from bridge.domain.shares import SLOTS, Share
+from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.slots import SLOTS, Share
 from bridge.domain.watch import Wish
 from bridge.store.postgres import PostgresStore, open_postgres
 from tests.postgres import Server as Database
@@ -56,9 +56,9 @@ def run(quick: bool) -> Report:
         "statements per 1,000 polls",
         "server CPU per 1,000 polls",
         "daemons' CPU per 1,000 polls",
-        "statements per end",
-        "server CPU per end",
-        "ends told/s",
+        "statements per finish",
+        "server CPU per finish",
+        "notified/s",
     )
     notes = [
         f"claiming shares, 160 in a call: {number(claims)} a second",

@@ -1,4 +1,4 @@
-"""Figures with their spread, and tables of them for the terminal and for `docs/benchmarks.md` alike."""
+"""Figures with their spread, and tables of them, for the terminal and for `docs/benchmarks.md`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""genbridge: watches asynchronous generation tasks and tells people and programs when they end."""
+"""genbridge: watches asynchronous generation tasks and notifies people and programs when they finish."""
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 from importlib import import_module
 
+from bridge.log_stream import guard_stderr
+
 
 def main() -> None:
     """Run the command and end the process with its exit code.
 
-    What a command needs is half a second of imports. Until these are there, for the daemon until it heeds signals
-    itself, nothing has begun that would need an end: a signal just ends it. A wish to reload waits until then.
+    Until the command is imported (for the daemon: until it handles signals itself), nothing has started that must be
+    stopped in order: a signal just ends the process. SIGHUP waits until the daemon can reload.
     """
+    guard_stderr()
     is_daemon = _is_daemon(sys.argv[1:])
-    before = signal.getsignal(signal.SIGINT)  # what a shell runs in the background ignores it
+    before = signal.getsignal(signal.SIGINT)  # a command that a shell runs in the background ignores it
     if is_daemon:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(0))
-    elif before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # as shells say of Ctrl-C
+    else:
+        gc.set_threshold(50_000)  # the usual 700 makes imports a tenth slower, and commands end soon
+    if not is_daemon and before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # as shells do
     cli = import_module("bridge.cli")
     if not is_daemon:
         signal.signal(signal.SIGINT, before)

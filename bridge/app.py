@@ -1,91 +1,83 @@
-"""One daemon: owns the tasks of every room, starts and stops them in order, and swaps settings while running.
+"""One daemon: starts and stops the parts in order, and applies new settings while it runs.
 
-sources -> intake -> store -> poller -> ledger (one transaction: transition, event, deliveries) -> dispatcher -> sinks
+sources -> intake -> store -> poller -> write batcher (transition, event and deliveries at once) -> dispatcher -> sinks
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Final
 
 import anyio
 import anyio.abc
 
-from bridge import collector, wiring
+from bridge import plan_builder, wiring
 from bridge.config.load import Loaded
-from bridge.domain.shares import Share, account_scope, endpoint_scope
-from bridge.engine.dispatcher import Dispatcher
-from bridge.engine.intake import StoreIntake
-from bridge.engine.janitor import Janitor
-from bridge.engine.learning import Learning
-from bridge.engine.ledger import Ledger
-from bridge.engine.lookout import look_out
-from bridge.engine.membership import AGAIN_S, Membership
-from bridge.engine.poller import Poller
-from bridge.errors import LeaseLost, StoreDamaged, StoreError
+from bridge.engine.callback_hints import CallbackHints
+from bridge.engine.discovery import Discovery, forget
+from bridge.engine.dispatcher import parcels_by
+from bridge.engine.outage import retrying
+from bridge.engine.store_news import follow_news
+from bridge.errors import LeaseLost, StoreDamaged
 from bridge.logs import get_logger
-from bridge.ports import Clock, News, Offload, Source
+from bridge.metrics import Metrics
+from bridge.ports import Clock, News, Offload, Sink, StoreObserver
 from bridge.store import Store
 from bridge.store.views import Counts
 
 log = get_logger()
 
-SLICE: Final = 5000  # watches loaded at a time at start
-NEWEST: Final = 2**62  # a revision that no store will reach
-DRAIN_S: Final = 8.0  # what is in flight may take so long to finish ...
-LAST_COMMIT_S: Final = 1.0  # ... and its commits so much longer: with all the rest within the ten seconds promised
+DRAIN_S: Final = 6.5  # how long work in flight may take to finish ...
+LAST_COMMIT_S: Final = 1.0  # ... and its commits after that; both stay within the promised ten seconds
 
 
 class App:
-    """One daemon on one store, whose lock the caller holds. `run` until `stop`; `apply` swaps the settings.
+    """One daemon on one store, which the caller has locked. `run` works until `stop`; `apply` replaces the settings.
 
-    `offload` runs its calls to the store; `lease_offload` those that must not wait for the others.
+    `offload` runs its calls to the store, `lease_offload` those that must not wait for the others. `observers` are
+    notified of changes to the store; more may be added later.
     """
 
-    def __init__(self, loaded: Loaded, *, store: Store, clock: Clock, offload: Offload, lease_offload: Offload) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        store: Store,
+        clock: Clock,
+        offload: Offload,
+        lease_offload: Offload,
+        metrics: Metrics,
+        observers: Sequence[StoreObserver] = (),
+    ) -> None:
         self.loaded = loaded
+        self.parts = wiring.Parts(
+            loaded,
+            store=store,
+            clock=clock,
+            offload=offload,
+            lease_offload=lease_offload,
+            metrics=metrics,
+            observers=observers,
+        )
+        self.callback_hints = CallbackHints(
+            poller=self.parts.poller, store=store, offload=offload, clock=clock, metrics=metrics
+        )
+        self._metrics = metrics
+        metrics.show(accounts=loaded.settings.accounts, endpoints=loaded.settings.endpoints)
+        self._builder = plan_builder.PlanBuilder(clock)
         self._store = store
         self._clock = clock
         self._offload = offload
         self._stopping = anyio.Event()
-        self._written = anyio.Event()
-        self._started = anyio.Event()  # or it never will
+        self._all_stored = anyio.Event()
+        self._started = anyio.Event()  # also set when it will never start
         self._is_working = False
-        self._revision = 0
-        self._ledger = Ledger(
-            commits=store,
-            watches=store,
-            offload=offload,
-            clock=clock,
-            tell=lambda event: [],
-            notes_every_s=store.notes_every_s,
-        )
-        self._membership = Membership(
-            shares=store,
-            offload=lease_offload,
-            clock=clock,
-            name=wiring.member_name(loaded.settings),
-            # The lock on a file ends with the process: nothing need be renewed, nor does a stop of a minute end it.
-            takeover_s=loaded.settings.sharing.takeover_s if store.is_shared else math.inf,
-            worker=self,
-        )
-        lease = self._membership.lease
-        self._learning = Learning(durations=store, offload=offload, clock=clock)
-        knowledge = self._learning.knowledge
-        self._poller = Poller(ledger=self._ledger, clock=clock, lease=lease, knowledge=knowledge)
-        self._dispatcher = Dispatcher(outbox=store, ledger=self._ledger, lease=lease, offload=offload, clock=clock)
-        self._ledger.told = self._dispatcher.wake
-        self._intake = StoreIntake(watches=store, offload=offload, clock=clock, changed=self._fetch_watches)
-        self._janitor = Janitor(store=store, offload=offload, clock=clock, retention=wiring.retention(loaded.settings))
-        self._workshop = wiring.Workshop(clock)
-        self._sources: list[Source] = []
-        self._reading: list[anyio.CancelScope] = []
         self._group: anyio.abc.TaskGroup | None = None
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> bool:
-        """Work until `stop`, then finish what is in flight within ten seconds, keep the rest in the store, and return
-        True. False when the lease on the store has ended: all work has been dropped as it was, since others may do it
-        by now, and a new App must begin anew.
+        """Work until `stop`, then finish what is in flight within ten seconds, leave the rest in the store, and return
+        True. False if the lease on the store has ended: all work was dropped, because others may do it by now, and a
+        new App must be started.
 
         `started()` once polling and delivering have begun and every source has been read once.
         """
@@ -103,208 +95,160 @@ class App:
                         await self._drain()
                     self._group.cancel_scope.cancel()
             except* StoreDamaged:
-                await self._membership.leave()  # nothing is in flight any more
+                await self.parts.membership.leave()  # nothing is in flight any more
                 raise
             except* LeaseLost:
                 has_lease = False
                 writing.cancel_scope.cancel()
             finally:
                 self._stopping.set()
-            self._ledger.close()
+            self.parts.writes.close()
         if not self._started.is_set():
             self._started.set()
-            task_status.started()  # as far as it will ever be
-        await self._workshop.close()
+            task_status.started()  # it will make no more progress
+        await self._builder.close()
         log.info("daemon.stopped")
         return has_lease
 
     def stop(self) -> None:
-        """Let `run` come to its end."""
+        """Let `run` finish."""
         self._stopping.set()
 
     async def apply(self, loaded: Loaded) -> None:
-        """Work by these settings from now on; what is in flight finishes under the old ones. ConfigError, and nothing
-        has changed, when a proxy, CA file or template cannot be used. After a StoreError call it again. One call at a
-        time. When `run` is over, or will be before this is, nothing comes of it."""
+        """Use these settings from now on; work in flight finishes under the old ones. One call at a time. Has no
+        effect once `run` is over, or if it ends first.
+
+        ConfigError, and nothing has changed, if a proxy, CA file or template cannot be used. After a StoreError call it
+        again.
+        """
         await self._started.wait()
-        await self._adopt(loaded)
+        await self._apply_plans(loaded)
         if wiring.sources_changed(self.loaded.settings, loaded.settings):
             await self._start_sources(loaded)
         self.loaded = loaded
 
-    def hold(self, held: frozenset[Share], *, daemons: int) -> None:
-        """See `membership.Worker`."""
-        self._poller.hold(held, daemons=daemons)
-        self._dispatcher.hold(held)
-
-    async def load(self) -> None:
-        """See `membership.Worker`."""
-        self._poller.learn(await self._offload(self._store.accounts))
-        # All of it: what is held by now may have been there for long, whatever another fetch has seen meanwhile.
-        self._revision = await self._fetch_all()
-        await self._fetch_watches()
-        await self._dispatcher.refresh()
-
-    async def quiet(self) -> None:
-        """See `membership.Worker`."""
-        await self._poller.quiet()
-        await self._dispatcher.quiet()
-        await self._ledger.noted()  # so that whoever goes on with it knows how far we have come
-
-    def give_up(self) -> None:
-        """See `membership.Worker`."""
-        self._store.give_up()
-
     def is_idle(self) -> bool:
         """Whether the sources have handed over everything they have seen."""
-        return self._started.is_set() and all(source.is_idle() for source in self._sources)
+        return self._started.is_set() and self.parts.sources.is_idle()
 
-    def can_still_end(self, counts: Counts) -> bool:
-        """Whether any live watch belongs to an account of these settings; no other is ever polled."""
-        return bool(self.loaded.settings.accounts.keys() & counts.live_by_account.keys())
+    def is_working(self) -> bool:
+        """Whether every source has been read once, and polls and deliveries run."""
+        return self._is_working and self._started.is_set() and not self._stopping.is_set()
 
-    def can_still_tell(self, counts: Counts) -> bool:
-        """Whether any waiting delivery will be attempted by these settings."""
-        served = self.loaded.settings.endpoints.keys() - counts.disabled.keys()
-        return bool(served & counts.waiting_by_endpoint.keys())
+    async def refresh(self) -> None:
+        """Notice at once what another part of this process wrote to the store."""
+        self.parts.report_change()
+        await self.parts.workload.refresh()
+        self.parts.dispatcher.wake_all()
+
+    def sink(self, endpoint: str) -> Sink:
+        """The sink of an endpoint of the settings."""
+        return self._builder.endpoint(endpoint, self.loaded).sink
+
+    def can_progress(self, counts: Counts) -> bool:
+        """Whether any live watch will be polled, or any waiting delivery attempted, by these settings."""
+        waiting = counts.waiting_by_endpoint.keys() - counts.disabled.keys()
+        return self.parts.workload.can_progress(counts.live_by_account.keys(), waiting)
 
     async def _start(self, group: anyio.abc.TaskGroup, task_status: anyio.abc.TaskStatus[None]) -> None:
-        await group.start(self._dispatcher.run)
-        await group.start(self._poller.run)
+        parts = self.parts
+        await group.start(parts.dispatcher.run)
+        await group.start(parts.poller.run)
         self._is_working = True
-        await self._begin()
-        await group.start(self._membership.run)
+        if self._store.is_shared:
+            await retrying(self._begin, self._clock)
+        else:
+            await self._begin()  # a file that cannot be written must end the start
+        await group.start(parts.membership.run)
         await self._start_sources(self.loaded)
-        group.start_soon(self._look_out)
-        group.start_soon(self._janitor.run)
-        group.start_soon(self._learning.run)
+        group.start_soon(self._follow_news)
+        group.start_soon(parts.poller.load_more)
+        for part in (self.callback_hints, parts.janitor, parts.learning, parts.recorder):
+            group.start_soon(part.run)
         self._started.set()
         task_status.started()
 
     async def _begin(self) -> None:
-        """A store that others share is waited for; a file that cannot be written, whoever starts us must see."""
-        while True:
-            try:
-                await self._learning.load()
-                await self._adopt(self.loaded)
-                return
-            except StoreDamaged:
-                raise
-            except StoreError as error:
-                if not self._store.is_shared:
-                    raise
-                log.warning("store.failed", reason=str(error))
-                await self._clock.sleep(AGAIN_S)
+        await self.parts.learning.load()
+        await self._apply_plans(self.loaded)
 
-    async def _adopt(self, loaded: Loaded) -> None:
-        """Take part in these settings' accounts and endpoints; which of their work is ours the membership says."""
+    async def _apply_plans(self, loaded: Loaded) -> None:
+        """Take part in the work of these settings' accounts and endpoints; the membership assigns our shares of it."""
+        parts = self.parts
         # Everything that may be refused is built before anything is changed.
-        plans, endpoints = self._workshop.accounts(loaded), self._workshop.endpoints(loaded)
-        accounts = await self._offload(self._store.accounts)
-        self._poller.configure(plans, accounts)
-        self._ledger.tell = wiring.tell(loaded.settings, endpoints)
-        self._janitor.keep(wiring.retention(loaded.settings))
-        await self._dispatcher.configure(endpoints)
-        scopes = {account_scope(name): plan.groups for name, plan in plans.items()}
-        scopes |= {endpoint_scope(name): plan.groups for name, plan in endpoints.items()}
-        self._membership.serve(scopes)
-        await self._workshop.retire(loaded)
-
-    async def _look_out(self) -> None:
-        await look_out(
-            self._news,
-            clock=self._clock,
-            every_s=self._store.look_every_s,
-            heeds={"work": self._store_changed, "outbox": self._outbox_changed, "members": self._members_changed},
-        )
-
-    async def _store_changed(self) -> None:
-        self._poller.learn(await self._offload(self._store.accounts))
-        await self._fetch_watches()
-        await self._dispatcher.refresh()
-
-    async def _news(self) -> News:
-        """What a shared store hears it hears by itself: looking takes no thread and no time."""
-        return self._store.news() if self._store.is_shared else await self._offload(self._store.news)
-
-    async def _outbox_changed(self) -> None:
-        self._dispatcher.wake_all()
-
-    async def _members_changed(self) -> None:
-        self._membership.wake()
-
-    async def _fetch_watches(self) -> None:
-        """StoreError passes through: whoever was told of a change must call again, or it would never be polled."""
-        if not self._revision:
-            self._revision = await self._fetch_all()
-        self._revision, states = await self._offload(self._store.changed, self._revision)
-        self._poller.put(states)
-
-    async def _fetch_all(self) -> int:
-        """In slices, so that polls begin after the first; returns the revision from which on the rest is news."""
-        revision, _ = await self._offload(self._store.changed, NEWEST)
-        collector.clear()  # what the settings before left behind would never be freed
-        slices = self._store.live(most=SLICE)
-        while states := await self._offload(next, slices, None):
-            self._poller.put(states)
-        self._poller.loaded()
-        return revision
+        accounts, endpoints = self._builder.accounts(loaded), self._builder.endpoints(loaded)
+        parts.writes.parcels_for = parcels_by(plan_builder.routes(loaded.settings), endpoints)
+        if loaded.settings.http is not None:
+            self.callback_hints.open()
+        parts.janitor.keep(wiring.retention(loaded.settings))
+        self._metrics.show(accounts=accounts, endpoints=endpoints)
+        parts.membership.serve(await parts.workload.apply(accounts, endpoints))
+        await self._builder.retire(loaded)
 
     async def _start_sources(self, loaded: Loaded) -> None:
-        """Begin reading anew; what the old readers had under way is read again, which adds nothing twice."""
-        self._stop_sources()
+        parts = self.parts
         if self._group is None or self._stopping.is_set():
+            parts.sources.stop()
             return
-        self._intake.origins = wiring.origins(loaded, is_shared=self._store.is_shared)
-        self._sources = wiring.sources(loaded, intake=self._intake, clock=self._clock)
-        first_readings = []
-        for source in self._sources:
-            scope, is_read = anyio.CancelScope(), anyio.Event()
-            self._reading.append(scope)
-            first_readings.append(is_read)
-            self._group.start_soon(self._read, source, scope, is_read)
-        for is_read in first_readings:
-            await is_read.wait()
+        parts.intake.origins = wiring.origins(loaded, is_shared=self._store.is_shared)
+        discoveries = await self._discoveries(loaded)
+        files = wiring.sources(loaded, intake=parts.intake, clock=self._clock)
+        daemon = loaded.member_name if self._store.is_shared else ""
+        await parts.sources.replace([*files, *discoveries], daemon=daemon, group=self._group)
 
-    async def _read(self, source: Source, scope: anyio.CancelScope, is_read: anyio.Event) -> None:
-        try:
-            with scope:
-                async with anyio.create_task_group() as reading:
-                    await reading.start(source.run)
-                    is_read.set()
-        finally:
-            is_read.set()  # stopped before its first reading was over
+    async def _discoveries(self, loaded: Loaded) -> list[Discovery]:
+        """The sources that read the lists of providers. Lists that are no longer read are forgotten."""
+        found, intake = [], self.parts.intake
+        for name, account in loaded.settings.accounts.items():
+            requests, every_s, action = self.parts.poller.lists(name), account.discover_s, account.action
+            if every_s is not None:
+                found.append(
+                    Discovery(name, every_s=every_s, action=action, requests=requests, intake=intake, clock=self._clock)
+                )
+            elif requests.lists is not None:
+                await forget(name, intake)
+        return found
 
-    def _stop_sources(self) -> None:
-        for scope in self._reading:
-            scope.cancel()
-        self._reading.clear()
+    async def _follow_news(self) -> None:
+        reactions = (
+            ("work", lambda news: news.work, self.parts.workload.refresh),
+            ("outbox", lambda news: news.outbox, self.parts.dispatcher.wake_all),
+            ("members", lambda news: news.members, self.parts.membership.wake),
+            ("observers", lambda news: news.work + news.outbox + news.ends, self.parts.report_change),
+        )
+        await follow_news(self._news, reactions, clock=self._clock, every_s=self._store.look_every_s)
+
+    async def _news(self) -> News:
+        """A shared store is notified of changes, so this call needs no thread."""
+        return self._store.news() if self._store.is_shared else await self._offload(self._store.news)
 
     async def _write(self) -> None:
         try:
-            await self._ledger.run()
-            await self._membership.leave()  # so that others need not wait for the lease to end
+            await self.parts.writes.run()
+            await self.parts.membership.leave()  # so that other daemons do not wait for the lease to end
         finally:
-            self._written.set()
+            self._all_stored.set()
 
     async def _give_up_in_time(self) -> None:
-        """When the time to stop is over, a store that does not answer keeps nobody waiting."""
+        """When the time to stop has passed, do not wait for a store that does not answer."""
         try:
-            await self._written.wait()
+            await self._all_stored.wait()
         except anyio.get_cancelled_exc_class():
-            # Also with everything written: the lease may be being renewed.
+            # Even if everything is stored: the lease may be being renewed.
             if self._group is not None:
-                self._group.cancel_scope.cancel()  # first, or whoever waits for its turn would begin to wait anew
+                self._group.cancel_scope.cancel()  # first, or a caller that waits for its turn would wait again
             self._store.give_up()
             raise
 
     async def _drain(self) -> None:
-        self._stop_sources()
-        self._poller.stop()
-        self._dispatcher.stop()
-        with anyio.move_on_after(DRAIN_S) as patience:
-            await self._poller.finished.wait()
-            await self._dispatcher.finished.wait()
-            await self._learning.save()
-        if patience.cancelled_caught:
+        parts = self.parts
+        parts.sources.stop()
+        parts.poller.stop()
+        parts.dispatcher.stop()
+        with anyio.move_on_after(DRAIN_S) as time_limit:
+            await parts.poller.finished.wait()
+            await parts.dispatcher.finished.wait()
+            await parts.learning.save()
+            await parts.recorder.save()
+        if time_limit.cancelled_caught:
             log.warning("daemon.drained", finished=False, seconds=DRAIN_S)

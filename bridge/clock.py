@@ -1,26 +1,28 @@
-"""The system clock: the only file that reads time, sleeps, or draws chance."""
+"""The system clock. The only file that reads the time, sleeps, or draws random numbers."""
 
 from __future__ import annotations
 
-import random
 import time
-from email.utils import formatdate
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-import anyio
+if TYPE_CHECKING:
+    import random
+
+    import anyio
 
 
 class SystemClock:
     """`ports.Clock` on the machine's clocks.
 
-    `steady()` starts as wall time and then follows the monotonic clock, so schedules neither storm nor freeze when
-    somebody sets the clock, and yet can be stored and compared after a restart. `ahead_s`: so far the clock that counts
-    is ahead of this machine's, which is wrong.
+    `steady()` starts as wall time and then follows the monotonic clock. So schedules ignore a change of the clock, and
+    can still be stored and compared after a restart. `ahead_s` corrects a wrong machine clock: how far the right one is
+    ahead of it.
     """
 
     def __init__(self, ahead_s: float = 0.0) -> None:
         self._offset = time.time() - time.monotonic() + ahead_s
         self._is_wrong = bool(ahead_s)
-        self._chance = random.Random()  # noqa: S311 - jitter, not secrecy
 
     def now(self) -> float:
         return self.steady() if self._is_wrong else time.time()
@@ -29,12 +31,22 @@ class SystemClock:
         return time.monotonic() + self._offset
 
     def chance(self) -> float:
-        return self._chance.random()
+        return self._random.random()
+
+    @cached_property
+    def _random(self) -> random.Random:
+        import random  # here, as the imports below: quick commands only read the time
+
+        return random.Random()  # noqa: S311 - jitter, not secrecy
 
     async def sleep(self, seconds: float) -> None:
+        import anyio
+
         await anyio.sleep(seconds)
 
     async def wait(self, wake: anyio.Event, timeout_s: float | None) -> bool:
+        import anyio
+
         if timeout_s is None:
             await wake.wait()
         else:
@@ -43,8 +55,29 @@ class SystemClock:
         return wake.is_set()
 
 
+class FastClock(SystemClock):
+    """A system clock that runs `speed` times as fast."""
+
+    def __init__(self, speed: float) -> None:
+        super().__init__()
+        self._speed = speed
+        self._started_at = super().steady()
+
+    def now(self) -> float:
+        return self.steady()
+
+    def steady(self) -> float:
+        return self._started_at + (super().steady() - self._started_at) * self._speed
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / self._speed)
+
+    async def wait(self, wake: anyio.Event, timeout_s: float | None) -> bool:
+        return await super().wait(wake, None if timeout_s is None else timeout_s / self._speed)
+
+
 def pause(seconds: float) -> None:
-    """Block this thread: for who has no event loop yet."""
+    """Block this thread, where no event loop runs yet."""
     time.sleep(seconds)
 
 
@@ -53,6 +86,13 @@ def monotonic_us() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
+def thread_cpu_us() -> int:
+    """CPU time of only this thread, in microseconds."""
+    return time.thread_time_ns() // 1000
+
+
 def http_date() -> str:
-    """The present second as HTTP writes it."""
+    """The current time as an HTTP date."""
+    from email.utils import formatdate  # here: quick commands do without it
+
     return formatdate(time.time(), usegmt=True)

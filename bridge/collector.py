@@ -1,4 +1,4 @@
-"""Python's cyclic collector, told to rest while much is built that stays."""
+"""Control of Python's cyclic garbage collector, for a daemon that keeps millions of objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def resting() -> Iterator[None]:
-    """It would go through what is being built again and again, for a third of the time."""
+    """Pause the collector while many lasting objects are built; it would take a third of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -20,13 +20,15 @@ def resting() -> Iterator[None]:
 
 
 def spare() -> None:
-    """Never go through what there is now: at a million watches each look would stop everything for a second. What is
-    let go of is freed all the same, for it forms no cycles."""
+    """Exclude all current objects from collection: at a million watches each pass would stop the daemon for a second.
+    They are still freed when dropped, because they form no cycles."""
     gc.freeze()
 
 
 def clear() -> None:
-    """Go through everything once if anything was spared: that is over, and whatever held it may well form cycles."""
+    """Collect everything once if objects were excluded. Call it after you drop their owner, which may be part of
+    cycles.
+    """
     if gc.get_freeze_count():
         gc.unfreeze()
         gc.collect()

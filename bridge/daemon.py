@@ -1,12 +1,13 @@
-"""The app as a process: signals, the service manager, settings that change, and knowing when all has been told."""
+"""The app as a process: signals, service manager, reload of settings, and the end of `once`."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.abc
@@ -15,28 +16,35 @@ import anyio.to_thread
 from bridge import __version__, collector, logs
 from bridge.app import App
 from bridge.config.load import Loaded
-from bridge.errors import ConfigError, StoreDamaged, StoreError
+from bridge.engine.outage import Outage
+from bridge.errors import ConfigError, StoreDamaged, StoreError, Unavailable
+from bridge.liveness import Liveness
+from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
-from bridge.ports import Clock
+from bridge.ports import Clock, StoreObserver
 from bridge.service import ServiceManager
-from bridge.store import Store
+from bridge.store import ReadStore, Store
 from bridge.store.views import Counts
+
+if TYPE_CHECKING:
+    from bridge.http.serving import Bound, HttpServer
+    from bridge.store.follow_store import FollowStore
 
 log = logs.get_logger()
 
-LOOK_EVERY_S: Final = 1.0  # at the settings file
-TOLD_EVERY_S: Final = 0.2  # how often `once` looks whether everything has been told
-ECHO_S: Final = 0.1  # so soon after the first signal to stop another is the same wish: `timeout` and wrappers send two
-
+SETTINGS_EVERY_S: Final = 1.0  # how often to check the settings file
+LOG_EVERY_S: Final = 1.0  # how often to report lost log lines
+DONE_EVERY_S: Final = 0.2  # how often `once` checks whether it is done
+SAME_SIGNAL_S: Final = 0.1  # a second signal to stop within this time is ignored: `timeout` and wrappers send two
 
 Stamp = tuple[int, int, int] | None
 
 
 class Daemon:
-    """Runs the app until a signal stops it, or (`once`) until everything is told. SIGHUP and a changed settings file
-    make it read its settings again; an invalid file leaves the old settings in force.
+    """Runs the app until a signal stops it, or with `once` until nothing is left to do. SIGHUP or a change of the
+    settings file reloads the settings; an invalid file leaves the old ones in force.
 
-    `seen` is the settings file's `stamp` from before the start, so that no change meanwhile is missed."""
+    `seen` is the `stamp` of the settings file before it was first read, so that no change is missed."""
 
     def __init__(
         self,
@@ -44,6 +52,8 @@ class Daemon:
         *,
         store: Store,
         clock: Clock,
+        open_reader: Callable[[], ReadStore],
+        open_follower: Callable[[], FollowStore],
         reread: Callable[[], Loaded],
         seen: Stamp,
         once: bool = False,
@@ -52,39 +62,63 @@ class Daemon:
         self._loaded = loaded
         self._store = store
         self._clock = clock
+        self._open_reader = open_reader
+        self._open_follower = open_follower
         self._reread = reread
         self._seen = seen
         self._once = once
         self._timeout_s = timeout_s
-        self._offload = ThreadOffload()
-        self._lease_offload = ThreadOffload()
+        outage = Outage(clock)  # shared by everything that uses the store
+        self._offload = outage.watching(ThreadOffload())
+        self._lease_offload = outage.watching(ThreadOffload())
+        self._metrics = Metrics()
+        self._observers: list[StoreObserver] = []
         self._app = self._new_app()
+        self._http: HttpServer | None = None
         self._manager = ServiceManager(os.environ)
+        self._liveness = Liveness(
+            clock=clock,
+            answers=self._ping_store,
+            syncing=store.is_syncing,
+            max_silence_s=self._manager.watchdog_s,
+        )
+        self._before: Counts | None = None  # of `once`, before it began to work
+        self._group: anyio.abc.TaskGroup | None = None
         self._is_stopping = False
-        self._asked = anyio.Event()  # to read the settings again, by SIGHUP
+        self._must_reload = anyio.Event()  # set by SIGHUP
         self._ended = anyio.Event()
         self._code = 0
 
     async def run(self) -> int:
-        """Returns the process's exit code."""
+        """Run to the end; return the exit code of the process."""
+        bound = self._prepare_http(self._loaded)
         async with anyio.create_task_group() as group:
-            await group.start(self._heed_signals, group.cancel_scope)
+            await group.start(self._handle_signals, group.cancel_scope)
+            if self._once:
+                with suppress(StoreError):  # the app reports it
+                    self._before = await self._counts()
+            if self._http is not None:
+                await group.start(self._http.run, self._loaded, bound)
+            self._group = group
             await group.start(self._run_app)
             if not self._is_stopping:
                 self._manager.ready(f"genbridge {__version__}")
                 log.info("daemon.ready", version=__version__, settings=str(self._loaded.path), pid=os.getpid())
-                group.start_soon(self._keep_alive)
-                group.start_soon(self._heed_settings)
+                group.start_soon(self._liveness.run, self._manager.alive)
+                group.start_soon(self._watch_settings)
+                group.start_soon(self._report_lost_lines)
                 if self._once:
-                    group.start_soon(self._until_told)
+                    group.start_soon(self._stop_when_done)
             await self._ended.wait()
             group.cancel_scope.cancel()
+        if self._http is not None:
+            self._http.close()
         return self._code
 
     async def _run_app(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Run it, and begin anew whenever the lease on a shared store was lost."""
+        """Run the app. Start a new one whenever the lease on a shared store was lost."""
         while not await self._app.run(task_status=task_status):
-            log.error("lease.lost", again="this daemon begins anew; what it held, others may have taken over")
+            log.error("lease.lost", again="this daemon starts over; others may have taken over its shares")
             self._app, task_status = self._new_app(), anyio.TASK_STATUS_IGNORED
             collector.clear()
             if self._is_stopping:
@@ -98,55 +132,67 @@ class Daemon:
             clock=self._clock,
             offload=self._offload,
             lease_offload=self._lease_offload,
+            metrics=self._metrics,
+            observers=self._observers,
         )
 
-    async def _heed_signals(self, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    async def _handle_signals(self, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # blocked while the process started
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # it was blocked during the start
             task_status.started()
             stopped_at = None
             async for number in signals:
                 if number == signal.SIGHUP:
-                    self._asked.set()  # by another task: while a reload lasts, a signal to stop must be heard
+                    self._must_reload.set()  # reload in another task, so that a signal to stop is handled meanwhile
                 elif stopped_at is None:
                     self._is_stopping = True
                     self._manager.stopping()
-                    self._app.stop()
+                    self._stop()
                     stopped_at = self._clock.steady()
-                elif self._clock.steady() - stopped_at > ECHO_S:
+                elif self._clock.steady() - stopped_at > SAME_SIGNAL_S:
                     self._code = 1
                     scope.cancel()
 
-    async def _keep_alive(self) -> None:
-        async def store_answers() -> None:
-            await self._offload(self._store.ping)
+    async def _ping_store(self) -> None:
+        await self._offload(self._store.ping)
 
-        await self._manager.keep_alive(clock=self._clock, answers=store_answers, syncing=self._store.is_syncing)
-
-    async def _heed_settings(self) -> None:
-        is_owed = False
+    async def _report_lost_lines(self) -> None:
         while True:
-            is_owed, self._asked = is_owed or self._asked.is_set(), anyio.Event()
+            await self._clock.sleep(LOG_EVERY_S)
+            logs.catch_up()
+
+    async def _watch_settings(self) -> None:
+        is_due = False
+        while True:
+            is_due, self._must_reload = is_due or self._must_reload.is_set(), anyio.Event()
             seen = await anyio.to_thread.run_sync(stamp, self._loaded.path)
-            if is_owed or seen != self._seen:
+            if is_due or seen != self._seen:
                 self._seen = seen
-                is_owed = not await self._reload()
-            await self._clock.wait(self._asked, LOOK_EVERY_S)
+                is_due = not await self._reload()
+            await self._clock.wait(self._must_reload, SETTINGS_EVERY_S)
 
     async def _reload(self) -> bool:
-        """Read the settings again; False when that is to be done once more: the store could not be read or written, or
-        another app works by now than took them over."""
+        """Reload the settings. Returns False if it must be repeated: the store failed, or a new app has replaced the
+        one that got the settings."""
         app, is_done = self._app, True
         self._manager.reloading()
         try:
             loaded = await anyio.to_thread.run_sync(self._reread)
-            await app.apply(loaded)
-        except ConfigError as error:
-            for problem in error.problems:
+            bound = self._prepare_http(loaded)
+            try:
+                await app.apply(loaded)
+            except BaseException:
+                if bound is not None:
+                    bound.close()
+                raise
+            await self._apply_http(loaded, bound)
+        except (ConfigError, Unavailable) as error:
+            for problem in str(error).splitlines():
                 log.error("settings.invalid", reason=problem, in_force="the old settings")
-        except StoreError as error:
-            log.warning("store.failed", reason=str(error))
+        except StoreError:
             is_done = False
+        except Exception:
+            log.exception("settings.bug", in_force="the old settings")  # the daemon keeps working
         else:
             self._loaded = loaded
             is_done = app is self._app
@@ -155,45 +201,74 @@ class Daemon:
         self._manager.ready(f"genbridge {__version__}")
         return is_done
 
-    async def _until_told(self) -> None:
-        """`once`: stop when every watch has ended and everything is told, or cannot by these settings, or when the time
-        is over."""
-        counts = before = None
+    def _prepare_http(self, loaded: Loaded) -> Bound | None:
+        """Listen as these settings say. Unavailable, and nothing has changed, when that is impossible."""
+        if self._http is None and loaded.settings.http is not None:
+            from bridge.http.front import http_server  # here, because without `http:` nothing of it may be imported
+
+            self._http = http_server(
+                settings=lambda: self._loaded,
+                app=lambda: self._app,
+                reader=self._open_reader(),
+                follower=self._open_follower(),
+                store=self._store,
+                writing=self._offload,
+                clock=self._clock,
+                metrics=self._metrics,
+                is_alive=self._liveness.is_alive,
+            )
+            self._observers.append(self._http.live)
+        return None if self._http is None else self._http.prepare(loaded)
+
+    async def _apply_http(self, loaded: Loaded, bound: Bound | None) -> None:
+        if self._http is None:
+            return
+        if not self._http.is_running and self._group is not None:
+            await self._group.start(self._http.run, loaded, bound)
+        else:
+            await self._http.apply(loaded, bound)
+
+    async def _stop_when_done(self) -> None:
+        """`once`: stop when every task is finished and delivered, when these settings cannot finish the rest, or when
+        the time has passed.
+        """
+        counts, before = None, self._before
         started_at = self._clock.steady()
         while True:
             if self._timeout_s is not None and self._clock.steady() - started_at >= self._timeout_s:
                 log.error("once.timed_out", seconds=self._timeout_s)
                 self._code = 1
                 break
-            idle = self._app.is_idle()
+            is_idle = self._app.is_idle()
             counts = await self._counts() or counts
             before = before or counts
-            if counts is not None and idle and self._app.is_idle() and not self._can_go_on(counts):
+            if counts is not None and is_idle and self._app.is_idle() and not self._app.can_progress(counts):
                 break
-            await self._clock.sleep(TOLD_EVERY_S)
+            await self._clock.sleep(DONE_EVERY_S)
         if counts and (counts.live or counts.waiting):
             log.error("once.unfinished", watches=counts.live, deliveries=counts.waiting)
             self._code = 1
         if counts and before and (counts.dead > before.dead or counts.timed_out > before.timed_out):
             self._code = 1
+        self._stop()
+
+    def _stop(self) -> None:
         self._app.stop()
+        if self._http is not None:
+            self._http.stop()
 
     async def _counts(self) -> Counts | None:
-        """None while a store that others share cannot be reached."""
+        """None while a shared store cannot be reached."""
         try:
             return await self._offload(self._store.counts)
         except StoreError as error:
             if not self._store.is_shared or isinstance(error, StoreDamaged):
                 raise
-            log.debug("store.failed", reason=str(error))
             return None
-
-    def _can_go_on(self, counts: Counts) -> bool:
-        return self._app.can_still_end(counts) or self._app.can_still_tell(counts)
 
 
 def stamp(path: Path) -> Stamp:
-    """What differs when a file has been changed or replaced; None when it cannot be looked at."""
+    """A value that changes when the file is changed or replaced; None if it cannot be read."""
     try:
         seen = path.stat()
     except OSError:

@@ -1,15 +1,16 @@
-"""Every error genbridge raises, as one tree. The class names who must act; `exit_code` follows sysexits.
+"""Every error that genbridge raises. The class says who must act; `exit_code` follows sysexits.
 
 GenbridgeError
-  UsageError        the person at the command line                   64-like, exit 2
+  UsageError        the person at the command line                   exit 2
   ConfigError       the operator: settings missing or invalid        exit 78
   UnknownError      the person: no such watch, event or endpoint     exit 1
+  OutdatedError     the person: the store has changed meanwhile      exit 1
   Unavailable       the person: an address or port is taken          exit 69
-  StoreError        pause and try again; stop if it lasts            exit 69
+  StoreError        nobody: retried; the daemon stops if it lasts    exit 69
     StoreDamaged    the operator: damaged, foreign or newer store    exit 1
     StoreBusy       another daemon holds the store                   exit 75
-    LeaseLost       us: start over, others may hold what we held     exit 75
-  BridgeBug         us
+    LeaseLost       the daemon: it must join again first             exit 75
+  BridgeBug         the developers
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from collections.abc import Sequence
 
 
 class GenbridgeError(Exception):
-    """Base of all errors genbridge raises; its text is one clear line: what, where, how to mend."""
+    """Base of all errors that genbridge raises. The text is one line: what is wrong, where, and how to fix it."""
 
     exit_code = 1
 
 
 class UsageError(GenbridgeError):
-    """The command line asks for something that cannot be."""
+    """The command line requests something impossible."""
 
     exit_code = 2
 
 
 class ConfigError(GenbridgeError):
-    """The settings are missing or invalid. `problems` holds one line for each mistake."""
+    """The settings are missing or invalid. `problems` has one line for each mistake."""
 
     exit_code = 78
 
@@ -40,39 +41,43 @@ class ConfigError(GenbridgeError):
 
 
 class UnknownError(GenbridgeError):
-    """No watch, event or endpoint of this name."""
+    """There is no watch, event or endpoint of this name."""
+
+
+class OutdatedError(GenbridgeError):
+    """The store is no longer as the person saw it. Nothing was done."""
 
 
 class Unavailable(GenbridgeError):
-    """Something outside that we need cannot be had now: a port that is taken, an address not ours."""
+    """A port or address that genbridge needs is not available."""
 
     exit_code = 69
 
 
 class StoreError(GenbridgeError):
-    """The store cannot be read or written now (disk full, I/O error, locked, no permission). Try again later."""
+    """The store cannot be read or written now: disk full, I/O error, locked, no permission. Retry later."""
 
     exit_code = 69
 
 
 class StoreDamaged(StoreError):
-    """The store is damaged, not ours, was written by a newer version, or was taken away. It has not been touched."""
+    """The store is damaged, foreign, from a newer version, or gone. It has not been changed."""
 
     exit_code = 1
 
 
 class StoreBusy(StoreError):
-    """Another daemon holds the store."""
+    """Another daemon uses the store."""
 
     exit_code = 75
 
 
 class LeaseLost(StoreError):
-    """This daemon's lease on a shared store has ended: others may work on what it held, so it must do nothing more
-    before it has joined anew."""
+    """This daemon's lease on a shared store has expired. Others may have taken over its work, so it must not send or
+    commit anything before it has joined again."""
 
     exit_code = 75
 
 
 class BridgeBug(GenbridgeError):
-    """Something that cannot happen did."""
+    """A bug in genbridge."""

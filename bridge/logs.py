@@ -1,135 +1,124 @@
-"""structlog set-up: one event a line, dotted names, no control characters, no secrets.
+"""Sets up structlog: one event per line, with a dotted name, without control characters and secrets.
 
-debug = each poll; info = each transition, delivery, start and stop; warning = will be tried again; error = a person
-should look. Every event name stands in `EVENTS`; `docs/operations.md` says what each means.
+Levels: debug for each poll; info for each transition, delivery, start and stop; warning for what will be retried; error
+for what a person should look at. `docs/operations.md` lists every event.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any, Final, TextIO
+from collections.abc import Mapping, MutableMapping, Sequence
+from functools import partial
+from typing import Any, TextIO
 
 import structlog
+from structlog.typing import Processor
 
-from bridge.domain.text import printable
+from bridge.domain.quoting import printable
+from bridge.log_stream import LogStream
+from bridge.redaction import hidden
 
-EVENTS: Final = frozenset(
-    {
-        "account.blocked",
-        "account.paused",
-        "account.recovered",
-        "account.restored",
-        "account.troubled",
-        "change.bug",
-        "clock.differs",
-        "daemon.drained",
-        "daemon.ready",
-        "daemon.stopped",
-        "daemon.stopping",
-        "delivery.accepted",
-        "delivery.bug",
-        "delivery.dead",
-        "delivery.deferred",
-        "durations.bug",
-        "durations.ignored",
-        "endpoint.disabled",
-        "lease.lost",
-        "lines.refused",
-        "lines.restarted",
-        "lines.rotated",
-        "member.joined",
-        "note.bug",
-        "once.timed_out",
-        "once.unfinished",
-        "poll.answered",
-        "poll.bug",
-        "queue.left_alone",
-        "queue.rejected",
-        "queue.stuck",
-        "queue.taken",
-        "service.unheard",
-        "settings.invalid",
-        "settings.reloaded",
-        "settings.warning",
-        "shares.gained",
-        "shares.released",
-        "source.bug",
-        "source.failed",
-        "source.recovered",
-        "store.failed",
-        "store.recovered",
-        "template.failed",
-        "watch.added",
-        "watch.ended",
-        "watch.running",
-        "watch.withdrawn",
-        "watchlist.invalid",
-        "watchlist.read",
-    }
-)
-
-_told = logging.DEBUG  # the least level that is heeded
-_secrets: list[str] = []  # longest first: one may begin with another
+_level = logging.DEBUG  # events below it are dropped
 
 
 def get_logger() -> structlog.typing.FilteringBoundLogger:
-    """The logger every module uses; set up once by `set_up`, silent below its level."""
+    """The logger that every module uses. `set_up` configures it."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger
 
 
 def is_debugging() -> bool:
-    """Whether anybody hears debug events: what happens thousands of times a second asks before it tells."""
-    return _told <= logging.DEBUG
+    """Whether debug events are logged. Ask before you build an event that occurs thousands of times a second."""
+    return _level <= logging.DEBUG
 
 
-def hide(secrets: Iterable[str]) -> None:
-    """Replace these strings wherever a log line would hold them. Shorter than 4 characters they hide nothing."""
-    known = {*_secrets, *(secret for secret in secrets if len(secret) >= 4)}
-    _secrets[:] = sorted(known, key=len, reverse=True)
-
-
-def hidden(text: str) -> str:
-    """`text` with every known secret replaced."""
-    for secret in _secrets:
-        text = text.replace(secret, "***")
-    return text
-
-
-def set_up(*, level: str, form: str, stream: TextIO | None = None, colors: bool = True) -> None:
-    """Log to `stream` (stderr) at `level` and above; `form` is console, json, or auto (console on a terminal).
-    `colors` says whether a terminal wants them."""
-    global _told
-    _told = logging.getLevelNamesMapping()[level.upper()]
+def set_up(*, level: str, syntax: str, stream: TextIO | None = None, colors: bool = True) -> None:
+    """Log to `stream` (default: stderr) at `level` and above, in a `syntax`: console, json, or auto, which is console
+    on a terminal and JSON elsewhere. With `colors`, a terminal gets colors."""
+    global _level
+    _level = logging.getLevelNamesMapping()[level.upper()]
     out = stream or sys.stderr
-    console = form == "console" or (form == "auto" and out.isatty())
+    console = syntax == "console" or (syntax == "auto" and out.isatty())
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=colors and out.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if console
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
+    processors: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,  # before _clean: the text of an error may contain a secret
+        _clean,
+        renderer,
+    ]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,  # before the cleaning: an error's text may hold a secret
-            _clean,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(_told),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        processors=processors,
+        wrapper_class=_never_raising(structlog.make_filtering_bound_logger(_level)),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    # Libraries: httpx's INFO lines carry whole URLs, apprise's name its services with their tokens.
-    logging.basicConfig(level=logging.WARNING, stream=out, force=True, format="%(levelname)s %(name)s: %(message)s")
+    if (raw := _log_stream(out)) is not None:
+        raw.describe = partial(_dropped_notice, processors)
+    logging.basicConfig(level=logging.WARNING, handlers=[_Libraries()], force=True)
+    # httpx logs whole URLs at INFO; apprise logs its services with their tokens.
     logging.getLogger("apprise").propagate = False
+
+
+def _never_raising(kind: type[Any]) -> type[Any]:
+    """A logger that never raises: if an event cannot be rendered, it logs `log.bug` instead."""
+
+    class Safe(kind):  # type: ignore[misc]  # structlog makes the class
+        def _proxy_to_logger(self, method: str, event: str | None = None, **values: Any) -> Any:
+            try:
+                return super()._proxy_to_logger(method, event, **values)
+            except Exception as error:
+                log = get_logger()
+                log.error("log.bug", name=str(event), reason=type(error).__name__)
+                return None
+
+    return Safe
+
+
+def catch_up() -> None:
+    """Log how many lines were dropped, if any were and writing works again."""
+    if (raw := _log_stream(sys.stderr)) is not None:
+        raw.catch_up()
+
+
+def _log_stream(out: TextIO) -> LogStream | None:
+    raw = getattr(out, "buffer", None)
+    return raw if isinstance(raw, LogStream) else None
+
+
+def _dropped_notice(processors: Sequence[Processor], count: int, reason: str) -> str:
+    """The log line about dropped lines."""
+    text = io.StringIO()
+    every_level = structlog.make_filtering_bound_logger(logging.DEBUG)
+    log = structlog.wrap_logger(structlog.WriteLogger(text), processors=processors, wrapper_class=every_level)
+    log.warning("log.dropped", count=count, reason=reason)
+    return text.getvalue()
+
+
+class _Libraries(logging.Handler):
+    """Logs what libraries log as an event of ours: in the same syntax, on one line, without secrets."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = get_logger()
+        try:
+            message = record.getMessage()
+        except Exception:
+            message = str(record.msg)  # its arguments do not match
+        if record.levelno >= logging.ERROR:
+            log.error("library.message", logger=record.name, message=message, exc_info=record.exc_info)
+        else:
+            log.warning("library.message", logger=record.name, message=message, exc_info=record.exc_info)
 
 
 def _clean(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     for key, value in event.items():
-        # A traceback keeps its lines; every other value is one line.
+        # A traceback may have several lines; every other value has one.
         event[key] = hidden(value) if key == "exception" else _cleaned(value)
     return event
 

@@ -1,4 +1,4 @@
-"""Where blocking store calls run: one worker thread at a time, in order."""
+"""Runs blocking store calls in a worker thread, one at a time, in order."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import anyio.to_thread
 
 T = TypeVar("T")
 
-TURN_S: Final = 0.001  # so long a busy loop keeps the interpreter from a worker that wants it; Python has 5 ms
+TURN_S: Final = 0.001  # how long a busy event loop may delay a worker thread; Python's default is 5 ms
 
 
 class ThreadOffload:
-    """`ports.Offload` on a worker thread. A call that has begun is waited for even by a cancelled caller, so a
-    commit is never abandoned half way."""
+    """`ports.Offload` on a worker thread. Even a cancelled caller waits for a call that has begun, so no commit is
+    abandoned halfway."""
 
     def __init__(self) -> None:
-        sys.setswitchinterval(TURN_S)  # the process's: a commit takes some ten turns, however many changes it holds
+        sys.setswitchinterval(TURN_S)  # for the whole process; a commit of any size takes about ten turns
         self._one = anyio.CapacityLimiter(1)  # a SQLite connection serves one thread at a time
 
     async def __call__(self, call: Callable[..., T], *args: object) -> T:

@@ -1,44 +1,46 @@
-"""The seams: what rooms promise one another. An implementation does not inherit from its Protocol.
+"""The interfaces between rooms. An implementation does not inherit from its Protocol.
 
-Store slices (`Watches`, `Commits`, `Outbox`) are blocking and are called through `Offload`; every method is one whole
-transaction that is synced to disk when it returns, and raises StoreError when it could not be done (nothing was
-then applied, or what was applied is applied again harmlessly when repeated).
+The store's interfaces (`Watches`, `Commits`, `Outbox`, ...) block, so they are called through `Offload`. Every method
+is one transaction that is on disk when it returns. It raises StoreError if it failed; it can then be repeated safely.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
-import anyio
+if TYPE_CHECKING:  # so that quick commands, which use one value of this module, do not import the rest
+    import anyio
 
-from bridge.domain.change import AccountState, Change, Note
-from bridge.domain.delivery import Delivery, Outcome
-from bridge.domain.durations.knowledge import Key
-from bridge.domain.durations.table import Table
-from bridge.domain.event import Event, Parcel
-from bridge.domain.ids import WatchKey
-from bridge.domain.shares import Share
-from bridge.domain.task import Reading
-from bridge.domain.watch import WatchState, Wish
+    from bridge.domain.change import Change, Note
+    from bridge.domain.delivery import Delivery, Outcome
+    from bridge.domain.durations.table import DurationKey, Table
+    from bridge.domain.event import Event, Parcel
+    from bridge.domain.finding import Finding
+    from bridge.domain.ids import WatchKey
+    from bridge.domain.list_mark import ListedTask
+    from bridge.domain.slots import Share
+    from bridge.domain.source import SourceFacts, SourceTally
+    from bridge.domain.task import Json, Reading
+    from bridge.domain.watch import WatchState, Wish
 
 T = TypeVar("T")
 
-MOST_BYTES: Final = 32 << 20  # of bodies that a lane takes from the store at once: answers may hold pictures
+MOST_BYTES: Final = 32 << 20  # of delivery bodies fetched at once: results may embed pictures
 
-Tell = Callable[[Event], Sequence[Parcel]]
-"""From an event to the bytes for every destination it is routed to. Pure; called inside the transaction."""
+ParcelsFor: TypeAlias = "Callable[[Event], Sequence[Parcel]]"
+"""The bytes for every destination that an event is routed to. Pure; called inside the transaction."""
 
 
 class Clock(Protocol):
-    """Time and chance. Instants are seconds since the epoch."""
+    """Time and chance. Times are seconds since the epoch."""
 
     def now(self) -> float:
-        """Wall-clock time: for what people and receivers read."""
+        """Wall-clock time, for people and receivers."""
 
     def steady(self) -> float:
-        """Starts as wall time, then unaffected by clock changes: for every schedule and every age."""
+        """Starts as wall time, then ignores clock changes. For every schedule and every age."""
 
     def chance(self) -> float:
         """A number in [0, 1)."""
@@ -47,28 +49,26 @@ class Clock(Protocol):
         """Return after `seconds`."""
 
     async def wait(self, wake: anyio.Event, timeout_s: float | None) -> bool:
-        """Return when `wake` is set (True) or after `timeout_s` seconds (False; None: never)."""
+        """Return True when `wake` is set, or False after `timeout_s` seconds (None: never)."""
 
 
 class Offload(Protocol):
     """Runs blocking store calls away from the event loop, one at a time, in order."""
 
     async def __call__(self, call: Callable[..., T], *args: object) -> T:
-        """The call's result or exception. Once begun it is not cancelled: the caller waits for its end."""
+        """The call's result or exception. A call that has begun is not cancelled; the caller waits for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """How far a source has been read; `value` is the source's own business."""
+class Cursor(NamedTuple):
+    """How far a source has been read. Only the source understands `value`."""
 
     source: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What became of a wish: `added`, `revived` (had been withdrawn), `again` (a new generation), or no-op:
-    `known` (is being watched), `ended` (has ended; `add --again` watches anew)."""
+class Added(NamedTuple):
+    """The result of adding a task: `added`, `revived` (it was withdrawn), `again` (a new generation), or unchanged:
+    `known` (already watched), `ended` (finished; `add --again` watches it again), `withdrawn` (and not revived)."""
 
     key: WatchKey
     what: str
@@ -76,7 +76,7 @@ class Added:
 
 
 class Watches(Protocol):
-    """What intake and poller ask of the store."""
+    """What intake and poller need from the store."""
 
     def add(
         self,
@@ -85,46 +85,67 @@ class Watches(Protocol):
         source: str,
         now: float,
         again: bool = False,
+        revive: bool = True,
         cursor: Cursor | None = None,
     ) -> list[Added]:
-        """Watch these tasks; the same (account, id) again is one watch. The cursor moves in the same transaction."""
+        """Watch these tasks. The same account and id is the same watch. Without `revive`, withdrawn ones stay
+        withdrawn. The cursor moves in the same transaction."""
 
-    def sync(self, wishes: Sequence[Wish], *, source: str, now: float) -> tuple[list[Added], list[WatchKey]]:
-        """Make `source` name exactly these tasks: add what is new, withdraw what it no longer names, has not ended,
-        and no other source names. Returns what was added and what was withdrawn."""
+    def sync(
+        self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] = ()
+    ) -> tuple[list[Added], list[WatchKey]]:
+        """Make `source` name exactly these tasks. New ones are added. Those it no longer names are withdrawn unless
+        they have finished or another source names them. Tasks in `kept` are neither added nor withdrawn. Returns what
+        was added and what was withdrawn."""
 
     def cursor(self, source: str) -> str | None:
-        """How far the source had been read."""
+        """How far the source has been read."""
+
+    def revision(self) -> int:
+        """The store's revision, a number that grows whenever anyone but the poller changes a watch."""
 
     def changed(self, since: int) -> tuple[int, list[WatchState]]:
-        """The store's revision, and the watches touched by anyone but the poller after revision `since` (0: all
-        live ones), live or not."""
+        """The store's revision, and the watches that anyone but the poller changed after revision `since`, live or not
+        (0: all live ones)."""
 
     def live(self, *, most: int) -> Iterator[list[WatchState]]:
-        """All live watches, at most `most` at a time, so that a million need not be held twice. Each step is a
-        transaction of its own, to be called through `Offload`; what is touched meanwhile is told by `changed`."""
+        """All live watches, at most `most` at a time, so that a million are never in memory twice. Each step is its own
+        transaction, called through `Offload`. `changed` returns what is changed meanwhile."""
+
+    def answered_actions(self, account: str) -> frozenset[str | None]:
+        """The actions for which the provider has answered about a task of the account."""
 
     def note(self, notes: Sequence[Note]) -> None:
-        """Write polls down. Notes about watches that have changed generation or ended meanwhile are dropped."""
+        """Store polls. Notes about watches that have finished or changed generation meanwhile are dropped."""
 
 
 class Commits(Protocol):
-    """The one door for transitions and outcomes."""
+    """Stores transitions and outcomes."""
 
-    def commit(self, changes: Sequence[Change], tell: Tell) -> list[bool]:
-        """Apply all changes in one transaction, each with the event it causes and that event's deliveries; says of
-        each whether it applied. One whose ground has shifted (already ended, withdrawn, new generation) does not."""
+    def commit(self, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
+        """Apply all changes in one transaction, each with the event it causes and the event's deliveries. Returns for
+        each whether it applied: not if the watch has finished, been withdrawn, or changed generation meanwhile."""
 
-    def accounts(self) -> Mapping[str, AccountState]:
-        """What is remembered of each account."""
+
+class StoreObserver(Protocol):
+    """Is notified of changes to the store, on the event loop. Its methods return at once."""
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """This daemon has committed these changes; each of them applied."""
+
+    def noted(self, notes: Sequence[Note]) -> None:
+        """This daemon has stored these polls."""
+
+    def changed(self) -> None:
+        """Anything else may have changed, through a source, a person or another process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Roll:
-    """Who works on a store and who holds what, at one instant of the store's own clock.
+class Roster:
+    """The members of a store and the shares they hold, at one moment of the store's clock.
 
-    `members`: those whose lease lasts, each with the scopes it serves and into how many groups it would cut them.
-    `holders`: the member that holds each share; a share of nobody is absent.
+    `members`: those with a valid lease, each with the scopes it serves and the number of groups in each scope.
+    `holders`: the member that holds each share. Free shares are absent.
     """
 
     members: Mapping[str, Mapping[str, int]]
@@ -132,57 +153,59 @@ class Roll:
 
 
 class Shares(Protocol):
-    """How several daemons divide one store's work. A store whose daemon is alone grants it everything.
+    """How several daemons divide one store's work. A store for one daemon grants it everything.
 
-    A member's lease is a time by the store's clock, prolonged by `renew`. Once it has ended anybody may take the
-    member's shares over, and whatever the member still commits raises LeaseLost.
+    A member's lease lasts until a time by the store's clock; `renew` extends it. Once it has ended, others may take
+    over the member's shares, and every commit of the member raises LeaseLost.
     """
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
-        """Become a member for so long; its id is `name` and a fencing number, never the same twice. From now on this
-        store's changes are committed only while the lease lasts, and it tells only of what the member holds."""
+        """Become a member for `lease_s`. Returns its id: `name` and a fencing number that is never used twice. From now
+        on this store commits only while the lease lasts and reports only news about shares that the member holds."""
 
-    def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roll:
-        """Prolong the lease, free what the members hold whose lease has ended, and call the roll. LeaseLost when
-        ours has ended: somebody else may already work on what we held."""
+    def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
+        """Extend the lease, free the shares of members whose lease has ended, and return the roster. LeaseLost if our
+        own has ended: others may already work on our shares."""
 
     def claim(self, shares: Collection[Share]) -> frozenset[Share]:
-        """Hold those of the shares that nobody holds; says which they were."""
+        """Take those of the shares that are free. Returns which were."""
 
     def release(self, shares: Collection[Share]) -> None:
-        """Hold these no longer: others may claim them at once."""
+        """Give up these shares; others may claim them at once."""
 
     def leave(self) -> None:
-        """Be no member any more and hold nothing. Harmless when the lease has ended."""
+        """End the membership and give up all shares. Harmless if the lease has ended."""
 
 
 class News(NamedTuple):
-    """Numbers that change when somebody else has written to the store: touched watches, accounts or endpoints, or
-    asked for something (`work`); put deliveries out that are ours to make (`outbox`); come, gone or let go of something
-    (`members`); ended tasks (`ends`). A store that cannot tell these apart has all of it be `work`."""
+    """Counters that change when another process has written to the store. A store that cannot tell these apart counts
+    everything as `work`. The store's `news()` returns them without disk access, or raises StoreError while it cannot
+    notice changes."""
 
-    work: int = 0
-    outbox: int = 0
-    members: int = 0
-    ends: int = 0
-
-
-class Newsworthy(Protocol):
-    """How a daemon hears what others do to its store."""
-
-    def news(self) -> News:
-        """What there was up to now. It costs no disk access. StoreError while nothing can be heard."""
+    work: int = 0  # watches, accounts or endpoints changed, or a person asked for something
+    outbox: int = 0  # deliveries of ours were added
+    members: int = 0  # a daemon joined, left or gave up shares
+    ends: int = 0  # tasks finished
 
 
 class Outbox(Protocol):
-    """What the dispatcher asks of the store."""
+    """What the dispatcher needs from the store."""
 
-    def lanes(self) -> list[tuple[str, str]]:
+    def queues(self) -> list[tuple[str, str]]:
         """Every (endpoint, target) that has waiting deliveries."""
 
-    def hasten(self, *, latest_at: float) -> int:
-        """Make due at once what waits for an instant after `latest_at`, which only a wrong clock can have named; says
-        how many deliveries that were."""
+    def held_queues(self, fingerprints: Mapping[str, str]) -> Mapping[tuple[str, str], float]:
+        """Every (endpoint, target) that is held, and until when. A hold that was set under other settings of the
+        endpoint is removed; its deliveries are due at once.
+        """
+
+    def failing(self) -> frozenset[str]:
+        """The endpoints that have not accepted an attempt since their last failure."""
+
+    def make_due(self, *, latest_at: float) -> int:
+        """Make deliveries due at once whose next attempt is after `latest_at`, which only a wrong clock can cause.
+        Returns how many.
+        """
 
     def due(
         self,
@@ -193,84 +216,172 @@ class Outbox(Protocol):
         limit: int,
         most_bytes: int = MOST_BYTES,
         apart_from: Collection[int] = (),
+        in_order: bool = False,
     ) -> tuple[list[Delivery], float | None]:
-        """At most `limit` waiting deliveries of this lane whose time has come, longest due first, and of each task only
-        the oldest waiting one (fewer when their bodies would be longer than `most_bytes` together); and when the next
-        one after those falls due (None: none waits). Those `apart_from` which the others are asked for, by delivery_id,
-        are left out of both; what waits behind them still does."""
+        """Up to `limit` due deliveries of this queue, and when the next one after them is due (None: none waits).
+
+        The longest due come first, or with `in_order` the first committed. For each task, only the oldest waiting
+        delivery is returned. Fewer are returned if their bodies together would exceed `most_bytes`. The delivery ids in
+        `apart_from` are left out, and later deliveries of their tasks keep waiting.
+        """
 
     def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
-        """Endpoints that answered 410, with the reason. One whose settings' fingerprint differs from that of the day
-        it was disabled is enabled again first."""
+        """Endpoints that answered 410, with the reason. An endpoint whose fingerprint has changed since is enabled
+        first."""
 
 
 class Durations(Protocol):
-    """What daemons have learned of how long tasks take, in common."""
+    """What all daemons have learned about how long tasks take."""
 
-    def durations(self) -> Mapping[Key, Table | None]:
-        """What is known of every kind of task; None where that cannot be read, and is to be learned anew."""
+    def durations(self) -> Mapping[DurationKey, Table | None]:
+        """What is known about each kind of task; None if it cannot be read and must be learned again."""
 
-    def learn(self, fresh: Mapping[Key, Table]) -> Mapping[Key, Table]:
-        """Add to what is stored what this daemon has seen since it last did (`Table.absorb`: older ends fade by the
-        number of new ones), and return the sums of these kinds, with what other daemons added meanwhile. Applied twice
-        it counts twice; nothing but the next poll's instant depends on it."""
+    def learn(self, fresh: Mapping[DurationKey, Table]) -> Mapping[DurationKey, Table]:
+        """Add what this daemon has learned since its last call (`Table.absorb`), and return the totals of these kinds
+        with what other daemons have added. A repeated call counts twice, which only affects when the next polls are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchKey:
-    """Tasks of one account with equal keys may be asked about in one request, at most `most` of them."""
+    """Tasks of one account with equal keys can share one request, at most `most` of them."""
 
     name: str
     most: int
 
 
+class SourceRecords(Protocol):
+    """Stores what each daemon's sources have seen."""
+
+    def sources(self) -> list[SourceFacts]:
+        """The sources of all daemons, ordered by name."""
+
+    def record_sources(self, facts: Sequence[SourceFacts]) -> None:
+        """Replace what is stored about these sources."""
+
+
 class Provider(Protocol):
-    """One account's way to ask about its tasks."""
+    """Polls the tasks of one account."""
 
     def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
-        """Which tasks this one may be asked about together with; None when it must be asked about alone."""
+        """Which tasks can share a request with this one; None if it needs its own request."""
 
-    async def ask_together(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
-        """Ask about tasks of one batch key at once: a reading for each, "not found" for those the answer leaves out.
-        A reading alone says that the batch as a whole failed. Otherwise as `ask`."""
+    def route(self, task_id: str, action: str | None) -> str:
+        """Which of the account's addresses this task is polled at; "" if there is only one."""
 
-    async def ask(self, task_id: str, action: str | None) -> Reading:
-        """Ask once. Every failure is a Reading; nothing but cancellation is raised."""
+    async def poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
+        """Poll tasks of one batch key with one request: a reading for each, "not found" for those the answer omits. A
+        single reading means that the whole batch failed. Otherwise as `poll`."""
+
+    async def poll(self, task_id: str, action: str | None) -> Reading:
+        """Send one request. Every failure is a Reading; only cancellation is raised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A request that may not be sent on an account now. `left_s`: for how long; infinity if nobody knows."""
+
+    left_s: float
+    reason: str
+
+
+class AccountTraffic(Protocol):
+    """Requests that callers send through genbridge's accounts: they count in the accounts' limits, and an answer about
+    a watched task counts like a poll.
+    """
+
+    async def admit(self, account: str, *, within_s: float) -> Held | None:
+        """Return when the account's limits allow one more request, and count it as in flight until `left`. Held: they
+        do not allow it within this time, or the account is paused; nothing was counted."""
+
+    def left(self, account: str) -> None:
+        """A request that was admitted is no longer in flight: its answer has begun, or there is none."""
+
+    def limited(self, account: str, reading: Reading, *, asked_at: float) -> None:
+        """The provider limited a request that was sent at `asked_at` (steady): 429, perhaps with Retry-After."""
+
+    def submit(self, account: str, task_id: str, reading: Reading) -> None:
+        """An answer about this task. Ignored if it is not watched here. A reading that `lacks_result` causes a poll."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRequest:
+    """Which page of the provider's list of tasks to request."""
+
+    action: str | None = None  # whose list
+    is_cut: bool = False  # the list starts at `since_ms`
+    since_ms: int = 0  # creation time
+    number: int = 1
+    offset: int = 0  # tasks on the pages before
+    more: Mapping[str, Json] = field(default_factory=dict)  # parameters from the answer for the page before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPage:
+    """A page of the list, newest tasks first. `following` is None if it is the last."""
+
+    tasks: Sequence[ListedTask]
+    following: PageRequest | None
+
+
+class TaskLists(Protocol):
+    """Lists the tasks of one account, for providers that can."""
+
+    def first_pages(self, action: str | None) -> Sequence[PageRequest]:
+        """The first page of each list: one for each action if the provider has separate lists. `action` is the
+        account's."""
+
+    async def list_page(self, page: PageRequest) -> ListPage | Reading:
+        """Send one request. Every failure is a Reading; only cancellation is raised."""
 
 
 class Intake(Protocol):
-    """How a source hands tasks over. Both calls return only after the commit; while the store cannot be written they
-    wait and try again, so a source never needs to."""
+    """How a source hands over tasks. The calls return after the commit. While the store cannot be written they retry,
+    so sources do not have to.
+    """
 
-    async def add(self, wishes: Sequence[Wish], *, source: str, cursor: Cursor | None = None) -> list[Added]:
+    async def add(
+        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
+    ) -> list[Added]:
         """Watch these tasks (see `Watches.add`)."""
 
-    async def sync(self, wishes: Sequence[Wish], *, source: str) -> None:
+    async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] = ()) -> None:
         """Make `source` name exactly these tasks (see `Watches.sync`)."""
 
     async def cursor(self, source: str) -> str | None:
-        """How far the source had been read."""
+        """How far the source has been read."""
 
 
 class Source(Protocol):
-    """Where watches come from."""
+    """Where watches come from. `tally` counts what it has seen so far."""
+
+    tally: SourceTally
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Read for ever; `started()` after the first complete reading. Errors of the outside are logged, not raised."""
+        """Read until cancelled; `started()` after the first complete reading. Outside errors are logged, not raised."""
 
     def is_idle(self) -> bool:
-        """Whether everything seen so far has been taken or refused."""
+        """Whether everything seen so far has been taken or rejected."""
+
+
+class FileSource(Source, Protocol):
+    """A source that reads files."""
+
+    def inspect(self) -> Finding:
+        """What it would find if it ran now. Blocks; takes and changes nothing."""
 
 
 class Sink(Protocol):
     """One configured endpoint."""
 
     def parcels(self, event: Event) -> Sequence[Parcel]:
-        """The event's bytes for each target. Pure; never raises on any event."""
+        """The event's bytes for each target. Pure; raises for no event."""
+
+    def plain_parcels(self, event: Event) -> Sequence[Parcel]:
+        """The same in the simplest form, for when `parcels` fails."""
 
     def targets(self) -> Sequence[str]:
-        """The targets of today's settings, each a queue of its own."""
+        """The targets in the settings. Each has its own queue."""
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        """Hand it over once, within the delivery time-out; never retry inside. Safe to repeat with the same delivery.
-        Every failure is an Outcome; nothing but cancellation is raised."""
+        """Make one attempt, without retries, each request within the delivery timeout. Safe to repeat. Every failure is
+        an Outcome; only cancellation is raised."""

@@ -1,33 +1,87 @@
-"""Fixtures every test may use, and how a run is spread over processes."""
+"""Fixtures for every test, and how a run is distributed over processes."""
 
 from __future__ import annotations
 
 import gc
+import math
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
+import hypothesis
 import pytest
 
-from bridge.config.place import PostgresUrl
+from bridge.config.postgres_url import PostgresUrl
 from tests.postgres import ADDRESS, own_schema, own_server
+
+# No deadlines: on a busy machine they fail good code. Tests of speed measure CPU time.
+hypothesis.settings.register_profile("genbridge", deadline=None)
+hypothesis.settings.load_profile("genbridge")
+
+
+CORE_MINUTES: Final = 11  # of a whole run beside the other steps of .ci/run, on 2 cores
+MEASURED: Final = "COVERAGE_PROCESS_START"  # in the environment of processes that measure their coverage
+TESTS: Final = Path(__file__).parent
+
+
+def runs_all(config: pytest.Config) -> bool:
+    """Whether pytest was called without naming any tests."""
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say how long a run of all tests takes."""
+    if not runs_all(config):
+        return None
+    cores = os.cpu_count() or 1
+    minutes = math.ceil(CORE_MINUTES / min(cores, 4))
+    return f"duration: about {minutes} minutes on {cores} cores; `pytest tests/domain` takes seconds"
 
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Adapters run on asyncio; engine tests widen this to trio in their own conftest."""
+    """Run async tests on asyncio. The engine's tests also run on trio: see their conftest."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
 def thawed() -> Iterator[None]:
-    """What an engine exempts from the cyclic collector would be exempt in every later test here, and never be freed."""
+    """Undo `gc.freeze()`: objects that an engine froze would never be freed in this test process."""
     yield
     gc.unfreeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def measured_programs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Measure coverage in the processes that run tests, not in those that tests start: each start would take half as
+    long again, and a process that is killed writes no result. But `bridge/http` runs in daemons alone."""
+    setting = os.environ.get(MEASURED)
+    if request.path.parent.name != "http":
+        os.environ.pop(MEASURED, None)
+    yield
+    if setting is not None:
+        os.environ[MEASURED] = setting
+
+
+@pytest.fixture
+def unmeasured() -> Iterator[None]:
+    """Measure no coverage in this test, because tracing makes it two or three times as long. Other tests run the same
+    lines."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(tracer)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL server: the one that is named, or one of this process's own. Skips loudly without."""
+    """The URL of a PostgreSQL server: the one in $GENBRIDGE_TEST_POSTGRES, or one that this process starts.
+
+    Skips the test where PostgreSQL is not installed.
+    """
     if os.environ.get(ADDRESS):
         yield os.environ[ADDRESS]
         return
@@ -37,19 +91,19 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def postgres(postgres_server: str) -> Iterator[PostgresUrl]:
-    """A place for a store in PostgreSQL, empty."""
+    """The URL of an empty PostgreSQL schema for one store."""
     with own_schema(postgres_server) as place:
         yield place
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Spread folders of tests over processes where pytest-xdist is there; `-n 0` or `--pdb` keep them in one, as files.
+    """Distribute directories of tests over processes if pytest-xdist is installed.
 
-    Each process takes the next test when it has done one; those of an `xdist_group` go to one, as one at a time is
-    enough for the cores.
+    Single files, `-n 0` and `--pdb` stay in one process. Each process takes the next test when it has finished one.
+    Tests of one `xdist_group` run in the same process, so never at the same time.
     """
-    is_worker = hasattr(config, "workerinput")  # a worker that started workers would never end doing so
+    is_worker = hasattr(config, "workerinput")  # a worker must not start workers
     if is_worker or not config.pluginmanager.hasplugin("xdist") or config.option.dist != "no":
         return
     if config.option.numprocesses is None and not all(".py" in name for name in config.args):
@@ -60,12 +114,22 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """More than there are cores: many tests wait for real time to pass."""
+    """Start three workers for each core: the tests that take long mostly wait for real time to pass."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
-        return None  # the plugin heeds it
-    return min((os.cpu_count() or 1) + 2, 8)
+        return None  # the plugin reads it itself
+    return min(3 * (os.cpu_count() or 1), 8)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """In a new checkout, compile the tests once. Otherwise each process would compile all of them, for five seconds."""
+    is_compiled = any(TESTS.glob("domain/__pycache__/test_*.pyc"))
+    if runs_all(config) and not is_compiled and not sys.dont_write_bytecode:
+        env = {name: value for name, value in os.environ.items() if name != MEASURED}
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-n", "0", str(TESTS)]
+        subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=False)  # a mistake shows in the run itself
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first, so that none of them is what a run waits for in the end."""
+    """Start the long tests first, so that the run does not wait for one of them at the end."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)

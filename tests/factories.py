@@ -1,4 +1,4 @@
-"""Domain values for tests: sensible defaults, any field overridden by keyword."""
+"""Domain values for tests, with defaults. Keywords override any field."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from bridge.domain.task import Kind, Reading
 from bridge.domain.watch import Memory, Watch, WatchState, Wish
 
 NOW = 1_762_000_000.0  # 2025-11-01: an instant of the size real ones have, so that rounding is real too
+END_TOPICS = frozenset(
+    {Topic.TASK_SUCCEEDED, Topic.TASK_FAILED, Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.TASK_TIMED_OUT}
+)
 
 
 def make_wish(**fields: Any) -> Wish:
@@ -17,7 +20,7 @@ def make_wish(**fields: Any) -> Wish:
 
 
 def make_state(**fields: Any) -> WatchState:
-    """The hot part of a watch, just added and never polled."""
+    """The state of a watch that was just added and never polled."""
     defaults: dict[str, Any] = {
         "account": "kling",
         "task_id": "task-1",
@@ -34,7 +37,7 @@ def make_state(**fields: Any) -> WatchState:
 
 
 def make_watch(**fields: Any) -> Watch:
-    """A live watch; `state=make_state(...)` for what is inside."""
+    """A live watch. Set fields of its state by `state=make_state(...)`."""
     defaults: dict[str, Any] = {
         "state": make_state(),
         "label": None,
@@ -53,7 +56,7 @@ def make_reading(kind: Kind = Kind.RUNNING, **fields: Any) -> Reading:
 
 
 def make_event(**fields: Any) -> Event:
-    """A succeeded task's event, with little `data`; `story.task_event` makes complete ones."""
+    """A succeeded task's event, with little `data`; `event_building.task_event` makes complete ones."""
     defaults: dict[str, Any] = {
         "event_id": "evt_one",
         "topic": Topic.TASK_SUCCEEDED,

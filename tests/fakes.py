@@ -1,17 +1,18 @@
-"""Stand-ins of our own for seams: small, typed, and held to the same contract suites as the real ones."""
+"""Fakes for the seams: small, typed, and tested by the same contract suites as the real ones."""
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 import anyio
 import anyio.lowlevel
 
-from bridge.domain.delivery import Accepted, Delivery, Outcome
+from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome
 from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Reading
@@ -20,7 +21,7 @@ from bridge.ports import Added, BatchKey, Cursor
 
 T = TypeVar("T")
 START = 1_762_000_000.0
-TURNS = 40  # of the event loop after each instant: enough for every chain of wake-ups in the engine
+MOST_TURNS = 40  # of the event loop after each instant: more than any chain of wake-ups in the engine needs
 
 
 class FakeClock:
@@ -55,7 +56,7 @@ class FakeClock:
         return wake.is_set()
 
     async def advance(self, seconds: float) -> None:
-        """Let `seconds` pass; everything that falls due meanwhile runs, in order."""
+        """Let `seconds` pass. Everything that falls due meanwhile runs, in order."""
         until = self._steady + seconds
         await self._settle()
         while self._sleepers and self._sleepers[0][0] <= until:
@@ -67,21 +68,29 @@ class FakeClock:
         await self._settle()
 
     def stand_still(self, seconds: float) -> None:
-        """What a process sees that was stopped so long: time has passed, and none of its tasks has run."""
+        """Let time pass while none of the tasks runs, as for a process that was stopped."""
         self._steady += seconds
 
     def rewind(self, seconds: float) -> None:
-        """What a restart after a correction of the clock sees. Nothing may be waiting."""
+        """Set the clock back, as a restart after a correction of the clock sees it. Nothing may be waiting."""
         self._steady -= seconds
         self._sleepers.clear()
 
     async def _settle(self) -> None:
-        for _ in range(TURNS):
+        """Let all other tasks run until each of them waits."""
+        try:
+            loop: Any = asyncio.get_running_loop()
+        except RuntimeError:  # trio, which can say so itself
+            await anyio.wait_all_tasks_blocked()
+            return
+        for _ in range(MOST_TURNS):  # a task group that is cancelled around a shielded wait stays ready for ever
             await anyio.lowlevel.checkpoint()
+            if not loop._ready:  # asyncio has no public name for it
+                return
 
 
 class DirectOffload:
-    """`ports.Offload` that calls at once, on the loop's own thread."""
+    """`ports.Offload` that calls at once, in the thread of the event loop."""
 
     async def __call__(self, call: Callable[..., T], *args: object) -> T:
         await anyio.lowlevel.checkpoint()
@@ -89,13 +98,14 @@ class DirectOffload:
 
 
 class ScriptedProvider:
-    """`ports.Provider` that answers each task from its script; the last reading repeats. Notes when it was asked."""
+    """`ports.Provider` that answers each task from its script. The last reading repeats. Records each poll."""
 
     def __init__(self, clock: FakeClock, *, answer_s: float = 0.0) -> None:
         self.scripts: dict[str, list[Reading]] = {}
         self.default = Reading(kind=Kind.RUNNING)
         self.asked: list[tuple[float, str]] = []
         self.ends: dict[str, float] = {}  # or by time: running until then, succeeded from then on
+        self.has_routes = False  # each action is asked about at its own address
         self.most_together = 0  # in one batch; 0: no batches
         self.batch_failure: Reading | None = None
         self.batches: list[tuple[float, list[str]]] = []
@@ -104,7 +114,7 @@ class ScriptedProvider:
         self._clock = clock
         self._answer_s = answer_s
 
-    async def ask(self, task_id: str, action: str | None) -> Reading:
+    async def poll(self, task_id: str, action: str | None) -> Reading:
         self.asked.append((self._clock.steady(), task_id))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -118,7 +128,10 @@ class ScriptedProvider:
     def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
         return BatchKey(name=str(action), most=self.most_together) if self.most_together else None
 
-    async def ask_together(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
+    def route(self, task_id: str, action: str | None) -> str:
+        return (action or "") if self.has_routes else ""
+
+    async def poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
         self.batches.append((self._clock.steady(), list(task_ids)))
         if self.batch_failure is not None:
             return self.batch_failure
@@ -138,11 +151,12 @@ class ScriptedProvider:
 
 
 class RecordingSink:
-    """`ports.Sink` that keeps what it is handed and answers from a script (accepted when that is empty)."""
+    """`ports.Sink` that records deliveries and answers from a script, then with Accepted."""
 
     def __init__(self, name: str, clock: FakeClock, *, targets: Sequence[str] = ("",)) -> None:
         self.name = name
         self.script: list[Outcome] = []
+        self.refuses: set[str] = set()  # tasks of which nothing is ever taken
         self.handed: list[tuple[float, Delivery]] = []
         self.hang_s: dict[str, float] = defaultdict(float)  # by target
         self._clock = clock
@@ -152,6 +166,9 @@ class RecordingSink:
         body = f"{event.topic} {event.subject}".encode()
         return [Parcel(endpoint=self.name, target=target, body=body) for target in self._targets]
 
+    def plain_parcels(self, event: Event) -> Sequence[Parcel]:
+        return self.parcels(event)
+
     def targets(self) -> Sequence[str]:
         return self._targets
 
@@ -160,6 +177,8 @@ class RecordingSink:
         if self.hang_s[delivery.target]:
             await self._clock.sleep(self.hang_s[delivery.target])
         await anyio.lowlevel.checkpoint()
+        if delivery.subject in self.refuses:
+            return Deferred(reason="400")
         return self.script.pop(0) if self.script else Accepted(detail="200")
 
     def ids(self) -> list[str]:
@@ -167,8 +186,10 @@ class RecordingSink:
 
 
 class RecordingIntake:
-    """`ports.Intake` in memory: what is watched, and by which calls it came. `hold` makes commits wait, as they do
-    while a store cannot be written; `refuse_with` makes them raise."""
+    """`ports.Intake` in memory. Records what is watched and by which calls.
+
+    `hold` makes commits wait, as they do while a store cannot be written. `refuse_with` makes them raise.
+    """
 
     def __init__(self) -> None:
         self.wishes: dict[WatchKey, Wish] = {}
@@ -188,20 +209,22 @@ class RecordingIntake:
         self._open.set()
 
     def ids(self, source: str | None = None) -> set[str]:
-        """Ids of the tasks that are watched, or that this source names."""
+        """The ids of all watched tasks, or of those that this source names."""
         keys = self.wishes.keys() if source is None else self.named[source]
         return {key.task_id for key in keys}
 
-    async def add(self, wishes: Sequence[Wish], *, source: str, cursor: Cursor | None = None) -> list[Added]:
+    async def add(
+        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
+    ) -> list[Added]:
         await self._commit(wishes)
         if cursor is not None:
             self.cursors[cursor.source] = cursor.value
         return [self._added(wish, source) for wish in wishes]
 
-    async def sync(self, wishes: Sequence[Wish], *, source: str) -> None:
+    async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] = ()) -> None:
         await self._commit(wishes)
         self.syncs += 1
-        vanished = self.named[source] - {wish.key for wish in wishes}
+        vanished = self.named[source] - {wish.key for wish in wishes} - set(kept)
         self.named[source] -= vanished
         for key in vanished:
             if not any(key in keys for keys in self.named.values()):

@@ -1,4 +1,4 @@
-"""A real HTTP server on 127.0.0.1 that does what a script tells it, bytes and faults alike.
+"""A real HTTP server on 127.0.0.1 whose answers and faults come from a script.
 
 async with loopback(answers(200, b"{}")) as server:
     await client.fetch(Request(method="GET", url=server.url + "/x"), cap_bytes=1000)
@@ -52,13 +52,13 @@ class Exchange:
         await self.stream.send(data)
 
     async def answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
-        """Send a whole answer and keep the connection."""
+        """Send a complete answer and keep the connection open."""
         lines = {"Content-Length": str(len(body)), **(headers or {})}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         await self.raw(f"HTTP/1.1 {status} Scripted\r\n{head}\r\n".encode("latin-1") + body)
 
     async def close(self) -> None:
-        """End the connection in good order."""
+        """Close the connection properly."""
         await self.stream.aclose()
 
     async def reset(self) -> None:
@@ -68,7 +68,7 @@ class Exchange:
         await anyio.aclose_forcefully(self.stream)
 
     async def hang(self) -> None:
-        """Say nothing until the other side has gone."""
+        """Send nothing until the client disconnects."""
         while True:
             await self.stream.receive()
 
@@ -78,7 +78,7 @@ Script = Callable[[Exchange], Awaitable[None]]
 
 
 def answers(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Script:
-    """A script that always answers so."""
+    """A script that always gives this answer."""
 
     async def script(exchange: Exchange) -> None:
         await exchange.answer(status, body, headers)
@@ -88,7 +88,7 @@ def answers(status: int, body: bytes = b"", headers: Mapping[str, str] | None = 
 
 @dataclass(slots=True)
 class Loopback:
-    """The running server: where it is, what it was asked, how many connections it took and has open."""
+    """The running server: its address, its requests, and how many connections it accepted and has open."""
 
     port: int
     scheme: str
@@ -103,7 +103,7 @@ class Loopback:
 
 @asynccontextmanager
 async def loopback(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Loopback]:
-    """Serve until the block ends; whatever is under way then is cancelled."""
+    """Serve until the block ends, then cancel open requests."""
     listener: anyio.abc.Listener[anyio.abc.ByteStream]
     tcp = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     server = Loopback(port=tcp.extra(anyio.abc.SocketAttribute.local_port), scheme="https" if tls else "http")

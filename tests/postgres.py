@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for tests: the one named by $GENBRIDGE_TEST_POSTGRES, or one of their own on loopback.
+"""A real PostgreSQL server for tests: the one in $GENBRIDGE_TEST_POSTGRES, or one on loopback that they start.
 
 Its URL has the form of `Server.url`, password included: tests look for that word where it must not be. The role makes
 schemas and roles.
@@ -21,7 +21,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from bridge.config.place import PostgresUrl
+from bridge.config.postgres_url import PostgresUrl
 from bridge.store.tables import TABLES
 
 ADDRESS: Final = "GENBRIDGE_TEST_POSTGRES"
@@ -35,7 +35,7 @@ KEYS: Final = {"watches": "watch_id", "history": "history_id", "deliveries": "de
 
 
 class Server:
-    """A server with a data folder of its own, run by a user who is not root (initdb refuses root)."""
+    """A server with its own data folder. Its user is not root, which initdb refuses."""
 
     def __init__(self, folder: Path, *, settings: Mapping[str, str] = QUICK) -> None:
         self.folder = folder
@@ -72,7 +72,7 @@ class Server:
         )
 
     def make_standby_of(self, primary: Server) -> None:
-        """Copy the primary's data folder; once started, follow it."""
+        """Copy the primary's data folder. Once started, this server replicates it."""
         self.folder.mkdir(parents=True)
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
@@ -80,12 +80,12 @@ class Server:
         subprocess.run(self._as_postgres(["pg_basebackup", "-D", str(self.folder / "data"), *whom]), check=True)
 
     def promote(self) -> None:
-        """Make a standby the primary; returns when it takes writes."""
+        """Make a standby the primary. Returns when it accepts writes."""
         command = ["pg_ctl", "promote", "-w", "-D", str(self.folder / "data")]
         subprocess.run(self._as_postgres(command), check=True, stdout=subprocess.DEVNULL)
 
     def start(self) -> None:
-        """Start, and return when it answers."""
+        """Start the server. Returns when it accepts connections."""
         given = {**self._settings, "unix_socket_directories": "", "listen_addresses": "127.0.0.1"}
         options = [word for name, value in given.items() for word in ("-c", f"{name}={value}")]
         command = ["postgres", "-D", str(self.folder / "data"), "-p", str(self.port), *options]
@@ -102,7 +102,7 @@ class Server:
                 time.sleep(0.05)
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Have it end: what runs is aborted. With `at_once` as a crash would."""
+        """Stop it and abort what runs. With `at_once` it crashes."""
         if self._process is None or self._process.poll() is not None:  # it may have ended by itself
             self._process = None
             return
@@ -136,7 +136,7 @@ def _free_port() -> int:
 
 @contextmanager
 def own_server(*, settings: Mapping[str, str] = QUICK) -> Iterator[Server]:
-    """A server that a test may stop and kill; skips loudly where there is none."""
+    """A server that a test may stop and kill. Skips the test where PostgreSQL is not installed."""
     if not BINARIES:
         pytest.skip("no PostgreSQL here (install postgresql)")
     with tempfile.TemporaryDirectory(prefix="genbridge-pg-") as name:
@@ -152,7 +152,7 @@ def own_server(*, settings: Mapping[str, str] = QUICK) -> Iterator[Server]:
 
 @contextmanager
 def own_standby(primary: Server) -> Iterator[Server]:
-    """A server that follows a primary, which from now on acknowledges no commit that this one has not got."""
+    """A synchronous standby: from now on the primary acknowledges a commit only when the standby has it."""
     with tempfile.TemporaryDirectory(prefix="genbridge-pg-") as name:
         Path(name).chmod(0o755)
         standby = Server(Path(name) / "pg")
@@ -173,7 +173,7 @@ def own_standby(primary: Server) -> Iterator[Server]:
 
 @contextmanager
 def own_schema(server: str) -> Iterator[PostgresUrl]:
-    """A place for one store at a server (its URL), empty."""
+    """The URL of a new, empty schema for one store."""
     name = f"t_{os.urandom(6).hex()}"
     _do(server, f"CREATE SCHEMA {name}")
     try:
@@ -184,7 +184,7 @@ def own_schema(server: str) -> Iterator[PostgresUrl]:
 
 
 def wipe(place: PostgresUrl) -> None:
-    """Make a store new, which is quicker than making a new one."""
+    """Empty a store, which is quicker than creating one."""
     statements = [f"DELETE FROM {table}" for table in (*reversed(list(TABLES)), "shares", "members", "writers")]
     statements += ["UPDATE genbridge_store SET revision = 0, touched = 0"]
     statements += [f"ALTER TABLE {table} ALTER {key} RESTART" for table, key in KEYS.items()]

@@ -1,4 +1,4 @@
-"""Programs that tests start: none outlives its test, however that ends."""
+"""Programs that tests start. None runs longer than its test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import AnyStr
 
 @contextmanager
 def ended(process: subprocess.Popen[AnyStr]) -> Iterator[subprocess.Popen[AnyStr]]:
-    """Kill it when the block is over, if it still runs. (`Popen` alone would wait for it, for ever.)"""
+    """Kill the process at the end of the block if it still runs. (`Popen` alone would wait for ever.)"""
     with process:
         try:
             yield process

@@ -1,4 +1,4 @@
-"""A store's shares without a store: several members in one process, on a clock moved by hand."""
+"""The shares of a store without a store: several members in one process, on a fake clock."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from bridge.domain.shares import Share
+from bridge.domain.slots import Share
 from bridge.errors import LeaseLost, StoreError
-from bridge.ports import Clock, Roll
+from bridge.ports import Clock, Roster
 
 
 @dataclass(slots=True)
@@ -17,8 +17,8 @@ class _Seat:
     until_at: float
 
 
-class SharedRoll:
-    """What the members of one store have in common; `wakes` are told of each change, as NOTIFY would."""
+class SharedRoster:
+    """What the members of one store have in common. `wakes` are called at each change, as NOTIFY would do."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -38,58 +38,58 @@ class SharedRoll:
 
 
 class MemberShares:
-    """`ports.Shares` of one member. `is_cut_off`: it cannot reach the store."""
+    """`ports.Shares` of one member. With `is_cut_off` it cannot reach the store."""
 
-    def __init__(self, roll: SharedRoll) -> None:
-        self.roll = roll
+    def __init__(self, roster: SharedRoster) -> None:
+        self.roster = roster
         self.member = ""
         self.is_cut_off = False
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
         self._reach()
-        self.member = f"{name}#{next(self.roll.fences)}"
-        self.roll.seats[self.member] = _Seat(dict(scopes), self.roll.clock.steady() + lease_s)
-        self.roll.changed()
+        self.member = f"{name}#{next(self.roster.fences)}"
+        self.roster.seats[self.member] = _Seat(dict(scopes), self.roster.clock.steady() + lease_s)
+        self.roster.changed()
         return self.member
 
-    def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roll:
+    def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
         self._reach()
-        now = self.roll.clock.steady()
-        for member in [member for member, seat in self.roll.seats.items() if seat.until_at <= now]:
-            self.roll.drop(member)
+        now = self.roster.clock.steady()
+        for member in [member for member, seat in self.roster.seats.items() if seat.until_at <= now]:
+            self.roster.drop(member)
         seat = self._seat()
         is_news = seat.scopes != scopes
         seat.scopes, seat.until_at = dict(scopes), now + lease_s
         if is_news:
-            self.roll.changed()
-        members = {member: seat.scopes for member, seat in self.roll.seats.items()}
-        return Roll(members=members, holders=dict(self.roll.holders))
+            self.roster.changed()
+        members = {member: seat.scopes for member, seat in self.roster.seats.items()}
+        return Roster(members=members, holders=dict(self.roster.holders))
 
     def claim(self, shares: Collection[Share]) -> frozenset[Share]:
         self._reach()
         self._seat()
-        free = frozenset(share for share in shares if share not in self.roll.holders)
-        self.roll.holders.update(dict.fromkeys(free, self.member))
+        free = frozenset(share for share in shares if share not in self.roster.holders)
+        self.roster.holders.update(dict.fromkeys(free, self.member))
         return free
 
     def release(self, shares: Collection[Share]) -> None:
         self._reach()
         self._seat()
         for share in shares:
-            if self.roll.holders.get(share) == self.member:
-                del self.roll.holders[share]
-        self.roll.changed()
+            if self.roster.holders.get(share) == self.member:
+                del self.roster.holders[share]
+        self.roster.changed()
 
     def leave(self) -> None:
         self._reach()
-        self.roll.drop(self.member)
+        self.roster.drop(self.member)
 
     def _reach(self) -> None:
         if self.is_cut_off:
             raise StoreError("no connection")
 
     def _seat(self) -> _Seat:
-        seat = self.roll.seats.get(self.member)
-        if seat is None or seat.until_at <= self.roll.clock.steady():
+        seat = self.roster.seats.get(self.member)
+        if seat is None or seat.until_at <= self.roster.clock.steady():
             raise LeaseLost("the lease has ended")
         return seat

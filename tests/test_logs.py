@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from bridge import logs
+from bridge import logs, redaction
 
 
 @pytest.fixture(autouse=True)
@@ -18,8 +18,8 @@ def as_before() -> Iterator[None]:
 
 def logged(form: str) -> str:
     stream = io.StringIO()
-    logs.hide(["s3cret-and", "s3cret-and-more"])
-    logs.set_up(level="debug", form=form, stream=stream)
+    redaction.hide(["s3cret-and", "s3cret-and-more"])
+    logs.set_up(level="debug", syntax=form, stream=stream)
     error = ValueError("refused: " + "-".join(["s3cret", "and", "more"]))  # the traceback shows this line, too
     try:
         raise error
@@ -38,3 +38,23 @@ def test_no_secret_shows_in_values_lists_or_tracebacks(form: str) -> None:
 
 def test_control_characters_never_reach_the_terminal() -> None:
     assert "\x1b[2J" not in logged("console")
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_value_that_cannot_be_rendered_affects_only_its_own_line(form: str) -> None:
+    class Broken:
+        def __repr__(self) -> str:
+            raise ValueError("a fault of ours")
+
+    stream = io.StringIO()
+    logs.set_up(level="info", syntax=form, stream=stream)
+    endless: list[object] = []
+    endless.append(endless)
+    for value in (Broken(), endless):
+        logs.get_logger().info("poll.answered", value=value)
+    logs.get_logger().info("daemon.ready")
+    first, second, third = stream.getvalue().splitlines()
+    assert "log.bug" in first
+    assert "ValueError" in first
+    assert "RecursionError" in second
+    assert "daemon.ready" in third

@@ -61,6 +61,7 @@ def test_the_package_has_its_types_statements_and_descriptions() -> None:
     assert (PACKAGE / "py.typed").exists()
     assert min(path.name for path in (PACKAGE / "store").rglob("*.sql")).startswith("0001_")
     assert (PACKAGE / "providers" / "builtin" / "kling.yaml").exists()
+    assert (PACKAGE / "simulator" / "vendors" / "kling" / "created.json").exists()
 
 
 def test_the_wheel_holds_every_file_of_the_checkout_and_nothing_else(

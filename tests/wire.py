@@ -1,4 +1,4 @@
-"""A wire that can be cut: a TCP proxy on loopback between a client and a real server."""
+"""A network connection that a test can cut: a TCP proxy on loopback between a client and a real server."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Tap = Callable[[bytes], bool]
-"""Looks at what a client sends; False: the wire breaks before it arrives."""
+"""Is called with what a client sends. Returns False to break the connection before it arrives."""
 
 
 class Wire:
-    """Passes bytes on, both ways, until told otherwise. `url` is the server's, through the wire."""
+    """Forwards bytes both ways. `url` turns the URL of the server into one that leads through the proxy."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -29,7 +29,7 @@ class Wire:
         return server.replace(f":{self._to}/", f":{self.port}/")
 
     def cut(self) -> None:
-        """Break every connection there is now."""
+        """Break every open connection."""
         for end in self._ends:
             _break(end)
 
@@ -72,7 +72,7 @@ def _break(end: socket.socket) -> None:
 
 @contextmanager
 def wire_to(server: str) -> Iterator[Wire]:
-    """A wire to the server of this URL (`...:PORT/...`)."""
+    """A proxy for the server of this URL (`...:PORT/...`)."""
     port = int(server.rpartition("@")[2].partition("/")[0].rpartition(":")[2])
     wire = Wire(port)
     try:

@@ -1,10 +1,12 @@
-"""The outside world of a real daemon: a provider and a receiver as real HTTP servers on loopback, and its process.
+"""The world around real daemons: a provider and a receiver on loopback, and the daemons' processes.
 
-Independent of `bridge`: plain `http.server`, so that a mistake of ours cannot hide behind itself.
+Independent of `bridge`, so that a mistake there cannot hide behind itself: one event loop in a thread, and as little
+HTTP as it takes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,29 +16,39 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
+
+from tests.stopwatch import Stopwatch
 
 KEY = "provider-key-0123456789"
 HOOK_KEY = "hook-key-0123456789"
-RESET = 0  # an answer's status that means: cut the connection without a word
+STOP_S = 10.0  # what `genbridge run` promises
+RESET = 0  # a status: break the connection without an answer
+
+Answer = tuple[int, bytes, Mapping[str, str]]
+REFUSED: Answer = (401, json.dumps({"code": 1002, "message": "Authorization is invalid"}).encode(), {})
+NOT_SUPPORTED: Answer = (501, b"", {})
 
 
 @dataclass(frozen=True)
 class Told:
-    """One webhook as it arrived."""
+    """One webhook as it arrived. `daemon` is the value of the header X-Daemon, which a crew's daemons send."""
 
     at: float
     event_id: str
     body: bytes
     headers: Mapping[str, str]
     answered: int
+    path: str = ""
+    daemon: str = ""
 
     @property
     def topic(self) -> str:
@@ -46,6 +58,17 @@ class Told:
     def data(self) -> dict[str, Any]:
         data: dict[str, Any] = json.loads(self.body)["data"]
         return data
+
+
+class Request(NamedTuple):
+    """One request at the provider, by the account whose key it has."""
+
+    at: float
+    daemon: str
+    account: str
+    ids: Sequence[str]
+    in_flight: int  # of the account, with this one
+    finished: Sequence[str]  # the ids that it reported as finished
 
 
 def kling(task_id: str, status: str, *, urls: list[str] | None = None, message: str = "") -> dict[str, Any]:
@@ -62,30 +85,75 @@ def kling(task_id: str, status: str, *, urls: list[str] | None = None, message: 
     return {"code": 0, "message": "SUCCEED", "request_id": "r", "data": data}
 
 
+def suno(task_id: str, is_finished: bool) -> dict[str, Any]:
+    """One task in the documented answer of a query. That answer may be about many."""
+    clip = {"id": f"{task_id}-0", "status": "complete" if is_finished else "streaming", "title": "Song"}
+    urls = {"audio_url": f"https://cdn.example.test/{task_id}.mp3"}
+    finish_time = 1_762_000_060 if is_finished else 0
+    times = {"submit_time": 1_762_000_000, "start_time": 1_762_000_001, "finish_time": finish_time}
+    status = "SUCCESS" if is_finished else "IN_PROGRESS"
+    data = [{**clip, **urls}] if is_finished else []
+    return {"task_id": task_id, "action": "MUSIC", "status": status, "fail_reason": "", **times, "data": data}
+
+
 @dataclass
 class World:
-    """Tasks end when their time comes; everything that was asked and told is kept."""
+    """Tasks finish when their time comes. Every request and every webhook is kept.
+
+    `fault` and `receive` are called in threads of their own and may block.
+    """
 
     ends_at: dict[str, float] = field(default_factory=dict)  # monotonic
     fails: set[str] = field(default_factory=set)
-    polls: list[tuple[float, str]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
-    fault: Callable[[str], tuple[int, bytes, Mapping[str, str]] | None] = lambda task_id: None
+    fault: Callable[[str], Answer | None] = lambda task_id: None  # an answer in place of the task's own
     receive: Callable[[str, int], int] = lambda event_id, times: 200  # event id, times seen before -> status
     on_told: Callable[[Told], None] = lambda told: None
+    answer_s: float = 0.0  # how long the provider takes
     provider_port: int = 0
     receiver_port: int = 0
+    in_flight: Counter[str] = field(default_factory=Counter)
+    connections: set[asyncio.Transport] = field(default_factory=set)
+    held_since: float | None = None
 
-    def answer(self, task_id: str) -> tuple[int, bytes, Mapping[str, str]]:
-        """What the provider says of a task now."""
-        self.polls.append((time.monotonic(), task_id))
-        wrong = self.fault(task_id)
+    @property
+    def polls(self) -> list[tuple[float, str]]:
+        """When which task was requested."""
+        return [(one.at, task_id) for one in list(self.requests) for task_id in one.ids]
+
+    @contextmanager
+    def no_task_finishes(self) -> Iterator[None]:
+        """Meanwhile. What is left of each task's time begins again afterwards."""
+        self.held_since = since = time.monotonic()
+        try:
+            yield
+        finally:
+            held_s = time.monotonic() - since
+            self.ends_at = {one: at + held_s if at > since else at for one, at in self.ends_at.items()}
+            self.held_since = None
+
+    def answer(self, account: str, daemon: str, ids: Sequence[str], *, is_batch: bool) -> Answer:
+        """What the provider says of these tasks now."""
+        now = time.monotonic()
+        known_until = now if self.held_since is None else self.held_since
+        finished = [one for one in ids if known_until >= self.ends_at.get(one, now + 1)]
+        self.requests.append(Request(now, daemon, account, ids, self.in_flight[account], finished))
+        wrong = self.fault(ids[0])
         if wrong is not None:
+            finished.clear()
             return wrong
+        if account == "suno":
+            songs = [suno(one, one in finished) for one in ids]
+            data = songs if is_batch else songs[0]
+            return 200, json.dumps({"code": "success", "message": "", "data": data}).encode(), {}
+        return self._video(ids[0], is_finished=bool(finished))
+
+    def _video(self, task_id: str, *, is_finished: bool) -> Answer:
         if task_id not in self.ends_at:
             body: dict[str, Any] = {"code": 1203, "message": "The requested resource does not exist", "request_id": "r"}
             return 404, json.dumps(body).encode(), {}
-        if time.monotonic() < self.ends_at[task_id]:
+        if not is_finished:
             body = kling(task_id, "processing")
         elif task_id in self.fails:
             body = kling(task_id, "failed", message="Failure to pass the risk control system")
@@ -93,16 +161,28 @@ class World:
             body = kling(task_id, "succeed", urls=[f"https://cdn.example.test/{len(task_id)}/{task_id[:40]}.mp4"])
         return 200, json.dumps(body).encode(), {}
 
+    def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Keep a webhook. Returns the status of the receiver's answer."""
+        lower = {name.lower(): value for name, value in headers.items()}
+        event_id = lower.get("webhook-id", "")  # a chat sends none
+        times = sum(told.event_id == event_id for told in self.told)
+        status = self.receive(event_id, times)
+        daemon = lower.get("x-daemon", "")
+        told = Told(time.monotonic(), event_id, body, headers, status, path, daemon)
+        self.told.append(told)
+        self.on_told(told)
+        return status
+
     def by_task(self) -> dict[str, list[Told]]:
         """Webhooks about tasks, by task id."""
         found: dict[str, list[Told]] = defaultdict(list)
-        for told in self.told:
+        for told in list(self.told):
             if told.topic.startswith("task_"):
                 found[told.data["task_id"]].append(told)
         return found
 
     def settings(self, folder: Path, **more: Any) -> Path:
-        """Write a settings file for this world; `more` is merged in at the top level (JSON is YAML)."""
+        """Write a settings file for this world. `more` replaces top-level keys. (JSON is YAML.)"""
         settings: dict[str, Any] = {
             "store": "state.db",
             "accounts": {
@@ -118,7 +198,7 @@ class World:
             "endpoints": {
                 "hook": {"type": "webhook", "url": f"http://127.0.0.1:{self.receiver_port}/hook", "api_key": HOOK_KEY}
             },
-            "polling": {"min_interval": "0.5s", "max_interval": "2s"},  # its tasks are not as long as they say
+            "polling": {"min_interval": "0.5s", "max_interval": "2s"},  # its tasks take less time than they say
             "delivery": {"retries": ["0.3s", "0.5s", "1s", "1s", "2s", "2s", "5s", "5s", "5s"]},
             **more,
         }
@@ -127,90 +207,139 @@ class World:
         path.chmod(0o600)  # it holds keys
         return path
 
+    def hang_up(self) -> None:
+        """Break every connection there is."""
+        for connection in list(self.connections):
+            connection.abort()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection to the provider or the receiver: one request after the other."""
+
+    def __init__(self, world: World, threads: ThreadPoolExecutor, is_provider: bool) -> None:
+        self._world = world
+        self._threads = threads
+        self._is_provider = is_provider
+        self._read = b""
+        self._transport: asyncio.Transport
+        self._answering: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._world.connections.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._world.connections.discard(self._transport)
+        if self._answering is not None:
+            self._answering.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._read += data
+        head, found, rest = self._read.partition(b"\r\n\r\n")
+        if not found:
+            return
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        lower = {name.lower(): value for name, value in headers.items()}
+        length = int(lower.get("content-length", 0))
+        if len(rest) < length:
+            return  # if the sender was killed in the middle, nothing has arrived
+        self._read = rest[length:]
+        method, path, _ = first.split(" ")
+        if self._is_provider:
+            answering = self._provide(method, path, lower, rest[:length])
+        else:
+            answering = self._receive(method, path, headers, rest[:length])
+        self._answering = asyncio.get_running_loop().create_task(answering)
+
+    async def _provide(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> None:
+        world, key = self._world, headers.get("authorization", "").removeprefix("Bearer ")
+        account = "kling" if key == KEY else key.removeprefix("key-of-")
+        if key != KEY and account == key:
+            self._reply(*REFUSED)
+        elif method != ("POST" if body else "GET"):
+            self._reply(*NOT_SUPPORTED)
+        else:
+            ids = json.loads(body)["ids"] if body else [unquote(path.rsplit("/", 1)[-1])]
+            world.in_flight[account] += 1
+            try:
+                asked = partial(world.answer, account, headers.get("x-daemon", ""), ids, is_batch=bool(body))
+                answer = await asyncio.get_running_loop().run_in_executor(self._threads, asked)
+                await asyncio.sleep(world.answer_s)
+            finally:
+                world.in_flight[account] -= 1
+            self._reply(*answer)
+
+    async def _receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> None:
+        if method != "POST":
+            self._reply(*NOT_SUPPORTED)
+            return
+        took = partial(self._world.take, path, headers, body)
+        self._reply(await asyncio.get_running_loop().run_in_executor(self._threads, took), b"ok", {})
+
+    def _reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        if status == RESET:
+            raw = self._transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+            return
+        lines = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self._transport.write(f"HTTP/1.1 {status} X\r\n{head}\r\n".encode() + body)
+
 
 @contextmanager
 def running_world(world: World) -> Iterator[World]:
     """Both servers, on free ports of loopback, until the block ends."""
+    loop = asyncio.new_event_loop()
+    threads = ThreadPoolExecutor(64)
+    servers: list[asyncio.Server] = []
 
-    class Provider(_Quiet):
-        def do_GET(self) -> None:
-            if self.headers.get("Authorization") != f"Bearer {KEY}":
-                self.reply(401, json.dumps({"code": 1002, "message": "Authorization is invalid"}).encode())
-                return
-            self.reply(*world.answer(unquote(self.path.rsplit("/", 1)[-1])))
+    async def serve() -> None:
+        for is_provider in (True, False):
+            made = partial(_Connection, world, threads, is_provider)
+            servers.append(await loop.create_server(made, "127.0.0.1", 0, backlog=256))
+        world.provider_port, world.receiver_port = (server.sockets[0].getsockname()[1] for server in servers)
 
-    class Receiver(_Quiet):
-        def do_POST(self) -> None:
-            length = int(self.headers["Content-Length"])
-            body = self.rfile.read(length)
-            if len(body) < length:
-                return  # the sender was killed in the middle: nothing has arrived
-            event_id = self.headers["webhook-id"]
-            times = sum(told.event_id == event_id for told in world.told)
-            status = world.receive(event_id, times)
-            told = Told(time.monotonic(), event_id, body, dict(self.headers.items()), status)
-            world.told.append(told)
-            world.on_told(told)
-            self.reply(status, b"ok")
-
-    provider, receiver = _Server(("127.0.0.1", 0), Provider), _Server(("127.0.0.1", 0), Receiver)
-    world.provider_port, world.receiver_port = provider.server_address[1], receiver.server_address[1]
-    for server in (provider, receiver):
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    loop.run_until_complete(serve())
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
     try:
         yield world
     finally:
-        for server in (provider, receiver):
-            server.shutdown()
-            server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A killed daemon's broken connections are what these tests are about."""
-
-
-class _Quiet(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the tests look at what was kept."""
-
-    def reply(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        if status == RESET:
-            linger = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self.close_connection = True
-            self.connection.close()
-            return
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        for server in servers:
+            loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(world.hang_up)
+        loop.call_soon_threadsafe(loop.call_later, 0.05, loop.stop)
+        thread.join(5)
+        threads.shutdown(wait=False)
+        loop.close()
 
 
 class DaemonProcess:
-    """`genbridge run` as a real process, ended by its own id."""
+    """`genbridge run` as a real process."""
 
     def __init__(
-        self, settings: Path, *, wrapper: list[str] | None = None, env: Mapping[str, str] | None = None
+        self,
+        settings: Path,
+        *,
+        wrapper: list[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        stderr: int | None = None,
     ) -> None:
         self.settings = settings
         self.wrapped = wrapper is not None
         self.log = settings.parent / "daemon.log"
         command = [*(wrapper or []), sys.executable, "-m", "bridge", "run", "--config", str(settings)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(env or {})})
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=stderr or log, env={**os.environ, **(env or {})}
+            )
 
     @property
     def pid(self) -> int:
-        """Of the daemon itself, also below a wrapper such as strace."""
+        """Of the daemon itself, also under a wrapper such as strace."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return int(children[0]) if self.wrapped and children else self.process.pid
 
@@ -219,10 +348,18 @@ class DaemonProcess:
         os.kill(self.pid, signal.SIGKILL)
         self.process.wait(10)
 
-    def stop(self) -> int:
-        """SIGTERM; returns the exit code."""
-        os.kill(self.pid, signal.SIGTERM)
-        return self.process.wait(15)
+    def stop(self, *, number: int = signal.SIGTERM) -> int:
+        """Send a signal that stops it. Returns the exit code. AssertionError if that takes longer than promised."""
+        os.kill(self.pid, number)
+        return self.exits_within(STOP_S)
+
+    def exits_within(self, seconds: float) -> int:
+        """Wait for the exit. Returns the code. AssertionError if it takes longer, by the daemon's `Stopwatch`."""
+        waiting = Stopwatch(self.pid)
+        while self.process.poll() is None:
+            assert waiting.seconds < seconds, f"it still runs after {seconds} s"
+            time.sleep(0.01)
+        return self.process.returncode
 
     def __enter__(self) -> DaemonProcess:
         return self
@@ -233,10 +370,10 @@ class DaemonProcess:
 
 
 def until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Wait for a condition of the real world; fail with `what` when it does not come true.
+    """Wait until the condition holds. AssertionError with `what` if it does not.
 
-    `seconds` are for a machine that has nothing else to do, so three times as many are given. What is promised in
-    seconds is measured by a `Stopwatch`.
+    `seconds` is what an idle machine needs; three times as many are allowed. To test a promise in seconds, use a
+    `Stopwatch`.
     """
     deadline = time.monotonic() + 3 * seconds
     while not condition():
@@ -246,7 +383,7 @@ def until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
 
 
 def drop(folder: Path, name: str, text: str) -> None:
-    """Put a file into a queue folder the way people are told to: write aside, then rename."""
+    """Add a file to a queue folder as programs should: write it under another name, then rename it."""
     aside = folder / f".{name}"
     aside.write_text(text)
     aside.rename(folder / name)

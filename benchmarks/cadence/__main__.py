@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks.cadence import subjects
+from benchmarks.cadence.called import by_callbacks
 from benchmarks.cadence.subjects import Answer
 from benchmarks.tables import Table
 
@@ -33,6 +34,7 @@ def main() -> None:
     print(text(subjects.crowds(max(2, seeds // 4))))
     print(text(subjects.by_progress(number // 2)))
     print(text(subjects.gateways(number // 2)))
+    print(text(by_callbacks(number // 2)))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from typing import Final
 from benchmarks.cadence.schedules import BOUNDS
 from benchmarks.cadence.tasks import GIVEN_UP_S, Task, draw
 from bridge.domain.durations.group import together_in_s
-from bridge.domain.durations.knowledge import Key, Knowledge
+from bridge.domain.durations.learned_durations import LearnedDurations
+from bridge.domain.durations.table import DurationKey
 
 MEAN_S: Final = 168.0  # of the mix
 
@@ -33,7 +34,7 @@ def play_crowd(in_flight: int, *, worth: float, seed: int, number: int = 600) ->
     """
     tasks = draw(number + 3 * in_flight, seed=seed, every_s=MEAN_S / in_flight)
     counts_from, counts_to = tasks[3 * in_flight].begins_at, tasks[-1].begins_at
-    knowledge = Knowledge()
+    knowledge = LearnedDurations()
     coming, flying = tasks[::-1], list[Task]()
     now, next_at, requests = 0.0, float("inf"), 0
     delays: list[float] = []
@@ -47,7 +48,7 @@ def play_crowd(in_flight: int, *, worth: float, seed: int, number: int = 600) ->
             if is_counted:
                 firsts.append(now - flying[-1].begins_at)
         for task in list(flying):
-            key, age_s = Key("account", task.kind), now - task.begins_at
+            key, age_s = DurationKey("account", task.kind), now - task.begins_at
             if age_s >= task.duration_s:
                 knowledge.ended(key, task.polled_s, age_s, at_s=None, succeeded=task.succeeds)
                 if is_counted:
@@ -57,7 +58,7 @@ def play_crowd(in_flight: int, *, worth: float, seed: int, number: int = 600) ->
                 task.polled_s = age_s
                 continue
             flying.remove(task)
-        members = [(knowledge.fit(Key("account", task.kind)), now - task.begins_at) for task in flying]
+        members = [(knowledge.fit(DurationKey("account", task.kind)), now - task.begins_at) for task in flying]
         next_at = now + (together_in_s(members, worth=worth, bounds=BOUNDS) if members else BOUNDS.max_s)
     delays.sort()
     return Shared(

@@ -11,9 +11,10 @@ from typing import Protocol
 
 from benchmarks.cadence.tasks import GIVEN_UP_S, Kind, Task
 from bridge.domain.durations.fit import Fit
-from bridge.domain.durations.knowledge import Key, Knowledge
+from bridge.domain.durations.learned_durations import LearnedDurations
+from bridge.domain.durations.poll_rate import Bounds, PollRate, poll_rate
 from bridge.domain.durations.progress import Trail, followed, sharpened_in_s
-from bridge.domain.durations.rhythm import Bounds, Rhythm, rhythm
+from bridge.domain.durations.table import DurationKey
 
 BOUNDS = Bounds(min_s=2.0, max_s=300.0)
 
@@ -110,11 +111,11 @@ class Learned:
     worth: float
     by_progress: bool = False
     is_one_kind: bool = False  # it cannot tell kinds apart
-    knowledge: Knowledge = field(default_factory=Knowledge)
-    _rhythms: dict[Key, tuple[Fit, Rhythm]] = field(default_factory=dict)
+    knowledge: LearnedDurations = field(default_factory=LearnedDurations)
+    _rhythms: dict[DurationKey, tuple[Fit, PollRate]] = field(default_factory=dict)
 
-    def key(self, task: Task) -> Key:
-        return Key("account", "" if self.is_one_kind else task.kind)
+    def key(self, task: Task) -> DurationKey:
+        return DurationKey("account", "" if self.is_one_kind else task.kind)
 
     def next_in_s(self, task: Task, age_s: float) -> float:
         key = self.key(task)
@@ -128,7 +129,7 @@ class Learned:
                 return sharpened_in_s(fit, age_s=age_s, rest_s=rest_s, worth=self.worth, bounds=BOUNDS)
         known = self._rhythms.get(key)
         if known is None or known[0] is not fit:
-            known = self._rhythms[key] = (fit, rhythm(fit, worth=self.worth, bounds=BOUNDS))
+            known = self._rhythms[key] = (fit, poll_rate(fit, worth=self.worth, bounds=BOUNDS))
         return known[1].next_in_s(age_s)
 
     def ended(self, task: Task, age_s: float) -> None:

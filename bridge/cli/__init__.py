@@ -1,53 +1,64 @@
-"""The command `genbridge`: speaks to people, and ends with the exit codes of the contract.
+"""The command `genbridge`: options, output and exit codes.
 
-Each module here holds the commands of one subject; a command's module is imported only when it is called, so that
-`genbridge list` does not pay for the daemon.
+Each module holds the commands of one subject. It is imported only when one of them is called, so `genbridge list` does
+not load the daemon.
 """
 
 from __future__ import annotations
 
-import difflib
+import atexit
+import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from bridge import __version__
-from bridge.cli.session import Session, config_option
-from bridge.domain.text import printable, quoted
+from bridge.domain.quoting import printable, unknown
 from bridge.errors import ConfigError, GenbridgeError
+from bridge.redaction import guard_tracebacks, hidden, learn_by, report_bug
 
-COMMANDS: Final = {  # the module of each, and the first line of its help
+COMMANDS: Final = {  # the module of each, and its summary
     "run": ("bridge.cli.run", "Run the daemon in the foreground, until SIGTERM or Ctrl-C."),
-    "once": ("bridge.cli.run", "Work until all has ended and been told, then exit."),
-    "demo": ("bridge.cli.demo", "Show genbridge at work, without a key, in half a minute."),
-    "simulate": ("bridge.cli.demo", "Run the simulated provider alone."),
-    "check": ("bridge.cli.outside", "Check the settings, with every secret they name."),
+    "once": ("bridge.cli.run", "Work until all tasks are finished and delivered, then exit."),
+    "demo": ("bridge.cli.demo", "Show genbridge at work in half a minute; needs no key."),
+    "simulate": ("bridge.cli.simulate", "Run only the simulated provider."),
+    "check": ("bridge.cli.check", "Check the settings, with all their secrets."),
     "schema": ("bridge.cli.settings", "Print the JSON Schema of the settings, for editors."),
-    "providers": ("bridge.cli.settings", "List the providers, or print one as YAML."),
+    "providers": ("bridge.cli.descriptions", "List providers, print one, or show how it reads an answer."),
     "add": ("bridge.cli.add", "Watch tasks: ids, query URLs, or - to read stdin."),
-    "withdraw": ("bridge.cli.tasks", "Stop watching; no event is made."),
-    "poll": ("bridge.cli.tasks", "Ask about these tasks now."),
-    "list": ("bridge.cli.watches", "List watches, the one added last first."),
-    "show": ("bridge.cli.show", "Show one watch with its deliveries."),
-    "explain": ("bridge.cli.show", "Tell the story of one task in order."),
-    "wait": ("bridge.cli.wait", "Wait until tasks have ended, with live progress."),
-    "status": ("bridge.cli.status", "Show how the whole stands, at a glance."),
-    "store": ("bridge.cli.store", "Bring the store up to date, or move it elsewhere."),
+    "withdraw": ("bridge.cli.requests", "Stop watching tasks, without an event."),
+    "poll": ("bridge.cli.requests", "Poll these tasks now."),
+    "list": ("bridge.cli.listing", "List watched tasks, the most recently added first."),
+    "show": ("bridge.cli.show", "Show one task with its deliveries."),
+    "explain": ("bridge.cli.explain", "Explain what happened to one task, in order."),
+    "wait": ("bridge.cli.wait", "Wait until tasks have finished, with live progress."),
+    "status": ("bridge.cli.status", "Show the overall status."),
+    "store": ("bridge.cli.store", "Upgrade the store, or move it elsewhere."),
+    "backup": ("bridge.cli.backup", "Copy the store to a file, also while the daemon is running."),
+    "restore": ("bridge.cli.backup", "Replace the store with a backup, while no daemon is running."),
     "deliveries": ("bridge.cli.deliveries", "List deliveries, the newest first."),
-    "redeliver": ("bridge.cli.deliveries", "Send again what has been sent or given up."),
-    "enable": ("bridge.cli.deliveries", "Send again to an endpoint that had answered 410 Gone."),
-    "test": ("bridge.cli.outside", "Send a sample to an endpoint and say what it answered."),
+    "pause": ("bridge.cli.pauses", "Pause an endpoint or an account for maintenance."),
+    "resume": ("bridge.cli.pauses", "End the pause of an endpoint or an account."),
+    "redeliver": ("bridge.cli.deliveries", "Send deliveries again, accepted or dead."),
+    "enable": ("bridge.cli.deliveries", "Send again to an endpoint that is disabled or held."),
+    "test": ("bridge.cli.outside", "Send a sample to an endpoint and show its answer."),
+    "callback-url": ("bridge.cli.callback_url", "Print the address for a provider's callbacks."),
 }
 
 
-INTERRUPTED: Final = 130  # as shells say of Ctrl-C
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONFIG: Final = "bridge.config"  # the value of --config, among what a click context carries
+INTERRUPTED: Final = 130  # as shells report Ctrl-C
 
 
 class Commands(click.Group):
-    """Imports a command's module when the command is called: the overview and completion do with what is said of it."""
+    """Imports a command's module only when the command is called. The overview and completion need just its summary."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -59,43 +70,89 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
-            for near in difflib.get_close_matches(args[0], COMMANDS, n=1):
-                ctx.fail(f"No such command {quoted(args[0])}; did you mean {near}?")
+            ctx.fail(unknown("command", args[0], COMMANDS))
         name, named, rest = super().resolve_command(ctx, args)
+        if named is not None:
+            session = import_module("bridge.cli.session").CommandSession(config=ctx.meta.get(CONFIG))
+            learn_by(session.resolved)  # most commands do not read the secrets
+            ctx.obj = session
         return name, named and command_called(str(name)), rest
 
 
 def command_called(name: str) -> click.Command:
-    """The command of this name, with all it does."""
-    found = getattr(import_module(COMMANDS[name][0]), f"{name}_command")
+    """The command of this name, imported."""
+    found = getattr(import_module(COMMANDS[name][0]), f"{name.replace('-', '_')}_command")
     assert isinstance(found, click.Command)
     return found
+
+
+def _choose_config(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.meta[CONFIG] = value
+        if ctx.obj is not None:  # given after the command's name
+            ctx.obj.config = value
+
+
+def config_option(command: F) -> F:
+    """`--config`, accepted before and after the command's name."""
+    option: Callable[[F], F] = click.option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        type=click.Path(readable=False),  # an unreadable file is an error of the settings, not of usage
+        callback=_choose_config,
+        expose_value=False,
+        help="Settings file. Else $GENBRIDGE_CONFIG, ./genbridge.yaml, ~/.config/genbridge, /etc/genbridge.",
+    )
+    return option(command)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="genbridge")
 @config_option
-@click.pass_context
-def genbridge(ctx: click.Context) -> None:
-    """Watches asynchronous generation tasks and tells people and programs when they end.
+def genbridge() -> None:
+    """Watches asynchronous generation tasks and notifies people and programs as soon as they finish.
 
-    Start with `genbridge demo` (no key needed). Then write genbridge.yaml, see that `genbridge check` likes it, and
-    start `genbridge run`; `genbridge add ID` watches a task.
+    Start with `genbridge demo` (no key needed). Then write genbridge.yaml, check it with `genbridge check`, and start
+    `genbridge run`. `genbridge add ID` watches a task.
 
-    Exit codes: 0 good, 1 failure, 2 usage, 69 unavailable, 75 try again later, 78 settings.
+    Exit codes: 0 success, 1 failure, 2 usage, 69 unavailable, 75 try again later, 78 settings.
 
-    Tab completion for bash: eval "$(_GENBRIDGE_COMPLETE=bash_source genbridge)"; zsh and fish likewise.
+    Tab completion for bash: eval "$(_GENBRIDGE_COMPLETE=bash_source genbridge)"; zsh and fish work the same way.
     """
-    ctx.ensure_object(Session)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit code."""
-    sys.exit(outcome(argv))
+    guard_tracebacks()
+    code = outcome(argv)
+    if threading.active_count() == 1:
+        _end_at_once(code)
+    sys.exit(code)
+
+
+def _end_at_once(code: int) -> None:
+    """End the process without dismantling the interpreter, which costs a quick command a seventh of its time. Returns
+    when the output cannot be written: the interpreter says so at its end."""
+    atexit._run_exitfuncs()
+    with suppress(OSError, ValueError):
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(code)
 
 
 def outcome(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code. Every expected error is one clear line on stderr."""
+    """Run a command; returns its exit code. An expected error is one line on stderr; a bug is a traceback without
+    secrets."""
+    try:
+        return _outcome(argv)
+    except (Exception, BaseExceptionGroup) as error:
+        report_bug(error)
+        return 1
+
+
+def _outcome(argv: Sequence[str] | None) -> int:
     try:
         code = genbridge.main(args=argv, prog_name="genbridge", standalone_mode=False)
     except click.Abort:
@@ -106,16 +163,15 @@ def outcome(argv: Sequence[str] | None = None) -> int:
         return _say(error)
     except BaseExceptionGroup as group:
         return _outcome_of_group(group)
-    except OSError as error:  # what nobody foresaw: a full disk under stdout, a settings file that vanished
-        click.echo(f"genbridge: {printable(str(error))}", err=True)
-        return 1
+    except OSError as error:  # such as a full disk under stdout, or a settings file that vanished
+        return _say(error)
     return code if isinstance(code, int) else 0
 
 
 def _say_usage(error: click.ClickException) -> int:
     error.show()
     if isinstance(error, click.NoSuchOption) and error.ctx and _takes_ids(error.ctx.command):
-        click.echo(f"An id that begins with - goes behind --, as in: {error.ctx.command_path} -- -x7", err=True)
+        click.echo(f"Put an id that begins with - after --, as in: {error.ctx.command_path} -- -x7", err=True)
     return error.exit_code
 
 
@@ -123,22 +179,22 @@ def _takes_ids(command: click.Command) -> bool:
     return any(isinstance(param, click.Argument) and param.name in {"ids", "task_id"} for param in command.params)
 
 
-def _say(error: GenbridgeError) -> int:
+def _say(error: GenbridgeError | OSError) -> int:
     if isinstance(error, ConfigError):
-        for problem in error.problems:  # each begins with its place in the file
-            click.echo(printable(problem), err=True)
+        for problem in error.problems:  # each begins with its file, line and column
+            click.echo(printable(hidden(problem)), err=True)
     else:
-        click.echo(f"genbridge: {printable(str(error))}", err=True)
-    return error.exit_code
+        click.echo(f"genbridge: {printable(hidden(str(error)))}", err=True)
+    return error.exit_code if isinstance(error, GenbridgeError) else 1
 
 
 def _outcome_of_group(group: BaseExceptionGroup) -> int:
-    """An expected error that reached us through task groups, as if it had come alone; anything else is a bug."""
-    expected, rest = group.split(GenbridgeError)
+    """Report an expected error that came through task groups. Anything else is a bug and is raised again."""
+    expected, rest = group.split((GenbridgeError, OSError))
     if expected is None or rest is not None:
         raise group
     error: BaseException = expected
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, GenbridgeError)
+    assert isinstance(error, GenbridgeError | OSError)
     return _say(error)

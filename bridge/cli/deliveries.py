@@ -1,71 +1,93 @@
-"""`deliveries`, `redeliver`, `enable`: what was handed over, and handing over again."""
+"""`deliveries`, `redeliver` and `enable`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from bridge.cli.options import json_option, limit_option
-from bridge.cli.options import since as parse_since
-from bridge.cli.session import Session, command
-from bridge.cli.text import count, print_json, storable
-from bridge.cli.watches import delivery_json, print_deliveries
-from bridge.domain.delivery import DeliveryState
-from bridge.domain.text import printable
-from bridge.errors import UnknownError, UsageError
+from bridge.cli.options import json_option, limit_option, since_option
+from bridge.cli.output import print_json, print_table
+from bridge.cli.session import CommandSession, command
+from bridge.clock import SystemClock
+from bridge.control.delivery_list import (
+    DeliveryList,
+    enable,
+    list_deliveries,
+    redeliver,
+)
+from bridge.control.formats import count, due
+from bridge.control.lookup import find_keys
+from bridge.domain.delivery_state import DeliveryState
+from bridge.errors import UsageError
+from bridge.store.selection import EVERY_DELIVERY, DeliveryFilter
 
 
 @command("deliveries")
-@click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only these.")
+@click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only those in this state.")
+@click.option("--endpoint", metavar="NAME", help="Only those to this endpoint.")
+@click.option("--task", metavar="ID", help="Only those of this task: ID or ACCOUNT/ID.")
+@since_option("Only those created since 2025-11-01T12:00Z, or within the last 2h.")
 @limit_option
 @json_option
 @click.pass_obj
-def deliveries_command(session: Session, state: str | None, limit: int | None, as_json: bool) -> None:
+def deliveries_command(
+    session: CommandSession, /, state: str | None, task: str | None, limit: int | None, as_json: bool, **given: Any
+) -> None:
     """List deliveries, the newest first.
 
-    What each endpoint was told, and what it answered.
+    Shows what was sent to each endpoint, and what it answered.
     """
-    with session.store() as store:
-        views = store.list_deliveries(state=DeliveryState(state) if state else None, limit=limit)
+    wanted = DeliveryFilter(states=(DeliveryState(state),) if state else (), **given)
+    with session.reader() as store:
+        if task is not None:
+            [key] = find_keys(store, session.file, [task], None)
+            wanted = wanted._replace(watch=key)
+        found = list_deliveries(store, session.file, wanted, now=SystemClock().now(), limit=limit)
     if as_json:
-        print_json([delivery_json(view) for view in views])
-    elif views:
-        print_deliveries(views)
+        print_json(found.json())
+    elif found.views:
+        print_deliveries(found)
     else:
-        click.echo("no delivery is like that" if state else "there are no deliveries", err=True)
+        click.echo("there are no deliveries" if wanted == EVERY_DELIVERY else "no matching deliveries", err=True)
+
+
+def print_deliveries(found: DeliveryList) -> None:
+    """A table of deliveries."""
+    print_table(
+        found.views,
+        {
+            "EVENT": lambda view: view.event_id,
+            "ENDPOINT": lambda view: view.place,
+            "TOPIC": lambda view: view.topic,
+            "TASK": lambda view: view.task_id or view.account,
+            "STATE": lambda view: view.state,
+            "ATTEMPTS": lambda view: str(view.attempts),
+            "NEXT ATTEMPT": lambda view: due(view.next_attempt_at, found.now) if view.state == "waiting" else "-",
+            "LAST OUTCOME": found.last_outcome,
+        },
+    )
 
 
 @command("redeliver")
 @click.argument("event_ids", nargs=-1, metavar="[EVENT_ID]...")
-@click.option("--dead", is_flag=True, help="Everything that was given up.")
-@click.option(
-    "--since",
-    type=parse_since,
-    metavar="TIME",
-    help="Every event since 2025-11-01T12:00Z, or of the last 2h, told or not.",
-)
+@click.option("--dead", is_flag=True, help="All dead deliveries.")
+@since_option("All events since 2025-11-01T12:00Z, or of the last 2h, delivered or not.")
 @click.option("--endpoint", metavar="NAME", help="Only to this endpoint.")
 @click.pass_obj
 def redeliver_command(
-    session: Session, event_ids: Sequence[str], dead: bool, since: float | None, endpoint: str | None
+    session: CommandSession, event_ids: tuple[str, ...], dead: bool, since: float | None, endpoint: str | None
 ) -> None:
-    """Send again what has been sent or given up.
+    """Send deliveries again, accepted or dead.
 
-    The id and the bytes stay the same, so receivers can tell that it is a repeat.
+    Id and bytes stay the same, so receivers recognize the repeat.
     """
     if sum([bool(event_ids), dead, since is not None]) != 1:
-        raise UsageError("name event ids, or --dead, or --since: exactly one of the three")
-    if endpoint is not None:
-        known_endpoint(session, endpoint)
-    ids = [storable(one) for one in event_ids]
+        raise UsageError("give exactly one of: event ids, --dead, --since")
+    states = (DeliveryState.DEAD,) if dead else ()
+    wanted = DeliveryFilter(event_ids=event_ids, states=states, since=since, endpoint=endpoint)
     with session.store() as store:
-        if event_ids:
-            known = {view.event_id for view in store.list_deliveries(event_ids=ids)}
-            unknown = [one for one in event_ids if one not in known]
-            if unknown:
-                raise UnknownError(f"no event {printable(unknown[0])}: `genbridge deliveries` lists them")
-        number = store.redeliver(event_ids=ids, dead=dead, since=since, endpoint=endpoint)
+        number = redeliver(store, session.file, wanted)
     click.echo(f"{count(number, 'delivery')} will be sent again")
     if number:
         session.hint_at_daemon()
@@ -74,23 +96,15 @@ def redeliver_command(
 @command("enable")
 @click.argument("endpoint")
 @click.pass_obj
-def enable_command(session: Session, endpoint: str) -> None:
-    """Send again to an endpoint that had answered 410 Gone.
+def enable_command(session: CommandSession, endpoint: str) -> None:
+    """Send again to an endpoint that is disabled or held.
 
-    What has waited for it goes out now.
+    An endpoint is disabled if it answered 410 Gone, and held if it asked genbridge to wait. Its waiting deliveries are
+    sent now.
     """
-    known_endpoint(session, endpoint)
     with session.store() as store:
-        changed = store.enable(endpoint)
-    click.echo(f"{endpoint}: {'enabled' if changed else 'was not disabled'}")
-    if changed:
+        was_disabled, was_held = enable(store, session.file, endpoint, now=SystemClock().now())
+    held = "no longer waits" if was_held else "was not disabled"
+    click.echo(f"{endpoint}: {'enabled' if was_disabled else held}")
+    if was_disabled or was_held:
         session.hint_at_daemon()
-
-
-def known_endpoint(session: Session, endpoint: str) -> None:
-    """UnknownError, with those there are, unless the settings hold this endpoint."""
-    known = session.loaded.settings.endpoints
-    if endpoint not in known:
-        raise UnknownError(
-            f"no endpoint {printable(endpoint)} in {session.loaded.path}; there are: {', '.join(known) or 'none'}"
-        )

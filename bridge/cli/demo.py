@@ -1,15 +1,14 @@
-"""`demo` and `simulate`: genbridge at work without a key, everything on loopback."""
+"""`demo`: genbridge at work without a key, everything on loopback."""
 
 from __future__ import annotations
 
 import os
-import shlex
-import signal
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import anyio
 import anyio.abc
@@ -18,129 +17,76 @@ from rich.console import Console
 
 from bridge import logs
 from bridge.app import App
+from bridge.cli.foreground import provider_option, until_terminated
+from bridge.cli.output import wants_colors
 from bridge.cli.session import command
-from bridge.cli.text import wants_colors
-from bridge.clock import SystemClock
+from bridge.clock import FastClock, SystemClock
 from bridge.config import load
-from bridge.domain.text import printable
+from bridge.config.load import Loaded
+from bridge.domain.quoting import printable
+from bridge.engine.outage import Outage
+from bridge.http.front import http_server
+from bridge.http.serving import HttpServer
+from bridge.metrics import Metrics
+from bridge.net.http_server import serve
 from bridge.offload import ThreadOffload
-from bridge.providers import descriptions
-from bridge.providers.addresses import asking
-from bridge.simulator.demo import ACTIONS, PROVIDER_KEY, QUEUE_NAME, RECEIVER_KEY, SIGNING_KEY, DemoPlan, Drop, Summary
-from bridge.simulator.forms import FORMS
-from bridge.simulator.provider import SimulatedProvider
-from bridge.simulator.receiver import Receiver, Webhook
-from bridge.simulator.serving import serve, split_address
-from bridge.store import open_store
+from bridge.ports import Clock, StoreObserver
+from bridge.simulator.demo_plan import PROVIDER_KEY, QUEUE_NAME, RECEIVER_KEY, SIGNING_KEY, DemoFile, DemoPlan
+from bridge.simulator.demo_summary import DemoSummary
+from bridge.simulator.simulated_provider import SimulatedProvider
+from bridge.simulator.webhook_receiver import ReceivedWebhook, Receiver
+from bridge.store import open_follower, open_reader, open_store
 
-F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 LOOPBACK: Final = "127.0.0.1"
-MOST_S: Final = 90.0  # the demo ends by itself, whatever happens
-
-
-def _provider_option(help_text: str) -> Callable[[F], F]:
-    return click.option(
-        "--provider", default="kling", show_default=True, metavar="NAME", type=click.Choice(list(FORMS)), help=help_text
-    )
+MAX_DEMO_S: Final = 90.0  # the demo stops by then in any case
 
 
 @command("demo")
-@_provider_option("Whose form the simulated provider speaks, one of `genbridge providers`.")
-def demo_command(provider: str) -> int:
-    """Show genbridge at work, without a key, in half a minute.
+@provider_option("The provider to simulate, one of `genbridge providers`.")
+@click.option("--speed", default=1.0, type=click.FloatRange(1, 10), hidden=True, help="Play faster, for tests.")
+def demo_command(provider: str, speed: float) -> int:
+    """Show genbridge at work in half a minute; needs no key.
 
-    Everything on loopback: a simulated provider, the daemon with a queue folder of its own, and a receiver that prints
-    each webhook. Settings files are ignored; nothing is left behind.
+    Everything runs on loopback: a simulated provider, the daemon with its own queue folder, and a receiver that prints
+    each webhook. It ignores settings files and leaves nothing behind.
     """
-    logs.set_up(level="warning", form="auto", colors=wants_colors(os.environ))
-    summary = _until_terminated(partial(_demo, provider))
+    logs.set_up(level="warning", syntax="auto", colors=wants_colors(os.environ))
+    summary = until_terminated(partial(_demo, provider, speed))
     click.echo()
     click.echo(summary.text())
     return 0 if summary.is_complete else 1
 
 
-@command("simulate")
-@click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="Where to listen.")
-@click.option("--key", help="Demand this API key; without it any key is good.")
-@_provider_option("Who has the paths that several providers share.")
-def simulate_command(listen: str, key: str | None, provider: str) -> None:
-    """Run the simulated provider alone.
-
-    To try your automations against it. It speaks every built-in provider's form, on the paths of the vendors and of
-    aggregators. Create tasks by POST as documented, or just ask about an id such as demo-video-20s, demo-images-5s,
-    demo-fail-8s, demo-audio-3s, demo-text-5s, demo-never: it is born when first asked for. Ends with Ctrl-C or SIGTERM.
-    """
-    host, port = split_address(listen)
-    try:
-        _until_terminated(partial(_simulate, host, port, key, provider))
-    except KeyboardInterrupt:
-        click.echo("stopped", err=True)
-
-
-def _until_terminated(play: Callable[[], Awaitable[T]]) -> T:
-    """Run it. SIGTERM ends it as Ctrl-C does: it is cancelled, cleans up, and KeyboardInterrupt is raised."""
-
-    async def heeding() -> T:
-        async with anyio.create_task_group() as group:
-            await group.start(_cancel_by_sigterm, group.cancel_scope)
-            played = await play()
-            group.cancel_scope.cancel()
-            return played
-        raise KeyboardInterrupt
-
-    return anyio.run(heeding)
-
-
-async def _cancel_by_sigterm(scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-    """The loop heeds the signal: an exception out of a signal handler could be raised, and lost, anywhere."""
-    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-        task_status.started()
-        async for _ in signals:
-            scope.cancel()
-
-
-async def _demo(provider: str) -> Summary:
+async def _demo(provider: str, speed: float) -> DemoSummary:
     with tempfile.TemporaryDirectory(prefix="genbridge-demo-") as folder:
-        return await Demo(Path(folder), provider).play()
+        return await Demo(Path(folder), provider, SystemClock() if speed == 1 else FastClock(speed)).play()
 
 
-async def _simulate(host: str, port: int, key: str | None, name: str) -> None:
-    provider = SimulatedProvider(SystemClock(), key=key, provider=name)
-    async with anyio.create_task_group() as group:
-        port = await group.start(partial(serve, provider.app, host=host, port=port))
-        base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        click.echo(f"simulated provider at {base}: set it as base_url, provider {name} (or any other)")
-        click.echo(f"try: {_curl(name, base)}")
+class _Screen(Console):
+    """Raises an error when the output is closed; rich itself would exit the process at once."""
 
-
-def _curl(name: str, base_url: str) -> str:
-    """A command line that asks about a task which then begins."""
-    action = next(iter(ACTIONS.get(name, {}).values()), None)
-    task_id = f"{FORMS[name].prefix}demo-20s"
-    asked = asking(descriptions()[name], base_url=base_url, task_id=task_id, action=action)
-    data = [] if asked.body is None else ["-H", "Content-Type: application/json", "-d", asked.body.decode()]
-    return shlex.join(["curl", "-H", "Authorization: Bearer x", *data, asked.url])
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError("the output is closed")
 
 
 class Demo:
-    """One demo in a folder of its own: two servers, the daemon, and someone who drops task files."""
+    """One demo in its own folder: two servers, the daemon, and task files that appear one after another."""
 
-    def __init__(self, folder: Path, provider: str) -> None:
+    def __init__(self, folder: Path, provider: str, clock: Clock) -> None:
         self._folder = folder
-        self._clock = SystemClock()
+        self._clock = clock
         self._plan = DemoPlan(provider=provider)
-        self._console = Console(highlight=False)
+        self._console = _Screen(highlight=False)
         self._provider = SimulatedProvider(self._clock, key=PROVIDER_KEY, provider=provider)
         self._receiver = Receiver(self._clock, api_key=RECEIVER_KEY, secret=SIGNING_KEY, on_webhook=self._print_webhook)
         self._started_at = 0.0
 
-    async def play(self) -> Summary:
-        """Play it to its end and sum it up."""
+    async def play(self) -> DemoSummary:
+        """Run the demo to its end. Returns the summary."""
         async with anyio.create_task_group() as group:
             provider = await group.start(partial(serve, self._provider.app, host=LOOPBACK, port=0))
             receiver = await group.start(partial(serve, self._receiver.app, host=LOOPBACK, port=0))
-            with anyio.move_on_after(MOST_S):
+            with anyio.move_on_after(MAX_DEMO_S):
                 await self._watch(f"http://{LOOPBACK}:{provider}", f"http://{LOOPBACK}:{receiver}")
             group.cancel_scope.cancel()
         return self._summary()
@@ -148,46 +94,88 @@ class Demo:
     async def _watch(self, provider_url: str, receiver_url: str) -> None:
         path = self._plan.prepare(self._folder, provider_url=provider_url, receiver_url=receiver_url)
         loaded = load.resolve(load.load(path, {}), {})
-        store = open_store(self._folder / "state.db", create=True, group_access=False)
+        store_path = self._folder / "state.db"
+        store = open_store(store_path, create=True, group_access=False)
         try:
-            app = App(loaded, store=store, clock=self._clock, offload=ThreadOffload(), lease_offload=ThreadOffload())
-            async with anyio.create_task_group() as group:
-                await group.start(app.run)
-                self._started_at = self._clock.steady()
-                self._plan.play(self._provider, started_at=self._started_at)
-                group.start_soon(self._feed)
-                await self._show_progress()
-                app.stop()
+            offload, leases = map(Outage(self._clock).watching, (ThreadOffload(), ThreadOffload()))
+            metrics, observers = Metrics(), list[StoreObserver]()
+            app = App(
+                loaded,
+                store=store,
+                clock=self._clock,
+                offload=offload,
+                lease_offload=leases,
+                metrics=metrics,
+                observers=observers,
+            )
+            site = http_server(
+                settings=lambda: loaded,
+                app=lambda: app,
+                reader=open_reader(store_path),
+                follower=open_follower(store_path),
+                store=store,
+                writing=offload,
+                clock=self._clock,
+                metrics=metrics,
+                is_alive=lambda: True,
+            )
+            observers.append(site.live)
+            async with self._served(site, loaded):
+                await self._run(app)
+            site.close()
         finally:
             store.close()
 
-    async def _feed(self) -> None:
+    @asynccontextmanager
+    async def _served(self, site: HttpServer, loaded: Loaded) -> AsyncIterator[None]:
+        """Serve the API meanwhile, and print its address."""
+        bound = site.prepare(loaded)
+        assert bound is not None, "the settings of the demo have http"
+        async with anyio.create_task_group() as serving:
+            await serving.start(site.run, loaded, bound)
+            self._console.print(f"API: http://{bound.address}/openapi.json", markup=False)
+            yield
+            site.stop()
+            serving.cancel_scope.cancel()
+
+    async def _run(self, app: App) -> None:
+        async with anyio.create_task_group() as group:
+            await group.start(app.run)
+            self._started_at = self._clock.steady()
+            self._plan.play(self._provider, started_at=self._started_at)
+            group.start_soon(self._add_files)
+            await self._show_progress()
+            app.stop()
+
+    async def _add_files(self) -> None:
         queue = self._folder / QUEUE_NAME
-        await self._plan.feed(queue, clock=self._clock, started_at=self._started_at, on_drop=self._print_drop)
+        await self._plan.add_files(queue, clock=self._clock, started_at=self._started_at, on_file=self._print_file)
 
     async def _show_progress(self) -> None:
-        """Until everything is told: a live line on a terminal, nothing otherwise (the webhooks are lines enough)."""
+        """Show a live line on a terminal until every task is notified."""
         total = len(self._plan.tasks)
         with self._console.status("") as status:
             while len(self._receiver.webhooks) < total:
-                told, polls = len(self._receiver.webhooks), sum(self._provider.polls.values())
-                ended = len(self._provider.ended_at)
+                notified, polls = len(self._receiver.webhooks), sum(self._provider.polls.values())
+                finished = len(self._provider.finished_at)
                 elapsed = self._clock.steady() - self._started_at
-                status.update(f"{elapsed:4.1f} s  {total} tasks, {ended} ended, {told} told, {polls} polls")
+                status.update(
+                    f"{elapsed:4.1f} s  {total} tasks, {finished} finished, {notified} notified, {polls} polls"
+                )
                 await self._clock.sleep(0.1)
 
-    def _print_drop(self, drop: Drop) -> None:
-        self._say(f"queue/{drop.name}: {len(drop.tasks)} tasks")
+    def _print_file(self, file: DemoFile) -> None:
+        self._say(f"queue/{file.name}: {len(file.tasks)} tasks")
 
-    def _print_webhook(self, webhook: Webhook) -> None:
+    def _print_webhook(self, webhook: ReceivedWebhook) -> None:
         self._say(webhook.line())
 
     def _say(self, line: str) -> None:
         elapsed = self._clock.steady() - self._started_at
         self._console.print(f"{elapsed:5.1f} s  {printable(line)}", markup=False, soft_wrap=True)
 
-    def _summary(self) -> Summary:
-        return Summary.of(
+    def _summary(self) -> DemoSummary:
+        return DemoSummary.of(
             self._plan,
             self._provider,
             webhooks=list(self._receiver.webhooks.values()),

@@ -1,14 +1,17 @@
-"""Options that several commands share, and how their values are read."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from bridge.clock import SystemClock
-from bridge.config.durations import parse_duration
-from bridge.domain.text import quoted
+from bridge.config.duration_syntax import parse_duration
+from bridge.control.formats import instant
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def duration(text: str) -> float:
@@ -19,21 +22,18 @@ def duration(text: str) -> float:
         raise click.BadParameter(str(error)) from None
 
 
-def since(text: str) -> float:
-    """The instant that a time (RFC 3339; without an offset it is UTC) or a duration back from now names."""
-    try:
-        return SystemClock().now() - parse_duration(text)
-    except ValueError:
-        pass  # then it is a time
-    try:
-        at = datetime.fromisoformat(text.strip())
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{quoted(text)} is neither a time, as in 2025-11-01T12:00:00Z, nor a duration, as in 2h"
-        ) from None
+def since_option(help_text: str) -> Callable[[F], F]:
+    """`--since`, a time or a duration back from now."""
+    return click.option("--since", type=_since, metavar="TIME", help=help_text)
 
 
-limit_option = click.option("--limit", type=click.IntRange(1, 10**9), metavar="N", help="At most so many.")
+def _since(text: str) -> float:
+    try:
+        return instant(text, SystemClock().now())
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+limit_option = click.option("--limit", type=click.IntRange(1, 10**9), metavar="N", help="At most this many.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; times are RFC 3339, UTC.")
-account_option = click.option("--account", metavar="NAME", help="When several accounts watch this id.")
+account_option = click.option("--account", metavar="NAME", help="The account, if several watch this id.")

@@ -1,4 +1,4 @@
-"""What commands share: the settings they were told to use and the store those name."""
+"""The settings and the store of one command."""
 
 from __future__ import annotations
 
@@ -7,119 +7,159 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.config import load
-from bridge.config.load import Loaded
+from bridge.cli import config_option
+from bridge.config.settings_file import SettingsFile, find, read_settings
+from bridge.domain.quoting import printable
 from bridge.errors import StoreDamaged, StoreError
-from bridge.store import DaemonLock, Place, Store, files, open_store
+from bridge.redaction import hide
+from bridge.store import DaemonLock, Place, ReadStore, files, open_command_store, open_reader, open_store
+from bridge.store_location import StoreLocation, is_service, note_owner, place_store, prepare
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from bridge.config.load import Loaded
+    from bridge.store import Store
+    from bridge.store.command_store import CommandStore
 
 
 @dataclass
-class Session:
-    """One command's view of the outside. Settings are read when first asked for; secrets stay unresolved."""
+class CommandSession:
+    """The settings and the store of one command, each read when first used. Secrets stay unresolved."""
 
     config: str | None = None
-    _loaded: Loaded | None = None
+    _file: SettingsFile | None = None
+    _placed: StoreLocation | None = None
 
     @property
-    def loaded(self) -> Loaded:
-        """The settings, checked; ConfigError when there are none or they are invalid."""
-        return self.checked()
+    def file(self) -> SettingsFile:
+        """The settings file. Each part is checked when it is first used. ConfigError when no file is found."""
+        if self._file is None:
+            self._file = read_settings(find(self.config, os.environ))
+        return self._file
 
     def checked(self, *, resolvable: bool = False) -> Loaded:
-        """The same; with `resolvable` the ConfigError also names references that stand for nothing."""
-        if self._loaded is None:
-            path = load.find(self.config, os.environ)
-            self._loaded = load.load(path, os.environ, resolvable=resolvable)
-        return self._loaded
+        """All settings, checked. ConfigError has every mistake; with `resolvable` also every reference that cannot be
+        resolved."""
+        from bridge.config.load import Loaded, load  # here and not above: quick commands do without pydantic
+
+        if not isinstance(self._file, Loaded):
+            path = find(self.config, os.environ)
+            self._file = load(path, os.environ, resolvable=resolvable)
+        return self._file
+
+    def resolved(self) -> Loaded:
+        """All settings with every secret read; from here on the output hides them. ConfigError names what is
+        missing."""
+        from bridge.config.load import resolve, secrets
+
+        loaded = resolve(self.checked(resolvable=True), os.environ)
+        hide(secrets(loaded, os.environ))
+        return loaded
 
     @property
     def store_place(self) -> Place:
         """Where the store is; it may be printed."""
-        return load.store_place(self.loaded, os.environ)
+        return self.placed.place
+
+    @property
+    def placed(self) -> StoreLocation:
+        """Where the store is, and why there."""
+        if self._placed is None:
+            self._placed = place_store(self.file, os.environ)
+        return self._placed
 
     @contextmanager
-    def store(self, *, create: bool = False) -> Iterator[Store]:
-        """The store of these settings, open. A store that is not there yet is made only when `create` says so, and
-        never by a command for settings under /etc: that is the service's business, with the service's user."""
+    def store(self, *, create: bool = False) -> Iterator[CommandStore]:
+        """The store of these settings, open. A missing store is created only with `create`, and never for settings
+        under /etc: the service creates it, as its own user."""
         place = self.store_place
-        service = is_service(self.loaded.path)
+        service = is_service(self.file.path)
         if isinstance(place, Path):
             is_there = files.exists(place)
             if not is_there and (service or not create):
-                how = "start the service once" if service else "`genbridge run` or `genbridge add` makes it"
-                raise StoreError(f"there is no store {place} yet: {how}")
-            create = not is_there
+                raise self.no_store()
+            is_new = not is_there
         else:
-            create = create and not service
-        store = open_store(place, create=create, group_access=service)
+            is_new = create and not service
+        if is_new:
+            prepare(self.placed)
+        store = open_command_store(place, create=is_new, group_access=service)
+        if create:
+            self.note_owner(store)
         try:
             yield store
         finally:
             store.close()
 
     @contextmanager
-    def writing(self, *, create: bool = False) -> Iterator[Store]:
-        """The same for commands that add tasks: a StoreError also names the other way in, the queue folder."""
+    def reader(self) -> Iterator[ReadStore]:
+        """The store, open for reading. It is neither created nor upgraded."""
+        place = self.store_place
+        if isinstance(place, Path) and not files.exists(place):
+            raise self.no_store()
+        store = open_reader(place)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def no_store(self) -> StoreError:
+        """The error for a missing store. It says what creates one."""
+        service = is_service(self.file.path)
+        how = "start the service once" if service else "`genbridge run` or `genbridge add` creates it"
+        return StoreError(f"there is no store yet ({self.store_place}): {how}")
+
+    def opened(self) -> Store:
+        """The store, made if there is none, for a daemon; the store notes which settings own it."""
+        prepare(self.placed)
+        store = open_store(self.store_place, create=True, group_access=is_service(self.file.path))
+        self.note_owner(store)
+        return store
+
+    def note_owner(self, store: CommandStore) -> None:
+        """Have the store note which settings own it."""
+        note_owner(store, self.placed, self.file, os.environ)
+
+    @contextmanager
+    def writing(self, *, create: bool = False) -> Iterator[CommandStore]:
+        """As `store`, for commands that add tasks: a StoreError also suggests the queue folder."""
+        self.warn_of_others()
         try:
             with self.store(create=create) as store:
                 yield store
         except StoreDamaged:
             raise
         except StoreError as error:
-            queue = self.loaded.settings.sources.queue
-            if queue is None:
+            folder = self.file.source_paths.get("queue")
+            if folder is None:
                 raise
-            folder = self.loaded.under(queue)
             raise StoreError(f"{error}; or drop a file with the tasks into {folder}") from error
 
     def daemon(self) -> str | None:
-        """Who works on the store now, in words; None when no daemon does."""
+        """The daemons that work on the store, in words; None when there is none."""
         place = self.store_place
         if isinstance(place, Path):
             return DaemonLock.holder(place)
-        with self.store() as store:
+        with self.reader() as store:
             return ", ".join(view.member for view in store.members()) or None
 
+    def warn_of_others(self) -> None:
+        """Warn on stderr if another store holds tasks that no daemon watches any more."""
+        if self.placed.warning:
+            click.echo(f"note: {printable(self.placed.warning)}", err=True)
+
     def hint_at_daemon(self) -> None:
-        """Say on stderr that nobody works on the store, if so: what was asked for is written down, and waits."""
+        """Note on stderr if no daemon is running: the request is stored, and waits for one."""
         if self.daemon() is None:
-            store = f"the store {self.store_place} (by {self.loaded.path})"
-            click.echo(f"note: no daemon runs on {store}; `genbridge run` starts one", err=True)
-
-
-def is_service(settings: Path) -> bool:
-    """Whether settings are those of the machine's service: then its group may read the store."""
-    return settings.is_relative_to("/etc")
-
-
-def _choose_config(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
-    session = ctx.ensure_object(Session)
-    if value is not None:
-        session.config = value
-
-
-def config_option(command: F) -> F:
-    """`--config`, accepted before and after the command's name."""
-    option: Callable[[F], F] = click.option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        type=click.Path(readable=False),  # whether it can be read is a matter of the settings, not of usage
-        callback=_choose_config,
-        expose_value=False,
-        help="Settings file. Else $GENBRIDGE_CONFIG, ./genbridge.yaml, ~/.config/genbridge, /etc/genbridge.",
-    )
-    return option(command)
+            store = f"the store {self.store_place} (settings: {self.file.path})"
+            click.echo(f"note: no daemon is running on {store}; `genbridge run` starts one", err=True)
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Declare the command `name`; it takes `--config` as well."""
+    """Declare the command `name`, with the option `--config`."""
 
     def declare(body: Callable[..., Any]) -> click.Command:
         return click.command(name)(config_option(body))

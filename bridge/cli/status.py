@@ -1,81 +1,138 @@
-"""`status`: how the whole stands, at a glance."""
+"""`status`: the overall status."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Final
 
 import click
 
 from bridge.cli.options import json_option
-from bridge.cli.session import Session, command
-from bridge.cli.text import ago, count, print_json, rfc3339
+from bridge.cli.output import print_json
+from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
-from bridge.domain.text import printable
-from bridge.store.views import Counts, MemberView
+from bridge.control.formats import ago, count, rfc3339
+from bridge.control.holds import hold_line
+from bridge.control.overview import MOST_UNREADABLE, Overview, overview
+from bridge.control.pausing import how_long
+from bridge.domain.quoting import printable
+from bridge.domain.source import SourceFacts
+
+MOST_WORDS: Final = 10  # named on one line
+MORE: Final = " " * 12  # in front of a line that belongs to the one above
 
 
 @command("status")
 @json_option
 @click.pass_obj
-def status_command(session: Session, as_json: bool) -> None:
-    """Show how the whole stands, at a glance.
+def status_command(session: CommandSession, as_json: bool) -> None:
+    """Show the overall status.
 
-    Whether a daemon runs, what is watched, what waits to be told, and what is held back and why.
+    Shows whether a daemon is running, what is watched, which deliveries wait, and what is failing or held back, and
+    why.
     """
     place = session.store_place
-    with session.store() as store:
-        counts, members = store.counts(), store.members()
+    session.warn_of_others()
+    with session.reader() as store:
+        found = overview(store, session.file, now=SystemClock().now())
     holder = session.daemon()
     if as_json:
-        print_json({"store": str(place), "daemon": holder, "members": _members(members), **_json(counts)})
+        print_json({"store": str(place), "daemon": holder, **found.json()})
         return
-    now = SystemClock().now()
-    lines = [f"store     {place}", f"daemon    {holder or 'not running'}"]
-    whole = sum(view.shares for view in members)
-    lines += [
-        f"            {view.member}: {view.shares} of {whole} shares, since {ago(view.joined_at, now)}"
-        for view in members
-    ]
-    lines.append("watches   " + (", ".join(f"{number} {phase}" for phase, number in counts.watches.items()) or "none"))
-    known = session.loaded.settings.accounts
-    for account, number in counts.live_by_account.items():
-        if account not in known:
-            lines.append(f"            {number} of account {account}, which the settings do not hold: never polled")
-    oldest = f", the oldest made {ago(counts.oldest_waiting_at, now)}" if counts.waiting else ""
-    lines.append(f"waiting   {count(counts.waiting, 'delivery')}{oldest}")
-    lines += [f"            {number} to {endpoint}" for endpoint, number in counts.waiting_by_endpoint.items()]
-    if counts.dead:
-        lines.append(f"dead      {count(counts.dead, 'delivery')}: `genbridge deliveries --state dead` lists them")
-    for endpoint, reason in counts.disabled.items():
-        lines.append(f"disabled  endpoint {endpoint}: {reason}; `genbridge enable {endpoint}` sends again")
-    for account, reason in counts.blocked.items():
-        lines.append(f"blocked   account {account}: {reason}")
-    for line in lines:
+    click.echo(printable(f"store     {place}"))
+    click.echo(printable(f"daemon    {holder or 'not running'}"))
+    for line in _lines(found, session.file.accounts.keys()):
         click.echo(printable(line))
 
 
-def _members(members: Sequence[MemberView]) -> list[dict[str, Any]]:
-    return [
-        {
-            "member": view.member,
-            "shares": view.shares,
-            "joined_at": rfc3339(view.joined_at),
-            "lease_until": rfc3339(view.lease_until),
-        }
-        for view in members
-    ]
+def _lines(found: Overview, known: Collection[str]) -> Iterator[str]:
+    now = found.now
+    whole = sum(view.shares for view in found.members)
+    for view in found.members:
+        yield f"{MORE}{view.member}: {view.shares} of {whole} shares, since {ago(view.joined_at, now)}"
+    yield from _counts(found, known)
+    yield from _failing(found)
+    for endpoint, reason in found.counts.disabled.items():
+        yield f"disabled  endpoint {endpoint}: {reason}; `genbridge enable {endpoint}` sends again"
+    for account, reason in found.counts.blocked.items():
+        yield f"blocked   account {account}: {reason}"
+    for pause in found.pauses:
+        if pause.lasts(now):
+            yield f"paused    {pause.of} {pause.name} {how_long(pause, now)}"
+    yield from (f"held      {hold_line(account, hold, now)}" for account, hold in found.held_accounts)
+    yield from _held_endpoints(found)
+    yield from _unread(found)
+    yield from _sources(found)
 
 
-def _json(counts: Counts) -> dict[str, Any]:
-    return {
-        "watches": {str(phase): number for phase, number in counts.watches.items()},
-        "live": counts.live,
-        "waiting": counts.waiting,
-        "dead": counts.dead,
-        "waiting_by_endpoint": dict(counts.waiting_by_endpoint),
-        "dead_by_endpoint": dict(counts.dead_by_endpoint),
-        "oldest_waiting_at": rfc3339(counts.oldest_waiting_at),
-        "disabled_endpoints": dict(counts.disabled),
-        "blocked_accounts": dict(counts.blocked),
-    }
+def _counts(found: Overview, known: Collection[str]) -> Iterator[str]:
+    counts = found.counts
+    yield "watches   " + (", ".join(f"{number} {phase}" for phase, number in counts.watches.items()) or "none")
+    for account, number in counts.live_by_account.items():
+        if account not in known:
+            yield f"{MORE}{number} of account {account}, which is not in the settings: never polled"
+    oldest = f", the oldest from {ago(counts.oldest_waiting_at, found.now)}" if counts.waiting else ""
+    yield f"waiting   {count(counts.waiting, 'delivery')}{oldest}"
+    yield from (f"{MORE}{number} to {endpoint}" for endpoint, number in counts.waiting_by_endpoint.items())
+    if counts.dead:
+        yield f"dead      {count(counts.dead, 'delivery')}: `genbridge deliveries --state dead` lists them"
+        yield from (f"{MORE}{number} to {endpoint}" for endpoint, number in counts.dead_by_endpoint.items())
+
+
+def _failing(found: Overview) -> Iterator[str]:
+    """Faulty rows, endpoints and answers; for endpoints, also the reason of the last failure."""
+    rows = found.unreadable
+    if rows:
+        named = ", ".join(rows[:MOST_UNREADABLE]) + (", ..." if len(rows) > MOST_UNREADABLE else "")
+        yield f"warning   {count(len(rows), 'row')} of the store cannot be read and are ignored: {named}"
+    for one in found.failing:
+        since = f"{count(one.failures, 'failed attempt')} since {ago(one.failing_since, found.now)}, none accepted"
+        yield f"failing   endpoint {one.endpoint}: {since}"
+        yield f"{MORE}the last one: {one.reason}"
+    for view in found.unchecked:
+        accepted = f"{count(view.deliveries, 'delivery')} accepted without a check in 24 h"
+        yield f"warning   endpoint {view.endpoint}: {accepted}"
+        yield f"{MORE}the last one {ago(view.last_at, found.now)}: {view.reason}"
+
+
+def _held_endpoints(found: Overview) -> Iterator[str]:
+    """Queues of receivers that asked for a wait. A short wait for a retry needs no line."""
+    for one in found.held_endpoints.values():
+        if one.reason:
+            place = f"{one.endpoint}[{one.target}]" if one.target else one.endpoint
+            until = f"{rfc3339(one.until_at)} ({ago(one.until_at, found.now)})"
+            yield f"held      endpoint {place}: asked to wait until {until}"
+            yield f"{MORE}{one.reason}; `genbridge enable {one.endpoint}` sends now"
+
+
+def _unread(found: Overview) -> Iterator[str]:
+    """The answers of the last day that could not be read. Words without a notification are only counted."""
+    for view in found.unread:
+        if view.told_at is not None:
+            answers = f"{count(view.answers, 'answer')}, the last {ago(view.last_at, found.now)}"
+            yield f"unread    account {view.account}, {answers}: {view.reason}"
+    quiet = [view for view in found.unread if view.told_at is None]
+    for account in dict.fromkeys(view.account for view in quiet):
+        words = [view.word for view in quiet if view.account == account]
+        shown = ", ".join(words[:MOST_WORDS]) + (", ..." if len(words) > MOST_WORDS else "")
+        yield f"{MORE}{count(len(words), 'more word')} of account {account} without a notification: {shown}"
+
+
+def _sources(found: Overview) -> Iterator[str]:
+    for number, one in enumerate(found.sources):
+        daemon = f"{one.daemon}: " if one.daemon else ""
+        source = f"{daemon}{one.source} {one.path}".rstrip()
+        yield f"{'' if number else 'sources':<10}{source}: {_source_state(one, found.now)}"
+        if one.error and not one.is_failing:
+            yield f"{MORE}last error {ago(one.error_at, found.now)}: {one.error}"
+        if one.note:
+            yield f"{MORE}{one.note}"
+
+
+def _source_state(one: SourceFacts, now: float) -> str:
+    if one.is_failing:
+        state = f"cannot be read (last tried {ago(one.error_at, now)}): {one.error}"
+    else:
+        state = "not read yet" if one.read_at is None else f"last read {ago(one.read_at, now)}"
+    ignored = f", {one.left_alone} ignored" if one.source == "queue" else ""
+    return f"{state}; {one.taken} taken, {one.rejected} rejected{ignored}"

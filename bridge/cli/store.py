@@ -1,4 +1,4 @@
-"""`store`: bringing a store up to date, and moving it from one engine to another."""
+"""`store`: upgrading a store, and moving it from one engine to another."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.session import Session, config_option, is_service
-from bridge.cli.text import count
-from bridge.config.load import place_of
+from bridge.cli import config_option
+from bridge.cli.session import CommandSession
+from bridge.config.settings_file import parse_store_location
+from bridge.control.formats import count
 from bridge.errors import StoreBusy, UsageError
 from bridge.store import DaemonLock, Place, Store, migrate_store, open_store
+from bridge.store_location import is_service
 
 
 @click.group("store")
 @config_option
 def store_command() -> None:
-    """Bring the store up to date, or move it elsewhere."""
+    """Upgrade the store, or move it elsewhere."""
 
 
 @store_command.command("migrate")
 @config_option
 @click.pass_obj
-def migrate_command(session: Session) -> None:
-    """Bring the store of the settings up to date.
+def migrate_command(session: CommandSession) -> None:
+    """Upgrade the store of the settings.
 
-    In PostgreSQL this also makes the tables. `genbridge run` does both at its start; this is for whoever wants it done
-    beforehand, or by another user than the daemon's.
+    In PostgreSQL this also creates the tables. `genbridge run` does both when it starts. Use this command to do it
+    earlier, or as a user with more rights.
     """
     place = session.store_place
     with locked(place):
-        before, now = migrate_store(place, group_access=is_service(session.loaded.path))
+        before, now = migrate_store(place, group_access=is_service(session.file.path))
     if before == now:
         click.echo(f"store {place}: version {now}, up to date")
     else:
-        click.echo(f"store {place}: brought from version {before} to {now}" if before else f"store {place}: made")
+        click.echo(f"store {place}: upgraded from version {before} to {now}" if before else f"store {place}: created")
 
 
 @store_command.command("copy")
@@ -46,12 +48,12 @@ def migrate_command(session: Session) -> None:
 def copy_command(source: str, to: str) -> None:
     """Copy a whole store into an empty one.
 
-    FROM and TO are paths or postgresql:// URLs; ${NAME} in them (within single quotes) is taken from the environment,
-    so that no password is seen in the list of processes. Everything goes: watches, history, events with their ids and
-    bytes, deliveries, attempts, what is known of accounts and endpoints, how far sources have been read. In TO it is
-    one transaction. Stop the daemon first; then name TO as `store` in the settings, and start it.
+    FROM and TO are paths or postgresql:// URLs. ${NAME} in them (in single quotes) is read from the environment, so no
+    password appears in the process list. Everything is copied: tasks, history, events with their ids and bytes,
+    deliveries, attempts, the state of accounts, endpoints and sources. It is copied in one transaction. Stop the daemon
+    first. Then set `store` to TO in the settings, and start it.
     """
-    origin, target = place_of(source, os.environ), place_of(to, os.environ)
+    origin, target = parse_store_location(source, os.environ), parse_store_location(to, os.environ)
     if origin == target:
         raise UsageError("FROM and TO are the same store")
     with ExitStack() as stack:
@@ -69,7 +71,7 @@ def copy_command(source: str, to: str) -> None:
 
 @contextmanager
 def locked(place: Place) -> Iterator[None]:
-    """No daemon works on this file meanwhile; StoreBusy names the one that does."""
+    """Keep daemons away from this file; StoreBusy names the one that works on it."""
     if not isinstance(place, Path) or not place.exists():
         yield
         return
@@ -78,15 +80,15 @@ def locked(place: Place) -> Iterator[None]:
 
 
 def _see_that_nobody_works_on(store: Store, place: Place) -> None:
-    """What daemons did to it afterwards would be lost. (Of a file the lock says so.)"""
+    """StoreBusy when daemons work on a shared store: what they write after the copy would be lost."""
     if members := [view.member for view in store.members()]:
         raise StoreBusy(
-            f"store {place}: daemons work on it ({', '.join(members)}): stop them first (one that was killed is gone "
-            "after sharing.takeover)"
+            f"store {place}: daemons are using it ({', '.join(members)}): stop them first (a killed one counts until "
+            "sharing.takeover is over)"
         )
 
 
 def _told(counts: Mapping[str, int]) -> str:
-    """The tables that people know by name."""
+    """The counts that people understand."""
     words = {"watches": "task", "events": "event", "deliveries": "delivery", "attempts": "attempt"}
     return ", ".join(count(counts[table], word) for table, word in words.items())

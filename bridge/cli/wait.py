@@ -1,8 +1,8 @@
-"""`wait`: live progress until tasks have ended."""
+"""`wait`: live progress until tasks have finished."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
@@ -12,99 +12,85 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from bridge.cli.foresight import Foresight, eta, foresight
-from bridge.cli.keys import find_keys
 from bridge.cli.options import account_option, duration
-from bridge.cli.session import Session, command
-from bridge.cli.text import count, storable
+from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
+from bridge.control.estimates import Estimates, estimates, eta
+from bridge.control.formats import count
+from bridge.control.waiting import WatchViews, all_succeeded, awaited_tasks, count_live, reread
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import LIVE, Phase
-from bridge.domain.text import printable
+from bridge.domain.quoting import printable
+from bridge.domain.task import LIVE
 from bridge.errors import StoreError
 from bridge.ports import Clock, News
-from bridge.store import Store
+from bridge.store import ReadStore
 from bridge.store.views import WatchView
 
 LOOK_EVERY_S: Final = 0.3
 TEMPORARY: Final = 75
-NAME_CELLS: Final = 40  # of a bar's name, so that bars stand below one another
-ROWS_LEFT: Final = 4  # of the terminal, for the sum and the prompt
-
-WatchViews = Mapping[WatchKey, WatchView]
+NAME_CELLS: Final = 40  # of a bar's name, so that bars line up
+ROWS_LEFT: Final = 4  # rows of the terminal for the summary and the prompt
 
 
 @command("wait")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @account_option
-@click.option("--timeout", type=duration, metavar="DURATION", help="Give up after so long, e.g. 10m; exit 75.")
+@click.option("--timeout", type=duration, metavar="DURATION", help="Stop waiting after this time, e.g. 10m; exit 75.")
 @click.pass_obj
-def wait_command(session: Session, ids: Sequence[str], account: str | None, timeout: float | None) -> int:
-    """Wait until tasks have ended, with live progress.
+def wait_command(session: CommandSession, ids: Sequence[str], account: str | None, timeout: float | None) -> int:
+    """Wait until tasks have finished, with live progress.
 
-    Without ids: all that are being watched now. Progress goes to stderr; at the end stdout has a line for each task:
-    account, id, phase, URLs, parted by tabs.
+    Without ids: all tasks that are watched now. Progress goes to stderr. At the end, stdout has a line for each task:
+    account, id, phase and URLs, separated by tabs.
 
-    Exit 0 when all succeeded, 1 when some did not, 75 when the time is over. The daemon does the work: see that one
-    runs.
+    Exit 0 when all succeeded, 1 when some did not, 75 after --timeout. A daemon does the work: make sure one is
+    running.
     """
-    with session.store() as store:
-        known = store.news()  # before what is read now: what comes meanwhile is read again
-        if ids:
-            views = {key: store.view(key) for key in find_keys(session, store, ids, account)}
-        else:
-            views = _live(store, account)
+    with session.reader() as store:
+        known = store.news()  # first, so that changes made while we read are read again
+        views = awaited_tasks(store, session.file, ids, account)
         if not views:
-            click.echo("nothing is being watched", err=True)
+            click.echo("nothing is watched", err=True)
             return 0
-        if any(view.phase in LIVE for view in views.values()):
+        if count_live(views):
             session.hint_at_daemon()
-        return anyio.run(_wait, store, views, known, foresight(session, store), timeout)
+        return anyio.run(_wait, store, views, known, estimates(store, session.file), timeout)
 
 
-def _live(store: Store, account: str | None) -> dict[WatchKey, WatchView]:
-    return {
-        WatchKey(view.account, view.task_id): view
-        for phase in LIVE
-        for view in store.list_watches(phase=phase, account=account and storable(account))
-    }
-
-
-async def _wait(store: Store, views: WatchViews, known: News, foreseen: Foresight, timeout_s: float | None) -> int:
+async def _wait(
+    store: ReadStore, views: WatchViews, known: News, known_ends: Estimates, timeout_s: float | None
+) -> int:
     clock = SystemClock()
     console = Console(stderr=True)
-    board: Board = Lines(foreseen)
+    board: Board = Lines(known_ends)
     with ExitStack() as stack:
         if console.is_terminal and not console.is_dumb_terminal:
-            board = stack.enter_context(Bars(console, foreseen))
+            board = stack.enter_context(Bars(console, known_ends))
         views = await _until_over(store, views, known, board, clock=clock, until=_after(clock, timeout_s))
     for view in views.values():
         click.echo("\t".join([view.account, printable(view.task_id), view.phase, *map(printable, view.urls)]))
-    running = sum(view.phase in LIVE for view in views.values())
-    if running:
-        click.echo(f"genbridge: the time is over: {count(running, 'task')} of {len(views)} not ended", err=True)
+    if running := count_live(views):
+        click.echo(f"genbridge: timed out: {running} of {count(len(views), 'task')} still running", err=True)
         return TEMPORARY
-    return 0 if all(view.phase is Phase.SUCCEEDED for view in views.values()) else 1
+    return 0 if all_succeeded(views) else 1
 
 
 async def _until_over(
-    store: Store, views: WatchViews, known: News, board: Board, *, clock: Clock, until: float | None
+    store: ReadStore, views: WatchViews, known: News, board: Board, *, clock: Clock, until: float | None
 ) -> WatchViews:
-    """The views as they are when every task has ended or the time is over. Reads only when somebody has written."""
+    """The views when every task has finished, or after the timeout. Reads the store only after a change."""
     try:
         board.show(views)
         while True:
             if known != (news := store.news()):
                 known = news
-                views = {key: view if view.phase not in LIVE else store.view(key) for key, view in views.items()}
+                views = reread(store, views)
                 board.show(views)
-            if all(view.phase not in LIVE for view in views.values()):
-                return views
-            if until is not None and clock.steady() >= until:
+            if not count_live(views) or (until is not None and clock.steady() >= until):
                 return views
             await clock.sleep(LOOK_EVERY_S)
     except StoreError as error:
-        raise type(error)(f"{error}; the tasks are still being watched") from error
+        raise type(error)(f"{error}; the tasks are still watched") from error
 
 
 def _after(clock: Clock, seconds: float | None) -> float | None:
@@ -112,27 +98,27 @@ def _after(clock: Clock, seconds: float | None) -> float | None:
 
 
 class Lines:
-    """Plain lines, one for each change of phase: for pipes, logs and terminals that cannot move the cursor."""
+    """One line per change of phase: for pipes, logs and terminals that cannot move the cursor."""
 
-    def __init__(self, foreseen: Foresight) -> None:
+    def __init__(self, known_ends: Estimates) -> None:
         self._seen: dict[WatchKey, str] = {}
-        self._foreseen = foreseen
+        self._known_ends = known_ends
 
     def show(self, views: WatchViews) -> None:
         """Print what has changed."""
         for key, view in views.items():
             if self._seen.get(key) != view.phase:
                 self._seen[key] = view.phase
-                expected = _expected(self._foreseen, view)
+                expected = _expected(self._known_ends, view)
                 click.echo(f"{view.account}/{printable(view.task_id)}: {view.phase}{expected}", err=True)
 
 
 class Bars:
-    """A bar for each task, moving where the provider tells its progress. Of more tasks than the terminal has rows,
-    those that have not ended come first, and the sum tells of the others."""
+    """A bar for each task, which moves if the provider reports progress. If the terminal has fewer rows than tasks,
+    running tasks come first, and the summary counts the others."""
 
-    def __init__(self, console: Console, foreseen: Foresight) -> None:
-        self._foreseen = foreseen
+    def __init__(self, console: Console, known_ends: Estimates) -> None:
+        self._known_ends = known_ends
         self._bars: dict[WatchKey, TaskID] = {}
         self._rows = max(1, console.height - ROWS_LEFT)
         self._progress = Progress(
@@ -152,7 +138,7 @@ class Bars:
         self._progress.stop()
 
     def show(self, views: WatchViews) -> None:
-        """Bring the bars up to date."""
+        """Update the bars."""
         live = [key for key, view in views.items() if view.phase in LIVE]
         ended = [key for key, view in views.items() if view.phase not in LIVE]
         seen = set((live + ended)[: self._rows])
@@ -165,7 +151,7 @@ class Bars:
     def _show_sum(self, ended: int, total: int) -> None:
         if self._sum is None:
             self._sum = self._progress.add_task("", name="all", phase="")
-        self._progress.update(self._sum, total=total, completed=ended, phase=f"{ended} of {total} ended")
+        self._progress.update(self._sum, total=total, completed=ended, phase=f"{ended} of {total} finished")
 
     def _show_bar(self, key: WatchKey, view: WatchView, *, visible: bool) -> None:
         if key not in self._bars:
@@ -175,7 +161,7 @@ class Bars:
         bar = self._bars[key]
         ended = view.phase not in LIVE
         done = 100.0 if ended else view.progress
-        phase = view.phase + _expected(self._foreseen, view)
+        phase = view.phase + _expected(self._known_ends, view)
         self._progress.update(
             bar, total=None if done is None else 100.0, completed=done or 0.0, phase=phase, visible=visible
         )
@@ -183,9 +169,9 @@ class Bars:
             self._progress.stop_task(bar)
 
 
-def _expected(foreseen: Foresight, view: WatchView) -> str:
+def _expected(known_ends: Estimates, view: WatchView) -> str:
     now = SystemClock().now()
-    found = foreseen.of(view, now)
+    found = known_ends.of(view, now)
     return "" if found is None else f", done {eta(found, now)}"
 
 

@@ -1,3 +1,3 @@
-"""The settings: found, read, checked as a whole, and their secrets resolved on demand; and YAML read safely."""
+"""The settings: finds, reads and checks them, and resolves their secrets. Also reads YAML safely."""
 
 from __future__ import annotations

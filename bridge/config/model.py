@@ -1,7 +1,6 @@
-"""The settings as frozen models: every key, its default and its meaning. This file is the reference.
+"""The settings as frozen models: every key with its default and its meaning.
 
-A key of the file is a field's name without the `_s` that marks seconds: `min_interval: 2s` is `min_interval_s == 2.0`.
-Texts that may be secret are `SecretText`; what kinds of values there are is said in `kinds`.
+Texts that may be secret are `SecretText`. `field_types` has the types of the values.
 """
 
 from __future__ import annotations
@@ -9,12 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
@@ -24,97 +21,79 @@ from pydantic import (
     model_validator,
 )
 
-from bridge.config.kinds import (
-    SECRET_SCHEMA,
-    SHIPPED_TEMPLATES,
-    Action,
-    BaseUrl,
-    Budget,
-    Burst,
-    CadenceName,
-    CaFile,
-    Count,
-    Duration,
-    FilePath,
-    Format,
-    Headers,
-    HookUrl,
-    Level,
-    LogFormat,
-    Name,
-    Origin,
-    Provider,
-    Proxy,
-    Rate,
-    ServiceUrl,
-    ShippedTemplate,
-    SigningSecret,
-    Span,
-    Store,
-    Takeover,
-    Template,
-    Token,
-    Transport,
-    WebhookHeaders,
-    listed,
-)
+from bridge.config import field_types as types
+from bridge.config.field_types import FORMATS, ROBOTS, SHIPPED_TEMPLATES, SIGNED_ROBOTS
+from bridge.config.http_model import Http
 from bridge.config.secret import SecretText
+from bridge.config.settings_model import SettingsModel
 from bridge.domain.event import Topic
+from bridge.expressions.hook_url import has_expression
 
 
-class Model(BaseModel):
-    """Frozen, closed, and silent about its input when it is wrong."""
+class Limits(SettingsModel):
+    """How fast an account is polled."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        alias_generator=lambda field: field.removesuffix("_s"),
-        validate_by_name=True,
-        validate_by_alias=True,
-        arbitrary_types_allowed=True,
+    rate: types.Rate = Field(10.0, description="requests per second")
+    burst: types.Burst = Field(20, description="requests at once after a quiet time")
+    concurrency: types.Count = Field(16, description="requests in flight")
+
+
+class Account(SettingsModel):
+    """One API key at one base URL."""
+
+    provider: types.Provider = Field(description="the kind of API, see `genbridge providers`")
+    base_url: types.BaseUrl | None = Field(
+        None, description="where the API begins, e.g. https://api.example.com; null: the provider's official host"
     )
-
-
-class Limits(Model):
-    """How politely an account is asked."""
-
-    rate: Rate = Field(10.0, description="requests per second")
-    burst: Burst = Field(20, description="requests at once after a pause")
-    concurrency: Count = Field(16, description="requests in flight")
-
-
-class Account(Model):
-    """Whom to ask: one API key at one base URL."""
-
-    provider: Provider = Field(description="which kind of API this is, see `genbridge providers`")
-    base_url: BaseUrl = Field(description="where the API begins, e.g. https://api.example.com")
-    api_key: Token | None = Field(None, description="sent the way the provider wants it, mostly as a Bearer key")
-    access_key: Token | None = Field(None, description="with secret_key in place of api_key: Kling's JWT, Jimeng")
-    secret_key: Token | None = Field(None, description="goes with access_key")
-    action: Action | None = Field(
+    api_key: types.Token | None = Field(None, description="sent as the provider expects it, mostly as a bearer token")
+    access_key: types.Token | None = Field(
+        None, description="with secret_key, instead of api_key: for Kling's JWT and Jimeng"
+    )
+    secret_key: types.Token | None = Field(None, description="belongs to access_key")
+    callback_secret: Annotated[
+        tuple[types.CallbackSecret, ...],
+        BeforeValidator(types.listed),
+        WithJsonSchema({"anyOf": [types.SECRET_SCHEMA, {"type": "array", "items": types.SECRET_SCHEMA}]}),
+    ] = Field((), description="checks the signature of callbacks, see docs/callbacks.md; a list during rotation")
+    action: types.Action | None = Field(
         None,
-        description="for tasks that name none: what the query needs beside the id, e.g. videos/text2video",
+        description="for tasks without an action: the part of the address before the id, e.g. videos/text2video",
     )
-    limits: Limits = Field(Limits(), description="how politely to ask")
-    headers: Headers = Field({}, description="added to every request")
-    proxy: Proxy | None = Field(None, description="http://host:port for this account's requests")
-    ca_file: CaFile | None = Field(None, description="further certificate authorities, a PEM file")
-    origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = Field(
-        (), description="further origins the key may go to, e.g. https://*.bfl.ai"
+    limits: Limits = Field(Limits(), description="how fast to poll")
+    headers: types.Headers = Field({}, description="added to every request")
+    proxy: types.Proxy | None = Field(None, description="http://host:port for the requests of this account, or none")
+    ca_file: types.CaFile | None = Field(None, description="a PEM file with further certificate authorities")
+    origins: Annotated[tuple[types.Origin, ...], Field(max_length=100)] = Field(
+        (), description="further origins that may receive the key, e.g. https://*.bfl.ai"
+    )
+    discover_s: types.DiscoverInterval | None = Field(
+        None,
+        description="how often to ask for the provider's list of tasks and watch the new ones, e.g. 1m; null: never",
     )
 
 
-class Sources(Model):
-    """Where tasks come from, beside `genbridge add`."""
+class QueueFolder(SettingsModel):
+    """A folder for task files. A plain path means the same as a mapping with `path`."""
 
-    watchlist: FilePath | None = Field(None, description="a YAML list, re-read when it changes")
-    queue: FilePath | None = Field(None, description="a folder: drop a file in, it is taken")
-    lines: FilePath | None = Field(None, description="a text file that others append to, one task a line")
+    path: types.FilePath = Field(description="the folder")
+    settle_s: types.Duration | None = Field(
+        None,
+        description="a file must be unchanged for this time; default: 500ms, or 3s where open files cannot be detected",
+    )
 
 
-class Endpoint(Model):
-    """What endpoints have in common: a fingerprint of what was written."""
+class Sources(SettingsModel):
+    """Where tasks come from, in addition to `genbridge add`."""
+
+    watchlist: types.FilePath | None = Field(None, description="a YAML list, read again when it changes")
+    queue: (
+        Annotated[QueueFolder, BeforeValidator(types.path_alone, json_schema_input_type=str | QueueFolder)] | None
+    ) = Field(None, description="a folder: genbridge takes every file that appears in it")
+    lines: types.FilePath | None = Field(None, description="a text file that others append to, one task per line")
+
+
+class Endpoint(SettingsModel):
+    """What all endpoints have: a fingerprint of their settings as written."""
 
     _fingerprint: str = PrivateAttr("")
 
@@ -128,68 +107,121 @@ class Endpoint(Model):
         return made
 
 
+_FORMATS_OF: Final[Mapping[str, tuple[str, ...]]] = {  # the formats that use a key
+    "template": ("template",),
+    "title": ROBOTS,
+    "body": ("template", *ROBOTS),
+    "chat_id": ("telegram",),
+    "thread_id": ("telegram",),
+    "concurrency": tuple(name for name in FORMATS if name not in ROBOTS),  # messages to a chat stay in order
+}
+
+
 class Webhook(Endpoint):
-    """A program that is told by a POST."""
+    """A program or a group robot that is notified by a POST."""
 
     type: Literal["webhook"] = Field(description="webhook: a POST with JSON")
-    url: HookUrl = Field(description="where to POST")
-    format: Format = Field("documented", description="the form of the body; what follows depends on it")
-    template: ShippedTemplate | None = Field(None, description="of format template: the name of one that comes along")
-    body: Template | None = Field(
-        None, description="of format template: a Jinja template that gives JSON", validate_default=True
+    url: types.HookUrl = Field(description="where to POST; path and query may contain Jinja expressions")
+    format: types.Format = Field("documented", description="the format of the body; other keys depend on it")
+    accept: types.Expression | None = Field(
+        None, description="JMESPath over a JSON answer; false or null means refused, at any status"
     )
-    api_key: Token | None = Field(None, description="sent as Authorization: Bearer")
+    template: types.ShippedTemplate | None = Field(
+        None, description="for format template: the name of an included template"
+    )
+    title: types.Template | None = Field(
+        None, description="for robot formats: a Jinja template, the first line of the text"
+    )
+    body: types.Template | None = Field(
+        None,
+        description="for format template: a Jinja template that renders JSON; for robot formats: the rest of the text",
+        validate_default=True,
+    )
+    chat_id: types.ChatId | None = Field(
+        None, description="for format telegram: the chat, a number or @name", validate_default=True
+    )
+    thread_id: types.ThreadId | None = Field(None, description="for format telegram: a topic of the chat, a number")
+    api_key: types.Token | None = Field(None, description="sent as Authorization: Bearer")
     secret: Annotated[
-        tuple[SigningSecret, ...],
-        BeforeValidator(listed),
-        WithJsonSchema({"anyOf": [SECRET_SCHEMA, {"type": "array", "items": SECRET_SCHEMA}]}),
-    ] = Field((), description="signs each attempt: whsec_..., a list while rotating; of format newapi: one, any text")
-    headers: WebhookHeaders = Field({}, description="added to every request")
-    proxy: Proxy | None = Field(None, description="http://host:port for this endpoint's requests")
-    ca_file: CaFile | None = Field(None, description="further certificate authorities, a PEM file")
-    concurrency: Count = Field(8, description="requests in flight")
+        tuple[types.SigningSecret, ...],
+        BeforeValidator(types.listed),
+        WithJsonSchema({"anyOf": [types.SECRET_SCHEMA, {"type": "array", "items": types.SECRET_SCHEMA}]}),
+    ] = Field(
+        (),
+        description="signs each attempt: whsec_..., a list during rotation; for newapi, feishu and dingtalk any text",
+    )
+    headers: types.WebhookHeaders = Field({}, description="added to every request")
+    proxy: types.Proxy | None = Field(None, description="http://host:port for the requests to this endpoint, or none")
+    ca_file: types.CaFile | None = Field(None, description="a PEM file with further certificate authorities")
+    concurrency: types.Count = Field(8, description="requests in flight; always 1 for robots")
 
-    @field_validator("template", "body")
+    @field_validator("template", "title", "body", "chat_id", "thread_id", "concurrency")
     @classmethod
-    def _only_of_template(cls, text: str | None, info: ValidationInfo) -> str | None:
-        if text is not None and info.data.get("format") not in {"template", None}:
-            raise ValueError("is for format: template")
-        return text
+    def _suits_format(cls, value: Any, info: ValidationInfo) -> Any:
+        format_ = info.data.get("format")
+        if value is None or format_ is None:
+            return value
+        wanted = _FORMATS_OF[str(info.field_name)]
+        if format_ not in wanted and value != 1:  # 1 is right for robots, too
+            raise ValueError(f"is only for format {' or '.join(wanted)}")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _no_expressions_for_robots(cls, format_: str, info: ValidationInfo) -> str:
+        url = info.data.get("url")
+        if format_ in ROBOTS and url is not None and url.is_resolved and has_expression(url.reveal()):
+            raise ValueError(f"format {format_} has a fixed address: the url must not contain expressions")
+        return format_
 
     @field_validator("body")
     @classmethod
     def _one_template(cls, body: str | None, info: ValidationInfo) -> str | None:
         if info.data.get("format") == "template" and "template" in info.data:
             if body is None and info.data["template"] is None:
-                raise ValueError(f"is missing; write it, or template: {' or '.join(SHIPPED_TEMPLATES)}")
+                raise ValueError(f"is missing; write it, or set template: {' or '.join(SHIPPED_TEMPLATES)}")
             if body is not None and info.data["template"] is not None:
-                raise ValueError("stands beside template; leave one of them out")
+                raise ValueError("cannot be combined with template; remove one of them")
         return body
+
+    @field_validator("chat_id")
+    @classmethod
+    def _some_chat(cls, chat_id: str | None, info: ValidationInfo) -> str | None:
+        if chat_id is None and info.data.get("format") == "telegram":
+            raise ValueError("is missing; write the number of the chat, e.g. -1001234567890")
+        return chat_id
 
     @field_validator("secret")
     @classmethod
-    def _one_digest(cls, secrets: tuple[SecretText, ...], info: ValidationInfo) -> tuple[SecretText, ...]:
-        if info.data.get("format") == "newapi" and len(secrets) > 1:
-            raise ValueError("format newapi signs with one secret; leave the others out")
+    def _as_many_as_signed_with(cls, secrets: tuple[SecretText, ...], info: ValidationInfo) -> tuple[SecretText, ...]:
+        format_ = info.data.get("format")
+        if secrets and format_ in ROBOTS and format_ not in SIGNED_ROBOTS:
+            raise ValueError(f"format {format_} is not signed: its url is the secret; remove this key")
+        if len(secrets) > 1 and format_ in {"newapi", *SIGNED_ROBOTS}:
+            raise ValueError(f"format {format_} signs with one secret; remove the others")
         return secrets
 
     @field_validator("headers")
     @classmethod
     def _one_authorization(cls, headers: dict[str, SecretText], info: ValidationInfo) -> dict[str, SecretText]:
         if info.data.get("api_key") is not None and any(key.lower() == "authorization" for key in headers):
-            raise ValueError("holds Authorization although api_key is set; leave one of them out")
+            raise ValueError("contains Authorization, but api_key is set; remove one of them")
         return headers
 
 
 class Apprise(Endpoint):
-    """People, told through chat services."""
+    """Chat services, mail and more, notified through Apprise."""
 
-    type: Literal["apprise"] = Field(description="apprise: chat services, mail, MQTT and the like")
-    urls: Annotated[tuple[ServiceUrl, ...], Field(min_length=1)] = Field(
-        description="service URLs; each is a delivery of its own"
+    type: Literal["apprise"] = Field(description="apprise: chat services, mail, MQTT and more")
+    urls: Annotated[tuple[types.ServiceUrl, ...], Field(min_length=1)] = Field(
+        description="URLs of services; each target is a separate delivery"
     )
-    title: Template | None = Field(None, description="a Jinja template; left out: a short English line")
-    body: Template | None = Field(None, description="a Jinja template; left out: status, label, result URLs, duration")
+    title: types.Template | None = Field(None, description="a Jinja template; default: a short English line")
+    body: types.Template | None = Field(
+        None, description="a Jinja template; default: status, label, result URLs, duration"
+    )
+    proxy: types.Proxy | None = Field(None, description="http://host:port for the requests to these services, or none")
+    ca_file: types.CaFile | None = Field(None, description="a PEM file with further certificate authorities")
 
     @field_validator("urls")
     @classmethod
@@ -203,40 +235,41 @@ class Apprise(Endpoint):
         return urls
 
 
-class Route(Model):
-    """Which events go where; all routes that match count."""
+class RouteSettings(SettingsModel):
+    """Which events go to which endpoints. All matching routes apply."""
 
     topics: Annotated[tuple[Topic, ...], Field(min_length=1)] | None = Field(
-        None, description="these topics; left out: every end and every operator topic"
+        None, description="for these topics; default: every final topic and every operator topic"
     )
-    accounts: Annotated[tuple[Name, ...], Field(min_length=1)] | None = Field(
-        None, description="of these accounts; left out: of all"
+    accounts: Annotated[tuple[types.Name, ...], Field(min_length=1)] | None = Field(
+        None, description="for these accounts; default: all"
     )
-    endpoints: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(description="go to these endpoints")
+    endpoints: Annotated[tuple[types.Name, ...], Field(min_length=1)] = Field(description="notify these endpoints")
 
 
-class NotFound(Model):
-    """When "unknown task" and "bad request" are believed."""
+class NotFound(SettingsModel):
+    """When an answer "unknown task" or "bad request" finishes a task."""
 
-    answers: Count = Field(4, description="so many such answers in a row ...")
-    over_s: Span = Field(180.0, description="... over so long a time")
+    answers: types.Count = Field(4, description="after this many such answers in a row ...")
+    over_s: types.Span = Field(180.0, description="... over at least this time")
 
 
-class Polling(Model):
-    """How tasks are asked about."""
+class Polling(SettingsModel):
+    """How tasks are polled."""
 
-    min_interval_s: Duration = Field(2.0, description="between two polls of a young task")
-    max_interval_s: Duration = Field(300.0, description="between two polls at most", validate_default=True)
-    cadence: CadenceName = Field("learned", description="by how long such tasks take, or by age alone")
-    budget: Budget | None = Field(
-        None, description="requests that a task may take in the mean; null: as many as are sensible"
+    min_interval_s: types.Duration = Field(2.0, description="between two polls of a new task")
+    max_interval_s: types.Duration = Field(300.0, description="between two polls, at most", validate_default=True)
+    cadence: types.CadenceName = Field(
+        "learned", description="learned: from how long similar tasks took; fixed: from the age alone"
     )
-    give_up_after_s: Duration = Field(86_400.0, description="a task that has not ended by then is told as timed out")
-    timeout_s: Duration = Field(30.0, description="for one whole request")
-    transport: Transport = Field(
-        "asyncio", description="who carries polls and webhooks: asyncio's connections, or httpx's (ten times the CPU)"
+    budget: types.Budget | None = Field(None, description="requests per task, on average; null: genbridge decides")
+    give_up_after_s: types.Duration = Field(86_400.0, description="a task that has not finished by then has timed out")
+    timeout_s: types.Duration = Field(30.0, description="for a whole request")
+    transport: types.Transport = Field(
+        "asyncio", description="connections for polls and webhooks: asyncio, or httpx (ten times the CPU)"
     )
-    not_found: NotFound = Field(NotFound(), description='when "unknown task" and "bad request" are believed')
+    no_result: types.NoResult = Field("task_succeeded", description="topic for a task that succeeded without a result")
+    not_found: NotFound = Field(NotFound(), description='when "unknown task" or "bad request" finishes a task')
 
     @field_validator("max_interval_s")
     @classmethod
@@ -247,69 +280,84 @@ class Polling(Model):
         return seconds
 
 
-class DeliverySettings(Model):
-    """How endpoints are told."""
+class DeliverySettings(SettingsModel):
+    """How endpoints are notified."""
 
-    timeout_s: Duration = Field(20.0, description="for one whole attempt")
-    retries_s: Annotated[tuple[Duration, ...], Field(max_length=100)] = Field(
+    timeout_s: types.Duration = Field(20.0, description="for a whole attempt")
+    retries_s: Annotated[tuple[types.Duration, ...], Field(max_length=100)] = Field(
         (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0),
-        description="waits between attempts; after the last the delivery is dead",
+        description="waits between attempts; after the last attempt the delivery is dead",
     )
 
 
-class Retention(Model):
-    """How long what is over is kept."""
+class RetentionSettings(SettingsModel):
+    """How long finished things are kept."""
 
-    ended_s: Duration = Field(30 * 86_400.0, description="watches that ended")
-    delivered_s: Duration = Field(7 * 86_400.0, description="deliveries that were accepted")
-    dead_s: Duration = Field(90 * 86_400.0, description="deliveries that were given up")
+    ended_s: types.Duration = Field(30 * 86_400.0, description="finished tasks")
+    delivered_s: types.Duration = Field(7 * 86_400.0, description="accepted deliveries")
+    dead_s: types.Duration = Field(90 * 86_400.0, description="dead deliveries")
 
 
-class Sharing(Model):
-    """How several daemons on one PostgreSQL store share its work; one that is alone needs none of it."""
+class Sharing(SettingsModel):
+    """How several daemons on one PostgreSQL store share its work."""
 
-    name: Name | None = Field(None, description="this daemon's, in `genbridge status`; left out: the host's name")
-    takeover_s: Takeover = Field(
-        30.0, description="so long after a daemon's last sign of life, at most, others have taken its work over"
+    name: types.Name | None = Field(
+        None, description="the name of this daemon in `genbridge status`; default: the host name"
+    )
+    takeover_s: types.Takeover = Field(
+        30.0, description="when a daemon stops responding, others take over its work within this time"
     )
 
 
-class Log(Model):
-    """What the daemon says of itself, on stderr."""
+class Log(SettingsModel):
+    """The log on stderr."""
 
-    level: Level = Field("info", description="debug: each poll; info: each transition and delivery; warning; error")
-    format: LogFormat = Field("auto", description="console, json, or auto: console on a terminal, JSON otherwise")
+    level: types.Level = Field(
+        "info", description="debug (each poll), info (each transition and delivery), warning or error"
+    )
+    format: types.LogFormat = Field("auto", description="console, json, or auto: console on a terminal, JSON elsewhere")
 
 
-class Settings(Model):
+class Settings(SettingsModel):
     """All settings of one daemon."""
 
-    store: Store | None = Field(
+    store: types.Store | None = Field(
         None,
-        description="a path (SQLite) or postgresql://...; left out: in the state folder of the service or the user",
+        description="a path (SQLite) or postgresql://...; default: a separate store for each settings file",
     )
-    providers: dict[Name, Any] = Field(
+    providers: dict[types.Name, Any] = Field(
         {},
-        description="provider descriptions of your own, see docs/writing-a-provider.md",
+        description="your own provider descriptions, see docs/writing-a-provider.md",
         json_schema_extra={"additionalProperties": False},
     )
-    accounts: Annotated[dict[Name, Account], Field(min_length=1)] = Field(
-        description="whom to ask, by name", json_schema_extra={"additionalProperties": False}
+    accounts: Annotated[dict[types.Name, Account], Field(min_length=1)] = Field(
+        description="the accounts to poll, by name", json_schema_extra={"additionalProperties": False}
     )
-    sources: Sources = Field(Sources(), description="where tasks come from, beside `genbridge add`")
-    endpoints: dict[Name, Annotated[Webhook | Apprise, Field(discriminator="type")]] = Field(
-        {}, description="whom to tell, by name", json_schema_extra={"additionalProperties": False}
+    sources: Sources = Field(Sources(), description="where tasks come from, in addition to `genbridge add`")
+    endpoints: dict[types.Name, Annotated[Webhook | Apprise, Field(discriminator="type")]] = Field(
+        {}, description="whom to notify, by name", json_schema_extra={"additionalProperties": False}
     )
-    routes: tuple[Route, ...] | None = Field(
-        None, description="first to last, all that match; left out: every end goes to every endpoint"
+    routes: tuple[RouteSettings, ...] | None = Field(
+        None, description="all matching routes apply; default: every final topic goes to every endpoint"
     )
-    polling: Polling = Field(Polling(), description="how tasks are asked about")
-    delivery: DeliverySettings = Field(DeliverySettings(), description="how endpoints are told")
-    retention: Retention = Field(Retention(), description="how long what is over is kept")
+    polling: Polling = Field(Polling(), description="how tasks are polled")
+    delivery: DeliverySettings = Field(DeliverySettings(), description="how endpoints are notified")
+    retention: RetentionSettings = Field(RetentionSettings(), description="how long finished things are kept")
     sharing: Sharing = Field(Sharing(), description="how several daemons share the work on PostgreSQL")
-    log: Log = Field(Log(), description="what the daemon says of itself")
+    log: Log = Field(Log(), description="the log on stderr")
+    http: Http | None = Field(None, description="the HTTP server; without this block there is none")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the settings file, with a description for every key.
+
+    It is as strict as an editor can use. `genbridge check` finds the rest: unknown names in routes, intervals in the
+    wrong order.
+    """
+    schema = Settings.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "genbridge settings"}
 
 
 def fingerprint(endpoint: Webhook | Apprise) -> str:
-    """16 hex digits of the endpoint's settings as written: another value says that the endpoint has changed."""
+    """16 hex digits of the endpoint's settings as written. Another value means that the endpoint has changed."""
     return endpoint._fingerprint

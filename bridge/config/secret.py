@@ -1,8 +1,7 @@
 """Secrets and references: `${ENV}`, `${ENV:-default}`, `file:/path`, `credential:NAME`.
 
-`${...}` may stand in any text of the settings; `file:` and `credential:` stand for a whole secret. What was
-written and what it stands for are kept apart: the first tells whether an endpoint changed, the second is revealed
-to whoever speaks to the outside, and neither ever prints.
+`${...}` is possible in any text of the settings; `file:` and `credential:` replace a whole secret. A secret keeps both
+its text as written, which shows whether an endpoint changed, and its value, which only requests need. Neither prints.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
-from bridge.domain.text import quoted
+from bridge.domain.quoting import quoted
 from bridge.errors import BridgeBug
 
 MAX_SECRET_BYTES: Final = 64 * 1024
@@ -25,9 +24,9 @@ _STORED: Final = ("file:", "credential:")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What references are resolved against. `warnings` collects what an operator should know of, `found` what the
-    references inside secrets stood for."""
+class ReferenceContext:
+    """What references are resolved against. Collects `warnings` for the operator, and in `found` the values of
+    references in secrets."""
 
     env: Mapping[str, str] = field(repr=False)
     base_dir: Path
@@ -36,7 +35,7 @@ class Surroundings:
 
 
 class SecretText:
-    """A text that never prints: a reference as written, or a literal, and what it stands for once resolved."""
+    """A text that never prints: as written (a literal, or with references), and its value once resolved."""
 
     __slots__ = ("_value", "_written")
 
@@ -46,7 +45,7 @@ class SecretText:
 
     @property
     def written(self) -> str:
-        """The text of the settings, before resolving. A literal secret is its own text: hash it, print it never."""
+        """The text in the settings, not resolved. It may be the secret itself: hash it, but never print it."""
         return self._written
 
     @property
@@ -54,9 +53,9 @@ class SecretText:
         return self._value is not None
 
     def reveal(self) -> str:
-        """What it stands for: the only way out. BridgeBug before it has been resolved."""
+        """The value. BridgeBug when it has not been resolved."""
         if self._value is None:
-            raise BridgeBug("a secret was asked for that has not been resolved")
+            raise BridgeBug("a secret was needed before it was resolved")
         return self._value
 
     def __repr__(self) -> str:
@@ -83,13 +82,13 @@ class SecretText:
 
 
 def has_reference(text: str, *, stored: bool = False) -> bool:
-    """Whether `text` must be resolved; `stored` counts `file:` and `credential:` as well."""
+    """Whether `text` must be resolved. With `stored`, `file:` and `credential:` count as well."""
     return _ENV.search(text) is not None or (stored and text.startswith(_STORED))
 
 
 def fill(text: str, env: Mapping[str, str], found: list[str] | None = None) -> str:
-    """`text` with every `${ENV}` and `${ENV:-default}` replaced; the values are added to `found`. ValueError names all
-    variables that are not set, or empty, and have no default."""
+    """`text` with every `${ENV}` and `${ENV:-default}` replaced; adds the values to `found`. ValueError names all
+    variables that are unset or empty and have no default."""
     missing: list[str] = []
 
     def value_of(reference: re.Match[str]) -> str:
@@ -109,9 +108,9 @@ def fill(text: str, env: Mapping[str, str], found: list[str] | None = None) -> s
 
 
 def check_references(text: str, *, stored: bool = False) -> None:
-    """ValueError when a `${` in `text` begins no reference, or a `stored` one is incomplete."""
+    """ValueError when a `${` in `text` starts no reference, or a `stored` reference is incomplete."""
     if "${" in _ENV.sub("", text):
-        raise ValueError('"${" begins no reference; write ${NAME} or ${NAME:-default}')
+        raise ValueError('"${" does not start a reference; write ${NAME} or ${NAME:-default}')
     if not stored:
         return
     if text.startswith("credential:") and not _CREDENTIAL.fullmatch(_ENV.sub("x", text.removeprefix("credential:"))):
@@ -120,8 +119,8 @@ def check_references(text: str, *, stored: bool = False) -> None:
         raise ValueError("a secret's file is written file:/path")
 
 
-def resolve_secret(text: str, around: Surroundings) -> str:
-    """What the text of a secret stands for; ValueError says what is missing, never what was found."""
+def resolve_secret(text: str, around: ReferenceContext) -> str:
+    """The value of a secret. ValueError says what is missing, never what was found."""
     filled = fill(text, around.env, around.found)
     if text.startswith("file:"):
         path = around.base_dir / filled.removeprefix("file:")
@@ -140,7 +139,7 @@ def resolve_secret(text: str, around: Surroundings) -> str:
     return filled
 
 
-def _read(path: Path, around: Surroundings, what: str, *, private: bool) -> str:
+def _read(path: Path, around: ReferenceContext, what: str, *, private: bool) -> str:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

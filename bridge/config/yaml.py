@@ -1,8 +1,7 @@
-"""YAML read as nodes that know their place, so that ids stay text and every mistake has a line.
+"""YAML read as nodes with their locations, so that ids stay text and every mistake has a line.
 
-Values are composed from the parser's events, never constructed: no tag makes an object, a scalar is text until
-somebody asks otherwise, and whatever could explode (depth, aliases, size) is refused where it begins. Lines and
-columns count from 1.
+Nodes are composed from the events of the parser. No tag creates an object, and a scalar is text until the caller asks
+for another type. Too much depth, size or expansion of aliases is refused where it starts. Lines and columns start at 1.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-from bridge.domain.text import quoted
+from bridge.domain.quoting import quoted
 
 MAX_SETTINGS_BYTES: Final = 1024 * 1024
-MAX_TASKS_BYTES: Final = 16 * 1024 * 1024
 MAX_DEPTH: Final = 50
-MAX_ALIASED: Final = 1_000_000  # nodes and characters that aliases may repeat, in all
+MAX_ALIASED: Final = 1_000_000  # nodes and characters that all aliases together may repeat
+SHORT_WEIGHT: Final = 256
 
 NodePath = Sequence[str | int]
-Place = tuple[int, int]
+Location = tuple[int, int]
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_UNPRINTABLE: Final = yaml.reader.Reader.NON_PRINTABLE
 _TAGS: Final = {None, "!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))}
 _NULLS: Final = {"", "~", "null", "Null", "NULL"}
 _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -34,22 +33,26 @@ _FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)
 
 
 class YamlProblem(Exception):
-    """Text that is not YAML as we take it; prints as `name:line:column: message`."""
+    """Text that is not valid YAML for us. Prints as `name:line:column: message`."""
 
-    def __init__(self, name: str, place: Place, message: str) -> None:
+    def __init__(self, name: str, location: Location, message: str) -> None:
         self.name = name
-        self.line, self.column = place
+        self.line, self.column = location
         self.message = message
         super().__init__(f"{name}:{self.line}:{self.column}: {message}")
 
 
+class AliasProblem(YamlProblem):
+    """An alias that cannot be followed, or that repeats too much."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
-    """A scalar as written. `plain` when it stood without quotes, so that it may mean null, true or a number."""
+    """A scalar as written. `plain` means without quotes, so that it may be null, true or a number."""
 
     line: int
     column: int
-    weight: int  # nodes and characters in it, aliases followed
+    weight: int  # nodes and characters in it, aliases expanded
     text: str
     plain: bool
 
@@ -70,7 +73,10 @@ class Items:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """A mapping. Its keys are text, each once."""
+    """A mapping. Its keys are text, and unique.
+
+    Keys from a merge key (`<<`) come first and keep their own locations; the mapping's own keys win.
+    """
 
     line: int
     column: int
@@ -82,26 +88,19 @@ class Pairs:
 Node = Scalar | Items | Pairs
 
 
-def read_documents(data: bytes | str, *, name: str, max_bytes: int = MAX_TASKS_BYTES) -> list[Node]:
-    """All documents of a file; empty ones (comments alone) are left out. YamlProblem names the first fault."""
-    text = _decoded(data, name, max_bytes)
-    nodes = _Composer(name, text).documents()
-    return [node for node in nodes if not (isinstance(node, Scalar) and node.is_null)]
-
-
 def read_document(
     data: bytes | str, *, name: str, max_bytes: int = MAX_SETTINGS_BYTES, repeated: list[YamlProblem] | None = None
 ) -> Node:
-    """The one document of a file; an empty file is a null scalar. YamlProblem names the first fault, but keys that
-    stand twice are added to `repeated`, if that is given: the first one holds then."""
-    nodes = list(_Composer(name, _decoded(data, name, max_bytes), repeated).documents())
+    """The only document of a file; an empty file is a null scalar. YamlProblem for the first mistake. If `repeated` is
+    given, repeated keys are added to it instead, and the first one counts."""
+    nodes = list(_documents(_decoded(data, name, max_bytes), name, repeated))
     if len(nodes) > 1:
-        raise YamlProblem(name, (nodes[1].line, nodes[1].column), "a second document begins; one is expected here")
+        raise YamlProblem(name, (nodes[1].line, nodes[1].column), "a second document starts here; only one is allowed")
     return nodes[0] if nodes else Scalar(line=1, column=1, weight=1, text="", plain=True)
 
 
 def as_text(node: Node) -> Any:
-    """Lists, dicts, and every scalar as the text that was written; only a plain `null`, `~` or nothing is None."""
+    """Lists and dicts, with every scalar as its text; only a plain `null`, `~` or nothing is None."""
     match node:
         case Scalar():
             return None if node.is_null else node.text
@@ -112,11 +111,11 @@ def as_text(node: Node) -> Any:
 
 
 def as_free(node: Node) -> Any:
-    """Lists, dicts and scalars as JSON can hold them, for free-form values.
+    """Lists, dicts and scalars as in JSON, for free-form values.
 
-    A plain scalar is null, a boolean or a number only where JSON would spell it so (null and booleans also
-    capitalised). What YAML 1.1 reads otherwise than it is written (`no`, `0123`, `1_000`, `12:30:00`, dates), what is
-    not finite and what exceeds 64 bits stays text.
+    A plain scalar is null, a boolean or a number only if JSON writes it the same way (null and booleans also
+    capitalized). Everything else stays text: what YAML 1.1 would convert (`no`, `0123`, `1_000`, `12:30:00`, dates),
+    numbers that are not finite, and integers over 64 bits.
     """
     match node:
         case Scalar():
@@ -128,7 +127,7 @@ def as_free(node: Node) -> Any:
 
 
 def walk(node: Node, path: NodePath) -> tuple[Node, NodePath]:
-    """Follow `path` as far as it goes: the node reached, and the part of the path that leads nowhere."""
+    """Follow `path` as far as possible: the node that is reached, and the rest of the path."""
     for depth, step in enumerate(path):
         if isinstance(node, Pairs) and step in node.values:
             node = node.values[str(step)]
@@ -137,6 +136,17 @@ def walk(node: Node, path: NodePath) -> tuple[Node, NodePath]:
         else:
             return node, path[depth:]
     return node, ()
+
+
+def _is_merge(key: Scalar) -> bool:
+    return key.plain and key.text == "<<"
+
+
+def _merged_weight(node: Node) -> int:
+    """The weight that a merge key adds. Short values are shared and count as two."""
+    if not isinstance(node, Pairs):
+        return node.weight
+    return 1 + sum(2 if value.weight <= SHORT_WEIGHT else value.weight for value in node.values.values())
 
 
 def _free_scalar(scalar: Scalar) -> Any:
@@ -164,25 +174,25 @@ def _decoded(data: bytes | str, name: str, max_bytes: int) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8", "replace")
-        raise YamlProblem(name, _place_after(before), "not UTF-8; save the file as UTF-8") from None
+        raise YamlProblem(name, _location_after(before), "not UTF-8; save the file as UTF-8") from None
     text = text.removeprefix("\ufeff")
     found = _UNPRINTABLE.search(text)
     if found is not None:
         hint = " (UTF-16? save the file as UTF-8)" if found[0] == "\0" else ""
         message = f"the character U+{ord(found[0]):04X} is not allowed{hint}"
-        raise YamlProblem(name, _place_after(text[: found.start()]), message)
+        raise YamlProblem(name, _location_after(text[: found.start()]), message)
     return text
 
 
-def _place_after(before: str) -> Place:
+def _location_after(before: str) -> Location:
     lines = before.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return len(lines), len(lines[-1].removeprefix("\ufeff")) + 1
 
 
 class _Open:
-    """A collection whose end has not come yet."""
+    """A collection that is not complete yet."""
 
-    __slots__ = ("anchor", "column", "items", "key", "keys", "line", "values", "weight")
+    __slots__ = ("anchor", "column", "items", "key", "keys", "line", "merged", "values", "weight")
 
     def __init__(self, event: Any, *, is_map: bool) -> None:
         self.anchor: str | None = event.anchor
@@ -193,28 +203,65 @@ class _Open:
         self.keys: dict[str, Scalar] | None = {} if is_map else None
         self.values: dict[str, Node] = {}
         self.key: Scalar | None = None
+        self.merged: list[Pairs] | None = None  # the mappings of `<<`, the strongest first; None: no `<<`
 
     def closed(self) -> Node:
         if self.keys is None:
             return Items(line=self.line, column=self.column, weight=self.weight, items=self.items)
-        return Pairs(line=self.line, column=self.column, weight=self.weight, keys=self.keys, values=self.values)
+        keys, values = self.keys, self.values
+        if self.merged is not None:
+            keys, values = {}, {}
+            for source in reversed(self.merged):
+                keys.update(source.keys)
+                values.update(source.values)
+            keys |= self.keys
+            values |= self.values
+        return Pairs(line=self.line, column=self.column, weight=self.weight, keys=keys, values=values)
 
 
-class _Composer:
-    """From the parser's events to nodes, with a stack of its own instead of recursion."""
+def _documents(text: str, name: str, repeated: list[YamlProblem] | None) -> Iterator[Node]:
+    """The documents in turn; YamlProblem at the first fault."""
+    composer = Composer(name, repeated)
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            composer.add_event(event)
+            if isinstance(event, yaml.DocumentEndEvent) and (root := composer.take()) is not None:
+                yield root
+                composer.forget_anchors()
+    except yaml.YAMLError as error:
+        raise syntax_problem(error, text, name=name) from None
 
-    def __init__(self, name: str, text: str, repeated: list[YamlProblem] | None = None) -> None:
+
+def syntax_problem(error: yaml.YAMLError, text: str, *, name: str) -> YamlProblem:
+    """What the parser finds wrong, in our words. `text` helps to name the likely cause; it may be empty."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return YamlProblem(name, (1, 1), " ".join(str(error).split()))
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return YamlProblem(name, (1, 1), str(error.problem))
+    lines = re.split("\r\n|[\r\n\x85\u2028\u2029]", text)
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    location = (mark.line + 1, mark.column + 1)
+    if line[mark.column : mark.column + 1] == "\t":
+        return YamlProblem(name, location, "a tab; indent YAML with spaces")
+    if mark.column and line[mark.column - 1 : mark.column + 1] == "${":
+        message = 'an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'
+        return YamlProblem(name, (location[0], location[1] - 1), message)
+    since = f" ({error.context}, started in line {error.context_mark.line + 1})" if error.context_mark else ""
+    return YamlProblem(name, location, f"not YAML: {error.problem}{since}")
+
+
+class Composer:
+    """Builds nodes from the parser's events, with its own stack instead of recursion."""
+
+    def __init__(self, name: str, repeated: list[YamlProblem] | None = None) -> None:
         self._name = name
-        self._text = text
         self._repeated = repeated
         self._aliased = 0
         self._stack: list[_Open] = []
-        self._anchors: dict[str, Node | None] = {}  # None: still open
+        self._anchors: dict[str, Node | None] = {}  # None: not complete
         self._root: Node | None = None
-
-    def documents(self) -> Iterator[Node]:
-        """The documents in turn; YamlProblem at the first fault."""
-        steps = {
+        self._steps = {
             yaml.ScalarEvent: self._scalar,
             yaml.SequenceStartEvent: self._begin,
             yaml.MappingStartEvent: self._begin,
@@ -222,22 +269,25 @@ class _Composer:
             yaml.MappingEndEvent: self._end,
             yaml.AliasEvent: self._alias,
         }
-        try:
-            for event in yaml.parse(self._text, Loader=_LOADER):
-                step = steps.get(type(event))
-                if step is not None:
-                    step(event)
-                elif isinstance(event, yaml.DocumentEndEvent) and self._root is not None:
-                    yield self._root
-                    self._root = None
-                    self._anchors = {}
-        except yaml.MarkedYAMLError as error:
-            raise self._translated(error) from None
-        except yaml.YAMLError as error:
-            raise YamlProblem(self._name, (1, 1), " ".join(str(error).split())) from None
+
+    def add_event(self, event: Any) -> None:
+        """Take the next event of a node. YamlProblem when it is not allowed: `take` then drops the node."""
+        step = self._steps.get(type(event))
+        if step is not None:
+            step(event)
+
+    def take(self) -> Node | None:
+        """The node that is complete, if there is one. What is not complete is dropped."""
+        root, self._root = self._root, None
+        self._stack.clear()
+        return root
+
+    def forget_anchors(self) -> None:
+        """A new document begins: its aliases do not reach into the last one."""
+        self._anchors.clear()
 
     def _scalar(self, event: Any) -> None:
-        self._check_tag(event)
+        self.check_tag(event)
         mark = event.start_mark
         text: str = event.value
         scalar = Scalar(
@@ -252,7 +302,7 @@ class _Composer:
         self._add(scalar, event)
 
     def _begin(self, event: Any) -> None:
-        self._check_tag(event)
+        self.check_tag(event)
         if len(self._stack) >= MAX_DEPTH:
             self._refuse(event, f"nested deeper than {MAX_DEPTH} levels")
         if self._stack and self._stack[-1].keys is not None and self._stack[-1].key is None:
@@ -270,13 +320,13 @@ class _Composer:
 
     def _alias(self, event: Any) -> None:
         if event.anchor not in self._anchors:
-            self._refuse(event, f"the alias *{event.anchor} has no anchor &{event.anchor} before it")
+            self._refuse(event, f"the alias *{event.anchor} has no anchor &{event.anchor} before it", AliasProblem)
         node = self._anchors[event.anchor]
         if node is None:
-            self._refuse(event, f"the alias *{event.anchor} refers to itself")
-        self._aliased += node.weight
+            self._refuse(event, f"the alias *{event.anchor} refers to itself", AliasProblem)
+        self._aliased += _merged_weight(node) if self._is_merging() else node.weight
         if self._aliased > MAX_ALIASED:
-            self._refuse(event, "the aliases expand to too much")
+            self._refuse(event, "the aliases expand to too much data", AliasProblem)
         self._add(node, event)
 
     def _add(self, node: Node, event: Any) -> None:
@@ -287,6 +337,9 @@ class _Composer:
         into.weight += node.weight
         if into.keys is None:
             into.items.append(node)
+        elif into.key is not None and _is_merge(into.key):
+            into.merged = self._mappings(node)
+            into.key = None
         elif into.key is not None:
             into.values.setdefault(into.key.text, node)
             into.key = None
@@ -296,36 +349,40 @@ class _Composer:
             self._refuse(event, "a list or mapping cannot be a key")
 
     def _add_key(self, into: _Open, keys: dict[str, Scalar], key: Scalar, event: Any) -> None:
-        if key.text == "<<" and key.plain:
-            self._refuse(event, "merge keys (<<) are not supported; write the keys out")
+        if _is_merge(key):
+            if into.merged is not None:
+                self._refuse(event, "<< is here twice; write one with a list: <<: [*first, *second]")
+            into.key = key
+            return
         if key.text in keys:
-            problem = f"the key {quoted(key.text)} stands here twice; first in line {keys[key.text].line}"
+            problem = f"the key {quoted(key.text)} is here twice; first in line {keys[key.text].line}"
             if self._repeated is None:
                 self._refuse(event, problem)
             self._repeated.append(YamlProblem(self._name, (key.line, key.column), problem))
         keys.setdefault(key.text, key)
         into.key = key
 
-    def _check_tag(self, event: Any) -> None:
+    def _is_merging(self) -> bool:
+        """Whether the next node belongs to a merge key, by itself or in a list."""
+        holders = self._stack[-1:] if self._stack and self._stack[-1].keys is not None else self._stack[-2:-1]
+        return any(each.key is not None and _is_merge(each.key) for each in holders)
+
+    def _mappings(self, node: Node) -> list[Pairs]:
+        """The mappings of a merge key, the strongest first."""
+        found = []
+        for each in node.items if isinstance(node, Items) else [node]:
+            if not isinstance(each, Pairs):
+                message = "<< needs a mapping or a list of mappings, such as *name or [*first, *second]"
+                raise YamlProblem(self._name, (each.line, each.column), message)
+            found.append(each)
+        return found
+
+    def check_tag(self, event: Any) -> None:
+        """YamlProblem when the event has a tag that changes what a value is."""
         if event.tag not in _TAGS:
             short = event.tag.replace("tag:yaml.org,2002:", "!!")
             self._refuse(event, f"the tag {quoted(short)} is not allowed; write a plain value")
 
-    def _refuse(self, event: Any, message: str) -> NoReturn:
+    def _refuse(self, event: Any, message: str, problem: type[YamlProblem] = YamlProblem) -> NoReturn:
         mark = event.start_mark
-        raise YamlProblem(self._name, (mark.line + 1, mark.column + 1), message)
-
-    def _translated(self, error: yaml.MarkedYAMLError) -> YamlProblem:
-        mark = error.problem_mark or error.context_mark
-        if mark is None:
-            return YamlProblem(self._name, (1, 1), str(error.problem))
-        lines = re.split("\r\n|[\r\n\x85\u2028\u2029]", self._text)
-        line = lines[mark.line] if mark.line < len(lines) else ""
-        place = (mark.line + 1, mark.column + 1)
-        if line[mark.column : mark.column + 1] == "\t":
-            return YamlProblem(self._name, place, "a tab; YAML is indented with spaces")
-        if mark.column and line[mark.column - 1 : mark.column + 1] == "${":
-            message = 'an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'
-            return YamlProblem(self._name, (place[0], place[1] - 1), message)
-        since = f" ({error.context}, begun in line {error.context_mark.line + 1})" if error.context_mark else ""
-        return YamlProblem(self._name, place, f"not YAML: {error.problem}{since}")
+        raise problem(self._name, (mark.line + 1, mark.column + 1), message)

@@ -1,53 +1,70 @@
-"""When to try again after failure: growing, capped, and the other side's own hint."""
+"""When to retry after a failure: growing waits, with a cap, and the wait that the other side asks for."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
-MAX_RETRY_AFTER_S: Final = 3600.0  # a provider may ask for at most an hour of silence
-JITTER: Final = 0.2  # only ever added, so that a promised wait is never cut short
+MAX_RETRY_AFTER_S: Final = 3600.0  # the longest wait that a provider can ask for
+UNANSWERED_S: Final = 300.0  # the receiver may have handled a request that it did not answer
+JITTER: Final = 0.2  # only added, so that no wait is shorter than promised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPlan:
-    """Steps between attempts, in seconds; attempts in all = 1 + the number of steps."""
+    """The waits between attempts, in seconds. There is one attempt more than there are steps."""
 
     steps_s: tuple[float, ...]
 
     @property
     def longest_s(self) -> float:
-        """No attempt lies further ahead than this."""
-        return max(self.steps_s, default=0.0) * (1 + JITTER)
+        """The longest wait until the next attempt."""
+        return max((UNANSWERED_S, *self.steps_s)) * (1 + JITTER)
+
+    @property
+    def most_hold_s(self) -> float:
+        """The longest time that a receiver can hold its queue."""
+        return self.obeyed_s(math.inf) * (1 + JITTER)
+
+    def obeyed_s(self, retry_after_s: float) -> float:
+        """The wait when a receiver asks for `retry_after_s`: at most the longest step."""
+        return min(retry_after_s, max(self.steps_s, default=MAX_RETRY_AFTER_S))
 
 
-def retry_in_s(plan: RetryPlan, attempts: int, *, retry_after_s: float | None, chance: float) -> float | None:
+def retry_in_s(
+    plan: RetryPlan, attempts: int, *, retry_after_s: float | None, chance: float, is_unanswered: bool = False
+) -> float | None:
     """Seconds until the next attempt after `attempts` failed ones; None when the plan is used up.
 
-    A receiver's Retry-After replaces the step when it is later, capped at the plan's longest step.
+    A longer Retry-After replaces the step, up to the plan's longest step. After a request without an answer the wait is
+    at least `UNANSWERED_S`.
     """
     if attempts > len(plan.steps_s):
         return None
     wait_s = plan.steps_s[attempts - 1]
     if retry_after_s is not None:
-        wait_s = max(wait_s, min(retry_after_s, max(plan.steps_s)))
+        wait_s = max(wait_s, plan.obeyed_s(retry_after_s))
+    if is_unanswered:
+        wait_s = max(wait_s, UNANSWERED_S)
     return wait_s * (1 + JITTER * chance)
 
 
 def growing_s(failures: int, *, first_s: float, most_s: float, chance: float) -> float:
-    """Exponential backoff after `failures` in a row: `first_s` doubled each time, at most `most_s`, spread over
-    its upper half so that many watches do not return at one instant."""
+    """Exponential backoff after `failures` in a row: `first_s` doubled each time, at most `most_s`.
+
+    The wait is spread over its upper half, so that many watches are not polled at the same instant.
+    """
     ceiling = min(most_s, first_s * 2.0 ** min(failures - 1, 32))
     return max(min(first_s, most_s), ceiling * (0.5 + 0.5 * chance))
 
 
 def parse_retry_after(value: str | None, *, date: str | None, most_s: float = MAX_RETRY_AFTER_S) -> float | None:
-    """Seconds of a Retry-After header (RFC 9110, 10.2.3): a number, or a date read against the answer's own
-    `Date` so that neither clock matters. None for anything unusable: text, negative, nothing; never over `most_s`
-    (an hour for a provider; a receiver's is capped by its plan of retries).
+    """Seconds of a Retry-After header (RFC 9110, 10.2.3), at most `most_s`; None for anything unusable.
+
+    A date is compared with the answer's own `Date`, so that no clock matters. The default cap is for providers; a
+    receiver's wait is capped by its `RetryPlan`.
     """
     if value is None:
         return None
@@ -68,6 +85,8 @@ def _until_s(value: str, date: str | None) -> float:
 
 
 def _instant(text: str) -> datetime:
-    """All three forms of an HTTP date are UTC, though the oldest does not say so."""
+    """All three syntaxes of an HTTP date are UTC, though the oldest does not say so."""
+    from email.utils import parsedate_to_datetime  # here: quick commands do without it
+
     at = parsedate_to_datetime(text)
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -1,7 +1,7 @@
-"""When to poll a watch next, whatever its last answer was.
+"""When to poll a watch next, after any kind of answer.
 
-All being well the learned cadence says when (`domain/durations`); with `cadence: fixed` it is a tenth of the watch's
-age, so that the delay stays in proportion to the wait.
+After a normal answer the learned cadence decides (`domain/durations`). With `cadence: fixed` the wait is a tenth of the
+watch's age, so that the delay stays in proportion to the task's duration.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Final, assert_never
 from bridge.domain.backoff import growing_s
 from bridge.domain.limits import PROBE_FIRST_S, PROBE_MOST_S
 from bridge.domain.task import Kind
-from bridge.domain.watch import LACKING_OVER_S, Memory, Pace, Rules
+from bridge.domain.watch import LACKING_OVER_S, Memory, Rules, Spacing
 
 SHARE_OF_AGE: Final = 0.1
-TROUBLE_MOST_S: Final = 60.0  # a provider that was down is asked again within a minute of its return
-SOON_S: Final = 0.05  # rounding must not make a wait for an instant end just before it, again and again
+TROUBLE_MOST_S: Final = 60.0  # after an outage, polling resumes within a minute
+SOON_S: Final = 0.05  # a shorter wait could, by rounding, end just before its instant again and again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pacing:
-    """Bounds of the wait between two polls of one watch, in seconds; whether it is learned within them, and how many
-    requests a task may take in the mean (None: what is sensible)."""
+    """Bounds of the wait between two polls of one watch, in seconds. `learned`: the wait is learned within them.
+    `budget`: the mean number of requests for a task (None: the default trade-off)."""
 
     min_interval_s: float = 2.0
     max_interval_s: float = 300.0
@@ -33,7 +33,7 @@ class Pacing:
 
 def next_poll_in_s(
     memory: Memory,
-    pace: Pace,
+    spacing: Spacing,
     *,
     now: float,
     age_s: float,
@@ -42,52 +42,54 @@ def next_poll_in_s(
     chance: float,
     learned: tuple[float, str] | None = None,
 ) -> tuple[float, str]:
-    """Seconds until the next poll, and why, in words for `explain`. `chance` in [0, 1) spreads equal waits. `learned`
-    is both by what has been learned, for when all is well.
+    """Seconds until the next poll, and the reason for `explain`.
 
-    No wait goes beyond the instant when the watch is given up, so that this is told in time.
+    `chance` in [0, 1) spreads equal waits. `learned` is the wait and reason of the learned cadence. No wait goes beyond
+    the instant at which the task times out, so that the time-out is noticed in time.
     """
-    match pace:
-        case Pace.STEADY if learned is not None:
+    match spacing:
+        case Spacing.STEADY if learned is not None:
             wait_s, why = learned
-        case Pace.STEADY:
+        case Spacing.STEADY:
             wait_s = min(max(age_s * SHARE_OF_AGE, pacing.min_interval_s), pacing.max_interval_s)
             why = f"a tenth of its age ({age_s:.0f} s), within min_interval and max_interval"
-        case Pace.SLOW:
+        case Spacing.SLOW:
             wait_s, why = pacing.max_interval_s, "the task waits for a person"
-        case Pace.BACKOFF | Pace.TROUBLE:
-            most_s = min(pacing.max_interval_s, TROUBLE_MOST_S if pace is Pace.TROUBLE else math.inf)
+        case Spacing.BACKOFF | Spacing.TROUBLE:
+            most_s = min(pacing.max_interval_s, TROUBLE_MOST_S if spacing is Spacing.TROUBLE else math.inf)
             wait_s = growing_s(memory.failures, first_s=pacing.min_interval_s, most_s=most_s, chance=chance)
-            why = f"backing off after {memory.failures} unusable answers in a row"
-        case Pace.DOUBT:
+            answers = f"{memory.failures} unusable answers in a row" if memory.failures > 1 else "an unusable answer"
+            why = f"backoff after {answers}"
+        case Spacing.DOUBT:
             wait_s, why = _doubt_s(memory, now, pacing, rules, chance)
-        case Pace.ACCOUNT:
-            wait_s, why = pacing.min_interval_s, "the account is held back; asked again when it opens"
-        case Pace.REFUSED:
-            # Not bounded by give_up_after: a blocked account's tasks do not age.
+        case Spacing.ACCOUNT:
+            wait_s = pacing.min_interval_s
+            why = "the account must slow down; polled again as soon as its limiter allows"
+        case Spacing.REFUSED:
+            # Not limited by give_up_after: the tasks of a blocked account do not age.
             wait_s = growing_s(memory.failures, first_s=PROBE_FIRST_S, most_s=PROBE_MOST_S, chance=chance)
-            return wait_s, "the account was refused; asked again when it opens"
-        case Pace.OVER:
-            raise ValueError("a watch that has ended is not polled")
+            return wait_s, "the provider rejected the account; polled again when its block ends"
+        case Spacing.OVER:
+            raise ValueError("a finished watch is not polled")
         case _:
-            assert_never(pace)
+            assert_never(spacing)
     left_s = rules.give_up_after_s - age_s
     if 0 < left_s < wait_s:
-        return max(left_s, SOON_S), "its time is over then (give_up_after)"
+        return max(left_s, SOON_S), "the last poll before the time-out (give_up_after)"
     return wait_s, why
 
 
 def _doubt_s(memory: Memory, now: float, pacing: Pacing, rules: Rules, chance: float) -> tuple[float, str]:
-    """Soon at first (a fresh id may lag), growing, and once at the instant the answer may be believed."""
+    """Short at first, because a new id may not be known everywhere yet; growing; and once when the answer can be
+    believed.
+    """
     doubt = memory.doubt
     if doubt is None:
-        raise ValueError("a doubtful pace needs a doubt")
+        raise ValueError("Spacing.DOUBT needs a doubt")
     over_s = LACKING_OVER_S if doubt.kind is Kind.AMBIGUOUS else rules.not_found_over_s
     wait_s = growing_s(doubt.answers, first_s=pacing.min_interval_s, most_s=pacing.max_interval_s, chance=chance)
     left_s = doubt.since_at + over_s - now
     if left_s > 0:
         wait_s = min(wait_s, max(left_s, SOON_S))
-    return (
-        wait_s,
-        f'"{doubt.kind}" answered {doubt.answers} times; believed only when repeated over {over_s:g} s',
-    )
+    answered = "once" if doubt.answers == 1 else f"{doubt.answers} times"
+    return wait_s, f'"{doubt.kind}" answered {answered}; believed only if it repeats for {over_s:g} s'

@@ -1,10 +1,11 @@
-"""What the engine asks the store to commit; each value is one all-or-nothing change."""
+"""The changes that the engine asks the store to commit. Each one is applied completely or not at all."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
+from bridge.domain.callback import CallbackHeard
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
@@ -13,9 +14,9 @@ from bridge.domain.watch import Memory
 
 
 class Note(NamedTuple):
-    """One poll, written down lazily: nothing is told because of it, and losing the last second of them is fine.
+    """One poll without consequences. Notes are stored in batches; a crash may lose those of the last second.
 
-    `kind` and `detail` are counted per watch for `explain`; `next_poll_why` says why the next poll is then.
+    `kind` and `detail` are counted per watch for `explain`; `next_poll_why` is the reason for `next_poll_at`.
     """
 
     key: WatchKey
@@ -26,12 +27,13 @@ class Note(NamedTuple):
     at: float
     next_poll_at: float | None
     next_poll_why: str
+    heard: CallbackHeard | None = None  # the callback that led to this poll
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChange:
-    """A transition of one watch, with the event it causes. Applied only while the stored watch is live and of
-    the same generation; otherwise nothing happens and nothing is told."""
+    """A transition of one watch, with the event it causes. It applies only while the stored watch is live and has the
+    same generation; otherwise nothing is stored or sent."""
 
     note: Note
     ends: bool
@@ -44,20 +46,9 @@ class TaskChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountState:
-    """What outlives a restart about an account."""
-
-    account: str
-    blocked_at: float | None = None  # None: not blocked
-    reason: str = ""
-    count: int = 0  # blocks so far
-    blocked_s: float = 0.0  # seconds blocked in all, without the present block
-    paused_until: float | None = None  # by Retry-After
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountChange:
-    """An account was blocked or restored. `count` numbers its blocks; `blocked_s` is the total when restored."""
+    """An account was blocked or restored. `count` numbers its blocks; `blocked_s` is their total when it is
+    restored."""
 
     account: str
     blocked: bool
@@ -69,21 +60,64 @@ class AccountChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountPaused:
-    """The provider named a time (Retry-After) before which nothing is sent for this account."""
+    """The provider asked to wait until a time (Retry-After).
+
+    Without a route, the whole account waits. With a route, a 5xx asked for it and only that route waits; the route is
+    "" where addresses hold no action. The route `HOST` is as for `Hold`; `until_at` 0 ends that wait.
+    """
 
     account: str
     until_at: float
+    route: str | None = None
+    reason: str = ""
 
 
-Change = TaskChange | AccountChange | AccountPaused | AttemptMade
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointChecked:
+    """Time has passed since an attempt at this endpoint failed. It applies while the endpoint still fails."""
+
+    endpoint: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerUnread:
+    """Answers of an account could not be read: `answers` of them since the last such change.
+
+    `word` is what was unknown in them: a status word, `too_large` or `unknown_route`. It applies when the word is new.
+    """
+
+    account: str
+    word: str
+    reason: str
+    answers: int
+    at: float
+
+
+Change = TaskChange | AccountChange | AccountPaused | AnswerUnread | AttemptMade | EndpointChecked
+
+
+def key_of(change: Change) -> str:
+    """What the change is about, for a log line."""
+    match change:
+        case TaskChange(note=note):
+            return f"{note.key.account}/{note.key.task_id}"
+        case AttemptMade(event_id=event_id):
+            return event_id
+        case AccountChange(account=account) | AccountPaused(account=account) | AnswerUnread(account=account):
+            return account
+        case EndpointChecked(endpoint=endpoint):
+            return endpoint
+        case _:
+            assert_never(change)
 
 
 def weight(change: Change) -> int:
-    """About how many bytes of the provider's own it brings into the store."""
+    """The approximate number of bytes from the provider that it adds to the store."""
     if not isinstance(change, TaskChange) or change.snapshot is None:
         return 0
     total, left = 0, [change.snapshot.message, change.snapshot.result, change.snapshot.kept]
-    while left:  # no recursion: nothing bounds how deep they are
+    while left:  # without recursion, because their depth is not limited
         value: Any = left.pop()
         if isinstance(value, str):
             total += len(value)

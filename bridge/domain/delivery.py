@@ -1,61 +1,64 @@
-"""One event owed to one destination: its states, its attempts, what an outcome does to it."""
+"""The delivery of one event to one destination: its states, its attempts, and what each outcome changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final, assert_never
+from typing import assert_never
 
-from bridge.domain.backoff import RetryPlan, retry_in_s
-from bridge.domain.shares import slot_of
-
-
-class DeliveryState(StrEnum):
-    WAITING = "waiting"  # moved on by an attempt; after a crash the next daemon attempts again
-    ACCEPTED = "accepted"  # the receiver said so; only `redeliver` reopens it
-    DEAD = "dead"  # given up and kept; only `redeliver` reopens it
-    CANCELED = "canceled"  # overtaken by the task's end before it was accepted
-
-
-DELIVERY_FOLLOWS: Final[Mapping[DeliveryState, frozenset[DeliveryState]]] = {
-    DeliveryState.WAITING: frozenset(
-        {DeliveryState.WAITING, DeliveryState.ACCEPTED, DeliveryState.DEAD, DeliveryState.CANCELED}
-    ),
-    DeliveryState.ACCEPTED: frozenset({DeliveryState.WAITING}),
-    DeliveryState.DEAD: frozenset({DeliveryState.WAITING}),
-    DeliveryState.CANCELED: frozenset(),
-}
+from bridge.domain.backoff import JITTER, RetryPlan, retry_in_s
+from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
+from bridge.domain.slots import slot_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The receiver took it."""
+    """The receiver accepted it. `doubt`: why its answer could not be checked, so that only its status counts."""
 
     detail: str
+    doubt: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The detail, with the doubt as a warning."""
+        return self.detail + NOT_CHECKED + self.doubt if self.doubt else self.detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred:
-    """Not this time; try again. `retry_after_s` is the receiver's own hint."""
+    """The attempt failed; retry later. `retry_after_s` is the wait that the receiver asks for.
+
+    With `holds_queue` that wait holds the whole queue (endpoint and target), also across a restart; without a
+    `retry_after_s` it has no effect. `is_unanswered`: the request was sent and may have been handled, so an early retry
+    could repeat it. `sent_so_far` tells the next attempt which messages of this delivery were accepted.
+    """
 
     reason: str
     retry_after_s: float | None = None
+    holds_queue: bool = False
+    is_unanswered: bool = False
+    sent_so_far: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The receiver wants nothing more at this address (HTTP 410): the endpoint is disabled, the delivery waits."""
+    """The receiver wants no more requests at this address (HTTP 410): the endpoint is disabled, the delivery waits."""
 
     reason: str
 
 
-Outcome = Accepted | Deferred | Refused
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undeliverable:
+    """It can never be sent: the delivery is dead at once. Nothing was sent."""
+
+    reason: str
+
+
+Outcome = Accepted | Deferred | Refused | Undeliverable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What a sink needs for one attempt. `attempts` counts those made in the present round of retries."""
+    """What a sink needs for one attempt. `attempts` counts the attempts in the current round of retries."""
 
     delivery_id: int
     event_id: str
@@ -66,49 +69,61 @@ class Delivery:
     subject: str
     attempts: int
     body: bytes
+    created_at: float = 0.0  # when its event was committed
+    address: str = ""  # the part fixed at the commit, see `Parcel`
+    sent_so_far: str = ""  # in this round of retries, see `Deferred`
 
     @property
     def slot(self) -> int:
-        """In which slot of its endpoint's scope it lies."""
+        """Its slot in the scope of its endpoint."""
         return slot_of(self.subject or self.account)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptMade:
-    """One try of one delivery, with its outcome and what follows from it."""
+    """One attempt of one delivery, with its outcome and its consequences."""
 
     delivery_id: int
     event_id: str
     endpoint: str
     state: DeliveryState
     attempts: int
-    outcome: str  # accepted, deferred, refused
+    outcome: str  # accepted, deferred, refused, undeliverable
     detail: str
     at: float
     duration_s: float
     next_attempt_at: float | None
     disables: bool
+    target: str = ""
+    queue_until: float | None = None  # its queue (endpoint and target) sends nothing before then
+    sent_so_far: str = ""  # see `Deferred`
+    queue_reason: str = ""  # the answer that asked for it; empty when the queue only keeps its order
 
 
 def settle(
     delivery: Delivery, outcome: Outcome, *, plan: RetryPlan, now: float, duration_s: float, chance: float
 ) -> AttemptMade:
-    """What one outcome does to a delivery. `now` is the instant after the attempt."""
+    """The consequences of one outcome. `now` is the instant after the attempt."""
     attempts = delivery.attempts + 1
-    state, next_at, disables = DeliveryState.WAITING, None, False
+    state, next_at, disables, queue_until, queue_reason = DeliveryState.WAITING, None, False, None, ""
     match outcome:
-        case Accepted(detail=detail):
+        case Accepted(summary=detail):
             state, word = DeliveryState.ACCEPTED, "accepted"
-        case Deferred(reason=detail, retry_after_s=hint):
+        case Deferred(reason=detail, retry_after_s=hint, holds_queue=holds_queue, is_unanswered=is_unanswered):
             word = "deferred"
-            wait_s = retry_in_s(plan, attempts, retry_after_s=hint, chance=chance)
+            wait_s = retry_in_s(plan, attempts, retry_after_s=hint, chance=chance, is_unanswered=is_unanswered)
             if wait_s is None:
                 state = DeliveryState.DEAD
             else:
                 next_at = now + wait_s
+            if holds_queue and hint is not None:
+                queue_until = now + plan.obeyed_s(hint) * (1 + JITTER * chance)  # the delivery's own jitter
+                queue_reason = detail
         case Refused(reason=detail):
-            # It does not age while its endpoint is disabled: this attempt does not count as a retry.
+            # A delivery does not age while its endpoint is disabled, so this attempt is not counted.
             word, attempts, next_at, disables = "refused", delivery.attempts, now, True
+        case Undeliverable(reason=detail):
+            word, state = "undeliverable", DeliveryState.DEAD
         case _:
             assert_never(outcome)
     return AttemptMade(
@@ -123,4 +138,8 @@ def settle(
         duration_s=duration_s,
         next_attempt_at=next_at,
         disables=disables,
+        target=delivery.target,
+        queue_until=queue_until,
+        queue_reason=queue_reason,
+        sent_so_far=(isinstance(outcome, Deferred) and outcome.sent_so_far) or delivery.sent_so_far,
     )

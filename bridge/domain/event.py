@@ -1,4 +1,4 @@
-"""Facts told to the outside: topics, events, and the documented `data` of each."""
+"""The events that endpoints receive, and their topics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.domain.task import Json
 
 
 class Topic(StrEnum):
-    """An event's kind, as receivers see it."""
+    """The kind of an event, as receivers see it."""
 
     TASK_SUCCEEDED = "task_succeeded"
     TASK_FAILED = "task_failed"
@@ -23,22 +23,23 @@ class Topic(StrEnum):
     ACCOUNT_BLOCKED = "account_blocked"
     ACCOUNT_RESTORED = "account_restored"
     ENDPOINT_DISABLED = "endpoint_disabled"
+    ENDPOINT_FAILING = "endpoint_failing"
+    ENDPOINT_RECOVERED = "endpoint_recovered"
+    UNKNOWN_STATUS = "unknown_status"
 
 
+LIVE_TOPICS: Final = frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS})  # sent only where a route names them
 END_TOPICS: Final = frozenset(
-    {
-        Topic.TASK_SUCCEEDED,
-        Topic.TASK_FAILED,
-        Topic.TASK_CANCELED,
-        Topic.TASK_NOT_FOUND,
-        Topic.TASK_TIMED_OUT,
-    }
+    {Topic.TASK_SUCCEEDED, Topic.TASK_FAILED, Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.TASK_TIMED_OUT}
 )
-LIVE_TOPICS: Final = frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS})  # only where a route names them
-OPERATOR_TOPICS: Final = frozenset({Topic.ACCOUNT_BLOCKED, Topic.ACCOUNT_RESTORED, Topic.ENDPOINT_DISABLED})
+ENDPOINT_TOPICS: Final = frozenset({Topic.ENDPOINT_DISABLED, Topic.ENDPOINT_FAILING, Topic.ENDPOINT_RECOVERED})
+OPERATOR_TOPICS: Final = ENDPOINT_TOPICS | {Topic.ACCOUNT_BLOCKED, Topic.ACCOUNT_RESTORED, Topic.UNKNOWN_STATUS}
+FOR_PEOPLE: Final = frozenset(  # to other endpoints only where a route names them
+    {Topic.ENDPOINT_FAILING, Topic.ENDPOINT_RECOVERED, Topic.UNKNOWN_STATUS}
+)
 
 TASK_STATUS: Final[Mapping[Topic, str]] = {
-    Topic.TASK_SUCCEEDED: "succeed",  # the documented word, without "ed"
+    Topic.TASK_SUCCEEDED: "succeed",  # the documented word has no "ed"
     Topic.TASK_FAILED: "failed",
     Topic.TASK_CANCELED: "canceled",
     Topic.TASK_NOT_FOUND: "not_found",
@@ -50,11 +51,11 @@ TASK_STATUS: Final[Mapping[Topic, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A fact about a transition; immutable, with an id that repeats after a crash.
+    """A fact about a transition; immutable, with the same id again after a crash.
 
-    `subject` is the task id, or the endpoint's name for operator topics about one, else "". `data` is what
-    receivers are told under that key, complete. `endpoints` are those the task names itself (None: the routes
-    decide). `kept` are the fields of the task that its description keeps beside.
+    `subject` is the task id, or the endpoint's name for topics about an endpoint, else "". `data` is the whole value
+    of that key in a payload. `endpoints` are those that the task names itself (None: the routes decide). `kept` are
+    further fields of the task that the provider's description keeps.
     """
 
     event_id: str
@@ -69,11 +70,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
-    """An event's bytes for one destination, fixed at the commit.
+    """An event's bytes for one destination, fixed when the event is committed.
 
-    `target` tells the destinations of one endpoint apart (the URLs of a chat endpoint); "" where there is one.
+    `target` distinguishes the destinations of one endpoint (the URLs of a chat endpoint); "" if there is only one.
+    `address` is the part of the URL that the sink fixes for this delivery; "" if the endpoint's URL has none. With
+    `is_documented` the body is the documented one, so the store does not keep it a second time.
     """
 
     endpoint: str
     target: str
     body: bytes
+    address: str = ""
+    is_documented: bool = False

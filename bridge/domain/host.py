@@ -1,55 +1,81 @@
-"""What accounts at one host share, beside the limits each has of its own.
+"""The limits that all accounts at one host share.
 
-A host that is down, or asks for time with a 5xx and Retry-After, is so for every key; a 429 or a refused key is the
-account's own affair. No clock here: instants are the engine's steady seconds.
+An outage affects every account of a host. A rejected key, a 429 or a 5xx with Retry-After affects one account, because
+many services may share one address. But if every recently polled account got a Retry-After, the other accounts of the
+host wait too, and only send probes. Instants are the engine's steady seconds.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Final
 
 from bridge.domain.backoff import growing_s
 from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
 
-TROUBLED_TASKS: Final = 5  # so many tasks in trouble, and no good answer since, open the breaker
-TRIAL_FIRST_S: Final = 2.0  # then one request at a time tries the provider ...
-TRIAL_MOST_S: Final = 30.0  # ... at least this often, so that recovery takes less than a minute
-TURNS_S: Final = 2.0  # ... by its accounts in turn, whose turns lie this far apart at most
-IN_FLIGHT: Final = 128  # at one host in all, in equal shares for its accounts; eight keys with the default of 16
+TROUBLED_TASKS: Final = 5  # failing tasks without a good answer since that open the breaker
+OUTAGE_PROBE_FIRST_S: Final = 2.0  # then single requests probe the host ...
+OUTAGE_PROBE_MOST_S: Final = 30.0  # ... at least this often, so that a recovery is noticed within a minute
+TURNS_S: Final = 2.0  # ... from its accounts in turn, at most this far apart
+RECENT_S: Final = 60.0  # accounts polled within this time count when the host may be paused
+PROBE_EVERY_S: Final = 30.0  # between probes of a paused host by accounts without a Retry-After of their own
+IN_FLIGHT: Final = 128  # requests at one host, divided equally among its accounts: 8 accounts of 16
 
 
 class Host:
-    """One host, for all its accounts. Mutable, single-threaded, clockless.
+    """The state of one host. Mutable, single-threaded, clockless.
 
-    Its breaker opens when `TROUBLED_TASKS` tasks of at least two accounts are in trouble: one account alone may be ill
-    by itself, has a breaker of its own, and must not hold its neighbours back. Nor must two that are: those that have
-    tried it since go behind those that have not, so that one that works is not kept from showing it.
+    Breaker: it opens when `TROUBLED_TASKS` tasks of at least two accounts fail with server errors. One account alone
+    has its own breaker and must not stop the others. While it is open, single requests probe the host. Accounts that
+    have not probed yet come first, so that a working account can prove that the host works.
+
+    Pause: the host is paused when every account polled within `RECENT_S` got a Retry-After (`name`), and no good answer
+    came since. Accounts without a Retry-After of their own then send one request every `PROBE_EVERY_S`. An account with
+    one waits by its own limiter in any case.
     """
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.paused_until = -math.inf
         self.accounts = 1
-        self.troubled = False  # it fails one task after the other, whoever asks: only single probes may pass
-        self._pausing: set[str] = set()  # accounts whose 5xx asked for time, since anybody's last good answer
-        self._pausing_alone: set[str] = set()  # likewise, while others have been answered
-        self._troubled: dict[str, set[str]] = {}  # accounts: tasks that met trouble since anybody's last good answer
-        self.well_at = -math.inf  # since when, if it has ever been in trouble
-        self._tried: dict[str, None] = {}  # accounts that it has failed while in trouble, the last one last
+        self.names: Collection[str] = ()  # of its accounts
+        self.held: Collection[str] = ()  # accounts that have been notified that they wait
+        self.troubled = False  # the breaker is open: only single probes may pass
+        self._asked_at: dict[str, float] = {}  # when each account sent its last request
+        self._named: dict[str, float] = {}  # per account: until when it was asked to wait, since the last good answer
+        self._prober: str | None = None  # the account whose request probes the paused host
+        self._next_probe_at = -math.inf
+        self._troubled: dict[str, set[str]] = {}  # per account: tasks with server errors since the last good answer
+        self.well_at = -math.inf  # when it last recovered
+        self._tried: dict[str, None] = {}  # accounts that probed it while the breaker is open, the latest last
         self._probes = 0
         self._probe_at = -math.inf
         self._probe_out = False
 
     def share(self, concurrency: int) -> int:
-        """How many requests an account that may have `concurrency` in flight may have at this host."""
+        """How many requests an account may have in flight here, if its own limit is `concurrency`."""
         return concurrency if self.accounts <= 1 else min(concurrency, max(1, IN_FLIGHT // self.accounts))
 
-    def opens_at(self, account: str) -> float:
-        """When the next request of this account may go out; infinity is when a probe has been answered."""
-        if not self.troubled:
-            return self.paused_until
-        return math.inf if self.in_flight else max(self.paused_until, self._probe_at + self._turn_s(account))
+    def opens_at(self, account: str, now: float) -> float:
+        """When this account may send its next request; infinity means after the answer to a probe."""
+        opens_at = -math.inf
+        if now < self.paused_until and not self._is_named(account, now):
+            opens_at = math.inf if self._prober else self._next_probe_at
+        if self.troubled:
+            opens_at = max(opens_at, math.inf if self.in_flight else self._probe_at + self._turn_s(account))
+        return opens_at
+
+    def is_paused(self, now: float) -> bool:
+        """Whether accounts without a Retry-After of their own must wait too."""
+        return now < self.paused_until
+
+    def held_back(self, now: float) -> list[str]:
+        """The accounts that wait only because the others were asked to."""
+        return [name for name in self.names if not self._is_named(name, now)] if self.is_paused(now) else []
+
+    def _is_named(self, account: str, now: float) -> bool:
+        return self._named.get(account, -math.inf) > now
 
     def _turn_s(self, account: str) -> float:
         if account not in self._tried:
@@ -57,61 +83,91 @@ class Host:
         is_behind_others = len(self._tried) < self.accounts
         return TURNS_S * (list(self._tried).index(account) + is_behind_others) / len(self._tried)
 
-    def take(self, account: str, requests: int = 1) -> None:
-        """So many requests go out (or, of an account that moves here, are out)."""
+    def take(self, account: str, now: float) -> None:
+        """Count a request that is sent now."""
+        if now < self.paused_until and not self._is_named(account, now):
+            self._prober, self._next_probe_at = account, now + PROBE_EVERY_S
+        self._asked_at[account] = now
+        if self.troubled:
+            self.take_over(account, 1)
+        else:
+            self.in_flight, self._probe_out = self.in_flight + 1, False
+
+    def take_over(self, account: str, requests: int) -> None:
+        """Count the requests in flight of an account that moves here."""
         self.in_flight += requests
         self._probe_out = self.troubled
         if self.troubled:
             self._tried.pop(account, None)
             self._tried[account] = None
 
-    def leave(self, requests: int = 1) -> None:
-        """So many requests will never be answered here."""
+    def leave(self, account: str, requests: int = 1) -> None:
+        """Forget requests in flight that will not be answered here."""
         self.in_flight -= requests
+        self._probed(account)
 
-    def pause(self, account: str, until_at: float) -> None:
-        """The host named this account a time before which it wants no requests. One that it named a time before, and
-        has answered others since, is asked for itself."""
-        if account in self._pausing_alone:
-            return
-        self._pausing.add(account)
-        self.paused_until = max(self.paused_until, until_at)
+    def name(self, account: str, until_at: float, *, now: float) -> None:
+        """A 5xx asked this account to wait until `until_at`."""
+        self._named[account] = max(self._named.get(account, -math.inf), until_at)
+        asked = [name for name, at in self._asked_at.items() if now - at <= RECENT_S]
+        if self.accounts > 1 and all(self._is_named(each, now) for each in asked):
+            self.paused_until = max(self._named.values())
+
+    def _probed(self, account: str) -> None:
+        if self._prober == account:
+            self._prober = None
 
     def answered(self, reading: Reading, *, account: str, task_id: str, now: float, chance: float) -> None:
-        """A request about this task came back with this reading."""
-        self.in_flight -= 1
+        """Take in the answer to a poll of this task. If it has a Retry-After, the caller calls `name` next."""
+        if not self._is_changed_by(reading):
+            self.in_flight -= 1
+            return
+        self.leave(account)
+        was_paused = self.is_paused(now)
+        if not names_time(reading) and not self._is_named(account, now):
+            self.paused_until = -math.inf
         was_probe, self._probe_out = self._probe_out, False
         before = self.troubled
         if is_trouble(reading):
             self._troubled.setdefault(account, set()).add(task_id)
             self.troubled = len(self._troubled) > 1 and sum(map(len, self._troubled.values())) >= TROUBLED_TASKS
-        elif (self._troubled or self._pausing or self._pausing_alone) and is_sound(reading):
-            self._found_well(account, now)
+        elif (self._troubled or self._named) and is_sound(reading):
+            self._found_well(now, was_held=self.troubled or was_paused)
         if self.troubled and not before:
             self._tried = dict.fromkeys(self._troubled)
         if self.troubled and (was_probe or not before):
             self._probes = self._probes + 1 if before else 1
-            self._probe_at = now + trial_s(self._probes, chance)
+            self._probe_at = now + probe_delay_s(self._probes, chance)
 
-    def _found_well(self, account: str, now: float) -> None:
-        self._pausing_alone |= self._pausing
-        self._pausing_alone.discard(account)
-        self._pausing.clear()
+    def _is_changed_by(self, reading: Reading) -> bool:
+        """Whether the answer changes anything here. A good answer does not while there are no failures, pauses or
+        probes; a host is paused only while `_named` holds an account."""
+        is_held = self._troubled or self._named or self._prober or self.troubled or self._probe_out
+        return bool(is_held or (reading.server_trouble and is_trouble(reading)))
+
+    def _found_well(self, now: float, *, was_held: bool) -> None:
+        if was_held:
+            self.well_at = now
         self._troubled.clear()
-        if self.troubled:
-            self.troubled, self.well_at = False, now
+        self._named.clear()
+        self.troubled, self.paused_until = False, -math.inf
 
 
 def is_trouble(reading: Reading) -> bool:
-    """No answer, or 5xx: it says something about the provider, not about the task."""
+    """Whether there was no answer, or a 5xx: a fault of the provider, not of the task."""
     return reading.kind is Kind.TRANSIENT and reading.server_trouble
 
 
+def names_time(reading: Reading) -> bool:
+    """Whether it is a 5xx with Retry-After."""
+    return is_trouble(reading) and bool(reading.retry_after_s)
+
+
 def is_sound(reading: Reading) -> bool:
-    """Whether the provider works. Garbage says nothing of it, nor does the refusal of a key."""
-    return reading.kind is not Kind.TRANSIENT and reading.kind not in ABOUT_ACCOUNT
+    """Whether the answer shows that the provider works. Unreadable answers and rejected keys do not."""
+    return reading.kind not in {Kind.TRANSIENT, Kind.NO_ROUTE} and reading.kind not in ABOUT_ACCOUNT
 
 
-def trial_s(probes: int, chance: float) -> float:
-    """Seconds until a provider in trouble is tried again, after so many trials."""
-    return growing_s(probes, first_s=TRIAL_FIRST_S, most_s=TRIAL_MOST_S, chance=chance)
+def probe_delay_s(probes: int, chance: float) -> float:
+    """Seconds until the next probe of a failing provider, after `probes` probes."""
+    return growing_s(probes, first_s=OUTAGE_PROBE_FIRST_S, most_s=OUTAGE_PROBE_MOST_S, chance=chance)

@@ -1,9 +1,8 @@
-"""How ids are checked and derived."""
+"""Checks task ids and derives event ids."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import unicodedata
 from typing import Final, NamedTuple
 
@@ -11,17 +10,17 @@ MAX_TASK_ID_CHARS: Final = 512
 
 
 class WatchKey(NamedTuple):
-    """A watch's identity: one task of one account."""
+    """The identity of a watch: one task of one account."""
 
     account: str
     task_id: str
 
 
 def clean_task_id(text: str) -> str:
-    """Trim a task id and return it; ValueError with a reason when it cannot be one.
+    """The task id without surrounding whitespace. ValueError with a reason when it cannot be an id.
 
-    Ids are opaque: `0123` stays `0123`, and anything that survives percent-encoding is fine. `.` and `..` are
-    refused because HTTP clients resolve them as path segments.
+    Ids are opaque: `0123` stays `0123`, and everything that can be percent-encoded is allowed. `.` and `..` are
+    invalid, because HTTP clients resolve them as path segments.
     """
     task_id = text.strip()
     if not task_id:
@@ -31,18 +30,22 @@ def clean_task_id(text: str) -> str:
     if task_id in {".", ".."}:
         raise ValueError(f'"{task_id}" cannot be an id: it is a path segment')
     for char in task_id:
+        if char == "\t":
+            raise ValueError("the id holds a tab: it looks like a row of a table; name the file .csv")
         if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}:
             raise ValueError(f"the id holds the control character U+{ord(char):04X}")
     return task_id
 
 
 def event_id(topic: str, account: str, subject: str, generation: int, part: str = "") -> str:
-    """The id of an event, derived so that it repeats after a crash.
+    """The id of an event, derived from facts so that it is the same again after a crash.
 
-    `subject` is the task id (or the endpoint's name), `generation` counts `--again` (or blocks of an account),
-    `part` tells apart events of one topic in one generation (the percentage of `task_progress`). The answer has
-    no `.` inside, as Standard Webhooks 1.0.0 demands of `webhook-id`.
+    `subject` is the task id (or the endpoint's name), `generation` counts `--again` (or the blocks of an account), and
+    `part` distinguishes events of one topic in one generation (the percentage of `task_progress`). The id has no `.`,
+    as Standard Webhooks 1.0.0 demands for `webhook-id`.
     """
+    import hashlib  # here: quick commands make no events
+
     digest = hashlib.sha256()
     for text in (topic, account, subject, str(generation), part):
         raw = text.encode()

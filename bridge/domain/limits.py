@@ -1,6 +1,6 @@
-"""How politely an account may be asked: a token bucket, Retry-After, blocks, and a breaker, as plain arithmetic.
+"""The rate limiter of an account: a token bucket, Retry-After, blocks and a circuit breaker.
 
-One `Gate` guards one account. Its instants are the engine's steady seconds; nothing here reads a clock.
+Instants are the engine's steady seconds; nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -10,37 +10,36 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from bridge.domain.host import TROUBLED_TASKS, Host, is_trouble, trial_s
-from bridge.domain.shares import Part
+from bridge.domain.host import TROUBLED_TASKS, Host, is_trouble, names_time, probe_delay_s
+from bridge.domain.slots import Portion
 from bridge.domain.task import ABOUT_ACCOUNT, UNDER_WAY, Kind, Reading
 
-SLOWEST_FACTOR: Final = 0.1  # a 429 without hint halves the rate, never below a tenth ...
-RECOVERY_S: Final = 60.0  # ... and it is back within a minute
-PROBE_FIRST_S: Final = 60.0  # a blocked account is asked again after a minute ...
-PROBE_MOST_S: Final = 600.0  # ... growing to ten
-LONE_PAUSE_S: Final = 60.0  # so long a 5xx about one task alone may stop the others
-SOON_S: Final = 0.001  # rounding must not make a wait too short to move the clock
+SLOWEST_FACTOR: Final = 0.1  # a 429 without Retry-After halves the rate, down to a tenth ...
+RECOVERY_S: Final = 60.0  # ... and the full rate is back after a minute
+PROBE_FIRST_S: Final = 60.0  # a blocked account is probed after a minute ...
+PROBE_MOST_S: Final = 600.0  # ... and then less often, down to every ten minutes
+SOON_S: Final = 0.001  # a shorter wait could be rounded to nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Requests per second, requests at once after idleness, requests in flight."""
+class RateLimits:
+    """Requests per second, requests at once after idle time, and requests in flight."""
 
     rate: float = 10.0
     burst: int = 20
     concurrency: int = 16
 
-    def part(self, part: Part) -> Limits:
-        """What a daemon that holds this part of the account may do; all daemons together keep to the whole."""
-        return Limits(
-            rate=self.rate * part.held / part.of,
-            burst=part.of_count(self.burst),
-            concurrency=part.of_count(self.concurrency),
+    def portion(self, portion: Portion) -> RateLimits:
+        """The limits of a daemon that holds this portion of the account. All daemons together keep to the whole."""
+        return RateLimits(
+            rate=self.rate * portion.held / portion.of,
+            burst=portion.of_count(self.burst),
+            concurrency=portion.of_count(self.concurrency),
         )
 
 
-class Verdict(Enum):
-    """What an answer changed about the account."""
+class AccountEffect(Enum):
+    """What an answer changed for the whole account."""
 
     NOTHING = "nothing"
     PAUSED = "paused"
@@ -48,31 +47,38 @@ class Verdict(Enum):
     RESTORED = "restored"
 
 
-class Gate:
-    """Says when the next request may go out. Mutable, single-threaded, clockless.
+class RateLimiter:
+    """Decides when the next request may be sent. Mutable, single-threaded, clockless.
 
-    Order of strength: a block (only probes pass, one at a time), a pause (Retry-After: nothing passes), the
-    breaker (only probes), the bucket. What is the host's is kept there, for its other accounts too.
+    The strongest rule wins: a block (only single probes pass), a pause (Retry-After: nothing passes), the breaker (only
+    single probes pass), the token bucket. `Host` has the rules that all accounts of a host share.
 
-    One poisonous task must not hold its neighbours back. So the breaker counts tasks, not answers; and a task that
-    was refused before, while others have been answered since, is refused for itself: it blocks nobody. Likewise for one
-    whose 5xx asks for time.
+    One faulty task must not stop the others. So the breaker counts tasks, not answers. And a task that the provider
+    rejects again, after it answered others, is rejected for its own sake and blocks nothing. The same holds for a task
+    whose 5xx has a Retry-After.
+
+    The Retry-After of a 5xx holds its route: the action in the requested address. The other routes continue. Where
+    addresses hold no action the route is "", and the whole account is paused.
     """
 
-    def __init__(self, limits: Limits, *, now: float, account: str = "", host: Host | None = None) -> None:
+    def __init__(self, limits: RateLimits, *, now: float, account: str = "", host: Host | None = None) -> None:
         self.limits = limits
-        self.daemons = 1  # that share the account: each tries a held one so much the more rarely
+        self.daemons = 1  # that share the account: each probes so many times less often
         self.host = host or Host()
         self.in_flight = 0
+        self.guests = 0  # requests of others on the account that are in flight
+        self.in_line = 0  # requests of ours that wait: polls leave them a place in flight and a token
         self.paused_until = -math.inf
+        self._routes: dict[str, float] = {}  # until when each route is held
         self.blocked = False
-        self._is_held = False  # blocked, or its own breaker is open
+        self._is_held = False  # blocked, or the account's own breaker is open
         self._account = account
-        self._refused: set[str] = set()  # tasks whose last answer was about the account
-        self._pausing: set[str] = set()  # tasks whose 5xx asked for time, since anybody's last good answer
-        self._pausing_alone: set[str] = set()  # likewise, while others have been answered
-        self._troubled: set[str] = set()  # tasks that met trouble since anybody's last good answer
-        self._probes = 0  # since the gate has been held as it is now
+        self._refused: set[str] = set()  # tasks whose last answer rejected the account
+        # By route: tasks whose 5xx had a Retry-After, since the route's last good answer.
+        self._pausing: dict[str, set[str]] = {}
+        self._pausing_alone: set[str] = set()  # such tasks whose route has answered others since
+        self._troubled: set[str] = set()  # tasks with server errors since the last good answer
+        self._probes = 0  # since the block or breaker began
         self._probe_at = -math.inf
         self._probe_out = False
         self._tokens = float(limits.burst)
@@ -82,171 +88,232 @@ class Gate:
 
     @property
     def probing(self) -> bool:
-        """Only single probes may pass."""
+        """Whether only single probes may pass."""
         return self._is_held or self.host.troubled
 
     @property
     def troubled(self) -> bool:
-        """The provider fails one task after the other: the breaker is open, this account's or its host's."""
+        """Whether a breaker is open, the account's or its host's."""
         return len(self._troubled) >= TROUBLED_TASKS or self.host.troubled
 
-    def resize(self, limits: Limits, *, now: float) -> None:
-        """Keep to other limits from now on. Requests that could go at once become fewer by it, never more."""
+    def resize(self, limits: RateLimits, *, now: float) -> None:
+        """Use other limits from now on. This can reduce the requests that may be sent at once, but never adds any."""
         self._fill(now)
         self.limits = limits
         self._tokens = min(float(limits.burst), self._tokens)
 
     def drain(self) -> None:
-        """Requests that could go at once may not: somebody else may just have sent them."""
+        """Empty the bucket: another daemon may just have sent those requests."""
         self._tokens = 0.0
 
     def move(self, host: Host) -> None:
-        """The account's address has changed; what is in flight counts there from now on."""
-        self.host.leave(self.in_flight)
-        host.take(self._account, self.in_flight)
+        """Change the host. Requests in flight count at the new one."""
+        self.host.leave(self._account, self.in_flight)
+        host.take_over(self._account, self.in_flight)
         self.host = host
 
     def block(self, *, now: float) -> None:
-        """Start blocked, as the store remembers it; the first probe may go at once."""
+        """Start blocked, as stored by an earlier process. The first probe may be sent at once."""
         self.blocked, self._probes, self._probe_at = True, 0, now
-        self._weigh()
+        self._update_held()
 
     def restore(self) -> None:
-        """Another daemon has found the account well again."""
+        """End the block: another daemon found that the account works again."""
         self.blocked = False
-        self._weigh()
+        self._update_held()
 
     def wait_s(self, now: float) -> float:
-        """Seconds until a request may go out: 0 is now, infinity is when something in flight has been answered."""
-        most = 1 if self._is_held else self.host.share(self.limits.concurrency)
-        if self.in_flight >= most or self.limits.burst == 0:  # without a part of the account not even to try it
+        """Seconds until a request may be sent: 0 means now, infinity means after the answer to one in flight."""
+        host = self.host
+        most = 1 if self._is_held else host.share(self.limits.concurrency)
+        if self.limits.burst == 0:  # no portion of the account: not even a probe
             return math.inf
-        opens_at = max(self.paused_until, self.host.opens_at(self._account))
+        taken = self.in_flight + self.in_line
+        if taken + self.guests >= most and taken + min(self.guests, most - 1) >= most:
+            return math.inf
+        opens_at = self.paused_until
+        if host.troubled or now < host.paused_until:
+            opens_at = max(opens_at, host.opens_at(self._account, now))
         if self._is_held:
             opens_at = max(opens_at, self._probe_at)
         if opens_at > now:
             return opens_at - now
         self._fill(now)
-        return 0.0 if self._tokens >= 1 else max((1 - self._tokens) / self._rate(now), SOON_S)
+        needed = 1 + self.in_line
+        return 0.0 if self._tokens >= needed else max((needed - self._tokens) / self._rate(now), SOON_S)
+
+    def opens_at(self, route: str, now: float) -> float:
+        """When requests on this route may be sent; at or before `now` if the route is free."""
+        until_at = self._routes.get(route, -math.inf)
+        if until_at <= now and self._routes.pop(route, None) is not None:
+            self._cut_burst(now)
+        return until_at
+
+    def hold(self, route: str, until_at: float, *, now: float) -> None:
+        """Send nothing on this route before `until_at`, because a 5xx asked this, an earlier or another daemon to
+        wait."""
+        if not route:
+            self._pause(until_at, now)
+        elif until_at > now:
+            self._routes[route] = max(until_at, self._routes.get(route, until_at))
+        self.host.name(self._account, until_at, now=now)
 
     def room(self, now: float) -> int:
-        """How many requests may go out at once."""
+        """How many requests may be sent at once."""
         if self.wait_s(now) > 0:
             return 0
-        if self.probing:
+        if self.probing or self.host.is_paused(now):
             return 1
-        return min(self.host.share(self.limits.concurrency) - self.in_flight, int(self._tokens))
+        most = self.host.share(self.limits.concurrency)
+        return min(most - self.in_flight - min(self.guests, most - 1), int(self._tokens)) - self.in_line
 
     def take(self, now: float) -> None:
-        """One request goes out now."""
+        """Count a request that is sent now."""
         self._fill(now)
         self._tokens -= 1
         self.in_flight += 1
         self._probe_out = self._is_held
-        self.host.take(self._account)
+        self.host.take(self._account, now)
+
+    def reserve(self, now: float, *, within_s: float) -> float:
+        """Count a request of somebody else on the account. Returns the seconds until it may be sent; if that is more
+        than `within_s`, it is not counted. Infinity: too many are in flight; one place is left for polls.
+
+        Blocks and breakers do not hold it: they spare our polls, and its sender gets the provider's own answer. A
+        daemon without a portion of the account lets it pass.
+        """
+        if self.limits.burst == 0:
+            self.guests += 1
+            return 0.0
+        most = self.host.share(self.limits.concurrency)
+        if self.in_flight + self.guests >= most or self.guests >= max(1, most - 1):
+            return math.inf
+        self._fill(now)
+        wait_s = max(0.0, (1 - self._tokens) / self._rate(now))
+        if wait_s <= within_s:
+            self._tokens -= 1
+            self.guests += 1
+        return wait_s
+
+    def limited(self, reading: Reading, *, asked_at: float, now: float) -> AccountEffect:
+        """Take in a 429 to a request of somebody else, sent at `asked_at`."""
+        return self._slow(reading, now, asked_at)
 
     def abandoned(self, *, now: float) -> None:
-        """One request came to nothing before its answer: cancelled, or a fault of ours. A probe is not made up for
-        at once."""
+        """Count a request that ended without an answer: it was cancelled, or failed by a fault of ours. A failed probe
+        is repeated only after `PROBE_FIRST_S`."""
         self.in_flight -= 1
-        self.host.leave()
+        self.host.leave(self._account)
         if self._probe_out:
             self._probe_out = False
             self._probe_at = now + PROBE_FIRST_S
 
     def answered(
-        self, reading: Reading, *, task_id: str, now: float, chance: float, asked_at: float = math.inf
-    ) -> Verdict:
-        """The request about this task, sent at `asked_at`, came back with this reading.
+        self,
+        reading: Reading,
+        *,
+        task_id: str,
+        route: str = "",
+        now: float,
+        chance: float,
+        asked_at: float = math.inf,
+    ) -> AccountEffect:
+        """Take in the answer to a poll of this task, sent on this route at `asked_at`.
 
-        While the gate is blocked only a probe's answer counts: those to earlier requests may say either thing. And
-        what was under way when the rate was halved does not halve it again.
+        While the account is blocked, only the answer to a probe can end the block; earlier requests prove nothing. A
+        429 to a request from before the last halving of the rate does not halve it again.
         """
         self.in_flight -= 1
         self.host.answered(reading, account=self._account, task_id=task_id, now=now, chance=chance)
         was_probe, self._probe_out = self._probe_out, False
-        if reading.kind in UNDER_WAY and self._is_clean:
-            return Verdict.NOTHING
+        if not self.is_changed_by(reading):
+            return AccountEffect.NOTHING
         before = self.blocked, self._is_held
-        verdict = self._judge(reading, task_id, was_probe, now, asked_at)
-        self._weigh()
+        verdict = self._judge(reading, task_id, route, was_probe, now, asked_at)
+        self._update_held()
         is_as_before = before == (self.blocked, self._is_held)
         if not self._is_held and not is_as_before:
-            self._calm(now)
+            self._cut_burst(now)
         if self._is_held and (was_probe or not is_as_before):
             self._probes = self._probes + 1 if is_as_before else 1
             self._probe_at = now + self._until_probe_s(chance)
         return verdict
 
     @property
-    def _is_clean(self) -> bool:
-        """Whether nothing is held against the account or its tasks."""
-        return not (self.blocked or self._troubled or self._refused or self._pausing or self._pausing_alone)
+    def holds_routes(self) -> bool:
+        """Whether a route may be held."""
+        return bool(self._routes)
 
-    def _weigh(self) -> None:
+    def is_changed_by(self, reading: Reading) -> bool:
+        """Whether the answer changes anything here. A good answer does not while there are no blocks, holds or
+        failures. Callers look up the route only for answers that do."""
+        return reading.kind not in UNDER_WAY or bool(
+            self.blocked or self._troubled or self._refused or self._pausing or self._pausing_alone
+        )
+
+    def _update_held(self) -> None:
         self._is_held = self.blocked or len(self._troubled) >= TROUBLED_TASKS
 
-    def _judge(self, reading: Reading, task_id: str, was_probe: bool, now: float, asked_at: float) -> Verdict:
+    def _judge(
+        self, reading: Reading, task_id: str, route: str, was_probe: bool, now: float, asked_at: float
+    ) -> AccountEffect:
         if reading.kind in ABOUT_ACCOUNT:
             return self._refuse(task_id)
         if reading.kind is Kind.RATE_LIMITED:
             return self._slow(reading, now, asked_at)
-        if reading.kind is Kind.TRANSIENT:  # garbage speaks neither for the provider nor for the key
-            return self._trouble(reading, task_id, now) if is_trouble(reading) else Verdict.NOTHING
+        if reading.kind in {Kind.TRANSIENT, Kind.NO_ROUTE}:  # an unreadable answer proves nothing about provider or key
+            return self._trouble(reading, task_id, route, now) if is_trouble(reading) else AccountEffect.NOTHING
         self._troubled.clear()
         self._refused.discard(task_id)
-        self._pausing_alone |= self._pausing
+        self._pausing_alone |= self._pausing.pop(route, set())
         self._pausing_alone.discard(task_id)
-        self._pausing.clear()
         if self.blocked and was_probe:
             self.blocked = False
-            return Verdict.RESTORED
-        return Verdict.NOTHING
+            return AccountEffect.RESTORED
+        return AccountEffect.NOTHING
 
-    def _trouble(self, reading: Reading, task_id: str, now: float) -> Verdict:
+    def _trouble(self, reading: Reading, task_id: str, route: str, now: float) -> AccountEffect:
         self._troubled.add(task_id)
-        if not reading.retry_after_s or task_id in self._pausing_alone:
-            return Verdict.NOTHING
-        self._pausing.add(task_id)
-        is_alone = len(self._pausing) == 1
-        until_at = now + (min(reading.retry_after_s, LONE_PAUSE_S) if is_alone else reading.retry_after_s)
-        self.host.pause(self._account, until_at)
-        self._pause(until_at, now)
-        return Verdict.PAUSED
+        if not names_time(reading) or task_id in self._pausing_alone:
+            return AccountEffect.NOTHING
+        self._pausing.setdefault(route, set()).add(task_id)
+        self.hold(route, now + (reading.retry_after_s or 0.0), now=now)
+        return AccountEffect.PAUSED
 
-    def _refuse(self, task_id: str) -> Verdict:
+    def _refuse(self, task_id: str) -> AccountEffect:
         is_its_own = task_id in self._refused
         self._refused.add(task_id)
         if self.blocked or is_its_own:
-            return Verdict.NOTHING
+            return AccountEffect.NOTHING
         self.blocked = True
-        return Verdict.BLOCKED
+        return AccountEffect.BLOCKED
 
     def _until_probe_s(self, chance: float) -> float:
         if self.blocked:
             return min(PROBE_FIRST_S * 2.0 ** min(self._probes - 1, 16), PROBE_MOST_S) * self.daemons
-        return trial_s(self._probes, chance) * self.daemons
+        return probe_delay_s(self._probes, chance) * self.daemons
 
-    def _slow(self, reading: Reading, now: float, asked_at: float) -> Verdict:
+    def _slow(self, reading: Reading, now: float, asked_at: float) -> AccountEffect:
         self._troubled.clear()
         if reading.retry_after_s:
             self._pause(now + reading.retry_after_s, now)
-            return Verdict.PAUSED
+            return AccountEffect.PAUSED
         if asked_at < self._slowed_at:
-            return Verdict.NOTHING
+            return AccountEffect.NOTHING
         self._fill(now)
         self._factor = max(self._factor_at(now) / 2, SLOWEST_FACTOR)
         self._slowed_at = now
         self._tokens = min(self._tokens, 0.0)
-        return Verdict.NOTHING
+        return AccountEffect.NOTHING
 
     def _pause(self, until_at: float, now: float) -> None:
-        """Nothing before then, and no burst then: it would ask for too much again before the answers can tell."""
+        """Send nothing before `until_at`, and no burst then: it would exceed the limit again before an answer can say
+        so."""
         self._fill(now)
         self.paused_until = max(self.paused_until, until_at)
 
-    def _calm(self, now: float) -> None:
-        """Go on with one request, and the rest at the rate: what has waited meanwhile would all come at once."""
+    def _cut_burst(self, now: float) -> None:
+        """Continue with one request, and then at the rate: otherwise everything that waited would be sent at once."""
         self._fill(now)
         self._tokens = min(self._tokens, 1.0)
 
@@ -262,11 +329,12 @@ class Gate:
     def _fill(self, now: float) -> None:
         if self.host.well_at >= self._filled_at:
             self._tokens, self._filled_at = min(self._tokens, 1.0), self.host.well_at
-        paused_until = max(self.paused_until, self.host.paused_until)  # by whichever account or daemon has met it
-        if paused_until > self._filled_at:
+        if self._filled_at < self.host.paused_until <= now:
+            self._tokens, self._filled_at = min(self._tokens, 1.0), self.host.paused_until
+        if self.paused_until > self._filled_at:
             self._tokens = min(self._tokens, 1.0)
         if now == self._filled_at:
             return
-        elapsed = max(0.0, now - max(self._filled_at, paused_until))
+        elapsed = max(0.0, now - max(self._filled_at, self.paused_until))
         self._tokens = min(float(self.limits.burst), self._tokens + elapsed * self._rate(now))
         self._filled_at = now

@@ -1,16 +1,16 @@
-"""Which endpoints hear of which event."""
+"""Which endpoints receive which events."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from bridge.domain.event import LIVE_TOPICS, Event, Topic
+from bridge.domain.event import ENDPOINT_TOPICS, FOR_PEOPLE, LIVE_TOPICS, Event, Topic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """One rule: these topics (None: every end and operator topic) of these accounts (None: all) go there."""
+class RoutingRule:
+    """One rule: these topics (None: all except running topics) of these accounts (None: all) go to these endpoints."""
 
     topics: frozenset[Topic] | None
     accounts: frozenset[str] | None
@@ -25,26 +25,38 @@ class Route:
         return self.accounts is None or not event.account or event.account in self.accounts
 
 
-def destinations(event: Event, routes: Sequence[Route] | None, endpoints: Sequence[str]) -> list[str]:
-    """Names of the endpoints an event goes to, each once, in the order of routes (None: no routes are set).
+def destinations(
+    event: Event, routes: Sequence[RoutingRule] | None, endpoints: Sequence[str], *, people: Collection[str] = ()
+) -> list[str]:
+    """The names of the endpoints that receive an event, each once, in the order of the routes (None: no routes are
+    set).
 
-    A task that names endpoints itself has its ends told there and nowhere else (unless none of them is left in the
-    settings: better told elsewhere than lost); of its running topics it hears there what a route asks for.
-    `endpoint_disabled` never goes to the endpoint it concerns.
+    - If the task names endpoints itself, only they receive its final events. If none of them is left in the settings,
+      the routes decide, so that no event is lost. They receive running topics only if a route asks for those.
+    - An event about an endpoint never goes to that endpoint.
+    - A topic of `FOR_PEOPLE` goes to the endpoints in `people`, and to others only where a route names it.
     """
-    if routes is None:
-        routed = [] if event.topic in LIVE_TOPICS else list(endpoints)
-    else:
-        routed = [name for route in routes if route.matches(event) for name in route.endpoints]
+    routed = list(_routed(event, routes, endpoints, people))
     named = [name for name in event.endpoints or () if name in endpoints]
     if named:
         asked = routes is not None and any(route.matches(event) for route in routes)
         routed = named if event.topic not in LIVE_TOPICS or asked else []
-    concerned = event.subject if event.topic is Topic.ENDPOINT_DISABLED else None
+    concerned = event.subject if event.topic in ENDPOINT_TOPICS else None
     return [name for name in dict.fromkeys(routed) if name in endpoints and name != concerned]
 
 
-def wanted_live_topics(routes: Sequence[Route] | None) -> frozenset[Topic]:
-    """The running topics that any route names: only these are worth a transaction."""
+def _routed(
+    event: Event, routes: Sequence[RoutingRule] | None, endpoints: Sequence[str], people: Collection[str]
+) -> Iterator[str]:
+    if routes is None:
+        routes = [RoutingRule(topics=None, accounts=None, endpoints=tuple(endpoints))]
+    for route in routes:
+        is_named = route.topics is not None or event.topic not in FOR_PEOPLE
+        if route.matches(event):
+            yield from (name for name in route.endpoints if is_named or name in people)
+
+
+def wanted_live_topics(routes: Sequence[RoutingRule] | None) -> frozenset[Topic]:
+    """The running topics that any route names. No others are stored."""
     named = [route.topics for route in routes or () if route.topics is not None]
     return LIVE_TOPICS & frozenset[Topic]().union(*named)

@@ -1,20 +1,29 @@
-"""The sample that `genbridge test` sends: built the way real events are, so that it looks like one."""
+"""The sample event that `genbridge test` sends. It is built the way real events are."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bridge.domain.change import Note, TaskChange
 from bridge.domain.event import Event, Topic
+from bridge.domain.event_building import task_event
 from bridge.domain.ids import WatchKey
-from bridge.domain.story import task_event
-from bridge.domain.task import Kind, Phase, Snapshot
+from bridge.domain.task import Json, Kind, Phase, Snapshot
 from bridge.domain.watch import Memory, Watch, WatchState
 
 URL = "https://example.com/genbridge-sample.mp4"
+KEY = WatchKey("sample", "genbridge-sample")
+META: Mapping[str, Json] = {"sample": True}
+
+
+def is_sample(event: Event) -> bool:
+    """Whether the event is the sample."""
+    return (event.account, event.subject, event.data.get("meta")) == (*KEY, META)
 
 
 def sample_event(at: float) -> Event:
-    """A `task_succeeded` about a task that does not exist, ended at `at`."""
-    key = WatchKey("sample", "genbridge-sample")
+    """A `task_succeeded` about a task that does not exist, finished at `at`."""
+    key = KEY
     memory = Memory(phase=Phase.SUCCEEDED, polls=3)
     state = WatchState(
         account=key.account,
@@ -31,7 +40,7 @@ def sample_event(at: float) -> Event:
     watch = Watch(
         state=state,
         label="genbridge sample",
-        meta={"sample": True},
+        meta=META,
         endpoints=None,
         source="test",
         ended_at=at,

@@ -1,4 +1,4 @@
-"""What a provider says about a task: phases, readings, snapshots."""
+"""The vocabulary of answers: phases, kinds, readings, snapshots."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Json = Any  # a JSON value: what `orjson.loads` gives
 
 
 class Phase(StrEnum):
-    """Where a watched task stands. The values are the words in the store and in `list --json`."""
+    """The phase of a watched task. The values are used in the store and in `list --json`."""
 
-    SUBMITTED = "submitted"  # moved on by a poll; a dead daemon's successor polls again
-    RUNNING = "running"  # likewise
-    SUCCEEDED = "succeeded"  # the ends: nothing moves them on; `add --again` starts a new generation
+    SUBMITTED = "submitted"  # a poll moves it on, also by another daemon after a crash
+    RUNNING = "running"  # as above
+    SUCCEEDED = "succeeded"  # final, like the next four; `add --again` starts a new generation
     FAILED = "failed"
     CANCELED = "canceled"
     NOT_FOUND = "not_found"
     TIMED_OUT = "timed_out"
-    WITHDRAWN = "withdrawn"  # nobody wants to know; any source that names the task again revives it
+    WITHDRAWN = "withdrawn"  # no longer watched; any source that names the task again watches it again
 
 
 ENDS: Final = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELED, Phase.NOT_FOUND, Phase.TIMED_OUT})
@@ -34,7 +34,7 @@ FOLLOWS: Final[Mapping[Phase, frozenset[Phase]]] = {
 
 
 class Kind(StrEnum):
-    """What one answer means; the vocabulary of the provider reference (there: outcomes of a poll)."""
+    """The meaning of one answer, in the words of the provider reference."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -44,6 +44,7 @@ class Kind(StrEnum):
     EXPIRED_RESULT = "expired_result"
     NEEDS_INPUT = "needs_input"
     NOT_FOUND = "not_found"
+    NO_ROUTE = "no_route"  # the provider has no such address; says nothing about the task
     AUTH_ERROR = "auth_error"
     ACCOUNT_ERROR = "account_error"
     RATE_LIMITED = "rate_limited"
@@ -53,24 +54,25 @@ class Kind(StrEnum):
 
 
 UNDER_WAY: Final = frozenset({Kind.PENDING, Kind.RUNNING})
-ABOUT_ACCOUNT: Final = frozenset({Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR})  # these say nothing of the task
+ABOUT_ACCOUNT: Final = frozenset({Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR})  # these say nothing about the task
 
 
-# Tuples, like all that is made for every poll: a frozen dataclass takes twice as long.
+# Values created for every poll are tuples: a frozen dataclass takes twice as long.
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class Snapshot(NamedTuple):
-    """What the provider said of the task, translated, at one instant.
+    """What the provider said about the task at one instant, in our terms.
 
-    `result` maps videos, images, audios, texts, files to lists of objects: the provider's own keys, `url`
-    normalised. `urls` are those worth telling, in a stable order; `refused` says of each other one why not. `kept` are
-    further fields of the task, as they are, for receivers that expect the whole of it.
+    `result` maps videos, images, audios, texts and files to lists of objects with the provider's own keys and a
+    normalized `url`. `urls` are the result URLs that are passed on, in a stable order; `refused` says why others are
+    not. `kept` are further fields of the task, unchanged, for receivers that expect them. `result_missing` marks a
+    success without any result.
     """
 
-    status: str = ""  # the provider's own word
+    status: str = ""  # in the provider's own words
     message: str = ""
-    progress: float | None = None  # per cent, 0 to 100
+    progress: float | None = None  # 0 to 100 %
     created_ms: int | None = None
     updated_ms: int | None = None
     result: Mapping[str, Sequence[Mapping[str, Json]]] = _NOTHING
@@ -78,15 +80,18 @@ class Snapshot(NamedTuple):
     refused: tuple[str, ...] = ()
     expires_ms: int | None = None
     kept: Mapping[str, Json] = _NOTHING
+    error_code: str | None = None
+    result_missing: bool = False
 
 
 class Reading(NamedTuple):
-    """The meaning of one answer (or of none).
+    """The meaning of one answer, or of a missing answer.
 
-    `detail` is one line for people, without secrets; of an end it is the `reason` told, so a plain success has none.
-    `snapshot` is there when the answer spoke of the task.
-    `retry_after_s` is the provider's own hint. `lacks_result` marks success without its expected result.
-    `server_trouble` marks no answer at all, or 5xx: it says something about the provider, not about the task.
+    `detail` is one line for people, without secrets. For a final answer it becomes the event's `reason`, so a plain
+    success has none. `snapshot` is set when the answer described the task. `retry_after_s` is the wait that the
+    provider asks for. `lacks_result` marks a success without its expected result. `server_trouble` marks a missing
+    answer or a 5xx: a fault of the provider, not of the task. `unread` is what could not be read in the answer: a new
+    status word, `too_large` or `unknown_route`. `is_vague` marks a 404 that may be about the task or about the address.
     """
 
     kind: Kind
@@ -95,3 +100,5 @@ class Reading(NamedTuple):
     retry_after_s: float | None = None
     lacks_result: bool = False
     server_trouble: bool = False
+    unread: str = ""
+    is_vague: bool = False

@@ -1,120 +1,212 @@
-"""Hands committed events over: one queue per destination, so that none ever waits for another."""
+"""Delivers committed events: one queue for each destination, so that none waits for another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import anyio
 import anyio.abc
 
-from bridge.domain.shares import Part, Share, endpoint_scope, part_held, slots_held
-from bridge.engine.lane import EndpointPlan, LaneRunner
-from bridge.engine.ledger import Lane, Ledger
+from bridge.domain.change import EndpointChecked
+from bridge.domain.event import Event, Parcel
+from bridge.domain.routes import RoutingRule, destinations
+from bridge.domain.slots import NOTHING, Portion, Share, endpoint_scope, portion_held, slots_held
+from bridge.engine.endpoint_queue import EndpointQueue
 from bridge.engine.membership import Lease
-from bridge.ports import Clock, Offload, Outbox
+from bridge.engine.plans import EndpointPlan
+from bridge.engine.write_batcher import QueueKey, WriteBatcher
+from bridge.logs import get_logger
+from bridge.metrics import Metrics
+from bridge.ports import Clock, Offload, Outbox, ParcelsFor, Sink
 
-NOTHING: Final = frozenset[int](), Part(0, 1)
+log = get_logger()
+
+CHECK_EVERY_S: Final = 60.0  # how often to check whether an endpoint has failed for too long
 
 
 class Dispatcher:
-    """All destinations' runners, fed from the store's outbox."""
+    """Runs a queue for each destination, fed from the store's outbox."""
 
-    def __init__(self, *, outbox: Outbox, ledger: Ledger, lease: Lease, offload: Offload, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        writes: WriteBatcher,
+        lease: Lease,
+        offload: Offload,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._metrics = metrics
         self._outbox = outbox
         self._lease = lease
-        self._ledger = ledger
+        self._writes = writes
         self._offload = offload
         self._clock = clock
         self._plans: Mapping[str, EndpointPlan] = {}
-        self._lanes: dict[Lane, LaneRunner] = {}
-        self._holds: dict[str, tuple[frozenset[int], Part]] = {}  # by endpoint, where several daemons share the work
+        self._queues: dict[QueueKey, EndpointQueue] = {}
+        self._paused: Mapping[str, float] = {}  # endpoints that a person has paused: until when
+        self._holds: dict[str, tuple[frozenset[int], Portion]] = {}  # by endpoint, when several daemons share the work
+        self._failing: set[str] = set()  # endpoints that may be failing
+        self._may_fail = anyio.Event()
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
         self.finished = anyio.Event()  # set when no attempt is in flight any more
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Hold the lanes' tasks; returns after `stop` when no attempt is in flight any more. Cancelled, it is over."""
+        """Run the queues; return after `stop` when no attempt is in flight any more."""
         try:
             async with anyio.create_task_group() as self._group:
                 task_status.started()
+                self._group.start_soon(self._check_health)
                 await self._stopped.wait()
-                for runner in self._lanes.values():
-                    runner.stop()
+                for queue in self._queues.values():
+                    queue.stop()
         finally:
             self._stopped.set()
             self.finished.set()
 
     async def configure(self, plans: Mapping[str, EndpointPlan]) -> None:
-        """Serve these endpoints from now on. Deliveries of an endpoint that is gone wait unattempted."""
+        """Serve these endpoints from now on. Deliveries to a removed endpoint stay in the store, unattempted."""
         self._plans = plans
-        for (endpoint, _), runner in self._lanes.items():
+        for (endpoint, _), queue in self._queues.items():
             if endpoint not in plans:
-                runner.enabled = False  # not gone: when it comes back, what is in flight is not begun twice
+                queue.enabled = False  # kept: if it comes back, attempts in flight are not repeated
         longest_s = max((plan.retries.longest_s for plan in plans.values()), default=None)
         if longest_s is not None:
-            await self._offload(partial(self._outbox.hasten, latest_at=self._clock.steady() + longest_s))
+            await self._offload(partial(self._outbox.make_due, latest_at=self._clock.steady() + longest_s))
+        self._failing |= await self._offload(self._outbox.failing)
+        self._may_fail.set()
         await self.refresh()
 
     async def refresh(self) -> None:
-        """See what others did to the store: new lanes, redeliveries, endpoints enabled. StoreError passes through."""
-        prints = {name: plan.fingerprint for name, plan in self._plans.items()}
-        stored = await self._offload(self._outbox.lanes)
-        # Last, so that no outcome is committed between this reading and its use.
-        disabled = await self._offload(self._outbox.disabled, prints)
+        """Read what others changed in the store: new queues, redeliveries, enabled endpoints. StoreError passes
+        through.
+        """
+        fingerprints = {name: plan.fingerprint for name, plan in self._plans.items()}
+        stored = await self._offload(self._outbox.queues)
+        before = {key: queue.stored_hold_until for key, queue in self._queues.items()}
+        held = await self._offload(self._outbox.held_queues, fingerprints)
+        # Read last, so that no outcome is committed between this and its use.
+        disabled = await self._offload(self._outbox.disabled, fingerprints)
         today = [(name, target) for name, plan in self._plans.items() for target in plan.sink.targets()]
-        for lane in dict.fromkeys([*today, *stored]):
-            self._serve(lane, disabled)
+        for key in dict.fromkeys([*today, *stored]):
+            self._serve(key, disabled)
+            if key in self._queues:
+                self._queues[key].apply_stored_hold(held.get(key), before=before.get(key, -math.inf))
         self.wake_all()
 
+    def pause(self, until: Mapping[str, float]) -> None:
+        """Start no attempt at these endpoints before these times."""
+        self._paused = until
+        for (endpoint, _), queue in self._queues.items():
+            queue.pause(until.get(endpoint, -math.inf))
+
     def hold(self, held: frozenset[Share]) -> None:
-        """Deliver what these shares hold, within their part of each endpoint's concurrency."""
+        """Deliver what these shares hold, within their portion of each endpoint's concurrency."""
         for name, plan in self._plans.items():
             scope = endpoint_scope(name)
-            self._holds[name] = slots_held(scope, held), part_held(scope, plan.groups, held)
-        for (name, _), runner in self._lanes.items():
-            # Of an endpoint that is gone nothing is held, so that its last attempts are waited for.
-            runner.hold(*(self._holds[name] if name in self._plans else NOTHING))
+            self._holds[name] = slots_held(scope, held), portion_held(scope, plan.groups, held)
+        for (name, _), queue in self._queues.items():
+            # Nothing of a removed endpoint is held, so that `quiet` waits for its last attempts.
+            queue.hold(*(self._holds[name] if name in self._plans else (frozenset(), NOTHING)))
 
-    async def quiet(self) -> None:
-        """Return when no attempt is under way at a delivery that this daemon does not hold."""
-        for runner in list(self._lanes.values()):
-            await runner.quiet()
+    async def quiet(self, scope: str) -> None:
+        """Return when no attempt is in flight for a delivery of this scope that this daemon does not hold."""
+        for (endpoint, _), queue in list(self._queues.items()):
+            if scope == endpoint_scope(endpoint):
+                await queue.quiet()
 
     def wake_all(self) -> None:
-        """Any lane may have something new."""
-        self.wake(list(self._lanes))
+        """Any queue may have new deliveries."""
+        self.wake(list(self._queues))
 
-    def wake(self, lanes: Iterable[Lane]) -> None:
-        """These lanes have something new."""
-        for lane in lanes:
-            self._serve(lane, None)
-            if lane in self._lanes:
-                self._lanes[lane].wake()
+    def wake(self, keys: Iterable[QueueKey]) -> None:
+        """These queues have new deliveries."""
+        for key in keys:
+            self._serve(key, None)
+            if key in self._queues:
+                self._queues[key].wake()
 
     def stop(self) -> None:
-        """Begin no attempt; let `run` return when those in flight are over."""
+        """Start no more attempts; `run` returns when those in flight are over."""
         self._stopped.set()
+        self._may_fail.set()
 
-    def _serve(self, lane: Lane, disabled: Mapping[str, str] | None) -> None:
-        plan = self._plans.get(lane[0])
+    async def _check_health(self) -> None:
+        """Have the store check every minute which endpoints have failed for too long: retries may be hours apart."""
+        while not self._stopped.is_set():
+            if not self._failing:
+                self._may_fail = anyio.Event()
+                await self._clock.wait(self._may_fail, None)
+            if await self._clock.wait(self._stopped, CHECK_EVERY_S):
+                return
+            for endpoint in sorted(self._failing):
+                self._failing.discard(endpoint)
+                if self._is_attempted(endpoint):
+                    checked = EndpointChecked(endpoint=endpoint, at=self._clock.steady())
+                    self._writes.submit(checked, then=partial(self._checked, endpoint))
+
+    def _checked(self, endpoint: str, is_failing: bool) -> None:
+        if is_failing:
+            self._failed(endpoint)
+
+    def _failed(self, endpoint: str) -> None:
+        self._failing.add(endpoint)
+        self._may_fail.set()
+
+    def _is_attempted(self, endpoint: str) -> bool:
+        """Whether attempts are made: a disabled or paused endpoint is never reported as failing."""
+        if self._paused.get(endpoint, -math.inf) > self._clock.steady():
+            return False
+        return any(queue.enabled for (name, _), queue in self._queues.items() if name == endpoint)
+
+    def _serve(self, key: QueueKey, disabled: Mapping[str, str] | None) -> None:
+        plan = self._plans.get(key[0])
         if plan is None or self._group is None or self._stopped.is_set():
             return
-        runner = self._lanes.get(lane)
-        if runner is None:
-            runner = self._lanes[lane] = LaneRunner(
-                lane,
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = EndpointQueue(
+                key,
                 plan=plan,
                 lease=self._lease,
                 outbox=self._outbox,
-                ledger=self._ledger,
+                writes=self._writes,
                 offload=self._offload,
                 clock=self._clock,
+                metrics=self._metrics.endpoint(key[0]),
+                failed=self._failed,
             )
-            if lane[0] in self._holds:
-                runner.hold(*self._holds[lane[0]])
-            self._group.start_soon(runner.run)
-        runner.plan = plan
+            queue.pause(self._paused.get(key[0], -math.inf))
+            if key[0] in self._holds:
+                queue.hold(*self._holds[key[0]])
+            self._group.start_soon(queue.run)
+        queue.plan = plan
         if disabled is not None:
-            runner.enabled = lane[0] not in disabled
+            queue.enabled = key[0] not in disabled
+
+
+def parcels_by(routes: Sequence[RoutingRule] | None, endpoints: Mapping[str, EndpointPlan]) -> ParcelsFor:
+    """Renders each event for the endpoints that these routes name."""
+    names = list(endpoints)
+    people = frozenset(name for name, plan in endpoints.items() if plan.in_order)
+
+    def parcels_for(event: Event) -> Sequence[Parcel]:
+        found = destinations(event, routes, names, people=people)
+        return [parcel for name in found for parcel in _rendered(name, endpoints[name].sink, event)]
+
+    return parcels_for
+
+
+def _rendered(name: str, sink: Sink, event: Event) -> Sequence[Parcel]:
+    """One endpoint's parcels, in their simplest form after a bug of genbridge. Other endpoints are not affected."""
+    for render in (sink.parcels, sink.plain_parcels):
+        try:
+            return render(event)
+        except Exception:
+            log.exception("parcel.bug", endpoint=name, event_id=event.event_id, topic=event.topic)
+    return []

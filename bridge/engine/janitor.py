@@ -1,4 +1,4 @@
-"""Keeps the store from growing: what has been kept long enough goes, in slices that stall nobody."""
+"""Deletes old data in small groups, so that the store does not grow forever."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bridge.ports import Clock, Offload
 
 log = get_logger()
 
-FIRST_S: Final = 60.0  # a start has more urgent things to do
+FIRST_S: Final = 60.0  # after the start, which has more urgent work
 EVERY_S: Final = 600.0
-OFTENEST_S: Final = 1.0
+MIN_EVERY_S: Final = 1.0
 SLICE: Final = 500  # rows in one transaction
 PAUSE_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How long things are kept, in seconds: ended watches, accepted deliveries, dead letters."""
+class RetentionPeriods:
+    """How long finished watches, accepted deliveries and dead deliveries are kept, in seconds."""
 
     ended_s: float = 30 * 86_400.0
     delivered_s: float = 7 * 86_400.0
@@ -31,36 +31,36 @@ class Retention:
 
     @property
     def shortest_s(self) -> float:
-        """The shortest of them."""
+        """The shortest of the three."""
         return min(self.ended_s, self.delivered_s, self.dead_s)
 
 
 class Prunable(Protocol):
-    """What the janitor asks of the store."""
+    """What the janitor needs from the store."""
 
     def prune(self, *, now: float, ended_s: float, delivered_s: float, dead_s: float, limit: int) -> int:
-        """Delete at most about `limit` rows that have been kept long enough; returns how many went."""
+        """Delete about `limit` rows, at most, that have been kept long enough. Returns how many."""
 
 
 class Janitor:
-    """Prunes every ten minutes, the first time a minute after the start; more often where less than that is kept, so
-    that nothing is kept for twice its time, and at once when something else is to be kept."""
+    """Deletes every ten minutes, first a minute after the start. It runs more often if retention is shorter, so that
+    nothing is kept for twice its time, and at once when retention changes."""
 
-    def __init__(self, *, store: Prunable, offload: Offload, clock: Clock, retention: Retention) -> None:
+    def __init__(self, *, store: Prunable, offload: Offload, clock: Clock, retention: RetentionPeriods) -> None:
         self._retention = retention
         self._store = store
         self._offload = offload
         self._clock = clock
         self._changed = anyio.Event()
 
-    def keep(self, retention: Retention) -> None:
-        """Keep things so long from now on."""
+    def keep(self, retention: RetentionPeriods) -> None:
+        """Use this retention from now on."""
         if retention != self._retention:
             self._retention = retention
             self._changed.set()
 
     async def run(self) -> None:
-        """Clean for ever."""
+        """Delete until cancelled."""
         await self._wait(FIRST_S)
         while True:
             self._changed = anyio.Event()
@@ -68,16 +68,16 @@ class Janitor:
             await self._wait(EVERY_S)
 
     async def _wait(self, most_s: float) -> None:
-        await self._clock.wait(self._changed, min(most_s, max(self._retention.shortest_s, OFTENEST_S)))
+        await self._clock.wait(self._changed, min(most_s, max(self._retention.shortest_s, MIN_EVERY_S)))
 
     async def clean(self) -> int:
-        """Prune until nothing is left to prune; returns how many rows went. A failing store ends it early."""
+        """Delete until nothing is left to delete. Returns how many rows. Ends early if the store fails."""
         total = 0
         kept = self._retention
         while True:
             prune = partial(
                 self._store.prune,
-                # A wall clock that was set ahead makes nothing old.
+                # A wall clock that was set ahead must not make data old.
                 now=min(self._clock.now(), self._clock.steady()),
                 ended_s=kept.ended_s,
                 delivered_s=kept.delivered_s,
@@ -86,9 +86,10 @@ class Janitor:
             )
             try:
                 gone = await self._offload(prune)
-            except StoreError as error:
-                log.warning("store.failed", reason=str(error))
-                return total
+            except Exception as error:
+                if not isinstance(error, StoreError):
+                    log.exception("cleaning.bug")  # a bug in cleaning must not stop the work
+                return total  # the next cleaning tries again
             total += gone
             if gone == 0:
                 return total

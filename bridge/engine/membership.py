@@ -1,29 +1,32 @@
-"""This daemon as one of several on a store: keeps its lease, and holds the shares that are its part of the work."""
+"""This daemon as one of several on a store: keeps its lease and holds its shares of the work."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Final, Protocol
 
 import anyio
 import anyio.abc
 
-from bridge.domain.shares import Share, division
+from bridge.domain.slots import Share, division
+from bridge.engine.outage import RETRY_S, retrying
 from bridge.errors import LeaseLost, StoreDamaged, StoreError
 from bridge.logs import get_logger
-from bridge.ports import Clock, Offload, Roll, Shares
+from bridge.ports import Clock, Offload, Shares
 
 log = get_logger()
 
-RENEWALS: Final = 10  # in the time that others wait before they take over
-STORED: Final = 0.8  # of that time is the lease in the store: the rest is for others to notice its end
-TRUSTED: Final = 0.7  # of it we trust our own lease, counted from before it was asked for
-AGAIN_S: Final = 1.0  # after a failure
+RENEWALS: Final = 10  # of the lease within the takeover time
+STORED: Final = 0.8  # of the takeover time is stored as the lease; others notice its end in the rest
+TRUSTED: Final = 0.7  # of it this daemon trusts its lease, counted from before it was renewed
+BUG_PAUSE_S: Final = 60.0  # after a bug of genbridge while loading the work
 
 
 class Lease:
-    """Until when this daemon may send anything."""
+    """Until when this daemon may send requests."""
 
     def __init__(self, clock: Clock, until_at: float = math.inf) -> None:
         self._clock = clock
@@ -31,37 +34,44 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Asked right before each request and each attempt: a process that was stopped for a minute must not go on
+        """Checked right before each request and attempt: a process that was suspended for a minute must not continue
         where it was."""
         return self._clock.steady() < self.until_at
 
 
 class Worker(Protocol):
-    """Who carries out what the membership decides."""
+    """Does the work that the membership assigns."""
 
     def hold(self, held: frozenset[Share], *, daemons: int) -> None:
-        """Begin nothing but on these shares from now on. So many daemons there are in all."""
+        """Start work only on these shares from now on. `daemons` share the store."""
 
     async def load(self) -> None:
-        """Work on what is held and was not before. StoreError when it could not be read."""
+        """Load and start the work of shares that were not held before. StoreError if it could not be read."""
 
-    async def quiet(self) -> None:
-        """Return when nothing is in flight any more but of what is held."""
-
-    def give_up(self) -> None:
-        """The lease is lost: wait for nothing that is under way at the store."""
+    async def quiet(self, scope: str) -> None:
+        """Return when nothing of this scope is in flight except for held shares."""
 
 
 class Membership:
-    """Joins the store, renews the lease, and evens out the shares with the other members.
+    """Joins the store, renews the lease, and balances the shares with the other members.
 
-    `takeover_s`: so long after a member's last sign of life, at the latest, others have taken its shares over.
+    `takeover_s`: the longest time from a member's last sign of life until others have taken over its shares. `give_up`
+    is called when the lease is lost: calls to the store that have begun must end.
     """
 
     def __init__(
-        self, *, shares: Shares, offload: Offload, clock: Clock, name: str, takeover_s: float, worker: Worker
+        self,
+        *,
+        lease: Lease,
+        shares: Shares,
+        offload: Offload,
+        clock: Clock,
+        name: str,
+        takeover_s: float,
+        worker: Worker,
+        give_up: Callable[[], None],
     ) -> None:
-        self.lease = Lease(clock, -math.inf)
+        self.lease = lease
         self.member = ""
         self.held: frozenset[Share] = frozenset()
         self._shares = shares
@@ -69,34 +79,36 @@ class Membership:
         self._clock = clock
         self._name = name
         self._takeover_s = takeover_s
-        self._is_alone = math.isinf(takeover_s)  # nobody else can ever join: there is no news in it
+        self._is_alone = math.isinf(takeover_s)  # no other daemon can join, so nothing is logged
         self._worker = worker
+        self._give_up = give_up
         self._scopes: Mapping[str, int] = {}
         self._leaving: frozenset[Share] = frozenset()
         self._daemons = 1
-        self._owes_load = False
+        self._must_load = False
+        self._load_at = -math.inf
         self._wake = anyio.Event()
 
     def serve(self, scopes: Mapping[str, int]) -> None:
-        """Take part in these scopes from now on, each with the number of groups to cut it into. Their limits may have
-        changed with them."""
+        """Take part in these scopes from now on. The number says how many groups a scope is divided into. The limits of
+        a scope may have changed too."""
         back = scopes.keys() - self._scopes.keys()
-        if any(share.scope in back for share in self.held):  # gone and back before a round: the worker rested
-            self._owes_load = True
+        if any(share.scope in back for share in self.held):  # removed and added back since the last round
+            self._must_load = True
         self._scopes = dict(scopes)
         if self.lease.is_held:
             self._worker.hold(self.held, daemons=self._daemons)
         self.wake()
 
     def wake(self) -> None:
-        """Somebody has come, gone, or let go of something."""
+        """A member has joined, left, or released a share."""
         self._wake.set()
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Be a member until cancelled; `started()` once a first part is held and worked on.
+        """Be a member until cancelled; `started()` once the first shares are held and loaded.
 
-        LeaseLost ends it: then everything that was held must be dropped at once, and begun anew. So does StoreDamaged,
-        which time does not mend: a right is missing, or a newer daemon has brought the store up to date.
+        LeaseLost ends it: everything that was held must be dropped at once. StoreDamaged ends it too, because retries
+        do not help: a permission is missing, or a newer version has upgraded the store.
         """
         await self._join()
         async with anyio.create_task_group() as handing_over:
@@ -109,103 +121,91 @@ class Membership:
                     await self._take_part(handing_over)
                 except (LeaseLost, StoreDamaged):
                     raise
-                except StoreError as error:
-                    log.debug("store.failed", reason=str(error))  # the ledger says so aloud
-                    wait_s = AGAIN_S
+                except StoreError:
+                    wait_s = RETRY_S
                 else:
                     if not is_started:
                         task_status.started()
                     is_started = True
+                    wait_s = min(wait_s, BUG_PAUSE_S) if self._must_load else wait_s
                 await self._clock.wait(self._wake, wait_s)
 
     async def leave(self) -> None:
-        """Hand everything over at once; what was in flight must have ended. A store that cannot be reached learns it
-        from the lease."""
+        """Release everything. Nothing may be in flight. If the store cannot be reached, the lease ends by itself."""
         self.lease.until_at = -math.inf
-        try:
+        with suppress(StoreError):
             await self._offload(self._shares.leave)
-        except StoreError as error:
-            log.warning("store.failed", reason=str(error))
 
     async def _join(self) -> None:
-        while True:
-            begun_at = self._clock.steady()
-            try:
-                self.member = await self._offload(self._joined)
-                break
-            except StoreDamaged:
-                raise
-            except StoreError as error:
-                log.warning("store.failed", reason=str(error))
-                await self._clock.sleep(AGAIN_S)
-        self.lease.until_at = begun_at + self._takeover_s * TRUSTED
+        self.member = await retrying(self._join_once, self._clock)
         if not self._is_alone:
             log.info("member.joined", member=self.member)
 
-    def _joined(self) -> str:
-        return self._shares.join(name=self._name, scopes=self._scopes, lease_s=self._takeover_s * STORED)
+    async def _join_once(self) -> str:
+        begun_at = self._clock.steady()
+        join = partial(self._shares.join, name=self._name, scopes=self._scopes, lease_s=self._takeover_s * STORED)
+        member = await self._offload(join)
+        self.lease.until_at = begun_at + self._takeover_s * TRUSTED
+        return member
 
     async def _watch_lease(self) -> None:
-        """A store that cannot be reached must not keep us believing that what we held is still ours."""
+        """Raise LeaseLost when the lease ends, even if the store cannot be reached."""
         while self.lease.is_held:
             await self._clock.sleep(self.lease.until_at - self._clock.steady())
-        self._worker.give_up()
+        self._give_up()
         raise LeaseLost("the lease could not be renewed in time")
 
     async def _take_part(self, handing_over: anyio.abc.TaskGroup) -> None:
         begun_at = self._clock.steady()
-        roll = await self._offload(self._renewed)
+        renew = partial(self._shares.renew, scopes=self._scopes, lease_s=self._takeover_s * STORED)
+        roster = await self._offload(renew)
         self.lease.until_at = begun_at + self._takeover_s * TRUSTED
-        mine = {share for share, holder in roll.holders.items() if holder == self.member}
-        if missing := self.held - mine:  # a crash of the server, or a failover, may have taken a claim back
-            self._hold(self.held - missing, len(roll.members))
-        wanted = division(roll.members, roll.holders)[self.member]
+        mine = {share for share, holder in roster.holders.items() if holder == self.member}
+        if missing := self.held - mine:  # a crash or failover of the server may have undone a claim
+            self._hold(self.held - missing, len(roster.members))
+        wanted = division(roster.members, roster.holders)[self.member]
         surplus = frozenset(mine - wanted - self._leaving)
         if surplus:
             self._leaving |= surplus
-            self._hold(self.held - surplus, len(roll.members))
-            handing_over.start_soon(self._hand_over, surplus)
-        # What we are about to release, or may have released already, would be released once more after the claim.
-        free = [share for share in wanted - mine - self._leaving if share not in roll.holders]
+            self._hold(self.held - surplus, len(roster.members))
+            for scope in sorted({share.scope for share in surplus}):  # a slow one does not delay the others
+                handing_over.start_soon(self._hand_over, frozenset(one for one in surplus if one.scope == scope))
+        # Not the shares we are about to release: they would be released again after the claim.
+        free = [share for share in wanted - mine - self._leaving if share not in roster.holders]
         gained = await self._offload(self._shares.claim, free) if free else frozenset()
-        # What is stored as ours though we do not work on it (a crash between the two) is taken up as well.
+        # Also what is stored as ours but not worked on, after a crash between the two.
         gained |= (wanted & mine) - self.held - self._leaving
         if gained:
-            self._hold(self.held | gained, len(roll.members))
-            self._owes_load = True
+            self._hold(self.held | gained, len(roster.members))
+            self._must_load = True
             if not self._is_alone:
                 log.info("shares.gained", count=len(gained), held=len(self.held))
-        elif len(roll.members) != self._daemons:
-            self._hold(self.held, len(roll.members))
-        if self._owes_load:  # perhaps since an earlier round, when the store could not be read
+        elif len(roster.members) != self._daemons:
+            self._hold(self.held, len(roster.members))
+        if self._must_load and self._clock.steady() >= self._load_at:  # perhaps because an earlier round failed
             await self._load()
 
     async def _load(self) -> None:
-        self._owes_load = False  # first, for more may come to be owed meanwhile
+        self._must_load = False  # first: it may be set again meanwhile
         try:
             await self._worker.load()
         except StoreError:
-            self._owes_load = True
+            self._must_load = True
             raise
+        except Exception:
+            # Work continues on what could be loaded, and the lease is kept.
+            log.exception("member.bug", member=self.member, retry_in_s=BUG_PAUSE_S)
+            self._must_load, self._load_at = True, self._clock.steady() + BUG_PAUSE_S
 
     def _hold(self, held: frozenset[Share], daemons: int) -> None:
         self.held, self._daemons = held, daemons
         self._worker.hold(held, daemons=daemons)
 
-    def _renewed(self) -> Roll:
-        return self._shares.renew(scopes=self._scopes, lease_s=self._takeover_s * STORED)
-
     async def _hand_over(self, lost: frozenset[Share]) -> None:
-        await self._worker.quiet()
-        while True:
-            try:
-                await self._offload(self._shares.release, lost)
-                break
-            except (LeaseLost, StoreDamaged):
-                raise
-            except StoreError:
-                await self._clock.sleep(AGAIN_S)
+        for scope in {share.scope for share in lost}:
+            await self._worker.quiet(scope)
+        await retrying(partial(self._offload, self._shares.release, lost), self._clock)
         self._leaving -= lost
-        self.wake()  # by now it may be ours again
+        self.wake()  # the share may be ours again by now
         if not self._is_alone:
             log.info("shares.released", count=len(lost), held=len(self.held))

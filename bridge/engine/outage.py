@@ -1,42 +1,110 @@
-"""Patience with a store that cannot be written now: disk full, an I/O error, a lock held too long."""
+"""A store that cannot be read or written for a while (disk full, I/O error, server gone): one log line, then
+retries."""
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
 
 from bridge.domain.backoff import growing_s
-from bridge.errors import StoreError
+from bridge.errors import LeaseLost, StoreDamaged, StoreError
 from bridge.logs import get_logger
-from bridge.ports import Clock
+from bridge.ports import Clock, Offload
 
 log = get_logger()
 
+T = TypeVar("T")
+
 FIRST_S: Final = 0.5
-MOST_S: Final = 10.0  # so that work goes on well within 30 s of the store's recovery
+MAX_S: Final = 10.0  # work resumes well within 30 s of the store's recovery
+QUIET_S: Final = 3.0  # an outage is over after this long without a failure
+EXPIRES_S: Final = 30.0  # a call that has not failed for this long is no longer made
+RETRY_S: Final = 1.0  # for what only runs at a start, or between two daemons
 
 
 class Outage:
-    """Counts one user's failures in a row; says so once when they begin and once when they end."""
+    """Counts the failures of all calls to one store. Logs the first failure, then one line when the calls that failed
+    succeed again or are no longer made."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failing: dict[str, float] = {}  # calls: when they last failed
+        self._failures = 0
+        self._began_at = self._failed_at = -math.inf
+
+    def watching(self, offload: Offload) -> Offload:
+        """The same `Offload`, with every call counted here."""
+
+        async def watched(call: Callable[..., T], *args: object) -> T:
+            try:
+                result = await offload(call, *args)
+            except LeaseLost:
+                raise  # the store works: it says that others have taken over
+            except StoreError as error:
+                self._failed(_name(call), error)
+                raise
+            self._succeeded(_name(call))
+            return result
+
+        return watched
+
+    def _failed(self, call: str, error: StoreError) -> None:
+        now = self._failed_at = self._failing[call] = self._clock.steady()
+        self._failures += 1
+        if self._failures == 1:
+            self._began_at = now
+            log.error("store.failed", reason=str(error))
+
+    def _succeeded(self, call: str) -> None:
+        if not self._failures:
+            return
+        self._failing.pop(call, None)
+        now = self._clock.steady()
+        if now - self._failed_at < QUIET_S or any(now - at < EXPIRES_S for at in self._failing.values()):
+            return
+        log.info("store.recovered", failures=self._failures, seconds=round(self._failed_at - self._began_at, 1))
+        self._failing.clear()
+        self._failures = 0
+
+
+class Retries:
+    """The waits of one caller between its attempts to use a store that fails."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failures = 0
 
     @property
-    def lasts(self) -> bool:
-        """Whether the last call failed."""
+    def is_failing(self) -> bool:
+        """Whether the last attempt failed."""
         return self._failures > 0
 
-    async def wait(self, error: StoreError) -> None:
-        """Wait before the next try: half a second, growing to ten."""
+    async def wait(self) -> None:
+        """Wait before the next attempt: half a second, growing to ten."""
         self._failures += 1
-        if self._failures == 1:
-            log.error("store.failed", reason=str(error))
         chance = self._clock.chance()
-        await self._clock.sleep(growing_s(self._failures, first_s=FIRST_S, most_s=MOST_S, chance=chance))
+        await self._clock.sleep(growing_s(self._failures, first_s=FIRST_S, most_s=MAX_S, chance=chance))
 
-    def over(self) -> None:
-        """A call succeeded."""
-        if self._failures:
-            log.info("store.recovered", failures=self._failures)
+    def succeeded(self) -> None:
+        """An attempt succeeded."""
         self._failures = 0
+
+
+async def retrying(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """The result of the first attempt that succeeds, one each second. LeaseLost and StoreDamaged pass through: retries
+    do not help."""
+    while True:
+        try:
+            return await call()
+        except (LeaseLost, StoreDamaged):
+            raise
+        except StoreError:
+            await clock.sleep(RETRY_S)
+
+
+def _name(call: Callable[..., object]) -> str:
+    while isinstance(call, partial):
+        call = call.func
+    return getattr(call, "__name__", "call")

@@ -1,110 +1,213 @@
-"""All accounts' pollers, fed from the store."""
+"""The pollers of all accounts, fed from the store."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 
 from bridge import collector
-from bridge.domain.change import AccountState
-from bridge.domain.durations.knowledge import Knowledge
+from bridge.callback_ports import CallbackReader
+from bridge.domain.account_state import AccountState
+from bridge.domain.callback import CallbackOutcome
+from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.host import Host
-from bridge.domain.shares import Part, Share, account_scope, part_held, slots_held
+from bridge.domain.slots import NOTHING, Share, account_scope, portion_held, slots_held
+from bridge.domain.task import Reading
 from bridge.domain.watch import WatchState
 from bridge.engine.account import AccountPoller
-from bridge.engine.ledger import Ledger
+from bridge.engine.list_requests import ListRequests
 from bridge.engine.membership import Lease
-from bridge.engine.steps import AccountPlan
-from bridge.ports import Clock
+from bridge.engine.outage import retrying
+from bridge.engine.plans import AccountPlan
+from bridge.engine.poll_queue import MAX_UNPOLLED
+from bridge.engine.write_batcher import WriteBatcher
+from bridge.metrics import Metrics
+from bridge.ports import Clock, Held, Offload, Watches
+
+SLICE: Final = 5000  # watches put at once, between polls
 
 
 class Poller:
-    """All accounts' pollers, fed from the store."""
+    """Runs a poller for each account, and is the `AccountTraffic` of all of them. StoreError passes through its methods
+    that read the store."""
 
-    def __init__(self, *, ledger: Ledger, clock: Clock, lease: Lease, knowledge: Knowledge) -> None:
-        self._ledger = ledger
+    def __init__(
+        self,
+        *,
+        watches: Watches,
+        writes: WriteBatcher,
+        offload: Offload,
+        clock: Clock,
+        lease: Lease,
+        knowledge: LearnedDurations,
+        metrics: Metrics,
+        max_unpolled: int = MAX_UNPOLLED,
+        slice_size: int = SLICE,
+    ) -> None:
+        self._max_unpolled = max_unpolled
+        self._slice_size = slice_size
+        self._watches = watches
+        self._writes = writes
+        self._offload = offload
         self._lease = lease
         self._knowledge = knowledge
+        self._metrics = metrics
         self._clock = clock
         self._accounts: dict[str, AccountPoller] = {}
-        self._resting: dict[str, AccountPoller] = {}  # not in today's settings; their limits hold when they come back
+        self._removed: dict[str, AccountPoller] = {}  # their limits stay in force if they come back
         self._hosts: dict[str, Host] = {}
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
+        self._revision = 0  # of the store, as far as its watches were read
+        self._needing_more: set[str] = set()  # accounts that left watches of a bulk addition in the store
+        self._more_needed = anyio.Event()
         self.finished = anyio.Event()  # set when nothing is in flight any more
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Hold the accounts' tasks; returns after `stop` when nothing is in flight any more. Cancelled, it is over."""
+        """Run the accounts' pollers; return after `stop` when nothing is in flight any more."""
         try:
             async with anyio.create_task_group() as self._group:
                 task_status.started()
                 await self._stopped.wait()
-                for account in (*self._accounts.values(), *self._resting.values()):
+                for account in self._all:
                     account.stop()
         finally:
             self._stopped.set()
             self.finished.set()
 
+    @property
+    def _all(self) -> list[AccountPoller]:
+        return [*self._accounts.values(), *self._removed.values()]
+
     def configure(self, plans: Mapping[str, AccountPlan], past: Mapping[str, AccountState]) -> None:
-        """Poll by these plans from now on. Watches of an account that is gone rest in the store. After `stop` nothing
-        happens."""
+        """Poll by these plans from now on. Watches of a removed account stay in the store, unpolled. Does nothing after
+        `stop`."""
         if self._group is None:
             raise RuntimeError("configure() needs a running poller")
         if self._stopped.is_set():
             return
         for name in self._accounts.keys() - plans.keys():
-            self._resting[name] = self._accounts.pop(name)
-            self._resting[name].rest()
+            self._removed[name] = self._accounts.pop(name)
+            self._removed[name].clear()
         sharing = Counter(plan.host for plan in plans.values())
         self._hosts = {address: self._hosts.get(address, Host()) for address in sharing}
         for address, host in self._hosts.items():
             host.accounts = sharing[address]
-        self._knowledge.forms = {name: plan.provider_name for name, plan in plans.items()}
+            host.names = [name for name, plan in plans.items() if plan.host == address]
+        self._knowledge.providers = {name: plan.provider_name for name, plan in plans.items()}
         for name, plan in plans.items():
-            if name in self._resting:
-                self._accounts[name] = self._resting.pop(name)
+            if name in self._removed:
+                self._accounts[name] = self._removed.pop(name)
             if name in self._accounts:
-                self._accounts[name].follow(plan, self._hosts[plan.host])
+                self._accounts[name].apply(plan, self._hosts[plan.host])
                 continue
-            poller = AccountPoller(
+            account = self._accounts[name] = AccountPoller(
                 name,
                 plan=plan,
                 past=past.get(name, AccountState(account=name)),
                 host=self._hosts[plan.host],
                 knowledge=self._knowledge,
-                recovered=self._recovered,
+                answered_actions=partial(self._offload, self._watches.answered_actions, name),
+                host_recovered=self._host_recovered,
+                needs_more=self._request_more,
+                max_unpolled=self._max_unpolled,
                 lease=self._lease,
-                ledger=self._ledger,
+                writes=self._writes,
                 clock=self._clock,
+                metrics=self._metrics.account(name),
             )
-            self._accounts[name] = poller
-            self._group.start_soon(poller.run)
+            self._group.start_soon(account.run)
 
-    def learn(self, past: Mapping[str, AccountState]) -> None:
-        """What the store says of the accounts by now."""
+    def callback_readers(self) -> Mapping[str, CallbackReader]:
+        """Who reads the callbacks of each account."""
+        return {name: account.plan.callbacks for name, account in self._accounts.items()}
+
+    def callbacks_of(self, name: str) -> CallbackReader | None:
+        """Who reads the callbacks of this account; None if there is no such account."""
+        account = self._accounts.get(name)
+        return None if account is None else account.plan.callbacks
+
+    def hear(self, name: str, ids: Sequence[str], detail: str) -> tuple[CallbackOutcome, list[str]]:
+        """Take in a callback of this account (see `AccountCallbacks.hear`)."""
+        account = self._accounts[name]
+        heard = account.callbacks.hear(ids, detail)
+        account.wake()
+        return heard
+
+    def update(self, past: Mapping[str, AccountState]) -> None:
+        """Take in what the store says of the accounts."""
         for name, account in self._accounts.items():
             if name in past:
-                account.learn(past[name])
+                account.update(past[name])
+
+    def lists(self, account: str) -> ListRequests:
+        """For requests of this account's list of tasks. It stays the same when the settings change."""
+        return self._accounts[account].lists
 
     def hold(self, held: frozenset[Share], *, daemons: int) -> None:
-        """Ask about what these shares hold, within their part of each account's limits. So many daemons there are."""
+        """Poll what these shares hold, within their portion of each account's limits. `daemons` share the store."""
         for name, account in self._accounts.items():
             scope = account_scope(name)
-            part = part_held(scope, account.plan.groups, held)
-            account.hold(slots_held(scope, held), part, daemons=daemons)
-        for account in self._resting.values():  # so that their last requests are waited for
-            account.hold(frozenset(), Part(0, 1), daemons=daemons)
+            portion = portion_held(scope, account.plan.groups, held)
+            account.hold(slots_held(scope, held), portion, daemons=daemons)
+        for account in self._removed.values():  # so that `quiet` waits for their last requests
+            account.hold(frozenset(), NOTHING, daemons=daemons)
 
     async def quiet(self) -> None:
-        """Return when no request is under way about a watch that this daemon does not hold."""
-        for account in (*self._accounts.values(), *self._resting.values()):
+        """Return when no request is in flight about a watch that this daemon does not hold."""
+        for account in self._all:
             await account.quiet()
 
-    def put(self, states: Sequence[WatchState]) -> None:
-        """Take in what the store says of these watches."""
+    async def load(self) -> None:
+        """Put all live watches, in slices, so that polls begin after the first."""
+        self._revision = await self._put_all()
+        await self.fetch_changes()
+
+    async def fetch_changes(self) -> None:
+        """Put the watches that have changed since the last call; at first all. After a StoreError it must be called
+        again, or the changes are never polled."""
+        if not self._revision:
+            self._revision = await self._put_all()
+        self._revision, states = await self._offload(self._watches.changed, self._revision)
+        for start in range(0, len(states), self._slice_size):
+            self._put(states[start : start + self._slice_size])
+            await anyio.lowlevel.checkpoint()
+
+    async def load_more(self) -> None:
+        """Put more watches of bulk additions whenever accounts need them, until cancelled. Those in memory are read
+        again and left as they are."""
+        while True:
+            await self._more_needed.wait()
+            names, self._needing_more, self._more_needed = self._needing_more, set(), anyio.Event()
+            await retrying(partial(self._put_more, names), self._clock)
+
+    async def _put_all(self) -> int:
+        """Put all live watches. Returns the revision since which changes must be fetched."""
+        revision = await self._offload(self._watches.revision)
+        collector.clear()  # what earlier settings left behind would never be freed
+        slices = self._watches.live(most=self._slice_size)
+        while states := await self._offload(next, slices, None):
+            self._put(states)
+        collector.spare()
+        return revision
+
+    async def _put_more(self, names: Iterable[str]) -> None:
+        """Put live watches until all these accounts have enough."""
+        slices = self._watches.live(most=self._slice_size)
+        while any(name in self._accounts and not self._accounts[name].has_more_in_store for name in names):
+            states = await self._offload(next, slices, None)
+            if not states:
+                break
+            self._put(states)
+
+    def _put(self, states: Sequence[WatchState]) -> None:
         by_account: dict[str, list[WatchState]] = {}
         with collector.resting():
             for state in states:
@@ -112,16 +215,37 @@ class Poller:
             for name in by_account.keys() & self._accounts.keys():
                 self._accounts[name].put(by_account[name])
 
-    @staticmethod
-    def loaded() -> None:
-        """All there are have been put, which at start is much at once."""
-        collector.spare()
+    def _request_more(self, name: str) -> None:
+        self._needing_more.add(name)
+        self._more_needed.set()
+
+    async def admit(self, account: str, *, within_s: float) -> Held | None:
+        """See `AccountTraffic.admit`."""
+        if account not in self._accounts:
+            return Held(left_s=math.inf, reason="the account is no longer in the settings")
+        return await self._accounts[account].health.admit(within_s=within_s)
+
+    def left(self, account: str) -> None:
+        """See `AccountTraffic.left`."""
+        if (found := self._accounts.get(account) or self._removed.get(account)) is not None:
+            found.health.limiter.guests -= 1
+            found.wake()
+
+    def limited(self, account: str, reading: Reading, *, asked_at: float) -> None:
+        """See `AccountTraffic.limited`."""
+        if account in self._accounts:
+            self._writes.submit_all(self._accounts[account].health.limited(reading, asked_at=asked_at))
+
+    def submit(self, account: str, task_id: str, reading: Reading) -> None:
+        """See `AccountTraffic.submit`."""
+        if account in self._accounts:
+            self._accounts[account].submit(task_id, reading)
 
     def stop(self) -> None:
-        """Send nothing more; let `run` return when what is in flight has been answered."""
+        """Send no more requests; `run` returns when those in flight are answered."""
         self._stopped.set()
 
-    def _recovered(self, host: Host) -> None:
+    def _host_recovered(self, host: Host) -> None:
         for account in self._accounts.values():
             if account.host is host:
-                account.rouse()
+                account.wake()

@@ -1,4 +1,4 @@
-"""Reading an answer's body: decoded, and never more than was asked for."""
+"""Reading the body of an answer: decoded, and bounded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Body:
     """Collects at most `cap_bytes` of decoded content.
 
     Feed it raw chunks until it wants no more (`trouble` says why) or they end, then `finish` it. Compressed content
-    is inflated only as far as there is room, so a bomb costs the cap and no more.
+    is inflated only as far as there is room, so a decompression bomb costs no more than the cap.
     """
 
     def __init__(self, *, encoding: str, cap_bytes: int) -> None:
@@ -55,7 +55,7 @@ class Body:
         return not self.trouble
 
     def finish(self) -> None:
-        """The other side has ended the body in good order."""
+        """The body has ended normally."""
         if self._inflate is not None and self._raw_bytes and not self._inflate.eof and not self.trouble:
             self.trouble = "the compressed body is cut short"
 
@@ -65,7 +65,7 @@ class Body:
     def _feed_compressed(self, chunk: bytes) -> None:
         assert self._inflate is not None
         if self._raw_bytes == len(chunk) and not _has_header(chunk):
-            self._inflate = zlib.decompressobj(RAW_DEFLATE)  # "deflate" as some servers understand it
+            self._inflate = zlib.decompressobj(RAW_DEFLATE)  # some servers send raw "deflate"
         while chunk and self._room() > 0:
             if self._inflate.eof:
                 if not chunk.startswith(GZIP_START):

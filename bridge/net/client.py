@@ -1,6 +1,6 @@
-"""The one HTTP client: one exchange under one deadline, at most so many bytes, every failure a value.
+"""The one HTTP client: one exchange under one deadline, with a size limit, every failure a value.
 
-No redirects, no cookies, no environment, no rewriting of addresses. `Transport` is the seam.
+No redirects, no cookies, no rewriting of addresses. `Transport` is the seam.
 """
 
 from __future__ import annotations
@@ -8,27 +8,33 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 
+from bridge.domain.proxies import ProxyRules
 from bridge.errors import ConfigError
-from bridge.net.exchange import Message, Reply, Transport
-from bridge.net.failures import FAILURES, Failure, explain
-from bridge.net.head import Head, origin_of, split
-from bridge.net.lanes import Lanes
-from bridge.net.transport import Connections
+from bridge.net.asyncio_transport import AsyncioTransport
+from bridge.net.exchange import Transport, WireRequest, WireResponse
+from bridge.net.failure_kinds import FAILURES, Failure, explain
+from bridge.net.httpx_transport import HttpxTransport
+from bridge.net.request_head import RequestHead, origin_of, split
 
+NO_PROXY: Final = "none"  # in the settings, and for `HttpClient`: no proxy, even if the environment names one
+NO_RULES: Final = ProxyRules()
+PORTS: Final = {"http": 80, "https": 443}
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class Request(NamedTuple):
-    """One question. `url` is sent to the letter: already encoded, dot segments and all; a fragment is dropped.
-    Whoever asks often gives the same `headers` object each time, and leaves it as it is: they are built once. What
-    is of this request alone is in `more`, under other names."""
+    """One request. `url` is encoded already and sent exactly as written, dot segments included, without a fragment.
+
+    Use the same `headers` object for many requests and do not change it: it is encoded only once. `more` holds the
+    headers of only this request, which must have other names.
+    """
 
     method: str
     url: str
@@ -38,9 +44,9 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A status line and headers that have arrived, and what there is of the body.
+    """A status line and headers that have arrived, and as much of the body as came.
 
-    `headers` are the few of `exchange.KEPT_HEADERS`, in lower case, the first of each; `date` is always there. When
+    `headers` holds the names of `exchange.KEPT_HEADERS`, in lower case, the first of each; `date` is always there. If
     `complete` is False, `trouble` says why (cap, deadline, reset, cut, damage); `is_over_cap` marks the cap.
     """
 
@@ -52,15 +58,16 @@ class Answer(NamedTuple):
     is_over_cap: bool
 
 
-class _Like(NamedTuple):
-    """What requests like the last one have in common."""
+class _Shared(NamedTuple):
+    """What consecutive requests have in common."""
 
     method: str
     headers: Mapping[str, str]
     origin: str
-    root: str  # with the slash behind it
+    root: str  # with a slash at the end
     at: httpx.URL
-    head: Head
+    head: RequestHead
+    transport: Transport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +77,20 @@ class Unanswered:
     kind: Failure
     reason: str
 
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether the request may have been sent, and acted on."""
+        return self.kind in {Failure.TIMEOUT, Failure.RESET, Failure.PROTOCOL}
+
 
 class HttpClient:
-    """Connections of one account or endpoint; `concurrency` of them are kept alive between exchanges.
+    """The HTTP client of one account or endpoint. It keeps up to `concurrency` connections alive between exchanges.
 
-    Callers bound their own concurrency: each exchange at once is a connection. Certificates are verified against
-    the authorities of `ca_file`, or the public ones. `headers` go with every request; a request's own win.
-    ConfigError when `proxy` or `ca_file` cannot be used. `kind` names the transport: asyncio's takes a tenth of the
-    CPU of httpx's own and runs on asyncio alone.
+    Callers limit their own concurrency: every exchange in flight is a connection. Certificates are verified against
+    the public authorities and those of `ca_file`. `headers` go with every request; those of a request win. `proxy` is
+    used for every address, `NO_PROXY` means none; if it is None, `environment` decides by the address. ConfigError if
+    `proxy` or `ca_file` cannot be used. `kind` is the transport: asyncio's takes a tenth of the CPU of httpx's and
+    runs on asyncio only.
     """
 
     def __init__(
@@ -89,68 +102,104 @@ class HttpClient:
         ca_file: str | None = None,
         headers: Mapping[str, str] | None = None,
         kind: str = "asyncio",
+        environment: ProxyRules = NO_RULES,
         transport: Transport | None = None,
     ) -> None:
         self._timeout_s = timeout_s
         self._headers = dict(headers or {})
-        self._transport = transport or _transport(kind, concurrency, proxy, ca_file)
-        self._like: _Like | None = None
+        self._own_proxy = None if proxy == NO_PROXY else proxy
+        self._environment = NO_RULES if proxy is not None else environment
+        self._made = partial(_transport, kind, concurrency, ca_file=ca_file)
+        first = transport or self._made(self._own_proxy)
+        self._transports: dict[str | None, Transport] = {self._own_proxy: first}
+        self._shared: _Shared | None = None
 
     async def fetch(self, request: Request, *, cap_bytes: int) -> Answer | Unanswered:
         """One exchange, within the total deadline and with at most `cap_bytes` of decoded body.
 
-        Nothing but cancellation is raised, and no connection is left behind by it. Answers count from their status
-        line on, whatever befalls the body. A GET that meets a kept-alive connection the other side has just closed
-        is asked again, once; nothing else ever is.
+        Nothing but cancellation is raised, and it leaves no connection behind. Once the headers are there, an answer
+        is returned even if the body fails. A GET on a kept-alive connection that the other side has just closed is
+        sent again, once; nothing else is.
         """
-        reply, failure = Reply(cap_bytes), None
+        reply, failure, transport = WireResponse(cap_bytes), None, None
         try:
-            await self._transport.exchange(self._message(request), reply, timeout_s=self._timeout_s)
+            message, transport = self._message(request)
+            await transport.exchange(message, reply, timeout_s=self._timeout_s)
+        except ConfigError as error:  # of a proxy that the environment names
+            return Unanswered(kind=Failure.REQUEST, reason=str(error))
         except FAILURES as error:
             failure = error
-        return _outcome(request.url, reply, failure)
+        return _outcome(request.url, reply, failure, self._proxy_of(transport) if failure else None)
 
     async def aclose(self) -> None:
         """Close the connections; those of exchanges still under way when they end."""
-        await self._transport.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()
 
-    def _message(self, request: Request) -> Message:
-        """For the transport; headers that a request has in common with the one before it are not built again."""
+    def _through(self, at: httpx.URL) -> Transport:
+        """The transport for an address. ConfigError when the environment names a proxy that cannot be used."""
+        host = at.raw_host.decode("ascii", "replace")
+        proxy = self._own_proxy or self._environment.proxy_for(at.scheme, host, at.port)
+        if proxy not in self._transports:
+            self._transports[proxy] = self._made(proxy)
+        return self._transports[proxy]
+
+    def _proxy_of(self, transport: Transport | None) -> str | None:
+        """Host and port of the proxy that a transport goes through; never its user info."""
+        named = next((proxy for proxy, made in self._transports.items() if made is transport), None)
+        if named is None:
+            return None
+        parts = urlsplit(named)
+        return f"{parts.hostname}:{parts.port or PORTS[parts.scheme]}"
+
+    def _message(self, request: Request) -> tuple[WireRequest, Transport]:
+        """The request for the transport. Headers that the last request had, too, are not encoded again."""
         method, url, headers, body, more = request
-        like = self._like
+        shared = self._shared
         if (
-            like is not None
-            and like.headers is headers
-            and like.method == method
-            and url.startswith(like.root)
+            shared is not None
+            and shared.headers is headers
+            and shared.method == method
+            and url.startswith(shared.root)
             and "#" not in url
         ):
-            target = url[len(like.root) - 1 :]
+            target = url[len(shared.root) - 1 :]
         else:
             origin, target = split(url)
             at = origin_of(origin)
-            like = self._like = _Like(method, headers, origin, f"{origin}/", at, self._head(request, at))
-        head = like.head
+            head, transport = self._head(request, at), self._through(at)
+            shared = self._shared = _Shared(method, headers, origin, f"{origin}/", at, head, transport)
+        head = shared.head
         if more or body is not None or method != "GET":
             own = [(name.encode("ascii"), value.encode("ascii")) for name, value in more.items()]
             if body is not None or method != "GET":
                 own.append((b"Content-Length", b"%d" % len(body or b"")))
-            head = Head(own, head)
-        return Message(method, like.origin, like.at, target.encode("ascii"), head, body or b"")
+            head = RequestHead(own, head)
+        message = WireRequest(method, shared.origin, shared.at, target.encode("ascii"), head, body or b"")
+        return message, shared.transport
 
-    def _head(self, request: Request, at: httpx.URL) -> Head:
-        """What requests like this one have in common."""
+    def _head(self, request: Request, at: httpx.URL) -> RequestHead:
+        """The headers that requests like this one have in common."""
         merged = httpx.Headers(self._headers)
         merged.update(request.headers)
-        # As of a GET, which has no body: the length is each request's own.
-        return Head(httpx.Request("GET", at, headers=merged).headers.raw)
+        # As for a GET, which has no body: each request adds its own length.
+        return RequestHead(httpx.Request("GET", at, headers=merged).headers.raw)
 
 
-def _outcome(url: str, reply: Reply, failure: Exception | None) -> Answer | Unanswered:
-    """What an exchange came to that has ended with `failure` (None: in good order)."""
+def address_problem(url: str) -> str | None:
+    """Why no request can ever be sent to this address; None when one can."""
+    try:
+        origin_of(split(url)[0])
+    except (ValueError, httpx.InvalidURL):  # UnicodeError, which is what the names of hosts raise, is a ValueError
+        return "has an invalid host"
+    return None
+
+
+def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: str | None) -> Answer | Unanswered:
+    """The result of an exchange that ended with `failure` (None: without one)."""
     if reply.body is None:
         assert failure is not None
-        kind, reason = explain(failure, _where(url))
+        kind, reason = explain(failure, _where(url), proxy)
         return Unanswered(kind=kind, reason=reason)
     trouble = reply.body.trouble
     if failure is not None and not trouble:
@@ -162,29 +211,58 @@ def _outcome(url: str, reply: Reply, failure: Exception | None) -> Answer | Unan
 
 
 def _where(url: str) -> str:
-    """Host and port for people; never user info."""
+    """Host and port for people, without user info."""
     return split(url)[0].rpartition("://")[2].rpartition("@")[2] or "nowhere"
 
 
-def _transport(kind: str, concurrency: int, proxy: str | None, ca_file: str | None) -> Transport:
-    context = _tls(ca_file, Path(ca_file).stat().st_mtime_ns if ca_file and Path(ca_file).exists() else 0)
-    made = Connections if kind == "asyncio" else Lanes
-    return made(context=context, most_idle=concurrency, proxy=_proxy(proxy, context) if proxy else None)
+def proxy_problem(url: str, proxy: str | None, environment: ProxyRules) -> str | None:
+    """Why the proxy from the environment cannot be used for this address; None when it can, or there is none."""
+    if proxy is not None:
+        return None
+    try:
+        at = origin_of(split(url)[0])
+        named = environment.proxy_for(at.scheme, at.raw_host.decode("ascii", "replace"), at.port)
+        if named is not None:
+            usable_proxy(named, _tls(None, 0))
+    except (ValueError, httpx.InvalidURL):
+        return None  # of the address, which `address_problem` names
+    except ConfigError as error:
+        return str(error).partition(": ")[2]
+    return None
 
 
-def _proxy(proxy: str, context: ssl.SSLContext) -> httpx.Proxy:
+def _transport(kind: str, concurrency: int, proxy: str | None, *, ca_file: str | None) -> Transport:
+    context = shared_context(ca_file)
+    made = AsyncioTransport if kind == "asyncio" else HttpxTransport
+    return made(context=context, most_idle=concurrency, proxy=usable_proxy(proxy, context) if proxy else None)
+
+
+def usable_proxy(proxy: str, context: ssl.SSLContext) -> httpx.Proxy:
+    """The proxy of the settings or the environment. ConfigError if it cannot be used."""
     try:
         parts = urlsplit(proxy)
-        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+        is_bare = parts.path in {"", "/"} and not parts.query and not parts.fragment
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and is_bare:
             return httpx.Proxy(proxy, ssl_context=context if parts.scheme == "https" else None)
     except (ValueError, httpx.InvalidURL):
         pass
-    raise ConfigError(["proxy: only http://host:port and https://host:port are supported"])
+    ways_out = "if the environment names it (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), proxy: none ignores it"
+    raise ConfigError([f"proxy: only http://host:port and https://host:port are supported; {ways_out}"])
+
+
+def shared_context(ca_file: str | None) -> ssl.SSLContext:
+    """The context of all clients that trust the public authorities and those of `ca_file`. ConfigError as below."""
+    return _tls(ca_file, Path(ca_file).stat().st_mtime_ns if ca_file and Path(ca_file).exists() else 0)
 
 
 @lru_cache(maxsize=32)
 def _tls(ca_file: str | None, _written_ns: int) -> ssl.SSLContext:
-    """One context for all who trust the same file: each costs 20 ms and a megabyte."""
+    """One context for all clients that trust the same file: each costs 20 ms and a megabyte."""
+    return trusting(ca_file)
+
+
+def trusting(ca_file: str | None) -> ssl.SSLContext:
+    """A new context that trusts the public authorities and those of `ca_file`. ConfigError if it cannot be used."""
     context = httpx.create_ssl_context(trust_env=False)
     context.set_alpn_protocols(["http/1.1"])
     try:

@@ -1,4 +1,4 @@
-"""What passes through a transport: a message there, and what comes back of a reply."""
+"""What a transport sends and receives."""
 
 from __future__ import annotations
 
@@ -9,26 +9,30 @@ import httpx
 
 from bridge.clock import http_date
 from bridge.net.body import Body
-from bridge.net.head import Head
+from bridge.net.request_head import RequestHead
 
 KEPT_HEADERS: Final = {
-    name.encode("ascii"): name for name in ("content-encoding", "content-type", "date", "location", "retry-after")
+    name.encode("ascii"): name
+    for name in (
+        *("content-encoding", "content-range", "content-type", "date", "location", "retry-after"),
+        *("x-ratelimit-reset-after", "x-ogw-ratelimit-reset"),  # waits, as Discord and Feishu name them
+    )
 }
 
 
-class Message(NamedTuple):
-    """A request to the letter, as it goes over the wire. (A tuple: one is made for every poll.)"""
+class WireRequest(NamedTuple):
+    """A request as it goes over the wire. (A tuple: one is made for every poll.)"""
 
     method: str
     origin: str  # scheme and authority as they were written; connections are kept by it
-    at: httpx.URL  # the same, understood
+    at: httpx.URL  # the same, parsed
     target: bytes
-    head: Head
+    head: RequestHead
     body: bytes
 
 
-class Reply:
-    """What has come back so far. `headers` are the few of `KEPT_HEADERS`, in lower case, the first of each."""
+class WireResponse:
+    """What has come back so far. `headers` holds the names of `KEPT_HEADERS`, in lower case, the first of each."""
 
     def __init__(self, cap_bytes: int) -> None:
         self.status = 0
@@ -44,18 +48,18 @@ class Reply:
             if key is not None and key not in self.headers:
                 self.headers[key] = value.decode("latin-1")
         if "date" not in self.headers:
-            self.headers["date"] = http_date()  # as RFC 9110, 6.6.1 asks of whoever receives none
+            self.headers["date"] = http_date()  # as RFC 9110, 6.6.1 asks of a recipient
         self.body = Body(encoding=self.headers.get("content-encoding", ""), cap_bytes=self._cap_bytes)
 
 
 class Transport(Protocol):
-    """The seam below the client: connections, and what goes over them."""
+    """Sends requests over connections that it keeps."""
 
-    async def exchange(self, message: Message, reply: Reply, *, timeout_s: float) -> None:
-        """Send the message and put into the reply what comes back, body included, within the time-out.
+    async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
+        """Send the message and put what comes back into the reply, body included, within the timeout.
 
-        Raises FAILURES, TimeoutError among them; what has come back by then stays in the reply. A body of which no
-        more is wanted is good order too. No connection is left behind, not even by cancellation.
+        Raises FAILURES, TimeoutError among them; what has come back by then stays in the reply. If the body wants no
+        more, the exchange ends without an error. No connection is left behind, not even by cancellation.
         """
 
     async def aclose(self) -> None:

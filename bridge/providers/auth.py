@@ -1,4 +1,4 @@
-"""How a key is shown to a provider."""
+"""How an account proves itself to its provider."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ import warnings
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from bridge.providers.calls import KeyPlace
+
 LIVES_S: Final = 1800  # the vendor's own example values
 EARLY_S: Final = 5
 VERY_EARLY_S: Final = 300  # for clocks that differ
 RENEWED_BEFORE_S: Final = 120
 
+SCHEMES: Final = {"bearer": "Bearer", "token": "Token"}
+"""From the word in a description to the scheme of the header; other words show no key."""
 
-class Key(Protocol):
-    """What proves that it is us who ask."""
+
+class Credential(Protocol):
+    """The key of an account."""
 
     def token(self) -> str:
-        """The words to show now."""
+        """What to send now."""
 
     def renew(self, *, earlier: bool) -> None:
-        """Make the token anew after it has been refused, valid from earlier on when `earlier`; a fixed one stays."""
+        """Replace a token that was refused, with `earlier` by one that is valid from earlier on. A fixed key stays."""
 
 
 class FixedKey:
@@ -36,8 +41,8 @@ class FixedKey:
 
 
 class JwtKey:
-    """An access key and a secret key: a JSON Web Token, signed with the latter (HS256), good for half an hour, kept
-    and made anew two minutes before its end. `now` gives wall-clock seconds."""
+    """A JSON Web Token of an access key, signed with a secret key (HS256). It is valid for half an hour and replaced
+    two minutes before that. `now` gives wall-clock seconds."""
 
     def __init__(self, access_key: str, secret_key: str, *, now: Callable[[], float]) -> None:
         self._access_key = access_key
@@ -61,26 +66,18 @@ class JwtKey:
         self._made_at = self._now()
         now = int(self._made_at)
         claims = {"iss": self._access_key, "exp": now + LIVES_S, "nbf": now - self._early_s}
-        import jwt  # here: it brings megabytes of cryptography that only accounts with such a pair need
+        import jwt  # here: it loads megabytes of cryptography that few accounts need
 
         with warnings.catch_warnings():
-            # A vendor's secret may be shorter than the library likes it for HS256: nothing that we could mend.
+            # A vendor's secret may be shorter than the library wants for HS256; we cannot change that.
             warnings.simplefilter("ignore", jwt.InsecureKeyLengthWarning)
             self._token = jwt.encode(claims, self._secret_key, "HS256")
 
 
-def shown(style: str, token: str) -> tuple[dict[str, str], tuple[str, str] | None]:
-    """The headers that carry a token in this style of a description, or else the query parameter that does."""
-    match style.split(" "):
-        case ["bearer"]:
-            return {"Authorization": f"Bearer {token}"}, None
-        case ["token"]:
-            return {"Authorization": f"Token {token}"}, None
-        case ["header", name]:
-            return {name: token}, None
-        case ["signed"]:
-            return {}, None
-        case [_, name]:
-            return {}, (name, token)
-        case _:
-            raise ValueError(style)
+def shown(auth: str | KeyPlace, token: str) -> tuple[dict[str, str], tuple[str, str] | None]:
+    """The headers that carry a token, or the query parameter that does."""
+    if isinstance(auth, KeyPlace) and auth.header is None:
+        return {}, (auth.query or "", f"{auth.prefix}{token}")
+    if isinstance(auth, KeyPlace):
+        return {auth.header or "": f"{auth.prefix}{token}"}, None
+    return ({"Authorization": f"{SCHEMES[auth]} {token}"} if auth in SCHEMES else {}), None

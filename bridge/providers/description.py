@@ -1,25 +1,55 @@
-"""The language in which a provider is described: a model of what a vendor's task form looks like.
+"""The model of a provider description.
 
-A description is data: how to ask, which codes mean what, which forms an answer may have, and where in each form the
-id, the status, the results, the message and the times stand. Paths are JMESPath. `builtin/*.yaml` and the `providers:`
-of people's settings are written in it.
+A description says how to poll a task, what codes mean, which forms an answer may have, and where each form has the
+id, the status, the results, the message and the times. Paths are JMESPath. `builtin/*.yaml` and `providers:` in the
+settings hold descriptions.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StrictInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    StrictInt,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from bridge.config.durations import parse_duration
+from bridge.config.provider_trees import merged
+from bridge.config.validators import base_url as checked_base_url
 from bridge.domain.task import Json, Kind
-from bridge.providers.merging import merged
-from bridge.providers.route import Action, Direct, KeyPair, Model, Pattern, Route, listed
+from bridge.providers.callback_rules import CallbackRule
+from bridge.providers.calls import (
+    AS_MAPPING,
+    AS_TEXT,
+    Action,
+    DescriptionModel,
+    DirectCall,
+    DurationS,
+    IdPattern,
+    KeyPair,
+    Path,
+    TaskCall,
+    UrlPattern,
+    check_placeholders,
+    written_as,
+)
+from bridge.providers.gateways import WORDS, fold
+from bridge.providers.json_values import PROGRESS
 from bridge.providers.selector import Select, SelectFirst, Selector
-from bridge.providers.values import PROGRESS
+from bridge.providers.task_rules import OF_TASK, TaskRules, listed, needs_action
 
 DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
 
@@ -31,39 +61,22 @@ SPOKEN: Final = frozenset(
 )
 """What a status word can mean."""
 
-CODED: Final = frozenset(
-    {
-        *(Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR, Kind.RATE_LIMITED, Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.TRANSIENT),
-        *(Kind.FAILED, Kind.EXPIRED_RESULT),
-    }
-)
-"""What an error code can mean."""
-
-
-def fold(word: str) -> str:
-    """How words are compared: trimmed, in lower case."""
-    return word.strip().casefold()
-
 
 def _key(code: Json) -> float | str | None:
-    """How a code is compared: a number (no bool is one) as it is, a word folded; None for anything else."""
+    """How a code is compared: a number (not a bool) as it is, a word in lower case; None for anything else."""
     if isinstance(code, str):
-        return fold(code)
+        return code.strip().casefold()
     return code if isinstance(code, int | float) and not isinstance(code, bool) else None
 
 
 def _keys(code: int | str) -> set[float | str | None]:
-    """What a code in a description stands for: digits may be written as text there and are numbers all the same."""
+    """What a code in a description matches: digits that are written as text also match the number."""
     return {_key(code), int(code)} if isinstance(code, str) and DIGITS.fullmatch(code) else {_key(code)}
-
-
-def _duration(value: Any) -> Any:
-    return parse_duration(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
 
 
 def _progress(name: str) -> str:
     if name not in PROGRESS:
-        raise ValueError(f"no way to read progress; there are {', '.join(PROGRESS)}")
+        raise ValueError(f"no way to read progress; known: {', '.join(PROGRESS)}")
     return name
 
 
@@ -84,21 +97,22 @@ def _named(value: Any) -> Any:
 Kept = Literal["model", "version", "input", "metrics", "urls", "started_at", "logs"]
 ResultKind = Literal["videos", "images", "audios", "texts", "files"]
 Code = Annotated[StrictInt | str, BeforeValidator(_code)]
-DurationS = Annotated[float, BeforeValidator(_duration), PlainSerializer(lambda seconds: f"{seconds:.15g}s")]
 
 
-class Codes(Model):
-    """The answer's own code: a number or a word, told by type. It is judged before the HTTP status."""
+ERROR_CODES: Final = (*("error.code", "error_code", "errorCode", "fail_code", "failCode", "failureCode", "err_code"),)
+"""Where failed tasks have their error code."""
+
+
+class Codes(DescriptionModel):
+    """The answer's own code, a number or a word. It is judged before the HTTP status."""
 
     at: Select
     good: tuple[Code, ...]
     means: Mapping[Kind, tuple[Code, ...]] = Field(default_factory=dict)
-    otherwise: Kind | None = None  # what any other code means, on HTTP 2xx; null: nobody knows
+    otherwise: Kind | None = None  # what any other code means, on HTTP 2xx; null: unknown
 
     @model_validator(mode="after")
     def _check(self) -> Codes:
-        if strange := {*self.means, *([self.otherwise] if self.otherwise else [])} - CODED:
-            raise ValueError(f"a code cannot mean {', '.join(sorted(strange))}")
         if len(self._meaning) != sum(len(_keys(code)) for codes in self.means.values() for code in codes):
             raise ValueError("a code means two things")
         if twofold := self._good & set(self._meaning):
@@ -106,11 +120,11 @@ class Codes(Model):
         return self
 
     def is_good(self, code: Json) -> bool:
-        """Whether the code says that all is well."""
+        """Whether the code means success."""
         return code is None or _key(code) in self._good
 
     def kind(self, code: Json, *, is_2xx: bool) -> Kind | None:
-        """What a code that is not good means; None when that is unknown."""
+        """What a code that is not good means; None if that is unknown."""
         return self._meaning.get(_key(code), self.otherwise if is_2xx else None)
 
     @cached_property
@@ -122,12 +136,21 @@ class Codes(Model):
         return {key: kind for kind, codes in self.means.items() for code in codes for key in _keys(code)}
 
 
-class Results(Model):
-    """One place where results may stand; all that its keys select is collected, in the order they have here.
+class OwnFiles(DescriptionModel):
+    """Results on the account's own server: `path` is the address of each item. `{value}` is an item that is text,
+    `{KEY}` the value under KEY of an item that is an object."""
 
-    `videos` to `files` select addresses (or objects that hold them) of a known kind, `texts` words themselves; `lists`
-    an object whose keys name the kinds, or a list of items; `url` addresses of any kind; `walk` anything at all, in
-    which addresses are looked for; `content` is a path of the account's own, `embedded` data within the answer.
+    each: Select
+    path: Path
+
+
+class Results(DescriptionModel):
+    """One place where results may be. Everything that its keys select is collected, in this order.
+
+    `videos` to `files` select addresses of a kind, or objects that hold them; `texts` the results themselves; `lists`
+    an object whose keys name the kinds, or a list of items; `url` addresses of any kind; `walk` any value that contains
+    addresses; `usual` the keys under which gateways put results; `content` paths on the account's own server;
+    `embedded` base64 inside the answer.
     """
 
     lists: Select | None = None
@@ -138,27 +161,44 @@ class Results(Model):
     texts: SelectFirst = ()
     url: SelectFirst = ()
     walk: Select | None = None
-    content: Mapping[ResultKind, str] = Field(default_factory=dict)
+    usual: bool = False
+    content: Mapping[
+        ResultKind | Literal["any"],
+        Annotated[Annotated[Path, Tag(AS_TEXT)] | Annotated[OwnFiles, Tag(AS_MAPPING)], Discriminator(written_as)],
+    ] = Field(default_factory=dict)
     embedded: SelectFirst = ()
-    at_least: int = 1  # the place counts only with so many
+    at_least: int = 1  # the place counts only with this many
+
+    @field_validator("content")
+    @classmethod
+    def _check_content(cls, value: Mapping[str, str | OwnFiles], info: ValidationInfo) -> Mapping[str, str | OwnFiles]:
+        check_placeholders([path for path in value.values() if isinstance(path, str)], OF_TASK | {"action"}, info)
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Results:
         if not self.model_fields_set - {"at_least"}:
-            raise ValueError("name where the results stand: videos, images, audios, files, texts, url, lists or walk")
+            raise ValueError(
+                "name where the results are: videos, images, audios, files, texts, url, lists, walk or usual"
+            )
         return self
 
 
-class Form(Model):
-    """One shape of an answer. It is this form when `task` selects an object that has `status` (and, for an object
-    without an envelope round it, an id of its own), or a list of which one item has our id."""
+class Form(DescriptionModel):
+    """One shape of an answer. An answer has this form if `when` holds, and `task` selects an object with `status` (and,
+    if that is the answer itself, with an id), or a list in which one item has our id."""
 
+    last_resort: bool = False  # counts only if no other form fits, not even inside the wrapper of a gateway
     task: SelectFirst  # from the answer; everything below from the task
+    when: Select | None = None
     id: SelectFirst = ()
     id_aliases: SelectFirst = ()
     status: Select
     words: Mapping[Kind, tuple[Code, ...]]
+    usual_words: bool = False  # a word that is not in `words` means what it means at most gateways
     message: SelectFirst = ()
+    error_code: SelectFirst = Field(default=ERROR_CODES, validate_default=True)
+    withheld: SelectFirst = ()  # the reason why results of a success are missing
     progress: SelectFirst = ()
     progress_as: Annotated[str, AfterValidator(_progress)] = "percent"
     created: SelectFirst = ()
@@ -171,74 +211,130 @@ class Form(Model):
         default={"url": "any"}
     )
     result_kind: Select | None = None  # from an item: video, image, ...
-    otherwise: ResultKind = "files"  # what a result is when neither key, item, file name nor action tells
-    attributes: Mapping[str, Select] = Field(default_factory=dict)  # from an item: what it lacks under these names
-    # fields of the task that are kept as they are, for the webhook format `replicate`; the first ones first
+    otherwise: ResultKind = "files"  # the kind of a result if neither key, item, file name nor action shows it
+    attributes: Mapping[str, Select] = Field(default_factory=dict)  # from an item: values for keys that it lacks
+    # fields of the task to keep, for the webhook format `replicate`; the first ones first
     keep: Annotated[Mapping[Kept, SelectFirst], BeforeValidator(_itself)] = Field(default_factory=dict)
-    second_value: Select | None = None  # {value} of the second request; its answer then stands under `second`
+    second_value: Select | None = None  # {value} of the second request; its answer is then under `second`
 
     @model_validator(mode="after")
     def _check(self) -> Form:
         if strange := set(self.words) - SPOKEN:
             raise ValueError(f"a status word cannot mean {', '.join(sorted(strange))}")
-        if len(self.meaning) != sum(map(len, self.words.values())):
-            raise ValueError("a status word stands twice")
+        kinds: dict[str, Kind] = {}
+        for kind, words in self.words.items():
+            for word in words:
+                if kinds.setdefault(fold(str(word)), kind) is not kind:
+                    raise ValueError(f'the status word "{word}" is there twice')
         return self
 
     @cached_property
     def meaning(self) -> Mapping[str, Kind]:
-        """From a folded status word to what it means."""
+        """From a folded status word to its meaning."""
         return {fold(str(word)): kind for kind, words in self.words.items() for word in words}
 
+    def holds_for(self, task: Json) -> bool:
+        """Whether the condition of the form holds, if there is one."""
+        held: Json = True if self.when is None else self.when(task)
+        return held is not None and held is not False and held not in ("", [], {})
+
+    def word_of(self, task: Json) -> Json:
+        """The status of a task in this form; None if it has another form."""
+        if self.when is not None and not self.holds_for(task):
+            return None
+        word = self.status(task)
+        return None if word is False else word  # `condition && 'word'` gives false where the condition fails
+
     def kind_of(self, word: Json) -> Kind | None:
-        """What a status means; None for an unknown word, and for what is no word."""
+        """What a status means; None for an unknown word, and for anything that is not a word."""
         if isinstance(word, str):
-            return self.meaning.get(word) or self.meaning.get(fold(word))
+            own = self.meaning.get(word) or self.meaning.get(folded := fold(word))
+            return WORDS.get(folded) if own is None and self.usual_words else own
         is_number = isinstance(word, int) and not isinstance(word, bool)
         return self.meaning.get(str(word)) if is_number else None
 
 
-class Created(Model):
-    """The answer of a create call. `id` selects the new task's id, or `url` its query URL; `when` says whether an
-    answer of unknown origin looks like this provider's."""
+class Created(DescriptionModel):
+    """The answer of a create call. `id` selects the id of the new task, or `url` its query URL. `when` says whether an
+    answer of unknown origin looks like one of this provider."""
 
     when: Select
     id: SelectFirst = ()
     url: Select | None = None
 
 
-class Life(Model):
-    """How long results can be fetched, counted from the task's time of this name."""
+class IdRule(DescriptionModel):
+    """Which ids are possible; replaces the rule for all providers."""
+
+    pattern: IdPattern
+
+
+class Life(DescriptionModel):
+    """How long results can be fetched, from this time of the task."""
 
     lasts: DurationS
     since: Literal["created", "updated"] = "updated"
 
 
-class Description(Model):
+def _zone(name: Any) -> Any:
+    if not isinstance(name, str):
+        return name
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        raise ValueError(f'there is no time zone "{name}"; write e.g. Asia/Shanghai') from None
+
+
+class Times(DescriptionModel):
+    """The time zone of answers whose times name none."""
+
+    zone: Annotated[tzinfo, BeforeValidator(_zone), PlainSerializer(str)] = UTC
+
+
+class DefaultLimits(DescriptionModel):
+    """The limits of accounts that set none."""
+
+    rate: Annotated[float, Field(gt=0, le=1000)] | None = None  # requests per second
+    burst: Annotated[int, Field(ge=1, le=10_000)] | None = None  # requests at once after a pause
+    concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None  # requests in flight
+
+
+class Description(DescriptionModel):
     """One provider."""
 
     name: str
     title: str
-    ask: Route
-    direct: Direct | None = None
+    base_url: Annotated[tuple[Annotated[str, AfterValidator(checked_base_url)], ...], BeforeValidator(listed)] = ()
+    limits: DefaultLimits = DefaultLimits()
+    ask: TaskCall
+    direct: DirectCall | None = None
     action: Action | None = None
+    id: IdRule | None = None
     key_pair: KeyPair | None = None
     codes: Codes | None = None
-    empty_means: Literal[Kind.NOT_FOUND] | None = None  # an empty body with HTTP 200
+    empty_means: Literal[Kind.NOT_FOUND, Kind.PENDING, Kind.RUNNING] | None = None  # an empty body with HTTP 200
     error_message: SelectFirst = Field(
         default=("message", "error.message", "error", "detail", "description"), validate_default=True
-    )  # of an answer that speaks of no task
-    retry_after: SelectFirst = ()  # seconds, or text such as "resets in ~30s"
+    )  # of an answer that is about no task
+    error_code: SelectFirst = Field(default=("error.code", "error_code", "code"), validate_default=True)  # of the same
+    retry_after: SelectFirst = ()  # seconds, or a text such as "resets in ~30s"
+    times: Times = Times()
     forms: Mapping[str, Form]  # the first that fits
     created: Created | None = None
+    callback: CallbackRule | None = None
     result_life: Life | None = None
-    needs_key: Pattern | None = None  # result URLs in which this is found can be fetched with the key alone
+    needs_key: UrlPattern | None = None  # result URLs that match this need the key
     most_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20  # of an answer
 
     @cached_property
     def places(self) -> tuple[tuple[Form, Selector], ...]:
-        """Where a task may be found in an answer, in the order in which it is looked for."""
-        return tuple((form, selector) for form in self.forms.values() for selector in form.task)
+        """Where a task may be in an answer, in the order of the search."""
+        return tuple((form, at) for form in self.forms.values() if not form.last_resort for at in form.task)
+
+    @cached_property
+    def last_places(self) -> tuple[tuple[Form, Selector], ...]:
+        """Where a task may be if it is at none of the `places`."""
+        return tuple((form, at) for form in self.forms.values() if form.last_resort for at in form.task)
 
     @model_validator(mode="before")
     @classmethod
@@ -253,18 +349,27 @@ class Description(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Description:
-        if self.action is None and self.ask.needs_action:
+        if self.action is None and needs_action(self.ask.model_dump()):
             raise ValueError("the request holds {action}: say under action what it may be (pattern, example)")
         pair, routes = self.key_pair, (self.ask, self.direct)
         if any(route and route.auth == "signed" for route in routes) and not (pair and pair.signs_requests):
             raise ValueError("auth is signed: say under key_pair which function signs")
         return self
 
-    @cached_property
-    def takes_action(self) -> bool:
-        """Whether an action makes a difference to what is asked."""
-        return self.ask.takes_action or (self.direct is not None and self.direct.takes_action)
+    @property
+    def default_base_url(self) -> str | None:
+        """The base URL of accounts that set none: the only official host."""
+        return self.base_url[0] if len(self.base_url) == 1 else None
 
-    def route(self, host: str | None) -> Route:
-        """How to ask at this host."""
+    def acting(self, task_id: str, action: str | None) -> str | None:
+        """The action of a task: its own, else the one for its id, else the default."""
+        return action or self.task_rules.default_action(task_id)
+
+    @cached_property
+    def task_rules(self) -> TaskRules:
+        """Which ids and actions tasks may have."""
+        return TaskRules.of(self.model_dump(include={"action", "id", "ask", "direct"}))
+
+    def route(self, host: str | None) -> TaskCall:
+        """The request for accounts at this host."""
         return self.direct if self.direct is not None and host in self.direct.hosts else self.ask

@@ -1,40 +1,48 @@
-"""An account that is asked over HTTP, as its description says."""
+"""An account that is polled over HTTP, as its description says."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from bridge import __version__
 from bridge.domain.task import Kind, Reading
+from bridge.expressions.answer_budget import answer_budget
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
-from bridge.ports import BatchKey
-from bridge.providers.addresses import (
-    Asking,
-    Template,
-    action_problem,
-    asking_second,
-    asking_together,
+from bridge.ports import BatchKey, ListPage, PageRequest
+from bridge.providers.auth import Credential, FixedKey, shown
+from bridge.providers.calls import KeyPair
+from bridge.providers.description import Description
+from bridge.providers.json_values import one_line
+from bridge.providers.reading import code_of, read, read_together, second_value
+from bridge.providers.results import PollContext
+from bridge.providers.signing import Signer
+from bridge.providers.task_list import first_pages, read_list
+from bridge.providers.task_requests import (
+    RequestTemplate,
+    TaskRequest,
+    batch_request,
+    list_request,
     locate,
     may_have_key,
+    second_request,
     template,
 )
-from bridge.providers.auth import FixedKey, Key, shown
-from bridge.providers.description import Description
-from bridge.providers.reading import code_of, read, read_together, second_value
-from bridge.providers.results import Question
-from bridge.providers.route import KeyPair
-from bridge.providers.signing import Signer
+from bridge.providers.task_rules import PLACEHOLDERS, takes_action
 
-MOST_TEMPLATES: Final = 256  # as many actions are remembered
-MIN_SECRET_BYTES: Final = 8  # a shorter key is too likely to be part of something else
+MOST_TEMPLATES: Final = 256  # how many actions are remembered
+LIST_BYTES: Final = 8 << 20  # of a page of a list: at least this much is read
+MOST_DETAIL: Final = 500  # characters
+MOST_WORD: Final = 64
+MIN_SECRET_BYTES: Final = 8  # a shorter key is too likely to be part of another text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """How one token is shown, and what must not be repeated from an answer to it."""
+    """How a token is sent, and the secrets that must not be repeated from an answer."""
 
     token: str
     headers: Mapping[str, str]
@@ -43,10 +51,11 @@ class Shown:
 
 
 class HttpProvider:
-    """`ports.Provider` for one account. `headers` go with every request and win over the description's own.
+    """`ports.Provider` for one account. `headers` go with every request and win over those of the description.
 
-    The key goes to the base URL's origin and to `origins` alone. `key` or `signer` (for accounts with a pair of keys)
-    stands in place of `api_key`; `secrets` are what must never be repeated from an answer, beside the key.
+    The key is sent to the origin of the base URL and to `origins` only. `key` or `signer` (for accounts with a pair of
+    keys) replaces `api_key`. `secrets` are removed from answers, like the key. `now` is our clock: times in answers
+    that are ahead of it are ignored.
     """
 
     def __init__(
@@ -56,20 +65,23 @@ class HttpProvider:
         base_url: str,
         client: HttpClient,
         api_key: str = "",
-        key: Key | None = None,
+        key: Credential | None = None,
         signer: Signer | None = None,
         cap_bytes: int | None = None,
         headers: Mapping[str, str] | None = None,
         origins: Sequence[str] = (),
         secrets: Sequence[str] = (),
+        now: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._description = description
+        self._now = now
         self._base_url = base_url
         self._client = client
         self._cap_bytes = cap_bytes or description.most_bytes
         self._own_host = urlsplit(base_url).hostname or ""
         self._route = description.route(urlsplit(base_url).hostname)
-        self._templates: dict[str | None, Template] = {}
+        self._takes_action = takes_action(self._route.model_dump())
+        self._templates: dict[str | None, RequestTemplate] = {}
         self._shown = Shown(token="", headers={}, parameter="", secrets=())
         self._origins = tuple(origins)
         self._key = key or FixedKey(api_key)
@@ -83,11 +95,11 @@ class HttpProvider:
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
                 "User-Agent": f"genbridge/{__version__}",
-                **self._route.headers,
+                **{name: text for name, text in self._route.headers.items() if not PLACEHOLDERS.search(text)},
             }
         ) | dict(headers or {})
 
-    async def ask(self, task_id: str, action: str | None) -> Reading:
+    async def poll(self, task_id: str, action: str | None) -> Reading:
         """Ask once. Every failure is a Reading; nothing but cancellation is raised."""
         task_id, action = self._task(task_id, action)
         question = self._question(task_id, action)
@@ -98,43 +110,69 @@ class HttpProvider:
         if (refusal := self._refusal(request)) is not None:
             return refusal
         answer = await self._fetch(request)
+        if self._route.second is None and not self._route.is_batch_of_one:
+            reading = read(self._description, answer, question)
+        else:
+            with answer_budget():  # shared by all answers of this poll
+                reading = await self._read_further(answer, question)
+        return _naming_address(reading, request, action) if reading.kind is Kind.NO_ROUTE else reading
+
+    async def _read_further(self, answer: Answer | Unanswered, question: PollContext) -> Reading:
+        """The reading of an answer that may need a second request, or may be a list of one task."""
         second = None
         if self._route.second and (value := second_value(self._description, answer, question)) is not None:
-            further = asking_second(self._route.second, base_url=self._base_url, value=value)
+            further = second_request(
+                self._description,
+                base_url=self._base_url,
+                value=value,
+                task_id=question.task_id,
+                action=question.action,
+            )
             if (refusal := self._refusal(further)) is not None:
                 return refusal
             second = await self._fetch(further)
         reading = read(self._description, answer, question, second=second)
         if self._route.is_batch_of_one and reading.kind is Kind.AMBIGUOUS and reading.snapshot is None:
             listed = read_together(self._description, answer, [question])
-            return reading if isinstance(listed, Reading) else listed[task_id]
+            return reading if isinstance(listed, Reading) else listed[question.task_id]
         return reading
 
     @property
     def is_batched(self) -> bool:
-        """Whether many tasks can be asked about in one request."""
+        """Whether many tasks can be polled in one request."""
         return self._route.batch is not None
 
     def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
-        """Which tasks this one can be asked about together with; None: it is asked about alone."""
+        """Tasks with the same key can be polled in one request; None: this one needs its own request."""
         batch = self._route.batch
         if batch is None or "," in task_id:
             return None
         _, action = self._task(task_id, action)
-        if self._route.takes_action and (action_problem(self._description, action) is not None):
+        if self._takes_action and self._description.task_rules.action_problem(action) is not None:
             return None
-        takes_action = "{action}" in f"{batch.path}{batch.query}{batch.body}"
-        return BatchKey(name=self._batch_action(action) if takes_action else "", most=batch.most)
+        name = self._batch_action(action) if takes_action(batch.model_dump()) else ""
+        return BatchKey(name=name, most=batch.most)
 
-    async def ask_together(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
+    def route(self, task_id: str, action: str | None) -> str:
+        """See `ports.Provider.route`: the action, where it is a part of the address."""
+        if not self._takes_action:
+            return ""
+        _, action = self._task(task_id, action)
+        return action or (self._description.action.default if self._description.action else None) or ""
+
+    async def poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
         """Ask once about tasks of one batch key: a Reading each, or one Reading when the whole answer was none.
         Nothing but cancellation is raised."""
+        with answer_budget():
+            return await self._poll_batch(task_ids, action)
+
+    async def _poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
         batch = self._route.batch
         if batch is None:
             return Reading(kind=Kind.AMBIGUOUS, detail="not asked: this provider has no request about many tasks")
         own = {task_id: self._task(task_id, action) for task_id in task_ids}
-        request = asking_together(
-            batch,
+        request = batch_request(
+            self._description,
             base_url=self._base_url,
             task_ids=list(dict.fromkeys(plain for plain, _ in own.values())),
             action=self._batch_action(action),
@@ -146,14 +184,34 @@ class HttpProvider:
         readings = read_together(self._description, answer, asked)
         return readings if isinstance(readings, Reading) else {each: readings[own[each][0]] for each in task_ids}
 
-    def _task(self, task_id: str, action: str | None) -> tuple[str, str | None]:
-        """The id proper, and its action: an id may be a whole query URL of ours."""
-        if not task_id.startswith("https://") and not task_id.startswith("http://"):
-            return task_id, action
-        found = locate(self._description, self._base_url, task_id)
-        return (task_id, action) if found is None else (found[1], found[0] or action)
+    @property
+    def has_list(self) -> bool:
+        """Whether the account's tasks can be listed."""
+        return self._route.discover is not None
 
-    def _template(self, action: str | None) -> Template:
+    def first_pages(self, action: str | None) -> Sequence[PageRequest]:
+        """See `ports.TaskLists`."""
+        call = self._route.discover
+        return () if call is None else first_pages(call, action)
+
+    async def list_page(self, page: PageRequest) -> ListPage | Reading:
+        """See `ports.TaskLists`."""
+        assert self._route.discover is not None
+        request = list_request(self._description, base_url=self._base_url, page=page)
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        answer = await self._fetch(request, cap_bytes=max(self._cap_bytes, LIST_BYTES))
+        return read_list(self._description, self._route.discover, answer, page)
+
+    def _task(self, task_id: str, action: str | None) -> tuple[str, str | None]:
+        """The id and the action of a task. An id may be a query URL of this account."""
+        if task_id.startswith(("https://", "http://")):
+            found = locate(self._description, self._base_url, task_id)
+            if found is not None:
+                task_id, action = found[1], found[0] or action
+        return task_id, action or self._description.acting(task_id, action)
+
+    def _template(self, action: str | None) -> RequestTemplate:
         known = self._templates.get(action)
         if known is None:
             if len(self._templates) >= MOST_TEMPLATES:
@@ -161,48 +219,51 @@ class HttpProvider:
             known = self._templates[action] = template(self._description, base_url=self._base_url, action=action)
         return known
 
-    def _question(self, task_id: str, action: str | None) -> Question:
-        return Question(task_id, action, self._own_host, self._base_url)
+    def _question(self, task_id: str, action: str | None) -> PollContext:
+        return PollContext(task_id, action, self._own_host, self._base_url, self._now())
 
     def _batch_action(self, action: str | None) -> str:
         default = self._description.action.default if self._description.action else None
-        is_fit = action is not None and action_problem(self._description, action) is None
+        is_fit = action is not None and self._description.task_rules.action_problem(action) is None
         return (action if is_fit else default) or ""
 
-    def _refusal(self, asked: Asking) -> Reading | None:
-        """The reading of a request that is not sent, because the key may not go there."""
+    def _refusal(self, asked: TaskRequest) -> Reading | None:
+        """The reading for a request that is not sent because the key may not go there."""
         if not asked.is_elsewhere or may_have_key(asked.url, base_url=self._base_url, origins=self._origins):
             return None
         host = urlsplit(asked.url).netloc.rpartition("@")[2]
         detail = f"not asked: the key may not go to {host}; list https://{host} in the account's origins"
         return Reading(kind=Kind.AMBIGUOUS, detail=detail)
 
-    def _fetch(self, asked: Asking) -> Awaitable[Answer | Unanswered]:
-        """The answer, cleaned. A token of our making that was refused for its age is made anew, once."""
-        return self._exchange(asked) if self._pair is None else self._exchange_anew(asked, self._pair)
+    def _fetch(self, asked: TaskRequest, cap_bytes: int | None = None) -> Awaitable[Answer | Unanswered]:
+        """The answer without secrets. A generated token that was refused for its age is replaced, once."""
+        cap_bytes = cap_bytes or self._cap_bytes
+        return self._exchange(asked, cap_bytes) if self._pair is None else self._renewed(asked, cap_bytes, self._pair)
 
-    async def _exchange_anew(self, asked: Asking, pair: KeyPair) -> Answer | Unanswered:
-        answer = await self._exchange(asked)
+    async def _renewed(self, asked: TaskRequest, cap_bytes: int, pair: KeyPair) -> Answer | Unanswered:
+        answer = await self._exchange(asked, cap_bytes)
         if (code := code_of(self._description, answer)) not in (*pair.early, *pair.expired):
             return answer
         self._key.renew(earlier=code in pair.early)
-        return await self._exchange(asked)
+        return await self._exchange(asked, cap_bytes)
 
-    async def _exchange(self, asked: Asking) -> Answer | Unanswered:
+    async def _exchange(self, asked: TaskRequest, cap_bytes: int) -> Answer | Unanswered:
         showing = self._showing(self._key.token())
         url, headers = asked.url, showing.headers
         if showing.parameter:
             url += f"{'&' if '?' in url else '?'}{showing.parameter}"
+        if asked.headers:
+            headers = {**headers, **self._ungiven(asked.headers)}
         if asked.body is not None:
             headers = {**self._ungiven({"Content-Type": "application/json"}), **headers}
         if self._signer is not None:
-            signature = self._signer.signature(asked.method, url, headers, asked.body)
+            signature = self._signer(asked.method, url, headers, asked.body)
             headers = {**headers, **self._ungiven(signature)}
         request = Request(asked.method, url, headers, asked.body)
-        return _cleaned(await self._client.fetch(request, cap_bytes=self._cap_bytes), showing.secrets)
+        return _cleaned(await self._client.fetch(request, cap_bytes=cap_bytes), showing.secrets)
 
     def _showing(self, token: str) -> Shown:
-        """What goes with every request as long as the token is this one."""
+        """What goes with every request until the token changes."""
         if token != self._shown.token or not self._shown.headers:
             own, parameter = shown(self._auth, token)
             secrets = (token.encode(errors="replace"), *self._secrets)
@@ -215,12 +276,19 @@ class HttpProvider:
         return self._shown
 
     def _ungiven(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Those of the headers that the account's own do not replace."""
+        """The headers that those of the account do not replace."""
         return {name: value for name, value in headers.items() if name.lower() not in self._given}
 
 
+def _naming_address(reading: Reading, request: TaskRequest, action: str | None) -> Reading:
+    """The reading with the address that the provider does not know."""
+    address = f"{request.method} {request.url.partition('?')[0]}"
+    detail = one_line(f"no such route at the provider: {address}: {reading.detail}", MOST_DETAIL)
+    return reading._replace(detail=detail, unread=f"{reading.unread} {action or ''}".strip()[:MOST_WORD])
+
+
 def _cleaned(answer: Answer | Unanswered, secrets: Sequence[bytes]) -> Answer | Unanswered:
-    """The answer without our key: some servers quote it in their errors, which are stored and shown."""
+    """The answer without secrets: some servers quote the key in their errors, which are stored and shown."""
     if isinstance(answer, Unanswered):
         return answer
     body = answer.body

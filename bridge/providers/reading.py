@@ -1,128 +1,188 @@
-"""From a description and an answer to a `Reading`. Total: any bytes, any JSON value, any status give a reading."""
+"""From a description and an answer to a `Reading`. Any bytes, any JSON value and any status give a reading."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from http import HTTPStatus
 from typing import Final
 
 import orjson
 
-from bridge.domain.task import Json, Kind, Reading, Snapshot
+from bridge.domain.task import UNDER_WAY, Json, Kind, Reading, Snapshot
+from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer, Unanswered
+from bridge.providers.answer_bytes import MAX_DEPTH, AnswerBytes, is_deep
 from bridge.providers.description import Description, Form
-from bridge.providers.envelopes import Found, Task, find, find_listed, spoken_of, within
-from bridge.providers.results import Collected, Question, collect
+from bridge.providers.http_status import Shape, by_status, part_of, read_as, shape_of
+from bridge.providers.json_values import as_code, as_hint_s, as_id, as_ms, as_progress, one_line
+from bridge.providers.results import PollContext
 from bridge.providers.selector import selected
-from bridge.providers.statuses import Shape, by_status, read_as
-from bridge.providers.values import PROGRESS, as_hint_s, as_id, as_message, as_ms, one_line
+from bridge.providers.success import WELL, error_text, message_of, read_success, why_failed
+from bridge.providers.task_search import (
+    NO_LIST,
+    NO_TASK,
+    FoundTask,
+    Task,
+    find,
+    find_listed,
+    otherwise,
+    spoken_of,
+    within,
+)
 
 MAX_DETAIL_CHARS: Final = 400
-MAX_WORD_CHARS: Final = 40
-BAD_REQUEST: Final = 400  # with which some vendors refuse a task for what is in it
-NOT_IMPLEMENTED: Final = 501  # what gateways answer for a vendor's requests that they do not pass on
+MAX_WORD_CHARS: Final = 64
+ACCEPTED: Final = frozenset({HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
+REFUSED: Final = 422  # an answer about the result that no other request will change
+FUTURE_S: Final = 300.0  # clocks differ by less: an instant further ahead of ours is wrong
+BAD_REQUEST: Final = 400  # some vendors refuse a task for its content with this status
+NOT_IMPLEMENTED: Final = 501  # gateways answer this to requests that they do not pass on
 MAX_KEPT_BYTES: Final = 16 << 10  # of JSON: an input may hold pictures
-MAX_DEPTH: Final = 64  # of an answer that ends a task: it is written on into stores and webhooks
 ENDING: Final = frozenset({Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
-TOLD: Final = ENDING | {Kind.NOT_FOUND, Kind.NEEDS_INPUT}  # with the provider's own message
+REPORTED: Final = ENDING | {Kind.NOT_FOUND, Kind.NEEDS_INPUT}  # with the message of the provider
 
 
 def read(
     description: Description,
     answer: Answer | Unanswered,
-    asked: Question,
+    asked: PollContext,
     *,
     second: Answer | Unanswered | None = None,
 ) -> Reading:
-    """What the answer means. In order: whole or not, the answer's own code, the HTTP status, the form. `second` is
-    the answer to the second request, where one was needed."""
-    body = judge(description, answer)
-    if isinstance(body, Reading):
-        return body
-    assert isinstance(answer, Answer)
-    found = find(description, body, asked.task_id)
-    if isinstance(found, str):
-        return Reading(kind=Kind.AMBIGUOUS, detail=_said(description, body, found))
-    reading = _read_found(description, found, _Raw(answer.body), asked)
-    if second is None or not reading.lacks_result:
-        return reading
-    return _read_second(description, found, second, asked, reading)
+    """What the answer means. It is judged in this order: whether it is complete, its own code, the HTTP status, its
+    form. `second` is the answer to the second request, where one was needed."""
+    try:
+        with answer_budget():
+            body = judge(description, answer)
+            if isinstance(body, Reading):
+                return body
+            found = find(description, body, asked.task_id)
+            if isinstance(found, str):
+                return _read_unknown(description, body, found)
+            reading = _read_found(description, found, AnswerBytes(answer), asked)
+            if reading.kind is Kind.FAILED:
+                return _with_outer_text(description, body, reading)
+            if second is None or not reading.lacks_result:
+                return reading
+            return _read_second(description, found, second, asked, reading)
+    except ExpressionLimit as limit:
+        return _read_limit(limit)
 
 
 def read_together(
-    description: Description, answer: Answer | Unanswered, asked: Sequence[Question]
+    description: Description, answer: Answer | Unanswered, asked: Sequence[PollContext]
 ) -> Mapping[str, Reading] | Reading:
-    """What an answer about many tasks means for each; one that is left out is not known there. A Reading alone: the
-    answer as a whole was none."""
-    body = judge(description, answer)
-    if isinstance(body, Reading):
-        return body
-    assert isinstance(answer, Answer)
-    listed = find_listed(description, body, [each.task_id for each in asked])
-    if isinstance(listed, str):
-        return Reading(kind=Kind.AMBIGUOUS, detail=_said(description, body, listed))
-    absent = Reading(kind=Kind.NOT_FOUND, detail="the list of the tasks asked about leaves this one out")
-    readings, raw = {}, _Raw(answer.body)
-    for each in asked:
-        found = listed[each.task_id]
-        readings[each.task_id] = absent if found is None else _read_found(description, found, raw, each)
-    return readings
+    """What an answer about many tasks means for each; a task that it leaves out is not known there. A Reading alone
+    when the answer as a whole says nothing about tasks."""
+    try:
+        with answer_budget():
+            body = judge(description, answer)
+            if isinstance(body, Reading):
+                return body
+            listed = find_listed(description, body, [each.task_id for each in asked])
+            if isinstance(listed, str):
+                return _read_unknown(description, body, listed)
+            raw = AnswerBytes(answer)
+            return {each.task_id: _read_listed(description, listed[each.task_id], raw, each) for each in asked}
+    except ExpressionLimit as limit:
+        return _read_limit(limit)
 
 
-def second_value(description: Description, answer: Answer | Unanswered, asked: Question) -> str | None:
-    """What the second request about this task is to hold, when one is needed to get at its results."""
-    body = judge(description, answer)
-    found = None if isinstance(body, Reading) else find(description, body, asked.task_id)
-    if not isinstance(found, Found) or found.form.second_value is None:
-        return None
-    assert isinstance(answer, Answer)
-    value = as_id(found.form.second_value(found.task))
-    lacks = value is not None and _read_found(description, found, _Raw(answer.body), asked).lacks_result
-    return value if lacks else None
+def second_value(description: Description, answer: Answer | Unanswered, asked: PollContext) -> str | None:
+    """What the second request about this task must hold, if one is needed for its results."""
+    try:
+        with answer_budget():
+            body = judge(description, answer)
+            found = None if isinstance(body, Reading) else find(description, body, asked.task_id)
+            second = description.route(asked.own_host).second
+            if not isinstance(found, FoundTask) or second is None:
+                return None
+            if found.form.second_value is not None:
+                value = as_id(found.form.second_value(found.task))
+            else:
+                value = None if second.needs_value else ""
+            is_needed = value is not None and _read_found(description, found, AnswerBytes(answer), asked).lacks_result
+            return value if is_needed else None
+    except ExpressionLimit:
+        return None  # `read` meets it again and reports it
+
+
+def _read_listed(
+    description: Description, found: FoundTask | ExpressionLimit | None, raw: AnswerBytes, asked: PollContext
+) -> Reading:
+    """What a list says of one task. An item that cannot be read concerns its own task only."""
+    if found is None:
+        return Reading(kind=Kind.NOT_FOUND, detail="the list of the tasks asked about leaves this one out")
+    try:
+        if isinstance(found, ExpressionLimit):
+            raise found
+        return _read_found(description, found, raw, asked)
+    except ExpressionLimit as limit:
+        return _read_limit(limit)
+
+
+def _read_limit(limit: ExpressionLimit) -> Reading:
+    detail = one_line(f"the answer cannot be read: {limit}", MAX_DETAIL_CHARS)
+    return Reading(kind=Kind.AMBIGUOUS, detail=detail, unread="expression_limit")
+
+
+def _read_unknown(description: Description, body: Json, why: str) -> Reading:
+    """The reading of an answer without our task. Its word is its keys, if it is in no known form."""
+    word = ""
+    if why in {NO_TASK, NO_LIST}:
+        word = one_line(f"keys {' '.join(body)}" if isinstance(body, dict) and body else "(no keys)", MAX_WORD_CHARS)
+    return Reading(kind=Kind.AMBIGUOUS, detail=_said(description, body, why), unread=word)
 
 
 def code_of(description: Description, answer: Answer | Unanswered) -> Json:
-    """The answer's own code, None when it has none."""
-    if isinstance(answer, Unanswered) or description.codes is None:
+    """The answer's own code; None when it has none."""
+    if isinstance(answer, Unanswered) or description.codes is None or part_of(answer) is not None:
         return None
     try:
         return description.codes.at(orjson.loads(answer.body))
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, ExpressionLimit):
         return None
 
 
 def judge(description: Description, answer: Answer | Unanswered) -> Json | Reading:
-    """The JSON of an answer that may speak of tasks, or what it means when it cannot."""
+    """The JSON of an answer that may be about tasks, else the reading of the answer."""
     if isinstance(answer, Unanswered):
         return Reading(kind=Kind.TRANSIENT, detail=answer.reason, server_trouble=True)
     if not answer.complete:
-        return _read_torso(answer)
+        return _read_incomplete(description, answer)
+    if (part := part_of(answer)) is not None:
+        return read_as(Kind.TRANSIENT, answer, said=part)
     try:
         body: Json = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
-        shape = Shape.TEXT if answer.body.strip() else Shape.EMPTY
-        if shape is Shape.EMPTY and answer.status == 200 and description.empty_means is not None:
-            return read_as(description.empty_means, answer, said=shape.value)
+        shape = shape_of(answer.body)
+        if shape is Shape.EMPTY and (means := description.empty_means) is not None:
+            if answer.status == HTTPStatus.OK or (means in UNDER_WAY and answer.status in ACCEPTED):
+                return read_as(means, answer, said=shape.value)
         return by_status(answer, shape)
     if not isinstance(body, dict | list):
-        return by_status(answer, Shape.JSON, said="the answer is no JSON object")
+        return by_status(answer, Shape.JSON, said="the answer is not a JSON object")
     refused = _refused(description, body, answer)
     return body if refused is None else refused
 
 
 def _refused(description: Description, body: Json, answer: Answer) -> Reading | None:
-    """The reading of an answer whose code or HTTP status says that it speaks of no task."""
+    """The reading of an answer that is about no task, by its code or HTTP status."""
     codes = description.codes
     code = None if codes is None else codes.at(body)
     is_2xx = 200 <= answer.status < 300
     if codes is not None and not codes.is_good(code):
         said = _said(description, body, f"code {one_line(str(code), MAX_WORD_CHARS)}")
         kind = codes.kind(code, is_2xx=is_2xx)
-        if kind is None or (kind in ENDING and not (is_2xx or answer.status == BAD_REQUEST)):
+        if kind is Kind.SUCCEEDED and is_2xx:
+            return None  # the results are in the answer
+        may_end = kind is not Kind.SUCCEEDED and (is_2xx or answer.status == BAD_REQUEST)
+        if kind is None or (kind in ENDING and not may_end):
             reading = by_status(answer, Shape.JSON, said=said)
+            if reading.kind is Kind.AMBIGUOUS:
+                reading = reading._replace(unread=f"code {one_line(str(code), MAX_WORD_CHARS)}"[:MAX_WORD_CHARS])
         elif kind in ENDING:
-            return _ended_by_code(description, body, answer, Reading(kind=kind, detail=said))
+            return _ended_by_code(description, body, answer, Reading(kind=kind, detail=said), code)
         else:
             reading = read_as(kind, answer, said=said)
     elif not is_2xx:
@@ -131,205 +191,154 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
         return None
     if reading.kind in {Kind.RATE_LIMITED, Kind.TRANSIENT} and reading.retry_after_s is None:
         return reading._replace(retry_after_s=as_hint_s(selected(description.retry_after, body)))
+    if reading.kind in {Kind.BAD_REQUEST, Kind.NOT_FOUND}:
+        return reading._replace(snapshot=_refusal(description, body, code))
     return reading
 
 
-def _ended_by_code(description: Description, body: Json, answer: Answer, reading: Reading) -> Reading:
-    flaw = _flaw(_Raw(answer.body), body)
+def _refusal(description: Description, body: Json, code: Json) -> Snapshot:
+    """The text and the error code of an answer that refuses the request."""
+    codes = [code] if code is not None else selected(description.error_code, body)
+    return Snapshot(message=error_text(description, body), error_code=as_code(codes))
+
+
+def _ended_by_code(description: Description, body: Json, answer: Answer, reading: Reading, code: Json) -> Reading:
+    flaw = AnswerBytes(answer).flaw_in(body)
     if flaw is not None:
         return Reading(kind=Kind.AMBIGUOUS, detail=f"{reading.detail}, but {flaw}")
-    seen = Snapshot(
-        status=reading.detail.partition(":")[0],
-        message=as_message(selected(description.error_message, body)),
-    )
+    seen = _refusal(description, body, code)._replace(status=reading.detail.partition(":")[0])
     return reading._replace(snapshot=seen)
 
 
-def _read_torso(answer: Answer) -> Reading:
-    """An answer of which only a part is there. Its status line and headers are, so a 429 counts."""
+def _read_incomplete(description: Description, answer: Answer) -> Reading:
+    """The reading of an incomplete answer. Its status line and headers are complete, so a 429 counts."""
     if answer.is_over_cap:
-        return Reading(kind=Kind.AMBIGUOUS, detail=f"HTTP {answer.status}: {answer.trouble}")
+        name = description.name
+        how = f"to read larger ones raise providers.{name}.most_bytes (of a built-in provider with extends: {name})"
+        detail = f"HTTP {answer.status}: {answer.trouble}; {how}"
+        return Reading(kind=Kind.AMBIGUOUS, detail=detail, unread="too_large")
     if answer.status == 429:
         return read_as(Kind.RATE_LIMITED, answer, said=answer.trouble)
     return read_as(Kind.TRANSIENT, answer, said=answer.trouble)._replace(server_trouble=True)
 
 
+def _with_outer_text(description: Description, body: Json, reading: Reading) -> Reading:
+    """A failure without a text gets the text of the enclosing answer, unless that reports success."""
+    seen = reading.snapshot
+    outer = error_text(description, body)
+    if seen is None or seen.message or not outer or WELL.fullmatch(outer):
+        return reading
+    seen = seen._replace(message=outer)
+    return reading._replace(detail=why_failed(seen), snapshot=seen)
+
+
 def _said(description: Description, body: Json, what: str = "") -> str:
-    """`what`, and the answer's own message, on one line."""
-    message = as_message(selected(description.error_message, body))
+    """`what` and the message of the answer, on one line."""
+    message = error_text(description, body)
     return one_line(": ".join(part for part in (what, message) if part), MAX_DETAIL_CHARS)
 
 
-def _read_found(description: Description, found: Found, raw: _Raw, asked: Question) -> Reading:
-    """What is said of the task. Said twice in one answer, an end counts only when both say the same."""
+def _read_found(description: Description, found: FoundTask, raw: AnswerBytes, asked: PollContext) -> Reading:
+    """What the answer says about the task. If it says it twice, an end counts only if both say the same."""
     reading = _read_whole(description, found, raw, asked)
     for twin in found.twins:
         other = _read_whole(description, spoken_of(found.form, twin), raw, asked)
-        if {reading.kind, other.kind} & TOLD and _told(reading) != _told(other):
+        if {reading.kind, other.kind} & REPORTED and _essence(reading) != _essence(other):
             detail = f'the answer speaks twice of the task, once "{reading.kind}" and once "{other.kind}"'
             return Reading(kind=Kind.AMBIGUOUS, detail=detail)
     return reading
 
 
-def _read_whole(description: Description, found: Found, raw: _Raw, asked: Question) -> Reading:
-    """Of a success that a gateway tells without a result, the result in the vendor's own answer that it holds."""
+def _read_whole(description: Description, found: FoundTask, raw: AnswerBytes, asked: PollContext) -> Reading:
+    """If a success has no result: the result in the vendor's answer inside it, or where gateways put one."""
     reading = _read_task(description, found, raw, asked)
     if not reading.lacks_result:
         return reading
-    inner = (_read_task(description, each, raw, asked) for each in within(description, found))
-    return next((each for each in inner if each.kind in {Kind.SUCCEEDED, Kind.EXPIRED_RESULT}), reading)
+    others = (*within(description, found), *otherwise(description, found))
+    inner = (_read_task(description, each, raw, asked) for each in others)
+    return next((each for each in inner if each.kind in {Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED}), reading)
 
 
-def _told(reading: Reading) -> object:
+def _essence(reading: Reading) -> object:
     seen = reading.snapshot
     return reading.kind, seen and (seen.urls, seen.result)
 
 
-def _read_task(description: Description, found: Found, raw: _Raw, asked: Question) -> Reading:
+def _read_task(description: Description, found: FoundTask, raw: AnswerBytes, asked: PollContext) -> Reading:
     form, task, word, kind = found.form, found.task, found.word, found.kind
-    seen = _seen(form, task, str(word))
+    seen = _seen(description, form, task, str(word), asked)
     if kind is None:
         is_word = isinstance(word, str | int) and not isinstance(word, bool)
         detail = f'unknown status "{seen.status}"' if is_word else "the status is no word"
-        return Reading(kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen)
-    if kind in ENDING and (flaw := _flaw(raw, task)) is not None:
+        return Reading(
+            kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen, unread=seen.status if is_word else "(not a word)"
+        )
+    if kind in ENDING and (flaw := raw.flaw_in(task)) is not None:
         return Reading(kind=Kind.AMBIGUOUS, detail=f'"{seen.status}", but {flaw}')
     if kind is Kind.SUCCEEDED:
-        collected = collect(form, task, asked=asked, needs_key=description.needs_key)
-        return _read_success(description, form, task, collected, seen)
-    detail = one_line(seen.message, MAX_DETAIL_CHARS) if kind in TOLD else ""
-    if kind is Kind.NEEDS_INPUT:
+        return read_success(description, form, task, asked, seen, raw)
+    detail = one_line(seen.message, MAX_DETAIL_CHARS) if kind in REPORTED else ""
+    if kind is Kind.FAILED:
+        seen = seen._replace(error_code=as_code(selected(form.error_code, task)))
+        detail = why_failed(seen)
+    elif kind is Kind.NEEDS_INPUT:
         detail = "the task waits for a person to choose or confirm something at the provider"
     return Reading(kind=kind, detail=detail, snapshot=seen)
 
 
 def _read_second(
-    description: Description, found: Found, second: Answer | Unanswered, asked: Question, first: Reading
+    description: Description, found: FoundTask, second: Answer | Unanswered, asked: PollContext, first: Reading
 ) -> Reading:
-    """The success of a task whose results stand in the answer to a second request."""
+    """The success of a task whose results are in the answer to a second request."""
     body = judge(description, second)
     if isinstance(body, Reading):
-        is_refused = isinstance(second, Answer) and second.status == NOT_IMPLEMENTED
-        if is_refused or body.kind in {Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.FAILED}:
-            # It is not the task that is wrong: it has succeeded, and no failure may be told. Nor is it sure that the
-            # result is gone: a gateway that does not pass this request on says 404 as well.
-            return first._replace(detail=one_line(f"{first.detail}: {body.detail}", MAX_DETAIL_CHARS))
-        return body._replace(snapshot=None)
-    assert isinstance(second, Answer)
+        return _read_refused_second(body, second, first)
     joined = spoken_of(found.form, {**found.task, "second": body})
-    return _read_task(description, joined, _Raw(second.body), asked)
+    return _read_task(description, joined, AnswerBytes(second), asked)
 
 
-def _seen(form: Form, task: Task, word: str) -> Snapshot:
+def _read_refused_second(refused: Reading, second: Answer | Unanswered, first: Reading) -> Reading:
+    """The reading of a success whose second request was refused.
+
+    A gateway that does not pass the request on answers 404 or 501, which says nothing about the task. A refusal of the
+    result itself fails the task; another refusal with a text does so when it repeats. Everything else is tried again.
+    """
+    status = second.status if isinstance(second, Answer) else 0
+    said = refused.snapshot or Snapshot()
+    is_final = refused.kind is Kind.FAILED or (refused.kind is Kind.BAD_REQUEST and status == REFUSED)
+    if is_final or (refused.kind is Kind.BAD_REQUEST and said.message):
+        kind = Kind.FAILED if is_final else Kind.BAD_REQUEST
+        seen = (first.snapshot or Snapshot())._replace(message=said.message, error_code=said.error_code)
+        return Reading(kind=kind, detail=why_failed(seen) if seen.message else refused.detail, snapshot=seen)
+    if status == NOT_IMPLEMENTED or refused.kind in {Kind.NOT_FOUND, Kind.NO_ROUTE, Kind.BAD_REQUEST}:
+        return first._replace(detail=one_line(f"the result could not be read: {refused.detail}", MAX_DETAIL_CHARS))
+    return refused._replace(snapshot=None)
+
+
+def _seen(description: Description, form: Form, task: Task, word: str, asked: PollContext) -> Snapshot:
+    zone, latest_ms = description.times.zone, (asked.now + FUTURE_S) * 1000
+    created_ms = as_ms(selected(form.created, task), zone) if form.created else None
+    updated_ms = as_ms(selected(form.updated, task), zone) if form.updated else None
+    # An instant ahead of our clock is ignored: its time zone is missing or wrong.
     return Snapshot(
         one_line(word, MAX_WORD_CHARS),
-        as_message(selected(form.message, task)),
-        PROGRESS[form.progress_as](selected(form.progress, task)) if form.progress else None,
-        as_ms(selected(form.created, task)),
-        as_ms(selected(form.updated, task)),
+        message_of(form, task),
+        as_progress(selected(form.progress, task), form.progress_as) if form.progress else None,
+        None if created_ms is None or created_ms > latest_ms else created_ms,
+        None if updated_ms is None or updated_ms > latest_ms else updated_ms,
         kept=_kept(form, task) if form.keep else {},
     )
 
 
 def _kept(form: Form, task: Task) -> dict[str, Json]:
-    """The fields to be kept, in the order in which they are named, as long as they have room."""
+    """The fields to keep, in the order of the description, as long as there is room."""
     kept: dict[str, Json] = {}
     room = MAX_KEPT_BYTES
     for name, selectors in form.keep.items():
         value = next(iter(selected(selectors, task)), None)
-        if value is None or _is_deep(value, MAX_DEPTH):
+        if value is None or is_deep(value, MAX_DEPTH):
             continue
         size = len(orjson.dumps({name: value}))
         if size <= room:
             kept[name], room = value, room - size
     return kept
-
-
-def _read_success(description: Description, form: Form, task: Task, collected: Collected, seen: Snapshot) -> Reading:
-    if collected.is_empty:
-        if form.expired is not None and form.expired(task):
-            return Reading(kind=Kind.EXPIRED_RESULT, detail=_gone(), snapshot=seen)
-        detail = "the task has succeeded, but the answer holds no result"
-        return Reading(kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen, lacks_result=True)
-    seen = seen._replace(
-        message="" if seen.message.startswith(("https://", "http://")) else seen.message,  # a result, not a message
-        result=collected.result,
-        urls=collected.urls,
-        refused=collected.refused,
-        expires_ms=_expires_ms(description, form, task, seen) if collected.urls else None,
-    )
-    return Reading(kind=Kind.SUCCEEDED, detail=_remarks(collected), snapshot=seen)
-
-
-def _expires_ms(description: Description, form: Form, task: Task, seen: Snapshot) -> int | None:
-    stated = as_ms(selected(form.expires, task))
-    if stated is not None or description.result_life is None:
-        return stated
-    times = (seen.created_ms, seen.updated_ms)
-    first, then = times if description.result_life.since == "created" else times[::-1]
-    since_ms = first or then
-    return None if since_ms is None else since_ms + round(description.result_life.lasts * 1000)
-
-
-def _gone() -> str:
-    return "the task has succeeded, but the provider has already deleted its result"
-
-
-def _remarks(collected: Collected) -> str:
-    """What people should know of the results of a success; mostly nothing."""
-    remarks = []
-    items = [item for kind in collected.result.values() for item in kind]
-    if closed := sum(1 for item in items if item.get("needs_key") is True):
-        remarks.append(f"{_counted(closed, 'result')} can only be downloaded with the account's API key")
-    if collected.refused:
-        were = "was" if len(collected.refused) == 1 else "were"
-        count = _counted(len(collected.refused), "result URL")
-        remarks.append(f"{count} {were} refused: {'; '.join(collected.refused)}")
-    return one_line("; ".join(remarks), MAX_DETAIL_CHARS)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number} {what}s"
-
-
-class _Raw:
-    """The bytes of an answer, looked through at most once, and only when a task ends: it is slow."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    @cached_property
-    def flaw(self) -> str | None:
-        """Why no task is to be ended on the strength of it."""
-        try:
-            _STRICT.decode(self._body.decode())
-        except RecursionError:
-            return "the answer is nested too deeply"
-        except ValueError:
-            return "a key stands twice in the answer"
-        return None
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether nothing in it can be nested too deeply, whatever it is."""
-        return self._body.count(b"{") + self._body.count(b"[") <= MAX_DEPTH
-
-
-def _each_once(pairs: Sequence[tuple[str, Json]]) -> None:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("a key stands twice")
-
-
-_STRICT: Final = json.JSONDecoder(object_pairs_hook=_each_once)
-
-
-def _flaw(raw: _Raw, task: Json) -> str | None:
-    """Why an answer that would end a task is not to be believed."""
-    if not raw.is_flat and _is_deep(task, MAX_DEPTH):
-        return "the answer is nested too deeply"
-    return raw.flaw
-
-
-def _is_deep(value: Json, most: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(most == 0 or _is_deep(each, most - 1) for each in inner if isinstance(each, dict | list))

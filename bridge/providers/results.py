@@ -1,100 +1,174 @@
-"""Collecting the results of a task that has succeeded."""
+"""Collects the results of a task that has succeeded."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
-from urllib.parse import quote
 
 import orjson
 
-from bridge.domain.links import why_refused
+from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
-from bridge.providers.description import Form, Results
+from bridge.expressions.pattern import Pattern
+from bridge.providers.description import Form, OwnFiles, Results
+from bridge.providers.gateways import result_candidates, without_address
+from bridge.providers.inline_files import EXTENSIONS, inline_file, without_files
+from bridge.providers.json_values import as_code, as_message, one_line
 from bridge.providers.selector import selected
-from bridge.providers.values import one_line
+from bridge.providers.task_requests import content_url
 
 KINDS: Final = ("videos", "images", "audios", "texts", "files")
-EXTENSIONS: Final[Mapping[str, str]] = {
-    **dict.fromkeys((".mp4", ".webm", ".mov", ".m4v", ".mkv", ".avi"), "videos"),
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"), "images"),
-    **dict.fromkeys((".mp3", ".wav", ".flac", ".ogg", ".m4a", ".aac", ".opus"), "audios"),
-    **dict.fromkeys((".txt", ".srt", ".vtt"), "texts"),
-}
+ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*:|/)")  # a bare text without one is no result
+CLOUD: Final = ("gs://", "s3://")  # only a cloud account can read these
 
-ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*:|/)")  # a bare text that is none is no result
-
-Item = dict[str, Json]  # the provider's own keys, and `url` (of a text: `text`)
+Item = dict[str, Json]  # the provider's own keys, and `url` (a text: `text`; a file inside the answer: neither)
+Items = Iterator[tuple[str, Item]]  # each with the key that it is under
 
 
-class Question(NamedTuple):
-    """What was asked: the task, by which action, of which account."""
+class PollContext(NamedTuple):
+    """What was polled: the task, its action, the account. `now` is our clock, in seconds since the epoch."""
 
     task_id: str
     action: str | None
     own_host: str
     base_url: str = ""
+    now: float = math.inf
+
+
+class MissingResult(NamedTuple):
+    """Why an item has no result, and its error code."""
+
+    why: str
+    code: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """The results worth telling, and of each other one why it is not. All empty: there is no result."""
+    """The results, and why others were refused. All empty: there is no result. `lost` holds the reasons that items
+    without a result give."""
 
     result: Mapping[str, Sequence[Item]] = field(default_factory=dict)
     urls: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    lost: tuple[MissingResult, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         return not self.result and not self.refused
 
 
-def collect(form: Form, task: Mapping[str, Json], *, asked: Question, needs_key: str | None = None) -> Collected:
+class _Collector:
+    """Collects the results of one place, each once."""
+
+    def __init__(self, form: Form, asked: PollContext) -> None:
+        self._otherwise = _kind_of_action(asked.action) or form.otherwise
+        self.items: dict[str, tuple[str, Item]] = {}
+
+    def add(self, key: str, item: Item) -> None:
+        """Add an item with its `url`, its `text`, or neither (a file), and the key that it is under."""
+        held = "url" if "url" in item else "text" if "text" in item else None
+        file = inline_file(item[held]) if held is not None else None
+        if held is None or file is not None:
+            others = {name: value for name, value in item.items() if held is None or value != item[held]}
+            item = {**others, **(file.item if file is not None else {})}
+            kind = _kind(key) or _kind(str(item["media_type"]).partition("/")[0]) or self._otherwise
+            self.items[f"file {len(self.items)}"] = kind, item
+        elif held == "text":
+            self.items.setdefault(f"text {item['text']}", ("texts", item))
+        elif item["url"]:
+            kind = _kind(key) or _kind_of_file(item["url"]) or self._otherwise
+            self.items.setdefault(item["url"], (kind, item))
+
+
+def collect(
+    form: Form, task: Mapping[str, Json], *, asked: PollContext, needs_key: Pattern | None = None, is_sure: bool = True
+) -> Collected:
     """The results from the first place of the form that has any.
 
-    A kind comes from the key it stands under or the item's own word, then from the file's extension, then from the
-    action. The same URL counts once; an empty one is no result. Those that only the key can fetch are marked so.
+    The kind of a result comes from its key or the item's own word, then from the file extension, then from the action.
+    The same URL counts once; an empty one is no result. Results that need the key are marked. Paths on the account's
+    own server (`content`) count only if `is_sure`: nothing says that the result is missing.
     """
+    missing: list[MissingResult] = []
     for place in form.results:
-        found: dict[str, tuple[str, Item]] = {}
-        for key, item in _items(place, form, task, asked):
-            name = item["url"] if "url" in item else f"text {item['text']}"
-            kind = _kind(key) or _kind_of_file(name) or _kind_of_action(asked.action) or form.otherwise
-            found.setdefault(name, (kind, item))
-        embedded = [data for value in selected(place.embedded, task) for data in _each(value) if data]
-        if sum(1 for name in found if name) + len(embedded) >= place.at_least:
-            return _sifted(found, len(embedded), asked.own_host, needs_key)
-    return Collected()
+        if place.content and not is_sure:
+            continue
+        said = _said_of_lost(place, form, task)
+        for alternative in _alternatives(place, form, task, asked):
+            found = _Collector(form, asked)
+            for key, item in alternative:
+                found.add(key, item)
+            if len(found.items) >= place.at_least:
+                return _sifted(found.items, asked.own_host, needs_key, lost=said)
+        missing += said
+    return Collected(lost=tuple(dict.fromkeys(missing)))
 
 
-def _sifted(found: Mapping[str, tuple[str, Item]], embedded: int, own_host: str, needs_key: str | None) -> Collected:
+def _sifted(
+    found: Mapping[str, tuple[str, Item]], own_host: str, needs_key: Pattern | None, *, lost: Sequence[MissingResult]
+) -> Collected:
     result: dict[str, list[Item]] = {}
     refused: list[str] = []
     urls: list[str] = []
-    for url, (kind, item) in found.items():
-        if "url" not in item:
-            result.setdefault("texts", []).append(item)
-        elif (reason := _why_refused(url, own_host)) is not None:
+    for url, (kind, held) in found.items():
+        item = without_files(held)
+        if "url" not in item or url.startswith(CLOUD):
+            result.setdefault(kind, []).append(item)
+        elif (reason := why_refused(url, own_host=own_host)) is not None:
             refused.append(f"{_shown(url)}: {reason}")
         else:
-            is_closed = needs_key is not None and re.search(needs_key, url) is not None
+            is_closed = needs_key is not None and needs_key.is_in(url)
             result.setdefault(kind, []).append({**item, "needs_key": True} if is_closed else item)
             urls.append(url)
-    refused += ["data within the answer: not kept"] * embedded
     ordered: dict[str, list[Item]] = {kind: result[kind] for kind in KINDS if kind in result}
-    return Collected(result=ordered, urls=tuple(urls), refused=tuple(refused))
+    return Collected(result=ordered, urls=tuple(urls), refused=tuple(refused), lost=tuple(dict.fromkeys(lost)))
 
 
-def _items(place: Results, form: Form, task: Mapping[str, Json], asked: Question) -> Iterator[tuple[str, Item]]:
-    """Each result of one place with the key that names its kind ("" when none does)."""
-    named = [("videos", place.videos), ("images", place.images), ("audios", place.audios), ("files", place.files)]
-    for key, selectors in [*named, ("", place.url)]:
-        for value in selected(selectors, task):
-            for raw in _each(value):
-                yield from _split(raw, form, key) if raw != "" else ()
+def _alternatives(place: Results, form: Form, task: Mapping[str, Json], asked: PollContext) -> Iterator[Items]:
+    """What a place holds. For `usual`: each candidate in turn."""
+    yield _items(place, form, task, asked)
+    if place.usual:
+        for stands in result_candidates(task, makes=_kind_of_action(asked.action) or form.otherwise):
+            yield _usual(stands.kind, stands.values, form)
+
+
+def _usual(kind: str, values: Sequence[Json], form: Form) -> Items:
+    for value in values:
+        for _, found in _split(value if isinstance(value, str) else value["url"], form, kind):
+            yield kind, found if isinstance(value, str) else {**value, **found}
+
+
+def _said_of_lost(place: Results, form: Form, task: Mapping[str, Json]) -> list[MissingResult]:
+    """Why items of this place have no result, where they give a reason."""
+    values = [place.lists(task)] if place.lists is not None else []
+    for selectors in (place.videos, place.images, place.audios, place.files, place.url):
+        if selectors:
+            values += selected(selectors, task)
+    said = [why for item in (without_address(task) if place.usual else ()) if (why := _why(item))]
+    for value in values:
+        lists = value.values() if isinstance(value, dict) else [value]
+        items = [item for each in lists if isinstance(each, list) for item in each if isinstance(item, dict)]
+        said += [why for item in items if not any(item.get(name) for name in form.result_urls) and (why := _why(item))]
+    return said
+
+
+def _why(item: Item) -> MissingResult | None:
+    """Why an item has no result: its own text or error code; None if it has neither."""
+    said = as_message([item.get(key) for key in ("error", "error_message", "message", "reason", "metadata", "code")])
+    error = item.get("error")
+    own = error.get("code") if isinstance(error, dict) else None
+    return (
+        MissingResult(one_line(said, 200), as_code([item.get("code"), item.get("error_code"), own])) if said else None
+    )
+
+
+def _items(place: Results, form: Form, task: Mapping[str, Json], asked: PollContext) -> Items:
+    """Each result of one place, with the key that names its kind ("" for none)."""
+    yield from _named(place, form, task)
     for value in selected(place.texts, task):
         for raw in _each(value):
             yield from _text(raw)
@@ -102,11 +176,40 @@ def _items(place: Results, form: Form, task: Mapping[str, Json], asked: Question
         yield from _lists(place.lists(task), form)
     if place.walk is not None:
         yield from _walked(place.walk(task))
-    for key, path in place.content.items():
-        yield key, {"url": asked.base_url.rstrip("/") + path.replace("{id}", quote(asked.task_id, safe=""))}
+    for key, content in place.content.items():
+        yield from _own_files(key, content, task, asked)
 
 
-def _lists(lists: Json, form: Form) -> Iterator[tuple[str, Item]]:
+def _own_files(
+    key: str, content: str | OwnFiles, task: Mapping[str, Json], asked: PollContext
+) -> Iterator[tuple[str, Item]]:
+    given = {"id": asked.task_id, "action": asked.action or ""}
+    if isinstance(content, str):
+        yield key, {"url": content_url(asked.base_url, content, given)}
+        return
+    for raw in _each(content.each(task)):
+        own = raw if isinstance(raw, dict) else {"value": raw}
+        texts = {name: str(value) for name, value in own.items() if isinstance(value, str | int | float)}
+        if texts:
+            named = key if key != "any" else next(filter(None, map(_kind_of_file, texts.values())), "")
+            item = dict(raw) if isinstance(raw, dict) else {}
+            yield named, {**item, "url": content_url(asked.base_url, content.path, {**given, **texts})}
+
+
+def _named(place: Results, form: Form, task: Mapping[str, Json]) -> Items:
+    """Addresses, and files inside the answer."""
+    named = [("videos", place.videos), ("images", place.images), ("audios", place.audios), ("files", place.files)]
+    for key, selectors in [*named, ("", place.url)]:
+        for value in selected(selectors, task) if selectors else ():
+            for raw in _each(value):
+                yield from _split(raw, form, key) if raw != "" else ()
+    for value in selected(place.embedded, task):
+        for raw in _each(value):
+            if (file := inline_file(raw, expected=True)) is not None:
+                yield "", file.item
+
+
+def _lists(lists: Json, form: Form) -> Items:
     for key, value in lists.items() if isinstance(lists, dict) else [("", lists)]:
         if isinstance(value, str) and _kind(key) is None:
             continue  # an attribute beside the lists
@@ -114,30 +217,33 @@ def _lists(lists: Json, form: Form) -> Iterator[tuple[str, Item]]:
             yield from _split(raw, form, key)
 
 
-def _split(raw: Json, form: Form, key: str) -> Iterator[tuple[str, Item]]:
-    """One entry for each address an item has, each with all of the item's keys."""
+def _split(raw: Json, form: Form, key: str) -> Items:
+    """One entry for each address of an item, each with all keys of the item."""
     if isinstance(raw, str):
-        if ADDRESS.match(raw):
+        if ADDRESS.match(raw) or inline_file(raw) is not None:
             yield key, {"url": raw.strip()}
     elif isinstance(raw, dict):
         own = form.result_kind(raw) if form.result_kind is not None else None
         lacking = {name: select(raw) for name, select in form.attributes.items() if raw.get(name) in (None, "")}
         item = {**raw, **{name: value for name, value in lacking.items() if value is not None}}
         urls = [(name, url.strip()) for name in form.result_urls if isinstance(url := raw.get(name), str)]
-        for name, url in [each for each in urls if each[1]]:
+        urls = [each for each in urls if each[1]]
+        if not urls and (file := next((each for each in raw.values() if inline_file(each) is not None), None)):
+            yield key, {**item, "url": file}
+        for name, url in urls:
             kind = form.result_urls[name]
             named = own if isinstance(own, str) and _kind(key) is None else key
             yield named if kind == "any" else kind, {**item, "url": url}
 
 
-def _text(raw: Json) -> Iterator[tuple[str, Item]]:
+def _text(raw: Json) -> Items:
     text = raw.get("text") if isinstance(raw, dict) else raw
     if isinstance(text, str) and text.strip():
         yield "texts", {**raw, "text": text} if isinstance(raw, dict) else {"text": text}
 
 
-def _walked(value: Json) -> Iterator[tuple[str, Item]]:
-    """Every address in a value of any shape, depth first; without one, the value itself as text."""
+def _walked(value: Json) -> Items:
+    """Every address in any value, depth first; if there is none, the value as text."""
     urls = list(_addresses(value, ""))
     if urls:
         yield from urls
@@ -149,10 +255,12 @@ def _walked(value: Json) -> Iterator[tuple[str, Item]]:
         yield from _text(orjson.dumps(value).decode())
 
 
-def _addresses(value: Json, key: str) -> Iterator[tuple[str, Item]]:
+def _addresses(value: Json, key: str) -> Items:
     if isinstance(value, str):
-        if value.startswith(("https://", "http://", "data:")):
+        if value.startswith(("https://", "http://", *CLOUD)):
             yield ("" if _kind_of_file(value) else key), {"url": value.strip()}
+        elif inline_file(value) is not None:
+            yield key, {"url": value}
         return
     inner = (
         value.items() if isinstance(value, dict) else [(key, each) for each in value] if isinstance(value, list) else []
@@ -178,14 +286,6 @@ def _kind_of_action(action: str | None) -> str | None:
     return _kind((action or "").partition("/")[0])
 
 
-def _why_refused(url: str, own_host: str) -> str | None:
-    if url.startswith("data:"):
-        return "data within the answer, not kept"
-    return why_refused(url, own_host=own_host)
-
-
 def _shown(url: str) -> str:
-    """An URL for people: without its query, where signatures stand, and without user info."""
-    if url.startswith("data:"):
-        return one_line(url.partition(",")[0], 40)
+    """A URL for people: without the query, which may hold a signature, and without user info."""
     return one_line(re.sub(r"//[^/?#]*@", "//***@", re.split(r"[?#]", url, maxsplit=1)[0]), 80) or "(empty)"

@@ -1,23 +1,22 @@
-"""Picking a value out of an answer: JMESPath, with a short way for plain dotted names."""
+"""Selects values of an answer: JMESPath, with a fast path for plain dotted names."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-from jmespath.functions import Functions
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, PlainSerializer
 
 from bridge.domain.task import Json
+from bridge.expressions.pattern import Pattern
+from bridge.expressions.query import ExpressionError, Query
 
 DOTTED: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 class Selector:
-    """A JMESPath expression, compiled once. ValueError when it is none."""
+    """A JMESPath expression, compiled once. ValueError when it is not one."""
 
     def __init__(self, expression: str) -> None:
         self.expression = expression
@@ -28,48 +27,34 @@ class Selector:
         elif DOTTED.fullmatch(expression):
             self._names = tuple(expression.split("."))
             self._name = expression if len(self._names) == 1 else None
-        try:
-            self._compiled = jmespath.compile(expression)
-        except JMESPathError as error:
-            raise ValueError(f'"{expression}" is no JMESPath expression: {str(error).splitlines()[0]}') from None
-        for name, given in _calls(self._compiled.parsed):
-            if problem := _misuse(name, given):
-                raise ValueError(f'"{expression}" is no JMESPath expression: {problem}')
+        self._query = Query(expression)
+
+    @property
+    def where(self) -> str:
+        """Where in the settings the expression stands, for messages."""
+        return self._query.where
+
+    @where.setter
+    def where(self, where: str) -> None:
+        self._query.where = where
 
     def __call__(self, value: Json) -> Json:
-        """What the expression selects; None when there is nothing, or a function of it does not fit the value."""
+        """What the expression selects; None when there is nothing, or a function of it does not fit the value.
+
+        ExpressionLimit when it needs more than its budget.
+        """
         if self._name is not None:
             return value.get(self._name) if isinstance(value, dict) else None
         if self._names is None:
             try:
-                return self._compiled.search(value)
-            except (JMESPathError, ValueError, TypeError):
+                return self._query.search(value)
+            except ExpressionError:
                 return None
         for name in self._names:
             if not isinstance(value, dict):
                 return None
             value = value.get(name)
         return value
-
-
-def _calls(node: Any) -> Iterator[tuple[str, int]]:
-    """The functions that a parsed expression calls, each with how many values it gives them."""
-    if node["type"] == "function_expression":
-        yield str(node["value"]), len(node["children"])
-    for child in node["children"]:
-        if isinstance(child, dict):
-            yield from _calls(child)
-
-
-def _misuse(name: str, given: int) -> str | None:
-    """Why no answer can be had of a call."""
-    function = Functions.FUNCTION_TABLE.get(name)
-    if function is None:
-        return f"there is no function {name}()"
-    takes = function["signature"]
-    if given == len(takes) or (given > len(takes) and takes and takes[-1].get("variadic")):
-        return None
-    return f"{name}() takes {len(takes)} values, not {given}"
 
 
 def _selector(value: Any) -> Any:
@@ -91,7 +76,24 @@ SelectFirst = Annotated[tuple[Select, ...], BeforeValidator(_selectors)]
 
 def selected(selectors: tuple[Selector, ...], value: Json) -> Iterable[Json]:
     """What each selects, without the Nones."""
-    if len(selectors) == 1:  # most often; a generator would cost twice as much
-        found = selectors[0](value)
+    if len(selectors) == 1:  # as most have; a generator would cost twice as much
+        selector = selectors[0]
+        name = selector._name
+        found = value.get(name) if name is not None and isinstance(value, dict) else selector(value)
         return () if found is None else (found,)
     return (found for selector in selectors if (found := selector(value)) is not None)
+
+
+def expressions(part: object, where: str = "") -> Iterator[tuple[str, Selector | Pattern]]:
+    """Every expression in a part of a description, with its place, such as `providers.mine.forms.plain.message`."""
+    inner: Iterable[tuple[object, object]] = ()
+    if isinstance(part, Selector | Pattern):
+        yield where, part
+    elif isinstance(part, BaseModel):
+        inner = ((name, getattr(part, name)) for name in type(part).model_fields)
+    elif isinstance(part, Mapping):
+        inner = part.items()
+    elif isinstance(part, tuple):
+        inner = [("", part[0])] if len(part) == 1 else enumerate(part)
+    for key, value in inner:
+        yield from expressions(value, f"{where}.{key}" if key != "" else where)

@@ -1,4 +1,4 @@
-"""Requests that carry a signature in place of a key: functions that a description names (`key_pair: {sign: ...}`)."""
+"""Requests that are signed instead of carrying a key, by a function that a description names (`key_pair: {sign}`)."""
 
 from __future__ import annotations
 
@@ -9,45 +9,30 @@ from hashlib import sha256
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from bridge.providers.addresses import PORTS
 from bridge.providers.auth import JwtKey
-from bridge.providers.route import KeyPair
+from bridge.providers.calls import KeyPair
+from bridge.providers.task_requests import PORTS
+
+Signer = Callable[[str, str, Mapping[str, str], bytes | None], dict[str, str]]
+"""Signs a request: from method, URL, headers and body to the headers to add. A signature is valid for minutes."""
 
 
-class Signer:
-    """Access key and secret key of one account. `now` gives wall-clock seconds: a signature is good for minutes."""
-
-    def __init__(self, pair: KeyPair, access_key: str, secret_key: str, *, now: Callable[[], float]) -> None:
-        self._pair = pair
-        self._access_key = access_key
-        self._secret_key = secret_key
-        self._now = now
-
-    def signature(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, str]:
-        """The headers that prove just this request to be ours, for now."""
-        return SIGNATURES[self._pair.sign](
-            method,
-            url,
-            headers,
-            body or b"",
-            access_key=self._access_key,
-            secret_key=self._secret_key,
-            region=self._pair.region,
-            service=self._pair.service,
-            now=self._now(),
-        )
+def signer(pair: KeyPair, access_key: str, secret_key: str, *, now: Callable[[], float]) -> Signer:
+    """Signs the requests of one account. `now` gives wall-clock seconds."""
+    sign, region, service = SIGNATURES[pair.sign], pair.region, pair.service
+    keys = {"access_key": access_key, "secret_key": secret_key, "region": region, "service": service}
+    return lambda method, url, headers, body: sign(method, url, headers, body or b"", now=now(), **keys)
 
 
 def of_pair(
     pair: KeyPair | None, secrets: Sequence[str], *, now: Callable[[], float]
 ) -> tuple[JwtKey | None, Signer | None]:
-    """What an account's access key and secret key prove themselves with: a token, or a signature of each request.
-    Neither, for an account without them."""
+    """The token of an account with access key and secret key, or the signer of its requests; neither, for others."""
     if pair is None or not secrets:
         return None, None
     access_key, secret_key = secrets
     if pair.signs_requests:
-        return None, Signer(pair, access_key, secret_key, now=now)
+        return None, signer(pair, access_key, secret_key, now=now)
     return JwtKey(access_key, secret_key, now=now), None
 
 
@@ -64,7 +49,7 @@ def volcengine(
     now: float,
 ) -> dict[str, str]:
     """Volcengine's HMAC-SHA256 (https://www.volcengine.com/docs/6369/67269): method, path, query, type, host and body
-    are signed with a key that is good for this day, region and service."""
+    are signed with a key for this day, region and service."""
     instant = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     scope = "/".join((instant[:8], region, service, "request"))
     digest = sha256(body).hexdigest()
@@ -73,7 +58,7 @@ def volcengine(
     signed = {"host": _host(parts.scheme, parts.netloc), "x-content-sha256": digest, "x-date": instant}
     signed |= {name: given[name] for name in ("content-type", "host") if name in given}
     names = ";".join(sorted(signed))
-    # The query as the vendor writes it, sorted: an escape of a base URL's may be spelt another way.
+    # Sorted and escaped as the vendor does it: a base URL may escape another way.
     query = sorted((_escaped(name), _escaped(value)) for name, value in parse_qsl(parts.query, keep_blank_values=True))
     request = (
         method,
@@ -100,7 +85,7 @@ SIGNATURES: Final[Mapping[str, Callable[..., dict[str, str]]]] = {"volcengine": 
 
 
 def _host(scheme: str, netloc: str) -> str:
-    """As it stands in the request's Host header: a port that goes without saying is left out."""
+    """As in the Host header: without the default port."""
     host = netloc.rpartition("@")[2].lower()
     return host.removesuffix(f":{PORTS.get(scheme)}")
 

@@ -1,8 +1,8 @@
-"""Strings from outside, made harmless for chats and one-line reasons.
+"""Makes strings from outside harmless for chats and one-line reasons.
 
-Chat services read Markdown, HTML, mentions and their own angle-bracket commands in what they are sent, and no escape
-suits them all: a backslash that calms one is printed by the next. So the few characters that could do something are
-replaced by look-alikes that do nothing anywhere. Result URLs are the exception: they stay as they are.
+Chat services interpret Markdown, HTML, mentions and commands in angle brackets, and no escape works everywhere: one
+service prints the backslash that another needs. So the few characters with a meaning are replaced by similar ones
+without any. Result URLs stay unchanged.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ MOST_ITEMS: Final = 50  # of one list or object from outside
 MOST_DEPTH: Final = 6
 
 _INERT: Final = str.maketrans("<>[]*`~|\\", "\u2039\u203a()\u2217'\u223c\u00a6\u2216")
-_BLANK: Final = "\u200b"  # a zero-width space: unseen, and no service reads a mention or a heading across it
+_BLANK: Final = "\u200b"  # a zero-width space: invisible, and it breaks mentions and headings
 _MENTION: Final = re.compile(r"@(?=\w)")
 _BROADCAST: Final = re.compile(r"@(?=(?:everyone|here|channel|all)\b)", re.IGNORECASE)
 _ENTITY: Final = re.compile(r"&(?=#?\w{2,32};)")
 _OPENING_UNDERSCORES: Final = re.compile(r"(?<!\w)_+(?=\S)")
 _BLOCK_MARK: Final = re.compile(r"^(?=[#+=-])")
 _UNSAFE_IN_URL: Final = re.compile(r'[\s<>"`{}|\\^]')
-_JOINERS: Final = "\u200c\u200d"  # emoji and several scripts are spelled with them
+_JOINERS: Final = "\u200c\u200d"  # emoji and several scripts need them
 
 
 def one_line(text: str, *, most_chars: int = MOST_CHARS) -> str:
     """`text` on one line without control characters, direction marks and broken characters, cut with an ellipsis."""
-    # Cut first, so that a megabyte costs no more than a line; twice, as blanks still shrink.
+    # Cut before the work, so that a megabyte costs as little as a line; and again after it.
     cleaned = " ".join("".join(map(_clean_char, text[: 4 * most_chars])).split())
     return cleaned if len(cleaned) <= most_chars else cleaned[: most_chars - 1] + "…"
 
 
 def neutral(text: str, *, most_chars: int = MOST_CHARS) -> str:
-    """`text` on one line, in which nothing is Markdown, HTML, a mention or an entity any more."""
+    """`text` on one line, without any Markdown, HTML, mention or entity."""
     inert = one_line(text, most_chars=most_chars).translate(_INERT)
     inert = _ENTITY.sub("\uff06", inert)
     inert = _OPENING_UNDERSCORES.sub(lambda run: "\uff3f" * len(run[0]), inert)
@@ -47,7 +47,7 @@ def neutral(text: str, *, most_chars: int = MOST_CHARS) -> str:
 
 
 def neutral_json(value: Json, *, depth: int = 0) -> Json:
-    """A JSON value whose strings and keys are neutral and whose size is bounded; for templates."""
+    """A JSON value of limited size with neutral strings and keys, for templates."""
     if isinstance(value, str):
         return neutral(value)
     if isinstance(value, bool | float) or value is None:
@@ -65,10 +65,10 @@ def neutral_json(value: Json, *, depth: int = 0) -> Json:
 
 
 def link(url: str) -> str:
-    """A URL that is still the same one for every client, without what could break out of it.
+    """The same URL for every client, without characters that could end it early.
 
-    Characters that cannot stand in a URL, and unseen ones, are percent-encoded, as any client would do on the way;
-    so is the `@` of `@everyone`, which some services obey even there. What is no http(s) URL is mere text.
+    Invisible characters, and those that are invalid in a URL, are percent-encoded, as any client would do. So is the
+    `@` of `@everyone`, which some services obey even in a URL. Anything but an http(s) URL is treated as text.
     """
     if not url.lower().startswith(("https://", "http://")):
         return neutral(url)
@@ -78,7 +78,7 @@ def link(url: str) -> str:
 
 
 def presentable(text: str) -> str:
-    """A whole text as it goes out: lines kept, everything unseen removed."""
+    """A whole text, ready to send: line breaks stay, invisible characters are removed."""
     lines = ("".join(map(_clean_char, line)).rstrip() for line in text.splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 

@@ -1,6 +1,6 @@
-"""The body formats of webhooks: each is one pure function from an event to valid UTF-8 JSON, whatever is in the event.
+"""The body formats of webhooks. Each is one pure function from any event to valid UTF-8 JSON.
 
-Kling's and Replicate's protocols speak of tasks only: operator topics come in the documented form there.
+The protocols of Kling and Replicate have task events only, so operator topics are sent in the documented format there.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Final
 
 from bridge.domain.event import OPERATOR_TOPICS, TASK_STATUS, Event, Topic
 from bridge.domain.task import Json
-from bridge.sinks.encoding import encode, rfc3339
+from bridge.encoding import documented, encode, rfc3339
 from bridge.sinks.texts import PLAIN
 
 Payload = Callable[[Event], bytes]
 
-# Receivers of these protocols wait for one of the protocol's own ends, so ours that it lacks are told as failures.
+# Receivers of these protocols know only the protocol's own final states, so our other ones are sent as failures.
 KLING_STATUS: Final[Mapping[Topic, str]] = MappingProxyType(
     {
         **TASK_STATUS,
@@ -36,17 +36,12 @@ REPLICATE_STATUS: Final[Mapping[Topic, str]] = MappingProxyType(
         Topic.TASK_PROGRESS: "processing",
     }
 )
-_OWN_ENDS: Final = frozenset({Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.TASK_TIMED_OUT})
-_UNTOLD_VERSION: Final = "hidden"  # what Replicate itself says of models whose version is not told
-
-
-def documented(event: Event) -> bytes:
-    """`{"topic", "data"}`, in that order: the documented envelope."""
-    return encode({"topic": event.topic.value, "data": event.data})
+_OUR_TOPICS: Final = frozenset({Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.TASK_TIMED_OUT})
+_HIDDEN_VERSION: Final = "hidden"  # Replicate's own word for a model whose version is not public
 
 
 def kling(event: Event) -> bytes:
-    """The flat callback of Kling's legacy protocol, of which only `final_*_deduction` is unknown here."""
+    """The flat callback of Kling's legacy protocol, without `final_*_deduction`, which is unknown here."""
     if event.topic in OPERATOR_TOPICS:
         return documented(event)
     data = event.data
@@ -65,9 +60,9 @@ def kling(event: Event) -> bytes:
 
 
 def replicate(event: Event) -> bytes:
-    """A prediction, as Replicate's own webhooks carry it. `output` is always a list, or null when there is nothing.
+    """A prediction, as in Replicate's own webhooks. `output` is a list, or null when there is no result.
 
-    What the task's description keeps is told as it is, as far as it is of the type that Replicate's clients expect.
+    Fields that the provider's description keeps are copied if they have the type that Replicate's clients expect.
     """
     if event.topic in OPERATOR_TOPICS:
         return documented(event)
@@ -80,11 +75,11 @@ def replicate(event: Event) -> bytes:
             "id": event.subject,
             "model": _kept_text(kept, "model")
             or "/".join(str(part) for part in (data.get("provider"), data.get("action")) if part),
-            "version": _kept_text(kept, "version") or _UNTOLD_VERSION,
+            "version": _kept_text(kept, "version") or _HIDDEN_VERSION,
             "input": _kept_object(kept, "input"),
             "logs": _kept_text(kept, "logs") or _bar(progress) or ("" if status == "failed" else why),
             "output": output,
-            "data_removed": event.topic is Topic.TASK_SUCCEEDED and output is None,
+            "data_removed": data.get("result_missing") is True,
             "error": why if status == "failed" else None,
             "status": status,
             "created_at": rfc3339(_first(data, "created_at", "watched_at")),
@@ -97,14 +92,14 @@ def replicate(event: Event) -> bytes:
 
 
 def standard(event: Event) -> bytes:
-    """`{"type", "timestamp", "data"}` as Standard Webhooks 1.0.0 recommends; the instant is that of the event."""
+    """`{"type", "timestamp", "data"}` as Standard Webhooks 1.0.0 recommends; the timestamp is that of the event."""
     timestamp = rfc3339(event.occurred_at * 1000)
     return encode({"type": dotted(event.topic), "timestamp": timestamp, "data": event.data})
 
 
 def newapi(event: Event) -> bytes:
-    """new-api's notification. `values` are what the text is about: the task (or account, or endpoint), then the
-    result URLs, in the order of `content`."""
+    """new-api's notification. `values` are the task (or account, or endpoint), then the result URLs, in the order of
+    `content`."""
     title, content = PLAIN.write(event)
     return encode(
         {
@@ -120,25 +115,25 @@ def newapi(event: Event) -> bytes:
 PAYLOADS: Final[Mapping[str, Payload]] = MappingProxyType(
     {"documented": documented, "kling": kling, "replicate": replicate, "standard": standard, "newapi": newapi}
 )
-"""Every format but `template`, by the name it has in the settings."""
+"""Every format but `template`, by its name in the settings."""
 
 
 def dotted(topic: Topic) -> str:
-    """`task.succeeded`, `task.timed_out`, `account.blocked`: what the event is about, a dot, what happened."""
+    """The topic with a dot after its subject: `task.succeeded`, `task.timed_out`, `account.blocked`."""
     return topic.value.replace("_", ".", 1)
 
 
 def _why(event: Event) -> str:
-    """The provider's own words, else ours; of an end that is ours and not the provider's, the other way round."""
+    """The provider's message, else our reason. For final states that we decide, our reason comes first."""
     said = [event.data.get("task_status_msg"), event.data.get("reason")]
-    if event.topic in _OWN_ENDS:
+    if event.topic in _OUR_TOPICS:
         said.reverse()
     word = TASK_STATUS[event.topic] if KLING_STATUS[event.topic] == "failed" else ""
     return next((text for text in said if isinstance(text, str) and text), word)
 
 
 def _first(data: Mapping[str, Json], *keys: str) -> Json:
-    """The first of these that is known."""
+    """The first of these values that is known."""
     return next((data[key] for key in keys if data.get(key) is not None), None)
 
 
@@ -165,7 +160,7 @@ def _texts(event: Event) -> list[Json]:
 
 
 def _bar(percent: Json) -> str:
-    """Progress as models write it into their logs, where Replicate's clients look for it."""
+    """Progress as a line of a model's log, where Replicate's clients look for it."""
     if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 <= percent <= 100:
         return ""
     done = round(percent)

@@ -1,15 +1,14 @@
-"""Jinja templates that can neither reach out nor run away.
+"""Jinja templates in a sandbox, with a budget of work.
 
-They are rendered inside the store's transaction, so a slip of the pen in the settings must cost an error, not the
-daemon: loops have a common budget, ranges and repetitions a small bound, and only harmless filters and methods are
-offered. Growth is then bounded by what is written in the template itself.
+They are rendered inside the store's transaction, so that a mistake in the settings may cause an error but must not stop
+the daemon. Loops, ranges and products are limited, and only harmless filters and methods exist. Everything else that
+grows with its values (joining, sorting, comparing, writing) is charged by `template_metering`.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -19,9 +18,11 @@ from jinja2 import nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-MOST_STEPS: Final = 10_000  # turns of all loops of one rendering together
+from bridge.sinks import template_metering as metering
+
 MOST_RANGE: Final = 1_000
-MOST_OUTPUT: Final = 20_000  # characters, before the text is cut to size; also the largest product
+MOST_OUTPUT: Final = 2_000_000  # characters, before the text is cut to size: all URLs of an answer of 1 MiB fit
+MOST_PRODUCT: Final = 20_000
 
 _FILTERS: Final = (
     "abs capitalize count d default dictsort first float int items join last length list lower map max min reject "
@@ -39,19 +40,16 @@ _REFUSED: Final = (
     nodes.Import,
     nodes.FromImport,
 )
-_EACH: Final = "each turn of a loop"  # no name a template could write
-
-_left: ContextVar[int] = ContextVar("turns left")
 
 
 class TemplateFault(ValueError):
-    """The template is wrong, or could not be rendered for this event; the text says why, in one line."""
+    """The template is invalid, or could not be rendered for this event; the text says why, in one line."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """What a template may do; `filters` and `refused` kinds of statements come on top of those of every template."""
+    """What a template may do. `filters` and `refused` statements are added to those of every template."""
 
-    intercepted_binops = frozenset({"*", "**", "%"})
+    intercepted_binops = frozenset({"*", "**", "%", "+"})
 
     def __init__(
         self,
@@ -61,10 +59,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
         undefined: type[jinja2.Undefined] = jinja2.Undefined,
         finalize: Callable[..., Any] | None = None,
     ) -> None:
-        # No HTML: what comes from outside is made harmless before it gets here, or by `finalize`.
-        super().__init__(autoescape=False, loader=None, undefined=undefined, finalize=finalize)
+        # No HTML escaping: values are made harmless before they get here, or by `finalize`.
+        super().__init__(autoescape=False, loader=None, undefined=undefined, finalize=metering.metered_output(finalize))
         every: Mapping[str, Callable[..., Any]] = self.filters
-        self.filters = {name: every[name] for name in _FILTERS} | {_EACH: _each} | dict(filters)
+        offered = {name: every[name] for name in _FILTERS} | dict(filters)
+        self.filters = {name: metering.metered_filter(name, function) for name, function in offered.items()}
+        self.filters |= metering.FILTERS
+        tests: dict[str, Any] = self.tests
+        self.tests = {name: metering.metered(function) for name, function in tests.items()}
         self.globals = {"range": _range}
         self.refused: Final[Sequence[type[nodes.Node]]] = (*_REFUSED, *refused)
 
@@ -75,65 +77,72 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "**":
-            raise OverflowError("** is not offered")
+            raise OverflowError("** is not available")
         if operator == "%" and not isinstance(left, int | float):
-            raise OverflowError("% formats no text here")
-        if operator == "*" and _weight(left) * _weight(right) > MOST_OUTPUT:
+            raise OverflowError("% does not format text here")
+        if operator == "*" and _weight(left) * _weight(right) > MOST_PRODUCT:
             raise OverflowError("the product is too large")
+        if operator == "+":
+            metering.charge(left, right)
         return super().call_binop(context, operator, left, right)
 
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        metering.charge(getattr(__obj, "__self__", None), *args)
+        return super().call(__context, __obj, *args, **kwargs)
 
-class Template:
-    """One template, compiled once. TemplateFault when it is no template or uses a name that is not offered."""
+
+class TextTemplate:
+    """One template, compiled once. TemplateFault when it is invalid or uses an unknown name."""
 
     def __init__(self, source: str, *, names: Collection[str], sandbox: Sandbox | None = None) -> None:
         sandbox = sandbox or _TEXT
         try:
             tree = sandbox.parse(source)
-            _bound_loops(tree, sandbox.refused)
-            _refuse_unknown(tree, [*names, *sandbox.globals])
-            code = sandbox.compile(tree)
+            _refuse_statements(tree, sandbox.refused)
+            metering.Charging().visit(tree)
+            with metering.budget(len(source)):  # Jinja evaluates constants now
+                _refuse_unknown(tree, [*names, *sandbox.globals])
+                code = sandbox.compile(tree)
         except jinja2.TemplateSyntaxError as error:
             raise TemplateFault(f"line {error.lineno}: {error.message}") from error
         # Python's own compiler has limits too, such as twenty nested loops.
         except (jinja2.TemplateError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
             raise TemplateFault(f"{type(error).__name__}: {error}") from error
         self._template = jinja2.Template.from_code(sandbox, code, sandbox.globals)
+        self._chars = len(source)
 
     def render(self, context: Mapping[str, object]) -> str:
-        """The text for these values, of `MOST_OUTPUT` characters only its whole lines. TemplateFault when it cannot
-        be made."""
+        """The text for these values; beyond `MOST_OUTPUT` characters only whole lines before that. TemplateFault when
+        it cannot be rendered."""
         text = self._text(context, MOST_OUTPUT)
         return text if len(text) <= MOST_OUTPUT else text[:MOST_OUTPUT].rpartition("\n")[0]
 
     def render_whole(self, context: Mapping[str, object], *, most_chars: int) -> str:
-        """The text for these values. TemplateFault when it cannot be made, or is longer."""
+        """The text for these values. TemplateFault when it cannot be rendered, or is longer."""
         text = self._text(context, most_chars)
         if len(text) > most_chars:
             raise TemplateFault(f"gives more than {most_chars} characters")
         return text
 
     def _text(self, context: Mapping[str, object], most_chars: int) -> str:
-        """The text, or more than `most_chars` characters of it."""
+        """The text. Rendering stops after more than `most_chars` characters."""
         pieces: list[str] = []
         size = 0
-        turns = _left.set(MOST_STEPS)
         try:
-            for piece in self._template.generate(context):
-                pieces.append(piece[: most_chars + 1])
-                size += len(piece)
-                if size > most_chars:
-                    break
-        # Whatever a template runs into (a missing key, a text that is no number) is the template's fault.
+            with metering.budget(self._chars):
+                for piece in self._template.generate(context):
+                    pieces.append(piece[: most_chars + 1])
+                    size += len(piece)
+                    if size > most_chars:
+                        break
+        # Any error (a missing key, a text that is not a number) is the template's fault.
         except Exception as error:
             raise TemplateFault(f"{type(error).__name__}: {error}") from error
-        finally:
-            _left.reset(turns)
         return "".join(pieces)
 
 
 def _weight(factor: Any) -> float:
-    """How large a product this factor makes: its length, or its value."""
+    """The size that this factor contributes to a product: its length, or its value."""
     return float(len(factor)) if hasattr(factor, "__len__") else abs(float(factor))
 
 
@@ -144,23 +153,13 @@ def _range(*bounds: int) -> range:
     return found
 
 
-def _each(items: Iterable[object]) -> Iterator[object]:
-    for item in items:
-        left = _left.get() - 1
-        if left < 0:
-            raise OverflowError(f"more than {MOST_STEPS} turns of loops")
-        _left.set(left)
-        yield item
-
-
-def _bound_loops(tree: nodes.Template, refused: Iterable[type[nodes.Node]]) -> None:
+def _refuse_statements(tree: nodes.Template, refused: Iterable[type[nodes.Node]]) -> None:
     for kind in refused:
         for found in tree.find_all(kind):
-            raise TemplateFault(f"line {found.lineno}: {kind.__name__.lower()} is not offered here")
+            raise TemplateFault(f"line {found.lineno}: {kind.__name__.lower()} is not available here")
     for loop in tree.find_all(nodes.For):
         if loop.recursive:
-            raise TemplateFault(f"line {loop.lineno}: recursive loops are not offered here")
-        loop.iter = nodes.Filter(loop.iter, _EACH, [], [], None, None, lineno=loop.lineno)
+            raise TemplateFault(f"line {loop.lineno}: recursive loops are not available here")
 
 
 def _refuse_unknown(tree: nodes.Template, names: Collection[str]) -> None:

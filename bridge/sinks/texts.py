@@ -1,4 +1,4 @@
-"""From an event to the title and text that people read in a chat or a mail."""
+"""The title and text of an event that people read in a chat or an email."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from bridge.domain.event import Event, Topic
+import orjson
+
+from bridge.domain.event import ENDPOINT_TOPICS, Event, Topic
 from bridge.domain.task import Json
 from bridge.errors import ConfigError
 from bridge.logs import get_logger
 from bridge.sinks.neutral import link, neutral, neutral_json, presentable
-from bridge.sinks.templates import Template, TemplateFault
+from bridge.sinks.splitting import MessageLimit, split_text
+from bridge.sinks.templates import TemplateFault, TextTemplate
 
 log = get_logger()
 
 MOST_TITLE: Final = 200  # characters
-MOST_BODY: Final = 4_000
-MOST_URLS: Final = 500  # more never fit
+MOST_BODY: Final = 200_000  # each service has its own smaller limit, see `splitting`
+MOST_URLS: Final = 500  # more would never fit
 MOST_TEXTS: Final = 10
-MOST_TEXT: Final = 1_500  # characters of a result that is itself a text
+MOST_TEXT: Final = 1_500  # characters of a result that is a text
 
 DEFAULT_TITLE: Final = "{{ name }}: {{ outcome }}"
 DEFAULT_BODY: Final = """\
-{% if task_id %}Task {{ task_id }} of account {{ account }}{% if action %} ({{ action }}){% endif %}: {{ outcome }}
-{%- if duration %} after {{ duration }}{% endif %}.
-{% endif %}
-{%- for url in urls %}{{ url }}
+{% for url in urls %}{{ url }}
 {% endfor %}
 {%- for text in texts %}{{ text }}
 {% endfor %}
-{%- if expires_at and urls %}Fetch it before {{ expires_at }}.
-{% endif %}
 {%- if reason %}Reason: {{ reason }}
 {% endif %}
 {%- if message %}Message: {{ message }}
+{% endif %}
+{%- if task_id %}Task {{ task_id }} of account {{ account }}{% if action %} ({{ action }}){% endif %}: {{ outcome }}
+{%- if duration %} after {{ duration }}{% endif %}.
+{% endif %}
+{%- if expires_at and urls %}Fetch it before {{ expires_at }}.
 {% endif %}
 {%- if advice %}{{ advice }}
 {% endif %}"""
@@ -44,7 +47,7 @@ NAMES: Final = (
     "account action advice data duration ended_at endpoint event_id expires_at label message meta name occurred_at "
     "outcome progress provider reason result status task_id texts topic urls watched_at"
 ).split()
-"""What a template may use; all are always there, None (or empty) when unknown."""
+"""The names that a template may use; None (or empty) when unknown."""
 
 OUTCOMES: Final[Mapping[Topic, str]] = MappingProxyType(
     {
@@ -58,46 +61,53 @@ OUTCOMES: Final[Mapping[Topic, str]] = MappingProxyType(
         Topic.ACCOUNT_BLOCKED: "blocked",
         Topic.ACCOUNT_RESTORED: "restored",
         Topic.ENDPOINT_DISABLED: "disabled",
+        Topic.ENDPOINT_FAILING: "failing",
+        Topic.ENDPOINT_RECOVERED: "working again",
+        Topic.UNKNOWN_STATUS: "an answer could not be read",
     }
 )
-_CUT: Final = "(too long; the rest: genbridge show)"
 _ADVICE: Final[Mapping[Topic, str]] = {
     Topic.ACCOUNT_BLOCKED: "Its tasks are kept and go on when it answers again. Check its key and balance.",
     Topic.ACCOUNT_RESTORED: "It answers again; its tasks go on.",
-    Topic.ENDPOINT_DISABLED: "What it is owed waits until its settings change or somebody runs genbridge enable.",
+    Topic.ENDPOINT_FAILING: "Its deliveries are retried. To see them: genbridge deliveries --state waiting",
+    Topic.ENDPOINT_RECOVERED: "Deliveries that are still waiting are sent when their next retry is due.",
+    Topic.UNKNOWN_STATUS: "genbridge status lists such answers. Add a new status word to the provider's description.",
+    Topic.ENDPOINT_DISABLED: "Its deliveries wait until its settings change or somebody runs genbridge enable.",
 }
 
 
 class ChatTexts:
-    """The texts of one endpoint. ConfigError when a template of the operator is none."""
+    """The texts of one endpoint. ConfigError when a template is invalid."""
 
     def __init__(self, *, endpoint: str, title: str | None, body: str | None) -> None:
         self._endpoint = endpoint
         self._faulty: set[str] = set()
         problems = []
-        self._own: dict[str, Template] = {}
+        self._own: dict[str, TextTemplate] = {}
         for part, source in (("title", title), ("body", body)):
             if source is None:
                 continue
             try:
-                self._own[part] = Template(source, names=NAMES)
+                self._own[part] = TextTemplate(source, names=NAMES)
             except TemplateFault as fault:
                 problems.append(f"endpoints.{endpoint}.{part}: {fault}")
         if problems:
             raise ConfigError(problems)
 
     def write(self, event: Event) -> tuple[str, str]:
-        """Title and body, neither empty, both bounded; never raises. A template of the operator that fails for
-        this event gives way to the default, and the log says so once."""
+        """Title and body, not empty and of limited size. Never raises: if a template of the operator fails, the default
+        is used, and the log says so once."""
         values = template_values(event)
         title = presentable(self._render("title", _TITLE, values)).replace("\n", " ")
-        body = cut_lines(presentable(self._render("body", _BODY, values)), most_chars=MOST_BODY)
+        written = presentable(self._render("body", _BODY, values))
+        rest_at = f"genbridge show {values['task_id'] or ''}".rstrip()
+        [body] = split_text(written, MessageLimit(size=MOST_BODY), rest_at=rest_at, most_messages=1)
         if len(title) > MOST_TITLE:
             title = title[: MOST_TITLE - 1] + "…"
         title = title or presentable(_TITLE.render(values))
         return title, body or title
 
-    def _render(self, part: str, default: Template, values: Mapping[str, object]) -> str:
+    def _render(self, part: str, default: TextTemplate, values: Mapping[str, object]) -> str:
         own = self._own.get(part)
         if own is None:
             return default.render(values)
@@ -110,17 +120,31 @@ class ChatTexts:
             return default.render(values)
 
 
+def bare_texts(event: Event) -> tuple[str, str]:
+    """Title and body without a template, for an event whose texts could not be rendered."""
+    subject = neutral(event.subject or event.account, most_chars=80)
+    urls = event.data.get("urls")
+    links = [url for url in urls[:MOST_URLS] if isinstance(url, str)] if isinstance(urls, list | tuple) else []
+    title = f"{subject}: {OUTCOMES[event.topic]}"
+    return title, presentable("\n".join(map(link, links))) or title
+
+
+def stored_text(title: str, body: str) -> bytes:
+    """The stored body of a delivery to people: JSON with both parts."""
+    return orjson.dumps({"title": title, "body": body})
+
+
 def check_template(source: str) -> str | None:
-    """Why this cannot be a title or body, in one line; None when it can."""
+    """Why this template is invalid, in one line; None when it is valid."""
     try:
-        Template(source, names=NAMES)
+        TextTemplate(source, names=NAMES)
     except TemplateFault as fault:
         return str(fault)
     return None
 
 
 def template_values(event: Event) -> dict[str, object]:
-    """What a template is rendered with: every name of `NAMES`, strings from outside made harmless, URLs exact."""
+    """The value of each name in `NAMES`: strings from outside made harmless, URLs unchanged."""
     data = event.data
     task_id = None if "task_id" not in data else neutral(event.subject, most_chars=80)
     label = _text(data, "label", most_chars=80)
@@ -130,7 +154,7 @@ def template_values(event: Event) -> dict[str, object]:
     meta, result = neutral_json(data.get("meta") or {}), neutral_json(data.get("task_result") or {})
     links = [link(url) for url in urls[:MOST_URLS] if isinstance(url, str)] if isinstance(urls, list) else []
     inert = {key: neutral_json(value) for key, value in data.items()}
-    role = "endpoint" if event.topic is Topic.ENDPOINT_DISABLED else "account"
+    role = "endpoint" if event.topic in ENDPOINT_TOPICS else "account"
     return {
         "account": _text(data, "account", most_chars=80) or neutral(event.account) or None,
         "action": _text(data, "action", most_chars=80),
@@ -160,21 +184,8 @@ def template_values(event: Event) -> dict[str, object]:
     }
 
 
-def cut_lines(text: str, *, most_chars: int) -> str:
-    """At most so many characters, by leaving out whole lines: half a URL is worth nothing."""
-    if len(text) <= most_chars:
-        return text
-    kept: list[str] = []
-    room = most_chars - len(_CUT)
-    for line in text.split("\n"):
-        if len(line) < room:
-            kept.append(line)
-            room -= len(line) + 1
-    return "\n".join([*kept, _CUT])
-
-
 def _cut_text(text: str) -> str:
-    """At most `MOST_TEXT` characters, with an ellipsis in place of the rest."""
+    """At most `MOST_TEXT` characters; an ellipsis replaces the rest."""
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1].rstrip()}…"
 
 
@@ -191,7 +202,7 @@ def human_duration(seconds: float | None) -> str | None:
 
 
 def human_instant(ms: float | None) -> str | None:
-    """`2026-01-31 12:00 UTC` from milliseconds; None where there is no such day."""
+    """`2026-01-31 12:00 UTC` from milliseconds; None for an invalid instant."""
     if ms is None:
         return None
     try:
@@ -206,7 +217,7 @@ def _text(data: Mapping[str, Json], key: str, *, most_chars: int = 500) -> str |
 
 
 def _texts(result: Json) -> list[str]:
-    """Results that are texts themselves (lyrics), each line harmless, cut to a length that people read in a chat."""
+    """Results that are texts (lyrics), made harmless and cut to a length that suits a chat."""
     items = result.get("texts") if isinstance(result, Mapping) else None
     words = [item.get("text") for item in items if isinstance(item, Mapping)] if isinstance(items, Sequence) else []
     found = [text for text in words if isinstance(text, str) and text.strip()][:MOST_TEXTS]
@@ -215,7 +226,7 @@ def _texts(result: Json) -> list[str]:
 
 
 def _number(value: Json) -> float | None:
-    """A number of a size that people write; None for anything else."""
+    """A number of ordinary size; None for anything else."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and abs(value) < 1e15 else None
 
@@ -228,8 +239,8 @@ def _outcome(topic: Topic, progress: float | None) -> str:
     return f"{progress:.3g} %" if topic is Topic.TASK_PROGRESS and progress is not None else OUTCOMES[topic]
 
 
-_TITLE: Final = Template(DEFAULT_TITLE, names=NAMES)
-_BODY: Final = Template(DEFAULT_BODY, names=NAMES)
+_TITLE: Final = TextTemplate(DEFAULT_TITLE, names=NAMES)
+_BODY: Final = TextTemplate(DEFAULT_BODY, names=NAMES)
 
 PLAIN: Final = ChatTexts(endpoint="", title=None, body=None)
-"""The default texts; for webhooks whose receivers show what they are sent to people."""
+"""The default texts, for webhooks whose receivers show them to people."""

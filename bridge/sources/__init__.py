@@ -1,3 +1,3 @@
-"""Where watches come from: the watchlist, the drop folder, the file of lines."""
+"""Where watches come from: the watchlist, the queue folder, the lines file."""
 
 from __future__ import annotations

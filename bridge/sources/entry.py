@@ -1,33 +1,48 @@
-"""One task of a file, before anybody asks whether it can be watched."""
+"""One task of a file, before it is read against the settings; and what all file syntaxes share."""
 
 from __future__ import annotations
 
+import codecs
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-MAX_TASK_CHARS: Final = 1024 * 1024
+KEYS: Final = ("id", "account", "action", "label", "meta", "endpoints", "give_up_after")
+MAX_TASK_CHARS: Final = 256 * 1024
 
+WINDOW_BYTES: Final = 64 * 1024
 BOM: Final = b"\xef\xbb\xbf"
 NO_TASK: Final = "there is no task in it"
 NOT_A_LIST: Final = "a list of tasks is expected, bare or under `tasks:`; write `tasks: []` for none"
 
-_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+_MARKS: Final = {  # the longer ones first: UTF-32 begins as UTF-16 does
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+_UTF16: Final = re.compile(rb"(?:[\t\n\r -~]\0){4}|(?:\0[\t\n\r -~]){4}")  # without a mark
+_NON_ASCII: Final = re.compile(rb"[\x80-\xff]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One task of a file: `value` for `TaskReader.read`, unless `problem` says why there is none.
+    """One task of a file: `value` is for `TaskReader.read`; `problem` says why there is none.
 
-    `line` counts from 1. `text` is the task as written, in the shape `Rest` puts together again.
+    `line` counts from 1. `text` is the task as written, for `RejectedTasks` (None: too long to be copied there); `head`
+    must be written before the first one there.
     """
 
     line: int
-    text: str
+    text: str | None
+    head: str = ""
     value: Any = None
     problem: str | None = None
+    bug: str | None = None  # the traceback of a bug of genbridge
 
 
-class FormProblem(ValueError):
+class SyntaxProblem(ValueError):
     """The file is broken as a whole, first in this line."""
 
     def __init__(self, line: int, problem: str) -> None:
@@ -36,34 +51,65 @@ class FormProblem(ValueError):
 
 
 class LineCount:
-    """Line numbers of ever later places in a text."""
+    """Line numbers of ever later offsets in a text."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: bytes) -> None:
         self._text = text
         self._line = 1
-        self._place = 0
+        self._offset = 0
 
-    def at(self, place: int) -> int:
-        """The line of `place`, which must not lie before the one asked for last."""
-        self._line += self._text.count("\n", self._place, place)
-        self._place = place
+    def at(self, offset: int) -> int:
+        """The line of `offset`, which must not be before the last one asked for."""
+        self._line += self._text.count(b"\n", self._offset, offset)
+        self._offset = offset
         return self._line
 
 
+def lines_of(data: bytes) -> Iterator[bytes]:
+    """The lines, each with its newline. Nothing as long as the file is copied."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start) + 1 or len(data)
+        yield data[start:end]
+        start = end
+
+
 def without_bom(data: bytes) -> bytes:
-    """The bytes after a UTF-8 byte order mark; FormProblem for UTF-16."""
-    if data.startswith(_UTF16):
-        raise FormProblem(1, "the file is UTF-16; save it as UTF-8")
+    """The bytes after a UTF-8 byte order mark; SyntaxProblem for UTF-16 and UTF-32."""
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
+    if encoding is None and _UTF16.match(data):
+        encoding = "UTF-16"
+    if encoding is not None:
+        raise SyntaxProblem(1, f"the file is {encoding}; save it as UTF-8")
     return data.removeprefix(BOM)
 
 
-def decoded(data: bytes) -> str:
-    """The text of a whole file; FormProblem where it is not UTF-8."""
+def checked_utf8(data: bytes) -> bytes:
+    """The bytes of a file without a byte order mark; SyntaxProblem with the likely encoding where they are not UTF-8.
+    Nothing as long as the file is copied."""
     raw = without_bom(data)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(raw), WINDOW_BYTES):
+        try:
+            decoder.decode(raw[start : start + WINDOW_BYTES], final=start + WINDOW_BYTES >= len(raw))
+        except UnicodeDecodeError as error:
+            at = start + error.start  # or a few bytes off, where a character spans two windows
+            end = raw.find(b"\n", at)
+            bad = raw[raw.rfind(b"\n", 0, at) + 1 : len(raw) if end < 0 else end]
+            raise SyntaxProblem(raw.count(b"\n", 0, at) + 1, not_utf8(bad)) from None
+    return raw
+
+
+def not_utf8(line: bytes) -> str:
+    """The problem of a line that is not UTF-8, with its likely encoding."""
+    # A Chinese character takes two bytes; a Western accented letter takes one, and stands among ASCII letters.
+    is_paired = all(len(run) % 2 == 0 for run in _NON_ASCII.findall(line[:4096]))
+    codec, name = ("gb18030", "GBK (GB18030)") if is_paired else ("cp1252", "Windows-1252")
     try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise FormProblem(raw.count(b"\n", 0, error.start) + 1, "not UTF-8; save the file as UTF-8") from None
+        line.decode(codec)
+    except UnicodeDecodeError:
+        return "not UTF-8; save the file as UTF-8"
+    return f"not UTF-8, it looks like {name}; save the file as UTF-8"
 
 
 def too_long(chars: int) -> str:

@@ -10,26 +10,30 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from bridge.domain.finding import Finding
+from bridge.domain.source import SourceTally
 from bridge.domain.watch import Wish
 from bridge.logs import get_logger
 from bridge.ports import Clock, Cursor, Intake
-from bridge.sources.changes import RESCAN_S, Follower
-from bridge.sources.forms import read_line
+from bridge.sources.rescans import RESCAN_S, Rescanner
+from bridge.sources.source_checks import ok, unreadable
 from bridge.sources.tail import MAX_LINE_BYTES, Line, Position, Tail, find_by_inode
-from bridge.sources.tasks import TaskProblem, TaskReader
+from bridge.sources.task_files import MIXED, read_line
+from bridge.sources.task_reader import TaskProblem, TaskReader
 
 NAME: Final = "lines"
 FORMER_S: Final = 10.0  # how long a rotated file is still read: its writer may not have noticed
+QUIET_S: Final = 10.0  # after this time without a change, a last line without a newline counts
 
 _LOOK_S: Final = 2.0  # of reading, before anything else is looked at
-_PROBLEMS_TOLD: Final = 5  # of one commit
+_MOST_PROBLEMS: Final = 5  # in a log line
 
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Some lines, read; `position` lies behind them."""
+class LineBatch:
+    """The tasks of some lines; `position` is after them."""
 
     wishes: tuple[Wish, ...]
     bad: int
@@ -37,15 +41,17 @@ class Batch:
     position: Position
 
 
-class Lines:
-    """`ports.Source` over a growing file.
+class LinesFile:
+    """`ports.FileSource` over a growing file.
 
-    Tasks and the position behind them are one commit, so every line is read once, also across restarts; where that
+    Tasks and the position after them are one commit, so every line is read once, also across restarts. Where that
     cannot be known (truncated, rewritten) the file is read from its beginning, which changes nothing for tasks that
-    are watched. Of a file that is moved away the rest is read first. A line without its newline waits for it.
+    are watched. If the file is moved away, its rest is read first. A last line without a newline counts after ten
+    seconds, if it is a task.
     """
 
     def __init__(self, path: Path, *, intake: Intake, reader: TaskReader, clock: Clock) -> None:
+        self.tally = SourceTally(source=NAME, path=str(path))
         self._path = path
         self._intake = intake
         self._reader = reader
@@ -57,36 +63,48 @@ class Lines:
         self._is_idle = False
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Read for ever; a file that is missing is waited for."""
-        follower = Follower(NAME, self._path.parent, self._path.name, clock=self._clock)
+        """Read forever. A missing file is waited for."""
+        rescanner = Rescanner(self.tally, self._path.parent, self._path.name, clock=self._clock)
         try:
-            await follower.follow(self._look, self.is_idle, task_status=task_status)
+            await rescanner.run(self._look, self.is_idle, task_status=task_status)
         finally:
-            self._close()
+            for tail in (self._current, self._former):
+                if tail is not None:
+                    tail.close()
+            self._current = self._former = None
 
     def is_idle(self) -> bool:
-        """Whether every complete line seen so far has been taken or refused."""
+        """Whether every line seen so far has been taken or refused, and none waits for its newline."""
         return self._is_idle
 
-    def _close(self) -> None:
-        for tail in (self._current, self._former):
-            if tail is not None:
-                tail.close()
-        self._current = self._former = None
+    def inspect(self) -> Finding:
+        """See `ports.FileSource.inspect`: whether the file can be read."""
+        try:
+            Tail.open(self._path).close()
+        except OSError as problem:
+            return unreadable(NAME, self._path, problem, until="it is read from its first line")
+        return ok(NAME, str(self._path))
 
     async def _look(self) -> float:
         until = self._clock.steady() + _LOOK_S
         try:
             if self._current is None:
                 self._current = await self._open()
-            self._is_idle = await self._read_former(until) and await self._read_current(self._current, until)
+            is_read = await self._read_former(until) and await self._read_current(self._current, until)
         except OSError:
             self._is_idle = True
             raise
-        return RESCAN_S if self._is_idle else 0.0
+        left_s = max(self._left_s(self._current), self._left_s(self._former))
+        self._is_idle = is_read and not left_s
+        return (min(left_s, RESCAN_S) if left_s else RESCAN_S) if is_read else 0.0
+
+    def _left_s(self, tail: Tail | None) -> float:
+        """How much longer a last line without a newline is waited for."""
+        quiet_s = None if tail is None else tail.unended_for_s(self._clock.steady())
+        return 0.0 if quiet_s is None else max(QUIET_S - quiet_s, 0.0)
 
     async def _open(self) -> Tail:
-        """The file, at the position that the store remembers."""
+        """The file, at the position in the store."""
         stored = await self._intake.cursor(NAME)
         tail = await anyio.to_thread.run_sync(Tail.open, self._path)
         position = None if stored is None else Position.from_text(stored)
@@ -99,14 +117,14 @@ class Lines:
         return tail
 
     async def _resume(self, tail: Tail, position: Position) -> None:
-        """Set a newly opened file to where reading ended; if that was in another file, read its rest as well."""
+        """Set a newly opened file to where reading ended. If that was in another file, read its rest as well."""
         if await anyio.to_thread.run_sync(tail.resume, position):
             return
         former = None
         if tail.position.inode != position.inode:
             former = await anyio.to_thread.run_sync(find_by_inode, self._path.parent, position)
         log.warning("lines.restarted", file=self._path.name, reason="another file or other content")
-        self._let_go(former)
+        self._set_former(former)
 
     async def _read_former(self, until: float) -> bool:
         """Read what is still written to a file that was moved away. Whether its end was reached."""
@@ -119,8 +137,8 @@ class Lines:
             self._committed(former, batch)
             if self._clock.steady() >= until:
                 return False
-        if self._clock.steady() >= self._former_until_at:
-            self._let_go(None)
+        if self._clock.steady() >= self._former_until_at and not self._left_s(former):
+            self._set_former(None)
         return True
 
     async def _read_current(self, tail: Tail, until: float) -> bool:
@@ -145,46 +163,55 @@ class Lines:
         try:
             is_saved_anew = await anyio.to_thread.run_sync(new.resume, old.position)
         except BaseException:
-            self._let_go(old)
+            self._set_former(old)
             raise
         if is_saved_anew:
-            old.close()  # with the same beginning, as editors do
+            old.close()  # an editor wrote a new file with the same beginning
             return
         log.info("lines.rotated", file=self._path.name)
-        self._let_go(old)
+        self._set_former(old)
 
-    def _let_go(self, former: Tail | None) -> None:
-        """Read `former` for a while yet, in place of one that was rotated earlier."""
+    def _set_former(self, former: Tail | None) -> None:
+        """Read `former` a while longer, instead of one that was rotated earlier."""
         if self._former is not None:
             self._former.close()
         self._former = former
         self._former_until_at = self._clock.steady() + FORMER_S
 
-    def _next(self, tail: Tail) -> Batch | None:
+    def _next(self, tail: Tail) -> LineBatch | None:
+        """The next lines, also a last one without a newline once it has been quiet; None when there are none."""
         lines, position = tail.take()
-        if position == tail.position:
-            return None
+        is_unended = position == tail.position
+        if is_unended:
+            quiet_s = tail.unended_for_s(self._clock.steady())
+            if quiet_s is None or quiet_s < QUIET_S:
+                return None
+            lines, position = tail.take(unended=True)
         wishes, problems, bad = [], [], 0
         for line in lines:
             try:
                 wish = self._wish(line)
             except TaskProblem as problem:
                 bad += 1
-                if bad <= _PROBLEMS_TOLD:
+                if bad <= _MOST_PROBLEMS:
                     problems.append(f"{self._path.name}:{line.number}: {problem}")
             else:
                 wishes += [wish] if wish else []
-        return Batch(wishes=tuple(wishes), bad=bad, problems=tuple(problems), position=position)
+        if is_unended and not wishes:
+            return None  # it may be half a task
+        return LineBatch(wishes=tuple(wishes), bad=bad, problems=tuple(problems), position=position)
 
     def _wish(self, line: Line) -> Wish | None:
         if line.raw is None:
             raise TaskProblem(f"longer than {MAX_LINE_BYTES} bytes; skipped")
-        entry = read_line(line.raw, line.number, suffix="")
+        entry = read_line(line.raw, line.number, suffix=MIXED)
         return None if entry is None else self._reader.read_entry(entry)
 
-    def _committed(self, tail: Tail, batch: Batch) -> None:
-        tail.advance(batch.position)
+    def _committed(self, tail: Tail, batch: LineBatch) -> None:
+        tail.position = batch.position
+        self.tally.taken += len(batch.wishes)
         if batch.bad:
+            self.tally.refused(batch.bad, batch.problems[0], self._clock.now())
             self._bad += batch.bad
             problems = list(batch.problems)
             log.warning("lines.refused", lines=batch.bad, problems=problems, refused_in_all=self._bad)

@@ -1,8 +1,11 @@
-"""The drop folder: a file put there is read, its tasks committed, and only then is it removed."""
+"""The queue folder: a file put there is read, its tasks are committed, and only then is it removed."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,103 +14,224 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from bridge.domain.finding import Finding
+from bridge.domain.source import SourceTally
 from bridge.logs import get_logger
 from bridge.ports import Clock, Intake
-from bridge.sources.changes import RESCAN_S, Follower
-from bridge.sources.drops import Drop, scan
-from bridge.sources.rejects import escaped
-from bridge.sources.taking import Chunk, Taking
-from bridge.sources.tasks import TaskReader
+from bridge.sources.queue_files import QueueFile, scan
+from bridge.sources.queue_reader import MOST_FILES, RETRY_S, Chunk, QueueReader, ReadFile
+from bridge.sources.rejects import FOLDER, escaped
+from bridge.sources.rescans import RESCAN_S, Rescanner
+from bridge.sources.source_checks import CREATED, error, ok, owner
+from bridge.sources.task_files import SMALL_BYTES
+from bridge.sources.task_reader import TaskReader
+from bridge.sources.writers import Writers
 
 NAME: Final = "queue"
 
-_LOOK_S: Final = 2.0  # of taking, before the folder is looked at again
-_NAMES_TOLD: Final = 5
+_SCAN_S: Final = 0.5  # of reading, before the folder is scanned again
+# Files above this size are read by separate processes, at most this many at a time. One is reserved for smaller files.
+_PROCESSES: Final = ((1024 * 1024, 1), (256 * 1024, 2), (0, 3))
+_MOST_NAMES: Final = 5  # in a log line
 _FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_RIGHTS: Final = ((os.R_OK, "list it"), (os.W_OK, "remove files from it"), (os.X_OK, "enter it"))
 
 log = get_logger()
 
 
 class Queue:
-    """`ports.Source` over a folder.
+    """`ports.FileSource` over a folder.
 
     A file counts as taken once it has left the folder: removed after the commit of its tasks, or moved to
-    `rejected/`. A crash in between takes it again, which changes nothing. Nothing is followed, and only regular
+    `rejected/`. A crash in between reads it again, which changes nothing. No link is followed, and only regular
     files are opened. A folder that vanishes or cannot be read is waited for.
     """
 
-    def __init__(self, folder: Path, *, intake: Intake, reader: TaskReader, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        intake: Intake,
+        reader: TaskReader,
+        clock: Clock,
+        settle_s: float | None = None,
+    ) -> None:
+        self.tally = SourceTally(source=NAME, path=str(folder))
         self._folder = folder
+        self._settle_s = settle_s
         self._intake = intake
         self._reader = reader
         self._clock = clock
-        self._drops: dict[str, Drop] = {}
+        self._was_there = False
+        self._files: dict[str, QueueFile] = {}
+        self._readers: set[QueueReader] = set()
+        self._busy: dict[str, QueueFile] = {}  # large ones, by name
         self._is_idle = False
+        self._is_turn_of_newest = False
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Take files for ever. The folder is made, for its owner alone, if it is missing at the start."""
-        await anyio.to_thread.run_sync(self._create)
-        follower = Follower(NAME, self._folder, None, clock=self._clock)
-        await follower.follow(self._look, self.is_idle, task_status=task_status)
+        """Take files forever. A missing folder is created once, readable only by its owner, if its parent exists."""
+        self._writers = Writers()
+        self._rescanner = Rescanner(self.tally, self._folder, None, clock=self._clock)
+        try:
+            async with anyio.create_task_group() as self._group:
+                self._group.start_soon(self._stop_reading)
+                await self._rescanner.run(self._look, self.is_idle, task_status=task_status)
+        finally:
+            self._writers.close()
 
     def is_idle(self) -> bool:
-        """Whether every file seen so far has been taken, rejected, or left alone."""
+        """Whether every file seen so far has been taken, rejected or ignored."""
         return self._is_idle
 
-    def _create(self) -> None:
+    def inspect(self) -> Finding:
+        """See `ports.FileSource.inspect`: whether files can be listed, read and removed."""
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError:
-            return  # the first look fails likewise, and says so
+            found = self._folder.stat()
+        except FileNotFoundError:
+            return self._inspect_missing()
+        except OSError as problem:
+            return error(NAME, f"{self._folder}: {problem.strerror}")
+        if not stat.S_ISDIR(found.st_mode):
+            return error(NAME, f"{self._folder} is not a folder; name the folder that holds the files")
+        for path in (self._folder, self._folder / FOLDER):
+            rights = _RIGHTS if path.exists() else ()
+            if lacking := [what for right, what in rights if not os.access(path, right, effective_ids=True)]:
+                return error(NAME, f"{path}: no permission to {' or '.join(lacking)}; {owner(path)}")
+        return ok(NAME, str(self._folder))
+
+    def _inspect_missing(self) -> Finding:
+        parent = self._folder.parent
+        if self._folder.is_symlink():
+            return error(NAME, f"{self._folder} is a symbolic link to nothing")
+        if not parent.is_dir():
+            return error(NAME, self._missing_parent())
+        if not os.access(parent, os.W_OK | os.X_OK, effective_ids=True):
+            return error(NAME, f"{self._folder} does not exist, and {parent} cannot be written")
+        return ok(NAME, f"{self._folder} {CREATED}")
+
+    def _missing_parent(self) -> str:
+        return f"the parent folder {self._folder.parent} does not exist: create it, or change sources.queue"
 
     async def _look(self) -> float:
         now = self._clock.steady()
         try:
-            self._drops = await anyio.to_thread.run_sync(self._scan, now, abandon_on_cancel=True)
+            self._files = await anyio.to_thread.run_sync(self._scan, now, abandon_on_cancel=True)
         except OSError:
-            self._drops, self._is_idle = {}, True
+            self._files, self._is_idle = {}, True
             raise
-        ready = [drop for drop in self._wanted() if drop.ready_at <= now]
-        if ready:
+        ready = [file for file in self._wanted() if file.ready_at <= now]
+        self._begin_large([file for file in ready if file.is_large])
+        if small := [file for file in ready if not file.is_large]:
             self._is_idle = False
-            await self._take(sorted(ready, key=lambda drop: drop.mark.mtime_ns))
-        self._is_idle = all(drop.is_stuck for drop in self._wanted())
-        return min((drop.ready_at for drop in self._wanted()), default=now + RESCAN_S) - self._clock.steady()
+            self._is_turn_of_newest = not self._is_turn_of_newest
+            await self._take(in_turn(small, newest_first=self._is_turn_of_newest), _SCAN_S)
+        self._is_idle = not self._busy and all(file.is_stuck for file in self._wanted())
+        # A large file that is ready waits for another large one, which calls for a scan when it is done.
+        later = [file.ready_at for file in self._wanted() if not file.is_large or file.ready_at > now]
+        return min(later, default=now + RESCAN_S) - self._clock.steady()
 
-    def _wanted(self) -> Iterable[Drop]:
-        return (drop for drop in self._drops.values() if not drop.is_left_alone)
+    def _wanted(self) -> Iterable[QueueFile]:
+        return (file for file in self._files.values() if not file.is_left_alone and file.name not in self._busy)
 
-    def _scan(self, now: float) -> dict[str, Drop]:
-        drops = scan(self._folder, self._drops, now=now)
-        strange = [d for d in drops.values() if d.is_left_alone and not d.is_told and d.ready_at <= now]
-        if strange:
-            names = [escaped(drop.name) for drop in strange[:_NAMES_TOLD]]
-            log.warning("queue.left_alone", files=len(strange), names=names)
-        for drop in strange:
-            drop.is_told = True
-        return drops
+    def _begin_large(self, ready: Sequence[QueueFile]) -> None:
+        """Have large files read beside the others, the smallest first."""
+        for file in sorted(ready, key=lambda file: file.state.size_bytes):
+            sizes = [file.state.size_bytes, *(busy.state.size_bytes for busy in self._busy.values())]
+            if any(sum(size > limit for size in sizes) > most for limit, most in _PROCESSES):
+                break
+            self._busy[file.name] = file
+            self._group.start_soon(self._take_large, file)
 
-    async def _take(self, ready: Sequence[Drop]) -> None:
-        """Commit chunk by chunk; a file is finished only after the commit that holds its last task."""
-        until = self._clock.steady() + _LOOK_S
-        folder_fd = await anyio.to_thread.run_sync(os.open, self._folder, _FLAGS)
+    async def _stop_reading(self) -> None:
+        """When this is cancelled, end the processes that reading threads wait for: the threads are waited for."""
         try:
-            taking = Taking(folder_fd, self._reader, now=self._clock.steady())
-            chunks = taking.chunks(ready)
+            await anyio.sleep_forever()
+        finally:
+            for reader in self._readers:
+                reader.stop()
+
+    async def _take_large(self, file: QueueFile) -> None:
+        try:
+            await self._take([file], math.inf)
+        except OSError:
+            file.retry_at = self._clock.steady() + RETRY_S  # the folder is gone: the next scan reports it
+        finally:
+            del self._busy[file.name]
+            self._rescanner.wake()
+
+    def _create(self) -> None:
+        """Create the folder once. One that vanishes later is waited for: something may have been unmounted there."""
+        if self._was_there:
+            return
+        try:
+            self._folder.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            raise OSError(self._missing_parent()) from None
+        else:
+            log.info("queue.created", folder=str(self._folder))
+        self._was_there = True
+
+    def _scan(self, now: float) -> dict[str, QueueFile]:
+        self._create()
+        self._writers.look(self._folder)
+        files = scan(self._folder, self._files, now=now, settle_s=self._settle_s)
+        strange = [each for each in files.values() if each.is_left_alone and not each.is_reported]
+        if strange := [each for each in strange if each.ready_at <= now]:
+            names = [escaped(file.name) for file in strange[:_MOST_NAMES]]
+            log.warning("queue.left_alone", files=len(strange), names=names)
+        for file in strange:
+            file.is_reported = True
+        self.tally.note = self._writers.way
+        self.tally.left_alone = sum(file.is_left_alone for file in files.values())
+        return files
+
+    async def _take(self, ready: Sequence[QueueFile], most_s: float) -> None:
+        """Commit chunk by chunk. A file is finished only after the commit that holds its last task."""
+        until = self._clock.steady() + most_s
+        folder_fd = await anyio.to_thread.run_sync(os.open, self._folder, _FLAGS)
+        reader = QueueReader(folder_fd, self._reader, writers=self._writers, steady=self._clock.steady)
+        self._readers.add(reader)
+        chunks = reader.chunks(ready)
+        try:
             while chunk := await anyio.to_thread.run_sync(next, chunks, None):
-                await self._commit(taking, chunk)
+                await self._commit(reader, chunk)
                 if chunk.files and self._clock.steady() >= until:
                     break
         finally:
+            reader.stop()
+            chunks.close()
+            self._readers.discard(reader)
             os.close(folder_fd)
 
-    async def _commit(self, taking: Taking, chunk: Chunk) -> None:
+    async def _commit(self, reader: QueueReader, chunk: Chunk) -> None:
         if chunk.wishes:
             await self._intake.add(chunk.wishes, source=NAME)
-        left = await anyio.to_thread.run_sync(taking.finish, chunk.files)
-        for name in left:
-            del self._drops[name]
-        taken = [file for file in chunk.files if file.tasks]
-        if taken:
-            tasks = sum(file.tasks for file in taken)
-            log.info("queue.taken", files=len(taken), tasks=tasks, first=escaped(taken[0].drop.name))
+        for read, retired in await anyio.to_thread.run_sync(reader.finish, chunk.files):
+            self._files.pop(read.file.name, None)
+            if retired is not None:
+                self._files[retired.name] = retired
+            self._count(read)
+        if taken := [read for read in chunk.files if read.tasks]:
+            tasks = sum(read.tasks for read in taken)
+            log.info("queue.taken", files=len(taken), tasks=tasks, first=escaped(taken[0].file.name))
+
+    def _count(self, read: ReadFile) -> None:
+        self.tally.taken += read.tasks
+        reason = read.refused or (read.rest.first if read.rest.count else None)
+        if reason is not None:
+            name = escaped(read.file.name)
+            self.tally.refused(max(read.rest.count, 1), f"{name}: {reason}", self._clock.now())
+
+
+def in_turn(files: Iterable[QueueFile], *, newest_first: bool = False) -> list[QueueFile]:
+    """The oldest first. If one look cannot take them all: the oldest and the newest in turn, so that a new file does
+    not wait behind ten thousand others. Which of the two begins matters where a look takes a single file."""
+    oldest = sorted(files, key=lambda file: file.state.mtime_ns)
+    if len(oldest) <= MOST_FILES and sum(file.state.size_bytes for file in oldest) <= SMALL_BYTES:
+        return oldest
+    ends = (oldest[::-1], oldest) if newest_first else (oldest, oldest[::-1])
+    pairs = zip(*ends, strict=True)
+    return list(itertools.chain.from_iterable(pairs))[: len(oldest)]

@@ -1,4 +1,4 @@
-"""The folder `rejected/` beside the tasks: what could not be taken, each file with its reason beside it."""
+"""The folder `rejected/`: files that could not be taken, each with its reason in a second file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Final
 
-from bridge.domain.text import printable
+from bridge.domain.quoting import printable
 from bridge.sources.entry import NO_TASK, Entry
 
 FOLDER: Final = "rejected"
@@ -23,12 +23,12 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 
 
 def escaped(name: str) -> str:
-    """A file's name for one line of a message, whatever bytes it has."""
+    """The name of a file for one line of a message; it may have any bytes."""
     return printable(os.fsencode(name).decode(errors="backslashreplace"))
 
 
-class Rest:
-    """The tasks of one file that cannot be taken, as a file of the same form, and why.
+class RejectedTasks:
+    """The tasks of one file that cannot be taken, as a file of the same syntax, and why.
 
     Holds no more than the file did, however many of its tasks are bad.
     """
@@ -40,17 +40,25 @@ class Rest:
         self._line = 2 if self._is_list else 1
         self._problems: list[tuple[int, int, str]] = []  # line in the file, line in the rest, problem
         self.count = 0
+        self.is_complete = True  # else the file itself must be kept
 
     def add(self, entry: Entry, problem: str) -> None:
         """Keep a task with its problem."""
+        if entry.head and not self._data:
+            head = f"{entry.head}\n".encode()
+            self._data += head
+            self._line += head.count(b"\n")
         if len(self._problems) < _MAX_REASONS:
             self._problems.append((entry.line, self._line, problem))
-        if self._is_list and self.count:
+        if self._is_list and len(self._data) > 2:
             self._data[-1:] = b",\n"
+        self.count += 1
+        if entry.text is None:
+            self.is_complete = False
+            return
         task = f"{self._bullet}{entry.text}\n".encode(errors="surrogateescape")
         self._data += task
         self._line += task.count(b"\n")
-        self.count += 1
 
     @property
     def first(self) -> str:
@@ -58,20 +66,25 @@ class Rest:
         return f"line {self._problems[0][0]}: {self._problems[0][2]}" if self._problems else NO_TASK
 
     def data(self) -> bytes:
-        """The tasks, ready to be mended and dropped again."""
+        """The tasks, to be corrected and dropped again."""
         return bytes(self._data) + (b"]\n" if self._is_list else b"")
 
     def reason(self, name: str, *, whole: bool) -> str:
-        """A line for each problem; lines count in the file itself when it is rejected `whole`, else in `data`."""
+        """A line for each problem. Line numbers are those of the file when it is rejected `whole`, else those of `data`
+        and, at the end, the one that the task had in the file."""
         if not self._problems:
             return f"{name}: {NO_TASK}\n"
-        lines = [f"{name}:{mine if whole else rest}: {problem}\n" for mine, rest, problem in self._problems]
+        lines = []
+        for mine, rest, problem in self._problems:
+            at = mine if whole else rest
+            was = "" if at == mine else f" (line {mine} of the dropped file)"
+            lines.append(f"{name}:{at}: {problem}{was}\n")
         more = self.count - len(lines)
         return "".join([*lines, f"... and {more} more\n" if more else ""])
 
 
-class Rejects:
-    """Moves things out of an open folder into its `rejected/`, never over something that is there.
+class RejectedFolder:
+    """Moves files out of an open folder into its `rejected/` and never overwrites one.
 
     Every method raises OSError when the folder does not allow it; nothing has been moved then.
     """
@@ -80,31 +93,32 @@ class Rejects:
         self._folder_fd = folder_fd
 
     def move(self, name: str, reason: str) -> str:
-        """Put the thing itself there, unread and unfollowed; the name it has there."""
-        with self._opened() as into_fd:
-            kept = _claim(into_fd, name, reason)
-            try:
-                os.rename(name, kept, src_dir_fd=self._folder_fd, dst_dir_fd=into_fd)
-            except OSError:
-                os.unlink(kept + REASON_SUFFIX, dir_fd=into_fd)
-                raise
-            return kept
+        """Put the file itself there, unread; a link is not followed. Returns the name it has there."""
+        with self._claimed(name, reason) as (into_fd, kept):
+            os.rename(name, kept, src_dir_fd=self._folder_fd, dst_dir_fd=into_fd)
+        return kept
 
     def write(self, name: str, data: bytes, reason: str) -> str:
-        """Put a new file there, synced to disk; the name it has there."""
+        """Put a new file there, synced to disk. Returns the name it has there."""
+        with self._claimed(name, reason) as (into_fd, kept):
+            _write(into_fd, kept, data, synced=True)
+            os.fsync(into_fd)
+        return kept
+
+    @contextmanager
+    def _claimed(self, name: str, reason: str) -> Iterator[tuple[int, str]]:
+        """The folder, and a free name in it. The reason is written first and goes again when the rest fails."""
         with self._opened() as into_fd:
             kept = _claim(into_fd, name, reason)
             try:
-                _write(into_fd, kept, data, synced=True)
+                yield into_fd, kept
             except OSError:
                 os.unlink(kept + REASON_SUFFIX, dir_fd=into_fd)
                 raise
-            os.fsync(into_fd)
-            return kept
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
-        """`rejected/`, made with the folder's own permissions if need be. A link of that name is not followed."""
+        """`rejected/`, created with the permissions of its folder if it is missing. A link is not followed."""
         try:
             os.mkdir(FOLDER, 0o700, dir_fd=self._folder_fd)
             is_new = True
@@ -113,7 +127,7 @@ class Rejects:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         into_fd = os.open(FOLDER, flags, dir_fd=self._folder_fd)
         try:
-            if is_new:  # whoever may drop files may fetch them back, whatever the umask
+            if is_new:  # users who may drop files may take them back, regardless of the umask
                 os.fchmod(into_fd, stat.S_IMODE(os.fstat(self._folder_fd).st_mode))
             yield into_fd
         finally:
@@ -121,7 +135,7 @@ class Rejects:
 
 
 def _claim(into_fd: int, name: str, reason: str) -> str:
-    """A name that is free there, made ours by writing its reason."""
+    """A name that is free there. Writing its reason reserves it."""
     text = reason.encode(errors="backslashreplace")
     for kept in _candidates(name):
         if _exists(into_fd, kept):

@@ -19,8 +19,8 @@ _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """How far a file has been read. `fingerprint` is of the last bytes before `offset`, whereby the file is known
-    again; `lines` were read so far; `is_skipping` says that `offset` lies within a line that is too long."""
+    """How far a file has been read. `fingerprint` is a hash of the last bytes before `offset`, which identify the
+    file; `lines` were read so far; `is_skipping` says that `offset` is within a line that is too long."""
 
     inode: int
     offset: int = 0
@@ -34,7 +34,7 @@ class Position:
 
     @classmethod
     def from_text(cls, text: str) -> Position | None:
-        """Back from the store; None when it is not of this version's making."""
+        """From the cursor in the store; None when this version cannot read it."""
         try:
             inode, offset, lines, is_skipping, fingerprint = json.loads(text)
         except (ValueError, TypeError):
@@ -43,23 +43,25 @@ class Position:
 
 
 class Line(NamedTuple):
-    """One complete line without its end; None instead of one that is too long."""
+    """One complete line without its newline; None for one that is too long."""
 
     number: int
     raw: bytes | None
 
 
 class Tail:
-    """One open file and how far it has been read. `take` reads, and only `advance` moves on."""
+    """One open file. Its `position` says how far it has been read; `take` does not move it."""
 
     def __init__(self, file_fd: int) -> None:
         self._file_fd = file_fd
         self.position = Position(inode=os.fstat(file_fd).st_ino)
+        self._unended: tuple[int, int] | None = None  # size and mtime with a last line without a newline ...
+        self._unended_at = 0.0  # ... since then
         self._checked: tuple[int, int] | None = None  # size and mtime when the fingerprint was last compared
 
     @classmethod
     def open(cls, path: Path) -> Tail:
-        """OSError when there is no regular file to be read."""
+        """OSError when there is no regular file that can be read."""
         file_fd = os.open(path, _FLAGS)
         if not stat.S_ISREG(os.fstat(file_fd).st_mode):
             os.close(file_fd)
@@ -70,7 +72,7 @@ class Tail:
         os.close(self._file_fd)
 
     def resume(self, position: Position) -> bool:
-        """Go on from `position` if this file still begins with what was read then, whatever its inode."""
+        """Go on from `position` if this file still begins with what was read then, even with another inode."""
         size_bytes = os.fstat(self._file_fd).st_size
         if size_bytes < position.offset or self._fingerprint(position.offset) != position.fingerprint:
             return False
@@ -89,7 +91,7 @@ class Tail:
         return self._fingerprint(self.position.offset) != self.position.fingerprint
 
     def restart(self) -> None:
-        """Begin anew with the first byte."""
+        """Begin again with the first byte."""
         self.position = Position(inode=self.position.inode)
 
     def is_at(self, path: Path) -> bool:
@@ -97,27 +99,31 @@ class Tail:
         mine, there = os.fstat(self._file_fd), path.stat()
         return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
-    def take(self) -> tuple[list[Line], Position]:
-        """The next complete lines, and the position after them; the same position when there is nothing to be had.
+    def take(self, *, unended: bool = False) -> tuple[list[Line], Position]:
+        """The next complete lines, and the position after them; the same position when there are none.
 
-        At most about a mebibyte is held, however long a line is.
+        With `unended` what follows the last newline is a line, too. At most about a mebibyte is held, however long a
+        line is.
         """
         position = self.position
         data = os.pread(self._file_fd, _WINDOW_BYTES, position.offset)
         if len(data) == _WINDOW_BYTES and b"\n" not in data:
             data = os.pread(self._file_fd, MAX_LINE_BYTES + 1, position.offset)
         lines: list[Line] = []
+        is_skipping = False
         if position.is_skipping:
             end = data.find(b"\n") + 1
-            lines, used, is_skipping = [], end or len(data), not end
+            used, is_skipping = end or len(data), not end
         elif b"\n" in data:
             *raws, _ = data.split(b"\n")
             lines = [Line(number, raw) for number, raw in enumerate(raws, start=position.lines + 1)]
-            used, is_skipping = data.rfind(b"\n") + 1, False
+            used = data.rfind(b"\n") + 1
         elif len(data) > MAX_LINE_BYTES:
             lines, used, is_skipping = [Line(position.lines + 1, None)], len(data), True
+        elif unended and data:
+            lines, used = [Line(position.lines + 1, data)], len(data)
         else:
-            return [], position
+            used = 0
         if not used:
             return [], position
         offset = position.offset + used
@@ -130,9 +136,15 @@ class Tail:
         )
         return lines, after
 
-    def advance(self, position: Position) -> None:
-        """What lies before `position` is committed."""
-        self.position = position
+    def unended_for_s(self, now: float) -> float | None:
+        """For how long what follows the last newline has not changed; None when nothing follows it."""
+        found = os.fstat(self._file_fd)
+        if found.st_size <= self.position.offset:
+            return None
+        mark = (found.st_size, found.st_mtime_ns)
+        if mark != self._unended:
+            self._unended, self._unended_at = mark, now
+        return now - self._unended_at
 
     def _fingerprint(self, offset: int) -> str:
         size_bytes = min(offset, _PRINT_BYTES)
@@ -142,7 +154,7 @@ class Tail:
 
 
 def find_by_inode(folder: Path, position: Position) -> Tail | None:
-    """The file that was being read, under whatever name it was moved to within its folder; None when it is gone."""
+    """The file that was being read, under its present name in the folder; None when it is gone."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.inode() == position.inode and not entry.is_symlink()]
     for name in names:

@@ -1,10 +1,11 @@
-"""The watchlist: a file that always names all the tasks somebody wants watched."""
+"""The watchlist: a file that always names all the tasks to be watched."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,72 +14,99 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from bridge.domain.finding import Finding
 from bridge.domain.ids import WatchKey
+from bridge.domain.source import SourceTally
 from bridge.domain.watch import Wish
 from bridge.logs import get_logger
 from bridge.ports import Clock, Intake
-from bridge.sources.changes import RESCAN_S, Follower
-from bridge.sources.drops import Mark
-from bridge.sources.forms import MAX_FILE_BYTES, read_tasks
-from bridge.sources.tasks import TaskProblem, TaskReader
+from bridge.sources.entry import Entry
+from bridge.sources.parse_process import ParseProcess, ParseTimeout
+from bridge.sources.queue_files import FileState
+from bridge.sources.rescans import RESCAN_S, Rescanner
+from bridge.sources.source_checks import error, ok, unreadable, warning
+from bridge.sources.task_files import MAX_FILE_BYTES
+from bridge.sources.task_reader import DoubtfulId, TaskProblem, TaskReader
 
 NAME: Final = "watchlist"
-SETTLE_S: Final = 1.0  # only what has stood unchanged for so long is what somebody meant
+SETTLE_S: Final = 1.0  # a file that changed more recently may be half edited
 
-_PROBLEMS_TOLD: Final = 20
+_MOST_PROBLEMS: Final = 20  # in a log line
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """What one state of the file says; of its `bad` entries the first `problems`, each with its line."""
+class WatchlistContent:
+    """What the file says in one state; of its `bad` and `doubtful` entries the first `problems`, each with its line."""
 
     digest: bytes
     wishes: tuple[Wish, ...]
     bad: int
+    doubtful: frozenset[WatchKey]  # refused only because of their ids
     problems: tuple[str, ...]
 
 
 class Watchlist:
-    """`ports.Source` over a list of tasks.
+    """`ports.FileSource` over a list of tasks.
 
-    A new content is read once it has stood unchanged for a second. When every entry of it is good, the store is made
-    to hold exactly these (an explicit empty list withdraws all). When any is bad, or the file is empty, missing or
-    unreadable, the good entries are added and nothing is withdrawn: a slip of the pen must not end watches.
+    A new content is read once it has been unchanged for a second. If every entry is good, the store is made to hold
+    exactly these (an explicit empty list withdraws all). If any is bad, or the file is empty, missing or unreadable,
+    the good entries are added and nothing is withdrawn: a typing mistake must not end watches. An entry whose id is
+    refused is a warning: it is not added, and stays watched if it is.
     """
 
     def __init__(self, path: Path, *, intake: Intake, reader: TaskReader, clock: Clock) -> None:
+        self.tally = SourceTally(source=NAME, path=str(path), is_listing=True)
         self._path = path
         self._intake = intake
         self._reader = reader
         self._clock = clock
-        self._mark: Mark | None = None
-        self._since_at = 0.0  # the file has been as `_mark` says
-        self._done: Mark | None = None
+        self._state: FileState | None = None
+        self._since_at = 0.0  # the file has been in this state
+        self._done: FileState | None = None
+        self._parsing = ParseProcess(steady=clock.steady)
         self._digest = b""  # of the content last handed over
         self._is_idle = False
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Follow the list for ever, across editors that replace the file and times when it is missing."""
-        follower = Follower(NAME, self._path.parent, self._path.name, clock=self._clock)
-        await follower.follow(self._look, self.is_idle, task_status=task_status)
+        """Read the list forever, also after an editor replaced the file or while it is missing."""
+        rescanner = Rescanner(self.tally, self._path.parent, self._path.name, clock=self._clock)
+        try:
+            await rescanner.run(self._look, self.is_idle, task_status=task_status)
+        finally:
+            self._parsing.stop()
 
     def is_idle(self) -> bool:
         """Whether the file as last seen has been read and handed over."""
         return self._is_idle
 
+    def inspect(self) -> Finding:
+        """See `ports.FileSource.inspect`: whether the list can be read, and whether every entry is good."""
+        path = self._path
+        try:
+            content = self._read(FileState.of(path.stat()))
+        except OSError as problem:
+            return unreadable(NAME, path, problem, until="no task is withdrawn meanwhile")
+        if content is None:
+            return warning(NAME, f"{path} is being written")
+        if content.bad:
+            return error(NAME, f"{path}: {content.bad} bad entries, so nothing is withdrawn; {content.problems[0]}")
+        if content.doubtful:
+            return warning(NAME, f"{path}: {len(content.doubtful)} entries are not watched; {content.problems[0]}")
+        return ok(NAME, f"{path} ({len(content.wishes)} tasks)")
+
     async def _look(self) -> float:
         try:
-            mark = Mark.of(await anyio.to_thread.run_sync(os.stat, self._path, abandon_on_cancel=True))
-            if mark != self._mark:
-                self._mark, self._since_at = mark, self._clock.steady()
+            state = FileState.of(await anyio.to_thread.run_sync(os.stat, self._path, abandon_on_cancel=True))
+            if state != self._state:
+                self._state, self._since_at = state, self._clock.steady()
             left_s = self._since_at + SETTLE_S - self._clock.steady()
-            self._is_idle = mark == self._done
+            self._is_idle = state == self._done
             if self._is_idle or left_s > 0:
                 return RESCAN_S if self._is_idle else left_s
-            content = await anyio.to_thread.run_sync(self._read, mark, abandon_on_cancel=True)
+            content = await anyio.to_thread.run_sync(self._read, state, abandon_on_cancel=True)
         except OSError:
             self._is_idle = True
             raise
@@ -86,51 +114,70 @@ class Watchlist:
             return 0.0  # it changed while it was being read
         if content.digest != self._digest:
             await self._hand_over(content)
-        self._digest, self._done, self._is_idle = content.digest, mark, True
+        self._digest, self._done, self._is_idle = content.digest, state, True
         return RESCAN_S
 
-    async def _hand_over(self, content: Content) -> None:
+    async def _hand_over(self, content: WatchlistContent) -> None:
         if not content.bad:
-            await self._intake.sync(content.wishes, source=NAME)
+            if content.doubtful:
+                log.warning("watchlist.refused", file=str(self._path), problems=list(content.problems))
+            await self._intake.sync(content.wishes, source=NAME, kept=content.doubtful)
             log.info("watchlist.read", tasks=len(content.wishes))
-            return
-        if content.wishes:
-            await self._intake.add(content.wishes, source=NAME)
-        log.error(
-            "watchlist.invalid",
-            file=str(self._path),
-            problems=list(content.problems),
-            bad=content.bad,
-            good=len(content.wishes),
-            withdrawn=0,
-        )
+        else:
+            if content.wishes:
+                await self._intake.add(content.wishes, source=NAME)
+            log.error(
+                "watchlist.invalid",
+                file=str(self._path),
+                problems=list(content.problems),
+                bad=content.bad,
+                good=len(content.wishes),
+                withdrawn=0,
+            )
+        self.tally.taken, self.tally.rejected = len(content.wishes), 0
+        if content.problems:
+            self.tally.refused(content.bad + len(content.doubtful), content.problems[0], self._clock.now())
 
-    def _read(self, mark: Mark) -> Content | None:
-        """The content, or None when the file is no longer what `mark` says. OSError when it cannot be read."""
+    def _read(self, state: FileState) -> WatchlistContent | None:
+        """The content; None when the file is no longer in this state. OSError when it cannot be read."""
         with os.fdopen(os.open(self._path, _FLAGS), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise OSError("the watchlist is not a regular file")
-            data = file.read(MAX_FILE_BYTES + 1)
-            if Mark.of(found) != mark or Mark.of(os.fstat(file.fileno())) != mark:
+            if FileState.of(found) != state:
                 return None
-        if len(data) > MAX_FILE_BYTES:
-            raise OSError(f"the watchlist has more than {MAX_FILE_BYTES} bytes")
-        return self._parsed(data)
+            if found.st_size > MAX_FILE_BYTES:
+                raise OSError(f"the watchlist has more than {MAX_FILE_BYTES} bytes")
+            digest = hashlib.file_digest(file, "sha256").digest()
+            suffix = ".json" if self._path.suffix.lower() == ".json" else ".yaml"
+            try:
+                content = self._content(self._parsing.read(file, suffix, found.st_size, lists_only=True), digest)
+            except ParseTimeout as error:
+                raise OSError(f"the watchlist cannot be read: {error}") from None
+            is_same = FileState.of(os.fstat(file.fileno())) == state
+        return content if is_same else None
 
-    def _parsed(self, data: bytes) -> Content:
+    def _content(self, entries: Iterable[Entry], digest: bytes) -> WatchlistContent:
         wishes: dict[WatchKey, Wish] = {}
         problems: list[str] = []
+        doubtful: set[WatchKey] = set()
         bad = 0
-        suffix = ".json" if self._path.suffix.lower() == ".json" else ".yaml"
-        for entry in read_tasks(data, suffix, lists_only=True):
+        for entry in entries:
             try:
                 wish = self._reader.read_entry(entry)
             except TaskProblem as problem:
-                bad += 1
-                if bad <= _PROBLEMS_TOLD:
+                if isinstance(problem, DoubtfulId):
+                    doubtful.add(problem.key)
+                else:
+                    bad += 1
+                if len(problems) < _MOST_PROBLEMS:
                     problems.append(f"{self._path.name}:{entry.line}: {problem}")
             else:
                 wishes.setdefault(wish.key, wish)
-        digest = hashlib.sha256(data).digest()
-        return Content(digest=digest, wishes=tuple(wishes.values()), bad=bad, problems=tuple(problems))
+        return WatchlistContent(
+            digest=digest,
+            wishes=tuple(wishes.values()),
+            bad=bad,
+            doubtful=frozenset(doubtful),
+            problems=tuple(problems),
+        )

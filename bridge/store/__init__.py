@@ -1,4 +1,4 @@
-"""Where watches, events and deliveries are kept: opens a store, and holds the lock of its one daemon."""
+"""Watches, events and deliveries on disk: opens a store, and holds the lock of its daemon."""
 
 from __future__ import annotations
 
@@ -7,20 +7,38 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import overload
+from typing import TYPE_CHECKING, Any, overload
 
 from bridge.clock import SystemClock
-from bridge.config.place import PostgresUrl
+from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import ConfigError, StoreError
 from bridge.store import files
 from bridge.store.lock import DaemonLock
-from bridge.store.sqlite import SqliteStore
+from bridge.store.read_store import ReadStore
 from bridge.store.sqlite.database import MEMORY, Database
-from bridge.store.sqlite.database import create as make
 from bridge.store.sqlite.inspection import LATEST, version_of
-from bridge.store.whole import Store
+from bridge.store.statements import Transactions
+from bridge.store.survey import Survey, survey_file
 
-__all__ = ["DaemonLock", "Place", "SqliteStore", "Store", "migrate_store", "open_store"]
+if TYPE_CHECKING:
+    from bridge.store.command_store import CommandStore
+    from bridge.store.follow_store import FollowStore
+    from bridge.store.full_store import Store
+    from bridge.store.sqlite.sqlite_store import SqliteStore
+
+__all__ = [
+    "DaemonLock",
+    "Place",
+    "ReadStore",
+    "SqliteStore",
+    "Store",
+    "migrate_store",
+    "open_command_store",
+    "open_follower",
+    "open_reader",
+    "open_store",
+    "survey",
+]
 
 Place = Path | PostgresUrl
 """Where a store is. Printed, it shows no secret."""
@@ -35,24 +53,41 @@ def open_store(place: Place, *, create: bool, group_access: bool) -> Store: ...
 
 
 def open_store(place: Place | str, *, create: bool, group_access: bool, read_only: bool = False) -> Store:
-    """The store at this place, checked and brought up to date; ":memory:" is a new one that ends with the object.
+    """The store at this place, checked and upgraded; ":memory:" is a new one that ends with the object.
 
-    With `create` a missing one is made: a file 0600 in a directory 0700, or 0640 in 0750 with `group_access`;
-    directories that are there keep their mode. With `read_only` nothing is written to a file, and a call that would
-    write raises StoreError; so it is, unless `create`, for whoever may not write the file. A store in PostgreSQL is
-    brought up to date with `create` only, as others may be at work on it.
+    With `create` a missing one is created: a file 0600 in a directory 0700, or 0640 in 0750 with `group_access`.
+    Existing directories keep their mode. With `read_only` no file is written, and a call that would write raises
+    StoreError. Without `create`, a file that is not writable raises StoreError, too. A store in PostgreSQL is upgraded
+    only with `create`, because others may use it.
 
-    StoreDamaged when it is damaged, foreign or newer: it has not been touched. StoreError when it is missing or cannot
-    be opened. ConfigError when PostgreSQL's driver is.
+    StoreDamaged, and nothing is changed, when it is damaged, of another program, or of a newer version. StoreError when
+    it is missing or cannot be opened. ConfigError when PostgreSQL's driver is missing.
     """
     if isinstance(place, PostgresUrl):
         store: Store = _postgres(place).open_postgres(place, create=create, clock=SystemClock())
         return store
+    from bridge.store.sqlite.sqlite_store import SqliteStore  # here: commands do without it
+
+    return SqliteStore(_opened(place, create=create, group_access=group_access, read_only=read_only))
+
+
+def open_command_store(place: Place, *, create: bool, group_access: bool) -> CommandStore:
+    """The same, for a command that writes while daemons run."""
+    if isinstance(place, PostgresUrl):
+        return open_store(place, create=create, group_access=group_access)
+    from bridge.store.command_store import CommandStore  # here: readers do without it
+
+    return CommandStore(_opened(place, create=create, group_access=group_access, read_only=False))
+
+
+def _opened(place: Path | str, *, create: bool, group_access: bool, read_only: bool) -> Database:
     path = MEMORY if str(place) == str(MEMORY) else Path(os.path.realpath(place))
     if path != MEMORY:
         if not files.exists(path):
             if not create or read_only:
-                raise StoreError(f"there is no store {path}; start `genbridge run` once, or name another path")
+                raise _missing(path)
+            from bridge.store.copying import create as make  # here: only a new store needs it
+
             make(path, group_access=group_access)
         elif unwritable := files.why_unwritable(path):
             if create:
@@ -60,17 +95,46 @@ def open_store(place: Place | str, *, create: bool, group_access: bool, read_onl
             read_only = True
         elif not read_only:
             files.tighten(path, files.file_mode(group_access=group_access))
-    database = Database(path, read_only=read_only)
-    try:
-        database.prepare()
-    except BaseException:
-        database.close()
-        raise
-    return SqliteStore(database)
+    return _prepared(Database(path, read_only=read_only))
+
+
+def open_reader(place: Place) -> ReadStore:
+    """The store at this place, for questions only. It has its own connections, so it neither waits for another object's
+    commit nor delays one. Give it its own `Offload`.
+
+    StoreError when the store is missing, cannot be opened, or is of an older version. StoreDamaged when it is damaged,
+    of another program, or of a newer version.
+    """
+    return ReadStore(_to_read(place))
+
+
+def open_follower(place: Place) -> FollowStore:
+    """The same, for one reader that follows what is committed."""
+    from bridge.store.follow_store import FollowStore  # here: commands do without it
+
+    return FollowStore(_to_read(place))
+
+
+def _to_read(place: Place) -> Transactions:
+    if isinstance(place, PostgresUrl):
+        database: Transactions = _postgres(place).connected(place, create=False, clock=SystemClock())
+        return database
+    path = Path(os.path.realpath(place))
+    if not files.exists(path):
+        raise _missing(path)
+    return _prepared(Database(path, read_only=True))
+
+
+def survey(place: Place) -> Survey:
+    """What is at this place, for `genbridge check`. Raises the errors of `open_store`, but changes nothing."""
+    if isinstance(place, PostgresUrl):
+        found: Survey = _postgres(place).survey_postgres(place, clock=SystemClock())
+        return found
+    return survey_file(place)
 
 
 def migrate_store(place: Place, *, group_access: bool) -> tuple[int, int]:
-    """Bring a store up to date; says from which version (0: there was none) to which. A missing file is not made."""
+    """Upgrade a store. Returns the versions before (0: it did not exist) and after. A missing file is not created."""
     if isinstance(place, PostgresUrl):
         versions: tuple[int, int] = _postgres(place).migrate_postgres(place, clock=SystemClock())
         return versions
@@ -79,12 +143,34 @@ def migrate_store(place: Place, *, group_access: bool) -> tuple[int, int]:
     return before, LATEST
 
 
+def _prepared(database: Database) -> Database:
+    try:
+        database.prepare()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _missing(path: Path) -> StoreError:
+    return StoreError(f"there is no store {path}; start `genbridge run` once, or name another path")
+
+
 def _postgres(place: PostgresUrl) -> ModuleType:
     try:
-        return import_module("bridge.store.postgres")  # now only: most have no use for it, and do without its driver
+        return import_module("bridge.store.postgres")  # here: SQLite does without its driver
     except ImportError as error:
-        # By the interpreter, whichever way genbridge was installed into its environment.
+        # The interpreter finds the right environment, however genbridge was installed.
         how = f"{sys.executable} -m pip install 'psycopg[binary]>=3.2'"
         raise ConfigError(
             [f"store {place}: PostgreSQL's driver is missing ({error}): {how} (or, in a checkout, '.[postgres]')"]
         ) from None
+
+
+def __getattr__(name: str) -> Any:
+    """`Store` and `SqliteStore`, imported when they are first used: readers do without them."""
+    if name == "SqliteStore":
+        return import_module("bridge.store.sqlite.sqlite_store").SqliteStore
+    if name == "Store":
+        return import_module("bridge.store.full_store").Store
+    raise AttributeError(name)

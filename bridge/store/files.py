@@ -1,4 +1,4 @@
-"""The store's files on disk: who may read them, and how they come into being."""
+"""The store's files on disk: their modes, and errors about them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,29 @@ import errno
 import grp
 import os
 import pwd
+import shlex
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
 from bridge.errors import StoreDamaged, StoreError
 
+_DISK_FULL: Final = "the disk is full; free some space and it goes on"
+_MEANINGS: Final = {
+    errno.ENOSPC: _DISK_FULL,
+    errno.EDQUOT: _DISK_FULL,
+    errno.EROFS: "the file system is mounted read-only; remount it, or name another path",
+}
+
 
 def file_mode(*, group_access: bool) -> int:
-    """0600 for a single user; 0640 where the service's group may read along."""
+    """0600 for a single user; 0640 when the service's group may read it."""
     return 0o640 if group_access else 0o600
 
 
 def make_directory(path: Path, *, group_access: bool) -> None:
-    """Make a directory and its missing parents, 0700 or 0750 whatever the umask. One that is there keeps its mode.
+    """Make a directory and its missing parents, 0700 or 0750 regardless of the umask. An existing one keeps its mode.
 
     StoreError when it cannot be made.
     """
@@ -35,7 +45,7 @@ def make_directory(path: Path, *, group_access: bool) -> None:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a store at `path`. StoreError when that cannot be known, StoreDamaged when it is no file."""
+    """Whether there is a store at `path`. StoreError when that is not known, StoreDamaged when it is not a file."""
     seen = _looked_at(path)
     if seen is not None and not stat.S_ISREG(seen.st_mode):
         raise StoreDamaged(f"store {path} is not a regular file; name another path, or move it away")
@@ -86,40 +96,41 @@ def os_error(error: OSError, path: Path) -> StoreError:
     """What an operating system's error about the store's file means, with the way out."""
     if error.errno in {errno.EACCES, errno.EPERM}:
         return no_permission(path)
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return disk_full(path)
-    if error.errno == errno.EROFS:
-        return read_only(path)
-    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+    if error.errno in {errno.EEXIST, errno.ENOTDIR}:
+        file = next((each for each in path.parents if each.is_file()), path)
+        return StoreError(f"store {path}: {file} is a file, not a directory; name another path")
+    if error.errno == errno.ENOENT and path.parent.is_dir():
+        return uncreatable(path)
+    if error.errno == errno.ENOENT:
         return StoreError(f"store {path}: there is no directory {path.parent}; make it, or name another path")
-    return StoreError(f"store {path}: {error.strerror or error}; check the path and the disk")
+    meaning = _MEANINGS.get(error.errno or 0, f"{error.strerror or error}; check the path and the disk")
+    return StoreError(f"store {path}: {meaning}")
 
 
-def disk_full(path: Path) -> StoreError:
-    return StoreError(f"store {path}: the disk is full; free some space and it goes on")
+def uncreatable(path: Path) -> StoreError:
+    return StoreError(f"store {path}: no file can be created in {path.parent}; name another path")
 
 
 def why_unwritable(path: Path) -> StoreError | None:
     """Why we cannot write this store and the files beside it, or None when we can."""
     if os.statvfs(path).f_flag & os.ST_RDONLY:
-        return read_only(path)
+        return os_error(OSError(errno.EROFS, ""), path)
     if all(os.access(place, os.W_OK, effective_ids=True) for place in (path, path.parent)):
         return None
     return no_permission(path, to="write")
 
 
-def read_only(path: Path) -> StoreError:
-    return StoreError(f"store {path}: the file system is mounted read-only; remount it, or name another path")
-
-
 def no_permission(path: Path, *, to: str = "open") -> StoreError:
-    """Names the user whose store it is."""
+    """Names the user who owns the store."""
     user, group = _owner(path)
     if _is_anothers_in_our_folder(path):
         ours = _user(os.geteuid())
         return StoreError(f"store {path}: it belongs to {user}, its folder to {ours}; chown {ours}: {path}* as root")
+    if user == _user(os.geteuid()):
+        mine = "although its directory is yours; check the modes, or name another path"
+        return StoreError(f"store {path}: no permission to {to} it, {mine}")
     return StoreError(
-        f"store {path}: no permission to {to} it; run this as user {user} (sudo -u {user} ...)"
+        f"store {path}: no permission to {to} it; run this as user {user} (sudo -u {shlex.quote(user)} ...)"
         + (f", or join the group {group}" if to != "write" else "")
     )
 
@@ -138,19 +149,16 @@ def _owner(path: Path) -> tuple[str, str]:
             seen = place.stat()
         except OSError:
             continue  # hidden by a directory that we may not enter; that one's owner is meant
-        return _user(seen.st_uid), _group(seen.st_gid)
+        return _user(seen.st_uid), _name(grp.getgrgid, seen.st_gid)
     return "root", "root"
 
 
 def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"
+    return _name(pwd.getpwuid, uid)
 
 
-def _group(gid: int) -> str:
+def _name(look_up: Callable[[int], Any], number: int) -> str:
     try:
-        return grp.getgrgid(gid).gr_name
+        return str(look_up(number)[0])
     except KeyError:
-        return f"#{gid}"
+        return f"#{number}"

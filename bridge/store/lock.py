@@ -1,30 +1,30 @@
-"""One daemon to a store: an advisory lock that ends with the process that holds it, however that ends."""
+"""One daemon for each store: an advisory lock that ends with its process, even if that is killed."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
-import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bridge.clock import SystemClock, pause
 from bridge.errors import StoreBusy
-from bridge.ports import Clock
 from bridge.store import files
+
+if TYPE_CHECKING:
+    from bridge.ports import Clock
 
 LOOKS: Final = 10
 BETWEEN_LOOKS_S: Final = 0.02
 
 
 class DaemonLock:
-    """Holds `<store>.lock` from `with` to the end of its block; commands work beside it and never take it.
+    """Holds `<store>.lock` within a `with` block. Commands do not take it.
 
-    Missing directories are made, as `open_store` does. StoreBusy names the holder; StoreError when the lock cannot be
-    had for another reason. The file stays behind, empty: removing it would let two daemons lock two files.
+    Creates missing directories, as `open_store` does. StoreBusy names the holder; StoreError when the lock cannot be
+    taken for another reason. The empty file stays: if it were removed, two daemons could lock two files.
     """
 
     def __init__(self, path: Path | str, *, group_access: bool = False, clock: Clock | None = None) -> None:
@@ -35,7 +35,7 @@ class DaemonLock:
 
     def __enter__(self) -> None:
         files.make_directory(self._store.parent, group_access=self._group_access)
-        lock = _lock_of(self._store)
+        lock = lock_of(self._store)
         mode = files.file_mode(group_access=self._group_access)
         try:
             handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
@@ -48,9 +48,7 @@ class DaemonLock:
             raise
         self._handle = handle
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             os.ftruncate(self._handle, 0)
         finally:
@@ -58,16 +56,16 @@ class DaemonLock:
 
     @staticmethod
     def holder(path: Path | str) -> str | None:
-        """Who holds the lock of this store now, in words; None when nobody does, or the lock may not be looked at."""
+        """The process that holds the lock of this store, in words; None when there is none, or it cannot be read."""
         try:
-            handle = os.open(_lock_of(Path(path)), os.O_RDONLY)
+            handle = os.open(lock_of(Path(path)), os.O_RDONLY)
         except OSError:
             return None
         try:
             record = _record(handle)
             if record is None:
                 return None
-            # A process that was killed leaves its record behind, but not its lock.
+            # A killed process leaves its record, but not its lock.
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return record
@@ -85,18 +83,18 @@ class DaemonLock:
         except OSError as error:
             raise files.os_error(error, self._store) from None
         since = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
-        record = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        record = {"pid": os.getpid(), "host": os.uname().nodename, "since": since}
         try:
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(record).encode(), 0)
             os.fchmod(handle, mode)
             self._give_to_owner(handle)
         except OSError:
-            return  # a full disk: the lock holds all the same, only its holder stays unnamed
+            return  # a full disk: the lock is held, but its holder is not named
 
     def _give_to_owner(self, handle: int) -> None:
-        """What root has just made is the store's owner's, as SQLite does with its own files: a daemon must be able to
-        lock its store although a command of root's did so before."""
+        """Give a file that root has created to the owner of the store, as SQLite does with its files. Otherwise a
+        command run by root would keep the daemon from locking its own store."""
         made = os.fstat(handle)
         if os.geteuid() == 0 == made.st_uid and made.st_nlink == 1:
             owner = self._store.stat()
@@ -104,7 +102,7 @@ class DaemonLock:
 
 
 def _locked(handle: int) -> bool:
-    """Take the lock; not at once refused, for a command that asks who holds it has it for a moment itself."""
+    """Take the lock. Several tries, because `holder` takes it for a moment."""
     for _ in range(LOOKS):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,7 +113,8 @@ def _locked(handle: int) -> bool:
     return False
 
 
-def _lock_of(store: Path) -> Path:
+def lock_of(store: Path) -> Path:
+    """The lock file of this store."""
     real = Path(os.path.realpath(store))  # two names of one store share one lock
     return real.with_name(real.name + ".lock")
 

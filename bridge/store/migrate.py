@@ -1,7 +1,7 @@
-"""Numbered steps that bring a store up to date: append-only SQL files, each applied in a transaction of its own.
+"""Numbered migrations that upgrade a store: append-only SQL files, each applied in its own transaction.
 
-The number of the last step applied is the store's version (SQLite: `user_version`, set in the same transaction), so
-a process killed between or within steps leaves a store that the next start takes on from there.
+The number of the last one is the store's version, set in the same transaction (SQLite: `user_version`). So after a
+crash the next start continues where the last one stopped.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
+
+from bridge.errors import StoreDamaged, StoreError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
-    """One step: brings a store from version `number - 1` to `number`."""
+    """Upgrades a store from version `number - 1` to `number`."""
 
     number: int
     name: str
@@ -25,9 +27,9 @@ class Migration:
 
 @cache
 def migrations(engine: str) -> tuple[Migration, ...]:
-    """All steps for this engine (a folder of `sql/`), first to last, numbered from 1 without gaps."""
+    """All migrations of this engine (a folder of `sql/`), in order, numbered from 1 without gaps."""
     found = []
-    for file in (resources.files("bridge.store") / "sql" / engine).iterdir():
+    for file in (Path(__file__).parent / "sql" / engine).iterdir():
         match = re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name)
         if match:
             found.append(Migration(number=int(match[1]), name=match[2], sql=file.read_text(encoding="utf-8")))
@@ -36,13 +38,21 @@ def migrations(engine: str) -> tuple[Migration, ...]:
     return tuple(found)
 
 
+def other_version(place: object, version: int, latest: int) -> StoreError:
+    """The error about a store of another version."""
+    if version > latest:
+        known = f"(store version {version}; this one knows {latest})"
+        return StoreDamaged(f"store {place} was written by a newer genbridge {known}: upgrade")
+    return StoreError(f"store {place} is of an older version: `genbridge store migrate` brings it up to date")
+
+
 def migrate(connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:
-    """Apply the steps the store still lacks. Safe beside another process that does the same."""
+    """Apply the missing migrations. Another process may do the same at the same time."""
     version = _version(connection)
     for step in steps[version:]:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if _version(connection) < step.number:  # else that other process was quicker
+            if _version(connection) < step.number:  # else the other process has applied it
                 for statement in statements(step.sql):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {step.number:d}")
@@ -54,7 +64,7 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:
 
 
 def statements(sql: str) -> Iterator[str]:
-    """The single statements of a script: `executescript` would commit before the first of them."""
+    """The statements of a script, one by one, because `executescript` would commit first."""
     statement = ""
     for line in sql.splitlines(keepends=True):
         statement += line

@@ -1,71 +1,51 @@
-"""The changes of one transaction, whatever the engine: what they are about is read together, they are applied one by
-one, and what comes of them is written together, in a few statements however many there are."""
+"""The changes of one commit: their rows are read together, the changes are applied one by one, and the results are
+written together. So a commit takes a few statements, however many changes there are.
+
+On PostgreSQL other daemons commit at the same time. Every transaction locks rows in this order, so no two wait for each
+other:
+
+1. our row in `members` (`Session.guard`)
+2. the one row of `genbridge_store` (`Session.lock_store`): by intake and commands when they touch watches, and for
+   changes of rows that daemons share: accounts, endpoints, holds, unread answers
+3. watches, by watch_id
+4. deliveries, by delivery_id
+5. health, by endpoint
+6. queues, by endpoint and target
+7. our row in `writers`, right before COMMIT
+
+One exception: the end of a task cancels deliveries (4) after health was read (5). If two daemons meet there, the server
+ends one of the commits within a second, and that daemon repeats it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, assert_never
+from typing import Final, assert_never
 
-from bridge.domain.change import AccountChange, AccountPaused, Change, TaskChange
-from bridge.domain.delivery import DELIVERY_FOLLOWS, AttemptMade, DeliveryState
+from bridge.domain.change import AccountChange, AccountPaused, AnswerUnread, Change, EndpointChecked, TaskChange
+from bridge.domain.delivery import AttemptMade
+from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
 from bridge.domain.event import LIVE_TOPICS, Event
-from bridge.domain.shares import Share, endpoint_scope, slot_of
-from bridge.domain.story import account_event, endpoint_event, task_event
+from bridge.domain.event_building import account_event, endpoint_event, task_event, unread_event
+from bridge.domain.slots import Share, endpoint_scope, slot_of
 from bridge.domain.task import LIVE
 from bridge.domain.watch import Watch
-from bridge.ports import Tell
+from bridge.encoding import documented
+from bridge.ports import ParcelsFor
+from bridge.store import commit_statements as sql
+from bridge.store.endpoint_health import EndpointHealth
 from bridge.store.notes import ReadingCounts, memory_and_schedule
-from bridge.store.rows import Row, json_text, plain, snapshot_text, watch
+from bridge.store.read_store import ReadStore
+from bridge.store.rows import Row, json_text, plain
+from bridge.store.statements import ENDS, OUTBOX, Session
+from bridge.store.watch_rows import snapshot_text, watch
+from bridge.store.watch_statements import CALLBACK, COUNT_READINGS, add_facts
 
-
-class Statements(Protocol):
-    """What an engine runs for a transaction. Rows are those of the tables' columns; none is an empty collection."""
-
-    def meant(self, wanted: Collection[Row]) -> Iterable[Row]:
-        """`SELECT_WATCH` and the watch_id of those of these (task, account, generation) that there are, locked."""
-
-    def told_of(self, delivery_ids: Collection[int]) -> Iterable[Row]:
-        """delivery_id, state, watch_id and is_live of these deliveries, locked."""
-
-    def move(self, rows: Collection[Row]) -> None:
-        """Of watches: `memory_and_schedule`, reason, ended_at, snapshot, urls. A snapshot that is None changes none."""
-
-    def count_readings(self, rows: Collection[Row]) -> None:
-        """`ReadingCounts.rows`."""
-
-    def add_facts(self, rows: Collection[Row]) -> None:
-        """watch_id, at, what, detail."""
-
-    def add_events(self, rows: Collection[Row]) -> None:
-        """event_id, topic, account, subject, occurred_at. One that is there stays as it is."""
-
-    def add_deliveries(self, rows: Collection[Row]) -> None:
-        """event_id, endpoint, target, slot, watch_id, is_live, created_at, body. One that is there stays as it is."""
-
-    def cancel_overtaken(self, rows: Collection[Row]) -> None:
-        """watch_id and instant: what waits of its live topics is canceled."""
-
-    def has_attempt(self, delivery_id: int, at: float) -> bool:
-        """Whether this one has been written down before."""
-
-    def add_attempts(self, rows: Collection[Row]) -> None:
-        """delivery_id, at, outcome, detail, duration_s. One that is there stays as it is."""
-
-    def settle(self, rows: Collection[Row]) -> None:
-        """delivery_id, state, attempts, next_attempt_at, settled_at, last_outcome, last_detail of what waits."""
-
-    def block(self, row: Row) -> bool:
-        """account, blocked_at, reason, count; whether it was not blocked, nor had been so often."""
-
-    def restore(self, row: Row) -> bool:
-        """blocked_s, account; whether it was blocked."""
-
-    def pause(self, row: Row) -> None:
-        """account, paused_until."""
-
-    def disable(self, row: Row) -> int | None:
-        """endpoint, disabled_at, reason, fingerprint; how often it has been disabled by now, None if it already was."""
+DAY_S: Final = 86_400.0
+MOST_NOTIFIED: Final = 5  # notifications about new words of one account in a day
+MOST_WORDS: Final = 100  # stored for each account; further ones are counted as one
+OTHER_WORDS: Final = "(others)"
 
 
 @dataclass(slots=True)
@@ -74,13 +54,13 @@ class _Live:
 
     watch_id: int
     watch: Watch
-    moved: Row | None = None  # what is to be written of it
+    moved: Row | None = None  # the row to write
     ended_at: float | None = None
 
 
 @dataclass(slots=True)
-class _Told:
-    """A delivery of which an outcome is told."""
+class _Attempted:
+    """A delivery that was attempted, as this transaction leaves it."""
 
     state: DeliveryState
     watch_id: int | None
@@ -89,67 +69,91 @@ class _Told:
 
 
 class Transaction:
-    """Reads and locks what the changes are about; `apply` each in order, then `write`."""
+    """Reads and locks the rows of the changes. `apply` each change in order, then `write`."""
 
     def __init__(
-        self, statements: Statements, changes: Sequence[Change], *, tell: Tell, fingerprints: Mapping[str, str]
+        self,
+        session: Session,
+        changes: Sequence[Change],
+        *,
+        parcels_for: ParcelsFor,
+        fingerprints: Mapping[str, str],
     ) -> None:
-        self._statements = statements
-        self._tell = tell
+        self._session = session
+        self._parcels_for = parcels_for
         self._fingerprints = fingerprints
         self._live = self._read_live([change for change in changes if isinstance(change, TaskChange)])
-        self._told = self._read_told([change.delivery_id for change in changes if isinstance(change, AttemptMade)])
-        self._told_live = [told for told in self._told.values() if told.is_live]
+        self._attempted = self._read_attempted(
+            [change.delivery_id for change in changes if isinstance(change, AttemptMade)]
+        )
+        self._health = EndpointHealth(session, changes, publish=self._publish_about)
+        self._live_attempts = [one for one in self._attempted.values() if one.is_live]
         self._counts = ReadingCounts()
         self._facts: list[Row] = []
         self._events: list[Row] = []
+        self._bodies: list[Row] = []  # of events that no delivery has as documented
+        self._numbers = session.event_numbers()
         self._deliveries: list[Row] = []
         self._attempts: list[AttemptMade] = []
-        self.touches_all = self.ends = False  # what accounts and endpoints are is everybody's; a task has ended
-        self.told: set[Share] = set()  # in which shares there is something new to deliver
+        self.wakes_all = self.ends = False  # accounts and endpoints concern all daemons; a task has ended
+        self.filled: set[Share] = set()  # the shares in which there is something new to deliver
 
     def apply(self, change: Change) -> bool:
-        """Whether it applied. Each is guarded by what the store holds: applying it twice is harmless."""
+        """Whether it applied. A change is checked against the store, so applying it twice is harmless."""
         match change:
             case TaskChange():
                 return self._move_watch(change)
             case AccountChange():
-                self.touches_all = True
+                self.wakes_all = True
                 return self._move_account(change)
             case AccountPaused():
-                self.touches_all = True
-                self._statements.pause((change.account, change.until_at))
+                self.wakes_all = True
+                if change.route is not None:
+                    held = (change.account, change.route, change.until_at, plain(change.reason))
+                    self._session.run(sql.HOLD_ROUTE, [held])
+                else:
+                    self._session.run(sql.PAUSE_ACCOUNT, [(change.account, change.until_at)])
                 return True
+            case AnswerUnread():
+                return self._note_unread(change)
             case AttemptMade():
                 return self._settle(change)
+            case EndpointChecked():
+                return self._health.check(change.endpoint, at=change.at)
             case _:
                 assert_never(change)
 
     def write(self) -> None:
-        """Put down all that the changes came to. Outcomes stand before the cancelling of what they settled."""
+        """Write the results. Outcomes come before a task's end cancels its waiting deliveries."""
         live = list(self._live.values())
-        self._statements.move([one.moved for one in live if one.moved])
-        self._statements.count_readings(self._counts.rows())
-        self._statements.add_facts(self._facts)
+        run = self._session.run
+        run(sql.MOVE, [one.moved for one in live if one.moved])
+        run(COUNT_READINGS, self._counts.rows())
+        add_facts(self._session, self._facts)
         self._write_attempts()
-        self._statements.add_events(self._events)
-        self._statements.add_deliveries(self._deliveries)
-        self._statements.cancel_overtaken([(one.watch_id, one.ended_at) for one in live if one.ended_at is not None])
+        self._health.write()
+        run(sql.ADD_EVENTS, self._events)
+        run(sql.ADD_BODIES, self._bodies)
+        run(sql.ADD_DELIVERIES, self._deliveries)
+        run(sql.CANCEL_OVERTAKEN, [(one.watch_id, one.ended_at) for one in live if one.ended_at is not None])
 
     def _read_live(self, changes: Sequence[TaskChange]) -> dict[Row, _Live]:
         live = {}
         wanted = {(change.note.key.task_id, change.note.key.account, change.note.generation) for change in changes}
-        for *row, watch_id in self._statements.meant(wanted):
+        for *row, watch_id in self._session.run(sql.MEANT, wanted):
             found = watch(tuple(row))
             if found.state.memory.phase in LIVE:
                 live[found.state.task_id, found.state.account, found.state.generation] = _Live(watch_id, found)
         return live
 
-    def _read_told(self, delivery_ids: Sequence[int]) -> dict[int, _Told]:
-        rows = self._statements.told_of(set(delivery_ids))
+    def _read_attempted(self, delivery_ids: Sequence[int]) -> dict[int, _Attempted]:
+        if not delivery_ids:
+            return {}
         return {
-            delivery_id: _Told(DeliveryState(state), watch_id, bool(is_live))
-            for delivery_id, state, watch_id, is_live in rows
+            delivery_id: _Attempted(DeliveryState(state), watch_id, bool(is_live))
+            for delivery_id, state, watch_id, is_live in self._session.find(
+                sql.ATTEMPTED, delivery_ids=list(set(delivery_ids))
+            )
         }
 
     def _move_watch(self, change: TaskChange) -> bool:
@@ -160,13 +164,15 @@ class Transaction:
         before, reason = live.watch, None if change.reason is None else plain(change.reason)
         snapshot = change.snapshot or before.snapshot
         if change.ends:
-            live.ended_at = change.at  # so nothing asks any more what it is like
+            live.ended_at = change.at  # nothing reads its memory any more
         else:
             live.watch = replace(before, state=before.state._replace(memory=note.memory), snapshot=snapshot)
         urls = None if snapshot is None else json_text(snapshot.urls)
         seen = (reason, live.ended_at, snapshot_text(snapshot), urls)
         live.moved = (*memory_and_schedule(live.watch_id, note), *seen)
         self._counts.add(live.watch_id, note)
+        if note.heard is not None:
+            self._facts.append((live.watch_id, note.heard.at, CALLBACK, plain(note.heard.detail)))
         if note.memory.phase is not before.state.memory.phase:
             self._facts.append((live.watch_id, change.at, note.memory.phase, reason or ""))
         if change.ends:
@@ -174,68 +180,144 @@ class Transaction:
             self._overtake(live.watch_id)
         event = task_event(before, change)
         if event is not None:
-            self._put_out(event, live.watch_id, slot_of(note.key.task_id))
+            self._publish(event, live.watch_id, slot_of(note.key.task_id))
         return True
 
     def _overtake(self, watch_id: int) -> None:
-        """An outcome told after the end comes too late for what the end cancels."""
-        for told in self._told_live:
-            if told.watch_id == watch_id and told.state is DeliveryState.WAITING:
-                told.state = DeliveryState.CANCELED
+        """An outcome after the end is too late for a delivery that the end cancels."""
+        for attempted in self._live_attempts:
+            if attempted.watch_id == watch_id and attempted.state is DeliveryState.WAITING:
+                attempted.state = DeliveryState.CANCELED
 
     def _move_account(self, change: AccountChange) -> bool:
         if change.blocked:
-            moved = self._statements.block((change.account, change.at, plain(change.reason), change.count))
+            block = (change.account, change.at, plain(change.reason), change.count)
+            moved = bool(self._session.run(sql.BLOCK, [block]))
         else:
-            moved = self._statements.restore((change.blocked_s, change.account))
+            moved = self._session.execute(sql.RESTORE, blocked_s=change.blocked_s, account=change.account) == 1
         if moved:
-            self._put_out(account_event(change), None, slot_of(change.account))
+            self._publish(account_event(change), None, slot_of(change.account))
         return moved
 
+    def _note_unread(self, change: AnswerUnread) -> bool:
+        """Whether the word is new. At most `MOST_NOTIFIED` words of an account cause an event in a day, and at most
+        `MOST_WORDS` are stored."""
+        seen = {"account": change.account, "answers": change.answers, "at": change.at, "reason": plain(change.reason)}
+        word = plain(change.word)
+        [(words, notified)] = self._session.find(sql.UNREAD_WORDS, since=change.at - DAY_S, account=change.account)
+        if self._session.execute(sql.COUNT_UNREAD, **seen, word=word):
+            return False
+        if words >= MOST_WORDS:
+            word, notified = OTHER_WORDS, MOST_NOTIFIED
+            if self._session.execute(sql.COUNT_UNREAD, **seen, word=word):
+                return False
+        told_at = change.at if notified < MOST_NOTIFIED else None
+        is_new = self._session.execute(sql.ADD_UNREAD, **seen, word=word, told_at=told_at) == 1
+        if is_new and told_at is not None:
+            self._publish(unread_event(replace(change, word=word)), None, slot_of(change.account))
+        return is_new
+
     def _settle(self, made: AttemptMade) -> bool:
-        # A late outcome never moves what has been settled: only `redeliver` leads from there to waiting.
+        # A late outcome changes no settled delivery: only `redeliver` makes it wait again.
         assert made.state in DELIVERY_FOLLOWS[DeliveryState.WAITING]
-        told = self._told.get(made.delivery_id)
-        if told is None:
+        attempted = self._attempted.get(made.delivery_id)
+        if attempted is None:
             return False
         self._attempts.append(made)
-        if told.state is not DeliveryState.WAITING:
+        self._health.follow(made)
+        if attempted.state is not DeliveryState.WAITING:
             return False
-        told.state = made.state
+        attempted.state = made.state
         settled_at = None if made.state is DeliveryState.WAITING else made.at
         schedule = made.state, made.attempts, made.next_attempt_at, settled_at
-        told.settled = (made.delivery_id, *schedule, made.outcome, plain(made.detail))
+        attempted.settled = (made.delivery_id, *schedule, made.outcome, plain(made.detail), made.sent_so_far)
         return True
 
     def _write_attempts(self) -> None:
-        disabling = {
-            (made.delivery_id, made.at): made
+        disabling = {made.endpoint: made for made in reversed(self._attempts) if made.disables and self._is_new(made)}
+        attempts = [(one.delivery_id, one.at, one.outcome, plain(one.detail), one.duration_s) for one in self._attempts]
+        self._session.run(sql.ADD_ATTEMPTS, attempts)
+        self._session.run(sql.SETTLE, [one.settled for one in self._attempted.values() if one.settled])
+        held = {
+            (made.endpoint, made.target): (made.queue_until, plain(made.queue_reason), self._fingerprint(made))
             for made in self._attempts
-            if made.disables and not self._statements.has_attempt(made.delivery_id, made.at)
+            if made.queue_until is not None
         }
-        rows = [
-            (each.delivery_id, each.at, each.outcome, plain(each.detail), each.duration_s) for each in self._attempts
-        ]
-        self._statements.add_attempts(rows)
-        self._statements.settle([told.settled for told in self._told.values() if told.settled])
+        self._session.run(sql.HOLD_QUEUES, [(*queue, *hold) for queue, hold in sorted(held.items())])
         for made in disabling.values():
-            self._disable(made.endpoint, reason=plain(made.detail), at=made.at)
+            self._disable(made)
 
-    def _disable(self, endpoint: str, *, reason: str, at: float) -> None:
-        count = self._statements.disable((endpoint, at, reason, self._fingerprints.get(endpoint)))
-        if count is not None:
-            self.touches_all = True
-            self._put_out(endpoint_event(endpoint, count=count, reason=reason, at=at), None, slot_of(endpoint))
+    def _is_new(self, made: AttemptMade) -> bool:
+        """Whether this attempt has not been written before."""
+        return not self._session.find(sql.ATTEMPT, delivery_id=made.delivery_id, at=made.at)
 
-    def _put_out(self, event: Event, watch_id: int | None, slot: int) -> None:
-        """Put the event's parcels into the outbox; an event that goes nowhere leaves no trace."""
-        parcels = self._tell(event)
-        if not parcels:
-            return
-        self._events.append((event.event_id, event.topic, event.account, plain(event.subject), event.occurred_at))
-        is_live = event.topic in LIVE_TOPICS
-        self.told.update(Share(endpoint_scope(parcel.endpoint), slot) for parcel in parcels)
-        self._deliveries += [
-            (event.event_id, parcel.endpoint, parcel.target, slot, watch_id, is_live, event.occurred_at, parcel.body)
-            for parcel in parcels
-        ]
+    def _fingerprint(self, made: AttemptMade) -> str | None:
+        return self._fingerprints.get(made.endpoint)
+
+    def _disable(self, made: AttemptMade) -> None:
+        endpoint, at, reason = made.endpoint, made.at, plain(made.detail)
+        for (count,) in self._session.find(
+            sql.DISABLE, endpoint=endpoint, at=at, reason=reason, fingerprint=self._fingerprint(made)
+        ):
+            self.wakes_all = True
+            self._publish_about(endpoint_event(endpoint, count=count, reason=reason, at=at))
+
+    def _publish_about(self, event: Event) -> None:
+        """Publish an event about an endpoint."""
+        self._publish(event, None, slot_of(event.subject))
+
+    def _publish(self, event: Event, watch_id: int | None, slot: int) -> None:
+        """Put the event into the log and its parcels into the outbox. Its documented bytes are kept once: with the
+        delivery that has them, if any."""
+        parcels = self._parcels_for(event)
+        is_live, kept_at = event.topic in LIVE_TOPICS, None
+        self.filled.update(Share(endpoint_scope(parcel.endpoint), slot) for parcel in parcels)
+        for parcel in parcels:
+            if parcel.is_documented:
+                kept_at = parcel.endpoint
+            where = (event.event_id, parcel.endpoint, parcel.target, watch_id, is_live)
+            # Due at once is 0, not the event's own instant: the wall clock may be a year ahead.
+            due = (DeliveryState.WAITING, 0.0, event.occurred_at)
+            self._deliveries.append((*where, *due, parcel.address, parcel.body, slot))
+        what = event.event_id, event.topic, event.account, plain(event.subject), event.occurred_at
+        self._events.append((*what, next(self._numbers), kept_at))
+        if kept_at is None:
+            self._bodies.append((event.event_id, documented(event)))
+
+
+class CommitStore(ReadStore):
+    """`ports.Commits`."""
+
+    def commit(self, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
+        """See `ports.Commits.commit`. An exception of `parcels_for` passes through, and no change is applied."""
+        if not changes:
+            return []
+        with self._database.write() as session:
+            return self._apply(session, changes, parcels_for)
+
+    def _apply(self, session: Session, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
+        session.guard()
+        if any(map(_concerns_all, changes)):
+            session.lock_store()
+        fingerprints = self._database.fingerprints
+        transaction = Transaction(session, changes, parcels_for=parcels_for, fingerprints=fingerprints)
+        applied = [transaction.apply(change) for change in changes]
+        transaction.write()
+        if transaction.wakes_all:
+            session.touch()
+        if self._database.held is not None and not transaction.filled <= self._database.held:
+            session.wake(OUTBOX)
+        if transaction.ends:
+            session.wake(ENDS)
+        return applied
+
+
+def _concerns_all(change: Change) -> bool:
+    """Whether it changes rows that daemons share."""
+    match change:
+        case AccountChange() | AccountPaused() | AnswerUnread():
+            return True
+        case AttemptMade(disables=disables):
+            return disables
+        case _:
+            return False

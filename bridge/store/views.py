@@ -1,22 +1,22 @@
-"""What the commands read from a store, whichever engine keeps it."""
+"""The values that commands read from a store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bridge.domain.delivery import DeliveryState
+from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Json, Kind, Phase
-from bridge.domain.watch import Watch
 from bridge.errors import UnknownError
 
-BY_PERSON: Final = "by command"  # the source of what somebody asked for
+if TYPE_CHECKING:
+    from bridge.domain.watch import Watch
+
+BY_PERSON: Final = "by command"  # the source of a person's request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchView:
+class WatchView(NamedTuple):
     """One line of `list`. `ended_at` is also the instant of a withdrawal; `next_poll_at` None: at once, or never."""
 
     account: str
@@ -32,10 +32,10 @@ class WatchView:
     progress: float | None
     urls: tuple[str, ...]
     reason: str | None
+    watch_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Fact(NamedTuple):
     """Something rare that happened to a watch. `what`: `added`, `named` (by one more source), `revived`, `again`,
     `withdrawn`, `poll asked`, or the phase it went to. `detail`: the source, or the reason."""
 
@@ -44,20 +44,18 @@ class Fact:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingCount:
+class ReadingCount(NamedTuple):
     """How often one kind of answer came in this generation of a watch; `last_detail` belongs to the last of them."""
 
     kind: Kind
-    count: int
+    times: int
     first_at: float
     last_at: float
     last_detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptView:
-    """One attempt of a delivery. `outcome`: accepted, deferred, refused."""
+class AttemptView(NamedTuple):
+    """One attempt of a delivery. `outcome`: accepted, deferred, refused, undeliverable."""
 
     at: float
     outcome: str
@@ -65,8 +63,7 @@ class AttemptView:
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryView:
+class DeliveryView(NamedTuple):
     """One line of `deliveries`. `attempts` counts the present round of retries, `made` holds all there were (empty in
     lists). `task_id` is the endpoint's name, or empty, for operator topics. Nothing is attempted while the endpoint is
     disabled: `next_attempt_at` is None."""
@@ -92,10 +89,8 @@ class DeliveryView:
         return f"{self.endpoint}[{self.target}]" if self.target else self.endpoint
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """All that is known of one watch and bears on it, each part in order of time. Refused URLs stand in
-    `watch.snapshot`."""
+class WatchDetails(NamedTuple):
+    """All about one watch, each part in order of time. Refused URLs are in `watch.snapshot`."""
 
     watch: Watch
     sources: tuple[str, ...]  # that name it, or did so once
@@ -103,12 +98,23 @@ class Story:
     readings: tuple[ReadingCount, ...]
     deliveries: tuple[DeliveryView, ...]
     next_poll_why: str
-    disabled: Mapping[str, str]  # endpoints that are told nothing now, with the reason
+    disabled: Mapping[str, str]  # endpoints that get nothing now, with the reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """The state of the whole store, in figures. Mappings hold no zeros."""
+class UnreadView(NamedTuple):
+    """What nobody could read in an account's answers: in how many of them, when last, why, and when people were
+    notified (None: there were too many that day)."""
+
+    account: str
+    word: str
+    answers: int
+    last_at: float
+    reason: str
+    told_at: float | None
+
+
+class Counts(NamedTuple):
+    """The state of the store in figures. Mappings hold no zeros."""
 
     watches: Mapping[Phase, int]
     live_by_account: Mapping[str, int]
@@ -117,6 +123,7 @@ class Counts:
     oldest_waiting_at: float | None  # when the delivery that has waited longest was made
     blocked: Mapping[str, str]  # accounts, with the reason
     disabled: Mapping[str, str]  # endpoints, with the reason
+    unread: Sequence[UnreadView] = ()  # the latest first
 
     @property
     def live(self) -> int:
@@ -135,8 +142,47 @@ class Counts:
         return sum(self.dead_by_endpoint.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberView:
+class StoreGauges(NamedTuple):
+    """How many watches and deliveries there are now. Mappings hold no zeros."""
+
+    watches: Mapping[tuple[str, str], int]  # by account and phase
+    waiting: Mapping[str, int]  # deliveries, by endpoint
+    dead: Mapping[str, int]  # likewise
+    oldest_waiting_at: Mapping[str, float]  # when the event of the oldest waiting delivery was committed, by endpoint
+    blocked: frozenset[str]  # accounts
+
+
+class Unchecked(NamedTuple):
+    """Deliveries of one endpoint that count as accepted although nobody could check its answers: how many, when the
+    last was, and why."""
+
+    endpoint: str
+    deliveries: int
+    last_at: float
+    reason: str
+
+
+def merged_unchecked(found: Iterable[tuple[str, str, int, float]]) -> list[Unchecked]:
+    """One for each endpoint, of rows (endpoint, detail, count, last_at) with one for each detail."""
+    merged: dict[str, Unchecked] = {}
+    for endpoint, detail, count, last_at in sorted(found, key=lambda row: (row[0], row[3])):
+        before = merged[endpoint].deliveries if endpoint in merged else 0
+        reason = detail.partition(NOT_CHECKED)[2]
+        merged[endpoint] = Unchecked(endpoint=endpoint, deliveries=before + count, last_at=last_at, reason=reason)
+    return list(merged.values())
+
+
+class QueueHold(NamedTuple):
+    """Nothing is sent to this endpoint and target before `until_at`. `reason`: the answer that asked for it; empty when
+    an earlier message is retried first, to keep the order."""
+
+    endpoint: str
+    target: str
+    until_at: float
+    reason: str
+
+
+class MemberView(NamedTuple):
     """A daemon that works on a shared store: how many shares of the work it holds, and until when it may."""
 
     member: str
@@ -145,8 +191,7 @@ class MemberView:
     shares: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Touched:
+class Touched(NamedTuple):
     """What became of a person's wish about one watch: whether it was done, and the phase the watch is in now, which
     says why not (None: there is no such watch)."""
 
@@ -155,66 +200,6 @@ class Touched:
     phase: Phase | None
 
 
-class Views(Protocol):
-    """What commands read, beside a running daemon or without one. Changes nothing."""
-
-    def list_watches(
-        self,
-        *,
-        phase: Phase | None = None,
-        account: str | None = None,
-        label: str | None = None,
-        limit: int | None = None,
-    ) -> list[WatchView]:
-        """Watches that match all that is given, the one added last first."""
-
-    def find(self, task_id: str, account: str | None = None) -> list[Watch]:
-        """The watches of this id: one for each account that has it."""
-
-    def view(self, key: WatchKey) -> WatchView:
-        """One watch as `list_watches` shows it; UnknownError when there is none."""
-
-    def story(self, key: WatchKey) -> Story:
-        """All about one watch; UnknownError when there is none."""
-
-    def count_due(self, account: str, now: float) -> int:
-        """How many watches of the account are to be asked about at once, or should have been by now."""
-
-    def list_deliveries(
-        self, *, state: DeliveryState | None = None, event_ids: Sequence[str] = (), limit: int | None = None
-    ) -> list[DeliveryView]:
-        """Deliveries in this state (None: in any) of these events (none named: of all), the newest first, without
-        their attempts."""
-
-    def deliveries_of(self, key: WatchKey) -> list[DeliveryView]:
-        """A watch's deliveries with their attempts, the oldest first."""
-
-    def counts(self) -> Counts:
-        """The whole store in figures."""
-
-    def members(self) -> list[MemberView]:
-        """The daemons that share the store's work now; of a store that has one alone, none."""
-
-
-class Asks(Protocol):
-    """What people ask for by commands."""
-
-    def withdraw(self, keys: Sequence[WatchKey], *, now: float) -> list[Touched]:
-        """Stop watching, without an event."""
-
-    def poll_now(self, keys: Sequence[WatchKey], *, now: float) -> list[Touched]:
-        """Have these asked about at once."""
-
-    def redeliver(self, *, event_ids: Sequence[str], dead: bool, since: float | None, endpoint: str | None) -> int:
-        """Deliver again what matches all that is given: the same id and bytes, a full round of attempts, due at once.
-
-        Says how many deliveries that are. Canceled ones stay so. With nothing given nothing matches.
-        """
-
-    def enable(self, endpoint: str) -> bool:
-        """Deliver to this endpoint again; False when it was not disabled."""
-
-
 def unknown(key: WatchKey) -> UnknownError:
-    """What is raised about a watch that there is not."""
+    """The error about a watch that does not exist."""
     return UnknownError(f"no watch of task {key.task_id} at account {key.account}")

@@ -49,6 +49,11 @@ class Said:
         return json.loads(self.out)
 
 
+def change(settings: Path, **changes: Any) -> None:
+    """Replace these keys of a settings file."""
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), **changes}))
+
+
 class Shell:
     """`shell("list", "--json")` runs a command; `stdin` is what it reads (None: closed)."""
 

@@ -60,14 +60,14 @@ def test_the_version_is_told(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["lst"], 'No such command "lst"; did you mean list?'),
-        (["\x1b[31m"], "No such command"),
+        (["lst"], 'unknown command "lst"; did you mean "list"?'),
+        (["\x1b[31m"], "unknown command"),
         (["list", "--phase", "odd"], "'odd' is not one of"),
         (["list", "--limit", "0"], "--limit"),
         (["deliveries", "--limit", "99999999999999999999"], "--limit"),
         (["add"], "Missing argument"),
-        (["add", "-x7"], "behind --, as in: genbridge add -- -x7"),
-        (["show", "-x7"], "behind --, as in: genbridge show -- -x7"),
+        (["add", "-x7"], "after --, as in: genbridge add -- -x7"),
+        (["show", "-x7"], "after --, as in: genbridge show -- -x7"),
         (["wait", "--timeout", "soon"], "is not a duration"),
         (["once", "--timeout", "-1s"], "is negative"),
         (["redeliver"], "exactly one"),
@@ -86,7 +86,7 @@ def test_a_mistake_at_the_prompt_is_said_and_exits_2(words: list[str], hint: str
 
 
 def test_an_option_nobody_knows_gets_no_advice_about_ids_where_there_are_none(shell: Shell) -> None:
-    assert "behind --" not in shell("list", "--odd").err
+    assert "after --" not in shell("list", "--odd").err
 
 
 def test_settings_are_named_before_or_after_the_command(shell: Shell) -> None:
@@ -111,15 +111,57 @@ def test_without_settings_each_command_says_where_it_looked(words: list[str], sh
 
 def test_all_mistakes_of_the_settings_are_told_at_once_each_at_its_place(shell: Shell) -> None:
     shell.settings({"accounts": {"kling": {**ONE_ACCOUNT["kling"], "base_ulr": "x"}}, "polllling": {}})
-    said = shell("list")
-    assert said.code == 78
-    assert len(said.err.splitlines()) == 2
-    assert all(re.match(r"genbridge\.yaml:\d+:\d+: ", line) for line in said.err.splitlines())
     for words in (["check"], ["run"], ["once"]):
-        told = shell(*words)
-        assert told.code == 78
-        assert set(said.err.splitlines()) < set(told.err.splitlines()), "with the secret that is missing"
-        assert "accounts.kling.api_key: not set in the environment: KLING_KEY\n" in told.err
+        said = shell(*words)
+        assert said.code == 78
+        lines = said.err.splitlines()
+        assert len(lines) == 3
+        assert all(re.match(r"genbridge\.yaml:\d+:\d+: ", line) for line in lines)
+        assert "accounts.kling.api_key: not set in the environment: KLING_KEY\n" in said.err, "the secret, too"
+
+
+def test_quick_commands_check_only_what_they_use(shell: Shell) -> None:
+    shell.settings({"accounts": ONE_ACCOUNT, "polling": {"timeout": "soon"}, "endpoints": {"x": {"typ": "hook"}}})
+    for words in (["add", "a1"], ["list"], ["status"], ["withdraw", "a1"]):
+        assert shell(*words).code == 0, words
+    said = shell("check")
+    assert said.code == 78
+    assert [line.split(": ")[1] for line in said.err.splitlines()] == [
+        "accounts.kling.api_key",
+        "endpoints.x.type",
+        "polling.timeout",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("log: {}\n", "1:1: accounts: is missing"),
+        ("accounts: {}\n", "1:11: accounts: is empty; name at least one"),
+        ("accounts:\n", "1:10: accounts: is empty"),
+        ("accounts: [a]\n", "1:11: accounts: must be a mapping of keys"),
+        ("accounts: {kling: 5}\n", "1:19: accounts.kling: must be a mapping of keys"),
+        ("accounts: {kling: {api_key: k}}\n", "1:12: accounts.kling.provider: is missing"),
+        (
+            "accounts: {kling: {provider: klng, base_url: http://a, api_key: k}}\n",
+            '1:30: accounts.kling.provider: unknown provider "klng"; did you mean "kling"?',
+        ),
+        (
+            "accounts: {kling: {provider: kling, base_url: ftp://a, api_key: k}}\n",
+            '1:47: accounts.kling.base_url: scheme "ftp" is not supported; use http or https',
+        ),
+        (
+            "accounts: {kling: {provider: kling, base_url: http://a, api_key: k, action: [a]}}\n",
+            "1:77: accounts.kling.action: must be text",
+        ),
+    ],
+)
+def test_quick_commands_and_check_report_a_mistake_in_the_same_words(shell: Shell, text: str, line: str) -> None:
+    (shell.folder / "genbridge.yaml").write_text(text)
+    for words in ("add", "a1"), ("check",):
+        said = shell(*words)
+        assert said.code == 78, words
+        assert f"genbridge.yaml:{line}" in said.err.splitlines(), words
 
 
 def test_light_commands_work_in_a_shell_without_the_secrets_and_the_others_name_what_is_missing(shell: Shell) -> None:
@@ -200,6 +242,38 @@ def test_a_reader_that_has_gone_is_no_trouble(shell: Shell) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("reader", ["head -1", "cat >/dev/full"])
+def test_a_demo_whose_reader_has_gone_ends_with_a_line(shell: Shell, reader: str) -> None:
+    words = f"{sys.executable} -m bridge demo"
+    pipeline = f"{words} >/dev/full" if "full" in reader else f"{words} | {reader}"
+    done = subprocess.run(pipeline, shell=True, cwd=shell.folder, capture_output=True, text=True, timeout=90)
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("genbridge: ")
+
+
+def test_the_traceback_of_a_bug_in_a_command_shows_no_secret(shell: Shell) -> None:
+    key = "sk-canary-0123456789"
+    (shell.folder / "sitecustomize.py").write_text(
+        "import threading, bridge.store\n"
+        "def broken(*args, **more):\n"
+        f"    thread = threading.Thread(target=lambda: 1 / len('{key}'[:0]))\n"
+        "    thread.start(); thread.join()\n"
+        f"    raise KeyError('Bearer {key} \x1b[2J')\n"
+        "bridge.store.open_store = bridge.store.open_reader = broken\n"
+    )
+    env = {**os.environ, "KLING_KEY": key, "PYTHONPATH": str(shell.folder)}
+    shell("add", "a")
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", "list"], cwd=shell.folder, capture_output=True, text=True, timeout=60, env=env
+    )
+    assert done.returncode == 1
+    assert "genbridge: internal error; please report it with this traceback" in done.stderr
+    assert "KeyError: 'Bearer ***" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert key not in done.stderr.replace("sitecustomize", "")
+
+
 @pytest.mark.parametrize("words", [["wait"], ["simulate", "--listen", "127.0.0.1:0"], ["demo"], ["add", "-"]])
 def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shell) -> None:
     shell("add", "a")
@@ -266,6 +340,8 @@ def test_light_commands_do_not_load_what_only_the_daemon_needs(shell: Shell) -> 
         )
         loaded = set(done.stderr.split())
         assert not loaded & {"httpx", "uvicorn", "starlette", "apprise", "structlog", "watchfiles", "asyncio"}, words
+        if words in (["list"], ["status"]):
+            assert not loaded & {"jmespath", "re2"}, words
 
 
 def test_completion_knows_the_commands(shell: Shell) -> None:
@@ -297,8 +373,8 @@ def test_json_of_an_empty_store_is_an_empty_array_and_people_get_a_hint(shell: S
         said = shell(words)
         assert (said.code, said.out) == (0, "")
         assert said.err
-    assert "no watch is like that" in shell("list", "--account", "nobody").err
-    assert "no delivery is like that" in shell("deliveries", "--state", "dead").err
+    assert "no matching tasks" in shell("list", "--account", "nobody").err
+    assert "no matching deliveries" in shell("deliveries", "--state", "dead").err
     assert json.loads(shell("status", "--json").out)["watches"] == {}
     waited = shell("wait")
     assert (waited.code, waited.out) == (0, "")

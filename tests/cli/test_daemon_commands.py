@@ -13,14 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.cli.shell import Said, Shell
+from tests.cli.shell import Said, Shell, change
 from tests.programs import ended
 from tests.stopwatch import Stopwatch
-from tests.world import KEY, DaemonProcess, World, drop, running_world, until
+from tests.world import DaemonProcess, World, drop, running_world, until
 
 
 @pytest.fixture
@@ -58,10 +57,6 @@ def ready(shell: Shell) -> None:
     until((shell.folder / "queue").is_dir, seconds=10, what="the queue folder")
 
 
-def change(settings: Path, **changes: Any) -> None:
-    settings.write_text(json.dumps({**json.loads(settings.read_text()), **changes}))
-
-
 def test_run_works_until_a_signal_and_tells_what_it_does_on_stderr(shell: Shell, world: World) -> None:
     world.ends_at["a"] = 0.0
 
@@ -74,7 +69,7 @@ def test_run_works_until_a_signal_and_tells_what_it_does_on_stderr(shell: Shell,
     assert (said.code, said.out) == (0, "")
     events = [json.loads(line)["event"] for line in said.err.splitlines()]
     assert events[-1] == "daemon.stopped"
-    assert {"daemon.ready", "watch.ended", "delivery.accepted", "daemon.stopping"} <= set(events)
+    assert {"daemon.ready", "watch.finished", "delivery.accepted", "daemon.stopping"} <= set(events)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -294,91 +289,6 @@ def test_once_does_not_wait_for_what_these_settings_can_never_do(shell: Shell, w
     assert "once.timed_out" not in gone.err
     [line] = [json.loads(line) for line in gone.err.splitlines() if "once.unfinished" in line]
     assert (line["watches"], line["deliveries"]) == (1, 1)
-
-
-def test_check_says_good_with_what_there_is(shell: Shell, world: World) -> None:
-    said = shell("check")
-    assert said.code == 0
-    assert "good: 1 account, 1 endpoint" in said.out
-    assert f"store: {shell.folder}/state.db" in said.out
-    assert not (shell.folder / "state.db").exists()
-    (shell.folder / "genbridge.yaml").chmod(0o644)
-    assert "warning: genbridge.yaml: holds secrets and is readable by others" in shell("check").err
-
-
-def test_check_warns_where_results_go_before_the_last_retry(shell: Shell, world: World) -> None:
-    settings = shell.folder / "genbridge.yaml"
-    assert "results last" not in shell("check").err, "Kling keeps them for a month"
-    short = {"provider": "replicate", "base_url": "https://api.replicate.com", "api_key": "k"}
-    change(settings, accounts={"short": short}, delivery={"retries": ["5s", "2h"]})
-    said = shell("check")
-    assert said.code == 0
-    assert re.search(r"^warning: genbridge\.yaml:\d+:\d+: accounts\.short: results last 1h 0m, .* for 2h 0m ", said.err)
-    change(settings, delivery={"retries": ["5s", "50m"]})
-    assert "results last" not in shell("check").err
-
-
-def test_check_online_asks_every_account_and_reaches_every_endpoint_without_telling_anybody(
-    shell: Shell, world: World
-) -> None:
-    settings = shell.folder / "genbridge.yaml"
-    written = json.loads(settings.read_text())
-    endpoints = {**written["endpoints"], "chat": {"type": "apprise", "urls": ["json://127.0.0.1:9/x"]}}
-    kling = written["accounts"]["kling"]
-    del kling["action"]
-    change(settings, accounts={"kling": kling}, endpoints=endpoints)
-    said = shell("check", "--online")
-    assert said.code == 0, said.out
-    assert [line.partition(":")[0] for line in said.out.splitlines()[2:]] == [
-        "accounts.kling",
-        "endpoints.hook",
-        "endpoints.chat[1]",
-    ]
-    assert len(world.polls) == 1
-    assert world.told == []
-
-
-def test_check_online_is_content_with_a_gateway_that_has_a_task_for_any_id(shell: Shell, world: World) -> None:
-    answer = b'{"code": 0, "data": {"task_id": "genbridge-check", "task_status": "failed"}}'
-    world.fault = lambda task_id: (200, answer, {})
-    said = shell("check", "--online")
-    assert (said.code, "accounts.kling: good: failed\n" in said.out) == (0, True)
-
-
-@pytest.mark.parametrize("fault", ["key", "page", "endpoint"])
-def test_check_online_says_what_does_not_work(fault: str, shell: Shell, world: World) -> None:
-    settings = shell.folder / "genbridge.yaml"
-    written = json.loads(settings.read_text())
-    match fault:
-        case "key":
-            written["accounts"]["kling"]["api_key"] = "another-key-0123"
-        case "page":
-            world.fault = lambda task_id: (200, b"<html>a web site</html>", {})
-        case "endpoint":
-            written["endpoints"]["hook"]["url"] = "http://127.0.0.1:9/"
-    settings.write_text(json.dumps(written))
-    said = shell("check", "--online")
-    assert said.code == 1
-    [failed] = [line for line in said.out.splitlines() if "FAILED" in line]
-    assert failed.startswith("endpoints.hook" if fault == "endpoint" else "accounts.kling")
-    assert KEY not in said.out
-
-
-def test_check_finds_templates_and_chat_urls_that_cannot_work_at_their_place(shell: Shell, world: World) -> None:
-    chat = {"type": "apprise", "urls": ["json://127.0.0.1:9/x", "nosuchservice://x"]}
-    for wrong, place in ({}, "urls[1]"), ({"title": "{{ unclosed"}, "title"), ({"body": "{{ unclosed"}, "body"):
-        change(shell.folder / "genbridge.yaml", endpoints={"chat": {**chat, **wrong}})
-        said = shell("check")
-        assert said.code == 78
-        assert re.match(rf"genbridge\.yaml:1:\d+: endpoints\.chat\.{re.escape(place)}: ", said.err), said.err
-
-
-def test_mistakes_in_a_description_and_in_a_template_are_told_together(shell: Shell, world: World) -> None:
-    chat = {"type": "apprise", "urls": ["json://127.0.0.1:9/x"], "body": "{{ nosuch }}"}
-    change(shell.folder / "genbridge.yaml", endpoints={"chat": chat}, providers={"mine": {"extends": "sunoo"}})
-    said = shell("check")
-    assert said.code == 78
-    assert [line.split(": ")[1] for line in said.err.splitlines()] == ["providers.mine.extends", "endpoints.chat.body"]
 
 
 def test_test_sends_a_sample_and_writes_nothing_down(shell: Shell, world: World) -> None:

@@ -35,16 +35,16 @@ def test_the_demo_ends_by_itself_with_a_line_per_webhook_and_a_summary(tmp_path:
     webhooks = [line for line in story.splitlines() if "evt_" in line]
     topics = {"task_succeeded", "task_failed"}
     assert {topic for topic in topics for line in webhooks if topic in line} == topics
-    assert f"{len(webhooks)} tasks: {len(webhooks)} ended, {len(webhooks)} told, 0 webhooks came twice" in summary
+    assert f"{len(webhooks)} tasks: {len(webhooks)} finished, {len(webhooks)} notified, 0 duplicate webhooks" in summary
     assert [file.name for file in tmp_path.iterdir()] == ["genbridge.yaml"]
 
 
 @pytest.mark.long
 def test_the_demo_of_a_provider_with_batches_asks_about_many_tasks_in_one_request(tmp_path: Path) -> None:
-    done = run(tmp_path, "demo", "--provider", "suno")
+    done = run(tmp_path, "demo", "--provider", "suno", "--speed", "4")
     assert (done.returncode, done.stderr) == (0, "")
     _, _, summary = done.stdout.partition("\n\n")
-    assert "8 tasks: 8 ended, 8 told, 0 webhooks came twice" in summary
+    assert "8 tasks: 8 finished, 8 notified, 0 duplicate webhooks" in summary
     polls = sum(int(line.split()[2]) for line in summary.splitlines()[1:9])
     found = re.search(r"in (\d+) requests", summary)
     assert found is not None
@@ -56,6 +56,8 @@ def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     with ended(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)) as demo:
         assert demo.stdout is not None
+        address = demo.stdout.readline().removeprefix("API: ").strip()
+        assert httpx.get(address, trust_env=False).json()["info"]["title"] == "genbridge"
         assert "queue/" in demo.stdout.readline()
         demo.terminate()
         assert "Traceback" not in demo.communicate(timeout=20)[1]

@@ -37,7 +37,7 @@ def test_add_says_what_became_of_each_task_and_that_nobody_works_on_it_yet(shell
     said = shell("add", " a ", "b", "a")
     assert said.code == 0
     assert said.out == "kling/a: watching\nkling/b: watching\nkling/a: already watched\n"
-    assert "no daemon runs" in said.err
+    assert "no daemon is running" in said.err
     assert shell("add", "b", "--json").json == [{"account": "kling", "id": "b", "result": "known"}]
 
 
@@ -67,6 +67,8 @@ def test_what_options_say_holds_for_every_task_and_a_task_s_own_word_wins(shell:
         (b"# mine\n\n- a\n- b\n", ["a", "b"]),
         (b"---\nid: a\nlabel: x\n---\nid: b\n", ["a", "b"]),
         (b"-a\ntasks:x\n", ["-a", "tasks:x"]),
+        (b'id,label\na,x\nb,"y, z"\n', ["a", "b"]),
+        (b"Label;ID\r\nx;a\r\n", ["a"]),
         (URL.encode(), ["abc/d"]),
     ],
 )
@@ -79,16 +81,23 @@ def test_stdin_may_hold_tasks_in_every_form(stdin: bytes, expected: list[str], s
     ("stdin", "hint"),
     [
         (None, "stdin is closed"),
-        (b"", "holds no task"),
-        (b"\n# nothing\n", "holds no task"),
-        (b"[]", "holds no task"),
-        (b"a\n..\nb\n.\n", 'stdin:2: id: ".." cannot be an id: it is a path segment (and 1 more like it)'),
+        (b"", "has no task"),
+        (b"\n# nothing\n", "has no task"),
+        (b"[]", "has no task"),
+        (b"a\n..\nb\n.\n", 'stdin:2: id: ".." cannot be an id: it is a path segment (and 1 more)'),
         (b"a\nb\xff\n", "stdin:2: not UTF-8"),
         (b'["a", {"id": }]', "stdin:1: not JSON"),
         (b'{"id": "a"', "stdin:1: not JSON"),
         (b'{"id": "a"}\n{"id": "b"\n', "stdin:2: not JSON"),
         (b'[\n"a",\n{"task_id": "b"}]', "stdin:3: unknown key"),
         (b"- a\n- {id: [}\n", "stdin:"),
+        (b"<html>502</html>\n", 'stdin:1: id: "<html>502</html>": < is not allowed'),
+        (b"a cat surfing\n", "did the create call fail?"),
+        (b"1. x\n", "a numbered list"),
+        (b'"x",\n', "remove the comma at the end"),
+        (b"csv-1;Shot 1\n", "a CSV row"),
+        (b'{"id": "x", "lable": "y"}', 'unknown key "lable"; did you mean "label"?'),
+        (b'{"id": "x", "acount": "kling"}', 'unknown key "acount"; did you mean "account"?'),
         (b"x" * (16 * 1024 * 1024 + 1), "more than 16 MiB"),
     ],
 )
@@ -104,20 +113,22 @@ def test_one_bad_task_on_stdin_adds_none(stdin: bytes | None, hint: str, shell: 
     ("words", "hint"),
     [
         (["a", ".."], "path segment"),
-        (["a", "-"], "give it alone"),
-        (["--", "-", "-x"], "give it alone"),
+        (["a", "-"], "give no other ids"),
+        (["--", "-", "-x"], "give no other ids"),
         (["a", "x" * 513], "at most 512"),
         (["a", ""], "empty"),
+        (["a", "tasks.yaml"], "a file name: genbridge add - < tasks.yaml"),
+        (["a", "a cat"], "did the create call fail?"),
         (["a\x1b[2J"], "control character"),
         (["\udcff"], "control character U+DCFF"),
         (["a", "--label", "x\x1b[31m"], "control characters"),
         (["a", "--meta", "novalue"], "KEY=VALUE"),
         (["a", "--meta", "=x"], "KEY=VALUE"),
-        (["a", "--endpoint", "nix"], 'unknown endpoint "nix"; endpoints: hook, chat'),
-        (["a", "--endpoint", "https://evil.example.com"], "endpoints come from the settings"),
-        (["a", "--account", "klink"], "did you mean kling"),
+        (["a", "--endpoint", "nix"], 'unknown endpoint "nix"; there are: chat, hook'),
+        (["a", "--endpoint", "https://evil.example.com"], "an endpoint from the settings"),
+        (["a", "--account", "klink"], 'did you mean "kling"'),
         (["a", "--action", "../x"], "cannot be an action here"),
-        (["https://elsewhere.example.com/v1/x/y/z"], "no query URL of a configured account"),
+        (["https://elsewhere.example.com/v1/x/y/z"], "not a query URL of a configured account"),
     ],
 )
 def test_a_bad_task_on_the_command_line_adds_none(words: list[str], hint: str, shell: Shell) -> None:
@@ -130,7 +141,7 @@ def test_a_bad_task_on_the_command_line_adds_none(words: list[str], hint: str, s
 
 
 def test_ids_of_every_shape_are_found_again_as_they_were_added(shell: Shell) -> None:
-    shapes = ["-x7", "--help", "0123", "1e9", "a/b?c#d%2F", "'; DROP TABLE watches; --", "日本語", "x" * 512, "é"]
+    shapes = ["-x7", "--help", "0123", "1e9", "a/b?c#d%2F", "--DROP-TABLE-watches", "日本語", "x" * 512, "é"]
     assert shell("add", "--", *shapes).code == 0
     assert ids(shell) == shapes
     for shape in shapes:
@@ -142,8 +153,8 @@ def test_ids_of_every_shape_are_found_again_as_they_were_added(shell: Shell) -> 
 def test_what_commands_print_is_an_id_like_others_when_added_and_a_note_says_so(shell: Shell) -> None:
     said = shell("add", "kling/a", "veo/a")
     assert (said.code, said.out) == (0, "kling/kling/a: watching\nkling/veo/a: watching\n")
-    notes = [line for line in said.err.splitlines() if "bare ids" in line]
-    assert notes == ["note: kling/ is a part of the id kling/a; `add` takes bare ids"]
+    notes = [line for line in said.err.splitlines() if "without the account" in line]
+    assert notes == ["note: the id kling/a includes kling/; `add` takes ids without the account"]
 
 
 def test_a_query_url_works_as_an_id_in_every_command(shell: Shell) -> None:
@@ -163,7 +174,7 @@ def test_an_id_of_two_accounts_asks_for_the_account(shell: Shell) -> None:
     for command in ("show", "explain", "poll", "withdraw", "wait"):
         said = shell(command, "a")
         assert said.code == 2
-        assert "several accounts (kling, other): choose with --account" in said.err
+        assert "several accounts watch a (kling, other): choose one with --account" in said.err
     assert shell("withdraw", "a", "--account", "other").out == "other/a: withdrawn\n"
     assert shell("show", "kling/a", "--json").json["account"] == "kling", "as it is printed everywhere"
     assert shell("show", "other/a", "--account", "other").code == 1
@@ -177,13 +188,13 @@ def test_withdrawing_and_polling_are_all_or_nothing_and_say_what_could_not_be_do
     for command in ("withdraw", "poll"):
         said = shell(command, "a", "nobo\x1bdy")
         assert said.code == 1
-        assert "no watch of nobo\\x1bdy" in said.err
+        assert "nobo\\x1bdy is not watched" in said.err
     assert {one["phase"] for one in shell("list", "--json").json} == {"submitted"}
     assert shell("withdraw", "a", "a").out == "kling/a: withdrawn\n"
-    assert shell("withdraw", "a").out == "kling/a: nothing to do, it is withdrawn\n"
+    assert shell("withdraw", "a").out == "kling/a: already withdrawn, nothing to do\n"
     said = shell("poll", "a")
-    assert (said.code, said.out, said.err) == (0, "kling/a: nothing to do, it is withdrawn\n", "")
-    assert shell("poll", "b").out == "kling/b: will be asked about as soon as its account allows\n"
+    assert (said.code, said.out, said.err) == (0, "kling/a: already withdrawn, nothing to do\n", "")
+    assert shell("poll", "b").out == "kling/b: polling as soon as the account's limits allow\n"
     assert shell("show", "b", "--json").json["next_poll_at"] is not None
     assert shell("add", "a").out == "kling/a: watching again\n"
     assert shell("show", "a", "--account", "\udcff").code == 1
@@ -268,3 +279,10 @@ def test_a_queue_is_not_offered_where_there_is_none_or_the_store_is_beyond_it(sh
     said = shell("add", "a")
     assert said.code == 1
     assert "drop a file" not in said.err
+
+
+def test_a_file_that_is_there_is_no_id(shell: Shell) -> None:
+    (path := shell.folder / "ids.list").write_text("a\n")
+    said = shell("add", str(path))
+    assert (said.code, said.out) == (2, "")
+    assert f"is a file name: genbridge add - < {path}" in said.err

@@ -16,8 +16,8 @@ from contextlib import closing
 import pytest
 from rich.console import Console
 
-from bridge.cli.foresight import Foresight
 from bridge.cli.wait import Bars
+from bridge.control.estimates import Estimates
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.store.views import WatchView
@@ -57,9 +57,10 @@ def test_all_succeeded_is_0_with_a_line_for_each_task(shell: Shell) -> None:
     ending.join()
     assert said.code == 0
     url, settings = "https://cdn.example.com/v1.mp4", shell.folder / "genbridge.yaml"
+    store = shell.folder / "state.db"
     assert said.out == f"kling\ta\tsucceeded\t{url}\nkling\tb\tsucceeded\t{url}\n"
     assert said.err.splitlines() == [
-        f"note: no daemon runs on the store {shell.folder}/state.db (by {settings}); `genbridge run` starts one",
+        f"note: no daemon is running on the store {store} (settings: {settings}); `genbridge run` starts one",
         *("kling/a: submitted", "kling/b: submitted", "kling/a: succeeded", "kling/b: succeeded"),
     ]
 
@@ -67,7 +68,7 @@ def test_all_succeeded_is_0_with_a_line_for_each_task(shell: Shell) -> None:
 def test_an_account_whose_name_is_no_text_has_nothing_to_wait_for(shell: Shell) -> None:
     shell("add", "a")
     said = shell("wait", "--account", "\udcff")
-    assert (said.code, said.err) == (0, "nothing is being watched\n")
+    assert (said.code, said.err) == (0, "nothing is watched\n")
 
 
 def test_one_that_did_not_succeed_is_1_also_when_it_was_withdrawn_or_over_before(shell: Shell) -> None:
@@ -85,7 +86,7 @@ def test_time_over_is_75_and_says_what_is_missing(shell: Shell) -> None:
     shell("add", "a", "b")
     said = shell("wait", "--timeout", "0.1s")
     assert said.code == 75
-    assert "the time is over: 2 tasks of 2 not ended" in said.err
+    assert "timed out: 2 of 2 tasks still running" in said.err
     assert shell("wait", "--account", "other").code == 0, "nothing to wait for there"
 
 
@@ -105,7 +106,7 @@ def test_a_store_that_fails_meanwhile_says_that_nothing_is_lost(shell: Shell) ->
     said = shell("wait", "--timeout", "20s")
     spoiling.join()
     assert said.code == 1
-    assert said.err.endswith("restore a backup, or move it away to begin anew; the tasks are still being watched\n")
+    assert said.err.endswith("restore a backup, or move it away to begin anew; the tasks are still watched\n")
 
 
 @pytest.mark.parametrize("terminal", ["xterm-256color", "dumb"])
@@ -147,14 +148,14 @@ def test_on_a_terminal_bars_move_and_on_a_dumb_one_lines_follow(terminal: str, s
 
 def test_of_more_tasks_than_rows_the_live_ones_are_shown_and_the_sum_tells_of_the_others() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100, height=8, _environ={})
-    bars = Bars(console, Foresight({}, {}))
+    bars = Bars(console, Estimates({}, {}))
     with bars:
         bars.show(_views(30, ended=0))
         bars.show(_views(30, ended=27))
     file = console.file
     assert isinstance(file, io.StringIO)
     last = file.getvalue()[-1500:]
-    assert "27 of 30 ended" in last
+    assert "27 of 30 finished" in last
     assert all(f"task-{number:02}" in last for number in (27, 28, 29))
     assert "63%" not in last
 
@@ -165,6 +166,7 @@ def _views(number: int, *, ended: int) -> Mapping[WatchKey, WatchView]:
         over = place < ended
         key = WatchKey("kling", f"task-{place:02}")
         views[key] = WatchView(
+            watch_id=1,
             account=key.account,
             task_id=key.task_id,
             action=None,

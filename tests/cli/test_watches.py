@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
 
+from bridge.domain.account_state import HOST
 from bridge.domain.change import AccountPaused
-from bridge.domain.delivery import DeliveryState
+from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase
 from bridge.domain.watch import Memory
@@ -22,7 +24,19 @@ WATCH_KEYS = [
     *("progress", "urls", "reason", "eta_at", "eta_low_at", "eta_high_at"),
 ]
 DELIVERY_KEYS = [
-    *("event_id", "endpoint", "topic", "account", "id", "state", "attempts", "next_attempt_at", "last_outcome"),
+    *(
+        "event_id",
+        "endpoint",
+        "target",
+        "topic",
+        "account",
+        "id",
+        "about",
+        "state",
+        "attempts",
+        "next_attempt_at",
+        "last_outcome",
+    ),
 ]
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 DONE, BAD, LIVE = (WatchKey("kling", name) for name in ("done", "bad", "live"))
@@ -88,6 +102,9 @@ def test_list_prints_the_shape_of_the_contract(shell: Shell, store: SqliteStore)
     ("words", "expected"),
     [
         (["--phase", "failed"], ["bad"]),
+        (["--live"], ["live"]),
+        (["--since", "2025-11-01T12:27:00Z"], ["bad", "done"]),
+        (["--since", "2h"], []),
         (["--label", "A film"], ["done"]),
         (["--account", "kling", "--limit", "2"], ["live", "bad"]),
         (["--account", "nobody"], []),
@@ -97,6 +114,37 @@ def test_list_prints_the_shape_of_the_contract(shell: Shell, store: SqliteStore)
 )
 def test_list_shows_what_is_asked_for(words: list[str], expected: list[str], shell: Shell, store: SqliteStore) -> None:
     assert [one["id"] for one in shell("list", "--json", *words).json] == expected
+
+
+def test_list_takes_a_phase_or_live_but_not_both(shell: Shell, store: SqliteStore) -> None:
+    assert shell("list", "--live", "--phase", "failed").code == 2
+    assert shell("list", "--account", "nobody").err == "no matching tasks\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--state", "accepted"], ["done"]),
+        (["--endpoint", "hook"], ["bad", "done"]),
+        (["--endpoint", "chat"], []),
+        (["--task", "bad"], ["bad"]),
+        (["--task", "kling/done"], ["done"]),
+        (["--task", "live"], []),
+        (["--since", "2025-11-01T12:27:40Z"], ["bad", "done"]),
+        (["--since", "1h"], []),
+        (["--state", "dead", "--endpoint", "hook", "--task", "bad"], ["bad"]),
+    ],
+)
+def test_deliveries_shows_what_is_asked_for(
+    words: list[str], expected: list[str], shell: Shell, store: SqliteStore
+) -> None:
+    assert [one["id"] for one in shell("deliveries", "--json", *words).json] == expected
+
+
+def test_deliveries_of_a_task_that_is_not_watched_are_an_error(shell: Shell, store: SqliteStore) -> None:
+    said = shell("deliveries", "--task", "nobody")
+    assert (said.code, said.out) == (1, "")
+    assert "nobody is not watched" in said.err
 
 
 def test_the_table_is_aligned_whole_and_plays_no_tricks_on_the_terminal(shell: Shell, store: SqliteStore) -> None:
@@ -149,7 +197,7 @@ def test_redeliver_sends_what_was_asked_for_and_refuses_what_is_unknown(shell: S
     assert shell("deliveries", "--json", "--state", "waiting").json == []
     said = shell("redeliver", dead["event_id"])
     assert said.out == "1 delivery will be sent again\n"
-    assert "no daemon runs" in said.err
+    assert "no daemon is running" in said.err
     [waiting] = shell("deliveries", "--json", "--state", "waiting").json
     assert (waiting["event_id"], waiting["attempts"]) == (dead["event_id"], 0)
     none = shell("redeliver", "--dead", "--endpoint", "hook")
@@ -175,13 +223,13 @@ def test_explain_tells_the_story_in_order(shell: Shell, store: SqliteStore) -> N
     story = shell("explain", "done").out
     parts = [
         "kling/done: succeeded (A film)",
-        "named by queue:one.yaml",
+        "added by queue:one.yaml",
         "2025-11-01T12:26:40.000Z  added: queue:one.yaml",
         "2025-11-01T12:27:40.000Z  succeeded",
         "1 x transient, the last",
         "502 \\x1b[2J",
         "https://cdn.example.com/v1.mp4",
-        "not handed on: ftp://cdn.example.com/v1.mp4: scheme",
+        "not delivered: ftp://cdn.example.com/v1.mp4: scheme",
         "task_succeeded to hook: accepted",
         "attempt 1: deferred after 0.1s: 503",
         "attempt 2: accepted after 0.1s: 200",
@@ -192,30 +240,108 @@ def test_explain_tells_the_story_in_order(shell: Shell, store: SqliteStore) -> N
     assert "next poll" not in story
 
 
+def test_explain_has_the_same_for_programs(shell: Shell, store: SqliteStore) -> None:
+    story = shell("explain", "done", "--json").json
+    assert list(story) == [
+        *("account", "id", "phase", "generation", "added_by", "history", "answers", "urls_not_delivered"),
+        *("next_poll", "deliveries"),
+    ]
+    assert (story["account"], story["id"], story["phase"]) == ("kling", "done", "succeeded")
+    assert story["added_by"] == ["queue:one.yaml"]
+    assert [(one["what"], one["detail"]) for one in story["history"]] == [
+        ("added", "queue:one.yaml"),
+        ("succeeded", None),
+    ]
+    assert [(one["outcome"], one["count"], one["last_reason"]) for one in story["answers"]] == [
+        ("transient", 1, "502 \x1b[2J"),
+        ("succeeded", 1, None),
+    ]
+    assert story["urls_not_delivered"][0].startswith("ftp://")
+    assert story["next_poll"] is None
+    [delivery] = story["deliveries"]
+    assert list(delivery) == [*DELIVERY_KEYS, "summary", "attempts_made"]
+    assert delivery["summary"] == "accepted"
+    assert [list(one.values()) for one in delivery["attempts_made"]] == [
+        ["2025-11-01T12:27:41.000Z", "deferred", "503", 0.1],
+        ["2025-11-01T12:27:51.000Z", "accepted", "200", 0.1],
+    ]
+
+
+def test_explain_says_what_is_next_for_programs_and_what_a_delivery_waits_for(shell: Shell, store: SqliteStore) -> None:
+    when, *more = shell("explain", "live", "--json").json["next_poll"]
+    assert when.startswith("in ")
+    assert "no daemon is running on this store: `genbridge run` starts one" in more
+    store.commit([make_end(LIVE)], Teller(("hook", "")))
+    shell("pause", "hook", "--for", "2h")
+    [delivery] = shell("explain", "live", "--json").json["deliveries"]
+    assert delivery["summary"].startswith("waiting: the endpoint is paused until ")
+    assert delivery["next_attempt_at"] in delivery["summary"]
+
+
 def test_explain_says_what_is_next_and_what_holds_it_back(shell: Shell, store: SqliteStore) -> None:
     story = shell("explain", "live").out
-    assert re.search(r"next poll in \d+d \d+h: a tenth of its age", story)
-    assert "no daemon runs on this store" in story
+    assert re.search(r"next poll: in \d+d \d+h; a tenth of its age", story)
+    assert "no daemon is running on this store" in story
     store.commit([make_block(), AccountPaused(account="kling", until_at=FAR)], Teller())
     story = shell("explain", "live").out
     assert "account kling is blocked since" in story
     assert "401: key revoked" in story
-    assert "account kling is paused (Retry-After); it goes on in" in story
+    assert re.search(r"account kling is paused until \S+Z \(in .*\): the provider asked for a wait", story)
     shell.settings({"accounts": {"other": SETTINGS["accounts"]["kling"]}})
-    assert "next poll never: the settings hold no account kling" in shell("explain", "live").out
+    assert "next poll: never; the settings have no account kling" in shell("explain", "live").out
+
+
+def test_explain_and_status_say_who_is_held_and_until_when(shell: Shell, store: SqliteStore) -> None:
+    def held(route: str, until_at: float, reason: str, account: str = "kling") -> AccountPaused:
+        return AccountPaused(account=account, until_at=until_at, route=route, reason=reason)
+
+    store.note([make_note(LIVE, next_poll_at=NOW + 3)])
+    pauses = [
+        held("videos/text2video", FAR, "HTTP 503"),
+        held("images/generations", FAR, "HTTP 500"),
+        held("audio/tts", NOW, "over"),
+        held(HOST, FAR, "the host named account kling a time", "other"),
+        held("", FAR, "HTTP 429", "third"),
+    ]
+    store.commit(pauses, Teller())
+    story = shell("explain", "live").out
+    assert re.search(r"next poll: in \d+d", story)
+    assert re.search(r"account kling is paused on videos/text2video until \S+Z \(in .*\): HTTP 503\n", story)
+    assert "images/generations" not in story
+    status = shell("status").out
+    assert "held      account kling is paused on images/generations until" in status
+    assert "held      account other sends one request every 30 s until" in status
+    assert "audio/tts" not in status
+    found = json.loads(shell("status", "--json").out)["held_accounts"]
+    assert [(each["account"], each["scope"], each["route"]) for each in found] == [
+        ("kling", "route", "images/generations"),
+        ("kling", "route", "videos/text2video"),
+        ("other", "host", None),
+        ("third", "account", None),
+    ]
+    assert found[0]["reason"] == "HTTP 500"
+    assert found[0]["until"].endswith("Z")
+    store.commit([held(HOST, FAR, "the host named account other a time"), held("videos/text2video", 0, "")], Teller())
+    story = shell("explain", "live").out
+    assert "next poll: as soon as possible" in story
+    assert "account kling sends one request every 30 s until" in story
 
 
 def test_explain_of_what_is_overdue_names_no_wait_that_is_over(shell: Shell, store: SqliteStore) -> None:
-    why = "usually done 8 s to 11 s after it began (12 tasks seen); asked again after 2 s"
+    why = "similar tasks usually take 8 s to 11 s (12 tasks seen); polled again after 2 s"
     store.note([make_note(LIVE, next_poll_at=FAR, next_poll_why=why)])
-    assert f": {why}\n" in shell("explain", "live").out
+    assert f"; {why}\n" in shell("explain", "live").out
     store.note([make_note(LIVE, next_poll_at=NOW + 3, next_poll_why=why)])
     story = shell("explain", "live").out
-    assert re.search(r"next poll as soon as a daemon can \(due .* ago\): usually done .* \(12 tasks seen\)\n", story)
+    assert re.search(
+        r"next poll: as soon as possible \(due .* ago\); similar tasks usually take .* \(12 tasks seen\)\n", story
+    )
     [row] = [row for row in shell("list").out.splitlines() if " live " in row]
     assert re.search(r" ago +- +now +", row)
     store.commit([AccountPaused(account="kling", until_at=FAR)], Teller())
-    assert re.search(r"next poll in \d+d .*: usually done .* \(12 tasks seen\)\n", shell("explain", "live").out)
+    assert re.search(
+        r"next poll: in \d+d .*; similar tasks usually take .* \(12 tasks seen\)\n", shell("explain", "live").out
+    )
 
 
 def test_explain_says_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> None:
@@ -227,16 +353,16 @@ def test_explain_says_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> 
     [delivery] = store.due("hook", "", now=FAR, limit=9)[0]
     store.commit([make_deferred(delivery, next_attempt_at=FAR, disables=True)], tell)
     story = shell("explain", "live").out
-    assert "task_succeeded to hook: waiting, for the endpoint is disabled" in story
+    assert "task_succeeded to hook: waiting: the endpoint is disabled" in story
     assert "task_succeeded to chat[1:abc]: waiting, next attempt" in story
-    assert "task_succeeded to gone: waiting, for the settings hold no such endpoint" in story
+    assert "task_succeeded to gone: waiting: the settings have no such endpoint" in story
 
 
 def test_a_task_that_nobody_has_asked_about_has_a_short_story(shell: Shell) -> None:
     shell("add", "a")
     story = shell("explain", "a").out
-    assert "nothing yet" in story
-    assert "next poll as soon as a daemon can" in story
+    assert "none yet" in story
+    assert "next poll: as soon as possible" in story
     assert "due as well" not in story
 
 
@@ -244,7 +370,7 @@ def test_explain_says_how_many_others_wait_beside_it_for_the_limits(shell: Shell
     shell.settings({"accounts": {"kling": {**SETTINGS["accounts"]["kling"], "limits": {"rate": 3}}}})
     shell("add", *(f"t{number}" for number in range(5)))
     story = shell("explain", "t0").out
-    assert "4 other watches of account kling are due as well; it may send 3 requests a second" in story
+    assert "4 other tasks of account kling are due, too; its limit is 3 requests a second" in story
 
 
 def test_status_shows_what_stands_still_and_the_way_on(shell: Shell, store: SqliteStore) -> None:
@@ -262,7 +388,7 @@ def test_status_shows_what_stands_still_and_the_way_on(shell: Shell, store: Sqli
     for part in (
         "daemon    not running",
         "1 running",
-        "waiting   2 deliveries, the oldest made",
+        "waiting   2 deliveries, the oldest from",
         "2 to hook",
         "dead      1 delivery: `genbridge deliveries --state dead`",
         "`genbridge enable hook` sends again",
@@ -271,7 +397,7 @@ def test_status_shows_what_stands_still_and_the_way_on(shell: Shell, store: Sqli
         assert part in said, part
     assert "\x1b" not in said
     shell.settings({"accounts": {"other": SETTINGS["accounts"]["kling"]}})
-    assert "1 of account kling, which the settings do not hold: never polled" in shell("status").out
+    assert "1 of account kling, which is not in the settings: never polled" in shell("status").out
 
 
 def test_enable_is_for_endpoints_of_the_settings(shell: Shell, store: SqliteStore) -> None:
@@ -282,9 +408,21 @@ def test_enable_is_for_endpoints_of_the_settings(shell: Shell, store: SqliteStor
     store.commit([make_deferred(delivery, next_attempt_at=FAR, disables=True)], tell)
     said = shell("enable", "hook")
     assert said.out == "hook: enabled\n"
-    assert "no daemon runs" in said.err
+    assert "no daemon is running" in said.err
     unknown = shell("enable", "nix")
     assert unknown.code == 1
     assert "there are: hook, chat" in unknown.err
     shell.settings({"endpoints": {}})
     assert "there are: none" in shell("enable", "nix").err
+
+
+def test_list_shows_when_the_pause_of_an_account_ends(shell: Shell) -> None:
+    shell.settings({"endpoints": {}})
+    shell("add", "task-1")
+    [account] = {row["account"] for row in shell("list", "--json").json}
+    shell("pause", account, "--for", "2h")
+    assert re.search(r"in (2h 0m|1h 59m)", shell("list").out)
+    until = shell("status", "--json").json["paused_accounts"][account]
+    assert [row["next_poll_at"] for row in shell("list", "--json").json] == [until]
+    shell("pause", account)
+    assert [row["next_poll_at"] for row in shell("list", "--json").json] == [None]

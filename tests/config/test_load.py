@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trustme
 from pydantic import ValidationError
 
-from bridge.config import load
-from bridge.config.load import find, log_settings, store_place
+from bridge.config import load, settings_file
+from bridge.config.load import log_settings
 from bridge.config.model import Limits, Polling, Settings
-from bridge.config.place import PostgresUrl
+from bridge.config.postgres_url import PostgresUrl
+from bridge.config.settings_file import find, named_store
 from bridge.domain.event import Topic
 from bridge.errors import ConfigError
 from tests.config.settings_files import LEAST, loaded, problems, resolved, written
@@ -61,7 +61,7 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
 
 def test_no_endpoints_are_a_warning(tmp_path: Path) -> None:
     found = loaded(tmp_path, LEAST.partition("endpoints:")[0])
-    assert found.warnings == (f"{found.path}: no endpoints are set: ends are kept in the store, but nobody is told",)
+    assert found.warnings == (f"{found.path}: no endpoints are set: results are stored, but nobody is notified",)
 
 
 def test_a_secret_written_as_shells_write_variables_is_a_warning(tmp_path: Path) -> None:
@@ -91,9 +91,7 @@ def test_settings_are_looked_for_in_the_order_of_the_contract(tmp_path: Path, mo
     assert find(None, env) == tmp_path / ".config/genbridge/genbridge.yaml"
 
 
-def test_in_a_folder_that_is_closed_to_us_there_are_no_settings_of_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_we_may_not_enter_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`sudo -u genbridge genbridge status` in root's home looks on, at last into the service's folder."""
     if os.geteuid() != 0:
         pytest.skip("acting as another user needs root (run the tests as root)")
@@ -104,7 +102,7 @@ def test_in_a_folder_that_is_closed_to_us_there_are_no_settings_of_ours(
             folder.chmod(mode)
         (closed / "genbridge.yaml").write_text(LEAST)
         system.write_text(LEAST)
-        monkeypatch.setattr(load, "SYSTEM_SETTINGS", system)
+        monkeypatch.setattr(settings_file, "SYSTEM_SETTINGS", system)
         monkeypatch.chdir(closed)
         assert find(None, {"HOME": str(closed)}) == Path("genbridge.yaml")
         system.chmod(0o600)
@@ -112,17 +110,15 @@ def test_in_a_folder_that_is_closed_to_us_there_are_no_settings_of_ours(
         try:
             assert find(None, {"HOME": str(closed)}) == system
             with pytest.raises(
-                ConfigError, match=r"cannot be read: Permission denied; it is for root and the group genbridge "
+                ConfigError, match=r"cannot be read: Permission denied; only root and the group genbridge may "
             ):
                 load.load(system, {})
         finally:
             os.seteuid(0)
 
 
-def test_where_settings_were_looked_for_is_said_when_there_are_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if load.SYSTEM_SETTINGS.exists():
+def test_missing_settings_list_the_paths_that_were_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if settings_file.SYSTEM_SETTINGS.exists():
         pytest.skip("this machine has settings of its own (try where /etc/genbridge is absent)")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as caught:
@@ -140,7 +136,7 @@ def test_where_settings_were_looked_for_is_said_when_there_are_none(
     ("explicit", "env", "why"),
     [("none.yaml", {}, "--config"), (None, {"GENBRIDGE_CONFIG": "none.yaml"}, "GENBRIDGE_CONFIG")],
 )
-def test_a_named_file_must_be_there(explicit: str | None, env: dict[str, str], why: str) -> None:
+def test_a_named_file_must_exist(explicit: str | None, env: dict[str, str], why: str) -> None:
     with pytest.raises(ConfigError, match=f"^none.yaml: there is no such file \\(named by {why}\\)$"):
         find(explicit, env)
 
@@ -176,40 +172,33 @@ def test_the_log_follows_the_environment_first(tmp_path: Path) -> None:
 def test_the_store_is_where_the_contract_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = {"HOME": "/home/me"}
     plain, named = loaded(tmp_path, LEAST), loaded(tmp_path, "store: data/${WHO:-me}.db\n" + LEAST)
-    assert store_place(plain, home) == Path("/home/me/.local/state/genbridge/state.db")
-    assert store_place(plain, {**home, "XDG_STATE_HOME": "/s"}) == Path("/s/genbridge/state.db")
-    assert store_place(plain, {**home, "XDG_STATE_HOME": "relative"}) == store_place(plain, home)
-    assert store_place(named, home) == tmp_path / "data/me.db"
-    assert store_place(named, {"WHO": "you"}) == tmp_path / "data/you.db"
+    assert named_store(plain, home) is None
+    assert named_store(named, home) == tmp_path / "data/me.db"
+    assert named_store(named, {"WHO": "you"}) == tmp_path / "data/you.db"
     monkeypatch.chdir(tmp_path / "..")
-    assert store_place(named, {"GENBRIDGE_STORE": "x.db"}) == Path.cwd() / "x.db"
-    assert store_place(named, {"GENBRIDGE_STORE": "/x.db"}) == Path("/x.db")
+    assert named_store(named, {"GENBRIDGE_STORE": "x.db"}) == Path.cwd() / "x.db"
+    assert named_store(named, {"GENBRIDGE_STORE": "/x.db"}) == Path("/x.db")
     absolute = loaded(tmp_path, "store: /var/x.db\n" + LEAST)
-    assert store_place(absolute, home) == Path("/var/x.db")
+    assert named_store(absolute, home) == Path("/var/x.db")
 
 
 def test_a_store_may_be_in_postgresql(tmp_path: Path) -> None:
     named = loaded(tmp_path, 'store: "postgresql://me:${PW}@a,b/db?target_session_attrs=read-write"\n' + LEAST)
-    place = store_place(named, {"PW": "sesame-open"})
+    place = named_store(named, {"PW": "sesame-open"})
     assert isinstance(place, PostgresUrl)
     assert place.reveal() == "postgresql://me:sesame-open@a,b/db?target_session_attrs=read-write"
     assert str(place) == "postgresql://me:***@a,b/db?target_session_attrs=read-write"
     with pytest.raises(ConfigError, match=r"genbridge.yaml:1:8: store: not set in the environment: PW$"):
-        store_place(named, {})
-    given = store_place(named, {"GENBRIDGE_STORE": "postgres:///?service=gen"})
+        named_store(named, {})
+    given = named_store(named, {"GENBRIDGE_STORE": "postgres:///?service=gen"})
     assert (str(given), given) == ("postgresql:///?service=gen", PostgresUrl("postgres:///?service=gen"))
 
 
-def test_settings_under_etc_use_the_services_store(tmp_path: Path) -> None:
-    found = replace(loaded(tmp_path, LEAST), path=Path("/etc/genbridge/genbridge.yaml"))
-    assert store_place(found, {"HOME": "/home/me"}) == Path("/var/lib/genbridge/state.db")
-
-
-def test_a_store_that_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^GENBRIDGE_STORE: a store in PostgreSQL is written postgresql://USER@"):
-        store_place(loaded(tmp_path, LEAST), {"GENBRIDGE_STORE": "postgresql:x"})
+        named_store(loaded(tmp_path, LEAST), {"GENBRIDGE_STORE": "postgresql:x"})
     with pytest.raises(ConfigError, match=r"genbridge.yaml:1:8: store: not set in the environment: NONE$"):
-        store_place(loaded(tmp_path, "store: ${NONE}\n" + LEAST), {})
+        named_store(loaded(tmp_path, "store: ${NONE}\n" + LEAST), {})
 
 
 def test_relative_paths_are_relative_to_the_settings(tmp_path: Path) -> None:
@@ -221,14 +210,14 @@ def test_relative_paths_are_relative_to_the_settings(tmp_path: Path) -> None:
         found.under("~nobody-has-this-name/queue")
 
 
-def test_a_ca_file_must_hold_certificates_once_it_is_needed(tmp_path: Path) -> None:
+def test_a_ca_file_must_contain_certificates_once_it_is_needed(tmp_path: Path) -> None:
     text = LEAST + "    ca_file: ${DIR:-ca.pem}"
     loaded(tmp_path, text)
     env = {"KLING_API_KEY": "key"}
     where = "genbridge.yaml:10:14: endpoints.automation.ca_file"
     assert problems(tmp_path, text, env=env) == [f"{where}: cannot be read: No such file or directory"]
     (tmp_path / "ca.pem").write_text("no certificate")
-    assert problems(tmp_path, text, env=env) == [f"{where}: holds no certificates; a PEM file is expected"]
+    assert problems(tmp_path, text, env=env) == [f"{where}: contains no certificates; use a PEM file"]
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     assert resolved(tmp_path, text).settings.endpoints["automation"].model_dump()["ca_file"] == str(tmp_path / "ca.pem")
 
@@ -237,3 +226,37 @@ def test_loading_again_gives_equal_settings_unless_something_changed(tmp_path: P
     assert resolved(tmp_path, LEAST).settings == resolved(tmp_path, "# a comment\n" + LEAST).settings
     assert resolved(tmp_path, LEAST).settings != resolved(tmp_path, LEAST, {"KLING_API_KEY": "other"}).settings
     assert resolved(tmp_path, LEAST).settings != loaded(tmp_path, LEAST + "polling: {timeout: 29}").settings
+
+
+def test_accounts_may_share_keys_by_a_merge_key(tmp_path: Path) -> None:
+    text = """\
+accounts:
+  first: &base
+    provider: kling
+    base_url: https://api.example.com
+    api_key: sesame-open
+    limits: {rate: 3}
+  second:
+    <<: *base
+    base_url: https://other.example.com
+"""
+    accounts = loaded(tmp_path, text).settings.accounts
+    assert accounts["second"].limits == accounts["first"].limits
+    assert accounts["second"].base_url == "https://other.example.com"
+
+
+def test_a_merged_mistake_is_reported_at_its_own_line(tmp_path: Path) -> None:
+    text = """\
+accounts:
+  first: &base
+    provider: kling
+    base_url: https://api.example.com
+    api_kye: sesame-open
+  second:
+    <<: *base
+    labels: x
+"""
+    found = problems(tmp_path, text)
+    assert any(line.startswith("genbridge.yaml:5:5: accounts.first.api_kye: ") for line in found), found
+    assert any(line.startswith("genbridge.yaml:5:5: accounts.second.api_kye: ") for line in found), found
+    assert any(line.startswith("genbridge.yaml:8:5: accounts.second.labels: ") for line in found), found

@@ -25,30 +25,30 @@ HERE = "genbridge.yaml"
         ("# only\n# comments\n", [f"{HERE}:1:1: the settings are empty; name at least one account"]),
         ("- a\n- list\n", [f"{HERE}:1:1: the settings must be a mapping of keys"]),
         ("just text", [f"{HERE}:1:1: the settings must be a mapping of keys"]),
-        ("accounts:\n\tkling: {}\n", [f"{HERE}:2:1: a tab; YAML is indented with spaces"]),
+        ("accounts:\n\tkling: {}\n", [f"{HERE}:2:1: a tab; indent YAML with spaces"]),
         (LEAST.encode("utf-16"), [f"{HERE}:1:1: the file is UTF-16; save it as UTF-8"]),
         (
             LEAST.encode("utf-16-le"),
             [f"{HERE}:1:2: the character U+0000 is not allowed (UTF-16? save the file as UTF-8)"],
         ),
         ("store: a\0b", [f"{HERE}:1:9: the character U+0000 is not allowed (UTF-16? save the file as UTF-8)"]),
-        ('store: "a\\0b"\n' + LEAST, [f"{HERE}:1:8: store: holds the control character U+0000"]),
+        ('store: "a\\0b"\n' + LEAST, [f"{HERE}:1:8: store: contains the control character U+0000"]),
         ("a: &a [*a]", [f"{HERE}:1:8: the alias *a refers to itself"]),
         ("a: " + "[" * 60 + "]" * 60, [f"{HERE}:1:53: nested deeper than 50 levels"]),
         (
             "store: !!python/object/apply:os.system [x]",
             [f'{HERE}:1:8: the tag "!!python/object/apply:os.system" is not allowed; write a plain value'],
         ),
-        (LEAST + "accounts: {}", [f'{HERE}:10:1: the key "accounts" stands here twice; first in line 1']),
+        (LEAST + "accounts: {}", [f'{HERE}:10:1: the key "accounts" is here twice; first in line 1']),
         (
             LEAST + "limits: {api_key: ${X}}",
             [f'{HERE}:10:19: an unquoted ${{...}} inside {{ }} or [ ] is not YAML; quote it: "${{...}}"'],
         ),
-        (LEAST + "---\n" + LEAST, [f"{HERE}:11:1: a second document begins; one is expected here"]),
+        (LEAST + "---\n" + LEAST, [f"{HERE}:11:1: a second document starts here; only one is allowed"]),
         ("#" * (1024 * 1024 + 1), [f"{HERE}:1:1: the file has 1048577 bytes; at most 1048576 are allowed"]),
     ],
 )
-def test_a_file_that_is_no_settings_says_so_in_one_line(tmp_path: Path, text: str | bytes, lines: list[str]) -> None:
+def test_a_file_without_settings_gives_one_line(tmp_path: Path, text: str | bytes, lines: list[str]) -> None:
     assert problems(tmp_path, text) == lines
 
 
@@ -61,12 +61,12 @@ def test_an_alias_bomb_is_refused(tmp_path: Path) -> None:
         f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 12)
     )
     (line,) = problems(tmp_path, bomb)
-    assert line.endswith(": the aliases expand to too much")
+    assert line.endswith(": the aliases expand to too much data")
 
 
 KNOWN_TOPICS = (
-    "account_blocked, account_restored, endpoint_disabled, task_canceled, task_failed, task_not_found, task_progress, "
-    "task_running, task_succeeded, task_timed_out"
+    "account_blocked, account_restored, endpoint_disabled, endpoint_failing, endpoint_recovered, task_canceled, task_failed, task_not_found, task_progress, "
+    "task_running, task_succeeded, task_timed_out, ..."
 )
 FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
 
@@ -75,14 +75,22 @@ FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
     ("line", "expected"),
     [
         ("acounts: {}", '1: acounts: unknown key "acounts"; did you mean "accounts"?'),
-        ("zzz: {}", '1: zzz: unknown key "zzz"; there are: accounts, delivery, endpoints, log, polling, providers, retention, routes, sharing, sources, store'),
+        ("zzz: {}", '1: zzz: unknown key "zzz"; there are: accounts, delivery, endpoints, http, log, polling, providers, retention, routes, sharing, sources, store'),
         ('"a b": 1', '1: "a b": unknown key "a b"; there are: '),
         ("providers: []", "12: providers: must be a mapping of keys"),
-        ("http: {listen: x}", "1: http: is not in this version"),
+        ("http: {listen: x}", "16: http.listen: is not an address to listen on: write HOST:PORT"),
+        ("http: {listen: '127.0.0.1:70000'}", "16: http.listen: port 70000 does not exist"),
+        ("http: {listen: '0.0.0.0:1'}", "7: http.token: is missing; set it, or listen on 127.0.0.1 or a Unix socket"),
+        ("http: {read_token: abcdefgh}", "20: http.read_token: needs token"),
+        ("http: {token: abcdefgh, read_token: abcdefgh}", "37: http.read_token: is the same as token"),
+        ("http: {gateway: true}", "17: http.gateway: needs token"),
+        ("http: {gateway: 1}", "17: http.gateway: must be true or false"),
+        ("http: {hosts: ['https://a.example.com']}", "16: http.hosts[0]: is not a host name"),
+        ("http: {hosts: ['a.example.com:80']}", "16: http.hosts[0]: is not a host name"),
         ("archive: {}", "1: archive: is not in this version"),
         ("store: postgresql:db/x", "8: store: a store in PostgreSQL is written postgresql://USER@HOST/DATABASE"),
         ("store: sqlite:///x", "8: store: must be a path, not a URL"),
-        ("store: [a]", "8: store: must be one text"),
+        ("store: [a]", "8: store: must be text"),
         ("polling: {cadence: quick}", '20: polling.cadence: unknown cadence "quick"; there are: fixed, learned'),
         ("polling: {budget: 1}", "19: polling.budget: must be more than 1"),
         ("polling: {transport: curl}", '22: polling.transport: unknown transport "curl"; there are: asyncio, httpx'),
@@ -94,18 +102,18 @@ FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
         ("polling: {min_interval: .inf}", f'25: polling.min_interval: ".inf" is not a duration; {FORMS}'),
         ("polling: {min_interval: 12:30:00}", f'25: polling.min_interval: "12:30:00" is not a duration; {FORMS}'),
         ("polling: {min_interval: no}", f'25: polling.min_interval: "no" is not a duration; {FORMS}'),
-        ("polling: {min_interval: [2s]}", "25: polling.min_interval: must be one value"),
+        ("polling: {min_interval: [2s]}", "25: polling.min_interval: must be a single value"),
         ("polling: {give_up_after: 9999999d}", '26: polling.give_up_after: "9999999d" is longer than ten years'),
         ("polling: {min_interval: 10m}", "10: polling.max_interval: 300s is less than min_interval (600s)"),
         ("polling: {min_interval: 9s, max_interval: 3s}", "43: polling.max_interval: 3s is less than min_interval (9s)"),
         ("polling: {not_found: {answers: 0}}", "32: polling.not_found.answers: must be at least 1"),
         ("polling: {not_found: {answers: 1_0}}", '32: polling.not_found.answers: "1_0" is not a whole number'),
-        ("polling: {timeout: '${T}'}", "20: polling.timeout: must be a number; ${...} stands in texts only"),
+        ("polling: {timeout: '${T}'}", "20: polling.timeout: must be a number; ${...} is only possible in texts"),
         ("polling: 5s", "10: polling: must be a mapping of keys"),
         ("delivery: {retries: 5s}", "21: delivery.retries: must be a list"),
         ("delivery: {retries: [5s, x]}", f'26: delivery.retries[1]: "x" is not a duration; {FORMS}'),
         ("delivery: {retries: [5s, ~]}", "26: delivery.retries[1]: is empty"),
-        (f"delivery: {{retries: [{'1s, ' * 101}]}}", "21: delivery.retries: holds more than 100"),
+        (f"delivery: {{retries: [{'1s, ' * 101}]}}", "21: delivery.retries: has more than 100"),
         ("log: {level: loud}", '14: log.level: unknown level "loud"; there are: debug, error, info, warning'),
         ("log: {format: jsn}", '15: log.format: unknown format "jsn"; did you mean "json"?'),
         ("routes: {topics: []}", "9: routes: must be a list"),
@@ -116,12 +124,12 @@ FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
         ("routes: [{endpoints: [automation], accounts: [suno]}]", '47: routes[0].accounts[0]: unknown account "suno"; there are: kling'),
         ("routes: [{endpoints: [automation], topics: [task_sucess]}]", '45: routes[0].topics[0]: unknown topic "task_sucess"; did you mean "task_succeeded"?'),
         ("routes: [{endpoints: [automation], topics: [xyz]}]", f'45: routes[0].topics[0]: unknown topic "xyz"; there are: {KNOWN_TOPICS}'),
-        ("routes: [{endpoints: [automation], topics: [[a]]}]", "45: routes[0].topics[0]: must be one text"),
+        ("routes: [{endpoints: [automation], topics: [[a]]}]", "45: routes[0].topics[0]: must be text"),
         ("sources: {queue: file:/tmp}", "18: sources.queue: must be a path, not a URL"),
         ("sources: {qeue: x}", '11: sources.qeue: unknown key "qeue"; did you mean "queue"?'),
     ],
 )  # fmt: skip
-def test_a_wrong_line_is_named_by_line_column_and_key(tmp_path: Path, line: str, expected: str) -> None:
+def test_a_mistake_is_reported_with_line_column_and_key(tmp_path: Path, line: str, expected: str) -> None:
     (found,) = problems(tmp_path, LEAST + line)
     assert found.startswith(f"{HERE}:10:{expected}")
 
@@ -133,45 +141,44 @@ def test_a_wrong_line_is_named_by_line_column_and_key(tmp_path: Path, line: str,
         ("base_url: ftp://a.example", '15: accounts.kling.base_url: scheme "ftp" is not supported; use http or https'),
         ("base_url: file:///etc/passwd", '15: accounts.kling.base_url: scheme "file" is not supported; use http or https'),
         ("base_url: file:/etc/passwd", '15: accounts.kling.base_url: scheme "file" is not supported; use http or https'),
-        ("base_url: https://u:p@a.example", "15: accounts.kling.base_url: holds user info (user:password@); use api_key or headers"),
-        ('base_url: "https://a.example/a b"', "15: accounts.kling.base_url: holds blanks or backslashes; percent-encode them"),
-        ("base_url: https://a.example/?x=1", "15: accounts.kling.base_url: must end before the query (?) and the fragment (#)"),
+        ("base_url: https://u:p@a.example", "15: accounts.kling.base_url: contains user info (user:password@); use api_key or headers"),
+        ('base_url: "https://a.example/a b"', "15: accounts.kling.base_url: contains spaces or backslashes; percent-encode them"),
+        ("base_url: https://a.example/?x=1", "15: accounts.kling.base_url: must not contain a query (?) or a fragment (#)"),
         ("base_url: https://", "15: accounts.kling.base_url: has no host"),
-        ('base_url: "https://a\\u202e.example"', "15: accounts.kling.base_url: has a host that cannot be"),
-        ("base_url: https://a.example/ä", "15: accounts.kling.base_url: holds characters that no URL has; percent-encode them"),
-        ("base_url: https://a..example", "15: accounts.kling.base_url: has a host that cannot be"),
-        ("base_url: http://[::1", "15: accounts.kling.base_url: is no URL"),
+        ('base_url: "https://a\\u202e.example"', "15: accounts.kling.base_url: has an invalid host"),
+        ("base_url: https://a.example/ä", "15: accounts.kling.base_url: contains characters that a URL cannot have; percent-encode them"),
+        ("base_url: https://a..example", "15: accounts.kling.base_url: has an invalid host"),
+        ("base_url: http://[::1", "15: accounts.kling.base_url: is not a URL"),
         ("base_url: http://a.example:70000", "15: accounts.kling.base_url: has a port that is not between 1 and 65535"),
         ("base_url: http://a.example:x", "15: accounts.kling.base_url: has a port that is not between 1 and 65535"),
         ("base_url: http://a.example:0", "15: accounts.kling.base_url: has a port that is not between 1 and 65535"),
-        ("base_url:", "14: accounts.kling.base_url: is empty"),
         ('base_url: ""', "15: accounts.kling.base_url: is empty"),
-        ("action: videos/../x", "13: accounts.kling.action: is no action; write words with - or / between them, e.g. videos/text2video"),
-        ("action: /videos", "13: accounts.kling.action: is no action; write words with - or / between them, e.g. videos/text2video"),
-        ("access_key: x", "5: accounts.kling.access_key: stands beside api_key; leave one of the two ways out"),
-        ("secret_key: x", "5: accounts.kling.secret_key: stands beside api_key; leave one of the two ways out"),
-        ("origins: [https://a/b]", "15: accounts.kling.origins[0]: is no origin; write https://host or https://*.host, without a path"),
+        ('action: ""', "13: accounts.kling.action: is empty"),
+        ('action: "a\\tb"', "13: accounts.kling.action: contains the control character U+0009"),
+        ("access_key: x", "5: accounts.kling.access_key: cannot be combined with api_key; remove one of them"),
+        ("secret_key: x", "5: accounts.kling.secret_key: cannot be combined with api_key; remove one of them"),
+        ("origins: [https://a/b]", "15: accounts.kling.origins[0]: is not an origin; write https://host or https://*.host, without a path"),
         ("origins: [x]", "15: accounts.kling.origins[0]: "),
         ("limits: {rate: 0}", "20: accounts.kling.limits.rate: must be more than 0"),
         ("limits: {rate: .nan}", '20: accounts.kling.limits.rate: ".nan" is not a number'),
         ("limits: {rate: 1e300}", "20: accounts.kling.limits.rate: must be at most 10000"),
         ("limits: {burst: 1.5}", '21: accounts.kling.limits.burst: "1.5" is not a whole number'),
         ("limits: {concurrency: 1001}", "27: accounts.kling.limits.concurrency: must be at most 1000"),
-        ("headers: {X Y: z}", '15: accounts.kling.headers."X Y": "X Y" is no name of a header'),
+        ("headers: {X Y: z}", '15: accounts.kling.headers."X Y": "X Y" is not a valid header name'),
         ("headers: {Content-Length: 1}", "15: accounts.kling.headers.Content-Length: the header Content-Length is set by genbridge itself"),
-        ("headers: {X-A: a, x-a: b}", "14: accounts.kling.headers: names x-a twice"),
-        ('headers: {X-Y: "a\\nb"}', "20: accounts.kling.headers.X-Y: holds the control character U+000A"),
-        ("headers: {X-Y: é}", "20: accounts.kling.headers.X-Y: must be printable ASCII without blanks at its ends"),
+        ("headers: {X-A: a, x-a: b}", "14: accounts.kling.headers: contains x-a twice"),
+        ('headers: {X-Y: "a\\nb"}', "20: accounts.kling.headers.X-Y: contains the control character U+000A"),
+        ("headers: {X-Y: é}", "20: accounts.kling.headers.X-Y: must be printable ASCII without spaces at either end"),
         ("headers: {X-Y: ~}", "20: accounts.kling.headers.X-Y: is empty"),
-        ("proxy: socks5://h:1", "12: accounts.kling.proxy: is no proxy; write http://host:port or http://user:password@host:port"),
+        ("proxy: socks5://h:1", "12: accounts.kling.proxy: is not a proxy; write http://host:port, http://user:password@host:port or none"),
         ('api_key: ""', "14: accounts.kling.api_key: is empty"),
-        ("api_key: ${KLING-KEY}", '14: accounts.kling.api_key: "${" begins no reference; write ${NAME} or ${NAME:-default}'),
+        ("api_key: ${KLING-KEY}", '14: accounts.kling.api_key: "${" does not start a reference; write ${NAME} or ${NAME:-default}'),
         ("api_key: credential:a/b", "14: accounts.kling.api_key: a credential is written credential:NAME, the name without slashes"),
         ('api_key: "file:"', "14: accounts.kling.api_key: a secret's file is written file:/path"),
         ("provider: klng", '15: accounts.kling.provider: unknown provider "klng"; did you mean "kling"?'),
     ],
 )  # fmt: skip
-def test_a_mistake_in_an_account_is_named(tmp_path: Path, line: str, expected: str) -> None:
+def test_a_mistake_in_an_account_is_reported(tmp_path: Path, line: str, expected: str) -> None:
     key = line.partition(":")[0]
     kept = [entry for entry in LEAST.splitlines()[2:5] if not entry.strip().startswith(f"{key}:")]
     text = "\n".join(
@@ -193,56 +200,66 @@ def test_a_mistake_in_an_account_is_named(tmp_path: Path, line: str, expected: s
         ("{type: webhook, url: hooks.example.com}", "27: endpoints.x.url: has no scheme; write https://..."),
         ("{type: webhook, url: file:/x}", '27: endpoints.x.url: scheme "file" is not supported; use http or https'),
         ("{type: webhook, url: 'credential:x'}", "27: endpoints.x.url: has no scheme; write https://..."),
-        ("{type: webhook, url: http://u@a}", "27: endpoints.x.url: holds user info (user:password@); use api_key or headers"),
-        ("{type: webhook, url: http://a/ä}", "27: endpoints.x.url: holds characters that no URL has; percent-encode them"),
-        ("{type: webhook, url: 'http://a/?q=ä'}", "27: endpoints.x.url: holds characters that no URL has; percent-encode them"),
+        ("{type: webhook, url: http://u@a}", "27: endpoints.x.url: contains user info (user:password@); use api_key or headers"),
+        ("{type: webhook, url: http://a/ä}", "27: endpoints.x.url: contains characters that a URL cannot have; percent-encode them"),
+        ("{type: webhook, url: 'http://a/?q=ä'}", "27: endpoints.x.url: contains characters that a URL cannot have; percent-encode them"),
         ("{type: webhook, url: http://a, format: standart}", '45: endpoints.x.format: unknown format "standart"; did you mean "standard"?'),
-        ("{type: webhook, url: http://a, format: xml}", '45: endpoints.x.format: unknown format "xml"; there are: documented, kling, newapi'),
-        ("{type: webhook, url: http://a, body: x}", "43: endpoints.x.body: is for format: template"),
-        ("{type: webhook, url: http://a, format: kling, template: cloudevents}", "62: endpoints.x.template: is for format: template"),
-        ("{type: webhook, url: http://a, format: template}", "6: endpoints.x.body: is missing; write it, or template: cloudevents or midjourney"),
+        ("{type: webhook, url: http://a, format: xml}", '45: endpoints.x.format: unknown format "xml"; there are: dingtalk, discord, documented, feishu, kling'),
+        ("{type: webhook, url: http://a, body: x}", "43: endpoints.x.body: is only for format template"),
+        ("{type: webhook, url: http://a, title: x}", "44: endpoints.x.title: is only for format feishu or dingtalk or wecom"),
+        ("{type: webhook, url: http://a, format: slack, chat_id: 5}", "61: endpoints.x.chat_id: is only for format telegram"),
+        ("{type: webhook, url: http://a, format: telegram}", "6: endpoints.x.chat_id: is missing; write the number of the chat"),
+        ("{type: webhook, url: http://a, format: telegram, chat_id: a b}", "64: endpoints.x.chat_id: is not a chat; write its number"),
+        ("{type: webhook, url: http://a, format: telegram, chat_id: -1, thread_id: x}", "79: endpoints.x.thread_id: is not the number of a topic"),
+        ("{type: webhook, url: http://a, format: wecom, secret: x}", "60: endpoints.x.secret: format wecom is not signed: its url is the secret"),
+        ("{type: webhook, url: http://a, format: feishu, secret: [x, y]}", "61: endpoints.x.secret: format feishu signs with one secret"),
+        ("{type: webhook, url: http://a, format: feishu, concurrency: 2}", "66: endpoints.x.concurrency: is only for format documented"),
+        ("{type: webhook, url: http://a, format: feishu, marks: true}", "53: endpoints.x.marks: is not in this version"),
+        ("{type: apprise, urls: ['json://x'], attach: file}", "42: endpoints.x.attach: is not in this version"),
+        ("{type: webhook, url: http://a, format: kling, template: cloudevents}", "62: endpoints.x.template: is only for format template"),
+        ("{type: webhook, url: http://a, format: template}", "6: endpoints.x.body: is missing; write it, or set template: cloudevents or midjourney"),
         ("{type: webhook, url: http://a, format: template, template: cloudevent}", '65: endpoints.x.template: unknown template "cloudevent"; did you mean "cloudevents"?'),
-        ("{type: webhook, url: http://a, format: template, template: midjourney, body: x}", "83: endpoints.x.body: stands beside template; leave one of them out"),
-        ("{type: webhook, url: http://a, format: template, body: '{{ a'}", "61: endpoints.x.body: is no Jinja template: "),
+        ("{type: webhook, url: http://a, format: template, template: midjourney, body: x}", "83: endpoints.x.body: cannot be combined with template; remove one of them"),
+        ("{type: webhook, url: http://a, format: template, body: '{{ a'}", "61: endpoints.x.body: is not a Jinja template: "),
         ("{type: webhook, url: http://a, format: template, template: cloudevents, headers: {content-type: a/b}}", "88: endpoints.x.headers.content-type: the header content-type is set by genbridge itself"),
         ("{type: webhook, url: http://a, headers: {x-webhook-signature: a}}", "47: endpoints.x.headers.x-webhook-signature: the header x-webhook-signature is set by genbridge itself"),
-        ("{type: webhook, url: http://a, format: newapi, secret: [a, b]}", "61: endpoints.x.secret: format newapi signs with one secret; leave the others out"),
-        ('{type: webhook, url: http://a, secret: "a\\nb", format: newapi}', "45: endpoints.x.secret: holds the control character U+000A"),
+        ("{type: webhook, url: http://a, format: newapi, secret: [a, b]}", "61: endpoints.x.secret: format newapi signs with one secret; remove the others"),
+        ('{type: webhook, url: http://a, secret: "a\\nb", format: newapi}', "45: endpoints.x.secret: contains the control character U+000A"),
         ("{type: webhook, url: http://a, secret: foo, format: standart}", '58: endpoints.x.format: unknown format "standart"'),
         ("{type: webhook, url: http://a, urls: [x]}", '37: endpoints.x.urls: unknown key "urls"; did you mean "url"?'),
-        ("{type: webhook, url: http://a, secret: foo}", "45: endpoints.x.secret: does not begin with whsec_; write whsec_ and the base64 of 24 to 64 random bytes"),
+        ("{type: webhook, url: http://a, secret: foo}", "45: endpoints.x.secret: does not start with whsec_; write whsec_ and the base64 of 24 to 64 random bytes"),
         (f"{{type: webhook, url: http://a, secret: [{SIGNING}, whsec_%]}}", "98: endpoints.x.secret[1]: is not base64 after whsec_; write whsec_ and"),
         ("{type: webhook, url: http://a, secret: whsec_YWJj}", "45: endpoints.x.secret: holds 3 bytes; write whsec_ and the base64 of 24 to 64 random bytes"),
         ("{type: webhook, url: http://a, headers: {webhook-id: a}}", "47: endpoints.x.headers.webhook-id: the header webhook-id is set by genbridge itself"),
-        ("{type: webhook, url: http://a, api_key: a, headers: {authorization: b}}", "58: endpoints.x.headers: holds Authorization although api_key is set; leave one of them out"),
+        ("{type: webhook, url: http://a, api_key: a, headers: {authorization: b}}", "58: endpoints.x.headers: contains Authorization, but api_key is set; remove one of them"),
         ("{type: webhook, url: http://a, concurrency: 0}", "50: endpoints.x.concurrency: must be at least 1"),
         ("{type: apprise}", "3: endpoints.x.urls: is missing"),
         ("{type: apprise, urls: []}", "28: endpoints.x.urls: is empty; name at least one"),
         ("{type: apprise, urls: 'json://x'}", "28: endpoints.x.urls: must be a list"),
-        ("{type: apprise, urls: [json]}", "29: endpoints.x.urls[0]: is no service URL; write e.g. tgram://TOKEN/CHAT"),
+        ("{type: apprise, urls: [json]}", "29: endpoints.x.urls[0]: is not a service URL; write for example tgram://TOKEN/CHAT"),
         ("{type: apprise, urls: ['json://x', 'json://x']}", "28: endpoints.x.urls: number 2 is the same as number 1"),
-        ("{type: apprise, urls: ['json://x?a=b&Retry=3']}", '29: endpoints.x.urls[0]: drop "Retry=": genbridge retries by itself and remembers it (see delivery.retries)'),
+        ("{type: apprise, urls: ['json://x?a=b&Retry=3']}", '29: endpoints.x.urls[0]: drop "Retry=": genbridge retries by itself, see delivery.retries'),
         ("{type: apprise, urls: ['json://${X}?wait=']}", '29: endpoints.x.urls[0]: drop "wait=": genbridge retries by itself'),
-        ("{type: apprise, urls: ['json://x'], concurrency: 2}", '42: endpoints.x.concurrency: unknown key "concurrency"; there are: body, title, type, urls'),
-        ("{type: apprise, urls: ['json://x'], title: '{{ a.__class__ }}'}", '49: endpoints.x.title: the template reaches for "__class__", which is not offered'),
-        ("{type: apprise, urls: ['json://x'], body: \"{{ a['__class__'] }}\"}", '48: endpoints.x.body: the template reaches for "__class__", which is not offered'),
-        ("{type: apprise, urls: ['json://x'], body: \"{{ a|attr('__class__') }}\"}", '48: endpoints.x.body: the template reaches for "__class__", which is not offered'),
-        ("{type: apprise, urls: ['json://x'], body: \"{% include 'x' %}\"}", "48: endpoints.x.body: a template cannot take in other files (its line 1)"),
-        ("{type: apprise, urls: ['json://x'], body: '{{ a'}", "48: endpoints.x.body: is no Jinja template: "),
-        (f"{{type: apprise, urls: ['json://x'], body: '{{{{ {'(' * 9000} }}}}'}}", "48: endpoints.x.body: is no Jinja template: too complicated"),
-        ('{type: apprise, urls: [\'json://x\'], title: "a\\eb"}', "49: endpoints.x.title: holds the control character U+001B"),
+        ("{type: apprise, urls: ['json://x'], concurrency: 2}", '42: endpoints.x.concurrency: unknown key "concurrency"; there are: body, ca_file, proxy, title, type, urls'),
+        ("{type: apprise, urls: ['json://x'], title: '{{ a.__class__ }}'}", '49: endpoints.x.title: the template uses "__class__", which is not available'),
+        ("{type: apprise, urls: ['json://x'], body: \"{{ a['__class__'] }}\"}", '48: endpoints.x.body: the template uses "__class__", which is not available'),
+        ("{type: apprise, urls: ['json://x'], body: \"{{ a|attr('__class__') }}\"}", '48: endpoints.x.body: the template uses "__class__", which is not available'),
+        ("{type: apprise, urls: ['json://x'], body: \"{% include 'x' %}\"}", "48: endpoints.x.body: a template cannot include other files (line 1)"),
+        ("{type: apprise, urls: ['json://x'], body: '{{ a'}", "48: endpoints.x.body: is not a Jinja template: "),
+        (f"{{type: apprise, urls: ['json://x'], body: '{{{{ {'(' * 9000} }}}}'}}", "48: endpoints.x.body: is not a Jinja template: too complicated"),
+        ('{type: apprise, urls: [\'json://x\'], title: "a\\eb"}', "49: endpoints.x.title: contains the control character U+001B"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_an_endpoint_is_named(tmp_path: Path, line: str, expected: str) -> None:
+def test_a_mistake_in_an_endpoint_is_reported(tmp_path: Path, line: str, expected: str) -> None:
     (found,) = problems(tmp_path, "\n".join([*LEAST.splitlines()[:6], f"  x: {line}"]))
     assert found.startswith(f"{HERE}:7:{expected}")
 
 
 @pytest.mark.parametrize("name", ["-x", "a b", "a/b", "x" * 65, "é", '""'])
-def test_a_name_that_cannot_be_is_named(tmp_path: Path, name: str) -> None:
+def test_an_invalid_name_is_reported(tmp_path: Path, name: str) -> None:
     (found,) = problems(tmp_path, f"{LEAST}  {name}: {{type: webhook, url: http://a}}")
     assert found.startswith(f"{HERE}:10:3: endpoints.")
-    assert "cannot be a name; use 1 to 64 letters, digits, _ . or -, a letter or digit first" in found
+    assert "is not a name; use 1 to 64 letters, digits, _ . or -, starting with a letter or digit" in found
 
 
 def test_names_that_look_like_numbers_or_booleans_stay_names(tmp_path: Path) -> None:
@@ -252,7 +269,7 @@ def test_names_that_look_like_numbers_or_booleans_stay_names(tmp_path: Path) -> 
     assert list(found.endpoints) == ["no"]
 
 
-def test_all_mistakes_come_together_sorted_by_place(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_together_sorted_by_location(tmp_path: Path) -> None:
     text = LEAST.replace("https://api", "ftp://api").replace("type: webhook", "type: webhook\n    frmat: x")
     found = problems(tmp_path, text + "routes: [{endpoints: [nobody], topics: []}]\npollng: {}\n")
     assert [line.split(": ")[0] for line in found] == [
@@ -260,9 +277,9 @@ def test_all_mistakes_come_together_sorted_by_place(tmp_path: Path) -> None:
     ]
 
 
-def test_a_key_that_stands_twice_hides_no_other_mistake(tmp_path: Path) -> None:
+def test_a_repeated_key_hides_no_other_mistake(tmp_path: Path) -> None:
     text = LEAST + "log: {level: loud}\nlog: {}\nlog: {}\n"
-    again = [f'{HERE}:{line}:1: the key "log" stands here twice; first in line 10' for line in (11, 12)]
+    again = [f'{HERE}:{line}:1: the key "log" is here twice; first in line 10' for line in (11, 12)]
     loud = f'{HERE}:10:14: log.level: unknown level "loud"; there are: debug, error, info, warning'
     assert problems(tmp_path, text) == [loud, *again]
     [*first, last] = problems(tmp_path, text + "]")
@@ -382,10 +399,11 @@ SHAPED = st.fixed_dictionaries(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@pytest.mark.usefixtures("unmeasured")
 @given(
     st.one_of(st.text(), st.binary(), VALUES.map(_flow), SHAPED.map(_flow), st.text().map(lambda text: LEAST + text))
 )
-def test_no_input_makes_anything_but_settings_or_a_config_error(tmp_path: Path, data: str | bytes) -> None:
+def test_any_input_gives_settings_or_a_config_error(tmp_path: Path, data: str | bytes) -> None:
     lines: tuple[str, ...] = ()
     path = written(tmp_path, data)
     try:
@@ -396,3 +414,9 @@ def test_no_input_makes_anything_but_settings_or_a_config_error(tmp_path: Path, 
     for line in lines:
         assert line.isprintable()
         assert re.match(rf"{re.escape(str(path))}:[1-9][0-9]*:[1-9][0-9]*: ", line)
+
+
+def test_a_missing_base_url_is_reported_with_the_other_mistakes(tmp_path: Path) -> None:
+    text = "log: {level: loud}\naccounts:\n  a: {provider: newapi, api_key: k12345}\n  b: {provider: fal, api_key: k12345}\n"
+    places = [line.split(": ")[1] for line in problems(tmp_path, text)]
+    assert places == ["log.level", "accounts.a.base_url"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bridge.config import load
-from bridge.config.model import Apprise, Webhook, fingerprint
-from bridge.config.secret import SecretText, Surroundings, resolve_secret
+from bridge.config.model import Apprise, QueueFolder, Webhook, fingerprint
+from bridge.config.secret import ReferenceContext, SecretText, resolve_secret
 from bridge.errors import BridgeBug, ConfigError
 from tests.config.settings_files import LEAST, SIGNING, loaded, problems, resolved, written
 
@@ -19,7 +19,7 @@ CANARY = "canary-5e7d1f2a"
 
 
 def stands_for(text: str, env: Mapping[str, str], base_dir: Path) -> str:
-    return resolve_secret(text, Surroundings(env=env, base_dir=base_dir))
+    return resolve_secret(text, ReferenceContext(env=env, base_dir=base_dir))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def stands_for(text: str, env: Mapping[str, str], base_dir: Path) -> str:
         ("${FILE}", "file:key"),
     ],
 )
-def test_a_reference_stands_for_what_it_names(tmp_path: Path, text: str, value: str) -> None:
+def test_a_reference_is_replaced_with_its_value(tmp_path: Path, text: str, value: str) -> None:
     (tmp_path / "key").write_text("from a file\n")
     (tmp_path / "aaa").write_text("from another")
     env = {"A": "aaa", "EMPTY": "", "FILE": "file:key"}
@@ -60,7 +60,7 @@ def test_a_credential_is_read_from_the_service_managers_folder(tmp_path: Path) -
     assert stands_for("credential:kling", env, Path("/nowhere")) == "k"
 
 
-def test_what_cannot_be_resolved_says_why(tmp_path: Path) -> None:
+def test_a_reference_that_cannot_be_resolved_gives_the_reason(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "large").write_bytes(b"x" * 70_000)
@@ -129,7 +129,7 @@ sources: {{queue: "${{SPOOL}}/queue"}}
 ENV = {"KEY": CANARY, "SIGNING": SIGNING, "SPOOL": "/var/spool/x"}
 
 
-def test_every_text_of_the_settings_may_hold_references(tmp_path: Path) -> None:
+def test_every_text_of_the_settings_may_contain_references(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(f"{CANARY}-file\n")
     (tmp_path / "key").chmod(0o600)
     unresolved = loaded(tmp_path, FULL).settings
@@ -151,10 +151,10 @@ def test_every_text_of_the_settings_may_hold_references(tmp_path: Path) -> None:
     assert chat.urls[0].written == "tgram://${KEY}/1"
     assert chat.urls[0].reveal() == f"tgram://{CANARY}/1"
     assert chat.title == "bridge: {{ outcome }} $${{ 1 }}"
-    assert found.sources.queue == "/var/spool/x/queue"
+    assert found.sources.queue == QueueFolder(path="/var/spool/x/queue")
 
 
-def test_no_secret_shows_in_any_form_settings_can_be_printed_in(tmp_path: Path) -> None:
+def test_settings_print_without_secrets_in_every_format(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(f"{CANARY}-file")
     found = resolved(tmp_path, FULL, ENV)
     dumped = (found.settings.model_dump(), found.settings.model_dump_json(), found.settings.model_dump(mode="json"))
@@ -179,7 +179,7 @@ def test_no_secret_shows_in_errors_and_their_tracebacks(tmp_path: Path) -> None:
     assert CANARY not in text
 
 
-def test_everything_unresolved_comes_together_with_its_place(tmp_path: Path) -> None:
+def test_all_unresolved_references_are_reported_together_with_their_locations(tmp_path: Path) -> None:
     assert problems(tmp_path, FULL, env={}) == [
         "genbridge.yaml:5:14: accounts.kling.api_key: not set in the environment: KEY",
         "genbridge.yaml:6:24: accounts.kling.headers.X-Token: not set in the environment: KEY",
@@ -194,12 +194,12 @@ def test_everything_unresolved_comes_together_with_its_place(tmp_path: Path) -> 
     ]
 
 
-def test_what_a_reference_stands_for_is_checked_like_what_is_written(tmp_path: Path) -> None:
+def test_the_value_of_a_reference_is_checked_like_a_literal(tmp_path: Path) -> None:
     text = LEAST.replace("https://api.example.com", "${BASE}")
     env = {"KLING_API_KEY": "k\n", "BASE": "ftp://x"}
     assert problems(tmp_path, text, env=env) == [
         'genbridge.yaml:4:15: accounts.kling.base_url: scheme "ftp" is not supported; use http or https',
-        "genbridge.yaml:5:14: accounts.kling.api_key: holds the control character U+000A",
+        "genbridge.yaml:5:14: accounts.kling.api_key: contains the control character U+000A",
     ]
     twice = LEAST + "  c: {type: apprise, urls: ['json://${A}', 'json://${B}']}"
     assert problems(tmp_path, twice, env={"KLING_API_KEY": "k", "A": "x", "B": "x"}) == [
@@ -226,6 +226,8 @@ def test_a_secret_file_that_others_may_read_is_a_warning(tmp_path: Path) -> None
         (LEAST + "    headers: {X-From: genbridge}", False),
         (LEAST + "  c: {type: apprise, urls: ['tgram://1:abc/2']}", True),
         (LEAST + "  c: {type: apprise, urls: ['tgram://${T}/2']}", False),
+        (LEAST + "  c: {type: webhook, format: slack, url: 'https://hooks.slack.com/services/T0/B0/x1'}", True),
+        (LEAST + "  c: {type: webhook, format: slack, url: 'https://hooks.slack.com/services/${T}'}", False),
         (f"store: postgresql://me:{CANARY}@db/x\n" + LEAST, True),
         ("store: postgresql://me:${PW}@db/x\n" + LEAST, False),
         ("store: postgresql://me@db/x\n" + LEAST, False),
@@ -256,6 +258,25 @@ def test_all_secrets_are_listed_for_the_log_to_hide(tmp_path: Path) -> None:
     assert {f"{CANARY}%2F", f"{CANARY}/", "other"} <= set(found)
     short = {"KLING_API_KEY": "abc"}
     assert load.secrets(resolved(tmp_path, LEAST, short), short) == []  # would hide half of every line
+
+
+@pytest.mark.parametrize(
+    ("form", "url", "tokens"),
+    [
+        ("feishu", "https://open.feishu.cn/open-apis/bot/v2/hook/a1b2c3d4-0000", {"a1b2c3d4-0000"}),
+        ("dingtalk", "https://oapi.dingtalk.com/robot/send?access_token=0f1e2d3c4b", {"0f1e2d3c4b"}),
+        ("discord", "https://discord.com/api/webhooks/12345678/AbCd1fGhIjKl", {"12345678", "AbCd1fGhIjKl"}),
+        ("telegram", "https://api.telegram.org/bot123456:AAE-xyz123/sendMessage", {"bot123456", "AAE-xyz123"}),
+    ],
+)  # fmt: skip
+def test_the_tokens_in_a_robots_address_are_hidden_and_the_words_beside_them_are_not(
+    tmp_path: Path, form: str, url: str, tokens: set[str]
+) -> None:
+    chat = ", chat_id: 1" if form == "telegram" else ""
+    text = LEAST + f"  c: {{type: webhook, format: {form}, url: '{url}'{chat}}}"
+    found = set(load.secrets(resolved(tmp_path, text, {"KLING_API_KEY": "k"}), {}))
+    assert tokens <= found
+    assert not {"webhooks", "sendMessage", "open-apis", "access_token", "discord.com"} & found
 
 
 def test_an_endpoints_fingerprint_follows_what_is_written_and_nothing_else(tmp_path: Path) -> None:

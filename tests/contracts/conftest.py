@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config.place import PostgresUrl
+from bridge.config.postgres_url import PostgresUrl
 from bridge.store import Store, open_store
 from tests.postgres import own_schema, wipe
 

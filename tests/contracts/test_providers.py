@@ -15,7 +15,7 @@ import pytest
 from bridge.domain.task import Kind, Reading, Snapshot
 from bridge.net.client import HttpClient
 from bridge.ports import Provider
-from bridge.providers import descriptions
+from bridge.providers.catalogue import descriptions
 from bridge.providers.provider import HttpProvider
 from tests.fakes import FakeClock, ScriptedProvider
 from tests.loopback import Exchange, loopback
@@ -99,7 +99,7 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
 )
 async def test_every_answer_is_a_reading_of_its_kind(word: str, rig: Rig) -> None:
     rig.says("a", word)
-    reading = await rig.provider.ask("a", ACTION)
+    reading = await rig.provider.poll("a", ACTION)
     assert isinstance(reading, Reading)
     assert reading.kind == word
     assert reading.detail.isprintable()
@@ -108,7 +108,7 @@ async def test_every_answer_is_a_reading_of_its_kind(word: str, rig: Rig) -> Non
 
 async def test_success_comes_with_its_urls_and_without_a_reason(rig: Rig) -> None:
     rig.says("a", "succeeded")
-    reading = await rig.provider.ask("a", ACTION)
+    reading = await rig.provider.poll("a", ACTION)
     assert reading.snapshot is not None
     assert reading.snapshot.urls == (URL,)
     assert reading.detail == ""
@@ -116,7 +116,7 @@ async def test_success_comes_with_its_urls_and_without_a_reason(rig: Rig) -> Non
 
 async def test_it_asks_once_for_each_call_about_this_very_task(rig: Rig) -> None:
     for task_id in ("a", "b", "a"):
-        await rig.provider.ask(task_id, ACTION)
+        await rig.provider.poll(task_id, ACTION)
     assert rig.asked() == ["a", "b", "a"]
 
 
@@ -125,7 +125,7 @@ async def test_many_may_be_asked_about_at_once_and_each_gets_its_own_answer(rig:
     readings: dict[int, Reading] = {}
 
     async def ask(number: int) -> None:
-        readings[number] = await rig.provider.ask(f"task-{number}", ACTION)
+        readings[number] = await rig.provider.poll(f"task-{number}", ACTION)
 
     for number, word in enumerate(words):
         rig.says(f"task-{number}", word)
@@ -139,7 +139,7 @@ async def test_asking_can_be_cancelled_and_done_again(rig: Rig) -> None:
     rig.hang()
     for times in (1, 2):
         async with anyio.create_task_group() as asking:
-            asking.start_soon(rig.provider.ask, "a", ACTION)
+            asking.start_soon(rig.provider.poll, "a", ACTION)
             await until(partial(_has_asked, rig, times))
             asking.cancel_scope.cancel()
     assert rig.asked() == ["a", "a"]
@@ -153,8 +153,8 @@ async def test_nobody_there_or_no_way_to_ask_is_a_reading_too() -> None:
     client = HttpClient(timeout_s=TIMEOUT_S, concurrency=1)
     try:
         nobody = HttpProvider(descriptions()["kling"], base_url="http://127.0.0.1:9", api_key=KEY, client=client)
-        unreachable = await nobody.ask("a", ACTION)
+        unreachable = await nobody.poll("a", ACTION)
         assert (unreachable.kind, unreachable.server_trouble) == (Kind.TRANSIENT, True)
-        assert (await nobody.ask("a", None)).kind is Kind.AMBIGUOUS
+        assert (await nobody.poll("a", None)).kind is Kind.AMBIGUOUS
     finally:
         await client.aclose()

@@ -1,4 +1,4 @@
-"""What members of one store may rely on, whoever keeps the roll."""
+"""What the members of a shared store may rely on, in every implementation."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from bridge.config.place import PostgresUrl
-from bridge.domain.shares import SLOTS, Share, account_scope, endpoint_scope
+from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.slots import SLOTS, Share, account_scope, endpoint_scope
 from bridge.errors import LeaseLost
 from bridge.ports import Shares
 from bridge.store import open_store
 from tests.fakes import FakeClock
 from tests.postgres import wipe
-from tests.shared import MemberShares, SharedRoll
+from tests.shared import MemberShares, SharedRoster
 
 KLING, HOOK = account_scope("kling"), endpoint_scope("hook")
 SCOPES = {KLING: 16, HOOK: 8}
@@ -35,8 +35,8 @@ class Crew:
 def crew(request: pytest.FixtureRequest) -> Iterator[Crew]:
     if request.param == "fake":
         clock = FakeClock()
-        roll = SharedRoll(clock)
-        yield Crew(lambda: MemberShares(roll), clock.stand_still)
+        roster = SharedRoster(clock)
+        yield Crew(lambda: MemberShares(roster), clock.stand_still)
         return
     place: PostgresUrl = request.getfixturevalue("kept_postgres")
     wipe(place)
@@ -89,9 +89,9 @@ def test_who_leaves_holds_nothing_and_is_on_the_roll_no_more(crew: Crew) -> None
     first.claim(ALL)
     first.leave()
     first.leave()
-    roll = second.renew(scopes={KLING: 4}, lease_s=60)
-    assert roll.members == {b: {KLING: 4}}
-    assert roll.holders == {}
+    roster = second.renew(scopes={KLING: 4}, lease_s=60)
+    assert roster.members == {b: {KLING: 4}}
+    assert roster.holders == {}
     with pytest.raises(LeaseLost):
         first.claim(ALL)
 
@@ -104,8 +104,8 @@ def test_a_lease_that_is_renewed_lasts_and_one_that_is_not_frees_its_shares(crew
     crew.wait(SHORT_S / 2)
     assert alive.claim(ALL) == frozenset()
     crew.wait(SHORT_S)
-    roll = alive.renew(scopes=SCOPES, lease_s=60)
-    assert set(roll.members) == {b}
+    roster = alive.renew(scopes=SCOPES, lease_s=60)
+    assert set(roster.members) == {b}
     assert alive.claim(ALL) == ALL
 
 

@@ -10,11 +10,15 @@ import pytest
 
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Refused
 from bridge.domain.event import Event, Topic
-from bridge.net.client import HttpClient
 from bridge.ports import Sink
-from bridge.sinks.chat import ChatSink, ChatUrl, check_url
+from bridge.sinks.apprise_plugin import check_url
+from bridge.sinks.chat import ChatSink, ChatUrl
+from bridge.sinks.chat_services import ROBOTS
+from bridge.sinks.chat_services.chat_service import Chat
+from bridge.sinks.robot import RobotSink
 from bridge.sinks.webhook import WebhookSink
 from tests.fakes import FakeClock, RecordingSink
+from tests.sinks.posting import post_to
 from tests.sinks.receivers import HANG, answer, http_receiver, silent_service
 from tests.sinks.samples import as_delivery, every_sample, task_sample
 from tests.stopwatch import Stopwatch
@@ -35,32 +39,29 @@ def chat_at(port: int) -> Sink:
 
 
 @asynccontextmanager
-async def webhook_at(port: int) -> AsyncIterator[Sink]:
-    client = HttpClient(timeout_s=TIMEOUT_S, concurrency=4)
-    try:
-        yield WebhookSink(
-            name="one",
-            url=f"http://127.0.0.1:{port}/",
-            api_key="k",
-            secrets=["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="],
-            headers={},
-            client=client,
-            clock=FakeClock(),
-            version="1",
-        )
-    finally:
-        await client.aclose()
+async def posting_at(port: int, *, form: str = "documented") -> AsyncIterator[Sink]:
+    async with post_to(f"http://127.0.0.1:{port}/", api_key="k", timeout_s=TIMEOUT_S) as post:
+        if form in ROBOTS:
+            yield RobotSink(
+                name="one", format=form, settings=post, secret="s", title=None, body=None, chat=Chat(chat_id="1")
+            )
+        else:
+            secrets = ["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="]
+            yield WebhookSink(name="one", settings=post, secrets=secrets, format=form)
 
 
-@pytest.fixture(params=["webhook", "chat", "stand-in"])
+@pytest.fixture(params=["webhook", "chat", "stand-in", *ROBOTS])
 async def make(request: pytest.FixtureRequest) -> AsyncIterator[Maker]:
     """Makes a sink whose receiver listens at a port of loopback."""
     async with AsyncExitStack() as stack:
 
         async def made(port: int) -> Sink:
-            if request.param == "webhook":
-                return await stack.enter_async_context(webhook_at(port))
-            return chat_at(port) if request.param == "chat" else RecordingSink("one", FakeClock())
+            if request.param == "stand-in":
+                return RecordingSink("one", FakeClock())
+            if request.param == "chat":
+                return chat_at(port)
+            form = "documented" if request.param == "webhook" else request.param
+            return await stack.enter_async_context(posting_at(port, form=form))
 
         yield made
 

@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from bridge.ports import Source
-from bridge.sources import changes
-from bridge.sources.lines import Lines
+from bridge.sources import rescans
+from bridge.sources.lines import LinesFile
 from bridge.sources.queue import Queue
 from bridge.sources.watchlist import Watchlist
 from tests.fakes import RecordingIntake
@@ -29,7 +29,7 @@ class Place:
         self._path = root / {"watchlist": "tasks.yaml", "queue": "queue", "lines": "ids.txt"}[kind]
 
     def source(self, intake: RecordingIntake) -> Source:
-        kinds: dict[str, Callable[..., Source]] = {"watchlist": Watchlist, "queue": Queue, "lines": Lines}
+        kinds: dict[str, Callable[..., Source]] = {"watchlist": Watchlist, "queue": Queue, "lines": LinesFile}
         return kinds[self._kind](self._path, intake=intake, reader=make_reader(), clock=QuickClock())
 
     def put(self, *ids: str) -> None:
@@ -77,7 +77,7 @@ def intake() -> RecordingIntake:
 async def test_what_is_there_has_been_handed_over_when_it_has_started(
     place: Place, intake: RecordingIntake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "READY_S", 600.0)  # a busy machine may take longer than a daemon waits
+    monkeypatch.setattr(rescans, "READY_S", 600.0)  # a busy machine may take longer than a daemon waits
     place.put("one", "two")
     source = place.source(intake)
     assert not source.is_idle(), "nothing has been seen yet"
@@ -141,7 +141,7 @@ async def test_a_second_reading_of_the_same_changes_nothing(place: Place, intake
     for _ in range(2):
         async with running(place.source(intake)):
             await until(lambda: intake.ids() == {"one", "two"})
-    assert intake.named.keys() == {type(place.source(intake)).__name__.lower()}
+    assert intake.named.keys() == {place.source(intake).tally.source}
 
 
 async def test_garbage_neither_stops_it_nor_hides_what_is_good(place: Place, intake: RecordingIntake) -> None:

@@ -10,7 +10,9 @@ from bridge.domain.watch import Doubt, Memory, WatchState
 from bridge.errors import BridgeBug
 from bridge.ports import Added, Commits, Cursor, Outbox, Watches
 from bridge.store import Store
-from bridge.store.views import Asks, Views
+from bridge.store.read_store import ReadStore
+from bridge.store.request_store import RequestStore
+from bridge.store.selection import WatchFilter
 from tests.factories import NOW, make_wish
 from tests.store.making import (
     KEY,
@@ -34,8 +36,8 @@ class TestSlices:
         watches: Watches = store
         commits: Commits = store
         outbox: Outbox = store
-        views: Views = store
-        asks: Asks = store
+        views: ReadStore = store
+        asks: RequestStore = store
         assert {watches, commits, outbox, views, asks} == {store}
 
 
@@ -71,7 +73,7 @@ class TestAdding:
         assert whats(store.add(again, source="queue", now=NOW + 5)) == ["known"]
         watch = whole(store)
         assert (watch.label, watch.meta, watch.endpoints, watch.state.action) == ("first", {}, None, "a")
-        assert store.story(KEY).sources == ("cli", "queue")
+        assert store.details(KEY).sources == ("cli", "queue")
 
     def test_one_id_twice_in_one_call_is_one_watch(self, store: Store) -> None:
         assert whats(add(store, "a", "a")) == ["added", "known"]
@@ -98,7 +100,7 @@ class TestAdding:
         store.add([make_wish(label="lion", meta={"a": 1})], source="cli", now=NOW)
         store.commit([make_end(phase=Phase.FAILED, reason="too violent")], Teller())
         assert add(store, "task-1", again=True, now=NOW + 100) == [Added(key=KEY, what="again", phase="submitted")]
-        watch, story = whole(store), store.story(KEY)
+        watch, story = whole(store), store.details(KEY)
         assert watch.state == WatchState(
             account="kling",
             task_id="task-1",
@@ -130,6 +132,15 @@ class TestAdding:
         assert (state.generation, state.added_at, state.next_poll_at) == (1, NOW + 9, None)
         assert (state.memory.phase, state.memory.polls) == (Phase.SUBMITTED, 1)
         assert whole(store).ended_at is None
+
+    def test_without_revive_a_withdrawn_task_stays_withdrawn_and_others_are_added(self, store: Store) -> None:
+        add(store, "task-1")
+        store.withdraw([KEY], now=NOW + 5)
+        wishes = [make_wish(), make_wish(task_id="task-2")]
+        added = store.add(wishes, source="discover:kling", now=NOW + 9, revive=False)
+        assert whats(added) == ["withdrawn", "added"]
+        assert whole(store).state.memory.phase is Phase.WITHDRAWN
+        assert store.details(KEY).sources == ()
 
     def test_the_cursor_moves_with_the_tasks_read_up_to_it(self, store: Store) -> None:
         assert store.cursor("lines") is None
@@ -178,6 +189,14 @@ class TestSync:
         assert self.sync(store) == ([], [])
         assert store.sync([], source="other list", now=NOW) == ([], [WatchKey("kling", "a")])
 
+    def test_what_is_kept_is_neither_added_nor_withdrawn(self, store: Store) -> None:
+        self.sync(store, "a", "b", "c")
+        kept = [WatchKey("kling", "a"), WatchKey("kling", "new")]
+        _, gone = store.sync([make_wish(task_id="c")], source="watchlist", now=NOW, kept=kept)
+        assert gone == [WatchKey("kling", "b")]
+        assert store.counts().live == 2
+        assert self.sync(store, "c") == ([], ["a"])
+
     def test_what_has_ended_is_left_as_it_is(self, store: Store) -> None:
         self.sync(store, "task-1")
         store.commit([make_end()], Teller())
@@ -204,6 +223,16 @@ class TestSync:
 
 
 class TestRevisions:
+    def test_the_revision_grows_with_every_touch_but_the_pollers(self, store: Store) -> None:
+        assert store.revision() == 0
+        add(store, "task-1")
+        added = store.revision()
+        assert added == store.changed(0)[0] > 0
+        store.note([make_note()])
+        assert store.revision() == added
+        store.poll_now([KEY], now=NOW)
+        assert store.revision() > added
+
     def test_everything_live_is_there_at_first_and_then_what_others_touched(self, store: Store) -> None:
         add(store, "task-1", "b", "c")
         store.commit([make_end()], Teller())
@@ -290,8 +319,8 @@ class TestNotes:
             store.note(part)
         assert facts(store) == [("added", "cli"), ("running", "1")]
         assert state_of(store).memory == memories[-1]
-        story = store.story(KEY)
-        assert [(one.kind, one.count, one.first_at, one.last_at, one.last_detail) for one in story.readings] == [
+        story = store.details(KEY)
+        assert [(one.kind, one.times, one.first_at, one.last_at, one.last_detail) for one in story.readings] == [
             (Kind.RUNNING, 3, NOW + 1, NOW + 4, "4"),
             (Kind.TRANSIENT, 1, NOW + 3, NOW + 3, "502 ?"),
         ]
@@ -303,7 +332,7 @@ class TestNotes:
         store.withdraw([WatchKey("kling", "b")], now=NOW)
         store.note([make_note(), make_note(WatchKey("kling", "b")), make_note(WatchKey("kling", "unknown"))])
         assert whole(store).state.memory.polls == 9
-        assert [view.polls for view in store.list_watches(phase=Phase.WITHDRAWN)] == [0]
+        assert [view.polls for view in store.list_watches(WatchFilter(phases=(Phase.WITHDRAWN,)))] == [0]
         add(store, "task-1", again=True)
         store.note([make_note(generation=1)])
         assert state_of(store).memory == Memory()

@@ -7,17 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.domain.change import AccountPaused, AccountState
+from bridge.domain.account_state import AccountState, Hold
+from bridge.domain.change import AccountPaused, AnswerUnread, Note
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey, event_id
-from bridge.domain.task import ENDS, Phase, Snapshot
+from bridge.domain.task import ENDS, Kind, Phase, Snapshot
 from bridge.domain.watch import Memory
 from bridge.store import Store
 from tests.factories import NOW, make_wish
 from tests.store.making import (
     KEY,
-    LANE,
+    QUEUE,
     VIDEO,
     Teller,
     add,
@@ -37,7 +38,7 @@ from tests.store.making import (
 class TestTaskChanges:
     def test_a_transition_its_event_and_its_deliveries_are_one(self, store: Store) -> None:
         store.add([make_wish(label="lion", meta={"n": 1}, endpoints=("chat",))], source="cli", now=NOW)
-        tell = Teller(LANE, ("chat", "tgram"), ("chat", "mail"))
+        tell = Teller(QUEUE, ("chat", "tgram"), ("chat", "mail"))
         assert store.commit([make_end()], tell) == [True]
         [event] = tell.events
         assert event.event_id == event_id("task_succeeded", "kling", "task-1", 1)
@@ -54,8 +55,10 @@ class TestTaskChanges:
             subject="task-1",
             attempts=0,
             body=f"task_succeeded {event.event_id}".encode(),
+            created_at=event.occurred_at,
+            address=f"/of/{event.event_id}",
         )
-        assert store.lanes() == [("automation", ""), ("chat", "mail"), ("chat", "tgram")]
+        assert store.queues() == [("automation", ""), ("chat", "mail"), ("chat", "tgram")]
         watch = whole(store)
         assert (watch.state.memory.phase, watch.ended_at, watch.snapshot) == (Phase.SUCCEEDED, NOW + 60, VIDEO)
         assert (watch.state.next_poll_at, watch.state.memory.polls) == (None, 9)
@@ -78,7 +81,7 @@ class TestTaskChanges:
         older = replace(make_end(), note=make_note(generation=0, memory=Memory(phase=Phase.SUCCEEDED)))
         assert store.commit([unknown, withdrawn, older], tell) == [False, False, False]
         assert tell.events == []
-        assert store.lanes() == []
+        assert store.queues() == []
 
     def test_a_change_of_an_earlier_generation_does_not_end_the_new_one(self, store: Store) -> None:
         add(store, "task-1")
@@ -95,7 +98,7 @@ class TestTaskChanges:
         quiet = replace(make_progress(5), topic=None)
         assert store.commit([quiet, make_end()], nobody) == [True, True]
         assert state_of(store).memory.phase is Phase.SUCCEEDED
-        assert store.lanes() == []
+        assert store.queues() == []
         assert facts(store) == [("added", "cli"), ("running", ""), ("succeeded", "")]
 
     def test_the_end_cancels_what_waits_to_be_told_of_the_running_task(self, store: Store) -> None:
@@ -146,6 +149,55 @@ class TestTaskChanges:
         assert store.commit([], Teller()) == []
 
 
+class TestUnreadAnswers:
+    def saw(self, word: str, *, account: str = "kling", answers: int = 1, at: float = NOW) -> AnswerUnread:
+        return AnswerUnread(account=account, word=word, reason=f"unknown {word}", answers=answers, at=at)
+
+    def test_a_word_is_told_once_and_its_answers_are_counted(self, store: Store) -> None:
+        tell = Teller()
+        changes = [self.saw("odd"), self.saw("odd", answers=7, at=NOW + 60), self.saw("odd", account="other")]
+        assert store.commit(changes, tell) == [True, False, True]
+        assert store.commit([self.saw("odd", at=NOW + 90_000)], tell) == [False]
+        assert [(event.topic, event.account) for event in tell.events] == [
+            ("unknown_status", "kling"),
+            ("unknown_status", "other"),
+        ]
+        assert tell.events[0].data["reason"] == "unknown odd"
+        first, second = store.counts().unread
+        assert (first.account, first.word, first.answers, first.last_at) == ("kling", "odd", 9, NOW + 90_000)
+        assert (second.account, second.answers, second.told_at) == ("other", 1, NOW)
+
+    def test_at_most_five_words_a_day_and_account_are_told_and_the_rest_is_counted(self, store: Store) -> None:
+        tell = Teller()
+        store.commit([self.saw(f"w{number}", at=NOW + number) for number in range(8)], tell)
+        assert len(tell.events) == 5
+        assert [view.told_at for view in store.counts().unread] == [None] * 3 + [NOW + 4 - n for n in range(5)]
+        store.commit([self.saw("next day", at=NOW + 86_500), self.saw("x", account="other")], tell)
+        assert len({event.event_id for event in tell.events}) == 7
+
+    def test_words_are_kept_in_bounds_and_forgotten_in_time(self, store: Store) -> None:
+        store.commit([self.saw(f"w{number}") for number in range(130)], nobody)
+        views = store.counts().unread
+        assert len(views) == 101
+        assert next(view.answers for view in views if view.word == "(others)") == 30
+        store.prune(now=NOW + 1000, ended_s=500, delivered_s=500, dead_s=500, limit=1000)
+        assert store.counts().unread == []
+
+
+class TestAnsweredActions:
+    def test_only_actions_about_which_the_provider_said_something_count(self, store: Store) -> None:
+        for task_id, action in (("a", "one"), ("b", "two"), ("c", None), ("d", "three")):
+            store.add([make_wish(task_id=task_id, action=action)], source="cli", now=NOW)
+        kinds = {"a": Kind.RUNNING, "b": Kind.NO_ROUTE, "c": Kind.PENDING}
+        store.note([replace_kind(make_note(WatchKey("kling", task_id)), kind) for task_id, kind in kinds.items()])
+        assert store.answered_actions("kling") == {"one", None}
+        assert store.answered_actions("other") == frozenset()
+
+
+def replace_kind(note: Note, kind: Kind) -> Note:
+    return note._replace(kind=kind)
+
+
 class TestAccounts:
     def test_a_block_and_its_end_are_told_once_each(self, store: Store) -> None:
         tell = Teller()
@@ -174,6 +226,28 @@ class TestAccounts:
         store.commit([make_block()], nobody)
         state = store.accounts()["kling"]
         assert (state.paused_until, state.blocked_at) == (NOW + 60, NOW)
+
+    def test_a_route_that_is_held_is_remembered_beside_the_others(self, store: Store) -> None:
+        def held(route: str, for_s: float, reason: str) -> AccountPaused:
+            return AccountPaused(account="kling", until_at=NOW + for_s, route=route, reason=reason)
+
+        store.commit([held("a/b", 60, "503"), held("c/d", 9, "500"), held("a/b", 30, "a shorter one")], nobody)
+        store.commit([held("", 20, "502")], nobody)
+        [state] = store.accounts().values()
+        assert state == AccountState(
+            account="kling",
+            holds=(
+                Hold(route="", until_at=NOW + 20, reason="502"),
+                Hold(route="a/b", until_at=NOW + 60, reason="503"),
+                Hold(route="c/d", until_at=NOW + 9, reason="500"),
+            ),
+        )
+        store.commit([make_block(), AccountPaused(account="kling", until_at=0, route="a/b")], nobody)
+        state = store.accounts()["kling"]
+        assert state.blocked_at == NOW
+        assert [hold.until_at for hold in state.holds] == [NOW + 20, 0, NOW + 9]
+        store.prune(now=NOW + 1, ended_s=9e9, delivered_s=9e9, dead_s=9e9, limit=9)
+        assert [hold.route for hold in store.accounts()["kling"].holds] == ["", "c/d"]
 
     @pytest.mark.parametrize(
         ("before_s", "left_s"), [pytest.param(60, 60, id="longer"), pytest.param(9000, 30, id="by a wrong clock")]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bridge.domain.durations.bins import bin_of
-from bridge.domain.durations.knowledge import Key
-from bridge.domain.durations.table import FORGETTING, Table
+from bridge.domain.durations.table import FORGETTING, DurationKey, Table
 from bridge.store import Store
 
-VIDEO = Key("kling", "videos/text2video")
-IMAGE = Key("kling", "images/generations", "v2")
+VIDEO = DurationKey("kling", "videos/text2video")
+IMAGE = DurationKey("kling", "images/generations", "v2")
 
 
 def seen(*durations: float) -> Table:
@@ -21,7 +20,7 @@ def seen(*durations: float) -> Table:
     return table
 
 
-def kept(store: Store, key: Key) -> Table:
+def kept(store: Store, key: DurationKey) -> Table:
     table = store.durations()[key]
     assert table is not None
     return table
@@ -62,12 +61,12 @@ def test_time_under_way_counts_without_an_end_and_fades_nothing(store: Store) ->
 
 
 def test_any_words_name_an_account_an_action_and_a_variant(store: Store) -> None:
-    key = Key("конто 'x'\n", 'ac"tion;--', "модель\U0001f981")
+    key = DurationKey("конто 'x'\n", 'ac"tion;--', "модель\U0001f981")
     store.learn({key: seen(5.0)})
     assert store.durations().keys() == {key}
 
 
 def test_a_surrogate_in_a_name_is_no_fault(store: Store) -> None:
-    key = Key("kling", "half \ud83d")
+    key = DurationKey("kling", "half \ud83d")
     store.learn({key: seen(5.0)})
     assert store.learn({key: seen(5.0)})[key].count == 2

@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.domain.change import Change
-from bridge.domain.delivery import Delivery, DeliveryState
+from bridge.domain.change import Change, EndpointChecked
+from bridge.domain.delivery import Delivery
+from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Parcel, Topic
 from bridge.domain.ids import WatchKey
 from bridge.store import Store
+from bridge.store.selection import DeliveryFilter
 from tests.factories import NOW
 from tests.store.making import (
     KEY,
-    LANE,
+    QUEUE,
     Teller,
     add,
     due,
@@ -37,21 +39,21 @@ class TestOutbox:
         self, store: Store
     ) -> None:
         self.ended(store, "a", "b", "c")
-        found, next_at = store.due(*LANE, now=NOW - 86_400, limit=2)
+        found, next_at = store.due(*QUEUE, now=NOW - 86_400, limit=2)
         assert [one.subject for one in found] == ["a", "b"]
         assert next_at is not None
         assert next_at <= NOW - 86_400
-        found, next_at = store.due(*LANE, now=NOW, limit=10)
+        found, next_at = store.due(*QUEUE, now=NOW, limit=10)
         assert ([one.subject for one in found], next_at) == (["a", "b", "c"], None)
 
     def test_lanes_are_strangers_to_one_another(self, store: Store) -> None:
         self.ended(store, "a", tell=Teller(("one", ""), ("two", "x"), ("two", "y")))
-        assert store.lanes() == [("one", ""), ("two", "x"), ("two", "y")]
-        [delivery] = due(store, lane=("two", "x"))
+        assert store.queues() == [("one", ""), ("two", "x"), ("two", "y")]
+        [delivery] = due(store, queue=("two", "x"))
         store.commit([make_attempt(delivery)], nobody)
-        assert store.lanes() == [("one", ""), ("two", "y")]
+        assert store.queues() == [("one", ""), ("two", "y")]
         assert store.due("two", "x", now=NOW + 9, limit=9) == ([], None)
-        assert len(due(store, lane=("two", "y"))) == 1
+        assert len(due(store, queue=("two", "y"))) == 1
 
     def test_of_each_task_only_the_oldest_waiting_delivery_is_up(self, store: Store) -> None:
         add(store, "task-1", "b")
@@ -60,7 +62,7 @@ class TestOutbox:
         up = due(store)
         assert [one.subject for one in up] == ["task-1", "b"]
         store.commit([make_deferred(up[0], next_attempt_at=NOW + 500)], nobody)
-        found, next_at = store.due(*LANE, now=NOW + 400, limit=9)
+        found, next_at = store.due(*QUEUE, now=NOW + 400, limit=9)
         assert ([one.subject for one in found], next_at) == (["b"], NOW + 500)
         store.commit([make_attempt(up[0], at=NOW + 501)], nobody)
         assert [one.subject for one in due(store, now=NOW + 400)] == ["task-1", "b"]
@@ -72,16 +74,16 @@ class TestOutbox:
         store.commit([*progress, *ends], Teller())
         first, second, third = due(store)
         in_hand = [first.delivery_id, second.delivery_id]
-        found, next_at = store.due(*LANE, now=NOW, limit=1, apart_from=in_hand)
+        found, next_at = store.due(*QUEUE, now=NOW, limit=1, apart_from=in_hand)
         assert ([one.delivery_id for one in found], next_at) == ([third.delivery_id], None)
-        assert store.due(*LANE, now=NOW, limit=9, apart_from=[*in_hand, third.delivery_id]) == ([], None)
+        assert store.due(*QUEUE, now=NOW, limit=9, apart_from=[*in_hand, third.delivery_id]) == ([], None)
 
     def test_hundreds_are_told_in_their_order_each_with_its_own_bytes(self, store: Store) -> None:
         keys = [one.key for one in add(store, *(f"task-{place}" for place in range(333)))]
         body = b'{"id":"%s","text":"\x00 \xff \xed\xa0\x80 \\u0000 \xe4\xb8\xad"}'
         applied = store.commit(
             [make_end(key, at=NOW + 1 / 3) for key in keys],
-            lambda event: [Parcel(endpoint=LANE[0], target=LANE[1], body=body % event.subject.encode())],
+            lambda event: [Parcel(endpoint=QUEUE[0], target=QUEUE[1], body=body % event.subject.encode())],
         )
         assert applied == [True] * 333
         found = due(store, limit=999)
@@ -92,10 +94,10 @@ class TestOutbox:
         keys = [one.key for one in add(store, "a", "b", "c", "d")]
         store.commit(
             [make_end(key) for key in keys],
-            lambda event: [Parcel(endpoint=LANE[0], target=LANE[1], body=event.subject.encode() * 1000)],
+            lambda event: [Parcel(endpoint=QUEUE[0], target=QUEUE[1], body=event.subject.encode() * 1000)],
         )
         for most_bytes, count in ((2999, 2), (2000, 2), (1, 1), (4000, 4)):
-            found, next_at = store.due(*LANE, now=NOW, limit=9, most_bytes=most_bytes)
+            found, next_at = store.due(*QUEUE, now=NOW, limit=9, most_bytes=most_bytes)
             assert [one.body for one in found] == [text * 1000 for text in (b"a", b"b", b"c", b"d")[:count]]
             assert (next_at is None) == (count == 4)
 
@@ -108,9 +110,87 @@ class TestOutbox:
         self.ended(store, "task-1")
         [delivery] = due(store)
         assert store.commit([make_deferred(delivery, next_attempt_at=NOW + 300)], nobody) == [True]
-        assert store.due(*LANE, now=NOW + 299, limit=9) == ([], NOW + 300)
+        assert store.due(*QUEUE, now=NOW + 299, limit=9) == ([], NOW + 300)
         [again] = due(store, now=NOW + 300)
         assert again == replace(delivery, attempts=1)
+
+    def test_what_was_sent_of_a_delivery_is_remembered_until_it_is_sent_again_as_a_whole(self, store: Store) -> None:
+        self.ended(store, "task-1")
+        [delivery] = due(store)
+        made = replace(make_deferred(delivery, next_attempt_at=NOW + 1), sent_so_far="2:abc")
+        store.commit([made], nobody)
+        [again] = due(store, now=NOW + 1)
+        assert again == replace(delivery, attempts=1, sent_so_far="2:abc")
+        store.redeliver(DeliveryFilter(event_ids=(delivery.event_id,)))
+        assert due(store, now=NOW + 1) == [delivery]
+
+    def test_a_queue_that_is_held_is_remembered_until_its_time_is_over(self, store: Store) -> None:
+        self.ended(store, "a", "b", tell=Teller(("one", ""), ("two", "x"), ("two", "y")))
+        [delivery, _] = due(store, queue=("two", "x"))
+        made = make_deferred(delivery, next_attempt_at=NOW + 500, target="x", queue_until=NOW + 300)
+        store.commit([made], nobody)
+        assert store.held_queues({}) == {("two", "x"): NOW + 300}
+        views = {(one.place, one.task_id): one.next_attempt_at for one in store.list_deliveries()}
+        assert (views["two[x]", "a"], views["two[x]", "b"]) == (NOW + 500, NOW + 300)
+        assert views["one", "b"] == views["two[y]", "b"] == NOW + 1
+        store.commit([replace(made, at=NOW + 62, queue_until=NOW + 200)], nobody)
+        assert store.held_queues({}) == {("two", "x"): NOW + 200}
+        store.prune(now=NOW + 201, ended_s=9e9, delivered_s=9e9, dead_s=9e9, limit=9)
+        assert store.held_queues({}) == {}
+
+    def held(self, store: Store, reason: str = "HTTP 429") -> None:
+        """A delivery whose receiver asked for a wait, and one that waits behind it."""
+        self.ended(store, "a", "b")
+        [delivery, _] = due(store)
+        made = make_deferred(delivery, next_attempt_at=NOW + 300, queue_until=NOW + 300)
+        store.commit([replace(made, queue_reason=reason)], nobody)
+
+    def test_a_hold_says_which_answer_asked_for_it(self, store: Store) -> None:
+        self.held(store, reason="HTTP 503\0")
+        [hold] = store.queue_holds()
+        assert (hold.endpoint, hold.target, hold.until_at) == (*QUEUE, NOW + 300)
+        assert hold.reason.startswith("HTTP 503")
+
+    def test_redeliver_lifts_the_holds_of_its_endpoints(self, store: Store) -> None:
+        self.held(store)
+        store.redeliver(DeliveryFilter(states=(DeliveryState.DEAD,)))
+        assert store.held_queues({}) == {QUEUE: NOW + 300}, "nothing was dead"
+        [first, _] = store.list_deliveries()
+        assert store.redeliver(DeliveryFilter(event_ids=(first.event_id,))) == 1
+        assert store.held_queues({}) == {}
+        assert [one.subject for one in due(store, now=NOW + 1)] == ["a", "b"]
+
+    def test_enable_lifts_the_holds_of_its_endpoint(self, store: Store) -> None:
+        self.held(store)
+        assert not store.enable(QUEUE[0]), "it was not disabled"
+        assert store.held_queues({}) == {}
+        assert [one.subject for one in due(store, now=NOW + 1)] == ["a", "b"]
+
+    def test_other_settings_of_the_endpoint_lift_its_holds(self, store: Store) -> None:
+        store.disabled({QUEUE[0]: "today"})
+        self.held(store)
+        assert store.held_queues({"other": "tomorrow"}) == store.held_queues({QUEUE[0]: "today"}) == {QUEUE: NOW + 300}
+        assert store.held_queues({QUEUE[0]: "tomorrow"}) == {}
+        assert [one.subject for one in due(store, now=NOW + 1)] == ["a", "b"]
+
+    def test_lifting_a_hold_leaves_later_retries_where_they_are(self, store: Store) -> None:
+        self.ended(store, "a")
+        [delivery] = due(store)
+        store.commit([make_deferred(delivery, next_attempt_at=NOW + 900, queue_until=NOW + 300)], nobody)
+        store.enable(QUEUE[0])
+        assert store.due(*QUEUE, now=NOW + 301, limit=9) == ([], NOW + 900)
+
+    def test_in_order_what_was_committed_first_comes_first_whatever_its_retries(self, store: Store) -> None:
+        self.ended(store, "a", "b", "c", "d")
+        first, second, *_ = due(store)
+        store.commit([make_deferred(first, next_attempt_at=NOW + 70)], nobody)
+        store.commit([make_deferred(second, next_attempt_at=NOW + 500)], nobody)
+        found, next_at = store.due(*QUEUE, now=NOW + 70, limit=9, in_order=True)
+        assert ([one.subject for one in found], next_at) == (["a", "c", "d"], NOW + 500)
+        found, _ = store.due(*QUEUE, now=NOW + 70, limit=2, in_order=True)
+        assert [one.subject for one in found] == ["a", "c"]
+        found, _ = store.due(*QUEUE, now=NOW + 70, limit=9)
+        assert [one.subject for one in found] == ["c", "d", "a"]
 
     def test_every_attempt_is_kept_with_its_outcome(self, store: Store) -> None:
         self.ended(store, "task-1")
@@ -168,6 +248,18 @@ class TestOutbox:
         assert store.commit([make_attempt(replace(delivery, delivery_id=999))], nobody) == [False]
 
 
+def test_the_address_of_a_delivery_is_kept_as_it_was_fixed_at_the_commit(store: Store) -> None:
+    add(store, "task-1")
+    tell = Teller()
+    store.commit([make_end()], tell)
+    [delivery] = due(store)
+
+    assert delivery.address == f"/of/{delivery.event_id}"
+    store.commit([make_attempt(delivery, state=DeliveryState.DEAD, outcome="undeliverable")], nobody)
+    store.redeliver(DeliveryFilter(event_ids=(delivery.event_id,)))
+    assert [again.address for again in due(store)] == [delivery.address]
+
+
 class TestDisabledEndpoints:
     PRINTS = {"automation": "aa", "chat": "cc"}  # noqa: RUF012 - read only
 
@@ -190,7 +282,7 @@ class TestDisabledEndpoints:
         assert store.disabled(self.PRINTS) == {"automation": "410 Gone"}
         assert tell.topics == [Topic.ENDPOINT_DISABLED]
         assert (tell.events[0].subject, tell.events[0].data["reason"]) == ("automation", "410 Gone")
-        assert [one.topic for one in due(store, lane=("chat", ""))] == ["endpoint_disabled"]
+        assert [one.topic for one in due(store, queue=("chat", ""))] == ["endpoint_disabled"]
 
     def test_its_delivery_waits_and_does_not_age(self, store: Store) -> None:
         self.ready(store)
@@ -225,3 +317,62 @@ class TestDisabledEndpoints:
         store.enable("automation")
         self.refuse(store, Teller())
         assert store.disabled(self.PRINTS) == {}
+
+
+class TestFailingEndpoints:
+    def fail(self, store: Store, tell: Teller, *at: float) -> list[bool]:
+        delivery = due(store, now=NOW + 9e6)[0]
+        made = [make_deferred(delivery, next_attempt_at=NOW, at=NOW + second) for second in at]
+        return [store.commit([one], tell) == [True] for one in made]
+
+    def ready(self, store: Store) -> None:
+        add(store, "task-1", "b")
+        store.commit([make_end(), make_end(WatchKey("kling", "b"))], Teller())
+
+    def test_five_failures_over_fifteen_minutes_are_told_once_and_the_next_success_too(self, store: Store) -> None:
+        self.ready(store)
+        tell = Teller(("chat", ""))
+        assert all(self.fail(store, tell, 0, 5, 300, 400, 899))
+        assert tell.events == []
+        assert store.failing() == {"automation"}
+        self.fail(store, tell, 900, 905)
+        [failing] = tell.events
+        assert (failing.topic, failing.subject, failing.account) == (Topic.ENDPOINT_FAILING, "automation", "")
+        assert set(failing.data) == {"endpoint", "reason", "occurred_at", "event_id"}
+        assert failing.data["reason"] == "no success for 15 min, 6 failed attempts; the last one: 503"
+        for delivery in due(store, now=NOW + 9e6):
+            store.commit([make_attempt(delivery, at=NOW + 1000)], tell)
+        assert [event.topic for event in tell.events] == [Topic.ENDPOINT_FAILING, Topic.ENDPOINT_RECOVERED]
+        assert store.failing() == frozenset()
+        [told] = [one for one in store.list_deliveries() if one.topic == "endpoint_failing"]
+        assert (told.endpoint, told.task_id) == ("chat", "automation")
+
+    def test_a_success_after_a_short_trouble_is_told_to_nobody(self, store: Store) -> None:
+        self.ready(store)
+        tell = Teller(("chat", ""))
+        self.fail(store, tell, 0, 1, 2, 3, 4)
+        for delivery in due(store, now=NOW + 9e6):
+            store.commit([make_attempt(delivery, at=NOW + 5)], tell)
+        assert tell.events == []
+
+    def test_time_alone_makes_it_told(self, store: Store) -> None:
+        self.ready(store)
+        tell = Teller(("chat", ""))
+        check = EndpointChecked(endpoint="automation", at=NOW + 899)
+        assert store.commit([check], tell) == [False]
+        self.fail(store, tell, 0, 1, 2, 3, 4)
+        assert store.commit([check], tell) == [True]
+        assert tell.events == []
+        assert store.commit([replace(check, at=NOW + 900)] * 2, tell) == [True, True]
+        assert store.commit([replace(check, at=NOW + 99_000)], tell) == [True]
+        assert tell.topics == [Topic.ENDPOINT_FAILING]
+
+    def test_each_trouble_has_events_of_its_own(self, store: Store) -> None:
+        self.ready(store)
+        tell = Teller(("chat", ""))
+        first, second = due(store)
+        for begun_at, delivery in ((NOW, first), (NOW + 5000, second)):
+            made = make_deferred(delivery, next_attempt_at=NOW)
+            store.commit([replace(made, at=begun_at + second_) for second_ in (0, 1, 2, 3, 900)], tell)
+            store.commit([make_attempt(delivery, at=begun_at + 1000)], tell)
+        assert len({event.event_id for event in tell.events}) == 4

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
-from bridge.domain.delivery import DeliveryState
+from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase
-from bridge.errors import UnknownError
+from bridge.errors import OutdatedError, UnknownError
 from bridge.store import Store
-from bridge.store.views import Touched, WatchView
+from bridge.store.selection import DeliveryFilter, WatchFilter
+from bridge.store.views import DeliveryView, StoreGauges, Touched, Unchecked, WatchView
 from tests.factories import NOW, make_wish
 from tests.store.making import (
     KEY,
-    LANE,
+    QUEUE,
     Teller,
     add,
     due,
@@ -33,12 +35,17 @@ from tests.store.making import (
 B = WatchKey("kling", "b")
 
 
+def ids(found: Iterable[WatchView | DeliveryView]) -> list[str]:
+    return [view.task_id for view in found]
+
+
 class TestLists:
     def test_a_watch_is_listed_with_all_that_list_shows(self, store: Store) -> None:
         store.add([make_wish(label="lion", meta={"n": 1}, action="videos/text2video")], source="cli", now=NOW)
         store.commit([replace(make_end(), reason="done")], nobody)
         assert store.list_watches() == [
             WatchView(
+                watch_id=store.list_watches()[0].watch_id,
                 account="kling",
                 task_id="task-1",
                 action="videos/text2video",
@@ -60,35 +67,118 @@ class TestLists:
         add(store, "a", "b")
         store.add([make_wish(account="suno", task_id="c", label="x")], source="cli", now=NOW)
         store.withdraw([B], now=NOW)
-        assert [view.task_id for view in store.list_watches()] == ["c", "b", "a"]
-        assert [view.task_id for view in store.list_watches(limit=2)] == ["c", "b"]
-        assert [view.task_id for view in store.list_watches(phase=Phase.SUBMITTED)] == ["c", "a"]
-        assert [view.task_id for view in store.list_watches(account="kling", phase=Phase.SUBMITTED)] == ["a"]
-        assert [view.task_id for view in store.list_watches(label="x")] == ["c"]
-        assert store.list_watches(label="y") == []
+        assert ids(store.list_watches()) == ["c", "b", "a"]
+        assert ids(store.list_watches(limit=2)) == ["c", "b"]
+        for wanted, expected in (
+            (WatchFilter(phases=(Phase.SUBMITTED,)), ["c", "a"]),
+            (WatchFilter(phases=(Phase.SUBMITTED, Phase.WITHDRAWN)), ["c", "b", "a"]),
+            (WatchFilter(phases=(Phase.SUBMITTED,), account="kling"), ["a"]),
+            (WatchFilter(label="x"), ["c"]),
+            (WatchFilter(label="y"), []),
+        ):
+            assert ids(store.list_watches(wanted)) == expected, wanted
 
-    def test_deliveries_are_listed_newest_first(self, store: Store) -> None:
-        add(store, "task-1", "b")
-        store.commit([make_end(), make_end(B)], Teller())
+    def test_watches_added_or_finished_since_a_time_are_found(self, store: Store) -> None:
+        add(store, "task-1", "b", now=NOW)
+        add(store, "c", now=NOW + 30)
+        store.commit([make_end()], nobody)  # at NOW + 60
+        assert ids(store.list_watches(WatchFilter(since=NOW))) == ["c", "b", "task-1"]
+        assert ids(store.list_watches(WatchFilter(since=NOW + 30))) == ["c", "task-1"]
+        assert ids(store.list_watches(WatchFilter(since=NOW + 60))) == ["task-1"]
+        assert ids(store.list_watches(WatchFilter(since=NOW + 61))) == []
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("LION", ["a_1"]),
+            ("suno", ["b%2"]),
+            ("kling/a", ["a_1"]),
+            ("_", ["a_1"]),
+            ("%", ["b%2"]),
+            ("!", ["c!3"]),
+            ("映", ["c!3"]),
+            ("", ["c!3", "b%2", "a_1"]),
+            ("'", []),
+        ],
+    )
+    def test_a_text_is_found_in_account_id_and_label(self, store: Store, text: str, expected: list[str]) -> None:
+        wishes = [make_wish(task_id="a_1", label="A lion"), make_wish(task_id="b%2", account="suno")]
+        store.add([*wishes, make_wish(task_id="c!3", label="映画")], source="cli", now=NOW)
+        assert ids(store.list_watches(WatchFilter(text=text))) == expected
+
+    def test_pages_of_watches_stay_the_same_while_others_come_and_go(self, store: Store) -> None:
+        add(store, *"abcde", now=0)
+        first = store.list_watches(limit=2)
+        assert (ids(first), first.next_before) == (["e", "d"], first[-1].watch_id)
+        add(store, "f", now=0)
+        store.withdraw([WatchKey("kling", "e"), WatchKey("kling", "c")], now=1)
+        assert store.prune(now=1e9, ended_s=1, delivered_s=1, dead_s=1, limit=9) == 2
+        second = store.list_watches(before=first.next_before, limit=2)
+        assert (ids(second), second.next_before) == (["b", "a"], None)
+        assert store.list_watches().next_before is None
+        assert store.list_watches(limit=9).next_before is None
+        assert store.list_watches(limit=4).next_before is None
+
+    def test_deliveries_are_listed_newest_first_and_every_filter_narrows(self, store: Store) -> None:
+        add(store, "task-1", "b", now=NOW)
+        store.commit([make_end(), make_end(B, at=NOW + 90)], Teller())
         store.commit([make_attempt(due(store)[0])], nobody)
-        assert [(view.task_id, view.state) for view in store.list_deliveries()] == [
-            ("b", "waiting"),
-            ("task-1", "accepted"),
-        ]
-        assert [view.task_id for view in store.list_deliveries(state=DeliveryState.ACCEPTED)] == ["task-1"]
-        assert [view.task_id for view in store.list_deliveries(limit=1)] == ["b"]
-        second = store.list_deliveries(limit=1)[0].event_id
-        assert [view.task_id for view in store.list_deliveries(event_ids=[second, "evt_unknown"])] == ["b"]
-        assert store.list_deliveries(event_ids=["evt_unknown"]) == []
-        assert store.list_deliveries(state=DeliveryState.DEAD) == []
+        store.commit([make_block(at=NOW + 99)], Teller(("chat", "")))
+        blocked, second, first = store.list_deliveries()
+        assert [(one.task_id, one.state) for one in (second, first)] == [("b", "waiting"), ("task-1", "accepted")]
+        for wanted, expected in (
+            (DeliveryFilter(states=(DeliveryState.ACCEPTED,)), [first]),
+            (DeliveryFilter(states=(DeliveryState.ACCEPTED, DeliveryState.WAITING)), [blocked, second, first]),
+            (DeliveryFilter(states=(DeliveryState.DEAD,)), []),
+            (DeliveryFilter(event_ids=(second.event_id, "evt_unknown")), [second]),
+            (DeliveryFilter(event_ids=("evt_unknown",)), []),
+            (DeliveryFilter(endpoint="chat"), [blocked]),
+            (DeliveryFilter(topic="task_succeeded"), [second, first]),
+            (DeliveryFilter(watch=B), [second]),
+            (DeliveryFilter(watch=WatchKey("kling", "nobody")), []),
+            (DeliveryFilter(since=NOW + 90), [blocked, second]),
+            (DeliveryFilter(since=NOW + 90, endpoint="automation"), [second]),
+        ):
+            assert store.list_deliveries(wanted) == expected, wanted
+
+    def test_pages_of_deliveries_go_on_where_the_last_one_ended(self, store: Store) -> None:
+        add(store, *"abc")
+        store.commit([make_end(WatchKey("kling", name)) for name in "abc"], Teller())
+        first = store.list_deliveries(limit=2)
+        assert (ids(first), first.next_before) == (["c", "b"], first[-1].delivery_id)
+        store.commit([make_block()], Teller())
+        second = store.list_deliveries(before=first.next_before, limit=2)
+        assert (ids(second), second.next_before) == (["a"], None)
+
+    def test_deliveries_are_listed_with_their_attempts_when_asked_for(self, store: Store) -> None:
+        add(store, "task-1")
+        store.commit([make_end()], Teller())
+        store.commit([make_attempt(due(store)[0])], nobody)
+        assert store.list_deliveries()[0].made == ()
+        assert [one.outcome for one in store.list_deliveries(attempts=True)[0].made] == ["accepted"]
+        assert store.list_deliveries(attempts=True) == store.deliveries_of(KEY)
 
     def test_what_is_not_there_is_unknown(self, store: Store) -> None:
         assert store.find("task-1") == []
         assert store.deliveries_of(KEY) == []
         with pytest.raises(UnknownError, match="no watch of task task-1 at account kling"):
-            store.story(KEY)
+            store.details(KEY)
         with pytest.raises(UnknownError):
             store.view(KEY)
+
+
+class TestUnchecked:
+    def test_deliveries_accepted_in_doubt_are_counted_by_endpoint_with_the_last_reason(self, store: Store) -> None:
+        keys = [one.key for one in add(store, "a", "b", "c", "d")]
+        for place, key in enumerate(keys):
+            store.commit([make_end(key)], Teller(QUEUE, ("chat", "1:x")))
+            [delivery] = due(store)
+            detail = f"HTTP 200{NOT_CHECKED}reason {place}" if place < 3 else "HTTP 200"
+            store.commit([make_attempt(delivery, at=NOW + place, detail=detail)], nobody)
+        assert store.unchecked(since=NOW + 1) == [
+            Unchecked(endpoint=QUEUE[0], deliveries=2, last_at=NOW + 2, reason="reason 2")
+        ]
+        assert store.unchecked(since=NOW + 4) == []
 
 
 class TestCountDue:
@@ -115,7 +205,7 @@ class TestStory:
         store.poll_now([KEY], now=NOW + 3)
         store.commit([make_progress(50), make_end()], Teller())
         store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 99)], nobody)
-        story = store.story(KEY)
+        story = store.details(KEY)
         assert story.sources == ("cli", "queue")
         assert [(fact.at, fact.what, fact.detail) for fact in story.history] == [
             (NOW, "added", "cli"),
@@ -124,7 +214,7 @@ class TestStory:
             (NOW + 3, "poll asked", "by command"),
             (NOW + 60, "succeeded", ""),
         ]
-        assert [(one.kind, one.count) for one in story.readings] == [
+        assert [(one.kind, one.times) for one in story.readings] == [
             (Kind.TRANSIENT, 1),
             (Kind.RUNNING, 1),
             (Kind.SUCCEEDED, 1),
@@ -146,7 +236,7 @@ class TestCounts:
     def test_the_whole_store_in_figures(self, store: Store) -> None:
         add(store, "task-1", "b", "c", "d")
         store.note([make_note(WatchKey("kling", "c"))])
-        store.commit([make_end(), make_end(B, phase=Phase.TIMED_OUT, at=NOW + 70)], Teller(LANE, ("chat", "")))
+        store.commit([make_end(), make_end(B, phase=Phase.TIMED_OUT, at=NOW + 70)], Teller(QUEUE, ("chat", "")))
         first, second = due(store)
         store.commit([make_attempt(first, state=DeliveryState.DEAD, outcome="deferred"), make_block()], nobody)
         store.commit([make_deferred(second, next_attempt_at=NOW + 999, disables=True)], nobody)
@@ -157,11 +247,23 @@ class TestCounts:
         assert counts.dead_by_endpoint == {"automation": 1}
         assert counts.oldest_waiting_at == NOW + 60
         assert counts.blocked == {"kling": "401: key revoked"}
-        assert counts.disabled == store.story(KEY).disabled == {"automation": "503"}
+        assert counts.disabled == store.details(KEY).disabled == {"automation": "503"}
+        assert store.gauges() == StoreGauges(
+            watches={
+                ("kling", "submitted"): 1,
+                ("kling", "running"): 1,
+                ("kling", "succeeded"): 1,
+                ("kling", "timed_out"): 1,
+            },
+            waiting={"automation": 1, "chat": 2},
+            dead={"automation": 1},
+            oldest_waiting_at={"automation": NOW + 70, "chat": NOW + 60},
+            blocked=frozenset({"kling"}),
+        )
 
     def test_what_a_disabled_endpoint_is_owed_has_no_next_attempt(self, store: Store) -> None:
         add(store, "task-1")
-        store.commit([make_end()], Teller(LANE, ("chat", "")))
+        store.commit([make_end()], Teller(QUEUE, ("chat", "")))
         (first,) = due(store)
         store.commit([make_deferred(first, next_attempt_at=NOW + 999, disables=True)], nobody)
         assert {view.endpoint: view.next_attempt_at for view in store.list_deliveries()} == {
@@ -198,7 +300,7 @@ class TestAsks:
     def ended(self, store: Store) -> Teller:
         """Two ends told at two endpoints: a's at automation is dead, b's is accepted, chat's wait."""
         add(store, "task-1", "b")
-        tell = Teller(LANE, ("chat", ""))
+        tell = Teller(QUEUE, ("chat", ""))
         store.commit([make_end(at=NOW + 10), make_end(B, at=NOW + 20)], tell)
         first, second = due(store)
         dead = make_attempt(first, state=DeliveryState.DEAD, attempts=10, outcome="deferred")
@@ -213,7 +315,8 @@ class TestAsks:
         since: float | None = None,
         endpoint: str | None = None,
     ) -> int:
-        return store.redeliver(event_ids=event_ids, dead=dead, since=since, endpoint=endpoint)
+        states = (DeliveryState.DEAD,) if dead else ()
+        return store.redeliver(DeliveryFilter(event_ids=event_ids, states=states, since=since, endpoint=endpoint))
 
     def test_what_is_dead_can_be_delivered_again_as_it_was(self, store: Store) -> None:
         tell = self.ended(store)
@@ -244,10 +347,27 @@ class TestAsks:
         assert self.redeliver(store) == 0
         assert self.redeliver(store, endpoint="automation") == 0
 
+    def test_one_topic_can_be_delivered_again(self, store: Store) -> None:
+        self.ended(store)
+        store.commit([make_block()], Teller())
+        assert store.redeliver(DeliveryFilter(topic="account_blocked", states=(DeliveryState.ACCEPTED,))) == 0
+        assert store.redeliver(DeliveryFilter(topic="account_blocked")) == 1
+
+    def test_nothing_is_redelivered_when_others_match_than_were_expected(self, store: Store) -> None:
+        self.ended(store)
+        with pytest.raises(OutdatedError, match="1 deliveries match, not 2"):
+            store.redeliver(DeliveryFilter(states=(DeliveryState.DEAD,)), expect=2)
+        assert store.counts().dead == 1
+        with pytest.raises(OutdatedError, match="0 deliveries match, not 1"):
+            store.redeliver(DeliveryFilter(states=(DeliveryState.CANCELED,)), expect=1)
+        assert store.redeliver(DeliveryFilter(states=(DeliveryState.DEAD,)), expect=1) == 1
+        assert store.counts().dead == 0
+
     def test_what_was_canceled_stays_canceled(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_progress(10), make_end()], Teller())
         assert self.redeliver(store, since=0.0) == 1
+        assert store.redeliver(DeliveryFilter(states=(DeliveryState.CANCELED,))) == 0
         assert [one.state for one in store.deliveries_of(KEY)] == ["canceled", "waiting"]
 
 
@@ -294,7 +414,7 @@ class TestRetention:
             (),
             None,
         )
-        story = store.story(KEY)
+        story = store.details(KEY)
         assert (story.history, story.readings, story.watch.snapshot) == ((), (), None)
         assert store.sync(wishes, source="watchlist", now=400) == ([], [])
         assert add(store, "task-1")[0].what == "ended"
@@ -317,11 +437,11 @@ class TestRetention:
         assert store.list_watches() == []
 
     def test_operator_events_go_with_their_last_delivery(self, store: Store) -> None:
-        tell = Teller(LANE, ("chat", ""))
+        tell = Teller(QUEUE, ("chat", ""))
         store.commit([make_block(at=10)], tell)
         store.commit([make_attempt(due(store)[0], at=20)], nobody)
         assert self.prune(store, now=200) == 1
-        [left] = due(store, lane=("chat", ""))
+        [left] = due(store, queue=("chat", ""))
         assert left.topic == "account_blocked"
         store.commit([make_attempt(left, at=300)], nobody)
         assert self.prune(store, now=500) == 1

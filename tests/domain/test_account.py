@@ -1,4 +1,4 @@
-"""Gate, steps and cadence of one account together, without the engine."""
+"""RateLimiter, steps and cadence of one account together, without the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from bridge.domain.cadence import Pacing, next_poll_in_s
-from bridge.domain.limits import Gate, Limits
+from bridge.domain.limits import RateLimiter, RateLimits
 from bridge.domain.task import Kind, Reading
 from bridge.domain.watch import Memory, Rules, advance
 from tests.factories import NOW, make_reading
@@ -23,27 +23,27 @@ DOWN = make_reading(Kind.TRANSIENT, detail="500", server_trouble=True)
 def play(tasks: int, answer: Callable[[str, float], Reading], *, until_s: float) -> list[tuple[float, str, Kind]]:
     """Poll `tasks` watches of one account as the engine does: (when, which, what) of each poll.
     Every answer takes a tenth of a second, and nothing ends."""
-    gate, now, polls = Gate(Limits(), now=NOW), 0.0, list[tuple[float, str, Kind]]()
+    limiter, now, polls = RateLimiter(RateLimits(), now=NOW), 0.0, list[tuple[float, str, Kind]]()
     memories = {f"task-{count}": Memory() for count in range(tasks)}
     due = [(0.0, name) for name in memories]
     flying: list[tuple[float, str]] = []
     while now < until_s:
-        wait_s = max(due[0][0] - now, gate.wait_s(NOW + now)) if due else math.inf
+        wait_s = max(due[0][0] - now, limiter.wait_s(NOW + now)) if due else math.inf
         if flying and flying[0][0] <= now + wait_s:
             now, name = heapq.heappop(flying)
             reading = answer(name, now)
             polls.append((now, name, reading.kind))
-            gate.answered(reading, task_id=name, now=NOW + now, chance=0.5)
+            limiter.answered(reading, task_id=name, now=NOW + now, chance=0.5)
             step = advance(memories[name], reading, now=NOW + now, age_s=now, rules=Rules())
             memories[name] = step.memory
             next_s, _ = next_poll_in_s(
-                step.memory, step.pace, now=NOW + now, age_s=now, pacing=Pacing(), rules=Rules(), chance=0.5
+                step.memory, step.spacing, now=NOW + now, age_s=now, pacing=Pacing(), rules=Rules(), chance=0.5
             )
             heapq.heappush(due, (now + next_s, name))
         elif wait_s > 0:
             now += wait_s
         else:
-            gate.take(NOW + now)
+            limiter.take(NOW + now)
             heapq.heappush(flying, (now + 0.1, heapq.heappop(due)[1]))
     return polls
 

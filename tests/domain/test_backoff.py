@@ -13,7 +13,7 @@ DATE = "Sat, 01 Nov 2025 12:00:00 GMT"
 DOCUMENTED = RetryPlan(steps_s=(5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
 
 
-def test_a_plan_is_walked_step_by_step_and_then_used_up() -> None:
+def test_each_failure_uses_the_next_step_until_the_plan_is_used_up() -> None:
     waits = [retry_in_s(DOCUMENTED, attempts, retry_after_s=None, chance=0.0) for attempts in range(1, 11)]
     assert waits == [*DOCUMENTED.steps_s, None]
 
@@ -118,3 +118,10 @@ def test_only_the_difference_of_two_dates_counts(date_s: int, ahead_s: int) -> N
 def test_no_text_makes_reading_the_hint_fail(value: str | None, date: str | None) -> None:
     seconds = parse_retry_after(value, date=date)
     assert seconds is None or 0 <= seconds <= 3600
+
+
+def test_a_plan_knows_its_longest_wait_and_its_longest_hold() -> None:
+    assert RetryPlan(steps_s=(5.0, 600.0)).longest_s == 720.0
+    assert RetryPlan(steps_s=(5.0,)).longest_s == 360.0, "after a request without an answer"
+    assert RetryPlan(steps_s=(5.0, 600.0)).most_hold_s == 720.0
+    assert RetryPlan(steps_s=()).most_hold_s == 4320.0

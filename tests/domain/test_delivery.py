@@ -7,17 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.backoff import RetryPlan
-from bridge.domain.delivery import (
-    DELIVERY_FOLLOWS,
-    Accepted,
-    AttemptMade,
-    Deferred,
-    Delivery,
-    DeliveryState,
-    Outcome,
-    Refused,
-    settle,
-)
+from bridge.domain.change import EndpointChecked, key_of
+from bridge.domain.delivery import Accepted, AttemptMade, Deferred, Delivery, Outcome, Refused, Undeliverable, settle
+from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
+from bridge.domain.finding import Finding, Level, exit_code
+from bridge.domain.slots import slot_of
 from tests.factories import NOW, make_delivery
 
 ALLOWED = {
@@ -40,7 +34,7 @@ def test_the_table_of_delivery_states_allows_exactly_these_pairs(before: Deliver
     assert (after in DELIVERY_FOLLOWS[before]) is ((before, after) in ALLOWED)
 
 
-def test_an_accepted_delivery_is_over() -> None:
+def test_an_accepted_delivery_is_finished() -> None:
     made = settled(Accepted(detail="204 No Content"), delivery=make_delivery(delivery_id=7, attempts=2))
     assert made == AttemptMade(
         delivery_id=7,
@@ -66,6 +60,27 @@ def test_a_deferred_delivery_waits_for_its_next_step() -> None:
 def test_the_receivers_hint_moves_the_next_attempt() -> None:
     made = settled(Deferred(reason="429", retry_after_s=60.0))
     assert made.next_attempt_at == NOW + 60.0
+
+
+def test_a_wait_for_the_whole_queue_is_as_long_as_asked_and_at_most_the_longest_step() -> None:
+    made = settled(Deferred(reason="429", retry_after_s=60.0, holds_queue=True), delivery=make_delivery(target="2:x"))
+    assert (made.target, made.next_attempt_at, made.queue_until) == ("2:x", NOW + 60.0, NOW + 60.0)
+    late = settled(Deferred(reason="429", retry_after_s=60.0, holds_queue=True), delivery=make_delivery(attempts=1))
+    assert (late.next_attempt_at, late.queue_until) == (NOW + 300.0, NOW + 60.0)
+    endless = settled(Deferred(reason="429", retry_after_s=1e9, holds_queue=True))
+    assert endless.queue_until == NOW + 1800.0
+    dead = settled(Deferred(reason="429", retry_after_s=60.0, holds_queue=True), delivery=make_delivery(attempts=3))
+    assert (dead.state, dead.queue_until) == (DeliveryState.DEAD, NOW + 60.0)
+    assert settled(Deferred(reason="429", retry_after_s=60.0)).queue_until is None
+    assert settled(Deferred(reason="429", holds_queue=True)).queue_until is None
+
+
+def test_an_unanswered_request_is_not_repeated_within_five_minutes() -> None:
+    outcome = Deferred(reason="no answer", is_unanswered=True)
+    assert settled(outcome).next_attempt_at == NOW + 300.0
+    assert settled(outcome, plan=RetryPlan(steps_s=(1.0, 1.0))).next_attempt_at == NOW + 300.0
+    assert settled(outcome, delivery=make_delivery(attempts=2)).next_attempt_at == NOW + 1800.0
+    assert settled(outcome, delivery=make_delivery(attempts=3)).state is DeliveryState.DEAD
 
 
 def test_after_the_last_step_the_delivery_is_dead() -> None:
@@ -112,3 +127,36 @@ def test_every_delivery_ends_after_at_most_one_attempt_more_than_there_are_steps
     assert made.state in {DeliveryState.ACCEPTED, DeliveryState.DEAD}
     assert deferrals <= 1 + len(plan.steps_s)
     assert made.state is DeliveryState.ACCEPTED or deferrals == 1 + len(plan.steps_s)
+
+
+def test_what_was_sent_so_far_stays_known_after_an_attempt_that_sent_nothing() -> None:
+    plan = RetryPlan(steps_s=(5.0, 5.0))
+    delivery = make_delivery(sent_so_far="1:abc")
+    for outcome, known in ((Deferred(reason="500", sent_so_far="2:def"), "2:def"), (Deferred(reason="500"), "1:abc")):
+        made = settle(delivery, outcome, plan=plan, now=NOW, duration_s=0.1, chance=0.0)
+        assert made.sent_so_far == known
+
+
+def test_what_can_never_be_sent_is_dead_at_once() -> None:
+    made = settled(Undeliverable(reason="no value"))
+    assert (made.state, made.outcome) == (DeliveryState.DEAD, "undeliverable")
+
+
+def test_a_log_line_names_an_attempt_by_its_event_and_a_check_by_its_endpoint() -> None:
+    assert key_of(settled(Accepted(detail="HTTP 200"))) == make_delivery().event_id
+    assert key_of(EndpointChecked(endpoint="chat", at=NOW)) == "chat"
+
+
+def test_a_command_that_found_things_exits_with_its_worst_error() -> None:
+    found = [
+        Finding(Level.OK, "store", "good"),
+        Finding(Level.ERROR, "proxy", "bad", 78),
+        Finding(Level.ERROR, "x", "y"),
+    ]
+    assert (exit_code(found), exit_code(found[:1])) == (78, 0)
+    assert found[1].line() == "error   proxy: bad"
+
+
+def test_deliveries_of_one_task_are_in_one_slot_and_those_of_an_account_in_its_own() -> None:
+    assert make_delivery(subject="a").slot == slot_of("a")
+    assert make_delivery(subject="", account="kling").slot == slot_of("kling")

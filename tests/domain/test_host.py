@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from bridge.domain.host import IN_FLIGHT, TROUBLED_TASKS, Host
-from bridge.domain.limits import LONE_PAUSE_S, Gate, Limits, Verdict
+from bridge.domain.host import IN_FLIGHT, PROBE_EVERY_S, RECENT_S, TROUBLED_TASKS, Host
+from bridge.domain.limits import AccountEffect, RateLimiter, RateLimits
 from bridge.domain.task import Kind, Reading
 from tests.factories import NOW, make_reading
 
@@ -16,17 +16,19 @@ LIMITED = make_reading(Kind.RATE_LIMITED, retry_after_s=30.0)
 REFUSED = make_reading(Kind.AUTH_ERROR, detail="401")
 
 
-def two_accounts() -> tuple[Gate, Gate]:
+def two_accounts() -> tuple[RateLimiter, RateLimiter]:
     host = Host()
-    host.accounts = 2
-    limits = Limits(rate=100.0, burst=100, concurrency=16)
-    return Gate(limits, now=NOW, account="one", host=host), Gate(limits, now=NOW, account="two", host=host)
+    host.accounts, host.names = 2, ("one", "two")
+    limits = RateLimits(rate=100.0, burst=100, concurrency=16)
+    return RateLimiter(limits, now=NOW, account="one", host=host), RateLimiter(
+        limits, now=NOW, account="two", host=host
+    )
 
 
-def ask(gate: Gate, reading: Reading, task: str, *, at: float = 0.0) -> Verdict:
-    assert gate.wait_s(NOW + at) == 0
-    gate.take(NOW + at)
-    return gate.answered(reading, task_id=task, now=NOW + at, chance=0.0, asked_at=NOW + at)
+def ask(limiter: RateLimiter, reading: Reading, task: str, *, at: float = 0.0) -> AccountEffect:
+    assert limiter.wait_s(NOW + at) == 0
+    limiter.take(NOW + at)
+    return limiter.answered(reading, task_id=task, now=NOW + at, chance=0.0, asked_at=NOW + at)
 
 
 def test_a_host_that_fails_two_accounts_is_tried_by_one_request_at_a_time_whoever_asks() -> None:
@@ -43,45 +45,110 @@ def test_a_host_that_fails_two_accounts_is_tried_by_one_request_at_a_time_whoeve
     assert one.wait_s(NOW + 2) == two.wait_s(NOW + 2) == 0
 
 
-def test_accounts_try_a_host_in_trouble_in_turn_and_those_it_has_not_failed_come_first() -> None:
+def test_accounts_probe_a_failing_host_in_turn_and_new_ones_come_first() -> None:
     one, two = two_accounts()
     one.host.accounts = 3
-    three = Gate(one.limits, now=NOW, account="three", host=one.host)
+    three = RateLimiter(one.limits, now=NOW, account="three", host=one.host)
     for number in range(TROUBLED_TASKS):
         one.take(NOW)
         one.answered(DOWN, task_id=f"a{number}", now=NOW, chance=0.0)
     ask(two, DOWN, "b")
-    assert [gate.wait_s(NOW) for gate in (one, two, three)] == [3.0, 4.0, 2.0]
+    assert [limiter.wait_s(NOW) for limiter in (one, two, three)] == [3.0, 4.0, 2.0]
     ask(three, DOWN, "c", at=2)
-    waits = [gate.wait_s(NOW + 2) for gate in (one, two, three)]
+    waits = [limiter.wait_s(NOW + 2) for limiter in (one, two, three)]
     assert waits == sorted(waits)
     assert waits[2] <= waits[0] + 2
     ask(one, DOWN, "a0", at=2 + waits[0])
-    assert [gate.wait_s(NOW + 20) for gate in (one, two, three)] == [0, 0, 0]
+    assert [limiter.wait_s(NOW + 20) for limiter in (one, two, three)] == [0, 0, 0]
     ask(three, GOOD, "c", at=20)
     assert two.room(NOW + 20) == 1  # no burst after an outage
     assert two.room(NOW + 20.055) == 6
 
 
-def test_after_the_time_that_the_host_named_to_one_account_the_others_have_no_burst_either() -> None:
+def test_after_a_pause_of_the_host_nobody_has_a_burst() -> None:
     one, two = two_accounts()
     ask(one, BUSY, "a")
-    assert two.wait_s(NOW) == 30.0
+    assert one.host.held_back(NOW) == ["two"]
     assert one.room(NOW + 30) == two.room(NOW + 30) == 1
     assert two.room(NOW + 30.055) == 6
 
 
-def test_an_account_whose_5xx_asks_for_time_again_while_others_are_answered_pauses_itself_alone() -> None:
+def test_an_account_keeps_to_the_time_it_was_named_whatever_becomes_of_its_neighbours() -> None:
     one, two = two_accounts()
+    ask(two, GOOD, "c")
+    ask(one, BUSY._replace(retry_after_s=3600.0), "a")
+    for at in range(0, 3600, 5):
+        ask(two, GOOD, "c", at=at)
+        assert one.wait_s(NOW + at) == 3600.0 - at
+    assert one.wait_s(NOW + 3600) == 0
+
+
+def test_a_neighbour_that_was_answered_well_or_is_being_asked_is_not_held_back() -> None:
+    one, two = two_accounts()
+    two.take(NOW - RECENT_S)
     ask(one, BUSY, "a")
-    assert two.wait_s(NOW) == 30.0
-    ask(two, GOOD, "c", at=30)
-    ask(one, BUSY._replace(retry_after_s=3600.0), "b", at=31)
-    assert one.wait_s(NOW + 31) == 3600.0
-    assert two.wait_s(NOW + 31) == 0
-    ask(one, GOOD, "b", at=3632)
-    ask(one, BUSY, "b", at=3633)
-    assert two.wait_s(NOW + 3633) == 30.0  # it is believed again
+    assert not one.host.is_paused(NOW)
+    assert two.room(NOW) > 1
+    two.answered(GOOD, task_id="c", now=NOW, chance=0.0)
+    assert two.room(NOW) > 1
+
+
+def test_a_neighbour_that_was_not_asked_of_late_tries_a_paused_host_once_in_half_a_minute() -> None:
+    one, two = two_accounts()
+    ask(two, GOOD, "c", at=-RECENT_S - 1)
+    ask(one, BUSY._replace(retry_after_s=3600.0), "a")
+    three = RateLimiter(two.limits, now=NOW, account="three", host=one.host)
+    one.host.accounts, one.host.names = 3, ("one", "two", "three")
+    assert one.host.held_back(NOW) == ["two", "three"]
+    two.take(NOW)
+    assert two.wait_s(NOW) == three.wait_s(NOW) == math.inf
+    two.abandoned(now=NOW)
+    assert two.wait_s(NOW) == three.wait_s(NOW) == PROBE_EVERY_S
+    ask(three, BUSY, "d", at=PROBE_EVERY_S)
+    assert two.wait_s(NOW + PROBE_EVERY_S) == PROBE_EVERY_S
+    ask(two, GOOD, "c", at=2 * PROBE_EVERY_S)
+    assert one.host.held_back(NOW + 2 * PROBE_EVERY_S) == []
+    assert two.room(NOW + 2 * PROBE_EVERY_S) == 1  # no burst
+    assert two.room(NOW + 2 * PROBE_EVERY_S + 0.055) == 6
+    assert one.wait_s(NOW + 2 * PROBE_EVERY_S) == 3600.0 - 2 * PROBE_EVERY_S
+
+
+@pytest.mark.parametrize("reading", [DOWN, LIMITED, REFUSED])
+def test_any_other_answer_to_a_neighbour_ends_the_pause_of_the_host(reading: Reading) -> None:
+    one, two = two_accounts()
+    ask(one, BUSY._replace(retry_after_s=3600.0), "a")
+    assert two.host.is_paused(NOW)
+    ask(two, reading, "c")
+    assert not two.host.is_paused(NOW)
+
+
+def test_accounts_in_trouble_by_turns_hold_back_only_themselves() -> None:
+    one, two = two_accounts()
+    ask(one, GOOD, "a")
+    for turn in range(0, 600, 60):
+        sick, well = (one, two) if turn % 120 else (two, one)
+        ask(well, GOOD, "b", at=turn)
+        ask(sick, BUSY, "a", at=turn)
+        assert well.room(NOW + turn) > 0
+        assert sick.wait_s(NOW + turn) == 30.0
+        ask(well, GOOD, "b", at=turn + 1)
+        ask(sick, GOOD, "a", at=turn + 30)
+
+
+def test_a_time_named_on_one_route_leaves_the_others_of_the_account_open() -> None:
+    one, two = two_accounts()
+    ask(two, GOOD, "c")
+    one.take(NOW)
+    one.answered(BUSY, task_id="a", route="videos/text2video", now=NOW, chance=0.0)
+    assert one.opens_at("videos/text2video", NOW) == NOW + 30
+    assert one.opens_at("images/generations", NOW) <= NOW
+    assert one.wait_s(NOW) == 0
+    one.hold("videos/text2video", NOW + 10, now=NOW)
+    assert one.opens_at("videos/text2video", NOW + 29) == NOW + 30  # a shorter hint does not shorten it
+    assert one.opens_at("videos/text2video", NOW + 30) <= NOW + 30
+    assert one.room(NOW + 30) == 1  # no burst on a route that has just opened
+    one.hold("videos/text2video", NOW + 20, now=NOW + 30)
+    assert one.opens_at("videos/text2video", NOW + 30) <= NOW + 30
 
 
 def test_one_account_in_trouble_holds_its_neighbour_back_in_nothing() -> None:
@@ -94,39 +161,31 @@ def test_one_account_in_trouble_holds_its_neighbour_back_in_nothing() -> None:
 
 
 @pytest.mark.parametrize("reading", [LIMITED, REFUSED])
-def test_a_429_and_a_refused_key_are_the_accounts_own_affair(reading: Reading) -> None:
+def test_a_429_or_a_rejected_key_affects_only_its_account(reading: Reading) -> None:
     one, two = two_accounts()
-    assert ask(one, reading, "a") is not Verdict.NOTHING
+    assert ask(one, reading, "a") is not AccountEffect.NOTHING
     assert one.room(NOW) == 0
     assert two.wait_s(NOW) == 0
 
 
-def test_a_host_that_asks_for_time_gets_it_from_all_its_accounts() -> None:
+def test_all_tasks_of_an_account_keep_to_the_time_that_one_was_named() -> None:
     one, two = two_accounts()
-    assert ask(one, BUSY, "a") is Verdict.PAUSED
-    assert one.wait_s(NOW) == two.wait_s(NOW) == 30.0
-    assert two.wait_s(NOW + 30) == 0
-
-
-def test_one_task_alone_stops_the_others_for_a_minute_at_most_and_two_for_as_long_as_they_say() -> None:
-    one, two = two_accounts()
-    ask(one, BUSY._replace(retry_after_s=3600.0), "a")
-    assert two.wait_s(NOW) == LONE_PAUSE_S
-    ask(one, BUSY._replace(retry_after_s=3600.0), "b", at=LONE_PAUSE_S)
-    assert two.wait_s(NOW + LONE_PAUSE_S) == 3600.0
+    ask(two, GOOD, "c")
+    assert ask(one, BUSY._replace(retry_after_s=3600.0), "a") is AccountEffect.PAUSED
+    assert one.wait_s(NOW) == 3600.0
 
 
 def test_a_task_that_asks_for_time_while_others_are_answered_asks_for_itself() -> None:
     one, two = two_accounts()
     ask(one, BUSY, "sick")
     ask(one, GOOD, "well", at=30)
-    assert ask(one, BUSY, "sick", at=31) is Verdict.NOTHING
+    assert ask(one, BUSY, "sick", at=31) is AccountEffect.NOTHING
     assert one.wait_s(NOW + 31) == two.wait_s(NOW + 31) == 0
     ask(one, GOOD, "sick", at=32)
-    assert ask(one, BUSY, "sick", at=33) is Verdict.PAUSED
+    assert ask(one, BUSY, "sick", at=33) is AccountEffect.PAUSED
 
 
-def test_what_may_be_in_flight_at_a_host_is_shared_equally() -> None:
+def test_requests_in_flight_at_a_host_are_shared_equally() -> None:
     host = Host()
     assert host.share(1000) == 1000
     host.accounts = 8
@@ -150,11 +209,11 @@ def test_an_account_that_moves_takes_what_is_in_flight_with_it() -> None:
 
 
 def test_answers_to_what_was_in_flight_at_a_429_halve_the_rate_no_further() -> None:
-    gate = Gate(Limits(rate=100.0, burst=16, concurrency=16), now=NOW)
+    limiter = RateLimiter(RateLimits(rate=100.0, burst=16, concurrency=16), now=NOW)
     limited = make_reading(Kind.RATE_LIMITED)
     for _ in range(16):
-        gate.take(NOW)
+        limiter.take(NOW)
     for number in range(16):
-        gate.answered(limited, task_id=f"t{number}", now=NOW + 1, chance=0.0, asked_at=NOW)
-    gate.take(NOW + 1)
-    assert 1 / gate.wait_s(NOW + 1) == pytest.approx(50.0 / 2, rel=0.05)  # two tokens short at half the rate
+        limiter.answered(limited, task_id=f"t{number}", now=NOW + 1, chance=0.0, asked_at=NOW)
+    limiter.take(NOW + 1)
+    assert 1 / limiter.wait_s(NOW + 1) == pytest.approx(50.0 / 2, rel=0.05)  # two tokens short at half the rate

@@ -31,6 +31,7 @@ def test_blanks_around_an_id_are_trimmed(text: str) -> None:
         ("x" * (MAX_TASK_ID_CHARS + 1), "513 characters; at most 512"),
         (".", "path segment"),
         (" .. ", "path segment"),
+        ("a\tb", "a tab: it looks like a row of a table"),
         ("a\nb", r"control character U\+000A"),
         ("a\x00b", r"U\+0000"),
         ("a\x7fb", r"U\+007F"),

@@ -4,33 +4,35 @@ import itertools
 
 import pytest
 
-from bridge.domain.event import END_TOPICS, LIVE_TOPICS, OPERATOR_TOPICS, Event, Topic
-from bridge.domain.routes import Route, destinations, wanted_live_topics
-from tests.factories import make_event
+from bridge.domain.event import ENDPOINT_TOPICS, FOR_PEOPLE, LIVE_TOPICS, OPERATOR_TOPICS, Event, Topic
+from bridge.domain.routes import RoutingRule, destinations, wanted_live_topics
+from tests.factories import END_TOPICS, make_event
 
 ALL = ["automation", "chat", "mail"]
 
 
-def route(*endpoints: str, topics: frozenset[Topic] | None = None, accounts: frozenset[str] | None = None) -> Route:
-    return Route(topics=topics, accounts=accounts, endpoints=endpoints)
+def route(
+    *endpoints: str, topics: frozenset[Topic] | None = None, accounts: frozenset[str] | None = None
+) -> RoutingRule:
+    return RoutingRule(topics=topics, accounts=accounts, endpoints=endpoints)
 
 
 def of(topic: Topic, *, account: str = "kling") -> Event:
     return make_event(topic=topic, account=account)
 
 
-@pytest.mark.parametrize("topic", sorted(END_TOPICS | OPERATOR_TOPICS))
+@pytest.mark.parametrize("topic", sorted(END_TOPICS | OPERATOR_TOPICS - FOR_PEOPLE))
 def test_without_routes_every_end_and_operator_topic_goes_everywhere(topic: Topic) -> None:
     assert destinations(of(topic), None, ALL) == ALL
 
 
 @pytest.mark.parametrize("topic", sorted(LIVE_TOPICS))
 @pytest.mark.parametrize("routes", [None, [], [route("chat")], [route("chat", topics=END_TOPICS)]])
-def test_a_running_topic_goes_nowhere_unless_a_route_names_it(topic: Topic, routes: list[Route] | None) -> None:
+def test_a_running_topic_goes_nowhere_unless_a_route_names_it(topic: Topic, routes: list[RoutingRule] | None) -> None:
     assert destinations(of(topic), routes, ALL) == []
 
 
-def test_an_empty_list_of_routes_tells_nobody() -> None:
+def test_an_empty_list_of_routes_sends_nothing() -> None:
     assert destinations(of(Topic.TASK_FAILED), [], ALL) == []
 
 
@@ -56,20 +58,32 @@ def test_an_endpoint_that_is_gone_from_the_settings_is_passed_over() -> None:
     assert destinations(of(Topic.TASK_FAILED), [route("gone", "chat")], ALL) == ["chat"]
 
 
-def test_a_disabled_endpoint_is_not_told_of_itself() -> None:
-    event = make_event(topic=Topic.ENDPOINT_DISABLED, account="", subject="chat")
-    assert destinations(event, None, ALL) == ["automation", "mail"]
+@pytest.mark.parametrize("topic", sorted(FOR_PEOPLE))
+def test_a_topic_for_people_goes_to_what_they_read_and_to_others_only_by_name(topic: Topic) -> None:
+    people = ["chat", "mail"]
+    assert destinations(of(topic), None, ALL, people=people) == ["chat", "mail"]
+    assert destinations(of(topic), [route(*ALL)], ALL, people=people) == ["chat", "mail"]
+    named = [route("automation", topics=frozenset({topic}))]
+    assert destinations(of(topic), named, ALL, people=people) == ["automation"]
+    assert destinations(of(topic), [], ALL, people=people) == []
+
+
+@pytest.mark.parametrize("topic", sorted(ENDPOINT_TOPICS))
+def test_nothing_about_an_endpoint_goes_to_that_endpoint(topic: Topic) -> None:
+    event = make_event(topic=topic, account="", subject="chat")
+    assert destinations(event, None, ALL, people=ALL) == ["automation", "mail"]
+    assert destinations(event, [route(*ALL, topics=frozenset({topic}))], ALL) == ["automation", "mail"]
     assert destinations(make_event(subject="chat"), None, ALL) == ALL
 
 
 @pytest.mark.parametrize("routes", [None, [], [route("chat")]])
-def test_a_task_that_names_endpoints_is_told_there_and_nowhere_else(routes: list[Route] | None) -> None:
+def test_a_task_that_names_endpoints_notifies_only_those(routes: list[RoutingRule] | None) -> None:
     event = make_event(endpoints=("mail", "automation"))
     assert destinations(event, routes, ALL) == ["mail", "automation"]
 
 
 @pytest.mark.parametrize("topic", sorted(LIVE_TOPICS))
-def test_such_a_task_is_told_as_running_only_when_a_route_asks_for_it(topic: Topic) -> None:
+def test_such_a_task_causes_running_events_only_if_a_route_asks_for_them(topic: Topic) -> None:
     event = make_event(topic=topic, endpoints=("mail",))
     assert destinations(event, None, ALL) == []
     assert destinations(event, [route("chat")], ALL) == []

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from bridge.domain.event import Topic
-from bridge.domain.sample import URL, sample_event
-from tests.factories import NOW
+from bridge.domain.sample import URL, is_sample, sample_event
+from tests.factories import NOW, make_event
 
 
 def test_the_sample_looks_like_the_end_of_a_task_and_says_that_it_is_none() -> None:
@@ -10,3 +10,8 @@ def test_the_sample_looks_like_the_end_of_a_task_and_says_that_it_is_none() -> N
     assert (event.topic, event.subject, event.occurred_at) == (Topic.TASK_SUCCEEDED, "genbridge-sample", NOW)
     assert (event.data["urls"], event.data["meta"]) == ([URL], {"sample": True})
     assert (event.data["watched_at"], event.data["ended_at"]) == (1761999940000, 1762000000000)
+
+
+def test_only_the_sample_is_the_sample() -> None:
+    assert is_sample(sample_event(NOW))
+    assert not is_sample(make_event())

@@ -4,8 +4,9 @@ import itertools
 
 import pytest
 
-from bridge.domain.event import END_TOPICS, LIVE_TOPICS, OPERATOR_TOPICS, TASK_STATUS, Topic
+from bridge.domain.event import LIVE_TOPICS, OPERATOR_TOPICS, TASK_STATUS, Topic
 from bridge.domain.task import ABOUT_ACCOUNT, ENDS, FOLLOWS, LIVE, Kind, Phase
+from tests.factories import END_TOPICS
 
 ALLOWED = {
     ("submitted", "running"),
@@ -30,16 +31,16 @@ def test_the_table_of_phases_allows_exactly_these_pairs(before: Phase, after: Ph
     assert (after in FOLLOWS[before]) is ((before, after) in ALLOWED)
 
 
-def test_every_phase_is_live_or_an_end_or_withdrawn() -> None:
+def test_every_phase_is_live_or_final_or_withdrawn() -> None:
     assert {*LIVE, *ENDS, Phase.WITHDRAWN} == set(Phase) == set(FOLLOWS)
     assert len(LIVE) + len(ENDS) + 1 == len(Phase)
 
 
-def test_no_end_is_ever_left() -> None:
+def test_no_final_phase_is_ever_left() -> None:
     assert all(not FOLLOWS[end] for end in ENDS)
 
 
-def test_every_live_phase_can_reach_every_end() -> None:
+def test_every_live_phase_can_reach_every_final_phase() -> None:
     assert all(ENDS <= FOLLOWS[phase] for phase in LIVE)
 
 

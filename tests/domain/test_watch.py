@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.domain.event import END_TOPICS, LIVE_TOPICS, Topic
+from bridge.domain.event import LIVE_TOPICS, Topic
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import ENDS, FOLLOWS, LIVE, Kind, Phase, Reading, Snapshot
-from bridge.domain.watch import Memory, Pace, Rules, Step, advance, give_up
-from tests.factories import NOW, make_reading, make_state, make_wish
+from bridge.domain.watch import Memory, Rules, Spacing, Step, advance, give_up
+from tests.factories import END_TOPICS, NOW, make_reading, make_state, make_wish
 
 RULES = Rules(not_found_answers=4, not_found_over_s=180.0, give_up_after_s=86_400.0)
 RUNNING = Memory(phase=Phase.RUNNING)
@@ -65,7 +65,7 @@ def test_an_end_without_a_word_of_explanation_has_no_reason(kind: Kind) -> None:
     assert step(RUNNING, make_reading(kind)).reason is None
 
 
-def test_a_success_tells_its_snapshot() -> None:
+def test_a_success_has_its_snapshot() -> None:
     assert step(RUNNING, make_reading(Kind.SUCCEEDED, snapshot=VIDEO)).snapshot == VIDEO
 
 
@@ -74,7 +74,41 @@ def test_a_deleted_result_is_a_success_with_a_reason_and_no_urls(snapshot: Snaps
     taken = step(RUNNING, make_reading(Kind.EXPIRED_RESULT, snapshot=snapshot))
     assert taken.topic is Topic.TASK_SUCCEEDED
     assert taken.reason == "the provider has already deleted the result"
-    assert taken.snapshot == (None if snapshot is None else Snapshot(status="succeed"))
+    status = "" if snapshot is None else "succeed"
+    assert taken.snapshot == Snapshot(status=status, result_missing=True)
+
+
+@pytest.mark.parametrize(
+    "reading", [make_reading(Kind.EXPIRED_RESULT), make_reading(Kind.AMBIGUOUS, lacks_result=True)]
+)
+@pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
+def test_a_success_without_a_result_ends_as_the_settings_say(reading: Reading, phase: Phase) -> None:
+    rules = Rules(no_result=phase)
+    memory, at, taken = RUNNING, NOW, None
+    for _ in range(6):
+        taken = advance(memory, reading, now=at, age_s=0, rules=rules)
+        if taken.ends:
+            break
+        memory, at = taken.memory, at + 40
+    assert taken is not None
+    assert taken.memory.phase is phase
+    assert taken.snapshot is not None
+    assert taken.snapshot.result_missing
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_address_the_provider_does_not_know_ends_a_task_only_when_others_are_answered(fails: bool) -> None:
+    rules = Rules(no_route_fails=fails)
+    memory, at, taken = RUNNING, NOW, None
+    for polls in range(1, 12):
+        taken = advance(memory, make_reading(Kind.NO_ROUTE, detail="no such route"), now=at, age_s=0, rules=rules)
+        if taken.ends:
+            break
+        assert (taken.spacing, taken.memory.failures) == (Spacing.BACKOFF, polls)
+        memory, at = taken.memory, at + 60
+    assert taken is not None
+    assert taken.ends is fails
+    assert taken.memory.phase is (Phase.FAILED if fails else Phase.RUNNING)
 
 
 AT_ONCE = {Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED}
@@ -90,7 +124,7 @@ def test_no_other_answer_ends_a_watch_at_once(kind: Kind, lacks_result: bool) ->
 
 @pytest.mark.parametrize("phase", sorted(set(Phase) - LIVE))
 @pytest.mark.parametrize("kind", list(Kind))
-def test_a_late_answer_never_moves_a_watch_that_is_over(phase: Phase, kind: Kind) -> None:
+def test_a_late_answer_never_changes_a_finished_watch(phase: Phase, kind: Kind) -> None:
     with pytest.raises(ValueError, match=f"is {phase}"):
         step(Memory(phase=phase), make_reading(kind))
 
@@ -105,15 +139,15 @@ def test_a_late_answer_never_moves_a_watch_that_is_over(phase: Phase, kind: Kind
         (Kind.BAD_REQUEST, Phase.FAILED, Topic.TASK_FAILED),
     ],
 )
-def test_an_unwelcome_answer_is_believed_when_repeated_often_enough_over_long_enough(
+def test_a_doubtful_answer_is_believed_after_enough_repeats_over_enough_time(
     kind: Kind, phase: Phase, topic: Topic
 ) -> None:
     steps = walk(RUNNING, make_reading(kind, detail="no such task"), at=[0, 2, 6, 14, 30, 179.9, 180, 181])
-    assert [taken.pace for taken in steps] == [Pace.DOUBT] * 6 + [Pace.OVER]
+    assert [taken.spacing for taken in steps] == [Spacing.DOUBT] * 6 + [Spacing.OVER]
     assert (steps[-1].memory.phase, steps[-1].topic, steps[-1].reason) == (phase, topic, "no such task")
 
 
-def test_long_enough_is_not_enough_without_the_answers() -> None:
+def test_enough_time_without_enough_answers_is_not_enough() -> None:
     steps = walk(RUNNING, make_reading(Kind.NOT_FOUND), at=[0, 100, 1000, 2000])
     assert [taken.ends for taken in steps] == [False, False, False, True]
 
@@ -124,7 +158,7 @@ def test_an_end_that_was_doubted_always_has_a_reason() -> None:
 
 
 @pytest.mark.parametrize("between", [kind for kind in Kind if kind not in {*AT_ONCE, Kind.NOT_FOUND}])
-def test_any_other_answer_between_starts_the_doubt_anew(between: Kind) -> None:
+def test_any_other_answer_resets_the_doubt(between: Kind) -> None:
     memory = walk(RUNNING, make_reading(Kind.NOT_FOUND), at=[0, 50, 100])[-1].memory
     taken = step(memory, make_reading(between), at=170)
     taken = step(taken.memory, make_reading(Kind.NOT_FOUND), at=180)
@@ -141,38 +175,38 @@ def test_success_without_its_result_is_believed_after_five_times_over_two_minute
     assert [taken.ends for taken in walk(RUNNING, lacking, at=[0, 50, 120, 500, 501])] == [False] * 4 + [True]
 
 
-def test_an_unknown_word_is_never_believed() -> None:
+def test_an_unknown_status_is_never_believed() -> None:
     steps = walk(RUNNING, make_reading(Kind.AMBIGUOUS), at=[10.0 * count for count in range(200)])
-    assert {taken.pace for taken in steps} == {Pace.BACKOFF}
+    assert {taken.spacing for taken in steps} == {Spacing.BACKOFF}
 
 
 # Failures, and what is about the account
 
 
 @pytest.mark.parametrize(
-    ("reading", "pace"),
+    ("reading", "spacing"),
     [
-        (make_reading(Kind.TRANSIENT), Pace.BACKOFF),
-        (make_reading(Kind.AMBIGUOUS), Pace.BACKOFF),
-        (make_reading(Kind.TRANSIENT, server_trouble=True), Pace.TROUBLE),
+        (make_reading(Kind.TRANSIENT), Spacing.BACKOFF),
+        (make_reading(Kind.AMBIGUOUS), Spacing.BACKOFF),
+        (make_reading(Kind.TRANSIENT, server_trouble=True), Spacing.TROUBLE),
     ],
 )
-def test_unusable_answers_are_counted_until_a_good_one(reading: Reading, pace: Pace) -> None:
+def test_unusable_answers_are_counted_until_a_good_one(reading: Reading, spacing: Spacing) -> None:
     steps = walk(RUNNING, reading, at=[0, 1, 2])
     assert [taken.memory.failures for taken in steps] == [1, 2, 3]
-    assert steps[-1].pace is pace
+    assert steps[-1].spacing is spacing
     assert step(steps[-1].memory, make_reading(Kind.PENDING)).memory.failures == 0
 
 
 @pytest.mark.parametrize("kind", [Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR])
 def test_a_refused_account_neither_ends_nor_ages_a_watch(kind: Kind) -> None:
     taken = step(RUNNING, make_reading(kind, detail="401"), age_s=1e9)
-    assert taken == Step(memory=Memory(phase=Phase.RUNNING, polls=1, failures=1), pace=Pace.REFUSED, reason="401")
+    assert taken == Step(memory=Memory(phase=Phase.RUNNING, polls=1, failures=1), spacing=Spacing.REFUSED, reason="401")
 
 
-def test_being_limited_is_no_failure_of_the_watch() -> None:
+def test_a_rate_limit_is_no_failure_of_the_watch() -> None:
     taken = step(RUNNING, make_reading(Kind.RATE_LIMITED, detail="429"))
-    assert (taken.pace, taken.memory.failures, taken.reason) == (Pace.ACCOUNT, 0, "429")
+    assert (taken.spacing, taken.memory.failures, taken.reason) == (Spacing.ACCOUNT, 0, "429")
 
 
 # The task goes on
@@ -182,7 +216,7 @@ def test_the_first_running_answer_is_a_transition_and_later_ones_are_not() -> No
     first = step(Memory(), make_reading(Kind.RUNNING))
     assert (first.memory.phase, first.topic, first.topic_part, first.reason) == ("running", "task_running", "", None)
     second = step(first.memory, make_reading(Kind.RUNNING), at=100)
-    assert (second.memory.phase, second.topic, second.pace) == (Phase.RUNNING, None, Pace.STEADY)
+    assert (second.memory.phase, second.topic, second.spacing) == (Phase.RUNNING, None, Spacing.STEADY)
 
 
 def test_a_pending_task_stays_submitted_and_a_running_one_never_goes_back() -> None:
@@ -191,18 +225,18 @@ def test_a_pending_task_stays_submitted_and_a_running_one_never_goes_back() -> N
 
 
 @pytest.mark.parametrize("before", sorted(LIVE))
-def test_a_task_that_waits_for_a_person_is_told_once_with_the_reason(before: Phase) -> None:
+def test_a_task_that_waits_for_a_person_causes_one_event_with_the_reason(before: Phase) -> None:
     first = step(Memory(phase=before), make_reading(Kind.NEEDS_INPUT, detail="choose a variant"))
     assert (first.topic, first.topic_part, first.reason) == (Topic.TASK_RUNNING, "input", "choose a variant")
-    assert (first.memory.phase, first.pace) == (Phase.RUNNING, Pace.SLOW)
+    assert (first.memory.phase, first.spacing) == (Phase.RUNNING, Spacing.SLOW)
     again = step(first.memory, make_reading(Kind.NEEDS_INPUT))
-    assert (again.topic, again.pace, again.reason) == (None, Pace.SLOW, "the task waits for a person")
+    assert (again.topic, again.spacing, again.reason) == (None, Spacing.SLOW, "the task waits for a person")
     running = step(again.memory, make_reading(Kind.RUNNING))
     assert running.topic is None
     assert step(running.memory, make_reading(Kind.NEEDS_INPUT)).topic is None
 
 
-def test_progress_is_told_at_most_every_half_minute_and_only_when_new() -> None:
+def test_progress_causes_an_event_at_most_every_half_minute_and_only_when_new() -> None:
     told = []
     memory = Memory()
     for at, percent in [(0, 5), (2, 10), (29, 20), (30, 20), (59, 30), (60, 30), (95, 30), (130, 30), (131, 31.5)]:
@@ -237,13 +271,13 @@ def test_a_watch_older_than_allowed_is_given_up_with_the_last_answer() -> None:
     reading = make_reading(Kind.RUNNING, detail="processing", snapshot=VIDEO)
     taken = step(Memory(), reading, age_s=86_400.0)
     assert (taken.memory.phase, taken.topic, taken.snapshot) == (Phase.TIMED_OUT, Topic.TASK_TIMED_OUT, VIDEO)
-    assert taken.reason == "not ended after 86400 s (give_up_after); the last answer: processing"
+    assert taken.reason == "not finished after 86400 s (give_up_after); the last answer: processing"
     assert not step(Memory(), reading, age_s=86_399.9).ends
 
 
 def test_a_watch_can_be_given_up_on_a_silent_answer() -> None:
     taken = step(RUNNING, make_reading(Kind.TRANSIENT), age_s=60.0, rules=replace(RULES, give_up_after_s=60.0))
-    assert taken.reason == "not ended after 60 s (give_up_after)"
+    assert taken.reason == "not finished after 60 s (give_up_after)"
 
 
 def test_an_end_seen_in_the_last_poll_wins_over_giving_up() -> None:
@@ -254,14 +288,14 @@ def test_a_watch_can_be_given_up_without_an_answer() -> None:
     taken = give_up(RUNNING, reason="no answers of late")
     assert taken == Step(
         memory=Memory(phase=Phase.TIMED_OUT),
-        pace=Pace.OVER,
+        spacing=Spacing.OVER,
         topic=Topic.TASK_TIMED_OUT,
         reason="no answers of late",
     )
 
 
 @pytest.mark.parametrize("phase", sorted(set(Phase) - LIVE))
-def test_a_watch_that_is_over_cannot_be_given_up(phase: Phase) -> None:
+def test_a_finished_watch_cannot_time_out(phase: Phase) -> None:
     with pytest.raises(ValueError, match=f"{phase} cannot become timed_out"):
         give_up(Memory(phase=phase), reason="no answers of late")
 

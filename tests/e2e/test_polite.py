@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -79,6 +81,31 @@ def test_no_request_comes_inside_a_retry_after_though_many_were_in_flight(
         assert daemon.stop() == 0
     assert refusing.refused_at is not None
     assert refusing.came_early == 0
+
+
+def test_a_503_with_a_long_retry_after_holds_its_account_alone_and_is_explained(tmp_path: Path, world: World) -> None:
+    settings = world.settings(tmp_path, accounts=two_keys(world))
+    sick = (503, b"", {"Retry-After": "3600"})
+    world.fault = lambda task_id: sick if task_id.startswith("sick") else None
+    world.ends_at = {"well": time.monotonic() + 12, "well2": time.monotonic() + 3600}
+    (tmp_path / "queue").mkdir()
+    tasks = [{"id": "sick1", "account": "two"}, {"id": "sick2", "account": "two"}]
+    drop(tmp_path / "queue", "all.json", json.dumps([*tasks, *({"id": i, "account": "one"} for i in world.ends_at)]))
+
+    def said(*words: str) -> str:
+        command = [sys.executable, "-m", "bridge", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    with DaemonProcess(settings) as daemon:
+        until(lambda: "well" in world.by_task(), seconds=40, what="the end of the other account's task")
+        story, status = said("explain", "sick2"), json.loads(said("status", "--json"))
+        assert daemon.stop() == 0
+    assert sum(task_id.startswith("sick") for _, task_id in world.polls) <= 2
+    assert sum(task_id == "well2" for _, task_id in world.polls) >= 5
+    assert "account two is paused on videos/text2video until" in story
+    [held] = status["held_accounts"]
+    assert (held["account"], held["scope"], held["route"]) == ("two", "route", "videos/text2video")
+    assert b"account.paused" in daemon.log.read_bytes()
 
 
 def test_a_stop_of_the_process_brings_no_burst_and_it_goes_on_where_it_was(tmp_path: Path, world: World) -> None:

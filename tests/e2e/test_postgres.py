@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,14 +15,13 @@ import psycopg
 import pytest
 
 from bridge.clock import SystemClock
-from bridge.config.place import PostgresUrl
+from bridge.config.postgres_url import PostgresUrl
 from bridge.store import open_store
 from bridge.store.migrate import Migration, migrations
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import LATEST, Database
 from tests.e2e.test_daemon import genbridge
 from tests.postgres import own_schema, own_server
-from tests.stopwatch import Stopwatch
 from tests.wire import wire_to
 from tests.world import DaemonProcess, World, drop, running_world, until
 
@@ -160,14 +158,7 @@ def test_while_the_network_swallows_everything_nothing_is_told_and_a_stop_is_hee
             until(lambda: len(world.told) == 2, seconds=30, what="the webhooks")
             wire.is_black_hole = True
             time.sleep(1)
-            stopping = Stopwatch(daemon.pid)
-            os.kill(daemon.pid, signal.SIGTERM)
-            seconds = 0.0
-            while daemon.process.poll() is None:
-                seconds = stopping.seconds
-                time.sleep(0.01)
-            assert daemon.process.returncode == 0
-            assert seconds < 10
+            assert daemon.stop() == 0
     assert len({told.headers["webhook-id"] for told in world.told}) == 2
 
 

@@ -12,19 +12,22 @@ import anyio
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
 from bridge.domain.change import Note
-from bridge.domain.durations.knowledge import Knowledge
-from bridge.domain.event import LIVE_TOPICS, Event, Parcel, Topic
-from bridge.domain.limits import Limits
+from bridge.domain.durations.learned_durations import LearnedDurations
+from bridge.domain.event import ENDPOINT_TOPICS, LIVE_TOPICS, Event, Parcel, Topic
+from bridge.domain.limits import RateLimits
 from bridge.domain.task import Kind, Reading, Snapshot
 from bridge.domain.watch import Rules, Wish
+from bridge.engine.callback_hints import CallbackHints
 from bridge.engine.dispatcher import Dispatcher
-from bridge.engine.intake import StoreIntake
-from bridge.engine.lane import EndpointPlan
-from bridge.engine.ledger import Ledger
 from bridge.engine.membership import Lease
+from bridge.engine.plans import AccountPlan, EndpointPlan
 from bridge.engine.poller import Poller
-from bridge.engine.steps import AccountPlan
+from bridge.engine.store_intake import StoreIntake
+from bridge.engine.write_batcher import WriteBatcher
 from bridge.errors import StoreError
+from bridge.metrics import Metrics
+from bridge.providers.callbacks import DescribedCallbacks
+from bridge.providers.catalogue import descriptions
 from bridge.store import SqliteStore, open_store
 from tests.fakes import DirectOffload, FakeClock, RecordingSink, ScriptedProvider
 
@@ -39,7 +42,7 @@ BROKEN = Reading(kind=Kind.TRANSIENT, detail="HTTP 500", server_trouble=True)
 
 
 class TornCommits:
-    """A store whose next commits fail, as a full disk does; everything else passes through."""
+    """A store whose next commits fail, as on a full disk. Everything else passes through."""
 
     def __init__(self, store: SqliteStore) -> None:
         self.failures = 0
@@ -65,12 +68,12 @@ class TornCommits:
 
 
 class Rig:
-    """The parts, by name, and short words for what tests do with them."""
+    """The parts of the engine, and short methods for what tests do with them."""
 
     def __init__(
         self,
         *,
-        limits: Limits | None = None,
+        limits: RateLimits | None = None,
         rules: Rules | None = None,
         pacing: Pacing | None = None,
         retries: Sequence[float] = (5.0, 300.0),
@@ -78,7 +81,9 @@ class Rig:
         concurrency: int = 4,
         live_topics: frozenset[Topic] = frozenset(),
         answer_s: float = 0.0,
+        in_order: bool = False,
         notes_every_s: float = 1.0,
+        max_unpolled: int = 20_000,
         earlier: Rig | None = None,
     ) -> None:
         self.clock: FakeClock = earlier.clock if earlier else FakeClock()
@@ -89,41 +94,64 @@ class Rig:
             earlier.provider if earlier else ScriptedProvider(self.clock, answer_s=answer_s)
         )
         self.sink: RecordingSink = earlier.sink if earlier else RecordingSink("hook", self.clock, targets=targets)
-        self.limits, self.rules, self.pacing = limits or Limits(), rules or Rules(), pacing or Pacing()
+        self.limits, self.rules, self.pacing = limits or RateLimits(), rules or Rules(), pacing or Pacing()
         self.retries, self.concurrency, self.live_topics = RetryPlan(steps_s=tuple(retries)), concurrency, live_topics
         self.fingerprint = "as first set"
+        self.elsewhere = ""  # an endpoint that is not served here and gets the events about other endpoints
+        self.in_order: bool = earlier.in_order if earlier else in_order
         self.host = "api.example.com"
+        self.callback_reader = DescribedCallbacks(descriptions()["kling"].callback)
         offload = DirectOffload()
-        self.ledger = Ledger(
+        self.metrics = Metrics()
+        self.writes = WriteBatcher(
             commits=self.torn,
             watches=self.torn,
             offload=offload,
             clock=self.clock,
-            tell=self.tell,
+            metrics=self.metrics,
+            parcels_for=self.parcels_for,
             notes_every_s=notes_every_s,
         )
-        self.knowledge = Knowledge()
+        self.knowledge = LearnedDurations()
         self.lease = Lease(self.clock)
-        self.poller = Poller(ledger=self.ledger, clock=self.clock, lease=self.lease, knowledge=self.knowledge)
-        self.dispatcher = Dispatcher(
-            outbox=self.store, ledger=self.ledger, lease=self.lease, offload=offload, clock=self.clock
+        self.poller = Poller(
+            watches=self.torn,
+            offload=offload,
+            writes=self.writes,
+            clock=self.clock,
+            lease=self.lease,
+            knowledge=self.knowledge,
+            metrics=self.metrics,
+            max_unpolled=max_unpolled,
         )
-        self.ledger.told = self.dispatcher.wake
+        self.dispatcher = Dispatcher(
+            outbox=self.store,
+            writes=self.writes,
+            lease=self.lease,
+            offload=offload,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+        self.writes.wake = self.dispatcher.wake
+        self.hints = CallbackHints(
+            poller=self.poller, store=self.store, offload=offload, clock=self.clock, metrics=self.metrics
+        )
+        self.hints.open()
         self.intake = StoreIntake(watches=self.store, offload=offload, clock=self.clock, changed=self.fetch)
-        self.revision = 0
 
     def restarted(self) -> Rig:
-        """A new engine on the store, clock, provider and sink of this one, which has been cancelled."""
+        """A new engine on the store, clock, provider and sink of this one, which must have been cancelled."""
         return Rig(limits=self.limits, rules=self.rules, pacing=self.pacing, earlier=self)
 
-    def tell(self, event: Event) -> Sequence[Parcel]:
+    def parcels_for(self, event: Event) -> Sequence[Parcel]:
         if event.topic in LIVE_TOPICS and event.topic not in self.live_topics:
             return []
-        return [] if event.topic is Topic.ENDPOINT_DISABLED else self.sink.parcels(event)
+        if event.topic in ENDPOINT_TOPICS:
+            return [Parcel(endpoint=self.elsewhere, target="", body=b"x")] if self.elsewhere else []
+        return self.sink.parcels(event)
 
     async def fetch(self) -> None:
-        self.revision, states = self.store.changed(self.revision)
-        self.poller.put(states)
+        await self.poller.fetch_changes()
 
     def plan(self, provider: ScriptedProvider) -> AccountPlan:
         return AccountPlan(
@@ -134,22 +162,26 @@ class Rig:
             pacing=self.pacing,
             rules=self.rules,
             live_topics=self.live_topics,
+            callbacks=self.callback_reader,
         )
 
     async def configure(self, **others: ScriptedProvider) -> None:
         plans = {name: self.plan(provider) for name, provider in {"kling": self.provider, **others}.items()}
         self.poller.configure(plans, self.store.accounts())
         endpoint = EndpointPlan(
-            sink=self.sink, concurrency=self.concurrency, retries=self.retries, fingerprint=self.fingerprint
+            sink=self.sink,
+            concurrency=self.concurrency,
+            retries=self.retries,
+            fingerprint=self.fingerprint,
+            in_order=self.in_order,
         )
         await self.dispatcher.configure({"hook": endpoint})
-        self.revision = 0
-        await self.fetch()
+        await self.poller.load()
 
     @asynccontextmanager
     async def running(self, **others: ScriptedProvider) -> AsyncIterator[Rig]:
         async with anyio.create_task_group() as group:
-            group.start_soon(self.ledger.run)
+            group.start_soon(self.writes.run)
             await group.start(self.poller.run)
             await group.start(self.dispatcher.run)
             await self.configure(**others)
@@ -158,7 +190,7 @@ class Rig:
 
     @asynccontextmanager
     async def beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-        """Something else that goes on meanwhile, to its end."""
+        """Run something else at the same time, to its end."""
         async with anyio.create_task_group() as group:
             group.start_soon(work)
             yield

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bridge.domain.limits import Limits
+from bridge.domain.limits import RateLimits
 from bridge.domain.task import Kind, Reading
 from tests.engine.rig import BROKEN, REVOKED, SUCCEEDED, Rig
 from tests.fakes import ScriptedProvider
@@ -14,7 +14,7 @@ def batching(most: int = 50, **more: object) -> Rig:
     return rig
 
 
-async def test_tasks_due_together_are_asked_about_in_one_request() -> None:
+async def test_tasks_due_at_the_same_time_share_one_request() -> None:
     rig = batching()
     async with rig.running():
         await rig.watch(*[f"t{number}" for number in range(30)])
@@ -24,7 +24,7 @@ async def test_tasks_due_together_are_asked_about_in_one_request() -> None:
         assert len(rig.provider.batches) < 30
 
 
-async def test_a_batch_holds_no_more_than_the_provider_takes() -> None:
+async def test_a_batch_is_never_larger_than_the_provider_allows() -> None:
     rig = batching(most=10)
     async with rig.running():
         await rig.watch(*[f"t{number}" for number in range(35)])
@@ -32,7 +32,7 @@ async def test_a_batch_holds_no_more_than_the_provider_takes() -> None:
         assert sorted(len(ids) for _, ids in rig.provider.batches) == [5, 10, 10, 10]
 
 
-async def test_every_end_in_a_batch_is_told_and_no_poll_follows_it() -> None:
+async def test_every_finished_task_of_a_batch_is_notified_and_not_polled_again() -> None:
     rig = batching()
     ids = [f"t{number}" for number in range(30)]
     for task_id in ids[::2]:
@@ -46,7 +46,7 @@ async def test_every_end_in_a_batch_is_told_and_no_poll_follows_it() -> None:
         assert asked_later == set(ids[1::2])
 
 
-async def test_a_task_alone_is_asked_about_alone() -> None:
+async def test_a_single_task_is_polled_alone() -> None:
     rig = batching()
     async with rig.running():
         await rig.watch("a")
@@ -55,10 +55,10 @@ async def test_a_task_alone_is_asked_about_alone() -> None:
         assert len(rig.provider.polls_of("a")) > 3
 
 
-async def test_an_id_that_the_answer_leaves_out_is_unknown_by_itself() -> None:
+async def test_an_id_missing_from_the_batch_answer_is_not_found() -> None:
     class Forgetful(ScriptedProvider):
-        async def ask_together(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
-            answer = await super().ask_together(task_ids, action)
+        async def poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
+            answer = await super().poll_batch(task_ids, action)
             assert isinstance(answer, dict)
             return {task_id: reading for task_id, reading in answer.items() if task_id != "gone"}
 
@@ -73,7 +73,7 @@ async def test_an_id_that_the_answer_leaves_out_is_unknown_by_itself() -> None:
         assert rig.phase("here") == "running"
 
 
-async def test_a_batch_that_fails_falls_back_to_single_polls_and_is_tried_again_later() -> None:
+async def test_a_failed_batch_falls_back_to_single_polls_and_is_retried_later() -> None:
     rig = batching()
     rig.provider.batch_failure = Reading(kind=Kind.BAD_REQUEST, detail="no such route")
     ids = [f"t{number}" for number in range(10)]
@@ -88,7 +88,7 @@ async def test_a_batch_that_fails_falls_back_to_single_polls_and_is_tried_again_
         assert rig.topics() == []
 
 
-async def test_a_refused_key_blocks_the_account_whether_one_or_many_were_asked_about() -> None:
+async def test_a_refused_key_blocks_the_account_in_single_and_batch_polls() -> None:
     rig = batching()
     rig.provider.batch_failure = REVOKED
     rig.provider.default = REVOKED
@@ -100,7 +100,7 @@ async def test_a_refused_key_blocks_the_account_whether_one_or_many_were_asked_a
         assert len(rig.provider.asked) < 10 + 8  # each once, those then in flight, and the probes
 
 
-async def test_a_gateway_that_refuses_the_batch_alone_blocks_nothing() -> None:
+async def test_a_gateway_that_refuses_only_batches_does_not_block_the_account() -> None:
     rig = batching()
     rig.provider.batch_failure = REVOKED
     ids = [f"t{number}" for number in range(10)]
@@ -113,7 +113,7 @@ async def test_a_gateway_that_refuses_the_batch_alone_blocks_nothing() -> None:
         assert rig.topics() == ["task_succeeded"] * len(ids)
 
 
-async def test_a_blocked_account_is_tried_by_a_question_about_one_task() -> None:
+async def test_a_blocked_account_is_probed_with_a_single_task() -> None:
     rig = batching()
     rig.provider.batch_failure = rig.provider.default = REVOKED
     async with rig.running():
@@ -124,8 +124,8 @@ async def test_a_blocked_account_is_tried_by_a_question_about_one_task() -> None
         assert rig.topics() == ["account_blocked", "account_restored"]
 
 
-async def test_limits_count_requests_and_an_outage_brings_few() -> None:
-    rig = batching(limits=Limits(rate=1, burst=1, concurrency=1))
+async def test_limits_count_requests_and_an_outage_causes_few() -> None:
+    rig = batching(limits=RateLimits(rate=1, burst=1, concurrency=1))
     ids = [f"t{number}" for number in range(40)]
     async with rig.running():
         await rig.watch(*ids)
@@ -138,7 +138,7 @@ async def test_limits_count_requests_and_an_outage_brings_few() -> None:
 
 
 async def test_thirty_tasks_in_flight_cost_few_requests_each() -> None:
-    """One task arrives every six seconds and lasts three minutes, so that thirty are in flight."""
+    """One task every six seconds, each lasting three minutes, so thirty are running."""
     rig = batching()
     async with rig.running():
         for number in range(200):

@@ -3,16 +3,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bridge.domain.delivery import Accepted, Deferred, Delivery, DeliveryState, Refused
+from bridge.domain.delivery import Accepted, Deferred, Delivery, Refused
+from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.task import Kind, Reading, Snapshot
 from bridge.ports import MOST_BYTES
 from bridge.store import SqliteStore
+from bridge.store.selection import DeliveryFilter
 from tests.engine.rig import RUNNING, SUCCEEDED, Rig
 
 
 async def ended(rig: Rig, *ids: str) -> None:
-    """Watch tasks that are already over."""
+    """Watch tasks that have already finished."""
     for task_id in ids:
         rig.script(task_id, SUCCEEDED)
     await rig.watch(*ids)
@@ -29,7 +31,7 @@ async def test_retries_follow_the_plan_with_the_same_id_and_bytes_until_accepted
         assert times == [0, 5, 305]
         assert len({delivery.body for _, delivery in rig.sink.handed}) == 1
         assert len(set(rig.sink.ids())) == 1
-        assert rig.store.list_deliveries(state=DeliveryState.ACCEPTED, limit=None)[0].attempts == 3
+        assert rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.ACCEPTED,)))[0].attempts == 3
 
 
 async def test_after_the_last_retry_a_delivery_is_dead_kept_and_redeliverable() -> None:
@@ -39,13 +41,13 @@ async def test_after_the_last_retry_a_delivery_is_dead_kept_and_redeliverable() 
         await ended(rig, "a")
         await rig.clock.advance(10_000)
         assert len(rig.sink.handed) == 3
-        [dead] = rig.store.list_deliveries(state=DeliveryState.DEAD, limit=None)
-        count = rig.store.redeliver(event_ids=[dead.event_id], dead=False, since=None, endpoint=None)
+        [dead] = rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.DEAD,)))
+        count = rig.store.redeliver(DeliveryFilter(event_ids=(dead.event_id,)))
         assert count == 1
         await rig.dispatcher.refresh()
         await rig.clock.advance(0)
         assert rig.sink.ids() == [dead.event_id] * 4
-        assert rig.store.list_deliveries(state=DeliveryState.DEAD, limit=None) == []
+        assert rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.DEAD,))) == []
 
 
 async def test_a_receivers_retry_after_replaces_an_earlier_step_and_is_capped_at_the_longest() -> None:
@@ -58,7 +60,7 @@ async def test_a_receivers_retry_after_replaces_an_earlier_step_and_is_capped_at
         assert times == [0, 60, 360]
 
 
-async def test_gone_disables_the_endpoint_and_its_deliveries_wait_without_ageing() -> None:
+async def test_a_410_disables_the_endpoint_and_its_deliveries_wait_without_aging() -> None:
     rig = Rig(retries=(5,))
     rig.sink.script = [Refused(reason="410")]
     async with rig.running():
@@ -73,10 +75,10 @@ async def test_gone_disables_the_endpoint_and_its_deliveries_wait_without_ageing
         await rig.dispatcher.refresh()
         await rig.clock.advance(1)
         assert {delivery.subject for _, delivery in rig.sink.handed} >= {"a", "b", "c"}
-        assert rig.store.list_deliveries(state=DeliveryState.WAITING, limit=None) == []
+        assert rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.WAITING,))) == []
 
 
-async def test_in_a_burst_nothing_more_is_begun_once_the_receiver_said_gone() -> None:
+async def test_after_a_410_no_more_deliveries_of_a_burst_are_attempted() -> None:
     rig = Rig(concurrency=2)
     rig.sink.script = [Refused(reason="410")] * 20
     ids = [f"t{number}" for number in range(20)]
@@ -85,27 +87,27 @@ async def test_in_a_burst_nothing_more_is_begun_once_the_receiver_said_gone() ->
         rig.torn.failures = 3  # the outcome's commit is slow
         await rig.clock.advance(60)
         assert len(rig.sink.handed) <= 2
-        assert len(rig.store.list_deliveries(state=DeliveryState.WAITING, limit=None)) == 20
+        assert len(rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.WAITING,)))) == 20
 
 
-async def test_gone_that_cannot_be_written_down_disables_nothing_for_good() -> None:
+async def test_a_410_that_cannot_be_stored_does_not_disable_the_endpoint_for_good() -> None:
     rig = Rig(concurrency=1)
     rig.sink.script = [Refused(reason="410")]
 
-    def tell(event: Event) -> Sequence[Parcel]:
+    def parcels_for(event: Event) -> Sequence[Parcel]:
         if event.topic is Topic.ENDPOINT_DISABLED:
-            raise RuntimeError("a fault of ours")
+            raise RuntimeError("a bug of ours")
         return rig.sink.parcels(event)
 
-    rig.ledger.tell = tell
+    rig.writes.parcels_for = parcels_for
     async with rig.running():
         await ended(rig, "a", "b")
         await rig.clock.advance(120)
         assert sorted(delivery.subject for _, delivery in rig.sink.handed) in (["a", "a", "b"], ["a", "b", "b"])
-        assert not rig.store.list_deliveries(state=DeliveryState.WAITING, limit=None)
+        assert not rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.WAITING,)))
 
 
-async def test_an_endpoint_that_was_gone_is_served_again_when_its_settings_change() -> None:
+async def test_changed_settings_enable_an_endpoint_that_answered_410() -> None:
     rig = Rig()
     rig.sink.script = [Refused(reason="410")]
     async with rig.running():
@@ -117,7 +119,7 @@ async def test_an_endpoint_that_was_gone_is_served_again_when_its_settings_chang
         assert [delivery.subject for _, delivery in rig.sink.handed] == ["a", "a"]
 
 
-async def test_a_hanging_destination_delays_no_other() -> None:
+async def test_a_hanging_destination_does_not_delay_others() -> None:
     rig = Rig(targets=("1:slow", "2:quick"), concurrency=1)
     rig.sink.hang_s["1:slow"] = 1e6
     async with rig.running():
@@ -139,7 +141,7 @@ async def test_the_order_of_one_tasks_events_is_kept_through_retries() -> None:
         assert len(rig.sink.handed) == 2
 
 
-async def test_the_end_cancels_what_was_still_to_be_told_of_the_run() -> None:
+async def test_a_finished_task_cancels_its_waiting_progress_events() -> None:
     rig = Rig(live_topics=frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS}), retries=(3600, 3600))
     rig.sink.script = [Deferred(reason="503")]
     progress = Reading(kind=Kind.RUNNING, snapshot=Snapshot(status="p", progress=50.0))
@@ -148,12 +150,12 @@ async def test_the_end_cancels_what_was_still_to_be_told_of_the_run() -> None:
         await rig.watch("a")
         await rig.clock.advance(7200)
         assert rig.topics() == ["task_running", "task_succeeded"]
-        assert [view.topic for view in rig.store.list_deliveries(state=DeliveryState.CANCELED, limit=None)] == [
+        assert [view.topic for view in rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.CANCELED,)))] == [
             "task_running"
         ]
 
 
-async def test_concurrency_of_an_endpoint_is_kept_and_a_burst_is_delivered_whole() -> None:
+async def test_a_burst_is_delivered_completely_within_the_endpoints_concurrency() -> None:
     rig = Rig(concurrency=3)
     rig.sink.hang_s[""] = 1.0
     async with rig.running():
@@ -165,21 +167,21 @@ async def test_concurrency_of_an_endpoint_is_kept_and_a_burst_is_delivered_whole
         assert len(set(rig.sink.ids())) == 20
 
 
-async def test_bodies_with_pictures_are_taken_from_the_store_few_at_a_time() -> None:
+async def test_deliveries_with_large_bodies_are_fetched_a_few_at_a_time() -> None:
     rig = Rig(concurrency=1)
     rig.sink.hang_s[""] = 1.0
     picture, most = bytes(MOST_BYTES // 4), 0
 
-    def tell(event: Event) -> list[Parcel]:
+    def parcels_for(event: Event) -> list[Parcel]:
         return [Parcel(endpoint="hook", target="", body=picture + event.subject.encode())]
 
-    def due(*lane: str, **how: Any) -> tuple[list[Delivery], float | None]:
+    def due(*key: str, **how: Any) -> tuple[list[Delivery], float | None]:
         nonlocal most
-        found, next_at = SqliteStore.due(rig.store, *lane, **how)
+        found, next_at = SqliteStore.due(rig.store, *key, **how)
         most = max(most, len(found) + len(how["apart_from"]))
         return found, next_at
 
-    rig.ledger.tell = tell
+    rig.writes.parcels_for = parcels_for
     rig.store.due = due  # type: ignore[method-assign]
     ids = [f"t{number}" for number in range(12)]
     async with rig.running():
@@ -191,7 +193,7 @@ async def test_bodies_with_pictures_are_taken_from_the_store_few_at_a_time() -> 
     assert 3 < most <= 6
 
 
-async def test_stop_lets_attempts_in_flight_finish_and_begins_no_more() -> None:
+async def test_stop_lets_attempts_in_flight_finish_and_starts_no_more() -> None:
     rig = Rig(concurrency=1)
     rig.sink.hang_s[""] = 5.0
     async with rig.running():
@@ -201,7 +203,7 @@ async def test_stop_lets_attempts_in_flight_finish_and_begins_no_more() -> None:
         await rig.clock.advance(60)
         assert rig.dispatcher.finished.is_set()
         assert len(rig.sink.handed) == 1
-        assert len(rig.store.list_deliveries(state=DeliveryState.WAITING, limit=None)) == 1
+        assert len(rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.WAITING,)))) == 1
 
 
 async def test_what_was_not_accepted_before_a_crash_is_sent_again_with_the_same_id_and_bytes() -> None:
@@ -218,20 +220,20 @@ async def test_what_was_not_accepted_before_a_crash_is_sent_again_with_the_same_
         assert len(rig.sink.handed) == 2
 
 
-async def test_with_the_wall_clock_set_ahead_what_is_new_or_asked_for_again_goes_out_at_once() -> None:
+async def test_with_the_wall_clock_set_ahead_new_and_redelivered_events_are_sent_at_once() -> None:
     rig = Rig(retries=())
     rig.clock.wall_offset = 365 * 86_400.0
     rig.sink.script = [Deferred(reason="500")]
     async with rig.running():
         await ended(rig, "a")
         assert len(rig.sink.handed) == 1
-        assert rig.store.redeliver(event_ids=[], dead=True, since=None, endpoint=None) == 1
+        assert rig.store.redeliver(DeliveryFilter(states=(DeliveryState.DEAD,))) == 1
         await rig.dispatcher.refresh()
         await rig.clock.advance(0)
         assert len(rig.sink.handed) == 2
 
 
-async def test_a_retry_written_down_by_a_clock_a_year_ahead_does_not_wait_for_that_year() -> None:
+async def test_a_retry_stored_by_a_clock_a_year_ahead_does_not_wait_a_year() -> None:
     rig = Rig(retries=(300,))
     rig.sink.script = [Deferred(reason="503")]
     async with rig.running():

@@ -1,20 +1,23 @@
-"""Nobody starves: neither old watches behind a flood of new ones, nor the reverse, nor one account behind another."""
+"""No starvation: of old watches by new ones, of new ones by old ones, or of one account by another."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
+import pytest
+
 from bridge.domain.cadence import Pacing
-from bridge.domain.limits import Limits
+from bridge.domain.limits import RateLimits
 from bridge.domain.task import Kind, Reading
 from tests.engine.rig import BROKEN, RUNNING, SUCCEEDED, Rig
 from tests.fakes import ScriptedProvider
 
-NARROW = Limits(rate=5.0, burst=5, concurrency=4)
+NARROW = RateLimits(rate=5.0, burst=5, concurrency=4)
 EVEN = Pacing(min_interval_s=10.0, max_interval_s=10.0)
 
 
-async def test_a_flood_of_new_watches_holds_up_the_old_ones_no_more_than_the_reverse() -> None:
+async def test_new_and_old_watches_take_turns_in_a_flood_of_new_ones() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     old = [f"old{number}" for number in range(20)]
     async with rig.running():
@@ -29,7 +32,7 @@ async def test_a_flood_of_new_watches_holds_up_the_old_ones_no_more_than_the_rev
         assert sum(task_id not in old for task_id in later) >= 30
 
 
-async def test_watches_that_are_late_do_not_hold_up_a_new_one_that_is_already_over() -> None:
+async def test_late_watches_do_not_delay_a_new_finished_task() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     async with rig.running():
         await rig.watch(*[f"old{number}" for number in range(300)])
@@ -40,7 +43,7 @@ async def test_watches_that_are_late_do_not_hold_up_a_new_one_that_is_already_ov
         assert rig.topics() == ["task_succeeded"]
 
 
-async def test_a_flood_of_new_watches_does_not_hold_up_one_that_is_added_after_it_and_is_already_over() -> None:
+async def test_a_flood_does_not_delay_a_finished_task_that_is_added_after_it() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     async with rig.running():
         await rig.watch(*[f"flood{number:04}" for number in range(2000)])
@@ -53,7 +56,21 @@ async def test_a_flood_of_new_watches_does_not_hold_up_one_that_is_added_after_i
         assert {f"flood{number:04}" for number in range(100)} <= {task_id for _, task_id in rig.provider.asked}
 
 
-async def test_under_too_narrow_a_limit_every_watch_is_still_asked_about_again_and_again() -> None:
+async def test_a_task_added_during_a_flood_is_polled_at_once_and_keeps_its_interval() -> None:
+    rig = Rig(limits=NARROW, pacing=Pacing(min_interval_s=1.0, max_interval_s=1.0))
+    async with rig.running():
+        for part in range(4):
+            await rig.watch(*[f"flood{part}-{number:04}" for number in range(1000)])
+        await rig.watch("alone")
+        for part in range(4, 8):
+            await rig.watch(*[f"flood{part}-{number:04}" for number in range(1000)])
+        await rig.clock.advance(120)
+    times = [at for at, task_id in rig.provider.asked if task_id == "alone"]
+    assert len(times) >= 60
+    assert max(later - at for at, later in itertools.pairwise(times)) <= 2.0
+
+
+async def test_with_a_limit_that_is_too_low_every_watch_is_still_polled_repeatedly() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     ids = [f"t{number}" for number in range(200)]
     async with rig.running():
@@ -65,7 +82,7 @@ async def test_under_too_narrow_a_limit_every_watch_is_still_asked_about_again_a
         assert max(polls) <= 12
 
 
-async def test_an_account_that_is_held_back_holds_back_no_other() -> None:
+async def test_a_paused_account_does_not_hold_back_others() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     other = ScriptedProvider(rig.clock)
     other.default = Reading(kind=Kind.RATE_LIMITED, retry_after_s=1000.0)
@@ -77,7 +94,7 @@ async def test_an_account_that_is_held_back_holds_back_no_other() -> None:
         assert len(rig.provider.asked) >= 20 * 9
 
 
-async def test_a_host_that_is_down_is_tried_for_all_its_accounts_together() -> None:
+async def test_a_host_that_is_down_is_probed_once_for_all_its_accounts() -> None:
     rig = Rig(pacing=EVEN)
     other = ScriptedProvider(rig.clock)
     rig.provider.default = other.default = BROKEN
@@ -93,7 +110,7 @@ async def test_a_host_that_is_down_is_tried_for_all_its_accounts_together() -> N
         assert {task_id for _, task_id in other.asked[-30:]} == {f"x{number}" for number in range(20)}
 
 
-async def test_two_accounts_whose_requests_hang_hold_back_no_third_one_at_their_host() -> None:
+async def test_two_accounts_with_hanging_requests_do_not_hold_back_a_third_on_their_host() -> None:
     rig = Rig(pacing=EVEN)
     hanging = {name: ScriptedProvider(rig.clock, answer_s=30.0) for name in ("alpha", "beta")}
     for other in hanging.values():
@@ -108,7 +125,7 @@ async def test_two_accounts_whose_requests_hang_hold_back_no_third_one_at_their_
         assert all(len(other.asked) >= 10 for other in hanging.values())
 
 
-async def test_nothing_is_sent_inside_a_retry_after_when_many_are_asked_about_together() -> None:
+async def test_a_retry_after_also_holds_batch_polls() -> None:
     rig = Rig(pacing=EVEN)
     rig.provider.most_together = 10
     async with rig.running():
@@ -125,8 +142,8 @@ async def test_nothing_is_sent_inside_a_retry_after_when_many_are_asked_about_to
         assert rig.provider.batches[-1][0] >= limited_at + 120
 
 
-async def test_limits_replaced_at_run_time_hold_at_once() -> None:
-    rig = Rig(limits=Limits(rate=1.0, burst=1, concurrency=1), pacing=EVEN)
+async def test_changed_limits_apply_at_once() -> None:
+    rig = Rig(limits=RateLimits(rate=1.0, burst=1, concurrency=1), pacing=EVEN)
     async with rig.running():
         await rig.watch(*[f"t{number}" for number in range(100)])
         await rig.clock.advance(10)
@@ -134,3 +151,38 @@ async def test_limits_replaced_at_run_time_hold_at_once() -> None:
         await rig.configure()
         await rig.clock.advance(3)
         assert len({task_id for _, task_id in rig.provider.asked}) == 100
+
+
+@pytest.mark.parametrize("learned", [True, False])
+async def test_daemons_that_are_killed_repeatedly_first_poll_the_watch_polled_longest_ago(learned: bool) -> None:
+    pacing = Pacing(min_interval_s=2.0, max_interval_s=3.0, learned=learned)
+    rig = Rig(limits=RateLimits(rate=10.0, burst=1, concurrency=4), pacing=pacing)
+    ids = [f"t{number}" for number in range(100)]  # polling each once takes ten seconds
+    async with rig.running():
+        await rig.watch(*ids)
+        await rig.clock.advance(15)
+    for _ in range(30):
+        rig = rig.restarted()
+        async with rig.running():
+            await rig.clock.advance(4.5)  # the notes of its last second are lost
+    most_s = max(max(rig.gaps(task_id)) for task_id in ids)
+    assert most_s <= 10 * 4.5 / 3.5 + 3
+
+
+async def test_a_suspended_daemon_first_polls_the_watch_polled_longest_ago() -> None:
+    rig = Rig(
+        limits=RateLimits(rate=1.0, burst=1, concurrency=1), pacing=Pacing(min_interval_s=10.0, max_interval_s=10.0)
+    )
+    ids = ["c", "a", "d", "b"]
+    async with rig.running():
+        for task_id in ids:
+            await rig.watch(task_id)
+            await rig.clock.advance(1.5)
+        await rig.clock.advance(11)
+    order = [task_id for _, task_id in rig.provider.asked][-4:]
+    rig.clock.stand_still(600)
+    rig.provider.asked.clear()
+    again = rig.restarted()
+    async with again.running():
+        await again.clock.advance(3.5)
+    assert [task_id for _, task_id in rig.provider.asked] == order

@@ -1,4 +1,4 @@
-"""Faults of ours, and instants at which two things happen at once."""
+"""Bugs of ours, and race conditions."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import pytest
 
 from bridge.domain.delivery import Refused
 from bridge.domain.event import Event, Parcel, Topic
-from bridge.domain.limits import Limits
+from bridge.domain.limits import RateLimits
 from bridge.domain.task import Reading
 from bridge.domain.watch import Rules
-from bridge.engine.janitor import Janitor, Retention
+from bridge.engine.janitor import Janitor, RetentionPeriods
 from bridge.errors import StoreError
 from tests.engine.rig import BROKEN, REVOKED, SUCCEEDED, Rig
 from tests.fakes import DirectOffload, ScriptedProvider
 
 
 class Poisoned(Rig):
-    """A rig in which some events cannot be told."""
+    """A rig in which some events cannot be rendered."""
 
     poison = "poison"
 
-    def tell(self, event: Event) -> Sequence[Parcel]:
+    def parcels_for(self, event: Event) -> Sequence[Parcel]:
         if self.poison in {event.subject, event.topic}:
             raise KeyError("a template gone wrong")
-        return super().tell(event)
+        return super().parcels_for(event)
 
 
-async def test_an_end_in_a_batch_that_cannot_be_told_leaves_its_mates_alone() -> None:
+async def test_an_event_that_cannot_be_rendered_does_not_affect_the_rest_of_the_batch() -> None:
     rig = Poisoned()
     rig.provider.most_together = 50
     ids = [f"t{number}" for number in range(9)]
@@ -46,11 +46,11 @@ async def test_an_end_in_a_batch_that_cannot_be_told_leaves_its_mates_alone() ->
         assert sorted(delivery.subject for _, delivery in rig.sink.handed) == ids[::2]
 
 
-async def test_a_reading_that_cannot_be_followed_leaves_its_mates_in_a_batch_alone() -> None:
+async def test_a_reading_that_cannot_be_processed_does_not_affect_the_rest_of_the_batch() -> None:
     rig = Rig()
     rig.provider.most_together = 50
     ids = [f"t{number}" for number in range(9)]
-    rig.provider.scripts["poison"] = [None]  # type: ignore[list-item]  # a fault of ours
+    rig.provider.scripts["poison"] = [None]  # type: ignore[list-item]  # a bug of ours
     for task_id in ids[::2]:
         rig.script(task_id, SUCCEEDED)
     async with rig.running():
@@ -62,7 +62,7 @@ async def test_a_reading_that_cannot_be_followed_leaves_its_mates_in_a_batch_alo
         assert [asked.count(task_id) for task_id in ids[::2]] == [1] * 5
 
 
-async def test_a_watch_given_up_whose_event_cannot_be_told_stops_nothing_else() -> None:
+async def test_a_given_up_watch_whose_event_cannot_be_rendered_does_not_stop_others() -> None:
     rig = Poisoned(rules=Rules(give_up_after_s=600.0))
     rig.provider.default = BROKEN
     ids = [f"t{number}" for number in range(8)]
@@ -73,7 +73,7 @@ async def test_a_watch_given_up_whose_event_cannot_be_told_stops_nothing_else() 
         assert rig.phase("poison") != "timed_out"
 
 
-async def test_an_outcome_that_cannot_be_written_down_rests_its_delivery_and_stops_nothing_else() -> None:
+async def test_an_outcome_that_cannot_be_stored_postpones_its_delivery_and_does_not_stop_others() -> None:
     rig = Poisoned()
     rig.poison = Topic.ENDPOINT_DISABLED
     rig.sink.script = [Refused(reason="410")]
@@ -88,15 +88,15 @@ async def test_an_outcome_that_cannot_be_written_down_rests_its_delivery_and_sto
         assert [delivery.subject for _, delivery in rig.sink.handed] == ["a", "b"]
         await rig.clock.advance(60)
         assert [delivery.subject for _, delivery in rig.sink.handed] == ["a", "b", "a"]
-        assert rig.store.list_deliveries(state=None, limit=None)[0].state == "accepted"
+        assert rig.store.list_deliveries()[0].state == "accepted"
 
 
-async def test_a_fault_of_ours_does_not_hurry_the_probes_of_a_blocked_account() -> None:
+async def test_a_bug_does_not_speed_up_the_probes_of_a_blocked_account() -> None:
     class Faulty(ScriptedProvider):
-        async def ask(self, task_id: str, action: str | None) -> Reading:
-            reading = await super().ask(task_id, action)
+        async def poll(self, task_id: str, action: str | None) -> Reading:
+            reading = await super().poll(task_id, action)
             if len(self.asked) > 1:
-                raise KeyError("a fault of ours")
+                raise KeyError("a bug of ours")
             return reading
 
     rig = Rig()
@@ -108,7 +108,7 @@ async def test_a_fault_of_ours_does_not_hurry_the_probes_of_a_blocked_account() 
         assert len(rig.provider.asked) < 15
 
 
-async def test_an_endpoint_taken_away_and_put_back_is_not_told_twice() -> None:
+async def test_an_endpoint_removed_and_added_back_is_not_notified_twice() -> None:
     rig = Rig()
     rig.sink.hang_s[""] = 15.0
     rig.script("a", SUCCEEDED)
@@ -122,7 +122,7 @@ async def test_an_endpoint_taken_away_and_put_back_is_not_told_twice() -> None:
         assert len(rig.sink.handed) == 1
 
 
-async def test_an_endpoint_taken_away_is_told_nothing_more() -> None:
+async def test_a_removed_endpoint_is_not_notified() -> None:
     rig = Rig()
     async with rig.running():
         await rig.dispatcher.configure({})
@@ -135,7 +135,7 @@ async def test_an_endpoint_taken_away_is_told_nothing_more() -> None:
         assert len(rig.sink.handed) == 1
 
 
-async def test_gone_from_an_address_that_has_been_replaced_disables_nothing() -> None:
+async def test_a_410_from_a_replaced_address_disables_nothing() -> None:
     rig = Rig()
     rig.sink.hang_s[""] = 10.0
     rig.sink.script = [Refused(reason="410")]
@@ -150,8 +150,8 @@ async def test_gone_from_an_address_that_has_been_replaced_disables_nothing() ->
         assert rig.store.disabled({"hook": rig.fingerprint}) == {}
 
 
-async def test_an_account_taken_away_and_put_back_keeps_its_limits() -> None:
-    rig = Rig(answer_s=20.0, limits=Limits(concurrency=1))
+async def test_an_account_removed_and_added_back_keeps_its_limits() -> None:
+    rig = Rig(answer_s=20.0, limits=RateLimits(concurrency=1))
     async with rig.running():
         await rig.watch("a", "b")
         await rig.clock.advance(1)
@@ -163,7 +163,7 @@ async def test_an_account_taken_away_and_put_back_keeps_its_limits() -> None:
         assert len(rig.provider.asked) >= 3
 
 
-async def test_an_account_taken_away_is_asked_about_nothing() -> None:
+async def test_a_removed_account_is_not_polled() -> None:
     rig = Rig()
     async with rig.running():
         await rig.watch("a")
@@ -175,7 +175,7 @@ async def test_an_account_taken_away_is_asked_about_nothing() -> None:
         assert len(rig.provider.asked) == asked
 
 
-async def test_settings_read_again_hurry_no_poll() -> None:
+async def test_a_reload_does_not_bring_polls_forward() -> None:
     rig = Rig()
     async with rig.running():
         await rig.watch("a")
@@ -189,7 +189,7 @@ async def test_settings_read_again_hurry_no_poll() -> None:
         assert len(rig.provider.asked) == asked
 
 
-async def test_a_watch_added_after_the_wall_clock_was_set_back_is_as_young_as_it_is() -> None:
+async def test_a_watch_added_after_the_wall_clock_was_set_back_has_its_real_age() -> None:
     rig = Rig()
     async with rig.running():
         await rig.clock.advance(60)
@@ -200,7 +200,7 @@ async def test_a_watch_added_after_the_wall_clock_was_set_back_is_as_young_as_it
         assert rig.gaps("a")[0] == 2
 
 
-async def test_a_watch_that_could_not_be_read_back_is_read_when_the_store_answers_again() -> None:
+async def test_a_watch_that_could_not_be_fetched_is_fetched_when_the_store_works_again() -> None:
     class Torn(Rig):
         refusals = 3
 
@@ -222,12 +222,12 @@ async def test_a_watch_that_could_not_be_read_back_is_read_when_the_store_answer
 
 
 @pytest.mark.parametrize("jump", [365 * 86_400.0, -365 * 86_400.0])
-async def test_a_wall_clock_set_by_a_year_has_nothing_pruned(jump: float) -> None:
+async def test_a_wall_clock_set_by_a_year_deletes_nothing(jump: float) -> None:
     rig = Rig()
     rig.script("a", SUCCEEDED)
     async with rig.running():
         await rig.watch("a")
         await rig.clock.advance(60)
         rig.clock.wall_offset = jump
-        janitor = Janitor(store=rig.store, offload=DirectOffload(), clock=rig.clock, retention=Retention())
+        janitor = Janitor(store=rig.store, offload=DirectOffload(), clock=rig.clock, retention=RetentionPeriods())
         assert await janitor.clean() == 0

@@ -1,4 +1,4 @@
-"""How often what is over is looked for."""
+"""How often old data is deleted."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 import anyio
 
-from bridge.engine.janitor import Janitor, Retention
+from bridge.engine.janitor import Janitor, RetentionPeriods
 from tests.fakes import DirectOffload, FakeClock
 
 MONTH_S = 30 * 86_400.0
 
 
 class Sweeps:
-    """A store that has nothing to prune, and knows when it was asked, and what was kept how long."""
+    """A store with nothing to delete, which records when it was called and with what retention."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.began_at = clock.steady()
@@ -31,8 +31,8 @@ class Sweeps:
         return [at for at, _ in self.asked]
 
 
-def keeping(ended_s: float) -> Retention:
-    return Retention(ended_s=ended_s, delivered_s=MONTH_S, dead_s=MONTH_S)
+def keeping(ended_s: float) -> RetentionPeriods:
+    return RetentionPeriods(ended_s=ended_s, delivered_s=MONTH_S, dead_s=MONTH_S)
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def swept(ended_s: float) -> Iterator[tuple[Janitor, FakeClock, Sweeps]]:
     yield Janitor(store=store, offload=DirectOffload(), clock=clock, retention=keeping(ended_s)), clock, store
 
 
-async def test_what_is_kept_for_long_is_looked_for_every_ten_minutes() -> None:
+async def test_with_long_retention_old_data_is_deleted_every_ten_minutes() -> None:
     with swept(MONTH_S) as (janitor, clock, store):
         async with anyio.create_task_group() as group:
             group.start_soon(janitor.run)
@@ -60,7 +60,7 @@ async def test_nothing_is_kept_for_twice_its_time() -> None:
             group.cancel_scope.cancel()
 
 
-async def test_a_reload_that_keeps_less_is_followed_at_once() -> None:
+async def test_shorter_retention_applies_at_once() -> None:
     with swept(MONTH_S) as (janitor, clock, store):
         async with anyio.create_task_group() as group:
             group.start_soon(janitor.run)
@@ -75,7 +75,7 @@ async def test_a_reload_that_keeps_less_is_followed_at_once() -> None:
             group.cancel_scope.cancel()
 
 
-async def test_times_of_no_length_do_not_keep_the_store_busy() -> None:
+async def test_zero_retention_does_not_keep_the_store_busy() -> None:
     with swept(0.001) as (janitor, clock, store):
         async with anyio.create_task_group() as group:
             group.start_soon(janitor.run)

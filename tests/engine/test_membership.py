@@ -1,7 +1,8 @@
-"""Several daemons on one store: an even part for each, nothing held twice, nothing held by nobody for long."""
+"""Several daemons on one store: equal portions, no share held twice, no share free for long."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -9,64 +10,74 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.abc
 import pytest
+from structlog.testing import capture_logs
 
-from bridge.domain.shares import SLOTS, Share
-from bridge.engine.membership import Membership
+from bridge.domain.slots import SLOTS, Share
+from bridge.engine.membership import Lease, Membership
 from bridge.errors import LeaseLost, StoreError
 from tests.fakes import DirectOffload, FakeClock
-from tests.shared import MemberShares, SharedRoll
+from tests.shared import MemberShares, SharedRoster
 
 KLING = "account/kling"
 TAKEOVER_S = 30.0
 
 
 class Hands:
-    """Works on shares by noting them. `busy` keeps what is let go of in flight until it is set."""
+    """Records its shares. While `busy` is not set, shares that are given up stay in flight."""
 
     def __init__(self) -> None:
         self.held: frozenset[Share] = frozenset()
         self.wanted: frozenset[Share] = frozenset()
         self.busy: anyio.Event | None = None
+        self.quick = ""  # a scope of which nothing is ever in flight
         self.has_given_up = False
+        self.faults = 0  # so many times loading fails
+        self.loads = 0
 
     def hold(self, held: frozenset[Share], *, daemons: int) -> None:
         assert daemons
         self.wanted = held
 
     async def load(self) -> None:
+        self.loads += 1
+        if self.loads <= self.faults:
+            raise KeyError("a bug of ours")
         self.held |= self.wanted
 
-    async def quiet(self) -> None:
-        if self.busy is not None:
+    async def quiet(self, scope: str) -> None:
+        if self.busy is not None and scope != self.quick:
             await self.busy.wait()
-        self.held &= self.wanted
+        self.held = frozenset(one for one in self.held if one.scope != scope or one in self.wanted)
 
     def give_up(self) -> None:
         self.has_given_up = True
 
 
 class Member:
-    def __init__(self, roll: SharedRoll, name: str) -> None:
+    def __init__(self, roster: SharedRoster, name: str) -> None:
         self.hands = Hands()
-        self.shares = MemberShares(roll)
+        self.shares = MemberShares(roster)
         self.membership = Membership(
+            lease=Lease(roster.clock, -math.inf),
             shares=self.shares,
             offload=DirectOffload(),
-            clock=roll.clock,
+            clock=roster.clock,
             name=name,
             takeover_s=TAKEOVER_S,
             worker=self.hands,
+            give_up=self.hands.give_up,
         )
+        self.scopes = {KLING: SLOTS}
         self.scope = anyio.CancelScope()
         self.error: BaseException | None = None
-        roll.wakes.append(self.membership.wake)
+        roster.wakes.append(self.membership.wake)
 
     @property
     def count(self) -> int:
         return len(self.hands.held)
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        self.membership.serve({KLING: SLOTS})
+        self.membership.serve(self.scopes)
         try:
             with self.scope:
                 await self.membership.run(task_status=task_status)
@@ -78,16 +89,20 @@ class Member:
 class Crew:
     def __init__(self, group: anyio.abc.TaskGroup) -> None:
         self.clock = FakeClock()
-        self.roll = SharedRoll(self.clock)
+        self.roster = SharedRoster(self.clock)
         self.members: list[Member] = []
         self._group = group
 
-    async def join(self, name: str) -> Member:
-        member = Member(self.roll, name)
-        self.members.append(member)
-        await self._group.start(member.run)
+    async def join(self, name: str, **more: int) -> Member:
+        member = Member(self.roster, name)
+        member.scopes |= more
+        await self.start(member)
         await self.clock.advance(0)
         return member
+
+    async def start(self, member: Member) -> None:
+        self.members.append(member)
+        await self._group.start(member.run)
 
     def held(self) -> Counter[Share]:
         return Counter(share for member in self.members for share in member.hands.held)
@@ -111,7 +126,7 @@ async def test_one_member_holds_everything_when_it_has_started(crew: Crew) -> No
     assert only.count == SLOTS
 
 
-async def test_who_comes_gets_an_even_part_at_once(crew: Crew) -> None:
+async def test_a_new_member_gets_an_equal_portion_at_once(crew: Crew) -> None:
     for name in "abc":
         await crew.join(name)
     await crew.clock.advance(1)
@@ -119,7 +134,7 @@ async def test_who_comes_gets_an_even_part_at_once(crew: Crew) -> None:
     assert set(crew.held().values()) == {1}
 
 
-async def test_who_leaves_hands_over_at_once(crew: Crew) -> None:
+async def test_a_leaving_member_hands_over_at_once(crew: Crew) -> None:
     first, second = await crew.join("a"), await crew.join("b")
     first.scope.cancel()
     first.hands.held = frozenset()
@@ -128,7 +143,18 @@ async def test_who_leaves_hands_over_at_once(crew: Crew) -> None:
     assert second.count == SLOTS
 
 
-async def test_what_is_in_flight_is_not_handed_over_before_it_has_ended(crew: Crew) -> None:
+async def test_a_slow_scope_does_not_delay_the_hand_over_of_others(crew: Crew) -> None:
+    first = await crew.join("a", quick=2)
+    first.hands.busy, first.hands.quick = anyio.Event(), "quick"
+    second = await crew.join("b", quick=2)
+    await crew.clock.advance(5)
+    assert {share.scope for share in second.hands.held} == {"quick"}
+    first.hands.busy.set()
+    await crew.clock.advance(1)
+    assert {share.scope for share in second.hands.held} == {"quick", KLING}
+
+
+async def test_shares_in_flight_are_handed_over_only_when_they_are_quiet(crew: Crew) -> None:
     first = await crew.join("a")
     first.hands.busy = anyio.Event()
     second = await crew.join("b")
@@ -141,7 +167,7 @@ async def test_what_is_in_flight_is_not_handed_over_before_it_has_ended(crew: Cr
     assert set(crew.held().values()) == {1}
 
 
-async def test_a_killed_members_part_is_taken_over_in_time(crew: Crew) -> None:
+async def test_the_shares_of_a_killed_member_are_taken_over_in_time(crew: Crew) -> None:
     first, second = await crew.join("a"), await crew.join("b")
     first.scope.cancel()  # no word of farewell
     first.hands.held = frozenset()
@@ -151,7 +177,7 @@ async def test_a_killed_members_part_is_taken_over_in_time(crew: Crew) -> None:
     assert second.count == SLOTS
 
 
-async def test_who_cannot_reach_the_store_stops_before_anybody_takes_over(crew: Crew) -> None:
+async def test_a_member_that_cannot_reach_the_store_stops_before_others_take_over(crew: Crew) -> None:
     first, second = await crew.join("a"), await crew.join("b")
     first.shares.is_cut_off = True
     for _ in range(60):
@@ -162,7 +188,7 @@ async def test_who_cannot_reach_the_store_stops_before_anybody_takes_over(crew: 
     assert second.count == SLOTS
 
 
-async def test_a_store_that_is_away_for_a_moment_costs_no_share(crew: Crew) -> None:
+async def test_a_short_outage_of_the_store_costs_no_share(crew: Crew) -> None:
     first, second = await crew.join("a"), await crew.join("b")
     first.shares.is_cut_off = second.shares.is_cut_off = True
     await crew.clock.advance(TAKEOVER_S / 2)
@@ -173,7 +199,7 @@ async def test_a_store_that_is_away_for_a_moment_costs_no_share(crew: Crew) -> N
     assert second.error is None
 
 
-async def test_who_slept_through_its_lease_knows_it_before_it_does_anything(crew: Crew) -> None:
+async def test_a_member_suspended_beyond_its_lease_sends_nothing(crew: Crew) -> None:
     first = await crew.join("a")
     await crew.join("b")
     lease = first.membership.lease
@@ -183,7 +209,7 @@ async def test_who_slept_through_its_lease_knows_it_before_it_does_anything(crew
     assert not lease.is_held
 
 
-async def test_settings_that_change_are_followed(crew: Crew) -> None:
+async def test_changed_settings_change_the_scopes(crew: Crew) -> None:
     first, second = await crew.join("a"), await crew.join("b")
     first.membership.serve({KLING: SLOTS, "account/suno": 1})
     second.membership.serve({})
@@ -191,7 +217,7 @@ async def test_settings_that_change_are_followed(crew: Crew) -> None:
     assert (first.count, second.count) == (2 * SLOTS, 0)
 
 
-async def test_what_leaves_the_settings_and_is_back_before_anybody_has_looked_is_loaded_again(crew: Crew) -> None:
+async def test_a_scope_removed_and_added_back_between_rounds_is_loaded_again(crew: Crew) -> None:
     only = await crew.join("a")
     only.membership.serve({})
     only.hands.held = frozenset()  # its watches rest
@@ -200,7 +226,7 @@ async def test_what_leaves_the_settings_and_is_back_before_anybody_has_looked_is
     assert only.count == SLOTS
 
 
-async def test_what_is_back_while_it_is_being_loaded_is_loaded_once_more(crew: Crew) -> None:
+async def test_a_scope_added_back_during_loading_is_loaded_once_more(crew: Crew) -> None:
     only = await crew.join("a")
     load, loads = only.hands.load, list[None]()
 
@@ -219,7 +245,7 @@ async def test_what_is_back_while_it_is_being_loaded_is_loaded_once_more(crew: C
     assert only.count == 2 * SLOTS
 
 
-async def test_what_could_not_be_loaded_is_loaded_later(crew: Crew) -> None:
+async def test_a_failed_load_is_repeated_later(crew: Crew) -> None:
     only = await crew.join("a")
     load, loads = only.hands.load, list[None]()
 
@@ -235,18 +261,18 @@ async def test_what_could_not_be_loaded_is_loaded_later(crew: Crew) -> None:
     assert (len(loads), only.count) == (3, 2 * SLOTS)
 
 
-async def test_a_claim_that_the_store_has_forgotten_is_let_go_and_claimed_again(crew: Crew) -> None:
+async def test_a_claim_that_the_store_lost_is_dropped_and_claimed_again(crew: Crew) -> None:
     first, second = await crew.join("a"), await crew.join("b")
     await crew.clock.advance(1)
     forgotten = min(first.membership.held)
-    del crew.roll.holders[forgotten]  # as by a failover to a server that lagged behind
-    crew.roll.holders[forgotten] = second.shares.member
+    del crew.roster.holders[forgotten]  # as by a failover to a server that lagged behind
+    crew.roster.holders[forgotten] = second.shares.member
     await crew.clock.advance(10)
     assert not first.membership.held & second.membership.held
     assert len(first.membership.held) == len(second.membership.held) == SLOTS // 2
 
 
-async def test_what_may_have_been_released_already_is_not_claimed_before_that_is_certain(crew: Crew) -> None:
+async def test_shares_that_may_be_released_are_not_claimed_until_that_is_certain(crew: Crew) -> None:
     first = await crew.join("a")
     release, released = first.shares.release, []
 
@@ -255,7 +281,7 @@ async def test_what_may_have_been_released_already_is_not_claimed_before_that_is
         release(shares)
         if len(released) == 1:
             crew.members[1].scope.cancel()
-            crew.roll.drop(crew.members[1].shares.member)  # now it is all the first one's again
+            crew.roster.drop(crew.members[1].shares.member)  # now it is all the first one's again
             raise StoreError("the connection was lost; whether it was done is not known")
 
     first.shares.release = release_unheard  # type: ignore[method-assign]
@@ -265,9 +291,22 @@ async def test_what_may_have_been_released_already_is_not_claimed_before_that_is
     assert len(first.hands.wanted) == SLOTS
 
 
-async def test_who_has_lost_its_lease_waits_for_nothing_at_the_store(crew: Crew) -> None:
+async def test_a_member_without_a_lease_does_not_wait_for_the_store(crew: Crew) -> None:
     first = await crew.join("a")
     first.shares.is_cut_off = True
     await crew.clock.advance(TAKEOVER_S)
     assert isinstance(first.error, LeaseLost)
     assert first.hands.has_given_up
+
+
+async def test_a_bug_while_loading_neither_ends_the_membership_nor_spins(crew: Crew) -> None:
+    member = Member(crew.roster, "a")
+    member.hands.faults = 1
+    with capture_logs() as logged:
+        await crew.start(member)
+        await crew.clock.advance(TAKEOVER_S)
+        assert (member.count, member.hands.loads) == (0, 1)
+        await crew.clock.advance(TAKEOVER_S * 3)
+    assert member.error is None
+    assert [line["event"] for line in logged].count("member.bug") == 1
+    assert (member.count, member.hands.loads) == (SLOTS, 2)

@@ -5,14 +5,14 @@ from dataclasses import replace
 from bridge.domain.cadence import Pacing
 from bridge.domain.change import AccountPaused
 from bridge.domain.event import Topic
-from bridge.domain.limits import Limits
+from bridge.domain.limits import RateLimits
 from bridge.domain.task import Kind, Reading, Snapshot
 from bridge.domain.watch import Rules, Wish
 from tests.engine.rig import BROKEN, NOT_FOUND, REVOKED, RUNNING, SUCCEEDED, Rig
 from tests.fakes import START, ScriptedProvider
 
 
-async def test_a_task_already_over_when_added_is_told_at_once() -> None:
+async def test_a_task_finished_before_it_was_added_is_notified_at_once() -> None:
     rig = Rig()
     rig.script("a", SUCCEEDED)
     async with rig.running():
@@ -22,7 +22,7 @@ async def test_a_task_already_over_when_added_is_told_at_once() -> None:
         assert rig.phase("a") == "succeeded"
 
 
-async def test_no_poll_follows_the_end() -> None:
+async def test_a_finished_task_is_not_polled_again() -> None:
     rig = Rig()
     rig.script("a", RUNNING, SUCCEEDED)
     async with rig.running():
@@ -43,7 +43,7 @@ async def test_polls_begin_two_seconds_apart_and_grow_to_the_cap() -> None:
         assert gaps[-1] == 60
 
 
-async def test_a_watch_withdrawn_while_its_poll_is_under_way_is_not_told() -> None:
+async def test_a_watch_withdrawn_during_its_poll_is_not_notified() -> None:
     rig = Rig(answer_s=5)
     rig.script("a", SUCCEEDED)
     async with rig.running():
@@ -55,7 +55,7 @@ async def test_a_watch_withdrawn_while_its_poll_is_under_way_is_not_told() -> No
         assert rig.phase("a") == "withdrawn"
 
 
-async def test_watching_an_ended_task_again_makes_a_second_event_with_another_id() -> None:
+async def test_watching_a_finished_task_again_creates_an_event_with_another_id() -> None:
     rig = Rig()
     rig.script("a", SUCCEEDED)
     async with rig.running():
@@ -85,7 +85,7 @@ async def test_nothing_is_sent_for_an_account_before_the_time_it_named() -> None
         assert {task_id for at, task_id in rig.provider.asked if at >= limited_at + 120} == {"a", "b", "c"}
 
 
-async def test_a_pause_outlives_a_restart() -> None:
+async def test_a_pause_survives_a_restart() -> None:
     rig = Rig()
     rig.script("a", Reading(kind=Kind.RATE_LIMITED, retry_after_s=120.0), RUNNING)
     async with rig.running():
@@ -100,9 +100,9 @@ async def test_a_pause_outlives_a_restart() -> None:
         assert len(rig.provider.asked) > polled
 
 
-async def test_a_pause_that_a_wrong_clock_has_written_holds_for_an_hour_at_most() -> None:
+async def test_a_pause_stored_by_a_wrong_clock_lasts_at_most_an_hour() -> None:
     rig = Rig()
-    rig.store.commit([AccountPaused(account="kling", until_at=rig.clock.now() + 10 * 86_400)], rig.tell)
+    rig.store.commit([AccountPaused(account="kling", until_at=rig.clock.now() + 10 * 86_400)], rig.parcels_for)
     rig.script("a", RUNNING)
     async with rig.running():
         await rig.watch("a")
@@ -128,7 +128,7 @@ async def test_a_revoked_key_blocks_the_account_with_one_notice_and_slow_probes(
         assert sorted(rig.topics()) == ["account_blocked", "account_restored", "task_succeeded", "task_succeeded"]
 
 
-async def test_an_unknown_task_ends_only_after_repeated_answers_over_the_time_set() -> None:
+async def test_an_unknown_task_is_not_found_only_after_repeated_answers_over_the_set_time() -> None:
     rig = Rig(rules=Rules(not_found_answers=4, not_found_over_s=180))
     rig.script("a", NOT_FOUND)
     async with rig.running():
@@ -140,7 +140,7 @@ async def test_an_unknown_task_ends_only_after_repeated_answers_over_the_time_se
         assert len(rig.provider.polls_of("a")) < 12
 
 
-async def test_a_task_that_never_ends_is_given_up_and_told() -> None:
+async def test_a_task_that_never_finishes_times_out_and_is_notified() -> None:
     rig = Rig(rules=Rules(give_up_after_s=600))
     async with rig.running():
         await rig.watch("a")
@@ -151,7 +151,7 @@ async def test_a_task_that_never_ends_is_given_up_and_told() -> None:
         assert rig.topics() == ["task_timed_out", "task_timed_out"]
 
 
-async def test_time_blocked_does_not_count_as_waiting() -> None:
+async def test_blocked_time_does_not_count_as_age() -> None:
     rig = Rig(rules=Rules(give_up_after_s=300))
     rig.script("a", *[REVOKED] * 5, RUNNING)
     async with rig.running():
@@ -179,7 +179,7 @@ async def test_an_outage_of_the_provider_brings_few_probes_and_a_quick_recovery(
         assert len(rig.provider.asked) - before == 50
 
 
-async def test_watches_overdue_in_an_outage_are_given_up_although_only_probes_go_out() -> None:
+async def test_overdue_watches_time_out_during_an_outage_although_only_probes_are_sent() -> None:
     rig = Rig(rules=Rules(give_up_after_s=300))
     ids = [f"t{number}" for number in range(50)]
     for task_id in ids:
@@ -192,7 +192,7 @@ async def test_watches_overdue_in_an_outage_are_given_up_although_only_probes_go
         assert len(rig.provider.asked) < 100
 
 
-async def test_one_sick_task_neither_slows_its_neighbours_nor_is_forgotten() -> None:
+async def test_one_failing_task_does_not_slow_others_and_is_not_forgotten() -> None:
     rig = Rig(pacing=Pacing(learned=False))
     rig.script("sick", *[BROKEN] * 12, SUCCEEDED)
     async with rig.running():
@@ -204,7 +204,7 @@ async def test_one_sick_task_neither_slows_its_neighbours_nor_is_forgotten() -> 
 
 
 async def test_rate_burst_and_concurrency_are_kept() -> None:
-    rig = Rig(limits=Limits(rate=5, burst=10, concurrency=3), answer_s=0.1)
+    rig = Rig(limits=RateLimits(rate=5, burst=10, concurrency=3), answer_s=0.1)
     async with rig.running():
         await rig.watch(*[f"t{number}" for number in range(100)])
         await rig.clock.advance(60)
@@ -214,7 +214,7 @@ async def test_rate_burst_and_concurrency_are_kept() -> None:
             assert len(within) <= 10 + 5 * 5
 
 
-async def test_a_poll_asked_for_is_made_at_once() -> None:
+async def test_a_requested_poll_is_made_at_once() -> None:
     rig = Rig(pacing=Pacing(learned=False))
     async with rig.running():
         await rig.watch("a")
@@ -227,7 +227,7 @@ async def test_a_poll_asked_for_is_made_at_once() -> None:
         assert len(rig.provider.asked) == polled + 1
 
 
-async def test_a_store_that_cannot_be_written_pauses_the_end_and_loses_nothing() -> None:
+async def test_a_store_that_cannot_be_written_delays_the_event_and_loses_nothing() -> None:
     rig = Rig()
     rig.script("a", SUCCEEDED)
     async with rig.running():
@@ -240,7 +240,7 @@ async def test_a_store_that_cannot_be_written_pauses_the_end_and_loses_nothing()
         assert len(rig.provider.asked) == 1
 
 
-async def test_polls_pause_while_nothing_can_be_written_and_go_on_by_themselves() -> None:
+async def test_polls_pause_while_nothing_can_be_stored_and_resume_by_themselves() -> None:
     rig = Rig()
     rig.script("end", RUNNING, SUCCEEDED)
     async with rig.running():
@@ -256,7 +256,7 @@ async def test_polls_pause_while_nothing_can_be_written_and_go_on_by_themselves(
         assert rig.topics() == ["task_succeeded"]
 
 
-async def test_running_and_progress_are_told_only_where_a_route_names_them() -> None:
+async def test_running_and_progress_events_are_sent_only_if_a_route_names_them() -> None:
     seen = [Reading(kind=Kind.RUNNING, snapshot=Snapshot(status="p", progress=float(done))) for done in range(1, 90)]
     for wanted, expected in ((frozenset[Topic](), 0), (frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS}), 2)):
         rig = Rig(live_topics=wanted)
@@ -269,7 +269,7 @@ async def test_running_and_progress_are_told_only_where_a_route_names_them() -> 
             assert rig.phase("a") == "running"
 
 
-async def test_a_wall_clock_set_by_a_year_neither_storms_nor_freezes_nor_gives_up() -> None:
+async def test_a_wall_clock_set_by_a_year_does_not_change_the_polls() -> None:
     for jump in (-3600.0, 365 * 86_400.0):
         rig = Rig()
         async with rig.running():
@@ -282,12 +282,12 @@ async def test_a_wall_clock_set_by_a_year_neither_storms_nor_freezes_nor_gives_u
             assert rig.topics() == []
 
 
-async def test_an_error_of_ours_about_one_watch_stops_nothing_else() -> None:
+async def test_a_bug_with_one_watch_does_not_stop_others() -> None:
     class Poisonous(ScriptedProvider):
-        async def ask(self, task_id: str, action: str | None) -> Reading:
-            reading = await super().ask(task_id, action)
+        async def poll(self, task_id: str, action: str | None) -> Reading:
+            reading = await super().poll(task_id, action)
             if task_id == "poison":
-                raise KeyError("a fault of ours")
+                raise KeyError("a bug of ours")
             return reading
 
     rig = Rig()
@@ -300,7 +300,7 @@ async def test_an_error_of_ours_about_one_watch_stops_nothing_else() -> None:
         assert len(rig.provider.polls_of("poison")) == 3
 
 
-async def test_new_limits_hold_from_the_moment_they_are_set() -> None:
+async def test_new_limits_apply_from_the_moment_they_are_set() -> None:
     rig = Rig()
     async with rig.running():
         await rig.watch(*[f"t{number}" for number in range(40)])
@@ -312,7 +312,7 @@ async def test_new_limits_hold_from_the_moment_they_are_set() -> None:
         assert len(rig.provider.asked) - before <= 20 + 31
 
 
-async def test_a_new_key_is_tried_at_once_although_no_watch_is_due() -> None:
+async def test_a_new_key_is_probed_at_once_although_no_watch_is_due() -> None:
     rig = Rig()
     rig.script("a", REVOKED)
     async with rig.running():

@@ -20,10 +20,8 @@ def client(**options: Any) -> HttpClient:
 
 
 @asynccontextmanager
-async def client_of(
-    *, timeout_s: float = 5, concurrency: int = 4, proxy: str | None = None, ca_file: str | None = None
-) -> AsyncIterator[HttpClient]:
-    made = client(timeout_s=timeout_s, concurrency=concurrency, proxy=proxy, ca_file=ca_file)
+async def client_of(*, timeout_s: float = 5, concurrency: int = 4, **options: Any) -> AsyncIterator[HttpClient]:
+    made = client(timeout_s=timeout_s, concurrency=concurrency, **options)
     try:
         yield made
     finally:

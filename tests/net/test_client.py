@@ -14,8 +14,8 @@ import anyio.abc
 import pytest
 
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
-from bridge.net.exchange import Message, Reply
-from bridge.net.failures import Failure
+from bridge.net.exchange import WireRequest, WireResponse
+from bridge.net.failure_kinds import Failure
 from tests.loopback import Exchange, Script, answers, loopback
 from tests.net.pair import client, pair
 from tests.stopwatch import Stopwatch
@@ -298,7 +298,7 @@ async def test_a_redirect_is_an_answer_like_any_other_and_cookies_are_not_kept()
 
 async def test_the_transport_is_the_seam() -> None:
     class Echo:
-        async def exchange(self, message: Message, reply: Reply, *, timeout_s: float) -> None:
+        async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
             reply.begin(200, [])
             assert reply.body is not None
             reply.body.feed(message.target)

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
-from bridge.net.failures import Failure
+from bridge.net.failure_kinds import Failure
 from tests.loopback import Exchange, Loopback, Script, answers, loopback
 from tests.net.pair import client, client_of, pair
 from tests.stopwatch import until
@@ -203,7 +203,8 @@ async def test_a_proxy_that_refuses_is_told() -> None:
 
     assert isinstance(outcome, Unanswered)
     assert outcome.kind is Failure.CONNECT
-    assert outcome.reason == "the proxy refused to connect to nowhere.invalid (HTTP 403)"
+    at = server.url.removeprefix("http://")
+    assert outcome.reason == f"the proxy {at} refused to connect to nowhere.invalid (HTTP 403)"
 
 
 async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import trustme
 
 from bridge.errors import ConfigError
 from bridge.net.client import Answer, Request, Unanswered
-from bridge.net.failures import Failure
+from bridge.net.failure_kinds import Failure
 from tests.loopback import Loopback, answers, loopback
 from tests.net.pair import client
 from tests.stopwatch import until
@@ -102,7 +102,7 @@ async def test_a_server_without_tls_is_told() -> None:
 
     assert isinstance(outcome, Unanswered)
     assert outcome.kind is Failure.TLS
-    assert outcome.reason.endswith("WRONG_VERSION_NUMBER")
+    assert outcome.reason.endswith(" does not speak TLS (is it http:// there?)")
 
 
 async def test_a_handshake_that_hangs_leaves_no_connection_behind() -> None:

@@ -14,7 +14,7 @@ import trustme
 import uvicorn
 
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
-from bridge.net.failures import Failure
+from bridge.net.failure_kinds import Failure
 from tests.net.nginx import nginx
 from tests.net.pair import client_of
 from tests.stopwatch import Stopwatch
@@ -202,7 +202,7 @@ async def _application(scope: Any, receive: Any, send: Any) -> None:
 @asynccontextmanager
 async def _uvicorn(**options: Any) -> AsyncIterator[int]:
     """The port of a running uvicorn."""
-    config = uvicorn.Config(_application, port=0, lifespan="off", log_level="critical", **options)
+    config = uvicorn.Config(_application, port=0, lifespan="off", log_config=None, **options)
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)

@@ -2,64 +2,19 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
 from pathlib import Path
 
-import anyio
-import anyio.abc
 import pytest
 import trustme
-from anyio.streams.tls import TLSListener
 
 from bridge.net.client import Answer, Request, Unanswered
-from bridge.net.failures import Failure
+from bridge.net.failure_kinds import Failure
 from tests.loopback import answers, loopback
 from tests.net.pair import client_of
+from tests.net.tunnel import context_for, tunnel
 
 pytestmark = pytest.mark.usefixtures("transport")
-
-OPENED = b"HTTP/1.1 200 Connection established\r\nVia: 1.1 x\r\n\r\n"
-
-
-class Proxy:
-    """Tunnels everything to one port, whatever host it is asked for."""
-
-    def __init__(self, behind: int, said: bytes) -> None:
-        self.heads: list[bytes] = []
-        self.port = 0
-        self._behind = behind
-        self._said = said
-
-    async def handle(self, near: anyio.abc.ByteStream) -> None:
-        async with near:
-            try:
-                self.heads.append(await near.receive())
-                await near.send(self._said)
-                async with (
-                    await anyio.connect_tcp("127.0.0.1", self._behind) as far,
-                    anyio.create_task_group() as group,
-                ):
-                    group.start_soon(_pump, near, far)
-                    await _pump(far, near)
-                    group.cancel_scope.cancel()
-            except (anyio.EndOfStream, anyio.BrokenResourceError):
-                pass
-
-
-async def _pump(there: anyio.abc.ByteStream, here: anyio.abc.ByteStream) -> None:
-    try:
-        while True:
-            await here.send(await there.receive())
-    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-        pass
-
-
-def _context(authority: trustme.CA, host: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(host).configure_cert(context)
-    return context
 
 
 @pytest.fixture(scope="module")
@@ -67,25 +22,13 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@asynccontextmanager
-async def _proxy(behind: int, tls: ssl.SSLContext | None, said: bytes = OPENED) -> AsyncIterator[Proxy]:
-    proxy = Proxy(behind, said)
-    tcp = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
-    listener = tcp if tls is None else TLSListener(tcp, tls, standard_compatible=False)
-    async with listener, anyio.create_task_group() as group:
-        proxy.port = tcp.extra(anyio.abc.SocketAttribute.local_port)
-        group.start_soon(listener.serve, proxy.handle)
-        yield proxy
-        group.cancel_scope.cancel()
-
-
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_tunnel_carries_tls_to_the_host_and_is_kept(authority: trustme.CA, tmp_path: Path, scheme: str) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    tls = _context(authority, "127.0.0.1") if scheme == "https" else None
+    tls = context_for(authority, "127.0.0.1") if scheme == "https" else None
     async with (
-        loopback(answers(200, b"{}"), tls=_context(authority, "api.invalid")) as host,
-        _proxy(host.port, tls) as proxy,
+        loopback(answers(200, b"{}"), tls=context_for(authority, "api.invalid")) as host,
+        tunnel(host.port, tls) as proxy,
         client_of(proxy=f"{scheme}://me:word@127.0.0.1:{proxy.port}", ca_file=str(tmp_path / "ca.pem")) as client,
     ):
         asked = Request(method="GET", url="https://api.invalid/a", headers={"authorization": "Bearer key"})
@@ -104,8 +47,8 @@ async def test_a_tunnel_carries_tls_to_the_host_and_is_kept(authority: trustme.C
 async def test_a_host_behind_a_tunnel_is_not_trusted_for_another(authority: trustme.CA, tmp_path: Path) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     async with (
-        loopback(answers(200, b"{}"), tls=_context(authority, "other.invalid")) as host,
-        _proxy(host.port, None) as proxy,
+        loopback(answers(200, b"{}"), tls=context_for(authority, "other.invalid")) as host,
+        tunnel(host.port, None) as proxy,
         client_of(proxy=f"http://127.0.0.1:{proxy.port}", ca_file=str(tmp_path / "ca.pem")) as client,
     ):
         found = await client.fetch(Request(method="GET", url="https://api.invalid/"), cap_bytes=99)
@@ -117,11 +60,49 @@ async def test_a_host_behind_a_tunnel_is_not_trusted_for_another(authority: trus
 
 async def test_a_proxy_that_does_not_speak_http_is_told(authority: trustme.CA) -> None:
     async with (
-        loopback(answers(200), tls=_context(authority, "api.invalid")) as host,
-        _proxy(host.port, None, b"SSH-2.0-OpenSSH_9.2\r\n\r\n") as proxy,
+        loopback(answers(200), tls=context_for(authority, "api.invalid")) as host,
+        tunnel(host.port, None, b"SSH-2.0-OpenSSH_9.2\r\n\r\n") as proxy,
         client_of(proxy=f"http://127.0.0.1:{proxy.port}") as client,
     ):
         found = await client.fetch(Request(method="GET", url="https://api.invalid/"), cap_bytes=99)
 
     assert isinstance(found, Unanswered)
     assert found.kind in {Failure.CONNECT, Failure.PROTOCOL}
+
+
+@pytest.mark.parametrize("url", ["http://api.invalid/a", "https://api.invalid/a"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_dead_proxy_is_named_in_place_of_the_target_and_without_its_password(url: str, scheme: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        at = f"127.0.0.1:{taken.getsockname()[1]}"
+        async with client_of(proxy=f"{scheme}://me:s3cret-word@{at}") as client:
+            found = await client.fetch(Request(method="GET", url=url), cap_bytes=99)
+    assert found == Unanswered(kind=Failure.CONNECT, reason=f"the proxy {at} refused the connection")
+
+
+async def test_a_proxy_whose_name_does_not_resolve_is_named() -> None:
+    async with client_of(proxy="http://me:s3cret-word@proxy.invalid:3128") as client:
+        found = await client.fetch(Request(method="GET", url="https://api.example.test/"), cap_bytes=99)
+    assert found == Unanswered(kind=Failure.DNS, reason="the name of the proxy proxy.invalid:3128 does not resolve")
+
+
+@pytest.mark.parametrize("url", ["http://api.invalid/a", "https://api.invalid/a"])
+async def test_a_proxy_that_hangs_is_named(url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        at = f"127.0.0.1:{silent.getsockname()[1]}"
+        async with client_of(proxy=f"http://me:s3cret-word@{at}", timeout_s=0.5) as client:
+            found = await client.fetch(Request(method="GET", url=url), cap_bytes=99)
+    reason = f"no answer from api.invalid through the proxy {at} in time"
+    assert found == Unanswered(kind=Failure.TIMEOUT, reason=reason)
+
+
+async def test_a_proxy_that_refuses_is_named_with_the_target(authority: trustme.CA) -> None:
+    async with (
+        loopback(answers(200), tls=context_for(authority, "api.invalid")) as host,
+        tunnel(host.port, None, b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n") as proxy,
+        client_of(proxy=f"http://me:s3cret-word@127.0.0.1:{proxy.port}") as client,
+    ):
+        found = await client.fetch(Request(method="GET", url="https://api.invalid/"), cap_bytes=99)
+    reason = f"the proxy 127.0.0.1:{proxy.port} refused to connect to api.invalid (HTTP 407)"
+    assert found == Unanswered(kind=Failure.CONNECT, reason=reason)

@@ -8,9 +8,9 @@ import orjson
 
 from bridge.domain.task import Json, Reading
 from bridge.net.client import Answer
-from bridge.providers import descriptions
+from bridge.providers.catalogue import descriptions
 from bridge.providers.reading import read
-from bridge.providers.results import Question
+from bridge.providers.results import PollContext
 
 TASK_ID = "857000000000000001"
 ACTION = "videos/text2video"
@@ -40,7 +40,7 @@ def reading_of(
     second: Json = None,
 ) -> Reading:
     """What a description makes of a body: bytes as they are, anything else as JSON."""
-    asked = Question(task_id=task_id, action=action, own_host=own_host, base_url=f"https://{own_host}")
+    asked = PollContext(task_id=task_id, action=action, own_host=own_host, base_url=f"https://{own_host}")
     then = None if second is None else answered(_raw(second))
     return read(descriptions()[provider], answered(_raw(body), status=status, headers=headers), asked, second=then)
 

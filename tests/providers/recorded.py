@@ -12,7 +12,8 @@ FIXTURES: Final[list[dict[str, Any]]] = json.loads((DATA / "manifest.json").read
 NO_STATUS: Final = {  # create answers that hold an id and no status: nothing to read, only to take the id from
     *("suno/submit_ok.json", "midjourney/submit_code_1.json", "midjourney/submit_code_22_queued.json"),
     *("midjourney/submit_code_21_exists.json", "flux/submit.json", "minimax/submit.json", "ark/submit.json"),
-    "unified_v2/submit.json",
+    *("unified_v2/submit.json", "kie/create.json", "kie_suno/create.json", "siliconflow/submit.json"),
+    *("heygen/create.json", "comfyui/prompt.json"),
 }
 
 
@@ -32,7 +33,7 @@ def id_of(fixture: dict[str, Any]) -> str:
     inner = body.get("data") or body.get("task") or body if isinstance(body, dict) else body
     first = inner[0] if isinstance(inner, list) else inner
     own = [first.get(key) for key in ("task_id", "id", "name")] if isinstance(first, dict) else []
-    stated = [fixture.get("task_id"), *(value for value in own if isinstance(value, str))]
+    stated = [fixture.get("task_id"), fixture.get("id"), *(value for value in own if isinstance(value, str))]
     path, _, query = fixture["request"].partition("?")
     asked = re.findall(r"(?:_ids?|id)=([^&,)]+)", query) or [path.removesuffix("/fetch").rpartition("/")[2]]
     return str(next(filter(None, stated), asked[0]))

@@ -16,8 +16,9 @@ import pytest
 from bridge.domain.task import Kind, Reading
 from bridge.net.client import HttpClient
 from bridge.ports import BatchKey
-from bridge.providers import Description, descriptions, load_descriptions
 from bridge.providers.auth import JwtKey
+from bridge.providers.catalogue import descriptions, load_descriptions
+from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider
 from tests.loopback import Exchange, Loopback, Script, answers, loopback
 from tests.providers.reading_of import ACTION, TASK_ID, kling
@@ -105,7 +106,7 @@ async def test_a_token_refused_for_its_age_is_made_anew_once(refusal: str, early
     good = answers(200, orjson.dumps(kling("processing")))
     async with _account("kling", _in_turn(_fixture(refusal, 401), good), key=_pair(clock)) as (provider, server):
         clock.at += 10
-        reading = await provider.ask(TASK_ID, ACTION)
+        reading = await provider.poll(TASK_ID, ACTION)
 
     tokens = [asked.headers["authorization"].removeprefix("Bearer ") for asked in server.asked]
     assert reading.kind is Kind.RUNNING
@@ -116,14 +117,14 @@ async def test_a_token_refused_for_its_age_is_made_anew_once(refusal: str, early
 async def test_a_token_refused_again_is_an_account_that_is_refused() -> None:
     script = _fixture("kling/code_1004_token_expired_401.json", 401)
     async with _account("kling", script, key=_pair(Hands())) as (provider, server):
-        reading = await provider.ask(TASK_ID, ACTION)
+        reading = await provider.poll(TASK_ID, ACTION)
 
     assert (reading.kind, len(server.asked)) == (Kind.AUTH_ERROR, 2)
 
 
 async def test_a_fixed_key_that_is_refused_is_not_tried_again() -> None:
     async with _account("kling", _fixture("kling/code_1004_token_expired_401.json", 401)) as (provider, server):
-        assert (await provider.ask(TASK_ID, ACTION)).kind is Kind.AUTH_ERROR
+        assert (await provider.poll(TASK_ID, ACTION)).kind is Kind.AUTH_ERROR
 
     assert len(server.asked) == 1
 
@@ -134,7 +135,7 @@ async def test_secrets_that_a_provider_quotes_are_not_repeated() -> None:
         await exchange.answer(401, orjson.dumps({"code": 1000, "message": said}))
 
     async with _account("kling", quote, key=_pair(Hands()), secrets=[VECTOR["secret_key"]]) as (provider, _):
-        reading = await provider.ask(TASK_ID, ACTION)
+        reading = await provider.poll(TASK_ID, ACTION)
 
     assert reading.detail == "HTTP 401: code 1000: bad token Bearer *** of ***"
 
@@ -142,7 +143,7 @@ async def test_secrets_that_a_provider_quotes_are_not_repeated() -> None:
 async def test_a_task_with_a_file_is_asked_about_twice_and_told_with_its_address() -> None:
     script = _in_turn(_fixture("minimax/success_needs_file.json"), _fixture("minimax/file_retrieve.json"))
     async with _account("minimax", script) as (provider, server):
-        reading = await provider.ask("176843862716480", None)
+        reading = await provider.poll("176843862716480", None)
 
     assert [asked.target for asked in server.asked] == [
         "/minimax/v1/query/video_generation?task_id=176843862716480",
@@ -161,7 +162,7 @@ async def test_a_task_with_a_file_is_asked_about_twice_and_told_with_its_address
         (404, b'{"message":"no such file"}', Kind.AMBIGUOUS),
         (404, b'{"error":{"message":"no such route"}}', Kind.AMBIGUOUS),
         (410, b"{}", Kind.AMBIGUOUS),
-        (400, b'{"message":"no such file"}', Kind.AMBIGUOUS),
+        (400, b'{"message":"no such file"}', Kind.BAD_REQUEST),
         (501, b'{"message":"not implemented"}', Kind.AMBIGUOUS),
         (200, b'{"base_resp":{"status_code":2013}}', Kind.AMBIGUOUS),
         (200, b'{"base_resp":{"status_code":1004}}', Kind.AUTH_ERROR),
@@ -172,26 +173,24 @@ async def test_a_task_with_a_file_is_asked_about_twice_and_told_with_its_address
 async def test_a_second_request_that_fails_decides(status: int, body: bytes, kind: Kind) -> None:
     script = _in_turn(_fixture("minimax/success_needs_file.json"), answers(status, body))
     async with _account("minimax", script) as (provider, _):
-        reading = await provider.ask("176843862716480", None)
+        reading = await provider.poll("176843862716480", None)
 
     assert reading.kind is kind
 
 
-@pytest.mark.parametrize(("meaning", "kind"), [("expired_result", Kind.EXPIRED_RESULT), ("failed", Kind.AMBIGUOUS)])
-async def test_a_second_answer_that_says_that_the_file_is_gone_is_believed_and_a_failure_is_not(
-    meaning: str, kind: Kind
-) -> None:
+@pytest.mark.parametrize(("meaning", "kind"), [("expired_result", Kind.EXPIRED_RESULT), ("failed", Kind.FAILED)])
+async def test_a_second_answer_whose_code_ends_the_task_is_believed(meaning: str, kind: Kind) -> None:
     own = load_descriptions({"own": {"extends": "minimax", "codes": {"means": {meaning: [4711]}}}})["own"]
     gone = answers(200, b'{"base_resp":{"status_code":4711,"status_msg":"expired"}}')
     async with _account(own, _in_turn(_fixture("minimax/success_needs_file.json"), gone)) as (provider, _):
-        reading = await provider.ask("176843862716480", None)
+        reading = await provider.poll("176843862716480", None)
 
-    assert (reading.kind, reading.lacks_result) == (kind, kind is Kind.AMBIGUOUS)
+    assert (reading.kind, reading.lacks_result) == (kind, False)
 
 
 async def test_a_task_without_a_file_is_asked_about_once() -> None:
     async with _account("minimax", _fixture("minimax/processing.json")) as (provider, server):
-        assert (await provider.ask("176843862716480", None)).kind is Kind.RUNNING
+        assert (await provider.poll("176843862716480", None)).kind is Kind.RUNNING
 
     assert len(server.asked) == 1
 
@@ -201,7 +200,7 @@ SUNO = [f"346c0000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3, 4
 
 async def test_tasks_are_asked_about_together_and_told_apart_by_their_ids() -> None:
     async with _account("suno", _fixture("suno/batch_mixed.json")) as (provider, server):
-        readings = await provider.ask_together(SUNO[::-1], None)
+        readings = await provider.poll_batch(SUNO[::-1], None)
 
     (asked,) = server.asked
     assert not isinstance(readings, Reading)
@@ -225,7 +224,7 @@ async def test_tasks_are_asked_about_together_and_told_apart_by_their_ids() -> N
 )
 async def test_a_batch_that_fails_is_one_reading(status: int, body: bytes, kind: Kind) -> None:
     async with _account("suno", answers(status, body)) as (provider, _):
-        reading = await provider.ask_together(SUNO, None)
+        reading = await provider.poll_batch(SUNO, None)
 
     assert isinstance(reading, Reading)
     assert reading.kind is kind
@@ -233,7 +232,7 @@ async def test_a_batch_that_fails_is_one_reading(status: int, body: bytes, kind:
 
 async def test_an_empty_list_knows_none_of_the_tasks() -> None:
     async with _account("midjourney", answers(200, b"[]")) as (provider, _):
-        readings = await provider.ask_together(["1", "2"], None)
+        readings = await provider.poll_batch(["1", "2"], None)
 
     assert not isinstance(readings, Reading)
     assert {reading.kind for reading in readings.values()} == {Kind.NOT_FOUND}
@@ -242,7 +241,7 @@ async def test_an_empty_list_knows_none_of_the_tasks() -> None:
 async def test_a_task_that_a_list_names_without_a_status_is_known_there() -> None:
     body = b'[{"id":"1","status":null},{"id":"2","status":"SUBMITTED"}]'
     async with _account("midjourney", answers(200, body)) as (provider, _):
-        readings = await provider.ask_together(["1", "2", "3"], None)
+        readings = await provider.poll_batch(["1", "2", "3"], None)
 
     assert not isinstance(readings, Reading)
     assert [readings[task_id].kind for task_id in "123"] == [Kind.AMBIGUOUS, Kind.PENDING, Kind.NOT_FOUND]
@@ -268,8 +267,8 @@ ENDED, UNDER_WAY, ELSEWHERE = (
 async def test_a_task_of_which_a_list_says_two_things_has_not_ended(twice: list[Any], kind: Kind) -> None:
     listed = [*twice, {"id": "2", "status": "FAILURE"}]
     async with _account("midjourney", answers(200, orjson.dumps(listed))) as (provider, _):
-        readings = await provider.ask_together(["1", "2"], None)
-        alone = await provider.ask("1", None)
+        readings = await provider.poll_batch(["1", "2"], None)
+        alone = await provider.poll("1", None)
 
     assert not isinstance(readings, Reading)
     assert (readings["1"].kind, readings["2"].kind) == (kind, Kind.FAILED)
@@ -291,7 +290,7 @@ async def test_a_list_that_leaves_out_the_only_task_asked_about_does_not_know_it
     provider_name: str, body: bytes, kind: Kind
 ) -> None:
     async with _account(provider_name, answers(200, body)) as (provider, _):
-        assert (await provider.ask("1", None)).kind is kind
+        assert (await provider.poll("1", None)).kind is kind
 
 
 async def test_tasks_that_can_be_asked_about_together_have_equal_keys() -> None:
@@ -300,7 +299,7 @@ async def test_tasks_that_can_be_asked_about_together_have_equal_keys() -> None:
         assert suno.batch_key("c", "LYRICS") == BatchKey(name="LYRICS", most=50)
         assert suno.batch_key("a,b", None) is None
         assert one_by_one.batch_key("a", ACTION) is None
-        assert isinstance(await one_by_one.ask_together(["a"], ACTION), Reading)
+        assert isinstance(await one_by_one.poll_batch(["a"], ACTION), Reading)
     async with _account("midjourney", answers(200)) as (midjourney, _):
         assert midjourney.batch_key("1", "mj-fast") == midjourney.batch_key("2", None) == BatchKey(name="", most=50)
 
@@ -317,7 +316,7 @@ def _flux() -> Description:
 @pytest.mark.parametrize(("task_id", "action"), [("f1", "eu1"), (REGIONAL, None)])
 async def test_a_key_is_not_sent_to_a_region_that_is_no_listed_origin(task_id: str, action: str | None) -> None:
     async with _account(_flux(), answers(200, b"{}")) as (provider, server):
-        reading = await provider.ask(task_id, action)
+        reading = await provider.poll(task_id, action)
 
     assert (reading.kind, server.asked) == (Kind.AMBIGUOUS, [])
     assert reading.detail == (
@@ -337,8 +336,8 @@ async def test_a_key_goes_to_no_unlisted_host_with_the_second_request_or_one_abo
         provider,
         server,
     ):
-        alone = await provider.ask("176843862716480", None)
-        together = await provider.ask_together(["1", "2"], None)
+        alone = await provider.poll("176843862716480", None)
+        together = await provider.poll_batch(["1", "2"], None)
 
     assert len(server.asked) == 1
     assert "the key may not go to files.example.net" in alone.detail
@@ -360,7 +359,7 @@ async def test_a_listed_region_is_asked_with_the_key() -> None:
             client=client,
             origins=["https://*.bfl.ai"],
         )
-        await provider.ask("f1", "eu1")
+        await provider.poll("f1", "eu1")
         await client.aclose()
 
     assert [(asked.method, asked.target) for asked in server.asked] == [("CONNECT", "api.eu1.bfl.ai:443")]
@@ -368,8 +367,8 @@ async def test_a_listed_region_is_asked_with_the_key() -> None:
 
 async def test_an_id_that_is_a_whole_address_of_ours_is_asked_about_there() -> None:
     async with _account("suno", _fixture("suno/queued.json")) as (provider, server):
-        single = await provider.ask(f"{server.url}/suno/fetch/{SUNO[0]}", None)
-        together = await provider.ask_together([f"{server.url}/suno/fetch/{SUNO[0]}", SUNO[0]], None)
+        single = await provider.poll(f"{server.url}/suno/fetch/{SUNO[0]}", None)
+        together = await provider.poll_batch([f"{server.url}/suno/fetch/{SUNO[0]}", SUNO[0]], None)
 
     assert single.kind is Kind.PENDING
     assert isinstance(together, Reading)
@@ -380,7 +379,7 @@ async def test_an_id_that_is_a_whole_address_of_ours_is_asked_about_there() -> N
 async def test_a_key_may_stand_in_the_query() -> None:
     own = load_descriptions({"own": {"extends": "minimax", "ask": {"auth": "query api_key"}}})["own"]
     async with _account(own, answers(200, b"{}")) as (provider, server):
-        await provider.ask("7", None)
+        await provider.poll("7", None)
 
     asked = server.asked[0]
     assert parse_qs(urlsplit(asked.target).query) == {"task_id": ["7"], "api_key": [KEY]}
@@ -390,7 +389,7 @@ async def test_a_key_may_stand_in_the_query() -> None:
 async def test_a_body_may_be_as_large_as_the_description_says() -> None:
     large = orjson.dumps({"code": 10000, "data": {"status": "done", "binary_data_base64": ["A" * (2 << 20)]}})
     async with _account("jimeng", answers(200, large)) as (provider, _):
-        reading = await provider.ask("7391", "jimeng_t2i")
+        reading = await provider.poll("7391", "jimeng_t2i")
 
     assert reading.kind is Kind.SUCCEEDED
-    assert reading.detail == "1 result URL was refused: data within the answer: not kept"
+    assert reading.detail == "1 file embedded in the answer, not sent: application/octet-stream, 1572864 bytes"

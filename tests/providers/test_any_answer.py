@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.ids import clean_task_id
 from bridge.domain.task import Json, Kind, Reading
-from bridge.providers import created_by_any, descriptions
+from bridge.providers.catalogue import descriptions
+from bridge.providers.created import created_by_any
 from bridge.providers.reading import read_together
-from bridge.providers.results import Question
+from bridge.providers.results import PollContext
 from tests.providers.reading_of import TASK_ID, answered, reading_of
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 DATA: Final = Path(__file__).parent.parent / "data"
 RECORDED: Final = [
@@ -71,7 +75,7 @@ providers = st.sampled_from(list(descriptions()))
 statuses = st.sampled_from([200, 201, 204, 302, 400, 401, 402, 404, 410, 429, 500, 503]) | st.integers(100, 999)
 
 
-def _sound(reading: Reading) -> None:
+def assert_sound(reading: Reading) -> None:
     assert type(reading) is Reading
     assert reading.detail.isprintable()
     assert len(reading.detail) <= 500
@@ -98,7 +102,7 @@ def _spoiled(value: Json, path: tuple[Any, ...], other: Json) -> Json:
 
 
 @given(data=st.data(), fixture=st.sampled_from(RECORDED), status=st.just(200) | statuses)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_recorded_answer_spoiled_anywhere_gives_a_reading(
     data: st.DataObject, fixture: Mapping[str, Any], status: int
 ) -> None:
@@ -109,7 +113,9 @@ def test_a_recorded_answer_spoiled_anywhere_gives_a_reading(
     provider = fixture["file"].partition("/")[0]
 
     for name in {provider, data.draw(providers)}:
-        _sound(reading_of(orjson.dumps(body), provider=name, status=status, task_id=task_id[1] if task_id else "1"))
+        assert_sound(
+            reading_of(orjson.dumps(body), provider=name, status=status, task_id=task_id[1] if task_id else "1")
+        )
 
 
 def _is_refused_for_content(provider: str, status: int, reading: Reading) -> bool:
@@ -119,11 +125,11 @@ def _is_refused_for_content(provider: str, status: int, reading: Reading) -> boo
 
 
 @given(provider=providers, body=answers, status=statuses)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_json_gives_a_reading_and_ends_come_from_good_answers_alone(provider: str, body: Json, status: int) -> None:
     reading = reading_of(orjson.dumps(body), provider=provider, status=status)
 
-    _sound(reading)
+    assert_sound(reading)
     if reading.kind in ENDS:
         assert 200 <= status < 300 or _is_refused_for_content(provider, status, reading)
         assert reading.snapshot is not None
@@ -135,7 +141,7 @@ def test_any_json_gives_a_reading_and_ends_come_from_good_answers_alone(provider
 def test_any_second_answer_gives_a_reading(provider: str, body: Json, second: Json) -> None:
     first = {"task_id": TASK_ID, "status": "Success", "file_id": "7", **(body if isinstance(body, dict) else {})}
 
-    _sound(reading_of(orjson.dumps(first), provider=provider, second=second))
+    assert_sound(reading_of(orjson.dumps(first), provider=provider, second=second))
 
 
 @given(provider=providers, body=answers, status=statuses)
@@ -143,11 +149,11 @@ def test_any_second_answer_gives_a_reading(provider: str, body: Json, second: Js
 def test_any_json_read_for_many_tasks_gives_each_a_reading_or_one_for_all(
     provider: str, body: Json, status: int
 ) -> None:
-    asked = [Question(task_id=task_id, action=None, own_host="api.example.com") for task_id in (TASK_ID, "other")]
+    asked = [PollContext(task_id=task_id, action=None, own_host="api.example.com") for task_id in (TASK_ID, "other")]
     found = read_together(descriptions()[provider], answered(orjson.dumps(body), status=status), asked)
 
     for reading in [found] if isinstance(found, Reading) else found.values():
-        _sound(reading)
+        assert_sound(reading)
     assert isinstance(found, Reading) or set(found) == {TASK_ID, "other"}
 
 
@@ -168,5 +174,5 @@ def test_any_json_may_be_looked_at_as_a_create_answer(body: Json) -> None:
 def test_any_bytes_give_a_reading_and_no_end(provider: str, body: bytes, status: int, headers: dict[str, str]) -> None:
     reading = reading_of(body, provider=provider, status=status, headers=headers)
 
-    _sound(reading)
+    assert_sound(reading)
     assert reading.kind not in ENDS

@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from bridge.domain.task import Kind
-from bridge.providers import DescriptionsRefused, descriptions, effective, load_descriptions
+from bridge.providers.catalogue import DescriptionsRefused, descriptions, effective, load_descriptions
 from bridge.providers.reading import read
-from bridge.providers.results import Question
+from bridge.providers.results import PollContext
 from bridge.providers.selector import Selector
 from tests.providers.reading_of import answered
 
 Tree = dict[str, Any]
 ALL = [
-    *("ark", "avatar", "flux", "jimeng", "kling", "kling_v2", "luma", "midjourney", "minimax", "minimax_v2"),
-    *("newapi", "openai_video", "replicate", "runway", "suno", "suno_feed", "unified_v2", "veo", "video_query", "vidu"),
+    *("ark", "avatar", "azure_openai", "comfyui", "dashscope", "fal", "flux", "heygen", "jimeng", "kie", "kie_suno"),
+    *("kling", "kling_v2", "luma", "midjourney", "minimax", "minimax_v2", "newapi", "openai_video", "replicate"),
+    *("runpod", "runway", "siliconflow", "suno", "suno_feed", "unified_v2", "veo", "video_query", "vidu", "xai"),
+    "zhipu",
 ]
 OWN: Tree = {
     "title": "A studio",
@@ -69,7 +71,7 @@ def test_a_built_in_may_be_changed_under_its_own_name() -> None:
 def test_forms_of_ones_own_are_tried_before_inherited_ones() -> None:
     loaded = load_descriptions({"mine": {"extends": "newapi", "forms": OWN["forms"]}})
 
-    assert list(loaded["mine"].forms) == ["job", "newapi"]
+    assert list(loaded["mine"].forms) == ["job", "newapi", "plain"]
 
 
 @pytest.mark.parametrize(
@@ -86,18 +88,22 @@ def test_forms_of_ones_own_are_tried_before_inherited_ones() -> None:
         (lambda tree: tree["forms"]["job"]["results"].append({"vidoes": "u"}), ("forms", "job", "results", 1), "vid"),
         (lambda tree: tree["ask"].update(path="jobs/{id}"), ("ask", "path"), "a path begins with /"),
         (lambda tree: tree["ask"].update(path="/jobs/"), ("ask",), "holds {id}"),
-        (lambda tree: tree["ask"].update(path="/{id}/{other}"), ("ask", "path"), "{other} stands for nothing"),
+        (
+            lambda tree: tree["ask"].update(path="/{id}/{other}"),
+            ("ask", "path"),
+            "{other} is not filled here; you can use {+id}, {action}, {id}",
+        ),
         (lambda tree: tree["ask"].update(auth="basic"), ("ask", "auth"), "auth is bearer, token, signed, "),
         (lambda tree: tree["ask"].update(batch={"path": "/jobs"}), ("ask", "batch"), "a batch holds {ids}"),
         (
             lambda tree: tree.update(action={"pattern": "(", "example": "x"}),
             ("action", "pattern"),
-            "no regular expression",
+            "not a regular expression",
         ),
         (
             lambda tree: tree["forms"]["job"].update(status="a..b"),
             ("forms", "job", "status"),
-            "is no JMESPath expression",
+            "is not a JMESPath expression",
         ),
         (
             lambda tree: tree["forms"]["job"].update(status="starts_with(state)"),
@@ -114,7 +120,7 @@ def test_forms_of_ones_own_are_tried_before_inherited_ones() -> None:
             ("forms", "job", "words", "failed", 0),
             "a word or a whole number is needed here",
         ),
-        (lambda tree: tree.update(forms=[tree["forms"]["job"]]), ("forms",), "a mapping of keys is needed here"),
+        (lambda tree: tree.update(forms=[tree["forms"]["job"]]), ("forms",), "must be a mapping of keys"),
         (
             lambda tree: tree["forms"]["job"]["words"].update(succeded=["x"]),
             ("forms", "job", "words", "succeded"),
@@ -123,32 +129,28 @@ def test_forms_of_ones_own_are_tried_before_inherited_ones() -> None:
         (
             lambda tree: tree["forms"]["job"]["words"].update(failed=["Busy "]),
             ("forms", "job"),
-            "a status word stands twice",
+            'the status word "Busy " is there twice',
         ),
         (
             lambda tree: tree["forms"]["job"]["words"].update(transient=["x"]),
             ("forms", "job"),
             "a status word cannot mean transient",
         ),
-        (
-            lambda tree: tree.update(codes={"at": "code", "good": [0], "means": {"succeeded": [1]}}),
-            ("codes",),
-            "a code cannot mean succeeded",
-        ),
+        (lambda tree: tree.update(times={"zone": "Asia/Peking"}), ("times", "zone"), 'no time zone "Asia/Peking"'),
         (
             lambda tree: tree["forms"]["job"].update(progress_as="percentage"),
             ("forms", "job", "progress_as"),
-            "no way to read progress; there are percent, fraction, tqdm",
+            "no way to read progress; known: percent, fraction, either, tqdm",
         ),
         (
             lambda tree: tree["forms"]["job"].update(results=[{"at_least": 2}]),
             ("forms", "job", "results", 0),
-            "name where the results stand",
+            "name where the results are",
         ),
         (lambda tree: tree.update(result_life={"lasts": "soon"}), ("result_life", "lasts"), "soon"),
-        (lambda tree: tree.pop("title"), (), '"title" is missing'),
-        (lambda tree: tree.update(extends="sumo"), ("extends",), 'no provider "sumo"; did you mean "suno"?'),
-        (lambda tree: tree.update(extends="mine"), ("extends",), "mine extends mine: that is a circle"),
+        (lambda tree: tree.pop("title"), ("title",), "is missing"),
+        (lambda tree: tree.update(extends="sumo"), ("extends",), 'unknown provider "sumo"; did you mean "suno"?'),
+        (lambda tree: tree.update(extends="mine"), ("extends",), "is a circle: mine extends mine"),
     ],
 )
 def test_a_mistake_is_reported_at_its_place(
@@ -209,7 +211,7 @@ def test_the_short_way_selects_what_jmespath_selects(expression: str, value: obj
         ("codes.means", {"not_found": [0]}, "the code 0 is good and means something else"),
         ("codes.means", {"not_found": [4], "failed": ["4"]}, "a code means two things"),
         ("ask.path", "/{action}/{id}", "say under action what it may be"),
-        ("ask.headers", {"A B": "c"}, '"A B" is no name of a header'),
+        ("ask.headers", {"A B": "c"}, '"A B" is not a valid header name'),
         ("ask.headers", {"A": "b\nc"}, "one line of printable characters"),
         ("action", {"pattern": "a|b", "example": "c"}, '"c" does not fit the pattern'),
         ("action", {"pattern": "a|b", "example": "a", "default": "z"}, '"z" does not fit the pattern'),
@@ -233,7 +235,7 @@ def test_a_description_that_could_never_work_is_refused(place: str, value: objec
 def test_a_vendor_who_names_no_id_and_has_no_envelope_can_be_described() -> None:
     form = {"task": "@", "status": "state", "words": {"succeeded": ["done"]}, "results": [{"videos": "url"}]}
     loaded = load_descriptions({"mine": {**OWN, "forms": {"job": form}}})["mine"]
-    asked = Question(task_id="1", action=None, own_host="api.example.com")
+    asked = PollContext(task_id="1", action=None, own_host="api.example.com")
 
     told = read(loaded, answered(b'{"state": "done", "url": "https://cdn.example.com/a.mp4"}'), asked)
     error = read(loaded, answered(b'{"state": "error", "error": "busy"}'), asked)

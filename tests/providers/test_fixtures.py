@@ -7,16 +7,20 @@ from typing import Any, Final
 import pytest
 
 from bridge.domain.task import Kind, Reading
-from bridge.providers import created, created_by_any, descriptions
+from bridge.providers.catalogue import descriptions
+from bridge.providers.created import created, created_by_any
 from bridge.providers.reading import read_together
-from bridge.providers.results import Question
+from bridge.providers.results import PollContext
 from tests.providers.reading_of import answered, reading_of
 from tests.providers.recorded import DATA, FIXTURES, NO_STATUS, action_of, id_of, provider_of, said
 
 PLURALS: Final = {"video": "videos", "image": "images", "audio": "audios"}
 OTHERS: Final = {"outgoing", "vector", "challenge"}  # no answers about tasks
 HOST: Final = "api.example.test"
-SECOND: Final = {"minimax/success_needs_file.json": "minimax/file_retrieve.json"}
+SECOND: Final = {
+    "minimax/success_needs_file.json": "minimax/file_retrieve.json",
+    "fal/completed.json": "fal/result.json",
+}
 
 
 def _read(fixture: dict[str, Any]) -> Reading:
@@ -99,7 +103,7 @@ LISTS: Final = {
 @pytest.mark.parametrize("file", LISTS)
 def test_of_each_recorded_list_every_task_is_read_by_its_id(file: str) -> None:
     provider, outcomes = LISTS[file]
-    asked = [Question(task_id=task_id, action=None, own_host=HOST) for task_id in reversed(outcomes)]
+    asked = [PollContext(task_id=task_id, action=None, own_host=HOST) for task_id in reversed(outcomes)]
 
     readings = read_together(descriptions()[provider], answered((DATA / file).read_bytes()), asked)
 

@@ -10,33 +10,38 @@ import orjson
 import pytest
 import yaml
 
-from bridge.providers import created, descriptions, effective, load_descriptions
-from bridge.providers import route as routes
-from bridge.providers.addresses import asking
+from bridge.providers import calls as routes
 from bridge.providers.auth import shown
-from bridge.providers.description import Codes, Created, Description, Form, Life, Results
+from bridge.providers.catalogue import descriptions, effective, load_descriptions
+from bridge.providers.created import created
+from bridge.providers.description import Codes, Created, DefaultLimits, Description, Form, Life, OwnFiles, Results
 from bridge.providers.reading import read
-from bridge.providers.results import Question
+from bridge.providers.results import PollContext
+from bridge.providers.task_requests import task_request
 from tests.providers.reading_of import answered
 
 GUIDE: Final = (Path(__file__).parents[2] / "docs/writing-a-provider.md").read_text()
 FENCED: Final = re.findall(r"```(\w+) ?([^\n]*)\n(.*?)```", GUIDE, re.DOTALL)
 TREES: Final[dict[str, Any]] = {
-    name: tree for kind, _, text in FENCED if kind == "yaml" for name, tree in yaml.safe_load(text)["providers"].items()
+    name: tree
+    for kind, _, text in FENCED
+    if kind == "yaml"
+    for name, tree in yaml.safe_load(text).get("providers", {}).items()
 }
+OWN: Final = {"my-suno", "pixverse", "ppt", "suno-upload", "higgsfield", "vertex-veo", "pika"}
 ANSWERS: Final = [(*info.split(), text) for kind, info, text in FENCED if kind == "json"]
 
 
 def test_the_examples_are_descriptions() -> None:
-    assert set(load_descriptions(TREES)) == {*descriptions(), "my-suno", "pixverse", "ppt", "suno-upload", "pika"}
+    assert set(load_descriptions(TREES)) == {*descriptions(), *OWN}
 
 
 @pytest.mark.parametrize(("provider", "kind", "text"), ANSWERS)
 def test_each_answer_of_the_guide_is_read_as_it_says(provider: str, kind: str, text: str) -> None:
     description = load_descriptions(TREES)[provider]
-    task_id = re.search(r'"(?:id|task_id)": "?([^",]+)', text)
+    task_id = re.search(r'"(?:id|task_id|request_id|name)": "?([^",}]+)', text)
     assert task_id is not None
-    asked = Question(task_id=task_id[1], action=None, own_host="api.example.com")
+    asked = PollContext(task_id=task_id[1], action=None, own_host="api.example.com")
 
     reading = read(description, answered(text.encode()), asked)
 
@@ -49,7 +54,7 @@ def test_the_new_provider_of_the_guide_is_asked_as_it_says() -> None:
     pixverse = load_descriptions(TREES)["pixverse"]
     base_url = "https://app-api.pixverse.ai"
 
-    url = asking(pixverse, base_url=base_url, task_id="318633193768896", action=None).url
+    url = task_request(pixverse, base_url=base_url, task_id="318633193768896", action=None).url
 
     assert url in GUIDE
     assert shown(pixverse.ask.auth, "k") == ({"API-KEY": "k"}, None)
@@ -58,10 +63,21 @@ def test_the_new_provider_of_the_guide_is_asked_as_it_says() -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [Description, Form, Results, Codes, Created, Life, routes.Route, routes.Batch, routes.Action, routes.KeyPair],
+    [
+        *(Description, Form, Results, OwnFiles, Codes, Created, Life, DefaultLimits),
+        *(
+            routes.TaskCall,
+            routes.BatchCall,
+            routes.SecondCall,
+            routes.ListCall,
+            routes.Action,
+            routes.KeyPair,
+            routes.KeyPlace,
+        ),
+    ],
     ids=lambda model: model.__name__,
 )
-def test_every_key_of_the_language_is_in_the_guide(model: type[routes.Model]) -> None:
+def test_every_key_of_the_language_is_in_the_guide(model: type[routes.DescriptionModel]) -> None:
     missing = [name for name in model.model_fields if f"`{name}`" not in GUIDE and f"`{name}:" not in GUIDE]
 
     assert [name for name in missing if name != "name"] == []

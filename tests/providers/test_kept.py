@@ -7,15 +7,15 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.providers import DescriptionsRefused, load_descriptions
+from bridge.providers.catalogue import DescriptionsRefused, load_descriptions
 from bridge.providers.reading import read
-from bridge.providers.results import Question
+from bridge.providers.results import PollContext
 from tests.providers.reading_of import answered
 
 
 def _kept(form: dict[str, Any], **task: Any) -> Any:
     made = load_descriptions({"own": {"extends": "replicate", "forms": {"prediction": form}}})["own"]
-    asked = Question(task_id="1", action=None, own_host="api.example.com")
+    asked = PollContext(task_id="1", action=None, own_host="api.example.com")
     reading = read(made, answered(orjson.dumps({"id": "1", "status": "processing", **task})), asked)
     assert reading.snapshot is not None
     return reading.snapshot.kept

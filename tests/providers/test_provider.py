@@ -14,7 +14,7 @@ from bridge import __version__
 from bridge.domain.task import Kind
 from bridge.net.client import HttpClient
 from bridge.ports import Provider
-from bridge.providers import descriptions
+from bridge.providers.catalogue import descriptions
 from bridge.providers.provider import HttpProvider
 from tests.loopback import Exchange, Loopback, Script, answers, loopback
 from tests.providers.reading_of import ACTION, TASK_ID, kling, videos
@@ -37,7 +37,7 @@ async def _account(
 
 async def test_the_documented_request_is_sent() -> None:
     async with _account(answers(200, orjson.dumps(kling("processing")))) as (provider, server):
-        reading = await provider.ask(TASK_ID, "videos/avatar/image2video")
+        reading = await provider.poll(TASK_ID, "videos/avatar/image2video")
 
     (asked,) = server.asked
     assert reading.kind is Kind.RUNNING
@@ -55,7 +55,7 @@ async def test_the_documented_request_is_sent() -> None:
 @pytest.mark.parametrize("task_id", ["..", "%2e%2e", "a/../b", "a b?c#d", "号", "%", "'\"<>\\"])
 async def test_any_id_reaches_the_provider_as_one_segment(task_id: str) -> None:
     async with _account(answers(200, b"{}")) as (provider, server):
-        await provider.ask(task_id, ACTION)
+        await provider.poll(task_id, ACTION)
 
     target = server.asked[0].target
     assert target.startswith("/kling/v1/videos/text2video/")
@@ -65,7 +65,7 @@ async def test_any_id_reaches_the_provider_as_one_segment(task_id: str) -> None:
 
 async def test_the_accounts_headers_win_whatever_their_case() -> None:
     async with _account(answers(200, b"{}"), headers={"USER-AGENT": "mine", "x-extra": "1"}) as (provider, server):
-        await provider.ask(TASK_ID, ACTION)
+        await provider.poll(TASK_ID, ACTION)
 
     assert (server.asked[0].headers["user-agent"], server.asked[0].headers["x-extra"]) == ("mine", "1")
 
@@ -73,12 +73,12 @@ async def test_the_accounts_headers_win_whatever_their_case() -> None:
 async def test_a_compressed_answer_is_read() -> None:
     body = gzip.compress(orjson.dumps(videos("https://cdn.example.com/v.mp4")))
     async with _account(answers(200, body, {"Content-Encoding": "gzip"})) as (provider, _):
-        assert (await provider.ask(TASK_ID, ACTION)).kind is Kind.SUCCEEDED
+        assert (await provider.poll(TASK_ID, ACTION)).kind is Kind.SUCCEEDED
 
 
 async def test_without_an_action_nothing_is_asked_and_nothing_ends() -> None:
     async with _account(answers(200, b"{}")) as (provider, server):
-        reading = await provider.ask(TASK_ID, None)
+        reading = await provider.poll(TASK_ID, None)
 
     assert (reading.kind, server.asked) == (Kind.AMBIGUOUS, [])
     assert reading.detail.startswith("not asked: no action is set")
@@ -87,22 +87,45 @@ async def test_without_an_action_nothing_is_asked_and_nothing_ends() -> None:
 async def test_a_key_that_the_provider_quotes_is_not_repeated() -> None:
     body = orjson.dumps({"error": {"message": f"Invalid token {KEY}"}})
     async with _account(answers(401, body)) as (provider, _):
-        reading = await provider.ask(TASK_ID, ACTION)
+        reading = await provider.poll(TASK_ID, ACTION)
 
     assert reading.detail == "HTTP 401: Invalid token ***"
 
 
 async def test_a_body_over_the_cap_is_ambiguous() -> None:
     async with _account(answers(200, b'{"code":0,"x":"' + b"y" * (1 << 20) + b'"}')) as (provider, _):
-        reading = await provider.ask(TASK_ID, ACTION)
+        reading = await provider.poll(TASK_ID, ACTION)
 
-    assert (reading.kind, reading.detail) == (Kind.AMBIGUOUS, "HTTP 200: body over 1048576 bytes")
+    assert (reading.kind, reading.detail) == (
+        Kind.AMBIGUOUS,
+        (
+            "HTTP 200: body over 1048576 bytes; to read larger ones raise providers.kling.most_bytes "
+            "(of a built-in provider with extends: kling)"
+        ),
+    )
 
 
 async def test_a_provider_that_hangs_is_given_up_at_the_deadline() -> None:
     async with _account(Exchange.hang, timeout_s=0.2) as (provider, server):
         with anyio.fail_after(5):
-            reading = await provider.ask(TASK_ID, ACTION)
+            reading = await provider.poll(TASK_ID, ACTION)
 
     assert (reading.kind, reading.server_trouble) == (Kind.TRANSIENT, True)
     assert reading.detail == f"no answer from 127.0.0.1:{server.port} in time"
+
+
+@pytest.mark.parametrize(
+    ("name", "task_id", "action", "route"),
+    [
+        ("kling", TASK_ID, "videos/text2video", "videos/text2video"),
+        ("kling", "https://api.example.com/kling/v1/videos/lip-sync/x", "videos/text2video", "videos/lip-sync"),
+        ("replicate", TASK_ID, "videos/text2video", ""),
+    ],
+)
+async def test_a_route_is_the_action_that_is_part_of_the_address(
+    name: str, task_id: str, action: str, route: str
+) -> None:
+    client = HttpClient(timeout_s=5, concurrency=4)
+    provider = HttpProvider(descriptions()[name], base_url="https://api.example.com", api_key=KEY, client=client)
+    await client.aclose()
+    assert provider.route(task_id, action) == route

@@ -7,10 +7,10 @@ import pytest
 
 from bridge.domain.task import Json, Kind
 from bridge.net.client import Unanswered
-from bridge.net.failures import Failure
-from bridge.providers import descriptions
+from bridge.net.failure_kinds import Failure
+from bridge.providers.catalogue import descriptions
 from bridge.providers.reading import read
-from bridge.providers.results import Question
+from bridge.providers.results import PollContext
 from tests.providers.reading_of import TASK_ID, answered, kling, newapi, reading_of, videos
 
 VIDEO = "https://cdn.example.com/v.mp4"
@@ -60,11 +60,13 @@ def test_a_known_code_counts_whatever_the_http_status(code: Json, kind: Kind, st
         (401, Kind.AUTH_ERROR, Kind.AUTH_ERROR, Kind.AUTH_ERROR),
         (402, Kind.ACCOUNT_ERROR, Kind.ACCOUNT_ERROR, Kind.TRANSIENT),
         (403, Kind.ACCOUNT_ERROR, Kind.ACCOUNT_ERROR, Kind.TRANSIENT),
-        (404, Kind.NOT_FOUND, Kind.TRANSIENT, Kind.TRANSIENT),
+        (404, Kind.NOT_FOUND, Kind.TRANSIENT, Kind.NO_ROUTE),
+        (405, Kind.NO_ROUTE, Kind.NO_ROUTE, Kind.NO_ROUTE),
         (408, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
+        (409, Kind.PENDING, Kind.PENDING, Kind.PENDING),
         (418, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
         (422, Kind.BAD_REQUEST, Kind.TRANSIENT, Kind.TRANSIENT),
-        (425, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
+        (425, Kind.PENDING, Kind.PENDING, Kind.PENDING),
         (429, Kind.RATE_LIMITED, Kind.RATE_LIMITED, Kind.RATE_LIMITED),
         (500, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
         (503, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
@@ -159,7 +161,7 @@ def test_depth_beside_the_task_is_as_unwelcome() -> None:
 
 def test_no_answer_is_transient_and_trouble_of_the_server() -> None:
     gone = Unanswered(kind=Failure.DNS, reason="the name of x does not resolve")
-    reading = read(descriptions()["kling"], gone, Question(task_id=TASK_ID, action=None, own_host=""))
+    reading = read(descriptions()["kling"], gone, PollContext(task_id=TASK_ID, action=None, own_host=""))
 
     assert (reading.kind, reading.detail, reading.server_trouble) == (Kind.TRANSIENT, gone.reason, True)
 
@@ -177,7 +179,7 @@ def test_no_answer_is_transient_and_trouble_of_the_server() -> None:
 def test_a_part_of_an_answer_ends_nothing(status: int, is_over_cap: bool, kind: Kind) -> None:
     whole = answered(orjson.dumps(videos(VIDEO)), status=status, headers={"retry-after": "9"})
     part = whole._replace(complete=False, trouble="cut", is_over_cap=is_over_cap)
-    reading = read(descriptions()["kling"], part, Question(task_id=TASK_ID, action=None, own_host=""))
+    reading = read(descriptions()["kling"], part, PollContext(task_id=TASK_ID, action=None, own_host=""))
 
     assert reading.kind is kind
     assert reading.retry_after_s == (None if is_over_cap else 9)
@@ -199,7 +201,14 @@ def test_words_are_compared_trimmed_and_without_case(word: str) -> None:
         ("succeeded", Kind.SUCCEEDED),
         ("failed", Kind.FAILED),
         ("cancelled", Kind.CANCELED),
+        ("In-Progress", Kind.RUNNING),
+        ("in progress", Kind.RUNNING),
+        ("InQueue", Kind.PENDING),
+        ("Finished", Kind.SUCCEEDED),
+        ("DONE", Kind.SUCCEEDED),
+        ("Error", Kind.FAILED),
         ("UNKNOWN", Kind.AMBIGUOUS),
+        ("Task not found", Kind.AMBIGUOUS),
         ("done-ish", Kind.AMBIGUOUS),
     ],
 )
@@ -210,7 +219,7 @@ def test_both_manuals_words_are_known_with_and_without_the_outer_envelope(word: 
         assert reading_of(body).kind is kind
 
 
-@pytest.mark.parametrize(("word", "shown"), [("x" * 99, "x" * 39 + "…"), ("a\x1b[31m\nb", "a\\x1b[31m b"), ("", "")])
+@pytest.mark.parametrize(("word", "shown"), [("x" * 99, "x" * 63 + "…"), ("a\x1b[31m\nb", "a\\x1b[31m b"), ("", "")])
 def test_an_unknown_word_is_named_short_and_harmless(word: str, shown: str) -> None:
     reading = reading_of(kling(word))
 

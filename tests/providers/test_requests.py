@@ -7,9 +7,17 @@ from collections.abc import Sequence
 import orjson
 import pytest
 
-from bridge.providers import created, created_by_any, descriptions, load_descriptions, locate
-from bridge.providers.addresses import asking, asking_second, asking_together, harmless_action, may_have_key
 from bridge.providers.auth import shown
+from bridge.providers.catalogue import descriptions, load_descriptions
+from bridge.providers.created import created, created_by_any
+from bridge.providers.task_requests import (
+    batch_request,
+    harmless_action,
+    locate,
+    may_have_key,
+    second_request,
+    task_request,
+)
 
 BASE = "https://api.example.com"
 JIMENG = "?Action=CVSync2AsyncGetResult&Version=2022-08-31"
@@ -62,11 +70,11 @@ def test_each_provider_is_asked_at_its_address_which_is_also_understood_as_an_id
 ) -> None:
     description = descriptions()[provider]
 
-    assert asking(description, base_url=base_url, task_id=task_id, action=action).url == url
+    assert task_request(description, base_url=base_url, task_id=task_id, action=action).url == url
     found = locate(description, base_url, url)
     assert found is not None
     assert found[1] == task_id
-    assert asking(description, base_url=base_url, task_id=found[1], action=found[0]).url == url
+    assert task_request(description, base_url=base_url, task_id=found[1], action=found[0]).url == url
 
 
 @pytest.mark.parametrize(
@@ -92,18 +100,18 @@ def test_other_known_addresses_are_understood_and_strange_ones_are_not(
 
 
 def test_jimeng_is_asked_by_post_with_the_key_of_the_create_call() -> None:
-    asked = asking(descriptions()["jimeng"], base_url=BASE, task_id="73/91", action="jimeng_vgfm_t2v_l20")
+    asked = task_request(descriptions()["jimeng"], base_url=BASE, task_id="73/91", action="jimeng_vgfm_t2v_l20")
 
     assert (asked.method, asked.url) == ("POST", f"{BASE}/jimeng/{JIMENG}")
     assert orjson.loads(asked.body or b"") == {"req_key": "jimeng_vgfm_t2v_l20", "task_id": "73/91"}
     with pytest.raises(ValueError, match="no action is set"):
-        asking(descriptions()["jimeng"], base_url=BASE, task_id="7391", action=None)
+        task_request(descriptions()["jimeng"], base_url=BASE, task_id="7391", action=None)
 
 
 @pytest.mark.parametrize("provider", descriptions())
 def test_every_provider_can_be_asked_about_a_task_that_nobody_has(provider: str) -> None:
     description = descriptions()[provider]
-    asked = asking(description, base_url=BASE, task_id="genbridge-check", action=harmless_action(description))
+    asked = task_request(description, base_url=BASE, task_id="genbridge-check", action=harmless_action(description))
 
     assert not asked.is_elsewhere
     assert "genbridge-check" in f"{asked.url}{asked.body!r}"
@@ -112,7 +120,7 @@ def test_every_provider_can_be_asked_about_a_task_that_nobody_has(provider: str)
 @pytest.mark.parametrize("task_id", ["a/../b", "/a", "a//b", "..", "a/."])
 def test_an_id_that_keeps_its_slashes_cannot_climb(task_id: str) -> None:
     with pytest.raises(ValueError, match="path"):
-        asking(descriptions()["veo"], base_url=BASE, task_id=task_id, action=None)
+        task_request(descriptions()["veo"], base_url=BASE, task_id=task_id, action=None)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +134,7 @@ def test_an_id_that_keeps_its_slashes_cannot_climb(task_id: str) -> None:
     ],
 )
 def test_many_tasks_are_asked_about_in_one_request(provider: str, method: str, url: str, body: object) -> None:
-    batch = descriptions()[provider].ask.batch
-    assert batch is not None
-    asked = asking_together(batch, base_url=BASE, task_ids=["a/b", "c"], action="MUSIC")
+    asked = batch_request(descriptions()[provider], base_url=BASE, task_ids=["a/b", "c"], action="MUSIC")
 
     assert (asked.method, asked.url) == (method, url)
     assert (asked.body and orjson.loads(asked.body)) == body
@@ -136,9 +142,8 @@ def test_many_tasks_are_asked_about_in_one_request(provider: str, method: str, u
 
 def test_a_file_of_minimax_is_asked_for_where_the_task_was() -> None:
     for host, prefix in ((BASE, "/minimax"), ("https://api.minimax.io", "")):
-        second = descriptions()["minimax"].route(host.removeprefix("https://")).second
-        assert second is not None
-        url = asking_second(second, base_url=host, value="17 6").url
+        minimax = descriptions()["minimax"]
+        url = second_request(minimax, base_url=host, value="17 6", task_id="1", action=None).url
         assert url == f"{host}{prefix}/v1/files/retrieve?file_id=17%206"
 
 

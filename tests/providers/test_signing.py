@@ -9,12 +9,13 @@ import pytest
 
 from bridge.domain.task import Kind
 from bridge.net.client import HttpClient
-from bridge.providers import Description, DescriptionsRefused, descriptions, load_descriptions
+from bridge.net.http_server import serve
+from bridge.providers.calls import KeyPair
+from bridge.providers.catalogue import DescriptionsRefused, descriptions, load_descriptions
+from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider
-from bridge.providers.route import KeyPair
-from bridge.providers.signing import Signer, volcengine
-from bridge.simulator.provider import SimulatedProvider
-from bridge.simulator.serving import serve
+from bridge.providers.signing import signer, volcengine
+from bridge.simulator.simulated_provider import SimulatedProvider
 from tests.fakes import FakeClock
 from tests.loopback import answers, loopback
 from tests.providers.reading_of import reading_of
@@ -40,10 +41,10 @@ OWN = {"extends": "jimeng", "direct": {"hosts": ["127.0.0.1"]}}
 
 
 def test_a_request_is_signed_as_the_vendors_own_packages_sign_it() -> None:
-    signer = Signer(PAIR, ACCESS_KEY, SECRET_KEY, now=lambda: AT)
+    sign = signer(PAIR, ACCESS_KEY, SECRET_KEY, now=lambda: AT)
     url = f"https://visual.volcengineapi.com:443?{QUERY}"
 
-    assert signer.signature("POST", url, {"Content-Type": "application/json"}, BODY) == SIGNED
+    assert sign("POST", url, {"Content-Type": "application/json"}, BODY) == SIGNED
 
 
 def test_path_and_query_are_signed_in_the_vendors_spelling_and_order_and_a_request_may_have_no_body() -> None:
@@ -68,15 +69,15 @@ def test_path_and_query_are_signed_in_the_vendors_spelling_and_order_and_a_reque
 def _signed(description: Description, base_url: str, client: HttpClient, secret_key: str = SECRET_KEY) -> HttpProvider:
     pair = description.key_pair
     assert pair is not None
-    signer = Signer(pair, ACCESS_KEY, secret_key, now=lambda: AT)
-    return HttpProvider(description, base_url=base_url, client=client, signer=signer, secrets=[ACCESS_KEY, secret_key])
+    sign = signer(pair, ACCESS_KEY, secret_key, now=lambda: AT)
+    return HttpProvider(description, base_url=base_url, client=client, signer=sign, secrets=[ACCESS_KEY, secret_key])
 
 
 async def test_jimengs_own_host_is_asked_with_a_signature_over_what_is_really_sent() -> None:
     client = HttpClient(timeout_s=5, concurrency=1)
     body = b'{"code":10000,"data":{"status":"done","image_urls":["https://cdn.example.com/1.png"]}}'
     async with loopback(answers(200, body)) as server:
-        reading = await _signed(load_descriptions({"own": OWN})["own"], server.url, client).ask("7392", "jimeng_t2i")
+        reading = await _signed(load_descriptions({"own": OWN})["own"], server.url, client).poll("7392", "jimeng_t2i")
     await client.aclose()
 
     (asked,) = server.asked
@@ -101,9 +102,9 @@ async def test_the_simulated_host_lets_the_right_signature_in_and_no_other(path:
             lambda task_status: serve(simulated.app, host="127.0.0.1", port=0, task_status=task_status)
         )
         base_url = f"http://127.0.0.1:{port}{path}"
-        good = await _signed(description, base_url, client).ask("demo-running-9s", "jimeng_t2i")
-        aggregated = await _signed(descriptions()["jimeng"], base_url, client).ask("demo-running-9s", "jimeng_t2i")
-        wrong = await _signed(description, base_url, client, "another-secret").ask("demo-running-9s", "jimeng_t2i")
+        good = await _signed(description, base_url, client).poll("demo-running-9s", "jimeng_t2i")
+        aggregated = await _signed(descriptions()["jimeng"], base_url, client).poll("demo-running-9s", "jimeng_t2i")
+        wrong = await _signed(description, base_url, client, "another-secret").poll("demo-running-9s", "jimeng_t2i")
         group.cancel_scope.cancel()
     await client.aclose()
 

@@ -137,19 +137,6 @@ def test_veo_s_videos_are_found_in_each_place_they_may_stand(response: Json) -> 
     assert _result("veo", _veo(response), task_id=OP) == {"videos": [A]}
 
 
-@pytest.mark.parametrize("response", [{"videos": [{"bytesBase64Encoded": "AAAA"}]}, {"video": "AAAA"}])
-def test_data_within_an_answer_ends_the_task_and_is_not_kept(response: Json) -> None:
-    seen = _seen("veo", _veo(response), task_id=OP)
-
-    assert (seen.result, seen.urls, seen.refused) == ({}, (), ("data within the answer: not kept",))
-
-
-def test_a_data_uri_is_named_and_not_kept() -> None:
-    seen = _seen("replicate", _prediction("data:image/png;base64," + "A" * 9999))
-
-    assert seen.refused == ("data:image/png;base64: data within the answer, not kept",)
-
-
 FAILURES: list[tuple[str, Json, str]] = [
     ("veo", {"name": OP, "done": True, "error": "quota"}, "quota"),
     ("veo", {"name": OP, "done": True, "error": {"code": "x", "message": "no"}}, "no"),

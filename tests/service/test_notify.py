@@ -1,4 +1,4 @@
-"""bridge.service against a real datagram socket that plays the service manager."""
+"""The service manager, played by a real datagram socket, and what its watchdog hears."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ import structlog
 
 from bridge.clock import SystemClock, monotonic_us
 from bridge.errors import StoreError
+from bridge.liveness import Liveness
+from bridge.ports import Clock
 from bridge.service import ServiceManager
 from tests.fakes import FakeClock
 from tests.service.manager import Manager
+from tests.stopwatch import Stopwatch
 
 WATCHDOG_S = 60.0
 WATCHDOG = {"WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
@@ -52,6 +55,13 @@ async def disk_full() -> None:
     raise StoreError("disk full")
 
 
+def liveness_of(
+    service: ServiceManager, *, clock: Clock, answers: Callable[[], Awaitable[None]], syncing: bool = False
+) -> Liveness:
+    """As the daemon judges it, with this manager's patience."""
+    return Liveness(clock=clock, answers=answers, syncing=lambda: syncing, max_silence_s=service.watchdog_s)
+
+
 @asynccontextmanager
 async def watched(
     manager: Manager, *, answers: Callable[[], Awaitable[None]], syncing: bool = False, watchdog_pid: int | None = None
@@ -59,33 +69,33 @@ async def watched(
     """A function that lets so many seconds pass and says how many pings came."""
     pid = {} if watchdog_pid is None else {"WATCHDOG_PID": str(watchdog_pid)}
     service, clock = ServiceManager({**manager.environ, **WATCHDOG, **pid}), TracedClock()
+    liveness = liveness_of(service, clock=clock, answers=answers, syncing=syncing)
 
     async def pings_in(seconds: float) -> int:
         await clock.advance(seconds)
         return manager.heard().count("WATCHDOG=1")
 
     async with anyio.create_task_group() as group:
-        group.start_soon(lambda: service.keep_alive(clock=clock, answers=answers, syncing=lambda: syncing))
+        group.start_soon(liveness.run, service.alive)
         await anyio.wait_all_tasks_blocked()
         yield pings_in
         group.cancel_scope.cancel()
 
 
-def test_ready_reloading_status_and_stopping_are_one_datagram_each(manager: Manager) -> None:
+def test_ready_reloading_and_stopping_are_one_datagram_each(manager: Manager) -> None:
     service = ServiceManager(manager.environ)
     service.ready("watching 3 tasks")
     before = monotonic_us()
     service.reloading()
     after = monotonic_us()
-    service.ready("watching 4 tasks")
-    service.status("provider\nis slow")
+    service.ready("provider\nis slow")
     service.stopping()
     notices = manager.heard()
     assert notices[0] == "READY=1\nSTATUS=watching 3 tasks"
     reloading, stamp = notices[1].split("\n")
     assert reloading == "RELOADING=1"
     assert before <= int(stamp.removeprefix("MONOTONIC_USEC=")) <= after
-    assert notices[2:] == ["READY=1\nSTATUS=watching 4 tasks", "STATUS=provider is slow", "STOPPING=1"]
+    assert notices[2:] == ["READY=1\nSTATUS=provider is slow", "STOPPING=1"]
 
 
 def test_an_abstract_socket_is_reached_through_its_at_sign() -> None:
@@ -96,12 +106,14 @@ def test_an_abstract_socket_is_reached_through_its_at_sign() -> None:
 
 
 @pytest.mark.parametrize("address", [None, "", "vsock:2:1234", "relative/path"])
-async def test_without_a_manager_nothing_happens(address: str | None) -> None:
+def test_without_a_manager_nothing_happens(address: str | None) -> None:
     service = ServiceManager({**WATCHDOG, **({} if address is None else {"NOTIFY_SOCKET": address})})
-    service.ready("up")
-    service.reloading()
-    service.stopping()
-    await service.keep_alive(clock=SystemClock(), answers=never, syncing=lambda: False)
+    with structlog.testing.capture_logs() as lines:
+        service.ready("up")
+        service.reloading()
+        service.alive()
+        service.stopping()
+    assert lines == []
 
 
 def test_trouble_with_the_socket_is_logged_once_and_never_raised(tmp_path: Path) -> None:
@@ -109,7 +121,7 @@ def test_trouble_with_the_socket_is_logged_once_and_never_raised(tmp_path: Path)
     with structlog.testing.capture_logs() as lines:
         service.ready("up")
         service.stopping()
-    assert [line["event"] for line in lines] == ["service.unheard"]
+    assert [line["event"] for line in lines] == ["service.notify_failed"]
 
 
 def test_a_manager_that_reads_nothing_holds_the_daemon_up_only_for_a_moment(tmp_path: Path) -> None:
@@ -118,28 +130,28 @@ def test_a_manager_that_reads_nothing_holds_the_daemon_up_only_for_a_moment(tmp_
         deaf.bind(str(path))
         service = ServiceManager({"NOTIFY_SOCKET": str(path)})
         with structlog.testing.capture_logs() as lines:
-            begun = time.monotonic()
+            watch = Stopwatch()
             while not lines:
-                service.status("up")
-        assert lines[0]["event"] == "service.unheard"
-        assert time.monotonic() - begun < 5
+                service.ready("up")
+        assert lines[0]["event"] == "service.notify_failed"
+        assert watch.seconds < 5
 
 
 @pytest.mark.parametrize(
-    ("environ", "interval_s"),
+    ("environ", "watchdog_s"),
     [
         ({}, None),
-        ({"WATCHDOG_USEC": "60000000"}, 30.0),
-        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "60000000"}, 60.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}, 60.0),
         ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}, None),
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
     ],
 )
 def test_the_watchdog_counts_when_it_is_set_and_meant_for_us(
-    environ: Mapping[str, str], interval_s: float | None
+    environ: Mapping[str, str], watchdog_s: float | None
 ) -> None:
-    assert ServiceManager(environ).watchdog_interval_s == interval_s
+    assert ServiceManager(environ).watchdog_s == watchdog_s
 
 
 async def test_while_loop_and_store_answer_the_watchdog_is_pinged_several_times_per_interval(manager: Manager) -> None:
@@ -183,15 +195,16 @@ async def test_a_bug_in_the_question_is_not_hidden(manager: Manager) -> None:
 
     service = ServiceManager({**manager.environ, **WATCHDOG})
     with pytest.raises(ExceptionGroup) as raised:
-        await service.keep_alive(clock=TracedClock(), answers=broken, syncing=lambda: False)
+        await liveness_of(service, clock=TracedClock(), answers=broken).run(service.alive)
     assert raised.group_contains(ZeroDivisionError)
     assert manager.heard() == []
 
 
 async def test_a_loop_that_does_not_turn_silences_the_watchdog(manager: Manager) -> None:
     service = ServiceManager({**manager.environ, "WATCHDOG_USEC": "200000"})
+    liveness = liveness_of(service, clock=SystemClock(), answers=at_once)
     async with anyio.create_task_group() as group:
-        group.start_soon(lambda: service.keep_alive(clock=SystemClock(), answers=at_once, syncing=lambda: False))
+        group.start_soon(liveness.run, service.alive)
         await anyio.sleep(0.2)
         assert manager.heard()
         time.sleep(0.5)  # the whole loop, stuck

@@ -9,16 +9,19 @@ from typing import Any
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.app import App
-from bridge.cli.secrets import resolved
-from bridge.cli.session import Session
+from bridge.cli.session import CommandSession
 from bridge.clock import SystemClock
 from bridge.config.load import Loaded
+from bridge.daemon import Daemon
 from bridge.domain.task import Kind
+from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
+from bridge.plan_builder import PlanBuilder
 from bridge.store import open_store
-from bridge.wiring import Workshop
+from bridge.store.follow_store import FollowStore
 from tests.loopback import Exchange, loopback
 from tests.world import kling
 
@@ -30,11 +33,11 @@ def settings(folder: Path, *accounts: str, url: str = "http://127.0.0.1:9", **po
     path = folder / "genbridge.yaml"
     path.write_text(json.dumps(written))
     path.chmod(0o600)  # it holds keys
-    return resolved(Session(config=str(path)))
+    return CommandSession(config=str(path)).resolved()
 
 
 def accounts_held(app: App) -> list[str]:
-    scopes = {share.scope for share in app._membership.held}
+    scopes = {share.scope for share in app.parts.membership.held}
     return sorted(scope.removeprefix("account/") for scope in scopes if scope.startswith("account/"))
 
 
@@ -43,7 +46,12 @@ async def test_what_accounts_that_came_and_went_left_behind_is_freed_although_wa
 ) -> None:
     store, clock = open_store(tmp_path / "state.db", create=True, group_access=False), SystemClock()
     app = App(
-        settings(tmp_path, "one"), store=store, clock=clock, offload=ThreadOffload(), lease_offload=ThreadOffload()
+        settings(tmp_path, "one"),
+        store=store,
+        clock=clock,
+        offload=ThreadOffload(),
+        lease_offload=ThreadOffload(),
+        metrics=Metrics(),
     )
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
@@ -61,6 +69,20 @@ async def test_what_accounts_that_came_and_went_left_behind_is_freed_although_wa
     assert left_behind < 100
 
 
+def test_accounts_and_endpoints_are_counted_before_the_store_has_answered(tmp_path: Path) -> None:
+    store, metrics = open_store(tmp_path / "state.db", create=True, group_access=False), Metrics()
+    App(
+        settings(tmp_path, "one", "two"),
+        store=store,
+        clock=SystemClock(),
+        offload=ThreadOffload(),
+        lease_offload=ThreadOffload(),
+        metrics=metrics,
+    )
+    store.close()
+    assert (list(metrics.accounts), list(metrics.endpoints)) == (["one", "two"], ["hook"])
+
+
 @pytest.mark.parametrize("transport", ["asyncio", "httpx"])
 @pytest.mark.parametrize("remaining", [["one"], ["two"]], ids=["changed", "gone"])
 async def test_connections_of_replaced_settings_are_closed_when_their_exchange_has_ended(
@@ -76,14 +98,14 @@ async def test_connections_of_replaced_settings_are_closed_when_their_exchange_h
     with anyio.fail_after(20):
         async with (
             loopback(answering) as server,
-            Workshop(SystemClock()) as workshop,
+            PlanBuilder(SystemClock()) as builder,
             anyio.create_task_group() as group,
         ):
             kinds: list[Kind] = []
-            provider = workshop.accounts(settings(tmp_path, "one", url=server.url, transport=transport))["one"].provider
+            provider = builder.accounts(settings(tmp_path, "one", url=server.url, transport=transport))["one"].provider
 
             async def ask(task_id: str) -> None:
-                kinds.append((await provider.ask(task_id, "videos/text2video")).kind)
+                kinds.append((await provider.poll(task_id, "videos/text2video")).kind)
 
             group.start_soon(ask, "slow")
             while not server.asked:
@@ -91,12 +113,32 @@ async def test_connections_of_replaced_settings_are_closed_when_their_exchange_h
             await ask("quick")
             assert server.open_connections == 2
             new = settings(tmp_path, *remaining, url=server.url, transport=transport, timeout="9s")
-            workshop.accounts(new)
+            builder.accounts(new)
             assert server.open_connections == 2  # they may be refused yet
-            await workshop.retire(new)
+            await builder.retire(new)
             while server.open_connections > 1:
                 await anyio.sleep(0.01)
             may_answer.set()
             while server.open_connections:
                 await anyio.sleep(0.01)
             assert kinds == [Kind.RUNNING, Kind.RUNNING]
+
+
+async def test_a_fault_of_ours_in_a_reload_leaves_the_old_settings_in_force(tmp_path: Path) -> None:
+    def broken() -> Loaded:
+        raise KeyError("a fault of ours")
+
+    store = open_store(tmp_path / "state.db", create=True, group_access=False)
+    daemon = Daemon(
+        settings(tmp_path, "one"),
+        store=store,
+        clock=SystemClock(),
+        open_reader=lambda: store,
+        open_follower=lambda: FollowStore(store._database),
+        reread=broken,
+        seen=None,
+    )
+    with capture_logs() as logged:
+        assert await daemon._reload()
+    store.close()
+    assert [(line["event"], line["in_force"]) for line in logged] == [("settings.bug", "the old settings")]

@@ -10,50 +10,56 @@ import pytest
 import yaml
 
 from bridge.clock import SystemClock
-from bridge.simulator.demo import DemoPlan, DemoTask, Drop, Summary, Told
-from bridge.simulator.provider import SimulatedProvider
-from bridge.simulator.receiver import PATH, Webhook
-from bridge.simulator.tasks import Ending
+from bridge.simulator.demo_plan import DemoFile, DemoPlan, DemoTask
+from bridge.simulator.demo_summary import DemoRow, DemoSummary
+from bridge.simulator.simulated_provider import SimulatedProvider
+from bridge.simulator.simulated_task import SimulatedResult
+from bridge.simulator.webhook_receiver import PATH, ReceivedWebhook
 from tests.fakes import START, FakeClock
 
 PLAN = DemoPlan()
 
 
-def drop_of(task: DemoTask) -> Drop:
-    return next(drop for drop in PLAN.drops if task in drop.tasks)
+def file_of(task: DemoTask) -> DemoFile:
+    return next(file for file in PLAN.files if task in file.tasks)
 
 
-def endings(tasks: Iterable[DemoTask]) -> set[Ending]:
-    return {task.script.ending for task in tasks}
+def results_of(tasks: Iterable[DemoTask]) -> set[SimulatedResult]:
+    return {task.script.result for task in tasks}
 
 
-def test_the_demo_shows_every_ending_and_one_task_that_was_over_when_added() -> None:
+def test_the_demo_shows_every_result_and_one_task_that_finished_before_it_was_added() -> None:
     assert len(PLAN.tasks) == 8
     assert len({task.task_id for task in PLAN.tasks}) == 8
-    assert endings(PLAN.tasks) == {Ending.VIDEOS, Ending.IMAGES, Ending.AUDIOS, Ending.FAILURE}
-    over = [task for task in PLAN.tasks if task.born_s + task.script.lasts_s < 0]
-    assert len(over) == 1
+    assert results_of(PLAN.tasks) == {
+        SimulatedResult.VIDEOS,
+        SimulatedResult.IMAGES,
+        SimulatedResult.AUDIOS,
+        SimulatedResult.FAILURE,
+    }
+    early = [task for task in PLAN.tasks if task.created_s + task.script.lasts_s < 0]
+    assert len(early) == 1
 
 
-def test_the_ends_are_spread_over_25_seconds_and_follow_the_files() -> None:
-    ends = sorted(task.born_s + task.script.lasts_s for task in PLAN.tasks)
-    assert ends[-1] == 25
-    assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(ends))
+def test_tasks_finish_over_25_seconds_and_after_their_files() -> None:
+    finishes = sorted(task.created_s + task.script.lasts_s for task in PLAN.tasks)
+    assert finishes[-1] == 25
+    assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(finishes))
     for task in PLAN.tasks:
-        ends_s = task.born_s + task.script.lasts_s
-        assert ends_s < 0 or ends_s > drop_of(task).at_s + 2
+        finished_s = task.created_s + task.script.lasts_s
+        assert finished_s < 0 or finished_s > file_of(task).at_s + 2
 
 
-def test_each_form_of_queue_file_is_shown() -> None:
-    texts = {Path(drop.name).suffix: drop for drop in PLAN.drops}
+def test_each_syntax_of_queue_files_is_shown() -> None:
+    texts = {Path(file.name).suffix: file for file in PLAN.files}
     assert set(texts) == {".yaml", ".txt", ".json"}
-    assert yaml.safe_load(texts[".yaml"].text())["tasks"] == [task.form() for task in texts[".yaml"].tasks]
-    assert json.loads(texts[".json"].text()) == [task.form() for task in texts[".json"].tasks]
+    assert yaml.safe_load(texts[".yaml"].text())["tasks"] == [task.entry() for task in texts[".yaml"].tasks]
+    assert json.loads(texts[".json"].text()) == [task.entry() for task in texts[".json"].tasks]
     lines = [line for line in texts[".txt"].text().splitlines() if not line.startswith("#")]
     assert lines == [task.task_id for task in texts[".txt"].tasks]
 
 
-def test_prepare_makes_a_queue_folder_and_settings_with_the_two_urls(tmp_path: Path) -> None:
+def test_prepare_creates_a_queue_folder_and_settings_with_the_two_urls(tmp_path: Path) -> None:
     path = PLAN.prepare(tmp_path, provider_url="http://127.0.0.1:1111", receiver_url="http://127.0.0.1:2222")
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert settings["accounts"]["demo"]["base_url"] == "http://127.0.0.1:1111"
@@ -62,86 +68,86 @@ def test_prepare_makes_a_queue_folder_and_settings_with_the_two_urls(tmp_path: P
     assert not Path(settings["store"]).is_absolute()
 
 
-def test_played_tasks_end_at_the_provider_when_the_plan_says() -> None:
+def test_played_tasks_finish_at_the_provider_when_the_plan_says() -> None:
     clock = FakeClock(START + 25)
     provider = SimulatedProvider(clock)
     PLAN.play(provider, started_at=START)
-    assert provider.ended_at == {task.task_id: START + task.born_s + task.script.lasts_s for task in PLAN.tasks}
+    assert provider.finished_at == {task.task_id: START + task.created_s + task.script.lasts_s for task in PLAN.tasks}
 
 
-async def test_files_appear_whole_one_after_the_other(tmp_path: Path) -> None:
+async def test_files_appear_complete_one_after_the_other(tmp_path: Path) -> None:
     clock = FakeClock()
-    dropped: list[tuple[float, str]] = []
+    added: list[tuple[float, str]] = []
 
-    def on_drop(drop: Drop) -> None:
-        dropped.append((clock.steady() - START, drop.name))
-        assert (tmp_path / drop.name).read_text(encoding="utf-8") == drop.text()
+    def on_file(file: DemoFile) -> None:
+        added.append((clock.steady() - START, file.name))
+        assert (tmp_path / file.name).read_text(encoding="utf-8") == file.text()
 
     async def feed() -> None:
-        await PLAN.feed(tmp_path, clock=clock, started_at=START, on_drop=on_drop)
+        await PLAN.add_files(tmp_path, clock=clock, started_at=START, on_file=on_file)
 
     async with anyio.create_task_group() as group:
         group.start_soon(feed)
         await clock.advance(30)
-    assert dropped == [(drop.at_s, drop.name) for drop in PLAN.drops]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(drop.name for drop in PLAN.drops)
+    assert added == [(file.at_s, file.name) for file in PLAN.files]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(file.name for file in PLAN.files)
 
 
-async def test_a_file_whose_time_has_passed_is_dropped_at_once(tmp_path: Path) -> None:
+async def test_a_file_whose_time_has_passed_is_added_at_once(tmp_path: Path) -> None:
     clock = SystemClock()
-    dropped: list[Drop] = []
+    added: list[DemoFile] = []
     with anyio.fail_after(2):
-        await PLAN.feed(tmp_path, clock=clock, started_at=clock.steady() - 5.8, on_drop=dropped.append)
-    assert dropped == list(PLAN.drops)
+        await PLAN.add_files(tmp_path, clock=clock, started_at=clock.steady() - 5.8, on_file=added.append)
+    assert added == list(PLAN.files)
 
 
-async def summary(*, told: Iterable[DemoTask], delay_s: float) -> Summary:
-    """Of a demo in which these tasks were told so long after their ends, and each had been asked about twice."""
+async def summary(*, notified: Iterable[DemoTask], delay_s: float) -> DemoSummary:
+    """The summary of a demo that notified these tasks after `delay_s` and polled every task twice."""
     clock = FakeClock()
     provider = SimulatedProvider(clock)
     PLAN.play(provider, started_at=START)
     await clock.advance(60)
     provider.polls.update(task.task_id for task in PLAN.tasks * 2)
     webhooks = [
-        Webhook(
+        ReceivedWebhook(
             webhook_id=f"evt_{task.task_id}",
-            topic="task_failed" if task.script.ending is Ending.FAILURE else "task_succeeded",
+            topic="task_failed" if task.script.result is SimulatedResult.FAILURE else "task_succeeded",
             data={"task_id": task.task_id},
-            arrived_at=START + max(drop_of(task).at_s, task.born_s + task.script.lasts_s) + delay_s,
+            arrived_at=START + max(file_of(task).at_s, task.created_s + task.script.lasts_s) + delay_s,
         )
-        for task in told
+        for task in notified
     ]
-    return Summary.of(PLAN, provider, webhooks=webhooks, repeats=1, started_at=START)
+    return DemoSummary.of(PLAN, provider, webhooks=webhooks, repeats=1, started_at=START)
 
 
-async def test_a_whole_demo_is_complete_and_its_figures_are_named() -> None:
-    whole = await summary(told=PLAN.tasks, delay_s=1.5)
+async def test_the_summary_of_a_complete_demo_has_its_figures() -> None:
+    whole = await summary(notified=PLAN.tasks, delay_s=1.5)
     assert whole.is_complete
-    assert (whole.ended, whole.told) == (8, 8)
-    assert [row.after_s for row in whole.rows] == [pytest.approx(1.5)] * 8
+    assert (whole.finished, whole.notified) == (8, 8)
+    assert [row.delay_s for row in whole.rows] == [pytest.approx(1.5)] * 8
     text = whole.text()
-    assert "8 tasks: 8 ended, 8 told, 1 webhooks came twice" in text
-    assert "polls per task: median 2, most 2, in 0 requests" in text
-    assert "to the webhook: median 1.5 s, most 1.5 s" in text
+    assert "8 tasks: 8 finished, 8 notified, 1 duplicate webhooks" in text
+    assert "polls per task: median 2, max 2, in 0 requests" in text
+    assert "delay: median 1.5 s, max 1.5 s" in text
     for task in PLAN.tasks:
         assert sum(line.startswith(task.task_id) for line in text.splitlines()) == 1
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
 
 
-async def test_a_webhooks_line_fits_a_terminal_with_the_time_before_it() -> None:
+async def test_a_line_about_a_webhook_fits_80_columns() -> None:
     for task in PLAN.tasks:
         data = {"task_id": task.task_id}
-        webhook = Webhook(webhook_id="evt_" + 32 * "a", topic="task_succeeded", data=data, arrived_at=START)
+        webhook = ReceivedWebhook(webhook_id="evt_" + 32 * "a", topic="task_succeeded", data=data, arrived_at=START)
         assert len(f" 12.3 s  {webhook.line()}") <= 80
 
 
-async def test_a_demo_cut_short_says_what_was_not_told() -> None:
-    cut = await summary(told=PLAN.tasks[:3], delay_s=0.2)
+async def test_the_summary_of_an_interrupted_demo_shows_which_tasks_were_not_notified() -> None:
+    cut = await summary(notified=PLAN.tasks[:3], delay_s=0.2)
     assert not cut.is_complete
-    assert cut.told == 3
-    assert sum("not told" in line for line in cut.text().splitlines()) == 5
+    assert cut.notified == 3
+    assert sum("  none  " in line for line in cut.text().splitlines()) == 5
 
 
-def test_a_summary_of_nothing_told_has_no_delays() -> None:
-    nothing = Summary(rows=(Told(task_id="a", polls=0),), ended=0, repeats=0, requests=0)
-    assert nothing.text().endswith("to the webhook: none")
+def test_a_summary_without_webhooks_has_no_delays() -> None:
+    nothing = DemoSummary(rows=(DemoRow(task_id="a", polls=0),), finished=0, repeats=0, requests=0)
+    assert "delay: none" in nothing.text()

@@ -7,10 +7,10 @@ import anyio
 import httpx
 import pytest
 
-from bridge.simulator.provider import MAX_BODY_BYTES, SimulatedProvider
-from bridge.simulator.tasks import Ending, Script
+from bridge.simulator.simulated_provider import MAX_BODY_BYTES, SimulatedProvider
+from bridge.simulator.simulated_task import Script, SimulatedResult
 from tests.fakes import START, FakeClock
-from tests.simulator.served import served
+from tests.served import served
 
 KEY = "sk-test"
 BOTH_PREFIXES = pytest.mark.parametrize("prefix", ["/kling/v1", "/v1"])
@@ -32,7 +32,7 @@ async def data(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
 
 
 @BOTH_PREFIXES
-async def test_a_planned_task_goes_from_submitted_over_processing_to_succeed(prefix: str) -> None:
+async def test_a_planned_task_goes_from_submitted_to_processing_to_succeed(prefix: str) -> None:
     clock = FakeClock()
     provider = SimulatedProvider(clock, key=KEY)
     provider.plan("857000000000000001", Script(lasts_s=60.0), external_id="order-1001")
@@ -60,42 +60,42 @@ async def test_a_planned_task_goes_from_submitted_over_processing_to_succeed(pre
         "final_unit_deduction": "2",
     }
     assert provider.polls == {"857000000000000001": 3}
-    assert provider.ended_at == {"857000000000000001": START + 60}
+    assert provider.finished_at == {"857000000000000001": START + 60}
 
 
-async def test_a_planned_failure_says_why() -> None:
+async def test_a_planned_failure_has_its_reason() -> None:
     provider = SimulatedProvider(FakeClock(), key=KEY)
-    provider.plan("f-1", Script(ending=Ending.FAILURE, lasts_s=0.0, message="content blocked"))
+    provider.plan("f-1", Script(result=SimulatedResult.FAILURE, lasts_s=0.0, message="content blocked"))
     async with served(provider.app, key=KEY) as client:
         failed = await data(client, "/kling/v1/videos/image2video/f-1")
     assert (failed["task_status"], failed["task_status_msg"]) == ("failed", "content blocked")
 
 
-async def test_a_task_may_be_over_before_it_is_first_asked_for() -> None:
+async def test_a_task_may_finish_before_its_first_poll() -> None:
     clock = FakeClock()
     provider = SimulatedProvider(clock)
-    provider.plan("old", Script(lasts_s=20.0), born_at=clock.steady() - 60)
+    provider.plan("old", Script(lasts_s=20.0), created_at=clock.steady() - 60)
     async with served(provider.app) as client:
         assert (await data(client, "/v1/videos/text2video/old"))["task_status"] == "succeed"
-    assert provider.ended_at == {"old": START - 40}
+    assert provider.finished_at == {"old": START - 40}
 
 
-async def test_demo_ids_are_born_when_first_asked_for() -> None:
+async def test_the_first_poll_of_a_demo_id_creates_its_task() -> None:
     clock = FakeClock()
     provider = SimulatedProvider(clock)
     path = "/kling/v1/images/generations/demo-images-5s"
     async with served(provider.app) as client:
         await clock.advance(100)
-        born = await data(client, path)
+        first = await data(client, path)
         await clock.advance(5)
-        ended = await data(client, path)
-    assert (born["task_status"], born["created_at"]) == ("submitted", START_MS + 100_000)
-    assert len(ended["task_result"]["images"]) == 4
-    assert provider.ended_at == {"demo-images-5s": START + 105}
+        finished = await data(client, path)
+    assert (first["task_status"], first["created_at"]) == ("submitted", START_MS + 100_000)
+    assert len(finished["task_result"]["images"]) == 4
+    assert provider.finished_at == {"demo-images-5s": START + 105}
 
 
 @pytest.mark.parametrize("task_id", ["demo-a/b", "demo-%41?x#y", "demo- Katze 猫", "demo-..", "demo-a+b=="])
-async def test_ids_of_every_shape_come_back_as_they_were_asked_for(task_id: str) -> None:
+async def test_ids_of_every_shape_are_returned_unchanged(task_id: str) -> None:
     async with served(SimulatedProvider(FakeClock()).app) as client:
         answer = await data(client, f"/kling/v1/videos/avatar/image2video/{quote(task_id, safe='')}")
     assert answer["task_id"] == task_id
@@ -123,18 +123,18 @@ async def test_an_unknown_method_is_404_with_code_1202() -> None:
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", f"Token {KEY}", KEY, b"Bearer \xff"])
-async def test_without_the_right_key_every_call_is_401_with_code_1002(authorization: str | bytes | None) -> None:
+async def test_without_the_right_key_every_request_is_401_with_code_1002(authorization: str | bytes | None) -> None:
     provider = SimulatedProvider(FakeClock(), key=KEY)
     headers = {} if authorization is None else {"authorization": authorization}
     async with served(provider.app) as client:
-        asked = await client.get("/kling/v1/videos/text2video/demo-1", headers=headers)  # type: ignore[arg-type]
+        polled = await client.get("/kling/v1/videos/text2video/demo-1", headers=headers)  # type: ignore[arg-type]
         created = await client.post("/v1/videos/text2video", headers=headers, json={})  # type: ignore[arg-type]
-    for answer in (asked, created):
+    for answer in (polled, created):
         assert envelope(answer) == (401, 1002, "Authorization is invalid")
     assert provider.polls == {}
 
 
-async def test_above_the_rate_the_answer_is_429_with_code_1302_until_the_next_second() -> None:
+async def test_requests_above_the_rate_are_429_with_code_1302_until_the_next_second() -> None:
     clock = FakeClock()
     provider = SimulatedProvider(clock, rate=3)
     async with served(provider.app) as client:
@@ -149,7 +149,7 @@ async def test_above_the_rate_the_answer_is_429_with_code_1302_until_the_next_se
 
 
 @BOTH_PREFIXES
-async def test_a_create_answers_as_documented_and_its_id_can_be_asked_for(prefix: str) -> None:
+async def test_a_create_is_answered_as_documented_and_its_id_can_be_polled(prefix: str) -> None:
     clock = FakeClock()
     provider = SimulatedProvider(clock, key=KEY)
     async with served(provider.app, key=KEY) as client:
@@ -183,25 +183,25 @@ async def test_a_create_answers_as_documented_and_its_id_can_be_asked_for(prefix
         ("videos/text2video", "demo-images-3s", "images"),
     ],
 )
-async def test_what_a_created_task_makes_fits_its_action_or_its_demo_id(
+async def test_the_result_of_a_created_task_follows_its_action_or_a_demo_id(
     action: str, external_id: str, key: str
 ) -> None:
     clock = FakeClock()
     async with served(SimulatedProvider(clock).app) as client:
         created = (await client.post(f"/v1/{action}", json={"external_task_id": external_id})).json()["data"]
         await clock.advance(10)
-        ended = await data(client, f"/v1/{action}/{created['task_id']}")
-    assert list(ended["task_result"]) == [key]
+        finished = await data(client, f"/v1/{action}/{created['task_id']}")
+    assert list(finished["task_result"]) == [key]
 
 
-async def test_speech_is_done_when_it_is_created() -> None:
+async def test_speech_has_succeeded_when_it_is_created() -> None:
     async with served(SimulatedProvider(FakeClock()).app) as client:
         created = (await client.post("/v1/audio/tts", json={"text": "hello"})).json()["data"]
         assert created["task_status"] == "succeed"
         assert set(created["task_result"]["audios"][0]) == {"id", "url", "duration"}
 
 
-async def test_created_ids_differ_and_those_of_a_later_run_too() -> None:
+async def test_created_ids_never_repeat_even_after_a_restart() -> None:
     clock = FakeClock()
     ids: set[str] = set()
     for _ in range(2):
@@ -216,25 +216,27 @@ async def test_created_ids_differ_and_those_of_a_later_run_too() -> None:
     "body",
     [b"{", b"[]", b'"text"', b'{"external_task_id": 5}', b'{"external_task_id": "%s"}' % (b"x" * 513)],
 )
-async def test_a_create_that_cannot_be_read_is_400_with_code_1201(body: bytes) -> None:
+async def test_an_invalid_create_is_400_with_code_1201(body: bytes) -> None:
     async with served(SimulatedProvider(FakeClock()).app) as client:
         assert envelope(await client.post("/v1/videos/text2video", content=body))[:2] == (400, 1201)
 
 
-async def test_a_create_larger_than_any_picture_is_400() -> None:
+async def test_a_create_above_the_size_limit_is_400() -> None:
     async with served(SimulatedProvider(FakeClock()).app) as client:
         answer = await client.post("/v1/videos/image2video", content=b" " * (MAX_BODY_BYTES + 1))
     assert envelope(answer)[:2] == (400, 1201)
 
 
-async def test_an_external_id_names_one_task() -> None:
+async def test_an_external_id_cannot_be_used_twice() -> None:
     async with served(SimulatedProvider(FakeClock()).app) as client:
         await client.post("/v1/videos/text2video", json={"external_task_id": "o-1"})
         again = await client.post("/v1/videos/text2video", json={"external_task_id": "o-1"})
     assert envelope(again) == (400, 1201, "external_task_id exists already")
 
 
-async def test_a_client_that_leaves_in_the_middle_of_a_create_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_disconnects_in_the_middle_of_a_create_logs_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with served(SimulatedProvider(FakeClock()).app) as client:
         port = client.base_url.port
         assert port is not None
@@ -245,7 +247,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_create_is_no_error(caplog
     assert caplog.records == []
 
 
-async def test_the_list_pages_through_the_tasks_of_one_action_newest_first() -> None:
+async def test_the_list_has_pages_with_the_tasks_of_one_action_newest_first() -> None:
     clock = FakeClock()
     provider = SimulatedProvider(clock)
     for number in range(5):
@@ -278,8 +280,8 @@ async def test_a_page_out_of_bounds_is_400_with_code_1201(query: str) -> None:
 )
 async def test_result_urls_work_without_a_key(task_id: str, media_type: str, magic: bytes) -> None:
     async with served(SimulatedProvider(FakeClock(), key=KEY).app, key=KEY) as client:
-        ended = await data(client, f"/v1/videos/text2video/{quote(task_id, safe='')}")
-        first = next(iter(ended["task_result"].values()))[0]
+        finished = await data(client, f"/v1/videos/text2video/{quote(task_id, safe='')}")
+        first = next(iter(finished["task_result"].values()))[0]
         url = first.get("url") or first["url_mp3"]
         async with httpx.AsyncClient(trust_env=False) as anybody:
             file = await anybody.get(url)
@@ -288,7 +290,7 @@ async def test_result_urls_work_without_a_key(task_id: str, media_type: str, mag
     assert magic in file.content
 
 
-async def test_many_polls_at_once_are_each_answered_and_counted() -> None:
+async def test_concurrent_polls_are_all_answered_and_counted() -> None:
     provider = SimulatedProvider(FakeClock(), key=KEY)
     for number in range(500):
         provider.plan(str(number), Script())

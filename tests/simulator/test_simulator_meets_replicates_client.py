@@ -12,8 +12,8 @@ from replicate.client import Client
 from replicate.exceptions import ModelError, ReplicateError
 
 from bridge.clock import SystemClock
-from bridge.simulator.provider import SimulatedProvider
-from tests.simulator.served import served
+from bridge.simulator.simulated_provider import SimulatedProvider
+from tests.served import served
 
 TOKEN = "r8_simulated"
 BELOW = pytest.mark.parametrize("below", ["", "/replicate"])
@@ -32,7 +32,7 @@ async def client_of(below: str = "", token: str = TOKEN) -> AsyncGenerator[Clien
 @pytest.mark.parametrize(
     ("prompt", "ends"), [("demo-images-0.4s", ".png"), ("demo-video-0.4s", ".mp4"), ("demo-audio-0.4s", ".mp3")]
 )
-async def test_it_creates_a_prediction_and_waits_for_its_output(below: str, prompt: str, ends: str) -> None:
+async def test_the_client_creates_a_prediction_and_waits_for_its_output(below: str, prompt: str, ends: str) -> None:
     async with client_of(below) as client:
 
         def create_and_wait() -> None:
@@ -50,7 +50,7 @@ async def test_it_creates_a_prediction_and_waits_for_its_output(below: str, prom
             await anyio.to_thread.run_sync(create_and_wait)
 
 
-async def test_it_creates_a_prediction_of_a_model_by_name() -> None:
+async def test_the_client_creates_a_prediction_of_a_model_by_name() -> None:
     async with client_of() as client:
 
         def create_and_wait() -> None:
@@ -64,7 +64,7 @@ async def test_it_creates_a_prediction_of_a_model_by_name() -> None:
 
 
 @pytest.mark.parametrize("reference", ["acme/fox", "acme/fox:5c7d5dc6dd8b"])
-async def test_its_run_gives_the_output_of_a_model_or_a_version(reference: str) -> None:
+async def test_run_of_the_client_returns_the_output_of_a_model_or_a_version(reference: str) -> None:
     async with client_of() as client:
 
         def run() -> None:
@@ -78,7 +78,7 @@ async def test_its_run_gives_the_output_of_a_model_or_a_version(reference: str) 
             await anyio.to_thread.run_sync(run)
 
 
-async def test_it_sees_a_failure_and_the_refusals() -> None:
+async def test_the_client_sees_failures_and_refusals() -> None:
     def fail(client: Client) -> None:
         prediction = client.predictions.create(version="v", input={"prompt": "demo-fail-0.4s"})
         prediction.wait()

@@ -46,7 +46,8 @@ async def _request(stream: anyio.abc.SocketStream) -> bytes:
     while b"\r\n\r\n" not in raw:
         raw += await stream.receive()
     head, _, body = raw.partition(b"\r\n\r\n")
-    length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    lengths = (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    length = next(lengths, 0)
     while len(body) < length:
         body += await stream.receive()
     return head + b"\r\n\r\n" + body

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bridge.domain.change import AccountChange, Note, TaskChange
+from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Parcel, Topic
-from bridge.domain.story import account_event, endpoint_event, task_event
+from bridge.domain.event_building import account_event, endpoint_event, task_event, unread_event
 from bridge.domain.task import Json, Kind, Snapshot
 from bridge.domain.watch import Memory, Watch, WatchState
 
@@ -103,23 +103,45 @@ def every_sample() -> list[Event]:
         at=ENDED_AT,
     )
     restored = AccountChange(account="kling", blocked=False, reason="", count=1, blocked_s=600.0, at=ENDED_AT + 600)
+    unread = AnswerUnread(
+        account="kling",
+        word="moderating",
+        reason='unknown status "moderating" (task CjgHs2a8AAAAAAAAEx0sKQ); polling continues',
+        answers=1,
+        at=ENDED_AT,
+    )
     return [
         task_sample(),
         task_sample(Topic.TASK_FAILED, FAILED, reason="The prompt was refused by content moderation"),
         task_sample(Topic.TASK_CANCELED, Snapshot(status="canceled"), reason="canceled at the provider"),
         task_sample(Topic.TASK_NOT_FOUND, None, reason="HTTP 404, code 1203: task not found"),
         task_sample(
-            Topic.TASK_TIMED_OUT, RUNNING, reason="not ended after 86400 s (give_up_after); the last answer: processing"
+            Topic.TASK_TIMED_OUT,
+            RUNNING,
+            reason="not finished after 86400 s (give_up_after); the last answer: processing",
         ),
         task_sample(Topic.TASK_RUNNING, RUNNING, ends=False),
         task_sample(Topic.TASK_PROGRESS, HALF, ends=False, part="45"),
         account_event(blocked),
         account_event(restored),
         endpoint_event("automation", count=1, reason="HTTP 410 Gone", at=ENDED_AT),
+        endpoint_event(
+            "chat",
+            count=1,
+            reason="no success for 35 min, 8 failed attempts; the last one: HTTP 502 Bad Gateway",
+            at=ENDED_AT,
+            topic=Topic.ENDPOINT_FAILING,
+        ),
+        endpoint_event(
+            "chat", count=1, reason="it failed for 51 min", at=ENDED_AT + 960, topic=Topic.ENDPOINT_RECOVERED
+        ),
+        unread_event(unread),
     ]
 
 
-def as_delivery(parcel: Parcel, event: Event, *, attempts: int = 0, target: str | None = None) -> Delivery:
+def as_delivery(
+    parcel: Parcel, event: Event, *, attempts: int = 0, target: str | None = None, sent_so_far: str = ""
+) -> Delivery:
     """The parcel as the dispatcher hands it over."""
     return Delivery(
         delivery_id=1,
@@ -131,4 +153,6 @@ def as_delivery(parcel: Parcel, event: Event, *, attempts: int = 0, target: str 
         subject=event.subject,
         attempts=attempts,
         body=parcel.body,
+        address=parcel.address,
+        sent_so_far=sent_so_far,
     )

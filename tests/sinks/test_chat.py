@@ -24,8 +24,9 @@ from aiosmtpd.controller import Controller
 from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.domain.event import Topic
 from bridge.errors import ConfigError
-from bridge.logs import hide
-from bridge.sinks.chat import ChatSink, ChatUrl, check_url
+from bridge.redaction import hide
+from bridge.sinks.apprise_plugin import check_url
+from bridge.sinks.chat import ChatSink, ChatUrl
 from tests.sinks.receivers import (
     HANG,
     answer,
@@ -45,9 +46,16 @@ EVENT = task_sample()
 TOKEN = "s3cr3t-t0ken-of-the-chat"
 
 
-def chat(*urls: str, timeout_s: float = 10.0, title: str | None = None, body: str | None = None) -> ChatSink:
+def chat(
+    *urls: str, timeout_s: float = 10.0, give_up_s: float = 600.0, title: str | None = None, body: str | None = None
+) -> ChatSink:
     return ChatSink(
-        name="chat", urls=[ChatUrl(text=url, url=url) for url in urls], title=title, body=body, timeout_s=timeout_s
+        name="chat",
+        urls=[ChatUrl(text=url, url=url) for url in urls],
+        title=title,
+        body=body,
+        timeout_s=timeout_s,
+        give_up_s=give_up_s,
     )
 
 
@@ -64,7 +72,7 @@ async def test_a_message_reaches_the_service_with_title_text_and_tone() -> None:
         assert await deliver(chat(json_url(receiver.port))) == Accepted(detail="JSON")
     told = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])
     assert told["title"] == "trailer, take 3: succeeded"
-    assert told["message"].splitlines()[1] == URL
+    assert told["message"].splitlines()[0] == URL
     assert told["type"] == "success"
     assert b"genbridge" in receiver.requests[0].partition(b"\r\n\r\n")[0]
 
@@ -97,20 +105,20 @@ async def test_a_queue_finds_its_url_by_its_text_then_by_its_place() -> None:
 
 
 @pytest.mark.parametrize("target", ["", "0:x", "-1:x", "9:x", "²:x", "x"])
-async def test_a_queue_of_nothing_we_know_waits(target: str) -> None:
+async def test_a_delivery_to_an_unknown_queue_waits(target: str) -> None:
     sink = chat("json://127.0.0.1:9")
     outcome = await sink.deliver(as_delivery(sink.parcels(EVENT)[0], EVENT, target=target))
     assert isinstance(outcome, Deferred)
     assert "no longer in the settings" in outcome.reason
 
 
-async def test_what_was_made_for_a_webhook_is_not_told_to_a_chat() -> None:
+async def test_a_delivery_created_for_a_webhook_is_not_sent_to_a_chat() -> None:
     sink = chat("json://127.0.0.1:9")
     [parcel] = sink.parcels(EVENT)
     for body in (b'{"topic":"task_succeeded","data":{}}', b"[]", b"no json"):
         outcome = await sink.deliver(as_delivery(type(parcel)(endpoint="chat", target=parcel.target, body=body), EVENT))
         assert isinstance(outcome, Deferred)
-        assert "made for a webhook" in outcome.reason
+        assert "created for a webhook" in outcome.reason
 
 
 async def test_a_failure_keeps_the_services_reason() -> None:
@@ -120,7 +128,7 @@ async def test_a_failure_keeps_the_services_reason() -> None:
     assert "500" in outcome.reason
 
 
-async def test_the_cause_of_a_failed_connection_is_told_without_token() -> None:
+async def test_the_reason_of_a_failed_connection_holds_no_token() -> None:
     outcome = await deliver(chat(json_url(free_port())))
     assert isinstance(outcome, Deferred)
     assert "refused" in outcome.reason
@@ -177,15 +185,15 @@ async def test_secrets_known_to_the_log_are_hidden_in_reasons() -> None:
     assert "room-from" not in outcome.reason
 
 
-async def test_a_third_attempt_waits_while_two_still_hang() -> None:
+async def test_a_third_attempt_waits_while_two_abandoned_ones_still_hang() -> None:
     assert check_url("json://127.0.0.1") is None  # loads Apprise, which takes longer than the time-out here
     async with http_receiver(HANG) as receiver:
-        sink = chat(json_url(receiver.port) + "?rto=60", timeout_s=0.3)
+        sink = chat(json_url(receiver.port) + "?rto=60", give_up_s=0.3)
         outcomes = [await deliver(sink) for _ in range(3)]
         assert len(receiver.requests) == 2
     assert [outcome.reason for outcome in outcomes if isinstance(outcome, Deferred)] == [
-        "no answer within 0.3 s; it may still get through",
-        "no answer within 0.3 s; it may still get through",
+        "no answer within 0.3 s; the message may still arrive",
+        "no answer within 0.3 s; the message may still arrive",
         "previous attempts still hang",
     ]
 
@@ -205,15 +213,15 @@ async def test_a_link_stays_exact_and_strings_harmless_whatever_the_service_rend
         [parcel] = sink.parcels(event)
         assert isinstance(await sink.deliver(as_delivery(parcel, event)), Accepted)
     text = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])["message"]
-    assert text.splitlines()[1] == URL
-    assert text.splitlines()[2] == "Reason: see \u2217\u2217b\u2217\u2217 (c)(https://evil.example) @\u200beveryone"
+    assert text.splitlines()[0] == URL
+    assert text.splitlines()[1] == "Reason: see \u2217\u2217b\u2217\u2217 (c)(https://evil.example) @\u200beveryone"
 
 
 async def test_a_service_that_renders_html_gets_it_escaped() -> None:
     async with http_receiver() as receiver:
         await deliver(chat(f"json://127.0.0.1:{receiver.port}/?format=html"))
     text = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])["message"]
-    assert text.split("<br/>")[1] == URL.replace("&", "&amp;")
+    assert text.split("<br/>")[0] == URL.replace("&", "&amp;")
 
 
 class _Mailbox:
@@ -289,7 +297,7 @@ async def test_a_mail_arrives_through_a_real_smtp_server_with_its_link_intact() 
 
 
 @pytest.mark.real
-async def test_mail_and_mqtt_arrive_at_once_beside_services_that_hang(tmp_path: Path) -> None:
+async def test_hanging_services_do_not_delay_email_and_mqtt(tmp_path: Path) -> None:
     async with mosquitto(tmp_path) as broker:
         with smtp_server() as (smtp, mailbox), silent_service() as silent:
             subscriber = _Subscriber(broker, "studio/done")
@@ -318,11 +326,11 @@ async def test_mail_and_mqtt_arrive_at_once_beside_services_that_hang(tmp_path: 
     assert len(mailbox.mails) == 1
     [message] = subscriber.messages
     assert message.splitlines()[0] == "trailer, take 3: succeeded"
-    assert message.splitlines()[2] == URL
+    assert message.splitlines()[1] == URL
 
 
 @pytest.mark.real
-async def test_a_broker_that_goes_and_comes_back_gets_the_next_attempt(tmp_path: Path) -> None:
+async def test_a_broker_that_restarts_gets_the_next_attempt(tmp_path: Path) -> None:
     port = free_port()
     sink = chat(f"mqtt://127.0.0.1:{port}/x?qos=1")
     assert isinstance(await deliver(sink), Deferred)
@@ -340,7 +348,7 @@ def test_retries_of_apprise_are_refused_with_a_hint(option: str) -> None:
     assert "delivery.retries" in reason
 
 
-def test_urls_are_checked_without_sending_and_without_telling_their_secrets() -> None:
+def test_checking_a_url_sends_nothing_and_shows_no_secret() -> None:
     assert check_url(f"json://127.0.0.1:9/{TOKEN}") is None
     assert check_url("tgram://123456789:abcdefg_hijklmnop-qrstuvwxyz12345678/1") is None
     for url in ("", "nonsense", f"nosuch://{TOKEN}", f"tgram://{TOKEN}", f"mailto://{TOKEN}"):
@@ -355,13 +363,13 @@ def test_wrong_templates_are_found_when_the_endpoint_is_made() -> None:
         chat("json://127.0.0.1", body="{{ nonsense }}")
 
 
-def test_failures_sound_like_failures() -> None:
+def test_failures_are_sent_with_the_tone_of_failures() -> None:
     event = task_sample(Topic.TASK_FAILED, FAILED, reason="moderation")
     [parcel] = chat("json://127.0.0.1").parcels(event)
     assert json.loads(parcel.body) == {
         "title": "trailer, take 3: failed",
-        "body": "Task CjgHs2a8AAAAAAAAEx0sKQ of account kling (videos/text2video): failed after 2 min 6 s.\n"
-        "Reason: moderation\nMessage: The prompt was refused by content moderation",
+        "body": "Reason: moderation\nMessage: The prompt was refused by content moderation\n"
+        "Task CjgHs2a8AAAAAAAAEx0sKQ of account kling (videos/text2video): failed after 2 min 6 s.",
     }
 
 

@@ -6,17 +6,21 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from bridge.domain.delivery import Accepted, Deferred
 from bridge.domain.event import Topic
-from bridge.sinks.payloads import documented
+from bridge.encoding import documented
+from tests.http.site import TOKEN as SITE_TOKEN
+from tests.http.site import running_site
 from tests.sinks.posting import deliver, sink_at
 from tests.sinks.receivers import free_port, program, until_listening
 from tests.sinks.samples import FAILED, URL, task_sample
@@ -34,15 +38,17 @@ def node_red() -> list[str]:
 
 
 @asynccontextmanager
-async def running_node_red(folder: Path) -> AsyncIterator[tuple[int, Path]]:
-    """Node-RED with our flow and nothing else, on loopback; its port and its log."""
+async def running_node_red(
+    folder: Path, flow: str = "node-red.json", **variables: str
+) -> AsyncIterator[tuple[int, Path]]:
+    """Node-RED with one flow of ours and nothing else, on loopback; its port and its log."""
     command = node_red()
     port = free_port()
-    shutil.copy(FLOWS / "node-red.json", folder / "flows.json")
+    shutil.copy(FLOWS / flow, folder / "flows.json")
     settings = {"uiPort": port, "uiHost": "127.0.0.1", "flowFile": "flows.json", "httpAdminRoot": False}
     (folder / "settings.js").write_text(f"module.exports = {json.dumps(settings | {'telemetry': {'enabled': False}})}")
     log = folder / "node-red.log"
-    env = {**os.environ, "GENBRIDGE_TOKEN": TOKEN, "HOME": str(folder)}
+    env = {**os.environ, "GENBRIDGE_TOKEN": TOKEN, "HOME": str(folder), **variables}
     with program(*command, "--userDir", str(folder), env=env, log=log) as process:
         await until_listening(port, process)
         with anyio.fail_after(30):
@@ -96,13 +102,37 @@ def test_the_n8n_flow_gives_one_item_a_result_and_drops_repeats(tmp_path: Path) 
     assert second == []
 
 
-def test_the_n8n_flow_can_be_imported() -> None:
-    flow: dict[str, Any] = json.loads((FLOWS / "n8n.json").read_text())
+@pytest.mark.real
+def test_a_node_red_flow_adds_a_task_over_http_and_waits_for_its_result(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    with running_site(tmp_path / "site") as site:
+
+        async def use() -> None:
+            variables = {"GENBRIDGE_URL": site.url, "GENBRIDGE_TOKEN": SITE_TOKEN}
+            async with running_node_red(tmp_path, "node-red-api.json", **variables) as (port, _):
+                site.world.ends_at["made"] = time.monotonic() + 2
+                async with httpx.AsyncClient(
+                    base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60
+                ) as client:
+                    done = await client.post("/watch", json={"id": "made", "label": "by Node-RED"})
+                    assert done.json()["phase"] == "succeeded"
+                    assert len(done.json()["urls"]) == 1
+                    wrong = await client.post("/watch", json={"id": "not an id"})
+                    assert wrong.status_code == 422
+                    assert "blanks are not allowed in an id" in wrong.text
+
+        anyio.run(use)
+
+
+@pytest.mark.parametrize("name", ["n8n.json", "n8n-api.json"])
+def test_the_n8n_flows_can_be_imported(name: str) -> None:
+    flow: dict[str, Any] = json.loads((FLOWS / name).read_text())
     nodes = {node["name"]: node for node in flow["nodes"]}
     assert {"name", "nodes", "connections", "settings"} <= flow.keys()
     assert all({"id", "name", "type", "typeVersion", "position", "parameters"} <= node.keys() for node in flow["nodes"])
-    assert nodes["genbridge"]["parameters"]["httpMethod"] == "POST"
-    assert nodes["genbridge"]["parameters"]["authentication"] == "headerAuth"
+    if name == "n8n.json":
+        assert nodes["genbridge"]["parameters"]["httpMethod"] == "POST"
+        assert nodes["genbridge"]["parameters"]["authentication"] == "headerAuth"
     for source, outputs in flow["connections"].items():
         assert source in nodes
         assert all(wire["node"] in nodes for wires in outputs["main"] for wire in wires)

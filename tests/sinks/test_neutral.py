@@ -30,7 +30,7 @@ from bridge.sinks.neutral import link, neutral, neutral_json, one_line, presenta
         "_slanted_ __bold__",
     ],
 )
-def test_nothing_from_outside_is_markup_or_a_mention(hostile: str) -> None:
+def test_no_text_from_outside_is_markup_or_a_mention(hostile: str) -> None:
     calm = neutral(hostile)
     assert not re.search(r"[<>\[\]*`~|\\]", calm)
     assert not re.search(r"@\w", calm)
@@ -39,7 +39,7 @@ def test_nothing_from_outside_is_markup_or_a_mention(hostile: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["# loud", "- item", "+ item", "=== rule"])
-def test_no_line_begins_as_a_heading_or_a_list(text: str) -> None:
+def test_no_line_starts_a_heading_or_a_list(text: str) -> None:
     assert neutral(text) == "\u200b" + text
 
 
@@ -47,11 +47,11 @@ def test_no_line_begins_as_a_heading_or_a_list(text: str) -> None:
     "text",
     ["CjgH_s2a8__x-1=", "857000000000000001", "trailer, take 3", "a@ b", "R&D; 100 %", "视频_1", "👩‍🎨", "100 €"],
 )
-def test_ordinary_ids_and_words_stay_as_they_are(text: str) -> None:
+def test_ordinary_ids_and_words_are_unchanged(text: str) -> None:
     assert neutral(text) == text
 
 
-def test_direction_marks_and_control_characters_are_gone() -> None:
+def test_direction_marks_and_control_characters_are_removed() -> None:
     text = "a\u202eb\u2066c\u200fd\x00e\nf\r\ng\x1b[31mh\ud800i\u2028j\ufeff"
     assert one_line(text) == "abcd e f g [31mh\ufffdi j"
 
@@ -76,21 +76,21 @@ def test_every_string_becomes_one_clean_line(text: str) -> None:
         "https://例え.example/動画.mp4",
     ],
 )
-def test_a_result_url_stays_exactly_as_it_is(url: str) -> None:
+def test_a_result_url_is_unchanged(url: str) -> None:
     assert link(url) == url
 
 
-def test_a_url_cannot_break_out_or_call_everybody() -> None:
+def test_a_url_cannot_end_early_or_mention_everyone() -> None:
     assert link('https://x.example/\u202e<b>`"\n@everyone/@Here') == (
         "https://x.example/%E2%80%AE%3Cb%3E%60%22%0A%40everyone/%40Here"
     )
 
 
-def test_what_is_no_web_address_is_mere_text() -> None:
+def test_anything_but_an_http_url_is_treated_as_text() -> None:
     assert link("javascript:alert`1`") == "javascript:alert'1'"
 
 
-def test_json_from_outside_is_bounded_and_harmless_all_through() -> None:
+def test_json_from_outside_is_limited_and_harmless() -> None:
     deep: object = "@here"
     for _ in range(50):
         deep = [deep]
@@ -101,5 +101,5 @@ def test_json_from_outside_is_bounded_and_harmless_all_through() -> None:
     assert "@h" not in str(calm)
 
 
-def test_a_whole_text_keeps_its_lines_and_nothing_unseen() -> None:
+def test_a_text_keeps_its_lines_and_loses_invisible_characters() -> None:
     assert presentable("\n a \u202e\n\n\n\nb\x07 \n") == "a\n\nb"

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replicate.prediction import Prediction
 
-from bridge.cli.text import rfc3339 as as_listed
+from bridge.control.formats import rfc3339 as as_listed
 from bridge.domain.event import OPERATOR_TOPICS, Event, Topic
 from bridge.domain.task import Json, Snapshot
-from bridge.sinks.encoding import rfc3339
-from bridge.sinks.own_payloads import SHIPPED, OwnPayload, shipped
-from bridge.sinks.payloads import PAYLOADS, Payload, documented, kling, newapi, replicate, standard
+from bridge.encoding import documented, rfc3339
+from bridge.sinks.payloads import PAYLOADS, Payload, kling, newapi, replicate, standard
+from bridge.sinks.template_payloads import SHIPPED, TemplatePayload, shipped
 from tests.providers.reading_of import reading_of
 from tests.sinks.samples import FAILED, TASK_ID, URL, every_sample, task_sample
 
@@ -29,7 +29,7 @@ DATA = ROOT / "tests" / "data"
 PAGE = (ROOT / "docs" / "payloads.md").read_text()
 TASK_KEYS = (
     "task_id task_status task_status_msg created_at updated_at task_result urls expires_at reason provider account "
-    "action label meta event_id watched_at ended_at"
+    "action label meta event_id watched_at ended_at result_missing error_code archive"
 ).split()
 
 
@@ -49,7 +49,7 @@ def test_the_body_is_topic_then_data_with_every_key_in_the_documented_order() ->
     assert body["data"]["task_result"] == {}
 
 
-def test_the_page_shows_what_is_sent_for_every_topic() -> None:
+def test_the_docs_show_the_payload_of_every_topic() -> None:
     shown = dict(re.findall(r"^### `(\w+)`\n.*?^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
     sent = {event.topic.value: documented(event) for event in every_sample()}
     assert list(shown) == [topic.value for topic in Topic] == list(sent)
@@ -58,7 +58,7 @@ def test_the_page_shows_what_is_sent_for_every_topic() -> None:
         assert json.dumps(json.loads(example)) == json.dumps(json.loads(sent[topic])), topic
 
 
-def test_the_page_shows_what_every_other_format_makes_of_a_topic() -> None:
+def test_the_docs_show_a_payload_of_every_other_format() -> None:
     events = {event.topic.value: event for event in every_sample()}
     shown = re.findall(r"^#### `(\w+)`: `(\w+)`\n.*?^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert {form for form, _, _ in shown} == {*PAYLOADS, *SHIPPED} - {"documented"}
@@ -67,7 +67,7 @@ def test_the_page_shows_what_every_other_format_makes_of_a_topic() -> None:
         assert json.dumps(json.loads(example)) == json.dumps(json.loads(sent)), (form, topic)
 
 
-def test_the_page_says_which_word_every_format_has_for_a_topic() -> None:
+def test_the_docs_list_the_status_word_of_every_format() -> None:
     head, table = re.findall(r"^\| (topic \| .*) \|\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE)[0]
     rows = [row.strip("| ") for row in table.splitlines()]
     forms = [cell.strip("` ") for cell in head.split("|")][1:]
@@ -81,10 +81,10 @@ def test_the_page_says_which_word_every_format_has_for_a_topic() -> None:
 
 
 def payload_of(form: str) -> Payload:
-    return PAYLOADS[form] if form in PAYLOADS else OwnPayload(endpoint="hook", source=shipped(form))
+    return PAYLOADS[form] if form in PAYLOADS else TemplatePayload(endpoint="hook", source=shipped(form))
 
 
-def test_kling_is_told_as_by_klings_own_callback() -> None:
+def test_the_kling_format_is_klings_own_callback() -> None:
     callback = json.loads((DATA / "kling" / "callback_legacy.json").read_text())
     told = json.loads(kling(task_sample()))
     unknown = {"final_unit_deduction"}
@@ -95,7 +95,7 @@ def test_kling_is_told_as_by_klings_own_callback() -> None:
     assert told["task_info"]["external_task_id"] == "trailer, take 3"
 
 
-def test_a_receiver_of_klings_never_meets_a_word_or_a_null_that_kling_lacks() -> None:
+def test_the_kling_format_has_no_word_or_null_that_kling_does_not_send() -> None:
     for event in task_samples():
         told = json.loads(kling(event))
         assert told["task_status"] in {"submitted", "processing", "succeed", "failed"}
@@ -106,7 +106,7 @@ def test_a_receiver_of_klings_never_meets_a_word_or_a_null_that_kling_lacks() ->
             assert told["task_status_msg"]
 
 
-def test_of_ends_that_are_ours_our_reason_is_told_and_else_the_providers_message() -> None:
+def test_our_reason_comes_first_only_for_states_that_we_decide() -> None:
     said = FAILED._replace(message="theirs")
     for topic in (Topic.TASK_FAILED, Topic.TASK_SUCCEEDED):
         assert json.loads(kling(task_sample(topic, said, reason="ours")))["task_status_msg"] == "theirs"
@@ -131,7 +131,7 @@ def test_replicates_client_reads_every_prediction() -> None:
     assert progress.percentage == 0.45
 
 
-def test_a_prediction_of_replicates_is_told_as_its_own_webhooks_tell_it() -> None:
+def test_the_replicate_format_matches_replicates_own_webhooks() -> None:
     recorded = json.loads((DATA / "notify" / "replicate_webhook.json").read_text())
     reading = reading_of(recorded, provider="replicate", task_id=recorded["id"], action=None)
     told = json.loads(replicate(task_sample(snapshot=reading.snapshot, task_id=recorded["id"])))
@@ -142,7 +142,7 @@ def test_a_prediction_of_replicates_is_told_as_its_own_webhooks_tell_it() -> Non
     assert (prediction.input, prediction.metrics) == (recorded["input"], recorded["metrics"])
 
 
-def test_what_is_kept_is_told_as_far_as_replicates_clients_can_read_it() -> None:
+def test_kept_fields_are_sent_if_replicates_clients_can_read_them() -> None:
     odd: dict[str, Json] = {"model": 7, "version": None, "input": "a fox", "metrics": [], "logs": " 40%|##"}
     odd["urls"] = {"get": URL, "n": 1}
     told = json.loads(replicate(task_sample(snapshot=FAILED._replace(kept=odd))))
@@ -152,16 +152,16 @@ def test_what_is_kept_is_told_as_far_as_replicates_clients_can_read_it() -> None
     Prediction(**told)
 
 
-def test_texts_are_an_output_and_a_result_that_is_gone_is_marked_removed() -> None:
+def test_texts_become_output_and_a_missing_result_is_marked_as_removed() -> None:
     lyrics = Snapshot(result={"texts": [{"text": "La la"}, {"id": "no text"}]})
     assert json.loads(replicate(task_sample(snapshot=lyrics)))["output"] == ["La la"]
-    gone = json.loads(replicate(task_sample(snapshot=Snapshot(), reason="already deleted")))
+    gone = json.loads(replicate(task_sample(snapshot=Snapshot(result_missing=True), reason="already deleted")))
     assert (gone["status"], gone["output"], gone["data_removed"]) == ("succeeded", None, True)
     assert gone["logs"] == "already deleted"
 
 
 @pytest.mark.parametrize("fraction", ["0004", "0006", "0015"])
-def test_an_instant_is_rounded_alike_wherever_it_stands(fraction: str) -> None:
+def test_an_instant_is_rounded_the_same_way_everywhere(fraction: str) -> None:
     at = float(f"1762000125.{fraction}")
     event = replace(task_sample(), occurred_at=at)
     assert json.loads(standard(event))["timestamp"] == rfc3339(round(at * 1000)) == as_listed(at)
@@ -171,13 +171,13 @@ def test_standard_types_have_a_dot_and_the_instant_is_the_events() -> None:
     for event in every_sample():
         told = json.loads(standard(event))
         assert list(told) == ["type", "timestamp", "data"]
-        assert re.fullmatch(r"(task|account|endpoint)\.[a-z_]+", told["type"])
+        assert re.fullmatch(r"(task|account|endpoint|unknown)\.[a-z_]+", told["type"])
         assert datetime.fromisoformat(told["timestamp"]).timestamp() == event.occurred_at
         assert told["data"] == json.loads(documented(event))["data"]
     assert json.loads(standard(every_sample()[4]))["type"] == "task.timed_out"
 
 
-def test_newapi_is_told_as_by_new_api() -> None:
+def test_the_newapi_format_is_new_apis_own_notification() -> None:
     recorded = json.loads((DATA / "notify" / "newapi_notify.json").read_text())
     for event in every_sample():
         told = json.loads(newapi(event))
@@ -189,13 +189,13 @@ def test_newapi_is_told_as_by_new_api() -> None:
             assert value in told["title"] + told["content"]
 
 
-def test_an_operator_topic_is_told_as_documented_where_the_protocol_knows_tasks_only() -> None:
+def test_operator_topics_use_the_documented_format_in_task_only_protocols() -> None:
     operators = every_sample()[-3:]
     for event in operators:
         assert kling(event) == replicate(event) == documented(event)
 
 
-def test_strange_values_are_told_mended_not_withheld() -> None:
+def test_invalid_values_are_repaired_and_sent() -> None:
     deep: object = 1
     for _ in range(300):
         deep = [deep]
@@ -220,19 +220,19 @@ _values = st.recursive(
 )
 
 
+@pytest.mark.usefixtures("unmeasured")
 @given(
     topic=st.sampled_from(list(Topic)),
     data=st.dictionaries(st.sampled_from([*TASK_KEYS, "progress"]), _values | st.dictionaries(_kinds, _values)),
     occurred_at=st.floats(allow_nan=False, allow_infinity=False),
 )
-def test_no_event_whatever_its_data_makes_a_format_fail(
-    topic: Topic, data: dict[str, object], occurred_at: float
-) -> None:
+def test_no_event_makes_a_format_fail(topic: Topic, data: dict[str, object], occurred_at: float) -> None:
     event = Event(event_id="evt_x", topic=topic, account="a", subject="s", occurred_at=occurred_at, data=data)
     for payload in PAYLOADS.values():
-        orjson.loads(payload(event))
+        assert orjson.loads(payload(event))
 
 
+@pytest.mark.usefixtures("unmeasured")
 @given(st.dictionaries(st.text(), _values))
 def test_every_event_gives_valid_json(data: dict[str, object]) -> None:
     told = orjson.loads(documented(odd_event(data)))

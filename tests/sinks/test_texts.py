@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from bridge.domain.event import Event, Topic
 from bridge.domain.task import Snapshot
 from bridge.errors import ConfigError
 from bridge.sinks.payloads import newapi
-from bridge.sinks.templates import MOST_OUTPUT, Template, TemplateFault
+from bridge.sinks.templates import MOST_OUTPUT, TemplateFault, TextTemplate
 from bridge.sinks.texts import (
     DEFAULT_BODY,
     DEFAULT_TITLE,
@@ -26,12 +25,12 @@ from bridge.sinks.texts import (
     OUTCOMES,
     ChatTexts,
     check_template,
-    cut_lines,
     human_duration,
     human_instant,
     template_values,
 )
 from tests.sinks.samples import FAILED, SUCCEEDED, URL, every_sample, task_sample
+from tests.stopwatch import within_cpu_s
 
 PLAIN = ChatTexts(endpoint="chat", title=None, body=None)
 
@@ -40,8 +39,8 @@ def test_a_success_names_the_task_its_duration_and_its_results_one_a_line() -> N
     title, body = PLAIN.write(task_sample())
     assert title == "trailer, take 3: succeeded"
     assert body.splitlines() == [
-        "Task CjgHs2a8AAAAAAAAEx0sKQ of account kling (videos/text2video): succeeded after 2 min 6 s.",
         URL,
+        "Task CjgHs2a8AAAAAAAAEx0sKQ of account kling (videos/text2video): succeeded after 2 min 6 s.",
     ]
 
 
@@ -49,12 +48,12 @@ def test_a_failure_says_why_once() -> None:
     event = task_sample(Topic.TASK_FAILED, FAILED, reason=FAILED.message, label=None)
     title, body = PLAIN.write(event)
     assert title == "CjgHs2a8AAAAAAAAEx0sKQ: failed"
-    assert body.splitlines()[1:] == ["Reason: The prompt was refused by content moderation"]
+    assert body.splitlines()[:-1] == ["Reason: The prompt was refused by content moderation"]
 
 
-def test_a_message_that_is_not_the_reason_is_told_beside_it() -> None:
+def test_a_message_that_differs_from_the_reason_is_shown_too() -> None:
     _, body = PLAIN.write(task_sample(Topic.TASK_FAILED, FAILED, reason="code 1301"))
-    assert body.splitlines()[1:] == ["Reason: code 1301", "Message: The prompt was refused by content moderation"]
+    assert body.splitlines()[:-1] == ["Reason: code 1301", "Message: The prompt was refused by content moderation"]
 
 
 def test_results_that_expire_say_when() -> None:
@@ -62,19 +61,19 @@ def test_results_that_expire_say_when() -> None:
     assert body.endswith("\nFetch it before 2025-11-01 13:26 UTC.")
 
 
-def test_results_that_are_texts_are_told_line_by_line_and_harmless() -> None:
+def test_text_results_are_shown_line_by_line_and_harmless() -> None:
     song = {"text": "[Verse]\nla *la*\n\n# no heading\n", "title": "Song"}
     seen = Snapshot(status="SUCCESS", result={"texts": [song, {"text": "  "}, {"text": 3}, {"text": "w" * 5000}]})
     event = task_sample(Topic.TASK_SUCCEEDED, seen)
 
     body = PLAIN.write(event)[1]
 
-    assert body.splitlines()[1:] == ["(Verse)", "la \u2217la\u2217", "", "\u200b# no heading", "w" * 1499 + "…"]
+    assert body.splitlines()[:-1] == ["(Verse)", "la \u2217la\u2217", "", "\u200b# no heading", "w" * 1499 + "…"]
     assert json.loads(newapi(event))["content"] == body
     assert template_values(task_sample(Topic.TASK_FAILED, FAILED))["texts"] == []
 
 
-def test_operator_topics_say_what_stands_still_and_what_to_do() -> None:
+def test_operator_topics_say_what_stopped_and_what_to_do() -> None:
     titles = {event.topic: PLAIN.write(event) for event in every_sample()}
     assert titles[Topic.ACCOUNT_BLOCKED][0] == "account kling: blocked"
     assert "HTTP 401" in titles[Topic.ACCOUNT_BLOCKED][1]
@@ -108,7 +107,7 @@ def test_a_template_may_be_written_with_the_data_of_the_webhook() -> None:
         assert texts.write(event)[0].startswith(f"{event.topic}:"), "no key of it is missing for any topic"
 
 
-def test_the_page_shows_the_defaults_and_every_name() -> None:
+def test_the_docs_show_the_defaults_and_every_name() -> None:
     page = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text()
     assert re.findall(r"^```jinja\n(.*?)\n```$", page, re.MULTILINE | re.DOTALL) == [DEFAULT_TITLE, DEFAULT_BODY]
     table = page.partition("## Chat texts")[2].partition("All names are always there")[0]
@@ -116,7 +115,7 @@ def test_the_page_shows_the_defaults_and_every_name() -> None:
     assert shown == set(NAMES)
 
 
-def test_hostile_strings_reach_nobody_as_markup() -> None:
+def test_hostile_strings_never_become_markup() -> None:
     hostile = "@everyone <!channel> **x** [y](https://evil.example)\u202e\n# z"
     event = task_sample(
         Topic.TASK_FAILED,
@@ -144,7 +143,7 @@ def test_own_templates_get_harmless_strings_and_exact_urls() -> None:
     )
 
 
-def test_a_template_that_fails_gives_way_to_the_default_and_is_logged_once() -> None:
+def test_a_failing_template_is_replaced_by_the_default_and_logged_once() -> None:
     texts = ChatTexts(endpoint="chat", title="{{ meta.customer.name }}", body="{{ meta.order }}")
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
@@ -182,7 +181,7 @@ def test_wrong_templates_are_found_together_when_the_endpoint_is_made() -> None:
         "{{ " + "not " * 3000 + "name }}",
     ],
 )
-def test_what_is_not_offered_is_refused_with_a_reason(source: str) -> None:
+def test_unavailable_features_are_refused_with_a_reason(source: str) -> None:
     assert check_template(source)
     assert check_template("{{ name }}") is None
 
@@ -202,29 +201,37 @@ def test_what_is_not_offered_is_refused_with_a_reason(source: str) -> None:
         "{{ 1 / 0 }}",
     ],
 )
-def test_no_template_runs_away(source: str) -> None:
-    begun_s = time.process_time()
-    with pytest.raises(TemplateFault):
-        Template(source, names=NAMES).render(template_values(task_sample()))
-    assert time.process_time() - begun_s < 2
+def test_no_template_runs_without_limit(source: str) -> None:
+    def render() -> None:
+        with pytest.raises(TemplateFault):
+            TextTemplate(source, names=NAMES).render(template_values(task_sample()))
+
+    within_cpu_s(2.0, render)
 
 
 def test_arithmetic_that_people_need_works() -> None:
-    template = Template("{{ 7 % 4 }} {{ 6 * 7 }} {{ 'ab' * 2 }} {{ urls|length + 1 }}", names=NAMES)
+    template = TextTemplate("{{ 7 % 4 }} {{ 6 * 7 }} {{ 'ab' * 2 }} {{ urls|length + 1 }}", names=NAMES)
     assert template.render(template_values(task_sample())) == "3 42 abab 2"
 
 
 def test_output_is_bounded_and_no_url_is_ever_halved() -> None:
-    urls = tuple(f"https://cdn.example.com/{number:0100}" for number in range(200))
+    urls = tuple(f"https://cdn.example.com/{number:01000}" for number in range(200))
     title, body = PLAIN.write(task_sample(snapshot=SUCCEEDED._replace(urls=urls), label="x" * 1000))
     assert len(title) <= MOST_TITLE
     assert len(body) <= MOST_BODY
-    lines = body.splitlines()
-    assert set(lines[1:-1]) <= set(urls)
-    assert lines[-1] == "(too long; the rest: genbridge show)"
-    text = Template("{% for i in range(999) %}{{ label }}\n{% endfor %}", names=NAMES).render({"label": "x" * 99})
-    assert MOST_OUTPUT - 100 <= len(text) <= MOST_OUTPUT
-    assert set(text.splitlines()) == {"x" * 99}
+    *lines, last = body.splitlines()
+    assert lines == list(urls[: len(lines)])
+    assert last == f"{200 - len(lines)} more results: genbridge show CjgHs2a8AAAAAAAAEx0sKQ"
+    text = TextTemplate("{% for i in range(999) %}{{ label }}\n{% endfor %}", names=NAMES)
+    written = text.render({"label": "x" * 9999})
+    assert MOST_OUTPUT - 10_000 <= len(written) <= MOST_OUTPUT
+    assert set(written.splitlines()) == {"x" * 9999}
+
+
+def test_ten_results_with_long_signed_urls_are_all_in_the_text() -> None:
+    urls = tuple(f"https://cdn.example.com/{number}?sign={'s' * 4300}" for number in range(10))
+    _, body = PLAIN.write(task_sample(snapshot=SUCCEEDED._replace(urls=urls)))
+    assert body.splitlines()[:-1] == list(urls)
 
 
 def test_an_own_title_is_cut_to_size_and_kept_on_one_line() -> None:
@@ -233,7 +240,7 @@ def test_an_own_title_is_cut_to_size_and_kept_on_one_line() -> None:
     assert len(title) == MOST_TITLE
 
 
-def test_numbers_and_lists_beyond_all_measure_are_left_out() -> None:
+def test_huge_numbers_and_lists_are_left_out() -> None:
     deep: object = "x"
     for _ in range(5000):
         deep = [deep]
@@ -255,10 +262,6 @@ def test_numbers_and_lists_beyond_all_measure_are_left_out() -> None:
         assert len(body) <= MOST_BODY
 
 
-def test_a_line_that_does_not_fit_is_left_out_whole() -> None:
-    assert cut_lines("a\n" + "b" * 5000 + "\nc", most_chars=100) == "a\nc\n(too long; the rest: genbridge show)"
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
@@ -273,12 +276,12 @@ def test_a_line_that_does_not_fit_is_left_out_whole() -> None:
         (None, None),
     ],
 )
-def test_durations_read_well(seconds: float | None, text: str | None) -> None:
+def test_durations_are_written_for_people(seconds: float | None, text: str | None) -> None:
     assert human_duration(seconds) == text
 
 
 @pytest.mark.parametrize("odd", [None, 1e300, -1e18, float("nan")])
-def test_an_instant_that_is_none_is_left_out(odd: float | None) -> None:
+def test_an_invalid_instant_is_left_out(odd: float | None) -> None:
     assert human_instant(odd) is None
 
 
@@ -293,7 +296,7 @@ _json = st.recursive(
     topic=st.sampled_from(list(Topic)),
     data=st.dictionaries(st.sampled_from([*NAMES, "task_status_msg", "task_result"]) | st.text(max_size=8), _json),
 )
-def test_no_event_whatever_its_data_makes_the_texts_fail(topic: Topic, data: dict[str, object]) -> None:
+def test_no_event_makes_the_texts_fail(topic: Topic, data: dict[str, object]) -> None:
     event = Event(event_id="evt_x", topic=topic, account="a", subject="s", occurred_at=0.0, data=data)
     own = ChatTexts(endpoint="chat", title="{{ meta.a }}{{ label }}", body="{{ urls[0] }}{{ result }}{{ progress }}")
     for title, body in (PLAIN.write(event), own.write(event)):

@@ -25,8 +25,9 @@ from bridge.clock import SystemClock
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.delivery import Accepted, Deferred, Outcome, Refused, settle
 from bridge.domain.event import Event, Parcel
+from bridge.encoding import documented
 from bridge.errors import ConfigError
-from bridge.sinks.payloads import PAYLOADS, documented
+from bridge.sinks.payloads import PAYLOADS
 from bridge.sinks.webhook import WebhookSink
 from tests.fakes import START, FakeClock
 from tests.sinks.posting import deliver, sink_at
@@ -101,7 +102,7 @@ async def test_every_attempt_repeats_id_and_bytes_and_has_its_own_timestamp() ->
     assert headers_of(first)["webhook-signature"] != headers_of(second)["webhook-signature"]
 
 
-async def test_the_signature_is_that_of_the_specification_and_of_the_page() -> None:
+async def test_the_signature_matches_the_specification_and_the_docs() -> None:
     async with http_receiver() as receiver:
         async with sink_at(receiver.url, secrets=[VECTOR["secret"]], clock=SystemClock()) as sink:
             request = await sent(receiver, sink)
@@ -152,7 +153,7 @@ async def test_the_svix_client_accepts_what_is_sent_with_either_secret() -> None
         svix.Webhook("whsec_" + "A" * 32).verify(body_of(request), headers_of(request))
 
 
-async def test_klings_published_vector_is_what_we_sign() -> None:
+async def test_signatures_match_klings_published_example() -> None:
     vector = json.loads((NOTIFY / "kling_callback_signature_vector.json").read_text())
     event = replace(EVENT, event_id=vector["webhook-id"])
     parcel = Parcel(endpoint="automation", target="", body=vector["body"].encode())
@@ -207,7 +208,7 @@ async def test_a_cloudevent_is_sent_as_one_and_read_by_the_library() -> None:
     assert (event.get_id(), event.get_type()) == (EVENT.event_id, "genbridge.task.succeeded")
 
 
-async def test_a_body_of_ones_own_may_have_a_media_type_of_its_own() -> None:
+async def test_a_custom_body_may_have_a_custom_media_type() -> None:
     async with http_receiver() as receiver:
         headers = {"content-type": "application/vnd.example+json"}
         async with sink_at(receiver.url, form="template", body='{"id": {{ task_id }}}', headers=headers) as sink:
@@ -225,7 +226,7 @@ async def test_the_format_of_the_endpoint_makes_the_body(form: str) -> None:
     assert headers_of(request)["Content-Type"] == "application/json"
 
 
-async def test_own_headers_join_ours_but_never_those_of_the_protocol() -> None:
+async def test_custom_headers_never_replace_protocol_headers() -> None:
     own = {
         "X-Hook-Key": "abc",
         "user-agent": "mine/1",
@@ -259,13 +260,13 @@ async def test_own_headers_join_ours_but_never_those_of_the_protocol() -> None:
 @pytest.mark.parametrize(
     "secret", ["", "whsec_", "whsec_%%%", "plain text", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="]
 )
-async def test_a_secret_that_is_none_is_refused_when_the_endpoint_is_made(secret: str) -> None:
+async def test_an_invalid_secret_is_a_config_error(secret: str) -> None:
     with pytest.raises(ConfigError, match=r"endpoints\.automation\.secret: is not .whsec_"):
         async with sink_at("http://127.0.0.1:9/", secrets=[secret]):
             pass
 
 
-async def test_new_apis_one_header_has_no_room_for_two_secrets() -> None:
+async def test_the_newapi_format_refuses_two_secrets() -> None:
     with pytest.raises(ConfigError, match=r"endpoints\.automation\.secret: format newapi signs with one secret"):
         async with sink_at("http://127.0.0.1:9/", secrets=["a", "b"], form="newapi"):
             pass
@@ -299,7 +300,7 @@ async def test_every_other_status_is_tried_again(status: int) -> None:
     assert len(receiver.requests) == 1
 
 
-async def test_410_means_nothing_more_at_this_address() -> None:
+async def test_410_disables_the_endpoint() -> None:
     assert await outcome_of(answer(410, b"moved away")) == Refused(reason="HTTP 410 Gone: moved away")
 
 
@@ -325,13 +326,20 @@ async def test_a_reason_holds_one_short_harmless_line_of_the_body() -> None:
         ({}, None),
     ],
 )
-async def test_the_receivers_own_wait_is_handed_on(headers: dict[str, str], wait_s: float | None) -> None:
+async def test_a_wait_that_the_receiver_asks_for_holds_its_queue(headers: dict[str, str], wait_s: float | None) -> None:
     outcome = await outcome_of(answer(429, b"", **headers))
     assert isinstance(outcome, Deferred)
-    assert outcome.retry_after_s == wait_s
+    assert (outcome.retry_after_s, outcome.holds_queue) == (wait_s, wait_s is not None)
 
 
-async def test_a_wait_beyond_the_longest_step_is_cut_to_it() -> None:
+@pytest.mark.parametrize("body", [b'{"retry_after": 1.5}', b'{"parameters": {"retry_after": "1.5"}}'])
+async def test_a_wait_in_the_answers_json_counts_like_the_header(body: bytes) -> None:
+    outcome = await outcome_of(answer(429, body, retry_after="1"))
+    assert isinstance(outcome, Deferred)
+    assert (outcome.retry_after_s, outcome.holds_queue) == (1.5, True)
+
+
+async def test_a_wait_beyond_the_longest_step_is_shortened_to_it() -> None:
     outcome = await outcome_of(answer(503, retry_after="1000000000"))
     parcel = Parcel(endpoint="automation", target="", body=b"{}")
     plan = RetryPlan(steps_s=(5.0, 86_400.0))
@@ -339,7 +347,7 @@ async def test_a_wait_beyond_the_longest_step_is_cut_to_it() -> None:
     assert made.next_attempt_at == 86_400.0
 
 
-async def test_a_hanging_receiver_costs_the_time_out_and_no_more() -> None:
+async def test_a_hanging_receiver_takes_only_the_time_out() -> None:
     with silent_service() as port:
         waiting = Stopwatch()
         async with sink_at(f"http://127.0.0.1:{port}/", timeout_s=0.3) as sink:
@@ -349,20 +357,27 @@ async def test_a_hanging_receiver_costs_the_time_out_and_no_more() -> None:
     assert str(port) in outcome.reason
 
 
-async def test_of_an_answer_that_does_not_end_64_kib_are_awaited_and_no_more() -> None:
+async def test_only_64_kib_of_an_endless_answer_are_read() -> None:
     said = b"HTTP/1.1 200 OK\r\ncontent-length: 99000000\r\n\r\n" + b"x" * 66_000 + HANG
     with anyio.fail_after(20):
         assert await outcome_of(said, timeout_s=60) == Accepted(detail="HTTP 200")
 
 
-async def test_a_receiver_that_handles_and_then_resets_is_told_again() -> None:
+async def test_a_receiver_that_resets_the_connection_gets_the_event_again() -> None:
     outcome = await outcome_of(b"connection: close")
     assert isinstance(outcome, Deferred)
 
 
-async def test_what_was_made_for_a_chat_is_not_posted() -> None:
+async def test_a_delivery_created_for_a_chat_is_not_posted() -> None:
     async with http_receiver() as receiver, sink_at(receiver.url) as sink:
         parcel = Parcel(endpoint="automation", target="1:0123456789ab", body=b"{}")
         outcome = await sink.deliver(as_delivery(parcel, EVENT))
     assert isinstance(outcome, Deferred)
     assert receiver.requests == []
+
+
+async def test_answers_of_programs_get_no_advice_about_robots() -> None:
+    async with http_receiver(answer(401, b'{"error":"invalid token"}')) as receiver, sink_at(receiver.url) as sink:
+        outcome = await deliver(sink)
+    assert isinstance(outcome, Deferred)
+    assert outcome.reason == "HTTP 401 Unauthorized: invalid token"

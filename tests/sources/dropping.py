@@ -1,4 +1,4 @@
-"""Putting files into a drop folder, and seeing what became of them."""
+"""Putting files into a queue folder, and seeing what became of them."""
 
 from __future__ import annotations
 

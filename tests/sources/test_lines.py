@@ -13,7 +13,7 @@ import anyio.from_thread
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.sources.lines import Lines
+from bridge.sources.lines import QUIET_S, LinesFile
 from bridge.sources.tail import MAX_LINE_BYTES
 from tests.fakes import RecordingIntake
 from tests.sources.rig import QuickClock, make_reader, pause, running
@@ -31,13 +31,13 @@ def intake() -> RecordingIntake:
 
 
 @pytest.fixture
-def lines(path: Path, intake: RecordingIntake) -> Lines:
+def lines(path: Path, intake: RecordingIntake) -> LinesFile:
     return again(path, intake)
 
 
-def again(path: Path, intake: RecordingIntake) -> Lines:
+def again(path: Path, intake: RecordingIntake) -> LinesFile:
     """A source as the next start of the daemon makes it."""
-    return Lines(path, intake=intake, reader=make_reader(), clock=QuickClock())
+    return LinesFile(path, intake=intake, reader=make_reader(), clock=QuickClock())
 
 
 def append(path: Path, text: str | bytes) -> None:
@@ -49,7 +49,7 @@ def told(logs: list[Any], event: str) -> list[Any]:
     return [entry for entry in logs if entry["event"] == event]
 
 
-async def test_lines_there_and_lines_to_come_are_read(path: Path, lines: Lines, intake: RecordingIntake) -> None:
+async def test_lines_there_and_lines_to_come_are_read(path: Path, lines: LinesFile, intake: RecordingIntake) -> None:
     append(path, '\ufeffone\r\n\n# remark\n{"id": "two", "label": "x"}\n')
     async with running(lines):
         assert intake.ids() == {"one", "two"}
@@ -58,11 +58,11 @@ async def test_lines_there_and_lines_to_come_are_read(path: Path, lines: Lines, 
         assert lines.is_idle()
 
 
-async def test_a_line_counts_with_its_newline(path: Path, lines: Lines, intake: RecordingIntake) -> None:
+async def test_a_line_counts_with_its_newline(path: Path, lines: LinesFile, intake: RecordingIntake) -> None:
     append(path, "one\ntw")
     async with running(lines):
         assert intake.ids() == {"one"}
-        assert lines.is_idle()
+        assert not lines.is_idle(), "more of the last line may come"
         append(path, "o")
         await anyio.sleep(0.5)
         assert intake.ids() == {"one"}
@@ -71,7 +71,7 @@ async def test_a_line_counts_with_its_newline(path: Path, lines: Lines, intake: 
 
 
 async def test_after_a_restart_reading_goes_on_where_it_ended(
-    path: Path, lines: Lines, intake: RecordingIntake
+    path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "one\ntwo\nthr")
     async with running(lines):
@@ -83,7 +83,7 @@ async def test_after_a_restart_reading_goes_on_where_it_ended(
 
 
 async def test_bad_lines_are_told_and_counted_and_leave_the_others(
-    path: Path, lines: Lines, intake: RecordingIntake
+    path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, b'one\n{"id": \ntw\xffo\n{"id": "x", "webhook": "http://x"}\n..\ntwo\n')
     with capture_logs() as logs:
@@ -99,7 +99,7 @@ async def test_bad_lines_are_told_and_counted_and_leave_the_others(
 
 
 async def test_a_line_that_is_too_long_is_skipped_also_across_a_restart(
-    path: Path, lines: Lines, intake: RecordingIntake
+    path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "one\n" + "x" * (2 * MAX_LINE_BYTES))
     with capture_logs() as logs:
@@ -113,9 +113,9 @@ async def test_a_line_that_is_too_long_is_skipped_also_across_a_restart(
 
 
 @pytest.mark.parametrize("when", ["running", "stopped"])
-@pytest.mark.parametrize("new", ["new\n", "much more than there was before\nnew\n", "oNe\ntwo\n"])
+@pytest.mark.parametrize("new", ["new\n", "much-more-than-there-was-before\nnew\n", "oNe\ntwo\n"])
 async def test_a_truncated_or_rewritten_file_is_read_from_its_beginning(
-    path: Path, lines: Lines, intake: RecordingIntake, when: str, new: str
+    path: Path, lines: LinesFile, intake: RecordingIntake, when: str, new: str
 ) -> None:
     append(path, "one\ntwo\n")
     wanted = set(new.split("\n")) - {""} | {"one", "two"}
@@ -133,7 +133,7 @@ async def test_a_truncated_or_rewritten_file_is_read_from_its_beginning(
 
 
 async def test_of_a_rotated_file_the_rest_is_read_and_then_the_new_one(
-    path: Path, lines: Lines, intake: RecordingIntake
+    path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "one\n")
     old = path.with_suffix(".1")
@@ -154,7 +154,9 @@ async def test_of_a_rotated_file_the_rest_is_read_and_then_the_new_one(
     assert not told(logs, "lines.restarted")
 
 
-async def test_a_rotation_while_nobody_looked_loses_nothing(path: Path, lines: Lines, intake: RecordingIntake) -> None:
+async def test_a_rotation_while_nobody_looked_loses_nothing(
+    path: Path, lines: LinesFile, intake: RecordingIntake
+) -> None:
     append(path, "one\n")
     async with running(lines):
         assert intake.ids() == {"one"}
@@ -166,7 +168,7 @@ async def test_a_rotation_while_nobody_looked_loses_nothing(path: Path, lines: L
 
 
 async def test_an_editor_that_saves_a_new_file_with_the_same_beginning_repeats_nothing(
-    path: Path, lines: Lines, intake: RecordingIntake
+    path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "one\ntwo\n")
     async with running(lines):
@@ -178,7 +180,9 @@ async def test_an_editor_that_saves_a_new_file_with_the_same_beginning_repeats_n
     assert intake.commits == [2, 1]
 
 
-async def test_a_missing_file_is_waited_for_and_told_once(path: Path, lines: Lines, intake: RecordingIntake) -> None:
+async def test_a_missing_file_is_waited_for_and_told_once(
+    path: Path, lines: LinesFile, intake: RecordingIntake
+) -> None:
     with capture_logs() as logs:
         async with running(lines):
             assert lines.is_idle()
@@ -189,7 +193,7 @@ async def test_a_missing_file_is_waited_for_and_told_once(path: Path, lines: Lin
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo"])
-async def test_what_is_no_file_neither_blocks_nor_stops_it(path: Path, lines: Lines, kind: str) -> None:
+async def test_what_is_no_file_neither_blocks_nor_stops_it(path: Path, lines: LinesFile, kind: str) -> None:
     if kind == "folder":
         path.mkdir()
     else:
@@ -201,7 +205,7 @@ async def test_what_is_no_file_neither_blocks_nor_stops_it(path: Path, lines: Li
 
 
 async def test_a_cursor_that_makes_no_sense_means_the_beginning(
-    path: Path, lines: Lines, intake: RecordingIntake
+    path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "one\n")
     intake.cursors["lines"] = "what?"
@@ -210,7 +214,7 @@ async def test_a_cursor_that_makes_no_sense_means_the_beginning(
 
 
 async def test_a_long_file_is_read_in_pieces_whose_cursors_are_committed_with_them(
-    path: Path, lines: Lines, intake: RecordingIntake
+    path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "".join(f"id-{number}\n" for number in range(50_000)))
     async with running(lines):
@@ -261,3 +265,48 @@ def open_files() -> list[str]:
         except FileNotFoundError:
             continue
     return sorted(name for name in names if "ids." in name)
+
+
+async def test_a_last_line_without_newline_counts_after_ten_quiet_seconds(
+    path: Path, lines: LinesFile, intake: RecordingIntake
+) -> None:
+    append(path, "one\ntwo")
+    async with running(lines):
+        await pause(QUIET_S - 4.0)
+        assert intake.ids() == {"one"}
+        append(path, "-and-a-half")
+        await pause(QUIET_S - 4.0)
+        assert intake.ids() == {"one"}
+        assert not lines.is_idle()
+        await until(lambda: intake.ids() == {"one", "two-and-a-half"})
+        await until(lines.is_idle)
+        append(path, "three\n\nfour")
+        await until(lambda: "three" in intake.ids())
+    async with running(again(path, intake)):
+        await until(lambda: "four" in intake.ids())
+    assert intake.ids() == {"one", "two-and-a-half", "three", "four"}
+
+
+@pytest.mark.parametrize("half", ['{"id": "on', "a blank", "# a remark"])
+async def test_a_last_line_that_is_no_task_waits_for_its_newline(
+    path: Path, lines: LinesFile, intake: RecordingIntake, half: str
+) -> None:
+    append(path, half)
+    async with running(lines):
+        await pause(QUIET_S + 1.0)
+        await until(lines.is_idle)
+        assert not intake.ids()
+        append(path, 'e"}\ntwo\n')
+        await until(lambda: "two" in intake.ids())
+    assert intake.ids() == ({"one", "two"} if half.startswith("{") else {"two"})
+
+
+async def test_of_a_rotated_file_the_last_line_without_newline_is_read_too(
+    path: Path, lines: LinesFile, intake: RecordingIntake
+) -> None:
+    append(path, "one\ntwo")
+    async with running(lines):
+        await until(lambda: intake.ids() == {"one"})
+        path.rename(path.with_suffix(".1"))
+        append(path, "three\n")
+        await until(lambda: intake.ids() == {"one", "two", "three"}, within_s=20)

@@ -1,21 +1,26 @@
-"""The drop folder, with real files: what is taken, when, and what stays."""
+"""The queue folder, with real files: what is taken, when, and what stays."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.sources.drops import SETTLE_S
-from bridge.sources.queue import Queue
+from bridge.domain.watch import Wish
+from bridge.ports import Added, Cursor
+from bridge.sources.queue import Queue, in_turn
+from bridge.sources.queue_files import SETTLE_S, FileState, QueueFile
+from bridge.sources.queue_reader import MOST_FILES
 from tests.fakes import RecordingIntake
-from tests.sources.dropping import drop, inside
-from tests.sources.rig import pause, running
+from tests.sources.dropping import drop, inside, reason
+from tests.sources.rig import QuickClock, make_reader, pause, running
 from tests.stopwatch import Stopwatch, until
 
 
@@ -23,6 +28,23 @@ async def test_the_folder_is_made_for_its_owner_alone(folder: Path, queue: Queue
     async with running(queue):
         assert folder.stat().st_mode & 0o777 == 0o700
         assert queue.is_idle()
+
+
+async def test_a_folder_is_created_only_where_its_parent_exists_and_the_log_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "mistyped" / "queue"
+    intake = RecordingIntake()
+    with capture_logs() as logs:
+        async with running(Queue(folder, intake=intake, reader=make_reader(), clock=QuickClock())):
+            await until(lambda: any(entry["event"] == "source.failed" for entry in logs))
+            assert not folder.parent.exists()
+            assert str(folder.parent) in logs[0]["reason"]
+            folder.parent.mkdir()
+            await until(folder.is_dir)
+            await until(lambda: any(entry["event"] == "source.recovered" for entry in logs))
+            folder.rmdir()
+            await anyio.sleep(0.5)
+            assert not folder.exists(), "it may be an unmounted file system"
+    assert [entry["folder"] for entry in logs if entry["event"] == "queue.created"] == [str(folder)]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +56,8 @@ async def test_the_folder_is_made_for_its_owner_alone(folder: Path, queue: Queue
         ("a.yaml", "- one\n- id: two\n"),
         ("a.yml", "one\n---\n- two\n"),
         ("A.TXT", "one\ntwo"),
+        ("a.csv", "id,label\none,x\ntwo,y\n"),
+        ("noextension", "one\ntwo"),
         ("with blank and ü.txt", "one\ntwo"),
     ],
 )
@@ -103,7 +127,7 @@ async def test_a_file_that_changes_before_it_is_removed_is_read_again(
 async def test_names_that_are_not_for_us_are_left_alone_and_warned_of_once(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
-    names = {".hidden.txt", "a.txt.tmp", "b.part", "c.yaml~", "notes.md", "noextension"}
+    names = {".hidden.txt", "a.txt.tmp", "b.part", "c.yaml~", "notes.md", "d.txt.filepart"}
     folder.mkdir()
     for name in names:
         (folder / name).write_text("x")
@@ -138,24 +162,24 @@ async def test_a_folder_that_vanishes_is_waited_for_and_warned_of_once(
     assert events == ["source.failed", "source.recovered"]
 
 
-async def test_ten_thousand_files_at_once_are_taken_in_few_commits(
+async def test_thousands_of_files_at_once_are_taken_in_few_commits(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     folder.mkdir()
 
     def fill() -> None:
-        for number in range(10_000):
+        for number in range(3000):
             (folder / f"{number}.txt").write_text(f"id-{number}")
 
     writer = threading.Thread(target=fill)
     writer.start()
     try:
         async with running(queue):
-            await until(lambda: len(intake.ids()) == 10_000, within_s=60)
+            await until(lambda: len(intake.wishes) == 3000, within_s=60)
             await until(lambda: not inside(folder), within_s=60)
     finally:
         writer.join()
-    assert len(intake.commits) < 500
+    assert len(intake.commits) < 150
 
 
 async def test_a_long_file_is_handed_over_in_chunks_and_removed_after_the_last(
@@ -187,7 +211,89 @@ async def test_an_empty_folder_costs_next_to_nothing(folder: Path, timely: Queue
 
 
 async def test_every_form_of_id_arrives_as_it_was_written(folder: Path, queue: Queue, intake: RecordingIntake) -> None:
-    ids = ["../up", "a%2fb", "a?b#c", "🎬", "0123", "no", "12:30:00", '"quoted"', "x" * 512]
+    ids = ["../up", "a%2fb", "a?b#c", "🎬", "0123", "no", "12:30:00", "a=b&c", "x" * 512]
     async with running(queue):
         drop(folder, "a.json", json.dumps(ids))
         await until(lambda: intake.ids() == set(ids))
+
+
+async def test_a_create_calls_answer_is_the_task_that_it_created(folder: Path, intake: RecordingIntake) -> None:
+    def created(answer: Any, account: str | None) -> Mapping[str, Any] | None:
+        return {"id": answer["data"]["task_id"]} if "data" in answer else None
+
+    queue = Queue(folder, intake=intake, reader=make_reader(created=created), clock=QuickClock())
+    async with running(queue):
+        drop(folder, "answer.json", '{"code": 0, "data": {"task_id": "one"}}')
+        drop(folder, "more.jsonl", '{"code": 0, "data": {"task_id": "two"}}\n{"id": "three"}\n')
+        drop(folder, "answer", '{"code": 0, "data": {"task_id": "four"}}')
+        await until(lambda: intake.ids() == {"one", "two", "three", "four"} and not inside(folder))
+
+
+async def test_a_file_without_suffix_is_taken_only_if_every_line_is_an_id(
+    folder: Path, queue: Queue, intake: RecordingIntake
+) -> None:
+    async with running(queue):
+        drop(folder, "ids", "one\n\ntwo")
+        drop(folder, "notes", "three\na cat surfing\n")
+        await until(lambda: not inside(folder))
+    assert intake.ids() == {"one", "two"}
+    assert (folder / "rejected" / "notes").read_text() == "three\na cat surfing\n"
+    assert 'line 2: id: "a cat surfing": blanks' in reason(folder, "notes")
+    assert "valid id in every line" in reason(folder, "notes")
+
+
+async def test_of_a_csv_file_the_bad_rows_are_rejected_under_the_same_header(
+    folder: Path, queue: Queue, intake: RecordingIntake
+) -> None:
+    async with running(queue):
+        drop(folder, "shots.csv", "id;label\none;Shot 1\ntwo;Shot 2;x\nbad id;Shot 3\n")
+        await until(lambda: not inside(folder))
+    assert {wish.label for wish in intake.wishes.values()} == {"Shot 1"}
+    assert (folder / "rejected" / "shots.csv").read_text() == "id;label\ntwo;Shot 2;x\nbad id;Shot 3\n"
+    first, second = reason(folder, "shots.csv").splitlines()
+    assert first == "shots.csv:2: 3 cells, but 2 columns (line 3 of the dropped file)"
+    assert second.startswith('shots.csv:3: id: "bad id": blanks are not allowed')
+
+
+@pytest.mark.long
+async def test_a_file_does_not_wait_behind_thousands_that_came_before_it(
+    folder: Path, queue: Queue, intake: RecordingIntake
+) -> None:
+    folder.mkdir()
+    for number in range(3000):
+        (folder / f"{number}.txt").write_text(f"id-{number}\n")
+    async with running(queue):
+        await until(lambda: intake.wishes)
+        drop(folder, "good.txt", "good\n")
+        await until(lambda: "good" in intake.ids(), within_s=30)
+        assert len(intake.ids()) < 3001
+        await until(lambda: not inside(folder), within_s=60)
+    assert len(intake.ids()) == 3001
+
+
+async def test_a_file_does_not_wait_behind_medium_ones_that_came_before_it(folder: Path) -> None:
+    class Looking(RecordingIntake):
+        left = 0  # files in the folder when tasks were last committed
+
+        async def add(
+            self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
+        ) -> list[Added]:
+            self.left = len(inside(folder))
+            return await super().add(wishes, source=source, cursor=cursor)
+
+    folder.mkdir()
+    for number in range(600):  # they take longer than a file takes to settle, also on a quick machine
+        (folder / f"{number}.yaml").write_text("- a b\n" * 5000)  # nothing of it is committed
+    intake = Looking()
+    async with running(Queue(folder, intake=intake, reader=make_reader(), clock=QuickClock())):
+        await until(lambda: len(inside(folder)) < 600)
+        drop(folder, "good.txt", "good\n")
+        await until(lambda: "good" in intake.ids(), within_s=60)
+        assert intake.left > 100, "good did not wait for all of them"
+
+
+def test_of_many_files_each_is_taken_once() -> None:
+    drops = [QueueFile(str(n), FileState(n, 1, n), 0o100644, 0.0) for n in range(MOST_FILES + 2)]
+    taken = [drop.name for drop in in_turn(drops)]
+    assert taken[:4] == ["0", str(MOST_FILES + 1), "1", str(MOST_FILES)]
+    assert sorted(taken) == sorted(drop.name for drop in drops)

@@ -1,4 +1,4 @@
-"""The drop folder, with real files: what is not taken, and where it goes."""
+"""The queue folder, with real files: what is not taken, and where it goes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.sources.forms import MAX_FILE_BYTES
 from bridge.sources.queue import Queue
+from bridge.sources.task_files import MAX_FILE_BYTES
 from tests.fakes import RecordingIntake
 from tests.sources.dropping import drop, inside, names_in, reason
 from tests.sources.rig import SPEED, QuickClock, make_reader, pause, running
@@ -31,7 +31,7 @@ async def test_a_bad_file_is_moved_beside_its_reason(folder: Path, queue: Queue,
             await until(queue.is_idle)
     assert not intake.ids()
     assert (folder / "rejected" / "half.json").read_text() == content
-    assert reason(folder, "half.json") == "half.json:3: not JSON: the list is not closed; is the file whole?\n"
+    assert reason(folder, "half.json") == "half.json:3: not JSON: the list is not closed; is the file complete?\n"
     assert [entry["name"] for entry in logs if entry["event"] == "queue.rejected"] == ["half.json"]
 
 
@@ -44,7 +44,7 @@ async def test_of_a_half_bad_file_only_the_rest_is_rejected_and_can_be_dropped_a
         assert intake.ids() == {"one"}
         told = reason(folder, "mixed.yaml").splitlines()
         assert [line.split(": ")[0] for line in told] == ["mixed.yaml:1", "mixed.yaml:3"]
-        assert "did you mean label?" in told[0]
+        assert 'did you mean "label"?' in told[0]
         assert "endpoints come from the settings" in told[1]
         rest = (folder / "rejected" / "mixed.yaml").read_text()
         drop(

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bridge.sources.rejects import Rejects
+from bridge.sources.rejects import RejectedFolder
 
 
 @pytest.fixture
-def rejects(tmp_path: Path) -> Iterator[Rejects]:
+def rejects(tmp_path: Path) -> Iterator[RejectedFolder]:
     folder_fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    yield Rejects(folder_fd)
+    yield RejectedFolder(folder_fd)
     os.close(folder_fd)
 
 
@@ -24,7 +24,7 @@ def kept(tmp_path: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in (tmp_path / "rejected").iterdir()}
 
 
-def test_a_name_is_free_only_when_its_reason_is_too(tmp_path: Path, rejects: Rejects) -> None:
+def test_a_name_is_free_only_when_its_reason_is_too(tmp_path: Path, rejects: RejectedFolder) -> None:
     (tmp_path / "rejected").mkdir()
     (tmp_path / "rejected" / "a.txt.reason").write_text("of an earlier one")
     (tmp_path / "rejected" / "a-1.txt").write_text("earlier")
@@ -37,13 +37,13 @@ def test_a_name_is_free_only_when_its_reason_is_too(tmp_path: Path, rejects: Rej
     }
 
 
-def test_an_odd_suffix_does_not_stand_in_the_way(tmp_path: Path, rejects: Rejects) -> None:
+def test_an_odd_suffix_does_not_stand_in_the_way(tmp_path: Path, rejects: RejectedFolder) -> None:
     name = "a." + "x" * 253
     (tmp_path / name).touch()
     assert len(rejects.move(name, "why")) <= 255 - len(".reason")
 
 
-def test_what_is_gone_leaves_no_reason_behind(tmp_path: Path, rejects: Rejects) -> None:
+def test_what_is_gone_leaves_no_reason_behind(tmp_path: Path, rejects: RejectedFolder) -> None:
     with pytest.raises(FileNotFoundError):
         rejects.move("gone.txt", "why")
     assert not kept(tmp_path)
@@ -60,7 +60,7 @@ def files_limited_to(size_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, rejects: Rejects) -> None:
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, rejects: RejectedFolder) -> None:
     with files_limited_to(10), pytest.raises(OSError, match="File too large"):
         rejects.write("a.txt", b"x" * 100, "why")
     assert not kept(tmp_path)

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from bridge.clock import SystemClock
 from bridge.sources.watchlist import SETTLE_S, Watchlist
+from tests.factories import make_wish
 from tests.fakes import RecordingIntake
 from tests.sources.rig import QuickClock, make_reader, pause, running
 from tests.stopwatch import Stopwatch, until
@@ -147,6 +148,25 @@ async def test_beside_a_bad_entry_good_ones_are_added_and_nothing_is_withdrawn(
     (entry,) = told(logs, "watchlist.invalid")
     assert (entry["good"], entry["bad"]) == (1, 1)
     assert entry["problems"][0].startswith("tasks.yaml:2: ")
+
+
+async def test_a_refused_id_is_a_warning_and_neither_watched_nor_withdrawn(
+    path: Path, watchlist: Watchlist, intake: RecordingIntake
+) -> None:
+    of_old = make_wish(task_id="of old times", action="videos/text2video")
+    await intake.sync([of_old], source="watchlist")
+    path.write_text("- one\n- of old times\n- <html>\n")
+    with capture_logs() as logs:
+        async with running(watchlist):
+            assert intake.ids() == {"one", "of old times"}
+            path.write_text("- two\n- of old times\n")
+            await until(lambda: intake.ids() == {"two", "of old times"})
+            path.write_text("- two\n")
+            await until(lambda: intake.ids() == {"two"})
+    assert not told(logs, "watchlist.invalid")
+    first, _ = told(logs, "watchlist.refused")
+    assert first["log_level"] == "warning"
+    assert [problem.partition(" id: ")[0] for problem in first["problems"]] == ["tasks.yaml:2:", "tasks.yaml:3:"]
 
 
 async def test_a_missing_file_withdraws_nothing_and_is_told_once(

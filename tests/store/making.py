@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from bridge.domain.change import AccountChange, Note, TaskChange
-from bridge.domain.delivery import AttemptMade, Delivery, DeliveryState
+from bridge.domain.delivery import AttemptMade, Delivery
+from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase, Snapshot
 from bridge.domain.watch import Memory, Watch, WatchState
 from bridge.ports import Added, Outbox, Watches
-from bridge.store.views import Views
+from bridge.store.read_store import ReadStore
 from tests.factories import NOW, make_wish
 
 KEY = WatchKey("kling", "task-1")
@@ -27,7 +28,7 @@ VIDEO = Snapshot(
     refused=("ftp://cdn.example.com/v1.mp4: scheme",),
 )
 
-LANE = ("automation", "")
+QUEUE = ("automation", "")
 
 
 def make_note(key: WatchKey = KEY, **fields: Any) -> Note:
@@ -100,16 +101,19 @@ def make_deferred(delivery: Delivery, *, next_attempt_at: float, **fields: Any) 
 
 
 class Teller:
-    """A `Tell` for fixed lanes that keeps what it was asked about."""
+    """A `ParcelsFor` for fixed queues that keeps what it was asked about."""
 
-    def __init__(self, *lanes: tuple[str, str]) -> None:
-        self.lanes = lanes or (("automation", ""),)
+    def __init__(self, *queues: tuple[str, str]) -> None:
+        self.queues = queues or (("automation", ""),)
         self.events: list[Event] = []
 
     def __call__(self, event: Event) -> Sequence[Parcel]:
         self.events.append(event)
         body = f"{event.topic} {event.event_id}".encode()
-        return [Parcel(endpoint=endpoint, target=target, body=body) for endpoint, target in self.lanes]
+        address = f"/of/{event.event_id}"
+        return [
+            Parcel(endpoint=endpoint, target=target, body=body, address=address) for endpoint, target in self.queues
+        ]
 
     @property
     def topics(self) -> list[str]:
@@ -117,16 +121,16 @@ class Teller:
 
 
 def nobody(event: Event) -> Sequence[Parcel]:
-    """A `Tell` for settings in which nobody wants to hear of it."""
+    """A `ParcelsFor` for settings in which nobody wants to hear of it."""
     return []
 
 
-def whole(store: Views, key: WatchKey = KEY) -> Watch:
+def whole(store: ReadStore, key: WatchKey = KEY) -> Watch:
     [watch] = store.find(key.task_id, key.account)
     return watch
 
 
-def state_of(store: Views, key: WatchKey = KEY) -> WatchState:
+def state_of(store: ReadStore, key: WatchKey = KEY) -> WatchState:
     return whole(store, key).state
 
 
@@ -138,9 +142,9 @@ def whats(added: Sequence[Added]) -> list[str]:
     return [one.what for one in added]
 
 
-def due(store: Outbox, *, now: float = NOW + 1e6, lane: tuple[str, str] = LANE, limit: int = 100) -> list[Delivery]:
-    return store.due(*lane, now=now, limit=limit)[0]
+def due(store: Outbox, *, now: float = NOW + 1e6, queue: tuple[str, str] = QUEUE, limit: int = 100) -> list[Delivery]:
+    return store.due(*queue, now=now, limit=limit)[0]
 
 
-def facts(store: Views, key: WatchKey = KEY) -> list[tuple[str, str]]:
-    return [(fact.what, fact.detail) for fact in store.story(key).history]
+def facts(store: ReadStore, key: WatchKey = KEY) -> list[tuple[str, str]]:
+    return [(fact.what, fact.detail) for fact in store.details(key).history]

@@ -11,6 +11,7 @@ import pytest
 
 from bridge.errors import StoreDamaged, StoreError
 from bridge.store import SqliteStore, open_store
+from bridge.store.selection import DeliveryFilter
 from tests.store.making import KEY, Teller, add, due, make_end, make_note, nobody
 
 
@@ -47,7 +48,7 @@ def test_each_sees_what_the_other_has_committed(store: SqliteStore, command: Sql
     store.commit([make_end()], Teller())
     assert command.counts().waiting == 1
     command.withdraw([KEY], now=0)
-    assert command.redeliver(event_ids=[], dead=False, since=0.0, endpoint=None) == 1
+    assert command.redeliver(DeliveryFilter(since=0.0)) == 1
     assert len(due(store, now=5.0)) == 1
 
 
@@ -106,8 +107,8 @@ def test_a_sync_under_way_is_seen_from_another_thread(store: SqliteStore) -> Non
 
 
 def test_changes_are_synced_before_they_are_acknowledged(store: SqliteStore) -> None:
-    with store._database.read() as connection:
-        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
-        assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+    with store._database.read() as session:
+        assert session.find("PRAGMA synchronous") == [(2,)]
+        assert session.find("PRAGMA journal_mode") == [("wal",)]
+        assert session.find("PRAGMA auto_vacuum") == [(2,)]
+        assert session.find("PRAGMA foreign_keys") == [(1,)]

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from bridge.domain.ids import WatchKey
-from bridge.errors import StoreDamaged, StoreError
+from bridge.errors import StoreBusy, StoreDamaged, StoreError
 from bridge.store import DaemonLock, SqliteStore, open_store
+from tests.disks import fill, small_disk
 from tests.factories import make_wish
 from tests.store.making import Teller, add, make_end, nobody
 
@@ -23,24 +24,8 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 256 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(["mount", *options], check=False, capture_output=True).returncode != 0:
-        pytest.skip("a disk of its own needs a mount (run the tests as root, outside a container without mounts)")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            return filler
+    with small_disk(tmp_path / "disk", size="256k") as place:
+        yield place
 
 
 def test_a_full_disk_is_an_error_that_passes(disk: Path) -> None:
@@ -78,7 +63,7 @@ def test_a_store_that_finds_no_room_is_not_made(disk: Path) -> None:
 def test_a_daemon_can_be_locked_out_of_a_full_disk_too(disk: Path) -> None:
     (disk / "state.db.lock").touch()
     fill(disk)
-    with DaemonLock(disk / "state.db"):
+    with DaemonLock(disk / "state.db"), pytest.raises(StoreBusy), DaemonLock(disk / "state.db"):
         pass
 
 

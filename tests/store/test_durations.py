@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.domain.durations.knowledge import Key
-from bridge.domain.durations.table import Table
+from bridge.domain.durations.table import DurationKey, Table
 from bridge.store import open_store
 
-VIDEO, IMAGE = Key("kling", "videos"), Key("kling", "images")
+VIDEO, IMAGE = DurationKey("kling", "videos"), DurationKey("kling", "images")
 
 
 @pytest.mark.parametrize("sums", ["", "{}", "[1]", "null", b"\x00\xff", 17, '{"count":1e999}'])

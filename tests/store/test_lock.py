@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -94,8 +94,8 @@ def test_two_names_of_one_store_share_one_lock(path: Path, tmp_path: Path) -> No
 
 
 def test_commands_work_beside_a_daemon(path: Path) -> None:
-    with daemon(path):
-        open_store(path, create=True, group_access=False).close()
+    with daemon(path), closing(open_store(path, create=True, group_access=False)) as store:
+        assert store.find("a", None) == []
 
 
 def test_a_missing_directory_is_made_as_for_the_store(public: Path) -> None:
@@ -110,12 +110,12 @@ def test_who_may_not_lock_is_told_whose_the_store_is(public: Path, as_user: AsUs
         pass
 
 
-def test_what_root_locks_its_owner_can_lock_too(public: Path, as_user: AsUser) -> None:
+def test_the_owner_can_lock_what_root_has_locked(public: Path, as_user: AsUser) -> None:
     path = public / "state.db"
     path.touch()
     for place in (public, path):
         os.chown(place, 65534, 65534)
     with DaemonLock(path):
         pass
-    with as_user(65534, 65534), DaemonLock(path):
+    with as_user(65534, 65534), DaemonLock(path), pytest.raises(StoreBusy), DaemonLock(path):
         pass

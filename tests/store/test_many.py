@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.store.sqlite.many import Many, json_rows
+from bridge.store.sqlite.sql_session import SqliteSession
+from bridge.store.statements import Batch, Question, insert
 
-PUT = Many("place, value, other", "INSERT INTO things SELECT * FROM new")
-GET = Many("place", json_rows(("place", "value", "other")) + " FROM new CROSS JOIN things USING (place)")
+PUT = insert("things", "place int, value text, other text")
+GET = Batch("place int", "FROM {new} JOIN things USING (place)", answer=("place", "value", "other"))
+ASK = Question(("place", "value", "other"), "FROM things WHERE place IN (:places[]) ORDER BY place")
 
 VALUES = st.one_of(
     st.none(),
@@ -36,19 +38,20 @@ def test_what_goes_in_comes_out(values: list[tuple[object, object]]) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, value, other)")
     rows = [(place, *both) for place, both in enumerate(values)]
-    PUT.run(connection, rows)
-    found = GET.ask(connection, [(place,) for place, *_ in rows])
+    SqliteSession(connection).run(PUT, rows)
+    found = SqliteSession(connection).run(GET, [(place,) for place, *_ in rows])
+    asked = SqliteSession(connection).find(ASK, places=[place for place, *_ in rows])
     connection.close()
-    assert found == rows
+    assert found == asked == rows
     assert [[type(value) for value in row] for row in found] == [[type(value) for value in row] for row in rows]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 255, 256, 257, 1000])
 def test_rows_keep_their_order(things: sqlite3.Connection, count: int) -> None:
     rows = [(place, f"v{place}", place / 7) for place in range(count)]
-    PUT.run(things, rows)
+    SqliteSession(things).run(PUT, rows)
     backwards = [(place,) for place in reversed(range(count))]
-    assert GET.ask(things, backwards) == rows[::-1]
+    assert SqliteSession(things).run(GET, backwards) == rows[::-1]
 
 
 def test_few_statements_are_compiled_however_many_rows_come() -> None:
@@ -58,6 +61,6 @@ def test_few_statements_are_compiled_however_many_rows_come() -> None:
     connection.set_trace_callback(lambda ran: statements.add(str(ran.count("),"))))
     for count in range(40):
         connection.execute("DELETE FROM things")
-        PUT.run(connection, [(place, None, None) for place in range(count)])
+        SqliteSession(connection).run(PUT, [(place, None, None) for place in range(count)])
     connection.close()
     assert len(statements) <= 5

@@ -11,9 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.config.place import PostgresUrl
-from bridge.domain.delivery import DeliveryState
+from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.change import AccountPaused, AnswerUnread
+from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
+from bridge.domain.pause import PauseOf
+from bridge.domain.source import SourceFacts
+from bridge.domain.store_key import KeyPurpose
 from bridge.errors import StoreError
 from bridge.ports import Cursor
 from bridge.store import Store, open_store
@@ -23,7 +27,7 @@ from tests.factories import NOW, make_wish
 from tests.postgres import own_schema
 from tests.store.making import (
     KEY,
-    LANE,
+    QUEUE,
     Teller,
     add,
     due,
@@ -65,15 +69,24 @@ def fill(store: Store) -> None:
     add(store, "task-1", "b", "c", "gone", now=NOW)
     store.add([], source="lines", now=NOW, cursor=Cursor("lines", "inode:12"))
     store.note([make_note(WatchKey("kling", "c"))])
-    tell = Teller(LANE, ("chat", "x"))
+    tell = Teller(QUEUE, ("chat", "x"))
     store.commit([make_progress(10), make_end(reason="w\0y"), make_end(WatchKey("kling", "b")), make_block()], tell)
     first, second, third = due(store)
     refused = replace(make_deferred(third, next_attempt_at=NOW + 70), outcome="refused", disables=True)
-    store.commit([make_attempt(first), make_attempt(second, state=DeliveryState.DEAD), refused], tell)
+    refused = replace(refused, queue_until=NOW + 90)
+    store.commit(
+        [make_attempt(first), make_attempt(second, state=DeliveryState.DEAD, outcome="deferred"), refused], tell
+    )
+    store.commit([AccountPaused(account="kling", until_at=NOW + 90, route="videos/text2video", reason="503")], tell)
+    store.commit([AnswerUnread(account="kling", word="wörd", reason="w\0y", answers=3, at=NOW)], tell)
     add(store, "task-1", again=True, now=NOW + 100)
     store.poll_now([WatchKey("kling", "c")], now=NOW + 101)
     store.withdraw([WatchKey("kling", "gone")], now=NOW + 102)
     store.learn({VIDEO: seen(60.0, 80.0)})
+    store.pause(PauseOf.ACCOUNT, "kling", now=NOW, until_at=None)
+    store.prune(now=NOW + 50, ended_s=9e9, delivered_s=10, dead_s=9e9, limit=1)
+    store.ensure_key(KeyPurpose.CALLBACKS, now=NOW)
+    store.record_sources([SourceFacts(daemon="", source="queue", path="/q", is_failing=True, error="x")])
 
 
 def content(store: Store) -> dict[str, list[tuple[object, ...]]]:
@@ -90,7 +103,7 @@ def test_every_row_arrives_as_it_was(ends: list[Store]) -> None:
     assert counts == {table: len(rows) for table, rows in before.items()}
     assert all(counts.values()), counts
     assert after == before
-    assert to.story(KEY) == origin.story(KEY)
+    assert to.details(KEY) == origin.details(KEY)
     assert to.list_watches() == origin.list_watches()
     assert due(to) == due(origin)
     assert to.changed(0)[0] == origin.changed(0)[0]
@@ -157,7 +170,7 @@ def test_no_table_or_column_is_forgotten(tmp_path: Path, postgres: PostgresUrl) 
     found = {name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")} for name in names}
     connection.close()
     known = {table: set(columns) for table, columns in TABLES.items()}
-    assert found == known | {"store": {"only_row", "revision"}}
+    assert found == known | {"store": {"only_row", "revision", "settings", "base_urls"}}
     open_store(postgres, create=True, group_access=False).close()
     with psycopg.connect(postgres.reveal()) as link:
         query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"

@@ -13,30 +13,47 @@ from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.domain.watch import Memory
-from bridge.store import SqliteStore
-from bridge.store.sqlite import outbox, part, retention, statements, watches
+from bridge.store import (
+    SqliteStore,
+    commit_statements,
+    event_log,
+    follow_store,
+    notes,
+    outbox,
+    retention,
+    watch_statements,
+    watch_store,
+)
+from bridge.store.sqlite.sql_session import batch_sql, plain_sql, question_sql
 from tests.factories import NOW
 from tests.store.making import Teller, add, due, make_attempt, make_end, make_note
 
 HOT = {
-    "find a watch": part.FIND,
-    "load all live watches": watches.LIVE_STATES,
-    "load live watches in slices": watches.LIVE_SLICE,
-    "load changed watches": watches.CHANGED_STATES,
-    "find what was polled": statements.NOTED.sql(4),
-    "note polls": statements.NOTE.sql(4),
-    "load watches for their transitions": statements.MEANT.sql(4),
-    "move watches": statements.MOVE.sql(4),
-    "count answers": statements.COUNT_READINGS.sql(4),
-    "load what was attempted": statements.TOLD_OF.sql(4),
-    "settle": statements.SETTLE.sql(4),
-    "cancel what was overtaken": statements.CANCEL_OVERTAKEN.sql(4),
-    "lanes": outbox.NEXT_LANE,
-    "due": outbox.DUE,
-    "hand out": outbox.HANDED_OUT,
-    "next due": outbox.NEXT_DUE,
-    "old deliveries": retention.OLD_DELIVERIES,
-    "old watches": retention.OLD_WATCHES,
+    "find a watch": batch_sql(watch_statements.FIND, 4),
+    "load all live watches": watch_store.LIVE_STATES,
+    "load live watches in slices": watch_store.LIVE_SLICE + watch_store.SLICED,
+    "load changed watches": watch_store.CHANGED_STATES,
+    "find what was polled": batch_sql(notes.NOTED, 4),
+    "note polls": batch_sql(notes.NOTE, 4),
+    "load watches for their transitions": batch_sql(commit_statements.MEANT, 4),
+    "move watches": batch_sql(commit_statements.MOVE, 4),
+    "count answers": batch_sql(watch_statements.COUNT_READINGS, 4),
+    "load what was attempted": question_sql(commit_statements.ATTEMPTED),
+    "settle": batch_sql(commit_statements.SETTLE, 4),
+    "cancel what was overtaken": batch_sql(commit_statements.CANCEL_OVERTAKEN, 4),
+    "lanes": plain_sql(outbox.QUEUES),
+    "due": question_sql(outbox.DUE),
+    "hand out": question_sql(outbox.HANDED_OUT),
+    "next due": plain_sql(outbox.NEXT_DUE),
+    "add bodies of events": batch_sql(commit_statements.ADD_BODIES, 4),
+    "read the log of events": plain_sql(event_log.LOGGED),
+    "read its numbers": plain_sql(event_log.NUMBERS),
+    "watches that were touched": plain_sql(follow_store.TOUCHED),
+    "facts": plain_sql(follow_store.FACTS),
+    "new deliveries": plain_sql(follow_store.NEW),
+    "settled deliveries": plain_sql(follow_store.SETTLED),
+    "old deliveries": plain_sql(retention.OLD_DELIVERIES),
+    "old watches": plain_sql(retention.OLD_WATCHES),
 }
 
 
@@ -44,13 +61,13 @@ HOT = {
 def test_the_daemons_statements_scan_and_sort_nothing(store: SqliteStore, path: Path, statement: str) -> None:
     store.ping()
     connection = sqlite3.connect(path)
-    numbered = re.findall(r"\?(\d)", statement)
-    values = [0] * (max(map(int, numbered)) if numbered else statement.count("?"))
+    named = dict.fromkeys(re.findall(r":(\w+)", statement), 0)
+    values = named or [0] * statement.count("?")
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
     connection.close()
     assert plan
     # The rows that a statement brings with it, and those of an inner one that reads what it must.
-    given = re.compile(r"SCAN (new|\d+ CONSTANT ROWS|json_each VIRTUAL TABLE INDEX 1:|\(subquery-\d+\))")
+    given = re.compile(r"SCAN (new|last|(\d+ )?CONSTANT ROWS?|json_each VIRTUAL TABLE INDEX 1:|\(subquery-\d+\))")
     assert [line for line in plan if ("SCAN" in line or "TEMP B-TREE" in line) and not given.fullmatch(line)] == []
 
 
@@ -82,7 +99,7 @@ def test_a_burst_of_ends_is_handed_out_in_small_portions(store: SqliteStore) -> 
     keys = [one.key for one in add(store, *map(str, range(3000)))]
     store.commit([make_end(key) for key in keys], Teller())
     assert min(_cpu_s(lambda: due(store, limit=64)) for _ in range(5)) < 0.02
-    assert min(_cpu_s(store.lanes) for _ in range(5)) < 0.005
+    assert min(_cpu_s(store.queues) for _ in range(5)) < 0.005
 
 
 def test_a_store_that_is_emptied_gives_its_space_back(store: SqliteStore, path: Path) -> None:

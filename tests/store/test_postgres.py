@@ -12,19 +12,22 @@ import psycopg
 import pytest
 
 from bridge.clock import SystemClock
-from bridge.config.place import PostgresUrl
-from bridge.domain.shares import slot_of
+from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.slots import slot_of
 from bridge.errors import ConfigError, StoreDamaged, StoreError
 from bridge.store import open_store
+from bridge.store.commit_statements import MEANT
+from bridge.store.event_log import LOGGED
+from bridge.store.follow_store import FACTS, NEW, SETTLED, TOUCHED
+from bridge.store.outbox import DUE, QUEUES
 from bridge.store.postgres import PostgresStore, open_postgres
 from bridge.store.postgres.database import LATEST
-from bridge.store.postgres.outbox import DUE, LANES
-from bridge.store.postgres.statements import MEANT_WATCHES
-from bridge.store.postgres.watches import CHANGED_STATES
+from bridge.store.postgres.sql_session import arrays, batch_sql, plain_sql, question_sql
+from bridge.store.watch_store import CHANGED_STATES
 from tests.factories import NOW, make_wish
 from tests.store.making import (
     KEY,
-    LANE,
+    QUEUE,
     Teller,
     add,
     make_block,
@@ -247,14 +250,19 @@ class TestMany:
     def test_the_statements_of_every_second_read_an_index(self, postgres: PostgresUrl, store: PostgresStore) -> None:
         keys = [one.key for one in add(store, *(f"task-{number}" for number in range(3000)))]
         store.commit([make_end(key) for key in keys[:2000]], Teller())
-        plain = {"endpoint": LANE[0], "target": LANE[1], "now": NOW, "limit": 10, "slots": [0, 5], "apart_from": [7]}
+        plain = {"endpoint": QUEUE[0], "target": QUEUE[1], "now": NOW, "limit": 10, "slots": [0, 5], "apart_from": [7]}
         with psycopg.connect(postgres.reveal()) as connection:
-            connection.execute("ANALYZE watches, deliveries, events")
+            connection.execute("ANALYZE watches, deliveries, events, history, event_bodies")
             for query, given in (
-                (LANES, {}),
-                (DUE, plain),
-                (CHANGED_STATES, (10**9,)),
-                (MEANT_WATCHES, (["task-2500"], ["kling"], [1])),
+                (plain_sql(QUEUES), {}),
+                (question_sql(DUE), plain),
+                (plain_sql(CHANGED_STATES), {"since": 10**9}),
+                (plain_sql(LOGGED), {"after": 10, "upto": 20, "limit": 10}),
+                (plain_sql(TOUCHED), {"revision": 10**9, "most": 10}),
+                (plain_sql(FACTS), {"fact": 10**9, "most": 10}),
+                (plain_sql(NEW), {"delivery": 10**9, "most": 10}),
+                (plain_sql(SETTLED), {"state": "accepted", "since": 1e12, "most": 10}),
+                (batch_sql(MEANT), arrays(MEANT, [("task-2500", "kling", 1)])),
             ):
                 plan = connection.execute(f"EXPLAIN {query}", given).fetchall()
                 assert not any("Seq Scan" in line for (line,) in plan), plan
@@ -264,5 +272,5 @@ class TestMany:
         notes = [make_note(memory=make_note().memory._replace(polls=poll), at=NOW + poll) for poll in range(1, 6)]
         store.note(notes)
         assert state_of(store).memory.polls == 5
-        [reading] = store.story(KEY).readings
-        assert (reading.count, reading.first_at, reading.last_at) == (5, NOW + 1, NOW + 5)
+        [reading] = store.details(KEY).readings
+        assert (reading.times, reading.first_at, reading.last_at) == (5, NOW + 1, NOW + 5)

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from bridge.clock import SystemClock
-from bridge.config.place import PostgresUrl
-from bridge.domain.shares import SLOTS, Share, account_scope
+from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.slots import SLOTS, Share, account_scope
 from bridge.errors import StoreDamaged, StoreError
 from bridge.store.migrate import Migration, migrations
 from bridge.store.postgres import PostgresStore, open_postgres

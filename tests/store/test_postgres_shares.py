@@ -12,16 +12,17 @@ import psycopg
 import pytest
 
 from bridge.clock import SystemClock
-from bridge.config.place import PostgresUrl
+from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Parcel
-from bridge.domain.shares import SLOTS, Share, account_scope, endpoint_scope, slot_of
+from bridge.domain.slots import SLOTS, Share, account_scope, endpoint_scope, slot_of
 from bridge.domain.task import Phase
 from bridge.errors import LeaseLost, StoreError
 from bridge.ports import Cursor, News
 from bridge.store.postgres import PostgresStore, open_postgres
 from tests.factories import NOW, make_wish
 from tests.postgres import own_schema, wipe
-from tests.store.making import Teller, add, make_end
+from tests.store.making import Teller, add, make_attempt, make_deferred, make_end
 from tests.wire import wire_to
 
 T = TypeVar("T")
@@ -72,7 +73,7 @@ def test_a_member_delivers_what_it_holds_alone(stores: list[PostgresStore]) -> N
     other.join(name="other", scopes=SCOPES, lease_s=60)
     keys = [add(other, task_id)[0].key for task_id in IDS]
     other.commit([make_end(key) for key in keys], Teller())
-    (endpoint, target), *_ = other.lanes()
+    (endpoint, target), *_ = other.queues()
     one.join(name="one", scopes=SCOPES, lease_s=60)
     assert one.due(endpoint, target, now=NOW, limit=100) == ([], None)
     one.claim([Share(endpoint_scope(endpoint), slot) for slot in range(0, SLOTS, 2)])
@@ -175,7 +176,7 @@ def test_what_is_told_while_its_share_changes_hands_is_found_by_the_new_holder(
         def overtake(data: bytes) -> bool:
             if b"INTO writers" in data and not handing_over.ident:  # the last thing before COMMIT
                 handing_over.start()
-                handing_over.join(0.5)
+                handing_over.join(0.2)  # `release` waits at most 0.5 s for this commit
             return True
 
         handing_over = threading.Thread(target=change_hands)
@@ -294,6 +295,31 @@ def until_done(call: Callable[[], T]) -> T:
     return call()
 
 
+def test_members_that_see_an_endpoint_fail_at_the_same_time_send_each_event_once(stores: list[PostgresStore]) -> None:
+    for store in stores:
+        store.join(name="any", scopes=SCOPES, lease_s=60)
+    keys = [add(stores[0], task_id)[0].key for task_id in IDS[:2]]
+    stores[0].commit([make_end(key) for key in keys], Teller())
+    stores[0].claim([Share(endpoint_scope("automation"), slot) for slot in range(SLOTS)])
+    deliveries, _ = stores[0].due("automation", "", now=NOW, limit=9)
+    together, tell = threading.Barrier(2), Teller(("chat", ""))
+
+    def work(store: PostgresStore, delivery: Delivery) -> None:
+        for at in (0, 1, 2, 3, 4, 901, 902, 903):
+            together.wait(10)
+            store.commit([make_deferred(delivery, next_attempt_at=NOW, at=NOW + at + 0.1 * delivery.delivery_id)], tell)
+        together.wait(10)
+        store.commit([make_attempt(delivery, at=NOW + 1000)], tell)
+
+    threads = [threading.Thread(target=work, args=each) for each in zip(stores, deliveries, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    told = sorted(view.topic for view in stores[0].list_deliveries() if view.endpoint == "chat")
+    assert told == ["endpoint_failing", "endpoint_recovered"]
+
+
 def test_the_members_can_be_seen(stores: list[PostgresStore]) -> None:
     one, other = stores
     assert other.members() == []
@@ -329,7 +355,7 @@ def test_sources_that_came_from_another_store_are_taken_on_by_the_first_that_rea
     mine = "watchlist@one:/srv/tasks.yaml"
     _, withdrawn = one.sync(wishes[:1], source=mine, now=NOW)
     assert [key.task_id for key in withdrawn] == ["b"]
-    assert one.story(wishes[0].key).sources == (mine,)
+    assert one.details(wishes[0].key).sources == (mine,)
     assert one.cursor("lines@one:/srv/ids.txt") == "7"
     one.add([], source="lines@one:/srv/ids.txt", now=NOW, cursor=Cursor("lines@one:/srv/ids.txt", "9"))
     assert one.cursor("lines@one:/srv/ids.txt") == "9"

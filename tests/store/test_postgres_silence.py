@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,7 +12,7 @@ import psycopg
 import pytest
 
 from bridge.clock import SystemClock
-from bridge.config.place import PostgresUrl
+from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.change import Change
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreError
@@ -21,6 +20,7 @@ from bridge.store import open_store
 from bridge.store.postgres import PostgresStore, open_postgres
 from bridge.store.postgres.database import Database
 from tests.postgres import own_schema, own_server
+from tests.stopwatch import Stopwatch
 from tests.store.making import (
     KEY,
     Teller,
@@ -79,10 +79,10 @@ class TestSilence:
         with over(wire, postgres) as store:
             add(store, "task-1")
             wire.is_black_hole = True
-            begun = time.monotonic()
+            watch = Stopwatch()
             with pytest.raises(StoreError):
                 store.commit([make_end()], Teller())
-            assert time.monotonic() - begun < 10  # PATIENCE_S for the idle connection, then a new one's time to connect
+            assert watch.seconds < 10  # PATIENCE_S for the idle connection, then a new one's time to connect
             wire.cut()
             wire.is_black_hole = False
             assert store.commit([make_end()], Teller()) == [True]
@@ -92,13 +92,13 @@ class TestSilence:
         database = Database(postgres, clock=SystemClock())
         database.migrate()
         database.give_up()  # as when a lease is lost: the daemon begins anew on the same store
-        with database.read() as link:
-            link.execute("SELECT pg_sleep(0.4)")
+        with database.read() as session:
+            assert session.execute("SELECT pg_sleep(0.4)") == 1
         database.close()
 
     def test_a_wait_is_seen_although_another_thread_is_answered_meanwhile(self, store: PostgresStore) -> None:
         assert not store.is_syncing()
-        with store._database.read():  # as the ledger's thread, while the lease is renewed by its own
+        with store._database.read():  # as the write batcher's thread, while the lease is renewed by its own
             renewal = threading.Thread(target=store.ping)
             renewal.start()
             renewal.join()
@@ -110,10 +110,10 @@ class TestSilence:
     ) -> None:
         with over(wire, postgres) as store, psycopg.connect(postgres.reveal()) as other:
             other.execute("SELECT * FROM genbridge_store FOR UPDATE")
-            begun = time.monotonic()
+            watch = Stopwatch()
             with pytest.raises(StoreError, match=r"has not answered for \d"):
                 add(store, "task-1")
-            assert 0.5 < time.monotonic() - begun < 5
+            assert 0.5 < watch.seconds < 5
             other.rollback()
             add(store, "task-1")
 
@@ -141,7 +141,7 @@ class TestSilence:
 
 
 class TestLostAnswers:
-    """The connection breaks while the answer to a commit is awaited. The ledger asks for the same changes again."""
+    """The connection breaks before a commit is answered. The write batcher commits the same changes again."""
 
     CHANGES: tuple[Change, ...] = (make_progress(50), make_end(), make_block())
 
@@ -173,13 +173,13 @@ class TestLostAnswers:
             torn.commit(changes, tell)
         wire.cut()
         wire.is_deaf = False
-        assert torn.commit(changes[:1], tell) == [True]  # the ledger tries half of them first
+        assert torn.commit(changes[:1], tell) == [True]  # the write batcher tries half of them first
         assert torn.commit(changes[1:], tell) == [True, True]
         assert torn.commit(changes, tell) == [False, False, False]  # asked a third time: as ever
         assert len({event.event_id for event in tell.events}) == 3
         assert [one.topic for one in due(torn)] == ["task_succeeded", "account_blocked"]
         assert facts(torn) == [("added", "cli"), ("running", ""), ("succeeded", "")]
-        assert sum(one.count for one in torn.story(KEY).readings) == 2
+        assert sum(one.times for one in torn.details(KEY).readings) == 2
 
     def test_what_else_is_written_before_it_is_asked_again_does_not_hide_what_became_of_it(
         self, torn: PostgresStore, wire: Wire
@@ -291,9 +291,9 @@ def test_however_often_answers_are_lost_every_change_is_applied_once_and_said_to
         assert min(torn.values()) > 3
         assert len({one.event_id for one in store.list_deliveries()}) == len(store.list_deliveries()) == 120
         for view in store.list_watches():
-            story = store.story(WatchKey(view.account, view.task_id))
+            story = store.details(WatchKey(view.account, view.task_id))
             assert [fact.what for fact in story.history] == ["added", "running", "succeeded"]
-            assert sum(reading.count for reading in story.readings) == 2
+            assert sum(reading.times for reading in story.readings) == 2
 
 
 @pytest.mark.crash

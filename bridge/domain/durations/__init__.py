@@ -1,15 +1,16 @@
-"""What is known of how long tasks take, and when that makes it worth asking: the learned cadence.
+"""The learned cadence: how long tasks take, and when it is best to poll them.
 
-bins        the scale of ages, and the walk along it
-table       what has been seen of one kind of task: counts and seconds, forgetting, merging, text form
-fit         from a table (and a kindred one) to a hazard, and to the spread of the expected end
-rhythm      from a hazard to the next poll: r = c h^(1/3), walked until it sums to one
-group       the same for many tasks that share a request
-progress    what a provider's per cent adds to the hazard
-budget      the number c: how much promptness is worth
-knowledge   the tables of all kinds of task, those not yet stored, and their fits
+bins               the age scale, and integrals along it
+table              observations of one kind of task: decaying counts and seconds
+fit                a hazard and quantiles from a table (and a table of similar tasks)
+poll_rate          the next poll from a hazard: r = c h^(1/3), integrated until it reaches 1
+group              the same for many tasks that share a request
+progress           what a provider's progress in percent adds to the hazard
+budget             the number c: the worth of promptness
+learned_durations  the tables of all kinds of task, what is not stored yet, and their fits
+forecast           expected finish times, as instants and in words
 
-Theory: minimising polls + worth x delay^2 over the poll rate r(t) gives r proportional to h(t)^(1/3), h being the
-hazard of the end. The square keeps the tail of the delay where a fixed interval has it; the exponent 1/2 of the plain
-delay would save 4 % more in the mean and have a longer tail.
+Theory: minimizing polls + worth x delay^2 over the poll rate r(t) gives r proportional to h(t)^(1/3), where h is the
+hazard of finishing. The square keeps the tail of the delay like that of a fixed interval. Without it the exponent would
+be 1/2, which saves 4 % more on average but has a longer tail.
 """

@@ -1,4 +1,4 @@
-"""The scale of ages: bins that grow with the age, so that 52 of them reach from a second to more than an hour."""
+"""The age scale: 52 bins that grow with the age, from a second to more than an hour."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Final
 
 BINS: Final = 52
 RATIO: Final = 1.18
-EDGES: Final = (0.0, *(RATIO**power for power in range(BINS - 1)))  # left ones; the last bin is open
-WIDTHS: Final = tuple(right - left for left, right in pairwise(EDGES))  # of all but the last
+EDGES: Final = (0.0, *(RATIO**power for power in range(BINS - 1)))  # left edges; the last bin is open
+WIDTHS: Final = tuple(right - left for left, right in pairwise(EDGES))  # of all bins but the last
 
 
 def bin_of(age_s: float) -> int:
-    """The bin an age falls in. A negative age counts as 0."""
+    """The bin of an age. A negative age counts as 0."""
     return max(0, bisect_right(EDGES, age_s) - 1)
 
 
 def summed(rates: Sequence[float]) -> tuple[float, ...]:
-    """The integral of a rate, given per bin, from 0 to each edge."""
+    """The integral of a rate per bin, from 0 to each edge."""
     total, sums = 0.0, [0.0]
     for rate, width in zip(rates, WIDTHS, strict=False):
         total += rate * width
@@ -34,6 +34,6 @@ def integral(age_s: float, rates: Sequence[float], sums: Sequence[float]) -> flo
 
 
 def age_at(total: float, rates: Sequence[float], sums: Sequence[float]) -> float:
-    """The age at which the integral of a rate (positive everywhere) reaches `total`: the inverse of `integral`."""
+    """The inverse of `integral`: the age at which the integral of a positive rate reaches `total`."""
     place = bisect_right(sums, total) - 1
     return EDGES[place] + (total - sums[place]) / rates[place]

@@ -1,4 +1,4 @@
-"""From what has been seen to a hazard: how probable the end is in the next second, for every age."""
+"""From observations to a hazard: the probability of finishing in the next second, at every age."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from typing import Final
 from bridge.domain.durations.bins import EDGES, WIDTHS, age_at, bin_of, integral, summed
 from bridge.domain.durations.table import Table
 
-# Before anything has been seen: a log-normal, worth one task. Its median and spread are those of generation tasks.
+# The prior: a log-normal with the weight of one task, and the median and spread of generation tasks.
 MEDIAN_S: Final = 90.0
 SPREAD: Final = 0.9  # of the logarithm
-KIN: Final = 4.0  # what is known of kindred tasks counts as so many of these
-SMOOTH: Final = 8.0  # the log-normal shape counts as so many tasks against the bins' own counts
-STRAYS: Final = 0.03  # share of tasks for which a much wider shape is kept
+KIN: Final = 4.0  # observations of similar tasks count as this many tasks
+SMOOTH: Final = 8.0  # the log-normal shape counts as this many tasks beside the counts per bin
+STRAYS: Final = 0.03  # share of tasks that follow a much wider shape
 STRAY_SPREAD: Final = 1.5
-FARTHEST: Final = 16.0  # logarithms of seconds beyond a hundred days are those of no task, whatever a store holds
+FARTHEST: Final = 16.0  # the logarithm of 100 days in seconds; larger stored values are cut to this
 WIDEST: Final = 9.0
 HARDEST: Final = 100.0
-SOFTEST: Final = 1e-7  # a hazard is never zero: every age is asked about some time
-PARTS: Final = tuple((number + 0.5) / 8 for number in range(8))  # an end that may lie anywhere is put into so many
+SOFTEST: Final = 1e-7  # a hazard is never 0, so that tasks of every age are polled
+PARTS: Final = tuple((number + 0.5) / 8 for number in range(8))  # an uncertain finish time is spread over these
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The hazard per bin, its integral up to each edge, and how much it rests on."""
+    """The hazard per bin, its integral up to each edge, and how much it is based on."""
 
     hazards: tuple[float, ...]
     sums: tuple[float, ...]
-    count: int  # ends of this kind seen in all
-    support: float  # ends, of this kind and its kin, that this rests on
-    bias: float = 0.0  # of forecasts by progress: mean and spread of ln(actual / forecast remaining time)
+    count: int  # tasks of this kind that were seen to finish
+    support: float  # observed tasks, of this kind and similar ones, that this is based on
+    bias: float = 0.0  # of forecasts from progress: mean and spread of ln(actual / forecast remaining time)
     error: float = 0.5
 
     def hazard(self, age_s: float) -> float:
-        """Probability of the end per second at that age."""
+        """The probability per second of finishing at this age."""
         return self.hazards[bin_of(age_s)]
 
     def survival(self, from_s: float, to_s: float) -> float:
-        """Probability that a task under way at one age still is at a later one."""
+        """The probability that a task that runs at one age still runs at a later one."""
         return math.exp(self._integral(from_s) - self._integral(max(to_s, from_s)))
 
     def quantile_s(self, from_s: float, probability: float) -> float:
-        """The age that a task under way at `from_s` does not outlive with this probability, in (0, 1)."""
+        """The age at which a task that runs at `from_s` has finished with this probability, in (0, 1)."""
         reached = self._integral(from_s) - math.log1p(-probability)
         return max(from_s, age_at(reached, self.hazards, self.sums))
 
     def between(self, from_s: float, to_s: float) -> list[float]:
-        """Where between two ages an end lay, as far as one can tell: ages that are equally probable."""
+        """Equally probable ages at which a task finished between two ages."""
         begun = self._integral(from_s)
         ended = -math.expm1(begun - self._integral(max(to_s, from_s)))
         if ended <= 1e-9:
@@ -64,7 +64,7 @@ class Fit:
 
 
 def fit(own: Table, kin: Table | None = None) -> Fit:
-    """What `own` says, and where that is little, what the kindred table says, and at last the prior."""
+    """The fit of `own` observations. Where they are few, those of similar tasks count too, and then the prior."""
     shape = _Shape(median_log=math.log(MEDIAN_S), spread=SPREAD)
     if kin is not None and kin.successes > 0:
         shape = shape.after(kin, most=KIN)
@@ -85,7 +85,8 @@ def fit(own: Table, kin: Table | None = None) -> Fit:
 
 
 def _spread(ends: Sequence[float]) -> list[float]:
-    """Each bin's ends, a quarter of them to either side: thirty ends are few for the bins they fall into."""
+    """The finished tasks per bin, smoothed: a quarter of them moves to each side, because 30 tasks are few for 52
+    bins."""
     return [
         (left + 2 * middle + right) / 4
         for left, middle, right in zip([0.0, *ends[:-1]], ends, [*ends[1:], 0.0], strict=True)
@@ -94,15 +95,15 @@ def _spread(ends: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A log-normal of unknown median and spread: what is believed of both (normal-inverse-gamma), by its predictive
-    log-normal. `weight` is in tasks."""
+    """A belief about the median and spread of a log-normal (normal-inverse-gamma), as its predictive log-normal.
+    `weight` is in tasks."""
 
     median_log: float
     spread: float
     weight: float = 1.0
 
     def after(self, seen: Table, *, most: float = math.inf) -> _Shape:
-        """Once these durations have been seen; they count as at most so many tasks."""
+        """The belief after these observations, which count as at most `most` tasks."""
         if seen.successes <= 0:
             return self
         number = min(seen.successes, most)
@@ -115,7 +116,7 @@ class _Shape:
         return _Shape(median_log=median_log, spread=math.sqrt(squares / weight), weight=weight)
 
     def bins(self) -> tuple[list[float], list[float]]:
-        """Probability of the end in each bin, and expected seconds under way there."""
+        """The probability of finishing in each bin, and the expected running seconds there."""
         spread = max(self.spread, 0.05) * math.sqrt(1 + 1 / self.weight)
         alive = [
             (1 - STRAYS) * _beyond(edge_s, self.median_log, spread)
@@ -138,7 +139,7 @@ def _within(value: float, least: float, most: float) -> float:
 
 
 def _forecasting(seen: Table) -> tuple[float, float]:
-    """Mean and spread of the forecasts' errors, from a guess worth two forecasts."""
+    """Mean and spread of the forecast errors, with a prior worth two forecasts."""
     weight = max(seen.forecasts, 0.0) + 2
     bias = _within(seen.error_sum / weight, -3.0, 3.0)
     squares = max(0.0, seen.error_squares - seen.error_sum * bias) + 2 * 0.5**2

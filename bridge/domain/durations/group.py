@@ -1,4 +1,4 @@
-"""When to ask next about many tasks at once: one request for all, so one rate from all their hazards."""
+"""When to poll many tasks with one request: one rate from all their hazards."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge.domain.durations.fit import Fit
-from bridge.domain.durations.rhythm import COLD, COLD_SHARE, Bounds
+from bridge.domain.durations.poll_rate import COLD, COLD_SHARE, Bounds
 
-GROWTH: Final = 1.5  # of the steps of the walk
-SHARED: Final = 0.55  # a request about many is worth so much of one about one: waits are short as it is
+GROWTH: Final = 1.5  # of the integration steps
+SHARED: Final = 0.55  # relative worth of a request about many tasks; their waits are short anyway
 
 
 def together_in_s(members: Sequence[tuple[Fit, float]], *, worth: float, bounds: Bounds) -> float:
     """Seconds until the next request about these tasks, each with its age.
 
-    The rate is c (sum of hazards)^(1/3), c being half the worth: a request costs the same for one and for all. With
-    many in flight the sum hardly moves, and the walk gives a fixed interval.
+    The rate is c (sum of hazards)^(1/3), where c is about half the worth: a request costs the same for one task and for
+    all. With many tasks the sum hardly changes, and the result is a fixed interval.
     """
     reached, walked_s, step_s = 0.0, 0.0, bounds.min_s
     most_s = min((COLD_SHARE / worth * age_s for fit, age_s in members if fit.support < COLD), default=bounds.max_s)

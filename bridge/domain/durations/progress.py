@@ -1,5 +1,5 @@
-"""What a provider's per cent adds to the hazard. It is never trusted alone: some stay at 0 % until the end, some stop
-at 99 %, some go back."""
+"""What a provider's progress adds to the hazard. It is never the only basis: some providers report 0 % until the end,
+some stop at 99 %, some go back."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.domain.durations.fit import Fit
-from bridge.domain.durations.rhythm import Bounds
+from bridge.domain.durations.poll_rate import Bounds
 
-TRUST: Final = 0.8  # share of the forecast in the hazard; the rest is what durations say
-LEAST: Final = 1.0  # per cent; less says nothing
-STEPS: Final = 0.15  # of the walk, as a share of what has been walked
+TRUST: Final = 0.8  # share of the progress forecast in the hazard; the rest comes from durations
+LEAST: Final = 1.0  # %; less is not used
+STEPS: Final = 0.15  # of the integration, as a share of the time so far
 
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """How progress has gone: from where and when it is extrapolated, and where it stood when it last changed. Ages."""
+    """The progress of a task: where the extrapolation begins, and the last change. Times are ages."""
 
     from_s: float
     from_percent: float
@@ -25,9 +25,9 @@ class Trail:
     to_percent: float
 
     def rest_s(self, age_s: float) -> float | None:
-        """How long the task may still take by its progress alone; None when that says nothing.
+        """The remaining time, judged only by progress; None when there is no usable progress.
 
-        Progress that stands still for long makes the rest longer, not ever shorter.
+        While progress stands still, the remaining time shrinks at first and then grows.
         """
         gained = self.to_percent - self.from_percent
         if gained < LEAST or self.to_s <= self.from_s or self.to_percent >= 100:
@@ -38,7 +38,7 @@ class Trail:
 
 
 def followed(trail: Trail | None, percent: float | None, *, polled_s: float, age_s: float) -> Trail | None:
-    """The trail after a poll at `age_s`; the poll before was at `polled_s`."""
+    """The progress after a poll at `age_s`; the previous poll was at `polled_s`."""
     if percent is None or not 0 <= percent <= 100:
         return trail
     if trail is None:
@@ -51,14 +51,14 @@ def followed(trail: Trail | None, percent: float | None, *, polled_s: float, age
 
 
 def sharpened_in_s(fit: Fit, *, age_s: float, rest_s: float, worth: float, bounds: Bounds) -> float:
-    """Seconds until the next poll of a task whose progress lets one expect its end in `rest_s`.
+    """Seconds until the next poll of a task whose progress predicts that it finishes in `rest_s`.
 
-    The hazard is that of a mixture: what durations say, and a log-normal round the forecast, as biased and as wide as
-    earlier forecasts of this kind have proved to be.
+    The hazard is that of a mixture: the learned durations, and a log-normal around the prediction, with the bias and
+    spread of earlier predictions for this kind.
     """
     median_log, width = math.log(rest_s) + fit.bias, fit.error * math.sqrt(2)
     reached, walked_s, alive = 0.0, 0.0, 1.0
-    while True:  # no rate is so low that it would not get there by `bounds.max_s`, or a step behind it
+    while True:  # ends by `bounds.max_s` or a step later, because of the lowest rate
         step_s = max(bounds.min_s / 2, walked_s * STEPS)
         there_s = walked_s + step_s
         by_progress = 0.5 * math.erfc((math.log(there_s) - median_log) / width)

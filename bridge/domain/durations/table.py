@@ -1,4 +1,4 @@
-"""What has been seen of one kind of task: ends and seconds under way per bin of age, older ends counting less."""
+"""Observations of one kind of task: finished tasks and running seconds per age bin. Older ones count less."""
 
 from __future__ import annotations
 
@@ -7,56 +7,64 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import mul
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.domain.durations.bins import BINS, EDGES, bin_of
 
-FORGETTING: Final = 0.97  # what is left, after each end, of the weight of all that was seen before
-MOST: Final = 1e12  # no honest sum comes near; beyond it a stored table is not believed
-_DIGITS: Final = 6  # of the stored numbers: more would be noise
-_LEAST_UNIT: Final = 1e-100  # far from where floating-point numbers end
+FORGETTING: Final = 0.97  # the factor by which each finished task reduces the weight of earlier ones
+MOST: Final = 1e12  # larger than any real sum; a stored table with more is invalid
+_DIGITS: Final = 6  # of stored numbers; more would be noise
+_LEAST_UNIT: Final = 1e-100  # far above the smallest float
 
 
 def _zeros() -> list[float]:
     return [0.0] * BINS
 
 
+class DurationKey(NamedTuple):
+    """A kind of task: tasks with similar durations. `variant` is the model or mode, if answers name one."""
+
+    account: str
+    action: str = ""
+    variant: str = ""
+
+
 @dataclass(slots=True)
 class Table:
-    """Decayed sums; mutable, clockless. A table also serves as a difference: what has been seen since the last save.
+    """Decaying sums; mutable, clockless. A table can also hold a difference: the observations since the last save.
 
-    Addition with decay (`absorb`) is exact for one daemon. Of several that share a store each adds its own part; they
-    differ from one that had seen everything only in the order in which the ends are forgotten.
+    `absorb` adds a later table exactly as if one daemon had seen everything. With several daemons on a shared store,
+    only the order in which tasks are forgotten differs.
     """
 
-    count: int = 0  # ends seen in all, undecayed
+    count: int = 0  # finished tasks seen, without decay
     successes: float = 0.0
-    log_sum: float = 0.0  # of the logarithms of the successes' durations: early failures have another shape
+    log_sum: float = 0.0  # of ln(duration) of successes only: early failures have another shape
     log_squares: float = 0.0
-    forecasts: float = 0.0  # ends that progress had forecast, and the logarithms of actual / forecast remaining time
+    forecasts: float = 0.0  # finishes predicted from progress, and ln(actual / forecast remaining time)
     error_sum: float = 0.0
     error_squares: float = 0.0
     _ends: list[float] = field(default_factory=_zeros)
     _exposure_s: list[float] = field(default_factory=_zeros)
-    _unit: float = 1.0  # what 1 in either list counts by now: forgetting scales this number, not a hundred others
+    _unit: float = 1.0  # the current weight of a 1 in both lists: decay changes this number, not 104 others
 
     @property
     def ends(self) -> list[float]:
-        """Per bin."""
+        """Finished tasks per bin."""
         return [each * self._unit for each in self._ends]
 
     @property
     def exposure_s(self) -> list[float]:
-        """Seconds seen under way, per bin."""
+        """Observed running seconds per bin."""
         return [each * self._unit for each in self._exposure_s]
 
     @property
     def weight(self) -> float:
-        """How many ends this knowledge amounts to."""
+        """The number of finished tasks, with decay."""
         return sum(self._ends) * self._unit
 
     def seen(self, from_s: float, to_s: float) -> None:
-        """A task was under way between these two ages."""
+        """A task ran between these two ages."""
         from_s = max(0.0, from_s)
         if to_s <= from_s:
             return
@@ -69,8 +77,8 @@ class Table:
         exposure_s[last] += (to_s - from_s) / unit
 
     def ended(self, ages_s: Sequence[float], *, succeeded: bool, error: float | None = None) -> None:
-        """One task ended: at an age, or at one of several that are equally probable. `error` is the logarithm of
-        actual by forecast remaining time, where its progress had forecast the end."""
+        """One task finished: at an age, or at one of several equally probable ages. `error` is ln(actual / forecast
+        remaining time), if its progress predicted the finish."""
         self.scale(FORGETTING)
         self.count += 1
         ends, share = self._ends, 1 / (len(ages_s) * self._unit)
@@ -87,7 +95,7 @@ class Table:
             self.error_squares += error * error
 
     def scale(self, factor: float) -> None:
-        """Let all that was seen so far weigh so much less."""
+        """Multiply the weight of all observations by a factor."""
         self.successes *= factor
         self.log_sum *= factor
         self.log_squares *= factor
@@ -99,7 +107,7 @@ class Table:
             self._ends, self._exposure_s, self._unit = self.ends, self.exposure_s, 1.0
 
     def add(self, other: Table) -> None:
-        """The plain sum of both."""
+        """Add the other table, without decay."""
         self.count += other.count
         self.successes += other.successes
         self.log_sum += other.log_sum
@@ -112,42 +120,42 @@ class Table:
         self._unit = 1.0
 
     def absorb(self, later: Table) -> None:
-        """Take in what has been seen since: as if it had been seen here, one end after the other."""
+        """Add later observations, as if they had been made here one after the other."""
         self.scale(FORGETTING ** min(later.count, 10_000))
         self.add(later)
 
     def copy(self) -> Table:
-        """One that goes its own way."""
+        """An independent copy."""
         twin = Table()
         twin.add(self)
         return twin
 
 
 def text(table: Table) -> str:
-    """A table as the store keeps it: JSON, below 2 KB."""
+    """A table as stored: JSON, below 2 KB."""
     sums = (table.successes, table.log_sum, table.log_squares)
     errors = (table.forecasts, table.error_sum, table.error_squares)
-    form = {
+    stored = {
         "count": table.count,
         "logs": [_rounded(each) for each in sums],
         "errors": [_rounded(each) for each in errors],
         "ends": [_rounded(each) for each in table.ends],
         "exposure_s": [_rounded(each) for each in table.exposure_s],
     }
-    return json.dumps(form, separators=(",", ":"), allow_nan=False)
+    return json.dumps(stored, separators=(",", ":"), allow_nan=False)
 
 
 def table(stored: str) -> Table:
-    """From `text`; ValueError when this is not what any table looks like, whatever it is."""
+    """The table of a stored text. ValueError for any text that is not a valid table."""
     try:
-        form = json.loads(stored)
-        count = form["count"]
-        sums, errors = _numbers(form["logs"], 3, signed=True), _numbers(form["errors"], 3, signed=True)
-        ends, exposure_s = _numbers(form["ends"], BINS), _numbers(form["exposure_s"], BINS)
+        found = json.loads(stored)
+        count = found["count"]
+        sums, errors = _numbers(found["logs"], 3, signed=True), _numbers(found["errors"], 3, signed=True)
+        ends, exposure_s = _numbers(found["ends"], BINS), _numbers(found["exposure_s"], BINS)
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError("not a table of durations") from error
     if type(count) is not int or not 0 <= count <= MOST:
-        raise ValueError("a count that is none")
+        raise ValueError("an invalid count")
     return Table(
         count=count,
         successes=sums[0],
@@ -163,10 +171,10 @@ def table(stored: str) -> Table:
 
 def _numbers(values: Sequence[float], length: int, *, signed: bool = False) -> list[float]:
     if type(values) is not list or len(values) != length:
-        raise ValueError("a list of another length")
+        raise ValueError("a list of the wrong length")
     for value in values:
         if type(value) not in (int, float) or not (-MOST if signed else 0) <= value <= MOST:
-            raise ValueError("a number that no table holds")
+            raise ValueError("an invalid number")
     return [float(value) for value in values]
 
 

@@ -1,50 +1,39 @@
-"""The shared store. One object for all slices, one file for each, as for SQLite:
+"""The shared store: a PostgreSQL database.
 
-watches, commits, outbox,
-durations, shares           the slices of `ports`, for the engine; intake and transaction do the work of the first two
-views, asks                 the slices of `store.views`, for the commands
-retention                   what goes when it has been kept long enough
-moving                      a whole store out or in
-part                        what those eight share
-database                    transactions and versions; link is one connection, failures tells what its errors mean
-listener                    hears what others write
+Specific to PostgreSQL: transactions and versions (`database`), one connection (`server_connection`), statements
+(`sql_session`), commits that lost their answer (`lost_answers`), leases and shares (`shares`), listening for changes of
+others (`listener`), and errors (`failures`).
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Final
 
-from bridge.config.place import PostgresUrl
-from bridge.errors import StoreError
-from bridge.ports import Clock, News
-from bridge.store.postgres.asks import AsksPart
-from bridge.store.postgres.commits import CommitsPart
-from bridge.store.postgres.database import LATEST, Database, one
-from bridge.store.postgres.durations import DurationsPart
-from bridge.store.postgres.listener import Listener
-from bridge.store.postgres.moving import MovingPart
-from bridge.store.postgres.outbox import OutboxPart
-from bridge.store.postgres.retention import RetentionPart
-from bridge.store.postgres.shares import SharesPart
-from bridge.store.postgres.views import ViewsPart
-from bridge.store.postgres.watches import WatchesPart
+from bridge.config.postgres_url import PostgresUrl
+from bridge.errors import StoreDamaged, StoreError
+from bridge.ports import Clock
+from bridge.store.full_store import Store
+from bridge.store.postgres.database import LATEST, Database
+from bridge.store.postgres.lost_answers import RepeatableCommits
+from bridge.store.postgres.shares import PostgresShares
+from bridge.store.survey import Survey, survey_of
+from bridge.store.tables import TABLES
 
 AGREE_S: Final = 2.0  # a difference that does no harm, and may be the answer's own way here
 
+_MAY_CREATE: Final = "SELECT current_schema(), has_schema_privilege(current_schema(), 'CREATE')"
+_CLOSED: Final = """
+    SELECT relname FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relname IN (:tables[]) AND EXISTS (
+        SELECT FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
+        WHERE NOT has_table_privilege(pg_class.oid, needed))
+    ORDER BY relname LIMIT 1
+"""
 _NOW: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 
-class PostgresStore(
-    WatchesPart,
-    CommitsPart,
-    OutboxPart,
-    DurationsPart,
-    SharesPart,
-    ViewsPart,
-    AsksPart,
-    RetentionPart,
-    MovingPart,
-):
+class PostgresStore(PostgresShares, RepeatableCommits, Store):
     """A store in a PostgreSQL database, for any number of daemons and commands.
 
     Calls block, and may come from several threads at a time. Every method is one transaction, on the server's disk
@@ -52,30 +41,16 @@ class PostgresStore(
     the middle of a commit, `commit` finds it out when it is called again.
     """
 
-    is_shared: Final = True
-    look_every_s: Final = 0.05  # for news: that costs a glance at four numbers
-    notes_every_s: Final = 30.0  # only the last of each watch is written, and losing them costs a few early polls
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self._listener = Listener(database)
+    look_every_s = 0.05  # for news: that costs a glance at four numbers
 
     @property
     def place(self) -> PostgresUrl:
         return self._database.place
 
-    def news(self) -> News:
-        """See `ports.Newsworthy.news`. It asks nobody: a thread listens. StoreError while that cannot reach the
-        server."""
-        heard = self._listener.heard
-        if isinstance(self._listener.failure, StoreError):
-            raise self._listener.failure
-        return heard._replace(work=heard.work + self._database.unheard)
-
     def ahead_s(self, clock: Clock) -> float:
-        """See `whole.Store.ahead_s`. It is the server's."""
-        with self._database.read() as link:
-            ahead_s: float = one(link.execute(_NOW))[0] - clock.now()
+        """See `full_store.Store.ahead_s`. It is the server's."""
+        with self._database.read() as session:
+            ahead_s: float = session.find(_NOW)[0][0] - clock.now()
         return ahead_s if abs(ahead_s) > AGREE_S else 0.0
 
     def is_syncing(self) -> bool:
@@ -84,30 +59,45 @@ class PostgresStore(
         return self._database.is_busy
 
     def give_up(self) -> None:
-        """See `whole.Store.give_up`."""
         self._database.give_up()
-
-    def close(self) -> None:
-        """Let go of the server. A later call would connect again."""
-        self._listener.close()
-        self._database.close()
 
 
 def migrate_postgres(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
-    """Make a store's tables, or bring them up to date; says from which version to which."""
-    database = Database(place, clock=clock)
-    try:
+    """Create or upgrade a store's tables. Returns the versions before and after."""
+    with closing(Database(place, clock=clock)) as database:
         return database.migrate()
-    finally:
-        database.close()
+
+
+def survey_postgres(place: PostgresUrl, *, clock: Clock) -> Survey:
+    """What is at this place. Raises the errors of `open_postgres` when a daemon could not work there."""
+    with closing(Database(place, clock=clock)) as database:
+        version = database.version()
+        with database.read() as session:
+            schema, may_create = session.find(_MAY_CREATE)[0]
+            closed = session.find(_CLOSED, tables=list(TABLES))
+    if version < LATEST and not may_create:
+        raise StoreDamaged(
+            f"store {place}: permission denied for schema {schema}; GRANT USAGE, CREATE ON SCHEMA {schema} TO this user"
+        )
+    if closed:
+        way_out = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO this user"
+        raise StoreDamaged(f"store {place}: permission denied for table {closed[0][0]}; {way_out}")
+    if version == 0:
+        return Survey(f"{place} has no tables yet: will be created by `genbridge run`")
+    return survey_of(str(place), version, LATEST)
 
 
 def open_postgres(place: PostgresUrl, *, create: bool, clock: Clock) -> PostgresStore:
-    """The store at this place. With `create` its tables are made if they are not there, and brought up to date.
+    """The store at this place. With `create` its tables are created or upgraded.
 
-    StoreDamaged when it is newer than we are, or the database cannot be used; StoreError when nobody answers, when
-    there is no store yet, or when it is of an older version.
+    StoreDamaged when it is of a newer version, or the database cannot be used. StoreError when the server does not
+    answer, or the store is missing or of an older version.
     """
+    return PostgresStore(connected(place, create=create, clock=clock))
+
+
+def connected(place: PostgresUrl, *, create: bool, clock: Clock) -> Database:
+    """The transactions of the store at this place. The errors of `open_postgres`."""
     database = Database(place, clock=clock)
     try:
         version = database.version()
@@ -120,4 +110,4 @@ def open_postgres(place: PostgresUrl, *, create: bool, clock: Clock) -> Postgres
     except BaseException:
         database.close()
         raise
-    return PostgresStore(database)
+    return database

@@ -1,4 +1,4 @@
-"""The connections to one PostgreSQL store: opened when needed, given up when lost, and the transactions on them."""
+"""The connections to one PostgreSQL store, and the transactions on them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -14,41 +14,41 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus as _Status
 
-from bridge.config.place import PostgresUrl
+from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.slots import Share
 from bridge.errors import StoreDamaged, StoreError
-from bridge.ports import Clock
-from bridge.store.migrate import Migration, migrations
+from bridge.ports import Clock, News
+from bridge.store.migrate import Migration, migrations, other_version
 from bridge.store.postgres.failures import InDoubt, Mark, understood
-from bridge.store.postgres.link import PATIENCE_S, Link, connect
-from bridge.store.rows import Row
+from bridge.store.postgres.listener import Listener
+from bridge.store.postgres.server_connection import PATIENCE_S, ServerConnection, connect
+from bridge.store.postgres.sql_session import CHANNEL, NOTIFY, PostgresSession, one
+from bridge.store.statements import MEMBERS
 
 FAREWELL_S: Final = 0.5
-CHANNEL: Final = "genbridge"
-NOTIFY: Final = "SELECT pg_notify(%s, current_schema() || ' ' || %s)"  # channels are the database's; a store a schema's
-MEMBERS: Final = "members"
 LATEST: Final = len(migrations("postgres"))
 
-_MIGRATING: Final = 0x67656E62  # "genb": the advisory lock of whoever brings a store up to date
+_MIGRATING: Final = 0x67656E62  # "genb": the advisory lock that a migration takes
 _MIGRATE_WITHIN_S: Final = 3600.0
-# A row for each connection: a later commit on another one must not pass for one that is in doubt.
-# Not in a store of another version: whoever brought it up to date has kept all marks waiting until it was.
+# Each connection has its row, so a later commit on another connection is not mistaken for a commit in doubt.
+# A store of another version takes no mark. A migration makes marks wait until it has ended.
 _MARK: Final = """
     INSERT INTO writers (writer, serial, at) SELECT %s, %s, now() FROM genbridge_store WHERE version = %s
     ON CONFLICT (writer) DO UPDATE SET serial = excluded.serial, at = excluded.at
 """
-# Intake begins with the one row of genbridge_store, every write ends with its mark: between the two whoever migrates
-# takes what it alters, so that few can wait for it while it waits for them.
+# Intake begins with the row of genbridge_store, and every write ends with its mark. A migration locks the first, alters
+# the tables, then locks the marks. So few writers can wait for it while it waits for them.
 _MIGRATE_FIRST: Final = "LOCK TABLE genbridge_store IN EXCLUSIVE MODE"
 _MIGRATE_LAST: Final = "LOCK TABLE writers IN EXCLUSIVE MODE"
-_TIMES: Final = 5  # a deadlock is seen by the server within a second, and may be seen as ours
-# Waits for a transaction of this writer that is still open at the server, for that one holds the row.
+_TIMES: Final = 5  # tries: the server ends a deadlock within a second, perhaps by failing us
+# Waits for a transaction of this writer that is still open at the server: it holds the row.
 _LAST_COMMIT: Final = """
     INSERT INTO writers (writer, serial, at) VALUES (%s, 0, now())
     ON CONFLICT (writer) DO UPDATE SET at = excluded.at
     RETURNING serial
 """
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
-# By way of a table: only then does a session hear of what others have made since its transaction began.
+# The look at pg_class matters: only then does a session see what others have created since its transaction began.
 _LOOK: Final = """
     SELECT current_schema(), EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('genbridge_store')),
         current_setting('server_encoding')
@@ -57,10 +57,13 @@ _FORGET_WRITERS: Final = "DELETE FROM writers WHERE starts_with(writer, %s)"
 
 
 class Database:
-    """Transactions for any number of threads at a time, each on a connection of its own; idle ones are kept.
+    """Transactions for any number of threads, each on its own connection. Idle connections are kept.
 
-    Every failure leaves as an error of ours. A connection that is lost is replaced by the next call.
+    Every failure becomes a GenbridgeError. The next call replaces a lost connection.
     """
+
+    is_shared = True
+    notes_every_s = 5.0  # only the last of each watch is written; after a crash those lost are asked again first
 
     def __init__(
         self,
@@ -71,82 +74,101 @@ class Database:
         steps: Sequence[Migration] = migrations("postgres"),
     ) -> None:
         self.place = place
-        self._steps = steps
+        self._steps, self.latest = steps, len(steps)  # the version that we know
         self._patience_s = patience_s
         self.writer = os.urandom(8).hex()
-        self.unheard = 0  # changes of which the daemon itself was not told, see `CommitsPart`
+        self.unheard = 0  # changes that this daemon was not notified of, see `RepeatableCommits`
         self._clock = clock
         self._busy: set[int] = set()  # the threads that wait for the server
-        self._idle: list[Link] = []
-        self._serials, self._links = itertools.count(1), itertools.count(1)
+        self._idle: list[ServerConnection] = []
+        self._serials, self._numbers = itertools.count(1), itertools.count(1)
         self._has_marked = False
-        self._given_up = 0  # how often what was under way has been
-
-    @property
-    def latest(self) -> int:
-        """The version that we know."""
-        return len(self._steps)
+        self._listener = Listener(self)
+        self.fingerprints: Mapping[str, str] = {}
+        self.fence: int | None = None  # our number among the members; None: we have not joined, and work on everything
+        self.lease_s = 0.0  # how long our lease lasts each time
+        self.held: frozenset[Share] | None = None  # the work that is certainly ours; None: as above
+        self._given_up = 0  # how often `give_up` was called
 
     @property
     def is_busy(self) -> bool:
         """Whether any thread waits for the server."""
         return bool(self._busy)
 
+    def news(self) -> News:
+        """See `ports.News`. A thread listens, so this waits for nothing. StoreError while the thread cannot reach the
+        server."""
+        heard = self._listener.heard
+        if isinstance(self._listener.failure, StoreError):
+            raise self._listener.failure
+        return heard._replace(work=heard.work + self.unheard)
+
     @contextmanager
-    def read(self) -> Iterator[Link]:
+    def read(self) -> Iterator[PostgresSession]:
         """A transaction that sees one state of the store."""
-        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as link:
-            yield link
+        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
+            yield PostgresSession(connection, self)
 
     @contextmanager
-    def alone(self) -> Iterator[Link]:
+    def alone(self) -> Iterator[PostgresSession]:
         """A transaction that sees one state of the store, may lock, and writes nothing."""
-        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ") as link:
-            yield link
+        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ") as connection:
+            yield PostgresSession(connection, self)
 
     @contextmanager
-    def write(self) -> Iterator[Link]:
-        """A transaction that is on the server's disk when the block has ended; none of it is when the block raises.
-        InDoubt when that cannot be known, because the connection was lost while it was being committed."""
-        with self._begun(_BEGIN) as link:
-            yield link
-            mark = Mark(link.writer, next(self._serials))
-            # A round trip of its own: when COMMIT is sent, this row is known to be ours until the commit is over.
-            if link.execute(_MARK, (*mark, self.latest)).rowcount == 0:
-                raise self._other_version(self._version(link))
+    def write(self) -> Iterator[PostgresSession]:
+        """A transaction that is on the server's disk when the block has ended, or rolled back when the block raises.
+        InDoubt when neither is known, because the connection was lost during COMMIT."""
+        with self._begun(_BEGIN) as connection:
+            yield PostgresSession(connection, self)
+            mark = Mark(connection.writer, next(self._serials))
+            # In its own round trip: once COMMIT is sent, this row is ours until the commit is over.
+            if connection.execute(_MARK, (*mark, self.latest)).rowcount == 0:
+                raise other_version(self.place, self._version(connection), self.latest)
             self._has_marked = True
-            self._commit(link, mark)
+            try:
+                connection.execute("COMMIT", prepare=False)  # there is nothing to plan
+            except psycopg.Error as error:
+                if not connection.closed:
+                    raise
+                what = f"{understood(error, self.place)}; whether the commit was done is not known yet"
+                raise InDoubt(what, mark) from error
 
     @contextmanager
-    def jot(self) -> Iterator[Link]:
-        """A transaction that a crash of the server may take back, with the last second of others like it."""
-        with self._begun(_BEGIN) as link:
-            yield link
-            link.execute("SET LOCAL synchronous_commit = off")
-            link.execute("COMMIT")
+    def jot(self) -> Iterator[PostgresSession]:
+        """A transaction that a crash of the server may undo, if it is less than a second old."""
+        with self._begun(_BEGIN) as connection:
+            yield PostgresSession(connection, self)
+            connection.execute("SET LOCAL synchronous_commit = off")
+            connection.execute("COMMIT")
 
     def has_committed(self, mark: Mark) -> bool:
-        """What became of the commit with this mark, once the server has made up its mind. It was the last one on its
-        connection; what has been written on others since does not matter."""
-        with self._begun(_BEGIN) as link:
-            last = link.execute(_LAST_COMMIT, (mark.writer,)).fetchone()
-            link.execute("COMMIT")
+        """Whether the commit with this mark was done; waits until the server has decided. It was the last one on its
+        connection."""
+        with self._begun(_BEGIN) as connection:
+            last = connection.execute(_LAST_COMMIT, (mark.writer,)).fetchone()
+            connection.execute("COMMIT")
             return last is not None and bool(last[0] >= mark.serial)
 
+    def give_back(self) -> None:
+        """Delete the marks of connections that have not written for a day: none of their commits is in doubt."""
+        with self.jot() as session:
+            session.execute("DELETE FROM writers WHERE at < now() - interval '1 day'")
+
     def version(self) -> int:
-        """The number of the last migration; 0: there is no store yet. StoreDamaged when it is newer than we are, or no
-        store can be there."""
-        with self.read() as link:
-            return self._version(link)
+        """The number of the last migration; 0 when there is no store. StoreDamaged when it is newer than we know, or
+        when the database cannot hold a store."""
+        with self.read() as session:
+            return self._version(session.connection)
 
     def check(self, version: int) -> None:
-        """StoreDamaged when a store of this version is newer than we are, StoreError when it is older."""
+        """StoreDamaged when this version is newer than we know, StoreError when it is older."""
         if version != self.latest:
-            raise self._other_version(version)
+            raise other_version(self.place, version, self.latest)
 
     def migrate(self) -> tuple[int, int]:
-        """Bring the store up to date, or make one. Says from which version to which. Safe beside others that do the
-        same: one waits for the other; and beside daemons that work on it, which write nothing more afterwards."""
+        """Upgrade the store, or create it. Returns the versions before and after. Others may migrate at the same time:
+        one waits for the other. Running daemons of an older version write nothing afterwards."""
         for _ in range(_TIMES - 1):
             try:
                 return self._migrate()
@@ -156,129 +178,106 @@ class Database:
         return self._migrate()
 
     def _migrate(self) -> tuple[int, int]:
-        with self._begun(_BEGIN) as link, link.patience(_MIGRATE_WITHIN_S):
-            link.execute("SET LOCAL statement_timeout = 0")
-            link.execute("SET LOCAL lock_timeout = 0")
-            link.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
-            version = self._version(link)
+        with self._begun(_BEGIN) as connection, connection.patience(_MIGRATE_WITHIN_S):
+            connection.execute("SET LOCAL statement_timeout = 0")
+            connection.execute("SET LOCAL lock_timeout = 0")
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
+            version = self._version(connection)
             if version == self.latest:
                 return version, version
             if version:
-                link.execute(_MIGRATE_FIRST)
+                connection.execute(_MIGRATE_FIRST)
             for step in self._steps[version:]:
-                link.execute(step.sql)
+                connection.execute(step.sql)
             if self.latest:
-                link.execute(_MIGRATE_LAST)
-                link.execute("UPDATE genbridge_store SET version = %s", (self.latest,))
-                link.execute(NOTIFY, (CHANNEL, f"{self.writer} {MEMBERS}"))
-            link.execute("COMMIT")
+                connection.execute(_MIGRATE_LAST)
+                connection.execute("UPDATE genbridge_store SET version = %s", (self.latest,))
+                connection.execute(NOTIFY, (CHANNEL, f"{self.writer} {MEMBERS}"))
+            connection.execute("COMMIT")
             return version, self.latest
 
-    def new_link(self, unless: Callable[[], bool] = lambda: False) -> Link:
-        """A connection that is the caller's own to close, and whose errors are psycopg's. It waits for nothing more
-        once it has been given up, or `unless` says so."""
+    def new_connection(self, unless: Callable[[], bool] = lambda: False) -> ServerConnection:
+        """A connection that the caller closes, and that raises psycopg's errors. It stops waiting after `give_up`, or
+        when `unless` says so."""
         begun = self._given_up
         patience_s = self._patience_s
-        link = connect(
+        connection = connect(
             self.place, self._clock, patience_s=patience_s, is_over=lambda: self._given_up != begun or unless()
         )
-        link.writer = f"{self.writer}-{next(self._links)}"
-        return link
+        connection.writer = f"{self.writer}-{next(self._numbers)}"
+        return connection
 
     def give_up(self) -> None:
-        """Wait for the server no longer: whatever is under way fails. To be called from another thread."""
+        """Stop waiting for the server: all calls under way fail. Callable from another thread."""
         self._given_up += 1
 
     def close(self) -> None:
-        """Close every connection; the next call opens one again."""
+        """Close every connection; the next call opens a new one."""
+        self._listener.close()
         if self._has_marked and self._idle:
             with contextlib.suppress(psycopg.Error), self._idle[-1].patience(FAREWELL_S):
                 self._idle[-1].execute(_FORGET_WRITERS, (self.writer,))
         self._drop_idle()
 
     @contextmanager
-    def _begun(self, how: str) -> Iterator[Link]:
-        """A connection on which a transaction has begun; it is rolled back unless the block commits it. Afterwards the
-        connection is kept, unless it is lost, or leads to a server that is no primary any more."""
+    def _begun(self, how: str) -> Iterator[ServerConnection]:
+        """A connection with an open transaction, which is rolled back unless the block commits it. Afterwards the
+        connection is kept, unless it is lost or its server is now a standby."""
         self._busy.add(threading.get_ident())
         try:
-            link = self._begin(how)
+            connection = self._begin(how)
             try:
-                yield link
+                yield connection
             except errors.ReadOnlySqlTransaction:
-                link.close()
+                connection.close()
                 self._drop_idle()
                 raise
             finally:
-                if not link.closed and link.info.transaction_status is not _Status.IDLE:
+                if not connection.closed and connection.info.transaction_status is not _Status.IDLE:
                     with contextlib.suppress(psycopg.Error):
-                        link.execute("ROLLBACK")
-                if not link.closed:
-                    self._idle.append(link)
+                        connection.execute("ROLLBACK")
+                if not connection.closed:
+                    self._idle.append(connection)
         except psycopg.Error as error:
             raise understood(error, self.place) from error
         finally:
             self._busy.discard(threading.get_ident())
 
-    def _begin(self, how: str) -> Link:
-        """On an idle connection, or a new one: what was idle may be lost without our knowing, after a restart."""
+    def _begin(self, how: str) -> ServerConnection:
+        """On an idle connection, or on a new one if the idle ones were lost without a sign, as by a restart."""
         begun = self._given_up
         with contextlib.suppress(IndexError):
-            while (link := self._idle.pop()).is_over():  # it would wait for nothing, not even for a slow commit
-                link.close()
+            while (connection := self._idle.pop()).is_over():  # given up
+                connection.close()
             try:
-                link.execute(how)
+                connection.execute(how)
             except psycopg.OperationalError:
-                link.close()
+                connection.close()
                 self._drop_idle()
                 if self._given_up != begun:
                     raise
             else:
-                return link
-        link = self.new_link()
+                return connection
+        connection = self.new_connection()
         try:
-            link.execute(how)
+            connection.execute(how)
         except BaseException:
-            link.close()
+            connection.close()
             raise
-        return link
+        return connection
 
-    def _commit(self, link: Link, mark: Mark) -> None:
-        try:
-            link.execute("COMMIT", prepare=False)  # there is nothing to plan
-        except psycopg.Error as error:
-            if link.closed:
-                what = f"{understood(error, self.place)}; whether the commit was done is not known yet"
-                raise InDoubt(what, mark) from error
-            raise
-
-    def _version(self, link: Link) -> int:
-        schema, is_there, encoding = one(link.execute(_LOOK))
+    def _version(self, connection: ServerConnection) -> int:
+        schema, is_there, encoding = one(connection.execute(_LOOK))
         if encoding != "UTF8":
             raise StoreDamaged(f"store {self.place}: the database's encoding is {encoding}; make one with UTF8")
         if schema is None:
             raise StoreDamaged(f"store {self.place}: no schema of the search path exists; make it: CREATE SCHEMA ...")
-        version: int = one(link.execute("SELECT version FROM genbridge_store"))[0] if is_there else 0
+        version: int = one(connection.execute("SELECT version FROM genbridge_store"))[0] if is_there else 0
         if version > self.latest:
-            raise self._other_version(version)
+            raise other_version(self.place, version, self.latest)
         return version
-
-    def _other_version(self, version: int) -> StoreError:
-        if version > self.latest:
-            return StoreDamaged(
-                f"store {self.place} was written by a newer genbridge (store version {version}; this one knows "
-                f"{self.latest}): upgrade"
-            )
-        return StoreError(f"store {self.place} is of an older version: `genbridge store migrate` brings it up to date")
 
     def _drop_idle(self) -> None:
         with contextlib.suppress(IndexError):  # another thread may do the same
             while True:
                 self._idle.pop().close()
-
-
-def one(found: psycopg.Cursor[Row]) -> Row:
-    """The row of a statement that always has one."""
-    row = found.fetchone()
-    assert row is not None
-    return row

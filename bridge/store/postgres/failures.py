@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean for the person who runs us: the one place that looks at them."""
+"""PostgreSQL's errors as errors for the person who runs genbridge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import psycopg
 from psycopg import errors
 
-from bridge.config.place import PostgresUrl
+from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import BridgeBug, GenbridgeError, StoreDamaged, StoreError
 
 _MISSING: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)
@@ -15,15 +15,15 @@ _FULL: Final = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitEx
 
 
 class Mark(NamedTuple):
-    """What a commit leaves behind when it is done: whose it was (a connection's), and its number."""
+    """What a commit leaves behind when it is done: the name of its connection, and its number."""
 
     writer: str
     serial: int
 
 
 class InDoubt(StoreError):
-    """The connection was lost while the answer to a commit was awaited: it was done, or it was not. By its mark that
-    can be found out (`Database.has_committed`)."""
+    """The connection was lost before the answer to COMMIT came, so it is not known whether the commit was done.
+    `Database.has_committed` finds out by the mark."""
 
     def __init__(self, text: str, mark: Mark) -> None:
         super().__init__(text)
@@ -31,7 +31,7 @@ class InDoubt(StoreError):
 
 
 def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
-    """The error of ours that says what happened and how to mend it."""
+    """The error that says what happened and how to fix it."""
     said = _said(error, place)
     match error:
         case errors.InsufficientPrivilege():
@@ -51,19 +51,19 @@ def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
         return StoreDamaged(f"store {place}: {said}; restore a backup, or `genbridge store migrate`")
     if isinstance(error, _FULL):
         return StoreError(f"store {place}: the server has no room ({said}); free some and it goes on")
-    # Lost connections, a server that starts or stops, too many connections, I/O errors: later it may be better.
+    # Lost connections, a server that starts or stops, too many connections, I/O errors: these may pass.
     if isinstance(error, psycopg.OperationalError) or (error.sqlstate or "")[:2] in {"08", "53", "57", "58"}:
         return StoreError(f"store {place}: {said}")
     return BridgeBug(f"store {place}: {type(error).__name__}: {said}")
 
 
 def _said(error: psycopg.Error, place: PostgresUrl) -> str:
-    told = error.diag.message_primary or str(error) or type(error).__name__
-    return place.hide(" ".join(told.split()))
+    text = error.diag.message_primary or str(error) or type(error).__name__
+    return place.hide(" ".join(text.split()))
 
 
 def _grant(said: str) -> str:
-    """The way out of a missing right."""
+    """How to grant a missing privilege."""
     if "schema" in said:
         return "GRANT USAGE, CREATE ON SCHEMA ... TO this user, or let its owner run `genbridge store migrate`"
     if "database" in said:

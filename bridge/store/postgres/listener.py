@@ -1,32 +1,36 @@
-"""Hears of what others write to the store: a thread with a connection of its own that listens to notifications."""
+"""Listens for the changes of others: a thread with its own connection that receives notifications."""
 
 from __future__ import annotations
 
 import math
 import threading
-from typing import Final
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from bridge.errors import GenbridgeError
+from bridge.errors import GenbridgeError, StoreError
 from bridge.ports import News
-from bridge.store.postgres.database import CHANNEL, MEMBERS, Database, one
 from bridge.store.postgres.failures import understood
-from bridge.store.postgres.link import Link
-from bridge.store.postgres.part import ENDS, OUTBOX, WORK
+from bridge.store.postgres.server_connection import ServerConnection
+from bridge.store.postgres.sql_session import CHANNEL, one
+from bridge.store.statements import ENDS, MEMBERS, OUTBOX, WORK
 
-LISTEN_S: Final = 5.0  # then it looks for itself: also at connections that carry no notifications (pgbouncer)
+if TYPE_CHECKING:
+    from bridge.store.postgres.database import Database
+
+LISTEN_S: Final = 5.0  # then it reads the store: pgbouncer may pass no notifications on
 AGAIN_AFTER_S: Final = 1.0
 
 _LOOK: Final = "SELECT revision, touched FROM genbridge_store"
 
 
 class Listener:
-    """What is `heard` grows with everything that others have written and daemons are woken for, all of it whenever
-    something may have been missed. It begins to listen when first asked."""
+    """Counts in `heard` the changes of others that wake daemons. All counters grow when a change may have been missed.
+    It starts to listen when `heard` is first read."""
 
     def __init__(self, database: Database) -> None:
-        self.failure: GenbridgeError | None = None  # why nothing can be heard now
+        self.failure: GenbridgeError | None = None  # why it cannot listen now
         self._database = database
         self._heard = dict.fromkeys((WORK, OUTBOX, MEMBERS, ENDS), 0)
         self._seen: tuple[int, int] | None = None
@@ -50,36 +54,35 @@ class Listener:
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
-                link = self._database.new_link(unless=self._closing.is_set)
-                try:
-                    self._listen(link)
-                finally:
-                    link.close()
+                with closing(self._database.new_connection(unless=self._closing.is_set)) as connection:
+                    self._listen(connection)
             except psycopg.Error as error:
                 self.failure = understood(error, self._database.place)
             except GenbridgeError as error:
                 self.failure = error
+            except Exception as error:  # nobody would notice that the thread has ended
+                self.failure = StoreError(f"listening failed: {type(error).__name__}")
             self._closing.wait(AGAIN_AFTER_S)
 
-    def _listen(self, link: Link) -> None:
-        link.execute(f"LISTEN {CHANNEL}")
-        schema = one(link.execute("SELECT current_schema()"))[0]
+    def _listen(self, connection: ServerConnection) -> None:
+        connection.execute(f"LISTEN {CHANNEL}")
+        schema = one(connection.execute("SELECT current_schema()"))[0]
         for what in self._heard:
-            self._heard[what] += 1  # whatever was written while nobody listened
+            self._heard[what] += 1  # something may have been written meanwhile
         while not self._closing.is_set():
-            self._look(link)
+            self._look(connection)
             self.failure = None
-            with link.patience(math.inf):
-                for notice in link.notifies(timeout=LISTEN_S):
+            with connection.patience(math.inf):
+                for notice in connection.notifies(timeout=LISTEN_S):
                     self._take(notice.payload, schema)
 
     def _take(self, payload: str, schema: str) -> None:
-        said = payload.rsplit(" ", 2)  # the channel is the database's: anybody may say anything
+        said = payload.rsplit(" ", 2)  # any program on this database may send anything
         if len(said) == 3 and said[0] == schema and said[1] != self._database.writer and said[2] in self._heard:
             self._heard[said[2]] += 1
 
-    def _look(self, link: Link) -> None:
-        seen = link.execute(_LOOK).fetchone()
+    def _look(self, connection: ServerConnection) -> None:
+        seen = connection.execute(_LOOK).fetchone()
         if seen is not None and seen != self._seen:
             self._heard[WORK] += self._seen is not None
             self._seen = (seen[0], seen[1])

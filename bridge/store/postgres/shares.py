@@ -1,9 +1,9 @@
 """Shares: the members of a store, their leases, and who holds which part of the work.
 
-A lease and a share are no locks: a session may be lost, and a lock with it, while its daemon works on. They are rows
-that end by the server's clock. What makes them safe is that every commit of a member takes a share lock on the member's
-row (`Part._guard`), and that only an unlocked row can be deleted: whoever takes over waits for commits under way, and
-whoever has been taken over commits nothing more.
+Leases and shares are rows that expire by the server's clock, because a lock ends when its session is lost although the
+daemon goes on. They are safe because each commit of a member takes a share lock on the member's row (`Session.guard`),
+and only an unlocked row can be deleted. So a takeover waits for commits under way, and after it the former holder
+commits nothing.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from bridge.domain.shares import Share
+from bridge.domain.slots import Share
 from bridge.errors import LeaseLost
-from bridge.ports import Roll
-from bridge.store.postgres.database import MEMBERS, Database, one
-from bridge.store.postgres.part import Part, columns
-from bridge.store.views import MemberView
+from bridge.ports import Roster
+from bridge.store.postgres.database import Database
+from bridge.store.postgres.sql_session import one
+from bridge.store.read_store import ReadStore
+from bridge.store.statements import MEMBERS, Batch, insert
 
 _JOIN: Final = """
     INSERT INTO members (name, scopes, lease_until)
@@ -33,112 +34,101 @@ _RENEW: Final = """
     WHERE fence = %s AND lease_until > clock_timestamp()
     RETURNING before <> scopes, (SELECT version FROM genbridge_store)
 """
-_CLAIM: Final = """
-    INSERT INTO shares (scope, slot, fence)
-    SELECT scope, slot, %s FROM unnest(%s::text[], %s::int[]) AS new (scope, slot)
-    ON CONFLICT DO NOTHING RETURNING scope, slot
-"""
-_RELEASE: Final = """
-    DELETE FROM shares USING unnest(%s::text[], %s::int[]) AS gone (scope, slot)
-    WHERE shares.scope = gone.scope AND shares.slot = gone.slot AND fence = %s
-"""
-_MEMBERS: Final = """
-    SELECT name, fence, extract(epoch FROM joined_at)::float8, extract(epoch FROM lease_until)::float8,
-        (SELECT count(*) FROM shares WHERE shares.fence = members.fence)
-    FROM members WHERE lease_until > clock_timestamp() ORDER BY fence
-"""
+_CLAIM: Final = insert("shares", "scope text, slot int, fence int", "ON CONFLICT DO NOTHING RETURNING scope, slot")
+_RELEASE: Final = Batch(
+    "scope text, slot int, fence int",
+    """
+    DELETE FROM shares USING {new}
+    WHERE shares.scope = new.scope AND shares.slot = new.slot AND shares.fence = new.fence
+    """,
+)
 
 
-class SharesPart(Part):
+class PostgresShares(ReadStore):
     """`ports.Shares` on PostgreSQL."""
+
+    _database: Database
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self._joining: list[int] = []  # memberships of which it is not known whether they came about
-        self._letting_go: frozenset[Share] = frozenset()  # what has been released, or is about to be
+        self._joining: list[int] = []  # memberships that may exist although their answer was lost
+        self._letting_go: frozenset[Share] = frozenset()  # released, or being released
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
-        """See `ports.Shares.join`."""
-        with self._database.write() as link:
-            if self._joining:  # a part of the work would wait for it
-                link.execute("DELETE FROM members WHERE fence = ANY(%s)", (self._joining,))
-            fence = one(link.execute(_JOIN, (name, _text(scopes), lease_s)))[0]
+        with self._database.write() as session:
+            connection = session.connection
+            if self._joining:  # or others would keep work for it
+                connection.execute("DELETE FROM members WHERE fence = ANY(%s)", (self._joining,))
+            fence = one(connection.execute(_JOIN, (name, _text(scopes), lease_s)))[0]
             self._joining.append(fence)
-            self._wake(link, MEMBERS)
+            session.wake(MEMBERS)
         self._joining.clear()
-        self._fence, self._held, self._letting_go, self._lease_s = fence, frozenset(), frozenset(), lease_s
+        self._database.fence, self._database.lease_s = fence, lease_s
+        self._database.held = self._letting_go = frozenset()
         return _id(name, fence)
 
-    def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roll:
-        """See `ports.Shares.renew`. A crash of the server may take back the last second of it, which is as if it had
-        come a second earlier."""
+    def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
+        """See `ports.Shares.renew`. After a crash of the server the lease may end one second earlier."""
         fence = self._joined()
-        with self._database.jot() as link:
-            are_gone = link.execute(_LEASE_OVER).rowcount > 0
-            renewed = link.execute(_RENEW, (_text(scopes), lease_s, fence, fence)).fetchone()
+        with self._database.jot() as session:
+            connection = session.connection
+            are_gone = connection.execute(_LEASE_OVER).rowcount > 0
+            renewed = connection.execute(_RENEW, (_text(scopes), lease_s, fence, fence)).fetchone()
             if renewed is None:
                 raise _lost()
             has_changed, version = renewed
             self._database.check(version)
             if are_gone or has_changed:
-                self._wake(link, MEMBERS)
+                session.wake(MEMBERS)
             ids, members = {}, {}
-            for number, name, stored in link.execute("SELECT fence, name, scopes FROM members"):
+            for number, name, stored in connection.execute("SELECT fence, name, scopes FROM members"):
                 ids[number] = _id(name, number)
                 members[ids[number]] = json.loads(stored)
-            rows = link.execute("SELECT scope, slot, fence FROM shares")
+            rows = connection.execute("SELECT scope, slot, fence FROM shares")
             holders = {Share(scope, slot): ids[holder] for scope, slot, holder in rows if holder in ids}
-        # Also what a claim whose answer was lost has brought, and without what a crash of the server has taken back.
-        self._held = frozenset(share for share, holder in holders.items() if holder == ids[fence]) - self._letting_go
-        return Roll(members=members, holders=holders)
+        # This includes claims that lost their answer, and leaves out what a crash of the server has undone.
+        self._database.held = (
+            frozenset(share for share, holder in holders.items() if holder == ids[fence]) - self._letting_go
+        )
+        return Roster(members=members, holders=holders)
 
     def claim(self, shares: Collection[Share]) -> frozenset[Share]:
-        """See `ports.Shares.claim`."""
         fence = self._joined()
-        with self._database.write() as link:
-            self._guard(link)
-            rows = link.execute(_CLAIM, (fence, *columns("ti", sorted(shares)))).fetchall()
+        with self._database.write() as session:
+            session.guard()
+            rows = session.run(_CLAIM, [(*share, fence) for share in sorted(shares)])
         gained = frozenset(Share(scope, slot) for scope, slot in rows)
-        self._held = (self._held or frozenset()) | gained
+        self._database.held = (self._database.held or frozenset()) | gained
         return gained
 
     def release(self, shares: Collection[Share]) -> None:
         """See `ports.Shares.release`.
 
-        Whoever claims these shares hears of all that is delivered there: what was committed before, it finds when it
-        first looks, for this waits for commits under way; a commit that begins later sees that they are not ours.
+        The next holder misses no delivery: this waits for commits under way, which it finds when it first looks, and
+        later commits notify it.
         """
         fence = self._joined()
         gone = frozenset(shares)
-        self._letting_go |= gone  # until it is certain: a release whose answer was lost may have been done
-        self._held = (self._held or frozenset()) - gone
-        with self._database.write() as link:
-            self._guard(link, alone=True)
-            link.execute(_RELEASE, (*columns("ti", sorted(gone)), fence))
-            self._wake(link, MEMBERS)
+        self._letting_go |= gone  # a release that lost its answer may have been done
+        self._database.held = (self._database.held or frozenset()) - gone
+        with self._database.write() as session:
+            session.guard(alone=True)
+            session.run(_RELEASE, [(*share, fence) for share in sorted(gone)])
+            session.wake(MEMBERS)
         self._letting_go -= gone
 
     def leave(self) -> None:
-        """See `ports.Shares.leave`."""
-        fence, self._fence, self._held = self._fence, None, None
+        fence, self._database.fence, self._database.held = self._database.fence, None, None
         if fence is None:
             return
-        with self._database.jot() as link:  # also from a store that has become newer than we are
-            link.execute("DELETE FROM members WHERE fence = %s", (fence,))
-            self._wake(link, MEMBERS)
-
-    def members(self) -> list[MemberView]:
-        """See `views.Views.members`."""
-        with self._database.read() as link:
-            return [
-                MemberView(member=_id(name, fence), joined_at=joined_at, lease_until=lease_until, shares=count)
-                for name, fence, joined_at, lease_until, count in link.execute(_MEMBERS)
-            ]
+        with self._database.jot() as session:  # works in a store of a newer version too
+            session.execute("DELETE FROM members WHERE fence = :fence", fence=fence)
+            session.wake(MEMBERS)
 
     def _joined(self) -> int:
-        if self._fence is None:
+        if self._database.fence is None:
             raise _lost()
-        return self._fence
+        return self._database.fence
 
 
 def _id(name: str, fence: int) -> str:

@@ -1,35 +1,44 @@
-"""The connection to one SQLite file: opened when needed, given up after a failure, and the transactions on it."""
+"""The connection to one SQLite file, and the transactions on it."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bridge.errors import StoreDamaged, StoreError
 from bridge.store import files
-from bridge.store.migrate import migrate, migrations
+from bridge.store.migrate import migrate, migrations, other_version
 from bridge.store.sqlite import failures, inspection
+from bridge.store.sqlite.sql_session import SqliteSession
+
+if TYPE_CHECKING:
+    from bridge.domain.slots import Share
+    from bridge.ports import News
 
 MEMORY: Final = Path(":memory:")
 _LOG_PAGES: Final = 128  # half a megabyte of log: SQLite's own 4 MB would fill a small disk; costs 10 % in a burst
+_VACUUM_PAGES: Final = 1000  # given back at a time: 4 MB, a few milliseconds
 _LOG_KEPT_BYTES: Final = 16 * 1024 * 1024  # a write-ahead log that a long read let grow shrinks to this again
 
 
 class Database:
-    """One connection for one caller at a time. Every failure leaves as an error of ours.
+    """One connection for one caller at a time. Every failure becomes a GenbridgeError.
 
-    After an I/O error, a full disk or the like the connection is closed and a new one opened by the next call, so
-    that nothing is built on pages of which it is unknown whether they reached the disk.
+    After an I/O error, a full disk or the like the connection is closed, because its pages may not have reached the
+    disk. The next call opens a new one.
     """
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
-        self.path = path
+    is_shared = False
+    notes_every_s = 1.0
+    held: frozenset[Share] | None = None
+
+    def __init__(self, place: Path, *, read_only: bool) -> None:
+        self.fingerprints: Mapping[str, str] = {}
+        self.place = place
         self.read_only = read_only
         self._connection: sqlite3.Connection | None = None
         self._is_for_one_look = False
@@ -38,89 +47,97 @@ class Database:
         self.is_syncing = False  # a commit is on its way to the disk
 
     def prepare(self) -> None:
-        """Check the store and bring it up to date: once, before anything else. A new one must have been made."""
-        if self.read_only or self.path == MEMORY:
+        """Check an existing store and upgrade it. Call this once, first."""
+        if self.read_only or self.place == MEMORY:
             with self.read():
                 return
         with self._failures():
-            inspection.inspect(self.path, whole=True)
+            version = inspection.inspect(self.place, whole=True)
+            if 0 < version < inspection.LATEST:
+                from bridge.store.copying import copy_before_upgrade  # here: an upgrade is rare
+
+                copy_before_upgrade(self.place, version)
             self._connected()
 
     @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
+    def read(self) -> Iterator[SqliteSession]:
         """A transaction that sees one state of the store."""
         with self._failures():
             connection = self._connected()
             connection.execute("BEGIN")
             try:
-                yield connection
+                yield SqliteSession(connection)
             finally:
                 _end(connection, "ROLLBACK")
                 if self._is_for_one_look:
                     self.close()
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that is on disk when the block has ended; none of it is when the block raises."""
+    def write(self) -> Iterator[SqliteSession]:
+        """A transaction that is on disk when the block has ended, or rolled back when the block raises."""
         if self.read_only:
-            raise files.why_unwritable(self.path) or StoreError(f"store {self.path} was opened for reading alone")
+            raise files.why_unwritable(self.place) or StoreError(f"store {self.place} was opened for reading alone")
         with self._failures():
             connection = self._connected()
             connection.execute("BEGIN IMMEDIATE")
             try:
-                yield connection
-                self._commit(connection)
+                yield SqliteSession(connection)
+                self.is_syncing = True
+                connection.execute("COMMIT")
             except BaseException:
                 _end(connection, "ROLLBACK")
                 raise
+            finally:
+                self.is_syncing = False
 
-    def data_version(self) -> int:
-        """A number that changes when another connection has committed (and when this one was opened anew).
+    jot = alone = write  # a transaction that writes is alone
 
-        StoreDamaged when the file has lost its name: whatever is written there would be gone with the process. (SQLite
-        looks at that itself only where it keeps no write-ahead log.)
+    def news(self) -> News:
+        """See `ports.News`. `work` changes when another connection has committed, and when this one was reopened.
+
+        StoreDamaged when the file was removed or replaced: everything written to it would be lost. With a write-ahead
+        log SQLite does not check that itself.
         """
+        from bridge.ports import News  # here: commands ask for no news
+
         with self._failures():
             version: int = self._connected().execute("PRAGMA data_version").fetchone()[0]
-            if self.path != MEMORY and files.inode(self.path) != self._inode:
+            if self.place != MEMORY and files.inode(self.place) != self._inode:
                 raise StoreDamaged(
-                    f"store {self.path} was removed or replaced while in use; put it back and start anew"
+                    f"store {self.place} was removed or replaced while in use; put it back and start again"
                 )
             if self._is_for_one_look:
                 self.close()
-        return self._connections << 32 | version
+        return News(work=self._connections << 32 | version)
 
-    def vacuum(self, *, pages: int) -> None:
-        """Give up to so many unused pages back to the file system, once there are enough to matter."""
+    def give_back(self) -> None:
+        """See `Transactions.give_back`: removes old copies, and frees unused pages once there are enough to matter."""
+        from bridge.store.copying import remove_old_copies  # here: only a daemon needs it
+
+        if self.place != MEMORY:
+            remove_old_copies(self.place)
         with self._failures():
             connection = self._connected()
-            if connection.execute("PRAGMA freelist_count").fetchone()[0] > pages:
-                # `execute` would take a single step of it, which is a single page.
-                connection.executescript(f"PRAGMA incremental_vacuum({pages:d})")
+            if connection.execute("PRAGMA freelist_count").fetchone()[0] > _VACUUM_PAGES:
+                # `execute` would free a single page.
+                connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES:d})")
 
     def close(self) -> None:
-        """Close the connection; the next call opens one again."""
+        """Close the connection; the next call opens a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             # The last one to close folds the log into the file. If that fails, the next one to open does it.
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
-    def _commit(self, connection: sqlite3.Connection) -> None:
-        self.is_syncing = True
-        try:
-            connection.execute("COMMIT")
-        finally:
-            self.is_syncing = False
-
     @contextmanager
     def _failures(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            if failures.spoils_handle(error) and self.path != MEMORY:
+            if failures.spoils_handle(error) and self.place != MEMORY:
                 self.close()
-            raise failures.understood(error, self.path) from error
+            raise failures.understood(error, self.place) from error
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -129,16 +146,16 @@ class Database:
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
-        if self.path == MEMORY:
+        if self.place == MEMORY:
             connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             _mark(connection)
         else:
-            if not files.exists(self.path):
-                raise StoreError(f"store {self.path} has vanished; put it back, or start anew to make one")
-            inspection.inspect(self.path, whole=False)
-            self._inode = files.inode(self.path)
-            how = inspection.connect_read_only(self.path) if self.read_only else None
-            connection, self._is_for_one_look = how or (inspection.connect(self.path, "mode=rw"), False)
+            if not files.exists(self.place):
+                raise StoreError(f"store {self.place} has vanished; put it back, or start anew to make one")
+            inspection.inspect(self.place, whole=False)
+            self._inode = files.inode(self.place)
+            how = inspection.connect_read_only(self.place) if self.read_only else None
+            connection, self._is_for_one_look = how or (inspection.connect(self.place, "mode=rw"), False)
         try:
             self._set_up(connection)
         except BaseException:
@@ -147,8 +164,11 @@ class Database:
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
+        connection.text_factory = _sound_text
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > inspection.LATEST or (self.read_only and version < inspection.LATEST):
+            raise other_version(self.place, version, inspection.LATEST)
         if self.read_only:
-            self._check_current(connection)
             return
         # One sync of the log for each commit: what has been acknowledged survives a power cut.
         connection.execute("PRAGMA synchronous = FULL")
@@ -156,52 +176,21 @@ class Database:
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT_BYTES:d}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES:d}")
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        if mode != "wal" and self.path != MEMORY:
+        if mode != "wal" and self.place != MEMORY:
             raise StoreError(
-                f"store {self.path}: this file system cannot share memory between processes; "
+                f"store {self.place}: this file system cannot share memory between processes; "
                 "put the store on a local disk"
             )
-        inspection.check_version(self.path, connection.execute("PRAGMA user_version").fetchone()[0])
         migrate(connection, migrations("sqlite"))
 
-    def _check_current(self, connection: sqlite3.Connection) -> None:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        inspection.check_version(self.path, version)
-        if version < inspection.LATEST:
-            raise StoreError(
-                f"store {self.path} is of an older version; start `genbridge run` once to bring it up to date"
-            )
+
+def _sound_text(raw: bytes) -> str:
+    """One text that is not UTF-8 must not make the others unreadable."""
+    return raw.decode(errors="replace")
 
 
-def create(path: Path, *, group_access: bool) -> None:
-    """Make a store that holds nothing yet, 0600 or 0640 whatever the umask, its directory too if need be.
-
-    It appears under its name as a whole or not at all. If another process was quicker, its store is kept. StoreError
-    when it cannot be made.
-    """
-    files.make_directory(path.parent, group_access=group_access)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        draft = Path(name)
-        try:
-            try:
-                os.fchmod(handle, files.file_mode(group_access=group_access))
-                _draft(draft)
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            with contextlib.suppress(FileExistsError):
-                path.hardlink_to(draft)
-        finally:
-            draft.unlink(missing_ok=True)
-        files.sync_directory(path.parent)
-    except OSError as error:
-        raise files.os_error(error, path) from None
-    except sqlite3.Error as error:
-        raise failures.understood(error, path) from error
-
-
-def _draft(path: Path) -> None:
+def initialize(path: Path) -> None:
+    """Make the tables in an empty file."""
     connection = inspection.connect(path, "mode=rw")
     try:
         connection.execute("PRAGMA journal_mode = MEMORY")

@@ -1,7 +1,8 @@
-"""What SQLite's errors mean for the person who runs us: the one place that looks at them."""
+"""SQLite's errors as errors for the person who runs genbridge."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -19,14 +20,14 @@ _SPOILING: Final = _DAMAGED | _CLOSED | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOE
 
 
 def understood(error: sqlite3.Error, path: Path) -> GenbridgeError:
-    """The error of ours that says what happened and how to mend it."""
+    """The error that says what happened and how to fix it."""
     code = _code(error)
     if code in _LOCKED:
         return StoreError(f"store {path}: another process has kept it locked for {BUSY_TIMEOUT_S:g} s; try again later")
     if code in _DAMAGED:
         return StoreDamaged(f"store {path} is damaged ({error}); restore a backup, or move it away to begin anew")
     if code == sqlite3.SQLITE_FULL:
-        return files.disk_full(path)
+        return files.os_error(OSError(errno.ENOSPC, ""), path)
     if code == sqlite3.SQLITE_IOERR:
         name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
         return StoreError(f"store {path}: the disk failed ({name}); see the kernel's log, and whether the disk is full")
@@ -36,13 +37,13 @@ def understood(error: sqlite3.Error, path: Path) -> GenbridgeError:
 
 
 def spoils_handle(error: sqlite3.Error) -> bool:
-    """Whether the connection must not be used again. After a failed sync it must not: the kernel may have dropped
-    the pages it could not write, and says so only once."""
+    """Whether the connection must not be used again. After a failed sync the kernel may have dropped the pages it could
+    not write, and it reports that only once."""
     return _code(error) in _SPOILING
 
 
 def _code(error: sqlite3.Error) -> int:
-    """The kind of error; what lies above the low byte is its detail (sqlite.org/rescode.html)."""
+    """The primary code: the higher bytes are details (sqlite.org/rescode.html)."""
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     return code & 0xFF
 

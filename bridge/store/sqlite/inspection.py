@@ -1,74 +1,70 @@
-"""Looks at a store before anything is done to it, and leaves every byte of it and of what lies beside it alone."""
+"""Looks at a store's file without changing it or the files beside it."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from bridge.errors import StoreDamaged
 from bridge.store import files
-from bridge.store.migrate import migrations
-from bridge.store.sqlite.failures import BUSY_TIMEOUT_S
+from bridge.store.migrate import migrations, other_version
+from bridge.store.sqlite.failures import BUSY_TIMEOUT_S, understood
 
 APPLICATION_ID: Final = 0x67656E62  # "genb"; `file` shows it
 LATEST: Final = len(migrations("sqlite"))
+OWNER: Final = "SELECT settings, base_urls FROM store"
+_ACCOUNTS: Final = "SELECT account, sum(phase IN ('submitted', 'running')) FROM watches GROUP BY account"
+_WAITING: Final = "SELECT count(*) FROM deliveries WHERE state = 'waiting'"
 
 
-def inspect(path: Path, *, whole: bool) -> None:
-    """StoreDamaged unless this is a store of ours, of a version we know, and (`whole`) its pages fit together.
+def inspect(path: Path, *, whole: bool) -> int:
+    """The number of the last migration. StoreDamaged unless this is a store of a version we know; with `whole` also
+    unless its pages are sound.
 
-    Through SQLite, though reading a hundred bytes would do for the first two: a process that closes a file of its own
-    on the store thereby drops every lock it holds on it (fcntl's rule, which SQLite knows how to live with).
+    This goes through SQLite: a process that opens and closes the file itself loses all its locks on it (a rule of
+    fcntl).
     """
     if path.stat().st_size == 0:
         raise StoreDamaged(f"store {path} is empty; restore a backup, or remove it to begin anew")
     try:
-        _look(path, whole=whole)
+        return _look(path, whole=whole)
     except (sqlite3.DatabaseError, StoreDamaged):
-        # Without a log we read as if nobody wrote. If a daemon has begun to meanwhile, that was a mistake: again.
+        # Without a log we read as if nobody wrote. A daemon may have started meanwhile: look again.
         if not is_in_use(path):
             raise
-        _look(path, whole=whole)
+        return _look(path, whole=whole)
 
 
-def version_of(path: Path) -> int:
-    """The number of the last migration. StoreDamaged unless this is a store of ours, of a version we know."""
-    inspect(path, whole=False)
-    connection, _ = connect_read_only(path)
+def version_of(path: Path, *, whole: bool = False) -> int:
+    """As `inspect`; StoreError when the file cannot be read now."""
     try:
-        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        return version
-    finally:
-        connection.close()
-
-
-def check_version(path: Path, version: int) -> None:
-    """StoreDamaged when a newer genbridge has written this store."""
-    if version > LATEST:
-        raise StoreDamaged(
-            f"store {path} was written by a newer genbridge (store version {version}; this one knows {LATEST}): upgrade"
-        )
+        return inspect(path, whole=whole)
+    except sqlite3.Error as error:
+        raise understood(error, path) from error
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether somebody has the store open, or ended without closing it."""
+    """Whether a process has the store open, or was killed while it had."""
     return files.beside(path)[0].exists()
 
 
 def connect_read_only(path: Path) -> tuple[sqlite3.Connection, bool]:
     """A connection that writes nothing, and whether it is good for one look only.
 
-    A store in WAL mode that nobody has open would get its two companion files from a reader, or refuse one who
-    may not create them; so it is read as immutable, which is true as long as nobody opens it.
+    A reader of a store in WAL mode creates its two companion files, and fails if it may not. So a store that nobody
+    has open is read as immutable, which is true only as long as nobody opens it.
     """
     is_quiet = not is_in_use(path)
     return connect(path, "mode=ro&immutable=1" if is_quiet else "mode=ro"), is_quiet
 
 
 def connect(path: Path, how: str) -> sqlite3.Connection:
-    """A connection that begins no transaction by itself; `how` is the query of an SQLite URI."""
+    """A connection in autocommit mode; `how` is the query of an SQLite URI."""
     return sqlite3.connect(
         f"file:{quote(str(path))}?{how}",
         uri=True,
@@ -79,15 +75,47 @@ def connect(path: Path, how: str) -> sqlite3.Connection:
     )
 
 
-def _look(path: Path, *, whole: bool) -> None:
+def _look(path: Path, *, whole: bool) -> int:
     connection, _ = connect_read_only(path)
     try:
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise StoreDamaged(f"store {path} belongs to another program; name another path")
-        check_version(path, connection.execute("PRAGMA user_version").fetchone()[0])
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > LATEST:
+            raise other_version(path, version, LATEST)
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if whole else "ok"
     finally:
         connection.close()
     if found != "ok":
-        told = " ".join(found.split())
-        raise StoreDamaged(f"store {path} is damaged ({told}); restore a backup, or move it away to begin anew")
+        raise StoreDamaged(
+            f"store {path} is damaged ({' '.join(found.split())}); restore a backup, or move it away to begin anew"
+        )
+    return version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ownership:
+    """What a store says of its owner. `live` has each account with watches, and how many of them are not finished;
+    `waiting` counts deliveries. A store of an older version has no `base_urls`."""
+
+    settings: str | None
+    base_urls: Mapping[str, str]
+    live: Mapping[str, int]
+    waiting: int = 0
+
+
+def ownership(path: Path) -> Ownership:
+    """Read from a store of any version, without changing it. StoreDamaged or StoreError when it cannot be read."""
+    try:
+        inspect(path, whole=False)
+        connection, _ = connect_read_only(path)
+        try:
+            columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(store)")}
+            row = connection.execute(OWNER).fetchone() if "base_urls" in columns else (None, "{}")
+            live = {account: int(number) for account, number in connection.execute(_ACCOUNTS)}
+            waiting = connection.execute(_WAITING).fetchone()[0]
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise understood(error, path) from error
+    return Ownership(settings=row[0], base_urls=json.loads(row[1]), live=live, waiting=waiting)

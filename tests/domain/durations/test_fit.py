@@ -12,8 +12,8 @@ from bridge.domain.durations.bins import BINS
 from bridge.domain.durations.budget import LEAST, MOST, WORTH, Budget
 from bridge.domain.durations.fit import Fit, fit
 from bridge.domain.durations.group import together_in_s
+from bridge.domain.durations.poll_rate import Bounds, expected_polls, poll_rate
 from bridge.domain.durations.progress import Trail, followed, sharpened_in_s
-from bridge.domain.durations.rhythm import Bounds, expected_polls, rhythm
 from bridge.domain.durations.table import MOST as MOST_SUM
 from bridge.domain.durations.table import Table, table
 
@@ -51,7 +51,7 @@ def any_table(draw: st.DrawFn) -> Table:
     return table(json.dumps(form))
 
 
-def test_before_anything_has_been_seen_a_task_is_thought_to_take_a_minute_or_two() -> None:
+def test_without_observations_a_task_is_expected_to_take_a_minute_or_two() -> None:
     found = fit(Table())
     assert 60 < found.quantile_s(0.0, 0.5) < 120
     assert found.support == 0
@@ -67,7 +67,7 @@ def test_what_has_been_seen_is_expected() -> None:
     assert found.survival(30.0, 200.0) < 0.1
 
 
-def test_a_new_kind_begins_with_what_is_known_of_its_kin() -> None:
+def test_a_new_kind_starts_with_the_durations_of_similar_tasks() -> None:
     alone, helped = fit(Table()), fit(Table(), learned(400.0))
     assert abs(helped.quantile_s(0.0, 0.5) - 400) < abs(alone.quantile_s(0.0, 0.5) - 400) / 3
     own = fit(learned(30.0, number=60), learned(400.0))
@@ -83,7 +83,7 @@ def test_an_end_somewhere_in_a_long_silence_is_put_where_ends_are() -> None:
 
 
 @given(any_table(), any_table(), AGES, AGES, st.floats(0.01, 0.99))
-def test_nothing_a_store_may_hold_makes_nonsense_of_a_fit(
+def test_no_stored_table_makes_an_invalid_fit(
     own: Table, kin: Table, one: float, other: float, probability: float
 ) -> None:
     found = fit(own, kin)
@@ -98,7 +98,7 @@ def test_nothing_a_store_may_hold_makes_nonsense_of_a_fit(
 @given(any_table(), AGES, st.floats(0.001, 1e3), st.floats(0, 1e5), st.floats(1e-6, 1e6))
 def test_every_wait_is_within_its_bounds(own: Table, age_s: float, min_s: float, more_s: float, worth: float) -> None:
     bounds, found = Bounds(min_s=min_s, max_s=min_s + more_s), fit(own)
-    made = rhythm(found, worth=worth, bounds=bounds)
+    made = poll_rate(found, worth=worth, bounds=bounds)
     assert bounds.min_s <= made.next_in_s(age_s) <= bounds.max_s
     assert bounds.min_s <= together_in_s([(found, age_s)] * 3, worth=worth, bounds=bounds) <= bounds.max_s
     assert expected_polls(found, made) > 0
@@ -112,28 +112,28 @@ def test_a_forecast_keeps_the_bounds_too(own: Table, age_s: float, rest_s: float
 @given(st.floats(0, 1e4), st.floats(0.01, 5), st.floats(1.0, 10))
 def test_more_worth_never_means_a_longer_wait(age_s: float, worth: float, factor: float) -> None:
     found = fit(learned(60.0))
-    less, more = (rhythm(found, worth=each, bounds=BOUNDS) for each in (worth, worth * factor))
+    less, more = (poll_rate(found, worth=each, bounds=BOUNDS) for each in (worth, worth * factor))
     assert more.next_in_s(age_s) <= less.next_in_s(age_s) * (1 + 1e-9)
 
 
 def test_few_polls_while_nothing_can_have_ended_and_many_when_it_will() -> None:
-    made = rhythm(fit(learned(180.0)), worth=0.5, bounds=BOUNDS)
+    made = poll_rate(fit(learned(180.0)), worth=0.5, bounds=BOUNDS)
     assert made.next_in_s(0.0) > 50
     assert made.next_in_s(170.0) < 12
     assert made.next_in_s(1e6) <= 300
 
 
 def test_while_nothing_is_known_young_tasks_are_asked_about_soon() -> None:
-    made = rhythm(fit(Table()), worth=0.5, bounds=BOUNDS)
+    made = poll_rate(fit(Table()), worth=0.5, bounds=BOUNDS)
     assert made.next_in_s(0.0) == 2.0
     assert made.next_in_s(2.0) == 2.0
     assert made.next_in_s(10.0) <= 5.0
-    assert rhythm(fit(Table(), learned(180.0)), worth=0.5, bounds=BOUNDS).next_in_s(0.0) > 10
+    assert poll_rate(fit(Table(), learned(180.0)), worth=0.5, bounds=BOUNDS).next_in_s(0.0) > 10
 
 
-def test_expected_polls_are_what_playing_the_rhythm_takes() -> None:
+def test_the_expected_polls_match_a_simulation() -> None:
     found = fit(learned(60.0, number=1000))
-    made, chance, polls = rhythm(found, worth=0.5, bounds=BOUNDS), random.Random(2), 0
+    made, chance, polls = poll_rate(found, worth=0.5, bounds=BOUNDS), random.Random(2), 0
     for _ in range(2000):
         duration_s, age_s = found.quantile_s(0.0, chance.random()), 0.0
         while age_s < duration_s:
@@ -146,7 +146,7 @@ def test_many_tasks_share_a_steady_interval() -> None:
     found = fit(learned(180.0))
     crowd = [(found, age_s * 12.0) for age_s in range(30)]
     wait_s = together_in_s(crowd, worth=0.3, bounds=BOUNDS)
-    alone = rhythm(found, worth=0.3, bounds=BOUNDS).next_in_s(180.0)
+    alone = poll_rate(found, worth=0.3, bounds=BOUNDS).next_in_s(180.0)
     assert 2.0 < wait_s < alone
     later = [(each, age_s + 5.0) for each, age_s in crowd]
     assert together_in_s(later, worth=0.3, bounds=BOUNDS) == pytest.approx(wait_s, rel=0.3)
@@ -192,19 +192,19 @@ def test_a_forecast_brings_the_next_poll_near_the_end() -> None:
 def test_without_a_budget_the_worth_is_what_is_sensible() -> None:
     budget = Budget(None, bounds=BOUNDS)
     budget.spent(100.0)
-    budget.reckon([(fit(Table()), 1.0)])
+    budget.recalculate([(fit(Table()), 1.0)])
     assert budget.worth == WORTH
     assert not budget.is_due
 
 
 @pytest.mark.parametrize("polls", [4.0, 8.0, 20.0])
-def test_a_budget_is_met_in_the_mean(polls: float) -> None:
+def test_a_budget_is_met_on_average(polls: float) -> None:
     found, budget, chance = fit(learned(180.0)), Budget(polls, bounds=BOUNDS), random.Random(3)
     taken = []
     for _ in range(400):
         if budget.is_due:
-            budget.reckon([(found, 1.0)])
-        made = rhythm(found, worth=budget.worth, bounds=BOUNDS)
+            budget.recalculate([(found, 1.0)])
+        made = poll_rate(found, worth=budget.worth, bounds=BOUNDS)
         duration_s, age_s, requests = found.quantile_s(0.0, chance.random()), 0.0, 1
         while age_s < duration_s:
             age_s += made.next_in_s(age_s)
@@ -214,18 +214,18 @@ def test_a_budget_is_met_in_the_mean(polls: float) -> None:
     assert sum(taken[50:]) / 350 == pytest.approx(polls, rel=0.1)
 
 
-def test_a_budget_is_not_reckoned_from_a_guess() -> None:
+def test_a_budget_is_not_calculated_from_the_prior_alone() -> None:
     budget = Budget(4.0, bounds=BOUNDS)
-    budget.reckon([(fit(Table()), 0.0)])
+    budget.recalculate([(fit(Table()), 0.0)])
     assert (budget.is_due, budget.worth) == (True, WORTH)
-    budget.reckon([(fit(learned(180.0)), 1.0)])
+    budget.recalculate([(fit(learned(180.0)), 1.0)])
     assert (budget.is_due, budget.worth < WORTH / 2) == (False, True)
 
 
 @given(any_table(), st.lists(st.floats(0, 1e9), max_size=50), st.floats(1.01, 1e6))
 def test_no_history_makes_a_worth_that_cannot_be_used(own: Table, spent: list[float], polls: float) -> None:
     budget = Budget(polls, bounds=BOUNDS)
-    budget.reckon([(fit(own), own.weight)])
+    budget.recalculate([(fit(own), own.weight)])
     for requests in spent:
         budget.spent(requests)
     assert LEAST <= budget.worth <= MOST

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.cadence import subjects
 from benchmarks.cadence.crowd import play_crowd
 from benchmarks.cadence.play import Score, play
 from benchmarks.cadence.schedules import Fixed, Learned, knowing
 from benchmarks.cadence.tasks import draw
 from bridge.domain.durations.budget import WORTH
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 
 def test_learning_included_polls_are_far_fewer_than_of_a_fixed_interval_and_of_backoff() -> None:

@@ -37,7 +37,7 @@ def test_bins_grow_with_the_age_and_the_last_is_open() -> None:
 
 
 @given(st.lists(st.floats(1e-7, 10), min_size=BINS, max_size=BINS), AGES)
-def test_an_integral_can_be_walked_back(rates: list[float], age_s: float) -> None:
+def test_an_integral_can_be_inverted(rates: list[float], age_s: float) -> None:
     sums = summed(rates)
     assert age_at(integral(age_s, rates, sums), rates, sums) == pytest.approx(age_s, rel=1e-3, abs=1e-3)
 
@@ -99,7 +99,7 @@ def test_text_is_short_and_brings_back_the_table(durations: list[float]) -> None
     assert len(text(made)) < 2000
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_a_copy_is_independent() -> None:
     made = seen_of(60.0)
     twin = made.copy()
     twin.ended([5.0], succeeded=True)
@@ -133,6 +133,6 @@ GOOD = json.loads(text(seen_of(5.0, 60.0)))
         json.dumps({**GOOD, "exposure_s": [1e300] * BINS}),
     ],
 )
-def test_what_no_table_looks_like_is_refused(stored: str) -> None:
+def test_an_invalid_table_is_refused(stored: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         table(stored)

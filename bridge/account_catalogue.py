@@ -1,0 +1,122 @@
+"""The providers that settings know, and which of them each account can work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from bridge.config.load import Loaded
+from bridge.config.model import Account
+from bridge.config.secret import has_reference
+from bridge.config.settings_file import SettingsFile
+from bridge.errors import ConfigError
+from bridge.providers.catalogue import DescriptionsRefused, load_descriptions
+from bridge.providers.description import Description
+
+
+class HasBaseUrl(Protocol):
+    """What is needed to find an account's address."""
+
+    @property
+    def base_url(self) -> str | None: ...
+
+
+def base_url_of(account: HasBaseUrl, description: Description) -> str:
+    """Where the account's API begins: its own `base_url`, else the provider's only official host."""
+    return account.base_url or description.default_base_url or ""
+
+
+def known_providers(file: SettingsFile) -> Mapping[str, Description]:
+    """Every provider by name: the built-in ones and the settings' own. ConfigError holds every mistake in the
+    latter."""
+    try:
+        return load_descriptions(file.providers)
+    except DescriptionsRefused as refused:
+        found = ((("providers", *each.path), each.message) for each in refused.found)
+        raise ConfigError(file.problems(found)) from None
+
+
+def catalogue(loaded: Loaded) -> Mapping[str, Description]:
+    """The same. ConfigError also names every account that does not fit its provider."""
+    known = known_providers(loaded)
+    wrong: list[tuple[tuple[str, ...], str]] = []
+    for name, account in loaded.settings.accounts.items():
+        if (why := _base_url_problem(known, account, loaded.settings.providers)) is not None:
+            wrong.append((("accounts", name, "base_url"), why))
+        if (why := _keys_problem(known[account.provider], account)) is not None:
+            wrong.append((("accounts", name, "api_key" if account.access_key is None else "access_key"), why))
+        if (why := _callback_secret_problem(known[account.provider], account)) is not None:
+            wrong.append((("accounts", name, "callback_secret"), why))
+        if account.action is not None and not has_reference(account.action):
+            problem = known[account.provider].task_rules.action_problem(account.action)
+            if problem is not None:
+                wrong.append((("accounts", name, "action"), problem))
+        if (why := _discover_problem(known, account)) is not None:
+            wrong.append((("accounts", name, "discover"), why))
+    if wrong:
+        raise ConfigError(loaded.problems(iter(wrong)))
+    return known
+
+
+def _base_url_problem(
+    known: Mapping[str, Description], account: Account, own: Mapping[str, Mapping[str, Any]]
+) -> str | None:
+    """Why the address of the API is not known; None when it is."""
+    description = known[account.provider]
+    if account.base_url is not None or description.default_base_url is not None:
+        return None
+    if hosts := description.base_url:
+        which = f"{description.name} has {len(hosts)} official hosts: {', '.join(hosts)}"
+        return f"is missing; {which}. Write the one that your key is for, or the address of your aggregator"
+    parent = own.get(description.name, {}).get("extends")
+    if isinstance(parent, str) and (hosts := known[parent].base_url):
+        which = f"a variant does not inherit it from {parent} ({', '.join(hosts)}), as its key may be for another host"
+        return f"is missing; {which}. Write base_url here or in providers.{description.name}"
+    return "is missing; write where the API begins, e.g. https://api.example.com"
+
+
+def _discover_problem(known: Mapping[str, Description], account: Account) -> str | None:
+    """Why the account's tasks cannot be discovered; None if they can, or if `discover` is not set."""
+    description = known[account.provider]
+    base_url = base_url_of(account, description)
+    call = description.route(None if has_reference(base_url) else urlsplit(base_url).hostname).discover
+    if account.discover_s is None or (call is not None and (call.actions or account.action or not call.takes_action)):
+        return None
+    if call is not None:
+        return f"{account.provider} keeps a list for each action; set action, or discover.actions in its definition"
+    able = ", ".join(sorted(name for name, each in known.items() if each.ask.discover is not None))
+    return f"{account.provider} has no list of its tasks that genbridge can read; providers with one: {able}"
+
+
+def _callback_secret_problem(description: Description, account: Account) -> str | None:
+    """Why the account's callbacks cannot be checked with its secret; None when they can, or there is none."""
+    if not account.callback_secret:
+        return None
+    from bridge.providers.callback_signatures import SecretProblem, secret_bytes  # here: few accounts have one
+
+    rule = description.callback
+    if rule is None or rule.signature is None or not rule.needs_secret:
+        return f"{account.provider} does not sign callbacks with a secret of yours; remove this key"
+    for secret in account.callback_secret:
+        try:
+            if secret.is_resolved:
+                secret_bytes(rule.signature, secret.reveal())
+        except SecretProblem as problem:
+            return str(problem)
+    return None
+
+
+def _keys_problem(description: Description, account: Account) -> str | None:
+    """Why the provider cannot use the account's keys; None when it can."""
+    if account.access_key is not None:
+        if description.key_pair is not None:
+            return None
+        return f"{account.provider} does not use a pair of keys; write api_key instead of access_key and secret_key"
+    base_url = base_url_of(account, description)
+    host = None if has_reference(base_url) else urlsplit(base_url).hostname
+    if account.api_key is None and description.route(host).auth != "none":
+        return "is missing"
+    if description.route(host).auth == "signed":
+        return f"requests to {host or 'it'} are signed: write access_key and secret_key instead of api_key"
+    return None

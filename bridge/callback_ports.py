@@ -1,0 +1,36 @@
+"""The interfaces between rooms that callbacks need; see `ports`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from bridge.domain.callback import Callback, CallbackHeard, CallbackRequest
+from bridge.domain.ids import WatchKey
+from bridge.domain.store_key import KeyPurpose
+
+
+class CallbackPolls(Protocol):
+    """What callbacks need from the store."""
+
+    def ensure_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
+        """The store's random key for this purpose, made if there is none. All daemons have the same one."""
+
+    def poll_called(
+        self, heard: Mapping[WatchKey, CallbackHeard], *, most: int, now: float
+    ) -> tuple[int, list[WatchKey]]:
+        """Have these watches polled at once by whichever daemon holds them, at most `most` of each account. Returns how
+        many those are, and the live ones that are left. Unknown ones are ignored, at the cost of one question."""
+
+
+class CallbackReader(Protocol):
+    """Reads the callbacks of one account."""
+
+    def read(self, request: CallbackRequest, *, now: float) -> Callback:
+        """What a callback says and what its signature proves, at this wall-clock time. Raises for no request."""
+
+    def refresh_in_s(self, now: float) -> float:
+        """Seconds until `refresh` should be called; infinity if never."""
+
+    async def refresh(self, now: float) -> bool:
+        """Fetch the public keys that the provider signs with. Returns whether there are new ones."""

@@ -1,0 +1,117 @@
+"""Mistakes in settings that only the rooms can find. `run`, `once`, `check` and `test` refuse the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bridge.account_catalogue import catalogue
+from bridge.clock import SystemClock
+from bridge.config.load import Loaded
+from bridge.config.model import Account, Apprise, Webhook
+from bridge.config.secret import SecretText
+from bridge.domain.proxies import ProxyRules
+from bridge.errors import ConfigError
+from bridge.expressions.query import Query
+from bridge.net.client import NO_PROXY, address_problem, proxy_problem
+from bridge.plan_builder import PlanBuilder
+from bridge.sinks.apprise_plugin import check_url
+from bridge.sinks.chat_services import ROBOTS
+from bridge.sinks.hook_address import check_hook_url
+from bridge.sinks.template_payloads import check_body
+from bridge.sinks.texts import check_template
+
+Key = tuple[str | int, ...]
+
+
+def check(loaded: Loaded) -> None:
+    """ConfigError with every mistake that only the rooms can find in resolved settings, each at its place."""
+    try:
+        catalogue(loaded)
+    except ConfigError as error:
+        problems = list(error.problems)
+    else:
+        problems = []
+    problems += dict.fromkeys(loaded.problems(_mistakes(loaded)))
+    if not problems:
+        problems += _unbuildable(loaded)
+    if problems:
+        raise ConfigError(problems)
+
+
+def _mistakes(loaded: Loaded) -> Iterator[tuple[Key, str]]:
+    for name, account in loaded.settings.accounts.items():
+        yield from _named(("accounts", name), _account_problems(account, loaded.proxies))
+    for name, endpoint in loaded.settings.endpoints.items():
+        if isinstance(endpoint, Webhook):
+            found = _webhook_problems(endpoint, loaded.proxies)
+        else:
+            found = _chat_problems(endpoint, loaded.proxies)
+        yield from _named(("endpoints", name), found)
+
+
+def _named(above: Key, found: Iterator[tuple[Key, str | None]]) -> Iterator[tuple[Key, str]]:
+    for key, wrong in found:
+        if wrong is not None:
+            yield (*above, *key), wrong
+
+
+def _account_problems(account: Account, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
+    if account.base_url is not None:
+        yield ("base_url",), address_problem(account.base_url)
+        yield from _proxy_problems(account.proxy, account.base_url, environment)
+
+
+def _webhook_problems(endpoint: Webhook, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
+    url = endpoint.url.reveal()
+    yield ("url",), address_problem(url) or check_hook_url(url)
+    yield from _proxy_problems(endpoint.proxy, url, environment)
+    if endpoint.accept is not None:
+        yield ("accept",), _expression_problem(endpoint.accept)
+    if endpoint.format in ROBOTS:
+        yield from _text_problems(endpoint)
+    elif endpoint.body is not None:
+        yield ("body",), check_body(endpoint.body)
+
+
+def _expression_problem(text: str) -> str | None:
+    try:
+        Query(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _proxy_problems(proxy: SecretText | None, url: str, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
+    """What is wrong with the proxy of an account or endpoint, or with the one that the environment names for `url`."""
+    own = None if proxy is None else proxy.reveal()
+    wrong = proxy_problem(url, own, environment)
+    if own is not None and own != NO_PROXY:
+        wrong = address_problem(own)
+    yield ("proxy",), wrong
+
+
+def _text_problems(endpoint: Webhook | Apprise) -> Iterator[tuple[Key, str | None]]:
+    for key, template in (("title", endpoint.title), ("body", endpoint.body)):
+        if template is not None:
+            yield (key,), check_template(template)
+
+
+def _chat_problems(endpoint: Apprise, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
+    yield from _proxy_problems(endpoint.proxy, "", environment)
+    yield from _text_problems(endpoint)
+    for place, url in enumerate(endpoint.urls):
+        yield ("urls", place), check_url(url.reveal())
+
+
+def _unbuildable(loaded: Loaded) -> Iterator[str]:
+    """Other mistakes that keep an account or endpoint from being used. Sends nothing."""
+    builder = PlanBuilder(SystemClock())
+    for build, names in (
+        (builder.account, loaded.settings.accounts),
+        (builder.endpoint, loaded.settings.endpoints),
+    ):
+        for name in names:
+            try:
+                build(name, loaded)
+            except ConfigError as error:
+                yield from error.problems

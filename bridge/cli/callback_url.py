@@ -1,0 +1,27 @@
+"""`callback-url`."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from bridge.cli.session import CommandSession, command
+from bridge.clock import SystemClock
+from bridge.control.callback_address import callback_address
+
+
+@command("callback-url")
+@click.argument("account")
+@click.pass_obj
+def callback_url_command(session: CommandSession, account: str) -> None:
+    """Print the address for a provider's callbacks.
+
+    Give it to the provider when you create a task. genbridge then polls the task whenever a callback comes. Anybody who
+    knows the address can cause polls, so treat it like a key.
+    """
+    with session.store() as store:
+        address = callback_address(store, session.file, account, os.environ, now=SystemClock().now())
+    click.echo(address.url)
+    if address.field is not None:
+        click.echo(f"note: set it as {address.field} at the provider", err=True)

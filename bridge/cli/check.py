@@ -1,0 +1,46 @@
+"""`check`: checks the settings and everything they name."""
+
+from __future__ import annotations
+
+import anyio
+import click
+
+from bridge.checking import check
+from bridge.cli.session import CommandSession, command
+from bridge.config.load import Loaded
+from bridge.control.settings_check import check_offline, check_online
+from bridge.domain.finding import Finding, exit_code
+from bridge.domain.quoting import printable
+from bridge.redaction import hidden
+
+
+@command("check")
+@click.option("--online", is_flag=True, help="Also poll each account for an unknown task, and reach each endpoint.")
+@click.pass_obj
+def check_command(session: CommandSession, online: bool) -> int:
+    """Check the settings, with all their secrets.
+
+    Each line is `ok`, `warning` or `error`, then the thing, then what was found. Mistakes in the settings are lines
+    `file:line:column: key: what is wrong; how to fix it` on stderr, and the exit code is 78.
+
+    It opens the store and each source, creates nothing, and sends nothing to any endpoint. If there is an error, the
+    exit code is that of `genbridge run`, or 1.
+    """
+    loaded = session.resolved()
+    check(loaded)
+    found: list[Finding] = []
+    for finding in check_offline(loaded, session.placed):
+        _say(finding, found)
+    if online:
+        anyio.run(_say_online, loaded, found)
+    return exit_code(found)
+
+
+async def _say_online(loaded: Loaded, found: list[Finding]) -> None:
+    async for finding in check_online(loaded):
+        _say(finding, found)
+
+
+def _say(finding: Finding, found: list[Finding]) -> None:
+    found.append(finding)
+    click.echo(printable(hidden(finding.line())))

@@ -1,0 +1,147 @@
+"""`providers`: lists the providers, prints a definition, and shows how it reads an answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import yaml
+
+from bridge.account_catalogue import catalogue
+from bridge.cli.options import json_option
+from bridge.cli.output import print_json, print_table
+from bridge.cli.session import CommandSession, command
+from bridge.clock import SystemClock
+from bridge.config import settings_file
+from bridge.config.load import Loaded
+from bridge.control.answer_reading import RecordedAnswer, read_answer, usual_base_url
+from bridge.domain.quoting import printable
+from bridge.errors import ConfigError, UnknownError, UsageError
+from bridge.providers.catalogue import descriptions, effective
+from bridge.providers.description import Description
+
+WIDTH: Final = 80
+MOST_BYTES: Final = 64 << 20
+
+
+@command("providers")
+@click.argument("name", required=False)
+@click.option("--read", "file", metavar="FILE|-", help="Show how the answer in FILE (or on stdin) is read.")
+@click.option("--status", type=click.IntRange(100, 599), metavar="N", help="Its HTTP status; 200 by default.")
+@click.option("--id", "task_id", metavar="ID", help="The task that was polled; by default the one in the answer.")
+@click.option("--action", metavar="PATH", help="The action of the task.")
+@click.option("--second", metavar="FILE", help="The answer to the second request, if there is one.")
+@click.option("--second-status", type=click.IntRange(100, 599), default=200, metavar="N", help="Its HTTP status.")
+@json_option
+@click.pass_obj
+def providers_command(
+    session: CommandSession, /, name: str | None, file: str | None, as_json: bool, **given: Any
+) -> None:
+    """List providers, print one, or show how it reads an answer.
+
+    Prints the full definition of one, as you could write it under `providers:` in the settings. Your own providers are
+    listed, too.
+
+    --read sends nothing. `curl ... | genbridge providers kie --read -` shows which form fits the answer and why others
+    do not, its status, results and times, what is ignored, and what it means for the task. The output of `curl -i`
+    works, too; it includes the HTTP status.
+    """
+    loaded = _loaded(session)
+    known = descriptions() if loaded is None else catalogue(loaded)
+    if name is None:
+        if file is not None:
+            raise UsageError("--read needs the name of a provider, as in: genbridge providers kie --read answer.json")
+        _list(known, as_json=as_json)
+        return
+    if name not in known:
+        raise UnknownError(f"no provider {printable(name)}; there are: {', '.join(known)}")
+    if file is not None:
+        _explain(known[name], file, base_url=usual_base_url(known[name], loaded), as_json=as_json, **given)
+    elif as_json:
+        print_json(effective(known[name]))
+    else:
+        click.echo(yaml.safe_dump(effective(known[name]), sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _list(known: Mapping[str, Description], *, as_json: bool) -> None:
+    if as_json:
+        rows = [{"provider": key, "title": each.title, "base_url": list(each.base_url)} for key, each in known.items()]
+        print_json(rows)
+        return
+    print_table(
+        known.items(),
+        {
+            "PROVIDER": lambda item: item[0],
+            "BASE URL": lambda item: item[1].default_base_url or "-",
+            "WHAT": lambda item: item[1].title,
+        },
+    )
+
+
+def _loaded(session: CommandSession) -> Loaded | None:
+    try:
+        settings_file.find(session.config, os.environ)
+    except ConfigError:
+        return None  # the built-in providers need no settings
+    return session.checked()
+
+
+def _explain(
+    description: Description,
+    file: str,
+    *,
+    base_url: str,
+    status: int | None,
+    task_id: str | None,
+    action: str | None,
+    second: str | None,
+    second_status: int,
+    as_json: bool,
+) -> None:
+    found = read_answer(
+        description,
+        RecordedAnswer(data=_bytes(file), status=status),
+        base_url=base_url,
+        now=SystemClock().now(),
+        task_id=task_id,
+        action=action,
+        second=None if second is None else RecordedAnswer(data=_bytes(second), status=second_status),
+    )
+    if as_json:
+        print_json(found.json())
+        return
+    where = "--id" if task_id else "from the answer" if found.is_named else "the answer has none; set it with --id"
+    _print("provider", f"{description.name}: {description.title}")
+    _print("id", f"{found.task_id} ({where})")
+    for step in found.explained.steps:
+        for at, line in enumerate(step.lines):
+            _print("" if at else step.what, line)
+
+
+def _bytes(file: str) -> bytes:
+    try:
+        if file != "-":
+            return Path(file).read_bytes()
+        if sys.stdin is None:
+            raise UsageError("stdin is closed")
+        return sys.stdin.buffer.read(MOST_BYTES)
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _print(what: str, line: str) -> None:
+    """One line of the explanation: the subject, then the text, folded to the width of a terminal."""
+    if len(what) > 14:
+        click.echo(printable(what))
+        what = ""
+    indent = " " * 16
+    text = printable(line)
+    folded = textwrap.wrap(text, WIDTH - len(indent), break_long_words=False, break_on_hyphens=False) or [""]
+    click.echo(f"{printable(what):<16}{folded[0]}")
+    for more in folded[1:]:
+        click.echo(f"{indent}{more}")

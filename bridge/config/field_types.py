@@ -1,0 +1,244 @@
+"""The types of values that keys may have: how each is read, and its JSON Schema.
+
+Every value is read twice: as written, where a text with references is left as it is; then with a `ReferenceContext` as
+validation context, which replaces the references and checks the result.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
+
+from bridge.config import jinja_validators, validators
+from bridge.config.duration_syntax import MAX_S, PATTERN, parse_duration
+from bridge.config.problems import NOT_A_TEXT
+from bridge.config.secret import ReferenceContext, SecretText, check_references, fill, has_reference, resolve_secret
+from bridge.config.settings_file import checked_text
+
+SignedRobot = Literal["feishu", "dingtalk"]
+Robot = Literal[SignedRobot, "wecom", "slack", "discord", "telegram"]  # formats of group robots in chats
+Format = Literal["documented", "kling", "replicate", "standard", "newapi", "template", Robot]
+ShippedTemplate = Literal["cloudevents", "midjourney"]
+Level = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "console", "json"]
+Transport = Literal["asyncio", "httpx"]
+CadenceName = Literal["learned", "fixed"]
+NoResult = Literal["task_succeeded", "task_failed"]
+
+SIGNED_ROBOTS: Final[tuple[str, ...]] = get_args(SignedRobot)
+ROBOTS: Final[tuple[str, ...]] = get_args(Robot)
+FORMATS: Final[tuple[str, ...]] = get_args(Format)
+SHIPPED_TEMPLATES: Final[tuple[str, ...]] = get_args(ShippedTemplate)
+LEVELS: Final[tuple[str, ...]] = get_args(Level)
+LOG_FORMATS: Final[tuple[str, ...]] = get_args(LogFormat)
+
+Check = Callable[[str], str]
+
+
+def _context(info: ValidationInfo) -> ReferenceContext | None:
+    return info.context if isinstance(info.context, ReferenceContext) else None
+
+
+def _as_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(NOT_A_TEXT)
+    return value
+
+
+def _text(check: Check) -> Any:
+    """A text that may contain `${...}`. It is checked when all references are replaced."""
+
+    def read(value: object, info: ValidationInfo) -> str:
+        context = _context(info)
+        return checked_text(_as_text(value), check, None if context is None else context.env)
+
+    return PlainValidator(read, json_schema_input_type=str)
+
+
+def _prose(check: Check) -> Any:
+    """The same for a longer text, where a `${` that starts no reference is kept."""
+
+    def read(value: object, info: ValidationInfo) -> str:
+        text, context = _as_text(value), _context(info)
+        if not has_reference(text):
+            return check(text)
+        return text if context is None else check(fill(text, context.env))
+
+    return PlainValidator(read, json_schema_input_type=str)
+
+
+def _secret(check: Check, *, stored: bool = True) -> Any:
+    """A text that never prints. With `stored`, it may be `file:...` or `credential:...` as a whole."""
+
+    def read(value: object, info: ValidationInfo) -> SecretText:
+        return _read_secret(value, _context(info), check, stored)
+
+    return PlainValidator(read, json_schema_input_type=str)
+
+
+def _read_secret(value: object, context: ReferenceContext | None, check: Check, stored: bool) -> SecretText:
+    if isinstance(value, SecretText):
+        return value
+    text = _as_text(value)
+    check_references(text, stored=stored)
+    if not has_reference(text, stored=stored):
+        return SecretText(text, check(text))
+    if context is None:
+        return SecretText(text)
+    found = resolve_secret(text, context) if stored else fill(text, context.env, context.found)
+    return SecretText(text, check(found))
+
+
+def _signing_secret(value: object, info: ValidationInfo) -> SecretText:
+    """Any text for new-api and robots, `whsec_...` for the other formats. The model has read the format before."""
+    format_ = info.data.get("format")  # None: the format is invalid, so any text will do
+    check = validators.line if format_ in {"newapi", None, *ROBOTS} else validators.signing_secret
+    return _read_secret(value, _context(info), check, stored=True)
+
+
+def _webhook_header(text: str, info: ValidationInfo) -> str:
+    """A custom body may have its own media type."""
+    is_type_of_body = text.lower() == "content-type" and info.data.get("body") is not None
+    return text if is_type_of_body else validators.webhook_header_name(text)
+
+
+def _ca_file(value: object, info: ValidationInfo) -> str:
+    """A PEM file. With a context, its path becomes absolute and it must hold certificates."""
+    context = _context(info)
+    if context is None:
+        return checked_text(_as_text(value), validators.file_path, None)
+    path = context.base_dir / checked_text(_as_text(value), validators.file_path, context.env)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        raise ValueError("contains no certificates; use a PEM file") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    return str(path)
+
+
+def path_alone(value: object, info: ValidationInfo) -> object:
+    """A path, where a mapping with `path` is possible as well."""
+    return {"path": _PATH.func(value, info)} if isinstance(value, str) else value
+
+
+def _number(parse: Callable[[str], float]) -> Any:
+    def read(value: object) -> object:
+        if isinstance(value, str):
+            if "${" in value:
+                raise ValueError("must be a number; ${...} is only possible in texts")
+            return parse(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("must be a single value")
+        return value
+
+    return BeforeValidator(read)
+
+
+def _flag(value: object) -> object:
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _takeover(seconds: float) -> float:
+    if not 5.0 <= seconds <= 600.0:
+        raise ValueError(f"{seconds:g}s is not between 5s and 10m")
+    return seconds
+
+
+def _discover_interval(seconds: float) -> float:
+    if not 10.0 <= seconds <= 86_400.0:
+        raise ValueError(f"{seconds:g}s is not between 10s and 24h")
+    return seconds
+
+
+def _above_zero(seconds: float) -> float:
+    if not seconds > 0:
+        raise ValueError("must be more than 0")
+    return seconds
+
+
+def _checked_as_written(url: SecretText) -> SecretText:
+    validators.without_retries(url.written)  # whatever the references are replaced with
+    return url
+
+
+def _each_once(headers: dict[str, SecretText]) -> dict[str, SecretText]:
+    seen: set[str] = set()
+    for key in headers:
+        if key.lower() in seen:
+            raise ValueError(f"contains {key} twice")
+        seen.add(key.lower())
+    return headers
+
+
+def listed(value: object) -> object:
+    """A single text, where a list is possible as well."""
+    return (value,) if isinstance(value, str | SecretText) else value
+
+
+SECRET_SCHEMA: Final = {"type": "string", "minLength": 1}
+_DURATION_SCHEMA: Final = {"anyOf": [{"type": "string", "pattern": PATTERN}, {"type": "number", "minimum": 0}]}
+_NEVER_PRINTED: Final = (PlainSerializer(lambda secret: str(secret), return_type=str), WithJsonSchema(SECRET_SCHEMA))
+_NAME_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": validators.NAME})
+
+Span = Annotated[
+    float, Field(ge=0, le=MAX_S, allow_inf_nan=False), _number(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
+]  # seconds, may be zero
+Duration = Annotated[Span, AfterValidator(_above_zero)]
+DiscoverInterval = Annotated[Span, AfterValidator(_discover_interval)]
+Takeover = Annotated[Span, AfterValidator(_takeover)]
+Rate = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False), _number(validators.number)]
+Budget = Annotated[float, Field(gt=1, le=10_000, allow_inf_nan=False), _number(validators.number)]
+Count = Annotated[int, Field(ge=1, le=1000), _number(validators.whole)]
+Burst = Annotated[int, Field(ge=1, le=100_000), _number(validators.whole)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+
+Name = Annotated[str, AfterValidator(validators.name), _NAME_SCHEMA]
+Provider = Name  # built-in, or from the settings
+
+Store = Annotated[str, _text(validators.store_file)]
+_PATH: Final = _text(validators.file_path)
+FilePath = Annotated[str, _PATH]
+CaFile = Annotated[str, PlainValidator(_ca_file, json_schema_input_type=str)]
+Origin = Annotated[str, _text(validators.origin)]
+ListenTo = Annotated[str, _text(validators.listen_address)]
+HostName = Annotated[str, _text(validators.host_name)]
+BaseUrl = Annotated[str, _text(validators.base_url)]
+Action = Annotated[str, _text(validators.action), WithJsonSchema({"type": "string", "minLength": 1})]
+Template = Annotated[str, _prose(jinja_validators.template)]
+Expression = Annotated[str, _prose(validators.expression)]
+ChatId = Annotated[str, _text(validators.chat_id)]
+ThreadId = Annotated[str, _text(validators.thread_id)]
+
+Token = Annotated[SecretText, _secret(validators.token), *_NEVER_PRINTED]
+CallbackSecret = Annotated[SecretText, _secret(validators.line), *_NEVER_PRINTED]
+SigningSecret = Annotated[SecretText, PlainValidator(_signing_secret, json_schema_input_type=str), *_NEVER_PRINTED]
+Proxy = Annotated[SecretText, _secret(validators.proxy_url), *_NEVER_PRINTED]
+ServiceUrl = Annotated[
+    SecretText, _secret(validators.service_url), AfterValidator(_checked_as_written), *_NEVER_PRINTED
+]
+HookUrl = Annotated[SecretText, _secret(jinja_validators.hook_url, stored=False), *_NEVER_PRINTED]
+
+Headers = Annotated[
+    dict[Annotated[str, AfterValidator(validators.header_name)], Token],
+    AfterValidator(_each_once),
+]
+WebhookHeaders = Annotated[
+    dict[Annotated[str, AfterValidator(_webhook_header)], Token],
+    AfterValidator(_each_once),
+]

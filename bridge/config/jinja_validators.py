@@ -1,0 +1,63 @@
+"""Checks of Jinja templates in the settings: they are parsed, not rendered. A ValueError says what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import jinja2
+from jinja2 import nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from bridge.config.validators import http_url, line
+from bridge.domain.quoting import quoted
+from bridge.expressions.hook_url import has_expression, plain_url
+
+_CONTROL_IN_PROSE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def hook_url(text: str) -> str:
+    """An http or https URL; path and query may contain Jinja expressions."""
+    if has_expression(text):
+        http_url(plain_url(line(text)))
+        template(text)
+    else:
+        http_url(text)
+    return text
+
+
+def template(text: str) -> str:
+    """A Jinja template that parses and uses no private attributes."""
+    found = _CONTROL_IN_PROSE.search(text)
+    if found is not None:
+        raise ValueError(f"contains the control character U+{ord(found[0]):04X}")
+    try:
+        tree = _ENVIRONMENT.parse(text)
+        takes_in = next(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)), None)
+        hidden = next((reached for reached in _reached(tree) if reached.startswith("_")), None)
+    except jinja2.TemplateSyntaxError as error:
+        raise ValueError(f"is not a Jinja template: {error.message} (line {error.lineno})") from None
+    except (RecursionError, OverflowError, ValueError):
+        raise ValueError("is not a Jinja template: too complicated") from None
+    if takes_in is not None:
+        raise ValueError(f"a template cannot include other files (line {takes_in.lineno})")
+    if hidden is not None:
+        raise ValueError(f"the template uses {quoted(hidden)}, which is not available")
+    return text
+
+
+# Only for parsing. The sinks escape values from outside when they render.
+_ENVIRONMENT: Final = ImmutableSandboxedEnvironment(autoescape=False)
+
+
+def _reached(tree: nodes.Template) -> Iterable[str]:
+    """The literal names of attributes and items that a template uses, in any notation."""
+    for attribute in tree.find_all(nodes.Getattr):
+        yield attribute.attr
+    for item in tree.find_all(nodes.Getitem):
+        if isinstance(item.arg, nodes.Const) and isinstance(item.arg.value, str):
+            yield item.arg.value
+    for call in tree.find_all(nodes.Filter):
+        if call.name == "attr":
+            yield from (arg.value for arg in call.args if isinstance(arg, nodes.Const) and isinstance(arg.value, str))

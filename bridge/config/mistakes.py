@@ -1,0 +1,124 @@
+"""From the errors of pydantic to mistakes in our words, for the settings and for provider descriptions alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from bridge.config.annotations import follow, keys_of, types_inside
+from bridge.config.problems import NOT_A_MAPPING, NOT_A_TEXT, Problem, Steps, at_key, at_value
+from bridge.config.yaml import Node
+from bridge.domain.quoting import unknown
+
+MISSING: Final = {"missing", "union_tag_not_found"}
+
+_MESSAGES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), NOT_A_MAPPING),
+    "tuple_type": "must be a list",
+    "string_type": NOT_A_TEXT,
+    "too_short": "is empty; name at least one",
+    "too_long": "has more than {max_length} items",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """What is wrong at `path`. It is about the value there, about the key (`is_key`), or about the lack of one
+    (`is_lack`)."""
+
+    path: Steps
+    message: str
+    is_key: bool = False
+    is_lack: bool = False
+    is_unknown: bool = False  # a key that there is not
+
+    def problem(self, node: Node) -> Problem:
+        """The mistake with its location in a file."""
+        if self.is_key or self.is_lack:
+            return at_key(node, self.path, self.message, holder=self.is_lack)
+        return at_value(node, self.path, self.message)
+
+
+def mistakes(
+    error: ValidationError, model: type[BaseModel], tree: Any, *, keys: Sequence[str] = ()
+) -> Iterator[Mistake]:
+    """Each mistake that pydantic found in a tree when it made a `model` of it. `keys` are those of the model where they
+    are not its fields."""
+    details = error.errors(include_url=False, include_input=False)
+    paths = [detail["loc"] for detail in details]
+    for detail in details:
+        path = detail["loc"]
+        has_inner = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
+        if detail["type"] != "too_short" or not has_inner:  # wrong items are not counted
+            yield _mistake(detail, model, tree, keys)
+
+
+def _mistake(detail: Mapping[str, Any], model: type[BaseModel], tree: Any, keys: Sequence[str]) -> Mistake:
+    kind, context, location = detail["type"], detail.get("ctx", {}), detail["loc"]
+    if kind == "extra_forbidden":
+        types, path = follow(model, location[:-1])
+        known = keys_of(types) if path or not keys else keys
+        message = unknown("key", str(location[-1]), known)
+        return Mistake(path=(*path, location[-1]), message=message, is_key=True, is_unknown=True)
+    _, path = follow(model, location)
+    if path[-1:] == ("[key]",):
+        allowed = re.findall(r"'([^']+)'", str(context.get("expected", "")))
+        message = unknown("key", str(path[-2]), allowed) if allowed else str(context.get("error"))
+        return Mistake(path=_within(tree, path[:-1]), message=message, is_key=True)
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        path = (*path, context["discriminator"].strip("'"))
+    value, left = _reached(tree, path)
+    if kind in MISSING and left:
+        return Mistake(path=path, message="is missing", is_lack=True)
+    message = "is empty" if value is None else _message(detail, value, path)
+    return Mistake(path=_within(tree, path), message=message)
+
+
+def _message(detail: Mapping[str, Any], value: object, path: Steps) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in {"literal_error", "enum", "union_tag_invalid"}:
+        what = next(step for step in reversed(path) if isinstance(step, str)).removesuffix("s")
+        allowed = re.findall(r"'([^']+)'", context.get("expected") or context["expected_tags"])
+        return unknown(what, value, allowed) if isinstance(value, str) else NOT_A_TEXT
+    if kind in _MESSAGES:
+        return _MESSAGES[kind].format(**context)
+    message = str(detail["msg"]).replace("Input should ", "must ", 1)
+    return message[0].lower() + message[1:]
+
+
+def _within(tree: Any, path: Steps) -> Steps:
+    """`path` as far as it was written: one value may be written where a list of it, or a mapping, is meant."""
+    value, left = _reached(tree, path)
+    return path if isinstance(value, Mapping) else path[: len(path) - len(left)]
+
+
+def _reached(tree: Any, path: Steps) -> tuple[Any, Steps]:
+    """The value at `path`, or the nearest one above it, and the rest of the path."""
+    for depth, step in enumerate(path):
+        if isinstance(tree, Mapping) and step in tree:
+            tree = tree[step]
+        elif isinstance(tree, list) and isinstance(step, int) and 0 <= step < len(tree):
+            tree = tree[step]
+        else:
+            return tree, path[depth:]
+    return tree, ()
+
+
+def without_nulls(value: Any, types: Sequence[Any]) -> Any:
+    """`value` without known keys that have no value: a section with only comments means its defaults."""
+    if isinstance(value, dict):
+        known = keys_of(types)
+        kept = {key: item for key, item in value.items() if item is not None or key not in known}
+        return {key: without_nulls(item, types_inside(types, key)) for key, item in kept.items()}
+    if isinstance(value, list):
+        return [without_nulls(item, types_inside(types, place)) for place, item in enumerate(value)]
+    return value

@@ -1,0 +1,92 @@
+"""Provider descriptions as plain trees, unchecked: the built-in files, and what `extends` makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from bridge.domain.quoting import unknown
+
+Tree = Mapping[str, Any]
+
+REPLACED: Final = frozenset({"auth"})  # not merged: two ways to show a key are not one
+
+_FOLDER: Final = Path(__file__).parents[1] / "providers" / "builtin"
+
+
+class ExtendsError(ValueError):
+    """`extends` does not name a provider that can be extended."""
+
+
+@cache
+def builtin_names() -> tuple[str, ...]:
+    """The built-in providers, by the names of their files."""
+    return tuple(sorted(file.stem for file in _FOLDER.glob("*.yaml")))
+
+
+@cache
+def builtin_tree(name: str) -> Tree:
+    """A built-in description with everything that it inherits."""
+    return extended(name, _file(name), {})
+
+
+def extended(name: str, tree: Tree, own: Tree, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The tree over those that it extends. `own` are the descriptions of the settings; one that extends its own name
+    means the built-in one. ExtendsError when `extends` leads nowhere."""
+    rest = {key: value for key, value in tree.items() if key != "extends"}
+    parent = tree.get("extends")
+    if parent is None:
+        return rest
+    if not isinstance(parent, str):
+        raise ExtendsError("must be the name of one provider")
+    if parent in above or (parent == name and name not in builtin_names()):
+        raise ExtendsError(f"is a circle: {' extends '.join((*above, name, parent))}")
+    if parent != name and isinstance(own.get(parent), Mapping):
+        return merged(extended(parent, own[parent], own, (*above, name)), rest)
+    if parent in builtin_names():
+        inherited = extended(parent, _file(parent), {})
+        if own and (parent != name or above):
+            inherited.pop("base_url", None)  # a variant may be a reseller's: its key must not go to the vendor
+        return merged(inherited, rest)
+    raise ExtendsError(unknown("provider", parent, {*own, *builtin_names()} - {name}))
+
+
+def merged(parent: Tree, child: Tree) -> dict[str, Any]:
+    """The child's tree over the parent's: mappings are merged key by key, all else is replaced, and null removes a key.
+    The child's keys come first, because where order counts (forms) the first that fits wins."""
+    tree: dict[str, Any] = {}
+    for key, value in child.items():
+        inherited = parent.get(key)
+        if isinstance(value, Mapping) and isinstance(inherited, Mapping) and key not in REPLACED:
+            tree[key] = merged(inherited, value)
+        elif value is not None:
+            tree[key] = value
+    return tree | {key: value for key, value in parent.items() if key not in child}
+
+
+def effective_tree(name: str, own: Tree) -> Tree:
+    """The description of a provider, from the settings or built-in; empty when it is missing or not a mapping."""
+    tree = own.get(name)
+    if isinstance(tree, Mapping):
+        try:
+            return extended(name, tree, own)
+        except ExtendsError:  # reported where descriptions are checked
+            return {}
+    return builtin_tree(name) if name in builtin_names() else {}
+
+
+def official_hosts(tree: Tree) -> Sequence[str]:
+    """The base URLs that a description names."""
+    given = tree.get("base_url")
+    return given if isinstance(given, list) else [given] if isinstance(given, str) else []
+
+
+@cache
+def _file(name: str) -> Tree:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    tree: Tree = yaml.load((_FOLDER / f"{name}.yaml").read_bytes(), loader)  # noqa: S506 - either is safe
+    return tree

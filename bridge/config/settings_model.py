@@ -1,0 +1,22 @@
+"""What every part of the settings has in common."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class SettingsModel(BaseModel):
+    """Frozen, without unknown keys; its errors do not repeat the input.
+
+    A key is the name of a field without the `_s` that marks seconds: `min_interval: 2s` is `min_interval_s == 2.0`.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        alias_generator=lambda field: field.removesuffix("_s"),
+        validate_by_name=True,
+        validate_by_alias=True,
+        arbitrary_types_allowed=True,
+    )

@@ -1,0 +1,261 @@
+"""Checks of single values. Each function returns the value, or raises a ValueError that reads well after a key.
+
+The error never repeats a text that may be secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from bridge.config.postgres_url import names_keywords, names_postgres, url_problem
+from bridge.domain.listen_address import ListenAddress
+from bridge.domain.quoting import quoted, unknown
+
+NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_NUMBER: Final = r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?"
+_WHOLE: Final = r"[+-]?[0-9]{1,18}"
+_HEADER: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_FRAMING: Final = frozenset({"connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"})
+_OWN_IN_WEBHOOKS: Final = frozenset(
+    {"webhook-id", "webhook-timestamp", "webhook-signature", "x-webhook-signature", "content-type"}
+)
+_ALMOST_POSTGRES: Final = r"(?:jdbc:)?(?:postgres|postgresql|pgsql)(?:\+[a-z0-9]+)?:"
+_SERVICE: Final = r"[A-Za-z][A-Za-z0-9+.-]*://\S"
+
+
+def name(text: str) -> str:
+    """The name of an account or endpoint."""
+    if not re.fullmatch(NAME, text):
+        raise ValueError(
+            f"{quoted(text)} is not a name; use 1 to 64 letters, digits, _ . or -, starting with a letter or digit"
+        )
+    return text
+
+
+def action(text: str) -> str:
+    """The part of a query that names the kind of task. The provider decides what is valid."""
+    return line(text)
+
+
+def number(text: str) -> float:
+    """A finite decimal number."""
+    if not re.fullmatch(_NUMBER, text):
+        raise ValueError(f"{quoted(text)} is not a number")
+    return float(text)
+
+
+def whole(text: str) -> int:
+    """A whole decimal number."""
+    if not re.fullmatch(_WHOLE, text):
+        raise ValueError(f"{quoted(text)} is not a whole number")
+    return int(text)
+
+
+def one_of(text: str, known: Iterable[str], what: str) -> str:
+    """One of the known words."""
+    words = list(known)
+    if text not in words:
+        raise ValueError(unknown(what, text, words))
+    return text
+
+
+def line(text: str) -> str:
+    """One line of text, not empty."""
+    if not text.strip():
+        raise ValueError("is empty")
+    found = _CONTROL.search(text)
+    if found is not None:
+        raise ValueError(f"contains the control character U+{ord(found[0]):04X}")
+    return text
+
+
+def http_url(text: str) -> str:
+    """An http or https URL without user info."""
+    line(text)
+    if any(char.isspace() for char in text) or "\\" in text:
+        raise ValueError("contains spaces or backslashes; percent-encode them")
+    parts = _split(text)
+    if "://" not in text and parts.scheme not in {"http", "https", "file"}:
+        raise ValueError("has no scheme; write https://...")
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError(f"scheme {quoted(parts.scheme, limit=20)} is not supported; use http or https")
+    if not parts.hostname:
+        raise ValueError("has no host")
+    if parts.username is not None:
+        raise ValueError("contains user info (user:password@); use api_key or headers")
+    if not f"{parts.path}{parts.query}".isascii():
+        raise ValueError("contains characters that a URL cannot have; percent-encode them")
+    return text
+
+
+def base_url(text: str) -> str:
+    """An http or https URL to which paths are added; a final `/` is removed."""
+    http_url(text)
+    if "?" in text or "#" in text:
+        raise ValueError("must not contain a query (?) or a fragment (#)")
+    return text.rstrip("/")
+
+
+def origin(text: str) -> str:
+    """Scheme and host, with a port if it is not the default. `*.` matches one or more labels."""
+    bare = text.replace("://*.", "://", 1)
+    http_url(bare)
+    parts = urlsplit(bare)
+    if parts.path.strip("/") or parts.query or parts.fragment or "*" in bare:
+        raise ValueError("is not an origin; write https://host or https://*.host, without a path")
+    return text.rstrip("/")
+
+
+def listen_address(text: str) -> str:
+    """Where a server listens: HOST:PORT, or unix: and the path of a socket."""
+    address = ListenAddress.parse(line(text))
+    if address.port > 65535:
+        raise ValueError(f"port {address.port} does not exist; choose one from 1 to 65535, or 0 for any free one")
+    return text
+
+
+def host_name(text: str) -> str:
+    """The name or address of a host, without a port."""
+    parts = _split(f"http://{line(text)}")
+    if parts.hostname is None or text.lower() not in {parts.hostname, f"[{parts.hostname}]"}:
+        raise ValueError("is not a host name; write for example genbridge.example.com, without scheme and port")
+    return text.lower().strip("[]")
+
+
+def proxy_url(text: str) -> str:
+    """An http or https proxy, with or without user info; `none` ignores the proxies of the environment."""
+    line(text)
+    if text.lower() == "none":
+        return "none"
+    parts = _split(text)
+    is_bare = parts.path in {"", "/"} and not parts.query and not parts.fragment
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not is_bare or any(map(str.isspace, text)):
+        raise ValueError("is not a proxy; write http://host:port, http://user:password@host:port or none")
+    return text
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        if "port" in str(error).lower():
+            raise ValueError("has a port that is not between 1 and 65535") from None
+        raise ValueError("is not a URL") from None
+    if port == 0:
+        raise ValueError("has a port that is not between 1 and 65535")
+    # An empty label ("https://.") or one that is too long would fail at every request.
+    host = parts.hostname or ""
+    if ":" not in host and any(not label or len(label) > 63 for label in host.removesuffix(".").split(".") if host):
+        raise ValueError("has an invalid host")
+    if not host.isascii():
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            raise ValueError("has an invalid host") from None
+    return parts
+
+
+def token(text: str) -> str:
+    """The value of a header: printable ASCII without spaces at either end."""
+    line(text)
+    if not text.isascii() or text != text.strip():
+        raise ValueError("must be printable ASCII without spaces at either end")
+    return text
+
+
+def header_name(text: str) -> str:
+    """The name of a header that the transport does not set itself."""
+    if not re.fullmatch(_HEADER, text):
+        raise ValueError(f"{quoted(text)} is not a valid header name")
+    if text.lower() in _FRAMING:
+        raise ValueError(f"the header {text} is set by genbridge itself")
+    return text
+
+
+def webhook_header_name(text: str) -> str:
+    """The name of a header that genbridge does not set itself in webhooks."""
+    if text.lower() in _OWN_IN_WEBHOOKS:
+        raise ValueError(f"the header {text} is set by genbridge itself")
+    return header_name(text)
+
+
+def signing_secret(text: str) -> str:
+    """`whsec_` and the base64 of 24 to 64 bytes (Standard Webhooks 1.0.0)."""
+    hint = "write whsec_ and the base64 of 24 to 64 random bytes"
+    if not text.startswith("whsec_"):
+        raise ValueError(f"does not start with whsec_; {hint}")
+    import base64  # here: quick commands do without it
+
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        raise ValueError(f"is not base64 after whsec_; {hint}") from None
+    if not 24 <= len(key) <= 64:
+        raise ValueError(f"holds {len(key)} bytes; {hint}")
+    return text
+
+
+def service_url(text: str) -> str:
+    """The URL of a chat service."""
+    line(text)
+    if not re.match(_SERVICE, text):
+        raise ValueError("is not a service URL; write for example tgram://TOKEN/CHAT, see Apprise's list of services")
+    return without_retries(text)
+
+
+def expression(text: str) -> str:
+    """A JMESPath expression. It is compiled where it is used."""
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+def chat_id(text: str) -> str:
+    """A Telegram chat: its number, or the public name of a channel or group."""
+    if not re.fullmatch(r"-?[0-9]{1,18}|@[A-Za-z][A-Za-z0-9_]{2,63}", text):
+        raise ValueError("is not a chat; write its number, e.g. -1001234567890, or the @name of a public channel")
+    return text
+
+
+def thread_id(text: str) -> str:
+    """A topic of a Telegram group."""
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise ValueError("is not the number of a topic")
+    return text
+
+
+def without_retries(text: str) -> str:
+    """A service URL without Apprise's own retries, which a crash would lose."""
+    for key, _ in parse_qsl(text.partition("?")[2], keep_blank_values=True):
+        if key.strip().lower() in {"retry", "wait"}:
+            raise ValueError(f'drop "{key.strip()}=": genbridge retries by itself, see delivery.retries')
+    return text
+
+
+def file_path(text: str) -> str:
+    """A path to a file or folder."""
+    line(text)
+    if "://" in text or text.startswith("file:"):
+        raise ValueError("must be a path, not a URL")
+    return text
+
+
+def store_file(text: str) -> str:
+    """A path to the store, or a connection string for PostgreSQL."""
+    if names_postgres(text):
+        if wrong := url_problem(line(text)):
+            raise ValueError(wrong)
+        return text
+    if names_keywords(text):
+        raise ValueError(
+            "is in the keyword format of libpq; write postgresql://USER:${PASSWORD}@HOST:PORT/DATABASE?sslmode=..."
+        )
+    if re.match(_ALMOST_POSTGRES, text, re.IGNORECASE):
+        raise ValueError("a store in PostgreSQL is written postgresql://USER@HOST/DATABASE")
+    return file_path(text)

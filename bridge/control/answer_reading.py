@@ -1,0 +1,116 @@
+"""How a provider's answer would be read, step by step. Sends nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+
+from bridge.config.load import Loaded
+from bridge.config.secret import has_reference
+from bridge.control.formats import rfc3339
+from bridge.net.client import Answer
+from bridge.providers.description import Description
+from bridge.providers.reading_steps import Explanation, explain_reading, named_id
+from bridge.providers.results import PollContext
+
+EXAMPLE_BASE: Final = "https://api.example.com"
+_HEAD: Final = re.compile(rb"HTTP/[0-9.]+ (\d{3})[^\n]*\n(.*?)\r?\n\r?\n", re.DOTALL)  # as `curl -i` prints it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedAnswer:
+    """A saved answer: the body, or the output of `curl -i`. `status` overrides the status in it."""
+
+    data: bytes
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerReading:
+    """What an answer means for a task, and how that was found. `is_named`: the id was taken from the answer."""
+
+    task_id: str
+    is_named: bool
+    explained: Explanation
+
+    def json(self) -> dict[str, Any]:
+        """For JSON."""
+        reading, seen = self.explained.reading, self.explained.reading.snapshot
+        return {
+            "id": self.task_id,
+            "outcome": reading.kind,
+            "reason": reading.detail,
+            "status": seen.status if seen else None,
+            "urls": list(seen.urls) if seen else [],
+            "progress": seen.progress if seen else None,
+            "created_at": _instant(seen.created_ms if seen else None),
+            "updated_at": _instant(seen.updated_ms if seen else None),
+            "expires_at": _instant(seen.expires_ms if seen else None),
+            "steps": [{"step": step.what, "lines": list(step.lines)} for step in self.explained.steps],
+        }
+
+
+def read_answer(
+    description: Description,
+    answer: RecordedAnswer,
+    *,
+    base_url: str,
+    now: float,
+    task_id: str | None = None,
+    action: str | None = None,
+    second: RecordedAnswer | None = None,
+) -> AnswerReading:
+    """Read an answer as a poll of this task at `base_url` would; without `task_id`, of the task in the answer. `second`
+    is the answer to the second request, if there is one."""
+    first = _received(description, answer)
+    named = None if task_id is not None else _named(description, first)
+    asked_id = task_id or named or "TASK_ID"
+    asked = PollContext(
+        task_id=asked_id,
+        action=description.acting(asked_id, action),
+        own_host=urlsplit(base_url).hostname or "",
+        base_url=base_url,
+        now=now,
+    )
+    then = None if second is None else _received(description, second)
+    explained = explain_reading(description, first, asked, second=then)
+    return AnswerReading(task_id=asked_id, is_named=named is not None, explained=explained)
+
+
+def usual_base_url(description: Description, loaded: Loaded | None) -> str:
+    """Where tasks of this provider are polled: the base URL of an account of the settings, else an official host."""
+    accounts = () if loaded is None else loaded.settings.accounts.values()
+    own = (each.base_url for each in accounts if each.provider == description.name and each.base_url is not None)
+    return next((url for url in (*own, *description.base_url) if not has_reference(url)), EXAMPLE_BASE)
+
+
+def _received(description: Description, recorded: RecordedAnswer) -> Answer:
+    """The answer as the network would deliver it."""
+    data = recorded.data
+    head = _HEAD.match(data)
+    headers: dict[str, str] = {}
+    found = 200
+    while head is not None:  # one for each answer before the last, such as 100 Continue
+        lines = head[2].decode("latin-1").splitlines()
+        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        found, data = int(head[1]), data[head.end() :]
+        head = _HEAD.match(data)
+    is_over_cap = len(data) > description.most_bytes
+    trouble = f"the body is larger than {description.most_bytes} bytes" if is_over_cap else ""
+    body = data[: description.most_bytes]
+    return Answer(recorded.status or found, headers, body, not is_over_cap, trouble, is_over_cap)
+
+
+def _named(description: Description, answer: Answer) -> str | None:
+    try:
+        return named_id(description, orjson.loads(answer.body))
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _instant(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms / 1000)

@@ -1,0 +1,48 @@
+"""The address that a provider posts its callbacks to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.account_catalogue import known_providers
+from bridge.config.secret import fill
+from bridge.config.settings_file import SettingsFile
+from bridge.domain.callback_secret import callback_path
+from bridge.domain.quoting import unknown
+from bridge.domain.store_key import KeyPurpose
+from bridge.errors import ConfigError, UsageError
+
+
+class Keys(Protocol):
+    """The part of a store that holds keys."""
+
+    def ensure_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
+        """See `callback_ports.CallbackPolls.ensure_key`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackAddress:
+    """The address, and what to set it as at the provider; None where the definition does not say."""
+
+    url: str
+    field: str | None
+
+
+def callback_address(
+    store: Keys, file: SettingsFile, account: str, env: Mapping[str, str], *, now: float
+) -> CallbackAddress:
+    """The callback address of an account. UsageError for an unknown account, ConfigError without `http.public_url`."""
+    if account not in file.accounts:
+        raise UsageError(unknown("account", account, file.accounts))
+    if file.public_url is None:
+        message = "is missing; write the address at which providers reach genbridge, e.g. https://bridge.example.com"
+        raise ConfigError([file.problem(("http", "public_url"), message)])
+    try:
+        public_url = fill(file.public_url, env)
+    except ValueError as error:
+        raise ConfigError([file.problem(("http", "public_url"), str(error))]) from None
+    rule = known_providers(file)[file.accounts[account].provider].callback
+    path = callback_path(store.ensure_key(KeyPurpose.CALLBACKS, now=now), account)
+    return CallbackAddress(url=public_url.rstrip("/") + path, field=None if rule is None else rule.field)

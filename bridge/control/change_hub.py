@@ -1,0 +1,244 @@
+"""The stream of changes, for pages: what tasks, deliveries and counters are like now, at most twice a second.
+
+A frame has the present state of what has changed since the one before. It is read and encoded once, in the thread of
+the hub, and goes to every follower.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import anyio
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.delivery_list import DeliveryList
+from bridge.control.estimates import Estimates, estimates
+from bridge.control.formats import rfc3339
+from bridge.control.holds import lasting_holds
+from bridge.control.overview import counts_json
+from bridge.control.pausing import held_deliveries, held_watches
+from bridge.control.stream_frames import HEARTBEAT, OPENING, frame
+from bridge.control.watch_list import WatchList
+from bridge.domain.change import Change, Note, TaskChange
+from bridge.domain.delivery import AttemptMade
+from bridge.domain.ids import WatchKey
+from bridge.encoding import encode
+from bridge.errors import StoreError
+from bridge.logs import get_logger
+from bridge.ports import Clock, Offload
+from bridge.store.follow_store import ChangedRows, ChangeMarks, FollowStore
+
+log = get_logger()
+
+FRAME_EVERY_S: Final = 0.5
+HEARTBEAT_S: Final = 15.0
+LOOK_EVERY_S: Final = 1.0  # on a shared store, for what nobody was notified of
+AGAIN_S: Final = 1.0
+FRAMES_KEPT: Final = 30  # a follower that is further behind is dropped
+MOST_ROWS: Final = 200  # tasks in a frame, and deliveries
+MOST_POLLED: Final = 100  # tasks in a frame that were polled and did not change otherwise
+REMEMBERED: Final = 2000  # rows that are not sent again while they are the same
+COUNT_EVERY_S: Final = 1.0
+COUNT_SHARE: Final = 20  # counting takes at most a twentieth of the time
+ESTIMATES_FOR_S: Final = 30.0
+
+
+class ChangeHub:
+    """Changes for any number of followers. With none, nothing is read."""
+
+    def __init__(
+        self, *, store: FollowStore, offload: Offload, clock: Clock, settings: Callable[[], SettingsFile]
+    ) -> None:
+        self._store = store
+        self._offload = offload
+        self._clock = clock
+        self._reader = _ChangeReader(store, clock, settings)
+        self.followers = 0
+        self._releases = 0
+        self._frames: deque[bytes] = deque(maxlen=FRAMES_KEPT)
+        self._sent = 0  # frames so far
+        self._keys: dict[WatchKey, None] = {}
+        self._polled: dict[WatchKey, None] = {}
+        self._delivery_ids: set[int] = set()
+        self._must_send = anyio.Event()
+        self._arrived = anyio.Event()
+
+    async def follow(self) -> AsyncGenerator[bytes, None]:
+        """First `OPENING` and a snapshot of the counters, then frames, with heartbeats between them. It ends when the
+        follower is too slow, or at `release`. StoreError when the store cannot be read."""
+        self.followers += 1
+        releases = self._releases
+        try:
+            snapshot = await self._offload(partial(self._reader.snapshot, is_first=self.followers == 1))
+            position = self._sent
+            self._must_send.set()
+            yield OPENING + snapshot
+            while releases == self._releases:
+                if position == self._sent:
+                    if not await self._clock.wait(self._arrived, HEARTBEAT_S):
+                        yield HEARTBEAT
+                    continue
+                if self._sent - position > len(self._frames):
+                    log.info("stream.dropped", behind=self._sent - position)
+                    return
+                data = self._frames[position - self._sent]
+                position += 1
+                yield data
+        finally:
+            self.followers -= 1
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """Send what these changes concern."""
+        if not self.followers:
+            return
+        for change in changes:
+            if isinstance(change, TaskChange):
+                self._keys[change.note.key] = None
+            elif isinstance(change, AttemptMade):
+                self._delivery_ids.add(change.delivery_id)
+        self._must_send.set()
+
+    def noted(self, notes: Sequence[Note]) -> None:
+        """Send the state of tasks that were polled, as far as there is room."""
+        if self.followers:
+            self._polled.update(dict.fromkeys(note.key for note in notes[-MOST_POLLED:]))
+            self._must_send.set()
+
+    def changed(self) -> None:
+        """Look what has changed in the store."""
+        if self.followers:
+            self._must_send.set()
+
+    def release(self) -> None:
+        """Let every follower go."""
+        self._releases += 1
+        self._ring()
+
+    async def run(self) -> None:
+        """Send what has changed, until cancelled."""
+        while True:
+            is_watching = self.followers and self._store.is_shared
+            await self._clock.wait(self._must_send, LOOK_EVERY_S if is_watching else None)
+            self._must_send = anyio.Event()
+            if not self.followers:
+                continue
+            try:
+                await self._send()
+                await self._clock.sleep(FRAME_EVERY_S)
+            except StoreError:
+                await self._clock.sleep(AGAIN_S)
+                self._must_send.set()
+
+    async def _send(self) -> None:
+        keys, delivery_ids = list(self._keys)[:MOST_ROWS], list(self._delivery_ids)[:MOST_ROWS]
+        is_cut = len(keys) < len(self._keys) or len(delivery_ids) < len(self._delivery_ids)
+        keys += list(self._polled)[-MOST_POLLED:]
+        self._keys, self._polled, self._delivery_ids = {}, {}, set()
+        try:
+            data = await self._offload(partial(self._reader.changes, keys, delivery_ids, is_cut=is_cut))
+        except StoreError:  # for the next frame
+            self._keys.update(dict.fromkeys(keys))
+            self._delivery_ids.update(delivery_ids)
+            raise
+        if data is not None:
+            self._frames.append(data)
+            self._sent += 1
+            self._ring()
+
+    def _ring(self) -> None:
+        arrived, self._arrived = self._arrived, anyio.Event()
+        arrived.set()
+
+
+class _ChangeReader:
+    """Reads and encodes frames. Only for the thread of the hub."""
+
+    def __init__(self, store: FollowStore, clock: Clock, settings: Callable[[], SettingsFile]) -> None:
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+        self._marks: ChangeMarks | None = None
+        self._must_repeat = False
+        self._remembered: OrderedDict[tuple[str | None, ...], int] = OrderedDict()  # hashes
+        self._counts: dict[str, Any] = {}
+        self._count_at = self._estimate_at = 0.0
+        self._estimates: Estimates | None = None
+
+    def snapshot(self, *, is_first: bool) -> bytes:
+        """The counters now. What has changed shortly before is in the next frame, so that nothing is missed by a page
+        that was made at that time."""
+        marks = self._store.marks()
+        self._marks = marks if is_first or self._marks is None else self._marks
+        self._remembered.clear()
+        self._must_repeat = True
+        self._changed_counts()
+        found = {"revision": _revision(marks), "now": rfc3339(self._clock.now()), "counts": self._counts}
+        return frame("snapshot", encode(found))
+
+    def changes(self, keys: Collection[WatchKey], delivery_ids: Collection[int], *, is_cut: bool) -> bytes | None:
+        """What has changed; None when nothing has."""
+        marks = self._marks or self._store.marks()
+        # On a shared store, what was written earlier may be seen later.
+        since = marks.earlier() if self._must_repeat or self._store.is_shared else marks
+        self._must_repeat = False
+        rows = self._store.changed_rows(since, keys=keys, delivery_ids=delivery_ids, most=MOST_ROWS)
+        self._marks = rows.marks
+        now = self._clock.now()
+        found = {
+            "revision": _revision(rows.marks),
+            "now": rfc3339(now),
+            "tasks": self._new("task", self._tasks(rows, now), "account", "id"),
+            "deliveries": self._new("delivery", self._deliveries(rows, now), "event_id", "endpoint", "target"),
+            "more": is_cut or rows.is_cut,
+            "counts": self._changed_counts(),
+        }
+        return frame("changes", encode(found)) if found["tasks"] or found["deliveries"] or found["counts"] else None
+
+    def _tasks(self, rows: ChangedRows, now: float) -> list[dict[str, Any]]:
+        if not rows.watches:
+            return []
+        if self._estimates is None or self._clock.steady() >= self._estimate_at:
+            self._estimates = estimates(self._store, self._settings())
+            self._estimate_at = self._clock.steady() + ESTIMATES_FOR_S
+        views = held_watches(rows.watches, self._store.accounts(), now)
+        return WatchList(views=views, next=None, estimates=self._estimates, now=now).json()
+
+    def _deliveries(self, rows: ChangedRows, now: float) -> list[dict[str, Any]]:
+        if not rows.deliveries:
+            return []
+        holds = lasting_holds(self._store.queue_holds(), self._settings().endpoints, now)
+        views = held_deliveries(rows.deliveries, self._store.pauses(), now)
+        return DeliveryList(views=views, next=None, holds=holds, now=now).json()
+
+    def _new(self, what: str, found: Iterable[dict[str, Any]], *key: str) -> list[dict[str, Any]]:
+        """Those that are not as they were last sent."""
+        new = []
+        for one in found:
+            name, value = (what, *(one[part] for part in key)), hash(encode(one))
+            if self._remembered.get(name) != value:
+                self._remembered[name] = value
+                self._remembered.move_to_end(name)
+                new.append(one)
+        while len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+        return new
+
+    def _changed_counts(self) -> dict[str, Any] | None:
+        """The counters, if they have changed and it is not too early to count again."""
+        begun_at = self._clock.steady()
+        if begun_at < self._count_at:
+            return None
+        counts = counts_json(self._store.counts())
+        took_s = self._clock.steady() - begun_at
+        self._count_at = self._clock.steady() + max(COUNT_EVERY_S, COUNT_SHARE * took_s)
+        if counts == self._counts:
+            return None
+        self._counts = counts
+        return counts
+
+
+def _revision(marks: ChangeMarks) -> str:
+    return f"{marks.revision}.{marks.fact}.{marks.delivery}"

@@ -1,0 +1,143 @@
+"""Deliveries: listing them, sending them again, and enabling endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.formats import rfc3339
+from bridge.control.holds import QueueHolds, hold_on, lasting_holds, why_held
+from bridge.control.paging import DELIVERIES, cursor_at, row_before
+from bridge.control.pausing import held_deliveries
+from bridge.domain.quoting import printable
+from bridge.errors import UnknownError, UsageError
+from bridge.store import ReadStore
+from bridge.store.selection import DeliveryFilter
+from bridge.store.views import DeliveryView
+
+if TYPE_CHECKING:
+    from bridge.store.request_store import RequestStore
+
+TASK_TOPICS: Final = "task_"  # the prefix of topics that are about a task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryList:
+    """Deliveries at one instant, with the endpoint queues that are held. `next` is the cursor of the next page."""
+
+    views: Sequence[DeliveryView]
+    next: str | None
+    holds: QueueHolds
+    now: float
+
+    def json(self, *, attempts: bool = False) -> list[dict[str, Any]]:
+        """For JSON; with `attempts` each with all its attempts."""
+        return [
+            {**delivery_json(view), **({"attempts_made": attempts_json(view)} if attempts else {})}
+            for view in self.views
+        ]
+
+    def last_outcome(self, view: DeliveryView) -> str:
+        """The result of the last attempt, and what the next one waits for."""
+        hold = hold_on(view, self.holds)
+        parts = [view.last_detail or view.last_outcome, why_held(hold) if hold is not None else None]
+        return "; ".join(filter(None, parts))
+
+
+def list_deliveries(
+    store: ReadStore,
+    file: SettingsFile,
+    wanted: DeliveryFilter,
+    *,
+    now: float,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> DeliveryList:
+    """These deliveries, the newest first, at most `limit`, from `cursor` on. UsageError for a wrong cursor."""
+    page = store.list_deliveries(wanted, before=row_before(DELIVERIES, cursor), limit=limit)
+    return deliveries_at(store, file, page, now=now, following=cursor_at(DELIVERIES, page.next_before))
+
+
+def event_deliveries(store: ReadStore, file: SettingsFile, event_id: str, *, now: float) -> DeliveryList:
+    """The deliveries of one event, with their attempts. UnknownError when there is none."""
+    found = store.list_deliveries(DeliveryFilter(event_ids=(event_id,)), attempts=True)
+    if not found:
+        raise unknown_event(event_id)
+    return deliveries_at(store, file, found, now=now)
+
+
+def deliveries_at(
+    store: ReadStore, file: SettingsFile, views: Iterable[DeliveryView], *, now: float, following: str | None = None
+) -> DeliveryList:
+    """These deliveries, with what holds them back now. `following` is the cursor of the next page."""
+    return DeliveryList(
+        views=held_deliveries(views, store.pauses(), now),
+        next=following,
+        holds=lasting_holds(store.queue_holds(), file.endpoints, now),
+        now=now,
+    )
+
+
+def redeliver(store: RequestStore, file: SettingsFile, wanted: DeliveryFilter, *, expect: int | None = None) -> int:
+    """Send these deliveries again, with the same id and bytes; returns how many. UsageError when they are not narrowed
+    down; UnknownError when an event or the endpoint does not exist; OutdatedError when they are not as many as `expect`
+    says."""
+    if not wanted.is_narrow:
+        raise UsageError("name event ids, or select deliveries by state, topic, task or time")
+    if wanted.endpoint is not None:
+        known_endpoint(file, wanted.endpoint)
+    if wanted.event_ids:
+        known = {view.event_id for view in store.list_deliveries(DeliveryFilter(event_ids=wanted.event_ids))}
+        missing = [one for one in wanted.event_ids if one not in known]
+        if missing:
+            raise unknown_event(missing[0])
+    return store.redeliver(wanted, expect=expect)
+
+
+def enable(store: RequestStore, file: SettingsFile, endpoint: str, *, now: float) -> tuple[bool, bool]:
+    """Send to an endpoint again; returns whether it was disabled, and whether it was held. UnknownError when the
+    settings do not have it."""
+    known_endpoint(file, endpoint)
+    was_held = bool(lasting_holds(store.queue_holds(), [endpoint], now))
+    return store.enable(endpoint), was_held
+
+
+def known_endpoint(file: SettingsFile, endpoint: str) -> None:
+    """UnknownError, with the endpoints of the settings, unless this is one of them."""
+    known = file.endpoints
+    if endpoint not in known:
+        raise UnknownError(f"no endpoint {printable(endpoint)} in {file.path}; there are: {', '.join(known) or 'none'}")
+
+
+def unknown_event(event_id: str) -> UnknownError:
+    """What is raised about an event that does not exist."""
+    return UnknownError(f"no event {printable(event_id)}: `genbridge deliveries` lists them")
+
+
+def delivery_json(view: DeliveryView) -> dict[str, Any]:
+    """One delivery for JSON. `id` is null for operator topics; `about` is the endpoint that an operator topic is
+    about."""
+    is_about_task = view.topic.startswith(TASK_TOPICS)
+    return {
+        "event_id": view.event_id,
+        "endpoint": view.endpoint,
+        "target": view.target or None,
+        "topic": view.topic,
+        "account": view.account or None,
+        "id": view.task_id if is_about_task else None,
+        "about": None if is_about_task else view.task_id or None,
+        "state": view.state,
+        "attempts": view.attempts,
+        "next_attempt_at": rfc3339(view.next_attempt_at),
+        "last_outcome": view.last_outcome,
+    }
+
+
+def attempts_json(view: DeliveryView) -> list[dict[str, Any]]:
+    """The attempts of one delivery for JSON, the oldest first."""
+    return [
+        {"at": rfc3339(one.at), "outcome": one.outcome, "detail": one.detail or None, "duration_s": one.duration_s}
+        for one in view.made
+    ]

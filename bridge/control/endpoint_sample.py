@@ -1,0 +1,29 @@
+"""Sends a sample to one endpoint, which shows whether it accepts what genbridge sends."""
+
+from __future__ import annotations
+
+from bridge.domain.delivery import Delivery, Outcome
+from bridge.domain.sample import sample_event
+from bridge.ports import Sink
+
+
+async def send_sample(sink: Sink, endpoint: str, *, now: float) -> list[tuple[str, Outcome]]:
+    """Send a `task_succeeded` about a task that does not exist to each target of the endpoint; nothing is stored.
+    Returns the outcome for each target."""
+    event = sample_event(now)
+    outcomes = []
+    for parcel in sink.parcels(event):
+        delivery = Delivery(
+            delivery_id=0,
+            event_id=event.event_id,
+            endpoint=endpoint,
+            target=parcel.target,
+            topic=event.topic,
+            account=event.account,
+            subject=event.subject,
+            attempts=0,
+            body=parcel.body,
+            address=parcel.address,
+        )
+        outcomes.append((parcel.target, await sink.deliver(delivery)))
+    return outcomes

@@ -1,0 +1,67 @@
+"""When watched tasks should finish, based on what the daemons have learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.formats import rfc3339, span
+from bridge.domain.durations.table import DurationKey
+from bridge.domain.task import LIVE
+from bridge.store import ReadStore
+from bridge.store.views import WatchView
+
+if TYPE_CHECKING:
+    from bridge.domain.durations.forecast import Expected
+    from bridge.domain.durations.learned_durations import LearnedDurations
+    from bridge.domain.durations.table import Table
+
+
+class Estimates:
+    """Estimates from the store's tables of durations. `providers` has each account's provider. Needs no daemon."""
+
+    def __init__(self, tables: Mapping[DurationKey, Table | None], providers: Mapping[str, str]) -> None:
+        self._tables = tables
+        self._providers = providers
+
+    def of(self, view: WatchView, now: float) -> Expected | None:
+        """When this task should finish, counted from when it was added. None when it has finished, or too little is
+        known."""
+        if view.phase not in LIVE or not self._tables:
+            return None
+        from bridge.domain.durations.forecast import expected  # here: without tables, nothing can be estimated
+
+        fit = self._knowledge.fit(DurationKey(view.account, view.action or ""))
+        return expected(fit, began_at=view.added_at, now=now)
+
+    @cached_property
+    def _knowledge(self) -> LearnedDurations:
+        from bridge.domain.durations.learned_durations import LearnedDurations
+
+        knowledge = LearnedDurations(self._providers)
+        knowledge.stored(self._tables)
+        return knowledge
+
+
+def estimates(store: ReadStore, file: SettingsFile) -> Estimates:
+    """Estimates for this store and these settings."""
+    return Estimates(store.durations(), {name: account.provider for name, account in file.accounts.items()})
+
+
+def eta(found: Expected | None, now: float) -> str:
+    """For people: `in 20s to 45s`, or `-`."""
+    if found is None:
+        return "-"
+    low, high = (span(max(0.0, at - now)) for at in (found.low_at, found.high_at))
+    return f"in {low} to {high}"
+
+
+def eta_json(found: Expected | None) -> Mapping[str, Any]:
+    """For JSON: the times at which half, a tenth and nine tenths of similar tasks have finished."""
+    return {
+        "eta_at": rfc3339(found.at if found else None),
+        "eta_low_at": rfc3339(found.low_at if found else None),
+        "eta_high_at": rfc3339(found.high_at if found else None),
+    }

@@ -1,0 +1,206 @@
+"""Explains one task: where it came from, what the provider answered, what is next and why, and its deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.delivery_list import attempts_json, delivery_json
+from bridge.control.estimates import estimates, eta
+from bridge.control.formats import ago, count, due, rfc3339, span
+from bridge.control.holds import QueueHolds, hold_line, hold_on, holds_on, lasting_holds, opens_at, why_held
+from bridge.control.pausing import held_deliveries, how_long
+from bridge.domain.account_state import AccountState
+from bridge.domain.ids import WatchKey
+from bridge.domain.pause import Pause, PauseOf, lasting
+from bridge.domain.source import DISCOVER
+from bridge.domain.task import LIVE
+from bridge.store import ReadStore
+from bridge.store.views import DeliveryView, ReadingCount, WatchDetails
+
+SOON_S: Final = 2.0  # polls that the store shows within this time need no remark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskExplanation:
+    """Everything known about one watch at one instant."""
+
+    now: float
+    story: WatchDetails
+    eta: str  # `-` when nothing is known
+    daemon: str | None  # who works on the store
+    notes_every_s: float  # how late polls show in the store
+    due: int  # watches of this account that should be polled now
+    rates: Mapping[str, float]  # requests per second, for each account of the settings
+    account: AccountState | None  # of this watch
+    endpoints: frozenset[str]  # of the settings
+    paused: Mapping[str, Pause]  # endpoints
+    held: QueueHolds
+
+    def lines(self) -> Iterator[str]:
+        """For people: the task, its history, the answers, the result, the next poll, and each delivery."""
+        watch, state = self.story.watch, self.story.watch.state
+        yield f"{state.account}/{state.task_id}: {state.memory.phase}" + (f" ({watch.label})" if watch.label else "")
+        sources = ", ".join(self.story.sources) or "-"
+        yield f"  action {state.action or '-'}, generation {state.generation}, added by {sources}"
+        yield ""
+        yield "history"
+        for fact in self.story.history:
+            detail = "found in the provider's list" if fact.detail.startswith(DISCOVER) else fact.detail
+            yield f"  {rfc3339(fact.at)}  {fact.what}" + (f": {detail}" if detail else "")
+        yield from self._answers()
+        yield from self._result()
+        if state.memory.phase in LIVE:
+            yield ""
+            when, *more = self._next_poll()
+            yield f"next poll: {when}"
+            yield from (f"  {line}" for line in more)
+        for delivery in self.story.deliveries:
+            yield from self._delivery(delivery)
+
+    def json(self) -> dict[str, Any]:
+        """The same for programs. `next_poll` has the sentences about it; null once the task has finished."""
+        watch, state = self.story.watch, self.story.watch.state
+        return {
+            "account": state.account,
+            "id": state.task_id,
+            "phase": state.memory.phase,
+            "generation": state.generation,
+            "added_by": list(self.story.sources),
+            "history": [
+                {"at": rfc3339(one.at), "what": one.what, "detail": one.detail or None} for one in self.story.history
+            ],
+            "answers": [_answer_json(one) for one in self.story.readings],
+            "urls_not_delivered": list(watch.snapshot.refused if watch.snapshot else ()),
+            "next_poll": list(self._next_poll()) if state.memory.phase in LIVE else None,
+            "deliveries": [self._delivery_json(one) for one in self.story.deliveries],
+        }
+
+    def _delivery_json(self, view: DeliveryView) -> dict[str, Any]:
+        [held] = held_deliveries([view], self.paused.values(), self.now)
+        return {**delivery_json(held), "summary": self._delivery_state(view), "attempts_made": attempts_json(view)}
+
+    def _answers(self) -> Iterator[str]:
+        yield ""
+        yield f"answers ({count(self.story.watch.state.memory.polls, 'poll')})"
+        for reading in self.story.readings:
+            last = f"; the last: {reading.last_detail}" if reading.last_detail else ""
+            yield f"  {reading.times:>5} x {reading.kind}, the last {ago(reading.last_at, self.now)}{last}"
+        if not self.story.readings:
+            yield "  none yet"
+
+    def _result(self) -> Iterator[str]:
+        snapshot, reason = self.story.watch.snapshot, self.story.watch.reason
+        urls, refused = (snapshot.urls, snapshot.refused) if snapshot else ((), ())
+        if not (urls or refused or reason):
+            return
+        yield ""
+        yield "result"
+        if reason:
+            yield f"  {reason}"
+        for url in urls:
+            yield f"  {url}"
+        for one in refused:
+            yield f"  not delivered: {one}"
+
+    def _next_poll(self) -> Iterator[str]:
+        """When it is, and what delays it."""
+        state, account = self.story.watch.state, self.account
+        if state.account not in self.rates:
+            yield f"never; the settings have no account {state.account}"
+            return
+        if account is not None and account.pause is not None and account.pause.lasts(self.now):
+            yield f"after the pause of account {state.account}: paused {how_long(account.pause, self.now)}"
+            return
+        holds = holds_on(account, state.action, self.now)
+        due_at = max(state.next_poll_at or 0.0, opens_at(holds))
+        is_due = due_at <= self.now
+        yield self._when(due_at, is_due=is_due)
+        if is_due and self.daemon is not None and self.notes_every_s > SOON_S:
+            yield f"it may have been polled already: this store shows polls within {span(self.notes_every_s)}"
+        rate = self.rates[state.account]
+        if is_due and self.due - 1 > rate:
+            others = count(self.due - 1, "other task")
+            yield f"{others} of account {state.account} are due, too; its limit is {rate:g} requests a second"
+        if self.eta != "-":
+            yield f"80 % of similar tasks would finish {self.eta}"
+        if account is not None and account.blocked_at is not None:
+            since = ago(account.blocked_at, self.now)
+            yield f"account {account.account} is blocked since {since}: {account.reason}"
+        for hold in holds:
+            yield f"{hold_line(state.account, hold, self.now)}"
+        if self.daemon is None:
+            yield "no daemon is running on this store: `genbridge run` starts one"
+
+    def _when(self, due_at: float, *, is_due: bool) -> str:
+        next_poll_at = self.story.watch.state.next_poll_at
+        when = "as soon as possible" if is_due else ago(due_at, self.now)
+        late = f" (due {ago(next_poll_at, self.now)})" if is_due and next_poll_at else ""
+        why = self.story.next_poll_why or ""
+        if (next_poll_at or 0.0) <= self.now:
+            why = why.partition("; polled again after ")[0]  # that time has passed
+        return f"{when}{late}" + (f"; {why}" if why else "")
+
+    def _delivery(self, delivery: DeliveryView) -> Iterator[str]:
+        yield ""
+        yield f"{delivery.topic} to {delivery.place}: {self._delivery_state(delivery)}"
+        yield f"  {delivery.event_id}"
+        for number, attempt in enumerate(delivery.made, 1):
+            detail = f": {attempt.detail}" if attempt.detail else ""
+            took = span(attempt.duration_s)
+            yield f"  {rfc3339(attempt.at)}  attempt {number}: {attempt.outcome} after {took}{detail}"
+
+    def _delivery_state(self, delivery: DeliveryView) -> str:
+        endpoint = delivery.endpoint
+        if delivery.state == "dead":
+            return f"dead; `genbridge redeliver {delivery.event_id}` sends it again"
+        if delivery.state != "waiting":
+            return delivery.state
+        if endpoint not in self.endpoints:
+            return "waiting: the settings have no such endpoint"
+        if endpoint in self.story.disabled:
+            why = self.story.disabled[endpoint]
+            return f"waiting: the endpoint is disabled: {why}; `genbridge enable {endpoint}` sends again"
+        if endpoint in self.paused:
+            return f"waiting: the endpoint is paused {how_long(self.paused[endpoint], self.now)}"
+        hold = hold_on(delivery, self.held)
+        why = "" if hold is None else f": {why_held(hold)}"
+        return f"waiting, next attempt {due(delivery.next_attempt_at, self.now)}{why}"
+
+
+def _answer_json(one: ReadingCount) -> dict[str, Any]:
+    return {
+        "outcome": one.kind,
+        "count": one.times,
+        "first_at": rfc3339(one.first_at),
+        "last_at": rfc3339(one.last_at),
+        "last_reason": one.last_detail or None,
+    }
+
+
+def explain(
+    store: ReadStore,
+    file: SettingsFile,
+    key: WatchKey,
+    *,
+    now: float,
+    daemon: str | None,
+    rates: Mapping[str, float],
+) -> TaskExplanation:
+    """Explain one watch. `daemon` says who works on the store, `rates` how many requests a second each account of the
+    settings may send. UnknownError when it is not watched."""
+    return TaskExplanation(
+        now=now,
+        story=store.details(key),
+        eta=eta(estimates(store, file).of(store.view(key), now), now),
+        daemon=daemon,
+        notes_every_s=store.notes_every_s,
+        due=store.count_due(key.account, now),
+        rates=rates,
+        account=store.accounts().get(key.account),
+        endpoints=frozenset(file.endpoints),
+        paused=lasting(store.pauses(), PauseOf.ENDPOINT, now),
+        held=lasting_holds(store.queue_holds(), file.endpoints, now),
+    )

@@ -1,0 +1,73 @@
+"""Times, durations and counts, as people and JSON get them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from bridge.config.duration_syntax import parse_duration
+from bridge.domain.quoting import quoted
+
+FIRST: Final = -62_135_596_800.0  # the range of a date, the years 1 to 9999; a store may hold any number
+LAST: Final = 253_402_300_799.0
+
+
+def rfc3339(at: float | None) -> str | None:
+    """A time as JSON has it, in UTC, to the millisecond; None stays None."""
+    if at is None:
+        return None
+    at = round(_shown(at) * 1000) / 1000  # as webhooks do; isoformat would truncate
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def instant(text: str, now: float) -> float:
+    """The time that is meant by a time (RFC 3339; UTC without an offset) or by a duration back from now. ValueError
+    says how to write one."""
+    try:
+        return now - parse_duration(text)
+    except ValueError:
+        pass  # then it is a time
+    try:
+        at = datetime.fromisoformat(text.strip())
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        what = f"{quoted(text)} is neither a time, as in 2025-11-01T12:00:00Z, nor a duration, as in 2h"
+        raise ValueError(what) from None
+
+
+def span(seconds: float) -> str:
+    """A duration for people: `0.4s`, `12s`, `3m 5s`, `2h 4m`, `3d 1h`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    for unit, size, below, small in (("d", 86_400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size}{unit} {whole % size // small}{below}"
+    return f"{whole}s"
+
+
+def ago(at: float | None, now: float) -> str:
+    """A time for people, relative to `now`: `12s ago`, `in 3m 5s`, or `-`."""
+    if at is None:
+        return "-"
+    at = _shown(at)
+    return f"{span(now - at)} ago" if at <= now else f"in {span(at - now)}"
+
+
+def due(at: float | None, now: float) -> str:
+    """When something is due, relative to `now`: `now`, `in 3m 5s`, or `-`."""
+    return "now" if at is not None and at <= now else ago(at, now)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 delivery`, `2 deliveries`."""
+    if number == 1:
+        return f"1 {noun}"
+    if noun.endswith("y"):
+        return f"{number} {noun[:-1]}ies"
+    return f"{number} {noun}es" if noun.endswith("ch") else f"{number} {noun}s"
+
+
+def _shown(at: float) -> float:
+    """The nearest time that a date can hold."""
+    return max(FIRST, at) if at < LAST else LAST

@@ -1,0 +1,80 @@
+"""Passes on what is committed, as it is committed, to everybody who follows or waits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import anyio
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.change_hub import ChangeHub
+from bridge.control.event_hub import EventHub
+from bridge.control.finish_waits import FinishWaits
+from bridge.domain.change import Change, Note
+from bridge.domain.ids import WatchKey
+from bridge.ports import Clock, Offload
+from bridge.store.follow_store import FollowStore
+
+
+class LiveHub:
+    """`ports.StoreObserver` of one daemon. It reads the store on its own connection, in its own thread (`offload`), and
+    only while somebody follows or waits."""
+
+    def __init__(
+        self, *, store: FollowStore, offload: Offload, clock: Clock, settings: Callable[[], SettingsFile]
+    ) -> None:
+        self._store = store
+        self._waits = FinishWaits(store=store, offload=offload, clock=clock)
+        self._events = EventHub(store=store, offload=offload, clock=clock)
+        self._changes = ChangeHub(store=store, offload=offload, clock=clock, settings=settings)
+
+    @property
+    def followers(self) -> int:
+        """How many streams there are."""
+        return self._events.followers + self._changes.followers
+
+    def events(
+        self, after: int | None, *, topic: str | None = None, account: str | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """See `EventHub.follow`."""
+        return self._events.follow(after, topic=topic, account=account)
+
+    def changes(self) -> AsyncGenerator[bytes, None]:
+        """See `ChangeHub.follow`."""
+        return self._changes.follow()
+
+    async def until_finished(self, key: WatchKey, timeout_s: float) -> None:
+        """Return when this task has finished, was withdrawn or is not there; at the latest after `timeout_s`, or when
+        the server stops."""
+        await self._waits.until_finished(key, timeout_s)
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """See `StoreObserver.committed`."""
+        self._waits.committed(changes)
+        self._events.committed()
+        self._changes.committed(changes)
+
+    def noted(self, notes: Sequence[Note]) -> None:
+        """See `StoreObserver.noted`."""
+        self._changes.noted(notes)
+
+    def changed(self) -> None:
+        """See `StoreObserver.changed`."""
+        self._waits.changed()
+        self._events.committed()
+        self._changes.changed()
+
+    def release(self) -> None:
+        """Let everybody go who follows or waits, as the server stops or moves."""
+        for part in (self._waits, self._events, self._changes):
+            part.release()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with anyio.create_task_group() as group:
+            for part in (self._waits, self._events, self._changes):
+                group.start_soon(part.run)
+
+    def close(self) -> None:
+        """Close the connection to the store, after `run`."""
+        self._store.close()

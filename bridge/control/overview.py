@@ -1,0 +1,121 @@
+"""The overall status: counts, daemons, sources, and everything that is failing or held back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.formats import rfc3339
+from bridge.control.holds import QueueHolds, failing_json, held_endpoints_json, hold_json, holds_of, lasting_holds
+from bridge.control.pausing import pauses_json
+from bridge.control.source_status import known_sources, sources_json
+from bridge.domain.account_state import Hold
+from bridge.domain.health import Health
+from bridge.domain.pause import Pause
+from bridge.domain.source import SourceFacts
+from bridge.store import ReadStore
+from bridge.store.views import Counts, MemberView, Unchecked, UnreadView
+
+RECENT_S: Final = 86_400.0  # unreadable and unchecked answers are shown for a day
+MOST_UNREADABLE: Final = 10  # rows that are named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The status of a store and its daemons at one instant."""
+
+    now: float
+    counts: Counts
+    members: Sequence[MemberView]  # daemons on a shared store
+    sources: Sequence[SourceFacts]
+    pauses: Sequence[Pause]
+    unreadable: Sequence[str]  # rows of the store
+    unchecked: Sequence[Unchecked]
+    failing: Sequence[Health]
+    held_accounts: Sequence[tuple[str, Hold]]
+    held_endpoints: QueueHolds
+
+    @property
+    def unread(self) -> list[UnreadView]:
+        """Provider answers of the last day that could not be read."""
+        return [view for view in self.counts.unread if view.last_at > self.now - RECENT_S]
+
+    def json(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "members": _members(self.members),
+            **counts_json(self.counts),
+            "unread_answers": [_unread(view) for view in self.unread],
+            **pauses_json(self.pauses, self.now),
+            "unchecked_by_endpoint": _unchecked(self.unchecked),
+            "failing_endpoints": failing_json(self.failing),
+            "sources": sources_json(self.sources),
+            "unreadable_rows": {"count": len(self.unreadable), "rows": list(self.unreadable[:MOST_UNREADABLE])},
+            "held_accounts": [hold_json(name, hold) for name, hold in self.held_accounts],
+            "held_endpoints": held_endpoints_json(self.held_endpoints),
+        }
+
+
+def counts_json(counts: Counts) -> dict[str, Any]:
+    """The figures for JSON, and what is disabled or blocked."""
+    return {
+        "watches": {str(phase): number for phase, number in counts.watches.items()},
+        "live": counts.live,
+        "waiting": counts.waiting,
+        "dead": counts.dead,
+        "waiting_by_endpoint": dict(counts.waiting_by_endpoint),
+        "dead_by_endpoint": dict(counts.dead_by_endpoint),
+        "oldest_waiting_at": rfc3339(counts.oldest_waiting_at),
+        "disabled_endpoints": dict(counts.disabled),
+        "blocked_accounts": dict(counts.blocked),
+    }
+
+
+def overview(store: ReadStore, file: SettingsFile, *, now: float, unreadable: Sequence[str] | None = None) -> Overview:
+    """The status of this store, for these settings. `unreadable`: the rows that could not be read the last time
+    somebody looked. None: look now, which takes long in a large store."""
+    accounts = store.accounts()
+    return Overview(
+        now=now,
+        counts=store.counts(),
+        members=store.members(),
+        sources=known_sources(store, file),
+        pauses=store.pauses(),
+        unreadable=store.unreadable() if unreadable is None else unreadable,
+        unchecked=store.unchecked(since=now - RECENT_S),
+        failing=[one for one in store.failing_endpoints() if one.endpoint in file.endpoints],
+        held_accounts=[(name, hold) for name, state in sorted(accounts.items()) for hold in holds_of(state, now)],
+        held_endpoints=lasting_holds(store.queue_holds(), file.endpoints, now),
+    )
+
+
+def _members(members: Sequence[MemberView]) -> list[dict[str, Any]]:
+    return [
+        {
+            "member": view.member,
+            "shares": view.shares,
+            "joined_at": rfc3339(view.joined_at),
+            "lease_until": rfc3339(view.lease_until),
+        }
+        for view in members
+    ]
+
+
+def _unchecked(found: Sequence[Unchecked]) -> Mapping[str, Any]:
+    return {
+        view.endpoint: {"count": view.deliveries, "last_at": rfc3339(view.last_at), "reason": view.reason}
+        for view in found
+    }
+
+
+def _unread(view: UnreadView) -> dict[str, Any]:
+    return {
+        "account": view.account,
+        "word": view.word,
+        "answers": view.answers,
+        "last_at": rfc3339(view.last_at),
+        "reason": view.reason,
+        "notified_at": rfc3339(view.told_at),
+    }

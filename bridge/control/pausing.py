@@ -1,0 +1,107 @@
+"""Pauses of accounts and endpoints for maintenance: starting and ending them, and what they hold back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.formats import ago, rfc3339
+from bridge.control.holds import holds_on, opens_at
+from bridge.domain.account_state import AccountState
+from bridge.domain.pause import Pause, PauseOf, lasting
+from bridge.domain.quoting import unknown
+from bridge.errors import UnknownError, UsageError
+from bridge.store.views import DeliveryView, WatchView
+
+if TYPE_CHECKING:
+    from bridge.store.request_store import RequestStore
+
+SECTIONS: Final = {"accounts": PauseOf.ACCOUNT, "endpoints": PauseOf.ENDPOINT}
+
+
+def pause(
+    store: RequestStore, file: SettingsFile, name: str, *, now: float, until_at: float | None
+) -> tuple[PauseOf, str]:
+    """Pause an account or endpoint until then (None: until `resume`); returns which one. UnknownError when the settings
+    have neither; UsageError when they have both."""
+    of, known = _named(file, name, ())
+    store.pause(of, known, now=now, until_at=until_at)
+    return of, known
+
+
+def resume(store: RequestStore, file: SettingsFile, name: str, *, now: float) -> tuple[PauseOf, str, bool]:
+    """End a pause; returns which one, and whether it was paused. Errors as `pause`. A name that is paused but no longer
+    in the settings is known, too."""
+    paused = [one for one in store.pauses() if one.lasts(now)]
+    of, known = _named(file, name, paused, only_paused=True)
+    return of, known, store.resume(of, known, now=now)
+
+
+def held_deliveries(views: Iterable[DeliveryView], pauses: Iterable[Pause], now: float) -> list[DeliveryView]:
+    """The deliveries. While an endpoint is paused, the next attempt is at the end of the pause (None: open-ended)."""
+    paused = lasting(pauses, PauseOf.ENDPOINT, now)
+    return [
+        view._replace(next_attempt_at=_later(view.next_attempt_at, paused[view.endpoint]))
+        if view.state == "waiting" and view.endpoint in paused
+        else view
+        for view in views
+    ]
+
+
+def held_watches(views: Iterable[WatchView], accounts: Mapping[str, AccountState], now: float) -> list[WatchView]:
+    """The watches. While an account is held back, the next poll is when that ends. None when the end is not known: the
+    account is blocked, or paused until `resume`."""
+    return [view if view.ended_at is not None else _held(view, accounts.get(view.account), now) for view in views]
+
+
+def how_long(one: Pause, now: float) -> str:
+    """`until 2026-01-02T03:04:05Z (in 59m 3s)`, or since when if it has no end, and the command that ends it."""
+    at, word = (one.since_at, "since") if one.until_at is None else (one.until_at, "until")
+    return f"{word} {rfc3339(at)} ({ago(at, now)}); `genbridge resume {one.name}` ends the pause"
+
+
+def pauses_json(pauses: Sequence[Pause], now: float) -> dict[str, dict[str, str | None]]:
+    """For JSON: each pause with its end; None is open-ended."""
+    return {
+        f"paused_{of}s": {name: rfc3339(one.until_at) for name, one in lasting(pauses, of, now).items()}
+        for of in PauseOf
+    }
+
+
+def _named(file: SettingsFile, text: str, paused: Sequence[Pause], *, only_paused: bool = False) -> tuple[PauseOf, str]:
+    """The account or endpoint of this name, in the settings or among `paused`. With `only_paused`, a name that both
+    have means the one that is paused."""
+    names = {PauseOf.ACCOUNT: set(file.accounts), PauseOf.ENDPOINT: set(file.endpoints)}
+    for one in paused:
+        names[one.of].add(one.name)
+    section, dot, name = text.partition(".")
+    if dot and section in SECTIONS and name in names[SECTIONS[section]]:
+        return SECTIONS[section], name
+    found = [of for of in PauseOf if text in names[of]]
+    if len(found) == 2 and only_paused:
+        found = [one.of for one in paused if one.name == text] or found
+    if len(found) == 2:
+        raise UsageError(f"{text} is an account and an endpoint: write accounts.{text} or endpoints.{text}")
+    if not found:
+        known = sorted(names[PauseOf.ACCOUNT] | names[PauseOf.ENDPOINT])
+        raise UnknownError(f"{file.path}: {unknown('account or endpoint', text, known)}")
+    return found[0], text
+
+
+def _held(view: WatchView, state: AccountState | None, now: float) -> WatchView:
+    if state is None:
+        return view
+    if state.blocked_at is not None:
+        return view._replace(next_poll_at=None)
+    next_poll_at: float | None = view.next_poll_at
+    opens = opens_at(holds_on(state, view.action, now))
+    if opens > now:
+        next_poll_at = max(next_poll_at or 0.0, opens)
+    if state.pause is not None and state.pause.lasts(now):
+        next_poll_at = _later(next_poll_at or 0.0, state.pause)
+    return view if next_poll_at == view.next_poll_at else view._replace(next_poll_at=next_poll_at)
+
+
+def _later(at: float | None, one: Pause) -> float | None:
+    return None if at is None or one.until_at is None else max(at, one.until_at)

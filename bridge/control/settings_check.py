@@ -1,0 +1,198 @@
+"""What `check` reports: warnings about valid settings, the store, the sources, and what answers over the network."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from http import HTTPStatus
+from typing import Final
+
+from bridge.account_catalogue import base_url_of, catalogue
+from bridge.clock import SystemClock
+from bridge.config.changed_settings import changed_settings
+from bridge.config.load import Loaded
+from bridge.config.model import Apprise, Webhook
+from bridge.control.formats import count, span
+from bridge.domain.event import OPERATOR_TOPICS
+from bridge.domain.finding import Finding, Level
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
+from bridge.domain.watch import Wish
+from bridge.errors import BridgeBug, GenbridgeError
+from bridge.net.client import Answer, Request, Unanswered
+from bridge.plan_builder import PlanBuilder
+from bridge.ports import Added, Cursor, TaskLists
+from bridge.providers.base_url_advice import advice, repeated_path
+from bridge.providers.task_requests import harmless_action
+from bridge.sinks.apprise_plugin import check_targets
+from bridge.sinks.chat_services import host_warning
+from bridge.sinks.hook_address import has_address_without_task, sample_url
+from bridge.sinks.judging import redirection
+from bridge.store import survey
+from bridge.store_location import StoreLocation
+from bridge.wiring import sources
+
+PROBE_ID: Final = "genbridge-check"  # an id nobody has: asking about it is harmless and free
+# Any answer about the task will do: some gateways have one for every id.
+ANSWERING: Final = frozenset(Kind) - ABOUT_ACCOUNT - {Kind.RATE_LIMITED, Kind.TRANSIENT, Kind.AMBIGUOUS, Kind.NO_ROUTE}
+
+
+def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
+    """What there is to say of valid settings, of their store and of their sources. Creates and sends nothing."""
+    settings = loaded.settings
+    accounts, endpoints = count(len(settings.accounts), "account"), count(len(settings.endpoints), "endpoint")
+    yield Finding(Level.OK, "settings", f"{loaded.path}: {accounts}, {endpoints}")
+    for warning in loaded.warnings:
+        yield Finding(Level.WARNING, "settings", warning)
+    yield from _short_lived(loaded)
+    yield from _repeated_paths(loaded)
+    yield from _wrong_services(loaded)
+    yield from _mixed_targets(loaded)
+    yield from _without_task(loaded)
+    yield from _store(loaded, placed)
+    for source in sources(loaded, intake=_NoIntake(), clock=SystemClock()):
+        yield source.inspect()
+
+
+async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
+    """Ask each account about a task nobody has, request each list that `discover` reads, and send a GET to each
+    webhook's address, which notifies nobody. Yields what came back from each."""
+    async with PlanBuilder(SystemClock()) as builder:
+        for name, account in loaded.settings.accounts.items():
+            yield await _asked(builder, name, loaded)
+            lists = builder.account(name, loaded).lists
+            if account.discover_s is not None and lists is not None:
+                yield await _listed(name, lists, account.action)
+        for name, endpoint in loaded.settings.endpoints.items():
+            if isinstance(endpoint, Apprise):
+                for place in range(1, len(endpoint.urls) + 1):
+                    yield Finding(Level.OK, f"endpoints.{name}[{place}]", "usable; `genbridge test` sends a sample")
+                continue
+            client = builder.client_of(name, endpoint, loaded)
+            url = sample_url(endpoint.url.reveal())
+            answer = await client.fetch(Request(method="GET", url=url), cap_bytes=1024)
+            yield _reached(f"endpoints.{name}", answer, url)
+
+
+def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
+    """The state of the store. Beside an older one also the settings that have changed since: the next `run` upgrades
+    it."""
+    try:
+        found = survey(placed.place)
+    except GenbridgeError as error:
+        yield Finding(Level.ERROR, "store", str(error).removeprefix("store "), error.exit_code)
+        return
+    yield Finding(Level.OK, "store", found.seen)
+    if placed.warning:
+        yield Finding(Level.WARNING, "store", placed.warning)
+    if found.is_older:
+        for key, change in changed_settings(loaded.node):
+            yield Finding(Level.OK, "changed", f"{key} since 0.1.0: {change}")
+
+
+def _short_lived(loaded: Loaded) -> Iterator[Finding]:
+    """Accounts with results that may be gone before the last retry of a delivery."""
+    if not loaded.settings.endpoints:
+        return
+    known, retried_s = catalogue(loaded), sum(loaded.settings.delivery.retries_s)
+    for name, account in loaded.settings.accounts.items():
+        life = known[account.provider].result_life
+        if life is not None and life.lasts < retried_s:
+            seen = (
+                f"results last {span(life.lasts)}, but deliveries are retried for {span(retried_s)} "
+                "(delivery.retries): a receiver notified after expires_at finds nothing there"
+            )
+            yield Finding(Level.WARNING, f"accounts.{name}", seen)
+
+
+def _repeated_paths(loaded: Loaded) -> Iterator[Finding]:
+    """Base URLs that end with what the provider's path begins with, so that requests would go to both."""
+    known = catalogue(loaded)
+    for name, account in loaded.settings.accounts.items():
+        repeated = repeated_path(known[account.provider], account.base_url) if account.base_url else None
+        if repeated is not None:
+            seen = f"base_url ends with {repeated.part}, and so begins the provider's path; use {repeated.base_url}"
+            yield Finding(Level.WARNING, f"accounts.{name}", seen)
+
+
+def _wrong_services(loaded: Loaded) -> Iterator[Finding]:
+    """The webhooks that point at a chat service in a format that is not the service's, with what to use instead."""
+    for name, endpoint in loaded.settings.endpoints.items():
+        warning = host_warning(endpoint.url.reveal(), endpoint.format) if isinstance(endpoint, Webhook) else None
+        if warning is not None:
+            yield Finding(Level.WARNING, f"endpoints.{name}", warning)
+
+
+def _mixed_targets(loaded: Loaded) -> Iterator[Finding]:
+    """Chat URLs that notify several targets as one."""
+    for name, endpoint in loaded.settings.endpoints.items():
+        for place, url in enumerate(endpoint.urls if isinstance(endpoint, Apprise) else (), 1):
+            wrong = check_targets(url.reveal())
+            if wrong is not None:
+                yield Finding(Level.WARNING, f"endpoints.{name}[{place}]", wrong)
+
+
+def _without_task(loaded: Loaded) -> Iterator[Finding]:
+    """A warning for each webhook that operator topics go to, although its URL has no address without a task."""
+    routes = loaded.settings.routes
+    operator = [route for route in routes or () if route.topics is None or OPERATOR_TOPICS & set(route.topics)]
+    reached = {name for route in operator for name in route.endpoints}
+    for name, endpoint in loaded.settings.endpoints.items():
+        if not isinstance(endpoint, Webhook) or (routes is not None and name not in reached):
+            continue
+        if not has_address_without_task(endpoint.url.reveal()):
+            seen = "its url needs a task, which operator topics do not have: route those topics to another endpoint"
+            yield Finding(Level.WARNING, f"endpoints.{name}", seen)
+
+
+class _NoIntake:
+    """For sources that are looked at and never run."""
+
+    async def add(
+        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
+    ) -> list[Added]:
+        raise BridgeBug("a source that is looked at takes nothing")
+
+    async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] = ()) -> None:
+        raise BridgeBug("a source that is looked at takes nothing")
+
+    async def cursor(self, source: str) -> str | None:
+        return None
+
+
+async def _asked(builder: PlanBuilder, name: str, loaded: Loaded) -> Finding:
+    account = loaded.settings.accounts[name]
+    action = account.action or harmless_action(catalogue(loaded)[account.provider])
+    description = catalogue(loaded)[account.provider]
+    reading = await builder.account(name, loaded).provider.poll(PROBE_ID, action)
+    level = Level.OK if reading.kind in ANSWERING else Level.ERROR
+    if (reading.is_vague and reading.kind is not Kind.NO_ROUTE) or reading.kind is Kind.RATE_LIMITED:
+        level = Level.WARNING
+    to_do = "" if level is Level.OK else advice(description, base_url_of(account, description), reading)
+    seen = (f"reachable ({reading.detail or reading.kind})",) if level is Level.OK else (reading.detail, to_do)
+    return Finding(level, f"accounts.{name}", ": ".join(part for part in seen if part) or str(reading.kind))
+
+
+async def _listed(name: str, lists: TaskLists, action: str | None) -> Finding:
+    """What came back when the first page of the account's first list was requested."""
+    thing, page = f"accounts.{name}.discover", lists.first_pages(action)[0]
+    answer = await lists.list_page(page)
+    if isinstance(answer, Reading):
+        return Finding(Level.ERROR, thing, f"the list cannot be read: {answer.detail or answer.kind}")
+    of_action = f" of {page.action}" if page.action else ""
+    return Finding(Level.OK, thing, f"reads the list{of_action}: {len(answer.tasks)} tasks on its first page")
+
+
+def _reached(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
+    """What a webhook's answer to a GET says. A receiver may not support GET, so 401, 404 and 405 are fine."""
+    if isinstance(answer, Unanswered):
+        to_do = "check proxy" if "the proxy " in answer.reason else "check url, and that the receiver runs"
+        return Finding(Level.ERROR, thing, f"{answer.reason}: {to_do}")
+    seen = f"HTTP {answer.status} to a GET"
+    moved = redirection(answer.status, answer.headers.get("location"), asked=url)
+    if moved is not None:
+        return Finding(Level.ERROR, thing, f"{seen}: {moved}; write the final address as url")
+    if answer.status == HTTPStatus.GONE:
+        return Finding(Level.WARNING, thing, f"{seen}: to a POST this answer would disable the endpoint")
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Finding(Level.WARNING, thing, f"{seen}: the receiver is reachable but failing")
+    return Finding(Level.OK, thing, f"reachable ({seen})")

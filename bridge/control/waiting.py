@@ -1,0 +1,39 @@
+"""The tasks of `wait`, and which of them are still running."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.lookup import find_keys
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import LIVE, Phase
+from bridge.store import ReadStore
+from bridge.store.selection import WatchFilter
+from bridge.store.views import WatchView
+
+WatchViews = Mapping[WatchKey, WatchView]
+
+
+def awaited_tasks(store: ReadStore, file: SettingsFile, ids: Sequence[str], account: str | None) -> WatchViews:
+    """The tasks of these ids, or without ids all that are watched now, the longest watched first. Errors as
+    `find_keys`."""
+    if ids:
+        return {key: store.view(key) for key in find_keys(store, file, ids, account)}
+    live = store.list_watches(WatchFilter(phases=tuple(sorted(LIVE)), account=account))
+    return {WatchKey(view.account, view.task_id): view for view in reversed(live)}
+
+
+def reread(store: ReadStore, views: WatchViews) -> WatchViews:
+    """The same tasks as they are now. Those that have finished are not read again."""
+    return {key: store.view(key) if view.phase in LIVE else view for key, view in views.items()}
+
+
+def count_live(views: WatchViews) -> int:
+    """How many of them have not finished."""
+    return sum(view.phase in LIVE for view in views.values())
+
+
+def all_succeeded(views: WatchViews) -> bool:
+    """Whether every one of them has succeeded."""
+    return all(view.phase is Phase.SUCCEEDED for view in views.values())

@@ -1,0 +1,75 @@
+"""Watches as `list` and `show` give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.estimates import Estimates, estimates, eta_json
+from bridge.control.formats import rfc3339
+from bridge.control.paging import TASKS, cursor_at, row_before
+from bridge.control.pausing import held_watches
+from bridge.store import ReadStore
+from bridge.store.selection import WatchFilter
+from bridge.store.views import WatchView
+
+if TYPE_CHECKING:
+    from bridge.domain.durations.forecast import Expected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchList:
+    """Watches at one instant, with what is needed to estimate their end. `next` is the cursor of the next page."""
+
+    views: Sequence[WatchView]
+    next: str | None
+    estimates: Estimates
+    now: float
+
+    def eta(self, view: WatchView) -> Expected | None:
+        """When this task should finish."""
+        return self.estimates.of(view, self.now)
+
+    def json(self) -> list[dict[str, Any]]:
+        """For JSON."""
+        return [{**watch_json(view), **eta_json(self.eta(view))} for view in self.views]
+
+
+def list_watches(
+    store: ReadStore,
+    file: SettingsFile,
+    wanted: WatchFilter,
+    *,
+    now: float,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> WatchList:
+    """These watches, the last added first, at most `limit`, from `cursor` on. UsageError for a wrong cursor."""
+    page = store.list_watches(wanted, before=row_before(TASKS, cursor), limit=limit)
+    return WatchList(
+        views=held_watches(page, store.accounts(), now),
+        next=cursor_at(TASKS, page.next_before),
+        estimates=estimates(store, file),
+        now=now,
+    )
+
+
+def watch_json(view: WatchView) -> dict[str, Any]:
+    """One watch for JSON."""
+    return {
+        "account": view.account,
+        "id": view.task_id,
+        "action": view.action,
+        "label": view.label,
+        "meta": view.meta,
+        "phase": view.phase,
+        "added_at": rfc3339(view.added_at),
+        "ended_at": rfc3339(view.ended_at),
+        "next_poll_at": rfc3339(view.next_poll_at),
+        "polls": view.polls,
+        "progress": view.progress,
+        "urls": list(view.urls),
+        "reason": view.reason,
+    }

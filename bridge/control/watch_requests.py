@@ -1,0 +1,96 @@
+"""Requests about tasks: add, withdraw, poll now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from bridge.control.pausing import how_long
+from bridge.domain.ids import WatchKey
+from bridge.domain.pause import PauseOf, lasting
+from bridge.domain.quoting import printable
+from bridge.domain.watch import Wish
+from bridge.errors import UsageError
+from bridge.ports import Added
+from bridge.sources.entry import Entry
+from bridge.sources.task_reader import TaskProblem, TaskReader
+from bridge.store.request_store import RequestStore
+from bridge.store.views import Touched
+
+NEEDS_DAEMON: Final = frozenset({"added", "revived", "again", "known"})  # results of `add` that a daemon must follow
+
+_ADDED: Final = {
+    "added": "watching",
+    "revived": "watching again",
+    "again": "watching again",
+    "known": "already watched",
+    "ended": "has finished ({phase}); `genbridge add --again` watches it again",
+}
+
+
+def wish(reader: TaskReader, value: Any, shared: Mapping[str, Any]) -> Wish:
+    """One task: an id, or a mapping with the keys of a task. Its own keys take precedence over `shared`. UsageError
+    when it cannot be watched."""
+    own = value if isinstance(value, dict) else {"id": value}
+    try:
+        return reader.read({**shared, **{key: given for key, given in own.items() if given is not None or key == "id"}})
+    except TaskProblem as problem:
+        raise UsageError(str(problem)) from None
+
+
+def wishes(reader: TaskReader, entries: Sequence[Entry], shared: Mapping[str, Any]) -> list[Wish]:
+    """The tasks of stdin, all of them: UsageError names the first that cannot be watched, with its line, and says how
+    many more there are."""
+    good, problems = sorted_wishes(reader, entries, shared)
+    if problems:
+        line, problem = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UsageError(f"stdin:{line}: {problem}{more}; nothing was added")
+    return good
+
+
+def sorted_wishes(
+    reader: TaskReader, entries: Iterable[Entry], shared: Mapping[str, Any]
+) -> tuple[list[Wish], list[tuple[int, str]]]:
+    """The tasks of a text that can be watched, and of the others the line and what is wrong with it."""
+    good, problems = [], []
+    for entry in entries:
+        try:
+            if entry.problem is not None:
+                raise TaskProblem(entry.problem)
+            good.append(wish(reader, reader.task_of(entry.value, account=shared.get("account")), shared))
+        except (UsageError, TaskProblem) as error:
+            problems.append((entry.line, str(error)))
+    return good, problems
+
+
+def added_json(added: Sequence[Added]) -> list[dict[str, Any]]:
+    """For JSON."""
+    return [{"account": one.key.account, "id": one.key.task_id, "result": one.what} for one in added]
+
+
+def added_line(one: Added) -> str:
+    """`kling/TASK: watching`"""
+    return f"{one.key.account}/{printable(one.key.task_id)}: {_ADDED[one.what].format(phase=one.phase)}"
+
+
+def withdraw(store: RequestStore, keys: Sequence[WatchKey], *, now: float) -> list[str]:
+    """Stop watching these, without an event; returns a line for each."""
+    return [_line(one, "withdrawn") for one in store.withdraw(keys, now=now)]
+
+
+def poll_now(store: RequestStore, keys: Sequence[WatchKey], *, now: float) -> tuple[list[str], bool]:
+    """Have these polled as soon as their accounts allow; returns a line for each, and whether any will be polled."""
+    touched = store.poll_now(keys, now=now)
+    paused = lasting(store.pauses(), PauseOf.ACCOUNT, now)
+    lines = []
+    for one in touched:
+        pause = paused.get(one.key.account)
+        later = None if pause is None else f"polling after the pause of its account: paused {how_long(pause, now)}"
+        lines.append(_line(one, later or "polling as soon as the account's limits allow"))
+    return lines, any(one.done for one in touched)
+
+
+def _line(touched: Touched, done: str) -> str:
+    what = done if touched.done else f"already {touched.phase or 'gone'}, nothing to do"
+    return f"{touched.key.account}/{printable(touched.key.task_id)}: {what}"

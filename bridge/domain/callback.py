@@ -1,0 +1,71 @@
+"""A provider's callback: a hint that a task has changed, never a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from bridge.domain.task import Json
+
+MAX_IDS: Final = 200  # of one callback
+
+
+class CallbackProof(StrEnum):
+    """What the signature of a callback proves."""
+
+    SIGNED = "signed"  # the signature is valid and recent
+    UNSIGNED = "unsigned"  # there is none, or nothing to check it with; the secret of the address is the only proof
+    MISSING = "missing"  # there is none, although the account has a secret to check it with
+    FORGED = "forged"  # the signature is wrong
+    STALE = "stale"  # the signature is valid, but too old
+
+
+REFUSED: Final = frozenset({CallbackProof.MISSING, CallbackProof.FORGED, CallbackProof.STALE})
+"""Callbacks that are refused."""
+
+
+class CallbackOutcome(StrEnum):
+    """What became of a callback. The values are labels of a metric."""
+
+    POLLED = "polled"  # it names a live watch: polled at once
+    COALESCED = "coalesced"  # that watch is about to be polled anyway
+    FORWARDED = "forwarded"  # another daemon may hold the watch
+    UNKNOWN = "unknown"  # its ids belong to no live watch
+    CHALLENGE = "challenge"
+    UNREADABLE = "unreadable"  # it is not JSON, or holds no id
+    DROPPED = "dropped"  # more callbacks arrive than are read
+    MISSING = "missing"
+    FORGED = "forged"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackRequest:
+    """The HTTP request of a callback. The names of headers are in lower case. `path` is that of the address that the
+    provider was given."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    path: str = ""
+    query: str = ""
+    method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """What a callback says. `status` is the provider's word for the task, for people. `challenge` is what the answer
+    must repeat."""
+
+    proof: CallbackProof
+    ids: tuple[str, ...] = ()
+    status: str = ""
+    challenge: Json = None
+
+
+class CallbackHeard(NamedTuple):
+    """A callback that led to a poll, for `explain`."""
+
+    at: float
+    detail: str

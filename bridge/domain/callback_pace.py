@@ -1,0 +1,123 @@
+"""How callbacks change polling: hints cause polls at a limited rate, and regular polls become less frequent."""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from dataclasses import dataclass, field
+from typing import Final
+
+HINTS_PER_S: Final = 5  # polls of an account that callbacks cause, in any second
+TASK_EVERY_S: Final = 1.0  # minimum time between polls of one task that callbacks cause
+
+READ_COST_BYTES: Final = 16 << 10  # cost of any callback, in addition to its size
+READ_BYTES_PER_S: Final = 4 << 20  # 250 small callbacks a second ...
+READ_BURST_BYTES: Final = 32 << 20  # ... or 2,000 at once after a quiet time; the largest one is always affordable
+
+THINNED: Final = 4.0  # regular polls wait this many times longer while callbacks arrive ...
+THINNED_MORE: Final = 8.0  # ... and this many times, once so many tasks in a row have finished with a callback:
+PROVEN_BY: Final = 10
+QUIET_GAPS: Final = 4.0  # callbacks have stopped after so many times their usual distance ...
+QUIET_LEAST_S: Final = 120.0  # ... but not before this time
+QUIET_MOST_S: Final = 600.0  # ... and no later than this
+LATE_S: Final = 30.0  # how long after a poll found the task finished its callback may still come
+CONFIRMED_BY: Final = 3  # after a missing callback: how many must come before polls become less frequent again
+MAX_AWAITED: Final = 100
+
+
+class HintPace:
+    """Gives each hint the instant of its poll: at most `HINTS_PER_S` in any second."""
+
+    def __init__(self) -> None:
+        self._latest = [-math.inf] * HINTS_PER_S  # sorted
+
+    def next_at(self, now: float, *, not_before: float = -math.inf) -> float:
+        """When the next hint's poll may be sent."""
+        return max(now, not_before, self._latest[0] + 1.0)
+
+    def take(self, at: float) -> None:
+        """Count a poll at this instant, which `next_at` gave."""
+        insort(self._latest, at)
+        del self._latest[0]
+
+
+class ReadBudget:
+    """How many callbacks of an account are read: a token bucket of bytes, in which each callback has a fixed cost, too.
+    It bounds the CPU that a flood takes."""
+
+    def __init__(self) -> None:
+        self._bytes = float(READ_BURST_BYTES)
+        self._filled_at = -math.inf
+
+    def admits(self, size: int, now: float) -> bool:
+        """Whether to read a callback of this size. Counts it if so."""
+        if now > self._filled_at:
+            gained = min((now - self._filled_at) * READ_BYTES_PER_S, READ_BURST_BYTES)
+            self._bytes, self._filled_at = min(self._bytes + gained, READ_BURST_BYTES), now
+        cost = size + READ_COST_BYTES
+        if cost > self._bytes:
+            return False
+        self._bytes -= cost
+        return True
+
+
+@dataclass(slots=True)
+class CallbackReliance:
+    """Whether the account's callbacks can be relied on, so that regular polls may thin out.
+
+    They can until `until_at`, which each callback moves on: by four times the usual distance of callbacks, from two to
+    ten minutes. When a task finishes and no callback comes for it, they cannot, until three others have come.
+    """
+
+    until_at: float = -math.inf
+    _heard_at: float = -math.inf
+    _gap_s: float = 0.0
+    _doubts: int = 0  # callbacks for finished tasks that must come first
+    _proofs: int = 0  # tasks in a row that finished with a callback
+    _awaited: dict[str, float] = field(default_factory=dict)  # finished tasks without a callback, since when
+
+    def heard(self, now: float) -> None:
+        """A callback about a watched task arrived."""
+        gap_s = now - self._heard_at
+        if gap_s <= QUIET_MOST_S:
+            self._gap_s = gap_s if not self._gap_s else (self._gap_s + gap_s) / 2
+        self._heard_at = now
+        self._give_up_awaited(now)
+        self.until_at = now + min(max(QUIET_GAPS * self._gap_s, QUIET_LEAST_S), QUIET_MOST_S)
+
+    def heard_late(self, task_id: str, now: float) -> bool:
+        """Whether this callback is about a task that a regular poll has just found finished."""
+        if self._awaited.pop(task_id, None) is None:
+            return False
+        self.heard(now)
+        self._confirm()
+        return True
+
+    def ended(self, task_id: str, now: float, *, announced: bool) -> None:
+        """A poll found that the task has finished. `announced`: a callback had led to that poll."""
+        if announced:
+            self._confirm()
+        elif now < self.until_at:
+            self._awaited[task_id] = now
+        self._give_up_awaited(now)
+
+    def stretched_s(self, wait_s: float, now: float) -> float:
+        """The wait until a regular poll that would be `wait_s` without callbacks. It ends at most `wait_s` after
+        callbacks have stopped."""
+        if self._doubts or now >= self.until_at:
+            return wait_s
+        factor = THINNED if self._proofs < PROVEN_BY else THINNED_MORE
+        return min(factor * wait_s, self.until_at - now + wait_s)
+
+    def _give_up_awaited(self, now: float) -> None:
+        """Forget finished tasks without a callback that should have come by now."""
+        while self._awaited:
+            first = next(iter(self._awaited))
+            if now - self._awaited[first] < LATE_S and len(self._awaited) <= MAX_AWAITED:
+                break
+            del self._awaited[first]
+            self._doubts, self._proofs = CONFIRMED_BY, 0
+
+    def _confirm(self) -> None:
+        self._doubts = max(0, self._doubts - 1)
+        self._proofs += 1

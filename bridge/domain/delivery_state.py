@@ -1,0 +1,26 @@
+"""The states of a delivery, and what each may become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class DeliveryState(StrEnum):
+    WAITING = "waiting"  # an attempt ends it; after a crash the next daemon retries
+    ACCEPTED = "accepted"  # by the receiver; only `redeliver` reopens it
+    DEAD = "dead"  # no more retries; only `redeliver` reopens it
+    CANCELED = "canceled"  # the task finished before this progress was accepted
+
+
+DELIVERY_FOLLOWS: Final[Mapping[DeliveryState, frozenset[DeliveryState]]] = {
+    DeliveryState.WAITING: frozenset(
+        {DeliveryState.WAITING, DeliveryState.ACCEPTED, DeliveryState.DEAD, DeliveryState.CANCELED}
+    ),
+    DeliveryState.ACCEPTED: frozenset({DeliveryState.WAITING}),
+    DeliveryState.DEAD: frozenset({DeliveryState.WAITING}),
+    DeliveryState.CANCELED: frozenset(),
+}
+
+NOT_CHECKED: Final = "; warning: not checked: "  # in the detail of an attempt whose answer could not be checked

@@ -1,0 +1,54 @@
+"""When tasks are expected to finish, as instants and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.domain.durations.fit import Fit
+
+LOW: Final = 0.1  # of the shown range: 80 % of tasks finish within it
+HIGH: Final = 0.9
+ENOUGH: Final = 3.0  # finished tasks; with fewer there is no forecast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """When a task is expected to finish: 10 % of such tasks do before `low_at`, 50 % before `at`, 90 % before
+    `high_at`."""
+
+    low_at: float
+    at: float
+    high_at: float
+
+
+def expected(fit: Fit, *, began_at: float, now: float) -> Expected | None:
+    """The forecast for a running task; None while too little is known."""
+    if fit.support < ENOUGH:
+        return None
+    age_s = max(0.0, now - began_at)
+    low, middle, high = (began_at + fit.quantile_s(age_s, part) for part in (LOW, 0.5, HIGH))
+    return Expected(low_at=low, at=middle, high_at=high)
+
+
+def expectation(fit: Fit) -> str:
+    """How long tasks of a kind take, in words."""
+    if fit.support < ENOUGH:
+        return f"the duration of similar tasks is not known yet ({_seen(fit)})"
+    low_s, high_s = (_span(fit.quantile_s(0.0, part)) for part in (LOW, HIGH))
+    seen = _seen(fit) if fit.count else "estimated from other models or accounts"
+    return f"similar tasks usually take {low_s} to {high_s} ({seen})"
+
+
+def _seen(fit: Fit) -> str:
+    return f"{fit.count} {'task' if fit.count == 1 else 'tasks'} seen"
+
+
+def _span(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -1,0 +1,68 @@
+"""From a hazard to the next poll of one watch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.domain.durations.bins import WIDTHS, age_at, integral, summed
+from bridge.domain.durations.fit import Fit
+
+COLD: Final = 3.0  # until this many tasks of this kind, or similar ones, were seen to finish ...
+COLD_SHARE: Final = 0.2  # ... no wait is longer than (this / worth) x age: the prior may be far off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """The shortest and the longest wait."""
+
+    min_s: float
+    max_s: float
+
+    def rate(self, rate: float) -> float:
+        """A rate in polls per second, limited to the bounds."""
+        return min(max(rate, 1 / self.max_s), 1 / self.min_s)
+
+    def wait_s(self, wait_s: float) -> float:
+        """A wait, limited to the bounds."""
+        return min(max(wait_s, self.min_s), self.max_s)
+
+
+@dataclass(frozen=True, slots=True)
+class PollRate:
+    """The poll rate at every age, and its integral. Made once per fit."""
+
+    rates: tuple[float, ...]
+    sums: tuple[float, ...]
+    bounds: Bounds
+    most_of_age: float | None  # the longest wait as a multiple of the age
+
+    def next_in_s(self, age_s: float, part: float = 1.0) -> float:
+        """Seconds from this age until the integral of the rate reaches `part`.
+
+        It is not 1 / (the current rate): near age 0 that would skip everything.
+        """
+        age_s = max(0.0, age_s)
+        total = integral(age_s, self.rates, self.sums) + part
+        wait_s = age_at(total, self.rates, self.sums) - age_s
+        if self.most_of_age is not None:
+            wait_s = min(wait_s, age_s * self.most_of_age)
+        return self.bounds.wait_s(wait_s)
+
+
+def poll_rate(fit: Fit, *, worth: float, bounds: Bounds) -> PollRate:
+    """r = worth x h^(1/3), within the bounds."""
+    rates = tuple(bounds.rate(worth * hazard ** (1 / 3)) for hazard in fit.hazards)
+    most_of_age = COLD_SHARE / worth if fit.support < COLD else None
+    return PollRate(rates, summed(rates), bounds, most_of_age)
+
+
+def expected_polls(fit: Fit, rate: PollRate) -> float:
+    """The mean number of polls of such a task, after the first one."""
+    alive = [math.exp(-each) for each in fit.sums]
+    inside = sum(
+        rate * width * (left + right) / 2
+        for rate, width, left, right in zip(rate.rates, WIDTHS, alive, alive[1:], strict=False)
+    )
+    return inside + rate.rates[-1] * alive[-1] / fit.hazards[-1]

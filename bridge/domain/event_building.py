@@ -1,0 +1,85 @@
+"""Builds the event of a change, with the documented `data` of task and operator topics."""
+
+from __future__ import annotations
+
+from bridge.domain.change import AccountChange, AnswerUnread, TaskChange
+from bridge.domain.event import TASK_STATUS, Event, Topic
+from bridge.domain.ids import event_id
+from bridge.domain.task import Json, Snapshot
+from bridge.domain.watch import Watch
+
+
+def task_event(watch: Watch, change: TaskChange) -> Event | None:
+    """The event of a task's change; None when the change causes none.
+
+    `data` has the keys of the documented query answer, in its order, then genbridge's own. All keys are always present.
+    """
+    topic = change.topic
+    if topic is None:
+        return None
+    state = watch.state
+    identity = event_id(topic, state.account, state.task_id, state.generation, change.topic_part)
+    seen = change.snapshot or Snapshot()
+    data: dict[str, Json] = {
+        "task_id": state.task_id,
+        "task_status": TASK_STATUS[topic],
+        "task_status_msg": seen.message,
+        "created_at": seen.created_ms,
+        "updated_at": seen.updated_ms,
+        "task_result": {kind: [dict(item) for item in items] for kind, items in seen.result.items()},
+        "urls": list(seen.urls),
+        "expires_at": seen.expires_ms,
+        "reason": change.reason,
+        "provider": change.provider,
+        "account": state.account,
+        "action": state.action,
+        "label": watch.label,
+        "meta": dict(watch.meta),
+        "event_id": identity,
+        "watched_at": _ms(state.added_at),
+        "ended_at": _ms(change.at) if change.ends else None,
+        "result_missing": seen.result_missing,
+        "error_code": seen.error_code,
+        "archive": [],
+    }
+    if topic is Topic.TASK_PROGRESS:
+        data["progress"] = seen.progress
+    return Event(
+        event_id=identity,
+        topic=topic,
+        account=state.account,
+        subject=state.task_id,
+        occurred_at=change.at,
+        data=data,
+        endpoints=watch.endpoints,
+        kept=seen.kept or (watch.snapshot.kept if watch.snapshot else {}),  # no answer shows a time-out
+    )
+
+
+def account_event(change: AccountChange) -> Event:
+    """`account_blocked` or `account_restored`."""
+    topic = Topic.ACCOUNT_BLOCKED if change.blocked else Topic.ACCOUNT_RESTORED
+    return _operator_event(topic, "account", change.account, change.count, change.reason, change.at)
+
+
+def endpoint_event(
+    endpoint: str, *, count: int, reason: str, at: float, topic: Topic = Topic.ENDPOINT_DISABLED
+) -> Event:
+    """One of `ENDPOINT_TOPICS`; `count` numbers the events of this topic about this endpoint."""
+    return _operator_event(topic, "endpoint", endpoint, count, reason, at)
+
+
+def unread_event(change: AnswerUnread) -> Event:
+    """`unknown_status`, once for each account and word."""
+    return _operator_event(Topic.UNKNOWN_STATUS, "account", change.account, 0, change.reason, change.at, change.word)
+
+
+def _operator_event(topic: Topic, role: str, name: str, count: int, reason: str, at: float, part: str = "") -> Event:
+    account, subject = (name, "") if role == "account" else ("", name)
+    identity = event_id(topic, account, subject, count, part)
+    data = {role: name, "reason": reason, "occurred_at": _ms(at), "event_id": identity}
+    return Event(event_id=identity, topic=topic, account=account, subject=subject, occurred_at=at, data=data)
+
+
+def _ms(at: float) -> int:
+    return round(at * 1000)

@@ -1,0 +1,149 @@
+"""What the gateway changes in requests and answers that pass through it: targets, headers, redirects, echoed keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+from urllib.parse import unquote_to_bytes, urlsplit
+
+Pair = tuple[bytes, bytes]
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection"),
+        *(b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+    }
+)
+"""Headers about one connection (RFC 9110, 7.6.1). Those that Connection names are added."""
+OURS: Final = b"genbridge-"
+NOT_SENT: Final = frozenset({b"host", b"expect", b"content-length", b"cookie", b"authorization"})
+KEY_HEADERS: Final = frozenset({b"x-api-key", b"api-key", b"x-goog-api-key", b"x-key"})  # where SDKs put keys
+NOT_RETURNED: Final = frozenset({b"set-cookie", b"alt-svc", b"strict-transport-security", b"clear-site-data", b"date"})
+"""Headers about the whole origin, which is the provider's there and genbridge's here."""
+READABLE: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
+
+TARGET: Final = re.compile(rb"[\x21-\x7e]*")
+CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+MOST_DECODED: Final = 4  # times: a provider's own proxies may decode once more than it does
+
+
+def target_of(rest: bytes, query: bytes, *, base_path: str) -> bytes:
+    """The target of the request at the provider: path and query byte by byte, below `base_path`.
+
+    ValueError, with a text for people, for a path that may lead out of it.
+    """
+    if TARGET.fullmatch(rest) is None or TARGET.fullmatch(query) is None:
+        raise ValueError("the address has characters that must be percent-encoded")
+    if rest.startswith(b"//"):
+        raise ValueError("the path begins with two slashes: remove the slash at the end of the base URL")
+    decoded = rest
+    for _ in range(MOST_DECODED):
+        if b"\\" in decoded or CONTROL.search(decoded) is not None:
+            raise ValueError("the path has a backslash or a control character")
+        if {b".", b".."} & {segment.partition(b";")[0] for segment in decoded.split(b"/")}:
+            raise ValueError('the path has the segment "." or ".."')
+        decoded = unquote_to_bytes(decoded)
+    path = base_path.rstrip("/").encode("ascii") + rest or b"/"
+    return path + b"?" + query if query else path
+
+
+def sent_headers(given: Iterable[Pair], *, key_header: str, token: str, is_read: bool) -> list[Pair]:
+    """The caller's headers for the provider: without those about the connection to us, cookies, and everything that
+    carries a key. `is_read`: we read the answer, so it may only be compressed in ways that we can read."""
+    given, secret = list(given), token.encode()
+    dropped = HOP_BY_HOP | NOT_SENT | KEY_HEADERS | {key_header.lower().encode()} | connection_options(given)
+    kept = []
+    for name, value in given:
+        lower = name.lower()
+        if lower not in dropped and not lower.startswith(OURS) and secret not in value:
+            kept.append((name, _readable(value) if is_read and lower == b"accept-encoding" else value))
+    return kept
+
+
+def returned_headers(given: Sequence[Pair], *, base_url: str, below: str) -> list[Pair]:
+    """The provider's headers for the caller. Content-Length is left out of an answer in chunks. `below`: the path of
+    the account at the gateway. The server adds Date."""
+    names = {name.lower() for name, _ in given}
+    dropped = HOP_BY_HOP | NOT_RETURNED | connection_options(given)
+    if b"transfer-encoding" in names:
+        dropped |= {b"content-length"}
+    return [
+        (name, _location(value, base_url, below) if name.lower() in {b"location", b"content-location"} else value)
+        for name, value in given
+        if name.lower() not in dropped and not name.lower().startswith(OURS) and CONTROL.search(value) is None
+    ]
+
+
+def connection_options(given: Iterable[Pair]) -> frozenset[bytes]:
+    """The names of the headers that Connection declares to be about this connection."""
+    values = (value for name, value in given if name.lower() == b"connection")
+    return frozenset(option.strip().lower() for value in values for option in value.split(b","))
+
+
+def rewritten_location(location: str, *, base_url: str, below: str) -> str:
+    """A redirect target for the caller: an address below `base_url` becomes one of the gateway, at the path `below`.
+    Every other absolute address stays; a path of the provider's that is not below becomes absolute."""
+    try:
+        base, at = urlsplit(base_url), urlsplit(location.strip())
+        is_ours = _origin(base.scheme, base.netloc) == _origin(at.scheme or base.scheme, at.netloc or base.netloc)
+    except ValueError:
+        return location
+    if not is_ours or "@" in at.netloc or not at.path.startswith("/"):
+        return location  # relative to the current path, which the gateway keeps, or at another host
+    root = base.path.rstrip("/")
+    rest = location.strip().partition("://")[2] if at.scheme else location.strip().removeprefix("//")
+    tail = rest[rest.index("/") :] if at.netloc else rest
+    if at.path == root or at.path.startswith(f"{root}/"):
+        return below + tail[len(root) :]
+    return f"{base.scheme}://{base.netloc}{tail}"
+
+
+class KeyMask:
+    """Replaces secrets in a stream by as many asterisks, also where chunks divide them. Sizes stay the same."""
+
+    def __init__(self, secrets: Collection[bytes]) -> None:
+        self._secrets = tuple(secrets)
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The masked bytes that can be passed on now. The start of a possible secret is held back."""
+        data = masked(self._held + chunk, self._secrets)
+        held = max((_overlap(data, secret) for secret in self._secrets), default=0)
+        self._held = data[len(data) - held :]
+        return data[: len(data) - held]
+
+    def rest(self) -> bytes:
+        """What was held back, at the end."""
+        held, self._held = self._held, b""
+        return held
+
+
+def masked(data: bytes, secrets: Iterable[bytes]) -> bytes:
+    """The data with each secret replaced by as many asterisks."""
+    for secret in secrets:
+        if secret in data:
+            data = data.replace(secret, b"*" * len(secret))
+    return data
+
+
+def _overlap(data: bytes, secret: bytes) -> int:
+    """How many bytes at the end of the data begin the secret."""
+    sizes = range(min(len(secret) - 1, len(data)), 0, -1)
+    return next((size for size in sizes if data.endswith(secret[:size])), 0)
+
+
+def _location(value: bytes, base_url: str, below: str) -> bytes:
+    return rewritten_location(value.decode("latin-1"), base_url=base_url, below=below).encode("latin-1")
+
+
+def _origin(scheme: str, netloc: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(f"{scheme}://{netloc}")
+    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _readable(accepted: bytes) -> bytes:
+    """The codings of an Accept-Encoding that we can decode, too."""
+    codings = [each.strip() for each in accepted.split(b",")]
+    kept = [each for each in codings if each.partition(b";")[0].strip().lower() in READABLE]
+    return b", ".join(kept) or b"identity"

@@ -1,0 +1,82 @@
+"""Recognizes texts that are probably no task ids but were passed by mistake, and names the likely cause.
+
+Ids of providers hold no whitespace, quotes, `<`, `>` or `;`. Error pages, prompts and table rows do.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+_QUOTES: Final = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u2039\u203a\u00ab\u00bb"
+_COMMAS: Final = ",\uff0c"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_:/=+~-]+")  # most ids; they need no other check
+_REFUSED: Final = rf"[\s<>;{_QUOTES}]|[{_COMMAS}]\Z"
+_KEY: Final = "(?:id|account|action|label|meta|endpoints|give_up_after)"
+_COLUMN: Final = "(?:task_?)?ids?"
+_FILE: Final = r"\S+\.(?:ya?ml|jsonl?|txt|csv)"
+_SUSPECT: Final = re.compile(
+    rf"{_COLUMN}(?:[:=]|\Z)|[a-z][a-z0-9+-]*://|[-=+_]{{3,}}\Z|(?:n|undef)[a-z]+\Z", re.IGNORECASE
+)
+
+# Patterns of ids that are refused are compiled when they are first needed.
+# Whole texts that are no ids although each character is allowed.
+_WHOLES: Final = (
+    (r"null|none|nil|nan|undefined", "it is what scripts print where there is no id: did the create call fail?"),
+    (
+        rf"{_COLUMN}(?:[,;]\w+)*|\w+(?:[,;]\w+)*[,;](?:task_)?id(?:[,;]\w+)*|{_KEY}(?:[,;]{_KEY})+",
+        "it looks like the header of a CSV file: name the file .csv, or remove this line",
+    ),
+    (rf"{_COLUMN}[:=]\S+", "it looks like a key with its value: keep only the id"),
+    (r"\$\w+|[$%]?\{+\w+\}+|<(?:your[-_])?(?:task[-_]?)?id>", "it looks like a placeholder: is the variable set?"),
+    (r"(?:[a-z][a-z0-9+-]*://|www\.)\S+", "it looks like a URL of another service: give only the id"),
+    (r"[-=*_|+#]{3,}", "it looks like a separator line: remove it"),
+    (
+        r"\S+\.(?:tsv|xlsx?|docx?|pdf|md|log|html?|zip|part|tmp|bak|mp4|mov|webm|mp3|wav|png|jpe?g|webp|gif)",
+        "a file name: write the ids into a .txt, .csv or .yaml file",
+    ),
+)
+
+# The likely cause and the fix, by how the text begins. The first match counts.
+_CAUSES: Final = (
+    (
+        r"(?:id|task|task_id|account|action|label|tasks):\s",
+        "it looks like YAML: name the file .yaml, or keep only the id",
+    ),
+    (r"[A-Za-z][\w./-]*:\s", "it looks like an error message: did the create call fail?"),
+    (r"\s*<|[^<]*</?[A-Za-z]", "it looks like HTML: did the create call fail?"),
+    (r'[\[{]|"[^"]*":', "it looks like JSON: name the file .json, or pipe the whole text to `genbridge add -`"),
+    (r"[-*+\u2022\u00b7]\s", "it looks like a list item: remove the bullet, or name the file .yaml"),
+    (r"\(?[0-9]+[.):]\s", "it looks like a numbered list: remove the number"),
+    (r"[^;]*;|[^\s,]+,\s*[^\s,]+", "it looks like a CSV row: name the file .csv, or keep only the id"),
+    (rf"[^\s{_QUOTES}]+[{_COMMAS}]\Z", "remove it"),
+    (rf"[{_QUOTES}]?[^\s{_QUOTES}<>]+[{_QUOTES}]?[{_COMMAS}]?\Z", "remove what stands around the id"),
+    (r"", "it looks like text: did the create call fail? An id stands alone on its line"),
+)
+
+
+def id_problem(task_id: str) -> str | None:
+    """Why this is probably no task id, with the likely cause and the fix; None when it may be one."""
+    if _PLAIN.fullmatch(task_id) and not _SUSPECT.match(task_id):
+        return None
+    if re.fullmatch(_FILE, task_id, re.IGNORECASE):
+        name = task_id if re.fullmatch(r"[\w./-]+", task_id) else "tasks.yaml"
+        return f"a file name: genbridge add - < {name}"
+    for whole, cause in _WHOLES:
+        if re.fullmatch(whole, task_id, re.IGNORECASE):
+            return cause
+    refused = re.search(_REFUSED, task_id)
+    if refused is None:
+        hidden = next((char for char in task_id if unicodedata.category(char) == "Cf"), None)
+        return hidden and f"the invisible character U+{ord(hidden):04X} is not allowed in an id: remove it"
+    cause = next(cause for start, cause in _CAUSES if re.match(start, task_id))
+    return f"{_named(refused[0])} not allowed in an id; {cause}"
+
+
+def _named(char: str) -> str:
+    if char.isspace():
+        return "blanks are"
+    if char in _QUOTES:
+        return "quotes are"
+    return "a comma at the end is" if char in _COMMAS else f"{char} is"

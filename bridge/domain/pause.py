@@ -1,0 +1,50 @@
+"""A pause that a person set: an account is not polled, or an endpoint is sent nothing. Nothing ages meanwhile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PauseOf(StrEnum):
+    """What is paused."""
+
+    ACCOUNT = "account"
+    ENDPOINT = "endpoint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """The last pause of one account or endpoint. It is kept after its end, because paused time does not count as
+    age."""
+
+    of: PauseOf
+    name: str
+    since_at: float
+    until_at: float | None  # None: until `resume`
+    before_s: float = 0.0  # the total of earlier pauses
+
+    @property
+    def ends_at(self) -> float:
+        """When it ends by itself; infinity when only `resume` ends it."""
+        return math.inf if self.until_at is None else self.until_at
+
+    def lasts(self, now: float) -> bool:
+        return now < self.ends_at
+
+    def paused_s(self, now: float) -> float:
+        """The total paused time up to now, earlier pauses included."""
+        return self.before_s + max(0.0, min(now, self.ends_at) - self.since_at)
+
+    def again(self, now: float, until_at: float | None) -> Pause:
+        """The pause with another end: this one while it lasts, else a new one."""
+        if self.lasts(now):
+            return Pause(of=self.of, name=self.name, since_at=self.since_at, until_at=until_at, before_s=self.before_s)
+        return Pause(of=self.of, name=self.name, since_at=now, until_at=until_at, before_s=self.paused_s(now))
+
+
+def lasting(pauses: Iterable[Pause], of: PauseOf, now: float) -> dict[str, Pause]:
+    """The pauses of this kind that last now, by name."""
+    return {pause.name: pause for pause in pauses if pause.of is of and pause.lasts(now)}

@@ -1,0 +1,113 @@
+"""The proxy that the environment sets for an address: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
+
+As in other programs, the lower-case names come first. Requests to this machine never use a proxy.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+PORTS: Final = {"http": 80, "https": 443}
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exemption:
+    """One entry of NO_PROXY: a host with its subdomains, or a network. `port` None means every port."""
+
+    host: str = ""
+    network: Network | None = None
+    port: int | None = None
+
+    def covers(self, host: str, address: Address | None, port: int | None) -> bool:
+        """Whether it applies to this address."""
+        if self.port is not None and self.port != port:
+            return False
+        if self.network is not None:
+            return address is not None and address.version == self.network.version and address in self.network
+        return self.host == "*" or host == self.host or host.endswith(f".{self.host}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyRules:
+    """The proxy settings of the environment."""
+
+    http: str | None = None
+    https: str | None = None
+    exemptions: tuple[Exemption, ...] = ()
+
+    @staticmethod
+    def of(env: Mapping[str, str]) -> ProxyRules:
+        """The rules in these variables. An empty variable counts as missing."""
+        every = _variable(env, "all_proxy")
+        http, https = _variable(env, "http_proxy") or every, _variable(env, "https_proxy") or every
+        entries = (env.get("no_proxy") or env.get("NO_PROXY") or "").replace(",", " ").split()
+        return ProxyRules(http=_url(http), https=_url(https), exemptions=tuple(map(_exemption, entries)))
+
+    def proxy_for(self, scheme: str, host: str, port: int | None) -> str | None:
+        """The proxy for this address, if any."""
+        proxy = self.https if scheme == "https" else self.http
+        if proxy is None:
+            return None
+        host = host.strip("[]").rstrip(".").lower()
+        address, port = _address(host), port or PORTS.get(scheme)
+        if _is_this_machine(host, address) or any(each.covers(host, address, port) for each in self.exemptions):
+            return None
+        return proxy
+
+
+def _variable(env: Mapping[str, str], name: str) -> str:
+    return (env.get(name) or env.get(name.upper()) or "").strip()
+
+
+def _url(text: str) -> str | None:
+    return (text if "://" in text else f"http://{text}") if text else None
+
+
+def _exemption(entry: str) -> Exemption:
+    text = entry.rpartition("://")[2].lower()
+    network = _network(text)
+    if network is not None:
+        return Exemption(network=network)
+    host, colon, port = text.rpartition(":")
+    named = int(port) if colon and port.isascii() and port.isdigit() and len(port) <= 5 else None
+    host = (host if named is not None else text).strip("[]")
+    network = _network(host)
+    if network is not None:
+        return Exemption(network=network, port=named)
+    host = host.removeprefix("*.").strip(".") if host != "*" else host
+    return Exemption(host=_ascii(host), port=named)
+
+
+def _network(text: str) -> Network | None:
+    try:
+        return ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        return None
+
+
+def _address(host: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _is_this_machine(host: str, address: Address | None) -> bool:
+    if address is None:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def _ascii(host: str) -> str:
+    try:
+        return host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        return host

@@ -1,0 +1,31 @@
+"""Text from outside, made safe to show within a line of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def printable(text: str) -> str:
+    """The text on one line, with unprintable characters (control characters, direction marks) escaped as in Python, so
+    that they cannot affect a terminal or a log."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def quoted(text: str, *, limit: int = 60) -> str:
+    """The text in quotes, `printable`, cut to `limit` characters."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return f'"{printable(cut)}"'
+
+
+def unknown(what: str, given: str, known: Iterable[str]) -> str:
+    """`unknown topic "task_fail"; did you mean "task_failed"?`, or a list of known words when none is similar."""
+    import difflib  # here, because only mistakes need it and quick commands start without it
+
+    words = sorted(known)
+    near = difflib.get_close_matches(given[:100], words, n=1)
+    if near:
+        return f'unknown {what} {quoted(given)}; did you mean "{near[0]}"?'
+    some = ", ".join(words[:12]) + (", ..." if len(words) > 12 else "")
+    return f"unknown {what} {quoted(given)}; " + (f"there are: {some}" if words else "there are none")

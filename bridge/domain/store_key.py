@@ -1,0 +1,14 @@
+"""What the random keys in a store are for. The daemons of a shared store have the same ones."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+KEY_BYTES: Final = 32
+
+
+class KeyPurpose(StrEnum):
+    """Each purpose has its own key, so that one can be replaced without the others."""
+
+    CALLBACKS = "callbacks"  # the secrets in callback addresses

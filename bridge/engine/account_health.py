@@ -1,0 +1,212 @@
+"""Whether one account may be polled: its rate limiter, blocks and pauses, and the age of its watches without them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from bridge.domain.account_state import HOST, AccountState
+from bridge.domain.change import AccountChange, AccountPaused
+from bridge.domain.host import Host, names_time
+from bridge.domain.limits import PROBE_FIRST_S, AccountEffect, RateLimiter, RateLimits
+from bridge.domain.task import Reading
+from bridge.domain.watch import Memory
+from bridge.engine.poll_queue import PollEntry
+from bridge.logs import get_logger
+from bridge.metrics import INTERNAL_ERROR, AccountMetrics
+from bridge.ports import Clock, Held
+
+log = get_logger()
+
+IN_LINE_S: Final = 0.05  # how often a request of the gateway checks for a free slot
+SOON_S: Final = 1.0  # when to try again if no slot became free
+FULL: Final = "the account is busy: limits.rate or limits.concurrency is used up"
+ASKED_TO_WAIT: Final = "the provider asked to wait (Retry-After)"
+MAX_PAUSE_S: Final = 3600.0  # only a wrong clock can have stored a longer one
+
+
+class AccountEffects(NamedTuple):
+    """What follows from an answer, beyond its own task: changes to store, and whether other accounts of the host may
+    poll again.
+    """
+
+    changes: Sequence[AccountChange | AccountPaused] = ()
+    frees_host: bool = False
+
+
+NOTHING_FOLLOWS: Final = AccountEffects()
+
+
+class AccountHealth:
+    """Takes in what answers mean for the account. Returns blocks and pauses; the caller has them stored."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        limits: RateLimits,
+        past: AccountState,
+        host: Host,
+        clock: Clock,
+        metrics: AccountMetrics,
+    ) -> None:
+        self._name = name
+        self.metrics = metrics
+        self._past = past
+        self._clock = clock
+        now = clock.steady()
+        self.limiter = RateLimiter(limits, now=now, account=name, host=host)
+        if past.blocked_at is not None:
+            self.limiter.block(now=now)
+        self._pause_as(past, now)
+
+    def update(self, past: AccountState) -> None:
+        """Apply the stored state, unless this process has a newer one."""
+        now = self._clock.steady()
+        self._pause_as(past, now)
+        self._past = replace(self._past, pause=past.pause)
+        if (past.count, past.blocked_at is None) <= (self._past.count, self._past.blocked_at is None):
+            return
+        self._past = past
+        if past.blocked_at is None:
+            self.limiter.restore()
+        else:
+            self.limiter.block(now=now + PROBE_FIRST_S * self.limiter.daemons)
+
+    def _pause_as(self, past: AccountState, now: float) -> None:
+        latest_at = now + MAX_PAUSE_S
+        if past.paused_until is not None:
+            self.limiter.paused_until = max(self.limiter.paused_until, min(past.paused_until, latest_at))
+        for hold in past.holds:
+            if hold.route != HOST and hold.until_at > now:
+                self.limiter.hold(hold.route, min(hold.until_at, latest_at), now=now)
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until the next request may be sent; infinity if that takes an answer, or `resume`."""
+        wait_s, pause = self.limiter.wait_s(now), self._past.pause
+        return wait_s if pause is None else max(wait_s, pause.ends_at - now)
+
+    async def admit(self, *, within_s: float) -> Held | None:
+        """See `ports.AccountTraffic.admit`."""
+        clock, limiter = self._clock, self.limiter
+        gives_up_at = clock.steady() + within_s
+        while True:
+            now = clock.steady()
+            if (held := self._held(now)) is not None:
+                return held
+            left_s = gives_up_at - now
+            wait_s = limiter.reserve(now, within_s=left_s)
+            if wait_s <= left_s:
+                break
+            if left_s <= 0 or wait_s < math.inf:
+                return Held(left_s=SOON_S if wait_s == math.inf else wait_s, reason=FULL)
+            await clock.sleep(min(IN_LINE_S, left_s))
+        try:
+            if wait_s:
+                await clock.sleep(wait_s)
+                held = self._held(clock.steady())
+        except BaseException:
+            limiter.guests -= 1
+            raise
+        limiter.guests -= held is not None
+        return held
+
+    def limited(self, reading: Reading, *, asked_at: float) -> Sequence[AccountPaused]:
+        """See `ports.AccountTraffic.limited`. Returns what is to be stored."""
+        self.metrics.other_rate_limited += 1
+        now = self._clock.steady()
+        if self.limiter.limited(reading, asked_at=asked_at, now=now) is not AccountEffect.PAUSED:
+            return ()
+        return (self._paused(reading, None, now),)
+
+    def _held(self, now: float) -> Held | None:
+        pause, until_at = self._past.pause, self.limiter.paused_until
+        if pause is not None and pause.lasts(now):
+            return Held(left_s=pause.ends_at - now, reason=f"account {self._name} is paused: genbridge resume ends it")
+        return None if until_at <= now else Held(left_s=until_at - now, reason=ASKED_TO_WAIT)
+
+    def memory(self, entry: PollEntry, now: float) -> Memory:
+        """The watch's memory. A doubt starts again after a pause, because paused time must not confirm it."""
+        memory, pause = entry.memory, self._past.pause
+        if pause is None or memory.doubt is None or pause.lasts(now) or memory.doubt.since_at >= pause.ends_at:
+            return memory
+        return memory._replace(doubt=replace(memory.doubt, since_at=pause.ends_at))
+
+    def age_s(self, entry: PollEntry, now: float) -> float:
+        """Age of the watch without the time when its account was blocked or paused."""
+        past = self._past
+        blocked_s = past.blocked_s + (max(0.0, now - past.blocked_at) if past.blocked_at is not None else 0.0)
+        blocked_s += past.pause.paused_s(now) if past.pause is not None else 0.0
+        blocked_s -= entry.blocked_before_s
+        return max(0.0, now - entry.added_at - blocked_s if blocked_s > 0 else now - entry.added_at)
+
+    def answered(self, reading: Reading, task_id: str, route: str, *, asked_at: float, now: float) -> AccountEffects:
+        """Take in the answer to a request."""
+        limiter, host = self.limiter, self.limiter.host
+        was_probing, was_troubled, were_paused = limiter.probing, limiter.troubled, host.paused_until
+        chance = self._clock.chance()
+        verdict = limiter.answered(reading, task_id=task_id, route=route, now=now, chance=chance, asked_at=asked_at)
+        changes: list[AccountChange | AccountPaused] = []
+        if verdict is AccountEffect.PAUSED:
+            changes.append(self._paused(reading, route if names_time(reading) else None, now))
+        elif verdict is not AccountEffect.NOTHING:
+            changes.append(self._changed(reading, now, blocked=verdict is AccountEffect.BLOCKED))
+        if host.paused_until != were_paused:
+            changes += self._host_changed(now)
+        is_troubled = limiter.troubled
+        if is_troubled and not was_troubled:
+            log.warning("account.troubled", account=self._name, reason=reading.detail)
+        elif was_troubled and not is_troubled:
+            log.info("account.recovered", account=self._name)
+        # After a probe it may be another account's turn.
+        frees_host = host.troubled or were_paused > now or (was_probing and not limiter.probing)
+        return AccountEffects(changes, frees_host) if changes or frees_host else NOTHING_FOLLOWS
+
+    def abandoned(self, *, is_bug: bool) -> None:
+        """A request ended without an answer: it was cancelled, or broken off by a bug of ours."""
+        self.metrics.polls[INTERNAL_ERROR] += is_bug
+        self.limiter.abandoned(now=self._clock.steady())
+
+    def _host_changed(self, now: float) -> list[AccountPaused]:
+        """The host now pauses its other accounts, or resumes them: one change for each."""
+        host = self.limiter.host
+        held = host.held_back(now)
+        if held:
+            seconds = round(host.paused_until - now, 1)
+            log.warning("host.paused", account=self._name, held=held, seconds=seconds)
+        elif host.held:
+            log.info("host.resumed", account=self._name, held=list(host.held))
+        concerned, host.held = {*held, *host.held}, held
+        reason = f"the host named account {self._name} a time"
+        return [
+            AccountPaused(account=name, until_at=host.paused_until if name in held else 0.0, route=HOST, reason=reason)
+            for name in concerned
+        ]
+
+    def _changed(self, reading: Reading, now: float, *, blocked: bool) -> AccountChange:
+        past = self._past
+        if blocked:
+            past = replace(past, blocked_at=now, reason=reading.detail, count=past.count + 1)
+            log.error("account.blocked", account=self._name, reason=reading.detail)
+        else:
+            blocked_s = past.blocked_s + max(0.0, now - (past.blocked_at or now))
+            past = replace(past, blocked_at=None, blocked_s=blocked_s)
+            log.info("account.restored", account=self._name)
+        self._past = past
+        return AccountChange(
+            account=self._name,
+            blocked=blocked,
+            reason=past.reason,
+            count=past.count,
+            blocked_s=past.blocked_s,
+            at=now,
+        )
+
+    def _paused(self, reading: Reading, route: str | None, now: float) -> AccountPaused:
+        until_at = self.limiter.opens_at(route, now) if route else self.limiter.paused_until
+        about = {"route": route} if route else {}
+        seconds = round(until_at - now, 1)
+        log.warning("account.paused", account=self._name, seconds=seconds, reason=reading.detail, **about)
+        return AccountPaused(account=self._name, until_at=until_at, route=route, reason=reading.detail)

@@ -1,0 +1,152 @@
+"""Receives callbacks: checks them, polls the tasks they name, and passes on hints for other daemons."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import anyio
+
+from bridge.callback_ports import CallbackPolls
+from bridge.domain.callback import (
+    REFUSED,
+    Callback,
+    CallbackHeard,
+    CallbackOutcome,
+    CallbackRequest,
+)
+from bridge.domain.callback_pace import HINTS_PER_S, ReadBudget
+from bridge.domain.callback_secret import callback_path, callback_secret
+from bridge.domain.ids import WatchKey
+from bridge.domain.store_key import KeyPurpose
+from bridge.domain.task import Json
+from bridge.engine.outage import retrying
+from bridge.engine.poller import Poller
+from bridge.errors import StoreError
+from bridge.logs import get_logger
+from bridge.metrics import Metrics
+from bridge.ports import Clock, Offload
+
+log = get_logger()
+
+PASSED_ON_EVERY_S: Final = 0.2  # ids passed on to other daemons in one transaction
+MAX_PASSED_ON: Final = 200  # ids at once
+MAX_PASSED_IDS: Final = 5  # of one callback
+KEYS_CHECKED_EVERY_S: Final = 5.0  # whether a provider's public keys must be fetched
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackReply:
+    """What became of a callback, and the challenge to return, if it had one."""
+
+    outcome: CallbackOutcome
+    challenge: Json = None
+
+
+class CallbackHints:
+    """Receives the callbacks of all accounts. `receive` waits neither for a poll nor for the store."""
+
+    def __init__(
+        self, *, poller: Poller, store: CallbackPolls, offload: Offload, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._poller = poller
+        self._store = store
+        self._offload = offload
+        self._clock = clock
+        self._metrics = metrics
+        self._wanted = anyio.Event()
+        self._key: bytes | None = None
+        self._budgets: dict[str, ReadBudget] = {}
+        self._elsewhere: dict[WatchKey, CallbackHeard] = {}  # ids that another daemon may watch
+        self._has_elsewhere = anyio.Event()
+
+    def open(self) -> None:
+        """Callbacks can arrive from now on: let `run` begin."""
+        self._wanted.set()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the addresses are known."""
+        return self._key is not None
+
+    def is_address(self, account: str, secret: str) -> bool:
+        """Whether this is the secret of the account's callback address."""
+        expected = callback_secret(self._key or b"", account).encode()
+        fits = hmac.compare_digest(expected, secret.encode(errors="replace"))
+        return fits and self._key is not None and self._poller.callbacks_of(account) is not None
+
+    def path(self, account: str) -> str:
+        """The path of the account's callback address."""
+        return callback_path(self._key or b"", account)
+
+    def receive(self, account: str, request: CallbackRequest) -> CallbackReply:
+        """Handle a callback that came to the account's address."""
+        reader = self._poller.callbacks_of(account)
+        budget = self._budgets.setdefault(account, ReadBudget())
+        if reader is None or not budget.admits(len(request.body), self._clock.steady()):
+            reply = CallbackReply(CallbackOutcome.DROPPED)
+        else:
+            reply = self._take(account, reader.read(request, now=self._clock.now()))
+        self._metrics.account(account).callbacks[reply.outcome] += 1
+        return reply
+
+    def _take(self, account: str, callback: Callback) -> CallbackReply:
+        if callback.proof in REFUSED:
+            return CallbackReply(CallbackOutcome(callback.proof))
+        if callback.challenge is not None:
+            return CallbackReply(CallbackOutcome.CHALLENGE, callback.challenge)
+        if not callback.ids:
+            return CallbackReply(CallbackOutcome.UNREADABLE)
+        detail = f"{callback.proof}: {callback.status}" if callback.status else str(callback.proof)
+        outcome, elsewhere = self._poller.hear(account, callback.ids, detail)
+        if outcome is CallbackOutcome.UNKNOWN and elsewhere and self._pass_on(account, elsewhere, detail):
+            return CallbackReply(CallbackOutcome.FORWARDED)
+        return CallbackReply(outcome)
+
+    def _pass_on(self, account: str, ids: list[str], detail: str) -> bool:
+        """Keep ids for the daemon that may watch them. Returns whether there was room."""
+        if len(self._elsewhere) >= MAX_PASSED_ON:
+            return False
+        heard = CallbackHeard(self._clock.now(), detail)
+        self._elsewhere |= {WatchKey(account, task_id): heard for task_id in ids[:MAX_PASSED_IDS]}
+        self._has_elsewhere.set()
+        return True
+
+    async def run(self) -> None:
+        """Once callbacks can arrive, do the slow work until cancelled: read the key of the addresses, pass on ids,
+        fetch public keys.
+        """
+        await self._wanted.wait()
+        self._key = await retrying(
+            partial(self._offload, partial(self._store.ensure_key, KeyPurpose.CALLBACKS, now=self._clock.now())),
+            self._clock,
+        )
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._pass_on_all)
+            group.start_soon(self._refresh_keys)
+
+    async def _pass_on_all(self) -> None:
+        while True:
+            await self._has_elsewhere.wait()
+            self._has_elsewhere = anyio.Event()
+            heard, self._elsewhere = self._elsewhere, {}
+            call = partial(self._store.poll_called, heard, most=HINTS_PER_S, now=self._clock.now())
+            try:
+                called, left = await self._offload(call)
+                if called:
+                    await self._poller.fetch_changes()
+            except StoreError:  # hints are not worth a second try
+                called, left = 0, []
+            if left:
+                self._elsewhere = {key: heard[key] for key in left} | self._elsewhere
+                self._has_elsewhere.set()
+            await self._clock.sleep(max(called / HINTS_PER_S, PASSED_ON_EVERY_S))
+
+    async def _refresh_keys(self) -> None:
+        while True:
+            for account, reader in self._poller.callback_readers().items():
+                if reader.refresh_in_s(self._clock.steady()) <= 0 and not await reader.refresh(self._clock.steady()):
+                    log.warning("callback.keys_unavailable", account=account)
+            await self._clock.sleep(KEYS_CHECKED_EVERY_S)

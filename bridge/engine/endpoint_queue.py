@@ -1,0 +1,345 @@
+"""The queue of one destination: fetches deliveries shortly before they are due, attempts them, stores the outcomes."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+import anyio
+import anyio.abc
+
+from bridge.domain.backoff import growing_s
+from bridge.domain.delivery import AttemptMade, Deferred, Delivery, Refused, settle
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.event import END_TOPICS, LIVE_TOPICS
+from bridge.domain.slots import ALL_SLOTS, WHOLE, Portion
+from bridge.engine.membership import Lease
+from bridge.engine.plans import EndpointPlan
+from bridge.engine.write_batcher import QueueKey, WriteBatcher
+from bridge.errors import StoreError
+from bridge.logs import get_logger
+from bridge.metrics import EndpointMetrics
+from bridge.ports import MOST_BYTES, Clock, Offload, Outbox
+
+log = get_logger()
+
+AHEAD: Final = 512  # deliveries per fetch: with 128, a burst of 5,000 tasks is notified at two thirds of the speed
+MAX_UNSTORED: Final = 256  # outcomes not on disk yet: a crash repeats their attempts
+BLOCKED_S: Final = 1.0  # without a lease, or during a hand-over: how often to check again
+MAX_ORDER_S: Final = 60.0  # how long one message that is retried may keep later ones waiting
+BUG_PAUSE_S: Final = 60.0  # when to retry a delivery after its outcome could not be stored
+
+
+class EndpointQueue:
+    """Serves one destination until stopped. Assign `plan` to change the settings. `failed` is called with the endpoint
+    after each attempt that was not accepted.
+
+    An attempt takes one of the endpoint's slots until it is answered. Its outcome is stored afterwards, together with
+    others; until then no other delivery of the same task is attempted.
+    """
+
+    def __init__(
+        self,
+        key: QueueKey,
+        *,
+        plan: EndpointPlan,
+        lease: Lease,
+        outbox: Outbox,
+        writes: WriteBatcher,
+        offload: Offload,
+        clock: Clock,
+        metrics: EndpointMetrics,
+        failed: Callable[[str], None],
+    ) -> None:
+        self.plan = plan
+        self.enabled = True
+        self._lease = lease
+        self._slots = ALL_SLOTS  # slots of deliveries that this daemon holds
+        self._portion = WHOLE
+        self._endpoint, self._target = key
+        self._outbox = outbox
+        self._writes = writes
+        self._offload = offload
+        self._clock = clock
+        self._failed = failed
+        self._metrics = metrics
+        self._ready: deque[Delivery] = deque()
+        self._ready_bytes = 0  # of their bodies, which may hold pictures
+        self._in_flight = 0
+        self._held: dict[int, int] = {}  # slots of deliveries that are ready, in flight, or not stored yet
+        self._resting: dict[int, float] = {}  # deliveries postponed after a bug of genbridge: until when
+        self._fetch_at = -math.inf  # when the store may have something new
+        self._hold_until = -math.inf  # set by the receiver
+        self.stored_hold_until = -math.inf  # the hold that the store is known to have
+        self._paused_until = -math.inf  # set by a person
+        self._failing_since: float | None = None  # the first failure since the last success
+        self._unstored_retries: set[int] = set()  # later deliveries must not get ahead of them in the store
+        self._chance = clock.chance()  # one jitter for all retries of an ordered queue keeps their order
+        self._left_some = False  # the store has due deliveries that need a free slot first
+        self._workers = 0
+        self._released = anyio.Event()  # a delivery that was held
+        self._changed = anyio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """The store may have something new for this queue."""
+        self._fetch_at = -math.inf
+        self._changed.set()
+
+    def apply_stored_hold(self, until_at: float | None, *, before: float) -> None:
+        """Hold the queue as the store says (None: not held). `before` is the value of `stored_hold_until` before the
+        store was read: a hold that was stored meanwhile stays."""
+        if until_at is not None:
+            self.stored_hold_until = until_at
+            self._hold_queue(until_at)
+        elif -math.inf < before == self.stored_hold_until >= self._hold_until:
+            self.stored_hold_until = self._hold_until = -math.inf
+
+    def _hold_queue(self, until_at: float) -> None:
+        latest_at = self._clock.steady() + self.plan.retries.most_hold_s  # only a wrong clock can name a later time
+        if self._hold_until < min(until_at, latest_at):
+            self._hold_until = min(until_at, latest_at)
+            self._drop_ready()  # it may be long until then
+            self._changed.set()
+
+    def pause(self, until_at: float) -> None:
+        """Start no attempt before this time: a person has paused the endpoint."""
+        if until_at != self._paused_until:
+            self._paused_until = until_at
+            self._drop_ready()
+            self._changed.set()
+
+    def hold(self, slots: frozenset[int], portion: Portion) -> None:
+        """Attempt only the deliveries of these slots, within this portion of the concurrency."""
+        self._slots, self._portion = slots, portion
+        self._drop_ready()
+        self._changed.set()
+
+    async def quiet(self) -> None:
+        """Return when every attempt for a slot that is not held is over and stored."""
+        while not self._slots.issuperset(self._held.values()):
+            if self._released.is_set():  # otherwise another caller waits for this event
+                self._released = anyio.Event()
+            await self._released.wait()
+
+    @property
+    def _concurrency(self) -> int:
+        return self._portion.of_count(self.plan.concurrency)
+
+    def stop(self) -> None:
+        """Start no more attempts; `run` returns when those in flight are answered."""
+        self._stopping = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Attempt everything that is due, at most `concurrency` at once."""
+        async with anyio.create_task_group() as workers:
+            while not self._stopping:
+                self._changed = anyio.Event()
+                if not self.enabled:
+                    self._drop_ready()
+                elif self._must_fetch():
+                    await self._fetch()
+                room = min(self._concurrency - self._workers, len(self._ready)) if self._may_start() else 0
+                for _ in range(room):
+                    self._workers += 1
+                    workers.start_soon(self._work)
+                if not self._lease.is_held:
+                    await self._clock.wait(self._changed, BLOCKED_S)
+                elif not self._must_fetch():
+                    await self._clock.wait(self._changed, self._idle_s())
+
+    def _idle_s(self) -> float | None:
+        """How long there is nothing to do unless woken; None: for ever."""
+        now = self._clock.steady()
+        opens_at = max(self._hold_until, self._paused_until)
+        if opens_at > now:
+            return opens_at - now if opens_at < math.inf else None
+        wait_s = self._fetch_at - now
+        return wait_s if self.enabled and 0 < wait_s < math.inf else None
+
+    def _may_start(self) -> bool:
+        """Whether another attempt may start. While the store cannot be written, few are made, because a crash would
+        repeat them."""
+        unstored = len(self._held) - len(self._ready) - self._in_flight
+        most = self._concurrency if self._writes.is_blocked else MAX_UNSTORED
+        now = self._clock.steady()
+        is_open = self.enabled and not self._stopping and now >= max(self._hold_until, self._paused_until)
+        is_open = is_open and not (self.plan.in_order and self._unstored_retries)
+        return is_open and unstored < most and self._lease.is_held
+
+    def _must_fetch(self) -> bool:
+        if self._fetch_at > self._clock.steady() or not self._may_start():
+            return False
+        if self._left_some:
+            return not self._ready and self._in_flight < self._concurrency
+        return self._has_few()
+
+    def _has_few(self) -> bool:
+        """Whether the ready deliveries will soon be gone."""
+        return len(self._ready) < AHEAD // 2 and self._ready_bytes < MOST_BYTES // 2
+
+    def _drop_ready(self) -> None:
+        """Drop the fetched deliveries: they may change before they can be attempted, so they are fetched again then."""
+        for one in self._ready:
+            del self._held[one.delivery_id]
+        self._ready.clear()
+        self._ready_bytes = 0
+        self._fetch_at = -math.inf
+
+    async def _fetch(self) -> None:
+        now = self._clock.steady()
+        self._resting = {each: until_at for each, until_at in self._resting.items() if until_at > now}
+        self._fetch_at = min(self._resting.values(), default=math.inf)
+        due = partial(
+            self._outbox.due,
+            self._endpoint,
+            self._target,
+            now=now,
+            limit=AHEAD,
+            apart_from=self._held.keys() | self._resting.keys(),
+            in_order=self.plan.in_order,
+        )
+        try:
+            found, next_at = await self._offload(due)
+        except StoreError:
+            self._fetch_at = now + growing_s(1, first_s=2.0, most_s=2.0, chance=self._clock.chance())
+            return
+        except Exception:
+            # A bug with one queue must not stop the others.
+            log.exception("delivery.bug", endpoint=self._endpoint, target=self._target)
+            self._fetch_at = now + BUG_PAUSE_S
+            return
+        fresh = [one for one in found if one.slot in self._slots]  # other slots are about to be handed over
+        # When a task finishes, its running event is canceled. That would go unnoticed in memory, so none waits there.
+        free = self._concurrency - self._in_flight - len(self._ready)
+        taken = [one for place, one in enumerate(fresh) if place < free or one.topic not in LIVE_TOPICS]
+        self._ready.extend(taken)
+        if self.plan.in_order:
+            self._ready = deque(sorted(self._ready, key=lambda one: one.delivery_id))
+        self._ready_bytes += sum(len(one.body) for one in taken)
+        self._held.update((one.delivery_id, one.slot) for one in taken)
+        self._left_some = len(taken) < len(fresh)
+        if len(found) >= AHEAD and not fresh:
+            self._fetch_at = now + BLOCKED_S
+        elif len(found) >= AHEAD or self._left_some:
+            self._fetch_at = now
+        elif next_at is not None:
+            self._fetch_at = min(self._fetch_at, next_at)
+
+    async def _work(self) -> None:
+        """Attempt one delivery after the other, as long as some are ready."""
+        while self._ready and self._may_start() and self._workers <= self._concurrency:
+            delivery = self._ready.popleft()
+            self._ready_bytes -= len(delivery.body)
+            self._in_flight += 1
+            if self._has_few():
+                self._changed.set()
+            try:
+                made = await self._attempt(delivery)
+            except Exception as error:
+                self._rest(delivery, error)
+                continue
+            finally:
+                self._in_flight -= 1
+            self._metrics.attempts[made.outcome] += 1
+            if made.disables:
+                self.enabled = False  # before it is stored: otherwise a burst would start hundreds more
+            made = self._keep_order(made)
+            if made.queue_until is not None:
+                self._hold_queue(made.queue_until)
+            self._writes.submit(
+                made, then=partial(self._stored, delivery, made), failed=partial(self._not_stored, delivery, made)
+            )
+        self._workers -= 1
+        self._changed.set()
+
+    def _rest(self, delivery: Delivery, error: Exception) -> None:
+        """Do not attempt this delivery for a minute: a bug with its outcome must not stop anything else."""
+        log.error("delivery.bug", endpoint=self._endpoint, event_id=delivery.event_id, exc_info=error)
+        self._resting[delivery.delivery_id] = self._clock.steady() + BUG_PAUSE_S
+        self._fetch_at = -math.inf
+        self._release(delivery)
+
+    def _release(self, delivery: Delivery) -> None:
+        self._held.pop(delivery.delivery_id, None)
+        self._unstored_retries.discard(delivery.delivery_id)
+        self._released.set()
+
+    async def _attempt(self, delivery: Delivery) -> AttemptMade:
+        plan, started_at = self.plan, self._clock.steady()
+        try:
+            outcome = await plan.sink.deliver(delivery)
+        except Exception as error:
+            # A bug of genbridge is one more reason to retry later.
+            log.exception("delivery.bug", endpoint=self._endpoint, event_id=delivery.event_id)
+            outcome = Deferred(reason=f"internal error: {type(error).__name__}")
+        if isinstance(outcome, Refused) and plan.fingerprint != self.plan.fingerprint:
+            outcome = Deferred(reason=outcome.reason)  # the endpoint's settings have changed since
+        now = self._clock.steady()
+        return settle(
+            delivery,
+            outcome,
+            plan=self.plan.retries,
+            now=now,
+            duration_s=now - started_at,
+            chance=self._chance if self.plan.in_order else self._clock.chance(),
+        )
+
+    def _keep_order(self, made: AttemptMade) -> AttemptMade:
+        """In an ordered queue, later messages wait for a retry, for at most a minute in total. So neither a message
+        that is never accepted nor a service that is down stops them for good.
+        """
+        if made.state is DeliveryState.ACCEPTED:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = made.at
+        if not self.plan.in_order or made.disables or made.next_attempt_at is None or self._failing_since is None:
+            return made
+        self._unstored_retries.add(made.delivery_id)
+        if made.next_attempt_at - self._failing_since > MAX_ORDER_S:
+            return made
+        return replace(made, queue_until=max(made.next_attempt_at, made.queue_until or made.next_attempt_at))
+
+    def _not_stored(self, delivery: Delivery, made: AttemptMade, error: Exception) -> None:
+        self._changed.set()
+        self._rest(delivery, error)
+        self.enabled = self.enabled or made.disables
+
+    def _stored(self, delivery: Delivery, made: AttemptMade, applied: bool) -> None:
+        self._changed.set()  # first: the queue continues even if the rest fails
+        self._release(delivery)
+        if made.queue_until is not None:
+            self.stored_hold_until = max(self.stored_hold_until, made.queue_until)
+        if made.disables:
+            self.enabled = False
+        if made.state is DeliveryState.WAITING and made.next_attempt_at is not None:
+            self._fetch_at = min(self._fetch_at, made.next_attempt_at)
+        elif delivery.subject:
+            self._fetch_at = -math.inf  # the task's next delivery may have waited for this one
+        if made.state is not DeliveryState.ACCEPTED:
+            self._failed(self._endpoint)
+        elif delivery.topic in END_TOPICS:
+            self._metrics.delivery_s.observe(self._clock.now() - delivery.created_at)
+        self._log(delivery, made)
+
+    def _log(self, delivery: Delivery, made: AttemptMade) -> None:
+        keys = {
+            "endpoint": delivery.endpoint,
+            "topic": delivery.topic,
+            "task_id": delivery.subject,
+            "event_id": delivery.event_id,
+            "attempts": made.attempts,
+        }
+        if made.state is DeliveryState.ACCEPTED:
+            log.info("delivery.accepted", **keys)
+        elif made.state is DeliveryState.DEAD:
+            log.error("delivery.dead", reason=made.detail, **keys)
+        elif made.disables:
+            log.error("endpoint.disabled", reason=made.detail, **keys)
+        else:
+            log.warning("delivery.deferred", reason=made.detail, **keys)

@@ -1,0 +1,195 @@
+"""When a running task is polled next, based on how long such tasks have taken so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from sys import intern
+from typing import Final
+
+from bridge.domain.cadence import Pacing
+from bridge.domain.durations.bins import bin_of
+from bridge.domain.durations.budget import Budget
+from bridge.domain.durations.fit import Fit
+from bridge.domain.durations.forecast import expectation
+from bridge.domain.durations.group import together_in_s
+from bridge.domain.durations.learned_durations import LearnedDurations
+from bridge.domain.durations.poll_rate import Bounds, PollRate, poll_rate
+from bridge.domain.durations.progress import followed, sharpened_in_s
+from bridge.domain.durations.table import DurationKey
+from bridge.domain.task import Kind, Snapshot
+from bridge.engine.poll_queue import NEVER, PollEntry
+
+FINISHED: Final = frozenset({Kind.SUCCEEDED, Kind.FAILED})  # not canceled ones: they say nothing about durations
+MAX_APART_S: Final = 86_400.0  # a creation time further from the time of adding is ignored
+LATE_S: Final = 120.0  # the first task was added at most this long after its creation; otherwise the clocks disagree
+CREEP: Final = 0.05  # how fast to adapt to a provider's clock that was set back
+MAX_KINDS: Final = 1000  # of tasks, in memory
+BUDGET_KINDS: Final = 8  # kinds of tasks used to compute the budget
+MODELS: Final = ("model", "version")
+MAX_NAME: Final = 120
+MIN_CHANGE: Final = 0.02  # a smaller relative change of worth needs no new rhythm
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was computed from the fit of one kind of task."""
+
+    fit: Fit
+    worth: float
+    rhythm: PollRate
+    words: str
+    over: tuple[float, ...]  # probability that a task has finished by the start of each bin
+
+
+class LearnedCadence:
+    """The learned cadence of one account. An entry keeps when its task began, when it was last found running, and its
+    progress so far; everything else is kept by kind of task.
+
+    A poll without a usable answer teaches nothing. A task is assumed to run until the next good answer, and a finish in
+    a long gap is placed where finishes are likely.
+    """
+
+    def __init__(self, account: str, *, knowledge: LearnedDurations, pacing: Pacing) -> None:
+        self._account = account
+        self._knowledge = knowledge
+        self._known: dict[DurationKey, _Known] = {}
+        self._keys: dict[tuple[str | None, str], DurationKey] = {}
+        self._lag_s: float | None = None  # from a task's creation, by the provider's clock, to when it can be added
+        self._shared = 1.0  # requests per answer about a watch: less than 1 if batches share them
+        self.apply(pacing)
+
+    def apply(self, pacing: Pacing) -> None:
+        """Use these bounds and this budget from now on."""
+        self._bounds = Bounds(min_s=pacing.min_interval_s, max_s=max(pacing.max_interval_s, pacing.min_interval_s))
+        self._budget = Budget(pacing.budget, bounds=self._bounds)
+        self._known.clear()
+
+    def record_running(self, entry: PollEntry, snapshot: Snapshot | None, now: float) -> None:
+        """The task was found running."""
+        if snapshot is not None and snapshot.kept:
+            entry.variant = _variant(snapshot)
+        created_ms = snapshot.created_ms if snapshot is not None else None
+        if created_ms is not None and entry.seen_at == NEVER:
+            entry.began_at = self._began_at(entry.added_at, created_ms / 1000, now)
+        age_s, seen_s = now - entry.began_at, self._seen_s(entry)
+        if seen_s is not None:
+            self._knowledge.seen(self._key(entry), seen_s, age_s)
+            if snapshot is not None and snapshot.progress is not None:
+                entry.trail = followed(entry.trail, snapshot.progress, polled_s=seen_s, age_s=age_s)
+        entry.seen_at = now
+
+    def record_finish(self, entry: PollEntry, snapshot: Snapshot | None, now: float, *, succeeded: bool) -> None:
+        """The provider said that the task has finished."""
+        if snapshot is not None and snapshot.kept:
+            entry.variant = _variant(snapshot)
+        server_s = _duration_s(snapshot)
+        seen_s = self._seen_s(entry)
+        if entry.memory.polls == 0:
+            if server_s is None:
+                return  # finished at the first poll: its age says almost nothing about its duration
+            seen_s = 0.0
+        if seen_s is None:
+            return  # last polled by another process: it may have finished long ago
+        age_s = max(now - entry.began_at, server_s or 0.0) if entry.memory.polls == 0 else now - entry.began_at
+        rest_s = entry.trail.rest_s(seen_s) if entry.trail is not None else None
+        key = self._key(entry)
+        self._knowledge.ended(key, seen_s, age_s, at_s=server_s, succeeded=succeeded, rest_s=rest_s)
+        self._budget.spent((entry.memory.polls + 1) * self._shared)
+        if self._budget.is_due:
+            fits = sorted((known.fit for known in self._known.values()), key=lambda fit: fit.support)
+            self._budget.recalculate([(fit, fit.support) for fit in fits[-BUDGET_KINDS:]])
+
+    def next_in_s(self, entry: PollEntry, now: float) -> tuple[float, str]:
+        """Seconds until its next poll, and why."""
+        known, age_s = self._of(entry), now - entry.began_at
+        self._shared += (1.0 - self._shared) * 0.02
+        rest_s = entry.trail.rest_s(age_s) if entry.trail is not None else None
+        if rest_s is None:
+            wait_s = known.rhythm.next_in_s(age_s)
+            return wait_s, _why(known.words, round(wait_s))
+        wait_s = sharpened_in_s(known.fit, age_s=age_s, rest_s=rest_s, worth=self._budget.worth, bounds=self._bounds)
+        return wait_s, f"{known.words}, its progress suggests {rest_s:.0f} s more; polled again after {wait_s:.0f} s"
+
+    def together_in_s(self, entries: Sequence[PollEntry], now: float) -> tuple[float, str]:
+        """The same for watches that share a request."""
+        members = [(self._of(entry).fit, now - entry.began_at) for entry in entries]
+        wait_s = together_in_s(members, worth=self._budget.worth, bounds=self._bounds)
+        self._shared += (1.0 / len(entries) - self._shared) * 0.2
+        return (
+            wait_s,
+            f"{self._of(entries[0]).words}; polled again after {wait_s:.0f} s, with {len(entries) - 1} others",
+        )
+
+    def _began_at(self, added_at: float, created_at: float, now: float) -> float:
+        """When a task began, by our clock. The smallest lag seen between creation and adding is taken as the difference
+        of the clocks; a task with a larger lag was added that much later.
+
+        A task created after it was added says nothing about clocks: its id was added in advance. Only a creation time
+        in the future shows that the provider's clock is ahead.
+        """
+        if abs(added_at - created_at) > MAX_APART_S:
+            return added_at
+        lag_s = min(max(added_at - created_at, 0.0), now - created_at)
+        if self._lag_s is None:
+            self._lag_s = lag_s if lag_s > LATE_S else min(lag_s, 0.0)
+        self._lag_s = min(lag_s, self._lag_s + CREEP * (lag_s - self._lag_s))
+        return min(created_at + self._lag_s, max(added_at, created_at), now)
+
+    def likelihood(self, entry: PollEntry, now: float) -> float:
+        """Probability, from 0 to 1, that the task has finished by now."""
+        return self._of(entry).over[bin_of(now - entry.began_at)]
+
+    def _key(self, entry: PollEntry) -> DurationKey:
+        names = entry.action, entry.variant
+        key = self._keys.get(names)
+        if key is None:
+            if len(self._keys) >= MAX_KINDS:
+                self._keys.clear()
+                self._known.clear()
+            key = self._keys[names] = DurationKey(self._account, entry.action or "", entry.variant)
+        return key
+
+    def _of(self, entry: PollEntry) -> _Known:
+        key = self._key(entry)
+        fit = self._knowledge.fit(key)
+        known = self._known.get(key)
+        if known is None and self._budget.is_due:  # after a start: from what the store knows
+            self._budget.recalculate([(fit, fit.support)])
+        worth = self._budget.worth
+        if known is None or known.fit is not fit or abs(worth - known.worth) > MIN_CHANGE * worth:
+            made = poll_rate(fit, worth=worth, bounds=self._bounds)
+            over = tuple(1.0 - math.exp(-each) for each in fit.sums)
+            known = self._known[key] = _Known(fit, worth, made, expectation(fit), over)
+        return known
+
+    @staticmethod
+    def _seen_s(entry: PollEntry) -> float | None:
+        """The age at which this process last found it running; None if it never did."""
+        if entry.seen_at > NEVER:
+            return max(0.0, entry.seen_at - entry.began_at)
+        return None if entry.memory.polls else 0.0
+
+
+@lru_cache(4096)
+def _why(words: str, wait_s: int) -> str:
+    """One string object for all notes with the same text: many wait to be stored."""
+    return f"{words}; polled again after {wait_s} s"
+
+
+def _variant(snapshot: Snapshot) -> str:
+    """The model, or its version, from the fields that the provider description keeps."""
+    for name in MODELS:
+        model = snapshot.kept.get(name)
+        if isinstance(model, str) and model:
+            return intern(model[:MAX_NAME])
+    return ""
+
+
+def _duration_s(snapshot: Snapshot | None) -> float | None:
+    if snapshot is None or snapshot.created_ms is None or snapshot.updated_ms is None:
+        return None
+    duration_s = (snapshot.updated_ms - snapshot.created_ms) / 1000
+    return duration_s if 0 < duration_s < MAX_APART_S else None

@@ -1,0 +1,51 @@
+"""How accounts are polled and endpoints are served, according to the settings in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.callback_ports import CallbackReader
+from bridge.domain.backoff import RetryPlan
+from bridge.domain.cadence import Pacing
+from bridge.domain.event import Topic
+from bridge.domain.limits import RateLimits
+from bridge.domain.slots import groups_for
+from bridge.domain.watch import Rules
+from bridge.ports import Provider, Sink, TaskLists
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountPlan:
+    """How one account is polled."""
+
+    provider: Provider
+    provider_name: str
+    host: str  # accounts on the same host share its limits
+    limits: RateLimits
+    pacing: Pacing
+    rules: Rules
+    live_topics: frozenset[Topic]  # topics of running tasks that a route names; others cause no event
+    callbacks: CallbackReader
+    lists: TaskLists | None = None  # if the provider has a list of its tasks
+    is_batched: bool = False  # one request can poll many tasks, so one daemon should poll them all
+
+    @property
+    def groups(self) -> int:
+        """The largest number of daemons that can share the account."""
+        return 1 if self.is_batched else groups_for(self.limits.burst, self.limits.concurrency)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointPlan:
+    """How one endpoint is served."""
+
+    sink: Sink
+    concurrency: int
+    retries: RetryPlan
+    fingerprint: str  # of its settings; a changed one re-enables an endpoint that answered 410
+    in_order: bool = False  # people read it: one message at a time, in commit order
+
+    @property
+    def groups(self) -> int:
+        """The largest number of daemons that can share the endpoint."""
+        return groups_for(self.concurrency)

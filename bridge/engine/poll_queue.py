@@ -1,0 +1,322 @@
+"""Which watch of an account is polled next: an in-memory queue for a million watches.
+
+- A watch that is not due waits in the calendar, a list for each second: eight bytes each, and no sorting. Only the
+  seconds that have begun are sorted, in one small heap.
+- Due watches wait for the rate limiter in two queues that take turns: new watches, which may have finished already, and
+  watches polled before. So a flood of new watches does not hold up the old ones, nor the reverse. A watch polled before
+  may be late by as much as its last wait; where a provider allows too single polls, all waits grow in proportion.
+- New watches are taken from both ends in turn. Somebody who adds one task does not wait behind ten thousand.
+- Watches added in bulk (hundreds in one transaction) take turns with all others, so one person's hundred thousand tasks
+  hold up nobody else's. Only as many of them are in memory as will be polled soon.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from bridge.domain.durations.progress import Trail
+from bridge.domain.watch import Memory, WatchState
+
+SCANNED_PER_PLACE: Final = 4  # entries to examine for each free place in a batch
+BULK: Final = 200  # more watches added in one transaction count as bulk
+MAX_BULKS: Final = 10_000  # remembered
+MAX_UNPOLLED: Final = 20_000  # of bulk additions in memory (six megabytes); the others stay in the store meanwhile
+NEVER: Final = -math.inf
+
+
+@lru_cache(4096)
+def shared_memory(memory: Memory) -> Memory:
+    """One object for all watches with equal memories, as most have: saves 100 bytes each."""
+    return memory
+
+
+@dataclass(slots=True, eq=False)
+class PollEntry:
+    """One watch in memory, kept small: label and meta stay in the store.
+
+    `due_at` is None while it is being polled and after it was forgotten.
+    """
+
+    task_id: str
+    generation: int
+    memory: Memory
+    action: str | None
+    give_up_after_s: float | None
+    added_at: float
+    blocked_before_s: float
+    revision: int
+    began_at: float  # when its task began; `LearnedCadence` keeps this and the next three
+    variant: str = ""  # the model, if answers name it
+    seen_at: float = NEVER  # when this process last found it running
+    trail: Trail | None = None  # its progress
+    due_at: float | None = None
+    polled_at: float = NEVER  # when this process last got an answer
+    poll_again: bool = False  # somebody asked for a poll during a poll
+    is_unpolled_bulk: bool = False  # added in bulk and not polled yet
+
+    def update(self, state: WatchState, *, added_at: float) -> None:
+        """Take over what the store says of the same generation, except what polls change: that is newer here."""
+        self.action = state.action
+        self.give_up_after_s = state.give_up_after_s
+        self.added_at = added_at
+        self.blocked_before_s = state.blocked_before_s
+        self.revision = state.revision
+
+    def is_due(self, now: float) -> bool:
+        return self.due_at is not None and self.due_at <= now
+
+    def may_share_request(self, now: float) -> bool:
+        """Whether it is due, or at least half of its wait is over."""
+        assert self.due_at is not None
+        return self.due_at <= now or (self.polled_at > NEVER and self.due_at - now <= now - self.polled_at)
+
+    def is_healthy(self) -> bool:
+        """Whether this process found it running with the last answer: polling it early does no harm."""
+        return self.seen_at > NEVER and self.memory.failures == 0 and self.memory.doubt is None
+
+    def __lt__(self, other: PollEntry) -> bool:
+        """Break ties between equal times in a heap."""
+        return self.task_id < other.task_id
+
+
+Heap = list[tuple[float, PollEntry]]
+
+
+class _DueWatches:
+    """Due watches: new ones and those polled before, taken in turn."""
+
+    def __init__(self) -> None:
+        self.new: deque[PollEntry] = deque()  # never polled, in the order added
+        self.due: Heap = []  # by the time until which they may be late
+        self._is_turn_of_new = True
+        self._is_turn_of_last = False  # of the new ones
+
+    def __len__(self) -> int:
+        return len(self.new) + len(self.due)
+
+    def add(self, entry: PollEntry, due_at: float) -> None:
+        """Add a watch that became due at `due_at`."""
+        if entry.memory.polls == 0:
+            self.new.append(entry)
+        else:
+            grace_s = due_at - entry.polled_at if entry.polled_at > NEVER else 0.0
+            heapq.heappush(self.due, (due_at + grace_s, entry))
+
+    def drop_stale(self, now: float) -> None:
+        """Drop entries at both ends that are no longer due."""
+        due, new = self.due, self.new
+        while due and not due[0][1].is_due(now):
+            heapq.heappop(due)
+        while new and not new[0].is_due(now):
+            new.popleft()
+        while new and not new[-1].is_due(now):
+            new.pop()
+
+    def pop(self) -> PollEntry:
+        """Remove and return the next one; there must be one."""
+        is_new = bool(self.new) and (self._is_turn_of_new or not self.due)
+        self._is_turn_of_new = not is_new
+        if not is_new:
+            return heapq.heappop(self.due)[1]
+        is_last, self._is_turn_of_last = self._is_turn_of_last, not self._is_turn_of_last
+        return self.new.pop() if is_last else self.new.popleft()
+
+
+class PollQueue:
+    """Entries by task id, and their order. An entry that was rescheduled or forgotten keeps its old place as well; that
+    one is skipped when it comes up."""
+
+    def __init__(self, *, max_unpolled: int = MAX_UNPOLLED) -> None:
+        self._max_unpolled = max_unpolled
+        self._entries: dict[str, PollEntry] = {}
+        self._calendar: dict[int, list[PollEntry]] = {}  # by the second in which they become due
+        self._seconds: list[int] = []  # the seconds of the calendar, a heap
+        self._begun = NEVER  # the last second taken out of the calendar
+        self._near: Heap = []  # by the time when they become due
+        self._single = _DueWatches()  # due, added alone or with few others
+        self._bulk = _DueWatches()  # due, added in bulk
+        self._bulk_revisions: set[int] = set()  # the revisions that bulk additions share
+        self._is_turn_of_bulk = False
+        self.unpolled = 0  # entries added in bulk and not polled yet
+
+    def __iter__(self) -> Iterator[PollEntry]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, task_id: str) -> PollEntry | None:
+        return self._entries.get(task_id)
+
+    def holds(self, entry: PollEntry) -> bool:
+        """Whether this entry is still wanted: neither withdrawn nor replaced by a new generation."""
+        return self._entries.get(entry.task_id) is entry
+
+    def add(self, state: WatchState, *, added_at: float) -> PollEntry:
+        """A new entry, replacing an older generation; `schedule` it next."""
+        self.forget(state.task_id)
+        entry = self._entries[state.task_id] = PollEntry(
+            state.task_id,
+            state.generation,
+            shared_memory(state.memory),
+            state.action,
+            state.give_up_after_s,
+            added_at,
+            state.blocked_before_s,
+            state.revision,
+            began_at=added_at,
+        )
+        if self._is_bulk(state):
+            entry.is_unpolled_bulk = True
+            self.unpolled += 1
+        return entry
+
+    def has_room(self, state: WatchState) -> bool:
+        """Whether to add this one now: False only for a bulk addition of which enough are in memory."""
+        return self.unpolled < self._max_unpolled or not self._is_bulk(state)
+
+    @property
+    def has_room_for_bulk(self) -> bool:
+        """Whether more watches added in bulk should be put."""
+        return self.unpolled < self._max_unpolled // 2
+
+    def _is_bulk(self, state: WatchState) -> bool:
+        return state.memory.polls == 0 and state.revision in self._bulk_revisions
+
+    def mark_bulk(self, states: Iterable[WatchState]) -> None:
+        """Recognize bulk additions among these watches: a shared revision means one transaction."""
+        if not len(self._bulk) and len(self._bulk_revisions) > MAX_BULKS:
+            self._bulk_revisions.clear()
+        together = Counter(state.revision for state in states)
+        self._bulk_revisions |= {revision for revision, count in together.items() if count > BULK}
+
+    def forget(self, task_id: str) -> None:
+        """Never poll it again."""
+        entry = self._entries.pop(task_id, None)
+        if entry is not None:
+            self._popped(entry)
+
+    def clear(self) -> None:
+        """Forget all."""
+        for entry in self._entries.values():
+            self._popped(entry)
+        self._entries.clear()
+
+    def schedule(self, entry: PollEntry, due_at: float) -> None:
+        """Poll it at `due_at`."""
+        entry.due_at = due_at
+        second = int(due_at)
+        if second <= self._begun:
+            heapq.heappush(self._near, (due_at, entry))
+        elif second in self._calendar:
+            self._calendar[second].append(entry)
+        else:
+            self._calendar[second] = [entry]
+            heapq.heappush(self._seconds, second)
+
+    def schedule_first(self, entry: PollEntry, now: float) -> None:
+        """Poll it before all others."""
+        entry.due_at = now
+        heapq.heappush(self._single.due, (NEVER, entry))
+
+    def next_at(self, now: float) -> float:
+        """When the next one is due, or at most a second earlier; infinity if the queue is empty."""
+        self._collect(now)
+        single, bulk = self._single, self._bulk
+        if single.due or single.new or bulk.due or bulk.new:
+            return now
+        if self._near:
+            return self._near[0][0]
+        return float(self._seconds[0]) if self._seconds else math.inf
+
+    def count_due(self, now: float) -> int:
+        """About how many are due; 0 only if none is."""
+        self._collect(now)
+        return len(self._single) + len(self._bulk)
+
+    def pop(self, now: float) -> PollEntry | None:
+        """Take the next due entry to poll it."""
+        self._collect(now)
+        single, bulk = self._single, self._bulk
+        if bulk.due or bulk.new:
+            is_bulk = self._is_turn_of_bulk or not (single.due or single.new)
+        elif single.due or single.new:
+            is_bulk = False
+        else:
+            return None
+        self._is_turn_of_bulk = not is_bulk
+        return self._popped((bulk if is_bulk else single).pop())
+
+    def take(self, entry: PollEntry) -> None:
+        """Take out an entry, as if it were being polled."""
+        self._popped(entry)
+
+    def pop_early(self, now: float) -> PollEntry | None:
+        """Take the next entry to poll it, whether or not it is due."""
+        entry = self.pop(now)
+        while entry is None and (self._near or self._open_second(math.inf)):
+            due_at, candidate = heapq.heappop(self._near)
+            entry = self._popped(candidate) if candidate.due_at == due_at else None
+        return entry
+
+    def pop_batch(self, fits: Callable[[PollEntry], bool], *, most: int, now: float) -> list[PollEntry]:
+        """Take at most `most` more entries that fit, to poll them in the same request: entries with half of their wait
+        over, and all healthy ones if one request can hold every entry."""
+        all_fit_in = len(self._entries) <= most + 1
+        batch: list[PollEntry] = []
+        scans_left = most * SCANNED_PER_PLACE
+        for queue in (self._single.due, self._single.new, self._bulk.due, self._bulk.new, self._near):
+            passed: Heap = []
+            while scans_left and len(batch) < most and (queue or (queue is self._near and self._open_second(math.inf))):
+                scans_left -= 1
+                item = (NEVER, queue.popleft()) if isinstance(queue, deque) else heapq.heappop(queue)
+                due_at, entry = item
+                if entry.due_at is None or (queue is self._near and entry.due_at != due_at):
+                    continue
+                if (entry.may_share_request(now) or (all_fit_in and entry.is_healthy())) and fits(entry):
+                    batch.append(self._popped(entry))
+                else:
+                    passed.append(item)
+            if isinstance(queue, deque):
+                queue.extendleft(entry for _, entry in reversed(passed))
+                continue
+            for item in passed:
+                heapq.heappush(queue, item)
+        return batch
+
+    def _collect(self, now: float) -> None:
+        """Move what has become due into its queue, and drop what is no longer due."""
+        while self._seconds and self._seconds[0] <= now:
+            self._open_second(now)
+        near, single, bulk = self._near, self._single, self._bulk
+        while near and (near[0][0] <= now or near[0][1].due_at != near[0][0]):
+            due_at, entry = heapq.heappop(near)
+            if entry.due_at == due_at:
+                (bulk if entry.revision in self._bulk_revisions else single).add(entry, due_at)
+        if single.due or single.new:
+            single.drop_stale(now)
+        if bulk.due or bulk.new:
+            bulk.drop_stale(now)
+
+    def _open_second(self, now: float) -> bool:
+        """Take the next second out of the calendar if it has begun by `now`. Returns whether one had."""
+        if not self._seconds or self._seconds[0] > now:
+            return False
+        second = self._begun = heapq.heappop(self._seconds)
+        for entry in self._calendar.pop(second):
+            if entry.due_at is not None and int(entry.due_at) == second:
+                heapq.heappush(self._near, (entry.due_at, entry))
+        return True
+
+    def _popped(self, entry: PollEntry) -> PollEntry:
+        entry.due_at = None
+        if entry.is_unpolled_bulk:
+            entry.is_unpolled_bulk = False
+            self.unpolled -= 1
+        return entry

@@ -1,0 +1,76 @@
+"""Runs the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+import anyio.abc
+
+from bridge.engine.recorder import SourceRecorder
+from bridge.errors import GenbridgeError
+from bridge.logs import get_logger
+from bridge.ports import Clock, Source
+
+log = get_logger()
+
+BUG_PAUSE_S: Final = 60.0  # before a source is restarted after a bug of ours
+
+
+class SourceRunner:
+    """Runs the sources of the settings in force. A bug of ours in one stops neither the others nor the daemon."""
+
+    def __init__(self, *, recorder: SourceRecorder, clock: Clock) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._sources: Sequence[Source] = ()
+        self._scopes: list[anyio.CancelScope] = []
+
+    async def replace(self, sources: Sequence[Source], *, daemon: str, group: anyio.abc.TaskGroup) -> None:
+        """Stop the sources that run and start these in `group`; return when each has been read once. What was being
+        read is read again, which adds nothing twice. `daemon` is the name they are recorded under."""
+        self.stop()
+        self._sources = sources
+        await self._recorder.replace_sources([source.tally for source in sources], daemon=daemon)
+        first_readings = []
+        for source in sources:
+            scope, is_read = anyio.CancelScope(), anyio.Event()
+            self._scopes.append(scope)
+            first_readings.append(is_read)
+            group.start_soon(self._run, source, scope, is_read)
+        for is_read in first_readings:
+            await is_read.wait()
+
+    def stop(self) -> None:
+        """Stop all sources."""
+        for scope in self._scopes:
+            scope.cancel()
+        self._scopes.clear()
+
+    def is_idle(self) -> bool:
+        """Whether the sources have handed over everything they have seen."""
+        return all(source.is_idle() for source in self._sources)
+
+    async def _run(self, source: Source, scope: anyio.CancelScope, is_read: anyio.Event) -> None:
+        try:
+            with scope:
+                while True:
+                    await run_until_bug(source, is_read)
+                    await self._clock.sleep(BUG_PAUSE_S)
+        finally:
+            is_read.set()  # also when stopped before the first reading was complete
+
+
+async def run_until_bug(source: Source, is_read: anyio.Event) -> None:
+    """Run the source; set `is_read` when it has been read once, or has failed. Our own errors (GenbridgeError) pass
+    through; any other is logged."""
+    try:
+        async with anyio.create_task_group() as reading:
+            await reading.start(source.run)
+            is_read.set()
+    except* GenbridgeError:
+        raise
+    except* Exception as errors:
+        log.error("source.bug", source=type(source).__name__.lower(), exc_info=errors)
+        is_read.set()

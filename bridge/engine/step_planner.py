@@ -1,0 +1,198 @@
+"""Decides what follows from an answer about a watch: what to store, and when to poll next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from bridge.domain.cadence import next_poll_in_s
+from bridge.domain.callback import CallbackHeard
+from bridge.domain.change import AnswerUnread, Note, TaskChange
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import UNDER_WAY, Kind, Reading, Snapshot
+from bridge.domain.watch import Memory, Rules, Spacing, Step, advance, give_up
+from bridge.engine.account_callbacks import AccountCallbacks
+from bridge.engine.known_routes import KnownRoutes
+from bridge.engine.learned_cadence import FINISHED, LearnedCadence
+from bridge.engine.plans import AccountPlan
+from bridge.engine.poll_queue import PollEntry
+from bridge.metrics import AccountMetrics
+from bridge.ports import Clock
+
+UNREADABLE_EVERY_S: Final = 60.0  # how often the count of an unknown word is stored
+MAX_WORDS: Final = 200  # counted one by one; the store has its own limit
+OTHER_WORDS: Final = "(others)"
+NEVER_AGAIN: Final = (math.inf, "never: the task has finished")
+GIVEN_UP: Final = Reading(kind=Kind.TRANSIENT, detail="given up")
+
+
+class NextStep(NamedTuple):
+    """What follows from one answer about a watch."""
+
+    step: Step
+    write: Note | TaskChange  # a note unless the phase changes or an event is due
+    next_poll_at: float  # steady time; infinity: never
+    unreadable: AnswerUnread | None = None  # to be stored as well
+
+
+class StepPlanner:
+    """Plans the steps of one account's watches. It only returns values: the account stores and schedules them.
+
+    Assign `plan` to change the settings. `answered_actions` reads what `Watches.answered_actions` returns for the
+    account.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        *,
+        plan: AccountPlan,
+        cadence: LearnedCadence,
+        callbacks: AccountCallbacks,
+        clock: Clock,
+        answered_actions: Callable[[], Awaitable[frozenset[str | None]]],
+        metrics: AccountMetrics,
+    ) -> None:
+        self.plan = plan
+        self.routes = KnownRoutes(answered_actions)
+        self._unreadable: dict[str, tuple[int, float]] = {}  # by word: not stored yet, last stored at
+        self._account = account
+        self._cadence = cadence
+        self._callbacks = callbacks
+        self._clock = clock
+        self._metrics = metrics
+
+    def next_step(
+        self,
+        entry: PollEntry,
+        reading: Reading,
+        *,
+        memory: Memory,
+        age_s: float,
+        now: float,
+        shared: tuple[float, str] | None = None,
+    ) -> NextStep:
+        """What follows from a reading taken at `now`. `memory` and `age_s` are the watch's, without the time its
+        account was paused. `shared`: when the watch is polled next, and why, if its batch decides that."""
+        unreadable = self._count_unreadable(reading, entry, now) if reading.unread else None
+        rules = self._rules_for(reading, entry)
+        step = advance(memory, reading, now=now, age_s=age_s, rules=rules)
+        if reading.kind in UNDER_WAY:
+            self._cadence.record_running(entry, reading.snapshot, now)
+        elif reading.kind in FINISHED:
+            self._cadence.record_finish(entry, reading.snapshot, now, succeeded=reading.kind is Kind.SUCCEEDED)
+            if step.ends:
+                self._count_detection(entry, reading.snapshot, now)
+        wait_s, why = NEVER_AGAIN
+        if step.spacing is not Spacing.OVER:
+            wait_s, why = self._wait(entry, step, rules=rules, age_s=age_s, now=now, shared=shared)
+            if reading.retry_after_s and step.spacing is not Spacing.ACCOUNT:
+                wait_s = max(wait_s, reading.retry_after_s)
+        heard = self._callbacks.answered(entry.task_id, reading, now) if self._callbacks.is_active else None
+        return self._planned(entry, step, reading, now + wait_s, why, unreadable, heard)
+
+    def _wait(
+        self, entry: PollEntry, step: Step, *, rules: Rules, age_s: float, now: float, shared: tuple[float, str] | None
+    ) -> tuple[float, str]:
+        """How long to wait for the next poll of a live watch, and why."""
+        pacing, learned = self.plan.pacing, None
+        is_steady = step.spacing is Spacing.STEADY
+        if pacing.learned and is_steady:
+            learned = shared or self._cadence.next_in_s(entry, now)
+        wait_s, why = next_poll_in_s(
+            step.memory,
+            step.spacing,
+            now=now,
+            age_s=age_s,
+            pacing=pacing,
+            rules=rules,
+            chance=self._clock.chance(),
+            learned=learned,
+        )
+        if self._callbacks.is_active and is_steady:
+            return self._callbacks.thinned(wait_s, why, now, most_s=rules.give_up_after_s - age_s)
+        return wait_s, why
+
+    def give_up(self, entry: PollEntry) -> NextStep:
+        """The last step of a watch whose time is over."""
+        reason = f"not finished after {self._rules(entry).give_up_after_s:.0f} s (give_up_after); no recent answers"
+        return self._planned(entry, give_up(entry.memory, reason=reason), GIVEN_UP, *NEVER_AGAIN)
+
+    def is_overdue(self, entry: PollEntry, age_s: float) -> bool:
+        """Whether the watch's time is over."""
+        return age_s >= self._rules(entry).give_up_after_s
+
+    def _rules(self, entry: PollEntry) -> Rules:
+        """The account's rules, with the task's own `give_up_after`."""
+        if entry.give_up_after_s is None:
+            return self.plan.rules
+        return replace(self.plan.rules, give_up_after_s=entry.give_up_after_s)
+
+    def _rules_for(self, reading: Reading, entry: PollEntry) -> Rules:
+        """The rules for this answer. Remembers what the answer says about the account's routes."""
+        if reading.kind is Kind.NO_ROUTE:
+            return replace(self._rules(entry), no_route_fails=self.routes.is_wrong(entry.action))
+        self.routes.record(reading, entry.action, self.plan.provider)
+        return self.plan.rules if entry.give_up_after_s is None else self._rules(entry)
+
+    def _count_detection(self, entry: PollEntry, snapshot: Snapshot | None, now: float) -> None:
+        """Count how long it took to see the finish, if the provider said when it was: from then, or from when the task
+        was added, whichever was later."""
+        if snapshot is not None and snapshot.updated_ms is not None:
+            self._metrics.detection_s.observe(now - max(snapshot.updated_ms / 1000, entry.added_at))
+
+    def _count_unreadable(self, reading: Reading, entry: PollEntry, now: float) -> AnswerUnread | None:
+        """Count an answer with an unknown word. Returns what to store: each word at once, then once a minute."""
+        if reading.kind is Kind.TRANSIENT and self.routes.knows(entry.action, self.plan.provider):
+            return None  # a passing fault of an address that is known to be right
+        word = reading.unread
+        if word not in self._unreadable and len(self._unreadable) >= MAX_WORDS:
+            word = OTHER_WORDS
+        waiting, stored_at = self._unreadable.get(word, (0, -math.inf))
+        if now - stored_at < UNREADABLE_EVERY_S:
+            self._unreadable[word] = waiting + 1, stored_at
+            return None
+        self._unreadable[word] = 0, now
+        said = reading.detail if reading.unread in reading.detail else f"{reading.unread}: {reading.detail}"
+        reason = f"{said} (task {entry.task_id}); polling continues"
+        return AnswerUnread(account=self._account, word=word, reason=reason, answers=waiting + 1, at=self._clock.now())
+
+    def _planned(
+        self,
+        entry: PollEntry,
+        step: Step,
+        reading: Reading,
+        next_poll_at: float,
+        why: str,
+        unreadable: AnswerUnread | None = None,
+        heard: CallbackHeard | None = None,
+    ) -> NextStep:
+        ends, topic = step.ends, step.topic
+        if topic is not None and not ends and topic not in self.plan.live_topics:
+            topic = None
+        note = Note(
+            WatchKey(self._account, entry.task_id),
+            entry.generation,
+            step.memory,
+            reading.kind,
+            reading.detail,
+            at=self._clock.now(),
+            next_poll_at=None if ends else next_poll_at,
+            next_poll_why=why,
+            heard=heard,
+        )
+        if topic is None and step.memory.phase is entry.memory.phase:
+            return NextStep(step, note, next_poll_at, unreadable)
+        change = TaskChange(
+            note=note,
+            ends=ends,
+            topic=topic,
+            topic_part=step.topic_part,
+            reason=step.reason,
+            snapshot=step.snapshot,
+            provider=self.plan.provider_name,
+            at=note.at,
+        )
+        return NextStep(step, change, next_poll_at, unreadable)

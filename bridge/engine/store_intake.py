@@ -1,0 +1,95 @@
+"""Stores the tasks that sources hand over, each task once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from bridge.domain.ids import WatchKey
+from bridge.domain.watch import Wish
+from bridge.engine.outage import Retries
+from bridge.errors import StoreError
+from bridge.logs import get_logger
+from bridge.ports import Added, Clock, Cursor, Offload, Watches
+
+log = get_logger()
+
+T = TypeVar("T")
+
+
+class StoreIntake:
+    """`ports.Intake`. Everything is committed before the source gets its answer; then `changed` fetches it.
+
+    Assign `origins` to rename sources in the store, for several daemons with a source of the same kind.
+    """
+
+    def __init__(
+        self,
+        *,
+        watches: Watches,
+        offload: Offload,
+        clock: Clock,
+        changed: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.origins: Mapping[str, str] = {}
+        self._watches = watches
+        self._offload = offload
+        self._clock = clock
+        self._changed = changed
+        self._retries = Retries(clock)
+
+    async def add(
+        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
+    ) -> list[Added]:
+        """Watch these tasks; return after the commit."""
+        now, origin = self._clock.now(), self._origin(source)
+        if cursor is not None:
+            cursor = Cursor(origin, cursor.value)
+        add = partial(self._watches.add, wishes, source=origin, now=now, revive=revive, cursor=cursor)
+        added = await self._retried(partial(self._offload, add))
+        await self._report(added, source)
+        return added
+
+    async def add_once(self, wishes: Sequence[Wish], *, source: str, again: bool = False) -> list[Added]:
+        """The same for somebody who waits for the answer: StoreError instead of retries. With `again`, tasks that have
+        finished are watched anew."""
+        add = partial(self._watches.add, wishes, source=source, now=self._clock.now(), again=again)
+        added = await self._offload(add)
+        await self._report(added, source)
+        return added
+
+    async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] = ()) -> None:
+        """Make `source` name exactly these tasks and withdraw none of `kept`; return after the commit."""
+        now = self._clock.now()
+        sync = partial(self._watches.sync, wishes, source=self._origin(source), now=now, kept=kept)
+        added, withdrawn = await self._retried(partial(self._offload, sync))
+        for key in withdrawn:
+            log.info("watch.withdrawn", account=key.account, task_id=key.task_id, source=source)
+        await self._report(added, source, force=bool(withdrawn))
+
+    async def cursor(self, source: str) -> str | None:
+        """How far the source has been read."""
+        return await self._retried(partial(self._offload, partial(self._watches.cursor, self._origin(source))))
+
+    def _origin(self, source: str) -> str:
+        return self.origins.get(source, source)
+
+    async def _report(self, added: Sequence[Added], source: str, *, force: bool = False) -> None:
+        new = [one for one in added if one.what not in {"known", "ended", "withdrawn"}]
+        if len(new) == 1:
+            log.info("watch.added", account=new[0].key.account, task_id=new[0].key.task_id, source=source)
+        elif new:
+            log.info("watch.added", count=len(new), source=source)
+        if new or force:
+            await self._retried(self._changed)  # nothing else would fetch them later
+
+    async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                result = await call()
+            except StoreError:
+                await self._retries.wait()
+            else:
+                self._retries.succeeded()
+                return result

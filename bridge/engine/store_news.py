@@ -1,0 +1,48 @@
+"""Reacts soon to what other processes (commands, other daemons) change in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from bridge.errors import StoreDamaged, StoreError
+from bridge.logs import get_logger
+from bridge.ports import Clock, News
+
+log = get_logger()
+
+Reaction = tuple[str, Callable[[News], int], Callable[[], Awaitable[None] | None]]
+"""A kind of news, its counter in `News`, and what to do when the counter has changed."""
+
+
+async def follow_news(
+    news: Callable[[], Awaitable[News]], reactions: Sequence[Reaction], *, clock: Clock, every_s: float
+) -> None:
+    """React to each kind of news, at once and whenever its counter changes, until cancelled.
+
+    After a StoreError the store is read again and the reaction repeated. StoreDamaged passes through.
+    """
+    seen: dict[str, int] = {}
+    while True:
+        try:
+            current = await news()
+            for kind, counter, react in reactions:
+                if seen.get(kind) != counter(current):
+                    await _guarded(kind, react)
+                    seen[kind] = counter(current)
+        except StoreDamaged:
+            raise
+        except StoreError:
+            pass
+        await clock.sleep(every_s)
+
+
+async def _guarded(kind: str, react: Callable[[], Awaitable[None] | None]) -> None:
+    """A bug of ours with one kind of news must not hide the others."""
+    try:
+        reacting = react()
+        if reacting is not None:
+            await reacting
+    except StoreError:
+        raise
+    except Exception:
+        log.exception("news.bug", kind=kind)

@@ -1,0 +1,182 @@
+"""The watches of one account in memory: when each is polled first, and which are polled in one request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from bridge.domain.slots import ALL_SLOTS, slot_of
+from bridge.domain.task import ABOUT_ACCOUNT, LIVE, UNDER_WAY, Kind, Reading
+from bridge.domain.watch import Memory, WatchState
+from bridge.engine.learned_cadence import LearnedCadence
+from bridge.engine.plans import AccountPlan
+from bridge.engine.poll_queue import NEVER, PollEntry, PollQueue, shared_memory
+from bridge.ports import BatchKey, Clock
+
+JOINED_FROM: Final = 8  # a new task waits for a batch of at least so many, if that is polled soon
+ALONE_S: Final = 60.0  # after a batch failed as a whole, its tasks are polled one by one for so long
+
+MAX_AGAIN: Final = 10_000
+
+MISSED: Final = Reading(kind=Kind.TRANSIENT, detail="the request for many tasks failed; polled alone next")
+UNKNOWN: Final = Reading(kind=Kind.NOT_FOUND, detail="the answer about many tasks did not include this one")
+SOUND: Final = Reading(kind=Kind.RUNNING)  # what an answer about many tasks means for the account
+
+
+def split_answer(
+    answer: Mapping[str, Reading] | Reading, entries: Sequence[PollEntry]
+) -> tuple[Reading, Mapping[str, Reading]]:
+    """What the answer means for the account, and for each task by its id."""
+    if not isinstance(answer, Reading):
+        return SOUND, {entry.task_id: answer.get(entry.task_id, UNKNOWN) for entry in entries}
+    missed = answer if answer.kind is Kind.RATE_LIMITED else MISSED
+    # A gateway may refuse only this route. If it refuses the key, the single polls that follow show it.
+    return (MISSED if answer.kind in ABOUT_ACCOUNT else answer), {entry.task_id: missed for entry in entries}
+
+
+class WatchSchedule:
+    """When each watch of the account is polled. Assign `plan` to change the settings.
+
+    `has_more_in_store`: some watches of a bulk addition were left in the store because enough are in memory.
+    """
+
+    def __init__(self, plan: AccountPlan, *, cadence: LearnedCadence, clock: Clock, max_unpolled: int) -> None:
+        self.plan = plan
+        self.queue = PollQueue(max_unpolled=max_unpolled)
+        self.slots = ALL_SLOTS
+        self.has_more_in_store = False
+        self._cadence = cadence
+        self._batch_at: dict[str, float] = {}  # when a batch is polled next, by its name
+        self._again_at: dict[str, float] = {}  # when to poll again those with `poll_again`; others at once
+        self._alone_until: dict[str, float] = {}  # batches that failed as a whole
+        self._clock = clock
+        self._started_at = clock.steady()
+
+    @property
+    def needs_more(self) -> bool:
+        """Whether it is time to put more of the watches that were left in the store."""
+        return self.has_more_in_store and self.queue.has_room_for_bulk
+
+    def put(self, states: Sequence[WatchState]) -> None:
+        """Take in what the store says of watches: new, changed by somebody, finished or withdrawn."""
+        queue, now, wall = self.queue, self._clock.steady(), self._clock.now()
+        # A stored instant may come from a clock that has been set since: never wait longer than one interval.
+        latest_at = now + self.plan.pacing.max_interval_s
+        wall_at, added_at = math.nan, now
+        queue.mark_bulk(states)
+        for state in states:
+            if state.memory.phase not in LIVE:
+                queue.forget(state.task_id)
+                continue
+            if self.slots is not ALL_SLOTS and slot_of(state.task_id) not in self.slots:
+                continue
+            due_at = min(state.next_poll_at or now, latest_at)
+            if state.added_at != wall_at:  # watches added together share one number
+                wall_at, added_at = state.added_at, self._added_at(state.added_at, now=now, ahead_s=wall - now)
+            entry = queue.get(state.task_id)
+            if entry is None and not queue.has_room(state):
+                self.has_more_in_store = True
+            elif entry is None or entry.generation != state.generation:
+                entry = queue.add(state, added_at=added_at)
+                first_at = due_at if due_at > now else self._first_at(entry, due_at, state.asked_at, now)
+                queue.schedule(entry, first_at)
+            elif entry.revision != state.revision:  # equal after a reload; then the stored next poll may be old
+                # The memory of the poller is newer than the store's. Only a request to poll sooner is news.
+                entry.update(state, added_at=added_at)
+                self._poll_by(entry, due_at, now)
+
+    def schedule_next(self, entry: PollEntry, memory: Memory, *, polled_at: float, next_at: float) -> None:
+        """Remember a poll and schedule the next one, if the watch is still wanted."""
+        if not self.queue.holds(entry):
+            return
+        entry.memory, entry.polled_at = shared_memory(memory), polled_at
+        if entry.poll_again:
+            entry.poll_again = False
+            again_at = self._again_at.pop(entry.task_id, polled_at)
+            if again_at <= polled_at:
+                self.queue.schedule_first(entry, polled_at)
+            else:
+                self.queue.schedule(entry, min(again_at, next_at))
+        else:
+            self.queue.schedule(entry, next_at)
+
+    def poll_again(self, entry: PollEntry, at: float) -> None:
+        """Poll a watch again that is being polled now, but not before `at`."""
+        entry.poll_again = True
+        if len(self._again_at) >= MAX_AGAIN:
+            self._again_at.clear()  # of watches that are gone
+        self._again_at[entry.task_id] = at
+
+    def batch_key(self, entry: PollEntry) -> BatchKey | None:
+        """The batch that can include the task; None if it must be polled alone."""
+        try:
+            key = self.plan.provider.batch_key(entry.task_id, entry.action)
+        except Exception:
+            return None  # the poll of this task alone will show what is wrong
+        if key is None or self._alone_until.get(key.name, NEVER) > self._clock.steady():
+            return None
+        return key
+
+    def pop_batch(self, key: BatchKey, now: float) -> list[PollEntry]:
+        """Take more tasks of this batch, to poll them in the same request."""
+        return self.queue.pop_batch(lambda other: self.batch_key(other) == key, most=key.most - 1, now=now)
+
+    def batch_failed(self, key: BatchKey, now: float) -> None:
+        """Record that a request failed as a whole."""
+        self._alone_until[key.name] = now + ALONE_S
+
+    def next_batch_poll(
+        self, key: BatchKey, entries: Sequence[PollEntry], answers: Mapping[str, Reading], now: float
+    ) -> tuple[float, str] | None:
+        """Seconds until the tasks that are still running share the next request, and why."""
+        running = [entry for entry in entries if _is_running(answers[entry.task_id])]
+        if not running or not self.plan.pacing.learned:
+            return None
+        wait_s, why = self._cadence.together_in_s(running, now)
+        if len(running) >= JOINED_FROM:
+            self._batch_at[key.name] = now + wait_s
+        return wait_s, why
+
+    def hold(self, slots: frozenset[int]) -> None:
+        """Keep only the watches of these slots."""
+        if not slots >= self.slots:
+            for entry in [entry for entry in self.queue if slot_of(entry.task_id) not in slots]:
+                self.queue.forget(entry.task_id)
+        self.slots = ALL_SLOTS if slots == ALL_SLOTS else slots
+
+    def clear(self) -> None:
+        """Forget all watches."""
+        self.queue.clear()
+        self.has_more_in_store = False
+
+    def _poll_by(self, entry: PollEntry, due_at: float, now: float) -> None:
+        if entry.due_at is None:
+            entry.poll_again = due_at <= now
+        elif due_at <= now:
+            self.queue.schedule_first(entry, now)
+        elif due_at < entry.due_at:
+            self.queue.schedule(entry, due_at)
+
+    def _first_at(self, entry: PollEntry, due_at: float, asked_at: float | None, now: float) -> float:
+        """When to poll a watch first in this process. Among overdue watches the one polled longest ago comes first;
+        within one second, the one most likely finished. A new watch may wait for its batch."""
+        if entry.memory.polls:
+            second = math.floor(entry.added_at if asked_at is None else asked_at)
+            likelihood = self._cadence.likelihood(entry, now) if self.plan.pacing.learned else 0.0
+            return min(second + 1.0 - likelihood, now)
+        key = self.batch_key(entry) if self._batch_at and self.plan.pacing.learned else None
+        if key is not None and self._batch_at.get(key.name, due_at) > now:
+            return min(self._batch_at[key.name], now + self.plan.pacing.min_interval_s)
+        return due_at
+
+    def _added_at(self, added_at: float, *, now: float, ahead_s: float) -> float:
+        """When a watch was added, by the steady clock. Commands and sources read the wall clock. If it has been set
+        since this process started, a new watch could otherwise be overdue at once, or never age."""
+        steady_at = added_at - ahead_s
+        return min(steady_at if steady_at >= self._started_at else added_at, now)
+
+
+def _is_running(answer: object) -> bool:
+    """Whether the task goes on. An answer that is no reading, by a bug of ours, fails when its own step is planned."""
+    return isinstance(answer, Reading) and answer.kind in UNDER_WAY

@@ -1,0 +1,120 @@
+"""The accounts and endpoints that this daemon works on, as settings, shares and other processes change them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from bridge.domain.account_state import AccountState
+from bridge.domain.pause import Pause, PauseOf, lasting
+from bridge.domain.slots import Share, account_scope, endpoint_scope
+from bridge.engine.dispatcher import Dispatcher
+from bridge.engine.plans import AccountPlan, EndpointPlan
+from bridge.engine.poller import Poller
+from bridge.engine.write_batcher import WriteBatcher
+from bridge.logs import get_logger
+from bridge.ports import Clock, Offload
+
+log = get_logger()
+
+
+class WorkStore(Protocol):
+    """What the workload needs from the store."""
+
+    def accounts(self) -> Mapping[str, AccountState]:
+        """The stored state of each account."""
+
+    def pauses(self) -> Sequence[Pause]:
+        """The last pause of each account and endpoint that a person has set."""
+
+
+class Workload:
+    """`membership.Worker` for the poller and the dispatcher. StoreError passes through every method that reads."""
+
+    def __init__(
+        self,
+        *,
+        store: WorkStore,
+        poller: Poller,
+        dispatcher: Dispatcher,
+        writes: WriteBatcher,
+        offload: Offload,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._poller = poller
+        self._dispatcher = dispatcher
+        self._writes = writes
+        self._offload = offload
+        self._clock = clock
+        self._pauses: Sequence[Pause] = ()
+        self._names: dict[PauseOf, Collection[str]] = {}
+
+    async def apply(self, accounts: Mapping[str, AccountPlan], endpoints: Mapping[str, EndpointPlan]) -> dict[str, int]:
+        """Work by these plans from now on. Returns the scopes to take part in, each with its number of groups. After a
+        StoreError call it again."""
+        past = await self._offload(self._store.accounts)
+        await self._read_pauses()
+        self._poller.configure(accounts, past)
+        await self._dispatcher.configure(endpoints)
+        self._names = {PauseOf.ACCOUNT: accounts.keys(), PauseOf.ENDPOINT: endpoints.keys()}
+        scopes = {account_scope(name): plan.groups for name, plan in accounts.items()}
+        return scopes | {endpoint_scope(name): plan.groups for name, plan in endpoints.items()}
+
+    def hold(self, held: frozenset[Share], *, daemons: int) -> None:
+        """See `membership.Worker`."""
+        self._poller.hold(held, daemons=daemons)
+        self._dispatcher.hold(held)
+
+    async def load(self) -> None:
+        """See `membership.Worker`."""
+        self._writes.note_promptly()
+        self._poller.update(await self._offload(self._store.accounts))
+        await self._read_pauses()
+        await self._poller.load()
+        await self._dispatcher.refresh()
+
+    async def quiet(self, scope: str) -> None:
+        """See `membership.Worker`."""
+        await self._dispatcher.quiet(scope)  # a chat may take minutes, so no other scope waits for it
+        await self._poller.quiet()
+        await self._writes.flush_notes()  # so that the next holder knows when each watch was polled
+
+    async def refresh(self) -> None:
+        """Take in what others changed in the store: pauses, accounts, watches, endpoints."""
+        await self._read_pauses()
+        self._poller.update(await self._offload(self._store.accounts))
+        await self._poller.fetch_changes()
+        await self._dispatcher.refresh()
+
+    def can_progress(self, live: Collection[str], waiting: Collection[str]) -> bool:
+        """Whether any of these accounts, which have live watches, is polled, or any of these endpoints, which have
+        waiting deliveries, is served. Not if a person paused it until further notice."""
+        paused = {(pause.of, pause.name) for pause in self._pauses if pause.until_at is None}
+        return any(
+            name in self._names.get(of, ()) and (of, name) not in paused
+            for of, names in ((PauseOf.ACCOUNT, live), (PauseOf.ENDPOINT, waiting))
+            for name in names
+        )
+
+    async def _read_pauses(self) -> None:
+        pauses, now = await self._offload(self._store.pauses), self._clock.steady()
+        _log_changes(self._pauses, pauses, now)
+        self._pauses = pauses
+        endpoints = lasting(pauses, PauseOf.ENDPOINT, now)
+        self._dispatcher.pause({name: pause.ends_at for name, pause in endpoints.items()})
+
+
+def _log_changes(before: Sequence[Pause], pauses: Sequence[Pause], now: float) -> None:
+    """Log each pause that started, got another end, or was ended by a person."""
+    known = {(pause.of, pause.name): pause for pause in before}
+    for pause in pauses:
+        earlier = known.get((pause.of, pause.name))
+        if pause == earlier:
+            continue
+        about = {str(pause.of): pause.name}
+        if pause.lasts(now):
+            ends = {} if pause.until_at is None else {"seconds": round(pause.until_at - now, 1)}
+            log.info("pause.started", **about, **ends)
+        elif earlier is not None and earlier.lasts(now):
+            log.info("pause.ended", **about)

@@ -1,0 +1,293 @@
+"""Group commit: changes that wait at the same time share one transaction and one sync."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+import anyio
+
+from bridge.domain.change import Change, Note, key_of, weight
+from bridge.domain.event import Event, Parcel, Topic
+from bridge.engine.outage import Retries
+from bridge.errors import StoreError
+from bridge.logs import get_logger
+from bridge.metrics import Metrics
+from bridge.ports import Clock, Commits, Offload, ParcelsFor, StoreObserver, Watches
+
+log = get_logger()
+
+MAX_PENDING: Final = 4_000  # changes: about one second's writes, a kilobyte each
+MAX_CHANGES: Final = 1024  # in one transaction, which share its statements and its sync
+MAX_BYTES: Final = 8 << 20  # of results in one transaction, which holds several copies: results may embed pictures
+MAX_PENDING_BYTES: Final = 16 << 20  # requests in flight may still add to it
+NOTES_EVERY_S: Final = 1.0
+PROMPT_FOR_S: Final = 60.0
+MAX_NOTES_AT_ONCE: Final = 5_000  # in one transaction, because changes wait for it
+NOTES_DUE: Final = 25_000  # so many are written at once
+MAX_KEYS: Final = 10  # named in one log line
+MAX_NOTES: Final = 50_000  # kept while the store cannot be written; then the oldest are dropped
+
+_HEALTH: Final = frozenset({Topic.ENDPOINT_FAILING, Topic.ENDPOINT_RECOVERED})
+
+QueueKey = tuple[str, str]
+"""Endpoint and target of a queue of deliveries."""
+
+
+class _Pending(NamedTuple):
+    """One change that waits to be stored."""
+
+    change: Change
+    then: Callable[[bool], None] | None
+    failed: Callable[[Exception], None] | None
+    weight: int  # about how many bytes
+
+
+class WriteBatcher:
+    """Stores changes and notes of polls. `parcels_for` renders each event; `wake` is called with the queues that got
+    deliveries. Assign either to replace it.
+
+    While the store cannot be written (disk full, I/O error) it retries for ever, and changes keep waiting. `is_blocked`
+    is true then, so that polls and attempts pause.
+    """
+
+    def __init__(
+        self,
+        *,
+        commits: Commits,
+        watches: Watches,
+        offload: Offload,
+        clock: Clock,
+        metrics: Metrics,
+        parcels_for: ParcelsFor,
+        notes_every_s: float = NOTES_EVERY_S,
+        observers: Sequence[StoreObserver] = (),
+    ) -> None:
+        self.parcels_for = parcels_for
+        self.wake: Callable[[Iterable[QueueKey]], None] = lambda keys: None
+        self._commits = commits
+        self._watches = watches
+        self._offload = offload
+        self._clock = clock
+        self._metrics = metrics
+        self._notes_every_s = notes_every_s
+        self._observers = observers
+        self._pending: deque[_Pending] = deque()
+        self._pending_bytes = 0
+        self._notes: deque[Note] = deque(maxlen=MAX_NOTES)
+        self._notes_batch: list[Note] = []  # of one transaction, kept until it succeeds
+        self._noted = self._due = 0  # notes so far: received, and to be written now
+        self._prompt_until = -math.inf
+        self._notes_due_at = math.inf  # when all notes received so far become due
+        self._written_some = anyio.Event()
+        self._changed = anyio.Event()
+        self._closing = False
+        self._retries = Retries(clock)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the store cannot be written now, or more waits than it writes in a second."""
+        is_much = len(self._pending) > MAX_PENDING or self._pending_bytes > MAX_PENDING_BYTES
+        return self._retries.is_failing or is_much
+
+    def submit(
+        self,
+        change: Change,
+        then: Callable[[bool], None] | None = None,
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """Store the change. Once it is on disk `then` hears whether it applied (see `Commits.commit`). `failed` hears
+        what `parcels_for` or `then` raised; without it, that is logged."""
+        pending = _Pending(change, then, failed, weight(change))
+        self._pending.append(pending)
+        self._pending_bytes += pending.weight
+        self._changed.set()
+
+    def submit_all(self, changes: Iterable[Change]) -> None:
+        """Store these changes."""
+        for change in changes:
+            self.submit(change)
+
+    def note(self, note: Note) -> None:
+        """Store a poll within about `notes_every_s`."""
+        if not self._notes:
+            self._notes_due_at = self._clock.steady() + self._notes_interval_s()
+            self._changed.set()
+        elif len(self._notes) == NOTES_DUE:
+            self._notes_due_at = self._clock.steady()
+            self._changed.set()
+        self._notes.append(note)
+        self._noted += 1
+
+    def note_promptly(self) -> None:
+        """Store notes every second for a minute. If this daemon is killed, its successor must know which watches were
+        polled last, or it would poll the same ones first again."""
+        self._prompt_until = self._clock.steady() + PROMPT_FOR_S
+
+    def _notes_interval_s(self) -> float:
+        is_prompt = self._clock.steady() < self._prompt_until
+        return min(NOTES_EVERY_S, self._notes_every_s) if is_prompt else self._notes_every_s
+
+    async def flush_notes(self) -> None:
+        """Store every poll noted so far now; return when that is done."""
+        noted = self._due = self._noted
+        self._changed.set()
+        while self._written < noted:
+            if self._written_some.is_set():  # otherwise another caller waits for this event
+                self._written_some = anyio.Event()
+            await self._written_some.wait()
+
+    def close(self) -> None:
+        """Let `run` return once everything pending is stored."""
+        self._closing = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Write until `close`. When cancelled it still finishes the transaction that has begun."""
+        while True:
+            self._changed = anyio.Event()
+            if self._pending:
+                await self._write_batch()
+            elif self._notes_batch or self._written < self._due:
+                await self._write_notes()
+            elif not self._notes:
+                if self._closing:
+                    return
+                await self._clock.wait(self._changed, None)
+            elif self._closing or self._clock.steady() >= self._notes_due_at:
+                self._due, self._notes_due_at = self._noted, self._clock.steady() + self._notes_interval_s()
+            else:
+                await self._clock.wait(self._changed, max(self._notes_due_at - self._clock.steady(), 0.0))
+
+    async def _write_batch(self) -> None:
+        batch = self._next_batch()
+        while batch:
+            try:
+                applied, keys = await self._commit(batch)
+            except StoreError:
+                await self._retries.wait()
+                # A disk that is nearly full may hold a smaller batch.
+                batch = self._put_back(batch, keep=max(1, len(batch) // 2))
+            except Exception as error:
+                if len(batch) == 1:
+                    # Only this change cannot be stored; all others go on.
+                    self._report([(batch[0], error)], stored=False)
+                    return
+                batch = self._put_back(batch, keep=1)
+            else:
+                # Outside of the `try`: no error after a commit may commit the batch again.
+                self._committed(batch, applied, keys)
+                return
+
+    def _next_batch(self) -> list[_Pending]:
+        """The changes that wait longest: at least one, and as many as one transaction may hold."""
+        batch: list[_Pending] = []
+        room = MAX_BYTES
+        while self._pending and len(batch) < MAX_CHANGES and (not batch or self._pending[0].weight <= room):
+            batch.append(self._pending.popleft())
+            room -= batch[-1].weight
+            self._pending_bytes -= batch[-1].weight
+        return batch
+
+    def _put_back(self, batch: list[_Pending], *, keep: int) -> list[_Pending]:
+        """The first `keep` of the batch. The others wait again, in their order."""
+        self._pending.extendleft(reversed(batch[keep:]))
+        self._pending_bytes += sum(pending.weight for pending in batch[keep:])
+        return batch[:keep]
+
+    async def _commit(self, batch: Sequence[_Pending]) -> tuple[Sequence[bool], set[QueueKey]]:
+        keys: set[QueueKey] = set()
+        health: list[Event] = []
+        topics: list[Topic] = []
+
+        def parcels_for(event: Event) -> Sequence[Parcel]:
+            topics.append(event.topic)
+            if event.topic in _HEALTH:
+                health.append(event)
+            parcels = self.parcels_for(event)
+            keys.update((parcel.endpoint, parcel.target) for parcel in parcels)
+            return parcels
+
+        begun_at = self._clock.steady()
+        applied = await self._offload(self._commits.commit, [pending.change for pending in batch], parcels_for)
+        self._metrics.commit_s.observe(self._clock.steady() - begun_at)
+        self._retries.succeeded()
+        for topic in topics:
+            self._metrics.events[topic] += 1
+        _log_health(health)
+        return applied, keys
+
+    def _committed(self, batch: Sequence[_Pending], applied: Sequence[bool], keys: Iterable[QueueKey]) -> None:
+        """Wake the queues first: what is on disk is sent even if a callback fails."""
+        for key in keys:
+            try:
+                self.wake([key])
+            except Exception:
+                log.exception("commit.bug", what="queue", keys=["/".join(key)], count=1)
+        errors = []
+        for pending, did_apply in zip(batch, applied, strict=True):
+            try:
+                if pending.then is not None:
+                    pending.then(did_apply)
+            except Exception as error:
+                errors.append((pending, error))
+        self._report(errors, stored=True)
+        if self._observers:
+            changes = [pending.change for pending, did_apply in zip(batch, applied, strict=True) if did_apply]
+            self._tell(lambda observer: observer.committed(changes))
+
+    def _tell(self, tell: Callable[[StoreObserver], None]) -> None:
+        for observer in self._observers:
+            try:
+                tell(observer)
+            except Exception:
+                log.exception("observer.bug")
+
+    @staticmethod
+    def _report(errors: Sequence[tuple[_Pending, Exception]], *, stored: bool) -> None:
+        """Pass each error to whoever submitted the change. The rest is one log line, with the first traceback."""
+        unheard: list[tuple[Change, Exception]] = []
+        for pending, error in errors:
+            try:
+                if pending.failed is None:
+                    raise error
+                pending.failed(error)
+            except Exception as again:
+                unheard.append((pending.change, again))
+        if unheard:
+            change, first = unheard[0]
+            keys = [key_of(change) for change, _ in unheard[:MAX_KEYS]]
+            event = "commit.bug" if stored else "change.bug"
+            log.error(event, what=type(change).__name__, keys=keys, count=len(unheard), exc_info=first)
+
+    @property
+    def _written(self) -> int:
+        """Notes that were written or dropped so far."""
+        return self._noted - len(self._notes_batch) - len(self._notes)
+
+    async def _write_notes(self) -> None:
+        count = min(len(self._notes), MAX_NOTES_AT_ONCE)
+        self._notes_batch = self._notes_batch or [self._notes.popleft() for _ in range(count)]
+        try:
+            await self._offload(self._watches.note, self._notes_batch)
+            self._retries.succeeded()
+        except StoreError:
+            await self._retries.wait()
+            return
+        except Exception:
+            log.exception("note.bug", count=len(self._notes_batch))  # a bug with notes must not stop the commits
+        if self._observers:
+            notes = self._notes_batch
+            self._tell(lambda observer: observer.noted(notes))
+        self._notes_batch = []
+        self._written_some.set()
+
+
+def _log_health(events: Sequence[Event]) -> None:
+    for event in events:
+        if event.topic is Topic.ENDPOINT_FAILING:
+            log.error("endpoint.failing", endpoint=event.subject, reason=event.data["reason"])
+        else:
+            log.info("endpoint.recovered", endpoint=event.subject, reason=event.data["reason"])

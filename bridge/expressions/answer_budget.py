@@ -1,0 +1,66 @@
+"""How much work the expressions of the settings may do on one answer."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Final
+
+SEARCH_STEPS: Final = 50_000  # of one expression on one value: about 25 ms
+ANSWER_STEPS: Final = 100_000  # of all expressions together on one answer: about 50 ms
+
+
+class ExpressionLimit(Exception):
+    """An expression needs more than its budget. The text names the expression and the budget."""
+
+    def __init__(self, expression: str, where: str, problem: str) -> None:
+        shown = expression if len(expression) <= 80 else f"{expression[:79]}…"
+        super().__init__(f'{where}: "{shown}" {problem}' if where else f'"{shown}" {problem}')
+
+
+class AnswerBudget:
+    """The steps left for one answer, and how many each expression has used."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+        self._used: dict[tuple[str, str], int] = {}
+
+    def use(self, expression: str, where: str, steps: int) -> None:
+        """Charge an expression. ExpressionLimit, which names the costliest expression, when no steps are left."""
+        self.left -= steps
+        key = (expression, where)
+        self._used[key] = self._used.get(key, 0) + steps
+        if self.left < 0:
+            costliest = max(self._used, key=lambda each: self._used[each])
+            raise ExpressionLimit(*costliest, "needs too many steps for this answer")
+
+
+_open: ContextVar[AnswerBudget | None] = ContextVar("answer budget", default=None)
+
+
+class answer_budget:
+    """All expressions evaluated inside share one budget. Nested uses share the outer one.
+
+    A class, because a generator costs three times as much, twice in each poll.
+    """
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token = None if _open.get() is not None else _open.set(AnswerBudget(ANSWER_STEPS))
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _open.reset(self._token)
+
+
+def steps_left() -> int:
+    """How many steps the next expression may take."""
+    now = _open.get()
+    return SEARCH_STEPS if now is None else max(0, min(SEARCH_STEPS, now.left))
+
+
+def use(expression: str, where: str, steps: int) -> None:
+    """Charge the open budget, if there is one."""
+    now = _open.get()
+    if now is not None:
+        now.use(expression, where, steps)

@@ -1,0 +1,229 @@
+"""One evaluation of a JMESPath expression, with its work counted.
+
+A step is one visit of one node of the expression, about half a microsecond. Work that grows with a value (comparing,
+sorting, copying, writing) is charged before it starts. A result may hold the same part many times (`[@, @] | [@, @] |
+...`): it is small in memory but huge when written, so its size counts as written out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import orjson
+from jmespath.functions import Functions, signature
+from jmespath.visitor import Options, TreeInterpreter
+
+from bridge.expressions.json_size import SizeMeter
+
+READ_A_STEP: Final = 128  # characters of text, read as JSON
+COPIED_A_STEP: Final = 64  # characters of text, copied
+COMPARED_A_STEP: Final = 512  # characters of text, compared
+WRITTEN_A_STEP: Final = 32  # characters of a value, written or compared
+PARTS_A_STEP: Final = 8  # items of lists and objects
+RESULT_SIZE: Final = 1 << 20  # a result of this size is always allowed
+RESULT_FACTOR: Final = 2  # a larger one may be this many times the size of its parts, each counted once
+INTEGERS: Final = range(-(2**63), 2**64)  # those that orjson can write
+
+
+class OutOfSteps(Exception):
+    """The evaluation exceeds its budget; the text says how."""
+
+
+class Evaluation(TreeInterpreter):
+    """One expression on one value, with a budget of steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(Options(custom_functions=_BoundedFunctions(self)))
+        self._steps = steps
+        self._left = steps
+        self._has_built = False
+        self.size_meter = SizeMeter(self.use)
+
+    @property
+    def taken(self) -> int:
+        """The steps taken so far."""
+        return self._steps - self._left
+
+    def result(self, parsed: Any, value: Any) -> Any:
+        """The result of the expression. OutOfSteps when it exceeds the budget."""
+        found = self.visit(parsed, value)
+        if self._has_built and isinstance(found, list | dict):
+            written, parts = self.size_meter.measure(found)
+            if written > max(RESULT_SIZE, RESULT_FACTOR * parts):
+                raise OutOfSteps("makes a result that holds the same parts too many times")
+        return found
+
+    def use(self, steps: int) -> None:
+        """Charge this many steps. OutOfSteps when they are not left."""
+        self._left -= steps
+        if self._left < 0:
+            self._left = 0
+            raise OutOfSteps(f"needs more than {self._steps} steps on this answer")
+
+    def visit(self, node: Any, value: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            self.use(1)
+        return _VISITS[node["type"]](self, node, value)
+
+    def visit_comparator(self, node: Any, value: Any) -> Any:
+        left, right = (self.visit(child, value) for child in node["children"])
+        self.use(min(self.cost(left), self.cost(right)))
+        is_equality = node["value"] in {"eq", "ne"}
+        if not is_equality and not all(type(each) in {int, float, str} for each in (left, right)):
+            return None
+        return self.COMPARATOR_FUNC[node["value"]](left, right)
+
+    def cost(self, value: Any) -> int:
+        """The steps for reading the whole value."""
+        if isinstance(value, str):
+            return len(value) // COMPARED_A_STEP
+        return self.size_meter.measure(value)[0] // WRITTEN_A_STEP if isinstance(value, list | dict) else 0
+
+    def visit_flatten(self, node: Any, value: Any) -> Any:
+        base = self.visit(node["children"][0], value)
+        if not isinstance(base, list):
+            return None
+        self.use(sum(len(each) if isinstance(each, list) else 1 for each in base) // PARTS_A_STEP)
+        self._has_built = True
+        flat: list[Any] = []
+        for each in base:
+            flat.extend(each) if isinstance(each, list) else flat.append(each)
+        return flat
+
+    def visit_slice(self, node: Any, value: Any) -> Any:
+        if not isinstance(value, list):
+            return None
+        self.use(len(value) // PARTS_A_STEP)
+        self._has_built = True
+        return value[slice(*node["children"])]
+
+
+def _building(visit: Callable[..., Any]) -> Callable[..., Any]:
+    """The visit of a node that creates a list or an object."""
+
+    def build(evaluation: Evaluation, node: Any, value: Any) -> Any:
+        evaluation._has_built = True
+        return visit(evaluation, node, value)
+
+    return build
+
+
+def _visits() -> dict[str, Callable[..., Any]]:
+    """The visit for each type of node, looked up once: visits are most of the work."""
+    named = {name.removeprefix("visit_"): getattr(Evaluation, name) for name in dir(Evaluation) if name[:6] == "visit_"}
+    makers = ("projection", "filter_projection", "value_projection", "multi_select_list", "multi_select_dict")
+    return named | {name: _building(named[name]) for name in (*makers, "function_expression")}
+
+
+class _BoundedFunctions(Functions):
+    """JMESPath's functions. Each charges its work before it starts."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
+
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
+        given = list(resolved_args)
+        parts = sum(len(each) for each in given if isinstance(each, list | dict))
+        chars = sum(len(each) for each in given if isinstance(each, str))
+        self._evaluation.use(parts // PARTS_A_STEP + chars // COPIED_A_STEP)
+        return _fitting(super().call_function(function_name, given))
+
+    @signature({"types": []})
+    def _func_to_string(self, arg: Any) -> Any:
+        self._charge_deeply(arg)
+        return arg if isinstance(arg, str) else json.dumps(arg, separators=(",", ":"))
+
+    @signature({"types": ["array", "string"]}, {"types": []})
+    def _func_contains(self, subject: Any, search: Any) -> Any:
+        if isinstance(subject, str):
+            return isinstance(search, str) and search in subject
+        if isinstance(search, str | list | dict):
+            self._charge_deeply(subject)
+        return search in subject
+
+    @signature({"types": []})
+    def _func_from_json(self, value: Any) -> Any:
+        """The JSON value of a text; None when the text is not JSON. A value that is not a text is returned as it is."""
+        if not isinstance(value, str):
+            return value
+        self._evaluation.use(len(value) // READ_A_STEP)
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return None
+
+    @signature({"types": ["string"]}, {"types": ["array-string"]})
+    def _func_join(self, separator: str, array: list[str]) -> Any:
+        self._evaluation.use((sum(map(len, array)) + len(separator) * len(array)) // COPIED_A_STEP)
+        return separator.join(array)
+
+    @signature({"types": ["array-string", "array-number"]})
+    def _func_sort(self, arg: Any) -> Any:
+        self._charge_comparing(arg, len(arg).bit_length())
+        return sorted(arg)
+
+    @signature({"types": ["array-number", "array-string"]})
+    def _func_max(self, arg: Any) -> Any:
+        self._charge_comparing(arg)
+        return max(arg) if arg else None
+
+    @signature({"types": ["array-number", "array-string"]})
+    def _func_min(self, arg: Any) -> Any:
+        self._charge_comparing(arg)
+        return min(arg) if arg else None
+
+    @signature({"types": ["array"]}, {"types": ["expref"]})
+    def _func_sort_by(self, array: Any, expref: Any) -> Any:
+        if not array:
+            return array
+        keys = self._keys(array, expref, "sort_by")
+        self._charge_comparing(keys, len(keys).bit_length())
+        return [array[at] for at in sorted(range(len(keys)), key=keys.__getitem__)]
+
+    @signature({"types": ["array"]}, {"types": ["expref"]})
+    def _func_max_by(self, array: Any, expref: Any) -> Any:
+        return self._best(array, self._keys(array, expref, "max_by"), max)
+
+    @signature({"types": ["array"]}, {"types": ["expref"]})
+    def _func_min_by(self, array: Any, expref: Any) -> Any:
+        return self._best(array, self._keys(array, expref, "min_by"), min)
+
+    def _best(self, array: Any, keys: list[Any], choose: Callable[..., int]) -> Any:
+        self._charge_comparing(keys)
+        return array[choose(range(len(keys)), key=keys.__getitem__)] if keys else None
+
+    def _keys(self, array: list[Any], expref: Any, function_name: str) -> list[Any]:
+        """The result of the expression for each item: all texts or all numbers."""
+        keys = [expref.visit(expref.expression, each) for each in array]
+        texts = sum(1 for each in keys if isinstance(each, str))
+        numbers = sum(1 for each in keys if isinstance(each, int | float) and not isinstance(each, bool))
+        if len(keys) not in (texts, numbers):
+            raise TypeError(f"{function_name}() needs all texts or all numbers")
+        return keys
+
+    def _charge_deeply(self, value: Any) -> None:
+        self._evaluation.use(self._evaluation.cost(value))
+
+    def _charge_comparing(self, values: list[Any], times: int = 1) -> None:
+        chars = sum(len(each) for each in values if isinstance(each, str))
+        self._evaluation.use((len(values) // PARTS_A_STEP + chars // COMPARED_A_STEP) * times)
+
+
+def signature_of(name: str) -> Sequence[dict[str, Any]] | None:
+    """The parameters of a function; None when there is no function of this name."""
+    function = _BoundedFunctions.FUNCTION_TABLE.get(name)
+    return None if function is None else function["signature"]
+
+
+def _fitting(value: Any) -> Any:
+    """The value, with a number that JSON cannot hold replaced by one that it can."""
+    if isinstance(value, int) and value not in INTEGERS:
+        value = float(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_VISITS: Final = _visits()

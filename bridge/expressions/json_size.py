@@ -1,0 +1,56 @@
+"""How large a JSON value is when written out, and how large when each part counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+LONG_TEXT: Final = 64  # characters; shorter texts always count
+NUMBER_CHARS: Final = 30  # writing a number costs about as much as this many characters
+PARTS_A_STEP: Final = 8
+
+
+class SizeMeter:
+    """Measures the values of one evaluation, each list and object once. `charge` is called before the work."""
+
+    def __init__(self, charge: Callable[[int], None]) -> None:
+        self._charge = charge
+        # Holds the value too: an id is valid only while its value lives.
+        self._written: dict[int, tuple[Any, int]] = {}
+        self._texts: dict[int, str] = {}
+        self._parts = 0
+
+    def measure(self, value: Any) -> tuple[int, int]:
+        """Its size in characters when written out, approximately; and that of all measured so far, each part once."""
+        waiting = [value]
+        while waiting:
+            node = waiting[-1]
+            if id(node) in self._written:
+                waiting.pop()
+                continue
+            self._charge(len(node) // PARTS_A_STEP)
+            inner = list(node.values()) if isinstance(node, dict) else node
+            unknown = [each for each in inner if isinstance(each, list | dict) and id(each) not in self._written]
+            if unknown:
+                waiting += unknown
+                continue
+            self._written[id(node)] = (node, self._of_one(node, inner))
+            waiting.pop()
+        return self._written[id(value)][1], self._parts
+
+    def _of_one(self, node: Any, inner: list[Any]) -> int:
+        own = 2 + 2 * len(inner) + (sum(map(len, node)) if isinstance(node, dict) else 0)
+        shared = 0
+        for each in inner:
+            if isinstance(each, str):
+                if len(each) > LONG_TEXT and id(each) in self._texts:
+                    shared += len(each)
+                else:
+                    own += len(each)
+                    self._texts[id(each)] = each
+            elif isinstance(each, list | dict):
+                shared += self._written[id(each)][1]
+            else:
+                own += NUMBER_CHARS
+        self._parts += own
+        return own + shared

@@ -1,0 +1,94 @@
+"""Regular expressions from the settings, matched in linear time by RE2."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from bridge.clock import thread_cpu_us
+from bridge.expressions.answer_budget import use
+
+if TYPE_CHECKING:
+    import re2
+
+MOST_WORK: Final = 10_000_000  # instructions of a pattern times characters of a value: 50 ms where RE2 is slowest
+MEMORY_BYTES: Final = 1 << 20  # of a compiled pattern with its caches
+FREE_WORK: Final = 4_000  # the same product; 20 microseconds where RE2 is slowest
+FREE_US: Final = 20  # a search that takes no longer is free; most take 1 or 2
+STEPS_A_US: Final = 2
+TOO_LARGE: Final = "the regular expression is too large; repeat fewer things, or fewer times"
+
+_BEYOND: Final = {
+    r"invalid perl operator: \(\?[=!]": "which has no lookahead",
+    r"invalid perl operator: \(\?<": "which has no lookbehind",
+    r"invalid perl operator: \(\?>": "which has no atomic groups",
+    r"invalid perl operator: \(\?\(": "which has no conditional groups",
+    r"invalid perl operator: \(\?P|invalid escape sequence: \\\d": "which has no backreferences",
+    r"bad repetition operator: .\+": "which has no possessive repetition",
+    r"invalid escape sequence: \\Z": "which writes the end of the text as \\z",
+}
+"""Features of Python's `re` that RE2 lacks, by RE2's error message."""
+
+
+class Pattern:
+    """A regular expression, compiled once, for values of at most `longest` characters. `where` is its location in the
+    settings. ValueError, with a message for people, when it is invalid or uses a feature that RE2 lacks."""
+
+    __slots__ = ("_compiled", "_longest_free", "text", "where")
+
+    def __init__(self, text: str, *, where: str = "", longest: int) -> None:
+        self.text = text
+        self.where = where
+        self._compiled = _compiled(text, longest)
+        self._longest_free = FREE_WORK // max(1, self._compiled.programsize)  # bytes
+
+    def is_in(self, value: str) -> bool:
+        """Whether it matches a part of the value. ExpressionLimit when the answer's budget is used up."""
+        # As bytes: re2 raises on a lone surrogate in a str.
+        raw = value.encode(errors="surrogatepass")
+        if len(raw) <= self._longest_free:
+            return self._compiled.search(raw) is not None
+        began = thread_cpu_us()
+        found = self._compiled.search(raw)
+        took_us = thread_cpu_us() - began
+        if took_us > FREE_US:
+            use(self.text, self.where, took_us * STEPS_A_US)
+        return found is not None
+
+    def is_whole(self, value: str) -> bool:
+        """Whether it matches the whole value."""
+        return self._compiled.fullmatch(value.encode(errors="surrogatepass")) is not None
+
+    def parts(self, value: str) -> dict[str, str] | None:
+        """The named groups of a match of the whole value, "" for an unused group; None when it does not match."""
+        found = self._compiled.fullmatch(value.encode(errors="surrogatepass"))
+        if found is None:
+            return None
+        named = {name.decode() if isinstance(name, bytes) else name: part for name, part in found.groupdict().items()}
+        return {name: (part or b"").decode(errors="surrogatepass") for name, part in named.items()}
+
+
+def _compiled(text: str, longest: int) -> re2._Regexp:
+    import re2  # here, because most quick commands match no pattern
+
+    options = re2.Options()
+    options.max_mem = MEMORY_BYTES
+    options.log_errors = False
+    try:
+        compiled = re2.compile(text.encode(), options)
+    except (re2.error, UnicodeEncodeError) as error:
+        raise ValueError(_problem(error)) from None
+    if compiled.programsize * longest > MOST_WORK:
+        raise ValueError(TOO_LARGE)
+    return compiled
+
+
+def _problem(error: Exception) -> str:
+    told = error.args[0] if error.args else ""
+    told = told.decode(errors="replace") if isinstance(told, bytes) else str(error)
+    if "too large" in told or "repetition size" in told:
+        return f"{TOO_LARGE} ({told})"
+    for complaint, lacking in _BEYOND.items():
+        if re.match(complaint, told):
+            return f"regular expressions here are RE2's, {lacking}: {told.partition(': ')[2]}"
+    return f"not a regular expression (RE2 syntax): {told}"

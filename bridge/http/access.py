@@ -1,0 +1,167 @@
+"""Who may do what: checks of Host, Origin and token before a route sees the request."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bridge.config.http_model import Http
+from bridge.domain.listen_address import is_loopback
+from bridge.http.problem_details import HttpProblem, problem_response
+
+ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
+READING: Final = frozenset({"GET", "HEAD"})
+
+
+class Right(StrEnum):
+    """What a route asks of its caller."""
+
+    OPEN = "open"  # nothing
+    READ = "read"  # `token` or `read_token`
+    FULL = "full"  # `token`
+    OWN = "own"  # the route checks by itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRules:
+    """The settings of the server that say who may use it."""
+
+    hosts: frozenset[str]  # accepted as Host, lower case, without port
+    accepts_addresses: bool  # as Host: any IP address
+    accepts_any_host: bool
+    origins: frozenset[str]  # accepted as Origin beside the Host itself
+    token: bytes | None = field(repr=False)
+    read_token: bytes | None = field(repr=False)
+
+    @classmethod
+    def of(cls, settings: Http) -> AccessRules:
+        """The rules of these settings, resolved."""
+        address = settings.address
+        public = urlsplit(settings.public_url or "")
+        hosts = {address.host.lower(), *settings.hosts, (public.hostname or "").lower()} - {""}
+        if address.path or is_loopback(address.host) or address.host in ANY_HOST:
+            hosts |= {"localhost", "127.0.0.1", "::1"}
+        return cls(
+            hosts=frozenset(hosts),
+            accepts_addresses=address.host in ANY_HOST,
+            accepts_any_host=bool(address.path),  # no browser reaches a Unix socket
+            origins=frozenset({_origin(settings.public_url)} if settings.public_url else ()),
+            token=settings.token.reveal().encode() if settings.token else None,
+            read_token=settings.read_token.reveal().encode() if settings.read_token else None,
+        )
+
+    def right_of(self, headers: Mapping[str, str]) -> Right:
+        """What the caller may do, by its bearer token; without a token in the settings, everything."""
+        if self.token is None:
+            return Right.FULL
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return Right.OPEN
+        return self.right_of_token(given.strip())
+
+    def right_of_token(self, given: str) -> Right:
+        """What a token allows. Compared in constant time."""
+        offered = given.encode("utf-8", "surrogateescape")
+        if self.token is not None and hmac.compare_digest(offered, self.token):
+            return Right.FULL
+        if self.read_token is not None and hmac.compare_digest(offered, self.read_token):
+            return Right.READ
+        return Right.OPEN
+
+    def check_host(self, headers: Mapping[str, str]) -> None:
+        """HttpProblem 421 unless the request names this server: a page elsewhere could have its own name resolve
+        here."""
+        host = _host_name(headers.get("host", ""))
+        if self.accepts_any_host or host in self.hosts or (self.accepts_addresses and _is_address(host)):
+            return
+        detail = f'"{host[:100]}" is not a name of this server: add it to http.hosts, or set http.public_url'
+        raise HttpProblem(HTTPStatus.MISDIRECTED_REQUEST, detail)
+
+    def check_origin(self, headers: Mapping[str, str]) -> None:
+        """HttpProblem 403 for a request that a page of another origin makes."""
+        given = headers.get("origin")
+        if given is None:
+            return
+        if _origin(given) not in self.origins and urlsplit(given).netloc.lower() != headers.get("host", "").lower():
+            raise HttpProblem(HTTPStatus.FORBIDDEN, "requests from pages of other origins are refused")
+
+    def check_right(self, headers: Mapping[str, str], needed: Right) -> None:
+        """HttpProblem 401 or 403 unless the caller's token allows what the route needs."""
+        if needed in {Right.OPEN, Right.OWN}:
+            return
+        right = self.right_of(headers)
+        if right is Right.FULL or right is needed:
+            return
+        if right is Right.READ:
+            raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; this needs http.token")
+        detail = "send the token of the settings: Authorization: Bearer ..."
+        raise HttpProblem(HTTPStatus.UNAUTHORIZED, detail, (), {"WWW-Authenticate": 'Bearer realm="genbridge"'})
+
+
+class AccessMiddleware:
+    """Refuses requests that name another host or come from another origin, before anything else is done."""
+
+    def __init__(self, app: ASGIApp, rules: AccessRules) -> None:
+        self._app = app
+        self.rules = rules  # replaced on reload
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        try:
+            _check_single(scope)
+            self.rules.check_host(headers)
+            self.rules.check_origin(headers)
+        except HttpProblem as problem:
+            await problem_response(problem)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def check_right(request: Request, needed: Right) -> None:
+    """See `AccessRules.check_right`."""
+    rules: AccessRules = request.app.state.access.rules
+    rules.check_right(request.headers, needed)
+
+
+def _check_single(scope: Scope) -> None:
+    """HttpProblem 400 when a header that decides about access is there twice: programs disagree which one counts."""
+    for name in (b"host", b"authorization", b"origin"):
+        if sum(1 for key, _ in scope["headers"] if key == name) > 1:
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the header {name.decode().title()} is there twice")
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header: without port, and without the brackets of an IPv6 address."""
+    try:
+        parts = urlsplit(f"//{host}")
+    except ValueError:
+        return host.lower()
+    return host.lower() if parts.path or parts.username is not None else (parts.hostname or "").removesuffix(".")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    return f"{parts.scheme}://{parts.netloc}".lower()

@@ -1,0 +1,217 @@
+"""The requests and answers of the API. Times are RFC 3339 in UTC, to the millisecond."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, Field, WithJsonSchema
+
+from bridge.config.duration_syntax import PATTERN
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.event import Topic
+from bridge.domain.task import Phase
+from bridge.http.api_route import ApiModel
+
+Limit = Annotated[int, Field(ge=1, le=1000, description="at most so many")]
+Since = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "description": "a time (RFC 3339), or an age such as 2h",
+            "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": PATTERN}],
+        }
+    ),
+]
+WAIT_S: Final = 300.0
+
+
+class TaskKey(ApiModel):
+    """One watched task."""
+
+    account: str | None = Field(None, description="may be left out when only one account watches the id")
+    id: str = Field(min_length=1, description="the task id at the provider")
+
+
+class AddQuery(ApiModel):
+    account: str | None = Field(None, description="of tasks that name none, e.g. of the answer of a create call")
+    again: bool = Field(False, description="watch finished tasks again")
+
+
+class AddedTask(BaseModel):
+    account: str
+    id: str
+    what: str = Field(description="added, revived, again, known (already watched) or ended (finished before)")
+    phase: str
+
+
+class AddedTasks(BaseModel):
+    """The tasks, in the order of the request. They are on disk."""
+
+    tasks: list[AddedTask]
+
+
+class TaskRecord(BaseModel):
+    """A watched task, as `genbridge list --json` prints it."""
+
+    account: str
+    id: str
+    action: str | None
+    label: str | None
+    meta: dict[str, Any]
+    phase: Phase
+    added_at: str
+    ended_at: str | None
+    next_poll_at: str | None = Field(description="null: at once, never, or unknown")
+    polls: int
+    progress: float | None = Field(description="0 to 1")
+    urls: list[str]
+    reason: str | None
+    eta_at: str | None = Field(description="when half of similar tasks have finished; null: unknown")
+    eta_low_at: str | None
+    eta_high_at: str | None
+
+
+class TaskListQuery(ApiModel):
+    phase: Phase | None = None
+    account: str | None = None
+    label: str | None = None
+    q: str | None = Field(None, description="id, label or account contains this text")
+    since: Since | None = Field(None, description="added or finished since")
+    limit: Limit = 100
+    cursor: str | None = Field(None, description="`next` of the page before")
+
+
+class TaskPage(BaseModel):
+    """The last added first. `next` is the cursor of the next page; null on the last one."""
+
+    tasks: list[TaskRecord]
+    next: str | None
+
+
+class DeliveryRecord(BaseModel):
+    """A delivery, as `genbridge deliveries --json` prints it."""
+
+    event_id: str
+    endpoint: str
+    target: str | None
+    topic: str
+    account: str | None
+    id: str | None
+    about: str | None
+    state: DeliveryState
+    attempts: int
+    next_attempt_at: str | None
+    last_outcome: str | None
+
+
+class TaskQuery(TaskKey):
+    wait: float = Field(0.0, ge=0, le=WAIT_S, description="answer when the task has finished, at the latest after this")
+
+
+class TaskDetails(TaskRecord):
+    """A task with its deliveries and its story."""
+
+    deliveries: list[DeliveryRecord]
+    story: dict[str, Any] = Field(description="as `genbridge explain --json` prints it")
+
+
+class Requested(BaseModel):
+    """What became of a request about one task."""
+
+    account: str
+    id: str
+    done: bool = Field(description="false when there was nothing to do")
+    detail: str
+
+
+class DeliveryListQuery(ApiModel):
+    state: DeliveryState | None = None
+    endpoint: str | None = None
+    task: str | None = Field(None, description="a task id")
+    since: Since | None = Field(None, description="created since")
+    limit: Limit = 100
+    cursor: str | None = Field(None, description="`next` of the page before")
+
+
+class DeliveryPage(BaseModel):
+    """The newest first. `next` is the cursor of the next page; null on the last one."""
+
+    deliveries: list[DeliveryRecord]
+    next: str | None
+
+
+class AttemptRecord(BaseModel):
+    """One try of a delivery."""
+
+    at: str
+    outcome: str
+    detail: str | None
+    duration_s: float
+
+
+class DeliveryWithAttempts(DeliveryRecord):
+    attempts_made: list[AttemptRecord]
+
+
+class EventDeliveries(BaseModel):
+    """The deliveries of one event, with every attempt."""
+
+    event_id: str
+    deliveries: list[DeliveryWithAttempts]
+
+
+class Redeliver(ApiModel):
+    """Either `event_ids`, or at least one filter."""
+
+    event_ids: list[str] | None = Field(None, max_length=10_000)
+    state: DeliveryState | None = None
+    endpoint: str | None = None
+    since: Since | None = Field(None, description="created since")
+    topic: Topic | None = None
+    expect: int | None = Field(None, ge=0, description="refuse (409) when it would be another number")
+
+
+class Redelivered(BaseModel):
+    redelivered: int
+
+
+class EndpointEnabled(BaseModel):
+    endpoint: str
+    was_disabled: bool
+    was_held: bool
+
+
+class SampleOutcome(BaseModel):
+    target: str | None
+    outcome: str
+    detail: str
+
+
+class SampleSent(BaseModel):
+    """The outcome of a sample for each target of the endpoint."""
+
+    endpoint: str
+    outcomes: list[SampleOutcome]
+
+
+class AccountsAnswer(BaseModel):
+    accounts: list[dict[str, Any]]
+
+
+class EndpointsAnswer(BaseModel):
+    endpoints: list[dict[str, Any]]
+
+
+class StatusAnswer(BaseModel):
+    """As `genbridge status --json` prints it."""
+
+    model_config = {"extra": "allow"}
+
+
+class HealthAnswer(BaseModel):
+    status: str = Field(description="ok, stuck, ready or not ready")
+    problems: list[str] | None = Field(None, description="why it is not; only for callers with a token")
+
+
+class Nothing(ApiModel):
+    """No keys."""

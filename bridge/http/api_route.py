@@ -1,0 +1,144 @@
+"""A route of the API as a value: its path, who may use it, and the models of what comes in and goes out.
+
+From it requests are validated and the OpenAPI document is made, so that the two agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, Literal, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bridge.config.mistakes import mistakes
+from bridge.http.access import Right, check_right
+from bridge.http.problem_details import HttpProblem, answer_error, invalid, location
+from bridge.http.services import Services
+from bridge.net.http_server import read_body
+
+MAX_BODY_BYTES: Final = 16 << 20
+JSON: Final = "application/json"
+
+Method = Literal["GET", "POST"]
+M = TypeVar("M", bound=BaseModel)
+
+
+class ApiModel(BaseModel):
+    """A request or an answer. Requests with unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class AnyQuery(BaseModel):
+    """Parameters of any name, which the route ignores."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class RawBody(BaseModel):
+    """A body that the route reads by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiCall:
+    """One request: `query` and `body` are the route's models, validated; `raw` is the body as it came."""
+
+    services: Services
+    request: Request
+    query: Any = None
+    body: Any = None
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiRoute:
+    """`handle` returns a value for JSON, or a whole `Response`."""
+
+    method: Method
+    path: str
+    summary: str
+    handle: Callable[[ApiCall], Awaitable[Any]]
+    right: Right = Right.READ
+    query: type[ApiModel] | type[AnyQuery] | None = None
+    body: type[BaseModel] | None = None
+    answer: type[BaseModel] | None = None
+    status: HTTPStatus = HTTPStatus.OK
+    media_type: str = JSON
+    more_media_types: tuple[str, ...] = ()  # in which the answer may come as well
+    reads_body: bool = False  # `handle` reads the body by itself, once it knows that it wants it
+    problems: frozenset[HTTPStatus] = field(default=frozenset())  # beside those that follow from the rest
+    others: Mapping[HTTPStatus, type[BaseModel]] = field(default_factory=dict)  # further answers
+
+    async def respond(self, request: Request, services: Services) -> Response:
+        """Check and answer one request."""
+        try:
+            check_right(request, self.right)
+            body = await self._body(request)
+            found = await self.handle(ApiCall(services=services, request=request, query=self._query(request), **body))
+        except Exception as error:  # the edge of one request
+            return await answer_error(request, error)
+        return found if isinstance(found, Response) else json_response(found, self.status)
+
+    def _query(self, request: Request) -> BaseModel | None:
+        if self.query is AnyQuery:
+            return None
+        given: dict[str, str] = {}
+        for key, value in request.query_params.multi_items():
+            if key in given:
+                raise invalid([(key, "is there twice")])
+            given[key] = value
+        if self.query is None:
+            if given:
+                raise invalid([(next(iter(given)), "this address takes no parameters")])
+            return None
+        return validated(self.query, given)
+
+    async def _body(self, request: Request) -> Mapping[str, Any]:
+        if self.body is None:
+            return {}
+        raw = await read_body(request, max_bytes=MAX_BODY_BYTES)
+        if self.body is RawBody:
+            return {"raw": raw}
+        try:
+            tree = orjson.loads(raw or b"{}")
+        except orjson.JSONDecodeError as error:
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from None
+        if not isinstance(tree, dict):
+            raise invalid([("", "the body must be a JSON object")])
+        return {"raw": raw, "body": validated(self.body, tree)}
+
+
+def served(routes: Sequence[ApiRoute], services: Services) -> list[Route]:
+    """The routes for starlette: one for each path, so that a wrong method is answered with every right one."""
+    by_path: dict[str, dict[str, ApiRoute]] = {}
+    for route in routes:
+        by_path.setdefault(route.path, {})[route.method] = route
+
+    def at(path: str, methods: Mapping[str, ApiRoute]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            method = "GET" if request.method == "HEAD" else request.method
+            return await methods[method].respond(request, services)
+
+        return Route(path, endpoint, methods=list(methods))
+
+    return [at(path, methods) for path, methods in by_path.items()]
+
+
+def validated(model: type[M], tree: Mapping[str, Any]) -> M:
+    """The model of what came in. HttpProblem 422 lists every mistake."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        found = [(location(one.path), one.message) for one in mistakes(error, model, tree)]
+        raise invalid(found) from None
+
+
+def json_response(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """The value as JSON, which nobody keeps."""
+    return Response(orjson.dumps(value), status, headers={"Cache-Control": "no-store"}, media_type=JSON)

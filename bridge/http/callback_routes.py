@@ -1,0 +1,74 @@
+"""Where providers post their callbacks. Open to all: the secret of the address is the permission."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from bridge.domain.callback import CallbackOutcome, CallbackRequest
+from bridge.errors import StoreError
+from bridge.http.access import Right
+from bridge.http.api_route import MAX_BODY_BYTES, AnyQuery, ApiCall, ApiRoute, json_response
+from bridge.http.problem_details import HttpProblem
+from bridge.net.http_server import read_body
+
+HEEDED: Final = frozenset({CallbackOutcome.POLLED, CallbackOutcome.COALESCED})
+REFUSALS: Final = {
+    CallbackOutcome.MISSING: "the callback is not signed, and accounts.{}.callback_secret is set",
+    CallbackOutcome.FORGED: "the signature of the callback is wrong; does accounts.{}.callback_secret fit?",
+    CallbackOutcome.STALE: "the signature of the callback is too old, or a clock is wrong",
+}
+
+
+class CallbackAnswer(BaseModel):
+    """What became of a callback; or its challenge, repeated."""
+
+    outcome: CallbackOutcome | None = Field(None, description="what became of the callback")
+    challenge: Any = Field(None, description="only in the answer to a challenge, and then alone")
+
+
+async def take_callback(call: ApiCall) -> Response:
+    """A callback to an account's address. Waits for nothing but its body."""
+    account, secret = call.request.path_params["account"], call.request.path_params["secret"]
+    callbacks = call.services.daemon().callbacks
+    if not callbacks.is_ready:
+        raise StoreError("the daemon is starting; try again")
+    if not callbacks.is_address(account, secret):
+        raise HttpProblem(HTTPStatus.NOT_FOUND, "there is no such callback address; see `genbridge callback-url`")
+    http = call.services.settings().settings.http
+    prefix = urlsplit(http.public_url).path.rstrip("/") if http is not None and http.public_url else ""
+    reply = callbacks.receive(
+        account,
+        CallbackRequest(
+            headers=dict(call.request.headers),
+            body=await read_body(call.request, max_bytes=MAX_BODY_BYTES),
+            path=prefix + callbacks.path(account),
+            query=call.request.url.query,
+        ),
+    )
+    if reply.outcome in REFUSALS:
+        raise HttpProblem(HTTPStatus.FORBIDDEN, REFUSALS[reply.outcome].format(account))
+    if reply.outcome is CallbackOutcome.CHALLENGE:
+        return json_response({"challenge": reply.challenge})
+    # Some providers repeat a callback unless the answer is exactly 200.
+    return json_response({"outcome": reply.outcome}, HTTPStatus.OK if reply.outcome in HEEDED else HTTPStatus.ACCEPTED)
+
+
+ROUTES: Final = (
+    ApiRoute(
+        method="POST",
+        path="/callbacks/{account}/{secret}",
+        summary="A callback of the account's provider: a hint to poll the task that it names.",
+        handle=take_callback,
+        right=Right.OPEN,
+        query=AnyQuery,
+        reads_body=True,
+        answer=CallbackAnswer,
+        others={HTTPStatus.ACCEPTED: CallbackAnswer},
+        problems=frozenset({HTTPStatus.NOT_FOUND}),
+    ),
+)

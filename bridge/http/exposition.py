@@ -1,0 +1,168 @@
+"""The figures of `/metrics`: every metric with its type, labels and meaning, in the formats that Prometheus reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
+
+from bridge import __version__
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.task import Phase
+from bridge.metrics import Histogram, Metrics
+from bridge.store.views import StoreGauges
+
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+SECONDS: Final = "seconds"
+
+
+def content_type(accept: str) -> str:
+    """The format for this Accept header: OpenMetrics for clients that ask for it, else text."""
+    wanted: dict[str, float] = {}
+    for offer in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in offer.split(";"))
+        values = dict(parameter.split("=", 1) for parameter in parameters if "=" in parameter)
+        if name == "application/openmetrics-text" and values.get("version", "1.0.0") != "1.0.0":
+            continue
+        wanted[name] = max(wanted.get(name, 0.0), _weight(values.get("q", "1")))
+    openmetrics = wanted.get("application/openmetrics-text", 0.0)
+    return OPENMETRICS if openmetrics > 0 and openmetrics >= wanted.get("text/plain", 0.0) else TEXT
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def exposition(metrics: Metrics, gauges: StoreGauges | None, *, now: float, wanted: str) -> bytes:
+    """All figures in the format `wanted`, a result of `content_type`. Without `gauges`, because the store could not be
+    read, those that come from it are left out."""
+    registry = CollectorRegistry()
+    registry.register(_Families([*_counted(metrics), *(_stored(metrics, gauges, now) if gauges is not None else ())]))
+    if wanted == OPENMETRICS:
+        return bytes(generate_openmetrics(registry))  # type: ignore[no-untyped-call]  # so in the library
+    return generate_latest(registry)
+
+
+class _Families(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _counted(metrics: Metrics) -> Iterator[Metric]:
+    """What this daemon has counted since its start."""
+    yield InfoMetricFamily("genbridge_build", "The version that runs.", {"version": __version__})
+    yield _counter(
+        "genbridge_polls",
+        "Requests about tasks, by what the answer meant. A batch is one request.",
+        ("account", "outcome"),
+        {(name, str(outcome)): n for name, one in metrics.accounts.items() for outcome, n in one.polls.items()},
+    )
+    yield _counter(
+        "genbridge_callbacks",
+        "Callbacks of the provider, by what became of them.",
+        ("account", "outcome"),
+        {(name, str(outcome)): n for name, one in metrics.accounts.items() for outcome, n in one.callbacks.items()},
+    )
+    yield _counter(
+        "genbridge_rate_limited",
+        "Answers by which the provider asked for fewer requests.",
+        ("account",),
+        {(name,): one.rate_limited for name, one in metrics.accounts.items()},
+    )
+    yield _counter(
+        "genbridge_events",
+        "Events committed, sent anywhere or not.",
+        ("topic",),
+        {(str(topic),): count for topic, count in metrics.events.items()},
+    )
+    yield _counter(
+        "genbridge_delivery_attempts",
+        "Attempts to deliver an event, by how they ended.",
+        ("endpoint", "outcome"),
+        {(name, outcome): n for name, one in metrics.endpoints.items() for outcome, n in one.attempts.items()},
+    )
+    detection = "From the end of a task, as the provider states it, until genbridge saw it."
+    yield _histogram("genbridge_detection_seconds", detection, (), {(): metrics.detection_s})
+    yield _histogram(
+        "genbridge_delivery_seconds",
+        "From when genbridge saw the end of a task until the endpoint accepted it.",
+        ("endpoint",),
+        {(name,): one.delivery_s for name, one in metrics.endpoints.items()},
+    )
+    commit = "Time that a commit of transitions and outcomes took, the sync of the disk included."
+    yield _histogram("genbridge_store_commit_seconds", commit, (), {(): metrics.commit_s})
+    lag = "How much later than planned the event loop came back to a timer."
+    yield _histogram("genbridge_loop_lag_seconds", lag, (), {(): metrics.loop_lag_s})
+
+
+def _stored(metrics: Metrics, gauges: StoreGauges, now: float) -> Iterator[Metric]:
+    """What the store holds now, for the accounts and endpoints in the settings."""
+    yield _gauge(
+        "genbridge_watches",
+        "Watched tasks in the store, by phase.",
+        ("account", "phase"),
+        {(name, phase): gauges.watches.get((name, phase), 0) for name in metrics.accounts for phase in map(str, Phase)},
+    )
+    yield _gauge(
+        "genbridge_account_blocked",
+        "1 while the provider rejects the account, its key or its balance, else 0.",
+        ("account",),
+        {(name,): name in gauges.blocked for name in metrics.accounts},
+    )
+    states = {str(DeliveryState.WAITING): gauges.waiting, str(DeliveryState.DEAD): gauges.dead}
+    yield _gauge(
+        "genbridge_deliveries",
+        "Deliveries in the store that wait for an attempt or were given up.",
+        ("endpoint", "state"),
+        {(name, state): found.get(name, 0) for name in metrics.endpoints for state, found in states.items()},
+    )
+    yield _gauge(
+        "genbridge_outbox_oldest_seconds",
+        "Age of the oldest event that waits for delivery, 0 if none waits.",
+        ("endpoint",),
+        {(name,): max(0.0, now - gauges.oldest_waiting_at.get(name, now)) for name in metrics.endpoints},
+        unit=SECONDS,
+    )
+
+
+def _counter(name: str, meaning: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], int]) -> Metric:
+    family = CounterMetricFamily(name, meaning, labels=labels)
+    for of, value in values.items():
+        family.add_metric(of, value)
+    return family
+
+
+def _gauge(
+    name: str, meaning: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float], *, unit: str = ""
+) -> Metric:
+    family = GaugeMetricFamily(name, meaning, labels=labels, unit=unit)
+    for of, value in values.items():
+        family.add_metric(of, value)
+    return family
+
+
+def _histogram(name: str, meaning: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, meaning, labels=labels, unit=SECONDS)
+    for of, histogram in values.items():
+        counts, total_s = list(histogram.counts), histogram.total_s
+        bounds = [*map(str, histogram.bounds), "+Inf"]
+        buckets = [(bound, sum(counts[: place + 1])) for place, bound in enumerate(bounds)]
+        family.add_metric(of, buckets, total_s)
+    return family

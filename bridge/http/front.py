@@ -1,0 +1,52 @@
+"""Builds the HTTP server of a daemon from what the daemon has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from bridge.app import App
+from bridge.config.load import Loaded
+from bridge.control.live_hub import LiveHub
+from bridge.http.app_side import AppSide
+from bridge.http.cached_gauges import CachedGauges
+from bridge.http.recent_overview import RecentOverview
+from bridge.http.services import Services
+from bridge.http.serving import HttpServer
+from bridge.metrics import Metrics
+from bridge.offload import ThreadOffload
+from bridge.ports import Clock, Offload
+from bridge.store import ReadStore
+from bridge.store.follow_store import FollowStore
+from bridge.store.request_store import RequestStore
+
+
+def http_server(
+    *,
+    settings: Callable[[], Loaded],
+    app: Callable[[], App],
+    reader: ReadStore,
+    follower: FollowStore,
+    store: RequestStore,
+    writing: Offload,
+    clock: Clock,
+    metrics: Metrics,
+    is_alive: Callable[[], bool],
+) -> HttpServer:
+    """A server that does not serve yet. `settings` and `app` give those of the moment."""
+    reading = ThreadOffload()
+    services = Services(
+        clock=clock,
+        settings=settings,
+        daemon=lambda: AppSide(app(), clock),
+        reader=reader,
+        reading=reading,
+        store=store,
+        writing=writing,
+        metrics=metrics,
+        gauges=CachedGauges(partial(reading, reader.gauges), clock),
+        overviews=RecentOverview(clock),
+        is_alive=is_alive,
+        live=LiveHub(store=follower, offload=ThreadOffload(), clock=clock, settings=settings),
+    )
+    return HttpServer(services)

@@ -1,0 +1,89 @@
+"""The accounts at the gateway, built from the settings when they are first used."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import anyio
+
+from bridge.account_catalogue import base_url_of, known_providers
+from bridge.clock import SystemClock
+from bridge.config.load import Loaded
+from bridge.config.model import Account
+from bridge.net.streaming_client import StreamingClient
+from bridge.plan_builder import limits_of
+from bridge.providers.description import Description
+from bridge.providers.pass_through import PassThrough
+
+
+class GatewayAccount(NamedTuple):
+    """One account: what its provider's description says, and the client that sends its requests."""
+
+    name: str
+    rules: PassThrough
+    client: StreamingClient
+
+
+class GatewayAccounts:
+    """Keeps what it has built until the settings change. An account that stays the same keeps its connections."""
+
+    def __init__(self) -> None:
+        self._loaded: Loaded | None = None
+        self._made: dict[str, tuple[object, GatewayAccount]] = {}
+
+    async def find(self, name: str, loaded: Loaded) -> GatewayAccount | None:
+        """The account of this name in these settings, which are in force; None if there is none."""
+        if loaded is not self._loaded:
+            await self._renew(loaded)
+        account = loaded.settings.accounts.get(name)
+        if account is None:
+            return None
+        known = self._made.get(name)
+        if known is None:
+            description = known_providers(loaded)[account.provider]
+            known = self._made[name] = _basis(account, loaded), _built(name, account, description, loaded)
+        return known[1]
+
+    async def run(self) -> None:
+        """Until cancelled; then close every connection."""
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                while self._made:
+                    await self._made.popitem()[1][1].client.aclose()
+
+    async def _renew(self, loaded: Loaded) -> None:
+        """Forget the accounts that these settings changed or removed."""
+        self._loaded = loaded
+        for name, (basis, made) in list(self._made.items()):
+            account = loaded.settings.accounts.get(name)
+            if account is None or basis != _basis(account, loaded):
+                del self._made[name]
+                await made.client.aclose()
+
+
+def _basis(account: Account, loaded: Loaded) -> object:
+    """The settings that an account at the gateway depends on."""
+    return account, loaded.settings.providers, loaded.proxies
+
+
+def _built(name: str, account: Account, description: Description, loaded: Loaded) -> GatewayAccount:
+    base_url = base_url_of(account, description)
+    rules = PassThrough(
+        description,
+        base_url=base_url,
+        api_key=account.api_key.reveal() if account.api_key else "",
+        has_key_pair=account.access_key is not None,
+        action=account.action,
+        headers={header: value.reveal() for header, value in account.headers.items()},
+        now=SystemClock().now,
+    )
+    client = StreamingClient(
+        base_url=base_url,
+        most_idle=limits_of(account, description).concurrency,
+        proxy=account.proxy.reveal() if account.proxy else None,
+        ca_file=str(loaded.under(account.ca_file)) if account.ca_file else None,
+        environment=loaded.proxies,
+    )
+    return GatewayAccount(name, rules, client)

@@ -1,0 +1,196 @@
+"""Passes an answer of the provider on to the caller, and reads it on the way where it is about a task."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import anyio
+import anyio.abc
+from starlette.types import Receive, Send
+
+from bridge.domain.forwarding import KeyMask, Pair, masked, returned_headers
+from bridge.http.gateway_accounts import GatewayAccount
+from bridge.http.gateway_bodies import MOST_BYTES, TOO_LARGE, cancel_when_gone
+from bridge.http.gateway_watches import WatchCommit, WatchWish
+from bridge.http.problem_details import HttpProblem
+from bridge.http.services import Services
+from bridge.net.client import Answer
+from bridge.net.streaming_client import BodyCut, StreamedAnswer, whole_answer
+from bridge.ports import AccountTraffic
+from bridge.providers.pass_through import NotCreated, StatusCall
+from bridge.sources.task_reader import TaskProblem
+
+READ_S: Final = 600.0  # for the whole of an answer that is read
+ERROR_BYTES: Final = 64 << 10  # of an answer that reports an error
+DECODED_BYTES: Final = 8 << 20  # of an answer in which a key is looked for
+WRITE_S: Final = 120.0  # how long a caller may take for one part
+NO_JSON: Final = (
+    *("text/event-stream", "application/x-ndjson", "application/jsonl", "application/octet-stream"),
+    *("video/", "audio/", "image/", "multipart/"),
+)
+"""Types of answers that only stream. Some aggregators give their JSON another type than its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passing:
+    """One request that has been sent. `path` is below the base URL; `wish`: its answer may name a new task; `status`:
+    it is about a task, as a poll of ours; `asked_at` is steady time."""
+
+    services: Services
+    traffic: AccountTraffic
+    account: GatewayAccount
+    method: str
+    path: str
+    below: str
+    wish: WatchWish | None
+    status: StatusCall | None
+    asked_at: float
+
+
+class AnswerPassing:
+    """Sends one answer to the caller. `has_begun`: its status has been sent, so that no other answer is possible."""
+
+    def __init__(self, passing: Passing, answer: StreamedAnswer, send: Send) -> None:
+        self._passing = passing
+        self._answer = answer
+        self._send = send
+        self._rules = passing.account.rules
+        self.has_begun = False
+
+    async def run(self, receive: Receive) -> None:
+        """Pass the answer on. HttpProblem 502 or 504, before it has begun, if that is not possible; BodyCut after.
+
+        An answer that may be about a task is read to its end even if the caller hangs up.
+        """
+        if self._answer.status > 599:
+            raise HttpProblem(HTTPStatus.BAD_GATEWAY, f"the provider answered with the status {self._answer.status}")
+        chunks = self._answer.chunks()
+        cap_bytes = self._cap_bytes()
+        read, is_whole = await _read(chunks, cap_bytes) if cap_bytes else (b"", False)
+        if not cap_bytes:
+            return await self._stream(chunks, read, [], receive)
+        async with anyio.create_task_group() as group:  # a commit that takes long goes on after the answer
+            watch = await self._take_in(read, is_whole=is_whole, group=group)
+            if is_whole:
+                await self._whole(read, watch)
+            else:
+                await self._stream(chunks, read, watch, receive)
+
+    def _cap_bytes(self) -> int:
+        """How much of the answer is read before it is passed on; 0 for one that only streams."""
+        status, passing = self._answer.status, self._passing
+        if passing.method == "HEAD" or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+            return 0
+        if status >= HTTPStatus.BAD_REQUEST:
+            return ERROR_BYTES
+        may_be_json = not self._header(b"content-type").decode("latin-1").strip().lower().startswith(NO_JSON)
+        return self._rules.most_bytes if may_be_json and (passing.wish or passing.status) else 0
+
+    async def _take_in(self, read: bytes, *, is_whole: bool, group: anyio.abc.TaskGroup) -> list[Pair]:
+        """Learn from the answer. A watch is committed here. Returns the headers to add."""
+        passing = self._passing
+        answer = self._decoded(read, is_whole=is_whole)
+        if (limited := self._rules.limited(answer)) is not None:
+            passing.traffic.limited(passing.account.name, limited, asked_at=passing.asked_at)
+        if passing.status is not None and (reading := self._rules.reading(passing.status, answer)) is not None:
+            passing.traffic.submit(passing.account.name, passing.status.task_id, reading)
+        if passing.wish is None:
+            return []
+        commit = WatchCommit(passing.services, passing.account.name)
+        try:
+            wish = passing.wish.named_by(answer, passing.path, self._rules)
+            if wish is None:
+                return []
+            await commit.finish(wish, group)
+        except (NotCreated, TaskProblem) as problem:
+            commit.fail(str(problem))
+        return [commit.header]
+
+    def _decoded(self, read: bytes, *, is_whole: bool) -> Answer:
+        """The answer as our own client would return it, without the account's keys."""
+        cap_bytes = max(self._cap_bytes(), 1)
+        answer = whole_answer(self._answer.status, self._answer.headers, read, cap_bytes=cap_bytes)
+        if not is_whole:
+            trouble = f"body over {cap_bytes} bytes"
+            answer = answer._replace(complete=False, trouble=trouble, is_over_cap=True)
+        return answer._replace(body=masked(answer.body, self._rules.secrets))
+
+    async def _whole(self, read: bytes, more: list[Pair]) -> None:
+        """Pass on an answer that has been read. One that holds a key, compressed, is sent decoded and masked."""
+        body, headers = masked(read, self._rules.secrets), self._headers()
+        decoded = whole_answer(self._answer.status, self._answer.headers, read, cap_bytes=DECODED_BYTES)
+        if self._header(b"content-encoding") and decoded.complete:
+            clean = masked(decoded.body, self._rules.secrets)
+            if clean != decoded.body:
+                body = clean
+                headers = [pair for pair in headers if pair[0].lower() != b"content-encoding"]
+        headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
+        await self._begin([*headers, (b"content-length", b"%d" % len(body)), *more])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _stream(self, chunks: AsyncIterator[bytes], read: bytes, more: list[Pair], receive: Receive) -> None:
+        """Pass on an answer while it arrives, until the caller hangs up."""
+        headers, has_body = self._headers(), True
+        if self._passing.method == "HEAD" or self._answer.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+            has_body = False
+        elif int(self._header(b"content-length") or b"0") > MOST_BYTES:
+            raise HttpProblem(HTTPStatus.BAD_GATEWAY, f"the answer is too large: {TOO_LARGE}")
+        if self._answer.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+            headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
+        await self._begin([*headers, *more])
+        if has_body:
+            async with anyio.create_task_group() as watching:
+                watching.start_soon(cancel_when_gone, receive, watching.cancel_scope)
+                await self._send_chunks(chunks, read)
+                watching.cancel_scope.cancel()
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _send_chunks(self, chunks: AsyncIterator[bytes], read: bytes) -> None:
+        mask, size = KeyMask(self._rules.secrets), len(read)
+        if read:
+            await self._send_part(mask.feed(read))
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > MOST_BYTES:
+                raise BodyCut(TOO_LARGE)
+            await self._send_part(mask.feed(chunk))
+        await self._send_part(mask.rest())
+
+    async def _send_part(self, part: bytes) -> None:
+        """Send a part of the body. BodyCut if the caller does not take it."""
+        with anyio.move_on_after(WRITE_S) as time_limit:
+            await self._send({"type": "http.response.body", "body": part, "more_body": True})
+        if time_limit.cancelled_caught:
+            raise BodyCut(f"the caller took nothing for {WRITE_S:g} s")
+
+    async def _begin(self, headers: Sequence[Pair]) -> None:
+        self.has_begun = True
+        await self._send({"type": "http.response.start", "status": self._answer.status, "headers": list(headers)})
+
+    def _headers(self) -> list[Pair]:
+        given = returned_headers(self._answer.headers, base_url=self._rules.base_url, below=self._passing.below)
+        return [(name, masked(value, self._rules.secrets)) for name, value in given]
+
+    def _header(self, wanted: bytes) -> bytes:
+        return next((value for name, value in self._answer.headers if name.lower() == wanted), b"")
+
+
+async def _read(chunks: AsyncIterator[bytes], cap_bytes: int) -> tuple[bytes, bool]:
+    """What has come until the end, or until it is more than `cap_bytes`; and whether that is all. HttpProblem 502 if it
+    is cut, 504 if it takes too long."""
+    read = bytearray()
+    try:
+        with anyio.fail_after(READ_S):
+            async for chunk in chunks:
+                read += chunk
+                if len(read) > cap_bytes:
+                    return bytes(read), False
+    except BodyCut as cut:
+        raise HttpProblem(HTTPStatus.BAD_GATEWAY, str(cut)) from None
+    except TimeoutError:
+        late = f"the provider's answer did not end within {READ_S:g} s"
+        raise HttpProblem(HTTPStatus.GATEWAY_TIMEOUT, late) from None
+    return bytes(read), True

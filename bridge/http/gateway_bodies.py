@@ -1,0 +1,87 @@
+"""The body of a request that passes through the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
+from typing import Final
+
+import anyio
+from starlette.types import Receive
+
+from bridge.domain.forwarding import Pair
+from bridge.http.problem_details import HttpProblem
+
+MOST_BYTES: Final = 64 << 20
+SMALL_BYTES: Final = 1 << 20  # read before anything is sent: a slow caller then takes no place in the account's limits
+CHUNK_S: Final = 60.0  # how long a caller may take for a small body, or for the next part of another
+TOO_LARGE: Final = f"the gateway passes on at most {MOST_BYTES >> 20} MiB"
+
+
+class CallerGone(Exception):
+    """The caller hung up before it got an answer."""
+
+
+async def cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Cancel when the caller hangs up. What it still sends is not wanted any more."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+class RequestBody:
+    """What the caller sends, bounded. HttpProblem 400 if the headers contradict each other about its length, 413 if it
+    is too large."""
+
+    def __init__(self, headers: Sequence[Pair], receive: Receive) -> None:
+        self._receive = receive
+        lengths = [value for name, value in headers if name == b"content-length"]
+        codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+        if len(lengths) > 1 or (lengths and codings) or codings not in ([], [b"chunked"]):
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, "the headers contradict each other about the length of the body")
+        if lengths and not (lengths[0].isdigit() and len(lengths[0]) < 19):
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, "Content-Length is not a number")
+        self.length = int(lengths[0]) if lengths else None
+        self._is_chunked = bool(codings)
+        if self.length is not None and self.length > MOST_BYTES:
+            raise HttpProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
+
+    @property
+    def headers(self) -> list[Pair]:
+        """How the body is framed on the way to the provider."""
+        if self._is_chunked:
+            return [(b"Transfer-Encoding", b"chunked")]
+        return [] if self.length is None else [(b"Content-Length", b"%d" % self.length)]
+
+    async def start(self) -> bytes | AsyncIterator[bytes]:
+        """A small body as a whole; a large one, or one of unknown length, as a stream. CallerGone, HttpProblem 408."""
+        if self._is_chunked or (self.length or 0) > SMALL_BYTES:
+            return self._chunks()
+        if not self.length:
+            return b""
+        try:
+            with anyio.fail_after(CHUNK_S):
+                return b"".join([chunk async for chunk in self._chunks()])
+        except TimeoutError:
+            raise HttpProblem(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {CHUNK_S:g} s") from None
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        size, more = 0, True
+        while more:
+            chunk, more = await self._next()
+            size += len(chunk)
+            if size > MOST_BYTES:
+                raise HttpProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
+            if chunk:
+                yield chunk
+
+    async def _next(self) -> tuple[bytes, bool]:
+        try:
+            with anyio.fail_after(CHUNK_S):
+                message = await self._receive()
+        except TimeoutError:
+            slow = f"no part of the body arrived within {CHUNK_S:g} s"
+            raise HttpProblem(HTTPStatus.REQUEST_TIMEOUT, slow) from None
+        if message["type"] == "http.disconnect":
+            raise CallerGone
+        return message.get("body", b""), message.get("more_body", False)

@@ -1,0 +1,272 @@
+"""The gateway: requests pass through to the provider of an account, with its key, and new tasks are watched.
+
+`/gateway/ACCOUNT/PATH` stands for `PATH` below the account's base URL. The connection always goes to that URL's host;
+paths that could lead out of its path are refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterable, Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Final, TypeVar
+from urllib.parse import unquote
+
+import anyio
+import anyio.lowlevel
+from starlette.types import Receive, Scope, Send
+
+from bridge.domain.forwarding import KEY_HEADERS, Pair, sent_headers, target_of
+from bridge.domain.quoting import unknown
+from bridge.http.access import AccessRules, Right
+from bridge.http.gateway_accounts import GatewayAccount
+from bridge.http.gateway_answers import AnswerPassing, Passing
+from bridge.http.gateway_bodies import CallerGone, RequestBody, cancel_when_gone
+from bridge.http.gateway_watches import WatchWish
+from bridge.http.problem_details import HttpProblem, problem_of, problem_response
+from bridge.http.services import Services
+from bridge.logs import get_logger
+from bridge.net.client import Unanswered
+from bridge.net.failure_kinds import Failure
+from bridge.net.served_connection import ABORT
+from bridge.net.streaming_client import BodyCut, StreamedAnswer, StreamedRequest
+from bridge.ports import AccountTraffic
+from bridge.task_reading import task_reader
+
+log = get_logger()
+
+T = TypeVar("T")
+
+GATEWAY_PATH: Final = "/gateway"
+ADMIT_S: Final = 10.0  # how long a request waits for the account's limits
+LAST_S: Final = 4.0  # how long requests in flight may take when the daemon stops
+STOPPED: Final = "the daemon stopped before the provider answered"
+NOT_PASSED: Final = frozenset({"CONNECT", "TRACE"})  # a tunnel; and an echo of the request with the account's key
+SCHEMES: Final = frozenset({"bearer", "token", "key"})
+"""What stands before a key in Authorization."""
+
+
+class Gateway:
+    """The ASGI app below `/gateway`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = _GatewayCall(self._services, scope, receive, send)
+        try:
+            await call.run()
+        except CallerGone:
+            await call.abort()
+        except BaseExceptionGroup as group:
+            await call.fail(_first(group))
+        except Exception as error:
+            await call.fail(error)
+
+
+class _GatewayCall:
+    """One request."""
+
+    def __init__(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
+        self._services = services
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._headers: list[Pair] = scope["headers"]
+        self._method: str = scope["method"]
+        self._answering: AnswerPassing | None = None
+        self._unseen = ""  # the account of a request that may create a task and is not answered yet
+        self._is_stopped = False
+
+    async def run(self) -> None:
+        """Pass the request on, and its answer. HttpProblem if it is refused, or if the daemon stops."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._stop_in_time, group.cancel_scope)
+            await self._pass()
+            group.cancel_scope.cancel()
+        if self._is_stopped:
+            if self._unseen:
+                log.error("gateway.unwatched", account=self._unseen, reason=STOPPED)
+            raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, STOPPED)
+
+    async def _stop_in_time(self, scope: anyio.CancelScope) -> None:
+        """When the daemon stops, requests in flight have `LAST_S` to be answered."""
+        await self._services.stopping.wait()
+        await self._services.clock.sleep(LAST_S)
+        self._is_stopped = True
+        scope.cancel()
+
+    async def _pass(self) -> None:
+        name, rest = _split(self._scope["raw_path"])
+        account = await self._account(name)
+        target = self._target(account, rest)
+        body = RequestBody(self._headers, self._receive)
+        path = rest.decode("ascii") or "/"
+        wish = self._wish(account) if account.rules.may_create(self._method) else None
+        status = account.rules.status_call(self._method, target.decode("ascii"))
+        headers = [
+            *sent_headers(
+                self._headers,
+                key_header=account.rules.key_header,
+                token=self._token.decode(),
+                is_read=wish is not None or status is not None,
+            ),
+            *((key.encode("latin-1"), value.encode("latin-1")) for key, value in account.rules.headers.items()),
+            *body.headers,
+        ]
+        content = await body.start()
+        traffic = await self._admitted(name, content)
+        asked_at = self._services.clock.steady()
+        self._unseen = name if wish is not None else ""
+        try:
+            request = StreamedRequest(self._method, target, headers, content)
+            answer = await self._answer(account, request, is_paid_for=wish is not None)
+        finally:
+            traffic.left(name)
+        passing = Passing(
+            services=self._services,
+            traffic=traffic,
+            account=account,
+            method=self._method,
+            path=path,
+            below=f"{GATEWAY_PATH}/{name}",
+            wish=wish,
+            status=status,
+            asked_at=asked_at,
+        )
+        self._answering = AnswerPassing(passing, answer, self._send)
+        try:
+            await self._answering.run(self._receive)
+            self._unseen = ""
+        finally:
+            await answer.aclose()
+
+    async def _answer(self, account: GatewayAccount, request: StreamedRequest, *, is_paid_for: bool) -> StreamedAnswer:
+        """The provider's answer, as soon as it begins. HttpProblem 502 or 504 without one. CallerGone if nobody waits
+        for it any more, unless it may create a task."""
+        send = partial(account.client.send, request)
+        found = await (send() if is_paid_for else self._unless_gone(send, request.body))
+        if isinstance(found, Unanswered):
+            late = found.kind is Failure.TIMEOUT
+            raise HttpProblem(HTTPStatus.GATEWAY_TIMEOUT if late else HTTPStatus.BAD_GATEWAY, found.reason)
+        return found
+
+    async def _unless_gone(self, call: Callable[[], Awaitable[T]], body: bytes | AsyncIterable[bytes]) -> T:
+        """What the call returns. CallerGone, and it is cancelled, if the caller hangs up. While the body is still to be
+        read, that shows there."""
+        found: list[T] = []
+        async with anyio.create_task_group() as group:
+            if isinstance(body, bytes):
+                group.start_soon(cancel_when_gone, self._receive, group.cancel_scope)
+            found.append(await call())
+            group.cancel_scope.cancel()
+        if not found:
+            raise CallerGone
+        return found[0]
+
+    async def fail(self, error: BaseException) -> None:
+        """Answer with the problem, or break the connection if an answer has begun: it must not look complete."""
+        if not isinstance(error, Exception):
+            raise error
+        if self._answering is not None and self._answering.has_begun:
+            if not isinstance(error, BodyCut | HttpProblem | CallerGone):
+                log.error("http.bug", exc_info=error)
+            await self.abort()
+        elif isinstance(error, CallerGone):
+            await self.abort()
+        else:
+            await problem_response(problem_of(error))(self._scope, self._receive, self._send)
+
+    async def abort(self) -> None:
+        """Break the connection."""
+        if (extension := self._scope.get("extensions", {}).get(ABORT)) is not None:
+            extension["abort"]()
+            await anyio.lowlevel.checkpoint()
+
+    async def _account(self, name: str) -> GatewayAccount:
+        """The account, for a caller with the token. HttpProblem 401, 403, 404, 405 or 501."""
+        loaded = self._services.settings()
+        if loaded.settings.http is None or not loaded.settings.http.gateway:
+            raise HttpProblem(HTTPStatus.NOT_FOUND, "the gateway is off: set http.gateway: true")
+        account = await self._services.gateway.find(name, loaded)
+        self._check_token("" if account is None else account.rules.key_header)
+        if account is None:
+            problem = unknown("account", name, loaded.settings.accounts)
+            raise HttpProblem(HTTPStatus.NOT_FOUND, problem)
+        if any(key == b"upgrade" and b"websocket" in value.lower() for key, value in self._headers):
+            raise HttpProblem(
+                HTTPStatus.NOT_IMPLEMENTED, "the gateway passes no WebSocket on: call the provider directly"
+            )
+        if self._method in NOT_PASSED:
+            raise HttpProblem(HTTPStatus.NOT_IMPLEMENTED, f"the gateway does not pass {self._method} on")
+        if account.rules.refusal is not None:
+            raise HttpProblem(HTTPStatus.NOT_IMPLEMENTED, f"account {name}: {account.rules.refusal}")
+        return account
+
+    @property
+    def _token(self) -> bytes:
+        return self._rules.token or b""
+
+    @property
+    def _rules(self) -> AccessRules:
+        rules: AccessRules = self._scope["app"].state.access.rules
+        return rules
+
+    def _check_token(self, key_header: str) -> None:
+        """HttpProblem unless a header that carries keys has the token."""
+        names = KEY_HEADERS | {b"authorization", key_header.lower().encode()}
+        shown = [Right.OPEN]
+        for name, value in self._headers:
+            if name in names:
+                scheme, _, key = value.decode("latin-1").partition(" ")
+                given = key.strip() if key and scheme.lower() in SCHEMES else value.decode("latin-1").strip()
+                shown.append(self._rules.right_of_token(given))
+        if Right.FULL in shown:
+            return
+        if Right.READ in shown:
+            raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; the gateway needs http.token")
+        detail = "use http.token of the settings as the API key of your client"
+        raise HttpProblem(HTTPStatus.UNAUTHORIZED, detail, (), {"WWW-Authenticate": 'Bearer realm="genbridge"'})
+
+    def _target(self, account: GatewayAccount, rest: bytes) -> bytes:
+        query: bytes = self._scope["query_string"]
+        if self._token and self._token in query:
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, "the token of genbridge is in the query: send it in a header")
+        try:
+            return target_of(rest, query, base_path=account.rules.base_path)
+        except ValueError as problem:
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, str(problem)) from None
+
+    def _wish(self, account: GatewayAccount) -> WatchWish:
+        return WatchWish(self._headers, account=account.name, reader=task_reader(self._services.settings()))
+
+    async def _admitted(self, name: str, body: bytes | AsyncIterable[bytes]) -> AccountTraffic:
+        """The limits of the accounts, in which the request counts from now on. HttpProblem 429 or 503. CallerGone if
+        nobody waits any more: then nothing is created."""
+        traffic = self._services.daemon().traffic()
+        if traffic is None:
+            busy = "the daemon is starting or stopping; try again"
+            raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, busy, (), {"Retry-After": "5"})
+        held = await self._unless_gone(partial(traffic.admit, name, within_s=ADMIT_S), body)
+        if held is not None:
+            after = {} if math.isinf(held.left_s) else {"Retry-After": str(max(1, math.ceil(held.left_s)))}
+            raise HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, f"account {name}: {held.reason}", (), after)
+        return traffic
+
+
+def _split(raw_path: bytes) -> tuple[str, bytes]:
+    """The name of the account, and the rest of the path as it was sent. HttpProblem 404."""
+    prefix, _, below = raw_path.partition(b"/gateway/")
+    if prefix:  # some of its letters are percent-encoded
+        raise HttpProblem(HTTPStatus.NOT_FOUND, "write the path as /gateway/ACCOUNT/...")
+    name, slash, rest = below.partition(b"/")
+    return unquote(name.decode("latin-1")), slash + rest
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first exception of a task group."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,129 @@
+"""From a create answer that passes through the gateway to a watch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+import anyio
+import anyio.abc
+import orjson
+
+from bridge.domain.forwarding import Pair
+from bridge.domain.watch import Wish
+from bridge.errors import StoreError
+from bridge.http.problem_details import HttpProblem
+from bridge.http.services import Services
+from bridge.logs import get_logger
+from bridge.net.client import Answer
+from bridge.providers.pass_through import PassThrough
+from bridge.sources.task_reader import TaskProblem, TaskReader
+
+log = get_logger()
+
+SOURCE: Final = "gateway"  # of the watches, in the store
+COMMIT_S: Final = 5.0  # how long an answer waits for the commit of its watch
+RETRY_S: Final = 0.5
+WATCH_HEADER: Final = b"genbridge-watch"
+VISIBLE: Final = "".join(map(chr, range(33, 127)))
+MOST_REASON: Final = 300
+
+
+class WatchWish:
+    """What `Genbridge-Label`, `-Meta` and `-Endpoints` of a request say about its new task. HttpProblem 400 for a value
+    that no task may have."""
+
+    def __init__(self, headers: Sequence[Pair], *, account: str, reader: TaskReader) -> None:
+        self._reader = reader
+        self._account = account
+        self._task = _task_of(headers)
+        try:
+            reader.shaped(Wish(account=account, task_id="-"), self._task)
+        except TaskProblem as problem:
+            where = f"Genbridge-{str(problem).partition(':')[0].title()}"
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"{where}: {problem}", [(where, str(problem))]) from None
+
+    def named_by(self, answer: Answer, path: str, rules: PassThrough) -> Wish | None:
+        """The task that the answer to a request at this path creates, as a wish. NotCreated, TaskProblem if it cannot
+        be watched."""
+        task = rules.created(path, answer)
+        if task is None:
+            return None
+        return self._reader.shaped(Wish(account=self._account, task_id=task[0], action=task[1]), self._task)
+
+
+class WatchCommit:
+    """Has a wish committed. `header` is for the answer: the watch, or why there is none."""
+
+    def __init__(self, services: Services, account: str) -> None:
+        self._services = services
+        self._account = account
+        self._done = anyio.Event()
+        self._reason = f"the store did not answer within {COMMIT_S:g} s"
+        self._watch = ""
+
+    @property
+    def header(self) -> Pair:
+        """`Genbridge-Watch`, as things stand."""
+        return WATCH_HEADER, (self._watch or f"failed; {_plain(self._reason)}").encode("ascii")
+
+    async def finish(self, wish: Wish, group: anyio.abc.TaskGroup) -> None:
+        """Return when the watch is on disk, or after `COMMIT_S`. A commit that takes longer goes on in the group."""
+        group.start_soon(self._add, wish)
+        with anyio.move_on_after(COMMIT_S):
+            await self._done.wait()
+        if not self._watch:
+            self.fail(self._reason, task_id=wish.task_id)
+
+    def fail(self, reason: str, *, task_id: str = "") -> None:
+        """There is no watch."""
+        self._reason = reason
+        about = {"task_id": task_id} if task_id else {}
+        log.error("gateway.unwatched", account=self._account, reason=reason, **about)
+
+    async def _add(self, wish: Wish) -> None:
+        clock = self._services.clock
+        gives_up_at = clock.steady() + COMMIT_S - RETRY_S
+        while True:
+            try:
+                await self._services.daemon().keep(wish, source=SOURCE)
+                self._watch = f"{wish.account}/{quote(wish.task_id, safe=VISIBLE)}"
+                break
+            except StoreError as error:
+                self._reason = str(error)
+                if clock.steady() >= gives_up_at:
+                    break
+            await clock.sleep(RETRY_S)
+        self._done.set()
+
+
+def _task_of(headers: Sequence[Pair]) -> Mapping[str, Any]:
+    """The keys of a task that the headers give."""
+    given = {name.lower(): _text(value) for name, value in headers}
+    task: dict[str, Any] = {}
+    if label := given.get(b"genbridge-label"):
+        task["label"] = label
+    if endpoints := given.get(b"genbridge-endpoints"):
+        task["endpoints"] = [name.strip() for name in endpoints.split(",") if name.strip()]
+    if meta := given.get(b"genbridge-meta"):
+        try:
+            task["meta"] = orjson.loads(meta)
+        except orjson.JSONDecodeError as error:
+            where = "Genbridge-Meta"
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"{where}: not JSON: {error}", [(where, str(error))]) from None
+    return task
+
+
+def _text(value: bytes) -> str:
+    """A header's text: UTF-8, as clients send it today, else Latin-1, as the standard had it."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _plain(text: str) -> str:
+    """One line of ASCII."""
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text)[:MOST_REASON]

@@ -1,0 +1,127 @@
+"""Errors as problem documents (RFC 9457), in the words of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bridge.config.problems import written_key
+from bridge.errors import ConfigError, GenbridgeError, OutdatedError, StoreError, Unavailable, UnknownError, UsageError
+from bridge.logs import get_logger
+from bridge.net.http_server import RequestBodyError
+from bridge.net.served_connection import PROBLEM_TYPE
+from bridge.redaction import hidden
+
+log = get_logger()
+
+MAX_ERRORS: Final = 100
+_STATUS: Final[Mapping[type[GenbridgeError], HTTPStatus]] = {  # the first class that fits
+    UnknownError: HTTPStatus.NOT_FOUND,
+    OutdatedError: HTTPStatus.CONFLICT,
+    UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class ProblemError(BaseModel):
+    """One mistake of a request."""
+
+    at: str = Field(description="the key, parameter or line it is about; empty: the request as a whole")
+    message: str = Field(description="what is wrong, and how to fix it")
+
+
+class ProblemDocument(BaseModel):
+    """Why a request was refused (RFC 9457)."""
+
+    type: str = Field(description="always about:blank: the status says it all")
+    title: str = Field(description="the name of the status")
+    status: int
+    detail: str = Field(description="one line for people")
+    errors: list[ProblemError] = Field(description="every mistake; empty when there is none to name")
+
+
+class HttpProblem(Exception):
+    """A request is refused: `status`, what is wrong, and every mistake as (where, message)."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        errors: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.errors = errors
+        self.headers = headers
+
+
+def invalid(errors: Sequence[tuple[str, str]]) -> HttpProblem:
+    """A request that is understood and wrong. The first mistake is its detail."""
+    where, message = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    detail = f"{where}: {message}{more}" if where else f"{message}{more}"
+    return HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
+
+
+def location(steps: Sequence[str | int]) -> str:
+    """`event_ids[0]`, as errors of the settings write it."""
+    return written_key(steps)
+
+
+def problem_response(problem: HttpProblem) -> Response:
+    """The document. Secrets are hidden; at most `MAX_ERRORS` mistakes are listed."""
+    document = {
+        "type": "about:blank",
+        "title": problem.status.phrase,
+        "status": problem.status.value,
+        "detail": hidden(str(problem)),
+        "errors": [{"at": at, "message": hidden(message)} for at, message in problem.errors[:MAX_ERRORS]],
+    }
+    return Response(
+        orjson.dumps(document), problem.status, headers=dict(problem.headers or {}), media_type=PROBLEM_TYPE.decode()
+    )
+
+
+def problem_of(error: Exception) -> HttpProblem:
+    """What an error of ours, or of the framework, means for the caller. What is none of these is a bug: it is logged,
+    and the answer says nothing of it."""
+    if isinstance(error, HttpProblem):
+        return error
+    if isinstance(error, RequestBodyError):
+        return HttpProblem(error.status, str(error))
+    if isinstance(error, HTTPException):
+        return HttpProblem(
+            HTTPStatus(error.status_code), _FRAMEWORK.get(error.status_code, error.detail), (), error.headers
+        )
+    for kind, status in _STATUS.items():
+        if isinstance(error, kind):
+            later = {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+            return HttpProblem(status, str(error).replace("\n", "; "), (), later)
+    log.error("http.bug", exc_info=error)
+    return HttpProblem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the log of genbridge says more")
+
+
+_FRAMEWORK: Final = {
+    404: "there is nothing at this address; /openapi.json lists what there is",
+    405: "this address does not support the method",
+}
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """An exception handler of starlette."""
+    return problem_response(problem_of(error))
+
+
+def problem_schema() -> dict[str, Any]:
+    """The JSON Schema of a problem document."""
+    return ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -1,0 +1,87 @@
+"""What the routes may use of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+import anyio
+
+from bridge.config.load import Loaded
+from bridge.control.live_hub import LiveHub
+from bridge.control.overview import Overview
+from bridge.domain.delivery import Outcome
+from bridge.domain.watch import Wish
+from bridge.engine.callback_hints import CallbackHints
+from bridge.http.cached_gauges import CachedGauges
+from bridge.http.gateway_accounts import GatewayAccounts
+from bridge.http.recent_overview import RecentOverview
+from bridge.metrics import Metrics
+from bridge.ports import AccountTraffic, Added, Clock, Offload
+from bridge.store import ReadStore
+from bridge.store.request_store import RequestStore
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DaemonSide(Protocol):
+    """What the daemon offers besides its store. After a lost lease it is offered by another app."""
+
+    async def add(self, wishes: Sequence[Wish], *, source: str, again: bool = False) -> list[Added]:
+        """Watch these tasks; return after the commit. StoreError when the store cannot be written now."""
+
+    @property
+    def callbacks(self) -> CallbackHints:
+        """What takes in the callbacks of providers."""
+
+    async def keep(self, wish: Wish, *, source: str) -> None:
+        """As `add`, for a task that the provider has begun. It works as long as the store is open, also while the
+        daemon stops."""
+
+    async def changed(self) -> None:
+        """Follow at once what was written to the store."""
+
+    def traffic(self) -> AccountTraffic | None:
+        """The limits of the accounts, for requests of others on them; None while the daemon starts or stops."""
+
+    def is_started(self) -> bool:
+        """Whether every source has been read once, and polls and deliveries run."""
+
+    async def send_sample(self, endpoint: str) -> list[tuple[str, Outcome]]:
+        """Send the sample event to one endpoint of the settings; the outcome for each target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Handed to every route. `stopping` is set when the server is about to stop: waiting routes must then answer."""
+
+    clock: Clock
+    settings: Callable[[], Loaded]  # those in force
+    daemon: Callable[[], DaemonSide]
+    reader: ReadStore = field(repr=False)
+    reading: Offload = field(repr=False)  # has its own thread: no read delays a commit
+    store: RequestStore = field(repr=False)
+    writing: Offload = field(repr=False)  # the daemon's own
+    metrics: Metrics = field(repr=False)
+    gauges: CachedGauges = field(repr=False)
+    overviews: RecentOverview = field(repr=False)
+    is_alive: Callable[[], bool]  # as the watchdog judges it
+    live: LiveHub = field(repr=False)
+    gateway: GatewayAccounts = field(default_factory=GatewayAccounts, repr=False)
+    stopping: anyio.Event = field(default_factory=anyio.Event, repr=False)
+
+    async def read(self, call: Callable[Concatenate[ReadStore, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Answer a question by the read-only store."""
+        return await self.reading(lambda: call(self.reader, *args, **kwargs))
+
+    async def overview(self) -> Overview:
+        """The overall status."""
+        return await self.read(self.overviews.read, self.settings())
+
+    async def write(self, call: Callable[Concatenate[RequestStore, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what was asked for, in the daemon's store; the daemon follows at once."""
+        done = await self.writing(lambda: call(self.store, *args, **kwargs))
+        await self.daemon().changed()
+        return done

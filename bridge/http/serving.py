@@ -1,0 +1,150 @@
+"""Starts, moves and stops the HTTP server as the settings say."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import anyio
+import anyio.abc
+
+from bridge.config.load import Loaded
+from bridge.control.live_hub import LiveHub
+from bridge.domain.listen_address import ListenAddress
+from bridge.errors import ConfigError, Unavailable, UsageError
+from bridge.http.access import AccessMiddleware, AccessRules
+from bridge.http.services import Services
+from bridge.http.web_app import web_app
+from bridge.liveness import measure_loop_lag
+from bridge.logs import get_logger
+from bridge.net.http_server import listen, listen_unix, serve_on
+
+log = get_logger()
+
+GRACE_S: Final = 5.0  # for requests in flight when the daemon stops; well within its ten seconds
+
+
+class Bound(NamedTuple):
+    """A listener that does not serve yet, and its address (with the real port)."""
+
+    listener: socket.socket
+    address: ListenAddress
+
+    def close(self) -> None:
+        """Give the address up."""
+        self.listener.close()
+        _remove(self.address)
+
+
+class HttpServer:
+    """The server of one daemon, if the settings want one. `prepare` new settings, then `apply` them, as long as `run`
+    runs."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._app: AccessMiddleware | None = None
+        self._address: ListenAddress | None = None  # as in the settings
+        self._serving: anyio.CancelScope | None = None
+        self._group: anyio.abc.TaskGroup | None = None
+
+    async def run(self, loaded: Loaded, bound: Bound | None, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Serve until cancelled, first by these settings and what `prepare` gave for them. `started()` once requests
+        are answered."""
+        async with anyio.create_task_group() as self._group:
+            self._group.start_soon(measure_loop_lag, self._services.metrics.loop_lag_s, self._services.clock)
+            self._group.start_soon(self._services.gauges.run)
+            self._group.start_soon(self.live.run)
+            self._group.start_soon(self._services.gateway.run)
+            await self.apply(loaded, bound)
+            task_status.started()
+            await anyio.sleep_forever()
+
+    @property
+    def live(self) -> LiveHub:
+        """Hears what is committed, for those who follow it."""
+        return self._services.live
+
+    @property
+    def is_running(self) -> bool:
+        """Whether `run` runs."""
+        return self._group is not None
+
+    def stop(self) -> None:
+        """Accept no more connections; waiting requests are answered now."""
+        self._services.stopping.set()
+        self.live.release()
+        if self._serving is not None:
+            self._serving.cancel()
+
+    def close(self) -> None:
+        """Close what answers questions, after `run`."""
+        self._services.reader.close()
+        self.live.close()
+
+    def prepare(self, loaded: Loaded) -> Bound | None:
+        """The listener for these settings; None when the present one stays. Unavailable, and nothing has changed, when
+        they cannot be listened on."""
+        wanted = _address(loaded)
+        if wanted is None or wanted == self._address:
+            return None
+        return bind(wanted, loaded)
+
+    async def apply(self, loaded: Loaded, bound: Bound | None) -> None:
+        """Serve as these settings say, on what `prepare` gave for them."""
+        settings, wanted = loaded.settings.http, _address(loaded)
+        if settings is None or bound is not None:
+            if self._serving is not None:
+                self.live.release()
+                self._serving.cancel()
+            self._serving = self._app = None
+        if settings is not None:
+            rules = AccessRules.of(settings)
+            if self._app is not None:
+                self._app.rules = rules
+            elif bound is not None and self._group is not None:
+                self._app = web_app(self._services, rules)
+                self._serving = await self._group.start(self._serve, self._app, bound)
+        self._address = wanted
+
+    async def _serve(
+        self, app: AccessMiddleware, bound: Bound, *, task_status: anyio.abc.TaskStatus[anyio.CancelScope]
+    ) -> None:
+        try:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as group:
+                    await group.start(_serve_on, app, bound.listener)
+                    log.info("http.listening", address=str(bound.address))
+                    task_status.started(scope)
+        finally:
+            _remove(bound.address)
+
+
+async def _serve_on(app: AccessMiddleware, listener: socket.socket, *, task_status: anyio.abc.TaskStatus[int]) -> None:
+    await serve_on(app, listener, grace_s=GRACE_S, task_status=task_status)
+
+
+def bind(address: ListenAddress, loaded: Loaded) -> Bound:
+    """A listener on this address. Unavailable names the key and says what is wrong."""
+    try:
+        if address.path:
+            path = loaded.under(address.path)
+            return Bound(listen_unix(path), ListenAddress(path=str(path)))
+        listener = listen(address.host, address.port)
+        return Bound(listener, address._replace(port=listener.getsockname()[1]))
+    except UsageError as error:
+        raise ConfigError([loaded.problem(("http", "listen"), str(error))]) from None
+    except Unavailable as error:
+        raise Unavailable(f"http.listen: {error}") from None
+
+
+def _remove(address: ListenAddress) -> None:
+    """Remove the file of a Unix socket."""
+    if address.path:
+        with suppress(OSError):
+            Path(address.path).unlink()
+
+
+def _address(loaded: Loaded) -> ListenAddress | None:
+    return loaded.settings.http.address if loaded.settings.http else None

@@ -1,0 +1,125 @@
+"""The state of the daemon: health, readiness, overall status, accounts, and the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import anyio
+
+from bridge.control.account_list import accounts_json
+from bridge.control.overview import Overview
+from bridge.domain.source import DISCOVER
+from bridge.errors import StoreError
+from bridge.http import api_models as models
+from bridge.http.access import Right
+from bridge.http.api_route import ApiCall, ApiRoute, json_response
+from bridge.http.openapi import openapi
+
+ANSWER_S: Final = 2.0  # how long the store may take
+
+
+async def healthz(call: ApiCall) -> Any:
+    """Whether event loop and store answer, as the watchdog judges it."""
+    if call.services.is_alive():
+        return {"status": "ok"}
+    return json_response({"status": "stuck"}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def readyz(call: ApiCall) -> Any:
+    """Whether tasks can be taken, polled and delivered now."""
+    problems = await _problems(call)
+    if not problems:
+        return {"status": "ready"}
+    may_know = call.request.app.state.access.rules.right_of(call.request.headers) is not Right.OPEN
+    answer = {"status": "not ready", **({"problems": problems} if may_know else {})}
+    return json_response(answer, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def status(call: ApiCall) -> dict[str, Any]:
+    """The overall status, as `genbridge status --json`."""
+    services = call.services
+    found = await services.overview()
+    return found.json()
+
+
+async def list_accounts(call: ApiCall) -> dict[str, Any]:
+    """Every account of the settings with its state."""
+    loaded = call.services.settings()
+    found = await call.services.overview()
+    return {"accounts": accounts_json(found, loaded)}
+
+
+async def _problems(call: ApiCall) -> list[str]:
+    services = call.services
+    if not services.daemon().is_started():
+        return ["the daemon is starting"]
+    try:
+        with anyio.fail_after(ANSWER_S):
+            await services.writing(services.store.ping)
+            found = await services.overview()
+    except StoreError as error:
+        return [f"store: {error}"]
+    except TimeoutError:
+        return [f"store: no answer within {ANSWER_S:g} s"]
+    return [*_unable(found, accounts_json(found, services.settings())), *_unread_sources(found)]
+
+
+def _unable(found: Overview, accounts: Sequence[dict[str, Any]]) -> list[str]:
+    if any(one["is_able"] for one in accounts):
+        return []
+    return [f"account {one['account']}: {one['blocked'] or 'paused'}" for one in accounts]
+
+
+def _unread_sources(found: Overview) -> list[str]:
+    """Not the lists of providers: those are faults of the account."""
+    failing = (one for one in found.sources if one.is_failing and not one.source.startswith(DISCOVER))
+    return [f"source {one.source}: {one.error}" for one in failing]
+
+
+def document_route(routes: Sequence[ApiRoute]) -> ApiRoute:
+    """The route of the document about these routes and itself."""
+
+    async def document(call: ApiCall) -> Any:
+        return made
+
+    own = ApiRoute(method="GET", path="/openapi.json", summary="This document.", handle=document)
+    made = openapi([*routes, own])
+    return own
+
+
+ROUTES: Final = (
+    ApiRoute(
+        method="GET",
+        path="/healthz",
+        summary="Whether the process works.",
+        handle=healthz,
+        right=Right.OPEN,
+        answer=models.HealthAnswer,
+        others={HTTPStatus.SERVICE_UNAVAILABLE: models.HealthAnswer},
+    ),
+    ApiRoute(
+        method="GET",
+        path="/readyz",
+        summary="Whether store, sources and at least one account work.",
+        handle=readyz,
+        right=Right.OPEN,
+        answer=models.HealthAnswer,
+        others={HTTPStatus.SERVICE_UNAVAILABLE: models.HealthAnswer},
+    ),
+    ApiRoute(
+        method="GET",
+        path="/api/v1/status",
+        summary="The overall status, as `genbridge status --json`.",
+        handle=status,
+        answer=models.StatusAnswer,
+    ),
+    ApiRoute(
+        method="GET",
+        path="/api/v1/accounts",
+        summary="Every account of the settings with its state.",
+        handle=list_accounts,
+        answer=models.AccountsAnswer,
+    ),
+)

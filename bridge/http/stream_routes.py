@@ -1,0 +1,128 @@
+"""Streams of server-sent events: the durable events, and the changes that pages follow.
+
+The hub makes each frame once and hands the same bytes to every stream. That is why neither sse-starlette, which encodes
+each event for each stream, nor starlette's StreamingResponse is used: the latter waits without limit for a client that
+does not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Any, Final
+
+import anyio
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from bridge.domain.event import Topic
+from bridge.http.api_route import ApiCall, ApiModel, ApiRoute
+from bridge.http.problem_details import HttpProblem
+from bridge.net.served_connection import ABORT
+
+MAX_STREAMS: Final = 1000
+SEND_S: Final = 30.0  # how long a client may take to read what was sent
+MEDIA_TYPE: Final = "text/event-stream"
+HEADERS: Final = {
+    "Content-Type": MEDIA_TYPE,
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx would hold frames back
+}
+UNKNOWN_ID: Final = -1  # no event has it, so the stream begins with `reset`
+
+
+class EventsQuery(ApiModel):
+    """Which events to send."""
+
+    topic: Topic | None = None
+    account: str | None = None
+
+
+async def events(call: ApiCall) -> Response:
+    """The events from now on, or after the one that `Last-Event-ID` names."""
+    after = _number(call.request.headers.get("last-event-id"))
+    query = call.query
+    return await _stream(call, call.services.live.events(after, topic=query.topic, account=query.account))
+
+
+async def changes(call: ApiCall) -> Response:
+    """The changes from now on."""
+    return await _stream(call, call.services.live.changes())
+
+
+def _number(last_event_id: str | None) -> int | None:
+    if not last_event_id:
+        return None
+    is_number = last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 19
+    return int(last_event_id) if is_number else UNKNOWN_ID
+
+
+async def _stream(call: ApiCall, frames: AsyncGenerator[bytes, None]) -> Response:
+    if call.request.method == "HEAD":
+        return Response(headers=HEADERS)
+    services = call.services
+    if services.stopping.is_set() or services.live.followers >= MAX_STREAMS:
+        reason = "the daemon is stopping" if services.stopping.is_set() else f"there are {MAX_STREAMS} streams already"
+        raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, reason, (), {"Retry-After": "5"})
+    return _StreamResponse(frames, await anext(frames))
+
+
+class _StreamResponse(Response):
+    """Sends frames until there are no more, or the client leaves or does not read."""
+
+    def __init__(self, frames: AsyncGenerator[bytes, None], opening: bytes) -> None:
+        super().__init__(headers=HEADERS)
+        del self.headers["content-length"]
+        self._frames = frames
+        self._opening = opening
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._frames) as frames, anyio.create_task_group() as group:
+            group.start_soon(_cancel_when_gone, receive, group.cancel_scope)
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            is_read = await _sent(send, self._opening)
+            while is_read and (data := await anext(frames, None)) is not None:
+                is_read = await _sent(send, data)
+            if is_read:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                group.cancel_scope.cancel()
+            else:
+                scope["extensions"][ABORT]["abort"]()  # an ordinary end would wait until the client reads
+
+
+async def _sent(send: Send, data: bytes) -> bool:
+    """Whether the client has taken it, or there is room to keep it for the client."""
+    message: Message = {"type": "http.response.body", "body": data, "more_body": True}
+    with anyio.move_on_after(SEND_S) as time_limit:
+        await send(message)
+    return not time_limit.cancelled_caught
+
+
+async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+def _route(path: str, summary: str, handle: Any, query: type[ApiModel] | None = None) -> ApiRoute:
+    return ApiRoute(
+        method="GET",
+        path=path,
+        summary=summary,
+        handle=handle,
+        query=query,
+        media_type=MEDIA_TYPE,
+        problems=frozenset({HTTPStatus.SERVICE_UNAVAILABLE}),
+    )
+
+
+ROUTES: Final = (
+    _route(
+        "/api/v1/events",
+        "Follow events as server-sent events. `Last-Event-ID` resumes; `reset` says that it is too old.",
+        events,
+        EventsQuery,
+    ),
+    _route("/api/v1/changes", "Follow the present state of tasks, deliveries and counters, for pages.", changes),
+)

@@ -1,0 +1,60 @@
+"""The tasks in the body of a request. A large one is read by a separate process, so that no poll waits for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+
+from bridge.config.load import Loaded
+from bridge.control.watch_requests import sorted_wishes
+from bridge.domain.watch import Wish
+from bridge.http.problem_details import invalid
+from bridge.ports import Clock
+from bridge.sources.any_syntax import read_any, read_json_text
+from bridge.sources.entry import Entry
+from bridge.sources.parse_process import ParseProcess, ParseTimeout
+from bridge.sources.task_files import SMALL_BYTES, read_tasks
+from bridge.task_reading import task_reader
+
+_ONE_AT_A_TIME: Final = anyio.CapacityLimiter(1)
+
+
+async def read_wishes(data: bytes, loaded: Loaded, *, is_json: bool, account: str | None, clock: Clock) -> list[Wish]:
+    """The tasks of a body, in any syntax unless it says that it `is_json`. HttpProblem 422 lists every one that cannot
+    be watched, and then none is."""
+    read = partial(_read, data, loaded, is_json, {"account": account} if account else {}, clock)
+    if len(data) <= SMALL_BYTES:
+        return read()
+    return await anyio.to_thread.run_sync(read, limiter=_ONE_AT_A_TIME)
+
+
+def _read(data: bytes, loaded: Loaded, is_json: bool, shared: dict[str, Any], clock: Clock) -> list[Wish]:
+    reader = task_reader(loaded)
+    try:
+        entries = (read_json_text if is_json else read_any)(
+            data, read_tasks if len(data) <= SMALL_BYTES else partial(_by_process, clock)
+        )
+    except (ParseTimeout, OSError) as error:
+        raise invalid([("", str(error))]) from None
+    if not entries:
+        raise invalid([("", "the body has no task")])
+    good, problems = sorted_wishes(reader, entries, shared)
+    if problems:
+        raise invalid([(f"line {line}", problem) for line, problem in problems])
+    return good
+
+
+def _by_process(clock: Clock, data: bytes, suffix: str) -> Iterator[Entry]:
+    file = os.memfd_create("tasks")
+    try:
+        with open(file, "wb", closefd=False) as written:
+            written.write(data)
+        os.lseek(file, 0, os.SEEK_SET)
+        yield from ParseProcess(steady=clock.steady).entries(file, suffix)
+    finally:
+        os.close(file)

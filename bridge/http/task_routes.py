@@ -1,0 +1,145 @@
+"""Tasks: add, list, look at one, poll now, withdraw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+
+from bridge.config.load import Loaded
+from bridge.control import watch_requests
+from bridge.control.explanation import explain
+from bridge.control.lookup import find_keys
+from bridge.control.watch_details import watch_details
+from bridge.control.watch_list import list_watches
+from bridge.domain.ids import WatchKey
+from bridge.http import api_models as models
+from bridge.http.access import Right
+from bridge.http.api_route import JSON, ApiCall, ApiRoute, RawBody
+from bridge.http.query_values import since_at
+from bridge.http.task_bodies import read_wishes
+from bridge.store import ReadStore
+from bridge.store.selection import WatchFilter
+
+COMMITTED_AT_ONCE: Final = 2000  # tasks; what the daemon commits waits for no more
+
+
+async def add(call: ApiCall) -> dict[str, Any]:
+    """Watch the tasks of the body: all of them, or none if one is wrong."""
+    services, query = call.services, call.query
+    media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    wishes = await read_wishes(
+        call.raw, services.settings(), is_json=media_type == JSON, account=query.account, clock=services.clock
+    )
+    added = []
+    for start in range(0, len(wishes), COMMITTED_AT_ONCE):
+        some = wishes[start : start + COMMITTED_AT_ONCE]
+        added += await services.daemon().add(some, source="http", again=query.again)
+    return {
+        "tasks": [
+            {"account": one.key.account, "id": one.key.task_id, "what": one.what, "phase": one.phase} for one in added
+        ]
+    }
+
+
+async def list_tasks(call: ApiCall) -> dict[str, Any]:
+    """A page of tasks."""
+    query, services, now = call.query, call.services, call.services.clock.now()
+    wanted = WatchFilter(
+        phases=(query.phase,) if query.phase else (),
+        account=query.account,
+        label=query.label,
+        since=since_at(query.since, now),
+        text=query.q,
+    )
+    found = await services.read(
+        list_watches,
+        services.settings(),
+        wanted,
+        now=now,
+        limit=query.limit,
+        cursor=query.cursor,
+    )
+    return {"tasks": found.json(), "next": found.next}
+
+
+async def show(call: ApiCall) -> dict[str, Any]:
+    """One task with its deliveries."""
+    key = await _key(call, call.query)
+    if call.query.wait:
+        await call.services.live.until_finished(key, call.query.wait)
+    return await call.services.read(_details, call.services.settings(), key, now=call.services.clock.now())
+
+
+async def poll(call: ApiCall) -> dict[str, Any]:
+    """Poll one task now."""
+    key = await _key(call, call.body)
+    lines, is_done = await call.services.write(watch_requests.poll_now, [key], now=call.services.clock.now())
+    return _requested(key, lines, is_done)
+
+
+async def withdraw(call: ApiCall) -> dict[str, Any]:
+    """Stop watching one task, without an event."""
+    key = await _key(call, call.body)
+    lines = await call.services.write(watch_requests.withdraw, [key], now=call.services.clock.now())
+    return _requested(key, lines, lines[0].endswith(": withdrawn"))
+
+
+def _details(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -> dict[str, Any]:
+    found = watch_details(store, loaded, key, now=now).json()
+    rates = {name: account.limits.rate for name, account in loaded.settings.accounts.items()}
+    return {**found, "story": explain(store, loaded, key, now=now, daemon=loaded.member_name, rates=rates).json()}
+
+
+async def _key(call: ApiCall, named: models.TaskKey) -> WatchKey:
+    [key] = await call.services.read(find_keys, call.services.settings(), [named.id], named.account)
+    return key
+
+
+def _requested(key: WatchKey, lines: Sequence[str], is_done: bool) -> dict[str, Any]:
+    detail = lines[0].removeprefix(f"{key.account}/{key.task_id}: ")
+    return {"account": key.account, "id": key.task_id, "done": is_done, "detail": detail}
+
+
+_post: Final[Callable[..., ApiRoute]] = partial(
+    ApiRoute,
+    method="POST",
+    right=Right.FULL,
+    body=models.TaskKey,
+    answer=models.Requested,
+    problems=frozenset({HTTPStatus.NOT_FOUND}),
+)
+
+ROUTES: Final = (
+    ApiRoute(
+        method="POST",
+        path="/api/v1/tasks",
+        summary="Watch tasks: all of the body, or none if one is wrong. Safe to repeat.",
+        handle=add,
+        right=Right.FULL,
+        query=models.AddQuery,
+        body=RawBody,
+        answer=models.AddedTasks,
+        status=HTTPStatus.CREATED,
+    ),
+    ApiRoute(
+        method="GET",
+        path="/api/v1/tasks",
+        summary="List watched tasks, the last added first.",
+        handle=list_tasks,
+        query=models.TaskListQuery,
+        answer=models.TaskPage,
+    ),
+    ApiRoute(
+        method="GET",
+        path="/api/v1/task",
+        summary="One task, with its deliveries and its story. `wait` answers when it has finished.",
+        handle=show,
+        query=models.TaskQuery,
+        answer=models.TaskDetails,
+        problems=frozenset({HTTPStatus.NOT_FOUND}),
+    ),
+    _post(path="/api/v1/task/poll", summary="Poll a task now.", handle=poll),
+    _post(path="/api/v1/task/withdraw", summary="Stop watching a task; nobody is notified.", handle=withdraw),
+)

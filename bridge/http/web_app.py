@@ -1,0 +1,38 @@
+"""The whole site: every route behind the checks of access."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount
+
+from bridge.http import callback_routes, delivery_routes, metrics_routes, status_routes, stream_routes, task_routes
+from bridge.http.access import AccessMiddleware, AccessRules
+from bridge.http.api_route import ApiRoute, served
+from bridge.http.gateway_routes import GATEWAY_PATH, Gateway
+from bridge.http.problem_details import answer_error
+from bridge.http.services import Services
+
+API: Final[Sequence[ApiRoute]] = (
+    *status_routes.ROUTES,
+    *metrics_routes.ROUTES,
+    *task_routes.ROUTES,
+    *delivery_routes.ROUTES,
+    *stream_routes.ROUTES,
+    *callback_routes.ROUTES,
+)
+
+
+def web_app(services: Services, rules: AccessRules) -> AccessMiddleware:
+    """The ASGI app. Assign `rules` to it when the settings change."""
+    routes = [*API, status_routes.document_route(API)]
+    site = Starlette(
+        routes=[*served(routes, services), Mount(GATEWAY_PATH, app=Gateway(services))],
+        exception_handlers={HTTPException: answer_error},
+    )
+    site.router.redirect_slashes = False
+    site.state.access = guarded = AccessMiddleware(site, rules)
+    return guarded

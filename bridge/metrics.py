@@ -1,0 +1,110 @@
+"""Counters and histograms of one daemon: plain integers, without locks.
+
+Everything counts in the event loop's thread. Any thread may read at any time, because the dictionaries never change
+their keys: every outcome is there from the start, at 0.
+
+These are not the counters of prometheus-client. Those take a lock for each increment, and a daemon that serves no
+metrics need not import that library.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from bridge.domain.callback import CallbackOutcome
+from bridge.domain.event import Topic
+from bridge.domain.task import Kind
+
+INTERNAL_ERROR: Final = "internal_error"  # a bug of genbridge stopped the poll
+POLL_OUTCOMES: Final[tuple[str, ...]] = (*Kind, INTERNAL_ERROR)
+CALLBACK_OUTCOMES: Final[tuple[str, ...]] = (*CallbackOutcome,)
+ATTEMPT_OUTCOMES: Final = ("accepted", "deferred", "refused", "undeliverable")
+
+_FINE: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_COARSE: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
+_WIDE: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 21600.0)
+
+
+class Histogram:
+    """Counts seconds in fixed buckets. `counts` has one item more than `bounds`, for values above the last bound."""
+
+    __slots__ = ("bounds", "counts", "total_s")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration. A negative one, which only disagreeing clocks can cause, counts as 0."""
+        seconds = max(0.0, seconds)
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total_s += seconds
+
+
+class AccountMetrics:
+    """What is counted for one account."""
+
+    __slots__ = ("callbacks", "detection_s", "other_rate_limited", "polls")
+
+    def __init__(self, detection_s: Histogram) -> None:
+        self.detection_s = detection_s  # of all accounts together
+        self.polls = dict.fromkeys(POLL_OUTCOMES, 0)  # requests; a batch is one
+        self.callbacks = dict.fromkeys(CALLBACK_OUTCOMES, 0)
+        self.other_rate_limited = 0  # answers to other requests that asked for fewer
+
+    @property
+    def rate_limited(self) -> int:
+        """How many answers asked for fewer requests."""
+        return self.polls[Kind.RATE_LIMITED] + self.other_rate_limited
+
+
+class EndpointMetrics:
+    """What is counted for one endpoint."""
+
+    __slots__ = ("attempts", "delivery_s")
+
+    def __init__(self) -> None:
+        self.attempts = dict.fromkeys(ATTEMPT_OUTCOMES, 0)
+        self.delivery_s = Histogram(_WIDE)  # from the end seen to the end accepted
+
+
+class Metrics:
+    """The figures of one daemon, from its start to its end."""
+
+    def __init__(self) -> None:
+        self.events: Final = dict.fromkeys(Topic, 0)
+        self.detection_s: Final = Histogram(_COARSE)
+        self.commit_s: Final = Histogram(_FINE)
+        self.loop_lag_s: Final = Histogram(_FINE)
+        self._accounts: dict[str, AccountMetrics] = {}
+        self._endpoints: dict[str, EndpointMetrics] = {}
+        self._shown: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+
+    def account(self, name: str) -> AccountMetrics:
+        """The account's counters. If an account comes back after a reload, its counters continue."""
+        return self._accounts.setdefault(name, AccountMetrics(self.detection_s))
+
+    def endpoint(self, name: str) -> EndpointMetrics:
+        """The endpoint's counters, as above."""
+        return self._endpoints.setdefault(name, EndpointMetrics())
+
+    def show(self, *, accounts: Collection[str], endpoints: Collection[str]) -> None:
+        """From now on, show only the figures of these."""
+        for name in accounts:
+            self.account(name)
+        for name in endpoints:
+            self.endpoint(name)
+        self._shown = frozenset(accounts), frozenset(endpoints)
+
+    @property
+    def accounts(self) -> Mapping[str, AccountMetrics]:
+        """The accounts in the settings, by name."""
+        return {name: self._accounts[name] for name in sorted(self._shown[0])}
+
+    @property
+    def endpoints(self) -> Mapping[str, EndpointMetrics]:
+        """The endpoints in the settings, by name."""
+        return {name: self._endpoints[name] for name in sorted(self._shown[1])}

@@ -1,0 +1,210 @@
+"""One connection and the answers that come in on it, parsed by llhttp (httptools)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Final
+
+import httptools
+import httpx
+
+MOST_HEAD_BYTES: Final = 100 * 1024  # status line and headers; httpx has the same limit
+READ_BYTES: Final = 16 * 1024  # at a time
+MOST_BUFFERED_BYTES: Final = 256 * 1024  # of a body that is not fetched: then reading pauses
+
+Headers = dict[bytes, bytes]  # the first of each name, as written
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One connection, for one exchange after the other. Data that comes in without a request makes it unusable.
+
+    It has its own buffer: for a plain protocol asyncio allocates 256 KiB for each read, which glibc maps and unmaps
+    each time.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop: Final = loop
+        self.transport: asyncio.Transport | None = None
+        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._http: httptools.HttpResponseParser | None = None
+        self._is_unusable = False  # no exchange may follow
+        self._is_paused = False
+        self._is_waiting = False
+        self._received_bytes = 0
+        self._status = 0
+        self._incoming: Headers = {}  # as it comes in
+        self.on_header = self._incoming.setdefault  # called ten times for each answer: faster in C
+        self._headers: Headers = {}
+        self._has_head = False
+        self._is_whole = False
+        self._chunks: list[bytes] = []
+        self._chunk_bytes = 0
+        self._fault: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._ends_at = math.inf
+        self._alarm: asyncio.TimerHandle | None = None  # is kept for the next exchanges
+
+    async def send(self, message: bytes, ends_at: float) -> tuple[int, Headers]:
+        """Send a request. Returns status and headers of the first answer that is not informational.
+
+        TimeoutError at `ends_at` of the loop's clock, here or from `more`. httpx.ReadError if the other side closes
+        before that, httpx.RemoteProtocolError if it does not speak HTTP.
+        """
+        if self.transport is None:
+            raise httpx.ReadError("closed")
+        if self._http is None:
+            self._http = httptools.HttpResponseParser(self)
+            self._http.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # lines may end so (RFC 9112, 2.2)
+        self._is_waiting, self._received_bytes, self._has_head, self._is_whole = True, 0, False, False
+        self._ends_at = ends_at
+        if self._alarm is None or self._alarm.when() > ends_at:
+            self._set_alarm()
+        self.transport.write(message)
+        while not self._has_head:
+            await self._receive()
+        return self._status, self._headers
+
+    async def more(self) -> bytes:
+        """More of the body; empty at its end. httpx.ReadError if it is cut."""
+        while not self._chunks and not self._is_whole:
+            await self._receive()
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks, self._chunk_bytes = [], 0
+        if self._is_paused and self.transport is not None:
+            self._is_paused = False
+            self.transport.resume_reading()
+        return data
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the body has been read to its end."""
+        return self._is_whole and not self._chunks
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether another exchange may begin: nothing has come in that could be mistaken for its answer."""
+        return not self._is_unusable and self.transport is not None and not self.transport.is_closing()
+
+    def rest(self) -> bool:
+        """The exchange is over. Whether another one may follow."""
+        self._is_waiting = False
+        return self._is_whole and not self._chunks and not self._is_unusable and self._fault is None
+
+    def drop(self) -> None:
+        """Close at once: TLS would first wait half a minute for the close of the other side."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._is_waiting or self._http is None:
+            self._is_unusable = True
+            return
+        self._received_bytes += nbytes
+        try:
+            self._http.feed_data(self._buffer[:nbytes])
+        except httptools.HttpParserUpgrade:
+            self._is_whole = True
+            self._is_unusable = True
+        except httptools.HttpParserError as error:
+            self._fail(error)
+        if not self._has_head and self._received_bytes > MOST_HEAD_BYTES:
+            self._fail(httptools.HttpParserError("too many headers"))
+        self._wake()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._has_head and not self._is_framed and exc is None:
+            self._is_whole = True
+        elif self._fault is None:
+            self._fault = httpx.ReadError("closed")
+            self._fault.__cause__ = exc
+        self._cancel_alarm()
+        self._http = None  # it refers to this object: the cycle would wait for the collector
+        self.transport = None
+        self._wake()
+
+    def on_message_begin(self) -> None:
+        if self._has_head:
+            self._is_unusable = True  # an answer to no request
+        self._incoming.clear()
+
+    def on_headers_complete(self) -> None:
+        if self._http is None or self._has_head:
+            return
+        status = self._http.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            return
+        self._headers = self._incoming.copy()  # what comes later is a trailer, or an answer to no request
+        if self._received_bytes > MOST_HEAD_BYTES and _size(self._headers) > MOST_HEAD_BYTES:
+            raise ValueError("too many headers")
+        if not self._http.should_keep_alive():
+            self._is_unusable = True
+        self._status, self._has_head = status, True
+
+    def on_body(self, body: bytes) -> None:
+        if self._is_whole:
+            return
+        self._chunks.append(body)
+        self._chunk_bytes += len(body)
+        if self._chunk_bytes > MOST_BUFFERED_BYTES and not self._is_paused and self.transport is not None:
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        self._is_whole = self._has_head
+
+    @property
+    def _is_framed(self) -> bool:
+        """Whether the answer has a length or chunks; else it ends with the connection."""
+        return any(name.lower() in {b"content-length", b"transfer-encoding"} for name in self._headers)
+
+    def _receive(self) -> asyncio.Future[None]:
+        """Done when anything comes in. Raises the fault if there is one."""
+        if self._fault is not None:
+            raise self._fault
+        waiter = self._waiter = self.loop.create_future()
+        return waiter
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _set_alarm(self) -> None:
+        self._cancel_alarm()
+        self._alarm = self.loop.call_at(self._ends_at, self._expire, self._ends_at)
+
+    def _expire(self, was_set_for: float) -> None:
+        self._alarm = None
+        if not self._is_waiting:
+            return
+        if was_set_for < self._ends_at:
+            return self._set_alarm()
+        if self._fault is None:
+            self._fault = TimeoutError()
+        self._wake()
+
+    def _cancel_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _fail(self, error: Exception) -> None:
+        """The input is not HTTP: nothing more is read. What is complete by then stays complete."""
+        self._is_unusable = True
+        if self._fault is None:
+            self._fault = httpx.RemoteProtocolError("not HTTP")
+            self._fault.__cause__ = error
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def _size(headers: Headers) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers.items())

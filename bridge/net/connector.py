@@ -1,0 +1,126 @@
+"""Opening connections: name resolution, happy eyeballs, TLS, and tunnels through a proxy.
+
+Requests for the same name within ten seconds share one call of the resolver: each call takes a thread, and there are
+few threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import ssl
+from typing import Final
+
+import httpx
+from aiohappyeyeballs import AddrInfoType, start_connection
+
+from bridge.clock import monotonic_us
+from bridge.net.connection import Connection
+from bridge.net.failure_kinds import ProxyUnreached
+
+NAMES_KEPT_US: Final = 10_000_000  # how long the addresses of a name are reused
+MOST_NAMES: Final = 100
+NEXT_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305, 5
+
+Found = asyncio.Future[list[AddrInfoType]]
+
+
+class Connector:
+    """Opens connections, through `proxy` if there is one. Cancellation leaves none behind."""
+
+    def __init__(self, *, context: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:
+        self._context = context
+        self._proxy = proxy
+        self.proxy_lines: Final = _authorization(proxy)  # for every request that the proxy itself reads
+        self._names: dict[tuple[str, int], tuple[int, Found]] = {}
+
+    async def open(self, url: httpx.URL, ends_at: float) -> Connection:
+        """A connection to the host of `url`, with TLS for https, at the latest at `ends_at` of the loop's clock.
+
+        httpx.ConnectError has the reason as its cause; httpx.ProxyError: the proxy refused.
+        """
+        if url.scheme not in {"http", "https"}:
+            raise httpx.UnsupportedProtocol("only http and https")
+        if self._proxy is not None:
+            near = await self._near(self._proxy.url, ends_at)
+            if url.scheme == "http":
+                return near
+        async with asyncio.timeout_at(ends_at):
+            try:
+                if self._proxy is None:
+                    return await self._connected(url)
+                return await self._through(near, url, ends_at)
+            except httpx.ProxyError:
+                raise
+            except (OSError, httpx.TransportError) as error:
+                raise httpx.ConnectError("no connection") from error
+
+    async def _near(self, proxy: httpx.URL, ends_at: float) -> Connection:
+        try:
+            async with asyncio.timeout_at(ends_at):
+                return await self._connected(proxy)
+        except (OSError, httpx.TransportError) as error:
+            raise ProxyUnreached("no connection to the proxy") from error
+
+    async def _connected(self, url: httpx.URL) -> Connection:
+        loop, host, tls = asyncio.get_running_loop(), url.raw_host.decode("ascii"), url.scheme == "https"
+        addresses = await self._addresses(host, url.port or (443 if tls else 80))
+        sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1)
+        made = await loop.create_connection(
+            lambda: Connection(loop),
+            sock=sock,
+            ssl=self._context if tls else None,
+            server_hostname=host if tls else None,
+        )
+        return made[1]
+
+    async def _addresses(self, host: str, port: int) -> list[AddrInfoType]:
+        found_at, found = self._names.get((host, port), (0, None))
+        if found is None or monotonic_us() - found_at > NAMES_KEPT_US or (found.done() and found.exception()):
+            if len(self._names) >= MOST_NAMES:
+                self._names.clear()
+            loop = asyncio.get_running_loop()
+            found = loop.run_in_executor(None, _resolved, host, port)
+            found.add_done_callback(_consume_failure)
+            self._names[host, port] = monotonic_us(), found
+        return await asyncio.shield(found)
+
+    async def _through(self, near: Connection, url: httpx.URL, ends_at: float) -> Connection:
+        """TLS with the host, inside a tunnel of the proxy."""
+        loop, far = asyncio.get_running_loop(), Connection(near.loop)
+        target = url.raw_host if b":" not in url.raw_host else b"[%b]" % url.raw_host
+        target += b":%d" % (url.port or 443)
+        try:
+            status, _ = await near.send(
+                b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (target, target, self.proxy_lines), ends_at
+            )
+            if not 200 <= status < 300:
+                raise httpx.ProxyError(str(status))
+            assert near.transport is not None
+            name = url.raw_host.decode("ascii")
+            transport = await loop.start_tls(near.transport, far, self._context, server_hostname=name)
+        except BaseException:
+            near.drop()
+            raise
+        if transport is None:
+            raise httpx.ReadError("closed")
+        near.rest()
+        far.connection_made(transport)
+        return far
+
+
+def _resolved(host: str, port: int) -> list[AddrInfoType]:
+    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG))
+
+
+def _consume_failure(found: Found) -> None:
+    """Mark the failure as seen: nobody may be waiting for it any more."""
+    if not found.cancelled():
+        found.exception()
+
+
+def _authorization(proxy: httpx.Proxy | None) -> bytes:
+    if proxy is None or proxy.raw_auth is None:
+        return b""
+    return b"Proxy-Authorization: Basic " + base64.b64encode(b":".join(proxy.raw_auth)) + b"\r\n"

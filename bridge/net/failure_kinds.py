@@ -1,0 +1,139 @@
+"""Why there was no answer: from an exception to its kind and one line for people.
+
+The texts of libraries are not used: they may quote a URL with its query string, or a header with its key.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
+
+import anyio
+import h11
+import httptools
+import httpx
+
+FAILURES: Final = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+    OSError,  # ssl.SSLError and TimeoutError too
+    ValueError,  # UnicodeError too
+)
+"""Everything that an exchange can raise."""
+
+GARBLED: Final = (h11.ProtocolError, httptools.HttpParserError)
+"""What the parsers of the two transports raise for an answer that is not HTTP."""
+
+NO_ANSWER: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+"""What a kept-alive connection raises when the other side has closed it."""
+
+NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
+"""OpenSSL's reasons for an answer that is not TLS, most often plain HTTP."""
+
+
+class Failure(StrEnum):
+    """Why there is no answer."""
+
+    DNS = "dns"  # the host name does not resolve
+    CONNECT = "connect"  # connection refused, no route, or the proxy refused
+    TLS = "tls"  # the certificate is not trusted, or no TLS at all; nothing was sent
+    TIMEOUT = "timeout"  # the total deadline passed
+    RESET = "reset"  # closed before the end of the headers; the request may have been handled
+    PROTOCOL = "protocol"  # the answer is not HTTP
+    REQUEST = "request"  # HTTP does not allow the request; nothing was sent
+
+
+class ProxyUnreached(httpx.ConnectError):
+    """No connection to the proxy itself; the cause says why."""
+
+
+def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple[Failure, str]:
+    """The kind and one line for an exception of `FAILURES`. `where` is the other side (host and port), `proxy` the
+    proxy in between."""
+    chain, target = list(_causes(error)), _plain(where)
+    where = target if proxy is None else _on_the_way(error, chain, target, _plain(proxy))
+    if any(isinstance(cause, socket.gaierror) for cause in chain):
+        return Failure.DNS, f"the name of {where} does not resolve"
+    tls = next((cause for cause in chain if isinstance(cause, ssl.SSLError)), None)
+    if tls is not None:
+        return Failure.TLS, _explain_tls(tls, where)
+    if _is_timeout(error):
+        return Failure.TIMEOUT, f"no answer from {where} in time"
+    match error:
+        case httpx.ProxyError():
+            said = re.match(r"\d{3}\b", str(error))
+            name = "the proxy" if proxy is None else f"the proxy {_plain(proxy)}"
+            return Failure.CONNECT, f"{name} refused to connect to {target}" + (f" (HTTP {said[0]})" if said else "")
+        case httpx.ConnectError():
+            return Failure.CONNECT, _explain_connect(chain, where)
+        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL() | ValueError():
+            return Failure.REQUEST, "the address or a header holds what HTTP does not allow; nothing was sent"
+        case httpx.RemoteProtocolError() if any(isinstance(cause, GARBLED) for cause in chain):
+            return Failure.PROTOCOL, f"the answer of {where} is not HTTP, or has too many headers"
+        case _:
+            return Failure.RESET, f"{where} closed the connection before it had answered"
+
+
+def _explain_tls(error: ssl.SSLError, where: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of {where} is not accepted: {_plain(error.verify_message)}"
+    if error.reason in NO_TLS:
+        return f"{where} does not speak TLS (is it http:// there?)"
+    return f"no TLS connection with {where}: {_plain(error.reason or 'handshake failed')}"
+
+
+def _is_timeout(error: BaseException) -> bool:
+    cause = error.__cause__ if isinstance(error, ProxyUnreached) else error
+    return isinstance(cause, httpx.TimeoutException | TimeoutError)
+
+
+def _on_the_way(error: BaseException, chain: list[BaseException], target: str, proxy: str) -> str:
+    return f"the proxy {proxy}" if _is_about_proxy(error, chain) else f"{target} through the proxy {proxy}"
+
+
+def _is_about_proxy(error: BaseException, chain: list[BaseException]) -> bool:
+    """Whether the proxy could not be reached: every connection is made to it, but TLS inside of it is with the
+    target."""
+    is_tls = any(isinstance(cause, ssl.SSLError) for cause in chain)
+    is_connecting = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    return isinstance(error, ProxyUnreached) or (is_connecting and not is_tls)
+
+
+def _explain_connect(chain: list[BaseException], where: str) -> str:
+    numbers = {cause.errno for cause in chain if isinstance(cause, OSError)}
+    if errno.ECONNREFUSED in numbers:
+        return f"{where} refused the connection"
+    if numbers & {errno.ENETUNREACH, errno.EHOSTUNREACH}:
+        return f"{where} cannot be reached"
+    if numbers & {errno.EMFILE, errno.ENFILE}:
+        return f"no connection to {where}: too many open files (raise the limit, or lower limits.concurrency)"
+    return f"no connection to {where}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception, its causes, and the members of groups."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        cause = waiting.pop()
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        waiting += [nested for nested in (cause.__cause__, cause.__context__) if nested is not None]
+        if isinstance(cause, BaseExceptionGroup):
+            waiting += cause.exceptions
+
+
+def _plain(text: str) -> str:
+    """One printable line."""
+    return "".join(char if char.isprintable() else " " for char in text)[:200]

@@ -1,0 +1,109 @@
+"""One connection of the HTTP server: uvicorn's, with a deadline and a size limit for request heads.
+
+uvicorn itself waits without limit for the head of a first request and keeps one of any size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+HEAD_S: Final = 10.0
+"""How long a client may take to send the head of a request."""
+MAX_HEAD_BYTES: Final = 64 << 10
+MAX_CONNECTIONS: Final = 4096
+ABORT: Final = "genbridge.abort"
+"""An extension of the ASGI scope: `abort` breaks the connection, so that a cut answer does not look complete."""
+PROBLEM_TYPE: Final = b"application/problem+json"
+
+
+class ServedConnection(HttpToolsProtocol):
+    """Answers a request that is not HTTP, or not finished in time, with a problem document, and closes."""
+
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _refusal: tuple[HTTPStatus, str] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+        super().connection_made(transport)
+        most = most_connections()
+        if len(self.connections) > most:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {most} connections already")
+        else:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
+        self._head_bytes = 0
+        if self._head_timer is None:
+            self._await_head()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        self._head_arrived()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Called when the parser, or a callback of it, has failed."""
+        self._refuse(*(self._refusal or (HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1")))
+
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            too_large = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            self._refusal = too_large, f"the head of the request is larger than {MAX_HEAD_BYTES >> 10} KiB"
+            raise ValueError(self._refusal[1])  # the parser passes it on as its own error
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_S, self._too_slow)
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _too_slow(self) -> None:
+        self._head_timer = None
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the head of the request did not arrive within {HEAD_S:g} s")
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        if self.transport.is_closing():
+            return
+        if not self._is_answering():
+            body = orjson.dumps(problem(status, detail))
+            head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
+            self.transport.write(head.encode() + b"content-type: " + PROBLEM_TYPE + b"\r\n\r\n" + body)
+        self.transport.close()
+
+
+def most_connections() -> int:
+    """How many connections there may be at once: half of the files that the process may open, so that polls and
+    deliveries always get theirs."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
+
+
+def problem(status: HTTPStatus, detail: str) -> dict[str, Any]:
+    """A problem document (RFC 9457)."""
+    return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, "errors": []}

@@ -1,0 +1,276 @@
+"""Builds the plans of accounts and endpoints from resolved settings: their clients, providers and sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final
+from urllib.parse import urlsplit
+
+from bridge import __version__
+from bridge.account_catalogue import base_url_of, catalogue
+from bridge.callback_reading import callbacks_of
+from bridge.config.load import Loaded
+from bridge.config.model import Account, Apprise, Settings, Webhook, fingerprint
+from bridge.config.secret import SecretText, has_reference
+from bridge.domain.backoff import RetryPlan
+from bridge.domain.cadence import Pacing
+from bridge.domain.limits import RateLimits
+from bridge.domain.routes import RoutingRule, wanted_live_topics
+from bridge.domain.task import Phase
+from bridge.domain.watch import Rules
+from bridge.engine.plans import AccountPlan, EndpointPlan
+from bridge.errors import ConfigError
+from bridge.net.client import HttpClient
+from bridge.ports import Clock, Sink
+from bridge.providers.description import Description
+from bridge.providers.provider import HttpProvider
+from bridge.providers.signing import of_pair
+from bridge.sinks.answers import AcceptRule, AnswerReader, read_nothing
+from bridge.sinks.chat import ChatSink, ChatUrl
+from bridge.sinks.chat_services import READERS, ROBOTS
+from bridge.sinks.chat_services.chat_service import Chat
+from bridge.sinks.posting import PostSettings
+from bridge.sinks.requests_hook import ChatNetwork
+from bridge.sinks.robot import RobotSink
+from bridge.sinks.webhook import WebhookSink
+
+CHAT_CONCURRENCY: Final = 1  # keeps the messages of a chat in order
+
+
+class PlanBuilder:
+    """Builds the plans of accounts and endpoints from resolved settings. An unchanged plan is returned again.
+
+    Connections stay open until `retire` finds them replaced, or until `close` or the end of `async with`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._clients: dict[tuple[str, str], HttpClient] = {}  # by kind and name of the account or endpoint
+        self._replaced: list[HttpClient] = []
+        self._accounts: dict[str, tuple[object, AccountPlan]] = {}
+        self._endpoints: dict[str, tuple[object, EndpointPlan]] = {}
+
+    async def __aenter__(self) -> PlanBuilder:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self._replaced += self._clients.values()
+        self._clients.clear()
+        await self._close_replaced()
+
+    async def retire(self, loaded: Loaded) -> None:
+        """Close the connections that these settings, now in force, removed or replaced. A connection in use is closed
+        when its exchange ends."""
+        kept = {("account", name) for name in loaded.settings.accounts}
+        kept |= {("endpoint", name) for name in loaded.settings.endpoints}
+        for whose in self._clients.keys() - kept:
+            self._replaced.append(self._clients.pop(whose))
+        self._accounts = {name: made for name, made in self._accounts.items() if ("account", name) in kept}
+        self._endpoints = {name: made for name, made in self._endpoints.items() if ("endpoint", name) in kept}
+        await self._close_replaced()
+
+    def accounts(self, loaded: Loaded) -> dict[str, AccountPlan]:
+        """The plans of all accounts. ConfigError for a proxy or CA file that cannot be used."""
+        return {name: self.account(name, loaded) for name in loaded.settings.accounts}
+
+    def endpoints(self, loaded: Loaded) -> dict[str, EndpointPlan]:
+        """The plans of all endpoints. ConfigError as above, and for a template that cannot be used."""
+        return {name: self.endpoint(name, loaded) for name in loaded.settings.endpoints}
+
+    def client_of(self, name: str, endpoint: Webhook, loaded: Loaded) -> HttpClient:
+        """The HTTP client of a webhook."""
+        timeout_s = loaded.settings.delivery.timeout_s
+        return self._client(("endpoint", name), endpoint, loaded, endpoint.concurrency, timeout_s)
+
+    async def _close_replaced(self) -> None:
+        while self._replaced:
+            await self._replaced.pop().aclose()
+
+    def account(self, name: str, loaded: Loaded) -> AccountPlan:
+        """The plan of one account."""
+        settings = loaded.settings
+        account = settings.accounts[name]
+        basis = (account, settings.polling, settings.routes, settings.providers, loaded.proxies)
+        if (kept := self._accounts.get(name)) and kept[0] == basis:
+            return kept[1]
+        polling = settings.polling
+        secrets = [secret.reveal() for secret in (account.access_key, account.secret_key) if secret is not None]
+        known = catalogue(loaded)[account.provider]
+        base_url, limits = base_url_of(account, known), limits_of(account, known)
+        client = self._client(("account", name), account, loaded, limits.concurrency, polling.timeout_s)
+        key, signer = of_pair(known.key_pair, secrets, now=self._clock.now)
+        provider = HttpProvider(
+            known,
+            base_url=base_url,
+            api_key=account.api_key.reveal() if account.api_key else "",
+            key=key,
+            signer=signer,
+            client=client,
+            headers=_revealed(account.headers),
+            origins=account.origins,
+            secrets=secrets,
+            now=self._clock.now,
+        )
+        plan = AccountPlan(
+            provider=provider,
+            provider_name=account.provider,
+            host=urlsplit(base_url).netloc.lower(),
+            limits=limits,
+            pacing=Pacing(
+                min_interval_s=polling.min_interval_s,
+                max_interval_s=polling.max_interval_s,
+                learned=polling.cadence == "learned",
+                budget=polling.budget,
+            ),
+            rules=Rules(
+                not_found_answers=polling.not_found.answers,
+                not_found_over_s=polling.not_found.over_s,
+                give_up_after_s=polling.give_up_after_s,
+                no_result=Phase.FAILED if polling.no_result == "task_failed" else Phase.SUCCEEDED,
+            ),
+            live_topics=wanted_live_topics(routes(settings)),
+            callbacks=callbacks_of(account, known, client),
+            lists=provider if provider.has_list else None,
+            is_batched=provider.is_batched,
+        )
+        self._accounts[name] = (basis, plan)
+        return plan
+
+    def endpoint(self, name: str, loaded: Loaded) -> EndpointPlan:
+        """The plan of one endpoint."""
+        settings = loaded.settings
+        endpoint = settings.endpoints[name]
+        basis = (endpoint, settings.delivery, settings.polling.transport, loaded.proxies)
+        known = self._endpoints.get(name)
+        if known and known[0] == basis:
+            return known[1]
+        plan = EndpointPlan(
+            sink=self._sink(name, endpoint, loaded),
+            concurrency=_concurrency(endpoint),
+            retries=RetryPlan(steps_s=settings.delivery.retries_s),
+            fingerprint=fingerprint(endpoint),
+            in_order=_is_chat(endpoint),
+        )
+        self._endpoints[name] = (basis, plan)
+        return plan
+
+    def _sink(self, name: str, endpoint: Webhook | Apprise, loaded: Loaded) -> Sink:
+        if isinstance(endpoint, Apprise):
+            return ChatSink(
+                name=name,
+                urls=[ChatUrl(text=url.written, url=url.reveal()) for url in endpoint.urls],
+                title=endpoint.title,
+                body=endpoint.body,
+                timeout_s=loaded.settings.delivery.timeout_s,
+                network=ChatNetwork(
+                    proxy=endpoint.proxy.reveal() if endpoint.proxy else None,
+                    environment=loaded.proxies,
+                    ca_file=str(loaded.under(endpoint.ca_file)) if endpoint.ca_file else None,
+                ),
+            )
+        secrets = [secret.reveal() for secret in endpoint.secret]
+        post = PostSettings(
+            url=endpoint.url.reveal(),
+            api_key=endpoint.api_key.reveal() if endpoint.api_key else None,
+            headers=_revealed(endpoint.headers),
+            client=self.client_of(name, endpoint, loaded),
+            clock=self._clock,
+            version=__version__,
+            accept=_accept(name, endpoint),
+            holds_secret=has_reference(endpoint.url.written),
+        )
+        if endpoint.format in ROBOTS:
+            chat = Chat(chat_id=endpoint.chat_id or "", thread_id=endpoint.thread_id or "")
+            return RobotSink(
+                name=name,
+                format=endpoint.format,
+                settings=post,
+                secret=secrets[0] if secrets else None,
+                title=endpoint.title,
+                body=endpoint.body,
+                chat=chat,
+            )
+        return WebhookSink(
+            name=name,
+            settings=post,
+            secrets=secrets,
+            format=endpoint.format,
+            template=endpoint.template,
+            body=endpoint.body,
+        )
+
+    def _client(
+        self, whose: tuple[str, str], whom: Account | Webhook, loaded: Loaded, concurrency: int, timeout_s: float
+    ) -> HttpClient:
+        try:
+            client = HttpClient(
+                timeout_s=timeout_s,
+                concurrency=concurrency,
+                proxy=whom.proxy.reveal() if whom.proxy else None,
+                ca_file=str(loaded.under(whom.ca_file)) if whom.ca_file else None,
+                kind=loaded.settings.polling.transport,
+                environment=loaded.proxies,
+            )
+        except ConfigError as error:
+            key, _, what = str(error).partition(": ")
+            raise ConfigError([loaded.problem((f"{whose[0]}s", whose[1], key), what)]) from None
+        if whose in self._clients:
+            self._replaced.append(self._clients[whose])
+        self._clients[whose] = client
+        return client
+
+
+def _accept(name: str, endpoint: Webhook) -> AnswerReader | None:
+    """The operator's own rule for answers, if set. ConfigError if it is not a valid expression."""
+    if endpoint.accept is None:
+        return None
+    try:
+        return AcceptRule(endpoint.accept, where="accept", service=READERS.get(endpoint.format, read_nothing))
+    except ValueError as error:
+        raise ConfigError([f"endpoints.{name}.accept: {error}"]) from error
+
+
+def _concurrency(endpoint: Webhook | Apprise) -> int:
+    """How many requests at once; messages to people are sent one at a time."""
+    return CHAT_CONCURRENCY if isinstance(endpoint, Apprise) or _is_chat(endpoint) else endpoint.concurrency
+
+
+def _is_chat(endpoint: Webhook | Apprise) -> bool:
+    """Whether people read what is sent there: chats, emails and group robots."""
+    return isinstance(endpoint, Apprise) or endpoint.format in ROBOTS
+
+
+def limits_of(account: Account, description: Description) -> RateLimits:
+    """The account's own limits, else its provider's, else the defaults."""
+    own, wanted = account.limits, description.limits
+    given = own.model_fields_set
+    return RateLimits(
+        rate=own.rate if "rate" in given else wanted.rate or own.rate,
+        burst=own.burst if "burst" in given else wanted.burst or own.burst,
+        concurrency=own.concurrency if "concurrency" in given else wanted.concurrency or own.concurrency,
+    )
+
+
+def routes(settings: Settings) -> list[RoutingRule] | None:
+    """The routes of the settings; None if they name none."""
+    if settings.routes is None:
+        return None
+    return [
+        RoutingRule(
+            topics=None if route.topics is None else frozenset(route.topics),
+            accounts=None if route.accounts is None else frozenset(route.accounts),
+            endpoints=route.endpoints,
+        )
+        for route in settings.routes
+    ]
+
+
+def _revealed(headers: Mapping[str, SecretText]) -> dict[str, str]:
+    return {name: value.reveal() for name, value in headers.items()}

@@ -1,0 +1,63 @@
+"""Whether a base URL fits the paths of its provider, and what to do if the provider does not know the address."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from bridge.domain.task import Kind, Reading
+from bridge.providers.description import Description
+
+PLACE: Final = "{"
+
+
+class Repeated(NamedTuple):
+    """The end of a base URL that the provider's path repeats, and the base URL without it."""
+
+    part: str
+    base_url: str
+
+
+def repeated_path(description: Description, base_url: str) -> Repeated | None:
+    """What the base URL ends and the path begins with: `https://HOST/v1` before `/v1/videos/ID`."""
+    parts = urlsplit(base_url)
+    base = [segment for segment in parts.path.split("/") if segment]
+    for path in description.route(parts.hostname).path:
+        begin = _fixed_segments(path) if path.startswith("/") else []
+        for length in range(min(len(base), len(begin)), 0, -1):
+            if base[-length:] == begin[:length]:
+                shorter = "/".join(["", *base[:-length]])
+                return Repeated("/" + "/".join(base[-length:]), urlunsplit(parts._replace(path=shorter)))
+    return None
+
+
+TO_DO: Final = {
+    Kind.AUTH_ERROR: "the provider refuses the key; check it, and that it is of this base_url",
+    Kind.ACCOUNT_ERROR: "the key works, but the account does not; check its balance and rights at the provider",
+    Kind.RATE_LIMITED: "the provider asks for a wait; check again later",
+}
+
+
+def advice(description: Description, base_url: str, reading: Reading) -> str:
+    """What to do about the answer to a poll of a task that does not exist; "" for nothing."""
+    if reading.kind in TO_DO:
+        return TO_DO[reading.kind]
+    if reading.server_trouble:
+        return f"check {'proxy' if 'the proxy ' in reading.detail else 'base_url'}, or try again later"
+    if reading.kind not in {Kind.NO_ROUTE, Kind.TRANSIENT} and not reading.is_vague:
+        return ""
+    repeated = repeated_path(description, base_url)
+    if repeated is not None:
+        return f"set base_url to {repeated.base_url}: the provider's path begins with {repeated.part} itself"
+    if "redirected to" in reading.detail:
+        return "set base_url to the address that it redirects to"
+    if reading.is_vague and reading.kind is not Kind.NO_ROUTE:
+        return "either the made-up task id is unknown, as it should be, or base_url or action is wrong"
+    return "check base_url and action: this is not the address of the provider's API"
+
+
+def _fixed_segments(path: str) -> list[str]:
+    """The segments before the first placeholder."""
+    segments = [segment for segment in path.split("/") if segment]
+    first = next((place for place, segment in enumerate(segments) if PLACE in segment), len(segments))
+    return segments[:first]

@@ -1,0 +1,162 @@
+"""Reads the callbacks of one account: from a request to the ids that it names and what its signature proves.
+
+A callback is only a hint, so a wrong guess costs one poll. Nothing here raises for anything that a request may hold.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+import orjson
+
+from bridge.domain.callback import MAX_IDS, Callback, CallbackProof, CallbackRequest
+from bridge.domain.ids import MAX_TASK_ID_CHARS
+from bridge.domain.task import Json
+from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
+from bridge.providers.callback_rules import CallbackRule
+from bridge.providers.callback_signatures import proof, secret_bytes
+from bridge.providers.description import Description
+from bridge.providers.json_values import as_id, one_line
+from bridge.providers.key_set import Fetch, KeySet
+from bridge.providers.selector import Selector, selected
+
+MAX_PARSED_BYTES: Final = 1 << 20  # a larger body is not parsed: its ids are searched in its first bytes
+SEARCHED_BYTES: Final = 64 << 10
+SEARCHED_VALUES: Final = 1000  # of a callback without a known place for ids
+MAX_CHALLENGE_CHARS: Final = 1000
+MAX_STATUS_CHARS: Final = 64
+QUOTED: Final = re.compile(rb'"([^"\\\x00-\x1f]{1,512})"')
+
+
+class DescribedCallbacks:
+    """A `CallbackReader` of one account. Without a rule, any id in the JSON counts, and nothing is signed."""
+
+    def __init__(self, rule: CallbackRule | None, *, keys: Sequence[bytes] = (), key_set: KeySet | None = None) -> None:
+        self._rule = rule
+        self._keys = tuple(keys)
+        self.key_set = key_set
+
+    def read(self, request: CallbackRequest, *, now: float) -> Callback:
+        """What the request says. `now` is wall-clock time."""
+        value = _parsed(request.body)
+        described = self._described(value)
+        proved = self._proof(request, described.ids, now)
+        ids = described.ids or tuple(dict.fromkeys(islice(_found_ids(value, request.body), MAX_IDS)))
+        return replace(described, proof=proved, ids=ids)
+
+    def refresh_in_s(self, now: float) -> float:
+        """See `callback_ports.CallbackReader.refresh_in_s`."""
+        return math.inf if self.key_set is None else self.key_set.wait_s(now)
+
+    async def refresh(self, now: float) -> bool:
+        """See `callback_ports.CallbackReader.refresh`."""
+        return self.key_set is not None and await self.key_set.refresh(now)
+
+    def _described(self, value: Json) -> Callback:
+        """What the rule finds."""
+        rule = self._rule
+        if rule is None or not isinstance(value, dict | list):
+            return Callback(proof=CallbackProof.UNSIGNED)
+        try:
+            with answer_budget():
+                return Callback(
+                    proof=CallbackProof.UNSIGNED,
+                    ids=tuple(dict.fromkeys(_ids(rule.id, value)))[:MAX_IDS],
+                    status=next(_texts(rule.status, value), ""),
+                    challenge=None if rule.challenge is None else _challenge(rule.challenge(value)),
+                )
+        except ExpressionLimit:
+            return Callback(proof=CallbackProof.UNSIGNED)
+
+    def _proof(self, request: CallbackRequest, ids: Sequence[str], now: float) -> CallbackProof:
+        signature = None if self._rule is None else self._rule.signature
+        if signature is None:
+            return CallbackProof.UNSIGNED
+        keys = self._keys if self.key_set is None else self.key_set.keys
+        proved = proof(signature, request, ids=ids, keys=keys, now=now)
+        if proved is CallbackProof.FORGED and self.key_set is not None:
+            self.key_set.doubt()
+        is_due = bool(self._keys) and signature.secret == "callback_secret"  # noqa: S105 - the name of a setting
+        return CallbackProof.MISSING if proved is CallbackProof.UNSIGNED and is_due else proved
+
+
+def callback_reader(
+    description: Description, *, host: str | None, api_key: str, secrets: Sequence[str], fetch: Fetch
+) -> DescribedCallbacks:
+    """The reader of an account at this host, with its API key and the secrets for its callbacks."""
+    rule = description.callback
+    if rule is None or (signature := rule.signature) is None:
+        return DescribedCallbacks(rule)
+    if signature.key_set is not None:
+        return DescribedCallbacks(rule, key_set=KeySet(signature.key_set, fetch=fetch))
+    if not rule.needs_secret:
+        # An aggregator has other keys at the vendor than its customers have at the aggregator.
+        is_direct = description.direct is None or host in description.direct.hosts
+        return DescribedCallbacks(rule, keys=[api_key.encode()] if is_direct and api_key else [])
+    return DescribedCallbacks(rule, keys=[secret_bytes(signature, secret) for secret in secrets])
+
+
+def _parsed(body: bytes) -> Json:
+    """The JSON value of a body; None when it is none, or too large to be parsed for a hint."""
+    if len(body) > MAX_PARSED_BYTES:
+        return None
+    try:
+        value: Json = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value
+
+
+def _ids(selectors: tuple[Selector, ...], value: Json) -> Iterator[str]:
+    for found in selected(selectors, value):
+        for each in found if isinstance(found, list) else [found]:
+            task_id = as_id(each)
+            if task_id is not None and len(task_id) <= MAX_TASK_ID_CHARS:
+                yield task_id
+
+
+def _texts(selectors: tuple[Selector, ...], value: Json) -> Iterator[str]:
+    return (one_line(text, MAX_STATUS_CHARS) for text in selected(selectors, value) if isinstance(text, str) and text)
+
+
+def _challenge(value: Json) -> Json:
+    """A challenge that may be repeated: a short text or a number."""
+    if isinstance(value, str):
+        return value if 0 < len(value) <= MAX_CHALLENGE_CHARS else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _found_ids(value: Json, body: bytes) -> Iterable[str]:
+    """Values that may be ids in a callback of unknown form: the values of keys that end in "id" come first."""
+    if value is None:
+        return (found[1].decode(errors="replace") for found in QUOTED.finditer(body[:SEARCHED_BYTES]))
+    likely: list[str] = []
+    others: list[str] = []
+    for key, leaf in islice(_leaves(value), SEARCHED_VALUES):
+        task_id = as_id(leaf)
+        if task_id is not None and len(task_id) <= MAX_TASK_ID_CHARS:
+            (likely if key.lower().endswith("id") else others).append(task_id)
+    return likely + others
+
+
+def _leaves(value: Json) -> Iterator[tuple[str, Json]]:
+    """The values of a JSON document that hold no others, each with its key, the outer ones first. Without recursion,
+    because depth costs nothing to send."""
+    waiting: deque[tuple[str, Json]] = deque([("", value)])
+    for _ in range(2 * SEARCHED_VALUES):
+        if not waiting:
+            return
+        key, found = waiting.popleft()
+        room = max(0, 2 * SEARCHED_VALUES - len(waiting))
+        if isinstance(found, dict):
+            waiting.extend(islice(found.items(), room))
+        elif isinstance(found, list):
+            waiting.extend((key, each) for each in found[:room])
+        else:
+            yield key, found

@@ -1,0 +1,142 @@
+"""What gateways have in common for all vendors: status words, and the keys of results and reasons.
+
+The words and keys are in `gateways.yaml`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from bridge.domain.task import Json, Kind
+
+SEPARATORS: Final = re.compile(r"[\s_-]+")
+
+
+def fold(word: str) -> str:
+    """How words are compared: in lower case, without blanks, hyphens and underscores. A number keeps its sign."""
+    folded = word.strip().casefold()
+    return SEPARATORS.sub("", folded) if folded.strip("-0123456789") else folded
+
+
+def _kinds(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """From a key to its kind, "" for any."""
+    named = ((kind, keys) for group in groups for kind, keys in group.items())
+    return {key: "" if kind == "any" else kind for kind, keys in named for key in keys.split()}
+
+
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DATA: Final[Any] = yaml.load(Path(__file__).with_suffix(".yaml").read_bytes(), _LOADER)  # noqa: S506 - either is safe
+
+WORDS: Final = {fold(word): Kind(kind) for kind, words in _DATA["words"].items() for word in words.split()}
+"""From a folded status word to what it means."""
+
+_SURE: Final = _kinds(_DATA["results"])
+_PERHAPS: Final = _kinds(_DATA["perhaps_input"])
+_INPUT: Final = _kinds(_DATA["input_of_videos"])
+_IN_OUTPUTS: Final = _kinds(_DATA["inside_outputs"])
+_OUTPUTS, _CONTAINERS, _ADDRESSES, _STATUSES, _REASONS, _MESSAGES = (
+    tuple(_DATA[name].split()) for name in ("outputs", "containers", "addresses", "statuses", "reasons", "messages")
+)
+_REASON_KEYS: Final = frozenset(_REASONS)
+_MESSAGE_KEYS: Final = frozenset({*_REASONS, *_MESSAGES})
+ADDRESSED: Final = (
+    "http://",
+    "https://",
+    "data:",
+)  # new-api up to 2025 puts the address where failures have the reason
+DEPTH: Final = 2  # of nested objects
+
+
+class ResultCandidate(NamedTuple):
+    """What a gateway may have put as a result: its kind ("": not known), and addresses, or items with a `url`."""
+
+    kind: str
+    values: tuple[Json, ...]
+
+
+def reasons(task: Mapping[str, Json]) -> list[Json]:
+    """What says why a task has no result."""
+    if _REASON_KEYS.isdisjoint(task):  # as in most answers about a running task
+        return []
+    return [task[key] for key in _REASONS if task.get(key)]
+
+
+def messages(task: Mapping[str, Json]) -> list[Json]:
+    """What says anything about a task, reasons first."""
+    if not any(map(task.get, _MESSAGE_KEYS.intersection(task))):  # as in most answers about a running task
+        return []
+    return [*reasons(task), *(task[key] for key in _MESSAGES if task.get(key))]
+
+
+def result_candidates(task: Json, *, makes: str) -> Iterator[ResultCandidate]:
+    """What may be a result, in the order of preference: at the top of the task, then inside. `makes` is the kind of
+    results that is expected."""
+    for keys in (_SURE, _PERHAPS, *(() if makes == "videos" else (_INPUT,))):
+        for value in (task, *_inside(task, DEPTH)):
+            yield from _in_list(value, keys) if isinstance(value, list) else _in_object(value, keys)
+    for value in (task, *_inside(task, DEPTH)):
+        for key in _OUTPUTS if isinstance(value, dict) else ():
+            yield from _in_object(value.get(key), _IN_OUTPUTS)
+    reason = task.get("fail_reason") if isinstance(task, dict) else None
+    if isinstance(reason, str) and reason.startswith(ADDRESSED):
+        yield ResultCandidate("", (reason,))
+
+
+def without_address(task: Json) -> Iterator[dict[str, Json]]:
+    """Items of result lists that hold no address."""
+    for value in (task, *_inside(task, DEPTH)):
+        held = [value.get(key) for key in (*_SURE, *_PERHAPS, *_INPUT)] if isinstance(value, dict) else [value]
+        for items in (each for each in held if isinstance(each, list)):
+            yield from (item for item in items if isinstance(item, dict) and not any(_addressed(item)))
+
+
+def _inside(value: Json, depth: int) -> Iterator[Json]:
+    """The objects and lists that may hold results. One with a status of its own is a vendor's answer, which is read
+    as such."""
+    for key in _CONTAINERS if isinstance(value, dict) else ():
+        inner = value.get(key)
+        if inner is not None and not any(_has_status(item) for item in _each(inner)):
+            yield inner
+            if depth > 1:
+                yield from _inside(inner, depth - 1)
+
+
+def _in_object(value: Json, keys: Mapping[str, str]) -> Iterator[ResultCandidate]:
+    for key, kind in keys.items() if isinstance(value, dict) else ():
+        if values := tuple(_addressed(value.get(key))):
+            yield ResultCandidate(kind, values)
+
+
+def _in_list(items: list[Json], keys: Mapping[str, str]) -> Iterator[ResultCandidate]:
+    """For each key that any item has: what all items have under it, with their other keys."""
+    for key, kind in keys.items():
+        those = [item for item in items if isinstance(item, dict) and isinstance(item.get(key), str)]
+        if values := tuple(_addressed([{**item, "url": item[key]} for item in those])):
+            yield ResultCandidate(kind, values)
+
+
+def _addressed(value: Json) -> Iterator[Json]:
+    """The addresses in a value: a text itself, of an object the first of its keys that holds one."""
+    for each in _each(value):
+        if isinstance(each, str) and each.strip():
+            yield each
+        elif isinstance(each, dict):
+            held: list[str] = next(filter(None, (_texts(each.get(key)) for key in _ADDRESSES)), [])
+            yield from ({**each, "url": text} for text in held)
+
+
+def _texts(value: Json) -> list[str]:
+    return [text for text in _each(value) if isinstance(text, str) and text.strip()]
+
+
+def _has_status(item: Json) -> bool:
+    return isinstance(item, dict) and any(item.get(name) for name in _STATUSES)
+
+
+def _each(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,164 @@
+"""What an HTTP status means for a poll if the body does not say more. Nothing here is about one vendor."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Final
+from urllib.parse import urlsplit
+
+import orjson
+
+from bridge.domain.backoff import parse_retry_after
+from bridge.domain.task import Json, Kind, Reading
+from bridge.net.client import Answer
+from bridge.providers.json_values import one_line
+
+
+class Shape(Enum):
+    """What a body is. Proxies and gateways answer with web pages or text; only JSON comes from the provider."""
+
+    JSON = "JSON"
+    EMPTY = "the answer is empty"
+    TEXT = "the answer is not JSON"
+    PAGE = "a web page instead of an answer; it may be a login page, or base_url is wrong"
+
+
+_ABOUT_ACCOUNT: Final = frozenset({402, 403, 407})
+_ABOUT_ID: Final = frozenset({404, 410})
+_ABOUT_REQUEST: Final = frozenset({400, 406, 415, 422})
+_BY_STATUS: Final = {401: Kind.AUTH_ERROR, 409: Kind.PENDING, 425: Kind.PENDING, 429: Kind.RATE_LIMITED}
+
+# How servers and gateways say that an address does not exist. They name no task.
+_BARE: Final = frozenset({"not found", "404 not found", "http 404: not found", "404: not found"})
+_FASTAPI: Final = {"detail": "Not Found"}  # its router; a handler that raises a plain 404 answers the same
+_SPRING: Final = frozenset({"status", "error", "path"})  # its error page; the same
+_ROUTE: Final = re.compile(
+    r"invalid url|unrecogni[sz]ed (request )?(url|path)"
+    r"|(unknown|unsupported|invalid|no such) (url|path|route|endpoint|api)"
+    r"|cannot (get|post)\b|no (route|handler|static resource)\b|method (not allowed|not found)"
+    r"|\b(url|path|route|endpoint|api|page|handler)\b[^.;]{0,60}"
+    r"(not found|not be found|not exist|not match|not supported|not available)"
+    r"|(路由|接口|路径|地址|页面).{0,20}(不存在|未找到|找不到|无效)|无效的(URL|地址|路径|接口)",
+    re.IGNORECASE,
+)
+_ADDRESS: Final = re.compile(r"https?://\S+|/[^\s\"'),;]*")
+_TASK: Final = re.compile(
+    r"\b(task|job|prediction|generation|video|image|operation|request|id)s?\b|任务", re.IGNORECASE
+)
+_UNKNOWN: Final = re.compile(r"not (be )?found|not exist|unknown|no such|不存在|未找到|找不到", re.IGNORECASE)
+_TEXTS: Final = ("message", "msg", "detail", "error", "title", "description", "reason")
+
+
+PARTIAL: Final = 206
+_RANGE: Final = re.compile(r"\s*bytes[\s=]+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*", re.IGNORECASE | re.ASCII)
+
+
+def part_of(answer: Answer) -> str | None:
+    """Why an answer is incomplete or not from the provider; None when neither.
+
+    Polls ask for no range and follow no redirect, so an answer with either says nothing about the task.
+    """
+    if 300 <= answer.status < 400:
+        return _text_of(answer, Shape.TEXT)
+    if answer.status == PARTIAL:
+        return "only a part of the answer, although the whole was asked for"
+    stated = answer.headers.get("content-range")
+    found = _RANGE.fullmatch(stated) if stated else None
+    if found is None or not 200 <= answer.status < 300:
+        return None  # other units count the items of a list, which is complete
+    is_whole = found[1] == "0" and found[3] in {"*", str(int(found[2]) + 1)}
+    return None if is_whole else f"only a part of the answer (Content-Range: {one_line(found[0], 60)})"
+
+
+def by_status(answer: Answer, shape: Shape, *, said: str = "") -> Reading:
+    """The reading of an answer by its HTTP status. `said` is the text of the body, for people."""
+    kind, is_vague = _kind(answer.status, shape), False
+    if answer.status == 405:
+        kind = Kind.NO_ROUTE
+    elif answer.status == 404:
+        kind, is_vague = _missing(answer.body, shape)
+    reading = read_as(kind, answer, said=said or _text_of(answer, shape))._replace(is_vague=is_vague)
+    is_page = shape is Shape.PAGE and 200 <= answer.status < 300
+    return reading._replace(unread="web_page") if is_page else reading
+
+
+def shape_of(body: bytes) -> Shape:
+    """What a body is that is not JSON."""
+    text = body.strip()
+    return Shape.EMPTY if not text else Shape.PAGE if text.startswith(b"<") else Shape.TEXT
+
+
+def read_as(kind: Kind, answer: Answer, *, said: str) -> Reading:
+    """A reading of this kind, with the facts of the status line and the headers."""
+    return Reading(
+        kind=kind,
+        detail=f"HTTP {answer.status}: {said}" if said else f"HTTP {answer.status}",
+        retry_after_s=_retry_after_s(answer) if kind in {Kind.RATE_LIMITED, Kind.TRANSIENT} else None,
+        server_trouble=answer.status >= 500,
+        unread="unknown_route" if kind is Kind.NO_ROUTE else "redirect" if 300 <= answer.status < 400 else "",
+    )
+
+
+def _retry_after_s(answer: Answer) -> float | None:
+    return parse_retry_after(answer.headers.get("retry-after"), date=answer.headers.get("date"))
+
+
+def _kind(status: int, shape: Shape) -> Kind:
+    from_provider = shape is Shape.JSON
+    if 200 <= status < 300:
+        return Kind.AMBIGUOUS if from_provider else Kind.TRANSIENT
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status in _ABOUT_ACCOUNT and shape in {Shape.JSON, Shape.EMPTY}:
+        return Kind.ACCOUNT_ERROR
+    if status in _ABOUT_ID and from_provider:
+        return Kind.NOT_FOUND
+    if status in _ABOUT_REQUEST and from_provider:
+        return Kind.BAD_REQUEST
+    return Kind.TRANSIENT
+
+
+def _missing(body: bytes, shape: Shape) -> tuple[Kind, bool]:
+    """Whether a 404 is about the address or the task, and whether that is unsure.
+
+    Web pages come from a server that knows nothing about tasks. JSON that only says "not found" comes from the API, so
+    it is about the task; but some frameworks say the same about an address.
+    """
+    if shape is Shape.EMPTY:
+        return Kind.TRANSIENT, True
+    if shape is Shape.PAGE:
+        return Kind.NO_ROUTE, False
+    value: Json = orjson.loads(body) if shape is Shape.JSON else body.decode("utf-8", "replace")
+    texts = [text.strip() for text in _texts(value, depth=3)]
+    said = _ADDRESS.sub(" / ", "; ".join(texts))
+    if _TASK.search(_ROUTE.sub(" ", said)) is not None and (shape is Shape.JSON or _UNKNOWN.search(said) is not None):
+        return Kind.NOT_FOUND, False
+    if _ROUTE.search(said) is not None:
+        return Kind.NO_ROUTE, False
+    is_frameworks = value == _FASTAPI or (isinstance(value, dict) and _SPRING <= value.keys())
+    is_vague = is_frameworks or shape is Shape.TEXT or all(text.rstrip(".!").casefold() in _BARE for text in texts)
+    return Kind.NO_ROUTE if is_frameworks or shape is Shape.TEXT else Kind.NOT_FOUND, is_vague
+
+
+def _texts(value: Json, depth: int) -> list[str]:
+    if isinstance(value, str):
+        return [value[:1000]] if value.strip() else []
+    if isinstance(value, dict) and depth:
+        return [text for key in _TEXTS for text in _texts(value.get(key), depth - 1)]
+    return (
+        [text for each in value[:10] for text in _texts(each, depth - 1)] if isinstance(value, list) and depth else []
+    )
+
+
+def _text_of(answer: Answer, shape: Shape) -> str:
+    if 300 <= answer.status < 400:
+        return f"redirected to {_host(answer.headers.get('location', ''))}; redirects are not followed"
+    return "" if shape is Shape.JSON else shape.value
+
+
+def _host(location: str) -> str:
+    try:
+        return one_line(urlsplit(location).hostname or "another path", 100)
+    except ValueError:
+        return "nowhere"

@@ -1,0 +1,198 @@
+"""What a request that passes through the gateway, and its answer, mean to the provider's description."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import orjson
+
+from bridge.domain.quoting import printable
+from bridge.domain.task import UNDER_WAY, Json, Kind, Reading
+from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
+from bridge.net.client import Answer
+from bridge.providers.auth import SCHEMES, shown
+from bridge.providers.calls import KeyPlace
+from bridge.providers.created import Task, created
+from bridge.providers.description import Description
+from bridge.providers.provider import MIN_SECRET_BYTES
+from bridge.providers.reading import judge, read, second_value
+from bridge.providers.results import PollContext
+from bridge.providers.task_requests import collection_action, locate_below
+
+CREATING: Final = frozenset({"POST", "PUT"})
+ABOUT_TASK: Final = UNDER_WAY | {Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED, Kind.EXPIRED_RESULT}
+"""Answers of a status call that count like polls. Others may be about the caller's request, not about the task."""
+SIGNED: Final = "this account signs its requests; the gateway works with an api_key only: call the provider directly"
+IN_QUERY: Final = "the key of this account goes into the query, which the gateway cannot do: call the provider directly"
+
+
+class NotCreated(ValueError):
+    """The answer names a new task that cannot be watched. The text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusCall:
+    """A request about one task that our own poll would send, too."""
+
+    task_id: str
+    action: str | None
+
+
+class PassThrough:
+    """One account at the gateway. `headers` are the account's own; `now` gives wall-clock seconds.
+
+    `refusal` says why its requests cannot pass through; None: they can.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        *,
+        base_url: str,
+        api_key: str,
+        has_key_pair: bool = False,
+        action: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        now: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        self._description = description
+        self._action = action
+        self._now = now
+        self.base_url: Final = base_url
+        self.base_path: Final = urlsplit(base_url).path
+        self.most_bytes: Final = description.most_bytes
+        auth = description.route(urlsplit(base_url).hostname).auth
+        self.refusal: Final = _refusal(auth, has_key_pair)
+        own = {} if self.refusal else shown(auth, api_key)[0]
+        given = {name.lower() for name in headers or {}}
+        self.headers: Final = {name: text for name, text in own.items() if name.lower() not in given} | dict(
+            headers or {}
+        )
+        self.secrets: Final = tuple(
+            secret.encode(errors="replace")
+            for secret in (api_key, *(headers or {}).values())
+            if len(secret.encode(errors="replace")) >= MIN_SECRET_BYTES
+        )
+        self.key_header, self.key_prefix = _key_place(auth)
+
+    def status_call(self, method: str, target: str) -> StatusCall | None:
+        """The task that a request polls, as we would; None for every other request. `target` is its path and query at
+        the provider."""
+        found = locate_below(self._description, self.base_path, target)
+        if found is None or found[0].method != method or found[0].body is not None:
+            return None
+        return StatusCall(task_id=found[2], action=found[1])
+
+    def reading(self, call: StatusCall, answer: Answer) -> Reading | None:
+        """What the answer to a status call says of its task, read as a poll is; None if it says nothing of it. A
+        success whose results take another request is a reading that `lacks_result`."""
+        action = self._description.acting(call.task_id, call.action or self._action)
+        own_host = urlsplit(self.base_url).hostname or ""
+        asked = PollContext(call.task_id, action, own_host, self.base_url, self._now())
+        reading = read(self._description, answer, asked)
+        route = self._description.route(own_host)
+        if route.second is not None and second_value(self._description, answer, asked) is not None:
+            return reading._replace(lacks_result=True)
+        return reading if reading.kind in ABOUT_TASK or reading.lacks_result else None
+
+    def limited(self, answer: Answer) -> Reading | None:
+        """What the answer means for the account's limits, if the provider refused a request as one too many."""
+        try:
+            with answer_budget():
+                reading = judge(self._description, answer)
+        except ExpressionLimit:
+            return None
+        return reading if isinstance(reading, Reading) and reading.kind is Kind.RATE_LIMITED else None
+
+    def may_create(self, method: str) -> bool:
+        """Whether answers to this method may name a new task."""
+        return method in CREATING and self._description.created is not None
+
+    def created(self, path: str, answer: Answer) -> Task | None:
+        """The id and the action of the task that an answer names as new; None if it names none. `path` is that of the
+        request, below the base URL.
+
+        NotCreated if there is a task that cannot be watched, or if the answer to a sure create call cannot be read.
+        """
+        is_sure = any(collection_action(template, path) is not None for template in self._paths)
+        try:
+            task = self._created(answer, is_sure=is_sure)
+        except ExpressionLimit as limit:
+            raise NotCreated(f"the create answer cannot be read: {limit}") from None
+        if task is None:
+            if is_sure and not answer.complete and _is_success(answer):
+                raise NotCreated(f"the create answer cannot be read: {answer.trouble}")
+            return None
+        if task[0] in unquote(path).split("/"):
+            return None  # a call about this task, such as its cancellation
+        action = task[1] or self.action_of(path) or self._action
+        if (problem := self._description.task_rules.action_problem(action, task[0])) is not None:
+            raise NotCreated(f"task {printable(task[0])}: {problem}")
+        return task[0], action
+
+    def action_of(self, path: str) -> str | None:
+        """The action that the path of a create call shows, such as videos/text2video."""
+        allowed, rules = self._description.action, self._description.task_rules
+        if allowed is not None and (named := allowed.at_path(path)) is not None:
+            return named
+        shown_actions = (each for template in self._paths for each in _actions_in(template, path))
+        return next((each for each in shown_actions if each and rules.action_problem(each) is None), None)
+
+    @property
+    def _paths(self) -> Iterator[str]:
+        """The paths of genbridge's polls, at the vendor and at aggregators: an unknown host may have either."""
+        for route in (self._description.ask, self._description.direct):
+            yield from (path for path in (route.path if route else ()) if path.startswith("/"))
+
+    def _created(self, answer: Answer, *, is_sure: bool) -> Task | None:
+        body = _json_object(answer)
+        if self._description.created is None or body is None:
+            return None
+        with answer_budget():
+            looks_so = bool(self._description.created.when(body))
+        return created(self._description, body) if looks_so or is_sure else None
+
+
+def _actions_in(template: str, path: str) -> Iterator[str]:
+    """What may be the action in the path of a create call, the likeliest first. The path begins as that of the query
+    does: `/v2/{action}/run` where `/v2/{action}/status/{id}` polls."""
+    if "{id}" not in template:
+        return
+    yield collection_action(template, path) or ""
+    head, found, _ = template.partition("{action}")
+    if found and head != "/" and path.startswith(head):
+        segments = unquote(path[len(head) :]).strip("/").split("/")
+        yield from ("/".join(segments[:size]) for size in range(len(segments), 0, -1))
+
+
+def _json_object(answer: Answer) -> dict[str, Json] | None:
+    """The body of a successful answer, if it is a JSON object."""
+    if not answer.complete or not _is_success(answer):
+        return None
+    try:
+        body = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _is_success(answer: Answer) -> bool:
+    return HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def _refusal(auth: str | KeyPlace, has_key_pair: bool) -> str | None:
+    if auth == "signed" or has_key_pair:
+        return SIGNED
+    return IN_QUERY if isinstance(auth, KeyPlace) and auth.header is None else None
+
+
+def _key_place(auth: str | KeyPlace) -> tuple[str, str]:
+    """The header that SDKs of this provider put their key into, and what stands before the key."""
+    if isinstance(auth, KeyPlace):
+        return auth.header or "", auth.prefix
+    return "Authorization", f"{SCHEMES.get(auth, 'Bearer')} "

@@ -1,0 +1,132 @@
+"""Reads a success (results, withheld results, none at all) and the reason of a failure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from bridge.domain.task import Json, Kind, Reading, Snapshot
+from bridge.providers.answer_bytes import AnswerBytes
+from bridge.providers.description import Description, Form
+from bridge.providers.gateways import messages, reasons
+from bridge.providers.json_values import as_code, as_message, as_ms, one_line
+from bridge.providers.results import CLOUD, Collected, PollContext, collect
+from bridge.providers.selector import selected
+from bridge.providers.task_search import Task
+
+MAX_REASON_CHARS: Final = 400
+GONE: Final = "the task has succeeded, but the provider has already deleted its result"
+BAD: Final = re.compile(
+    r"\b(not|no|un\w+|\w*fail\w*|error|reject\w*|block\w*|filter\w*|moderat\w*|violat\w*)\b|失败", re.IGNORECASE
+)
+# A message that gives the reason why a success has no result.
+REFUSED: Final = re.compile(
+    r"\b(filter\w*|moderat\w*|block\w*|nsfw|sensitive|violat\w*|prohibit\w*|reject\w*|refus\w*|polic(y|ies)|safety)\b"
+    r"|敏感|违规|审核|拦截",
+    re.IGNORECASE,
+)
+# A text beside a success that says nothing about missing results.
+WELL: Final = re.compile(
+    r"\s*((https?|gs|s3)://.*|ok|okay|none|null|.*(成功|完成).*"
+    r"|[^.;,]*\b(success|succeed|complete|finish|done|generated)[^.;,]*)[.!]?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def read_success(
+    description: Description, form: Form, task: Task, asked: PollContext, seen: Snapshot, raw: AnswerBytes
+) -> Reading:
+    """The reading of a task that succeeded, by its provider. If it has no result, it failed if the answer gives a
+    reason; else it is not finished yet."""
+    withheld = _withheld(form, task)
+    collected = collect(form, task, asked=asked, needs_key=description.needs_key, is_sure=not withheld)
+    if not collected.is_empty:
+        seen = seen._replace(
+            message=""
+            if seen.message.startswith(("https://", "http://", *CLOUD))
+            else seen.message,  # a result, not a message
+            result=collected.result,
+            urls=collected.urls,
+            refused=collected.refused,
+            expires_ms=_expires_ms(description, form, task, seen) if collected.urls else None,
+        )
+        return Reading(kind=Kind.SUCCEEDED, detail=_remarks(collected, withheld), snapshot=seen)
+    if form.expired is not None and form.expired(task):
+        return Reading(kind=Kind.EXPIRED_RESULT, detail=GONE, snapshot=seen)
+    if why := withheld or _lost(collected) or (seen.message if REFUSED.search(seen.message) else ""):
+        codes = (*selected(form.error_code, task), *(each.code for each in collected.lost))
+        seen = seen._replace(message=why, error_code=as_code(codes))
+        return Reading(kind=Kind.FAILED, detail=why_failed(seen), snapshot=seen)
+    detail = f"the task has succeeded, but the answer holds no result: {raw.start}"
+    return Reading(kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen, lacks_result=True)
+
+
+def message_of(form: Form, task: Task) -> str:
+    """The message of the provider about the task."""
+    said = as_message(selected(form.message, task))
+    if said or not form.usual_words:
+        return said
+    usual = messages(task)
+    return as_message(usual) if usual else ""
+
+
+def error_text(description: Description, answer: Json) -> str:
+    """The message of an answer that is about no task."""
+    usual = messages(answer) if isinstance(answer, dict) else ()
+    return as_message(selected(description.error_message, answer)) or as_message(usual)
+
+
+def why_failed(seen: Snapshot) -> str:
+    """The reason of a failure: the provider's text, else its status, with its error code."""
+    said = seen.message or seen.status
+    code = f" ({seen.error_code})" if seen.error_code and seen.error_code not in said else ""
+    return f"{one_line(said, MAX_REASON_CHARS - len(code))}{code}"
+
+
+def _withheld(form: Form, task: Task) -> str:
+    """Why results are missing, if the answer gives a reason."""
+    for value in (*selected(form.withheld, task), *(reasons(task) if form.usual_words else ())):
+        if (said := as_message([value])) and (BAD.search(said) or not WELL.fullmatch(said)):
+            return said
+    return ""
+
+
+def _expires_ms(description: Description, form: Form, task: Task, seen: Snapshot) -> int | None:
+    stated = as_ms(selected(form.expires, task), description.times.zone)
+    if stated is not None or description.result_life is None:
+        return stated
+    times = (seen.created_ms, seen.updated_ms)
+    first, then = times if description.result_life.since == "created" else times[::-1]
+    since_ms = first or then
+    return None if since_ms is None else since_ms + round(description.result_life.lasts * 1000)
+
+
+def _remarks(collected: Collected, withheld: str) -> str:
+    """What people should know about the results of a success; mostly nothing."""
+    remarks = []
+    if lost := withheld or _lost(collected):
+        remarks.append(f"some results are missing: {lost}")
+    items = [item for kind in collected.result.values() for item in kind]
+    if closed := sum(1 for item in items if item.get("needs_key") is True):
+        remarks.append(f"{_counted(closed, 'result')} can only be downloaded with the account's API key")
+    if clouds := [url for item in items if isinstance(url := item.get("url"), str) and url.startswith(CLOUD)]:
+        remarks.append(f"{_counted(len(clouds), 'result')} can only be read with a cloud account: {', '.join(clouds)}")
+    if files := [_file(item) for item in items if item.get("embedded") is True]:
+        remarks.append(f"{_counted(len(files), 'file')} embedded in the answer, not sent: {', '.join(files)}")
+    if collected.refused:
+        were = "was" if len(collected.refused) == 1 else "were"
+        count = _counted(len(collected.refused), "result URL")
+        remarks.append(f"{count} {were} refused: {'; '.join(collected.refused)}")
+    return one_line("; ".join(remarks), MAX_REASON_CHARS)
+
+
+def _lost(collected: Collected) -> str:
+    return "; ".join(each.why for each in collected.lost)
+
+
+def _file(item: dict[str, Json]) -> str:
+    return f"{item['media_type']}, {item['bytes']} bytes"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number} {what}s"

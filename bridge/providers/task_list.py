@@ -1,0 +1,87 @@
+"""Reads the pages of a provider's list of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from bridge.domain.ids import clean_task_id
+from bridge.domain.list_mark import ListedTask
+from bridge.domain.task import Json, Kind, Reading
+from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
+from bridge.net.client import Answer, Unanswered
+from bridge.ports import ListPage, PageRequest
+from bridge.providers.calls import ListCall
+from bridge.providers.description import Description
+from bridge.providers.json_values import as_id, as_ms
+from bridge.providers.reading import judge
+from bridge.providers.selector import selected
+
+MOST_MORE_CHARS: Final = 2048  # of what an answer says to send for the next page
+
+
+def first_pages(call: ListCall, action: str | None) -> Sequence[PageRequest]:
+    """The first page of each list of an account with this action."""
+    if not call.takes_action:
+        return (PageRequest(is_cut=call.is_cut),)
+    actions = dict.fromkeys((*([action] if action else []), *call.actions))
+    return tuple(PageRequest(action=each, is_cut=call.is_cut) for each in actions)
+
+
+def read_list(
+    description: Description, call: ListCall, answer: Answer | Unanswered, page: PageRequest
+) -> ListPage | Reading:
+    """The tasks on a page, and which page is next. A Reading if the answer is no list of tasks."""
+    try:
+        with answer_budget():
+            body = judge(description, answer)
+            if isinstance(body, Reading):
+                return body
+            items = call.items(body)
+            if not isinstance(items, list):
+                return Reading(kind=Kind.AMBIGUOUS, detail="the answer contains no list of tasks")
+            tasks = [task for item in items if (task := _listed(description, call, item)) is not None]
+            if items and not tasks:
+                return Reading(kind=Kind.AMBIGUOUS, detail="the tasks in the list have no ids")
+            return ListPage(tasks=tasks, following=_following(call, body, page, len(items)))
+    except ExpressionLimit as limit:
+        return Reading(kind=Kind.AMBIGUOUS, detail=f"the list cannot be read: {limit}")
+
+
+def _listed(description: Description, call: ListCall, item: Json) -> ListedTask | None:
+    """The task of an item; None if it has no valid id."""
+    found = as_id(next(iter(selected(call.id, item)), None))
+    try:
+        task_id = clean_task_id(found or "")
+    except ValueError:
+        return None
+    if description.task_rules.id_problem(task_id, account="") is not None:
+        return None
+    return ListedTask(task_id, as_ms(selected(call.created, item), description.times.zone))
+
+
+def _following(call: ListCall, body: Json, page: PageRequest, count: int) -> PageRequest | None:
+    """The page after one with this many items, as its answer says."""
+    more: Mapping[str, Json] = {}
+    if call.next_url is not None:
+        more = _query_of(call.next_url(body))
+    elif call.next:
+        more = {name: value for name, selector in call.next.items() if (value := _value(selector(body))) is not None}
+    if not count or not (call.is_numbered or more) or len(str(more)) > MOST_MORE_CHARS:
+        return None
+    return replace(page, number=page.number + 1, offset=page.offset + count, more=more)
+
+
+def _query_of(url: Json) -> dict[str, Json]:
+    try:
+        return dict(parse_qsl(urlsplit(url).query)) if isinstance(url, str) else {}
+    except ValueError:
+        return {}
+
+
+def _value(found: Json) -> Json:
+    """A text or a number to send; None for anything else, also for an empty text."""
+    is_number = isinstance(found, int) and not isinstance(found, bool)
+    return found if is_number or (isinstance(found, str) and found) else None

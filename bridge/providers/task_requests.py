@@ -1,0 +1,341 @@
+"""Builds the request about a task, and finds the task that a query URL is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, NamedTuple
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+import orjson
+
+from bridge.domain.task import Json
+from bridge.ports import PageRequest
+from bridge.providers.calls import Action, BatchCall, Call, SecondCall, TaskCall
+from bridge.providers.description import Description
+from bridge.providers.task_rules import NOT_OF_ACTION, PLACEHOLDERS, placeholders, uses_action
+
+MOST_URL_CHARS: Final = 2048  # of a query URL: matching one may take time in the square of its length
+PORTS: Final = {"http": 80, "https": 443}
+SEGMENT: Final = r"[^/?#]+"
+PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # needs no encoding; as most ids
+IN_HEADER: Final = "".join(map(chr, range(32, 127)))  # what a header may hold as it is
+
+Given = Mapping[str, str | list[str]]
+"""What fills the placeholders of a request."""
+
+
+class TaskRequest(NamedTuple):
+    """A request with the headers that only it has. `url` is percent-encoded; `is_elsewhere` marks one that is not below
+    the account's base URL."""
+
+    method: str
+    url: str
+    body: bytes | None = None
+    is_elsewhere: bool = False
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+def harmless_action(description: Description) -> str | None:
+    """An action for a request about a task that does not exist."""
+    action = description.action
+    if action is None:
+        return None
+    return action.default or (action.example if description.task_rules.needs_action else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestTemplate:
+    """The parts of a request that all tasks with one action share."""
+
+    call: TaskCall
+    base: str
+    rest: str  # path and query with the placeholders of the id: everything else is encoded and holds no brace
+    given: Mapping[str, str]  # the action and the named groups of its pattern
+    headers: Mapping[str, str]  # those with placeholders
+
+    def about(self, task_id: str) -> TaskRequest:
+        """The request about one task. ValueError, with a text for people, when it cannot be built."""
+        rest = self.rest
+        if "{+id}" in rest:
+            if {"", ".", ".."} & set(task_id.split("/")):
+                raise ValueError("the id cannot be a path")
+            rest = rest.replace("{+id}", _in_url("+id", task_id))
+        url = self.base + rest.replace("{id}", _in_url("id", task_id))
+        call = self.call
+        if call.body is None and not self.headers:  # as most
+            return TaskRequest(call.method, url, None, not self.base)
+        given = {**self.given, "id": task_id}
+        body = None if call.body is None else _body(call, given)
+        return TaskRequest(call.method, url, body, not self.base, _filled_headers(self.headers, given))
+
+
+def template(description: Description, *, base_url: str, action: str | None) -> RequestTemplate:
+    """The template for tasks with this action. ValueError, with a text for people, when there is none."""
+    if (problem := description.task_rules.action_problem(action, "")) is not None:
+        raise ValueError(problem)
+    route = description.route(urlsplit(base_url).hostname)
+    given = of_action(description.action, action)
+    base, rest = _address(route, _chosen(route, given["action"]), base_url, given)
+    return RequestTemplate(call=route, base=base, rest=rest, given=given, headers=_with_placeholders(route))
+
+
+def task_request(description: Description, *, base_url: str, task_id: str, action: str | None) -> TaskRequest:
+    """The request about one task. ValueError, with a text for people, when it cannot be built."""
+    action = description.acting(task_id, action)
+    return template(description, base_url=base_url, action=action).about(task_id)
+
+
+def batch_request(
+    description: Description, *, base_url: str, task_ids: Sequence[str], action: str | None
+) -> TaskRequest:
+    """The request about many tasks, for a provider that has one."""
+    route = description.route(urlsplit(base_url).hostname)
+    assert route.batch is not None
+    return _whole(route, route.batch, base_url, {"ids": list(task_ids), **of_action(description.action, action)})
+
+
+def second_request(
+    description: Description, *, base_url: str, value: str, task_id: str, action: str | None
+) -> TaskRequest:
+    """The second request about a finished task, for a provider that has one."""
+    route = description.route(urlsplit(base_url).hostname)
+    assert route.second is not None
+    given = {**of_action(description.action, action), "value": value, "id": task_id}
+    return _whole(route, route.second, base_url, given)
+
+
+def list_request(description: Description, *, base_url: str, page: PageRequest) -> TaskRequest:
+    """The request for a page of the account's tasks, for a provider that has one."""
+    route = description.route(urlsplit(base_url).hostname)
+    call = route.discover
+    assert call is not None
+    numbers = {"page": page.number, "offset": page.offset, "since_ms": page.since_ms}
+    given = {**of_action(description.action, page.action), **{name: str(number) for name, number in numbers.items()}}
+    headers = _filled_headers({**_with_placeholders(route), **call.headers}, given)
+    if call.body is None:
+        query = {**call.query, **{name: quote(str(value), safe="") for name, value in page.more.items()}}
+        base, rest = _address(call.model_copy(update={"query": query}), call.path, base_url, given)
+        return TaskRequest(call.method, base + rest, None, not base, headers)
+    base, rest = _address(call, call.path, base_url, given)
+    alone = {f"{{{name}}}": number for name, number in numbers.items()}
+    body = {name: alone.get(value, value) if isinstance(value, str) else value for name, value in call.body.items()}
+    return TaskRequest(
+        call.method, base + rest, orjson.dumps({**_filled_body(body, given), **page.more}), not base, headers
+    )
+
+
+def of_action(allowed: Action | None, action: str | None) -> dict[str, str]:
+    """The placeholders that an action fills: `action` and the named groups of its pattern."""
+    action = action or (allowed.default if allowed else None) or ""
+    return {**(allowed.parts(action) if allowed else {}), "action": action}
+
+
+def content_url(base_url: str, path: str, given: Given) -> str:
+    """The address of a result on the account's own server; a placeholder that is not given is empty."""
+    empty = {name.removeprefix("+"): "" for name in placeholders(path)}
+    return base_url.rstrip("/") + _filled(path, {**empty, **given}, _in_content_url)
+
+
+def locate(description: Description, base_url: str, url: str) -> tuple[str | None, str] | None:
+    """Action and task id of a query URL of this account; None for any other URL."""
+    if len(url) > MOST_URL_CHARS:
+        return None
+    try:
+        base, asked = urlsplit(base_url), urlsplit(url.strip())
+        is_ours = origin_of(base) == origin_of(asked)
+    except ValueError:
+        return None
+    below = base.path.rstrip("/") if is_ours else None
+    return _located(description, description.route(base.hostname), asked, below)
+
+
+def locate_below(description: Description, base_path: str, target: str) -> tuple[TaskCall, str | None, str] | None:
+    """The call, the action and the task id of a query at this path and query, below the path of a base URL at any host.
+    None for every other target."""
+    if len(target) > MOST_URL_CHARS:
+        return None
+    asked = SplitResult("", "", *urlsplit(f"//host{target}")[2:])
+    for route in (description.ask, *([description.direct] if description.direct else [])):
+        if (found := _located(description, route, asked, base_path.rstrip("/"))) is not None:
+            return route, *found
+    return None
+
+
+def collection_action(template: str, path: str) -> str | None:
+    """Whether a path is that of a query without the id, where tasks are created: its action, or "" if it has none.
+    None for any other path."""
+    collection, found, after = template.rpartition("/{id}")
+    given = _match(collection, path) if found and not after else None
+    return None if given is None else unquote(given.get("action", ""))
+
+
+def locate_anywhere(description: Description, url: str) -> tuple[str | None, str] | None:
+    """The same for a query URL at any host. Hosts that the description names come first."""
+    if len(url) > MOST_URL_CHARS:
+        return None
+    try:
+        asked = urlsplit(url.strip())
+        origin_of(asked)
+    except ValueError:
+        return None
+    routes = [description.ask, *([description.direct] if description.direct else [])]
+    found = (_located(description, route, asked, below) for below in (None, "") for route in routes)
+    return next((task for task in found if task is not None), None)
+
+
+def origin_of(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port. ValueError for an invalid port."""
+    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
+
+
+def may_have_key(url: str, *, base_url: str, origins: Sequence[str]) -> bool:
+    """Whether the account's key may be sent to this URL: to the origin of the base URL, and to those that the operator
+    lists. `https://*.example.com` means every host below that domain."""
+    try:
+        parts = urlsplit(url)
+        asked = origin_of(parts)
+        if "@" in parts.netloc:
+            return False
+        return any(_covers(origin_of(urlsplit(each)), asked) for each in (base_url, *origins))
+    except ValueError:
+        return False
+
+
+def _covers(
+    allowed: tuple[str, str | None, int | None],
+    asked: tuple[str, str | None, int | None],
+) -> bool:
+    (scheme, host, port), (asked_scheme, asked_host, asked_port) = allowed, asked
+    if (scheme, port) != (asked_scheme, asked_port) or not host or not asked_host:
+        return False
+    return asked_host.endswith(host[1:]) and len(asked_host) >= len(host) if host[:2] == "*." else asked_host == host
+
+
+def _chosen(route: TaskCall, action: str) -> str:
+    """The first path that has a placeholder for the action if there is one, else none."""
+    fitting = (path for path in route.path if uses_action(path) == bool(action))
+    return next(fitting, route.path[0])
+
+
+def _whole(route: TaskCall, call: BatchCall | SecondCall, base_url: str, given: Given) -> TaskRequest:
+    base, rest = _address(call, call.path, base_url, given)
+    headers = _filled_headers({**_with_placeholders(route), **call.headers}, given)
+    return TaskRequest(call.method, base + rest, _body(call, given), not base, headers)
+
+
+def _address(call: Call, path: str, base_url: str, given: Given) -> tuple[str, str]:
+    """The base URL, if the path is below it, and the rest of the address."""
+    query = "&".join(f"{_quoted_name(name)}={text}" for name, text in call.query.items())
+    rest = _filled(f"{path}?{query}" if query else path, given, _in_url)
+    return (base_url.rstrip("/") if path.startswith("/") else ""), rest
+
+
+def _filled(template: str, given: Given, encoded: Callable[[str, str], str] | None = None) -> str:
+    """The template with its placeholders filled; one that is not given stays. `encoded` takes the placeholder's name
+    and a value."""
+
+    def text(place: re.Match[str]) -> str:
+        value = given.get(place[1].removeprefix("+"))
+        if value is None:
+            return place[0]
+        values = value if isinstance(value, list) else [value]
+        return ",".join(values if encoded is None else [encoded(place[1], each) for each in values])
+
+    return PLACEHOLDERS.sub(text, template)
+
+
+def _in_url(name: str, value: str) -> str:
+    if PLAIN.fullmatch(value) is not None:
+        return value
+    return quote(value, safe="" if name in {"id", "ids", "value"} else "/")
+
+
+def _in_header(_: str, value: str) -> str:
+    return quote(value, safe=IN_HEADER)
+
+
+def _in_content_url(name: str, value: str) -> str:
+    return quote(value, safe="/" if name in {"+id", "action"} else "")
+
+
+def _quoted_name(name: str) -> str:
+    """The name of a query parameter, encoded up to its placeholders."""
+    return quote(name, safe="{}") if PLACEHOLDERS.search(name) else quote(name, safe="")
+
+
+def _with_placeholders(route: TaskCall) -> dict[str, str]:
+    return {name: text for name, text in route.headers.items() if PLACEHOLDERS.search(text)}
+
+
+def _filled_headers(headers: Mapping[str, str], given: Given) -> dict[str, str]:
+    return {name: _filled(value, given, _in_header) for name, value in headers.items()}
+
+
+def _body(call: Call, given: Given) -> bytes | None:
+    return None if call.body is None else orjson.dumps(_filled_body(call.body, given))
+
+
+def _filled_body(template: Json, given: Given) -> Json:
+    if isinstance(template, Mapping):
+        return {_filled(key, given): _filled_body(value, given) for key, value in template.items()}
+    if isinstance(template, list | tuple):
+        return [_filled_body(value, given) for value in template]
+    if not isinstance(template, str):
+        return template
+    return given["ids"] if template == "{ids}" else _filled(template, given)
+
+
+def _match(template: str, text: str) -> dict[str, str] | None:
+    """What is in the placeholders of a template, still encoded. An action, or the one group of it, is `action`."""
+    of_action = placeholders(template) - NOT_OF_ACTION
+    if len(of_action) > 1:
+        return None
+    expression, at, taken = "", 0, set()
+    for place in PLACEHOLDERS.finditer(template):
+        name = "action" if place[1] in of_action else place[1].removeprefix("+")
+        what = f"(?P={name})" if name in taken else f"(?P<{name}>{SEGMENT if place[1] == 'id' else '.+'})"
+        expression += re.escape(template[at : place.start()]) + what
+        at = place.end()
+        taken.add(name)
+    found = re.fullmatch(expression + re.escape(template[at:]), text.removesuffix("/"))
+    return found.groupdict() if found is not None else None
+
+
+def _located(
+    description: Description, route: TaskCall, asked: SplitResult, below: str | None
+) -> tuple[str | None, str] | None:
+    """`below` is the path of the account's base URL; None when the URL is at another origin."""
+    for path in route.path:
+        template, text = path, f"{asked.scheme}://{asked.netloc}{asked.path}"
+        if path.startswith("/"):
+            template, text = f"{below}{path}", asked.path
+        if path.startswith("/") and below is None:
+            continue
+        found = _match(template, text)
+        if found is not None and (task := _task_in(description, route, found, asked.query)) is not None:
+            return task
+    return None
+
+
+def _task_in(
+    description: Description, route: TaskCall, found: Mapping[str, str], query: str
+) -> tuple[str | None, str] | None:
+    try:
+        asked = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
+    except ValueError:
+        return None
+    task_id = unquote(found["id"]) if "id" in found else None
+    action = unquote(found["action"]) if "action" in found else None
+    for name, template in route.query.items():
+        if template in {"{id}", "{+id}"}:
+            task_id = asked.get(name)
+        elif template.strip("{}") in placeholders(template) - NOT_OF_ACTION:
+            action = asked.get(name)
+        elif not PLACEHOLDERS.search(template) and asked.get(name) != template:
+            return None
+    if not task_id or (action is not None and description.task_rules.action_problem(action) is not None):
+        return None
+    return action, task_id

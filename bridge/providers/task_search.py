@@ -1,0 +1,202 @@
+"""Finds our task in an answer, and the form that the answer is in.
+
+Gateways wrap the answer of a vendor: `{"code": "success", "data": THE VENDOR'S ANSWER}`, or in new-api's task, whose
+`data` is the vendor's answer. A form that fits the answer itself counts before one that fits what is inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from bridge.domain.task import Json, Kind
+from bridge.expressions.answer_budget import ExpressionLimit
+from bridge.providers.description import Description, Form
+from bridge.providers.json_values import as_id, one_line
+from bridge.providers.selector import Selector, selected
+
+Task = dict[str, Json]
+
+NO_TASK: Final = "the answer holds no task in a known form"
+NO_LIST: Final = "the answer holds no list of tasks in a known form"
+
+
+class FoundTask(NamedTuple):
+    """An object about a task, and its form. `twins` are other objects about it in the same answer."""
+
+    form: Form
+    task: Task
+    word: Json  # its status
+    kind: Kind | None  # what that means; None when it is none of the form's words
+    twins: tuple[Task, ...] = ()
+    names_ours: bool = False  # and is not only in its place
+
+
+def spoken_of(form: Form, task: Task, twins: tuple[Task, ...] = (), *, names_ours: bool = False) -> FoundTask:
+    """The task in this form."""
+    word = form.word_of(task)
+    return FoundTask(form, task, word, form.kind_of(word), twins, names_ours)
+
+
+def find(description: Description, answer: Json, task_id: str) -> FoundTask | str:
+    """The first form that fits, or why there is none about this task.
+
+    A form that knows the status is preferred; but once another one has fitted, only if it has our id. What is inside
+    the wrapper of a gateway counts if it has our id and nothing outside does. Forms of last resort come last.
+    """
+    found = _find(description, answer, task_id)
+    if isinstance(found, FoundTask) and found.kind is not None:
+        return found
+    is_ours = isinstance(found, FoundTask) and found.names_ours
+    for body in (answer,) if is_ours else (answer, inside_of(description, answer)):
+        last = _first(description.last_places, body, task_id)
+        if isinstance(last, FoundTask) and last.names_ours and last.kind is not None:
+            return last
+    return found
+
+
+def _find(description: Description, answer: Json, task_id: str) -> FoundTask | str:
+    outside = _first(description.places, answer, task_id)
+    if isinstance(outside, FoundTask) and outside.names_ours and outside.kind is not None:
+        return outside
+    inside = _first(description.places, inside_of(description, answer), task_id)
+    if isinstance(inside, FoundTask) and inside.names_ours and inside.kind is not None:
+        is_same = isinstance(outside, FoundTask) and inside.task is outside.task
+        if is_same or not (isinstance(outside, FoundTask) and outside.names_ours):
+            return inside
+    return outside or NO_TASK
+
+
+def within(description: Description, found: FoundTask) -> Iterator[FoundTask]:
+    """The vendor's answer inside the task of a gateway, in each form that fits. The ids inside are the vendor's."""
+    inner = inside_of(description, found.task)
+    for form, selector in description.places:
+        candidate = selector(inner)
+        items = candidate if isinstance(candidate, list) else [candidate]
+        tasks = [item for item in items if isinstance(item, dict) and form.word_of(item) is not None]
+        if len(tasks) == 1:
+            yield spoken_of(form, tasks[0])
+
+
+def otherwise(description: Description, found: FoundTask) -> Iterator[FoundTask]:
+    """The same task in each form of last resort."""
+    yield from (spoken_of(form, found.task) for form in description.forms.values() if form.last_resort)
+
+
+def find_listed(
+    description: Description, answer: Json, task_ids: list[str]
+) -> dict[str, FoundTask | ExpressionLimit | None] | str:
+    """What a list says about each task; or why the answer is not a list of tasks.
+
+    For a task that is not in the list: None, or the limit that kept the id of an item from being read.
+    """
+    for form, selector in description.places:
+        candidate = selector(answer)
+        if not isinstance(candidate, list):
+            continue
+        listing = TaskList(form, candidate)
+        if not candidate or listing.tasks:
+            return {task_id: listing.about(task_id) or listing.unread for task_id in task_ids}
+    return NO_LIST
+
+
+def _first(places: Sequence[tuple[Form, Selector]], body: Json, task_id: str) -> FoundTask | str:
+    """The first form that fits the body; "" for none."""
+    first: FoundTask | str = ""
+    for form, selector in places:
+        found = looked_at(form, selector, selector(body), task_id)
+        if isinstance(found, FoundTask) and found.kind is not None and (not first or found.names_ours):
+            return found
+        first = first or found
+    return first
+
+
+def looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> FoundTask | str:
+    """Our task, why it is not ours, or "" if the form does not fit."""
+    if isinstance(candidate, list):
+        listing = TaskList(form, candidate)
+        if (ours := listing.about(task_id, anywhere=False)) is not None:
+            return ours
+        if listing.unread is not None:
+            raise listing.unread
+        return f"the answer lists {len(listing.tasks)} tasks, ours is not among them" if listing.tasks else ""
+    if not isinstance(candidate, dict) or (word := form.word_of(candidate)) is None:
+        return ""
+    own = own_id(form, candidate)
+    if own is None and selector.expression == "@" and form.id and form.when is None:
+        # A status without the id that should be there says little: gateways have `status` in their own errors. A form
+        # with a condition is recognized by that.
+        return ""
+    if own != task_id and (other := _other_id(form, candidate, own, task_id)) is not None:
+        return f'the answer is about another task: "{one_line(other, 80)}"'
+    return FoundTask(form, candidate, word, form.kind_of(word), (), own is not None)
+
+
+def inside_of(description: Description, answer: Json) -> Json:
+    """What the wrapper around a vendor's answer holds; None if that is a refusal."""
+    inner = answer.get("data") if isinstance(answer, dict) else None
+    codes = description.codes
+    return inner if codes is None or codes.is_good(codes.at(inner)) else None
+
+
+class Item(NamedTuple):
+    """An object of a list, with its own id."""
+
+    task: Task
+    own: str | None
+
+
+class TaskList:
+    """The items of a list in one form, each read once. `tasks` have a status and an id; `unread` is the limit that kept
+    an item from being read."""
+
+    def __init__(self, form: Form, items: list[Json]) -> None:
+        self.tasks: list[Item] = []
+        self.unread: ExpressionLimit | None = None
+        self._form = form
+        self._items: list[Item] = []
+        for task in items:
+            if isinstance(task, dict):
+                self._read(task)
+
+    def about(self, task_id: str, *, anywhere: bool = True) -> FoundTask | None:
+        """What the list says about the task. With `anywhere` also an item without a status."""
+        return self._ours(self.tasks, task_id) or (self._ours(self._items, task_id) if anywhere else None)
+
+    def _read(self, task: Task) -> None:
+        try:
+            item = Item(task, own_id(self._form, task))
+            is_task = item.own is not None and self._form.word_of(task) is not None
+        except ExpressionLimit as limit:
+            self.unread = limit
+            return
+        self._items.append(item)
+        if is_task:
+            self.tasks.append(item)
+
+    def _ours(self, items: list[Item], task_id: str) -> FoundTask | None:
+        named = [item for item in items if item.own == task_id]
+        ours = named or [item for item in items if _has_alias(self._form, item.task, task_id)]
+        if not ours:
+            return None
+        twins = tuple(item.task for item in ours[1:])
+        return spoken_of(self._form, ours[0].task, twins, names_ours=ours[0].own is not None)
+
+
+def own_id(form: Form, task: Task) -> str | None:
+    for value in selected(form.id, task):
+        if (found := as_id(value)) is not None:
+            return found
+    return None
+
+
+def _has_alias(form: Form, task: Task, task_id: str) -> bool:
+    return any(as_id(value) == task_id for value in selected(form.id_aliases, task))
+
+
+def _other_id(form: Form, task: Task, own: str | None, task_id: str) -> str | None:
+    """The id of the task that an answer is about, if it is not ours. One of a wrong type (19 digits as a float, an
+    object) is never ours."""
+    if own is None:
+        return next((str(named) for named in selected(form.id, task) if named not in (None, "")), None)
+    return None if own == task_id or _has_alias(form, task, task_id) else own

@@ -1,0 +1,52 @@
+"""Replaces secrets in everything that is printed: log lines, reasons, errors and tracebacks."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+from bridge.domain.quoting import printable
+
+MIN_CHARS: Final = 4  # a shorter secret would match everywhere
+
+_secrets: list[str] = []  # longest first, as one may start with another
+_learn: list[Callable[[], object]] = []
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Replace these strings from now on."""
+    known = {*_secrets, *(secret for secret in secrets if len(secret) >= MIN_CHARS)}
+    _secrets[:] = sorted(known, key=len, reverse=True)
+
+
+def hidden(text: str) -> str:
+    """`text` with every known secret replaced."""
+    for secret in _secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def learn_by(call: Callable[[], object]) -> None:
+    """Call this before a traceback is printed: it reads the secrets, if no command has needed them yet."""
+    _learn[:] = [call]
+
+
+def report_bug(error: BaseException) -> None:
+    """Print the traceback of a bug to stderr, without secrets and control characters."""
+    for call in _learn:
+        with suppress(Exception):  # the settings may be the problem
+            call()
+    import traceback  # here: nothing else needs it
+
+    said = hidden("".join(traceback.format_exception(error)))
+    lines = [printable(line) for line in said.splitlines()]
+    print("genbridge: internal error; please report it with this traceback", *lines, sep="\n", file=sys.stderr)  # noqa: T201 - must work without a logger
+
+
+def guard_tracebacks() -> None:
+    """Print the tracebacks of threads and finalizers with `report_bug`, too."""
+    threading.excepthook = lambda told: report_bug(told.exc_value) if told.exc_value else None
+    sys.unraisablehook = lambda told: report_bug(told.exc_value) if told.exc_value else None

@@ -1,0 +1,109 @@
+"""A webhook receiver as a careful user would write it: checks key and signature, accepts each id once, answers 200."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bridge.net.http_server import RequestBodyError, read_body
+from bridge.ports import Clock
+
+TOLERANCE_S: Final = 300
+"""How far the timestamp of a webhook may be from now: as Standard Webhooks 1.0.0 suggests."""
+MAX_BODY_BYTES: Final = 2**20
+PATH: Final = "/webhook"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedWebhook:
+    """A webhook that was accepted. `arrived_at` is `clock.steady()` at its first arrival."""
+
+    webhook_id: str
+    topic: str
+    data: Mapping[str, Any]
+    arrived_at: float
+
+    @property
+    def task_id(self) -> str:
+        """Empty for topics about an account or an endpoint."""
+        return str(self.data.get("task_id") or "")
+
+    def line(self) -> str:
+        """One line for people: topic, task and event id."""
+        return f"{self.topic:<14} {self.task_id:<19} {self.webhook_id}"
+
+
+class Receiver:
+    """Accepts webhooks at `PATH`.
+
+    `webhooks` has each one by its id, in the order of arrival, and `on_webhook` is called once for each. `repeats`
+    counts arrivals of a known id, `refused` those with a wrong key, signature or body.
+    """
+
+    def __init__(
+        self, clock: Clock, *, api_key: str, secret: str, on_webhook: Callable[[ReceivedWebhook], None]
+    ) -> None:
+        self.webhooks: dict[str, ReceivedWebhook] = {}
+        self.repeats = 0
+        self.refused = 0
+        self._clock = clock
+        self._authorization = f"Bearer {api_key}".encode()
+        self._secret = base64.b64decode(secret.removeprefix("whsec_"))
+        self._on_webhook = on_webhook
+        self.app: Final = Starlette(routes=[Route(PATH, self._handle, methods=["POST"])])
+
+    async def _handle(self, request: Request) -> Response:
+        try:
+            body = await read_body(request, max_bytes=MAX_BODY_BYTES)
+        except RequestBodyError as error:
+            return self._refuse(error.status, str(error))
+        reason = self._mistake(request.headers, body)
+        if reason is not None:
+            return self._refuse(HTTPStatus.UNAUTHORIZED, reason)
+        try:
+            content = orjson.loads(body)
+            topic, data = str(content["topic"]), dict(content["data"])
+        except (ValueError, TypeError, KeyError):
+            return self._refuse(HTTPStatus.BAD_REQUEST, 'the body is not {"topic", "data"}')
+        self._keep(request.headers["webhook-id"], topic, data)
+        return Response("{}", media_type="application/json")
+
+    def _keep(self, webhook_id: str, topic: str, data: Mapping[str, Any]) -> None:
+        if webhook_id in self.webhooks:
+            self.repeats += 1
+            return
+        webhook = ReceivedWebhook(webhook_id=webhook_id, topic=topic, data=data, arrived_at=self._clock.steady())
+        self.webhooks[webhook_id] = webhook
+        self._on_webhook(webhook)
+
+    def _mistake(self, headers: Headers, body: bytes) -> str | None:
+        """What is wrong with key or signature. Standard Webhooks by hand: independent of the library that signs."""
+        if not hmac.compare_digest(headers.get("authorization", "").encode(), self._authorization):
+            return "the bearer key is wrong"
+        webhook_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+        if not webhook_id or not (timestamp.isascii() and timestamp.isdigit()):
+            return "webhook-id or webhook-timestamp is missing"
+        if len(timestamp) > 15 or abs(self._clock.now() - int(timestamp)) > TOLERANCE_S:
+            return "webhook-timestamp is too far from now"
+        signed = hmac.digest(self._secret, f"{webhook_id}.{timestamp}.".encode() + body, hashlib.sha256)
+        wanted = b"v1," + base64.b64encode(signed)
+        given = headers.get("webhook-signature", "").encode().split()
+        if not any(hmac.compare_digest(signature, wanted) for signature in given):
+            return "no signature matches"
+        return None
+
+    def _refuse(self, status: HTTPStatus, reason: str) -> Response:
+        self.refused += 1
+        return Response(reason, status, media_type="text/plain")

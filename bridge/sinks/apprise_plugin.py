@@ -1,0 +1,208 @@
+"""The Apprise plugin for one URL. Only this file imports Apprise, which takes a quarter of a second and 30 MiB to load.
+
+A plugin is called directly, in a thread of ours: Apprise's own pool is shared by all services of a process, so that
+hanging ones starve the healthy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
+
+from bridge.sinks import plugin_targets
+from bridge.sinks.plugin_targets import PluginTarget
+from bridge.sinks.requests_hook import recording
+from bridge.sinks.splitting import MessageLimit, split_text, utf8_bytes
+from bridge.sinks.url_scrubber import without_secrets
+
+CONNECT_TIMEOUT_S: Final = 10.0  # of a plugin whose URL does not set one (cto=)
+
+_FORBIDDEN: Final = frozenset({"retry", "wait"})  # Apprise's own retries live in memory only
+_TITLE_MARKUP: Final = 24  # characters that Apprise may put around a title that it moves into the text
+_COUNT_BYTES: Final = frozenset({"wecombot"})  # services whose limit is in bytes, though Apprise counts characters
+
+
+class UnusableUrl(Exception):
+    """Apprise has no plugin for this URL; the text says why, and may quote the URL."""
+
+
+class ChatMessage(NamedTuple):
+    """One message of a delivery."""
+
+    title: str
+    body: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.title}\n{self.body}"
+
+
+class ApprisePlugin:
+    """The plugin for a URL, used by one thread at a time. UnusableUrl when there is none.
+
+    `storage_path` is where plugins may keep things (Matrix: its keys); without it they keep nothing. `timeout_s`
+    applies if the URL itself sets no time-out. `target` narrows the plugin to one of its targets.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        storage_path: str | None = None,
+        timeout_s: float | None = None,
+        target: PluginTarget | None = None,
+    ) -> None:
+        self.plugin = _plugin(url, storage_path)
+        self.schemes = _schemes(self.plugin)
+        if timeout_s is not None:
+            self._set_timeouts(_options(url), timeout_s)
+        if target is not None:
+            plugin_targets.narrow(self.plugin, target)
+
+    @property
+    def service_name(self) -> str:
+        return str(self.plugin.service_name)
+
+    @property
+    def shown_url(self) -> str:
+        """The URL as Apprise shows it to people, without secrets."""
+        try:
+            return str(self.plugin.url(privacy=True))
+        except Exception:  # a plugin's fault must not hide the reason of the first one
+            return ""
+
+    def notify(self, message: ChatMessage, *, tone: str) -> bool:
+        """Send one message. `tone` is one of Apprise's notification types."""
+        title, body, source = message.title, message.body, self._source_format()
+        return bool(self.plugin.notify(body=body, title=title, notify_type=tone, body_format=source))
+
+    def messages(self, title: str, body: str, *, rest_at: str) -> list[ChatMessage]:
+        """The messages for this text, in order; the same ones each time. `rest_at` is as for `split_text`.
+
+        A service with titles gets the title with each message. For others it is the first line of the text.
+        """
+        plugin = self.plugin
+        if plugin.overflow_mode != "upstream":
+            return [ChatMessage(title, body)]  # its URL asks for another way
+        limit = self._limit()
+        if plugin.title_maxlen > 0 and not plugin.overflow_amalgamate_title:
+            bodies = split_text(body, limit, rest_at=rest_at)
+            return list(_numbered(title, bodies, most_chars=int(plugin.title_maxlen)))
+        if limit.measure(f"{title}\n{body}") + _TITLE_MARKUP <= limit.size:
+            return [ChatMessage(title, body)]
+        return [ChatMessage("", each) for each in split_text(f"{title}\n{body}", limit, rest_at=rest_at)]
+
+    def _set_timeouts(self, options: Sequence[str], timeout_s: float) -> None:
+        if "cto" not in options:
+            # Email has one time-out for everything: it must not end while the server reads the message.
+            is_email = hasattr(self.plugin, "smtp_host")
+            self.plugin.socket_connect_timeout = max(CONNECT_TIMEOUT_S, timeout_s if is_email else 0.0)
+        if "rto" not in options:
+            self.plugin.socket_read_timeout = timeout_s
+
+    def _limit(self) -> MessageLimit:
+        """The plugin's limit, which applies to the text in the plugin's own format."""
+        from apprise import conversion
+
+        plugin, source = self.plugin, self._source_format()
+        convert: Callable[[Any, Any, str], str] = conversion.convert_between
+        shown_as = plugin.resolve_format(source)
+        size, most_lines = int(plugin.body_maxlen), int(plugin.body_max_line_count or 0)
+        in_bytes = not _COUNT_BYTES.isdisjoint(self.schemes)
+
+        def measure(text: str) -> int:
+            if most_lines and text.count("\n") >= most_lines:
+                return size + 1
+            shown = str(plugin.dialect_convert(convert(source, shown_as, text), shown_as))
+            return utf8_bytes(shown) if in_bytes else len(shown)
+
+        return MessageLimit(size=size, measure=measure)
+
+    def _source_format(self) -> Any:
+        """The format of our text. Services set to Markdown get it unchanged: Apprise would escape its URLs."""
+        import apprise
+
+        text, markdown = apprise.NotifyFormat.TEXT, apprise.NotifyFormat.MARKDOWN
+        return markdown if self.plugin.resolve_format(text) == markdown else text
+
+
+def check_url(url: str) -> str | None:
+    """Why Apprise cannot use this URL, in one line without its secrets; None when it can. Sends nothing."""
+    option = next((name for name in _options(url) if name in _FORBIDDEN), None)
+    if option is not None:
+        return f"{option}= is not supported: genbridge retries by itself (delivery.retries); remove {option}="
+    plugin = _checked(url)
+    return plugin if isinstance(plugin, str) else None
+
+
+def check_targets(url: str) -> str | None:
+    """What to know about the targets of a URL that `check_url` finds usable; None when there is nothing."""
+    plugin = _checked(url)
+    if isinstance(plugin, str) or not plugin_targets.are_inseparable(plugin.plugin):
+        return None
+    return (
+        "several targets that cannot be notified separately: when one fails, the others are notified again; "
+        "write one URL for each target"
+    )
+
+
+def separate_targets(url: str) -> list[PluginTarget]:
+    """The targets of a URL, when there are several that can be notified one by one; else none."""
+    if not any(char in url.partition("://")[2] for char in "/?,"):
+        return []  # one host or token and nothing else: no need to load Apprise
+    plugin = _checked(url)
+    return [] if isinstance(plugin, str) else plugin_targets.targets(plugin.plugin)  # each attempt will say why
+
+
+def _checked(url: str) -> ApprisePlugin | str:
+    """The plugin for a URL, or why there is none, in one line without secrets."""
+    with recording() as recorded:
+        try:
+            return ApprisePlugin(url)
+        except UnusableUrl as error:
+            return without_secrets([str(error), *recorded.log], url=url)
+
+
+def _plugin(url: str, storage_path: str | None) -> Any:
+    import apprise
+
+    # Our name, no files, no redirects (they would carry credentials on), no retries beside our own.
+    storage: dict[str, Any] = (
+        {"storage_path": storage_path, "storage_mode": "auto"} if storage_path else {"storage_mode": "memory"}
+    )
+    asset = apprise.AppriseAsset(
+        app_id="genbridge",
+        app_desc="genbridge",
+        http_redirects=False,
+        default_service_retry=0,
+        pgp_autogen=bool(storage_path),
+        pem_autogen=bool(storage_path),
+        **storage,
+    )
+    try:
+        plugin = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=False)
+    except Exception as error:
+        raise UnusableUrl(str(error)) from error
+    if plugin is None:
+        missing = "its Python package is missing (for mqtt:// and xmpp://: install genbridge's extra notify)"
+        raise UnusableUrl(f"not a URL Apprise can use here: unknown service, or {missing}")
+    return plugin
+
+
+def _schemes(plugin: Any) -> frozenset[str]:
+    """How the URLs of this plugin may begin, such as `mmost` and `mmosts`."""
+    known = (plugin.protocol, plugin.secure_protocol)
+    return frozenset(str(name) for each in known if each for name in ([each] if isinstance(each, str) else each))
+
+
+def _options(url: str) -> list[str]:
+    """The names of this URL's options."""
+    return [unquote(option.partition("=")[0]).strip().lower() for option in url.partition("?")[2].split("&")]
+
+
+def _numbered(title: str, bodies: Sequence[str], *, most_chars: int) -> Iterator[ChatMessage]:
+    """Each body with the title, numbered when there are several."""
+    for place, body in enumerate(bodies, 1):
+        number = f" ({place}/{len(bodies)})" if len(bodies) > 1 else ""
+        yield ChatMessage(title[: max(most_chars - len(number), 0)] + number, body)

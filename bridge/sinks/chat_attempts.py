@@ -1,0 +1,126 @@
+"""The attempts at one Apprise target: one plugin, one bounded thread, one attempt at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from bridge.domain.delivery import Accepted, Deferred, Outcome
+from bridge.sinks import chat_judging
+from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
+from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
+from bridge.sinks.neutral import one_line
+from bridge.sinks.plugin_targets import PluginTarget
+from bridge.sinks.requests_hook import ChatNetwork, Recording, recording
+from bridge.sinks.splitting import count_sent, mark_sent
+from bridge.sinks.url_scrubber import without_secrets
+
+THREADS_PER_TARGET: Final = 2  # one attempt, and one that was abandoned and still hangs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatText:
+    """What one delivery says, and where the reader finds the rest if it does not fit."""
+
+    title: str
+    body: str
+    tone: str
+    rest_at: str
+    sent_so_far: str  # the mark of the messages that earlier attempts sent
+
+
+class ChatTarget:
+    """One target, or a whole URL. Its plugins are kept between attempts, for their connections and their own rate
+    limits; each is used by one thread at a time, and dropped after a failure."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        url: str,
+        timeout_s: float,
+        give_up_s: float,
+        storage_path: str | None,
+        network: ChatNetwork | None = None,
+        target: PluginTarget | None = None,
+    ) -> None:
+        self._url = url
+        self._give_up_s = give_up_s
+        self._network = network
+        self._new_plugin = partial(ApprisePlugin, url, storage_path=storage_path, timeout_s=timeout_s, target=target)
+        self._threads = CallThreads(count=THREADS_PER_TARGET, name=f"chat-{name}")
+        self._idle: list[ApprisePlugin] = []
+
+    async def send(self, text: ChatText) -> Outcome:
+        """Make one attempt. Raises nothing but cancellation.
+
+        An attempt that takes longer than the time-out may still succeed, so its own outcome is awaited, for
+        `give_up_s`. Meanwhile nothing else is sent to this target, because its queue waits for this attempt.
+        """
+        try:
+            return await self._threads.run(partial(self._attempt, text), timeout_s=self._give_up_s)
+        except NoThread as problem:
+            return Deferred(reason=str(problem))
+        except CallTimeout as problem:
+            return Deferred(reason=str(problem), is_unanswered=True)
+
+    def _attempt(self, text: ChatText) -> Outcome:
+        """In a thread: an outcome, even if the plugin fails in any way."""
+        with recording(self._network) as recorded:
+            plugin: ApprisePlugin | None = None
+            sent: list[ChatMessage] = []
+            try:
+                plugin = self._idle_plugin() or self._new_plugin()
+                outcome = _send_all(plugin, text, sent, recorded)
+                if isinstance(outcome, Accepted):
+                    self._idle.append(plugin)
+                    return outcome
+            except UnusableUrl as error:
+                return Deferred(reason=without_secrets([str(error), *recorded.log], url=self._url))
+            # Not only Exception: a plugin that calls sys.exit must not lose the delivery.
+            except BaseException as error:
+                why = f"{type(error).__name__}: {error}"
+                schemes = plugin.schemes if plugin is not None else ()
+                outcome = replace(chat_judging.failed(recorded.exchanges, schemes, [*recorded.log, why]), reason=why)
+            reason = self._reason(outcome.reason, recorded, plugin)
+            return replace(outcome, reason=reason, sent_so_far=mark_sent(_texts(sent)))
+
+    def _reason(self, why: str, recorded: Recording, plugin: ApprisePlugin | None) -> str:
+        """Why an attempt failed, in one line without secrets."""
+        texts = chat_judging.problems(recorded.exchanges)
+        if not any(each.proxy_problem for each in recorded.exchanges):  # Apprise would add only its raw exception
+            texts += [why, *recorded.log]
+        shown = plugin.shown_url if plugin is not None else ""
+        reason = without_secrets(texts, url=self._url, shown=shown)
+        return reason or "the service did not accept it and gave no reason"
+
+    def _idle_plugin(self) -> ApprisePlugin | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+
+def _send_all(
+    plugin: ApprisePlugin, text: ChatText, sent: list[ChatMessage], recorded: Recording
+) -> Accepted | Deferred:
+    """Send the messages of a delivery that were not accepted before; accepted ones are added to `sent`."""
+    messages = plugin.messages(text.title, text.body, rest_at=text.rest_at)
+    sent += messages[: count_sent(_texts(messages), text.sent_so_far)]
+    doubt = ""
+    for message in messages[len(sent) :]:
+        recorded.exchanges.clear()
+        if not plugin.notify(message, tone=text.tone):
+            return chat_judging.failed(recorded.exchanges, plugin.schemes, recorded.log)
+        outcome = chat_judging.sent(recorded.exchanges, plugin.schemes)
+        if isinstance(outcome, Deferred):
+            return outcome
+        sent.append(message)
+        doubt = doubt or outcome.doubt
+    return Accepted(detail=one_line(plugin.service_name, most_chars=60), doubt=doubt)
+
+
+def _texts(messages: Sequence[ChatMessage]) -> list[str]:
+    return [message.text for message in messages]

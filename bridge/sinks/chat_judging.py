@@ -1,0 +1,76 @@
+"""The outcome of an Apprise attempt, from what its plugin exchanged and logged.
+
+Most plugins check only the status of an answer. Some services refuse a message with HTTP 200.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+from bridge.domain.delivery import Accepted, Deferred, Outcome
+from bridge.net.client import Answer
+from bridge.sinks.answers import ACCEPTED, AnswerReader, Verdict, object_of, words_of
+from bridge.sinks.chat_services import service_of
+from bridge.sinks.judging import judge
+from bridge.sinks.requests_hook import Exchange
+
+_PROGRAMS: Final = frozenset({"json", "jsons", "xml", "xmls", "form", "forms"})  # their answers are the operator's own
+
+# Without HTTP (mail, MQTT, XMPP) only the log is known, and not whether the message had been sent. Late beats twice.
+_UNANSWERED: Final = re.compile(r"time[d-]?[ -]?out|connection unexpectedly closed", re.IGNORECASE)
+
+
+def sent(exchanges: Sequence[Exchange], schemes: Collection[str]) -> Accepted | Deferred:
+    """The outcome of a message that the plugin of these schemes calls sent."""
+    outcomes = list(_outcomes(exchanges, schemes))
+    refused = next((outcome for outcome in outcomes if isinstance(outcome, Deferred)), None)
+    doubts = [outcome.doubt for outcome in outcomes if isinstance(outcome, Accepted)]
+    return refused or Accepted(detail="", doubt=next(filter(None, doubts), ""))
+
+
+def failed(exchanges: Sequence[Exchange], schemes: Collection[str], log: Sequence[str]) -> Deferred:
+    """The outcome of a message that the plugin calls failed. Its reason is left empty."""
+    waits = [each.requested_wait_s for each in exchanges]
+    waits += [each.retry_after_s for each in _outcomes(exchanges, schemes) if isinstance(each, Deferred)]
+    known = [wait_s for wait_s in waits if wait_s is not None]
+    if exchanges:
+        is_unanswered = any(each.is_unanswered for each in exchanges)
+    else:
+        is_unanswered = any(_UNANSWERED.search(line) for line in log)
+    return Deferred(
+        reason="", retry_after_s=max(known, default=None), holds_queue=bool(known), is_unanswered=is_unanswered
+    )
+
+
+def problems(exchanges: Sequence[Exchange]) -> list[str]:
+    """What plugins often leave out: status and words of answers other than 2xx, and failures of the proxy."""
+    found = [each.proxy_problem for each in exchanges if each.proxy_problem]
+    for each in exchanges:
+        if each.answer is not None and not each.is_good:
+            outcome = judge(each.answer, asked=each.url)
+            found += [] if isinstance(outcome, Accepted) else [outcome.reason]
+    return found
+
+
+def _outcomes(exchanges: Sequence[Exchange], schemes: Collection[str]) -> Iterator[Outcome]:
+    """What the 2xx answers to messages say."""
+    for each in exchanges:
+        read = _reader(each.host, schemes)
+        if read is not None and each.answer is not None and each.is_good and each.method != "GET":
+            yield judge(each.answer, read(each.answer), asked=each.url)
+
+
+def _reader(host: str, schemes: Collection[str]) -> AnswerReader | None:
+    service = service_of(host, schemes)
+    if service is not None:
+        return service.read
+    return None if _PROGRAMS.intersection(schemes) else _read_plain_refusal
+
+
+def _read_plain_refusal(answer: Answer) -> Verdict:
+    """The reader for all other services: only an unmistakable refusal counts."""
+    found, _ = object_of(answer)
+    is_no = found.get("ok") is False or found.get("success") is False or found.get("errcode", 0) not in (0, "0", None)
+    return Verdict(refusal=words_of(answer)) if is_no else ACCEPTED

@@ -1,0 +1,58 @@
+"""The chat services that genbridge knows, one file each. A new one is a file here and a line in `CHAT_SERVICES`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import urlsplit
+
+from bridge.sinks.answers import AnswerReader
+from bridge.sinks.chat_services.apprise_only import BARK, PUSHDEER, SERVERCHAN
+from bridge.sinks.chat_services.chat_service import ChatService, Robot
+from bridge.sinks.chat_services.dingtalk import DINGTALK
+from bridge.sinks.chat_services.discord import DISCORD
+from bridge.sinks.chat_services.feishu import FEISHU
+from bridge.sinks.chat_services.slack import SLACK
+from bridge.sinks.chat_services.telegram import TELEGRAM
+from bridge.sinks.chat_services.wecom import WECOM
+
+CHAT_SERVICES: Final[tuple[ChatService, ...]] = (
+    FEISHU,
+    DINGTALK,
+    WECOM,
+    SLACK,
+    DISCORD,
+    TELEGRAM,
+    SERVERCHAN,
+    PUSHDEER,
+    BARK,
+)
+ROBOTS: Final[Mapping[str, Robot]] = MappingProxyType(
+    {service.name: service.robot for service in CHAT_SERVICES if service.robot is not None}
+)
+"""The robot formats, by their names in the settings."""
+
+READERS: Final[Mapping[str, AnswerReader]] = MappingProxyType({service.name: service.read for service in CHAT_SERVICES})
+"""What reads the answers of each service, by its name."""
+
+
+def service_of(host: str, schemes: Collection[str]) -> ChatService | None:
+    """The service that an Apprise plugin of these schemes sent a request to. A self-hosted one has only the scheme."""
+    by_scheme = (service for service in CHAT_SERVICES if not service.schemes.isdisjoint(schemes))
+    return next(by_scheme, None) or next((service for service in CHAT_SERVICES if service.name_at(host)), None)
+
+
+def host_warning(url: str, format: str) -> str | None:
+    """Which format to use when a webhook of this format points at a chat service; None when the format is right."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower().rstrip(".")
+    for service in CHAT_SERVICES:
+        name = service.name_at(host)
+        if name and parts.path.startswith(service.path):
+            # Discord also accepts Slack's messages, at addresses that end with /slack.
+            if format == service.name or (format == "slack" and parts.path.endswith("/slack")):
+                return None
+            use = f"format: {service.name}" if service.robot else f"type: apprise with the URL {service.apprise_url}"
+            return f"this is an address of {name}, which refuses other messages, often with HTTP 200; use {use}"
+    return None

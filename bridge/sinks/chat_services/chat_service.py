@@ -1,0 +1,71 @@
+"""What genbridge must know about a chat service: its hosts, what its answers mean, and the form of its messages."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bridge.domain.task import Json
+from bridge.sinks.answers import AnswerReader
+from bridge.sinks.splitting import MessageLimit
+
+RobotMessage = dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat:
+    """Where a robot's message goes, in addition to its URL: Telegram's chat, and a topic in it."""
+
+    chat_id: str = ""
+    thread_id: str = ""
+
+
+def _unsigned(url: str, message: RobotMessage, secret: str, now: float) -> tuple[str, RobotMessage]:
+    return url, message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Robot:
+    """How a group robot is sent a message.
+
+    `limit` is how much text one message holds. `write` returns the body of a message. `url` completes the URL of the
+    settings. `sign` returns the signed URL and body of one attempt. `penalty_s` is the wait after a rate limit that
+    still applies at the next attempt.
+    """
+
+    limit: MessageLimit
+    write: Callable[[str, Chat], RobotMessage]
+    url: Callable[[str], str] = str
+    penalty_s: float = 0.0
+    sign: Callable[[str, RobotMessage, str, float], tuple[str, RobotMessage]] = _unsigned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatService:
+    """One chat service.
+
+    `name` is the format's name in the settings. `hosts` maps each public host to the name that people know. A webhook's
+    path begins with `path`. `schemes` begin the Apprise URLs of this service whose plugin ignores refusals. `read`
+    finds refusals and waits in an answer. Without a `robot`, messages go through Apprise, by a URL like `apprise_url`.
+    """
+
+    name: str
+    hosts: Mapping[str, str]
+    read: AnswerReader
+    path: str = ""
+    schemes: frozenset[str] = frozenset()
+    robot: Robot | None = None
+    apprise_url: str = ""
+
+    def name_at(self, host: str) -> str | None:
+        """The service's name for people if it answers at this host."""
+        names = (name for known, name in self.hosts.items() if host == known or host.endswith(f".{known}"))
+        return next(names, None)
+
+
+def hmac_sha256(key: str, text: str) -> str:
+    """The signature of a text, in base64."""
+    return base64.b64encode(hmac.new(key.encode(), text.encode(), hashlib.sha256).digest()).decode()

@@ -1,0 +1,149 @@
+"""The address of a webhook whose URL holds expressions. It is filled in when the event is committed, and never changes.
+
+A stored address never holds a secret of the settings. If the URL refers to one (`${TOKEN}`), only the values of its
+expressions are stored, otherwise path and query. Scheme, host and port always come from the settings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote, unquote
+
+import jinja2
+import orjson
+
+from bridge.domain.change import AccountChange
+from bridge.domain.event import Event
+from bridge.domain.event_building import account_event
+from bridge.domain.sample import is_sample
+from bridge.expressions.hook_url import has_expression, pieces_of
+from bridge.sinks.templates import Sandbox, TemplateFault, TextTemplate
+
+NAMES: Final = "account action event_id label meta provider task_id topic".split()
+"""The names that an expression may use; null when unknown."""
+
+MOST_CHARS: Final = 2048  # of one value, percent-encoded
+_SAMPLE: Final = "sample"  # for values that the sample of `genbridge test` lacks
+_NOTHING: Final = "!"  # prefix of a stored reason why there is no address
+
+
+class Unaddressed(Exception):
+    """A delivery has no address; the text says why."""
+
+
+class HookAddress:
+    """The address of one webhook. ValueError when the URL is not a template or uses an unknown name."""
+
+    def __init__(self, url: str, *, endpoint: str = "", holds_secret: bool = False) -> None:
+        self._where = f"endpoints.{endpoint}.url" if endpoint else "the URL"
+        self._holds_secret = holds_secret
+        self._pieces = pieces_of(url) if has_expression(url) else []
+        self._plain = url
+        self._origin, self._begin = _split(self._pieces[0].text if self._pieces else url)
+        self._templates = {
+            piece.text: TextTemplate(f"{{{{ {piece.text} }}}}", names=NAMES, sandbox=_VALUES)
+            for piece in self._pieces
+            if piece.is_expression
+        }
+
+        try:
+            self._target(dict.fromkeys(self._templates, "x"))
+        except Unaddressed:
+            raise ValueError("has . or .. in its path; write the resolved path") from None
+
+    def fill(self, event: Event) -> str:
+        """What to store with a delivery of this event; "" for a URL without expressions. Never raises."""
+        if not self._templates:
+            return ""
+        try:
+            values = self._values(event)
+            target = self._target(values)
+        except Unaddressed as problem:
+            return f"{_NOTHING}{problem}"
+        return orjson.dumps(values).decode() if self._holds_secret else target
+
+    def url(self, stored: str) -> str:
+        """The URL of a delivery, from what was stored with it. Unaddressed when there is none."""
+        if stored.startswith(_NOTHING):
+            raise Unaddressed(stored.removeprefix(_NOTHING))
+        if stored.startswith(("/", "?")):
+            return self._origin + stored
+        if not self._templates:
+            return self._plain
+        return self._origin + self._target(json.loads(stored) if stored else {})
+
+    def _values(self, event: Event) -> dict[str, str]:
+        """The value of each expression, percent-encoded."""
+        known = {name: event.data.get(name) for name in NAMES} | {
+            "account": event.account or None,
+            "event_id": event.event_id,
+            "topic": event.topic.value,
+        }
+        lacking = _SAMPLE if is_sample(event) else ""
+        return {source: self._value(source, known) or lacking for source in self._templates}
+
+    def _value(self, source: str, known: Mapping[str, object]) -> str:
+        try:
+            return self._templates[source].render_whole(known, most_chars=MOST_CHARS)
+        except TemplateFault as fault:
+            raise Unaddressed(f"{self._where}: {{{{ {source} }}}}: {fault}") from None
+
+    def _target(self, values: Mapping[str, str]) -> str:
+        """Path and query. Unaddressed when a value would leave a path segment empty, or change the path."""
+        made = self._begin
+        for piece in self._pieces[1:]:
+            if not piece.is_expression:
+                made += piece.text
+                continue
+            value = values.get(piece.text)
+            if value is None:
+                raise Unaddressed(f"{self._where} had other expressions when this was stored")
+            if not value and "?" not in made:
+                raise Unaddressed(f"{self._where}: {{{{ {piece.text} }}}} has no value for this event")
+            made += value
+        path = made.partition("?")[0]
+        if {unquote(segment) for segment in path.split("/")} & {".", ".."}:
+            raise Unaddressed(f"{self._where}: a value would change the path (. or ..)")
+        return made
+
+
+def sample_url(url: str) -> str:
+    """The URL with each expression replaced by a sample."""
+    return "".join(_SAMPLE if piece.is_expression else piece.text for piece in pieces_of(url))
+
+
+def has_address_without_task(url: str) -> bool:
+    """Whether an operator event, which has no task, has an address at this URL."""
+    event = account_event(AccountChange(account="x", blocked=True, reason="", count=1, blocked_s=0.0, at=0.0))
+    return not HookAddress(url).fill(event).startswith(_NOTHING)
+
+
+def check_hook_url(url: str) -> str | None:
+    """Why this URL is invalid, in one line; None when it is valid."""
+    try:
+        HookAddress(url)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Scheme, host and port; and the rest."""
+    scheme, _, rest = url.partition("://")
+    end = min((at for mark in "/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
+    return f"{scheme}://{rest[:end]}", rest[end:]
+
+
+def _encoded(value: object) -> str:
+    if value is None or isinstance(value, jinja2.Undefined):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        raise TypeError("the value is neither text nor a number")
+    return quote(str(value), safe="", errors="replace")
+
+
+_VALUES: Final = Sandbox(undefined=jinja2.ChainableUndefined, finalize=_encoded)

@@ -1,0 +1,103 @@
+"""The targets of one Apprise URL, such as the two chats of `tgram://TOKEN/1/2`.
+
+Apprise notifies them one after the other and returns False if one failed, so a retry of the URL would notify the others
+again. Most plugins keep their targets in a list; a plugin whose list holds one entry notifies only that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+_WORDS: Final = (
+    "target",
+    "topic",
+    "channel",
+    "room",
+    "device",
+    "phone",
+    "email",
+    "event",
+    "group",
+    "user",
+    "contact",
+)
+# They mention their targets in one message; separately, each target would be a message.
+_TOGETHER: Final = frozenset({"NotifyDingTalk", "NotifyJira", "NotifyMastodon", "NotifyOpsgenie", "NotifySMSC"})
+_COUNTING_NOTHING: Final = frozenset({"NotifyBase", "URLBase"})  # their __len__ is always 1
+_NO_TARGETS: Final = ("invalid", "cached", "_")  # prefixes of attributes that hold something else
+
+
+Entries = list[Any] | tuple[Any, ...] | set[Any]
+
+
+class PluginTarget(NamedTuple):
+    """One target: the plugin's attribute that lists it, and its entry there."""
+
+    attribute: str
+    entry: Any
+
+    @property
+    def identity(self) -> str:
+        """What names its queue. Stored deliveries hold a digest of it, so it never changes."""
+        return f"Target(attribute={self.attribute!r}, entry={self.entry!r})"
+
+
+def targets(plugin: Any) -> list[PluginTarget]:
+    """The targets of this plugin, in the order of its URL; none when there is only one, or when they cannot be notified
+    separately."""
+    if type(plugin).__name__ in _TOGETHER:
+        return []
+    lists = _lists(plugin)
+    for names in (lists.keys(), {"targets"} & lists.keys()):
+        found = [PluginTarget(name, entry) for name in lists if name in names for entry in _ordered(lists[name])]
+        if len(found) > 1 and _is_all(plugin, found) and _can_be_single(plugin, lists, found[0]):
+            return found
+    return []
+
+
+def narrow(plugin: Any, target: PluginTarget) -> None:
+    """Make the plugin notify this target only."""
+    for name, entries in _lists(plugin).items():
+        setattr(plugin, name, type(entries)([target.entry] if name == target.attribute else []))
+
+
+def are_inseparable(plugin: Any) -> bool:
+    """Whether it notifies several targets with several requests, and cannot notify one of them only."""
+    return len(plugin) > 1 and type(plugin).__name__ not in _TOGETHER and not targets(plugin)
+
+
+def _lists(plugin: Any) -> Mapping[str, Entries]:
+    return dict(_named_lists(plugin))
+
+
+def _named_lists(plugin: Any) -> Iterator[tuple[str, Entries]]:
+    for name, value in vars(plugin).items():
+        is_list = isinstance(value, list | tuple | set) and len(value) > 0
+        if is_list and not name.startswith(_NO_TARGETS) and any(kind in name for kind in _WORDS):
+            yield name, value
+
+
+def _ordered(entries: Entries) -> list[Any]:
+    return sorted(entries, key=repr) if isinstance(entries, set) else list(entries)
+
+
+def _is_all(plugin: Any, found: Collection[PluginTarget]) -> bool:
+    """Whether the plugin counts as many targets. A plugin that does not count lists them in `targets`."""
+    if _counts(plugin):
+        return len(plugin) == len(found)
+    return {target.attribute for target in found} == {"targets"}
+
+
+def _counts(plugin: Any) -> bool:
+    counting = next(cls for cls in type(plugin).__mro__ if "__len__" in vars(cls))
+    return counting.__name__ not in _COUNTING_NOTHING
+
+
+def _can_be_single(plugin: Any, lists: Mapping[str, Entries], target: PluginTarget) -> bool:
+    try:
+        narrow(plugin, target)
+        return len(plugin) == 1
+    finally:
+        for name, entries in lists.items():
+            setattr(plugin, name, entries)

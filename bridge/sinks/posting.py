@@ -1,0 +1,92 @@
+"""One POST and the outcome of its answer: what webhooks and robots have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.domain.delivery import Deferred, Delivery, Outcome, Undeliverable
+from bridge.domain.event import Event
+from bridge.errors import ConfigError
+from bridge.net.client import HttpClient, Request, Unanswered
+from bridge.ports import Clock
+from bridge.sinks.answers import AnswerReader, Verdict
+from bridge.sinks.hook_address import HookAddress, Unaddressed
+from bridge.sinks.judging import MOST_ANSWER_BYTES, judge
+from bridge.sinks.signatures import BODY_DIGEST
+
+RESERVED: Final = frozenset(  # headers that settings cannot replace, beside every webhook-*
+    {"connection", "content-length", "host", "transfer-encoding", BODY_DIGEST.lower()}
+)
+JSON_TYPE: Final = "application/json"
+NO_HEADERS: Final[Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostSettings:
+    """Where the requests of one endpoint go, and with what. `holds_secret`: the URL refers to a secret."""
+
+    url: str
+    api_key: str | None
+    headers: Mapping[str, str]
+    client: HttpClient
+    clock: Clock
+    version: str
+    accept: AnswerReader | None = None  # finds refusals in answers; None: the format's own reader does
+    holds_secret: bool = False
+
+
+class Poster:
+    """Sends the requests of one endpoint. ConfigError when the expressions in its URL are wrong."""
+
+    def __init__(self, name: str, settings: PostSettings, *, read: AnswerReader, content_type: str = JSON_TYPE) -> None:
+        try:
+            self._address = HookAddress(settings.url, endpoint=name, holds_secret=settings.holds_secret)
+        except ValueError as error:
+            raise ConfigError([f"endpoints.{name}.url: {error}"]) from error
+        self._client = settings.client
+        self._read = settings.accept or read
+        self._headers = _headers(settings, content_type)
+
+    def address(self, event: Event) -> str:
+        """What to store with a delivery of this event, so that its URL never changes."""
+        return self._address.fill(event)
+
+    def url(self, delivery: Delivery) -> str | Undeliverable:
+        """The URL of a delivery."""
+        try:
+            return self._address.url(delivery.address)
+        except Unaddressed as problem:
+            return Undeliverable(reason=str(problem))
+
+    async def post(
+        self, url: str, body: bytes, *, more: Mapping[str, str] = NO_HEADERS
+    ) -> tuple[Outcome, Verdict | None]:
+        """Send one request; the verdict is None when there was no answer. `more` are headers of only this request."""
+        request = Request(method="POST", url=url, headers=self._headers, body=body, more=more)
+        answer = await self._client.fetch(request, cap_bytes=MOST_ANSWER_BYTES)
+        if isinstance(answer, Unanswered):
+            return Deferred(reason=answer.reason, is_unanswered=answer.may_have_arrived), None
+        verdict = self._read(answer)
+        return judge(answer, verdict, asked=url), verdict
+
+
+def _headers(settings: PostSettings, content_type: str) -> dict[str, str]:
+    """The headers of every request: ours, and the operator's, which replace ours of the same name. The operator's own
+    cannot replace `RESERVED` and `webhook-*`, nor Authorization when there is an `api_key`."""
+    key = settings.api_key
+    ours = {
+        "Content-Type": content_type,
+        **({"Authorization": f"Bearer {key}"} if key else {}),
+        "User-Agent": f"genbridge/{settings.version}",
+        "Accept-Encoding": "identity",
+    }
+    reserved = RESERVED | {"authorization"} if key else RESERVED
+    own = {
+        name: value
+        for name, value in settings.headers.items()
+        if name.lower() not in reserved and not name.lower().startswith("webhook-")
+    }
+    replaced = {name.lower() for name in own}
+    return {name: value for name, value in ours.items() if name.lower() not in replaced} | own

@@ -1,0 +1,226 @@
+"""The HTTP requests of Apprise's plugins: how they leave the machine, and what came back.
+
+Apprise turns an answer into True or False and a line in its log. Its plugins use `requests`, so this module replaces
+`requests.Session.send`, once per process. Nothing changes for threads that do not record.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from bridge.domain.proxies import ProxyRules
+from bridge.net.client import NO_PROXY, NO_RULES, Answer, trusting
+from bridge.net.failure_kinds import ProxyUnreached, explain
+from bridge.sinks.judging import MOST_ANSWER_BYTES, requested_wait_s
+
+_installing: Final = threading.Lock()
+_thread: Final = threading.local()  # its attribute `recording` is there while this thread records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatNetwork:
+    """The proxy and the certificate authorities of one chat endpoint. `proxy` and `environment` are as for
+    `HttpClient`. Services that do not use HTTP (mail, MQTT, XMPP, IRC) use no proxy."""
+
+    proxy: str | None = None
+    environment: ProxyRules = NO_RULES
+    ca_file: str | None = None
+
+    def proxy_for(self, url: str) -> str | None:
+        """The proxy for a request to this URL, if any."""
+        if self.proxy is not None:
+            return None if self.proxy == NO_PROXY else self.proxy
+        parts = urlsplit(url)
+        return self.environment.proxy_for(parts.scheme, parts.hostname or "", parts.port)
+
+    def apply(self, session: Any, url: str, options: dict[str, Any]) -> None:
+        """Set the options of one `Session.send`, which would otherwise come from the environment."""
+        proxy = self.proxy_for(url)
+        if self.ca_file is not None and options.get("verify", True) is not False:
+            session.mount("https://", _adapter(trusting(self.ca_file)))
+        options["proxies"] = {} if proxy is None else {"http": proxy, "https": proxy}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request of a plugin and what came back."""
+
+    method: str
+    url: str = field(repr=False)
+    answer: Answer | None = None  # with the first `MOST_ANSWER_BYTES` of its body
+    was_sent: bool = True  # False: it did not reach the service, for instance because the connection was refused
+    proxy_problem: str = ""  # why the proxy did not pass it on
+
+    @property
+    def host(self) -> str:
+        return (urlsplit(self.url).hostname or "").lower()
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the answer is 2xx."""
+        return self.answer is not None and 200 <= self.answer.status < 300
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the service may have acted on it although no answer came."""
+        return self.answer is None and self.was_sent and self.method != "GET"
+
+    @property
+    def requested_wait_s(self) -> float | None:
+        """The wait that an answer other than 2xx asks for."""
+        return None if self.answer is None or self.is_good else requested_wait_s(self.answer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What one thread exchanged, and what Apprise logged meanwhile."""
+
+    exchanges: list[Exchange] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    network: ChatNetwork | None = None
+
+
+@contextmanager
+def recording(network: ChatNetwork | None = None) -> Iterator[Recording]:
+    """Record this thread, and have its requests leave by `network`. Loads `requests`. Nothing that Apprise says reaches
+    our own log, because it may name tokens."""
+    _install()
+    logger = logging.getLogger("apprise")
+    logger.addHandler(_log_handler)  # once, however often it is added
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    _thread.recording = Recording(network=network)
+    try:
+        yield _thread.recording
+    finally:
+        _thread.recording = None
+
+
+def _current() -> Recording | None:
+    return getattr(_thread, "recording", None)
+
+
+class _LogHandler(logging.Handler):
+    """Keeps the reasons of failures that Apprise logs in a thread that records."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        current = _current()
+        if current is None:
+            return
+        text = record.getMessage()
+        # The cause of a failed connection is logged at debug, beside whole payloads, and last in a long chain.
+        if record.levelno >= logging.WARNING:
+            current.log.append(text)
+        elif text.startswith("Socket Exception"):
+            current.log.append(text.rpartition("Caused by ")[2])
+
+
+_log_handler: Final = _LogHandler(level=logging.DEBUG)
+
+
+def _install() -> None:
+    import requests
+
+    with _installing:
+        send: Callable[..., Any] = requests.Session.send
+        if getattr(send, "is_recorded", False):
+            return
+
+        def recorded(session: Any, request: Any, **options: Any) -> Any:
+            current = _current()
+            return send(session, request, **options) if current is None else _send(send, session, request, options)
+
+        recorded.is_recorded = True  # type: ignore[attr-defined]  # so that it is installed once
+        requests.Session.send = recorded  # type: ignore[method-assign,assignment]  # Apprise offers no seam of its own
+
+
+def _send(send: Callable[..., Any], session: Any, request: Any, options: dict[str, Any]) -> Any:
+    """`Session.send` in a thread that records."""
+    import requests
+
+    current, url = _thread.recording, str(request.url)
+    limited = next((each.answer for each in current.exchanges if each.requested_wait_s is not None), None)
+    if limited is not None:  # some plugins retry at once
+        raise requests.RequestException(f"the service answered HTTP {limited.status} and asked for a wait")
+    options["allow_redirects"] = False  # it would carry credentials on, and a page at the end counts for nothing
+    if current.network is not None:
+        current.network.apply(session, url, options)
+    try:
+        response = send(session, request, **options)
+    except requests.RequestException as error:
+        failed = Exchange(
+            method=str(request.method),
+            url=url,
+            was_sent=_may_have_arrived(error),
+            proxy_problem=_proxy_problem(error, url, current.network),
+        )
+        current.exchanges.append(failed)
+        raise
+    answer = _answer(response, is_read=not options.get("stream"))
+    current.exchanges.append(Exchange(method=str(request.method), url=url, answer=answer))
+    return response
+
+
+def _answer(response: Any, *, is_read: bool) -> Answer:
+    body = response.content if is_read else b""
+    return Answer(
+        status=int(response.status_code),
+        headers={str(name).lower(): str(value) for name, value in response.headers.items()},
+        body=body[:MOST_ANSWER_BYTES],
+        complete=True,
+        trouble="",
+        is_over_cap=len(body) > MOST_ANSWER_BYTES,
+    )
+
+
+def _may_have_arrived(error: Exception) -> bool:
+    """Whether the request may have been sent: without a connection it was not."""
+    import requests
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+    if isinstance(error, requests.ReadTimeout):
+        return True
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError):
+        return False
+    if not isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+        return False
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    return not isinstance(cause, NewConnectionError | ConnectTimeoutError)
+
+
+def _proxy_problem(error: Exception, url: str, network: ChatNetwork | None) -> str:
+    """One line about a proxy that failed, in the words of polls and webhooks; "" when it was not the proxy."""
+    import requests
+
+    proxy = network.proxy_for(url) if network is not None else None
+    if proxy is None or not isinstance(error, requests.exceptions.ProxyError):
+        return ""
+    named, target = urlsplit(proxy).netloc.rpartition("@")[2], urlsplit(url).netloc.rpartition("@")[2]
+    tunnel = re.search(r"Tunnel connection failed: (\d{3})", str(error))
+    if tunnel is not None:
+        return f"the proxy {named} refused to connect to {target} (HTTP {tunnel[1]})"
+    unreached = ProxyUnreached("")
+    unreached.__cause__ = error
+    return explain(unreached, target, named)[1]
+
+
+def _adapter(context: ssl.SSLContext) -> Any:
+    """What opens the connections of a session, trusting what the context trusts."""
+    from requests.adapters import HTTPAdapter
+
+    class Trusting(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:
+            super().init_poolmanager(*args, ssl_context=context, **options)
+
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+            return super().proxy_manager_for(proxy, ssl_context=context, proxy_ssl_context=context, **options)
+
+    return Trusting()

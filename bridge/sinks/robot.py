@@ -1,0 +1,136 @@
+"""A group robot of a chat service: one delivery, as many messages as the service needs for it, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Undeliverable
+from bridge.domain.event import OPERATOR_TOPICS, Event, Parcel, Topic
+from bridge.encoding import encode
+from bridge.sinks.chat_services import READERS, ROBOTS
+from bridge.sinks.chat_services.chat_service import Chat
+from bridge.sinks.neutral import neutral
+from bridge.sinks.posting import Poster, PostSettings
+from bridge.sinks.splitting import count_sent, mark_sent, split_text
+from bridge.sinks.texts import ChatTexts, bare_texts, stored_text
+
+
+class RobotSink:
+    """One robot. ConfigError when a template is invalid.
+
+    `format` is one of `ROBOTS`. The text is fixed when the event is committed; signature, chat and URL are made for
+    each attempt. After a failure the next attempt continues with the message that failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        format: str,
+        settings: PostSettings,
+        secret: str | None,
+        title: str | None,
+        body: str | None,
+        chat: Chat,
+    ) -> None:
+        self._name = name
+        self._robot = ROBOTS[format]
+        self._poster = Poster(name, settings, read=READERS[format])
+        self._secret = secret
+        self._texts = ChatTexts(endpoint=name, title=title, body=body)
+        self._chat = chat
+        self._clock = settings.clock
+        self._is_limited = False
+
+    def parcels(self, event: Event) -> Sequence[Parcel]:
+        return self._parcels(event, self._texts.write(event))
+
+    def plain_parcels(self, event: Event) -> Sequence[Parcel]:
+        return self._parcels(event, bare_texts(event))
+
+    def _parcels(self, event: Event, text: tuple[str, str]) -> Sequence[Parcel]:
+        body, address = stored_text(*text), self._poster.address(event)
+        return [Parcel(endpoint=self._name, target="", body=body, address=address)]
+
+    def targets(self) -> Sequence[str]:
+        return [""]
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        messages = None if delivery.target else self._messages(delivery)
+        if messages is None:
+            return Deferred(reason=f"created for another type or format than endpoints.{self._name} has now")
+        url = self._poster.url(delivery)
+        if isinstance(url, Undeliverable):
+            return url
+        url, detail, doubt = self._robot.url(url), "", ""
+        begin = count_sent(messages, delivery.sent_so_far)
+        for place, message in enumerate(messages[begin:], begin):
+            outcome = await self._send(url, message)
+            if not isinstance(outcome, Accepted):
+                return _failed(outcome, place, messages)
+            detail, doubt = outcome.detail, doubt or outcome.doubt
+        return Accepted(detail=detail if len(messages) == 1 else f"{detail}, {len(messages)} messages", doubt=doubt)
+
+    def _messages(self, delivery: Delivery) -> list[str] | None:
+        """The messages of a delivery; None when it was created for another kind of endpoint."""
+        try:
+            stored = orjson.loads(delivery.body)
+            title, body = self._rewritten(delivery, stored) if "data" in stored else (stored["title"], stored["body"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+        is_task = delivery.topic not in OPERATOR_TOPICS
+        rest_at = f"genbridge show {neutral(delivery.subject, most_chars=80)}" if is_task else "genbridge status"
+        text = title if body == title else f"{title}\n{body}"
+        return split_text(text, self._robot.limit, rest_at=rest_at)
+
+    def _rewritten(self, delivery: Delivery, documented: Mapping[str, Any]) -> tuple[str, str]:
+        """The text for a body that was created while this endpoint was a plain webhook."""
+        data = documented["data"]
+        instant = data.get("occurred_at") or data.get("ended_at") or 0
+        event = Event(
+            event_id=delivery.event_id,
+            topic=Topic(documented["topic"]),
+            account=delivery.account,
+            subject=delivery.subject,
+            occurred_at=instant / 1000,
+            data=data,
+        )
+        return self._texts.write(event)
+
+    async def _send(self, url: str, text: str) -> Outcome:
+        """Send one message. When the chat has moved, send it to the new chat at once, and later messages too."""
+        outcome, moved_to = await self._post(url, text)
+        if not moved_to or moved_to == self._chat.chat_id:
+            return outcome
+        old, self._chat = self._chat.chat_id, replace(self._chat, chat_id=moved_to)
+        outcome, _ = await self._post(url, text)
+        if isinstance(outcome, Accepted):
+            detail = f"{outcome.detail}; chat {old} is now {moved_to}: write chat_id: {moved_to} into the settings"
+            return replace(outcome, detail=detail)
+        return outcome
+
+    async def _post(self, url: str, text: str) -> tuple[Outcome, str]:
+        """The outcome of one request, and the new id of a chat that has moved."""
+        message = self._robot.write(text, self._chat)
+        if self._secret is not None:
+            url, message = self._robot.sign(url, message, self._secret, self._clock.now())
+        outcome, verdict = await self._poster.post(url, encode(message))
+        if verdict is None:
+            return outcome, ""
+        was_limited, self._is_limited = self._is_limited, isinstance(outcome, Deferred) and outcome.holds_queue
+        if isinstance(outcome, Deferred) and was_limited and outcome.retry_after_s is not None:
+            # The limit still applies: some services then require a much longer wait.
+            outcome = replace(outcome, retry_after_s=max(outcome.retry_after_s, self._robot.penalty_s))
+        return outcome, verdict.moved_to
+
+
+def _failed(outcome: Outcome, place: int, messages: Sequence[str]) -> Outcome:
+    """A failure that says which of several messages it was."""
+    if isinstance(outcome, Accepted) or len(messages) == 1:
+        return outcome
+    numbered = replace(outcome, reason=f"message {place + 1} of {len(messages)}: {outcome.reason}")
+    return replace(numbered, sent_so_far=mark_sent(messages[:place])) if isinstance(numbered, Deferred) else numbered

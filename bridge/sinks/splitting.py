@@ -1,0 +1,154 @@
+"""Splits a text into messages within the limit of a chat service, and never cuts a URL.
+
+Messages are filled with whole lines. A line that is too long is split between words; a word only if it is not a URL. A
+notice at the end counts what could not be sent, so that an incomplete text never looks complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+MOST_MESSAGES: Final = 50  # of one delivery
+
+_LINK: Final = re.compile(r"https?://\S")
+_WORDS: Final = re.compile(r"\S+")
+
+Measure = Callable[[str], int]
+"""The size of a text as a service counts it. A prefix is never larger than the whole text."""
+
+
+def utf8_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
+def utf16_units(text: str) -> int:
+    """Characters as Telegram and JavaScript count them: an emoji counts as two."""
+    return len(text) + sum(1 for char in text if char > "\uffff")
+
+
+def json_bytes(text: str) -> int:
+    """The bytes of the text inside a JSON body."""
+    return len(orjson.dumps(text.encode("utf-8", "replace").decode())) - 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLimit:
+    """How much text fits into one message. A URL that is a separate message may have up to `lone_url`."""
+
+    size: int
+    measure: Measure = len
+    lone_url: int = 0
+
+    def fits(self, text: str) -> bool:
+        return self.measure(text) <= self.size
+
+
+def split_text(text: str, limit: MessageLimit, *, rest_at: str, most_messages: int = MOST_MESSAGES) -> list[str]:
+    """The messages, in order; at least one.
+
+    If something does not fit, the last line is like `3 more results: genbridge show ID`, where `rest_at` is the part
+    after the colon.
+    """
+    pieces = [piece for line in text.split("\n") for piece in _pieces(line, limit)]
+    lost = [piece for piece in pieces if not _is_sendable(piece, limit)]
+    messages = _packed([piece for piece in pieces if _is_sendable(piece, limit)], limit)
+    if not lost and len(messages) <= most_messages:
+        return messages or [""]
+    lost += messages[most_messages:]
+    return _with_notice(messages[:most_messages], lost, limit, rest_at, most_messages)
+
+
+def mark_sent(messages: Sequence[str]) -> str:
+    """What to store about the messages that were accepted; "" when none were. See `count_sent`."""
+    digest = hashlib.sha256("\0".join(messages).encode(errors="replace")).hexdigest()[:16]
+    return f"{len(messages)}:{digest}" if messages else ""
+
+
+def count_sent(messages: Sequence[str], mark: str) -> int:
+    """How many of the messages were sent already, by the stored mark; 0 when they have changed since, as after a change
+    of the settings."""
+    number = mark.partition(":")[0]
+    count = int(number) if number.isdecimal() else 0
+    return count if count <= len(messages) and mark_sent(messages[:count]) == mark else 0
+
+
+def count_links(text: str) -> int:
+    """The number of URLs in a text."""
+    return len(_LINK.findall(text))
+
+
+def _pieces(line: str, limit: MessageLimit) -> Iterator[str]:
+    """The line, or parts of it that fit; a URL is never split, even if it does not fit."""
+    if limit.fits(line):
+        yield line
+        return
+    part = ""
+    for word in _WORDS.findall(line):
+        longer = f"{part} {word}" if part else word
+        if limit.fits(longer):
+            part = longer
+            continue
+        if part:
+            yield part
+        part = word
+        if _LINK.search(word) and not limit.fits(word):
+            yield word
+            part = ""
+        while part and not limit.fits(part):
+            cut = _longest_prefix(part, limit)
+            yield part[:cut]
+            part = part[cut:]
+    if part:
+        yield part
+
+
+def _longest_prefix(word: str, limit: MessageLimit) -> int:
+    """How many characters of the word fit; at least one."""
+    low, high = 1, len(word)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if limit.fits(word[:middle]) else (low, middle - 1)
+    return low
+
+
+def _is_sendable(piece: str, limit: MessageLimit) -> bool:
+    return limit.fits(piece) or (_LINK.match(piece) is not None and limit.measure(piece) <= limit.lone_url)
+
+
+def _packed(pieces: list[str], limit: MessageLimit) -> list[str]:
+    """The pieces as messages, each as full as possible."""
+    messages: list[str] = []
+    for piece in pieces:
+        longer = f"{messages[-1]}\n{piece}" if messages else piece
+        if messages and limit.fits(longer):
+            messages[-1] = longer
+        elif messages and not messages[-1].strip():
+            messages[-1] = piece
+        else:
+            messages.append(piece)
+    stripped = [message.strip("\n") for message in messages]
+    return [message for message in stripped if message.strip()]
+
+
+def _with_notice(
+    messages: list[str], lost: list[str], limit: MessageLimit, rest_at: str, most_messages: int
+) -> list[str]:
+    """The messages with a last line about what was left out. Whole lines are removed to make room for it."""
+    kept, lost = list(messages), list(lost)
+    while True:
+        links = sum(map(count_links, lost))
+        what = f"{links} more {'result' if links == 1 else 'results'}" if links else "the rest"
+        notice = f"{what}: {rest_at}"
+        if kept and limit.fits(f"{kept[-1]}\n{notice}"):
+            return [*kept[:-1], f"{kept[-1]}\n{notice}"]
+        if not kept or len(kept) < most_messages:
+            return [*kept, notice if limit.fits(notice) else notice[: _longest_prefix(notice, limit)]]
+        before, _, line = kept[-1].rpartition("\n")
+        kept[-1:] = [before] if before else []
+        lost.append(line)

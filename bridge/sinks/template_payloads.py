@@ -1,0 +1,182 @@
+"""The format `template`: a JSON body by the operator's own Jinja template, or by a shipped one.
+
+Outside of a string, a value becomes a JSON value with its own quotes; inside a string it is escaped. So both
+`"id": {{ task_id }}` and `"text": "Task {{ task_id }}"` work, and no value can end a string or add a key. A missing
+value is null.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, Final, NoReturn
+
+import jinja2
+from jinja2 import nodes
+
+from bridge.domain.event import Event
+from bridge.domain.sample import sample_event
+from bridge.domain.task import Json
+from bridge.encoding import documented, encode, rfc3339
+from bridge.errors import ConfigError
+from bridge.logs import get_logger
+from bridge.sinks.payloads import dotted
+from bridge.sinks.templates import Sandbox, TemplateFault, TextTemplate
+from bridge.sinks.texts import PLAIN
+
+log = get_logger()
+
+NAMES: Final = (
+    "account action archive created_at data ended_at endpoint error_code event_id expires_at label meta "
+    "occurred_at progress provider reason result_missing task_id task_result task_status task_status_msg text "
+    "title topic type updated_at urls watched_at"
+).split()
+"""The names that a template may use; null when unknown. Names that are also in `data` have the same value."""
+
+SHIPPED: Final[Mapping[str, str]] = MappingProxyType(
+    {"cloudevents": "application/cloudevents+json", "midjourney": "application/json"}
+)
+"""The shipped templates, each with the media type of its output."""
+
+_SAMPLE_AT: Final = 1_700_000_000.0
+_MOST_CHARS: Final = 4 * 1024 * 1024  # an answer of 1 MiB with every line break escaped
+
+_EDGE: Final = "\x00"  # around each value; JSON has none, and settings cannot hold one
+_QUOTE: Final = re.compile(r'\\.|(")', re.DOTALL)
+
+
+class TemplatePayload:
+    """The payload of one endpoint with a template. ConfigError when the template is invalid, or does not give JSON for
+    the sample event."""
+
+    def __init__(self, *, endpoint: str, source: str) -> None:
+        self._endpoint = endpoint
+        self._is_faulty = False
+        try:
+            self._template = _checked(source)
+        except TemplateFault as fault:
+            raise ConfigError([f"endpoints.{endpoint}.body: {fault}"]) from fault
+
+    def __call__(self, event: Event) -> bytes:
+        """Valid JSON for every event. If the template fails, it is the documented body, and the log says so once."""
+        try:
+            return encode(self._template.render(template_values(event)))
+        except TemplateFault as fault:
+            if not self._is_faulty:
+                self._is_faulty = True
+                log.warning("template.failed", endpoint=self._endpoint, part="body", reason=str(fault))
+            return documented(event)
+
+
+@cache
+def shipped(name: str) -> str:
+    """The source of a shipped template."""
+    return (files("bridge.sinks") / "templates_shipped" / f"{name}.json.j2").read_text(encoding="utf-8")
+
+
+def check_body(source: str) -> str | None:
+    """Why this template is invalid, in one line; None when it is valid."""
+    try:
+        _checked(source)
+    except TemplateFault as fault:
+        return str(fault)
+    return None
+
+
+def template_values(event: Event) -> dict[str, object]:
+    """The value of each name in `NAMES`, unchanged."""
+    title, text = PLAIN.write(event)
+    return {
+        **dict.fromkeys(NAMES),
+        **{name: event.data[name] for name in NAMES if name in event.data},
+        "data": event.data,
+        "occurred_at": round(event.occurred_at * 1000),
+        "text": text,
+        "title": title,
+        "topic": event.topic.value,
+        "type": dotted(event.topic),
+    }
+
+
+def _checked(source: str) -> JsonTemplate:
+    """The template, which works for the sample event. TemplateFault when it does not."""
+    template = JsonTemplate(source, names=NAMES)
+    try:
+        template.render(template_values(sample_event(_SAMPLE_AT)))
+    except TemplateFault as fault:
+        raise TemplateFault(f"for the sample of `genbridge test`: {fault}") from fault
+    return template
+
+
+class JsonTemplate:
+    """One template, compiled once. TemplateFault when it is invalid or uses an unknown name."""
+
+    def __init__(self, source: str, *, names: Collection[str]) -> None:
+        self._template = TextTemplate(source, names=names, sandbox=_JSON)
+
+    def render(self, context: Mapping[str, object]) -> Json:
+        """The JSON value for these values. TemplateFault when the output is not JSON."""
+        text = _joined(self._template.render_whole(context, most_chars=_MOST_CHARS))
+        try:
+            return json.loads(text, parse_constant=_no_constant)
+        except json.JSONDecodeError as error:
+            near = json.dumps(text[max(0, error.pos - 20) : error.pos + 20])
+            raise TemplateFault(f"does not give JSON: {error.msg} near {near} (line {error.lineno})") from error
+        except (ValueError, RecursionError) as error:
+            raise TemplateFault(f"does not give JSON: {error}") from error
+
+
+def _joined(text: str) -> str:
+    """The text, with each value between edges fitted into its surroundings."""
+    pieces: list[str] = []
+    is_in_string = False
+    for place, piece in enumerate(text.split(_EDGE)):
+        if place % 2:
+            pieces.append(_inside(piece) if is_in_string else piece)
+        else:
+            pieces.append(piece)
+            quotes = sum(1 for found in _QUOTE.finditer(piece) if found[1])
+            is_in_string ^= bool(quotes % 2)
+    return "".join(pieces)
+
+
+def _inside(value: str) -> str:
+    """A JSON value inside a string: a text without its quotes, nothing for null, anything else as JSON."""
+    if value.startswith('"'):
+        return value[1:-1]
+    return "" if value == "null" else json.dumps(value, ensure_ascii=False)[1:-1]
+
+
+def _with_edges(value: object) -> str:
+    return _EDGE + encode(value, default=_plain).decode() + _EDGE
+
+
+def _plain(value: object) -> Json:
+    """The results of filters and missing keys, as JSON."""
+    if isinstance(value, jinja2.Undefined):
+        return None
+    return list(value) if isinstance(value, Iterator) else str(value)
+
+
+def _as_it_is(value: object, indent: int | None = None) -> object:
+    """The filter `tojson`, which people expect. Every value becomes JSON anyway."""
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+_FILTERS: Final[Mapping[str, Any]] = {"tojson": _as_it_is, "rfc3339": rfc3339}
+
+# The text of a captured block would be written as a JSON string with its own quotes.
+_JSON: Final = Sandbox(
+    filters=_FILTERS,
+    refused=(nodes.AssignBlock, nodes.FilterBlock),
+    undefined=jinja2.ChainableUndefined,
+    finalize=_with_edges,
+)

@@ -1,0 +1,42 @@
+"""Takes the secrets of an Apprise URL out of reasons."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+from bridge.redaction import hidden
+from bridge.sinks.neutral import one_line
+
+MOST_REASON: Final = 300  # characters
+MOST_LINES: Final = 8  # of a plugin that a reason holds
+SHORTEST: Final = 4  # characters; shorter pieces of a URL are no secrets
+
+_SEPARATORS: Final = re.compile(r"[/:@?&=,;+#\s]+")
+
+
+def without_secrets(texts: Iterable[str], *, url: str, shown: str = "") -> str:
+    """The texts as one line, each once, without the pieces of `url`. Its scheme stays, and so do the pieces of `shown`,
+    the URL as Apprise itself shows it to people."""
+    scheme, _, rest = url.partition("://")
+    public = {piece.lower() for piece in _pieces(shown)} | {scheme.lower()}
+    secrets = {piece for piece in _pieces(rest) if len(piece) >= SHORTEST and piece.lower() not in public}
+    longest_first = sorted(secrets, key=len, reverse=True)  # so that no half of a secret stays behind
+
+    def clean(text: str) -> str:
+        text = hidden(text.replace(url, "***") if url else text)
+        for secret in longest_first:
+            text = text.replace(secret, "***")
+        return one_line(text, most_chars=MOST_REASON)
+
+    lines = dict.fromkeys(clean(text) for text in texts if text)
+    return one_line("; ".join(list(lines)[:MOST_LINES]), most_chars=MOST_REASON)
+
+
+def _pieces(url: str) -> set[str]:
+    """The parts of a URL in every spelling that a text may quote."""
+    raw = {piece for piece in _SEPARATORS.split(url) if piece}
+    plain = {unquote(piece) for piece in raw} | {unquote_plus(piece) for piece in raw}
+    return raw | plain | {quote(piece, safe="") for piece in plain} | {quote_plus(piece) for piece in plain}

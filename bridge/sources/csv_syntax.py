@@ -1,0 +1,119 @@
+"""CSV as spreadsheets write it: a header row of a task's keys, or one column of ids."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from bridge.domain.quoting import quoted
+from bridge.sources.entry import KEYS, MAX_TASK_CHARS, NO_TASK, Entry, SyntaxProblem, lines_of, too_long
+from bridge.sources.json_syntax import parse_json
+
+_DELIMITERS: Final = ",;\t"
+_SEPARATOR: Final = re.compile(rb"sep=([,;\t])\r?\n", re.IGNORECASE)  # a first line for Excel
+_HEADINGS: Final = frozenset({"task_id", "taskid", "task id", "task", "ids", "tasks"})
+_NAMES: Final = re.compile(r"[,;|\s]+")  # between the endpoints in a cell
+
+csv.field_size_limit(MAX_TASK_CHARS)
+
+
+class _Row(NamedTuple):
+    line: int
+    text: str
+    cells: Sequence[str]
+
+
+def read_csv(data: bytes) -> Iterator[Entry]:
+    """The tasks of a `.csv` file. It is read twice: it must be valid to its end before any task counts."""
+    separator = _SEPARATOR.match(data)
+    skipped = 1 if separator else 0
+    data = data[separator.end() :] if separator else data
+    delimiter = separator[1].decode() if separator else _delimiter(data)
+    first = None
+    for row in _rows(data, delimiter, skipped):
+        first = first or row
+    if first is None:
+        raise SyntaxProblem(1, NO_TASK)
+    columns = _columns(first)
+    for row in _rows(data, delimiter, skipped):
+        if columns is None:
+            yield _entry(row, ("id",), "")
+        elif row != first:
+            yield _entry(row, columns, first.text)
+
+
+def _delimiter(data: bytes) -> str:
+    """What separates the cells of the first row: what gives the most keys, then the most cells."""
+    first = next((line.decode() for line in lines_of(data) if line.strip()), "")
+
+    def score(delimiter: str) -> tuple[int, int]:
+        cells = first.lower().split(delimiter)
+        return sum(cell.strip(' \t\r\n"') in KEYS for cell in cells), len(cells)
+
+    return max(_DELIMITERS, key=score)
+
+
+def _rows(data: bytes, delimiter: str, skipped: int) -> Iterator[_Row]:
+    """The rows that are not blank; SyntaxProblem where it is not CSV."""
+    held: list[str] = []  # the lines of the row that is being read
+
+    def lines() -> Iterator[str]:
+        for raw in lines_of(data):
+            held.append(raw.decode())
+            yield held[-1]
+
+    line = skipped + 1
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise SyntaxProblem(line, f"not CSV: {error}") from None
+        if cells is None:
+            return
+        if any(cell.strip() for cell in cells):
+            yield _Row(line, "".join(held).rstrip("\r\n"), cells)
+        line = skipped + reader.line_num + 1
+        held.clear()
+
+
+def _columns(first: _Row) -> tuple[str, ...] | None:
+    """The task keys of the columns, by the first row; None when that row is an id already."""
+    names = tuple(cell.strip().lower() for cell in first.cells)
+    known = [name for name in names if name in KEYS]
+    if not known and len(names) == 1 and names[0] not in _HEADINGS:
+        return None
+    if len(set(known)) < len(known):
+        raise SyntaxProblem(first.line, f"the column {quoted(max(known, key=known.count))} is there twice")
+    if "id" not in names:
+        raise SyntaxProblem(first.line, f"the first row must name the columns, one of them id: {', '.join(KEYS)}")
+    return names
+
+
+def _entry(row: _Row, columns: Sequence[str], head: str) -> Entry:
+    if len(row.text) > MAX_TASK_CHARS:
+        return Entry(line=row.line, text=None, head=head, problem=too_long(len(row.text)))
+    if any(cell.strip() for cell in row.cells[len(columns) :]):
+        problem = f"{len(row.cells)} cells, but {len(columns)} {'columns' if head else 'column of ids'}"
+        return Entry(line=row.line, text=row.text, head=head, problem=problem)
+    task = {
+        name: _value(name, cell)
+        for name, cell in zip(columns, row.cells, strict=False)
+        if name == "id" or (name and name not in KEYS) or cell.strip()
+    }
+    return Entry(line=row.line, text=row.text, head=head, value=task if head else task["id"])
+
+
+def _value(name: str, cell: str) -> Any:
+    """The cell as its key needs it. What cannot be read stays text, which is then refused with the reason."""
+    text = cell.strip()
+    if name == "endpoints" and not text.startswith("["):
+        return _NAMES.split(text)
+    if name in {"meta", "endpoints"}:
+        try:
+            return parse_json(text)
+        except ValueError:
+            return text
+    return text

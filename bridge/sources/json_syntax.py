@@ -1,0 +1,150 @@
+"""JSON task files: strict, and cut into tasks before any task is parsed.
+
+Cutting first bounds memory and depth (each task is parsed separately), and a malformed task does not affect the others.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from bridge.domain.quoting import quoted
+from bridge.sources.entry import MAX_TASK_CHARS, NO_TASK, NOT_A_LIST, Entry, LineCount, SyntaxProblem, too_long
+
+_BLANKS: Final = b" \t\r\n"
+_BARE: Final = re.compile(r"[\w.:/+=-]+|'[^']*'")
+_MAX_DIGITS: Final = 1000
+_TASKS: Final = re.compile(rb'\{[ \t\r\n]*"tasks"[ \t\r\n]*:[ \t\r\n]*')
+# Whatever has no structure, whole strings included, and then one bracket, comma, unclosed quote, or the end.
+_NEXT: Final = re.compile(rb'(?:[^"\[\]{},]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([\[\]{},"]|\Z)', re.DOTALL)
+
+
+def parse_json(text: str) -> Any:
+    """The value of one JSON text; ValueError, in one line, when it is not JSON.
+
+    Stricter than the standard library: NaN, infinities and duplicate keys are refused. Integers are exact.
+    """
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Expecting value" and error.pos == 0:
+            raise ValueError(f"not JSON: {_no_value(text)}") from None
+        hint = "; a file with one task a line is .jsonl" if error.msg == "Extra data" else ""
+        hint = "; remove the comma at the end" if hint and text.endswith(",") else hint
+        raise ValueError(
+            f"not JSON: {error.msg} (line {error.lineno}, column {error.colno} of the task){hint}"
+        ) from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _no_value(text: str) -> str:
+    """The likely cause of a text that does not even begin like JSON."""
+    if text.startswith("<"):
+        return "it looks like HTML: did the create call fail?"
+    if _BARE.fullmatch(text):
+        return f"{quoted(text)} must be in double quotes"
+    return f"{quoted(text)}: did the create call fail?"
+
+
+def read_json(text: bytes, *, lists_only: bool) -> Iterator[Entry]:
+    """The tasks of a `.json` file: a list, an object whose only key is `tasks`, or one task."""
+    start = len(text) - len(text.lstrip(_BLANKS))
+    if start == len(text):
+        raise SyntaxProblem(1, NO_TASK)
+    under_key = _TASKS.match(text, start)
+    if under_key:
+        start = under_key.end()
+    if text.startswith(b"[", start):
+        yield from _read_list(text, start, tail=b"}" if under_key else b"")
+    elif lists_only or under_key:
+        raise SyntaxProblem(LineCount(text).at(start), NOT_A_LIST)
+    else:
+        yield read_one(text[start:], LineCount(text).at(start))
+
+
+def read_one(raw: bytes, line: int) -> Entry:
+    """The task in this JSON text, which begins in `line` of its file."""
+    if len(raw) > MAX_TASK_CHARS:
+        return Entry(line=line, text=None, problem=too_long(len(raw)))
+    text = raw.strip(_BLANKS).decode()
+    try:
+        return Entry(line=line, text=text, value=parse_json(text))
+    except ValueError as error:
+        return Entry(line=line, text=text, problem=str(error))
+
+
+def _read_list(text: bytes, start: int, *, tail: bytes) -> Iterator[Entry]:
+    """The tasks of a list, which must be complete before any of them counts."""
+    end = deque(_separators(text, start), maxlen=1).pop()
+    if text[end + 1 :].strip(_BLANKS) != tail:
+        found = "other keys besides `tasks`, or text after the list" if tail else "text after the list"
+        raise SyntaxProblem(LineCount(text).at(end), found)
+    lines = LineCount(text)
+    for cut_start, cut_end in _cuts(text, start):
+        yield read_one(text[cut_start:cut_end], lines.at(cut_start))
+
+
+def _cuts(text: bytes, start: int) -> Iterator[tuple[int, int]]:
+    begin = start + 1
+    for end in _separators(text, start):
+        cut = text[begin:end]
+        inner = cut.lstrip(_BLANKS)
+        if inner:
+            yield begin + len(cut) - len(inner), end
+        begin = end + 1
+
+
+def _separators(text: bytes, start: int) -> Iterator[int]:
+    """Offsets of the commas of the list that begins at `start`, then of its closing bracket."""
+    depth, begin, commas = 0, start + 1, 0
+    for found in _NEXT.finditer(text, start):
+        at, char = found.start(1), found[1]
+        if char in {b"[", b"{"}:
+            depth += 1
+            continue
+        if char in {b"", b'"'}:
+            break
+        if depth == 1 and (char != b"]" or commas):
+            _check_not_blank(text, begin, at)
+        if char != b",":
+            depth -= 1
+        elif depth == 1:
+            begin, commas = at + 1, commas + 1
+            yield at
+        if depth == 0:
+            if char == b"}":
+                break
+            yield at
+            return
+    raise SyntaxProblem(LineCount(text).at(len(text)), "not JSON: the list is not closed; is the file complete?")
+
+
+def _check_not_blank(text: bytes, begin: int, end: int) -> None:
+    if not text[begin:end].strip(_BLANKS):
+        raise SyntaxProblem(LineCount(text).at(end), "not JSON: a comma without a task next to it")
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {quoted(key)} is there twice")
+        found[key] = value
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)

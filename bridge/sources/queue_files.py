@@ -1,0 +1,122 @@
+"""What is in the queue folder, and since when it has been there unchanged."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Final, NamedTuple
+
+from bridge.sources.rejects import FOLDER
+from bridge.sources.task_files import MAX_FILE_BYTES, SMALL_BYTES, SUFFIXES
+
+SETTLE_S: Final = 0.5  # size and mtime are unchanged for this time, and nobody has the file open for writing
+UNSEEN_S: Final = 3.0  # the same, if the system cannot show whether the file is open
+QUIET_S: Final = 10.0  # then a file that seems incomplete is taken as it is
+TAKEN: Final = ".taken-"  # prefix of files that are read and about to be removed
+
+_INCOMPLETE: Final = (".tmp", ".part", ".filepart", "~")
+
+
+class FileState(NamedTuple):
+    """What differs when a file has changed."""
+
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> FileState:
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@dataclass(slots=True)
+class QueueFile:
+    """One entry of the folder. Instants are `Clock.steady`."""
+
+    name: str
+    state: FileState
+    mode: int
+    since_at: float  # unchanged since then
+    settle_s: float | None = None  # of the settings
+    wait_until_at: float = 0.0  # it is open for writing, or may be
+    retry_at: float = 0.0  # the system refused to move or remove it
+    is_reported: bool = False  # a log line has said that it stays
+    failures: int = 0  # of the process that reads it
+    is_rest_kept: bool = False  # its bad tasks are in `rejected/` already
+    is_read: bool = False  # in this state, and its tasks are committed
+
+    @property
+    def suffix(self) -> str:
+        return PurePath(self.name).suffix.lower()
+
+    @property
+    def is_regular(self) -> bool:
+        return stat.S_ISREG(self.mode)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether reading it may delay other files."""
+        return self.is_regular and SMALL_BYTES < self.state.size_bytes <= MAX_FILE_BYTES and not self.is_read
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether its name marks it as no task file: hidden, incomplete, or with an unknown suffix."""
+        if self.is_retired:
+            return False
+        if self.name.startswith(".") or self.name.endswith(_INCOMPLETE):
+            return True
+        return self.is_regular and self.suffix not in SUFFIXES
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether it has been renamed, so that nobody else opens it."""
+        return self.name.startswith(TAKEN)
+
+    @property
+    def retired_name(self) -> str:
+        """A name that no other file has."""
+        return self.name if self.is_retired else f"{TAKEN}{self.state.inode}{PurePath(self.name).suffix[:8]}"
+
+    @property
+    def is_stuck(self) -> bool:
+        return self.retry_at > 0.0
+
+    @property
+    def ready_at(self) -> float:
+        """When it may be taken if it does not change."""
+        is_empty = self.is_regular and self.state.size_bytes == 0
+        settle_s = SETTLE_S if self.settle_s is None else self.settle_s
+        settled_at = self.since_at + (max(QUIET_S, settle_s) if is_empty else settle_s)
+        return max(settled_at, self.wait_until_at, self.retry_at)
+
+    @property
+    def surely_written_at(self) -> float:
+        """The same if the system cannot show whether it is open."""
+        return self.since_at + (UNSEEN_S if self.settle_s is None else self.settle_s)
+
+    @property
+    def quiet_at(self) -> float:
+        """When it is taken although it seems incomplete."""
+        return self.since_at + QUIET_S
+
+
+def scan(
+    folder: Path, before: dict[str, QueueFile], *, now: float, settle_s: float | None = None
+) -> dict[str, QueueFile]:
+    """What is there now. Entries that have not changed since `before` keep what is known of them."""
+    present: dict[str, QueueFile] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name == FOLDER:
+                continue
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            state, known = FileState.of(found), before.get(entry.name)
+            is_same = known is not None and known.state == state
+            fresh = QueueFile(entry.name, state, found.st_mode, now, settle_s)
+            present[entry.name] = known if known and is_same else fresh
+    return present

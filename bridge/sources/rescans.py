@@ -1,0 +1,132 @@
+"""When files are looked at again: at once after a notification of the system, and every two seconds in any case.
+
+Notifications alone miss network mounts, overflowing kernel queues and names that are not UTF-8; looking alone is late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path, PurePath
+from typing import Final, NoReturn
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+from watchfiles import Change, awatch
+
+from bridge.domain.source import SourceTally
+from bridge.logs import get_logger
+from bridge.ports import Clock
+
+RESCAN_S: Final = 2.0  # the longest wait between two looks
+READY_S: Final = 2.0  # a source that is still reading after this long is reported as started
+
+_STEP_MS: Final = 100  # changes are reported after this long without another one ...
+_DEBOUNCE_MS: Final = 300  # ... or at least this often while changes continue
+_THREAD_MS: Final = 2000  # how long the notification thread would outlive a lost stop
+
+log = get_logger()
+
+Look = Callable[[], Awaitable[float]]
+"""Looks at the files once. Returns the seconds until it must be called again."""
+
+
+class Rescanner:
+    """Calls a source's look: at once, after each change of what it reads, and every `RESCAN_S`.
+
+    `folder` is watched for changes of the entry `name` (None: of any). An OSError of a look is logged, once while it
+    stays the same, and does not end the loop; everything else it raises does.
+    """
+
+    def __init__(self, tally: SourceTally, folder: Path, name: str | None, *, clock: Clock) -> None:
+        self._tally = tally
+        self._folder = folder
+        self._name = name
+        self._clock = clock
+        self._wake = anyio.Event()
+        self._stop = anyio.Event()
+        self._read_once = anyio.Event()
+        self._trouble: str | None = None
+
+    async def run(self, look: Look, is_idle: Callable[[], bool], *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Look forever. `started()` once everything that was there has been read, or after `READY_S`: neither a long
+        file nor a store that cannot be written may keep a daemon from starting."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._listen)
+            group.start_soon(self._report, task_status)
+            try:
+                await self._looks(look, is_idle)
+            finally:
+                self._stop.set()  # cancellation alone does not reach the notification thread
+
+    def wake(self) -> None:
+        """Look at once."""
+        self._wake.set()
+
+    async def _report(self, task_status: anyio.abc.TaskStatus[None]) -> None:
+        await self._clock.wait(self._read_once, READY_S)
+        task_status.started()
+
+    async def _looks(self, look: Look, is_idle: Callable[[], bool]) -> NoReturn:
+        identity = await self._identity()
+        while True:
+            wait_s = await self._guarded(look)
+            if self._trouble or is_idle():
+                self._read_once.set()
+            await self._clock.wait(self._wake, min(max(wait_s, 0.0), RESCAN_S))
+            self._wake = anyio.Event()
+            before, identity = identity, await self._identity()
+            if identity != before:
+                self._stop.set()  # another folder has the name now: listen to that one
+
+    async def _guarded(self, look: Look) -> float:
+        try:
+            wait_s = await look()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if isinstance(error.filename, str):  # and not a file descriptor
+                reason += f": {error.filename}"
+            if reason != self._trouble:
+                log.warning("source.failed", source=self._tally.source, reason=reason, retry_in_s=RESCAN_S)
+            self._trouble = reason
+            self._tally.failed(reason, self._clock.now())
+            return RESCAN_S
+        if self._trouble:
+            log.info("source.recovered", source=self._tally.source)
+            self._trouble = None
+        self._tally.looked(self._clock.now())
+        return wait_s
+
+    async def _listen(self) -> NoReturn:
+        """Set `_wake` on notifications. Where there are none, looking every `RESCAN_S` must do."""
+        while True:
+            self._stop = stop = anyio.Event()
+            pause_s = 0.0
+            try:
+                async for _ in awatch(
+                    self._folder,
+                    watch_filter=self._concerns,
+                    debounce=_DEBOUNCE_MS,
+                    step=_STEP_MS,
+                    rust_timeout=_THREAD_MS,
+                    recursive=False,
+                    stop_event=stop,
+                ):
+                    self._wake.set()
+            except* OSError:  # no such folder, or the kernel's limit of watches is reached
+                pause_s = RESCAN_S
+            except* RuntimeError:  # a name that is not UTF-8: the library gives up
+                pause_s = 0.25
+            self._wake.set()
+            await self._clock.sleep(pause_s)
+
+    def _concerns(self, _: Change, path: str) -> bool:
+        return self._name is None or PurePath(path).name == self._name
+
+    async def _identity(self) -> tuple[int, int] | None:
+        """Device and inode of the folder."""
+        try:
+            found = await anyio.to_thread.run_sync(self._folder.stat, abandon_on_cancel=True)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino

@@ -1,0 +1,77 @@
+"""From the bytes of a file to its tasks, one by one, each with its line.
+
+A file that is broken as a whole gives one problem and nothing else. In a valid file a bad task leaves the others.
+Tasks are read one at a time, so a file of a million costs little more memory than its bytes.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from typing import Final
+
+from bridge.sources.csv_syntax import read_csv
+from bridge.sources.entry import BOM, Entry, SyntaxProblem, checked_utf8, lines_of, not_utf8, without_bom
+from bridge.sources.json_syntax import read_json, read_one
+from bridge.sources.yaml_syntax import read_yaml
+
+SUFFIXES: Final = frozenset({"", ".yaml", ".yml", ".json", ".jsonl", ".txt", ".csv"})
+MIXED: Final = "*"  # used instead of a suffix: ids and JSON objects, one per line
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+SMALL_BYTES: Final = 64 * 1024  # takes less than 0.2 s to read, with any content
+
+
+def read_tasks(data: bytes, suffix: str, *, lists_only: bool = False) -> Iterator[Entry]:
+    """The tasks of a file with this suffix (one of `SUFFIXES`, or `MIXED`), in order. Never raises.
+
+    A file broken as a whole gives one entry with its problem; an empty list gives none. `lists_only` refuses a
+    single task outside a list (yaml, json).
+    """
+    try:
+        yield from _read(data, suffix, lists_only=lists_only)
+    except SyntaxProblem as problem:
+        yield Entry(line=problem.line, text="", problem=str(problem))
+    except MemoryError:
+        yield Entry(line=1, text="", problem="it takes too much memory to read; split it")
+    except Exception as error:  # a file that causes an error must stop neither the source nor other files
+        problem_text = f"it could not be read ({type(error).__name__})"
+        yield Entry(line=1, text="", problem=problem_text, bug=traceback.format_exc(limit=-4))
+
+
+def read_line(raw: bytes, line: int, *, suffix: str) -> Entry | None:
+    """The task of one line: JSON in `.jsonl`, in `MIXED` JSON where it begins with `{`, else an id. None for blank
+    lines, and outside `.jsonl` for those that begin with `#`."""
+    try:
+        text = (raw.removeprefix(BOM) if line == 1 else raw).decode().strip()
+    except UnicodeDecodeError:
+        return Entry(line=line, text=raw.decode(errors="surrogateescape").strip(), problem=not_utf8(raw))
+    if not text or (suffix != ".jsonl" and text.startswith("#")):
+        return None
+    if suffix != ".jsonl" and not (suffix == MIXED and text.startswith("{")):
+        return Entry(line=line, text=text, value=text)
+    return read_one(text.encode(), line)
+
+
+def is_json(data: bytes) -> bool:
+    """Whether a file without suffix is JSON; else it holds an id a line."""
+    return data.removeprefix(BOM).lstrip()[:1] in {b"{", b"["}
+
+
+def may_lack_its_end(data: bytes, suffix: str) -> bool:
+    """Whether the last line has no newline, so that half an id would look like a whole one. JSON shows its end."""
+    has_lines = suffix in {".txt", ".csv", ".yaml", ".yml"} or (not suffix and not is_json(data))
+    return has_lines and not data.endswith((b"\n", b"\r"))
+
+
+def _read(data: bytes, suffix: str, *, lists_only: bool) -> Iterator[Entry]:
+    match suffix:
+        case ".yaml" | ".yml":
+            yield from read_yaml(checked_utf8(data), lists_only=lists_only)
+        case ".csv":
+            yield from read_csv(checked_utf8(data))
+        case _ if suffix == ".json" or (not suffix and is_json(data)):
+            yield from read_json(checked_utf8(data), lists_only=lists_only)
+        case _:
+            for line, raw in enumerate(lines_of(without_bom(data)), start=1):
+                if (entry := read_line(raw, line, suffix=suffix)) is not None:
+                    yield entry

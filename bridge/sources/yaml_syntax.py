@@ -1,0 +1,178 @@
+"""YAML task files, read task by task: every scalar is text, and no more than one task is held at a time.
+
+`bridge.config.yaml` builds each task from the parser's events and refuses what is not allowed in it, so a bad task
+leaves the others. Aliases may reach from one task into another within a document.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from bridge.config.yaml import AliasProblem, Composer, Node, Pairs, YamlProblem, as_free, as_text, syntax_problem
+from bridge.sources.entry import MAX_TASK_CHARS, NO_TASK, NOT_A_LIST, WINDOW_BYTES, Entry, SyntaxProblem, too_long
+
+_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_OPENS: Final = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
+_CLOSES: Final = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
+_NULLS: Final = frozenset({"", "~", "null"})
+_EXPLAINED_BYTES: Final = 1024 * 1024  # in a larger file a syntax error is named without its likely cause
+_MAX_DEPTH: Final = 1000  # of a task that is already refused: deeper nesting makes the whole file invalid
+
+Events = Iterator[Any]
+
+
+class _Task(NamedTuple):
+    """One task: where it begins and ends, in characters, and what it is."""
+
+    start: int
+    end: int
+    line: int
+    column: int  # from 0
+    node: Node | None
+    problem: str | None
+    is_linked: bool  # has anchors or aliases, so that its text alone may mean nothing
+
+
+class _Text:
+    """Cuts ever later pieces out of UTF-8, without decoding the file as a whole."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._offset = 0
+        self._chars = 0  # before the offset
+
+    def cut(self, start: int, end: int) -> str:
+        """The characters from `start` to `end`. `start` must not be before that of the last cut."""
+        while left := start - self._chars:
+            passed = self._decoded(min(left, WINDOW_BYTES))
+            self._offset += len(passed.encode())
+            self._chars += len(passed)
+        return self._decoded(end - start)
+
+    def _decoded(self, chars: int) -> str:
+        data = self._data[self._offset : self._offset + 4 * chars]
+        return data.decode(errors="ignore")[:chars]  # the last character may be cut in two
+
+
+def read_yaml(data: bytes, *, lists_only: bool) -> Iterator[Entry]:
+    """The tasks of a `.yaml` file: in each document a list, a mapping whose only key is `tasks`, or one task."""
+    for _ in _tasks(data, lists_only=lists_only):
+        pass  # the file must be valid to its end before any task of it counts
+    text = _Text(data)
+    for task in _tasks(data, lists_only=lists_only):
+        yield _entry(text, task)
+
+
+def _tasks(data: bytes, *, lists_only: bool) -> Iterator[_Task]:
+    composer, events, is_empty = Composer("tasks"), yaml.parse(data, Loader=_LOADER), True
+    try:
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                composer.forget_anchors()
+                if not _is_null(root := next(events)):
+                    is_empty = False
+                    yield from _document(root, events, composer, lists_only=lists_only)
+    except yaml.reader.ReaderError as error:
+        line = data.count(b"\n", 0, error.position) + 1
+        raise SyntaxProblem(line, "a control character, which YAML does not allow") from None
+    except yaml.YAMLError as error:
+        text = data.decode() if len(data) <= _EXPLAINED_BYTES else ""
+        raise _whole(syntax_problem(error, text, name="tasks")) from None
+    if is_empty:
+        raise SyntaxProblem(1, NO_TASK)
+
+
+def _whole(problem: YamlProblem) -> SyntaxProblem:
+    return SyntaxProblem(problem.line, f"{problem.message} (column {problem.column})")
+
+
+def _document(root: Any, events: Events, composer: Composer, *, lists_only: bool) -> Iterator[_Task]:
+    if isinstance(root, yaml.SequenceStartEvent):
+        yield from _items(root, events, composer)
+        return
+    if isinstance(root, yaml.MappingStartEvent):
+        key = next(events)
+        if isinstance(key, yaml.ScalarEvent) and key.value == "tasks":
+            yield from _under_key(next(events), events, composer)
+            return
+        events = itertools.chain([key], events)
+    if lists_only:
+        raise SyntaxProblem(root.start_mark.line + 1, NOT_A_LIST)
+    yield _task(root, events, composer)
+
+
+def _under_key(tasks: Any, events: Events, composer: Composer) -> Iterator[_Task]:
+    if not isinstance(tasks, yaml.SequenceStartEvent):
+        raise SyntaxProblem(tasks.start_mark.line + 1, NOT_A_LIST)
+    yield from _items(tasks, events, composer)
+    after = next(events)
+    if not isinstance(after, yaml.MappingEndEvent):
+        raise SyntaxProblem(after.start_mark.line + 1, "other keys besides `tasks`")
+
+
+def _items(root: Any, events: Events, composer: Composer) -> Iterator[_Task]:
+    try:
+        composer.check_tag(root)
+    except YamlProblem as problem:
+        raise _whole(problem) from None
+    for event in events:
+        if isinstance(event, yaml.SequenceEndEvent):
+            return
+        yield _task(event, events, composer)
+
+
+def _task(first: Any, events: Events, composer: Composer) -> _Task:
+    """The task that begins with this event; takes its further events, also after a mistake in it."""
+    begin = first.start_mark
+    line, event, depth, problem, is_linked = begin.line + 1, first, 0, None, False
+    while True:
+        if problem is None:
+            try:
+                composer.add_event(event)
+            except AliasProblem as error:
+                raise _whole(error) from None
+            except YamlProblem as error:
+                line, problem = error.line, error.message
+            if event.end_mark.index - begin.index > MAX_TASK_CHARS:
+                problem = too_long(event.end_mark.index - begin.index)
+        is_linked = is_linked or getattr(event, "anchor", None) is not None
+        depth += isinstance(event, _OPENS) - isinstance(event, _CLOSES)
+        if depth == 0:
+            break
+        if depth > _MAX_DEPTH:
+            raise SyntaxProblem(line, problem or "nested too deeply")
+        event = next(events)
+    return _Task(begin.index, event.end_mark.index, line, begin.column, composer.take(), problem, is_linked)
+
+
+def _is_null(event: Any) -> bool:
+    return isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value.lower() in _NULLS
+
+
+def _entry(text: _Text, task: _Task) -> Entry:
+    if task.end - task.start > MAX_TASK_CHARS:
+        return Entry(line=task.line, text=None, problem=too_long(task.end - task.start))
+    raw = _as_item(text.cut(task.start, task.end).rstrip(" \t\r\n"), task.column)
+    if task.problem is not None:
+        return Entry(line=task.line, text=raw, problem=task.problem)
+    assert task.node is not None
+    value = as_text(task.node)
+    if isinstance(task.node, Pairs) and "meta" in task.node.values:
+        value["meta"] = as_free(task.node.values["meta"])
+    return Entry(line=task.line, text=json.dumps(value, ensure_ascii=False) if task.is_linked else raw, value=value)
+
+
+def _as_item(raw: str, column: int) -> str:
+    """The task as it can follow `- ` at the left edge."""
+    if "\n" not in raw:
+        return raw
+    first, *rest = raw.split("\n")
+    margin = " " * column
+    if all(line.startswith(margin) or not line.strip() for line in rest):
+        return "\n".join([first, *(f"  {line[column:]}" if line.strip() else "" for line in rest)])
+    return "\n".join(["", *(f"  {line}" for line in (margin + first, *rest))])

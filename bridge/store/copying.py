@@ -1,0 +1,214 @@
+"""A store's file: made, copied out while it is in use, and put back while no daemon works on it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from bridge.clock import SystemClock
+from bridge.errors import StoreBusy, StoreDamaged, StoreError
+from bridge.store import files
+from bridge.store.lock import DaemonLock, lock_of
+from bridge.store.sqlite.database import initialize
+from bridge.store.sqlite.failures import BUSY_TIMEOUT_S, understood
+from bridge.store.sqlite.inspection import connect, connect_read_only, version_of
+
+DRAFT_SUFFIX: Final = ".genbridge-draft"
+COPIES_KEPT_S: Final = 7 * 86_400.0
+ABANDONED_AFTER_S: Final = 60.0  # a draft is locked right after it was made, and not in the same step
+
+
+def create(path: Path, *, group_access: bool) -> None:
+    """Make an empty store, 0600 or 0640 regardless of the umask, and its missing directories.
+
+    It appears complete or not at all. If another process was quicker, its store is kept. StoreError when it cannot be
+    made.
+    """
+    files.make_directory(path.parent, group_access=group_access)
+    with _drafted(path, initialize, mode=files.file_mode(group_access=group_access)) as draft:
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+        files.sync_directory(path.parent)
+
+
+def back_up(store: Path, to: Path) -> None:
+    """Copy the store to a new file, 0600, as it is at one instant, while daemon and commands go on.
+
+    The name appears when the copy is complete and on disk. StoreError when there is such a file already, or it cannot
+    be written; StoreDamaged when the store is.
+    """
+    if os.path.lexists(to):
+        raise _exists(to)
+    version_of(store)
+    with _drafted(to, lambda draft: _copy(store, draft), mode=0o600) as draft:
+        version_of(draft, whole=True)
+        try:
+            to.hardlink_to(draft)  # unlike a rename it replaces nothing
+        except FileExistsError:
+            raise _exists(to) from None
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}:
+                raise
+            draft.rename(to)  # a file system without hard links
+        files.sync_directory(to.parent)
+
+
+def copy_before_upgrade(store: Path, version: int) -> None:
+    """Copy a store of this version beside itself, as a backup that `genbridge restore` takes.
+
+    An existing copy stays: an interrupted upgrade made it. StoreError when no copy can be made.
+    """
+    copy = store.with_name(f"{store.name}.before-upgrade-from-{version}")
+    try:
+        back_up(store, copy)
+    except StoreError:
+        if not copy.exists():
+            raise
+
+
+def remove_old_copies(store: Path) -> None:
+    """Remove the copies before upgrades that are older than a week."""
+    for copy in store.parent.glob(f"{store.name}.before-upgrade-from-*"):
+        with contextlib.suppress(OSError):
+            if SystemClock().now() - copy.stat().st_mtime > COPIES_KEPT_S:
+                copy.unlink()
+
+
+def restore(
+    backup: Path, store: Path, *, force: bool, group_access: bool, prepare: Callable[[], None] = lambda: None
+) -> None:
+    """Replace a store by a backup, which gets its owner and mode.
+
+    The backup is checked first, before anything changes: StoreDamaged when it is damaged, belongs to another program,
+    or is of a newer version. Then `prepare` is called, to make the store's folder. StoreBusy while a daemon works on
+    the store. StoreError when there is a store and not `force`.
+    """
+    _check_backup(backup, store)
+    prepare()
+    store = Path(os.path.realpath(store))
+    before = store.stat() if files.exists(store) else None
+    if before is not None and not force and DaemonLock.holder(store) is None:
+        raise StoreError(f"there is a store {store} already: --force replaces it, and what is in it is lost")
+    with DaemonLock(store, group_access=group_access):
+        mode = files.file_mode(group_access=group_access) if before is None else before.st_mode & 0o777
+        with _drafted(store, lambda draft: _copy(backup, draft), mode=mode) as draft:
+            _give_away(draft, before or store.parent.stat())
+            if before is not None:
+                _let_go_of(store)
+            draft.replace(store)
+            files.sync_directory(store.parent)
+
+
+def _check_backup(backup: Path, store: Path) -> None:
+    if not files.exists(backup):
+        raise StoreError(f"there is no file {backup}")
+    with contextlib.suppress(OSError):
+        if backup.samefile(store):
+            raise StoreError(f"{backup} is the store itself; name a backup")
+    version_of(backup, whole=True)
+
+
+@contextmanager
+def _drafted(beside: Path, write: Callable[[Path], None], *, mode: int) -> Iterator[Path]:
+    """A file in the folder of `beside` that `write` has written, on disk; gone when the block has ended."""
+    try:
+        _remove_abandoned(beside.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{beside.name[:100]}.", suffix=DRAFT_SUFFIX, dir=beside.parent)
+        draft = Path(name)
+        try:
+            _lock(handle)
+            os.fchmod(handle, mode)
+            write(draft)
+            os.fsync(handle)
+            yield draft
+        finally:
+            os.close(handle)
+            _remove(draft)
+    except OSError as error:
+        raise files.os_error(error, beside) from None
+    except sqlite3.Error as error:
+        raise understood(error, beside) from error
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the drafts of copies that were killed: those that no process has locked."""
+    for draft in folder.glob(f".*{DRAFT_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            handle = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                if SystemClock().now() - os.fstat(handle).st_mtime > ABANDONED_AFTER_S and _lock(handle):
+                    _remove(draft)
+            finally:
+                os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Take the lock of a draft; False when another process has it, or the file system has no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _remove(draft: Path) -> None:
+    for file in (draft.with_name(f"{draft.name}-journal"), *files.beside(draft), draft):
+        file.unlink(missing_ok=True)
+
+
+def _copy(source: Path, draft: Path) -> None:
+    # A daemon may start meanwhile, which only a full connection notices. Beside a backup no file is created.
+    is_live = files.why_unwritable(source) is None and lock_of(source).exists()
+    origin = connect(source, "mode=rw") if is_live else connect_read_only(source)[0]
+    to = connect(draft, "mode=rw")
+    try:
+        origin.execute("BEGIN")  # one state of the store, however long it takes
+        origin.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        try:
+            origin.backup(to)
+        except sqlite3.Error as error:
+            if to.in_transaction:
+                raise understood(error, source) from error
+            raise
+        to.execute("PRAGMA journal_mode = DELETE")  # one file, without a log
+    finally:
+        origin.close()
+        to.close()
+
+
+def _give_away(draft: Path, owner: os.stat_result) -> None:
+    """What root restores is its owner's, as the store was."""
+    if os.geteuid() == 0:
+        os.chown(draft, owner.st_uid, owner.st_gid)
+
+
+def _let_go_of(store: Path) -> None:
+    """Fold the log of the old store into it, and see that no command has it open: what that still writes would be lost.
+
+    A store that is damaged is replaced as it is, and its log goes.
+    """
+    try:
+        connection = connect(store, "mode=rw")
+        try:
+            connection.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        meaning = understood(error, store)
+        if not isinstance(meaning, StoreDamaged):
+            what = f"store {store}: another command has had it open for {BUSY_TIMEOUT_S:g} s; try again later"
+            raise StoreBusy(what) from error
+    for file in files.beside(store):
+        file.unlink(missing_ok=True)
+
+
+def _exists(to: Path) -> StoreError:
+    return StoreError(f"{to} exists already: name another file, or remove it first")

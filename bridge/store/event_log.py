@@ -1,0 +1,185 @@
+"""The log of events: every event in the order in which it was committed, until retention forgets it.
+
+On SQLite one transaction follows another, so numbers appear in their order. On PostgreSQL a lower number may appear
+after a higher one; `domain.event_order` says how far a reader may go. A transaction that may have taken a number holds
+a lock on the table from before it takes the first one until everybody sees what it has committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from bridge.domain.event_order import EventOrder
+from bridge.store.read_store import ReadStore
+from bridge.store.rows import within
+from bridge.store.statements import Session, Transactions
+
+READ_AT_ONCE: Final = 256  # events
+READ_BYTES: Final = 4 << 20
+TAIL_WITHIN: Final = 2_000  # numbers before the newest: more than one transaction takes
+
+_BOUNDS: Final = """
+    SELECT coalesce((SELECT number FROM forgotten), 0),
+        coalesce((SELECT max(number) FROM events WHERE number IS NOT NULL), 0)
+"""
+_FROM_LOG: Final = """
+    FROM events LEFT JOIN event_bodies USING (number) LEFT JOIN deliveries
+        ON deliveries.event_id = events.event_id AND endpoint = documented_at AND deliveries.target = ''
+    WHERE events.number > :after AND events.number <= :upto ORDER BY events.number LIMIT :limit
+"""
+_SIZES: Final = "SELECT events.number, coalesce(length(event_bodies.body), length(deliveries.body), 0)" + _FROM_LOG
+LOGGED: Final = (
+    "SELECT events.number, topic, events.account, events.subject, events.event_id,"
+    " coalesce(event_bodies.body, deliveries.body)" + _FROM_LOG
+)
+NUMBERS: Final = "SELECT number FROM events WHERE number > :after ORDER BY number LIMIT :limit"
+# Who may still commit a number that is missing. Unlike rows, locks are those of this very moment, not of the snapshot.
+_WRITERS: Final = """
+    {sqlite:SELECT '' WHERE false}
+    {postgres:SELECT DISTINCT virtualtransaction FROM pg_locks
+        WHERE relation = 'events'::regclass AND mode = 'RowExclusiveLock' AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())}
+"""
+
+_OLDEST: Final = """
+    SELECT number, event_id, occurred_at FROM events WHERE number > :after AND number < :upto
+    ORDER BY number LIMIT :limit
+"""
+_DELETE: Final = """
+    DELETE FROM events WHERE event_id IN (:event_ids[])
+        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = events.event_id)
+"""
+_FORGET: Final = "UPDATE events SET number = NULL, documented_at = NULL WHERE event_id IN (:event_ids[])"
+_FORGET_BODIES: Final = "DELETE FROM event_bodies WHERE number <= :number"
+_NOTE_FORGOTTEN: Final = """
+    INSERT INTO forgotten (only_row, number) VALUES (1, :number)
+    ON CONFLICT (only_row) DO UPDATE SET number = excluded.number
+"""
+_TAKE_BODIES: Final = """
+    INSERT INTO event_bodies (number, body)
+    SELECT number, deliveries.body FROM deliveries JOIN events USING (event_id)
+    WHERE delivery_id IN (:delivery_ids[]) AND endpoint = documented_at AND target = '' AND number IS NOT NULL
+    ON CONFLICT DO NOTHING
+"""
+
+
+class LoggedEvent(NamedTuple):
+    """One event of the log. `body` is its documented bytes; None when they were removed."""
+
+    number: int
+    topic: str
+    account: str
+    subject: str
+    event_id: str
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPage:
+    """What follows a position in the log. Reading goes on at `position`. From `oldest` on every event is kept.
+
+    `is_held`: an open transaction may still commit the event that comes next, so ask again soon. `is_gone`: what
+    follows the position is not known, as retention has removed it or a backup was restored; only new events follow.
+    """
+
+    events: Sequence[LoggedEvent]
+    position: int
+    oldest: int
+    newest: int
+    is_held: bool = False
+    is_gone: bool = False
+
+
+class EventLog(ReadStore):
+    """Reads the log of events. For one reader: it remembers which gaps have been waited for."""
+
+    def __init__(self, database: Transactions) -> None:
+        super().__init__(database)
+        self._order = EventOrder()
+
+    def read_events(self, after: int) -> LogPage:
+        """A page of the events after this position. It passes no number that an open transaction may still commit."""
+        if self._order.is_waiting:
+            with self._database.read() as session:
+                self._order.settle(_writers(session))
+        page = self._read_events(after)
+        # If the gap can be passed, what has filled it meanwhile is only in a later snapshot.
+        return page if not page.is_held or self._order.is_waiting else self._read_events(after)
+
+    def read_again(self, after: int, *, upto: int) -> LogPage:
+        """A page of the events after one position and up to another, which `read_events` has passed."""
+        with self._database.read() as session:
+            forgotten, newest = session.find(_BOUNDS)[0]
+            if not forgotten <= after <= newest:
+                return _gone(forgotten, newest)
+            return _page(session, after, upto, bounds=(forgotten, newest))
+
+    def newest_event(self) -> int:
+        """The position after which everything comes that is committed from now on."""
+        with self._database.read() as session:
+            forgotten, newest = session.find(_BOUNDS)[0]
+            if not self._database.is_shared or not _writers(session):
+                return int(newest)
+            after = max(forgotten, newest - TAIL_WITHIN)
+            return EventOrder().passable(after, _numbers(session, after, limit=TAIL_WITHIN))
+
+    def _read_events(self, after: int) -> LogPage:
+        with self._database.read() as session:
+            forgotten, newest = session.find(_BOUNDS)[0]
+            if not forgotten <= after <= newest:
+                return _gone(forgotten, newest)
+            if not self._database.is_shared or after == newest:
+                return _page(session, after, newest, bounds=(forgotten, newest))
+            numbers = _numbers(session, after, limit=READ_AT_ONCE)
+            upto = self._order.passable(after, numbers)
+            if is_held := upto < numbers[-1]:
+                self._order.doubt(newest, _writers(session))
+            return replace(_page(session, after, upto, bounds=(forgotten, newest)), is_held=is_held)
+
+
+def forget_events(session: Session, *, before: float, limit: int) -> int:
+    """Take up to `limit` events from the front of the log that occurred before this instant, and delete those that no
+    delivery needs. Returns how many. The newest event stays, so that no number is used twice."""
+    forgotten, newest = session.find(_BOUNDS)[0]
+    oldest = session.find(_OLDEST, after=forgotten, upto=newest, limit=limit)
+    last = max((number for number, _, occurred_at in oldest if occurred_at < before), default=0)
+    gone = [event_id for number, event_id, _ in oldest if number <= last]
+    if gone:
+        session.execute(_DELETE, event_ids=gone)
+        session.execute(_FORGET, event_ids=gone)
+        session.execute(_FORGET_BODIES, number=last)
+        session.execute(_NOTE_FORGOTTEN, number=last)
+    return len(gone)
+
+
+def take_bodies(session: Session, delivery_ids: Sequence[int]) -> None:
+    """Before these deliveries are deleted: give their bodies to the events of the log that have them there."""
+    session.execute(_TAKE_BODIES, delivery_ids=list(delivery_ids))
+
+
+def _gone(oldest: int, newest: int) -> LogPage:
+    return LogPage(events=(), position=newest, oldest=oldest, newest=newest, is_gone=True)
+
+
+def _page(session: Session, after: int, upto: int, *, bounds: tuple[int, int]) -> LogPage:
+    oldest, newest = bounds
+    asked = {"after": after, "upto": upto}
+    sizes = session.find(_SIZES, **asked, limit=READ_AT_ONCE)
+    if not sizes:
+        return LogPage(events=(), position=upto, oldest=oldest, newest=newest)
+    fitting = within(sizes, READ_BYTES)
+    found = session.find(LOGGED, **asked, limit=len(fitting))
+    events = [LoggedEvent(*row) for row in found]
+    is_whole = len(fitting) == len(sizes) < READ_AT_ONCE
+    position = upto if is_whole else events[-1].number
+    return LogPage(events=events, position=position, oldest=oldest, newest=newest)
+
+
+def _numbers(session: Session, after: int, *, limit: int) -> list[int]:
+    return [number for (number,) in session.find(NUMBERS, after=after, limit=limit)]
+
+
+def _writers(session: Session) -> list[str]:
+    return [writer for (writer,) in session.find(_WRITERS)]

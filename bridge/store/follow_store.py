@@ -1,0 +1,120 @@
+"""What those who follow a store read: the log of events, which rows have changed, and which tasks have finished."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import LIVE
+from bridge.store import records
+from bridge.store.event_log import EventLog
+from bridge.store.statements import Batch, Session
+from bridge.store.unreadable import readable
+from bridge.store.views import DeliveryView, WatchView
+
+AGAIN_FACTS: Final = 100  # of the newest, read again: on PostgreSQL, lower ids may become visible later
+AGAIN_S: Final = 10.0  # the same for outcomes
+
+_SETTLED_STATES: Final = [str(state) for state in DeliveryState if state is not DeliveryState.WAITING]
+_MARKS: Final = """
+    SELECT (SELECT revision FROM {sqlite:store}{postgres:genbridge_store}),
+        coalesce((SELECT max(history_id) FROM history), 0), coalesce((SELECT max(delivery_id) FROM deliveries), 0)
+"""
+_SETTLED_LAST: Final = """
+    SELECT coalesce(max(settled_at), 0) FROM deliveries WHERE state = :state AND state <> 'waiting'
+"""
+_PHASES: Final = Batch(
+    "account text, task_id text",
+    "FROM {new} JOIN watches USING (account, task_id)",
+    answer=("account", "task_id", "phase", "watch_id"),
+)
+TOUCHED: Final = "SELECT watch_id FROM watches WHERE revision > :revision ORDER BY revision DESC LIMIT :most"
+FACTS: Final = "SELECT watch_id FROM history WHERE history_id > :fact ORDER BY history_id DESC LIMIT :most"
+NEW: Final = "SELECT delivery_id FROM deliveries WHERE delivery_id > :delivery ORDER BY delivery_id DESC LIMIT :most"
+SETTLED: Final = """
+    SELECT delivery_id FROM deliveries WHERE state = :state AND state <> 'waiting' AND settled_at > :since
+    ORDER BY settled_at DESC LIMIT :most
+"""
+
+
+class ChangeMarks(NamedTuple):
+    """Up to where changes have been read: the store's revision, the last fact about a task, the last delivery, and when
+    the last delivery was settled."""
+
+    revision: int = 0
+    fact: int = 0
+    delivery: int = 0
+    settled_at: float = 0.0
+
+    def earlier(self) -> ChangeMarks:
+        """A little before, so that what became visible late is read, too."""
+        fact, delivery = max(0, self.fact - AGAIN_FACTS), max(0, self.delivery - AGAIN_FACTS)
+        return self._replace(fact=fact, delivery=delivery, settled_at=self.settled_at - AGAIN_S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedRows:
+    """The watches and deliveries that have changed, as they are now. `is_cut`: there are more than were asked for."""
+
+    marks: ChangeMarks
+    watches: list[WatchView]
+    deliveries: list[DeliveryView]
+    is_cut: bool
+
+
+class FollowStore(EventLog):
+    """For one follower."""
+
+    def finished(self, keys: Collection[WatchKey]) -> frozenset[WatchKey]:
+        """Those of these tasks that are not watched any more: finished, withdrawn, or not there."""
+        with self._database.read() as session:
+            found = session.run(_PHASES, [tuple(key) for key in keys])
+        live = {WatchKey(account, task_id) for account, task_id, phase, _ in found if phase in LIVE}
+        return frozenset(keys) - live
+
+    def marks(self) -> ChangeMarks:
+        """Where the changes are now."""
+        with self._database.read() as session:
+            return _marks(session)
+
+    def changed_rows(
+        self, since: ChangeMarks, *, keys: Collection[WatchKey], delivery_ids: Collection[int], most: int
+    ) -> ChangedRows:
+        """The rows of these keys and ids, then what has changed since these marks; at most `most` of each."""
+        with self._database.read() as session:
+            marks = _marks(session)
+            known = {watch_id for *_, watch_id in session.run(_PHASES, [tuple(key) for key in keys])}
+            touched = _ids(session, TOUCHED, most, revision=since.revision)
+            touched |= _ids(session, FACTS, most, fact=since.fact)
+            made = _ids(session, NEW, most, delivery=since.delivery)
+            for state in _SETTLED_STATES:
+                made |= _ids(session, SETTLED, most, state=state, since=since.settled_at)
+            watch_ids, watches_cut = _first(known, touched, most)
+            changed_ids, deliveries_cut = _first(set(delivery_ids), made, most)
+            found = session.find(records.WATCH_VIEWS.select + " WHERE watch_id IN (:ids[])", ids=watch_ids)
+            return ChangedRows(
+                marks=marks,
+                watches=readable("watch", records.watch_view, found),
+                deliveries=records.DELIVERY_VIEWS.find(session, " WHERE delivery_id IN (:ids[])", ids=changed_ids),
+                is_cut=watches_cut or deliveries_cut,
+            )
+
+
+def _marks(session: Session) -> ChangeMarks:
+    settled = [session.find(_SETTLED_LAST, state=state)[0][0] for state in _SETTLED_STATES]
+    revision, fact, delivery = session.find(_MARKS)[0]
+    return ChangeMarks(revision=revision, fact=fact, delivery=delivery, settled_at=max(settled))
+
+
+def _ids(session: Session, statement: str, most: int, **values: object) -> set[int]:
+    return {row_id for (row_id,) in session.find(statement, **values, most=most + 1)}
+
+
+def _first(known: set[int], others: set[int], most: int) -> tuple[list[int], bool]:
+    """Those that are known, then the newest of the others; and whether any are left out."""
+    rest = sorted(others - known, reverse=True)
+    room = max(0, most - len(known))
+    return [*known, *rest[:room]], len(rest) > room

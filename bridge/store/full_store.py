@@ -1,0 +1,117 @@
+"""The complete store, as the daemon and the commands hold it, and how its contents move into another one."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.domain.slots import slot_of
+from bridge.errors import StoreError
+from bridge.ports import Clock, Shares
+from bridge.store.command_store import CommandStore
+from bridge.store.outbox import OutboxStore
+from bridge.store.read_store import revision
+from bridge.store.record_store import RecordStore
+from bridge.store.retention import Retention
+from bridge.store.rows import Row, json_text
+from bridge.store.statements import Session
+from bridge.store.tables import TABLES, Contents, carried, select
+from bridge.store.transaction import CommitStore
+
+# The ids that PostgreSQL counts.
+_COUNTERS: Final = {"watches": "watch_id", "history": "history_id", "events": "number", "deliveries": "delivery_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """`tables.Contents` of a session."""
+
+    session: Session
+    revision: int
+
+    def rows(self, table: str) -> Iterator[Row]:
+        return self.session.stream(select(table))
+
+
+class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shares):
+    """Everything that the engine and the commands ask of a store. Abstract is what differs between the engines."""
+
+    look_every_s: float
+    """How often to look for news."""
+
+    @contextmanager
+    def contents(self) -> Iterator[Contents]:
+        """The store's contents at one instant. Until the end of the block nobody else writes to it."""
+        with self._database.alone() as session, session.unhurried():
+            session.lock_store()
+            yield _Contents(session, revision(session))
+
+    def fill(self, contents: Contents) -> Mapping[str, int]:
+        """Copy another store into this one, in one transaction; returns the number of rows of each table. StoreError
+        when this one is not empty, or when rows are missing at the end."""
+        with self._database.write() as session, session.unhurried():
+            session.lock_store()
+            if any(session.find(f"SELECT 1 FROM {table} LIMIT 1") for table in TABLES):  # noqa: S608 - names of ours
+                raise StoreError(f"store {self._database.place} is not empty; name another one")
+            slots = _Slots()
+            counts = {table: _copy(session, table, slots.added(table, carried(contents, table))) for table in TABLES}
+            session.execute("UPDATE {sqlite:store}{postgres:genbridge_store} SET revision = :to", to=contents.revision)
+            if self.is_shared:
+                for table, key in _COUNTERS.items():
+                    counter = f"setval(pg_get_serial_sequence('{table}', '{key}'), max({key}))"
+                    session.find(f"SELECT {counter} FROM {table} HAVING max({key}) IS NOT NULL")  # noqa: S608
+                session.execute(f"ANALYZE {', '.join(TABLES)}")
+            session.touch()
+        return counts
+
+    @abstractmethod
+    def ahead_s(self, clock: Clock) -> float:
+        """How far the clock that this store's daemons share is ahead of this one; 0 when they agree."""
+
+    @abstractmethod
+    def is_syncing(self) -> bool:
+        """Whether the disk or the server is being waited for right now. Callable from another thread; never blocks."""
+
+    @abstractmethod
+    def give_up(self) -> None:
+        """Stop waiting for a server that does not answer: calls under way raise StoreError. Callable from another
+        thread."""
+
+
+class _Slots:
+    """Computes the columns of `OWN` while the tables pass by in their order."""
+
+    def __init__(self) -> None:
+        self._of_watch: dict[int, int] = {}
+        self._of_event: dict[str, int] = {}
+
+    def added(self, table: str, rows: Iterator[Row]) -> Iterator[Row]:
+        """The rows with those columns."""
+        for row in rows:
+            named = dict(zip(TABLES[table], row, strict=True))
+            match table:
+                case "watches":
+                    slot = self._of_watch[named["watch_id"]] = slot_of(named["task_id"])
+                    snapshot = named["snapshot"]
+                    yield (*row, slot, None if snapshot is None else json_text(json.loads(snapshot)["urls"]))
+                case "events":
+                    self._of_event[named["event_id"]] = slot_of(named["subject"] or named["account"])
+                    yield row
+                case "deliveries" if named["watch_id"] is None:
+                    yield (*row, self._of_event[named["event_id"]])
+                case "deliveries":
+                    yield (*row, self._of_watch[named["watch_id"]])
+                case _:
+                    yield row
+
+
+def _copy(session: Session, table: str, rows: Iterator[Row]) -> int:
+    given = session.load(table, rows)
+    [(there,)] = session.find(f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of ours
+    if given != there:
+        raise StoreError(f"table {table}: {there} rows have arrived of {given}; nothing has been written")
+    return given

@@ -1,0 +1,123 @@
+"""The outbox: the waiting deliveries, queue by queue."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from bridge.domain.delivery import Delivery
+from bridge.domain.slots import SLOTS, endpoint_scope, slots_held
+from bridge.ports import MOST_BYTES
+from bridge.store.queue_statements import enable, lift_holds
+from bridge.store.read_store import ReadStore
+from bridge.store.records import Record
+from bridge.store.rows import Row, within
+from bridge.store.statements import Question
+from bridge.store.unreadable import readable
+
+# One look-up for each queue; DISTINCT would read every waiting delivery. ('', '') sorts before every endpoint.
+_AFTER: Final = """
+    FROM deliveries AS next WHERE next.state = 'waiting' AND (next.endpoint, next.target) > (last.endpoint, last.target)
+    ORDER BY next.endpoint, next.target LIMIT 1
+"""
+QUEUES: Final = f"""
+    WITH RECURSIVE last (endpoint, target) AS (
+        SELECT CAST('' AS text) {{postgres:COLLATE "C"}}, CAST('' AS text) {{postgres:COLLATE "C"}}
+        UNION ALL
+        SELECT (SELECT next.endpoint {_AFTER}), (SELECT next.target {_AFTER}) FROM last WHERE endpoint IS NOT NULL
+    )
+    SELECT endpoint, target FROM last WHERE endpoint <> ''
+"""  # noqa: S608 - text of ours
+# Of each task only the oldest waiting delivery of the queue is up. The others wait for it, whenever they are due.
+# A subquery for each row: PostgreSQL might turn NOT EXISTS into a join with the whole queue. SQLite drops a LEFT JOIN
+# when none of its columns is read.
+_UP: Final = """
+    FROM deliveries LEFT JOIN events USING (event_id)
+    WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:AND slot IN (:slots[])}
+        AND delivery_id NOT IN (:apart_from[])
+        AND (watch_id IS NULL OR delivery_id = (
+            SELECT min(older.delivery_id) FROM deliveries AS older
+            WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
+                AND older.endpoint = :endpoint AND older.target = :target))
+"""
+# First their lengths, so that few long bodies are read at once: SQLite makes no text beyond a billion bytes.
+_SIZES: Final = ("delivery_id", "length(body)")
+DUE: Final = Question(_SIZES, _UP + "AND next_attempt_at <= :now ORDER BY next_attempt_at, delivery_id LIMIT :limit")
+_DUE_IN_ORDER: Final = Question(_SIZES, _UP + "AND next_attempt_at <= :now ORDER BY delivery_id LIMIT :limit")
+DELIVERIES: Final = Record("delivery", Delivery, "deliveries LEFT JOIN events USING (event_id)", is_checked=False)
+HANDED_OUT: Final = Question(DELIVERIES.columns, f"FROM {DELIVERIES.table} WHERE delivery_id IN (:wanted[])")
+NEXT_DUE: Final = "SELECT next_attempt_at" + _UP + "ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET :found"
+
+_FAILING: Final = "SELECT endpoint FROM health WHERE failing_since IS NOT NULL"
+_HASTEN: Final = """
+    UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
+        SELECT delivery_id FROM deliveries WHERE state = 'waiting' AND next_attempt_at > :latest_at
+        {postgres:ORDER BY delivery_id FOR NO KEY UPDATE})
+"""
+_HELD: Final = "SELECT endpoint, target, held_until, fingerprint FROM queues"
+_DISABLED: Final = "SELECT endpoint, reason, fingerprint FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint"
+
+
+class OutboxStore(ReadStore):
+    """`ports.Outbox`."""
+
+    def queues(self) -> list[tuple[str, str]]:
+        with self._database.read() as session:
+            return [(endpoint, target) for endpoint, target in session.find(QUEUES)]
+
+    def held_queues(self, fingerprints: Mapping[str, str]) -> Mapping[tuple[str, str], float]:
+        """See `ports.Outbox.held_queues`. `commit` notes the fingerprints that `disabled` was given."""
+        with self._database.read() as session:
+            held = readable("queue", _held_queue, session.find(_HELD))
+        changed = {one for one, _, _, mark in held if mark is not None and fingerprints.get(one, mark) != mark}
+        if changed:
+            with self._database.write() as session:
+                lift_holds(session, changed)
+        return {(one, target): until_at for one, target, until_at, _ in held if one not in changed}
+
+    def failing(self) -> frozenset[str]:
+        with self._database.read() as session:
+            return frozenset(endpoint for (endpoint,) in session.find(_FAILING))
+
+    def make_due(self, *, latest_at: float) -> int:
+        with self._database.write() as session:
+            return session.execute(_HASTEN, latest_at=latest_at)
+
+    def due(
+        self,
+        endpoint: str,
+        target: str,
+        *,
+        now: float,
+        limit: int,
+        most_bytes: int = MOST_BYTES,
+        apart_from: Collection[int] = (),
+        in_order: bool = False,
+    ) -> tuple[list[Delivery], float | None]:
+        """See `ports.Outbox.due`. The instant is that of the next delivery that is up. A delivery behind another one
+        of its task is not up until that one is settled."""
+        held = self._database.held
+        slots = range(SLOTS) if held is None else slots_held(endpoint_scope(endpoint), held)
+        queue = {"endpoint": endpoint, "target": target, "slots": list(slots), "apart_from": list(apart_from)}
+        with self._database.read() as session:
+            sizes = session.find(_DUE_IN_ORDER if in_order else DUE, **queue, now=now, limit=limit)
+            wanted = within(sizes, most_bytes)
+            found = {row[0]: DELIVERIES.read(row) for row in session.find(HANDED_OUT, wanted=wanted)} if wanted else {}
+            next_up = session.find(NEXT_DUE, **queue, found=len(wanted))
+        return [found[delivery_id] for delivery_id in wanted], next_up[0][0] if next_up else None
+
+    def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
+        """See `ports.Outbox.disabled`. `commit` notes these fingerprints with what it disables."""
+        self._database.fingerprints = dict(fingerprints)
+        with self._database.read() as session:
+            found = session.find(_DISABLED)
+        changed = {one for one, _, mark in found if mark is not None and fingerprints.get(one, mark) != mark}
+        if changed:
+            with self._database.write() as session:
+                enable(session, changed)
+        return {one: reason for one, reason, _ in found if one not in changed}
+
+
+def _held_queue(row: Row) -> Row:
+    endpoint, target, until_at, fingerprint = row
+    return endpoint, target, until_at + 0.0, fingerprint

@@ -1,0 +1,129 @@
+"""A connection to PostgreSQL that gives up when the server is silent for too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen, PQGenConn
+from psycopg.conninfo import conninfo_to_dict
+
+from bridge.config.postgres_url import PostgresUrl
+from bridge.errors import ConfigError
+from bridge.ports import Clock
+from bridge.store.rows import Row
+
+T = TypeVar("T")
+
+CONNECT_WITHIN_S: Final = 3  # each host, unless the connection string says otherwise
+PATIENCE_S: Final = 10.0
+LOCK_WITHIN_S: Final = 5.0
+
+# The server gives up sooner than we do, so the connection survives. It also ends the transactions of a client that has
+# vanished, which would keep their locks.
+_LIMITS: Final = {
+    "statement_timeout": "9s",
+    "lock_timeout": f"{LOCK_WITHIN_S:g}s",
+    "idle_in_transaction_session_timeout": "15s",
+    "tcp_user_timeout": "15s",
+    "tcp_keepalives_idle": "10s",
+    "tcp_keepalives_interval": "3s",
+    "tcp_keepalives_count": "3",
+}
+_SET_LIMITS: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _LIMITS.items())
+# An acknowledged commit is on the server's disk, even if role or database say otherwise. Stricter settings stay.
+_SYNCED: Final = """
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+"""
+
+
+_CONNECTING: ContextVar[tuple[Clock, Callable[[float], bool]]] = ContextVar("connecting")
+
+
+class Silence(psycopg.OperationalError):
+    """The server has said nothing for too long."""
+
+
+class ServerConnection(psycopg.Connection[Row]):
+    """A connection that is closed after `patience_s` without a sign from the server.
+
+    Keepalives are not enough: a proxy answers them, and so does the kernel while the server's process hangs.
+    """
+
+    clock: Clock
+    writer: str  # what it calls itself in the marks of its commits
+    patience_s = PATIENCE_S
+    is_over: Callable[[], bool]  # whether nothing is worth waiting for any more
+
+    @classmethod
+    def _connect_gen(cls, *args: Any, **kwargs: Any) -> PQGenConn[Any]:
+        """A private method of psycopg. Without it, only `connect_timeout` would end a wait for a new connection."""
+        return _watched(super()._connect_gen(*args, **kwargs), *_CONNECTING.get())
+
+    def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
+        """See psycopg, which resumes the generator every 0.1 s even while nothing happens."""
+        try:
+            return super().wait(_watched(gen, self.clock, self._is_too_long), *args, **kwargs)
+        except Silence:
+            self.pgconn.finish()  # a regular close might wait as well
+            raise
+
+    def _is_too_long(self, silent_s: float) -> bool:
+        return silent_s > self.patience_s or self.is_over()
+
+    @contextmanager
+    def patience(self, seconds: float) -> Generator[None]:
+        """Within the block the server may be silent for this long."""
+        before, self.patience_s = self.patience_s, seconds
+        try:
+            yield
+        finally:
+            self.patience_s = before
+
+
+def _watched(gen: Generator[Any, Any, T], clock: Clock, is_over: Callable[[float], bool]) -> Generator[Any, Any, T]:
+    """Waits as `gen` does. Raises Silence when `is_over` is true of the seconds without a sign from the server."""
+    heard_at = clock.steady()
+    ready: Any = None
+    while True:
+        try:
+            wanted = gen.send(ready)
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+        ready = yield wanted
+        now = clock.steady()
+        if ready:
+            heard_at = now
+        elif is_over(now - heard_at):
+            raise Silence(f"the server has not answered for {now - heard_at:.1f} s")
+
+
+def connect(place: PostgresUrl, clock: Clock, *, patience_s: float, is_over: Callable[[], bool]) -> ServerConnection:
+    """A connection in autocommit mode that stops waiting once it `is_over`. ConfigError when the URL cannot be read;
+    psycopg's errors when the server does not answer or refuses."""
+    try:
+        given = conninfo_to_dict(place.reveal())
+    except psycopg.ProgrammingError:
+        # libpq's message quotes the text it could not read, which may be half of a password.
+        raise ConfigError(
+            [f"store {place}: libpq cannot read this; percent-encode what is special in user and password"]
+        ) from None
+    ours = {"connect_timeout": str(CONNECT_WITHIN_S), "fallback_application_name": "genbridge"}
+    ours = {name: value for name, value in ours.items() if name not in given}
+    before = _CONNECTING.set((clock, lambda _: is_over()))
+    try:
+        connection = ServerConnection.connect(place.reveal(), autocommit=True, client_encoding="UTF8", **ours)  # type: ignore[arg-type]
+    finally:
+        _CONNECTING.reset(before)
+    try:
+        connection.clock, connection.patience_s, connection.is_over = clock, patience_s, is_over
+        connection.execute(_SET_LIMITS)
+        connection.execute(_SYNCED)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,166 @@
+"""Statements on PostgreSQL, where many rows are one array for each column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from itertools import repeat
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+
+from bridge.errors import LeaseLost
+from bridge.store.postgres.server_connection import ServerConnection
+from bridge.store.rows import Row
+from bridge.store.statements import LIST, VALUE, WORK, Batch, Question, chosen
+from bridge.store.tables import OWN, TABLES
+
+if TYPE_CHECKING:
+    from bridge.store.postgres.database import Database
+
+MUTE: Final = 0.25  # of a lease: how long a guarded transaction may be silent
+_UNHURRIED_S: Final = 3600.0
+_UNLIMITED: Final = """
+    SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = 0
+"""
+_FETCHED: Final = 2000  # rows at a time
+CHANNEL: Final = "genbridge"
+NOTIFY: Final = "SELECT pg_notify(%s, current_schema() || ' ' || %s)"  # a channel is the database's, a store a schema's
+
+_TYPES: Final[Mapping[str, tuple[str, Callable[..., object]]]] = {
+    "int": ("bigint", int),
+    "float": ("float8", float),
+    "text": ("text", str),
+    "bool": ("bool", bool),
+    "bytes": ("bytea", bytes),
+}
+# If the connection dies while we hold this lock, the server must not keep it longer than others wait for us.
+_GUARD: Final = """
+    SELECT set_config('idle_in_transaction_session_timeout', %s, true)
+    FROM members WHERE fence = %s AND lease_until > clock_timestamp()
+"""
+_TOGETHER: Final = _GUARD + "FOR KEY SHARE"
+_ALONE: Final = _GUARD + "FOR UPDATE"
+_BRIEFLY: Final = "SET LOCAL lock_timeout = '0.5s'"  # renewals of the lease wait meanwhile
+
+_LOCK_STORE: Final = "SELECT revision FROM genbridge_store FOR UPDATE"
+_TOUCH: Final = "UPDATE genbridge_store SET touched = touched + 1"
+_NEXT_REVISION: Final = "UPDATE genbridge_store SET revision = revision + 1, touched = touched + 1 RETURNING revision"
+
+
+class PostgresSession:
+    """`statements.Session` on one connection."""
+
+    def __init__(self, connection: ServerConnection, database: Database) -> None:
+        self.connection = connection
+        self._database = database
+
+    def execute(self, statement: str, **values: object) -> int:
+        return self.connection.execute(plain_sql(statement), values).rowcount
+
+    def find(self, statement: str | Question, **values: object) -> list[Row]:
+        text = plain_sql(statement) if isinstance(statement, str) else question_sql(statement)
+        return self.connection.execute(text, values).fetchall()
+
+    def run(self, batch: Batch, rows: Collection[Row]) -> list[Row]:
+        if not rows:
+            return []
+        cursor = self.connection.execute(batch_sql(batch), arrays(batch, rows))
+        return cursor.fetchall() if batch.answer or "RETURNING" in batch.sql else []
+
+    def stream(self, statement: str) -> Iterator[Row]:
+        with self.connection.cursor(name="stream") as cursor:
+            cursor.itersize = _FETCHED
+            cursor.execute(statement)
+            yield from cursor
+
+    def load(self, table: str, rows: Iterable[Row]) -> int:
+        count, columns = 0, ", ".join((*TABLES[table], *OWN.get(table, ())))
+        with self.connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+                count += 1
+        return count
+
+    @contextmanager
+    def unhurried(self) -> Iterator[None]:
+        """See `Session.unhurried`. Locks are waited for no longer than 30 s."""
+        self.connection.execute(_UNLIMITED)
+        with self.connection.patience(_UNHURRIED_S):
+            yield
+
+    def guard(self, *, alone: bool = False) -> None:
+        """See `Session.guard`. With `alone` no other guarded transaction of ours is under way at the same time."""
+        if self._database.fence is None:
+            return
+        if alone:
+            self.connection.execute(_BRIEFLY)
+        idle_ms = str(int(self._database.lease_s * MUTE * 1000))
+        guard = self.connection.execute(_ALONE if alone else _TOGETHER, (idle_ms, self._database.fence))
+        if guard.fetchone() is None:
+            raise LeaseLost("this daemon's lease on the store has ended")
+
+    def lock_store(self) -> None:
+        self.connection.execute(_LOCK_STORE)
+
+    def next_revision(self) -> int:
+        self.wake(WORK)
+        revision: int = self.connection.execute(_NEXT_REVISION).fetchall()[0][0]
+        return revision
+
+    def event_numbers(self) -> Iterator[int | None]:
+        """See `Session.event_numbers`. A sequence numbers them, so that daemons do not wait for each other."""
+        return repeat(None)
+
+    def touch(self) -> None:
+        self.connection.execute(_TOUCH)
+        self.wake(WORK)
+
+    def wake(self, what: str) -> None:
+        """See `Session.wake`. Others hear it once this transaction is committed."""
+        self.connection.execute(NOTIFY, (CHANNEL, f"{self._database.writer} {what}"))
+
+
+@cache
+def batch_sql(batch: Batch) -> str:
+    """The statement, with an array for each column of `new`."""
+    is_ordered = "{in order}" in batch.sql
+    types = ", ".join(f"%s::{_TYPES[kind][0]}[]" for kind in batch.columns.values())
+    names = ", ".join([*batch.columns, *(["place"] if is_ordered else [])])
+    table = f"unnest({types}) {'WITH ORDINALITY ' if is_ordered else ''}AS new ({names})"
+    sql = chosen(batch.sql, "postgres").replace("{new}", table).replace("{in order}", "ORDER BY place")
+    return f"SELECT {', '.join(batch.answer)} {sql}" if batch.answer else sql
+
+
+def arrays(batch: Batch, rows: Iterable[Row]) -> list[list[object]]:
+    """Rows as one array for each column, with values of the column's type."""
+    return [
+        [None if value is None else make(value) for value in column]
+        for make, column in zip(_makers(batch), zip(*rows, strict=True), strict=True)
+    ]
+
+
+@cache
+def _makers(batch: Batch) -> list[Callable[..., object]]:
+    return [_TYPES[kind][1] for kind in batch.columns.values()]
+
+
+@cache
+def question_sql(question: Question) -> str:
+    """The statement with its columns."""
+    return plain_sql(f"SELECT {', '.join(question.columns)} {question.rest}")
+
+
+@cache
+def plain_sql(statement: str) -> str:
+    """The text as psycopg takes it."""
+    text = LIST.sub(lambda found: f"{'<> ALL' if found[1] else '= ANY'}(:{found[2]})", chosen(statement, "postgres"))
+    return VALUE.sub(r"%(\1)s", text)
+
+
+def one(found: psycopg.Cursor[Row]) -> Row:
+    """The row of a statement that always has one."""
+    row = found.fetchone()
+    assert row is not None
+    return row

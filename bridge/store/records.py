@@ -1,0 +1,147 @@
+"""How each value is stored: one description gives its SELECT, its reader and its writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.pause import Pause, PauseOf
+from bridge.domain.task import Kind, Phase
+from bridge.store.rows import Row, meta_of, plain
+from bridge.store.unreadable import readable, readable_json
+from bridge.store.views import (
+    AttemptView,
+    DeliveryView,
+    Fact,
+    MemberView,
+    QueueHold,
+    ReadingCount,
+    UnreadView,
+    WatchView,
+)
+
+if TYPE_CHECKING:
+    from bridge.store.statements import Session
+
+T = TypeVar("T")
+
+
+def _number(value: Any) -> Any:
+    """TypeError for text and bytes, which SQLite keeps in any column."""
+    return None if value is None else value + 0
+
+
+# By annotation. A look-up in a dict is several times faster than `Phase(text)`.
+_CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
+    **{kind: _number for base in ("int", "float") for kind in (base, f"{base} | None")},
+    "str": lambda text: text + "",
+    "bool": bool,
+    **{
+        words.__name__: {str(word): word for word in words}.__getitem__
+        for words in (Phase, Kind, DeliveryState, PauseOf)
+    },
+}
+
+
+def _text_of(annotation: Any) -> str:
+    """An annotation as it is written; a NamedTuple wraps it."""
+    return str(getattr(annotation, "__forward_arg__", annotation))
+
+
+class Record(Generic[T]):
+    """The rows of one class of values.
+
+    A field of the class is a column of the same name, unless `columns` has another name or an expression for it.
+    `without` names the fields that are not stored. Values are checked unless every microsecond counts.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        make: type[T],
+        table: str,
+        *,
+        without: tuple[str, ...] = (),
+        is_checked: bool = True,
+        **columns: str,
+    ) -> None:
+        self._what = what  # the name of an unreadable row in the log
+        self._make = make
+        self._fields = [field for field in make.__annotations__ if field not in without]
+        kinds = {field: _text_of(make.__annotations__[field]) for field in self._fields}
+        self._checks = {field: _CHECKS[kind] for field, kind in kinds.items() if is_checked and kind in _CHECKS}
+        self.columns = tuple(columns.get(field, field) for field in self._fields)
+        self.table = table
+        self.select = f"SELECT {', '.join(self.columns)} FROM {table}"  # noqa: S608 - names of ours
+
+    def named(self, row: Row) -> dict[str, Any]:
+        """The fields of one row. Raises an error where a value is of another type."""
+        fields = dict(zip(self._fields, row, strict=True))
+        for field, check in self._checks.items():
+            fields[field] = check(fields[field])
+        return fields
+
+    def read(self, row: Row) -> T:
+        """The value of one row."""
+        return self._make(**self.named(row))
+
+    def find(self, session: Session, rest: str = "", **values: object) -> list[T]:
+        """The values that can be read; `rest` is what follows the SELECT."""
+        return readable(self._what, self.read, session.find(self.select + rest, **values))
+
+    def row(self, value: T) -> Row:
+        """The value as a row."""
+        found = [getattr(value, field) for field in self._fields]
+        return tuple(plain(one) if isinstance(one, str) else one for one in found)
+
+
+_IS_DISABLED: Final = (
+    "EXISTS (SELECT 1 FROM endpoints AS e WHERE e.endpoint = deliveries.endpoint AND e.disabled_at > 0)"
+)
+_HELD_UNTIL: Final = (
+    "(SELECT held_until FROM queues AS q WHERE (q.endpoint, q.target) = (deliveries.endpoint, deliveries.target))"
+)
+_DUE_AT: Final = f"""
+    CASE WHEN next_attempt_at >= 0 AND NOT {_IS_DISABLED}
+        THEN {{sqlite:max}}{{postgres:greatest}}(next_attempt_at, created_at, coalesce({_HELD_UNTIL}, 0)) END"""
+
+ATTEMPTS: Final = Record("attempt", AttemptView, "attempts")
+DELIVERY_VIEWS: Final = Record(
+    "delivery",
+    DeliveryView,
+    "deliveries JOIN events USING (event_id)",
+    without=("made",),
+    task_id="subject",
+    next_attempt_at=_DUE_AT,
+)
+FACTS: Final = Record("history", Fact, "history")
+MEMBERS: Final = Record(
+    "member",
+    MemberView,
+    "members",
+    member="name || '#' || fence",
+    joined_at="extract(epoch FROM joined_at)::float8",
+    lease_until="extract(epoch FROM lease_until)::float8",
+    shares="(SELECT count(*) FROM shares WHERE shares.fence = members.fence)",
+)
+PAUSES: Final = Record("pause", Pause, "pauses", of="what")
+QUEUE_HOLDS: Final = Record("queue", QueueHold, "queues", until_at="held_until")
+READINGS: Final = Record("reading", ReadingCount, "readings", times="count")
+UNREAD: Final = Record("unread answer", UnreadView, "unread_answers")
+WATCH_VIEWS: Final = Record(
+    "watch",
+    WatchView,
+    "watches",
+    next_poll_at="coalesce(poll_asked_at, next_poll_at)",
+    urls="{sqlite:json_extract(snapshot, '$.urls')}{postgres:urls}",
+)
+
+
+def watch_view(row: Row) -> WatchView:
+    """From `WATCH_VIEWS`. JSON that cannot be read is left out."""
+    fields = WATCH_VIEWS.named(row)
+    key, urls = f"{fields['account']}/{fields['task_id']}", fields["urls"]
+    fields["meta"] = meta_of(key, fields["meta"])
+    fields["urls"] = () if urls is None else tuple(readable_json("urls", key, urls, []) or ())
+    return WatchView(**fields)

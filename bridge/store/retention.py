@@ -1,0 +1,82 @@
+"""Retention: deletes old data, so a store does not grow without limit."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge.store.event_log import forget_events, take_bodies
+from bridge.store.read_store import ReadStore
+from bridge.store.statements import Session
+
+OLD_DELIVERIES: Final = """
+    SELECT delivery_id, event_id FROM deliveries
+    WHERE state = :state AND state <> 'waiting' AND settled_at < :before LIMIT :limit
+    {postgres:FOR UPDATE SKIP LOCKED}
+"""
+_DELETE_DELIVERIES: Final = "DELETE FROM deliveries WHERE delivery_id IN (:delivery_ids[]) AND state <> 'waiting'"
+_DELETE_ORPHANS: Final = """
+    DELETE FROM events WHERE event_id IN (:event_ids[])
+        AND number IS NULL AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = events.event_id)
+"""
+OLD_WATCHES: Final = """
+    SELECT watch_id, EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id AND is_listed)
+    FROM watches
+    WHERE ended_at < :before AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}
+        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.watch_id = watches.watch_id)
+    LIMIT :limit {postgres:FOR UPDATE SKIP LOCKED}
+"""
+_CUT_DOWN: Final = """
+    UPDATE watches SET is_tombstone = true, label = NULL, endpoints = NULL, meta = '{}', snapshot = NULL, reason = NULL,
+        next_poll_why = ''{postgres:, urls = NULL}
+    WHERE watch_id IN (:watch_ids[])
+"""
+
+
+class Retention(ReadStore):
+    """Deletes old data."""
+
+    def prune(self, *, now: float, ended_s: float, delivered_s: float, dead_s: float, limit: int) -> int:
+        """Delete what was settled or finished longer ago than these seconds; returns how many deliveries and watches
+        are gone, at most `limit`. Zero means that nothing is left to prune.
+
+        Events leave the log after as long as accepted deliveries do. They are counted only if none of the above is
+        gone and more of them are left.
+
+        Watches go only after all their deliveries. One that a list still names is cut down to a tombstone, so that the
+        list's next reading does not watch it anew; it goes when the list drops it.
+        """
+        with self._database.write() as session:
+            session.lock_store()
+            forgotten = forget_events(session, before=now - delivered_s, limit=limit)
+            gone = 0
+            for state, kept_s in (("accepted", delivered_s), ("canceled", delivered_s), ("dead", dead_s)):
+                gone += _prune_deliveries(session, state, before=now - kept_s, limit=limit - gone)
+            gone += _prune_watches(session, before=now - ended_s, limit=limit - gone)
+            session.execute("DELETE FROM queues WHERE held_until < :now", now=now)
+            session.execute("DELETE FROM holds WHERE held_until < :now", now=now)
+            session.execute("DELETE FROM unread_answers WHERE last_at < :before", before=now - ended_s)
+        self._database.give_back()
+        return gone or (forgotten if forgotten == limit else 0)
+
+
+def _prune_deliveries(session: Session, state: str, *, before: float, limit: int) -> int:
+    old = session.find(OLD_DELIVERIES, state=state, before=before, limit=limit)
+    if old:
+        delivery_ids = [delivery_id for delivery_id, _ in old]
+        take_bodies(session, delivery_ids)
+        session.execute(_DELETE_DELIVERIES, delivery_ids=delivery_ids)
+        session.execute(_DELETE_ORPHANS, event_ids=[event_id for _, event_id in old])
+    return len(old)
+
+
+def _prune_watches(session: Session, *, before: float, limit: int) -> int:
+    old = session.find(OLD_WATCHES, before=before, limit=limit)
+    listed = [watch_id for watch_id, is_listed in old if is_listed]
+    if listed:
+        session.execute(_CUT_DOWN, watch_ids=listed)
+        session.execute("DELETE FROM readings WHERE watch_id IN (:watch_ids[])", watch_ids=listed)
+        session.execute("DELETE FROM history WHERE watch_id IN (:watch_ids[])", watch_ids=listed)
+    unlisted = [watch_id for watch_id, is_listed in old if not is_listed]
+    if unlisted:
+        session.execute("DELETE FROM watches WHERE watch_id IN (:watch_ids[])", watch_ids=unlisted)
+    return len(old)

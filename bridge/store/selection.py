@@ -1,0 +1,110 @@
+"""Filters for watches and deliveries, and their SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Phase
+from bridge.store.rows import plain
+
+T = TypeVar("T")
+
+_CONTAINS: Final = "{sqlite:LIKE}{postgres:ILIKE} :text ESCAPE '!'"
+_WATCH_OF_KEY: Final = "(SELECT watch_id FROM watches WHERE task_id = :task_id AND account = :account)"
+
+
+class WatchFilter(NamedTuple):
+    """The watches that match everything given.
+
+    `since` asks for those added or finished since then; `text` for those whose ACCOUNT/ID or label contains it, in
+    upper or lower case.
+    """
+
+    phases: tuple[Phase, ...] = ()  # any of them; empty: every phase
+    account: str | None = None
+    label: str | None = None
+    since: float | None = None
+    text: str | None = None
+
+
+class DeliveryFilter(NamedTuple):
+    """The deliveries that match everything given. `since` is when they were created."""
+
+    states: tuple[DeliveryState, ...] = ()  # any of them; empty: every state
+    event_ids: tuple[str, ...] = ()  # any of them; empty: every event
+    endpoint: str | None = None
+    topic: str | None = None
+    watch: WatchKey | None = None
+    since: float | None = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether more than an endpoint is given: that alone would be everything it ever got."""
+        return self._replace(endpoint=None) != EVERY_DELIVERY
+
+
+EVERY_WATCH: Final = WatchFilter()
+EVERY_DELIVERY: Final = DeliveryFilter()
+
+
+class Page(list[T], Generic[T]):
+    """Some of a listing, the newest first. `next_before` is the `before` of the following page; None: this is the
+    last."""
+
+    next_before: int | None = None
+
+
+def watches_where(wanted: WatchFilter, before: int | None) -> tuple[str, Mapping[str, object]]:
+    """The WHERE clause for these watches, of those before this `watch_id`, and its values."""
+    text = None if wanted.text is None else f"%{_escaped(wanted.text)}%"
+    return _where(
+        (
+            ("phase IN (:phases[])", "phases", [str(phase) for phase in wanted.phases] or None),
+            ("account = :account", "account", wanted.account),
+            ("label = :label", "label", wanted.label),
+            ("(added_at >= :since OR ended_at >= :since)", "since", wanted.since),
+            (f"(account || '/' || task_id {_CONTAINS} OR label {_CONTAINS})", "text", text),
+            ("watch_id < :before", "before", before),
+        )
+    )
+
+
+def deliveries_where(wanted: DeliveryFilter, before: int | None) -> tuple[str, Mapping[str, object]]:
+    """The WHERE clause for these deliveries, of those before this `delivery_id`, and its values."""
+    key = wanted.watch
+    states = "state IN (:states[])"
+    if wanted.states and not {DeliveryState.WAITING, DeliveryState.ACCEPTED} & set(wanted.states):
+        states += " AND state <> 'waiting'"  # few: a partial index finds them
+    return _where(
+        (
+            (states, "states", [str(state) for state in wanted.states] or None),
+            ("event_id IN (:event_ids[])", "event_ids", list(wanted.event_ids) or None),
+            ("endpoint = :endpoint", "endpoint", wanted.endpoint),
+            ("topic = :topic", "topic", wanted.topic),
+            (f"watch_id = {_WATCH_OF_KEY}", "task_id", None if key is None else key.task_id),
+            ("", "account", None if key is None else key.account),
+            ("created_at >= :since", "since", wanted.since),
+            ("delivery_id < :before", "before", before),
+        )
+    )
+
+
+def _where(conditions: Iterable[tuple[str, str, object]]) -> tuple[str, Mapping[str, object]]:
+    given = [each for each in conditions if each[2] is not None]
+    clauses = [clause for clause, _, _ in given if clause]
+    return f" WHERE {' AND '.join(clauses)}" if clauses else "", {name: _storable(value) for _, name, value in given}
+
+
+def _storable(value: object) -> object:
+    """The value, with every text as a store would have it."""
+    if isinstance(value, list):
+        return list(map(_storable, value))
+    return plain(value) if isinstance(value, str) else value
+
+
+def _escaped(text: str) -> str:
+    """The text for a LIKE pattern with the escape character `!`."""
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")

@@ -1,0 +1,7 @@
+-- Until when nothing is sent to a target, because its service asked for a wait. Kept across restarts.
+CREATE TABLE queues (
+    endpoint TEXT NOT NULL,
+    target TEXT NOT NULL,
+    held_until REAL NOT NULL,
+    PRIMARY KEY (endpoint, target)
+) WITHOUT ROWID;

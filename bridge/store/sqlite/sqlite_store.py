@@ -1,0 +1,63 @@
+"""The embedded store: one SQLite file.
+
+Specific to SQLite: connection and transactions (`database`), statements (`sql_session`), a look at a file before it is
+opened and its owner (`inspection`), and errors (`failures`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from bridge.domain.slots import Share
+from bridge.ports import Clock, Roster
+from bridge.store.full_store import Store
+from bridge.store.sqlite.database import Database
+
+
+class SqliteStore(Store):
+    """A store in one SQLite file, for one daemon and any number of commands.
+
+    Calls block, one at a time (`Offload`); only `is_syncing` may be called meanwhile. Every method is one transaction:
+    on disk when it returns, not done at all when it raises. `ports.Shares` grants everything to the one daemon, which
+    holds the lock on the file; what it holds ends with the process.
+    """
+
+    _database: Database
+    look_every_s = 0.3
+    _member = ""
+    _held: frozenset[Share] = frozenset()
+
+    def is_syncing(self) -> bool:
+        """See `full_store.Store.is_syncing`: whether a commit is on its way to the disk."""
+        return self._database.is_syncing
+
+    @property
+    def path(self) -> Path:
+        return self._database.place
+
+    def ahead_s(self, clock: Clock) -> float:
+        """See `full_store.Store.ahead_s`. Its one daemon has this clock."""
+        return 0.0
+
+    def give_up(self) -> None:
+        """See `full_store.Store.give_up`. A disk cannot be given up."""
+
+    def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
+        """See `ports.Shares.join`. The lock on the file is the lease."""
+        self._member = f"{name}#1"
+        return self._member
+
+    def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
+        return Roster(members={self._member: scopes}, holders=dict.fromkeys(self._held, self._member))
+
+    def claim(self, shares: Collection[Share]) -> frozenset[Share]:
+        free = frozenset(shares) - self._held
+        self._held |= free
+        return free
+
+    def release(self, shares: Collection[Share]) -> None:
+        self._held -= frozenset(shares)
+
+    def leave(self) -> None:
+        self._member, self._held = "", frozenset()

@@ -1,0 +1,184 @@
+"""SQL for both engines: one text for each statement, and the session that runs it.
+
+A statement is plain SQL, plus:
+
+:name             a value
+(:name[])         after IN or NOT IN: the values of a list
+{new}             the rows of a `Batch`, as a table
+{in order}        at the end of an INSERT from `{new}`: in the order of the rows
+{sqlite: ...}     for SQLite only
+{postgres: ...}   for PostgreSQL only; mostly row locks, as SQLite has one writer at a time
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from bridge.store.rows import Row
+from bridge.store.tables import TABLES
+
+if TYPE_CHECKING:
+    from bridge.domain.slots import Share
+    from bridge.ports import News
+
+WORK, OUTBOX, MEMBERS, ENDS = "work", "outbox", "members", "ends"
+"""The reasons to wake a daemon: the fields of `ports.News`."""
+
+LIST: Final = re.compile(r"\b(NOT )?IN \(:(\w+)\[\]\)")
+VALUE: Final = re.compile(r"(?<!:):([a-z]\w*)")
+_CHOICE: Final = re.compile(r"\{(sqlite|postgres):(.*?)\}", re.DOTALL)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Question:
+    """A SELECT of these columns that a session fetches in one step. `rest` follows the columns."""
+
+    columns: Sequence[str]
+    rest: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Batch:
+    """A statement for many rows.
+
+    `new` names their columns and types: int, float, text, bool or bytes. With `answer` it is a SELECT of those columns,
+    and `sql` follows them.
+    """
+
+    new: str
+    sql: str
+    answer: Sequence[str] = ()
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The type of each column of `new`."""
+        return dict(column.split() for column in self.new.split(","))
+
+
+def insert(table: str, new: str = "", rest: str = "ON CONFLICT DO NOTHING", *, own: str = "") -> Batch:
+    """A batch that inserts its rows: of these columns, or all of the table's. `own` names those that PostgreSQL alone
+    has; they come last. `rest` says, for example, what happens to a row that is there already."""
+    columns = _typed(table, new or ", ".join(TABLES[table]))
+    names = ", ".join(columns) + "".join(f"{{postgres:, {name}}}" for name in _typed(table, own))
+    sql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {{new}} WHERE true {rest}"  # noqa: S608 - names of ours
+    return Batch(_listed(columns | _typed(table, own)), sql)
+
+
+def update(table: str, new: str, *, given: str = "", own: str = "", also: str = "", where: str = "") -> Batch:
+    """A batch that changes the rows with the same first column. Where the new value is NULL, columns of `given` keep
+    the old one, and so do those of `own`, which only PostgreSQL has. `also` sets further columns."""
+    (key, *_), columns = _typed(table, new), _typed(table, new)
+    kept = {name: f"{name} = coalesce(new.{name}, {table}.{name})" for name in _typed(table, f"{given}, {own}")}
+    sets = [f"{name} = new.{name}" for name in columns if name != key] + [kept[name] for name in _typed(table, given)]
+    changes = ", ".join(filter(None, [*sets, also])) + "".join(f"{{postgres:, {kept[n]}}}" for n in _typed(table, own))
+    sql = f"UPDATE {table} SET {changes} FROM {{new}} WHERE {table}.{key} = new.{key} {where}"  # noqa: S608
+    return Batch(_listed(columns | _typed(table, f"{given}, {own}")), sql)
+
+
+def put(table: str, key: str, new: str = "", *, where: str = "true") -> Batch:
+    """A batch that inserts its rows. Each replaces the row with the same key, if `where` is true of the two. Finds the
+    keys that were written."""
+    others = [column for column in _typed(table, new or ", ".join(TABLES[table])) if column not in key.split(", ")]
+    changes = ", ".join(f"{column} = excluded.{column}" for column in others)
+    return insert(table, new, f"ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE {where} RETURNING {key}")
+
+
+def _typed(table: str, names: str) -> dict[str, str]:
+    """Columns with their types: those that are named, or else those of `TABLES`."""
+    found = [name.split() for name in names.split(",") if name.strip()]
+    return {name: kind[0] if kind else TABLES[table][name] for name, *kind in found}
+
+
+def _listed(columns: Mapping[str, str]) -> str:
+    return ", ".join(map(" ".join, columns.items()))
+
+
+class Session(Protocol):
+    """One transaction of a store."""
+
+    def execute(self, statement: str, **values: object) -> int:
+        """Run it; how many rows it has changed."""
+
+    def find(self, statement: str | Question, **values: object) -> list[Row]:
+        """The rows it finds or returns."""
+
+    def run(self, batch: Batch, rows: Collection[Row]) -> list[Row]:
+        """Run it for all these rows, if any; the rows it finds or returns."""
+
+    def stream(self, statement: str) -> Iterator[Row]:
+        """The rows it finds, few at a time."""
+
+    def load(self, table: str, rows: Iterable[Row]) -> int:
+        """Insert rows with the columns of `TABLES` and then of `OWN`. Returns how many."""
+
+    def unhurried(self) -> AbstractContextManager[None]:
+        """Within the block a statement may take an hour."""
+
+    def guard(self) -> None:
+        """LeaseLost unless this daemon may still commit. Nobody takes over before this transaction has ended."""
+
+    def lock_store(self) -> None:
+        """Let nobody else touch watches until this transaction has ended. So revisions become visible in order, and a
+        reader that has seen one has missed none before it."""
+
+    def next_revision(self) -> int:
+        """The revision of the watches that this transaction touches; wakes other daemons. Call `lock_store` first."""
+
+    def event_numbers(self) -> Iterator[int | None]:
+        """Numbers for new events, in the order of the log; None where the database numbers them itself."""
+
+    def touch(self) -> None:
+        """Wake other daemons for a change that touches no watch."""
+
+    def wake(self, what: str) -> None:
+        """Wake other daemons for one of the things above."""
+
+
+class Transactions(Protocol):
+    """Transactions. Every failure becomes a GenbridgeError."""
+
+    is_shared: bool
+    """Whether several daemons may work on the store."""
+
+    notes_every_s: float
+    """How often the poller's notes are best written."""
+
+    held: frozenset[Share] | None
+    """The work that this daemon is certain to hold; None: all of it."""
+
+    fingerprints: Mapping[str, str]
+    """Of the endpoints' settings, as last given to `Outbox.disabled`."""
+
+    @property
+    def place(self) -> object:
+        """Where the store is. Printed, it shows no secret."""
+
+    def read(self) -> AbstractContextManager[Session]:
+        """Sees the store at one instant, and writes nothing."""
+
+    def write(self) -> AbstractContextManager[Session]:
+        """On disk when the block has ended; none of it when the block raises."""
+
+    def alone(self) -> AbstractContextManager[Session]:
+        """Sees the store at one instant and writes nothing. After `lock_store` nobody else writes either."""
+
+    def jot(self) -> AbstractContextManager[Session]:
+        """The same, but a crash of the server may undo the last second."""
+
+    def give_back(self) -> None:
+        """Free some of the space that retention has emptied."""
+
+    def news(self) -> News:
+        """See `ports.News`."""
+
+    def close(self) -> None:
+        """Close files and connections. A later call opens them again."""
+
+
+def chosen(sql: str, engine: str) -> str:
+    """The text for one engine."""
+    return _CHOICE.sub(lambda choice: choice[2] if choice[1] == engine else "", sql)

@@ -1,0 +1,82 @@
+"""Rows that cannot be read, because a person or a disk fault has changed them: they are ignored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
+
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.task import LIVE, Json, Kind, Phase
+
+T = TypeVar("T")
+
+MOST_LOGGED: Final = 1000  # of different rows in one process
+MOST_COUNTED: Final = 1000  # by `status`
+
+_NUMBERS: Final = (
+    *("generation", "revision", "added_at", "blocked_before_s", "polls", "failures"),
+    *("next_poll_at", "poll_asked_at", "asked_at", "give_up_after_s", "doubt_answers", "doubt_since_at", "progress"),
+)
+_WATCHES: Final = "SELECT 'watch', account || '/' || task_id FROM watches WHERE"
+_DELIVERIES: Final = "SELECT 'delivery', delivery_id || '/' || event_id FROM deliveries WHERE"
+_logged: set[tuple[str, str]] = set()
+
+
+def readable(what: str, make: Callable[[Any], T], rows: Iterable[Any]) -> list[T]:
+    """`make` of each row that it can read. The log names each of the others once, by its first two columns."""
+    found: list[T] = []
+    for row in rows:
+        try:
+            found.append(make(row))
+        except Exception as error:
+            report(what, "/".join(map(_text, row[:2])), error)
+    return found
+
+
+def readable_json(what: str, key: str, text: str, default: Json) -> Json:
+    """The value of a JSON text; the default, and a line in the log, when it is invalid."""
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        report(what, key, error)
+        return default
+
+
+def report(what: str, key: str, error: Exception) -> None:
+    """Log that a row could not be read, once in a process."""
+    if (what, key) not in _logged and len(_logged) < MOST_LOGGED:
+        from bridge.logs import get_logger  # here: commands that only read load no log
+
+        log = get_logger()
+        _logged.add((what, key))
+        log.error("store.unreadable", what=what, key=key, reason=f"{type(error).__name__}: {error}")
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _words(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+# SQLite keeps any type in any column.
+_VALUES: Final = (
+    *(f"typeof({column}) NOT IN ('integer', 'real', 'null')" for column in _NUMBERS),
+    *(f"typeof({column}) <> 'text'" for column in ("account", "task_id")),
+    *(f"NOT json_valid(coalesce({column}, 'null'))" for column in ("meta", "endpoints", "snapshot")),
+)
+_WRONG: Final = f"doubt_kind NOT IN ({_words(Kind)}) {{sqlite:OR {' OR '.join(_VALUES)}}}"
+
+# The kinds and keys of what cannot be read. Of ended watches only the phase is looked at: there may be millions.
+UNREADABLE: Final = f"""
+    {_WATCHES} phase NOT IN ({_words(Phase)})
+    UNION {_WATCHES} phase IN ({_words(sorted(LIVE))}) AND ({_WRONG})
+    UNION {_DELIVERIES} state <> 'waiting' AND state NOT IN ({_words(DeliveryState)}) LIMIT {MOST_COUNTED}
+"""
+
+
+def unreadable_rows(found: Iterable[Any]) -> list[str]:
+    """These kinds and keys, and those that this process has met, as text."""
+    return sorted(f"{what} {_text(key)}" for what, key in {*map(tuple, found), *_logged})

@@ -1,0 +1,176 @@
+"""The wishes of one source in one transaction: looked up together, decided one by one, written together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from bridge.domain.ids import WatchKey
+from bridge.domain.slots import slot_of
+from bridge.domain.task import LIVE, Phase
+from bridge.domain.watch import Wish
+from bridge.ports import Added
+from bridge.store.records import PAUSES
+from bridge.store.rows import Row, json_text, plain
+from bridge.store.statements import Session, insert, update
+from bridge.store.watch_statements import ADD_FACTS, find_watches, withdraw
+
+_ADD: Final = insert(
+    "watches",
+    "account, task_id, generation, phase, source, revision, added_at, blocked_before_s, action, give_up_after_s, label,"
+    " endpoints, meta",
+    "{in order} RETURNING account, task_id, watch_id",
+    own="slot int",
+)
+# What the new wish leaves out stays as the earlier one had it.
+_START_OVER: Final = update(
+    "watches",
+    "watch_id, revision, added_at, blocked_before_s",
+    given="action, give_up_after_s, label, endpoints, meta",
+    also="phase = 'submitted', is_tombstone = false, next_poll_at = NULL, poll_asked_at = NULL, asked_at = NULL,"
+    " next_poll_why = '', ended_at = NULL, reason = NULL, failures = 0, doubt_kind = NULL, doubt_answers = NULL,"
+    " doubt_since_at = NULL",
+)
+_NEW_GENERATION: Final = """
+    UPDATE watches SET generation = generation + 1, polls = 0, progress = NULL, progress_told = NULL,
+        progress_told_at = NULL, input_told = false, snapshot = NULL{postgres:, urls = NULL}
+    WHERE watch_id IN (:watch_ids[])
+"""
+_FORGET_READINGS: Final = "DELETE FROM readings WHERE watch_id IN (:watch_ids[])"
+_ALREADY_NAMED: Final = "SELECT watch_id FROM naming WHERE source = :source AND watch_id IN (:watch_ids[])"
+_NAME: Final = insert("naming")
+_UNNAME: Final = "DELETE FROM naming WHERE source = :source AND watch_id IN (:watch_ids[])"
+_UNNAMED: Final = """
+    SELECT watch_id, phase, is_tombstone,
+        EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id),
+        EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id AND is_listed)
+    FROM watches WHERE watch_id IN (:watch_ids[]) {postgres:ORDER BY watch_id FOR NO KEY UPDATE}
+"""
+_DELETE: Final = "DELETE FROM watches WHERE watch_id IN (:watch_ids[])"
+_BLOCKED: Final = "SELECT account, blocked_s, blocked_at FROM accounts WHERE account IN (:accounts[])"
+_OF_ACCOUNTS: Final = " WHERE what = 'account' AND name IN (:accounts[])"
+
+
+class WatchIntake:
+    """`take` and `drop` decide; `write` writes everything, with the store's next revision if a watch is touched.
+    Call `Session.lock_store` first."""
+
+    def __init__(self, session: Session, *, source: str, now: float, is_listing: bool) -> None:
+        self._session = session
+        self._source = source
+        self._now = now
+        self._is_listing = is_listing
+        self._new: dict[WatchKey, Wish] = {}
+        self._over: dict[int, Wish] = {}  # watches that start over ...
+        self._again: list[int] = []  # ... and those of them that do so as a new generation
+        self._withdrawn: list[int] = []
+        self._named: list[int] = []
+        self._facts: list[tuple[int | WatchKey, str]] = []  # of a new watch its key, until it has an id
+
+    def take(self, wishes: Sequence[Wish], *, again: bool, revive: bool = True) -> list[Added]:
+        """What becomes of each wish."""
+        known = find_watches(self._session, {wish.key for wish in wishes}, lock=False)
+        named = self._already_named([watch_id for watch_id, _ in known.values()])
+        return [self._take(wish, known, named, again=again, revive=revive) for wish in wishes]
+
+    def drop(self, gone: Mapping[int, WatchKey]) -> list[WatchKey]:
+        """The source no longer names these. Returns those that are no longer watched because of it."""
+        if not gone:
+            return []
+        self._session.execute(_UNNAME, source=self._source, watch_ids=list(gone))
+        deleted = []
+        found = self._session.find(_UNNAMED, watch_ids=list(gone))
+        for watch_id, phase, is_tombstone, is_named, is_listed in found:
+            if is_tombstone and not is_listed:
+                deleted.append(watch_id)
+            elif phase in LIVE and not is_named:
+                self._withdrawn.append(watch_id)
+        if deleted:
+            self._session.execute(_DELETE, watch_ids=deleted)
+        return [gone[watch_id] for watch_id in self._withdrawn]
+
+    def write(self) -> None:
+        """Write what was decided."""
+        touches = bool(self._new or self._over or self._withdrawn)
+        revision = self._session.next_revision() if touches else 0
+        ids = self._write_watches(revision)
+        named = [(self._source, watch_id, self._is_listing) for watch_id in (*ids.values(), *self._named)]
+        self._session.run(_NAME, named)
+        facts = [(ids[whose] if isinstance(whose, WatchKey) else whose, what) for whose, what in self._facts]
+        self._session.run(ADD_FACTS, [(watch_id, self._now, what, self._source) for watch_id, what in facts])
+        if self._withdrawn:
+            withdraw(self._session, self._withdrawn, revision=revision, by=self._source, now=self._now)
+
+    def _take(
+        self, wish: Wish, known: dict[WatchKey, tuple[int, Phase]], named: set[int], *, again: bool, revive: bool
+    ) -> Added:
+        if wish.key in self._new:
+            return Added(key=wish.key, what="known", phase=Phase.SUBMITTED)
+        if wish.key not in known:
+            self._new[wish.key] = wish
+            self._facts.append((wish.key, "added"))
+            return Added(key=wish.key, what="added", phase=Phase.SUBMITTED)
+        watch_id, phase = known[wish.key]
+        if phase is Phase.WITHDRAWN and not revive:
+            return Added(key=wish.key, what="withdrawn", phase=phase)
+        what = _what(phase, again=again)
+        if what in {"revived", "again"}:
+            phase = Phase.SUBMITTED
+            known[wish.key] = (watch_id, phase)
+            self._over[watch_id] = wish
+            self._again += [watch_id] if what == "again" else []
+            self._facts.append((watch_id, what))
+        elif watch_id not in named:
+            self._facts.append((watch_id, "named"))
+        if watch_id not in named:
+            named.add(watch_id)
+            self._named.append(watch_id)
+        return Added(key=wish.key, what=what, phase=phase)
+
+    def _already_named(self, watch_ids: Sequence[int]) -> set[int]:
+        if not watch_ids:
+            return set()
+        return {row[0] for row in self._session.find(_ALREADY_NAMED, source=self._source, watch_ids=list(watch_ids))}
+
+    def _write_watches(self, revision: int) -> dict[WatchKey, int]:
+        """Returns the ids of the new ones."""
+        wishes = [*self._new.values(), *self._over.values()]
+        blocked_s = self._blocked_before_s({wish.account for wish in wishes})
+        values = [self._values(wish, revision, blocked_s[wish.account]) for wish in wishes]
+        fresh = [
+            (*wish.key, 1, Phase.SUBMITTED, self._source, *columns, meta or "{}", slot_of(wish.task_id))
+            for wish, (*columns, meta) in zip(self._new.values(), values, strict=False)
+        ]
+        ids = {WatchKey(*key): watch_id for *key, watch_id in self._session.run(_ADD, fresh)}
+        over = [(watch_id, *row) for watch_id, row in zip(self._over, values[len(fresh) :], strict=True)]
+        self._session.run(_START_OVER, over)
+        # A withdrawn watch keeps its generation, so that nothing is notified twice; a new one begins anew.
+        if self._again:
+            self._session.execute(_NEW_GENERATION, watch_ids=self._again)
+            self._session.execute(_FORGET_READINGS, watch_ids=self._again)
+        return ids
+
+    def _values(self, wish: Wish, revision: int, blocked_s: float) -> Row:
+        """The columns of `_START_OVER` after `watch_id`, which are also the last of `_ADD`."""
+        action, label = (None if text is None else plain(text) for text in (wish.action, wish.label))
+        meta = None if wish.meta is None else json_text(dict(wish.meta))
+        endpoints = None if wish.endpoints is None else json_text(wish.endpoints)
+        return revision, self._now, blocked_s, action, wish.give_up_after_s, label, endpoints, meta
+
+    def _blocked_before_s(self, accounts: Collection[str]) -> dict[str, float]:
+        """How long each account has been blocked or paused in all, up to now."""
+        total = dict.fromkeys(accounts, 0.0)
+        if accounts:
+            for account, blocked_s, blocked_at in self._session.find(_BLOCKED, accounts=list(accounts)):
+                total[account] += blocked_s + max(0.0, self._now - (self._now if blocked_at is None else blocked_at))
+            for pause in PAUSES.find(self._session, _OF_ACCOUNTS, accounts=list(accounts)):
+                total[pause.name] += pause.paused_s(self._now)
+        return total
+
+
+def _what(phase: Phase, *, again: bool) -> str:
+    if phase in LIVE:
+        return "known"
+    if phase is Phase.WITHDRAWN:
+        return "revived"
+    return "again" if again else "ended"

@@ -1,0 +1,105 @@
+"""Rows to watches and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from sys import intern
+from typing import Final
+
+from bridge import collector
+from bridge.domain.task import Kind, Phase, Snapshot
+from bridge.domain.watch import Doubt, Memory, Watch, WatchState
+from bridge.store.rows import Row, json_text, meta_of
+from bridge.store.unreadable import readable, readable_json, report
+
+STATE_COLUMNS: Final = (
+    *("account", "task_id", "generation", "action", "give_up_after_s", "added_at", "blocked_before_s"),
+    *("coalesce(poll_asked_at, next_poll_at)", "asked_at", "revision", "phase", "polls", "failures"),
+    *("doubt_kind", "doubt_answers", "doubt_since_at", "progress", "progress_told", "progress_told_at", "input_told"),
+)
+WATCH_COLUMNS: Final = (*STATE_COLUMNS, "label", "meta", "endpoints", "source", "ended_at", "reason", "snapshot")
+SELECT_STATE: Final = f"SELECT {', '.join(STATE_COLUMNS)}"
+SELECT_WATCH: Final = f"SELECT {', '.join(WATCH_COLUMNS)}"
+
+_PHASES: Final = {str(phase): phase for phase in Phase}
+_FRESH: Final = Memory()  # of every watch that was never polled
+_KINDS: Final = {str(kind): kind for kind in Kind}
+
+
+def watch_state(row: Row) -> WatchState:
+    """From `SELECT_STATE`."""
+    account, task_id, generation, action, give_up_after_s, added_at, blocked_before_s = row[:7]
+    next_poll_at, asked_at, revision, phase, polls, failures = row[7:13]
+    doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told = row[13:]
+    # SQLite keeps text and bytes in any column: another type must fail here, not in the middle of the work.
+    _ = 0.0 + added_at + (next_poll_at or 0.0) + (asked_at or 0.0) + (give_up_after_s or 0.0)
+    _ = 0.0 + (blocked_before_s or 0.0) + generation + revision + polls + failures + (progress or 0.0)
+    _ = task_id + ""
+    memory = _FRESH
+    if polls or phase != _FRESH.phase:
+        doubt = None
+        if doubt_kind is not None:
+            doubt = Doubt(kind=_KINDS[doubt_kind], answers=doubt_answers, since_at=doubt_since_at)
+        told = progress, progress_told, progress_told_at, bool(input_told)
+        memory = Memory(_PHASES[phase], polls, failures, doubt, *told)
+    # Few names and actions differ: each is kept once.
+    account, action, blocked_s = intern(account), None if action is None else intern(action), blocked_before_s or 0.0
+    head = account, task_id, generation, action, give_up_after_s, added_at, blocked_s
+    return WatchState(*head, next_poll_at, memory, revision, asked_at)
+
+
+def watch_states(rows: Iterable[Row]) -> list[WatchState]:
+    """From rows of `SELECT_STATE`, however many; see `readable`."""
+    with collector.resting():
+        return readable("watch", watch_state, rows)
+
+
+def memory_row(memory: Memory) -> Row:
+    """The last ten of `SELECT_STATE`."""
+    phase, polls, failures, doubt, *told = memory
+    doubted = (doubt.kind, doubt.answers, doubt.since_at) if doubt else (None, None, None)
+    return (phase, polls, failures, *doubted, *told)
+
+
+def watch(row: Row) -> Watch:
+    """From `SELECT_WATCH`."""
+    label, meta, endpoints, source, ended_at, reason, snapshot = row[len(STATE_COLUMNS) :]
+    state = watch_state(row[: len(STATE_COLUMNS)])
+    key = f"{state.account}/{state.task_id}"
+    return Watch(
+        state=state,
+        label=label,
+        meta=meta_of(key, meta),
+        endpoints=None if endpoints is None else _endpoints(key, endpoints),
+        source=source,
+        ended_at=ended_at,
+        reason=reason,
+        snapshot=None if snapshot is None else _snapshot(key, snapshot),
+    )
+
+
+def _endpoints(key: str, text: str) -> tuple[str, ...] | None:
+    """None when they cannot be read: then the routes decide."""
+    names = readable_json("endpoints", key, text, None)
+    return tuple(map(str, names)) if isinstance(names, list) else None
+
+
+def snapshot_text(snapshot: Snapshot | None) -> str | None:
+    """A snapshot as the store keeps it."""
+    if snapshot is None:
+        return None
+    fields = snapshot._asdict()
+    for name in ("kept", "error_code", "result_missing"):
+        if not fields[name]:
+            del fields[name]
+    return json_text(fields)
+
+
+def _snapshot(key: str, text: str) -> Snapshot | None:
+    try:
+        stored = json.loads(text)
+        return Snapshot(**{**stored, "urls": tuple(stored["urls"]), "refused": tuple(stored["refused"])})
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        report("snapshot", key, error)
+        return None

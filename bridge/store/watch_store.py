@@ -1,0 +1,133 @@
+"""Watches: what sources name, and what the poller notes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from bridge.domain.ids import WatchKey
+from bridge.domain.slots import accounts_and_slots
+from bridge.domain.task import Phase
+from bridge.domain.watch import WatchState, Wish
+from bridge.ports import Added, Cursor
+from bridge.store.notes import write_notes
+from bridge.store.read_store import ReadStore, revision
+from bridge.store.watch_intake import WatchIntake
+from bridge.store.watch_rows import SELECT_STATE, watch_states
+
+if TYPE_CHECKING:
+    from bridge.domain.change import Note
+
+LIVE_STATES: Final = SELECT_STATE + " FROM watches WHERE phase IN ('submitted', 'running')"
+LIVE_SLICE: Final = SELECT_STATE + ", watch_id FROM watches WHERE phase = :phase AND watch_id > :after"
+CHANGED_STATES: Final = SELECT_STATE + " FROM watches WHERE revision > :since"
+SLICED: Final = " ORDER BY watch_id LIMIT :most"
+_OF_SHARES: Final = " AND (account, slot) IN (SELECT * FROM unnest(:accounts::text[], :slots::int[]))"
+
+_ANSWERED_ACTIONS: Final = """
+    SELECT DISTINCT action FROM watches AS w WHERE account = :account AND EXISTS (
+        SELECT 1 FROM readings AS r WHERE r.watch_id = w.watch_id AND r.kind IN
+        ('pending', 'running', 'succeeded', 'failed', 'canceled', 'expired_result', 'needs_input'))
+"""
+# Sources are named by daemon and file in a shared store. Those of a store that came from SQLite are not: the first
+# daemon takes them over.
+_ADOPT: Final = "UPDATE naming SET source = :source WHERE source = :kind AND source <> :source"
+_CURSOR: Final = "SELECT value FROM cursors WHERE source IN (:sources[]) ORDER BY length(source) DESC LIMIT 1"
+_MOVE_CURSOR: Final = """
+    INSERT INTO cursors (source, value) VALUES (:source, :value)
+    ON CONFLICT (source) DO UPDATE SET value = excluded.value
+"""
+_NAMED: Final = """
+    SELECT account, task_id, watch_id FROM naming JOIN watches USING (watch_id) WHERE naming.source = :source
+"""
+
+
+class WatchStore(ReadStore):
+    """`ports.Watches`."""
+
+    def add(
+        self,
+        wishes: Sequence[Wish],
+        *,
+        source: str,
+        now: float,
+        again: bool = False,
+        revive: bool = True,
+        cursor: Cursor | None = None,
+    ) -> list[Added]:
+        with self._database.write() as session:
+            session.lock_store()
+            intake = WatchIntake(session, source=source, now=now, is_listing=False)
+            added = intake.take(wishes, again=again, revive=revive)
+            intake.write()
+            if cursor is not None:
+                session.execute(_MOVE_CURSOR, source=cursor.source, value=cursor.value)
+            return added
+
+    def sync(
+        self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] = ()
+    ) -> tuple[list[Added], list[WatchKey]]:
+        """See `ports.Watches.sync`. What the source named before changes nothing; so a person's `withdraw` of a task
+        that stays on the list holds until it is taken off and put back."""
+        with self._database.write() as session:
+            session.lock_store()
+            session.execute(_ADOPT, source=source, kind=_kind(source))
+            found = session.find(_NAMED, source=source)
+            named = {WatchKey(account, task_id): watch_id for account, task_id, watch_id in found}
+            wanted = {wish.key: wish for wish in reversed(wishes)}  # of an id named twice the first counts
+            fresh = [wish for wish in wishes if wish.key not in named and wanted[wish.key] is wish]
+            stay = {*wanted, *kept}
+            intake = WatchIntake(session, source=source, now=now, is_listing=True)
+            added = intake.take(fresh, again=False)
+            gone = intake.drop({watch_id: key for key, watch_id in named.items() if key not in stay})
+            intake.write()
+            return added, gone
+
+    def cursor(self, source: str) -> str | None:
+        with self._database.read() as session:
+            found = session.find(_CURSOR, sources=[source, _kind(source)])
+            return str(found[0][0]) if found else None
+
+    def changed(self, since: int) -> tuple[int, list[WatchState]]:
+        where, shares = self._of_shares()
+        with self._database.read() as session:
+            statement = CHANGED_STATES if since else LIVE_STATES
+            return revision(session), watch_states(session.find(statement + where, **shares, since=since))
+
+    def live(self, *, most: int) -> Iterator[list[WatchState]]:
+        """See `ports.Watches.live`. First those that will move on to the other phase, so that none is missed."""
+        for phase in (Phase.SUBMITTED, Phase.RUNNING):
+            after = 0
+            while True:
+                where, shares = self._of_shares()
+                with self._database.read() as session:
+                    found = session.find(LIVE_SLICE + where + SLICED, phase=phase, after=after, most=most, **shares)
+                if not found:
+                    break
+                after = found[-1][-1]
+                yield watch_states(row[:-1] for row in found)
+
+    def answered_actions(self, account: str) -> frozenset[str | None]:
+        with self._database.read() as session:
+            return frozenset(action for (action,) in session.find(_ANSWERED_ACTIONS, account=account))
+
+    def note(self, notes: Sequence[Note]) -> None:
+        """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted; a crash
+        of a PostgreSQL server may lose the last second of them."""
+        if not notes:
+            return
+        with self._database.jot() as session:
+            session.guard()
+            write_notes(session, notes)
+
+    def _of_shares(self) -> tuple[str, dict[str, object]]:
+        """The condition that keeps to what this daemon holds of a shared store, and its values."""
+        if self._database.held is None:
+            return "", {}
+        held = accounts_and_slots(self._database.held)
+        return _OF_SHARES, {"accounts": [account for account, _ in held], "slots": [slot for _, slot in held]}
+
+
+def _kind(source: str) -> str:
+    """The kind of a source, without its daemon and file."""
+    return source.partition("@")[0]

@@ -1,0 +1,204 @@
+"""Where the store of a settings file is. Two projects never share one by accident."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bridge.config.provider_trees import effective_tree, official_hosts
+from bridge.config.secret import fill
+from bridge.config.settings_file import SYSTEM_SETTINGS, SettingsFile, named_store, user_folder
+from bridge.domain.quoting import printable
+from bridge.errors import ConfigError, StoreError
+from bridge.store import Place
+from bridge.store.sqlite.inspection import Ownership, ownership
+
+if TYPE_CHECKING:
+    from bridge.store.command_store import CommandStore
+
+SYSTEM_FOLDER: Final = Path("/etc")
+SYSTEM_STORE: Final = Path("/var/lib/genbridge/state.db")
+FOLDER: Final = ".genbridge"
+FILE: Final = "state.db"
+ADOPTED: Final = (
+    "settings files without `store` shared this store before; the account names match, so it belongs to this file now, "
+    "and notes the file's path. Every other settings file gets its own"
+)
+
+_FORMER: Final = "the store {}, which settings files without `store` shared before,"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLocation:
+    """Where a store is or will be. `warning` is about the store that settings files shared before."""
+
+    place: Place
+    is_own: bool = False  # no setting names it: it is where only this settings file looks for it
+    is_adopted: bool = False  # it is the shared one, and does not note yet that it belongs to this settings file
+    warning: str | None = None
+
+
+def place_store(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
+    """The store that the settings or $GENBRIDGE_STORE name; else the service's for settings under /etc; else the one of
+    this settings file. Creates nothing."""
+    named = named_store(file, env)
+    if named is not None:
+        return StoreLocation(place=named)
+    if is_service(file.path):
+        return StoreLocation(place=SYSTEM_STORE)
+    return _own(file, env)
+
+
+def is_service(settings: Path) -> bool:
+    """Whether settings are those of the machine's service, by any of its paths: then its group may read the store."""
+    spellings = (Path(os.path.normpath(settings)), _identity(settings), Path(os.path.realpath(settings)))
+    return any(one.is_relative_to(SYSTEM_FOLDER) for one in spellings) or _is_same(settings, SYSTEM_SETTINGS)
+
+
+def prepare(placed: StoreLocation) -> None:
+    """Before a store is created in `.genbridge/`: the folder, closed to others, and kept out of version control."""
+    if not placed.is_own or not isinstance(placed.place, Path) or placed.place.parent.name != FOLDER:
+        return
+    folder = placed.place.parent
+    with suppress(OSError):  # creating the store will report what is wrong
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with (folder / ".gitignore").open("x") as file:
+            file.write("*\n")
+
+
+def note_owner(store: CommandStore, placed: StoreLocation, file: SettingsFile, env: Mapping[str, str]) -> None:
+    """Have the store remember its accounts' base URLs and, unless a setting names the store, its settings file. A
+    failure has no effect.
+    """
+    with suppress(StoreError):
+        owner = str(_identity(file.path)) if placed.is_own else None
+        store.belong(owner, {name: url for name, url in _base_urls(file, env) if url})
+
+
+def _own(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
+    common = user_folder(env, "XDG_STATE_HOME", ".local/state").absolute() / FILE
+    settings = _identity(file.path)
+    is_users = _is_same(file.path, user_folder(env, "XDG_CONFIG_HOME", ".config") / "genbridge.yaml")
+    found = _look_at(common)
+    if isinstance(found, Ownership) and found.settings is not None and _is_same(file.path, Path(found.settings)):
+        return StoreLocation(place=common, is_own=True)
+    own = common.parent / _digest(settings) / FILE if is_users else _beside(file.path, settings, common.parent)
+    if found is None:
+        return StoreLocation(place=common if is_users else own, is_own=True)
+    if isinstance(found, str):  # it cannot be read
+        return StoreLocation(place=common if is_users else own, is_own=True, warning=None if is_users else found)
+    if found.settings is not None and Path(found.settings).exists():
+        return StoreLocation(place=own, is_own=True)  # it is another settings file's
+    if own.exists():
+        is_missed = found.waiting or any(found.live.values())
+        why = "this file has its own store"
+        return StoreLocation(place=own, is_own=True, warning=_left_behind(common, found, why) if is_missed else None)
+    if _matches(found, file, env, is_users=is_users):
+        return StoreLocation(place=common, is_own=True, is_adopted=True, warning=_adoption(common, found, settings))
+    why = "its accounts do not all match this file's"
+    return StoreLocation(place=own, is_own=True, warning=_left_behind(common, found, why))
+
+
+def _matches(found: Ownership, file: SettingsFile, env: Mapping[str, str], *, is_users: bool) -> bool:
+    """Whether every account that this store holds is one of these settings, at the same base URL where the store notes
+    it; version 1 noted none. The user's own settings file always had this store, so it may lack accounts whose tasks
+    have all ended."""
+    ours = dict(_base_urls(file, env))
+    held = {name for name, number in found.live.items() if number or not is_users}
+    unset = [name for name in held & ours.keys() & found.base_urls.keys() if ours[name] is None]
+    if unset:
+        what = "needs variables that are not set here: they decide which store belongs to this file"
+        raise ConfigError([file.problem(("accounts", name, "base_url"), what) for name in sorted(unset)])
+    return all(name in ours and found.base_urls.get(name, ours[name]) == ours[name] for name in held)
+
+
+def _adoption(common: Path, found: Ownership, settings: Path) -> str:
+    """The warning before a settings file takes over a store that other files may have shared."""
+    return (
+        f"{_FORMER.format(common)} will belong to {settings} once `genbridge run` starts, because the account names "
+        f"match: the store notes the file's path, and every other settings file gets its own. It holds "
+        f"{_holdings(found)}; if those belong to another settings file, write `store: {common}` there first"
+    )
+
+
+def _left_behind(common: Path, found: Ownership, why: str) -> str:
+    """The warning about a store that this settings file does not use, although it may hold tasks of the same person."""
+    return (
+        f"{_FORMER.format(common)} is not used, because {why}. It holds {_holdings(found)}; "
+        f"to use it, write `store: {common}` into the settings that its tasks belong to"
+    )
+
+
+def _holdings(found: Ownership) -> str:
+    """What a store holds, in words."""
+    unfinished = [f"{number} of {printable(name)}" for name, number in found.live.items() if number]
+    parts = [f"unfinished tasks ({', '.join(unfinished)})"] if unfinished else []
+    parts += [f"undelivered events ({found.waiting})"] if found.waiting else []
+    return " and ".join(parts) or "no unfinished tasks"
+
+
+def _look_at(common: Path) -> Ownership | str | None:
+    try:
+        return ownership(common) if common.exists() else None
+    except (StoreError, OSError) as error:
+        return f"{_FORMER.format(common)} is not used by this file: {error}"
+
+
+def _beside(path: Path, settings: Path, state: Path) -> Path:
+    """`.genbridge/` beside the settings file, or beside the file it links to when a store lies there; where that
+    cannot be written, a folder of the user's named by the settings' path."""
+    beside, linked = settings.parent / FOLDER / FILE, Path(os.path.realpath(path)).parent / FOLDER / FILE
+    if _exists(beside):
+        return beside
+    elsewhere = state / _digest(settings) / FILE
+    for place in (linked, elsewhere):
+        if _exists(place):
+            return place
+    return beside if _is_writable(beside.parent) else elsewhere
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _is_writable(folder: Path) -> bool:
+    place = folder if folder.exists() or folder.is_symlink() else folder.parent
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK, effective_ids=True)
+
+
+def _identity(path: Path) -> Path:
+    """One spelling for all paths to the same settings file. A link counts as a separate settings file, because paths in
+    the settings are relative to the folder of the link.
+    """
+    return Path(os.path.realpath(path.absolute().parent)) / path.name
+
+
+def _digest(settings: Path) -> str:
+    import hashlib  # here: most commands do without it
+
+    return hashlib.sha256(os.fsencode(settings)).hexdigest()[:16]
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return _identity(path) == _identity(other)
+
+
+def _base_urls(file: SettingsFile, env: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+    """Each account with its base URL; None where that needs a variable that is not set here."""
+    for name, account in file.accounts.items():
+        hosts = official_hosts(effective_tree(account.provider, file.providers))
+        official = hosts[0] if len(hosts) == 1 else ""
+        try:
+            yield name, fill(account.base_url or official, env).rstrip("/")
+        except ValueError:
+            yield name, None

@@ -1,0 +1,120 @@
+"""Finds the task in a query URL or in the answer of a create call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from bridge.account_catalogue import base_url_of
+from bridge.config.secret import has_reference
+from bridge.config.settings_file import AccountEntry
+from bridge.domain.quoting import quoted
+from bridge.domain.task import Json
+from bridge.expressions.answer_budget import ExpressionLimit
+from bridge.providers.created import created, created_by_any, refusal
+from bridge.providers.description import Description
+from bridge.providers.success import error_text
+from bridge.providers.task_requests import locate
+from bridge.providers.task_rules import TaskRules
+from bridge.sources.entry import KEYS
+from bridge.sources.task_reader import Located, TaskProblem, has_known_keys, has_misspelled_key
+
+MAX_QUOTED_CHARS: Final = 200  # of an answer's text
+# Keys that answers have and tasks of a source do not.
+ANSWER_KEYS: Final = frozenset(
+    {*("code", "data", "error", "message", "created_at", "object", "request_id", "state", "status", "task_status")}
+)
+
+
+class TaskLookup:
+    """Finds the account and the task that a query URL or the answer of a create call is about."""
+
+    def __init__(self, accounts: Mapping[str, AccountEntry], known: Mapping[str, Description]) -> None:
+        self._accounts = accounts
+        self._known = known
+
+    def task_rules(self, provider: str) -> TaskRules:
+        """Which ids and actions the tasks of a provider may have."""
+        return self._known[provider].task_rules
+
+    def locate(self, url: str, named: str | None) -> Located | None:
+        """The task of a query URL; the account that is `named` is tried first. None when no account has such URLs.
+        TaskProblem when the account must be named, or the URL is about several tasks."""
+        fits: dict[str, Located] = {}
+        for name, account in self._accounts.items():
+            description = self._known[account.provider]
+            base_url = base_url_of(account, description)
+            if has_reference(base_url):
+                continue  # without the variable the URLs of this account are not known
+            found = locate(description, base_url, url)
+            is_of_many = description.route(urlsplit(base_url).hostname).is_batch_of_one
+            if found is not None and is_of_many and "," in found[1]:
+                raise TaskProblem(f"the URL names {found[1].count(',') + 1} tasks: give their ids one by one")
+            if found is not None:
+                fits[name] = Located(account=name, action=found[0], task_id=found[1])
+        if named in fits or not fits:
+            return fits.get(named or "")
+        first = next(iter(fits))
+        twins = [name for name in fits if self._accounts[name].provider == self._accounts[first].provider]
+        if named is None and len(twins) > 1:
+            raise TaskProblem(f"account is missing; the URL may belong to several accounts ({', '.join(twins)})")
+        return fits[first]
+
+    def created(self, answer: Json, account: str | None) -> dict[str, Any] | None:
+        """The task that a create call's JSON answer names, as a source would write it; None when it is no such answer.
+
+        TaskProblem when several accounts may have given it and `account` does not say which, and when it names no id.
+        """
+        if not isinstance(answer, dict) or (answer.keys() <= set(KEYS) and (account or answer.keys() != {"id"})):
+            return None  # a task; but a bare id may be the whole answer of a create call
+        if has_misspelled_key(answer):
+            return None  # a task with a mistake
+        only = next(iter(self._accounts)) if len(self._accounts) == 1 and answer.keys() == {"id"} else None
+        try:
+            fits = self._created_at(answer, account or only)  # a bare id fits no other provider better
+        except ExpressionLimit as limit:
+            raise TaskProblem(f"the create answer cannot be read: {limit}") from None
+        if len(fits) > 1:
+            raise TaskProblem(
+                f"the answer may belong to several accounts ({', '.join(fits)}): choose with --account, or write a "
+                "task that names its account"
+            )
+        for name, (task_id, action) in fits.items():
+            return {"id": task_id, "account": name, **({} if action is None else {"action": action})}
+        if ANSWER_KEYS & answer.keys() or not has_known_keys(answer):
+            raise TaskProblem(self._not_created(answer, account))
+        return None
+
+    def _created_at(self, answer: dict[str, Json], account: str | None) -> dict[str, tuple[str, str | None]]:
+        """Each account that may have given this create answer, with the task's id and action."""
+        if account is not None and account in self._accounts:
+            description = self._known[self._accounts[account].provider]
+            task = created(description, answer) if _is_answer(description, answer) else None
+            return {} if task is None else {account: task}
+        providers = {one.provider for one in self._accounts.values()}
+        made_by = created_by_any({name: self._known[name] for name in sorted(providers)}, answer)
+        return {name: made_by[one.provider] for name, one in self._accounts.items() if one.provider in made_by}
+
+    def _not_created(self, answer: dict[str, Json], account: str | None) -> str:
+        """Why an answer names no new task: the provider refused, or no definition matches the answer."""
+        asked = dict.fromkeys(one.provider for name, one in self._accounts.items() if account in {None, name})
+        for name in asked:
+            if (said := refusal(self._known[name], answer)) is not None:
+                return f"not a task: the provider refused to create one: {said}"
+        keys = ", ".join(KEYS)
+        texts = (error_text(self._known[name], answer) for name in asked)
+        says = next((f"; it says {quoted(text, limit=MAX_QUOTED_CHARS)}" for text in texts if text), "")
+        return (
+            f"neither a task (keys: {keys}) nor a create answer that {' or '.join(asked) or 'a provider'} recognizes"
+            f"{says}; did the create call fail? If not, write your own definition that says where the id is, as in "
+            "created: {when: request_id, id: request_id}"
+        )
+
+
+def _is_answer(description: Description, answer: dict[str, Json]) -> bool:
+    """Whether this may be the account's create answer. One that does not look like its provider's must at least look
+    like an answer: an id with unknown keys is a task with mistakes.
+    """
+    rule = description.created
+    return rule is not None and bool(rule.when(answer) or "id" not in answer or ANSWER_KEYS & answer.keys())

@@ -1,0 +1,53 @@
+"""How tasks are read against the settings, for the sources and for `genbridge add`."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from bridge.config.secret import has_reference
+from bridge.config.settings_file import SettingsFile
+from bridge.errors import ConfigError
+from bridge.providers.task_rules import TaskRules, builtin_rules
+from bridge.sources.task_reader import TaskReader
+
+if TYPE_CHECKING:
+    from bridge.task_lookup import TaskLookup
+
+
+def task_reader(file: SettingsFile) -> TaskReader:
+    """Reads tasks against these settings, resolved or not.
+
+    It reads only those parts of the provider definitions that a task needs. ConfigError, also while reading, when an
+    account or one of the settings' own definitions is wrong.
+    """
+    accounts = file.accounts
+
+    @cache
+    def lookup() -> TaskLookup:
+        # Here and not above: bare ids of built-in providers do without pydantic.
+        from bridge.account_catalogue import known_providers
+        from bridge.task_lookup import TaskLookup
+
+        return TaskLookup(accounts, known_providers(file))
+
+    @cache
+    def rules(account: str) -> TaskRules:
+        provider = accounts[account].provider
+        return lookup().task_rules(provider) if provider in file.providers else builtin_rules(provider)
+
+    def action_problem(account: str, action: str | None, task_id: str) -> str | None:
+        problem = rules(account).action_problem(action, task_id)
+        if problem is not None and action is not None and action == accounts[account].action:
+            if not has_reference(action):
+                raise ConfigError([file.problem(("accounts", account, "action"), problem)])
+        return problem
+
+    return TaskReader(
+        accounts={name: account.action for name, account in accounts.items()},
+        endpoints=file.endpoints,
+        locate=lambda url, named: lookup().locate(url, named),
+        action_problem=action_problem,
+        id_problem=lambda account, task_id: rules(account).id_problem(task_id, account=account),
+        created=lambda answer, account: lookup().created(answer, account),
+    )

@@ -1,0 +1,154 @@
+"""`genbridge providers`, and how it shows the reading of an answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.shell import Shell, change
+from tests.providers.recorded import DATA
+
+OWN = {
+    "mine": {
+        "title": "Mine",
+        "ask": {"path": "/jobs/{id}"},
+        "forms": {
+            "job": {
+                "task": "data",
+                "id": "id",
+                "status": "state",
+                "words": {"running": ["busy"], "succeeded": ["ok"], "failed": ["bad"]},
+                "message": "why",
+                "created": "at",
+                "results": [{"videos": "clip"}, {"url": "files[]"}],
+            },
+            "old": {"task": "@", "status": "phase", "words": {"running": ["busy"]}, "results": []},
+        },
+    }
+}
+
+
+def read(shell: Shell, provider: str, body: Any, *options: str) -> str:
+    file = shell.folder / "answer.json"
+    file.write_bytes(body if isinstance(body, bytes) else json.dumps(body).encode())
+    said = shell("providers", provider, "--read", str(file), *options)
+    assert said.code == 0, said.err
+    assert max(map(len, said.out.splitlines())) <= 80 or "http" in said.out
+    return said.out
+
+
+@pytest.fixture
+def own(shell: Shell) -> Shell:
+    change(shell.folder / "genbridge.yaml", providers=OWN)
+    return shell
+
+
+def test_a_success_is_shown_with_its_form_status_results_and_times(own: Shell) -> None:
+    task = {"id": "7", "state": "OK", "at": 1762000000, "clip": "", "files": ["https://cdn.example.com/a.mp4"], "n": 1}
+
+    out = read(own, "mine", {"data": task})
+
+    assert "id              7 (from the answer)" in out
+    assert "request         GET https://api.example.com/jobs/7" in out
+    assert "form job        fits at data; used" in out
+    assert "form old        does not fit: no status at phase" in out
+    assert 'status          "OK" means succeeded' in out
+    assert "created: 2025-11-01T12:26:40Z" in out
+    assert "results         place 1 (videos): nothing" in out
+    assert "place 2 (url): used" in out
+    assert "videos: https://cdn.example.com/a.mp4" in out
+    assert "not used        n" in out
+    assert "outcome         succeeded: the task finishes: task_succeeded" in out
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "lines"),
+    [
+        (
+            {"data": {"id": "8", "state": "ok"}},
+            ["--id", "7"],
+            ['does not count: the answer is about another task: "8"'],
+        ),
+        ({"data": {"id": "7", "state": "sleeping"}}, [], ['"sleeping" is not one of the form\'s words', "ambiguous: "]),
+        ({"data": {"id": "7", "state": "bad", "why": "no"}}, [], ["message         no", "failed: ", "reason: no"]),
+        ({"data": {"id": "7", "state": "ok"}}, [], ["a success without a result", "place 2 (url): nothing"]),
+        ({"data": "text"}, [], ['form job        does not fit: data is "text", not an object']),
+        ({"data": {"id": "7", "state": "busy", "at": "soon"}}, [], ['created: "soon" is not a time; ignored']),
+        ({"data": {"id": "7", "state": "busy", "at": 9e9}}, [], ["ahead of the clock; ignored"]),
+        ({"error": {"message": "no"}}, ["--status", "401"], ["HTTP 401, ", "auth_error: the key is wrong"]),
+        (b"<html>", ["--status", "502"], ["not JSON", "transient: "]),
+        (b"", [], ["an empty body"]),
+        (
+            b'HTTP/2 429 \r\nRetry-After: 9\r\n\r\n{"a": 1}',
+            [],
+            ["HTTP 429, 8 bytes of JSON", "rate_limited: ", "wait: 9 s"],
+        ),
+    ],
+)
+def test_each_way_to_misread_an_answer_is_shown(own: Shell, body: Any, options: list[str], lines: list[str]) -> None:
+    out = " ".join(read(own, "mine", body, *options).split())
+
+    for line in lines:
+        assert " ".join(line.split()) in out
+
+
+def test_the_answer_may_come_from_stdin_and_the_reading_may_be_json(shell: Shell) -> None:
+    body = (DATA / "kie/success.json").read_bytes()
+
+    said = shell("providers", "kie", "--read", "-", "--json", stdin=body).json
+
+    assert said["outcome"] == "succeeded"
+    assert said["urls"] == ["https://cdn.example.com/v.mp4"]
+    assert said["created_at"] == "2025-09-11T09:49:24.490Z"
+    assert [step["step"] for step in said["steps"]][:4] == ["request", "answer", "code", "form job"]
+
+
+def test_a_second_request_is_named_and_its_answer_read(shell: Shell) -> None:
+    asked = ["providers", "fal", "--action", "fal-ai/flux/dev", "--read", str(DATA / "fal/completed.json")]
+
+    first = shell(*asked).out
+    both = shell(*asked, "--second", str(DATA / "fal/result.json")).out
+
+    assert "/fal-ai/flux/requests/764cabcf-b745-4b3e-ae38-1200304cf45b\n" in first
+    assert "give its answer with --second FILE" in first
+    assert "a success without a result" in first
+    assert "images: https://cdn.example.com/p.png" in both
+    assert "outcome         succeeded" in both
+
+
+@pytest.mark.parametrize("fixture", sorted(str(path.relative_to(DATA)) for path in DATA.glob("*/*.json")))
+def test_every_recorded_answer_can_be_explained(fixture: str, shell: Shell) -> None:
+    provider = fixture.partition("/")[0]
+    if provider != "notify":
+        said = shell("providers", provider, "--read", str(DATA / fixture))
+        assert (said.code, "outcome" in said.out) == (0, True)
+
+
+def test_the_request_is_shown_at_the_accounts_own_address(shell: Shell) -> None:
+    account = {"provider": "kie", "base_url": "https://gateway.example.com/kie", "api_key": "k12345"}
+    change(shell.folder / "genbridge.yaml", accounts={"k": account})
+
+    out = shell("providers", "kie", "--read", str(DATA / "kie/success.json")).out
+
+    assert "https://gateway.example.com/kie/api/v1/jobs/recordInfo?taskId=task_12345678" in out
+
+
+def test_a_file_that_cannot_be_read_and_a_missing_name_are_told(shell: Shell, tmp_path: Path) -> None:
+    missing = shell("providers", "kie", "--read", str(tmp_path / "none.json"))
+    nameless = shell("providers", "--read", "-")
+
+    assert (missing.code, nameless.code) == (2, 2)
+    assert "cannot read" in missing.err
+    assert "--read needs the name of a provider" in nameless.err
+
+
+def test_the_list_shows_the_official_host_of_each_provider(shell: Shell) -> None:
+    lines = shell("providers").out.splitlines()
+    as_json = {each["provider"]: each["base_url"] for each in shell("providers", "--json").json}
+
+    assert any(line.split()[:2] == ["fal", "https://queue.fal.run"] for line in lines)
+    assert any(line.split()[:2] == ["kling", "-"] for line in lines)
+    assert as_json["kling"] == ["https://api-beijing.klingai.com", "https://api-singapore.klingai.com"]

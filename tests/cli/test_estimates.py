@@ -1,0 +1,62 @@
+"""When ends are expected, as the commands say it from the store, without a daemon."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from bridge.clock import SystemClock
+from bridge.domain.durations.table import DurationKey, Table
+from tests.cli.shell import Shell
+
+VIDEO = DurationKey("kling", "videos/text2video")
+
+
+def seconds(instant: str) -> float:
+    return datetime.fromisoformat(instant).timestamp() - SystemClock().now()
+
+
+@pytest.fixture
+def learned(shell: Shell) -> Shell:
+    """Two tasks have just been added, of one of which it is known how long such tasks take."""
+    shell.settings()
+    table = Table()
+    for _ in range(30):
+        for duration_s in (80.0, 100.0, 120.0):
+            table.seen(0.0, duration_s)
+            table.ended([duration_s], succeeded=True)
+    with_store = shell.store()
+    with_store.learn({VIDEO: table})
+    with_store.close()
+    assert shell("add", "a").code == 0
+    assert shell("add", "b", "--action", "images/generations").code == 0
+    return shell
+
+
+def test_list_and_show_say_when_the_end_is_expected_and_how_far_that_may_be_off(learned: Shell) -> None:
+    other, one = learned("list", "--json").json
+    assert (one["id"], other["id"]) == ("a", "b")
+    low, middle, high = (seconds(one[key]) for key in ("eta_low_at", "eta_at", "eta_high_at"))
+    assert 55 < low < 95 < middle + 10
+    assert middle < 115 < high < 160
+    assert (other["eta_low_at"], other["eta_at"], other["eta_high_at"]) == (None, None, None)
+    shown = learned("show", "a", "--json").json
+    assert shown["eta_at"] is not None
+    table = learned("list").out
+    assert "ETA" in table
+    assert "in 1m" in table
+
+
+def test_explain_and_wait_say_it_too(learned: Shell) -> None:
+    assert "80 % of similar tasks would finish in " in learned("explain", "a").out
+    assert "80 %" not in learned("explain", "b").out
+    waited = learned("wait", "a", "b", "--timeout", "0.1s")
+    assert "kling/a: submitted, done in " in waited.err
+    assert "kling/b: submitted\n" in waited.err
+
+
+def test_nothing_is_foretold_of_what_has_ended(learned: Shell) -> None:
+    assert learned("withdraw", "a").code == 0
+    shown = learned("show", "a", "--json").json
+    assert shown["eta_at"] is None

@@ -1,0 +1,64 @@
+"""Quick commands start quickly: they import no library that they do not need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import pytest
+
+from tests.cli.shell import Shell
+
+HEAVY: Final = {
+    *("pydantic", "pydantic_core", "jinja2", "markupsafe", "httpx", "httpcore", "apprise", "requests", "rich", "re2"),
+    *("jmespath", "psycopg", "structlog", "asyncio", "email", "ssl", "difflib", "importlib.resources", "tempfile"),
+    *("bridge.wiring", "bridge.domain.change", "bridge.store.full_store", "bridge.store.transaction"),
+}
+SCRIPT: Final = """\
+import sys
+from bridge.cli import outcome
+code = outcome(sys.argv[1:])
+print("imported", *sorted(sys.modules))
+sys.exit(code)
+"""
+
+
+def imported(shell: Shell, *words: str) -> set[str]:
+    """Which of the heavy modules a command imports."""
+    run = subprocess.run([sys.executable, "-c", SCRIPT, *words], cwd=shell.folder, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return HEAVY & set(run.stdout.splitlines()[-1].split())
+
+
+def test_simulate_does_without_the_daemon() -> None:
+    script = "import sys, bridge.cli.simulate; sys.exit(bool({'bridge.app', 'bridge.wiring'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        ["add", "--help"],
+        ["add", "t2"],
+        ["list"],
+        ["list", "--json"],
+        ["status"],
+        ["status", "--json"],
+        ["show", "t1"],
+        ["deliveries"],
+        ["poll", "t1"],
+        ["withdraw", "t1"],
+        ["pause", "hook"],
+        ["resume", "hook"],
+        ["enable", "hook"],
+    ],
+    ids=" ".join,
+)
+def test_a_quick_command_imports_no_heavy_library(shell: Shell, words: Sequence[str]) -> None:
+    if "--help" not in words:
+        assert shell("add", "t1").code == 0
+    assert imported(shell, *words) == set()

@@ -1,0 +1,218 @@
+"""The stream of changes: the present state of what has changed, at most twice a second, encoded once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from bridge.clock import SystemClock
+from bridge.config.load import Loaded, load
+from bridge.control import change_hub
+from bridge.control.live_hub import LiveHub
+from bridge.domain.ids import WatchKey
+from bridge.store import Store, open_follower, open_store
+from bridge.store.follow_store import FollowStore
+from tests.control.following import CountingOffload, Reader, running
+from tests.factories import NOW
+from tests.store.making import KEY, Teller, add, due, make_attempt, make_end, make_note, nobody
+
+SETTINGS = """
+accounts: {kling: {provider: kling, base_url: https://api.example.com, api_key: k}}
+endpoints: {automation: {type: webhook, url: https://hooks.example.com}}
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(tmp_path / "state.db", create=True, group_access=False)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def follower(store: Store, tmp_path: Path) -> Iterator[FollowStore]:
+    follower = open_follower(tmp_path / "state.db")
+    yield follower
+    follower.close()
+
+
+@pytest.fixture
+def offload() -> CountingOffload:
+    return CountingOffload()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, follower: FollowStore, offload: CountingOffload) -> LiveHub:
+    path = tmp_path / "genbridge.yaml"
+    path.write_text(SETTINGS)
+    loaded: Loaded = load(path, {})
+    return LiveHub(store=follower, offload=offload, clock=SystemClock(), settings=lambda: loaded)
+
+
+def content(data: bytes) -> dict[str, Any]:
+    """The data of the only frame in these bytes."""
+    [line] = [line for line in data.split(b"\n") if line.startswith(b"data: ")]
+    found: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
+    return found
+
+
+def frames(stream: Reader) -> list[dict[str, Any]]:
+    return [content(data) for data in stream.got if b"event: changes" in data]
+
+
+async def seen(stream: Reader, part: str, **wanted: object) -> dict[str, Any]:
+    """The row with these values, once a frame has it."""
+    with anyio.fail_after(60):
+        while True:
+            rows: list[dict[str, Any]] = [row for one in frames(stream) for row in one[part]]
+            for row in rows:
+                if wanted.items() <= row.items():
+                    return row
+            await anyio.sleep(0.02)
+
+
+async def test_the_first_frame_is_a_snapshot_of_the_counters(store: Store, hub: LiveHub) -> None:
+    add(store, "task-1", "b")
+    async with running(hub) as follow:
+        stream = await follow(hub.changes())
+        assert b"event: snapshot" in stream.got[0]
+        snapshot = content(stream.got[0])
+        assert snapshot["counts"]["live"] == 2
+        assert snapshot["counts"]["watches"] == {"submitted": 2}
+        assert set(snapshot) == {"revision", "now", "counts"}
+
+
+async def test_what_changed_just_before_a_page_connected_is_in_its_first_frame(store: Store, hub: LiveHub) -> None:
+    add(store, "task-1")
+    store.commit([make_end(at=NOW)], Teller())
+    async with running(hub) as follow:
+        stream = await follow(hub.changes())
+        assert (await seen(stream, "tasks", id="task-1"))["phase"] == "succeeded"
+        await seen(stream, "deliveries", id="task-1", state="waiting")
+        later = await follow(hub.changes())
+        await seen(later, "tasks", id="task-1", phase="succeeded")
+
+
+async def test_a_commit_of_this_daemon_shows_with_its_delivery(store: Store, hub: LiveHub) -> None:
+    add(store, "task-1")
+    async with running(hub) as follow:
+        stream = await follow(hub.changes())
+        store.commit([make_end()], Teller())
+        hub.committed([make_end()])
+        row = await seen(stream, "tasks", id="task-1", phase="succeeded")
+        assert row["urls"] == ["https://cdn.example.com/v1.mp4"]
+        assert {"eta_at", "polls", "label", "ended_at"} <= row.keys()
+        attempt = make_attempt(due(store)[0])
+        store.commit([attempt], nobody)
+        hub.committed([attempt])
+        await seen(stream, "deliveries", id="task-1", endpoint="automation", state="accepted")
+
+
+async def test_what_others_write_shows_too(store: Store, hub: LiveHub) -> None:
+    add(store, "task-1")
+    async with running(hub) as follow:
+        stream = await follow(hub.changes())
+        add(store, "new")
+        hub.changed()
+        await seen(stream, "tasks", id="new", phase="submitted")
+        store.withdraw([KEY], now=NOW)
+        hub.changed()
+        await seen(stream, "tasks", id="task-1", phase="withdrawn")
+
+
+async def test_polls_show_as_far_as_there_is_room(store: Store, hub: LiveHub) -> None:
+    keys = [one.key for one in add(store, *map(str, range(150)))]
+    async with running(hub) as follow:
+        stream = await follow(hub.changes())
+        await anyio.sleep(1.2)
+        before = len(frames(stream))
+        notes = [make_note(key) for key in keys]
+        store.note(notes)
+        hub.noted(notes)
+        with anyio.fail_after(60):
+            while len(frames(stream)) == before:
+                await anyio.sleep(0.02)
+        assert {row["phase"] for row in frames(stream)[-1]["tasks"]} == {"running"}
+
+
+async def test_of_many_changes_each_task_is_sent_once_in_its_last_state_and_frames_are_few(
+    store: Store, hub: LiveHub
+) -> None:
+    add(store, "task-1")
+    async with running(hub) as follow:
+        stream = await follow(hub.changes())
+        await seen(stream, "tasks", id="task-1")
+        before = len(frames(stream))
+        for number in range(40):
+            notes = [make_note(at=NOW + number)]
+            store.note(notes)
+            hub.noted(notes)
+            await anyio.sleep(0.01)
+        await anyio.sleep(1.0)
+        assert 1 <= len(frames(stream)) - before <= 5
+        assert all(len(one["tasks"]) <= 1 for one in frames(stream))
+
+
+async def test_a_frame_says_when_it_leaves_something_out(store: Store, hub: LiveHub) -> None:
+    async with running(hub) as follow:
+        stream = await follow(hub.changes())
+        add(store, *map(str, range(500)))
+        hub.changed()
+        with anyio.fail_after(60):
+            while not any(one["more"] for one in frames(stream)):
+                await anyio.sleep(0.02)
+        assert all(len(one["tasks"]) <= change_hub.MOST_ROWS for one in frames(stream))
+
+
+async def test_all_followers_get_the_same_bytes(store: Store, hub: LiveHub, offload: CountingOffload) -> None:
+    async with running(hub) as follow:
+        streams = [await follow(hub.changes()) for _ in range(20)]
+        await anyio.sleep(0.8)
+        before = offload.calls
+        add(store, "new")
+        hub.changed()
+        for stream in streams:
+            await seen(stream, "tasks", id="new")
+        assert offload.calls - before <= 2
+        last = [stream.got[-1] for stream in streams]
+        assert all(data is last[0] for data in last)
+
+
+async def test_without_followers_nothing_is_read(store: Store, hub: LiveHub, offload: CountingOffload) -> None:
+    add(store, "task-1")
+    async with running(hub) as follow:
+        await follow(hub.changes())
+        hub.release()
+        with anyio.fail_after(60):
+            while hub.followers:
+                await anyio.sleep(0.01)
+        await anyio.sleep(0.7)
+        before = offload.calls
+        hub.committed([make_end(WatchKey("kling", "task-1"))])
+        hub.changed()
+        await anyio.sleep(0.7)
+        assert offload.calls == before
+
+
+async def test_a_follower_that_does_not_read_is_dropped(
+    store: Store, hub: LiveHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_hub, "FRAME_EVERY_S", 0.01)
+    monkeypatch.setattr(hub._changes, "_frames", type(hub._changes._frames)(maxlen=3))
+    async with running(hub) as follow:
+        slow, quick = await follow(hub.changes()), await follow(hub.changes())
+        slow.may_read = anyio.Event()
+        for number in range(20):
+            add(store, f"t{number}")
+            hub.changed()
+            await seen(quick, "tasks", id=f"t{number}")
+        slow.may_read.set()
+        with anyio.fail_after(60):
+            while not slow.is_over:
+                await anyio.sleep(0.01)
+        assert not quick.is_over

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+
+from bridge.domain.durations.bins import bin_of
+from bridge.domain.durations.learned_durations import MOST_KINDS, LearnedDurations
+from bridge.domain.durations.table import DurationKey, Table
+
+VIDEO = DurationKey("kling", "videos/text2video")
+
+
+def taught(knowledge: LearnedDurations, key: DurationKey, duration_s: float, number: int = 40) -> LearnedDurations:
+    for _ in range(number):
+        knowledge.ended(key, duration_s * 0.95, duration_s * 1.05, at_s=duration_s, succeeded=True)
+    return knowledge
+
+
+def test_the_providers_word_for_a_duration_is_believed_when_it_fits_what_was_seen() -> None:
+    knowledge = LearnedDurations()
+    knowledge.ended(VIDEO, 50.0, 70.0, at_s=52.0, succeeded=True)
+    assert knowledge.take_fresh()[VIDEO].ends[bin_of(52.0)] == 1.0
+
+
+@pytest.mark.parametrize("at_s", [None, 0.0, -5.0, 49.0, 71.0, 1e9])
+def test_without_it_the_end_lies_between_the_last_two_polls(at_s: float | None) -> None:
+    knowledge = LearnedDurations()
+    knowledge.ended(VIDEO, 63.0, 67.0, at_s=at_s, succeeded=True)
+    knowledge.ended(VIDEO, 50.0, 70.0, at_s=at_s, succeeded=True)
+    table = knowledge.take_fresh()[VIDEO]
+    assert sum(table.ends[bin_of(50.0) : bin_of(70.0) + 1]) == pytest.approx(1.97)
+    assert table.weight == pytest.approx(1.97)
+
+
+def test_seconds_under_way_count_though_nothing_has_ended() -> None:
+    knowledge = LearnedDurations()
+    before_s = knowledge.fit(VIDEO).quantile_s(0.0, 0.5)
+    for _ in range(20):
+        knowledge.seen(VIDEO, 0.0, 100.0)
+        knowledge.seen(VIDEO, 100.0, 300.0)
+    assert knowledge.fit(VIDEO).quantile_s(0.0, 0.5) > 2 * before_s
+
+
+def test_a_fit_is_made_anew_only_when_enough_has_happened() -> None:
+    knowledge = taught(LearnedDurations(), VIDEO, 60.0)
+    fit = knowledge.fit(VIDEO)
+    knowledge.seen(VIDEO, 10.0, 12.0)
+    assert knowledge.fit(VIDEO) is fit
+    knowledge.seen(VIDEO, 0.0, 10_000.0)
+    fit = knowledge.fit(VIDEO)
+    taught(knowledge, VIDEO, 60.0, number=2)
+    assert knowledge.fit(VIDEO) is fit
+    taught(knowledge, VIDEO, 60.0, number=1)
+    assert knowledge.fit(VIDEO) is not fit
+
+
+def test_what_is_fresh_is_handed_out_once_and_can_be_given_back() -> None:
+    knowledge = taught(LearnedDurations(), VIDEO, 60.0, number=3)
+    taken = knowledge.take_fresh()
+    assert taken[VIDEO].count == 3
+    assert knowledge.take_fresh() == {}
+    taught(knowledge, VIDEO, 60.0, number=2)
+    knowledge.put_back(taken)
+    assert knowledge.take_fresh()[VIDEO].count == 5
+
+
+def test_what_is_on_its_way_into_the_store_counts_meanwhile() -> None:
+    knowledge = taught(LearnedDurations(), VIDEO, 60.0, number=4)
+    knowledge.take_fresh()
+    taught(knowledge, VIDEO, 60.0, number=4)
+    assert knowledge.fit(VIDEO).count == 8
+    knowledge.stored({VIDEO: None})  # what cannot be read says nothing
+    assert knowledge.fit(VIDEO).count == 8
+
+
+def test_what_is_stored_replaces_what_was_known_but_not_what_is_fresh() -> None:
+    knowledge = taught(LearnedDurations(), VIDEO, 60.0, number=4)
+    taken = knowledge.take_fresh()[VIDEO]
+    taught(knowledge, VIDEO, 60.0, number=2)
+    theirs = taught(LearnedDurations(), VIDEO, 60.0, number=10).take_fresh()[VIDEO]
+    theirs.absorb(taken)
+    knowledge.stored({VIDEO: theirs})
+    assert knowledge.fit(VIDEO).count == 16
+    assert knowledge.take_fresh()[VIDEO].count == 2
+
+
+def test_a_new_kind_takes_after_the_same_action_of_its_account_and_then_of_its_provider() -> None:
+    knowledge = LearnedDurations({"one": "kling", "two": "kling", "three": "suno"})
+    taught(knowledge, DurationKey("one", "videos"), 400.0)
+    taught(knowledge, DurationKey("three", "songs", "v4"), 30.0)
+    taught(knowledge, DurationKey("three", "songs", "v3"), 30.0)
+    median = {
+        key: knowledge.fit(key).quantile_s(0.0, 0.5)
+        for key in (DurationKey("two", "videos"), DurationKey("three", "songs"))
+    }
+    assert median[DurationKey("two", "videos")] > 250
+    assert median[DurationKey("three", "songs")] < 50
+    assert knowledge.fit(DurationKey("three", "videos")).support == 0
+    assert knowledge.fit(DurationKey("two", "songs")).support == 0
+    assert len(knowledge) == 7
+
+
+def test_how_far_progress_was_off_is_learned_from_successes_alone() -> None:
+    knowledge = LearnedDurations()
+    knowledge.ended(VIDEO, 50.0, 70.0, at_s=60.0, succeeded=True, rest_s=20.0)
+    knowledge.ended(VIDEO, 50.0, 70.0, at_s=60.0, succeeded=False, rest_s=20.0)
+    table = knowledge.take_fresh()[VIDEO]
+    assert table.forecasts == pytest.approx(0.97)
+    assert table.error_sum < 0
+    assert isinstance(table, Table)
+
+
+def test_beyond_a_thousand_kinds_new_ones_share_one_table() -> None:
+    knowledge = LearnedDurations()
+    for place in range(MOST_KINDS + 500):
+        knowledge.seen(DurationKey("kling", f"action {place}"), 0.0, 10.0)
+    assert len(knowledge) == MOST_KINDS + 1
+    assert sum(knowledge.take_fresh()[DurationKey("")].exposure_s) == pytest.approx(5000.0)

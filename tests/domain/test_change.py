@@ -1,0 +1,66 @@
+"""Changes: what a log line calls them, and how much they add to the store."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.domain.change import (
+    AccountChange,
+    AccountPaused,
+    AnswerUnread,
+    Change,
+    EndpointChecked,
+    Note,
+    TaskChange,
+    key_of,
+    weight,
+)
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Kind, Snapshot
+from bridge.domain.watch import Memory
+from tests.factories import NOW
+
+
+def succeeded(snapshot: Snapshot | None) -> TaskChange:
+    note = Note(WatchKey("kling", "a"), 1, Memory(), Kind.SUCCEEDED, "", NOW, None, "")
+    return TaskChange(
+        note=note,
+        ends=True,
+        topic=None,
+        topic_part="",
+        reason=None,
+        snapshot=snapshot,
+        provider="kling",
+        at=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (succeeded(None), "kling/a"),
+        (AccountPaused(account="kling", until_at=0.0), "kling"),
+        (AccountChange(account="kling", blocked=True, reason="", count=1, blocked_s=0.0, at=0.0), "kling"),
+        (AnswerUnread(account="kling", word="boiling", reason="", answers=1, at=0.0), "kling"),
+        (EndpointChecked(endpoint="chat", at=NOW), "chat"),
+    ],
+)
+def test_a_log_line_names_a_change_by_its_subject(change: Change, key: str) -> None:
+    assert key_of(change) == key
+
+
+def test_the_weight_of_a_change_is_about_the_size_of_what_the_provider_sent() -> None:
+    kept = {"prompt": "p" * 1000, "seeds": (1, 2), "nested": [{"text": "t" * 500}, None]}
+    snapshot = Snapshot(message="m" * 100, result={"videos": [{"url": "u" * 200}]}, kept=kept)
+    assert weight(succeeded(snapshot)) == 100 + 200 + 1000 + 500 + 3 * 8
+    assert weight(succeeded(None)) == 0
+    assert weight(EndpointChecked(endpoint="chat", at=NOW)) == 0
+
+
+def test_the_weight_of_a_deeply_nested_answer_needs_no_recursion() -> None:
+    kept: dict[str, object] = {}
+    for _ in range(100_000):
+        kept = {"": kept}
+    assert weight(succeeded(Snapshot(kept=kept))) == 0
+    while kept:  # so that freeing it does not recurse either
+        [kept] = kept.values()  # type: ignore[assignment]  # each value is such a dict

@@ -1,0 +1,24 @@
+"""Text from outside, made safe to show."""
+
+from __future__ import annotations
+
+from bridge.domain.quoting import printable, quoted, unknown
+
+
+def test_printable_text_is_unchanged_and_the_rest_is_escaped() -> None:
+    assert printable("Ein Film, 第三幕") == "Ein Film, 第三幕"
+    assert printable("a\nb\x1b[31m\u202e\udcff") == r"a\nb\x1b[31m\u202e\udcff"
+
+
+def test_quoted_text_is_one_short_line() -> None:
+    assert quoted("a\nb\x1b") == r'"a\nb\x1b"'
+    assert len(quoted("x" * 1000)) == 62
+
+
+def test_an_unknown_word_is_answered_with_the_most_similar_one_or_with_a_list() -> None:
+    assert (
+        unknown("topic", "task_fail", ["task_failed", "x"]) == 'unknown topic "task_fail"; did you mean "task_failed"?'
+    )
+    assert unknown("topic", "zzz", ["b", "a"]) == 'unknown topic "zzz"; there are: a, b'
+    assert unknown("topic", "zzz", []) == 'unknown topic "zzz"; there are none'
+    assert unknown("topic", "zzz", map(str, range(13))).endswith(", 8, ...")

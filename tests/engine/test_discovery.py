@@ -1,0 +1,455 @@
+"""New tasks of an account are found in the provider's list and watched."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from bridge.domain.account_state import AccountState
+from bridge.domain.ids import WatchKey
+from bridge.domain.limits import RateLimits
+from bridge.domain.list_mark import ListedTask
+from bridge.domain.pause import Pause, PauseOf
+from bridge.domain.slots import SLOTS, Share, account_scope
+from bridge.domain.task import Kind, Reading
+from bridge.engine.discovery import MOST_PAGES, Discovery
+from bridge.engine.plans import AccountPlan
+from bridge.ports import ListPage, PageRequest
+from tests.engine.rig import BROKEN, REVOKED, RUNNING, SUCCEEDED, Rig
+from tests.fakes import FakeClock, ScriptedProvider
+
+MINUTE = 60.0
+SOURCE = "discover:kling"
+
+
+class ListedProvider(ScriptedProvider):
+    """A provider with a list of tasks, newest first, in pages."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.listed: list[ListedTask] = []
+        self.page_size = 10
+        self.refusals: list[Reading] = []  # the next answers, instead of pages
+        self.requests: list[tuple[float, str | None, int]] = []  # when, for which action, which page
+        self.actions: Sequence[str | None] = (None,)
+        self.is_cut = False
+        self.is_oldest_first = False
+        self.broken_page = 0  # the number of a page that always fails
+        self.repeats = False  # every page is the first, and has another after it
+        self.failing: set[str | None] = set()  # actions whose list does not exist
+        self.skew_ms = 0  # its clock against ours
+        self.clock = clock
+
+    def create(self, *task_ids: str, ago_s: float = 0.0) -> None:
+        created_ms = round((self.clock.now() - ago_s) * 1000) + self.skew_ms
+        self.listed = [*(ListedTask(each, created_ms) for each in reversed(task_ids)), *self.listed]
+
+    def first_pages(self, action: str | None) -> Sequence[PageRequest]:
+        return [PageRequest(action=each, is_cut=self.is_cut) for each in self.actions]
+
+    async def list_page(self, page: PageRequest) -> ListPage | Reading:
+        self.requests.append((self.clock.steady(), page.action, page.number))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        await self.clock.sleep(self._answer_s)
+        self.in_flight -= 1
+        if self.refusals:
+            return self.refusals.pop(0)
+        if page.number == self.broken_page:
+            return BROKEN
+        if page.action in self.failing:
+            return Reading(kind=Kind.NO_ROUTE, detail="HTTP 404: no such route")
+        listed = [one for one in self.listed if not page.is_cut or (one.created_ms or 0) >= page.since_ms]
+        listed = listed[::-1] if self.is_oldest_first else listed
+        begin = 0 if self.repeats else page.offset
+        tasks = listed[begin : begin + self.page_size]
+        following = replace(page, number=page.number + 1, offset=page.offset + len(tasks))
+        has_more = self.repeats or following.offset < len(listed)
+        return ListPage(tasks=tasks, following=following if has_more else None)
+
+    @property
+    def looks(self) -> list[float]:
+        """When the first page was requested."""
+        return [at for at, _, number in self.requests if number == 1]
+
+
+class ListRig(Rig):
+    """An engine whose account has a list."""
+
+    def __init__(self, *, limits: RateLimits | None = None, earlier: ListRig | None = None) -> None:
+        super().__init__(limits=limits, earlier=earlier)
+        self.lists: ListedProvider = earlier.lists if earlier else ListedProvider(self.clock)
+        self.provider = self.lists
+
+    def plan(self, provider: ScriptedProvider) -> AccountPlan:
+        return replace(super().plan(provider), lists=self.lists)
+
+    @asynccontextmanager
+    async def discovering(self, every_s: float = MINUTE) -> AsyncIterator[Discovery]:
+        async with self.running():
+            async with self.source(every_s) as discovery:
+                yield discovery
+
+    @asynccontextmanager
+    async def source(self, every_s: float = MINUTE) -> AsyncIterator[Discovery]:
+        discovery = Discovery(
+            "kling",
+            every_s=every_s,
+            action="videos/text2video",
+            requests=self.poller.lists("kling"),
+            intake=self.intake,
+            clock=self.clock,
+        )
+        async with anyio.create_task_group() as group:
+            await group.start(discovery.run)
+            yield discovery
+            group.cancel_scope.cancel()
+
+    @property
+    def watched(self) -> set[str]:
+        return {view.task_id for view in self.store.list_watches()}
+
+
+async def test_tasks_created_after_the_switch_on_are_watched_and_earlier_ones_are_not() -> None:
+    rig = ListRig()
+    rig.lists.create("old", ago_s=3600)
+    rig.lists.create("just before", ago_s=1)
+    async with rig.discovering() as discovery:
+        await rig.clock.advance(1)
+        rig.lists.create("a", "b")
+        rig.script("a", SUCCEEDED)
+        await rig.clock.advance(MINUTE)
+        assert rig.watched == {"a", "b"}
+        assert rig.topics() == ["task_succeeded"]
+        assert (discovery.tally.taken, discovery.tally.is_failing) == (2, False)
+        details = rig.store.details(WatchKey("kling", "a"))
+        assert details.sources == (SOURCE,)
+        assert details.watch.state.action == "videos/text2video"
+
+
+async def test_the_list_is_requested_once_per_interval_however_often_the_settings_are_applied() -> None:
+    rig = ListRig()
+    async with rig.running():
+        for _ in range(10):  # as reloads do
+            async with rig.source():
+                await rig.clock.advance(30)
+        assert [round(later - earlier) for earlier, later in pairwise(rig.lists.looks)] == [60] * 5
+
+
+async def test_after_a_day_of_downtime_every_task_created_meanwhile_is_found_page_by_page() -> None:
+    rig = ListRig()
+    rig.lists.create("old", ago_s=600)
+    async with rig.discovering():
+        await rig.clock.advance(MINUTE)
+    rig.clock.stand_still(86_400)
+    new = [f"new-{number}" for number in range(55)]
+    for task_id in new:
+        rig.lists.create(task_id, ago_s=80_000)
+    rig = ListRig(earlier=rig)
+    with capture_logs() as logged:
+        async with rig.discovering():
+            await rig.clock.advance(1)
+            assert rig.watched == {*new}
+            assert rig.lists.requests[-1][2] == 6
+    assert "discover.started" not in {entry["event"] for entry in logged}
+
+
+async def test_an_empty_list_at_the_switch_on_makes_every_later_task_new_even_by_a_slow_clock() -> None:
+    rig = ListRig()
+    rig.lists.skew_ms = -3_600_000
+    async with rig.discovering():
+        await rig.clock.advance(1)
+        rig.lists.create("a")
+        await rig.clock.advance(MINUTE)
+        assert rig.watched == {"a"}
+
+
+@pytest.mark.parametrize("skew_s", [-7200, 7200])
+async def test_the_clocks_may_differ(skew_s: int) -> None:
+    rig = ListRig()
+    rig.lists.skew_ms = skew_s * 1000
+    rig.lists.create("old", ago_s=5)
+    async with rig.discovering():
+        for number in range(5):
+            await rig.clock.advance(MINUTE)
+            rig.lists.create(f"new-{number}")
+        await rig.clock.advance(MINUTE)
+        assert rig.watched == {f"new-{number}" for number in range(5)}
+
+
+async def test_a_list_that_starts_at_a_time_leaves_out_earlier_tasks_though_it_is_empty_at_first() -> None:
+    rig = ListRig()
+    rig.lists.is_cut = True
+    rig.lists.create("old", ago_s=7200)
+    async with rig.discovering():
+        await rig.clock.advance(1)
+        rig.lists.create("a")
+        await rig.clock.advance(MINUTE)
+        assert rig.watched == {"a"}
+
+
+async def test_a_list_that_starts_at_a_time_may_have_any_order() -> None:
+    rig = ListRig()
+    rig.lists.is_cut = rig.lists.is_oldest_first = True
+    for number in range(30):
+        rig.lists.create(f"old-{number}", ago_s=600 * (30 - number))
+    async with rig.discovering():
+        await rig.clock.advance(1)
+        new = [f"new-{number}" for number in range(25)]
+        rig.lists.create(*new)
+        await rig.clock.advance(MINUTE)
+        assert rig.watched == {*new}
+
+
+async def test_the_first_reading_goes_no_further_back_than_it_must() -> None:
+    rig = ListRig()
+    for number in range(100):
+        rig.lists.create(f"old-{number}", ago_s=6000 - 60 * number)
+    async with rig.discovering():
+        await rig.clock.advance(1)
+        assert len(rig.lists.requests) == 1
+
+
+async def test_withdrawn_and_finished_tasks_are_left_alone_and_vanished_ones_stay_watched() -> None:
+    rig = ListRig()
+    rig.script("finished", SUCCEEDED)
+    async with rig.discovering():
+        await rig.clock.advance(1)
+        await rig.watch("withdrawn", "finished")
+        await rig.clock.advance(1)
+        rig.store.withdraw([WatchKey("kling", "withdrawn")], now=rig.clock.now())
+        rig.lists.create("withdrawn", "finished", "vanishes")
+        await rig.clock.advance(MINUTE)
+        rig.lists.listed.clear()
+        await rig.clock.advance(3 * MINUTE)
+        assert [rig.phase(each) for each in ("withdrawn", "finished", "vanishes")] == [
+            "withdrawn",
+            "succeeded",
+            "running",
+        ]
+        assert rig.topics() == ["task_succeeded"]
+
+
+async def test_a_task_that_is_withdrawn_before_the_mark_moves_stays_withdrawn() -> None:
+    rig = ListRig()
+    rig.lists.page_size = 1
+    async with rig.discovering():
+        await rig.clock.advance(1)
+        rig.lists.create("a", "b")
+        rig.lists.broken_page = 2
+        await rig.clock.advance(MINUTE)
+        rig.store.withdraw([WatchKey("kling", "b")], now=rig.clock.now())
+        rig.lists.broken_page = 0
+        await rig.clock.advance(3 * MINUTE)
+        assert rig.watched == {"a", "b"}
+        assert rig.phase("b") == "withdrawn"
+
+
+async def test_a_failing_list_is_requested_less_often_and_reported_once_and_misses_nothing() -> None:
+    rig = ListRig()
+    rig.clock.luck = 0.999
+    async with rig.discovering() as discovery:
+        await rig.clock.advance(1)
+        rig.lists.create("a")
+        rig.lists.refusals = [BROKEN] * 6
+        with capture_logs() as logged:
+            await rig.clock.advance(3600)
+        gaps = [later - earlier for earlier, later in pairwise(rig.lists.looks)]
+        assert all(gap >= MINUTE for gap in gaps)
+        assert max(gaps) > 500
+        events = [entry["event"] for entry in logged if entry["event"].startswith("discover.")]
+        assert events == ["discover.failed", "discover.recovered"]
+        assert rig.watched == {"a"}
+        assert discovery.tally.error == "HTTP 500"
+        assert not discovery.tally.is_failing
+
+
+async def test_a_look_that_fails_on_its_second_page_watches_the_first_and_reads_both_again() -> None:
+    rig = ListRig()
+    rig.lists.page_size = 1
+    async with rig.discovering():
+        await rig.clock.advance(1)
+        rig.lists.create("a", "b")
+        rig.lists.broken_page = 2
+        await rig.clock.advance(MINUTE)
+        assert rig.watched == {"b"}
+        rig.lists.broken_page = 0
+        await rig.clock.advance(3 * MINUTE)
+        assert rig.watched == {"a", "b"}
+
+
+async def test_a_429_on_the_list_pauses_the_account_and_a_pause_of_the_account_holds_the_list() -> None:
+    rig = ListRig()
+    async with rig.discovering():
+        await rig.clock.advance(1)
+        await rig.watch("a")
+        await rig.clock.advance(MINUTE - 1.5)
+        rig.lists.refusals = [Reading(kind=Kind.RATE_LIMITED, detail="HTTP 429", retry_after_s=200.0)]
+        await rig.clock.advance(2)
+        refused_at = rig.lists.looks[-1]
+        await rig.clock.advance(MINUTE * 5)
+        after = [at for at in (*rig.lists.looks, *rig.provider.polls_of("a")) if refused_at < at]
+        assert min(after) >= refused_at + 200
+        assert rig.lists.looks[-1] > refused_at
+        assert rig.metrics.account("kling").rate_limited == 1
+        assert sum(rig.metrics.account("kling").polls.values()) == len(rig.provider.asked)
+
+
+async def test_a_blocked_account_gets_no_list_until_its_polls_work_again() -> None:
+    rig = ListRig()
+    rig.script("a", REVOKED)
+    async with rig.discovering():
+        await rig.watch("a")
+        await rig.clock.advance(1)
+        looks = len(rig.lists.looks)
+        await rig.clock.advance(1800)
+        assert len(rig.lists.looks) == looks
+        rig.script("a", RUNNING)
+        await rig.clock.advance(700)
+        assert len(rig.lists.looks) > looks
+
+
+async def test_a_list_that_the_key_may_not_read_blocks_no_polls() -> None:
+    rig = ListRig()
+    rig.lists.refusals = [REVOKED] * 20
+    async with rig.discovering():
+        await rig.watch("a")
+        await rig.clock.advance(300)
+        assert len(rig.provider.polls_of("a")) > 10
+        assert rig.store.accounts().get("kling", AccountState(account="kling")).blocked_at is None
+
+
+async def test_a_list_that_the_key_may_not_read_ends_an_outage_and_blocks_nothing() -> None:
+    rig = ListRig()
+    ids = [f"task-{number}" for number in range(6)]
+    for task_id in ids:
+        rig.script(task_id, BROKEN)
+    async with rig.running():
+        await rig.watch(*ids)
+        await rig.clock.advance(10)
+        rig.store.withdraw([WatchKey("kling", task_id) for task_id in ids], now=rig.clock.now())
+        await rig.fetch()
+        rig.lists.refusals = [REVOKED] * 20
+        async with rig.source():
+            await rig.clock.advance(300)
+        assert len(rig.lists.looks) >= 2
+        assert "kling" not in rig.store.accounts() or rig.store.accounts()["kling"].blocked_at is None
+
+
+async def test_a_blocked_account_without_tasks_is_probed_by_its_list() -> None:
+    rig = ListRig()
+    async with rig.running():
+        rig.script("a", REVOKED)
+        await rig.watch("a")
+        await rig.clock.advance(1)
+        rig.store.withdraw([WatchKey("kling", "a")], now=rig.clock.now())
+        await rig.fetch()
+        async with rig.source():
+            rig.lists.refusals = [REVOKED]
+            await rig.clock.advance(65)
+            assert rig.store.accounts()["kling"].blocked_at is not None
+            await rig.clock.advance(1300)
+            assert rig.store.accounts()["kling"].blocked_at is None
+
+
+async def test_a_paused_account_gets_no_list() -> None:
+    rig = ListRig()
+    async with rig.discovering():
+        await rig.clock.advance(1)
+        pause = Pause(of=PauseOf.ACCOUNT, name="kling", since_at=rig.clock.now(), until_at=None)
+        rig.poller.update({"kling": AccountState(account="kling", pause=pause)})
+        await rig.clock.advance(600)
+        assert len(rig.lists.looks) == 1
+        rig.poller.update({"kling": AccountState(account="kling", pause=None)})
+        await rig.clock.advance(MINUTE)
+        assert len(rig.lists.looks) >= 2
+
+
+@pytest.mark.parametrize("limits", [RateLimits(rate=1.0, burst=1, concurrency=1), RateLimits(rate=5.0, concurrency=2)])
+async def test_a_list_gets_its_turn_among_many_polls_and_counts_in_the_limits(limits: RateLimits) -> None:
+    rig = ListRig(limits=limits)
+    rig.lists._answer_s = 0.4
+    async with rig.discovering(every_s=10):
+        await rig.watch(*[f"task-{number}" for number in range(500)])
+        await rig.clock.advance(100)
+        assert len(rig.lists.looks) >= 8
+        assert rig.provider.most_in_flight <= limits.concurrency
+        sent = len(rig.provider.asked) + len(rig.lists.requests)
+        assert sent <= limits.burst + 100 * limits.rate + 1
+        assert len(rig.provider.asked) >= 40
+
+
+async def test_of_several_daemons_only_one_requests_the_list_and_the_next_takes_over() -> None:
+    rig = ListRig()
+    scope = account_scope("kling")
+    async with rig.running():
+        rig.poller.hold(frozenset(Share(scope, slot) for slot in range(1, SLOTS)), daemons=2)
+        async with rig.source() as discovery:
+            await rig.clock.advance(300)
+            assert rig.lists.looks == []
+            assert discovery.tally.note == "another daemon requests this list"
+            assert discovery.is_idle()
+            rig.poller.hold(frozenset(Share(scope, slot) for slot in range(SLOTS)), daemons=1)
+            await rig.clock.advance(10)
+            assert len(rig.lists.looks) == 1
+            assert discovery.tally.note is None
+
+
+async def test_each_action_has_a_list_of_its_own_and_one_that_fails_holds_up_no_other() -> None:
+    rig = ListRig()
+    rig.lists.actions = ("videos/text2video", "images/generations")
+    rig.lists.failing = {"images/generations"}
+    with capture_logs() as logged:
+        async with rig.discovering() as discovery:
+            await rig.clock.advance(1)
+            rig.lists.create("a")
+            await rig.clock.advance(600)
+            assert rig.watched == {"a"}
+            assert not discovery.tally.is_failing
+            assert discovery.tally.error == "images/generations: HTTP 404: no such route"
+    failed = [entry for entry in logged if entry["event"] == "discover.failed"]
+    assert [entry["action"] for entry in failed] == ["images/generations"]
+    counts = [sum(action == each for _, action, _ in rig.lists.requests) for each in rig.lists.actions]
+    assert counts[0] == 11
+    assert counts[1] < 8
+
+
+async def test_a_list_longer_than_the_most_pages_is_cut_with_a_warning() -> None:
+    rig = ListRig()
+    rig.lists.page_size = 1
+    async with rig.discovering():
+        await rig.clock.advance(1)
+        rig.lists.create(*(f"task-{number}" for number in range(MOST_PAGES + 5)))
+        with capture_logs() as logged:
+            await rig.clock.advance(2 * MINUTE)
+        assert len(rig.watched) == MOST_PAGES
+        cut = [entry for entry in logged if entry["event"] == "discover.cut"]
+        assert [(entry["pages"], entry["tasks"]) for entry in cut] == [(MOST_PAGES, MOST_PAGES)]
+
+
+async def test_a_server_that_repeats_its_page_is_read_once() -> None:
+    rig = ListRig()
+    async with rig.discovering():
+        await rig.clock.advance(1)
+        rig.lists.create("a")
+        rig.lists.repeats = True
+        await rig.clock.advance(MINUTE)
+        assert rig.watched == {"a"}
+        assert [number for _, _, number in rig.lists.requests][1:] == [1, 2]
+
+
+async def test_it_is_idle_once_the_list_has_been_requested_or_while_it_may_not_be() -> None:
+    rig = ListRig()
+    rig.lists._answer_s = 5.0
+    async with rig.discovering() as discovery:
+        assert not discovery.is_idle()
+        await rig.clock.advance(4)
+        assert not discovery.is_idle()
+        await rig.clock.advance(2)
+        assert discovery.is_idle()

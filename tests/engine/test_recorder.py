@@ -1,0 +1,90 @@
+"""Source counts are stored cheaply and soon, even if the store fails in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridge.domain.source import SourceFacts, SourceTally
+from bridge.engine.recorder import READ_AT_EVERY_S, SourceRecorder
+from bridge.errors import StoreError
+from tests.fakes import DirectOffload, FakeClock
+
+
+class Records:
+    """Keeps what was recorded. `fails` makes the next call raise."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str, str], SourceFacts] = {}
+        self.writes = 0
+        self.fails = False
+
+    def sources(self) -> list[SourceFacts]:
+        return list(self.kept.values())
+
+    def record_sources(self, facts: Sequence[SourceFacts]) -> None:
+        if self.fails:
+            raise StoreError("the disk is full")
+        self.writes += 1
+        self.kept.update({(one.daemon, one.source, one.path): one for one in facts})
+
+
+def made(records: Records) -> SourceRecorder:
+    return SourceRecorder(records=records, offload=DirectOffload(), clock=FakeClock())
+
+
+async def test_changes_of_many_files_are_one_write() -> None:
+    records, tally = Records(), SourceTally(source="queue", path="/q")
+    recorder = made(records)
+    await recorder.replace_sources([tally], daemon="")
+    tally.looked(10.0)
+    for _ in range(1000):
+        tally.taken += 1
+    await recorder.save()
+    await recorder.save()
+    assert records.writes == 1
+    assert records.kept["", "queue", "/q"].taken == 1000
+
+
+async def test_an_idle_source_is_stored_once_a_minute() -> None:
+    records, tally = Records(), SourceTally(source="queue", path="/q")
+    recorder = made(records)
+    await recorder.replace_sources([tally], daemon="")
+    for second in range(121):
+        tally.looked(1000.0 + second)
+        await recorder.save()
+    assert records.writes == 1 + 120 // READ_AT_EVERY_S
+
+
+async def test_counts_continue_after_a_restart_and_a_watchlist_counts_its_entries() -> None:
+    records = Records()
+    for _ in range(2):
+        queue, watchlist = SourceTally("queue", "/q"), SourceTally("watchlist", "/w", is_listing=True)
+        recorder = made(records)
+        await recorder.replace_sources([queue, watchlist], daemon="node1")
+        queue.taken, watchlist.taken = 5, 7
+        queue.refused(1, "bad.txt: no task", 20.0)
+        await recorder.save()
+    assert records.kept["node1", "queue", "/q"].taken == 10
+    assert records.kept["node1", "queue", "/q"].rejected == 2
+    assert records.kept["node1", "watchlist", "/w"].taken == 7
+
+
+async def test_what_a_failing_store_refused_is_stored_later() -> None:
+    records, tally = Records(), SourceTally(source="lines", path="/l")
+    recorder = made(records)
+    await recorder.replace_sources([tally], daemon="")
+    records.fails = True
+    tally.taken = 3
+    await recorder.save()
+    records.fails = False
+    await recorder.save()
+    assert records.kept["", "lines", "/l"].taken == 3
+
+
+def test_an_error_is_kept_after_the_source_has_recovered() -> None:
+    tally = SourceTally(source="queue", path="/q")
+    tally.failed("no such folder", 5.0)
+    assert tally.facts("", None).is_failing
+    tally.looked(7.0)
+    facts = tally.facts("", None)
+    assert (facts.is_failing, facts.error, facts.error_at, facts.read_at) == (False, "no such folder", 5.0, 7.0)

@@ -1,0 +1,231 @@
+"""JMESPath expressions of the settings: what they give, and what they may cost."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Final
+
+import jmespath
+import orjson
+import pytest
+from jmespath.exceptions import JMESPathError
+
+from bridge.domain.task import Json
+from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
+from bridge.expressions.query import ExpressionError, Query
+
+ITEMS: Final[Json] = {
+    "items": [
+        {"id": str(at), "status": "done", "url": f"https://x.example/{'y' * 100}", "n": at} for at in range(5000)
+    ],
+    "numbers": list(range(400_000)),
+    "floats": [at * 1.1234567 for at in range(100_000)],
+    "text": "x" * 1_000_000,
+    "texts": ["x" * 1000] * 1000,
+    "deep": orjson.loads("[" * 800 + "1" + "]" * 800),
+}
+SMALL: Final[Json] = {
+    "a": [3, 1, 2],
+    "b": {"c": [{"d": "x", "e": 1}, {"d": "y", "e": 2}], "f": None},
+    "t": ["b", "a"],
+    "mixed": [1, [2, [3]], "x", None],
+    "s": "text",
+}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "a[0]",
+        "a[-1:]",
+        "a[::-1]",
+        "b.c[*].d",
+        "b.c[?e > `1`].d | [0]",
+        "b.*",
+        "mixed[]",
+        "[a, b.f, s]",
+        "{x: a, y: b.c[0]}",
+        "sort(a)",
+        "sort(t)",
+        "sort_by(b.c, &e)[0].d",
+        "sort_by(b.c, &d)[-1].e",
+        "max_by(b.c, &e).d",
+        "min_by(b.c, &e).d",
+        "map(&d, b.c)",
+        "max(a)",
+        "min(t)",
+        "sum(a)",
+        "avg(a)",
+        "join('-', t)",
+        "contains(a, `2`)",
+        "contains(s, 'ex')",
+        "to_string(b)",
+        "to_number('12.5')",
+        "to_array(s)",
+        "merge(b, {g: s})",
+        "keys(b)",
+        "values(b)",
+        "reverse(t)",
+        "reverse(s)",
+        "length(@)",
+        "type(a) == 'array' && s || null",
+        "!(b.f) && a",
+        "not_null(b.f, s)",
+        "starts_with(s, 'te')",
+        "ceil(`1.2`)",
+        "a == `[3, 1, 2]`",
+        "b.c[?d == 'y' || e == `1`].e",
+        "sort_by(a, &@)",
+        "max(`[]`)",
+        "sort_by(`[]`, &x)",
+        "max_by(`[]`, &x)",
+    ],
+)
+def test_an_expression_gives_what_jmespath_gives(expression: str) -> None:
+    assert Query(expression).search(SMALL) == jmespath.search(expression, SMALL)
+
+
+@pytest.mark.parametrize(
+    "expression", ["starts_with(b, 'x')", "sort_by(mixed, &@)", "sum(t)", "b.c[?d < `1`].d", "s < `1`"]
+)
+def test_a_function_that_does_not_fit_the_value_is_an_error_of_its_own(expression: str) -> None:
+    with pytest.raises((JMESPathError, TypeError)):
+        jmespath.search(expression, SMALL)
+
+    with pytest.raises(ExpressionError):
+        Query(expression).search(SMALL)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "items[*].[{a: @, b: @}, {a: @, b: @}] | [][] | [*].[@, @, @, @]",
+        "[@, @]" + " | [@, @]" * 40,
+        "[@, @][]" + " | [@, @][]" * 40,
+        "length([@, @][]" + " | [@, @][]" * 40 + ")",
+        "to_string([@, @]" + " | [@, @]" * 40 + ")",
+        "{a: @, b: @}" + " | {a: @, b: @}" * 40,
+        "map(&[@, @, @], items)",
+        "items[*].{a: @, b: @, c: @}",
+        "numbers[*].[@, @]",
+        "numbers[?@ > `5`]",
+        "sort(numbers)",
+        "sort_by(numbers, &@)",
+        "max_by(numbers, &to_string(@))",
+        "to_string(floats)",
+        "to_string(@)",
+        "join(text, [text, text])",
+        "join('', [text, text]) | join('', [@, @]) | join('', [@, @])",
+        "map(&join('', [@, @, @]), texts)",
+        "[text, text, text, text]",
+        "numbers[:] == numbers[:]",
+        "[numbers[:], numbers[:]] | [?@ == @]",
+        "contains(numbers, `[1]`)",
+        "sort([texts, texts, texts, texts, texts, texts, texts, texts, texts][])",
+        "merge(" + ", ".join(["items[0]"] * 300) + ")" + " | [@, @]" * 40,
+        "map(&map(&map(&[@, @], numbers), numbers), numbers)",
+        "numbers[].[numbers, @]",
+    ],
+)
+def test_past_its_budget_an_expression_says_so_within_50_ms(expression: str) -> None:
+    query = Query(expression, where="providers.mine.forms.plain.message")
+    took_s = []
+    for _ in range(3):  # the least: a busy machine slows the process's own time, too
+        began = time.thread_time()
+        with pytest.raises(ExpressionLimit) as caught:
+            query.search(ITEMS)
+        took_s.append(time.thread_time() - began)
+
+    assert str(caught.value).startswith('providers.mine.forms.plain.message: "')
+    if sys.gettrace() is None:  # measuring coverage costs several times as much as the expression
+        assert min(took_s) < 0.15  # 50 ms on a machine with nothing else to do
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("length(items[?status == 'done'].url)", 5000),
+        ("length(sort(items[*].url))", 5000),
+        ("sort_by(items, &n)[-1].id", "4999"),
+        ("length(join('', texts))", 1_000_000),
+        ("contains(text, 'y')", False),
+        ("length(items[].url)", 5000),
+        ("items[?id == '4321'] | [0].n", 4321),
+    ],
+)
+def test_ordinary_work_on_a_large_answer_is_within_the_budget(expression: str, found: Json) -> None:
+    assert Query(expression).search(ITEMS) == found
+
+
+def test_a_deeply_nested_answer_is_past_the_budget_and_not_a_crash() -> None:
+    with pytest.raises(ExpressionLimit, match="nests too deeply"):
+        Query("to_string(deep)").search({"deep": _nested(3000)})
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "found"),
+    [
+        ("to_number(@)", "nan", None),
+        ("to_number(@)", "inf", None),
+        ("to_number(@)", "9" * 30, 1e30),
+        ("ceil(@)", 1e300, 1e300),
+        ("sum(@)", [2**63, 2**63], float(2**64)),
+        ("abs(@)", -5, 5),
+    ],
+)
+def test_a_number_that_json_cannot_hold_does_not_leave_an_expression(expression: str, value: Json, found: Json) -> None:
+    result = Query(expression).search(value)
+
+    assert result == found
+    orjson.dumps(result)
+
+
+@pytest.mark.parametrize(
+    ("expression", "complaint"),
+    [
+        ("", "empty"),
+        ("foo(", "Incomplete"),
+        ("a b", "not a JMESPath expression"),
+        ("nope(@)", "there is no function nope()"),
+        ("sum(a, b)", "sum() takes 1 values, not 2"),
+        ("sort_by(a, b)", "sort_by() takes an expression with & before it at place 2"),
+        ("not_null(&a)", "not_null() takes a value"),
+        ("[&a]", "& stands for"),
+        ("`NaN`", "a literal is not JSON"),
+        ("`[123456789012345678901234567890]`", "a literal is not JSON"),
+        ("(" * 900 + "a" + ")" * 900, "nests too deeply"),
+        ("`" + "[" * 1900 + "]" * 1900 + "`", "nests too deeply"),
+        ("a" + "||a" * 500, "nests more than 120 levels deep"),
+        ("a." * 3000 + "a", "at most 4000 characters"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_when_it_is_compiled(expression: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match="JMESPath") as caught:
+        Query(expression)
+
+    assert complaint in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_the_expressions_of_one_answer_share_a_budget_and_the_costliest_is_named() -> None:
+    cheap = Query("items[0].id | @", where="cheap")
+    dear = Query("length(items[?status == 'done'].url)", where="dear")
+
+    def search_often() -> None:
+        with answer_budget():
+            for _ in range(100):
+                cheap.search(ITEMS)
+                dear.search(ITEMS)
+
+    with pytest.raises(ExpressionLimit, match=r"^dear: "):
+        search_often()
+    with answer_budget():
+        assert dear.search(ITEMS) == 5000
+
+
+def _nested(depth: int) -> Json:
+    value: Json = 1
+    for _ in range(depth):
+        value = [value]
+    return value

@@ -1,0 +1,257 @@
+"""The API from outside, at a real daemon."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bridge.http.api_route import ApiRoute
+from bridge.http.web_app import API
+from tests.http.site import READ_TOKEN, TOKEN, Site, free_port, is_ready, running_site
+from tests.world import DaemonProcess, World, drop, running_world, until
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("site")) as running:
+        yield running
+
+
+def test_a_task_that_was_added_is_watched_and_its_webhook_arrives(site: Site) -> None:
+    site.world.ends_at["added"] = 0.0
+    answer = site.client.post("/api/v1/tasks", json={"id": "added", "label": "L"})
+    assert answer.status_code == 201
+    assert answer.json() == {"tasks": [{"account": "kling", "id": "added", "what": "added", "phase": "submitted"}]}
+    until(lambda: "added" in site.world.by_task(), seconds=10, what="the webhook")
+    until(
+        lambda: site.reader.get("/api/v1/task", params={"id": "added"}).json()["phase"] == "succeeded",
+        seconds=5,
+        what="phase",
+    )
+    found = site.reader.get("/api/v1/task", params={"account": "kling", "id": "added"}).json()
+    assert found["label"] == "L"
+    assert [one["endpoint"] for one in found["deliveries"]] == ["hook"]
+    [event] = {one["event_id"] for one in found["deliveries"]}
+
+    def outcomes() -> list[str]:
+        [delivery] = site.reader.get(f"/api/v1/deliveries/{event}").json()["deliveries"]
+        return [one["outcome"] for one in delivery["attempts_made"]]
+
+    until(lambda: outcomes() == ["accepted"], seconds=5, what="the outcome in the store")
+    again = site.client.post("/api/v1/deliveries/redeliver", json={"event_ids": [event], "expect": 2})
+    assert again.status_code == 409
+    again = site.client.post("/api/v1/deliveries/redeliver", json={"event_ids": [event], "expect": 1})
+    assert again.json() == {"redelivered": 1}
+    until(lambda: len(site.world.by_task()["added"]) == 2, seconds=5, what="the webhook again")
+    first, second = site.world.by_task()["added"]
+    assert (first.event_id, first.body) == (second.event_id, second.body)
+
+
+@pytest.mark.parametrize(
+    ("body", "ids"),
+    [
+        ('"one"', ["one"]),
+        ('["a1", {"id": "a2"}]', ["a1", "a2"]),
+        ('{"tasks": ["b1", "b2"]}', ["b1", "b2"]),
+        ("c1\nc2\n", ["c1", "c2"]),
+        ("id,label\nd1,x\n", ["d1"]),
+        ("- e1\n- id: e2\n", ["e1", "e2"]),
+        ('{"code": 0, "message": "SUCCEED", "data": {"task_id": "f1", "task_status": "submitted"}}', ["f1"]),
+    ],
+)
+def test_every_syntax_of_stdin_can_be_posted(site: Site, body: str, ids: list[str]) -> None:
+    answer = site.client.post("/api/v1/tasks", params={"account": "kling"}, content=body)
+    assert [one["id"] for one in answer.json()["tasks"]] == ids
+    again = site.client.post("/api/v1/tasks", params={"account": "kling"}, content=body)
+    assert again.status_code == 201
+    assert {one["what"] for one in again.json()["tasks"]} <= {"known", "ended"}
+
+
+def test_one_bad_task_adds_none_and_each_is_named_with_its_line(site: Site) -> None:
+    answer = site.client.post("/api/v1/tasks", content="good\nb ad\nw;rong\n")
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [one["at"] for one in answer.json()["errors"]] == ["line 2", "line 3"]
+    assert site.client.get("/api/v1/task", params={"id": "good"}).status_code == 404
+
+
+def test_a_body_that_says_it_is_json_must_be_json(site: Site) -> None:
+    json_type = {"Content-Type": "application/json; charset=utf-8"}
+    answer = site.client.post("/api/v1/tasks", content="g1\ng2\n", headers=json_type)
+    assert answer.status_code == 422
+    assert site.client.post("/api/v1/tasks", content='"g1"', headers=json_type).status_code == 201
+
+
+def test_tasks_are_polled_and_withdrawn_on_request(site: Site) -> None:
+    site.add("steady")
+    polled = site.client.post("/api/v1/task/poll", json={"id": "steady"}).json()
+    assert (polled["id"], polled["done"]) == ("steady", True)
+    withdrawn = site.client.post("/api/v1/task/withdraw", json={"account": "kling", "id": "steady"}).json()
+    assert (withdrawn["done"], withdrawn["detail"]) == (True, "withdrawn")
+    again = site.client.post("/api/v1/task/withdraw", json={"account": "kling", "id": "steady"}).json()
+    assert (again["done"], again["detail"]) == (False, "already withdrawn, nothing to do")
+    assert site.client.post("/api/v1/task/poll", json={"id": "nobody"}).status_code == 404
+
+
+def test_endpoints_are_listed_enabled_and_tested(site: Site) -> None:
+    [endpoint] = site.reader.get("/api/v1/endpoints").json()["endpoints"]
+    assert (endpoint["endpoint"], endpoint["type"], endpoint["disabled"]) == ("hook", "webhook", None)
+    sent = site.client.post("/api/v1/endpoints/hook/test").json()
+    assert [one["outcome"] for one in sent["outcomes"]] == ["accepted"]
+    enabled = site.client.post("/api/v1/endpoints/hook/enable").json()
+    assert enabled == {"endpoint": "hook", "was_disabled": False, "was_held": False}
+    assert site.client.post("/api/v1/endpoints/nobody/enable").status_code == 404
+    assert [one["is_able"] for one in site.reader.get("/api/v1/accounts").json()["accounts"]] == [True]
+
+
+@pytest.mark.parametrize("route", API, ids=lambda route: f"{route.method} {route.path}")
+def test_every_route_asks_for_the_token_it_needs(site: Site, route: ApiRoute) -> None:
+    path = route.path.replace("{event_id}", "evt_1").replace("{name}", "hook")
+
+    def status(client: httpx.Client, **headers: str) -> int:
+        with client.stream(route.method, path, headers=headers) as answer:  # some answers never end
+            return answer.status_code
+
+    statuses = [status(site.stranger), status(site.stranger, Authorization="Bearer wrong"), status(site.reader)]
+    match route.right:
+        case "open":
+            assert not {401, 403} & set(statuses)
+        case "read":
+            assert statuses[:2] == [401, 401]
+            assert statuses[2] not in {401, 403}
+        case "full":
+            assert statuses == [401, 401, 403]
+        case _:
+            raise AssertionError("a route that checks by itself has its own test")
+
+
+@pytest.mark.parametrize(
+    ("path", "at"),
+    [
+        ("/api/v1/tasks?limit=0", "limit"),
+        ("/api/v1/tasks?limit=x", "limit"),
+        ("/api/v1/tasks?phase=done", "phase"),
+        ("/api/v1/tasks?phsae=failed", "phsae"),
+        ("/api/v1/tasks?limit=1&limit=2", "limit"),
+        ("/api/v1/deliveries?state=lost", "state"),
+        ("/api/v1/status?x=1", "x"),
+        ("/api/v1/task", "id"),
+    ],
+)
+def test_a_wrong_parameter_is_named(site: Site, path: str, at: str) -> None:
+    answer = site.reader.get(path)
+    assert answer.status_code == 422
+    assert [one["at"] for one in answer.json()["errors"]] == [at]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example.com"}, 421),
+        ({"Host": "127.0.0.1.evil.example.com"}, 421),
+        ({"Host": "127.0.0.1@evil.example.com"}, 421),
+        ({"Host": "192.0.2.1"}, 421),
+        ({"Host": "localhost:1"}, 200),
+        ({"Host": "[::1]"}, 200),
+        ({"Origin": "https://evil.example.com"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+    ],
+)
+def test_other_hosts_and_origins_are_refused(site: Site, headers: dict[str, str], status: int) -> None:
+    answer = site.client.get("/healthz", headers=headers)
+    assert answer.status_code == status
+    assert site.client.get("/healthz", headers={"Origin": site.url}).status_code == 200
+
+
+def test_what_is_not_there_is_a_problem_document(site: Site) -> None:
+    for method, path, status in (("GET", "/nothing", 404), ("PUT", "/api/v1/tasks", 405), ("GET", "/healthz/", 404)):
+        answer = site.client.request(method, path)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+def test_ten_thousand_tasks_come_in_one_request(site: Site) -> None:
+    many = [{"id": f"many-{number}"} for number in range(10_000)]
+    answer = site.client.post("/api/v1/tasks", json=many, timeout=60)
+    assert len(answer.json()["tasks"]) == 10_000
+    assert site.client.post("/api/v1/tasks", content=b" " * (17 << 20)).status_code == 413
+
+
+def test_no_token_stands_in_answers_or_log(site: Site) -> None:
+    site.client.get("/api/v1/tasks", headers={"Host": TOKEN})
+    said = site.daemon.log.read_text() + site.client.get("/openapi.json").text
+    assert TOKEN not in said
+    assert READ_TOKEN not in said
+
+
+def test_settings_move_the_server_and_broken_ones_keep_it(tmp_path: Path) -> None:
+    with running_site(tmp_path) as site:
+        moved = free_port()
+        path = tmp_path / "genbridge.yaml"
+        settings = json.loads(path.read_text())
+        settings["http"] |= {"listen": f"127.0.0.1:{moved}", "token": TOKEN + "-new"}
+        path.write_text(json.dumps(settings))
+        with httpx.Client(base_url=f"http://127.0.0.1:{moved}", trust_env=False) as client:
+            until(lambda: is_ready(client), seconds=5, what="the server at its new address")
+            bearer = {"Authorization": f"Bearer {TOKEN}"}
+            assert client.get("/api/v1/tasks", headers=bearer).status_code == 401
+            assert client.get("/api/v1/tasks", headers={"Authorization": f"Bearer {TOKEN}-new"}).status_code == 200
+            settings["http"]["listen"] = "192.0.2.1:1"
+            path.write_text(json.dumps(settings))
+            until(lambda: "settings.invalid" in site.daemon.log.read_text(), seconds=5, what="word of it")
+            assert is_ready(client)
+            del settings["http"]
+            path.write_text(json.dumps(settings))
+            until(lambda: not is_ready(client), seconds=5, what="no server")
+        assert site.daemon.stop() == 0
+
+
+def test_a_unix_socket_serves_and_goes_with_the_daemon(tmp_path: Path) -> None:
+    with running_world(World()) as world:
+        settings = world.settings(tmp_path, http={"listen": "unix:http.sock"})
+        with DaemonProcess(settings) as daemon:
+            transport = httpx.HTTPTransport(uds=str(tmp_path / "http.sock"))
+            with httpx.Client(base_url="http://genbridge", transport=transport) as client:
+                until((tmp_path / "http.sock").exists, seconds=10, what="the socket")
+                until(lambda: is_ready(client), seconds=10, what="the server")
+                assert (tmp_path / "http.sock").stat().st_mode & 0o777 == 0o660
+                assert client.post("/api/v1/tasks", json="a").status_code == 201
+            assert daemon.stop() == 0
+        assert not (tmp_path / "http.sock").exists()
+
+
+def test_more_connections_than_files_leave_the_daemon_working(tmp_path: Path) -> None:
+    limited = ["sh", "-c", 'ulimit -n 256; exec "$0" "$@"']
+    port = free_port()
+    with running_world(World()) as world:
+        settings = world.settings(tmp_path, http={"listen": f"127.0.0.1:{port}"})
+        with DaemonProcess(settings, wrapper=limited) as daemon, ExitStack() as slow:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+                until(lambda: is_ready(client), seconds=10, what="the server")
+                for _ in range(300):  # each is kept alive for more than a minute
+                    idle = slow.enter_context(closing(socket.create_connection(("127.0.0.1", port))))
+                    idle.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            world.ends_at["late"] = 0.0
+            drop(tmp_path / "queue", "late.txt", "late\n")
+            until(lambda: "late" in world.by_task(), seconds=10, what="the webhook")
+            assert daemon.process.poll() is None
+
+
+def test_a_taken_port_ends_the_start_with_one_line(tmp_path: Path) -> None:
+    with running_site(tmp_path) as site:
+        other = tmp_path / "other"
+        other.mkdir()
+        settings = site.world.settings(other, http={"listen": site.url.removeprefix("http://")})
+        command = [sys.executable, "-m", "bridge", "run", "--config", str(settings)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert ended.returncode == 69
+        assert "http.listen: cannot listen on 127.0.0.1" in ended.stderr
+        assert "Traceback" not in ended.stderr

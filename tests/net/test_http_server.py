@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import socket
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from bridge.errors import Unavailable, UsageError
+from bridge.net.http_server import listen, listen_unix, serve, split_address
+from tests.served import served
+from tests.stopwatch import Stopwatch
+
+
+async def greet(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("hello")
+
+
+async def swallow(request: Request) -> PlainTextResponse:
+    await request.body()
+    return PlainTextResponse("all of it")
+
+
+async def hang(_: Request) -> PlainTextResponse:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+APP = Starlette(
+    routes=[
+        Route("/", greet),
+        Route("/swallow", swallow, methods=["POST"]),
+        Route("/hang", hang),
+    ]
+)
+
+
+async def test_port_0_gives_a_free_port_that_answers_at_once() -> None:
+    async with served(APP) as client:
+        assert (await client.get("/")).text == "hello"
+        assert client.base_url.port not in {0, None}
+
+
+async def test_a_response_does_not_wait_for_the_acknowledgement_of_the_previous_one() -> None:
+    took_s: list[float] = []
+    async with served(APP) as client:
+        for _ in range(10):
+            asking = Stopwatch()
+            await client.get("/")
+            took_s.append(asking.seconds)
+    assert min(took_s[1:]) < 0.03, "the kernel acknowledges after 0.04 s"
+
+
+async def test_no_signal_handler_is_installed() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    async with served(APP) as client:
+        await client.get("/")
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+async def test_requests_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "uvicorn")
+    async with served(APP) as client:
+        await client.get("/")
+    assert [record.name for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+async def test_cancellation_frees_the_port_within_a_second() -> None:
+    async with served(APP) as client:
+        await client.get("/")  # leaves an idle connection behind
+        port = client.base_url.port
+        ending = Stopwatch()
+    assert ending.seconds < 1.0
+    assert port is not None
+    listen("127.0.0.1", port).close()
+
+
+async def test_cancellation_before_listening_stops_the_server() -> None:
+    with anyio.fail_after(1.0):
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(serve, APP, host="127.0.0.1", port=0, task_status=anyio.TASK_STATUS_IGNORED))
+            group.cancel_scope.cancel()
+
+
+async def test_a_client_that_never_finishes_its_request_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(APP) as client:
+        port = client.base_url.port
+        assert port is not None
+        slow = await anyio.connect_tcp("127.0.0.1", port)
+        await slow.send(b"GET / HTTP/1.1\r\nHost: here\r\nX-Half: ")
+        ending = Stopwatch()
+    assert ending.seconds < 1.0
+    with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+        await slow.receive()
+    await slow.aclose()
+    assert caplog.records == []
+
+
+async def test_a_handler_that_hangs_is_cut_off() -> None:
+    answered: list[object] = []
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        try:
+            await client.get("/hang", timeout=None)
+        except httpx.RemoteProtocolError as error:
+            answered.append(error)
+
+    async with anyio.create_task_group() as group:
+        async with served(APP) as client:
+            group.start_soon(ask, httpx.AsyncClient(base_url=client.base_url, trust_env=False))
+            await anyio.sleep(0.2)
+            ending = Stopwatch()
+        assert ending.seconds < 1.0
+    assert len(answered) == 1
+
+
+async def test_a_request_in_flight_is_answered_completely() -> None:
+    async with served(APP) as client:
+        port = client.base_url.port
+        assert port is not None
+        half = await anyio.connect_tcp("127.0.0.1", port)
+        await half.send(b"POST /swallow HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nab")
+        await anyio.sleep(0.1)
+        finish = anyio.Event()
+
+        async def rest() -> None:
+            await finish.wait()
+            await half.send(b"cd")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(rest)
+            finish.set()
+    answer = await half.receive()
+    assert answer.startswith(b"HTTP/1.1 200")
+    await half.aclose()
+
+
+def test_a_taken_port_is_unavailable() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(
+            Unavailable, match=rf"cannot listen on 127\.0\.0\.1 port {port}: another .*; choose"
+        ) as caught:
+            listen("127.0.0.1", port)
+    assert caught.value.exit_code == 69
+    assert "\n" not in str(caught.value)
+
+
+def test_an_address_of_another_machine_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="not an address of this machine"):
+        listen("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize("port", [70000, 65536, -1])
+def test_an_impossible_port_is_a_usage_error(port: int) -> None:
+    with pytest.raises(UsageError, match=f"port {port} does not exist: choose one from 1 to 65535") as caught:
+        listen("127.0.0.1", port)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("host", ["", "no such host", "a" * 300])
+def test_an_unknown_host_is_a_usage_error(host: str) -> None:
+    with pytest.raises(UsageError, match="is unknown: give an address of this machine"):
+        listen(host, 0)
+
+
+async def test_an_invalid_address_fails_before_any_request() -> None:
+    with pytest.raises(UsageError):
+        await serve(APP, host="127.0.0.1", port=70000, task_status=anyio.TASK_STATUS_IGNORED)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8700", ("127.0.0.1", 8700)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:80", ("::1", 80)),
+        ("127.0.0.1:70000", ("127.0.0.1", 70000)),
+    ],
+)
+def test_an_address_is_split_into_host_and_port(text: str, address: tuple[str, int]) -> None:
+    assert split_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "8700", ":8700", "localhost", "localhost:", "localhost:http", "::1:80", "[]:80"])
+def test_an_invalid_address_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(UsageError, match=r"write HOST:PORT, such as 127\.0\.0\.1:8642"):
+        split_address(text)
+
+
+async def answer_to(client: httpx.AsyncClient, *parts: bytes) -> bytes:
+    """What the server sends, until it closes, to a client that sends these parts."""
+    stream = await anyio.connect_tcp("127.0.0.1", client.base_url.port or 0)
+    answer = b""
+    async with stream:
+        with suppress(anyio.BrokenResourceError):
+            for part in parts:
+                await stream.send(part)
+        with anyio.fail_after(20), suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            while True:
+                answer += await stream.receive()
+    return answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n",
+        b"POST /swallow HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: here\r\nX-A: b\x00c\r\n\r\n",
+        b"CONNECT here:80 HTTP/1.1\r\nHost: here\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http_is_answered_with_a_problem(request_: bytes) -> None:
+    async with served(APP) as client:
+        head, _, body = (await answer_to(client, request_)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["status"] == 400
+
+
+async def test_a_head_of_any_length_is_refused() -> None:
+    headers = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 1000) for number in range(100))
+    async with served(APP) as client:
+        answer = await answer_to(client, b"GET / HTTP/1.1\r\nHost: here\r\n" + headers + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.long
+async def test_a_head_that_does_not_arrive_in_ten_seconds_is_refused() -> None:
+    async with served(APP) as client:
+        waiting = Stopwatch()
+        answers: list[bytes] = []
+
+        async def ask(*parts: bytes) -> None:
+            answers.append(await answer_to(client, *parts))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask, b"")
+            group.start_soon(ask, b"GET / HTTP/1.1\r\nHost: he")
+            group.start_soon(ask, b"GET / HTTP/1.1\r\nHost: here\r\n\r\nGET / HT")
+    assert 9.0 < waiting.seconds < 20.0
+    assert sorted(answer.count(b"HTTP/1.1 408 ") for answer in answers) == [1, 1, 1]
+    assert sum(answer.startswith(b"HTTP/1.1 200 ") for answer in answers) == 1
+
+
+def test_a_unix_socket_is_for_owner_and_group_and_replaces_a_dead_one(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with listen_unix(path):
+        assert path.stat().st_mode & 0o777 == 0o660
+        with pytest.raises(Unavailable, match="another program is listening there"):
+            listen_unix(path)
+    with listen_unix(path):  # the first one left its file
+        assert path.is_socket()
+    with pytest.raises(Unavailable, match="No such file"):
+        listen_unix(tmp_path / "missing" / "socket")

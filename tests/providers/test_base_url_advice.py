@@ -1,0 +1,45 @@
+"""Base URLs that repeat what the provider's path begins with."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.providers.base_url_advice import repeated_path
+from bridge.providers.catalogue import descriptions
+
+
+@pytest.mark.parametrize(
+    ("provider", "base_url", "part", "instead"),
+    [
+        ("openai_video", "https://api.example.com/v1", "/v1", "https://api.example.com"),
+        ("openai_video", "https://api.example.com/v1/", "/v1", "https://api.example.com"),
+        ("openai_video", "https://api.example.com/v1/videos", "/v1/videos", "https://api.example.com"),
+        ("openai_video", "https://api.example.com:8443/team/v1", "/v1", "https://api.example.com:8443/team"),
+        ("kling", "https://api.example.com/kling", "/kling", "https://api.example.com"),
+        ("kling", "https://api-beijing.klingai.com/v1", "/v1", "https://api-beijing.klingai.com"),
+        (
+            "veo",
+            "https://generativelanguage.googleapis.com/v1beta",
+            "/v1beta",
+            "https://generativelanguage.googleapis.com",
+        ),
+    ],
+)
+def test_a_base_url_that_repeats_the_path_is_named_with_the_right_one(
+    provider: str, base_url: str, part: str, instead: str
+) -> None:
+    assert repeated_path(descriptions()[provider], base_url) == (part, instead)
+
+
+@pytest.mark.parametrize(
+    ("provider", "base_url"),
+    [
+        ("openai_video", "https://api.example.com"),
+        ("openai_video", "https://api.example.com/proxy/openai"),
+        ("kling", "https://api-beijing.klingai.com"),
+        ("kling", "https://api.example.com/v1"),
+        ("midjourney", "https://api.example.com/mj-fast"),
+    ],
+)
+def test_a_base_url_that_fits_is_not_complained_of(provider: str, base_url: str) -> None:
+    assert repeated_path(descriptions()[provider], base_url) is None

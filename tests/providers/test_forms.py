@@ -1,0 +1,161 @@
+"""What forms can say of answers: conditions, empty objects, JSON inside a text, files on the account's own server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from bridge.domain.task import Json, Kind, Reading
+from bridge.providers.catalogue import load_descriptions
+from bridge.providers.reading import read, second_value
+from bridge.providers.results import PollContext
+from bridge.providers.selector import Selector
+from tests.providers.reading_of import answered
+
+A = "https://cdn.example.com/a.mp4"
+JOB = {"task": "@", "id": "id", "status": "status", "words": {"running": ["r"], "succeeded": ["ok"]}}
+
+
+def reading(forms: dict[str, Any], body: Json) -> Reading:
+    ask = {"path": "/{id}"}
+    own = load_descriptions({"own": {"title": "T", "ask": ask, "forms": forms}})["own"]
+    asked = PollContext(task_id="1", action="a/b", own_host="own.example.com", base_url="https://own.example.com/x/")
+    return read(own, answered(orjson.dumps(body)), asked)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ({"r": '{"urls": ["u"]}'}, ["u"]),
+        ({"r": {"urls": ["u"]}}, ["u"]),  # some gateways have read it already
+        ({"r": "no JSON"}, None),
+        ({"r": '{"urls": '}, None),
+        ({"r": "[" * 5000}, None),
+        ({"r": ""}, None),
+        ({"r": None}, None),
+        ({}, None),
+    ],
+)
+def test_json_inside_a_text_is_read(value: Json, found: Json) -> None:
+    assert Selector("from_json(r).urls")(value) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({}, Kind.RUNNING),
+        ({"1": {"state": "ok", "u": A}}, Kind.SUCCEEDED),
+        ({"2": {"state": "ok", "u": A}}, Kind.AMBIGUOUS),
+        ({"error": "x"}, Kind.AMBIGUOUS),
+        ([], Kind.AMBIGUOUS),
+    ],
+)
+def test_an_empty_object_can_be_a_form_of_its_own(body: Json, kind: Kind) -> None:
+    forms = {
+        "waiting": {
+            "task": "@",
+            "when": "length(keys(@)) == `0`",
+            "status": "'waiting'",
+            "words": {"running": ["waiting"]},
+            "results": [],
+        },
+        "done": {
+            "task": "merge(values(@)[0], {id: keys(@)[0]})",
+            "id": "id",
+            "status": "state",
+            "words": {"succeeded": ["ok"]},
+            "results": [{"url": "u"}],
+        },
+    }
+    assert reading(forms, body).kind is kind
+
+
+@pytest.mark.parametrize("status", ["length(keys(@)) == `0` && 'r'", "length(keys(@)) == `0` && 'r' || null"])
+def test_a_status_that_is_false_is_in_no_form(status: str) -> None:
+    forms = {"empty": {"task": "@", "status": status, "words": {"running": ["r"]}, "results": []}}
+    assert reading(forms, {}).kind is Kind.RUNNING
+    assert reading(forms, {"error": "x"}).kind is Kind.AMBIGUOUS
+    assert reading(forms, {"error": "x"}).snapshot is None
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"status": "r", "position": 0}, Kind.RUNNING),
+        ({"status": "r", "position": 0, "id": "1"}, Kind.RUNNING),
+        ({"status": "r", "position": 0, "id": "2"}, Kind.AMBIGUOUS),
+        ({"status": "r"}, Kind.AMBIGUOUS),
+        ({"status": "r", "id": "1"}, Kind.AMBIGUOUS),
+    ],
+)
+def test_with_a_condition_an_id_is_checked_only_where_it_stands(body: Json, kind: Kind) -> None:
+    forms = {"job": {**JOB, "when": "type(position) == 'number'", "results": []}}
+    assert reading(forms, body).kind is kind
+
+
+def test_a_second_request_without_a_value_is_made_for_every_success_without_results() -> None:
+    ask = {"path": "/{id}", "second": {"path": "/{id}/result"}}
+    form = {**JOB, "results": [{"url": "second.u"}]}
+    own = load_descriptions({"own": {"title": "T", "ask": ask, "forms": {"job": form}}})["own"]
+    asked = PollContext(task_id="1", action=None, own_host="own.example.com", base_url="https://own.example.com")
+
+    wanted = [
+        second_value(own, answered(orjson.dumps({"id": "1", "status": word})), asked) is not None
+        for word in ("r", "ok", "other")
+    ]
+
+    assert wanted == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("means", "status", "kind"),
+    [
+        ("running", 200, Kind.RUNNING),
+        ("pending", 202, Kind.PENDING),
+        ("running", 204, Kind.RUNNING),
+        ("running", 500, Kind.TRANSIENT),
+        ("not_found", 200, Kind.NOT_FOUND),
+        ("not_found", 202, Kind.TRANSIENT),
+    ],
+)
+def test_an_empty_body_means_what_the_description_says(means: str, status: int, kind: Kind) -> None:
+    tree = {"title": "T", "ask": {"path": "/{id}"}, "empty_means": means, "forms": {"job": {**JOB, "results": []}}}
+    own = load_descriptions({"own": tree})["own"]
+
+    assert read(own, answered(b"", status=status), PollContext("1", None, "own.example.com")).kind is kind
+
+
+def test_files_on_the_own_server_are_named_by_their_items() -> None:
+    each = {"each": "files[?name]", "path": "/f/{id}/{name}?t={type}&n={n}&a={action}"}
+    forms = {"job": {**JOB, "results": [{"content": {"any": each}}]}}
+    files = [
+        {"name": "a b/ü&.png", "type": "out", "n": 3},
+        {"name": "clip.mp4"},
+        {"name": "raw"},
+        {"no": "name"},
+        "text",
+    ]
+
+    seen = reading(forms, {"id": "1", "status": "ok", "files": files}).snapshot
+
+    assert seen is not None
+    at = "https://own.example.com/x/f/1"
+    assert {kind: [item["url"] for item in items] for kind, items in seen.result.items()} == {
+        "images": [f"{at}/a%20b%2F%C3%BC%26.png?t=out&n=3&a=a/b"],
+        "videos": [f"{at}/clip.mp4?t=&n=&a=a/b"],
+        "files": [f"{at}/raw?t=&n=&a=a/b"],
+    }
+    assert seen.result["images"][0]["type"] == "out"
+
+
+def test_files_that_are_named_by_a_text_alone() -> None:
+    forms = {"job": {**JOB, "results": [{"content": {"videos": {"each": "g[].id", "path": "/g/{value}/content"}}}]}}
+
+    seen = reading(forms, {"id": "1", "status": "ok", "g": [{"id": "x/1"}, {"id": 2}, {}]}).snapshot
+    none = reading(forms, {"id": "1", "status": "ok", "g": []})
+
+    assert seen is not None
+    assert seen.urls == ("https://own.example.com/x/g/x%2F1/content", "https://own.example.com/x/g/2/content")
+    assert none.lacks_result

@@ -1,0 +1,392 @@
+"""Every built-in provider, read over HTTP from the simulated vendor by its built-in definition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+
+from bridge.domain.task import Kind, Reading
+from bridge.errors import UsageError
+from bridge.net.client import HttpClient
+from bridge.providers.catalogue import descriptions
+from bridge.providers.created import created
+from bridge.providers.provider import HttpProvider
+from bridge.simulator.simulated_provider import SimulatedProvider
+from bridge.simulator.simulated_task import DEFAULT_MESSAGE, SimulatedResult
+from bridge.simulator.vendor import load_vendor, vendor_names
+from tests.fakes import FakeClock
+from tests.served import served
+
+KEY = "sk-simulated"
+ACTIONS = {
+    "kling": "videos/text2video",
+    "jimeng": "jimeng_vgfm_t2v_l20",
+    "fal": "fal-ai/flux/dev",
+    "runpod": "a1b2c3d4e5f6g7",
+}
+KEYLESS = {"comfyui"}
+EVERY = pytest.mark.parametrize("name", vendor_names())
+
+
+@asynccontextmanager
+async def provider_of(
+    name: str, clock: FakeClock | None = None, *, key: str = KEY, rate: int | None = None
+) -> AsyncGenerator[HttpProvider, None]:
+    simulated = SimulatedProvider(clock or FakeClock(), key=KEY, rate=rate, provider=name)
+    async with served(simulated.app) as client:
+        http = HttpClient(timeout_s=5.0, concurrency=4)
+        base_url = str(client.base_url).rstrip("/")
+        yield HttpProvider(descriptions()[name], base_url=base_url, api_key=key, client=http)
+        await http.aclose()
+
+
+def task_id(name: str, short: str) -> str:
+    return f"models/veo-3/operations/{short}" if name == "veo" else short
+
+
+async def ask(provider: HttpProvider, name: str, short: str) -> Reading:
+    return await provider.poll(task_id(name, short), ACTIONS.get(name))
+
+
+def test_every_built_in_provider_can_be_simulated() -> None:
+    assert {*vendor_names()} == descriptions().keys()
+
+
+def test_an_unknown_provider_is_a_usage_error_that_names_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r'"pika" is not simulated; choose one of: .*kling'):
+        SimulatedProvider(FakeClock(), provider="pika")
+
+
+@EVERY
+async def test_a_task_is_read_from_creation_to_success(name: str) -> None:
+    clock = FakeClock()
+    async with provider_of(name, clock) as provider:
+        submitted = await ask(provider, name, "demo-9s-a")
+        await clock.advance(6)
+        running = await ask(provider, name, "demo-9s-a")
+        await clock.advance(3)
+        finished = await ask(provider, name, "demo-9s-a")
+    assert submitted.kind in {Kind.PENDING, Kind.RUNNING}
+    assert (running.kind, finished.kind) == (Kind.RUNNING, Kind.SUCCEEDED)
+    assert finished.snapshot is not None
+    assert finished.snapshot.urls
+    assert finished.snapshot.refused == ()
+    assert finished.snapshot.result.keys() <= {"videos", "images", "audios"}
+
+
+@pytest.mark.parametrize("name", sorted({*vendor_names()} - {"avatar"}))
+async def test_a_failure_is_read_with_its_reason(name: str) -> None:
+    async with provider_of(name) as provider:
+        failed = await ask(provider, name, "demo-fail-0s")
+    assert failed.kind is Kind.FAILED
+    assert failed.snapshot is not None
+    assert DEFAULT_MESSAGE in failed.snapshot.message
+    assert failed.snapshot.urls == ()
+
+
+async def test_a_digital_human_that_fails_keeps_running() -> None:
+    async with provider_of("avatar") as provider:
+        assert (await ask(provider, "avatar", "demo-fail-0s")).kind is Kind.RUNNING
+
+
+@EVERY
+async def test_a_task_that_never_finishes_keeps_running(name: str) -> None:
+    clock = FakeClock()
+    async with provider_of(name, clock) as provider:
+        await ask(provider, name, "demo-never")
+        await clock.advance(86400)
+        assert (await ask(provider, name, "demo-never")).kind is Kind.RUNNING
+
+
+@EVERY
+async def test_unknown_ids_wrong_keys_and_too_many_requests_are_recognized(name: str) -> None:
+    async with provider_of(name, rate=1) as provider:
+        unknown = await ask(provider, name, "857000000000000009")
+        limited = await ask(provider, name, "demo-1")
+    async with provider_of(name, key="sk-another") as stranger:
+        refused = await ask(stranger, name, "demo-1")
+    if name in KEYLESS:  # it answers about an unknown prompt as about a running one
+        assert (unknown.kind, limited.kind, refused.kind) == (Kind.RUNNING, Kind.RATE_LIMITED, Kind.RUNNING)
+    else:
+        assert unknown.kind in {Kind.NOT_FOUND, Kind.BAD_REQUEST}
+        assert (limited.kind, refused.kind) == (Kind.RATE_LIMITED, Kind.AUTH_ERROR)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in vendor_names() if descriptions()[name].ask.batch))
+async def test_a_batch_answers_for_each_known_task(name: str) -> None:
+    ids = ["demo-0s-a", "demo-fail-0s", "demo-9s-b", "857000000000000009"]
+    async with provider_of(name) as provider:
+        readings = await provider.poll_batch(ids, ACTIONS.get(name))
+    assert not isinstance(readings, Reading)
+    kinds = [readings[each].kind for each in ids]
+    assert (kinds[0], kinds[1], kinds[3]) == (Kind.SUCCEEDED, Kind.FAILED, Kind.NOT_FOUND)
+    assert kinds[2] in {Kind.PENDING, Kind.RUNNING}
+
+
+@pytest.mark.parametrize(("name", "is_list"), [("midjourney", True), ("luma", True), ("suno", False)])
+async def test_a_batch_of_unknown_ids_is_answered_as_the_vendor_does(name: str, is_list: bool) -> None:
+    async with provider_of(name) as provider:
+        readings = await provider.poll_batch(["x", "y"], None)
+    if is_list:
+        assert not isinstance(readings, Reading)
+        assert {reading.kind for reading in readings.values()} == {Kind.NOT_FOUND}
+    else:
+        assert isinstance(readings, Reading), "the batch has no answer, so tasks are polled one by one"
+
+
+@pytest.mark.parametrize(
+    ("name", "short", "kinds"),
+    [
+        ("suno", "demo-audio-0s", {"audios": 2, "videos": 2, "images": 2}),
+        ("suno", "demo-text-0s", {"texts": 1}),
+        ("midjourney", "demo-images-0s", {"images": 1}),
+        ("midjourney", "demo-video-0s", {"videos": 1}),
+        ("midjourney", "demo-text-0s", {"texts": 1}),
+        ("replicate", "demo-images-0s", {"images": 4}),
+        ("replicate", "demo-video-0s", {"videos": 1}),
+        ("replicate", "demo-audio-0s", {"audios": 1}),
+        ("replicate", "demo-text-0s", {"texts": 1}),
+        ("kling_v2", "demo-images-0s", {"images": 4}),
+        ("kling_v2", "demo-audio-0s", {"audios": 2}),
+        ("runway", "demo-video-0s", {"videos": 1}),
+        ("unified_v2", "demo-images-0s", {"images": 4}),
+        ("jimeng", "demo-images-0s", {"images": 4}),
+        ("ark", "demo-video-0s", {"videos": 1, "images": 1}),
+        ("ark", "demo-audio-0s", {"videos": 1, "images": 1}),  # it only makes videos
+        ("flux", "demo-images-0s", {"images": 1}),
+        ("vidu", "demo-0s", {"videos": 1}),
+        ("minimax", "demo-0s", {"videos": 1}),
+        ("openai_video", "demo-0s", {"videos": 1}),
+    ],
+)
+async def test_a_task_makes_the_kind_of_result_that_its_id_names(name: str, short: str, kinds: dict[str, int]) -> None:
+    async with provider_of(name) as provider:
+        finished = await ask(provider, name, short)
+    assert finished.snapshot is not None
+    assert {kind: len(items) for kind, items in finished.snapshot.result.items()} == kinds
+
+
+@EVERY
+async def test_every_result_can_be_downloaded_from_the_simulator(name: str) -> None:
+    simulated = SimulatedProvider(FakeClock(), key=KEY, provider=name)
+    async with served(simulated.app, key=KEY) as client:
+        http = HttpClient(timeout_s=5.0, concurrency=4)
+        base_url = str(client.base_url).rstrip("/")
+        provider = HttpProvider(descriptions()[name], base_url=base_url, api_key=KEY, client=http)
+        finished = await ask(provider, name, "demo-0s-a/b" if name == "kling" else "demo-0s")
+        await http.aclose()
+        assert finished.snapshot is not None
+        for url in finished.snapshot.urls:
+            assert url.startswith(base_url)
+            assert (await client.get(url)).status_code == 200
+
+
+async def test_progress_is_reported_by_the_vendors_that_document_it() -> None:
+    reporting = set()
+    for name in vendor_names():
+        clock = FakeClock()
+        async with provider_of(name, clock) as provider:
+            await ask(provider, name, "demo-10s")
+            await clock.advance(5)
+            running = await ask(provider, name, "demo-10s")
+            assert running.snapshot is not None
+            if running.snapshot.progress is not None:
+                assert 49 <= running.snapshot.progress <= 51, name
+                reporting.add(name)
+    assert reporting == {
+        *("newapi", "unified_v2", "suno", "midjourney", "openai_video", "flux", "replicate", "runway", "vidu", "xai"),
+    }
+
+
+CREATES: list[tuple[str, str, dict[str, Any]]] = [
+    ("kling", "/kling/v1/videos/text2video", {}),
+    ("kling_v2", "/text-to-video/kling-3.0-turbo", {}),
+    ("newapi", "/v1/video/generations", {"model": "m"}),
+    ("video_query", "/v1/video/create", {"model": "m"}),
+    ("unified_v2", "/v2/videos/generations", {}),
+    ("replicate", "/replicate/v1/predictions", {"version": "v"}),
+    ("suno", "/suno/submit/music", {}),
+    ("midjourney", "/mj/submit/imagine", {}),
+    ("openai_video", "/v1/videos", {}),
+    ("flux", "/v1/flux-pro-1.1", {}),
+    ("luma", "/luma/generations", {}),
+    ("luma", "/dream-machine/v1/generations", {}),
+    ("runway", "/v1/image_to_video", {}),
+    ("minimax", "/v1/video_generation", {}),
+    ("vidu", "/ent/v2/text2video", {}),
+    ("ark", "/api/v3/contents/generations/tasks", {}),
+    ("jimeng", "/jimeng/?Action=CVSync2AsyncSubmitTask&Version=2022-08-31", {"req_key": ACTIONS["jimeng"]}),
+    ("veo", "/v1beta/models/veo-3.0:predictLongRunning", {}),
+    ("avatar", "/avatar/generation", {}),
+    ("fal", "/fal-ai/flux/dev", {}),
+    ("kie", "/api/v1/jobs/createTask", {}),
+    ("kie_suno", "/api/v1/generate", {}),
+    ("dashscope", "/api/v1/services/aigc/video-generation/video-synthesis", {}),
+    ("siliconflow", "/v1/video/submit", {}),
+    ("zhipu", "/api/paas/v4/videos/generations", {}),
+    ("runpod", "/v2/a1b2c3d4e5f6g7/run", {}),
+    ("xai", "/v1/videos/generations", {}),
+    ("azure_openai", "/openai/v1/video/generations/jobs", {}),
+    ("heygen", "/v2/video/generate", {}),
+    ("comfyui", "/prompt", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "body"), CREATES)
+async def test_the_answer_to_a_create_has_an_id_that_can_be_polled(name: str, path: str, body: dict[str, Any]) -> None:
+    clock = FakeClock()
+    simulated = SimulatedProvider(clock, key=KEY, provider=name)
+    key_headers = dict(load_vendor(name).key_headers(KEY))
+    async with served(simulated.app) as client:
+        answer = await client.post(path, json={**body, "prompt": "demo-5s"}, headers=key_headers)
+        found = created(descriptions()[name], orjson.loads(answer.content))
+        assert found is not None, answer.text
+        await clock.advance(5)
+        http = HttpClient(timeout_s=5.0, concurrency=4)
+        base_url = str(client.base_url).rstrip("/")
+        provider = HttpProvider(descriptions()[name], base_url=base_url, api_key=KEY, client=http)
+        reading = await provider.poll(found[0], ACTIONS.get(name))
+        await http.aclose()
+    assert answer.status_code == 200
+    assert reading.kind is Kind.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("path", "action", "ending"),
+    [
+        ("/suno/submit/lyrics", "lyrics", SimulatedResult.TEXTS),
+        ("/mj-fast/mj/submit/video", "video", SimulatedResult.VIDEOS),
+        ("/mj/submit/describe", "describe", SimulatedResult.TEXTS),
+        ("/v2/images/generations", "images", SimulatedResult.IMAGES),
+        ("/luma/dream-machine/v1/generations/image", "image", SimulatedResult.IMAGES),
+        ("/runway/v1/text_to_speech", "text_to_speech", SimulatedResult.AUDIOS),
+        ("/kling/image-to-image/v2-1", "image-to-image", SimulatedResult.IMAGES),
+    ],
+)
+async def test_the_result_of_a_created_task_follows_the_action_in_the_path(
+    path: str, action: str, ending: SimulatedResult
+) -> None:
+    clock = FakeClock()
+    simulated = SimulatedProvider(clock)
+    async with served(simulated.app) as client:
+        assert (await client.post(path, json={"prompt": "a cat"})).status_code == 200
+    await clock.advance(10)
+    assert len(simulated.finished_at) == 1
+    (task,) = simulated.tasks
+    assert (task.action, task.script.result) == (action, ending)
+
+
+async def test_a_multipart_body_is_read_too() -> None:
+    simulated = SimulatedProvider(FakeClock())
+    async with served(simulated.app) as client:
+        files = {"input_reference": ("a.png", b"\x89PNG\r\n\r\ndemo-9s\r\n", "image/png")}
+        fields = {"model": "sora-2-pro", "prompt": "demo-fail-3s", "seconds": "4"}
+        video = (await client.post("/v1/videos", data=fields, files=files)).json()
+    assert (video["model"], video["seconds"], video["status"]) == ("sora-2-pro", "4", "queued")
+    assert simulated.tasks[0].script.result is SimulatedResult.FAILURE
+
+
+async def test_downloads_of_openais_videos_need_the_key() -> None:
+    simulated = SimulatedProvider(FakeClock(), key=KEY)
+    async with served(simulated.app, key=KEY) as client:
+        content = await client.get("/v1/videos/demo-0s/content")
+        early = await client.get("/v1/videos/demo-9s/content")
+        refused = await client.get("/v1/videos/demo-0s/content", headers={"authorization": "Bearer wrong"})
+    assert (content.status_code, content.headers["content-type"]) == (200, "video/mp4")
+    assert (early.status_code, refused.status_code) == (404, 401)
+
+
+@pytest.mark.parametrize(
+    ("path", "header"),
+    [
+        ("/v1/get_result?id=demo-1", {"x-key": KEY}),
+        ("/ent/v2/tasks/demo-1/creations", {"authorization": f"Token {KEY}"}),
+        ("/v1beta/models/veo-3/operations/demo-1", {"x-goog-api-key": KEY}),
+        ("/mj/task/demo-1/fetch", {"mj-api-secret": KEY}),
+        ("/v1/predictions/demo-1", {"authorization": f"Token {KEY}"}),
+    ],
+)
+async def test_the_key_is_accepted_in_each_header_that_a_vendor_documents(path: str, header: dict[str, str]) -> None:
+    async with served(SimulatedProvider(FakeClock(), key=KEY).app) as client:
+        assert (await client.get(path, headers=header)).status_code == 200
+        assert (await client.get(path, headers={"x-another": KEY})).status_code in {401, 403}
+
+
+async def test_the_chosen_provider_answers_paths_that_several_share() -> None:
+    path = "/kling/v1/videos/text2video/demo-0s"
+    async with served(SimulatedProvider(FakeClock()).app) as client:
+        kling = (await client.get(path)).json()
+        listed = (await client.get("/v1/videos/text2video")).json()
+        video = (await client.get("/v1/videos/demo-0s")).json()
+    async with served(SimulatedProvider(FakeClock(), provider="newapi").app) as client:
+        newapi = (await client.get(path)).json()
+        nowhere = (await client.get("/nowhere")).json()
+    async with served(SimulatedProvider(FakeClock(), provider="openai_video").app) as client:
+        as_video = await client.get("/v1/videos/text2video")
+    assert kling["data"]["task_status"] == "succeed"
+    assert listed["code"] == 0
+    assert video["object"] == "video"
+    assert newapi["data"]["status"] == "SUCCESS"
+    assert nowhere["code"] == "task_not_exist"
+    assert as_video.json()["error"]["message"] == "Video not found."
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"3", b'{"ids": 5}', b'{"ids": [1]}', b"{}", b"--x\r\n", b"[" * 900])
+async def test_an_invalid_batch_gets_the_vendors_own_error(body: bytes) -> None:
+    async with served(SimulatedProvider(FakeClock()).app) as client:
+        for path in ("/suno/fetch", "/mj/task/list-by-condition", "/luma/tasks"):
+            answer = await client.post(path, content=body)
+            assert answer.status_code == 400
+            assert answer.json()
+
+
+async def test_an_unknown_method_is_405_by_default() -> None:
+    async with served(SimulatedProvider(FakeClock()).app) as client:
+        answer = await client.delete("/suno/fetch/x")
+    assert (answer.status_code, answer.json()) == (405, {"error": {"message": "method not allowed"}})
+
+
+async def test_texts_are_the_same_everywhere() -> None:
+    async with served(SimulatedProvider(FakeClock()).app) as client:
+        lyrics = (await client.get("/suno/fetch/demo-text-0s")).json()["data"]["data"]["text"]
+        tokens = (await client.get("/v1/predictions/demo-text-0s")).json()["output"]
+    assert "".join(tokens).strip() in lyrics
+
+
+async def test_a_task_created_at_one_vendor_can_be_polled_at_another() -> None:
+    """As at an aggregator that speaks several APIs."""
+    async with served(SimulatedProvider(FakeClock()).app) as client:
+        own = (
+            await client.post("/kling/text-to-video/kling-3.0", json={"options": {"external_task_id": "o-1"}})
+        ).json()
+        by_external_id = (await client.get("/tasks", params={"external_task_ids": "o-1"})).json()["data"]
+        other = (await client.get(f"/v1/video/generations/{own['data']['id']}")).json()
+    assert [each["id"] for each in by_external_id] == [own["data"]["id"]]
+    assert other["data"]["task_id"] == own["data"]["id"]
+
+
+HOSTILE: list[bytes] = [
+    *(b"{}", b"{", b"null", b"\xff", b"--x\r\n\r\n", b"[" * 2000, b'{"a":' * 900 + b"1" + b"}" * 900),
+    b'{"id": 3, "ids": [{}], "task_id": [], "file_id": "", "input": 3, "model": 1e400, "prompt": {"a": null}}',
+    b'{"options": [], "external_task_id": {}, "pageNum": [], "ids": ""}',
+]
+
+
+@EVERY
+async def test_hostile_requests_never_cause_a_server_error(name: str) -> None:
+    async with served(SimulatedProvider(FakeClock(), provider=name).app) as client:
+        for route in load_vendor(name).routes:
+            path = re.sub(r"\{.*?\}+", "videos", route.path)
+            queries = "?" + "&".join(f"{key}={value}" for key, value in route.query.items())
+            strange = [
+                (f"{queries}&id=%FF&task_id=%00&task_ids=,,&ids=&pageNum=x", b""),
+                *((queries, body) for body in HOSTILE),
+            ]
+            for query, body in strange:
+                answer = await client.request(route.method, path + query, content=body)
+                assert answer.status_code < 500, (route.method, path, query, body[:40])

@@ -1,0 +1,107 @@
+"""Threads for calls that block and may never return."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import anyio
+import pytest
+
+from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
+from tests.stopwatch import Stopwatch
+
+
+async def test_a_call_runs_in_its_own_daemon_thread() -> None:
+    thread = await CallThreads(count=2, name="chat-x").run(threading.current_thread, timeout_s=5)
+    assert thread is not threading.current_thread()
+    assert thread.daemon
+    assert thread.name == "chat-x"
+
+
+async def test_an_abandoned_call_keeps_its_thread_until_it_returns() -> None:
+    threads = CallThreads(count=2, name="x")
+    release = threading.Event()
+    for _ in range(2):
+        with pytest.raises(CallTimeout, match="may still arrive"):
+            await threads.run(release.wait, timeout_s=0.05)
+    watch = Stopwatch()
+    with pytest.raises(NoThread, match="still hang"):
+        await threads.run(release.wait, timeout_s=30)
+    assert watch.seconds < 5
+    release.set()
+    with anyio.fail_after(5):
+        while True:
+            try:
+                assert await threads.run(lambda: 7, timeout_s=5) == 7
+                return
+            except NoThread:
+                await anyio.sleep(0.01)
+
+
+async def test_calls_beyond_the_limit_wait_for_a_free_thread() -> None:
+    threads = CallThreads(count=2, name="x")
+    busy = 0
+    most = 0
+    lock = threading.Lock()
+
+    def work() -> int:
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.02)
+        with lock:
+            busy -= 1
+        return 1
+
+    results: list[int] = []
+
+    async def one() -> None:
+        results.append(await threads.run(work, timeout_s=10))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(one)
+    assert results == [1] * 10
+    assert most == 2
+
+
+async def test_waiting_too_long_for_a_thread_is_an_error() -> None:
+    threads = CallThreads(count=1, name="x")
+    release = threading.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: threads.run(release.wait, timeout_s=10))
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(NoThread, match="still running"):
+            await threads.run(lambda: True, timeout_s=0.05)
+        release.set()
+
+
+async def test_a_cancelled_call_counts_as_abandoned() -> None:
+    threads = CallThreads(count=1, name="x")
+    release = threading.Event()
+    with anyio.move_on_after(0.05) as scope:
+        await threads.run(release.wait, timeout_s=30)
+    assert scope.cancelled_caught
+    with pytest.raises(NoThread, match="still hang"):
+        await threads.run(lambda: True, timeout_s=30)
+    release.set()
+
+
+def test_a_call_that_outlives_the_event_loop_ends_quietly() -> None:
+    release = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def work() -> None:
+        threads.append(threading.current_thread())
+        release.wait()
+
+    async def main() -> None:
+        with pytest.raises(CallTimeout):
+            await CallThreads(count=1, name="x").run(work, timeout_s=0.05)
+
+    anyio.run(main)
+    release.set()
+    threads[0].join(5)
+    assert not threads[0].is_alive()

@@ -1,0 +1,90 @@
+"""How chats leave the machine: the same proxies and authorities as polls and webhooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trustme
+
+from bridge.domain.delivery import Accepted, Deferred, Outcome
+from bridge.domain.proxies import ProxyRules
+from bridge.sinks.chat import ChatSink, ChatUrl
+from bridge.sinks.requests_hook import ChatNetwork
+from tests.loopback import answers, loopback
+from tests.net.tunnel import context_for
+from tests.sinks.receivers import answer, free_port, http_receiver
+from tests.sinks.samples import as_delivery, task_sample
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+EVENT = task_sample()
+
+
+async def _deliver(url: str, network: ChatNetwork | None) -> Outcome:
+    urls = [ChatUrl(text=url, url=url)]
+    sink = ChatSink(name="chat", urls=urls, title=None, body=None, timeout_s=10.0, network=network)
+    return await sink.deliver(as_delivery(sink.parcels(EVENT)[0], EVENT))
+
+
+async def test_a_chat_goes_through_the_proxy_of_the_environment() -> None:
+    async with http_receiver() as proxy:
+        rules = ProxyRules.of({"http_proxy": f"http://me:word@127.0.0.1:{proxy.port}"})
+        outcome = await _deliver("json://chat.invalid/room", ChatNetwork(environment=rules))
+
+    assert isinstance(outcome, Accepted)
+    assert proxy.requests[0].startswith(b"POST http://chat.invalid/room")
+    assert b"basic bwu6d29yza==" in proxy.requests[0].lower()
+
+
+async def test_a_proxy_of_the_settings_comes_first_and_none_ignores_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with http_receiver() as proxy, http_receiver() as own:
+        address = f"http://127.0.0.1:{proxy.port}"
+        monkeypatch.setenv("HTTP_PROXY", address)  # which `requests` itself would follow
+        rules = ProxyRules.of({"HTTP_PROXY": address})
+        network = ChatNetwork(proxy=f"http://127.0.0.1:{own.port}", environment=rules)
+        assert isinstance(await _deliver("json://chat.invalid/room", network), Accepted)
+        refused = await _deliver("json://chat.invalid/room", ChatNetwork(proxy="none", environment=rules))
+        exempt = ProxyRules.of({"HTTP_PROXY": address, "NO_PROXY": "invalid"})
+        unsent = await _deliver("json://chat.invalid/room", ChatNetwork(environment=exempt))
+
+    assert len(own.requests) == 1
+    assert proxy.requests == []
+    assert isinstance(refused, Deferred)
+    assert isinstance(unsent, Deferred)
+
+
+async def test_a_chat_on_this_machine_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("HTTP_PROXY", dead)
+    async with http_receiver() as service:
+        network = ChatNetwork(environment=ProxyRules.of({"HTTP_PROXY": dead}))
+        assert isinstance(await _deliver(f"json://127.0.0.1:{service.port}/room", network), Accepted)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_chat_trusts_the_authorities_of_its_ca_file(tmp_path: Path, trusted: bool) -> None:
+    authority = trustme.CA()
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    async with loopback(answers(200, b"{}"), tls=context_for(authority, "127.0.0.1")) as service:
+        url = f"jsons://127.0.0.1:{service.port}/room"
+        outcome = await _deliver(url, ChatNetwork(ca_file=str(file) if trusted else None))
+
+    assert isinstance(outcome, Accepted if trusted else Deferred)
+    assert len(service.asked) == int(trusted)
+
+
+async def test_a_proxy_that_refuses_the_connection_is_named_as_for_webhooks() -> None:
+    dead = free_port()
+    outcome = await _deliver("json://chat.invalid/room", ChatNetwork(proxy=f"http://me:sesame@127.0.0.1:{dead}"))
+    assert outcome == Deferred(reason=f"the proxy 127.0.0.1:{dead} refused the connection")
+
+
+async def test_a_proxy_that_refuses_to_forward_is_named_with_its_status() -> None:
+    async with http_receiver(answer(407)) as proxy:
+        outcome = await _deliver("jsons://chat.invalid/room", ChatNetwork(proxy=f"http://127.0.0.1:{proxy.port}"))
+    reason = f"the proxy 127.0.0.1:{proxy.port} refused to connect to chat.invalid (HTTP 407)"
+    assert outcome == Deferred(reason=reason)

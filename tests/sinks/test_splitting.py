@@ -1,0 +1,114 @@
+"""A text in messages: every line arrives, no URL is cut, and what is missing is named."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.sinks.splitting import MessageLimit, json_bytes, split_text, utf8_bytes, utf16_units
+
+AT = "genbridge show t-1"
+
+
+def signed(number: int, chars: int) -> str:
+    """A signed URL of so many characters."""
+    head = f"https://cdn.example.com/{number}.mp4?sign="
+    return head + "s" * (chars - len(head))
+
+
+def test_a_text_that_fits_is_one_message() -> None:
+    assert split_text("title\nhttps://x.example/1\nkling", MessageLimit(size=100), rest_at=AT) == [
+        "title\nhttps://x.example/1\nkling"
+    ]
+
+
+@pytest.mark.parametrize("chars", [1500, 1900, 2000])
+def test_four_long_urls_all_arrive_whole(chars: int) -> None:
+    urls = [signed(number, chars) for number in range(4)]
+    messages = split_text("\n".join(["title", *urls, "kling, 3 min"]), MessageLimit(size=2000), rest_at=AT)
+    assert all(len(message) <= 2000 for message in messages)
+    assert [line for message in messages for line in message.split("\n")] == ["title", *urls, "kling, 3 min"]
+    assert messages[0].startswith("title")
+
+
+def test_a_url_too_long_for_a_text_becomes_its_own_message_where_possible() -> None:
+    url = signed(1, 3000)
+    assert split_text(f"title\n{url}\nkling", MessageLimit(size=2000, lone_url=4000), rest_at=AT) == [
+        "title",
+        url,
+        "kling",
+    ]
+
+
+def test_urls_that_do_not_fit_are_counted_with_a_command_that_shows_them() -> None:
+    urls = [signed(1, 5000), signed(2, 100), signed(3, 5000)]
+    [message] = split_text("\n".join(["title", *urls]), MessageLimit(size=2000), rest_at=AT)
+    assert message.split("\n") == ["title", urls[1], f"2 more results: {AT}"]
+
+
+def test_the_last_allowed_message_counts_the_missing_results() -> None:
+    urls = [signed(number, 1900) for number in range(12)]
+    messages = split_text("\n".join(["title", *urls]), MessageLimit(size=2000), rest_at=AT, most_messages=4)
+    assert len(messages) == 4
+    shown = [line for message in messages for line in message.split("\n") if line in urls]
+    assert shown == urls[: len(shown)]
+    assert messages[-1].split("\n")[-1] == f"{12 - len(shown)} more results: {AT}"
+
+
+def test_the_notice_counts_the_lines_that_it_replaces() -> None:
+    urls = [signed(number, 50) for number in range(5)]
+    [message] = split_text("\n".join(urls), MessageLimit(size=4 * 51), rest_at=AT, most_messages=1)
+    assert message.split("\n") == [*urls[:3], f"2 more results: {AT}"]
+
+
+def test_the_notice_has_a_singular_and_a_form_without_results() -> None:
+    [one] = split_text(f"title\n{signed(1, 500)}", MessageLimit(size=100), rest_at=AT)
+    assert one == f"title\n1 more result: {AT}"
+    words = split_text("word " * 100, MessageLimit(size=50), rest_at=AT, most_messages=2)
+    assert words[-1].endswith(f"the rest: {AT}")
+
+
+def test_a_long_line_is_split_between_words_and_around_a_url() -> None:
+    url = signed(1, 60)
+    messages = split_text(f"see {'word ' * 20}{url} for more", MessageLimit(size=64), rest_at=AT)
+    assert all(len(message) <= 64 for message in messages)
+    assert any(url in message for message in messages)
+    assert " ".join(" ".join(messages).split()) == f"see {'word ' * 20}{url} for more"
+
+
+def test_a_very_long_word_is_cut_by_the_services_own_count() -> None:
+    messages = split_text("好" * 100, MessageLimit(size=31, measure=utf8_bytes), rest_at=AT)
+    assert messages[0] == "好" * 10
+    assert "".join(messages) == "好" * 100
+
+
+def test_sizes_are_counted_as_the_services_count_them() -> None:
+    assert utf8_bytes("é好") == 5
+    assert utf16_units("a🎬") == 3
+    assert json_bytes('a"\n好') == 1 + 2 + 2 + 3
+    assert json_bytes("\ud800") == 1
+
+
+@given(
+    lines=st.lists(
+        st.text(max_size=30) | st.integers(30, 80).map(lambda chars: signed(7, max(chars, 45))), max_size=12
+    ),
+    most=st.integers(60, 120),
+    measure=st.sampled_from([len, utf8_bytes, utf16_units, json_bytes]),
+)
+def test_whatever_the_text_each_message_fits_and_every_url_is_whole_or_counted(
+    lines: list[str], most: int, measure: object
+) -> None:
+    room = MessageLimit(size=most, measure=measure)  # type: ignore[arg-type]  # one of the measures above
+    text = "\n".join(lines)
+    messages = split_text(text, room, rest_at=AT, most_messages=3)
+    assert 1 <= len(messages) <= 3
+    assert all(room.fits(message) for message in messages)
+    urls = re.findall(r"https?://\S+", text)
+    shown = [url for message in messages for url in re.findall(r"https?://\S+", message)]
+    assert set(shown) <= set(urls)
+    told = re.search(r"^(\d+) more results?: ", messages[-1], re.MULTILINE)
+    assert len(shown) + (int(told[1]) if told else 0) == len(urls)

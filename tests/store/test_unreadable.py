@@ -1,0 +1,128 @@
+"""Rows that no value can be made of: somebody edited the store, or a disk did."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import psycopg
+import pytest
+from structlog.testing import capture_logs
+
+from bridge.clock import SystemClock
+from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.ids import WatchKey
+from bridge.domain.pause import PauseOf
+from bridge.store import SqliteStore, Store
+from bridge.store.postgres import open_postgres
+from tests.factories import NOW
+from tests.store.making import QUEUE, Teller, add, due, make_block, make_deferred, make_end
+
+OTHER = WatchKey("kling", "task-2")
+
+IN_ANY_STORE = {
+    "an unknown phase": "phase = 'bogus'",
+    "an unknown doubt": "doubt_kind = 'bogus', doubt_answers = 1, doubt_since_at = 1, polls = 1",
+}
+IN_SQLITE = {
+    "a number that is text": "polls = 'many'",
+    "an instant that is text": "added_at = 'yesterday'",
+    "an instant that is bytes": "next_poll_at = x'00ff'",
+    "a name that is bytes": "account = x'ff00'",
+}
+
+
+def edit(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+def poisoned(store: Store) -> tuple[list[str], list[str]]:
+    """The ids that can still be read live, and what the log says of the others."""
+    with capture_logs() as logged:
+        found = [state.task_id for slice_ in store.live(most=2) for state in slice_]
+        found += [view.task_id for view in store.list_watches()]
+        store.counts()
+    return found, [line["event"] for line in logged]
+
+
+@pytest.mark.parametrize("change", [*IN_ANY_STORE.values(), *IN_SQLITE.values()], ids=[*IN_ANY_STORE, *IN_SQLITE])
+def test_a_watch_that_cannot_be_read_costs_the_others_nothing(store: SqliteStore, path: Path, change: str) -> None:
+    add(store, "task-1", "task-2", "task-3")
+    edit(path, f"UPDATE watches SET {change} WHERE task_id = 'task-1'")
+    found, logged = poisoned(store)
+    assert {*found} >= {"task-2", "task-3"}
+    assert "task-1" not in found[:2]
+    assert set(logged) <= {"store.unreadable"}
+    assert len(store.unreadable()) >= 1
+    assert any("task-1" in each for each in store.unreadable())
+    assert store.commit([make_end(OTHER)], Teller()) == [True]
+
+
+@pytest.mark.parametrize("change", IN_ANY_STORE.values(), ids=[*IN_ANY_STORE])
+def test_a_word_that_is_none_of_ours_costs_the_others_nothing_in_postgresql(postgres: PostgresUrl, change: str) -> None:
+    store = open_postgres(postgres, create=True, clock=SystemClock())
+    add(store, "task-1", "task-2", "task-3")
+    with psycopg.connect(postgres.reveal()) as connection:
+        connection.execute(f"UPDATE watches SET {change} WHERE task_id = 'task-1'".encode())
+    found, _ = poisoned(store)
+    assert {*found} >= {"task-2", "task-3"}
+    assert "watch kling/task-1" in store.unreadable()
+    store.close()
+
+
+@pytest.mark.parametrize("column", ["meta", "endpoints", "snapshot"])
+@pytest.mark.parametrize("text", ["{", "[1", '{"x": 1}', "7"])
+def test_the_end_of_a_watch_is_told_also_where_its_own_json_cannot_be_read(
+    store: SqliteStore, path: Path, column: str, text: str
+) -> None:
+    add(store, "task-1")
+    edit(path, f"UPDATE watches SET {column} = '{text}'")
+    tell = Teller()
+    assert store.commit([make_end()], tell) == [True]
+    assert tell.topics == ["task_succeeded"]
+    assert len(due(store)) == 1
+    assert [view.task_id for view in store.list_watches()] == ["task-1"]
+
+
+def test_text_that_is_not_utf_8_costs_the_others_nothing(store: SqliteStore, path: Path) -> None:
+    add(store, "task-1", "task-2")
+    edit(path, "UPDATE watches SET action = cast(x'ff41' AS TEXT) WHERE task_id = 'task-1'")
+    assert [state.task_id for slice_ in store.live(most=5) for state in slice_] == ["task-1", "task-2"]
+    assert len(store.list_watches()) == 2
+    assert store.changed(0)[1]
+
+
+def test_what_is_stored_of_accounts_pauses_and_queues_is_left_out_row_by_row(store: SqliteStore, path: Path) -> None:
+    store.commit([make_block()], Teller())
+    store.pause(PauseOf.ENDPOINT, "chat", now=NOW, until_at=None)
+    for statement in (
+        "INSERT INTO accounts VALUES ('broken', 'x', 'r', 'many', 'z', 'soon')",
+        "INSERT INTO holds VALUES ('kling', 'videos/text2video', 'soon', 'r')",
+        "INSERT INTO pauses VALUES ('bogus', 'kling', 1, 2, 0), ('account', 'kling', 'soon', 'later', 'x')",
+        "INSERT INTO queues (endpoint, target, held_until) VALUES ('hook', '', 'soon'), ('chat', '', 5.0)",
+    ):
+        edit(path, statement)
+    accounts = store.accounts()
+    assert accounts.keys() == {"kling"}
+    assert accounts["kling"].holds == ()
+    assert [pause.name for pause in store.pauses()] == ["chat"]
+    assert store.held_queues({}) == {("chat", ""): 5.0}
+    store.pause(PauseOf.ACCOUNT, "kling", now=NOW, until_at=NOW + 1)
+    assert {pause.name for pause in store.pauses()} == {"chat", "kling"}
+
+
+def test_an_outcome_is_stored_also_where_the_endpoints_health_cannot_be_read(store: SqliteStore, path: Path) -> None:
+    add(store, "task-1")
+    store.commit([make_end()], Teller())
+    edit(path, f"INSERT INTO health VALUES ('{QUEUE[0]}', 'x', 'many', 'r', 'y', 'z', 'c')")
+    [delivery] = due(store)
+    assert store.commit([make_deferred(delivery, next_attempt_at=NOW + 70)], Teller()) == [True]
+    assert due(store, now=NOW + 69) == []
+
+
+def test_status_counts_and_names_what_cannot_be_read(store: SqliteStore, path: Path) -> None:
+    add(store, *(f"odd-{number}" for number in range(12)))
+    edit(path, "UPDATE watches SET doubt_kind = 'bogus'")
+    assert len([each for each in store.unreadable() if each.startswith("watch kling/odd-")]) == 12

@@ -1,0 +1,104 @@
+"""Before an upgrade a store is copied beside itself; an older genbridge refuses a newer store in one line."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import StoreError
+from bridge.store import open_store
+from bridge.store.migrate import migrate, migrations
+from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST
+from tests.cli.shell import Shell
+from tests.store.making import add
+
+EARLIER = LATEST - 1
+
+
+def make_earlier(path: Path) -> Path:
+    """A store of the version before this one; returns where its copy will be."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    migrate(connection, migrations("sqlite")[:EARLIER])
+    connection.close()
+    return path.with_name(f"{path.name}.before-upgrade-from-{EARLIER}")
+
+
+def version(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    number: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.close()
+    return number
+
+
+def prune(path: Path) -> None:
+    store = open_store(path, create=False, group_access=False)
+    store.prune(now=0.0, ended_s=1, delivered_s=1, dead_s=1, limit=1)
+    store.close()
+
+
+def test_a_store_is_copied_before_it_is_upgraded(path: Path) -> None:
+    copy = make_earlier(path)
+    store = open_store(path, create=False, group_access=False)
+    add(store, "task-1")
+    store.close()
+    assert (version(path), version(copy)) == (LATEST, EARLIER)
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_or_current_store_is_not_copied(path: Path) -> None:
+    for _ in range(2):
+        open_store(path, create=True, group_access=False).close()
+    assert list(path.parent.glob("*before-upgrade*")) == []
+
+
+def test_a_copy_of_an_interrupted_upgrade_is_kept(path: Path) -> None:
+    copy = make_earlier(path)
+    copy.write_bytes(b"the first")
+    open_store(path, create=False, group_access=False).close()
+    assert version(path) == LATEST
+    assert copy.read_bytes() == b"the first"
+
+
+def test_a_store_that_cannot_be_copied_is_not_upgraded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = make_earlier(path)
+    copy.symlink_to(path.parent / "nowhere" / "else")  # a name that is taken, with nothing behind it
+    with pytest.raises(StoreError, match="exists already"):
+        open_store(path, create=False, group_access=False)
+    assert version(path) == EARLIER
+
+
+def test_the_daemon_removes_a_copy_after_a_week(path: Path) -> None:
+    copy = make_earlier(path)
+    prune(path)
+    assert copy.exists()
+    week_ago = time.time() - 7 * 86_400 - 60
+    os.utime(copy, (week_ago, week_ago))
+    prune(path)
+    assert not copy.exists()
+    assert path.exists()
+
+
+@pytest.mark.parametrize("command", [["run"], ["once"], ["list"], ["add", "task-1"]])
+def test_an_older_genbridge_refuses_a_newer_store_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    shell = Shell(tmp_path, capsys, monkeypatch)
+    monkeypatch.setenv("KLING_KEY", "x")
+    settings = shell.settings()
+    path = tmp_path / "state.db"
+    open_store(path, create=True, group_access=False).close()
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {LATEST + 1}")
+    connection.close()
+    said = shell("--config", str(settings), *command)
+    assert said.code == 1
+    assert "was written by a newer genbridge" in said.err
+    assert "Traceback" not in said.err
+    assert len([line for line in said.err.splitlines() if "newer genbridge" in line]) == 1

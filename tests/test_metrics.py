@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from bridge.domain.task import Kind
+from bridge.metrics import Histogram, Metrics
+
+
+def test_accounts_and_endpoints_of_the_settings_count_from_0() -> None:
+    metrics = Metrics()
+    metrics.show(accounts=["kling"], endpoints=["hook"])
+    assert set(Kind) < metrics.accounts["kling"].polls.keys()
+    assert not any(metrics.accounts["kling"].polls.values())
+    assert set(metrics.endpoints["hook"].attempts.values()) == {0}
+
+
+def test_what_a_reload_removes_is_no_longer_shown_and_counts_on_when_it_comes_back() -> None:
+    metrics = Metrics()
+    metrics.show(accounts=["kling", "luma"], endpoints=["hook"])
+    metrics.account("kling").polls["running"] += 3
+    metrics.show(accounts=["luma"], endpoints=[])
+    assert (list(metrics.accounts), list(metrics.endpoints)) == (["luma"], [])
+    metrics.show(accounts=["kling"], endpoints=["hook"])
+    assert metrics.accounts["kling"].polls["running"] == 3
+
+
+@pytest.mark.parametrize(("seconds", "place"), [(-5.0, 0), (0.0, 0), (1.0, 0), (1.5, 1), (2.0, 1), (2.1, 2)])
+def test_a_duration_counts_in_the_bucket_whose_bound_it_does_not_exceed(seconds: float, place: int) -> None:
+    histogram = Histogram((1.0, 2.0))
+    histogram.observe(seconds)
+    assert histogram.counts == [int(each == place) for each in range(3)]
+    assert histogram.total_s == max(0.0, seconds)
