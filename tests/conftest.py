@@ -59,7 +59,7 @@ def measured_programs(request: pytest.FixtureRequest) -> Iterator[None]:
     """Measure coverage in the processes that run tests, not in those that tests start: each start would take half as
     long again, and a process that is killed writes no result. But `bridge/http` runs in daemons alone."""
     setting = os.environ.get(MEASURED)
-    if request.path.parent.name != "http":
+    if "http" not in request.path.relative_to(TESTS).parts:
         os.environ.pop(MEASURED, None)
     yield
     if setting is not None:

@@ -12,3 +12,4 @@ class KeyPurpose(StrEnum):
     """Each purpose has its own key, so that one can be replaced without the others."""
 
     CALLBACKS = "callbacks"  # the secrets in callback addresses
+    FORMS = "forms"  # the forms of the page

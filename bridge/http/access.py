@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
@@ -18,9 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bridge.config.http_model import Http
 from bridge.domain.listen_address import is_loopback
 from bridge.http.problem_details import HttpProblem, problem_response
+from bridge.http.security_headers import with_security_headers
+from bridge.http.sessions import is_session_of
 
 ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 READING: Final = frozenset({"GET", "HEAD"})
+FORM_PATHS: Final = ("/actions/", "/signin")  # of the page
+SAME: Final = "same-origin"
 
 
 class Right(StrEnum):
@@ -42,6 +46,7 @@ class AccessRules:
     origins: frozenset[str]  # accepted as Origin beside the Host itself
     token: bytes | None = field(repr=False)
     read_token: bytes | None = field(repr=False)
+    previews: tuple[str, ...] = ()  # origins whose results pages may show
 
     @classmethod
     def of(cls, settings: Http) -> AccessRules:
@@ -58,6 +63,7 @@ class AccessRules:
             origins=frozenset({_origin(settings.public_url)} if settings.public_url else ()),
             token=settings.token.reveal().encode() if settings.token else None,
             read_token=settings.read_token.reveal().encode() if settings.read_token else None,
+            previews=settings.previews,
         )
 
     def right_of(self, headers: Mapping[str, str]) -> Right:
@@ -68,6 +74,16 @@ class AccessRules:
         if scheme.lower() != "bearer":
             return Right.OPEN
         return self.right_of_token(given.strip())
+
+    def right_of_browser(self, headers: Mapping[str, str], now: float) -> Right:
+        """What the person at a browser may do: by the token they signed in with, or by a bearer token."""
+        right = self.right_of(headers)
+        if right is Right.OPEN and self.token is not None:
+            if is_session_of(self.token, headers, now):
+                return Right.FULL
+            if self.read_token is not None and is_session_of(self.read_token, headers, now):
+                return Right.READ
+        return right
 
     def right_of_token(self, given: str) -> Right:
         """What a token allows. Compared in constant time."""
@@ -87,19 +103,23 @@ class AccessRules:
         detail = f'"{host[:100]}" is not a name of this server: add it to http.hosts, or set http.public_url'
         raise HttpProblem(HTTPStatus.MISDIRECTED_REQUEST, detail)
 
-    def check_origin(self, headers: Mapping[str, str]) -> None:
-        """HttpProblem 403 for a request that a page of another origin makes."""
+    def check_origin(self, headers: Mapping[str, str], path: str) -> None:
+        """HttpProblem 403 for a request that a page of another origin makes.
+
+        Browsers hide the origin of our own forms, because the page sends no referrer. Those forms hold a signed field.
+        """
         given = headers.get("origin")
         if given is None:
+            return
+        if given == "null" and path.startswith(FORM_PATHS) and headers.get("sec-fetch-site", SAME) == SAME:
             return
         if _origin(given) not in self.origins and urlsplit(given).netloc.lower() != headers.get("host", "").lower():
             raise HttpProblem(HTTPStatus.FORBIDDEN, "requests from pages of other origins are refused")
 
-    def check_right(self, headers: Mapping[str, str], needed: Right) -> None:
-        """HttpProblem 401 or 403 unless the caller's token allows what the route needs."""
+    def check_right(self, right: Right, needed: Right) -> None:
+        """HttpProblem 401 or 403 unless what the caller may do includes what the route needs."""
         if needed in {Right.OPEN, Right.OWN}:
             return
-        right = self.right_of(headers)
         if right is Right.FULL or right is needed:
             return
         if right is Right.READ:
@@ -111,18 +131,20 @@ class AccessRules:
 class AccessMiddleware:
     """Refuses requests that name another host or come from another origin, before anything else is done."""
 
-    def __init__(self, app: ASGIApp, rules: AccessRules) -> None:
+    def __init__(self, app: ASGIApp, rules: AccessRules, now: Callable[[], float]) -> None:
         self._app = app
         self.rules = rules  # replaced on reload
+        self.now = now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
+        send = with_security_headers(scope, send, self.rules.previews)
         try:
             _check_single(scope)
             self.rules.check_host(headers)
-            self.rules.check_origin(headers)
+            self.rules.check_origin(headers, scope["path"])
         except HttpProblem as problem:
             await problem_response(problem)(scope, receive, send)
             return
@@ -130,9 +152,12 @@ class AccessMiddleware:
 
 
 def check_right(request: Request, needed: Right) -> None:
-    """See `AccessRules.check_right`."""
-    rules: AccessRules = request.app.state.access.rules
-    rules.check_right(request.headers, needed)
+    """See `AccessRules.check_right`. The session of a browser may read: pages change things by forms only."""
+    access: AccessMiddleware = request.app.state.access
+    rules, headers = access.rules, request.headers
+    is_reading = request.method in READING
+    right = rules.right_of_browser(headers, access.now()) if is_reading else rules.right_of(headers)
+    rules.check_right(right, needed)
 
 
 def _check_single(scope: Scope) -> None:

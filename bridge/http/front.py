@@ -17,8 +17,8 @@ from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.ports import Clock, Offload
 from bridge.store import ReadStore
+from bridge.store.command_store import CommandStore
 from bridge.store.follow_store import FollowStore
-from bridge.store.request_store import RequestStore
 
 
 def http_server(
@@ -27,7 +27,7 @@ def http_server(
     app: Callable[[], App],
     reader: ReadStore,
     follower: FollowStore,
-    store: RequestStore,
+    store: CommandStore,
     writing: Offload,
     clock: Clock,
     metrics: Metrics,

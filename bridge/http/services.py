@@ -20,7 +20,7 @@ from bridge.http.recent_overview import RecentOverview
 from bridge.metrics import Metrics
 from bridge.ports import AccountTraffic, Added, Clock, Offload
 from bridge.store import ReadStore
-from bridge.store.request_store import RequestStore
+from bridge.store.command_store import CommandStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class Services:
     daemon: Callable[[], DaemonSide]
     reader: ReadStore = field(repr=False)
     reading: Offload = field(repr=False)  # has its own thread: no read delays a commit
-    store: RequestStore = field(repr=False)
+    store: CommandStore = field(repr=False)
     writing: Offload = field(repr=False)  # the daemon's own
     metrics: Metrics = field(repr=False)
     gauges: CachedGauges = field(repr=False)
@@ -80,7 +80,7 @@ class Services:
         """The overall status."""
         return await self.read(self.overviews.read, self.settings())
 
-    async def write(self, call: Callable[Concatenate[RequestStore, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def write(self, call: Callable[Concatenate[CommandStore, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do what was asked for, in the daemon's store; the daemon follows at once."""
         done = await self.writing(lambda: call(self.store, *args, **kwargs))
         await self.daemon().changed()

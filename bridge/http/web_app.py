@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -13,7 +14,7 @@ from bridge.http import callback_routes, delivery_routes, metrics_routes, status
 from bridge.http.access import AccessMiddleware, AccessRules
 from bridge.http.api_route import ApiRoute, served
 from bridge.http.gateway_routes import GATEWAY_PATH, Gateway
-from bridge.http.problem_details import answer_error
+from bridge.http.page.page_routes import answer_unknown, page_routes
 from bridge.http.services import Services
 
 API: Final[Sequence[ApiRoute]] = (
@@ -30,9 +31,10 @@ def web_app(services: Services, rules: AccessRules) -> AccessMiddleware:
     """The ASGI app. Assign `rules` to it when the settings change."""
     routes = [*API, status_routes.document_route(API)]
     site = Starlette(
-        routes=[*served(routes, services), Mount(GATEWAY_PATH, app=Gateway(services))],
-        exception_handlers={HTTPException: answer_error},
+        routes=[*served(routes, services), Mount(GATEWAY_PATH, app=Gateway(services)), *page_routes(services)],
+        exception_handlers={HTTPException: partial(answer_unknown, services)},
     )
     site.router.redirect_slashes = False
-    site.state.access = guarded = AccessMiddleware(site, rules)
+    guarded = AccessMiddleware(site, rules, services.clock.now)
+    site.state.access = guarded
     return guarded

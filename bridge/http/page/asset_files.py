@@ -1,0 +1,77 @@
+"""The files that pages load: style, script, icon. Their names hold a hash, so that browsers keep them for good."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from importlib.resources import files
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+PATH: Final = "/assets/"
+MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+FOR_GOOD: Final = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class AssetFile:
+    """One file, as it is and compressed."""
+
+    url: str
+    media_type: str
+    plain: bytes
+    compressed: bytes
+
+
+@cache
+def asset_files() -> Mapping[str, AssetFile]:
+    """Every file of the page by its name without hash, such as `page.css`."""
+    found = {}
+    for file in files("bridge.http.page").joinpath("assets").iterdir():
+        stem, _, suffix = file.name.rpartition(".")
+        if suffix in MEDIA_TYPES:
+            content = file.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()[:10]
+            found[file.name] = AssetFile(
+                url=f"{PATH}{stem}.{digest}.{suffix}",
+                media_type=MEDIA_TYPES[suffix],
+                plain=content,
+                compressed=gzip.compress(content, 9, mtime=0),
+            )
+    return found
+
+
+def asset_url(name: str) -> str:
+    """The address of a file, with its hash."""
+    return asset_files()[name].url
+
+
+async def send_asset(request: Request) -> Response:
+    """A file, to anybody: it holds nothing of the store."""
+    for asset in asset_files().values():
+        if request.url.path == asset.url:
+            return compressible(request, asset.plain, asset.media_type, asset.compressed, cache_control=FOR_GOOD)
+    raise HTTPException(HTTPStatus.NOT_FOUND)
+
+
+def compressible(
+    request: Request,
+    plain: bytes,
+    media_type: str,
+    compressed: bytes,
+    *,
+    status: HTTPStatus = HTTPStatus.OK,
+    cache_control: str = "no-store",
+) -> Response:
+    """The answer in the form that the browser takes."""
+    headers = {"Cache-Control": cache_control, "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        plain, headers = compressed, {**headers, "Content-Encoding": "gzip"}
+    return Response(plain, status, headers, f"{media_type}; charset=utf-8")

@@ -1,0 +1,1 @@
+// Live updates, keys and players. The page is complete without it.

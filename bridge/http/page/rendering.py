@@ -1,0 +1,71 @@
+"""Fills templates. Text from outside is only ever escaped text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import jinja2
+
+from bridge import __version__
+from bridge.http.page.asset_files import asset_url
+from bridge.http.page.visitor import Visitor
+from bridge.http.page.wording import Wording
+
+MIDDLE_OF_URL: Final = "…"
+SHOWN_OF_URL: Final = 70  # characters of a long address
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """The templates of the page."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("bridge.http.page"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(asset_url=asset_url, version=__version__, address=address)
+    made.filters.update(web=web, host=host, short=short)
+    return made
+
+
+def render(template: str, visitor: Visitor, now: float, values: Mapping[str, Any]) -> str:
+    """One page, for this reader, at this instant."""
+    words = Wording(visitor.language, visitor.zone, now)
+    found = environment().get_template(template)
+    return found.render(t=words.text, counted=words.counted, words=words, visitor=visitor, now=now, **values)
+
+
+def address(path: str, kept: Iterable[tuple[str, str]] = (), **parameters: object) -> str:
+    """A link within the page. Parameters that are None or empty are left out; a list gives one for each value. `kept`
+    are parameters of the present address, unless they are given anew."""
+    given = [(name, value) for name, value in kept if name not in parameters]
+    for name, value in parameters.items():
+        several = value if isinstance(value, list | tuple) else [value]
+        given += [(name, str(one)) for one in several if one is not None and one != ""]
+    return f"{path}?{urlencode(given, quote_via=quote)}" if given else path
+
+
+def web(url: str) -> str | None:
+    """The address if a browser may follow it from here: http and https only."""
+    return url if url.lower().startswith(("http://", "https://")) else None
+
+
+def host(url: str) -> str:
+    """The host of an address, for people."""
+    try:
+        return urlsplit(url).hostname or url[:SHOWN_OF_URL]
+    except ValueError:
+        return url[:SHOWN_OF_URL]
+
+
+def short(url: str) -> str:
+    """An address without its query, cut in the middle."""
+    plain = url.partition("?")[0]
+    if len(plain) <= SHOWN_OF_URL:
+        return plain + (MIDDLE_OF_URL if plain != url else "")
+    return plain[: SHOWN_OF_URL - 25] + MIDDLE_OF_URL + plain[-24:]

@@ -1,0 +1,82 @@
+"""Signing in with a token of the settings, and out again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from bridge.http.access import AccessMiddleware, Right
+from bridge.http.page.view import View, ViewCall, ViewQuery, own_path, page
+from bridge.http.page.visitor import visitor_of
+from bridge.http.services import Services
+from bridge.http.sessions import COOKIE, SESSION_S, session_for
+from bridge.net.http_server import read_body
+
+MAX_FORM_BYTES: Final = 64 << 10
+
+
+class SignInQuery(ViewQuery):
+    """`next`: where the reader wanted to go."""
+
+    next: str = "/"
+
+
+async def _load(call: ViewCall) -> Mapping[str, Any]:
+    # A browser sends the cookie only with requests from our own pages, not with a link in a chat. One more request,
+    # made by this page, tells whether the reader has signed in.
+    comes_from_elsewhere = call.request.headers.get("sec-fetch-site") == "cross-site"
+    return {
+        "next": own_path(call.query.next),
+        "is_wrong": False,
+        "retry": own_path(call.query.next) if comes_from_elsewhere else "",
+    }
+
+
+SIGN_IN: Final = View(path="/signin", template="sign_in.html", name="", load=_load, query=SignInQuery, right=Right.OPEN)
+
+
+async def sign_in(request: Request, services: Services) -> Response:
+    """Take a token and give a session. A wrong token shows the form again."""
+    form = await read_form(request)
+    target = own_path(form.get("next", "/"))
+    access: AccessMiddleware = request.app.state.access
+    token = form.get("token", "").strip()
+    if access.rules.token is not None and access.rules.right_of_token(token) is Right.OPEN:
+        call = ViewCall(
+            services=services,
+            request=request,
+            visitor=visitor_of(request),
+            now=services.clock.now(),
+            query=ViewQuery(),
+        )
+        values = {"next": target, "is_wrong": True, "retry": ""}
+        return await page(call, "sign_in.html", values, view="", status=HTTPStatus.FORBIDDEN)
+    answer = RedirectResponse(target, HTTPStatus.SEE_OTHER)
+    answer.set_cookie(
+        COOKIE,
+        session_for(token.encode(), services.clock.now()),
+        max_age=int(SESSION_S),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+async def sign_out(request: Request, services: Services) -> Response:
+    """Forget the session."""
+    answer = RedirectResponse("/signin", HTTPStatus.SEE_OTHER)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """The fields of a form, each once; of several equal ones the last counts."""
+    body = await read_body(request, max_bytes=MAX_FORM_BYTES)
+    found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)
+    return {name: values[-1] for name, values in found.items()}

@@ -1,0 +1,156 @@
+"""A view of the page as a value: its address, its parameters, and what its template shows."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple, TypeVar, get_origin
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from bridge.config.mistakes import mistakes
+from bridge.domain.store_key import KeyPurpose
+from bridge.http.access import Right
+from bridge.http.page.asset_files import compressible
+from bridge.http.page.rendering import render
+from bridge.http.page.visitor import CHOICES, COOKIE_S, Visitor, visitor_of
+from bridge.http.problem_details import HttpProblem, invalid, location, problem_of
+from bridge.http.services import Services
+from bridge.http.sessions import form_field
+
+HTML: Final = "text/html"
+NOTICE: Final = "done"  # the parameter that says what a form has done
+_FLEETING: Final = frozenset({*CHOICES, NOTICE})  # parameters that links of the page do not keep
+Q = TypeVar("Q", bound="ViewQuery")
+
+
+class ViewQuery(BaseModel):
+    """The parameters of a view. Unknown ones are ignored: a link may come from an older page."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewCall:
+    """One request for a view. `query` is the view's model."""
+
+    services: Services
+    request: Request
+    visitor: Visitor
+    now: float
+    query: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """`load` finds what the template shows. `name` is the view's entry in the navigation; empty: none."""
+
+    path: str
+    template: str
+    name: str
+    load: Callable[[ViewCall], Awaitable[Mapping[str, Any]]]
+    query: type[ViewQuery] = ViewQuery
+    right: Right = field(default=Right.READ)
+
+    async def respond(self, request: Request, services: Services) -> Response:
+        """The page, or a page that says why not. Who has not signed in is sent to do so."""
+        visitor = visitor_of(request)
+        if self.right is not Right.OPEN and visitor.right is Right.OPEN:
+            return _to_sign_in(request)
+        try:
+            call = ViewCall(
+                services=services,
+                request=request,
+                visitor=visitor,
+                now=services.clock.now(),
+                query=read_query(self.query, request),
+            )
+            values = await self.load(call)
+            return await page(call, self.template, values, view=self.name)
+        except Exception as error:  # the edge of one request
+            return await problem_page(request, services, visitor, problem_of(error))
+
+
+class Badges(NamedTuple):
+    """The numbers in the navigation: deliveries that were given up, and what needs somebody."""
+
+    dead: int = 0
+    needs: int = 0
+
+
+async def badges(services: Services) -> Badges:
+    """The numbers as of the last second or so; none while the store cannot be read."""
+    found = await services.gauges.get()
+    return Badges() if found is None else Badges(dead=sum(found.dead.values()))
+
+
+async def page(
+    call: ViewCall, template: str, values: Mapping[str, Any], *, view: str, status: HTTPStatus = HTTPStatus.OK
+) -> Response:
+    """A rendered page. Choices made by this request are kept as cookies."""
+    services, visitor = call.services, call.visitor
+    frame = {
+        "view": view,
+        "path": call.request.url.path,
+        "query": call.request.query_params,
+        "kept": [one for one in call.request.query_params.multi_items() if one[0] not in _FLEETING],
+        "form_field": await new_form_field(services) if visitor.may_act else "",
+        "badges": await badges(services) if visitor.right is not Right.OPEN else Badges(),
+        "notice": call.request.query_params.get(NOTICE, "")[:300],
+    }
+    html = render(template, visitor, call.now, {**frame, **values}).encode("utf-8", "replace")
+    answer = compressible(call.request, html, HTML, gzip.compress(html, 5, mtime=0), status=status)
+    for name, allowed in CHOICES.items():
+        if (chosen := call.request.query_params.get(name)) in allowed:
+            answer.set_cookie(name, chosen, max_age=COOKIE_S, samesite="strict", httponly=True)
+    return answer
+
+
+async def problem_page(request: Request, services: Services, visitor: Visitor, problem: HttpProblem) -> Response:
+    """One sentence for a person: what is wrong, and what to do."""
+    call = ViewCall(services=services, request=request, visitor=visitor, now=services.clock.now(), query=ViewQuery())
+    answer = await page(call, "problem.html", {"problem": problem}, view="", status=problem.status)
+    answer.headers.update(problem.headers or {})
+    return answer
+
+
+async def new_form_field(services: Services) -> str:
+    """What each form holds, to prove that it comes from a page of this store."""
+    return form_field(await form_key(services), services.clock.now())
+
+
+async def form_key(services: Services) -> bytes:
+    """The key that signs forms. The daemons of a shared store have the same one."""
+    return await services.writing(lambda: services.store.ensure_key(KeyPurpose.FORMS, now=services.clock.now()))
+
+
+def read_query(model: type[Q], request: Request) -> Q:
+    """The parameters. HttpProblem 422 lists every mistake; the last of several equal ones counts, except in lists."""
+    tree: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        described = model.model_fields.get(name)
+        if described is not None and get_origin(described.annotation) is tuple:
+            tree.setdefault(name, []).append(value)
+        elif value:  # a form sends empty fields, too
+            tree[name] = value
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise invalid([(location(one.path), one.message) for one in mistakes(error, model, tree)]) from None
+
+
+def own_path(target: str, default: str = "/") -> str:
+    """Where to go after a form: an address of this page, never another site."""
+    parts = urlsplit(target)
+    is_own = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
+    return target if is_own and not any(ord(char) < 33 or char == "\\" for char in target) else default
+
+
+def _to_sign_in(request: Request) -> Response:
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/signin?next={quote(target, safe='')}", HTTPStatus.SEE_OTHER)

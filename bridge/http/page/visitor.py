@@ -1,0 +1,86 @@
+"""Who looks at the page, as far as it matters: language, time zone, theme, and what they may do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from starlette.requests import Request
+
+from bridge.http.access import AccessMiddleware, Right
+
+LANGUAGES: Final = ("en", "zh")
+THEMES: Final = ("light", "dark")
+CHOICES: Final = {"lang": LANGUAGES, "theme": (*THEMES, "system"), "zone": ("utc", "local")}
+"""What the footer offers: a parameter of any view, then a cookie."""
+ZONE_COOKIE: Final = "zone_name"  # set by the page's script: the time zone of the browser
+COOKIE_S: Final = 365 * 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """One request's reader. `zone` is theirs where it is known, else the daemon's own."""
+
+    language: str
+    zone: tzinfo
+    is_utc: bool  # they chose UTC
+    theme: str | None  # None: as the system
+    right: Right
+    is_signed_in: bool  # by a cookie, so that they can sign out
+
+    @property
+    def may_act(self) -> bool:
+        """Whether buttons that change something are of use."""
+        return self.right is Right.FULL
+
+
+def visitor_of(request: Request) -> Visitor:
+    """The reader of this request."""
+    access: AccessMiddleware = request.app.state.access
+    rules = access.rules
+    is_utc = choice(request, "zone") == "utc"
+    theme = choice(request, "theme")
+    return Visitor(
+        language=choice(request, "lang") or preferred_language(request.headers),
+        zone=UTC if is_utc else _zone(request.cookies.get(ZONE_COOKIE), access.now()),
+        is_utc=is_utc,
+        theme=theme if theme in THEMES else None,
+        right=rules.right_of_browser(request.headers, access.now()),
+        is_signed_in=rules.right_of(request.headers) is Right.OPEN,
+    )
+
+
+def choice(request: Request, name: str) -> str | None:
+    """What was chosen in the footer, now or earlier."""
+    for value in (request.query_params.get(name), request.cookies.get(name)):
+        if value in CHOICES[name]:
+            return value
+    return None
+
+
+def preferred_language(headers: Mapping[str, str]) -> str:
+    """The best of our languages by Accept-Language; English if none fits."""
+    best, best_weight = "en", 0.0
+    for item in headers.get("accept-language", "").lower().split(",")[:20]:
+        name, _, quality = item.partition(";q=")
+        code = name.strip().partition("-")[0]
+        try:
+            weight = float(quality or 1)
+        except ValueError:
+            continue
+        if code in LANGUAGES and weight > best_weight:
+            best, best_weight = code, weight
+    return best
+
+
+def _zone(name: str | None, now: float) -> tzinfo:
+    own = datetime.fromtimestamp(now, UTC).astimezone().tzinfo or UTC
+    if not name or len(name) > 60:
+        return own
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return own

@@ -1,0 +1,109 @@
+"""Times, durations and numbers in the reader's language, and the texts of the page.
+
+English texts stand in the templates; `texts/zh.yaml` has the Chinese of each. A test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import yaml
+
+from bridge.control.formats import FIRST, LAST
+
+DAY_S: Final = 86_400.0
+_UNITS: Final = {"en": {"d": "d", "h": "h", "m": "min", "s": "s"}, "zh": {"d": "天", "h": "小时", "m": "分", "s": "秒"}}
+_SIZES: Final = (("d", 86_400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1))
+
+
+@cache
+def translations(language: str) -> Mapping[str, str]:
+    """The texts of one language by their English; empty for English itself."""
+    if language == "en":
+        return {}
+    text = files("bridge.http.page").joinpath(f"texts/{language}.yaml").read_text("utf-8")
+    found: Mapping[str, str] = yaml.safe_load(text)
+    return found
+
+
+class Wording:
+    """Says things to one reader. `now` is the instant of the page."""
+
+    def __init__(self, language: str, zone: tzinfo, now: float) -> None:
+        self.language = language
+        self.now = now
+        self._zone = zone
+        self._texts = translations(language)
+
+    def text(self, english: str, **values: object) -> str:
+        """The text in the reader's language, with `{name}` filled in. Numbers are written with separators."""
+        text = self._texts.get(english, english)
+        return text.format(**{name: self._shown(value) for name, value in values.items()}) if values else text
+
+    def counted(self, number: int, one: str, many: str, **values: object) -> str:
+        """`one` for 1, else `many`; `{n}` is the number."""
+        return self.text(one if number == 1 else many, n=number, **values)
+
+    def number(self, value: float) -> str:
+        """`12,345`; a fraction keeps two digits."""
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
+
+    def duration(self, seconds: float) -> str:
+        """`0.4 s`, `12 s`, `3 min 12 s`, `2 h 4 min`, `3 d 1 h`."""
+        unit = _UNITS[self.language]
+        if seconds < 9.95:
+            return f"{max(0.0, seconds):.1f} {unit['s']}".replace(".0 ", " ")
+        whole = round(seconds)
+        for name, size, below, small in _SIZES:
+            if whole >= size:
+                rest = whole % size // small
+                return f"{whole // size} {unit[name]}" + (f" {rest} {unit[below]}" if rest else "")
+        return f"{whole} {unit['s']}"
+
+    def ago(self, at: float | None) -> str:
+        """`46 s ago`, `in 3 min`; from a day on the date and the time."""
+        if at is None:
+            return self.text("never")
+        age = self.now - at
+        if abs(age) >= DAY_S:
+            return self.moment(at)
+        if abs(age) < 0.95:
+            return self.text("now")
+        span = self.duration(max(1.0, round(abs(age))))
+        return self.text("{span} ago", span=span) if age > 0 else self.text("in {span}", span=span)
+
+    def moment(self, at: float) -> str:
+        """`17:31:16` today, else `28 Nov, 17:31`; in other years with the year."""
+        when, today = self._local(at), self._local(self.now)
+        if when.date() == today.date():
+            return f"{when:%H:%M:%S}"
+        year = "" if when.year == today.year else f" {when.year}"
+        if self.language == "zh":
+            return f"{year.strip()}{'年' if year else ''}{when.month}月{when.day}日 {when:%H:%M}"
+        return f"{when.day} {when:%b}{year}, {when:%H:%M}"
+
+    def exact(self, at: float) -> str:
+        """The instant with its zone, for those who point at it: `2026-11-28 17:31:16 UTC+1`."""
+        return f"{self._local(at):%Y-%m-%d %H:%M:%S} {self.zone_name(at)}"
+
+    def zone_name(self, at: float | None = None) -> str:
+        """`UTC`, `UTC+1`, `UTC-3:30`."""
+        offset = self._local(self.now if at is None else at).utcoffset()
+        minutes = round(offset.total_seconds() / 60) if offset else 0
+        sign, hours, rest = "-" if minutes < 0 else "+", abs(minutes) // 60, abs(minutes) % 60
+        return "UTC" + (f"{sign}{hours}" if minutes else "") + (f":{rest:02d}" if rest else "")
+
+    def iso(self, at: float) -> str:
+        """For `<time datetime>`."""
+        return datetime.fromtimestamp(min(max(at, FIRST), LAST), UTC).isoformat(timespec="milliseconds")
+
+    def _local(self, at: float) -> datetime:
+        at = min(max(at, FIRST + DAY_S), LAST - DAY_S)
+        return datetime.fromtimestamp(at, UTC).astimezone(self._zone)
+
+    def _shown(self, value: object) -> object:
+        return self.number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

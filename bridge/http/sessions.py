@@ -1,0 +1,60 @@
+"""What a browser shows instead of a token: a signed cookie after signing in, and a signed field in each form.
+
+A token of the settings signs its own sessions, so that changing it in the settings ends them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Final
+
+import jwt
+
+COOKIE: Final = "genbridge_session"
+SESSION_S: Final = 30 * 86_400.0
+FORM_S: Final = 7 * 86_400.0  # a page may stay open for so long before its buttons need a reload
+_ALGORITHM: Final = "HS256"
+
+
+def session_for(token: bytes, now: float) -> str:
+    """The cookie of a browser that knows this token."""
+    return _signed("session", token, now + SESSION_S)
+
+
+def is_session_of(token: bytes, headers: Mapping[str, str], now: float) -> bool:
+    """Whether these request headers hold a session of this token that has not expired."""
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return False
+    return found is not None and _is_valid("session", token, found.value, now)
+
+
+def form_field(key: bytes, now: float) -> str:
+    """The value that proves that a form comes from a page of this store."""
+    return _signed("form", key, now + FORM_S)
+
+
+def is_form_field(key: bytes, value: str, now: float) -> bool:
+    """Whether the value was made by `form_field` with this key, and has not expired."""
+    return _is_valid("form", key, value, now)
+
+
+def _signed(use: str, secret: bytes, until: float) -> str:
+    return jwt.encode({"use": use, "exp": int(until)}, _key(use, secret), _ALGORITHM)
+
+
+def _is_valid(use: str, secret: bytes, value: str, now: float) -> bool:
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            value, _key(use, secret), [_ALGORITHM], options={"verify_exp": False, "require": ["exp"]}
+        )
+    except jwt.InvalidTokenError:
+        return False
+    return claims.get("use") == use and isinstance(claims["exp"], int) and claims["exp"] > now
+
+
+def _key(use: str, secret: bytes) -> bytes:
+    return hashlib.sha256(b"genbridge " + use.encode() + b"\0" + secret).digest()

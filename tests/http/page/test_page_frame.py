@@ -1,0 +1,177 @@
+"""What every view has in common: signing in, headers, languages, assets, and pages about problems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from bridge.http.page.view import own_path
+from tests.http.site import READ_TOKEN, TOKEN, Site, running_site
+
+PREVIEWS = "https://cdn.example.com"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("page"), http={"previews": [PREVIEWS]}) as running:
+        yield running
+
+
+def signed_in(site: Site, token: str = TOKEN) -> dict[str, str]:
+    """The headers of a browser that has signed in."""
+    answer = site.stranger.post("/signin", data={"token": token, "next": "/"}, headers={"Origin": "null"})
+    assert answer.status_code == 303
+    return {"Cookie": answer.headers["set-cookie"].partition(";")[0], "Accept": "text/html"}
+
+
+def test_who_has_not_signed_in_is_sent_to_do_so_and_comes_back(site: Site) -> None:
+    answer = site.stranger.get("/?lang=zh")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/signin?next=%2F%3Flang%3Dzh")
+    form = site.stranger.get(answer.headers["location"])
+    assert 'name="next" value="/?lang=zh"' in form.text
+    answer = site.stranger.post("/signin", data={"token": TOKEN, "next": "/?lang=zh"}, headers={"Origin": site.url})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?lang=zh")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert TOKEN not in cookie
+    assert site.stranger.get("/", headers=signed_in(site)).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "wrong", TOKEN[:-1], TOKEN + " x"])
+def test_a_wrong_token_gives_no_session(site: Site, token: str) -> None:
+    answer = site.stranger.post("/signin", data={"token": token, "next": "/"}, headers={"Origin": site.url})
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+    assert "This is not a token of the settings." in answer.text
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.eyJ1c2UiOiJzZXNzaW9uIiwiZXhwIjo5OTk5OTk5OTk5fQ."]
+)
+def test_a_forged_session_is_worth_nothing(site: Site, value: str) -> None:
+    answer = site.stranger.get("/", headers={"Cookie": f"genbridge_session={value}"})
+    assert answer.status_code == 303
+    assert site.stranger.get("/api/v1/tasks", headers={"Cookie": f"genbridge_session={value}"}).status_code == 401
+
+
+def test_a_session_may_read_the_api_and_change_nothing_there(site: Site) -> None:
+    headers = signed_in(site)
+    assert site.stranger.get("/api/v1/tasks", headers=headers).status_code == 200
+    assert site.stranger.post("/api/v1/tasks", json="x", headers=headers).status_code == 401
+
+
+def test_who_signed_in_with_the_read_token_sees_no_forms(site: Site) -> None:
+    page = site.stranger.get("/", headers=signed_in(site, READ_TOKEN)).text
+    assert re.findall(r'<form[^>]*action="([^"]*)"', page) == ["/tasks", "/actions/signout"]
+
+
+def test_signing_out_forgets_the_session(site: Site) -> None:
+    answer = site.stranger.post("/actions/signout", headers={**signed_in(site), "Origin": "null"})
+    assert answer.status_code == 303
+    assert 'genbridge_session="";' in answer.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "null", "Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, 303),
+        ({"Host": "evil.example"}, 421),
+    ],
+)
+def test_forms_of_other_sites_are_refused(site: Site, headers: dict[str, str], status: int) -> None:
+    assert site.stranger.post("/signin", data={"token": TOKEN}, headers=headers).status_code == status
+
+
+def test_a_link_from_another_site_is_followed_once_more_by_the_page_itself(site: Site) -> None:
+    answer = site.stranger.get("/signin?next=/tasks", headers={"Sec-Fetch-Site": "cross-site"})
+    assert '<meta http-equiv="refresh" content="0; url=/tasks">' in answer.text
+    again = site.stranger.get("/signin?next=/tasks", headers={"Sec-Fetch-Site": "same-origin"})
+    assert "http-equiv" not in again.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/signin", "/nothing", "/assets/nothing.css", "/healthz", "/api/v1/tasks", "/openapi.json", "/metrics"],
+)
+def test_every_answer_has_the_strict_policy(site: Site, path: str) -> None:
+    for client in (site.stranger, site.client):
+        headers = client.get(path, headers={"Accept": "text/html"}).headers
+        policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == policy["form-action"] == "'self'"
+        assert policy["img-src"] == policy["media-src"] == f"'self' {PREVIEWS}"
+        assert policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+        assert policy["require-trusted-types-for"] == "'script'"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-opener-policy"] == "same-origin"
+        assert headers["cache-control"] == "no-store"
+
+
+def test_assets_are_compressed_and_kept_for_good_under_a_name_with_a_hash(site: Site) -> None:
+    page = site.stranger.get("/signin").text
+    found = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
+    assert len(found) == 3
+    for url in found:
+        answer = site.stranger.get(url, headers={"Accept-Encoding": "gzip"})
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["content-encoding"] == "gzip"
+        plain = site.stranger.get(url, headers={"Accept-Encoding": "identity"})
+        assert plain.content == answer.content
+        assert "content-encoding" not in plain.headers
+
+
+def test_the_language_is_the_browsers_until_another_one_is_chosen(site: Site) -> None:
+    def language(**headers: str) -> str:
+        [found] = re.findall(r'<html lang="(\w+)"', site.stranger.get("/signin", headers=headers).text)
+        return str(found)
+
+    assert language() == "en"
+    assert language(**{"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}) == "zh"
+    assert language(**{"Accept-Language": "de, en;q=0.5, zh;q=0.2"}) == "en"
+    assert language(**{"Accept-Language": "zh;q=x,;q=,"}) == "en"
+    chosen = site.stranger.get("/signin?lang=zh")
+    assert "lang=zh;" in chosen.headers["set-cookie"]
+    assert language(Cookie="lang=zh") == "zh"
+    assert language(Cookie="lang=xx") == "en"
+
+
+def test_an_unknown_address_is_a_page_for_people_and_a_problem_document_for_programs(site: Site) -> None:
+    page = site.stranger.get("/nothing", headers=signed_in(site))
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "Nothing is here" in page.text
+    for path, accept in (("/nothing", "*/*"), ("/api/v1/nothing", "text/html")):
+        answer = site.client.get(path, headers={"Accept": accept})
+        assert (answer.status_code, answer.json()["status"]) == (404, 404)
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/tasks?q=a%2Fb", "/tasks?q=a%2Fb"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example/", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/\n/evil.example", "/"),
+        ("tasks", "/"),
+        ("", "/"),
+    ],
+)
+def test_after_a_form_the_browser_stays_on_this_site(target: str, path: str) -> None:
+    assert own_path(target) == path
+
+
+def test_without_a_token_the_page_is_open_on_this_machine(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("open")
+    with running_site(folder, http={"token": None, "read_token": None}) as open_site:
+        page = httpx.get(f"{open_site.url}/", trust_env=False)
+        assert page.status_code == 200
+        assert "Sign out" not in page.text

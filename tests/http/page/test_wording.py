@@ -1,0 +1,84 @@
+"""Times, durations and numbers as the page writes them, and the Chinese of each text."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from bridge.http.page.wording import Wording, translations
+
+NOW = 1_764_433_876.0  # 2025-11-29 16:31:16 UTC
+TEMPLATES = Path(__file__).parents[3] / "bridge/http/page/templates"
+
+
+def words(language: str = "en", hours: float = 0.0) -> Wording:
+    return Wording(language, timezone(timedelta(hours=hours)) if hours else UTC, NOW)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english", "chinese"),
+    [
+        (0.04, "0 s", "0 秒"),
+        (0.4, "0.4 s", "0.4 秒"),
+        (9.0, "9 s", "9 秒"),
+        (9.96, "10 s", "10 秒"),
+        (192.4, "3 min 12 s", "3 分 12 秒"),
+        (180.0, "3 min", "3 分"),
+        (7440.0, "2 h 4 min", "2 小时 4 分"),
+        (90_000.0, "1 d 1 h", "1 天 1 小时"),
+        (-3.0, "0 s", "0 秒"),
+    ],
+)
+def test_durations(seconds: float, english: str, chinese: str) -> None:
+    assert words().duration(seconds) == english
+    assert words("zh").duration(seconds) == chinese
+
+
+@pytest.mark.parametrize(
+    ("age", "text"),
+    [
+        (0.5, "now"),
+        (46.2, "46 s ago"),
+        (-180.0, "in 3 min"),
+        (90_000.0, "28 Nov, 15:31"),
+        (400 * 86_400.0, "25 Oct 2024, 16:31"),
+        (-2 * 86_400.0, "1 Dec, 16:31"),
+        (1e15, "2 Jan 1, 00:00"),
+    ],
+)
+def test_times_are_relative_below_a_day(age: float, text: str) -> None:
+    assert words().ago(NOW - age) == text
+
+
+def test_times_are_in_the_readers_zone() -> None:
+    assert words(hours=1).moment(NOW) == "17:31:16"
+    assert words(hours=8).moment(NOW) == "00:31:16"
+    assert words(hours=8).exact(NOW) == "2025-11-30 00:31:16 UTC+8"
+    assert words(hours=-3.5).zone_name() == "UTC-3:30"
+    assert words().zone_name() == "UTC"
+    assert words("zh").moment(NOW - 90_000) == "11月28日 15:31"
+
+
+def test_numbers_have_separators_and_plurals_are_right() -> None:
+    assert words().counted(1, "{n} delivery", "{n} deliveries") == "1 delivery"
+    assert words().counted(12345, "{n} delivery", "{n} deliveries") == "12,345 deliveries"
+    assert words().text("{a} of {b}", a=True, b="2") == "True of 2"
+
+
+def used_texts() -> set[str]:
+    """Every English text that a template or a view names."""
+    found: set[str] = set()
+    for file in [*TEMPLATES.glob("*.html"), *TEMPLATES.parent.glob("*.py")]:
+        source = file.read_text("utf-8")
+        for call in re.findall(r"\b(?:t|text|counted|N_)\(((?:[^()]|\([^()]*\))*)\)", source):
+            found |= {double or single for double, single in re.findall(r'"([^"]+)"|\'([^\']+)\'', call)}
+    return {text for text in found if re.search(r"[a-z]{2}", text) and text == text.strip()}
+
+
+def test_every_text_has_its_chinese_with_the_same_values() -> None:
+    chinese = translations("zh")
+    for english in used_texts() & chinese.keys():
+        assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", chinese[english])), english
