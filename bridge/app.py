@@ -13,6 +13,7 @@ import anyio.abc
 
 from bridge import plan_builder, wiring
 from bridge.config.load import Loaded
+from bridge.domain.daemon_state import DaemonNow
 from bridge.engine.callback_hints import CallbackHints
 from bridge.engine.discovery import Discovery, forget
 from bridge.engine.dispatcher import parcels_by
@@ -134,6 +135,15 @@ class App:
     def is_working(self) -> bool:
         """Whether every source has been read once, and polls and deliveries run."""
         return self._is_working and self._started.is_set() and not self._stopping.is_set()
+
+    def now(self) -> DaemonNow:
+        """What this daemon knows of itself at this instant."""
+        return DaemonNow(
+            is_working=self.is_working(),
+            lease_ended_at=self.parts.lease.ended_at,
+            store_failed_at=self.parts.writes.failing_since,
+            accounts=self.parts.poller.now(),
+        )
 
     async def refresh(self) -> None:
         """Notice at once what another part of this process wrote to the store."""

@@ -47,13 +47,14 @@ class Histogram:
 class AccountMetrics:
     """What is counted for one account."""
 
-    __slots__ = ("callbacks", "detection_s", "other_rate_limited", "polls")
+    __slots__ = ("answered_at", "callbacks", "detection_s", "other_rate_limited", "polls")
 
     def __init__(self, detection_s: Histogram) -> None:
         self.detection_s = detection_s  # of all accounts together
         self.polls = dict.fromkeys(POLL_OUTCOMES, 0)  # requests; a batch is one
         self.callbacks = dict.fromkeys(CALLBACK_OUTCOMES, 0)
         self.other_rate_limited = 0  # answers to other requests that asked for fewer
+        self.answered_at: float | None = None  # the last poll, steady
 
     @property
     def rate_limited(self) -> int:

@@ -40,7 +40,7 @@ class Parts:
         metrics: Metrics,
         observers: Sequence[StoreObserver] = (),
     ) -> None:
-        lease = Lease(clock, -math.inf)
+        self.lease = lease = Lease(clock, -math.inf)
         self._observers = observers
         self.writes = WriteBatcher(
             commits=store,

@@ -96,6 +96,15 @@ class RateLimiter:
         """Whether a breaker is open, the account's or its host's."""
         return len(self._troubled) >= TROUBLED_TASKS or self.host.troubled
 
+    @property
+    def probe_at(self) -> float | None:
+        """When the next probe may be sent; None: there is no need of one."""
+        return self._probe_at if self._is_held else None
+
+    def rate_at(self, now: float) -> float:
+        """How many requests per second are allowed now."""
+        return self._rate(now)
+
     def resize(self, limits: RateLimits, *, now: float) -> None:
         """Use other limits from now on. This can reduce the requests that may be sent at once, but never adds any."""
         self._fill(now)

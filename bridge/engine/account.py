@@ -321,7 +321,10 @@ class AccountPoller:
     def _update_health(self, reading: Reading, entry: PollEntry, *, asked_at: float, now: float) -> None:
         """Take in what an answer means for the account and for others on its host."""
         route = self._route(entry) if self._limiter.is_changed_by(reading) else ""
-        self._health.metrics.polls[reading.kind] += 1
+        metrics = self._health.metrics
+        metrics.polls[reading.kind] += 1
+        if not reading.server_trouble:
+            metrics.answered_at = now
         follows = self._health.answered(reading, entry.task_id, route, asked_at=asked_at, now=now)
         if follows is not NOTHING_FOLLOWS:
             self._writes.submit_all(follows.changes)

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from bridge.domain.account_state import HOST, AccountState
 from bridge.domain.change import AccountChange, AccountPaused
+from bridge.domain.daemon_state import AccountNow
 from bridge.domain.host import Host, names_time
 from bridge.domain.limits import PROBE_FIRST_S, AccountEffect, RateLimiter, RateLimits
 from bridge.domain.task import Reading
@@ -87,6 +88,17 @@ class AccountHealth:
         """Seconds until the next request may be sent; infinity if that takes an answer, or `resume`."""
         wait_s, pause = self.limiter.wait_s(now), self._past.pause
         return wait_s if pause is None else max(wait_s, pause.ends_at - now)
+
+    def now(self) -> AccountNow:
+        """The requests of the account at this instant."""
+        limiter = self.limiter
+        return AccountNow(
+            in_flight=limiter.in_flight + limiter.guests,
+            rate=limiter.rate_at(self._clock.steady()),
+            full_rate=limiter.limits.rate,
+            probe_at=limiter.probe_at,
+            answered_at=self.metrics.answered_at,
+        )
 
     async def admit(self, *, within_s: float) -> Held | None:
         """See `ports.AccountTraffic.admit`."""

@@ -38,6 +38,11 @@ class Lease:
         where it was."""
         return self._clock.steady() < self.until_at
 
+    @property
+    def ended_at(self) -> float | None:
+        """When it ended (steady); None while it is held, or before there was one."""
+        return None if self.is_held or self.until_at == -math.inf else self.until_at
+
 
 class Worker(Protocol):
     """Does the work that the membership assigns."""

@@ -75,6 +75,7 @@ class Retries:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failures = 0
+        self.failing_since: float | None = None  # steady; None: the last attempt succeeded
 
     @property
     def is_failing(self) -> bool:
@@ -84,12 +85,15 @@ class Retries:
     async def wait(self) -> None:
         """Wait before the next attempt: half a second, growing to ten."""
         self._failures += 1
+        if self.failing_since is None:
+            self.failing_since = self._clock.steady()
         chance = self._clock.chance()
         await self._clock.sleep(growing_s(self._failures, first_s=FIRST_S, most_s=MAX_S, chance=chance))
 
     def succeeded(self) -> None:
         """An attempt succeeded."""
         self._failures = 0
+        self.failing_since = None
 
 
 async def retrying(call: Callable[[], Awaitable[T]], clock: Clock) -> T:

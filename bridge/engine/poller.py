@@ -16,6 +16,7 @@ from bridge import collector
 from bridge.callback_ports import CallbackReader
 from bridge.domain.account_state import AccountState
 from bridge.domain.callback import CallbackOutcome
+from bridge.domain.daemon_state import AccountNow
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.host import Host
 from bridge.domain.slots import NOTHING, Share, account_scope, portion_held, slots_held
@@ -124,6 +125,10 @@ class Poller:
                 metrics=self._metrics.account(name),
             )
             self._group.start_soon(account.run)
+
+    def now(self) -> dict[str, AccountNow]:
+        """The requests of each account at this instant."""
+        return {name: account.health.now() for name, account in self._accounts.items()}
 
     def callback_readers(self) -> Mapping[str, CallbackReader]:
         """Who reads the callbacks of each account."""

@@ -92,6 +92,11 @@ class WriteBatcher:
         is_much = len(self._pending) > MAX_PENDING or self._pending_bytes > MAX_PENDING_BYTES
         return self._retries.is_failing or is_much
 
+    @property
+    def failing_since(self) -> float | None:
+        """Since when (steady) the store cannot be written; None: the last attempt succeeded."""
+        return self._retries.failing_since
+
     def submit(
         self,
         change: Change,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bridge.app import App
 from bridge.control.endpoint_sample import send_sample
+from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.delivery import Outcome
 from bridge.domain.watch import Wish
 from bridge.engine.callback_hints import CallbackHints
@@ -43,6 +44,10 @@ class AppSide:
     def traffic(self) -> AccountTraffic | None:
         """See `DaemonSide.traffic`."""
         return self._app.parts.poller if self._app.is_working() else None
+
+    def now(self) -> DaemonNow:
+        """See `DaemonSide.now`."""
+        return self._app.now()
 
     def is_started(self) -> bool:
         """See `DaemonSide.is_started`."""

@@ -11,6 +11,7 @@ import anyio
 from bridge.config.load import Loaded
 from bridge.control.live_hub import LiveHub
 from bridge.control.overview import Overview
+from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.delivery import Outcome
 from bridge.domain.watch import Wish
 from bridge.engine.callback_hints import CallbackHints
@@ -45,6 +46,9 @@ class DaemonSide(Protocol):
 
     def traffic(self) -> AccountTraffic | None:
         """The limits of the accounts, for requests of others on them; None while the daemon starts or stops."""
+
+    def now(self) -> DaemonNow:
+        """What the daemon knows of itself at this instant."""
 
     def is_started(self) -> bool:
         """Whether every source has been read once, and polls and deliveries run."""

@@ -6,8 +6,8 @@ import itertools
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import PurePath
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePath
 from typing import Final
 
 from bridge.domain.quoting import printable
@@ -25,6 +25,18 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 def escaped(name: str) -> str:
     """The name of a file for one line of a message; it may have any bytes."""
     return printable(os.fsencode(name).decode(errors="backslashreplace"))
+
+
+def count_rejected(folder: Path, *, most: int = 10_000) -> tuple[int, float | None]:
+    """How many rejected files lie in `rejected/` of a queue folder, up to `most`, and the time of the last. None and 0
+    when there are none, or the folder cannot be read."""
+    found, last_at = 0, None
+    with suppress(OSError), os.scandir(folder / FOLDER) as files:
+        for file in itertools.islice(files, 2 * most):
+            if not file.name.endswith(REASON_SUFFIX) and file.is_file(follow_symlinks=False):
+                found += 1
+                last_at = max(last_at or 0.0, file.stat(follow_symlinks=False).st_ctime)
+    return min(found, most), last_at
 
 
 class RejectedTasks:

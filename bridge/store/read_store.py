@@ -10,6 +10,7 @@ from bridge.domain.delivery_state import NOT_CHECKED
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.store import records
+from bridge.store.page_reads import PageReads
 from bridge.store.rows import Row, plain
 from bridge.store.selection import (
     EVERY_DELIVERY,
@@ -77,7 +78,7 @@ _BLOCKED: Final = "SELECT account, reason FROM accounts WHERE blocked_at IS NOT 
 _DISABLED: Final = "SELECT endpoint, reason FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint"
 
 
-class ReadStore:
+class ReadStore(PageReads):
     """Answers questions, with or without a running daemon, and writes nothing.
 
     Calls block, one at a time. Give each object its own `Offload`, so a long question does not delay a commit.

@@ -102,7 +102,7 @@ _IS_DISABLED: Final = (
 _HELD_UNTIL: Final = (
     "(SELECT held_until FROM queues AS q WHERE (q.endpoint, q.target) = (deliveries.endpoint, deliveries.target))"
 )
-_DUE_AT: Final = f"""
+DUE_AT: Final = f"""
     CASE WHEN next_attempt_at >= 0 AND NOT {_IS_DISABLED}
         THEN {{sqlite:max}}{{postgres:greatest}}(next_attempt_at, created_at, coalesce({_HELD_UNTIL}, 0)) END"""
 
@@ -113,7 +113,7 @@ DELIVERY_VIEWS: Final = Record(
     "deliveries JOIN events USING (event_id)",
     without=("made",),
     task_id="subject",
-    next_attempt_at=_DUE_AT,
+    next_attempt_at=DUE_AT,
 )
 FACTS: Final = Record("history", Fact, "history")
 MEMBERS: Final = Record(

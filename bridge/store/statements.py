@@ -24,6 +24,7 @@ from bridge.store.tables import TABLES
 if TYPE_CHECKING:
     from bridge.domain.slots import Share
     from bridge.ports import News
+    from bridge.store.page_views import StoreSpace
 
 WORK, OUTBOX, MEMBERS, ENDS = "work", "outbox", "members", "ends"
 """The reasons to wake a daemon: the fields of `ports.News`."""
@@ -171,6 +172,9 @@ class Transactions(Protocol):
 
     def give_back(self) -> None:
         """Free some of the space that retention has emptied."""
+
+    def space(self) -> StoreSpace:
+        """How large the store is, and how much room is left on its disk."""
 
     def news(self) -> News:
         """See `ports.News`."""

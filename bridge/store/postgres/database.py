@@ -19,6 +19,7 @@ from bridge.domain.slots import Share
 from bridge.errors import StoreDamaged, StoreError
 from bridge.ports import Clock, News
 from bridge.store.migrate import Migration, migrations, other_version
+from bridge.store.page_views import StoreSpace
 from bridge.store.postgres.failures import InDoubt, Mark, understood
 from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.server_connection import PATIENCE_S, ServerConnection, connect
@@ -52,6 +53,10 @@ _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _LOOK: Final = """
     SELECT current_schema(), EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('genbridge_store')),
         current_setting('server_encoding')
+"""
+_SIZE: Final = """
+    SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
 """
 _FORGET_WRITERS: Final = "DELETE FROM writers WHERE starts_with(writer, %s)"
 
@@ -94,6 +99,11 @@ class Database:
     def is_busy(self) -> bool:
         """Whether any thread waits for the server."""
         return bool(self._busy)
+
+    def space(self) -> StoreSpace:
+        """See `Transactions.space`: only the size of its tables is known."""
+        with self.read() as session:
+            return StoreSpace(int(one(session.connection.execute(_SIZE))[0]))
 
     def news(self) -> News:
         """See `ports.News`. A thread listens, so this waits for nothing. StoreError while the thread cannot reach the

@@ -18,6 +18,7 @@ from bridge.store.sqlite.sql_session import SqliteSession
 if TYPE_CHECKING:
     from bridge.domain.slots import Share
     from bridge.ports import News
+    from bridge.store.page_views import StoreSpace
 
 MEMORY: Final = Path(":memory:")
 _LOG_PAGES: Final = 128  # half a megabyte of log: SQLite's own 4 MB would fill a small disk; costs 10 % in a burst
@@ -109,6 +110,14 @@ class Database:
             if self._is_for_one_look:
                 self.close()
         return News(work=self._connections << 32 | version)
+
+    def space(self) -> StoreSpace:
+        """See `Transactions.space`. The write-ahead log counts."""
+        from bridge.store.page_views import StoreSpace  # here: commands do without it
+
+        if self.place == MEMORY:
+            return StoreSpace(0)
+        return StoreSpace(files.size_bytes(self.place), *files.room_bytes(self.place))
 
     def give_back(self) -> None:
         """See `Transactions.give_back`: removes old copies, and frees unused pages once there are enough to matter."""

@@ -1,0 +1,174 @@
+"""What needs a person: everything that genbridge cannot repair by itself.
+
+What passes by itself, such as a 429, a retry or a slow provider, is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.overview import Overview
+from bridge.domain.ids import WatchKey
+from bridge.sources.rejects import count_rejected
+from bridge.store import ReadStore
+
+if TYPE_CHECKING:
+    from bridge.domain.daemon_state import AccountNow, DaemonNow
+    from bridge.store.page_views import ExpiringResult, StoreSpace
+
+SLOW_S: Final = 1.0  # a store is slow if one commit of twenty takes longer
+LEAST_BYTES: Final = 256 << 20  # a disk is nearly full below this, or below ...
+LOW_BYTES: Final = 2 << 30  # ... this, if it is less than ...
+LOW_SHARE: Final = 0.05  # ... this share of the disk
+
+
+class NeedKind(StrEnum):
+    """In the order in which they are shown."""
+
+    NO_DAEMON = "no_daemon"
+    UNDELIVERED = "undelivered"
+    ACCOUNT_BLOCKED = "account_blocked"
+    ENDPOINT_DISABLED = "endpoint_disabled"
+    STORE_SLOW = "store_slow"
+    DISK_FULL = "disk_full"
+    FILES_REJECTED = "files_rejected"
+    RESULT_EXPIRES = "result_expires"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One thing that needs a person. What the fields mean depends on the kind:
+
+    kind               subject   count                   since_at         until_at      detail
+    no_daemon                                            it stopped
+    undelivered        endpoint  deliveries              the first        the last      last answer (`attempts`)
+    account_blocked    account   tasks that wait         it was blocked   next probe    the provider's answer
+    endpoint_disabled  endpoint  deliveries that wait    it was disabled                the receiver's answer
+    store_slow                                                                          (`seconds`: p95 of commits)
+    disk_full                    bytes that are left
+    files_rejected     source    files                   the last                       folder
+    result_expires     endpoint  deliveries                               gone          (`task`: the first to go,
+                                                                                        `next_at`: its next attempt)
+    """
+
+    kind: NeedKind
+    subject: str = ""
+    count: int = 0
+    since_at: float | None = None
+    until_at: float | None = None
+    detail: str = ""
+    attempts: int = 0
+    seconds: float | None = None
+    task: WatchKey | None = None
+    next_at: float | None = None
+
+
+def needs(
+    store: ReadStore,
+    file: SettingsFile,
+    found: Overview,
+    *,
+    daemon: DaemonNow,
+    commit_p95_s: float | None = None,
+) -> list[Need]:
+    """Everything that needs a person, the worst first. `daemon` is the one that serves the page; `commit_p95_s` says
+    how long its commits take. On a shared store, others may work while it does not."""
+    return [
+        *_no_daemon(store, found, daemon),
+        *_undelivered(store, file),
+        *_blocked(store, file, found, daemon.accounts),
+        *_disabled(store, file, found),
+        *_slow_store(commit_p95_s),
+        *full_disk(store.space()),
+        *_rejected(file),
+        *_expiring(store.expiring(found.now), file),
+    ]
+
+
+def _no_daemon(store: ReadStore, found: Overview, daemon: DaemonNow) -> Iterator[Need]:
+    is_alone = not store.is_shared or not found.members
+    if daemon.stopped_at is not None and (is_alone or daemon.store_failed_at is not None):
+        yield Need(kind=NeedKind.NO_DAEMON, since_at=daemon.stopped_at)
+
+
+def _undelivered(store: ReadStore, file: SettingsFile) -> Iterator[Need]:
+    for one in store.undelivered():
+        if one.endpoint in file.endpoints:
+            yield Need(
+                kind=NeedKind.UNDELIVERED,
+                subject=one.endpoint,
+                count=one.deliveries,
+                since_at=one.first_at,
+                until_at=one.last_at,
+                detail=one.detail,
+                attempts=one.attempts,
+            )
+
+
+def _blocked(
+    store: ReadStore, file: SettingsFile, found: Overview, accounts: Mapping[str, AccountNow]
+) -> Iterator[Need]:
+    for name, state in sorted(store.accounts().items()):
+        if state.blocked_at is not None and name in file.accounts:
+            yield Need(
+                kind=NeedKind.ACCOUNT_BLOCKED,
+                subject=name,
+                count=found.counts.live_by_account.get(name, 0),
+                since_at=state.blocked_at,
+                until_at=accounts[name].probe_at if name in accounts else None,
+                detail=state.reason,
+            )
+
+
+def _disabled(store: ReadStore, file: SettingsFile, found: Overview) -> Iterator[Need]:
+    for one in store.disabled_endpoints():
+        if one.endpoint in file.endpoints:
+            yield Need(
+                kind=NeedKind.ENDPOINT_DISABLED,
+                subject=one.endpoint,
+                count=found.counts.waiting_by_endpoint.get(one.endpoint, 0),
+                since_at=one.disabled_at,
+                detail=one.reason,
+            )
+
+
+def _slow_store(commit_p95_s: float | None) -> Iterator[Need]:
+    if commit_p95_s is not None and commit_p95_s > SLOW_S:
+        yield Need(kind=NeedKind.STORE_SLOW, seconds=commit_p95_s)
+
+
+def full_disk(space: StoreSpace) -> Iterator[Need]:
+    """The need for room on the store's disk, if it is nearly full."""
+    free, whole = space.free_bytes, space.disk_bytes
+    if free is None or whole is None:
+        return
+    if free < LEAST_BYTES or (free < LOW_BYTES and free < LOW_SHARE * whole):
+        yield Need(kind=NeedKind.DISK_FULL, count=free)
+
+
+def _rejected(file: SettingsFile) -> Iterator[Need]:
+    for source, path in file.source_paths.items():
+        if source == "queue":
+            count, last_at = count_rejected(path)
+            if count:
+                yield Need(
+                    kind=NeedKind.FILES_REJECTED, subject=source, count=count, since_at=last_at, detail=str(path)
+                )
+
+
+def _expiring(found: list[ExpiringResult], file: SettingsFile) -> Iterator[Need]:
+    """One for each endpoint, with the result that goes first."""
+    for endpoint in dict.fromkeys(one.endpoint for one in found if one.endpoint in file.endpoints):
+        first, *others = [one for one in found if one.endpoint == endpoint]
+        yield Need(
+            kind=NeedKind.RESULT_EXPIRES,
+            subject=endpoint,
+            count=1 + len(others),
+            until_at=first.gone_at,
+            task=WatchKey(first.account, first.task_id),
+            next_at=first.next_attempt_at,
+        )

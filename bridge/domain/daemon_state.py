@@ -1,0 +1,39 @@
+"""What one daemon knows of itself now, and no store does. Instants are the engine's steady seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountNow:
+    """The requests of one account at this instant."""
+
+    in_flight: int  # with those that came through the gateway
+    rate: float  # requests per second that are allowed now ...
+    full_rate: float  # ... and without a 429, of this daemon's portion
+    probe_at: float | None = None  # the next one, while the account is blocked or its provider fails
+    answered_at: float | None = None  # the last answer to a poll since the start
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether a 429 has reduced the rate."""
+        return self.rate < self.full_rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonNow:
+    """The daemon at this instant. `lease_ended_at`: it may not work on the shared store since then.
+    `store_failed_at`: nothing can be written since then."""
+
+    is_working: bool  # polls and deliveries run
+    lease_ended_at: float | None = None
+    store_failed_at: float | None = None
+    accounts: Mapping[str, AccountNow] = field(default_factory=dict)
+
+    @property
+    def stopped_at(self) -> float | None:
+        """Since when it does no work, as far as that is known; None: it works, or it starts."""
+        known = [at for at in (self.lease_ended_at, self.store_failed_at) if at is not None]
+        return min(known, default=None)

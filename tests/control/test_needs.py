@@ -1,0 +1,161 @@
+"""What needs a person: each thing that genbridge cannot repair by itself, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bridge.config.load import Loaded, load
+from bridge.control.needs import LEAST_BYTES, Need, NeedKind, full_disk, needs
+from bridge.control.overview import overview
+from bridge.domain.daemon_state import AccountNow, DaemonNow
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.ids import WatchKey
+from bridge.store import Store, open_store
+from bridge.store.page_views import StoreSpace
+from tests.factories import NOW
+from tests.store.making import VIDEO, Teller, add, due, make_attempt, make_block, make_deferred, make_end, nobody
+
+SETTINGS = """
+accounts: {kling: {provider: kling, base_url: "https://api.example.com", api_key: k, action: videos/text2video}}
+sources: {queue: queue/}
+endpoints:
+  automation: {type: webhook, url: "https://hooks.example.com/kling"}
+"""
+WORKS = DaemonNow(is_working=True)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(tmp_path / "state.db", create=True, group_access=False)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Loaded:
+    path = tmp_path / "genbridge.yaml"
+    path.write_text(SETTINGS)
+    return load(path, {})
+
+
+def found(
+    store: Store, loaded: Loaded, *, daemon: DaemonNow = WORKS, now: float = NOW + 100, p95_s: float | None = None
+) -> list[Need]:
+    return needs(store, loaded, overview(store, loaded, now=now), daemon=daemon, commit_p95_s=p95_s)
+
+
+def test_nothing_needs_a_person_while_all_is_well(store: Store, loaded: Loaded) -> None:
+    add(store, "task-1")
+    assert found(store, loaded, p95_s=0.01) == []
+
+
+def test_what_passes_by_itself_needs_nobody(store: Store, loaded: Loaded) -> None:
+    add(store, "task-1")
+    store.commit([make_end()], Teller())
+    store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 200)], nobody)
+    assert found(store, loaded) == []
+
+
+def test_a_store_that_cannot_be_written_means_that_no_daemon_works(store: Store, loaded: Loaded) -> None:
+    failing = replace(WORKS, store_failed_at=NOW + 5)
+    assert found(store, loaded, daemon=failing) == [Need(kind=NeedKind.NO_DAEMON, since_at=NOW + 5)]
+    assert found(store, loaded, daemon=replace(WORKS, lease_ended_at=NOW + 1))[0].since_at == NOW + 1
+
+
+def test_undelivered_and_a_blocked_account_come_in_this_order(store: Store, loaded: Loaded) -> None:
+    add(store, "a", "b", "c")
+    store.commit([make_block(), make_end(WatchKey("kling", "a"))], Teller())
+    [delivery] = [one for one in due(store) if one.subject == "a"]
+    lost = replace(
+        make_attempt(delivery, at=NOW + 70),
+        state=DeliveryState.DEAD,
+        outcome="deferred",
+        detail="HTTP 500",
+        attempts=10,
+    )
+    store.commit([lost], nobody)
+    account = AccountNow(in_flight=0, rate=1.0, full_rate=1.0, probe_at=NOW + 160)
+    assert found(store, loaded, daemon=replace(WORKS, accounts={"kling": account})) == [
+        Need(
+            kind=NeedKind.UNDELIVERED,
+            subject="automation",
+            count=1,
+            since_at=NOW + 70,
+            until_at=NOW + 70,
+            detail="HTTP 500",
+            attempts=10,
+        ),
+        Need(
+            kind=NeedKind.ACCOUNT_BLOCKED,
+            subject="kling",
+            count=2,
+            since_at=NOW,
+            until_at=NOW + 160,
+            detail="401: key revoked",
+        ),
+    ]
+
+
+def test_a_disabled_endpoint_says_how_many_deliveries_it_holds(store: Store, loaded: Loaded) -> None:
+    add(store, "task-1")
+    store.commit([make_end()], Teller(("automation", ""), ("removed", "")))
+    for queue in (("automation", ""), ("removed", "")):
+        [delivery] = due(store, queue=queue)
+        store.commit(
+            [make_deferred(delivery, next_attempt_at=NOW, outcome="refused", detail="HTTP 410 Gone", disables=True)],
+            nobody,
+        )
+    [need] = found(store, loaded)
+    assert (need.kind, need.subject, need.count) == (NeedKind.ENDPOINT_DISABLED, "automation", 1)
+    assert (need.since_at, need.detail) == (NOW + 61, "HTTP 410 Gone")
+
+
+def test_a_slow_store_needs_a_person(store: Store, loaded: Loaded) -> None:
+    assert found(store, loaded, p95_s=3.0) == [Need(kind=NeedKind.STORE_SLOW, seconds=3.0)]
+
+
+@pytest.mark.parametrize(
+    ("space", "is_full"),
+    [
+        (StoreSpace(1), False),
+        (StoreSpace(1, LEAST_BYTES - 1, LEAST_BYTES * 2), True),
+        (StoreSpace(1, 1 << 30, 100 << 30), True),
+        (StoreSpace(1, 1 << 30, 4 << 30), False),
+        (StoreSpace(1, 40 << 30, 4000 << 30), False),
+    ],
+)
+def test_a_disk_is_nearly_full(space: StoreSpace, is_full: bool) -> None:
+    assert bool(list(full_disk(space))) == is_full
+
+
+def test_rejected_files_need_a_person_until_they_are_removed(store: Store, loaded: Loaded, tmp_path: Path) -> None:
+    folder = tmp_path / "queue" / "rejected"
+    folder.mkdir(parents=True)
+    for name in ("a.txt", "a.txt.reason", "b.txt"):
+        (folder / name).write_text("x")
+    [need] = found(store, loaded)
+    assert (need.kind, need.count, need.detail) == (NeedKind.FILES_REJECTED, 2, str(tmp_path / "queue"))
+    assert need.since_at is not None
+    for file in folder.iterdir():
+        file.unlink()
+    assert found(store, loaded) == []
+
+
+def test_a_result_that_goes_before_its_webhook_is_retried_needs_a_person(store: Store, loaded: Loaded) -> None:
+    add(store, "task-1")
+    store.commit([make_end(snapshot=VIDEO._replace(expires_ms=round((NOW + 500) * 1000)))], Teller())
+    store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 900)], nobody)
+    assert found(store, loaded) == [
+        Need(
+            kind=NeedKind.RESULT_EXPIRES,
+            subject="automation",
+            count=1,
+            until_at=NOW + 500,
+            task=WatchKey("kling", "task-1"),
+            next_at=NOW + 900,
+        )
+    ]
