@@ -23,10 +23,10 @@ class Connection(asyncio.BufferedProtocol):
     each time.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, read_bytes: int = READ_BYTES) -> None:
         self.loop: Final = loop
         self.transport: asyncio.Transport | None = None
-        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._buffer = memoryview(bytearray(read_bytes))
         self._http: httptools.HttpResponseParser | None = None
         self._is_unusable = False  # no exchange may follow
         self._is_paused = False
@@ -64,6 +64,12 @@ class Connection(asyncio.BufferedProtocol):
         while not self._has_head:
             await self._receive()
         return self._status, self._headers
+
+    def end_at(self, ends_at: float) -> None:
+        """Have the exchange end at this time instead."""
+        self._ends_at = ends_at
+        if self._alarm is None or self._alarm.when() > ends_at:
+            self._set_alarm()
 
     async def more(self) -> bytes:
         """More of the body; empty at its end. httpx.ReadError if it is cut."""

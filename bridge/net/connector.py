@@ -10,28 +10,51 @@ import asyncio
 import base64
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 import httpx
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from bridge.clock import monotonic_us
-from bridge.net.connection import Connection
-from bridge.net.failure_kinds import ProxyUnreached
+from bridge.net.address_guard import AddressRule
+from bridge.net.connection import READ_BYTES, Connection
+from bridge.net.failure_kinds import AddressRefused, ProxyUnreached
 
 NAMES_KEPT_US: Final = 10_000_000  # how long the addresses of a name are reused
 MOST_NAMES: Final = 100
 NEXT_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305, 5
 
 Found = asyncio.Future[list[AddrInfoType]]
+Resolve = Callable[[str, int], list[AddrInfoType]]
+
+
+def resolved(host: str, port: int) -> list[AddrInfoType]:
+    """The addresses of a host, as the system resolves it. Blocks."""
+    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG))
 
 
 class Connector:
-    """Opens connections, through `proxy` if there is one. Cancellation leaves none behind."""
+    """Opens connections, through `proxy` if there is one. Cancellation leaves none behind.
 
-    def __init__(self, *, context: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:
+    With a `guard`, a connection is only made to an address that it allows: each address is judged after the name was
+    resolved, and the connection is made to that very address. The proxy itself is not judged.
+    """
+
+    def __init__(
+        self,
+        *,
+        context: ssl.SSLContext,
+        proxy: httpx.Proxy | None,
+        guard: AddressRule | None = None,
+        read_bytes: int = READ_BYTES,
+        resolve: Resolve = resolved,
+    ) -> None:
         self._context = context
         self._proxy = proxy
+        self._guard = guard
+        self._read_bytes = read_bytes
+        self._resolve = resolve
         self.proxy_lines: Final = _authorization(proxy)  # for every request that the proxy itself reads
         self._names: dict[tuple[str, int], tuple[int, Found]] = {}
 
@@ -49,9 +72,9 @@ class Connector:
         async with asyncio.timeout_at(ends_at):
             try:
                 if self._proxy is None:
-                    return await self._connected(url)
+                    return await self._connected(url, self._guard)
                 return await self._through(near, url, ends_at)
-            except httpx.ProxyError:
+            except (httpx.ProxyError, AddressRefused):
                 raise
             except (OSError, httpx.TransportError) as error:
                 raise httpx.ConnectError("no connection") from error
@@ -63,12 +86,14 @@ class Connector:
         except (OSError, httpx.TransportError) as error:
             raise ProxyUnreached("no connection to the proxy") from error
 
-    async def _connected(self, url: httpx.URL) -> Connection:
+    async def _connected(self, url: httpx.URL, guard: AddressRule | None = None) -> Connection:
         loop, host, tls = asyncio.get_running_loop(), url.raw_host.decode("ascii"), url.scheme == "https"
         addresses = await self._addresses(host, url.port or (443 if tls else 80))
+        if guard is not None:
+            addresses = _allowed(addresses, host, guard)
         sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1)
         made = await loop.create_connection(
-            lambda: Connection(loop),
+            lambda: Connection(loop, self._read_bytes),
             sock=sock,
             ssl=self._context if tls else None,
             server_hostname=host if tls else None,
@@ -81,14 +106,14 @@ class Connector:
             if len(self._names) >= MOST_NAMES:
                 self._names.clear()
             loop = asyncio.get_running_loop()
-            found = loop.run_in_executor(None, _resolved, host, port)
+            found = loop.run_in_executor(None, self._resolve, host, port)
             found.add_done_callback(_consume_failure)
             self._names[host, port] = monotonic_us(), found
         return await asyncio.shield(found)
 
     async def _through(self, near: Connection, url: httpx.URL, ends_at: float) -> Connection:
         """TLS with the host, inside a tunnel of the proxy."""
-        loop, far = asyncio.get_running_loop(), Connection(near.loop)
+        loop, far = asyncio.get_running_loop(), Connection(near.loop, self._read_bytes)
         target = url.raw_host if b":" not in url.raw_host else b"[%b]" % url.raw_host
         target += b":%d" % (url.port or 443)
         try:
@@ -110,8 +135,13 @@ class Connector:
         return far
 
 
-def _resolved(host: str, port: int) -> list[AddrInfoType]:
-    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG))
+def _allowed(addresses: list[AddrInfoType], host: str, guard: AddressRule) -> list[AddrInfoType]:
+    """The addresses that may be connected to. AddressRefused if there is none."""
+    judged = [(each, guard.refusal(host, str(each[4][0]))) for each in addresses]
+    allowed = [each for each, why in judged if why is None]
+    if not allowed:
+        raise AddressRefused(", ".join(dict.fromkeys(f"{each[4][0]} is {why}" for each, why in judged)))
+    return allowed
 
 
 def _consume_failure(found: Found) -> None:

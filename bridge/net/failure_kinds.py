@@ -50,10 +50,15 @@ class Failure(StrEnum):
     RESET = "reset"  # closed before the end of the headers; the request may have been handled
     PROTOCOL = "protocol"  # the answer is not HTTP
     REQUEST = "request"  # HTTP does not allow the request; nothing was sent
+    FORBIDDEN = "forbidden"  # the guard does not allow the address; nothing was sent
 
 
 class ProxyUnreached(httpx.ConnectError):
     """No connection to the proxy itself; the cause says why."""
+
+
+class AddressRefused(httpx.ConnectError):
+    """No connection may be made to this address; the text says why."""
 
 
 def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple[Failure, str]:
@@ -69,6 +74,8 @@ def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple
     if _is_timeout(error):
         return Failure.TIMEOUT, f"no answer from {where} in time"
     match error:
+        case AddressRefused():
+            return Failure.FORBIDDEN, f"{where} is not on the public internet: {_plain(str(error))}"
         case httpx.ProxyError():
             said = re.match(r"\d{3}\b", str(error))
             name = "the proxy" if proxy is None else f"the proxy {_plain(proxy)}"

@@ -1,0 +1,70 @@
+"""Which IP addresses are on the public internet."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+from typing import Final
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_MOST_KEPT: Final = 1024  # cached verdicts
+_PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")  # all that IANA has assigned for global unicast
+# Listed here and not left to `ipaddress.is_global`: its lists differ between the releases of Python.
+_SPECIAL: Final[tuple[tuple[IpNetwork, str], ...]] = tuple(
+    (ipaddress.ip_network(network), why)
+    for network, why in (
+        ("0.0.0.0/8", "this machine"),
+        ("10.0.0.0/8", "a private network"),
+        ("100.64.0.0/10", "a carrier's network"),
+        ("127.0.0.0/8", "this machine"),
+        ("169.254.0.0/16", "a link-local address"),
+        ("172.16.0.0/12", "a private network"),
+        ("192.0.0.0/24", "a reserved address"),
+        ("192.0.2.0/24", "a documentation address"),
+        ("192.88.99.0/24", "a 6to4 relay"),
+        ("192.168.0.0/16", "a private network"),
+        ("198.18.0.0/15", "a test network"),
+        ("198.51.100.0/24", "a documentation address"),
+        ("203.0.113.0/24", "a documentation address"),
+        ("224.0.0.0/4", "a multicast address"),
+        ("240.0.0.0/4", "a reserved address"),
+        ("::/128", "this machine"),
+        ("::1/128", "this machine"),
+        ("::ffff:0:0/96", "an IPv4 address in IPv6"),
+        ("::ffff:0:0:0/96", "an IPv4 address in IPv6"),
+        ("::/96", "an IPv4 address in IPv6"),
+        ("64:ff9b::/96", "a NAT64 address"),
+        ("64:ff9b:1::/48", "a NAT64 address"),
+        ("100::/64", "a reserved address"),
+        ("2001::/32", "a Teredo address"),
+        ("2001::/23", "a reserved address"),
+        ("2001:db8::/32", "a documentation address"),
+        ("2002::/16", "a 6to4 address"),
+        ("3fff::/20", "a documentation address"),
+        ("fc00::/7", "a private network"),
+        ("fe80::/10", "a link-local address"),
+        ("fec0::/10", "a private network"),
+        ("ff00::/8", "a multicast address"),
+    )
+)
+_ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214: the lower half ends with an IPv4 address
+
+
+@lru_cache(_MOST_KEPT)
+def why_not_public(address: IpAddress) -> str | None:
+    """What a special address is ("a private network", "a NAT64 address"); None for one on the public internet.
+
+    An IPv6 address that stands for an IPv4 address is special, whatever that one is: it has another path through the
+    network, which the IPv4 address alone does not show.
+    """
+    found = next((why for network, why in _SPECIAL if address.version == network.version and address in network), None)
+    if found is not None:
+        return found
+    if isinstance(address, ipaddress.IPv6Address):
+        if address not in _PUBLIC_V6:
+            return "a reserved address"
+        if int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
+            return "an IPv4 address in IPv6"
+    return None if address.is_global else "a reserved address"

@@ -1,0 +1,39 @@
+"""The guard against server-side request forgery: which addresses may be connected to for URLs from outside."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.domain.public_addresses import IpNetwork, why_not_public
+
+
+class AddressRule(Protocol):
+    """Decides whether a connection may be made."""
+
+    def refusal(self, host: str, address: str) -> str | None:
+        """Why no connection may be made to this numeric address, to which `host` of a URL resolved; None if it may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressGuard:
+    """Allows public addresses, and what the operator allows: `hosts` (plain ones, as `plain_host` returns them),
+    whatever they resolve to, and `networks`."""
+
+    hosts: Collection[str] = ()
+    networks: Collection[IpNetwork] = ()
+
+    def refusal(self, host: str, address: str) -> str | None:
+        """See `AddressRule.refusal`. The address is judged, never the name: a name may resolve differently next time.
+        An address that cannot be read is refused."""
+        if host in self.hosts:
+            return None
+        try:
+            found = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return "not an IP address"
+        if any(found.version == network.version and found in network for network in self.networks):
+            return None
+        return why_not_public(found)

@@ -1,0 +1,222 @@
+"""The HTTP client for URLs from outside the settings: guarded at every hop, with bodies of any length."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+from urllib.parse import quote, urljoin, urlsplit
+
+import anyio
+import httpx
+
+from bridge.domain.proxies import ProxyRules
+from bridge.domain.public_addresses import IpNetwork
+from bridge.domain.result_urls import is_private, plain_host, why_refused
+from bridge.errors import ConfigError
+from bridge.net.address_guard import AddressGuard
+from bridge.net.client import NO_PROXY, NO_RULES, Unanswered, shared_context, usable_proxy
+from bridge.net.connection import Connection, Headers
+from bridge.net.connector import Connector, Resolve, resolved
+from bridge.net.failure_kinds import FAILURES, AddressRefused, Failure, explain
+from bridge.net.request_head import RequestHead, origin_of, request_line, split
+
+MOST_REDIRECTS: Final = 5
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+READ_BYTES: Final = 256 * 1024  # at a time
+VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
+
+KeyFor = Callable[[str], Mapping[str, str]]
+"""The headers with the key that may be sent to this URL; none for most."""
+
+
+def no_key(_url: str) -> Mapping[str, str]:
+    """Sends a key to no URL."""
+    return {}
+
+
+class BodyStopped(Exception):
+    """A body ended early. The text is one line for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How slow an answer may be: `head_s` until its headers, `stall_s` without any byte, and at least `least_bytes` in
+    each `window_s`, so that a server that drips ends too."""
+
+    head_s: float = 30.0
+    stall_s: float = 30.0
+    window_s: float = 60.0
+    least_bytes: int = 64 * 1024
+
+
+class OutsideAnswer:
+    """Status and headers (lower case, the first of each) of an answer, and its body while it arrives. Close it."""
+
+    def __init__(self, url: str, status: int, headers: Headers, connection: Connection, pace: Pace) -> None:
+        self.url: Final = url  # after redirects
+        self.status: Final = status
+        self.headers: Final[Mapping[str, str]] = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reversed(headers.items())
+        }
+        self._connection = connection
+        self._pace = pace
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. BodyStopped when it ends early, or is too slow."""
+        connection, pace = self._connection, self._pace
+        now = anyio.current_time()
+        window_ends_at, window_bytes = now + pace.window_s, 0
+        try:
+            while not connection.has_ended:
+                connection.end_at(min(anyio.current_time() + pace.stall_s, window_ends_at))
+                try:
+                    chunk = await connection.more()
+                except TimeoutError:
+                    late = anyio.current_time() < window_ends_at
+                    raise BodyStopped(
+                        f"nothing came for {pace.stall_s:g} s" if late else "the server is too slow"
+                    ) from None
+                window_bytes += len(chunk)
+                now = anyio.current_time()
+                if now >= window_ends_at:
+                    if window_bytes < pace.least_bytes:
+                        raise BodyStopped("the server is too slow")
+                    window_ends_at, window_bytes = now + pace.window_s, 0
+                if chunk:
+                    yield chunk
+        except FAILURES as error:
+            raise BodyStopped("the connection was closed in the middle of the body") from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.drop()
+
+
+class _Route(NamedTuple):
+    opener: Connector
+    proxy: str | None
+
+
+class OutsideClient:
+    """Fetches URLs that come from outside the settings. Runs on asyncio.
+
+    No connection is made to an address that is not public, except to `hosts` and `networks`, which the operator allows.
+    The very address that is connected to is judged, at each redirect again. Through a proxy the proxy resolves names
+    and connects, so only what a URL itself shows is judged: addresses, and names of private networks. `proxy`,
+    `ca_file` and `environment` are those of `HttpClient`. ConfigError if the proxy or the file cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        hosts: Collection[str] = (),
+        networks: Collection[IpNetwork] = (),
+        proxy: str | None = None,
+        ca_file: str | None = None,
+        environment: ProxyRules = NO_RULES,
+        user_agent: str = "genbridge",
+        pace: Pace | None = None,
+        resolve: Resolve = resolved,
+    ) -> None:
+        self._guard = AddressGuard(hosts=frozenset(map(_plain, hosts)), networks=tuple(networks))
+        self._context = shared_context(ca_file)
+        self._own_proxy = None if proxy == NO_PROXY else proxy
+        self._environment = NO_RULES if proxy is not None else environment
+        self._headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
+        self._pace = pace or Pace()
+        self._resolve = resolve
+        self._routes: dict[str | None, _Route] = {}
+        if self._own_proxy is not None:
+            self._route(self._own_proxy)
+
+    async def open(
+        self, url: str, *, headers: Mapping[str, str] | None = None, key_for: KeyFor = no_key
+    ) -> OutsideAnswer | Unanswered:
+        """The answer to a GET, as soon as its headers have arrived, after at most `MOST_REDIRECTS` redirects. `key_for`
+        is asked at each hop. Nothing but cancellation is raised."""
+        for _ in range(MOST_REDIRECTS + 1):
+            problem = why_refused(url, own_host=_plain(urlsplit(url).hostname or "") if _is_parsable(url) else "")
+            if problem is not None:
+                return Unanswered(kind=Failure.FORBIDDEN, reason=f"the address is not a result URL: {problem}")
+            answer = await self._hop(url, {**self._headers, **(headers or {}), **key_for(url)})
+            location = answer.headers.get("location") if isinstance(answer, OutsideAnswer) else None
+            if not isinstance(answer, OutsideAnswer) or answer.status not in REDIRECTS or not location:
+                return answer
+            answer.close()
+            try:
+                url = urljoin(url, quote(location.encode("latin-1"), safe=VISIBLE)).partition("#")[0]
+            except ValueError:
+                return Unanswered(kind=Failure.PROTOCOL, reason="a redirect leads to an invalid address")
+        return Unanswered(kind=Failure.PROTOCOL, reason=f"more than {MOST_REDIRECTS} redirects")
+
+    def refusal(self, host: str, address: str) -> str | None:
+        """See `AddressRule.refusal`: for those who connect by themselves."""
+        return self._guard.refusal(_plain(host), address)
+
+    async def _hop(self, url: str, headers: Mapping[str, str]) -> OutsideAnswer | Unanswered:
+        route, connection = None, None
+        try:
+            origin, target = split(url)
+            at = origin_of(origin)
+            route = self._route(self._own_proxy or self._proxy_from_environment(at))
+            if route.proxy is not None:
+                self._judge_name(at)
+            head = RequestHead(httpx.Request("GET", at, headers=headers).headers.raw)
+            sent = quote(target, safe=VISIBLE).encode("ascii")
+            if route.proxy is not None and at.scheme == "http":
+                lines = request_line("GET", b"http://" + at.netloc + sent) + head.lines + route.opener.proxy_lines
+            else:
+                lines = request_line("GET", sent) + head.lines
+            ends_at = anyio.current_time() + self._pace.head_s
+            connection = await route.opener.open(at, ends_at)
+            status, found = await connection.send(lines + b"\r\n", ends_at)
+            answer = OutsideAnswer(url, status, found, connection, self._pace)
+            connection = None
+            return answer
+        except ConfigError as error:  # of a proxy that the environment names
+            return Unanswered(kind=Failure.REQUEST, reason=str(error))
+        except FAILURES as error:
+            where = urlsplit(url).netloc.rpartition("@")[2]
+            proxy = None if route is None or isinstance(error, AddressRefused) else route.proxy
+            kind, reason = explain(error, where, urlsplit(proxy).netloc.rpartition("@")[2] if proxy else None)
+            return Unanswered(kind=kind, reason=reason)
+        finally:
+            if connection is not None:
+                connection.drop()
+
+    def _judge_name(self, at: httpx.URL) -> None:
+        host = _plain(at.raw_host.decode("ascii"))
+        if host in self._guard.hosts or not is_private(host):
+            return
+        if self._guard.refusal(host, host) is not None:
+            raise AddressRefused(f"{host} is in a private network")
+
+    def _proxy_from_environment(self, at: httpx.URL) -> str | None:
+        return self._environment.proxy_for(at.scheme, at.raw_host.decode("ascii", "replace"), at.port)
+
+    def _route(self, proxy: str | None) -> _Route:
+        """The way to a host, through a proxy or not. ConfigError if the proxy cannot be used."""
+        if proxy not in self._routes:
+            usable = usable_proxy(proxy, self._context) if proxy else None
+            opener = Connector(
+                context=self._context,
+                proxy=usable,
+                guard=self._guard,
+                read_bytes=READ_BYTES,
+                resolve=self._resolve,
+            )
+            self._routes[proxy] = _Route(opener, proxy)
+        return self._routes[proxy]
+
+
+def _is_parsable(url: str) -> bool:
+    try:
+        return bool(_plain(urlsplit(url).hostname or ""))
+    except ValueError:
+        return False
+
+
+def _plain(host: str) -> str:
+    """The host as it is compared: `plain_host`; ValueError when it is none."""
+    return plain_host(host.partition("%")[0] if ":" in host else host)
