@@ -148,8 +148,20 @@ def outcome(argv: Sequence[str] | None = None) -> int:
     try:
         return _outcome(argv)
     except (Exception, BaseExceptionGroup) as error:
+        if is_interrupt(error):
+            return INTERRUPTED
         report_bug(error)
         return 1
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C caused this error: before Python 3.12, one that arrives while a class is created becomes a
+    RuntimeError."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _outcome(argv: Sequence[str] | None) -> int:

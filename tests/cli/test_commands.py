@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
-from bridge.cli import COMMANDS, command_called
+from bridge.cli import COMMANDS, command_called, is_interrupt
 from bridge.store import DaemonLock
 from tests.cli.shell import ONE_ACCOUNT, Shell
 from tests.programs import ended
@@ -314,6 +314,20 @@ def test_ctrl_c_while_it_loads_what_it_needs_is_no_traceback_either(word: str, c
         process.send_signal(signal.SIGINT)
         assert "Traceback" not in process.stderr.read()
         assert process.wait(15) == code
+
+
+class InterruptedWhileNamed:
+    """Creating a class with such a member is interrupted by Ctrl-C."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_ctrl_c_while_a_class_is_created_is_no_bug() -> None:
+    with pytest.raises((RuntimeError, KeyboardInterrupt)) as caught:
+        type("Loading", (), {"member": InterruptedWhileNamed()})
+    assert is_interrupt(caught.value)
+    assert not is_interrupt(RuntimeError("another fault"))
 
 
 def heed_ctrl_c() -> None:

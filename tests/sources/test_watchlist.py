@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from bridge.clock import SystemClock
 from bridge.sources.watchlist import SETTLE_S, Watchlist
 from tests.factories import make_wish
 from tests.fakes import RecordingIntake
-from tests.sources.rig import QuickClock, make_reader, pause, running
+from tests.sources import rig
+from tests.sources.rig import QuickClock, make_reader, pause
 from tests.stopwatch import Stopwatch, until
 
 
@@ -38,6 +41,14 @@ def watchlist(path: Path, intake: RecordingIntake) -> Watchlist:
 def timely(path: Path, intake: RecordingIntake) -> Watchlist:
     """One that runs by the real clock."""
     return Watchlist(path, intake=intake, reader=make_reader(), clock=SystemClock())
+
+
+@asynccontextmanager
+async def running(watchlist: Watchlist) -> AsyncIterator[None]:
+    """The watchlist, started, with the file read once. On a busy machine, it starts before it has read the file."""
+    async with rig.running(watchlist):
+        await until(watchlist.is_idle)
+        yield
 
 
 def told(logs: list[Any], event: str) -> list[Any]:
