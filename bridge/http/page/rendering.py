@@ -28,7 +28,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(asset_url=asset_url, version=__version__, address=address)
+    made.globals.update(asset_url=asset_url, version=__version__, address=address, ms=ms)
     made.filters.update(web=web, host=host, short=short)
     return made
 
@@ -48,6 +48,11 @@ def address(path: str, kept: Iterable[tuple[str, str]] = (), **parameters: objec
         several = value if isinstance(value, list | tuple) else [value]
         given += [(name, str(one)) for one in several if one is not None and one != ""]
     return f"{path}?{urlencode(given, quote_via=quote)}" if given else path
+
+
+def ms(at: float) -> int:
+    """An instant for the page's script."""
+    return round(at * 1000)
 
 
 def web(url: str) -> str | None:

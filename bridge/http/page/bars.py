@@ -1,0 +1,93 @@
+"""The bar of a running task: how far it is, and when such tasks finish. Arithmetic only; the template draws it."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+WIDTH: Final = 94.0  # per cent: what lies between the start and the expected end, so that the end is not at the edge
+LEAST: Final = 1.0  # per cent: a fill that can be seen
+STEPS: Final = ((60.0, 5.0), (600.0, 30.0), (math.inf, 60.0))  # below so many seconds, a forecast has such steps
+
+
+class BarState(StrEnum):
+    """What stands beside a bar."""
+
+    AHEAD = "ahead"  # some time until the first of such tasks finish
+    WITHIN = "within"  # such tasks finish now
+    LATE = "late"  # nine of ten such tasks have finished by now
+    PROGRESS = "progress"  # the provider says how far it is
+    UNKNOWN = "unknown"  # too few such tasks were seen
+    HELD = "held"  # it is not polled now
+
+
+class Bar(NamedTuple):
+    """One running task. One in ten such tasks finishes before `low_at`, half before `mid_at`, nine before `high_at`.
+    `held_at`: it is not polled since then."""
+
+    added_at: float
+    now: float
+    low_at: float | None = None
+    mid_at: float | None = None
+    high_at: float | None = None
+    progress: float | None = None  # per cent
+    held_at: float | None = None
+
+    @property
+    def state(self) -> BarState:
+        if self.held_at is not None:
+            return BarState.HELD
+        if self.progress is not None:
+            return BarState.PROGRESS
+        if self.low_at is None or self.high_at is None:
+            return BarState.UNKNOWN
+        if self.now > self.high_at:
+            return BarState.LATE
+        return BarState.AHEAD if self.low_at - self.now >= STEPS[0][1] else BarState.WITHIN
+
+    @property
+    def fill(self) -> float:
+        """How much is filled, in per cent of the width; 0 without an estimate."""
+        if self.progress is not None:
+            return max(LEAST, min(100.0, self.progress))
+        return 0.0 if self.high_at is None else max(LEAST, self._place(self._reached_at))
+
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """Where eight of ten such tasks finish: its start and its width, in per cent."""
+        if self.progress is not None or self.low_at is None or self.high_at is None:
+            return None
+        low = self._place(self.low_at)
+        return low, round(self._place(self.high_at) - low, 1)
+
+    @property
+    def middle(self) -> float | None:
+        """Where half of them have finished, in per cent."""
+        return None if self.band is None or self.mid_at is None else self._place(self.mid_at)
+
+    @property
+    def low_s(self) -> float:
+        """From now to the first of such tasks, in steps."""
+        return stepped((self.low_at or 0.0) - self.now, up=False)
+
+    @property
+    def high_s(self) -> float:
+        """From now to the last of such tasks, in steps."""
+        return stepped((self.high_at or 0.0) - self.now, up=True)
+
+    @property
+    def _reached_at(self) -> float:
+        return self.now if self.held_at is None else min(self.now, self.held_at)
+
+    def _place(self, at: float) -> float:
+        whole_s = max(self.high_at or 0.0, self._reached_at) - self.added_at
+        return round(max(0.0, min(1.0, (at - self.added_at) / whole_s)) * WIDTH, 1) if whole_s > 0 else 0.0
+
+
+def stepped(seconds: float, *, up: bool) -> float:
+    """Seconds as a forecast says them: 5 s apart below a minute, 30 s below ten minutes, then a minute."""
+    seconds = max(0.0, seconds)
+    step = next(step for below, step in STEPS if seconds < below)
+    whole = math.ceil(seconds / step) if up else math.floor(seconds / step)
+    return max(STEPS[0][1], whole * step) if up else whole * step

@@ -1,0 +1,42 @@
+"""Who was notified of a finish, in a few words: one entry for each endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from typing import Final, NamedTuple
+
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.event import END_TOPICS
+from bridge.store.views import DeliveryView
+
+HELD: Final = "held"  # it waits, and its endpoint is disabled or paused
+_WORST_FIRST: Final = ("dead", HELD, "waiting", "accepted", "canceled")
+
+
+class Told(NamedTuple):
+    """What became of a finish at one endpoint. `state`: a state of deliveries, or `held`."""
+
+    endpoint: str
+    state: str
+    next_attempt_at: float | None = None
+
+
+def told(deliveries: Iterable[DeliveryView], held: Container[str] = ()) -> list[Told]:
+    """For each endpoint the worst state of what it gets about the last finish. `held`: endpoints that are disabled or
+    paused."""
+    finishes = [one for one in deliveries if one.topic in END_TOPICS]
+    last = max((one.created_at for one in finishes), default=0.0)
+    found: dict[str, Told] = {}
+    for one in finishes:
+        if one.created_at < last:
+            continue  # about an earlier generation
+        is_held = one.state is DeliveryState.WAITING and one.endpoint in held
+        state = Told(one.endpoint, HELD if is_held else str(one.state), one.next_attempt_at)
+        known = found.get(one.endpoint)
+        if known is None or _rank(state) < _rank(known):
+            found[one.endpoint] = state
+    return list(found.values())
+
+
+def _rank(one: Told) -> int:
+    return _WORST_FIRST.index(one.state)
