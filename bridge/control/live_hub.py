@@ -10,6 +10,7 @@ from bridge.config.settings_file import SettingsFile
 from bridge.control.change_hub import ChangeHub
 from bridge.control.event_hub import EventHub
 from bridge.control.finish_waits import FinishWaits
+from bridge.control.poll_record import PollRecord
 from bridge.domain.change import Change, Note
 from bridge.domain.ids import WatchKey
 from bridge.ports import Clock, Offload
@@ -18,12 +19,13 @@ from bridge.store.follow_store import FollowStore
 
 class LiveHub:
     """`ports.StoreObserver` of one daemon. It reads the store on its own connection, in its own thread (`offload`), and
-    only while somebody follows or waits."""
+    only while somebody follows or waits. `polls` says when tasks were polled."""
 
     def __init__(
         self, *, store: FollowStore, offload: Offload, clock: Clock, settings: Callable[[], SettingsFile]
     ) -> None:
         self._store = store
+        self.polls = PollRecord()
         self._waits = FinishWaits(store=store, offload=offload, clock=clock)
         self._events = EventHub(store=store, offload=offload, clock=clock)
         self._changes = ChangeHub(store=store, offload=offload, clock=clock, settings=settings)
@@ -50,12 +52,14 @@ class LiveHub:
 
     def committed(self, changes: Sequence[Change]) -> None:
         """See `StoreObserver.committed`."""
+        self.polls.committed(changes)
         self._waits.committed(changes)
         self._events.committed()
         self._changes.committed(changes)
 
     def noted(self, notes: Sequence[Note]) -> None:
         """See `StoreObserver.noted`."""
+        self.polls.noted(notes)
         self._changes.noted(notes)
 
     def changed(self) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from bridge.app import App
 from bridge.config.load import Loaded
 from bridge.control.live_hub import LiveHub
+from bridge.control.page_memory import PageMemory
 from bridge.http.app_side import AppSide
 from bridge.http.cached_gauges import CachedGauges
 from bridge.http.recent_overview import RecentOverview
@@ -47,6 +48,7 @@ def http_server(
         gauges=CachedGauges(partial(reading, reader.gauges), clock),
         overviews=RecentOverview(clock),
         is_alive=is_alive,
+        page=PageMemory(metrics, clock),
         live=LiveHub(store=follower, offload=ThreadOffload(), clock=clock, settings=settings),
     )
     return HttpServer(services)

@@ -11,6 +11,7 @@ import anyio
 from bridge.config.load import Loaded
 from bridge.control.live_hub import LiveHub
 from bridge.control.overview import Overview
+from bridge.control.page_memory import PageMemory
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.delivery import Outcome
 from bridge.domain.watch import Wish
@@ -73,6 +74,7 @@ class Services:
     overviews: RecentOverview = field(repr=False)
     is_alive: Callable[[], bool]  # as the watchdog judges it
     live: LiveHub = field(repr=False)
+    page: PageMemory = field(repr=False)
     gateway: GatewayAccounts = field(default_factory=GatewayAccounts, repr=False)
     stopping: anyio.Event = field(default_factory=anyio.Event, repr=False)
 

@@ -57,6 +57,7 @@ class HttpServer:
             self._group.start_soon(self._services.gauges.run)
             self._group.start_soon(self.live.run)
             self._group.start_soon(self._services.gateway.run)
+            self._group.start_soon(self._services.page.run)
             await self.apply(loaded, bound)
             task_status.started()
             await anyio.sleep_forever()

@@ -1,0 +1,93 @@
+"""The four figures of the page's first view, and how many tasks finished today."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from bridge.control.overview import Overview
+from bridge.domain.task import Phase
+from bridge.store import ReadStore
+
+QUARTER_S: Final = 900.0
+KEPT_QUARTERS: Final = 101  # a day of 25 hours, and the quarter that is not over
+SETTLED_QUARTERS: Final = 2  # the last ones are read again: on a shared store, what was written may be seen later
+FRESH_S: Final = 1.0
+DAY_S: Final = 86_400.0
+
+FAILURES: Final = frozenset({Phase.FAILED, Phase.CANCELED, Phase.NOT_FOUND, Phase.TIMED_OUT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedToday:
+    """The tasks that have finished since midnight. `failed`: those that did not succeed."""
+
+    finished: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NowFigures:
+    """The figures at one instant."""
+
+    running: int
+    today: FinishedToday
+    waiting: int  # deliveries
+    oldest_waiting_at: float | None
+    median_lag_s: float | None  # from the commit of a finish to its acceptance, in the last 24 h; None: there was none
+
+
+class FinishedCounts:
+    """How many tasks have finished in each quarter of an hour of the last day, as the store has it.
+
+    Quarters, because every time zone of today begins its day at one. So any reader's "today" can be summed exactly. The
+    first call reads a day by an index. Later ones read what has finished in the last half hour, at most once a second.
+    So nothing is lost by a restart, and other daemons on the store count, too. Called through `Services.read`, so one
+    call at a time.
+    """
+
+    def __init__(self, steady: Callable[[], float]) -> None:
+        self._steady = steady
+        self._quarters: dict[int, dict[str, int]] = {}
+        self._known_to: int | None = None  # quarters before this one are not read again
+        self._stale_at = -math.inf
+
+    def today(self, store: ReadStore, *, now: float, midnight_at: float) -> FinishedToday:
+        """The tasks that have finished since this midnight, which is at most 25 hours ago."""
+        self._refresh(store, now)
+        first = math.floor(midnight_at / QUARTER_S)
+        phases = [counts for quarter, counts in self._quarters.items() if quarter >= first]
+        return FinishedToday(
+            finished=sum(sum(counts.values()) for counts in phases),
+            failed=sum(number for counts in phases for phase, number in counts.items() if phase in FAILURES),
+        )
+
+    def _refresh(self, store: ReadStore, now: float) -> None:
+        if self._steady() < self._stale_at:
+            return
+        this = math.floor(now / QUARTER_S)
+        oldest = this - KEPT_QUARTERS + 1
+        known_to = oldest if self._known_to is None or self._known_to > this else max(oldest, self._known_to)
+        found = store.finished_in(known_to * QUARTER_S)
+        self._quarters = {one: counts for one, counts in self._quarters.items() if oldest <= one < known_to}
+        for quarter, phase, tasks in found:
+            self._quarters.setdefault(quarter, {})[phase] = tasks
+        self._known_to = this - SETTLED_QUARTERS + 1
+        self._stale_at = self._steady() + FRESH_S
+
+
+def now_figures(
+    store: ReadStore, finished: FinishedCounts, found: Overview, *, now: float, midnight_at: float
+) -> NowFigures:
+    """The figures at this instant. `midnight_at`: when the reader's day began."""
+    lags = store.delivery_lags(now - DAY_S)
+    return NowFigures(
+        running=found.counts.live,
+        today=finished.today(store, now=now, midnight_at=midnight_at),
+        waiting=found.counts.waiting,
+        oldest_waiting_at=found.counts.oldest_waiting_at,
+        median_lag_s=median(lags) if lags else None,
+    )

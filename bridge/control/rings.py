@@ -1,0 +1,133 @@
+"""What this daemon did in the last day, for the charts and figures of the status page.
+
+Kept in memory: it begins anew when the daemon starts, and knows nothing of other daemons on the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from bridge.domain.event import END_TOPICS
+from bridge.domain.ring import EVERY_S, Ring, quantile
+from bridge.metrics import EndpointMetrics, Histogram, Metrics
+from bridge.ports import Clock
+
+SAMPLE_EVERY_S: Final = 15.0
+RECENT_SLOTS: Final = 2  # the one that is not over yet, and the one before
+
+
+class Point(NamedTuple):
+    """A point of a chart: five minutes from `at` on. None: nothing is known."""
+
+    at: float
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantiles:
+    """How fast something is now: half and nineteen of twenty take no longer. None: it did not happen lately."""
+
+    p50_s: float | None
+    p95_s: float | None
+
+
+class Rings:
+    """Reads the counters of the engine every few seconds, and keeps how much they have grown.
+
+    Only for the thread of the event loop, where everything counts. No method reads a store.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._lag_bounds = EndpointMetrics().delivery_s.bounds
+        now = clock.steady()
+        self._began_at = now
+        self._finishes = Ring(1, began_at=now)
+        self._histograms = {name: Ring(len(one.counts), began_at=now) for name, one in self._observed().items()}
+        self._lags = Ring(len(self._lag_bounds) + 1, began_at=now)
+        self._polls: dict[str, Ring] = {}
+        self._seen: dict[str, Sequence[float]] = {}
+        self.sample()
+
+    def sample(self) -> None:
+        """Take in what has been counted since the last time."""
+        now, metrics = self._clock.steady(), self._metrics
+        self._finishes.add(self._grown("finishes", [sum(metrics.events[topic] for topic in END_TOPICS)]), at=now)
+        for name, histogram in self._observed().items():
+            self._histograms[name].add(self._grown(name, histogram.counts), at=now)
+        for name, endpoint in metrics.endpoints.items():
+            self._lags.add(self._grown(f"lag {name}", endpoint.delivery_s.counts), at=now)
+        for name, account in metrics.accounts.items():
+            ring = self._polls.setdefault(name, Ring(1, began_at=self._began_at))
+            ring.add(self._grown(f"polls {name}", [sum(account.polls.values())]), at=now)
+
+    async def run(self) -> None:
+        """Sample until cancelled."""
+        while True:
+            self.sample()
+            await self._clock.sleep(SAMPLE_EVERY_S)
+
+    def finishes_per_hour(self) -> list[Point]:
+        """How many tasks finished in each five minutes, as a rate."""
+        return [Point(at, _rate(sums, 3600)) for at, sums in self._finishes.slots(self._now())]
+
+    def median_lag(self) -> list[Point]:
+        """From the commit of a finish to its acceptance by a receiver, in seconds: the median of each five minutes.
+        None where nothing was accepted."""
+        return [
+            Point(at, None if sums is None else quantile(self._lag_bounds, sums, 0.5))
+            for at, sums in self._lags.slots(self._now())
+        ]
+
+    def polls_per_minute(self) -> list[Point]:
+        """The polls of all accounts, as a rate."""
+        now = self._now()
+        columns = [ring.slots(now) for ring in self._polls.values()]
+        return [
+            Point(rows[0].start_at, _sum(_rate(row.sums, 60) for row in rows)) for rows in zip(*columns, strict=True)
+        ]
+
+    def polls_now(self) -> Mapping[str, float]:
+        """Polls per minute of each account in the last five to ten minutes."""
+        now = self._now()
+        lasted_s = min(now - self._began_at, now % EVERY_S + EVERY_S * (RECENT_SLOTS - 1))
+        minutes = max(lasted_s, SAMPLE_EVERY_S) / 60
+        return {name: ring.total(now, slots=RECENT_SLOTS)[0] / minutes for name, ring in self._polls.items()}
+
+    def commits(self) -> Quantiles:
+        """How long commits have taken in the last five to ten minutes."""
+        return self._pace("commit", self._metrics.commit_s)
+
+    def loop_lag(self) -> Quantiles:
+        """How late the event loop has been in the last five to ten minutes."""
+        return self._pace("loop", self._metrics.loop_lag_s)
+
+    def _pace(self, name: str, histogram: Histogram) -> Quantiles:
+        counts = self._histograms[name].total(self._now(), slots=RECENT_SLOTS)
+        return Quantiles(p50_s=quantile(histogram.bounds, counts, 0.5), p95_s=quantile(histogram.bounds, counts, 0.95))
+
+    def _observed(self) -> dict[str, Histogram]:
+        return {"commit": self._metrics.commit_s, "loop": self._metrics.loop_lag_s}
+
+    def _grown(self, name: str, counts: Iterable[float]) -> list[float]:
+        """How much each has grown since the last time."""
+        counts = list(counts)
+        before = self._seen.get(name) or [0.0] * len(counts)
+        self._seen[name] = counts
+        return [new - old for new, old in zip(counts, before, strict=True)]
+
+    def _now(self) -> float:
+        self.sample()
+        return self._clock.steady()
+
+
+def _rate(sums: Sequence[float] | None, per_s: float) -> float | None:
+    return None if sums is None else sums[0] * per_s / EVERY_S
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -1,0 +1,92 @@
+"""The figures of the first view: what runs, what finished today, what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.config.load import load
+from bridge.control.now_figures import FinishedCounts, FinishedToday, now_figures
+from bridge.control.overview import overview
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Phase
+from bridge.store import Store, open_store
+from tests.fakes import FakeClock
+from tests.store.making import Teller, add, due, make_attempt, make_end, nobody
+
+MIDNIGHT = 1_700_006_400.0  # UTC
+HOUR = 3600.0
+NOON = MIDNIGHT + 12 * HOUR
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(tmp_path / "state.db", create=True, group_access=False)
+    yield store
+    store.close()
+
+
+def end(store: Store, name: str, at: float, phase: Phase = Phase.SUCCEEDED) -> None:
+    add(store, name, now=at - 60)
+    store.commit([make_end(WatchKey("kling", name), at=at, phase=phase)], nobody)
+
+
+async def test_today_begins_at_the_readers_midnight(store: Store) -> None:
+    end(store, "late", MIDNIGHT - 1)
+    end(store, "first", MIDNIGHT)
+    end(store, "failed", MIDNIGHT + HOUR, Phase.TIMED_OUT)
+    counts = FinishedCounts(FakeClock(NOON).steady)
+    today = {
+        hours: counts.today(store, now=NOON, midnight_at=MIDNIGHT - hours * HOUR) for hours in (-0.75, 0, 5.5, -5.75)
+    }
+    assert today == {
+        -0.75: FinishedToday(finished=1, failed=1),
+        0: FinishedToday(finished=2, failed=1),
+        5.5: FinishedToday(finished=3, failed=1),
+        -5.75: FinishedToday(finished=0, failed=0),
+    }
+
+
+async def test_today_survives_a_restart_and_grows(store: Store) -> None:
+    end(store, "before", NOON - HOUR)
+    clock = FakeClock(NOON)
+    counts = FinishedCounts(clock.steady)
+    assert counts.today(store, now=NOON, midnight_at=MIDNIGHT).finished == 1
+    end(store, "next", NOON + 1)
+    assert counts.today(store, now=NOON + 0.5, midnight_at=MIDNIGHT).finished == 1
+    for number, at in enumerate((NOON + 2, NOON + 4 * HOUR, NOON + 11 * HOUR)):
+        await clock.advance(at - clock.now())
+        end(store, f"more-{number}", at)
+        assert counts.today(store, now=at, midnight_at=MIDNIGHT).finished == 3 + number
+    await clock.advance(2 * HOUR)
+    tomorrow = MIDNIGHT + 24 * HOUR
+    assert counts.today(store, now=tomorrow + HOUR, midnight_at=tomorrow).finished == 0
+    assert FinishedCounts(clock.steady).today(store, now=tomorrow + HOUR, midnight_at=MIDNIGHT).finished == 5
+
+
+async def test_a_withdrawn_task_has_not_finished(store: Store) -> None:
+    add(store, "task-1", now=NOON)
+    store.withdraw([WatchKey("kling", "task-1")], now=NOON)
+    counts = FinishedCounts(FakeClock(NOON).steady)
+    assert counts.today(store, now=NOON, midnight_at=MIDNIGHT) == FinishedToday(finished=0, failed=0)
+
+
+async def test_the_figures_of_one_instant(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "genbridge.yaml"
+    path.write_text(
+        "accounts: {kling: {provider: kling, base_url: 'https://a.example.com', api_key: k, action: a/b}}\n"
+    )
+    add(store, "running", now=NOON)
+    for name in ("a", "b", "c"):
+        add(store, name, now=NOON)
+        store.commit([make_end(WatchKey("kling", name), at=NOON + 1)], Teller())
+    for delivery, lag in zip(due(store, now=NOON + HOUR), (0.5, 2.0), strict=False):
+        store.commit([make_attempt(delivery, at=NOON + 1 + lag)], nobody)
+    counts = FinishedCounts(FakeClock(NOON + 60).steady)
+    found = overview(store, load(path, {}), now=NOON + 60)
+    figures = now_figures(store, counts, found, now=NOON + 60, midnight_at=MIDNIGHT)
+    assert figures.today == FinishedToday(finished=3, failed=0)
+    assert (figures.running, figures.waiting, figures.oldest_waiting_at) == (1, 1, NOON + 1)
+    assert figures.median_lag_s == pytest.approx(1.25)

@@ -1,0 +1,64 @@
+"""When a task was polled: in this process each poll, before a restart what the store knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.control.poll_record import MOST_POLLS, MOST_TASKS, PollRecord, poll_strip
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Phase
+from bridge.domain.watch import Memory
+from bridge.store import Store, open_store
+from tests.factories import NOW
+from tests.store.making import KEY, add, make_end, make_note, nobody
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(tmp_path / "state.db", create=True, group_access=False)
+    yield store
+    store.close()
+
+
+def test_the_last_polls_of_a_task_are_kept_also_after_its_end() -> None:
+    record = PollRecord()
+    record.noted([make_note(at=NOW + number) for number in range(100)])
+    record.committed([make_end(at=NOW + 200)])
+    kept = record.of(KEY, 1)
+    assert len(kept) == MOST_POLLS
+    assert list(kept[-2:]) == [NOW + 99, NOW + 200]
+    assert record.of(WatchKey("kling", "other"), 1) == ()
+
+
+def test_a_new_generation_begins_anew() -> None:
+    record = PollRecord()
+    record.noted([make_note(), make_note(generation=2, at=NOW + 9)])
+    assert record.of(KEY, 1) == ()
+    assert record.of(KEY, 2) == (NOW + 9,)
+
+
+def test_the_tasks_polled_last_are_kept() -> None:
+    record = PollRecord()
+    for name in ("a", "b"):
+        record.noted([make_note(WatchKey("kling", name))])
+    record.noted(make_note(WatchKey("kling", str(number))) for number in range(MOST_TASKS - 2))
+    record.noted([make_note(WatchKey("kling", "a")), make_note(WatchKey("kling", "new"))])
+    assert record.of(WatchKey("kling", "b"), 1) == ()
+    assert len(record.of(WatchKey("kling", "a"), 1)) == 2
+
+
+def test_after_a_restart_the_store_says_when_answers_came_first_and_last(store: Store) -> None:
+    add(store, "task-1")
+    for poll, at in enumerate((NOW + 1, NOW + 5, NOW + 9), 1):
+        store.note([make_note(memory=Memory(phase=Phase.RUNNING, polls=poll), at=at)])
+    record = PollRecord()
+    assert poll_strip(record, store.details(KEY)).at == (NOW + 1, NOW + 9)
+    assert poll_strip(record, store.details(KEY)).polls == 3
+    end = make_end(at=NOW + 12)
+    store.commit([end], nobody)
+    record.committed([end])
+    strip = poll_strip(record, store.details(KEY))
+    assert (strip.at, strip.polls) == ((NOW + 1, NOW + 9, NOW + 12), 9)
