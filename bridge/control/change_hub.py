@@ -20,7 +20,7 @@ from bridge.control.formats import rfc3339
 from bridge.control.holds import lasting_holds
 from bridge.control.overview import counts_json
 from bridge.control.pausing import held_deliveries, held_watches
-from bridge.control.stream_frames import HEARTBEAT, OPENING, frame
+from bridge.control.stream_frames import OPENING, frame
 from bridge.control.watch_list import WatchList
 from bridge.domain.change import Change, Note, TaskChange
 from bridge.domain.delivery import AttemptMade
@@ -34,7 +34,7 @@ from bridge.store.follow_store import ChangedRows, ChangeMarks, FollowStore
 log = get_logger()
 
 FRAME_EVERY_S: Final = 0.5
-HEARTBEAT_S: Final = 15.0
+ALIVE_S: Final = 5.0  # a page that hears nothing for 15 s says that it is not live
 LOOK_EVERY_S: Final = 1.0  # on a shared store, for what nobody was notified of
 AGAIN_S: Final = 1.0
 FRAMES_KEPT: Final = 30  # a follower that is further behind is dropped
@@ -67,8 +67,8 @@ class ChangeHub:
         self._arrived = anyio.Event()
 
     async def follow(self) -> AsyncGenerator[bytes, None]:
-        """First `OPENING` and a snapshot of the counters, then frames, with heartbeats between them. It ends when the
-        follower is too slow, or at `release`. StoreError when the store cannot be read."""
+        """First `OPENING` and a snapshot of the counters, then frames, with `alive` while nothing changes. It ends when
+        the follower is too slow, or at `release`. StoreError when the store cannot be read."""
         self.followers += 1
         releases = self._releases
         try:
@@ -78,8 +78,8 @@ class ChangeHub:
             yield OPENING + snapshot
             while releases == self._releases:
                 if position == self._sent:
-                    if not await self._clock.wait(self._arrived, HEARTBEAT_S):
-                        yield HEARTBEAT
+                    if not await self._clock.wait(self._arrived, ALIVE_S):
+                        yield frame("alive", encode({"now": rfc3339(self._clock.now())}))
                     continue
                 if self._sent - position > len(self._frames):
                     log.info("stream.dropped", behind=self._sent - position)

@@ -37,7 +37,15 @@ def render(template: str, visitor: Visitor, now: float, values: Mapping[str, Any
     """One page, for this reader, at this instant."""
     words = Wording(visitor.language, visitor.zone, now)
     found = environment().get_template(template)
-    return found.render(t=words.text, counted=words.counted, words=words, visitor=visitor, now=now, **values)
+    return found.render(
+        t=words.text,
+        counted=words.counted,
+        words=words,
+        client_texts=words.client_texts,
+        visitor=visitor,
+        now=now,
+        **values,
+    )
 
 
 def address(path: str, kept: Iterable[tuple[str, str]] = (), **parameters: object) -> str:

@@ -97,6 +97,39 @@ class Wording:
         sign, hours, rest = "-" if minutes < 0 else "+", abs(minutes) // 60, abs(minutes) % 60
         return "UTC" + (f"{sign}{hours}" if minutes else "") + (f":{rest:02d}" if rest else "")
 
+    @property
+    def zone_key(self) -> str:
+        """The zone as browsers know it: a name, or an offset such as `+01:00`."""
+        return getattr(self._zone, "key", None) or self._local(self.now).isoformat()[-6:]
+
+    def client_texts(self) -> dict[str, str]:
+        """What the script of the page says."""
+        unit = _UNITS[self.language]
+        said = {
+            "ago": self.text("{span} ago"),
+            "in": self.text("in {span}"),
+            "range": self.text("in {low} to {high}"),
+            "up_to": self.text("in up to {high}"),
+            "late": self.text("longer than usual"),
+            "held": self.text("held back"),
+            "unknown": self.text("no estimate yet"),
+            "now": self.text("now"),
+            "new": self.text("{n} new"),
+            "live": self.text("Live"),
+            "connecting": self.text("Connecting"),
+            "not_live": self.text("Not live: this is as of {time}. Trying again."),
+            "title_needs": self.text("{n} need you"),
+            "title_running": self.text("{n} running"),
+            "copied": self.text("Copied"),
+            "succeeded": self.text("Succeeded, show"),
+            "failed": self.text("Failed, show"),
+            "canceled": self.text("Canceled, show"),
+            "not_found": self.text("Not found, show"),
+            "timed_out": self.text("Timed out, show"),
+            "withdrawn": self.text("Withdrawn"),
+        }
+        return unit | said
+
     def iso(self, at: float) -> str:
         """For `<time datetime>`."""
         return datetime.fromtimestamp(min(max(at, FIRST), LAST), UTC).isoformat(timespec="milliseconds")

@@ -1,1 +1,400 @@
-// Live updates, keys and players. The page is complete without it.
+// Live updates, keys and players of the status page. Every view is complete without this script.
+//
+// Elements have keys: data-task="ACCOUNT ID", data-delivery="EVENT ENDPOINT TARGET", data-part="NAME". An update changes
+// what is inside an element with the same key. Nothing moves: rows are added and removed only when the reader asks for
+// it, or is not looking at the list.
+
+const STREAM = "/api/v1/changes";
+const SILENT_MS = 15_000; // the server sends something every 5 s
+const HIDDEN_MS = 30_000; // browsers allow six connections to a server; a hidden page gives its own back
+const REFRESH_MS = 2_000;
+const AWAY_MS = 5_000; // pointer and focus have left the list for so long
+const BUSY_A_MINUTE = 50;
+const LIVE = new Set(["submitted", "running"]);
+
+const body = document.body;
+const texts = JSON.parse(document.getElementById("texts").textContent);
+const query = new URLSearchParams(location.search);
+const find = (selector, within = document) => [...within.querySelectorAll(selector)];
+const keyOf = (element) => element.dataset.task ?? element.dataset.delivery ?? element.dataset.part;
+const KEYED = "[data-task], [data-delivery], [data-part]";
+
+document.documentElement.classList.add("scripted");
+
+// Times and words.
+let ahead = Date.parse(body.dataset.now) - Date.now(); // of this browser's clock, which may be wrong
+const now = () => Date.now() + ahead;
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const number = (value) => value.toLocaleString("en-US");
+
+function duration(seconds) {
+  if (seconds < 9.95) return `${seconds.toFixed(1).replace(".0", "")} ${texts.s}`;
+  const whole = Math.round(seconds);
+  for (const [unit, size, below, small] of [["d", 86400, "h", 3600], ["h", 3600, "m", 60], ["m", 60, "s", 1]]) {
+    if (whole < size) continue;
+    const rest = Math.floor((whole % size) / small);
+    return `${Math.floor(whole / size)} ${texts[unit]}` + (rest ? ` ${rest} ${texts[below]}` : "");
+  }
+  return `${whole} ${texts.s}`;
+}
+
+function relative(at) {
+  const age = (now() - at) / 1000;
+  const span = duration(Math.max(1, Math.round(Math.abs(age))));
+  return Math.abs(age) < 0.95 ? texts.now : fill(age > 0 ? texts.ago : texts.in, { span });
+}
+
+// In steps, so that it can be read: 5 s below a minute, 30 s below ten, then minutes.
+function rounded(seconds) {
+  const unit = seconds < 60 ? 5 : seconds < 600 ? 30 : 60;
+  return Math.max(unit, Math.round(seconds / unit) * unit);
+}
+
+function expected(bar) {
+  const { low, at, high, progress, held } = bar.dataset;
+  if (held) return [texts.held, "care"];
+  if (progress) return [`${Math.round(progress)} %`, "run"];
+  if (!at) return [texts.unknown, "soft"];
+  const [soon, late] = [low, high].map((instant) => (instant - now()) / 1000);
+  const [from, to] = [soon, late].map((seconds) => duration(rounded(seconds)));
+  if (late <= 0) return [texts.late, "care"];
+  if (soon <= 0) return [fill(texts.up_to, { high: to }), ""];
+  return [from === to ? fill(texts.in, { span: from }) : fill(texts.range, { low: from, high: to }), ""];
+}
+
+function drawBar(bar) {
+  const { added, low, at, high, progress, held } = bar.dataset;
+  const part = (name, values) => {
+    const shape = bar.querySelector(`.${name}`);
+    if (shape) for (const [key, value] of Object.entries(values)) shape.setAttribute(key, `${value.toFixed(1)}%`);
+  };
+  if (!held && progress) return part("fill", { width: Number(progress) });
+  if (held || !at) return;
+  const span = (Math.max(high, now()) - added) / 94;
+  part("fill", { width: (now() - added) / span });
+  part("band", { x: (low - added) / span, width: (high - low) / span });
+  part("mid", { x: (at - added) / span });
+  bar.classList.toggle("late", now() > high);
+}
+
+function tick() {
+  if (document.hidden) return;
+  if (Date.now() - heardAt > SILENT_MS) setLive(false);
+  if (!isLive) return; // countdowns stop: nobody knows whether they are true
+  for (const time of find("time[data-ago], time[data-due]")) {
+    const at = Date.parse(time.dateTime);
+    if (Math.abs(now() - at) < 86_400_000) setText(time, "due" in time.dataset && at <= now() ? texts.now : relative(at));
+  }
+  for (const bar of find("svg.eta[data-added]")) {
+    drawBar(bar);
+    const when = bar.closest(KEYED)?.querySelector(".when");
+    if (!when || when.dataset.done) continue;
+    const [phrase, tone] = expected(bar);
+    setText(when, phrase);
+    when.className = `when ${tone}`;
+  }
+}
+
+const setText = (element, text) => element.textContent === text || (element.textContent = text);
+
+// The page as it is now.
+// An answer as a document. XMLHttpRequest parses it without a place where text could become script.
+function load(address) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("GET", address);
+    request.responseType = "document";
+    request.timeout = 10_000;
+    request.onload = () => (request.status === 200 && request.response ? resolve(request.response) : reject());
+    request.onerror = request.ontimeout = reject;
+    request.send();
+  });
+}
+
+// Whether an update would take something from the reader: what they type, play, select or have opened.
+function isInUse(element) {
+  const chosen = getSelection();
+  return (
+    (element.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) ||
+    find("video, audio", element).some((player) => !player.paused) ||
+    (chosen && !chosen.isCollapsed && chosen.containsNode(element, true)) ||
+    find("details[open], dialog[open]", element).length > 0
+  );
+}
+
+function patch(old, fresh) {
+  if (old.nodeType === Node.TEXT_NODE || old.nodeName !== fresh.nodeName) {
+    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) old.replaceWith(document.importNode(fresh, true));
+    else if (old.data !== fresh.data) old.data = fresh.data;
+    return;
+  }
+  if (old.nodeType !== Node.ELEMENT_NODE || old.matches("video, audio, input, textarea, [data-list]")) return;
+  for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  const [before, after] = [[...old.childNodes], [...fresh.childNodes]];
+  after.forEach((child, place) => (before[place] ? patch(before[place], child) : old.append(document.importNode(child, true))));
+  before.slice(after.length).forEach((child) => child.remove());
+}
+
+let [refreshing, refreshAt, refreshTimer] = [false, 0, undefined];
+
+// Bring what is on the page up to date. With `lists`, also add and remove rows.
+async function refresh({ lists = false } = {}) {
+  if (refreshing) return scheduleRefresh();
+  refreshing = true;
+  try {
+    const fresh = await load(location.href);
+    const known = new Map(find(KEYED, fresh).map((element) => [keyOf(element), element]));
+    if (lists) find("[data-list]").forEach((list) => renew(list, fresh.querySelector(`[data-list="${list.dataset.list}"]`)));
+    for (const element of find(KEYED)) {
+      const same = known.get(keyOf(element));
+      if (same && same.nodeName === element.nodeName && !isInUse(element)) patch(element, same);
+    }
+    if (lists) showNew(new Set());
+    body.dataset.needs = fresh.body.dataset.needs;
+  } catch {
+    scheduleRefresh();
+  } finally {
+    refreshing = false;
+    refreshAt = Date.now();
+    tick();
+  }
+}
+
+function scheduleRefresh() {
+  clearTimeout(refreshTimer);
+  refreshTimer = setTimeout(refresh, Math.max(0, refreshAt + REFRESH_MS - Date.now()) + Math.random() * 300);
+}
+
+// The list in the order of the server. Elements that stay are moved, not made anew.
+function renew(list, fresh) {
+  if (!fresh) return;
+  const own = new Map([...list.children].map((child) => [keyOf(child), child]));
+  const wanted = [...fresh.children].map((child) => own.get(keyOf(child)) ?? document.importNode(child, true));
+  const kept = new Set(wanted);
+  [...list.children].forEach((child) => kept.has(child) || child.remove());
+  wanted.forEach((child, place) => list.children[place] === child || list.insertBefore(child, list.children[place] ?? null));
+  observe();
+}
+
+// New things.
+let unseen = new Set();
+let [ends, awayAt] = [[], 0]; // when tasks finished, of the last minute; when the reader last looked at the list
+
+const fresher = () => find("[data-new]")[0];
+const matches = (task) =>
+  !query.get("after") && !query.get("q") && !query.get("label") && (!query.get("account") || query.get("account") === task.account);
+
+function isNews(task) {
+  const isOn = document.querySelector(`[data-list] > [data-task="${CSS.escape(`${task.account} ${task.id}`)}"]`);
+  if (body.dataset.view === "now") {
+    return !isOn?.matches(".card") && !LIVE.has(task.phase) && Date.parse(task.ended_at) > Date.parse(body.dataset.now);
+  }
+  const phases = query.getAll("phase");
+  return body.dataset.view === "tasks" && !isOn && matches(task) && Date.parse(task.added_at) > Date.parse(body.dataset.now)
+    && (!phases.length || phases.includes(task.phase));
+}
+
+function showNew(found) {
+  unseen = found;
+  const button = fresher();
+  if (!button) return;
+  button.hidden = !unseen.size;
+  setText(button.querySelector("span") ?? button, fill(texts.new, { n: number(unseen.size) }));
+}
+
+function isReaderAway() {
+  const list = document.querySelector("[data-list]");
+  const looks = list?.matches(":hover") || list?.contains(document.activeElement);
+  if (looks || scrollY > 300) awayAt = Date.now();
+  return Date.now() - awayAt >= AWAY_MS && ends.length <= BUSY_A_MINUTE;
+}
+
+// Stream.
+let [stream, retryTimer] = [];
+let [heardAt, isLive, wasLive] = [Date.now(), false, false];
+
+function open() {
+  if (stream) return;
+  stream = new EventSource(STREAM);
+  stream.addEventListener("snapshot", (event) => {
+    hear(event);
+    if (wasLive) refresh(); // there was a gap
+    wasLive = true;
+  });
+  stream.addEventListener("changes", (event) => showChanges(hear(event)));
+  stream.addEventListener("alive", hear);
+  stream.onerror = () => {
+    if (stream?.readyState !== EventSource.CLOSED) return; // else the browser tries again by itself
+    close();
+    retryTimer = setTimeout(open, 4000);
+  };
+}
+
+function close() {
+  stream?.close();
+  stream = undefined;
+  clearTimeout(retryTimer);
+}
+
+function hear(event) {
+  const frame = JSON.parse(event.data);
+  heardAt = Date.now();
+  ahead = Date.parse(frame.now) - heardAt;
+  setLive(true);
+  showCounts(frame.counts);
+  return frame;
+}
+
+function setLive(live) {
+  const line = document.querySelector("[data-live]");
+  if (!line || (live && isLive)) return;
+  isLive = live;
+  const [dot, words] = [line.querySelector(".dot"), line.querySelector("[data-words]")];
+  const banner = document.querySelector("[data-not-live]");
+  line.querySelector("a")?.remove(); // Refresh
+  dot.classList.toggle("off", !live);
+  setText(words, live ? texts.live : texts.connecting);
+  banner.hidden = live || !wasLive;
+  const clock = new Intl.DateTimeFormat("en-GB", { timeZone: body.dataset.zone, timeStyle: "medium" });
+  setText(banner.querySelector("span"), fill(texts.not_live, { time: clock.format(heardAt + ahead) }));
+}
+
+function showCounts(counts) {
+  if (!counts) return;
+  const flat = { ...counts, ...counts.watches };
+  for (const element of find("[data-count]")) {
+    const value = flat[element.dataset.count];
+    if (typeof value === "number") setText(element, number(value));
+  }
+  const needs = Number(body.dataset.needs) && fill(texts.title_needs, { n: body.dataset.needs });
+  const running = counts.live && fill(texts.title_running, { n: number(counts.live) });
+  document.title = [needs, running, "genbridge"].filter(Boolean).join(" · ");
+}
+
+function showChanges(frame) {
+  let mustRefresh = Boolean(frame.more);
+  for (const task of frame.tasks) {
+    const key = `${task.account} ${task.id}`;
+    for (const element of find(`[data-task="${CSS.escape(key)}"]`)) mustRefresh = showTask(element, task) || mustRefresh;
+    if (!LIVE.has(task.phase)) ends.push(Date.now());
+    if (isNews(task)) unseen.add(key);
+  }
+  for (const one of frame.deliveries) {
+    const isOn = document.querySelector(`[data-delivery^="${CSS.escape(`${one.event_id} ${one.endpoint}`)}"]`);
+    const ofTask = one.id && document.querySelector(`[data-task="${CSS.escape(`${one.account} ${one.id}`)}"]`);
+    mustRefresh ||= Boolean(isOn || ofTask);
+  }
+  ends = ends.filter((at) => Date.now() - at < 60_000);
+  showNew(unseen);
+  if (mustRefresh) scheduleRefresh();
+}
+
+// A row that finishes stays where it is until the list is made anew. Returns whether the server must say the rest.
+function showTask(element, task) {
+  const [was, bar] = [element.dataset.phase, element.querySelector("svg.eta")];
+  if (bar) {
+    for (const [name, value] of [["low", task.eta_low_at], ["at", task.eta_at], ["high", task.eta_high_at]]) {
+      if (value) bar.dataset[name] = Date.parse(value);
+    }
+    if (task.progress !== null) bar.dataset.progress = task.progress;
+  }
+  const due = element.querySelector("time[data-due]");
+  if (due && task.next_poll_at) due.dateTime = task.next_poll_at;
+  find("[data-polls]", element).forEach((polls) => setText(polls, number(task.polls)));
+  if (was === undefined || was === task.phase) return false;
+  element.dataset.phase = task.phase;
+  const when = element.querySelector(".when");
+  if (bar && when && !LIVE.has(task.phase)) {
+    when.dataset.done = task.phase;
+    setText(when, texts[task.phase] ?? task.phase);
+    when.className = `when ${task.phase === "succeeded" ? "good" : "bad"}`;
+    element.classList.add("finished");
+    return false;
+  }
+  return true;
+}
+
+// Players, copying and keys.
+const visible = new Set();
+const watcher = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) isIntersecting ? visible.add(target) : visible.delete(target);
+  [...visible].forEach((video, place) => { if (place < 6 && video.preload === "none") video.preload = "metadata"; });
+});
+const observe = () => find("video").forEach((video) => watcher.observe(video));
+
+document.addEventListener("click", async (event) => {
+  const copier = event.target.closest("[data-copy]");
+  if (copier) {
+    await navigator.clipboard?.writeText(new URL(copier.dataset.copy, location.href).href);
+    setTimeout(setText, 1500, copier, copier.textContent);
+    setText(copier, texts.copied);
+  }
+  if (event.target.closest("[data-new]")) refresh({ lists: true });
+  if (event.target.closest("[data-keys]")) showKeys();
+  if (event.target.closest("[data-retry]")) { close(); open(); }
+});
+
+const [dialog, keysOn] = ["keys", "keys-on"].map((id) => document.getElementById(id));
+const areKeysOn = () => localStorage.getItem("keys") !== "off";
+const showKeys = () => dialog.open || dialog.showModal();
+const current = () => document.activeElement?.closest("[data-list] > *");
+
+function step(by) {
+  const all = find("[data-list] > *").filter((item) => item.querySelector("a"));
+  const place = all.indexOf(current());
+  all[Math.min(Math.max(place < 0 ? 0 : place + by, 0), all.length - 1)]?.querySelector("a").focus();
+}
+
+const VIEWS = { n: "/", t: "/tasks", d: "/deliveries", h: "/health" };
+let goUntil = 0;
+const KEYS = {
+  "/": () => document.querySelector("input[type=search]")?.focus(),
+  j: () => step(1),
+  k: () => step(-1),
+  o: () => current()?.querySelector("[data-open]")?.click(),
+  p: () => {
+    const player = (current() ?? document).querySelector("video, audio");
+    if (player) player.paused ? player.play() : player.pause();
+  },
+  n: () => !fresher()?.hidden && fresher()?.click(),
+  r: () => (current() ?? document).querySelector("[data-redeliver]")?.click(),
+  g: () => (goUntil = Date.now() + 1500),
+  "?": showKeys,
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !areKeysOn()) return;
+  if (event.target.closest("input, textarea, select, dialog, video, audio")) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  const use = goUntil > Date.now() && VIEWS[event.key] ? () => { location.href = VIEWS[event.key]; } : KEYS[event.key];
+  if (event.key !== "g") goUntil = 0;
+  if (use) event.preventDefault();
+  use?.();
+});
+
+keysOn.checked = areKeysOn();
+keysOn.addEventListener("change", () => localStorage.setItem("keys", keysOn.checked ? "on" : "off"));
+
+// Start.
+function knowZone() {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (!zone || document.cookie.includes(`zone_name=${zone}`)) return;
+  document.cookie = `zone_name=${zone}; path=/; max-age=31536000; samesite=strict`;
+  if (body.dataset.zone !== zone && body.dataset.zone !== "UTC") refresh();
+}
+
+if (document.querySelector("[data-live]")) {
+  knowZone();
+  observe();
+  open();
+  setInterval(tick, 1000);
+  setInterval(() => unseen.size && isReaderAway() && refresh({ lists: true }), 1000);
+  let timer;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    document.hidden ? (timer = setTimeout(close, HIDDEN_MS)) : open();
+  });
+}
