@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import click
 
-from bridge.cli.options import json_option, limit_option, since_option
+from bridge.cli.options import json_option, limit_option, since_option, wide_option
 from bridge.cli.output import print_json, print_table
+from bridge.cli.screen import BAD, BUSY, GONE, GOOD, Screen, screen_of
 from bridge.cli.session import CommandSession, command
+from bridge.cli.terminal_table import Column, table_lines
 from bridge.clock import SystemClock
 from bridge.control.delivery_list import (
     DeliveryList,
@@ -16,44 +20,75 @@ from bridge.control.delivery_list import (
     list_deliveries,
     redeliver,
 )
-from bridge.control.formats import count, due
+from bridge.control.formats import age, count, due
 from bridge.control.lookup import find_keys
 from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.event import Topic
 from bridge.errors import UsageError
 from bridge.store.selection import EVERY_DELIVERY, DeliveryFilter
+from bridge.store.views import DeliveryView
+
+NEWEST: Final = 20  # on a terminal, unless a filter asks for more
+
+STATE_MARKS: Final = {
+    DeliveryState.WAITING: BUSY,
+    DeliveryState.ACCEPTED: GOOD,
+    DeliveryState.DEAD: BAD,
+    DeliveryState.CANCELED: GONE,
+}
 
 
 @command("deliveries")
 @click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only those in this state.")
 @click.option("--endpoint", metavar="NAME", help="Only those to this endpoint.")
+@click.option("--topic", type=click.Choice([topic.value for topic in Topic]), metavar="TOPIC", help="Only this topic.")
 @click.option("--task", metavar="ID", help="Only those of this task: ID or ACCOUNT/ID.")
 @since_option("Only those created since 2025-11-01T12:00Z, or within the last 2h.")
 @limit_option
+@wide_option
 @json_option
 @click.pass_obj
 def deliveries_command(
-    session: CommandSession, /, state: str | None, task: str | None, limit: int | None, as_json: bool, **given: Any
+    session: CommandSession,
+    /,
+    state: str | None,
+    task: str | None,
+    limit: int | None,
+    as_json: bool,
+    wide: bool,
+    **given: Any,
 ) -> None:
     """List deliveries, the newest first.
 
-    Shows what was sent to each endpoint, and what it answered.
+    Shows what was sent to each endpoint, and what it answered. On a terminal: the newest 20, cut to its width.
+    --limit, --task and --since show more; --wide and --json show every value. In a pipe: every delivery, one line
+    each, nothing cut.
     """
     wanted = DeliveryFilter(states=(DeliveryState(state),) if state else (), **given)
+    screen = screen_of(sys.stdout)
+    is_short = screen.is_terminal and not (as_json or limit or task or given["since"])
     with session.reader() as store:
         if task is not None:
             [key] = find_keys(store, session.file, [task], None)
             wanted = wanted._replace(watch=key)
-        found = list_deliveries(store, session.file, wanted, now=SystemClock().now(), limit=limit)
+        most = NEWEST if is_short else limit
+        found = list_deliveries(store, session.file, wanted, now=SystemClock().now(), limit=most)
     if as_json:
         print_json(found.json())
     elif found.views:
-        print_deliveries(found)
+        print_deliveries(found, wide=wide)
     else:
         click.echo("there are no deliveries" if wanted == EVERY_DELIVERY else "no matching deliveries", err=True)
+    if is_short and found.next is not None:
+        click.echo("there are older ones: `genbridge deliveries | less` shows all", err=True)
 
 
-def print_deliveries(found: DeliveryList) -> None:
-    """A table of deliveries."""
+def print_deliveries(found: DeliveryList, *, wide: bool = False) -> None:
+    """A table of deliveries. On a terminal it is cut to the width, unless it shall be `wide`."""
+    screen = screen_of(sys.stdout)
+    if screen.is_terminal and not wide:
+        click.echo("\n".join(_lines(found, screen)))
+        return
     print_table(
         found.views,
         {
@@ -67,6 +102,26 @@ def print_deliveries(found: DeliveryList) -> None:
             "LAST OUTCOME": found.last_outcome,
         },
     )
+
+
+def _lines(found: DeliveryList, screen: Screen) -> Iterator[str]:
+    columns: Sequence[Column[DeliveryView]] = [
+        Column("STATE", lambda view: screen.marked(STATE_MARKS[view.state], view.state)),
+        Column("AGO", lambda view: age(view.created_at, found.now), goes=1, style="dim"),
+        Column("TASK", lambda view: view.task_id or view.account, least=16, rank=2, middle=True, style="bold"),
+        Column("EVENT", lambda view: view.topic.removeprefix("task_"), least=9, rank=4, goes=2),
+        Column("ENDPOINT", lambda view: view.place, least=10, rank=3, middle=True),
+        Column("ANSWER", lambda view: _answer(view, found), least=22, rank=1),
+    ]
+    return table_lines(found.views, columns, screen)
+
+
+def _answer(view: DeliveryView, found: DeliveryList) -> str:
+    """The answer to the last attempt, how many there were if more than one, and when the next is."""
+    is_waiting = view.state is DeliveryState.WAITING and view.next_attempt_at is not None
+    following = f"next {due(view.next_attempt_at, found.now)}" if is_waiting else ""
+    tries = f"attempt {view.attempts}" if view.attempts > 1 else ""
+    return "; ".join(filter(None, [following, found.last_outcome(view), tries]))
 
 
 @command("redeliver")

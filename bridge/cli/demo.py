@@ -18,7 +18,7 @@ from rich.console import Console
 from bridge import logs
 from bridge.app import App
 from bridge.cli.foreground import provider_option, until_terminated
-from bridge.cli.output import wants_colors
+from bridge.cli.screen import wants_colors
 from bridge.cli.session import command
 from bridge.clock import FastClock, SystemClock
 from bridge.config import load

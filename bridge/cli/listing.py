@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
 
 import click
 
-from bridge.cli.options import json_option, limit_option, since_option
+from bridge.cli.options import check_display, json_option, limit_option, since_option, watch_option, wide_option
 from bridge.cli.output import print_json, print_table
+from bridge.cli.screen import BAD, BUSY, GONE, GOOD, Screen, screen_of
 from bridge.cli.session import CommandSession, command
+from bridge.cli.terminal_table import Column, table_lines
 from bridge.clock import SystemClock
-from bridge.control.estimates import eta
-from bridge.control.formats import ago, due
-from bridge.control.watch_list import WatchList, list_watches
+from bridge.control.estimates import eta, is_vague
+from bridge.control.formats import age, ago, due
+from bridge.control.watch_list import WatchList, current_watches, list_watches
 from bridge.domain.task import LIVE, Phase
 from bridge.errors import UsageError
 from bridge.store.selection import EVERY_WATCH, WatchFilter
 from bridge.store.views import WatchView
+
+ROWS_LEFT: Final = 3  # of a terminal, for the heading, the number of further tasks, and the cursor
+LAST_FINISHED: Final = 20  # on a terminal, unless a filter asks for others
+
+PHASE_MARKS: Final = {Phase.SUCCEEDED: GOOD, Phase.WITHDRAWN: GONE, Phase.CANCELED: GONE, **dict.fromkeys(LIVE, BUSY)}
 
 
 @command("list")
@@ -26,33 +35,76 @@ from bridge.store.views import WatchView
 @click.option("--label", metavar="TEXT", help="Only tasks with exactly this label.")
 @since_option("Only tasks added or finished since 2025-11-01T12:00Z, or within the last 2h.")
 @limit_option
+@watch_option
+@wide_option
 @json_option
 @click.pass_obj
 def list_command(
-    session: CommandSession, /, phase: str | None, live: bool, limit: int | None, as_json: bool, **given: Any
+    session: CommandSession,
+    /,
+    phase: str | None,
+    live: bool,
+    limit: int | None,
+    as_json: bool,
+    watch: bool,
+    wide: bool,
+    **given: Any,
 ) -> None:
     """List watched tasks, the most recently added first.
+
+    On a terminal: all live tasks, then the last 20 that finished, cut to its width. --phase, --since and --limit show
+    every match; --wide and --json show every value. In a pipe: every task, one line each, nothing cut.
 
     SINCE is when the task finished, or else when it was added. ETA is when 80 % of similar tasks finish.
     """
     if phase and live:
         raise UsageError("give --phase or --live, not both")
+    check_display(as_json=as_json, watch=watch)
     phases = tuple(sorted(LIVE)) if live else (Phase(phase),) if phase else ()
     wanted = WatchFilter(phases=phases, **given)
+    screen = screen_of(sys.stdout)
+    is_short = screen.is_terminal and not (as_json or phases or limit or given["since"])
     with session.reader() as store:
-        found = list_watches(store, session.file, wanted, now=SystemClock().now(), limit=limit)
+
+        def find() -> WatchList:
+            now = SystemClock().now()
+            if is_short:
+                return current_watches(store, session.file, wanted, now=now, finished=LAST_FINISHED)
+            return list_watches(store, session.file, wanted, now=now, limit=limit)
+
+        if watch:
+            from bridge.cli.refreshing import keep_showing
+
+            keep_showing(lambda screen: _watched(find(), screen))
+        else:
+            found = find()
+            _print(found, screen, is_all=wanted == EVERY_WATCH, as_json=as_json, wide=wide)
+            if is_short and found.next is not None:
+                click.echo("more tasks have finished: `genbridge list | less` shows all", err=True)
+
+
+def _print(found: WatchList, screen: Screen, *, is_all: bool, as_json: bool, wide: bool) -> None:
     if as_json:
         print_json(found.json())
-    elif found.views:
-        _print_watches(found)
-    elif wanted == EVERY_WATCH:
-        click.echo("nothing is watched: `genbridge add ID` adds a task", err=True)
+    elif not found.views:
+        click.echo("nothing is watched: `genbridge add ID` adds a task" if is_all else "no matching tasks", err=True)
+    elif not screen.is_terminal or wide:
+        _print_whole(found)
     else:
-        click.echo("no matching tasks", err=True)
+        click.echo("\n".join(_lines(found, screen)))
 
 
-def _print_watches(found: WatchList) -> None:
-    """A table of watches, with the expected end of each."""
+def _watched(found: WatchList, screen: Screen) -> Sequence[str]:
+    """The lines of one moment that fit on the screen."""
+    room = screen.height - ROWS_LEFT
+    views = found.views
+    more = len(views) - room
+    lines = list(_lines(found, screen, views[:room])) if views else ["nothing is watched"]
+    return [*lines, screen.painted(f"{more} more", "dim")] if more > 0 else lines
+
+
+def _print_whole(found: WatchList) -> None:
+    """A table with every value whole."""
     now = found.now
     print_table(
         found.views,
@@ -70,6 +122,32 @@ def _print_watches(found: WatchList) -> None:
     )
 
 
+def _lines(found: WatchList, screen: Screen, views: Sequence[WatchView] | None = None) -> Sequence[str]:
+    """The table for a terminal. The account is shown if there are several."""
+    rows = found.views if views is None else views
+    several = len({view.account for view in rows}) > 1
+    columns: Sequence[Column[WatchView]] = [
+        Column("PHASE", lambda view: screen.marked(PHASE_MARKS.get(view.phase, BAD), _phase(view))),
+        Column("AGO", lambda view: age(view.ended_at or view.added_at, found.now), goes=2, style="dim"),
+        Column("ACCOUNT", lambda view: view.account if several else "", least=8, rank=3, goes=1),
+        Column("ID", lambda view: view.task_id, least=19, rank=4, middle=True, style="bold"),
+        Column("LABEL", lambda view: view.label or "", least=12, rank=2, goes=3),
+        Column("RESULT", lambda view: _result(view, found), least=22, rank=1, link=lambda view: "".join(view.urls[:1])),
+    ]
+    return list(table_lines(rows, columns, screen))
+
+
 def _phase(view: WatchView) -> str:
     is_underway = view.progress is not None and view.ended_at is None
     return f"{view.phase} {view.progress:.0f}%" if is_underway else view.phase
+
+
+def _result(view: WatchView, found: WatchList) -> str:
+    """What came out of the task, or what comes next."""
+    if view.ended_at is not None:
+        more = f" (+{len(view.urls) - 1})" if len(view.urls) > 1 else ""
+        return f"{view.urls[0]}{more}" if view.urls else view.reason or ""
+    expected = found.eta(view)
+    if expected is not None and not is_vague(expected, found.now):
+        return f"done {eta(expected, found.now)}"
+    return "" if view.next_poll_at is None else f"next poll {due(view.next_poll_at, found.now)}"

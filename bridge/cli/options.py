@@ -10,6 +10,7 @@ import click
 from bridge.clock import SystemClock
 from bridge.config.duration_syntax import parse_duration
 from bridge.control.formats import instant
+from bridge.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,5 +36,13 @@ def _since(text: str) -> float:
 
 
 limit_option = click.option("--limit", type=click.IntRange(1, 10**9), metavar="N", help="At most this many.")
+watch_option = click.option("--watch", is_flag=True, help="Refresh once a second, in place, until Ctrl-C.")
+wide_option = click.option("--wide", is_flag=True, help="Cut nothing on a terminal, and show all columns.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON; times are RFC 3339, UTC.")
 account_option = click.option("--account", metavar="NAME", help="The account, if several watch this id.")
+
+
+def check_display(*, as_json: bool, watch: bool) -> None:
+    """UsageError for options that contradict each other."""
+    if as_json and watch:
+        raise UsageError("give --json or --watch, not both; `GET /api/v1/events` streams JSON")

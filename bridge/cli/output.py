@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 import orjson
 
+from bridge.cli.screen import cells, padded
 from bridge.domain.quoting import printable
 
 T = TypeVar("T")
@@ -31,27 +32,13 @@ def print_table(rows: Iterable[T], columns: Mapping[str, Callable[[T], str]]) ->
     """A table of aligned columns, each with its heading and its cell of a row. The first lines are printed before the
     last rows are made. Nothing is cut or folded, so ids and URLs can be copied from a narrow terminal, and `grep` sees
     them whole."""
-    cells = ([printable(cell(row)) or "-" for cell in columns.values()] for row in rows)
-    block = [list(columns), *islice(cells, AT_ONCE)]
-    widths = [min(max(map(_width, column)), MOST_PADDING) for column in zip(*block, strict=True)]
+    values = ([printable(cell(row)) or "-" for cell in columns.values()] for row in rows)
+    block = [list(columns), *islice(values, AT_ONCE)]
+    widths = [min(max(map(cells, column)), MOST_PADDING) for column in zip(*block, strict=True)]
     while block:
         click.echo("\n".join(_aligned(line, widths) for line in block))
-        block = list(islice(cells, AT_ONCE))
+        block = list(islice(values, AT_ONCE))
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)]
-    return "  ".join(padded).rstrip()
-
-
-def _width(text: str) -> int:
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len  # here: most tables do not need it
-
-    return cell_len(text)
-
-
-def wants_colors(env: Mapping[str, str]) -> bool:
-    """Whether the environment allows colors: $NO_COLOR is not set, and the terminal is not `dumb`."""
-    return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(padded(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip()

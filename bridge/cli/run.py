@@ -12,7 +12,7 @@ import click
 from bridge import logs
 from bridge.checking import check
 from bridge.cli.options import duration
-from bridge.cli.output import wants_colors
+from bridge.cli.screen import wants_colors
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.config import load

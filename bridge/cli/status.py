@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator
 from typing import Final
 
 import click
 
-from bridge.cli.options import json_option
+from bridge.cli.options import check_display, json_option, watch_option
 from bridge.cli.output import print_json
+from bridge.cli.screen import BAD, GOOD, Screen, folded, screen_of
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.control.formats import ago, count, rfc3339
@@ -17,32 +19,60 @@ from bridge.control.overview import MOST_UNREADABLE, Overview, overview
 from bridge.control.pausing import how_long
 from bridge.domain.quoting import printable
 from bridge.domain.source import SourceFacts
+from bridge.domain.task import Phase
 
 MOST_WORDS: Final = 10  # named on one line
 MORE: Final = " " * 12  # in front of a line that belongs to the one above
 
 
+NAME_CELLS: Final = 10  # of the word that a line begins with
+STYLES: Final = {
+    **dict.fromkeys(("dead", "failing", "disabled", "blocked"), "bad"),
+    **dict.fromkeys(("warning", "unread", "held", "paused"), "warn"),
+}
+
+
 @command("status")
+@watch_option
 @json_option
 @click.pass_obj
-def status_command(session: CommandSession, as_json: bool) -> None:
+def status_command(session: CommandSession, as_json: bool, watch: bool) -> None:
     """Show the overall status.
 
     Shows whether a daemon is running, what is watched, which deliveries wait, and what is failing or held back, and
     why.
     """
-    place = session.store_place
+    check_display(as_json=as_json, watch=watch)
     session.warn_of_others()
+    if watch:
+        from bridge.cli.refreshing import keep_showing
+
+        keep_showing(lambda screen: list(_shown(session, screen)))
+    elif as_json:
+        found = _found(session)
+        print_json({"store": str(session.store_place), "daemon": session.daemon(), **found.json()})
+    else:
+        for line in _shown(session, screen_of(sys.stdout)):
+            click.echo(line)
+
+
+def _found(session: CommandSession) -> Overview:
     with session.reader() as store:
-        found = overview(store, session.file, now=SystemClock().now())
+        return overview(store, session.file, now=SystemClock().now())
+
+
+def _shown(session: CommandSession, screen: Screen) -> Iterator[str]:
+    """The lines as this screen shows them; a terminal gets colors, and long lines folded."""
+    found = _found(session)
     holder = session.daemon()
-    if as_json:
-        print_json({"store": str(place), "daemon": holder, **found.json()})
-        return
-    click.echo(printable(f"store     {place}"))
-    click.echo(printable(f"daemon    {holder or 'not running'}"))
-    for line in _lines(found, session.file.accounts.keys()):
-        click.echo(printable(line))
+    state = f"{screen.mark(GOOD if holder else BAD)}{printable(holder or 'not running')}"
+    for line in (f"store     {session.store_place}", *_lines(found, session.file.accounts.keys())):
+        name, text = line[:NAME_CELLS], printable(line[NAME_CELLS:])
+        folds = folded(text, screen.width - NAME_CELLS) if screen.is_terminal else (text,)
+        for number, part in enumerate(folds):
+            yield f"{' ' * NAME_CELLS if number else screen.painted(name, STYLES.get(name.strip(), 'bold'))}{part}"
+        if name.strip() == "store":
+            yield f"{screen.painted('daemon    ', 'bold')}{state}"
 
 
 def _lines(found: Overview, known: Collection[str]) -> Iterator[str]:
@@ -67,11 +97,12 @@ def _lines(found: Overview, known: Collection[str]) -> Iterator[str]:
 
 def _counts(found: Overview, known: Collection[str]) -> Iterator[str]:
     counts = found.counts
-    yield "watches   " + (", ".join(f"{number} {phase}" for phase, number in counts.watches.items()) or "none")
+    phases = [f"{counts.watches[phase]} {phase}" for phase in Phase if phase in counts.watches]
+    yield "watches   " + (", ".join(phases) or "none")
     for account, number in counts.live_by_account.items():
         if account not in known:
             yield f"{MORE}{number} of account {account}, which is not in the settings: never polled"
-    oldest = f", the oldest from {ago(counts.oldest_waiting_at, found.now)}" if counts.waiting else ""
+    oldest = f", the oldest {ago(counts.oldest_waiting_at, found.now)}" if counts.waiting else ""
     yield f"waiting   {count(counts.waiting, 'delivery')}{oldest}"
     yield from (f"{MORE}{number} to {endpoint}" for endpoint, number in counts.waiting_by_endpoint.items())
     if counts.dead:
@@ -86,7 +117,7 @@ def _failing(found: Overview) -> Iterator[str]:
         named = ", ".join(rows[:MOST_UNREADABLE]) + (", ..." if len(rows) > MOST_UNREADABLE else "")
         yield f"warning   {count(len(rows), 'row')} of the store cannot be read and are ignored: {named}"
     for one in found.failing:
-        since = f"{count(one.failures, 'failed attempt')} since {ago(one.failing_since, found.now)}, none accepted"
+        since = f"{count(one.failures, 'failed attempt')}, the first {ago(one.failing_since, found.now)}, none accepted"
         yield f"failing   endpoint {one.endpoint}: {since}"
         yield f"{MORE}the last one: {one.reason}"
     for view in found.unchecked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import rfc3339, span
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from bridge.domain.durations.forecast import Expected
     from bridge.domain.durations.learned_durations import LearnedDurations
     from bridge.domain.durations.table import Table
+
+
+MOST_RATIO: Final = 10.0  # of both ends of a range that is shown
 
 
 class Estimates:
@@ -56,6 +59,11 @@ def eta(found: Expected | None, now: float) -> str:
         return "-"
     low, high = (span(max(0.0, at - now)) for at in (found.low_at, found.high_at))
     return f"in {low} to {high}"
+
+
+def is_vague(found: Expected, now: float) -> bool:
+    """Whether the range that `eta` shows is too wide to help: it begins now, or its end is over ten times as far."""
+    return found.low_at <= now or found.high_at - now > MOST_RATIO * (found.low_at - now)
 
 
 def eta_json(found: Expected | None) -> Mapping[str, Any]:

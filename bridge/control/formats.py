@@ -54,6 +54,14 @@ def ago(at: float | None, now: float) -> str:
     return f"{span(now - at)} ago" if at <= now else f"in {span(at - now)}"
 
 
+def age(at: float, now: float) -> str:
+    """How long ago a time was, in one unit: `now`, `12s`, `3m`, `2h`, `5d`. For narrow columns."""
+    seconds = max(0.0, now - _shown(at))
+    if seconds < 1:
+        return "now"
+    return span(max(10.0, seconds)).split()[0] if seconds >= 9.95 else f"{seconds:.0f}s"
+
+
 def due(at: float | None, now: float) -> str:
     """When something is due, relative to `now`: `now`, `in 3m 5s`, or `-`."""
     return "now" if at is not None and at <= now else ago(at, now)

@@ -11,6 +11,7 @@ from bridge.control.estimates import Estimates, estimates, eta_json
 from bridge.control.formats import rfc3339
 from bridge.control.paging import TASKS, cursor_at, row_before
 from bridge.control.pausing import held_watches
+from bridge.domain.task import LIVE
 from bridge.store import ReadStore
 from bridge.store.selection import WatchFilter
 from bridge.store.views import WatchView
@@ -51,6 +52,21 @@ def list_watches(
     return WatchList(
         views=held_watches(page, store.accounts(), now),
         next=cursor_at(TASKS, page.next_before),
+        estimates=estimates(store, file),
+        now=now,
+    )
+
+
+def current_watches(
+    store: ReadStore, file: SettingsFile, wanted: WatchFilter, *, now: float, finished: int
+) -> WatchList:
+    """Of these watches all that are live, the last added first, then those that finished last, at most `finished`.
+    `next` is not None when more have finished."""
+    live = store.list_watches(wanted._replace(phases=tuple(sorted(LIVE))))
+    over = store.last_finished(wanted, limit=finished)
+    return WatchList(
+        views=held_watches([*live, *over], store.accounts(), now),
+        next=cursor_at(TASKS, over.next_before),
         estimates=estimates(store, file),
         now=now,
     )

@@ -74,6 +74,7 @@ _UNCHECKED: Final = """
         AND {sqlite:instr}{postgres:strpos}(last_detail, :mark) > 0
     GROUP BY endpoint, last_detail
 """
+_OVER: Final = "ended_at IS NOT NULL AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}"  # has an index
 _BLOCKED: Final = "SELECT account, reason FROM accounts WHERE blocked_at IS NOT NULL ORDER BY account"
 _DISABLED: Final = "SELECT endpoint, reason FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint"
 
@@ -95,6 +96,15 @@ class ReadStore(PageReads):
         tail = f"{where} ORDER BY watch_id DESC{_limited(limit)}"
         with self._database.read() as session:
             found = session.find(records.WATCH_VIEWS.select + tail, **values, most=_one_more(limit))
+            return _page("watch", records.watch_view, found, limit, number=-1)
+
+    def last_finished(self, wanted: WatchFilter, *, limit: int) -> Page[WatchView]:
+        """Of these watches those that finished or were withdrawn, the last first: at most `limit`. `next_before` is
+        set if there are more; it is not a place to go on from."""
+        where, values = watches_where(wanted, None)
+        both = f"{where}{' AND' if where else ' WHERE'} {_OVER} ORDER BY ended_at DESC{_limited(limit)}"
+        with self._database.read() as session:
+            found = session.find(records.WATCH_VIEWS.select + both, **values, most=_one_more(limit))
             return _page("watch", records.watch_view, found, limit, number=-1)
 
     def find(self, task_id: str, account: str | None = None) -> list[Watch]:

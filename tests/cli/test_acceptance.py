@@ -70,7 +70,7 @@ def test_status_shows_an_endpoint_that_refuses_until_it_accepts(shell: Shell, wo
         use(shell, server, format="feishu")
         assert once(shell).code == 1
         said = shell("status").out
-        assert "failing   endpoint team: 3 failed attempts since " in said
+        assert "failing   endpoint team: 3 failed attempts, the first " in said
         assert "the last one: HTTP 200, but refused: code 19021: sign match fail" in said
         assert re.search(r"dead +1 delivery.*\n +1 to team\n", said)
         failing = shell("status", "--json").json["failing_endpoints"]["team"]

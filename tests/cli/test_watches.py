@@ -388,7 +388,7 @@ def test_status_shows_what_stands_still_and_the_way_on(shell: Shell, store: Sqli
     for part in (
         "daemon    not running",
         "1 running",
-        "waiting   2 deliveries, the oldest from",
+        "waiting   2 deliveries, the oldest ",
         "2 to hook",
         "dead      1 delivery: `genbridge deliveries --state dead`",
         "`genbridge enable hook` sends again",

@@ -87,6 +87,17 @@ class TestLists:
         assert ids(store.list_watches(WatchFilter(since=NOW + 60))) == ["task-1"]
         assert ids(store.list_watches(WatchFilter(since=NOW + 61))) == []
 
+    def test_the_watches_that_finished_last_come_first(self, store: Store) -> None:
+        add(store, *"abcd", now=NOW)
+        store.commit([make_end(WatchKey("kling", "c"), at=NOW + 60), make_end(B, at=NOW + 90)], nobody)
+        store.withdraw([WatchKey("kling", "a")], now=NOW + 70)
+        found = store.last_finished(WatchFilter(), limit=9)
+        assert (ids(found), found.next_before) == (["b", "a", "c"], None)
+        assert ids(store.last_finished(WatchFilter(phases=(Phase.SUCCEEDED,)), limit=9)) == ["b", "c"]
+        found = store.last_finished(WatchFilter(), limit=2)
+        assert ids(found) == ["b", "a"]
+        assert found.next_before is not None
+
     @pytest.mark.parametrize(
         ("text", "expected"),
         [

@@ -1,0 +1,81 @@
+"""Tables on a terminal: cut to its width, with colors and marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from bridge.cli.screen import MARK_STYLES, Screen, cells, cut, padded
+from bridge.domain.quoting import printable
+
+T = TypeVar("T")
+
+GAP: Final = "  "
+
+
+class Column(NamedTuple, Generic[T]):
+    """A column of a table: its heading and its cell of a row.
+
+    If the table is too wide, columns with a `least` width shrink to it, those with the lowest `rank` first. If that is
+    not enough, columns with a number in `goes` are left out, the lowest first. `middle`: cut the middle of a value, not
+    its end. `style`: of its cells; a cell that begins with a mark gets the color of the mark. `link`: the URL that a
+    click on the cell opens.
+    """
+
+    heading: str
+    cell: Callable[[T], str]
+    least: int | None = None
+    rank: int = 0
+    goes: int = 0
+    middle: bool = False
+    style: str = ""
+    link: Callable[[T], str] | None = None
+
+
+def table_lines(rows: Sequence[T], columns: Sequence[Column[T]], screen: Screen) -> Iterator[str]:
+    """The lines of a table, none wider than the screen."""
+    grid = [[printable(column.cell(row)) for row in rows] for column in columns]
+    # A column without a value in any row says nothing.
+    shown = [(column, values) for column, values in zip(columns, grid, strict=True) if any(values)]
+    wanted = [max(cells(column.heading), *map(cells, values)) for column, values in shown]
+    widths = _widths(wanted, [column for column, _ in shown], screen.width)
+    kept = [(column, values, width) for (column, values), width in zip(shown, widths, strict=True) if width]
+    heads = [padded(cut(column.heading, width), width) for column, _, width in kept]
+    yield screen.painted(GAP.join(heads).rstrip(), "dim")
+    for at, row in enumerate(rows):
+        line = [_cell(row, values[at], column, width, screen) for column, values, width in kept]
+        yield GAP.join(line).rstrip()
+
+
+def _cell(row: T, value: str, column: Column[T], width: int, screen: Screen) -> str:
+    text = cut(value, width, middle=column.middle)
+    shown = screen.painted(text, MARK_STYLES.get(text[:1], column.style))
+    if column.link is not None:
+        shown = screen.linked(shown, column.link(row))
+    return shown + " " * (width - cells(text))
+
+
+def _widths(wanted: Sequence[int], columns: Sequence[Column[T]], room: int) -> list[int]:
+    """The width of each column, so that all fit into `room` cells; 0 for one that is left out."""
+    shown = list(range(len(wanted)))
+    while True:
+        widths = {at: wanted[at] for at in shown}
+        excess = sum(widths.values()) + len(GAP) * (len(shown) - 1) - room
+        for at in sorted(shown, key=lambda at: columns[at].rank):
+            least = columns[at].least
+            gives = 0 if least is None else min(max(0, excess), max(0, widths[at] - least))
+            widths[at] -= gives
+            excess -= gives
+        may_go = [at for at in shown if columns[at].goes]
+        if excess > 0 and may_go:
+            shown.remove(min(may_go, key=lambda at: columns[at].goes))
+            continue
+        _squeeze(widths, excess)
+        return [widths.get(at, 0) for at in range(len(wanted))]
+
+
+def _squeeze(widths: dict[int, int], excess: int) -> None:
+    """Make columns narrower, the widest first, for a terminal that is too narrow even so."""
+    while excess > 0 and max(widths.values()) > 1:
+        widths[max(widths, key=lambda at: widths[at])] -= 1
+        excess -= 1

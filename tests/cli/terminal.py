@@ -1,0 +1,86 @@
+"""Commands on a real terminal: what they print there, and what they do about its width."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from tests.programs import ended
+
+ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x1b]*\x1b\\")
+
+
+class Screenful(str):
+    """Everything a command wrote to its terminal, in order; stdout and stderr together."""
+
+    __slots__ = ()
+
+    @property
+    def lines(self) -> list[str]:
+        """As a person reads it: without colors and links."""
+        return [line.rstrip("\r") for line in ESCAPES.sub("", self).split("\n") if line.rstrip("\r")]
+
+
+def in_terminal(
+    folder: Path,
+    *words: str,
+    columns: int = 80,
+    rows: int = 24,
+    env: Mapping[str, str] | None = None,
+    stdout: Path | None = None,
+    on_output: Callable[[str, subprocess.Popen[bytes]], None] | None = None,
+    exits: int = 0,
+) -> Screenful:
+    """Run a command on a terminal of this size, to its end. `on_output` gets the text so far, whenever there is more,
+    and the process. `stdout` goes to this file instead."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    plain = {name: text for name, text in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES"}}
+    out = theirs if stdout is None else os.open(stdout, os.O_WRONLY | os.O_CREAT)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bridge", *words],
+        cwd=folder,
+        env={**plain, "TERM": "xterm-256color", "PYTHONUTF8": "1", **(env or {})},
+        stdin=theirs,
+        stdout=out,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    if stdout is not None:
+        os.close(out)
+    seen = b""
+    with ended(process):
+        try:
+            while chunk := os.read(ours, 65536):
+                seen += chunk
+                if on_output is not None:
+                    on_output(seen.decode(errors="replace"), process)
+        except OSError:
+            pass  # the other side has closed it
+        assert process.wait(60) == exits, seen.decode(errors="replace")
+    os.close(ours)
+    return Screenful(seen.decode())
+
+
+def interrupt_at(text: str) -> Callable[[str, subprocess.Popen[bytes]], None]:
+    """Press Ctrl-C once this text is on the screen."""
+    pressed = False
+
+    def look(seen: str, process: subprocess.Popen[bytes]) -> None:
+        nonlocal pressed
+        if text in seen and not pressed:
+            pressed = True
+            process.send_signal(signal.SIGINT)
+
+    return look

@@ -1,0 +1,142 @@
+"""Tables on a terminal: cut to its width, plain where the terminal is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.cli.screen import Screen, cells, cut, folded
+from bridge.cli.terminal_table import Column, table_lines
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Phase
+from tests.cli.shell import Shell
+from tests.cli.terminal import ESCAPES, in_terminal, interrupt_at
+from tests.factories import NOW, make_wish
+from tests.store.making import make_end, nobody
+
+HOSTILE = "evil \x1b[31mred\x1b]0;title\x07 [red]{x} \u202e%s"
+TEXTS = st.text(st.sampled_from("ab 雨é\u0301👍\x1b[]{}%✓…"), max_size=60)
+
+
+def screen(width: int, *, marks: bool = True) -> Screen:
+    return Screen(width, 24, is_terminal=True, marks=marks)
+
+
+@given(TEXTS.filter(str.isprintable), st.integers(1, 40), st.booleans())
+def test_a_cut_text_fits_and_one_that_fits_is_not_cut(text: str, most: int, middle: bool) -> None:
+    assert cells(cut(text, most, middle=middle)) <= most
+    if cells(text) <= most:
+        assert cut(text, most, middle=middle) == text
+
+
+def test_an_id_is_cut_in_the_middle_so_that_both_ends_can_be_compared() -> None:
+    assert cut("6f1c2d3e-1111-4222", 9, middle=True) == "6f1c…4222"
+    assert cut("雨中的灯塔", 6) == "雨中…"
+
+
+@given(TEXTS.filter(str.isprintable), st.integers(4, 40))
+def test_folded_lines_fit_and_lose_nothing_but_blanks(text: str, width: int) -> None:
+    lines = list(folded(text, width))
+    assert all(cells(line) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=5), st.integers(20, 120), st.booleans())
+def test_no_line_of_a_table_is_wider_than_the_terminal(
+    rows: list[tuple[str, str, str]], width: int, marks: bool
+) -> None:
+    columns: list[Column[tuple[str, str, str]]] = [
+        Column("FIRST", lambda row: row[0], middle=True),
+        Column("SECOND", lambda row: row[1], least=6, rank=1, goes=1),
+        Column("THIRD", lambda row: row[2], least=6, link=lambda row: f"https://cdn.example.com/{row[2]}"),
+    ]
+    for line in table_lines(rows, columns, screen(width, marks=marks)):
+        assert cells(ESCAPES.sub("", line)) <= width
+        assert marks or "\x1b" not in line
+
+
+def fill(shell: Shell, tasks: int) -> None:
+    """Many finished tasks and one that runs."""
+    store = shell.store()
+    keys = [WatchKey("kling", f"task-{number:03}") for number in range(tasks)]
+    store.add([make_wish(account=key.account, task_id=key.task_id) for key in keys], source="cli", now=NOW)
+    store.add([make_wish(task_id="live", label="雨中的灯塔" * 9)], source="cli", now=NOW)
+    for at, key in enumerate(reversed(keys)):
+        phase = Phase.FAILED if at == 0 else Phase.SUCCEEDED
+        store.commit([make_end(key, phase=phase, at=NOW + at)], nobody)
+    store.close()
+
+
+def test_list_shows_the_live_tasks_and_the_last_20_that_finished(shell: Shell) -> None:
+    fill(shell, 30)
+    said = in_terminal(shell.folder, "list")
+    head, live, *finished, note = said.lines
+    assert head.split() == ["PHASE", "AGO", "ID", "LABEL", "RESULT"]
+    assert live.startswith("⠸ submitted")
+    assert "雨中" in live
+    assert [line.split()[3] for line in finished] == [f"task-{number:03}" for number in range(20)]
+    assert note == "more tasks have finished: `genbridge list | less` shows all"
+    assert all(cells(line) <= 80 for line in said.lines)
+    assert "\x1b[32m✓ succeeded\x1b[0m" in said
+
+
+def test_list_in_a_pipe_shows_every_task_whole(shell: Shell) -> None:
+    fill(shell, 30)
+    lines = shell("list").out.splitlines()
+    assert len(lines) == 32
+    assert lines[0].split() == ["ACCOUNT", "ID", "PHASE", "SINCE", "ETA", "NEXT", "POLL", "POLLS", "LABEL", "RESULT"]
+    assert "雨中的灯塔" * 9 in lines[1]
+
+
+def test_filters_and_limits_show_what_they_ask_for(shell: Shell) -> None:
+    fill(shell, 30)
+    assert len(in_terminal(shell.folder, "list", "--phase", "succeeded").lines) == 30
+    assert len(in_terminal(shell.folder, "list", "--limit", "25").lines) == 26
+    assert len(in_terminal(shell.folder, "list", "--account", "kling").lines) == 23
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
+def test_without_colors_there_are_no_marks_and_no_escapes(shell: Shell, env: dict[str, str]) -> None:
+    fill(shell, 3)
+    for words in (("list",), ("status",), ("deliveries",)):
+        said = in_terminal(shell.folder, *words, env=env)
+        assert "\x1b" not in said
+        assert not {"✓", "✗", "⠸"} & set(said)
+
+
+def test_wide_and_json_show_the_full_value_on_a_terminal(shell: Shell) -> None:
+    fill(shell, 3)
+    label = "雨中的灯塔" * 9
+    assert label not in "".join(in_terminal(shell.folder, "list").lines)
+    assert label in "".join(in_terminal(shell.folder, "list", "--wide").lines)
+    assert label in "".join(in_terminal(shell.folder, "list", "--json").lines)
+
+
+def test_text_from_outside_cannot_reach_the_terminal(shell: Shell) -> None:
+    store = shell.store()
+    store.add([make_wish(task_id="a", label=HOSTILE)], source="cli", now=NOW)
+    store.close()
+    for words in (("list",), ("list", "--wide"), ("show", "a")):
+        said = in_terminal(shell.folder, *words, columns=200, env={"NO_COLOR": "1"})
+        assert "\x1b" not in said
+        assert "\u202e" not in said
+        assert "evil \\x1b[31mred" in said
+
+
+def test_watch_refreshes_in_place_until_ctrl_c_and_leaves_the_last_lines(shell: Shell) -> None:
+    fill(shell, 30)
+    for words, text in ((("list", "--watch"), "live"), (("status", "--watch"), "30 succeeded")):
+        said = in_terminal(shell.folder, *words, rows=12, on_output=interrupt_at("\x1b[J"))
+        frame, _, last = said.partition("\x1b[?1049l")
+        assert frame.startswith("\x1b[?1049h")
+        assert text[-4:] in last
+        assert last.count("\n") < 12
+        assert said.count("\x1b[?25h") == 1, "the cursor is back"
+
+
+def test_watch_needs_a_terminal(shell: Shell) -> None:
+    fill(shell, 1)
+    assert shell("list", "--watch").code == 2
+    assert "needs a terminal" in shell("status", "--watch").err
+    assert "not both" in shell("list", "--watch", "--json").err
