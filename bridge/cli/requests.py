@@ -23,7 +23,7 @@ def withdraw_command(session: CommandSession, ids: Sequence[str], account: str |
     A task that a watchlist still names stays withdrawn until you remove it from the list and add it again.
     """
     with session.store() as store:
-        lines = withdraw(store, find_keys(store, session.file, ids, account), now=SystemClock().now())
+        lines, _ = withdraw(store, find_keys(store, session.file, ids, account), now=SystemClock().now())
     for line in lines:
         click.echo(line)
 

@@ -15,7 +15,7 @@ from bridge.ports import Added
 from bridge.sources.entry import Entry
 from bridge.sources.task_reader import TaskProblem, TaskReader
 from bridge.store.request_store import RequestStore
-from bridge.store.views import Touched
+from bridge.store.views import Touched, WatchView
 
 NEEDS_DAEMON: Final = frozenset({"added", "revived", "again", "known"})  # results of `add` that a daemon must follow
 
@@ -36,6 +36,15 @@ def wish(reader: TaskReader, value: Any, shared: Mapping[str, Any]) -> Wish:
         return reader.read({**shared, **{key: given for key, given in own.items() if given is not None or key == "id"}})
     except TaskProblem as problem:
         raise UsageError(str(problem)) from None
+
+
+def wish_again(reader: TaskReader, view: WatchView) -> Wish:
+    """The same task once more. Its label, meta and endpoints stay as they are. UsageError when the settings no longer
+    allow it."""
+    again = wish(reader, {"id": view.task_id, "account": view.account, "action": view.action}, {})
+    if again.key != WatchKey(view.account, view.task_id):
+        raise UsageError(f"{printable(view.task_id)} now means another task")
+    return again
 
 
 def wishes(reader: TaskReader, entries: Sequence[Entry], shared: Mapping[str, Any]) -> list[Wish]:
@@ -74,9 +83,10 @@ def added_line(one: Added) -> str:
     return f"{one.key.account}/{printable(one.key.task_id)}: {_ADDED[one.what].format(phase=one.phase)}"
 
 
-def withdraw(store: RequestStore, keys: Sequence[WatchKey], *, now: float) -> list[str]:
-    """Stop watching these, without an event; returns a line for each."""
-    return [_line(one, "withdrawn") for one in store.withdraw(keys, now=now)]
+def withdraw(store: RequestStore, keys: Sequence[WatchKey], *, now: float) -> tuple[list[str], bool]:
+    """Stop watching these, without an event; returns a line for each, and whether any was watched."""
+    touched = store.withdraw(keys, now=now)
+    return [_line(one, "withdrawn") for one in touched], any(one.done for one in touched)
 
 
 def poll_now(store: RequestStore, keys: Sequence[WatchKey], *, now: float) -> tuple[list[str], bool]:

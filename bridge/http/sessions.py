@@ -15,6 +15,7 @@ import jwt
 COOKIE: Final = "genbridge_session"
 SESSION_S: Final = 30 * 86_400.0
 FORM_S: Final = 7 * 86_400.0  # a page may stay open for so long before its buttons need a reload
+NOTICE_S: Final = 600.0  # a page may be reloaded for so long and still say what a form has done
 _ALGORITHM: Final = "HS256"
 
 
@@ -33,8 +34,8 @@ def is_session_of(token: bytes, headers: Mapping[str, str], now: float) -> bool:
 
 
 def form_field(key: bytes, now: float) -> str:
-    """The value that proves that a form comes from a page of this store."""
-    return _signed("form", key, now + FORM_S)
+    """The value that proves that a form comes from a page of this store. Another instant gives another value."""
+    return _signed("form", key, now + FORM_S, at=now)
 
 
 def is_form_field(key: bytes, value: str, now: float) -> bool:
@@ -42,18 +43,35 @@ def is_form_field(key: bytes, value: str, now: float) -> bool:
     return _is_valid("form", key, value, now)
 
 
-def _signed(use: str, secret: bytes, until: float) -> str:
-    return jwt.encode({"use": use, "exp": int(until)}, _key(use, secret), _ALGORITHM)
+def signed_notice(key: bytes, text: str, *, is_good: bool, now: float) -> str:
+    """The parameter of an address that lets the page say this, and no other text."""
+    return _signed("notice", key, now + NOTICE_S, text=text, is_good=is_good)
+
+
+def notice_of(key: bytes, value: str, now: float) -> tuple[str, bool] | None:
+    """The text of `signed_notice`, and whether it is good news. None if somebody else made the value, or it has
+    expired."""
+    claims = _claims("notice", key, value, now)
+    return None if claims is None else (str(claims.get("text", "")), claims.get("is_good") is True)
+
+
+def _signed(use: str, secret: bytes, until: float, **more: object) -> str:
+    return jwt.encode({**more, "use": use, "exp": int(until)}, _key(use, secret), _ALGORITHM)
 
 
 def _is_valid(use: str, secret: bytes, value: str, now: float) -> bool:
+    return _claims(use, secret, value, now) is not None
+
+
+def _claims(use: str, secret: bytes, value: str, now: float) -> dict[str, Any] | None:
     try:
         claims: dict[str, Any] = jwt.decode(
             value, _key(use, secret), [_ALGORITHM], options={"verify_exp": False, "require": ["exp"]}
         )
     except jwt.InvalidTokenError:
-        return False
-    return claims.get("use") == use and isinstance(claims["exp"], int) and claims["exp"] > now
+        return None
+    is_valid = claims.get("use") == use and isinstance(claims["exp"], int) and claims["exp"] > now
+    return claims if is_valid else None
 
 
 def _key(use: str, secret: bytes) -> bytes:

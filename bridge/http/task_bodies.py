@@ -14,14 +14,26 @@ from bridge.config.load import Loaded
 from bridge.control.watch_requests import sorted_wishes
 from bridge.domain.watch import Wish
 from bridge.http.problem_details import invalid
-from bridge.ports import Clock
+from bridge.http.services import Services
+from bridge.ports import Added, Clock
 from bridge.sources.any_syntax import read_any, read_json_text
 from bridge.sources.entry import Entry
 from bridge.sources.parse_process import ParseProcess, ParseTimeout
 from bridge.sources.task_files import SMALL_BYTES, read_tasks
 from bridge.task_reading import task_reader
 
+COMMITTED_AT_ONCE: Final = 2000  # tasks; what the daemon commits waits for no more
 _ONE_AT_A_TIME: Final = anyio.CapacityLimiter(1)
+
+
+async def add_tasks(services: Services, data: bytes, *, is_json: bool, account: str | None, again: bool) -> list[Added]:
+    """Watch the tasks of a body. Errors as `read_wishes`; StoreError when the store cannot be written now."""
+    wishes = await read_wishes(data, services.settings(), is_json=is_json, account=account, clock=services.clock)
+    added: list[Added] = []
+    for start in range(0, len(wishes), COMMITTED_AT_ONCE):
+        some = wishes[start : start + COMMITTED_AT_ONCE]
+        added += await services.daemon().add(some, source="http", again=again)
+    return added
 
 
 async def read_wishes(data: bytes, loaded: Loaded, *, is_json: bool, account: str | None, clock: Clock) -> list[Wish]:

@@ -18,24 +18,17 @@ from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import JSON, ApiCall, ApiRoute, RawBody
 from bridge.http.query_values import since_at
-from bridge.http.task_bodies import read_wishes
+from bridge.http.task_bodies import add_tasks
 from bridge.store import ReadStore
 from bridge.store.selection import WatchFilter
-
-COMMITTED_AT_ONCE: Final = 2000  # tasks; what the daemon commits waits for no more
 
 
 async def add(call: ApiCall) -> dict[str, Any]:
     """Watch the tasks of the body: all of them, or none if one is wrong."""
     services, query = call.services, call.query
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    wishes = await read_wishes(
-        call.raw, services.settings(), is_json=media_type == JSON, account=query.account, clock=services.clock
-    )
-    added = []
-    for start in range(0, len(wishes), COMMITTED_AT_ONCE):
-        some = wishes[start : start + COMMITTED_AT_ONCE]
-        added += await services.daemon().add(some, source="http", again=query.again)
+    is_json = media_type == JSON
+    added = await add_tasks(services, call.raw, is_json=is_json, account=query.account, again=query.again)
     return {
         "tasks": [
             {"account": one.key.account, "id": one.key.task_id, "what": one.what, "phase": one.phase} for one in added
@@ -82,8 +75,8 @@ async def poll(call: ApiCall) -> dict[str, Any]:
 async def withdraw(call: ApiCall) -> dict[str, Any]:
     """Stop watching one task, without an event."""
     key = await _key(call, call.body)
-    lines = await call.services.write(watch_requests.withdraw, [key], now=call.services.clock.now())
-    return _requested(key, lines, lines[0].endswith(": withdrawn"))
+    lines, is_done = await call.services.write(watch_requests.withdraw, [key], now=call.services.clock.now())
+    return _requested(key, lines, is_done)
 
 
 def _details(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -> dict[str, Any]:

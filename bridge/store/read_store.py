@@ -26,6 +26,7 @@ from bridge.store.unreadable import UNREADABLE, readable, unreadable_rows
 from bridge.store.views import (
     AttemptView,
     Counts,
+    DeliveryTotal,
     DeliveryView,
     MemberView,
     QueueHold,
@@ -75,6 +76,10 @@ _UNCHECKED: Final = """
     GROUP BY endpoint, last_detail
 """
 _OVER: Final = "ended_at IS NOT NULL AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}"  # has an index
+_TOTALS: Final = """
+    SELECT endpoint, topic, count(*), min(created_at), max(created_at)
+    FROM deliveries JOIN events USING (event_id) {where} GROUP BY endpoint, topic ORDER BY endpoint, topic
+"""
 _BLOCKED: Final = "SELECT account, reason FROM accounts WHERE blocked_at IS NOT NULL ORDER BY account"
 _DISABLED: Final = "SELECT endpoint, reason FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint"
 
@@ -166,6 +171,12 @@ class ReadStore(PageReads):
             if attempts:
                 page[:] = _with_attempts(session, page)
             return page
+
+    def delivery_totals(self, wanted: DeliveryFilter) -> list[DeliveryTotal]:
+        """How many of these deliveries there are, by endpoint and topic. Reads each of them."""
+        where, values = deliveries_where(wanted, None)
+        with self._database.read() as session:
+            return [DeliveryTotal(*row) for row in session.find(_TOTALS.replace("{where}", where), **values)]
 
     def deliveries_of(self, key: WatchKey) -> list[DeliveryView]:
         """A watch's deliveries with their attempts, the oldest first."""

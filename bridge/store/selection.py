@@ -36,6 +36,7 @@ class DeliveryFilter(NamedTuple):
     states: tuple[DeliveryState, ...] = ()  # any of them; empty: every state
     event_ids: tuple[str, ...] = ()  # any of them; empty: every event
     endpoint: str | None = None
+    target: str | None = None
     topic: str | None = None
     watch: WatchKey | None = None
     since: float | None = None
@@ -43,7 +44,7 @@ class DeliveryFilter(NamedTuple):
     @property
     def is_narrow(self) -> bool:
         """Whether more than an endpoint is given: that alone would be everything it ever got."""
-        return self._replace(endpoint=None) != EVERY_DELIVERY
+        return self._replace(endpoint=None, target=None) != EVERY_DELIVERY
 
 
 EVERY_WATCH: Final = WatchFilter()
@@ -83,6 +84,7 @@ def deliveries_where(wanted: DeliveryFilter, before: int | None) -> tuple[str, M
             (states, "states", [str(state) for state in wanted.states] or None),
             ("event_id IN (:event_ids[])", "event_ids", list(wanted.event_ids) or None),
             ("endpoint = :endpoint", "endpoint", wanted.endpoint),
+            ("target = :target", "target", wanted.target),
             ("topic = :topic", "topic", wanted.topic),
             (f"watch_id = {_WATCH_OF_KEY}", "task_id", None if key is None else key.task_id),
             ("", "account", None if key is None else key.account),

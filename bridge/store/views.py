@@ -89,6 +89,16 @@ class DeliveryView(NamedTuple):
         return f"{self.endpoint}[{self.target}]" if self.target else self.endpoint
 
 
+class DeliveryTotal(NamedTuple):
+    """How many deliveries of one topic an endpoint has, and when the first and the last of them were created."""
+
+    endpoint: str
+    topic: str
+    deliveries: int
+    first_at: float
+    last_at: float
+
+
 class WatchDetails(NamedTuple):
     """All about one watch, each part in order of time. Refused URLs are in `watch.snapshot`."""
 

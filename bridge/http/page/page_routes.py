@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bridge.http.page import now_view
+from bridge.http.page import delivery_actions, now_view, task_actions
+from bridge.http.page.actions import UsedForms, respond
 from bridge.http.page.asset_files import PATH, send_asset
 from bridge.http.page.sign_in import SIGN_IN, sign_in, sign_out
 from bridge.http.page.view import View, problem_page
@@ -20,7 +21,8 @@ from bridge.http.page.visitor import visitor_of
 from bridge.http.problem_details import answer_error, problem_of
 from bridge.http.services import Services
 
-VIEWS: Final[Sequence[View]] = (now_view.VIEW, SIGN_IN)
+VIEWS: Final[Sequence[View]] = (now_view.VIEW, task_actions.VIEW, SIGN_IN)
+ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS)
 PROGRAMS: Final = ("/api/", "/gateway/", "/callbacks/", "/results/", "/openapi.json", "/metrics", "/healthz", "/readyz")
 
 Handler = Callable[[Request, Services], Awaitable[Response]]
@@ -29,8 +31,14 @@ Handler = Callable[[Request, Services], Awaitable[Response]]
 def page_routes(services: Services) -> list[Route]:
     """The routes for starlette."""
     views = [Route(view.path, partial(_respond, view.respond, services), methods=["GET"]) for view in VIEWS]
+    used = UsedForms()
+    actions = [
+        Route(f"/actions/{one.name}", partial(_respond, partial(respond, one, used), services), methods=["POST"])
+        for one in ACTIONS
+    ]
     return [
         *views,
+        *actions,
         Route("/signin", partial(_respond, sign_in, services), methods=["POST"]),
         Route("/actions/signout", partial(_respond, sign_out, services), methods=["POST"]),
         Route(PATH + "{name}", send_asset, methods=["GET"]),

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from bridge.http.access import AccessMiddleware, Right
 from bridge.http.page.view import View, ViewCall, ViewQuery, own_path, page
 from bridge.http.page.visitor import visitor_of
+from bridge.http.problem_details import invalid
 from bridge.http.services import Services
 from bridge.http.sessions import COOKIE, SESSION_S, session_for
 from bridge.net.http_server import read_body
@@ -75,8 +76,11 @@ async def sign_out(request: Request, services: Services) -> Response:
     return answer
 
 
-async def read_form(request: Request) -> Mapping[str, str]:
+async def read_form(request: Request, *, max_bytes: int = MAX_FORM_BYTES) -> Mapping[str, str]:
     """The fields of a form, each once; of several equal ones the last counts."""
-    body = await read_body(request, max_bytes=MAX_FORM_BYTES)
-    found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)
+    body = await read_body(request, max_bytes=max_bytes)
+    try:
+        found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)
+    except ValueError:
+        raise invalid([("", "the form has more than 1000 fields")]) from None
     return {name: values[-1] for name, values in found.items()}

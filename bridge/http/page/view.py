@@ -21,11 +21,11 @@ from bridge.http.page.rendering import render
 from bridge.http.page.visitor import CHOICES, COOKIE_S, Visitor, visitor_of
 from bridge.http.problem_details import HttpProblem, invalid, location, problem_of
 from bridge.http.services import Services
-from bridge.http.sessions import form_field
+from bridge.http.sessions import form_field, notice_of
 
 HTML: Final = "text/html"
 NOTICE: Final = "done"  # the parameter that says what a form has done
-_FLEETING: Final = frozenset({*CHOICES, NOTICE})  # parameters that links of the page do not keep
+FLEETING: Final = frozenset({*CHOICES, NOTICE})  # parameters that links of the page do not keep
 Q = TypeVar("Q", bound="ViewQuery")
 
 
@@ -98,10 +98,10 @@ async def page(
         "view": view,
         "path": call.request.url.path,
         "query": call.request.query_params,
-        "kept": [one for one in call.request.query_params.multi_items() if one[0] not in _FLEETING],
+        "kept": [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING],
         "form_field": await new_form_field(services) if visitor.may_act else "",
         "badges": await badges(services) if visitor.right is not Right.OPEN else Badges(),
-        "notice": call.request.query_params.get(NOTICE, "")[:300],
+        "notice": await _notice(call),
     }
     html = render(template, visitor, call.now, {**frame, **values}).encode("utf-8", "replace")
     answer = compressible(call.request, html, HTML, gzip.compress(html, 5, mtime=0), status=status)
@@ -109,6 +109,13 @@ async def page(
         if (chosen := call.request.query_params.get(name)) in allowed:
             answer.set_cookie(name, chosen, max_age=COOKIE_S, samesite="strict", httponly=True)
     return answer
+
+
+async def _notice(call: ViewCall) -> tuple[str, bool] | None:
+    """What a form has done, and whether that is good. Nobody else can make the page say something."""
+    if not (value := call.request.query_params.get(NOTICE)) or call.visitor.right is Right.OPEN:
+        return None
+    return notice_of(await form_key(call.services), value, call.now)
 
 
 async def problem_page(request: Request, services: Services, visitor: Visitor, problem: HttpProblem) -> Response:

@@ -1,0 +1,61 @@
+"""What sending deliveries again would do, before it is done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bridge.config.settings_file import SettingsFile
+from bridge.domain.pause import PauseOf, lasting
+from bridge.store import ReadStore
+from bridge.store.selection import DeliveryFilter
+from bridge.store.views import DeliveryTotal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redelivery:
+    """The deliveries that would be sent again. `held`: the endpoints among them that get nothing now."""
+
+    totals: Sequence[DeliveryTotal]
+    held: frozenset[str]
+
+    @property
+    def number(self) -> int:
+        return sum(one.deliveries for one in self.totals)
+
+    @property
+    def topics(self) -> Mapping[str, int]:
+        """How many there are of each topic."""
+        found: Counter[str] = Counter()
+        for one in self.totals:
+            found[one.topic] += one.deliveries
+        return found
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Their endpoints, by name."""
+        return sorted({one.endpoint for one in self.totals})
+
+    @property
+    def first_at(self) -> float:
+        return min(one.first_at for one in self.totals)
+
+    @property
+    def last_at(self) -> float:
+        return max(one.last_at for one in self.totals)
+
+
+def planned_redelivery(store: ReadStore, file: SettingsFile, wanted: DeliveryFilter, *, now: float) -> Redelivery:
+    """The deliveries that `redeliver` would send for this filter."""
+    totals = store.delivery_totals(wanted)
+    return Redelivery(totals=totals, held=held_endpoints(store, file, now=now) & {one.endpoint for one in totals})
+
+
+def held_endpoints(store: ReadStore, file: SettingsFile, *, now: float) -> frozenset[str]:
+    """The endpoints that get nothing until somebody acts: disabled, paused, or no longer in the settings but with
+    waiting deliveries."""
+    counts = store.counts()
+    paused = lasting(store.pauses(), PauseOf.ENDPOINT, now)
+    gone = counts.waiting_by_endpoint.keys() - file.endpoints
+    return frozenset({*counts.disabled, *paused, *gone})

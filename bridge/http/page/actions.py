@@ -1,0 +1,179 @@
+"""Forms that change something: who may send them, that each is sent once, and where the browser goes afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from bridge.http.access import Right
+from bridge.http.api_route import validated
+from bridge.http.page.rendering import address
+from bridge.http.page.sign_in import MAX_FORM_BYTES, read_form
+from bridge.http.page.view import FLEETING, NOTICE, ViewCall, ViewQuery, form_key, own_path, page
+from bridge.http.page.visitor import visitor_of
+from bridge.http.page.wording import Wording
+from bridge.http.problem_details import HttpProblem, problem_of
+from bridge.http.services import Services
+from bridge.http.sessions import is_form_field, signed_notice
+
+MOST_USED: Final = 10_000  # forms that are remembered
+_OWN: Final = frozenset({"form", "back"})  # fields of every form
+
+
+class ActionForm(BaseModel):
+    """The fields of a form. Unknown ones are ignored: a form may come from an older page."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class NothingDone(Exception):
+    """Why an action did nothing, in the reader's language."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What an action did, in the reader's language, for the page that follows."""
+
+    text: str
+    is_good: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionCall:
+    """One form that was sent. `form` is the action's model, `back` the address of the page that it stood on."""
+
+    view: ViewCall
+    words: Wording
+    form: Any
+    back: str
+
+    @property
+    def services(self) -> Services:
+        return self.view.services
+
+    @property
+    def now(self) -> float:
+        return self.view.now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What the form at `/actions/NAME` does. `run` returns a page instead if it must ask first."""
+
+    name: str
+    form: type[ActionForm]
+    button: Callable[[Wording], str]
+    run: Callable[[ActionCall], Awaitable[Done | Response]]
+    max_bytes: int = MAX_FORM_BYTES
+
+
+class UsedForms:
+    """Remembers the forms that were sent, so that a second click or a reload changes nothing."""
+
+    def __init__(self) -> None:
+        self._used: OrderedDict[bytes, None] = OrderedDict()
+
+    def take(self, form: bytes) -> bool:
+        """Whether this form may be used: it was not, or `give_back` says that it had no effect."""
+        if form in self._used:
+            return False
+        self._used[form] = None
+        if len(self._used) > MOST_USED:
+            self._used.popitem(last=False)
+        return True
+
+    def give_back(self, form: bytes) -> None:
+        """It had no effect."""
+        self._used.pop(form, None)
+
+
+async def respond(action: Action, used: UsedForms, request: Request, services: Services) -> Response:
+    """Do what the form says, once, and go back to its page. If nothing was done, a page says why."""
+    fields = await read_form(request, max_bytes=action.max_bytes)
+    visitor, now, back = visitor_of(request), services.clock.now(), own_path(fields.get("back", "/"))
+    if visitor.right is Right.OPEN:
+        return RedirectResponse(f"/signin?next={quote(back, safe='')}", HTTPStatus.SEE_OTHER)
+    words = Wording(visitor.language, visitor.zone, now)
+    view = ViewCall(services=services, request=request, visitor=visitor, now=now, query=ViewQuery())
+    own = {name: value for name, value in fields.items() if value and name not in _OWN}
+    if not visitor.may_act:
+        raise HttpProblem(
+            HTTPStatus.FORBIDDEN, words.text("You signed in with read_token, which may only read. Use http.token.")
+        )
+    key = await form_key(services)
+    if not is_form_field(key, fields.get("form", ""), now):
+        why = words.text("This form is too old or was not made by this page. Check it and send it again.")
+        return await _nothing_done(view, action, own, back, why, HTTPStatus.FORBIDDEN)
+    sent = _fingerprint(action, fields)
+    if not used.take(sent):
+        why = words.text(
+            "This form was already sent once, and was carried out then. To do it once more, send it again."
+        )
+        return await _nothing_done(view, action, own, back, why, HTTPStatus.CONFLICT)
+    try:
+        form = validated(action.form, own)
+        done = await action.run(ActionCall(view=view, words=words, form=form, back=back))
+    except BaseException as error:
+        used.give_back(sent)
+        if isinstance(error, NothingDone):
+            return await _nothing_done(view, action, None, back, str(error), HTTPStatus.CONFLICT)
+        problem = problem_of(error) if isinstance(error, Exception) else None
+        if problem is None or problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise
+        return await _nothing_done(view, action, None, back, str(problem), problem.status)
+    if isinstance(done, Response):
+        used.give_back(sent)
+        return done
+    return RedirectResponse(_told(back, signed_notice(key, done.text, is_good=done.is_good, now=now)), 303)
+
+
+async def _nothing_done(
+    view: ViewCall, action: Action, fields: Mapping[str, str] | None, back: str, why: str, status: HTTPStatus
+) -> Response:
+    """The page that says so. With `fields`, a fresh form with them."""
+    words = Wording(view.visitor.language, view.visitor.zone, view.now)
+    values = {"action": action.name, "button": action.button(words), "fields": fields, "why": why}
+    return await answer_page(view, "nothing_done.html", values, back=back, status=status)
+
+
+async def answer_page(
+    view: ViewCall,
+    template: str,
+    values: Mapping[str, Any],
+    *,
+    back: str,
+    name: str = "",
+    status: HTTPStatus = HTTPStatus.OK,
+) -> Response:
+    """A page that answers a form. Its own address cannot be opened again, so its links lead `back`."""
+    path, kept = _apart(back)
+    return await page(view, template, {"path": path, "kept": kept, "back": back, **values}, view=name, status=status)
+
+
+def _told(back: str, notice: str) -> str:
+    """The address to go back to, with what was done."""
+    path, kept = _apart(back)
+    return address(path, kept, **{NOTICE: notice})
+
+
+def _apart(back: str) -> tuple[str, list[tuple[str, str]]]:
+    """The path and the parameters that last."""
+    parts = urlsplit(back)
+    return parts.path, [one for one in parse_qsl(parts.query, keep_blank_values=True) if one[0] not in FLEETING]
+
+
+def _fingerprint(action: Action, fields: Mapping[str, str]) -> bytes:
+    made = hashlib.sha256(action.name.encode())
+    for name, value in sorted(fields.items()):
+        if name != "back":
+            made.update(f"\0{name}\0{value}".encode("utf-8", "replace"))
+    return made.digest()

@@ -1,0 +1,165 @@
+"""What forms do with deliveries and endpoints: send again, send now, enable, send a sample."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from bridge.control.delivery_list import enable, known_endpoint, redeliver
+from bridge.control.redelivery import Redelivery, held_endpoints, planned_redelivery
+from bridge.domain.delivery import Accepted
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.event import Topic
+from bridge.errors import OutdatedError
+from bridge.http.page.actions import Action, ActionCall, ActionForm, Done, NothingDone, answer_page
+from bridge.http.page.wording import Wording
+from bridge.http.query_values import since_at
+from bridge.store.selection import DeliveryFilter
+
+MOST_OUTCOMES: Final = 5  # of a sample, in the line about it
+
+
+class OneDelivery(ActionForm):
+    """One delivery, in the state in which the page showed it: in another one, nothing is sent."""
+
+    event: str
+    endpoint: str
+    target: str = ""
+    state: DeliveryState = DeliveryState.DEAD
+
+
+class ManyDeliveries(ActionForm):
+    """The deliveries of a filter. `number`: how many the reader agreed to; None: they have not been asked."""
+
+    state: DeliveryState = DeliveryState.DEAD
+    endpoint: str | None = None
+    topic: Topic | None = None
+    since: str | None = None
+    number: int | None = None
+
+
+class OneEndpoint(ActionForm):
+    """An endpoint of the settings."""
+
+    endpoint: str
+
+
+async def redeliver_one(call: ActionCall) -> Done:
+    """Send one delivery again."""
+    return await _send_one(call, call.form.state)
+
+
+async def send_now(call: ActionCall) -> Done:
+    """Send a waiting delivery at once."""
+    return await _send_one(call, DeliveryState.WAITING)
+
+
+async def redeliver_all(call: ActionCall) -> Done | Response:
+    """Send all deliveries of a filter again, if they are as many as the reader agreed to; else ask."""
+    form: ManyDeliveries = call.form
+    wanted = DeliveryFilter(
+        states=(form.state,), endpoint=form.endpoint, topic=form.topic, since=since_at(form.since, call.now)
+    )
+    planned = await _planned(call, wanted)
+    if form.number == planned.number:
+        try:
+            number = await call.services.write(redeliver, call.services.settings(), wanted, expect=form.number)
+        except OutdatedError:
+            planned = await _planned(call, wanted)
+        else:
+            return Done(text=_sent(call.words, number, planned.held))
+    return await _ask(call, wanted, planned)
+
+
+async def enable_one(call: ActionCall) -> Done:
+    """Send to an endpoint again."""
+    name, words = call.form.endpoint, call.words
+    was_disabled, was_held = await call.services.write(enable, call.services.settings(), name, now=call.now)
+    if was_disabled:
+        return Done(text=words.text("{endpoint} is enabled. Its waiting deliveries are sent now.", endpoint=name))
+    if was_held:
+        return Done(text=words.text("{endpoint} is no longer held. Its deliveries are sent now.", endpoint=name))
+    raise NothingDone(words.text("{endpoint} is not disabled.", endpoint=name))
+
+
+async def test(call: ActionCall) -> Done:
+    """Send the sample to each target of an endpoint."""
+    name, words = call.form.endpoint, call.words
+    known_endpoint(call.services.settings(), name)
+    outcomes = [outcome for _, outcome in await call.services.daemon().send_sample(name)]
+    failed = [outcome.reason for outcome in outcomes if not isinstance(outcome, Accepted)]
+    if failed:
+        said = "; ".join(dict.fromkeys(failed[:MOST_OUTCOMES]))
+        return Done(
+            text=words.text("{endpoint} did not accept the sample: {answer}", endpoint=name, answer=said), is_good=False
+        )
+    said = "; ".join(dict.fromkeys(one.summary for one in outcomes[:MOST_OUTCOMES] if isinstance(one, Accepted)))
+    return Done(text=words.text("{endpoint} accepted the sample: {answer}", endpoint=name, answer=said))
+
+
+async def _send_one(call: ActionCall, state: DeliveryState) -> Done:
+    form: OneDelivery = call.form
+    services, words = call.services, call.words
+    wanted = DeliveryFilter(event_ids=(form.event,), endpoint=form.endpoint, target=form.target, states=(state,))
+    held = await services.read(held_endpoints, services.settings(), now=call.now)
+    try:
+        number = await services.write(redeliver, services.settings(), wanted, expect=1)
+    except OutdatedError:
+        raise NothingDone(
+            words.text("This delivery is no longer {state}. Nothing is sent.", state=state_word(words, state))
+        ) from None
+    return Done(text=_sent(words, number, held & {form.endpoint}))
+
+
+async def _planned(call: ActionCall, wanted: DeliveryFilter) -> Redelivery:
+    return await call.services.read(planned_redelivery, call.services.settings(), wanted, now=call.now)
+
+
+async def _ask(call: ActionCall, wanted: DeliveryFilter, planned: Redelivery) -> Response:
+    """The page that asks. It holds the time that `since` meant, because an age would go on."""
+    form, words = call.form, call.words
+    if not planned.number:
+        raise NothingDone(words.text("No delivery matches any more. Nothing is sent."))
+    values = {
+        "planned": planned,
+        "was": form.number,
+        "state": state_word(words, form.state),
+        "fields": {
+            "state": form.state,
+            "endpoint": form.endpoint,
+            "topic": form.topic,
+            "since": None if wanted.since is None else words.iso(wanted.since),
+            "number": planned.number,
+        },
+    }
+    return await answer_page(call.view, "redeliver.html", values, back=call.back, name="deliveries")
+
+
+def _sent(words: Wording, number: int, held: frozenset[str]) -> str:
+    text = words.counted(number, "{n} delivery is sent again.", "{n} deliveries are sent again.")
+    if held:
+        text += " " + words.text("{endpoints}: when it is enabled or resumed.", endpoints=", ".join(sorted(held)))
+    return text
+
+
+def state_word(words: Wording, state: DeliveryState) -> str:
+    """The state of a delivery in the reader's language."""
+    match state:
+        case DeliveryState.WAITING:
+            return words.text("waiting")
+        case DeliveryState.ACCEPTED:
+            return words.text("accepted")
+        case DeliveryState.DEAD:
+            return words.text("dead")
+        case DeliveryState.CANCELED:
+            return words.text("canceled")
+
+
+ACTIONS: Final = (
+    Action(name="redeliver", form=OneDelivery, button=lambda words: words.text("Redeliver"), run=redeliver_one),
+    Action(name="send", form=OneDelivery, button=lambda words: words.text("Send now"), run=send_now),
+    Action(name="redeliver-all", form=ManyDeliveries, button=lambda words: words.text("Redeliver"), run=redeliver_all),
+    Action(name="enable", form=OneEndpoint, button=lambda words: words.text("Enable"), run=enable_one),
+    Action(name="test", form=OneEndpoint, button=lambda words: words.text("Test"), run=test),
+)

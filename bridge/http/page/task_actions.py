@@ -1,0 +1,137 @@
+"""What forms do with tasks: poll now, watch again, withdraw, add."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from bridge.control import watch_requests
+from bridge.domain.ids import WatchKey
+from bridge.domain.quoting import printable
+from bridge.http.page.actions import Action, ActionCall, ActionForm, Done, NothingDone, answer_page
+from bridge.http.page.view import View, ViewCall, ViewQuery
+from bridge.http.page.wording import Wording
+from bridge.http.problem_details import HttpProblem
+from bridge.http.task_bodies import add_tasks
+from bridge.ports import Added
+from bridge.store import ReadStore
+from bridge.task_reading import task_reader
+
+MAX_ADD_BYTES: Final = 1 << 20
+MOST_MISTAKES: Final = 50  # of a list of tasks, on the page
+
+
+class OneTask(ActionForm):
+    """A watched task."""
+
+    account: str
+    id: str
+
+    @property
+    def key(self) -> WatchKey:
+        return WatchKey(self.account, self.id)
+
+
+class NewTasks(ActionForm):
+    """Tasks in any syntax that `genbridge add -` reads. `again`: also those that have finished."""
+
+    tasks: str = ""
+    account: str | None = None
+    again: bool = False
+
+
+class AddQuery(ViewQuery):
+    """`account`: the one that is chosen at first."""
+
+    account: str = ""
+
+
+async def poll(call: ActionCall) -> Done:
+    """Poll a task now."""
+    lines, is_done = await call.services.write(watch_requests.poll_now, [call.form.key], now=call.now)
+    if not is_done:
+        raise NothingDone(lines[0])
+    return Done(text=call.words.text("{task} is polled as soon as its account allows.", task=_name(call)))
+
+
+async def withdraw(call: ActionCall) -> Done:
+    """Stop watching a task, without an event."""
+    lines, is_done = await call.services.write(watch_requests.withdraw, [call.form.key], now=call.now)
+    if not is_done:
+        raise NothingDone(lines[0])
+    return Done(
+        text=call.words.text("{task} is no longer watched. The task at the provider goes on.", task=_name(call))
+    )
+
+
+async def watch_again(call: ActionCall) -> Done:
+    """Watch a task once more that has finished or was withdrawn."""
+    services = call.services
+    view = await services.read(ReadStore.view, call.form.key)
+    wish = watch_requests.wish_again(task_reader(services.settings()), view)
+    [added] = await services.daemon().add([wish], source="http", again=True)
+    if added.what == "known":
+        raise NothingDone(call.words.text("{task} is already watched.", task=_name(call)))
+    return Done(text=call.words.text("{task} is watched again.", task=_name(call)))
+
+
+async def add(call: ActionCall) -> Done | Response:
+    """Watch tasks: all of them, or none if one is wrong. Then the form says what is wrong."""
+    form: NewTasks = call.form
+    data = form.tasks.replace("\r\n", "\n").encode("utf-8", "replace")
+    try:
+        added = await add_tasks(call.services, data, is_json=False, account=form.account, again=form.again)
+    except HttpProblem as problem:
+        if problem.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise
+        values = add_values(call.view, form, problem=problem)
+        return await answer_page(call.view, "add.html", values, back=call.back, name="tasks", status=problem.status)
+    return Done(text=_added(call.words, added), is_good=any(one.what in watch_requests.NEEDS_DAEMON for one in added))
+
+
+def add_values(call: ViewCall, form: NewTasks, *, problem: HttpProblem | None = None) -> Mapping[str, Any]:
+    """What the form for adding tasks shows."""
+    return {
+        "accounts": list(call.services.settings().settings.accounts),
+        "form": form,
+        "mistakes": [] if problem is None else list(problem.errors[:MOST_MISTAKES]),
+        "more": 0 if problem is None else max(0, len(problem.errors) - MOST_MISTAKES),
+    }
+
+
+async def _load(call: ViewCall) -> Mapping[str, Any]:
+    return {"back": "/tasks", **add_values(call, NewTasks(account=call.query.account or None))}
+
+
+def _name(call: ActionCall) -> str:
+    return f"{call.form.account}/{printable(call.form.id)}"
+
+
+def _added(words: Wording, added: list[Added]) -> str:
+    """One sentence for each result."""
+    found = Counter(one.what for one in added)
+    watched = found["added"] + found["revived"] + found["again"]
+    parts = [
+        words.counted(watched, "{n} task is watched now.", "{n} tasks are watched now.") if watched else "",
+        words.counted(found["known"], "{n} was watched already.", "{n} were watched already.")
+        if found["known"]
+        else "",
+        words.counted(found["ended"], "{n} has finished before.", "{n} have finished before.")
+        if found["ended"]
+        else "",
+    ]
+    return " ".join(filter(None, parts))
+
+
+VIEW: Final = View(path="/add", template="add.html", name="tasks", load=_load, query=AddQuery)
+
+ACTIONS: Final = (
+    Action(name="poll", form=OneTask, button=lambda words: words.text("Poll now"), run=poll),
+    Action(name="withdraw", form=OneTask, button=lambda words: words.text("Withdraw"), run=withdraw),
+    Action(name="again", form=OneTask, button=lambda words: words.text("Watch again"), run=watch_again),
+    Action(name="add", form=NewTasks, button=lambda words: words.text("Add"), run=add, max_bytes=MAX_ADD_BYTES),
+)
