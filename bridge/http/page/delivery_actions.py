@@ -151,7 +151,7 @@ def state_word(words: Wording, state: DeliveryState) -> str:
         case DeliveryState.ACCEPTED:
             return words.text("accepted")
         case DeliveryState.DEAD:
-            return words.text("dead")
+            return words.text("undelivered")
         case DeliveryState.CANCELED:
             return words.text("canceled")
 

@@ -44,7 +44,7 @@ class NewTasks(ActionForm):
     again: bool = False
 
 
-class AddQuery(ViewQuery):
+class AddFormQuery(ViewQuery):
     """`account`: the one that is chosen at first."""
 
     account: str = ""
@@ -127,7 +127,7 @@ def _added(words: Wording, added: list[Added]) -> str:
     return " ".join(filter(None, parts))
 
 
-VIEW: Final = View(path="/add", template="add.html", name="tasks", load=_load, query=AddQuery)
+VIEW: Final = View(path="/add", template="add.html", name="tasks", load=_load, query=AddFormQuery)
 
 ACTIONS: Final = (
     Action(name="poll", form=OneTask, button=lambda words: words.text("Poll now"), run=poll),
