@@ -66,7 +66,7 @@ class ActionCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
+class FormAction:
     """What the form at `/actions/NAME` does. `run` returns a page instead if it must ask first."""
 
     name: str
@@ -96,7 +96,7 @@ class UsedForms:
         self._used.pop(form, None)
 
 
-async def respond(action: Action, used: UsedForms, request: Request, services: Services) -> Response:
+async def respond(action: FormAction, used: UsedForms, request: Request, services: Services) -> Response:
     """Do what the form says, once, and go back to its page. If nothing was done, a page says why."""
     fields = await read_form(request, max_bytes=action.max_bytes)
     visitor, now, back = visitor_of(request), services.clock.now(), own_path(fields.get("back", "/"))
@@ -137,7 +137,7 @@ async def respond(action: Action, used: UsedForms, request: Request, services: S
 
 
 async def _nothing_done(
-    view: ViewCall, action: Action, fields: Mapping[str, str] | None, back: str, why: str, status: HTTPStatus
+    view: ViewCall, action: FormAction, fields: Mapping[str, str] | None, back: str, why: str, status: HTTPStatus
 ) -> Response:
     """The page that says so. With `fields`, a fresh form with them."""
     words = Wording(view.visitor.language, view.visitor.zone, view.now)
@@ -171,7 +171,7 @@ def _apart(back: str) -> tuple[str, list[tuple[str, str]]]:
     return parts.path, [one for one in parse_qsl(parts.query, keep_blank_values=True) if one[0] not in FLEETING]
 
 
-def _fingerprint(action: Action, fields: Mapping[str, str]) -> bytes:
+def _fingerprint(action: FormAction, fields: Mapping[str, str]) -> bytes:
     made = hashlib.sha256(action.name.encode())
     for name, value in sorted(fields.items()):
         if name != "back":

@@ -12,7 +12,7 @@ from bridge.domain.delivery import Accepted
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
 from bridge.errors import OutdatedError
-from bridge.http.page.actions import Action, ActionCall, ActionForm, Done, NothingDone, answer_page
+from bridge.http.page.actions import ActionCall, ActionForm, Done, FormAction, NothingDone, answer_page
 from bridge.http.page.wording import Wording
 from bridge.http.query_values import since_at
 from bridge.store.selection import DeliveryFilter
@@ -157,9 +157,11 @@ def state_word(words: Wording, state: DeliveryState) -> str:
 
 
 ACTIONS: Final = (
-    Action(name="redeliver", form=OneDelivery, button=lambda words: words.text("Redeliver"), run=redeliver_one),
-    Action(name="send", form=OneDelivery, button=lambda words: words.text("Send now"), run=send_now),
-    Action(name="redeliver-all", form=ManyDeliveries, button=lambda words: words.text("Redeliver"), run=redeliver_all),
-    Action(name="enable", form=OneEndpoint, button=lambda words: words.text("Enable"), run=enable_one),
-    Action(name="test", form=OneEndpoint, button=lambda words: words.text("Test"), run=test),
+    FormAction(name="redeliver", form=OneDelivery, button=lambda words: words.text("Redeliver"), run=redeliver_one),
+    FormAction(name="send", form=OneDelivery, button=lambda words: words.text("Send now"), run=send_now),
+    FormAction(
+        name="redeliver-all", form=ManyDeliveries, button=lambda words: words.text("Redeliver"), run=redeliver_all
+    ),
+    FormAction(name="enable", form=OneEndpoint, button=lambda words: words.text("Enable"), run=enable_one),
+    FormAction(name="test", form=OneEndpoint, button=lambda words: words.text("Test"), run=test),
 )

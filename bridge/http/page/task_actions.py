@@ -12,7 +12,7 @@ from starlette.responses import Response
 from bridge.control import watch_requests
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable
-from bridge.http.page.actions import Action, ActionCall, ActionForm, Done, NothingDone, answer_page
+from bridge.http.page.actions import ActionCall, ActionForm, Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
@@ -130,8 +130,8 @@ def _added(words: Wording, added: list[Added]) -> str:
 VIEW: Final = View(path="/add", template="add.html", name="tasks", load=_load, query=AddFormQuery)
 
 ACTIONS: Final = (
-    Action(name="poll", form=OneTask, button=lambda words: words.text("Poll now"), run=poll),
-    Action(name="withdraw", form=OneTask, button=lambda words: words.text("Withdraw"), run=withdraw),
-    Action(name="again", form=OneTask, button=lambda words: words.text("Watch again"), run=watch_again),
-    Action(name="add", form=NewTasks, button=lambda words: words.text("Add"), run=add, max_bytes=MAX_ADD_BYTES),
+    FormAction(name="poll", form=OneTask, button=lambda words: words.text("Poll now"), run=poll),
+    FormAction(name="withdraw", form=OneTask, button=lambda words: words.text("Withdraw"), run=withdraw),
+    FormAction(name="again", form=OneTask, button=lambda words: words.text("Watch again"), run=watch_again),
+    FormAction(name="add", form=NewTasks, button=lambda words: words.text("Add"), run=add, max_bytes=MAX_ADD_BYTES),
 )
