@@ -302,10 +302,10 @@ def running_world(world: World) -> Iterator[World]:
             servers.append(await loop.create_server(made, "127.0.0.1", 0, backlog=256))
         world.provider_port, world.receiver_port = (server.sockets[0].getsockname()[1] for server in servers)
 
-    loop.run_until_complete(serve())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
+        asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
         yield world
     finally:
         for server in servers:

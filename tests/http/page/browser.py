@@ -1,0 +1,94 @@
+"""A real Chromium, which notes everything that a page must not do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+CHROMIUM: Final = shutil.which("chromium")
+# Without these, Chromium asks hosts of its maker for updates at each start.
+QUIET: Final = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WIDTHS: Final = {"phone": 390, "tablet": 800, "desk": 1360}
+PATIENCE_MS: Final = 30_000
+STEP_MS: Final = 50
+
+
+@dataclass
+class Tab:
+    """One page in the browser. `faults` has script errors and refused content, `elsewhere` requests to others."""
+
+    page: Page
+    origin: str
+    faults: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        """Go to a view."""
+        self.page.goto(self.origin + path)
+
+    def text(self, selector: str) -> str:
+        """The text of the first such element."""
+        return self.page.locator(selector).first.inner_text()
+
+    def wait_for(self, script: str) -> None:
+        """Wait until the expression is true in the page. Playwright's own way needs a looser policy than the page's."""
+        for _ in range(PATIENCE_MS // STEP_MS):
+            if self.page.evaluate(script):
+                return
+            self.page.wait_for_timeout(STEP_MS)
+        raise AssertionError(f"not within {PATIENCE_MS} ms: {script}")
+
+    def note_console(self, message: ConsoleMessage) -> None:
+        is_expected = "Failed to load resource" in message.text  # of a daemon that is stopped on purpose
+        if message.type == "error" and not is_expected:
+            self.faults.append(message.text)
+
+    def note_request(self, request: Request) -> None:
+        found = urlsplit(request.url)
+        if found.scheme not in {"data", "blob"} and f"{found.scheme}://{found.netloc}" != self.origin:
+            self.elsewhere.append(request.url)
+
+
+@contextmanager
+def running_browser() -> Iterator[Browser]:
+    """Chromium, until the end of the block. Skips the test where it is not installed."""
+    if CHROMIUM is None:
+        pytest.skip("install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, "--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def tab(browser: Browser, origin: str, *, width: str = "desk", height: int = 900, **context: Any) -> Iterator[Tab]:
+    """A new tab with its own cookies. At the end, it must have found no fault and asked no other host."""
+    made = browser.new_context(viewport={"width": WIDTHS[width], "height": height}, **context)
+    try:
+        page = made.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        found = Tab(page, origin)
+        page.on("console", found.note_console)
+        page.on("pageerror", lambda error: found.faults.append(str(error)))
+        page.on("request", found.note_request)
+        yield found
+        assert found.faults == []
+        assert found.elsewhere == []
+    finally:
+        made.close()
