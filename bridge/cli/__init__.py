@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from bridge import __version__
-from bridge.domain.quoting import printable, unknown
+from bridge.domain.quoting import printable
 from bridge.errors import ConfigError, GenbridgeError
 from bridge.redaction import guard_tracebacks, hidden, learn_by, report_bug
 
@@ -54,6 +55,7 @@ COMMANDS: Final = {  # the module of each, and its summary
 F = TypeVar("F", bound=Callable[..., Any])
 
 CONFIG: Final = "bridge.config"  # the value of --config, among what a click context carries
+PLACE: Final = re.compile(r".+?:\d+:\d+: ", re.DOTALL)  # file, line and column
 INTERRUPTED: Final = 130  # as shells report Ctrl-C
 
 
@@ -70,7 +72,9 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
-            ctx.fail(unknown("command", args[0], COMMANDS))
+            from bridge.cli.usage_errors import unknown_command
+
+            ctx.fail(unknown_command(args[0], COMMANDS))
         name, named, rest = super().resolve_command(ctx, args)
         if named is not None:
             session = import_module("bridge.cli.session").CommandSession(config=ctx.meta.get(CONFIG))
@@ -181,20 +185,21 @@ def _outcome(argv: Sequence[str] | None) -> int:
 
 
 def _say_usage(error: click.ClickException) -> int:
-    error.show()
-    if isinstance(error, click.NoSuchOption) and error.ctx and _takes_ids(error.ctx.command):
-        click.echo(f"Put an id that begins with - after --, as in: {error.ctx.command_path} -- -x7", err=True)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+    else:
+        from bridge.cli.usage_errors import usage_line  # here, because only mistakes need it
+
+        click.echo(f"genbridge: {usage_line(error)}", err=True)
     return error.exit_code
-
-
-def _takes_ids(command: click.Command) -> bool:
-    return any(isinstance(param, click.Argument) and param.name in {"ids", "task_id"} for param in command.params)
 
 
 def _say(error: GenbridgeError | OSError) -> int:
     if isinstance(error, ConfigError):
-        for problem in error.problems:  # each begins with its file, line and column
-            click.echo(printable(hidden(problem)), err=True)
+        for problem in error.problems:
+            # Those about a place in the file begin with it, in the form that editors know.
+            start = "" if PLACE.match(problem) else "genbridge: "
+            click.echo(start + printable(hidden(problem)), err=True)
     else:
         click.echo(f"genbridge: {printable(hidden(str(error)))}", err=True)
     return error.exit_code if isinstance(error, GenbridgeError) else 1

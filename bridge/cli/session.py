@@ -32,6 +32,7 @@ class CommandSession:
     config: str | None = None
     _file: SettingsFile | None = None
     _placed: StoreLocation | None = None
+    _has_hinted: bool = False
 
     @property
     def file(self) -> SettingsFile:
@@ -152,10 +153,11 @@ class CommandSession:
             click.echo(f"note: {printable(self.placed.warning)}", err=True)
 
     def hint_at_daemon(self) -> None:
-        """Note on stderr if no daemon is running: the request is stored, and waits for one."""
-        if self.daemon() is None:
-            store = f"the store {self.store_place} (settings: {self.file.path})"
-            click.echo(f"note: no daemon is running on {store}; `genbridge run` starts one", err=True)
+        """Note on stderr, once, if no daemon is running: the request is stored, and waits for one."""
+        if not self._has_hinted and self.daemon() is None:
+            how = "`systemctl start genbridge`" if is_service(self.file.path) else "`genbridge run`"
+            click.echo(f"note: no daemon is running; {how} starts one", err=True)
+        self._has_hinted = True
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:

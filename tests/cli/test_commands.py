@@ -16,6 +16,7 @@ import click
 import pytest
 
 from bridge.cli import COMMANDS, command_called, is_interrupt
+from bridge.cli.usage_errors import MEANT
 from bridge.store import DaemonLock
 from tests.cli.shell import ONE_ACCOUNT, Shell
 from tests.programs import ended
@@ -60,14 +61,22 @@ def test_the_version_is_told(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["lst"], 'unknown command "lst"; did you mean "list"?'),
-        (["\x1b[31m"], "unknown command"),
+        (["lst"], 'no command "lst"; did you mean `genbridge list`?'),
+        (["\x1b[31m"], "no command"),
+        (["stop"], "Ctrl-C or SIGTERM stops the daemon"),
+        (["remove"], "`genbridge withdraw ID` stops watching"),
+        (["help"], "`genbridge --help`"),
+        (["logs"], "journalctl -u genbridge"),
+        (["version"], "`genbridge --version`"),
+        (["list", "--sinc", "2h"], "no option --sinc; did you mean --since?"),
+        (["list", "--odd"], "list: no option --odd; see `genbridge list --help`"),
+        (["list", "more"], "list: got unexpected extra argument (more); see `genbridge list --help`"),
         (["list", "--phase", "odd"], "'odd' is not one of"),
         (["list", "--limit", "0"], "--limit"),
         (["deliveries", "--limit", "99999999999999999999"], "--limit"),
-        (["add"], "Missing argument"),
-        (["add", "-x7"], "after --, as in: genbridge add -- -x7"),
-        (["show", "-x7"], "after --, as in: genbridge show -- -x7"),
+        (["add"], "ID...|- is missing; see `genbridge add --help`"),
+        (["add", "-x7"], "after --, as in `genbridge add -- -x7`"),
+        (["show", "-x7"], "after --, as in `genbridge show -- -x7`"),
         (["wait", "--timeout", "soon"], "is not a duration"),
         (["once", "--timeout", "-1s"], "is negative"),
         (["redeliver"], "exactly one"),
@@ -83,6 +92,15 @@ def test_a_mistake_at_the_prompt_is_said_and_exits_2(words: list[str], hint: str
     assert hint in said.err
     assert said.out == ""
     assert "\x1b" not in said.err
+    assert said.err.startswith("genbridge: ")
+    assert said.err.count("\n") == 1
+
+
+def test_what_a_command_that_does_not_exist_leads_to_exists() -> None:
+    for name, advice in MEANT.items():
+        assert name not in COMMANDS
+        for named in re.findall(r"`genbridge ([a-z]+)", advice):
+            assert named in COMMANDS, advice
 
 
 def test_an_option_nobody_knows_gets_no_advice_about_ids_where_there_are_none(shell: Shell) -> None:

@@ -252,7 +252,7 @@ def test_settings_of_which_only_root_may_read_are_faulty_settings_also_when_name
         said = _as_nobody("--config", str(commons.folder / "genbridge.yaml"), "status")
         assert (said.returncode, said.stderr) == (
             78,
-            f"{commons.folder}/genbridge.yaml: cannot be read: Permission denied\n",
+            f"genbridge: {commons.folder}/genbridge.yaml: cannot be read: Permission denied\n",
         )
     finally:
         shutil.rmtree(commons.folder)

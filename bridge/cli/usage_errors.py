@@ -1,0 +1,88 @@
+"""Wrong usage, in one line: what is wrong, and what to type instead. Imported only when something is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from typing import Final
+
+import click
+
+from bridge.domain.quoting import printable, quoted
+
+ENOUGH_ALIKE: Final = 0.7  # `statsu` is a slip for `status`; `stop` is none for `store`
+
+_RUN: Final = "`genbridge run` starts the daemon; as a service: systemctl start genbridge"
+_LIST: Final = "`genbridge list` lists tasks"
+_WITHDRAW: Final = "`genbridge withdraw ID` stops watching a task"
+_REDELIVER: Final = "`genbridge redeliver` sends deliveries again; `genbridge poll ID` polls a task now"
+_SHOW: Final = "`genbridge show ID` shows a task, `genbridge explain ID` what happened to it"
+_CHECK: Final = "`genbridge check` checks the settings"
+MEANT: Final = {
+    "stop": "Ctrl-C or SIGTERM stops the daemon, as a service: systemctl stop genbridge; `genbridge pause` only pauses",
+    "restart": "stop `genbridge run` with Ctrl-C and start it again; as a service: systemctl restart genbridge",
+    "reload": "the daemon reads changed settings by itself, and on SIGHUP",
+    **dict.fromkeys(("start", "serve", "daemon", "up"), _RUN),
+    **dict.fromkeys(("remove", "rm", "delete", "del", "cancel", "unwatch"), _WITHDRAW),
+    "help": "`genbridge --help` lists the commands, `genbridge COMMAND --help` explains one",
+    **dict.fromkeys(
+        ("logs", "log", "journal"),
+        "the log is the output of `genbridge run`; as a service: journalctl -u "
+        "genbridge; `genbridge explain ID` tells what happened to one task",
+    ),
+    "version": "`genbridge --version` prints the version",
+    **dict.fromkeys(("ls", "tasks", "ps", "queue"), _LIST),
+    **dict.fromkeys(("watch", "top"), "`genbridge add ID` watches a task, `genbridge list --watch` follows the list"),
+    **dict.fromkeys(("get", "info", "history"), _SHOW),
+    **dict.fromkeys(("retry", "resend", "replay", "send"), _REDELIVER),
+    **dict.fromkeys(("validate", "verify", "doctor", "config"), _CHECK),
+    **dict.fromkeys(("create", "new", "submit"), "create the task at its provider, then `genbridge add ID` watches it"),
+    **dict.fromkeys(("webhooks", "outbox", "events"), "`genbridge deliveries` lists what was sent and the answers"),
+    **dict.fromkeys(("disable", "mute"), "`genbridge pause ENDPOINT` pauses an endpoint, `genbridge resume` ends it"),
+    **dict.fromkeys(("migrate", "upgrade"), "`genbridge store migrate` upgrades the store"),
+}
+
+
+def unknown_command(name: str, known: Collection[str]) -> str:
+    """What to say about a command that does not exist."""
+    said = f"no command {quoted(name)}"
+    if name in MEANT:
+        return f"{said}: {MEANT[name]}"
+    near = difflib.get_close_matches(name[:100], known, n=1, cutoff=ENOUGH_ALIKE)
+    return f"{said}; did you mean `genbridge {near[0]}`?" if near else f"{said}; `genbridge --help` lists the commands"
+
+
+def usage_line(error: click.ClickException) -> str:
+    """What is wrong with the command line, and the command that helps."""
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    text = _text(error)
+    if ctx is None or text.endswith("?") or "`" in text:
+        return text
+    _, _, command = ctx.command_path.partition(" ")
+    return f"{f'{command}: ' if command else ''}{text}; see `{ctx.command_path} --help`"
+
+
+def _text(error: click.ClickException) -> str:
+    match error:
+        case click.NoSuchOption(possibilities=near, option_name=name):
+            said = f"no option {printable(name)}"
+            if error.ctx is not None and _takes_ids(error.ctx.command) and not name.startswith("--"):
+                return f"{said}; an id that begins with - goes after --, as in `{error.ctx.command_path} -- -x7`"
+            return f"{said}; did you mean {near[0]}?" if near else said
+        case click.MissingParameter(param=click.Parameter() as param):
+            return f"{param.make_metavar(error.ctx or click.Context(click.Command(''))).strip('[]')} is missing"
+        case click.BadParameter(param=param, param_hint=hint, ctx=click.Context() as ctx) if param or hint:
+            named = param.get_error_hint(ctx) if param else hint
+            return f"{str(named).strip(chr(39))}: {_small(error.message)}"
+        case _:
+            return _small(error.format_message())
+
+
+def _takes_ids(command: click.Command) -> bool:
+    return any(isinstance(param, click.Argument) and param.name in {"ids", "task_id"} for param in command.params)
+
+
+def _small(text: str) -> str:
+    """The sentence as it stands after a colon."""
+    text = printable(text.rstrip("."))
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
