@@ -1,0 +1,246 @@
+"""The list of tasks: a table, newest first, narrowed by phase, account, label, time and text."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, NamedTuple
+
+import anyio
+from pydantic import Field
+
+from bridge.config.load import Loaded
+from bridge.control.pausing import held_deliveries
+from bridge.control.watch_list import WatchList, list_watches
+from bridge.domain.account_state import AccountState
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.ids import WatchKey
+from bridge.domain.pause import PauseOf, lasting
+from bridge.domain.task import LIVE, Phase
+from bridge.http.page.bars import Bar
+from bridge.http.page.result_boxes import kind_of_url, thumbnail
+from bridge.http.page.told import Told, told
+from bridge.http.page.view import View, ViewCall, ViewQuery
+from bridge.http.query_values import since_at
+from bridge.http.services import Services
+from bridge.store import ReadStore
+from bridge.store.page_views import COUNTED, BoundedCount
+from bridge.store.selection import EVERY_WATCH, DeliveryFilter, WatchFilter
+from bridge.store.views import StoreGauges, WatchView
+
+ROWS: Final = 50
+COUNTS_WITHIN_S: Final = 0.05  # a count that takes longer is left out
+NOT_SUCCEEDED: Final = (Phase.FAILED, Phase.TIMED_OUT, Phase.NOT_FOUND, Phase.CANCELED)
+TABS: Final[Mapping[str, tuple[Phase, ...]]] = {
+    "all": (),
+    "running": (Phase.SUBMITTED, Phase.RUNNING),
+    "succeeded": (Phase.SUCCEEDED,),
+    "not_succeeded": NOT_SUCCEEDED,
+    "withdrawn": (Phase.WITHDRAWN,),
+}
+SPANS: Final = ("1h", "24h", "7d")  # that the form offers
+MOST_CHARS: Final = 512
+
+
+class TasksQuery(ViewQuery):
+    """The filters, and `after`: the cursor of the page."""
+
+    phase: tuple[Phase, ...] = ()
+    account: Annotated[str | None, Field(max_length=MOST_CHARS)] = None
+    label: Annotated[str | None, Field(max_length=MOST_CHARS)] = None
+    q: Annotated[str | None, Field(max_length=MOST_CHARS)] = None
+    since: Annotated[str | None, Field(max_length=100)] = None
+    after: Annotated[str | None, Field(max_length=100)] = None
+
+
+class TaskRow(NamedTuple):
+    """One line of the table. `bar` is of a running task; `accepted` of `notified` endpoints have its result."""
+
+    view: WatchView
+    bar: Bar | None
+    picture: str
+    notified: Sequence[Told]
+
+    @property
+    def kind(self) -> str:
+        """What the first result is; empty if there is none."""
+        return str(kind_of_url(self.view.urls[0])) if self.view.urls else ""
+
+    @property
+    def accepted(self) -> int:
+        return sum(one.state == DeliveryState.ACCEPTED for one in self.notified)
+
+    @property
+    def worst(self) -> str:
+        """The state that the number needs a color for: `dead`, `held`, `waiting`, or empty."""
+        states = {one.state for one in self.notified}
+        return next((state for state in ("dead", "held", "waiting") if state in states), "")
+
+
+class Tab(NamedTuple):
+    """A choice of phases. `counted` is None where nobody has counted."""
+
+    name: str
+    phases: tuple[Phase, ...]
+    is_current: bool
+    counted: BoundedCount | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """What was read from the store at once."""
+
+    rows: Sequence[TaskRow]
+    next: str | None
+    blocking: str  # the filter without which there would be tasks; empty: none alone
+
+
+async def _load(call: ViewCall) -> Mapping[str, Any]:
+    services, query, now = call.services, call.query, call.now
+    loaded = services.settings()
+    wanted = wanted_watches(query, now)
+    found = await services.read(_read, loaded, wanted, query, now=now)
+    is_countable = wanted == WatchFilter(phases=wanted.phases, account=wanted.account)
+    counts = await phase_counts(services, query.account) if is_countable else None
+    kept = None if counts is None or query.account else bounded(sum(counts.values()))
+    return {
+        "rows": found.rows,
+        "next": found.next,
+        "blocking": found.blocking,
+        "tabs": tabs(query.phase, counts),
+        "kept_count": kept,
+        "kept_for_s": loaded.settings.retention.ended_s,
+        "accounts": sorted({*loaded.settings.accounts, *([query.account] if query.account else [])}),
+        "settings_accounts": sorted(loaded.settings.accounts),
+        "spans": [*SPANS, *([query.since] if query.since and query.since not in SPANS else [])],
+        "filters": query,
+        "is_filtered": wanted != EVERY_WATCH,
+        "command": command(query),
+    }
+
+
+def wanted_watches(query: TasksQuery, now: float) -> WatchFilter:
+    """The tasks that these parameters select. HttpProblem for a `since` that is no time."""
+    return WatchFilter(
+        phases=query.phase,
+        account=query.account,
+        label=query.label,
+        since=since_at(query.since, now),
+        text=query.q,
+    )
+
+
+def tabs(phases: Collection[Phase], counts: Mapping[Phase, int] | None) -> list[Tab]:
+    """The tabs, of which at most one is current. A choice of phases that is no tab of its own becomes one more."""
+    found = [
+        Tab(name, members, set(members) == set(phases), _counted(members, counts)) for name, members in TABS.items()
+    ]
+    if not any(tab.is_current for tab in found):
+        found.append(Tab("", tuple(dict.fromkeys(phases)), True, _counted(phases, counts)))
+    return found
+
+
+def bounded(number: int) -> BoundedCount:
+    """The number, cut to thousands where it is large."""
+    return BoundedCount(number if number <= COUNTED else number // 1000 * 1000, number > COUNTED)
+
+
+def command(query: TasksQuery) -> str:
+    """The same list at the command line; empty if it has no such filter."""
+    phases = set(query.phase)
+    parts = ["genbridge", "list"]
+    if phases == LIVE:
+        parts.append("--live")
+    elif len(phases) == 1:
+        parts += ["--phase", str(query.phase[0])]
+    elif phases:
+        return ""
+    if query.q:
+        return ""
+    for name, value in (("account", query.account), ("label", query.label), ("since", query.since)):
+        parts += [f"--{name}", value] if value else []
+    return shlex.join([*parts, "--limit", str(ROWS)])
+
+
+async def phase_counts(services: Services, account: str | None) -> Mapping[Phase, int] | None:
+    """How many tasks are in each phase, of one account or of all; None if that is not known at once."""
+    gauges: StoreGauges | None = None
+    with anyio.move_on_after(COUNTS_WITHIN_S):
+        gauges = await services.gauges.get()
+    if gauges is None:
+        return None
+    counts = dict.fromkeys(Phase, 0)
+    for (name, phase), number in gauges.watches.items():
+        if phase in counts and account in {None, name}:
+            counts[Phase(phase)] += number
+    return counts
+
+
+def held_since(state: AccountState | None, now: float) -> float | None:
+    """Since when the tasks of an account are not polled, because it is blocked or paused; None: they are."""
+    if state is None:
+        return None
+    if state.pause is not None and state.pause.lasts(now):
+        return state.pause.since_at
+    return state.blocked_at
+
+
+def bar_of(view: WatchView, found: WatchList, accounts: Mapping[str, AccountState]) -> Bar | None:
+    """The bar of a running task."""
+    if view.phase not in LIVE:
+        return None
+    expected = found.eta(view)
+    return Bar(
+        added_at=view.added_at,
+        now=found.now,
+        low_at=expected.low_at if expected else None,
+        mid_at=expected.at if expected else None,
+        high_at=expected.high_at if expected else None,
+        progress=view.progress,
+        held_at=held_since(accounts.get(view.account), found.now),
+    )
+
+
+def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQuery, *, now: float) -> _Page:
+    found = list_watches(store, loaded, wanted, now=now, limit=ROWS, cursor=query.after)
+    accounts, pauses = store.accounts(), store.pauses()
+    disabled = {one.endpoint for one in store.disabled_endpoints()}
+    held = {*lasting(pauses, PauseOf.ENDPOINT, now), *disabled}
+    previews = loaded.settings.http.previews if loaded.settings.http else ()
+
+    def row(view: WatchView) -> TaskRow:
+        key = WatchKey(view.account, view.task_id)
+        deliveries = [] if view.phase in LIVE else store.list_deliveries(DeliveryFilter(watch=key))
+        return TaskRow(
+            view=view,
+            bar=bar_of(view, found, accounts),
+            picture=thumbnail(view.urls, previews),
+            notified=told(held_deliveries(deliveries, pauses, now), held),
+        )
+
+    is_empty = not found.views and query.after is None
+    return _Page(
+        rows=[row(view) for view in found.views],
+        next=found.next,
+        blocking=_blocking(store, wanted) if is_empty else "",
+    )
+
+
+def _blocking(store: ReadStore, wanted: WatchFilter) -> str:
+    """The parameter of the one filter that hides every task; empty if it is the only filter, or if several do."""
+    given = [(name, value) for name, value in wanted._asdict().items() if value]
+    if len(given) < 2:
+        return ""
+    for name, _ in given:
+        others = wanted._replace(**{name: EVERY_WATCH._asdict()[name]})
+        if store.list_watches(others, limit=1):
+            return name
+    return ""
+
+
+def _counted(phases: Collection[Phase], counts: Mapping[Phase, int] | None) -> BoundedCount | None:
+    return None if counts is None else bounded(sum(counts[phase] for phase in phases or counts))
+
+
+VIEW: Final = View(path="/tasks", template="tasks.html", name="tasks", load=_load, query=TasksQuery)
