@@ -1,16 +1,88 @@
-"""The first view: whether all is well, what runs, and what has finished."""
+"""The first view: whether all is well, what needs a person, what runs, and what has finished."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
+from bridge.control.estimates import estimates
+from bridge.control.needs import NeedKind, needs
+from bridge.control.now_figures import now_figures
+from bridge.control.pausing import held_watches
+from bridge.domain.daemon_state import DaemonNow
+from bridge.domain.ids import WatchKey
+from bridge.domain.pause import PauseOf, lasting
+from bridge.domain.task import ENDS, LIVE
+from bridge.http.page.cards import Card, FinishedTask, cards
+from bridge.http.page.runs import runs
 from bridge.http.page.view import View, ViewCall
+from bridge.store import ReadStore
+from bridge.store.selection import WatchFilter
+
+MOST_RUNS: Final = 9
+MOST_CARDS: Final = 24
+BUSY_PER_MINUTE: Final = 50  # so many finishes are more than anybody follows
 
 
 async def _load(call: ViewCall) -> Mapping[str, Any]:
-    found = await call.services.overview()
-    return {"counts": found.counts}
+    services = call.services
+    daemon = services.daemon().now()
+    commit_p95_s = services.page.rings.commits().p95_s
+    found = await services.read(_read, call, daemon, commit_p95_s)
+    return {**found, "answered_at": _answered_at(daemon, call), "is_starting": not daemon.is_working}
+
+
+def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: float | None) -> Mapping[str, Any]:
+    """Everything that the store knows, read at once."""
+    services, file, now = call.services, call.services.settings(), call.now
+    found = services.overviews.read(store, file)
+    accounts = store.accounts()
+    wanted = needs(store, file, found, daemon=daemon, commit_p95_s=commit_p95_s)
+    ahead = estimates(store, file)
+    live = store.list_watches(WatchFilter(phases=tuple(LIVE)), limit=MOST_RUNS)
+    previews = call.request.app.state.access.rules.previews
+    midnight = midnight_at(now, call.visitor.zone)
+    held = {*found.counts.disabled, *lasting(found.pauses, PauseOf.ENDPOINT, now)}
+    finished = cards(_finished(store), previews=previews, held=held, now=now)
+    return {
+        "needs": wanted,
+        "no_daemon": next((one for one in wanted if one.kind is NeedKind.NO_DAEMON), None),
+        "figures": now_figures(store, services.page.finished, found, now=now, midnight_at=midnight),
+        "midnight_at": midnight,
+        "is_new": not found.counts.watches,
+        "queue": file.source_paths.get("queue"),
+        "runs": runs(held_watches(live, accounts, now), accounts, ahead, now),
+        "cards": finished,
+        "is_busy": is_busy(finished, now),
+    }
+
+
+def _finished(store: ReadStore) -> list[FinishedTask]:
+    """The last tasks that finished, the newest first."""
+    found = []
+    for view in store.list_watches(WatchFilter(phases=tuple(ENDS)), limit=MOST_CARDS):
+        for watch in store.find(view.task_id, view.account):
+            key = WatchKey(view.account, view.task_id)
+            found.append(FinishedTask(view, watch.snapshot, store.deliveries_of(key)))
+    return found
+
+
+def is_busy(shown: Sequence[Card], now: float) -> bool:
+    """Whether more tasks finish than anybody follows: then new cards do not come by themselves."""
+    ends = [card.view.ended_at for card in shown if card.view.ended_at is not None]
+    return len(ends) == MOST_CARDS and now - min(ends) < MOST_CARDS * 60 / BUSY_PER_MINUTE
+
+
+def midnight_at(now: float, zone: tzinfo) -> float:
+    """When the reader's day began."""
+    return datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+
+
+def _answered_at(daemon: DaemonNow, call: ViewCall) -> float | None:
+    """The last answer of any provider, as wall-clock time."""
+    last = max((one.answered_at for one in daemon.accounts.values() if one.answered_at is not None), default=None)
+    return None if last is None else call.now - max(0.0, call.services.clock.steady() - last)
 
 
 VIEW: Final = View(path="/", template="now.html", name="now", load=_load)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import jinja2
+from markupsafe import Markup, escape
 
 from bridge import __version__
 from bridge.http.page.asset_files import asset_url
@@ -29,7 +30,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.globals.update(asset_url=asset_url, version=__version__, address=address, ms=ms)
-    made.filters.update(web=web, host=host, short=short)
+    made.filters.update(web=web, host=host, short=short, filled=filled)
     return made
 
 
@@ -61,6 +62,11 @@ def address(path: str, kept: Iterable[tuple[str, str]] = (), **parameters: objec
 def ms(at: float) -> int:
     """An instant for the page's script."""
     return round(at * 1000)
+
+
+def filled(text: str, **parts: Markup) -> Markup:
+    """A text with `{name}` filled in by pieces of the page."""
+    return escape(text).format(**parts)
 
 
 def web(url: str) -> str | None:

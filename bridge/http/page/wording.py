@@ -52,6 +52,14 @@ class Wording:
         """`12,345`; a fraction keeps two digits."""
         return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
 
+    def size(self, size_bytes: float) -> str:
+        """`812 B`, `3.4 MB`, `120 GB`."""
+        for unit in ("B", "kB", "MB", "GB"):
+            if size_bytes < 999.5:
+                return f"{size_bytes:.3g} {unit}"
+            size_bytes /= 1000
+        return f"{size_bytes:,.3g} TB"
+
     def duration(self, seconds: float) -> str:
         """`0.4 s`, `12 s`, `3 min 12 s`, `2 h 4 min`, `3 d 1 h`."""
         unit = _UNITS[self.language]

@@ -1,0 +1,136 @@
+"""A finished task as a card shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from bridge.domain.task import Phase, Snapshot
+from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, result_boxes
+from bridge.http.page.told import Told, told
+from bridge.store.views import DeliveryView, WatchView
+
+MOST_PICTURES: Final = 4
+MOST_PRELOADED: Final = 6  # videos of which a page loads the beginning
+SHOWN_S: Final = 86_400.0  # a result that is kept for longer needs no remark
+
+
+class Look(StrEnum):
+    """What the box of a card holds."""
+
+    VIDEO = "video"
+    IMAGES = "images"
+    SONG = "song"
+    TEXT = "text"
+    ELSEWHERE = "elsewhere"  # at a host that the page may not load from, or nothing that browsers show
+    CLOSED = "closed"  # only the account's key opens it
+    EMBEDDED = "embedded"  # it was inside the answer, and is not kept
+    GONE = "gone"  # the provider has deleted it
+    NOTHING = "nothing"  # it succeeded without a result
+    FAILED = "failed"
+    OTHER = "other"  # canceled, not found, timed out
+
+
+_SHOWN: Final = {
+    ResultKind.VIDEO: Look.VIDEO,
+    ResultKind.IMAGE: Look.IMAGES,
+    ResultKind.AUDIO: Look.SONG,
+    ResultKind.TEXT: Look.TEXT,
+}
+_NOT_SHOWN: Final = {
+    ResultState.ELSEWHERE: Look.ELSEWHERE,
+    ResultState.CLOSED: Look.CLOSED,
+    ResultState.EMBEDDED: Look.EMBEDDED,
+    ResultState.GONE: Look.GONE,
+}
+_FIRST: Final = (ResultKind.VIDEO, ResultKind.AUDIO, ResultKind.IMAGE, ResultKind.FILE, ResultKind.TEXT)
+
+
+class FinishedTask(NamedTuple):
+    """What the store knows of a task that has finished."""
+
+    view: WatchView
+    snapshot: Snapshot | None
+    deliveries: Sequence[DeliveryView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One card. `results` are of one kind, those that can be shown first."""
+
+    view: WatchView
+    look: Look
+    results: Sequence[ResultBox]
+    told: Sequence[Told]
+    preload: str = "none"  # of a video
+
+    @property
+    def name(self) -> str:
+        """What people call the task."""
+        return self.view.label or self.view.task_id
+
+    @property
+    def pictures(self) -> Sequence[ResultBox]:
+        """The images in the box."""
+        return [one for one in self.results if one.state is ResultState.SHOWN][:MOST_PICTURES]
+
+    @property
+    def others(self) -> int:
+        """How many images are not in the box."""
+        return len(self.results) - len(self.pictures)
+
+    @property
+    def took_s(self) -> float:
+        """From adding to finishing."""
+        return max(0.0, (self.view.ended_at or self.view.added_at) - self.view.added_at)
+
+    def gone_at(self, now: float) -> float | None:
+        """When the results will be gone, if that is soon enough to say."""
+        at = self.results[0].gone_at if self.results else None
+        return at if at is not None and 0 < at - now < SHOWN_S else None
+
+
+def cards(tasks: Iterable[FinishedTask], *, previews: Collection[str], held: Container[str], now: float) -> list[Card]:
+    """The cards of these tasks. `held`: endpoints that are disabled or paused."""
+    made: list[Card] = []
+    videos = 0
+    for task in tasks:
+        made.append(card_of(task, previews=previews, held=held, now=now, preload=videos < MOST_PRELOADED))
+        videos += made[-1].look is Look.VIDEO
+    return made
+
+
+def card_of(
+    task: FinishedTask, *, previews: Collection[str], held: Container[str], now: float, preload: bool = False
+) -> Card:
+    """The card of one task. `preload`: the beginning of its video may be loaded at once."""
+    view = task.view
+    began_at = view.added_at if view.ended_at is None else view.ended_at
+    results = main_results(result_boxes(task.snapshot, previews, began_at=began_at, now=now))
+    return Card(
+        view=view,
+        look=_look(view.phase, results),
+        results=results,
+        told=told(task.deliveries, held),
+        preload="metadata" if preload else "none",
+    )
+
+
+def main_results(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
+    """The results of the kind that a person waits for, those that can be shown first. A song's cover and video are left
+    out."""
+    is_song = any(box.kind is ResultKind.AUDIO and (box.title or box.cover) for box in boxes)
+    kinds = {box.kind for box in boxes}
+    kind = ResultKind.AUDIO if is_song else next((one for one in _FIRST if one in kinds), None)
+    return sorted((box for box in boxes if box.kind is kind), key=lambda box: box.state is not ResultState.SHOWN)
+
+
+def _look(phase: Phase, results: Sequence[ResultBox]) -> Look:
+    if phase is not Phase.SUCCEEDED:
+        return Look.FAILED if phase is Phase.FAILED else Look.OTHER
+    if not results:
+        return Look.NOTHING
+    first = results[0]
+    return _SHOWN[first.kind] if first.state is ResultState.SHOWN else _NOT_SHOWN[first.state]
