@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bridge.store.statements import Transactions
@@ -9,12 +10,21 @@ from bridge.store.statements import Transactions
 if TYPE_CHECKING:
     from bridge.store.page_views import (
         BoundedCount,
+        DeliveryMark,
+        DeliveryPage,
+        DeliverySearch,
         DisabledSince,
         ExpiringResult,
         FinishedIn,
+        FinishedMark,
+        LiveWatch,
+        Standing,
         StoreSpace,
+        TaskPage,
         UndeliveredAt,
     )
+    from bridge.store.selection import WatchFilter
+    from bridge.store.views import WatchView
 
 
 class PageReads:
@@ -65,6 +75,65 @@ class PageReads:
 
         with self._database.read() as session:
             return expiring(session, now)
+
+    def live_watches(self) -> list[LiveWatch]:
+        """The tasks that run, in no order; at most 10,000."""
+        from bridge.store.task_pages import live_watches
+
+        with self._database.read() as session:
+            return live_watches(session)
+
+    def watches_by_id(self, watch_ids: Sequence[int]) -> list[WatchView]:
+        """These watches, in this order. Those that are gone are left out."""
+        from bridge.store.task_pages import watches_by_id
+
+        with self._database.read() as session:
+            return watches_by_id(session, watch_ids)
+
+    def last_finished(
+        self, after: FinishedMark | None = None, *, limit: int
+    ) -> tuple[list[WatchView], FinishedMark | None]:
+        """The tasks that finished last, the newest first, and where the next page begins (None: this is the last)."""
+        from bridge.store.task_pages import last_finished
+
+        with self._database.read() as session:
+            return last_finished(session, after, limit)
+
+    def task_page(self, wanted: WatchFilter, *, before: int | None = None, limit: int) -> TaskPage:
+        """These tasks, the last added first, of those before this `watch_id`.
+
+        A text is the beginning of an id, of ACCOUNT/ID or of a label, or the id of an event. If nothing begins with it,
+        tasks that contain it are looked for. Conditions that no index has are looked up in 8,000 rows at a time; the
+        rest is on the next pages.
+        """
+        from bridge.store.task_pages import task_page
+
+        with self._database.read() as session:
+            return task_page(session, wanted, before, limit)
+
+    def count_tasks(self, wanted: WatchFilter) -> BoundedCount:
+        """How many tasks match: exact up to 10,000."""
+        from bridge.store.task_pages import count_tasks
+
+        with self._database.read() as session:
+            return count_tasks(session, wanted)
+
+    def delivery_page(
+        self, wanted: DeliverySearch, *, after: DeliveryMark | None = None, limit: int, now: float
+    ) -> DeliveryPage:
+        """These deliveries, the worst first, after this mark. Those that wait come oldest first, the others newest
+        first. Bounded as `task_page`."""
+        from bridge.store.delivery_pages import delivery_page
+
+        with self._database.read() as session:
+            return delivery_page(session, wanted, after, limit, now=now)
+
+    def count_deliveries(self, wanted: DeliverySearch, *, now: float) -> dict[Standing, BoundedCount]:
+        """How many deliveries match, by how they stand: exact up to 10,000 each."""
+        from bridge.store.delivery_pages import count_deliveries
+
+        with self._database.read() as session:
+            return count_deliveries(session, wanted, now=now)
 
     def space(self) -> StoreSpace:
         """How large the store is, and how much room is left on its disk."""

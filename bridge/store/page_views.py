@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final, NamedTuple
+
+from bridge.store.views import DeliveryView, WatchView
 
 COUNTED: Final = 10_000  # counts are exact up to here
 
@@ -67,3 +71,57 @@ class StoreSpace(NamedTuple):
     size_bytes: int
     free_bytes: int | None = None
     disk_bytes: int | None = None
+
+
+class FinishedMark(NamedTuple):
+    """Where a page of finished tasks begins: after this one."""
+
+    ended_at: float
+    watch_id: int
+
+
+class TaskPage(NamedTuple):
+    """Some tasks, the last added first. `next_before` is the `before` of the next page; None: this is the last. A page
+    may be short, or empty, and still have a next one: it looks at a bounded number of rows."""
+
+    views: Sequence[WatchView]
+    next_before: int | None
+
+
+class Standing(StrEnum):
+    """How a delivery stands, the worst first: the order of the page."""
+
+    DEAD = "dead"  # undelivered
+    HELD = "held"  # it waits until its endpoint is enabled or resumed
+    WAITING = "waiting"
+    ACCEPTED = "accepted"
+    CANCELED = "canceled"  # overtaken
+
+
+NOT_ACCEPTED: Final = (Standing.DEAD, Standing.HELD, Standing.WAITING)
+
+
+class DeliverySearch(NamedTuple):
+    """The deliveries that match everything given. `since` is when they were created. `text`: the id of an event, or the
+    beginning of a task's id, ACCOUNT/ID or label."""
+
+    standings: tuple[Standing, ...] = NOT_ACCEPTED
+    endpoint: str | None = None
+    topic: str | None = None
+    since: float | None = None
+    text: str | None = None
+
+
+class DeliveryMark(NamedTuple):
+    """Where a page of deliveries begins: after the one that stands so, was settled then, and has this id."""
+
+    standing: Standing
+    settled_at: float
+    delivery_id: int
+
+
+class DeliveryPage(NamedTuple):
+    """Some deliveries, the worst first: each with its standing. `next_after`: see `TaskPage.next_before`."""
+
+    views: Sequence[tuple[Standing, DeliveryView]]
+    next_after: DeliveryMark | None

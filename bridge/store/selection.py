@@ -13,6 +13,7 @@ from bridge.store.rows import plain
 T = TypeVar("T")
 
 _CONTAINS: Final = "{sqlite:LIKE}{postgres:ILIKE} :text ESCAPE '!'"
+HAS_TEXT: Final = f"(account || '/' || task_id {_CONTAINS} OR label {_CONTAINS})"
 _WATCH_OF_KEY: Final = "(SELECT watch_id FROM watches WHERE task_id = :task_id AND account = :account)"
 
 
@@ -60,14 +61,14 @@ class Page(list[T], Generic[T]):
 
 def watches_where(wanted: WatchFilter, before: int | None) -> tuple[str, Mapping[str, object]]:
     """The WHERE clause for these watches, of those before this `watch_id`, and its values."""
-    text = None if wanted.text is None else f"%{_escaped(wanted.text)}%"
+    text = None if wanted.text is None else like(wanted.text)
     return _where(
         (
             ("phase IN (:phases[])", "phases", [str(phase) for phase in wanted.phases] or None),
             ("account = :account", "account", wanted.account),
             ("label = :label", "label", wanted.label),
             ("(added_at >= :since OR ended_at >= :since)", "since", wanted.since),
-            (f"(account || '/' || task_id {_CONTAINS} OR label {_CONTAINS})", "text", text),
+            (HAS_TEXT, "text", text),
             ("watch_id < :before", "before", before),
         )
     )
@@ -107,6 +108,6 @@ def _storable(value: object) -> object:
     return plain(value) if isinstance(value, str) else value
 
 
-def _escaped(text: str) -> str:
-    """The text for a LIKE pattern with the escape character `!`."""
-    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+def like(text: str) -> str:
+    """The LIKE pattern, with the escape character `!`, of what contains this text."""
+    return f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+
+import pytest
 
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
+from bridge.domain.pause import PauseOf
 from bridge.domain.task import Phase
-from bridge.store import Store
-from bridge.store.page_views import BoundedCount, DisabledSince, ExpiringResult, FinishedIn, UndeliveredAt
-from tests.factories import NOW
+from bridge.store import Store, delivery_pages, task_pages
+from bridge.store.page_views import (
+    BoundedCount,
+    DeliverySearch,
+    DisabledSince,
+    ExpiringResult,
+    FinishedIn,
+    Standing,
+    UndeliveredAt,
+)
+from bridge.store.selection import EVERY_WATCH, WatchFilter
+from bridge.store.views import DeliveryView, WatchView
+from tests.factories import NOW, make_wish
 from tests.store.making import KEY, VIDEO, Teller, add, due, make_attempt, make_deferred, make_end, nobody
 
+ALL = DeliverySearch(standings=tuple(Standing))
 QUARTER = int(NOW // 900)
 
 
@@ -91,3 +106,203 @@ class TestFigures:
         space = store.space()
         assert (space.size_bytes > 0) or space.free_bytes is None
         assert (space.free_bytes is None) == (space.disk_bytes is None)
+
+
+def names(views: Iterable[WatchView | DeliveryView]) -> list[str]:
+    return [view.task_id for view in views]
+
+
+def tasks(store: Store, wanted: WatchFilter = EVERY_WATCH, *, before: int | None = None, limit: int = 50) -> list[str]:
+    return names(store.task_page(wanted, before=before, limit=limit).views)
+
+
+class TestTasks:
+    @pytest.fixture
+    def store(self, store: Store) -> Store:
+        store.add([make_wish(task_id="a-1", label="A lion")], source="cli", now=NOW)
+        store.add([make_wish(task_id="a-2", account="suno", label="a Lion runs")], source="cli", now=NOW + 10)
+        store.add([make_wish(task_id="b-3")], source="cli", now=NOW + 20)
+        store.add([make_wish(task_id="100%_4", label="映画")], source="cli", now=NOW + 30)
+        store.commit(
+            [make_end(key("a-1"), at=NOW + 60), make_end(key("b-3"), phase=Phase.FAILED, at=NOW + 70)], Teller()
+        )
+        return store
+
+    @pytest.mark.parametrize(
+        ("wanted", "expected"),
+        [
+            (EVERY_WATCH, ["100%_4", "b-3", "a-2", "a-1"]),
+            (WatchFilter(phases=(Phase.FAILED, Phase.SUCCEEDED)), ["b-3", "a-1"]),
+            (WatchFilter(account="suno"), ["a-2"]),
+            (WatchFilter(account="kling", phases=(Phase.FAILED, Phase.SUBMITTED)), ["100%_4", "b-3"]),
+            (WatchFilter(account="nobody"), []),
+            (WatchFilter(label="A lion"), ["a-1"]),
+            (WatchFilter(label="A lion", phases=(Phase.FAILED,)), []),
+            (WatchFilter(label="a lion"), []),
+            (WatchFilter(since=NOW + 65), ["b-3"]),
+            (WatchFilter(since=NOW + 20, account="kling"), ["100%_4", "b-3", "a-1"]),
+            (WatchFilter(text="a-"), ["a-2", "a-1"]),
+            (WatchFilter(text="a lion"), ["a-2", "a-1"]),
+            (WatchFilter(text="映"), ["100%_4"]),
+            (WatchFilter(text="suno/a"), ["a-2"]),
+            (WatchFilter(text="A LION", account="suno"), ["a-2"]),
+            (WatchFilter(text="runs"), ["a-2"]),
+            (WatchFilter(text="ing/b"), ["b-3"]),
+            (WatchFilter(text="%"), ["100%_4"]),
+            (WatchFilter(text="100%_"), ["100%_4"]),
+            (WatchFilter(text="zebra"), []),
+            (WatchFilter(text="'\0"), []),
+            (WatchFilter(text=""), ["100%_4", "b-3", "a-2", "a-1"]),
+        ],
+    )
+    def test_every_filter_narrows_and_the_count_is_that_of_the_list(
+        self, store: Store, wanted: WatchFilter, expected: list[str]
+    ) -> None:
+        assert tasks(store, wanted) == expected
+        assert store.count_tasks(wanted) == BoundedCount(len(expected), False)
+
+    def test_the_id_of_an_event_finds_its_task(self, store: Store) -> None:
+        [event_id] = [one.event_id for one in store.list_deliveries() if one.task_id == "b-3"]
+        assert tasks(store, WatchFilter(text=event_id)) == ["b-3"]
+
+    @pytest.mark.parametrize(
+        "wanted", [EVERY_WATCH, WatchFilter(phases=tuple(Phase)), WatchFilter(account="kling"), WatchFilter(text="-")]
+    )
+    def test_pages_follow_each_other(self, store: Store, wanted: WatchFilter) -> None:
+        found: list[str] = []
+        before = None
+        while True:
+            page = store.task_page(wanted, before=before, limit=1)
+            found += names(page.views)
+            before = page.next_before
+            if before is None:
+                break
+            add(store, f"later-{len(found)}")
+        assert found == tasks(store, wanted, before=store.view(key("100%_4")).watch_id + 1)
+
+    def test_a_page_looks_at_a_bounded_number_of_rows_and_the_next_one_goes_on(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(task_pages, "SCANNED", 2)
+        wanted = WatchFilter(text="ion")
+        first = store.task_page(wanted, limit=50)
+        assert (names(first.views), store.count_tasks(wanted)) == (["a-2"], BoundedCount(1, True))
+        second = store.task_page(wanted, before=first.next_before, limit=50)
+        assert (names(second.views), second.next_before) == (["a-1"], None)
+        assert first.next_before is not None
+
+    def test_counts_are_bounded(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(task_pages, "COUNTED", 2)
+        assert store.count_tasks(EVERY_WATCH) == BoundedCount(2, True)
+        assert store.count_tasks(WatchFilter(account="kling")) == BoundedCount(2, True)
+        assert store.count_tasks(WatchFilter(phases=(Phase.SUBMITTED,))) == BoundedCount(2, False)
+
+    def test_the_last_finished_come_first_without_the_withdrawn(self, store: Store) -> None:
+        store.withdraw([WatchKey("suno", "a-2")], now=NOW + 80)
+        first, following = store.last_finished(limit=1)
+        assert names(first) == ["b-3"]
+        second, end = store.last_finished(following, limit=1)
+        assert (names(second), end) == (["a-1"], None)
+        assert names(store.last_finished(limit=9)[0]) == ["b-3", "a-1"]
+
+    def test_those_that_finished_at_the_same_instant_are_on_one_page_each(self, store: Store) -> None:
+        add(store, "c", "d")
+        store.commit([make_end(key("c"), at=NOW + 70), make_end(key("d"), at=NOW + 70)], nobody)
+        found, mark = [], None
+        while True:
+            page, mark = store.last_finished(mark, limit=1)
+            found += names(page)
+            if mark is None:
+                break
+        assert found == ["d", "c", "b-3", "a-1"]
+
+    def test_live_tasks_say_what_an_estimate_needs(self, store: Store) -> None:
+        live = sorted(store.live_watches())
+        assert [(one.account, one.added_at) for one in live] == [("suno", NOW + 10), ("kling", NOW + 30)]
+        ids = [one.watch_id for one in live]
+        assert names(store.watches_by_id([*ids, 999])) == ["a-2", "100%_4"]
+
+
+class TestDeliveries:
+    @pytest.fixture
+    def store(self, store: Store) -> Store:
+        """Dead, waiting, waiting at a disabled endpoint, accepted: each of one task."""
+        add(store, "dead-1", "dead-2", "wait-1", "wait-2", "done-1", "done-2")
+        store.add([make_wish(task_id="held-1", label="Lion")], source="cli", now=NOW)
+        for place, name in enumerate(("dead-1", "dead-2", "wait-1", "wait-2", "done-1", "done-2")):
+            store.commit([make_end(key(name), at=NOW + place)], Teller())
+        store.commit([make_end(key("held-1"), phase=Phase.FAILED, at=NOW + 9)], Teller(("chat", "0")))
+        for delivery in due(store):
+            at = NOW + 100 + delivery.delivery_id
+            made = make_attempt(delivery, at=at)
+            if delivery.subject.startswith("dead"):
+                store.commit([replace(made, state=DeliveryState.DEAD, outcome="deferred", attempts=10)], nobody)
+            elif delivery.subject.startswith("done"):
+                store.commit([made], nobody)
+        [held] = due(store, queue=("chat", "0"))
+        gone = make_deferred(held, next_attempt_at=NOW, outcome="refused", detail="HTTP 410", disables=True, target="0")
+        store.commit([gone], nobody)
+        return store
+
+    @pytest.mark.parametrize(
+        ("wanted", "expected"),
+        [
+            (DeliverySearch(), ["dead-2", "dead-1", "held-1", "wait-1", "wait-2"]),
+            (DeliverySearch(standings=(Standing.ACCEPTED,)), ["done-2", "done-1"]),
+            (DeliverySearch(standings=(Standing.ACCEPTED, Standing.DEAD)), ["dead-2", "dead-1", "done-2", "done-1"]),
+            (DeliverySearch(standings=(Standing.HELD,)), ["held-1"]),
+            (DeliverySearch(standings=(Standing.CANCELED,)), []),
+            (DeliverySearch(endpoint="automation"), ["dead-2", "dead-1", "wait-1", "wait-2"]),
+            (DeliverySearch(endpoint="chat"), ["held-1"]),
+            (DeliverySearch(topic="task_failed"), ["held-1"]),
+            (ALL._replace(topic="task_succeeded", since=NOW + 1), ["dead-2", "wait-1", "wait-2", "done-2", "done-1"]),
+            (DeliverySearch(text="dead"), ["dead-2", "dead-1"]),
+            (DeliverySearch(text="lion"), ["held-1"]),
+            (ALL._replace(text="d", endpoint="automation"), ["dead-2", "dead-1", "done-2", "done-1"]),
+            (DeliverySearch(text="wait"), ["wait-1", "wait-2"]),
+            (DeliverySearch(text="zebra"), []),
+        ],
+    )
+    def test_every_filter_narrows_and_the_worst_come_first(
+        self, store: Store, wanted: DeliverySearch, expected: list[str]
+    ) -> None:
+        page = store.delivery_page(wanted, limit=50, now=NOW + 200)
+        assert names(view for _, view in page.views) == expected
+        assert page.next_after is None
+        counts = store.count_deliveries(wanted, now=NOW + 200)
+        assert sum(count.number for count in counts.values()) == len(expected)
+        found, after = [], None
+        while True:
+            page = store.delivery_page(wanted, after=after, limit=1, now=NOW + 200)
+            found += names(view for _, view in page.views)
+            after = page.next_after
+            if after is None:
+                break
+        assert found == expected
+
+    def test_the_id_of_an_event_finds_its_deliveries(self, store: Store) -> None:
+        [event_id] = [one.event_id for one in store.list_deliveries() if one.task_id == "wait-2"]
+        [(standing, view)] = store.delivery_page(DeliverySearch(text=event_id), limit=9, now=NOW).views
+        assert (standing, view.event_id) == (Standing.WAITING, event_id)
+
+    def test_the_deliveries_of_a_paused_endpoint_are_held(self, store: Store) -> None:
+        store.pause(PauseOf.ENDPOINT, "automation", now=NOW, until_at=NOW + 300)
+        held = DeliverySearch(standings=(Standing.HELD,))
+        assert store.count_deliveries(held, now=NOW + 200) == {Standing.HELD: BoundedCount(3, False)}
+        assert store.count_deliveries(held, now=NOW + 400) == {Standing.HELD: BoundedCount(1, False)}
+
+    def test_a_page_looks_at_a_bounded_number_of_rows_and_the_next_one_goes_on(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(delivery_pages, "SCANNED", 1)
+        wanted = DeliverySearch(standings=(Standing.DEAD, Standing.ACCEPTED), endpoint="chat")
+        pages, after = 0, None
+        while True:
+            page = store.delivery_page(wanted, after=after, limit=9, now=NOW + 200)
+            assert page.views == []
+            pages, after = pages + 1, page.next_after
+            if after is None:
+                break
+        assert pages > 1
+        wanted = wanted._replace(endpoint="automation")
+        assert store.count_deliveries(wanted, now=NOW)[Standing.DEAD].is_more
