@@ -39,6 +39,15 @@ class Estimates:
         fit = self._knowledge.fit(DurationKey(view.account, view.action or ""))
         return expected(fit, began_at=view.added_at, now=now)
 
+    def remaining_s(self, account: str, action: str | None, age_s: float) -> float | None:
+        """How long half of the tasks of this kind and age still run. None when too little is known."""
+        if not self._tables:
+            return None
+        from bridge.domain.durations.forecast import expected
+
+        found = expected(self._knowledge.fit(DurationKey(account, action or "")), began_at=-age_s, now=0.0)
+        return None if found is None else found.at
+
     @cached_property
     def _knowledge(self) -> LearnedDurations:
         from bridge.domain.durations.learned_durations import LearnedDurations

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from bridge.errors import UsageError
 
+FINISHED: Final = "f"
+SEARCHED: Final = "s"
 TASKS: Final = "t"
 DELIVERIES: Final = "d"
+
+MOST_CURSOR: Final = 100
+NOT_A_CURSOR: Final = "cursor: not a cursor of this list; use `next` of the page before, or leave it out"
 
 _CURSOR: Final = r"([td])([1-9][0-9]{0,17})"
 
@@ -24,5 +31,28 @@ def row_before(listing: str, cursor: str | None) -> int | None:
         return None
     found = re.fullmatch(_CURSOR, cursor, re.ASCII)
     if found is None or found[1] != listing:
-        raise UsageError("cursor: not a cursor of this list; use `next` of the page before, or leave it out")
+        raise UsageError(NOT_A_CURSOR)
     return int(found[2])
+
+
+def mark_at(listing: str, *values: object) -> str:
+    """The cursor of a page of this listing that begins after what these values describe."""
+    return listing + "_".join(map(str, values))
+
+
+def mark_after(listing: str, cursor: str | None, kinds: Sequence[Callable[[str], Any]]) -> list[Any] | None:
+    """The values of such a cursor, each read by one of `kinds`; None stays None. UsageError when it is not one."""
+    if cursor is None:
+        return None
+    parts = cursor.removeprefix(listing).split("_")
+    try:
+        if not cursor.startswith(listing) or len(parts) != len(kinds) or len(cursor) > MOST_CURSOR:
+            raise ValueError(cursor)
+        values = [kind(part) for kind, part in zip(kinds, parts, strict=True)]
+        if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+            raise ValueError(cursor)
+        if any(isinstance(value, int) and abs(value) >= 1 << 63 for value in values):
+            raise ValueError(cursor)
+    except ValueError:
+        raise UsageError(NOT_A_CURSOR) from None
+    return values

@@ -14,13 +14,14 @@ from bridge.store.page_views import (
     COUNTED,
     BoundedCount,
     DeliveryMark,
-    DeliveryPage,
     DeliverySearch,
     Standing,
+    StandingPage,
 )
-from bridge.store.rows import plain
+from bridge.store.rows import Row, plain
 from bridge.store.statements import Session
 from bridge.store.task_pages import SCANNED, text_hits
+from bridge.store.unreadable import readable
 from bridge.store.views import DeliveryView
 
 MOST_OF_TEXT: Final = 1_000  # deliveries of the tasks that a text finds
@@ -28,6 +29,10 @@ _WAITING: Final = frozenset({Standing.HELD, Standing.WAITING})
 _LATEST: Final = 1e300
 _NEWEST: Final = 1 << 62
 
+_OF_WATCHES: Final = f"""
+    SELECT {", ".join(records.DELIVERY_VIEWS.columns)}, watch_id FROM {records.DELIVERY_VIEWS.table}
+    WHERE watch_id IN (:watch_ids[]) ORDER BY delivery_id
+"""  # noqa: S608 - names of ours
 _IN_TOPIC: Final = "EXISTS (SELECT 1 FROM events WHERE events.event_id = deliveries.event_id AND topic = :topic)"
 _SETTLED: Final = "state = :state AND state <> 'waiting' AND settled_at <= :at"
 # The plus signs keep it to the index of those that wait: they are few among all.
@@ -47,7 +52,7 @@ class _Place(NamedTuple):
 
 def delivery_page(
     session: Session, wanted: DeliverySearch, after: DeliveryMark | None, limit: int, *, now: float
-) -> DeliveryPage:
+) -> StandingPage:
     """These deliveries, after this mark."""
     off = held_endpoints(session, now)
     found: list[tuple[Standing, _Place]] = []
@@ -80,6 +85,19 @@ def count_deliveries(session: Session, wanted: DeliverySearch, *, now: float) ->
         number = int(session.find(sql, **values, most=COUNTED + 1)[0][0])
         counts[standing] = BoundedCount(min(number, COUNTED), number > COUNTED or floor is not None)
     return counts
+
+
+def deliveries_by_watch(session: Session, watch_ids: Sequence[int]) -> dict[int, list[DeliveryView]]:
+    """The deliveries of each of these watches, the oldest first. A watch without any is left out."""
+    found: dict[int, list[DeliveryView]] = {}
+    rows = session.find(_OF_WATCHES, watch_ids=list(watch_ids)) if watch_ids else []
+    for watch_id, delivery in readable("delivery", _with_watch, rows):
+        found.setdefault(watch_id, []).append(delivery)
+    return found
+
+
+def _with_watch(row: Row) -> tuple[int, DeliveryView]:
+    return row[-1], records.DELIVERY_VIEWS.read(row[:-1])
 
 
 def held_endpoints(session: Session, now: float) -> list[str]:
@@ -194,11 +212,11 @@ def _mark(standing: Standing, place: _Place) -> DeliveryMark:
     return DeliveryMark(standing, place.at, place.delivery_id)
 
 
-def _page(session: Session, found: Sequence[tuple[Standing, _Place]], following: DeliveryMark | None) -> DeliveryPage:
+def _page(session: Session, found: Sequence[tuple[Standing, _Place]], following: DeliveryMark | None) -> StandingPage:
     ids = [place.delivery_id for _, place in found]
     views: dict[int, DeliveryView] = {}
     if ids:
         rows = records.DELIVERY_VIEWS.find(session, " WHERE delivery_id IN (:ids[])", ids=ids)
         views = {view.delivery_id: view for view in rows}
     known = [(standing, views[place.delivery_id]) for standing, place in found if place.delivery_id in views]
-    return DeliveryPage(known, following)
+    return StandingPage(known, following)

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from bridge.store.page_views import (
         BoundedCount,
         DeliveryMark,
-        DeliveryPage,
         DeliverySearch,
         DisabledSince,
         ExpiringResult,
@@ -19,12 +18,13 @@ if TYPE_CHECKING:
         FinishedMark,
         LiveWatch,
         Standing,
+        StandingPage,
         StoreSpace,
-        TaskPage,
         UndeliveredAt,
+        WatchPage,
     )
     from bridge.store.selection import WatchFilter
-    from bridge.store.views import WatchView
+    from bridge.store.views import DeliveryView, WatchView
 
 
 class PageReads:
@@ -90,16 +90,16 @@ class PageReads:
         with self._database.read() as session:
             return watches_by_id(session, watch_ids)
 
-    def last_finished(
+    def finished_page(
         self, after: FinishedMark | None = None, *, limit: int
     ) -> tuple[list[WatchView], FinishedMark | None]:
         """The tasks that finished last, the newest first, and where the next page begins (None: this is the last)."""
-        from bridge.store.task_pages import last_finished
+        from bridge.store.task_pages import finished_page
 
         with self._database.read() as session:
-            return last_finished(session, after, limit)
+            return finished_page(session, after, limit)
 
-    def task_page(self, wanted: WatchFilter, *, before: int | None = None, limit: int) -> TaskPage:
+    def task_page(self, wanted: WatchFilter, *, before: int | None = None, limit: int) -> WatchPage:
         """These tasks, the last added first, of those before this `watch_id`.
 
         A text is the beginning of an id, of ACCOUNT/ID or of a label, or the id of an event. If nothing begins with it,
@@ -120,7 +120,7 @@ class PageReads:
 
     def delivery_page(
         self, wanted: DeliverySearch, *, after: DeliveryMark | None = None, limit: int, now: float
-    ) -> DeliveryPage:
+    ) -> StandingPage:
         """These deliveries, the worst first, after this mark. Those that wait come oldest first, the others newest
         first. Bounded as `task_page`."""
         from bridge.store.delivery_pages import delivery_page
@@ -134,6 +134,13 @@ class PageReads:
 
         with self._database.read() as session:
             return count_deliveries(session, wanted, now=now)
+
+    def deliveries_by_watch(self, watch_ids: Sequence[int]) -> dict[int, list[DeliveryView]]:
+        """The deliveries of each of these watches, the oldest first. A watch without any is left out."""
+        from bridge.store.delivery_pages import deliveries_by_watch
+
+        with self._database.read() as session:
+            return deliveries_by_watch(session, watch_ids)
 
     def space(self) -> StoreSpace:
         """How large the store is, and how much room is left on its disk."""

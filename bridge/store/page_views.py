@@ -80,7 +80,7 @@ class FinishedMark(NamedTuple):
     watch_id: int
 
 
-class TaskPage(NamedTuple):
+class WatchPage(NamedTuple):
     """Some tasks, the last added first. `next_before` is the `before` of the next page; None: this is the last. A page
     may be short, or empty, and still have a next one: it looks at a bounded number of rows."""
 
@@ -120,8 +120,8 @@ class DeliveryMark(NamedTuple):
     delivery_id: int
 
 
-class DeliveryPage(NamedTuple):
-    """Some deliveries, the worst first: each with its standing. `next_after`: see `TaskPage.next_before`."""
+class StandingPage(NamedTuple):
+    """Some deliveries, the worst first: each with its standing. `next_after`: see `WatchPage.next_before`."""
 
     views: Sequence[tuple[Standing, DeliveryView]]
     next_after: DeliveryMark | None

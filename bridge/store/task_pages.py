@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from bridge.domain.task import Phase
 from bridge.store import records
 from bridge.store.figures import OF_FINISHED
-from bridge.store.page_views import COUNTED, BoundedCount, FinishedMark, LiveWatch, TaskPage
+from bridge.store.page_views import COUNTED, BoundedCount, FinishedMark, LiveWatch, WatchPage
 from bridge.store.rows import plain
 from bridge.store.selection import HAS_TEXT, WatchFilter, like
 from bridge.store.statements import Question, Session
@@ -25,7 +25,7 @@ LIVE: Final = Question(
     ("watch_id", "account", "action", "added_at"),
     "FROM watches WHERE phase IN ('submitted', 'running') LIMIT :most",
 )
-LAST_FINISHED: Final = f"""
+FINISHED_PAGE: Final = f"""
     SELECT watch_id, ended_at FROM watches
     WHERE ended_at <= :at AND (ended_at, watch_id) < (:at, :watch_id) AND {OF_FINISHED}
     ORDER BY ended_at DESC, watch_id DESC LIMIT :most
@@ -70,24 +70,24 @@ def watches_by_id(session: Session, watch_ids: Sequence[int]) -> list[WatchView]
     return [views[watch_id] for watch_id in watch_ids if watch_id in views]
 
 
-def last_finished(
+def finished_page(
     session: Session, after: FinishedMark | None, limit: int
 ) -> tuple[list[WatchView], FinishedMark | None]:
     """The tasks that finished last, the newest first, and where the next page begins."""
     mark = after or FinishedMark(1e300, _NEWEST)
-    found = session.find(LAST_FINISHED, at=mark.ended_at, watch_id=mark.watch_id, most=limit + 1)
+    found = session.find(FINISHED_PAGE, at=mark.ended_at, watch_id=mark.watch_id, most=limit + 1)
     views = watches_by_id(session, [watch_id for watch_id, _ in found[:limit]])
     return views, FinishedMark(found[limit - 1][1], found[limit - 1][0]) if len(found) > limit else None
 
 
-def task_page(session: Session, wanted: WatchFilter, before: int | None, limit: int) -> TaskPage:
+def task_page(session: Session, wanted: WatchFilter, before: int | None, limit: int) -> WatchPage:
     """These tasks, the last added first, of those before this id."""
     hits = None if wanted.text is None else text_hits(session, wanted.text)
     if hits:
         ids = sorted(_matching(session, hits, wanted._replace(text=None)), reverse=True)
         ids = [one for one in ids if before is None or one < before]
         cut_at = ids[limit - 1] if len(ids) > limit else None
-        return TaskPage(watches_by_id(session, ids[:limit]), cut_at)
+        return WatchPage(watches_by_id(session, ids[:limit]), cut_at)
     found: list[int] = []
     floor = 0
     for drive in _drives(wanted):
@@ -96,7 +96,7 @@ def task_page(session: Session, wanted: WatchFilter, before: int | None, limit: 
         floor = max(floor, its_floor)
     found = sorted((one for one in found if one >= floor), reverse=True)
     following = found[limit - 1] if len(found) > limit else floor or None
-    return TaskPage(watches_by_id(session, found[:limit]), following)
+    return WatchPage(watches_by_id(session, found[:limit]), following)
 
 
 def count_tasks(session: Session, wanted: WatchFilter) -> BoundedCount:

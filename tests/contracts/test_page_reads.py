@@ -199,18 +199,18 @@ class TestTasks:
 
     def test_the_last_finished_come_first_without_the_withdrawn(self, store: Store) -> None:
         store.withdraw([WatchKey("suno", "a-2")], now=NOW + 80)
-        first, following = store.last_finished(limit=1)
+        first, following = store.finished_page(limit=1)
         assert names(first) == ["b-3"]
-        second, end = store.last_finished(following, limit=1)
+        second, end = store.finished_page(following, limit=1)
         assert (names(second), end) == (["a-1"], None)
-        assert names(store.last_finished(limit=9)[0]) == ["b-3", "a-1"]
+        assert names(store.finished_page(limit=9)[0]) == ["b-3", "a-1"]
 
     def test_those_that_finished_at_the_same_instant_are_on_one_page_each(self, store: Store) -> None:
         add(store, "c", "d")
         store.commit([make_end(key("c"), at=NOW + 70), make_end(key("d"), at=NOW + 70)], nobody)
         found, mark = [], None
         while True:
-            page, mark = store.last_finished(mark, limit=1)
+            page, mark = store.finished_page(mark, limit=1)
             found += names(page)
             if mark is None:
                 break
@@ -306,3 +306,11 @@ class TestDeliveries:
         assert pages > 1
         wanted = wanted._replace(endpoint="automation")
         assert store.count_deliveries(wanted, now=NOW)[Standing.DEAD].is_more
+
+    def test_the_deliveries_of_many_tasks_are_read_at_once(self, store: Store) -> None:
+        ids = {view.watch_id: view.task_id for view in store.list_watches()}
+        found = store.deliveries_by_watch([*ids, 999])
+        assert {ids[watch_id]: names(views) for watch_id, views in found.items()} == {
+            name: [name] for name in ids.values()
+        }
+        assert store.deliveries_by_watch([]) == {}

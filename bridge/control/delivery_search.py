@@ -1,0 +1,34 @@
+"""Deliveries for the status page, the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.delivery_list import DeliveryList, deliveries_at
+from bridge.control.paging import SEARCHED, mark_after, mark_at
+from bridge.store import ReadStore
+from bridge.store.page_views import DeliveryMark, DeliverySearch, Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundDeliveries:
+    """A page of deliveries, with how each of them stands."""
+
+    standings: Sequence[Standing]  # of `found.views`, in their order
+    found: DeliveryList
+
+
+def search_deliveries(
+    store: ReadStore, file: SettingsFile, wanted: DeliverySearch, *, now: float, limit: int, cursor: str | None = None
+) -> FoundDeliveries:
+    """These deliveries, the worst first, at most `limit`, from `cursor` on: undelivered, held, waiting, accepted,
+    overtaken. A page may be short, or empty, and still have a `next` one. UsageError for a wrong cursor."""
+    values = mark_after(SEARCHED, cursor, (Standing, float, int))
+    page = store.delivery_page(wanted, after=DeliveryMark(*values) if values else None, limit=limit, now=now)
+    following = mark_at(SEARCHED, *page.next_after) if page.next_after else None
+    return FoundDeliveries(
+        standings=[standing for standing, _ in page.views],
+        found=deliveries_at(store, file, [view for _, view in page.views], now=now, following=following),
+    )

@@ -1,0 +1,83 @@
+"""Lists of tasks for the status page: what runs, what has finished, and what a person searches for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.estimates import Estimates, estimates
+from bridge.control.paging import FINISHED, TASKS, cursor_at, mark_after, mark_at, row_before
+from bridge.control.pausing import held_watches
+from bridge.control.watch_list import WatchList
+from bridge.store import ReadStore
+from bridge.store.page_views import BoundedCount, FinishedMark, LiveWatch
+from bridge.store.selection import WatchFilter
+from bridge.store.task_pages import MOST_LIVE
+from bridge.store.views import WatchView
+
+AGES: Final = 50  # estimates of ages that differ by less than a fiftieth are the same, for the order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningWatches:
+    """The tasks that finish first, and how many run."""
+
+    first: WatchList
+    total: BoundedCount
+
+
+def running_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: int) -> RunningWatches:
+    """The first of the tasks that run, the soonest expected finish first. Those without an estimate come last, the
+    oldest first. Of more than 10,000 only so many are put in order."""
+    live = store.live_watches()
+    known = estimates(store, file)
+    ordered = soonest_first(live, known, now)
+    return RunningWatches(
+        first=_listed(store, store.watches_by_id([one.watch_id for one in ordered[:limit]]), known, now=now),
+        total=BoundedCount(len(live), len(live) >= MOST_LIVE),
+    )
+
+
+def soonest_first(live: Sequence[LiveWatch], known: Estimates, now: float) -> list[LiveWatch]:
+    """These tasks, the soonest expected finish first. An estimate is made once for each kind and age, not for each
+    task."""
+    remaining: dict[tuple[str, str | None, int], float | None] = {}
+
+    def expected(one: LiveWatch) -> tuple[float, float]:
+        age = round(math.log1p(max(0.0, now - one.added_at)) * AGES)
+        kind = (one.account, one.action, age)
+        if kind not in remaining:
+            remaining[kind] = known.remaining_s(one.account, one.action, math.expm1(age / AGES))
+        left_s = remaining[kind]
+        return math.inf if left_s is None else left_s, one.added_at
+
+    return sorted(live, key=expected)
+
+
+def finished_watches(
+    store: ReadStore, file: SettingsFile, *, now: float, limit: int, cursor: str | None = None
+) -> WatchList:
+    """The tasks that finished last, the newest first, from `cursor` on. UsageError for a wrong cursor."""
+    values = mark_after(FINISHED, cursor, (float, int))
+    views, following = store.finished_page(FinishedMark(*values) if values else None, limit=limit)
+    return _listed(
+        store, views, estimates(store, file), now=now, following=mark_at(FINISHED, *following) if following else None
+    )
+
+
+def search_watches(
+    store: ReadStore, file: SettingsFile, wanted: WatchFilter, *, now: float, limit: int, cursor: str | None = None
+) -> WatchList:
+    """As `list_watches`, but quick in a large store: see `PageReads.task_page`. A page may be short, or empty, and
+    still have a `next` one."""
+    page = store.task_page(wanted, before=row_before(TASKS, cursor), limit=limit)
+    return _listed(store, page.views, estimates(store, file), now=now, following=cursor_at(TASKS, page.next_before))
+
+
+def _listed(
+    store: ReadStore, views: Sequence[WatchView], known: Estimates, *, now: float, following: str | None = None
+) -> WatchList:
+    return WatchList(views=held_watches(views, store.accounts(), now), next=following, estimates=known, now=now)

@@ -1,0 +1,119 @@
+"""The lists of the status page: what finishes first, what finished last, and the worst deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.config.load import Loaded, load
+from bridge.control.delivery_search import search_deliveries
+from bridge.control.watch_pages import finished_watches, running_watches, search_watches
+from bridge.domain.durations.table import DurationKey, Table
+from bridge.domain.ids import WatchKey
+from bridge.errors import UsageError
+from bridge.store import Store, open_store
+from bridge.store.page_views import BoundedCount, DeliverySearch, Standing
+from bridge.store.selection import WatchFilter
+from tests.factories import NOW, make_wish
+from tests.store.making import Teller, add, due, make_deferred, make_end, nobody
+
+SETTINGS = """
+accounts:
+  kling: {provider: kling, base_url: "https://api.example.com", api_key: k, action: videos/text2video}
+  suno: {provider: kling, base_url: "https://api.example.org", api_key: k, action: videos/text2video}
+endpoints:
+  automation: {type: webhook, url: "https://hooks.example.com/kling"}
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(tmp_path / "state.db", create=True, group_access=False)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Loaded:
+    path = tmp_path / "genbridge.yaml"
+    path.write_text(SETTINGS)
+    return load(path, {})
+
+
+def learn(store: Store, account: str, seconds: float) -> None:
+    """Many tasks of this account took so long."""
+    table = Table()
+    for _ in range(200):
+        table.seen(0.0, seconds)
+        table.ended([seconds], succeeded=True)
+    store.learn({DurationKey(account): table})
+
+
+def test_the_task_that_should_finish_first_comes_first(store: Store, loaded: Loaded) -> None:
+    learn(store, "kling", 600.0)
+    learn(store, "suno", 20.0)
+    for account, name, at in (("kling", "slow", 0), ("kling", "nearly", -560), ("suno", "quick", 0), ("x", "new", -9)):
+        store.add([make_wish(account=account, task_id=name)], source="cli", now=NOW + at)
+    found = running_watches(store, loaded, now=NOW + 1, limit=3)
+    assert [view.task_id for view in found.first.views] == ["quick", "nearly", "slow"]
+    assert found.total == BoundedCount(4, False)
+    assert [found.first.eta(view) is None for view in found.first.views] == [False] * 3
+
+
+def test_without_estimates_the_oldest_come_first(store: Store, loaded: Loaded) -> None:
+    for name, at in (("young", 5.0), ("old", 0.0)):
+        add(store, name, now=NOW + at)
+    found = running_watches(store, loaded, now=NOW + 9, limit=9)
+    assert [view.task_id for view in found.first.views] == ["old", "young"]
+
+
+def test_the_last_finished_come_first_page_by_page(store: Store, loaded: Loaded) -> None:
+    add(store, *"abc")
+    for place, name in enumerate("bac"):
+        store.commit([make_end(WatchKey("kling", name), at=NOW + 60.1 + place)], nobody)
+    found, cursor = [], None
+    while True:
+        page = finished_watches(store, loaded, now=NOW + 99, limit=1, cursor=cursor)
+        found += [view.task_id for view in page.views]
+        cursor = page.next
+        if cursor is None:
+            break
+    assert found == ["c", "a", "b"]
+
+
+def test_a_search_goes_on_with_its_cursor(store: Store, loaded: Loaded) -> None:
+    add(store, *"abc")
+    first = search_watches(store, loaded, WatchFilter(account="kling"), now=NOW, limit=2)
+    assert first.next is not None
+    second = search_watches(store, loaded, WatchFilter(account="kling"), now=NOW, limit=2, cursor=first.next)
+    assert [view.task_id for page in (first, second) for view in page.views] == ["c", "b", "a"]
+
+
+def test_deliveries_are_found_with_their_standing_page_by_page(store: Store, loaded: Loaded) -> None:
+    add(store, *"abc")
+    store.commit([make_end(WatchKey("kling", name)) for name in "abc"], Teller())
+    store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 400)], nobody)
+    found, cursor = [], None
+    while True:
+        page = search_deliveries(store, loaded, DeliverySearch(), now=NOW + 99, limit=1, cursor=cursor)
+        found += list(zip(page.standings, [view.task_id for view in page.found.views], strict=True))
+        cursor = page.found.next
+        if cursor is None:
+            break
+    assert found == [(Standing.WAITING, name) for name in "abc"]
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "f1", "f1_2_3", "fnan_1", "finf_1", f"f1_{1 << 63}", "fa_b", "f" + "1" * 200]
+)
+def test_a_wrong_cursor_is_refused(store: Store, loaded: Loaded, cursor: str) -> None:
+    with pytest.raises(UsageError, match="cursor"):
+        finished_watches(store, loaded, now=NOW, limit=1, cursor=cursor)
+
+
+@pytest.mark.parametrize("cursor", ["s", "sdead_1", "sgone_1_1", "sdead_1_1_1", "sdead_x_1"])
+def test_a_wrong_cursor_of_deliveries_is_refused(store: Store, loaded: Loaded, cursor: str) -> None:
+    with pytest.raises(UsageError, match="cursor"):
+        search_deliveries(store, loaded, DeliverySearch(), now=NOW, limit=1, cursor=cursor)
