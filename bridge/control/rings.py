@@ -44,7 +44,7 @@ class Rings:
         self._clock = clock
         self._lag_bounds = EndpointMetrics().delivery_s.bounds
         now = clock.steady()
-        self._began_at = now
+        self.began_at = now
         self._finishes = Ring(1, began_at=now)
         self._histograms = {name: Ring(len(one.counts), began_at=now) for name, one in self._observed().items()}
         self._lags = Ring(len(self._lag_bounds) + 1, began_at=now)
@@ -61,7 +61,7 @@ class Rings:
         for name, endpoint in metrics.endpoints.items():
             self._lags.add(self._grown(f"lag {name}", endpoint.delivery_s.counts), at=now)
         for name, account in metrics.accounts.items():
-            ring = self._polls.setdefault(name, Ring(1, began_at=self._began_at))
+            ring = self._polls.setdefault(name, Ring(1, began_at=self.began_at))
             ring.add(self._grown(f"polls {name}", [sum(account.polls.values())]), at=now)
 
     async def run(self) -> None:
@@ -93,7 +93,7 @@ class Rings:
     def polls_now(self) -> Mapping[str, float]:
         """Polls per minute of each account in the last five to ten minutes."""
         now = self._now()
-        lasted_s = min(now - self._began_at, now % EVERY_S + EVERY_S * (RECENT_SLOTS - 1))
+        lasted_s = min(now - self.began_at, now % EVERY_S + EVERY_S * (RECENT_SLOTS - 1))
         minutes = max(lasted_s, SAMPLE_EVERY_S) / 60
         return {name: ring.total(now, slots=RECENT_SLOTS)[0] / minutes for name, ring in self._polls.items()}
 

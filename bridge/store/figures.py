@@ -37,6 +37,7 @@ _LAST_DEAD: Final = """
 _DISABLED: Final = """
     SELECT endpoint, disabled_at, reason FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint
 """
+_OLDEST: Final = "SELECT endpoint, min(created_at) FROM deliveries WHERE state = 'waiting' GROUP BY endpoint"
 _ACCEPTED: Final = """
     SELECT endpoint, count(*), max(settled_at) FROM (
         SELECT endpoint, settled_at FROM deliveries
@@ -74,6 +75,11 @@ def undelivered(session: Session) -> list[UndeliveredAt]:
 def disabled(session: Session) -> list[DisabledSince]:
     """The endpoints that are disabled, by name."""
     return [DisabledSince(*row) for row in session.find(_DISABLED)]
+
+
+def oldest_waiting(session: Session) -> dict[str, float]:
+    """When the delivery that has waited longest was made, by endpoint."""
+    return dict(session.find(_OLDEST))
 
 
 def accepted(session: Session, since: float) -> dict[str, tuple[BoundedCount, float]]:

@@ -68,6 +68,13 @@ class PageReads:
         with self._database.read() as session:
             return accepted(session, since)
 
+    def oldest_waiting(self) -> dict[str, float]:
+        """When the delivery that has waited longest was made, by endpoint."""
+        from bridge.store.figures import oldest_waiting
+
+        with self._database.read() as session:
+            return oldest_waiting(session)
+
     def expiring(self, now: float) -> list[ExpiringResult]:
         """The failed deliveries whose results will be gone before their next attempt, the soonest first. Only 200
         waiting deliveries are looked at."""
@@ -141,6 +148,11 @@ class PageReads:
 
         with self._database.read() as session:
             return deliveries_by_watch(session, watch_ids)
+
+    @property
+    def place(self) -> object:
+        """Where the store is. Printed, it shows no secret."""
+        return self._database.place
 
     def space(self) -> StoreSpace:
         """How large the store is, and how much room is left on its disk."""

@@ -1,0 +1,245 @@
+"""What the page shows of each account, each endpoint, the daemon and the store. What is not well comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from bridge import __version__
+from bridge.control.estimates import Estimates, estimates
+from bridge.control.holds import holds_of
+from bridge.control.overview import Overview
+from bridge.control.rings import Quantiles, Rings
+from bridge.domain.account_state import AccountState
+from bridge.domain.health import Health
+from bridge.domain.pause import Pause, PauseOf, lasting
+from bridge.store import ReadStore
+from bridge.store.page_views import BoundedCount, StoreSpace
+
+if TYPE_CHECKING:
+    from bridge.config.load import Loaded
+    from bridge.domain.daemon_state import AccountNow, DaemonNow
+
+DAY_S: Final = 86_400.0
+NOBODY: Final = BoundedCount(0, False)
+
+
+class FactState(StrEnum):
+    """How an account or endpoint is, the worst first."""
+
+    BLOCKED = "blocked"  # an account: its key was rejected
+    DISABLED = "disabled"  # an endpoint: it answered 410
+    FAILING = "failing"  # an endpoint has accepted nothing since its last failure; an account's provider fails
+    PAUSED = "paused"  # by a person
+    HELD = "held"  # until a time that the other side named
+    SLOWED = "slowed"  # an account: by a 429
+    WELL = "well"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFacts:
+    """One account of the settings. `until_at`: the next probe, or the end of the pause or hold; None: nobody knows."""
+
+    account: str
+    provider: str
+    state: FactState
+    reason: str  # of the block or hold
+    since_at: float | None
+    until_at: float | None
+    live: int
+    in_flight: int
+    rate: float | None  # requests per second, now and in the settings' measure; None: this daemon does not poll it
+    full_rate: float | None
+    polls_per_minute: float | None
+    answered_at: float | None
+    usual_s: float | None  # half of its tasks take no longer; None: too little is known
+
+    @property
+    def rate_used(self) -> float | None:
+        """Which share of the allowed rate the polls of the last minutes have used."""
+        if not self.rate or self.polls_per_minute is None:
+            return None
+        return self.polls_per_minute / 60 / self.rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointFacts:
+    """One endpoint of the settings. `error` is the answer to the last failed attempt, if that is known."""
+
+    endpoint: str
+    type: str
+    state: FactState
+    reason: str  # of the state
+    since_at: float | None
+    until_at: float | None
+    waiting: int
+    dead: int
+    oldest_waiting_at: float | None
+    accepted: BoundedCount  # in 24 h
+    accepted_at: float | None  # the last one in 24 h
+    error: str
+    error_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonFacts:
+    """The daemon that serves the page, and its store."""
+
+    version: str
+    since_at: float
+    is_working: bool
+    answered_at: float | None  # the last answer to a poll
+    loop_lag: Quantiles
+    commits: Quantiles
+    store: str  # where it is, without secrets
+    space: StoreSpace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthFacts:
+    """All of them; the sources and the other daemons are in the overview."""
+
+    accounts: Sequence[AccountFacts]
+    endpoints: Sequence[EndpointFacts]
+    space: StoreSpace
+    store: str
+
+
+def health_facts(
+    store: ReadStore, loaded: Loaded, found: Overview, *, daemon: DaemonNow, polls: Mapping[str, float]
+) -> HealthFacts:
+    """The facts of these settings. `polls`: see `Rings.polls_now`."""
+    return HealthFacts(
+        accounts=sorted(_accounts(store, loaded, found, daemon, polls), key=lambda one: _rank(one.state)),
+        endpoints=sorted(_endpoints(store, loaded, found), key=lambda one: _rank(one.state)),
+        space=store.space(),
+        store=str(store.place),
+    )
+
+
+def daemon_facts(found: HealthFacts, rings: Rings, daemon: DaemonNow) -> DaemonFacts:
+    """The facts of the daemon that serves the page. Reads no store."""
+    answered = [one.answered_at for one in daemon.accounts.values() if one.answered_at is not None]
+    return DaemonFacts(
+        version=__version__,
+        since_at=rings.began_at,
+        is_working=daemon.is_working and daemon.stopped_at is None,
+        answered_at=max(answered, default=None),
+        loop_lag=rings.loop_lag(),
+        commits=rings.commits(),
+        store=found.store,
+        space=found.space,
+    )
+
+
+def _rank(state: FactState) -> int:
+    return list(FactState).index(state)
+
+
+def _accounts(
+    store: ReadStore, loaded: Loaded, found: Overview, daemon: DaemonNow, polls: Mapping[str, float]
+) -> list[AccountFacts]:
+    states, known = store.accounts(), estimates(store, loaded)
+    return [
+        _account(name, loaded, found, states.get(name), daemon.accounts.get(name), polls.get(name), known)
+        for name in loaded.settings.accounts
+    ]
+
+
+def _account(
+    name: str,
+    loaded: Loaded,
+    found: Overview,
+    past: AccountState | None,
+    now: AccountNow | None,
+    polls_per_minute: float | None,
+    known: Estimates,
+) -> AccountFacts:
+    settings = loaded.settings.accounts[name]
+    state, reason, since_at, until_at = _account_state(past, now, found.now)
+    return AccountFacts(
+        account=name,
+        provider=settings.provider,
+        state=state,
+        reason=reason,
+        since_at=since_at,
+        until_at=until_at,
+        live=found.counts.live_by_account.get(name, 0),
+        in_flight=now.in_flight if now else 0,
+        rate=now.rate if now else None,
+        full_rate=now.full_rate if now else None,
+        polls_per_minute=polls_per_minute,
+        answered_at=now.answered_at if now else None,
+        usual_s=known.remaining_s(name, settings.action, 0.0),
+    )
+
+
+def _account_state(
+    past: AccountState | None, now: AccountNow | None, at: float
+) -> tuple[FactState, str, float | None, float | None]:
+    """The state, why, since when, and until when."""
+    probe_at = now.probe_at if now else None
+    if past is not None and past.blocked_at is not None:
+        return FactState.BLOCKED, past.reason, past.blocked_at, probe_at
+    if past is not None and past.pause is not None and past.pause.lasts(at):
+        return FactState.PAUSED, "", past.pause.since_at, past.pause.until_at
+    if probe_at is not None:
+        return FactState.FAILING, "", None, probe_at
+    holds = list(holds_of(past, at))
+    if holds:
+        last = max(holds, key=lambda hold: hold.until_at)
+        return FactState.HELD, last.reason, None, last.until_at
+    if now is not None and now.is_slowed:
+        return FactState.SLOWED, "", None, None
+    return FactState.WELL, "", None, None
+
+
+def _endpoints(store: ReadStore, loaded: Loaded, found: Overview) -> list[EndpointFacts]:
+    accepted, oldest = store.accepted(found.now - DAY_S), store.oldest_waiting()
+    disabled = {one.endpoint: one for one in store.disabled_endpoints()}
+    dead = {one.endpoint: one for one in store.undelivered()}
+    failing = {one.endpoint: one for one in found.failing}
+    paused = lasting(found.pauses, PauseOf.ENDPOINT, found.now)
+    facts = []
+    for name, endpoint in loaded.settings.endpoints.items():
+        off, lost, failed = disabled.get(name), dead.get(name), failing.get(name)
+        state, reason, since_at, until_at = (
+            (FactState.DISABLED, off.reason, off.disabled_at, None)
+            if off is not None
+            else _endpoint_state(name, found, failed, paused.get(name))
+        )
+        count, accepted_at = accepted.get(name, (NOBODY, None))
+        facts.append(
+            EndpointFacts(
+                endpoint=name,
+                type=endpoint.type,
+                state=state,
+                reason=reason,
+                since_at=since_at,
+                until_at=until_at,
+                waiting=found.counts.waiting_by_endpoint.get(name, 0),
+                dead=lost.deliveries if lost else 0,
+                oldest_waiting_at=oldest.get(name),
+                accepted=count,
+                accepted_at=accepted_at,
+                error=failed.reason if failed else lost.detail if lost else "",
+                error_at=None if failed or lost is None else lost.last_at,
+            )
+        )
+    return facts
+
+
+def _endpoint_state(
+    name: str, found: Overview, failed: Health | None, pause: Pause | None
+) -> tuple[FactState, str, float | None, float | None]:
+    if pause is not None:
+        return FactState.PAUSED, "", pause.since_at, pause.until_at
+    if failed is not None:
+        return FactState.FAILING, failed.reason, failed.failing_since, None
+    held = [hold for (endpoint, _), hold in found.held_endpoints.items() if endpoint == name]
+    if held:
+        last = max(held, key=lambda hold: hold.until_at)
+        return FactState.HELD, last.reason, None, last.until_at
+    return FactState.WELL, "", None, None
