@@ -16,11 +16,14 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import Processor
 
+from bridge.console_log import ConsoleLines
 from bridge.domain.quoting import printable
 from bridge.log_stream import LogStream
 from bridge.redaction import hidden
+from bridge.screen import screen_of
 
 _level = logging.DEBUG  # events below it are dropped
+_is_for_people = False
 
 
 def get_logger() -> structlog.typing.FilteringBoundLogger:
@@ -34,21 +37,27 @@ def is_debugging() -> bool:
     return _level <= logging.DEBUG
 
 
-def set_up(*, level: str, syntax: str, stream: TextIO | None = None, colors: bool = True) -> None:
+def is_for_people() -> bool:
+    """Whether the log goes to a terminal, in lines for people."""
+    return _is_for_people
+
+
+def set_up(*, level: str, syntax: str, stream: TextIO | None = None) -> None:
     """Log to `stream` (default: stderr) at `level` and above, in a `syntax`: console, json, or auto, which is console
-    on a terminal and JSON elsewhere. With `colors`, a terminal gets colors."""
-    global _level
+    on a terminal and JSON elsewhere."""
+    global _level, _is_for_people
     _level = logging.getLevelNamesMapping()[level.upper()]
     out = stream or sys.stderr
-    console = syntax == "console" or (syntax == "auto" and out.isatty())
+    is_console = syntax == "console" or (syntax == "auto" and out.isatty())
+    _is_for_people = is_console and out.isatty()
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=colors and out.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        if console
+        ConsoleLines(partial(screen_of, out), is_whole=is_debugging())
+        if is_console
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
     processors: list[Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt=None if is_console else "iso", utc=True),
         structlog.processors.format_exc_info,  # before _clean: the text of an error may contain a secret
         _clean,
         renderer,

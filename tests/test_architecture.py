@@ -18,7 +18,8 @@ FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms
     {"__init__"},  # the version
     {"errors"},
     {"domain", "log_stream"},
-    {"redaction"},
+    {"redaction", "screen"},
+    {"console_log"},
     {"ports", "callback_ports", "logs", "clock", "collector", "metrics", "encoding"},
     {"expressions"},
     {"config", "net", "service", "offload", "liveness"},

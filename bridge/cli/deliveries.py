@@ -10,7 +10,6 @@ import click
 
 from bridge.cli.options import json_option, limit_option, since_option, wide_option
 from bridge.cli.output import print_json, print_table
-from bridge.cli.screen import BAD, BUSY, GONE, GOOD, Screen, screen_of
 from bridge.cli.session import CommandSession, command
 from bridge.cli.terminal_table import Column, table_lines
 from bridge.clock import SystemClock
@@ -25,6 +24,7 @@ from bridge.control.lookup import find_keys
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
 from bridge.errors import UsageError
+from bridge.screen import BAD, BUSY, GONE, GOOD, Screen, screen_of
 from bridge.store.selection import EVERY_DELIVERY, DeliveryFilter
 from bridge.store.views import DeliveryView
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +17,6 @@ from rich.console import Console
 from bridge import logs
 from bridge.app import App
 from bridge.cli.foreground import provider_option, until_terminated
-from bridge.cli.screen import wants_colors
 from bridge.cli.session import command
 from bridge.clock import FastClock, SystemClock
 from bridge.config import load
@@ -50,7 +48,7 @@ def demo_command(provider: str, speed: float) -> int:
     Everything runs on loopback: a simulated provider, the daemon with its own queue folder, and a receiver that prints
     each webhook. It ignores settings files and leaves nothing behind.
     """
-    logs.set_up(level="warning", syntax="auto", colors=wants_colors(os.environ))
+    logs.set_up(level="warning", syntax="auto")
     summary = until_terminated(partial(_demo, provider, speed))
     click.echo()
     click.echo(summary.text())

@@ -10,7 +10,6 @@ import click
 
 from bridge.cli.options import check_display, json_option, limit_option, since_option, watch_option, wide_option
 from bridge.cli.output import print_json, print_table
-from bridge.cli.screen import BAD, BUSY, GONE, GOOD, Screen, screen_of
 from bridge.cli.session import CommandSession, command
 from bridge.cli.terminal_table import Column, table_lines
 from bridge.clock import SystemClock
@@ -19,6 +18,7 @@ from bridge.control.formats import age, ago, due
 from bridge.control.watch_list import WatchList, current_watches, list_watches
 from bridge.domain.task import LIVE, Phase
 from bridge.errors import UsageError
+from bridge.screen import BAD, BUSY, GONE, GOOD, Screen, screen_of
 from bridge.store.selection import EVERY_WATCH, WatchFilter
 from bridge.store.views import WatchView
 

@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar
 import click
 import orjson
 
-from bridge.cli.screen import cells, padded
 from bridge.domain.quoting import printable
+from bridge.screen import cells, padded
 
 T = TypeVar("T")
 

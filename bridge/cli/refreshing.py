@@ -10,9 +10,9 @@ from typing import Final
 import anyio
 import click
 
-from bridge.cli.screen import Screen, can_move_cursor, screen_of
 from bridge.clock import SystemClock
 from bridge.errors import UsageError
+from bridge.screen import Screen, can_move_cursor, screen_of
 
 EVERY_S: Final = 1.0
 ROWS_LEFT: Final = 1  # below the lines, so that the terminal does not scroll

@@ -10,7 +10,6 @@ import click
 
 from bridge.cli.options import check_display, json_option, watch_option
 from bridge.cli.output import print_json
-from bridge.cli.screen import BAD, GOOD, Screen, folded, screen_of
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.control.formats import ago, count, rfc3339
@@ -20,6 +19,7 @@ from bridge.control.pausing import how_long
 from bridge.domain.quoting import printable
 from bridge.domain.source import SourceFacts
 from bridge.domain.task import Phase
+from bridge.screen import BAD, GOOD, Screen, folded, screen_of
 
 MOST_WORDS: Final = 10  # named on one line
 MORE: Final = " " * 12  # in front of a line that belongs to the one above

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from bridge.cli.screen import MARK_STYLES, Screen, cells, cut, padded
 from bridge.domain.quoting import printable
+from bridge.screen import MARK_STYLES, Screen, cells, cut, padded
 
 T = TypeVar("T")
 

@@ -72,8 +72,9 @@ def _context(file: SettingsFile, env: Mapping[str, str]) -> ReferenceContext:
     return ReferenceContext(env=env, base_dir=file.path.parent)
 
 
-def log_settings(loaded: Loaded, env: Mapping[str, str]) -> Log:
-    """How to log: the settings, overridden by $GENBRIDGE_LOG_LEVEL and $GENBRIDGE_LOG_FORMAT."""
+def log_settings(loaded: Loaded, env: Mapping[str, str], options: Mapping[str, str] | None = None) -> Log:
+    """How to log: the settings, overridden by $GENBRIDGE_LOG_LEVEL and $GENBRIDGE_LOG_FORMAT, and these by `options` of
+    the command line, `level` and `format`."""
     problems: list[str] = []
     chosen: dict[str, str] = {}
     for key, known in (("level", LEVELS), ("format", LOG_FORMATS)):
@@ -85,7 +86,7 @@ def log_settings(loaded: Loaded, env: Mapping[str, str]) -> Log:
             problems.append(f"{variable}: {error}")
     if problems:
         raise ConfigError(problems)
-    return loaded.settings.log.model_copy(update=chosen)
+    return loaded.settings.log.model_copy(update={**chosen, **(options or {})})
 
 
 def secrets(resolved: Loaded, env: Mapping[str, str]) -> list[str]:

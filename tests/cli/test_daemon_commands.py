@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.screen import cells
 from tests.cli.shell import Said, Shell, change
+from tests.cli.terminal import in_terminal, interrupt_at
 from tests.programs import ended
 from tests.stopwatch import Stopwatch
 from tests.world import DaemonProcess, World, drop, running_world, until
@@ -55,6 +57,32 @@ def served(shell: Shell, act: Callable[[], object]) -> Said:
 def ready(shell: Shell) -> None:
     until(lambda: (shell.folder / "state.db.lock").exists(), seconds=10, what="the lock")
     until((shell.folder / "queue").is_dir, seconds=10, what="the queue folder")
+
+
+def test_on_a_terminal_run_begins_with_a_summary_and_goes_on_with_short_lines(shell: Shell, world: World) -> None:
+    change(shell.folder / "genbridge.yaml", log={"format": "auto"}, http={"listen": "127.0.0.1:0"})
+    shell("add", "a")
+    world.ends_at["a"] = 0.0
+    said = in_terminal(shell.folder, "run", on_output=interrupt_at("accepted by"))
+    text = "\n".join(said.lines)
+    for fact in ("accounts   kling", "endpoints  hook (webhook at 127.0.0.1:", "1 live task", "page       at a free"):
+        assert fact in text, text
+    assert re.search(r"^\d\d:\d\d:\d\d  ✓ kling/a succeeded$", text, re.MULTILINE)
+    assert all(cells(line) <= 80 for line in said.lines)
+
+
+def test_options_say_how_to_log_before_the_environment_and_the_settings(
+    shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(shell.folder / "genbridge.yaml", log={"level": "warning", "format": "console"})
+    monkeypatch.setenv("GENBRIDGE_LOG_LEVEL", "error")
+    shell("add", "a")
+    world.ends_at["a"] = 0.0
+    said = shell("once", "-v", "--log-format", "json")
+    events = {json.loads(line)["event"] for line in said.err.splitlines()}
+    assert {"poll.answered", "watch.finished"} <= events
+    assert shell("once", "--log-level", "info", "--log-format", "json").err.count("daemon.ready") == 1
+    assert shell("once").err == ""
 
 
 def test_run_works_until_a_signal_and_tells_what_it_does_on_stderr(shell: Shell, world: World) -> None:

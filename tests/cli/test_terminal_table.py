@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.cli.screen import Screen, cells, cut, folded
 from bridge.cli.terminal_table import Column, table_lines
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
+from bridge.screen import Screen, cells, cut, folded
 from tests.cli.shell import Shell
 from tests.cli.terminal import ESCAPES, in_terminal, interrupt_at
 from tests.factories import NOW, make_wish

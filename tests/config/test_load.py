@@ -161,6 +161,7 @@ def test_the_log_follows_the_environment_first(tmp_path: Path) -> None:
     chosen = log_settings(found, {"GENBRIDGE_LOG_LEVEL": "DEBUG", "GENBRIDGE_LOG_FORMAT": "json"})
     assert (chosen.level, chosen.format) == ("debug", "json")
     assert log_settings(found, {"GENBRIDGE_LOG_LEVEL": ""}).level == "warning"
+    assert log_settings(found, {"GENBRIDGE_LOG_LEVEL": "debug"}, {"level": "error"}).level == "error"
     with pytest.raises(ConfigError) as caught:
         load.load(found.path, {"GENBRIDGE_LOG_LEVEL": "debg", "GENBRIDGE_LOG_FORMAT": "x"})
     assert caught.value.problems == (

@@ -1,0 +1,87 @@
+"""The log on a terminal: short lines that a person can read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from bridge import logs
+from bridge.console_log import ConsoleLines
+from bridge.screen import Screen, cells
+from tests.cli.terminal import ESCAPES
+
+AT = 1_762_000_000.0  # a timestamp
+DAY_S = 86_400.0
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+def line(event: str, level: str = "info", *, width: int = 80, marks: bool = True, **fields: Any) -> str:
+    lines = ConsoleLines(lambda: Screen(width, 24, is_terminal=True, marks=marks), is_whole=False)
+    return str(lines(None, level, {"event": event, "level": level, "timestamp": AT, **fields}))
+
+
+def told(event: str, level: str = "info", **fields: Any) -> str:
+    """The line without its time."""
+    return ESCAPES.sub("", line(event, level, width=300, **fields)).partition("  ")[2]
+
+
+TASK: dict[str, Any] = {"account": "kling", "task_id": "t1"}
+SENT: dict[str, Any] = {"endpoint": "hook", "task_id": "t1", "topic": "task_failed", "event_id": "evt_x", "attempts": 1}
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "fields", "wanted"),
+    [
+        ("watch.finished", "info", {**TASK, "phase": "succeeded"}, "✓ kling/t1 succeeded"),
+        ("watch.finished", "info", {**TASK, "phase": "failed", "reason": "odd"}, "✗ kling/t1 failed: odd"),
+        ("watch.running", "info", {**TASK, "phase": "running"}, "  kling/t1 is running"),
+        ("watch.added", "info", {"count": 3, "source": "queue"}, "  3 tasks added: queue"),
+        ("delivery.accepted", "info", SENT, "✓ t1 accepted by hook"),
+        ("delivery.accepted", "info", {**SENT, "attempts": 2}, "✓ t1 accepted by hook (attempt 2)"),
+        ("delivery.accepted", "info", {**SENT, "task_id": ""}, "✓ task_failed accepted by hook"),
+        ("delivery.deferred", "warning", {**SENT, "reason": "503"}, "! t1 not accepted by hook: 503 (attempt 1)"),
+        ("account.blocked", "error", {"account": "kling", "reason": "401"}, "✗ account.blocked: kling: 401"),
+        ("queue.taken", "info", {"files": 1, "first": "a.txt"}, "  queue.taken: files=1 first=a.txt"),
+        ("source.recovered", "info", {}, "  source.recovered"),
+    ],
+)
+def test_an_event_is_one_short_sentence(event: str, level: str, fields: dict[str, Any], wanted: str) -> None:
+    assert told(event, level, **fields) == wanted
+
+
+def test_lines_of_routine_are_cut_and_those_about_trouble_are_folded() -> None:
+    reason = "雨 because " * 30
+    routine = line("watch.running", reason=reason, phase="running", **TASK)
+    assert "\n" not in routine
+    trouble = line("delivery.deferred", "warning", **{**SENT, "reason": reason})
+    assert ESCAPES.sub("", trouble).count("because") == 30
+    for one in (*routine.split("\n"), *trouble.split("\n")):
+        assert cells(ESCAPES.sub("", one)) <= 80
+
+
+def test_without_colors_the_level_is_a_word() -> None:
+    assert line("delivery.deferred", "warning", marks=False, **SENT).partition("  ")[2].startswith("warning: t1 not")
+    assert "\x1b" not in line("watch.finished", marks=False, phase="failed", **TASK)
+
+
+def test_a_new_day_has_a_line_of_its_own() -> None:
+    lines = ConsoleLines(lambda: Screen(80, 24, is_terminal=True, marks=False), is_whole=False)
+    said = [lines(None, "", {"event": "daemon.ready", "level": "info", "timestamp": AT + at}) for at in (0, 1, DAY_S)]
+    assert [one.count("\n") for one in said] == [0, 0, 1]
+
+
+def test_debug_leaves_nothing_out() -> None:
+    stream = io.StringIO()
+    logs.set_up(level="debug", syntax="console", stream=stream)
+    logs.get_logger().info("delivery.accepted", **SENT)
+    assert "t1 accepted by hook topic=task_failed event_id=evt_x" in stream.getvalue()
