@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bridge.store.statements import Transactions
 
 if TYPE_CHECKING:
+    from bridge.domain.task import Snapshot
     from bridge.store.page_views import (
         BoundedCount,
         DeliveryMark,
@@ -96,6 +97,14 @@ class PageReads:
 
         with self._database.read() as session:
             return watches_by_id(session, watch_ids)
+
+    def snapshots_by_id(self, watch_ids: Sequence[int]) -> dict[int, Snapshot]:
+        """What the provider last said of these watches. Those without a snapshot, or with a very long one, are left
+        out."""
+        from bridge.store.task_pages import snapshots_by_id
+
+        with self._database.read() as session:
+            return snapshots_by_id(session, watch_ids)
 
     def finished_page(
         self, after: FinishedMark | None = None, *, limit: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from bridge.domain.task import Phase
+from bridge.domain.task import Phase, Snapshot
 from bridge.store import records
 from bridge.store.figures import OF_FINISHED
 from bridge.store.page_views import COUNTED, BoundedCount, FinishedMark, LiveWatch, WatchPage
@@ -14,6 +14,7 @@ from bridge.store.selection import HAS_TEXT, WatchFilter, like
 from bridge.store.statements import Question, Session
 from bridge.store.unreadable import readable
 from bridge.store.views import WatchView
+from bridge.store.watch_rows import snapshot_of
 
 SCANNED: Final = 8_000  # rows that one page looks at, if it has conditions that no index has
 MOST_HITS: Final = 500  # of what begins with a text
@@ -30,6 +31,11 @@ FINISHED_PAGE: Final = f"""
     WHERE ended_at <= :at AND (ended_at, watch_id) < (:at, :watch_id) AND {OF_FINISHED}
     ORDER BY ended_at DESC, watch_id DESC LIMIT :most
 """  # noqa: S608 - names of ours
+MOST_SNAPSHOT: Final = 1 << 18  # characters; a longer one holds the result itself
+_SNAPSHOTS: Final = """
+    SELECT watch_id, account || '/' || task_id, snapshot FROM watches
+    WHERE watch_id IN (:ids[]) AND length(snapshot) <= :most_chars
+"""
 ID_PREFIX: Final = "SELECT watch_id FROM watches WHERE task_id >= :text AND task_id < :end LIMIT :most"
 _KEY_PREFIX: Final = """
     SELECT watch_id FROM watches WHERE task_id >= :text AND task_id < :end AND account || '' = :account LIMIT :most
@@ -68,6 +74,15 @@ def watches_by_id(session: Session, watch_ids: Sequence[int]) -> list[WatchView]
     found = session.find(records.WATCH_VIEWS.select + " WHERE watch_id IN (:ids[])", ids=list(watch_ids))
     views = {view.watch_id: view for view in readable("watch", records.watch_view, found)}
     return [views[watch_id] for watch_id in watch_ids if watch_id in views]
+
+
+def snapshots_by_id(session: Session, watch_ids: Sequence[int]) -> dict[int, Snapshot]:
+    """What the provider last said of these watches. Those without a snapshot, or with a very long one, are left out."""
+    if not watch_ids:
+        return {}
+    rows = session.find(_SNAPSHOTS, ids=list(watch_ids), most_chars=MOST_SNAPSHOT)
+    found = {watch_id: snapshot_of(key, text) for watch_id, key, text in rows}
+    return {watch_id: snapshot for watch_id, snapshot in found.items() if snapshot is not None}
 
 
 def finished_page(

@@ -75,7 +75,7 @@ def watch(row: Row) -> Watch:
         source=source,
         ended_at=ended_at,
         reason=reason,
-        snapshot=None if snapshot is None else _snapshot(key, snapshot),
+        snapshot=None if snapshot is None else snapshot_of(key, snapshot),
     )
 
 
@@ -96,7 +96,8 @@ def snapshot_text(snapshot: Snapshot | None) -> str | None:
     return json_text(fields)
 
 
-def _snapshot(key: str, text: str) -> Snapshot | None:
+def snapshot_of(key: str, text: str) -> Snapshot | None:
+    """From the store's text. None when it cannot be read."""
     try:
         stored = json.loads(text)
         return Snapshot(**{**stored, "urls": tuple(stored["urls"]), "refused": tuple(stored["refused"])})

@@ -54,6 +54,14 @@ class TestFigures:
         assert store.delivery_lags(NOW) == [1.5]
         assert store.delivery_lags(NOW + 62) == []
 
+    def test_snapshots_are_read_for_many_tasks_at_once_but_not_very_long_ones(self, store: Store) -> None:
+        add(store, "a", "b", "long")
+        huge = VIDEO._replace(message="x" * task_pages.MOST_SNAPSHOT)
+        store.commit([make_end(key("a")), make_end(key("long"), snapshot=huge)], nobody)
+        ids = {view.task_id: view.watch_id for view in store.list_watches()}
+        assert store.snapshots_by_id([*ids.values(), 999_999]) == {ids["a"]: VIDEO}
+        assert store.snapshots_by_id([]) == {}
+
     def test_undelivered_names_the_last_answer_at_each_endpoint(self, store: Store) -> None:
         add(store, "a", "b")
         store.commit([make_end(key("a")), make_end(key("b"))], Teller(("automation", ""), ("chat", "1")))

@@ -6,19 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from bridge.control.estimates import estimates
+from bridge.config.settings_file import SettingsFile
 from bridge.control.needs import NeedKind, needs
 from bridge.control.now_figures import now_figures
-from bridge.control.pausing import held_watches
+from bridge.control.watch_pages import finished_watches, running_watches
 from bridge.domain.daemon_state import DaemonNow
-from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf, lasting
-from bridge.domain.task import ENDS, LIVE
 from bridge.http.page.cards import Card, FinishedTask, cards
 from bridge.http.page.runs import runs
 from bridge.http.page.view import View, ViewCall
 from bridge.store import ReadStore
-from bridge.store.selection import WatchFilter
 
 MOST_RUNS: Final = 9
 MOST_CARDS: Final = 24
@@ -39,12 +36,11 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
     found = services.overviews.read(store, file)
     accounts = store.accounts()
     wanted = needs(store, file, found, daemon=daemon, commit_p95_s=commit_p95_s)
-    ahead = estimates(store, file)
-    live = store.list_watches(WatchFilter(phases=tuple(LIVE)), limit=MOST_RUNS)
+    running = running_watches(store, file, now=now, limit=MOST_RUNS).first
     previews = call.request.app.state.access.rules.previews
     midnight = midnight_at(now, call.visitor.zone)
     held = {*found.counts.disabled, *lasting(found.pauses, PauseOf.ENDPOINT, now)}
-    finished = cards(_finished(store), previews=previews, held=held, now=now)
+    finished = cards(_finished(store, file, now), previews=previews, held=held, now=now)
     return {
         "needs": wanted,
         "no_daemon": next((one for one in wanted if one.kind is NeedKind.NO_DAEMON), None),
@@ -52,20 +48,18 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
         "midnight_at": midnight,
         "is_new": not found.counts.watches,
         "queue": file.source_paths.get("queue"),
-        "runs": runs(held_watches(live, accounts, now), accounts, ahead, now),
+        "runs": runs(running.views, accounts, running.estimates, now),
         "cards": finished,
         "is_busy": is_busy(finished, now),
     }
 
 
-def _finished(store: ReadStore) -> list[FinishedTask]:
+def _finished(store: ReadStore, file: SettingsFile, now: float) -> list[FinishedTask]:
     """The last tasks that finished, the newest first."""
-    found = []
-    for view in store.list_watches(WatchFilter(phases=tuple(ENDS)), limit=MOST_CARDS):
-        for watch in store.find(view.task_id, view.account):
-            key = WatchKey(view.account, view.task_id)
-            found.append(FinishedTask(view, watch.snapshot, store.deliveries_of(key)))
-    return found
+    views = finished_watches(store, file, now=now, limit=MOST_CARDS).views
+    ids = [view.watch_id for view in views]
+    snapshots, deliveries = store.snapshots_by_id(ids), store.deliveries_by_watch(ids)
+    return [FinishedTask(one, snapshots.get(one.watch_id), deliveries.get(one.watch_id, ())) for one in views]
 
 
 def is_busy(shown: Sequence[Card], now: float) -> bool:
