@@ -35,8 +35,8 @@ _OF_WATCHES: Final = f"""
 """  # noqa: S608 - names of ours
 _IN_TOPIC: Final = "EXISTS (SELECT 1 FROM events WHERE events.event_id = deliveries.event_id AND topic = :topic)"
 _SETTLED: Final = "state = :state AND state <> 'waiting' AND settled_at <= :at"
-# The plus signs keep it to the index of those that wait: they are few among all.
-_WAITS: Final = "state = 'waiting' AND +delivery_id > :delivery_id"
+# The plus sign and the endpoint keep it to the index of those that wait: they are few among all.
+_WAITS: Final = "state = 'waiting' AND endpoint >= '' AND +delivery_id > :delivery_id"
 _OF_TEXT: Final = """
     SELECT delivery_id, state, endpoint, coalesce(settled_at, 0) FROM deliveries
     WHERE (event_id = :text OR watch_id IN (:watch_ids[]))

@@ -13,6 +13,10 @@ from bridge.store.rows import plain
 T = TypeVar("T")
 
 _CONTAINS: Final = "{sqlite:LIKE}{postgres:ILIKE} :text ESCAPE '!'"
+# Lower case for the index; `|| ''` keeps SQLite from putting the value into it.
+BY_LABEL: Final = """
+    label IS NOT NULL AND lower(label){postgres: COLLATE "C"} = lower(:label) AND label || '' = :label
+"""
 HAS_TEXT: Final = f"(account || '/' || task_id {_CONTAINS} OR label {_CONTAINS})"
 _WATCH_OF_KEY: Final = "(SELECT watch_id FROM watches WHERE task_id = :task_id AND account = :account)"
 
@@ -66,7 +70,7 @@ def watches_where(wanted: WatchFilter, before: int | None) -> tuple[str, Mapping
         (
             ("phase IN (:phases[])", "phases", [str(phase) for phase in wanted.phases] or None),
             ("account = :account", "account", wanted.account),
-            ("label = :label", "label", wanted.label),
+            (BY_LABEL, "label", wanted.label),
             ("(added_at >= :since OR ended_at >= :since)", "since", wanted.since),
             (HAS_TEXT, "text", text),
             ("watch_id < :before", "before", before),

@@ -10,7 +10,7 @@ from bridge.store import records
 from bridge.store.figures import OF_FINISHED
 from bridge.store.page_views import COUNTED, BoundedCount, FinishedMark, LiveWatch, WatchPage
 from bridge.store.rows import plain
-from bridge.store.selection import HAS_TEXT, WatchFilter, like
+from bridge.store.selection import BY_LABEL, HAS_TEXT, WatchFilter, like
 from bridge.store.statements import Question, Session
 from bridge.store.unreadable import readable
 from bridge.store.views import WatchView
@@ -50,9 +50,6 @@ OF_EVENT: Final = """
     SELECT watch_id FROM events JOIN watches ON task_id = subject AND watches.account = events.account
     WHERE event_id = :text
 """
-_BY_LABEL: Final = (
-    "label IS NOT NULL AND lower(label){postgres: COLLATE \"C\"} = lower(:label) AND label || '' = :label"
-)
 
 
 class _Drive(NamedTuple):
@@ -155,7 +152,7 @@ def _matching(session: Session, hits: Sequence[int], wanted: WatchFilter) -> lis
 def _drives(wanted: WatchFilter) -> Iterator[_Drive]:
     """The index to go along: the label's, the account's and phase's (for each phase), or that of the ids."""
     if wanted.label is not None:
-        yield _Drive(_BY_LABEL)
+        yield _Drive(BY_LABEL)
     elif wanted.account is not None:
         yield from (_Drive("account = :account AND phase = :phase", phase) for phase in wanted.phases or tuple(Phase))
     elif wanted.phases:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 from bridge.domain.delivery_state import DeliveryState
@@ -69,11 +70,20 @@ _VALUES: Final = (
 )
 _WRONG: Final = f"doubt_kind NOT IN ({_words(Kind)}) {{sqlite:OR {' OR '.join(_VALUES)}}}"
 
+
+def _none_of(select: str, column: str, words: Iterable[str]) -> str:
+    """Rows with any other value than these: one SELECT for each gap between two of them. With an index on the column
+    each of them reads only what it finds, where NOT IN would read every row."""
+    known = sorted(words)
+    gaps = (f"{column} > '{low}' AND {column} < '{high}'" for low, high in pairwise(known))
+    return " UNION ".join(f"{select} {gap}" for gap in (f"{column} < '{known[0]}'", *gaps, f"{column} > '{known[-1]}'"))
+
+
 # The kinds and keys of what cannot be read. Of ended watches only the phase is looked at: there may be millions.
 UNREADABLE: Final = f"""
-    {_WATCHES} phase NOT IN ({_words(Phase)})
+    {_none_of(_WATCHES, "phase", Phase)}
     UNION {_WATCHES} phase IN ({_words(sorted(LIVE))}) AND ({_WRONG})
-    UNION {_DELIVERIES} state <> 'waiting' AND state NOT IN ({_words(DeliveryState)}) LIMIT {MOST_COUNTED}
+    UNION {_none_of(_DELIVERIES + " state <> 'waiting' AND", "state", DeliveryState)} LIMIT {MOST_COUNTED}
 """
 
 
