@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 
 from tests.http.page.browser import tab
 from tests.http.site import TOKEN, Site, running_site
-from tests.world import DaemonProcess
+from tests.world import DaemonProcess, until
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
@@ -45,6 +45,36 @@ def test_a_page_says_when_it_is_not_live_and_goes_on_by_itself(browser: Browser,
             page.wait_for(IS_LIVE)
             page.wait_for("document.querySelector('[data-not-live]').hidden")
             assert page.page.evaluate("window.stays")  # it was not loaded again
+
+
+def test_a_finish_turns_the_row_in_place_and_the_card_comes_when_the_reader_asks(
+    browser: Browser, open_site: Site
+) -> None:
+    open_site.add("before", seconds=0)
+    open_site.add("row")
+    with tab(browser, open_site.url) as page:
+        until(lambda: "before" in open_site.world.by_task(), seconds=20, what="the first webhook")
+        page.open("/")
+        page.wait_for(IS_LIVE)
+        page.page.hover("[data-list=finished] .card")  # the reader looks at the list, so nothing comes by itself
+        open_site.world.ends_at["row"] = 0.0
+        page.wait_for("document.querySelector('[data-list=running] [data-task=\"kling row\"].finished') !== null")
+        assert page.text("[data-list=running] [data-task='kling row'] .when") == "Succeeded, show"
+        page.wait_for("!document.querySelector('[data-new]').hidden")
+        assert page.text("[data-new]") == "1 new"
+        assert page.page.locator("[data-list=finished] [data-task='kling row']").count() == 0
+        page.page.keyboard.press("n")
+        page.wait_for("document.querySelector('[data-list=finished] [data-task=\"kling row\"]') !== null")
+        page.wait_for("document.querySelector('[data-list=running] [data-task=\"kling row\"]') === null")
+        assert page.page.locator("[data-new]").is_hidden()
+
+
+def test_cards_come_by_themselves_when_the_reader_is_away(browser: Browser, open_site: Site) -> None:
+    with tab(browser, open_site.url) as page:
+        page.open("/")
+        page.wait_for(IS_LIVE)
+        open_site.add("by-itself", seconds=0)
+        page.wait_for("document.querySelector('[data-list=finished] [data-task=\"kling by-itself\"]') !== null")
 
 
 def test_a_wrong_clock_of_the_browser_misleads_nobody(browser: Browser, open_site: Site) -> None:

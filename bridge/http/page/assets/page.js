@@ -1,8 +1,7 @@
 // Live updates, keys and players of the status page. Every view is complete without this script.
 //
 // Elements have keys: data-task="ACCOUNT ID", data-delivery="EVENT ENDPOINT TARGET", data-part="NAME". An update changes
-// what is inside an element with the same key. Nothing moves: rows are added and removed only when the reader asks for
-// it, or is not looking at the list.
+// what is inside an element of the same key. Rows come and go only when the reader asks, or does not look at the list.
 
 const STREAM = "/api/v1/changes";
 const SILENT_MS = 15_000; // the server sends something every 5 s
@@ -10,6 +9,7 @@ const HIDDEN_MS = 30_000; // browsers allow six connections to a server; a hidde
 const REFRESH_MS = 2_000;
 const AWAY_MS = 5_000; // pointer and focus have left the list for so long
 const BUSY_A_MINUTE = 50;
+const RUNNING = 9; // rows of the list on Now
 const LIVE = new Set(["submitted", "running"]);
 
 const body = document.body;
@@ -18,7 +18,6 @@ const query = new URLSearchParams(location.search);
 const find = (selector, within = document) => [...within.querySelectorAll(selector)];
 const keyOf = (element) => element.dataset.task ?? element.dataset.delivery ?? element.dataset.part;
 const KEYED = "[data-task], [data-delivery], [data-part]";
-
 document.documentElement.classList.add("scripted");
 
 // Times and words.
@@ -65,8 +64,7 @@ function expected(bar) {
 function drawBar(bar) {
   const { added, low, at, high, progress, held } = bar.dataset;
   const part = (name, values) => {
-    const shape = bar.querySelector(`.${name}`);
-    if (shape) for (const [key, value] of Object.entries(values)) shape.setAttribute(key, `${value.toFixed(1)}%`);
+    for (const [key, value] of Object.entries(values)) bar.querySelector(`.${name}`)?.setAttribute(key, `${value.toFixed(1)}%`);
   };
   if (!held && progress) return part("fill", { width: Number(progress) });
   if (held || !at) return;
@@ -81,9 +79,10 @@ function tick() {
   if (document.hidden) return;
   if (Date.now() - heardAt > SILENT_MS) setLive(false);
   if (!isLive) return; // countdowns stop: nobody knows whether they are true
-  for (const time of find("time[data-ago], time[data-due]")) {
-    const at = Date.parse(time.dateTime);
-    if (Math.abs(now() - at) < 86_400_000) setText(time, "due" in time.dataset && at <= now() ? texts.now : relative(at));
+  for (const time of find("time[data-ago], time[data-due], time[data-age]")) {
+    const [at, { due, age }] = [Date.parse(time.dateTime), time.dataset];
+    if (age !== undefined) setText(time, duration(Math.max(1, Math.round((now() - at) / 1000))));
+    else if (Math.abs(now() - at) < 86_400_000) setText(time, due !== undefined && at <= now() ? texts.now : relative(at));
   }
   for (const bar of find("svg.eta[data-added]")) {
     drawBar(bar);
@@ -140,7 +139,7 @@ let [refreshing, refreshAt, refreshTimer] = [false, 0, undefined];
 
 // Bring what is on the page up to date. With `lists`, also add and remove rows.
 async function refresh({ lists = false } = {}) {
-  if (refreshing) return scheduleRefresh();
+  if (refreshing || document.hidden) return scheduleRefresh();
   refreshing = true;
   try {
     const fresh = await load(location.href);
@@ -161,9 +160,9 @@ async function refresh({ lists = false } = {}) {
   }
 }
 
-function scheduleRefresh() {
+function scheduleRefresh(rest = REFRESH_MS) {
   clearTimeout(refreshTimer);
-  refreshTimer = setTimeout(refresh, Math.max(0, refreshAt + REFRESH_MS - Date.now()) + Math.random() * 300);
+  refreshTimer = setTimeout(refresh, Math.max(0, refreshAt + rest - Date.now()) + Math.random() * 300);
 }
 
 // The list in the order of the server. Elements that stay are moved, not made anew.
@@ -181,18 +180,19 @@ function renew(list, fresh) {
 let unseen = new Set();
 let [ends, awayAt] = [[], 0]; // when tasks finished, of the last minute; when the reader last looked at the list
 
-const fresher = () => find("[data-new]")[0];
-const matches = (task) =>
-  !query.get("after") && !query.get("q") && !query.get("label") && (!query.get("account") || query.get("account") === task.account);
+const fresher = () => document.querySelector("[data-new]");
+const rows = (list) => document.querySelector(`[data-list="${list}"]`)?.children.length;
 
-function isNews(task) {
-  const isOn = document.querySelector(`[data-list] > [data-task="${CSS.escape(`${task.account} ${task.id}`)}"]`);
+// Whether the reader should hear of a task that is not on the page.
+function isNews(task, isOn) {
+  const shownAt = Date.parse(body.dataset.now);
   if (body.dataset.view === "now") {
-    return !isOn?.matches(".card") && !LIVE.has(task.phase) && Date.parse(task.ended_at) > Date.parse(body.dataset.now);
+    return LIVE.has(task.phase) ? !isOn && rows("running") < RUNNING : Date.parse(task.ended_at) > shownAt && !isOn?.matches(".card");
   }
-  const phases = query.getAll("phase");
-  return body.dataset.view === "tasks" && !isOn && matches(task) && Date.parse(task.added_at) > Date.parse(body.dataset.now)
-    && (!phases.length || phases.includes(task.phase));
+  const isAsked = (name, value) => !query.has(name) || query.getAll(name).some((one) => !one || one === value);
+  const isPlain = !["after", "q", "label"].some((name) => query.get(name));
+  return body.dataset.view === "tasks" && !isOn && isPlain && Date.parse(task.added_at) > shownAt
+    && isAsked("account", task.account) && isAsked("phase", task.phase);
 }
 
 function showNew(found) {
@@ -205,8 +205,7 @@ function showNew(found) {
 
 function isReaderAway() {
   const list = document.querySelector("[data-list]");
-  const looks = list?.matches(":hover") || list?.contains(document.activeElement);
-  if (looks || scrollY > 300) awayAt = Date.now();
+  if (list?.matches(":hover") || list?.contains(document.activeElement) || scrollY > 300) awayAt = Date.now();
   return Date.now() - awayAt >= AWAY_MS && ends.length <= BUSY_A_MINUTE;
 }
 
@@ -269,16 +268,17 @@ function showCounts(counts) {
   }
   const needs = Number(body.dataset.needs) && fill(texts.title_needs, { n: body.dataset.needs });
   const running = counts.live && fill(texts.title_running, { n: number(counts.live) });
-  document.title = [needs, running, "genbridge"].filter(Boolean).join(" · ");
+  if (body.dataset.view === "now") document.title = [needs, running, "genbridge"].filter(Boolean).join(" · ");
 }
 
 function showChanges(frame) {
   let mustRefresh = Boolean(frame.more);
   for (const task of frame.tasks) {
     const key = `${task.account} ${task.id}`;
-    for (const element of find(`[data-task="${CSS.escape(key)}"]`)) mustRefresh = showTask(element, task) || mustRefresh;
+    const shown = find(`[data-task="${CSS.escape(key)}"]`);
+    for (const element of shown) mustRefresh = showTask(element, task) || mustRefresh;
     if (!LIVE.has(task.phase)) ends.push(Date.now());
-    if (isNews(task)) unseen.add(key);
+    if (isNews(task, shown.at(-1))) unseen.add(key);
   }
   for (const one of frame.deliveries) {
     const isOn = document.querySelector(`[data-delivery^="${CSS.escape(`${one.event_id} ${one.endpoint}`)}"]`);
@@ -288,6 +288,7 @@ function showChanges(frame) {
   ends = ends.filter((at) => Date.now() - at < 60_000);
   showNew(unseen);
   if (mustRefresh) scheduleRefresh();
+  else if (frame.counts) scheduleRefresh(5 * REFRESH_MS);
 }
 
 // A row that finishes stays where it is until the list is made anew. Returns whether the server must say the rest.
@@ -347,7 +348,7 @@ function step(by) {
 }
 
 const VIEWS = { n: "/", t: "/tasks", d: "/deliveries", h: "/health" };
-let goUntil = 0;
+let goUntil = 0; // after `g`
 const KEYS = {
   "/": () => document.querySelector("input[type=search]")?.focus(),
   j: () => step(1),
@@ -371,8 +372,7 @@ document.addEventListener("keydown", (event) => {
   }
   const use = goUntil > Date.now() && VIEWS[event.key] ? () => { location.href = VIEWS[event.key]; } : KEYS[event.key];
   if (event.key !== "g") goUntil = 0;
-  if (use) event.preventDefault();
-  use?.();
+  if (use) event.preventDefault(), use();
 });
 
 keysOn.checked = areKeysOn();
