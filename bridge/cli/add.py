@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from bridge.cli.options import json_option
+from bridge.cli.options import duration, json_option
 from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.control.watch_requests import NEEDS_DAEMON, added_json, added_line, wish, wishes
+from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable, quoted
 from bridge.errors import UsageError
 from bridge.task_reading import task_reader
@@ -36,9 +37,22 @@ from bridge.task_reading import task_reader
     help="Notify this endpoint instead of those of the routes; may be repeated.",
 )
 @click.option("--again", is_flag=True, help="Watch a finished task again.")
+@click.option("--wait", is_flag=True, help="Wait until they have finished, as `genbridge wait` does.")
+@click.option(
+    "--timeout", type=duration, metavar="DURATION", help="With --wait: stop waiting after this time, with 75."
+)
 @json_option
 @click.pass_obj
-def add_command(session: CommandSession, /, ids: Sequence[str], again: bool, as_json: bool, **options: Any) -> None:
+def add_command(
+    session: CommandSession,
+    /,
+    ids: Sequence[str],
+    again: bool,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Watch tasks: ids, query URLs, or - to read stdin.
 
     Stdin may hold one id per line, JSON (one task or a list), JSON lines, YAML as in a watchlist, CSV, or the JSON
@@ -46,7 +60,11 @@ def add_command(session: CommandSession, /, ids: Sequence[str], again: bool, as_
 
     Exit 0 means the tasks are on disk and their results will be delivered, even if no daemon is running now. If one
     task is invalid, none is added.
+
+    With --wait, output and exit code are those of `genbridge wait`; --json prints the tasks as `genbridge list --json`.
     """
+    if timeout is not None and not wait:
+        raise UsageError("--timeout needs --wait")
     reader = task_reader(session.file)
     shared = _shared(**options)
     if "-" in ids and len(ids) > 1:
@@ -59,11 +77,11 @@ def add_command(session: CommandSession, /, ids: Sequence[str], again: bool, as_
         wanted = [wish(reader, _not_a_file(one), shared) for one in ids]
     with session.writing(create=True) as store:
         added = store.add(wanted, source="cli", now=SystemClock().now(), again=again)
-    if as_json:
+    if as_json and not wait:
         print_json(added_json(added))
-    else:
+    elif not as_json:
         for one in added:
-            click.echo(added_line(one))
+            click.echo(added_line(one), err=wait)
     for one in added:
         prefix = f"{one.key.account}/"
         if one.what == "added" and one.key.task_id.startswith(prefix):
@@ -71,6 +89,17 @@ def add_command(session: CommandSession, /, ids: Sequence[str], again: bool, as_
             click.echo(said, err=True)
     if any(one.what in NEEDS_DAEMON for one in added):
         session.hint_at_daemon()
+    return _waited(session, [one.key for one in added], timeout, as_json=as_json) if wait else 0
+
+
+def _waited(session: CommandSession, keys: Sequence[WatchKey], timeout_s: float | None, *, as_json: bool) -> int:
+    """Wait for these tasks and print them; returns the exit code."""
+    from bridge.cli.wait import wait_for  # here: it imports much
+
+    with session.reader() as store:
+        known = store.news()
+        views = {key: store.view(key) for key in keys}
+        return wait_for(session, store, views, known, timeout_s, as_json=as_json)
 
 
 def _not_a_file(text: str) -> str:

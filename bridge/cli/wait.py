@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
@@ -9,27 +10,28 @@ from typing import Final
 import anyio
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
+from bridge.cli.listing import PHASE_MARKS
 from bridge.cli.options import account_option, duration
+from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
+from bridge.cli.wait_board import Bars, summary
 from bridge.clock import SystemClock
-from bridge.control.estimates import Estimates, estimates, eta
-from bridge.control.formats import count
+from bridge.control.estimates import Estimates, estimates, eta, is_vague
+from bridge.control.formats import clock_span, count
 from bridge.control.waiting import WatchViews, all_succeeded, awaited_tasks, count_live, reread
+from bridge.control.watch_list import watch_json
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable
 from bridge.domain.task import LIVE
 from bridge.errors import StoreError
 from bridge.ports import Clock, News
+from bridge.screen import BAD, Screen, can_move_cursor, screen_of
 from bridge.store import ReadStore
 from bridge.store.views import WatchView
 
 LOOK_EVERY_S: Final = 0.3
 TEMPORARY: Final = 75
-NAME_CELLS: Final = 40  # of a bar's name, so that bars line up
-ROWS_LEFT: Final = 4  # rows of the terminal for the summary and the prompt
 
 
 @command("wait")
@@ -41,7 +43,7 @@ def wait_command(session: CommandSession, ids: Sequence[str], account: str | Non
     """Wait until tasks have finished, with live progress.
 
     Without ids: all tasks that are watched now. Progress goes to stderr. At the end, stdout has a line for each task:
-    account, id, phase and URLs, separated by tabs.
+    account, id, phase and URLs, separated by tabs; on a terminal, the same for people.
 
     Exit 0 when all succeeded, 1 when some did not, 75 after --timeout. A daemon does the work: make sure one is
     running.
@@ -52,27 +54,69 @@ def wait_command(session: CommandSession, ids: Sequence[str], account: str | Non
         if not views:
             click.echo("nothing is watched", err=True)
             return 0
-        if count_live(views):
-            session.hint_at_daemon()
-        return anyio.run(_wait, store, views, known, estimates(store, session.file), timeout)
+        return wait_for(session, store, views, known, timeout)
 
 
-async def _wait(
-    store: ReadStore, views: WatchViews, known: News, known_ends: Estimates, timeout_s: float | None
+def wait_for(
+    session: CommandSession,
+    store: ReadStore,
+    views: WatchViews,
+    known: News,
+    timeout_s: float | None,
+    *,
+    as_json: bool = False,
 ) -> int:
-    clock = SystemClock()
-    console = Console(stderr=True)
-    board: Board = Lines(known_ends)
-    with ExitStack() as stack:
-        if console.is_terminal and not console.is_dumb_terminal:
-            board = stack.enter_context(Bars(console, known_ends))
-        views = await _until_over(store, views, known, board, clock=clock, until=_after(clock, timeout_s))
-    for view in views.values():
-        click.echo("\t".join([view.account, printable(view.task_id), view.phase, *map(printable, view.urls)]))
+    """Show progress on stderr until these tasks have finished or the time has passed. Then print them, and return the
+    exit code. `known`: the store's news from before they were read."""
+    if count_live(views):
+        session.hint_at_daemon()
+    clock, screen = SystemClock(), screen_of(sys.stderr)
+    began_at = clock.steady()
+    try:
+        views = anyio.run(_wait, store, views, known, estimates(store, session.file), timeout_s)
+    except KeyboardInterrupt:
+        click.echo("note: stopped waiting; the tasks are still watched", err=True)
+        raise
+    if as_json:
+        print_json([watch_json(view) for view in views.values()])
+    else:
+        _print_results(views)
+    if screen.is_terminal and len(views) > 1:
+        click.echo(summary(views, screen, clock.steady() - began_at), err=True)
     if running := count_live(views):
         click.echo(f"genbridge: timed out: {running} of {count(len(views), 'task')} still running", err=True)
         return TEMPORARY
     return 0 if all_succeeded(views) else 1
+
+
+def _print_results(views: WatchViews) -> None:
+    """A line for each task on stdout: with tabs for programs, and with marks on a terminal, where each URL has its own
+    line."""
+    screen = screen_of(sys.stdout)
+    for view in views.values():
+        if screen.is_terminal:
+            click.echo("\n".join(_result(view, screen)))
+        else:
+            click.echo("\t".join([view.account, printable(view.task_id), view.phase, *map(printable, view.urls)]))
+
+
+def _result(view: WatchView, screen: Screen) -> Sequence[str]:
+    took = "" if view.ended_at is None else f" after {clock_span(view.ended_at - view.added_at)}"
+    reason = f": {view.reason}" if view.reason else ""
+    label = f" ({view.label})" if view.label else ""
+    line = printable(f"{view.account}/{view.task_id}{label} {view.phase}{took}{reason}")
+    return [screen.mark(PHASE_MARKS.get(view.phase, BAD)) + line, *(f"  {printable(url)}" for url in view.urls)]
+
+
+async def _wait(
+    store: ReadStore, views: WatchViews, known: News, known_ends: Estimates, timeout_s: float | None
+) -> WatchViews:
+    clock, screen = SystemClock(), screen_of(sys.stderr)
+    board: Board = Lines(known_ends)
+    with ExitStack() as stack:
+        if can_move_cursor(screen):
+            board = stack.enter_context(Bars(Console(stderr=True, highlight=False), screen, known_ends))
+        return await _until_over(store, views, known, board, clock=clock, until=_after(clock, timeout_s))
 
 
 async def _until_over(
@@ -80,15 +124,14 @@ async def _until_over(
 ) -> WatchViews:
     """The views when every task has finished, or after the timeout. Reads the store only after a change."""
     try:
-        board.show(views)
         while True:
-            if known != (news := store.news()):
-                known = news
-                views = reread(store, views)
-                board.show(views)
+            board.show(views)
             if not count_live(views) or (until is not None and clock.steady() >= until):
                 return views
             await clock.sleep(LOOK_EVERY_S)
+            if known != (news := store.news()):
+                known = news
+                views = reread(store, views)
     except StoreError as error:
         raise type(error)(f"{error}; the tasks are still watched") from error
 
@@ -109,70 +152,12 @@ class Lines:
         for key, view in views.items():
             if self._seen.get(key) != view.phase:
                 self._seen[key] = view.phase
-                expected = _expected(self._known_ends, view)
-                click.echo(f"{view.account}/{printable(view.task_id)}: {view.phase}{expected}", err=True)
+                click.echo(f"{view.account}/{printable(view.task_id)}: {view.phase}{self._expected(view)}", err=True)
 
-
-class Bars:
-    """A bar for each task, which moves if the provider reports progress. If the terminal has fewer rows than tasks,
-    running tasks come first, and the summary counts the others."""
-
-    def __init__(self, console: Console, known_ends: Estimates) -> None:
-        self._known_ends = known_ends
-        self._bars: dict[WatchKey, TaskID] = {}
-        self._rows = max(1, console.height - ROWS_LEFT)
-        self._progress = Progress(
-            TextColumn("{task.fields[name]}"),
-            BarColumn(),
-            TextColumn("{task.fields[phase]}", markup=False),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        self._sum: TaskID | None = None
-
-    def __enter__(self) -> Bars:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, views: WatchViews) -> None:
-        """Update the bars."""
-        live = [key for key, view in views.items() if view.phase in LIVE]
-        ended = [key for key, view in views.items() if view.phase not in LIVE]
-        seen = set((live + ended)[: self._rows])
-        if len(views) > 1:
-            self._show_sum(len(ended), len(views))
-        for key, view in views.items():
-            if key in seen or key in self._bars:
-                self._show_bar(key, view, visible=key in seen)
-
-    def _show_sum(self, ended: int, total: int) -> None:
-        if self._sum is None:
-            self._sum = self._progress.add_task("", name="all", phase="")
-        self._progress.update(self._sum, total=total, completed=ended, phase=f"{ended} of {total} finished")
-
-    def _show_bar(self, key: WatchKey, view: WatchView, *, visible: bool) -> None:
-        if key not in self._bars:
-            name = Text(printable(view.label or view.task_id))
-            name.truncate(NAME_CELLS, overflow="ellipsis")
-            self._bars[key] = self._progress.add_task("", name=name.markup, total=None, phase=view.phase)
-        bar = self._bars[key]
-        ended = view.phase not in LIVE
-        done = 100.0 if ended else view.progress
-        phase = view.phase + _expected(self._known_ends, view)
-        self._progress.update(
-            bar, total=None if done is None else 100.0, completed=done or 0.0, phase=phase, visible=visible
-        )
-        if ended:
-            self._progress.stop_task(bar)
-
-
-def _expected(known_ends: Estimates, view: WatchView) -> str:
-    now = SystemClock().now()
-    found = known_ends.of(view, now)
-    return "" if found is None else f", done {eta(found, now)}"
+    def _expected(self, view: WatchView) -> str:
+        now = SystemClock().now()
+        found = self._known_ends.of(view, now)
+        return "" if found is None or is_vague(found, now) or view.phase not in LIVE else f", done {eta(found, now)}"
 
 
 Board = Lines | Bars

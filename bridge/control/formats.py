@@ -46,6 +46,13 @@ def span(seconds: float) -> str:
     return f"{whole}s"
 
 
+def clock_span(seconds: float) -> str:
+    """A duration as a clock shows it: `0:07`, `12:05`, `2:00:00`."""
+    whole = max(0, int(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
 def ago(at: float | None, now: float) -> str:
     """A time for people, relative to `now`: `12s ago`, `in 3m 5s`, or `-`."""
     if at is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bridge.config.settings_file import SettingsFile
@@ -37,3 +38,9 @@ def count_live(views: WatchViews) -> int:
 def all_succeeded(views: WatchViews) -> bool:
     """Whether every one of them has succeeded."""
     return all(view.phase is Phase.SUCCEEDED for view in views.values())
+
+
+def phases_text(views: WatchViews) -> str:
+    """How many are in which phase: `2 running, 5 succeeded, 1 failed`."""
+    numbers = Counter(view.phase for view in views.values())
+    return ", ".join(f"{numbers[phase]} {phase}" for phase in Phase if numbers[phase])

@@ -28,7 +28,7 @@ class Screenful(str):
     @property
     def lines(self) -> list[str]:
         """As a person reads it: without colors and links."""
-        return [line.rstrip("\r") for line in ESCAPES.sub("", self).split("\n") if line.rstrip("\r")]
+        return [line.strip("\r") for line in ESCAPES.sub("", self).split("\n") if line.strip("\r")]
 
 
 def in_terminal(

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import io
-import os
-import pty
+import re
 import sqlite3
-import subprocess
-import sys
-import termios
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 
 import pytest
 from rich.console import Console
 
-from bridge.cli.wait import Bars
+from bridge.cli.wait_board import Bars
 from bridge.control.estimates import Estimates
+from bridge.control.waiting import WatchViews
+from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
+from bridge.screen import Screen
 from bridge.store.views import WatchView
 from tests.cli.shell import Shell
+from tests.cli.terminal import in_terminal, interrupt_at
 from tests.factories import NOW, make_wish
-from tests.programs import ended
 from tests.store.making import make_end, nobody
 from tests.world import until
 
@@ -111,55 +110,100 @@ def test_a_store_that_fails_meanwhile_says_that_nothing_is_lost(shell: Shell) ->
 @pytest.mark.parametrize("terminal", ["xterm-256color", "dumb"])
 def test_on_a_terminal_bars_move_and_on_a_dumb_one_lines_follow(terminal: str, shell: Shell) -> None:
     shell("add", "a", "--label", "[red]film[/red]")
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (20, 90))
-    waiting = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "wait", "a"],
-        cwd=shell.folder,
-        env={**os.environ, "TERM": terminal, "NO_COLOR": "1"},
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    screen, has_ended = b"", False
-    with ended(waiting) as process:
-        try:
-            while chunk := os.read(ours, 65536):
-                screen += chunk
-                if b"submitted" in screen and not has_ended:
-                    has_ended = True
-                    end(shell, ("a", Phase.SUCCEEDED))
-        except OSError:
-            pass  # the other side has closed it
-        out, _ = process.communicate(timeout=30)
-    os.close(ours)
-    text = screen.decode()
-    assert process.returncode == 0
-    assert out.startswith(b"kling\ta\tsucceeded")
-    assert ("\x1b[" in text) == (terminal != "dumb")
-    assert "\x1b[31m" not in text, "NO_COLOR"
-    if terminal == "dumb":
-        assert "kling/a: succeeded" in text
-    else:
-        assert "[red]film[/red]" in text
+    has_ended = False
+
+    def end_it(seen: str, _: object) -> None:
+        nonlocal has_ended
+        if "submitted" in seen and not has_ended:
+            has_ended = True
+            end(shell, ("a", Phase.SUCCEEDED))
+
+    env = {"TERM": terminal, "NO_COLOR": "1"}
+    out = shell.folder / "out"
+    said = in_terminal(shell.folder, "wait", "a", columns=90, env=env, on_output=end_it, stdout=out)
+    assert out.read_text().startswith("kling\ta\tsucceeded")
+    assert ("\x1b[" in said) == (terminal != "dumb")
+    assert "\x1b[31m" not in said, "NO_COLOR"
+    assert ("kling/a: succeeded" if terminal == "dumb" else "[red]film[/red]") in said
 
 
-def test_of_more_tasks_than_rows_the_live_ones_are_shown_and_the_sum_tells_of_the_others() -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=100, height=8, _environ={})
-    bars = Bars(console, Estimates({}, {}))
-    with bars:
-        bars.show(_views(30, ended=0))
-        bars.show(_views(30, ended=27))
+def test_results_on_a_terminal_have_marks_and_whole_urls_and_the_summary_stays(shell: Shell) -> None:
+    shell("add", "a", "b")
+    end(shell, ("a", Phase.SUCCEEDED), ("b", Phase.FAILED))
+    said = in_terminal(shell.folder, "wait", "a", "b", exits=1)
+    *_, first, url, second, _, summary = said.lines
+    assert summary.startswith("✗ 2 of 2 finished: 1 succeeded, 1 failed, in 0:0")
+    assert re.fullmatch(r"✓ kling/a succeeded after [0-9:]+", first)
+    assert url == "  https://cdn.example.com/v1.mp4"
+    assert second.startswith("✗ kling/b failed after ")
+
+
+def test_ctrl_c_leaves_what_is_known_and_says_that_nothing_is_lost(shell: Shell) -> None:
+    shell("add", "a", "b")
+    said = in_terminal(shell.folder, "wait", on_output=interrupt_at("0 of 2 finished"), exits=130)
+    assert said.lines[-1] == "note: stopped waiting; the tasks are still watched"
+    assert "0 of 2 finished" in said.lines[-2]
+    assert "\x1b[?25h" in said, "the cursor is back"
+
+
+def test_add_wait_prints_the_results_alone_and_exits_like_wait(shell: Shell) -> None:
+    ending = meanwhile(shell, lambda: end(shell, ("a", Phase.SUCCEEDED)))
+    said = shell("add", "a", "--wait", "--timeout", "20s")
+    ending.join()
+    assert (said.code, said.out) == (0, "kling\ta\tsucceeded\thttps://cdn.example.com/v1.mp4\n")
+    assert said.err.count("no daemon is running") == 1
+    assert shell("add", "b", "--wait", "--timeout", "0s").code == 75
+    assert shell("add", "a", "--wait", "--json").json[0]["urls"] == ["https://cdn.example.com/v1.mp4"]
+    assert shell("add", "a", "--timeout", "1s").code == 2
+
+
+def board(height: int = 24, known: Estimates | None = None) -> Bars:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=height, _environ={})
+    return Bars(console, Screen(80, height, is_terminal=True, marks=True), known or Estimates({}, {}))
+
+
+def rendered(bars: Bars, views: WatchViews, now: float = NOW) -> list[str]:
+    """The lines of a board."""
+    console = Console(file=io.StringIO(), width=80, _environ={})
+    for row in bars.rows(views, now):
+        console.print(row)
     file = console.file
     assert isinstance(file, io.StringIO)
-    last = file.getvalue()[-1500:]
-    assert "27 of 30 finished" in last
-    assert all(f"task-{number:02}" in last for number in (27, 28, 29))
-    assert "63%" not in last
+    return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
-def _views(number: int, *, ended: int) -> Mapping[WatchKey, WatchView]:
+def test_of_more_tasks_than_rows_the_live_ones_are_shown_and_the_others_are_counted() -> None:
+    lines = rendered(board(height=8), _views(30, ended=27))
+    assert [line.split()[1] for line in lines[:4]] == ["task-27", "task-28", "task-29", "task-00"]
+    assert lines[4] == "  26 more"
+    assert lines[5].startswith("⠸ 27 of 30 finished  3 running, 27 succeeded")
+    assert "63%" in lines[0]
+
+
+def test_tasks_that_should_finish_first_are_on_top() -> None:
+    views = {
+        key: view._replace(progress=percent, added_at=NOW - 100)
+        for (key, view), percent in zip(_views(4, ended=0).items(), (10.0, None, 90.0, 50.0), strict=True)
+    }
+    assert [line.split()[1] for line in rendered(board(), views)[:4]] == ["task-02", "task-03", "task-00", "task-01"]
+
+
+def test_a_bar_fills_by_how_long_similar_tasks_took_and_a_vague_range_is_hidden() -> None:
+    key = DurationKey("kling", "")
+    table = Table()
+    for seconds in range(50, 70):
+        table.seen(0.0, seconds - 1.0)
+        table.ended([float(seconds)], succeeded=True)
+    known = Estimates({key: table}, {"kling": "kling"})
+    [(_, view)] = _views(1, ended=0).items()
+    views = {KEY: view._replace(progress=None, added_at=NOW)}
+    early, late = (rendered(board(known=known), views, NOW + age_s)[0] for age_s in (5, 45))
+    assert "in " in early
+    assert 0 < early.count("━") <= late.count("━")
+    assert "in " not in rendered(board(known=known), views, NOW + 3000)[0]
+
+
+def _views(number: int, *, ended: int) -> dict[WatchKey, WatchView]:
     views = {}
     for place in range(number):
         over = place < ended
@@ -172,7 +216,7 @@ def _views(number: int, *, ended: int) -> Mapping[WatchKey, WatchView]:
             label=None,
             meta={},
             phase=Phase.SUCCEEDED if over else Phase.RUNNING,
-            added_at=NOW,
+            added_at=NOW - 10,
             ended_at=NOW if over else None,
             next_poll_at=None,
             polls=1,
