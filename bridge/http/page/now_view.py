@@ -27,7 +27,12 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     daemon = services.daemon().now()
     commit_p95_s = services.page.rings.commits().p95_s
     found = await services.read(_read, call, daemon, commit_p95_s)
-    return {**found, "answered_at": _answered_at(daemon, call), "is_starting": not daemon.is_working}
+    return {
+        **found,
+        "answered_at": _answered_at(daemon, call),
+        "is_starting": not daemon.is_working,
+        "is_failing": daemon.store_failed_at is not None,
+    }
 
 
 def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: float | None) -> Mapping[str, Any]:

@@ -132,8 +132,12 @@ async def new_form_field(services: Services) -> str:
 
 
 async def form_key(services: Services) -> bytes:
-    """The key that signs forms. The daemons of a shared store have the same one."""
-    return await services.writing(lambda: services.store.ensure_key(KeyPurpose.FORMS, now=services.clock.now()))
+    """The key that signs forms. The daemons of a shared store have the same one. Only the first page of a store waits
+    for a commit."""
+    found = await services.read(lambda store: store.key(KeyPurpose.FORMS))
+    if found is None:
+        found = await services.writing(lambda: services.store.ensure_key(KeyPurpose.FORMS, now=services.clock.now()))
+    return found
 
 
 def read_query(model: type[Q], request: Request) -> Q:

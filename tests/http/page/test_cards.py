@@ -1,0 +1,179 @@
+"""Cards, rows, who was notified, and needs, by values."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from html import unescape
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bridge.control.estimates import Estimates
+from bridge.control.needs import Need, NeedKind
+from bridge.domain.account_state import AccountState, Hold
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.ids import WatchKey
+from bridge.domain.pause import Pause, PauseOf
+from bridge.domain.task import Phase, Snapshot
+from bridge.http.page.cards import FinishedTask, Look, cards
+from bridge.http.page.now_view import BUSY_PER_MINUTE, MOST_CARDS, is_busy
+from bridge.http.page.rendering import environment
+from bridge.http.page.runs import HeldBack, runs
+from bridge.http.page.told import Told, told
+from bridge.http.page.wording import Wording
+from bridge.store.views import DeliveryView, WatchView
+from tests.factories import NOW
+
+_TAGS = re.compile(r"<[^>]+>")
+_BUTTONS = re.compile(r'<a class="button[^"]*"[^>]*>([^<]+)<')
+CDN = "https://cdn.example.com"
+
+
+def view(name: str = "task-1", **fields: Any) -> WatchView:
+    made = WatchView(
+        account="kling", task_id=name, action="videos/text2video", label=None, meta={}, phase=Phase.SUCCEEDED,
+        added_at=NOW - 100, ended_at=NOW - 10, next_poll_at=None, polls=3, progress=None, urls=(), reason=None,
+        watch_id=1,
+    )  # fmt: skip
+    return made._replace(**fields)
+
+
+def delivery(endpoint: str, state: DeliveryState = DeliveryState.ACCEPTED, **fields: Any) -> DeliveryView:
+    made = DeliveryView(
+        delivery_id=1, event_id="evt_1", endpoint=endpoint, target="", topic="task_succeeded", account="kling",
+        task_id="task-1", state=state, attempts=1, next_attempt_at=None, created_at=NOW, last_outcome=None,
+        last_detail=None,
+    )  # fmt: skip
+    return made._replace(**fields)
+
+
+def video(url: str) -> Snapshot:
+    return Snapshot(result={"videos": [{"url": url}]}, urls=(url,))
+
+
+def test_only_six_videos_load_their_beginning() -> None:
+    elsewhere = FinishedTask(view("other"), video("https://other.example/v.mp4"), ())
+    tasks = [elsewhere, *(FinishedTask(view(f"v{n}"), video(f"{CDN}/{n}.mp4"), ()) for n in range(8)), elsewhere]
+    made = cards(tasks, previews=[CDN], held=(), now=NOW)
+    assert [one.preload for one in made if one.look is Look.VIDEO] == ["metadata"] * 6 + ["none"] * 2
+
+
+def test_results_that_can_be_shown_come_first() -> None:
+    urls = ["https://other.example/1.png", f"{CDN}/2.png"]
+    snapshot = Snapshot(result={"images": [{"url": url} for url in urls]}, urls=tuple(urls))
+    [made] = cards([FinishedTask(view(), snapshot, ())], previews=[CDN], held=(), now=NOW)
+    assert (made.look, [one.url for one in made.pictures], made.others) == (Look.IMAGES, urls[1:], 1)
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.SUCCEEDED])
+def test_a_task_that_did_not_succeed_shows_no_result(phase: Phase) -> None:
+    task = FinishedTask(view(phase=phase), video(f"{CDN}/v.mp4"), ())
+    [made] = cards([task], previews=[CDN], held=(), now=NOW)
+    assert made.look is (Look.FAILED if phase is Phase.FAILED else Look.OTHER)
+
+
+def test_the_worst_state_at_an_endpoint_counts_and_only_of_the_last_finish() -> None:
+    found = [
+        delivery("chat", DeliveryState.DEAD, created_at=NOW - 50),
+        delivery("chat", target="0"),
+        delivery("chat", DeliveryState.WAITING, target="1", next_attempt_at=NOW + 5),
+        delivery("hook", DeliveryState.WAITING, topic="task_progress"),
+        delivery("hook"),
+        delivery("crm", DeliveryState.WAITING),
+        delivery("mail", DeliveryState.DEAD),
+    ]
+    assert told(found, held={"crm", "hook"}) == [
+        Told("chat", "waiting", NOW + 5),
+        Told("hook", "accepted"),
+        Told("crm", "held"),
+        Told("mail", "dead"),
+    ]
+    assert told([]) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "held", "since"),
+    [
+        (AccountState(account="kling"), None, None),
+        (AccountState(account="kling", blocked_at=NOW - 9), HeldBack.BLOCKED, NOW - 9),
+        (AccountState(account="kling", paused_until=NOW + 9), HeldBack.WAITS, NOW),
+        (AccountState(account="kling", paused_until=NOW - 9), None, None),
+        (AccountState(account="kling", holds=(Hold(route="images", until_at=NOW + 9, reason="429"),)), None, None),
+    ],
+)
+def test_a_row_says_why_its_task_is_not_polled(state: AccountState, held: HeldBack | None, since: float | None) -> None:
+    [made] = runs([view(phase=Phase.RUNNING, ended_at=None)], {"kling": state}, Estimates({}, {}), NOW)
+    assert (made.held, made.bar.held_at) == (held, since)
+
+
+def test_a_row_of_a_paused_account_is_held_since_then() -> None:
+    pause = Pause(of=PauseOf.ACCOUNT, name="kling", since_at=NOW - 30, until_at=None)
+    state = AccountState(account="kling", pause=pause)
+    [made] = runs([view(phase=Phase.RUNNING, ended_at=None)], {"kling": state}, Estimates({}, {}), NOW)
+    assert (made.held, made.bar.held_at) == (HeldBack.PAUSED, NOW - 30)
+
+
+@pytest.mark.parametrize(("spread_s", "expected"), [(20.0, True), (40.0, False)])
+def test_many_finishes_in_a_short_time_are_busy(spread_s: float, expected: bool) -> None:
+    tasks = [
+        FinishedTask(view(f"{n}", ended_at=NOW - spread_s * n / (MOST_CARDS - 1)), None, ()) for n in range(MOST_CARDS)
+    ]
+    made = cards(tasks, previews=(), held=(), now=NOW)
+    assert MOST_CARDS / 20.0 > BUSY_PER_MINUTE / 60 > MOST_CARDS / 40.0
+    assert is_busy(made, NOW) is expected
+    assert not is_busy(made[:-1], NOW)
+
+
+@pytest.mark.parametrize(
+    ("need", "title", "detail", "buttons"),
+    [
+        (Need(kind=NeedKind.STORE_SLOW, seconds=2.5), "The store is slow", "takes longer than 2.5 s", ["Health"]),
+        (
+            Need(kind=NeedKind.DISK_FULL, count=123_456_789),
+            "The disk of the store is nearly full: 123 MB left",
+            "When it is full, genbridge stops polling and sending",
+            ["Health"],
+        ),
+        (
+            Need(
+                kind=NeedKind.RESULT_EXPIRES,
+                subject="hook",
+                count=2,
+                until_at=NOW + 240,
+                task=WatchKey("kling", "a/b"),
+                next_at=NOW + 600,
+            ),
+            "2 results expire before hook gets them",
+            "The first is gone in 4 min. The next attempt is in 10 min.",
+            ["See the task", "2 deliveries"],
+        ),
+        (
+            Need(kind=NeedKind.FILES_REJECTED, subject="queue", count=3, since_at=NOW, detail="/q"),
+            "3 queue files were rejected",
+            "Each lies in /q/rejected with its reason.",
+            ["Sources"],
+        ),
+        (
+            Need(kind=NeedKind.ACCOUNT_BLOCKED, subject="kling", since_at=NOW, detail="HTTP 402"),
+            "Account kling blocked since ",
+            "The provider answered: HTTP 402.",
+            ["Account"],
+        ),
+    ],
+)
+def test_each_need_has_a_line_and_a_main_button(need: Need, title: str, detail: str, buttons: list[str]) -> None:
+    drawn = rendered('{% import "needs.html" as about with context %}{{ about.lines([need]) }}', need=need)
+    text = " ".join(unescape(_TAGS.sub("", drawn)).split())
+    assert text.startswith(title)
+    assert detail in text
+    assert _BUTTONS.findall(drawn) == buttons
+    assert drawn.count('class="button"') == 1
+
+
+def rendered(source: str, **values: Any) -> str:
+    words = Wording("en", UTC, NOW)
+    template = environment().from_string(source)
+    visitor = SimpleNamespace(may_act=True)
+    return template.render(t=words.text, counted=words.counted, words=words, now=NOW, visitor=visitor, **values)
