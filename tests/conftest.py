@@ -9,13 +9,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import hypothesis
 import pytest
 
 from bridge.config.postgres_url import PostgresUrl
 from tests.postgres import ADDRESS, own_schema, own_server
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 # No deadlines: on a busy machine they fail good code. Tests of speed measure CPU time.
 hypothesis.settings.register_profile("genbridge", deadline=None)
@@ -100,8 +104,8 @@ def postgres(postgres_server: str) -> Iterator[PostgresUrl]:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Distribute directories of tests over processes if pytest-xdist is installed.
 
-    Single files, `-n 0` and `--pdb` stay in one process. Each process takes the next test when it has finished one.
-    Tests of one `xdist_group` run in the same process, so never at the same time.
+    Single files, `-n 0` and `--pdb` stay in one process. Each process takes the next test when it has finished one, or
+    the next file if its tests run together.
     """
     is_worker = hasattr(config, "workerinput")  # a worker must not start workers
     if is_worker or not config.pluginmanager.hasplugin("xdist") or config.option.dist != "no":
@@ -109,7 +113,16 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if config.option.numprocesses is None and not all(".py" in name for name in config.args):
         config.option.numprocesses = "auto"
     if config.option.numprocesses:
-        config.option.dist = "loadgroup"
+        config.option.dist = "loadscope"
+        config.option.loadscopereorder = False  # the long tests first, not the files with the most tests
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """Distribute tests one by one, but some files as a whole."""
+    from tests.distribution import Distribution  # here: pytest-xdist may be missing
+
+    return Distribution(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -30,7 +30,7 @@ from tests.world import World, until
 pytestmark = [
     pytest.mark.crash,
     pytest.mark.long,
-    pytest.mark.xdist_group("cut off"),
+    pytest.mark.together,
     pytest.mark.timeout(240),
 ]
 

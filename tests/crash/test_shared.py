@@ -24,7 +24,7 @@ from tests.crash.crew import (
 )
 from tests.world import REFUSED, World, until
 
-pytestmark = [pytest.mark.crash, pytest.mark.long, pytest.mark.xdist_group("crews"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.crash, pytest.mark.long, pytest.mark.together, pytest.mark.timeout(240)]
 
 BUNCHED_S = 0.3  # on a busy machine, requests of so long a time may arrive together
 

@@ -1,0 +1,27 @@
+"""How pytest-xdist distributes tests over processes: one by one, but some files as a whole."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from xdist.scheduler import LoadScopeScheduling
+
+
+class Distribution(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
+    """Gives each process the next test when it has finished one, or the next file if its tests run together.
+
+    pytest-xdist's own groups (`xdist_group`) have no effect with pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if run_together(self.config.rootpath / file) else nodeid
+
+
+@cache
+def run_together(path: Path) -> bool:
+    """Whether the tests of this file run in one process, one after the other: they are marked `together`, or they share
+    a fixture of the module, which each process would set up again."""
+    text = path.read_text()
+    return "pytest.mark.together" in text or 'scope="module"' in text
