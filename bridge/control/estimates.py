@@ -48,6 +48,17 @@ class Estimates:
         found = expected(self._knowledge.fit(DurationKey(account, action or "")), began_at=-age_s, now=0.0)
         return None if found is None else found.at
 
+    def usual(self, view: WatchView) -> tuple[Expected, int] | None:
+        """When tasks like this one finish, counted from when it was added, and how many of this kind were seen. None
+        when too little is known."""
+        if not self._tables:
+            return None
+        from bridge.domain.durations.forecast import expected  # here: without tables, nothing can be estimated
+
+        fit = self._knowledge.fit(DurationKey(view.account, view.action or ""))
+        found = expected(fit, began_at=view.added_at, now=view.added_at)
+        return None if found is None else (found, fit.count)
+
     @cached_property
     def _knowledge(self) -> LearnedDurations:
         from bridge.domain.durations.learned_durations import LearnedDurations

@@ -12,16 +12,16 @@ from pydantic import Field
 
 from bridge.config.load import Loaded
 from bridge.control.pausing import held_deliveries
-from bridge.control.watch_list import WatchList, list_watches
-from bridge.domain.account_state import AccountState
+from bridge.control.watch_pages import search_watches
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
-from bridge.http.page.bars import Bar
 from bridge.http.page.result_boxes import kind_of_url, thumbnail
+from bridge.http.page.runs import Run, runs
 from bridge.http.page.told import Told, told
 from bridge.http.page.view import View, ViewCall, ViewQuery
+from bridge.http.page.wording import DAY_S, Wording
 from bridge.http.query_values import since_at
 from bridge.http.services import Services
 from bridge.store import ReadStore
@@ -55,10 +55,10 @@ class TasksQuery(ViewQuery):
 
 
 class TaskRow(NamedTuple):
-    """One line of the table. `bar` is of a running task; `accepted` of `notified` endpoints have its result."""
+    """One line of the table. `run` is set while it runs; `accepted` of `notified` endpoints have its result."""
 
     view: WatchView
-    bar: Bar | None
+    run: Run | None
     picture: str
     notified: Sequence[Told]
 
@@ -101,16 +101,18 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     loaded = services.settings()
     wanted = wanted_watches(query, now)
     found = await services.read(_read, loaded, wanted, query, now=now)
-    is_countable = wanted == WatchFilter(phases=wanted.phases, account=wanted.account)
-    counts = await phase_counts(services, query.account) if is_countable else None
-    kept = None if counts is None or query.account else bounded(sum(counts.values()))
+    counts = None
+    if not (query.q or query.since):  # no index has these
+        counts = await (label_counts(services, wanted) if query.label else phase_counts(services, query.account))
+    words = Wording(call.visitor.language, call.visitor.zone, now)
+    kept = None if counts is None or query.account or query.label else bounded(sum(counts.values()))
     return {
         "rows": found.rows,
         "next": found.next,
         "blocking": found.blocking,
         "tabs": tabs(query.phase, counts),
         "kept_count": kept,
-        "kept_for_s": loaded.settings.retention.ended_s,
+        "kept_for": kept_for(words, loaded.settings.retention.ended_s),
         "accounts": sorted({*loaded.settings.accounts, *([query.account] if query.account else [])}),
         "settings_accounts": sorted(loaded.settings.accounts),
         "spans": [*SPANS, *([query.since] if query.since and query.since not in SPANS else [])],
@@ -163,6 +165,12 @@ def command(query: TasksQuery) -> str:
     return shlex.join([*parts, "--limit", str(ROWS)])
 
 
+def kept_for(words: Wording, seconds: float) -> str:
+    """`30 days`, or a duration that is no number of days."""
+    days, rest = divmod(seconds, DAY_S)
+    return words.counted(int(days), "{n} day", "{n} days") if days and not rest else words.duration(seconds)
+
+
 async def phase_counts(services: Services, account: str | None) -> Mapping[Phase, int] | None:
     """How many tasks are in each phase, of one account or of all; None if that is not known at once."""
     gauges: StoreGauges | None = None
@@ -177,33 +185,18 @@ async def phase_counts(services: Services, account: str | None) -> Mapping[Phase
     return counts
 
 
-def held_since(state: AccountState | None, now: float) -> float | None:
-    """Since when the tasks of an account are not polled, because it is blocked or paused; None: they are."""
-    if state is None:
-        return None
-    if state.pause is not None and state.pause.lasts(now):
-        return state.pause.since_at
-    return state.blocked_at
+async def label_counts(services: Services, wanted: WatchFilter) -> Mapping[Phase, int]:
+    """The same for the tasks with one label: at most `COUNTED` and one more of each phase."""
+    return await services.read(_label_counts, wanted)
 
 
-def bar_of(view: WatchView, found: WatchList, accounts: Mapping[str, AccountState]) -> Bar | None:
-    """The bar of a running task."""
-    if view.phase not in LIVE:
-        return None
-    expected = found.eta(view)
-    return Bar(
-        added_at=view.added_at,
-        now=found.now,
-        low_at=expected.low_at if expected else None,
-        mid_at=expected.at if expected else None,
-        high_at=expected.high_at if expected else None,
-        progress=view.progress,
-        held_at=held_since(accounts.get(view.account), found.now),
-    )
+def _label_counts(store: ReadStore, wanted: WatchFilter) -> Mapping[Phase, int]:
+    found = {phase: store.count_tasks(wanted._replace(phases=(phase,))) for phase in Phase}
+    return {phase: count.number + count.is_more for phase, count in found.items()}
 
 
 def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQuery, *, now: float) -> _Page:
-    found = list_watches(store, loaded, wanted, now=now, limit=ROWS, cursor=query.after)
+    found = search_watches(store, loaded, wanted, now=now, limit=ROWS, cursor=query.after)
     accounts, pauses = store.accounts(), store.pauses()
     disabled = {one.endpoint for one in store.disabled_endpoints()}
     held = {*lasting(pauses, PauseOf.ENDPOINT, now), *disabled}
@@ -214,12 +207,12 @@ def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQue
         deliveries = [] if view.phase in LIVE else store.list_deliveries(DeliveryFilter(watch=key))
         return TaskRow(
             view=view,
-            bar=bar_of(view, found, accounts),
+            run=runs([view], accounts, found.estimates, now)[0] if view.phase in LIVE else None,
             picture=thumbnail(view.urls, previews),
             notified=told(held_deliveries(deliveries, pauses, now), held),
         )
 
-    is_empty = not found.views and query.after is None
+    is_empty = not found.views and found.next is None and query.after is None
     return _Page(
         rows=[row(view) for view in found.views],
         next=found.next,
@@ -234,7 +227,7 @@ def _blocking(store: ReadStore, wanted: WatchFilter) -> str:
         return ""
     for name, _ in given:
         others = wanted._replace(**{name: EVERY_WATCH._asdict()[name]})
-        if store.list_watches(others, limit=1):
+        if store.task_page(others, limit=1).views:
             return name
     return ""
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -14,14 +12,10 @@ import pytest
 
 from bridge.domain.task import Phase
 from bridge.http.page.tasks_view import TasksQuery, bounded, command, tabs
-from bridge.store import open_command_store
-from tests.factories import make_wish
 from tests.http.page.test_page_frame import signed_in
+from tests.http.page.watching import HOSTILE_IDS, HOSTILE_LABEL, add, is_delivered, live, read, write_tasks
 from tests.http.site import READ_TOKEN, Site, running_site
 from tests.world import until
-
-HOSTILE_LABEL = '<script>alert(1)</script> "quoted" \u202egpj.exe'
-HOSTILE_IDS = ("a/b?c=1#d", "50% & more", "任务/一号", "x'y\"z", "plus+minus", "<b>..a")
 
 
 @pytest.fixture(scope="module")
@@ -41,41 +35,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def empty_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with running_site(tmp_path_factory.mktemp("empty")) as running:
         yield running
-
-
-def add(site: Site, *tasks: dict[str, Any], seconds: float = 0.0, fails: bool = False) -> None:
-    """Watch tasks that finish after so long."""
-    for task in tasks:
-        site.world.ends_at[task["id"]] = time.monotonic() + seconds
-        if fails:
-            site.world.fails.add(task["id"])
-    answer = site.client.post("/api/v1/tasks", json=list(tasks))
-    assert answer.status_code == 201, answer.text
-
-
-def write_tasks(site: Site, *ids: str, label: str, account: str = "kling") -> None:
-    """As `genbridge add`, but with ids that it takes for mistakes: older stores and providers' lists have them."""
-    site.world.ends_at.update(dict.fromkeys(ids, time.monotonic()))
-    with closing(open_command_store(site.folder / "state.db", create=False, group_access=False)) as store:
-        wishes = [make_wish(account=account, task_id=one, label=label, action="videos/text2video") for one in ids]
-        store.add(wishes, source="cli", now=time.time())
-
-
-def live(site: Site) -> list[Any]:
-    pages = [site.client.get(f"/api/v1/tasks?phase={phase}&limit=1000").json() for phase in ("submitted", "running")]
-    return [task for page in pages for task in page["tasks"]]
-
-
-def is_delivered(site: Site) -> bool:
-    found = site.client.get("/api/v1/deliveries?state=waiting").json()
-    return not found["deliveries"] and bool(site.world.told)
-
-
-def read(site: Site, path: str, token: str | None = None) -> str:
-    headers = signed_in(site, token) if token else signed_in(site)
-    answer = site.stranger.get(path, headers=headers)
-    assert answer.status_code == 200, answer.text
-    return answer.text
 
 
 def shown(page: str) -> list[str]:

@@ -1,0 +1,115 @@
+"""The strip of a task's polls: where each poll, the usual duration and the finish stand. Arithmetic only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+WIDTH: Final = 94.0  # per cent of the strip for the whole span, so that the last label is not at the edge
+APART: Final = 0.4  # per cent; closer polls are drawn as one
+ROOM: Final = 13.0  # per cent that a label needs beside another one
+NEAR_EDGE: Final = 12.0  # per cent; a label closer to an edge starts or ends at its mark
+
+
+class UsualSpan(NamedTuple):
+    """When similar tasks finish: one in ten before `low_at`, half before `mid_at`, nine in ten before `high_at`."""
+
+    low_at: float
+    mid_at: float
+    high_at: float
+
+
+class StripMark(NamedTuple):
+    """A place on the strip in per cent, and how a label there is aligned."""
+
+    x: float
+    anchor: str  # start, middle, end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripGeometry:
+    """A task from `added_at` on. `finished_at` is None while it runs; then the strip ends now, or later."""
+
+    added_at: float
+    now: float
+    polls: Sequence[float]
+    finished_at: float | None = None
+    next_at: float | None = None
+    usual: UsualSpan | None = None
+
+    @property
+    def marks(self) -> Sequence[float]:
+        """Where the polls are, those that cannot be told apart once."""
+        found: list[float] = []
+        for at in sorted(self.polls):
+            x = self._x(at)
+            if at >= self.added_at and (not found or x - found[-1] >= APART):
+                found.append(x)
+        return found
+
+    @property
+    def end(self) -> StripMark | None:
+        """Where the task finished."""
+        return None if self.finished_at is None else _mark(self._x(self.finished_at))
+
+    @property
+    def present(self) -> StripMark | None:
+        """Where now is, while the task runs."""
+        return _mark(self._x(self.now)) if self.finished_at is None else None
+
+    @property
+    def coming(self) -> float | None:
+        """Where the next poll will be."""
+        is_ahead = self.finished_at is None and self.next_at is not None and self.next_at > self.now
+        return self._x(self.next_at) if is_ahead and self.next_at is not None else None
+
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """The range in which eight of ten similar tasks finish: its start and its width."""
+        if self.usual is None:
+            return None
+        low = self._x(self.usual.low_at)
+        return low, round(self._x(self.usual.high_at) - low, 1)
+
+    @property
+    def middle(self) -> float | None:
+        """Where half of the similar tasks have finished."""
+        return None if self.usual is None else self._x(self.usual.mid_at)
+
+    @property
+    def labels(self) -> dict[str, StripMark]:
+        """The labels below the strip that have room: `low`, `mid` and `high`. `added` always stands at the left."""
+        if self.usual is None:
+            return {}
+        found: dict[str, StripMark] = {}
+        reached = 0.0
+        for name, at in (("low", self.usual.low_at), ("high", self.usual.high_at)):
+            mark = _mark(self._x(at))
+            if mark.x - reached >= ROOM:
+                found[name] = StripMark(mark.x, "end" if name == "high" else "start")
+                reached = mark.x + (ROOM if name == "low" else 0.0)
+        x = self._x(self.usual.mid_at)
+        if "low" in found and "high" in found and x - found["low"].x >= ROOM * 1.4 and found["high"].x - x >= ROOM:
+            found["mid"] = StripMark(x, "middle")
+        return found
+
+    @property
+    def _ends_at(self) -> float:
+        return max(self._instants())
+
+    def _instants(self) -> Iterator[float]:
+        yield self.added_at + 1e-3  # never an empty span
+        yield self.now if self.finished_at is None else self.finished_at
+        if self.usual is not None:
+            yield self.usual.high_at
+        if self.finished_at is None and self.next_at is not None:
+            yield min(self.next_at, self.now + max(self.now - self.added_at, 60.0))  # a far one is at the edge
+
+    def _x(self, at: float) -> float:
+        share = (at - self.added_at) / (self._ends_at - self.added_at)
+        return round(min(max(share, 0.0), 1.0) * WIDTH, 1)
+
+
+def _mark(x: float) -> StripMark:
+    return StripMark(x, "start" if x < NEAR_EDGE else "end" if x > WIDTH - NEAR_EDGE else "middle")

@@ -1,0 +1,190 @@
+"""What is told of one task: its result, its deliveries with every attempt, and what happened, in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from bridge.config.load import Loaded
+from bridge.control.estimates import estimates
+from bridge.control.holds import QueueHolds, hold_on, holds_on, lasting_holds
+from bridge.control.pausing import held_deliveries, held_watches
+from bridge.domain.account_state import AccountState, Hold
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.durations.forecast import Expected
+from bridge.domain.event import END_TOPICS
+from bridge.domain.ids import WatchKey
+from bridge.domain.pause import Pause, PauseOf, lasting
+from bridge.domain.task import LIVE, Phase
+from bridge.http.page.poll_strip import StripGeometry, UsualSpan
+from bridge.http.page.result_boxes import ResultBox, result_boxes
+from bridge.http.page.runs import Run, runs
+from bridge.store import ReadStore
+from bridge.store.views import DeliveryView, ReadingCount, WatchDetails, WatchView
+
+MOST_NOTIFIED: Final = 12  # deliveries that the list of what happened names
+
+
+class DeliveryNow(NamedTuple):
+    """One delivery. `state`: a state of deliveries, or `held`. `why`: what it waits for: `unknown` (the settings have
+    no such endpoint), `disabled`, `paused`, `asked` (the receiver named a time), `order` (an earlier one is retried
+    first), or empty."""
+
+    view: DeliveryView
+    state: str
+    why: str = ""
+    detail: str = ""
+    until_at: float | None = None
+
+    @property
+    def total(self) -> int:
+        """All attempts that were made, in every round of retries."""
+        return len(self.view.made)
+
+
+class NotifiedOf(NamedTuple):
+    """The deliveries of one event."""
+
+    topic: str
+    event_id: str
+    deliveries: Sequence[DeliveryNow]
+
+
+class Happening(NamedTuple):
+    """One line of what happened. `what`: a fact of the history, or `accepted`, `dead`, `deferred` of a delivery to
+    `endpoint`. `answers` are those of all polls so far."""
+
+    at: float
+    what: str
+    detail: str = ""
+    endpoint: str = ""
+    after_s: float | None = None  # from the finish
+    answers: Sequence[ReadingCount] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStory:
+    """Everything about one task at one instant."""
+
+    now: float
+    details: WatchDetails
+    view: WatchView
+    run: Run | None  # while it runs
+    usual: tuple[Expected, int] | None
+    account: AccountState | None
+    paused: Mapping[str, Pause]  # endpoints
+    queue_holds: QueueHolds
+    endpoints: frozenset[str]  # of the settings
+    is_account_known: bool
+    results: Sequence[ResultBox]
+
+    @property
+    def is_live(self) -> bool:
+        return self.view.phase in LIVE
+
+    @property
+    def generation(self) -> int:
+        return self.details.watch.state.generation
+
+    @property
+    def name(self) -> str:
+        """What people call the task."""
+        return self.view.label or self.view.task_id
+
+    @property
+    def account_pause(self) -> Pause | None:
+        """The pause of its account that lasts now."""
+        pause = self.account.pause if self.account else None
+        return pause if pause is not None and pause.lasts(self.now) else None
+
+    @property
+    def account_holds(self) -> Sequence[Hold]:
+        """The waits that its provider asked for."""
+        return holds_on(self.account, self.view.action, self.now)
+
+    @property
+    def events(self) -> list[NotifiedOf]:
+        """The deliveries by event, the latest event first."""
+        ordered = sorted(self.details.deliveries, key=lambda one: (-one.created_at, one.event_id, one.delivery_id))
+        views = held_deliveries(ordered, self.paused.values(), self.now)
+        return [
+            NotifiedOf(members[0].topic, event_id, [self._delivery(one) for one in members])
+            for event_id, members in ((key, list(group)) for key, group in groupby(views, key=lambda one: one.event_id))
+        ]
+
+    @property
+    def happened(self) -> list[Happening]:
+        """The history and what became of the last finish, the oldest first."""
+        facts = [Happening(fact.at, fact.what, fact.detail) for fact in self.details.history]
+        before_finish = [place for place, one in enumerate(facts) if one.what not in _FINAL]
+        if before_finish and self.details.readings:
+            place = before_finish[-1]
+            facts[place] = facts[place]._replace(answers=self.details.readings)
+        return sorted([*facts, *self._notified()], key=lambda one: one.at)
+
+    def strip(self, polls: Sequence[float]) -> StripGeometry:
+        """When it was polled."""
+        usual = UsualSpan(self.usual[0].low_at, self.usual[0].at, self.usual[0].high_at) if self.usual else None
+        return StripGeometry(
+            added_at=self.view.added_at,
+            now=self.now,
+            polls=polls,
+            finished_at=None if self.is_live else self.view.ended_at,
+            next_at=self.view.next_poll_at,
+            usual=usual,
+        )
+
+    def _notified(self) -> Iterator[Happening]:
+        finishes = [one for one in self.details.deliveries if one.topic in END_TOPICS and one.made]
+        if len(finishes) > MOST_NOTIFIED:
+            return
+        for one in finishes:
+            last = one.made[-1]
+            match one.state:
+                case DeliveryState.ACCEPTED:
+                    yield Happening(last.at, "accepted", "", one.place, max(0.0, last.at - one.created_at))
+                case DeliveryState.DEAD | DeliveryState.WAITING if last.outcome != "accepted":
+                    what = "dead" if one.state is DeliveryState.DEAD else "deferred"
+                    yield Happening(last.at, what, last.detail, one.place)
+
+    def _delivery(self, view: DeliveryView) -> DeliveryNow:
+        if view.state is not DeliveryState.WAITING:
+            return DeliveryNow(view, str(view.state))
+        if view.endpoint not in self.endpoints:
+            return DeliveryNow(view, "held", "unknown")
+        if view.endpoint in self.details.disabled:
+            return DeliveryNow(view, "held", "disabled", self.details.disabled[view.endpoint])
+        if view.endpoint in self.paused:
+            return DeliveryNow(view, "held", "paused", until_at=self.paused[view.endpoint].until_at)
+        hold = hold_on(view, self.queue_holds)
+        if hold is None:
+            return DeliveryNow(view, "waiting")
+        return DeliveryNow(view, "waiting", "asked" if hold.reason else "order", hold.reason, hold.until_at)
+
+
+def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -> TaskStory:
+    """Everything about one task. UnknownError when it is not watched."""
+    details, accounts = store.details(key), store.accounts()
+    [view] = held_watches([store.view(key)], accounts, now)
+    known = estimates(store, loaded)
+    previews = loaded.settings.http.previews if loaded.settings.http else ()
+    began_at = view.added_at if view.ended_at is None else view.ended_at
+    is_there = view.phase is Phase.SUCCEEDED
+    return TaskStory(
+        now=now,
+        details=details,
+        view=view,
+        run=runs([view], accounts, known, now)[0] if view.phase in LIVE else None,
+        usual=known.usual(view),
+        account=accounts.get(key.account),
+        paused=lasting(store.pauses(), PauseOf.ENDPOINT, now),
+        queue_holds=lasting_holds(store.queue_holds(), loaded.endpoints, now),
+        endpoints=frozenset(loaded.endpoints),
+        is_account_known=key.account in loaded.settings.accounts,
+        results=result_boxes(details.watch.snapshot, previews, began_at=began_at, now=now) if is_there else (),
+    )
+
+
+_FINAL: Final = frozenset(str(phase) for phase in Phase if phase not in LIVE)

@@ -1,0 +1,245 @@
+"""The story of a task: its result in every state, who was notified, what happened, and hostile texts."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from html import unescape
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.http.page.test_page_frame import signed_in
+from tests.http.page.watching import HOSTILE_IDS, HOSTILE_LABEL, add, is_delivered, live, read, write_tasks
+from tests.http.site import READ_TOKEN, Site, running_site
+from tests.world import Answer, kling, until
+
+CDN = "https://cdn.example.test"
+SIGNED = f"{CDN}/works/{'long/' * 20}video.mp4?signature=s3cr3t&expires=1"
+EVIL_REASON = '<img src=x onerror="alert(1)">'
+STORIES = {
+    "failed-evil": kling("failed-evil", "failed", message=EVIL_REASON),
+    "signed": kling("signed", "succeed", urls=[SIGNED]),
+    "several": kling("several", "succeed", urls=[f"{CDN}/a.mp4", "https://other.example/b.mp4", f"{CDN}/c.mp4"]),
+    "plain": kling("plain", "succeed", urls=[f"{CDN}/plain.mp4?x=1"]),
+    "late": kling("late", "succeed", urls=[f"{CDN}/late.mp4"]),
+    "unsafe": kling("unsafe", "succeed", urls=["javascript:alert(1)", "http://10.0.0.1/x.mp4", f"{CDN}/safe.mp4"]),
+}
+
+
+def told_by(task_id: str) -> Answer | None:
+    """What the provider says of these tasks. They have just finished, so that their results are still there."""
+    if task_id not in STORIES:
+        return None
+    now_ms = round(time.time() * 1000)
+    answer = {**STORIES[task_id], "data": {**STORIES[task_id]["data"], "created_at": now_ms, "updated_at": now_ms}}
+    return 200, json.dumps(answer).encode(), {}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("story")
+    with running_site(folder, http={"previews": [CDN]}, retention={"ended": "3d"}) as running:
+        running.world.fault = told_by
+        write_tasks(running, *HOSTILE_IDS, label=HOSTILE_LABEL)
+        add(running, *({"id": one, "label": one} for one in ("failed-evil", "signed", "several", "unsafe")))
+        add(running, {"id": "plain", "label": "Lighthouse", "meta": {"order": 4711, "scene": "<b>"}})
+        add(running, {"id": "still-runs", "label": "Slow jazz"}, seconds=3600.0)
+        write_tasks(running, "shared", label="Shared")
+        write_tasks(running, "shared", label="Shared, too", account="second")
+        until(lambda: len(live(running)) == 2, seconds=60, what="tasks that have finished")
+        until(lambda: is_delivered(running), seconds=60, what="results that are delivered")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site whose receiver accepts nothing, and that may show no results."""
+    with running_site(tmp_path_factory.mktemp("refusing"), delivery={"retries": ["0.1s", "30m"]}) as running:
+        running.world.fault = told_by
+        running.world.receive = lambda event_id, times: 503
+        add(running, {"id": "late"})
+        until(lambda: len(running.world.told) == 2, seconds=60, what="two attempts")
+        yield running
+
+
+def story(site: Site, task_id: str, account: str | None = "kling", token: str | None = None) -> str:
+    named = f"account={quote(account)}&" if account else ""
+    return read(site, f"/task?{named}id={quote(task_id, safe='')}", token)
+
+
+def text_of(page: str) -> str:
+    """What a person reads."""
+    main = page[page.index("<main") : page.index("</main>")]
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", main)))
+
+
+def press(site: Site, page: str, action: str) -> httpx.Response:
+    """Send the first form of the page that does this."""
+    form = page[page.index(f'action="/actions/{action}"') :]
+    form = form[: form.index("</form>")]
+    fields = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form)
+    headers = {**signed_in(site), "Origin": site.url}
+    return site.stranger.post(
+        f"/actions/{action}", data={name: unescape(value) for name, value in fields}, headers=headers
+    )
+
+
+def test_a_video_can_be_played_where_its_origin_is_allowed(site: Site) -> None:
+    page = story(site, "plain")
+    assert f'<video controls playsinline preload="metadata" src="{CDN}/plain.mp4?x=1">' in page
+    assert '<a href="/tasks?account=kling">kling</a>' in page
+    said = text_of(page)
+    for part in ("Lighthouse Succeeded", "5.1 s", "videos/text2video", "over HTTP", "order: 4711", "scene: <b>"):
+        assert part in said
+
+
+def test_a_signed_address_is_shown_short_and_copied_whole(site: Site) -> None:
+    page = story(site, "signed")
+    whole = SIGNED.replace("&", "&amp;")
+    assert f'src="{whole}"' in page
+    assert f'href="{whole}" target="_blank" rel="noopener noreferrer"' in page
+    assert f'data-copy="{whole}"' in page
+    assert "s3cr3t" not in text_of(page)
+
+
+def test_results_at_other_hosts_are_named_and_not_loaded(site: Site) -> None:
+    page = story(site, "several")
+    assert len(re.findall("<video ", page)) == 2
+    assert "https://other.example/b.mp4" not in re.findall(r' src="([^"]*)"', page)
+    assert "is at other.example" in text_of(page)
+    assert 'preload="none"' in page
+
+
+def test_without_allowed_origins_nothing_is_loaded(refusing: Site) -> None:
+    page = story(refusing, "late")
+    assert "<video" not in page
+    assert "is at cdn.example.test" in text_of(page)
+    assert "Open in a new tab" in page
+
+
+def test_unsafe_results_are_named_and_never_links(site: Site) -> None:
+    page = story(site, "unsafe")
+    assert 'href="javascript:' not in page
+    assert "Not passed on, because it is not safe: javascript:alert(1)" in text_of(page)
+    assert "http://10.0.0.1/x.mp4: points into a private network" in text_of(page)
+    assert len(re.findall("<video ", page)) == 1
+
+
+def test_a_failure_shows_the_providers_words_as_text(site: Site) -> None:
+    page = story(site, "failed-evil")
+    assert "<img" not in page
+    assert EVIL_REASON in text_of(page)
+    assert 'class="pic note is-bad"' in page
+
+
+def test_a_running_task_shows_its_bar_and_its_next_poll(site: Site) -> None:
+    page = story(site, "still-runs")
+    assert "No result yet" in page
+    assert '<svg class="eta' in page
+    assert "Next poll" in page
+    assert "The task at kling goes on." in page
+    assert 'action="/actions/again"' not in page
+
+
+@pytest.mark.parametrize("task_id", HOSTILE_IDS)
+def test_any_id_has_its_story(site: Site, task_id: str) -> None:
+    for account in ("kling", None):
+        page = story(site, task_id, account)
+        assert f'<dt>Task</dt><dd class="id" dir="auto">{task_id}</dd>' in unescape(page)
+        assert "<script>alert" not in page
+        assert "<b>..a" not in page
+        [link] = re.findall(r'data-copy="(/task[^"]*)"', page)
+        assert f'dir="auto">{task_id}</dd>' in unescape(read(site, unescape(link)))
+
+
+def test_an_id_of_several_accounts_is_a_choice(site: Site) -> None:
+    page = story(site, "shared", None)
+    assert "Several accounts watch this id" in page
+    links = re.findall(r'<a class="name" href="([^"]*)"', page)
+    assert [unescape(one) for one in links] == ["/task?account=kling&id=shared", "/task?account=second&id=shared"]
+    other = read(site, "/task?account=second&id=shared")
+    assert "never polled: the settings have no account second" in text_of(other)
+    assert "account second" not in text_of(story(site, "shared"))
+
+
+@pytest.mark.parametrize("query", ["id=nope", "id=plain&account=second", "", "id=https%3A%2F%2Fx.example%2F1"])
+def test_an_unknown_task_says_how_long_tasks_are_kept(site: Site, query: str) -> None:
+    answer = site.stranger.get(f"/task?{query}", headers=signed_in(site))
+    assert answer.status_code == 404
+    assert "No task with this id is kept. Results are kept for 3 days." in answer.text
+
+
+def test_account_and_id_may_be_written_as_one(site: Site) -> None:
+    assert "Lighthouse" in story(site, "kling/plain", None)
+
+
+def test_what_happened_is_told_in_order(site: Site) -> None:
+    page = story(site, "plain")
+    happened = text_of(page[: page.index("When it was polled")] + "</main>").rpartition("What happened")[2]
+    places = [happened.index(word) for word in ("Added over HTTP", "answers:", "Succeeded", "hook was notified")]
+    assert places == sorted(places)
+
+
+def test_each_attempt_is_listed_with_its_answer(refusing: Site) -> None:
+    until(lambda: "attempt 3 of 3" in text_of(story(refusing, "late")), seconds=20, what="the third attempt planned")
+    page = story(refusing, "late")
+    tries = re.findall(r"<li><time .*?</li>", page[page.index('class="tries"') : page.index("<aside>")], re.DOTALL)
+    assert len(tries) == 2
+    for number, one in enumerate(tries, 1):
+        assert "HTTP 503" in one
+        assert f"attempt {number}" in one
+    assert "hook did not accept it" in text_of(page)
+
+
+def test_buttons_do_what_they_say(refusing: Site) -> None:
+    sent = press(refusing, story(refusing, "late"), "send")
+    assert sent.status_code == 303
+    assert sent.headers["location"].startswith("/task?account=kling&id=late&done=")
+    until(lambda: len(refusing.world.told) == 4, seconds=20, what="a second round of attempts")
+    refusing.world.receive = lambda event_id, times: 200
+    press(refusing, story(refusing, "late"), "send")
+    until(lambda: "/actions/redeliver" in story(refusing, "late"), seconds=20, what="a delivery that was accepted")
+    assert press(refusing, story(refusing, "late"), "redeliver").status_code == 303
+    until(lambda: len(refusing.world.told) == 6, seconds=20, what="a delivery that was sent again")
+    assert press(refusing, story(refusing, "late"), "again").status_code == 303
+    add(refusing, {"id": "runs"}, seconds=3600.0)
+    assert press(refusing, story(refusing, "runs"), "poll").status_code == 303
+    assert "A poll was requested" in story(refusing, "runs")
+    assert press(refusing, story(refusing, "runs"), "withdraw").status_code == 303
+    assert "No longer watched" in story(refusing, "runs")
+
+
+def test_who_may_only_read_sees_no_buttons(site: Site) -> None:
+    for task_id in ("plain", "still-runs"):
+        assert "/actions/" not in story(site, task_id, token=READ_TOKEN).replace("/actions/signout", "")
+
+
+def test_a_disabled_endpoint_can_be_enabled_from_a_story(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with running_site(tmp_path_factory.mktemp("gone")) as site:
+        site.world.receive = lambda event_id, times: 410
+        add(site, {"id": "gone"})
+        until(
+            lambda: 'action="/actions/enable"' in story(site, "gone"), seconds=60, what="an endpoint that is disabled"
+        )
+        assert "waiting until it is enabled. It answered: HTTP 410" in text_of(story(site, "gone"))
+        site.world.receive = lambda event_id, times: 200
+        assert press(site, story(site, "gone"), "enable").status_code == 303
+        until(lambda: "hook was notified" in text_of(story(site, "gone")), seconds=20, what="a delivery")
+
+
+def test_the_strip_is_drawn_without_styles(site: Site) -> None:
+    page = story(site, "plain")
+    strip = page[page.index('class="sheet strip"') :]
+    assert re.search(r'<g class="poll"><rect x="[\d.]+%"', strip)
+    assert "style=" not in page
+    assert re.search(r"\d+ polls? in", text_of(page))
+
+
+def test_a_story_fits_its_budget(site: Site) -> None:
+    headers = {**signed_in(site), "Accept-Encoding": "gzip"}
+    with site.stranger.stream("GET", "/task?account=kling&id=plain", headers=headers) as answer:
+        assert sum(map(len, answer.iter_raw())) < 12_000
