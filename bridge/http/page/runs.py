@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from bridge.control.estimates import Estimates
 from bridge.control.holds import holds_on, opens_at
 from bridge.domain.account_state import AccountState
 from bridge.http.page.bars import Bar
 from bridge.store.views import WatchView
+
+LONG_S: Final = 10.0  # a shorter wait is over before anybody has read of it
 
 
 class HeldBack(StrEnum):
@@ -60,4 +63,5 @@ def _held(view: WatchView, account: AccountState | None, now: float) -> tuple[He
         return HeldBack.BLOCKED, account.blocked_at
     if account.pause is not None and account.pause.lasts(now):
         return HeldBack.PAUSED, account.pause.since_at
-    return (HeldBack.WAITS, now) if opens_at(holds_on(account, view.action, now)) > now else (None, None)
+    is_long = opens_at(holds_on(account, view.action, now)) - now >= LONG_S
+    return (HeldBack.WAITS, now) if is_long else (None, None)

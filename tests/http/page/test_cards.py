@@ -98,9 +98,10 @@ def test_the_worst_state_at_an_endpoint_counts_and_only_of_the_last_finish() -> 
     [
         (AccountState(account="kling"), None, None),
         (AccountState(account="kling", blocked_at=NOW - 9), HeldBack.BLOCKED, NOW - 9),
-        (AccountState(account="kling", paused_until=NOW + 9), HeldBack.WAITS, NOW),
+        (AccountState(account="kling", paused_until=NOW + 30), HeldBack.WAITS, NOW),
+        (AccountState(account="kling", paused_until=NOW + 2), None, None),
         (AccountState(account="kling", paused_until=NOW - 9), None, None),
-        (AccountState(account="kling", holds=(Hold(route="images", until_at=NOW + 9, reason="429"),)), None, None),
+        (AccountState(account="kling", holds=(Hold(route="images", until_at=NOW + 90, reason="429"),)), None, None),
     ],
 )
 def test_a_row_says_why_its_task_is_not_polled(state: AccountState, held: HeldBack | None, since: float | None) -> None:

@@ -44,9 +44,9 @@ function relative(at) {
 }
 
 // In steps, so that it can be read: 5 s below a minute, 30 s below ten, then minutes.
-function rounded(seconds) {
+function stepped(seconds, round) {
   const unit = seconds < 60 ? 5 : seconds < 600 ? 30 : 60;
-  return Math.max(unit, Math.round(seconds / unit) * unit);
+  return Math.max(5, round(seconds / unit) * unit);
 }
 
 function expected(bar) {
@@ -55,9 +55,9 @@ function expected(bar) {
   if (progress) return [`${Math.round(progress)} %`, "run"];
   if (!at) return [texts.unknown, "soft"];
   const [soon, late] = [low, high].map((instant) => (instant - now()) / 1000);
-  const [from, to] = [soon, late].map((seconds) => duration(rounded(seconds)));
+  const [from, to] = [duration(stepped(soon, Math.floor)), duration(stepped(late, Math.ceil))];
   if (late <= 0) return [texts.late, "care"];
-  if (soon <= 0) return [fill(texts.up_to, { high: to }), ""];
+  if (soon < 5) return [fill(texts.up_to, { high: to }), ""];
   return [from === to ? fill(texts.in, { span: from }) : fill(texts.range, { low: from, high: to }), ""];
 }
 
@@ -295,10 +295,7 @@ function showChanges(frame) {
 function showTask(element, task) {
   const [was, bar] = [element.dataset.phase, element.querySelector("svg.eta")];
   if (bar) {
-    for (const [name, value] of [["low", task.eta_low_at], ["at", task.eta_at], ["high", task.eta_high_at]]) {
-      if (value) bar.dataset[name] = Date.parse(value);
-    }
-    if (task.progress !== null) bar.dataset.progress = task.progress;
+    if (task.progress !== null) bar.dataset.progress = task.progress; // the band stays: it says what is usual
   }
   const due = element.querySelector("time[data-due]");
   if (due && task.next_poll_at) due.dateTime = task.next_poll_at;
