@@ -6,14 +6,18 @@ sources -> intake -> store -> poller -> write batcher (transition, event and del
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import anyio
 import anyio.abc
 
 from bridge import plan_builder, wiring
+from bridge.archive.keeper import Keeper
+from bridge.archive_builder import keep_rules
 from bridge.config.load import Loaded
 from bridge.domain.daemon_state import DaemonNow
+from bridge.domain.store_key import KeyPurpose
 from bridge.engine.callback_hints import CallbackHints
 from bridge.engine.discovery import Discovery, forget
 from bridge.engine.dispatcher import parcels_by
@@ -65,7 +69,8 @@ class App:
         )
         self._metrics = metrics
         metrics.show(accounts=loaded.settings.accounts, endpoints=loaded.settings.endpoints)
-        self._builder = plan_builder.PlanBuilder(clock)
+        self._builder = plan_builder.PlanBuilder(clock, link_key=self._link_key)
+        self._keeper = Keeper(clock)
         self._store = store
         self._clock = clock
         self._offload = offload
@@ -173,7 +178,7 @@ class App:
         await self._start_sources(self.loaded)
         group.start_soon(self._follow_news)
         group.start_soon(parts.poller.load_more)
-        for part in (self.callback_hints, parts.janitor, parts.learning, parts.recorder):
+        for part in (self.callback_hints, parts.janitor, self._keeper, parts.learning, parts.recorder):
             group.start_soon(part.run)
         self._started.set()
         task_status.started()
@@ -191,6 +196,7 @@ class App:
         if loaded.settings.http is not None:
             self.callback_hints.open()
         parts.janitor.keep(wiring.retention(loaded.settings))
+        self._keeper.keep(keep_rules(loaded))
         self._metrics.show(accounts=accounts, endpoints=endpoints)
         parts.membership.serve(await parts.workload.apply(accounts, endpoints))
         await self._builder.retire(loaded)
@@ -218,6 +224,10 @@ class App:
             elif requests.lists is not None:
                 await forget(name, intake)
         return found
+
+    async def _link_key(self) -> bytes:
+        """The key that signs links to copies; another one once a person has revoked them."""
+        return await self._offload(partial(self._store.ensure_key, KeyPurpose.RESULTS, now=self._clock.now()))
 
     async def _follow_news(self) -> None:
         reactions = (

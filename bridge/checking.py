@@ -115,3 +115,7 @@ def _unbuildable(loaded: Loaded) -> Iterator[str]:
                 build(name, loaded)
             except ConfigError as error:
                 yield from error.problems
+    try:
+        builder.archive(loaded)
+    except ConfigError as error:
+        yield from error.problems

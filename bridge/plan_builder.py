@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
@@ -9,10 +10,12 @@ from urllib.parse import urlsplit
 
 from bridge import __version__
 from bridge.account_catalogue import base_url_of, catalogue
+from bridge.archive_builder import COPIES_AT_ONCE, RETRIES, LinkKey, archive_sink
 from bridge.callback_reading import callbacks_of
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Settings, Webhook, fingerprint
 from bridge.config.secret import SecretText, has_reference
+from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
 from bridge.domain.limits import RateLimits
@@ -20,7 +23,7 @@ from bridge.domain.routes import RoutingRule, wanted_live_topics
 from bridge.domain.task import Phase
 from bridge.domain.watch import Rules
 from bridge.engine.plans import AccountPlan, EndpointPlan
-from bridge.errors import ConfigError
+from bridge.errors import BridgeBug, ConfigError
 from bridge.net.client import HttpClient
 from bridge.ports import Clock, Sink
 from bridge.providers.description import Description
@@ -44,8 +47,9 @@ class PlanBuilder:
     Connections stay open until `retire` finds them replaced, or until `close` or the end of `async with`.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, link_key: LinkKey | None = None) -> None:
         self._clock = clock
+        self._link_key = link_key or _no_key
         self._clients: dict[tuple[str, str], HttpClient] = {}  # by kind and name of the account or endpoint
         self._replaced: list[HttpClient] = []
         self._accounts: dict[str, tuple[object, AccountPlan]] = {}
@@ -70,6 +74,7 @@ class PlanBuilder:
         when its exchange ends."""
         kept = {("account", name) for name in loaded.settings.accounts}
         kept |= {("endpoint", name) for name in loaded.settings.endpoints}
+        kept |= {("endpoint", ARCHIVE)} if loaded.settings.archive is not None else set()
         for whose in self._clients.keys() - kept:
             self._replaced.append(self._clients.pop(whose))
         self._accounts = {name: made for name, made in self._accounts.items() if ("account", name) in kept}
@@ -81,8 +86,11 @@ class PlanBuilder:
         return {name: self.account(name, loaded) for name in loaded.settings.accounts}
 
     def endpoints(self, loaded: Loaded) -> dict[str, EndpointPlan]:
-        """The plans of all endpoints. ConfigError as above, and for a template that cannot be used."""
-        return {name: self.endpoint(name, loaded) for name in loaded.settings.endpoints}
+        """The plans of all endpoints, and of the archive. ConfigError as above, and for a template that cannot be
+        used."""
+        plans = {name: self.endpoint(name, loaded) for name in loaded.settings.endpoints}
+        archive = self.archive(loaded)
+        return plans if archive is None else {**plans, ARCHIVE: archive}
 
     def client_of(self, name: str, endpoint: Webhook, loaded: Loaded) -> HttpClient:
         """The HTTP client of a webhook."""
@@ -161,6 +169,31 @@ class PlanBuilder:
         self._endpoints[name] = (basis, plan)
         return plan
 
+    def archive(self, loaded: Loaded) -> EndpointPlan | None:
+        """The plan of the archive; None if there is none."""
+        settings = loaded.settings
+        if settings.archive is None:
+            return None
+        accounts = (settings.accounts, settings.providers, settings.polling, settings.routes, loaded.proxies)
+        basis = (settings.archive, settings.http, accounts)
+        known = self._endpoints.get(ARCHIVE)
+        if known and known[0] == basis:
+            return known[1]
+        keys = {}
+        for name in settings.accounts:
+            provider = self.account(name, loaded).provider
+            assert isinstance(provider, HttpProvider)
+            keys[name] = provider.key_for
+        plan = EndpointPlan(
+            sink=archive_sink(settings.archive, loaded, keys=keys, clock=self._clock, link_key=self._link_key),
+            concurrency=COPIES_AT_ONCE,
+            retries=RETRIES,
+            fingerprint=hashlib.sha256(settings.archive.model_dump_json().encode()).hexdigest()[:16],
+            ahead=COPIES_AT_ONCE,
+        )
+        self._endpoints[ARCHIVE] = (basis, plan)
+        return plan
+
     def _sink(self, name: str, endpoint: Webhook | Apprise, loaded: Loaded) -> Sink:
         if isinstance(endpoint, Apprise):
             return ChatSink(
@@ -225,6 +258,10 @@ class PlanBuilder:
             self._replaced.append(self._clients[whose])
         self._clients[whose] = client
         return client
+
+
+async def _no_key() -> bytes:
+    raise BridgeBug("without a store there are no links")
 
 
 def _accept(name: str, endpoint: Webhook) -> AnswerReader | None:

@@ -21,6 +21,7 @@ from bridge.control.delivery_list import (
 )
 from bridge.control.formats import age, count, due
 from bridge.control.lookup import find_keys
+from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
 from bridge.errors import UsageError
@@ -126,7 +127,7 @@ def _answer(view: DeliveryView, found: DeliveryList) -> str:
 
 @command("redeliver")
 @click.argument("event_ids", nargs=-1, metavar="[EVENT_ID]...")
-@click.option("--dead", is_flag=True, help="All dead deliveries.")
+@click.option("--dead", is_flag=True, help="All dead deliveries, except copies.")
 @since_option("All events since 2025-11-01T12:00Z, or of the last 2h, delivered or not.")
 @click.option("--endpoint", metavar="NAME", help="Only to this endpoint.")
 @click.pass_obj
@@ -140,7 +141,8 @@ def redeliver_command(
     if sum([bool(event_ids), dead, since is not None]) != 1:
         raise UsageError("give exactly one of: event ids, --dead, --since")
     states = (DeliveryState.DEAD,) if dead else ()
-    wanted = DeliveryFilter(event_ids=event_ids, states=states, since=since, endpoint=endpoint)
+    without = ARCHIVE if dead and endpoint is None else None
+    wanted = DeliveryFilter(event_ids=event_ids, states=states, since=since, endpoint=endpoint, without=without)
     with session.store() as store:
         number = redeliver(store, session.file, wanted)
     click.echo(f"{count(number, 'delivery')} will be sent again")

@@ -25,6 +25,8 @@ from bridge.config.duration_syntax import MAX_S, PATTERN, parse_duration
 from bridge.config.problems import NOT_A_TEXT
 from bridge.config.secret import ReferenceContext, SecretText, check_references, fill, has_reference, resolve_secret
 from bridge.config.settings_file import checked_text
+from bridge.config.size_syntax import PATTERN as SIZE_PATTERN
+from bridge.config.size_syntax import parse_size
 
 SignedRobot = Literal["feishu", "dingtalk"]
 Robot = Literal[SignedRobot, "wecom", "slack", "discord", "telegram"]  # formats of group robots in chats
@@ -206,6 +208,12 @@ Rate = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False), _number(val
 Budget = Annotated[float, Field(gt=1, le=10_000, allow_inf_nan=False), _number(validators.number)]
 Count = Annotated[int, Field(ge=1, le=1000), _number(validators.whole)]
 Burst = Annotated[int, Field(ge=1, le=100_000), _number(validators.whole)]
+Size = Annotated[
+    int,
+    Field(ge=1),
+    _number(parse_size),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, {"type": "integer", "minimum": 1}]}),
+]  # bytes
 Flag = Annotated[bool, BeforeValidator(_flag)]
 
 Name = Annotated[str, AfterValidator(validators.name), _NAME_SCHEMA]
@@ -217,6 +225,8 @@ FilePath = Annotated[str, _PATH]
 CaFile = Annotated[str, PlainValidator(_ca_file, json_schema_input_type=str)]
 Origin = Annotated[str, _text(validators.origin)]
 ListenTo = Annotated[str, _text(validators.listen_address)]
+ArchivePlace = Annotated[str, _text(validators.archive_place)]
+AllowedHost = Annotated[str, _text(validators.allowed_host)]
 HostName = Annotated[str, _text(validators.host_name)]
 BaseUrl = Annotated[str, _text(validators.base_url)]
 Action = Annotated[str, _text(validators.action), WithJsonSchema({"type": "string", "minLength": 1})]

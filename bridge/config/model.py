@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from bridge.config import field_types as types
+from bridge.config.archive_model import Archive
 from bridge.config.field_types import FORMATS, ROBOTS, SHIPPED_TEMPLATES, SIGNED_ROBOTS
 from bridge.config.http_model import Http
 from bridge.config.secret import SecretText
@@ -346,6 +347,7 @@ class Settings(SettingsModel):
     sharing: Sharing = Field(Sharing(), description="how several daemons share the work on PostgreSQL")
     log: Log = Field(Log(), description="the log on stderr")
     http: Http | None = Field(None, description="the HTTP server; without this block there is none")
+    archive: Archive | None = Field(None, description="copies of results; without this block none are made")
 
 
 def json_schema() -> dict[str, Any]:

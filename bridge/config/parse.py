@@ -17,7 +17,7 @@ from bridge.domain.quoting import unknown
 from bridge.errors import ConfigError
 
 LATER_KEYS: Final = {  # keys of a later version; `*` matches any name
-    *(("archive",), ("batch",), ("accounts", "*", "batch"), ("polling", "batch")),
+    *(("batch",), ("accounts", "*", "batch"), ("polling", "batch")),
     *(("endpoints", "*", key) for key in ("language", "timezone", "attach", "attach_max", "marks")),
 }
 NO_BASE_URL: Final = "is missing; write where the API begins, e.g. https://api.example.com"

@@ -19,6 +19,7 @@ from bridge.config.postgres_url import PostgresUrl, names_postgres
 from bridge.config.problems import NOT_A_MAPPING, NOT_A_TEXT, Problem, Steps, at_key, at_value
 from bridge.config.secret import check_references, fill, has_reference
 from bridge.config.yaml import MAX_SETTINGS_BYTES, Node, Pairs, Scalar, YamlProblem, as_free, read_document, walk
+from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.quoting import unknown
 from bridge.errors import ConfigError, UsageError
 
@@ -68,6 +69,11 @@ class SettingsFile:
         """The names of the endpoints."""
         with self._checked() as part:
             return tuple(map(part.named("endpoints"), part.mapping("endpoints")))
+
+    @cached_property
+    def queues(self) -> tuple[str, ...]:
+        """The names of everything that deliveries go to: the endpoints, and the archive if there is one."""
+        return (*self.endpoints, ARCHIVE) if isinstance(self.node.values.get("archive"), Pairs) else self.endpoints
 
     @cached_property
     def providers(self) -> Mapping[str, Any]:

@@ -127,6 +127,34 @@ def host_name(text: str) -> str:
     return text.lower().strip("[]")
 
 
+def archive_place(text: str) -> str:
+    """A folder, or s3:// with a bucket and a prefix."""
+    if "://" not in line(text):
+        return file_path(text)
+    parts = _split(text)
+    if parts.scheme != "s3":
+        raise ValueError(
+            f"scheme {quoted(parts.scheme, limit=20)} is not supported; use a folder or s3://bucket/prefix"
+        )
+    if not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc or ".." in parts.path.split("/"):
+        raise ValueError("is not a bucket; write s3://bucket/prefix")
+    return text.rstrip("/")
+
+
+def allowed_host(text: str) -> str:
+    """A host, an address, or a network such as 192.168.1.0/24."""
+    from ipaddress import ip_network  # here: quick commands do without it
+
+    from bridge.domain.result_urls import plain_host
+
+    if "/" not in line(text):
+        return plain_host(host_name(text))
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"is not a network: {error}; write for example 192.168.1.0/24") from None
+
+
 def proxy_url(text: str) -> str:
     """An http or https proxy, with or without user info; `none` ignores the proxies of the environment."""
     line(text)

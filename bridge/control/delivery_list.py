@@ -75,7 +75,7 @@ def deliveries_at(
     return DeliveryList(
         views=held_deliveries(views, store.pauses(), now),
         next=following,
-        holds=lasting_holds(store.queue_holds(), file.endpoints, now),
+        holds=lasting_holds(store.queue_holds(), file.queues, now),
         now=now,
     )
 
@@ -106,7 +106,7 @@ def enable(store: RequestStore, file: SettingsFile, endpoint: str, *, now: float
 
 def known_endpoint(file: SettingsFile, endpoint: str) -> None:
     """UnknownError, with the endpoints of the settings, unless this is one of them."""
-    known = file.endpoints
+    known = file.queues
     if endpoint not in known:
         raise UnknownError(f"no endpoint {printable(endpoint)} in {file.path}; there are: {', '.join(known) or 'none'}")
 

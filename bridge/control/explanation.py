@@ -200,7 +200,7 @@ def explain(
         due=store.count_due(key.account, now),
         rates=rates,
         account=store.accounts().get(key.account),
-        endpoints=frozenset(file.endpoints),
+        endpoints=frozenset(file.queues),
         paused=lasting(store.pauses(), PauseOf.ENDPOINT, now),
-        held=lasting_holds(store.queue_holds(), file.endpoints, now),
+        held=lasting_holds(store.queue_holds(), file.queues, now),
     )

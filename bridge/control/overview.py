@@ -85,9 +85,9 @@ def overview(store: ReadStore, file: SettingsFile, *, now: float, unreadable: Se
         pauses=store.pauses(),
         unreadable=store.unreadable() if unreadable is None else unreadable,
         unchecked=store.unchecked(since=now - RECENT_S),
-        failing=[one for one in store.failing_endpoints() if one.endpoint in file.endpoints],
+        failing=[one for one in store.failing_endpoints() if one.endpoint in file.queues],
         held_accounts=[(name, hold) for name, state in sorted(accounts.items()) for hold in holds_of(state, now)],
-        held_endpoints=lasting_holds(store.queue_holds(), file.endpoints, now),
+        held_endpoints=lasting_holds(store.queue_holds(), file.queues, now),
     )
 
 

@@ -72,7 +72,7 @@ def pauses_json(pauses: Sequence[Pause], now: float) -> dict[str, dict[str, str 
 def _named(file: SettingsFile, text: str, paused: Sequence[Pause], *, only_paused: bool = False) -> tuple[PauseOf, str]:
     """The account or endpoint of this name, in the settings or among `paused`. With `only_paused`, a name that both
     have means the one that is paused."""
-    names = {PauseOf.ACCOUNT: set(file.accounts), PauseOf.ENDPOINT: set(file.endpoints)}
+    names = {PauseOf.ACCOUNT: set(file.accounts), PauseOf.ENDPOINT: set(file.queues)}
     for one in paused:
         names[one.of].add(one.name)
     section, dot, name = text.partition(".")

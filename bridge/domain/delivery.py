@@ -7,15 +7,18 @@ from typing import assert_never
 
 from bridge.domain.backoff import JITTER, RetryPlan, retry_in_s
 from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
+from bridge.domain.event import Event
 from bridge.domain.slots import slot_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The receiver accepted it. `doubt`: why its answer could not be checked, so that only its status counts."""
+    """The receiver accepted it. `doubt`: why its answer could not be checked, so that only its status counts. `event`
+    is committed with the outcome."""
 
     detail: str
     doubt: str = ""
+    event: Event | None = None
 
     @property
     def summary(self) -> str:
@@ -29,7 +32,8 @@ class Deferred:
 
     With `holds_queue` that wait holds the whole queue (endpoint and target), also across a restart; without a
     `retry_after_s` it has no effect. `is_unanswered`: the request was sent and may have been handled, so an early retry
-    could repeat it. `sent_so_far` tells the next attempt which messages of this delivery were accepted.
+    could repeat it. `sent_so_far` tells the next attempt which messages of this delivery were accepted. Unless it
+    `is_counted`, the reason is not the delivery's: it is attempted again after `retry_after_s`, however often.
     """
 
     reason: str
@@ -37,6 +41,7 @@ class Deferred:
     holds_queue: bool = False
     is_unanswered: bool = False
     sent_so_far: str = ""
+    is_counted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +103,7 @@ class AttemptMade:
     queue_until: float | None = None  # its queue (endpoint and target) sends nothing before then
     sent_so_far: str = ""  # see `Deferred`
     queue_reason: str = ""  # the answer that asked for it; empty when the queue only keeps its order
+    event: Event | None = None  # see `Accepted`
 
 
 def settle(
@@ -111,7 +117,11 @@ def settle(
             state, word = DeliveryState.ACCEPTED, "accepted"
         case Deferred(reason=detail, retry_after_s=hint, holds_queue=holds_queue, is_unanswered=is_unanswered):
             word = "deferred"
+            if not outcome.is_counted:
+                attempts = delivery.attempts
             wait_s = retry_in_s(plan, attempts, retry_after_s=hint, chance=chance, is_unanswered=is_unanswered)
+            if not outcome.is_counted and hint is not None:
+                wait_s = hint * (1 + JITTER * chance)
             if wait_s is None:
                 state = DeliveryState.DEAD
             else:
@@ -142,4 +152,5 @@ def settle(
         queue_until=queue_until,
         queue_reason=queue_reason,
         sent_so_far=(isinstance(outcome, Deferred) and outcome.sent_so_far) or delivery.sent_so_far,
+        event=outcome.event if isinstance(outcome, Accepted) else None,
     )

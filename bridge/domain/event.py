@@ -18,6 +18,7 @@ class Topic(StrEnum):
     TASK_CANCELED = "task_canceled"
     TASK_NOT_FOUND = "task_not_found"
     TASK_TIMED_OUT = "task_timed_out"
+    TASK_ARCHIVED = "task_archived"
     TASK_RUNNING = "task_running"
     TASK_PROGRESS = "task_progress"
     ACCOUNT_BLOCKED = "account_blocked"
@@ -28,7 +29,8 @@ class Topic(StrEnum):
     UNKNOWN_STATUS = "unknown_status"
 
 
-LIVE_TOPICS: Final = frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS})  # sent only where a route names them
+LIVE_TOPICS: Final = frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS})
+ON_REQUEST: Final = LIVE_TOPICS | {Topic.TASK_ARCHIVED}  # sent only where a route names them
 END_TOPICS: Final = frozenset(
     {Topic.TASK_SUCCEEDED, Topic.TASK_FAILED, Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.TASK_TIMED_OUT}
 )
@@ -46,6 +48,7 @@ TASK_STATUS: Final[Mapping[Topic, str]] = {
     Topic.TASK_TIMED_OUT: "timed_out",
     Topic.TASK_RUNNING: "processing",
     Topic.TASK_PROGRESS: "processing",
+    Topic.TASK_ARCHIVED: "succeed",
 }
 
 
@@ -73,6 +76,7 @@ class Parcel:
     """An event's bytes for one destination, fixed when the event is committed.
 
     `target` distinguishes the destinations of one endpoint (the URLs of a chat endpoint); "" if there is only one.
+    `due_at`: 0 or less, at once, the lowest first.
     `address` is the part of the URL that the sink fixes for this delivery; "" if the endpoint's URL has none. With
     `is_documented` the body is the documented one, so the store does not keep it a second time.
     """
@@ -82,3 +86,4 @@ class Parcel:
     body: bytes
     address: str = ""
     is_documented: bool = False
+    due_at: float = 0.0

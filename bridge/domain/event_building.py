@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from bridge.domain.change import AccountChange, AnswerUnread, TaskChange
 from bridge.domain.event import TASK_STATUS, Event, Topic
 from bridge.domain.ids import event_id
@@ -53,6 +55,16 @@ def task_event(watch: Watch, change: TaskChange) -> Event | None:
         data=data,
         endpoints=watch.endpoints,
         kept=seen.kept or (watch.snapshot.kept if watch.snapshot else {}),  # no answer shows a time-out
+    )
+
+
+def archived_event(data: Mapping[str, Json], archive: Sequence[Json], *, of: str, at: float) -> Event:
+    """`task_archived`: the `data` of the event `of`, a task's end, with `archive` filled."""
+    account, task_id = str(data["account"]), str(data["task_id"])
+    identity = event_id(Topic.TASK_ARCHIVED, account, task_id, 0, of)
+    told = {**data, "event_id": identity, "archive": list(archive)}
+    return Event(
+        event_id=identity, topic=Topic.TASK_ARCHIVED, account=account, subject=task_id, occurred_at=at, data=told
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from bridge.domain.event import ENDPOINT_TOPICS, FOR_PEOPLE, LIVE_TOPICS, Event, Topic
+from bridge.domain.event import ENDPOINT_TOPICS, FOR_PEOPLE, LIVE_TOPICS, ON_REQUEST, Event, Topic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingRule:
-    """One rule: these topics (None: all except running topics) of these accounts (None: all) go to these endpoints."""
+    """These topics (None: all that are not `ON_REQUEST`) of these accounts (None: all) go to these endpoints."""
 
     topics: frozenset[Topic] | None
     accounts: frozenset[str] | None
@@ -18,7 +18,7 @@ class RoutingRule:
 
     def matches(self, event: Event) -> bool:
         if self.topics is None:
-            if event.topic in LIVE_TOPICS:
+            if event.topic in ON_REQUEST:
                 return False
         elif event.topic not in self.topics:
             return False
@@ -32,7 +32,7 @@ def destinations(
     set).
 
     - If the task names endpoints itself, only they receive its final events. If none of them is left in the settings,
-      the routes decide, so that no event is lost. They receive running topics only if a route asks for those.
+      the routes decide, so that no event is lost. They receive topics `ON_REQUEST` only if a route asks for those.
     - An event about an endpoint never goes to that endpoint.
     - A topic of `FOR_PEOPLE` goes to the endpoints in `people`, and to others only where a route names it.
     """
@@ -40,7 +40,7 @@ def destinations(
     named = [name for name in event.endpoints or () if name in endpoints]
     if named:
         asked = routes is not None and any(route.matches(event) for route in routes)
-        routed = named if event.topic not in LIVE_TOPICS or asked else []
+        routed = named if event.topic not in ON_REQUEST or asked else []
     concerned = event.subject if event.topic in ENDPOINT_TOPICS else None
     return [name for name in dict.fromkeys(routed) if name in endpoints and name != concerned]
 

@@ -12,4 +12,5 @@ class KeyPurpose(StrEnum):
     """Each purpose has its own key, so that one can be replaced without the others."""
 
     CALLBACKS = "callbacks"  # the secrets in callback addresses
+    RESULTS = "results"  # the signatures of links to copies
     FORMS = "forms"  # the forms of the page

@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 import anyio.abc
 
+from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.change import EndpointChecked
 from bridge.domain.event import Event, Parcel
 from bridge.domain.routes import RoutingRule, destinations
@@ -191,12 +192,13 @@ class Dispatcher:
 
 
 def parcels_by(routes: Sequence[RoutingRule] | None, endpoints: Mapping[str, EndpointPlan]) -> ParcelsFor:
-    """Renders each event for the endpoints that these routes name."""
-    names = list(endpoints)
+    """Renders each event for the endpoints that these routes name, and for the archive, which takes what it wants."""
+    names = [name for name in endpoints if name != ARCHIVE]
+    always = [name for name in endpoints if name == ARCHIVE]
     people = frozenset(name for name, plan in endpoints.items() if plan.in_order)
 
     def parcels_for(event: Event) -> Sequence[Parcel]:
-        found = destinations(event, routes, names, people=people)
+        found = [*always, *destinations(event, routes, names, people=people)]
         return [parcel for name in found for parcel in _rendered(name, endpoints[name].sink, event)]
 
     return parcels_for

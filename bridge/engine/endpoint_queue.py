@@ -181,7 +181,11 @@ class EndpointQueue:
 
     def _has_few(self) -> bool:
         """Whether the ready deliveries will soon be gone."""
-        return len(self._ready) < AHEAD // 2 and self._ready_bytes < MOST_BYTES // 2
+        return len(self._ready) < (self._ahead + 1) // 2 and self._ready_bytes < MOST_BYTES // 2
+
+    @property
+    def _ahead(self) -> int:
+        return self.plan.ahead or AHEAD
 
     def _drop_ready(self) -> None:
         """Drop the fetched deliveries: they may change before they can be attempted, so they are fetched again then."""
@@ -200,7 +204,7 @@ class EndpointQueue:
             self._endpoint,
             self._target,
             now=now,
-            limit=AHEAD,
+            limit=self._ahead,
             apart_from=self._held.keys() | self._resting.keys(),
             in_order=self.plan.in_order,
         )
@@ -224,9 +228,9 @@ class EndpointQueue:
         self._ready_bytes += sum(len(one.body) for one in taken)
         self._held.update((one.delivery_id, one.slot) for one in taken)
         self._left_some = len(taken) < len(fresh)
-        if len(found) >= AHEAD and not fresh:
+        if len(found) >= self._ahead and not fresh:
             self._fetch_at = now + BLOCKED_S
-        elif len(found) >= AHEAD or self._left_some:
+        elif len(found) >= self._ahead or self._left_some:
             self._fetch_at = now
         elif next_at is not None:
             self._fetch_at = min(self._fetch_at, next_at)

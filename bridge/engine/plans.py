@@ -44,6 +44,7 @@ class EndpointPlan:
     retries: RetryPlan
     fingerprint: str  # of its settings; a changed one re-enables an endpoint that answered 410
     in_order: bool = False  # people read it: one message at a time, in commit order
+    ahead: int | None = None  # deliveries fetched at once, if they are few: those that come later may be more urgent
 
     @property
     def groups(self) -> int:

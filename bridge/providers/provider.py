@@ -89,15 +89,19 @@ class HttpProvider:
         self._pair = description.key_pair if key is not None else None
         self._signer = signer
         self._auth = "signed" if signer is not None else self._route.auth
-        self._given = {name.lower() for name in headers or {}}
-        self._headers = self._ungiven(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip",
-                "User-Agent": f"genbridge/{__version__}",
-                **{name: text for name, text in self._route.headers.items() if not PLACEHOLDERS.search(text)},
-            }
-        ) | dict(headers or {})
+        self._account_headers = dict(headers or {})
+        self._given = {name.lower() for name in self._account_headers}
+        self._headers = (
+            self._ungiven(
+                {
+                    "Accept": "application/json",
+                    "Accept-Encoding": "gzip",
+                    "User-Agent": f"genbridge/{__version__}",
+                    **{name: text for name, text in self._route.headers.items() if not PLACEHOLDERS.search(text)},
+                }
+            )
+            | self._account_headers
+        )
 
     async def poll(self, task_id: str, action: str | None) -> Reading:
         """Ask once. Every failure is a Reading; nothing but cancellation is raised."""
@@ -221,6 +225,12 @@ class HttpProvider:
 
     def _question(self, task_id: str, action: str | None) -> PollContext:
         return PollContext(task_id, action, self._own_host, self._base_url, self._now())
+
+    def key_for(self, url: str) -> dict[str, str]:
+        """The headers with the key for a result's URL; none if the key may not go there, or is no header."""
+        if self._signer is not None or not may_have_key(url, base_url=self._base_url, origins=self._origins):
+            return {}
+        return self._ungiven(shown(self._auth, self._key.token())[0]) | self._account_headers
 
     def _batch_action(self, action: str | None) -> str:
         default = self._description.action.default if self._description.action else None

@@ -34,6 +34,7 @@ REPLICATE_STATUS: Final[Mapping[Topic, str]] = MappingProxyType(
         Topic.TASK_TIMED_OUT: "failed",
         Topic.TASK_RUNNING: "processing",
         Topic.TASK_PROGRESS: "processing",
+        Topic.TASK_ARCHIVED: "succeeded",
     }
 )
 _OUR_TOPICS: Final = frozenset({Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.TASK_TIMED_OUT})

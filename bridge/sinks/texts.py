@@ -58,6 +58,7 @@ OUTCOMES: Final[Mapping[Topic, str]] = MappingProxyType(
         Topic.TASK_TIMED_OUT: "timed out",
         Topic.TASK_RUNNING: "running",
         Topic.TASK_PROGRESS: "running",
+        Topic.TASK_ARCHIVED: "archived",
         Topic.ACCOUNT_BLOCKED: "blocked",
         Topic.ACCOUNT_RESTORED: "restored",
         Topic.ENDPOINT_DISABLED: "disabled",

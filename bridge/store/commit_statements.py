@@ -24,6 +24,7 @@ ATTEMPTED: Final = Question(
     {postgres:ORDER BY delivery_id FOR NO KEY UPDATE}
     """,
 )
+ENDPOINTS_OF: Final = "SELECT endpoints FROM watches WHERE watch_id = :watch_id"
 OF_ENDPOINTS: Final = " WHERE endpoint IN (:endpoints[]) {postgres:ORDER BY endpoint FOR UPDATE}"
 
 MOVE: Final = update("watches", f"{MEMORY}, reason, ended_at", given="snapshot", own="urls text", also=ASKED)

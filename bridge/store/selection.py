@@ -45,11 +45,12 @@ class DeliveryFilter(NamedTuple):
     topic: str | None = None
     watch: WatchKey | None = None
     since: float | None = None
+    without: str | None = None  # not those to this endpoint
 
     @property
     def is_narrow(self) -> bool:
         """Whether more than an endpoint is given: that alone would be everything it ever got."""
-        return self._replace(endpoint=None, target=None) != EVERY_DELIVERY
+        return self._replace(endpoint=None, target=None, without=None) != EVERY_DELIVERY
 
 
 EVERY_WATCH: Final = WatchFilter()
@@ -90,6 +91,7 @@ def deliveries_where(wanted: DeliveryFilter, before: int | None) -> tuple[str, M
             ("event_id IN (:event_ids[])", "event_ids", list(wanted.event_ids) or None),
             ("endpoint = :endpoint", "endpoint", wanted.endpoint),
             ("target = :target", "target", wanted.target),
+            ("endpoint <> :without", "without", wanted.without),
             ("topic = :topic", "topic", wanted.topic),
             (f"watch_id = {_WATCH_OF_KEY}", "task_id", None if key is None else key.task_id),
             ("", "account", None if key is None else key.account),

@@ -39,7 +39,7 @@ from bridge.store.notes import ReadingCounts, memory_and_schedule
 from bridge.store.read_store import ReadStore
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.statements import ENDS, OUTBOX, Session
-from bridge.store.watch_rows import snapshot_text, watch
+from bridge.store.watch_rows import named_endpoints, snapshot_text, watch
 from bridge.store.watch_statements import CALLBACK, COUNT_READINGS, add_facts
 
 DAY_S: Final = 86_400.0
@@ -231,7 +231,15 @@ class Transaction:
         settled_at = None if made.state is DeliveryState.WAITING else made.at
         schedule = made.state, made.attempts, made.next_attempt_at, settled_at
         attempted.settled = (made.delivery_id, *schedule, made.outcome, plain(made.detail), made.sent_so_far)
+        if made.event is not None:
+            self._publish_copies(made.event, attempted.watch_id)
         return True
+
+    def _publish_copies(self, event: Event, watch_id: int | None) -> None:
+        """Publish an event about a task that has ended, to the endpoints that the task names, if it does."""
+        found = [] if watch_id is None else self._session.find(sql.ENDPOINTS_OF, watch_id=watch_id)
+        named = [named_endpoints(event.subject, text) for (text,) in found if text is not None]
+        self._publish(replace(event, endpoints=named[0] if named else None), watch_id, slot_of(event.subject))
 
     def _write_attempts(self) -> None:
         disabling = {made.endpoint: made for made in reversed(self._attempts) if made.disables and self._is_new(made)}
@@ -277,7 +285,7 @@ class Transaction:
                 kept_at = parcel.endpoint
             where = (event.event_id, parcel.endpoint, parcel.target, watch_id, is_live)
             # Due at once is 0, not the event's own instant: the wall clock may be a year ahead.
-            due = (DeliveryState.WAITING, 0.0, event.occurred_at)
+            due = (DeliveryState.WAITING, parcel.due_at, event.occurred_at)
             self._deliveries.append((*where, *due, parcel.address, parcel.body, slot))
         what = event.event_id, event.topic, event.account, plain(event.subject), event.occurred_at
         self._events.append((*what, next(self._numbers), kept_at))

@@ -71,7 +71,7 @@ def watch(row: Row) -> Watch:
         state=state,
         label=label,
         meta=meta_of(key, meta),
-        endpoints=None if endpoints is None else _endpoints(key, endpoints),
+        endpoints=None if endpoints is None else named_endpoints(key, endpoints),
         source=source,
         ended_at=ended_at,
         reason=reason,
@@ -79,7 +79,7 @@ def watch(row: Row) -> Watch:
     )
 
 
-def _endpoints(key: str, text: str) -> tuple[str, ...] | None:
+def named_endpoints(key: str, text: str) -> tuple[str, ...] | None:
     """None when they cannot be read: then the routes decide."""
     names = readable_json("endpoints", key, text, None)
     return tuple(map(str, names)) if isinstance(names, list) else None

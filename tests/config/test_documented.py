@@ -122,7 +122,9 @@ def assert_default(folder: Path, key: str, default: str) -> None:
         text = f"{LEAST}    {flow(path[2:], default)}"
     else:
         text = f"{LEAST}{flow(path, default)}"
-    without = f"{LEAST}http: {{}}\n" if path[0] == "http" else LEAST
+    if path[0] == "archive" and len(path) > 1:
+        text = f"{LEAST}archive: {{to: a, {flow(path[1:], default)}}}"
+    without = LEAST + {"http": "http: {}\n", "archive": "archive: {to: a}\n"}.get(path[0], "")
     assert loaded(folder, text).settings.model_dump() == loaded(folder, without).settings.model_dump(), key
 
 

@@ -65,8 +65,8 @@ def test_an_alias_bomb_is_refused(tmp_path: Path) -> None:
 
 
 KNOWN_TOPICS = (
-    "account_blocked, account_restored, endpoint_disabled, endpoint_failing, endpoint_recovered, task_canceled, task_failed, task_not_found, task_progress, "
-    "task_running, task_succeeded, task_timed_out, ..."
+    "account_blocked, account_restored, endpoint_disabled, endpoint_failing, endpoint_recovered, task_archived, task_canceled, task_failed, task_not_found, "
+    "task_progress, task_running, task_succeeded, ..."
 )
 FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
 
@@ -75,7 +75,7 @@ FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
     ("line", "expected"),
     [
         ("acounts: {}", '1: acounts: unknown key "acounts"; did you mean "accounts"?'),
-        ("zzz: {}", '1: zzz: unknown key "zzz"; there are: accounts, delivery, endpoints, http, log, polling, providers, retention, routes, sharing, sources, store'),
+        ("zzz: {}", '1: zzz: unknown key "zzz"; there are: accounts, archive, delivery, endpoints, http, log, polling, providers, retention, routes, sharing, sources, ...'),
         ('"a b": 1', '1: "a b": unknown key "a b"; there are: '),
         ("providers: []", "12: providers: must be a mapping of keys"),
         ("http: {listen: x}", "16: http.listen: is not an address to listen on: write HOST:PORT"),
@@ -87,7 +87,10 @@ FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
         ("http: {gateway: 1}", "17: http.gateway: must be true or false"),
         ("http: {hosts: ['https://a.example.com']}", "16: http.hosts[0]: is not a host name"),
         ("http: {hosts: ['a.example.com:80']}", "16: http.hosts[0]: is not a host name"),
-        ("archive: {}", "1: archive: is not in this version"),
+        ("archive: {to: a, max_size: big}", '28: archive.max_size: "big" is not a size; write 500MB, 2GiB or a number of bytes'),
+        ("archive: {to: 'ftp://a/b'}", '15: archive.to: scheme "ftp" is not supported; use a folder or s3://bucket/prefix'),
+        ("archive: {to: a, allow: [10.0.0.1/8]}", "26: archive.allow[0]: is not a network"),
+        ("archive: {}", "1: archive.to: is missing"),
         ("store: postgresql:db/x", "8: store: a store in PostgreSQL is written postgresql://USER@HOST/DATABASE"),
         ("store: sqlite:///x", "8: store: must be a path, not a URL"),
         ("store: [a]", "8: store: must be text"),

@@ -160,3 +160,12 @@ def test_a_command_that_found_things_exits_with_its_worst_error() -> None:
 def test_deliveries_of_one_task_are_in_one_slot_and_those_of_an_account_in_its_own() -> None:
     assert make_delivery(subject="a").slot == slot_of("a")
     assert make_delivery(subject="", account="kling").slot == slot_of("kling")
+
+
+def test_an_attempt_that_is_not_counted_is_made_again_however_often() -> None:
+    waiting = Deferred(reason="no space", retry_after_s=60.0, holds_queue=True, is_counted=False)
+    made = settled(waiting, delivery=make_delivery(attempts=4))  # one more counted attempt would be the last
+
+    assert (made.state, made.attempts, made.next_attempt_at) == (DeliveryState.WAITING, 4, NOW + 60.0)
+    assert made.queue_until == NOW + 60.0
+    assert made.queue_reason == "no space"

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from bridge.domain.event import LIVE_TOPICS, OPERATOR_TOPICS, TASK_STATUS, Topic
+from bridge.domain.event import ON_REQUEST, OPERATOR_TOPICS, TASK_STATUS, Topic
 from bridge.domain.task import ABOUT_ACCOUNT, ENDS, FOLLOWS, LIVE, Kind, Phase
 from tests.factories import END_TOPICS
 
@@ -49,6 +49,6 @@ def test_only_refusals_of_the_key_are_about_the_account() -> None:
 
 
 def test_every_topic_is_of_one_class_and_every_task_topic_has_its_documented_status() -> None:
-    assert sorted([*END_TOPICS, *LIVE_TOPICS, *OPERATOR_TOPICS]) == sorted(Topic)
-    assert set(TASK_STATUS) == END_TOPICS | LIVE_TOPICS
+    assert sorted([*END_TOPICS, *ON_REQUEST, *OPERATOR_TOPICS]) == sorted(Topic)
+    assert set(TASK_STATUS) == END_TOPICS | ON_REQUEST
     assert TASK_STATUS[Topic.TASK_SUCCEEDED] == "succeed"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Parcel, Topic
-from bridge.domain.event_building import account_event, endpoint_event, task_event, unread_event
+from bridge.domain.event_building import account_event, archived_event, endpoint_event, task_event, unread_event
 from bridge.domain.task import Json, Kind, Snapshot
 from bridge.domain.watch import Memory, Watch, WatchState
 
@@ -31,6 +31,16 @@ FAILED = Snapshot(
 )
 RUNNING = Snapshot(status="processing", created_ms=1_762_000_000_412, updated_ms=1_762_000_004_820)
 HALF = Snapshot(status="processing", progress=45.0, created_ms=1_762_000_000_412, updated_ms=1_762_000_061_007)
+
+COPY = {
+    "kind": "videos",
+    "n": 1,
+    "path": "2025/11/01/kling/trailer__take_3-1.mp4",
+    "url": "https://bridge.example.com/results/2025/11/01/kling/trailer__take_3-1.mp4?expires=1762604928&signature=mVQ2",
+    "bytes": 4194304,
+    "sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    "media_type": "video/mp4",
+}
 
 
 def task_sample(
@@ -120,6 +130,7 @@ def every_sample() -> list[Event]:
             RUNNING,
             reason="not finished after 86400 s (give_up_after); the last answer: processing",
         ),
+        archived_event(task_sample().data, [COPY], of=task_sample().event_id, at=ENDED_AT + 3),
         task_sample(Topic.TASK_RUNNING, RUNNING, ends=False),
         task_sample(Topic.TASK_PROGRESS, HALF, ends=False, part="45"),
         account_event(blocked),

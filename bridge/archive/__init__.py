@@ -1,0 +1,1 @@
+"""Copies of results that last, in a folder or a bucket."""

@@ -1,0 +1,170 @@
+"""The endpoint `@archive`: its deliveries are copies of results."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, ParamSpec, Protocol, TypeVar
+
+import anyio.to_thread
+import orjson
+
+from bridge.archive.copy_record import CopyRecord
+from bridge.archive.download import CopyFailed, Download, Fetched
+from bridge.archive.part_file import PartFile, PartTaken
+from bridge.archive.place import Place, PlaceFailed
+from bridge.domain.archive_names import ARCHIVE, CopyMade, WantedCopy, due_first, mark, stems, wanted_copies
+from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Undeliverable
+from bridge.domain.event import Event, Parcel, Topic
+from bridge.domain.event_building import archived_event
+from bridge.domain.task import Json
+from bridge.encoding import documented
+from bridge.ports import Clock
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+NO_SPACE_S: Final = 60.0  # how long copies wait when there is too little space
+PLACE_S: Final = 30.0  # ... and when the archive cannot be read or written
+LinkTo = Callable[[str], Awaitable[str | None]]
+"""The URL at which others can fetch a copy; None if there is none."""
+
+
+class Space(Protocol):
+    """Whether there is room for copies."""
+
+    def problem(self) -> str | None:
+        """Why no copy may be made now; None if one may. Blocks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveLimits:
+    """Which results are copied, and how large each may be."""
+
+    kinds: Collection[str]
+    most_bytes: int
+
+
+class ArchiveSink:
+    """`ports.Sink`. An attempt makes all copies of a task that are missing, one after the other.
+
+    What is there is found again after a crash: each task has a record (`CopyRecord`) beside its copies, which claims
+    their names and says what they are.
+    """
+
+    def __init__(
+        self,
+        *,
+        place: Place,
+        partial: Callable[[str], PartFile],
+        downloads: Mapping[str, Download],
+        limits: ArchiveLimits,
+        space: Space,
+        clock: Clock,
+        link_to: LinkTo,
+    ) -> None:
+        self._place = place
+        self._partial = partial
+        self._downloads = downloads
+        self._limits = limits
+        self._space = space
+        self._clock = clock
+        self._link_to = link_to
+
+    def parcels(self, event: Event) -> Sequence[Parcel]:
+        """See `Sink.parcels`: none for an event without results to copy."""
+        if event.topic is not Topic.TASK_SUCCEEDED or not any(wanted_copies(event.data, self._limits.kinds)):
+            return []
+        due_at = due_first(event.data.get("expires_at"))
+        return [Parcel(endpoint=ARCHIVE, target="", body=documented(event), is_documented=True, due_at=due_at)]
+
+    def plain_parcels(self, event: Event) -> Sequence[Parcel]:
+        """See `Sink.plain_parcels`."""
+        return self.parcels(event)
+
+    def targets(self) -> Sequence[str]:
+        """See `Sink.targets`."""
+        return [""]
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        """See `Sink.deliver`. It may take hours: a slow server is left, but a large file is not."""
+        problem = await anyio.to_thread.run_sync(self._space.problem)
+        if problem is not None:
+            return _wait(problem, NO_SPACE_S)
+        data = orjson.loads(delivery.body)["data"]
+        download = self._downloads.get(delivery.account)
+        if download is None:
+            return Undeliverable(reason=f"the account {delivery.account} is no longer in the settings")
+        try:
+            record = await _at_place(CopyRecord.claim, self._place, stems(data, event_id=delivery.event_id), delivery)
+            failed = [
+                (wanted, failure)
+                for wanted in wanted_copies(data, self._limits.kinds)
+                if (failure := await self._copied(wanted, record, delivery, download)) is not None
+            ]
+        except PlaceFailed as error:
+            return _wait(str(error), PLACE_S)
+        if failed:
+            return self._unfinished(failed, data)
+        return await self._finished(record, delivery, data)
+
+    async def _copied(
+        self, wanted: WantedCopy, record: CopyRecord, delivery: Delivery, download: Download
+    ) -> CopyFailed | None:
+        """Make one copy unless it is there; returns why that failed."""
+        if await _at_place(record.has, wanted.n):
+            return None
+        part = self._partial(f"{mark(delivery.event_id)}-{wanted.n}")
+        try:
+            with part:
+                made = record.noted(wanted.n)
+                if made is None or not await anyio.to_thread.run_sync(part.adopt, made.bytes, made.sha256):
+                    fetched = await download.fetch(wanted, part, most_bytes=self._limits.most_bytes)
+                    made = self._copy(wanted, record, fetched)
+                await _at_place(record.keep, made, part.path)
+                part.discard()
+        except CopyFailed as failure:
+            return failure
+        except PartTaken:
+            return CopyFailed("another daemon copies it")
+        except OSError as error:
+            raise PlaceFailed(f"{part.path.parent}: {error.strerror or error}") from error
+        return None
+
+    @staticmethod
+    def _copy(wanted: WantedCopy, record: CopyRecord, fetched: Fetched) -> CopyMade:
+        return CopyMade(
+            kind=wanted.kind,
+            n=wanted.n,
+            path=f"{record.stem}-{wanted.n}.{fetched.type.extension}",
+            bytes=fetched.bytes,
+            sha256=fetched.sha256,
+            media_type=fetched.type.media_type,
+        )
+
+    def _unfinished(self, failed: Sequence[tuple[WantedCopy, CopyFailed]], data: Mapping[str, Json]) -> Outcome:
+        """Retry if any of the copies may still be made."""
+        reason = "; ".join(f"{wanted.kind} {wanted.n}: {failure.reason}" for wanted, failure in failed)
+        expires_ms = data.get("expires_at")
+        is_expired = isinstance(expires_ms, int | float) and expires_ms / 1000 < self._clock.now()
+        left = [one for _, one in failed if not (one.is_final or (one.is_refusal and is_expired))]
+        if not left:
+            return Undeliverable(reason=reason + ("; the URL has expired" if is_expired else ""))
+        return Deferred(reason=reason, retry_after_s=max(one.retry_after_s or 0.0 for one in left) or None)
+
+    async def _finished(self, record: CopyRecord, delivery: Delivery, data: Mapping[str, Json]) -> Outcome:
+        copies = [replace(copy, url=await self._link_to(copy.path)) for copy in record.copies]
+        total = sum(copy.bytes for copy in copies)
+        paths = ", ".join(copy.path for copy in copies)
+        event = archived_event(data, [copy.json for copy in copies], of=delivery.event_id, at=self._clock.now())
+        return Accepted(detail=f"{total} bytes: {paths}", event=event)
+
+
+async def _at_place(call: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
+    """A call to the archive. If we are cancelled, it goes on alone: an upload may take minutes, and can be repeated."""
+    return await anyio.to_thread.run_sync(call, *args, abandon_on_cancel=True)
+
+
+def _wait(reason: str, seconds: float) -> Deferred:
+    """All copies wait; the attempt does not count."""
+    return Deferred(reason=reason, retry_after_s=seconds, holds_queue=True, is_counted=False)

@@ -1,0 +1,153 @@
+"""An archive in a bucket of S3, or of a service that speaks its protocol (extra `s3`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from bridge.archive.place import PlaceFailed, StoredFile
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+PART_BYTES: Final = 16 << 20  # of a multipart upload: memory is PART_BYTES times PARTS_AT_ONCE
+PARTS_AT_ONCE: Final = 2
+SINGLE_BYTES: Final = 8 << 20  # uploaded in one request, and only if absent
+LIST_AT_ONCE: Final = 1000
+
+
+class Bucket:
+    """`Place` in a bucket. `partial` is the local folder of unfinished files. Keys, region and endpoint come from the
+    environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...), or from the machine's role."""
+
+    def __init__(self, url: str, partial: Path) -> None:
+        self._url = url
+        self.partial: Final = partial
+        self._made: S3Store | None = None
+
+    @property
+    def store(self) -> S3Store:
+        """The connection; made at the first use."""
+        if self._made is None:
+            try:
+                from obstore.store import S3Store
+            except ImportError:
+                raise PlaceFailed("archive.to names a bucket: install genbridge[s3]") from None
+            with self._reported():
+                self._made = S3Store.from_url(
+                    self._url,
+                    client_options={"timeout": "5m", "connect_timeout": "15s", "allow_http": True},
+                    retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
+                )
+        return self._made
+
+    def read(self, path: str) -> bytes | None:
+        """See `Place.read`."""
+        import obstore
+
+        store = self.store
+        with self._reported():
+            try:
+                return bytes(obstore.get(store, path).bytes())
+            except FileNotFoundError:
+                return None
+
+    def create(self, path: str, content: bytes) -> bool:
+        """See `Place.create`."""
+        return self._put(path, content, "application/json", mode="create")
+
+    def replace(self, path: str, content: bytes) -> None:
+        """See `Place.replace`."""
+        self._put(path, content, "application/json", mode="overwrite")
+
+    def put(self, path: str, source: Path, *, media_type: str) -> bool:
+        """See `Place.put`. A large file is uploaded in parts and appears when they are complete. The protocol cannot
+        make that depend on absence, so it is looked at before; names are claimed by small files, with `create`."""
+        size = source.stat().st_size
+        if size <= SINGLE_BYTES:
+            done = self._put(path, source.read_bytes(), media_type, mode="create")
+        elif self.size(path) is not None:
+            return False
+        else:
+            done = self._put(path, source, media_type, mode="overwrite")
+        if done and self.size(path) != size:
+            raise PlaceFailed(f"{self._url}: {path} has another length than what was uploaded")
+        if done:
+            source.unlink(missing_ok=True)
+        return done
+
+    def size(self, path: str) -> int | None:
+        """See `Place.size`."""
+        import obstore
+
+        store = self.store
+        with self._reported():
+            try:
+                return int(obstore.head(store, path)["size"])
+            except FileNotFoundError:
+                return None
+
+    def entries(self) -> Iterator[StoredFile]:
+        """See `Place.entries`."""
+        import obstore
+
+        store = self.store
+        with self._reported():
+            for page in obstore.list(store, chunk_size=LIST_AT_ONCE):
+                for one in page:
+                    yield StoredFile(str(one["path"]), int(one["size"]), one["last_modified"].timestamp())
+
+    def delete(self, path: str) -> None:
+        """See `Place.delete`."""
+        import obstore
+
+        store = self.store
+        with self._reported():
+            try:
+                obstore.delete(store, path)
+            except FileNotFoundError:
+                return
+
+    def signed_url(self, path: str, life: timedelta) -> str:
+        """A URL of the bucket's own with which anybody can fetch a file."""
+        import obstore
+
+        store = self.store
+        with self._reported():
+            return str(obstore.sign(store, "GET", path, life))
+
+    def _put(self, path: str, content: Any, media_type: str, *, mode: Any) -> bool:
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        store = self.store
+        with self._reported():
+            try:
+                obstore.put(
+                    store,
+                    path,
+                    content,
+                    attributes={"Content-Type": media_type},
+                    mode=mode,
+                    use_multipart=isinstance(content, Path),
+                    chunk_size=PART_BYTES,
+                    max_concurrency=PARTS_AT_ONCE,
+                )
+            except AlreadyExistsError:
+                return False
+        return True
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """What the library raises as PlaceFailed, without its text: that may quote a signed address."""
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            raise PlaceFailed(f"{self._url}: {type(error).__name__}") from error

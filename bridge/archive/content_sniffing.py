@@ -1,0 +1,128 @@
+"""What a file is, by its first bytes: servers often name a wrong type, and send error pages with status 200."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+HEAD_BYTES: Final = 4096  # enough to recognize a type
+UNKNOWN: Final = "application/octet-stream"
+MEDIA: Final = frozenset({"videos", "images", "audios"})
+
+_AT_START: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"\x1a\x45\xdf\xa3", "video/x-matroska"),
+    (b"FLV\x01", "video/x-flv"),
+    (b"\x00\x00\x01\xba", "video/mpeg"),
+    (b"\x00\x00\x01\xb3", "video/mpeg"),
+    (b"ID3", "audio/mpeg"),
+    (b"\xff\xfb", "audio/mpeg"),
+    (b"\xff\xf3", "audio/mpeg"),
+    (b"\xff\xf2", "audio/mpeg"),
+    (b"\xff\xfa", "audio/mpeg"),
+    (b"\xff\xf1", "audio/aac"),
+    (b"\xff\xf9", "audio/aac"),
+    (b"fLaC", "audio/flac"),
+    (b"OggS", "audio/ogg"),
+    (b"MThd", "audio/midi"),
+    (b"glTF", "model/gltf-binary"),
+    (b"%PDF-", "application/pdf"),
+    (b"PK\x03\x04", "application/zip"),
+    (b"\x1f\x8b", "application/gzip"),
+)
+_BRANDS: Final = {
+    **dict.fromkeys((b"avif", b"avis"), "image/avif"),
+    **dict.fromkeys((b"heic", b"heix", b"mif1", b"hevc"), "image/heic"),
+    **dict.fromkeys((b"M4A ", b"M4B "), "audio/mp4"),
+    b"qt  ": "video/quicktime",
+}
+_RIFF: Final = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
+_EXTENSIONS: Final = {
+    **{"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/bmp": "bmp", "image/tiff": "tiff"},
+    **{"image/webp": "webp", "image/avif": "avif", "image/heic": "heic", "image/svg+xml": "svg"},
+    **{"video/mp4": "mp4", "video/quicktime": "mov", "video/webm": "webm", "video/x-matroska": "mkv"},
+    **{"video/x-msvideo": "avi", "video/x-flv": "flv", "video/mpeg": "mpg"},
+    **{"audio/mpeg": "mp3", "audio/mp4": "m4a", "audio/aac": "aac", "audio/flac": "flac", "audio/ogg": "ogg"},
+    **{"audio/wav": "wav", "audio/midi": "mid", "model/gltf-binary": "glb"},
+    **{"application/pdf": "pdf", "application/zip": "zip", "application/gzip": "gz", "application/json": "data.json"},
+    **{"text/html": "html", "text/plain": "txt", "application/xml": "xml"},
+}
+MEDIA_TYPES: Final = {extension: media_type for media_type, extension in _EXTENSIONS.items()}
+"""From the extension of a copy to its media type."""
+
+_HTML: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body|script|title|meta|iframe|h1|p|div)\b", re.IGNORECASE)
+_LEADING: Final = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s+|<!--.*?-->|<\?xml.*?\?>|<!doctype\s+svg.*?>)*", re.DOTALL | re.I
+)
+_EXTENSION: Final = re.compile(r"[a-z0-9]{1,8}")
+
+
+class FileType(NamedTuple):
+    """The type of a file, and the extension of its copy."""
+
+    media_type: str
+    extension: str
+
+
+class WrongContent(Exception):
+    """The content is not the result that was asked for. The text is one line for people."""
+
+
+def sniffed(head: bytes, *, kind: str, url: str, stated: str) -> FileType:
+    """The type of a result that begins so. `stated` is the server's Content-Type; it counts only where the bytes do not
+    tell. WrongContent for an empty file, and for a text or a page where a video, image or audio file should be."""
+    if not head:
+        raise WrongContent("the file is empty")
+    found = _binary(head) or _text(head)
+    stated = stated.partition(";")[0].strip().lower()
+    extension = PurePosixPath(urlsplit(url).path).suffix.lower().removeprefix(".")
+    if found == "text/html" and not (kind == "files" and extension in {"html", "htm"}):
+        raise WrongContent("the server sent a page (HTML), not a file")
+    if kind in MEDIA and found is not None and found.startswith(("text/", "application/json", "application/xml")):
+        raise WrongContent(f"the server sent {found}, not a file of {kind}")
+    if found == "audio/ogg" and kind == "videos":
+        return FileType("video/ogg", "ogv")
+    if found in {None, "application/zip", "text/plain"}:
+        usable = extension if _EXTENSION.fullmatch(extension) and extension not in {"html", "htm", "svg"} else ""
+        is_named = found is None and stated.startswith(("video/", "audio/", "image/", "model/")) and "svg" not in stated
+        media_type = stated if is_named else found or UNKNOWN
+        return FileType(media_type, usable or _EXTENSIONS.get(media_type, "bin"))
+    return FileType(found or UNKNOWN, _EXTENSIONS[found or UNKNOWN])
+
+
+def _binary(head: bytes) -> str | None:
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "video/mp4")
+    if head[:4] == b"RIFF":
+        return _RIFF.get(head[8:12])
+    if head[:4] == b"\x1a\x45\xdf\xa3" and b"webm" in head[:64]:
+        return "video/webm"
+    return next((media_type for begin, media_type in _AT_START if head.startswith(begin)), None)
+
+
+def _text(head: bytes) -> str | None:
+    """The type of a text; None if it is none."""
+    leading = _LEADING.match(head)
+    rest = head[leading.end() if leading else 0 :]
+    if rest[:4].lower() == b"<svg":
+        return "image/svg+xml"
+    if _HTML.match(rest):
+        return "text/html"
+    if b"\x00" in head or any(byte < 9 or 13 < byte < 32 for byte in head.replace(b"\x1b", b"")):
+        return None
+    if rest[:1] == b"<":
+        return "application/xml"
+    if rest[:1] in {b"{", b"["}:
+        return "application/json"
+    try:
+        head[: len(head) - 3 if len(head) >= HEAD_BYTES else None].decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return "text/plain"

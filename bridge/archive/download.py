@@ -1,0 +1,207 @@
+"""Downloads one result into a part file: resumed, bounded, and checked."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from bridge.archive.content_sniffing import FileType, WrongContent, sniffed
+from bridge.archive.part_file import PartFile
+from bridge.domain.archive_names import WantedCopy
+from bridge.domain.backoff import parse_retry_after
+from bridge.net.client import Unanswered
+from bridge.net.failure_kinds import Failure
+from bridge.net.outside_client import BodyStopped, KeyFor, OutsideAnswer, OutsideClient
+
+BATCH_BYTES: Final = 1 << 20  # written at once
+MOST_RESUMES: Final = 8  # within one attempt, each after some progress
+GONE: Final = frozenset({HTTPStatus.GONE, HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS})
+REFUSALS: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+)
+_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_DIGEST: Final = re.compile(r"(?:^|,)\s*sha-256=:?([A-Za-z0-9+/=]+):?", re.IGNORECASE)
+
+
+class Fetched(NamedTuple):
+    """A whole file in its part file, on disk."""
+
+    bytes: int
+    sha256: str
+    type: FileType
+
+
+class CopyFailed(Exception):
+    """Why a result could not be copied. With `is_final` another attempt is of no use. `is_refusal`: the server refuses
+    this URL, which is final once the URL has expired."""
+
+    def __init__(
+        self, reason: str, *, is_final: bool = False, is_refusal: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason: Final = reason
+        self.is_final: Final = is_final
+        self.is_refusal: Final = is_refusal
+        self.retry_after_s: Final = retry_after_s
+
+
+class Cut(Exception):
+    """The body ended early after some progress; the rest may be requested. The text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """How results of one account are fetched."""
+
+    client: OutsideClient
+    key_for: KeyFor  # for results that need the key
+
+    async def fetch(self, wanted: WantedCopy, part: PartFile, *, most_bytes: int) -> Fetched:
+        """Fetch a result into an open part file. CopyFailed says why it could not be; what has come stays for the next
+        attempt. OSError if the part file cannot be written."""
+        begun_at_bytes = -1
+        for _ in range(MOST_RESUMES):
+            try:
+                return await self._attempt(wanted, part, most_bytes)
+            except Cut as cut:
+                await anyio.to_thread.run_sync(part.note)
+                if part.bytes <= begun_at_bytes:
+                    raise CopyFailed(str(cut)) from cut
+                begun_at_bytes, reason = part.bytes, str(cut)
+        raise CopyFailed(reason)
+
+    async def _attempt(self, wanted: WantedCopy, part: PartFile, most_bytes: int) -> Fetched:
+        validator = await anyio.to_thread.run_sync(part.resume, wanted.url)
+        headers = {"Range": f"bytes={part.bytes}-", "If-Range": validator} if validator else {}
+        keys = {"key_for": self.key_for} if wanted.needs_key else {}
+        answer = await self.client.open(wanted.url, headers=headers, **keys)
+        if isinstance(answer, Unanswered):
+            raise CopyFailed(answer.reason, is_final=answer.kind in {Failure.FORBIDDEN, Failure.REQUEST})
+        try:
+            whole_bytes = await self._begin(wanted, part, answer, validator, most_bytes)
+            try:
+                await _write_all(answer.chunks(), part, most_bytes)
+            except BodyStopped as error:
+                raise Cut(str(error)) from error
+            except anyio.get_cancelled_exc_class():
+                part.note()  # quick, and the next start goes on there
+                raise
+        finally:
+            answer.close()
+        if whole_bytes is not None and part.bytes != whole_bytes:
+            raise Cut(f"{part.bytes} of {whole_bytes} bytes came")
+        return await self._checked(wanted, part, answer)
+
+    async def _begin(
+        self, wanted: WantedCopy, part: PartFile, answer: OutsideAnswer, validator: str, most_bytes: int
+    ) -> int | None:
+        """Judge status and headers. Returns the length of the whole file; None if the server does not say."""
+        status, headers = answer.status, answer.headers
+        if status == HTTPStatus.PARTIAL_CONTENT and validator:
+            found = _RANGE.fullmatch(headers.get("content-range", "").strip())
+            if found is None or int(found[1]) != part.bytes:
+                await anyio.to_thread.run_sync(part.restart, wanted.url, "")
+                raise CopyFailed("the server resumed at a wrong place", retry_after_s=0.0)
+            whole_bytes: int | None = int(found[3])
+        elif status == HTTPStatus.OK:
+            await anyio.to_thread.run_sync(part.restart, wanted.url, _validator(headers))
+            length = headers.get("content-length", "")
+            whole_bytes = int(length) if length.isdecimal() and len(length) < 19 else None
+        else:
+            if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and validator:
+                await anyio.to_thread.run_sync(part.restart, wanted.url, "")
+            wait_s = parse_retry_after(headers.get("retry-after"), date=headers.get("date"))
+            is_refusal = status in REFUSALS
+            raise CopyFailed(f"HTTP {status}", is_final=status in GONE, is_refusal=is_refusal, retry_after_s=wait_s)
+        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+            raise CopyFailed("the server sent a content encoding that was not asked for")
+        if whole_bytes is not None and whole_bytes > most_bytes:
+            raise CopyFailed(f"{whole_bytes} bytes are more than archive.max_size", is_final=True)
+        return whole_bytes
+
+    async def _checked(self, wanted: WantedCopy, part: PartFile, answer: OutsideAnswer) -> Fetched:
+        """The finished file. CopyFailed, and it begins anew next time, when it is not what was asked for."""
+        try:
+            stated = _stated_sha256(answer.headers)
+            if stated is not None and stated != part.sha256:
+                raise WrongContent("the sha256 is not the one that the server states")
+            file_type = sniffed(
+                part.head, kind=wanted.kind, url=wanted.url, stated=answer.headers.get("content-type", "")
+            )
+        except WrongContent as error:
+            await anyio.to_thread.run_sync(part.restart, wanted.url, "")
+            raise CopyFailed(str(error)) from error
+        await anyio.to_thread.run_sync(part.finish)
+        return Fetched(part.bytes, part.sha256, file_type)
+
+
+async def _write_all(chunks: AsyncIterator[bytes], part: PartFile, most_bytes: int) -> None:
+    """Write a body while it arrives: a batch is written in a thread while the next one is read."""
+    send, receive = anyio.create_memory_object_stream[list[bytes]](1)
+    failed: list[Exception] = []
+
+    async def write() -> None:
+        with receive:
+            async for batch in receive:
+                try:
+                    await anyio.to_thread.run_sync(part.write, batch)
+                except OSError as error:
+                    failed.append(error)
+                    return
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(write)
+        try:
+            await _read_all(chunks, send, most_bytes - part.bytes)
+        except anyio.BrokenResourceError:
+            pass  # it could not be written
+        except (BodyStopped, CopyFailed) as error:
+            failed.append(error)
+        finally:
+            send.close()
+    if failed:
+        raise failed[0]
+
+
+async def _read_all(chunks: AsyncIterator[bytes], send: anyio.abc.ObjectSendStream[list[bytes]], room: int) -> None:
+    batch, batch_bytes = list[bytes](), 0
+    try:
+        async for chunk in chunks:
+            room -= len(chunk)
+            if room < 0:
+                raise CopyFailed("the body is longer than archive.max_size", is_final=True)
+            batch.append(chunk)
+            batch_bytes += len(chunk)
+            if batch_bytes >= BATCH_BYTES:
+                await send.send(batch)
+                batch, batch_bytes = [], 0
+    except BodyStopped:
+        await send.send(batch)  # what has come is kept
+        raise
+    await send.send(batch)
+
+
+def _validator(headers: Mapping[str, str]) -> str:
+    """What `If-Range` may name (RFC 9110, 13.1.5): a strong ETag, else the date of the last change."""
+    etag = headers.get("etag", "").strip()
+    return etag if etag.startswith('"') else "" if etag else headers.get("last-modified", "").strip()
+
+
+def _stated_sha256(headers: Mapping[str, str]) -> str | None:
+    """The sha256 of the whole file, in hex, if the server states it (RFC 9530, RFC 3230, S3)."""
+    found = _DIGEST.search(headers.get("repr-digest", "")) or _DIGEST.search(headers.get("digest", ""))
+    text = found[1] if found else headers.get("x-amz-checksum-sha256", "")
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return digest.hex() if len(digest) == 32 else None

@@ -1,0 +1,144 @@
+"""An archive in a folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from bridge.archive.place import PlaceFailed, StoredFile
+
+PARTIAL: Final = ".partial"  # the folder of unfinished files, in the archive
+FOLDER_MODE: Final = 0o750
+FILE_MODE: Final = 0o640
+NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+class Folder:
+    """`Place` in a folder of this machine, which may be a network share. It is made when it is needed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root: Final = root
+        self.partial: Final = root / PARTIAL
+
+    def read(self, path: str) -> bytes | None:
+        """See `Place.read`."""
+        with _reported(self.root):
+            try:
+                return (self.root / path).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def create(self, path: str, content: bytes) -> bool:
+        """See `Place.create`."""
+        with _reported(self.root):
+            aside = self._aside(content)
+            try:
+                return self._move_in(aside, path)
+            finally:
+                aside.unlink(missing_ok=True)
+
+    def replace(self, path: str, content: bytes) -> None:
+        """See `Place.replace`."""
+        with _reported(self.root):
+            target = self._target(path)
+            self._aside(content).rename(target)
+            sync_folder(target.parent)
+
+    def put(self, path: str, source: Path, *, media_type: str) -> bool:
+        """See `Place.put`."""
+        with _reported(self.root):
+            return self._move_in(source, path)
+
+    def size(self, path: str) -> int | None:
+        """See `Place.size`."""
+        with _reported(self.root):
+            try:
+                return (self.root / path).stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def entries(self) -> Iterator[StoredFile]:
+        """See `Place.entries`."""
+        with _reported(self.root):
+            for folder, names, files in os.walk(self.root):
+                names[:] = [name for name in names if not name.startswith(".")]
+                for file in files:
+                    path = Path(folder, file)
+                    with suppress(FileNotFoundError):
+                        seen = path.lstat()
+                        yield StoredFile(path.relative_to(self.root).as_posix(), seen.st_size, seen.st_mtime)
+
+    def delete(self, path: str) -> None:
+        """See `Place.delete`. Folders that are left empty go, too."""
+        with _reported(self.root):
+            target = self.root / path
+            target.unlink(missing_ok=True)
+            with suppress(OSError):
+                for folder in target.parents:
+                    if folder == self.root:
+                        break
+                    folder.rmdir()
+
+    def _target(self, path: str) -> Path:
+        target = self.root / path
+        make_folder(target.parent)
+        return target
+
+    def _aside(self, content: bytes) -> Path:
+        make_folder(self.partial)
+        aside = self.partial / f"{uuid4().hex}.tmp"
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        return aside
+
+    def _move_in(self, source: Path, path: str) -> bool:
+        """Give a whole file its final name, unless that is taken."""
+        target = self._target(path)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            if os.path.lexists(target):  # a file system without links, such as exFAT
+                return False
+            source.rename(target)
+        sync_folder(target.parent)
+        source.unlink(missing_ok=True)
+        return True
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each synced."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir(FOLDER_MODE)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Sync the names in a folder, where the file system can."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def _reported(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PlaceFailed(f"{root}: {error.strerror or error}") from error

@@ -1,0 +1,131 @@
+"""Keeps the archive within its bounds: free space, age and size."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import anyio
+import anyio.to_thread
+
+from bridge.archive.place import Place, PlaceFailed, StoredFile
+from bridge.logs import get_logger
+from bridge.ports import Clock
+
+log = get_logger()
+
+LEAST_FREE: Final = 0.05  # of the disk; below it no copy is made
+TIDY_EVERY_S: Final = 300.0
+_COPY: Final = re.compile(r"(.+)-\d+(?:-[a-z2-7]{8})?\.(?:data\.json|[^./]+)")
+
+
+class DiskUsage(Protocol):
+    """As `shutil.disk_usage` returns it, in bytes."""
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def free(self) -> int: ...
+
+
+class FreeSpace:
+    """The free space of the disk that holds a folder, which need not exist yet."""
+
+    def __init__(self, folder: Path, *, usage_of: Callable[[Path], DiskUsage] = shutil.disk_usage) -> None:
+        self._folder = folder
+        self._usage_of = usage_of
+
+    def problem(self) -> str | None:
+        """Why no copy may be made now; None if one may."""
+        folder = self._folder
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        try:
+            usage = self._usage_of(folder)
+        except OSError as error:
+            return f"{folder}: {error.strerror}"
+        if usage.free >= LEAST_FREE * usage.total:
+            return None
+        return f"less than {LEAST_FREE:.0%} of the disk is free at {self._folder}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepRules:
+    """What the settings say. None: no bound."""
+
+    place: Place
+    quota_bytes: int | None
+    keep_s: float | None
+
+
+class Keeper:
+    """Deletes what is too old or too much, task by task. Only files that an archive has made are deleted."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rules: KeepRules | None = None
+        self._changed = anyio.Event()
+
+    def keep(self, rules: KeepRules | None) -> None:
+        """Follow these rules from now on (None: there is no archive)."""
+        self._rules = rules
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Tidy up every few minutes until cancelled."""
+        while True:
+            self._changed = anyio.Event()
+            rules = self._rules
+            is_bounded = rules is not None and (rules.quota_bytes is not None or rules.keep_s is not None)
+            if rules is not None and is_bounded:
+                try:
+                    await anyio.to_thread.run_sync(tidy, rules, self._clock.now())
+                except PlaceFailed as error:
+                    log.warning("archive.untidy", reason=str(error))
+                except Exception:
+                    log.exception("archive.bug")
+            await self._clock.wait(self._changed, TIDY_EVERY_S if is_bounded else None)
+
+
+def tidy(rules: KeepRules, now: float) -> None:
+    """Delete the copies of tasks that are older than `keep`, then the oldest until the rest is within `quota`. Blocks.
+    PlaceFailed when the archive cannot be read or changed."""
+    tasks = sorted(_tasks(rules.place.entries()).items(), key=lambda task: _at(task[1]))
+    total = sum(entry.bytes for _, entries in tasks for entry in entries)
+    for stem, entries in tasks:
+        is_old = rules.keep_s is not None and _at(entries) < now - rules.keep_s
+        if not is_old and total <= (math.inf if rules.quota_bytes is None else rules.quota_bytes):
+            continue
+        size = sum(entry.bytes for entry in entries)
+        for entry in sorted(entries, key=lambda entry: entry.path == f"{stem}.json"):  # the record last
+            rules.place.delete(entry.path)
+        total -= size
+        log.info("archive.removed", path=stem, bytes=size, reason="keep" if is_old else "quota")
+
+
+def _tasks(entries: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:
+    """The files of each task that has a record, by the path without number and extension."""
+    found: dict[str, list[StoredFile]] = defaultdict(list)
+    records: set[str] = set()
+    for entry in entries:
+        copy = _COPY.fullmatch(entry.path)
+        if entry.path.endswith(".json") and not entry.path.endswith(".data.json"):
+            stem = entry.path.removesuffix(".json")
+            records.add(stem)
+        elif copy is not None:
+            stem = copy[1]
+        else:
+            continue
+        found[stem].append(entry)
+    return {stem: found[stem] for stem in records}
+
+
+def _at(entries: Iterable[StoredFile]) -> float:
+    return max(entry.at for entry in entries)

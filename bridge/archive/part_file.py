@@ -1,0 +1,159 @@
+"""A file while it is downloaded: resumable across crashes, hashed and synced as it grows."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from bridge.archive.content_sniffing import HEAD_BYTES
+from bridge.archive.folder import FILE_MODE, make_folder, sync_folder
+
+SYNC_EVERY: Final = 64 << 20  # bytes: what a power cut can cost
+NOTE_EVERY: Final = 4 << 20  # bytes: what a crash of the process can cost
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+READ_BYTES: Final = 1 << 20
+
+
+class PartTaken(Exception):
+    """Another process downloads this file."""
+
+
+class PartFile:
+    """One unfinished file. Every call blocks and may raise OSError; `open` and `close` it, or use `with`.
+
+    What was written and what was synced is noted beside it, with the URL and the validator (ETag or Last-Modified) of
+    the server. After a restart of the machine only what was synced is used again: the rest may hold anything.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+        self._note: Final = path.with_name(path.name + ".json")
+        self._file = -1
+        self._hash = hashlib.sha256()
+        self._noted = self._synced = 0
+        self._url = self._validator = ""
+        self.bytes = 0
+        self.head = b""
+
+    def __enter__(self) -> PartFile:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> PartFile:
+        """Open it with nothing in it yet: `resume` keeps what is there. PartTaken if another process has it."""
+        make_folder(self.path.parent)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise PartTaken(str(self.path)) from None
+        return self
+
+    def resume(self, url: str) -> str:
+        """Keep what was noted of this URL. Returns the validator for `If-Range`; "" if nothing can be kept."""
+        try:
+            note = json.loads(self._note.read_bytes())
+            known, validator = str(note["url"]), str(note["validator"])
+            kept = int(note["written" if note["boot"] == _boot() else "synced"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+        if known != url or not validator or not 0 < kept <= os.fstat(self._file).st_size:
+            return ""
+        self._url, self._validator = url, validator
+        self._rehash(kept)
+        return validator
+
+    def restart(self, url: str, validator: str) -> None:
+        """Begin anew, with what the server now says."""
+        os.ftruncate(self._file, 0)
+        self._hash, self.bytes, self.head, self._noted, self._synced = hashlib.sha256(), 0, b"", 0, 0
+        self._url, self._validator = url, validator
+        self._note.unlink(missing_ok=True)
+
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Append."""
+        for chunk in chunks:
+            left = memoryview(chunk)
+            while left:
+                left = left[os.pwrite(self._file, left, self.bytes + len(chunk) - len(left)) :]
+            self._hash.update(chunk)
+            self.bytes += len(chunk)
+            if len(self.head) < HEAD_BYTES:
+                self.head += chunk[: HEAD_BYTES - len(self.head)]
+        if self.bytes - self._synced >= SYNC_EVERY:
+            self.sync()
+        elif self.bytes - self._noted >= NOTE_EVERY:
+            self.note()
+
+    def sync(self) -> None:
+        """Have everything on disk, and note it."""
+        os.ftruncate(self._file, self.bytes)
+        os.fdatasync(self._file)
+        self._synced = self.bytes
+        self.note()
+
+    def note(self) -> None:
+        """Note what was written and what was synced."""
+        self._noted = self.bytes
+        note = {"url": self._url, "validator": self._validator, "boot": _boot()}
+        aside = self._note.with_suffix(".tmp")
+        aside.write_text(json.dumps({**note, "written": self.bytes, "synced": self._synced}))
+        aside.rename(self._note)
+
+    def adopt(self, size: int, sha256: str) -> bool:
+        """Read what is there, if it is this whole file. Returns whether it is."""
+        if os.fstat(self._file).st_size != size:
+            return False
+        self._rehash(size)
+        return self.sha256 == sha256
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far, in hex."""
+        return self._hash.hexdigest()
+
+    def finish(self) -> None:
+        """Have the whole file on disk, also its name."""
+        os.ftruncate(self._file, self.bytes)
+        os.fsync(self._file)
+        sync_folder(self.path.parent)
+
+    def close(self) -> None:
+        """Close it and keep it."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def discard(self) -> None:
+        """Remove what is left of it, and its note."""
+        for path in (self._note.with_suffix(".tmp"), self._note, self.path):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def _rehash(self, size: int) -> None:
+        self._hash, self.bytes, self.head = hashlib.sha256(), 0, b""
+        while self.bytes < size:
+            chunk = os.pread(self._file, min(READ_BYTES, size - self.bytes), self.bytes)
+            if not chunk:
+                break
+            self._hash.update(chunk)
+            self.head = (self.head + chunk)[:HEAD_BYTES] if len(self.head) < HEAD_BYTES else self.head
+            self.bytes += len(chunk)
+        self._noted, self._synced = self.bytes, 0
+
+
+def _boot() -> str:
+    """What changes when the machine restarts."""
+    return BOOT_ID.read_text().strip()

@@ -1,0 +1,119 @@
+"""Builds the archive of the settings: its place, its downloads, and the links to its copies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+import anyio.to_thread
+
+from bridge import __version__
+from bridge.account_catalogue import base_url_of, catalogue
+from bridge.archive.archive_sink import ArchiveLimits, ArchiveSink, LinkTo
+from bridge.archive.bucket import Bucket
+from bridge.archive.download import Download
+from bridge.archive.folder import Folder
+from bridge.archive.keeper import FreeSpace, KeepRules
+from bridge.archive.part_file import PartFile
+from bridge.archive.place import PlaceFailed
+from bridge.config.archive_model import Archive
+from bridge.config.load import Loaded
+from bridge.domain.backoff import RetryPlan
+from bridge.domain.result_links import LINK_LIFE_S, result_link
+from bridge.net.outside_client import KeyFor, OutsideClient
+from bridge.ports import Clock
+
+COPIES_AT_ONCE: Final = 8
+RETRIES: Final = RetryPlan(
+    steps_s=(2.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0, 57_600.0)
+)
+"""Closer together than those of endpoints: URLs expire, and a request for a file can be repeated."""
+
+LinkKey: TypeAlias = "Callable[[], Awaitable[bytes]]"
+"""The store's key for the signatures of links."""
+
+
+def place_of(archive: Archive, loaded: Loaded) -> Folder | Bucket:
+    """Where copies are kept. Nothing is made or asked for yet."""
+    if not archive.to.startswith("s3://"):
+        return Folder(loaded.under(archive.to).absolute())
+    mark = hashlib.sha256(archive.to.encode()).hexdigest()[:12]
+    return Bucket(archive.to, Path(tempfile.gettempdir()) / f"genbridge-{os.geteuid()}-{mark}")
+
+
+def archive_sink(
+    archive: Archive, loaded: Loaded, *, keys: Mapping[str, KeyFor], clock: Clock, link_key: LinkKey
+) -> ArchiveSink:
+    """The sink of the archive. `keys`: for each account, the headers with its key for a URL. ConfigError for a proxy or
+    CA file that cannot be used."""
+    place = place_of(archive, loaded)
+
+    def part(name: str) -> PartFile:
+        if isinstance(place, Bucket):
+            _make_private(place.partial)
+        return PartFile(place.partial / name)
+
+    return ArchiveSink(
+        place=place,
+        partial=part,
+        downloads={name: _download(name, archive, loaded, keys[name]) for name in loaded.settings.accounts},
+        limits=ArchiveLimits(kinds=frozenset(archive.kinds), most_bytes=archive.max_size),
+        space=FreeSpace(place.partial),
+        clock=clock,
+        link_to=_link_to(place, loaded, clock=clock, link_key=link_key),
+    )
+
+
+def keep_rules(loaded: Loaded) -> KeepRules | None:
+    """How long copies are kept, and how many; None without an archive."""
+    archive = loaded.settings.archive
+    if archive is None:
+        return None
+    return KeepRules(place=place_of(archive, loaded), quota_bytes=archive.quota, keep_s=archive.keep_s)
+
+
+def _download(name: str, archive: Archive, loaded: Loaded, key_for: KeyFor) -> Download:
+    account = loaded.settings.accounts[name]
+    own_host = urlsplit(base_url_of(account, catalogue(loaded)[account.provider])).hostname or ""
+    client = OutsideClient(
+        hosts=[own_host, *(each for each in archive.allow if "/" not in each)],
+        networks=[ip_network(each) for each in archive.allow if "/" in each],
+        proxy=account.proxy.reveal() if account.proxy else None,
+        ca_file=str(loaded.under(account.ca_file)) if account.ca_file else None,
+        environment=loaded.proxies,
+        user_agent=f"genbridge/{__version__}",
+    )
+    return Download(client=client, key_for=key_for)
+
+
+def _link_to(place: Folder | Bucket, loaded: Loaded, *, clock: Clock, link_key: LinkKey) -> LinkTo:
+    http = loaded.settings.http
+    public_url = http.public_url if http is not None else None
+
+    async def link_to(path: str) -> str | None:
+        if public_url is not None:
+            return public_url + result_link(await link_key(), path, expires_s=int(clock.now()) + LINK_LIFE_S)
+        if isinstance(place, Bucket):
+            return await anyio.to_thread.run_sync(place.signed_url, path, timedelta(seconds=LINK_LIFE_S))
+        return None
+
+    return link_to
+
+
+def _make_private(folder: Path) -> None:
+    """A folder for our user alone. PlaceFailed if there is something else."""
+    try:
+        folder.mkdir(0o700, exist_ok=True)
+        seen = folder.lstat()
+    except OSError as error:
+        raise PlaceFailed(f"{folder}: {error.strerror}") from error
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.geteuid() or seen.st_mode & 0o077:
+        raise PlaceFailed(f"{folder}: is not a private folder of this user; remove it")

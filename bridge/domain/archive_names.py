@@ -1,0 +1,113 @@
+"""Which results of a task are copied, and the names of the copies in the archive."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from bridge.domain.task import Json
+
+ARCHIVE: Final = "@archive"  # the reserved endpoint whose deliveries are copies
+COPIED_KINDS: Final = ("videos", "images", "audios", "files")
+MOST_NAME_BYTES: Final = 120  # of one name; a file system allows 255
+MARK_CHARS: Final = 8
+MOST_ENDING: Final = "-abcdefgh-9999-abcdefgh.data.json"  # what may follow the readable part of a name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedCopy:
+    """One result to copy. `n` counts the results of a task from 1, whichever kinds are copied."""
+
+    kind: str
+    n: int
+    url: str
+    needs_key: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyMade:
+    """One copy, as receivers are told. `path` is relative to the archive; `url` is null without a way to fetch it."""
+
+    kind: str
+    n: int
+    path: str
+    bytes: int
+    sha256: str
+    media_type: str
+    url: str | None = None
+
+    @property
+    def json(self) -> dict[str, Json]:
+        """The item of `archive`, in its documented order."""
+        return {
+            "kind": self.kind,
+            "n": self.n,
+            "path": self.path,
+            "url": self.url,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "media_type": self.media_type,
+        }
+
+    @classmethod
+    def parse(cls, item: Json) -> CopyMade | None:
+        """The copy that `json` has written; None for anything else."""
+        try:
+            kind, n, path, size, sha256, media_type = (
+                item[key] for key in ("kind", "n", "path", "bytes", "sha256", "media_type")
+            )
+            return cls(
+                kind=str(kind),
+                n=int(n),
+                path=str(path),
+                bytes=int(size),
+                sha256=str(sha256),
+                media_type=str(media_type),
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+def wanted_copies(data: Mapping[str, Json], kinds: Collection[str]) -> Iterator[WantedCopy]:
+    """The results of an event's `data` that have an address, of these kinds."""
+    result, n = data.get("task_result"), 0
+    for kind, items in result.items() if isinstance(result, Mapping) else ():
+        for item in items if isinstance(items, list) else ():
+            url = item.get("url") if isinstance(item, Mapping) else None
+            if kind not in COPIED_KINDS or not isinstance(url, str) or not url.startswith(("https://", "http://")):
+                continue
+            n += 1
+            if kind in kinds:
+                yield WantedCopy(kind=kind, n=n, url=url, needs_key=item.get("needs_key") is True)
+
+
+def stems(data: Mapping[str, Json], *, event_id: str) -> tuple[str, str]:
+    """The path of a task's copies without number and extension: the readable one, and one that no other task can have,
+    for when the first is taken. Both are derived from the event, so they are the same in every attempt."""
+    ended_at = datetime.fromtimestamp((data.get("ended_at") or 0) / 1000, UTC)
+    readable = _safe(str(data.get("label") or data.get("task_id") or ""))
+    folder = f"{ended_at:%Y/%m/%d}/{_safe(str(data.get('account') or ''))}"
+    return f"{folder}/{readable}", f"{folder}/{readable}-{mark(event_id)}"
+
+
+def mark(event_id: str) -> str:
+    """A short text that tells tasks apart: from the hash in the event's id, of account, task id and generation."""
+    return event_id.removeprefix("evt_")[:MARK_CHARS]
+
+
+def due_first(expires_ms: Json) -> float:
+    """When a copy is due: at once, and the sooner its URL expires, the earlier in the order. Between -1 and 0."""
+    if isinstance(expires_ms, bool) or not isinstance(expires_ms, int | float):
+        return 0.0
+    return min(0.0, max(-1.0, expires_ms / 1e13 - 1.0))  # 1e13 ms: the year 2286
+
+
+def _safe(text: str) -> str:
+    """Letters, digits, `-`, `_` and `.`; everything else becomes `_`."""
+    text = unicodedata.normalize("NFC", text)
+    kept = "".join(char if char.isalnum() or char in "-_." else "_" for char in text).lstrip(".-")
+    room = MOST_NAME_BYTES - len(MOST_ENDING)
+    return kept.encode("utf-8", "ignore")[:room].decode("utf-8", "ignore") or "task"

@@ -1,0 +1,58 @@
+"""A bucket at a real S3 server on loopback: moto's, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.stopwatch import Stopwatch
+
+BUCKET = "copies"
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """The address of a server with one empty bucket."""
+    pytest.importorskip("moto.server", reason="install moto[server,s3]")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            _put_bucket(url, Stopwatch())
+            yield url
+        finally:
+            server.kill()
+
+
+def _put_bucket(url: str, waiting: Stopwatch) -> None:
+    request = urllib.request.Request(f"{url}/{BUCKET}", method="PUT", headers={"Authorization": AUTHORIZATION})
+    while True:
+        try:
+            urllib.request.urlopen(request, timeout=10).close()
+            return
+        except OSError:
+            assert waiting.seconds < 60, "the S3 server does not start"
+
+
+AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=test/20250101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+
+
+def environment(url: str) -> dict[str, str]:
+    """The variables that name the server."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test-secret-key",
+        "AWS_REGION": "us-east-1",
+        **{name: value for name, value in os.environ.items() if name == "NO_PROXY"},
+    }

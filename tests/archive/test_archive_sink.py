@@ -1,0 +1,341 @@
+"""Copies of results, made from real servers into a real folder."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+
+from bridge.archive.archive_sink import ArchiveSink
+from bridge.archive.part_file import PartFile
+from bridge.domain.archive_names import ARCHIVE
+from bridge.domain.delivery import Accepted, Deferred, Undeliverable
+from bridge.domain.event import Topic
+from bridge.net.outside_client import Pace
+from tests.archive.copies import FOLDER, MP4, archive_in, copied, delivery_of, files, finished, ranges, record, sha256
+from tests.loopback import Exchange, answers, loopback
+from tests.sinks.samples import ENDED_AT, every_sample
+
+PAGE = b"<!DOCTYPE html><html><body>Sign in</body></html>"
+
+
+async def test_a_copy_has_its_record_beside_it(tmp_path: Path) -> None:
+    async with loopback(answers(200, MP4, {"Content-Type": "application/octet-stream"})) as server:
+        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.bin", f"{server.url}/b.bin"))
+
+    assert isinstance(outcome, Accepted)
+    assert set(files(tmp_path)) == {f"{FOLDER}/cat-1.mp4", f"{FOLDER}/cat-2.mp4", f"{FOLDER}/cat.json"}
+    assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4
+    noted = record(tmp_path)
+    assert noted["topic"] == "task_succeeded"
+    assert noted["data"]["archive"][0] == {
+        "kind": "videos",
+        "n": 1,
+        "path": f"{FOLDER}/cat-1.mp4",
+        "url": None,
+        "bytes": len(MP4),
+        "sha256": sha256(MP4),
+        "media_type": "video/mp4",
+    }
+
+
+async def test_the_event_of_the_copies_is_that_of_the_end_with_the_archive_filled(tmp_path: Path) -> None:
+    async with loopback(answers(200, MP4)) as server:
+        event = finished(f"{server.url}/a.mp4")
+        first = await copied(archive_in(tmp_path), event)
+        again = await copied(archive_in(tmp_path), event)
+        assert len(server.asked) == 1
+
+    assert isinstance(first, Accepted)
+    assert isinstance(again, Accepted)
+    assert first.event is not None
+    assert again.event is not None
+    assert first.event.topic is Topic.TASK_ARCHIVED
+    assert first.event.event_id == again.event.event_id != event.event_id
+    assert first.event.data.keys() == event.data.keys()
+    [told] = first.event.data["archive"]
+    assert told["url"] == f"https://bridge.example.com/results/{FOLDER}/cat-1.mp4"
+    assert told["path"] == f"{FOLDER}/cat-1.mp4"
+
+
+def test_only_a_success_with_results_of_the_wanted_kinds_is_copied(tmp_path: Path) -> None:
+    sink = archive_in(tmp_path, kinds=["videos"])
+
+    assert [event.topic for event in every_sample() if sink.parcels(event)] == [Topic.TASK_SUCCEEDED]
+    assert not sink.parcels(finished("https://cdn.example.com/a.png", kind="images"))
+    assert sink.parcels(finished("https://cdn.example.com/a.mp4"))[0].endpoint == ARCHIVE
+
+
+def test_a_url_that_expires_sooner_is_due_first(tmp_path: Path) -> None:
+    def due_at(expires_ms: int | None) -> float:
+        return archive_in(tmp_path).parcels(finished("https://cdn.example.com/a.mp4", expires_ms=expires_ms))[0].due_at
+
+    soon, later = int(ENDED_AT * 1000) + 600_000, int(ENDED_AT * 1000) + 86_400_000
+    assert due_at(soon) < due_at(later) < due_at(None) == 0.0
+
+
+async def test_a_download_that_is_cut_is_resumed(tmp_path: Path) -> None:
+    body = MP4 * 30
+    async with loopback(ranges(body, cut_at=100_000)) as server:
+        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Accepted)
+    assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == body
+    asked = [one.headers.get("range") for one in server.asked]
+    assert asked == [None, "bytes=100000-", "bytes=200000-", "bytes=300000-"]
+
+
+async def test_what_was_synced_is_used_by_the_next_attempt(tmp_path: Path) -> None:
+    body = MP4 * 30
+    part = tmp_path / ".partial"
+    async with loopback(ranges(body)) as server:
+        event = finished(f"{server.url}/a.mp4")
+        with PartFile(part / f"{event.event_id[4:12]}-1") as begun:
+            begun.restart(f"{server.url}/a.mp4", '"v1"')
+            begun.write([body[:50_000]])
+            begun.sync()
+            begun.write([b"lost in a power cut"])
+        await copied(archive_in(tmp_path), event)
+
+    assert [one.headers.get("range") for one in server.asked] == ["bytes=50000-"]
+    assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == body
+
+
+async def test_a_file_that_has_changed_at_the_server_begins_anew(tmp_path: Path) -> None:
+    async with loopback(ranges(MP4 * 2, etag='"v2"')) as server:
+        event = finished(f"{server.url}/a.mp4")
+        with PartFile(tmp_path / ".partial" / f"{event.event_id[4:12]}-1") as begun:
+            begun.restart(f"{server.url}/a.mp4", '"v1"')
+            begun.write([b"something else"])
+            begun.sync()
+        await copied(archive_in(tmp_path), event)
+
+    assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4 * 2
+
+
+async def test_a_server_that_resumes_at_a_wrong_place_spoils_nothing(tmp_path: Path) -> None:
+    body = MP4 * 30
+    async with loopback(ranges(body, cut_at=200_000, honest=False)) as server:
+        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Deferred)
+    assert "wrong place" in outcome.reason
+    assert not (tmp_path / FOLDER / "cat-1.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "reason"),
+    [
+        (200, PAGE, {"Content-Type": "video/mp4"}, "page"),
+        (200, b'{"error": "expired"}', {"Content-Type": "video/mp4"}, "application/json"),
+        (200, b"<?xml version='1.0'?><Error>AccessDenied</Error>", {}, "application/xml"),
+        (200, b"", {}, "empty"),
+        (200, MP4, {"Content-Encoding": "gzip"}, "encoding"),
+        (200, MP4, {"Repr-Digest": f"sha-256=:{base64.b64encode(b'x' * 32).decode()}:"}, "sha256"),
+        (404, b"", {}, "HTTP 404"),
+        (503, b"", {"Retry-After": "7"}, "HTTP 503"),
+    ],
+)
+async def test_what_is_not_the_result_is_tried_again(
+    tmp_path: Path, status: int, body: bytes, headers: dict[str, str], reason: str
+) -> None:
+    async with loopback(answers(status, body, headers)) as server:
+        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Deferred)
+    assert reason in outcome.reason
+    assert outcome.retry_after_s == (7.0 if status == 503 else None)
+    assert set(files(tmp_path)) - {f"{FOLDER}/cat.json"} == {
+        f".partial/{p.name}" for p in (tmp_path / ".partial").iterdir()
+    }
+
+
+async def test_a_stated_sha256_that_is_right_is_accepted(tmp_path: Path) -> None:
+    digest = base64.b64encode(bytes.fromhex(sha256(MP4))).decode()
+    async with loopback(answers(200, MP4, {"x-amz-checksum-sha256": digest})) as server:
+        assert isinstance(await copied(archive_in(tmp_path), finished(f"{server.url}/a")), Accepted)
+
+
+async def test_a_refusal_is_final_once_the_url_has_expired(tmp_path: Path) -> None:
+    async with loopback(answers(403)) as server:
+        event = finished(f"{server.url}/a.mp4", expires_ms=int(ENDED_AT * 1000) + 30_000)
+        early = await copied(archive_in(tmp_path, now=ENDED_AT + 10), event)
+        late = await copied(archive_in(tmp_path, now=ENDED_AT + 60), event)
+
+    assert isinstance(early, Deferred)
+    assert isinstance(late, Undeliverable)
+    assert "expired" in late.reason
+
+
+@pytest.mark.parametrize("has_length", [True, False])
+async def test_a_body_beyond_max_size_is_left(tmp_path: Path, has_length: bool) -> None:
+    async def script(exchange: Exchange) -> None:
+        length = "Content-Length: 999999999999\r\n" if has_length else ""
+        await exchange.raw(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode() + MP4)
+        while True:  # without an end
+            await exchange.raw(bytes(100_000))
+
+    async with loopback(script) as server:
+        outcome = await copied(archive_in(tmp_path, most_bytes=3_000_000), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Undeliverable)
+    assert "max_size" in outcome.reason
+    assert sum(map(len, files(tmp_path).values())) < 4_000_000
+
+
+async def test_a_server_that_stalls_is_left_and_what_came_is_kept(tmp_path: Path) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.raw(b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: 900000\r\n\r\n' + MP4)
+        await exchange.hang()
+
+    async with loopback(script) as server:
+        outcome = await copied(archive_in(tmp_path, pace=Pace(stall_s=0.2)), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Deferred)
+    assert "nothing came" in outcome.reason
+    assert any(name.startswith(".partial/") and content == MP4 for name, content in files(tmp_path).items())
+
+
+async def test_one_result_that_fails_keeps_no_other_from_being_copied(tmp_path: Path) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.answer(*((500, b"") if "bad" in exchange.asked.target else (200, MP4)))
+
+    async with loopback(script) as server:
+        event = finished(f"{server.url}/bad.mp4", f"{server.url}/good.mp4")
+        outcome = await copied(archive_in(tmp_path), event)
+
+    assert isinstance(outcome, Deferred)
+    assert outcome.reason == "videos 1: HTTP 500"
+    assert (tmp_path / FOLDER / "cat-2.mp4").read_bytes() == MP4
+
+
+async def test_a_private_address_is_not_asked(tmp_path: Path) -> None:
+    async with loopback(answers(200, MP4)) as server:
+        outcome = await copied(archive_in(tmp_path, hosts=["gateway.example.com"]), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Undeliverable)
+    assert "not on the public internet" in outcome.reason
+    assert server.connections == 0
+
+
+async def test_the_key_is_sent_only_for_results_that_need_it(tmp_path: Path) -> None:
+    sink = archive_in(tmp_path, key_for=lambda url: {"Authorization": "Bearer canary"})
+    async with loopback(answers(200, MP4)) as server:
+        await copied(sink, finished(f"{server.url}/closed.mp4", f"{server.url}/open.mp4"))
+
+    sent = {one.target: one.headers.get("authorization") for one in server.asked}
+    assert sent == {"/closed.mp4": "Bearer canary", "/open.mp4": None}
+    assert not any(b"canary" in content for content in files(tmp_path).values())
+
+
+async def test_two_tasks_with_one_label_get_names_of_their_own(tmp_path: Path) -> None:
+    async with loopback(answers(200, MP4)) as server:
+        for task_id in ("t-1", "t-2", "t-1"):
+            event = finished(f"{server.url}/{task_id}.mp4", task_id=task_id)
+            assert isinstance(await copied(archive_in(tmp_path), event), Accepted)
+
+    marks = finished("", task_id="t-2").event_id[4:12]
+    names = {"cat.json", "cat-1.mp4", f"cat-{marks}.json", f"cat-{marks}-1.mp4"}
+    assert set(files(tmp_path)) == {f"{FOLDER}/{name}" for name in names}
+    assert len(server.asked) == 2
+
+
+async def test_no_file_of_others_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir(parents=True)
+    (tmp_path / FOLDER / "cat-1.mp4").write_text("mine")
+    async with loopback(answers(200, MP4)) as server:
+        event = finished(f"{server.url}/a.mp4")
+        assert isinstance(await copied(archive_in(tmp_path), event), Accepted)
+
+    assert (tmp_path / FOLDER / "cat-1.mp4").read_text() == "mine"
+    [noted] = record(tmp_path)["data"]["archive"]
+    assert noted["path"] == f"{FOLDER}/cat-1-{event.event_id[4:12]}.mp4"
+    assert (tmp_path / noted["path"]).read_bytes() == MP4
+
+
+@pytest.mark.parametrize(
+    "label", ["../../etc/passwd", "..", "a/b\\c", "\u202egpj.exe", "x" * 400, "猫" * 300, "", "-rf"]
+)
+async def test_no_label_leads_out_of_the_folder(tmp_path: Path, label: str) -> None:
+    root = tmp_path / "archive"
+    async with loopback(answers(200, MP4)) as server:
+        outcome = await copied(archive_in(root), finished(f"{server.url}/a.mp4", label=label))
+
+    assert isinstance(outcome, Accepted)
+    names = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(names) == 2
+    for name in names:
+        assert name.parent == Path("archive", FOLDER)
+        assert len(name.name.encode()) <= 120
+        assert name.name[0] not in ".-"
+
+
+async def test_a_copy_that_was_noted_but_not_moved_is_not_fetched_again(tmp_path: Path) -> None:
+    async with loopback(answers(200, MP4)) as server:
+        event = finished(f"{server.url}/a.mp4")
+        await copied(archive_in(tmp_path), event)
+        (tmp_path / ".partial").mkdir(exist_ok=True)
+        (tmp_path / FOLDER / "cat-1.mp4").rename(tmp_path / ".partial" / f"{event.event_id[4:12]}-1")
+
+        assert isinstance(await copied(archive_in(tmp_path), event), Accepted)
+
+    assert len(server.asked) == 1
+    assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4
+
+
+async def test_a_part_that_another_process_writes_is_left_alone(tmp_path: Path) -> None:
+    async with loopback(answers(200, MP4)) as server:
+        event = finished(f"{server.url}/a.mp4")
+        with PartFile(tmp_path / ".partial" / f"{event.event_id[4:12]}-1"):
+            outcome = await copied(archive_in(tmp_path), event)
+
+    assert isinstance(outcome, Deferred)
+    assert "another daemon" in outcome.reason
+    assert not server.asked
+
+
+class NoSpace:
+    def problem(self) -> str | None:
+        return "less than 5% of the disk is free"
+
+
+async def test_without_space_copies_wait_and_nothing_is_asked(tmp_path: Path) -> None:
+    async with loopback(answers(200, MP4)) as server:
+        outcome = await copied(archive_in(tmp_path, space=NoSpace()), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Deferred)
+    assert (outcome.holds_queue, outcome.is_counted) == (True, False)
+    assert not server.asked
+
+
+async def test_a_folder_that_cannot_be_written_holds_the_copies(tmp_path: Path) -> None:
+    (tmp_path / "archive").write_text("a file")
+    async with loopback(answers(200, MP4)) as server:
+        outcome = await copied(archive_in(tmp_path / "archive"), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Deferred)
+    assert (outcome.holds_queue, outcome.is_counted) == (True, False)
+
+
+async def test_a_copy_that_is_cancelled_keeps_its_place(tmp_path: Path) -> None:
+    sink: ArchiveSink = archive_in(tmp_path)
+    begun = anyio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.raw(b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: 90000000\r\n\r\n' + MP4)
+        begun.set()
+        await exchange.hang()
+
+    async with loopback(script) as server:
+        delivery = delivery_of(sink, finished(f"{server.url}/a.mp4"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(sink.deliver, delivery)
+            await begun.wait()
+            group.cancel_scope.cancel()
+
+    assert json.loads(delivery.body)["data"]["event_id"] == record(tmp_path)["data"]["event_id"]
+    assert set(files(tmp_path)) >= {f"{FOLDER}/cat.json"}
+    assert not (tmp_path / FOLDER / "cat-1.mp4").exists()

@@ -1,0 +1,75 @@
+"""What is deleted from an archive, and what is not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from bridge.archive.folder import Folder
+from bridge.archive.keeper import FreeSpace, KeepRules, tidy
+
+NOW = 1_762_000_000.0
+DAY_S = 86_400.0
+
+
+def filled(root: Path, tasks: Mapping[str, float]) -> Folder:
+    """An archive with these tasks, each of 1000 bytes in three files, so many days old."""
+    for name, days in tasks.items():
+        for file, size in ((f"{name}-1.mp4", 500), (f"{name}-2.png", 300), (f"{name}.json", 200)):
+            path = root / "2025/11/01/kling" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(size))
+            os.utime(path, (NOW - days * DAY_S, NOW - days * DAY_S))
+    return Folder(root)
+
+
+def left(root: Path) -> set[str]:
+    return {path.stem for path in root.rglob("*.json")}
+
+
+def test_copies_that_are_too_old_are_deleted_with_their_records_and_folders(tmp_path: Path) -> None:
+    place = filled(tmp_path, {"old": 31, "new": 29})
+
+    tidy(KeepRules(place=place, quota_bytes=None, keep_s=30 * DAY_S), NOW)
+
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"new-1.mp4", "new-2.png", "new.json"}
+    tidy(KeepRules(place=place, quota_bytes=None, keep_s=DAY_S), NOW)
+    assert not list(tmp_path.iterdir())
+
+
+def test_beyond_the_quota_the_oldest_go_first(tmp_path: Path) -> None:
+    place = filled(tmp_path, {"a": 3, "b": 1, "c": 2, "d-1": 0})
+
+    tidy(KeepRules(place=place, quota_bytes=2500, keep_s=None), NOW)
+
+    assert left(tmp_path) == {"b", "d-1"}
+
+
+def test_files_of_others_are_never_deleted(tmp_path: Path) -> None:
+    place = filled(tmp_path, {"old": 31})
+    for name in ("holiday-1.mp4", "notes.txt", "2025/11/01/kling/cat-1.mp4", ".partial/abc-1"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(bytes(9000))
+        os.utime(tmp_path / name, (0, 0))
+
+    tidy(KeepRules(place=place, quota_bytes=1, keep_s=DAY_S), NOW)
+
+    kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert kept == {"holiday-1.mp4", "notes.txt", "cat-1.mp4", "abc-1"}
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.mark.parametrize(("percent", "is_enough"), [(4, False), (5, True)])
+def test_below_five_percent_of_free_space_no_copy_is_made(tmp_path: Path, percent: int, is_enough: bool) -> None:
+    space = FreeSpace(tmp_path / "not" / "yet", usage_of=lambda _: Usage(1000, 1000 - percent * 10, percent * 10))
+
+    assert (space.problem() is None) == is_enough

@@ -1,0 +1,103 @@
+"""What every place of an archive promises: a folder, and a bucket at a real S3 server."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bridge.archive.bucket import SINGLE_BYTES, Bucket
+from bridge.archive.folder import Folder
+from bridge.archive.place import Place, PlaceFailed
+from tests.archive.buckets import BUCKET, environment, s3_server
+from tests.archive.copies import MP4, archive_in, copied, finished
+from tests.loopback import answers, loopback
+
+PATH = "2025/11/01/kling/cat-1.mp4"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    for name, value in environment(server).items():
+        monkeypatch.setenv(name, value)
+    return Bucket(f"s3://{BUCKET}/{tmp_path.name}", tmp_path / "partial")
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "folder":
+        return Folder(tmp_path / "archive")
+    found: Bucket = request.getfixturevalue("bucket")
+    return found
+
+
+def local(folder: Path, content: bytes) -> Path:
+    source = folder / "source"
+    source.write_bytes(content)
+    return source
+
+
+def test_a_small_file_is_created_once_and_can_be_replaced(place: Place) -> None:
+    assert place.read("a/b.json") is None
+    assert place.create("a/b.json", b"one")
+    assert not place.create("a/b.json", b"two")
+    assert place.read("a/b.json") == b"one"
+    place.replace("a/b.json", b"three")
+    assert place.read("a/b.json") == b"three"
+
+
+@pytest.mark.parametrize("size", [5, SINGLE_BYTES + 20_000_000], ids=["small", "large"])
+def test_a_file_is_moved_in_once_and_never_overwritten(place: Place, tmp_path: Path, size: int) -> None:
+    first, second = MP4[:size].ljust(size, b"1"), b"2" * size
+    assert place.put(PATH, source := local(tmp_path, first), media_type="video/mp4")
+    assert not source.exists()
+    assert place.size(PATH) == size
+    assert not place.put(PATH, local(tmp_path, second), media_type="video/mp4")
+    assert place.read(PATH) == first
+
+
+def test_every_file_is_listed_with_its_size_and_can_be_deleted(place: Place, tmp_path: Path) -> None:
+    place.create("a/猫.json", b"12345")
+    place.put(PATH, local(tmp_path, b"123"), media_type="video/mp4")
+    assert {(one.path, one.bytes) for one in place.entries()} == {("a/猫.json", 5), (PATH, 3)}
+    assert all(one.at > 1_700_000_000 for one in place.entries())
+    place.delete(PATH)
+    place.delete(PATH)
+    assert place.size(PATH) is None
+    assert [one.path for one in place.entries()] == ["a/猫.json"]
+
+
+async def test_copies_are_made_there(place: Place, tmp_path: Path) -> None:
+    async with loopback(answers(200, MP4)) as source:
+        event = finished(f"{source.url}/a.mp4")
+        for _ in range(2):
+            await copied(archive_in(tmp_path / "local", place=place), event)
+        assert len(source.asked) == 1
+
+    assert {one.path.rpartition("/")[2] for one in place.entries()} == {"cat.json", "cat-1.mp4"}
+
+
+def test_a_signed_url_of_a_bucket_needs_no_key(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put(PATH, local(tmp_path, MP4), media_type="video/mp4")
+    with urllib.request.urlopen(bucket.signed_url(PATH, timedelta(days=7)), timeout=30) as answer:
+        assert answer.read() == MP4
+        assert answer.headers["Content-Type"] == "video/mp4"
+
+
+def test_a_bucket_that_does_not_answer_is_a_failure_without_its_key(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-secret")
+    with pytest.raises(PlaceFailed) as failure:
+        Bucket("s3://nowhere", Path()).create("a.json", b"x")
+    assert "canary" not in str(failure.value)

@@ -1,0 +1,139 @@
+"""Copies by a real daemon: killed at random bytes, told to a receiver, and listed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.world import Answer, DaemonProcess, World, kling, running_world, until
+
+pytestmark = pytest.mark.long
+
+FILE = b"\x00\x00\x00\x18ftypmp42" + random.Random(7).randbytes(40_000_000)
+ROUTES = [{"topics": ["task_succeeded", "task_archived"], "endpoints": ["hook"]}]
+
+
+class _Results(BaseHTTPRequestHandler):
+    """A server of one file that supports ranges and takes its time."""
+
+    protocol_version = "HTTP/1.1"
+    starts: list[int] = []  # noqa: RUF012 - of the test that serves
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        start = int(found[1]) if found and self.headers.get("If-Range") == '"v1"' else 0
+        self.starts.append(start)
+        if self.path.startswith("/gone"):
+            self.send_error(410)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", '"v1"')
+        self.send_header("Content-Length", str(len(FILE) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(FILE) - 1}/{len(FILE)}")
+        self.end_headers()
+        try:
+            for place in range(start, len(FILE), 1 << 20):
+                self.wfile.write(FILE[place : place + (1 << 20)])
+                time.sleep(0.03)
+        except OSError:
+            self.close_connection = True
+
+
+@contextmanager
+def results() -> Iterator[tuple[str, list[int]]]:
+    """The address of the server, and where each request began."""
+    handler = type("Results", (_Results,), {"starts": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", handler.starts  # type: ignore[attr-defined]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running_world(World()) as running:
+        yield running
+
+
+def succeeds_with(url: str) -> Any:
+    def answer(task_id: str) -> Answer:
+        return 200, json.dumps(kling(task_id, "succeed", urls=[f"{url}/{task_id}.mp4"])).encode(), {}
+
+    return answer
+
+
+def genbridge(folder: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "bridge", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, check=True).stdout
+
+
+def is_told(world: World) -> bool:
+    return any(one.topic == "task_archived" for one in world.told)
+
+
+def copies(folder: Path) -> list[Path]:
+    """The files under final names, apart from records."""
+    found = [path for path in (folder / "archive").rglob("*") if path.is_file() and ".partial" not in path.parts]
+    return [path for path in found if path.suffix != ".json"]
+
+
+def test_kill_9_at_any_byte_loses_nothing_and_leaves_no_half_file(tmp_path: Path, world: World) -> None:
+    with results() as (url, starts):
+        world.fault = succeeds_with(url)
+        settings = world.settings(tmp_path, archive={"to": "archive/"}, routes=ROUTES)
+        genbridge(tmp_path, "add", "t-1", "--label", "cat", "--config", str(settings))
+        for number in range(1, 6):
+            with DaemonProcess(settings) as daemon:
+                until(lambda: len(starts) >= number or is_told(world), seconds=30, what="a request")  # noqa: B023 - used here
+                time.sleep(random.Random(number).uniform(0, 0.4))
+                daemon.kill()
+            for path in copies(tmp_path):
+                assert path.read_bytes() == FILE
+        with DaemonProcess(settings):
+            until(lambda: is_told(world), seconds=60, what="task_archived")
+
+    assert sorted(starts)[-1] > 0  # a later one went on where an earlier one was killed
+    [copy] = copies(tmp_path)
+    assert copy.read_bytes() == FILE
+    assert copy.name == "cat-1.mp4"
+    assert not list((tmp_path / "archive" / ".partial").iterdir())
+    assert len({one.event_id for one in world.told if one.topic == "task_archived"}) == 1
+    [told] = next(one.data for one in world.told if one.topic == "task_archived")["archive"]
+    assert told["sha256"] == hashlib.sha256(FILE).hexdigest()
+    assert tmp_path / "archive" / told["path"] == copy
+
+
+def test_copies_are_listed_explained_and_left_out_by_redeliver_dead(tmp_path: Path, world: World) -> None:
+    with results() as (url, _):
+        world.fault = succeeds_with(f"{url}/gone")
+        settings = world.settings(tmp_path, archive={"to": "archive/"})
+        genbridge(tmp_path, "add", "t-1", "--config", str(settings))
+        once = [sys.executable, "-m", "bridge", "once", "--config", str(settings)]
+        assert subprocess.run(once, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode == 1
+
+    listed = json.loads(genbridge(tmp_path, "deliveries", "--json"))
+    assert {one["endpoint"]: one["state"] for one in listed} == {"hook": "accepted", "@archive": "dead"}
+    assert "videos 1: HTTP 410" in genbridge(tmp_path, "explain", "t-1")
+    assert "0 deliveries" in genbridge(tmp_path, "redeliver", "--dead")
+    assert "1 delivery" in genbridge(tmp_path, "redeliver", "--dead", "--endpoint", "@archive")
