@@ -15,6 +15,7 @@ from bridge.domain.account_state import Hold
 from bridge.domain.health import Health
 from bridge.domain.pause import Pause
 from bridge.domain.source import SourceFacts
+from bridge.domain.task import Phase
 from bridge.store import ReadStore
 from bridge.store.views import Counts, MemberView, Unchecked, UnreadView
 
@@ -73,13 +74,21 @@ def counts_json(counts: Counts) -> dict[str, Any]:
     }
 
 
-def overview(store: ReadStore, file: SettingsFile, *, now: float, unreadable: Sequence[str] | None = None) -> Overview:
-    """The status of this store, for these settings. `unreadable`: the rows that could not be read the last time
-    somebody looked. None: look now, which takes long in a large store."""
+def overview(
+    store: ReadStore,
+    file: SettingsFile,
+    *,
+    now: float,
+    unreadable: Sequence[str] | None = None,
+    over: Mapping[Phase, int] | None = None,
+) -> Overview:
+    """The status of this store, for these settings. `unreadable` are the rows that could not be read, and `over` counts
+    the tasks that are not live, each as they were the last time somebody looked. None: look now, which takes long in a
+    large store."""
     accounts = store.accounts()
     return Overview(
         now=now,
-        counts=store.counts(),
+        counts=store.counts(over),
         members=store.members(),
         sources=known_sources(store, file),
         pauses=store.pauses(),

@@ -139,7 +139,7 @@ def _floor(session: Session, wanted: DeliverySearch, standing: Standing, begin: 
         f"SELECT settled_at, delivery_id FROM deliveries WHERE {where}"  # noqa: S608 - names of ours
         " ORDER BY settled_at DESC, delivery_id DESC LIMIT 1 OFFSET :skipped"
     )
-    found = session.find(sql, **values, skipped=SCANNED // 2 if wanted.topic else SCANNED)
+    found = session.find(sql, **values, skipped=SCANNED // 4 if wanted.topic else SCANNED)
     return _Place(*found[0]) if found else None
 
 

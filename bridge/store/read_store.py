@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from bridge.domain.delivery_state import NOT_CHECKED
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Phase
+from bridge.domain.task import LIVE, Phase
 from bridge.store import records
 from bridge.store.page_reads import PageReads
 from bridge.store.rows import Row, plain
@@ -57,7 +57,9 @@ _ATTEMPTS: Final = f"""
 _SOURCES: Final = "SELECT source FROM naming WHERE watch_id = :watch_id ORDER BY source"
 _OF_WATCH: Final = " WHERE watch_id = :watch_id ORDER BY "
 _WATCH_COUNTS: Final = "SELECT account, phase, count(*) FROM watches GROUP BY account, phase"
-_LIVE: Final = "SELECT account, count(*) FROM watches WHERE phase IN ('submitted', 'running') GROUP BY account"
+_LIVE: Final = """
+    SELECT account, phase, count(*) FROM watches WHERE phase IN ('submitted', 'running') GROUP BY account, phase
+"""
 _DUE: Final = """
     SELECT count(*) FROM watches WHERE phase IN ('submitted', 'running') AND account = :account
         AND (next_poll_at IS NULL OR poll_asked_at IS NOT NULL OR next_poll_at <= :now)
@@ -75,6 +77,7 @@ _UNCHECKED: Final = """
         AND {sqlite:instr}{postgres:strpos}(last_detail, :mark) > 0
     GROUP BY endpoint, last_detail
 """
+_NOT_LIVE: Final = frozenset(Phase) - LIVE
 _OVER: Final = "ended_at IS NOT NULL AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}"  # has an index
 _TOTALS: Final = """
     SELECT endpoint, topic, count(*), min(created_at), max(created_at)
@@ -182,14 +185,22 @@ class ReadStore(PageReads):
         """A watch's deliveries with their attempts, the oldest first."""
         return self.list_deliveries(DeliveryFilter(watch=key), attempts=True)[::-1]
 
-    def counts(self) -> Counts:
-        """The state of the store in figures."""
+    def counts(self, over: Mapping[Phase, int] | None = None) -> Counts:
+        """The state of the store in figures. `over`: how many tasks are in the phases that are not live, if that is
+        known already; counting them reads all of them."""
         with self._database.read() as session:
-            phases = session.find("SELECT phase, count(*) FROM watches GROUP BY phase")
+            live = session.find(_LIVE)
+            phases, accounts = Counter(over or {}), Counter[str]()
+            for account, phase, count in live:
+                accounts[account] += count
+                phases[Phase(phase)] += count
+            if over is None:
+                found = session.find("SELECT phase, count(*) FROM watches GROUP BY phase")
+                phases.update({Phase(phase): count for phase, count in found if phase in _NOT_LIVE})
             waiting = session.find(_WAITING)
             return Counts(
-                watches={Phase(phase): count for phase, count in phases if phase in set(Phase)},
-                live_by_account=dict(session.find(_LIVE)),
+                watches=dict(phases),
+                live_by_account=dict(accounts),
                 waiting_by_endpoint={endpoint: count for endpoint, count, _ in waiting},
                 dead_by_endpoint=dict(session.find(_DEAD)),
                 oldest_waiting_at=min((oldest_at for _, _, oldest_at in waiting), default=None),

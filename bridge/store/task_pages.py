@@ -167,14 +167,19 @@ def _floor(session: Session, drive: _Drive, wanted: WatchFilter, before: int | N
         return 0
     where, values = _where(drive, WatchFilter(account=wanted.account, label=wanted.label), before, 0, bare=True)
     sql = f"SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT 1 OFFSET :skipped"  # noqa: S608
-    phases = len(wanted.phases or tuple(Phase)) if drive.phase is not None else 1
+    # The rows of one phase lie far apart, so each of them costs more.
+    phases = 2 * len(wanted.phases or tuple(Phase)) if drive.phase is not None else 1
     found = session.find(sql, **values, skipped=SCANNED // phases)
     return int(found[0][0]) if found else 0
 
 
 def _scan(session: Session, drive: _Drive, wanted: WatchFilter, before: int | None, floor: int, most: int) -> list[int]:
     where, values = _where(drive, wanted, before, floor)
-    sql = f"SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT :most"  # noqa: S608
+    # With further conditions PostgreSQL would take the order for a short way, and read every row when few match.
+    order = (
+        "{sqlite:watch_id}{postgres:(watch_id + 0)}" if drive.phase is not None and _rest(drive, wanted) else "watch_id"
+    )
+    sql = f"SELECT watch_id FROM watches WHERE {where} ORDER BY {order} DESC LIMIT :most"  # noqa: S608
     return [watch_id for (watch_id,) in session.find(sql, **values, most=most)]
 
 

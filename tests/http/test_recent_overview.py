@@ -1,0 +1,45 @@
+"""The overview as routes give it: what is live is counted each time, what has finished from time to time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.config.load import load
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Phase
+from bridge.http.recent_overview import RecentOverview
+from bridge.store import Store, open_store
+from tests.fakes import FakeClock
+from tests.store.making import add, make_end, nobody
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(tmp_path / "state.db", create=True, group_access=False)
+    yield store
+    store.close()
+
+
+async def test_finished_tasks_are_counted_once_a_second_and_live_ones_each_time(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "genbridge.yaml"
+    path.write_text(
+        "accounts: {kling: {provider: kling, base_url: 'https://a.example.com', api_key: k, action: a/b}}\n"
+    )
+    loaded, clock = load(path, {}), FakeClock()
+    recent = RecentOverview(clock)
+
+    def counts() -> dict[Phase, int]:
+        return dict(recent.read(store, loaded).counts.watches)
+
+    add(store, "a", "b")
+    store.commit([make_end(WatchKey("kling", "a"))], nobody)
+    assert counts() == store.counts().watches == {Phase.SUBMITTED: 1, Phase.SUCCEEDED: 1}
+    add(store, "c")
+    store.commit([make_end(WatchKey("kling", "b"))], nobody)
+    assert counts() == {Phase.SUBMITTED: 1, Phase.SUCCEEDED: 1}
+    await clock.advance(1.0)
+    assert counts() == {Phase.SUBMITTED: 1, Phase.SUCCEEDED: 2}
+    assert recent.read(store, loaded).counts.live_by_account == {"kling": 1}
