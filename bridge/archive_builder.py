@@ -8,6 +8,7 @@ import stat
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -45,8 +46,14 @@ def place_of(archive: Archive, loaded: Loaded) -> Folder | Bucket:
     """Where copies are kept. Nothing is made or asked for yet."""
     if not archive.to.startswith("s3://"):
         return Folder(loaded.under(archive.to).absolute())
-    mark = hashlib.sha256(archive.to.encode()).hexdigest()[:12]
-    return Bucket(archive.to, Path(tempfile.gettempdir()) / f"genbridge-{os.geteuid()}-{mark}")
+    return _bucket(archive.to)
+
+
+@lru_cache(maxsize=8)
+def _bucket(url: str) -> Bucket:
+    """One for all users, with its connections."""
+    mark = hashlib.sha256(url.encode()).hexdigest()[:12]
+    return Bucket(url, Path(tempfile.gettempdir()) / f"genbridge-{os.geteuid()}-{mark}")
 
 
 def archive_sink(

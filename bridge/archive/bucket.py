@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ PART_BYTES: Final = 16 << 20  # of a multipart upload: memory is PART_BYTES time
 PARTS_AT_ONCE: Final = 2
 SINGLE_BYTES: Final = 8 << 20  # uploaded in one request, and only if absent
 LIST_AT_ONCE: Final = 1000
+STREAM_BYTES: Final = 512 * 1024
 
 
 class Bucket:
@@ -99,6 +100,16 @@ class Bucket:
             for page in obstore.list(store, chunk_size=LIST_AT_ONCE):
                 for one in page:
                     yield StoredFile(str(one["path"]), int(one["size"]), one["last_modified"].timestamp())
+
+    async def chunks(self, path: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        """A part of a file as it arrives."""
+        import obstore
+
+        store = self.store
+        with self._reported():
+            found = await obstore.get_async(store, path, options={"range": (start, stop)})
+            async for chunk in found.stream(min_chunk_size=STREAM_BYTES):
+                yield bytes(chunk)
 
     def delete(self, path: str) -> None:
         """See `Place.delete`."""

@@ -48,6 +48,7 @@ COMMANDS: Final = {  # the module of each, and its summary
     "redeliver": ("bridge.cli.deliveries", "Send deliveries again, accepted or dead."),
     "enable": ("bridge.cli.deliveries", "Send again to an endpoint that is disabled or held."),
     "test": ("bridge.cli.outside", "Send a sample to an endpoint and show its answer."),
+    "revoke-links": ("bridge.cli.revoke_links", "Make every link to a copy invalid."),
     "callback-url": ("bridge.cli.callback_url", "Print the address for a provider's callbacks."),
 }
 

@@ -49,8 +49,8 @@ _EVERYWHERE: Final = (  # refusals that any request may meet
 _DESCRIPTION: Final = (
     "Add tasks, follow them, and manage deliveries. Errors are problem documents (RFC 9457). Without `http.token` only "
     "this machine may connect; with it, send `Authorization: Bearer`. `http.read_token` allows GET. With "
-    "`http.gateway`, `/gateway/ACCOUNT/PATH` passes every request on to the provider of an account; it is not "
-    "described here."
+    "`http.gateway`, `/gateway/ACCOUNT/PATH` passes every request on to the provider of an account. `/results/` serves "
+    "copies to whoever has a signed link. Both are not described here."
 )
 
 

@@ -15,6 +15,7 @@ from bridge.http.access import AccessMiddleware, AccessRules
 from bridge.http.api_route import ApiRoute, served
 from bridge.http.gateway_routes import GATEWAY_PATH, Gateway
 from bridge.http.page.page_routes import answer_unknown, page_routes
+from bridge.http.result_routes import result_route
 from bridge.http.services import Services
 
 API: Final[Sequence[ApiRoute]] = (
@@ -31,7 +32,12 @@ def web_app(services: Services, rules: AccessRules) -> AccessMiddleware:
     """The ASGI app. Assign `rules` to it when the settings change."""
     routes = [*API, status_routes.document_route(API)]
     site = Starlette(
-        routes=[*served(routes, services), Mount(GATEWAY_PATH, app=Gateway(services)), *page_routes(services)],
+        routes=[
+            *served(routes, services),
+            Mount(GATEWAY_PATH, app=Gateway(services)),
+            result_route(services),
+            *page_routes(services),
+        ],
         exception_handlers={HTTPException: partial(answer_unknown, services)},
     )
     site.router.redirect_slashes = False

@@ -17,6 +17,10 @@ from bridge.store.watch_statements import CALLBACK, POLL_NOW, add_facts, find_wa
 _ADD_KEY: Final = """
     INSERT INTO keys (purpose, key, created_at) VALUES (:purpose, :key, :now) ON CONFLICT DO NOTHING
 """
+_SET_KEY: Final = """
+    INSERT INTO keys (purpose, key, created_at) VALUES (:purpose, :key, :now)
+    ON CONFLICT (purpose) DO UPDATE SET key = excluded.key, created_at = excluded.created_at
+"""
 
 
 class CallbackStore(ReadStore):
@@ -32,6 +36,13 @@ class CallbackStore(ReadStore):
             session.execute(_ADD_KEY, purpose=purpose, key=os.urandom(KEY_BYTES), now=now)
         made = self.key(purpose)
         assert made is not None
+        return made
+
+    def renew_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
+        """A new key for this purpose in place of the old one."""
+        made = os.urandom(KEY_BYTES)
+        with self._database.write() as session:
+            session.execute(_SET_KEY, purpose=purpose, key=made, now=now)
         return made
 
     def poll_called(
