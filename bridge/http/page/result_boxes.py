@@ -4,7 +4,7 @@ it from here."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
@@ -89,14 +89,6 @@ def result_boxes(
             if url not in known
         ),
     ]
-
-
-def thumbnail(urls: Iterable[str], previews: Collection[str], *, snapshot: Snapshot | None = None) -> str:
-    """The address of a small picture that the browser may load; empty if there is none."""
-    for box in result_boxes(snapshot, previews, began_at=0.0, now=-math.inf):
-        if box.cover:
-            return box.cover
-    return next((url for url in urls if kind_of_url(url) is ResultKind.IMAGE and is_allowed(url, previews)), "")
 
 
 def is_allowed(url: str, previews: Collection[str]) -> bool:

@@ -18,6 +18,7 @@ from bridge.domain.event import END_TOPICS
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
+from bridge.http.page.cards import main_results
 from bridge.http.page.poll_strip import StripGeometry, UsualSpan
 from bridge.http.page.result_boxes import ResultBox, result_boxes
 from bridge.http.page.runs import Run, runs
@@ -171,6 +172,7 @@ def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -
     known = estimates(store, loaded)
     previews = loaded.settings.http.previews if loaded.settings.http else ()
     began_at = view.added_at if view.ended_at is None else view.ended_at
+    boxes = result_boxes(details.watch.snapshot, previews, began_at=began_at, now=now)
     is_there = view.phase is Phase.SUCCEEDED
     return TaskStory(
         now=now,
@@ -183,8 +185,14 @@ def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -
         queue_holds=lasting_holds(store.queue_holds(), loaded.endpoints, now),
         endpoints=frozenset(loaded.endpoints),
         is_account_known=key.account in loaded.settings.accounts,
-        results=result_boxes(details.watch.snapshot, previews, began_at=began_at, now=now) if is_there else (),
+        results=_in_order(boxes) if is_there else (),
     )
+
+
+def _in_order(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
+    """What a person waits for comes first: of a song, before its cover and its video."""
+    first = main_results(boxes)
+    return [*first, *(box for box in boxes if box not in first)]
 
 
 _FINAL: Final = frozenset(str(phase) for phase in Phase if phase not in LIVE)

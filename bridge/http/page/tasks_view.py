@@ -14,10 +14,10 @@ from bridge.config.load import Loaded
 from bridge.control.pausing import held_deliveries
 from bridge.control.watch_pages import search_watches
 from bridge.domain.delivery_state import DeliveryState
-from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
-from bridge.http.page.result_boxes import kind_of_url, thumbnail
+from bridge.http.page.cards import main_results
+from bridge.http.page.result_boxes import ResultBox, result_boxes
 from bridge.http.page.runs import Run, runs
 from bridge.http.page.told import Told, told
 from bridge.http.page.view import View, ViewCall, ViewQuery
@@ -26,7 +26,7 @@ from bridge.http.query_values import since_at
 from bridge.http.services import Services
 from bridge.store import ReadStore
 from bridge.store.page_views import COUNTED, BoundedCount
-from bridge.store.selection import EVERY_WATCH, DeliveryFilter, WatchFilter
+from bridge.store.selection import EVERY_WATCH, WatchFilter
 from bridge.store.views import StoreGauges, WatchView
 
 ROWS: Final = 50
@@ -59,13 +59,18 @@ class TaskRow(NamedTuple):
 
     view: WatchView
     run: Run | None
-    picture: str
+    results: Sequence[ResultBox]
     notified: Sequence[Told]
 
     @property
     def kind(self) -> str:
-        """What the first result is; empty if there is none."""
-        return str(kind_of_url(self.view.urls[0])) if self.view.urls else ""
+        """What its result is; empty if there is none."""
+        return str(self.results[0].kind) if self.results else ""
+
+    @property
+    def picture(self) -> str:
+        """The address of a picture that the browser may load; empty if there is none."""
+        return next((box.cover for box in self.results if box.cover), "")
 
     @property
     def accepted(self) -> int:
@@ -202,14 +207,17 @@ def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQue
     held = {*lasting(pauses, PauseOf.ENDPOINT, now), *disabled}
     previews = loaded.settings.http.previews if loaded.settings.http else ()
 
+    finished = [view.watch_id for view in found.views if view.phase not in LIVE]
+    snapshots, deliveries = store.snapshots_by_id(finished), store.deliveries_by_watch(finished)
+
     def row(view: WatchView) -> TaskRow:
-        key = WatchKey(view.account, view.task_id)
-        deliveries = [] if view.phase in LIVE else store.list_deliveries(DeliveryFilter(watch=key))
+        began_at = view.added_at if view.ended_at is None else view.ended_at
+        results = result_boxes(snapshots.get(view.watch_id), previews, began_at=began_at, now=now)
         return TaskRow(
             view=view,
             run=runs([view], accounts, found.estimates, now)[0] if view.phase in LIVE else None,
-            picture=thumbnail(view.urls, previews),
-            notified=told(held_deliveries(deliveries, pauses, now), held),
+            results=main_results(results) if view.phase is Phase.SUCCEEDED else (),
+            notified=told(held_deliveries(deliveries.get(view.watch_id, ()), pauses, now), held),
         )
 
     is_empty = not found.views and found.next is None and query.after is None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.domain.task import Snapshot
-from bridge.http.page.result_boxes import ResultKind, ResultState, is_allowed, kind_of_url, result_boxes, thumbnail
+from bridge.http.page.result_boxes import ResultKind, ResultState, is_allowed, kind_of_url, result_boxes
 from tests.factories import NOW
 
 CDN = "https://cdn.example.com"
@@ -116,11 +116,3 @@ def test_an_address_that_no_item_has_is_a_result_too() -> None:
 def test_odd_items_of_a_provider_break_nothing(item: dict[str, Any]) -> None:
     [box] = boxes(Snapshot(result={"videos": [item], "others": [{}]}))
     assert (box.duration_s, box.width, box.url) == (None, 0, "")
-
-
-def test_the_thumbnail_is_the_first_picture_that_may_be_loaded() -> None:
-    urls = ["https://other.example/a.png", f"{CDN}/v.mp4", f"{CDN}/b.png"]
-    assert thumbnail(urls, [CDN]) == f"{CDN}/b.png"
-    assert thumbnail(urls, []) == ""
-    snapshot = of("videos", {"url": f"{CDN}/v.mp4", "cover_url": f"{CDN}/cover"})
-    assert thumbnail(snapshot.urls, [CDN], snapshot=snapshot) == f"{CDN}/cover"

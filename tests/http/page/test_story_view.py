@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
 from collections.abc import Iterator
 from html import unescape
 from urllib.parse import quote
@@ -13,7 +11,16 @@ import httpx
 import pytest
 
 from tests.http.page.test_page_frame import signed_in
-from tests.http.page.watching import HOSTILE_IDS, HOSTILE_LABEL, add, is_delivered, live, read, write_tasks
+from tests.http.page.watching import (
+    HOSTILE_IDS,
+    HOSTILE_LABEL,
+    add,
+    is_delivered,
+    just_finished,
+    live,
+    read,
+    write_tasks,
+)
 from tests.http.site import READ_TOKEN, Site, running_site
 from tests.world import Answer, kling, until
 
@@ -31,12 +38,7 @@ STORIES = {
 
 
 def told_by(task_id: str) -> Answer | None:
-    """What the provider says of these tasks. They have just finished, so that their results are still there."""
-    if task_id not in STORIES:
-        return None
-    now_ms = round(time.time() * 1000)
-    answer = {**STORIES[task_id], "data": {**STORIES[task_id]["data"], "created_at": now_ms, "updated_at": now_ms}}
-    return 200, json.dumps(answer).encode(), {}
+    return just_finished(STORIES[task_id]) if task_id in STORIES else None
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,34 @@ import pytest
 from bridge.domain.task import Phase
 from bridge.http.page.tasks_view import TasksQuery, bounded, command, tabs
 from tests.http.page.test_page_frame import signed_in
-from tests.http.page.watching import HOSTILE_IDS, HOSTILE_LABEL, add, is_delivered, live, read, write_tasks
+from tests.http.page.watching import (
+    HOSTILE_IDS,
+    HOSTILE_LABEL,
+    add,
+    is_delivered,
+    just_finished,
+    live,
+    read,
+    write_tasks,
+)
 from tests.http.site import READ_TOKEN, Site, running_site
-from tests.world import until
+from tests.world import Answer, kling, until
+
+
+def with_cover(task_id: str) -> Answer | None:
+    if not task_id.startswith("covered"):
+        return None
+    host = "cdn.example.test" if task_id == "covered" else "other.example"
+    answer = kling(task_id, "succeed", urls=["https://other.example/v.mp4"])
+    answer["data"]["task_result"]["videos"][0]["cover_url"] = f"https://{host}/cover.jpg?a=1&b=2"
+    return just_finished(answer)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with running_site(tmp_path_factory.mktemp("tasks"), http={"previews": ["https://cdn.example.test"]}) as running:
+        running.world.fault = with_cover
+        add(running, {"id": "covered", "label": "covers"}, {"id": "covered-elsewhere", "label": "covers"})
         write_tasks(running, *HOSTILE_IDS, label="odd ids")
         add(running, {"id": "hostile-label", "label": HOSTILE_LABEL})
         add(running, {"id": "broken", "label": "Dragon in the rain"}, fails=True)
@@ -63,7 +83,7 @@ def test_the_last_added_task_comes_first_fifty_on_a_page(site: Site) -> None:
         assert 'rel="prev" href="/tasks"' in page
         seen += shown(page)
     assert 'rel="next"' not in page
-    assert len(seen) == len(set(seen)) == 110 + len(HOSTILE_IDS) + 3
+    assert len(seen) == len(set(seen)) == 110 + len(HOSTILE_IDS) + 5
 
 
 def test_filters_stay_while_the_reader_turns_pages_and_changes_tabs(site: Site) -> None:
@@ -121,7 +141,7 @@ def test_tabs_count_tasks_unless_another_filter_makes_that_dear(site: Site) -> N
     def counts(query: str) -> list[str]:
         return re.findall(r"<span>([^<]*)</span>", tabs_of(read(site, f"/tasks?{query}")))
 
-    wanted = ["119", "1", "117", "1", "0"]
+    wanted = ["121", "1", "119", "1", "0"]
     until(lambda: counts("") == wanted, seconds=20, what="fresh counts")
     assert counts("account=kling") == wanted
     assert counts("account=other") == ["0", "0", "0", "0", "0"]
@@ -136,6 +156,13 @@ def test_a_row_says_how_a_task_stands_and_who_has_its_result(site: Site) -> None
     [row] = re.findall(r"<tr data-task=.*?</tr>", read(site, "/tasks?label=Slow+jazz"), re.DOTALL)
     assert "Running" in row or "Submitted" in row
     assert "no estimate yet" in row or 'class="when' in row
+
+
+def test_a_thumbnail_is_shown_only_from_an_allowed_origin(site: Site) -> None:
+    page = read(site, "/tasks?label=covers")
+    assert shown(page) == ["covered-elsewhere", "covered"]
+    assert re.findall(r'<img class="thumb" src="([^"]*)"', page) == ["https://cdn.example.test/cover.jpg?a=1&amp;b=2"]
+    assert page.count('<span class="thumb none"><svg') == 1
 
 
 def test_ids_and_labels_are_shown_as_they_are_and_run_nothing(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import closing
 from typing import Any
@@ -10,9 +11,20 @@ from bridge.store import open_command_store
 from tests.factories import make_wish
 from tests.http.page.test_page_frame import signed_in
 from tests.http.site import Site
+from tests.world import Answer
 
 HOSTILE_LABEL = '<script>alert(1)</script> "quoted" \u202egpj.exe'
 HOSTILE_IDS = ("a/b?c=1#d", "50% & more", "任务/一号", "x'y\"z", "plus+minus", "<b>..a")
+
+
+def just_finished(answer: dict[str, Any]) -> Answer:
+    """An answer of the provider about a task that has just finished, so that its result is still there."""
+    now_ms = round(time.time() * 1000)
+    return (
+        200,
+        json.dumps({**answer, "data": {**answer["data"], "created_at": now_ms, "updated_at": now_ms}}).encode(),
+        {},
+    )
 
 
 def add(site: Site, *tasks: dict[str, Any], seconds: float = 0.0, fails: bool = False) -> None:
