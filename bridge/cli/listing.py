@@ -11,7 +11,7 @@ import click
 from bridge.cli.options import check_display, json_option, limit_option, since_option, watch_option, wide_option
 from bridge.cli.output import print_json, print_table
 from bridge.cli.session import CommandSession, command
-from bridge.cli.terminal_table import Column, table_lines
+from bridge.cli.terminal_table import Column, is_id, is_url, table_lines
 from bridge.clock import SystemClock
 from bridge.control.estimates import eta, is_vague
 from bridge.control.formats import age, ago, due
@@ -130,9 +130,16 @@ def _lines(found: WatchList, screen: Screen, views: Sequence[WatchView] | None =
         Column("PHASE", lambda view: screen.marked(PHASE_MARKS.get(view.phase, BAD), _phase(view))),
         Column("AGO", lambda view: age(view.ended_at or view.added_at, found.now), goes=2, style="dim"),
         Column("ACCOUNT", lambda view: view.account if several else "", least=8, rank=3, goes=1),
-        Column("ID", lambda view: view.task_id, least=19, rank=4, middle=True, style="bold"),
+        Column("ID", lambda view: view.task_id, least=19, rank=4, middle=is_id, style="bold"),
         Column("LABEL", lambda view: view.label or "", least=12, rank=2, goes=3),
-        Column("RESULT", lambda view: _result(view, found), least=22, rank=1, link=lambda view: "".join(view.urls[:1])),
+        Column(
+            "RESULT",
+            lambda view: _result(view, found),
+            least=22,
+            rank=1,
+            middle=is_url,
+            link=lambda view: "".join(view.urls[:1]),
+        ),
     ]
     return list(table_lines(rows, columns, screen))
 
@@ -140,6 +147,10 @@ def _lines(found: WatchList, screen: Screen, views: Sequence[WatchView] | None =
 def _phase(view: WatchView) -> str:
     is_underway = view.progress is not None and view.ended_at is None
     return f"{view.phase} {view.progress:.0f}%" if is_underway else view.phase
+
+
+def _first_url(view: WatchView) -> str:
+    return view.urls[0] if view.urls else ""
 
 
 def _result(view: WatchView, found: WatchList) -> str:

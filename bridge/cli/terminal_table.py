@@ -17,9 +17,9 @@ class Column(NamedTuple, Generic[T]):
     """A column of a table: its heading and its cell of a row.
 
     If the table is too wide, columns with a `least` width shrink to it, those with the lowest `rank` first. If that is
-    not enough, columns with a number in `goes` are left out, the lowest first. `middle`: cut the middle of a value, not
-    its end. `style`: of its cells; a cell that begins with a mark gets the color of the mark. `link`: the URL that a
-    click on the cell opens.
+    not enough, columns with a number in `goes` are left out, the lowest first. `middle`: whether a value is cut in its
+    middle, not at its end. `style`: of its cells; a cell that begins with a mark gets the color of the mark. `link`:
+    the URL that a click on the cell opens.
     """
 
     heading: str
@@ -27,9 +27,19 @@ class Column(NamedTuple, Generic[T]):
     least: int | None = None
     rank: int = 0
     goes: int = 0
-    middle: bool = False
+    middle: Callable[[str], bool] | None = None
     style: str = ""
     link: Callable[[T], str] | None = None
+
+
+def is_id(value: str) -> bool:
+    """For `middle` of ids: both ends tell them apart."""
+    return True
+
+
+def is_url(value: str) -> bool:
+    """For `middle` of a column with URLs and reasons: a URL ends with the name of its file."""
+    return value.startswith(("http://", "https://"))
 
 
 def table_lines(rows: Sequence[T], columns: Sequence[Column[T]], screen: Screen) -> Iterator[str]:
@@ -48,7 +58,7 @@ def table_lines(rows: Sequence[T], columns: Sequence[Column[T]], screen: Screen)
 
 
 def _cell(row: T, value: str, column: Column[T], width: int, screen: Screen) -> str:
-    text = cut(value, width, middle=column.middle)
+    text = cut(value, width, middle=column.middle is not None and column.middle(value))
     shown = screen.painted(text, MARK_STYLES.get(text[:1], column.style))
     if column.link is not None:
         shown = screen.linked(shown, column.link(row))

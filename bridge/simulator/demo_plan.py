@@ -15,7 +15,7 @@ from bridge.ports import Clock
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.simulated_task import Script, SimulatedResult
 from bridge.simulator.vendor import Vendor, load_vendor
-from bridge.simulator.webhook_receiver import PATH
+from bridge.simulator.webhook_receiver import PATH, ReceiverOutage
 
 ACCOUNT: Final = "demo"
 ENDPOINT: Final = "receiver"
@@ -25,6 +25,7 @@ QUEUE_NAME: Final = "queue"
 PROVIDER_KEY: Final = "genbridge-demo-provider"
 RECEIVER_KEY: Final = "genbridge-demo-receiver"
 SIGNING_KEY: Final = "whsec_" + base64.b64encode(b"genbridge demo, signs nothing else").decode()
+OUTAGE: Final = ReceiverOutage(after=3, lasts_s=1.5)  # over before the first retry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +163,7 @@ class DemoPlan:
                 }
             },
             "polling": {"min_interval": "1s"},
+            "delivery": {"retries": ["2s", "5s", "10s"]},  # so that the demo shows a retry
             "log": {"level": "warning"},
             "http": {"listen": "127.0.0.1:0"},
         }

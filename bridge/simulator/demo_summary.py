@@ -1,25 +1,49 @@
-"""The summary that `genbridge demo` prints at its end."""
+"""How `genbridge demo` goes, task by task: at any moment, and at its end."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from bridge.simulator.demo_plan import DemoPlan
+from bridge.simulator.demo_plan import DemoFile, DemoPlan, DemoTask
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.webhook_receiver import ReceivedWebhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoRow:
-    """What happened to one task. `delay_s` runs until its webhook arrived: from the moment it finished at the provider,
-    or from the moment its file was added, if later."""
+    """How far one task is. `progress` is at the provider, from 0 to 1. `delay_s` runs until its webhook was accepted:
+    from the moment it finished at the provider, or from the moment its file was added, if later. `turned_away`: how
+    often the receiver answered 503."""
 
     task_id: str
-    topic: str | None = None
-    polls: int
+    name: str = ""
+    file: str = ""
+    is_added: bool = True
+    progress: float = 0.0
+    polls: int = 0
+    webhook: ReceivedWebhook | None = None
+    turned_away: int = 0
     delay_s: float | None = None
+
+    @property
+    def topic(self) -> str | None:
+        return None if self.webhook is None else self.webhook.topic
+
+    @property
+    def result(self) -> str:
+        """The first result URL and how many more there are, or the reason; empty before the webhook."""
+        if self.webhook is None:
+            return ""
+        urls = self.webhook.urls
+        more = f" (+{len(urls) - 1})" if len(urls) > 1 else ""
+        return f"{urls[0]}{more}" if urls else self.webhook.reason
+
+    @property
+    def answers(self) -> str:
+        """What the receiver answered: `200`, `503, then 200`; empty before the first webhook."""
+        given = ["503"] * self.turned_away + (["200"] if self.webhook else [])
+        return ", then ".join(given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,62 +62,45 @@ class DemoSummary:
         provider: SimulatedProvider,
         *,
         webhooks: Collection[ReceivedWebhook],
+        turned_away: Mapping[str, int],
         repeats: int,
         started_at: float,
+        now: float,
     ) -> DemoSummary:
-        """From what provider and receiver know by now."""
-        finished_at = provider.finished_at
+        """From what provider and receiver know by now. `turned_away` counts 503s by task id."""
         arrived = {webhook.task_id: webhook for webhook in webhooks}
-        rows = []
-        for file in plan.files:
-            for task_id in (task.task_id for task in file.tasks):
-                webhook = arrived.get(task_id)
-                from_at = max(started_at + file.at_s, finished_at.get(task_id, 0.0))
-                rows.append(
-                    DemoRow(
-                        task_id=task_id,
-                        topic=None if webhook is None else webhook.topic,
-                        polls=provider.polls[task_id],
-                        delay_s=None if webhook is None else webhook.arrived_at - from_at,
-                    )
-                )
-        finished = sum(row.task_id in finished_at for row in rows)
-        return cls(rows=tuple(rows), finished=finished, repeats=repeats, requests=provider.requests)
+        finished_at = provider.finished_at
+        progress = {task.task_id: task.progress_at(now) for task in provider.tasks}
+
+        def row(file: DemoFile, task: DemoTask) -> DemoRow:
+            webhook = arrived.get(task.task_id)
+            from_at = max(started_at + file.at_s, finished_at.get(task.task_id, 0.0))
+            return DemoRow(
+                task_id=task.task_id,
+                name=task.label or task.task_id,
+                file=file.name,
+                is_added=now >= started_at + file.at_s,
+                progress=progress.get(task.task_id, 0.0),
+                polls=provider.polls[task.task_id],
+                webhook=webhook,
+                turned_away=turned_away.get(task.task_id, 0),
+                delay_s=None if webhook is None else webhook.arrived_at - from_at,
+            )
+
+        rows = tuple(row(file, task) for file in plan.files for task in file.tasks)
+        finished = sum(one.task_id in finished_at for one in rows)
+        return cls(rows=rows, finished=finished, repeats=repeats, requests=provider.requests)
 
     @property
     def notified(self) -> int:
-        return sum(row.topic is not None for row in self.rows)
+        return sum(row.webhook is not None for row in self.rows)
+
+    @property
+    def retried(self) -> int:
+        """Tasks whose webhook was accepted after a 503."""
+        return sum(row.webhook is not None and row.turned_away > 0 for row in self.rows)
 
     @property
     def is_complete(self) -> bool:
         """Every task has its webhook."""
         return self.notified == len(self.rows)
-
-    def text(self) -> str:
-        """For people: a line per task, then the figures."""
-        total = len(self.rows)
-        width = max(len(row.task_id) for row in self.rows)
-        delays = [row.delay_s for row in self.rows if row.delay_s is not None]
-        return "\n".join(
-            (
-                f"{'task':<{width}}  {'webhook':<16}  polls  delay",
-                *(
-                    f"{row.task_id:<{width}}  {row.topic or 'none':<16}  {row.polls:>5}  {_seconds(row.delay_s):>5}"
-                    for row in self.rows
-                ),
-                "",
-                f"{total} tasks: {self.finished} finished, {self.notified} notified, {self.repeats} duplicate webhooks",
-                f"polls per task: {_spread([row.polls for row in self.rows], '{:.0f}')}, in {self.requests} requests",
-                f"delay: {_spread(delays, '{:.1f} s')} (finished at the provider to webhook received)",
-            )
-        )
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} s"
-
-
-def _spread(values: Sequence[float], pattern: str) -> str:
-    if not values:
-        return "none"
-    return f"median {pattern.format(statistics.median(values))}, max {pattern.format(max(values))}"

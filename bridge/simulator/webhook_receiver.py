@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -40,24 +41,52 @@ class ReceivedWebhook:
         """Empty for topics about an account or an endpoint."""
         return str(self.data.get("task_id") or "")
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return tuple(map(str, self.data.get("urls") or ()))
+
+    @property
+    def reason(self) -> str:
+        return str(self.data.get("reason") or "")
+
     def line(self) -> str:
         """One line for people: topic, task and event id."""
         return f"{self.topic:<14} {self.task_id:<19} {self.webhook_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverOutage:
+    """The receiver is down once: from the first webhook after `after` accepted ones, for `lasts_s`."""
+
+    after: int
+    lasts_s: float
 
 
 class Receiver:
     """Accepts webhooks at `PATH`.
 
     `webhooks` has each one by its id, in the order of arrival, and `on_webhook` is called once for each. `repeats`
-    counts arrivals of a known id, `refused` those with a wrong key, signature or body.
+    counts arrivals of a known id, `refused` those with a wrong key, signature or body. During an `outage` the answer is
+    503: `turned_away` counts them by webhook id, and `on_turned_away` is called for each.
     """
 
     def __init__(
-        self, clock: Clock, *, api_key: str, secret: str, on_webhook: Callable[[ReceivedWebhook], None]
+        self,
+        clock: Clock,
+        *,
+        api_key: str,
+        secret: str,
+        on_webhook: Callable[[ReceivedWebhook], None],
+        outage: ReceiverOutage | None = None,
+        on_turned_away: Callable[[ReceivedWebhook], None] = lambda webhook: None,
     ) -> None:
         self.webhooks: dict[str, ReceivedWebhook] = {}
         self.repeats = 0
         self.refused = 0
+        self.turned_away: Counter[str] = Counter()
+        self._outage = outage
+        self._down_until: float | None = None
+        self._on_turned_away = on_turned_away
         self._clock = clock
         self._authorization = f"Bearer {api_key}".encode()
         self._secret = base64.b64decode(secret.removeprefix("whsec_"))
@@ -77,15 +106,27 @@ class Receiver:
             topic, data = str(content["topic"]), dict(content["data"])
         except (ValueError, TypeError, KeyError):
             return self._refuse(HTTPStatus.BAD_REQUEST, 'the body is not {"topic", "data"}')
-        self._keep(request.headers["webhook-id"], topic, data)
+        webhook_id = request.headers["webhook-id"]
+        webhook = ReceivedWebhook(webhook_id=webhook_id, topic=topic, data=data, arrived_at=self._clock.steady())
+        if self._is_down():
+            self.turned_away[webhook_id] += 1
+            self._on_turned_away(webhook)
+            return Response("down for maintenance", HTTPStatus.SERVICE_UNAVAILABLE, media_type="text/plain")
+        self._keep(webhook)
         return Response("{}", media_type="application/json")
 
-    def _keep(self, webhook_id: str, topic: str, data: Mapping[str, Any]) -> None:
-        if webhook_id in self.webhooks:
+    def _is_down(self) -> bool:
+        if self._outage is None or len(self.webhooks) < self._outage.after:
+            return False
+        if self._down_until is None:
+            self._down_until = self._clock.steady() + self._outage.lasts_s
+        return self._clock.steady() < self._down_until
+
+    def _keep(self, webhook: ReceivedWebhook) -> None:
+        if webhook.webhook_id in self.webhooks:
             self.repeats += 1
             return
-        webhook = ReceivedWebhook(webhook_id=webhook_id, topic=topic, data=data, arrived_at=self._clock.steady())
-        self.webhooks[webhook_id] = webhook
+        self.webhooks[webhook.webhook_id] = webhook
         self._on_webhook(webhook)
 
     def _mistake(self, headers: Headers, body: bytes) -> str | None:

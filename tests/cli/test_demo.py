@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bridge.screen import cells
+from tests.cli.terminal import in_terminal, interrupt_at
 from tests.programs import ended
 
 
@@ -32,6 +34,11 @@ def test_the_demo_ends_by_itself_with_a_line_per_webhook_and_a_summary(tmp_path:
     assert done.stderr == ""
     assert "\x1b" not in done.stdout, "plain lines off a terminal"
     story, _, summary = done.stdout.partition("\n\n")
+    assert story.startswith("Simulated: the kling API with 8 tasks, and a webhook receiver. Real: genbridge.\n")
+    assert story.count("the receiver is down, genbridge retries") >= 1
+    assert " 200 after 503 http://127.0.0.1:" in story
+    assert "503, then 200" in summary
+    assert summary.partition("Next:")[2].count("genbridge") >= 3
     webhooks = [line for line in story.splitlines() if "evt_" in line]
     topics = {"task_succeeded", "task_failed"}
     assert {topic for topic in topics for line in webhooks if topic in line} == topics
@@ -56,12 +63,44 @@ def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     with ended(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)) as demo:
         assert demo.stdout is not None
-        address = demo.stdout.readline().removeprefix("API: ").strip()
+        assert demo.stdout.readline().startswith("Simulated: ")
+        page = demo.stdout.readline().removeprefix("Page:").strip()
+        assert "genbridge" in httpx.get(page, trust_env=False).text
+        address = demo.stdout.readline().removeprefix("API:").strip()
         assert httpx.get(address, trust_env=False).json()["info"]["title"] == "genbridge"
         assert "queue/" in demo.stdout.readline()
         demo.terminate()
-        assert "Traceback" not in demo.communicate(timeout=20)[1]
+        out, err = demo.communicate(timeout=20)
+        assert "Traceback" not in err
+        assert ", 0 notified, 0 duplicate webhooks" in out
     assert demo.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}], ids=str)
+def test_on_a_terminal_each_task_is_a_bar_and_then_its_result_and_answer(tmp_path: Path, env: dict[str, str]) -> None:
+    said = in_terminal(tmp_path, "demo", "--speed", "5", env=env)
+    frames, _, summary = "\n".join(said.lines).rpartition("TASK  ")
+    marks = {"✓", "✗"} if not env else set()
+    assert {"✓", "✗"} & set(summary) == marks
+    for seen in ("━━━", "webhook 200", "503, genbridge retries", "comes in queue/more.json"):
+        assert seen in frames, seen
+    assert "8 tasks: 8 finished, 8 notified" in summary
+    assert "503, then 200" in summary
+    assert all(cells(line) <= 80 for line in summary.splitlines())
+    assert "\x1b[?25h" in said, "the cursor is back"
+
+
+@pytest.mark.parametrize("moment", ["Simulated:", "campaign.yaml", "1 notified"])
+def test_ctrl_c_at_any_moment_gives_the_summary_so_far(tmp_path: Path, moment: str) -> None:
+    env = {"TMPDIR": str(tmp_path)}
+    said = in_terminal(tmp_path, "demo", "--speed", "5", env=env, on_output=interrupt_at(moment), exits=130)
+    assert "Traceback" not in said
+    assert "Next:" not in said
+    if moment != "Simulated:":
+        assert said.lines[-1] == "stopped before its end; nothing is left behind"
+        assert "8 tasks: " in said
     assert list(tmp_path.iterdir()) == []
 
 

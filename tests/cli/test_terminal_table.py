@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.cli.terminal_table import Column, table_lines
+from bridge.cli.terminal_table import Column, is_id, table_lines
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.screen import Screen, cells, cut, folded
@@ -47,7 +47,7 @@ def test_no_line_of_a_table_is_wider_than_the_terminal(
     rows: list[tuple[str, str, str]], width: int, marks: bool
 ) -> None:
     columns: list[Column[tuple[str, str, str]]] = [
-        Column("FIRST", lambda row: row[0], middle=True),
+        Column("FIRST", lambda row: row[0], middle=is_id),
         Column("SECOND", lambda row: row[1], least=6, rank=1, goes=1),
         Column("THIRD", lambda row: row[2], least=6, link=lambda row: f"https://cdn.example.com/{row[2]}"),
     ]

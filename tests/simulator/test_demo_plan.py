@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from bridge.clock import SystemClock
-from bridge.simulator.demo_plan import DemoFile, DemoPlan, DemoTask
-from bridge.simulator.demo_summary import DemoRow, DemoSummary
+from bridge.simulator.demo_plan import OUTAGE, DemoFile, DemoPlan, DemoTask
+from bridge.simulator.demo_summary import DemoSummary
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.simulated_task import SimulatedResult
 from bridge.simulator.webhook_receiver import PATH, ReceivedWebhook
@@ -101,37 +101,52 @@ async def test_a_file_whose_time_has_passed_is_added_at_once(tmp_path: Path) -> 
     assert added == list(PLAN.files)
 
 
-async def summary(*, notified: Iterable[DemoTask], delay_s: float) -> DemoSummary:
-    """The summary of a demo that notified these tasks after `delay_s` and polled every task twice."""
+def webhook_of(task: DemoTask, *, arrived_at: float) -> ReceivedWebhook:
+    failed = task.script.result is SimulatedResult.FAILURE
+    return ReceivedWebhook(
+        webhook_id=f"evt_{task.task_id}",
+        topic="task_failed" if failed else "task_succeeded",
+        data={
+            "task_id": task.task_id,
+            "urls": [] if failed else [f"http://127.0.0.1:1/files/{task.task_id}/{number}.mp4" for number in range(2)],
+            "reason": "risk control" if failed else None,
+        },
+        arrived_at=arrived_at,
+    )
+
+
+async def summary(*, notified: Iterable[DemoTask], delay_s: float, at_s: float = 60) -> DemoSummary:
+    """The summary of a demo that notified these tasks after `delay_s` and polled every task twice. The first webhook
+    was turned away once."""
     clock = FakeClock()
     provider = SimulatedProvider(clock)
     PLAN.play(provider, started_at=START)
-    await clock.advance(60)
+    await clock.advance(at_s)
     provider.polls.update(task.task_id for task in PLAN.tasks * 2)
     webhooks = [
-        ReceivedWebhook(
-            webhook_id=f"evt_{task.task_id}",
-            topic="task_failed" if task.script.result is SimulatedResult.FAILURE else "task_succeeded",
-            data={"task_id": task.task_id},
-            arrived_at=START + max(file_of(task).at_s, task.created_s + task.script.lasts_s) + delay_s,
-        )
+        webhook_of(task, arrived_at=START + max(file_of(task).at_s, task.created_s + task.script.lasts_s) + delay_s)
         for task in notified
     ]
-    return DemoSummary.of(PLAN, provider, webhooks=webhooks, repeats=1, started_at=START)
+    return DemoSummary.of(
+        PLAN,
+        provider,
+        webhooks=webhooks,
+        turned_away={PLAN.tasks[0].task_id: 1},
+        repeats=1,
+        started_at=START,
+        now=clock.steady(),
+    )
 
 
 async def test_the_summary_of_a_complete_demo_has_its_figures() -> None:
     whole = await summary(notified=PLAN.tasks, delay_s=1.5)
     assert whole.is_complete
-    assert (whole.finished, whole.notified) == (8, 8)
+    assert (whole.finished, whole.notified, whole.retried) == (8, 8, 1)
     assert [row.delay_s for row in whole.rows] == [pytest.approx(1.5)] * 8
-    text = whole.text()
-    assert "8 tasks: 8 finished, 8 notified, 1 duplicate webhooks" in text
-    assert "polls per task: median 2, max 2, in 0 requests" in text
-    assert "delay: median 1.5 s, max 1.5 s" in text
-    for task in PLAN.tasks:
-        assert sum(line.startswith(task.task_id) for line in text.splitlines()) == 1
-    assert max(map(len, text.splitlines())) <= 80
+    assert [row.task_id for row in whole.rows] == [task.task_id for task in PLAN.tasks], "in the order of the demo"
+    assert [row.answers for row in whole.rows] == ["503, then 200", *["200"] * 7]
+    assert whole.rows[0].result == f"http://127.0.0.1:1/files/{PLAN.tasks[0].task_id}/0.mp4 (+1)"
+    assert [row.result for row in whole.rows if row.topic == "task_failed"] == ["risk control"]
 
 
 async def test_a_line_about_a_webhook_fits_80_columns() -> None:
@@ -141,13 +156,17 @@ async def test_a_line_about_a_webhook_fits_80_columns() -> None:
         assert len(f" 12.3 s  {webhook.line()}") <= 80
 
 
-async def test_the_summary_of_an_interrupted_demo_shows_which_tasks_were_not_notified() -> None:
-    cut = await summary(notified=PLAN.tasks[:3], delay_s=0.2)
+async def test_the_summary_of_an_interrupted_demo_shows_how_far_each_task_was() -> None:
+    cut = await summary(notified=PLAN.tasks[:1], delay_s=0.2, at_s=5.5)
     assert not cut.is_complete
-    assert cut.notified == 3
-    assert sum("  none  " in line for line in cut.text().splitlines()) == 5
+    assert cut.notified == 1
+    assert [row.is_added for row in cut.rows] == [file_of(task).at_s < 5.5 for task in PLAN.tasks]
+    assert 0.4 < cut.rows[1].progress < 0.5
+    assert (cut.rows[1].topic, cut.rows[1].result, cut.rows[1].answers) == (None, "", "")
 
 
-def test_a_summary_without_webhooks_has_no_delays() -> None:
-    nothing = DemoSummary(rows=(DemoRow(task_id="a", polls=0),), finished=0, repeats=0, requests=0)
-    assert "delay: none" in nothing.text()
+def test_the_receiver_is_down_for_less_time_than_the_first_retry_waits() -> None:
+    settings = yaml.safe_load(PLAN.settings(provider_url="http://a", receiver_url="http://b"))
+    assert settings["delivery"]["retries"][0] == "2s"
+    assert OUTAGE.lasts_s < 2
+    assert OUTAGE.after < len(PLAN.tasks) - 3

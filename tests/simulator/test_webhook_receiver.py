@@ -8,7 +8,7 @@ import json
 import anyio
 import pytest
 
-from bridge.simulator.webhook_receiver import MAX_BODY_BYTES, PATH, ReceivedWebhook, Receiver
+from bridge.simulator.webhook_receiver import MAX_BODY_BYTES, PATH, ReceivedWebhook, Receiver, ReceiverOutage
 from tests.fakes import START, FakeClock
 from tests.served import served
 from tests.stopwatch import until
@@ -62,6 +62,26 @@ async def test_a_repeated_id_is_accepted_and_counted_but_not_passed_on() -> None
     for later_s in (0, 5, 7):
         assert (await post(recorder, BODY, headers(BODY, at=START + later_s)))[0] == 200
     assert (len(recorder.webhooks), recorder.receiver.repeats) == (1, 2)
+
+
+async def test_a_receiver_that_is_down_once_answers_503_and_accepts_the_retry() -> None:
+    recorder = Recorder()
+    turned_away: list[ReceivedWebhook] = []
+    recorder.receiver = Receiver(
+        recorder.clock,
+        api_key=API_KEY,
+        secret=SECRET,
+        on_webhook=recorder.webhooks.append,
+        outage=ReceiverOutage(after=1, lasts_s=1.5),
+        on_turned_away=turned_away.append,
+    )
+    answers = []
+    for webhook_id, later_s in (("evt_1", 0), ("evt_2", 0), ("evt_2", 1), ("evt_2", 1)):
+        await recorder.clock.advance(later_s)
+        answers.append((await post(recorder, BODY, headers(BODY, webhook_id=webhook_id)))[0])
+    assert answers == [200, 503, 503, 200]
+    assert (list(recorder.receiver.webhooks), len(turned_away)) == (["evt_1", "evt_2"], 2)
+    assert recorder.receiver.turned_away == {"evt_2": 2}
 
 
 async def test_one_valid_signature_among_several_is_enough() -> None:

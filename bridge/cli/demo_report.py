@@ -1,0 +1,95 @@
+"""What `demo` prints: its beginning, a line for each event, and the summary."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from bridge.cli.terminal_table import Column, is_url, table_lines
+from bridge.control.formats import count
+from bridge.domain.quoting import printable
+from bridge.screen import BAD, GONE, GOOD, Screen, cells, padded
+from bridge.simulator.demo_summary import DemoRow, DemoSummary
+
+NEXT_STEPS: Final = (
+    ("genbridge providers", "lists the APIs that genbridge watches"),
+    ("genbridge check --online", "checks your genbridge.yaml, keys and receivers"),
+    ("genbridge run", "watches your tasks; `genbridge add TASK_ID` adds one"),
+)
+
+
+def beginning(provider: str, tasks: int) -> str:
+    """What is simulated and what is not."""
+    return f"Simulated: the {provider} API with {tasks} tasks, and a webhook receiver. Real: genbridge."
+
+
+def mark_of(row: DemoRow) -> str:
+    """Whether the task succeeded; whatever else happened, it needs its webhook."""
+    return GONE if row.topic is None else GOOD if row.topic == "task_succeeded" else BAD
+
+
+def summary_lines(summary: DemoSummary, screen: Screen) -> Iterator[str]:
+    """The tasks in the order of the demo, then the figures."""
+    if screen.is_terminal:
+        yield from table_lines(summary.rows, _columns(screen), screen)
+    else:
+        yield from _plain_table(summary.rows)
+    total, retried = len(summary.rows), summary.retried
+    delays = [row.delay_s for row in summary.rows if row.delay_s is not None]
+    yield ""
+    counts = f"{summary.finished} finished, {summary.notified} notified"
+    yield f"{total} tasks: {counts}, {summary.repeats} duplicate webhooks"
+    if retried:
+        yield f"the receiver was down once: {count(retried, 'webhook')} accepted after a retry"
+    yield f"polls per task: {_spread([row.polls for row in summary.rows], '{:.0f}')}, in {summary.requests} requests"
+    yield f"delay: {_spread(delays, '{:.1f} s')} (finished at the provider to webhook accepted)"
+
+
+def next_steps(screen: Screen) -> Iterator[str]:
+    """What to type now."""
+    yield screen.painted("Next:", "bold")
+    for command, does in NEXT_STEPS:
+        yield f"  {screen.painted(command, 'bold')}{' ' * (26 - len(command))}{does}"
+
+
+def _result(row: DemoRow) -> str:
+    """The result, or how far the task is."""
+    if row.webhook is not None:
+        return row.result
+    if not row.is_added:
+        return "not added yet"
+    return "finished, not notified yet" if row.progress >= 1 else "running"
+
+
+def _columns(screen: Screen) -> Sequence[Column[DemoRow]]:
+    return (
+        Column("", lambda row: mark_of(row) if screen.marks else ""),
+        Column("TASK", lambda row: row.name, least=12, rank=2),
+        Column("RESULT", _result, least=16, rank=1, middle=is_url),
+        Column("WEBHOOK", lambda row: row.answers or "none"),
+        Column("POLLS", lambda row: str(row.polls), goes=1),
+        Column("DELAY", lambda row: _seconds(row.delay_s)),
+    )
+
+
+def _plain_table(rows: Sequence[DemoRow]) -> Iterator[str]:
+    """The table for a pipe: nothing is cut, and the columns are always the same."""
+    grid = [("TASK", "WEBHOOK", "POLLS", "DELAY", "ANSWER", "RESULT")]
+    for row in rows:
+        delay = _seconds(row.delay_s).replace(" ", "")
+        grid.append((row.task_id, row.topic or "none", str(row.polls), delay, row.answers or "-", _result(row)))
+    table = [[printable(cell) for cell in line] for line in grid]
+    widths = [max(map(cells, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        yield "  ".join(padded(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"
+
+
+def _spread(values: Sequence[float], pattern: str) -> str:
+    if not values:
+        return "none"
+    return f"median {pattern.format(statistics.median(values))}, max {pattern.format(max(values))}"
