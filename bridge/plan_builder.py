@@ -33,6 +33,7 @@ from bridge.sinks.answers import AcceptRule, AnswerReader, read_nothing
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_services import READERS, ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat
+from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.posting import PostSettings
 from bridge.sinks.requests_hook import ChatNetwork
 from bridge.sinks.robot import RobotSink
@@ -202,6 +203,7 @@ class PlanBuilder:
                 title=endpoint.title,
                 body=endpoint.body,
                 timeout_s=loaded.settings.delivery.timeout_s,
+                style=_style(endpoint),
                 network=ChatNetwork(
                     proxy=endpoint.proxy.reveal() if endpoint.proxy else None,
                     environment=loaded.proxies,
@@ -220,7 +222,8 @@ class PlanBuilder:
             holds_secret=has_reference(endpoint.url.written),
         )
         if endpoint.format in ROBOTS:
-            chat = Chat(chat_id=endpoint.chat_id or "", thread_id=endpoint.thread_id or "")
+            style = _style(endpoint)
+            chat = Chat(chat_id=endpoint.chat_id or "", thread_id=endpoint.thread_id or "", previews=style.previews)
             return RobotSink(
                 name=name,
                 format=endpoint.format,
@@ -229,6 +232,7 @@ class PlanBuilder:
                 title=endpoint.title,
                 body=endpoint.body,
                 chat=chat,
+                style=style,
             )
         return WebhookSink(
             name=name,
@@ -272,6 +276,16 @@ def _accept(name: str, endpoint: Webhook) -> AnswerReader | None:
         return AcceptRule(endpoint.accept, where="accept", service=READERS.get(endpoint.format, read_nothing))
     except ValueError as error:
         raise ConfigError([f"endpoints.{name}.accept: {error}"]) from error
+
+
+def _style(endpoint: Webhook | Apprise) -> ChatStyle:
+    """How the texts for people are written."""
+    return ChatStyle(
+        language=endpoint.language,
+        timezone=endpoint.timezone,
+        marks=endpoint.marks,
+        previews=endpoint.attach == "preview",
+    )
 
 
 def _concurrency(endpoint: Webhook | Apprise) -> int:

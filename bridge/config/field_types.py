@@ -37,6 +37,8 @@ LogFormat = Literal["auto", "console", "json"]
 Transport = Literal["asyncio", "httpx"]
 CadenceName = Literal["learned", "fixed"]
 NoResult = Literal["task_succeeded", "task_failed"]
+Language = Literal["en", "zh"]  # of the default chat texts
+Attach = Literal["link", "preview"]
 
 SIGNED_ROBOTS: Final[tuple[str, ...]] = get_args(SignedRobot)
 ROBOTS: Final[tuple[str, ...]] = get_args(Robot)
@@ -233,6 +235,7 @@ Action = Annotated[str, _text(validators.action), WithJsonSchema({"type": "strin
 Template = Annotated[str, _prose(jinja_validators.template)]
 Expression = Annotated[str, _prose(validators.expression)]
 ChatId = Annotated[str, _text(validators.chat_id)]
+Timezone = Annotated[str, _text(validators.timezone)]
 ThreadId = Annotated[str, _text(validators.thread_id)]
 
 Token = Annotated[SecretText, _secret(validators.token), *_NEVER_PRINTED]

@@ -108,12 +108,25 @@ class Endpoint(SettingsModel):
         return made
 
 
+# How the texts of chats and group robots are written.
+_LANGUAGE: Final[Any] = Field("en", description="of the default texts: en or zh")
+_TIMEZONE: Final[Any] = Field("local", description="of times in texts: local, UTC, or a name such as Asia/Shanghai")
+_ATTACH: Final[Any] = Field(
+    "link", description="link: the URL; preview: the service also fetches pictures and players from the URL"
+)
+_MARKS: Final[Any] = Field(True, description="begin the first line with a mark such as 🎬")
+
+
 _FORMATS_OF: Final[Mapping[str, tuple[str, ...]]] = {  # the formats that use a key
     "template": ("template",),
     "title": ROBOTS,
     "body": ("template", *ROBOTS),
     "chat_id": ("telegram",),
     "thread_id": ("telegram",),
+    "language": ROBOTS,
+    "timezone": ROBOTS,
+    "attach": ROBOTS,
+    "marks": ROBOTS,
     "concurrency": tuple(name for name in FORMATS if name not in ROBOTS),  # messages to a chat stay in order
 }
 
@@ -142,6 +155,10 @@ class Webhook(Endpoint):
         None, description="for format telegram: the chat, a number or @name", validate_default=True
     )
     thread_id: types.ThreadId | None = Field(None, description="for format telegram: a topic of the chat, a number")
+    language: types.Language = _LANGUAGE
+    timezone: types.Timezone = _TIMEZONE
+    attach: types.Attach = _ATTACH
+    marks: types.Flag = _MARKS
     api_key: types.Token | None = Field(None, description="sent as Authorization: Bearer")
     secret: Annotated[
         tuple[types.SigningSecret, ...],
@@ -156,14 +173,16 @@ class Webhook(Endpoint):
     ca_file: types.CaFile | None = Field(None, description="a PEM file with further certificate authorities")
     concurrency: types.Count = Field(8, description="requests in flight; always 1 for robots")
 
-    @field_validator("template", "title", "body", "chat_id", "thread_id", "concurrency")
+    @field_validator(*_FORMATS_OF)
     @classmethod
     def _suits_format(cls, value: Any, info: ValidationInfo) -> Any:
         format_ = info.data.get("format")
         if value is None or format_ is None:
             return value
         wanted = _FORMATS_OF[str(info.field_name)]
-        if format_ not in wanted and value != 1:  # 1 is right for robots, too
+        name = str(info.field_name)
+        harmless = 1 if name == "concurrency" else cls.model_fields[name].default  # robots send one message at a time
+        if format_ not in wanted and value != harmless:
             raise ValueError(f"is only for format {' or '.join(wanted)}")
         return value
 
@@ -217,10 +236,12 @@ class Apprise(Endpoint):
     urls: Annotated[tuple[types.ServiceUrl, ...], Field(min_length=1)] = Field(
         description="URLs of services; each target is a separate delivery"
     )
-    title: types.Template | None = Field(None, description="a Jinja template; default: a short English line")
-    body: types.Template | None = Field(
-        None, description="a Jinja template; default: status, label, result URLs, duration"
-    )
+    title: types.Template | None = Field(None, description="a Jinja template; default: the task and what became of it")
+    body: types.Template | None = Field(None, description="a Jinja template; default: results, reason, details")
+    language: types.Language = _LANGUAGE
+    timezone: types.Timezone = _TIMEZONE
+    attach: types.Attach = _ATTACH
+    marks: types.Flag = _MARKS
     proxy: types.Proxy | None = Field(None, description="http://host:port for the requests to these services, or none")
     ca_file: types.CaFile | None = Field(None, description="a PEM file with further certificate authorities")
 

@@ -258,6 +258,21 @@ def thread_id(text: str) -> str:
     return text
 
 
+def timezone(text: str) -> str:
+    """`local`, or the name of a time zone that this machine knows."""
+    if text == "local":
+        return text
+    from zoneinfo import ZoneInfo  # here: quick commands do without it
+
+    try:
+        ZoneInfo(line(text))
+    except (KeyError, ValueError, OSError):
+        raise ValueError(
+            f"{quoted(text)} is not a time zone this machine knows; write local, UTC or a name like Asia/Shanghai"
+        ) from None
+    return text
+
+
 def without_retries(text: str) -> str:
     """A service URL without Apprise's own retries, which a crash would lose."""
     for key, _ in parse_qsl(text.partition("?")[2], keep_blank_values=True):

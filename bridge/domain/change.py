@@ -47,8 +47,8 @@ class TaskChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountChange:
-    """An account was blocked or restored. `count` numbers its blocks; `blocked_s` is their total when it is
-    restored."""
+    """An account was blocked or restored. `count` numbers its blocks; `blocked_s` is their total when it is restored,
+    `lasted_s` how long the last one was. `tasks` are waiting for it; None when other daemons hold some of them."""
 
     account: str
     blocked: bool
@@ -56,6 +56,8 @@ class AccountChange:
     count: int
     blocked_s: float
     at: float
+    lasted_s: float = 0.0
+    tasks: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

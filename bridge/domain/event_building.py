@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bridge.domain.change import AccountChange, AnswerUnread, TaskChange
 from bridge.domain.event import TASK_STATUS, Event, Topic
@@ -71,7 +72,8 @@ def archived_event(data: Mapping[str, Json], archive: Sequence[Json], *, of: str
 def account_event(change: AccountChange) -> Event:
     """`account_blocked` or `account_restored`."""
     topic = Topic.ACCOUNT_BLOCKED if change.blocked else Topic.ACCOUNT_RESTORED
-    return _operator_event(topic, "account", change.account, change.count, change.reason, change.at)
+    event = _operator_event(topic, "account", change.account, change.count, change.reason, change.at)
+    return replace(event, kept={"lasted_s": change.lasted_s, "tasks": change.tasks})
 
 
 def endpoint_event(

@@ -32,6 +32,8 @@ FOLLOWS: Final[Mapping[Phase, frozenset[Phase]]] = {
     **{end: frozenset() for end in ENDS},
 }
 
+RESULT_GONE: Final = "the provider has already deleted"  # in the reason of a success whose result is gone
+
 
 class Kind(StrEnum):
     """The meaning of one answer, in the words of the provider reference."""

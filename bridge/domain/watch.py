@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import ABOUT_ACCOUNT, FOLLOWS, LIVE, Json, Kind, Phase, Reading, Snapshot
+from bridge.domain.task import ABOUT_ACCOUNT, FOLLOWS, LIVE, RESULT_GONE, Json, Kind, Phase, Reading, Snapshot
 
 LACKING_ANSWERS: Final = 5  # a success without result is believed after this many answers ...
 LACKING_OVER_S: Final = 120.0  # ... over this time
@@ -163,7 +163,7 @@ def _judge(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
         case Kind.SUCCEEDED:
             return _end(memory, Phase.SUCCEEDED, detail, snapshot)
         case Kind.EXPIRED_RESULT:
-            detail = detail or "the provider has already deleted the result"
+            detail = detail or f"{RESULT_GONE} the result"
             return _end(memory, rules.no_result, detail, _without_result(snapshot))
         case Kind.FAILED:
             return _end(memory, Phase.FAILED, detail, snapshot)

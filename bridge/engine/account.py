@@ -325,7 +325,8 @@ class AccountPoller:
         metrics.polls[reading.kind] += 1
         if not reading.server_trouble:
             metrics.answered_at = now
-        follows = self._health.answered(reading, entry.task_id, route, asked_at=asked_at, now=now)
+        tasks = len(self._queue) if self._limiter.daemons == 1 else None
+        follows = self._health.answered(reading, entry.task_id, route, asked_at=asked_at, now=now, tasks=tasks)
         if follows is not NOTHING_FOLLOWS:
             self._writes.submit_all(follows.changes)
             if follows.frees_host:

@@ -154,8 +154,10 @@ class AccountHealth:
         blocked_s -= entry.blocked_before_s
         return max(0.0, now - entry.added_at - blocked_s if blocked_s > 0 else now - entry.added_at)
 
-    def answered(self, reading: Reading, task_id: str, route: str, *, asked_at: float, now: float) -> AccountEffects:
-        """Take in the answer to a request."""
+    def answered(
+        self, reading: Reading, task_id: str, route: str, *, asked_at: float, now: float, tasks: int | None = None
+    ) -> AccountEffects:
+        """Take in the answer to a request, while so many tasks of the account are watched."""
         limiter, host = self.limiter, self.limiter.host
         was_probing, was_troubled, were_paused = limiter.probing, limiter.troubled, host.paused_until
         chance = self._clock.chance()
@@ -164,7 +166,7 @@ class AccountHealth:
         if verdict is AccountEffect.PAUSED:
             changes.append(self._paused(reading, route if names_time(reading) else None, now))
         elif verdict is not AccountEffect.NOTHING:
-            changes.append(self._changed(reading, now, blocked=verdict is AccountEffect.BLOCKED))
+            changes.append(self._changed(reading, now, blocked=verdict is AccountEffect.BLOCKED, tasks=tasks))
         if host.paused_until != were_paused:
             changes += self._host_changed(now)
         is_troubled = limiter.troubled
@@ -197,13 +199,14 @@ class AccountHealth:
             for name in concerned
         ]
 
-    def _changed(self, reading: Reading, now: float, *, blocked: bool) -> AccountChange:
+    def _changed(self, reading: Reading, now: float, *, blocked: bool, tasks: int | None) -> AccountChange:
         past = self._past
+        lasted_s = 0.0 if blocked else max(0.0, now - (past.blocked_at or now))
         if blocked:
             past = replace(past, blocked_at=now, reason=reading.detail, count=past.count + 1)
             log.error("account.blocked", account=self._name, reason=reading.detail)
         else:
-            blocked_s = past.blocked_s + max(0.0, now - (past.blocked_at or now))
+            blocked_s = past.blocked_s + lasted_s
             past = replace(past, blocked_at=None, blocked_s=blocked_s)
             log.info("account.restored", account=self._name)
         self._past = past
@@ -214,6 +217,8 @@ class AccountHealth:
             count=past.count,
             blocked_s=past.blocked_s,
             at=now,
+            lasted_s=lasted_s,
+            tasks=tasks,
         )
 
     def _paused(self, reading: Reading, route: str | None, now: float) -> AccountPaused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bridge.domain.task import Json, Kind, Reading, Snapshot
+from bridge.domain.task import RESULT_GONE, Json, Kind, Reading, Snapshot
 from bridge.providers.answer_bytes import AnswerBytes
 from bridge.providers.description import Description, Form
 from bridge.providers.gateways import messages, reasons
@@ -15,7 +15,7 @@ from bridge.providers.selector import selected
 from bridge.providers.task_search import Task
 
 MAX_REASON_CHARS: Final = 400
-GONE: Final = "the task has succeeded, but the provider has already deleted its result"
+GONE: Final = f"the task has succeeded, but {RESULT_GONE} its result"
 BAD: Final = re.compile(
     r"\b(not|no|un\w+|\w*fail\w*|error|reject\w*|block\w*|filter\w*|moderat\w*|violat\w*)\b|失败", re.IGNORECASE
 )

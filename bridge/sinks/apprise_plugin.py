@@ -6,11 +6,20 @@ hanging ones starve the healthy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from bridge.sinks import plugin_targets
+from bridge.sinks.cards import (
+    Card,
+    card_bare_lines,
+    card_html,
+    card_mail,
+    card_markdown,
+    card_short_markdown,
+)
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import recording
 from bridge.sinks.splitting import MessageLimit, split_text, utf8_bytes
@@ -23,6 +32,29 @@ _TITLE_MARKUP: Final = 24  # characters that Apprise may put around a title that
 _COUNT_BYTES: Final = frozenset({"wecombot"})  # services whose limit is in bytes, though Apprise counts characters
 
 
+class _CardForm(NamedTuple):
+    """How a service gets a card: the format, the title ("": it is in the body), the body."""
+
+    format: str
+    title: str
+    body: Callable[[Card], str]
+
+
+_MAIL: Final = _CardForm("html", "{}", card_mail)
+_CHAT: Final = _CardForm("html", "", card_html)
+_MATRIX: Final = _CardForm("html", "", partial(card_html, with_urls=True))
+_CARD_FORMS: Final[Mapping[str, _CardForm]] = {
+    "mailto": _MAIL,
+    "mailtos": _MAIL,
+    "tgram": _CHAT,
+    "matrix": _MATRIX,
+    "matrixs": _MATRIX,
+    "slack": _CardForm("markdown", "{}", card_short_markdown),
+    "discord": _CardForm("markdown", "**{}**", card_bare_lines),  # a player needs the bare URL
+}
+"""By scheme, the services that show more than plain text without a `format=` in their URL."""
+
+
 class UnusableUrl(Exception):
     """Apprise has no plugin for this URL; the text says why, and may quote the URL."""
 
@@ -32,6 +64,7 @@ class ChatMessage(NamedTuple):
 
     title: str
     body: str
+    form: str = ""  # html or markdown; "": the plugin's own way with plain text
 
     @property
     def text(self) -> str:
@@ -42,7 +75,8 @@ class ApprisePlugin:
     """The plugin for a URL, used by one thread at a time. UnusableUrl when there is none.
 
     `storage_path` is where plugins may keep things (Matrix: its keys); without it they keep nothing. `timeout_s`
-    applies if the URL itself sets no time-out. `target` narrows the plugin to one of its targets.
+    applies if the URL itself sets no time-out. `target` narrows the plugin to one of its targets. With `previews` the
+    service is asked to make previews of links, where it can be asked.
     """
 
     def __init__(
@@ -52,11 +86,17 @@ class ApprisePlugin:
         storage_path: str | None = None,
         timeout_s: float | None = None,
         target: PluginTarget | None = None,
+        previews: bool = False,
     ) -> None:
         self.plugin = _plugin(url, storage_path)
+        options = _options(url)
+        if previews and "preview" not in options and hasattr(self.plugin, "preview"):
+            self.plugin.preview = True
+        if "footer" not in options and hasattr(self.plugin, "include_footer"):
+            self.plugin.include_footer = False  # it names the program and the time
         self.schemes = _schemes(self.plugin)
         if timeout_s is not None:
-            self._set_timeouts(_options(url), timeout_s)
+            self._set_timeouts(options, timeout_s)
         if target is not None:
             plugin_targets.narrow(self.plugin, target)
 
@@ -74,24 +114,38 @@ class ApprisePlugin:
 
     def notify(self, message: ChatMessage, *, tone: str) -> bool:
         """Send one message. `tone` is one of Apprise's notification types."""
-        title, body, source = message.title, message.body, self._source_format()
+        title, body = message.title, message.body
+        source = message.form or self._source_format()
         return bool(self.plugin.notify(body=body, title=title, notify_type=tone, body_format=source))
 
-    def messages(self, title: str, body: str, *, rest_at: str) -> list[ChatMessage]:
+    def messages(self, title: str, body: str, *, rest_at: str, card: Card | None = None) -> list[ChatMessage]:
         """The messages for this text, in order; the same ones each time. `rest_at` is as for `split_text`.
 
-        A service with titles gets the title with each message. For others it is the first line of the text.
+        A service with titles gets the title with each message. For others it is the first line of the text. A service
+        that shows links by their names gets the card, if it fits.
         """
         plugin = self.plugin
         if plugin.overflow_mode != "upstream":
             return [ChatMessage(title, body)]  # its URL asks for another way
         limit = self._limit()
+        rich = self._from_card(card) if card is not None and card.can_name_links else None
+        if rich is not None and len(rich.text) <= limit.size:
+            return [rich]
         if plugin.title_maxlen > 0 and not plugin.overflow_amalgamate_title:
             bodies = split_text(body, limit, rest_at=rest_at)
             return list(_numbered(title, bodies, most_chars=int(plugin.title_maxlen)))
         if limit.measure(f"{title}\n{body}") + _TITLE_MARKUP <= limit.size:
             return [ChatMessage(title, body)]
         return [ChatMessage("", each) for each in split_text(f"{title}\n{body}", limit, rest_at=rest_at)]
+
+    def _from_card(self, card: Card) -> ChatMessage | None:
+        """The card in the format that this service shows best; None: its text."""
+        resolved = self.plugin.resolve_format  # a format= of the URL wins
+        form = next((_CARD_FORMS[scheme] for scheme in self.schemes & _CARD_FORMS.keys()), None)
+        if form is not None and resolved(form.format) == form.format and resolved("text") != "markdown":
+            title = form.title.format(card.title) if form.title else ""
+            return ChatMessage(title, form.body(card), form.format)
+        return ChatMessage(card.title, card_markdown(card), "markdown") if resolved("text") == "markdown" else None
 
     def _set_timeouts(self, options: Sequence[str], timeout_s: float) -> None:
         if "cto" not in options:
@@ -167,13 +221,18 @@ def _checked(url: str) -> ApprisePlugin | str:
 def _plugin(url: str, storage_path: str | None) -> Any:
     import apprise
 
-    # Our name, no files, no redirects (they would carry credentials on), no retries beside our own.
+    # Our name, no pictures of Apprise's, no files, no redirects (they would carry credentials on), no retries beside
+    # our own.
     storage: dict[str, Any] = (
         {"storage_path": storage_path, "storage_mode": "auto"} if storage_path else {"storage_mode": "memory"}
     )
     asset = apprise.AppriseAsset(
         app_id="genbridge",
         app_desc="genbridge",
+        app_url="",
+        image_url_mask="",
+        image_url_logo="",
+        image_path_mask="",
         http_redirects=False,
         default_service_retry=0,
         pgp_autogen=bool(storage_path),

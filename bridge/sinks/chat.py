@@ -9,29 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import orjson
-
 from bridge.domain.delivery import Deferred, Delivery, Outcome
-from bridge.domain.event import Event, Parcel, Topic
+from bridge.domain.event import Event, Parcel
 from bridge.sinks.apprise_plugin import separate_targets
+from bridge.sinks.cards import TONES
 from bridge.sinks.chat_attempts import ChatTarget, ChatText
+from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
-from bridge.sinks.texts import ChatTexts, bare_texts, stored_text
+from bridge.sinks.texts import ChatTexts, WrittenMessage, bare_texts, read_stored
 
 GIVE_UP_S: Final = 600.0  # an attempt that still runs after that counts as failed
-
-_TONES: Final[Mapping[str, str]] = {
-    Topic.TASK_SUCCEEDED: "success",
-    Topic.ACCOUNT_RESTORED: "success",
-    Topic.TASK_FAILED: "failure",
-    Topic.TASK_TIMED_OUT: "failure",
-    Topic.ACCOUNT_BLOCKED: "warning",
-    Topic.ENDPOINT_DISABLED: "warning",
-    Topic.ENDPOINT_FAILING: "warning",
-    Topic.ENDPOINT_RECOVERED: "success",
-    Topic.TASK_CANCELED: "warning",
-    Topic.TASK_NOT_FOUND: "warning",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +55,10 @@ class ChatSink:
         give_up_s: float = GIVE_UP_S,
         storage_path: str | None = None,
         network: ChatNetwork | None = None,
+        style: ChatStyle | None = None,
     ) -> None:
         self._name = name
-        self._texts = ChatTexts(endpoint=name, title=title, body=body)
+        self._texts = ChatTexts(endpoint=name, title=title, body=body, style=style)
         self._new_target = partial(
             ChatTarget,
             name=name,
@@ -78,6 +66,7 @@ class ChatSink:
             give_up_s=give_up_s,
             storage_path=storage_path,
             network=network,
+            previews=style is not None and style.previews,
         )
         self._urls = urls
         self._wholes = {f"{place}:{url.digest}": self._new_target(url=url.url) for place, url in enumerate(urls, 1)}
@@ -89,8 +78,8 @@ class ChatSink:
     def plain_parcels(self, event: Event) -> Sequence[Parcel]:
         return self._parcels(bare_texts(event))
 
-    def _parcels(self, text: tuple[str, str]) -> Sequence[Parcel]:
-        body = stored_text(*text)
+    def _parcels(self, written: WrittenMessage) -> Sequence[Parcel]:
+        body = written.stored()
         return [Parcel(endpoint=self._name, target=target, body=body) for target in self.targets()]
 
     def targets(self) -> Sequence[str]:
@@ -101,15 +90,15 @@ class ChatSink:
         if target is None:
             return Deferred(reason=f"its URL is no longer in the settings (endpoints.{self._name}.urls)")
         try:
-            stored = orjson.loads(delivery.body)
-            title, body = str(stored["title"]), str(stored["body"])
+            written = read_stored(delivery.body)
         except (ValueError, KeyError, TypeError):
             return Deferred(reason=f"created for a webhook, but endpoints.{self._name} is now a chat")
         return await target.send(
             ChatText(
-                title=title,
-                body=body,
-                tone=_TONES.get(delivery.topic, "info"),
+                title=written.title,
+                body=written.body,
+                card=written.card,
+                tone=TONES.get(delivery.topic, "info"),
                 rest_at=f"genbridge show {delivery.subject}".rstrip(),
                 sent_so_far=delivery.sent_so_far,
             )

@@ -11,6 +11,7 @@ from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.sinks import chat_judging
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
 from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
+from bridge.sinks.cards import Card
 from bridge.sinks.neutral import one_line
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import ChatNetwork, Recording, recording
@@ -29,6 +30,7 @@ class ChatText:
     tone: str
     rest_at: str
     sent_so_far: str  # the mark of the messages that earlier attempts sent
+    card: Card | None = None  # the same in parts, for services that show more than text
 
 
 class ChatTarget:
@@ -45,11 +47,14 @@ class ChatTarget:
         storage_path: str | None,
         network: ChatNetwork | None = None,
         target: PluginTarget | None = None,
+        previews: bool = False,
     ) -> None:
         self._url = url
         self._give_up_s = give_up_s
         self._network = network
-        self._new_plugin = partial(ApprisePlugin, url, storage_path=storage_path, timeout_s=timeout_s, target=target)
+        self._new_plugin = partial(
+            ApprisePlugin, url, storage_path=storage_path, timeout_s=timeout_s, target=target, previews=previews
+        )
         self._threads = CallThreads(count=THREADS_PER_TARGET, name=f"chat-{name}")
         self._idle: list[ApprisePlugin] = []
 
@@ -107,7 +112,7 @@ def _send_all(
     plugin: ApprisePlugin, text: ChatText, sent: list[ChatMessage], recorded: Recording
 ) -> Accepted | Deferred:
     """Send the messages of a delivery that were not accepted before; accepted ones are added to `sent`."""
-    messages = plugin.messages(text.title, text.body, rest_at=text.rest_at)
+    messages = plugin.messages(text.title, text.body, rest_at=text.rest_at, card=text.card)
     sent += messages[: count_sent(_texts(messages), text.sent_so_far)]
     doubt = ""
     for message in messages[len(sent) :]:

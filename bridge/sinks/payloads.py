@@ -101,12 +101,12 @@ def standard(event: Event) -> bytes:
 def newapi(event: Event) -> bytes:
     """new-api's notification. `values` are the task (or account, or endpoint), then the result URLs, in the order of
     `content`."""
-    title, content = PLAIN.write(event)
+    written = PLAIN.write(event)
     return encode(
         {
             "type": event.topic.value,
-            "title": title,
-            "content": content,
+            "title": written.title,
+            "content": written.body,
             "values": [event.subject or event.account, *_urls(event)],
             "timestamp": int(event.occurred_at),
         }

@@ -11,12 +11,14 @@ import orjson
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import OPERATOR_TOPICS, Event, Parcel, Topic
 from bridge.encoding import encode
+from bridge.sinks.cards import Card
 from bridge.sinks.chat_services import READERS, ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat
+from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.neutral import neutral
 from bridge.sinks.posting import Poster, PostSettings
 from bridge.sinks.splitting import count_sent, mark_sent, split_text
-from bridge.sinks.texts import ChatTexts, bare_texts, stored_text
+from bridge.sinks.texts import ChatTexts, WrittenMessage, bare_texts, read_stored
 
 
 class RobotSink:
@@ -36,12 +38,13 @@ class RobotSink:
         title: str | None,
         body: str | None,
         chat: Chat,
+        style: ChatStyle | None = None,
     ) -> None:
         self._name = name
         self._robot = ROBOTS[format]
         self._poster = Poster(name, settings, read=READERS[format])
         self._secret = secret
-        self._texts = ChatTexts(endpoint=name, title=title, body=body)
+        self._texts = ChatTexts(endpoint=name, title=title, body=body, style=style)
         self._chat = chat
         self._clock = settings.clock
         self._is_limited = False
@@ -52,8 +55,8 @@ class RobotSink:
     def plain_parcels(self, event: Event) -> Sequence[Parcel]:
         return self._parcels(event, bare_texts(event))
 
-    def _parcels(self, event: Event, text: tuple[str, str]) -> Sequence[Parcel]:
-        body, address = stored_text(*text), self._poster.address(event)
+    def _parcels(self, event: Event, written: WrittenMessage) -> Sequence[Parcel]:
+        body, address = written.stored(), self._poster.address(event)
         return [Parcel(endpoint=self._name, target="", body=body, address=address)]
 
     def targets(self) -> Sequence[str]:
@@ -67,7 +70,7 @@ class RobotSink:
         if isinstance(url, Undeliverable):
             return url
         url, detail, doubt = self._robot.url(url), "", ""
-        begin = count_sent(messages, delivery.sent_so_far)
+        begin = count_sent(_texts(messages), delivery.sent_so_far)
         for place, message in enumerate(messages[begin:], begin):
             outcome = await self._send(url, message)
             if not isinstance(outcome, Accepted):
@@ -75,19 +78,23 @@ class RobotSink:
             detail, doubt = outcome.detail, doubt or outcome.doubt
         return Accepted(detail=detail if len(messages) == 1 else f"{detail}, {len(messages)} messages", doubt=doubt)
 
-    def _messages(self, delivery: Delivery) -> list[str] | None:
-        """The messages of a delivery; None when it was created for another kind of endpoint."""
+    def _messages(self, delivery: Delivery) -> list[str | Card] | None:
+        """The messages of a delivery: its card, or its text in parts. None when it was created for another kind of
+        endpoint."""
         try:
             stored = orjson.loads(delivery.body)
-            title, body = self._rewritten(delivery, stored) if "data" in stored else (stored["title"], stored["body"])
+            written = self._rewritten(delivery, stored) if "data" in stored else read_stored(delivery.body)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
+        card = written.card
+        if card is not None and card.can_name_links and self._robot.write_card(card, self._chat) is not None:
+            return [card]
         is_task = delivery.topic not in OPERATOR_TOPICS
         rest_at = f"genbridge show {neutral(delivery.subject, most_chars=80)}" if is_task else "genbridge status"
-        text = title if body == title else f"{title}\n{body}"
-        return split_text(text, self._robot.limit, rest_at=rest_at)
+        text = written.title if written.body == written.title else f"{written.title}\n{written.body}"
+        return list[str | Card](split_text(text, self._robot.limit, rest_at=rest_at))
 
-    def _rewritten(self, delivery: Delivery, documented: Mapping[str, Any]) -> tuple[str, str]:
+    def _rewritten(self, delivery: Delivery, documented: Mapping[str, Any]) -> WrittenMessage:
         """The text for a body that was created while this endpoint was a plain webhook."""
         data = documented["data"]
         instant = data.get("occurred_at") or data.get("ended_at") or 0
@@ -101,7 +108,7 @@ class RobotSink:
         )
         return self._texts.write(event)
 
-    async def _send(self, url: str, text: str) -> Outcome:
+    async def _send(self, url: str, text: str | Card) -> Outcome:
         """Send one message. When the chat has moved, send it to the new chat at once, and later messages too."""
         outcome, moved_to = await self._post(url, text)
         if not moved_to or moved_to == self._chat.chat_id:
@@ -113,9 +120,9 @@ class RobotSink:
             return replace(outcome, detail=detail)
         return outcome
 
-    async def _post(self, url: str, text: str) -> tuple[Outcome, str]:
+    async def _post(self, url: str, text: str | Card) -> tuple[Outcome, str]:
         """The outcome of one request, and the new id of a chat that has moved."""
-        message = self._robot.write(text, self._chat)
+        message = self._robot.message(text, self._chat)
         if self._secret is not None:
             url, message = self._robot.sign(url, message, self._secret, self._clock.now())
         outcome, verdict = await self._poster.post(url, encode(message))
@@ -128,9 +135,17 @@ class RobotSink:
         return outcome, verdict.moved_to
 
 
-def _failed(outcome: Outcome, place: int, messages: Sequence[str]) -> Outcome:
+def _texts(messages: Sequence[str | Card]) -> list[str]:
+    return [message if isinstance(message, str) else message.title for message in messages]
+
+
+def _failed(outcome: Outcome, place: int, messages: Sequence[str | Card]) -> Outcome:
     """A failure that says which of several messages it was."""
     if isinstance(outcome, Accepted) or len(messages) == 1:
         return outcome
     numbered = replace(outcome, reason=f"message {place + 1} of {len(messages)}: {outcome.reason}")
-    return replace(numbered, sent_so_far=mark_sent(messages[:place])) if isinstance(numbered, Deferred) else numbered
+    return (
+        replace(numbered, sent_so_far=mark_sent(_texts(messages[:place])))
+        if isinstance(numbered, Deferred)
+        else numbered
+    )

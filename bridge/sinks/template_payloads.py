@@ -89,14 +89,14 @@ def check_body(source: str) -> str | None:
 
 def template_values(event: Event) -> dict[str, object]:
     """The value of each name in `NAMES`, unchanged."""
-    title, text = PLAIN.write(event)
+    written = PLAIN.write(event)
     return {
         **dict.fromkeys(NAMES),
         **{name: event.data[name] for name in NAMES if name in event.data},
         "data": event.data,
         "occurred_at": round(event.occurred_at * 1000),
-        "text": text,
-        "title": title,
+        "text": written.body,
+        "title": written.title,
         "topic": event.topic.value,
         "type": dotted(event.topic),
     }

@@ -10,6 +10,7 @@ from bridge.domain.event import Event
 from bridge.net.client import HttpClient
 from bridge.ports import Clock, Sink
 from bridge.sinks.chat_services.chat_service import Chat
+from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.posting import PostSettings
 from bridge.sinks.robot import RobotSink
 from bridge.sinks.webhook import WebhookSink
@@ -68,6 +69,7 @@ async def robot_at(
     title: str | None = None,
     body: str | None = None,
     chat: Chat | None = None,
+    style: ChatStyle | None = None,
     timeout_s: float = 10.0,
     clock: Clock | None = None,
 ) -> AsyncIterator[RobotSink]:
@@ -80,6 +82,7 @@ async def robot_at(
             title=title,
             body=body,
             chat=chat or Chat(chat_id="-42"),
+            style=style,
         )
 
 

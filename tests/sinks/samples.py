@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
 from bridge.domain.delivery import Delivery
@@ -41,6 +42,30 @@ COPY = {
     "sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
     "media_type": "video/mp4",
 }
+
+
+IMAGE_URLS = tuple(f"https://cdn.mj.example/posters/{name}.png" for name in "abcd")
+IMAGES = Snapshot(
+    status="SUCCESS",
+    created_ms=1_762_000_000_000,
+    updated_ms=1_762_000_052_000,
+    result={"images": [{"url": url} for url in IMAGE_URLS]},
+    urls=IMAGE_URLS,
+)
+SONG_URLS = ("https://cdn.suno.example/c41d.mp3", "https://cdn.suno.example/9e02.mp3")
+SONGS = Snapshot(
+    status="SUCCESS",
+    created_ms=1_762_000_000_000,
+    updated_ms=1_762_000_118_000,
+    result={
+        "audios": [
+            {"id": "c41d", "url": SONG_URLS[0], "duration": 153.6, "cover_url": "https://cdn.suno.example/c41d.jpg"},
+            {"id": "9e02", "url": SONG_URLS[1], "duration": 161},
+        ],
+        "videos": [{"id": "c41d", "url": "https://cdn.suno.example/c41d.mp4"}],
+    },
+    urls=(SONG_URLS[0], "https://cdn.suno.example/c41d.mp4", SONG_URLS[1]),
+)
 
 
 def task_sample(
@@ -102,6 +127,15 @@ def task_sample(
     return event
 
 
+def from_account(event: Event, account: str, action: str) -> Event:
+    """The same event about a task of another account."""
+    return replace(event, account=account, data={**event.data, "account": account, "action": action})
+
+
+SONG = from_account(task_sample(snapshot=SONGS, label="Rainy city, lo-fi"), "suno", "MUSIC")
+POSTERS = from_account(task_sample(snapshot=IMAGES, label="Night train, four posters"), "mj", "imagine")
+
+
 def every_sample() -> list[Event]:
     """One event of each topic."""
     blocked = AccountChange(
@@ -111,8 +145,11 @@ def every_sample() -> list[Event]:
         count=1,
         blocked_s=0.0,
         at=ENDED_AT,
+        tasks=14,
     )
-    restored = AccountChange(account="kling", blocked=False, reason="", count=1, blocked_s=600.0, at=ENDED_AT + 600)
+    restored = AccountChange(
+        account="kling", blocked=False, reason="", count=1, blocked_s=600.0, at=ENDED_AT + 600, lasted_s=600.0, tasks=14
+    )
     unread = AnswerUnread(
         account="kling",
         word="moderating",

@@ -36,7 +36,7 @@ from tests.sinks.receivers import (
     silent_service,
     until_listening,
 )
-from tests.sinks.samples import FAILED, URL, as_delivery, task_sample
+from tests.sinks.samples import FAILED, TASK_ID, URL, as_delivery, task_sample
 from tests.stopwatch import until
 
 # Loading Apprise's plugins imports a module that Python 3.13 drops (Apprise is ready for that).
@@ -71,7 +71,7 @@ async def test_a_message_reaches_the_service_with_title_text_and_tone() -> None:
     async with http_receiver() as receiver:
         assert await deliver(chat(json_url(receiver.port))) == Accepted(detail="JSON")
     told = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])
-    assert told["title"] == "trailer, take 3: succeeded"
+    assert told["title"] == "🎬 trailer, take 3"
     assert told["message"].splitlines()[0] == URL
     assert told["type"] == "success"
     assert b"genbridge" in receiver.requests[0].partition(b"\r\n\r\n")[0]
@@ -213,8 +213,9 @@ async def test_a_link_stays_exact_and_strings_harmless_whatever_the_service_rend
         [parcel] = sink.parcels(event)
         assert isinstance(await sink.deliver(as_delivery(parcel, event)), Accepted)
     text = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])["message"]
-    assert text.splitlines()[0] == URL
-    assert text.splitlines()[1] == "Reason: see \u2217\u2217b\u2217\u2217 (c)(https://evil.example) @\u200beveryone"
+    first, second, _ = [line.strip() for line in text.splitlines()]
+    assert second == "see \u2217\u2217b\u2217\u2217 (c)(https://evil.example) @\u200beveryone."
+    assert first == (URL if form == "text" else f"[Watch the video]({URL})")
 
 
 async def test_a_service_that_renders_html_gets_it_escaped() -> None:
@@ -258,7 +259,7 @@ async def mosquitto(folder: Path, *, port: int | None = None) -> AsyncIterator[i
         yield port
 
 
-class _Subscriber:
+class Subscriber:
     """Keeps what the broker passes on."""
 
     def __init__(self, port: int, topic: str) -> None:
@@ -291,7 +292,7 @@ async def test_a_mail_arrives_through_a_real_smtp_server_with_its_link_intact() 
         outcome = await deliver(chat(mail_url(port).replace(f"robot:{TOKEN}@", "")))
     assert outcome == Accepted(detail="E-Mail")
     mail = message_from_bytes(mailbox.mails[0], policy=email_policy)
-    assert mail["subject"] == "trailer, take 3: succeeded"
+    assert mail["subject"] == "🎬 trailer, take 3"
     texts = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
     assert URL in texts.get("text/plain", "") or URL.replace("&", "&amp;") in texts["text/html"]
 
@@ -300,7 +301,7 @@ async def test_a_mail_arrives_through_a_real_smtp_server_with_its_link_intact() 
 async def test_hanging_services_do_not_delay_email_and_mqtt(tmp_path: Path) -> None:
     async with mosquitto(tmp_path) as broker:
         with smtp_server() as (smtp, mailbox), silent_service() as silent:
-            subscriber = _Subscriber(broker, "studio/done")
+            subscriber = Subscriber(broker, "studio/done")
             await until(lambda: subscriber.is_ready)
             hanging = [json_url(silent) + f"?rto=30&room={room}" for room in range(8)]
             mail = mail_url(smtp).replace(f"robot:{TOKEN}@", "")
@@ -325,7 +326,7 @@ async def test_hanging_services_do_not_delay_email_and_mqtt(tmp_path: Path) -> N
             subscriber.close()
     assert len(mailbox.mails) == 1
     [message] = subscriber.messages
-    assert message.splitlines()[0] == "trailer, take 3: succeeded"
+    assert message.splitlines()[0] == "🎬 trailer, take 3"
     assert message.splitlines()[1] == URL
 
 
@@ -363,14 +364,28 @@ def test_wrong_templates_are_found_when_the_endpoint_is_made() -> None:
         chat("json://127.0.0.1", body="{{ nonsense }}")
 
 
-def test_failures_are_sent_with_the_tone_of_failures() -> None:
+def test_a_stored_message_holds_its_text_and_the_same_in_parts() -> None:
     event = task_sample(Topic.TASK_FAILED, FAILED, reason="moderation")
     [parcel] = chat("json://127.0.0.1").parcels(event)
-    assert json.loads(parcel.body) == {
-        "title": "trailer, take 3: failed",
-        "body": "Reason: moderation\nMessage: The prompt was refused by content moderation\n"
-        "Task CjgHs2a8AAAAAAAAEx0sKQ of account kling (videos/text2video): failed after 2 min 6 s.",
-    }
+    stored = json.loads(parcel.body)
+    assert stored["title"] == stored["card"]["title"] == "⚠️ trailer, take 3 failed"
+    lines = ["moderation.", "“The prompt was refused by content moderation”", "kling · after 31 s", TASK_ID]
+    assert stored["body"].splitlines() == lines
+    card = stored["card"]
+    assert [*card["before"], card["facts"], *card["after"]] == lines
+    assert card["tone"] == "failure"
+
+
+async def test_a_message_stored_by_an_earlier_version_is_still_sent() -> None:
+    async with http_receiver() as receiver:
+        sink = chat(json_url(receiver.port))
+        [parcel] = sink.parcels(EVENT)
+        for card in ({}, {"card": {"title": "of another version"}}):
+            body = json.dumps({"title": "the title", "body": "the body", **card}).encode()
+            old = type(parcel)(endpoint="chat", target=parcel.target, body=body)
+            assert isinstance(await sink.deliver(as_delivery(old, EVENT)), Accepted)
+    told = json.loads(receiver.requests[1].partition(b"\r\n\r\n")[2])
+    assert (told["title"], told["message"]) == ("the title", "the body")
 
 
 def test_apprise_is_loaded_with_the_first_message_and_not_before() -> None:

@@ -185,8 +185,9 @@ def test_the_newapi_format_is_new_apis_own_notification() -> None:
         assert {key: type(value) for key, value in told.items()} == {key: type(recorded[key]) for key in recorded}
         assert told["title"]
         assert told["content"]
-        for value in told["values"]:
-            assert value in told["title"] + told["content"]
+        assert told["values"][0] == (event.subject or event.account)
+        for url in told["values"][1:]:
+            assert url in told["content"]
 
 
 def test_operator_topics_use_the_documented_format_in_task_only_protocols() -> None:

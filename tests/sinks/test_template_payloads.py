@@ -66,7 +66,7 @@ def test_the_settings_allow_exactly_the_existing_formats() -> None:
         ('{"meta": "{{ meta }}"}', {"meta": '{"order":4711}'}),
         ('["{{ ended_at | rfc3339 }}", {{ ended_at }}]', ["2025-11-01T12:28:45.500Z", 1_762_000_125_500]),
         ('{"at": {{ expires_at | rfc3339 }}}', {"at": None}),
-        ("{{ title }}", "trailer, take 3: succeeded"),
+        ("{{ title }}", "🎬 trailer, take 3"),
         ('  {"topic": {{ topic }}, "type": {{ type }}}\n', {"topic": "task_succeeded", "type": "task.succeeded"}),
         ('{"n": {{ 2 ** 3 if false else 123456789012345678901234567890 }}}', {"n": 1.2345678901234568e29}),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,51 +15,66 @@ from hypothesis import strategies as st
 from bridge.domain.event import Event, Topic
 from bridge.domain.task import Snapshot
 from bridge.errors import ConfigError
+from bridge.sinks.human_time import human_duration, human_instant
+from bridge.sinks.message_values import NAMES, ChatStyle, template_values
 from bridge.sinks.payloads import newapi
 from bridge.sinks.templates import MOST_OUTPUT, TemplateFault, TextTemplate
-from bridge.sinks.texts import (
-    DEFAULT_BODY,
-    DEFAULT_TITLE,
-    MOST_BODY,
-    MOST_TITLE,
-    NAMES,
-    OUTCOMES,
-    ChatTexts,
-    check_template,
-    human_duration,
-    human_instant,
-    template_values,
-)
-from tests.sinks.samples import FAILED, SUCCEEDED, URL, every_sample, task_sample
+from bridge.sinks.texts import DEFAULT_BODY, DEFAULT_TITLE, MOST_BODY, MOST_TITLE, ChatTexts, check_template
+from bridge.sinks.wording import LANGUAGES
+from tests.sinks.samples import FAILED, SONG, SONG_URLS, SUCCEEDED, URL, every_sample, task_sample
 from tests.stopwatch import within_cpu_s
 
-PLAIN = ChatTexts(endpoint="chat", title=None, body=None)
+DEFAULT = ChatTexts(endpoint="chat", title=None, body=None)
 
 
-def test_a_success_names_the_task_its_duration_and_its_results_one_a_line() -> None:
-    title, body = PLAIN.write(task_sample())
-    assert title == "trailer, take 3: succeeded"
+def write(event: Event, texts: ChatTexts = DEFAULT) -> tuple[str, str]:
+    written = texts.write(event)
+    return written.title, written.body
+
+
+def test_a_success_is_the_label_the_result_and_one_quiet_line() -> None:
+    title, body = write(task_sample())
+    assert title == "🎬 trailer, take 3"
+    assert body.splitlines() == [URL, "5 s · kling · took 2 min 4 s"]
+
+
+def test_a_failure_says_why_once_and_ends_with_the_id() -> None:
+    title, body = write(task_sample(Topic.TASK_FAILED, FAILED, reason=FAILED.message, label=None))
+    assert title == "⚠️ Video from kling, …Ex0sKQ failed"
     assert body.splitlines() == [
-        URL,
-        "Task CjgHs2a8AAAAAAAAEx0sKQ of account kling (videos/text2video): succeeded after 2 min 6 s.",
+        "The prompt was refused by content moderation.",
+        "kling · after 31 s",
+        "CjgHs2a8AAAAAAAAEx0sKQ",
     ]
 
 
-def test_a_failure_says_why_once() -> None:
-    event = task_sample(Topic.TASK_FAILED, FAILED, reason=FAILED.message, label=None)
-    title, body = PLAIN.write(event)
-    assert title == "CjgHs2a8AAAAAAAAEx0sKQ: failed"
-    assert body.splitlines()[:-1] == ["Reason: The prompt was refused by content moderation"]
-
-
 def test_a_message_that_differs_from_the_reason_is_shown_too() -> None:
-    _, body = PLAIN.write(task_sample(Topic.TASK_FAILED, FAILED, reason="code 1301"))
-    assert body.splitlines()[:-1] == ["Reason: code 1301", "Message: The prompt was refused by content moderation"]
+    _, body = write(task_sample(Topic.TASK_FAILED, FAILED, reason="code 1301"))
+    assert body.splitlines()[:2] == ["code 1301.", "“The prompt was refused by content moderation”"]
 
 
-def test_results_that_expire_say_when() -> None:
-    _, body = PLAIN.write(task_sample(snapshot=SUCCEEDED._replace(expires_ms=1_762_003_600_000)))
-    assert body.endswith("\nFetch it before 2025-11-01 13:26 UTC.")
+@pytest.mark.parametrize(
+    ("reason", "code", "shown"),
+    [
+        ("Refused by moderation.", "1301", "Refused by moderation (code 1301)."),
+        ("Refused (1301)", "1301", "Refused (1301)."),
+        ("提示词未通过审核", "1301", "提示词未通过审核 (code 1301)。"),
+        ("Really?", None, "Really?"),
+    ],
+)
+def test_a_reason_keeps_the_providers_words_and_gets_its_code(reason: str, code: str | None, shown: str) -> None:
+    seen = FAILED._replace(message="", error_code=code)
+    assert write(task_sample(Topic.TASK_FAILED, seen, reason=reason))[1].splitlines()[0] == shown
+
+
+def test_a_result_that_expires_soon_says_when_and_in_how_long() -> None:
+    berlin = ChatTexts(endpoint="chat", title=None, body=None, style=ChatStyle(timezone="Europe/Berlin"))
+    soon = task_sample(snapshot=SUCCEEDED._replace(expires_ms=1_762_000_725_500))
+    assert write(soon, berlin)[1].endswith(" · until 13:38 CET (10 min)")
+    tomorrow = task_sample(snapshot=SUCCEEDED._replace(expires_ms=1_762_086_525_500))
+    assert write(tomorrow, berlin)[1].endswith(" · until 2025-11-02 13:28 CET (24 h)")
+    for expires_ms in (1_762_000_125_500 + 48 * 3_600_000, 1_762_000_000_000):
+        assert "until" not in write(task_sample(snapshot=SUCCEEDED._replace(expires_ms=expires_ms)))[1]
 
 
 def test_text_results_are_shown_line_by_line_and_harmless() -> None:
@@ -66,26 +82,132 @@ def test_text_results_are_shown_line_by_line_and_harmless() -> None:
     seen = Snapshot(status="SUCCESS", result={"texts": [song, {"text": "  "}, {"text": 3}, {"text": "w" * 5000}]})
     event = task_sample(Topic.TASK_SUCCEEDED, seen)
 
-    body = PLAIN.write(event)[1]
+    title, body = write(event)
 
+    assert title == "📝 trailer, take 3"
     assert body.splitlines()[:-1] == ["(Verse)", "la \u2217la\u2217", "", "\u200b# no heading", "w" * 1499 + "…"]
     assert json.loads(newapi(event))["content"] == body
     assert template_values(task_sample(Topic.TASK_FAILED, FAILED))["texts"] == []
 
 
+def test_lyrics_are_not_sent_beside_their_song() -> None:
+    seen = SUCCEEDED._replace(result={**SUCCEEDED.result, "texts": [{"text": "la la"}]})
+    assert "la la" not in write(task_sample(snapshot=seen))[1]
+
+
+def test_a_song_is_its_versions_without_covers_and_videos() -> None:
+    title, body = write(SONG)
+    assert title == "🎵 Rainy city, lo-fi"
+    assert body.splitlines() == [*SONG_URLS, "2 versions, 2:34 and 2:41 · suno · took 1 min 58 s"]
+
+
+def test_a_missing_result_is_no_plain_success() -> None:
+    gone = Snapshot(status="succeed", result_missing=True)
+    reason = "the task has succeeded, but the provider has already deleted its result"
+    title, body = write(task_sample(snapshot=gone, reason=reason))
+    assert title == "🎬 trailer, take 3 is done, but its result is gone"
+    assert body.splitlines()[0] == "The provider has already deleted it."
+    assert body.splitlines()[-1] == "CjgHs2a8AAAAAAAAEx0sKQ"
+    raw = 'the task has succeeded, but the answer holds no result: {"code": 0, "data": {}}'
+    title, body = write(task_sample(snapshot=gone, reason=raw))
+    assert title == "🎬 trailer, take 3 is done, but without a result"
+    assert "{" not in body
+
+
+def test_a_time_out_says_how_long_and_that_the_task_may_still_finish() -> None:
+    event = task_sample(Topic.TASK_TIMED_OUT, None, reason="not finished after 86400 s (give_up_after)")
+    event = replace(event, data={**event.data, "watched_at": event.data["ended_at"] - 86_400_000})
+    title, body = write(event)
+    assert title == "⏳ trailer, take 3 timed out"
+    assert body.splitlines() == ["Not finished after 24 h; it may still finish at kling.", "CjgHs2a8AAAAAAAAEx0sKQ"]
+
+
+def test_a_result_that_needs_the_key_says_so() -> None:
+    seen = SUCCEEDED._replace(result={"videos": [{"url": URL, "needs_key": True}]})
+    assert write(task_sample(snapshot=seen))[1].endswith(" · opens only with the API key")
+
+
+def test_a_task_that_had_finished_before_it_was_added_took_no_time() -> None:
+    seen = SUCCEEDED._replace(created_ms=None, updated_ms=None)
+    event = task_sample(snapshot=seen)
+    event = replace(event, data={**event.data, "watched_at": event.data["ended_at"] - 300})
+    assert write(event)[1].splitlines()[-1] == "5 s · kling"
+
+
+def test_a_long_label_is_cut_at_a_word() -> None:
+    label = "A lighthouse at dawn with a long slow camera move over the water, seagulls, volumetric light"
+    title = write(task_sample(label=label))[0]
+    assert title == "🎬 A lighthouse at dawn with a long slow camera move over the water, seagulls…"
+
+
+def test_marks_can_be_left_out_and_every_text_still_says_what_happened() -> None:
+    plain = ChatTexts(endpoint="chat", title=None, body=None, style=ChatStyle(marks=False))
+    for event in every_sample():
+        title, marked = write(event, plain)[0], write(event)[0]
+        assert title in marked
+        assert title.isascii()
+        assert not marked.isascii()
+
+
+def test_chinese_texts_say_the_same() -> None:
+    chinese = ChatTexts(endpoint="chat", title=None, body=None, style=ChatStyle(language="zh"))
+    assert write(task_sample(label=None), chinese) == (
+        "🎬 kling 的视频，…Ex0sKQ",
+        f"{URL}\n5 秒 · kling · 用时 2 分 4 秒",
+    )
+    seen = FAILED._replace(message="", error_code="1301")
+    title, body = write(task_sample(Topic.TASK_FAILED, seen, reason="提示词未通过内容审核", label="雨中龙"), chinese)
+    assert title == "⚠️ 雨中龙 失败"
+    assert body.splitlines() == ["提示词未通过内容审核（1301）。", "kling · 31 秒后", "CjgHs2a8AAAAAAAAEx0sKQ"]
+    for event in every_sample():
+        title, body = write(event, chinese)
+        assert re.search(r"[\u4e00-\u9fff]", title + body)
+        assert (title, body) != write(event)
+
+
 def test_operator_topics_say_what_stopped_and_what_to_do() -> None:
-    titles = {event.topic: PLAIN.write(event) for event in every_sample()}
-    assert titles[Topic.ACCOUNT_BLOCKED][0] == "account kling: blocked"
-    assert "HTTP 401" in titles[Topic.ACCOUNT_BLOCKED][1]
-    assert "Check its key" in titles[Topic.ACCOUNT_BLOCKED][1]
-    assert titles[Topic.ACCOUNT_RESTORED][0] == "account kling: restored"
-    assert titles[Topic.ENDPOINT_DISABLED][0] == "endpoint automation: disabled"
-    assert "genbridge enable" in titles[Topic.ENDPOINT_DISABLED][1]
-    assert titles[Topic.TASK_PROGRESS][0] == "trailer, take 3: 45 %"
+    texts = {event.topic: write(event) for event in every_sample()}
+    assert texts[Topic.ACCOUNT_BLOCKED] == (
+        "🔒 Account kling is blocked",
+        "HTTP 401, code 1002: access key not found. 14 tasks are waiting; they resume by themselves.",
+    )
+    assert texts[Topic.ACCOUNT_RESTORED] == (
+        "✅ Account kling works again",
+        "It was blocked for 10 min. 14 tasks resume.",
+    )
+    assert texts[Topic.ENDPOINT_DISABLED] == (
+        "🔌 Endpoint automation is disabled",
+        "It answered HTTP 410 Gone. Its deliveries are waiting: genbridge enable automation",
+    )
+    assert texts[Topic.TASK_PROGRESS] == ("🎬 trailer, take 3: 45 %", "kling")
+
+
+def test_the_filter_time_shows_an_instant_in_the_zone_of_the_endpoint() -> None:
+    style = ChatStyle(timezone="Asia/Shanghai")
+    source = (
+        "{{ data.ended_at | time }} / {{ data.ended_at | time('%H:%M') }} / {{ meta.none | time }} / {{ ended_at }}"
+    )
+    texts = ChatTexts(endpoint="chat", title=source, body=None, style=style)
+    assert write(task_sample(), texts)[0] == "2025-11-01 20:28 UTC+8 / 20:28 /  / 2025-11-01 20:28 UTC+8"
+    wide = ChatTexts(endpoint="chat", title="{{ data.ended_at | time('%9999999999Y') }}", body=None)
+    assert write(task_sample(), wide)[0] == "🎬 trailer, take 3"
+
+
+def test_names_of_earlier_versions_keep_their_meaning() -> None:
+    source = (
+        "{{ label }} {{ outcome }} {{ duration }} {{ account }} {{ action }} {{ urls[0] }} {{ status }} {{ ended_at }}"
+    )
+    texts = ChatTexts(endpoint="chat", title=source, body=None, style=ChatStyle(timezone="UTC"))
+    expected = f"trailer, take 3 succeeded 2 min 6 s kling videos/text2video {URL} succeed 2025-11-01 12:28 UTC"
+    assert write(task_sample(), texts)[0] == expected
+    named = ChatTexts(endpoint="chat", title="{{ name }}: {{ outcome }}", body=None)
+    assert write(task_sample(label=None), named)[0] == "CjgHs2a8AAAAAAAAEx0sKQ: succeeded"
+    assert write(every_sample()[7], named)[0] == "account kling: blocked"
 
 
 def test_every_topic_has_its_word_and_every_name_its_value() -> None:
-    assert set(OUTCOMES) == set(Topic)
+    for words in LANGUAGES.values():
+        assert set(words.outcomes) == set(words.tails) == set(Topic)
     for event in every_sample():
         assert set(template_values(event)) == set(NAMES)
 
@@ -93,7 +215,7 @@ def test_every_topic_has_its_word_and_every_name_its_value() -> None:
 def test_the_defaults_are_templates_an_operator_could_write() -> None:
     written = ChatTexts(endpoint="chat", title=DEFAULT_TITLE, body=DEFAULT_BODY)
     for event in every_sample():
-        assert written.write(event) == PLAIN.write(event)
+        assert write(event, written) == write(event)
 
 
 def test_a_template_may_be_written_with_the_data_of_the_webhook() -> None:
@@ -102,9 +224,9 @@ def test_a_template_may_be_written_with_the_data_of_the_webhook() -> None:
     event = task_sample(label="**x**", meta={"order": "_7_"})
     urls = template_values(event)["urls"]
     assert isinstance(urls, list)
-    assert texts.write(event)[0] == f"task_succeeded: succeed {' '.join(urls)} \uff3f7_"
+    assert write(event, texts)[0] == f"task_succeeded: succeed {' '.join(urls)} \uff3f7_"
     for event in every_sample():
-        assert texts.write(event)[0].startswith(f"{event.topic}:"), "no key of it is missing for any topic"
+        assert write(event, texts)[0].startswith(f"{event.topic}:"), "no key of it is missing for any topic"
 
 
 def test_the_docs_show_the_defaults_and_every_name() -> None:
@@ -126,7 +248,7 @@ def test_hostile_strings_never_become_markup() -> None:
         task_id="`@here`",
     )
     own = ChatTexts(endpoint="chat", title="{{ meta.k }}", body="{{ label }}{{ meta }}{{ reason }}{{ result }}")
-    for title, body in (PLAIN.write(event), own.write(event)):
+    for title, body in (write(event), write(event, own)):
         for bad in ("@everyone", "@here", "<", "**", "](", "\u202e", "\n#"):
             assert bad not in title + body
 
@@ -137,7 +259,7 @@ def test_own_templates_get_harmless_strings_and_exact_urls() -> None:
         title="{{ label or task_id }} {{ outcome|upper }}",
         body="**{{ name }}** {{ meta.order }}: {% for url in urls %}{{ loop.index }}. {{ url }}{% endfor %}",
     )
-    assert texts.write(task_sample()) == (
+    assert write(task_sample(), texts) == (
         "trailer, take 3 SUCCEEDED",
         f"**trailer, take 3** 4711: 1. {URL}",
     )
@@ -147,16 +269,14 @@ def test_a_failing_template_is_replaced_by_the_default_and_logged_once() -> None
     texts = ChatTexts(endpoint="chat", title="{{ meta.customer.name }}", body="{{ meta.order }}")
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
-            assert texts.write(task_sample())[0] == "trailer, take 3: succeeded"
+            assert texts.write(task_sample()).title == "🎬 trailer, take 3"
     assert [(line["event"], line["endpoint"], line["part"]) for line in logs] == [("template.failed", "chat", "title")]
     assert "customer" in logs[0]["reason"]
 
 
 def test_an_empty_text_is_never_sent() -> None:
-    assert ChatTexts(endpoint="chat", title=" ", body="{{ reason or '' }}").write(task_sample()) == (
-        "trailer, take 3: succeeded",
-        "trailer, take 3: succeeded",
-    )
+    texts = ChatTexts(endpoint="chat", title=" ", body="{{ reason or '' }}")
+    assert write(task_sample(), texts) == ("🎬 trailer, take 3", "🎬 trailer, take 3")
 
 
 def test_wrong_templates_are_found_together_when_the_endpoint_is_made() -> None:
@@ -216,7 +336,7 @@ def test_arithmetic_that_people_need_works() -> None:
 
 def test_output_is_bounded_and_no_url_is_ever_halved() -> None:
     urls = tuple(f"https://cdn.example.com/{number:01000}" for number in range(200))
-    title, body = PLAIN.write(task_sample(snapshot=SUCCEEDED._replace(urls=urls), label="x" * 1000))
+    title, body = write(task_sample(snapshot=SUCCEEDED._replace(urls=urls), label="x" * 1000))
     assert len(title) <= MOST_TITLE
     assert len(body) <= MOST_BODY
     *lines, last = body.splitlines()
@@ -230,12 +350,13 @@ def test_output_is_bounded_and_no_url_is_ever_halved() -> None:
 
 def test_ten_results_with_long_signed_urls_are_all_in_the_text() -> None:
     urls = tuple(f"https://cdn.example.com/{number}?sign={'s' * 4300}" for number in range(10))
-    _, body = PLAIN.write(task_sample(snapshot=SUCCEEDED._replace(urls=urls)))
+    _, body = write(task_sample(snapshot=SUCCEEDED._replace(urls=urls)))
     assert body.splitlines()[:-1] == list(urls)
 
 
 def test_an_own_title_is_cut_to_size_and_kept_on_one_line() -> None:
-    title, _ = ChatTexts(endpoint="chat", title="{{ name }}\n{{ name * 50 }}", body=None).write(task_sample())
+    texts = ChatTexts(endpoint="chat", title="{{ name }}\n{{ name * 50 }}", body=None)
+    title, _ = write(task_sample(), texts)
     assert title.startswith("trailer, take 3 trailer, take 3trailer")
     assert len(title) == MOST_TITLE
 
@@ -257,8 +378,8 @@ def test_huge_numbers_and_lists_are_left_out() -> None:
     }
     for topic in Topic:
         event = Event(event_id="evt_x", topic=topic, account="a", subject="t", occurred_at=1e300, data=odd)
-        title, body = PLAIN.write(event)
-        assert title == f"t: {OUTCOMES[topic]}"
+        title, body = write(event)
+        assert title
         assert len(body) <= MOST_BODY
 
 
@@ -299,7 +420,7 @@ _json = st.recursive(
 def test_no_event_makes_the_texts_fail(topic: Topic, data: dict[str, object]) -> None:
     event = Event(event_id="evt_x", topic=topic, account="a", subject="s", occurred_at=0.0, data=data)
     own = ChatTexts(endpoint="chat", title="{{ meta.a }}{{ label }}", body="{{ urls[0] }}{{ result }}{{ progress }}")
-    for title, body in (PLAIN.write(event), own.write(event)):
+    for title, body in (write(event), write(event, own)):
         assert title
         assert body
         assert len(title) <= MOST_TITLE

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bridge.domain.task import Json
 from bridge.sinks.answers import AnswerReader
+from bridge.sinks.cards import Card
 from bridge.sinks.splitting import MessageLimit
 
 RobotMessage = dict[str, Json]
@@ -17,10 +18,16 @@ RobotMessage = dict[str, Json]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
-    """Where a robot's message goes, in addition to its URL: Telegram's chat, and a topic in it."""
+    """Where a robot's message goes, in addition to its URL: Telegram's chat, and a topic in it. With `previews`, the
+    service is asked to fetch pictures and players of the results."""
 
     chat_id: str = ""
     thread_id: str = ""
+    previews: bool = False
+
+
+def _no_card(card: Card, chat: Chat) -> RobotMessage | None:
+    return None
 
 
 def _unsigned(url: str, message: RobotMessage, secret: str, now: float) -> tuple[str, RobotMessage]:
@@ -31,16 +38,24 @@ def _unsigned(url: str, message: RobotMessage, secret: str, now: float) -> tuple
 class Robot:
     """How a group robot is sent a message.
 
-    `limit` is how much text one message holds. `write` returns the body of a message. `url` completes the URL of the
-    settings. `sign` returns the signed URL and body of one attempt. `penalty_s` is the wait after a rate limit that
-    still applies at the next attempt.
+    `limit` is how much text one message holds. `write` returns the body of a message. `write_card` returns the same for
+    a card; None when the service has no cards, or the card does not fit: then it is sent as text. `url` completes
+    the URL of the settings. `sign` returns the signed URL and body of one attempt. `penalty_s` is the wait after a rate
+    limit that still applies at the next attempt.
     """
 
     limit: MessageLimit
     write: Callable[[str, Chat], RobotMessage]
+    write_card: Callable[[Card, Chat], RobotMessage | None] = _no_card
     url: Callable[[str], str] = str
     penalty_s: float = 0.0
     sign: Callable[[str, RobotMessage, str, float], tuple[str, RobotMessage]] = _unsigned
+
+    def message(self, said: str | Card, chat: Chat) -> RobotMessage:
+        """The body of a message; a card must fit."""
+        if isinstance(said, str):
+            return self.write(said, chat)
+        return self.write_card(said, chat) or self.write(said.title, chat)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 Sources: "Custom robot security settings" (`timestamp` in ms and `sign` in the query); the error "message too long,
 exceed 20000 bytes"; "Custom robot access" (20 messages a minute, then silence for up to ten minutes; codes 310000,
-130101); the table of error codes (300001, 410100).
+130101); the table of error codes (300001, 410100); "Custom robot message types" (`actionCard` with one or more buttons,
+whose text is Markdown and may show a picture).
 """
 
 from __future__ import annotations
@@ -11,13 +12,45 @@ import math
 from typing import Final
 from urllib.parse import quote
 
+from bridge.encoding import encode
 from bridge.sinks.answers import CodeReader
+from bridge.sinks.cards import COLORS, Card
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage, hmac_sha256
 from bridge.sinks.splitting import MessageLimit, json_bytes
+
+# 20,000 bytes is the limit of the whole body: 2 KB are left for what surrounds the text.
+_LIMIT: Final = MessageLimit(size=18_000, measure=json_bytes)
+_MOST_BUTTONS: Final = 5
+_SIDE_BY_SIDE: Final = 2
+_MOST_PICTURES: Final = 4
 
 
 def _write(text: str, chat: Chat) -> RobotMessage:
     return {"msgtype": "text", "text": {"content": text}}
+
+
+def _write_card(card: Card, chat: Chat) -> RobotMessage | None:
+    pictures = [f"![]({url})" for url in card.pictures if chat.previews and ")" not in url][:_MOST_PICTURES]
+    color = f"#{COLORS[card.tone]:06x}"
+    head = (
+        f'### <font color="{color}">{card.title}</font>' if card.tone in {"failure", "warning"} else f"### {card.title}"
+    )
+    text = "\n\n".join([*pictures, head, *(["  \n".join(card.before)] if card.before else []), *card.quiet])
+    buttons = [{"title": link.label, "actionURL": link.url} for link in card.links[:_MOST_BUTTONS]]
+    if len(card.links) > len(buttons):
+        return None
+    content: RobotMessage = {"title": card.title, "text": text}
+    if not buttons:
+        return _sized({"msgtype": "markdown", "markdown": content})
+    if len(buttons) == 1:
+        content |= {"singleTitle": buttons[0]["title"], "singleURL": buttons[0]["actionURL"]}
+    else:
+        content |= {"btns": buttons, "btnOrientation": "1" if len(buttons) <= _SIDE_BY_SIDE else "0"}
+    return _sized({"msgtype": "actionCard", "actionCard": content})
+
+
+def _sized(message: RobotMessage) -> RobotMessage | None:
+    return message if len(encode(message)) <= _LIMIT.size else None
 
 
 def _sign(url: str, message: RobotMessage, secret: str, now: float) -> tuple[str, RobotMessage]:
@@ -31,6 +64,5 @@ DINGTALK: Final = ChatService(
     hosts={"oapi.dingtalk.com": "DingTalk"},
     schemes=frozenset({"dingtalk"}),
     read=CodeReader(codes=("errcode",), texts=("errmsg",), waits={130101: 60.0, 410100: 60.0}),
-    # 20,000 bytes is the limit of the whole body: 2 KB are left for what surrounds the text.
-    robot=Robot(limit=MessageLimit(size=18_000, measure=json_bytes), write=_write, sign=_sign, penalty_s=600.0),
+    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, sign=_sign, penalty_s=600.0),
 )

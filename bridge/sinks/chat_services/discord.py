@@ -1,5 +1,7 @@
 """Discord. Sources: "Execute Webhook" (content up to 2000 characters), "Embed Limits" (description up to 4096), and
-"Rate limits" (`retry_after` in seconds with a fraction, X-RateLimit-Reset-After)."""
+"Rate limits" (`retry_after` in seconds with a fraction, X-RateLimit-Reset-After). Discord shows a player or a picture
+for a bare URL, and nothing of a link inside an embed (discord-api-docs#6689). Embeds with the same `url` share
+a grid."""
 
 from __future__ import annotations
 
@@ -7,16 +9,37 @@ from typing import Final
 
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, number, object_of, refusal, retry_after_in, text_in
+from bridge.sinks.cards import COLORS, Card, card_bare_lines, markdown_link
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
 _LIMIT: Final = MessageLimit(size=2000, measure=utf16_units, lone_url=4096)
+
+_MOST_IN_GRID: Final = 4
 
 
 def _write(text: str, chat: Chat) -> RobotMessage:
     quiet: RobotMessage = {"allowed_mentions": {"parse": []}}
     # A URL too long for a message's content: an embed has twice the room.
     return {"content": text, **quiet} if _LIMIT.fits(text) else {"embeds": [{"description": text}], **quiet}
+
+
+def _write_card(card: Card, chat: Chat) -> RobotMessage | None:
+    message: RobotMessage = {"allowed_mentions": {"parse": []}}
+    title = f"**{card.title}**"
+    if not card.links:
+        below = "\n".join([*card.before, *card.quiet])
+        message |= {"content": title, "embeds": [{"description": below, "color": COLORS[card.tone]}]}
+        return message if len(below) <= _LIMIT.lone_url else None
+    grid = card.pictures if chat.previews and not card.has_players else ()
+    if 2 <= len(grid) <= _MOST_IN_GRID:
+        links = " · ".join(markdown_link(link, suppressed=True) for link in card.links)
+        message["embeds"] = [{"url": grid[0], "color": COLORS[card.tone], "image": {"url": url}} for url in grid]
+        lines = [title, *card.before, links, *card.quiet]
+    else:
+        lines = [title, card_bare_lines(card)]
+    message["content"] = "\n".join(lines)
+    return message if _LIMIT.fits(str(message["content"])) else None
 
 
 def _read(answer: Answer) -> Verdict:
@@ -37,5 +60,5 @@ DISCORD: Final = ChatService(
     hosts={"discord.com": "Discord", "discordapp.com": "Discord"},
     path="/api/webhooks",
     read=_read,
-    robot=Robot(limit=_LIMIT, write=_write),
+    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card),
 )

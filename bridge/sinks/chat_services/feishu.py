@@ -1,21 +1,55 @@
 """Feishu and Lark.
 
 Sources: "Custom bot usage guide" (request body up to 20 KB; `sign` over an empty text with the key `timestamp` and
-secret; codes 19021, 19022, 19024, 9499, 11232), and the page on rate limits (99991400).
+secret; codes 19021, 19022, 19024, 9499, 11232), the page on rate limits (99991400), and "Card structure" (header with
+`template`, elements `div`, `action`, `note`). A card shows uploaded pictures only, which a robot cannot upload.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
+from bridge.encoding import encode
 from bridge.sinks.answers import SHORT_WAIT_S, CodeReader
+from bridge.sinks.cards import Card, CardLink
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage, hmac_sha256
 from bridge.sinks.splitting import MessageLimit, json_bytes
+
+# 20 KB is the limit of the whole body: 2 KB are left for what surrounds the text.
+_LIMIT: Final = MessageLimit(size=18_000, measure=json_bytes)
+_MOST_BUTTONS: Final = 10
+_TEMPLATES: Final[Mapping[str, str]] = {"success": "green", "failure": "red", "warning": "orange", "info": "blue"}
 
 
 def _write(text: str, chat: Chat) -> RobotMessage:
     return {"msg_type": "text", "content": {"text": text}}
+
+
+def _write_card(card: Card, chat: Chat) -> RobotMessage | None:
+    buttons = card.links[:_MOST_BUTTONS]
+    elements: list[RobotMessage] = [_div("\n".join(card.before))] if card.before else []
+    if buttons:
+        elements.append({"tag": "action", "actions": [_button(link, place) for place, link in enumerate(buttons)]})
+    if len(card.links) > len(buttons):
+        elements.append(_div("\n".join(link.url for link in card.links[len(buttons) :])))
+    if card.quiet:
+        note = [{"tag": "plain_text", "content": "\n".join(card.quiet)}]
+        elements.append({"tag": "note", "elements": note})
+    header = {"title": {"tag": "plain_text", "content": card.title}, "template": _TEMPLATES[card.tone]}
+    content = {"config": {"wide_screen_mode": True}, "header": header, "elements": elements}
+    message: RobotMessage = {"msg_type": "interactive", "card": content}
+    return message if len(encode(message)) <= _LIMIT.size else None
+
+
+def _button(link: CardLink, place: int) -> RobotMessage:
+    text = {"tag": "plain_text", "content": link.label}
+    return {"tag": "button", "text": text, "type": "default" if place else "primary", "url": link.url}
+
+
+def _div(text: str) -> RobotMessage:
+    return {"tag": "div", "text": {"tag": "plain_text", "content": text}}
 
 
 def _sign(url: str, message: RobotMessage, secret: str, now: float) -> tuple[str, RobotMessage]:
@@ -32,6 +66,5 @@ FEISHU: Final = ChatService(
         texts=("msg", "StatusMessage"),
         waits={11232: SHORT_WAIT_S, 99991400: SHORT_WAIT_S},
     ),
-    # 20 KB is the limit of the whole body: 2 KB are left for what surrounds the text.
-    robot=Robot(limit=MessageLimit(size=18_000, measure=json_bytes), write=_write, sign=_sign),
+    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, sign=_sign),
 )

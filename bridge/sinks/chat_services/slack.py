@@ -1,5 +1,6 @@
 """Slack. Sources: "Sending messages using incoming webhooks" and "Formatting message text" (`&`, `<` and `>` escaped;
-text is cut at 40,000 characters)."""
+text is cut at 40,000 characters; `<URL|label>`), and "Secondary message attachments" (`color`, `fallback`,
+`image_url`), which Mattermost and others understand, too."""
 
 from __future__ import annotations
 
@@ -10,16 +11,43 @@ from typing import Final
 
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, json_of, words_of
+from bridge.sinks.cards import COLORS, Card
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
 from bridge.sinks.splitting import MessageLimit, utf16_units
+
+_MOST_PICTURES: Final = 4
 
 
 def _write(text: str, chat: Chat) -> RobotMessage:
     return {"text": html.escape(text, quote=False), "mrkdwn": False}
 
 
+def _write_card(card: Card, chat: Chat) -> RobotMessage | None:
+    links = [f"<{_escaped(link.url)}|{_escaped(link.inline)}>" for link in card.links]
+    facts = [_escaped(card.facts)] if card.facts else []
+    line = [" · ".join([*links, *facts])] if links or facts else []
+    text = "\n".join([*map(_escaped, card.before), *line, *map(_escaped, (*card.notes, *card.after))])
+    if utf16_units(text) > _LIMIT.size:
+        return None
+    color = f"#{COLORS[card.tone]:06x}"
+    title = _escaped(card.title)
+    pictures = card.pictures[:_MOST_PICTURES] if chat.previews else ()
+    shown: RobotMessage = {"color": color, "fallback": title, "title": title, "text": text, "mrkdwn_in": ["text"]}
+    if pictures:
+        shown["image_url"] = pictures[0]
+    more = [{"color": color, "fallback": title, "image_url": url} for url in pictures[1:]]
+    return {"attachments": [shown, *more]}
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=False)
+
+
 def _escaped_units(text: str) -> int:
     return utf16_units(html.escape(text, quote=False))
+
+
+_LIMIT: Final = MessageLimit(size=4000, measure=_escaped_units, lone_url=39_000)
 
 
 def _read(answer: Answer) -> Verdict:
@@ -39,5 +67,5 @@ SLACK: Final = ChatService(
     name="slack",
     hosts={"hooks.slack.com": "Slack"},
     read=_read,
-    robot=Robot(limit=MessageLimit(size=4000, measure=_escaped_units, lone_url=39_000), write=_write),
+    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card),
 )

@@ -1,4 +1,5 @@
-"""Telegram. Sources: its Bot API, "sendMessage" (text up to 4096 characters) and "ResponseParameters"."""
+"""Telegram. Sources: its Bot API, "sendMessage" (text up to 4096 characters after parsing), "HTML style",
+"LinkPreviewOptions" and "ResponseParameters"."""
 
 from __future__ import annotations
 
@@ -7,17 +8,32 @@ from typing import Final
 
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, number, object_of, refusal, retry_after_in, text_in
+from bridge.sinks.cards import Card, card_html
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
+_LIMIT: Final = MessageLimit(size=4096, measure=utf16_units)
+
 
 def _write(text: str, chat: Chat) -> RobotMessage:
+    return {**_address(chat), "text": text, "link_preview_options": {"is_disabled": not chat.previews}}
+
+
+def _write_card(card: Card, chat: Chat) -> RobotMessage | None:
+    preview: RobotMessage = {"is_disabled": True}
+    if chat.previews and card.links:
+        preview = {"url": card.links[0].url, "prefer_large_media": True, "show_above_text": True}
+    text = card_html(card, line_break="\n")
+    if not _LIMIT.fits(text):  # Telegram counts what is shown, which is less
+        return None
+    return {**_address(chat), "text": text, "parse_mode": "HTML", "link_preview_options": preview}
+
+
+def _address(chat: Chat) -> RobotMessage:
     digits = chat.chat_id.removeprefix("-")
     is_id = digits.isascii() and digits.isdecimal()
-    message: RobotMessage = {"chat_id": int(chat.chat_id) if is_id else chat.chat_id, "text": text}
-    if chat.thread_id:
-        message["message_thread_id"] = int(chat.thread_id)
-    return {**message, "link_preview_options": {"is_disabled": True}}
+    address: RobotMessage = {"chat_id": int(chat.chat_id) if is_id else chat.chat_id}
+    return {**address, "message_thread_id": int(chat.thread_id)} if chat.thread_id else address
 
 
 def _url(url: str) -> str:
@@ -47,5 +63,5 @@ TELEGRAM: Final = ChatService(
     name="telegram",
     hosts={"api.telegram.org": "Telegram"},
     read=_read,
-    robot=Robot(limit=MessageLimit(size=4096, measure=utf16_units), write=_write, url=_url),
+    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, url=_url),
 )

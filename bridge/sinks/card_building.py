@@ -1,0 +1,36 @@
+"""Builds the card of an event from the values of its default text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bridge.domain.event import Event
+from bridge.sinks.cards import TONES, Card
+from bridge.sinks.message_values import ChatStyle, card_links, facts_of
+from bridge.sinks.neutral import link
+
+MOST_PICTURES: Final = 10
+
+
+def card_of(event: Event, title: str, values: Mapping[str, Any], style: ChatStyle) -> Card:
+    """The card that says the same as the default body of these values."""
+    found = facts_of(event)
+    links = card_links(found, style.words)
+    said = not values["succeeded"] and values["message"]
+    why = tuple(filter(None, (values["why"], f"“{said}”" if said else "")))
+    facts = " · ".join(filter(None, (values["facts"], values["until"])))
+    task_id = values["task_id"]
+    return Card(
+        title=title,
+        tone=TONES.get(event.topic, "info"),
+        before=(
+            *(() if links else tuple(line for text in values["texts"] for line in text.split("\n"))),
+            *(() if links else why),
+        ),
+        links=tuple(links),
+        notes=why if links else (),
+        facts=facts,
+        after=(task_id,) if task_id and values["ended_at"] and not values["succeeded"] else (),
+        pictures=tuple(map(link, found.covers[:MOST_PICTURES])) if style.previews else (),
+    )

@@ -1,0 +1,162 @@
+"""The parts of a chat message with the default body, for services that can show more than plain text.
+
+A card is stored with the text of its delivery. It says the same as the text, part by part.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
+from typing import Any, Final
+
+from bridge.domain.event import Topic
+from bridge.domain.task import Json
+
+TONES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Topic.TASK_SUCCEEDED: "success",
+        Topic.TASK_ARCHIVED: "success",
+        Topic.ACCOUNT_RESTORED: "success",
+        Topic.TASK_FAILED: "failure",
+        Topic.TASK_TIMED_OUT: "failure",
+        Topic.ACCOUNT_BLOCKED: "warning",
+        Topic.ENDPOINT_DISABLED: "warning",
+        Topic.ENDPOINT_FAILING: "warning",
+        Topic.ENDPOINT_RECOVERED: "success",
+        Topic.TASK_CANCELED: "warning",
+        Topic.TASK_NOT_FOUND: "warning",
+        Topic.UNKNOWN_STATUS: "warning",
+    }
+)
+"""The tone of each topic; `info` for all others."""
+
+MOST_NAMED_URL: Final = 2_000  # characters: a longer URL is sent as it is, in a message of its own if need be
+
+COLORS: Final[Mapping[str, int]] = MappingProxyType(
+    {"success": 0x2EB67D, "failure": 0xE01E5A, "warning": 0xECB22E, "info": 0x3A7BD5}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardLink:
+    """One result: what its link says, and where it leads, to the character. `short` is for a row of links in a line of
+    text."""
+
+    label: str
+    url: str
+    kind: str
+    short: str = ""
+
+    @property
+    def inline(self) -> str:
+        """What the link says inside a line of text."""
+        return self.short or self.label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A message in parts, from top to bottom. `pictures` are for services that fetch pictures themselves."""
+
+    title: str
+    tone: str
+    before: tuple[str, ...] = ()
+    links: tuple[CardLink, ...] = ()
+    notes: tuple[str, ...] = ()
+    facts: str = ""
+    after: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+
+    @property
+    def has_players(self) -> bool:
+        """Whether its links lead to something that plays."""
+        return any(each.kind in {"videos", "audios"} for each in self.links)
+
+    @property
+    def can_name_links(self) -> bool:
+        """Whether every URL is short enough to hide behind a name."""
+        return all(len(each.url) <= MOST_NAMED_URL for each in self.links)
+
+    @property
+    def quiet(self) -> list[str]:
+        """The lines below the results."""
+        return [*self.notes, *([self.facts] if self.facts else []), *self.after]
+
+    def json(self) -> Json:
+        """What is stored."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Json) -> Card | None:
+        """The stored card; None for anything else."""
+        try:
+            given: dict[str, Any] = dict(stored)
+            given["links"] = tuple(CardLink(**link) for link in given["links"])
+            for key in ("before", "notes", "after", "pictures"):
+                given[key] = tuple(map(str, given[key]))
+            return cls(**given)
+        except (TypeError, KeyError, ValueError):
+            return None
+
+
+def named_links_html(links: Sequence[CardLink], *, between: str = " · ") -> str:
+    """The links by their names, in HTML."""
+    return between.join(
+        f'<a href="{html.escape(each.url)}">{html.escape(each.inline, quote=False)}</a>' for each in links
+    )
+
+
+def card_html(card: Card, *, line_break: str = "<br/>", with_urls: bool = False) -> str:
+    """The card in the HTML that chats understand: bold, links and line breaks. `with_urls`: each link says its URL, for
+    services that also send it as plain text."""
+    lines = [f"<b>{html.escape(card.title, quote=False)}</b>"]
+    lines += [html.escape(line, quote=False) for line in card.before]
+    if with_urls:
+        lines += [named_links_html([replace(each, label=each.url, short="")]) for each in card.links]
+    elif card.links:
+        lines.append(named_links_html(card.links))
+    lines += [html.escape(line, quote=False) for line in card.quiet]
+    return line_break.join(lines)
+
+
+def card_mail(card: Card) -> str:
+    """The card as an email: each link by its name and, as mail programs differ, as its URL."""
+    parts = [f'<p style="font-size:18px"><b>{html.escape(card.title, quote=False)}</b></p>']
+    if card.before:
+        parts.append(f"<p>{'<br/>'.join(html.escape(line, quote=False) for line in card.before)}</p>")
+    for each in card.links:
+        url = html.escape(each.url)
+        parts.append(f'<p><a href="{url}">{html.escape(each.label, quote=False)}</a><br/><a href="{url}">{url}</a></p>')
+    if card.quiet:
+        quiet = "<br/>".join(html.escape(line, quote=False) for line in card.quiet)
+        parts.append(f'<p style="color:#666666">{quiet}</p>')
+    return "\n".join(parts)
+
+
+def card_bare_lines(card: Card) -> str:
+    """The card below its title with bare URLs, a line each."""
+    return "\n".join([*card.before, *(link.url for link in card.links), *card.quiet])
+
+
+def markdown_link(link: CardLink, *, suppressed: bool = False) -> str:
+    """The link by its name, in Markdown; the bare URL if that could end the link early. `suppressed`: Discord makes no
+    preview of it."""
+    if any(sign in link.url for sign in "()[]<>* "):
+        return link.url
+    return f"[{link.inline}](<{link.url}>)" if suppressed else f"[{link.inline}]({link.url})"
+
+
+def card_markdown(card: Card) -> str:
+    """The card below its title, in Markdown with its hard line breaks. Text from outside holds no markup any more."""
+    lines = list(card.before)
+    if card.links:
+        lines.append(" · ".join(map(markdown_link, card.links)))
+    return "  \n".join([*lines, *card.quiet])
+
+
+def card_short_markdown(card: Card) -> str:
+    """The same for chats that keep line breaks, with results and facts on one line."""
+    facts = [card.facts] if card.facts else []
+    line = [" · ".join([*map(markdown_link, card.links), *facts])] if card.links or facts else []
+    return "\n".join([*card.before, *line, *card.notes, *card.after])

@@ -1,0 +1,292 @@
+"""The values of the names that a chat template may use, from any event."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
+from bridge.domain.task import RESULT_GONE, Json
+from bridge.sinks.cards import CardLink, markdown_link
+from bridge.sinks.human_time import LOCAL, SOON_S, human_duration, human_expiry, human_instant
+from bridge.sinks.neutral import link, neutral, neutral_json
+from bridge.sinks.result_facts import ResultFacts, copied, likely_kind, result_facts
+from bridge.sinks.wording import CHINESE, ENGLISH, LANGUAGES, MARKS, TOPIC_MARKS, Wording
+
+MOST_URLS: Final = 500  # more would never fit
+MOST_TEXTS: Final = 10
+MOST_TEXT: Final = 1_500  # characters of a result that is a text
+MOST_LABEL: Final = 80
+SHORTEST_TOOK_S: Final = 2.0  # a task that had finished before it was added "took" nothing
+
+NAMES: Final = (
+    "account action advice data duration ended_at endpoint event_id expires_at facts headline label links main_urls "
+    "mark message meta name occurred_at outcome progress provider reason result soon status succeeded tail task_id "
+    "texts topic until urls watched_at why"
+).split()
+"""The names that a template may use; None (or empty) when unknown."""
+
+_SUCCESSES: Final = frozenset({Topic.TASK_SUCCEEDED, Topic.TASK_ARCHIVED})
+_ENDS_A_SENTENCE: Final = re.compile(r"[\w)\]\"'%\uff09]$")
+_CJK: Final = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatStyle:
+    """How the texts of an endpoint are written. `timezone` is `local` or the name of a zone. With `previews`, the
+    service is asked to show pictures and players of its own."""
+
+    language: str = "en"
+    timezone: str = LOCAL
+    marks: bool = True
+    previews: bool = False
+
+    @property
+    def words(self) -> Wording:
+        return LANGUAGES[self.language]
+
+
+def template_values(event: Event, style: ChatStyle | None = None) -> dict[str, object]:
+    """The value of each name in `NAMES`: strings from outside made harmless, URLs unchanged."""
+    style = style or ChatStyle()
+    data, words, found = event.data, style.words, facts_of(event)
+    task_id = None if "task_id" not in data else neutral(event.subject, most_chars=80)
+    reason, message = _text(data, "reason"), _text(data, "task_status_msg")
+    watched_at, ended_at = _number(data.get("watched_at")), _number(data.get("ended_at"))
+    expires_at, progress = _number(data.get("expires_at")), _number(data.get("progress"))
+    meta, result = neutral_json(data.get("meta") or {}), neutral_json(data.get("task_result") or {})
+    urls = data.get("urls")
+    links = [link(url) for url in urls[:MOST_URLS] if isinstance(url, str)] if isinstance(urls, list) else []
+    inert = {key: neutral_json(value) for key, value in data.items()}
+    until = _until(expires_at, ended_at or event.occurred_at * 1000, style) if links else None
+    advice = _advice(event, words)
+    label = cut_at_word(_text(data, "label", most_chars=200) or "", MOST_LABEL) or None
+    role = "endpoint" if event.topic in ENDPOINT_TOPICS else "account"
+    return {
+        "account": _text(data, "account", most_chars=80) or neutral(event.account) or None,
+        "action": _text(data, "action", most_chars=80),
+        "advice": advice,
+        "data": {**inert, "meta": meta, "task_result": result, "urls": links},
+        "duration": human_duration(_seconds_between(watched_at, ended_at), words.units),
+        "ended_at": human_instant(ended_at, style.timezone),
+        "endpoint": _text(data, "endpoint", most_chars=80),
+        "event_id": event.event_id,
+        "expires_at": human_instant(expires_at, style.timezone),
+        "facts": _facts(event, found, words),
+        "headline": _headline(event, found, label, words),
+        "label": label,
+        "links": [markdown_link(each) for each in card_links(found, words)],
+        "main_urls": [link(url) for url in found.urls][:MOST_URLS],
+        "mark": _mark(event, found) if style.marks else "",
+        "message": None if message and reason and message in reason else message,
+        "meta": meta,
+        "name": label or task_id or f"{role} {_text(data, role, most_chars=80) or '?'}",
+        "occurred_at": human_instant(event.occurred_at * 1000, style.timezone),
+        "outcome": _outcome(event.topic, progress, words),
+        "progress": progress,
+        "provider": _text(data, "provider", most_chars=80),
+        "reason": reason,
+        "result": result,
+        "soon": until is not None,
+        "status": _text(data, "task_status", most_chars=80),
+        "succeeded": event.topic in _SUCCESSES and data.get("result_missing") is not True,
+        "tail": _tail(event, progress, words),
+        "task_id": task_id,
+        "texts": _texts(data.get("task_result")),
+        "topic": event.topic.value,
+        "until": until,
+        "urls": links,
+        "watched_at": human_instant(watched_at, style.timezone),
+        "why": _why(event, found, advice, words),
+    }
+
+
+def facts_of(event: Event) -> ResultFacts:
+    """What the task made; for `task_archived`, our copies of it."""
+    found = result_facts(event.data)
+    return copied(event.data, found) if event.topic is Topic.TASK_ARCHIVED else found
+
+
+def card_links(found: ResultFacts, words: Wording) -> list[CardLink]:
+    """The results as named links."""
+    made = [each for each in found.made if each.url][:MOST_URLS]
+    if len(made) == 1:
+        return [CardLink(label=words.open_one[made[0].kind], url=link(made[0].url), kind=made[0].kind)]
+    counts: dict[str, int] = {}
+    links = []
+    for each in made:
+        counts[each.kind] = counts.get(each.kind, 0) + 1
+        number = counts[each.kind]
+        label = words.open_each[each.kind].format(n=number)
+        short = str(number) if found.kind == each.kind == "images" else ""
+        links.append(CardLink(label=label, url=link(each.url), kind=each.kind, short=short))
+    return links
+
+
+def fallback_title(event: Event) -> str:
+    """A first line for an event whose texts could not be rendered."""
+    return f"{neutral(event.subject or event.account, most_chars=80)}: {ENGLISH.outcomes[event.topic]}"
+
+
+def cut_at_word(text: str, most_chars: int) -> str:
+    """At most so many characters, cut between words where that loses little; an ellipsis marks the cut."""
+    if len(text) <= most_chars:
+        return text
+    head = text[: most_chars - 1]
+    before = head.rpartition(" ")[0]
+    return (before if len(before) >= most_chars // 2 else head).rstrip(" ,;:.-·") + "…"
+
+
+def _headline(event: Event, found: ResultFacts, label: str | None, words: Wording) -> str:
+    """The label; else what it is, of whom, and the end of its id."""
+    data = event.data
+    if event.topic in ENDPOINT_TOPICS:
+        return words.endpoint.format(name=_text(data, "endpoint", most_chars=80) or "?")
+    if event.topic in OPERATOR_TOPICS:
+        return words.account.format(name=_text(data, "account", most_chars=80) or "?")
+    if label is not None:
+        return label
+    kind = found.kind or likely_kind(data)
+    made = words.task if not kind else words.made_one if _is_one_image(found) else words.made[kind]
+    ident = neutral(event.subject, most_chars=80)
+    shown = ident if len(ident) <= 10 else f"…{ident[-6:]}"
+    account = _text(data, "account", most_chars=80) or neutral(event.account) or "?"
+    return words.unlabeled.format(made=made, account=account, id=shown)
+
+
+def _advice(event: Event, words: Wording) -> str | None:
+    """What happens next, or what is to be done about an operator topic."""
+    tasks = event.kept.get("tasks")
+    if event.topic in words.counted and isinstance(tasks, int) and tasks > 0:
+        return words.counted[event.topic][tasks > 1].format(n=tasks)
+    advice = words.advice.get(event.topic)
+    return advice and advice.format(name=_text(event.data, "endpoint", most_chars=80) or "?")
+
+
+def _is_one_image(found: ResultFacts) -> bool:
+    return found.kind == "images" and len(found.made) == 1
+
+
+def _mark(event: Event, found: ResultFacts) -> str:
+    return TOPIC_MARKS.get(event.topic) or MARKS.get(found.kind or likely_kind(event.data), "")
+
+
+def _tail(event: Event, progress: float | None, words: Wording) -> str:
+    if event.topic is Topic.TASK_PROGRESS and progress is not None:
+        return words.progress.format(percent=f"{progress:.3g}")
+    if event.topic is Topic.TASK_SUCCEEDED and event.data.get("result_missing") is True:
+        return (words.gone if _is_gone(event.data) else words.missing)[0]
+    return words.tails[event.topic]
+
+
+def _is_gone(data: Mapping[str, Json]) -> bool:
+    return RESULT_GONE in str(data.get("reason"))
+
+
+def _why(event: Event, found: ResultFacts, advice: str | None, words: Wording) -> str | None:
+    """Why it is as it is, as a sentence; for an operator, with what is to be done."""
+    data, topic = event.data, event.topic
+    reason = _text(data, "reason")
+    if topic in OPERATOR_TOPICS:
+        return words.then.join(filter(None, (_operator_reason(event, reason, words), advice))) or None
+    if topic is Topic.TASK_TIMED_OUT:
+        watched_s = _seconds_between(_number(data.get("watched_at")), _number(data.get("ended_at")))
+        span = human_duration(watched_s, words.units)
+        account = _text(data, "account", most_chars=80) or neutral(event.account)
+        return words.timed_out.format(span=span, account=account) if span else _sentence(reason, words)
+    if data.get("result_missing") is True:
+        return (words.gone if _is_gone(data) else words.missing)[1]
+    if topic is Topic.TASK_SUCCEEDED and reason is None and found.made and not found.urls and found.kind != "texts":
+        return words.inside
+    return _sentence(reason, words, code=_text(data, "error_code", most_chars=80))
+
+
+def _operator_reason(event: Event, reason: str | None, words: Wording) -> str | None:
+    if event.topic is Topic.ENDPOINT_DISABLED and reason:
+        return words.answered.format(reason=reason)
+    if event.topic is Topic.ACCOUNT_RESTORED:
+        span = human_duration(_number(event.kept.get("lasted_s")) or None, words.units)
+        return words.was_blocked.format(span=span) if span else None
+    if event.topic is not Topic.ACCOUNT_BLOCKED and reason:
+        reason = reason[:1].upper() + reason[1:]  # genbridge's own words
+    return _sentence(reason, words)
+
+
+def _sentence(text: str | None, words: Wording, *, code: str | None = None) -> str | None:
+    """The provider's own words, with its code, ended like a sentence."""
+    if not text:
+        return None
+    if code and code not in text:
+        text = words.with_code.format(text=text.rstrip("."), code=code)
+    ending = CHINESE.sentence if _CJK.search(text) else words.sentence
+    return ending.format(text=text) if _ENDS_A_SENTENCE.search(text) else text
+
+
+def _facts(event: Event, found: ResultFacts, words: Wording) -> str:
+    """`5 s · kling · took 3 min 12 s`."""
+    if event.topic in OPERATOR_TOPICS or event.topic is Topic.TASK_TIMED_OUT:
+        return ""
+    account = _text(event.data, "account", most_chars=80) or neutral(event.account)
+    is_success = event.topic in _SUCCESSES
+    span = human_duration(_took_s(event.data), words.units)
+    took = "" if span is None else (words.took if is_success else words.after).format(span=span)
+    size = found.size(words) if is_success else ""
+    closed = words.needs_key if any(each.needs_key for each in found.made) else ""
+    return " · ".join(filter(None, (size, account, took, closed)))
+
+
+def _took_s(data: Mapping[str, Json]) -> float | None:
+    """How long the provider worked, by its own clock; else how long the task was watched."""
+    provider_s = _seconds_between(_number(data.get("created_at")), _number(data.get("updated_at")))
+    if data.get("ended_at") is None:
+        return None
+    if provider_s is not None and provider_s >= 1.0:
+        return provider_s
+    watched_s = _seconds_between(_number(data.get("watched_at")), _number(data.get("ended_at")))
+    return watched_s if watched_s is not None and watched_s >= SHORTEST_TOOK_S else None
+
+
+def _until(expires_ms: float | None, seen_ms: float, style: ChatStyle) -> str | None:
+    """Until when the results are there, if that is soon."""
+    left_s = _seconds_between(seen_ms, expires_ms)
+    if expires_ms is None or left_s is None or not 0 < left_s < SOON_S:
+        return None
+    instant = human_expiry(expires_ms, since_ms=seen_ms, timezone=style.timezone)
+    left = human_duration(left_s, style.words.units)
+    return instant and style.words.until.format(time=instant, left=left)
+
+
+def _text(data: Mapping[str, Json], key: str, *, most_chars: int = 500) -> str | None:
+    value = data.get(key)
+    return neutral(value, most_chars=most_chars) or None if isinstance(value, str) else None
+
+
+def _texts(result: Json) -> list[str]:
+    """Results that are texts (lyrics), made harmless and cut to a length that suits a chat."""
+    items = result.get("texts") if isinstance(result, Mapping) else None
+    words = [item.get("text") for item in items if isinstance(item, Mapping)] if isinstance(items, Sequence) else []
+    found = [text for text in words if isinstance(text, str) and text.strip()][:MOST_TEXTS]
+    lines = [_cut_text(text.strip()).splitlines() for text in found]
+    return ["\n".join(neutral(line, most_chars=MOST_TEXT) for line in each) for each in lines]
+
+
+def _cut_text(text: str) -> str:
+    """At most `MOST_TEXT` characters; an ellipsis replaces the rest."""
+    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1].rstrip()}…"
+
+
+def _number(value: Json) -> float | None:
+    """A number of ordinary size; None for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and abs(value) < 1e15 else None
+
+
+def _seconds_between(begin: float | None, end: float | None) -> float | None:
+    return None if begin is None or end is None else (end - begin) / 1000
+
+
+def _outcome(topic: Topic, progress: float | None, words: Wording) -> str:
+    is_progress = topic is Topic.TASK_PROGRESS and progress is not None
+    return f"{progress:.3g} %" if is_progress else words.outcomes[topic]
