@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from bridge.sinks import plugin_targets
-from bridge.sinks.cards import (
-    Card,
+from bridge.sinks.chat_cards import (
+    ChatCard,
     card_bare_lines,
     card_html,
     card_mail,
@@ -37,7 +37,7 @@ class _CardForm(NamedTuple):
 
     format: str
     title: str
-    body: Callable[[Card], str]
+    body: Callable[[ChatCard], str]
 
 
 _MAIL: Final = _CardForm("html", "{}", card_mail)
@@ -118,7 +118,7 @@ class ApprisePlugin:
         source = message.form or self._source_format()
         return bool(self.plugin.notify(body=body, title=title, notify_type=tone, body_format=source))
 
-    def messages(self, title: str, body: str, *, rest_at: str, card: Card | None = None) -> list[ChatMessage]:
+    def messages(self, title: str, body: str, *, rest_at: str, card: ChatCard | None = None) -> list[ChatMessage]:
         """The messages for this text, in order; the same ones each time. `rest_at` is as for `split_text`.
 
         A service with titles gets the title with each message. For others it is the first line of the text. A service
@@ -138,7 +138,7 @@ class ApprisePlugin:
             return [ChatMessage(title, body)]
         return [ChatMessage("", each) for each in split_text(f"{title}\n{body}", limit, rest_at=rest_at)]
 
-    def _from_card(self, card: Card) -> ChatMessage | None:
+    def _from_card(self, card: ChatCard) -> ChatMessage | None:
         """The card in the format that this service shows best; None: its text."""
         resolved = self.plugin.resolve_format  # a format= of the URL wins
         form = next((_CARD_FORMS[scheme] for scheme in self.schemes & _CARD_FORMS.keys()), None)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bridge.domain.event import Event
-from bridge.sinks.cards import TONES, Card
+from bridge.sinks.chat_cards import TONES, ChatCard
 from bridge.sinks.message_values import ChatStyle, card_links, facts_of
 from bridge.sinks.neutral import link
 
 MOST_PICTURES: Final = 10
 
 
-def card_of(event: Event, title: str, values: Mapping[str, Any], style: ChatStyle) -> Card:
+def card_of(event: Event, title: str, values: Mapping[str, Any], style: ChatStyle) -> ChatCard:
     """The card that says the same as the default body of these values."""
     found = facts_of(event)
     links = card_links(found, style.words)
@@ -21,7 +21,7 @@ def card_of(event: Event, title: str, values: Mapping[str, Any], style: ChatStyl
     why = tuple(filter(None, (values["why"], f"“{said}”" if said else "")))
     facts = " · ".join(filter(None, (values["facts"], values["until"])))
     task_id = values["task_id"]
-    return Card(
+    return ChatCard(
         title=title,
         tone=TONES.get(event.topic, "info"),
         before=(

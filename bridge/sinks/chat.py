@@ -12,8 +12,8 @@ from typing import Final
 from bridge.domain.delivery import Deferred, Delivery, Outcome
 from bridge.domain.event import Event, Parcel
 from bridge.sinks.apprise_plugin import separate_targets
-from bridge.sinks.cards import TONES
 from bridge.sinks.chat_attempts import ChatTarget, ChatText
+from bridge.sinks.chat_cards import TONES
 from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
 from bridge.sinks.texts import ChatTexts, WrittenMessage, bare_texts, read_stored

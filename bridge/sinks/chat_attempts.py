@@ -11,7 +11,7 @@ from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.sinks import chat_judging
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
 from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
-from bridge.sinks.cards import Card
+from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.neutral import one_line
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import ChatNetwork, Recording, recording
@@ -30,7 +30,7 @@ class ChatText:
     tone: str
     rest_at: str
     sent_so_far: str  # the mark of the messages that earlier attempts sent
-    card: Card | None = None  # the same in parts, for services that show more than text
+    card: ChatCard | None = None  # the same in parts, for services that show more than text
 
 
 class ChatTarget:

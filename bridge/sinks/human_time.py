@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from bridge.sinks.wording import ENGLISH
+from bridge.sinks.chat_wording import ENGLISH
 
 LOCAL: Final = "local"
 SOON_S: Final = 48 * 3600.0  # only an expiry within this time is worth a word

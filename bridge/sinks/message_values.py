@@ -9,11 +9,11 @@ from typing import Final
 
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
 from bridge.domain.task import RESULT_GONE, Json
-from bridge.sinks.cards import CardLink, markdown_link
+from bridge.sinks.chat_cards import CardLink, markdown_link
+from bridge.sinks.chat_wording import CHINESE, ENGLISH, LANGUAGES, MARKS, TOPIC_MARKS, ChatWording
 from bridge.sinks.human_time import LOCAL, SOON_S, human_duration, human_expiry, human_instant
 from bridge.sinks.neutral import link, neutral, neutral_json
 from bridge.sinks.result_facts import ResultFacts, copied, likely_kind, result_facts
-from bridge.sinks.wording import CHINESE, ENGLISH, LANGUAGES, MARKS, TOPIC_MARKS, Wording
 
 MOST_URLS: Final = 500  # more would never fit
 MOST_TEXTS: Final = 10
@@ -44,7 +44,7 @@ class ChatStyle:
     previews: bool = False
 
     @property
-    def words(self) -> Wording:
+    def words(self) -> ChatWording:
         return LANGUAGES[self.language]
 
 
@@ -109,7 +109,7 @@ def facts_of(event: Event) -> ResultFacts:
     return copied(event.data, found) if event.topic is Topic.TASK_ARCHIVED else found
 
 
-def card_links(found: ResultFacts, words: Wording) -> list[CardLink]:
+def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
     """The results as named links."""
     made = [each for each in found.made if each.url][:MOST_URLS]
     if len(made) == 1:
@@ -139,7 +139,7 @@ def cut_at_word(text: str, most_chars: int) -> str:
     return (before if len(before) >= most_chars // 2 else head).rstrip(" ,;:.-·") + "…"
 
 
-def _headline(event: Event, found: ResultFacts, label: str | None, words: Wording) -> str:
+def _headline(event: Event, found: ResultFacts, label: str | None, words: ChatWording) -> str:
     """The label; else what it is, of whom, and the end of its id."""
     data = event.data
     if event.topic in ENDPOINT_TOPICS:
@@ -156,7 +156,7 @@ def _headline(event: Event, found: ResultFacts, label: str | None, words: Wordin
     return words.unlabeled.format(made=made, account=account, id=shown)
 
 
-def _advice(event: Event, words: Wording) -> str | None:
+def _advice(event: Event, words: ChatWording) -> str | None:
     """What happens next, or what is to be done about an operator topic."""
     tasks = event.kept.get("tasks")
     if event.topic in words.counted and isinstance(tasks, int) and tasks > 0:
@@ -173,7 +173,7 @@ def _mark(event: Event, found: ResultFacts) -> str:
     return TOPIC_MARKS.get(event.topic) or MARKS.get(found.kind or likely_kind(event.data), "")
 
 
-def _tail(event: Event, progress: float | None, words: Wording) -> str:
+def _tail(event: Event, progress: float | None, words: ChatWording) -> str:
     if event.topic is Topic.TASK_PROGRESS and progress is not None:
         return words.progress.format(percent=f"{progress:.3g}")
     if event.topic is Topic.TASK_SUCCEEDED and event.data.get("result_missing") is True:
@@ -185,7 +185,7 @@ def _is_gone(data: Mapping[str, Json]) -> bool:
     return RESULT_GONE in str(data.get("reason"))
 
 
-def _why(event: Event, found: ResultFacts, advice: str | None, words: Wording) -> str | None:
+def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWording) -> str | None:
     """Why it is as it is, as a sentence; for an operator, with what is to be done."""
     data, topic = event.data, event.topic
     reason = _text(data, "reason")
@@ -203,7 +203,7 @@ def _why(event: Event, found: ResultFacts, advice: str | None, words: Wording) -
     return _sentence(reason, words, code=_text(data, "error_code", most_chars=80))
 
 
-def _operator_reason(event: Event, reason: str | None, words: Wording) -> str | None:
+def _operator_reason(event: Event, reason: str | None, words: ChatWording) -> str | None:
     if event.topic is Topic.ENDPOINT_DISABLED and reason:
         return words.answered.format(reason=reason)
     if event.topic is Topic.ACCOUNT_RESTORED:
@@ -214,7 +214,7 @@ def _operator_reason(event: Event, reason: str | None, words: Wording) -> str | 
     return _sentence(reason, words)
 
 
-def _sentence(text: str | None, words: Wording, *, code: str | None = None) -> str | None:
+def _sentence(text: str | None, words: ChatWording, *, code: str | None = None) -> str | None:
     """The provider's own words, with its code, ended like a sentence."""
     if not text:
         return None
@@ -224,7 +224,7 @@ def _sentence(text: str | None, words: Wording, *, code: str | None = None) -> s
     return ending.format(text=text) if _ENDS_A_SENTENCE.search(text) else text
 
 
-def _facts(event: Event, found: ResultFacts, words: Wording) -> str:
+def _facts(event: Event, found: ResultFacts, words: ChatWording) -> str:
     """`5 s · kling · took 3 min 12 s`."""
     if event.topic in OPERATOR_TOPICS or event.topic is Topic.TASK_TIMED_OUT:
         return ""
@@ -287,6 +287,6 @@ def _seconds_between(begin: float | None, end: float | None) -> float | None:
     return None if begin is None or end is None else (end - begin) / 1000
 
 
-def _outcome(topic: Topic, progress: float | None, words: Wording) -> str:
+def _outcome(topic: Topic, progress: float | None, words: ChatWording) -> str:
     is_progress = topic is Topic.TASK_PROGRESS and progress is not None
     return f"{progress:.3g} %" if is_progress else words.outcomes[topic]

@@ -9,8 +9,8 @@ from typing import Final
 
 from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
+from bridge.sinks.chat_wording import KINDS, ChatWording
 from bridge.sinks.human_time import clock_length, human_duration
-from bridge.sinks.wording import KINDS, Wording
 
 MOST_LENGTH_S: Final = 6 * 3600.0  # a longer clip is a unit that was read wrongly
 MOST_RESULTS: Final = 500
@@ -49,7 +49,7 @@ class ResultFacts:
         found = [each.url if each.kind == "images" else each.cover for each in self.made if not each.needs_key]
         return list(dict.fromkeys(url for url in found if url and why_refused(url, own_host="") is None))
 
-    def size(self, words: Wording) -> str:
+    def size(self, words: ChatWording) -> str:
         """`5 s`, `4 images`, `2 versions, 2:34 and 2:41`; "" when the kind says enough."""
         of_kind = [each for each in self.made if each.kind == self.kind]
         if not of_kind:
@@ -141,7 +141,7 @@ def _seconds(value: Json) -> float | None:
     return seconds if 0 < seconds <= MOST_LENGTH_S else None
 
 
-def _length(made: MadeResult, words: Wording) -> str | None:
+def _length(made: MadeResult, words: ChatWording) -> str | None:
     if made.length_s is None or made.kind not in {"videos", "audios"}:
         return None
     if made.kind == "audios":

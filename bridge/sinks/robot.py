@@ -11,7 +11,7 @@ import orjson
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import OPERATOR_TOPICS, Event, Parcel, Topic
 from bridge.encoding import encode
-from bridge.sinks.cards import Card
+from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.chat_services import READERS, ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat
 from bridge.sinks.message_values import ChatStyle
@@ -78,7 +78,7 @@ class RobotSink:
             detail, doubt = outcome.detail, doubt or outcome.doubt
         return Accepted(detail=detail if len(messages) == 1 else f"{detail}, {len(messages)} messages", doubt=doubt)
 
-    def _messages(self, delivery: Delivery) -> list[str | Card] | None:
+    def _messages(self, delivery: Delivery) -> list[str | ChatCard] | None:
         """The messages of a delivery: its card, or its text in parts. None when it was created for another kind of
         endpoint."""
         try:
@@ -92,7 +92,7 @@ class RobotSink:
         is_task = delivery.topic not in OPERATOR_TOPICS
         rest_at = f"genbridge show {neutral(delivery.subject, most_chars=80)}" if is_task else "genbridge status"
         text = written.title if written.body == written.title else f"{written.title}\n{written.body}"
-        return list[str | Card](split_text(text, self._robot.limit, rest_at=rest_at))
+        return list[str | ChatCard](split_text(text, self._robot.limit, rest_at=rest_at))
 
     def _rewritten(self, delivery: Delivery, documented: Mapping[str, Any]) -> WrittenMessage:
         """The text for a body that was created while this endpoint was a plain webhook."""
@@ -108,7 +108,7 @@ class RobotSink:
         )
         return self._texts.write(event)
 
-    async def _send(self, url: str, text: str | Card) -> Outcome:
+    async def _send(self, url: str, text: str | ChatCard) -> Outcome:
         """Send one message. When the chat has moved, send it to the new chat at once, and later messages too."""
         outcome, moved_to = await self._post(url, text)
         if not moved_to or moved_to == self._chat.chat_id:
@@ -120,7 +120,7 @@ class RobotSink:
             return replace(outcome, detail=detail)
         return outcome
 
-    async def _post(self, url: str, text: str | Card) -> tuple[Outcome, str]:
+    async def _post(self, url: str, text: str | ChatCard) -> tuple[Outcome, str]:
         """The outcome of one request, and the new id of a chat that has moved."""
         message = self._robot.message(text, self._chat)
         if self._secret is not None:
@@ -135,11 +135,11 @@ class RobotSink:
         return outcome, verdict.moved_to
 
 
-def _texts(messages: Sequence[str | Card]) -> list[str]:
+def _texts(messages: Sequence[str | ChatCard]) -> list[str]:
     return [message if isinstance(message, str) else message.title for message in messages]
 
 
-def _failed(outcome: Outcome, place: int, messages: Sequence[str | Card]) -> Outcome:
+def _failed(outcome: Outcome, place: int, messages: Sequence[str | ChatCard]) -> Outcome:
     """A failure that says which of several messages it was."""
     if isinstance(outcome, Accepted) or len(messages) == 1:
         return outcome

@@ -13,7 +13,7 @@ from bridge.domain.event import Event
 from bridge.errors import ConfigError
 from bridge.logs import get_logger
 from bridge.sinks.card_building import card_of
-from bridge.sinks.cards import Card
+from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.human_time import LOCAL, format_time
 from bridge.sinks.message_values import MOST_URLS, NAMES, ChatStyle, fallback_title, template_values
 from bridge.sinks.neutral import link, presentable
@@ -47,7 +47,7 @@ class WrittenMessage:
 
     title: str
     body: str
-    card: Card | None = None
+    card: ChatCard | None = None
 
     def stored(self) -> bytes:
         """The stored body of a delivery to people."""
@@ -113,7 +113,7 @@ def bare_texts(event: Event) -> WrittenMessage:
 def read_stored(body: bytes) -> WrittenMessage:
     """The message of a delivery. ValueError, KeyError or TypeError for the body of another kind of endpoint."""
     stored = orjson.loads(body)
-    card = Card.from_json(stored["card"]) if "card" in stored else None
+    card = ChatCard.from_json(stored["card"]) if "card" in stored else None
     return WrittenMessage(title=str(stored["title"]), body=str(stored["body"]), card=card)
 
 

@@ -186,7 +186,7 @@ def test_the_newapi_format_is_new_apis_own_notification() -> None:
         assert told["title"]
         assert told["content"]
         assert told["values"][0] == (event.subject or event.account)
-        for url in told["values"][1:]:
+        for url in told["values"][1:] if event.topic is not Topic.TASK_ARCHIVED else ():
             assert url in told["content"]
 
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from bridge.domain.event import Event, Topic
 from bridge.domain.task import Snapshot
 from bridge.errors import ConfigError
+from bridge.sinks.chat_wording import LANGUAGES
 from bridge.sinks.human_time import human_duration, human_instant
 from bridge.sinks.message_values import NAMES, ChatStyle, template_values
 from bridge.sinks.payloads import newapi
 from bridge.sinks.templates import MOST_OUTPUT, TemplateFault, TextTemplate
 from bridge.sinks.texts import DEFAULT_BODY, DEFAULT_TITLE, MOST_BODY, MOST_TITLE, ChatTexts, check_template
-from bridge.sinks.wording import LANGUAGES
 from tests.sinks.samples import FAILED, SONG, SONG_URLS, SUCCEEDED, URL, every_sample, task_sample
 from tests.stopwatch import within_cpu_s
 
@@ -202,7 +202,7 @@ def test_names_of_earlier_versions_keep_their_meaning() -> None:
     assert write(task_sample(), texts)[0] == expected
     named = ChatTexts(endpoint="chat", title="{{ name }}: {{ outcome }}", body=None)
     assert write(task_sample(label=None), named)[0] == "CjgHs2a8AAAAAAAAEx0sKQ: succeeded"
-    assert write(every_sample()[7], named)[0] == "account kling: blocked"
+    assert write(every_sample()[8], named)[0] == "account kling: blocked"
 
 
 def test_every_topic_has_its_word_and_every_name_its_value() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bridge.domain.task import Json
 from bridge.sinks.answers import AnswerReader
-from bridge.sinks.cards import Card
+from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.splitting import MessageLimit
 
 RobotMessage = dict[str, Json]
@@ -26,7 +26,7 @@ class Chat:
     previews: bool = False
 
 
-def _no_card(card: Card, chat: Chat) -> RobotMessage | None:
+def _no_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     return None
 
 
@@ -46,12 +46,12 @@ class Robot:
 
     limit: MessageLimit
     write: Callable[[str, Chat], RobotMessage]
-    write_card: Callable[[Card, Chat], RobotMessage | None] = _no_card
+    write_card: Callable[[ChatCard, Chat], RobotMessage | None] = _no_card
     url: Callable[[str], str] = str
     penalty_s: float = 0.0
     sign: Callable[[str, RobotMessage, str, float], tuple[str, RobotMessage]] = _unsigned
 
-    def message(self, said: str | Card, chat: Chat) -> RobotMessage:
+    def message(self, said: str | ChatCard, chat: Chat) -> RobotMessage:
         """The body of a message; a card must fit."""
         if isinstance(said, str):
             return self.write(said, chat)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from bridge.encoding import encode
 from bridge.sinks.answers import CodeReader
-from bridge.sinks.cards import COLORS, Card
+from bridge.sinks.chat_cards import COLORS, ChatCard
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage, hmac_sha256
 from bridge.sinks.splitting import MessageLimit, json_bytes
 
@@ -29,7 +29,7 @@ def _write(text: str, chat: Chat) -> RobotMessage:
     return {"msgtype": "text", "text": {"content": text}}
 
 
-def _write_card(card: Card, chat: Chat) -> RobotMessage | None:
+def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     pictures = [f"![]({url})" for url in card.pictures if chat.previews and ")" not in url][:_MOST_PICTURES]
     color = f"#{COLORS[card.tone]:06x}"
     head = (

@@ -9,7 +9,7 @@ from typing import Final
 
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, number, object_of, refusal, retry_after_in, text_in
-from bridge.sinks.cards import COLORS, Card, card_bare_lines, markdown_link
+from bridge.sinks.chat_cards import COLORS, ChatCard, card_bare_lines, markdown_link
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
@@ -24,7 +24,7 @@ def _write(text: str, chat: Chat) -> RobotMessage:
     return {"content": text, **quiet} if _LIMIT.fits(text) else {"embeds": [{"description": text}], **quiet}
 
 
-def _write_card(card: Card, chat: Chat) -> RobotMessage | None:
+def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     message: RobotMessage = {"allowed_mentions": {"parse": []}}
     title = f"**{card.title}**"
     if not card.links:

@@ -13,7 +13,7 @@ from typing import Final
 
 from bridge.encoding import encode
 from bridge.sinks.answers import SHORT_WAIT_S, CodeReader
-from bridge.sinks.cards import Card, CardLink
+from bridge.sinks.chat_cards import CardLink, ChatCard
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage, hmac_sha256
 from bridge.sinks.splitting import MessageLimit, json_bytes
 
@@ -27,7 +27,7 @@ def _write(text: str, chat: Chat) -> RobotMessage:
     return {"msg_type": "text", "content": {"text": text}}
 
 
-def _write_card(card: Card, chat: Chat) -> RobotMessage | None:
+def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     buttons = card.links[:_MOST_BUTTONS]
     elements: list[RobotMessage] = [_div("\n".join(card.before))] if card.before else []
     if buttons:

@@ -11,7 +11,7 @@ from typing import Final
 
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, json_of, words_of
-from bridge.sinks.cards import COLORS, Card
+from bridge.sinks.chat_cards import COLORS, ChatCard
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
@@ -22,7 +22,7 @@ def _write(text: str, chat: Chat) -> RobotMessage:
     return {"text": html.escape(text, quote=False), "mrkdwn": False}
 
 
-def _write_card(card: Card, chat: Chat) -> RobotMessage | None:
+def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     links = [f"<{_escaped(link.url)}|{_escaped(link.inline)}>" for link in card.links]
     facts = [_escaped(card.facts)] if card.facts else []
     line = [" · ".join([*links, *facts])] if links or facts else []

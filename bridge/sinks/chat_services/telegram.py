@@ -8,7 +8,7 @@ from typing import Final
 
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, number, object_of, refusal, retry_after_in, text_in
-from bridge.sinks.cards import Card, card_html
+from bridge.sinks.chat_cards import ChatCard, card_html
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
@@ -19,7 +19,7 @@ def _write(text: str, chat: Chat) -> RobotMessage:
     return {**_address(chat), "text": text, "link_preview_options": {"is_disabled": not chat.previews}}
 
 
-def _write_card(card: Card, chat: Chat) -> RobotMessage | None:
+def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     preview: RobotMessage = {"is_disabled": True}
     if chat.previews and card.links:
         preview = {"url": card.links[0].url, "prefer_large_media": True, "show_above_text": True}

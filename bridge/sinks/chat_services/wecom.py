@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from bridge.sinks.answers import CodeReader
-from bridge.sinks.cards import Card
+from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
 from bridge.sinks.splitting import MessageLimit, utf8_bytes
 
@@ -26,7 +26,7 @@ def _write(text: str, chat: Chat) -> RobotMessage:
     return {"msgtype": "markdown", "markdown": {"content": text if ")" in text else f"{_LINK}({text})"}}
 
 
-def _write_card(card: Card, chat: Chat) -> RobotMessage | None:
+def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     """An article for each result, with its picture; None without pictures."""
     if not chat.previews or not card.pictures or not 1 <= len(card.links) <= _MOST_ARTICLES:
         return None

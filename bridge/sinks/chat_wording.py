@@ -13,7 +13,7 @@ KINDS: Final = ("videos", "images", "audios", "texts", "files")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wording:
+class ChatWording:
     """The words of one language. Texts in braces are replaced.
 
     `outcomes` are for the template name `outcome`, `tails` end the first line. `one` and `many` say what a task made;
@@ -55,7 +55,7 @@ class Wording:
     needs_key: str
 
 
-ENGLISH: Final = Wording(
+ENGLISH: Final = ChatWording(
     outcomes=MappingProxyType(
         {
             Topic.TASK_SUCCEEDED: "succeeded",
@@ -153,7 +153,7 @@ ENGLISH: Final = Wording(
     needs_key="opens only with the API key",
 )
 
-CHINESE: Final = Wording(
+CHINESE: Final = ChatWording(
     outcomes=MappingProxyType(
         {
             Topic.TASK_SUCCEEDED: "成功",
@@ -248,7 +248,7 @@ CHINESE: Final = Wording(
     needs_key="须用 API 密钥打开",
 )
 
-LANGUAGES: Final[Mapping[str, Wording]] = MappingProxyType({"en": ENGLISH, "zh": CHINESE})
+LANGUAGES: Final[Mapping[str, ChatWording]] = MappingProxyType({"en": ENGLISH, "zh": CHINESE})
 """The words of each language, by its name in the settings."""
 
 MARKS: Final[Mapping[str, str]] = MappingProxyType(

@@ -56,7 +56,7 @@ class CardLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class ChatCard:
     """A message in parts, from top to bottom. `pictures` are for services that fetch pictures themselves."""
 
     title: str
@@ -88,7 +88,7 @@ class Card:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, stored: Json) -> Card | None:
+    def from_json(cls, stored: Json) -> ChatCard | None:
         """The stored card; None for anything else."""
         try:
             given: dict[str, Any] = dict(stored)
@@ -107,7 +107,7 @@ def named_links_html(links: Sequence[CardLink], *, between: str = " · ") -> str
     )
 
 
-def card_html(card: Card, *, line_break: str = "<br/>", with_urls: bool = False) -> str:
+def card_html(card: ChatCard, *, line_break: str = "<br/>", with_urls: bool = False) -> str:
     """The card in the HTML that chats understand: bold, links and line breaks. `with_urls`: each link says its URL, for
     services that also send it as plain text."""
     lines = [f"<b>{html.escape(card.title, quote=False)}</b>"]
@@ -120,7 +120,7 @@ def card_html(card: Card, *, line_break: str = "<br/>", with_urls: bool = False)
     return line_break.join(lines)
 
 
-def card_mail(card: Card) -> str:
+def card_mail(card: ChatCard) -> str:
     """The card as an email: each link by its name and, as mail programs differ, as its URL."""
     parts = [f'<p style="font-size:18px"><b>{html.escape(card.title, quote=False)}</b></p>']
     if card.before:
@@ -134,7 +134,7 @@ def card_mail(card: Card) -> str:
     return "\n".join(parts)
 
 
-def card_bare_lines(card: Card) -> str:
+def card_bare_lines(card: ChatCard) -> str:
     """The card below its title with bare URLs, a line each."""
     return "\n".join([*card.before, *(link.url for link in card.links), *card.quiet])
 
@@ -147,7 +147,7 @@ def markdown_link(link: CardLink, *, suppressed: bool = False) -> str:
     return f"[{link.inline}](<{link.url}>)" if suppressed else f"[{link.inline}]({link.url})"
 
 
-def card_markdown(card: Card) -> str:
+def card_markdown(card: ChatCard) -> str:
     """The card below its title, in Markdown with its hard line breaks. Text from outside holds no markup any more."""
     lines = list(card.before)
     if card.links:
@@ -155,7 +155,7 @@ def card_markdown(card: Card) -> str:
     return "  \n".join([*lines, *card.quiet])
 
 
-def card_short_markdown(card: Card) -> str:
+def card_short_markdown(card: ChatCard) -> str:
     """The same for chats that keep line breaks, with results and facts on one line."""
     facts = [card.facts] if card.facts else []
     line = [" · ".join([*map(markdown_link, card.links), *facts])] if card.links or facts else []
