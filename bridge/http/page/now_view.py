@@ -7,11 +7,12 @@ from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.needs import NeedKind, needs
+from bridge.control.needs import NeedKind
 from bridge.control.now_figures import now_figures
 from bridge.control.watch_pages import finished_watches, running_watches
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.pause import PauseOf, lasting
+from bridge.http.page.badges import current_needs
 from bridge.http.page.cards import Card, FinishedTask, cards
 from bridge.http.page.runs import runs
 from bridge.http.page.view import View, ViewCall
@@ -40,7 +41,7 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
     services, file, now = call.services, call.services.settings(), call.now
     found = services.overviews.read(store, file)
     accounts = store.accounts()
-    wanted = needs(store, file, found, daemon=daemon, commit_p95_s=commit_p95_s)
+    wanted = current_needs(store, services, found, daemon, commit_p95_s)
     running = running_watches(store, file, now=now, limit=MOST_RUNS).first
     previews = call.request.app.state.access.rules.previews
     midnight = midnight_at(now, call.visitor.zone)

@@ -6,7 +6,7 @@ import gzip
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, TypeVar, get_origin
+from typing import Any, Final, TypeVar, get_origin
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +17,7 @@ from bridge.config.mistakes import mistakes
 from bridge.domain.store_key import KeyPurpose
 from bridge.http.access import Right
 from bridge.http.page.asset_files import compressible
+from bridge.http.page.badges import Badges, badges
 from bridge.http.page.rendering import render
 from bridge.http.page.visitor import CHOICES, COOKIE_S, Visitor, visitor_of
 from bridge.http.problem_details import HttpProblem, invalid, location, problem_of
@@ -74,19 +75,6 @@ class View:
             return await page(call, self.template, values, view=self.name)
         except Exception as error:  # the edge of one request
             return await problem_page(request, services, visitor, problem_of(error))
-
-
-class Badges(NamedTuple):
-    """The numbers in the navigation: deliveries that were given up, and what needs somebody."""
-
-    dead: int = 0
-    needs: int = 0
-
-
-async def badges(services: Services) -> Badges:
-    """The numbers as of the last second or so; none while the store cannot be read."""
-    found = await services.gauges.get()
-    return Badges() if found is None else Badges(dead=sum(found.dead.values()))
 
 
 async def page(

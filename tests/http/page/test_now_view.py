@@ -244,6 +244,8 @@ def test_what_was_given_up_can_be_sent_again_with_one_button(tmp_path: Path) -> 
         page = site.stranger.get("/", headers=signed_in(site)).text
         assert heading(page) == "One thing needs you"
         assert "<title>1 needs you · 0 running · genbridge</title>" in page
+        assert 'data-needs="1"' in page
+        assert 'data-needs="1"' in site.stranger.get("/tasks", headers=signed_in(site)).text
         [form] = forms(page, "redeliver-all")
         assert (form["state"], form["endpoint"], form["back"]) == ("dead", "hook", "/")
         assert "2 undelivered to hook" in shown(page)
@@ -307,7 +309,7 @@ def test_a_new_store_says_how_to_add_the_first_task(tmp_path: Path) -> None:
         site.add("video-1", seconds=0.2)
         until(lambda: "data-task" in page_of(site), seconds=20, what="a card")
         assert "No task is running." in page_of(site)
-        assert re.search(r"Last answer from a provider <time [^>]* data-ago>", page_of(site))
+        assert re.search(r"Last provider answer: <time [^>]* data-ago>", page_of(site))
 
 
 @pytest.mark.parametrize(
