@@ -109,6 +109,8 @@ class World:
     told: list[Told] = field(default_factory=list)
     fault: Callable[[str], Answer | None] = lambda task_id: None  # an answer in place of the task's own
     receive: Callable[[str, int], int] = lambda event_id, times: 200  # event id, times seen before -> status
+    hooks: dict[str, Answer] = field(default_factory=dict)  # by path: answers of the receiver in place of `receive`
+    stuck: dict[str, threading.Event] = field(default_factory=dict)  # by path: until then the receiver says nothing
     on_told: Callable[[Told], None] = lambda told: None
     answer_s: float = 0.0  # how long the provider takes
     provider_port: int = 0
@@ -163,10 +165,12 @@ class World:
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
         """Keep a webhook. Returns the status of the receiver's answer."""
+        if path in self.stuck:
+            self.stuck[path].wait(60)
         lower = {name.lower(): value for name, value in headers.items()}
         event_id = lower.get("webhook-id", "")  # a chat sends none
         times = sum(told.event_id == event_id for told in self.told)
-        status = self.receive(event_id, times)
+        status = self.hooks[path][0] if path in self.hooks else self.receive(event_id, times)
         daemon = lower.get("x-daemon", "")
         told = Told(time.monotonic(), event_id, body, headers, status, path, daemon)
         self.told.append(told)
@@ -180,6 +184,11 @@ class World:
             if told.topic.startswith("task_"):
                 found[told.data["task_id"]].append(told)
         return found
+
+    def webhooks(self, *names: str) -> dict[str, Any]:
+        """Endpoints at paths of their own, for `settings`."""
+        url = f"http://127.0.0.1:{self.receiver_port}"
+        return {name: {"type": "webhook", "url": f"{url}/{name}", "api_key": HOOK_KEY} for name in names}
 
     def settings(self, folder: Path, **more: Any) -> Path:
         """Write a settings file for this world. `more` replaces top-level keys. (JSON is YAML.)"""
@@ -276,7 +285,9 @@ class _Connection(asyncio.Protocol):
             self._reply(*NOT_SUPPORTED)
             return
         took = partial(self._world.take, path, headers, body)
-        self._reply(await asyncio.get_running_loop().run_in_executor(self._threads, took), b"ok", {})
+        status = await asyncio.get_running_loop().run_in_executor(self._threads, took)
+        _, said, more = self._world.hooks.get(path, (status, b"ok", {}))
+        self._reply(status, said, more)
 
     def _reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         if status == RESET:

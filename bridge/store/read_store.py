@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from bridge.domain.delivery_state import NOT_CHECKED
@@ -21,7 +21,7 @@ from bridge.store.selection import (
     deliveries_where,
     watches_where,
 )
-from bridge.store.statements import Session, Transactions
+from bridge.store.statements import Batch, Session, Transactions
 from bridge.store.unreadable import UNREADABLE, readable, unreadable_rows
 from bridge.store.views import (
     AttemptView,
@@ -83,6 +83,10 @@ _TOTALS: Final = """
     SELECT endpoint, topic, count(*), min(created_at), max(created_at)
     FROM deliveries JOIN events USING (event_id) {where} GROUP BY endpoint, topic ORDER BY endpoint, topic
 """
+_LABELS: Final = Batch(
+    "account text, task_id text", "FROM {new} JOIN watches USING (account, task_id)", ("account", "task_id", "label")
+)
+_BODY: Final = "SELECT substr(body, 1, :most), length(body) FROM deliveries WHERE delivery_id = :delivery_id"
 _BLOCKED: Final = "SELECT account, reason FROM accounts WHERE blocked_at IS NOT NULL ORDER BY account"
 _DISABLED: Final = "SELECT endpoint, reason FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint"
 
@@ -180,6 +184,18 @@ class ReadStore(PageReads):
         where, values = deliveries_where(wanted, None)
         with self._database.read() as session:
             return [DeliveryTotal(*row) for row in session.find(_TOTALS.replace("{where}", where), **values)]
+
+    def delivery_body(self, delivery_id: int, *, most: int) -> tuple[bytes, int]:
+        """The first bytes of what a delivery sends, and how many there are. Nothing when it is gone."""
+        with self._database.read() as session:
+            for body, size in session.find(_BODY, delivery_id=delivery_id, most=most):
+                return bytes(body or b""), size or 0
+        return b"", 0
+
+    def labels(self, keys: Collection[WatchKey]) -> dict[WatchKey, str | None]:
+        """The labels of those of these watches that exist."""
+        with self._database.read() as session:
+            return {WatchKey(account, task_id): label for account, task_id, label in session.run(_LABELS, keys)}
 
     def deliveries_of(self, key: WatchKey) -> list[DeliveryView]:
         """A watch's deliveries with their attempts, the oldest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +46,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_site(folder: Path, *, http: dict[str, Any] | None = None, **settings: Any) -> Iterator[Site]:
-    """A site that answers, until the end of the block."""
+def running_site(
+    folder: Path, *, http: dict[str, Any] | None = None, webhooks: Sequence[str] = (), **settings: Any
+) -> Iterator[Site]:
+    """A site that answers, until the end of the block. `webhooks`: its endpoints, in place of `hook`."""
     port = free_port()
     block = {"listen": f"127.0.0.1:{port}", "token": TOKEN, "read_token": READ_TOKEN, **(http or {})}
     url = f"http://127.0.0.1:{port}"
@@ -57,6 +59,8 @@ def running_site(folder: Path, *, http: dict[str, Any] | None = None, **settings
         return httpx.Client(base_url=url, headers=headers, trust_env=False, verify=False, timeout=20)
 
     with running_world(World()) as world, client(TOKEN) as full, client(READ_TOKEN) as reader, client(None) as stranger:
+        if webhooks:
+            settings["endpoints"] = world.webhooks(*webhooks)
         with DaemonProcess(world.settings(folder, http=block, **settings)) as daemon:
             until(lambda: is_ready(stranger), seconds=10, what="a site that is ready")
             yield Site(world, daemon, folder, url, full, reader, stranger)

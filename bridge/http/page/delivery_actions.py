@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.responses import Response
@@ -15,8 +16,17 @@ from bridge.errors import OutdatedError
 from bridge.http.page.actions import ActionCall, ActionForm, Done, FormAction, NothingDone, answer_page
 from bridge.http.page.wording import Wording
 from bridge.http.query_values import since_at
+from bridge.store import ReadStore
+from bridge.store.page_views import DeliverySearch, Standing
 from bridge.store.selection import DeliveryFilter
 
+MOST_FOUND: Final = 1_000  # deliveries that a text may find, to send them again
+STANDINGS: Final[Mapping[DeliveryState, tuple[Standing, ...]]] = {
+    DeliveryState.DEAD: (Standing.DEAD,),
+    DeliveryState.WAITING: (Standing.HELD, Standing.WAITING),
+    DeliveryState.ACCEPTED: (Standing.ACCEPTED,),
+    DeliveryState.CANCELED: (Standing.CANCELED,),
+}
 MOST_OUTCOMES: Final = 5  # of a sample, in the line about it
 
 
@@ -36,6 +46,7 @@ class ManyDeliveries(ActionForm):
     endpoint: str | None = None
     topic: Topic | None = None
     since: str | None = None
+    q: str | None = None
     number: int | None = None
 
 
@@ -58,14 +69,13 @@ async def send_now(call: ActionCall) -> Done:
 async def redeliver_all(call: ActionCall) -> Done | Response:
     """Send all deliveries of a filter again, if they are as many as the reader agreed to; else ask."""
     form: ManyDeliveries = call.form
-    wanted = DeliveryFilter(
-        states=(form.state,), endpoint=form.endpoint, topic=form.topic, since=since_at(form.since, call.now)
-    )
+    wanted = await _wanted(call)
     planned = await _planned(call, wanted)
     if form.number == planned.number:
         try:
             number = await call.services.write(redeliver, call.services.settings(), wanted, expect=form.number)
         except OutdatedError:
+            wanted = await _wanted(call)
             planned = await _planned(call, wanted)
         else:
             return Done(text=_sent(call.words, number, planned.held))
@@ -112,6 +122,31 @@ async def _send_one(call: ActionCall, state: DeliveryState) -> Done:
     return Done(text=_sent(words, number, held & {form.endpoint}))
 
 
+async def _wanted(call: ActionCall) -> DeliveryFilter:
+    """The deliveries that the filter of the form shows. A text finds events, by their tasks or their ids."""
+    form: ManyDeliveries = call.form
+    wanted = DeliveryFilter(
+        states=(form.state,), endpoint=form.endpoint, topic=form.topic, since=since_at(form.since, call.now)
+    )
+    if form.q is None:
+        return wanted
+    search = DeliverySearch(
+        standings=STANDINGS[form.state],
+        endpoint=wanted.endpoint,
+        topic=wanted.topic,
+        since=wanted.since,
+        text=form.q,
+    )
+    found = await call.services.read(ReadStore.delivery_page, search, limit=MOST_FOUND, now=call.now)
+    if found.next_after is not None:
+        raise NothingDone(
+            call.words.text("This text finds more than {n} deliveries. Search more narrowly.", n=MOST_FOUND)
+        )
+    if not found.views:
+        raise NothingDone(call.words.text("No delivery matches any more. Nothing is sent."))
+    return wanted._replace(event_ids=tuple(dict.fromkeys(view.event_id for _, view in found.views)))
+
+
 async def _planned(call: ActionCall, wanted: DeliveryFilter) -> Redelivery:
     return await call.services.read(planned_redelivery, call.services.settings(), wanted, now=call.now)
 
@@ -129,6 +164,7 @@ async def _ask(call: ActionCall, wanted: DeliveryFilter, planned: Redelivery) ->
             "state": form.state,
             "endpoint": form.endpoint,
             "topic": form.topic,
+            "q": form.q,
             "since": None if wanted.since is None else words.iso(wanted.since),
             "number": planned.number,
         },

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bridge.http.page import delivery_actions, now_view, story_view, task_actions, tasks_view
+from bridge.http.page import deliveries_view, delivery_actions, now_view, story_view, task_actions, tasks_view
 from bridge.http.page.actions import UsedForms, respond
 from bridge.http.page.asset_files import PATH, send_asset
 from bridge.http.page.sign_in import SIGN_IN, sign_in, sign_out
@@ -21,7 +21,14 @@ from bridge.http.page.visitor import visitor_of
 from bridge.http.problem_details import answer_error, problem_of
 from bridge.http.services import Services
 
-VIEWS: Final[Sequence[View]] = (now_view.VIEW, tasks_view.VIEW, story_view.VIEW, task_actions.VIEW, SIGN_IN)
+VIEWS: Final[Sequence[View]] = (
+    now_view.VIEW,
+    tasks_view.VIEW,
+    story_view.VIEW,
+    deliveries_view.VIEW,
+    task_actions.VIEW,
+    SIGN_IN,
+)
 ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS)
 PROGRAMS: Final = ("/api/", "/gateway/", "/callbacks/", "/results/", "/openapi.json", "/metrics", "/healthz", "/readyz")
 

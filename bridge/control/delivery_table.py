@@ -1,0 +1,151 @@
+"""Deliveries as the status page lists them: the worst first, each with what it waits for and the label of its task."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.delivery_list import TASK_TOPICS
+from bridge.control.holds import QueueHolds, hold_on, lasting_holds
+from bridge.control.pausing import held_deliveries
+from bridge.domain.ids import WatchKey
+from bridge.domain.pause import Pause, PauseOf, lasting
+from bridge.errors import UsageError
+from bridge.store import ReadStore
+from bridge.store.page_views import BoundedCount, DeliveryMark, DeliverySearch, Standing
+from bridge.store.selection import DeliveryFilter
+from bridge.store.views import DeliveryView, QueueHold
+
+ROWS: Final = 50
+MOST_BYTES: Final = 16_384  # of a body that is shown
+_WEEK_S: Final = 7 * 86_400.0
+_MARK: Final = r"([a-z]+)\.([0-9]+(?:\.[0-9]+)?)\.([0-9]{1,18})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    """One delivery. `why_off`: why its endpoint gets nothing now. `pause` and `hold`: what else it waits for.
+    `gone_at`: when the task's results will be gone, if that is before the next attempt."""
+
+    standing: Standing
+    view: DeliveryView
+    label: str | None
+    why_off: str | None = None
+    pause: Pause | None = None
+    hold: QueueHold | None = None
+    gone_at: float | None = None
+
+    @property
+    def task(self) -> WatchKey | None:
+        """The task that it is about."""
+        is_about_task = self.view.topic.startswith(TASK_TOPICS)
+        return WatchKey(self.view.account, self.view.task_id) if is_about_task else None
+
+    @property
+    def name(self) -> tuple[str, str, str]:
+        """What distinguishes it from all others."""
+        return self.view.event_id, self.view.endpoint, self.view.target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenDelivery:
+    """One delivery with its attempts, and the first bytes of what is sent."""
+
+    row: DeliveryRow
+    body: bytes
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryTable:
+    """A page of deliveries. `after` is the cursor of the next one. `accepted` counts the last week."""
+
+    rows: Sequence[DeliveryRow]
+    after: str | None
+    counts: Mapping[Standing, BoundedCount]
+    accepted: int
+    opened: OpenDelivery | None
+
+
+def delivery_table(
+    store: ReadStore,
+    file: SettingsFile,
+    wanted: DeliverySearch,
+    *,
+    now: float,
+    after: str | None = None,
+    opened: tuple[str, str, str] | None = None,
+) -> DeliveryTable:
+    """This page of deliveries. `opened`: the event, endpoint and target of the one to show whole. UsageError for a
+    wrong cursor."""
+    found = store.delivery_page(wanted, after=_mark(after), limit=ROWS, now=now)
+    every = wanted._replace(standings=tuple(Standing))
+    lately = store.accepted(now - _WEEK_S)
+    facts = _Facts(store, file, now)
+    return DeliveryTable(
+        rows=facts.rows(found.views),
+        after=None if found.next_after is None else _cursor(found.next_after),
+        counts=store.count_deliveries(every, now=now),
+        accepted=sum(count.number for count, _ in lately.values()),
+        opened=None if opened is None else _opened(store, facts, opened),
+    )
+
+
+def _opened(store: ReadStore, facts: _Facts, name: tuple[str, str, str]) -> OpenDelivery | None:
+    event_id, endpoint, target = name
+    wanted = DeliveryFilter(event_ids=(event_id,), endpoint=endpoint, target=target)
+    for view in store.list_deliveries(wanted, attempts=True, limit=1):
+        [row] = facts.rows([(facts.standing(view), view)])
+        body, size = store.delivery_body(view.delivery_id, most=MOST_BYTES)
+        return OpenDelivery(row=row, body=body, size_bytes=size)
+    return None
+
+
+class _Facts:
+    """What holds deliveries back at this instant."""
+
+    def __init__(self, store: ReadStore, file: SettingsFile, now: float) -> None:
+        self._store, self._now = store, now
+        pauses = store.pauses()
+        self._pauses = pauses
+        self._off = {one.endpoint: one.reason for one in store.disabled_endpoints()}
+        self._paused = lasting(pauses, PauseOf.ENDPOINT, now)
+        self._holds: QueueHolds = lasting_holds(store.queue_holds(), file.endpoints, now)
+        self._gone = {(one.endpoint, one.account, one.task_id): one.gone_at for one in store.expiring(now)}
+
+    def standing(self, view: DeliveryView) -> Standing:
+        is_held = view.state == "waiting" and (view.endpoint in self._off or view.endpoint in self._paused)
+        return Standing.HELD if is_held else Standing(str(view.state))
+
+    def rows(self, found: Sequence[tuple[Standing, DeliveryView]]) -> list[DeliveryRow]:
+        keys = {WatchKey(view.account, view.task_id) for _, view in found if view.topic.startswith(TASK_TOPICS)}
+        labels = self._store.labels(keys)
+        views = held_deliveries([view for _, view in found], self._pauses, self._now)
+        return [
+            DeliveryRow(
+                standing=standing,
+                view=view,
+                label=labels.get(WatchKey(view.account, view.task_id)),
+                why_off=self._off.get(view.endpoint) if standing is Standing.HELD else None,
+                pause=self._paused.get(view.endpoint) if standing is Standing.HELD else None,
+                hold=hold_on(view, self._holds),
+                gone_at=self._gone.get((view.endpoint, view.account, view.task_id)),
+            )
+            for (standing, _), view in zip(found, views, strict=True)
+        ]
+
+
+def _cursor(mark: DeliveryMark) -> str:
+    return f"{mark.standing}.{mark.settled_at!r}.{mark.delivery_id}"
+
+
+def _mark(cursor: str | None) -> DeliveryMark | None:
+    if cursor is None:
+        return None
+    found = re.fullmatch(_MARK, cursor, re.ASCII)
+    if found is None or found[1] not in set(Standing):
+        raise UsageError("after: not a page of this list; leave it out")
+    return DeliveryMark(Standing(found[1]), float(found[2]), int(found[3]))

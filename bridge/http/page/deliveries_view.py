@@ -1,0 +1,181 @@
+"""What was sent where, and why not: deliveries, the worst first, with every attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+import orjson
+
+from bridge.control.delivery_table import DeliveryRow, DeliveryTable, OpenDelivery, delivery_table
+from bridge.domain.event import Topic
+from bridge.domain.quoting import printable
+from bridge.http.page.rendering import address
+from bridge.http.page.view import FLEETING, View, ViewCall, ViewQuery
+from bridge.http.page.wording import Wording
+from bridge.http.query_values import since_at
+from bridge.redaction import hidden
+from bridge.store.page_views import NOT_ACCEPTED, BoundedCount, DeliverySearch, Standing
+
+PATH: Final = "/deliveries"
+MOST_MARKS: Final = 6
+SPANS: Final = ("1h", "24h", "7d")
+TABS: Final[Mapping[str, tuple[Standing, ...]]] = {
+    "all": tuple(Standing),
+    "": NOT_ACCEPTED,
+    "dead": (Standing.DEAD,),
+    "held": (Standing.HELD,),
+    "waiting": (Standing.WAITING,),
+    "accepted": (Standing.ACCEPTED,),
+    "canceled": (Standing.CANCELED,),
+}
+
+
+class DeliveriesQuery(ViewQuery):
+    """The filter, where the page begins, and the row that is open: `EVENT,ENDPOINT` or `EVENT,ENDPOINT,TARGET`."""
+
+    state: Literal["", "all", "dead", "held", "waiting", "accepted", "canceled"] = ""
+    endpoint: str | None = None
+    topic: Topic | None = None
+    since: str | None = None
+    q: str | None = None
+    after: str | None = None
+    open: str | None = None
+
+
+class Tab(NamedTuple):
+    """A state to choose. `number` is written; empty: not known."""
+
+    state: str
+    label: str
+    number: str
+
+
+class Marks(NamedTuple):
+    """The attempts of a delivery as signs, at most `MOST_MARKS`, and in words."""
+
+    signs: tuple[str, ...]  # names of icons
+    text: str
+
+
+async def _load(call: ViewCall) -> Mapping[str, Any]:
+    query: DeliveriesQuery = call.query
+    services, loaded = call.services, call.services.settings()
+    words = Wording(call.visitor.language, call.visitor.zone, call.now)
+    wanted = DeliverySearch(
+        standings=TABS[query.state],
+        endpoint=query.endpoint,
+        topic=query.topic,
+        since=since_at(query.since, call.now),
+        text=query.q,
+    )
+    found = await services.read(
+        delivery_table, loaded, wanted, now=call.now, after=query.after, opened=_name(query.open)
+    )
+    most = len(loaded.settings.delivery.retries_s) + 1
+    own = [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING]
+    return {
+        "table": found,
+        "filter": query,
+        "is_filtered": bool(query.endpoint or query.topic or query.since or query.q),
+        "title": _title(words, found),
+        "tabs": _tabs(words, found),
+        "endpoints": list(loaded.settings.endpoints),
+        "spans": SPANS,
+        "bulk": found.counts[Standing.DEAD].number if Standing.DEAD in wanted.standings else 0,
+        "marks": {row.name: attempt_marks(words, row, most) for row in found.rows},
+        "topic_words": topic_words(words),
+        "opened_name": None if found.opened is None else found.opened.row.name,
+        "is_open_apart": found.opened is not None and found.opened.row.name not in {row.name for row in found.rows},
+        "opened_marks": None if found.opened is None else attempt_marks(words, found.opened.row, most),
+        "body": None if found.opened is None else shown_body(found.opened),
+        "back": address(PATH, own),
+    }
+
+
+def _name(opened: str | None) -> tuple[str, str, str] | None:
+    """The event, endpoint and target that `open` names. A target may hold commas."""
+    if opened is None:
+        return None
+    event_id, _, rest = opened.partition(",")
+    endpoint, _, target = rest.partition(",")
+    return event_id, endpoint, target
+
+
+def counted(words: Wording, count: BoundedCount) -> str:
+    """`8,406`, or `10,000+` when nobody has counted on."""
+    return words.number(count.number) + ("+" if count.is_more else "")
+
+
+def _title(words: Wording, found: DeliveryTable) -> str:
+    """What is not accepted yet, the worst first."""
+    said = {
+        Standing.DEAD: words.text("{n} undelivered", n=counted(words, found.counts[Standing.DEAD])),
+        Standing.HELD: words.text("{n} held", n=counted(words, found.counts[Standing.HELD])),
+        Standing.WAITING: words.text("{n} waiting", n=counted(words, found.counts[Standing.WAITING])),
+    }
+    parts = [text for standing, text in said.items() if found.counts[standing].number]
+    return words.text(", ").join(parts) if parts else words.text("Everything is delivered")
+
+
+def _tabs(words: Wording, found: DeliveryTable) -> list[Tab]:
+    counts = found.counts
+    is_more = any(counts[one].is_more for one in NOT_ACCEPTED)
+    open_ = BoundedCount(sum(counts[one].number for one in NOT_ACCEPTED), is_more)
+    tabs = [
+        Tab("all", words.text("All"), ""),
+        Tab("", words.text("Not accepted yet"), counted(words, open_)),
+        Tab("dead", words.text("Undelivered"), counted(words, counts[Standing.DEAD])),
+        Tab("held", words.text("Held"), counted(words, counts[Standing.HELD])),
+        Tab("waiting", words.text("Waiting"), counted(words, counts[Standing.WAITING])),
+        Tab("accepted", words.text("Accepted"), counted(words, counts[Standing.ACCEPTED])),
+    ]
+    if counts[Standing.CANCELED].number:
+        tabs.append(Tab("canceled", words.text("Overtaken"), counted(words, counts[Standing.CANCELED])))
+    return tabs
+
+
+def attempt_marks(words: Wording, row: DeliveryRow, most: int) -> Marks:
+    """A cross for each failed attempt, then what came or comes last: a dot if it was accepted, a ring if it waits."""
+    made = row.view.attempts
+    is_accepted, is_waiting = row.standing is Standing.ACCEPTED, row.standing in {Standing.WAITING, Standing.HELD}
+    failed = max(0, made - 1) if is_accepted else made
+    last = ("yes",) if is_accepted else ("next",) if is_waiting else ()
+    signs = (*["no"] * failed, *last)[-MOST_MARKS:]
+    if made == 0:
+        return Marks(signs, words.text("not tried"))
+    return Marks(signs, words.text("{n} of {most}", n=made, most=max(made, most)))
+
+
+def shown_body(opened: OpenDelivery) -> str:
+    """What is sent, for people: JSON on many lines, without characters that change the order of others, and without
+    secrets."""
+    text = opened.body.decode("utf-8", "replace")
+    if opened.size_bytes == len(opened.body):
+        try:
+            text = orjson.dumps(orjson.loads(opened.body), option=orjson.OPT_INDENT_2).decode()
+        except orjson.JSONDecodeError:
+            pass  # a template may write anything
+    return "\n".join(map(printable, hidden(text).splitlines()))
+
+
+def topic_words(words: Wording) -> Mapping[str, str]:
+    """What happened, by topic."""
+    return {
+        Topic.TASK_SUCCEEDED: words.text("succeeded"),
+        Topic.TASK_FAILED: words.text("failed"),
+        Topic.TASK_CANCELED: words.text("canceled"),
+        Topic.TASK_NOT_FOUND: words.text("not found"),
+        Topic.TASK_TIMED_OUT: words.text("timed out"),
+        Topic.TASK_RUNNING: words.text("running"),
+        Topic.TASK_PROGRESS: words.text("progress"),
+        Topic.ACCOUNT_BLOCKED: words.text("account blocked"),
+        Topic.ACCOUNT_RESTORED: words.text("account works again"),
+        Topic.ENDPOINT_DISABLED: words.text("endpoint disabled"),
+        Topic.ENDPOINT_FAILING: words.text("endpoint is failing"),
+        Topic.ENDPOINT_RECOVERED: words.text("endpoint works again"),
+        Topic.UNKNOWN_STATUS: words.text("unknown status"),
+    }
+
+
+VIEW: Final = View(path=PATH, template="deliveries.html", name="deliveries", load=_load, query=DeliveriesQuery)

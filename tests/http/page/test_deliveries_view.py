@@ -1,0 +1,178 @@
+"""The view of deliveries: what waits and why, each attempt, and nothing that must stay secret."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from tests.http.page.browsing import Browser, forms, heading
+from tests.http.site import READ_TOKEN, Site, running_site
+from tests.world import HOOK_KEY, KEY, until
+
+HOSTILE = '<script>alert("x")</script>\u202egpj.exe </pre><b>'
+ENDPOINTS = ("good", "dead", "gone", "slow")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Two tasks have finished. One endpoint accepted them, one failed, one is disabled, one says nothing."""
+    folder = tmp_path_factory.mktemp("deliveries")
+    with running_site(folder, delivery={"retries": ["0.1s"] * 8}, webhooks=ENDPOINTS) as running:
+        fill(running)
+        yield running
+        running.world.stuck["/slow"].set()
+
+
+def fill(site: Site) -> None:
+    site.world.stuck = {"/slow": threading.Event()}
+    site.world.hooks = {
+        "/dead": (500, HOSTILE.encode(), {}),
+        "/gone": (410, b"gone for good", {}),
+    }
+    tasks = [{"id": "first-id", "label": f"First {HOSTILE}"}, {"id": "second/id", "label": "Second"}]
+    for task in tasks:
+        site.world.ends_at[str(task["id"])] = time.monotonic()
+        assert site.client.post("/api/v1/tasks", json=[task]).status_code == 201
+
+    def states() -> list[str]:
+        found = site.client.get("/api/v1/deliveries").json()["deliveries"]
+        return sorted(one["state"] for one in found if one["id"])
+
+    until(lambda: states() == ["accepted"] * 2 + ["dead"] * 2 + ["waiting"] * 4, seconds=20, what="settled deliveries")
+
+
+@pytest.fixture
+def browser(site: Site) -> Iterator[Browser]:
+    with closing(Browser(site)) as opened:
+        yield opened
+
+
+def rows(page: str) -> list[tuple[str, str]]:
+    """The endpoint and the state of each row."""
+    found = re.findall(r'<tr data-delivery="\S+ (\S+) ">.*?</svg>(.*?)</a>', page, re.DOTALL)
+    return [(endpoint, state) for endpoint, state in found]
+
+
+def tabs(page: str) -> dict[str, str]:
+    found = re.findall(r'<a href="/deliveries[^"]*"[^>]*>([^<]+?)(?: <span>([^<]*)</span>)?</a>', page)
+    return {label: number for label, number in found if number}
+
+
+def test_what_is_not_accepted_yet_comes_first_the_worst_on_top(browser: Browser) -> None:
+    page = browser.get("/deliveries?topic=task_succeeded").text
+    assert heading(page) == "2 undelivered, 2 held, 2 waiting"
+    states = [state for _, state in rows(page)]
+    assert states == ["Undelivered"] * 2 + ["Held"] * 2 + ["Waiting"] * 2
+    assert tabs(page) == {
+        "Not accepted yet": "6",
+        "Undelivered": "2",
+        "Held": "2",
+        "Waiting": "2",
+        "Accepted": "2",
+    }
+    assert "<strong>2 deliveries are undelivered</strong>" in page
+    assert "gone is disabled: HTTP 410 Gone: gone for good" in page
+    assert "when enabled" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "endpoints"),
+    [
+        ("state=dead", {"dead"}),
+        ("state=held", {"gone"}),
+        ("state=waiting", {"slow"}),
+        ("state=accepted&topic=task_succeeded", {"good"}),
+        ("state=all&topic=task_succeeded", {"good", "dead", "gone", "slow"}),
+        ("endpoint=gone", {"gone"}),
+        ("q=first-i", {"dead", "gone", "slow"}),
+        ("since=1h&state=dead", {"dead"}),
+        ("since=0s&state=dead", set()),
+        ("endpoint=nowhere", set()),
+        ("q=%25", set()),
+        ("topic=task_failed", set()),
+        ("state=canceled", set()),
+    ],
+)
+def test_filters_show_only_what_matches(browser: Browser, query: str, endpoints: set[str]) -> None:
+    page = browser.get(f"/deliveries?{query}").text
+    assert {endpoint for endpoint, _ in rows(page)} == endpoints
+    assert ('class="empty"' in page) is (not endpoints)
+
+
+@pytest.mark.parametrize("query", ["state=given_up", "topic=x", "after=x", "after=dead.1.2.3.4", "since=tomorrow"])
+def test_a_wrong_filter_says_so(browser: Browser, query: str) -> None:
+    answer = browser.get(f"/deliveries?{query}")
+    assert answer.status_code == 422
+    assert query.partition("=")[0] in answer.text
+
+
+def test_a_row_opens_to_its_attempts_and_to_what_is_sent_as_inert_text(browser: Browser) -> None:
+    page = browser.get("/deliveries?state=dead&q=first-i").text
+    [toggle] = re.findall(r'<a class="st bad" href="([^"]+)" data-open aria-expanded="false"', page)
+    opened = browser.get(toggle.replace("&amp;", "&")).text
+    assert opened.count("<span>attempt ") == 9
+    assert "9 of 9" in opened
+    assert opened.count('class="bad" aria-hidden="true"><use href="#d-no"/>') == 6
+    assert "HTTP 500" in opened
+    assert "webhook-id: evt_" in opened
+    assert "&#34;task_id&#34;: &#34;first-id&#34;" in opened
+    assert "\\u202e" in opened
+    for text in ("<script>alert", "</pre><b>", "\u202egpj.exe </pre>"):
+        assert text not in opened
+    [close] = re.findall(r'<a class="st bad" href="([^"]+)" data-open aria-expanded="true"', opened)
+    assert "open=" not in close
+
+
+def test_an_open_row_is_shown_also_when_it_is_no_longer_in_the_list(browser: Browser) -> None:
+    page = browser.get("/deliveries?state=dead&q=first-i").text
+    event = re.findall(r'data-delivery="(\S+) dead ', page)[0]
+    elsewhere = browser.get(f"/deliveries?state=held&open={event},dead").text
+    assert rows(elsewhere)[0] == ("dead", "Undelivered")
+    assert "webhook-id:" in elsewhere
+    for wrong in ("open=x", "open=,", f"open={event},nowhere", f"open={event},dead,target"):
+        assert "webhook-id:" not in browser.get(f"/deliveries?{wrong}").text
+
+
+def test_no_key_and_no_address_is_shown(site: Site, browser: Browser) -> None:
+    page = browser.get("/deliveries?state=all").text
+    events = set(re.findall(r'data-delivery="(\S+ \S+) ', page))
+    pages = [browser.get("/deliveries", state="all", open=event.replace(" ", ",")).text for event in events]
+    assert len(pages) >= 8
+    for text in (*pages, page):
+        for secret in (KEY, HOOK_KEY, "Bearer", f":{site.world.receiver_port}/", "authorization"):
+            assert secret not in text
+
+
+def test_buttons_do_what_the_row_needs(site: Site, browser: Browser) -> None:
+    page = browser.get("/deliveries?q=second").text
+    assert [form["endpoint"] for form in forms(page, "redeliver")] == ["dead"]
+    assert [form["endpoint"] for form in forms(page, "send")] == ["slow"]
+    assert [form["endpoint"] for form in forms(page, "enable")] == ["gone"]
+    [bulk] = forms(page, "redeliver-all")
+    assert (bulk["q"], bulk["state"], bulk["back"]) == ("second", "dead", "/deliveries?q=second")
+    asked = browser.send("redeliver-all", bulk)
+    assert heading(asked.text) == "Redeliver 1 to dead?"
+    with closing(Browser(site, READ_TOKEN)) as reader:
+        assert "/actions/" not in reader.get("/deliveries").text.replace("/actions/signout", "")
+
+
+def test_all_that_a_search_shows_is_sent_and_nothing_else(site: Site, browser: Browser) -> None:
+    """The last test: it empties the list."""
+    page = browser.get("/deliveries?q=second").text
+    site.world.hooks.pop("/dead")
+    before = len(site.world.told)
+    asked = browser.send("redeliver-all", forms(page, "redeliver-all")[0])
+    [form] = forms(asked.text, "redeliver-all")
+    assert browser.said(browser.send("redeliver-all", form)) == "1 delivery is sent again."
+    until(
+        lambda: "1 undelivered" in heading(browser.get("/deliveries?topic=task_succeeded").text),
+        seconds=10,
+        what="an accepted delivery",
+    )
+    told = [one for one in site.world.told[before:] if one.path == "/dead"]
+    assert [one.data["task_id"] for one in told if one.topic == "task_succeeded"] == ["second/id"]
