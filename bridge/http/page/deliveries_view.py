@@ -43,7 +43,7 @@ class DeliveriesQuery(ViewQuery):
     open: str | None = None
 
 
-class Tab(NamedTuple):
+class StateTab(NamedTuple):
     """A state to choose. `number` is written; empty: not known."""
 
     state: str
@@ -118,20 +118,20 @@ def _title(words: Wording, found: DeliveryTable) -> str:
     return words.text(", ").join(parts) if parts else words.text("Everything is delivered")
 
 
-def _tabs(words: Wording, found: DeliveryTable) -> list[Tab]:
+def _tabs(words: Wording, found: DeliveryTable) -> list[StateTab]:
     counts = found.counts
     is_more = any(counts[one].is_more for one in NOT_ACCEPTED)
     open_ = BoundedCount(sum(counts[one].number for one in NOT_ACCEPTED), is_more)
     tabs = [
-        Tab("all", words.text("All"), ""),
-        Tab("", words.text("Not accepted yet"), counted(words, open_)),
-        Tab("dead", words.text("Undelivered"), counted(words, counts[Standing.DEAD])),
-        Tab("held", words.text("Held"), counted(words, counts[Standing.HELD])),
-        Tab("waiting", words.text("Waiting"), counted(words, counts[Standing.WAITING])),
-        Tab("accepted", words.text("Accepted"), counted(words, counts[Standing.ACCEPTED])),
+        StateTab("all", words.text("All"), ""),
+        StateTab("", words.text("Not accepted yet"), counted(words, open_)),
+        StateTab("dead", words.text("Undelivered"), counted(words, counts[Standing.DEAD])),
+        StateTab("held", words.text("Held"), counted(words, counts[Standing.HELD])),
+        StateTab("waiting", words.text("Waiting"), counted(words, counts[Standing.WAITING])),
+        StateTab("accepted", words.text("Accepted"), counted(words, counts[Standing.ACCEPTED])),
     ]
     if counts[Standing.CANCELED].number:
-        tabs.append(Tab("canceled", words.text("Overtaken"), counted(words, counts[Standing.CANCELED])))
+        tabs.append(StateTab("canceled", words.text("Overtaken"), counted(words, counts[Standing.CANCELED])))
     return tabs
 
 
