@@ -1,37 +1,22 @@
-"""The result files of simulated tasks: the smallest that programs accept as a picture, a video and two sounds."""
+"""The result files of simulated tasks: small clips, pictures and a tune that browsers can show and play.
+
+They are in `clips/`. A task whose id contains the name of one gets that one: `paper-boats` gets `boats.mp4`.
+"""
 
 from __future__ import annotations
 
-import struct
 import zlib
+from functools import cache
 from http import HTTPStatus
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from bridge.simulator.simulated_task import SimulatedResult
 
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-_PNG: Final = b"".join(  # one grey pixel
-    (
-        b"\x89PNG\r\n\x1a\n",
-        _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
-        _chunk(b"IDAT", zlib.compress(b"\x00\x80")),
-        _chunk(b"IEND", b""),
-    )
-)
-_FILES: Final = {
-    ".png": ("image/png", _PNG),
-    ".mp4": ("video/mp4", b"\x00\x00\x00\x14ftypisom\x00\x00\x02\x00isom"),
-    ".mp3": ("audio/mpeg", b"ID3\x04\x00\x00\x00\x00\x00\x00"),
-    ".wav": ("audio/wav", b"RIFF\x04\x00\x00\x00WAVE"),
-}
-
+CLIPS: Final = Path(__file__).parent / "clips"
+WAV: Final = b"RIFF\x04\x00\x00\x00WAVE"  # the smallest that programs accept
 
 _CONTENT: Final = {
     SimulatedResult.VIDEOS: "video.mp4",
@@ -40,12 +25,23 @@ _CONTENT: Final = {
 }
 
 
+@cache
+def _clips(suffix: str) -> list[Path]:
+    return sorted(CLIPS.glob(f"*{suffix}"))
+
+
 def result_file(name: str) -> Response:
-    """A file of the type that the name ends in; 404 for any other."""
-    media_type, content = _FILES.get(PurePosixPath(name).suffix, (None, b""))
-    if media_type is None:
+    """A file of the type that the name ends in, TASK_ID/FILE; 404 for any other type. Supports range requests."""
+    path = PurePosixPath(name)
+    if path.suffix == ".wav":
+        return Response(WAV, media_type="audio/wav")
+    clips = _clips(path.suffix) if path.suffix else []
+    if not clips:
         return Response(status_code=HTTPStatus.NOT_FOUND)
-    return Response(content, media_type=media_type)
+    task_id = str(path.parent)
+    named = [clip for clip in clips if clip.stem in task_id]
+    number = int(path.stem) if path.stem.isdecimal() and path.stem.isascii() else zlib.crc32(task_id.encode())
+    return FileResponse((named or clips)[number % len(named or clips)])
 
 
 def content_of(result: SimulatedResult) -> Response:
