@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from bridge.domain.task import Json, Snapshot
+from bridge.http.page.result_copies import ShownCopy
 from bridge.providers.inline_files import EXTENSIONS
 
 SOON_S: Final = 600.0  # a result that is gone within this time ...
@@ -37,6 +38,7 @@ class ResultKind(StrEnum):
 
 
 _KINDS: Final = {f"{kind}s": kind for kind in ResultKind}
+_PLAYED: Final = frozenset({ResultKind.VIDEO, ResultKind.IMAGE, ResultKind.AUDIO})
 
 
 class ResultState(StrEnum):
@@ -65,6 +67,12 @@ class ResultBox(NamedTuple):
     size: int = 0
     gone_at: float | None = None
     is_soon: bool = False
+    copy: str = ""  # the link to a copy in the archive
+
+    @property
+    def source(self) -> str:
+        """What a browser loads."""
+        return self.copy or self.url
 
 
 def result_boxes(
@@ -89,6 +97,11 @@ def result_boxes(
             if url not in known
         ),
     ]
+
+
+def with_copies(boxes: Sequence[ResultBox], copies: Mapping[str, ShownCopy]) -> Sequence[ResultBox]:
+    """The results, with the links to their copies. A copy can be shown whatever has become of the result."""
+    return [_with_copy(box, copies[box.url]) if box.url in copies else box for box in boxes]
 
 
 def is_allowed(url: str, previews: Collection[str]) -> bool:
@@ -144,8 +157,16 @@ def _box(
         return box._replace(state=ResultState.CLOSED)
     covers = [url] if kind is ResultKind.IMAGE else [_text(item.get(name)) for name in COVERS]
     cover = next((one for one in covers if one and is_allowed(one, previews)), "")
-    is_shown = kind in {ResultKind.VIDEO, ResultKind.IMAGE, ResultKind.AUDIO} and is_allowed(url, previews)
+    is_shown = kind in _PLAYED and is_allowed(url, previews)
     return box._replace(cover=cover, state=ResultState.SHOWN if is_shown else ResultState.ELSEWHERE)
+
+
+def _with_copy(box: ResultBox, copy: ShownCopy) -> ResultBox:
+    box = box._replace(copy=copy.link, size=copy.bytes, is_soon=False)
+    kind = _KINDS.get(copy.media_type.partition("/")[0] + "s")
+    if kind not in _PLAYED or copy.media_type == "image/svg+xml":
+        return box
+    return box._replace(kind=kind, state=ResultState.SHOWN, cover=copy.link if kind is ResultKind.IMAGE else box.cover)
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:

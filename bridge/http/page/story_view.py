@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from bridge.archive_builder import RETRIES
 from bridge.config.load import Loaded
 from bridge.control.lookup import find_keys
 from bridge.control.poll_record import poll_strip
 from bridge.domain.ids import MAX_TASK_ID_CHARS, WatchKey
 from bridge.domain.task import LIVE
 from bridge.errors import UnknownError, UsageError
+from bridge.http.page.result_boxes import with_copies
+from bridge.http.page.result_copies import shown_copies
 from bridge.http.page.task_story import TaskStory, read_story
 from bridge.http.page.tasks_view import kept_for
 from bridge.http.page.view import View, ViewCall, ViewQuery
@@ -45,6 +49,8 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         story = await services.read(read_story, loaded, keys[0], now=call.now)
     except UnknownError:  # it was deleted just now
         raise _not_kept(call, loaded) from None
+    copies = await shown_copies(services, loaded, story.details.watch)
+    story = replace(story, results=with_copies(story.results, copies))
     return {"choices": (), "wanted_id": query.id, **_shown(story, call, loaded)}
 
 
@@ -57,6 +63,7 @@ def _shown(story: TaskStory, call: ViewCall, loaded: Loaded) -> Mapping[str, Any
         "polls": record,
         "strip": story.strip(record.at),
         "most_attempts": len(loaded.settings.delivery.retries_s) + 1,
+        "most_copy_attempts": len(RETRIES.steps_s) + 1,
         "provider": _provider(loaded, view.account),
         "command": shlex.join(["genbridge", "explain", f"{view.account}/{view.task_id}"]),
         "is_live": view.phase in LIVE,

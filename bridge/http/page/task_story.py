@@ -12,6 +12,7 @@ from bridge.control.estimates import estimates
 from bridge.control.holds import QueueHolds, hold_on, holds_on, lasting_holds
 from bridge.control.pausing import held_deliveries, held_watches
 from bridge.domain.account_state import AccountState, Hold
+from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.durations.forecast import Expected
 from bridge.domain.event import END_TOPICS
@@ -55,7 +56,7 @@ class NotifiedOf(NamedTuple):
 
 class Happening(NamedTuple):
     """One line of what happened. `what`: a fact of the history, or `accepted`, `dead`, `deferred` of a delivery to
-    `endpoint`. `answers` are those of all polls so far."""
+    `endpoint`, or `copied`, `not copied`. `answers` are those of all polls so far."""
 
     at: float
     what: str
@@ -108,12 +109,18 @@ class TaskStory:
     @property
     def events(self) -> list[NotifiedOf]:
         """The deliveries by event, the latest event first."""
-        ordered = sorted(self.details.deliveries, key=lambda one: (-one.created_at, one.event_id, one.delivery_id))
+        ordered = sorted(self._sent(is_copy=False), key=lambda one: (-one.created_at, one.event_id, one.delivery_id))
         views = held_deliveries(ordered, self.paused.values(), self.now)
         return [
             NotifiedOf(members[0].topic, event_id, [self._delivery(one) for one in members])
             for event_id, members in ((key, list(group)) for key, group in groupby(views, key=lambda one: one.event_id))
         ]
+
+    @property
+    def copying(self) -> list[DeliveryNow]:
+        """What becomes of the copies in the archive, the latest first."""
+        views = held_deliveries(self._sent(is_copy=True), self.paused.values(), self.now)
+        return [self._delivery(one) for one in reversed(views)]
 
     @property
     def happened(self) -> list[Happening]:
@@ -137,6 +144,9 @@ class TaskStory:
             usual=usual,
         )
 
+    def _sent(self, *, is_copy: bool) -> list[DeliveryView]:
+        return [one for one in self.details.deliveries if (one.endpoint == ARCHIVE) is is_copy]
+
     def _notified(self) -> Iterator[Happening]:
         finishes = [one for one in self.details.deliveries if one.topic in END_TOPICS and one.made]
         if len(finishes) > MOST_NOTIFIED:
@@ -145,9 +155,11 @@ class TaskStory:
             last = one.made[-1]
             match one.state:
                 case DeliveryState.ACCEPTED:
-                    yield Happening(last.at, "accepted", "", one.place, max(0.0, last.at - one.created_at))
+                    what = "copied" if one.endpoint == ARCHIVE else "accepted"
+                    yield Happening(last.at, what, "", one.place, max(0.0, last.at - one.created_at))
                 case DeliveryState.DEAD | DeliveryState.WAITING if last.outcome != "accepted":
-                    what = "dead" if one.state is DeliveryState.DEAD else "deferred"
+                    is_copy, is_dead = one.endpoint == ARCHIVE, one.state is DeliveryState.DEAD
+                    what = "not copied" if is_copy else "dead" if is_dead else "deferred"
                     yield Happening(last.at, what, last.detail, one.place)
 
     def _delivery(self, view: DeliveryView) -> DeliveryNow:
@@ -182,8 +194,8 @@ def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -
         usual=known.usual(view),
         account=accounts.get(key.account),
         paused=lasting(store.pauses(), PauseOf.ENDPOINT, now),
-        queue_holds=lasting_holds(store.queue_holds(), loaded.endpoints, now),
-        endpoints=frozenset(loaded.endpoints),
+        queue_holds=lasting_holds(store.queue_holds(), loaded.queues, now),
+        endpoints=frozenset(loaded.queues),
         is_account_known=key.account in loaded.settings.accounts,
         results=_in_order(boxes) if is_there else (),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import Final, NamedTuple
 
+from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import END_TOPICS
 from bridge.store.views import DeliveryView
@@ -22,9 +23,9 @@ class Told(NamedTuple):
 
 
 def told(deliveries: Iterable[DeliveryView], held: Container[str] = ()) -> list[Told]:
-    """For each endpoint the worst state of what it gets about the last finish. `held`: endpoints that are disabled or
-    paused."""
-    finishes = [one for one in deliveries if one.topic in END_TOPICS]
+    """For each endpoint the worst state of what it gets about the last finish; copies are not counted. `held`:
+    endpoints that are disabled or paused."""
+    finishes = [one for one in deliveries if one.topic in END_TOPICS and one.endpoint != ARCHIVE]
     last = max((one.created_at for one in finishes), default=0.0)
     found: dict[str, Told] = {}
     for one in finishes:

@@ -1,0 +1,87 @@
+"""Copies of results on the page: they are shown from this server, whatever has become of the results."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from html import unescape
+
+import pytest
+
+from tests.archive.file_server import file_server
+from tests.http.page.watching import add, just_finished, read
+from tests.http.site import Site, running_site
+from tests.world import Answer, kling, until
+
+MP4 = b"\x00\x00\x00\x18ftypmp42" + b"\0" * 2000
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>alert(1)</script></svg>'
+RESULTS = {"film": ["/film.mp4", "/missing.mp4"], "expired": ["/old.mp4"], "drawing": ["/draw.svg"]}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Without previews: nothing is loaded from another host."""
+    with file_server({"/film.mp4": MP4, "/old.mp4": MP4, "/draw.svg": SVG}) as files:
+
+        def told_by(task_id: str) -> Answer | None:
+            answer = kling(task_id, "succeed", urls=[files + path for path in RESULTS[task_id]])
+            is_old = task_id == "expired"  # the times of `kling` are long ago
+            return (200, json.dumps(answer).encode(), {}) if is_old else just_finished(answer)
+
+        with running_site(tmp_path_factory.mktemp("copies"), archive={"to": "archive"}) as running:
+            running.world.fault = told_by
+            add(running, *({"id": one, "label": f"The {one}/1"} for one in RESULTS))
+            until(lambda: all(copies(running, one) for one in RESULTS), seconds=30, what="a copy of each")
+            yield running
+
+
+def story(site: Site, task_id: str) -> str:
+    return read(site, f"/task?account=kling&id={task_id}")
+
+
+def copies(site: Site, task_id: str) -> list[str]:
+    """The links to copies on the page."""
+    return [unescape(one) for one in re.findall(r'<a href="(/results/[^"]*)"[^>]*>Open the copy', story(site, task_id))]
+
+
+@pytest.mark.parametrize("task_id", ["film", "expired"])
+def test_a_copied_video_is_played_from_this_server(site: Site, task_id: str) -> None:
+    page = story(site, task_id)
+    [source] = [unescape(one) for one in re.findall(r'<video [^>]*src="([^"]*)"', page)]
+    assert [source] == copies(site, task_id)
+    answer = site.stranger.get(source)
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, MP4, "video/mp4")
+
+
+def test_a_result_without_a_copy_is_named_with_its_host(site: Site) -> None:
+    page = story(site, "film")
+    assert page.count("is at 127.0.0.1") == 1
+    assert "/missing.mp4" in page
+
+
+def test_a_copied_drawing_is_a_link_and_not_shown(site: Site) -> None:
+    page = story(site, "drawing")
+    assert len(copies(site, "drawing")) == 1
+    assert "<img" not in page
+    assert "<video" not in page
+
+
+def test_links_stay_the_same_so_that_browsers_keep_the_files(site: Site) -> None:
+    assert copies(site, "film") == copies(site, "film")
+
+
+def test_copies_are_not_among_those_who_were_notified(site: Site) -> None:
+    page = story(site, "expired")
+    notified = page[page.index("Who was notified") : page.index("What happened")]
+    assert "hook" in notified
+    assert "rchive" not in notified
+    assert "Copies in the archive" in page
+    assert "The result was copied into the archive" in page
+    until(lambda: "1 of 1" in read(site, "/tasks?q=expired"), seconds=20, what="a delivery to the endpoint")
+
+
+def test_a_copy_that_was_deleted_is_not_offered(site: Site) -> None:
+    for file in (site.folder / "archive").rglob("*drawing*.svg"):
+        file.unlink()
+    assert not copies(site, "drawing")
