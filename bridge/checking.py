@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from bridge.account_catalogue import catalogue
 from bridge.clock import SystemClock
@@ -47,6 +48,10 @@ def _mistakes(loaded: Loaded) -> Iterator[tuple[Key, str]]:
         else:
             found = _chat_problems(endpoint, loaded.proxies)
         yield from _named(("endpoints", name), found)
+
+    archive = loaded.settings.archive
+    if archive is not None and archive.to.startswith("s3://") and find_spec("obstore") is None:
+        yield ("archive", "to"), "a bucket needs the extra s3: pip install 'genbridge[s3]'"
 
 
 def _named(above: Key, found: Iterator[tuple[Key, str | None]]) -> Iterator[tuple[Key, str]]:

@@ -22,7 +22,7 @@ from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import Failure
 from bridge.net.outside_client import BodyStopped, KeyFor, OutsideAnswer, OutsideClient
 
-BATCH_BYTES: Final = 1 << 20  # written at once
+BATCH_BYTES: Final = 512 * 1024  # written at once
 MOST_RESUMES: Final = 8  # within one attempt, each after some progress
 GONE: Final = frozenset({HTTPStatus.GONE, HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS})
 REFUSALS: Final = frozenset(

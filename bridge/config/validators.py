@@ -147,7 +147,9 @@ def allowed_host(text: str) -> str:
 
     from bridge.domain.result_urls import plain_host
 
-    if "/" not in line(text):
+    if line(text).count(":") > 1 and "/" not in text:
+        text = f"[{text.strip('[]')}]"
+    if "/" not in text:
         return plain_host(host_name(text))
     try:
         return str(ip_network(text))

@@ -11,6 +11,7 @@ from bridge.clock import SystemClock
 from bridge.config.changed_settings import changed_settings
 from bridge.config.load import Loaded
 from bridge.config.model import Apprise, Webhook
+from bridge.control.archive_check import archive_findings, archive_reached
 from bridge.control.formats import count, span
 from bridge.domain.event import OPERATOR_TOPICS
 from bridge.domain.finding import Finding, Level
@@ -48,6 +49,7 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
     yield from _wrong_services(loaded)
     yield from _mixed_targets(loaded)
     yield from _without_task(loaded)
+    yield from archive_findings(loaded)
     yield from _store(loaded, placed)
     for source in sources(loaded, intake=_NoIntake(), clock=SystemClock()):
         yield source.inspect()
@@ -55,7 +57,7 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
 
 async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
     """Ask each account about a task nobody has, request each list that `discover` reads, and send a GET to each
-    webhook's address, which notifies nobody. Yields what came back from each."""
+    webhook's address, which notifies nobody, and to the archive's bucket. Yields what came back from each."""
     async with PlanBuilder(SystemClock()) as builder:
         for name, account in loaded.settings.accounts.items():
             yield await _asked(builder, name, loaded)
@@ -71,6 +73,8 @@ async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
             url = sample_url(endpoint.url.reveal())
             answer = await client.fetch(Request(method="GET", url=url), cap_bytes=1024)
             yield _reached(f"endpoints.{name}", answer, url)
+    if (archive := await archive_reached(loaded)) is not None:
+        yield archive
 
 
 def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:

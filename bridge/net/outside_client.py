@@ -23,7 +23,7 @@ from bridge.net.request_head import RequestHead, origin_of, request_line, split
 
 MOST_REDIRECTS: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-READ_BYTES: Final = 256 * 1024  # at a time
+READ_BYTES: Final = 512 * 1024  # at a time: measured, the fastest
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 KeyFor = Callable[[str], Mapping[str, str]]

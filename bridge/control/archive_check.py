@@ -1,0 +1,72 @@
+"""What `check` reports of the archive: its place, and what `archive.allow` opens."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterator
+from typing import Final
+
+import anyio.to_thread
+
+from bridge.archive.bucket import Bucket
+from bridge.archive.keeper import FreeSpace
+from bridge.archive.place import PlaceFailed
+from bridge.archive_builder import place_of
+from bridge.config.load import Loaded
+from bridge.domain.finding import Finding, Level
+from bridge.domain.public_addresses import IpNetwork, why_not_public
+
+PROBE: Final = "genbridge-check"  # a file that nobody has
+
+
+def archive_findings(loaded: Loaded) -> Iterator[Finding]:
+    """What can be said without asking anybody. Creates nothing."""
+    archive = loaded.settings.archive
+    if archive is None:
+        return
+    for number, text in enumerate(archive.allow):
+        if (warning := _allows_too_much(text)) is not None:
+            yield Finding(Level.WARNING, f"archive.allow[{number}]", f"{text} {warning}")
+    place = place_of(archive, loaded)
+    if isinstance(place, Bucket):
+        return
+    folder = place.root
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    problem = FreeSpace(place.root).problem()
+    if not folder.is_dir():
+        yield Finding(Level.ERROR, "archive", f"{folder} is not a folder")
+    elif not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        yield Finding(Level.WARNING, "archive", f"{folder} cannot be written by this user")
+    elif problem is not None:
+        yield Finding(Level.WARNING, "archive", f"{problem}: no copies are made")
+    else:
+        yield Finding(Level.OK, "archive", f"copies go to {place.root}")
+
+
+async def archive_reached(loaded: Loaded) -> Finding | None:
+    """Whether the bucket answers; None if there is none."""
+    archive = loaded.settings.archive
+    place = None if archive is None else place_of(archive, loaded)
+    if archive is None or not isinstance(place, Bucket):
+        return None
+    try:
+        await anyio.to_thread.run_sync(place.size, PROBE)
+    except PlaceFailed as error:
+        return Finding(Level.ERROR, "archive", f"{error}: check the bucket, and AWS_* in the environment")
+    return Finding(Level.OK, "archive", f"reachable ({archive.to})")
+
+
+def _allows_too_much(text: str) -> str | None:
+    """Why an entry of `allow` is not what it should be; None if it is a private host or network."""
+    try:
+        network: IpNetwork = ipaddress.ip_network(text)
+    except ValueError:
+        return None  # a name
+    first, last = why_not_public(network[0]), why_not_public(network[-1])
+    if network.is_loopback or ipaddress.ip_address("127.0.0.1") in network:
+        return "lets result URLs reach every service of this machine"
+    if first is None and last is None:
+        return "is public: it needs no entry"
+    return None if first == last else "contains public addresses, too: write only the private network"
