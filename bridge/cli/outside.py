@@ -13,18 +13,36 @@ from bridge.clock import SystemClock
 from bridge.control.delivery_list import known_endpoint
 from bridge.control.endpoint_sample import send_sample
 from bridge.domain.delivery import Accepted, Outcome
+from bridge.domain.event import Topic
 from bridge.domain.quoting import printable
+from bridge.domain.sample import MOST_RESULTS
 from bridge.plan_builder import PlanBuilder
 from bridge.redaction import hidden
 
 
 @command("test")
 @click.argument("endpoint")
+@click.option(
+    "--topic",
+    type=click.Choice([topic.value for topic in Topic]),
+    default=Topic.TASK_SUCCEEDED.value,
+    show_default=True,
+    metavar="TOPIC",
+    help="What the sample is about.",
+)
+@click.option(
+    "--results",
+    type=click.IntRange(1, MOST_RESULTS),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="The number of results: 1 is a video, more are images.",
+)
 @click.pass_obj
-def test_command(session: CommandSession, endpoint: str) -> int:
+def test_command(session: CommandSession, endpoint: str, topic: str, results: int) -> int:
     """Send a sample to an endpoint and show its answer.
 
-    The sample is a `task_succeeded` event for a task that does not exist. Nothing is stored.
+    The sample is a `task_succeeded` event, or one of another topic, for a task that does not exist. Nothing is stored.
 
     Exit 0 when it was accepted, 1 when it was not.
     """
@@ -34,7 +52,8 @@ def test_command(session: CommandSession, endpoint: str) -> int:
 
     async def send() -> Sequence[tuple[str, Outcome]]:
         async with PlanBuilder(SystemClock()) as builder:
-            return await send_sample(builder.endpoint(endpoint, loaded).sink, endpoint, now=SystemClock().now())
+            sink, now = builder.endpoint(endpoint, loaded).sink, SystemClock().now()
+            return await send_sample(sink, endpoint, now=now, topic=Topic(topic), results=results)
 
     failed = False
     for target, outcome in anyio.run(send):

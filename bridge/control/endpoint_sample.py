@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from bridge.domain.delivery import Delivery, Outcome
+from bridge.domain.event import Topic
 from bridge.domain.sample import sample_event
 from bridge.ports import Sink
 
 
-async def send_sample(sink: Sink, endpoint: str, *, now: float) -> list[tuple[str, Outcome]]:
-    """Send a `task_succeeded` about a task that does not exist to each target of the endpoint; nothing is stored.
-    Returns the outcome for each target."""
-    event = sample_event(now)
+async def send_sample(
+    sink: Sink, endpoint: str, *, now: float, topic: Topic = Topic.TASK_SUCCEEDED, results: int = 1
+) -> list[tuple[str, Outcome]]:
+    """Send a sample of this topic, with so many results, to each target of the endpoint; nothing is stored. Returns the
+    outcome for each target."""
+    event = sample_event(now, topic, results=results)
     outcomes = []
     for parcel in sink.parcels(event):
         delivery = Delivery(

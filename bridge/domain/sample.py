@@ -1,12 +1,13 @@
-"""The sample event that `genbridge test` sends. It is built the way real events are."""
+"""The samples that `genbridge test` sends. They are built the way real events are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-from bridge.domain.change import Note, TaskChange
-from bridge.domain.event import Event, Topic
-from bridge.domain.event_building import task_event
+from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
+from bridge.domain.event import ENDPOINT_TOPICS, LIVE_TOPICS, Event, Topic
+from bridge.domain.event_building import account_event, archived_event, endpoint_event, task_event, unread_event
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Json, Kind, Phase, Snapshot
 from bridge.domain.watch import Memory, Watch, WatchState
@@ -14,53 +15,126 @@ from bridge.domain.watch import Memory, Watch, WatchState
 URL = "https://example.com/genbridge-sample.mp4"
 KEY = WatchKey("sample", "genbridge-sample")
 META: Mapping[str, Json] = {"sample": True}
+TOOK_S: Final = 60.0
+MOST_RESULTS: Final = 10
+
+_REASONS: Final[Mapping[Topic, str]] = {
+    Topic.TASK_FAILED: "The prompt was refused by content moderation.",
+    Topic.TASK_CANCELED: "The task was canceled at the provider.",
+    Topic.TASK_NOT_FOUND: "HTTP 404, code 1203: task not found",
+    Topic.TASK_TIMED_OUT: f"not finished after {TOOK_S:.0f} s (give_up_after); the last answer: processing",
+    Topic.ACCOUNT_BLOCKED: "HTTP 402: not enough credits",
+    Topic.ENDPOINT_DISABLED: "HTTP 410 Gone",
+    Topic.ENDPOINT_FAILING: "no success for 35 min, 8 failed attempts; the last one: HTTP 502 Bad Gateway",
+    Topic.ENDPOINT_RECOVERED: "it failed for 51 min",
+    Topic.UNKNOWN_STATUS: 'unknown status "moderating" (task genbridge-sample); polling continues',
+}
 
 
 def is_sample(event: Event) -> bool:
-    """Whether the event is the sample."""
+    """Whether the event is about the sample's task."""
     return (event.account, event.subject, event.data.get("meta")) == (*KEY, META)
 
 
-def sample_event(at: float) -> Event:
-    """A `task_succeeded` about a task that does not exist, finished at `at`."""
-    key = KEY
-    memory = Memory(phase=Phase.SUCCEEDED, polls=3)
+def sample_event(at: float, topic: Topic = Topic.TASK_SUCCEEDED, *, results: int = 1) -> Event:
+    """An event of this topic about a task, account or endpoint that does not exist, at `at`. A success has one video,
+    or so many images."""
+    reason = _REASONS.get(topic, "")
+    if topic in {Topic.ACCOUNT_BLOCKED, Topic.ACCOUNT_RESTORED}:
+        is_blocked = topic is Topic.ACCOUNT_BLOCKED
+        lasted_s = 0.0 if is_blocked else 41 * 60.0
+        change = AccountChange(
+            account=KEY.account,
+            blocked=is_blocked,
+            reason=reason,
+            count=1,
+            blocked_s=lasted_s,
+            at=at,
+            lasted_s=lasted_s,
+            tasks=14,
+        )
+        return account_event(change)
+    if topic in ENDPOINT_TOPICS:
+        return endpoint_event(KEY.account, count=1, reason=reason, at=at, topic=topic)
+    if topic is Topic.UNKNOWN_STATUS:
+        return unread_event(AnswerUnread(account=KEY.account, word="moderating", reason=reason, answers=1, at=at))
+    if topic is Topic.TASK_ARCHIVED:
+        end = sample_event(at, results=results)
+        copies = [
+            _copy(kind, n, item) for kind, items in end.data["task_result"].items() for n, item in enumerate(items)
+        ]
+        return archived_event(end.data, copies, of=end.event_id, at=at)
+    return _task_event(at, topic, reason, results)
+
+
+def _task_event(at: float, topic: Topic, reason: str, results: int) -> Event:
+    phase = Phase.SUCCEEDED if topic is Topic.TASK_SUCCEEDED else Phase.RUNNING
+    memory = Memory(phase=phase, polls=3)
     state = WatchState(
-        account=key.account,
-        task_id=key.task_id,
+        account=KEY.account,
+        task_id=KEY.task_id,
         generation=1,
-        action="videos/text2video",
+        action="videos/text2video" if results == 1 else "images/generations",
         give_up_after_s=None,
-        added_at=at - 60.0,
+        added_at=at - TOOK_S,
         blocked_before_s=0.0,
         next_poll_at=None,
         memory=memory,
         revision=0,
     )
+    ends = topic not in LIVE_TOPICS
     watch = Watch(
         state=state,
         label="genbridge sample",
         meta=META,
         endpoints=None,
         source="test",
-        ended_at=at,
+        ended_at=at if ends else None,
         reason=None,
         snapshot=None,
     )
-    snapshot = Snapshot(status="succeed", result={"videos": [{"id": "1", "url": URL, "duration": "5.1"}]}, urls=(URL,))
     note = Note(
-        key=key, generation=1, memory=memory, kind=Kind.SUCCEEDED, detail="", at=at, next_poll_at=None, next_poll_why=""
+        key=KEY, generation=1, memory=memory, kind=Kind.RUNNING, detail="", at=at, next_poll_at=None, next_poll_why=""
     )
     change = TaskChange(
         note=note,
-        ends=True,
-        topic=Topic.TASK_SUCCEEDED,
+        ends=ends,
+        topic=topic,
         topic_part="",
-        reason=None,
-        snapshot=snapshot,
+        reason=reason or None,
+        snapshot=_snapshot(topic, results),
         provider="kling",
         at=at,
     )
     event = task_event(watch, change)
     assert event is not None  # it has a topic
     return event
+
+
+def _snapshot(topic: Topic, results: int) -> Snapshot | None:
+    if topic is Topic.TASK_FAILED:
+        return Snapshot(status="failed", error_code="1301")
+    if topic in LIVE_TOPICS:
+        return Snapshot(status="processing", progress=45.0)
+    if topic is not Topic.TASK_SUCCEEDED:
+        return None
+    if results == 1:
+        return Snapshot(status="succeed", result={"videos": [{"id": "1", "url": URL, "duration": "5.1"}]}, urls=(URL,))
+    urls = tuple(f"https://example.com/genbridge-sample-{number}.png" for number in range(1, results + 1))
+    images = [{"index": place, "url": url} for place, url in enumerate(urls)]
+    return Snapshot(status="succeed", result={"images": images}, urls=urls)
+
+
+def _copy(kind: str, place: int, item: Mapping[str, Json]) -> Json:
+    """The copy of one result, as `archive` lists it."""
+    name = str(item["url"]).rpartition("/")[2]
+    media_type = "video/mp4" if kind == "videos" else "image/png"
+    return {
+        "kind": kind,
+        "n": place + 1,
+        "path": f"sample/{name}",
+        "url": None,
+        "bytes": 4_194_304,
+        "sha256": "0" * 64,
+        "media_type": media_type,
+    }

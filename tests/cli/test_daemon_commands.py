@@ -319,6 +319,16 @@ def test_once_does_not_wait_for_what_these_settings_can_never_do(shell: Shell, w
     assert (line["watches"], line["deliveries"]) == (1, 1)
 
 
+def test_test_sends_a_sample_of_any_topic_with_as_many_results_as_asked_for(shell: Shell, world: World) -> None:
+    assert shell("test", "hook", "--results", "4").code == 0
+    assert shell("test", "hook", "--topic", "account_blocked").code == 0
+    four, blocked = world.told
+    assert len(four.data["urls"]) == 4
+    assert blocked.topic == "account_blocked"
+    for wrong in (("--topic", "task_exploded"), ("--results", "11"), ("--results", "0")):
+        assert shell("test", "hook", *wrong).code == 2
+
+
 def test_test_sends_a_sample_and_writes_nothing_down(shell: Shell, world: World) -> None:
     said = shell("test", "hook")
     assert said.code == 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from bridge.domain.event import Topic
 from bridge.domain.sample import URL, is_sample, sample_event
 from tests.factories import NOW, make_event
@@ -10,6 +12,18 @@ def test_the_sample_looks_like_the_end_of_a_task_and_says_that_it_is_none() -> N
     assert (event.topic, event.subject, event.occurred_at) == (Topic.TASK_SUCCEEDED, "genbridge-sample", NOW)
     assert (event.data["urls"], event.data["meta"]) == ([URL], {"sample": True})
     assert (event.data["watched_at"], event.data["ended_at"]) == (1761999940000, 1762000000000)
+
+
+@pytest.mark.parametrize("topic", Topic)
+def test_there_is_a_sample_of_every_topic(topic: Topic) -> None:
+    event = sample_event(NOW, topic)
+    assert (event.topic, event.occurred_at, event.data["event_id"]) == (topic, NOW, event.event_id)
+    assert is_sample(event) == topic.startswith("task_")
+
+
+def test_a_sample_has_as_many_results_as_asked_for() -> None:
+    event = sample_event(NOW, results=4)
+    assert len(event.data["urls"]) == len(event.data["task_result"]["images"]) == 4
 
 
 def test_only_the_sample_is_the_sample() -> None:
