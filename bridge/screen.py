@@ -128,6 +128,18 @@ def folded(text: str, width: int) -> Iterator[str]:
     yield indent + line
 
 
+def fitted(line: str, screen: Screen, *, hang: int) -> str:
+    """A line as a terminal shows it best: folded, with `hang` more blanks before the following lines. A line with a
+    word that does not fit, such as a URL, stays whole, so that it can be copied."""
+    margin = " " * (len(line) - len(line.lstrip(" ")) + hang)
+    room = screen.width - len(margin)
+    if not screen.is_terminal or cells(line) <= screen.width or any(cells(word) > room for word in line.split()):
+        return line
+    first, *more = folded(line, screen.width)
+    rest = margin + " ".join(part.strip() for part in more)
+    return "\n".join([first, *(folded(rest, screen.width) if more else ())])
+
+
 def _first_cells(text: str, most: int) -> str:
     """The longest beginning that takes at most so many cells."""
     if _is_narrow(text):

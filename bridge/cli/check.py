@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Final
+
 import anyio
 import click
 
@@ -9,9 +12,13 @@ from bridge.checking import check
 from bridge.cli.session import CommandSession, command
 from bridge.config.load import Loaded
 from bridge.control.settings_check import check_offline, check_online
-from bridge.domain.finding import Finding, exit_code
+from bridge.domain.finding import Finding, Level, exit_code
 from bridge.domain.quoting import printable
 from bridge.redaction import hidden
+from bridge.screen import fitted, screen_of
+
+LEVEL_CELLS: Final = 8
+LEVEL_STYLES: Final = {Level.OK: "good", Level.WARNING: "warn", Level.ERROR: "bad"}
 
 
 @command("check")
@@ -43,4 +50,7 @@ async def _say_online(loaded: Loaded, found: list[Finding]) -> None:
 
 def _say(finding: Finding, found: list[Finding]) -> None:
     found.append(finding)
-    click.echo(printable(hidden(finding.line())))
+    screen = screen_of(sys.stdout)
+    level, rest = finding.level.value, printable(hidden(finding.line())).removeprefix(finding.level.value)
+    line = fitted(level + rest, screen, hang=LEVEL_CELLS)
+    click.echo(screen.painted(level, LEVEL_STYLES[finding.level]) + line.removeprefix(level))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from bridge.account_catalogue import catalogue
 from bridge.cli.options import json_option
 from bridge.cli.output import print_json, print_table
 from bridge.cli.session import CommandSession, command
+from bridge.cli.terminal_table import Column, table_lines
 from bridge.clock import SystemClock
 from bridge.config import settings_file
 from bridge.config.load import Loaded
@@ -24,6 +25,7 @@ from bridge.domain.quoting import printable
 from bridge.errors import ConfigError, UnknownError, UsageError
 from bridge.providers.catalogue import descriptions, effective
 from bridge.providers.description import Description
+from bridge.screen import screen_of
 
 WIDTH: Final = 80
 MOST_BYTES: Final = 64 << 20
@@ -72,6 +74,15 @@ def _list(known: Mapping[str, Description], *, as_json: bool) -> None:
     if as_json:
         rows = [{"provider": key, "title": each.title, "base_url": list(each.base_url)} for key, each in known.items()]
         print_json(rows)
+        return
+    screen = screen_of(sys.stdout)
+    if screen.is_terminal:
+        columns: Sequence[Column[tuple[str, Description]]] = (
+            Column("PROVIDER", lambda item: item[0], style="bold"),
+            Column("WHAT", lambda item: item[1].title, least=24),
+            Column("BASE URL", lambda item: item[1].default_base_url or "", goes=1, style="dim"),
+        )
+        click.echo("\n".join(table_lines(list(known.items()), columns, screen)))
         return
     print_table(
         known.items(),

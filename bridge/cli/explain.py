@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from bridge.cli.options import account_option, json_option
@@ -11,6 +13,7 @@ from bridge.clock import SystemClock
 from bridge.control.explanation import explain
 from bridge.control.lookup import find_keys
 from bridge.domain.quoting import printable
+from bridge.screen import fitted, screen_of
 
 
 @command("explain")
@@ -38,5 +41,8 @@ def explain_command(session: CommandSession, task_id: str, account: str | None, 
     if as_json:
         print_json(found.json())
         return
-    for line in found.lines():
-        click.echo(printable(line))
+    screen = screen_of(sys.stdout)
+    for line in map(printable, found.lines()):
+        is_heading = bool(line) and not line.startswith(" ")
+        text = fitted(line, screen, hang=2)
+        click.echo(screen.painted(text, "bold") if is_heading else text)

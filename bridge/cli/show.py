@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
 
 import click
 
@@ -13,6 +15,10 @@ from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.control.lookup import find_keys
 from bridge.control.watch_details import watch_details
+from bridge.domain.quoting import printable
+from bridge.screen import padded, screen_of
+
+NAME_CELLS: Final = 14
 
 
 @command("show")
@@ -28,7 +34,13 @@ def show_command(session: CommandSession, task_id: str, account: str | None, as_
     if as_json:
         print_json(found.json())
         return
-    print_table(found.fields().items(), {"FIELD": lambda field: field[0], "VALUE": lambda field: _plain(field[1])})
+    screen = screen_of(sys.stdout)
+    if screen.is_terminal:
+        for name, value in found.fields().items():
+            for number, text in enumerate(_lines(value)):
+                click.echo(screen.painted(padded("" if number else name, NAME_CELLS), "dim") + printable(text))
+    else:
+        print_table(found.fields().items(), {"FIELD": lambda field: field[0], "VALUE": lambda field: _plain(field[1])})
     if found.deliveries.views:
         click.echo()
         print_deliveries(found.deliveries)
@@ -40,3 +52,11 @@ def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return json_text(value)
     return "" if value is None else str(value)
+
+
+def _lines(value: Any) -> Sequence[str]:
+    """A value for a terminal; each URL on a line of its own, and nothing for a value that is missing."""
+    if isinstance(value, list):
+        return [str(one) for one in value]
+    text = _plain(value)
+    return [text] if text and value != {} else []

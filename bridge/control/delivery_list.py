@@ -118,7 +118,7 @@ def unknown_event(event_id: str) -> UnknownError:
 
 def delivery_json(view: DeliveryView) -> dict[str, Any]:
     """One delivery for JSON. `id` is null for operator topics; `about` is the endpoint that an operator topic is
-    about."""
+    about; `last_reason` is the answer to the last attempt, or why there was none."""
     is_about_task = view.topic.startswith(TASK_TOPICS)
     return {
         "event_id": view.event_id,
@@ -132,6 +132,8 @@ def delivery_json(view: DeliveryView) -> dict[str, Any]:
         "attempts": view.attempts,
         "next_attempt_at": rfc3339(view.next_attempt_at),
         "last_outcome": view.last_outcome,
+        "created_at": rfc3339(view.created_at),
+        "last_reason": view.last_detail or None,
     }
 
 

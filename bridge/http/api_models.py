@@ -102,6 +102,8 @@ class DeliveryRecord(BaseModel):
     attempts: int
     next_attempt_at: str | None
     last_outcome: str | None
+    created_at: str
+    last_reason: str | None = Field(description="the answer to the last attempt, or why there was none")
 
 
 class TaskQuery(TaskKey):

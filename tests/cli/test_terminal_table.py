@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bridge.cli.terminal_table import Column, is_id, table_lines
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
-from bridge.screen import Screen, cells, cut, folded
+from bridge.screen import Screen, cells, cut, fitted, folded
 from tests.cli.shell import Shell
 from tests.cli.terminal import ESCAPES, in_terminal, interrupt_at
 from tests.factories import NOW, make_wish
@@ -54,6 +54,22 @@ def test_no_line_of_a_table_is_wider_than_the_terminal(
     for line in table_lines(rows, columns, screen(width, marks=marks)):
         assert cells(ESCAPES.sub("", line)) <= width
         assert marks or "\x1b" not in line
+
+
+def test_a_long_line_hangs_and_one_with_a_url_that_does_not_fit_stays_whole() -> None:
+    assert fitted("  attempt 1: HTTP 503 Unavailable", screen(22), hang=2) == "  attempt 1: HTTP 503\n    Unavailable"
+    url = "  https://cdn.example.com/a/long/path/v1.mp4"
+    assert fitted(url, screen(22), hang=2) == url
+    piped = Screen(22, 24, is_terminal=False, marks=False)
+    assert fitted("a line that is longer than that", piped, hang=2) == "a line that is longer than that"
+
+
+@given(TEXTS.filter(str.isprintable), st.integers(20, 60))
+def test_a_fitted_line_loses_nothing_but_blanks(text: str, width: int) -> None:
+    said = fitted(text, screen(width), hang=4)
+    assert said.replace(" ", "").replace("\n", "") == text.replace(" ", "")
+    if "\n" in said:
+        assert all(cells(line) <= width for line in said.split("\n"))
 
 
 def fill(shell: Shell, tasks: int) -> None:
@@ -133,6 +149,22 @@ def test_watch_refreshes_in_place_until_ctrl_c_and_leaves_the_last_lines(shell: 
         assert text[-4:] in last
         assert last.count("\n") < 12
         assert said.count("\x1b[?25h") == 1, "the cursor is back"
+
+
+def test_show_explain_providers_and_check_fit_80_columns(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(shell, 1)
+    monkeypatch.setenv("KLING_KEY", "k3y-of-a-test")
+    shown = in_terminal(shell.folder, "show", "task-000")
+    assert "urls          https://cdn.example.com/v1.mp4" in shown.lines
+    assert "eta_at" not in shown, "what has no value is left out"
+    explained = in_terminal(shell.folder, "explain", "task-000")
+    assert "\x1b[1mkling/task-000: failed\x1b[0m" in explained
+    checked = in_terminal(shell.folder, "check", exits=0)
+    assert "\x1b[32mok\x1b[0m" in checked
+    listed = in_terminal(shell.folder, "providers", columns=60)
+    for said in (shown, explained, listed, checked):
+        width = 60 if said is listed else 80
+        assert [line for line in said.lines if cells(line) > width and str(shell.folder) not in line] == []
 
 
 def test_watch_needs_a_terminal(shell: Shell) -> None:

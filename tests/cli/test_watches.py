@@ -36,6 +36,8 @@ DELIVERY_KEYS = [
         "attempts",
         "next_attempt_at",
         "last_outcome",
+        "created_at",
+        "last_reason",
     ),
 ]
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
