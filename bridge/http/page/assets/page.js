@@ -75,8 +75,16 @@ function drawBar(bar) {
   bar.classList.toggle("late", now() > high);
 }
 
+// A box whose files all cannot be loaded says so, with a link.
+function showLost(box) {
+  const files = find("img, video, audio", box);
+  const isLost = (file) => file.error || file.networkState === 3 || (file.complete && !file.naturalWidth);
+  if (files.length && files.every(isLost)) box.classList.add("broken");
+}
+
 function tick() {
   if (document.hidden) return;
+  find(".pic:not(.broken)").forEach(showLost);
   if (Date.now() - heardAt > SILENT_MS) setLive(false);
   if (!isLive) return; // countdowns stop: nobody knows whether they are true
   for (const time of find("time[data-ago], time[data-due], time[data-age]")) {
@@ -266,6 +274,8 @@ function showCounts(counts) {
     const value = flat[element.dataset.count];
     if (typeof value === "number") setText(element, number(value));
   }
+  const icon = document.querySelector("link[rel=icon]");
+  icon.href = Number(body.dataset.needs) ? icon.dataset.needs : icon.dataset.well;
   const needs = Number(body.dataset.needs) && fill(texts.title_needs, { n: body.dataset.needs });
   const running = counts.live && fill(texts.title_running, { n: number(counts.live) });
   if (body.dataset.view === "now") document.title = [needs, running, "genbridge"].filter(Boolean).join(" · ");
