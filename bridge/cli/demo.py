@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 from collections import Counter
@@ -53,19 +54,23 @@ MAX_DEMO_S: Final = 90.0  # the demo stops by then in any case
 
 @command("demo")
 @provider_option("The provider to simulate, one of `genbridge providers`.")
+@click.option("--open", "opens", is_flag=True, help="Open the status page in a browser.")
+@click.option("--keep", "keeps", is_flag=True, help="Afterwards, keep serving the page until Ctrl-C.")
 @click.option("--speed", default=1.0, type=click.FloatRange(1, 10), hidden=True, help="Play faster, for tests.")
-def demo_command(provider: str, speed: float) -> int:
+def demo_command(provider: str, opens: bool, keeps: bool, speed: float) -> int:
     """Show genbridge at work in half a minute; needs no key.
 
-    Everything runs on loopback: a simulated provider, the daemon with its own queue folder, and a receiver that prints
-    each webhook. It ignores settings files and leaves nothing behind.
+    Everything runs on loopback: a simulated provider, the daemon with its own queue folder and status page, and a
+    receiver that prints each webhook. It ignores settings files and leaves nothing behind.
     """
     logs.set_up(level="error", syntax="auto")  # a receiver that is down belongs to the demo
     clock = SystemClock() if speed == 1 else FastClock(speed)
-    demo = Demo(provider, clock)
+    demo = Demo(provider, clock, opens=opens, keeps=keeps)
     try:
         until_terminated(demo.play)
     except KeyboardInterrupt:
+        if demo.is_kept:
+            return 0
         if demo.has_begun:
             _print_end(demo.summary(), is_whole=False)
         raise
@@ -83,8 +88,11 @@ def _print_end(summary: DemoSummary, *, is_whole: bool) -> None:
 class Demo:
     """One demo in a folder of its own: two servers, the daemon, and task files that appear one after another."""
 
-    def __init__(self, provider: str, clock: Clock) -> None:
+    def __init__(self, provider: str, clock: Clock, *, opens: bool = False, keeps: bool = False) -> None:
         self._clock = clock
+        self._opens = opens
+        self._keeps = keeps
+        self.is_kept = False  # its summary is printed, and only the page goes on
         self._plan = DemoPlan(provider=provider)
         self._provider = SimulatedProvider(self._clock, key=PROVIDER_KEY, provider=provider)
         self._receiver = Receiver(
@@ -110,7 +118,7 @@ class Demo:
             async with anyio.create_task_group() as group:
                 provider = await group.start(partial(serve, self._provider.app, host=LOOPBACK, port=0))
                 receiver = await group.start(partial(serve, self._receiver.app, host=LOOPBACK, port=0))
-                with anyio.move_on_after(MAX_DEMO_S):
+                with anyio.move_on_after(math.inf if self._keeps else MAX_DEMO_S):
                     await self._watch(Path(folder), f"http://{LOOPBACK}:{provider}", f"http://{LOOPBACK}:{receiver}")
                 group.cancel_scope.cancel()
 
@@ -170,6 +178,8 @@ class Demo:
             await serving.start(site.run, loaded, bound)
             click.echo(beginning(self._plan.provider, len(self._plan.tasks)))
             click.echo(f"Page: http://{bound.address}/\nAPI:  http://{bound.address}/openapi.json")
+            if self._opens:
+                click.launch(f"http://{bound.address}/")
             yield
             site.stop()
             serving.cancel_scope.cancel()
@@ -181,6 +191,11 @@ class Demo:
             self._plan.play(self._provider, started_at=self._started_at)
             group.start_soon(self._add_files, queue)
             await self._show_progress()
+            if self._keeps:
+                _print_end(self.summary(), is_whole=True)
+                click.echo("\nThe page stays until you press Ctrl-C.")
+                self.is_kept = True
+                await anyio.sleep_forever()
             app.stop()
 
     async def _add_files(self, queue: Path) -> None:

@@ -114,8 +114,8 @@ _FILES: Final = (
         name="more.json",
         tasks=(
             _task("street-musician", SimulatedResult.AUDIOS, created_s=5.0, finished_s=14.0, label="A street musician"),
-            _task("glass-teapot", SimulatedResult.IMAGES, created_s=5.0, finished_s=21.0),
-            _task("night-train", SimulatedResult.VIDEOS, created_s=5.0, finished_s=25.0),
+            _task("glass-teapot", SimulatedResult.IMAGES, created_s=5.0, finished_s=21.0, label="A glass teapot"),
+            _task("night-train", SimulatedResult.VIDEOS, created_s=5.0, finished_s=25.0, label="The night train"),
         ),
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -56,6 +57,26 @@ def test_the_demo_of_a_provider_with_batches_asks_about_many_tasks_in_one_reques
     found = re.search(r"in (\d+) requests", summary)
     assert found is not None
     assert int(found[1]) < polls / 2
+
+
+@pytest.mark.long
+def test_a_kept_demo_serves_its_page_until_ctrl_c(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bridge", "demo", "--speed", "10", "--keep"]
+    with ended(
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ) as demo:
+        assert demo.stdout is not None
+        lines = []
+        while "The page stays until you press Ctrl-C." not in lines:
+            lines.append(demo.stdout.readline().rstrip("\n"))
+            assert len(lines) < 200
+        assert "Next:" in lines
+        [page] = [line.removeprefix("Page:").strip() for line in lines if line.startswith("Page:")]
+        assert "A lighthouse at dawn" in httpx.get(page, trust_env=False).text
+        demo.send_signal(signal.SIGINT)
+        rest, err = demo.communicate(timeout=20)
+        assert (rest, err) == ("", "")
+    assert demo.returncode == 0
 
 
 def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
