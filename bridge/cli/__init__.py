@@ -26,6 +26,7 @@ from bridge.redaction import guard_tracebacks, hidden, learn_by, report_bug
 COMMANDS: Final = {  # the module of each, and its summary
     "run": ("bridge.cli.run", "Run the daemon in the foreground, until SIGTERM or Ctrl-C."),
     "once": ("bridge.cli.run", "Work until all tasks are finished and delivered, then exit."),
+    "init": ("bridge.cli.init", "Write a first settings file by asking five questions, then check it."),
     "demo": ("bridge.cli.demo", "Show genbridge at work in half a minute; needs no key."),
     "simulate": ("bridge.cli.simulate", "Run only the simulated provider."),
     "check": ("bridge.cli.check", "Check the settings, with all their secrets."),
@@ -118,7 +119,7 @@ def config_option(command: F) -> F:
 def genbridge() -> None:
     """Watches asynchronous generation tasks and notifies people and programs as soon as they finish.
 
-    Start with `genbridge demo` (no key needed). Then write genbridge.yaml, check it with `genbridge check`, and start
+    Start with `genbridge demo` (no key needed). Then write genbridge.yaml with `genbridge init`, and start
     `genbridge run`. `genbridge add ID` watches a task.
 
     Exit codes: 0 success, 1 failure, 2 usage, 69 unavailable, 75 try again later, 78 settings.

@@ -33,6 +33,11 @@ def check_command(session: CommandSession, online: bool) -> int:
     It opens the store and each source, creates nothing, and sends nothing to any endpoint. If there is an error, the
     exit code is that of `genbridge run`, or 1.
     """
+    return report(session, online=online)
+
+
+def report(session: CommandSession, *, online: bool) -> int:
+    """Print a line about each thing; the exit code. ConfigError when the settings are wrong."""
     loaded = session.resolved()
     check(loaded)
     found: list[Finding] = []

@@ -46,6 +46,11 @@ def test_command(session: CommandSession, endpoint: str, topic: str, results: in
 
     Exit 0 when it was accepted, 1 when it was not.
     """
+    return 0 if sample_sent(session, endpoint, Topic(topic), results) else 1
+
+
+def sample_sent(session: CommandSession, endpoint: str, topic: Topic = Topic.TASK_SUCCEEDED, results: int = 1) -> bool:
+    """Send a sample and print the answers; whether all accepted it."""
     known_endpoint(session.file, endpoint)
     loaded = session.resolved()
     check(loaded)
@@ -53,7 +58,7 @@ def test_command(session: CommandSession, endpoint: str, topic: str, results: in
     async def send() -> Sequence[tuple[str, Outcome]]:
         async with PlanBuilder(SystemClock()) as builder:
             sink, now = builder.endpoint(endpoint, loaded).sink, SystemClock().now()
-            return await send_sample(sink, endpoint, now=now, topic=Topic(topic), results=results)
+            return await send_sample(sink, endpoint, now=now, topic=topic, results=results)
 
     failed = False
     for target, outcome in anyio.run(send):
@@ -62,4 +67,4 @@ def test_command(session: CommandSession, endpoint: str, topic: str, results: in
         detail = outcome.summary if isinstance(outcome, Accepted) else outcome.reason
         place = f"{endpoint}[{target}]" if target else endpoint
         click.echo(f"{place}: {'accepted' if accepted else 'FAILED'}: {printable(hidden(detail))}")
-    return 1 if failed else 0
+    return not failed

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,10 +39,12 @@ def in_terminal(
     env: Mapping[str, str] | None = None,
     stdout: Path | None = None,
     on_output: Callable[[str, subprocess.Popen[bytes]], None] | None = None,
+    answers: Sequence[tuple[str, str]] = (),
     exits: int = 0,
 ) -> Screenful:
     """Run a command on a terminal of this size, to its end. `on_output` gets the text so far, whenever there is more,
-    and the process. `stdout` goes to this file instead."""
+    and the process. `answers` are typed one after the other, each when its question is on the screen. `stdout` goes to
+    this file instead."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     plain = {name: text for name, text in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES"}}
@@ -59,11 +61,14 @@ def in_terminal(
     os.close(theirs)
     if stdout is not None:
         os.close(out)
-    seen = b""
+    seen, open_questions, at = b"", list(answers), 0
     with ended(process):
         try:
             while chunk := os.read(ours, 65536):
                 seen += chunk
+                if open_questions and (found := seen.find(open_questions[0][0].encode(), at)) >= 0:
+                    at = found + 1
+                    os.write(ours, open_questions.pop(0)[1].encode())
                 if on_output is not None:
                     on_output(seen.decode(errors="replace"), process)
         except OSError:

@@ -1,0 +1,238 @@
+"""`init`: writes a first settings file from five answers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+
+import click
+
+from bridge.cli.check import report
+from bridge.cli.outside import sample_sent
+from bridge.cli.session import CommandSession, command
+from bridge.config import validators
+from bridge.control.first_settings import (
+    FirstSettings,
+    exists_already,
+    find_provider,
+    keep_out_of_git,
+    needs_no_key,
+    parse_endpoint,
+    parse_keys,
+    settings_text,
+    sources_of,
+    usual_keys,
+    write_settings,
+)
+from bridge.domain.quoting import printable, unknown
+from bridge.errors import ConfigError, UsageError
+from bridge.providers.catalogue import load_descriptions
+from bridge.providers.description import Description
+from bridge.screen import folded, screen_of
+
+T = TypeVar("T")
+
+YES: Final = {"y": True, "yes": True, "n": False, "no": False}
+
+
+class Questions:
+    """Asks on a terminal, again after a wrong answer. Elsewhere the answers are lines on stdin, and a wrong one is a
+    UsageError."""
+
+    def __init__(self) -> None:
+        self.on_terminal = sys.stdin is not None and sys.stdin.isatty()
+
+    def say(self, text: str) -> None:
+        """Something that helps to answer the next question."""
+        if self.on_terminal:
+            screen = screen_of(sys.stdout)
+            click.echo("\n".join(folded(text, screen.width)))
+
+    def ask(
+        self,
+        what: str,
+        parse: Callable[[str], T],
+        *,
+        given: str | None,
+        option: str,
+        default: str | None = None,
+        is_secret: bool = False,
+    ) -> T:
+        """The answer to one question; `given` comes from the command line."""
+        if given is not None:
+            return self._once(parse, given, option)
+        if not self.on_terminal:
+            line = "" if sys.stdin is None else sys.stdin.readline()
+            answer = line.strip() or default
+            if answer is None:
+                raise UsageError(f"no answer to `{what}`: give {option}, or a line on stdin")
+            return self._once(parse, answer, what)
+        while True:
+            hint = "" if default is None else f" [{default or 'none'}]"
+            answer = click.prompt(
+                f"{what}{hint}", default=default, hide_input=is_secret, show_default=False, prompt_suffix=": "
+            )
+            try:
+                return parse(str(answer).strip())
+            except ValueError as error:
+                click.echo(f"  {printable(str(error))}")
+
+    def _once(self, parse: Callable[[str], T], text: str, what: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise UsageError(f"{what}: {error}") from None
+
+
+@command("init")
+@click.option("--provider", metavar="NAME", help="The provider; `genbridge providers` lists them.")
+@click.option("--base-url", metavar="URL", help="Where its API begins, if not at its official host.")
+@click.option("--key", metavar="KEY", help="The key, ${NAME}, file:/path, or two keys with a blank between.")
+@click.option("--tasks", metavar="WHERE", help="Where tasks come from: queue, watchlist, lines, discover, none.")
+@click.option("--to", "to_url", metavar="URL", help='A webhook\'s URL or an Apprise URL; "" for none.')
+@click.option("--test/--no-test", "is_tested", default=None, help="Also ask the provider, and send a sample.")
+@click.pass_obj
+def init_command(
+    session: CommandSession,
+    provider: str | None,
+    base_url: str | None,
+    key: str | None,
+    tasks: str | None,
+    to_url: str | None,
+    is_tested: bool | None,
+) -> int:
+    """Write a first settings file by asking five questions, then check it.
+
+    Options answer questions. Without a terminal, the other answers are lines on stdin, in the order of the questions;
+    an empty line is the answer in brackets. The file is ./genbridge.yaml, or the one that --config names. Only you can
+    read it. A file that exists stays as it is, and Ctrl-C writes nothing.
+
+    The exit code is that of `genbridge check`, or 1 when the sample was not accepted.
+    """
+    path = Path(session.config or os.environ.get("GENBRIDGE_CONFIG") or "genbridge.yaml")
+    if path.exists() or path.is_symlink():
+        raise UsageError(exists_already(path))
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {path.absolute().parent}; create it first")
+    questions = Questions()
+    description = _provider(questions, provider)
+    address = _address(questions, description, base_url)
+    settings = _rest(questions, description, address, key=key, tasks=tasks, to_url=to_url)
+    question = "5. Test it now: ask the provider, and send a sample?"
+    given = None if is_tested is None else "yes" if is_tested else "no"
+    test = questions.ask(question, _yes, given=given, option="--test", default="yes" if questions.on_terminal else "no")
+    write_settings(path, settings_text(settings), source=settings.source)
+    click.echo(f"Wrote {path}. Only you can read it.")
+    if (ignored := keep_out_of_git(path)) is not None:
+        click.echo(f"Added it to {ignored.name}: it may hold keys.")
+    return _tested(session, path, settings, is_online=test)
+
+
+def _provider(questions: Questions, given: str | None) -> Description:
+    known = load_descriptions({})
+    questions.say("Providers: " + ", ".join(sorted(known)))
+    return questions.ask(
+        "1. Which provider?", lambda text: find_provider(text, known), given=given, option="--provider"
+    )
+
+
+def _address(questions: Questions, description: Description, given: str | None) -> str | None:
+    """Where the account's API begins; None for the official host."""
+    hosts = description.base_url
+    if given is None and len(hosts) == 1:
+        return None
+    if hosts:
+        questions.say(f"Official hosts: {', '.join(hosts)}. A key works at one of them, or at an aggregator.")
+    return questions.ask(
+        "   Where does its API begin?",
+        lambda text: validators.base_url(text),
+        given=given,
+        option="--base-url",
+        default=hosts[0] if hosts else None,
+    )
+
+
+def _rest(
+    questions: Questions,
+    description: Description,
+    base_url: str | None,
+    *,
+    key: str | None,
+    tasks: str | None,
+    to_url: str | None,
+) -> FirstSettings:
+    address = base_url or description.default_base_url or ""
+    keys: Mapping[str, str] = {}
+    if not needs_no_key(description, address):
+        keys = questions.ask(
+            "2. The API key, or ${NAME} for a variable (not shown)",
+            lambda text: parse_keys(text, description, address),
+            given=key,
+            option="--key",
+            default=usual_keys(description, address),
+            is_secret=True,
+        )
+    sources = sources_of(description, address)
+    for line in _numbered(sources):
+        questions.say(line)
+    source = questions.ask(
+        "3. Where do tasks come from?",
+        lambda text: _one_of(text, sources),
+        given=tasks,
+        option="--tasks",
+        default="queue",
+    )
+    endpoint = questions.ask(
+        "4. Where to send results? A webhook's URL, or an Apprise URL such as tgram://TOKEN/CHAT_ID",
+        parse_endpoint,
+        given=to_url,
+        option="--to",
+        default="",
+    )
+    action = description.action
+    return FirstSettings(
+        description=description,
+        base_url=base_url,
+        keys=keys,
+        action=action.example if action and description.task_rules.needs_action and not action.default else None,
+        source=source,
+        endpoint=endpoint,
+    )
+
+
+def _numbered(sources: Mapping[str, str]) -> Iterator[str]:
+    for number, (name, meaning) in enumerate(sources.items(), 1):
+        yield f"   {number} {name:<10}{meaning}"
+
+
+def _one_of(text: str, known: Mapping[str, str]) -> str:
+    names = list(known)
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= len(names):
+        return names[int(text) - 1]
+    if text.lower() not in names:
+        raise ValueError(unknown("source", text, names))
+    return text.lower()
+
+
+def _yes(text: str) -> bool:
+    if text.lower() not in YES:
+        raise ValueError("answer yes or no")
+    return YES[text.lower()]
+
+
+def _tested(session: CommandSession, path: Path, settings: FirstSettings, *, is_online: bool) -> int:
+    """Check what was written, and say what to do next."""
+    session.config = str(path)
+    try:
+        code = report(session, online=is_online)
+    except ConfigError:
+        click.echo("Not ready yet. Fix this, then run `genbridge check`:", err=True)
+        raise
+    if is_online and settings.endpoint is not None:
+        code = max(code, 0 if sample_sent(session, settings.endpoint.name) else 1)
+    if code == 0:
+        click.echo("Next: `genbridge run` starts the daemon; `genbridge add ID` watches a task.")
+    return code

@@ -1,0 +1,245 @@
+"""A first settings file: what the answers of a person become, as commented YAML."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import orjson
+
+from bridge.config.secret import check_references, has_reference
+from bridge.domain.quoting import unknown
+from bridge.errors import UsageError
+from bridge.net.client import address_problem
+from bridge.providers.description import Description
+from bridge.sinks.apprise_plugin import check_url
+from bridge.sinks.chat_services import ROBOTS, host_warning
+from bridge.sinks.hook_address import check_hook_url
+
+SOURCES: Final = {
+    "queue": "the folder queue/: drop a file with ids in",
+    "watchlist": "the YAML list tasks.yaml",
+    "lines": "the text file ids.txt: append an id per line",
+    "discover": "the provider's own list: every new task of the key",
+    "none": "only `genbridge add` and the HTTP API",
+}
+PATHS: Final = {"queue": "queue/", "watchlist": "tasks.yaml", "lines": "ids.txt"}
+USUAL_VARIABLES: Final = {  # where the provider's own examples do not use {PROVIDER}_API_KEY
+    "replicate": "REPLICATE_API_TOKEN",
+    "openai_video": "OPENAI_API_KEY",
+    "fal": "FAL_KEY",
+    "kling_v2": "KLING_API_KEY",
+    "runway": "RUNWAYML_API_SECRET",
+    "flux": "BFL_API_KEY",
+    "luma": "LUMAAI_API_KEY",
+    "veo": "GEMINI_API_KEY",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstEndpoint:
+    """Where notifications go."""
+
+    name: str
+    url: str
+    format: str | None  # None: an Apprise URL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstSettings:
+    """All answers. `keys` are the account's key or pair of keys, or none."""
+
+    description: Description
+    base_url: str | None
+    keys: Mapping[str, str]
+    action: str | None
+    source: str
+    endpoint: FirstEndpoint | None
+
+
+def find_provider(given: str, known: Mapping[str, Description]) -> Description:
+    """The provider of this name, or the only one whose name begins so. ValueError suggests another."""
+    name = given.strip().lower().replace("-", "_")
+    begun = [each for each in known if each.startswith(name)]
+    if name not in known and len(begun) != 1:
+        raise ValueError(unknown("provider", given.strip(), known))
+    return known[name if name in known else begun[0]]
+
+
+def needs_no_key(description: Description, base_url: str) -> bool:
+    """Whether requests to this address carry no key."""
+    return _auth(description, base_url) == "none"
+
+
+def needs_key_pair(description: Description, base_url: str) -> bool:
+    """Whether requests to this address are signed with a pair of keys."""
+    return _auth(description, base_url) == "signed"
+
+
+def _auth(description: Description, base_url: str) -> object:
+    host = None if has_reference(base_url) else urlsplit(base_url).hostname
+    return description.route(host).auth
+
+
+def usual_keys(description: Description, base_url: str) -> str:
+    """The environment variables that hold the key, unless the person says otherwise."""
+    if needs_key_pair(description, base_url):
+        start = description.name.upper()
+        return f"${{{start}_ACCESS_KEY}} ${{{start}_SECRET_KEY}}"
+    return f"${{{USUAL_VARIABLES.get(description.name, f'{description.name.upper()}_API_KEY')}}}"
+
+
+def parse_keys(text: str, description: Description, base_url: str) -> dict[str, str]:
+    """The settings for a key, or for an access key and a secret key with a blank between. ValueError when they cannot
+    be used."""
+    parts = text.split()
+    if needs_key_pair(description, base_url) and len(parts) != 2:
+        raise ValueError("requests are signed: give the access key and the secret key, with a blank between")
+    if len(parts) > (1 if description.key_pair is None else 2) or not parts:
+        raise ValueError("that is not one key")
+    for part in parts:
+        check_references(part, stored=True)
+    names = ("api_key",) if len(parts) == 1 else ("access_key", "secret_key")
+    return dict(zip(names, parts, strict=True))
+
+
+def sources_of(description: Description, base_url: str) -> dict[str, str]:
+    """The places that tasks can come from, with what each means; the usual one first."""
+    host = None if has_reference(base_url) else urlsplit(base_url).hostname
+    able = description.route(host).discover is not None
+    return {name: meaning for name, meaning in SOURCES.items() if name != "discover" or able}
+
+
+def parse_endpoint(text: str) -> FirstEndpoint | None:
+    """The endpoint for an address: a webhook, the robot of a chat group, or an Apprise URL. None for no text;
+    ValueError when it cannot work."""
+    url = text.strip()
+    if not url:
+        return None
+    check_references(url)
+    if "://" not in url:
+        raise ValueError("write a URL: https://... for a webhook, or an Apprise URL such as tgram://TOKEN/CHAT_ID")
+    if not url.lower().startswith(("https://", "http://")):
+        wrong = None if has_reference(url) else check_url(url)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return FirstEndpoint(name="chat", url=url, format=None)
+    if not has_reference(url) and (wrong := address_problem(url) or check_hook_url(url)):
+        raise ValueError(wrong)
+    format = next((each for each in ("documented", *ROBOTS) if host_warning(url, each) is None), None)
+    if format == "telegram":
+        raise ValueError("for Telegram write the Apprise URL tgram://TOKEN/CHAT_ID")
+    if format is None:
+        raise ValueError(str(host_warning(url, "documented")))
+    return FirstEndpoint(name="automation" if format == "documented" else format, url=url, format=format)
+
+
+def settings_text(first: FirstSettings) -> str:
+    """The settings file, with comments."""
+    return "\n".join([*_head(), *_accounts(first), *_sources(first.source), *_endpoints(first.endpoint), *_tail()])
+
+
+def _head() -> Iterator[str]:
+    yield "# genbridge's settings. Every key with its default: config.example.yaml, docs/configuration.md."
+    yield "# After a change: genbridge check. A running daemon reads the file by itself."
+    yield '# Keys may also be written "${NAME}" (environment), file:/path or credential:NAME (systemd).'
+    yield ""
+
+
+def _accounts(first: FirstSettings) -> Iterator[str]:
+    name = first.description.name
+    yield "accounts:                             # whom to ask: one account per API key"
+    yield f"  {name}:"
+    yield f"    provider: {name}"
+    if first.base_url is not None:
+        yield f"    base_url: {_text(first.base_url)}"
+    elif first.description.default_base_url:
+        yield f"    # base_url: {first.description.default_base_url}    the official host; an aggregator's goes here"
+    for key, value in first.keys.items():
+        yield f"    {key}: {_text(value)}"
+    if first.action is not None:
+        yield f"    action: {_text(first.action)}    # of tasks that name none; `genbridge add --action` names one"
+    if first.source == "discover":
+        yield "    discover: 1m                      # reads the provider's list that often"
+    yield ""
+
+
+def _sources(source: str) -> Iterator[str]:
+    yield "sources:                              # where tasks come from, besides `genbridge add ID`"
+    for name, path in PATHS.items():
+        yield f"  {'' if name == source else '# '}{name}: {path}"
+    yield ""
+
+
+def _endpoints(endpoint: FirstEndpoint | None) -> Iterator[str]:
+    yield f"endpoints:{' {}' if endpoint is None else ''}                            # whom to notify".rstrip()
+    if endpoint is None:
+        yield "#  automation: {type: webhook, url: https://hooks.example.com/kling}"
+        yield '#  chat: {type: apprise, urls: ["tgram://TOKEN/CHAT_ID"]}'
+    elif endpoint.format is None:
+        yield f"  {endpoint.name}:"
+        yield "    type: apprise"
+        yield f"    urls: [{_text(endpoint.url)}]"
+    else:
+        yield f"  {endpoint.name}:"
+        yield "    type: webhook"
+        yield f"    url: {_text(endpoint.url)}"
+        if endpoint.format != "documented":
+            yield f"    format: {endpoint.format}"
+        else:
+            yield '    # secret: "${HOOK_SECRET}"        # whsec_...: signs each webhook; see docs/payloads.md'
+    yield ""
+
+
+def _tail() -> Iterator[str]:
+    yield "# http: {}                            # the status page and the API on http://127.0.0.1:8642/"
+    yield "# archive: {to: archive/}             # copies every result before its URL expires"
+    yield ""
+
+
+def _text(value: str) -> str:
+    """A text as YAML, in quotes."""
+    return orjson.dumps(value).decode()
+
+
+def write_settings(path: Path, text: str, *, source: str) -> None:
+    """Write the file, which nobody else may read, and an empty source. UsageError when the file exists: it stays as it
+    is."""
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise UsageError(exists_already(path)) from None
+    with os.fdopen(number, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text)
+    if source == "queue":
+        (path.parent / PATHS["queue"]).mkdir(exist_ok=True)
+    elif source in PATHS:
+        with suppress(FileExistsError), (path.parent / PATHS[source]).open("x") as file:
+            file.write("tasks: []\n" if source == "watchlist" else "")
+
+
+def exists_already(path: Path) -> str:
+    """What to do about a settings file that is there."""
+    return f"{path} exists, and stays as it is: edit it, or name another file with --config"
+
+
+def keep_out_of_git(path: Path) -> Path | None:
+    """Add the settings to the `.gitignore` beside them, if they are in a Git repository and not in it yet. The file
+    that was changed."""
+    folder = path.absolute().parent
+    if not any((above / ".git").exists() for above in (folder, *folder.parents)):
+        return None
+    file = folder / ".gitignore"
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    if {path.name, f"/{path.name}"} & {line.strip() for line in before.splitlines()}:
+        return None
+    begin = "\n" if before and not before.endswith("\n") else ""
+    with file.open("a", encoding="utf-8") as ignored:
+        ignored.write(f"{begin}/{path.name}\n")
+    return file

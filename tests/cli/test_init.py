@@ -1,0 +1,153 @@
+"""`init`: the settings that answers become, and that nothing is written too early or over something."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.providers.catalogue import load_descriptions
+from tests.cli.shell import Shell
+from tests.cli.terminal import in_terminal, interrupt_at
+from tests.world import KEY, World, running_world
+
+
+@pytest.fixture
+def empty(shell: Shell) -> Path:
+    """A folder without settings."""
+    path = shell.folder / "genbridge.yaml"
+    path.unlink()
+    return path
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running_world(World()) as running:
+        yield running
+
+
+def test_five_lines_on_stdin_become_settings_that_pass_the_check(shell: Shell, empty: Path) -> None:
+    said = shell("init", stdin=b"openai\nsome-key-0123\nwatchlist\nhttps://hooks.example.com/kling\nno\n")
+    assert said.code == 0, said.err
+    assert stat.S_IMODE(empty.stat().st_mode) == 0o600
+    assert "warning" not in said.out
+    assert "settings: genbridge.yaml: 1 account, 1 endpoint" in said.out.replace(f"{shell.folder}/", "")
+    assert "some-key-0123" not in said.out
+    assert shell("check").code == 0
+
+
+def test_empty_answers_are_the_ones_in_brackets(shell: Shell, empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_KEY", "a-key-0123")
+    assert shell("init", stdin=b"fal\n\n\n\n\n").code == 0
+    assert (shell.folder / "queue").is_dir()
+    assert 'api_key: "${FAL_KEY}"' in empty.read_text()
+
+
+def test_an_unset_variable_is_named_and_the_file_stays(shell: Shell, empty: Path) -> None:
+    said = shell("init", "--provider", "replicate", stdin=b"")
+    assert said.code == 78
+    assert "not set in the environment: REPLICATE_API_TOKEN" in said.err
+    assert empty.exists()
+
+
+@pytest.mark.parametrize("name", sorted(load_descriptions({})))
+def test_every_provider_gets_settings_that_are_valid(name: str, shell: Shell, empty: Path) -> None:
+    description = load_descriptions({})[name]
+    keys = ["--key", "access-key-1 secret-key-1" if description.key_pair else "a-key-0123"]
+    address = [] if description.base_url else ["--base-url", "https://api.example.com"]
+    said = shell("init", "--provider", name, *keys, *address, "--tasks", "none", "--to", "", "--no-test")
+    assert said.code == 0, said.out + said.err + empty.read_text()
+
+
+def test_a_list_of_the_provider_can_be_the_source(shell: Shell, empty: Path) -> None:
+    assert shell("init", "--provider", "openai", "--key", "k-0123", stdin=b"discover\n\n\n").code == 0
+    assert "discover: 1m" in empty.read_text()
+    assert "provider: openai_video" in empty.read_text()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://open.feishu.cn/open-apis/bot/v2/hook/0123", "format: feishu"),
+        ("json://127.0.0.1:9/x", 'urls: ["json://127.0.0.1:9/x"]'),
+        ("https://hooks.example.com/x?a={{ task_id }}", 'url: "https://hooks.example.com/x?a={{ task_id }}"'),
+    ],
+)
+def test_the_address_decides_the_kind_of_the_endpoint(url: str, words: str, shell: Shell, empty: Path) -> None:
+    said = shell("init", "--provider", "fal", "--key", "k-0123", "--tasks", "none", "--to", url, "--no-test")
+    assert said.code == 0, said.err
+    assert words in empty.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "why"),
+    [
+        ([], b"", "no answer to `1. Which provider?`: give --provider"),
+        (["--provider", "klingg"], b"", 'did you mean "kling"'),
+        (["--provider", "suno"], b"", "give --base-url"),
+        (["--provider", "fal", "--tasks", "queu"], b"\n", 'did you mean "queue"'),
+        (["--provider", "fal", "--key", "two keys"], b"", "that is not one key"),
+        (["--provider", "fal", "--key", "${"], b"", "does not start a reference"),
+        (["--provider", "fal", "--to", "example.com"], b"\n\n", "write a URL"),
+        (["--provider", "fal", "--to", "nosuchservice://x"], b"\n\n", "unknown service"),
+        (["--provider", "fal", "--to", "https://api.telegram.org/bot1:x"], b"\n\n", "tgram://"),
+        (["--provider", "fal", "--config", "nowhere/genbridge.yaml"], b"", "there is no folder"),
+    ],
+)
+def test_a_wrong_answer_is_explained_and_writes_nothing(
+    words: list[str], stdin: bytes, why: str, shell: Shell, empty: Path
+) -> None:
+    said = shell("init", *words, stdin=stdin)
+    assert said.code == 2
+    assert why in said.err
+    assert list(shell.folder.iterdir()) == []
+
+
+def test_an_existing_file_is_never_overwritten(shell: Shell) -> None:
+    path = shell.folder / "genbridge.yaml"
+    before = path.read_bytes()
+    said = shell("init", "--provider", "fal", "--key", "k", stdin=b"\n\n\n")
+    assert said.code == 2
+    assert "exists, and stays as it is" in said.err
+    assert path.read_bytes() == before
+
+
+def test_a_repository_ignores_the_file(shell: Shell, empty: Path) -> None:
+    (shell.folder / ".git").mkdir()
+    ignored = shell.folder / ".gitignore"
+    ignored.write_text("*.pyc")
+    for _ in range(2):
+        assert shell("init", "--provider", "fal", "--key", "k-0123", stdin=b"\n\n\n").code == 0
+        empty.unlink()
+    assert ignored.read_text() == "*.pyc\n/genbridge.yaml\n"
+
+
+def test_a_test_asks_the_provider_and_sends_a_sample(shell: Shell, empty: Path, world: World) -> None:
+    to = f"http://127.0.0.1:{world.receiver_port}/hook"
+    address = ["--base-url", f"http://127.0.0.1:{world.provider_port}", "--key", KEY, "--to", to]
+    said = shell("init", "--provider", "kling", *address, "--tasks", "queue", "--test")
+    assert said.code == 0, said.out
+    assert len(world.polls) == 1
+    assert len(world.told) == 1
+
+
+def test_a_person_is_asked_again_after_a_wrong_answer(shell: Shell, empty: Path) -> None:
+    answers = [
+        ("Which provider?: ", "klimg\n"),
+        ("Which provider?: ", "comfyui\n"),
+        ("come from? [queue]: ", "2\n"),
+        ("[none]: ", "\n"),
+        ("[yes]: ", "no\n"),
+    ]
+    seen = in_terminal(shell.folder, "init", columns=100, answers=answers)
+    assert 'did you mean "kling"' in seen
+    assert "\x1b[32mok" in seen
+    assert (shell.folder / "tasks.yaml").exists()
+    assert "watchlist: tasks.yaml" in empty.read_text()
+
+
+def test_ctrl_c_writes_nothing(shell: Shell, empty: Path) -> None:
+    in_terminal(shell.folder, "init", on_output=interrupt_at("Which provider?"), exits=130)
+    assert list(shell.folder.iterdir()) == []
