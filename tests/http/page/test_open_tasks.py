@@ -1,0 +1,81 @@
+"""The list of tasks and a task's story, open in a real Chromium."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.http.page.browser import WIDTHS, Tab, tab
+from tests.http.site import Site
+
+pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
+
+IS_LIVE = "document.querySelector('[data-live] .dot:not(.off)') !== null"
+WIDE = "W" * 250 + "مرحبا" * 50
+FITS = "document.documentElement.scrollWidth <= window.innerWidth"
+
+
+def add(site: Site, task_id: str, label: str, *, seconds: float = 3600.0) -> None:
+    site.world.ends_at[task_id] = time.monotonic() + seconds
+    assert site.client.post("/api/v1/tasks", json={"id": task_id, "label": label}).status_code == 201
+
+
+def open_live(page: Tab, path: str) -> None:
+    page.open(path)
+    page.wait_for(IS_LIVE)
+    page.page.evaluate("window.stays = true")
+
+
+def test_an_open_story_shows_the_finish_without_being_loaded_again(browser: Browser, open_site: Site) -> None:
+    add(open_site, "watched", "Lighthouse")
+    with tab(browser, open_site.url) as page:
+        open_live(page, "/task?account=kling&id=watched")
+        assert page.page.locator("#h-notified").is_hidden()
+        open_site.world.ends_at["watched"] = 0.0
+        page.wait_for("document.querySelector('.title .pill').innerText.includes('Succeeded')")
+        page.wait_for("document.querySelector('[data-part=notified]').innerText.includes('accepted')")
+        page.wait_for("document.querySelector('[data-part=result] .bar') !== null")
+        page.wait_for("document.querySelector('[data-part=happened]').innerText.includes('hook was notified')")
+        page.wait_for("document.querySelector('.title').innerText.includes('Watch again')")
+        assert page.page.evaluate("window.stays")
+
+
+def test_a_row_turns_in_place_and_new_tasks_come_when_the_reader_asks(browser: Browser, open_site: Site) -> None:
+    add(open_site, "row", "A row")
+    with tab(browser, open_site.url) as page:
+        open_live(page, "/tasks")
+        page.page.hover("[data-list=tasks] tr")  # the reader looks at the list, so nothing comes by itself
+        open_site.world.ends_at["row"] = 0.0
+        page.wait_for("document.querySelector('[data-task=\"kling row\"]').innerText.includes('Succeeded')")
+        add(open_site, "newcomer", "A newcomer")
+        page.wait_for("!document.querySelector('[data-new]').hidden")
+        assert page.page.locator("[data-task='kling newcomer']").count() == 0
+        page.page.click("[data-new]")
+        page.wait_for("document.querySelector('[data-list=tasks] tr').dataset.task === 'kling newcomer'")
+        assert page.page.evaluate("window.stays")
+
+
+def test_a_task_is_added_and_withdrawn_by_hand(browser: Browser, open_site: Site) -> None:
+    open_site.world.ends_at["by-hand"] = time.monotonic() + 3600
+    with tab(browser, open_site.url) as page:
+        open_live(page, "/tasks")
+        page.page.click(".add summary")
+        page.page.fill("#add-tasks", "by-hand")
+        page.page.click(".add .primary")
+        page.page.wait_for_selector("[data-task='kling by-hand']")
+        page.page.click("[data-task='kling by-hand'] a")
+        page.page.click(".ask summary")
+        assert "The task at kling goes on." in page.text(".ask .dialog")
+        page.page.click(".ask .dialog button")
+        page.page.wait_for_selector("text=No longer watched")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_long_names_fit_every_width(browser: Browser, open_site: Site, width: str) -> None:
+    add(open_site, "x" * 400, WIDE, seconds=0.0)
+    with tab(browser, open_site.url, width=width) as page:
+        for path in ("/tasks", f"/task?account=kling&id={'x' * 400}", "/tasks?phase=failed&q=zz&label=" + "y" * 400):
+            page.open(path)
+            assert page.page.evaluate(FITS), path
