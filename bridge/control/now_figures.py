@@ -30,6 +30,15 @@ class FinishedToday:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedHour:
+    """The tasks that finished in the hour from `at` on. `failed`: those that did not succeed."""
+
+    at: float
+    finished: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NowFigures:
     """The figures at one instant."""
 
@@ -61,6 +70,20 @@ class FinishedCounts:
         first = math.floor(midnight_at / QUARTER_S)
         phases = [counts for quarter, counts in self._quarters.items() if quarter >= first]
         return FinishedToday(
+            finished=sum(sum(counts.values()) for counts in phases),
+            failed=sum(number for counts in phases for phase, number in counts.items() if phase in FAILURES),
+        )
+
+    def hours(self, store: ReadStore, *, now: float) -> list[FinishedHour]:
+        """The last 24 hours, the oldest first. The last one ends with the present quarter."""
+        self._refresh(store, now)
+        last = math.floor(now / QUARTER_S)
+        return [self._hour(last - 4 * back - 3) for back in range(23, -1, -1)]
+
+    def _hour(self, first: int) -> FinishedHour:
+        phases = [self._quarters.get(quarter, {}) for quarter in range(first, first + 4)]
+        return FinishedHour(
+            at=first * QUARTER_S,
             finished=sum(sum(counts.values()) for counts in phases),
             failed=sum(number for counts in phases for phase, number in counts.items() if phase in FAILURES),
         )

@@ -10,6 +10,7 @@ from bridge.store.page_views import COUNTED, BoundedCount, DisabledSince, Expiri
 from bridge.store.statements import Session
 
 QUARTER_S: Final = 900
+MOST_POLLED: Final = 1_000  # of the tasks that finished last, whose polls are counted
 MOST_LAGS: Final = 1_000  # of the last deliveries, which the median is taken of
 MOST_EXPIRING: Final = 200  # waiting deliveries that are looked at
 MOST_SNAPSHOT: Final = 65_536  # characters; a longer one holds the result itself
@@ -19,6 +20,12 @@ FINISHED_IN: Final = f"""
     SELECT {{sqlite:CAST(ended_at / :quarter_s AS INTEGER)}}{{postgres:floor(ended_at / :quarter_s)::bigint}}
         AS quarter, phase, count(*)
     FROM watches WHERE ended_at >= :since AND {OF_FINISHED} GROUP BY quarter, phase
+"""  # noqa: S608 - names of ours
+POLLS: Final = f"""
+    SELECT account, avg(polls), count(*) FROM (
+        SELECT account, polls FROM watches WHERE ended_at IS NOT NULL AND {OF_FINISHED}
+        ORDER BY ended_at DESC LIMIT :most
+    ) AS latest GROUP BY account
 """  # noqa: S608 - names of ours
 LAGS: Final = """
     SELECT settled_at - created_at FROM deliveries
@@ -56,6 +63,11 @@ _EXPIRING: Final = f"""
 def finished_in(session: Session, since: float) -> list[FinishedIn]:
     """How many tasks have finished since then, by quarter of an hour and phase."""
     return [FinishedIn(*row) for row in session.find(FINISHED_IN, since=since, quarter_s=float(QUARTER_S))]
+
+
+def polls_per_task(session: Session) -> dict[str, tuple[float, int]]:
+    """By account: how many polls a task took, and how many tasks there were."""
+    return {name: (float(polls), tasks) for name, polls, tasks in session.find(POLLS, most=MOST_POLLED)}
 
 
 def lags(session: Session, since: float) -> list[float]:

@@ -40,6 +40,14 @@ class PageReads:
         with self._database.read() as session:
             return finished_in(session, since)
 
+    def polls_per_task(self) -> dict[str, tuple[float, int]]:
+        """By account: how many polls a task took until its finish was seen, and how many tasks there were. Of the last
+        thousand tasks that finished."""
+        from bridge.store.figures import polls_per_task
+
+        with self._database.read() as session:
+            return polls_per_task(session)
+
     def delivery_lags(self, since: float) -> list[float]:
         """Seconds from the commit of a finish to its acceptance, of the last thousand deliveries since then."""
         from bridge.store.figures import lags

@@ -12,7 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bridge.http.page import deliveries_view, delivery_actions, now_view, story_view, task_actions, tasks_view
+from bridge.http.page import (
+    deliveries_view,
+    delivery_actions,
+    health_view,
+    now_view,
+    story_view,
+    task_actions,
+    tasks_view,
+)
 from bridge.http.page.actions import UsedForms, respond
 from bridge.http.page.asset_files import PATH, send_asset
 from bridge.http.page.sign_in import SIGN_IN, sign_in, sign_out
@@ -26,6 +34,7 @@ VIEWS: Final[Sequence[View]] = (
     tasks_view.VIEW,
     story_view.VIEW,
     deliveries_view.VIEW,
+    health_view.VIEW,
     task_actions.VIEW,
     SIGN_IN,
 )

@@ -94,6 +94,10 @@ class Wording:
             return f"{year.strip()}{'年' if year else ''}{when.month}月{when.day}日 {when:%H:%M}"
         return f"{when.day} {when:%b}{year}, {when:%H:%M}"
 
+    def minute(self, at: float) -> str:
+        """`17:31`, for the axis of a chart."""
+        return f"{self._local(at):%H:%M}"
+
     def exact(self, at: float) -> str:
         """The instant with its zone, for those who point at it: `2026-11-28 17:31:16 UTC+1`."""
         return f"{self._local(at):%Y-%m-%d %H:%M:%S} {self.zone_name(at)}"

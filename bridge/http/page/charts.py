@@ -1,0 +1,108 @@
+"""The charts of the health view as numbers: pure arithmetic, for attributes of SVG elements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+BOTTOM: Final = 76.0  # of bars and lines; below is room for the axis
+TOP: Final = 5.0
+WIDTH: Final = 400.0  # of the lines; their chart is stretched
+BAR_SHARE: Final = 0.72  # of the room of one bar
+ROW: Final = 18  # from one row to the next
+MOST_ROWS: Final = 5
+ROW_SHARE: Final = 0.66  # of the width, for the longest row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A bar from the bottom upwards: `x` and `width` in percent, and the heights of all and of the failed part."""
+
+    x: float
+    width: float
+    height: float
+    failed: float
+
+    @property
+    def y(self) -> float:
+        return round(BOTTOM - self.height, 1)
+
+    @property
+    def failed_y(self) -> float:
+        return round(BOTTOM - self.failed, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A bar from left to right. `y` is its upper edge, `width` in percent."""
+
+    label: str
+    value: float
+    y: int
+    width: float
+
+
+def columns(values: Sequence[tuple[int, int]]) -> list[Column]:
+    """One bar for each (all, failed). The highest reaches the top; whatever is not 0 can be seen."""
+    highest, room = max((number for number, _ in values), default=0), 100 / max(1, len(values))
+
+    def height(number: int) -> float:
+        return 0.0 if not number else round(max(1.0, (BOTTOM - TOP) * number / highest), 1)
+
+    return [
+        Column(
+            x=round(place * room + room * (1 - BAR_SHARE) / 2, 1),
+            width=round(room * BAR_SHARE, 1),
+            height=height(number),
+            failed=height(failed),
+        )
+        for place, (number, failed) in enumerate(values)
+    ]
+
+
+def path(values: Sequence[float | None], *, highest: float) -> str:
+    """A line through what is known, for the attribute `d`. Gaps interrupt it; a single point is a short line."""
+    step = WIDTH / max(1, len(values) - 1)
+    return "".join(part for run in _runs(values) for part in _line(run, step, highest))
+
+
+def high(*lines: Sequence[float | None]) -> float:
+    """The highest value of these lines; 0 when nothing is known."""
+    return max((value for line in lines for value in line if value is not None), default=0.0)
+
+
+def rows(values: Sequence[tuple[str, float]]) -> list[Row]:
+    """One row for each of the largest values, the largest first."""
+    chosen = sorted(values, key=lambda one: -one[1])[:MOST_ROWS]
+    highest = max((value for _, value in chosen), default=0.0) or 1.0
+    return [
+        Row(label=label, value=value, y=4 + ROW * place, width=round(100 * ROW_SHARE * value / highest, 1))
+        for place, (label, value) in enumerate(chosen)
+    ]
+
+
+def used(share: float | None) -> float:
+    """How far a bar of use is filled, in percent. What is not 0 can be seen."""
+    return 0.0 if not share else round(min(100.0, max(2.0, 100 * share)), 1)
+
+
+def _runs(values: Sequence[float | None]) -> Iterator[list[tuple[int, float]]]:
+    """The stretches without a gap, each as (place, value)."""
+    run: list[tuple[int, float]] = []
+    for place, value in enumerate(values):
+        if value is not None:
+            run.append((place, value))
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def _line(run: Sequence[tuple[int, float]], step: float, highest: float) -> Iterator[str]:
+    for number, (place, value) in enumerate(run):
+        y = BOTTOM - (BOTTOM - TOP) * (value / highest if highest else 0.0)
+        yield f"{'L' if number else 'M'}{place * step:.0f} {y:.0f}"
+    if len(run) == 1:
+        yield "h2"

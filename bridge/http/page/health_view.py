@@ -1,0 +1,203 @@
+"""Whether all is well, and since when not: three charts, accounts, endpoints, the daemon, the store, the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from bridge.config.model import Account, Apprise, Webhook
+from bridge.control.health_facts import (
+    DaemonFacts,
+    FactState,
+    HealthFacts,
+    daemon_facts,
+    health_facts,
+)
+from bridge.control.needs import Need, NeedKind
+from bridge.control.now_figures import FinishedHour
+from bridge.control.overview import Overview
+from bridge.control.rings import Point
+from bridge.domain.daemon_state import DaemonNow
+from bridge.http.page import charts
+from bridge.http.page.badges import current_needs
+from bridge.http.page.view import View, ViewCall
+from bridge.http.page.wording import Wording
+from bridge.redaction import hidden
+from bridge.store import ReadStore
+
+MOST_NAMED: Final = 3  # in the title
+STOPPED: Final = frozenset({FactState.BLOCKED, FactState.PAUSED})  # accounts that are not polled
+
+
+class Found(NamedTuple):
+    """What the store knows, at one instant."""
+
+    overview: Overview
+    facts: HealthFacts
+    needs: Sequence[Need]
+    hours: Sequence[FinishedHour]
+    polls: Mapping[str, tuple[float, int]]
+
+
+async def _load(call: ViewCall) -> Mapping[str, Any]:
+    services, loaded = call.services, call.services.settings()
+    words = Wording(call.visitor.language, call.visitor.zone, call.now)
+    daemon, rings = services.daemon().now(), services.page.rings
+    polls_now, commit_p95_s = rings.polls_now(), rings.commits().p95_s
+    found = await services.read(_read, call, daemon, polls_now, commit_p95_s)
+    facts = daemon_facts(found.facts, rings, daemon)
+    ahead = call.now - services.clock.steady()  # of wall time
+    return {
+        "title": _title(words, found),
+        "summary": _summary(words, found, facts),
+        "accounts": found.facts.accounts,
+        "endpoints": found.facts.endpoints,
+        "places": {name: place_of_account(one) for name, one in loaded.settings.accounts.items()}
+        | {f"to {name}": place_of_endpoint(one) for name, one in loaded.settings.endpoints.items()},
+        "limits": {name: one.limits for name, one in loaded.settings.accounts.items()},
+        "daemon": facts,
+        "daemon_name": loaded.member_name,
+        "members": found.overview.members,
+        "ahead": ahead,
+        "counts": found.overview.counts,
+        "sources": found.overview.sources,
+        "notes": _notes(words, found.overview),
+        "store_place": hidden(found.facts.store),
+        "hours": found.hours,
+        "columns": charts.columns([(one.finished, one.failed) for one in found.hours]),
+        "busiest": max(found.hours, key=lambda one: one.finished),
+        "worst": max(found.hours, key=lambda one: one.failed),
+        "lags": _lags(rings.lag(0.5), rings.lag(0.95), ahead),
+        "poll_rows": charts.rows([(name, polls) for name, (polls, _) in found.polls.items()]),
+        "poll_labels": ", ".join(f"{name} {words.number(round(polls, 1))}" for name, (polls, _) in found.polls.items()),
+        "polls_all": _mean(found.polls),
+        "used": charts.used,
+    }
+
+
+def _read(
+    store: ReadStore, call: ViewCall, daemon: DaemonNow, polls_now: Mapping[str, float], commit_p95_s: float | None
+) -> Found:
+    services, loaded = call.services, call.services.settings()
+    overview = services.overviews.read(store, loaded)
+    return Found(
+        overview=overview,
+        facts=health_facts(store, loaded, overview, daemon=daemon, polls=polls_now),
+        needs=current_needs(store, services, overview, daemon, commit_p95_s),
+        hours=services.page.finished.hours(store, now=call.now),
+        polls={name: one for name, one in store.polls_per_task().items() if name in loaded.settings.accounts},
+    )
+
+
+class Lags(NamedTuple):
+    """The lines of the chart, how long the last deliveries took, and the longest time and when that was."""
+
+    median: str
+    high: str
+    now_s: float | None
+    most_s: float
+    most_at: float | None
+    begins_at: float
+
+
+def _lags(median: Sequence[Point], high: Sequence[Point], ahead: float) -> Lags:
+    top = charts.high([one.value for one in high])
+    known = [one for one in median if one.value is not None]
+    most = max((one for one in high if one.value is not None), key=lambda one: one.value or 0.0, default=None)
+    return Lags(
+        median=charts.path([one.value for one in median], highest=top),
+        high=charts.path([one.value for one in high], highest=top),
+        now_s=known[-1].value if known else None,
+        most_s=top,
+        most_at=None if most is None else most.at + ahead,
+        begins_at=median[0].at + ahead,
+    )
+
+
+def _mean(polls: Mapping[str, tuple[float, int]]) -> float | None:
+    tasks = sum(number for _, number in polls.values())
+    return sum(mean * number for mean, number in polls.values()) / tasks if tasks else None
+
+
+def _troubles(words: Wording, found: Found) -> list[str]:
+    """What is not well and does not pass by itself, in a few words each."""
+    said = {
+        NeedKind.NO_DAEMON: lambda need: words.text("No daemon works on this store"),
+        NeedKind.UNDELIVERED: lambda need: words.text(
+            "{n} undelivered to {endpoint}", n=need.count, endpoint=need.subject
+        ),
+        NeedKind.ACCOUNT_BLOCKED: lambda need: words.text("{name} is blocked", name=need.subject),
+        NeedKind.ENDPOINT_DISABLED: lambda need: words.text("{name} is disabled", name=need.subject),
+        NeedKind.STORE_SLOW: lambda need: words.text("the store is slow"),
+        NeedKind.DISK_FULL: lambda need: words.text("the disk is nearly full"),
+        NeedKind.FILES_REJECTED: lambda need: words.counted(
+            need.count, "{n} file was rejected", "{n} files were rejected"
+        ),
+    }
+    parts = [said[need.kind](need) for need in found.needs if need.kind in said]
+    failing = [one.endpoint for one in found.facts.endpoints if one.state is FactState.FAILING]
+    failing += [one.account for one in found.facts.accounts if one.state is FactState.FAILING]
+    return parts + [words.text("{name} is failing", name=name) for name in failing]
+
+
+def _title(words: Wording, found: Found) -> str:
+    troubles = _troubles(words, found)
+    if not troubles:
+        return words.text("All is well")
+    said = words.text(", ").join(troubles[:MOST_NAMED])
+    more = len(troubles) - MOST_NAMED
+    if more > 0:
+        said += words.text(", ") + words.counted(more, "{n} more", "{n} more")
+    return "T" + said[1:] if said.startswith("the ") else said
+
+
+def _summary(words: Wording, found: Found, facts: DaemonFacts) -> str:
+    accounts = found.facts.accounts
+    able = sum(one.state not in STOPPED for one in accounts)
+    works = words.text("The daemon runs, the store answers.") if facts.is_working else words.text("The daemon starts.")
+    return works + " " + words.text("{n} of {all} accounts can be polled.", n=able, all=len(accounts))
+
+
+def _notes(words: Wording, found: Overview) -> list[str]:
+    """What was odd in the last day, a line each."""
+    unread = [
+        words.text(
+            "{account}: {n} answers with an unknown status: {word}", account=one.account, n=one.answers, word=one.word
+        )
+        for one in found.unread
+    ]
+    unchecked = [
+        words.text(
+            "{endpoint}: {n} deliveries count as accepted, but the answers could not be checked: {why}",
+            endpoint=one.endpoint,
+            n=one.deliveries,
+            why=one.reason,
+        )
+        for one in found.unchecked
+    ]
+    rows = len(found.unreadable)
+    damaged = [words.counted(rows, "{n} row cannot be read", "{n} rows cannot be read")] if rows else []
+    return [*unread, *unchecked, *damaged]
+
+
+def place_of_account(account: Account) -> str:
+    """The provider, and the host of the account if it is not the official one."""
+    host = urlsplit(account.base_url).hostname if account.base_url else None
+    return f"{account.provider} · {host}" if host else account.provider
+
+
+def place_of_endpoint(endpoint: Webhook | Apprise) -> str:
+    """The kind of an endpoint and its host or services: the rest of an address may be a secret."""
+    if isinstance(endpoint, Apprise):
+        services = {url.reveal().partition("://")[0].lower() for url in endpoint.urls if url.is_resolved}
+        return f"apprise · {', '.join(sorted(services))}"
+    kind = "webhook" if endpoint.format == "documented" else endpoint.format
+    try:
+        host = urlsplit(endpoint.url.reveal()).hostname if endpoint.url.is_resolved else None
+    except ValueError:
+        host = None
+    return f"{kind} · {host}" if host else kind
+
+
+VIEW: Final = View(path="/health", template="health.html", name="health", load=_load)

@@ -1,0 +1,123 @@
+"""The health view: what is not well comes first, and what must stay secret is not there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from bridge.config.model import Account, Apprise, Webhook
+from bridge.http.page.health_view import place_of_account, place_of_endpoint
+from tests.http.page.browsing import Browser, forms, heading
+from tests.http.site import READ_TOKEN, Site, running_site
+from tests.world import HOOK_KEY, KEY, until
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("health")
+    with running_site(folder, delivery={"retries": ["0.1s"]}, webhooks=("good", "gone", "bad")) as running:
+        yield running
+
+
+@pytest.fixture
+def browser(site: Site) -> Iterator[Browser]:
+    with closing(Browser(site)) as opened:
+        yield opened
+
+
+def states(page: str, kind: str) -> list[tuple[str, str]]:
+    """The name and the state of each account or endpoint, in the order of the page."""
+    return re.findall(rf'<tr data-part="{kind} (\S+)">.*?<span class="st [^"]*"><svg.*?</svg>([^<]+)<', page, re.DOTALL)
+
+
+def finish(site: Site, *ids: str) -> None:
+    site.add(*ids, seconds=0.0)
+    until(
+        lambda: all(site.client.get("/api/v1/task", params={"id": one}).json()["phase"] == "succeeded" for one in ids),
+        seconds=20,
+        what="finished tasks",
+    )
+
+
+def test_all_is_well_at_first_and_nothing_is_drawn(site: Site, browser: Browser) -> None:
+    page = browser.get("/health").text
+    assert heading(page) == "All is well"
+    assert "The daemon runs, the store answers. 1 of 1 accounts can be polled." in page
+    assert states(page, "account") == [("kling", "Well")]
+    assert states(page, "endpoint") == [("good", "Well"), ("gone", "Well"), ("bad", "Well")]
+    for alternative in (
+        "Nothing finished in the last day",
+        "Nothing was delivered in the last day",
+        "No task has finished yet",
+    ):
+        assert f'role="img" aria-label="{alternative}"' in page
+    assert "style=" not in page
+    assert [form["endpoint"] for form in forms(page, "test")] == ["good", "gone", "bad"]
+
+
+def test_what_is_not_well_comes_first_with_its_button(site: Site, browser: Browser) -> None:
+    site.world.hooks = {"/gone": (410, b"<b>moved</b>", {}), "/bad": (500, b"", {})}
+    finish(site, "one", "two")
+    until(lambda: "is failing" in heading(browser.get("/health").text), seconds=20, what="a failing endpoint")
+    until(lambda: "undelivered to bad" in heading(browser.get("/health").text), seconds=20, what="dead deliveries")
+    page = browser.get("/health").text
+    assert "gone is disabled" in heading(page)
+    assert [name for name, _ in states(page, "endpoint")] == ["gone", "bad", "good"]
+    assert [state for _, state in states(page, "endpoint")] == ["Disabled", "Failing", "Well"]
+    assert [form["endpoint"] for form in forms(page, "enable")] == ["gone"]
+    assert "&lt;b&gt;moved" in page
+    assert 'href="/deliveries?state=dead&amp;endpoint=bad"' in page
+    drawn = "Finished per hour over a day: most 2 at "  # read at most once a second
+    until(lambda: drawn in browser.get("/health").text, seconds=10, what="a chart of both tasks")
+    assert re.search(r'aria-label="Polls per task: kling [\d.]+"', page)
+    assert "From finished to delivered over a day: now " in page
+    site.world.hooks = {}
+    answer = browser.send("enable", forms(page, "enable")[0])
+    assert answer.headers["location"].startswith("/health?done=")
+    assert "gone is enabled." in browser.said(answer)
+    until(lambda: ("gone", "Well") in states(browser.get("/health").text, "endpoint"), seconds=20, what="a good one")
+
+
+def test_a_pause_is_shown_and_is_no_trouble(site: Site, browser: Browser) -> None:
+    """A person has asked for it."""
+    words = [sys.executable, "-m", "bridge", "pause", "accounts.kling", "-c", str(site.folder / "genbridge.yaml")]
+    subprocess.run(words, check=True, capture_output=True, timeout=100)
+    page = browser.get("/health").text
+    assert states(page, "account") == [("kling", "Paused")]
+    assert "kling is" not in heading(page)
+    assert "0 of 1 accounts can be polled." in page
+
+
+def test_no_key_and_no_path_is_shown(site: Site, browser: Browser) -> None:
+    page = browser.get("/health").text
+    for secret in (KEY, HOOK_KEY, "Bearer", f":{site.world.receiver_port}", f":{site.world.provider_port}", "/good"):
+        assert secret not in page.replace("endpoint=good", "")
+
+
+def test_who_may_only_read_gets_no_buttons(site: Site) -> None:
+    with closing(Browser(site, READ_TOKEN)) as reader:
+        page = reader.get("/health").text
+        assert "/actions/" not in page.replace("/actions/signout", "")
+        assert len(states(page, "endpoint")) == 3
+
+
+def test_only_the_host_of_an_address_is_shown() -> None:
+    secret = "https://user:pw@hooks.example.com:8443/T0/B0/secret?token=x"
+    hook = Webhook.model_validate({"type": "webhook", "url": secret.replace("user:pw@", "")})
+    assert place_of_endpoint(hook) == "webhook · hooks.example.com"
+    telegram = {
+        "type": "webhook",
+        "format": "telegram",
+        "chat_id": "-100123",
+        "url": "https://api.telegram.org/bot1:x/",
+    }
+    assert place_of_endpoint(Webhook.model_validate(telegram)) == "telegram · api.telegram.org"
+    chat = Apprise.model_validate({"type": "apprise", "urls": ["tgram://1:token/-100123", "json://user:pw@host/x"]})
+    assert place_of_endpoint(chat) == "apprise · json, tgram"
+    account = {"provider": "kling", "base_url": "https://api.example.com/v1", "api_key": "k", "action": "videos/x"}
+    assert place_of_account(Account.model_validate(account)) == "kling · api.example.com"
