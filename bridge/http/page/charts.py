@@ -16,7 +16,7 @@ ROW_SHARE: Final = 0.66  # of the width, for the longest row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class ChartColumn:
     """A bar from the bottom upwards: `x` and `width` in percent, and the heights of all and of the failed part."""
 
     x: float
@@ -34,7 +34,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ChartRow:
     """A bar from left to right. `y` is its upper edge, `width` in percent."""
 
     label: str
@@ -43,7 +43,7 @@ class Row:
     width: float
 
 
-def columns(values: Sequence[tuple[int, int]]) -> list[Column]:
+def columns(values: Sequence[tuple[int, int]]) -> list[ChartColumn]:
     """One bar for each (all, failed). The highest reaches the top; whatever is not 0 can be seen."""
     highest, room = max((number for number, _ in values), default=0), 100 / max(1, len(values))
 
@@ -51,7 +51,7 @@ def columns(values: Sequence[tuple[int, int]]) -> list[Column]:
         return 0.0 if not number else round(max(1.0, (BOTTOM - TOP) * number / highest), 1)
 
     return [
-        Column(
+        ChartColumn(
             x=round(place * room + room * (1 - BAR_SHARE) / 2, 1),
             width=round(room * BAR_SHARE, 1),
             height=height(number),
@@ -72,12 +72,12 @@ def high(*lines: Sequence[float | None]) -> float:
     return max((value for line in lines for value in line if value is not None), default=0.0)
 
 
-def rows(values: Sequence[tuple[str, float]]) -> list[Row]:
+def rows(values: Sequence[tuple[str, float]]) -> list[ChartRow]:
     """One row for each of the largest values, the largest first."""
     chosen = sorted(values, key=lambda one: -one[1])[:MOST_ROWS]
     highest = max((value for _, value in chosen), default=0.0) or 1.0
     return [
-        Row(label=label, value=value, y=4 + ROW * place, width=round(100 * ROW_SHARE * value / highest, 1))
+        ChartRow(label=label, value=value, y=4 + ROW * place, width=round(100 * ROW_SHARE * value / highest, 1))
         for place, (label, value) in enumerate(chosen)
     ]
 

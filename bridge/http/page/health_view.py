@@ -30,7 +30,7 @@ MOST_NAMED: Final = 3  # in the title
 STOPPED: Final = frozenset({FactState.BLOCKED, FactState.PAUSED})  # accounts that are not polled
 
 
-class Found(NamedTuple):
+class HealthFound(NamedTuple):
     """What the store knows, at one instant."""
 
     overview: Overview
@@ -78,10 +78,10 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
 
 def _read(
     store: ReadStore, call: ViewCall, daemon: DaemonNow, polls_now: Mapping[str, float], commit_p95_s: float | None
-) -> Found:
+) -> HealthFound:
     services, loaded = call.services, call.services.settings()
     overview = services.overviews.read(store, loaded)
-    return Found(
+    return HealthFound(
         overview=overview,
         facts=health_facts(store, loaded, overview, daemon=daemon, polls=polls_now),
         needs=current_needs(store, services, overview, daemon, commit_p95_s),
@@ -120,7 +120,7 @@ def _mean(polls: Mapping[str, tuple[float, int]]) -> float | None:
     return sum(mean * number for mean, number in polls.values()) / tasks if tasks else None
 
 
-def _troubles(words: Wording, found: Found) -> list[str]:
+def _troubles(words: Wording, found: HealthFound) -> list[str]:
     """What is not well and does not pass by itself, in a few words each."""
     said = {
         NeedKind.NO_DAEMON: lambda need: words.text("No daemon works on this store"),
@@ -141,7 +141,7 @@ def _troubles(words: Wording, found: Found) -> list[str]:
     return parts + [words.text("{name} is failing", name=name) for name in failing]
 
 
-def _title(words: Wording, found: Found) -> str:
+def _title(words: Wording, found: HealthFound) -> str:
     troubles = _troubles(words, found)
     if not troubles:
         return words.text("All is well")
@@ -152,7 +152,7 @@ def _title(words: Wording, found: Found) -> str:
     return "T" + said[1:] if said.startswith("the ") else said
 
 
-def _summary(words: Wording, found: Found, facts: DaemonFacts) -> str:
+def _summary(words: Wording, found: HealthFound, facts: DaemonFacts) -> str:
     accounts = found.facts.accounts
     able = sum(one.state not in STOPPED for one in accounts)
     works = words.text("The daemon runs, the store answers.") if facts.is_working else words.text("The daemon starts.")
