@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
@@ -48,8 +48,11 @@ class PlanBuilder:
     Connections stay open until `retire` finds them replaced, or until `close` or the end of `async with`.
     """
 
-    def __init__(self, clock: Clock, *, link_key: LinkKey | None = None) -> None:
+    def __init__(
+        self, clock: Clock, *, link_key: LinkKey | None = None, client: Callable[..., HttpClient] = HttpClient
+    ) -> None:
         self._clock = clock
+        self._new_client = client
         self._link_key = link_key or _no_key
         self._clients: dict[tuple[str, str], HttpClient] = {}  # by kind and name of the account or endpoint
         self._replaced: list[HttpClient] = []
@@ -247,7 +250,7 @@ class PlanBuilder:
         self, whose: tuple[str, str], whom: Account | Webhook, loaded: Loaded, concurrency: int, timeout_s: float
     ) -> HttpClient:
         try:
-            client = HttpClient(
+            client = self._new_client(
                 timeout_s=timeout_s,
                 concurrency=concurrency,
                 proxy=whom.proxy.reveal() if whom.proxy else None,

@@ -13,6 +13,7 @@ from bridge.config.load import Loaded
 from bridge.config.model import Apprise, Webhook
 from bridge.control.archive_check import archive_findings, archive_reached
 from bridge.control.formats import count, span
+from bridge.control.machine_check import ServerClocks, disk_findings
 from bridge.domain.event import OPERATOR_TOPICS
 from bridge.domain.finding import Finding, Level
 from bridge.domain.ids import WatchKey
@@ -25,7 +26,7 @@ from bridge.ports import Added, Cursor, TaskLists
 from bridge.providers.base_url_advice import advice, repeated_path
 from bridge.providers.task_requests import harmless_action
 from bridge.sinks.apprise_plugin import check_targets
-from bridge.sinks.chat_services import host_warning
+from bridge.sinks.chat_services import host_warning, question_of
 from bridge.sinks.hook_address import has_address_without_task, sample_url
 from bridge.sinks.judging import redirection
 from bridge.store import survey
@@ -51,6 +52,7 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
     yield from _without_task(loaded)
     yield from archive_findings(loaded)
     yield from _store(loaded, placed)
+    yield from disk_findings(loaded, placed.place)
     for source in sources(loaded, intake=_NoIntake(), clock=SystemClock()):
         yield source.inspect()
 
@@ -58,7 +60,8 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
 async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
     """Ask each account about a task nobody has, request each list that `discover` reads, and send a GET to each
     webhook's address, which notifies nobody, and to the archive's bucket. Yields what came back from each."""
-    async with PlanBuilder(SystemClock()) as builder:
+    clocks = ServerClocks()
+    async with PlanBuilder(SystemClock(), client=clocks.client) as builder:
         for name, account in loaded.settings.accounts.items():
             yield await _asked(builder, name, loaded)
             lists = builder.account(name, loaded).lists
@@ -71,8 +74,14 @@ async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
                 continue
             client = builder.client_of(name, endpoint, loaded)
             url = sample_url(endpoint.url.reveal())
-            answer = await client.fetch(Request(method="GET", url=url), cap_bytes=1024)
-            yield _reached(f"endpoints.{name}", answer, url)
+            if (asked := question_of(endpoint.format, url)) is not None:
+                answer = await client.fetch(Request(method="GET", url=asked), cap_bytes=65536)
+                yield _known_there(f"endpoints.{name}", answer, asked)
+            else:
+                answer = await client.fetch(Request(method="GET", url=url), cap_bytes=1024)
+                yield _reached(f"endpoints.{name}", answer, url)
+    for finding in clocks.findings():
+        yield finding
     if (archive := await archive_reached(loaded)) is not None:
         yield archive
 
@@ -184,6 +193,16 @@ async def _listed(name: str, lists: TaskLists, action: str | None) -> Finding:
         return Finding(Level.ERROR, thing, f"the list cannot be read: {answer.detail or answer.kind}")
     of_action = f" of {page.action}" if page.action else ""
     return Finding(Level.OK, thing, f"reads the list{of_action}: {len(answer.tasks)} tasks on its first page")
+
+
+def _known_there(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
+    """What a chat service says about its robot. Its 401 and 404 mean that it has no such robot."""
+    if isinstance(answer, Answer) and answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}:
+        seen = f"HTTP {answer.status}: the service does not know this robot; copy its url again"
+        return Finding(Level.ERROR, thing, seen)
+    if isinstance(answer, Answer) and answer.status == HTTPStatus.OK:
+        return Finding(Level.OK, thing, "the service knows this robot; `genbridge test` sends a sample")
+    return _reached(thing, answer, url)
 
 
 def _reached(thing: str, answer: Answer | Unanswered, url: str) -> Finding:

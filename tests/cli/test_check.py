@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 
 from tests.cli.shell import Said, Shell, change
-from tests.loopback import answers, loopback
+from tests.loopback import Exchange, answers, loopback
 from tests.world import KEY, World, running_world
 
 LINE: Final = re.compile(r"(ok|warning|error) +([^ ]+): (.+)")
@@ -202,6 +203,52 @@ def test_check_online_reports_a_redirect_as_an_error_with_the_location(shell: Sh
     level, seen = report(said)["endpoints.hook"]
     assert level == "error"
     assert "redirects to https://hooks.example.com/login?...; redirects are not followed" in seen
+
+
+@pytest.mark.parametrize(
+    ("status", "level", "words"),
+    [(200, "ok", "knows this robot"), (401, "error", "does not know this robot"), (404, "error", "does not know")],
+)
+@pytest.mark.parametrize("format", ["telegram", "discord"])
+def test_check_online_asks_a_chat_service_about_its_robot(
+    format: str, status: int, level: str, words: str, shell: Shell
+) -> None:
+    asked: list[str] = []
+
+    async def service(exchange: Exchange) -> None:
+        asked.append(f"{exchange.asked.method} {exchange.asked.target}")
+        await exchange.answer(status, b"{}")
+
+    chat_id = {"chat_id": "5"} if format == "telegram" else {}
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(loopback(service)) as one:
+        hook = {"type": "webhook", "format": format, "url": f"{one.url}/bot1:x", **chat_id}
+        account = {"provider": "kling", "base_url": one.url, "api_key": "k"}
+        shell.settings({"accounts": {"kling": account}, "endpoints": {"hook": hook}})
+        found = report(shell("check", "--online"))["endpoints.hook"]
+    assert found[0] == level
+    assert words in found[1]
+    assert asked[-1] == ("GET /bot1:x/getMe" if format == "telegram" else "GET /bot1:x")
+
+
+@pytest.mark.parametrize(("date", "says"), [("Mon, 01 Jan 2035 00:00:00 GMT", "behind"), ("", "")])
+def test_check_online_compares_the_clock_with_those_of_servers(date: str, says: str, shell: Shell) -> None:
+    dated = answers(404, headers={"Date": date} if date else {})
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(loopback(dated)) as one:
+        account = {"provider": "kling", "base_url": one.url, "api_key": "k"}
+        shell.settings({"accounts": {"kling": account}, "endpoints": {}})
+        found = report(shell("check", "--online"))
+    assert ("clock" in found) is bool(date)
+    assert not date or (found["clock"][0] == "warning" and f"{says} the servers" in found["clock"][1])
+
+
+@pytest.mark.parametrize(("free", "level"), [(10 << 20, "error"), (100 << 20, "warning"), (9 << 30, "ok")])
+def test_check_reports_a_disk_that_is_nearly_full(
+    free: int, level: str, shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    found = report(shell("check"))["disk"]
+    assert found[0] == level
+    assert f"free at {shell.folder}" in found[1]
 
 
 def test_check_finds_templates_and_chat_urls_that_cannot_work_at_their_place(shell: Shell, world: World) -> None:

@@ -56,3 +56,13 @@ def host_warning(url: str, format: str) -> str | None:
             use = f"format: {service.name}" if service.robot else f"type: apprise with the URL {service.apprise_url}"
             return f"this is an address of {name}, which refuses other messages, often with HTTP 200; use {use}"
     return None
+
+
+def question_of(format: str, url: str) -> str | None:
+    """The address whose GET answers whether a robot exists, and notifies nobody; None where there is none."""
+    path = url.partition("?")[0]
+    if format == TELEGRAM.name:  # its Bot API: "getMe"
+        return f"{path.rstrip('/').removesuffix('/sendMessage')}/getMe"
+    if format == DISCORD.name:  # its API: "Get Webhook with Token"
+        return path
+    return None

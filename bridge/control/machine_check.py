@@ -1,0 +1,94 @@
+"""What `check` says about the machine: free disk space, and a clock that differs from the clocks of servers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Final
+
+from bridge.clock import SystemClock
+from bridge.config.load import Loaded
+from bridge.control.formats import span
+from bridge.domain.finding import Finding, Level
+from bridge.net.client import Answer, HttpClient, Request, Unanswered
+from bridge.store import Place
+
+LEAST_BYTES: Final = 20 << 20  # below it the store may soon be unable to commit
+LOW_BYTES: Final = 500 << 20
+MOST_OFFSET_S: Final = 30.0  # signatures and tokens of many services allow a minute or more
+
+
+def disk_findings(loaded: Loaded, place: Place) -> Iterator[Finding]:
+    """The disks that genbridge writes to, each once, with the space that is free on each."""
+    settings, folders = loaded.settings, [place.parent] if isinstance(place, Path) else []
+    if settings.archive is not None and not settings.archive.to.startswith("s3://"):
+        folders.append(loaded.under(settings.archive.to).absolute())
+    if settings.sources.queue is not None:
+        folders.append(loaded.source_paths["queue"].absolute())
+    seen: set[int] = set()
+    for wanted in folders:
+        folder = _existing(wanted)
+        try:
+            device, free = folder.stat().st_dev, shutil.disk_usage(folder).free
+        except OSError:
+            continue  # the store, the archive or the source reports it
+        if device not in seen:
+            seen.add(device)
+            yield _free(wanted, free)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the closest one above that exists."""
+    return next((each for each in (folder, *folder.parents) if os.access(each, os.F_OK)), folder)
+
+
+def _free(folder: Path, free: int) -> Finding:
+    seen = f"{free / 1e9:,.1f} GB free at {folder}" if free >= 1e9 else f"{free // 1_000_000} MB free at {folder}"
+    if free < LEAST_BYTES:
+        return Finding(Level.ERROR, "disk", f"{seen}: the store cannot be written soon; free some space")
+    if free < LOW_BYTES:
+        return Finding(Level.WARNING, "disk", f"{seen}: free some space before it is full")
+    return Finding(Level.OK, "disk", seen)
+
+
+class ServerClocks:
+    """By how many seconds this machine's clock is ahead of the servers that answered."""
+
+    def __init__(self) -> None:
+        self.offsets_s: list[float] = []
+
+    def client(self, **options: Any) -> HttpClient:
+        """An HTTP client that notes the date of each answer."""
+        return _DatedClient(self, **options)
+
+    def note(self, date: str) -> None:
+        """An answer with this `Date` has just arrived."""
+        try:
+            at = parsedate_to_datetime(date)
+        except ValueError:
+            return
+        self.offsets_s.append(SystemClock().now() - at.replace(tzinfo=at.tzinfo or UTC).timestamp())
+
+    def findings(self) -> Iterator[Finding]:
+        """A warning when even the server whose clock is closest differs."""
+        offset_s = min(self.offsets_s, key=abs, default=0.0)
+        if abs(offset_s) > MOST_OFFSET_S:
+            ahead = "ahead of" if offset_s > 0 else "behind"
+            seen = f"this clock is {span(abs(offset_s))} {ahead} the servers that answered"
+            yield Finding(Level.WARNING, "clock", f"{seen}: signatures may be refused; turn on time synchronization")
+
+
+class _DatedClient(HttpClient):
+    def __init__(self, clocks: ServerClocks, **options: Any) -> None:
+        super().__init__(**options)
+        self._clocks = clocks
+
+    async def fetch(self, request: Request, *, cap_bytes: int) -> Answer | Unanswered:
+        answer = await super().fetch(request, cap_bytes=cap_bytes)
+        if isinstance(answer, Answer):
+            self._clocks.note(answer.headers.get("date", ""))
+        return answer
