@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.task import Phase, Snapshot
-from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, result_boxes
+from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, result_boxes, with_copies
+from bridge.http.page.result_copies import CopiedTask, ShownCopy
 from bridge.http.page.told import Told, told
 from bridge.store.views import DeliveryView, WatchView
 
@@ -55,6 +57,17 @@ class FinishedTask(NamedTuple):
     snapshot: Snapshot | None
     deliveries: Sequence[DeliveryView]
 
+    @property
+    def copied(self) -> CopiedTask | None:
+        """Where its copies are; None if there cannot be any. Some may be there while others are retried."""
+        made = [one for one in self.deliveries if one.endpoint == ARCHIVE and one.attempts]
+        if not made or self.snapshot is None or self.view.phase is not Phase.SUCCEEDED:
+            return None
+        view = self.view
+        return CopiedTask(
+            made[-1].event_id, view.account, view.task_id, view.label, view.ended_at, self.snapshot.result
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
@@ -88,32 +101,41 @@ class Card:
 
     def gone_at(self, now: float) -> float | None:
         """When the results will be gone, if that is soon enough to say."""
-        at = self.results[0].gone_at if self.results else None
+        at = self.results[0].gone_at if self.results and not self.results[0].copy else None
         return at if at is not None and 0 < at - now < SHOWN_S else None
 
 
-def cards(tasks: Iterable[FinishedTask], *, previews: Collection[str], held: Container[str], now: float) -> list[Card]:
-    """The cards of these tasks. `held`: endpoints that are disabled or paused."""
+def cards(
+    tasks: Iterable[FinishedTask],
+    *,
+    previews: Collection[str],
+    held: Container[str],
+    now: float,
+    copies: Mapping[str, ShownCopy] | None = None,
+) -> list[Card]:
+    """The cards of these tasks. `held`: endpoints that are disabled or paused; `copies`: by the results' addresses."""
     made: list[Card] = []
     videos = 0
     for task in tasks:
-        made.append(card_of(task, previews=previews, held=held, now=now, preload=videos < MOST_PRELOADED))
+        boxes = with_copies(_boxes(task, previews, now), copies or {})
+        made.append(_card(task, main_results(boxes), told(task.deliveries, held), preload=videos < MOST_PRELOADED))
         videos += made[-1].look is Look.VIDEO
     return made
 
 
-def card_of(
-    task: FinishedTask, *, previews: Collection[str], held: Container[str], now: float, preload: bool = False
-) -> Card:
-    """The card of one task. `preload`: the beginning of its video may be loaded at once."""
+def _boxes(task: FinishedTask, previews: Collection[str], now: float) -> Sequence[ResultBox]:
     view = task.view
     began_at = view.added_at if view.ended_at is None else view.ended_at
-    results = main_results(result_boxes(task.snapshot, previews, began_at=began_at, now=now))
+    return result_boxes(task.snapshot, previews, began_at=began_at, now=now)
+
+
+def _card(task: FinishedTask, results: Sequence[ResultBox], notified: Sequence[Told], *, preload: bool) -> Card:
+    """`preload`: the beginning of its video may be loaded at once."""
     return Card(
-        view=view,
-        look=_look(view.phase, results),
+        view=task.view,
+        look=_look(task.view.phase, results),
         results=results,
-        told=told(task.deliveries, held),
+        told=notified,
         preload="metadata" if preload else "none",
     )
 

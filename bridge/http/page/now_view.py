@@ -13,13 +13,15 @@ from bridge.control.watch_pages import finished_watches, running_watches
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.pause import PauseOf, lasting
 from bridge.http.page.badges import current_needs
-from bridge.http.page.cards import Card, FinishedTask, cards
+from bridge.http.page.cards import FinishedTask, cards
+from bridge.http.page.result_copies import copies_of
 from bridge.http.page.runs import runs
 from bridge.http.page.view import View, ViewCall
 from bridge.store import ReadStore
 
 MOST_RUNS: Final = 9
 MOST_CARDS: Final = 24
+COPIES_WITHIN_S: Final = 0.1  # an archive that takes longer is not waited for; what it has found is shown
 BUSY_PER_MINUTE: Final = 50  # so many finishes are more than anybody follows
 
 
@@ -28,25 +30,28 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     daemon = services.daemon().now()
     commit_p95_s = services.page.rings.commits().p95_s
     found = await services.read(_read, call, daemon, commit_p95_s)
+    tasks: Sequence[FinishedTask] = found.pop("finished")
+    copied = [task.copied for task in tasks if task.copied is not None]
+    copies = await copies_of(services, services.settings(), copied, within_s=COPIES_WITHIN_S)
+    previews = call.request.app.state.access.rules.previews
     return {
         **found,
+        "cards": cards(tasks, previews=previews, held=found.pop("held"), now=call.now, copies=copies),
+        "is_busy": is_busy(tasks, call.now),
         "answered_at": _answered_at(daemon, call),
         "is_starting": not daemon.is_working,
         "is_failing": daemon.store_failed_at is not None,
     }
 
 
-def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: float | None) -> Mapping[str, Any]:
+def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: float | None) -> dict[str, Any]:
     """Everything that the store knows, read at once."""
     services, file, now = call.services, call.services.settings(), call.now
     found = services.overviews.read(store, file)
     accounts = store.accounts()
     wanted = current_needs(store, services, found, daemon, commit_p95_s)
     running = running_watches(store, file, now=now, limit=MOST_RUNS).first
-    previews = call.request.app.state.access.rules.previews
     midnight = midnight_at(now, call.visitor.zone)
-    held = {*found.counts.disabled, *lasting(found.pauses, PauseOf.ENDPOINT, now)}
-    finished = cards(_finished(store, file, now), previews=previews, held=held, now=now)
     return {
         "needs": wanted,
         "no_daemon": next((one for one in wanted if one.kind is NeedKind.NO_DAEMON), None),
@@ -55,8 +60,8 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
         "is_new": not found.counts.watches,
         "queue": file.source_paths.get("queue"),
         "runs": runs(running.views, accounts, running.estimates, now),
-        "cards": finished,
-        "is_busy": is_busy(finished, now),
+        "finished": _finished(store, file, now),
+        "held": {*found.counts.disabled, *lasting(found.pauses, PauseOf.ENDPOINT, now)},
     }
 
 
@@ -68,9 +73,9 @@ def _finished(store: ReadStore, file: SettingsFile, now: float) -> list[Finished
     return [FinishedTask(one, snapshots.get(one.watch_id), deliveries.get(one.watch_id, ())) for one in views]
 
 
-def is_busy(shown: Sequence[Card], now: float) -> bool:
+def is_busy(shown: Sequence[FinishedTask], now: float) -> bool:
     """Whether more tasks finish than anybody follows: then new cards do not come by themselves."""
-    ends = [card.view.ended_at for card in shown if card.view.ended_at is not None]
+    ends = [task.view.ended_at for task in shown if task.view.ended_at is not None]
     return len(ends) == MOST_CARDS and now - min(ends) < MOST_CARDS * 60 / BUSY_PER_MINUTE
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -34,16 +34,39 @@ class ShownCopy(NamedTuple):
     bytes: int
 
 
+class CopiedTask(NamedTuple):
+    """What the place of a task's copies follows from. `event_id`: of its finish."""
+
+    event_id: str
+    account: str
+    task_id: str
+    label: str | None
+    ended_at: float | None
+    result: Mapping[str, Sequence[Mapping[str, Json]]]
+
+
 async def shown_copies(services: Services, loaded: Loaded, watch: Watch) -> Mapping[str, ShownCopy]:
     """The copies of these results by the addresses of the results. Empty without an archive, or while it does not
     answer."""
-    archive = loaded.settings.archive
-    if archive is None or watch.state.memory.phase is not Phase.SUCCEEDED or watch.snapshot is None:
+    state = watch.state
+    if state.memory.phase is not Phase.SUCCEEDED or watch.snapshot is None:
         return {}
-    found: Mapping[str, CopyMade] = {}
-    with anyio.move_on_after(WITHIN_S):
-        find = partial(copies_at, place_of(archive, loaded), watch)
-        found = await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
+    event = event_id(Topic.TASK_SUCCEEDED, state.account, state.task_id, state.generation)
+    task = CopiedTask(event, state.account, state.task_id, watch.label, watch.ended_at, watch.snapshot.result)
+    return await copies_of(services, loaded, [task])
+
+
+async def copies_of(
+    services: Services, loaded: Loaded, tasks: Sequence[CopiedTask], *, within_s: float = WITHIN_S
+) -> Mapping[str, ShownCopy]:
+    """The copies of many tasks, as far as they are found in this time."""
+    archive = loaded.settings.archive
+    if archive is None or not tasks:
+        return {}
+    found: dict[str, CopyMade] = {}
+    with anyio.move_on_after(within_s):
+        find = partial(_find, place_of(archive, loaded), tasks, found)
+        await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
     if not found:
         return {}
     now = services.clock.now()
@@ -51,36 +74,38 @@ async def shown_copies(services: Services, loaded: Loaded, watch: Watch) -> Mapp
     expires_s = int(now // DAY_S) * DAY_S + LINK_LIFE_S  # the same link for a day, so that browsers keep the file
     return {
         url: ShownCopy(result_link(key, copy.path, expires_s=expires_s), copy.media_type, copy.bytes)
-        for url, copy in found.items()
+        for url, copy in dict(found).items()  # the thread may still add to it
     }
 
 
-def copies_at(place: Place, watch: Watch) -> Mapping[str, CopyMade]:
+def _find(place: Place, tasks: Sequence[CopiedTask], found: dict[str, CopyMade]) -> None:
+    for task in tasks:
+        found.update(copies_at(place, task))
+
+
+def copies_at(place: Place, task: CopiedTask) -> Mapping[str, CopyMade]:
     """The copies that are there, by the addresses of the results. Blocks. Empty while the archive cannot be read."""
     try:
-        record = _record(place, watch)
-        results = {"task_result": watch.snapshot.result if watch.snapshot else {}}
-        wanted = {one.n: one.url for one in wanted_copies(results, COPIED_KINDS)}
+        record = _record(place, task)
+        wanted = {one.n: one.url for one in wanted_copies({"task_result": task.result}, COPIED_KINDS)}
         made = filter(None, map(CopyMade.parse, record))
         return {wanted[one.n]: one for one in made if one.n in wanted and place.size(one.path) == one.bytes}
     except PlaceFailed:
         return {}
 
 
-def _record(place: Place, watch: Watch) -> list[Json]:
+def _record(place: Place, task: CopiedTask) -> list[Json]:
     """What the record beside the copies says; empty if there is none of this task."""
-    state = watch.state
-    event = event_id(Topic.TASK_SUCCEEDED, state.account, state.task_id, state.generation)
     facts = {
-        "ended_at": round((watch.ended_at or 0.0) * 1000),
-        "label": watch.label,
-        "task_id": state.task_id,
-        "account": state.account,
+        "ended_at": round((task.ended_at or 0.0) * 1000),
+        "label": task.label,
+        "task_id": task.task_id,
+        "account": task.account,
     }
-    for stem in stems(facts, event_id=event):
+    for stem in stems(facts, event_id=task.event_id):
         try:
             data = orjson.loads(place.read(f"{stem}.json") or b"{}")["data"]
-            if data["event_id"] == event:
+            if data["event_id"] == task.event_id:
                 return list(data["archive"])
         except (ValueError, TypeError, KeyError):
             continue  # none, or of another task

@@ -100,7 +100,8 @@ def row(page: str, task_id: str) -> str:
 
 
 def shown(part: str) -> str:
-    """What a person reads."""
+    """What a person reads. What is hidden until something cannot be loaded is left out."""
+    part = re.sub(r'<div class="lost">.*?</div>', "", part, flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", part)).split())
 
 

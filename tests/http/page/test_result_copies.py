@@ -54,6 +54,25 @@ def test_a_copied_video_is_played_from_this_server(site: Site, task_id: str) -> 
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, MP4, "video/mp4")
 
 
+@pytest.mark.parametrize("task_id", ["film", "expired"])
+def test_a_card_plays_the_copy(site: Site, task_id: str) -> None:
+    card = card_of(site, task_id)
+    [source] = [unescape(one) for one in re.findall(r'<video src="([^"]*)"', card)]
+    assert [source] == copies(site, task_id)
+    assert "gone" not in card
+
+
+def test_a_card_of_a_copied_drawing_links_to_it(site: Site) -> None:
+    card = card_of(site, "drawing")
+    assert "A copy is in the archive." in card
+    assert [unescape(one) for one in re.findall(r'<a class="button" href="([^"]*)"', card)] == copies(site, "drawing")
+
+
+def card_of(site: Site, task_id: str) -> str:
+    [found] = re.findall(rf'<article[^>]*data-task="kling {task_id}".*?</article>', read(site, "/"), re.DOTALL)
+    return str(found)
+
+
 def test_a_result_without_a_copy_is_named_with_its_host(site: Site) -> None:
     page = story(site, "film")
     assert page.count("is at 127.0.0.1") == 1
