@@ -5,7 +5,7 @@ sources -> intake -> store -> poller -> write batcher (transition, event and del
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -192,7 +192,9 @@ class App:
         parts = self.parts
         # Everything that may be refused is built before anything is changed.
         accounts, endpoints = self._builder.accounts(loaded), self._builder.endpoints(loaded)
-        parts.writes.parcels_for = parcels_by(plan_builder.routes(loaded.settings), endpoints)
+        parts.writes.parcels_for = parcels_by(
+            plan_builder.routes(loaded.settings), endpoints, held_until=self._held_until(loaded)
+        )
         if loaded.settings.http is not None:
             self.callback_hints.open()
         parts.janitor.keep(wiring.retention(loaded.settings))
@@ -224,6 +226,13 @@ class App:
             elif requests.lists is not None:
                 await forget(name, intake)
         return found
+
+    def _held_until(self, loaded: Loaded) -> Callable[[], float] | None:
+        """Until when notifications wait for copies; None: they do not wait."""
+        archive = loaded.settings.archive
+        if archive is None or not archive.notify_after_copies:
+            return None
+        return lambda: self._clock.steady() + archive.patience_s
 
     async def _link_key(self) -> bytes:
         """The key that signs links to copies; another one once a person has revoked them."""

@@ -13,10 +13,11 @@ from structlog.testing import capture_logs
 from bridge import plan_builder
 from bridge.clock import SystemClock
 from bridge.config.load import Loaded, load, resolve
-from bridge.domain.event import Event, Parcel
+from bridge.domain.archive_names import ARCHIVE
+from bridge.domain.event import Event, Parcel, Topic
 from bridge.engine.dispatcher import parcels_by
 from bridge.ports import Sink
-from tests.sinks.samples import TASK_ID, URL, task_sample
+from tests.sinks.samples import FAILED, TASK_ID, URL, task_sample
 
 SETTINGS = """
 accounts: {kling: {provider: kling, base_url: "https://api.example.com", api_key: k12345}}
@@ -68,3 +69,35 @@ async def test_a_bug_in_one_endpoints_message_simplifies_it_and_does_not_affect_
             said = json.loads(parcel.body)
             assert URL in (said["data"]["urls"] if faulty == "hook" else said["body"])
             assert TASK_ID in (said["data"]["task_id"] if faulty == "hook" else said["title"])
+
+
+async def test_only_what_the_archive_takes_is_held_for_its_copies(tmp_path: Path) -> None:
+    path = tmp_path / "genbridge.yaml"
+    path.write_text(f"{SETTINGS}archive: {{to: copies}}\n")
+    path.chmod(0o600)
+    settings = resolve(load(path, {}), {})
+    async with plan_builder.PlanBuilder(SystemClock()) as builder:
+        parcels_for = parcels_by(None, builder.endpoints(settings), held_until=lambda: 500.0)
+        success, failure = parcels_for(task_sample()), parcels_for(task_sample(Topic.TASK_FAILED, FAILED))
+        released = parcels_for(replace(task_sample(), is_release=True))
+
+    assert success[-1].endpoint == ARCHIVE  # last: the event log keeps the documented bytes with it
+    assert success[-1].is_documented
+    assert success[-1].due_at <= 0
+    assert {each.due_at for each in success[:-1]} == {500.0}
+    assert ARCHIVE not in {each.endpoint for each in (*failure, *released)}
+    assert {each.due_at for each in (*failure, *released)} == {0.0}
+    assert {each.endpoint for each in released} == {"hook", "robot", "chat", "other"}
+
+
+async def test_a_task_that_names_its_endpoints_is_copied_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "genbridge.yaml"
+    path.write_text(f"{SETTINGS}archive: {{to: copies}}\nroutes: [{{topics: [task_failed], endpoints: [other]}}]\n")
+    path.chmod(0o600)
+    settings = resolve(load(path, {}), {})
+    async with plan_builder.PlanBuilder(SystemClock()) as builder:
+        parcels_for = parcels_by(plan_builder.routes(settings.settings), builder.endpoints(settings))
+        routed, named = parcels_for(task_sample()), parcels_for(replace(task_sample(), endpoints=("hook",)))
+
+    assert [each.endpoint for each in routed] == [ARCHIVE]
+    assert [each.endpoint for each in named] == ["hook", ARCHIVE]

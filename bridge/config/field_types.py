@@ -170,6 +170,12 @@ def _discover_interval(seconds: float) -> float:
     return seconds
 
 
+def _patience(seconds: float) -> float:
+    if not 1.0 <= seconds <= 3600.0:
+        raise ValueError(f"{seconds:g}s is not between 1s and 1h")
+    return seconds
+
+
 def _above_zero(seconds: float) -> float:
     if not seconds > 0:
         raise ValueError("must be more than 0")
@@ -206,6 +212,7 @@ Span = Annotated[
 Duration = Annotated[Span, AfterValidator(_above_zero)]
 DiscoverInterval = Annotated[Span, AfterValidator(_discover_interval)]
 Takeover = Annotated[Span, AfterValidator(_takeover)]
+Patience = Annotated[Span, AfterValidator(_patience)]
 Rate = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False), _number(validators.number)]
 Budget = Annotated[float, Field(gt=1, le=10_000, allow_inf_nan=False), _number(validators.number)]
 Count = Annotated[int, Field(ge=1, le=1000), _number(validators.whole)]

@@ -69,6 +69,7 @@ class Event:
     data: Mapping[str, Json]
     endpoints: tuple[str, ...] | None = None
     kept: Mapping[str, Json] = field(default_factory=dict)
+    is_release: bool = False  # committed before: its deliveries that were held get their bytes anew, and are due now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class Parcel:
     """An event's bytes for one destination, fixed when the event is committed.
 
     `target` distinguishes the destinations of one endpoint (the URLs of a chat endpoint); "" if there is only one.
-    `due_at`: 0 or less, at once, the lowest first.
+    `due_at`: 0 or less means at once, the lowest first; a later time (steady) holds it for the release of its event.
     `address` is the part of the URL that the sink fixes for this delivery; "" if the endpoint's URL has none. With
     `is_documented` the body is the documented one, so the store does not keep it a second time.
     """

@@ -69,6 +69,12 @@ def archived_event(data: Mapping[str, Json], archive: Sequence[Json], *, of: str
     )
 
 
+def released_event(archived: Event, *, of: str) -> Event:
+    """The event `of`, a task's success, with the copies that `archived` names: what its held deliveries say."""
+    data = {**archived.data, "event_id": of}
+    return replace(archived, event_id=of, topic=Topic.TASK_SUCCEEDED, data=data, is_release=True)
+
+
 def account_event(change: AccountChange) -> Event:
     """`account_blocked` or `account_restored`."""
     topic = Topic.ACCOUNT_BLOCKED if change.blocked else Topic.ACCOUNT_RESTORED

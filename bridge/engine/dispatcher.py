@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -191,15 +192,30 @@ class Dispatcher:
             queue.enabled = key[0] not in disabled
 
 
-def parcels_by(routes: Sequence[RoutingRule] | None, endpoints: Mapping[str, EndpointPlan]) -> ParcelsFor:
-    """Renders each event for the endpoints that these routes name, and for the archive, which takes what it wants."""
+def parcels_by(
+    routes: Sequence[RoutingRule] | None,
+    endpoints: Mapping[str, EndpointPlan],
+    *,
+    held_until: Callable[[], float] | None = None,
+) -> ParcelsFor:
+    """Renders each event for the endpoints that these routes name, and for the archive, which takes what it wants.
+
+    With `held_until`, which gives a steady time, an event that the archive takes is held for the others until then.
+    """
     names = [name for name in endpoints if name != ARCHIVE]
-    always = [name for name in endpoints if name == ARCHIVE]
     people = frozenset(name for name, plan in endpoints.items() if plan.in_order)
+    archive = endpoints.get(ARCHIVE)
 
     def parcels_for(event: Event) -> Sequence[Parcel]:
-        found = [*always, *destinations(event, routes, names, people=people)]
-        return [parcel for name in found for parcel in _rendered(name, endpoints[name].sink, event)]
+        found = destinations(event, routes, names, people=people)
+        parcels = [parcel for name in found for parcel in _rendered(name, endpoints[name].sink, event)]
+        if archive is None or event.is_release:
+            return parcels
+        copies = _rendered(ARCHIVE, archive.sink, event)
+        if copies and held_until is not None:
+            until = held_until()
+            parcels = [replace(parcel, due_at=until, is_documented=False) for parcel in parcels]
+        return [*parcels, *copies]
 
     return parcels_for
 

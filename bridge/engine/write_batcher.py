@@ -208,7 +208,8 @@ class WriteBatcher:
         topics: list[Topic] = []
 
         def parcels_for(event: Event) -> Sequence[Parcel]:
-            topics.append(event.topic)
+            if not event.is_release:
+                topics.append(event.topic)
             if event.topic in _HEALTH:
                 health.append(event)
             parcels = self.parcels_for(event)

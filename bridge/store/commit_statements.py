@@ -24,7 +24,21 @@ ATTEMPTED: Final = Question(
     {postgres:ORDER BY delivery_id FOR NO KEY UPDATE}
     """,
 )
-ENDPOINTS_OF: Final = "SELECT endpoints FROM watches WHERE watch_id = :watch_id"
+TOLD_OF: Final = "SELECT endpoints, snapshot FROM watches WHERE watch_id = :watch_id"
+# Never attempted and not due for a while: no daemon has it in memory, so its bytes may still be written.
+_HELD: Final = "state = 'waiting' AND attempts = 0 AND last_outcome IS NULL"
+HELD: Final = f"""
+    SELECT endpoint, target FROM deliveries WHERE event_id = :event_id AND {_HELD} AND next_attempt_at > :after
+    ORDER BY delivery_id {{postgres:FOR NO KEY UPDATE}}
+"""  # noqa: S608 - text of ours
+RELEASE: Final = Batch(
+    "event_id text, endpoint text, target text, body bytes",
+    f"""
+    UPDATE deliveries SET body = coalesce(new.body, deliveries.body), next_attempt_at = 0
+    FROM {{new}} WHERE deliveries.event_id = new.event_id AND deliveries.endpoint = new.endpoint
+        AND deliveries.target = new.target AND {_HELD}
+    """,  # noqa: S608 - text of ours
+)
 OF_ENDPOINTS: Final = " WHERE endpoint IN (:endpoints[]) {postgres:ORDER BY endpoint FOR UPDATE}"
 
 MOVE: Final = update("watches", f"{MEMORY}, reason, ended_at", given="snapshot", own="urls text", also=ASKED)

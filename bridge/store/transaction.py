@@ -27,7 +27,7 @@ from bridge.domain.change import AccountChange, AccountPaused, AnswerUnread, Cha
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
 from bridge.domain.event import LIVE_TOPICS, Event
-from bridge.domain.event_building import account_event, endpoint_event, task_event, unread_event
+from bridge.domain.event_building import account_event, endpoint_event, released_event, task_event, unread_event
 from bridge.domain.slots import Share, endpoint_scope, slot_of
 from bridge.domain.task import LIVE
 from bridge.domain.watch import Watch
@@ -39,13 +39,14 @@ from bridge.store.notes import ReadingCounts, memory_and_schedule
 from bridge.store.read_store import ReadStore
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.statements import ENDS, OUTBOX, Session
-from bridge.store.watch_rows import named_endpoints, snapshot_text, watch
+from bridge.store.watch_rows import named_endpoints, snapshot_of, snapshot_text, watch
 from bridge.store.watch_statements import CALLBACK, COUNT_READINGS, add_facts
 
 DAY_S: Final = 86_400.0
 MOST_NOTIFIED: Final = 5  # notifications about new words of one account in a day
 MOST_WORDS: Final = 100  # stored for each account; further ones are counted as one
 OTHER_WORDS: Final = "(others)"
+RELEASE_AHEAD_S: Final = 5.0  # what is due that soon may be in a daemon's memory, and keeps its bytes
 
 
 @dataclass(slots=True)
@@ -94,6 +95,7 @@ class Transaction:
         self._bodies: list[Row] = []  # of events that no delivery has as documented
         self._numbers = session.event_numbers()
         self._deliveries: list[Row] = []
+        self._released: list[Row] = []
         self._attempts: list[AttemptMade] = []
         self.wakes_all = self.ends = False  # accounts and endpoints concern all daemons; a task has ended
         self.filled: set[Share] = set()  # the shares in which there is something new to deliver
@@ -135,6 +137,7 @@ class Transaction:
         run(sql.ADD_EVENTS, self._events)
         run(sql.ADD_BODIES, self._bodies)
         run(sql.ADD_DELIVERIES, self._deliveries)
+        run(sql.RELEASE, self._released)
         run(sql.CANCEL_OVERTAKEN, [(one.watch_id, one.ended_at) for one in live if one.ended_at is not None])
 
     def _read_live(self, changes: Sequence[TaskChange]) -> dict[Row, _Live]:
@@ -232,14 +235,25 @@ class Transaction:
         schedule = made.state, made.attempts, made.next_attempt_at, settled_at
         attempted.settled = (made.delivery_id, *schedule, made.outcome, plain(made.detail), made.sent_so_far)
         if made.event is not None:
-            self._publish_copies(made.event, attempted.watch_id)
+            self._publish_copies(made, made.event, attempted.watch_id)
         return True
 
-    def _publish_copies(self, event: Event, watch_id: int | None) -> None:
-        """Publish an event about a task that has ended, to the endpoints that the task names, if it does."""
-        found = [] if watch_id is None else self._session.find(sql.ENDPOINTS_OF, watch_id=watch_id)
-        named = [named_endpoints(event.subject, text) for (text,) in found if text is not None]
-        self._publish(replace(event, endpoints=named[0] if named else None), watch_id, slot_of(event.subject))
+    def _publish_copies(self, made: AttemptMade, event: Event, watch_id: int | None) -> None:
+        """Publish an event about a task that has ended, and release what was held for it. The stored watch says which
+        endpoints the task names, and what its description keeps."""
+        slot = slot_of(event.subject)
+        if watch_id is not None:
+            for endpoints, seen in self._session.find(sql.TOLD_OF, watch_id=watch_id):
+                named = None if endpoints is None else named_endpoints(event.subject, endpoints)
+                snapshot = None if seen is None else snapshot_of(event.subject, seen)
+                event = replace(event, endpoints=named, kept=snapshot.kept if snapshot else {})
+        self._publish(event, watch_id, slot)
+        held = self._session.find(sql.HELD, event_id=made.event_id, after=made.at + RELEASE_AHEAD_S)
+        if held:
+            parcels = self._parcels_for(released_event(event, of=made.event_id))
+            bodies = {(parcel.endpoint, parcel.target): parcel.body for parcel in parcels}
+            self._released += [(made.event_id, *queue, bodies.get(queue)) for queue in held]
+            self.filled.update(Share(endpoint_scope(endpoint), slot) for endpoint, _ in held)
 
     def _write_attempts(self) -> None:
         disabling = {made.endpoint: made for made in reversed(self._attempts) if made.disables and self._is_new(made)}

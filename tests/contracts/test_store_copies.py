@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.domain.event import Event, Parcel
+import pytest
+
+from bridge.domain.delivery import Delivery
+from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.event_building import archived_event
 from bridge.domain.ids import WatchKey
 from bridge.store import Store
 from bridge.store.selection import DeliveryFilter
 from tests.factories import NOW, make_wish
-from tests.store.making import KEY, Teller, add, due, make_attempt, make_deferred, make_end
+from tests.store.making import KEY, VIDEO, Teller, add, due, make_attempt, make_deferred, make_end
 
 
 def copies_event(of: str) -> Event:
@@ -61,3 +64,76 @@ def test_what_is_more_urgent_is_due_first(store: Store) -> None:
     store.commit([make_end(WatchKey("kling", name)) for name in urgency], parcels_for)
 
     assert [one.subject for one in due(store)] == ["c", "b", "a"]
+
+
+HELD_UNTIL = NOW + 120
+
+
+def holding(event: Event) -> Sequence[Parcel]:
+    """As `notify_after_copies`: the receiver waits, unless the event is a release; the archive does not."""
+    body = f"{event.event_id} {len(event.data['archive'])} {event.is_release} {event.kept}".encode()
+    is_held = event.topic is Topic.TASK_SUCCEEDED and not event.is_release
+    hook = Parcel(endpoint="hook", target="", body=body, due_at=HELD_UNTIL if is_held else 0.0)
+    copies = Parcel(endpoint="automation", target="", body=b"copies", is_documented=True)
+    return [hook] if event.topic is Topic.TASK_ARCHIVED or event.is_release else [hook, copies]
+
+
+def held_end(store: Store) -> Delivery:
+    """A task whose end is held for the receiver; the delivery of its copies."""
+    add(store, KEY.task_id)
+    store.commit([make_end(snapshot=VIDEO._replace(kept={"model": "m"}))], holding)
+    [copies] = due(store, now=NOW)
+    return copies
+
+
+HOOK = ("hook", "")
+
+
+def test_a_held_delivery_is_due_at_the_latest_when_patience_ends(store: Store) -> None:
+    held_end(store)
+
+    assert due(store, now=HELD_UNTIL - 1, queue=HOOK) == []
+    assert len(due(store, now=HELD_UNTIL, queue=HOOK)) == 1
+
+
+def test_a_release_writes_the_bytes_anew_and_makes_them_due(store: Store) -> None:
+    copies = held_end(store)
+    store.commit([make_attempt(copies, event=copies_event(copies.event_id), at=NOW + 30)], holding)
+
+    [told] = due(store, now=NOW + 30, queue=HOOK)
+    assert (told.event_id, told.topic) == (copies.event_id, "task_succeeded")
+    assert told.body.decode() == f"{copies.event_id} 1 True {{'model': 'm'}}"
+    store.commit([make_attempt(told)], holding)
+    [after] = due(store, now=NOW + 40, queue=HOOK)  # in the order of the task's events
+    assert after.topic == "task_archived"
+
+
+@pytest.mark.parametrize("at", [HELD_UNTIL - 1, HELD_UNTIL + 30])
+def test_what_may_be_under_way_keeps_its_bytes(store: Store, at: float) -> None:
+    copies = held_end(store)
+    [before] = due(store, now=HELD_UNTIL, queue=HOOK)
+    store.commit([make_attempt(copies, event=copies_event(copies.event_id), at=at)], holding)
+
+    [after] = due(store, now=HELD_UNTIL, queue=HOOK)
+    assert after.body == before.body
+
+
+def test_what_was_attempted_keeps_its_bytes_while_it_waits_for_a_retry(store: Store) -> None:
+    copies = held_end(store)
+    [told] = due(store, now=HELD_UNTIL, queue=HOOK)
+    store.commit([make_deferred(told, next_attempt_at=HELD_UNTIL + 500)], holding)
+    store.commit([make_attempt(copies, event=copies_event(copies.event_id), at=HELD_UNTIL + 1)], holding)
+
+    assert due(store, now=HELD_UNTIL + 400, queue=HOOK) == []
+    assert due(store, now=HELD_UNTIL + 500, queue=HOOK)[0].body == told.body
+
+
+def test_a_receiver_that_left_the_settings_is_released_with_its_old_bytes(store: Store) -> None:
+    copies = held_end(store)
+
+    def without_hook(event: Event) -> Sequence[Parcel]:
+        return []
+
+    store.commit([make_attempt(copies, event=copies_event(copies.event_id), at=NOW + 30)], without_hook)
+    [told] = due(store, now=NOW + 30, queue=HOOK)
+    assert told.body.decode().startswith(f"{copies.event_id} 0 False")

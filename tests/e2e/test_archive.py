@@ -31,6 +31,7 @@ class _Results(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     starts: list[int] = []  # noqa: RUF012 - of the test that serves
+    pause_s = 0.03  # after each of forty pieces
 
     def log_message(self, *_: object) -> None:
         pass
@@ -51,15 +52,15 @@ class _Results(BaseHTTPRequestHandler):
         try:
             for place in range(start, len(FILE), 1 << 20):
                 self.wfile.write(FILE[place : place + (1 << 20)])
-                time.sleep(0.03)
+                time.sleep(self.pause_s)
         except OSError:
             self.close_connection = True
 
 
 @contextmanager
-def results() -> Iterator[tuple[str, list[int]]]:
+def results(pause_s: float = 0.03) -> Iterator[tuple[str, list[int]]]:
     """The address of the server, and where each request began."""
-    handler = type("Results", (_Results,), {"starts": []})
+    handler = type("Results", (_Results,), {"starts": [], "pause_s": pause_s})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -137,3 +138,21 @@ def test_copies_are_listed_explained_and_left_out_by_redeliver_dead(tmp_path: Pa
     assert "videos 1: HTTP 410" in genbridge(tmp_path, "explain", "t-1")
     assert "0 deliveries" in genbridge(tmp_path, "redeliver", "--dead")
     assert "1 delivery" in genbridge(tmp_path, "redeliver", "--dead", "--endpoint", "@archive")
+
+
+@pytest.mark.parametrize(("patience", "is_patient"), [("10m", True), ("1s", False)])
+def test_notifications_wait_for_copies_as_long_as_patience_lasts(
+    tmp_path: Path, world: World, patience: str, is_patient: bool
+) -> None:
+    with results(0.03 if is_patient else 0.1) as (url, _):
+        world.fault = succeeds_with(url)
+        archive = {"to": "archive/", "notify_after_copies": True, "patience": patience}
+        settings = world.settings(tmp_path, archive=archive, routes=ROUTES)
+        genbridge(tmp_path, "add", "t-1", "--config", str(settings))
+        with DaemonProcess(settings):
+            until(lambda: is_told(world), seconds=60, what="task_archived")
+
+    assert [one.topic for one in world.told] == ["task_succeeded", "task_archived"]
+    first, second = (one.data["archive"] for one in world.told)
+    assert [copy["sha256"] for copy in second] == [hashlib.sha256(FILE).hexdigest()]
+    assert first == (second if is_patient else [])
