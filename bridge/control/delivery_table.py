@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.delivery_list import TASK_TOPICS
-from bridge.control.holds import QueueHolds, hold_on, lasting_holds
-from bridge.control.pausing import held_deliveries
+from bridge.control.delivery_list import TASK_TOPICS, DeliveryList, deliveries_at
+from bridge.control.delivery_search import search_deliveries
+from bridge.control.holds import hold_on
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
-from bridge.errors import UsageError
 from bridge.store import ReadStore
-from bridge.store.page_views import BoundedCount, DeliveryMark, DeliverySearch, Standing
+from bridge.store.page_views import BoundedCount, DeliverySearch, Standing
 from bridge.store.selection import DeliveryFilter
 from bridge.store.views import DeliveryView, QueueHold
 
 ROWS: Final = 50
 MOST_BYTES: Final = 16_384  # of a body that is shown
 _WEEK_S: Final = 7 * 86_400.0
-_MARK: Final = r"([a-z]+)\.([0-9]+(?:\.[0-9]+)?)\.([0-9]{1,18})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,49 +78,48 @@ def delivery_table(
 ) -> DeliveryTable:
     """This page of deliveries. `opened`: the event, endpoint and target of the one to show whole. UsageError for a
     wrong cursor."""
-    found = store.delivery_page(wanted, after=_mark(after), limit=ROWS, now=now)
+    page = search_deliveries(store, file, wanted, now=now, limit=ROWS, cursor=after)
     every = wanted._replace(standings=tuple(Standing))
     lately = store.accepted(now - _WEEK_S)
-    facts = _Facts(store, file, now)
+    facts = _Facts(store, now)
     return DeliveryTable(
-        rows=facts.rows(found.views),
-        after=None if found.next_after is None else _cursor(found.next_after),
+        rows=facts.rows(page.standings, page.found),
+        after=page.found.next,
         counts=store.count_deliveries(every, now=now),
         accepted=sum(count.number for count, _ in lately.values()),
-        opened=None if opened is None else _opened(store, facts, opened),
+        opened=None if opened is None else _opened(store, file, facts, opened, now=now),
     )
 
 
-def _opened(store: ReadStore, facts: _Facts, name: tuple[str, str, str]) -> OpenDelivery | None:
+def _opened(
+    store: ReadStore, file: SettingsFile, facts: _Facts, name: tuple[str, str, str], *, now: float
+) -> OpenDelivery | None:
     event_id, endpoint, target = name
     wanted = DeliveryFilter(event_ids=(event_id,), endpoint=endpoint, target=target)
-    for view in store.list_deliveries(wanted, attempts=True, limit=1):
-        [row] = facts.rows([(facts.standing(view), view)])
-        body, size = store.delivery_body(view.delivery_id, most=MOST_BYTES)
+    found = deliveries_at(store, file, store.list_deliveries(wanted, attempts=True, limit=1), now=now)
+    for row in facts.rows([facts.standing(view) for view in found.views], found):
+        body, size = store.delivery_body(row.view.delivery_id, most=MOST_BYTES)
         return OpenDelivery(row=row, body=body, size_bytes=size)
     return None
 
 
 class _Facts:
-    """What holds deliveries back at this instant."""
+    """What holds deliveries back at this instant, and the labels of their tasks."""
 
-    def __init__(self, store: ReadStore, file: SettingsFile, now: float) -> None:
-        self._store, self._now = store, now
-        pauses = store.pauses()
-        self._pauses = pauses
+    def __init__(self, store: ReadStore, now: float) -> None:
+        self._store = store
         self._off = {one.endpoint: one.reason for one in store.disabled_endpoints()}
-        self._paused = lasting(pauses, PauseOf.ENDPOINT, now)
-        self._holds: QueueHolds = lasting_holds(store.queue_holds(), file.endpoints, now)
+        self._paused = lasting(store.pauses(), PauseOf.ENDPOINT, now)
         self._gone = {(one.endpoint, one.account, one.task_id): one.gone_at for one in store.expiring(now)}
 
     def standing(self, view: DeliveryView) -> Standing:
         is_held = view.state == "waiting" and (view.endpoint in self._off or view.endpoint in self._paused)
         return Standing.HELD if is_held else Standing(str(view.state))
 
-    def rows(self, found: Sequence[tuple[Standing, DeliveryView]]) -> list[DeliveryRow]:
-        keys = {WatchKey(view.account, view.task_id) for _, view in found if view.topic.startswith(TASK_TOPICS)}
+    def rows(self, standings: Sequence[Standing], found: DeliveryList) -> list[DeliveryRow]:
+        views = found.views
+        keys = {WatchKey(view.account, view.task_id) for view in views if view.topic.startswith(TASK_TOPICS)}
         labels = self._store.labels(keys)
-        views = held_deliveries([view for _, view in found], self._pauses, self._now)
         return [
             DeliveryRow(
                 standing=standing,
@@ -131,21 +127,8 @@ class _Facts:
                 label=labels.get(WatchKey(view.account, view.task_id)),
                 why_off=self._off.get(view.endpoint) if standing is Standing.HELD else None,
                 pause=self._paused.get(view.endpoint) if standing is Standing.HELD else None,
-                hold=hold_on(view, self._holds),
+                hold=hold_on(view, found.holds),
                 gone_at=self._gone.get((view.endpoint, view.account, view.task_id)),
             )
-            for (standing, _), view in zip(found, views, strict=True)
+            for standing, view in zip(standings, views, strict=True)
         ]
-
-
-def _cursor(mark: DeliveryMark) -> str:
-    return f"{mark.standing}.{mark.settled_at!r}.{mark.delivery_id}"
-
-
-def _mark(cursor: str | None) -> DeliveryMark | None:
-    if cursor is None:
-        return None
-    found = re.fullmatch(_MARK, cursor, re.ASCII)
-    if found is None or found[1] not in set(Standing):
-        raise UsageError("after: not a page of this list; leave it out")
-    return DeliveryMark(Standing(found[1]), float(found[2]), int(found[3]))

@@ -80,7 +80,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "is_filtered": bool(query.endpoint or query.topic or query.since or query.q),
         "title": _title(words, found),
         "tabs": _tabs(words, found),
-        "endpoints": list(loaded.settings.endpoints),
+        "endpoints": loaded.queues,
         "spans": SPANS,
         "bulk": found.counts[Standing.DEAD].number if Standing.DEAD in wanted.standings else 0,
         "marks": {row.name: attempt_marks(words, row, most) for row in found.rows},
