@@ -19,6 +19,7 @@ from bridge.domain.event import END_TOPICS
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
+from bridge.encoding import encode
 from bridge.http.page.cards import main_results
 from bridge.http.page.poll_strip import StripGeometry, UsualSpan
 from bridge.http.page.result_boxes import ResultBox, result_boxes
@@ -27,6 +28,11 @@ from bridge.store import ReadStore
 from bridge.store.views import DeliveryView, ReadingCount, WatchDetails, WatchView
 
 MOST_NOTIFIED: Final = 12  # deliveries that the list of what happened names
+MOST_EVENTS: Final = 12  # whose deliveries are shown; a long task may have hundreds of progress events
+MOST_HAPPENED: Final = 80
+FIRST_HAPPENED: Final = 10  # of more, so many of the first and the rest of the last are shown
+MOST_META: Final = 40  # keys
+MOST_META_CHARS: Final = 400  # of one value
 
 
 class DeliveryNow(NamedTuple):
@@ -56,7 +62,8 @@ class NotifiedOf(NamedTuple):
 
 class Happening(NamedTuple):
     """One line of what happened. `what`: a fact of the history, or `accepted`, `dead`, `deferred` of a delivery to
-    `endpoint`, or `copied`, `not copied`. `answers` are those of all polls so far."""
+    `endpoint`, or `copied`, `not copied`; `left out`: so many lines as `detail` says. `answers` are those of all polls
+    so far."""
 
     at: float
     what: str
@@ -117,6 +124,14 @@ class TaskStory:
         ]
 
     @property
+    def shown_events(self) -> Sequence[NotifiedOf]:
+        """The finish, and the latest of the others."""
+        events = self.events
+        finishes = [one for one in events if one.topic in END_TOPICS]
+        others = [one for one in events if one.topic not in END_TOPICS]
+        return [*finishes, *others][:MOST_EVENTS]
+
+    @property
     def copying(self) -> list[DeliveryNow]:
         """What becomes of the copies in the archive, the latest first."""
         views = held_deliveries(self._sent(is_copy=True), self.paused.values(), self.now)
@@ -130,7 +145,19 @@ class TaskStory:
         if before_finish and self.details.readings:
             place = before_finish[-1]
             facts[place] = facts[place]._replace(answers=self.details.readings)
-        return sorted([*facts, *self._notified()], key=lambda one: one.at)
+        found = sorted([*facts, *self._notified()], key=lambda one: one.at)
+        if len(found) <= MOST_HAPPENED:
+            return found
+        left_out = len(found) - MOST_HAPPENED
+        gap = Happening(found[FIRST_HAPPENED].at, "left out", str(left_out))
+        return [*found[:FIRST_HAPPENED], gap, *found[FIRST_HAPPENED + left_out :]]
+
+    @property
+    def meta(self) -> list[tuple[str, str]]:
+        """The task's own data as texts, cut where it is long."""
+        pairs = list(self.view.meta.items())[:MOST_META]
+        texts = [(name, value if isinstance(value, str) else encode(value).decode()) for name, value in pairs]
+        return [(_cut(name), _cut(text)) for name, text in texts]
 
     def strip(self, polls: Sequence[float]) -> StripGeometry:
         """When it was polled."""
@@ -199,6 +226,10 @@ def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -
         is_account_known=key.account in loaded.settings.accounts,
         results=_in_order(boxes) if is_there else (),
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_META_CHARS else text[:MOST_META_CHARS] + "…"
 
 
 def _in_order(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
