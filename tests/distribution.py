@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from xdist.scheduler import LoadScopeScheduling
+
+
+ROOT: Final = Path(__file__).parent / "conftest.py"  # its fixtures of modules cost nothing
 
 
 class Distribution(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
@@ -22,6 +26,6 @@ class Distribution(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist ha
 @cache
 def run_together(path: Path) -> bool:
     """Whether the tests of this file run in one process, one after the other: they are marked `together`, or they share
-    a fixture of the module, which each process would set up again."""
-    text = path.read_text()
-    return "pytest.mark.together" in text or 'scope="module"' in text
+    a fixture of the module, their own or their folder's, which each process would set up again."""
+    texts = [file.read_text() for file in (path, path.parent / "conftest.py") if file.exists() and file != ROOT]
+    return any("pytest.mark.together" in text or 'scope="module"' in text for text in texts)
