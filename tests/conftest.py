@@ -71,6 +71,13 @@ def measured_programs(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
+def unmeasured_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure no coverage in the processes that this test of `bridge/http` starts, because they work long. Other tests
+    run the same lines."""
+    monkeypatch.delenv(MEASURED, raising=False)
+
+
+@pytest.fixture
 def unmeasured() -> Iterator[None]:
     """Measure no coverage in this test, because tracing makes it two or three times as long. Other tests run the same
     lines."""

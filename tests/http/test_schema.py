@@ -43,6 +43,7 @@ def filter_query(context, query):
 
 @pytest.mark.long
 @pytest.mark.timeout(240)
+@pytest.mark.usefixtures("unmeasured_programs")
 def test_random_requests_find_no_bug_and_no_undocumented_answer(tmp_path: Path) -> None:
     with running_site(tmp_path, http={"read_token": None}) as site:
         options = [
@@ -51,8 +52,6 @@ def test_random_requests_find_no_bug_and_no_undocumented_answer(tmp_path: Path) 
             "--phases",
             "examples,coverage,fuzzing",
             "--max-examples",
-            "60",
-            "--max-time",
             "60",
         ]
         command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{site.url}/openapi.json", "-w", "1"]
