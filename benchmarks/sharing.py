@@ -38,7 +38,7 @@ _CALLS: Final = "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE qu
 
 
 def run(quick: bool) -> Report:
-    watches, seconds, counts = (200, 3.0, (1, 2)) if quick else (4000, 40.0, (1, 2, 4))
+    watches, seconds, counts = (60, 1.5, (1, 2)) if quick else (4000, 40.0, (1, 2, 4))
     with (
         tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch,
         own_server(settings=DURABLE) as database,
@@ -47,7 +47,9 @@ def run(quick: bool) -> Report:
         with psycopg.connect(database.url, autocommit=True) as connection:
             connection.execute("CREATE EXTENSION pg_stat_statements")
         claims = _claims(database, 2 if quick else 40)
-        setting = _Setting(Path(scratch), database, receiver, interval="1s" if quick else "10s")
+        setting = _Setting(
+            Path(scratch), database, receiver, interval="1s" if quick else "10s", every_s=0.5 if quick else 0.02
+        )
         rows = [setting.measured(daemons, watches=watches, seconds=seconds) for daemons in counts]
         changes = setting.changes_of_hands(1 if quick else 5)
     head = (
@@ -89,12 +91,13 @@ def _claims(database: Database, rounds: int) -> float:
 class _Setting:
     """Daemons on one database, provider and receiver."""
 
-    def __init__(self, folder: Path, database: Database, receiver: Server, *, interval: str) -> None:
+    def __init__(self, folder: Path, database: Database, receiver: Server, *, interval: str, every_s: float) -> None:
         self._folder = folder
         self._database = database
         self._receiver = receiver
         self._place = PostgresUrl(database.url)
         self._interval = interval
+        self._every_s = every_s  # between two looks at who holds what
         self._server = Measured(database.process)
         self._round = 0
 
@@ -137,7 +140,7 @@ class _Setting:
                 with server("provider") as provider, self._running(2, provider) as running:
                     begun_at = time.monotonic()
                     end(running[0])
-                    until(lambda: self._holders() == 1, seconds=3 * TAKEOVER_S, every_s=0.02)
+                    until(lambda: self._holders() == 1, seconds=3 * TAKEOVER_S, every_s=self._every_s)
                     taken.append(time.monotonic() - begun_at)
             bound = f"the other holds everything (takeover {TAKEOVER_S} s)"
             rows.append([what, bound, f"{number(statistics.median(taken))} s", f"{number(max(taken))} s"])

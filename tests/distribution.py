@@ -8,7 +8,6 @@ from typing import Final
 
 from xdist.scheduler import LoadScopeScheduling
 
-
 ROOT: Final = Path(__file__).parent / "conftest.py"  # its fixtures of modules cost nothing
 
 

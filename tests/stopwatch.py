@@ -37,11 +37,18 @@ class Stopwatch:
 
 
 async def until(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
-    """Wait until the condition holds. AssertionError if it does not in time."""
+    """Wait until the condition holds. AssertionError if it does not in time.
+
+    A condition that takes long is checked less often.
+    """
     waiting = Stopwatch()
-    while not condition():
+    while True:
+        begun = time.thread_time()
+        if condition():
+            return
+        took_s = time.thread_time() - begun
         assert waiting.seconds < within_s, f"not within {within_s} s"
-        await anyio.sleep(0.01)
+        await anyio.sleep(min(max(0.01, 2 * took_s), 1.0))
 
 
 TIMES = 5

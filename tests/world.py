@@ -384,13 +384,18 @@ def until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
     """Wait until the condition holds. AssertionError with `what` if it does not.
 
     `seconds` is what an idle machine needs; three times as many are allowed. To test a promise in seconds, use a
-    `Stopwatch`.
+    `Stopwatch`. A condition that takes long, such as one that runs a command, is checked less often: it must not take
+    the cores from what it waits for.
     """
     deadline = time.monotonic() + 3 * seconds
-    while not condition():
-        if time.monotonic() > deadline:
+    while True:
+        begun_at = time.monotonic()
+        if condition():
+            return
+        took_s = time.monotonic() - begun_at
+        if begun_at > deadline:
             raise AssertionError(f"not within 3 x {seconds} s: {what}")
-        time.sleep(0.02)
+        time.sleep(min(max(0.02, 2 * took_s), 1.0))
 
 
 def drop(folder: Path, name: str, text: str) -> None:

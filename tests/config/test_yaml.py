@@ -152,6 +152,7 @@ def test_an_alias_bomb_is_refused_before_it_goes_off() -> None:
     assert problem(f"a: &a {'x' * 300_000}\nb: [*a, *a, *a, *a]").endswith("the aliases expand to too much data")
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_twenty_thousand_tasks_are_read_quickly() -> None:
     text = "tasks:\n" + "".join(
         f"- id: {number:05}\n  account: kling\n  meta: {{n: {number}}}\n" for number in range(20_000)
@@ -233,6 +234,7 @@ def test_a_merged_value_keeps_its_own_location() -> None:
     assert walk(node, ("b", "y"))[0].line == 5
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_thousands_of_short_merges_are_fine_and_a_bomb_of_them_is_not() -> None:
     base = "- &base {account: kling, action: videos/text2video, label: a label of forty characters or so}\n"
     many = base + "".join(f"- {{<<: *base, id: t-{at}}}\n" for at in range(30_000))

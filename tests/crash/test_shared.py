@@ -52,9 +52,10 @@ def test_daemons_that_are_killed_every_few_seconds_lose_nothing_and_double_nothi
 
 
 def test_no_task_waits_long_however_often_daemons_are_killed(world: World, crew: Crew) -> None:
+    crew.limits = {"rate": 60, "burst": 20, "concurrency": 16}  # fewer than the tasks would need
     crew.start(*TRIO)
     until(lambda: all(map(crew.is_ready, TRIO)), seconds=20, what="all are ready")
-    ids = new_tasks(world, "kling", 500, ends_in=lasting)
+    ids = new_tasks(world, "kling", 150, ends_in=lasting)
     crew.drop("a", ids)
     until(lambda: len({task for _, task in world.polls}) >= len(ids), seconds=30, what="all asked once")
     for name in "abcabc":

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pytest
+
 from bridge.domain.limits import RateLimits
 from bridge.domain.task import Kind, Reading
 from tests.engine.rig import BROKEN, REVOKED, SUCCEEDED, Rig
@@ -137,6 +139,7 @@ async def test_limits_count_requests_and_an_outage_causes_few() -> None:
         assert len(rig.provider.batches) + len(rig.provider.asked) - before < 60
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_thirty_tasks_in_flight_cost_few_requests_each() -> None:
     """One task every six seconds, each lasting three minutes, so thirty are running."""
     rig = batching()

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import pytest
 
 from bridge.domain.cadence import Pacing
 from bridge.domain.ids import WatchKey
@@ -53,6 +54,7 @@ def in_memory(rig: Rig) -> int:
     return len(rig.poller._accounts["kling"]._queue)
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_every_task_added_in_bulk_is_polled_once_although_few_are_in_memory() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     for task_id in BULK:
@@ -68,6 +70,7 @@ async def test_every_task_added_in_bulk_is_polled_once_although_few_are_in_memor
     assert sorted(delivery.subject for _, delivery in rig.sink.handed) == BULK
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_running_tasks_added_in_bulk_are_polled_again_only_after_all_others_were_polled() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
@@ -87,6 +90,7 @@ async def test_a_single_task_is_polled_at_once_during_a_bulk_addition() -> None:
         assert rig.provider.polls_of("alone")
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_the_rest_of_a_bulk_addition_is_polled_when_all_of_it_in_memory_was_withdrawn() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
@@ -111,6 +115,7 @@ async def test_a_task_that_waits_in_the_store_is_polled_at_once_when_somebody_as
         assert rig.provider.polls_of(late)
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_a_store_that_fails_meanwhile_leaves_no_task_behind() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
@@ -122,6 +127,7 @@ async def test_a_store_that_fails_meanwhile_leaves_no_task_behind() -> None:
         assert sorted(task_id for _, task_id in rig.provider.asked) == BULK
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_after_a_restart_the_rest_of_a_bulk_addition_is_polled() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):

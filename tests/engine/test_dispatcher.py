@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Refused
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Event, Parcel, Topic
@@ -167,6 +169,7 @@ async def test_a_burst_is_delivered_completely_within_the_endpoints_concurrency(
         assert len(set(rig.sink.ids())) == 20
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_deliveries_with_large_bodies_are_fetched_a_few_at_a_time() -> None:
     rig = Rig(concurrency=1)
     rig.sink.hang_s[""] = 1.0

@@ -26,6 +26,7 @@ def wishes(*ids: str, action: str = "videos/text2video") -> list[Wish]:
     return [Wish(account="kling", task_id=task_id, action=action) for task_id in ids]
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_a_503_with_retry_after_does_not_hold_back_another_account() -> None:
     rig = Rig(pacing=EVEN)
     other = ScriptedProvider(rig.clock)

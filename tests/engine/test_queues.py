@@ -96,6 +96,7 @@ async def test_a_retry_after_of_a_webhook_holds_only_its_own_delivery() -> None:
 BURST = [f"task-{number:02}" for number in range(30)]
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(
     "script",
     [

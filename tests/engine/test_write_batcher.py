@@ -242,6 +242,7 @@ def poll(number: int, *, watches: int) -> Note:
     return make_note(WatchKey("kling", f"t{number % watches}"), memory=Memory(phase=Phase.RUNNING, polls=number))
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_a_long_outage_keeps_the_newest_notes() -> None:
     async with writing() as (writes, book, clock):
         book.is_full = True
@@ -256,6 +257,7 @@ async def test_a_long_outage_keeps_the_newest_notes() -> None:
         assert MAX_NOTES <= len(book.polls) <= MAX_NOTES + 10
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_every_poll_is_stored_however_many_there_are() -> None:
     async with writing() as (writes, book, clock):
         for second in range(20):
@@ -332,6 +334,7 @@ async def test_flushing_notes_waits_neither_for_their_time_nor_for_later_ones() 
         assert len(book.written) == 2
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_notes_dropped_in_an_outage_do_not_block_a_flush() -> None:
     async with writing() as (writes, book, clock):
         book.is_full = True

@@ -97,6 +97,7 @@ def test_a_function_that_does_not_fit_the_value_is_an_error_of_its_own(expressio
         Query(expression).search(SMALL)
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(
     "expression",
     [

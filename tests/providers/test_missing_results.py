@@ -212,6 +212,7 @@ PLACEHOLDERS: list[Json] = [
 ]
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("place", PLACEHOLDERS, ids=str)
 @pytest.mark.parametrize("provider", GATEWAYS)
 def test_a_gateways_result_is_found_wherever_it_puts_it(provider: str, place: dict[str, Json]) -> None:

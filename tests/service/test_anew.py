@@ -110,6 +110,7 @@ async def served(place: PostgresUrl) -> list[str]:
     return sorted(scope.removeprefix("account/") for scope in scopes if scope.startswith("account/"))
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.long
 @pytest.mark.parametrize("held_up", ["accounts", "sync"])
 async def test_settings_that_are_read_while_a_lease_is_lost_hold_afterwards(

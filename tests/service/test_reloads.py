@@ -41,6 +41,7 @@ def accounts_held(app: App) -> list[str]:
     return sorted(scope.removeprefix("account/") for scope in scopes if scope.startswith("account/"))
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_what_accounts_that_came_and_went_left_behind_is_freed_although_watches_are_spared(
     tmp_path: Path,
 ) -> None:
@@ -57,7 +58,7 @@ async def test_what_accounts_that_came_and_went_left_behind_is_freed_although_wa
         async with anyio.create_task_group() as group:
             await group.start(app.run)
             gc.collect()
-            for number in range(40):
+            for number in range(10):
                 wanted = ["one", "two"][: 1 + number % 2]
                 await app.apply(settings(tmp_path, *wanted))
                 while accounts_held(app) != wanted:
@@ -66,7 +67,7 @@ async def test_what_accounts_that_came_and_went_left_behind_is_freed_although_wa
             left_behind = gc.collect()
             app.stop()
     store.close()
-    assert left_behind < 100
+    assert left_behind < 30
 
 
 def test_accounts_and_endpoints_are_counted_before_the_store_has_answered(tmp_path: Path) -> None:

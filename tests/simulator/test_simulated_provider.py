@@ -290,6 +290,7 @@ async def test_result_urls_work_without_a_key(task_id: str, media_type: str, mag
     assert magic in file.content
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_concurrent_polls_are_all_answered_and_counted() -> None:
     provider = SimulatedProvider(FakeClock(), key=KEY)
     for number in range(500):

@@ -377,6 +377,7 @@ HOSTILE: list[bytes] = [
 ]
 
 
+@pytest.mark.usefixtures("unmeasured")
 @EVERY
 async def test_hostile_requests_never_cause_a_server_error(name: str) -> None:
     async with served(SimulatedProvider(FakeClock(), provider=name).app) as client:

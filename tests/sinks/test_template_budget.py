@@ -41,6 +41,7 @@ SLOW: Final = {
 }
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("source", SLOW.values(), ids=SLOW.keys())
 @pytest.mark.parametrize("kind", [TextTemplate, JsonTemplate])
 def test_too_much_work_is_an_error_in_bounded_time_and_memory(

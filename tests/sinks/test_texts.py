@@ -413,6 +413,7 @@ _json = st.recursive(
 )
 
 
+@pytest.mark.usefixtures("unmeasured")
 @given(
     topic=st.sampled_from(list(Topic)),
     data=st.dictionaries(st.sampled_from([*NAMES, "task_status_msg", "task_result"]) | st.text(max_size=8), _json),

@@ -213,6 +213,7 @@ async def test_a_cursor_that_makes_no_sense_means_the_beginning(
         assert intake.ids() == {"one"}
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_a_long_file_is_read_in_pieces_whose_cursors_are_committed_with_them(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:

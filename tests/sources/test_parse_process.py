@@ -132,6 +132,7 @@ def large(count: int = 20_000) -> str:
     return text
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_a_small_file_does_not_wait_for_a_large_one(folder: Path, queue: Queue, intake: RecordingIntake) -> None:
     async with running(queue):
         drop(folder, "large.yaml", "".join(f"- {{id: large-{n:06d}, label: x}}\n" for n in range(60_000)))
@@ -143,6 +144,7 @@ async def test_a_small_file_does_not_wait_for_a_large_one(folder: Path, queue: Q
     assert len(intake.ids()) == 60_001
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_two_large_files_are_read_in_turn(folder: Path, queue: Queue, intake: RecordingIntake) -> None:
     async with running(queue):
         drop(folder, "one.txt", large(100_000))
@@ -161,6 +163,7 @@ async def kill_next(is_over: Callable[[], bool]) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_a_file_whose_process_dies_is_read_again_from_its_beginning(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:

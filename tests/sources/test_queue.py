@@ -162,6 +162,7 @@ async def test_a_folder_that_vanishes_is_waited_for_and_warned_of_once(
     assert events == ["source.failed", "source.recovered"]
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_thousands_of_files_at_once_are_taken_in_few_commits(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
@@ -182,6 +183,7 @@ async def test_thousands_of_files_at_once_are_taken_in_few_commits(
     assert len(intake.commits) < 150
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_a_long_file_is_handed_over_in_chunks_and_removed_after_the_last(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
@@ -255,6 +257,7 @@ async def test_of_a_csv_file_the_bad_rows_are_rejected_under_the_same_header(
     assert second.startswith('shots.csv:3: id: "bad id": blanks are not allowed')
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.long
 async def test_a_file_does_not_wait_behind_thousands_that_came_before_it(
     folder: Path, queue: Queue, intake: RecordingIntake
@@ -271,6 +274,7 @@ async def test_a_file_does_not_wait_behind_thousands_that_came_before_it(
     assert len(intake.ids()) == 3001
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_a_file_does_not_wait_behind_medium_ones_that_came_before_it(folder: Path) -> None:
     class Looking(RecordingIntake):
         left = 0  # files in the folder when tasks were last committed

@@ -404,6 +404,7 @@ def test_reasons_are_counted_where_there_are_too_many() -> None:
     assert rest.reason("n", whole=True).endswith("n:100: no\n... and 900 more\n")
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(
     ("begin", "one", "end", "suffix"),
     [

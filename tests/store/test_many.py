@@ -32,6 +32,7 @@ def things() -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
+@pytest.mark.usefixtures("unmeasured")
 @settings(max_examples=200, deadline=None)
 @given(values=st.lists(st.tuples(VALUES, VALUES), max_size=40))
 def test_what_goes_in_comes_out(values: list[tuple[object, object]]) -> None:

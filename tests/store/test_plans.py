@@ -71,6 +71,7 @@ def test_the_daemons_statements_scan_and_sort_nothing(store: SqliteStore, path: 
     assert [line for line in plan if ("SCAN" in line or "TEMP B-TREE" in line) and not given.fullmatch(line)] == []
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_hundred_ends_take_ten_milliseconds_and_a_hundred_thousand_watches_half_a_second(
     store: SqliteStore,
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_burst_of_ends_is_handed_out_in_small_portions(store: SqliteStore) -> 
     assert min(_cpu_s(store.queues) for _ in range(5)) < 0.005
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_store_that_is_emptied_gives_its_space_back(store: SqliteStore, path: Path) -> None:
     keys = [one.key for one in add(store, *map(str, range(2000)))]
 
@@ -132,6 +134,7 @@ def test_a_watch_polled_often_stays_small(store: SqliteStore, path: Path) -> Non
     assert path.stat().st_size == before
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_store_that_tasks_come_to_and_go_from_does_not_grow(store: SqliteStore, path: Path) -> None:
     sizes = []
     for day in range(1, 9):
