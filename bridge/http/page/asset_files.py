@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -37,7 +38,7 @@ def asset_files() -> Mapping[str, AssetFile]:
     for file in files("bridge.http.page").joinpath("assets").iterdir():
         stem, _, suffix = file.name.rpartition(".")
         if suffix in MEDIA_TYPES:
-            content = file.read_bytes()
+            content = _without_comments(file.read_bytes()) if suffix == "css" else file.read_bytes()
             digest = hashlib.sha256(content).hexdigest()[:10]
             found[file.name] = AssetFile(
                 url=f"{PATH}{stem}.{digest}.{suffix}",
@@ -46,6 +47,11 @@ def asset_files() -> Mapping[str, AssetFile]:
                 compressed=gzip.compress(content, 9, mtime=0),
             )
     return found
+
+
+def _without_comments(style: bytes) -> bytes:
+    """The styles for browsers."""
+    return re.sub(rb"/\*.*?\*/\s*", b"", style, flags=re.DOTALL)
 
 
 def asset_url(name: str) -> str:

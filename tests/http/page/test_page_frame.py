@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from bridge.http.page.asset_files import asset_files
 from bridge.http.page.view import own_path
 from tests.http.site import READ_TOKEN, TOKEN, Site, running_site
 
@@ -126,6 +127,13 @@ def test_assets_are_compressed_and_kept_for_good_under_a_name_with_a_hash(site: 
         plain = site.stranger.get(url, headers={"Accept-Encoding": "identity"})
         assert plain.content == answer.content
         assert "content-encoding" not in plain.headers
+
+
+@pytest.mark.parametrize(("name", "most"), [("page.css", 7 * 1024), ("page.js", 8 * 1024)])
+def test_style_and_script_are_small(name: str, most: int) -> None:
+    file = asset_files()[name]
+    assert len(file.compressed) <= most
+    assert b"/*" not in file.plain
 
 
 def test_the_language_is_the_browsers_until_another_one_is_chosen(site: Site) -> None:
