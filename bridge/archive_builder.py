@@ -84,7 +84,8 @@ def keep_rules(loaded: Loaded) -> KeepRules | None:
     archive = loaded.settings.archive
     if archive is None:
         return None
-    return KeepRules(place=place_of(archive, loaded), quota_bytes=archive.quota, keep_s=archive.keep_s)
+    place = place_of(archive, loaded)
+    return KeepRules(place=place, partial=place.partial, quota_bytes=archive.quota, keep_s=archive.keep_s)
 
 
 def _download(name: str, archive: Archive, loaded: Loaded, key_for: KeyFor) -> Download:

@@ -31,16 +31,13 @@ class CopyRecord:
     @classmethod
     def claim(cls, place: Place, stems: Sequence[str], delivery: Delivery) -> CopyRecord:
         """The record of this delivery's task: the one that is there, else a new one at the first free stem."""
-        found = {stem: place.read(f"{stem}.json") for stem in stems}
-        for stem, content in found.items():
-            document = _document(content)
-            if document is not None and document["data"].get("event_id") == delivery.event_id:
+        for stem in stems:
+            if (document := _ours(place.read(f"{stem}.json"), delivery)) is not None:
                 return cls(place, stem, document)
         for stem in stems:
-            if place.create(f"{stem}.json", delivery.body):
-                made = _document(delivery.body)
-                assert made is not None
-                return cls(place, stem, made)
+            content = delivery.body if place.create(f"{stem}.json", delivery.body) else place.read(f"{stem}.json")
+            if (document := _ours(content, delivery)) is not None:  # if it is there now: of another daemon, for us
+                return cls(place, stem, document)
         raise PlaceFailed(f"{stems[-1]}.json belongs to another task")
 
     @property
@@ -79,10 +76,11 @@ class CopyRecord:
         self._place.replace(f"{self.stem}.json", orjson.dumps(self._document, option=orjson.OPT_INDENT_2))
 
 
-def _document(content: bytes | None) -> dict[str, Json] | None:
-    """The record in these bytes; None if they are none."""
+def _ours(content: bytes | None, delivery: Delivery) -> dict[str, Json] | None:
+    """The record in these bytes, if it is that of this delivery's task; else None."""
     try:
         document = orjson.loads(content or b"")
-        return document if isinstance(document["data"]["archive"], list) else None
+        is_record = isinstance(document["data"]["archive"], list)
+        return document if is_record and document["data"]["event_id"] == delivery.event_id else None
     except (ValueError, KeyError, TypeError):
         return None

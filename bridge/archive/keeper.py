@@ -7,6 +7,7 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -22,6 +23,7 @@ log = get_logger()
 
 LEAST_FREE: Final = 0.05  # of the disk; below it no copy is made
 TIDY_EVERY_S: Final = 300.0
+UNFINISHED_S: Final = 7 * 86_400.0  # longer than the retries of a copy last
 _COPY: Final = re.compile(r"(.+)-\d+(?:-[a-z2-7]{8})?\.(?:data\.json|[^./]+)")
 
 
@@ -61,6 +63,7 @@ class KeepRules:
     """What the settings say. None: no bound."""
 
     place: Place
+    partial: Path  # the folder of unfinished files
     quota_bytes: int | None
     keep_s: float | None
 
@@ -83,20 +86,23 @@ class Keeper:
         while True:
             self._changed = anyio.Event()
             rules = self._rules
-            is_bounded = rules is not None and (rules.quota_bytes is not None or rules.keep_s is not None)
-            if rules is not None and is_bounded:
+            if rules is not None:
                 try:
                     await anyio.to_thread.run_sync(tidy, rules, self._clock.now())
                 except PlaceFailed as error:
                     log.warning("archive.untidy", reason=str(error))
                 except Exception:
                     log.exception("archive.bug")
-            await self._clock.wait(self._changed, TIDY_EVERY_S if is_bounded else None)
+            await self._clock.wait(self._changed, None if rules is None else TIDY_EVERY_S)
 
 
 def tidy(rules: KeepRules, now: float) -> None:
-    """Delete the copies of tasks that are older than `keep`, then the oldest until the rest is within `quota`. Blocks.
-    PlaceFailed when the archive cannot be read or changed."""
+    """Delete the copies of tasks that are older than `keep`, then the oldest until the rest is within `quota`; and
+    unfinished files that nobody has gone on with for a week. Blocks. PlaceFailed when the archive cannot be read or
+    changed."""
+    _clean(rules.partial, now)
+    if rules.quota_bytes is None and rules.keep_s is None:
+        return
     tasks = sorted(_tasks(rules.place.entries()).items(), key=lambda task: _at(task[1]))
     total = sum(entry.bytes for _, entries in tasks for entry in entries)
     for stem, entries in tasks:
@@ -108,6 +114,13 @@ def tidy(rules: KeepRules, now: float) -> None:
             rules.place.delete(entry.path)
         total -= size
         log.info("archive.removed", path=stem, bytes=size, reason="keep" if is_old else "quota")
+
+
+def _clean(partial: Path, now: float) -> None:
+    for path in partial.iterdir() if partial.is_dir() else ():
+        with suppress(OSError):
+            if path.lstat().st_mtime < now - UNFINISHED_S:
+                path.unlink()
 
 
 def _tasks(entries: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:

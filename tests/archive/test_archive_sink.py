@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from pathlib import Path
 
 import anyio
 import pytest
 
 from bridge.archive.archive_sink import ArchiveSink
+from bridge.archive.folder import Folder
 from bridge.archive.part_file import PartFile
 from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.delivery import Accepted, Deferred, Undeliverable
@@ -295,6 +297,26 @@ async def test_a_part_that_another_process_writes_is_left_alone(tmp_path: Path) 
     assert isinstance(outcome, Deferred)
     assert "another daemon" in outcome.reason
     assert not server.asked
+
+
+class SlowPlace(Folder):
+    """A folder at which two daemons find the same names free, as on a network share."""
+
+    def read(self, path: str) -> bytes | None:
+        found = super().read(path)
+        time.sleep(0.1)
+        return found
+
+
+async def test_two_daemons_at_one_folder_write_no_file_under_two_names(tmp_path: Path) -> None:
+    async with loopback(answers(200, MP4)) as server:
+        event = finished(f"{server.url}/a.mp4")
+        async with anyio.create_task_group() as group:
+            for number in range(3):  # each with unfinished files of its own, as for a bucket
+                sink = archive_in(tmp_path / str(number), place=SlowPlace(tmp_path / "shared"))
+                group.start_soon(copied, sink, event)
+
+    assert set(files(tmp_path / "shared")) == {f"{FOLDER}/cat.json", f"{FOLDER}/cat-1.mp4"}
 
 
 class NoSpace:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import anyio
 import pytest
 
-from bridge.archive.folder import Folder
-from bridge.archive.keeper import FreeSpace, KeepRules, tidy
+from bridge.archive.folder import PARTIAL, Folder
+from bridge.archive.keeper import FreeSpace, Keeper, KeepRules, tidy
+from tests.fakes import FakeClock
 
 NOW = 1_762_000_000.0
 DAY_S = 86_400.0
@@ -34,32 +36,63 @@ def left(root: Path) -> set[str]:
 def test_copies_that_are_too_old_are_deleted_with_their_records_and_folders(tmp_path: Path) -> None:
     place = filled(tmp_path, {"old": 31, "new": 29})
 
-    tidy(KeepRules(place=place, quota_bytes=None, keep_s=30 * DAY_S), NOW)
+    tidy(KeepRules(place=place, partial=tmp_path / PARTIAL, quota_bytes=None, keep_s=30 * DAY_S), NOW)
 
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"new-1.mp4", "new-2.png", "new.json"}
-    tidy(KeepRules(place=place, quota_bytes=None, keep_s=DAY_S), NOW)
+    tidy(KeepRules(place=place, partial=tmp_path / PARTIAL, quota_bytes=None, keep_s=DAY_S), NOW)
     assert not list(tmp_path.iterdir())
 
 
 def test_beyond_the_quota_the_oldest_go_first(tmp_path: Path) -> None:
     place = filled(tmp_path, {"a": 3, "b": 1, "c": 2, "d-1": 0})
 
-    tidy(KeepRules(place=place, quota_bytes=2500, keep_s=None), NOW)
+    tidy(KeepRules(place=place, partial=tmp_path / PARTIAL, quota_bytes=2500, keep_s=None), NOW)
 
     assert left(tmp_path) == {"b", "d-1"}
 
 
 def test_files_of_others_are_never_deleted(tmp_path: Path) -> None:
     place = filled(tmp_path, {"old": 31})
-    for name in ("holiday-1.mp4", "notes.txt", "2025/11/01/kling/cat-1.mp4", ".partial/abc-1"):
+    for name in ("holiday-1.mp4", "notes.txt", "2025/11/01/kling/cat-1.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_bytes(bytes(9000))
         os.utime(tmp_path / name, (0, 0))
 
-    tidy(KeepRules(place=place, quota_bytes=1, keep_s=DAY_S), NOW)
+    tidy(KeepRules(place=place, partial=tmp_path / PARTIAL, quota_bytes=1, keep_s=DAY_S), NOW)
 
     kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert kept == {"holiday-1.mp4", "notes.txt", "cat-1.mp4", "abc-1"}
+    assert kept == {"holiday-1.mp4", "notes.txt", "cat-1.mp4"}
+
+
+def test_unfinished_files_are_deleted_after_a_week(tmp_path: Path) -> None:
+    partial = tmp_path / PARTIAL
+    partial.mkdir()
+    for name, days in (("old-1", 8), ("old-1.json", 8), ("new-1", 6)):
+        (partial / name).write_bytes(b"x")
+        os.utime(partial / name, (NOW - days * DAY_S, NOW - days * DAY_S))
+
+    tidy(KeepRules(place=Folder(tmp_path), partial=partial, quota_bytes=None, keep_s=None), NOW)
+
+    assert {path.name for path in partial.iterdir()} == {"new-1"}
+
+
+async def test_the_keeper_tidies_at_once_when_the_settings_change_and_then_every_few_minutes(tmp_path: Path) -> None:
+    clock = FakeClock(NOW)
+    keeper = Keeper(clock)
+    rules = KeepRules(place=Folder(tmp_path), partial=tmp_path / PARTIAL, quota_bytes=None, keep_s=DAY_S)
+    async with anyio.create_task_group() as group:
+        group.start_soon(keeper.run)
+        await clock.advance(1000)
+        for name in ("first", "second"):
+            filled(tmp_path / "new", {name: 2})
+            (tmp_path / "new/2025").rename(tmp_path / "2025")
+            if name == "first":
+                keeper.keep(rules)
+            with anyio.fail_after(30):
+                while (tmp_path / "2025").exists():
+                    await clock.advance(60.0 if name == "second" else 0.0)
+                    await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
 
 
 class Usage(NamedTuple):

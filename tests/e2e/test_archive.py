@@ -125,6 +125,23 @@ def test_kill_9_at_any_byte_loses_nothing_and_leaves_no_half_file(tmp_path: Path
     assert tmp_path / "archive" / told["path"] == copy
 
 
+def test_a_daemon_that_stops_in_the_middle_of_a_copy_goes_on_there_later(tmp_path: Path, world: World) -> None:
+    with results(0.2) as (url, starts):
+        world.fault = succeeds_with(url)
+        settings = world.settings(tmp_path, archive={"to": "archive/"}, routes=ROUTES)
+        genbridge(tmp_path, "add", "t-1", "--config", str(settings))
+        with DaemonProcess(settings) as daemon:
+            until(lambda: bool(starts), seconds=30, what="a request")
+            time.sleep(1.0)
+            assert daemon.stop() == 0
+        assert not copies(tmp_path)
+        with DaemonProcess(settings):
+            until(lambda: is_told(world), seconds=60, what="task_archived")
+
+    assert starts[0] == 0 < starts[1]
+    assert copies(tmp_path)[0].read_bytes() == FILE
+
+
 def test_copies_are_listed_explained_and_left_out_by_redeliver_dead(tmp_path: Path, world: World) -> None:
     with results() as (url, _):
         world.fault = succeeds_with(f"{url}/gone")
