@@ -7,7 +7,7 @@ import importlib
 import time
 from typing import Final
 
-from benchmarks.page import write
+from benchmarks.report_file import write
 
 SUBJECTS: Final = (
     "start",
@@ -20,6 +20,7 @@ SUBJECTS: Final = (
     "commits",
     "sharing",
     "http",
+    "page",
     "gateway",
     "polls",
     "peers",

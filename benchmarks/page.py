@@ -1,50 +1,140 @@
-"""Writes what a subject measured into `docs/benchmarks.md`, between its two marks, with date, machine and commit."""
+"""What the status page costs in a store of 100,000 finished tasks, while the daemon polls 200 tasks a second and five a
+second finish: the time until the first byte of each view and the whole, compressed size of each; how long after the
+provider's answer a finish is in the stream that open pages follow; and what 200 open pages add to the daemon's memory.
+"""
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
-import re
-import subprocess
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from benchmarks.processes import ROOT
-from benchmarks.tables import Report
+import aiohttp
 
-PAGE: Final = ROOT / "docs" / "benchmarks.md"
-PLOTS: Final = ROOT / "docs" / "benchmarks"
+from benchmarks.daemon import ACCOUNT, daemon, fill, settle
+from benchmarks.http import free_port
+from benchmarks.processes import Measured, Server, server, until
+from benchmarks.tables import Report, Table, number, percentile
 
-
-def write(subject: str, report: Report) -> None:
-    """Replace the subject's section; plots become files beside the page."""
-    begin, end = f"<!-- {subject}: written by `python -m benchmarks --write` -->", f"<!-- end of {subject} -->"
-    PLOTS.mkdir(exist_ok=True)
-    images = []
-    for name, svg in report.plots.items():
-        (PLOTS / f"{name}.svg").write_text(svg)
-        images.append(f"![{report.title}](benchmarks/{name}.svg)")
-    text = "\n\n".join([begin, str(report), *images, f"*{stamp()}*", end])
-    page = PAGE.read_text()
-    marked = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if marked.search(page):
-        page = marked.sub(lambda _: text, page)
-    else:
-        page = f"{page.rstrip()}\n\n## {report.title}\n\n{text}\n"
-    PAGE.write_text(page)
+VIEWS: Final = (
+    "/",
+    "/tasks",
+    "/tasks?phase=failed&phase=timed_out",
+    "/tasks?q=e17",
+    f"/task?account={ACCOUNT}&id={{task}}",
+    "/deliveries",
+    "/deliveries?state=accepted",
+    "/health",
+)
+ASSETS: Final = ("css", "js")
+EVERY_MS: Final = 200  # one task finishes
+STREAMS: Final = 200
+BUDGET_KB: Final = {"css": 7, "js": 8}
 
 
-def stamp() -> str:
-    """When, on what, and of which commit."""
-    day = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
-    git = ["git", "-C", str(ROOT), "show", "-s", "--format=%h of %cs"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
-    return f"{day}, {_machine()}, Python {platform.python_version()}, commit {commit}, load {os.getloadavg()[1]:.1f}"
+def run(quick: bool) -> Report:
+    finished, running, finishing, rounds = (300, 100, 10, 5) if quick else (100_000, 1000, 150, 40)
+    with (
+        tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch,
+        server("provider") as provider,
+        server("receiver") as receiver,
+    ):
+        folder, port = Path(scratch), free_port()
+        settings = settle(
+            folder,
+            provider=provider.url,
+            receiver=receiver.url,
+            interval="5s",
+            http={"listen": f"127.0.0.1:{port}"},
+        )
+        past_ms = int(time.time() * 1000) - 60_000
+        fill(folder, [f"e{past_ms}-{place}" for place in range(finished)])
+        with daemon(settings) as measured:
+            until(lambda: bool(receiver.ask("count") >= finished), seconds=300)
+            fill(folder, [f"g{place * EVERY_MS}-{place}" for place in range(finishing)])
+            fill(folder, [f"g{10**9}-{place}" for place in range(running)])
+            time.sleep(2 if quick else 15)
+            provider.ask("open")
+            site = _Site(f"http://127.0.0.1:{port}", f"e{past_ms}-7", rounds)
+            found = asyncio.run(site.measure(measured, provider))
+    return Report(title="The status page", how=__doc__, tables=found, notes=["target: p95 <= 100 ms, on screen <= 1 s"])
 
 
-def _machine() -> str:
-    info = Path("/proc/cpuinfo").read_text()
-    model = re.search(r"model name\s*: (.+)", info)
-    memory = int(Path("/proc/meminfo").read_text().split()[1]) // 1024**2
-    return f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), {memory} GB, Linux"
+class _Site:
+    def __init__(self, url: str, task_id: str, rounds: int) -> None:
+        self._url = url
+        self._views = [view.format(task=task_id) for view in VIEWS]
+        self._rounds = rounds
+
+    async def measure(self, measured: Measured, provider: Server) -> Sequence[Table]:
+        """Every table."""
+        async with aiohttp.ClientSession(self._url, auto_decompress=False) as session:
+            before_mb = measured.rss_mb()
+            async with self._streams(session) as seen_at:
+                rows = [await self._view(session, view) for view in self._views]
+                after_mb = measured.rss_mb()
+            told_at = provider.ask("ends")["told_at"]
+            sizes = [await self._asset(session, suffix) for suffix in ASSETS]
+        late_ms = [(at - told_at[task_id]) * 1000 for task_id, at in seen_at.items() if task_id in told_at]
+        return [
+            Table(head=("view", "first byte p50", "p95", "compressed"), rows=rows),
+            Table(head=("file", "compressed", "at most"), rows=sizes),
+            Table(
+                head=("open pages", "found"),
+                rows=[
+                    ["from the provider's answer to the stream, p50", f"{number(percentile(late_ms, 0.5))} ms"],
+                    ["the same, p95", f"{number(percentile(late_ms, 0.95))} ms"],
+                    [f"RSS with {STREAMS} open pages, more than with none", f"{after_mb - before_mb:.1f} MB"],
+                ],
+            ),
+        ]
+
+    async def _view(self, session: aiohttp.ClientSession, view: str) -> list[str]:
+        took_ms, size = [], 0
+        for _ in range(self._rounds):
+            begun_at = time.monotonic()
+            async with session.get(view, headers={"Accept-Encoding": "gzip"}) as answer:
+                took_ms.append((time.monotonic() - begun_at) * 1000)
+                size = len(await answer.read())
+                answer.raise_for_status()
+            await asyncio.sleep(0.05)
+        times = [f"{number(percentile(took_ms, share))} ms" for share in (0.5, 0.95)]
+        return [view.partition("?id")[0], *times, f"{size / 1024:.1f} KB"]
+
+    async def _asset(self, session: aiohttp.ClientSession, suffix: str) -> list[str]:
+        async with session.get("/", headers={"Accept-Encoding": "identity"}) as answer:
+            html = (await answer.read()).decode()
+        [path] = {word for word in html.split('"') if word.startswith("/assets/") and word.endswith(suffix)}
+        async with session.get(path, headers={"Accept-Encoding": "gzip"}) as answer:
+            return [f"page.{suffix}", f"{len(await answer.read()) / 1024:.1f} KB", f"{BUDGET_KB[suffix]} KB"]
+
+    @asynccontextmanager
+    async def _streams(self, session: aiohttp.ClientSession) -> AsyncIterator[dict[str, float]]:
+        """Follow the changes 200 times. Gives when the first of them showed each finish."""
+        seen_at: dict[str, float] = {}
+        async with aiohttp.ClientSession(self._url, connector=aiohttp.TCPConnector(limit=0)) as streams:
+            tasks = [
+                asyncio.create_task(_follow(streams, seen_at if first else {}))
+                for first in (True, *[False] * (STREAMS - 1))
+            ]
+            await asyncio.sleep(2)
+            yield seen_at
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _follow(session: aiohttp.ClientSession, seen_at: dict[str, float]) -> None:
+    async with session.get("/api/v1/changes", timeout=aiohttp.ClientTimeout(total=None)) as answer:
+        async for line in answer.content:
+            if not line.startswith(b"data: ") or b'"tasks"' not in line:
+                continue
+            frame: dict[str, Any] = json.loads(line[6:])
+            for task in frame["tasks"]:
+                if task["phase"] == "succeeded":
+                    seen_at.setdefault(task["id"], time.monotonic())

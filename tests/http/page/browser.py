@@ -36,9 +36,11 @@ class Tab:
     faults: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
 
-    def open(self, path: str) -> None:
-        """Go to a view."""
-        self.page.goto(self.origin + path)
+    def open(self, path: str) -> int:
+        """Go to a view. Returns the status of the answer."""
+        answer = self.page.goto(self.origin + path)
+        assert answer is not None
+        return answer.status
 
     def text(self, selector: str) -> str:
         """The text of the first such element."""
