@@ -1,31 +1,36 @@
-"""How many things need a person, for pages that do not list them."""
+"""How much needs a person, for pages that do not list it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Final
-
-from bridge.control.needs import Need
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 FRESH_S: Final = 2.0
 
 
+class NeedCounts(NamedTuple):
+    """Deliveries that were given up, and what needs somebody."""
+
+    dead: int = 0
+    needs: int = 0
+
+
 class RecentNeeds:
-    """Remembers the number. Called through `Services.read`, so one call at a time."""
+    """Remembers the counts. Called through `Services.read`, so one call at a time."""
 
     def __init__(self, steady: Callable[[], float]) -> None:
         self._steady = steady
-        self._number = 0
+        self._counts = NeedCounts()
         self._stale_at = -math.inf
 
-    def remember(self, found: Sequence[Need]) -> None:
-        """These are all that there are now."""
-        self._number = len(found)
+    def remember(self, counts: NeedCounts) -> None:
+        """These are the counts of now."""
+        self._counts = counts
         self._stale_at = self._steady() + FRESH_S
 
-    def number(self, find: Callable[[], Sequence[Need]]) -> int:
-        """How many there are. `find` lists them; it is called at most every 2 s."""
+    def counts(self, find: Callable[[], NeedCounts]) -> NeedCounts:
+        """The counts, at most 2 s old. `find` counts anew."""
         if self._steady() >= self._stale_at:
             self.remember(find())
-        return self._number
+        return self._counts
