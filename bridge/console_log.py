@@ -17,7 +17,8 @@ LOUD: Final = frozenset({"warning", "error", "critical"})  # levels whose lines 
 GOOD_EVENTS: Final = frozenset(
     {"delivery.accepted", "account.restored", "account.recovered", "endpoint.recovered", "store.recovered"}
 )
-SAID: Final = frozenset({"task_id", "account", "endpoint", "attempts", "phase", "reason", "kind"})  # by sentences
+# What the sentences say.
+SAID: Final = frozenset({"task_id", "account", "endpoint", "attempts", "phase", "reason", "kind", "address"})
 
 
 def _task(event: Fields) -> str:

@@ -11,7 +11,7 @@ import click
 from bridge.cli.options import json_option, limit_option, since_option, wide_option
 from bridge.cli.output import print_json, print_table
 from bridge.cli.session import CommandSession, command
-from bridge.cli.terminal_table import Column, is_id, table_lines
+from bridge.cli.terminal_table import MARK, Column, is_id, table_lines
 from bridge.clock import SystemClock
 from bridge.control.delivery_list import (
     DeliveryList,
@@ -107,7 +107,7 @@ def print_deliveries(found: DeliveryList, *, wide: bool = False) -> None:
 
 def _lines(found: DeliveryList, screen: Screen) -> Iterator[str]:
     columns: Sequence[Column[DeliveryView]] = [
-        Column("STATE", lambda view: screen.marked(STATE_MARKS[view.state], view.state)),
+        Column("STATE", lambda view: screen.marked(STATE_MARKS[view.state], view.state), style=MARK),
         Column("AGO", lambda view: age(view.created_at, found.now), goes=1, style="dim"),
         Column("TASK", lambda view: view.task_id or view.account, least=16, rank=2, middle=is_id, style="bold"),
         Column("EVENT", lambda view: view.topic.removeprefix("task_"), least=9, rank=4, goes=2),

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from bridge.cli.terminal_table import Column, is_url, table_lines
+from bridge.cli.terminal_table import MARK, Column, is_url, table_lines
 from bridge.control.formats import count
 from bridge.domain.quoting import printable
 from bridge.screen import BAD, GONE, GOOD, Screen, cells, padded
@@ -64,7 +64,7 @@ def _result(row: DemoRow) -> str:
 
 def _columns(screen: Screen) -> Sequence[Column[DemoRow]]:
     return (
-        Column("", lambda row: mark_of(row) if screen.marks else ""),
+        Column("", lambda row: mark_of(row) if screen.marks else "", style=MARK),
         Column("TASK", lambda row: row.name, least=12, rank=2),
         Column("RESULT", _result, least=16, rank=1, middle=is_url),
         Column("WEBHOOK", lambda row: row.answers or "none"),

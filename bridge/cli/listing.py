@@ -11,7 +11,7 @@ import click
 from bridge.cli.options import check_display, json_option, limit_option, since_option, watch_option, wide_option
 from bridge.cli.output import print_json, print_table
 from bridge.cli.session import CommandSession, command
-from bridge.cli.terminal_table import Column, is_id, is_url, table_lines
+from bridge.cli.terminal_table import MARK, Column, is_id, is_url, table_lines
 from bridge.clock import SystemClock
 from bridge.control.estimates import eta, is_vague
 from bridge.control.formats import age, ago, due
@@ -127,7 +127,7 @@ def _lines(found: WatchList, screen: Screen, views: Sequence[WatchView] | None =
     rows = found.views if views is None else views
     several = len({view.account for view in rows}) > 1
     columns: Sequence[Column[WatchView]] = [
-        Column("PHASE", lambda view: screen.marked(PHASE_MARKS.get(view.phase, BAD), _phase(view))),
+        Column("PHASE", lambda view: screen.marked(PHASE_MARKS.get(view.phase, BAD), _phase(view)), style=MARK),
         Column("AGO", lambda view: age(view.ended_at or view.added_at, found.now), goes=2, style="dim"),
         Column("ACCOUNT", lambda view: view.account if several else "", least=8, rank=3, goes=1),
         Column("ID", lambda view: view.task_id, least=19, rank=4, middle=is_id, style="bold"),

@@ -11,6 +11,7 @@ from bridge.screen import MARK_STYLES, Screen, cells, cut, padded
 T = TypeVar("T")
 
 GAP: Final = "  "
+MARK: Final = "mark"
 
 
 class Column(NamedTuple, Generic[T]):
@@ -18,7 +19,7 @@ class Column(NamedTuple, Generic[T]):
 
     If the table is too wide, columns with a `least` width shrink to it, those with the lowest `rank` first. If that is
     not enough, columns with a number in `goes` are left out, the lowest first. `middle`: whether a value is cut in its
-    middle, not at its end. `style`: of its cells; a cell that begins with a mark gets the color of the mark. `link`:
+    middle, not at its end. `style`: of its cells; `MARK` gives each the color of the mark that it begins with. `link`:
     the URL that a click on the cell opens.
     """
 
@@ -59,7 +60,8 @@ def table_lines(rows: Sequence[T], columns: Sequence[Column[T]], screen: Screen)
 
 def _cell(row: T, value: str, column: Column[T], width: int, screen: Screen) -> str:
     text = cut(value, width, middle=column.middle is not None and column.middle(value))
-    shown = screen.painted(text, MARK_STYLES.get(text[:1], column.style))
+    style = MARK_STYLES.get(text[:1], "") if column.style == MARK else column.style
+    shown = screen.painted(text, style)
     if column.link is not None:
         shown = screen.linked(shown, column.link(row))
     return shown + " " * (width - cells(text))

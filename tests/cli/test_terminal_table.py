@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.cli.terminal_table import Column, is_id, table_lines
+from bridge.cli.terminal_table import MARK, Column, is_id, table_lines
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.screen import Screen, cells, cut, fitted, folded
@@ -54,6 +54,11 @@ def test_no_line_of_a_table_is_wider_than_the_terminal(
     for line in table_lines(rows, columns, screen(width, marks=marks)):
         assert cells(ESCAPES.sub("", line)) <= width
         assert marks or "\x1b" not in line
+
+
+def test_only_a_column_of_marks_takes_its_color_from_the_text() -> None:
+    columns: list[Column[str]] = [Column("MARK", str, style=MARK), Column("LABEL", str)]
+    assert list(table_lines(["✗ x"], columns, screen(40)))[1] == "\x1b[31m✗ x\x1b[0m   ✗ x"
 
 
 def test_a_long_line_hangs_and_one_with_a_url_that_does_not_fit_stays_whole() -> None:
