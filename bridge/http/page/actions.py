@@ -122,12 +122,13 @@ async def respond(action: FormAction, used: UsedForms, request: Request, service
     try:
         form = validated(action.form, own)
         done = await action.run(ActionCall(view=view, words=words, form=form, back=back))
-    except BaseException as error:
+    except NothingDone as reason:
         used.give_back(sent)
-        if isinstance(error, NothingDone):
-            return await _nothing_done(view, action, None, back, str(error), HTTPStatus.CONFLICT)
-        problem = problem_of(error) if isinstance(error, Exception) else None
-        if problem is None or problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return await _nothing_done(view, action, None, back, str(reason), HTTPStatus.CONFLICT)
+    except Exception as error:  # when cancelled, it may have been done: then it is not given back
+        used.give_back(sent)
+        problem = problem_of(error)
+        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise
         return await _nothing_done(view, action, None, back, str(problem), problem.status)
     if isinstance(done, Response):
