@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
@@ -25,11 +26,13 @@ from bridge.domain.watch import Rules
 from bridge.engine.plans import AccountPlan, EndpointPlan
 from bridge.errors import BridgeBug, ConfigError
 from bridge.net.client import HttpClient
+from bridge.net.outside_client import OutsideClient
 from bridge.ports import Clock, Sink
 from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider
 from bridge.providers.signing import of_pair
 from bridge.sinks.answers import AcceptRule, AnswerReader, read_nothing
+from bridge.sinks.attached_files import NOTHING_KNOWN, ResultFiles
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_services import READERS, ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat
@@ -45,14 +48,21 @@ CHAT_CONCURRENCY: Final = 1  # keeps the messages of a chat in order
 class PlanBuilder:
     """Builds the plans of accounts and endpoints from resolved settings. An unchanged plan is returned again.
 
-    Connections stay open until `retire` finds them replaced, or until `close` or the end of `async with`.
+    Connections stay open until `retire` finds them replaced, or until `close` or the end of `async with`. `files` are
+    results that need not be fetched, by their URLs.
     """
 
     def __init__(
-        self, clock: Clock, *, link_key: LinkKey | None = None, client: Callable[..., HttpClient] = HttpClient
+        self,
+        clock: Clock,
+        *,
+        link_key: LinkKey | None = None,
+        client: Callable[..., HttpClient] = HttpClient,
+        files: Mapping[str, bytes] = NOTHING_KNOWN,
     ) -> None:
         self._clock = clock
         self._new_client = client
+        self._files = files
         self._link_key = link_key or _no_key
         self._clients: dict[tuple[str, str], HttpClient] = {}  # by kind and name of the account or endpoint
         self._replaced: list[HttpClient] = []
@@ -159,7 +169,13 @@ class PlanBuilder:
         """The plan of one endpoint."""
         settings = loaded.settings
         endpoint = settings.endpoints[name]
-        basis = (endpoint, settings.delivery, settings.polling.transport, loaded.proxies)
+        basis = (
+            endpoint,
+            settings.delivery,
+            settings.polling.transport,
+            loaded.proxies,
+            _hosts_basis(endpoint, loaded),
+        )
         known = self._endpoints.get(name)
         if known and known[0] == basis:
             return known[1]
@@ -207,6 +223,7 @@ class PlanBuilder:
                 body=endpoint.body,
                 timeout_s=loaded.settings.delivery.timeout_s,
                 style=_style(endpoint),
+                files=_result_files(endpoint, loaded, self._files) if endpoint.attach == "file" else None,
                 network=ChatNetwork(
                     proxy=endpoint.proxy.reveal() if endpoint.proxy else None,
                     environment=loaded.proxies,
@@ -288,7 +305,29 @@ def _style(endpoint: Webhook | Apprise) -> ChatStyle:
         timezone=endpoint.timezone,
         marks=endpoint.marks,
         previews=endpoint.attach == "preview",
+        files=endpoint.attach == "file",
     )
+
+
+def _hosts_basis(endpoint: Webhook | Apprise, loaded: Loaded) -> object:
+    """What else the plan of an endpoint depends on: the hosts that files may come from."""
+    return (loaded.settings.accounts, loaded.settings.archive) if endpoint.attach == "file" else None
+
+
+def _result_files(endpoint: Apprise, loaded: Loaded, known: Mapping[str, bytes]) -> ResultFiles:
+    """What fetches results for `attach: file`, guarded against addresses that are not public."""
+    settings = loaded.settings
+    providers = catalogue(loaded)
+    own_hosts = [urlsplit(base_url_of(each, providers[each.provider])).hostname for each in settings.accounts.values()]
+    allowed = settings.archive.allow if settings.archive is not None else ()
+    client = OutsideClient(
+        hosts=[*filter(None, own_hosts), *(each for each in allowed if "/" not in each)],
+        networks=[ip_network(each) for each in allowed if "/" in each],
+        environment=loaded.proxies,
+        user_agent=f"genbridge/{__version__}",
+    )
+    within_s = settings.delivery.timeout_s
+    return ResultFiles(client, most_bytes=endpoint.attach_max, within_s=within_s, known=known)
 
 
 def _concurrency(endpoint: Webhook | Apprise) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio
 import click
@@ -10,12 +11,16 @@ import click
 from bridge.checking import check
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
+from bridge.config.field_types import ROBOTS
+from bridge.config.load import Loaded
+from bridge.config.model import Webhook
 from bridge.control.delivery_list import known_endpoint
 from bridge.control.endpoint_sample import send_sample
+from bridge.control.sample_pictures import sample_picture
 from bridge.domain.delivery import Accepted, Outcome
 from bridge.domain.event import Topic
 from bridge.domain.quoting import printable
-from bridge.domain.sample import MOST_RESULTS
+from bridge.domain.sample import MOST_RESULTS, sample_images
 from bridge.plan_builder import PlanBuilder
 from bridge.redaction import hidden
 
@@ -38,27 +43,38 @@ from bridge.redaction import hidden
     metavar="N",
     help="The number of results: 1 is a video, more are images.",
 )
+@click.option("--attach", is_flag=True, help="Attach pictures (robots: ask for previews), whatever the settings say.")
 @click.pass_obj
-def test_command(session: CommandSession, endpoint: str, topic: str, results: int) -> int:
+def test_command(session: CommandSession, endpoint: str, topic: str, results: int, attach: bool) -> int:
     """Send a sample to an endpoint and show its answer.
 
     The sample is a `task_succeeded` event, or one of another topic, for a task that does not exist. Nothing is stored.
 
     Exit 0 when it was accepted, 1 when it was not.
     """
-    return 0 if sample_sent(session, endpoint, Topic(topic), results) else 1
+    return 0 if sample_sent(session, endpoint, Topic(topic), results, attach=attach) else 1
 
 
-def sample_sent(session: CommandSession, endpoint: str, topic: Topic = Topic.TASK_SUCCEEDED, results: int = 1) -> bool:
+def sample_sent(
+    session: CommandSession,
+    endpoint: str,
+    topic: Topic = Topic.TASK_SUCCEEDED,
+    results: int = 1,
+    *,
+    attach: bool = False,
+) -> bool:
     """Send a sample and print the answers; whether all accepted it."""
     known_endpoint(session.file, endpoint)
     loaded = session.resolved()
     check(loaded)
+    if attach:
+        loaded = _attaching(loaded, endpoint)
+    files = {url: sample_picture(number) for number, url in enumerate(sample_images(results))} if attach else {}
 
     async def send() -> Sequence[tuple[str, Outcome]]:
-        async with PlanBuilder(SystemClock()) as builder:
+        async with PlanBuilder(SystemClock(), files=files) as builder:
             sink, now = builder.endpoint(endpoint, loaded).sink, SystemClock().now()
-            return await send_sample(sink, endpoint, now=now, topic=topic, results=results)
+            return await send_sample(sink, endpoint, now=now, topic=topic, results=results, has_images=attach)
 
     failed = False
     for target, outcome in anyio.run(send):
@@ -68,3 +84,13 @@ def sample_sent(session: CommandSession, endpoint: str, topic: Topic = Topic.TAS
         place = f"{endpoint}[{target}]" if target else endpoint
         click.echo(f"{place}: {'accepted' if accepted else 'FAILED'}: {printable(hidden(detail))}")
     return not failed
+
+
+def _attaching(loaded: Loaded, name: str) -> Loaded:
+    """The settings with attachments for this endpoint, or previews where it takes no files."""
+    endpoint = loaded.settings.endpoints[name]
+    if isinstance(endpoint, Webhook) and endpoint.format not in ROBOTS:
+        raise click.UsageError(f"{name} is a webhook for programs; --attach is for chats and robots")
+    attach = "preview" if isinstance(endpoint, Webhook) else "file"
+    changed = {**loaded.settings.endpoints, name: endpoint.model_copy(update={"attach": attach})}
+    return replace(loaded, settings=loaded.settings.model_copy(update={"endpoints": changed}))

@@ -38,7 +38,7 @@ Transport = Literal["asyncio", "httpx"]
 CadenceName = Literal["learned", "fixed"]
 NoResult = Literal["task_succeeded", "task_failed"]
 Language = Literal["en", "zh"]  # of the default chat texts
-Attach = Literal["link", "preview"]
+Attach = Literal["link", "preview", "file"]
 
 SIGNED_ROBOTS: Final[tuple[str, ...]] = get_args(SignedRobot)
 ROBOTS: Final[tuple[str, ...]] = get_args(Robot)
@@ -176,6 +176,12 @@ def _patience(seconds: float) -> float:
     return seconds
 
 
+def _attach_size(size: int) -> int:
+    if size > 50_000_000:
+        raise ValueError("must be at most 50MB, as it is kept in memory")
+    return size
+
+
 def _above_zero(seconds: float) -> float:
     if not seconds > 0:
         raise ValueError("must be more than 0")
@@ -223,6 +229,7 @@ Size = Annotated[
     _number(parse_size),
     WithJsonSchema({"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, {"type": "integer", "minimum": 1}]}),
 ]  # bytes
+AttachSize = Annotated[Size, AfterValidator(_attach_size)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 
 Name = Annotated[str, AfterValidator(validators.name), _NAME_SCHEMA]

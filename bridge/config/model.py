@@ -112,7 +112,8 @@ class Endpoint(SettingsModel):
 _LANGUAGE: Final[Any] = Field("en", description="of the default texts: en or zh")
 _TIMEZONE: Final[Any] = Field("local", description="of times in texts: local, UTC, or a name such as Asia/Shanghai")
 _ATTACH: Final[Any] = Field(
-    "link", description="link: the URL; preview: the service also fetches pictures and players from the URL"
+    "link",
+    description="link: the URL; preview: the service also fetches pictures and players; file: the results themselves",
 )
 _MARKS: Final[Any] = Field(True, description="begin the first line with a mark such as 🎬")
 
@@ -186,6 +187,13 @@ class Webhook(Endpoint):
             raise ValueError(f"is only for format {' or '.join(wanted)}")
         return value
 
+    @field_validator("attach")
+    @classmethod
+    def _no_files(cls, attach: str) -> str:
+        if attach == "file":
+            raise ValueError("file is only for type apprise; use link or preview")
+        return attach
+
     @field_validator("format")
     @classmethod
     def _no_expressions_for_robots(cls, format_: str, info: ValidationInfo) -> str:
@@ -241,6 +249,7 @@ class Apprise(Endpoint):
     language: types.Language = _LANGUAGE
     timezone: types.Timezone = _TIMEZONE
     attach: types.Attach = _ATTACH
+    attach_max: types.AttachSize = Field(8_000_000, description="for attach file: larger results are sent as links")
     marks: types.Flag = _MARKS
     proxy: types.Proxy | None = Field(None, description="http://host:port for the requests to these services, or none")
     ca_file: types.CaFile | None = Field(None, description="a PEM file with further certificate authorities")

@@ -18,7 +18,6 @@ from bridge.errors import ConfigError
 
 LATER_KEYS: Final = {  # keys of a later version; `*` matches any name
     *(("batch",), ("accounts", "*", "batch"), ("polling", "batch")),
-    ("endpoints", "*", "attach_max"),
 }
 NO_BASE_URL: Final = "is missing; write where the API begins, e.g. https://api.example.com"
 

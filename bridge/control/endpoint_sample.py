@@ -9,11 +9,17 @@ from bridge.ports import Sink
 
 
 async def send_sample(
-    sink: Sink, endpoint: str, *, now: float, topic: Topic = Topic.TASK_SUCCEEDED, results: int = 1
+    sink: Sink,
+    endpoint: str,
+    *,
+    now: float,
+    topic: Topic = Topic.TASK_SUCCEEDED,
+    results: int = 1,
+    has_images: bool = False,
 ) -> list[tuple[str, Outcome]]:
     """Send a sample of this topic, with so many results, to each target of the endpoint; nothing is stored. Returns the
     outcome for each target."""
-    event = sample_event(now, topic, results=results)
+    event = sample_event(now, topic, results=results, has_images=has_images)
     outcomes = []
     for parcel in sink.parcels(event):
         delivery = Delivery(

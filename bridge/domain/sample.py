@@ -36,9 +36,11 @@ def is_sample(event: Event) -> bool:
     return (event.account, event.subject, event.data.get("meta")) == (*KEY, META)
 
 
-def sample_event(at: float, topic: Topic = Topic.TASK_SUCCEEDED, *, results: int = 1) -> Event:
+def sample_event(
+    at: float, topic: Topic = Topic.TASK_SUCCEEDED, *, results: int = 1, has_images: bool = False
+) -> Event:
     """An event of this topic about a task, account or endpoint that does not exist, at `at`. A success has one video,
-    or so many images."""
+    or so many images; with `has_images` also a single result is an image."""
     reason = _REASONS.get(topic, "")
     if topic in {Topic.ACCOUNT_BLOCKED, Topic.ACCOUNT_RESTORED}:
         is_blocked = topic is Topic.ACCOUNT_BLOCKED
@@ -59,22 +61,28 @@ def sample_event(at: float, topic: Topic = Topic.TASK_SUCCEEDED, *, results: int
     if topic is Topic.UNKNOWN_STATUS:
         return unread_event(AnswerUnread(account=KEY.account, word="moderating", reason=reason, answers=1, at=at))
     if topic is Topic.TASK_ARCHIVED:
-        end = sample_event(at, results=results)
+        end = sample_event(at, results=results, has_images=has_images)
         copies = [
             _copy(kind, n, item) for kind, items in end.data["task_result"].items() for n, item in enumerate(items)
         ]
         return archived_event(end.data, copies, of=end.event_id, at=at)
-    return _task_event(at, topic, reason, results)
+    images = sample_images(results) if results > 1 or has_images else ()
+    return _task_event(at, topic, reason, images)
 
 
-def _task_event(at: float, topic: Topic, reason: str, results: int) -> Event:
+def sample_images(results: int) -> tuple[str, ...]:
+    """The URLs of so many images of a sample."""
+    return tuple(f"https://example.com/genbridge-sample-{number}.png" for number in range(1, results + 1))
+
+
+def _task_event(at: float, topic: Topic, reason: str, images: tuple[str, ...]) -> Event:
     phase = Phase.SUCCEEDED if topic is Topic.TASK_SUCCEEDED else Phase.RUNNING
     memory = Memory(phase=phase, polls=3)
     state = WatchState(
         account=KEY.account,
         task_id=KEY.task_id,
         generation=1,
-        action="videos/text2video" if results == 1 else "images/generations",
+        action="images/generations" if images else "videos/text2video",
         give_up_after_s=None,
         added_at=at - TOOK_S,
         blocked_before_s=0.0,
@@ -102,7 +110,7 @@ def _task_event(at: float, topic: Topic, reason: str, results: int) -> Event:
         topic=topic,
         topic_part="",
         reason=reason or None,
-        snapshot=_snapshot(topic, results),
+        snapshot=_snapshot(topic, images),
         provider="kling",
         at=at,
     )
@@ -111,18 +119,17 @@ def _task_event(at: float, topic: Topic, reason: str, results: int) -> Event:
     return event
 
 
-def _snapshot(topic: Topic, results: int) -> Snapshot | None:
+def _snapshot(topic: Topic, images: tuple[str, ...]) -> Snapshot | None:
     if topic is Topic.TASK_FAILED:
         return Snapshot(status="failed", error_code="1301")
     if topic in LIVE_TOPICS:
         return Snapshot(status="processing", progress=45.0)
     if topic is not Topic.TASK_SUCCEEDED:
         return None
-    if results == 1:
+    if not images:
         return Snapshot(status="succeed", result={"videos": [{"id": "1", "url": URL, "duration": "5.1"}]}, urls=(URL,))
-    urls = tuple(f"https://example.com/genbridge-sample-{number}.png" for number in range(1, results + 1))
-    images = [{"index": place, "url": url} for place, url in enumerate(urls)]
-    return Snapshot(status="succeed", result={"images": images}, urls=urls)
+    items = [{"index": place, "url": url} for place, url in enumerate(images)]
+    return Snapshot(status="succeed", result={"images": items}, urls=images)
 
 
 def _copy(kind: str, place: int, item: Mapping[str, Json]) -> Json:

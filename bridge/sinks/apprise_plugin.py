@@ -12,12 +12,15 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from bridge.sinks import plugin_targets
+from bridge.sinks.attached_files import MOST_FILES, ResultFile
 from bridge.sinks.chat_cards import (
+    CardLink,
     ChatCard,
     card_bare_lines,
     card_html,
     card_mail,
     card_markdown,
+    card_quiet_lines,
     card_short_markdown,
 )
 from bridge.sinks.plugin_targets import PluginTarget
@@ -26,6 +29,13 @@ from bridge.sinks.splitting import MessageLimit, split_text, utf8_bytes
 from bridge.sinks.url_scrubber import without_secrets
 
 CONNECT_TIMEOUT_S: Final = 10.0  # of a plugin whose URL does not set one (cto=)
+
+CAPTION_CHARS: Final = 1_024  # of Telegram
+TELEGRAM_BYTES: Final = 50_000_000
+PHOTO_BYTES: Final = 10_000_000  # of Telegram
+MAIL_BYTES: Final = 7_000_000  # 10 MB once it is encoded
+COVER_BYTES: Final = 300_000  # of a video's picture in an email
+OTHER_BYTES: Final = 50_000_000
 
 _FORBIDDEN: Final = frozenset({"retry", "wait"})  # Apprise's own retries live in memory only
 _TITLE_MARKUP: Final = 24  # characters that Apprise may put around a title that it moves into the text
@@ -112,13 +122,69 @@ class ApprisePlugin:
         except Exception:  # a plugin's fault must not hide the reason of the first one
             return ""
 
-    def notify(self, message: ChatMessage, *, tone: str) -> bool:
+    def notify(self, message: ChatMessage, *, tone: str, files: Sequence[ResultFile] = ()) -> bool:
         """Send one message. `tone` is one of Apprise's notification types."""
         title, body = message.title, message.body
         source = message.form or self._source_format()
-        return bool(self.plugin.notify(body=body, title=title, notify_type=tone, body_format=source))
+        attach = self._attached(files) if files else None
+        return bool(self.plugin.notify(body=body, title=title, notify_type=tone, body_format=source, attach=attach))
 
-    def messages(self, title: str, body: str, *, rest_at: str, card: ChatCard | None = None) -> list[ChatMessage]:
+    def files_of(self, card: ChatCard) -> list[CardLink]:
+        """The results of this card that the service can get as files; none when it takes none, or too many."""
+        if not card.has_files or not self.plugin.attachment_support or len(card.links) > MOST_FILES:
+            return []
+        if "slack" in self.schemes and "hook" in str(getattr(self.plugin, "mode", "")):
+            return []  # an incoming webhook of Slack takes no files
+        if not self.is_mail:
+            return list(card.links)
+        if all(each.kind == "images" for each in card.links):
+            return list(card.links)
+        return [CardLink(label="", url=url, kind="images") for url in card.pictures[:1]]  # never a video
+
+    @property
+    def is_mail(self) -> bool:
+        return not self.schemes.isdisjoint({"mailto", "mailtos"})
+
+    def most_file_bytes(self, card: ChatCard) -> int:
+        """How large the files of one message may be for this service."""
+        if self.is_mail:
+            return MAIL_BYTES if all(each.kind == "images" for each in card.links) else COVER_BYTES
+        is_telegram = "tgram" in self.schemes
+        if is_telegram and any(each.kind == "images" for each in card.links):
+            return PHOTO_BYTES
+        return TELEGRAM_BYTES if is_telegram else OTHER_BYTES
+
+    def with_files(self, card: ChatCard, files: Sequence[ResultFile]) -> ChatMessage | None:
+        """The one message that holds text and files; None when the files need a message of their own, after the text.
+
+        An email always does. A Telegram caption does when all files are one request: a single one, or an album.
+        """
+        message = self._from_card(card) if card.can_name_links else None
+        if message is None or self.is_mail:
+            return message
+        types = {each.media_type.partition("/")[0] for each in files}
+        is_one_request = len(files) == 1 or types <= {"image", "video"}
+        fits = len(message.text) < CAPTION_CHARS
+        return message if "tgram" in self.schemes and is_one_request and fits else None
+
+    def _attached(self, files: Sequence[ResultFile]) -> Any:
+        import apprise
+        from apprise.attachment.memory import AttachMemory
+
+        new_file: Callable[..., Any] = AttachMemory
+        if self.is_mail:
+            self.plugin.inline = True
+        if "tgram" in self.schemes:
+            self.plugin.album = True  # else each picture is a request of its own
+        attach = apprise.AppriseAttachment(asset=self.plugin.asset)
+        for each in files:
+            held = new_file(content=each.content, name=each.name, mimetype=each.media_type, asset=self.plugin.asset)
+            attach.add(held)
+        return attach
+
+    def messages(
+        self, title: str, body: str, *, rest_at: str, card: ChatCard | None = None, files_follow: bool = False
+    ) -> list[ChatMessage]:
         """The messages for this text, in order; the same ones each time. `rest_at` is as for `split_text`.
 
         A service with titles gets the title with each message. For others it is the first line of the text. A service
@@ -129,6 +195,8 @@ class ApprisePlugin:
             return [ChatMessage(title, body)]  # its URL asks for another way
         limit = self._limit()
         rich = self._from_card(card) if card is not None and card.can_name_links else None
+        if rich is not None and card is not None and files_follow and "discord" in self.schemes:
+            rich = rich._replace(body=card_quiet_lines(card))
         if rich is not None and len(rich.text) <= limit.size:
             return [rich]
         if plugin.title_maxlen > 0 and not plugin.overflow_amalgamate_title:

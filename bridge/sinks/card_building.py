@@ -32,5 +32,6 @@ def card_of(event: Event, title: str, values: Mapping[str, Any], style: ChatStyl
         notes=why if links else (),
         facts=facts,
         after=(task_id,) if task_id and values["ended_at"] and not values["succeeded"] else (),
-        pictures=tuple(map(link, found.covers[:MOST_PICTURES])) if style.previews else (),
+        pictures=tuple(map(link, found.covers[:MOST_PICTURES])) if style.previews or style.files else (),
+        has_files=style.files and bool(links) and not any(each.needs_key for each in found.made),
     )

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from anyio import from_thread
+from anyio.lowlevel import current_token
+
 from bridge.domain.delivery import Deferred, Delivery, Outcome
 from bridge.domain.event import Event, Parcel
 from bridge.sinks.apprise_plugin import separate_targets
-from bridge.sinks.chat_attempts import ChatTarget, ChatText
+from bridge.sinks.attached_files import ResultFile, ResultFiles
+from bridge.sinks.chat_attempts import ChatTarget, ChatText, Fetch
 from bridge.sinks.chat_cards import TONES
 from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
@@ -56,6 +60,7 @@ class ChatSink:
         storage_path: str | None = None,
         network: ChatNetwork | None = None,
         style: ChatStyle | None = None,
+        files: ResultFiles | None = None,
     ) -> None:
         self._name = name
         self._texts = ChatTexts(endpoint=name, title=title, body=body, style=style)
@@ -69,6 +74,7 @@ class ChatSink:
             previews=style is not None and style.previews,
         )
         self._urls = urls
+        self._files = files
         self._wholes = {f"{place}:{url.digest}": self._new_target(url=url.url) for place, url in enumerate(urls, 1)}
         self._found: dict[str, ChatTarget] | None = None
 
@@ -101,8 +107,20 @@ class ChatSink:
                 tone=TONES.get(delivery.topic, "info"),
                 rest_at=f"genbridge show {delivery.subject}".rstrip(),
                 sent_so_far=delivery.sent_so_far,
+                fetch=self._fetch() if self._files is not None else None,
             )
         )
+
+    def _fetch(self) -> Fetch:
+        """What gets files in the thread of an attempt, from this event loop."""
+        token, files = current_token(), self._files
+
+        def fetch(wanted: Sequence[tuple[str, str]], most_bytes: int) -> Sequence[ResultFile]:
+            if files is None:
+                return ()
+            return from_thread.run(partial(files.fetch, wanted, most_bytes=most_bytes), token=token)
+
+        return fetch
 
     def _queues(self) -> Mapping[str, ChatTarget]:
         """Every queue of today's settings."""

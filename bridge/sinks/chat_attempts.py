@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.sinks import chat_judging
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
+from bridge.sinks.attached_files import NoFile, ResultFile
 from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
 from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.neutral import one_line
@@ -19,6 +20,10 @@ from bridge.sinks.splitting import count_sent, mark_sent
 from bridge.sinks.url_scrubber import without_secrets
 
 THREADS_PER_TARGET: Final = 2  # one attempt, and one that was abandoned and still hangs
+
+
+Fetch = Callable[[Sequence[tuple[str, str]], int], Sequence[ResultFile]]
+"""The files of these results (kind and URL), at most so many bytes together. NoFile when they cannot be attached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,7 @@ class ChatText:
     rest_at: str
     sent_so_far: str  # the mark of the messages that earlier attempts sent
     card: ChatCard | None = None  # the same in parts, for services that show more than text
+    fetch: Fetch | None = None  # gets the files of results, in the thread of the attempt
 
 
 class ChatTarget:
@@ -111,8 +117,27 @@ class ChatTarget:
 def _send_all(
     plugin: ApprisePlugin, text: ChatText, sent: list[ChatMessage], recorded: Recording
 ) -> Accepted | Deferred:
-    """Send the messages of a delivery that were not accepted before; accepted ones are added to `sent`."""
-    messages = plugin.messages(text.title, text.body, rest_at=text.rest_at, card=text.card)
+    """Send the messages of a delivery that were not accepted before; accepted ones are added to `sent`.
+
+    Files never decide: without them, or when the service refuses them, the message is sent with its links.
+    """
+    files, note = _files(plugin, text)
+    whole = plugin.with_files(text.card, files) if files and text.card is not None else None
+    if whole is not None and not text.sent_so_far:
+        recorded.exchanges.clear()
+        if plugin.notify(whole, tone=text.tone, files=files):
+            outcome = chat_judging.sent(recorded.exchanges, plugin.schemes)
+        else:
+            outcome = chat_judging.failed(recorded.exchanges, plugin.schemes, recorded.log)
+        if isinstance(outcome, Accepted):
+            return replace(outcome, detail=f"{_service(plugin)}, {_counted(files)}")
+        if any(each.is_good for each in recorded.exchanges):  # the text is with the first file
+            return Accepted(detail=f"{_service(plugin)}, without some of its files")
+        if outcome.is_unanswered or outcome.holds_queue or not _was_refused(recorded):
+            return outcome
+        note = "sent as a link: the service refused the file"
+    follows = bool(files) and whole is None
+    messages = plugin.messages(text.title, text.body, rest_at=text.rest_at, card=text.card, files_follow=follows)
     sent += messages[: count_sent(_texts(messages), text.sent_so_far)]
     doubt = ""
     for message in messages[len(sent) :]:
@@ -124,7 +149,44 @@ def _send_all(
             return outcome
         sent.append(message)
         doubt = doubt or outcome.doubt
-    return Accepted(detail=one_line(plugin.service_name, most_chars=60), doubt=doubt)
+    if follows:
+        note = _follow_up(plugin, text, files)
+    return Accepted(detail=", ".join(filter(None, (_service(plugin), note))), doubt=doubt)
+
+
+def _files(plugin: ApprisePlugin, text: ChatText) -> tuple[Sequence[ResultFile], str]:
+    """The files to attach, or none and why."""
+    wanted = plugin.files_of(text.card) if text.card is not None and text.fetch is not None else []
+    if not wanted or text.card is None or text.fetch is None:
+        return (), ""
+    try:
+        return text.fetch([(each.kind, each.url) for each in wanted], plugin.most_file_bytes(text.card)), ""
+    except NoFile as problem:
+        return (), f"sent as a link: {problem}"
+
+
+def _was_refused(recorded: Recording) -> bool:
+    """Whether every request was answered, and none of them well, so that nothing was shown. Without HTTP (mail) the
+    outcome knows."""
+    return all(each.answer is not None and not each.is_good for each in recorded.exchanges)
+
+
+def _follow_up(plugin: ApprisePlugin, text: ChatText, files: Sequence[ResultFile]) -> str:
+    """Send the files after their text, once: the text was accepted, so a failure here changes nothing."""
+    try:
+        if plugin.notify(ChatMessage("", ""), tone=text.tone, files=files):
+            return _counted(files)
+    except Exception as error:  # a plugin's fault with a file
+        return f"sent as a link: {type(error).__name__} with the file"
+    return "sent as a link: the service refused the file"
+
+
+def _counted(files: Sequence[ResultFile]) -> str:
+    return "1 file attached" if len(files) == 1 else f"{len(files)} files attached"
+
+
+def _service(plugin: ApprisePlugin) -> str:
+    return one_line(plugin.service_name, most_chars=60)
 
 
 def _texts(messages: Sequence[ChatMessage]) -> list[str]:

@@ -57,7 +57,8 @@ class CardLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatCard:
-    """A message in parts, from top to bottom. `pictures` are for services that fetch pictures themselves."""
+    """A message in parts, from top to bottom. `pictures` are for services that fetch pictures themselves, and covers
+    for emails. `has_files`: the results are to be attached where that is possible."""
 
     title: str
     tone: str
@@ -67,6 +68,7 @@ class ChatCard:
     facts: str = ""
     after: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
+    has_files: bool = False
 
     @property
     def has_players(self) -> bool:
@@ -153,6 +155,13 @@ def card_markdown(card: ChatCard) -> str:
     if card.links:
         lines.append(" · ".join(map(markdown_link, card.links)))
     return "  \n".join([*lines, *card.quiet])
+
+
+def card_quiet_lines(card: ChatCard) -> str:
+    """The card below its title in Discord's Markdown, with links by their names and without previews: its files follow
+    in a message of their own."""
+    links = [" · ".join(markdown_link(each, suppressed=True) for each in card.links)]
+    return "\n".join([*card.before, *links, *card.quiet])
 
 
 def card_short_markdown(card: ChatCard) -> str:

@@ -36,12 +36,13 @@ _CJK: Final = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatStyle:
     """How the texts of an endpoint are written. `timezone` is `local` or the name of a zone. With `previews`, the
-    service is asked to show pictures and players of its own."""
+    service is asked to show pictures and players of its own; with `files`, the results themselves are attached."""
 
     language: str = "en"
     timezone: str = LOCAL
     marks: bool = True
     previews: bool = False
+    files: bool = False
 
     @property
     def words(self) -> ChatWording:

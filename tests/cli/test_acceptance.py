@@ -249,3 +249,17 @@ def test_check_does_not_warn_about_other_addresses(url: str, shell: Shell, world
     change(shell.folder / "genbridge.yaml", endpoints={"team": {"type": "webhook", "url": url}})
     assert "endpoints.team" not in shell("check").out
     assert json.loads((shell.folder / "genbridge.yaml").read_text())
+
+
+def test_test_attaches_pictures_to_a_chat_whatever_its_settings_say(shell: Shell, world: World) -> None:
+    with receiver(b"{}") as server:
+        chat = {"type": "apprise", "urls": [f"json://127.0.0.1:{server.port}/x"]}
+        hook = {"type": "webhook", "url": "http://127.0.0.1:9/"}
+        change(shell.folder / "genbridge.yaml", endpoints={"team": chat, "hook": hook})
+        said = shell("test", "team", "--results", "4", "--attach")
+        assert said.code == 0, said.err
+        assert "accepted: JSON, 4 files attached" in said.out
+        assert shell("test", "hook", "--attach").code == 2
+    text, files = [json.loads(asked.body) for asked in server.asked]
+    assert "genbridge-sample-4.png" in text["message"]
+    assert [each["mimetype"] for each in files["attachments"]] == ["image/png"] * 4

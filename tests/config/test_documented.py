@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from bridge.config import load
 from bridge.config.annotations import fields, keys_of, types_inside
-from bridge.config.model import Settings, json_schema
+from bridge.config.model import Settings, Webhook, json_schema
 from bridge.config.settings_model import SettingsModel
 from bridge.config.yaml import as_text, read_document
 from tests.config.settings_files import LEAST, SIGNING, loaded
@@ -118,6 +118,11 @@ def assert_default(folder: Path, key: str, default: str) -> None:
     path = key.split(".")
     if path[0] == "accounts":
         text = LEAST.replace("endpoints:", f"    {flow(path[2:], default)}\nendpoints:")
+    elif path[0] == "endpoints" and path[2] not in {field.alias for field in Webhook.model_fields.values()}:
+        chat = f"{LEAST}  chat:\n    type: apprise\n    urls: ['json://127.0.0.1']\n"
+        written = loaded(folder, f"{chat}    {flow(path[2:], default)}")
+        assert written.settings.model_dump() == loaded(folder, chat).settings.model_dump(), key
+        return
     elif path[0] == "endpoints":
         text = f"{LEAST}    {flow(path[2:], default)}"
     else:

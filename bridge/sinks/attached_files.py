@@ -1,0 +1,143 @@
+"""The files of results, for chats that get them attached: fetched once, kept for the retries of their message."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import anyio
+
+from bridge.net.client import Unanswered
+from bridge.net.outside_client import BodyStopped, OutsideAnswer, OutsideClient
+
+MOST_FILES: Final = 10  # of one message; also the most of a Telegram album
+MOST_REASONS: Final = 200
+NOTHING_KNOWN: Final[Mapping[str, bytes]] = MappingProxyType({})
+
+_WEB_PAGE: Final = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
+_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_DEFAULTS: Final = {"videos": "video/mp4", "images": "image/png", "audios": "audio/mpeg"}
+
+
+class ResultFile(NamedTuple):
+    """One fetched result."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+class NoFile(Exception):
+    """A result that cannot be attached. The text says why, in one line without its URL."""
+
+
+class ResultFiles:
+    """Fetches results for one endpoint: at most `most_bytes` together, within `within_s`.
+
+    What was fetched, or why it could not be, is kept for the next attempts, at most twice `most_bytes`. No key is sent.
+    `known` are files that need not be fetched, by their URLs.
+    """
+
+    def __init__(
+        self, client: OutsideClient, *, most_bytes: int, within_s: float, known: Mapping[str, bytes] = NOTHING_KNOWN
+    ) -> None:
+        self._client = client
+        self._known = known
+        self.most_bytes: Final = most_bytes
+        self._within_s = within_s
+        self._kept: OrderedDict[tuple[str, ...], tuple[ResultFile, ...]] = OrderedDict()
+        self._refused: OrderedDict[tuple[str, ...], str] = OrderedDict()
+
+    async def fetch(self, wanted: Sequence[tuple[str, str]], *, most_bytes: int) -> tuple[ResultFile, ...]:
+        """All of these results, each a kind and a URL. NoFile when one of them cannot be attached."""
+        key = tuple(url for _, url in wanted)
+        if key in self._refused:
+            raise NoFile(self._refused[key])
+        if key not in self._kept:
+            try:
+                with anyio.fail_after(self._within_s):
+                    files = await self._fetch_all(wanted, min(most_bytes, self.most_bytes))
+            except (NoFile, TimeoutError) as problem:
+                reason = str(problem) or f"not fetched within {self._within_s:g} s"
+                self._refused[key] = reason
+                if len(self._refused) > MOST_REASONS:
+                    self._refused.popitem(last=False)
+                raise NoFile(reason) from None
+            self._keep(key, files)
+        return self._kept[key]
+
+    def _keep(self, key: tuple[str, ...], files: tuple[ResultFile, ...]) -> None:
+        self._kept[key] = files
+        while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > 2 * self.most_bytes:
+            self._kept.popitem(last=False)
+
+    async def _fetch_all(self, wanted: Sequence[tuple[str, str]], most_bytes: int) -> tuple[ResultFile, ...]:
+        files: list[ResultFile] = []
+        for number, (kind, url) in enumerate(wanted, 1):
+            left = most_bytes - sum(len(each.content) for each in files)
+            files.append(await self._fetch(kind, url, number, left, most_bytes))
+        return tuple(files)
+
+    async def _fetch(self, kind: str, url: str, number: int, left: int, most_bytes: int) -> ResultFile:
+        if url in self._known:
+            media_type = mimetypes.guess_type(urlsplit(url).path)[0] or _DEFAULTS[kind]
+            return ResultFile(name=_name(url, media_type, number), media_type=media_type, content=self._known[url])
+        answer = await self._client.open(url)
+        if isinstance(answer, Unanswered):
+            raise NoFile(answer.reason)
+        try:
+            if answer.status != 200:
+                raise NoFile(f"its URL answered HTTP {answer.status}")
+            content = await _content(answer, left, most_bytes)
+        finally:
+            answer.close()
+        media_type = _media_type(kind, url, answer)
+        if media_type.startswith("text/") or _WEB_PAGE.match(content[:200]):
+            raise NoFile("its URL answered with a web page")
+        return ResultFile(name=_name(url, media_type, number), media_type=media_type, content=content)
+
+
+async def _content(answer: OutsideAnswer, left: int, most_bytes: int) -> bytes:
+    """The whole body. NoFile when it is larger, empty or cut off."""
+    too_large = f"larger than {most_bytes / 1e6:.3g} MB (attach_max, or the limit of the service)"
+    length = answer.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > left:
+        raise NoFile(too_large)
+    content = bytearray()
+    try:
+        async for chunk in answer.chunks():
+            content += chunk
+            if len(content) > left:
+                raise NoFile(too_large)
+    except BodyStopped as problem:
+        raise NoFile(str(problem)) from None
+    if not content:
+        raise NoFile("its URL answered with an empty file")
+    return bytes(content)
+
+
+def _media_type(kind: str, url: str, answer: OutsideAnswer) -> str:
+    """What the server says, unless that says nothing; then the ending of the name, then the kind."""
+    said = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", said) and said not in {"application/octet-stream", "binary/octet-stream"}:
+        return said
+    guessed = mimetypes.guess_type(urlsplit(url).path)[0]
+    return guessed or _DEFAULTS.get(kind, "application/octet-stream")
+
+
+def _name(url: str, media_type: str, number: int) -> str:
+    """A short and harmless name with an ending that suits the type."""
+    given = PurePosixPath(unquote(urlsplit(url).path)).name
+    stem = _NAME.sub("-", PurePosixPath(given).stem).strip("-.")[:40] or f"result-{number}"
+    ending = mimetypes.guess_extension(media_type) or _NAME.sub("", PurePosixPath(given).suffix)[:8]
+    return f"{stem}{ending}"
+
+
+def _size(files: tuple[ResultFile, ...]) -> int:
+    return sum(len(each.content) for each in files)

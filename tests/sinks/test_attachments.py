@@ -1,0 +1,259 @@
+"""Results as attachments: fetched once, guarded and bounded; a message is never late, lost or doubled for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.policy import default as email_policy
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trustme
+
+from bridge.domain.delivery import Accepted, Deferred, Outcome
+from bridge.domain.event import Event
+from bridge.net.outside_client import OutsideClient
+from bridge.sinks.attached_files import ResultFiles
+from bridge.sinks.chat import ChatSink, ChatUrl
+from bridge.sinks.message_values import ChatStyle
+from bridge.sinks.requests_hook import ChatNetwork
+from tests.loopback import Asked, Exchange, Script, answers, loopback
+from tests.net.tunnel import context_for, tunnel
+from tests.sinks.samples import IMAGES, SUCCEEDED, as_delivery, task_sample
+from tests.sinks.test_chat import smtp_server
+from tests.sinks.test_messages import HOSTS, URLS
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+VIDEO: Final = b"\x00\x00\x00\x18ftypmp42" + b"v" * 1000
+PICTURE: Final = b"\x89PNG\r\n\x1a\n" + b"p" * 500
+Answer = Callable[[Asked], tuple[int, bytes]]
+
+
+def says_ok(asked: Asked) -> tuple[int, bytes]:
+    return 200, b'{"ok": true, "id": "1"}'
+
+
+@dataclass
+class Studio:
+    """A chat service behind a tunnel, and a server that holds the results."""
+
+    network: ChatNetwork
+    origin: str
+    sent: list[Asked] = field(default_factory=list)
+    fetched: list[Asked] = field(default_factory=list)
+
+    def sink(self, url: str, *, most_bytes: int = 8_000_000, within_s: float = 20.0, allowed: bool = True) -> ChatSink:
+        client = OutsideClient(hosts=["127.0.0.1"] if allowed else [])
+        return ChatSink(
+            name="chat",
+            urls=[ChatUrl(text=url, url=url)],
+            title=None,
+            body=None,
+            timeout_s=20,
+            network=self.network,
+            style=ChatStyle(files=True),
+            files=ResultFiles(client, most_bytes=most_bytes, within_s=within_s),
+        )
+
+    def video(self, name: str = "take-3.mp4") -> Event:
+        url = f"{self.origin}/{name}?sign=a%2Fb"
+        item = {"id": "d7f0", "url": url, "duration": "5.1", "cover_url": f"{self.origin}/cover.png"}
+        return task_sample(snapshot=SUCCEEDED._replace(result={"videos": [item]}, urls=(url,)))
+
+    def images(self, count: int = 4) -> Event:
+        urls = tuple(f"{self.origin}/{number}.png" for number in range(count))
+        return task_sample(snapshot=IMAGES._replace(result={"images": [{"url": url} for url in urls]}, urls=urls))
+
+
+async def _result(exchange: Exchange) -> None:
+    """A video, a picture, or what the name of the file asks for."""
+    name = exchange.asked.target.partition("?")[0]
+    if name == "/hangs.mp4":
+        await exchange.hang()
+    elif name == "/gone.mp4":
+        await exchange.answer(404, b"gone")
+    elif name == "/page.mp4":
+        await exchange.answer(200, b"<!DOCTYPE html><html>log in</html>", {"content-type": "video/mp4"})
+    elif name == "/empty.mp4":
+        await exchange.answer(200)
+    else:
+        is_video = name.endswith(".mp4")
+        media_type = "video/mp4" if is_video else "image/png"
+        await exchange.answer(200, VIDEO if is_video else PICTURE, {"content-type": media_type})
+
+
+@asynccontextmanager
+async def studio(folder: Path, answer: Answer = says_ok) -> AsyncIterator[Studio]:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+
+    async def chat(exchange: Exchange) -> None:
+        await exchange.answer(*answer(exchange.asked))
+
+    results: Script = _result
+    async with (
+        loopback(chat, tls=context_for(authority, *HOSTS)) as service,
+        tunnel(service.port) as proxy,
+        loopback(results) as files,
+    ):
+        network = ChatNetwork(proxy=f"http://127.0.0.1:{proxy.port}", ca_file=str(folder / "ca.pem"))
+        yield Studio(network, files.url, service.asked, files.asked)
+
+
+async def deliver(sink: ChatSink, event: Event) -> Outcome:
+    return await sink.deliver(as_delivery(sink.parcels(event)[0], event))
+
+
+def methods(sent: list[Asked]) -> list[str]:
+    return [asked.target.rpartition("/")[2] for asked in sent]
+
+
+async def test_telegram_gets_the_video_with_the_text_as_its_caption_in_one_request(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        outcome = await deliver(here.sink(URLS["telegram"]), here.video())
+    assert outcome == Accepted(detail="Telegram, 1 file attached")
+    assert methods(here.sent) == ["sendVideo"]
+    body = here.sent[0].body
+    assert VIDEO in body
+    assert "🎬 trailer, take 3</b>".encode() in body
+    assert b"sign=a%2Fb" in body, "the link stays"
+    assert b'filename="take-3.mp4"' in body
+
+
+async def test_telegram_gets_four_images_as_one_album_in_one_request(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        outcome = await deliver(here.sink(URLS["telegram"]), here.images())
+    assert outcome == Accepted(detail="Telegram, 4 files attached")
+    assert methods(here.sent) == ["sendMediaGroup"]
+    assert here.sent[0].body.count(PICTURE) == 4
+    assert len(here.fetched) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gone.mp4", "its URL answered HTTP 404"),
+        ("page.mp4", "its URL answered with a web page"),
+        ("empty.mp4", "its URL answered with an empty file"),
+        ("hangs.mp4", "not fetched within 0.5 s"),
+    ],
+)
+async def test_a_result_that_cannot_be_fetched_is_sent_as_a_link_at_once(
+    name: str, reason: str, tmp_path: Path
+) -> None:
+    async with studio(tmp_path) as here:
+        within_s = 0.5 if name == "hangs.mp4" else 20.0
+        outcome = await deliver(here.sink(URLS["telegram"], within_s=within_s), here.video(name))
+    assert outcome == Accepted(detail=f"Telegram, sent as a link: {reason}")
+    assert methods(here.sent) == ["sendMessage"]
+    assert name in json.loads(here.sent[0].body)["text"]
+
+
+async def test_a_result_over_attach_max_is_sent_as_a_link(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        one = await deliver(here.sink(URLS["telegram"], most_bytes=900), here.video())
+        four = await deliver(here.sink(URLS["telegram"], most_bytes=1900), here.images())
+    for outcome in (one, four):
+        assert isinstance(outcome, Accepted)
+        assert "sent as a link: larger than 0.00" in outcome.detail
+    assert methods(here.sent) == ["sendMessage", "sendMessage"]
+
+
+async def test_no_private_address_is_asked_for_a_file(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        outcome = await deliver(here.sink(URLS["telegram"], allowed=False), here.video())
+    assert isinstance(outcome, Accepted)
+    assert "sent as a link: " in outcome.detail
+    assert here.fetched == []
+    assert methods(here.sent) == ["sendMessage"]
+
+
+async def test_a_refused_upload_becomes_a_link_in_the_same_attempt(tmp_path: Path) -> None:
+    def refuses_files(asked: Asked) -> tuple[int, bytes]:
+        is_text = asked.target.endswith("/sendMessage")
+        return (200, b'{"ok": true}') if is_text else (413, b'{"ok": false, "description": "Request Entity Too Large"}')
+
+    async with studio(tmp_path, refuses_files) as here:
+        outcome = await deliver(here.sink(URLS["telegram"]), here.video())
+    assert outcome == Accepted(detail="Telegram, sent as a link: the service refused the file")
+    assert methods(here.sent) == ["sendVideo", "sendDocument", "sendMessage"]
+
+
+async def test_a_rate_limit_holds_the_queue_and_the_file_is_fetched_once_for_all_attempts(tmp_path: Path) -> None:
+    limited = iter([(429, b'{"ok": false, "parameters": {"retry_after": 7}}')])
+    async with studio(tmp_path, lambda asked: next(limited, (200, b'{"ok": true}'))) as here:
+        sink = here.sink(URLS["telegram"])
+        first, second = await deliver(sink, here.video()), await deliver(sink, here.video())
+    assert isinstance(first, Deferred)
+    assert (first.retry_after_s, first.holds_queue) == (7.0, True)
+    assert second == Accepted(detail="Telegram, 1 file attached")
+    assert methods(here.sent) == ["sendVideo", "sendVideo"]
+    assert len(here.fetched) == 1
+
+
+async def test_discord_gets_its_files_after_the_text_and_a_refusal_of_them_changes_nothing(tmp_path: Path) -> None:
+    def refuses_files(asked: Asked) -> tuple[int, bytes]:
+        return (200, b'{"id": "1"}') if asked.headers["content-type"].startswith("application/json") else (413, b"{}")
+
+    refused = "sent as a link: the service refused the file"
+    for answer, note in ((says_ok, "4 files attached"), (refuses_files, refused)):
+        async with studio(tmp_path, answer) as here:
+            assert await deliver(here.sink(URLS["discord"]), here.images()) == Accepted(detail=f"Discord, {note}")
+        text, files = here.sent
+        content = json.loads(text.body)["content"]
+        assert content.count("](<http://127.0.0.1") == 4, "links without previews, as the files follow"
+        assert files.body.count(PICTURE) == 4
+
+
+async def test_an_email_shows_images_and_never_holds_a_video(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        with smtp_server() as (port, mailbox):
+            url = f"mailto://127.0.0.1:{port}?smtp=127.0.0.1&mode=insecure&from=studio@example.com&to=me@example.com"
+            for event, count, note in (
+                (here.images(), 4, ", 4 files attached"),
+                (here.video(), 0, ""),  # its cover is on a private host
+            ):
+                assert await deliver(here.sink(url), event) == Accepted(detail=f"E-Mail{note}")
+                mail = message_from_bytes(mailbox.mails[-1], policy=email_policy)
+                pictures = [part for part in mail.walk() if part.get_content_maintype() == "image"]
+                assert [part.get_content_disposition() for part in pictures] == ["inline"] * count
+                html = next(part for part in mail.walk() if part.get_content_type() == "text/html").get_content()
+                assert html.count("cid:") == count
+                assert b"ftypmp42" not in mailbox.mails[-1]
+
+
+async def test_a_service_without_attachments_has_nothing_fetched(tmp_path: Path) -> None:
+    async with studio(tmp_path, lambda asked: (200, b'{"errcode": 0}')) as here:
+        assert isinstance(await deliver(here.sink(URLS["wecom"]), here.video()), Accepted)
+    assert here.fetched == []
+    assert len(here.sent) == 1
+
+
+async def test_an_incoming_webhook_of_slack_has_nothing_fetched(tmp_path: Path) -> None:
+    async with studio(tmp_path, lambda asked: (200, b"ok")) as here:
+        assert await deliver(here.sink(URLS["slack"]), here.video()) == Accepted(detail="Slack")
+    assert here.fetched == []
+    assert len(here.sent) == 1
+
+
+async def test_more_results_than_an_album_holds_are_sent_as_links(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        assert await deliver(here.sink(URLS["telegram"]), here.images(11)) == Accepted(detail="Telegram")
+    assert here.fetched == []
+
+
+async def test_files_are_kept_within_bounds() -> None:
+    async with loopback(answers(200, b"x" * 600, {"content-type": "video/mp4"})) as server:
+        files = ResultFiles(OutsideClient(hosts=["127.0.0.1"]), most_bytes=1000, within_s=20)
+        for name in ("a", "b", "c", "d"):
+            [file] = await files.fetch([("videos", f"{server.url}/{name}.mp4")], most_bytes=1000)
+            assert len(file.content) == 600
+        await files.fetch([("videos", f"{server.url}/d.mp4")], most_bytes=1000)
+        assert len(server.asked) == 4
+        await files.fetch([("videos", f"{server.url}/a.mp4")], most_bytes=1000)
+        assert len(server.asked) == 5, "the oldest were dropped"
