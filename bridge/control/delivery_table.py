@@ -63,7 +63,7 @@ class DeliveryTable:
     rows: Sequence[DeliveryRow]
     after: str | None
     counts: Mapping[Standing, BoundedCount]
-    accepted: int
+    accepted: BoundedCount
     opened: OpenDelivery | None
 
 
@@ -86,7 +86,9 @@ def delivery_table(
         rows=facts.rows(page.standings, page.found),
         after=page.found.next,
         counts=store.count_deliveries(every, now=now),
-        accepted=sum(count.number for count, _ in lately.values()),
+        accepted=BoundedCount(
+            sum(count.number for count, _ in lately.values()), any(count.is_more for count, _ in lately.values())
+        ),
         opened=None if opened is None else _opened(store, file, facts, opened, now=now),
     )
 

@@ -57,5 +57,5 @@ def held_endpoints(store: ReadStore, file: SettingsFile, *, now: float) -> froze
     waiting deliveries."""
     counts = store.counts()
     paused = lasting(store.pauses(), PauseOf.ENDPOINT, now)
-    gone = counts.waiting_by_endpoint.keys() - file.endpoints
+    gone = counts.waiting_by_endpoint.keys() - set(file.queues)
     return frozenset({*counts.disabled, *paused, *gone})

@@ -83,6 +83,8 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "endpoints": loaded.queues,
         "spans": SPANS,
         "bulk": found.counts[Standing.DEAD].number if Standing.DEAD in wanted.standings else 0,
+        "bulk_text": counted(words, found.counts[Standing.DEAD]),
+        "accepted": counted(words, found.accepted) if found.accepted.number else "",
         "marks": {row.name: attempt_marks(words, row, most) for row in found.rows},
         "topic_words": topic_words(words),
         "opened_name": None if found.opened is None else found.opened.row.name,

@@ -1,0 +1,104 @@
+"""What sending deliveries again would do, before it is done, and the table of deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.config.load import Loaded, load
+from bridge.control.delivery_table import ROWS, DeliveryTable, delivery_table
+from bridge.control.redelivery import planned_redelivery
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.ids import WatchKey
+from bridge.domain.pause import PauseOf
+from bridge.store import Store, open_store
+from bridge.store.page_views import DeliverySearch, Standing
+from bridge.store.selection import DeliveryFilter
+from tests.factories import NOW, make_wish
+from tests.store.making import Teller, add, due, make_deferred, make_end, nobody
+
+SETTINGS = """
+accounts:
+  kling: {provider: kling, base_url: "https://api.example.com", api_key: k, action: videos/text2video}
+archive: {to: copies/}
+endpoints:
+  automation: {type: webhook, url: "https://hooks.example.com/kling"}
+  crm: {type: webhook, url: "https://hooks.example.com/crm"}
+"""
+WAITING = DeliveryFilter(states=(DeliveryState.WAITING,))
+QUEUES = Teller(("automation", ""), ("crm", ""), ("removed", ""), ("@archive", ""))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(tmp_path / "state.db", create=True, group_access=False)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Loaded:
+    path = tmp_path / "genbridge.yaml"
+    path.write_text(SETTINGS)
+    return load(path, {})
+
+
+def table(store: Store, loaded: Loaded, *, after: str | None = None, opened: str = "") -> DeliveryTable:
+    event, _, endpoint = opened.partition(",")
+    wanted = (event, endpoint, "") if opened else None
+    return delivery_table(store, loaded, DeliverySearch(), now=NOW + 100, after=after, opened=wanted)
+
+
+def test_a_redelivery_says_which_endpoints_get_nothing_now(store: Store, loaded: Loaded) -> None:
+    add(store, "task-1")
+    store.commit([make_end()], QUEUES)
+    store.pause(PauseOf.ENDPOINT, "crm", now=NOW, until_at=None)
+    planned = planned_redelivery(store, loaded, WAITING, now=NOW + 100)
+    assert (planned.number, planned.topics) == (4, {"task_succeeded": 4})
+    assert planned.endpoints == ["@archive", "automation", "crm", "removed"]
+    assert planned.held == {"crm", "removed"}
+    assert planned.first_at == planned.last_at
+    gone = make_deferred(due(store)[0], next_attempt_at=NOW, outcome="refused", detail="HTTP 410 Gone", disables=True)
+    store.commit([gone], nobody)
+    one = planned_redelivery(store, loaded, WAITING._replace(endpoint="automation"), now=NOW + 100)
+    assert (one.number, one.held) == (1, frozenset({"automation"}))
+    nothing = planned_redelivery(store, loaded, WAITING._replace(topic="task_failed"), now=NOW + 100)
+    assert (nothing.number, nothing.held) == (0, frozenset())
+
+
+def test_each_row_says_what_it_waits_for(store: Store, loaded: Loaded) -> None:
+    store.add([make_wish(label="First")], source="cli", now=NOW)
+    store.commit([make_end()], Teller(("automation", ""), ("crm", "")))
+    gone = make_deferred(due(store)[0], next_attempt_at=NOW, outcome="refused", detail="HTTP 410 Gone", disables=True)
+    store.commit([gone], nobody)
+    store.pause(PauseOf.ENDPOINT, "crm", now=NOW, until_at=NOW + 900)
+    off, paused = table(store, loaded).rows
+    assert (off.standing, off.why_off, off.pause, off.label) == (Standing.HELD, "HTTP 410 Gone", None, "First")
+    assert paused.pause is not None
+    assert (paused.why_off, paused.view.next_attempt_at) == (None, NOW + 900)
+    assert off.task == WatchKey("kling", "task-1")
+
+
+def test_pages_follow_each_other_without_gaps(store: Store, loaded: Loaded) -> None:
+    names = [f"task-{number:02d}" for number in range(ROWS + 5)]
+    add(store, *names)
+    store.commit([make_end(WatchKey("kling", name)) for name in names], Teller())
+    first = table(store, loaded)
+    assert first.after is not None
+    second = table(store, loaded, after=first.after)
+    assert (len(first.rows), len(second.rows), second.after) == (ROWS, 5, None)
+    assert len({row.name for row in (*first.rows, *second.rows)}) == ROWS + 5
+
+
+def test_one_delivery_opens_with_its_bytes_and_another_name_opens_nothing(store: Store, loaded: Loaded) -> None:
+    add(store, "task-1")
+    store.commit([make_end()], Teller())
+    [row] = table(store, loaded).rows
+    opened = table(store, loaded, opened=f"{row.view.event_id},automation").opened
+    assert opened is not None
+    assert (opened.row.name, opened.size_bytes) == (row.name, len(opened.body))
+    assert opened.body == f"task_succeeded {row.view.event_id}".encode()
+    assert table(store, loaded, opened=f"{row.view.event_id},crm").opened is None
+    assert table(store, loaded, opened="nothing").opened is None
