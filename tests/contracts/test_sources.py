@@ -15,7 +15,7 @@ from bridge.sources.lines import LinesFile
 from bridge.sources.queue import Queue
 from bridge.sources.watchlist import Watchlist
 from tests.fakes import RecordingIntake
-from tests.sources.rig import QuickClock, make_reader, pause, running
+from tests.sources.rig import QuickClock, make_reader, pause, running, running_idle
 from tests.stopwatch import until
 
 
@@ -81,7 +81,7 @@ async def test_what_is_there_has_been_handed_over_when_it_has_started(
     place.put("one", "two")
     source = place.source(intake)
     assert not source.is_idle(), "nothing has been seen yet"
-    async with running(source):
+    async with running_idle(source):
         assert intake.ids() == {"one", "two"}
         assert source.is_idle()
 
@@ -108,7 +108,7 @@ async def test_it_is_not_idle_while_a_commit_waits(place: Place, intake: Recordi
 async def test_it_starts_although_the_store_cannot_be_written(place: Place, intake: RecordingIntake) -> None:
     place.put("one")
     intake.hold()
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with running(place.source(intake)):
             assert not intake.ids()
 
@@ -132,7 +132,7 @@ async def test_a_commit_that_fails_loses_nothing(place: Place, intake: Recording
         await place.source(intake).run(task_status=anyio.TASK_STATUS_IGNORED)
     assert caught.group_contains(RuntimeError, match="for good")
     intake.refuse_with = None
-    async with running(place.source(intake)):
+    async with running_idle(place.source(intake)):
         assert intake.ids() == {"one"}
 
 

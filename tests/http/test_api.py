@@ -228,6 +228,7 @@ def test_a_unix_socket_serves_and_goes_with_the_daemon(tmp_path: Path) -> None:
         assert not (tmp_path / "http.sock").exists()
 
 
+@pytest.mark.usefixtures("unmeasured_programs")
 def test_more_connections_than_files_leave_the_daemon_working(tmp_path: Path) -> None:
     limited = ["sh", "-c", 'ulimit -n 256; exec "$0" "$@"']
     port = free_port()

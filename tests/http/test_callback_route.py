@@ -189,6 +189,7 @@ def outcomes_of(site: Site, path: str, bodies: Sequence[bytes]) -> list[str]:
     return [call(site, path, body).json()["outcome"] for body in bodies]
 
 
+@pytest.mark.usefixtures("unmeasured_programs")
 @pytest.mark.long
 def test_a_flood_changes_nothing_but_a_counter(tmp_path: Path) -> None:
     polling = {"min_interval": "1s", "max_interval": "1s", "cadence": "fixed"}

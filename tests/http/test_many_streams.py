@@ -43,6 +43,7 @@ def rss_mb(pid: int) -> float:
     return pages * 4096 / 1e6
 
 
+@pytest.mark.usefixtures("unmeasured_programs")
 @pytest.mark.long
 @pytest.mark.timeout(180)
 def test_five_hundred_streams_get_every_event_and_memory_stays_flat(tmp_path: Path) -> None:

@@ -245,6 +245,7 @@ def test_streams_end_when_the_server_moves_and_go_on_at_the_new_address(tmp_path
             assert stream.task_ids == ["before"]
 
 
+@pytest.mark.usefixtures("unmeasured_programs")
 @pytest.mark.long
 def test_nothing_is_missed_or_repeated_across_kills(tmp_path: Path) -> None:
     seen: list[str] = []
@@ -268,6 +269,7 @@ def test_nothing_is_missed_or_repeated_across_kills(tmp_path: Path) -> None:
         daemon.stop()
 
 
+@pytest.mark.usefixtures("unmeasured_programs")
 def test_two_daemons_on_postgresql_serve_the_same_stream(tmp_path: Path, postgres: PostgresUrl) -> None:
     shared = {"store": postgres.reveal(), "retention": {"delivered": "7d"}}
 

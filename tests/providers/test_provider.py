@@ -107,7 +107,7 @@ async def test_a_body_over_the_cap_is_ambiguous() -> None:
 
 async def test_a_provider_that_hangs_is_given_up_at_the_deadline() -> None:
     async with _account(Exchange.hang, timeout_s=0.2) as (provider, server):
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             reading = await provider.poll(TASK_ID, ACTION)
 
     assert (reading.kind, reading.server_trouble) == (Kind.TRANSIENT, True)

@@ -30,7 +30,7 @@ async def test_an_abandoned_call_keeps_its_thread_until_it_returns() -> None:
         await threads.run(release.wait, timeout_s=30)
     assert watch.seconds < 5
     release.set()
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while True:
             try:
                 assert await threads.run(lambda: 7, timeout_s=5) == 7

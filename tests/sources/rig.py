@@ -13,7 +13,7 @@ import anyio
 from bridge.clock import FastClock
 from bridge.ports import Source
 from bridge.sources.task_reader import Located, TaskReader
-from tests.stopwatch import Stopwatch
+from tests.stopwatch import Stopwatch, until
 
 BASE: Final = "https://api.example.com/kling/v1/"
 SPEED: Final = 4.0
@@ -66,3 +66,11 @@ async def running(source: Source) -> AsyncIterator[None]:
         stopping = Stopwatch()
         group.cancel_scope.cancel()
     assert stopping.seconds < 1.0
+
+
+@asynccontextmanager
+async def running_idle(source: Source) -> AsyncIterator[None]:
+    """The source, started, with everything that was there read. On a busy machine, it starts before it has read it."""
+    async with running(source):
+        await until(source.is_idle)
+        yield

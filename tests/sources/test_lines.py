@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from bridge.sources.lines import QUIET_S, LinesFile
 from bridge.sources.tail import MAX_LINE_BYTES
 from tests.fakes import RecordingIntake
-from tests.sources.rig import QuickClock, make_reader, pause, running
+from tests.sources.rig import QuickClock, make_reader, pause, running, running_idle
 from tests.stopwatch import until
 
 
@@ -51,7 +51,7 @@ def told(logs: list[Any], event: str) -> list[Any]:
 
 async def test_lines_there_and_lines_to_come_are_read(path: Path, lines: LinesFile, intake: RecordingIntake) -> None:
     append(path, '\ufeffone\r\n\n# remark\n{"id": "two", "label": "x"}\n')
-    async with running(lines):
+    async with running_idle(lines):
         assert intake.ids() == {"one", "two"}
         append(path, "three\n")
         await until(lambda: "three" in intake.ids(), within_s=1.5)
@@ -77,7 +77,7 @@ async def test_after_a_restart_reading_goes_on_where_it_ended(
     async with running(lines):
         pass
     append(path, "ee\nfour\n")
-    async with running(again(path, intake)):
+    async with running_idle(again(path, intake)):
         assert intake.ids() == {"one", "two", "three", "four"}
     assert intake.commits == [2, 2]
 
@@ -127,7 +127,7 @@ async def test_a_truncated_or_rewritten_file_is_read_from_its_beginning(
                 await until(lambda: intake.ids() == wanted)
         if when == "stopped":
             path.write_text(new)
-            async with running(again(path, intake)):
+            async with running_idle(again(path, intake)):
                 assert intake.ids() == wanted
     assert len(told(logs, "lines.restarted")) == 1
 
@@ -148,7 +148,7 @@ async def test_of_a_rotated_file_the_rest_is_read_and_then_the_new_one(
             append(path, "four\n")
             await until(lambda: "four" in intake.ids())
         append(path, "five\n")
-        async with running(again(path, intake)):
+        async with running_idle(again(path, intake)):
             assert "five" in intake.ids()
     assert len(told(logs, "lines.rotated")) == 1
     assert not told(logs, "lines.restarted")
@@ -158,7 +158,7 @@ async def test_a_rotation_while_nobody_looked_loses_nothing(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "one\n")
-    async with running(lines):
+    async with running_idle(lines):
         assert intake.ids() == {"one"}
     append(path, "two\n")
     path.rename(path.with_suffix(".1"))
@@ -184,7 +184,7 @@ async def test_a_missing_file_is_waited_for_and_told_once(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     with capture_logs() as logs:
-        async with running(lines):
+        async with running_idle(lines):
             assert lines.is_idle()
             await pause(2.5)
             append(path, "one\n")
@@ -209,7 +209,7 @@ async def test_a_cursor_that_makes_no_sense_means_the_beginning(
 ) -> None:
     append(path, "one\n")
     intake.cursors["lines"] = "what?"
-    async with running(lines):
+    async with running_idle(lines):
         assert intake.ids() == {"one"}
 
 
