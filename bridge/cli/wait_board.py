@@ -39,6 +39,7 @@ class Bars:
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._clock = SystemClock()
         self._began_at = self._clock.steady()
+        self._parts: dict[int, float] = {}  # by watch: a task that takes longer than expected does not move back
 
     def __enter__(self) -> Bars:
         self._live.start()
@@ -98,7 +99,9 @@ class Bars:
         expected = self._known_ends.of(view, now)
         if expected is None:
             return None
-        return min(max(0.0, now - view.added_at) / max(1e-9, expected.at - view.added_at), NEARLY)
+        part = min(max(0.0, now - view.added_at) / max(1e-9, expected.at - view.added_at), NEARLY)
+        self._parts[view.watch_id] = max(part, self._parts.get(view.watch_id, 0.0))
+        return self._parts[view.watch_id]
 
     def _order(self, view: WatchView, now: float) -> tuple[int, float]:
         """Live tasks by how soon they should finish, then finished ones, the last first."""

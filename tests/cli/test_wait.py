@@ -11,6 +11,8 @@ from contextlib import closing
 
 import pytest
 from rich.console import Console
+from rich.progress_bar import ProgressBar
+from rich.table import Table as Grid
 
 from bridge.cli.wait_board import Bars
 from bridge.control.estimates import Estimates
@@ -201,6 +203,25 @@ def test_a_bar_fills_by_how_long_similar_tasks_took_and_a_vague_range_is_hidden(
     assert "in " in early
     assert 0 < early.count("━") <= late.count("━")
     assert "in " not in rendered(board(known=known), views, NOW + 3000)[0]
+
+
+def test_a_bar_never_moves_back_when_a_task_takes_longer_than_expected() -> None:
+    table = Table()
+    for seconds in [*[50.0, 60.0, 70.0] * 9, 5000.0, 6000.0, 7000.0]:
+        table.seen(0.0, seconds - 1.0)
+        table.ended([seconds], succeeded=True)
+    bars = board(known=Estimates({DurationKey("kling", ""): table}, {"kling": "kling"}))
+    [(_, view)] = _views(1, ended=0).items()
+    views = {KEY: view._replace(progress=None, added_at=NOW)}
+    filled = []
+    for age_s in range(10, 600, 20):
+        [grid, *_] = bars.rows(views, NOW + age_s)
+        assert isinstance(grid, Grid)
+        [bar] = grid.columns[2].cells
+        assert isinstance(bar, ProgressBar)
+        filled.append(bar.completed)
+    assert filled[0] > 0
+    assert filled == sorted(filled)
 
 
 def _views(number: int, *, ended: int) -> dict[WatchKey, WatchView]:
