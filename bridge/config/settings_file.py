@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -213,11 +213,9 @@ def find(explicit: str | None, env: Mapping[str, str]) -> Path:
             if not _exists(Path(given)):
                 raise ConfigError([f"{given}: there is no such file (named by {why})"])
             return Path(given)
-    candidates = [
-        Path("genbridge.yaml"),
-        user_folder(env, "XDG_CONFIG_HOME", ".config") / "genbridge.yaml",
-        SYSTEM_SETTINGS,
-    ]
+    candidates = [Path("genbridge.yaml"), SYSTEM_SETTINGS]
+    with suppress(ConfigError):  # some system users have no home folder
+        candidates.insert(1, user_folder(env, "XDG_CONFIG_HOME", ".config") / "genbridge.yaml")
     for path in candidates:
         # In root's home, `sudo -u genbridge` is in a folder that it may not enter. The last file is read in any case:
         # the error then says that it cannot be read.
