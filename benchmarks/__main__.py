@@ -22,7 +22,6 @@ SUBJECTS: Final = (
     "http",
     "page",
     "gateway",
-    "archive",
     "polls",
     "peers",
 )

@@ -30,7 +30,9 @@ from tests.store.making import make_end
 from tests.test_architecture import FLOORS, PACKAGE
 
 ROOT: Final = Path(__file__).parents[1]
-PAGES: Final = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
+PAGES: Final = sorted(
+    [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")]
+)
 README: Final = (ROOT / "README.md").read_text()
 COMMANDS_PAGE: Final = (ROOT / "docs/commands.md").read_text()
 OPERATIONS: Final = (ROOT / "docs/operations.md").read_text()

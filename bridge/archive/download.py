@@ -147,51 +147,29 @@ class Download:
 async def _write_all(chunks: AsyncIterator[bytes], part: PartFile, most_bytes: int) -> None:
     """Write a body while it arrives: a batch is written in a thread while the next one is read."""
     send, receive = anyio.create_memory_object_stream[list[bytes]](1)
-    stopped: Exception | None = None
+    failed: list[Exception] = []
+
+    async def write() -> None:
+        with receive:
+            async for batch in receive:
+                try:
+                    await anyio.to_thread.run_sync(part.write, batch)
+                except OSError as error:
+                    failed.append(error)
+                    return
+
     async with anyio.create_task_group() as group:
-        writer = _BatchWriter(part, group)
-        group.start_soon(writer.run, receive)
+        group.start_soon(write)
         try:
             await _read_all(chunks, send, most_bytes - part.bytes)
         except anyio.BrokenResourceError:
             pass  # it could not be written
         except (BodyStopped, CopyFailed) as error:
-            stopped = error
+            failed.append(error)
         finally:
             send.close()
-    if failed := writer.failed or stopped:
-        raise failed
-
-
-class _BatchWriter:
-    """Writes batches, and has them synced in the background, so that little is left to sync at the end."""
-
-    def __init__(self, part: PartFile, group: anyio.abc.TaskGroup) -> None:
-        self._part = part
-        self._group = group
-        self._is_syncing = False
-        self.failed: OSError | None = None
-
-    async def run(self, batches: anyio.abc.ObjectReceiveStream[list[bytes]]) -> None:
-        """Write until there are no more, or until that fails."""
-        async with batches:
-            async for batch in batches:
-                try:
-                    await anyio.to_thread.run_sync(self._part.write, batch)
-                except OSError as error:
-                    self.failed = error
-                if self.failed is not None:
-                    return
-                if self._part.must_sync and not self._is_syncing:
-                    self._is_syncing = True
-                    self._group.start_soon(self._sync)
-
-    async def _sync(self) -> None:
-        try:
-            await anyio.to_thread.run_sync(self._part.sync)
-        except OSError as error:
-            self.failed = error
-        self._is_syncing = False
+    if failed:
+        raise failed[0]
 
 
 async def _read_all(chunks: AsyncIterator[bytes], send: anyio.abc.ObjectSendStream[list[bytes]], room: int) -> None:

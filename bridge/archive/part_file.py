@@ -15,7 +15,7 @@ from typing import Final
 from bridge.archive.content_sniffing import HEAD_BYTES
 from bridge.archive.folder import FILE_MODE, make_folder, sync_folder
 
-SYNC_EVERY: Final = 16 << 20  # bytes: what a power cut can cost
+SYNC_EVERY: Final = 64 << 20  # bytes: what a power cut can cost
 NOTE_EVERY: Final = 4 << 20  # bytes: what a crash of the process can cost
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 READ_BYTES: Final = 1 << 20
@@ -92,19 +92,17 @@ class PartFile:
             self.bytes += len(chunk)
             if len(self.head) < HEAD_BYTES:
                 self.head += chunk[: HEAD_BYTES - len(self.head)]
-        if self.bytes - self._noted >= NOTE_EVERY:
+        if self.bytes - self._synced >= SYNC_EVERY:
+            self.sync()
+        elif self.bytes - self._noted >= NOTE_EVERY:
             self.note()
 
-    @property
-    def must_sync(self) -> bool:
-        """Whether much was written since the last `sync`."""
-        return self.bytes - self._synced >= SYNC_EVERY
-
     def sync(self) -> None:
-        """Have on disk what was written by now. Another thread may `write` meanwhile."""
-        written = self.bytes
+        """Have everything on disk, and note it."""
+        os.ftruncate(self._file, self.bytes)
         os.fdatasync(self._file)
-        self._synced = written
+        self._synced = self.bytes
+        self.note()
 
     def note(self) -> None:
         """Note what was written and what was synced."""

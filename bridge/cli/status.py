@@ -35,14 +35,21 @@ STYLES: Final = {
 @command("status")
 @watch_option
 @json_option
+@click.option("--health", is_flag=True, help="Only exit 0 while the daemon works, else 1; for health checks.")
 @click.pass_obj
-def status_command(session: CommandSession, as_json: bool, watch: bool) -> None:
+def status_command(session: CommandSession, as_json: bool, watch: bool, health: bool) -> int:
     """Show the overall status.
 
     Shows whether a daemon is running, what is watched, which deliveries wait, and what is failing or held back, and
     why.
     """
     check_display(as_json=as_json, watch=watch)
+    if health:
+        from bridge.cli.daemon_health import health_problem
+
+        problem = health_problem(session)
+        click.echo(printable(problem or "healthy"))
+        return 1 if problem else 0
     session.warn_of_others()
     if watch:
         from bridge.cli.refreshing import keep_showing
@@ -54,6 +61,7 @@ def status_command(session: CommandSession, as_json: bool, watch: bool) -> None:
     else:
         for line in _shown(session, screen_of(sys.stdout)):
             click.echo(line)
+    return 0
 
 
 def _found(session: CommandSession) -> Overview:

@@ -90,7 +90,7 @@ async def test_a_download_that_is_cut_is_resumed(tmp_path: Path) -> None:
     assert asked == [None, "bytes=100000-", "bytes=200000-", "bytes=300000-"]
 
 
-async def test_what_was_noted_is_used_by_the_next_attempt(tmp_path: Path) -> None:
+async def test_what_was_synced_is_used_by_the_next_attempt(tmp_path: Path) -> None:
     body = MP4 * 30
     part = tmp_path / ".partial"
     async with loopback(ranges(body)) as server:
@@ -98,8 +98,8 @@ async def test_what_was_noted_is_used_by_the_next_attempt(tmp_path: Path) -> Non
         with PartFile(part / f"{event.event_id[4:12]}-1") as begun:
             begun.restart(f"{server.url}/a.mp4", '"v1"')
             begun.write([body[:50_000]])
-            begun.note()
-            begun.write([b"lost in a crash"])
+            begun.sync()
+            begun.write([b"lost in a power cut"])
         await copied(archive_in(tmp_path), event)
 
     assert [one.headers.get("range") for one in server.asked] == ["bytes=50000-"]
@@ -112,7 +112,7 @@ async def test_a_file_that_has_changed_at_the_server_begins_anew(tmp_path: Path)
         with PartFile(tmp_path / ".partial" / f"{event.event_id[4:12]}-1") as begun:
             begun.restart(f"{server.url}/a.mp4", '"v1"')
             begun.write([b"something else"])
-            begun.note()
+            begun.sync()
         await copied(archive_in(tmp_path), event)
 
     assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4 * 2

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import bridge
+from bridge.config.load import load
 from tests.service.booted import Booted, boot, skip_unless_possible, until
 
 ROOT = Path(__file__).parents[2]
@@ -86,11 +89,13 @@ def stage_checkout(source: Path) -> None:
     (source / "genbridge.yaml").write_text(SETTINGS)
 
 
-def install_block() -> str:
-    """README's commands for the service, but the line that needs a network."""
+def install_line() -> str:
+    """README's command for the service; the program is there already, as there is no network."""
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    (block,) = [block for block in blocks if "systemd-sysusers" in block]
-    return "\n".join(line for line in block.splitlines() if "pip install" not in line)
+    (line,) = {line for block in blocks for line in block.splitlines() if "sudo systemd/install " in f"{line} "} - {
+        line for block in blocks for line in block.splitlines() if "--uninstall" in line
+    }
+    return f"cd /{SOURCE} && {line.partition('#')[0].strip().removeprefix('sudo ')} --keep-program"
 
 
 def restarts(booted: Booted) -> int:
@@ -101,9 +106,7 @@ def restarts(booted: Booted) -> int:
 @pytest.mark.long
 @pytest.mark.timeout(120)
 def test_the_service_starts_reloads_is_restarted_when_it_hangs_and_stops(booted: Booted) -> None:
-    add_credentials(booted)
-    booted.must(f"cd /{SOURCE}\n{install_block()}", timeout_s=60)
-    assert booted.unit("ActiveState") == "active"
+    install(booted)
     assert booted.unit("StatusText") != ""
     verified = booted.run("systemd-analyze verify --man=no /etc/systemd/system/genbridge.service")
     assert (verified.stdout, verified.stderr, verified.returncode) == ("", "", 0)
@@ -112,15 +115,26 @@ def test_the_service_starts_reloads_is_restarted_when_it_hangs_and_stops(booted:
     reload(booted)
     freeze(booted)
     stop(booted)
+    uninstall(booted)
 
 
-def add_credentials(booted: Booted) -> None:
-    example = f"/{SOURCE}/systemd/genbridge.service.d/credentials.conf.example"
-    booted.must(f"install -D -m 0644 {example} /etc/systemd/system/genbridge.service.d/credentials.conf")
+def install(booted: Booted) -> None:
+    early = booted.run(install_line(), timeout_s=60)
+    assert early.returncode == 1
+    assert "credential" in early.stderr
+    assert "the service was not started" in early.stderr
+    assert booted.unit("ActiveState") == "inactive"
     keys = {"kling_api_key": "sk-1234", "hook_secret": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
-    booted.must("install -d -m 0700 /etc/genbridge/credentials")
     for name, key in keys.items():
         booted.must(f"umask 077; echo {key} > /etc/genbridge/credentials/{name}")
+    booted.must(install_line(), timeout_s=60)
+    assert booted.unit("ActiveState") == "active"
+    begun, settings = booted.unit("ActiveEnterTimestamp"), booted.must("cat /etc/genbridge/genbridge.yaml")
+    assert settings == SETTINGS
+    booted.must("echo '# mine' >> /etc/genbridge/genbridge.yaml")
+    booted.must(install_line(), timeout_s=60)
+    assert "# mine" in booted.must("cat /etc/genbridge/genbridge.yaml")
+    assert (booted.unit("ActiveState"), booted.unit("ActiveEnterTimestamp") != begun) == ("active", True)
 
 
 def look_at_the_sandbox(booted: Booted) -> None:
@@ -140,7 +154,11 @@ def drop_a_task(booted: Booted) -> None:
     booted.must(f"umask 027; {member} sh -c 'echo a-task > /var/spool/genbridge/one.txt'")
     until("the file is taken", lambda: booted.run("test -e /var/spool/genbridge/one.txt").returncode == 1, timeout_s=20)
     assert booted.must("find /var/spool/genbridge/rejected -name '*.reason' -exec cat {} +") == ""
-    assert "a-task" in booted.must("genbridge list --config /etc/genbridge/genbridge.yaml --json")
+    for command in ("list --json", "show a-task", "explain a-task", "status", "deliveries", "check --help"):
+        said = booted.must(f"{member} genbridge {command}")
+        assert "a-task" in said or command in {"status", "deliveries", "check --help"}
+    refused = booted.run("setpriv --reuid 4242 --regid 4242 --clear-groups genbridge list")
+    assert "only root and the group genbridge may read it" in refused.stderr
 
 
 def reload(booted: Booted) -> None:
@@ -175,3 +193,30 @@ def stop(booted: Booted) -> None:
     booted.must("systemctl stop genbridge", timeout_s=30)
     ended = [booted.unit(name) for name in ("ActiveState", "Result", "ExecMainStatus")]
     assert ended == ["inactive", "success", "0"], booted.journal()
+
+
+def uninstall(booted: Booted) -> None:
+    said = booted.must(f"/{SOURCE}/systemd/install --uninstall", timeout_s=60)
+    assert "Kept: /etc/genbridge" in said
+    gone = ["/etc/systemd/system/genbridge.service", "/opt/genbridge", "/usr/local/bin/genbridge"]
+    booted.must(" && ".join(f"test ! -e {path}" for path in gone))
+    booted.must("test -e /etc/genbridge/genbridge.yaml && test -e /var/lib/genbridge/state.db")
+    assert booted.unit("LoadState") == "not-found"
+    booted.must(f"/{SOURCE}/systemd/install --uninstall", timeout_s=60)
+
+
+def test_the_settings_example_of_the_service_is_valid(tmp_path: Path) -> None:
+    path = tmp_path / "genbridge.yaml"
+    shutil.copy(ROOT / "systemd/genbridge.example.yaml", path)
+    assert load(path, {}).settings.accounts["kling"].provider == "kling"
+
+
+def test_the_install_script_says_what_it_would_do_without_doing_it() -> None:
+    if os.geteuid() != 0 or shutil.which("systemd-sysusers") is None:
+        pytest.skip("systemd/install was not tried: needs root and systemd (install systemd)")
+    script = [str(ROOT / "systemd/install"), "--dry-run"]
+    said = subprocess.run(script, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert said.startswith("==> Install the program with /usr/bin/python3")
+    assert said.rstrip().endswith("Start the service, if the settings are good")
+    wrong = subprocess.run([*script, "--python", "/usr/bin/nosuch"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stderr.startswith("systemd/install: no /usr/bin/nosuch")) == (1, True)

@@ -1,0 +1,44 @@
+"""`status --health`: whether the daemon works, as a health check of containers asks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+
+from bridge.cli.session import CommandSession
+from bridge.domain.listen_address import ListenAddress
+from bridge.errors import GenbridgeError
+from bridge.net.client import NO_PROXY, HttpClient, Request, Unanswered
+
+TIMEOUT_S: Final = 5.0
+ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens on all addresses
+
+
+def health_problem(session: CommandSession) -> str | None:
+    """Why the daemon does not work; None when it does: it holds the store, the store can be read, and its HTTP server,
+    if there is one, answers."""
+    try:
+        if session.daemon() is None:
+            return "no daemon is running"
+        with session.reader():
+            pass
+        http = session.checked().settings.http
+    except GenbridgeError as error:
+        return str(error)
+    if http is None or http.address.path or not http.address.port:
+        return None
+    return anyio.run(_http_problem, http.address)
+
+
+async def _http_problem(at: ListenAddress) -> str | None:
+    host = ListenAddress(ANY_HOST.get(at.host, at.host), at.port)
+    client = HttpClient(timeout_s=TIMEOUT_S, concurrency=1, proxy=NO_PROXY)
+    try:
+        answer = await client.fetch(Request(method="GET", url=f"http://{host}/healthz"), cap_bytes=65536)
+    finally:
+        await client.aclose()
+    if isinstance(answer, Unanswered):
+        return f"the HTTP server does not answer: {answer.reason}"
+    # Any answer shows that the event loop turns; a server behind another name refuses this one with 421.
+    return f"/healthz answers {answer.status}" if answer.status >= 500 else None
