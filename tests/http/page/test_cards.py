@@ -12,16 +12,20 @@ import pytest
 
 from bridge.control.estimates import Estimates
 from bridge.control.needs import Need, NeedKind
+from bridge.control.now_figures import FinishedToday, NowFigures
+from bridge.control.recent_needs import NeedCounts
 from bridge.domain.account_state import AccountState, Hold
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import Phase, Snapshot
+from bridge.http.access import Right
 from bridge.http.page.cards import FinishedTask, Look, cards
 from bridge.http.page.now_view import BUSY_PER_MINUTE, MOST_CARDS, is_busy
-from bridge.http.page.rendering import environment
+from bridge.http.page.rendering import environment, render
 from bridge.http.page.runs import HeldBack, runs
 from bridge.http.page.told import Told, told
+from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
 from bridge.store.views import DeliveryView, WatchView
 from tests.factories import NOW
@@ -177,3 +181,45 @@ def rendered(source: str, **values: Any) -> str:
     template = environment().from_string(source)
     visitor = SimpleNamespace(may_act=True)
     return template.render(t=words.text, counted=words.counted, words=words, now=NOW, visitor=visitor, **values)
+
+
+def first_view(**values: Any) -> str:
+    """The view as a person reads it."""
+    visitor = Visitor(language="en", zone=UTC, is_utc=True, theme=None, right=Right.FULL, is_signed_in=False)
+    today = FinishedToday(finished=1284, failed=61)
+    figures = NowFigures(running=2, today=today, waiting=0, oldest_waiting_at=None, median_lag_s=None)
+    frame = {"view": "now", "path": "/", "query": {}, "kept": [], "form_field": "x", "badges": NeedCounts()}
+    shown: dict[str, Any] = {
+        "needs": [],
+        "no_daemon": None,
+        "figures": figures,
+        "midnight_at": NOW,
+        "is_new": False,
+        "queue": None,
+    }
+    more = {"runs": [], "cards": [], "is_busy": False, "answered_at": None, "is_starting": False, "is_failing": False}
+    page = render("now.html", visitor, NOW, {**frame, "notice": None, **shown, **more, **values})
+    return " ".join(unescape(_TAGS.sub(" ", page[page.index("<main") :])).split())
+
+
+def test_a_daemon_that_starts_says_so() -> None:
+    assert "genbridge is starting It reads its sources" in first_view(is_starting=True)
+
+
+def test_all_is_well_comes_with_a_sign_of_life() -> None:
+    assert "All is well Last provider answer: 3 s ago ." in first_view(answered_at=NOW - 3)
+    assert "All is well No provider has answered since the start." in first_view()
+    assert "Finished today 1,284 61 failed" in first_view()
+
+
+def test_a_store_without_a_daemon_says_so_and_nothing_else() -> None:
+    need = Need(kind=NeedKind.NO_DAEMON, since_at=NOW - 60)
+    other = Need(kind=NeedKind.STORE_SLOW, seconds=2.5)
+    page = first_view(needs=[need, other], no_daemon=need)
+    assert "No daemon works on this store since " in page
+    assert "Nothing is polled and nothing is delivered until one runs." in page
+    assert "The store is slow" not in page
+
+
+def test_a_busy_list_says_that_it_counts_new_ones() -> None:
+    assert "Many tasks finish now." in first_view(is_busy=True)
