@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
 from tests.http.page.browser import WIDTHS, Tab, tab
-from tests.http.site import Site
+from tests.http.page.watching import just_finished
+from tests.http.site import Site, running_site
+from tests.world import kling
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
@@ -70,6 +74,22 @@ def test_a_task_is_added_and_withdrawn_by_hand(browser: Browser, open_site: Site
         assert "The task at kling goes on." in page.text(".ask .dialog")
         page.page.click(".ask .dialog button")
         page.page.wait_for_selector("text=No longer watched")
+
+
+def test_a_file_that_cannot_be_loaded_says_so(browser: Browser, tmp_path: Path) -> None:
+    with socket.socket() as nobody:  # bound, but does not listen: the connection is refused
+        nobody.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        http = {"token": None, "read_token": None, "previews": [host]}
+        with running_site(tmp_path, http=http) as site, tab(browser, site.url) as page:
+            site.world.fault = lambda task_id: just_finished(kling(task_id, "succeed", urls=[f"{host}/x.mp4"]))
+            add(site, "lost", "Lost", seconds=0.0)
+            page.open("/task?account=kling&id=lost")
+            page.wait_for("document.querySelector('[data-part=result] video') !== null")
+            page.wait_for("document.querySelector('.pic.broken') !== null")
+            assert page.page.locator(".lost").is_visible()
+            assert page.page.locator("text=Open the video").is_visible()
+            page.elsewhere.clear()
 
 
 @pytest.mark.parametrize("width", WIDTHS)

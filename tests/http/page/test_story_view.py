@@ -92,7 +92,7 @@ def press(site: Site, page: str, action: str) -> httpx.Response:
 
 def test_a_video_can_be_played_where_its_origin_is_allowed(site: Site) -> None:
     page = story(site, "plain")
-    assert f'<video controls playsinline preload="metadata" src="{CDN}/plain.mp4?x=1">' in page
+    assert f'<video controls playsinline aria-label="Lighthouse" preload="metadata" src="{CDN}/plain.mp4?x=1">' in page
     assert '<a href="/tasks?account=kling">kling</a>' in page
     said = text_of(page)
     for part in ("Lighthouse Succeeded", "5.1 s", "videos/text2video", "over HTTP", "order: 4711", "scene: <b>"):
