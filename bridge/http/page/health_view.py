@@ -49,7 +49,8 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     facts = daemon_facts(found.facts, rings, daemon)
     ahead = call.now - services.clock.steady()  # of wall time
     return {
-        "title": _title(words, found),
+        "title": _title(words, found, is_failing=daemon.store_failed_at is not None),
+        "is_stopped": any(need.kind is NeedKind.NO_DAEMON for need in found.needs),
         "summary": _summary(words, found, facts),
         "accounts": found.facts.accounts,
         "endpoints": found.facts.endpoints,
@@ -123,7 +124,6 @@ def _mean(polls: Mapping[str, tuple[float, int]]) -> float | None:
 def _troubles(words: Wording, found: HealthFound) -> list[str]:
     """What is not well and does not pass by itself, in a few words each."""
     said = {
-        NeedKind.NO_DAEMON: lambda need: words.text("No daemon works on this store"),
         NeedKind.UNDELIVERED: lambda need: words.text(
             "{n} undelivered to {endpoint}", n=need.count, endpoint=need.subject
         ),
@@ -141,7 +141,14 @@ def _troubles(words: Wording, found: HealthFound) -> list[str]:
     return parts + [words.text("{name} is failing", name=name) for name in failing]
 
 
-def _title(words: Wording, found: HealthFound) -> str:
+def _title(words: Wording, found: HealthFound, *, is_failing: bool) -> str:
+    """What is not well. Without a daemon, nothing else matters. `is_failing`: the store cannot be written."""
+    for need in found.needs:
+        if need.kind is NeedKind.NO_DAEMON and need.since_at is not None:
+            since = words.moment(need.since_at)
+            if is_failing:
+                return words.text("No write to the store has succeeded since {time}", time=since)
+            return words.text("No daemon works on this store since {time}", time=since)
     troubles = _troubles(words, found)
     if not troubles:
         return words.text("All is well")
@@ -155,6 +162,8 @@ def _title(words: Wording, found: HealthFound) -> str:
 def _summary(words: Wording, found: HealthFound, facts: DaemonFacts) -> str:
     accounts = found.facts.accounts
     able = sum(one.state not in STOPPED for one in accounts)
+    if any(need.kind is NeedKind.NO_DAEMON for need in found.needs):
+        return words.text("Nothing is polled and nothing is delivered until that ends. Nothing is lost.")
     works = words.text("The daemon runs, the store answers.") if facts.is_working else words.text("The daemon starts.")
     return works + " " + words.text("{n} of {all} accounts can be polled.", n=able, all=len(accounts))
 

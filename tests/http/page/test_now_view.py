@@ -294,6 +294,7 @@ def test_while_the_store_cannot_be_written_nothing_else_is_said(tmp_path: Path) 
         until(lambda: heading(page()).startswith("No write to the store"), seconds=40, what="a store that fails")
         assert "redeliver-all" not in page()
         assert '<h1 class="bad">' in page()
+        assert heading(page_of(site, "/health")).startswith("No write to the store")
         other.execute("ROLLBACK")
         until(lambda: heading(page()) == "One thing needs you", seconds=40, what="a store that works again")
 
