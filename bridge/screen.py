@@ -29,6 +29,7 @@ class Screen(NamedTuple):
     height: int
     is_terminal: bool
     marks: bool
+    links: bool = True
 
     def painted(self, text: str, style: str) -> str:
         """The text in this style, one of `STYLES`."""
@@ -41,7 +42,7 @@ class Screen(NamedTuple):
     def linked(self, text: str, url: str) -> str:
         """The text as a link that the terminal opens with a click; just the text for anything but a plain web URL."""
         is_plain = url.startswith(("https://", "http://")) and url.isascii() and url.isprintable()
-        return f"\x1b]8;;{url}\x1b\\{text}\x1b]8;;\x1b\\" if self.marks and text and is_plain else text
+        return f"\x1b]8;;{url}\x1b\\{text}\x1b]8;;\x1b\\" if self.marks and self.links and text and is_plain else text
 
     def mark(self, mark: str) -> str:
         """The mark in its color and a blank; empty where there are no marks."""
@@ -54,7 +55,8 @@ def screen_of(stream: TextIO | None) -> Screen:
         return Screen(USUAL_WIDTH, USUAL_HEIGHT, is_terminal=False, marks=False)
     width, height = _size(stream)
     marks = wants_colors(os.environ) and (stream.encoding or "").lower().replace("-", "") == "utf8"
-    return Screen(width, height, is_terminal=True, marks=marks)
+    links = os.environ.get("TERM") != "linux"  # the console of older kernels shows their bytes
+    return Screen(width, height, is_terminal=True, marks=marks, links=links)
 
 
 def can_move_cursor(screen: Screen) -> bool:

@@ -102,6 +102,14 @@ def test_list_shows_the_live_tasks_and_the_last_20_that_finished(shell: Shell) -
     assert "\x1b[32m✓ succeeded\x1b[0m" in said
 
 
+def test_a_cut_url_is_a_link_except_where_terminals_show_its_bytes(shell: Shell) -> None:
+    fill(shell, 2)
+    assert "\x1b]8;;https://cdn.example.com/v1.mp4\x1b\\" in in_terminal(shell.folder, "list")
+    console = in_terminal(shell.folder, "list", env={"TERM": "linux"})
+    assert "\x1b]8" not in console
+    assert "\x1b[32m" in console
+
+
 def test_list_in_a_pipe_shows_every_task_whole(shell: Shell) -> None:
     fill(shell, 30)
     lines = shell("list").out.splitlines()
