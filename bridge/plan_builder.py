@@ -175,6 +175,7 @@ class PlanBuilder:
             settings.polling.transport,
             loaded.proxies,
             _hosts_basis(endpoint, loaded),
+            settings.http.public_url if settings.http is not None else None,
         )
         known = self._endpoints.get(name)
         if known and known[0] == basis:
@@ -222,7 +223,7 @@ class PlanBuilder:
                 title=endpoint.title,
                 body=endpoint.body,
                 timeout_s=loaded.settings.delivery.timeout_s,
-                style=_style(endpoint),
+                style=_style(endpoint, loaded.settings),
                 files=_result_files(endpoint, loaded, self._files) if endpoint.attach == "file" else None,
                 network=ChatNetwork(
                     proxy=endpoint.proxy.reveal() if endpoint.proxy else None,
@@ -242,7 +243,7 @@ class PlanBuilder:
             holds_secret=has_reference(endpoint.url.written),
         )
         if endpoint.format in ROBOTS:
-            style = _style(endpoint)
+            style = _style(endpoint, loaded.settings)
             chat = Chat(chat_id=endpoint.chat_id or "", thread_id=endpoint.thread_id or "", previews=style.previews)
             return RobotSink(
                 name=name,
@@ -298,14 +299,16 @@ def _accept(name: str, endpoint: Webhook) -> AnswerReader | None:
         raise ConfigError([f"endpoints.{name}.accept: {error}"]) from error
 
 
-def _style(endpoint: Webhook | Apprise) -> ChatStyle:
+def _style(endpoint: Webhook | Apprise, settings: Settings) -> ChatStyle:
     """How the texts for people are written."""
+    page_url = settings.http.public_url if settings.http is not None else None
     return ChatStyle(
         language=endpoint.language,
         timezone=endpoint.timezone,
         marks=endpoint.marks,
         previews=endpoint.attach == "preview",
         files=endpoint.attach == "file",
+        page_url=(page_url or "").rstrip("/"),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bridge.domain.event import Event
-from bridge.sinks.chat_cards import TONES, ChatCard
+from bridge.sinks.chat_cards import TONES, CardLink, ChatCard
 from bridge.sinks.message_values import ChatStyle, card_links, facts_of
 from bridge.sinks.neutral import link
 
@@ -20,7 +20,7 @@ def card_of(event: Event, title: str, values: Mapping[str, Any], style: ChatStyl
     said = not values["succeeded"] and values["message"]
     why = tuple(filter(None, (values["why"], f"“{said}”" if said else "")))
     facts = " · ".join(filter(None, (values["facts"], values["until"])))
-    task_id = values["task_id"]
+    task_id, story = values["task_id"], values["story"]
     return ChatCard(
         title=title,
         tone=TONES.get(event.topic, "info"),
@@ -33,5 +33,6 @@ def card_of(event: Event, title: str, values: Mapping[str, Any], style: ChatStyl
         facts=facts,
         after=(task_id,) if task_id and values["ended_at"] and not values["succeeded"] else (),
         pictures=tuple(map(link, found.covers[:MOST_PICTURES])) if style.previews or style.files else (),
+        story=CardLink(label=style.words.story, url=story, kind="") if story else None,
         has_files=style.files and bool(links) and not any(each.needs_key for each in found.made),
     )

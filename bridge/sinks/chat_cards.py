@@ -69,6 +69,7 @@ class ChatCard:
     after: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
     has_files: bool = False
+    story: CardLink | None = None  # the task on the status page; the last line
 
     @property
     def has_players(self) -> bool:
@@ -95,6 +96,7 @@ class ChatCard:
         try:
             given: dict[str, Any] = dict(stored)
             given["links"] = tuple(CardLink(**link) for link in given["links"])
+            given["story"] = CardLink(**given["story"]) if given.get("story") else None
             for key in ("before", "notes", "after", "pictures"):
                 given[key] = tuple(map(str, given[key]))
             return cls(**given)
@@ -119,6 +121,8 @@ def card_html(card: ChatCard, *, line_break: str = "<br/>", with_urls: bool = Fa
     elif card.links:
         lines.append(named_links_html(card.links))
     lines += [html.escape(line, quote=False) for line in card.quiet]
+    if card.story is not None:
+        lines.append(named_links_html([replace(card.story, label=card.story.url) if with_urls else card.story]))
     return line_break.join(lines)
 
 
@@ -133,12 +137,16 @@ def card_mail(card: ChatCard) -> str:
     if card.quiet:
         quiet = "<br/>".join(html.escape(line, quote=False) for line in card.quiet)
         parts.append(f'<p style="color:#666666">{quiet}</p>')
+    if card.story is not None:
+        url = html.escape(card.story.url)
+        parts.append(f'<p><a href="{url}">{html.escape(card.story.label)}</a><br/><a href="{url}">{url}</a></p>')
     return "\n".join(parts)
 
 
 def card_bare_lines(card: ChatCard) -> str:
     """The card below its title with bare URLs, a line each."""
-    return "\n".join([*card.before, *(link.url for link in card.links), *card.quiet])
+    story = [markdown_link(card.story, suppressed=True)] if card.story is not None else []
+    return "\n".join([*card.before, *(link.url for link in card.links), *card.quiet, *story])
 
 
 def markdown_link(link: CardLink, *, suppressed: bool = False) -> str:
@@ -154,18 +162,21 @@ def card_markdown(card: ChatCard) -> str:
     lines = list(card.before)
     if card.links:
         lines.append(" · ".join(map(markdown_link, card.links)))
-    return "  \n".join([*lines, *card.quiet])
+    story = [markdown_link(card.story)] if card.story is not None else []
+    return "  \n".join([*lines, *card.quiet, *story])
 
 
 def card_quiet_lines(card: ChatCard) -> str:
     """The card below its title in Discord's Markdown, with links by their names and without previews: its files follow
     in a message of their own."""
     links = [" · ".join(markdown_link(each, suppressed=True) for each in card.links)]
-    return "\n".join([*card.before, *links, *card.quiet])
+    story = [markdown_link(card.story, suppressed=True)] if card.story is not None else []
+    return "\n".join([*card.before, *links, *card.quiet, *story])
 
 
 def card_short_markdown(card: ChatCard) -> str:
     """The same for chats that keep line breaks, with results and facts on one line."""
     facts = [card.facts] if card.facts else []
     line = [" · ".join([*map(markdown_link, card.links), *facts])] if card.links or facts else []
-    return "\n".join([*card.before, *line, *card.notes, *card.after])
+    story = [markdown_link(card.story)] if card.story is not None else []
+    return "\n".join([*card.before, *line, *card.notes, *card.after, *story])

@@ -31,6 +31,7 @@ class ChatWording:
     made: Mapping[str, str]
     made_one: str
     task: str
+    story: str
     open_one: Mapping[str, str]
     open_each: Mapping[str, str]
     unlabeled: str
@@ -117,6 +118,7 @@ ENGLISH: Final = ChatWording(
     made={"videos": "Video", "images": "Images", "audios": "Audio", "texts": "Text", "files": "File"},
     made_one="Image",
     task="Task",
+    story="Story",
     open_one={
         "videos": "Watch the video",
         "images": "Open the image",
@@ -212,6 +214,7 @@ CHINESE: Final = ChatWording(
     made={"videos": "视频", "images": "图片", "audios": "音频", "texts": "文本", "files": "文件"},
     made_one="图片",
     task="任务",
+    story="详情",
     open_one={
         "videos": "观看视频",
         "images": "查看图片",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlencode
 
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
 from bridge.domain.task import RESULT_GONE, Json
@@ -23,8 +24,8 @@ SHORTEST_TOOK_S: Final = 2.0  # a task that had finished before it was added "to
 
 NAMES: Final = (
     "account action advice data duration ended_at endpoint event_id expires_at facts headline label links main_urls "
-    "mark message meta name occurred_at outcome progress provider reason result soon status succeeded tail task_id "
-    "texts topic until urls watched_at why"
+    "mark message meta name occurred_at outcome progress provider reason result soon status story succeeded tail "
+    "task_id texts topic until urls watched_at why"
 ).split()
 """The names that a template may use; None (or empty) when unknown."""
 
@@ -36,13 +37,15 @@ _CJK: Final = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatStyle:
     """How the texts of an endpoint are written. `timezone` is `local` or the name of a zone. With `previews`, the
-    service is asked to show pictures and players of its own; with `files`, the results themselves are attached."""
+    service is asked to show pictures and players of its own; with `files`, the results themselves are attached.
+    `page_url` is where people reach the status page; "" for no link to it."""
 
     language: str = "en"
     timezone: str = LOCAL
     marks: bool = True
     previews: bool = False
     files: bool = False
+    page_url: str = ""
 
     @property
     def words(self) -> ChatWording:
@@ -91,6 +94,7 @@ def template_values(event: Event, style: ChatStyle | None = None) -> dict[str, o
         "reason": reason,
         "result": result,
         "soon": until is not None,
+        "story": _story(event, style),
         "status": _text(data, "task_status", most_chars=80),
         "succeeded": event.topic in _SUCCESSES and data.get("result_missing") is not True,
         "tail": _tail(event, progress, words),
@@ -164,6 +168,14 @@ def _advice(event: Event, words: ChatWording) -> str | None:
         return words.counted[event.topic][tasks > 1].format(n=tasks)
     advice = words.advice.get(event.topic)
     return advice and advice.format(name=_text(event.data, "endpoint", most_chars=80) or "?")
+
+
+def _story(event: Event, style: ChatStyle) -> str | None:
+    """The task on the status page."""
+    account, task_id = event.data.get("account"), event.data.get("task_id")
+    if not style.page_url or not isinstance(account, str) or not isinstance(task_id, str):
+        return None
+    return f"{style.page_url}/task?{urlencode({'account': account, 'id': task_id}, errors='replace')}"
 
 
 def _is_one_image(found: ResultFacts) -> bool:

@@ -38,6 +38,8 @@ DEFAULT_BODY: Final = """\
 {%- if facts %}{{ facts }}{% if until %} · {{ until }}{% endif %}
 {% endif %}
 {%- if task_id and ended_at and not succeeded %}{{ task_id }}
+{% endif %}
+{%- if story %}{{ story }}
 {% endif %}"""
 
 

@@ -35,6 +35,7 @@ from tests.sinks.samples import (
     SONG,
     SONG_URLS,
     SUCCEEDED,
+    TASK_ID,
     URL,
     as_delivery,
     every_sample,
@@ -303,3 +304,23 @@ async def test_a_broker_passes_on_every_message_as_plain_text(tmp_path: Path) ->
         await until(lambda: len(subscriber.messages) == len(MESSAGES))
         subscriber.close()
     assert [message.replace("\r", "") for message in subscriber.messages] == expected
+
+
+@pytest.mark.parametrize("form", ROBOTS)
+async def test_with_a_public_page_the_last_line_leads_to_the_story_of_the_task(form: str) -> None:
+    style = ChatStyle(page_url="https://bridge.example.com")
+    story = f"https://bridge.example.com/task?account=kling&id={TASK_ID}"
+    for name in ("One video", "A failure"):
+        [message] = await by_robot(form, MESSAGES[name], style)
+        raw = json.dumps(message).replace("&amp;", "&")
+        assert raw.count(story) == 1
+    [blocked] = await by_robot(form, MESSAGES["account_blocked"], style)
+    assert "bridge.example.com" not in json.dumps(blocked)
+
+
+async def test_behind_apprise_the_last_line_leads_to_the_story_too(services: Services) -> None:
+    story = f"https://bridge.example.com/task?account=kling&id={TASK_ID}"
+    for url in URLS.values():
+        style = ChatStyle(page_url="https://bridge.example.com")
+        [asked] = await by_apprise(services, url, MESSAGES["One video"], style)
+        assert asked.body.decode().replace("&amp;", "&").count(story) == 1

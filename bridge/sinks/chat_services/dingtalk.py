@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from bridge.encoding import encode
 from bridge.sinks.answers import CodeReader
-from bridge.sinks.chat_cards import COLORS, ChatCard
+from bridge.sinks.chat_cards import COLORS, ChatCard, markdown_link
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage, hmac_sha256
 from bridge.sinks.splitting import MessageLimit, json_bytes
 
@@ -35,7 +35,9 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     head = (
         f'### <font color="{color}">{card.title}</font>' if card.tone in {"failure", "warning"} else f"### {card.title}"
     )
-    text = "\n\n".join([*pictures, head, *(["  \n".join(card.before)] if card.before else []), *card.quiet])
+    before = ["  \n".join(card.before)] if card.before else []
+    story = [markdown_link(card.story)] if card.story is not None else []
+    text = "\n\n".join([*pictures, head, *before, *card.quiet, *story])
     buttons = [{"title": link.label, "actionURL": link.url} for link in card.links[:_MOST_BUTTONS]]
     if len(card.links) > len(buttons):
         return None

@@ -28,14 +28,15 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     message: RobotMessage = {"allowed_mentions": {"parse": []}}
     title = f"**{card.title}**"
     if not card.links:
-        below = "\n".join([*card.before, *card.quiet])
+        below = card_bare_lines(card)
         message |= {"content": title, "embeds": [{"description": below, "color": COLORS[card.tone]}]}
         return message if len(below) <= _LIMIT.lone_url else None
     grid = card.pictures if chat.previews and not card.has_players else ()
     if 2 <= len(grid) <= _MOST_IN_GRID:
         links = " · ".join(markdown_link(link, suppressed=True) for link in card.links)
         message["embeds"] = [{"url": grid[0], "color": COLORS[card.tone], "image": {"url": url}} for url in grid]
-        lines = [title, *card.before, links, *card.quiet]
+        story = [markdown_link(card.story, suppressed=True)] if card.story is not None else []
+        lines = [title, *card.before, links, *card.quiet, *story]
     else:
         lines = [title, card_bare_lines(card)]
     message["content"] = "\n".join(lines)

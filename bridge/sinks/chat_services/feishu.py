@@ -37,6 +37,8 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     if card.quiet:
         note = [{"tag": "plain_text", "content": "\n".join(card.quiet)}]
         elements.append({"tag": "note", "elements": note})
+    if card.story is not None:
+        elements.append({"tag": "action", "actions": [_button(card.story, place=1)]})
     header = {"title": {"tag": "plain_text", "content": card.title}, "template": _TEMPLATES[card.tone]}
     content = {"config": {"wide_screen_mode": True}, "header": header, "elements": elements}
     message: RobotMessage = {"msg_type": "interactive", "card": content}

@@ -25,8 +25,9 @@ def _write(text: str, chat: Chat) -> RobotMessage:
 def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     links = [f"<{_escaped(link.url)}|{_escaped(link.inline)}>" for link in card.links]
     facts = [_escaped(card.facts)] if card.facts else []
+    story = [f"<{_escaped(card.story.url)}|{_escaped(card.story.label)}>"] if card.story is not None else []
     line = [" · ".join([*links, *facts])] if links or facts else []
-    text = "\n".join([*map(_escaped, card.before), *line, *map(_escaped, (*card.notes, *card.after))])
+    text = "\n".join([*map(_escaped, card.before), *line, *map(_escaped, (*card.notes, *card.after)), *story])
     if utf16_units(text) > _LIMIT.size:
         return None
     color = f"#{COLORS[card.tone]:06x}"

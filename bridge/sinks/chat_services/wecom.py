@@ -30,6 +30,8 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     """An article for each result, with its picture; None without pictures."""
     if not chat.previews or not card.pictures or not 1 <= len(card.links) <= _MOST_ARTICLES:
         return None
+    if card.story is not None:
+        return None  # an article has one link
     below = "\n".join([*card.before, *card.quiet])
     if utf8_bytes(card.title) > _TITLE_BYTES or utf8_bytes(below) > _BELOW_BYTES:
         return None
