@@ -223,3 +223,11 @@ def test_a_store_without_a_daemon_says_so_and_nothing_else() -> None:
 
 def test_a_busy_list_says_that_it_counts_new_ones() -> None:
     assert "Many tasks finish now." in first_view(is_busy=True)
+
+
+def test_of_many_needs_the_worst_are_listed() -> None:
+    needs = [Need(kind=NeedKind.ENDPOINT_DISABLED, subject=f"hook-{n}", since_at=NOW, detail="410") for n in range(20)]
+    page = first_view(needs=needs)
+    assert "20 things need you" in page
+    assert page.count("disabled since") == 8
+    assert "12 more things Health" in page
