@@ -7,6 +7,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_network
@@ -28,6 +29,7 @@ from bridge.archive.place import PlaceFailed
 from bridge.config.archive_model import Archive
 from bridge.config.load import Loaded
 from bridge.domain.backoff import RetryPlan
+from bridge.domain.public_addresses import AllowedHosts
 from bridge.domain.result_links import LINK_LIFE_S, result_link
 from bridge.net.outside_client import KeyFor, OutsideClient
 from bridge.ports import Clock
@@ -71,9 +73,9 @@ def archive_sink(
     return ArchiveSink(
         place=place,
         partial=part,
-        downloads={name: _download(name, archive, loaded, keys[name]) for name in loaded.settings.accounts},
+        downloads={name: _download(name, loaded, keys[name]) for name in loaded.settings.accounts},
         limits=ArchiveLimits(kinds=frozenset(archive.kinds), most_bytes=archive.max_size),
-        space=FreeSpace(place.partial),
+        space=FreeSpace(place.root if isinstance(place, Folder) else place.partial),
         clock=clock,
         link_to=_link_to(place, loaded, clock=clock, link_key=link_key),
     )
@@ -88,12 +90,23 @@ def keep_rules(loaded: Loaded) -> KeepRules | None:
     return KeepRules(place=place, partial=place.partial, quota_bytes=archive.quota, keep_s=archive.keep_s)
 
 
-def _download(name: str, archive: Archive, loaded: Loaded, key_for: KeyFor) -> Download:
+def allowed_hosts(loaded: Loaded) -> AllowedHosts:
+    """The private hosts that `archive.allow` names."""
+    allow = loaded.settings.archive.allow if loaded.settings.archive is not None else ()
+    networks = []
+    for each in allow:
+        with suppress(ValueError):  # a name
+            networks.append(ip_network(each))
+    return AllowedHosts(hosts=frozenset(each for each in allow if "/" not in each), networks=tuple(networks))
+
+
+def _download(name: str, loaded: Loaded, key_for: KeyFor) -> Download:
     account = loaded.settings.accounts[name]
     own_host = urlsplit(base_url_of(account, catalogue(loaded)[account.provider])).hostname or ""
+    allowed = allowed_hosts(loaded)
     client = OutsideClient(
-        hosts=[own_host, *(each for each in archive.allow if "/" not in each)],
-        networks=[ip_network(each) for each in archive.allow if "/" in each],
+        hosts=[own_host, *allowed.hosts],
+        networks=allowed.networks,
         proxy=account.proxy.reveal() if account.proxy else None,
         ca_file=str(loaded.under(account.ca_file)) if account.ca_file else None,
         environment=loaded.proxies,

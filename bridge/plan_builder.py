@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bridge import __version__
 from bridge.account_catalogue import base_url_of, catalogue
-from bridge.archive_builder import COPIES_AT_ONCE, RETRIES, LinkKey, archive_sink
+from bridge.archive_builder import COPIES_AT_ONCE, RETRIES, LinkKey, allowed_hosts, archive_sink
 from bridge.callback_reading import callbacks_of
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Settings, Webhook, fingerprint
@@ -119,7 +119,8 @@ class PlanBuilder:
         """The plan of one account."""
         settings = loaded.settings
         account = settings.accounts[name]
-        basis = (account, settings.polling, settings.routes, settings.providers, loaded.proxies)
+        allowed = allowed_hosts(loaded)
+        basis = (account, settings.polling, settings.routes, settings.providers, loaded.proxies, allowed)
         if (kept := self._accounts.get(name)) and kept[0] == basis:
             return kept[1]
         polling = settings.polling
@@ -138,6 +139,7 @@ class PlanBuilder:
             headers=_revealed(account.headers),
             origins=account.origins,
             secrets=secrets,
+            allowed=allowed,
             now=self._clock.now,
         )
         plan = AccountPlan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -50,6 +51,27 @@ _SPECIAL: Final[tuple[tuple[IpNetwork, str], ...]] = tuple(
     )
 )
 _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214: the lower half ends with an IPv4 address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowedHosts:
+    """Private hosts (plain ones, see `plain_host`) and networks that the operator allows for result URLs."""
+
+    hosts: frozenset[str] = frozenset()
+    networks: tuple[IpNetwork, ...] = ()
+
+    def has(self, host: str) -> bool:
+        """Whether this plain host is allowed. A name is not resolved."""
+        if host in self.hosts:
+            return True
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return any(address.version == network.version and address in network for network in self.networks)
+
+
+NO_HOSTS: Final = AllowedHosts()
 
 
 @lru_cache(_MOST_KEPT)

@@ -9,20 +9,22 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
+
 MAX_URL_CHARS: Final = 8192
 MAX_HOST_CHARS: Final = 253
 MOST_HOSTS: Final = 1024  # cached verdicts; results come from few hosts
 
 
-def why_refused(url: str, *, own_host: str) -> str | None:
+def why_refused(url: str, *, own_host: str, allowed: AllowedHosts = NO_HOSTS) -> str | None:
     """Why this URL is left out of `urls`; None when it is safe.
 
     Safe URLs are absolute, http or https, without user info, and do not point into a private network. The account's own
-    host is always safe, so that a gateway in the local network works.
+    host is always safe, so that a gateway in the local network works, and so are the `allowed` hosts.
     """
     plain = _PLAIN_URL.fullmatch(url)
     if plain is not None and len(url) <= MAX_URL_CHARS and ".." not in plain[2]:
-        return _why_host_refused(plain_host(plain[1]), own_host)
+        return _why_host_refused(plain_host(plain[1]), own_host, allowed)
     if not url:
         return "empty"
     if len(url) > MAX_URL_CHARS:
@@ -38,10 +40,10 @@ def why_refused(url: str, *, own_host: str) -> str | None:
         host, _ = plain_host(parts.hostname or ""), parts.port
     except ValueError:
         return "not a URL"
-    return _why_parts_refused(parts, host, own_host)
+    return _why_parts_refused(parts, host) or _why_host_refused(host, own_host, allowed)
 
 
-def _why_parts_refused(parts: SplitResult, host: str, own_host: str) -> str | None:
+def _why_parts_refused(parts: SplitResult, host: str) -> str | None:
     if not host:
         return "no host"
     if "@" in parts.netloc:
@@ -51,11 +53,11 @@ def _why_parts_refused(parts: SplitResult, host: str, own_host: str) -> str | No
     path = unquote(parts.path)
     if ".." in path and ".." in re.split(r"[/\\]", path):
         return "climbs out of its path"
-    return _why_host_refused(host, own_host)
+    return None
 
 
-def _why_host_refused(host: str, own_host: str) -> str | None:
-    if host != own_host.lower().rstrip(".") and is_private(host):
+def _why_host_refused(host: str, own_host: str, allowed: AllowedHosts) -> str | None:
+    if host != own_host.lower().rstrip(".") and is_private(host) and not allowed.has(host):
         return "points into a private network"
     return None
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import anyio
 
 from bridge.account_catalogue import base_url_of, known_providers
+from bridge.archive_builder import allowed_hosts
 from bridge.clock import SystemClock
 from bridge.config.load import Loaded
 from bridge.config.model import Account
@@ -65,7 +66,7 @@ class GatewayAccounts:
 
 def _basis(account: Account, loaded: Loaded) -> object:
     """The settings that an account at the gateway depends on."""
-    return account, loaded.settings.providers, loaded.proxies
+    return account, loaded.settings.providers, loaded.proxies, allowed_hosts(loaded)
 
 
 def _built(name: str, account: Account, description: Description, loaded: Loaded) -> GatewayAccount:
@@ -77,6 +78,7 @@ def _built(name: str, account: Account, description: Description, loaded: Loaded
         has_key_pair=account.access_key is not None,
         action=account.action,
         headers={header: value.reveal() for header, value in account.headers.items()},
+        allowed=allowed_hosts(loaded),
         now=SystemClock().now,
     )
     client = StreamingClient(

@@ -44,7 +44,7 @@ class Pace:
     """How slow an answer may be: `head_s` until its headers, `stall_s` without any byte, and at least `least_bytes` in
     each `window_s`, so that a server that drips ends too."""
 
-    head_s: float = 30.0
+    head_s: float = 60.0
     stall_s: float = 30.0
     window_s: float = 60.0
     least_bytes: int = 64 * 1024

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import orjson
 
+from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
 from bridge.domain.quoting import printable
 from bridge.domain.task import UNDER_WAY, Json, Kind, Reading
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
@@ -58,11 +59,13 @@ class PassThrough:
         has_key_pair: bool = False,
         action: str | None = None,
         headers: Mapping[str, str] | None = None,
+        allowed: AllowedHosts = NO_HOSTS,
         now: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._description = description
         self._action = action
         self._now = now
+        self._allowed = allowed
         self.base_url: Final = base_url
         self.base_path: Final = urlsplit(base_url).path
         self.most_bytes: Final = description.most_bytes
@@ -93,7 +96,7 @@ class PassThrough:
         success whose results take another request is a reading that `lacks_result`."""
         action = self._description.acting(call.task_id, call.action or self._action)
         own_host = urlsplit(self.base_url).hostname or ""
-        asked = PollContext(call.task_id, action, own_host, self.base_url, self._now())
+        asked = PollContext(call.task_id, action, own_host, self.base_url, self._now(), self._allowed)
         reading = read(self._description, answer, asked)
         route = self._description.route(own_host)
         if route.second is not None and second_value(self._description, answer, asked) is not None:

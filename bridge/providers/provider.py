@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from bridge import __version__
+from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
 from bridge.domain.task import Kind, Reading
 from bridge.expressions.answer_budget import answer_budget
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
@@ -54,8 +55,8 @@ class HttpProvider:
     """`ports.Provider` for one account. `headers` go with every request and win over those of the description.
 
     The key is sent to the origin of the base URL and to `origins` only. `key` or `signer` (for accounts with a pair of
-    keys) replaces `api_key`. `secrets` are removed from answers, like the key. `now` is our clock: times in answers
-    that are ahead of it are ignored.
+    keys) replaces `api_key`. `secrets` are removed from answers, like the key. Results may be at `allowed` private
+    hosts. `now` is our clock: times in answers that are ahead of it are ignored.
     """
 
     def __init__(
@@ -71,10 +72,12 @@ class HttpProvider:
         headers: Mapping[str, str] | None = None,
         origins: Sequence[str] = (),
         secrets: Sequence[str] = (),
+        allowed: AllowedHosts = NO_HOSTS,
         now: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._description = description
         self._now = now
+        self._allowed = allowed
         self._base_url = base_url
         self._client = client
         self._cap_bytes = cap_bytes or description.most_bytes
@@ -224,7 +227,7 @@ class HttpProvider:
         return known
 
     def _question(self, task_id: str, action: str | None) -> PollContext:
-        return PollContext(task_id, action, self._own_host, self._base_url, self._now())
+        return PollContext(task_id, action, self._own_host, self._base_url, self._now(), self._allowed)
 
     def key_for(self, url: str) -> dict[str, str]:
         """The headers with the key for a result's URL; none if the key may not go there, or is no header."""

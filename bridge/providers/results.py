@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
 from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
 from bridge.expressions.pattern import Pattern
@@ -37,6 +38,7 @@ class PollContext(NamedTuple):
     own_host: str
     base_url: str = ""
     now: float = math.inf
+    allowed: AllowedHosts = NO_HOSTS  # beside the account's own, for result URLs
 
 
 class MissingResult(NamedTuple):
@@ -103,13 +105,17 @@ def collect(
             for key, item in alternative:
                 found.add(key, item)
             if len(found.items) >= place.at_least:
-                return _sifted(found.items, asked.own_host, needs_key, lost=said)
+                return _sifted(found.items, asked, needs_key, lost=said)
         missing += said
     return Collected(lost=tuple(dict.fromkeys(missing)))
 
 
 def _sifted(
-    found: Mapping[str, tuple[str, Item]], own_host: str, needs_key: Pattern | None, *, lost: Sequence[MissingResult]
+    found: Mapping[str, tuple[str, Item]],
+    asked: PollContext,
+    needs_key: Pattern | None,
+    *,
+    lost: Sequence[MissingResult],
 ) -> Collected:
     result: dict[str, list[Item]] = {}
     refused: list[str] = []
@@ -118,7 +124,7 @@ def _sifted(
         item = without_files(held)
         if "url" not in item or url.startswith(CLOUD):
             result.setdefault(kind, []).append(item)
-        elif (reason := why_refused(url, own_host=own_host)) is not None:
+        elif (reason := why_refused(url, own_host=asked.own_host, allowed=asked.allowed)) is not None:
             refused.append(f"{_shown(url)}: {reason}")
         else:
             is_closed = needs_key is not None and needs_key.is_in(url)

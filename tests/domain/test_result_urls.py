@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.domain.public_addresses import AllowedHosts
 from bridge.domain.result_urls import is_private, plain_host, why_refused
 
 OWN = "gateway.example.com"
@@ -239,3 +242,25 @@ def test_no_address_that_is_not_global_is_passed_on(address: object) -> None:
     host = f"[{address}]" if ":" in str(address) else str(address)
     if not getattr(address, "is_global", False):
         assert why_refused(f"https://{host}/", own_host=OWN) == "points into a private network"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_safe"),
+    [
+        ("http://192.168.1.5/a.mp4", True),
+        ("http://192.168.2.5:9000/a.mp4?x=1", True),
+        ("http://nas.lan/a.mp4", True),
+        ("http://NAS.lan./a.mp4", True),
+        ("http://192.168.3.5/a.mp4", False),
+        ("http://other.lan/a.mp4", False),
+        ("http://0xc0a80105/a.mp4", False),
+        ("http://user@192.168.1.5/a.mp4", False),
+        ("ftp://192.168.1.5/a.mp4", False),
+    ],
+)
+def test_private_hosts_that_the_operator_allows_are_safe(url: str, is_safe: bool) -> None:
+    network = ipaddress.ip_network("192.168.2.0/24")
+    allowed = AllowedHosts(hosts=frozenset({"192.168.1.5", "nas.lan"}), networks=(network,))
+
+    assert (why_refused(url, own_host="api.example.com", allowed=allowed) is None) == is_safe
+    assert why_refused(url, own_host="api.example.com") is not None

@@ -61,7 +61,7 @@ class _Results(BaseHTTPRequestHandler):
 def results(pause_s: float = 0.03) -> Iterator[tuple[str, list[int]]]:
     """The address of the server, and where each request began."""
     handler = type("Results", (_Results,), {"starts": [], "pause_s": pause_s})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("0.0.0.0", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -173,3 +173,21 @@ def test_notifications_wait_for_copies_as_long_as_patience_lasts(
     first, second = (one.data["archive"] for one in world.told)
     assert [copy["sha256"] for copy in second] == [hashlib.sha256(FILE).hexdigest()]
     assert first == (second if is_patient else [])
+
+
+def test_a_private_host_that_is_allowed_is_fetched_from(tmp_path: Path, world: World) -> None:
+    with results(0.0) as (url, starts):
+        elsewhere = url.replace("127.0.0.1", "127.0.0.2")  # not the account's own host
+        world.fault = succeeds_with(elsewhere)
+        settings = world.settings(tmp_path, archive={"to": "archive/"}, routes=ROUTES)
+        genbridge(tmp_path, "add", "refused", "--config", str(settings))
+        once = [sys.executable, "-m", "bridge", "once", "--config", str(settings)]
+        assert subprocess.run(once, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode == 0
+        assert "points into a private network" in genbridge(tmp_path, "explain", "refused")
+        assert not starts
+
+        world.settings(tmp_path, archive={"to": "archive/", "allow": ["127.0.0.0/30"]}, routes=ROUTES)
+        genbridge(tmp_path, "add", "allowed", "--config", str(settings))
+        assert subprocess.run(once, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode == 0
+
+    assert [path.name for path in copies(tmp_path)] == ["allowed-1.mp4"]
