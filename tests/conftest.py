@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import hypothesis
 import pytest
 
+from bridge import redaction
 from bridge.config.postgres_url import PostgresUrl
 from tests.postgres import ADDRESS, own_schema, own_server
 
@@ -56,6 +57,14 @@ def thawed() -> Iterator[None]:
     """Undo `gc.freeze()`: objects that an engine froze would never be freed in this test process."""
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def forgotten_secrets() -> Iterator[None]:
+    """Forget the secrets of the test. A key such as `text` would be hidden in the output of every later test."""
+    before = [*redaction._secrets]
+    yield
+    redaction._secrets[:] = before
 
 
 @pytest.fixture(scope="module", autouse=True)
