@@ -47,9 +47,15 @@ def free_port() -> int:
 
 @contextmanager
 def running_site(
-    folder: Path, *, http: dict[str, Any] | None = None, webhooks: Sequence[str] = (), **settings: Any
+    folder: Path,
+    *,
+    http: dict[str, Any] | None = None,
+    webhooks: Sequence[str] = (),
+    chats: Sequence[str] = (),
+    **settings: Any,
 ) -> Iterator[Site]:
-    """A site that answers, until the end of the block. `webhooks`: its endpoints, in place of `hook`."""
+    """A site that answers, until the end of the block. `webhooks`: its endpoints, in place of `hook`. With
+    `chats` there is one chat endpoint, which sends to each of these paths of the receiver."""
     port = free_port()
     block = {"listen": f"127.0.0.1:{port}", "token": TOKEN, "read_token": READ_TOKEN, **(http or {})}
     url = f"http://127.0.0.1:{port}"
@@ -61,6 +67,9 @@ def running_site(
     with running_world(World()) as world, client(TOKEN) as full, client(READ_TOKEN) as reader, client(None) as stranger:
         if webhooks:
             settings["endpoints"] = world.webhooks(*webhooks)
+        if chats:
+            urls = [f"json://127.0.0.1:{world.receiver_port}/{name}" for name in chats]
+            settings["endpoints"] = {"chat": {"type": "apprise", "urls": urls}}
         with DaemonProcess(world.settings(folder, http=block, **settings)) as daemon:
             until(lambda: is_ready(stranger), seconds=10, what="a site that is ready")
             yield Site(world, daemon, folder, url, full, reader, stranger)

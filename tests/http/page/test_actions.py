@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -239,3 +240,21 @@ def test_nobody_else_can_make_the_page_say_something(site: Site, browser: Browse
 def test_after_a_form_the_browser_stays_on_this_site(site: Site, browser: Browser) -> None:
     answer: httpx.Response = browser.does("test", endpoint="hook", back="https://evil.example/")
     assert answer.headers["location"].startswith("/?done=")
+
+
+def test_one_url_of_a_chat_is_sent_again_and_the_others_are_not(tmp_path: Path) -> None:
+    with (
+        running_site(tmp_path, delivery={"retries": ["0.1s"]}, chats=("one", "two")) as site,
+        closing(Browser(site)) as browser,
+    ):
+        site.world.hooks = {"/one": (500, b"", {}), "/one/": (500, b"", {})}
+        site.add("chatted", seconds=0.0)
+        until(lambda: [one["state"] for one in deliveries(site)].count("dead") == 1, seconds=30, what="a dead letter")
+        until(lambda: not deliveries(site, state="waiting"), seconds=30, what="no delivery that waits")
+        site.world.hooks = {}
+        before = len(site.world.told)
+        [form] = forms(browser.get("/deliveries").text, "redeliver")
+        assert form["target"].startswith("1:")
+        assert browser.said(browser.send("redeliver", form)) == "1 delivery is sent again."
+        until(lambda: len(deliveries(site, state="accepted")) == 2, seconds=30, what="two accepted deliveries")
+        assert [told.path.strip("/") for told in site.world.told[before:]] == ["one"]
