@@ -142,7 +142,7 @@ def test_a_running_task_shows_its_bar_and_its_next_poll(site: Site) -> None:
     page = story(site, "still-runs")
     assert "No result yet" in page
     assert '<svg class="eta' in page
-    assert "Next poll" in page
+    assert re.search(r"Next poll (now|in \d|as soon as possible)", text_of(page))
     assert "The task at kling goes on." in page
     assert 'action="/actions/again"' not in page
 
@@ -177,6 +177,11 @@ def test_an_unknown_task_says_how_long_tasks_are_kept(site: Site, query: str) ->
 
 def test_account_and_id_may_be_written_as_one(site: Site) -> None:
     assert "Lighthouse" in story(site, "kling/plain", None)
+
+
+def test_the_event_of_a_story_leads_to_its_deliveries_accepted_ones_too(site: Site) -> None:
+    [link] = re.findall(r'<a class="id soft" href="(/deliveries[^"]*)"', story(site, "plain"))
+    assert 'data-delivery="evt_' in read(site, unescape(link))
 
 
 def test_what_happened_is_told_in_order(site: Site) -> None:
