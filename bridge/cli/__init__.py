@@ -82,7 +82,10 @@ class Commands(click.Group):
             session = import_module("bridge.cli.session").CommandSession(config=ctx.meta.get(CONFIG))
             learn_by(session.resolved)  # most commands do not read the secrets
             ctx.obj = session
-        return name, named and command_called(str(name)), rest
+        called = named and command_called(str(name))
+        if called is not None and ctx.resilient_parsing:
+            import_module("bridge.cli.completion").offer_words(str(name), called)
+        return name, called, rest
 
 
 def command_called(name: str) -> click.Command:
