@@ -134,10 +134,24 @@ def genbridge() -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit code."""
     guard_tracebacks()
+    _guard_interrupts()
     code = outcome(argv)
     if threading.active_count() == 1:
         _end_at_once(code)
     sys.exit(code)
+
+
+def _guard_interrupts() -> None:
+    """End the process if Ctrl-C arrives in a finalizer, as it may during imports. Python would print it as an error and
+    go on."""
+    report = sys.unraisablehook
+
+    def end_or_report(told: sys.UnraisableHookArgs) -> None:
+        if isinstance(told.exc_value, KeyboardInterrupt):
+            os._exit(INTERRUPTED)
+        report(told)
+
+    sys.unraisablehook = end_or_report
 
 
 def _end_at_once(code: int) -> None:

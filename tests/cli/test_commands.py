@@ -348,6 +348,29 @@ def test_a_ctrl_c_while_a_class_is_created_is_no_bug() -> None:
     assert not is_interrupt(RuntimeError("another fault"))
 
 
+def test_a_ctrl_c_in_a_finalizer_ends_the_command_without_a_traceback(shell: Shell) -> None:
+    script = """
+import sys
+import weakref
+from bridge.cli import main
+
+class Module:
+    pass
+
+def interrupt(_):
+    raise KeyboardInterrupt
+
+modules = [Module()]
+finalizer = weakref.ref(modules[0], interrupt)
+sys.settrace(lambda frame, event, arg: modules.clear() if frame.f_code.co_name == "resolve_command" else None)
+main(["list"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=shell.folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def heed_ctrl_c() -> None:
     """What a shell runs in the background ignores it, the tests and all that they start included."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
