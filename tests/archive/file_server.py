@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @contextmanager
-def file_server(files: Mapping[str, bytes]) -> Iterator[str]:
-    """The address of a server with these files."""
+def file_server(files: Mapping[str, bytes], *, pause_s: float = 0.0) -> Iterator[str]:
+    """The address of a server with these files. It pauses in the middle of each."""
 
     class Files(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -25,7 +26,10 @@ def file_server(files: Mapping[str, bytes]) -> Iterator[str]:
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(OSError):
+                self.wfile.write(body[: len(body) // 2])
+                time.sleep(pause_s)
+                self.wfile.write(body[len(body) // 2 :])
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
     threading.Thread(target=server.serve_forever, daemon=True).start()

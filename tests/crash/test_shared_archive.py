@@ -1,0 +1,51 @@
+"""Several daemons that copy into one folder: each file once, whoever is killed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.archive.file_server import file_server
+from tests.crash.crew import Crew
+from tests.world import Answer, World, kling, until
+
+pytestmark = [pytest.mark.crash, pytest.mark.long, pytest.mark.together, pytest.mark.timeout(240)]
+
+TASKS = 24
+FILE = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 12_000
+
+
+def archived(world: World) -> set[str]:
+    return {one.data["task_id"] for one in list(world.told) if one.topic == "task_archived"}
+
+
+def test_daemons_that_share_a_folder_write_each_file_once(world: World, crew: Crew, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    ids = [f"task-{number}" for number in range(TASKS)]
+    with file_server({f"/{one}.mp4": FILE for one in ids}, pause_s=0.5) as url:
+
+        def answer(task_id: str) -> Answer:
+            return 200, json.dumps(kling(task_id, "succeed", urls=[f"{url}/{task_id}.mp4"])).encode(), {}
+
+        world.fault = answer
+        routes = [{"topics": ["task_archived"], "endpoints": ["hook"]}]
+        crew.start("a", "b", archive={"to": str(shared)}, routes=routes)
+        until(lambda: crew.is_ready("a") and crew.is_ready("b"), seconds=20, what="both are ready")
+        crew.drop("a", [{"id": one, "account": "kling", "label": "cat"} for one in ids])
+        until(lambda: len(archived(world)) >= 3, seconds=30, what="the first copies")
+        crew.daemons["a"].kill()
+        crew.start("a", archive={"to": str(shared)}, routes=routes)
+        until(lambda: archived(world) >= set(ids), seconds=60, what="every copy")
+        assert crew.stop() == [0, 0]
+
+    found = [path for path in shared.rglob("*") if path.is_file() and ".partial" not in path.parts]
+    owners = Counter(json.loads(path.read_bytes())["data"]["task_id"] for path in found if path.suffix == ".json")
+    assert owners == dict.fromkeys(ids, 1)
+    copies = [path for path in found if path.suffix == ".mp4"]
+    assert len(copies) == TASKS
+    assert all(path.read_bytes() == FILE for path in copies)
+    events = {(one.data["task_id"], one.event_id) for one in world.told}
+    assert len(events) == TASKS
