@@ -85,6 +85,9 @@ def needed() -> set[str]:
 
 
 def stage_checkout(source: Path) -> None:
+    for needed_file in ("docs/man.py", "docs/commands.md", "docs/configuration.md", "bridge/__init__.py"):
+        (source / needed_file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / needed_file, source / needed_file)
     shutil.copytree(ROOT / "systemd", source / "systemd")
     (source / "genbridge.yaml").write_text(SETTINGS)
 
@@ -131,6 +134,7 @@ def install(booted: Booted) -> None:
     assert booted.unit("ActiveState") == "active"
     begun, settings = booted.unit("ActiveEnterTimestamp"), booted.must("cat /etc/genbridge/genbridge.yaml")
     assert settings == SETTINGS
+    booted.must("test -s /usr/local/share/man/man5/genbridge.yaml.5 && test -s /usr/local/share/man/man1/genbridge.1")
     booted.must("echo '# mine' >> /etc/genbridge/genbridge.yaml")
     booted.must(install_line(), timeout_s=60)
     assert "# mine" in booted.must("cat /etc/genbridge/genbridge.yaml")
@@ -198,7 +202,12 @@ def stop(booted: Booted) -> None:
 def uninstall(booted: Booted) -> None:
     said = booted.must(f"/{SOURCE}/systemd/install --uninstall", timeout_s=60)
     assert "Kept: /etc/genbridge" in said
-    gone = ["/etc/systemd/system/genbridge.service", "/opt/genbridge", "/usr/local/bin/genbridge"]
+    gone = [
+        "/usr/local/share/man/man1/genbridge.1",
+        "/etc/systemd/system/genbridge.service",
+        "/opt/genbridge",
+        "/usr/local/bin/genbridge",
+    ]
     booted.must(" && ".join(f"test ! -e {path}" for path in gone))
     booted.must("test -e /etc/genbridge/genbridge.yaml && test -e /var/lib/genbridge/state.db")
     assert booted.unit("LoadState") == "not-found"
