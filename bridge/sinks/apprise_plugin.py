@@ -141,6 +141,14 @@ class ApprisePlugin:
             return list(card.links)
         return [CardLink(label="", url=url, kind="images") for url in card.pictures[:1]]  # never a video
 
+    def why_no_files(self, card: ChatCard) -> str:
+        """Why `files_of` is empty although the service takes files and there are results; else ""."""
+        if not self.plugin.attachment_support or not card.links:
+            return ""
+        if not card.has_files:
+            return "sent as a link: it opens only with the API key"
+        return f"sent as links: more than {MOST_FILES} results" if len(card.links) > MOST_FILES else ""
+
     @property
     def is_mail(self) -> bool:
         return not self.schemes.isdisjoint({"mailto", "mailtos"})

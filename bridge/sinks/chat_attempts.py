@@ -156,9 +156,11 @@ def _send_all(
 
 def _files(plugin: ApprisePlugin, text: ChatText) -> tuple[Sequence[ResultFile], str]:
     """The files to attach, or none and why."""
-    wanted = plugin.files_of(text.card) if text.card is not None and text.fetch is not None else []
-    if not wanted or text.card is None or text.fetch is None:
+    if text.card is None or text.fetch is None:
         return (), ""
+    wanted = plugin.files_of(text.card)
+    if not wanted:
+        return (), plugin.why_no_files(text.card)
     try:
         return text.fetch([(each.kind, each.url) for each in wanted], plugin.most_file_bytes(text.card)), ""
     except NoFile as problem:

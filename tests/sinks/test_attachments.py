@@ -243,8 +243,27 @@ async def test_an_incoming_webhook_of_slack_has_nothing_fetched(tmp_path: Path) 
 
 async def test_more_results_than_an_album_holds_are_sent_as_links(tmp_path: Path) -> None:
     async with studio(tmp_path) as here:
-        assert await deliver(here.sink(URLS["telegram"]), here.images(11)) == Accepted(detail="Telegram")
+        outcome = await deliver(here.sink(URLS["telegram"]), here.images(11))
+    assert outcome == Accepted(detail="Telegram, sent as links: more than 10 results")
     assert here.fetched == []
+
+
+async def test_a_result_that_needs_the_key_is_not_fetched(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        url = f"{here.origin}/a.mp4"
+        seen = SUCCEEDED._replace(result={"videos": [{"url": url, "needs_key": True}]}, urls=(url,))
+        outcome = await deliver(here.sink(URLS["telegram"]), task_sample(snapshot=seen))
+    assert outcome == Accepted(detail="Telegram, sent as a link: it opens only with the API key")
+    assert here.fetched == []
+
+
+async def test_the_targets_of_an_endpoint_share_what_was_fetched(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        sink, event = here.sink(f"{URLS['telegram']}/-43"), here.video()
+        for parcel in sink.parcels(event):
+            assert await sink.deliver(as_delivery(parcel, event)) == Accepted(detail="Telegram, 1 file attached")
+    assert methods(here.sent) == ["sendVideo", "sendVideo"]
+    assert len(here.fetched) == 1
 
 
 async def test_files_are_kept_within_bounds() -> None:
