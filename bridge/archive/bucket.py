@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,9 +14,10 @@ from bridge.archive.place import PlaceFailed, StoredFile
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-PART_BYTES: Final = 16 << 20  # of a multipart upload: memory is PART_BYTES times PARTS_AT_ONCE
-PARTS_AT_ONCE: Final = 2
-SINGLE_BYTES: Final = 8 << 20  # uploaded in one request, and only if absent
+PART_BYTES: Final = 5 << 20  # of a multipart upload, the least that S3 allows; they are held in memory
+PARTS_AT_ONCE: Final = 1
+UPLOADS_AT_ONCE: Final = 2
+SINGLE_BYTES: Final = 4 << 20  # uploaded in one request, and only if absent
 LIST_AT_ONCE: Final = 1000
 STREAM_BYTES: Final = 512 * 1024
 
@@ -28,6 +30,7 @@ class Bucket:
         self._url = url
         self.partial: Final = partial
         self._made: S3Store | None = None
+        self._uploads = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
 
     @property
     def store(self) -> S3Store:
@@ -67,7 +70,10 @@ class Bucket:
     def put(self, path: str, source: Path, *, media_type: str) -> bool:
         """See `Place.put`. A large file is uploaded in parts and appears when they are complete. The protocol cannot
         make that depend on absence, so it is looked at before; names are claimed by small files, with `create`."""
-        size = source.stat().st_size
+        with self._uploads:
+            return self._upload(path, source, source.stat().st_size, media_type)
+
+    def _upload(self, path: str, source: Path, size: int, media_type: str) -> bool:
         if size <= SINGLE_BYTES:
             done = self._put(path, source.read_bytes(), media_type, mode="create")
         elif self.size(path) is not None:
