@@ -26,7 +26,7 @@ from bridge.redaction import guard_tracebacks, hidden, learn_by, report_bug
 COMMANDS: Final = {  # the module of each, and its summary
     "run": ("bridge.cli.run", "Run the daemon in the foreground, until SIGTERM or Ctrl-C."),
     "once": ("bridge.cli.run", "Work until all tasks are finished and delivered, then exit."),
-    "init": ("bridge.cli.init", "Write a first settings file by asking five questions, then check it."),
+    "init": ("bridge.cli.init", "Write a first settings file, from five questions."),
     "demo": ("bridge.cli.demo", "Show genbridge at work in half a minute; needs no key."),
     "simulate": ("bridge.cli.simulate", "Run only the simulated provider."),
     "check": ("bridge.cli.check", "Check the settings, with all their secrets."),

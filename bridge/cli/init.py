@@ -104,11 +104,11 @@ def init_command(
     to_url: str | None,
     is_tested: bool | None,
 ) -> int:
-    """Write a first settings file by asking five questions, then check it.
+    """Write a first settings file, from five questions.
 
-    Options answer questions. Without a terminal, the other answers are lines on stdin, in the order of the questions;
-    an empty line is the answer in brackets. The file is ./genbridge.yaml, or the one that --config names. Only you can
-    read it. A file that exists stays as it is, and Ctrl-C writes nothing.
+    Then it checks the file. Options answer questions. Without a terminal, the other answers are lines on stdin, in the
+    order of the questions; an empty line is the answer in brackets. The file is ./genbridge.yaml, or the one that
+    --config names. Only you can read it. A file that exists stays as it is, and Ctrl-C writes nothing.
 
     The exit code is that of `genbridge check`, or 1 when the sample was not accepted.
     """

@@ -20,7 +20,6 @@ const keyOf = (element) => element.dataset.task ?? element.dataset.delivery ?? e
 const KEYED = "[data-task], [data-delivery], [data-part]";
 document.documentElement.classList.add("scripted");
 
-// Times and words.
 let ahead = Date.parse(body.dataset.now) - Date.now(); // of this browser's clock, which may be wrong
 const now = () => Date.now() + ahead;
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
@@ -95,23 +94,19 @@ function tick() {
   for (const bar of find("svg.eta[data-added]")) {
     drawBar(bar);
     const when = bar.closest(KEYED)?.querySelector(".when");
-    if (!when || when.dataset.done) continue;
-    const [phrase, tone] = expected(bar);
-    setText(when, phrase);
-    when.className = `when ${tone}`;
+    if (when && !when.dataset.done) say(when, ...expected(bar));
   }
 }
 
 const setText = (element, text) => element.textContent === text || (element.textContent = text);
+const say = (when, phrase, tone) => (setText(when, phrase), (when.className = `when ${tone}`));
 
-// The page as it is now.
 // An answer as a document. XMLHttpRequest parses it without a place where text could become script.
 function load(address) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("GET", address);
-    request.responseType = "document";
-    request.timeout = 10_000;
+    Object.assign(request, { responseType: "document", timeout: 10_000 });
     request.onload = () => (request.status === 200 && request.response ? resolve(request.response) : reject());
     request.onerror = request.ontimeout = reject;
     request.send();
@@ -184,7 +179,6 @@ function renew(list, fresh) {
   observe();
 }
 
-// New things.
 let unseen = new Set();
 let [ends, awayAt] = [[], 0]; // when tasks finished, of the last minute; when the reader last looked at the list
 
@@ -315,8 +309,7 @@ function showTask(element, task) {
   const when = element.querySelector(".when");
   if (bar && when && !LIVE.has(task.phase)) {
     when.dataset.done = task.phase;
-    setText(when, texts[task.phase] ?? task.phase);
-    when.className = `when ${task.phase === "succeeded" ? "good" : "bad"}`;
+    say(when, texts[task.phase] ?? task.phase, task.phase === "succeeded" ? "good" : "bad");
     element.classList.add("finished");
     return false;
   }
@@ -354,8 +347,8 @@ function step(by) {
   all[Math.min(Math.max(place < 0 ? 0 : place + by, 0), all.length - 1)]?.querySelector("a").focus();
 }
 
-const VIEWS = { n: "/", t: "/tasks", d: "/deliveries", h: "/health" };
-let goUntil = 0; // after `g`
+const VIEWS = { n: "/", t: "/tasks", d: "/deliveries", h: "/health" }; // after `g`
+let goUntil = 0;
 const KEYS = {
   "/": () => document.querySelector("input[type=search]")?.focus(),
   j: () => step(1),
