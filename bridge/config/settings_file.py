@@ -222,7 +222,7 @@ def find(explicit: str | None, env: Mapping[str, str]) -> Path:
         if _exists(path) and (path == candidates[-1] or os.access(path.parent, os.X_OK, effective_ids=True)):
             return path
     tried = ", ".join("./genbridge.yaml" if not path.is_absolute() else str(path) for path in candidates)
-    fix = "write one (see config.example.yaml) or name it with --config"
+    fix = "`genbridge init` writes one; or name it with --config"
     if _exists(Path("genbridge.yml")):
         fix = "./genbridge.yml is not looked for: rename it to genbridge.yaml"
     raise ConfigError([f"no settings found: looked for {tried}; {fix}"])

@@ -148,6 +148,18 @@ def test_a_person_is_asked_again_after_a_wrong_answer(shell: Shell, empty: Path)
     assert "watchlist: tasks.yaml" in empty.read_text()
 
 
+def test_a_failed_test_leaves_the_file_and_says_what_to_do(shell: Shell, empty: Path) -> None:
+    address = ["--base-url", "http://127.0.0.1:9", "--to", "http://127.0.0.1:9/hook"]
+    said = shell("init", "--provider", "kling", "--key", "k-0123", *address, "--tasks", "none", "--test")
+    assert said.code == 1
+    assert "Fix this in genbridge.yaml, then run `genbridge check --online`." in said.out
+    assert empty.exists()
+
+
+def test_without_settings_every_command_suggests_init(shell: Shell, empty: Path) -> None:
+    assert "`genbridge init` writes one" in shell("list").err
+
+
 def test_ctrl_c_writes_nothing(shell: Shell, empty: Path) -> None:
     in_terminal(shell.folder, "init", on_output=interrupt_at("Which provider?"), exits=130)
     assert list(shell.folder.iterdir()) == []
