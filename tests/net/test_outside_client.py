@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
+
 import pytest
+import trustme
 
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import Failure
@@ -69,3 +73,20 @@ async def test_a_server_that_does_not_answer_is_left() -> None:
 
     assert isinstance(found, Unanswered)
     assert found.kind is Failure.TIMEOUT
+
+
+async def test_certificates_are_verified_at_every_hop(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+
+    async with loopback(answers(200, b"film"), tls=context) as secure:
+        redirect = answers(302, headers={"Location": f"{secure.url}/film.mp4"})
+        async with loopback(redirect) as plain:
+            trusting = OutsideClient(hosts=["127.0.0.1"], ca_file=str(tmp_path / "ca.pem"))
+            assert await body_of(trusting, plain.url) == b"film"
+            found = await OutsideClient(hosts=["127.0.0.1"]).open(plain.url)
+
+    assert isinstance(found, Unanswered)
+    assert found.kind is Failure.TLS
