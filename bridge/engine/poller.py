@@ -29,10 +29,14 @@ from bridge.engine.outage import retrying
 from bridge.engine.plans import AccountPlan
 from bridge.engine.poll_queue import MAX_UNPOLLED
 from bridge.engine.write_batcher import WriteBatcher
+from bridge.logs import get_logger
 from bridge.metrics import Metrics
 from bridge.ports import Clock, Held, Offload, Watches
 
 SLICE: Final = 5000  # watches put at once, between polls
+
+
+log = get_logger()
 
 
 class Poller:
@@ -218,7 +222,10 @@ class Poller:
             for state in states:
                 by_account.setdefault(state.account, []).append(state)
             for name in by_account.keys() & self._accounts.keys():
-                self._accounts[name].put(by_account[name])
+                try:
+                    self._accounts[name].put(by_account[name])
+                except Exception:  # the watches of the other accounts must be put all the same
+                    log.exception("news.bug", kind="watches", account=name)
 
     def _request_more(self, name: str) -> None:
         self._needing_more.add(name)

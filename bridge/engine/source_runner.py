@@ -9,7 +9,7 @@ import anyio
 import anyio.abc
 
 from bridge.engine.recorder import SourceRecorder
-from bridge.errors import GenbridgeError
+from bridge.errors import BridgeBug, GenbridgeError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Source
 
@@ -63,14 +63,20 @@ class SourceRunner:
 
 
 async def run_until_bug(source: Source, is_read: anyio.Event) -> None:
-    """Run the source; set `is_read` when it has been read once, or has failed. Our own errors (GenbridgeError) pass
-    through; any other is logged."""
+    """Run the source; set `is_read` when it has been read once, or has failed. Errors that somebody must act on
+    (GenbridgeError) pass through; a bug is logged."""
     try:
         async with anyio.create_task_group() as reading:
             await reading.start(source.run)
             is_read.set()
+    except* BridgeBug as bugs:
+        _log_bug(source, bugs, is_read)
     except* GenbridgeError:
         raise
     except* Exception as errors:
-        log.error("source.bug", source=type(source).__name__.lower(), exc_info=errors)
-        is_read.set()
+        _log_bug(source, errors, is_read)
+
+
+def _log_bug(source: Source, errors: BaseExceptionGroup, is_read: anyio.Event) -> None:
+    log.error("source.bug", source=type(source).__name__.lower(), exc_info=errors)
+    is_read.set()

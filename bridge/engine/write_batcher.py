@@ -30,10 +30,18 @@ NOTES_DUE: Final = 25_000  # so many are written at once
 MAX_KEYS: Final = 10  # named in one log line
 MAX_NOTES: Final = 50_000  # kept while the store cannot be written; then the oldest are dropped
 
-_HEALTH: Final = frozenset({Topic.ENDPOINT_FAILING, Topic.ENDPOINT_RECOVERED})
 
 QueueKey = tuple[str, str]
 """Endpoint and target of a queue of deliveries."""
+
+
+class _Written(NamedTuple):
+    """What a commit has stored: which changes applied, the queues with something new, and the events."""
+
+    applied: Sequence[bool]
+    keys: set[QueueKey]
+    events: Sequence[Event]
+    took_s: float
 
 
 class _Pending(NamedTuple):
@@ -170,7 +178,7 @@ class WriteBatcher:
         batch = self._next_batch()
         while batch:
             try:
-                applied, keys = await self._commit(batch)
+                written = await self._commit(batch)
             except StoreError:
                 await self._retries.wait()
                 # A disk that is nearly full may hold a smaller batch.
@@ -183,7 +191,7 @@ class WriteBatcher:
                 batch = self._put_back(batch, keep=1)
             else:
                 # Outside of the `try`: no error after a commit may commit the batch again.
-                self._committed(batch, applied, keys)
+                self._committed(batch, written)
                 return
 
     def _next_batch(self) -> list[_Pending]:
@@ -202,32 +210,25 @@ class WriteBatcher:
         self._pending_bytes += sum(pending.weight for pending in batch[keep:])
         return batch[:keep]
 
-    async def _commit(self, batch: Sequence[_Pending]) -> tuple[Sequence[bool], set[QueueKey]]:
+    async def _commit(self, batch: Sequence[_Pending]) -> _Written:
         keys: set[QueueKey] = set()
-        health: list[Event] = []
-        topics: list[Topic] = []
+        events: list[Event] = []
 
         def parcels_for(event: Event) -> Sequence[Parcel]:
-            if not event.is_release:
-                topics.append(event.topic)
-            if event.topic in _HEALTH:
-                health.append(event)
+            events.append(event)
             parcels = self.parcels_for(event)
             keys.update((parcel.endpoint, parcel.target) for parcel in parcels)
             return parcels
 
         begun_at = self._clock.steady()
         applied = await self._offload(self._commits.commit, [pending.change for pending in batch], parcels_for)
-        self._metrics.commit_s.observe(self._clock.steady() - begun_at)
-        self._retries.succeeded()
-        for topic in topics:
-            self._metrics.events[topic] += 1
-        _log_health(health)
-        return applied, keys
+        return _Written(applied, keys, events, self._clock.steady() - begun_at)
 
-    def _committed(self, batch: Sequence[_Pending], applied: Sequence[bool], keys: Iterable[QueueKey]) -> None:
+    def _committed(self, batch: Sequence[_Pending], written: _Written) -> None:
         """Wake the queues first: what is on disk is sent even if a callback fails."""
-        for key in keys:
+        self._retries.succeeded()
+        applied = written.applied
+        for key in written.keys:
             try:
                 self.wake([key])
             except Exception:
@@ -240,9 +241,20 @@ class WriteBatcher:
             except Exception as error:
                 errors.append((pending, error))
         self._report(errors, stored=True)
+        try:
+            self._count(written)
+        except Exception:
+            log.exception("observer.bug")
         if self._observers:
             changes = [pending.change for pending, did_apply in zip(batch, applied, strict=True) if did_apply]
             self._tell(lambda observer: observer.committed(changes))
+
+    def _count(self, written: _Written) -> None:
+        self._metrics.commit_s.observe(written.took_s)
+        for event in written.events:
+            if not event.is_release:
+                self._metrics.events[event.topic] += 1
+        _log_health(written.events)
 
     def _tell(self, tell: Callable[[StoreObserver], None]) -> None:
         for observer in self._observers:
@@ -295,5 +307,5 @@ def _log_health(events: Sequence[Event]) -> None:
     for event in events:
         if event.topic is Topic.ENDPOINT_FAILING:
             log.error("endpoint.failing", endpoint=event.subject, reason=event.data["reason"])
-        else:
+        elif event.topic is Topic.ENDPOINT_RECOVERED:
             log.info("endpoint.recovered", endpoint=event.subject, reason=event.data["reason"])

@@ -15,7 +15,7 @@ from bridge.domain.task import Kind, Reading
 from bridge.engine.janitor import Janitor, RetentionPeriods
 from bridge.engine.source_runner import run_until_bug
 from bridge.engine.store_news import follow_news
-from bridge.errors import ConfigError
+from bridge.errors import BridgeBug, ConfigError
 from bridge.ports import BatchKey, News
 from bridge.store import SqliteStore
 from tests.engine.rig import SUCCEEDED, Rig
@@ -160,10 +160,11 @@ class Source:
         raise self.error
 
 
-async def test_a_bug_in_one_source_does_not_stop_the_daemon() -> None:
+@pytest.mark.parametrize("bug", [KeyError("a bug of ours"), BridgeBug("what the store did not foresee")])
+async def test_a_bug_in_one_source_does_not_stop_the_daemon(bug: Exception) -> None:
     is_read = anyio.Event()
     with capture_logs() as logged:
-        await run_until_bug(Source(KeyError("a bug of ours")), is_read)  # type: ignore[arg-type]
+        await run_until_bug(Source(bug), is_read)  # type: ignore[arg-type]
     assert is_read.is_set()
     assert [(line["event"], line["source"]) for line in logged] == [("source.bug", "source")]
 

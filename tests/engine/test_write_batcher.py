@@ -142,6 +142,32 @@ async def test_a_callback_that_raises_neither_repeats_the_commit_nor_delays_its_
     assert (bug["what"], bug["keys"], bug["count"]) == ("AccountPaused", ["paused0", "paused1", "paused2"], 3)
 
 
+async def test_a_bug_in_counting_what_was_stored_neither_repeats_the_commit_nor_delays_its_deliveries() -> None:
+    rig = Rig()
+    rig.script("a", SUCCEEDED)
+    commits = 0
+    commit = rig.store.commit
+
+    def counted(changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
+        nonlocal commits
+        commits += 1
+        return commit(changes, parcels_for)
+
+    class BrokenCounter:
+        def observe(self, seconds: float) -> None:
+            raise KeyError("a bug of ours")
+
+    rig.torn.commit = counted  # type: ignore[method-assign]  # our own double, counting
+    rig.metrics.commit_s = BrokenCounter()  # type: ignore[misc, assignment]
+    with capture_logs() as logged:
+        async with rig.running():
+            await rig.watch("a")
+            await rig.clock.advance(1)
+            assert [delivery.subject for _, delivery in rig.sink.handed] == ["a"]
+    assert {line["event"] for line in logged if line["event"].endswith(".bug")} == {"observer.bug"}
+    assert commits == 2  # the end, and its outcome
+
+
 async def test_each_callback_of_a_commit_is_called_although_one_before_it_raises() -> None:
     heard: list[str] = []
 
