@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from http import HTTPStatus
 from typing import Final
 
+import anyio
+
 from bridge.account_catalogue import base_url_of, catalogue
 from bridge.clock import SystemClock
 from bridge.config.changed_settings import changed_settings
@@ -25,7 +27,7 @@ from bridge.plan_builder import PlanBuilder
 from bridge.ports import Added, Cursor, TaskLists
 from bridge.providers.base_url_advice import advice, repeated_path
 from bridge.providers.task_requests import harmless_action
-from bridge.sinks.apprise_plugin import check_targets
+from bridge.sinks.apprise_plugin import check_targets, server_of
 from bridge.sinks.chat_services import host_warning, question_of
 from bridge.sinks.hook_address import has_address_without_task, sample_url
 from bridge.sinks.judging import redirection
@@ -33,6 +35,7 @@ from bridge.store import survey
 from bridge.store_location import StoreLocation
 from bridge.wiring import sources
 
+CONNECT_S: Final = 10.0
 PROBE_ID: Final = "genbridge-check"  # an id nobody has: asking about it is harmless and free
 # Any answer about the task will do: some gateways have one for every id.
 ANSWERING: Final = frozenset(Kind) - ABOUT_ACCOUNT - {Kind.RATE_LIMITED, Kind.TRANSIENT, Kind.AMBIGUOUS, Kind.NO_ROUTE}
@@ -69,8 +72,9 @@ async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
                 yield await _listed(name, lists, account.action)
         for name, endpoint in loaded.settings.endpoints.items():
             if isinstance(endpoint, Apprise):
-                for place in range(1, len(endpoint.urls) + 1):
-                    yield Finding(Level.OK, f"endpoints.{name}[{place}]", "usable; `genbridge test` sends a sample")
+                for place, chat in enumerate(endpoint.urls, 1):
+                    direct = not (endpoint.proxy or loaded.proxies.http or loaded.proxies.https)
+                    yield await _chat(f"endpoints.{name}[{place}]", server_of(chat.reveal()) if direct else None)
                 continue
             client = builder.client_of(name, endpoint, loaded)
             url = sample_url(endpoint.url.reveal())
@@ -193,6 +197,20 @@ async def _listed(name: str, lists: TaskLists, action: str | None) -> Finding:
         return Finding(Level.ERROR, thing, f"the list cannot be read: {answer.detail or answer.kind}")
     of_action = f" of {page.action}" if page.action else ""
     return Finding(Level.OK, thing, f"reads the list{of_action}: {len(answer.tasks)} tasks on its first page")
+
+
+async def _chat(thing: str, server: tuple[str, int] | None) -> Finding:
+    """Whether the server of a chat URL can be reached, where the URL names one. Nothing is sent to it."""
+    seen = "usable; `genbridge test` sends a sample"
+    if server is not None:
+        host, port = server
+        try:
+            with anyio.fail_after(CONNECT_S):
+                await (await anyio.connect_tcp(host, port)).aclose()
+        except (OSError, TimeoutError):
+            return Finding(Level.WARNING, thing, f"{host} port {port} cannot be reached: check the URL and the server")
+        seen = f"{host} port {port} can be reached; `genbridge test` sends a sample"
+    return Finding(Level.OK, thing, seen)
 
 
 def _known_there(thing: str, answer: Answer | Unanswered, url: str) -> Finding:

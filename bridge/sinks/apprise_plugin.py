@@ -277,6 +277,18 @@ def check_targets(url: str) -> str | None:
     )
 
 
+def server_of(url: str) -> tuple[str, int] | None:
+    """Host and port that this URL connects to, where the URL names both; None for a service with an address of its
+    own."""
+    found = _checked(url)
+    if isinstance(found, str):
+        return None
+    plugin = found.plugin
+    is_named = "host" in getattr(plugin, "template_tokens", {})  # else it is a token of the service
+    host = getattr(plugin, "smtp_host", None) or (plugin.host if is_named else None)
+    return (str(host), int(plugin.port)) if host and plugin.port else None
+
+
 def separate_targets(url: str) -> list[PluginTarget]:
     """The targets of a URL, when there are several that can be notified one by one; else none."""
     if not any(char in url.partition("://")[2] for char in "/?,"):

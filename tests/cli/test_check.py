@@ -230,6 +230,25 @@ def test_check_online_asks_a_chat_service_about_its_robot(
     assert asked[-1] == ("GET /bot1:x/getMe" if format == "telegram" else "GET /bot1:x")
 
 
+def test_check_online_connects_to_the_server_that_a_chat_url_names(shell: Shell) -> None:
+    asked: list[str] = []
+
+    async def service(exchange: Exchange) -> None:
+        asked.append(exchange.asked.target)
+        await exchange.answer(404)
+
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(loopback(service)) as one:
+        urls = [f"json{one.url.removeprefix('http')}/x", "json://127.0.0.1:9/x", "discord://123456789/abcdefghijkl"]
+        account = {"provider": "comfyui", "base_url": one.url}
+        shell.settings({"accounts": {"own": account}, "endpoints": {"chat": {"type": "apprise", "urls": urls}}})
+        found = report(shell("check", "--online"))
+    assert found["endpoints.chat[1]"][0] == "ok"
+    assert "can be reached" in found["endpoints.chat[1]"][1]
+    assert found["endpoints.chat[2]"] == ("warning", "127.0.0.1 port 9 cannot be reached: check the URL and the server")
+    assert found["endpoints.chat[3]"] == ("ok", "usable; `genbridge test` sends a sample")
+    assert "/x" not in asked
+
+
 @pytest.mark.parametrize(("date", "says"), [("Mon, 01 Jan 2035 00:00:00 GMT", "behind"), ("", "")])
 def test_check_online_compares_the_clock_with_those_of_servers(date: str, says: str, shell: Shell) -> None:
     dated = answers(404, headers={"Date": date} if date else {})
