@@ -16,9 +16,9 @@ from bridge.callback_reading import callbacks_of
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Settings, Webhook, fingerprint
 from bridge.config.secret import SecretText, has_reference
-from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
+from bridge.domain.ids import ARCHIVE
 from bridge.domain.limits import RateLimits
 from bridge.domain.routes import RoutingRule, wanted_live_topics
 from bridge.domain.task import Phase

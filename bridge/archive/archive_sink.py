@@ -13,10 +13,11 @@ from bridge.archive.copy_record import CopyRecord
 from bridge.archive.download import CopyFailed, Download, Fetched
 from bridge.archive.part_file import PartFile, PartTaken
 from bridge.archive.place import Place, PlaceFailed
-from bridge.domain.archive_names import ARCHIVE, CopyMade, WantedCopy, due_first, mark, stems, wanted_copies
+from bridge.domain.archive_names import CopyMade, WantedCopy, due_first, mark, stems, wanted_copies
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.event_building import archived_event
+from bridge.domain.ids import ARCHIVE
 from bridge.domain.task import Json
 from bridge.encoding import documented
 from bridge.ports import Clock

@@ -21,7 +21,6 @@ from bridge.control.delivery_list import (
 )
 from bridge.control.formats import age, count, due
 from bridge.control.lookup import find_keys
-from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
 from bridge.errors import UsageError
@@ -141,8 +140,7 @@ def redeliver_command(
     if sum([bool(event_ids), dead, since is not None]) != 1:
         raise UsageError("give exactly one of: event ids, --dead, --since")
     states = (DeliveryState.DEAD,) if dead else ()
-    without = ARCHIVE if dead and endpoint is None else None
-    wanted = DeliveryFilter(event_ids=event_ids, states=states, since=since, endpoint=endpoint, without=without)
+    wanted = DeliveryFilter(event_ids=event_ids, states=states, since=since, endpoint=endpoint)
     with session.store() as store:
         number = redeliver(store, session.file, wanted)
     click.echo(f"{count(number, 'delivery')} will be sent again")

@@ -19,7 +19,7 @@ from bridge.config.postgres_url import PostgresUrl, names_postgres
 from bridge.config.problems import NOT_A_MAPPING, NOT_A_TEXT, Problem, Steps, at_key, at_value
 from bridge.config.secret import check_references, fill, has_reference
 from bridge.config.yaml import MAX_SETTINGS_BYTES, Node, Pairs, Scalar, YamlProblem, as_free, read_document, walk
-from bridge.domain.archive_names import ARCHIVE
+from bridge.domain.ids import ARCHIVE
 from bridge.domain.quoting import unknown
 from bridge.errors import ConfigError, UsageError
 

@@ -93,7 +93,7 @@ def redeliver(store: RequestStore, file: SettingsFile, wanted: DeliveryFilter, *
         missing = [one for one in wanted.event_ids if one not in known]
         if missing:
             raise unknown_event(missing[0])
-    return store.redeliver(wanted, expect=expect)
+    return store.redeliver(wanted.without_copies, expect=expect)
 
 
 def enable(store: RequestStore, file: SettingsFile, endpoint: str, *, now: float) -> tuple[bool, bool]:

@@ -48,7 +48,7 @@ class Redelivery:
 
 def planned_redelivery(store: ReadStore, file: SettingsFile, wanted: DeliveryFilter, *, now: float) -> Redelivery:
     """The deliveries that `redeliver` would send for this filter."""
-    totals = store.delivery_totals(wanted)
+    totals = store.delivery_totals(wanted.without_copies)
     return Redelivery(totals=totals, held=held_endpoints(store, file, now=now) & {one.endpoint for one in totals})
 
 

@@ -10,7 +10,6 @@ from typing import Final
 
 from bridge.domain.task import Json
 
-ARCHIVE: Final = "@archive"  # the reserved endpoint whose deliveries are copies
 COPIED_KINDS: Final = ("videos", "images", "audios", "files")
 MOST_NAME_BYTES: Final = 120  # of one name; a file system allows 255
 MARK_CHARS: Final = 8

@@ -7,6 +7,7 @@ import unicodedata
 from typing import Final, NamedTuple
 
 MAX_TASK_ID_CHARS: Final = 512
+ARCHIVE: Final = "@archive"  # the reserved endpoint whose deliveries are copies
 
 
 class WatchKey(NamedTuple):

@@ -11,9 +11,9 @@ from typing import Final
 import anyio
 import anyio.abc
 
-from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.change import EndpointChecked
 from bridge.domain.event import Event, Parcel
+from bridge.domain.ids import ARCHIVE
 from bridge.domain.routes import RoutingRule, destinations
 from bridge.domain.slots import NOTHING, Portion, Share, endpoint_scope, portion_held, slots_held
 from bridge.engine.endpoint_queue import EndpointQueue

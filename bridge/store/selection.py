@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from bridge.domain.delivery_state import DeliveryState
-from bridge.domain.ids import WatchKey
+from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.task import Phase
 from bridge.store.rows import plain
 
@@ -46,6 +46,13 @@ class DeliveryFilter(NamedTuple):
     watch: WatchKey | None = None
     since: float | None = None
     without: str | None = None  # not those to this endpoint
+
+    @property
+    def without_copies(self) -> DeliveryFilter:
+        """The same for redelivering: all dead deliveries are meant without the archive's copies, unless those are
+        named."""
+        is_named = self.endpoint is not None or self.event_ids
+        return self if is_named or self.states != (DeliveryState.DEAD,) else self._replace(without=ARCHIVE)
 
     @property
     def is_narrow(self) -> bool:

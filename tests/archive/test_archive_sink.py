@@ -13,9 +13,9 @@ import pytest
 from bridge.archive.archive_sink import ArchiveSink
 from bridge.archive.folder import Folder
 from bridge.archive.part_file import PartFile
-from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.delivery import Accepted, Deferred, Undeliverable
 from bridge.domain.event import Topic
+from bridge.domain.ids import ARCHIVE
 from bridge.net.outside_client import Pace
 from tests.archive.copies import FOLDER, MP4, archive_in, copied, delivery_of, files, finished, ranges, record, sha256
 from tests.loopback import Exchange, answers, loopback

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 from bridge.config.load import Loaded, load
+from bridge.control.delivery_list import redeliver
 from bridge.control.delivery_table import ROWS, DeliveryTable, delivery_table
 from bridge.control.redelivery import planned_redelivery
 from bridge.domain.delivery_state import DeliveryState
-from bridge.domain.ids import WatchKey
+from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.pause import PauseOf
 from bridge.store import Store, open_store
 from bridge.store.page_views import DeliverySearch, Standing
 from bridge.store.selection import DeliveryFilter
 from tests.factories import NOW, make_wish
-from tests.store.making import Teller, add, due, make_deferred, make_end, nobody
+from tests.store.making import Teller, add, due, make_attempt, make_deferred, make_end, nobody
 
 SETTINGS = """
 accounts:
@@ -66,6 +67,18 @@ def test_a_redelivery_says_which_endpoints_get_nothing_now(store: Store, loaded:
     assert (one.number, one.held) == (1, frozenset({"automation"}))
     nothing = planned_redelivery(store, loaded, WAITING._replace(topic="task_failed"), now=NOW + 100)
     assert (nothing.number, nothing.held) == (0, frozenset())
+
+
+def test_all_that_is_dead_is_sent_again_without_copies_unless_they_are_named(store: Store, loaded: Loaded) -> None:
+    add(store, "task-1")
+    store.commit([make_end()], Teller(("automation", ""), (ARCHIVE, "")))
+    waiting = [*due(store), *due(store, queue=(ARCHIVE, ""))]
+    store.commit([make_attempt(one, state=DeliveryState.DEAD, outcome="refused") for one in waiting], nobody)
+    dead = DeliveryFilter(states=(DeliveryState.DEAD,))
+    assert planned_redelivery(store, loaded, dead, now=NOW).endpoints == ["automation"]
+    assert planned_redelivery(store, loaded, dead._replace(endpoint=ARCHIVE), now=NOW).endpoints == [ARCHIVE]
+    assert redeliver(store, loaded, dead, expect=1) == 1
+    assert redeliver(store, loaded, dead._replace(endpoint=ARCHIVE), expect=1) == 1
 
 
 def test_each_row_says_what_it_waits_for(store: Store, loaded: Loaded) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from bridge.domain.archive_names import ARCHIVE
+from bridge.domain.ids import ARCHIVE
 from bridge.domain.task import Phase, Snapshot
 from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, result_boxes, with_copies
 from bridge.http.page.result_copies import CopiedTask, ShownCopy

@@ -12,11 +12,10 @@ from bridge.control.estimates import estimates
 from bridge.control.holds import QueueHolds, hold_on, holds_on, lasting_holds
 from bridge.control.pausing import held_deliveries, held_watches
 from bridge.domain.account_state import AccountState, Hold
-from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.durations.forecast import Expected
 from bridge.domain.event import END_TOPICS
-from bridge.domain.ids import WatchKey
+from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
 from bridge.encoding import encode

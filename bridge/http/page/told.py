@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import Final, NamedTuple
 
-from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import END_TOPICS
+from bridge.domain.ids import ARCHIVE
 from bridge.store.views import DeliveryView
 
 HELD: Final = "held"  # it waits, and its endpoint is disabled or paused

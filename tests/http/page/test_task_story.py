@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bridge.domain.archive_names import ARCHIVE
 from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.ids import ARCHIVE
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import Kind, Phase
 from bridge.http.page.task_story import MOST_EVENTS, MOST_HAPPENED, TaskStory
