@@ -72,13 +72,14 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     found = await services.read(
         delivery_table, loaded, wanted, now=call.now, after=query.after, opened=_name(query.open)
     )
+    is_filtered = bool(query.endpoint or query.topic or query.since or query.q)
     most = len(loaded.settings.delivery.retries_s) + 1
     own = [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING]
     return {
         "table": found,
         "filter": query,
-        "is_filtered": bool(query.endpoint or query.topic or query.since or query.q),
-        "title": _title(words, found),
+        "is_filtered": is_filtered,
+        "title": _title(words, found, is_filtered=is_filtered),
         "tabs": _tabs(words, found),
         "endpoints": loaded.queues,
         "spans": SPANS,
@@ -109,15 +110,17 @@ def counted(words: Wording, count: BoundedCount) -> str:
     return words.number(count.number) + ("+" if count.is_more else "")
 
 
-def _title(words: Wording, found: DeliveryTable) -> str:
-    """What is not accepted yet, the worst first."""
+def _title(words: Wording, found: DeliveryTable, *, is_filtered: bool) -> str:
+    """What is not accepted yet, the worst first. A filter that shows none of it says nothing of the rest."""
     said = {
         Standing.DEAD: words.text("{n} undelivered", n=counted(words, found.counts[Standing.DEAD])),
         Standing.HELD: words.text("{n} held", n=counted(words, found.counts[Standing.HELD])),
         Standing.WAITING: words.text("{n} waiting", n=counted(words, found.counts[Standing.WAITING])),
     }
     parts = [text for standing, text in said.items() if found.counts[standing].number]
-    return words.text(", ").join(parts) if parts else words.text("Everything is delivered")
+    if not parts:
+        return words.text("Deliveries") if is_filtered else words.text("Everything is delivered")
+    return words.text(", ").join(parts)
 
 
 def _tabs(words: Wording, found: DeliveryTable) -> list[StateTab]:
