@@ -87,7 +87,7 @@ def _message(detail: Mapping[str, Any], value: object, path: Steps) -> str:
         return str(context["error"])
     if kind in {"literal_error", "enum", "union_tag_invalid"}:
         what = next(step for step in reversed(path) if isinstance(step, str)).removesuffix("s")
-        allowed = re.findall(r"'([^']+)'", context.get("expected") or context["expected_tags"])
+        allowed = list(filter(None, re.findall(r"'([^']*)'", context.get("expected") or context["expected_tags"])))
         return unknown(what, value, allowed) if isinstance(value, str) else NOT_A_TEXT
     if kind in _MESSAGES:
         return _MESSAGES[kind].format(**context)

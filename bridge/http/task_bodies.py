@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -25,10 +25,13 @@ from bridge.task_reading import task_reader
 COMMITTED_AT_ONCE: Final = 2000  # tasks; what the daemon commits waits for no more
 _ONE_AT_A_TIME: Final = anyio.CapacityLimiter(1)
 
+Shared = Mapping[str, str | None]
+"""The `account` and `action` of tasks that name none."""
 
-async def add_tasks(services: Services, data: bytes, *, is_json: bool, account: str | None, again: bool) -> list[Added]:
+
+async def add_tasks(services: Services, data: bytes, *, is_json: bool, shared: Shared, again: bool) -> list[Added]:
     """Watch the tasks of a body. Errors as `read_wishes`; StoreError when the store cannot be written now."""
-    wishes = await read_wishes(data, services.settings(), is_json=is_json, account=account, clock=services.clock)
+    wishes = await read_wishes(data, services.settings(), is_json=is_json, shared=shared, clock=services.clock)
     added: list[Added] = []
     for start in range(0, len(wishes), COMMITTED_AT_ONCE):
         some = wishes[start : start + COMMITTED_AT_ONCE]
@@ -36,10 +39,10 @@ async def add_tasks(services: Services, data: bytes, *, is_json: bool, account: 
     return added
 
 
-async def read_wishes(data: bytes, loaded: Loaded, *, is_json: bool, account: str | None, clock: Clock) -> list[Wish]:
+async def read_wishes(data: bytes, loaded: Loaded, *, is_json: bool, shared: Shared, clock: Clock) -> list[Wish]:
     """The tasks of a body, in any syntax unless it says that it `is_json`. HttpProblem 422 lists every one that cannot
     be watched, and then none is."""
-    read = partial(_read, data, loaded, is_json, {"account": account} if account else {}, clock)
+    read = partial(_read, data, loaded, is_json, {name: value for name, value in shared.items() if value}, clock)
     if len(data) <= SMALL_BYTES:
         return read()
     return await anyio.to_thread.run_sync(read, limiter=_ONE_AT_A_TIME)

@@ -28,7 +28,7 @@ async def add(call: ApiCall) -> dict[str, Any]:
     services, query = call.services, call.query
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = media_type == JSON
-    added = await add_tasks(services, call.raw, is_json=is_json, account=query.account, again=query.again)
+    added = await add_tasks(services, call.raw, is_json=is_json, shared={"account": query.account}, again=query.again)
     return {
         "tasks": [
             {"account": one.key.account, "id": one.key.task_id, "what": one.what, "phase": one.phase} for one in added

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from http import HTTPStatus
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -14,7 +15,9 @@ from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
 from bridge.errors import OutdatedError
 from bridge.http.page.actions import ActionCall, ActionForm, Done, FormAction, NothingDone, answer_page
+from bridge.http.page.view import View, ViewCall, ViewQuery, own_path
 from bridge.http.page.wording import Wording
+from bridge.http.problem_details import HttpProblem
 from bridge.http.query_values import since_at
 from bridge.store import ReadStore
 from bridge.store.page_views import DeliverySearch, Standing
@@ -37,6 +40,17 @@ class OneDelivery(ActionForm):
     endpoint: str
     target: str = ""
     state: DeliveryState = DeliveryState.DEAD
+
+
+class RedeliverQuery(ViewQuery):
+    """The filter of `ManyDeliveries`, and where the reader came from."""
+
+    state: DeliveryState = DeliveryState.DEAD
+    endpoint: str | None = None
+    topic: Topic | None = None
+    since: str | None = None
+    q: str | None = None
+    back: str = "/deliveries"
 
 
 class ManyDeliveries(ActionForm):
@@ -79,7 +93,23 @@ async def redeliver_all(call: ActionCall) -> Done | Response:
             planned = await _planned(call, wanted)
         else:
             return Done(text=_sent(call.words, number, planned.held))
-    return await _ask(call, wanted, planned)
+    values = _question(call, wanted, planned)
+    return await answer_page(call.view, "redeliver.html", values, back=call.back, name="deliveries")
+
+
+async def load_question(call: ViewCall) -> Mapping[str, Any]:
+    """The question before anything is sent: a view, so that Back and Refresh work. HttpProblem 409 when nothing
+    matches."""
+    if not call.visitor.may_act:
+        raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; this needs http.token")
+    form = ManyDeliveries.model_validate(call.query.model_dump())
+    words = Wording(call.visitor.language, call.visitor.zone, call.now)
+    asked = ActionCall(view=call, words=words, form=form, back=own_path(call.query.back))
+    try:
+        wanted = await _wanted(asked)
+        return {"back": asked.back, **_question(asked, wanted, await _planned(asked, wanted))}
+    except NothingDone as reason:
+        raise HttpProblem(HTTPStatus.CONFLICT, str(reason)) from None
 
 
 async def enable_one(call: ActionCall) -> Done:
@@ -151,12 +181,12 @@ async def _planned(call: ActionCall, wanted: DeliveryFilter) -> Redelivery:
     return await call.services.read(planned_redelivery, call.services.settings(), wanted, now=call.now)
 
 
-async def _ask(call: ActionCall, wanted: DeliveryFilter, planned: Redelivery) -> Response:
-    """The page that asks. It holds the time that `since` meant, because an age would go on."""
+def _question(call: ActionCall, wanted: DeliveryFilter, planned: Redelivery) -> Mapping[str, Any]:
+    """What the page that asks shows. It holds the time that `since` meant, because an age would go on."""
     form, words = call.form, call.words
     if not planned.number:
         raise NothingDone(words.text("No delivery matches any more. Nothing is sent."))
-    values = {
+    return {
         "planned": planned,
         "was": form.number,
         "state": state_word(words, form.state),
@@ -169,7 +199,6 @@ async def _ask(call: ActionCall, wanted: DeliveryFilter, planned: Redelivery) ->
             "number": planned.number,
         },
     }
-    return await answer_page(call.view, "redeliver.html", values, back=call.back, name="deliveries")
 
 
 def _sent(words: Wording, number: int, held: frozenset[str]) -> str:
@@ -191,6 +220,10 @@ def state_word(words: Wording, state: DeliveryState) -> str:
         case DeliveryState.CANCELED:
             return words.text("canceled")
 
+
+VIEW: Final = View(
+    path="/redeliver", template="redeliver.html", name="deliveries", load=load_question, query=RedeliverQuery
+)
 
 ACTIONS: Final = (
     FormAction(name="redeliver", form=OneDelivery, button=lambda words: words.text("Redeliver"), run=redeliver_one),

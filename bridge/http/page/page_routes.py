@@ -36,6 +36,7 @@ VIEWS: Final[Sequence[View]] = (
     deliveries_view.VIEW,
     health_view.VIEW,
     task_actions.VIEW,
+    delivery_actions.VIEW,
     SIGN_IN,
 )
 ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS)

@@ -16,6 +16,7 @@ from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
 
 MIDDLE_OF_URL: Final = "…"
+_TURNING: Final = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
 SHOWN_OF_URL: Final = 70  # characters of a long address
 
 
@@ -28,6 +29,7 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=one_direction,
     )
     made.globals.update(asset_url=asset_url, version=__version__, address=address, ms=ms)
     made.filters.update(web=web, host=host, short=short, filled=filled)
@@ -47,6 +49,11 @@ def render(template: str, visitor: Visitor, now: float, values: Mapping[str, Any
         now=now,
         **values,
     )
+
+
+def one_direction(value: object) -> object:
+    """Text without the characters that turn the direction of what follows: `cod.exe` could be drawn as `exe.doc`."""
+    return value.translate(_TURNING) if type(value) is str else value  # markup of ours has none
 
 
 def address(path: str, kept: Iterable[tuple[str, str]] = (), **parameters: object) -> str:

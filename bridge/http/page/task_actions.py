@@ -41,6 +41,7 @@ class NewTasks(ActionForm):
 
     tasks: str = ""
     account: str | None = None
+    action: str | None = None
     again: bool = False
 
 
@@ -83,8 +84,9 @@ async def add(call: ActionCall) -> Done | Response:
     """Watch tasks: all of them, or none if one is wrong. Then the form says what is wrong."""
     form: NewTasks = call.form
     data = form.tasks.replace("\r\n", "\n").encode("utf-8", "replace")
+    shared = {"account": form.account, "action": form.action}
     try:
-        added = await add_tasks(call.services, data, is_json=False, account=form.account, again=form.again)
+        added = await add_tasks(call.services, data, is_json=False, shared=shared, again=form.again)
     except HttpProblem as problem:
         if problem.status != HTTPStatus.UNPROCESSABLE_ENTITY:
             raise

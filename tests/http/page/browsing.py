@@ -21,6 +21,12 @@ def forms(page: str, action: str) -> list[dict[str, str]]:
     ]
 
 
+def question(page: str) -> str | None:
+    """The link that asks before it sends again all that a filter shows; None: there is none."""
+    found = re.search(r'href="(/redeliver[?][^"]+)"', page)
+    return None if found is None else html.unescape(found[1])
+
+
 class Browser:
     """Somebody who has signed in at a site."""
 

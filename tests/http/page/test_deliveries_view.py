@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.http.page.browsing import Browser, forms, heading
+from tests.http.page.browsing import Browser, forms, heading, question
 from tests.http.site import READ_TOKEN, Site, running_site
 from tests.world import HOOK_KEY, KEY, until
 
@@ -153,12 +153,21 @@ def test_buttons_do_what_the_row_needs(site: Site, browser: Browser) -> None:
     assert [form["endpoint"] for form in forms(page, "redeliver")] == ["dead"]
     assert [form["endpoint"] for form in forms(page, "send")] == ["slow"]
     assert [form["endpoint"] for form in forms(page, "enable")] == ["gone"]
-    [bulk] = forms(page, "redeliver-all")
-    assert (bulk["q"], bulk["state"], bulk["back"]) == ("second", "dead", "/deliveries?q=second")
-    asked = browser.send("redeliver-all", bulk)
-    assert heading(asked.text) == "Redeliver 1 to dead?"
+    bulk = question(page)
+    assert bulk is not None
+    assert bulk == "/redeliver?state=dead&q=second&back=%2Fdeliveries%3Fq%3Dsecond"
+    for asked in (browser.get(bulk), browser.get(bulk)):  # Back and Refresh ask again
+        assert heading(asked.text) == "Redeliver 1 to dead?"
+    assert browser.get("/redeliver?q=nothing-has-this-name").status_code == 409
     with closing(Browser(site, READ_TOKEN)) as reader:
+        assert reader.get(bulk).status_code == 403
         assert "/actions/" not in reader.get("/deliveries").text.replace("/actions/signout", "")
+
+
+def test_a_state_that_does_not_exist_is_named_with_those_that_do(browser: Browser) -> None:
+    page = browser.get("/deliveries?state=nix")
+    assert page.status_code == 422
+    assert "there are: accepted, all, canceled, dead, held, waiting" in page.text.replace(" or ", ", ")
 
 
 def test_all_that_a_search_shows_is_sent_and_nothing_else(site: Site, browser: Browser) -> None:
@@ -166,7 +175,7 @@ def test_all_that_a_search_shows_is_sent_and_nothing_else(site: Site, browser: B
     page = browser.get("/deliveries?q=second").text
     site.world.hooks.pop("/dead")
     before = len(site.world.told)
-    asked = browser.send("redeliver-all", forms(page, "redeliver-all")[0])
+    asked = browser.get(question(page) or "")
     [form] = forms(asked.text, "redeliver-all")
     assert browser.said(browser.send("redeliver-all", form)) == "1 delivery is sent again."
     until(

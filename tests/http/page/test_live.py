@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Dialog
 
 from tests.http.page.browser import tab
 from tests.http.site import TOKEN, Site, running_site
@@ -75,6 +75,25 @@ def test_cards_come_by_themselves_when_the_reader_is_away(browser: Browser, open
         page.wait_for(IS_LIVE)
         open_site.add("by-itself", seconds=0)
         page.wait_for("document.querySelector('[data-list=finished] [data-task=\"kling by-itself\"]') !== null")
+
+
+def test_the_key_r_asks_before_it_sends(browser: Browser, open_site: Site) -> None:
+    open_site.add("again", seconds=0)
+    until(lambda: "again" in open_site.world.by_task(), seconds=20, what="the webhook")
+    with tab(browser, open_site.url) as page:
+        asked: list[str] = []
+
+        def dismiss(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            dialog.dismiss()
+
+        page.page.on("dialog", dismiss)
+        page.open("/task?account=kling&id=again")
+        page.wait_for(IS_LIVE)
+        page.wait_for("document.querySelector('[data-redeliver]') !== null")
+        page.page.keyboard.press("r")
+        assert asked == ["Redeliver?"]
+        assert page.page.url.endswith("/task?account=kling&id=again")
 
 
 def test_a_wrong_clock_of_the_browser_misleads_nobody(browser: Browser, open_site: Site) -> None:

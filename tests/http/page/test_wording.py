@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.http.page.rendering import one_direction
 from bridge.http.page.wording import Wording, translations
 
 NOW = 1_764_433_876.0  # 2025-11-29 16:31:16 UTC
@@ -66,6 +67,12 @@ def test_numbers_have_separators_and_plurals_are_right() -> None:
     assert words().counted(1, "{n} delivery", "{n} deliveries") == "1 delivery"
     assert words().counted(12345, "{n} delivery", "{n} deliveries") == "12,345 deliveries"
     assert words().text("{a} of {b}", a=True, b="2") == "True of 2"
+
+
+def test_text_from_outside_cannot_turn_the_direction_of_what_follows() -> None:
+    assert one_direction("a\u202eexe.doc") == "a\ufffdexe.doc"
+    assert one_direction("\u2066x\u2069 灯塔 שלום") == "\ufffdx\ufffd 灯塔 שלום"
+    assert one_direction(3) == 3
 
 
 def used_texts() -> set[str]:

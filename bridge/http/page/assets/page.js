@@ -226,6 +226,7 @@ function open() {
   stream.addEventListener("changes", (event) => showChanges(hear(event)));
   stream.addEventListener("alive", hear);
   stream.onerror = () => {
+    setLive(false);
     if (stream?.readyState !== EventSource.CLOSED) return; // else the browser tries again by itself
     close();
     retryTimer = setTimeout(open, 4000);
@@ -256,7 +257,7 @@ function setLive(live) {
   line.querySelector("a")?.remove(); // Refresh
   dot.classList.toggle("off", !live);
   setText(words, live ? texts.live : texts.connecting);
-  banner.hidden = live || !wasLive;
+  banner.hidden = live || !wasLive || Date.now() - heardAt <= SILENT_MS;
   const clock = new Intl.DateTimeFormat("en-GB", { timeZone: body.dataset.zone, timeStyle: "medium" });
   setText(banner.querySelector("span"), fill(texts.not_live, { time: clock.format(heardAt + ahead) }));
 }
@@ -264,10 +265,8 @@ function setLive(live) {
 function showCounts(counts) {
   if (!counts) return;
   const flat = { ...counts, ...counts.watches };
-  for (const element of find("[data-count]")) {
-    const value = flat[element.dataset.count];
-    if (typeof value === "number") setText(element, number(value));
-  }
+  const counted = find("[data-count]").filter((element) => typeof flat[element.dataset.count] === "number");
+  counted.forEach((element) => setText(element, number(flat[element.dataset.count])));
   const icon = document.querySelector("link[rel=icon]");
   icon.href = Number(body.dataset.needs) ? icon.dataset.needs : icon.dataset.well;
   const needs = Number(body.dataset.needs) && fill(texts.title_needs, { n: body.dataset.needs });
@@ -276,7 +275,7 @@ function showCounts(counts) {
 }
 
 function showChanges(frame) {
-  let mustRefresh = Boolean(frame.more);
+  let mustRefresh = frame.more;
   for (const task of frame.tasks) {
     const key = `${task.account} ${task.id}`;
     const shown = find(`[data-task="${CSS.escape(key)}"]`);
@@ -287,7 +286,7 @@ function showChanges(frame) {
   for (const one of frame.deliveries) {
     const isOn = document.querySelector(`[data-delivery^="${CSS.escape(`${one.event_id} ${one.endpoint}`)}"]`);
     const ofTask = one.id && document.querySelector(`[data-task="${CSS.escape(`${one.account} ${one.id}`)}"]`);
-    mustRefresh ||= Boolean(isOn || ofTask);
+    mustRefresh ||= isOn || ofTask;
   }
   ends = ends.filter((at) => Date.now() - at < 60_000);
   showNew(unseen);
@@ -347,6 +346,7 @@ function step(by) {
   all[Math.min(Math.max(place < 0 ? 0 : place + by, 0), all.length - 1)]?.querySelector("a").focus();
 }
 
+const askFirst = (one) => (one.href || confirm(`${one.textContent}?`)) && one.click(); // a link leads to a question
 const VIEWS = { n: "/", t: "/tasks", d: "/deliveries", h: "/health" }; // after `g`
 let goUntil = 0;
 const KEYS = {
@@ -359,7 +359,7 @@ const KEYS = {
     if (player) player.paused ? player.play() : player.pause();
   },
   n: () => !fresher()?.hidden && fresher()?.click(),
-  r: () => (current() ?? document).querySelector("[data-redeliver]")?.click(),
+  r: () => find("[data-redeliver]", current() ?? document).slice(0, 1).forEach(askFirst),
   g: () => (goUntil = Date.now() + 1500),
   "?": showKeys,
 };
