@@ -1,16 +1,18 @@
-"""What the status page costs in a store of 100,000 finished tasks, while the daemon polls 200 tasks a second and five a
-second finish: the time until the first byte of each view and the whole, compressed size of each; how long after the
-provider's answer a finish is in the stream that open pages follow; and what 200 open pages add to the daemon's memory.
+"""What the status page costs in a store of 100,000 tasks that have finished in the last 20 days, while the daemon polls
+200 tasks a second and five a second finish: the time until the first byte of each view and the whole, compressed size
+of each; how long after the provider's answer a finish is in the stream that open pages follow; and what 200 open pages
+add to the daemon's memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,11 +36,13 @@ VIEWS: Final = (
 ASSETS: Final = ("css", "js")
 EVERY_MS: Final = 200  # one task finishes
 STREAMS: Final = 200
+DAYS: Final = 20
+STREAMS_S: Final = 5.0
 BUDGET_KB: Final = {"css": 7, "js": 8}
 
 
 def run(quick: bool) -> Report:
-    finished, running, finishing, rounds = (300, 100, 10, 5) if quick else (100_000, 1000, 150, 40)
+    finished, running, finishing, rounds = (300, 100, 100, 5) if quick else (100_000, 1000, 400, 40)
     with (
         tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch,
         server("provider") as provider,
@@ -56,6 +60,9 @@ def run(quick: bool) -> Report:
         fill(folder, [f"e{past_ms}-{place}" for place in range(finished)])
         with daemon(settings) as measured:
             until(lambda: bool(receiver.ask("count") >= finished), seconds=300)
+            time.sleep(2)  # the outcomes of the last deliveries
+        _spread(folder / "state.db", DAYS * 86_400 / finished)
+        with daemon(settings) as measured:
             fill(folder, [f"g{place * EVERY_MS}-{place}" for place in range(finishing)])
             fill(folder, [f"g{10**9}-{place}" for place in range(running)])
             time.sleep(2 if quick else 15)
@@ -63,6 +70,14 @@ def run(quick: bool) -> Report:
             site = _Site(f"http://127.0.0.1:{port}", f"e{past_ms}-7", rounds)
             found = asyncio.run(site.measure(measured, provider))
     return Report(title="The status page", how=__doc__, tables=found, notes=["target: p95 <= 100 ms, on screen <= 1 s"])
+
+
+def _spread(store: Path, seconds: float) -> None:
+    """As if each task had finished so long before the next."""
+    with closing(sqlite3.connect(store)) as database:
+        earlier = f"(SELECT max(watch_id) FROM watches) * {seconds} - watch_id * {seconds}"
+        database.execute(f"UPDATE watches SET added_at = added_at - {earlier}, ended_at = ended_at - {earlier}")
+        database.commit()
 
 
 class _Site:
@@ -74,13 +89,17 @@ class _Site:
     async def measure(self, measured: Measured, provider: Server) -> Sequence[Table]:
         """Every table."""
         async with aiohttp.ClientSession(self._url, auto_decompress=False) as session:
+            rows = [await self._view(session, view) for view in self._views]
             before_mb = measured.rss_mb()
-            async with self._streams(session) as seen_at:
-                rows = [await self._view(session, view) for view in self._views]
+            async with self._streams() as seen_at:
+                opened_at = time.monotonic()
+                await asyncio.sleep(STREAMS_S)
                 after_mb = measured.rss_mb()
             told_at = provider.ask("ends")["told_at"]
             sizes = [await self._asset(session, suffix) for suffix in ASSETS]
-        late_ms = [(at - told_at[task_id]) * 1000 for task_id, at in seen_at.items() if task_id in told_at]
+        late_ms = [
+            (at - told_at[task_id]) * 1000 for task_id, at in seen_at.items() if told_at.get(task_id, 0) > opened_at
+        ]
         return [
             Table(head=("view", "first byte p50", "p95", "compressed"), rows=rows),
             Table(head=("file", "compressed", "at most"), rows=sizes),
@@ -114,7 +133,7 @@ class _Site:
             return [f"page.{suffix}", f"{len(await answer.read()) / 1024:.1f} KB", f"{BUDGET_KB[suffix]} KB"]
 
     @asynccontextmanager
-    async def _streams(self, session: aiohttp.ClientSession) -> AsyncIterator[dict[str, float]]:
+    async def _streams(self) -> AsyncIterator[dict[str, float]]:
         """Follow the changes 200 times. Gives when the first of them showed each finish."""
         seen_at: dict[str, float] = {}
         async with aiohttp.ClientSession(self._url, connector=aiohttp.TCPConnector(limit=0)) as streams:

@@ -81,10 +81,11 @@ def overview(
     now: float,
     unreadable: Sequence[str] | None = None,
     over: Mapping[Phase, int] | None = None,
+    unchecked: Sequence[Unchecked] | None = None,
 ) -> Overview:
-    """The status of this store, for these settings. `unreadable` are the rows that could not be read, and `over` counts
-    the tasks that are not live, each as they were the last time somebody looked. None: look now, which takes long in a
-    large store."""
+    """The status of this store, for these settings. `unreadable` are the rows that could not be read, `over` counts the
+    tasks that are not live, and `unchecked` are answers that nobody could check, each as they were the last time
+    somebody looked. None: look now, which takes long in a large store."""
     accounts = store.accounts()
     return Overview(
         now=now,
@@ -93,7 +94,7 @@ def overview(
         sources=known_sources(store, file),
         pauses=store.pauses(),
         unreadable=store.unreadable() if unreadable is None else unreadable,
-        unchecked=store.unchecked(since=now - RECENT_S),
+        unchecked=store.unchecked(since=now - RECENT_S) if unchecked is None else unchecked,
         failing=[one for one in store.failing_endpoints() if one.endpoint in file.queues],
         held_accounts=[(name, hold) for name, state in sorted(accounts.items()) for hold in holds_of(state, now)],
         held_endpoints=lasting_holds(store.queue_holds(), file.queues, now),

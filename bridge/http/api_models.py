@@ -170,7 +170,7 @@ class Redeliver(ApiModel):
     endpoint: str | None = None
     since: Since | None = Field(None, description="created since")
     topic: Topic | None = None
-    expect: int | None = Field(None, ge=0, description="refuse (409) when it would be another number")
+    expect: int | None = Field(None, ge=0, strict=True, description="refuse (409) when it would be another number")
 
 
 class Redelivered(BaseModel):

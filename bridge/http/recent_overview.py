@@ -11,6 +11,7 @@ from bridge.control.overview import Overview, overview
 from bridge.domain.task import LIVE, Phase
 from bridge.ports import Clock
 from bridge.store import ReadStore
+from bridge.store.views import Unchecked
 
 FRESH_S: Final = 60.0
 COUNT_EVERY_S: Final = 1.0
@@ -19,13 +20,14 @@ COUNT_SHARE: Final = 20
 
 class RecentOverview:
     """Remembers the rows that cannot be read, for a minute: finding them reads every live one. Remembers how many tasks
-    have finished as long as counting them may take: at most a twentieth of the time."""
+    have finished, and which answers could not be checked, for at least a second: reading them takes at most a twentieth
+    of the time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._unreadable: Sequence[str] = ()
         self._stale_at = self._count_at = -math.inf
-        self._over: Mapping[Phase, int] | None = None
+        self._counted: tuple[Mapping[Phase, int], Sequence[Unchecked]] | tuple[None, None] = (None, None)
 
     def read(self, store: ReadStore, loaded: Loaded) -> Overview:
         """The status of this store, for these settings. Called through `Services.read`, so one call at a time."""
@@ -33,10 +35,13 @@ class RecentOverview:
             self._unreadable = store.unreadable()
             self._stale_at = self._clock.steady() + FRESH_S
         begun_at = self._clock.steady()
-        over = self._over if begun_at < self._count_at else None
-        found = overview(store, loaded, now=self._clock.now(), unreadable=self._unreadable, over=over)
+        over, unchecked = self._counted if begun_at < self._count_at else (None, None)
+        found = overview(
+            store, loaded, now=self._clock.now(), unreadable=self._unreadable, over=over, unchecked=unchecked
+        )
         if over is None:
             now = self._clock.steady()
-            self._over = {phase: count for phase, count in found.counts.watches.items() if phase not in LIVE}
+            finished = {phase: count for phase, count in found.counts.watches.items() if phase not in LIVE}
+            self._counted = (finished, found.unchecked)
             self._count_at = now + max(COUNT_EVERY_S, COUNT_SHARE * (now - begun_at))
         return found

@@ -48,6 +48,9 @@ def test_a_task_that_was_added_is_watched_and_its_webhook_arrives(site: Site) ->
     until(lambda: outcomes() == ["accepted"], seconds=5, what="the outcome in the store")
     again = site.client.post("/api/v1/deliveries/redeliver", json={"event_ids": [event], "expect": 2})
     assert again.status_code == 409
+    for wrong in (True, "1", 1.5):
+        answer = site.client.post("/api/v1/deliveries/redeliver", json={"event_ids": [event], "expect": wrong})
+        assert answer.status_code == 422
     again = site.client.post("/api/v1/deliveries/redeliver", json={"event_ids": [event], "expect": 1})
     assert again.json() == {"redelivered": 1}
     until(lambda: len(site.world.by_task()["added"]) == 2, seconds=5, what="the webhook again")
