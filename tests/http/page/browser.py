@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
 
 CHROMIUM: Final = shutil.which("chromium")
 # Without these, Chromium asks hosts of its maker for updates at each start.
@@ -46,13 +46,14 @@ class Tab:
         """The text of the first such element."""
         return self.page.locator(selector).first.inner_text()
 
-    def wait_for(self, script: str) -> None:
+    def wait_for(self, script: str, *, patience_ms: int = PATIENCE_MS) -> None:
         """Wait until the expression is true in the page. Playwright's own way needs a looser policy than the page's."""
-        for _ in range(PATIENCE_MS // STEP_MS):
-            if self.page.evaluate(script):
-                return
+        for _ in range(patience_ms // STEP_MS):
+            with suppress(Error):  # the page is being loaded again
+                if self.page.evaluate(script):
+                    return
             self.page.wait_for_timeout(STEP_MS)
-        raise AssertionError(f"not within {PATIENCE_MS} ms: {script}")
+        raise AssertionError(f"not within {patience_ms} ms: {script}")
 
     def note_console(self, message: ConsoleMessage) -> None:
         is_expected = "Failed to load resource" in message.text  # of a daemon that is stopped on purpose

@@ -1,11 +1,15 @@
-"""The page of the demo, as README shows it."""
+"""The views of the demo's page, as the README and the docs show them."""
 
 from __future__ import annotations
 
+import json
+import re
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -15,33 +19,95 @@ from tests.programs import ended
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180), pytest.mark.long]
 
-PICTURE = Path(__file__).parents[3] / "docs/page.png"
-SIZE = (1280, 800)
-MOST_BYTES = 150 * 1024
+DOCS = Path(__file__).parents[3] / "docs"
+README_PICTURE = DOCS / "page.png"
+README_SIZE = (1280, 800)
+README_BYTES = 150 * 1024
+OUTLINES = DOCS / "pictures/outlines.json"
+ALL_FINISHED = "document.querySelectorAll('tr[data-phase=succeeded], tr[data-phase=failed]').length >= 8"
+HEADINGS = """
+    [...document.querySelectorAll("h1, h2, th, nav a, .figures dt")].map(
+        one => [one.localName, (one.firstChild?.textContent ?? "").trim()]
+    )
+"""
+VIEWS = {
+    "now": "/",
+    "tasks": "/tasks",
+    "story": "/task?account=demo&id=lighthouse-at-dawn",
+    "deliveries": "/deliveries?state=all",
+    "health": "/health",
+}
+LOOKS: dict[str, dict[str, Any]] = {
+    "desk": {"width": "desk", "color_scheme": "light"},
+    "phone": {"width": "phone", "color_scheme": "dark"},
+}
 
 
-def test_the_page_of_the_demo_looks_as_in_the_readme(browser: Browser, tmp_path: Path) -> None:
-    """Compares size and structure. To renew the picture: `cp` the new one, which the failed test names."""
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a demo that has just begun, and then goes on."""
     command = [sys.executable, "-m", "bridge", "demo", "--keep"]
-    with ended(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)) as demo:
-        assert demo.stdout is not None
-        while not (line := demo.stdout.readline()).startswith("Page:"):
+    folder = tmp_path_factory.mktemp("demo")
+    with ended(subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)) as running:
+        assert running.stdout is not None
+        while not (line := running.stdout.readline()).startswith("Page:"):
             pass
-        with tab(browser, line.removeprefix("Page:").strip().rstrip("/")) as page:
-            page.page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
-            page.open("/")
-            page.wait_for("document.querySelectorAll('[data-list=finished] > .card').length >= 5")
-            page.wait_for("document.querySelectorAll('[data-list=running] > li').length >= 1")
-            page.wait_for("[...document.querySelectorAll('video')].every(one => one.readyState >= 2)")
-            new = tmp_path / "page.png"
-            page.page.screenshot(path=new)
-            labels = page.page.locator("[data-list=finished] .name").all_inner_texts()
-            shown = page.page.locator("[data-list=finished] img, [data-list=finished] video").count()
-            page.elsewhere.clear()  # the results lie at the simulated provider, which the settings allow
+        yield line.removeprefix("Page:").strip().rstrip("/")
+
+
+def test_the_page_of_the_demo_looks_as_in_the_readme(browser: Browser, demo: str, tmp_path: Path) -> None:
+    """Compares size and structure. To renew the picture: `cp` the new one, which the failed test names."""
+    with tab(browser, demo) as page:
+        page.page.set_viewport_size({"width": README_SIZE[0], "height": README_SIZE[1]})
+        page.open("/")
+        page.wait_for("document.querySelectorAll('[data-list=finished] > .card').length >= 5")
+        page.wait_for("[...document.querySelectorAll('video')].every(one => one.readyState >= 2)")
+        new = tmp_path / "page.png"
+        page.page.screenshot(path=new)
+        labels = page.page.locator("[data-list=finished] .name").all_inner_texts()
+        shown = page.page.locator("[data-list=finished] img, [data-list=finished] video").count()
+        page.elsewhere.clear()  # the results lie at the simulated provider, which the settings allow
     assert "Four posters" in labels
     assert shown >= 5
-    assert size_of(new) == size_of(PICTURE) == SIZE, f"cp {new} {PICTURE}"
-    assert PICTURE.stat().st_size <= MOST_BYTES
+    assert size_of(new) == size_of(README_PICTURE) == README_SIZE, f"cp {new} {README_PICTURE}"
+    assert README_PICTURE.stat().st_size <= README_BYTES
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_each_view_is_built_as_its_kept_picture(browser: Browser, demo: str, tmp_path: Path, look: str) -> None:
+    """Compares width, height and headings. To renew: copy the new files, which the failed test names."""
+    outlines: dict[str, list[list[str]]] = {}
+    with tab(browser, demo, **LOOKS[look]) as page:
+        page.open("/tasks")
+        page.wait_for(ALL_FINISHED, patience_ms=100_000)
+        for view, path in VIEWS.items():
+            assert page.open(path) == 200
+            page.wait_for("document.querySelector('[data-live] .dot:not(.off)') !== null")
+            page.wait_for("[...document.querySelectorAll('video')].every(one => one.readyState >= 1)")
+            page.page.screenshot(path=tmp_path / f"{view}-{look}.png", full_page=True)
+            found = page.page.evaluate(HEADINGS)
+            outlines[f"{view}-{look}"] = [[tag, re.sub(r"\s*\d[\d,.]*", " N", text)] for tag, text in found]
+        page.elsewhere.clear()
+    (tmp_path / "outlines.json").write_text(json.dumps(outlines, indent=1, ensure_ascii=False))
+    kept = json.loads(OUTLINES.read_text())
+    assert outlines == {name: kept[name] for name in outlines}, f"renew {OUTLINES} from {tmp_path}"
+    for name in outlines:
+        new, old = size_of(tmp_path / f"{name}.png"), size_of(OUTLINES.with_name(f"{name}.png"))
+        assert new[0] == old[0]
+        assert 0.7 < new[1] / old[1] < 1.4, f"{name}: {new} instead of {old}; see {tmp_path}"
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_newest_video_plays_with_one_click(browser: Browser, demo: str, look: str) -> None:
+    with tab(browser, demo, **LOOKS[look]) as page:
+        page.open("/")
+        page.wait_for("document.querySelectorAll('[data-list=finished] video').length >= 1")
+        page.wait_for("document.querySelector('[data-list=finished] video').readyState >= 2")
+        box = page.page.locator("[data-list=finished] video").first.bounding_box()
+        assert box is not None
+        page.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+        page.wait_for("document.querySelector('[data-list=finished] video').currentTime > 0.2")
+        page.elsewhere.clear()
 
 
 def size_of(png: Path) -> tuple[int, int]:

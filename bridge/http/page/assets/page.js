@@ -5,8 +5,7 @@
 
 const STREAM = "/api/v1/changes";
 const SILENT_MS = 15_000; // the server sends something every 5 s
-const HIDDEN_MS = 30_000; // browsers allow six connections to a server; a hidden page gives its own back
-const REFRESH_MS = 2_000;
+const [HIDDEN_MS, REFRESH_MS] = [30_000, 2_000]; // browsers allow six connections to a server; a hidden page gives its back
 const AWAY_MS = 5_000; // pointer and focus have left the list for so long
 const BUSY_A_MINUTE = 50;
 const RUNNING = 9; // rows of the list on Now
@@ -146,6 +145,7 @@ async function refresh({ lists = false } = {}) {
   refreshing = true;
   try {
     const fresh = await load(location.href);
+    if (lists && find("[data-list]", fresh).length > find("[data-list]").length) return location.reload(); // it was empty
     const known = new Map(find(KEYED, fresh).map((element) => [keyOf(element), element]));
     if (lists) find("[data-list]").forEach((list) => renew(list, fresh.querySelector(`[data-list="${list.dataset.list}"]`)));
     for (const element of find(KEYED)) {
