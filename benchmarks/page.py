@@ -32,6 +32,7 @@ VIEWS: Final = (
     "/deliveries",
     "/deliveries?state=accepted",
     "/health",
+    "/api/v1/tasks?limit=100",
 )
 ASSETS: Final = ("css", "js")
 EVERY_MS: Final = 200  # one task finishes

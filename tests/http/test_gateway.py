@@ -558,13 +558,14 @@ def test_a_task_that_the_caller_saw_is_watched_after_a_kill(tmp_path: Path) -> N
         provider.answer = lambda arrived: reply(created(f"t-{next(numbers)}"))
         with running_site(tmp_path, http={"gateway": True}, accounts={"kling": account}) as site:
             seen: list[str] = []
-            killer = threading.Timer(0.7, site.daemon.kill)
-            killer.start()
+            killer = threading.Timer(0.3, site.daemon.kill)
             while (task_id := _created_now(site)) is not None:
                 seen.append(task_id)
+                if len(seen) == 10:
+                    killer.start()
             killer.join()
             stored = _stored(site)
-    assert seen
+    assert len(seen) >= 10
     assert set(seen) <= stored
 
 
