@@ -94,7 +94,7 @@ def _is_narrow(text: str) -> bool:
 
 
 def cut(text: str, most: int, *, middle: bool = False) -> str:
-    """The text in at most so many cells; what is cut off is replaced by `…`. With `middle`, both ends of the text
+    """The text in at most this many cells; what is cut off is replaced by `…`. With `middle`, both ends of the text
     stay, so that two ids with the same beginning can be told apart."""
     if cells(text) <= most:
         return text
@@ -143,7 +143,7 @@ def fitted(line: str, screen: Screen, *, hang: int) -> str:
 
 
 def _first_cells(text: str, most: int) -> str:
-    """The longest beginning that takes at most so many cells."""
+    """The longest beginning that takes at most this many cells."""
     if _is_narrow(text):
         return text[:most]
     low, high = 0, len(text)

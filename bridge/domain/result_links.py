@@ -1,4 +1,4 @@
-"""Links to copies: signed, so that whoever has one can fetch that one file until it expires."""
+"""Links to copies: signed, so that anyone who has one can fetch that one file until it expires."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from bridge.domain.event import Topic
 from bridge.domain.task import Phase
 from bridge.http.api_route import ApiModel
 
-Limit = Annotated[int, Field(ge=1, le=1000, description="at most so many")]
+Limit = Annotated[int, Field(ge=1, le=1000, description="at most this many")]
 Since = Annotated[
     str,
     WithJsonSchema(

@@ -1,4 +1,4 @@
-"""Copies of results, for whoever has a signed link. Nothing else of the archive can be fetched, or listed."""
+"""Copies of results, for anyone who has a signed link. Nothing else of the archive can be fetched, or listed."""
 
 from __future__ import annotations
 

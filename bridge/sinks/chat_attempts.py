@@ -23,7 +23,7 @@ THREADS_PER_TARGET: Final = 2  # one attempt, and one that was abandoned and sti
 
 
 Fetch = Callable[[Sequence[tuple[str, str]], int], Sequence[ResultFile]]
-"""The files of these results (kind and URL), at most so many bytes together. NoFile when they cannot be attached."""
+"""The files of these results (kind and URL), at most this many bytes together. NoFile when they cannot be attached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,7 +136,7 @@ def fallback_title(event: Event) -> str:
 
 
 def cut_at_word(text: str, most_chars: int) -> str:
-    """At most so many characters, cut between words where that loses little; an ellipsis marks the cut."""
+    """At most this many characters, cut between words where that loses little; an ellipsis marks the cut."""
     if len(text) <= most_chars:
         return text
     head = text[: most_chars - 1]

@@ -1,4 +1,4 @@
-"""What is told of one task: its result, its deliveries with every attempt, and what happened, in order of time."""
+"""What the page shows of one task: its result, its deliveries with every attempt, and its history, in order of time."""
 
 from __future__ import annotations
 

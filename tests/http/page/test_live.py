@@ -75,6 +75,7 @@ def test_cards_come_by_themselves_when_the_reader_is_away(browser: Browser, open
         page.wait_for(IS_LIVE)
         open_site.add("by-itself", seconds=0)
         page.wait_for("document.querySelector('[data-list=finished] [data-task=\"kling by-itself\"]') !== null")
+        assert page.page.locator("[data-new]").is_hidden()
 
 
 def test_the_key_r_asks_before_it_sends(browser: Browser, open_site: Site) -> None:
