@@ -13,7 +13,7 @@ from bridge.cli.output import print_json, print_table
 from bridge.cli.session import CommandSession, command
 from bridge.cli.terminal_table import MARK, Column, is_id, is_url, table_lines
 from bridge.clock import SystemClock
-from bridge.control.estimates import eta, is_vague
+from bridge.control.estimates import eta, is_vague, when_done
 from bridge.control.formats import age, ago, due
 from bridge.control.watch_list import WatchList, current_watches, list_watches
 from bridge.domain.task import LIVE, Phase
@@ -160,5 +160,5 @@ def _result(view: WatchView, found: WatchList) -> str:
         return f"{view.urls[0]}{more}" if view.urls else view.reason or ""
     expected = found.eta(view)
     if expected is not None and not is_vague(expected, found.now):
-        return f"done {eta(expected, found.now)}"
+        return when_done(expected, found.now)
     return "" if view.next_poll_at is None else f"next poll {due(view.next_poll_at, found.now)}"

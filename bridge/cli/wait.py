@@ -17,7 +17,7 @@ from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
 from bridge.cli.wait_board import Bars, summary
 from bridge.clock import SystemClock
-from bridge.control.estimates import Estimates, estimates, eta, is_vague
+from bridge.control.estimates import Estimates, estimates, is_vague, when_done
 from bridge.control.formats import clock_span, count
 from bridge.control.waiting import WatchViews, all_succeeded, awaited_tasks, count_live, reread
 from bridge.control.watch_list import watch_json
@@ -157,7 +157,7 @@ class Lines:
     def _expected(self, view: WatchView) -> str:
         now = SystemClock().now()
         found = self._known_ends.of(view, now)
-        return "" if found is None or is_vague(found, now) or view.phase not in LIVE else f", done {eta(found, now)}"
+        return "" if found is None or is_vague(found, now) or view.phase not in LIVE else f", {when_done(found, now)}"
 
 
 Board = Lines | Bars

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bridge.domain.durations.table import Table
 
 
+LATE: Final = "longer than usual"
 MOST_RATIO: Final = 10.0  # of both ends of a range that is shown
 
 
@@ -36,7 +37,7 @@ class Estimates:
             return None
         from bridge.domain.durations.forecast import expected  # here: without tables, nothing can be estimated
 
-        fit = self._knowledge.fit(DurationKey(view.account, view.action or ""))
+        fit = self._knowledge.usual(DurationKey(view.account, view.action or ""))
         return expected(fit, began_at=view.added_at, now=now)
 
     def remaining_s(self, account: str, action: str | None, age_s: float) -> float | None:
@@ -45,7 +46,7 @@ class Estimates:
             return None
         from bridge.domain.durations.forecast import expected
 
-        found = expected(self._knowledge.fit(DurationKey(account, action or "")), began_at=-age_s, now=0.0)
+        found = expected(self._knowledge.usual(DurationKey(account, action or "")), began_at=-age_s, now=0.0)
         return None if found is None else found.at
 
     def usual(self, view: WatchView) -> tuple[Expected, int] | None:
@@ -55,7 +56,7 @@ class Estimates:
             return None
         from bridge.domain.durations.forecast import expected  # here: without tables, nothing can be estimated
 
-        fit = self._knowledge.fit(DurationKey(view.account, view.action or ""))
+        fit = self._knowledge.usual(DurationKey(view.account, view.action or ""))
         found = expected(fit, began_at=view.added_at, now=view.added_at)
         return None if found is None else (found, fit.count)
 
@@ -73,16 +74,30 @@ def estimates(store: ReadStore, file: SettingsFile) -> Estimates:
     return Estimates(store.durations(), {name: account.provider for name, account in file.accounts.items()})
 
 
+def is_late(found: Expected, now: float) -> bool:
+    """Whether nine of ten such tasks have finished by this age."""
+    return now > found.usual_until_at
+
+
 def eta(found: Expected | None, now: float) -> str:
-    """For people: `in 20s to 45s`, or `-`."""
+    """For people: `in 20s to 45s`, `longer than usual`, or `-`."""
     if found is None:
         return "-"
+    if is_late(found, now):
+        return LATE
     low, high = (span(max(0.0, at - now)) for at in (found.low_at, found.high_at))
     return f"in {low} to {high}"
 
 
+def when_done(found: Expected, now: float) -> str:
+    """For people: `done in 20s to 45s`, or `longer than usual`."""
+    return eta(found, now) if is_late(found, now) else f"done {eta(found, now)}"
+
+
 def is_vague(found: Expected, now: float) -> bool:
     """Whether the range that `eta` shows is too wide to help: it begins now, or its end is over ten times as far."""
+    if is_late(found, now):
+        return False
     return found.low_at <= now or found.high_at - now > MOST_RATIO * (found.low_at - now)
 
 

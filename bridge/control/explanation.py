@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.delivery_list import attempts_json, delivery_json
-from bridge.control.estimates import estimates, eta
+from bridge.control.estimates import LATE, estimates, eta
 from bridge.control.formats import ago, count, due, rfc3339, span
 from bridge.control.holds import QueueHolds, hold_line, hold_on, holds_on, lasting_holds, opens_at, why_held
 from bridge.control.pausing import held_deliveries, how_long
@@ -124,7 +124,9 @@ class TaskExplanation:
         if is_due and self.due - 1 > rate:
             others = count(self.due - 1, "other task")
             yield f"{others} of account {state.account} are due, too; its limit is {rate:g} requests a second"
-        if self.eta != "-":
+        if self.eta == LATE:
+            yield f"it runs {LATE}: 90 % of similar tasks have finished at this age"
+        elif self.eta != "-":
             yield f"80 % of similar tasks would finish {self.eta}"
         if account is not None and account.blocked_at is not None:
             since = ago(account.blocked_at, self.now)

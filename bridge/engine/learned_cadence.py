@@ -162,7 +162,7 @@ class LearnedCadence:
         if known is None or known.fit is not fit or abs(worth - known.worth) > MIN_CHANGE * worth:
             made = poll_rate(fit, worth=worth, bounds=self._bounds)
             over = tuple(1.0 - math.exp(-each) for each in fit.sums)
-            known = self._known[key] = _Known(fit, worth, made, expectation(fit), over)
+            known = self._known[key] = _Known(fit, worth, made, expectation(self._knowledge.usual(key)), over)
         return known
 
     @staticmethod

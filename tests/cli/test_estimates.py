@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime
 
 import pytest
 
 from bridge.clock import SystemClock
+from bridge.control.estimates import Estimates
 from bridge.domain.durations.table import DurationKey, Table
+from bridge.http.page.bars import BarState
+from bridge.http.page.runs import runs
+from bridge.store.selection import EVERY_WATCH
 from tests.cli.shell import Shell
+from tests.factories import make_wish
 
 VIDEO = DurationKey("kling", "videos/text2video")
 
@@ -26,6 +32,8 @@ def learned(shell: Shell) -> Shell:
         for duration_s in (80.0, 100.0, 120.0):
             table.seen(0.0, duration_s)
             table.ended([duration_s], succeeded=True)
+    for _ in range(30):
+        table.seen(0.0, 4000.0)  # these still run
     with_store = shell.store()
     with_store.learn({VIDEO: table})
     with_store.close()
@@ -54,6 +62,25 @@ def test_explain_and_wait_say_it_too(learned: Shell) -> None:
     waited = learned("wait", "a", "b", "--timeout", "0.1s")
     assert "kling/a: submitted, done in " in waited.err
     assert "kling/b: submitted\n" in waited.err
+
+
+def test_every_command_and_the_page_call_the_same_task_late(learned: Shell) -> None:
+    now = SystemClock().now()
+    with closing(learned.store()) as store:
+        for age_s in (100, 180):
+            wish = make_wish(task_id=f"age-{age_s}", action=VIDEO.action)
+            store.add([wish], source="cli", now=now - age_s)
+        views, known = store.list_watches(EVERY_WATCH), Estimates(store.durations(), {"kling": "kling"})
+        late = {run.view.task_id: run.bar.state is BarState.LATE for run in runs(views, {}, known, now)}
+    assert late == {"age-180": True, "age-100": False, "a": False, "b": False}
+    rows = {row.split()[1]: row for row in learned("list").out.splitlines()}
+    assert "longer than usual" in rows["age-180"]
+    assert " in " in rows["age-100"]
+    assert "it runs longer than usual" in learned("explain", "age-180").out
+    assert "80 % of similar tasks would finish in " in learned("explain", "age-100").out
+    waited = learned("wait", "age-180", "age-100", "--timeout", "0.1s").err
+    assert "kling/age-180: submitted, longer than usual\n" in waited
+    assert "kling/age-100: submitted" in waited
 
 
 def test_nothing_is_foretold_of_what_has_ended(learned: Shell) -> None:

@@ -15,20 +15,21 @@ ENOUGH: Final = 3.0  # finished tasks; with fewer there is no forecast
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """When a task is expected to finish: 10 % of such tasks do before `low_at`, 50 % before `at`, 90 % before
-    `high_at`."""
+    `high_at`. `usual_until_at`: 90 % of such tasks have finished by then, counted from when this one began."""
 
     low_at: float
     at: float
     high_at: float
+    usual_until_at: float
 
 
 def expected(fit: Fit, *, began_at: float, now: float) -> Expected | None:
-    """The forecast for a running task; None while too little is known."""
+    """The forecast for a running task; None while too little is known. `fit`: see `LearnedDurations.usual`."""
     if fit.support < ENOUGH:
         return None
     age_s = max(0.0, now - began_at)
     low, middle, high = (began_at + fit.quantile_s(age_s, part) for part in (LOW, 0.5, HIGH))
-    return Expected(low_at=low, at=middle, high_at=high)
+    return Expected(low_at=low, at=middle, high_at=high, usual_until_at=began_at + fit.quantile_s(0.0, HIGH))
 
 
 def expectation(fit: Fit) -> str:

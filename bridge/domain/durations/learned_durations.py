@@ -24,6 +24,7 @@ class _Known:
     taken: Table | None = None  # being stored
     fresh: Table = field(default_factory=Table)
     fit: Fit | None = None
+    usual: Fit | None = None  # the last fit of finished tasks only
     unfitted: int = 0  # tasks that finished since the fit
     unfitted_s: float = 0.0  # seconds observed since the fit
     fitted_s: float = 0.0  # observed seconds in the fit
@@ -40,7 +41,12 @@ class _Known:
     @property
     def has_ends(self) -> bool:
         """Whether any task of this kind was seen to finish."""
-        return bool(self.stored.count or self.fresh.count or (self.taken is not None and self.taken.count))
+        return bool(self.count)
+
+    @property
+    def count(self) -> int:
+        """How many tasks of this kind were seen to finish."""
+        return self.stored.count + self.fresh.count + (0 if self.taken is None else self.taken.count)
 
     @property
     def is_stale(self) -> bool:
@@ -108,6 +114,17 @@ class LearnedDurations:
             known.unfitted, known.unfitted_s, known.fitted_s = 0, 0.0, sum(table.exposure_s)
         return found
 
+    def usual(self, key: DurationKey) -> Fit:
+        """How long such tasks take, by those that have finished. Tasks that still run do not change it: it is what they
+        are measured by. For polling, use `fit`."""
+        known = self._of(key)
+        found = known.usual
+        if found is None or known.count > found.count * (1 + NEWS):
+            table = known.all
+            similar = self._similar(key, table)
+            found = known.usual = fit(table.finished_only(), similar.finished_only() if similar is not None else None)
+        return found
+
     def take_fresh(self) -> dict[DurationKey, Table]:
         """The observations since the last call. Call `stored` when they are stored, or `put_back` when that failed."""
         taken = {}
@@ -130,7 +147,7 @@ class LearnedDurations:
         for key, table in tables.items():
             if table is not None:
                 known = self._of(key)
-                known.stored, known.taken, known.fit = table, None, None
+                known.stored, known.taken, known.fit, known.usual = table, None, None, None
 
     def _of(self, key: DurationKey) -> _Known:
         known = self._known.get(key)

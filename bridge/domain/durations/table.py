@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from operator import mul
 from typing import Final, NamedTuple
 
-from bridge.domain.durations.bins import BINS, EDGES, bin_of
+from bridge.domain.durations.bins import BINS, EDGES, WIDTHS, bin_of
 
 FORGETTING: Final = 0.97  # the factor by which each finished task reduces the weight of earlier ones
 MOST: Final = 1e12  # larger than any real sum; a stored table with more is invalid
@@ -123,6 +123,21 @@ class Table:
         """Add later observations, as if they had been made here one after the other."""
         self.scale(FORGETTING ** min(later.count, 10_000))
         self.add(later)
+
+    def finished_only(self) -> Table:
+        """The same as if nobody had looked at tasks that still run: what is usual must not grow with them.
+
+        Each finished task ran through all earlier bins and half of its own. Only in the last bin, which is open, that
+        is not known, and the observed seconds count.
+        """
+        twin, later = self.copy(), 0.0
+        ends = twin.ends
+        exposure_s = [0.0] * (BINS - 1) + [twin.exposure_s[-1] if ends[-1] else 0.0]
+        for place in reversed(range(BINS - 1)):
+            later += ends[place + 1]
+            exposure_s[place] = WIDTHS[place] * (later + ends[place] / 2)
+        twin._exposure_s = exposure_s  # `copy` has set the unit to 1
+        return twin
 
     def copy(self) -> Table:
         """An independent copy."""

@@ -115,3 +115,46 @@ def test_beyond_a_thousand_kinds_new_ones_share_one_table() -> None:
         knowledge.seen(DurationKey("kling", f"action {place}"), 0.0, 10.0)
     assert len(knowledge) == MOST_KINDS + 1
     assert sum(knowledge.take_fresh()[DurationKey("")].exposure_s) == pytest.approx(5000.0)
+
+
+@pytest.mark.parametrize("duration_s", [20.0, 60.0, 400.0, 2000.0])
+def test_tasks_that_still_run_do_not_change_what_is_usual(duration_s: float) -> None:
+    knowledge = taught(LearnedDurations(), VIDEO, duration_s)
+    usual_s = [knowledge.usual(VIDEO).quantile_s(0.0, part) for part in (0.1, 0.5, 0.9)]
+    assert usual_s[1] == pytest.approx(duration_s, rel=0.15)
+    assert usual_s[0] < duration_s < usual_s[2]
+    for _ in range(40):
+        knowledge.seen(VIDEO, 0.0, 10 * duration_s)
+    taken = knowledge.take_fresh()
+    knowledge.stored(taken)
+    assert [knowledge.usual(VIDEO).quantile_s(0.0, part) for part in (0.1, 0.5, 0.9)] == pytest.approx(usual_s)
+    assert knowledge.fit(VIDEO).quantile_s(0.0, 0.5) > 1.2 * usual_s[1]  # when to poll them is another question
+
+
+def test_what_is_usual_follows_tasks_that_finish() -> None:
+    knowledge = taught(LearnedDurations(), VIDEO, 60.0)
+    before_s = knowledge.usual(VIDEO).quantile_s(0.0, 0.5)
+    taught(knowledge, VIDEO, 300.0)
+    assert knowledge.usual(VIDEO).quantile_s(0.0, 0.5) > 2 * before_s
+    assert knowledge.usual(VIDEO).count == 80
+
+
+def test_what_is_usual_of_similar_tasks_counts_finished_ones_only() -> None:
+    other = DurationKey("kling", "videos/text2video", "v2")
+    knowledge = taught(LearnedDurations(), VIDEO, 60.0)
+    before_s = knowledge.usual(other).quantile_s(0.0, 0.9)
+    for _ in range(40):
+        knowledge.seen(VIDEO, 0.0, 3000.0)
+    fresh = LearnedDurations()
+    fresh.stored(knowledge.take_fresh())
+    assert fresh.usual(other).quantile_s(0.0, 0.9) == pytest.approx(before_s)
+
+
+@pytest.mark.parametrize("duration_s", [5000.0, 20_000.0])
+def test_hours_are_usual_where_tasks_take_hours(duration_s: float) -> None:
+    knowledge = LearnedDurations()
+    for _ in range(40):
+        knowledge.seen(VIDEO, 0.0, duration_s * 0.95)
+        taught(knowledge, VIDEO, duration_s, 1)
+    assert knowledge.usual(VIDEO).quantile_s(0.0, 0.9) > duration_s
+    assert knowledge.usual(VIDEO).quantile_s(0.0, 0.5) == pytest.approx(duration_s, rel=0.4)
