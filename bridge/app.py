@@ -27,6 +27,7 @@ from bridge.errors import LeaseLost, StoreDamaged
 from bridge.logs import get_logger
 from bridge.metrics import Metrics
 from bridge.ports import Clock, News, Offload, Sink, StoreObserver
+from bridge.restarting import keep_running
 from bridge.store import Store
 from bridge.store.views import Counts
 
@@ -177,9 +178,9 @@ class App:
         await group.start(parts.membership.run)
         await self._start_sources(self.loaded)
         group.start_soon(self._follow_news)
-        group.start_soon(parts.poller.load_more)
+        group.start_soon(keep_running, "poller", parts.poller.load_more, self._clock)
         for part in (self.callback_hints, parts.janitor, self._keeper, parts.learning, parts.recorder):
-            group.start_soon(part.run)
+            group.start_soon(keep_running, type(part).__name__.lower(), part.run, self._clock)
         self._started.set()
         task_status.started()
 

@@ -21,7 +21,7 @@ FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms
     {"redaction", "screen"},
     {"console_log"},
     {"ports", "callback_ports", "logs", "clock", "collector", "metrics", "encoding"},
-    {"expressions"},
+    {"expressions", "restarting"},
     {"config", "net", "service", "offload", "liveness"},
     {"engine", "providers", "sources", "sinks", "archive", "store", "simulator"},
     {"account_catalogue", "store_location"},

@@ -119,6 +119,7 @@ class ChangeHub:
 
     async def run(self) -> None:
         """Send what has changed, until cancelled."""
+        self._must_send.set()
         while True:
             is_watching = self.followers and self._store.is_shared
             await self._clock.wait(self._must_send, LOOK_EVERY_S if is_watching else None)

@@ -99,6 +99,7 @@ class EventHub:
 
     async def run(self) -> None:
         """Read what is new, until cancelled."""
+        self._must_read.set()
         while True:
             is_watching = self.followers and self._log.is_shared
             await self._clock.wait(self._must_read, LOOK_EVERY_S if is_watching else None)

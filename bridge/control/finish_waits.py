@@ -53,7 +53,8 @@ class FinishWaits:
         self._wake(list(self._waiting))
 
     async def run(self) -> None:
-        """Look whenever there is news, until cancelled."""
+        """Look at once, and whenever there is news, until cancelled."""
+        self._must_look.set()
         while True:
             await self._must_look.wait()
             self._must_look = anyio.Event()

@@ -14,6 +14,7 @@ from bridge.control.poll_record import PollRecord
 from bridge.domain.change import Change, Note
 from bridge.domain.ids import WatchKey
 from bridge.ports import Clock, Offload
+from bridge.restarting import keep_running
 from bridge.store.follow_store import FollowStore
 
 
@@ -25,6 +26,7 @@ class LiveHub:
         self, *, store: FollowStore, offload: Offload, clock: Clock, settings: Callable[[], SettingsFile]
     ) -> None:
         self._store = store
+        self._clock = clock
         self.polls = PollRecord()
         self._waits = FinishWaits(store=store, offload=offload, clock=clock)
         self._events = EventHub(store=store, offload=offload, clock=clock)
@@ -77,7 +79,7 @@ class LiveHub:
         """Work until cancelled."""
         async with anyio.create_task_group() as group:
             for part in (self._waits, self._events, self._changes):
-                group.start_soon(part.run)
+                group.start_soon(keep_running, type(part).__name__.lower(), part.run, self._clock)
 
     def close(self) -> None:
         """Close the connection to the store, after `run`."""

@@ -195,7 +195,12 @@ class Poller:
         while True:
             await self._more_needed.wait()
             names, self._needing_more, self._more_needed = self._needing_more, set(), anyio.Event()
-            await retrying(partial(self._put_more, names), self._clock)
+            try:
+                await retrying(partial(self._put_more, names), self._clock)
+            except Exception:  # a bug: for the next run
+                self._needing_more |= names
+                self._more_needed.set()
+                raise
 
     async def _put_all(self) -> int:
         """Put all live watches. Returns the revision since which changes must be fetched."""

@@ -295,7 +295,12 @@ class WriteBatcher:
             await self._retries.wait()
             return
         except Exception:
-            log.exception("note.bug", count=len(self._notes_batch))  # a bug with notes must not stop the commits
+            if len(self._notes_batch) > 1:  # the others must be stored: try each half
+                half = len(self._notes_batch) // 2
+                self._notes.extendleft(reversed(self._notes_batch[half:]))
+                self._notes_batch = self._notes_batch[:half]
+                return
+            log.exception("note.bug", count=1)  # a bug with a note must not stop the commits
         if self._observers:
             notes = self._notes_batch
             self._tell(lambda observer: observer.noted(notes))

@@ -20,6 +20,7 @@ from bridge.http.web_app import web_app
 from bridge.liveness import measure_loop_lag
 from bridge.logs import get_logger
 from bridge.net.http_server import listen, listen_unix, serve_on
+from bridge.restarting import keep_running
 
 log = get_logger()
 
@@ -54,10 +55,10 @@ class HttpServer:
         are answered."""
         async with anyio.create_task_group() as self._group:
             self._group.start_soon(measure_loop_lag, self._services.metrics.loop_lag_s, self._services.clock)
-            self._group.start_soon(self._services.gauges.run)
+            self._group.start_soon(keep_running, "gauges", self._services.gauges.run, self._services.clock)
             self._group.start_soon(self.live.run)
             self._group.start_soon(self._services.gateway.run)
-            self._group.start_soon(self._services.page.run)
+            self._group.start_soon(keep_running, "page", self._services.page.run, self._services.clock)
             await self.apply(loaded, bound)
             task_status.started()
             await anyio.sleep_forever()

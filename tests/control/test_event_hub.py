@@ -101,7 +101,7 @@ async def test_those_who_resume_at_the_same_event_share_what_is_read(
         readers = [await follow(hub.events(0)) for _ in range(50)]
         for reader in readers:
             assert task_ids(await reader.until(600)) == list(map(str, range(600)))
-        assert offload.calls < 20
+        assert offload.calls < len(readers)  # alone, each would read more than once
         assert all(one is other for one, other in zip(readers[0].events, readers[1].events, strict=True))
 
 
