@@ -25,8 +25,6 @@ _DATA: Final[Any] = yaml.load(Path(__file__).with_name("media_types.yaml").read_
 _SIGNATURES: Final = [
     (each.get("at", 0), each["bytes"].encode("latin-1"), each["type"]) for each in _DATA["signatures"]
 ]
-EXTENSIONS: Final = {extension: kind for kind, names in _DATA["extensions"].items() for extension in names.split()}
-"""From the extension of a file to the kind of result."""
 _UNKNOWN: Final = "application/octet-stream"
 
 

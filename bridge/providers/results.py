@@ -6,23 +6,22 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 import orjson
 
 from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
+from bridge.domain.result_facts import RESULT_KINDS, kind_of_file
 from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
 from bridge.expressions.pattern import Pattern
 from bridge.providers.description import Form, OwnFiles, Results
 from bridge.providers.gateways import result_candidates, without_address
-from bridge.providers.inline_files import EXTENSIONS, inline_file, without_files
+from bridge.providers.inline_files import inline_file, without_files
 from bridge.providers.json_values import as_code, as_message, one_line
 from bridge.providers.selector import selected
 from bridge.providers.task_requests import content_url
 
-KINDS: Final = ("videos", "images", "audios", "texts", "files")
 ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*:|/)")  # a bare text without one is no result
 CLOUD: Final = ("gs://", "s3://")  # only a cloud account can read these
 
@@ -82,7 +81,7 @@ class _Collector:
         elif held == "text":
             self.items.setdefault(f"text {item['text']}", ("texts", item))
         elif item["url"]:
-            kind = _kind(key) or _kind_of_file(item["url"]) or self._otherwise
+            kind = _kind(key) or kind_of_file(item["url"]) or self._otherwise
             self.items.setdefault(item["url"], (kind, item))
 
 
@@ -130,7 +129,7 @@ def _sifted(
             is_closed = needs_key is not None and needs_key.is_in(url)
             result.setdefault(kind, []).append({**item, "needs_key": True} if is_closed else item)
             urls.append(url)
-    ordered: dict[str, list[Item]] = {kind: result[kind] for kind in KINDS if kind in result}
+    ordered: dict[str, list[Item]] = {kind: result[kind] for kind in RESULT_KINDS if kind in result}
     return Collected(result=ordered, urls=tuple(urls), refused=tuple(refused), lost=tuple(dict.fromkeys(lost)))
 
 
@@ -197,7 +196,7 @@ def _own_files(
         own = raw if isinstance(raw, dict) else {"value": raw}
         texts = {name: str(value) for name, value in own.items() if isinstance(value, str | int | float)}
         if texts:
-            named = key if key != "any" else next(filter(None, map(_kind_of_file, texts.values())), "")
+            named = key if key != "any" else next(filter(None, map(kind_of_file, texts.values())), "")
             item = dict(raw) if isinstance(raw, dict) else {}
             yield named, {**item, "url": content_url(asked.base_url, content.path, {**given, **texts})}
 
@@ -264,7 +263,7 @@ def _walked(value: Json) -> Items:
 def _addresses(value: Json, key: str) -> Items:
     if isinstance(value, str):
         if value.startswith(("https://", "http://", *CLOUD)):
-            yield ("" if _kind_of_file(value) else key), {"url": value.strip()}
+            yield ("" if kind_of_file(value) else key), {"url": value.strip()}
         elif inline_file(value) is not None:
             yield key, {"url": value}
         return
@@ -281,11 +280,7 @@ def _each(value: Json) -> Sequence[Json]:
 
 def _kind(key: str) -> str | None:
     plural = key.strip().casefold().removesuffix("s") + "s"
-    return plural if plural in KINDS else None
-
-
-def _kind_of_file(url: str) -> str | None:
-    return EXTENSIONS.get(PurePosixPath(re.split(r"[?#]", url, maxsplit=1)[0]).suffix.lower())
+    return plural if plural in RESULT_KINDS else None
 
 
 def _kind_of_action(action: str | None) -> str | None:

@@ -9,8 +9,6 @@ from typing import Final
 
 from bridge.domain.event import Topic
 
-KINDS: Final = ("videos", "images", "audios", "texts", "files")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatWording:

@@ -9,12 +9,13 @@ from typing import Final
 from urllib.parse import urlencode
 
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
+from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of
 from bridge.domain.task import RESULT_GONE, Json
 from bridge.sinks.chat_cards import CardLink, markdown_link
 from bridge.sinks.chat_wording import CHINESE, ENGLISH, LANGUAGES, MARKS, TOPIC_MARKS, ChatWording
 from bridge.sinks.human_time import LOCAL, SOON_S, human_duration, human_expiry, human_instant
 from bridge.sinks.neutral import link, neutral, neutral_json
-from bridge.sinks.result_facts import ResultFacts, copied, likely_kind, result_facts
+from bridge.sinks.result_size import result_size
 
 MOST_URLS: Final = 500  # more would never fit
 MOST_TEXTS: Final = 10
@@ -110,8 +111,9 @@ def template_values(event: Event, style: ChatStyle | None = None) -> dict[str, o
 
 def facts_of(event: Event) -> ResultFacts:
     """What the task made; for `task_archived`, our copies of it."""
-    found = result_facts(event.data)
-    return copied(event.data, found) if event.topic is Topic.TASK_ARCHIVED else found
+    data = event.data
+    found = result_facts(data.get("task_result"), data.get("urls"), data.get("action"))
+    return with_copies_of(data, found) if event.topic is Topic.TASK_ARCHIVED else found
 
 
 def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
@@ -153,7 +155,7 @@ def _headline(event: Event, found: ResultFacts, label: str | None, words: ChatWo
         return words.account.format(name=_text(data, "account", most_chars=80) or "?")
     if label is not None:
         return label
-    kind = found.kind or likely_kind(data)
+    kind = found.kind or kind_of_action(data.get("action"))
     made = words.task if not kind else words.made_one if _is_one_image(found) else words.made[kind]
     ident = neutral(event.subject, most_chars=80)
     shown = ident if len(ident) <= 10 else f"…{ident[-6:]}"
@@ -183,7 +185,7 @@ def _is_one_image(found: ResultFacts) -> bool:
 
 
 def _mark(event: Event, found: ResultFacts) -> str:
-    return TOPIC_MARKS.get(event.topic) or MARKS.get(found.kind or likely_kind(event.data), "")
+    return TOPIC_MARKS.get(event.topic) or MARKS.get(found.kind or kind_of_action(event.data.get("action")), "")
 
 
 def _tail(event: Event, progress: float | None, words: ChatWording) -> str:
@@ -245,7 +247,7 @@ def _facts(event: Event, found: ResultFacts, words: ChatWording) -> str:
     is_success = event.topic in _SUCCESSES
     span = human_duration(_took_s(event.data), words.units)
     took = "" if span is None else (words.took if is_success else words.after).format(span=span)
-    size = found.size(words) if is_success else ""
+    size = result_size(found, words) if is_success else ""
     closed = words.needs_key if any(each.needs_key for each in found.made) else ""
     return " · ".join(filter(None, (size, account, took, closed)))
 

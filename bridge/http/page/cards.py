@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.task import Phase, Snapshot
-from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, result_boxes, with_copies
+from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, main_results, result_boxes, with_copies
 from bridge.http.page.result_copies import CopiedTask, ShownCopy
 from bridge.http.page.told import Told, told
 from bridge.store.views import DeliveryView, WatchView
@@ -47,7 +47,6 @@ _NOT_SHOWN: Final = {
     ResultState.EMBEDDED: Look.EMBEDDED,
     ResultState.GONE: Look.GONE,
 }
-_FIRST: Final = (ResultKind.VIDEO, ResultKind.AUDIO, ResultKind.IMAGE, ResultKind.FILE, ResultKind.TEXT)
 
 
 class FinishedTask(NamedTuple):
@@ -138,15 +137,6 @@ def _card(task: FinishedTask, results: Sequence[ResultBox], notified: Sequence[T
         told=notified,
         preload="metadata" if preload else "none",
     )
-
-
-def main_results(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
-    """The results of the kind that a person waits for, those that can be shown first. A song's cover and video are left
-    out."""
-    is_song = any(box.kind is ResultKind.AUDIO and (box.title or box.cover) for box in boxes)
-    kinds = {box.kind for box in boxes}
-    kind = ResultKind.AUDIO if is_song else next((one for one in _FIRST if one in kinds), None)
-    return sorted((box for box in boxes if box.kind is kind), key=lambda box: box.state is not ResultState.SHOWN)
 
 
 def _look(phase: Phase, results: Sequence[ResultBox]) -> Look:

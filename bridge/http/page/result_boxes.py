@@ -3,29 +3,19 @@ it from here."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from bridge.domain.task import Json, Snapshot
+from bridge.domain.result_facts import WANTED_FIRST, MadeResult, result_facts
+from bridge.domain.task import Snapshot
 from bridge.http.page.result_copies import ShownCopy
-from bridge.providers.inline_files import EXTENSIONS
 
 SOON_S: Final = 600.0  # a result that is gone within this time ...
 SOON_SHARE: Final = 0.1  # ... or within this share of its life is marked
 MOST_TEXT: Final = 20_000  # characters of one text
-COVERS: Final = (
-    "cover_url",
-    "cover_image_url",
-    "image_url",
-    "image_large_url",
-    "thumbnail_url",
-    "poster_url",
-    "coverUrl",
-)
+MOST_TITLE: Final = 200
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -67,6 +57,7 @@ class ResultBox(NamedTuple):
     size: int = 0
     gone_at: float | None = None
     is_soon: bool = False
+    is_rendition: bool = False  # it accompanies another result
     copy: str = ""  # the link to a copy in the archive
 
     @property
@@ -82,21 +73,8 @@ def result_boxes(
     if snapshot is None:
         return ()
     gone_at = None if snapshot.expires_ms is None else snapshot.expires_ms / 1000
-    named = [
-        _box(_KINDS[kind], item, previews, gone_at, began_at, now)
-        for kind, items in snapshot.result.items()
-        if kind in _KINDS
-        for item in items
-    ]
-    known = {box.url for box in named}
-    return [
-        *named,
-        *(
-            _box(kind_of_url(url), {"url": url}, previews, gone_at, began_at, now)
-            for url in snapshot.urls
-            if url not in known
-        ),
-    ]
+    every = result_facts(snapshot.result, snapshot.urls).every
+    return [_box(made, previews, gone_at, began_at, now) for made in every]
 
 
 def with_copies(boxes: Sequence[ResultBox], copies: Mapping[str, ShownCopy]) -> Sequence[ResultBox]:
@@ -118,46 +96,41 @@ def is_allowed(url: str, previews: Collection[str]) -> bool:
     return False
 
 
-def kind_of_url(url: str) -> ResultKind:
-    """What its file extension says."""
-    path = PurePosixPath(url.partition("?")[0].partition("#")[0])
-    return _KINDS[EXTENSIONS.get(path.suffix.lower(), "files")]
+def main_results(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
+    """The results of the kind that a person waits for, those that can be shown first. Renditions are left out."""
+    main = [box for box in boxes if not box.is_rendition]
+    kinds = {box.kind for box in main}
+    kind = next((one for one in map(_KINDS.__getitem__, WANTED_FIRST) if one in kinds), None)
+    return sorted((box for box in main if box.kind is kind), key=lambda box: box.state is not ResultState.SHOWN)
 
 
-def _box(
-    kind: ResultKind,
-    item: Mapping[str, Json],
-    previews: Collection[str],
-    gone_at: float | None,
-    began_at: float,
-    now: float,
-) -> ResultBox:
-    url, text = _text(item.get("url")), _text(item.get("text"))
+def _box(made: MadeResult, previews: Collection[str], gone_at: float | None, began_at: float, now: float) -> ResultBox:
+    kind = _KINDS[made.kind]
     box = ResultBox(
         kind=kind,
         state=ResultState.ELSEWHERE,
-        url=url,
-        text=text[:MOST_TEXT],
-        title=_text(item.get("title"))[:200],
-        duration_s=_number(item.get("duration")),
-        width=int(_number(item.get("width")) or 0),
-        height=int(_number(item.get("height")) or 0),
-        size=int(_number(item.get("bytes")) or 0),
+        url=made.url,
+        text=made.text[:MOST_TEXT],
+        title=made.title[:MOST_TITLE],
+        duration_s=made.length_s,
+        width=made.width,
+        height=made.height,
+        size=made.size,
+        is_rendition=made.is_rendition,
     )
-    if not url:
-        state = ResultState.SHOWN if text else ResultState.EMBEDDED
-        return box._replace(kind=ResultKind.TEXT if text else kind, state=state)
+    if not made.url:
+        state = ResultState.SHOWN if made.text else ResultState.EMBEDDED
+        return box._replace(kind=ResultKind.TEXT if made.text else kind, state=state)
     if gone_at is not None:
         left_s = gone_at - now
         is_soon = left_s < max(SOON_S, SOON_SHARE * (gone_at - began_at))
         box = box._replace(gone_at=gone_at, is_soon=is_soon)
         if left_s <= 0:
             return box._replace(state=ResultState.GONE)
-    if item.get("needs_key"):
+    if made.needs_key:
         return box._replace(state=ResultState.CLOSED)
-    covers = [url] if kind is ResultKind.IMAGE else [_text(item.get(name)) for name in COVERS]
-    cover = next((one for one in covers if one and is_allowed(one, previews)), "")
-    is_shown = kind in _PLAYED and is_allowed(url, previews)
+    cover = next((one for one in made.pictures if is_allowed(one, previews)), "")
+    is_shown = kind in _PLAYED and is_allowed(made.url, previews)
     return box._replace(cover=cover, state=ResultState.SHOWN if is_shown else ResultState.ELSEWHERE)
 
 
@@ -177,18 +150,3 @@ def _origin(url: str) -> tuple[str, str, int] | None:
         return parts.scheme, parts.hostname.lower(), parts.port or _PORTS[parts.scheme]
     except ValueError:
         return None
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _number(value: Json) -> float | None:
-    """A number, or a text that is one: `"5.1"`."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and 0 < number < 1e12 else None

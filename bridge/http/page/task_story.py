@@ -19,9 +19,8 @@ from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
 from bridge.encoding import encode
-from bridge.http.page.cards import main_results
 from bridge.http.page.poll_strip import StripGeometry, UsualSpan
-from bridge.http.page.result_boxes import ResultBox, result_boxes
+from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes
 from bridge.http.page.runs import Run, runs
 from bridge.store import ReadStore
 from bridge.store.views import DeliveryView, ReadingCount, WatchDetails, WatchView

@@ -16,8 +16,7 @@ from bridge.control.watch_pages import search_watches
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
-from bridge.http.page.cards import main_results
-from bridge.http.page.result_boxes import ResultBox, result_boxes
+from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes
 from bridge.http.page.runs import Run, runs
 from bridge.http.page.told import Told, told
 from bridge.http.page.view import View, ViewCall, ViewQuery

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.domain.task import Snapshot
-from bridge.http.page.result_boxes import ResultKind, ResultState, is_allowed, kind_of_url, result_boxes
+from bridge.http.page.result_boxes import ResultKind, ResultState, is_allowed, main_results, result_boxes
 from tests.factories import NOW
 
 CDN = "https://cdn.example.com"
@@ -42,14 +42,6 @@ def of(kind: str, *items: dict[str, Any], **fields: Any) -> Snapshot:
 )
 def test_only_files_of_allowed_origins_are_loaded(url: str, previews: list[str], is_shown: bool) -> None:
     assert is_allowed(url, previews) is is_shown
-
-
-@pytest.mark.parametrize(
-    ("url", "kind"),
-    [("/a.MP4?x=.png", "video"), ("/a.webp#x", "image"), ("/a.flac", "audio"), ("/a.srt", "text"), ("/a", "file")],
-)
-def test_the_extension_says_what_a_file_is(url: str, kind: str) -> None:
-    assert kind_of_url(CDN + url) is ResultKind(kind)
 
 
 def test_a_video_has_its_cover_its_size_and_its_duration() -> None:
@@ -101,6 +93,19 @@ def test_texts_files_in_answers_and_closed_files_are_told_apart() -> None:
 def test_an_address_that_no_item_has_is_a_result_too() -> None:
     snapshot = of("videos", {"url": f"{CDN}/a.mp4"})._replace(urls=(f"{CDN}/a.mp4", f"{CDN}/b.mp3"))
     assert [box.kind for box in boxes(snapshot, CDN)] == [ResultKind.VIDEO, ResultKind.AUDIO]
+
+
+def test_the_main_results_are_those_that_a_person_waits_for() -> None:
+    song = {"id": "s1", "url": f"{CDN}/a.mp3", "image_url": f"{CDN}/a.jpg"}
+    found = boxes(
+        Snapshot(
+            result={"audios": [song], "images": [{"id": "s1", "url": f"{CDN}/a.jpg"}], "texts": [{"text": "la"}]},
+            urls=(f"{CDN}/a.jpg", f"{CDN}/a.mp3"),
+        ),
+        CDN,
+    )
+    assert [box.url for box in main_results(found)] == [f"{CDN}/a.mp3"]
+    assert found[1].cover == f"{CDN}/a.jpg"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,201 @@
+"""What a task made, in the facts that messages and the page show: kinds, addresses, lengths, pictures."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Final
+
+from bridge.domain.archive_names import COPIED_KINDS, wanted_copies
+from bridge.domain.result_urls import why_refused
+from bridge.domain.task import Json
+
+RESULT_KINDS: Final = ("videos", "images", "audios", "texts", "files")
+WANTED_FIRST: Final = ("videos", "audios", "images", "files", "texts")  # what a person waits for
+MOST_RESULTS: Final = 500  # of one kind
+MOST_LENGTH_S: Final = 6 * 3600.0  # a longer clip is a unit that was read wrongly
+
+_EXTENSIONS: Final = {
+    f".{extension}": kind
+    for kind, extensions in {
+        "videos": "mp4 webm mov m4v mkv avi",
+        "images": "png jpg jpeg webp gif avif bmp",
+        "audios": "mp3 wav flac ogg m4a aac opus",
+        "texts": "txt srt vtt",
+    }.items()
+    for extension in extensions.split()
+}
+_COVERS: Final = (
+    "cover_url",
+    "cover_image_url",
+    "coverUrl",
+    "thumbnail_url",
+    "thumbnail",
+    "poster_url",
+    "poster",
+    "image_url",
+    "image_large_url",
+    "first_frame",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeResult:
+    """One result. `url` is "" for a text and for a file inside the answer, whose size is `size`.
+
+    `covers` are the addresses of pictures of it, best first. `is_rendition`: it accompanies another result, as a song's
+    cover and its video do.
+    """
+
+    kind: str
+    url: str = ""
+    text: str = ""
+    title: str = ""
+    ident: str = ""  # at the provider
+    length_s: float | None = None
+    width: int = 0
+    height: int = 0
+    size: int = 0
+    covers: tuple[str, ...] = ()
+    needs_key: bool = False
+    is_rendition: bool = False
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The image itself, else its covers."""
+        return (self.url,) if self.kind == "images" else self.covers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFacts:
+    """Every result, in the order of `urls`; those without an address follow. `made` are the ones to announce: no
+    renditions, and no address that was not passed on. `kind` is that of the ones a person waits for; "" if nothing was
+    made."""
+
+    every: tuple[MadeResult, ...]
+    made: tuple[MadeResult, ...]
+
+    @property
+    def kind(self) -> str:
+        return main_kind(each.kind for each in self.made)
+
+    @property
+    def urls(self) -> list[str]:
+        return [each.url for each in self.made if each.url]
+
+    @property
+    def covers(self) -> list[str]:
+        """One picture of each result, at a public host."""
+        found = [next(filter(_is_public, each.pictures), "") for each in self.made if not each.needs_key]
+        return list(dict.fromkeys(filter(None, found)))
+
+
+def result_facts(result: Json, urls: Json = (), action: Json = None) -> ResultFacts:
+    """The facts of a `task_result` and its `urls`, whatever they hold."""
+    listed = [url for url in _list(urls)[:MOST_RESULTS] if isinstance(url, str) and url]
+    every = list(_items(result))
+    named = {each.url for each in every}
+    by_action = kind_of_action(action)
+    every += [MadeResult(kind=kind_of_file(url) or by_action or "files", url=url) for url in listed if url not in named]
+    place = {url: number for number, url in enumerate(listed)}
+    every = _with_renditions(sorted(every, key=lambda each: place.get(each.url, len(place))))
+    made = [each for each in every if not each.is_rendition and (not each.url or each.url in place)]
+    return ResultFacts(every=tuple(every), made=tuple(made))
+
+
+def with_copies_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
+    """The same results with the addresses of their copies, as an event's `archive` has them; unchanged if a copy has
+    none."""
+    numbers = {one.n: one.url for one in wanted_copies(data, COPIED_KINDS)}
+    copies: dict[str, str] = {}
+    for item in _list(data.get("archive")):
+        number, url = (item.get("n"), _text(item.get("url"))) if isinstance(item, Mapping) else (None, "")
+        if isinstance(number, int) and number in numbers and url:
+            copies[numbers[number]] = url
+    if not copies or any(each.url and each.url not in copies for each in found.made):
+        return found
+    return replace(found, made=tuple(replace(each, url=copies.get(each.url, "")) for each in found.made))
+
+
+def main_kind(kinds: Iterator[str] | Sequence[str]) -> str:
+    """The kind that a person waits for; "" if there is none."""
+    there = set(kinds)
+    return next((kind for kind in WANTED_FIRST if kind in there), "")
+
+
+def kind_of_file(url: str) -> str | None:
+    """What the extension of a file says."""
+    return _EXTENSIONS.get(PurePosixPath(re.split(r"[?#]", url, maxsplit=1)[0]).suffix.lower())
+
+
+def kind_of_action(action: Json) -> str:
+    """The kind of what a task makes, from its action; "" when that does not say."""
+    text = action.lower() if isinstance(action, str) else ""
+    for sign, kind in (("video", "videos"), ("image", "images"), ("music", "audios"), ("audio", "audios")):
+        if sign in text:
+            return kind
+    return "texts" if text == "lyrics" else ""
+
+
+def _items(result: Json) -> Iterator[MadeResult]:
+    for kind, items in result.items() if isinstance(result, Mapping) else ():
+        if kind in RESULT_KINDS:
+            yield from (_made(kind, item) for item in _list(items)[:MOST_RESULTS] if isinstance(item, Mapping))
+
+
+def _made(kind: str, item: Mapping[str, Json]) -> MadeResult:
+    url, length_s = _text(item.get("url")), _number(item.get("duration"))
+    covers = [cover for name in _COVERS if (cover := _text(item.get(name))) and cover != url]
+    return MadeResult(
+        kind=kind,
+        url=url,
+        text=_text(item.get("text")),
+        title=_text(item.get("title")),
+        ident=_text(item.get("id")),
+        length_s=None if length_s is None or length_s > MOST_LENGTH_S else length_s,
+        width=int(_number(item.get("width")) or 0),
+        height=int(_number(item.get("height")) or 0),
+        size=int(_number(item.get("bytes")) or 0),
+        covers=tuple(covers),
+        needs_key=item.get("needs_key") is True,
+    )
+
+
+def _with_renditions(results: Sequence[MadeResult]) -> list[MadeResult]:
+    """Videos and images that belong to a song are marked: those with its id, and those without any id beside a song
+    that has a title or a cover."""
+    audios = [each for each in results if each.kind == "audios"]
+    idents = {each.ident for each in audios if each.ident}
+    is_song = any(each.title or each.covers for each in audios)
+    return [
+        replace(each, is_rendition=True)
+        if each.kind in {"videos", "images"} and (each.ident in idents if each.ident else is_song)
+        else each
+        for each in results
+    ]
+
+
+def _is_public(url: str) -> bool:
+    return bool(url) and why_refused(url, own_host="") is None
+
+
+def _list(value: Json) -> Sequence[Json]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Json) -> float | None:
+    """A number of ordinary size, or a text that is one: `"5.1"`."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and 0 < number < 1e12 else None
