@@ -47,6 +47,7 @@ class Plan:
     lasts_s: tuple[float, float] = (10.0, 90.0)  # from which to which a task lasts
     store: str = "state.db"
     daemons: int = 1
+    outages: Sequence[str] = OUTAGES
     seed: int = 1
 
 
@@ -259,7 +260,7 @@ class Soak:
         shortest_s = min(120.0, (self.plan.seconds or self.plan.kills * 2) / 10)
         luck = random.Random(self.plan.seed + 2)
         while not self.ended.wait(luck.uniform(1, 3) * shortest_s):
-            self.world.outage = luck.choice(OUTAGES)
+            self.world.outage = luck.choice(self.plan.outages)
             self.ended.wait(luck.uniform(0.2, 0.5) * shortest_s)
             self.world.outage = ""
 

@@ -32,6 +32,20 @@ FAULTS = {  # of the provider, in thousandths of all requests
     "no_result": 5,
     "unknown": 5,
 }
+
+
+def said(body: object, status: int = 200, **headers: str) -> Answer:
+    return status, json.dumps(body).encode(), headers
+
+
+FIXED: dict[str, Answer] = {  # faults whose answer says nothing of the task
+    "limited": said({"code": 1302, "message": "too fast"}, 429, **{"Retry-After": "2"}),
+    "error": said({"code": 5000, "message": "internal"}, 500),
+    "page": (502, b"<html><h1>Bad Gateway</h1></html>", {"Content-Type": "text/html"}),
+    "unknown": said({"code": 1203, "message": "The requested resource does not exist"}, 404),
+    "cut": (RESET, b"", {}),
+    "refused": REFUSED,
+}
 HOOK_FAULTS = {  # of an endpoint, in thousandths of all webhooks
     "steady": {"busy": 10, "cut": 10, "late": 10, "too_late": 3},
     "flaky": {"busy": 50, "error": 50, "cut": 30, "late": 10, "too_late": 5},
@@ -81,35 +95,21 @@ class SoakWorld(World):
 
     def _with(self, fault: str, task_id: str, answer: Answer) -> Answer:
         """The answer as this fault changes it."""
-        status, body, headers = answer
+        status, body, _ = answer
         match fault:
             case "late" | "too_late":
                 time.sleep(2.0 if fault == "late" else TOO_LATE_S)
-                return answer
             case "stalled":  # the rest of the body never comes
                 return status, body, {"Content-Length": str(len(body) + 100)}
-            case "cut":
-                return RESET, b"", {}
-            case "limited":
-                return 429, json.dumps({"code": 1302, "message": "too fast"}).encode(), {"Retry-After": "2"}
-            case "error":
-                return 500, json.dumps({"code": 5000, "message": "internal"}).encode(), {}
-            case "page":
-                return 502, b"<html><h1>Bad Gateway</h1></html>", {"Content-Type": "text/html"}
             case "garbage":
                 return 200, body[: len(body) // 2] + b"\xff\x00", {}
             case "of_another":
-                other = kling(f"not-{task_id}", "succeed", urls=["https://cdn.example.test/wrong.mp4"])
-                return 200, json.dumps(other).encode(), {}
+                return said(kling(f"not-{task_id}", "succeed", urls=["https://cdn.example.test/wrong.mp4"]))
             case "new_word":
-                return 200, json.dumps(kling(task_id, "dreaming")).encode(), {}
+                return said(kling(task_id, "dreaming"))
             case "no_result":
-                return 200, json.dumps(kling(task_id, "succeed", urls=[])).encode(), {}
-            case "unknown":
-                return 404, json.dumps({"code": 1203, "message": "The requested resource does not exist"}).encode(), {}
-            case "refused":
-                return REFUSED
-        return answer
+                return said(kling(task_id, "succeed", urls=[]))
+        return FIXED.get(fault, answer)
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
         now, endpoint = time.monotonic(), path.strip("/")
