@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logs.get_logger()
 
 SETTINGS_EVERY_S: Final = 1.0  # how often to check the settings file
+BEAT_EVERY_S: Final = 15.0  # how often to write down that the daemon works
 LOG_EVERY_S: Final = 1.0  # how often to report lost log lines
 DONE_EVERY_S: Final = 0.2  # how often `once` checks whether it is done
 SAME_SIGNAL_S: Final = 0.1  # a second signal to stop within this time is ignored: `timeout` and wrappers send two
@@ -44,7 +45,8 @@ class Daemon:
     """Runs the app until a signal stops it, or with `once` until nothing is left to do. SIGHUP or a change of the
     settings file reloads the settings; an invalid file leaves the old ones in force.
 
-    `seen` is the `stamp` of the settings file before it was first read, so that no change is missed."""
+    `seen` is the `stamp` of the settings file before it was first read, so that no change is missed. `beat` is called
+    regularly, in a thread, while the daemon works."""
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Daemon:
         open_follower: Callable[[], FollowStore],
         reread: Callable[[], Loaded],
         seen: Stamp,
+        beat: Callable[[], None] | None = None,
         once: bool = False,
         timeout_s: float | None = None,
     ) -> None:
@@ -66,6 +69,7 @@ class Daemon:
         self._open_follower = open_follower
         self._reread = reread
         self._seen = seen
+        self._beat = beat
         self._once = once
         self._timeout_s = timeout_s
         outage = Outage(clock)  # shared by everything that uses the store
@@ -107,6 +111,8 @@ class Daemon:
                 group.start_soon(self._liveness.run, self._manager.alive)
                 group.start_soon(self._watch_settings)
                 group.start_soon(self._report_lost_lines)
+                if self._beat is not None:
+                    group.start_soon(self._show_life, self._beat)
                 if self._once:
                     group.start_soon(self._stop_when_done)
             await self._ended.wait()
@@ -155,6 +161,12 @@ class Daemon:
 
     async def _ping_store(self) -> None:
         await self._offload(self._store.ping)
+
+    async def _show_life(self, beat: Callable[[], None]) -> None:
+        while True:
+            if self._liveness.is_alive():
+                await anyio.to_thread.run_sync(beat)  # not abandoned: the lock file is closed at the end
+            await self._clock.sleep(BEAT_EVERY_S)
 
     async def _report_lost_lines(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -10,17 +11,23 @@ from bridge.cli.session import CommandSession
 from bridge.domain.listen_address import ListenAddress
 from bridge.errors import GenbridgeError
 from bridge.net.client import NO_PROXY, HttpClient, Request, Unanswered
+from bridge.store import DaemonLock
 
 TIMEOUT_S: Final = 5.0
+MAX_SILENCE_S: Final = 60.0  # a daemon that works notes so every 15 s
 ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens on all addresses
 
 
 def health_problem(session: CommandSession) -> str | None:
-    """Why the daemon does not work; None when it does: it holds the store, the store can be read, and its HTTP server,
-    if there is one, answers."""
+    """Why the daemon does not work; None when it does: it holds the store and is not frozen, the store can be read, and
+    its HTTP server, if there is one, answers."""
     try:
-        if session.daemon() is None:
-            return "no daemon is running"
+        daemon, place = session.daemon(), session.store_place
+        if daemon is None:
+            return "no daemon is running"  # on a shared store also one that has been frozen until its lease ended
+        silence_s = DaemonLock.silence_s(place) if isinstance(place, Path) else None
+        if silence_s is not None and silence_s > MAX_SILENCE_S:
+            return f"{daemon} is not responding: it last worked {silence_s:.0f} s ago; restart it"
         with session.reader():
             pass
         http = session.checked().settings.http

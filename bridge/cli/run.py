@@ -92,20 +92,27 @@ def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said
         log.warning("settings.warning", reason=placed.warning)
     prepare(placed)
     group_access = is_service(loaded.path)
-    with DaemonLock(place, group_access=group_access) if isinstance(place, Path) else nullcontext():
+    with DaemonLock(place, group_access=group_access) if isinstance(place, Path) else nullcontext() as lock:
         store = session.opened()
         if placed.is_adopted:
             log.warning("store.adopted", store=str(place), settings=str(loaded.path), reason=ADOPTED)
         try:
             if logs.is_for_people():
                 click.echo(start_summary(loaded, place, store.counts(), screen_of(sys.stderr)), err=True)
-            return anyio.run(_run, loaded, store, seen, once, timeout_s, place, said)
+            return anyio.run(_run, loaded, store, seen, once, timeout_s, place, said, lock.beat if lock else None)
         finally:
             store.close()
 
 
 async def _run(
-    loaded: Loaded, store: Store, seen: Stamp, once: bool, timeout_s: float | None, served: Place, said: LogOptions
+    loaded: Loaded,
+    store: Store,
+    seen: Stamp,
+    once: bool,
+    timeout_s: float | None,
+    served: Place,
+    said: LogOptions,
+    beat: Callable[[], None] | None,
 ) -> int:
 
     def reread() -> Loaded:
@@ -127,6 +134,7 @@ async def _run(
         open_follower=lambda: open_follower(served),
         reread=reread,
         seen=seen,
+        beat=beat,
         once=once,
         timeout_s=timeout_s,
     )

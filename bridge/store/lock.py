@@ -1,15 +1,19 @@
-"""One daemon for each store: an advisory lock that ends with its process, even if that is killed."""
+"""One daemon for each store: an advisory lock that ends with its process, even if that is killed.
+
+The file also says who holds the lock, and when the holder last showed that it works.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from bridge.clock import SystemClock, pause
+from bridge.clock import SystemClock, monotonic_us, pause
 from bridge.errors import StoreBusy
 from bridge.store import files
 
@@ -32,8 +36,9 @@ class DaemonLock:
         self._group_access = group_access
         self._clock = clock or SystemClock()
         self._handle = -1
+        self._since = ""
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         files.make_directory(self._store.parent, group_access=self._group_access)
         lock = lock_of(self._store)
         mode = files.file_mode(group_access=self._group_access)
@@ -47,12 +52,32 @@ class DaemonLock:
             os.close(handle)
             raise
         self._handle = handle
+        return self
 
     def __exit__(self, *_: object) -> None:
         try:
             os.ftruncate(self._handle, 0)
         finally:
             os.close(self._handle)
+            self._handle = -1
+
+    def beat(self) -> None:
+        """Write down that the holder works. May block as long as the disk does; errors are ignored."""
+        with suppress(OSError):
+            self._write(self._handle, alive_us=monotonic_us())
+
+    @staticmethod
+    def silence_s(path: Path | str) -> float | None:
+        """How long ago the holder of this store's lock last called `beat`; None when it has not yet done so.
+
+        Without the time in which the machine was suspended. Ask `holder` first: a killed process leaves its record.
+        """
+        try:
+            record = json.loads(lock_of(Path(path)).read_bytes())
+            alive_us = int(record["alive_us"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return max(0.0, (monotonic_us() - alive_us) / 1e6) if alive_us else None
 
     @staticmethod
     def holder(path: Path | str) -> str | None:
@@ -82,15 +107,19 @@ class DaemonLock:
                 raise StoreBusy(f"store {self._store} is held by {holder}; stop that one first")
         except OSError as error:
             raise files.os_error(error, self._store) from None
-        since = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
-        record = {"pid": os.getpid(), "host": os.uname().nodename, "since": since}
+        self._since = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
         try:
             os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps(record).encode(), 0)
+            self._write(handle, alive_us=0)
             os.fchmod(handle, mode)
             self._give_to_owner(handle)
         except OSError:
             return  # a full disk: the lock is held, but its holder is not named
+
+    def _write(self, handle: int, *, alive_us: int) -> None:
+        record: dict[str, Any] = {"pid": os.getpid(), "host": os.uname().nodename, "since": self._since}
+        record["alive_us"] = f"{alive_us:020}"  # always as long, so that nobody reads a record cut short
+        os.pwrite(handle, json.dumps(record).encode(), 0)
 
     def _give_to_owner(self, handle: int) -> None:
         """Give a file that root has created to the owner of the store, as SQLite does with its files. Otherwise a

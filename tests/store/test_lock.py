@@ -119,3 +119,19 @@ def test_the_owner_can_lock_what_root_has_locked(public: Path, as_user: AsUser) 
         pass
     with as_user(65534, 65534), DaemonLock(path), pytest.raises(StoreBusy), DaemonLock(path):
         pass
+
+
+def test_a_sign_of_life_is_remembered_and_keeps_the_holder_named(path: Path) -> None:
+    assert DaemonLock.silence_s(path) is None
+    with DaemonLock(path) as lock:
+        assert DaemonLock.silence_s(path) is None  # its daemon still starts
+        named = DaemonLock.holder(path)
+        lock.beat()
+        silence_s = DaemonLock.silence_s(path)
+        assert silence_s is not None
+        assert silence_s < 60
+        assert named is not None
+        assert named == DaemonLock.holder(path)
+    assert DaemonLock.silence_s(path) is None
+    lock.beat()  # too late, and harmless
+    assert path.with_name("state.db.lock").read_bytes() == b""
