@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final
 
 from bridge.domain.callback import CallbackHeard
 from bridge.domain.ids import WatchKey
@@ -12,15 +11,8 @@ from bridge.domain.store_key import KEY_BYTES, KeyPurpose
 from bridge.domain.task import LIVE
 from bridge.store.read_store import ReadStore
 from bridge.store.rows import plain
+from bridge.store.sql_files import SQL
 from bridge.store.watch_statements import CALLBACK, POLL_NOW, add_facts, find_watches
-
-_ADD_KEY: Final = """
-    INSERT INTO keys (purpose, key, created_at) VALUES (:purpose, :key, :now) ON CONFLICT DO NOTHING
-"""
-_SET_KEY: Final = """
-    INSERT INTO keys (purpose, key, created_at) VALUES (:purpose, :key, :now)
-    ON CONFLICT (purpose) DO UPDATE SET key = excluded.key, created_at = excluded.created_at
-"""
 
 
 class CallbackStore(ReadStore):
@@ -33,7 +25,7 @@ class CallbackStore(ReadStore):
         if found is not None:
             return found
         with self._database.write() as session:
-            session.execute(_ADD_KEY, purpose=purpose, key=os.urandom(KEY_BYTES), now=now)
+            session.execute(SQL["commands.add_key"], purpose=purpose, key=os.urandom(KEY_BYTES), now=now)
         made = self.key(purpose)
         assert made is not None
         return made
@@ -42,7 +34,7 @@ class CallbackStore(ReadStore):
         """A new key for this purpose in place of the old one."""
         made = os.urandom(KEY_BYTES)
         with self._database.write() as session:
-            session.execute(_SET_KEY, purpose=purpose, key=made, now=now)
+            session.execute(SQL["commands.set_key"], purpose=purpose, key=made, now=now)
         return made
 
     def poll_called(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final
 
 from bridge.store.callback_store import CallbackStore
 from bridge.store.request_store import RequestStore
 from bridge.store.rows import plain
+from bridge.store.sql_files import SQL
 from bridge.store.sqlite.inspection import OWNER
 from bridge.store.watch_store import WatchStore
-
-_OWN: Final = "UPDATE store SET settings = :settings, base_urls = :base_urls"
 
 
 class CommandStore(WatchStore, RequestStore, CallbackStore):
@@ -30,4 +28,4 @@ class CommandStore(WatchStore, RequestStore, CallbackStore):
         if before == settings and merged == json.loads(known):
             return
         with self._database.write() as session:
-            session.execute(_OWN, settings=settings, base_urls=json.dumps(merged))
+            session.execute(SQL["commands.own"], settings=settings, base_urls=json.dumps(merged))

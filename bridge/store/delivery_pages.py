@@ -18,29 +18,16 @@ from bridge.store.page_views import (
     Standing,
     StandingPage,
 )
-from bridge.store.rows import Row, plain
+from bridge.store.rows import plain
+from bridge.store.sql_files import SQL
 from bridge.store.statements import Session
 from bridge.store.task_pages import SCANNED, text_hits
-from bridge.store.unreadable import readable
 from bridge.store.views import DeliveryView
 
 MOST_OF_TEXT: Final = 1_000  # deliveries of the tasks that a text finds
 _WAITING: Final = frozenset({Standing.HELD, Standing.WAITING})
 _LATEST: Final = 1e300
 _NEWEST: Final = 1 << 62
-
-_OF_WATCHES: Final = f"""
-    SELECT {", ".join(records.DELIVERY_VIEWS.columns)}, watch_id FROM {records.DELIVERY_VIEWS.table}
-    WHERE watch_id IN (:watch_ids[]) ORDER BY delivery_id
-"""  # noqa: S608 - names of ours
-_IN_TOPIC: Final = "EXISTS (SELECT 1 FROM events WHERE events.event_id = deliveries.event_id AND topic = :topic)"
-_SETTLED: Final = "state = :state AND state <> 'waiting' AND settled_at <= :at"
-# The plus sign and the endpoint keep it to the index of those that wait: they are few among all.
-_WAITS: Final = "state = 'waiting' AND endpoint >= '' AND +delivery_id > :delivery_id"
-_OF_TEXT: Final = """
-    SELECT delivery_id, state, endpoint, coalesce(settled_at, 0) FROM deliveries
-    WHERE (event_id = :text OR watch_id IN (:watch_ids[]))
-"""
 
 
 class _Place(NamedTuple):
@@ -89,15 +76,8 @@ def count_deliveries(session: Session, wanted: DeliverySearch, *, now: float) ->
 
 def deliveries_by_watch(session: Session, watch_ids: Sequence[int]) -> dict[int, list[DeliveryView]]:
     """The deliveries of each of these watches, the oldest first. A watch without any is left out."""
-    found: dict[int, list[DeliveryView]] = {}
-    rows = session.find(_OF_WATCHES, watch_ids=list(watch_ids)) if watch_ids else []
-    for watch_id, delivery in readable("delivery", _with_watch, rows):
-        found.setdefault(watch_id, []).append(delivery)
-    return found
-
-
-def _with_watch(row: Row) -> tuple[int, DeliveryView]:
-    return row[-1], records.DELIVERY_VIEWS.read(row[:-1])
+    rest = "WHERE watch_id IN (:watch_ids[]) ORDER BY delivery_id"
+    return records.DELIVERY_VIEWS.by("watch_id", session, rest, watch_ids=list(watch_ids)) if watch_ids else {}
 
 
 def held_endpoints(session: Session, now: float) -> list[str]:
@@ -148,7 +128,7 @@ def _where(
 ) -> tuple[str, dict[str, object]]:
     is_waiting = standing in _WAITING
     place = begin or (_Place(0.0, 0) if is_waiting else _Place(_LATEST, _NEWEST))
-    conditions = [_WAITS] if is_waiting else [_SETTLED, "(settled_at, delivery_id) < (:at, :delivery_id)"]
+    conditions = [SQL["pages.waits" if is_waiting else "pages.settled"]]
     conditions += _conditions(wanted, standing)
     if floor is not None:
         conditions.append("settled_at >= :floor_at")
@@ -172,7 +152,7 @@ def _conditions(wanted: DeliverySearch, standing: Standing) -> Iterator[str]:
     if wanted.endpoint is not None:
         yield "endpoint = :endpoint"
     if wanted.topic is not None:
-        yield _IN_TOPIC
+        yield SQL["pages.in_topic"]
     if wanted.since is not None:
         yield "created_at >= :since"
 
@@ -190,7 +170,7 @@ def _of_text(session: Session, wanted: DeliverySearch, standing: Standing, off: 
     text = plain(wanted.text or "")
     conditions = list(_conditions(wanted, standing))
     state = "waiting" if standing in _WAITING else str(standing)
-    sql = " AND ".join([_OF_TEXT, "state = :state", *conditions]) + " LIMIT :most"
+    sql = " AND ".join([SQL["pages.of_text"], "state = :state", *conditions]) + " LIMIT :most"
     values = {**_values(wanted), "text": text, "watch_ids": text_hits(session, text), "state": state, "off": list(off)}
     found = [_Place(at, delivery_id) for delivery_id, _, _, at in session.find(sql, **values, most=MOST_OF_TEXT)]
     if standing in _WAITING:

@@ -14,55 +14,15 @@ from typing import Final, NamedTuple
 from bridge.domain.event_order import EventOrder
 from bridge.store.read_store import ReadStore
 from bridge.store.rows import within
+from bridge.store.sql_files import SQL
 from bridge.store.statements import Session, Transactions
 
 READ_AT_ONCE: Final = 256  # events
 READ_BYTES: Final = 4 << 20
 TAIL_WITHIN: Final = 2_000  # numbers before the newest: more than one transaction takes
 
-_BOUNDS: Final = """
-    SELECT coalesce((SELECT number FROM forgotten), 0),
-        coalesce((SELECT max(number) FROM events WHERE number IS NOT NULL), 0)
-"""
-_FROM_LOG: Final = """
-    FROM events LEFT JOIN event_bodies USING (number) LEFT JOIN deliveries
-        ON deliveries.event_id = events.event_id AND endpoint = documented_at AND deliveries.target = ''
-    WHERE events.number > :after AND events.number <= :upto ORDER BY events.number LIMIT :limit
-"""
-_SIZES: Final = "SELECT events.number, coalesce(length(event_bodies.body), length(deliveries.body), 0)" + _FROM_LOG
-LOGGED: Final = (
-    "SELECT events.number, topic, events.account, events.subject, events.event_id,"
-    " coalesce(event_bodies.body, deliveries.body)" + _FROM_LOG
-)
-NUMBERS: Final = "SELECT number FROM events WHERE number > :after ORDER BY number LIMIT :limit"
-# Who may still commit a number that is missing. Unlike rows, locks are those of this very moment, not of the snapshot.
-_WRITERS: Final = """
-    {sqlite:SELECT '' WHERE false}
-    {postgres:SELECT DISTINCT virtualtransaction FROM pg_locks
-        WHERE relation = 'events'::regclass AND mode = 'RowExclusiveLock' AND granted
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())}
-"""
-
-_OLDEST: Final = """
-    SELECT number, event_id, occurred_at FROM events WHERE number > :after AND number < :upto
-    ORDER BY number LIMIT :limit
-"""
-_DELETE: Final = """
-    DELETE FROM events WHERE event_id IN (:event_ids[])
-        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = events.event_id)
-"""
-_FORGET: Final = "UPDATE events SET number = NULL, documented_at = NULL WHERE event_id IN (:event_ids[])"
-_FORGET_BODIES: Final = "DELETE FROM event_bodies WHERE number <= :number"
-_NOTE_FORGOTTEN: Final = """
-    INSERT INTO forgotten (only_row, number) VALUES (1, :number)
-    ON CONFLICT (only_row) DO UPDATE SET number = excluded.number
-"""
-_TAKE_BODIES: Final = """
-    INSERT INTO event_bodies (number, body)
-    SELECT number, deliveries.body FROM deliveries JOIN events USING (event_id)
-    WHERE delivery_id IN (:delivery_ids[]) AND endpoint = documented_at AND target = '' AND number IS NOT NULL
-    ON CONFLICT DO NOTHING
-"""
+LOGGED: Final = SQL["log.logged"]
+NUMBERS: Final = SQL["log.numbers"]
 
 
 class LoggedEvent(NamedTuple):
@@ -111,7 +71,7 @@ class EventLog(ReadStore):
     def read_again(self, after: int, *, upto: int) -> LogPage:
         """A page of the events after one position and up to another, which `read_events` has passed."""
         with self._database.read() as session:
-            forgotten, newest = session.find(_BOUNDS)[0]
+            forgotten, newest = session.find(SQL["log.bounds"])[0]
             if not forgotten <= after <= newest:
                 return _gone(forgotten, newest)
             return _page(session, after, upto, bounds=(forgotten, newest))
@@ -119,7 +79,7 @@ class EventLog(ReadStore):
     def newest_event(self) -> int:
         """The position after which everything comes that is committed from now on."""
         with self._database.read() as session:
-            forgotten, newest = session.find(_BOUNDS)[0]
+            forgotten, newest = session.find(SQL["log.bounds"])[0]
             if not self._database.is_shared or not _writers(session):
                 return int(newest)
             after = max(forgotten, newest - TAIL_WITHIN)
@@ -127,7 +87,7 @@ class EventLog(ReadStore):
 
     def _read_events(self, after: int) -> LogPage:
         with self._database.read() as session:
-            forgotten, newest = session.find(_BOUNDS)[0]
+            forgotten, newest = session.find(SQL["log.bounds"])[0]
             if not forgotten <= after <= newest:
                 return _gone(forgotten, newest)
             if not self._database.is_shared or after == newest:
@@ -142,21 +102,21 @@ class EventLog(ReadStore):
 def forget_events(session: Session, *, before: float, limit: int) -> int:
     """Take up to `limit` events from the front of the log that occurred before this instant, and delete those that no
     delivery needs. Returns how many. The newest event stays, so that no number is used twice."""
-    forgotten, newest = session.find(_BOUNDS)[0]
-    oldest = session.find(_OLDEST, after=forgotten, upto=newest, limit=limit)
+    forgotten, newest = session.find(SQL["log.bounds"])[0]
+    oldest = session.find(SQL["log.oldest"], after=forgotten, upto=newest, limit=limit)
     last = max((number for number, _, occurred_at in oldest if occurred_at < before), default=0)
     gone = [event_id for number, event_id, _ in oldest if number <= last]
     if gone:
-        session.execute(_DELETE, event_ids=gone)
-        session.execute(_FORGET, event_ids=gone)
-        session.execute(_FORGET_BODIES, number=last)
-        session.execute(_NOTE_FORGOTTEN, number=last)
+        session.execute(SQL["log.delete_events"], event_ids=gone)
+        session.execute(SQL["log.forget_events"], event_ids=gone)
+        session.execute(SQL["log.forget_bodies"], number=last)
+        session.execute(SQL["log.note_forgotten"], number=last)
     return len(gone)
 
 
 def take_bodies(session: Session, delivery_ids: Sequence[int]) -> None:
     """Before these deliveries are deleted: give their bodies to the events of the log that have them there."""
-    session.execute(_TAKE_BODIES, delivery_ids=list(delivery_ids))
+    session.execute(SQL["log.take_bodies"], delivery_ids=list(delivery_ids))
 
 
 def _gone(oldest: int, newest: int) -> LogPage:
@@ -166,7 +126,7 @@ def _gone(oldest: int, newest: int) -> LogPage:
 def _page(session: Session, after: int, upto: int, *, bounds: tuple[int, int]) -> LogPage:
     oldest, newest = bounds
     asked = {"after": after, "upto": upto}
-    sizes = session.find(_SIZES, **asked, limit=READ_AT_ONCE)
+    sizes = session.find(SQL["log.sizes"], **asked, limit=READ_AT_ONCE)
     if not sizes:
         return LogPage(events=(), position=upto, oldest=oldest, newest=newest)
     fitting = within(sizes, READ_BYTES)
@@ -182,4 +142,4 @@ def _numbers(session: Session, after: int, *, limit: int) -> list[int]:
 
 
 def _writers(session: Session) -> list[str]:
-    return [writer for (writer,) in session.find(_WRITERS)]
+    return [writer for (writer,) in session.find(SQL["log.writers"])]

@@ -11,6 +11,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE
 from bridge.store import records
 from bridge.store.event_log import EventLog
+from bridge.store.sql_files import SQL
 from bridge.store.statements import Batch, Session
 from bridge.store.unreadable import readable
 from bridge.store.views import DeliveryView, WatchView
@@ -19,25 +20,13 @@ AGAIN_FACTS: Final = 100  # of the newest, read again: on PostgreSQL, lower ids 
 AGAIN_S: Final = 10.0  # the same for outcomes
 
 _SETTLED_STATES: Final = [str(state) for state in DeliveryState if state is not DeliveryState.WAITING]
-_MARKS: Final = """
-    SELECT (SELECT revision FROM {sqlite:store}{postgres:genbridge_store}),
-        coalesce((SELECT max(history_id) FROM history), 0), coalesce((SELECT max(delivery_id) FROM deliveries), 0)
-"""
-_SETTLED_LAST: Final = """
-    SELECT coalesce(max(settled_at), 0) FROM deliveries WHERE state = :state AND state <> 'waiting'
-"""
 _PHASES: Final = Batch(
-    "account text, task_id text",
-    "FROM {new} JOIN watches USING (account, task_id)",
-    answer=("account", "task_id", "phase", "watch_id"),
+    "account text, task_id text", SQL["log.phases"], answer=("account", "task_id", "phase", "watch_id")
 )
-TOUCHED: Final = "SELECT watch_id FROM watches WHERE revision > :revision ORDER BY revision DESC LIMIT :most"
-FACTS: Final = "SELECT watch_id FROM history WHERE history_id > :fact ORDER BY history_id DESC LIMIT :most"
-NEW: Final = "SELECT delivery_id FROM deliveries WHERE delivery_id > :delivery ORDER BY delivery_id DESC LIMIT :most"
-SETTLED: Final = """
-    SELECT delivery_id FROM deliveries WHERE state = :state AND state <> 'waiting' AND settled_at > :since
-    ORDER BY settled_at DESC LIMIT :most
-"""
+TOUCHED: Final = SQL["log.touched"]
+FACTS: Final = SQL["log.facts"]
+NEW: Final = SQL["log.created"]
+SETTLED: Final = SQL["log.settled"]
 
 
 class ChangeMarks(NamedTuple):
@@ -104,8 +93,8 @@ class FollowStore(EventLog):
 
 
 def _marks(session: Session) -> ChangeMarks:
-    settled = [session.find(_SETTLED_LAST, state=state)[0][0] for state in _SETTLED_STATES]
-    revision, fact, delivery = session.find(_MARKS)[0]
+    settled = [session.find(SQL["log.settled_last"], state=state)[0][0] for state in _SETTLED_STATES]
+    revision, fact, delivery = session.find(SQL["log.marks"])[0]
     return ChangeMarks(revision=revision, fact=fact, delivery=delivery, settled_at=max(settled))
 
 

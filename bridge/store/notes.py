@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bridge.domain.task import LIVE, Kind
 from bridge.errors import BridgeBug
 from bridge.store.rows import Row, plain
+from bridge.store.sql_files import SQL
 from bridge.store.statements import Batch, Session, update
 from bridge.store.watch_rows import memory_row
 from bridge.store.watch_statements import CALLBACK, COUNT_READINGS, add_facts
@@ -21,13 +22,9 @@ MEMORY: Final = (
 )
 ASKED: Final = "poll_asked_at = CASE WHEN poll_asked_at > new.asked_at THEN poll_asked_at END"
 NOTE: Final = update("watches", MEMORY, also=ASKED)
-# A watch that is locked is skipped: the change under way, such as a withdrawal, makes the note void anyway.
 NOTED: Final = Batch(
     "account text, task_id text, generation int",
-    """
-    FROM {new} JOIN watches USING (account, task_id, generation)
-    {postgres:ORDER BY watch_id FOR NO KEY UPDATE OF watches SKIP LOCKED}
-    """,
+    SQL["watches.noted"],
     answer=("account", "task_id", "generation", "watch_id", "phase", "polls"),
 )
 

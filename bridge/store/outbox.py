@@ -12,50 +12,18 @@ from bridge.store.queue_statements import enable, lift_holds
 from bridge.store.read_store import ReadStore
 from bridge.store.records import Record
 from bridge.store.rows import Row, within
+from bridge.store.sql_files import SQL
 from bridge.store.statements import Question
 from bridge.store.unreadable import readable
 
-# One look-up for each queue; DISTINCT would read every waiting delivery. ('', '') sorts before every endpoint.
-_AFTER: Final = """
-    FROM deliveries AS next WHERE next.state = 'waiting' AND (next.endpoint, next.target) > (last.endpoint, last.target)
-    ORDER BY next.endpoint, next.target LIMIT 1
-"""
-QUEUES: Final = f"""
-    WITH RECURSIVE last (endpoint, target) AS (
-        SELECT CAST('' AS text) {{postgres:COLLATE "C"}}, CAST('' AS text) {{postgres:COLLATE "C"}}
-        UNION ALL
-        SELECT (SELECT next.endpoint {_AFTER}), (SELECT next.target {_AFTER}) FROM last WHERE endpoint IS NOT NULL
-    )
-    SELECT endpoint, target FROM last WHERE endpoint <> ''
-"""  # noqa: S608 - text of ours
-# Of each task only the oldest waiting delivery of the queue is up. The others wait for it, whenever they are due.
-# A subquery for each row: PostgreSQL might turn NOT EXISTS into a join with the whole queue. SQLite drops a LEFT JOIN
-# when none of its columns is read.
-_UP: Final = """
-    FROM deliveries LEFT JOIN events USING (event_id)
-    WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:AND slot IN (:slots[])}
-        AND delivery_id NOT IN (:apart_from[])
-        AND (watch_id IS NULL OR delivery_id = (
-            SELECT min(older.delivery_id) FROM deliveries AS older
-            WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
-                AND older.endpoint = :endpoint AND older.target = :target))
-"""
+QUEUES: Final = SQL["outbox.queues"]
 # First their lengths, so that few long bodies are read at once: SQLite makes no text beyond a billion bytes.
 _SIZES: Final = ("delivery_id", "length(body)")
-DUE: Final = Question(_SIZES, _UP + "AND next_attempt_at <= :now ORDER BY next_attempt_at, delivery_id LIMIT :limit")
-_DUE_IN_ORDER: Final = Question(_SIZES, _UP + "AND next_attempt_at <= :now ORDER BY delivery_id LIMIT :limit")
+DUE: Final = Question(_SIZES, SQL["outbox.due"])
+_DUE_IN_ORDER: Final = Question(_SIZES, SQL["outbox.due_in_order"])
 DELIVERIES: Final = Record("delivery", Delivery, "deliveries LEFT JOIN events USING (event_id)", is_checked=False)
 HANDED_OUT: Final = Question(DELIVERIES.columns, f"FROM {DELIVERIES.table} WHERE delivery_id IN (:wanted[])")
-NEXT_DUE: Final = "SELECT next_attempt_at" + _UP + "ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET :found"
-
-_FAILING: Final = "SELECT endpoint FROM health WHERE failing_since IS NOT NULL"
-_HASTEN: Final = """
-    UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
-        SELECT delivery_id FROM deliveries WHERE state = 'waiting' AND next_attempt_at > :latest_at
-        {postgres:ORDER BY delivery_id FOR NO KEY UPDATE})
-"""
-_HELD: Final = "SELECT endpoint, target, held_until, fingerprint FROM queues"
-_DISABLED: Final = "SELECT endpoint, reason, fingerprint FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint"
+NEXT_DUE: Final = SQL["outbox.next_due"]
 
 
 class OutboxStore(ReadStore):
@@ -68,7 +36,7 @@ class OutboxStore(ReadStore):
     def held_queues(self, fingerprints: Mapping[str, str]) -> Mapping[tuple[str, str], float]:
         """See `ports.Outbox.held_queues`. `commit` notes the fingerprints that `disabled` was given."""
         with self._database.read() as session:
-            held = readable("queue", _held_queue, session.find(_HELD))
+            held = readable("queue", _held_queue, session.find(SQL["outbox.held"]))
         changed = {one for one, _, _, mark in held if mark is not None and fingerprints.get(one, mark) != mark}
         if changed:
             with self._database.write() as session:
@@ -77,11 +45,11 @@ class OutboxStore(ReadStore):
 
     def failing(self) -> frozenset[str]:
         with self._database.read() as session:
-            return frozenset(endpoint for (endpoint,) in session.find(_FAILING))
+            return frozenset(endpoint for (endpoint,) in session.find(SQL["outbox.failing"]))
 
     def make_due(self, *, latest_at: float) -> int:
         with self._database.write() as session:
-            return session.execute(_HASTEN, latest_at=latest_at)
+            return session.execute(SQL["outbox.make_due"], latest_at=latest_at)
 
     def due(
         self,
@@ -110,7 +78,7 @@ class OutboxStore(ReadStore):
         """See `ports.Outbox.disabled`. `commit` notes these fingerprints with what it disables."""
         self._database.fingerprints = dict(fingerprints)
         with self._database.read() as session:
-            found = session.find(_DISABLED)
+            found = session.find(SQL["outbox.disabled"])
         changed = {one for one, _, mark in found if mark is not None and fingerprints.get(one, mark) != mark}
         if changed:
             with self._database.write() as session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -21,10 +21,10 @@ from bridge.store.selection import (
     deliveries_where,
     watches_where,
 )
+from bridge.store.sql_files import SQL
 from bridge.store.statements import Batch, Session, Transactions
 from bridge.store.unreadable import UNREADABLE, readable, unreadable_rows
 from bridge.store.views import (
-    AttemptView,
     Counts,
     DeliveryTotal,
     DeliveryView,
@@ -50,45 +50,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _OF_KEY: Final = " WHERE task_id = :task_id AND account = :account"
-_ATTEMPTS: Final = f"""
-    SELECT delivery_id, {", ".join(records.ATTEMPTS.columns)} FROM attempts
-    WHERE delivery_id IN (:delivery_ids[]) ORDER BY delivery_id, at
-"""  # noqa: S608 - names of ours
-_SOURCES: Final = "SELECT source FROM naming WHERE watch_id = :watch_id ORDER BY source"
 _OF_WATCH: Final = " WHERE watch_id = :watch_id ORDER BY "
-_WATCH_COUNTS: Final = "SELECT account, phase, count(*) FROM watches GROUP BY account, phase"
-_LIVE: Final = """
-    SELECT account, phase, count(*) FROM watches WHERE phase IN ('submitted', 'running') GROUP BY account, phase
-"""
-_DUE: Final = """
-    SELECT count(*) FROM watches WHERE phase IN ('submitted', 'running') AND account = :account
-        AND (next_poll_at IS NULL OR poll_asked_at IS NOT NULL OR next_poll_at <= :now)
-"""
-# Two statements, one for each partial index.
-_WAITING: Final = """
-    SELECT endpoint, count(*), min(created_at) FROM deliveries WHERE state = 'waiting' GROUP BY endpoint
-"""
-_DEAD: Final = """
-    SELECT endpoint, count(*) FROM deliveries WHERE state = 'dead' AND state <> 'waiting' GROUP BY endpoint
-"""
-_UNCHECKED: Final = """
-    SELECT endpoint, last_detail, count(*), max(settled_at) FROM deliveries
-    WHERE state = 'accepted' AND state <> 'waiting' AND settled_at >= :since
-        AND {sqlite:instr}{postgres:strpos}(last_detail, :mark) > 0
-    GROUP BY endpoint, last_detail
-"""
 _NOT_LIVE: Final = frozenset(Phase) - LIVE
 _OVER: Final = "ended_at IS NOT NULL AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}"  # has an index
-_TOTALS: Final = """
-    SELECT endpoint, topic, count(*), min(created_at), max(created_at)
-    FROM deliveries JOIN events USING (event_id) {where} GROUP BY endpoint, topic ORDER BY endpoint, topic
-"""
-_LABELS: Final = Batch(
-    "account text, task_id text", "FROM {new} JOIN watches USING (account, task_id)", ("account", "task_id", "label")
-)
-_BODY: Final = "SELECT substr(body, 1, :most), length(body) FROM deliveries WHERE delivery_id = :delivery_id"
-_BLOCKED: Final = "SELECT account, reason FROM accounts WHERE blocked_at IS NOT NULL ORDER BY account"
-_DISABLED: Final = "SELECT endpoint, reason FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint"
+_LABELS: Final = Batch("account text, task_id text", SQL["reads.labels"], ("account", "task_id", "label"))
 
 
 class ReadStore(PageReads):
@@ -146,19 +111,19 @@ class ReadStore(PageReads):
             for *row, next_poll_why, watch_id in session.find(sql, **key._asdict()):
                 return WatchDetails(
                     watch=watch(tuple(row)),
-                    sources=tuple(source for (source,) in session.find(_SOURCES, watch_id=watch_id)),
+                    sources=tuple(source for (source,) in session.find(SQL["reads.sources"], watch_id=watch_id)),
                     history=tuple(records.FACTS.find(session, _OF_WATCH + "history_id", watch_id=watch_id)),
                     readings=tuple(records.READINGS.find(session, _OF_WATCH + "first_at, kind", watch_id=watch_id)),
                     deliveries=tuple(_deliveries_of(session, watch_id)),
                     next_poll_why=next_poll_why,
-                    disabled=dict(session.find(_DISABLED)),
+                    disabled=dict(session.find(SQL["reads.disabled"])),
                 )
         raise unknown(key)
 
     def count_due(self, account: str, now: float) -> int:
         """How many watches of the account should be polled now."""
         with self._database.read() as session:
-            return int(session.find(_DUE, account=account, now=now)[0][0])
+            return int(session.find(SQL["reads.count_due"], account=account, now=now)[0][0])
 
     def list_deliveries(
         self,
@@ -183,12 +148,14 @@ class ReadStore(PageReads):
         """How many of these deliveries there are, by endpoint and topic. Reads each of them."""
         where, values = deliveries_where(wanted, None)
         with self._database.read() as session:
-            return [DeliveryTotal(*row) for row in session.find(_TOTALS.replace("{where}", where), **values)]
+            return [
+                DeliveryTotal(*row) for row in session.find(SQL["reads.totals"].replace("{where}", where), **values)
+            ]
 
     def delivery_body(self, delivery_id: int, *, most: int) -> tuple[bytes, int]:
         """The first bytes of what a delivery sends, and how many there are. Nothing when it is gone."""
         with self._database.read() as session:
-            for body, size in session.find(_BODY, delivery_id=delivery_id, most=most):
+            for body, size in session.find(SQL["reads.body"], delivery_id=delivery_id, most=most):
                 return bytes(body or b""), size or 0
         return b"", 0
 
@@ -205,7 +172,7 @@ class ReadStore(PageReads):
         """The state of the store in figures. `over`: how many tasks are in the phases that are not live, if that is
         known already; counting them reads all of them."""
         with self._database.read() as session:
-            live = session.find(_LIVE)
+            live = session.find(SQL["reads.live_counts"])
             phases, accounts = Counter(over or {}), Counter[str]()
             for account, phase, count in live:
                 accounts[account] += count
@@ -213,28 +180,28 @@ class ReadStore(PageReads):
             if over is None:
                 found = session.find("SELECT phase, count(*) FROM watches GROUP BY phase")
                 phases.update({Phase(phase): count for phase, count in found if phase in _NOT_LIVE})
-            waiting = session.find(_WAITING)
+            waiting = session.find(SQL["reads.waiting"])
             return Counts(
                 watches=dict(phases),
                 live_by_account=dict(accounts),
                 waiting_by_endpoint={endpoint: count for endpoint, count, _ in waiting},
-                dead_by_endpoint=dict(session.find(_DEAD)),
+                dead_by_endpoint=dict(session.find(SQL["reads.dead"])),
                 oldest_waiting_at=min((oldest_at for _, _, oldest_at in waiting), default=None),
-                blocked=dict(session.find(_BLOCKED)),
-                disabled=dict(session.find(_DISABLED)),
+                blocked=dict(session.find(SQL["reads.blocked"])),
+                disabled=dict(session.find(SQL["reads.disabled"])),
                 unread=records.UNREAD.find(session, " ORDER BY last_at DESC, account, word"),
             )
 
     def gauges(self) -> StoreGauges:
         """The figures that monitoring asks for every few seconds. Reads every watch: 0.6 us of CPU time each."""
         with self._database.read() as session:
-            waiting = session.find(_WAITING)
+            waiting = session.find(SQL["reads.waiting"])
             return StoreGauges(
-                watches={(account, phase): count for account, phase, count in session.find(_WATCH_COUNTS)},
+                watches={(account, phase): count for account, phase, count in session.find(SQL["reads.watch_counts"])},
                 waiting={endpoint: count for endpoint, count, _ in waiting},
-                dead=dict(session.find(_DEAD)),
+                dead=dict(session.find(SQL["reads.dead"])),
                 oldest_waiting_at={endpoint: oldest_at for endpoint, _, oldest_at in waiting},
-                blocked=frozenset(account for account, _ in session.find(_BLOCKED)),
+                blocked=frozenset(account for account, _ in session.find(SQL["reads.blocked"])),
             )
 
     def unreadable(self) -> list[str]:
@@ -245,7 +212,7 @@ class ReadStore(PageReads):
     def unchecked(self, *, since: float) -> list[Unchecked]:
         """The endpoints with answers that could not be checked since then."""
         with self._database.read() as session:
-            return merged_unchecked(session.find(_UNCHECKED, since=since, mark=NOT_CHECKED))
+            return merged_unchecked(session.find(SQL["reads.unchecked"], since=since, mark=NOT_CHECKED))
 
     def queue_holds(self) -> list[QueueHold]:
         """The queues that are or were held, by endpoint and target."""
@@ -357,8 +324,7 @@ def _deliveries_of(session: Session, watch_id: int) -> list[DeliveryView]:
 
 
 def _with_attempts(session: Session, found: Sequence[DeliveryView]) -> list[DeliveryView]:
-    made: dict[int, list[AttemptView]] = defaultdict(list)
+    rest = "WHERE delivery_id IN (:delivery_ids[]) ORDER BY delivery_id, at"
     delivery_ids = [one.delivery_id for one in found]
-    for delivery_id, *attempt in session.find(_ATTEMPTS, delivery_ids=delivery_ids) if found else ():
-        made[delivery_id].append(records.ATTEMPTS.read(tuple(attempt)))
-    return [one._replace(made=tuple(made[one.delivery_id])) for one in found]
+    made = records.ATTEMPTS.by("delivery_id", session, rest, delivery_ids=delivery_ids) if found else {}
+    return [one._replace(made=tuple(made.get(one.delivery_id, ()))) for one in found]

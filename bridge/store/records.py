@@ -9,6 +9,7 @@ from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import Kind, Phase
 from bridge.store.rows import Row, meta_of, plain
+from bridge.store.sql_files import SQL
 from bridge.store.unreadable import readable, readable_json
 from bridge.store.views import (
     AttemptView,
@@ -90,21 +91,21 @@ class Record(Generic[T]):
         """The values that can be read; `rest` is what follows the SELECT."""
         return readable(self._what, self.read, session.find(self.select + rest, **values))
 
+    def by(self, column: str, session: Session, rest: str, **values: object) -> dict[Any, list[T]]:
+        """The same, grouped by a further column."""
+        sql = f"SELECT {', '.join((column, *self.columns))} FROM {self.table} {rest}"  # noqa: S608 - names of ours
+        found: dict[Any, list[T]] = {}
+        for key, value in readable(self._what, lambda row: (row[0], self.read(row[1:])), session.find(sql, **values)):
+            found.setdefault(key, []).append(value)
+        return found
+
     def row(self, value: T) -> Row:
         """The value as a row."""
         found = [getattr(value, field) for field in self._fields]
         return tuple(plain(one) if isinstance(one, str) else one for one in found)
 
 
-_IS_DISABLED: Final = (
-    "EXISTS (SELECT 1 FROM endpoints AS e WHERE e.endpoint = deliveries.endpoint AND e.disabled_at > 0)"
-)
-_HELD_UNTIL: Final = (
-    "(SELECT held_until FROM queues AS q WHERE (q.endpoint, q.target) = (deliveries.endpoint, deliveries.target))"
-)
-DUE_AT: Final = f"""
-    CASE WHEN next_attempt_at >= 0 AND NOT {_IS_DISABLED}
-        THEN {{sqlite:max}}{{postgres:greatest}}(next_attempt_at, created_at, coalesce({_HELD_UNTIL}, 0)) END"""
+DUE_AT: Final = SQL["reads.due_at"]
 
 ATTEMPTS: Final = Record("attempt", AttemptView, "attempts")
 DELIVERY_VIEWS: Final = Record(

@@ -14,24 +14,13 @@ from bridge.store.queue_statements import enable, lift_holds
 from bridge.store.read_store import ReadStore
 from bridge.store.records import PAUSES
 from bridge.store.selection import DeliveryFilter, deliveries_where
+from bridge.store.sql_files import SQL
 from bridge.store.statements import Session, put
 from bridge.store.views import BY_PERSON, Touched
 from bridge.store.watch_statements import ADD_FACTS, POLL_NOW, find_watches, withdraw
 
 _REDELIVERABLE: Final = [state for state in DeliveryState if DeliveryState.WAITING in DELIVERY_FOLLOWS[state]]
-_DELIVERIES: Final = "SELECT delivery_id, endpoint FROM deliveries JOIN events USING (event_id)"
 _IN_ORDER: Final = " ORDER BY delivery_id {postgres:FOR NO KEY UPDATE OF deliveries}"
-_REDELIVER: Final = """
-    UPDATE deliveries SET state = 'waiting', attempts = 0, next_attempt_at = 0, settled_at = NULL, sent_so_far = ''
-    WHERE delivery_id IN (:delivery_ids[])
-"""
-_HASTEN: Final = """
-    UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
-        SELECT delivery_id FROM deliveries WHERE state = 'waiting' AND endpoint = :endpoint
-        {postgres:ORDER BY delivery_id FOR NO KEY UPDATE})
-"""
-# A list that still names the watch keeps its row.
-_UNNAME: Final = "DELETE FROM naming WHERE watch_id IN (:watch_ids[]) AND NOT is_listed"
 
 _THE_PAUSE: Final = " WHERE what = :of AND name = :name {postgres:FOR UPDATE}"
 _SET_PAUSE: Final = put("pauses", "what, name")
@@ -57,7 +46,7 @@ class RequestStore(ReadStore):
                 touched.append(Touched(key=key, done=True, phase=Phase.WITHDRAWN))
             if watch_ids:
                 withdraw(session, watch_ids, revision=session.next_revision(), by=BY_PERSON, now=now)
-                session.execute(_UNNAME, watch_ids=watch_ids)
+                session.execute(SQL["commands.forget_names"], watch_ids=watch_ids)
             return touched
 
     def poll_now(self, keys: Sequence[WatchKey], *, now: float) -> list[Touched]:
@@ -83,11 +72,15 @@ class RequestStore(ReadStore):
         where, values = deliveries_where(wanted._replace(states=states), None)
         with self._database.write() as session:
             session.lock_store()
-            found = session.find(_DELIVERIES + where + _IN_ORDER, **values) if states and wanted.is_narrow else []
+            found = (
+                session.find(SQL["commands.deliveries"] + where + _IN_ORDER, **values)
+                if states and wanted.is_narrow
+                else []
+            )
             if expect is not None and expect != len(found):
                 raise OutdatedError(f"{len(found)} deliveries match, not {expect}: nothing is sent again")
             if found:
-                session.execute(_REDELIVER, delivery_ids=[delivery_id for delivery_id, _ in found])
+                session.execute(SQL["commands.redeliver"], delivery_ids=[delivery_id for delivery_id, _ in found])
                 lift_holds(session, {name for _, name in found})
                 session.touch()
             return len(found)
@@ -100,7 +93,7 @@ class RequestStore(ReadStore):
             lift_holds(session, {endpoint})
             is_changed = enable(session, {endpoint})
             if is_changed:
-                session.execute(_HASTEN, endpoint=endpoint)
+                session.execute(SQL["commands.hasten"], endpoint=endpoint)
             session.touch()
             return is_changed
 

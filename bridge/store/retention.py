@@ -6,30 +6,11 @@ from typing import Final
 
 from bridge.store.event_log import forget_events, take_bodies
 from bridge.store.read_store import ReadStore
+from bridge.store.sql_files import SQL
 from bridge.store.statements import Session
 
-OLD_DELIVERIES: Final = """
-    SELECT delivery_id, event_id FROM deliveries
-    WHERE state = :state AND state <> 'waiting' AND settled_at < :before LIMIT :limit
-    {postgres:FOR UPDATE SKIP LOCKED}
-"""
-_DELETE_DELIVERIES: Final = "DELETE FROM deliveries WHERE delivery_id IN (:delivery_ids[]) AND state <> 'waiting'"
-_DELETE_ORPHANS: Final = """
-    DELETE FROM events WHERE event_id IN (:event_ids[])
-        AND number IS NULL AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = events.event_id)
-"""
-OLD_WATCHES: Final = """
-    SELECT watch_id, EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id AND is_listed)
-    FROM watches
-    WHERE ended_at < :before AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}
-        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.watch_id = watches.watch_id)
-    LIMIT :limit {postgres:FOR UPDATE SKIP LOCKED}
-"""
-_CUT_DOWN: Final = """
-    UPDATE watches SET is_tombstone = true, label = NULL, endpoints = NULL, meta = '{}', snapshot = NULL, reason = NULL,
-        next_poll_why = ''{postgres:, urls = NULL}
-    WHERE watch_id IN (:watch_ids[])
-"""
+OLD_DELIVERIES: Final = SQL["retention.old_deliveries"]
+OLD_WATCHES: Final = SQL["retention.old_watches"]
 
 
 class Retention(ReadStore):
@@ -64,8 +45,8 @@ def _prune_deliveries(session: Session, state: str, *, before: float, limit: int
     if old:
         delivery_ids = [delivery_id for delivery_id, _ in old]
         take_bodies(session, delivery_ids)
-        session.execute(_DELETE_DELIVERIES, delivery_ids=delivery_ids)
-        session.execute(_DELETE_ORPHANS, event_ids=[event_id for _, event_id in old])
+        session.execute(SQL["retention.delete_deliveries"], delivery_ids=delivery_ids)
+        session.execute(SQL["retention.delete_orphans"], event_ids=[event_id for _, event_id in old])
     return len(old)
 
 
@@ -73,7 +54,7 @@ def _prune_watches(session: Session, *, before: float, limit: int) -> int:
     old = session.find(OLD_WATCHES, before=before, limit=limit)
     listed = [watch_id for watch_id, is_listed in old if is_listed]
     if listed:
-        session.execute(_CUT_DOWN, watch_ids=listed)
+        session.execute(SQL["retention.cut_down"], watch_ids=listed)
         session.execute("DELETE FROM readings WHERE watch_id IN (:watch_ids[])", watch_ids=listed)
         session.execute("DELETE FROM history WHERE watch_id IN (:watch_ids[])", watch_ids=listed)
     unlisted = [watch_id for watch_id, is_listed in old if not is_listed]

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 from bridge.domain.task import Phase, Snapshot
 from bridge.store import records
-from bridge.store.figures import OF_FINISHED
 from bridge.store.page_views import COUNTED, BoundedCount, FinishedMark, LiveWatch, WatchPage
 from bridge.store.rows import plain
 from bridge.store.selection import BY_LABEL, HAS_TEXT, WatchFilter, like
+from bridge.store.sql_files import SQL
 from bridge.store.statements import Question, Session
 from bridge.store.unreadable import readable
 from bridge.store.views import WatchView
@@ -22,34 +22,8 @@ MOST_LIVE: Final = 10_000
 _NEWEST: Final = 1 << 62  # above every id
 _LAST: Final = "\U0010ffff"  # sorts behind everything that begins with a text
 
-LIVE: Final = Question(
-    ("watch_id", "account", "action", "added_at"),
-    "FROM watches WHERE phase IN ('submitted', 'running') LIMIT :most",
-)
-FINISHED_PAGE: Final = f"""
-    SELECT watch_id, ended_at FROM watches
-    WHERE ended_at <= :at AND (ended_at, watch_id) < (:at, :watch_id) AND {OF_FINISHED}
-    ORDER BY ended_at DESC, watch_id DESC LIMIT :most
-"""  # noqa: S608 - names of ours
+LIVE: Final = Question(("watch_id", "account", "action", "added_at"), SQL["pages.live"])
 MOST_SNAPSHOT: Final = 1 << 18  # characters; a longer one holds the result itself
-_SNAPSHOTS: Final = """
-    SELECT watch_id, account || '/' || task_id, snapshot FROM watches
-    WHERE watch_id IN (:ids[]) AND length(snapshot) <= :most_chars
-"""
-ID_PREFIX: Final = "SELECT watch_id FROM watches WHERE task_id >= :text AND task_id < :end LIMIT :most"
-_KEY_PREFIX: Final = """
-    SELECT watch_id FROM watches WHERE task_id >= :text AND task_id < :end AND account || '' = :account LIMIT :most
-"""
-LABEL_PREFIX: Final = """
-    SELECT watch_id FROM watches
-    WHERE label IS NOT NULL AND lower(label){postgres: COLLATE "C"} >= lower(:text)
-        AND lower(label){postgres: COLLATE "C"} < lower(:text) || :last
-    LIMIT :most
-"""
-OF_EVENT: Final = """
-    SELECT watch_id FROM events JOIN watches ON task_id = subject AND watches.account = events.account
-    WHERE event_id = :text
-"""
 
 
 class _Drive(NamedTuple):
@@ -77,7 +51,7 @@ def snapshots_by_id(session: Session, watch_ids: Sequence[int]) -> dict[int, Sna
     """What the provider last said of these watches. Those without a snapshot, or with a very long one, are left out."""
     if not watch_ids:
         return {}
-    rows = session.find(_SNAPSHOTS, ids=list(watch_ids), most_chars=MOST_SNAPSHOT)
+    rows = session.find(SQL["pages.snapshots"], ids=list(watch_ids), most_chars=MOST_SNAPSHOT)
     found = {watch_id: snapshot_of(key, text) for watch_id, key, text in rows}
     return {watch_id: snapshot for watch_id, snapshot in found.items() if snapshot is not None}
 
@@ -87,7 +61,7 @@ def finished_page(
 ) -> tuple[list[WatchView], FinishedMark | None]:
     """The tasks that finished last, the newest first, and where the next page begins."""
     mark = after or FinishedMark(1e300, _NEWEST)
-    found = session.find(FINISHED_PAGE, at=mark.ended_at, watch_id=mark.watch_id, most=limit + 1)
+    found = session.find(SQL["pages.finished_page"], at=mark.ended_at, watch_id=mark.watch_id, most=limit + 1)
     views = watches_by_id(session, [watch_id for watch_id, _ in found[:limit]])
     return views, FinishedMark(found[limit - 1][1], found[limit - 1][0]) if len(found) > limit else None
 
@@ -134,12 +108,12 @@ def text_hits(session: Session, text: str) -> list[int]:
     text = plain(text)
     if not text:
         return []
-    found = session.find(ID_PREFIX, text=text, end=text + _LAST, most=MOST_HITS)
+    found = session.find(SQL["pages.id_prefix"], text=text, end=text + _LAST, most=MOST_HITS)
     account, slash, begin = text.partition("/")
     if slash:
-        found += session.find(_KEY_PREFIX, text=begin, end=begin + _LAST, account=account, most=MOST_HITS)
-    found += session.find(LABEL_PREFIX, text=text, last=_LAST, most=MOST_HITS)
-    found += session.find(OF_EVENT, text=text)
+        found += session.find(SQL["pages.key_prefix"], text=begin, end=begin + _LAST, account=account, most=MOST_HITS)
+    found += session.find(SQL["pages.label_prefix"], text=text, last=_LAST, most=MOST_HITS)
+    found += session.find(SQL["pages.of_event"], text=text)
     return list({watch_id for (watch_id,) in found}) if len(found) < MOST_HITS else []
 
 

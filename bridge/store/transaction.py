@@ -38,6 +38,7 @@ from bridge.store.endpoint_health import EndpointHealth
 from bridge.store.notes import ReadingCounts, memory_and_schedule
 from bridge.store.read_store import ReadStore
 from bridge.store.rows import Row, json_text, plain
+from bridge.store.sql_files import SQL
 from bridge.store.statements import ENDS, OUTBOX, Session
 from bridge.store.watch_rows import named_endpoints, snapshot_of, snapshot_text, watch
 from bridge.store.watch_statements import CALLBACK, COUNT_READINGS, add_facts
@@ -197,7 +198,9 @@ class Transaction:
             block = (change.account, change.at, plain(change.reason), change.count)
             moved = bool(self._session.run(sql.BLOCK, [block]))
         else:
-            moved = self._session.execute(sql.RESTORE, blocked_s=change.blocked_s, account=change.account) == 1
+            moved = (
+                self._session.execute(SQL["commits.restore"], blocked_s=change.blocked_s, account=change.account) == 1
+            )
         if moved:
             self._publish(account_event(change), None, slot_of(change.account))
         return moved
@@ -207,15 +210,17 @@ class Transaction:
         `MOST_WORDS` are stored."""
         seen = {"account": change.account, "answers": change.answers, "at": change.at, "reason": plain(change.reason)}
         word = plain(change.word)
-        [(words, notified)] = self._session.find(sql.UNREAD_WORDS, since=change.at - DAY_S, account=change.account)
-        if self._session.execute(sql.COUNT_UNREAD, **seen, word=word):
+        [(words, notified)] = self._session.find(
+            SQL["commits.unread_words"], since=change.at - DAY_S, account=change.account
+        )
+        if self._session.execute(SQL["commits.count_unread"], **seen, word=word):
             return False
         if words >= MOST_WORDS:
             word, notified = OTHER_WORDS, MOST_NOTIFIED
-            if self._session.execute(sql.COUNT_UNREAD, **seen, word=word):
+            if self._session.execute(SQL["commits.count_unread"], **seen, word=word):
                 return False
         told_at = change.at if notified < MOST_NOTIFIED else None
-        is_new = self._session.execute(sql.ADD_UNREAD, **seen, word=word, told_at=told_at) == 1
+        is_new = self._session.execute(SQL["commits.add_unread"], **seen, word=word, told_at=told_at) == 1
         if is_new and told_at is not None:
             self._publish(unread_event(replace(change, word=word)), None, slot_of(change.account))
         return is_new
@@ -243,12 +248,12 @@ class Transaction:
         endpoints the task names, and what its description keeps."""
         slot = slot_of(event.subject)
         if watch_id is not None:
-            for endpoints, seen in self._session.find(sql.TOLD_OF, watch_id=watch_id):
+            for endpoints, seen in self._session.find(SQL["commits.told_of"], watch_id=watch_id):
                 named = None if endpoints is None else named_endpoints(event.subject, endpoints)
                 snapshot = None if seen is None else snapshot_of(event.subject, seen)
                 event = replace(event, endpoints=named, kept=snapshot.kept if snapshot else {})
         self._publish(event, watch_id, slot)
-        held = self._session.find(sql.HELD, event_id=made.event_id, after=made.at + RELEASE_AHEAD_S)
+        held = self._session.find(SQL["commits.held"], event_id=made.event_id, after=made.at + RELEASE_AHEAD_S)
         if held:
             parcels = self._parcels_for(released_event(event, of=made.event_id))
             bodies = {(parcel.endpoint, parcel.target): parcel.body for parcel in parcels}
@@ -271,7 +276,7 @@ class Transaction:
 
     def _is_new(self, made: AttemptMade) -> bool:
         """Whether this attempt has not been written before."""
-        return not self._session.find(sql.ATTEMPT, delivery_id=made.delivery_id, at=made.at)
+        return not self._session.find(SQL["commits.attempt"], delivery_id=made.delivery_id, at=made.at)
 
     def _fingerprint(self, made: AttemptMade) -> str | None:
         return self._fingerprints.get(made.endpoint)
@@ -279,7 +284,7 @@ class Transaction:
     def _disable(self, made: AttemptMade) -> None:
         endpoint, at, reason = made.endpoint, made.at, plain(made.detail)
         for (count,) in self._session.find(
-            sql.DISABLE, endpoint=endpoint, at=at, reason=reason, fingerprint=self._fingerprint(made)
+            SQL["commits.disable"], endpoint=endpoint, at=at, reason=reason, fingerprint=self._fingerprint(made)
         ):
             self.wakes_all = True
             self._publish_about(endpoint_event(endpoint, count=count, reason=reason, at=at))

@@ -12,6 +12,7 @@ from bridge.domain.watch import Wish
 from bridge.ports import Added
 from bridge.store.records import PAUSES
 from bridge.store.rows import Row, json_text, plain
+from bridge.store.sql_files import SQL
 from bridge.store.statements import Session, insert, update
 from bridge.store.watch_statements import ADD_FACTS, find_watches, withdraw
 
@@ -31,23 +32,7 @@ _START_OVER: Final = update(
     " next_poll_why = '', ended_at = NULL, reason = NULL, failures = 0, doubt_kind = NULL, doubt_answers = NULL,"
     " doubt_since_at = NULL",
 )
-_NEW_GENERATION: Final = """
-    UPDATE watches SET generation = generation + 1, polls = 0, progress = NULL, progress_told = NULL,
-        progress_told_at = NULL, input_told = false, snapshot = NULL{postgres:, urls = NULL}
-    WHERE watch_id IN (:watch_ids[])
-"""
-_FORGET_READINGS: Final = "DELETE FROM readings WHERE watch_id IN (:watch_ids[])"
-_ALREADY_NAMED: Final = "SELECT watch_id FROM naming WHERE source = :source AND watch_id IN (:watch_ids[])"
 _NAME: Final = insert("naming")
-_UNNAME: Final = "DELETE FROM naming WHERE source = :source AND watch_id IN (:watch_ids[])"
-_UNNAMED: Final = """
-    SELECT watch_id, phase, is_tombstone,
-        EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id),
-        EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id AND is_listed)
-    FROM watches WHERE watch_id IN (:watch_ids[]) {postgres:ORDER BY watch_id FOR NO KEY UPDATE}
-"""
-_DELETE: Final = "DELETE FROM watches WHERE watch_id IN (:watch_ids[])"
-_BLOCKED: Final = "SELECT account, blocked_s, blocked_at FROM accounts WHERE account IN (:accounts[])"
 _OF_ACCOUNTS: Final = " WHERE what = 'account' AND name IN (:accounts[])"
 
 
@@ -77,16 +62,16 @@ class WatchIntake:
         """The source no longer names these. Returns those that are no longer watched because of it."""
         if not gone:
             return []
-        self._session.execute(_UNNAME, source=self._source, watch_ids=list(gone))
+        self._session.execute(SQL["watches.unname"], source=self._source, watch_ids=list(gone))
         deleted = []
-        found = self._session.find(_UNNAMED, watch_ids=list(gone))
+        found = self._session.find(SQL["watches.unnamed"], watch_ids=list(gone))
         for watch_id, phase, is_tombstone, is_named, is_listed in found:
             if is_tombstone and not is_listed:
                 deleted.append(watch_id)
             elif phase in LIVE and not is_named:
                 self._withdrawn.append(watch_id)
         if deleted:
-            self._session.execute(_DELETE, watch_ids=deleted)
+            self._session.execute(SQL["watches.delete"], watch_ids=deleted)
         return [gone[watch_id] for watch_id in self._withdrawn]
 
     def write(self) -> None:
@@ -130,7 +115,8 @@ class WatchIntake:
     def _already_named(self, watch_ids: Sequence[int]) -> set[int]:
         if not watch_ids:
             return set()
-        return {row[0] for row in self._session.find(_ALREADY_NAMED, source=self._source, watch_ids=list(watch_ids))}
+        found = self._session.find(SQL["watches.already_named"], source=self._source, watch_ids=list(watch_ids))
+        return {watch_id for (watch_id,) in found}
 
     def _write_watches(self, revision: int) -> dict[WatchKey, int]:
         """Returns the ids of the new ones."""
@@ -146,8 +132,8 @@ class WatchIntake:
         self._session.run(_START_OVER, over)
         # A withdrawn watch keeps its generation, so that nothing is notified twice; a new one begins anew.
         if self._again:
-            self._session.execute(_NEW_GENERATION, watch_ids=self._again)
-            self._session.execute(_FORGET_READINGS, watch_ids=self._again)
+            self._session.execute(SQL["watches.new_generation"], watch_ids=self._again)
+            self._session.execute(SQL["watches.forget_readings"], watch_ids=self._again)
         return ids
 
     def _values(self, wish: Wish, revision: int, blocked_s: float) -> Row:
@@ -161,7 +147,7 @@ class WatchIntake:
         """How long each account has been blocked or paused in all, up to now."""
         total = dict.fromkeys(accounts, 0.0)
         if accounts:
-            for account, blocked_s, blocked_at in self._session.find(_BLOCKED, accounts=list(accounts)):
+            for account, blocked_s, blocked_at in self._session.find(SQL["watches.blocked_s"], accounts=list(accounts)):
                 total[account] += blocked_s + max(0.0, self._now - (self._now if blocked_at is None else blocked_at))
             for pause in PAUSES.find(self._session, _OF_ACCOUNTS, accounts=list(accounts)):
                 total[pause.name] += pause.paused_s(self._now)

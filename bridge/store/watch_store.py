@@ -12,6 +12,7 @@ from bridge.domain.watch import WatchState, Wish
 from bridge.ports import Added, Cursor
 from bridge.store.notes import write_notes
 from bridge.store.read_store import ReadStore, revision
+from bridge.store.sql_files import SQL
 from bridge.store.watch_intake import WatchIntake
 from bridge.store.watch_rows import SELECT_STATE, watch_states
 
@@ -21,25 +22,8 @@ if TYPE_CHECKING:
 LIVE_STATES: Final = SELECT_STATE + " FROM watches WHERE phase IN ('submitted', 'running')"
 LIVE_SLICE: Final = SELECT_STATE + ", watch_id FROM watches WHERE phase = :phase AND watch_id > :after"
 CHANGED_STATES: Final = SELECT_STATE + " FROM watches WHERE revision > :since"
-SLICED: Final = " ORDER BY watch_id LIMIT :most"
 _OF_SHARES: Final = " AND (account, slot) IN (SELECT * FROM unnest(:accounts::text[], :slots::int[]))"
-
-_ANSWERED_ACTIONS: Final = """
-    SELECT DISTINCT action FROM watches AS w WHERE account = :account AND EXISTS (
-        SELECT 1 FROM readings AS r WHERE r.watch_id = w.watch_id AND r.kind IN
-        ('pending', 'running', 'succeeded', 'failed', 'canceled', 'expired_result', 'needs_input'))
-"""
-# Sources are named by daemon and file in a shared store. Those of a store that came from SQLite are not: the first
-# daemon takes them over.
-_ADOPT: Final = "UPDATE naming SET source = :source WHERE source = :kind AND source <> :source"
-_CURSOR: Final = "SELECT value FROM cursors WHERE source IN (:sources[]) ORDER BY length(source) DESC LIMIT 1"
-_MOVE_CURSOR: Final = """
-    INSERT INTO cursors (source, value) VALUES (:source, :value)
-    ON CONFLICT (source) DO UPDATE SET value = excluded.value
-"""
-_NAMED: Final = """
-    SELECT account, task_id, watch_id FROM naming JOIN watches USING (watch_id) WHERE naming.source = :source
-"""
+SLICED: Final = " ORDER BY watch_id LIMIT :most"
 
 
 class WatchStore(ReadStore):
@@ -61,7 +45,7 @@ class WatchStore(ReadStore):
             added = intake.take(wishes, again=again, revive=revive)
             intake.write()
             if cursor is not None:
-                session.execute(_MOVE_CURSOR, source=cursor.source, value=cursor.value)
+                session.execute(SQL["watches.move_cursor"], source=cursor.source, value=cursor.value)
             return added
 
     def sync(
@@ -71,8 +55,8 @@ class WatchStore(ReadStore):
         that stays on the list holds until it is taken off and put back."""
         with self._database.write() as session:
             session.lock_store()
-            session.execute(_ADOPT, source=source, kind=_kind(source))
-            found = session.find(_NAMED, source=source)
+            session.execute(SQL["watches.adopt_names"], source=source, kind=_kind(source))
+            found = session.find(SQL["watches.named"], source=source)
             named = {WatchKey(account, task_id): watch_id for account, task_id, watch_id in found}
             wanted = {wish.key: wish for wish in reversed(wishes)}  # of an id named twice the first counts
             fresh = [wish for wish in wishes if wish.key not in named and wanted[wish.key] is wish]
@@ -85,7 +69,7 @@ class WatchStore(ReadStore):
 
     def cursor(self, source: str) -> str | None:
         with self._database.read() as session:
-            found = session.find(_CURSOR, sources=[source, _kind(source)])
+            found = session.find(SQL["watches.cursor"], sources=[source, _kind(source)])
             return str(found[0][0]) if found else None
 
     def changed(self, since: int) -> tuple[int, list[WatchState]]:
@@ -109,7 +93,7 @@ class WatchStore(ReadStore):
 
     def answered_actions(self, account: str) -> frozenset[str | None]:
         with self._database.read() as session:
-            return frozenset(action for (action,) in session.find(_ANSWERED_ACTIONS, account=account))
+            return frozenset(action for (action,) in session.find(SQL["watches.answered_actions"], account=account))
 
     def note(self, notes: Sequence[Note]) -> None:
         """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted; a crash
@@ -125,7 +109,10 @@ class WatchStore(ReadStore):
         if self._database.held is None:
             return "", {}
         held = accounts_and_slots(self._database.held)
-        return _OF_SHARES, {"accounts": [account for account, _ in held], "slots": [slot for _, slot in held]}
+        return _OF_SHARES, {
+            "accounts": [account for account, _ in held],
+            "slots": [slot for _, slot in held],
+        }
 
 
 def _kind(source: str) -> str:

@@ -17,20 +17,11 @@ from bridge.store.full_store import Store
 from bridge.store.postgres.database import LATEST, Database
 from bridge.store.postgres.lost_answers import RepeatableCommits
 from bridge.store.postgres.shares import PostgresShares
+from bridge.store.sql_files import SQL
 from bridge.store.survey import Survey, survey_of
 from bridge.store.tables import TABLES
 
 AGREE_S: Final = 2.0  # a difference that does no harm, and may be the answer's own way here
-
-_MAY_CREATE: Final = "SELECT current_schema(), has_schema_privilege(current_schema(), 'CREATE')"
-_CLOSED: Final = """
-    SELECT relname FROM pg_class
-    WHERE relnamespace = current_schema()::regnamespace AND relname IN (:tables[]) AND EXISTS (
-        SELECT FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
-        WHERE NOT has_table_privilege(pg_class.oid, needed))
-    ORDER BY relname LIMIT 1
-"""
-_NOW: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 
 class PostgresStore(PostgresShares, RepeatableCommits, Store):
@@ -50,7 +41,7 @@ class PostgresStore(PostgresShares, RepeatableCommits, Store):
     def ahead_s(self, clock: Clock) -> float:
         """See `full_store.Store.ahead_s`. It is the server's."""
         with self._database.read() as session:
-            ahead_s: float = session.find(_NOW)[0][0] - clock.now()
+            ahead_s: float = session.find(SQL["server.now"])[0][0] - clock.now()
         return ahead_s if abs(ahead_s) > AGREE_S else 0.0
 
     def is_syncing(self) -> bool:
@@ -73,8 +64,8 @@ def survey_postgres(place: PostgresUrl, *, clock: Clock) -> Survey:
     with closing(Database(place, clock=clock)) as database:
         version = database.version()
         with database.read() as session:
-            schema, may_create = session.find(_MAY_CREATE)[0]
-            closed = session.find(_CLOSED, tables=list(TABLES))
+            schema, may_create = session.find(SQL["server.may_create"])[0]
+            closed = session.find(SQL["server.closed"], tables=list(TABLES))
     if version < LATEST and not may_create:
         raise StoreDamaged(
             f"store {place}: permission denied for schema {schema}; GRANT USAGE, CREATE ON SCHEMA {schema} TO this user"

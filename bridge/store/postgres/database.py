@@ -24,6 +24,7 @@ from bridge.store.postgres.failures import InDoubt, Mark, understood
 from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.server_connection import PATIENCE_S, ServerConnection, connect
 from bridge.store.postgres.sql_session import CHANNEL, NOTIFY, PostgresSession, one
+from bridge.store.sql_files import SQL
 from bridge.store.statements import MEMBERS
 
 FAREWELL_S: Final = 0.5
@@ -31,33 +32,12 @@ LATEST: Final = len(migrations("postgres"))
 
 _MIGRATING: Final = 0x67656E62  # "genb": the advisory lock that a migration takes
 _MIGRATE_WITHIN_S: Final = 3600.0
-# Each connection has its row, so a later commit on another connection is not mistaken for a commit in doubt.
-# A store of another version takes no mark. A migration makes marks wait until it has ended.
-_MARK: Final = """
-    INSERT INTO writers (writer, serial, at) SELECT %s, %s, now() FROM genbridge_store WHERE version = %s
-    ON CONFLICT (writer) DO UPDATE SET serial = excluded.serial, at = excluded.at
-"""
 # Intake begins with the row of genbridge_store, and every write ends with its mark. A migration locks the first, alters
 # the tables, then locks the marks. So few writers can wait for it while it waits for them.
 _MIGRATE_FIRST: Final = "LOCK TABLE genbridge_store IN EXCLUSIVE MODE"
 _MIGRATE_LAST: Final = "LOCK TABLE writers IN EXCLUSIVE MODE"
 _TIMES: Final = 5  # tries: the server ends a deadlock within a second, perhaps by failing us
-# Waits for a transaction of this writer that is still open at the server: it holds the row.
-_LAST_COMMIT: Final = """
-    INSERT INTO writers (writer, serial, at) VALUES (%s, 0, now())
-    ON CONFLICT (writer) DO UPDATE SET at = excluded.at
-    RETURNING serial
-"""
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
-# The look at pg_class matters: only then does a session see what others have created since its transaction began.
-_LOOK: Final = """
-    SELECT current_schema(), EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('genbridge_store')),
-        current_setting('server_encoding')
-"""
-_SIZE: Final = """
-    SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class
-    WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
-"""
 _FORGET_WRITERS: Final = "DELETE FROM writers WHERE starts_with(writer, %s)"
 
 
@@ -103,7 +83,7 @@ class Database:
     def space(self) -> StoreSpace:
         """See `Transactions.space`: only the size of its tables is known."""
         with self.read() as session:
-            return StoreSpace(int(one(session.connection.execute(_SIZE))[0]))
+            return StoreSpace(int(one(session.connection.execute(SQL["server.size"]))[0]))
 
     def news(self) -> News:
         """See `ports.News`. A thread listens, so this waits for nothing. StoreError while the thread cannot reach the
@@ -133,7 +113,7 @@ class Database:
             yield PostgresSession(connection, self)
             mark = Mark(connection.writer, next(self._serials))
             # In its own round trip: once COMMIT is sent, this row is ours until the commit is over.
-            if connection.execute(_MARK, (*mark, self.latest)).rowcount == 0:
+            if connection.execute(SQL["server.mark"], (*mark, self.latest)).rowcount == 0:
                 raise other_version(self.place, self._version(connection), self.latest)
             self._has_marked = True
             try:
@@ -156,7 +136,7 @@ class Database:
         """Whether the commit with this mark was done; waits until the server has decided. It was the last one on its
         connection."""
         with self._begun(_BEGIN) as connection:
-            last = connection.execute(_LAST_COMMIT, (mark.writer,)).fetchone()
+            last = connection.execute(SQL["server.last_commit"], (mark.writer,)).fetchone()
             connection.execute("COMMIT")
             return last is not None and bool(last[0] >= mark.serial)
 
@@ -277,7 +257,7 @@ class Database:
         return connection
 
     def _version(self, connection: ServerConnection) -> int:
-        schema, is_there, encoding = one(connection.execute(_LOOK))
+        schema, is_there, encoding = one(connection.execute(SQL["server.look"]))
         if encoding != "UTF8":
             raise StoreDamaged(f"store {self.place}: the database's encoding is {encoding}; make one with UTF8")
         if schema is None:

@@ -15,6 +15,7 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import ConfigError
 from bridge.ports import Clock
 from bridge.store.rows import Row
+from bridge.store.sql_files import SQL
 
 T = TypeVar("T")
 
@@ -34,10 +35,6 @@ _LIMITS: Final = {
     "tcp_keepalives_count": "3",
 }
 _SET_LIMITS: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _LIMITS.items())
-# An acknowledged commit is on the server's disk, even if role or database say otherwise. Stricter settings stay.
-_SYNCED: Final = """
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
-"""
 
 
 _CONNECTING: ContextVar[tuple[Clock, Callable[[float], bool]]] = ContextVar("connecting")
@@ -122,7 +119,7 @@ def connect(place: PostgresUrl, clock: Clock, *, patience_s: float, is_over: Cal
     try:
         connection.clock, connection.patience_s, connection.is_over = clock, patience_s, is_over
         connection.execute(_SET_LIMITS)
-        connection.execute(_SYNCED)
+        connection.execute(SQL["server.synced"])
     except BaseException:
         connection.close()
         raise

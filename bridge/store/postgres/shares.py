@@ -18,30 +18,11 @@ from bridge.ports import Roster
 from bridge.store.postgres.database import Database
 from bridge.store.postgres.sql_session import one
 from bridge.store.read_store import ReadStore
+from bridge.store.sql_files import SQL
 from bridge.store.statements import MEMBERS, Batch, insert
 
-_JOIN: Final = """
-    INSERT INTO members (name, scopes, lease_until)
-    VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s)) RETURNING fence
-"""
-_LEASE_OVER: Final = """
-    DELETE FROM members
-    WHERE fence IN (SELECT fence FROM members WHERE lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED)
-"""
-_RENEW: Final = """
-    UPDATE members SET scopes = %s, lease_until = clock_timestamp() + make_interval(secs => %s)
-    FROM (SELECT scopes AS before FROM members WHERE fence = %s) AS old
-    WHERE fence = %s AND lease_until > clock_timestamp()
-    RETURNING before <> scopes, (SELECT version FROM genbridge_store)
-"""
 _CLAIM: Final = insert("shares", "scope text, slot int, fence int", "ON CONFLICT DO NOTHING RETURNING scope, slot")
-_RELEASE: Final = Batch(
-    "scope text, slot int, fence int",
-    """
-    DELETE FROM shares USING {new}
-    WHERE shares.scope = new.scope AND shares.slot = new.slot AND shares.fence = new.fence
-    """,
-)
+_RELEASE: Final = Batch("scope text, slot int, fence int", SQL["members.release"])
 
 
 class PostgresShares(ReadStore):
@@ -59,7 +40,7 @@ class PostgresShares(ReadStore):
             connection = session.connection
             if self._joining:  # or others would keep work for it
                 connection.execute("DELETE FROM members WHERE fence = ANY(%s)", (self._joining,))
-            fence = one(connection.execute(_JOIN, (name, _text(scopes), lease_s)))[0]
+            fence = one(connection.execute(SQL["members.join"], (name, _text(scopes), lease_s)))[0]
             self._joining.append(fence)
             session.wake(MEMBERS)
         self._joining.clear()
@@ -72,8 +53,8 @@ class PostgresShares(ReadStore):
         fence = self._joined()
         with self._database.jot() as session:
             connection = session.connection
-            are_gone = connection.execute(_LEASE_OVER).rowcount > 0
-            renewed = connection.execute(_RENEW, (_text(scopes), lease_s, fence, fence)).fetchone()
+            are_gone = connection.execute(SQL["members.lease_over"]).rowcount > 0
+            renewed = connection.execute(SQL["members.renew"], (_text(scopes), lease_s, fence, fence)).fetchone()
             if renewed is None:
                 raise _lost()
             has_changed, version = renewed

@@ -13,6 +13,7 @@ import psycopg
 from bridge.errors import LeaseLost
 from bridge.store.postgres.server_connection import ServerConnection
 from bridge.store.rows import Row
+from bridge.store.sql_files import SQL
 from bridge.store.statements import LIST, VALUE, WORK, Batch, Question, chosen
 from bridge.store.tables import OWN, TABLES
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 MUTE: Final = 0.25  # of a lease: how long a guarded transaction may be silent
 _UNHURRIED_S: Final = 3600.0
-_UNLIMITED: Final = """
-    SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = 0
-"""
 _FETCHED: Final = 2000  # rows at a time
 CHANNEL: Final = "genbridge"
 NOTIFY: Final = "SELECT pg_notify(%s, current_schema() || ' ' || %s)"  # a channel is the database's, a store a schema's
@@ -35,13 +33,6 @@ _TYPES: Final[Mapping[str, tuple[str, Callable[..., object]]]] = {
     "bool": ("bool", bool),
     "bytes": ("bytea", bytes),
 }
-# If the connection dies while we hold this lock, the server must not keep it longer than others wait for us.
-_GUARD: Final = """
-    SELECT set_config('idle_in_transaction_session_timeout', %s, true)
-    FROM members WHERE fence = %s AND lease_until > clock_timestamp()
-"""
-_TOGETHER: Final = _GUARD + "FOR KEY SHARE"
-_ALONE: Final = _GUARD + "FOR UPDATE"
 _BRIEFLY: Final = "SET LOCAL lock_timeout = '0.5s'"  # renewals of the lease wait meanwhile
 
 _LOCK_STORE: Final = "SELECT revision FROM genbridge_store FOR UPDATE"
@@ -86,7 +77,7 @@ class PostgresSession:
     @contextmanager
     def unhurried(self) -> Iterator[None]:
         """See `Session.unhurried`. Locks are waited for no longer than 30 s."""
-        self.connection.execute(_UNLIMITED)
+        self.connection.execute(SQL["server.unlimited"])
         with self.connection.patience(_UNHURRIED_S):
             yield
 
@@ -97,7 +88,8 @@ class PostgresSession:
         if alone:
             self.connection.execute(_BRIEFLY)
         idle_ms = str(int(self._database.lease_s * MUTE * 1000))
-        guard = self.connection.execute(_ALONE if alone else _TOGETHER, (idle_ms, self._database.fence))
+        how = SQL["server.guard_alone" if alone else "server.guard_together"]
+        guard = self.connection.execute(how, (idle_ms, self._database.fence))
         if guard.fetchone() is None:
             raise LeaseLost("this daemon's lease on the store has ended")
 

@@ -1,0 +1,36 @@
+-- add_key: Store a key unless there is one for this purpose.
+INSERT INTO keys (purpose, key, created_at) VALUES (:purpose, :key, :now) ON CONFLICT DO NOTHING
+
+-- set_key: Store a key in place of the old one.
+INSERT INTO keys (purpose, key, created_at) VALUES (:purpose, :key, :now)
+ON CONFLICT (purpose) DO UPDATE SET key = excluded.key, created_at = excluded.created_at
+
+-- own: SQLite only: note whose store this is.
+UPDATE store SET settings = :settings, base_urls = :base_urls
+
+-- hasten_held: Deliveries that waited for the end of a hold are due at once.
+UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
+    SELECT delivery_id FROM queues JOIN deliveries USING (endpoint, target)
+    WHERE queues.endpoint IN (:endpoints[]) AND state = 'waiting' AND next_attempt_at <= held_until
+    {postgres:ORDER BY delivery_id FOR NO KEY UPDATE OF deliveries})
+
+-- lift_holds: End all holds on queues of these endpoints.
+DELETE FROM queues WHERE endpoint IN (:endpoints[])
+
+-- enable: Deliver to these endpoints again.
+UPDATE endpoints SET disabled_at = NULL WHERE endpoint IN (:endpoints[]) AND disabled_at IS NOT NULL
+
+-- deliveries: Deliveries to send again; conditions follow.
+SELECT delivery_id, endpoint FROM deliveries JOIN events USING (event_id)
+
+-- redeliver: Make deliveries wait again, for a full round of attempts.
+UPDATE deliveries SET state = 'waiting', attempts = 0, next_attempt_at = 0, settled_at = NULL, sent_so_far = ''
+WHERE delivery_id IN (:delivery_ids[])
+
+-- hasten: All waiting deliveries of an endpoint are due at once.
+UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
+    SELECT delivery_id FROM deliveries WHERE state = 'waiting' AND endpoint = :endpoint
+    {postgres:ORDER BY delivery_id FOR NO KEY UPDATE})
+
+-- forget_names: Nobody names these watches any more, except lists: one that still does keeps its row.
+DELETE FROM naming WHERE watch_id IN (:watch_ids[]) AND NOT is_listed

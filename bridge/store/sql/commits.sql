@@ -1,0 +1,62 @@
+-- meant: A batch: the watches of these transitions, of any phase. One that named the live ones would tempt PostgreSQL,
+-- before there are statistics, to read their index.
+FROM {new} JOIN watches USING (task_id, account, generation)
+{postgres:ORDER BY watch_id FOR NO KEY UPDATE OF watches}
+
+-- attempted: The deliveries that were attempted.
+FROM deliveries WHERE delivery_id IN (:delivery_ids[])
+{postgres:ORDER BY delivery_id FOR NO KEY UPDATE}
+
+-- told_of: Which endpoints a task names, and what its description keeps.
+SELECT endpoints, snapshot FROM watches WHERE watch_id = :watch_id
+
+-- never_attempted: Part of the following: a delivery that was never attempted. If it is not due for a while, no daemon
+-- has it in memory, so its bytes may still be written.
+state = 'waiting' AND attempts = 0 AND last_outcome IS NULL
+
+-- held: The deliveries of an event that were held for a later one.
+SELECT endpoint, target FROM deliveries WHERE event_id = :event_id AND {never_attempted} AND next_attempt_at > :after
+ORDER BY delivery_id {postgres:FOR NO KEY UPDATE}
+
+-- release: A batch: send held deliveries, perhaps with other bytes.
+UPDATE deliveries SET body = coalesce(new.body, deliveries.body), next_attempt_at = 0
+FROM {new} WHERE deliveries.event_id = new.event_id AND deliveries.endpoint = new.endpoint
+    AND deliveries.target = new.target AND {never_attempted}
+
+-- add_events: A batch: events, in the order of the log.
+INSERT INTO events (event_id, topic, account, subject, occurred_at, {sqlite:number, }documented_at)
+SELECT event_id, topic, account, subject, occurred_at, {sqlite:number, }documented_at
+FROM {new} WHERE true {in order} ON CONFLICT DO NOTHING
+
+-- add_bodies: A batch: the documented bytes of events that no delivery has.
+INSERT INTO event_bodies (number, body) SELECT number, body FROM {new} JOIN events USING (event_id)
+WHERE number IS NOT NULL ON CONFLICT DO NOTHING
+
+-- cancel_overtaken: A batch: cancel what waits to say that a task runs, because it has finished.
+UPDATE deliveries SET state = 'canceled', settled_at = new.at, next_attempt_at = NULL
+FROM {new} WHERE deliveries.watch_id = new.watch_id AND state = 'waiting' AND is_live
+
+-- attempt: Whether an attempt has been stored.
+SELECT 1 FROM attempts WHERE delivery_id = :delivery_id AND at = :at
+
+-- disable: Disable an endpoint. How often it has been disabled by now; nothing when it already was.
+INSERT INTO endpoints AS known (endpoint, disabled_at, reason, count, fingerprint)
+VALUES (:endpoint, :at, :reason, 1, :fingerprint)
+ON CONFLICT (endpoint) DO UPDATE SET disabled_at = excluded.disabled_at, reason = excluded.reason,
+    count = known.count + 1, fingerprint = excluded.fingerprint
+    WHERE known.disabled_at IS NULL
+RETURNING count
+
+-- restore: An account is no longer blocked.
+UPDATE accounts SET blocked_at = NULL, blocked_s = :blocked_s WHERE account = :account AND blocked_at IS NOT NULL
+
+-- count_unread: Count an answer that nobody could read, if its word is known.
+UPDATE unread_answers SET answers = answers + :answers, last_at = :at, reason = :reason
+WHERE account = :account AND word = :word
+
+-- unread_words: How many such words an account has, and how many caused an event since then.
+SELECT count(*), count(CASE WHEN told_at > :since THEN 1 END) FROM unread_answers WHERE account = :account
+
+-- add_unread: Store a new word.
+INSERT INTO unread_answers (account, word, answers, first_at, last_at, reason, told_at)
+VALUES (:account, :word, :answers, :at, :at, :reason, :told_at) ON CONFLICT DO NOTHING

@@ -1,0 +1,72 @@
+-- bounds: The last number that retention has taken from the log, and the newest one.
+SELECT coalesce((SELECT number FROM forgotten), 0),
+    coalesce((SELECT max(number) FROM events WHERE number IS NOT NULL), 0)
+
+-- from_log: Part of the following: the log between two numbers.
+FROM events LEFT JOIN event_bodies USING (number) LEFT JOIN deliveries
+    ON deliveries.event_id = events.event_id AND endpoint = documented_at AND deliveries.target = ''
+WHERE events.number > :after AND events.number <= :upto ORDER BY events.number LIMIT :limit
+
+-- sizes: The lengths of the documented bytes.
+SELECT events.number, coalesce(length(event_bodies.body), length(deliveries.body), 0) {from_log}
+
+-- logged: The events with their documented bytes.
+SELECT events.number, topic, events.account, events.subject, events.event_id,
+    coalesce(event_bodies.body, deliveries.body) {from_log}
+
+-- numbers: The numbers that are there.
+SELECT number FROM events WHERE number > :after ORDER BY number LIMIT :limit
+
+-- writers: Who may still commit a number that is missing. Unlike rows, locks are those of this very moment, not of the
+-- snapshot.
+{sqlite:SELECT '' WHERE false}
+{postgres:SELECT DISTINCT virtualtransaction FROM pg_locks
+    WHERE relation = 'events'::regclass AND mode = 'RowExclusiveLock' AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())}
+
+-- oldest: The events at the front of the log.
+SELECT number, event_id, occurred_at FROM events WHERE number > :after AND number < :upto
+ORDER BY number LIMIT :limit
+
+-- delete_events: Delete those that no delivery needs.
+DELETE FROM events WHERE event_id IN (:event_ids[])
+    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = events.event_id)
+
+-- forget_events: The others leave the log.
+UPDATE events SET number = NULL, documented_at = NULL WHERE event_id IN (:event_ids[])
+
+-- forget_bodies: The bytes of events that have left the log.
+DELETE FROM event_bodies WHERE number <= :number
+
+-- note_forgotten: Up to which number events have left the log.
+INSERT INTO forgotten (only_row, number) VALUES (1, :number)
+ON CONFLICT (only_row) DO UPDATE SET number = excluded.number
+
+-- take_bodies: Give the bodies of these deliveries to the events of the log that have them there.
+INSERT INTO event_bodies (number, body)
+SELECT number, deliveries.body FROM deliveries JOIN events USING (event_id)
+WHERE delivery_id IN (:delivery_ids[]) AND endpoint = documented_at AND target = '' AND number IS NOT NULL
+ON CONFLICT DO NOTHING
+
+-- marks: The revision, the last fact and the last delivery.
+SELECT (SELECT revision FROM {sqlite:store}{postgres:genbridge_store}),
+    coalesce((SELECT max(history_id) FROM history), 0), coalesce((SELECT max(delivery_id) FROM deliveries), 0)
+
+-- settled_last: When the last delivery came to this state.
+SELECT coalesce(max(settled_at), 0) FROM deliveries WHERE state = :state AND state <> 'waiting'
+
+-- phases: A batch: the phases of watches.
+FROM {new} JOIN watches USING (account, task_id)
+
+-- touched: The watches that others than the poller have changed.
+SELECT watch_id FROM watches WHERE revision > :revision ORDER BY revision DESC LIMIT :most
+
+-- facts: The watches with new facts.
+SELECT watch_id FROM history WHERE history_id > :fact ORDER BY history_id DESC LIMIT :most
+
+-- created: The new deliveries.
+SELECT delivery_id FROM deliveries WHERE delivery_id > :delivery ORDER BY delivery_id DESC LIMIT :most
+
+-- settled: The deliveries that were settled since then.
+SELECT delivery_id FROM deliveries WHERE state = :state AND state <> 'waiting' AND settled_at > :since
+ORDER BY settled_at DESC LIMIT :most

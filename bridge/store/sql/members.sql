@@ -1,0 +1,17 @@
+-- join: Become a member.
+INSERT INTO members (name, scopes, lease_until)
+VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s)) RETURNING fence
+
+-- lease_over: Remove members whose lease is over.
+DELETE FROM members
+WHERE fence IN (SELECT fence FROM members WHERE lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED)
+
+-- renew: Renew a lease that is not over.
+UPDATE members SET scopes = %s, lease_until = clock_timestamp() + make_interval(secs => %s)
+FROM (SELECT scopes AS before FROM members WHERE fence = %s) AS old
+WHERE fence = %s AND lease_until > clock_timestamp()
+RETURNING before <> scopes, (SELECT version FROM genbridge_store)
+
+-- release: A batch: release shares.
+DELETE FROM shares USING {new}
+WHERE shares.scope = new.scope AND shares.slot = new.slot AND shares.fence = new.fence

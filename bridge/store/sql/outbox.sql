@@ -1,0 +1,47 @@
+-- after: Part of `queues`: what comes after the last queue.
+FROM deliveries AS next WHERE next.state = 'waiting' AND (next.endpoint, next.target) > (last.endpoint, last.target)
+ORDER BY next.endpoint, next.target LIMIT 1
+
+-- queues: The queues with waiting deliveries, with one look-up for each: DISTINCT would read every waiting delivery.
+-- ('', '') sorts before every endpoint.
+WITH RECURSIVE last (endpoint, target) AS (
+    SELECT CAST('' AS text) {postgres:COLLATE "C"}, CAST('' AS text) {postgres:COLLATE "C"}
+    UNION ALL
+    SELECT (SELECT next.endpoint {after}), (SELECT next.target {after}) FROM last WHERE endpoint IS NOT NULL
+)
+SELECT endpoint, target FROM last WHERE endpoint <> ''
+
+-- up: Part of the following: the deliveries of a queue that are up. Of each task only the oldest waiting one is; the
+-- others wait for it, whenever they are due. A subquery for each row: PostgreSQL might turn NOT EXISTS into a join with
+-- the whole queue. SQLite drops a LEFT JOIN when none of its columns is read.
+FROM deliveries LEFT JOIN events USING (event_id)
+WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:AND slot IN (:slots[])}
+    AND delivery_id NOT IN (:apart_from[])
+    AND (watch_id IS NULL OR delivery_id = (
+        SELECT min(older.delivery_id) FROM deliveries AS older
+        WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
+            AND older.endpoint = :endpoint AND older.target = :target))
+
+-- due: A question: those that are due. First their lengths are read, so that few long bodies are read at once: SQLite
+-- makes no text beyond a billion bytes.
+{up} AND next_attempt_at <= :now ORDER BY next_attempt_at, delivery_id LIMIT :limit
+
+-- due_in_order: The same, in the order in which they were created.
+{up} AND next_attempt_at <= :now ORDER BY delivery_id LIMIT :limit
+
+-- next_due: When the next delivery behind those found is due.
+SELECT next_attempt_at {up} ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET :found
+
+-- failing: The endpoints whose last attempt failed.
+SELECT endpoint FROM health WHERE failing_since IS NOT NULL
+
+-- make_due: What is due later than this is due at once.
+UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
+    SELECT delivery_id FROM deliveries WHERE state = 'waiting' AND next_attempt_at > :latest_at
+    {postgres:ORDER BY delivery_id FOR NO KEY UPDATE})
+
+-- held: The queues that are or were held.
+SELECT endpoint, target, held_until, fingerprint FROM queues
+
+-- disabled: The endpoints that are disabled.
+SELECT endpoint, reason, fingerprint FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint

@@ -1,0 +1,87 @@
+-- of_finished: Part of the following: the condition of an index.
+{sqlite:is_tombstone = 0}{postgres:NOT is_tombstone} AND phase <> 'withdrawn'
+
+-- finished_in: How many tasks have finished, by quarter of an hour and phase.
+SELECT {sqlite:CAST(ended_at / :quarter_s AS INTEGER)}{postgres:floor(ended_at / :quarter_s)::bigint}
+    AS quarter, phase, count(*)
+FROM watches WHERE ended_at >= :since AND {of_finished} GROUP BY quarter, phase
+
+-- polls: How many polls a task took, by account.
+SELECT account, avg(polls), count(*) FROM (
+    SELECT account, polls FROM watches WHERE ended_at IS NOT NULL AND {of_finished}
+    ORDER BY ended_at DESC LIMIT :most
+) AS latest GROUP BY account
+
+-- lags: How long deliveries took from the commit of the finish.
+SELECT settled_at - created_at FROM deliveries
+WHERE state = 'accepted' AND state <> 'waiting' AND settled_at >= :since AND NOT is_live
+    AND watch_id IS NOT NULL
+ORDER BY settled_at DESC LIMIT :most
+
+-- dead: The deliveries that were given up, by endpoint.
+SELECT endpoint, count(*), min(settled_at), max(settled_at) FROM deliveries
+WHERE state = 'dead' AND state <> 'waiting' GROUP BY endpoint
+
+-- last_dead: The last of them.
+SELECT attempts, coalesce(last_detail, '') FROM deliveries
+WHERE state = 'dead' AND state <> 'waiting' AND endpoint = :endpoint AND settled_at >= :last_at LIMIT 1
+
+-- disabled: The endpoints that are disabled.
+SELECT endpoint, disabled_at, reason FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint
+
+-- oldest_waiting: When the delivery that has waited longest was made, by endpoint.
+SELECT endpoint, min(created_at) FROM deliveries WHERE state = 'waiting' GROUP BY endpoint
+
+-- accepted: How many of the last deliveries were accepted, and when the last was, by endpoint.
+SELECT endpoint, count(*), max(settled_at) FROM (
+    SELECT endpoint, settled_at FROM deliveries
+    WHERE state = 'accepted' AND state <> 'waiting' AND settled_at >= :since
+    ORDER BY settled_at DESC LIMIT :most
+) AS latest GROUP BY endpoint
+
+-- expiring: Failed deliveries that are tried again, with what the provider last said of their tasks.
+SELECT d.endpoint, account, task_id, due_at, snapshot FROM (
+    SELECT endpoint, watch_id, {reads.due_at} AS due_at FROM deliveries
+    WHERE state = 'waiting' AND attempts > 0 AND watch_id IS NOT NULL LIMIT :most
+) AS d JOIN watches USING (watch_id) WHERE length(snapshot) <= :most_chars
+
+-- live: The tasks that run.
+FROM watches WHERE phase IN ('submitted', 'running') LIMIT :most
+
+-- finished_page: The tasks that finished last, after a mark.
+SELECT watch_id, ended_at FROM watches
+WHERE ended_at <= :at AND (ended_at, watch_id) < (:at, :watch_id) AND {of_finished}
+ORDER BY ended_at DESC, watch_id DESC LIMIT :most
+
+-- snapshots: What the provider last said of these watches.
+SELECT watch_id, account || '/' || task_id, snapshot FROM watches
+WHERE watch_id IN (:ids[]) AND length(snapshot) <= :most_chars
+
+-- id_prefix: The watches whose id begins with a text.
+SELECT watch_id FROM watches WHERE task_id >= :text AND task_id < :end LIMIT :most
+
+-- key_prefix: The same within an account.
+SELECT watch_id FROM watches WHERE task_id >= :text AND task_id < :end AND account || '' = :account LIMIT :most
+
+-- label_prefix: The watches whose label begins with a text, in upper or lower case.
+SELECT watch_id FROM watches
+WHERE label IS NOT NULL AND lower(label){postgres: COLLATE "C"} >= lower(:text)
+    AND lower(label){postgres: COLLATE "C"} < lower(:text) || :last
+LIMIT :most
+
+-- of_event: The watch of an event.
+SELECT watch_id FROM events JOIN watches ON task_id = subject AND watches.account = events.account
+WHERE event_id = :text
+
+-- in_topic: A condition of `delivery_page`.
+EXISTS (SELECT 1 FROM events WHERE events.event_id = deliveries.event_id AND topic = :topic)
+
+-- settled: A condition: those that are settled in this state, after a mark.
+state = :state AND state <> 'waiting' AND settled_at <= :at AND (settled_at, delivery_id) < (:at, :delivery_id)
+
+-- waits: A condition: those that wait, after a mark. The plus sign and the endpoint keep it to their index: they are few among all.
+state = 'waiting' AND endpoint >= '' AND +delivery_id > :delivery_id
+
+-- of_text: The deliveries of an event or of these watches; conditions follow.
+SELECT delivery_id, state, endpoint, coalesce(settled_at, 0) FROM deliveries
+WHERE (event_id = :text OR watch_id IN (:watch_ids[]))

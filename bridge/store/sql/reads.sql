@@ -1,0 +1,50 @@
+-- sources: The sources that name a watch, or did so once.
+SELECT source FROM naming WHERE watch_id = :watch_id ORDER BY source
+
+-- watch_counts: All watches by account and phase.
+SELECT account, phase, count(*) FROM watches GROUP BY account, phase
+
+-- live_counts: Live watches by account and phase.
+SELECT account, phase, count(*) FROM watches WHERE phase IN ('submitted', 'running') GROUP BY account, phase
+
+-- count_due: How many live watches should be polled now.
+SELECT count(*) FROM watches WHERE phase IN ('submitted', 'running') AND account = :account
+    AND (next_poll_at IS NULL OR poll_asked_at IS NOT NULL OR next_poll_at <= :now)
+
+-- waiting: Waiting deliveries by endpoint. This and `dead` are two statements, one for each partial index.
+SELECT endpoint, count(*), min(created_at) FROM deliveries WHERE state = 'waiting' GROUP BY endpoint
+
+-- dead: Dead deliveries by endpoint.
+SELECT endpoint, count(*) FROM deliveries WHERE state = 'dead' AND state <> 'waiting' GROUP BY endpoint
+
+-- unchecked: Answers that could not be checked, by endpoint and detail.
+SELECT endpoint, last_detail, count(*), max(settled_at) FROM deliveries
+WHERE state = 'accepted' AND state <> 'waiting' AND settled_at >= :since
+    AND {sqlite:instr}{postgres:strpos}(last_detail, :mark) > 0
+GROUP BY endpoint, last_detail
+
+-- totals: Deliveries by endpoint and topic.
+SELECT endpoint, topic, count(*), min(created_at), max(created_at)
+FROM deliveries JOIN events USING (event_id) {where} GROUP BY endpoint, topic ORDER BY endpoint, topic
+
+-- labels: A batch: the labels of watches.
+FROM {new} JOIN watches USING (account, task_id)
+
+-- body: The first bytes of what a delivery sends, and how many there are.
+SELECT substr(body, 1, :most), length(body) FROM deliveries WHERE delivery_id = :delivery_id
+
+-- blocked: The blocked accounts.
+SELECT account, reason FROM accounts WHERE blocked_at IS NOT NULL ORDER BY account
+
+-- disabled: The disabled endpoints.
+SELECT endpoint, reason FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint
+
+-- is_disabled: Part of `due_at`.
+EXISTS (SELECT 1 FROM endpoints AS e WHERE e.endpoint = deliveries.endpoint AND e.disabled_at > 0)
+
+-- held_until: Part of `due_at`.
+(SELECT held_until FROM queues AS q WHERE (q.endpoint, q.target) = (deliveries.endpoint, deliveries.target))
+
+-- due_at: When a delivery is attempted next; NULL while its endpoint is disabled.
+CASE WHEN next_attempt_at >= 0 AND NOT {is_disabled}
+    THEN {sqlite:max}{postgres:greatest}(next_attempt_at, created_at, coalesce({held_until}, 0)) END

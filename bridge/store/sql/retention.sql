@@ -1,0 +1,23 @@
+-- old_deliveries: Deliveries that were settled long ago.
+SELECT delivery_id, event_id FROM deliveries
+WHERE state = :state AND state <> 'waiting' AND settled_at < :before LIMIT :limit
+{postgres:FOR UPDATE SKIP LOCKED}
+
+-- delete_deliveries: Delete them.
+DELETE FROM deliveries WHERE delivery_id IN (:delivery_ids[]) AND state <> 'waiting'
+
+-- delete_orphans: Delete their events if nothing needs them.
+DELETE FROM events WHERE event_id IN (:event_ids[])
+    AND number IS NULL AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = events.event_id)
+
+-- old_watches: Watches that finished long ago and have no delivery left, and whether a list names them.
+SELECT watch_id, EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id AND is_listed)
+FROM watches
+WHERE ended_at < :before AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}
+    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.watch_id = watches.watch_id)
+LIMIT :limit {postgres:FOR UPDATE SKIP LOCKED}
+
+-- cut_down: Make a tombstone of each of these watches.
+UPDATE watches SET is_tombstone = true, label = NULL, endpoints = NULL, meta = '{}', snapshot = NULL, reason = NULL,
+    next_poll_why = ''{postgres:, urls = NULL}
+WHERE watch_id IN (:watch_ids[])

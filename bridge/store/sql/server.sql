@@ -1,0 +1,49 @@
+-- may_create: The schema, and whether we may create tables there.
+SELECT current_schema(), has_schema_privilege(current_schema(), 'CREATE')
+
+-- closed: A table that we may not read or write.
+SELECT relname FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relname IN (:tables[]) AND EXISTS (
+    SELECT FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
+    WHERE NOT has_table_privilege(pg_class.oid, needed))
+ORDER BY relname LIMIT 1
+
+-- now: The server's time.
+SELECT extract(epoch FROM clock_timestamp())::float8
+
+-- mark: Mark a commit. Each connection has its row, so a later commit on another connection is not mistaken for a commit
+-- in doubt. A store of another version takes no mark. A migration makes marks wait until it has ended.
+INSERT INTO writers (writer, serial, at) SELECT %s, %s, now() FROM genbridge_store WHERE version = %s
+ON CONFLICT (writer) DO UPDATE SET serial = excluded.serial, at = excluded.at
+
+-- last_commit: The last mark of a connection. Waits for a transaction of it that is still open at the server: that one
+-- holds the row.
+INSERT INTO writers (writer, serial, at) VALUES (%s, 0, now())
+ON CONFLICT (writer) DO UPDATE SET at = excluded.at
+RETURNING serial
+
+-- look: What a database holds. The look at pg_class matters: only then does a session see what others have
+-- created since its transaction began.
+SELECT current_schema(), EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('genbridge_store')),
+    current_setting('server_encoding')
+
+-- size: How large the store is.
+SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class
+WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+
+-- unlimited: Let a statement take as long as it must. Locks are waited for no longer than 30 s.
+SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = 0
+
+-- guard: Part of the following: our lease. If the connection dies while we hold this lock, the server must not keep it
+-- longer than others wait for us.
+SELECT set_config('idle_in_transaction_session_timeout', %s, true)
+FROM members WHERE fence = %s AND lease_until > clock_timestamp()
+
+-- guard_together: Others may guard their transactions at the same time.
+{guard} FOR KEY SHARE
+
+-- guard_alone: No other guarded transaction of ours is under way at the same time.
+{guard} FOR UPDATE
+
+-- synced: An acknowledged commit is on the server's disk, even if role or database say otherwise. Stricter settings stay.
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'

@@ -1,0 +1,34 @@
+"""The files with SQL and the code that uses them fit together."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bridge.store.sql_files import SQL
+
+STORE = Path(__file__).parents[2] / "bridge" / "store"
+FILES = {file.stem: file.read_text(encoding="utf-8") for file in sorted((STORE / "sql").glob("*.sql"))}
+CODE = "\n".join(file.read_text(encoding="utf-8") for file in STORE.rglob("*.py"))
+WANTED = set(re.findall(r'"((?:' + "|".join(FILES) + r')\.\w+)"', CODE))
+NAMES = {f"{file}.{name}" for file, text in FILES.items() for name in re.findall(r"^-- (\w+): ", text, re.MULTILINE)}
+
+
+def test_every_statement_that_the_code_names_exists() -> None:
+    assert sorted(WANTED - NAMES) == []
+    assert all(SQL[name] for name in NAMES)
+
+
+def test_every_statement_is_used_by_code_or_by_another_one() -> None:
+    parts = {f"{file}.{name}" for file, text in FILES.items() for name in re.findall(r"\{(\w+)\}", text)}
+    parts |= {name for text in FILES.values() for name in re.findall(r"\{(\w+\.\w+)\}", text)}
+    assert sorted(NAMES - WANTED - parts) == []
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_statement_has_its_parts_in_place(name: str) -> None:
+    left = set(re.findall(r"\{([\w.]+)\}", SQL[name]))
+    assert left <= {"new", "where"}, f"no statement before {name} has this name"
+    assert "--" not in SQL[name]
