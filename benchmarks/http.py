@@ -133,7 +133,7 @@ def _load(port: int, side: Side, *, rate: float) -> Iterator[None]:
 
 
 def _idle_mb(*, http: bool = False) -> float:
-    """RSS of a daemon that has told of one task."""
+    """RSS of a daemon that has delivered one task's end."""
     with tempfile.TemporaryDirectory() as scratch, server("provider") as provider, server("receiver") as receiver:
         port = free_port()
         more: dict[str, Any] = {"http": _http(port)} if http else {}

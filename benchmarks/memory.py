@@ -49,7 +49,7 @@ def run(quick: bool) -> Report:
 
 
 def _idle(*, apprise: bool) -> float:
-    """RSS of a daemon that has told of one task."""
+    """RSS of a daemon that has delivered one task's end."""
     with tempfile.TemporaryDirectory() as scratch, server("provider") as provider, server("receiver") as receiver:
         chat = {"chat": {"type": "apprise", "urls": [receiver.url.replace("http:", "json:")]}}
         more: dict[str, Any] = {"endpoints": chat} if apprise else {}

@@ -57,7 +57,7 @@ class Stage:
         self.running: Measured = self.side.start()
 
     def add_and_settle(self, task_ids: Sequence[str]) -> None:
-        """Watch them; return when each has been asked about twice."""
+        """Watch them; return when each has been polled twice."""
         self.side.add(task_ids)
         until(lambda: len(polls := self._polls()) == len(task_ids) and min(polls) >= 2, seconds=240, every_s=0.5)
 

@@ -39,7 +39,7 @@ class Measured:
         return sum(_rss_kb(pid) for pid in family(self.process.pid)) / 1024
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL when it does not heed it."""
+        """SIGTERM, then SIGKILL if that does not end it."""
         self.process.terminate()
         try:
             self.process.wait(15)

@@ -36,7 +36,7 @@ def write(subject: str, report: Report) -> None:
 
 
 def stamp() -> str:
-    """When, on what, and of which commit."""
+    """When, on which machine, and at which commit."""
     day = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     git = ["git", "-C", str(ROOT), "show", "-s", "--format=%h of %cs"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "no commit"

@@ -12,7 +12,7 @@ from bridge.ports import Clock
 log = get_logger()
 
 FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 60.0  # and whoever worked this long without a bug begins with the first pause again
+LONGEST_PAUSE_S: Final = 60.0  # work that ran this long without a bug begins with the first pause again
 
 
 async def keep_running(name: str, work: Callable[[], Awaitable[None]], clock: Clock) -> None:

@@ -105,7 +105,7 @@ class ScriptedProvider:
         self.default = Reading(kind=Kind.RUNNING)
         self.asked: list[tuple[float, str]] = []
         self.ends: dict[str, float] = {}  # or by time: running until then, succeeded from then on
-        self.has_routes = False  # each action is asked about at its own address
+        self.has_routes = False  # each action is polled at its own address
         self.most_together = 0  # in one batch; 0: no batches
         self.batch_failure: Reading | None = None
         self.batches: list[tuple[float, list[str]]] = []
@@ -156,7 +156,7 @@ class RecordingSink:
     def __init__(self, name: str, clock: FakeClock, *, targets: Sequence[str] = ("",)) -> None:
         self.name = name
         self.script: list[Outcome] = []
-        self.refuses: set[str] = set()  # tasks of which nothing is ever taken
+        self.refuses: set[str] = set()  # tasks from which nothing is ever taken
         self.handed: list[tuple[float, Delivery]] = []
         self.hang_s: dict[str, float] = defaultdict(float)  # by target
         self._clock = clock

@@ -119,7 +119,7 @@ def test_an_account_takes_every_action_that_add_takes(tmp_path: Path, action: st
     assert task_reader(settings).read("1").action == action
 
 
-def test_a_task_whose_action_neither_it_nor_its_id_tells_is_refused(tmp_path: Path) -> None:
+def test_a_task_whose_action_neither_it_nor_its_id_names_is_refused(tmp_path: Path) -> None:
     own = 'ask: {path: "/v1/{action}/{id}"}, action: {pattern: "[a-z]+", example: x, by_id: {"v-.+": video}}'
     account = "a: {provider: mine, api_key: k12345, base_url: https://x}"
     written = f"providers:\n  mine: {{extends: runway, {own}}}\naccounts:\n  {account}\n"
@@ -217,7 +217,7 @@ def test_a_query_url_about_several_tasks_is_not_taken_for_one(tmp_path: Path, ur
     assert task_reader(settings).read(f"{BASE}/kling/tasks?task_ids=91").task_id == "91"
 
 
-def test_answers_that_look_alike_are_told_apart(tmp_path: Path) -> None:
+def test_answers_that_look_alike_are_distinguished(tmp_path: Path) -> None:
     settings = loaded(
         tmp_path,
         ACCOUNTS
@@ -278,7 +278,7 @@ def test_an_account_at_a_host_that_takes_signed_requests_needs_a_pair_of_keys(tm
     ],
 )
 @pytest.mark.parametrize("account", [None, "kling"])
-def test_a_create_answer_that_nobody_knows_is_told_how_to_describe(
+def test_a_create_answer_that_nobody_knows_learns_how_to_describe(
     tmp_path: Path, answer: dict[str, object], account: str | None
 ) -> None:
     with pytest.raises(TaskProblem) as refused:

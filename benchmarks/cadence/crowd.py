@@ -25,7 +25,7 @@ class Shared:
 
 
 def play_crowd(in_flight: int, *, worth: float, seed: int, number: int = 600) -> Shared:
-    """Tasks of the mix begin at random instants, so that so many are in flight in the mean, and one request is about
+    """Tasks of the mix begin at random instants, so that this many are in flight on average, and one request is about
     all of them.
 
     As in the daemon: a new one's first poll waits for at most the least interval, so that it may join the others'; it

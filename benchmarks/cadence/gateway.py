@@ -13,7 +13,7 @@ from benchmarks.cadence.tasks import Task
 
 @dataclass
 class InStep:
-    """Another schedule, its polls moved to just behind the next refresh: what is to be had by whoever knows these."""
+    """Another schedule, its polls moved to just behind the next refresh: the best possible with that knowledge."""
 
     schedule: Schedule
     period_s: float

@@ -23,7 +23,7 @@ class Schedule(Protocol):
     """What a poller asks."""
 
     def next_in_s(self, task: Task, age_s: float) -> float:
-        """Seconds until this task, found under way at this age, is asked about again."""
+        """Seconds until this task, found under way at this age, is polled again."""
 
     def ended(self, task: Task, age_s: float) -> None:
         """It was found ended."""
@@ -93,7 +93,7 @@ def knowing(kinds: list[Kind], *, exponent: float, worth: float) -> Walk:
 
 
 class Planned(Blind):
-    """Instants fixed beforehand, by kind (the dynamic programme's)."""
+    """Instants fixed in advance, by kind (the dynamic programme's)."""
 
     def __init__(self, plans: Mapping[str, list[float]]) -> None:
         self._plans = plans
@@ -106,7 +106,7 @@ class Planned(Blind):
 
 @dataclass
 class Learned:
-    """The daemon's own arithmetic, from nothing; with `by_progress` it heeds what the provider says as well."""
+    """The daemon's own arithmetic, from nothing; with `by_progress` it also uses what the provider says."""
 
     worth: float
     by_progress: bool = False

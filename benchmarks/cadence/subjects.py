@@ -61,7 +61,7 @@ class Whole:
 
 
 def learning_included(number: int = 200, *, seeds: Sequence[int] = range(1, 5)) -> Whole:
-    """So many tasks for each kind, from nothing: against a fixed interval and a capped backoff of the same mean."""
+    """This many tasks for each kind, from nothing: against a fixed interval and a capped backoff of the same mean."""
     lots = [(share, draw(number, seed=seed, kinds=[(kind, 1.0)])) for seed in seeds for kind, share in MIX]
 
     def mixed(scores: Sequence[Score]) -> Score:
@@ -153,8 +153,8 @@ def by_progress(number: int) -> Answer:
         tasks = [
             replace(task, stuck_at=stuck_at[place % len(stuck_at)]) for place, task in enumerate(draw(number, seed=3))
         ]
-        without, heeded = play(tasks, Learned(WORTH)), play(tasks, Learned(WORTH, by_progress=True))
-        rows.append((name, *figures(without), *figures(heeded), f"{without.product / heeded.product:.2f}"))
+        without, followed = play(tasks, Learned(WORTH)), play(tasks, Learned(WORTH, by_progress=True))
+        rows.append((name, *figures(without), *figures(followed), f"{without.product / followed.product:.2f}"))
     head = ("progress", *("polls", "mean s", "p95 s", "product") * 2, "gain")
     return Answer(title="Durations alone, and with progress", head=head, rows=rows)
 

@@ -71,7 +71,7 @@ class Task:
 
 
 def draw(number: int, *, seed: int, kinds: Sequence[tuple[Kind, float]] = MIX, every_s: float = 30.0) -> list[Task]:
-    """So many tasks that begin at random instants, `every_s` apart in the mean."""
+    """This many tasks that begin at random instants, `every_s` apart in the mean."""
     chance = random.Random(seed)
     tasks, at = [], 0.0
     for _ in range(number):

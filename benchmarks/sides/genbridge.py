@@ -1,8 +1,8 @@
 """genbridge: the daemon with a webhook endpoint, tasks added by `genbridge add -`.
 
-`interval` None leaves the cadence to it; otherwise every task is asked about so often, as the others do. The account's
-rate is raised from 10 to 1,000 requests a second, since the others have no such limit; retries begin 5, 30 and 60 s
-apart (by default 5 s, 5 and 30 min), so that nobody need wait for them.
+`interval` None leaves the cadence to it; otherwise every task is polled at this interval, as the others do. The
+account's rate is raised from 10 to 1,000 requests a second, since the others have no such limit. Retries come after 5,
+30 and 60 s (by default 5 s, 5 and 30 min), so that the run is short.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Mistake:
     message: str
     is_key: bool = False
     is_lack: bool = False
-    is_unknown: bool = False  # a key that there is not
+    is_unknown: bool = False  # a key that does not exist
 
     def problem(self, node: Node) -> Problem:
         """The mistake with its location in a file."""

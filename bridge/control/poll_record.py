@@ -54,7 +54,7 @@ class PollRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollStrip:
-    """When a task was polled, the oldest first. `polls`: how often in all; so many more than `at` are not known."""
+    """When a task was polled, the oldest first. `polls`: how often in all, also before the first of `at`."""
 
     at: Sequence[float]
     polls: int

@@ -30,7 +30,7 @@ class RecentNeeds:
         self._stale_at = self._steady() + FRESH_S
 
     def counts(self, find: Callable[[], NeedCounts]) -> NeedCounts:
-        """The counts, at most 2 s old. `find` counts anew."""
+        """The counts, at most 2 s old. `find` counts again."""
         if self._steady() >= self._stale_at:
             self.remember(find())
         return self._counts

@@ -1,6 +1,6 @@
 """What this daemon did in the last day, for the charts and figures of the status page.
 
-Kept in memory: it begins anew when the daemon starts, and knows nothing of other daemons on the store.
+Kept in memory: it begins again when the daemon starts, and knows nothing of other daemons on the store.
 """
 
 from __future__ import annotations

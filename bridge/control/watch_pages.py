@@ -31,7 +31,7 @@ class RunningWatches:
 
 def running_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: int) -> RunningWatches:
     """The first of the tasks that run, the soonest expected finish first. Those without an estimate come last, the
-    oldest first. Of more than 10,000 only so many are put in order."""
+    oldest first. Of more than 10,000 only the first 10,000 are put in order."""
     live = store.live_watches()
     known = estimates(store, file)
     ordered = soonest_first(live, known, now)

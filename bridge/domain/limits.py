@@ -63,7 +63,7 @@ class RateLimiter:
 
     def __init__(self, limits: RateLimits, *, now: float, account: str = "", host: Host | None = None) -> None:
         self.limits = limits
-        self.daemons = 1  # that share the account: each probes so many times less often
+        self.daemons = 1  # that share the account: each probes this many times less often
         self.host = host or Host()
         self.in_flight = 0
         self.guests = 0  # requests of others on the account that are in flight

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-OVERLAP_MS: Final = 120_000  # a list may show a task so much later than one that was created after it
+OVERLAP_MS: Final = 120_000  # a list may show a task this much later than one that was created after it
 FUTURE_MS: Final = 300_000  # clocks differ by less: a creation time further ahead of ours is wrong
 
 

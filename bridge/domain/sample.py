@@ -40,7 +40,7 @@ def sample_event(
     at: float, topic: Topic = Topic.TASK_SUCCEEDED, *, results: int = 1, has_images: bool = False
 ) -> Event:
     """An event of this topic about a task, account or endpoint that does not exist, at `at`. A success has one video,
-    or so many images; with `has_images` also a single result is an image."""
+    or this many images; with `has_images` also a single result is an image."""
     reason = _REASONS.get(topic, "")
     if topic in {Topic.ACCOUNT_BLOCKED, Topic.ACCOUNT_RESTORED}:
         is_blocked = topic is Topic.ACCOUNT_BLOCKED
@@ -71,7 +71,7 @@ def sample_event(
 
 
 def sample_images(results: int) -> tuple[str, ...]:
-    """The URLs of so many images of a sample."""
+    """The URLs of this many images of a sample."""
     return tuple(f"https://example.com/genbridge-sample-{number}.png" for number in range(1, results + 1))
 
 

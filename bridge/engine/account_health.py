@@ -126,7 +126,7 @@ class AccountHealth:
         return held
 
     def limited(self, reading: Reading, *, asked_at: float) -> Sequence[AccountPaused]:
-        """See `ports.AccountTraffic.limited`. Returns what is to be stored."""
+        """See `ports.AccountTraffic.limited`. Returns what to store."""
         self.metrics.other_rate_limited += 1
         now = self._clock.steady()
         if self.limiter.limited(reading, asked_at=asked_at, now=now) is not AccountEffect.PAUSED:
@@ -157,7 +157,7 @@ class AccountHealth:
     def answered(
         self, reading: Reading, task_id: str, route: str, *, asked_at: float, now: float, tasks: int | None = None
     ) -> AccountEffects:
-        """Take in the answer to a request, while so many tasks of the account are watched."""
+        """Take in the answer to a request, while this many tasks of the account are watched."""
         limiter, host = self.limiter, self.limiter.host
         was_probing, was_troubled, were_paused = limiter.probing, limiter.troubled, host.paused_until
         chance = self._clock.chance()

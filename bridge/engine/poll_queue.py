@@ -178,7 +178,7 @@ class PollQueue:
         return entry
 
     def has_room(self, state: WatchState) -> bool:
-        """Whether to add this one now: False only for a bulk addition of which enough are in memory."""
+        """Whether to add this one now: False only for a bulk addition that already has enough in memory."""
         return self.unpolled < self._max_unpolled or not self._is_bulk(state)
 
     @property

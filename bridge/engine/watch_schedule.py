@@ -14,7 +14,7 @@ from bridge.engine.plans import AccountPlan
 from bridge.engine.poll_queue import NEVER, PollEntry, PollQueue, shared_memory
 from bridge.ports import BatchKey, Clock
 
-JOINED_FROM: Final = 8  # a new task waits for a batch of at least so many, if that is polled soon
+JOINED_FROM: Final = 8  # a new task waits for a batch of at least this many, if that is polled soon
 ALONE_S: Final = 60.0  # after a batch failed as a whole, its tasks are polled one by one for so long
 
 MAX_AGAIN: Final = 10_000

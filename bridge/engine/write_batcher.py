@@ -26,7 +26,7 @@ MAX_PENDING_BYTES: Final = 16 << 20  # requests in flight may still add to it
 NOTES_EVERY_S: Final = 1.0
 PROMPT_FOR_S: Final = 60.0
 MAX_NOTES_AT_ONCE: Final = 5_000  # in one transaction, because changes wait for it
-NOTES_DUE: Final = 25_000  # so many are written at once
+NOTES_DUE: Final = 25_000  # this many are written at once
 MAX_KEYS: Final = 10  # named in one log line
 MAX_NOTES: Final = 50_000  # kept while the store cannot be written; then the oldest are dropped
 
@@ -265,7 +265,7 @@ class WriteBatcher:
 
     @staticmethod
     def _report(errors: Sequence[tuple[_Pending, Exception]], *, stored: bool) -> None:
-        """Pass each error to whoever submitted the change. The rest is one log line, with the first traceback."""
+        """Pass each error to the submitter of the change. The rest is one log line, with the first traceback."""
         unheard: list[tuple[Change, Exception]] = []
         for pending, error in errors:
             try:

@@ -16,7 +16,7 @@ from bridge.http.api_route import MAX_BODY_BYTES, AnyQuery, ApiCall, ApiRoute, j
 from bridge.http.problem_details import HttpProblem
 from bridge.net.http_server import read_body
 
-HEEDED: Final = frozenset({CallbackOutcome.POLLED, CallbackOutcome.COALESCED})
+ACTED_ON: Final = frozenset({CallbackOutcome.POLLED, CallbackOutcome.COALESCED})
 REFUSALS: Final = {
     CallbackOutcome.MISSING: "the callback is not signed, and accounts.{}.callback_secret is set",
     CallbackOutcome.FORGED: "the signature of the callback is wrong; does accounts.{}.callback_secret fit?",
@@ -55,7 +55,9 @@ async def take_callback(call: ApiCall) -> Response:
     if reply.outcome is CallbackOutcome.CHALLENGE:
         return json_response({"challenge": reply.challenge})
     # Some providers repeat a callback unless the answer is exactly 200.
-    return json_response({"outcome": reply.outcome}, HTTPStatus.OK if reply.outcome in HEEDED else HTTPStatus.ACCEPTED)
+    return json_response(
+        {"outcome": reply.outcome}, HTTPStatus.OK if reply.outcome in ACTED_ON else HTTPStatus.ACCEPTED
+    )
 
 
 ROUTES: Final = (

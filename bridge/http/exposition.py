@@ -82,7 +82,7 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
     )
     yield _counter(
         "genbridge_rate_limited",
-        "Answers by which the provider asked for fewer requests.",
+        "Answers that asked for fewer requests.",
         ("account",),
         {(name,): one.rate_limited for name, one in metrics.accounts.items()},
     )

@@ -112,7 +112,7 @@ def _read_listed(
 ) -> Reading:
     """What a list says of one task. An item that cannot be read concerns its own task only."""
     if found is None:
-        return Reading(kind=Kind.NOT_FOUND, detail="the list of the tasks asked about leaves this one out")
+        return Reading(kind=Kind.NOT_FOUND, detail="the list of the requested tasks leaves this one out")
     try:
         if isinstance(found, ExpressionLimit):
             raise found

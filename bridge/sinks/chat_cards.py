@@ -58,7 +58,7 @@ class CardLink:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatCard:
     """A message in parts, from top to bottom. `pictures` are for services that fetch pictures themselves, and covers
-    for emails. `has_files`: the results are to be attached where that is possible."""
+    for emails. `has_files`: attach the results where possible."""
 
     title: str
     tone: str

@@ -164,7 +164,7 @@ def _headline(event: Event, found: ResultFacts, label: str | None, words: ChatWo
 
 
 def _advice(event: Event, words: ChatWording) -> str | None:
-    """What happens next, or what is to be done about an operator topic."""
+    """What happens next, or what to do about an operator topic."""
     tasks = event.kept.get("tasks")
     if event.topic in words.counted and isinstance(tasks, int) and tasks > 0:
         return words.counted[event.topic][tasks > 1].format(n=tasks)
@@ -201,7 +201,7 @@ def _is_gone(data: Mapping[str, Json]) -> bool:
 
 
 def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWording) -> str | None:
-    """Why it is as it is, as a sentence; for an operator, with what is to be done."""
+    """Why it is as it is, as a sentence; for an operator, with what to do."""
     data, topic = event.data, event.topic
     reason = _text(data, "reason")
     if topic in OPERATOR_TOPICS:

@@ -24,7 +24,7 @@ class Retention(ReadStore):
         gone and more of them are left.
 
         Watches go only after all their deliveries. One that a list still names is cut down to a tombstone, so that the
-        list's next reading does not watch it anew; it goes when the list drops it.
+        list's next reading does not watch it again; it goes when the list drops it.
         """
         with self._database.write() as session:
             session.lock_store()

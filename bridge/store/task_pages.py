@@ -104,7 +104,7 @@ def count_tasks(session: Session, wanted: WatchFilter) -> BoundedCount:
 
 def text_hits(session: Session, text: str) -> list[int]:
     """The watches whose id, ACCOUNT/ID or label begins with this text, and that of an event's id. Empty when there are
-    none, or so many that a scan soon finds some."""
+    none, or enough that a scan soon finds some."""
     text = plain(text)
     if not text:
         return []
@@ -182,7 +182,7 @@ def _rest(drive: _Drive, wanted: WatchFilter) -> list[str]:
 
 
 def _conditions(wanted: WatchFilter) -> Iterator[str]:
-    """The conditions that no index is to be chosen for: `|| ''` keeps SQLite from it."""
+    """Conditions that must not choose an index: `|| ''` keeps SQLite from it."""
     if wanted.phases:
         yield "phase || '' IN (:phases[])"
     if wanted.account is not None:

@@ -47,7 +47,7 @@ DAY_S: Final = 86_400.0
 MOST_NOTIFIED: Final = 5  # notifications about new words of one account in a day
 MOST_WORDS: Final = 100  # stored for each account; further ones are counted as one
 OTHER_WORDS: Final = "(others)"
-RELEASE_AHEAD_S: Final = 5.0  # what is due that soon may be in a daemon's memory, and keeps its bytes
+RELEASE_AHEAD_S: Final = 5.0  # a delivery due this soon may be in a daemon's memory, and keeps its bytes
 
 
 @dataclass(slots=True)

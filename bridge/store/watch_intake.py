@@ -130,7 +130,7 @@ class WatchIntake:
         ids = {WatchKey(*key): watch_id for *key, watch_id in self._session.run(_ADD, fresh)}
         over = [(watch_id, *row) for watch_id, row in zip(self._over, values[len(fresh) :], strict=True)]
         self._session.run(_START_OVER, over)
-        # A withdrawn watch keeps its generation, so that nothing is notified twice; a new one begins anew.
+        # A withdrawn watch keeps its generation, so that nothing is notified twice; a new one starts from zero.
         if self._again:
             self._session.execute(SQL["watches.new_generation"], watch_ids=self._again)
             self._session.execute(SQL["watches.forget_readings"], watch_ids=self._again)

@@ -106,7 +106,7 @@ async def test_what_was_synced_is_used_by_the_next_attempt(tmp_path: Path) -> No
     assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == body
 
 
-async def test_a_file_that_has_changed_at_the_server_begins_anew(tmp_path: Path) -> None:
+async def test_a_file_that_has_changed_at_the_server_begins_again(tmp_path: Path) -> None:
     async with loopback(ranges(MP4 * 2, etag='"v2"')) as server:
         event = finished(f"{server.url}/a.mp4")
         with PartFile(tmp_path / ".partial" / f"{event.event_id[4:12]}-1") as begun:

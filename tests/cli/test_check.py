@@ -131,7 +131,7 @@ def test_check_online_says_what_does_not_work(fault: str, shell: Shell, world: W
         ("", 400, b'{"code":"task_not_exist","message":"task_not_exist","data":null}', {}, None),
     ],
 )
-def test_check_online_tells_an_unknown_task_from_an_unknown_address(
+def test_check_online_distinguishes_an_unknown_task_from_an_unknown_address(
     base: str, status: int, body: bytes, headers: dict[str, str], fix: str | None, shell: Shell
 ) -> None:
     script = answers(status, body, headers)
@@ -279,7 +279,7 @@ def test_check_finds_templates_and_chat_urls_that_cannot_work_at_their_place(she
         assert re.match(rf"genbridge\.yaml:1:\d+: endpoints\.chat\.{re.escape(place)}: ", said.err), said.err
 
 
-def test_mistakes_in_a_description_and_in_a_template_are_told_together(shell: Shell, world: World) -> None:
+def test_mistakes_in_a_description_and_in_a_template_are_reported_together(shell: Shell, world: World) -> None:
     chat = {"type": "apprise", "urls": ["json://127.0.0.1:9/x"], "body": "{{ nosuch }}"}
     change(shell.folder / "genbridge.yaml", endpoints={"chat": chat}, providers={"mine": {"extends": "sunoo"}})
     said = shell("check")

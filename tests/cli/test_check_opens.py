@@ -209,7 +209,7 @@ def test_check_names_the_missing_driver(tmp_path: Path) -> None:
     assert "psycopg[binary]" in done.stdout
 
 
-def test_check_tells_about_a_store_in_postgresql_and_makes_no_tables(shell: Shell, postgres: PostgresUrl) -> None:
+def test_check_reports_a_store_in_postgresql_and_makes_no_tables(shell: Shell, postgres: PostgresUrl) -> None:
     said, found = checked(shell, store=postgres.reveal())
     assert (said.code, found["store"][0]) == (0, "ok"), said.err
     assert "will be created" in found["store"][1]

@@ -54,7 +54,7 @@ def test_no_command_at_all_shows_the_overview_and_counts_as_a_mistake(shell: She
     assert "Commands:" in said.err
 
 
-def test_the_version_is_told(shell: Shell) -> None:
+def test_the_version_is_reported(shell: Shell) -> None:
     assert re.fullmatch(r"genbridge, version \d+\.\d+\.\d+\n", shell("--version").out)
 
 
@@ -127,7 +127,7 @@ def test_without_settings_each_command_says_where_it_looked(words: list[str], sh
     assert str(shell.folder / "config/genbridge/genbridge.yaml") in said.err
 
 
-def test_all_mistakes_of_the_settings_are_told_at_once_each_at_its_place(shell: Shell) -> None:
+def test_all_mistakes_of_the_settings_are_reported_at_once_each_at_its_place(shell: Shell) -> None:
     shell.settings({"accounts": {"kling": {**ONE_ACCOUNT["kling"], "base_ulr": "x"}}, "polllling": {}})
     for words in (["check"], ["run"], ["once"]):
         said = shell(*words)

@@ -85,7 +85,7 @@ def test_options_say_how_to_log_before_the_environment_and_the_settings(
     assert shell("once").err == ""
 
 
-def test_run_works_until_a_signal_and_tells_what_it_does_on_stderr(shell: Shell, world: World) -> None:
+def test_run_works_until_a_signal_and_reports_what_it_does_on_stderr(shell: Shell, world: World) -> None:
     world.ends_at["a"] = 0.0
 
     def act() -> None:
@@ -126,7 +126,7 @@ def test_a_second_signal_quits_without_waiting_for_what_is_in_flight(shell: Shel
     def act() -> None:
         until(lambda: bool(world.polls), seconds=10, what="the poll")
         os.kill(os.getpid(), signal.SIGINT)
-        until(lambda: "daemon.stopping" in shell.err_so_far, seconds=10, what="the first signal is heeded")
+        until(lambda: "daemon.stopping" in shell.err_so_far, seconds=10, what="the first signal is obeyed")
         time.sleep(0.5)  # in one moment with the first it would be no second one
 
     waiting = Stopwatch()
@@ -155,7 +155,7 @@ def test_two_signals_in_one_moment_are_one_wish_to_stop(shell: Shell, world: Wor
         assert logged(daemon, "daemon.stopped")
 
 
-def test_a_wish_to_reload_while_it_starts_is_kept_until_it_can_be_heeded(shell: Shell, world: World) -> None:
+def test_a_wish_to_reload_while_it_starts_is_kept_until_it_can_be_obeyed(shell: Shell, world: World) -> None:
     for delay_s in (0.0, 0.1, 0.3):
         with DaemonProcess(shell.folder / "genbridge.yaml") as daemon:
             until(lambda: blocks(daemon.pid, signal.SIGHUP), seconds=10, what="the first lines of genbridge")

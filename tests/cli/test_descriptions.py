@@ -136,7 +136,7 @@ def test_the_request_is_shown_at_the_accounts_own_address(shell: Shell) -> None:
     assert "https://gateway.example.com/kie/api/v1/jobs/recordInfo?taskId=task_12345678" in out
 
 
-def test_a_file_that_cannot_be_read_and_a_missing_name_are_told(shell: Shell, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_and_a_missing_name_are_reported(shell: Shell, tmp_path: Path) -> None:
     missing = shell("providers", "kie", "--read", str(tmp_path / "none.json"))
     nameless = shell("providers", "--read", "-")
 

@@ -213,7 +213,7 @@ def commons(shell: Shell) -> Shell:
 
 
 @pytest.mark.long
-def test_another_user_may_look_and_is_told_how_to_add(commons: Shell) -> None:
+def test_another_user_may_look_and_learns_how_to_add(commons: Shell) -> None:
     try:
         os.chdir(commons.folder)
         assert commons("add", "a").code == 0
@@ -245,7 +245,7 @@ def test_another_user_may_look_and_is_told_how_to_add(commons: Shell) -> None:
 
 
 @pytest.mark.long
-def test_settings_of_which_only_root_may_read_are_faulty_settings_also_when_named(commons: Shell) -> None:
+def test_settings_that_only_root_may_read_are_faulty_settings_also_when_named(commons: Shell) -> None:
     """Not wrong usage: who reads the code of a service that does not start looks at its settings."""
     try:
         (commons.folder / "genbridge.yaml").chmod(0o600)

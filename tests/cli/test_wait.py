@@ -106,7 +106,9 @@ def test_a_store_that_fails_meanwhile_says_that_nothing_is_lost(shell: Shell) ->
     said = shell("wait", "--timeout", "20s")
     spoiling.join()
     assert said.code == 1
-    assert said.err.endswith("restore a backup, or move it away to begin anew; the tasks are still watched\n")
+    assert said.err.endswith(
+        "restore a backup, or move it away to start with an empty store; the tasks are still watched\n"
+    )
 
 
 @pytest.mark.parametrize("terminal", ["xterm-256color", "dumb"])

@@ -221,7 +221,7 @@ def test_redeliver_since_takes_a_time_or_a_duration(since: str, number: str, she
     assert shell("redeliver", "--since", since).out == f"{number} will be sent again\n"
 
 
-def test_explain_tells_the_story_in_order(shell: Shell, store: SqliteStore) -> None:
+def test_explain_shows_the_story_in_order(shell: Shell, store: SqliteStore) -> None:
     story = shell("explain", "done").out
     parts = [
         "kling/done: succeeded (A film)",

@@ -93,7 +93,7 @@ class TestTaskChanges:
         assert store.commit([second], tell) == [True]
         assert len({event.event_id for event in tell.events}) == 2
 
-    def test_a_change_nobody_is_told_of_still_moves_the_watch(self, store: Store) -> None:
+    def test_a_change_nobody_is_reported_of_still_moves_the_watch(self, store: Store) -> None:
         add(store, "task-1")
         quiet = replace(make_progress(5), topic=None)
         assert store.commit([quiet, make_end()], nobody) == [True, True]
@@ -153,7 +153,7 @@ class TestUnreadAnswers:
     def saw(self, word: str, *, account: str = "kling", answers: int = 1, at: float = NOW) -> AnswerUnread:
         return AnswerUnread(account=account, word=word, reason=f"unknown {word}", answers=answers, at=at)
 
-    def test_a_word_is_told_once_and_its_answers_are_counted(self, store: Store) -> None:
+    def test_a_word_is_reported_once_and_its_answers_are_counted(self, store: Store) -> None:
         tell = Teller()
         changes = [self.saw("odd"), self.saw("odd", answers=7, at=NOW + 60), self.saw("odd", account="other")]
         assert store.commit(changes, tell) == [True, False, True]
@@ -167,7 +167,7 @@ class TestUnreadAnswers:
         assert (first.account, first.word, first.answers, first.last_at) == ("kling", "odd", 9, NOW + 90_000)
         assert (second.account, second.answers, second.told_at) == ("other", 1, NOW)
 
-    def test_at_most_five_words_a_day_and_account_are_told_and_the_rest_is_counted(self, store: Store) -> None:
+    def test_at_most_five_words_a_day_and_account_are_reported_and_the_rest_is_counted(self, store: Store) -> None:
         tell = Teller()
         store.commit([self.saw(f"w{number}", at=NOW + number) for number in range(8)], tell)
         assert len(tell.events) == 5
@@ -199,7 +199,7 @@ def replace_kind(note: Note, kind: Kind) -> Note:
 
 
 class TestAccounts:
-    def test_a_block_and_its_end_are_told_once_each(self, store: Store) -> None:
+    def test_a_block_and_its_end_are_reported_once_each(self, store: Store) -> None:
         tell = Teller()
         assert store.commit([make_block(), make_block()], tell) == [True, False]
         assert store.accounts() == {

@@ -78,7 +78,7 @@ class TestOutbox:
         assert ([one.delivery_id for one in found], next_at) == ([third.delivery_id], None)
         assert store.due(*QUEUE, now=NOW, limit=9, apart_from=[*in_hand, third.delivery_id]) == ([], None)
 
-    def test_hundreds_are_told_in_their_order_each_with_its_own_bytes(self, store: Store) -> None:
+    def test_hundreds_are_reported_in_their_order_each_with_its_own_bytes(self, store: Store) -> None:
         keys = [one.key for one in add(store, *(f"task-{place}" for place in range(333)))]
         body = b'{"id":"%s","text":"\x00 \xff \xed\xa0\x80 \\u0000 \xe4\xb8\xad"}'
         applied = store.commit(
@@ -274,7 +274,7 @@ class TestDisabledEndpoints:
         add(store, "task-1")
         store.commit([make_end()], Teller())
 
-    def test_a_410_disables_the_endpoint_and_is_told_elsewhere_once(self, store: Store) -> None:
+    def test_a_410_disables_the_endpoint_and_is_reported_elsewhere_once(self, store: Store) -> None:
         self.ready(store)
         tell = Teller(("chat", ""))
         self.refuse(store, tell)
@@ -297,7 +297,7 @@ class TestDisabledEndpoints:
         assert store.disabled({**self.PRINTS, "automation": "new"}) == {}
         assert store.disabled(self.PRINTS) == {}
 
-    def test_a_person_enables_it_and_the_next_410_is_told_anew(self, store: Store) -> None:
+    def test_a_person_enables_it_and_the_next_410_is_reported_anew(self, store: Store) -> None:
         self.ready(store)
         tell = Teller(("chat", ""))
         delivery = self.refuse(store, tell)
@@ -329,7 +329,7 @@ class TestFailingEndpoints:
         add(store, "task-1", "b")
         store.commit([make_end(), make_end(WatchKey("kling", "b"))], Teller())
 
-    def test_five_failures_over_fifteen_minutes_are_told_once_and_the_next_success_too(self, store: Store) -> None:
+    def test_five_failures_over_fifteen_minutes_are_reported_once_and_the_next_success_too(self, store: Store) -> None:
         self.ready(store)
         tell = Teller(("chat", ""))
         assert all(self.fail(store, tell, 0, 5, 300, 400, 899))
@@ -347,7 +347,7 @@ class TestFailingEndpoints:
         [told] = [one for one in store.list_deliveries() if one.topic == "endpoint_failing"]
         assert (told.endpoint, told.task_id) == ("chat", "automation")
 
-    def test_a_success_after_a_short_trouble_is_told_to_nobody(self, store: Store) -> None:
+    def test_a_success_after_a_short_trouble_is_reported_to_nobody(self, store: Store) -> None:
         self.ready(store)
         tell = Teller(("chat", ""))
         self.fail(store, tell, 0, 1, 2, 3, 4)

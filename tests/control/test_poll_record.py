@@ -33,7 +33,7 @@ def test_the_last_polls_of_a_task_are_kept_also_after_its_end() -> None:
     assert record.of(WatchKey("kling", "other"), 1) == ()
 
 
-def test_a_new_generation_begins_anew() -> None:
+def test_a_new_generation_begins_again() -> None:
     record = PollRecord()
     record.noted([make_note(), make_note(generation=2, at=NOW + 9)])
     assert record.of(KEY, 1) == ()

@@ -1,4 +1,4 @@
-"""Several daemons on one PostgreSQL: nothing lost and nothing sent twice, whoever is cut off from the store."""
+"""Several daemons on one PostgreSQL: nothing lost and nothing sent twice, even when one is cut off from the store."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def cut_off(crew: Crew, hide: Callable[[], None], bring_back: Callable[[], None]
     over = {one for one, ends_at in world.ends_at.items() if ends_at < back_at - 4}
     assert over <= notified(world)  # the others have taken over
     bring_back()
-    until(lambda: crew.log("a").count("member.joined") > joined, seconds=15, what="it joins anew")
+    until(lambda: crew.log("a").count("member.joined") > joined, seconds=15, what="it joins again")
 
 
-def test_a_daemon_behind_a_black_hole_sends_nothing_after_its_lease_and_joins_anew(world: World, crew: Crew) -> None:
+def test_a_daemon_behind_a_black_hole_sends_nothing_after_its_lease_and_joins_again(world: World, crew: Crew) -> None:
     with wire_to(crew.store) as wire:
         crew.start("a", store=wire.url(crew.store))
         crew.start("b", "c")
@@ -78,7 +78,7 @@ def test_a_daemon_behind_a_black_hole_sends_nothing_after_its_lease_and_joins_an
     assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
 
 
-def test_a_daemon_that_was_frozen_sends_nothing_before_it_has_joined_anew(world: World, crew: Crew) -> None:
+def test_a_daemon_that_was_frozen_sends_nothing_before_it_has_joined_again(world: World, crew: Crew) -> None:
     crew.start(*TRIO)
     woken_at = 0.0
 
@@ -181,7 +181,7 @@ def test_a_lease_that_is_lost_again_and_again_leaves_nothing_behind(world: World
     for times in range(1, 7):
         with psycopg.connect(crew.store, autocommit=True) as admin:
             admin.execute("DELETE FROM members")
-        until(lambda: crew.log("a").count("shares.gained") > times, seconds=10, what="it joins anew")  # noqa: B023
+        until(lambda: crew.log("a").count("shares.gained") > times, seconds=10, what="it joins again")  # noqa: B023
     all_share(crew, "a")
     # Connections to the database, and threads that wait for something to do, come and go, too.
     until(lambda: open_files() <= before[0] + 4, seconds=5, what="as many open files as before")
@@ -189,7 +189,7 @@ def test_a_lease_that_is_lost_again_and_again_leaves_nothing_behind(world: World
     assert crew.stop() == [0]
 
 
-def test_a_stop_is_heeded_while_the_store_is_away(world: World, tmp_path: Path) -> None:
+def test_a_stop_is_obeyed_while_the_store_is_away(world: World, tmp_path: Path) -> None:
     with own_server() as server, own_schema(server.url) as place, Crew(world, tmp_path, place.reveal()) as crew:
         crew.start("a", "b")
         crew.drop("a", new_tasks(world, "kling", 60, ends_in=lambda number: number / 5))

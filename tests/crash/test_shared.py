@@ -1,4 +1,4 @@
-"""Several daemons on one PostgreSQL: nothing lost, nothing sent twice, and as polite as one, whoever comes and goes."""
+"""Several daemons on one PostgreSQL: nothing lost, nothing sent twice, as polite as one, while they come and go."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_limits_hold_over_all_daemons_while_they_come_and_go(world: World, crew:
     assert sum(len(one.ids) for one in batches) / len(batches) > 25  # batches still find their mates
 
 
-def test_retry_after_told_to_one_daemon_stops_them_all(world: World, crew: Crew) -> None:
+def test_a_retry_after_sent_to_one_daemon_stops_them_all(world: World, crew: Crew) -> None:
     crew.start(*TRIO)
     crew.drop("a", new_tasks(world, "kling", 150, ends_in=lasting) + new_tasks(world, "suno", 5, ends_in=lasting))
     all_share(crew, *TRIO)
@@ -127,7 +127,7 @@ def test_retry_after_told_to_one_daemon_stops_them_all(world: World, crew: Crew)
     assert any(told_at + 1 < one.at < told_at + pause_s for one in world.requests if one.account == "suno")
 
 
-def test_a_refused_key_is_told_once_and_tried_no_more_often_than_by_one(world: World, crew: Crew) -> None:
+def test_a_refused_key_is_reported_once_and_tried_no_more_often_than_by_one(world: World, crew: Crew) -> None:
     crew.start(*TRIO)
     crew.drop("a", new_tasks(world, "kling", 150, ends_in=lasting))
     all_share(crew, *TRIO)
@@ -164,10 +164,10 @@ def test_work_is_handed_over_at_once_or_within_the_takeover(world: World, crew: 
     assert crew.daemons["a"].process.wait(10) == 0
     del crew.daemons["a"]
     begun = time.monotonic()
-    until(lambda: not untouched(begun), seconds=2 + 2.5, what="all asked about by the others")
+    until(lambda: not untouched(begun), seconds=2 + 2.5, what="the others have polled all")
     stopped_s = time.monotonic() - begun
     crew.daemons.pop("b").kill()
     begun = time.monotonic()
-    until(lambda: not untouched(begun), seconds=TAKEOVER_S + 3, what="all asked about by the one that is left")
+    until(lambda: not untouched(begun), seconds=TAKEOVER_S + 3, what="the one that is left has polled all")
     killed_s = time.monotonic() - begun
     print(f"\njoined in {joined_s:.1f} s; handed over in {stopped_s:.1f} s, taken over in {killed_s:.1f} s")

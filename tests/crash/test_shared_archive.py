@@ -1,4 +1,4 @@
-"""Several daemons that copy into one folder: each file once, whoever is killed."""
+"""Several daemons that copy into one folder: each file once, even when one is killed."""
 
 from __future__ import annotations
 

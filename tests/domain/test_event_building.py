@@ -52,7 +52,7 @@ def told(topic: Topic = Topic.TASK_SUCCEEDED, *, generation: int = 1, **fields: 
     return event
 
 
-def test_a_succeeded_task_is_told_as_documented() -> None:
+def test_a_succeeded_task_is_reported_as_documented() -> None:
     snapshot = Snapshot(
         status="succeed",
         message="fine",
@@ -114,7 +114,7 @@ def test_a_task_that_goes_on_is_processing_and_has_not_ended(topic: Topic) -> No
     assert (event.data["task_status"], event.data["ended_at"]) == ("processing", None)
 
 
-def test_progress_is_told_with_its_percentage() -> None:
+def test_progress_is_reported_with_its_percentage() -> None:
     event = told(Topic.TASK_PROGRESS, topic_part="40", snapshot=Snapshot(progress=40.0))
     assert list(event.data) == [*KEYS, "progress"]
     assert event.data["progress"] == 40.0
@@ -148,7 +148,7 @@ def test_an_account_is_blocked_and_restored_under_ids_that_count_its_blocks() ->
     assert len(ids) == 4
 
 
-def test_a_disabled_endpoint_is_told_under_an_id_that_counts() -> None:
+def test_a_disabled_endpoint_is_reported_under_an_id_that_counts() -> None:
     event = endpoint_event("automation", count=1, reason="410 Gone", at=NOW)
     assert (event.topic, event.account, event.subject) == (Topic.ENDPOINT_DISABLED, "", "automation")
     assert event.data == {

@@ -23,13 +23,13 @@ def test_it_takes_five_failures_and_fifteen_minutes_without_a_success() -> None:
     assert not is_notification_due(FRESH, at=NOW)
 
 
-def test_a_success_in_between_begins_anew() -> None:
+def test_a_success_in_between_begins_again() -> None:
     again = failing(850, 851, 852, 853, 854, health=succeeded(failing(0, 5, 300, 301, 600)))
     assert not is_notification_due(again, at=NOW + 1000)
     assert is_notification_due(again, at=NOW + 850 + 900)
 
 
-def test_it_is_told_again_each_day_while_attempts_go_on() -> None:
+def test_it_is_reported_again_each_day_while_attempts_go_on() -> None:
     once = notified(failing(0, 1, 2, 3, 4), at=NOW + 900)
     assert once.count == 1
     assert not is_notification_due(failing(86_000, health=once), at=NOW + 86_000)

@@ -154,7 +154,7 @@ def test_a_broken_new_settings_file_leaves_the_old_one_in_force_and_a_good_one_i
     assert HOOK_KEY not in daemon.log.read_text()
 
 
-def test_once_works_until_everything_is_told_and_says_by_its_exit_code_whether_it_was(
+def test_once_works_until_everything_is_reported_and_says_by_its_exit_code_whether_it_was(
     tmp_path: Path, world: World
 ) -> None:
     world.settings(tmp_path, delivery={"retries": ["0.1s"]})

@@ -140,7 +140,7 @@ def test_a_live_store_moves_to_postgresql_and_nothing_is_lost_or_told_twice(
 
 
 @pytest.mark.crash
-def test_while_the_network_swallows_everything_nothing_is_told_and_a_stop_is_heeded(
+def test_while_the_network_swallows_everything_nothing_is_reported_and_a_stop_is_obeyed(
     tmp_path: Path, world: World, postgres: PostgresUrl
 ) -> None:
     with wire_to(postgres.reveal()) as wire:

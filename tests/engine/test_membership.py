@@ -29,9 +29,9 @@ class Hands:
         self.held: frozenset[Share] = frozenset()
         self.wanted: frozenset[Share] = frozenset()
         self.busy: anyio.Event | None = None
-        self.quick = ""  # a scope of which nothing is ever in flight
+        self.quick = ""  # nothing in this scope is ever in flight
         self.has_given_up = False
-        self.faults = 0  # so many times loading fails
+        self.faults = 0  # how many times loading fails
         self.loads = 0
 
     def hold(self, held: frozenset[Share], *, daemons: int) -> None:

@@ -533,7 +533,7 @@ def test_a_status_answer_that_passes_through_finishes_the_task(gate: Gate) -> No
     assert len(told) <= 1
 
 
-def test_requests_beyond_the_limits_are_told_when_to_come_back(gate: Gate) -> None:
+def test_requests_beyond_the_limits_are_given_a_time_to_retry(gate: Gate) -> None:
     assert gate.request("GET", "/gateway/slow/x").status_code == 200
     answer = gate.request("GET", "/gateway/slow/x")
     assert "limits" in problem(answer, 429)

@@ -76,7 +76,7 @@ def test_the_shipped_document_is_the_one_that_is_served(tmp_path: Path) -> None:
     shipped = json.loads(SHIPPED.read_text())
     with running_site(tmp_path) as site:
         served = site.reader.get("/openapi.json").json()
-    assert served == shipped, "write it anew: python -m tests.http.test_schema"
+    assert served == shipped, "write it again: python -m tests.http.test_schema"
     assert {(route.method.lower(), route.path) for route in API} <= {
         (method, path) for path, operations in served["paths"].items() for method in operations
     }

@@ -169,7 +169,7 @@ async def test_thousands_of_short_headers_are_survived() -> None:
     assert (answer.body, set(answer.headers)) == (b"{}", {"date"})
 
 
-async def test_a_reset_before_the_answer_is_told_as_such_and_a_post_is_not_repeated() -> None:
+async def test_a_reset_before_the_answer_is_reported_as_such_and_a_post_is_not_repeated() -> None:
     async with pair(Exchange.reset) as (client, server):
         for method in ("GET", "POST"):
             outcome = await client.fetch(Request(method=method, url=f"{server.url}/?key=secret"), cap_bytes=9)

@@ -142,7 +142,7 @@ async def test_after_failures_and_cancellation_the_client_still_works() -> None:
         assert isinstance(await client.fetch(Request(method="GET", url=server.url), cap_bytes=9), Answer)
 
 
-async def test_nobody_listening_is_told() -> None:
+async def test_nobody_listening_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -153,7 +153,7 @@ async def test_nobody_listening_is_told() -> None:
     assert (outcome.kind, outcome.reason) == (Failure.CONNECT, f"127.0.0.1:{port} refused the connection")
 
 
-async def test_a_name_that_does_not_resolve_is_told() -> None:
+async def test_a_name_that_does_not_resolve_is_reported() -> None:
     async with client_of() as client:
         outcome = await client.fetch(Request(method="GET", url="http://nowhere.invalid/?key=x"), cap_bytes=9)
 
@@ -197,7 +197,7 @@ async def test_a_proxy_is_asked_in_place_of_the_host() -> None:
     assert server.asked[0].target == "http://nowhere.invalid/a/../b"
 
 
-async def test_a_proxy_that_refuses_is_told() -> None:
+async def test_a_proxy_that_refuses_is_reported() -> None:
     async with loopback(answers(403)) as server, client_of(proxy=server.url) as client:
         outcome = await client.fetch(Request(method="GET", url="https://nowhere.invalid/"), cap_bytes=9)
 

@@ -91,7 +91,7 @@ async def _listener(handle: Callable[[anyio.abc.SocketStream], Awaitable[None]])
         group.cancel_scope.cancel()
 
 
-async def test_a_server_without_tls_is_told() -> None:
+async def test_a_server_without_tls_is_reported() -> None:
     async def handle(stream: anyio.abc.SocketStream) -> None:
         async with stream:
             await stream.receive()

@@ -147,7 +147,7 @@ async def test_a_slow_file_ends_at_the_deadline(ports: dict[str, int], tmp_path:
     assert waiting.seconds < 2
 
 
-async def test_a_connection_that_nginx_cuts_without_a_word_is_told(ports: dict[str, int]) -> None:
+async def test_a_connection_that_nginx_cuts_without_a_word_is_reported(ports: dict[str, int]) -> None:
     async with client_of() as http:
         await _json(http, f"http://127.0.0.1:{ports['http']}/")
         outcome = await http.fetch(Request(method="GET", url=f"http://127.0.0.1:{ports['http']}/cut"), cap_bytes=99)

@@ -58,7 +58,7 @@ async def test_a_host_behind_a_tunnel_is_not_trusted_for_another(authority: trus
     assert host.asked == []
 
 
-async def test_a_proxy_that_does_not_speak_http_is_told(authority: trustme.CA) -> None:
+async def test_a_proxy_that_does_not_speak_http_is_reported(authority: trustme.CA) -> None:
     async with (
         loopback(answers(200), tls=context_for(authority, "api.invalid")) as host,
         tunnel(host.port, None, b"SSH-2.0-OpenSSH_9.2\r\n\r\n") as proxy,

@@ -79,7 +79,7 @@ def test_a_pair_of_keys_makes_the_documented_token() -> None:
     assert jwt.get_unverified_header(token) == json.loads(VECTOR["header"])
 
 
-def test_a_token_is_kept_and_made_anew_before_its_end_and_when_the_clock_was_set_back() -> None:
+def test_a_token_is_kept_and_made_again_before_its_end_and_when_the_clock_was_set_back() -> None:
     clock = Hands()
     key = _pair(clock)
     first = key.token()
@@ -101,7 +101,7 @@ def test_a_short_secret_key_is_used_without_a_murmur() -> None:
     ("refusal", "early_s"),
     [("kling/code_1003_not_yet_valid_401.json", 300), ("kling/code_1004_token_expired_401.json", 5)],
 )
-async def test_a_token_refused_for_its_age_is_made_anew_once(refusal: str, early_s: int) -> None:
+async def test_a_token_refused_for_its_age_is_made_again_once(refusal: str, early_s: int) -> None:
     clock = Hands()
     good = answers(200, orjson.dumps(kling("processing")))
     async with _account("kling", _in_turn(_fixture(refusal, 401), good), key=_pair(clock)) as (provider, server):
@@ -140,7 +140,7 @@ async def test_secrets_that_a_provider_quotes_are_not_repeated() -> None:
     assert reading.detail == "HTTP 401: code 1000: bad token Bearer *** of ***"
 
 
-async def test_a_task_with_a_file_is_asked_about_twice_and_told_with_its_address() -> None:
+async def test_a_task_with_a_file_is_polled_twice_and_reported_with_its_address() -> None:
     script = _in_turn(_fixture("minimax/success_needs_file.json"), _fixture("minimax/file_retrieve.json"))
     async with _account("minimax", script) as (provider, server):
         reading = await provider.poll("176843862716480", None)
@@ -198,7 +198,7 @@ async def test_a_task_without_a_file_is_asked_about_once() -> None:
 SUNO = [f"346c0000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3, 4)]
 
 
-async def test_tasks_are_asked_about_together_and_told_apart_by_their_ids() -> None:
+async def test_tasks_are_polled_together_and_distinguished_by_their_ids() -> None:
     async with _account("suno", _fixture("suno/batch_mixed.json")) as (provider, server):
         readings = await provider.poll_batch(SUNO[::-1], None)
 
@@ -264,7 +264,7 @@ ENDED, UNDER_WAY, ELSEWHERE = (
         ([UNDER_WAY, {**UNDER_WAY, "status": "SUBMITTED"}], Kind.RUNNING),
     ],
 )
-async def test_a_task_of_which_a_list_says_two_things_has_not_ended(twice: list[Any], kind: Kind) -> None:
+async def test_a_task_about_which_a_list_says_two_things_has_not_ended(twice: list[Any], kind: Kind) -> None:
     listed = [*twice, {"id": "2", "status": "FAILURE"}]
     async with _account("midjourney", answers(200, orjson.dumps(listed))) as (provider, _):
         readings = await provider.poll_batch(["1", "2"], None)

@@ -140,7 +140,7 @@ def test_a_key_that_can_be_shown_nowhere_is_refused(auth: Any) -> None:
         described({"path": "/{id}", "auth": auth})
 
 
-def test_a_mistake_in_one_way_to_write_a_setting_is_told_once() -> None:
+def test_a_mistake_in_one_way_to_write_a_setting_is_reported_once() -> None:
     form = {**FORM, "results": [{"content": {"videos": {"each": "a[]", "path": "v/{x}"}}}]}
     with pytest.raises(DescriptionsRefused) as refused:
         described({"path": "/{id}", "auth": {"header": "A", "prefx": "Key "}}, forms={"f": form})
@@ -175,7 +175,7 @@ VERTEX = {
 }
 
 
-def test_the_action_can_be_told_by_the_id() -> None:
+def test_the_action_can_follow_from_the_id() -> None:
     own = described(VERTEX["ask"], action=VERTEX["action"])
     model = "projects/p/locations/l/publishers/google/models/veo-3.0"
 
@@ -188,7 +188,7 @@ def test_the_action_can_be_told_by_the_id() -> None:
         task_request(own, base_url=BASE, task_id="7", action=None)
 
 
-def test_an_action_of_ones_own_goes_before_the_one_that_the_id_tells() -> None:
+def test_an_action_of_ones_own_goes_before_the_one_that_the_id_names() -> None:
     action = {"pattern": "a|b", "example": "a", "default": "a", "by_id": {"b-.+": "b"}}
     own = described({"path": "/{action}/{id}"}, action=action)
 

@@ -44,7 +44,7 @@ def test_results_are_collected_from_every_list_by_kind(task_result: Json, expect
     assert sorted(seen.urls) == sorted(url for urls in expected.values() for url in urls)
 
 
-def test_without_key_and_extension_the_action_tells_the_kind_and_at_last_it_is_a_file() -> None:
+def test_without_key_and_extension_the_action_decides_the_kind_and_at_last_it_is_a_file() -> None:
     bare = "https://cdn.example.com/content"
 
     assert list(_seen(newapi(result_url=bare), action="images/generations").result) == ["images"]
@@ -146,7 +146,7 @@ def test_a_dangerous_url_is_kept_back_and_the_task_has_ended_all_the_same(url: s
     assert reading.detail.isprintable()
 
 
-def test_good_results_are_told_beside_those_kept_back() -> None:
+def test_good_results_are_reported_beside_those_kept_back() -> None:
     reading = reading_of(videos("ftp://x/y?key=1", A, ""))
 
     assert reading.snapshot is not None

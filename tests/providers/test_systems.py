@@ -157,7 +157,7 @@ FAILURES: list[tuple[str, Json, str]] = [
 
 
 @pytest.mark.parametrize(("provider", "body", "message"), FAILURES)
-def test_failures_are_told_with_their_reason(provider: str, body: Json, message: str) -> None:
+def test_failures_are_reported_with_their_reason(provider: str, body: Json, message: str) -> None:
     reading = reading_of(body, provider=provider, task_id=OP)
 
     assert reading.kind is Kind.FAILED, reading
@@ -228,7 +228,7 @@ def test_other_answers_mean_what_the_system_says_by_them(provider: str, status: 
     assert reading_of(body, provider=provider, status=status, task_id="1", action=None).kind is kind
 
 
-def test_a_good_clip_is_told_beside_one_that_failed() -> None:
+def test_a_good_clip_is_reported_beside_one_that_failed() -> None:
     clips = [
         {"id": "a", "status": "complete", "audio_url": SOUND, "image_url": IMAGE, "metadata": {"duration": 9.5}},
         {"id": "b", "status": "error", "audio_url": "", "metadata": {"error_message": "out of tune"}},
@@ -266,7 +266,7 @@ def test_watermark_cover_and_duration_have_one_name_everywhere() -> None:
         ),
     ],
 )
-def test_a_result_that_only_the_key_can_fetch_is_marked_and_told(provider: str, body: Json) -> None:
+def test_a_result_that_only_the_key_can_fetch_is_marked_and_reported(provider: str, body: Json) -> None:
     reading = reading_of(body, provider=provider, task_id="1", action=None)
 
     assert reading.snapshot is not None
@@ -316,7 +316,7 @@ def test_a_hint_in_the_body_counts_where_there_is_no_header(
     assert (reading.kind, reading.retry_after_s) == (Kind.RATE_LIMITED, hint_s)
 
 
-def test_what_is_gone_and_what_waits_is_told_in_words() -> None:
+def test_what_is_gone_and_what_waits_is_said_in_words() -> None:
     gone = reading_of(_prediction(None, data_removed=True), provider="replicate", task_id="1")
     waits = reading_of({"id": "1", "status": "MODAL"}, provider="midjourney", task_id="1")
 

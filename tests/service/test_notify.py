@@ -66,7 +66,7 @@ def liveness_of(
 async def watched(
     manager: Manager, *, answers: Callable[[], Awaitable[None]], syncing: bool = False, watchdog_pid: int | None = None
 ) -> AsyncIterator[Callable[[float], Awaitable[int]]]:
-    """A function that lets so many seconds pass and says how many pings came."""
+    """A function that lets this many seconds pass and says how many pings came."""
     pid = {} if watchdog_pid is None else {"WATCHDOG_PID": str(watchdog_pid)}
     service, clock = ServiceManager({**manager.environ, **WATCHDOG, **pid}), TracedClock()
     liveness = liveness_of(service, clock=clock, answers=answers, syncing=syncing)

@@ -14,7 +14,7 @@ AT = "genbridge show t-1"
 
 
 def signed(number: int, chars: int) -> str:
-    """A signed URL of so many characters."""
+    """A signed URL of this length."""
     head = f"https://cdn.example.com/{number}.mp4?sign="
     return head + "s" * (chars - len(head))
 

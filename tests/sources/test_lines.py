@@ -82,7 +82,7 @@ async def test_after_a_restart_reading_goes_on_where_it_ended(
     assert intake.commits == [2, 2]
 
 
-async def test_bad_lines_are_told_and_counted_and_leave_the_others(
+async def test_bad_lines_are_reported_and_counted_and_leave_the_others(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, b'one\n{"id": \ntw\xffo\n{"id": "x", "webhook": "http://x"}\n..\ntwo\n')
@@ -180,7 +180,7 @@ async def test_an_editor_that_saves_a_new_file_with_the_same_beginning_repeats_n
     assert intake.commits == [2, 1]
 
 
-async def test_a_missing_file_is_waited_for_and_told_once(
+async def test_a_missing_file_is_waited_for_and_reported_once(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     with capture_logs() as logs:

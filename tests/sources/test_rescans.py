@@ -49,13 +49,13 @@ class Looks:
             group.cancel_scope.cancel()
 
     async def more(self, looks: int = 1) -> None:
-        """Return after so many further looks."""
+        """Return after this many further looks."""
         before = self.count
         await until(lambda: self.count >= before + looks)
 
     async def rely_on_notifications(self) -> None:
         """From now on only a notification leads to a look."""
-        await self.more(2)  # whoever had to begin listening anew has done so
+        await self.more(2)  # whoever had to begin listening again has done so
         self.clock.is_lazy = True
         await self.more()
 
@@ -90,7 +90,7 @@ async def test_a_name_that_is_not_utf8_does_not_end_the_noticing(tmp_path: Path)
             await looks.more()
 
 
-async def test_a_folder_that_is_made_anew_is_listened_to(tmp_path: Path) -> None:
+async def test_a_folder_that_is_made_again_is_listened_to(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     looks = Looks(folder)
@@ -117,7 +117,7 @@ async def test_only_the_file_that_was_named_wakes_it(tmp_path: Path) -> None:
         await looks.more()
 
 
-async def test_trouble_is_told_once_while_it_stays_the_same(tmp_path: Path) -> None:
+async def test_trouble_is_reported_once_while_it_stays_the_same(tmp_path: Path) -> None:
     looks = Looks(tmp_path)
     looks.trouble = PermissionError(13, "Permission denied")
     with capture_logs() as logs:

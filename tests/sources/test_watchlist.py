@@ -128,7 +128,7 @@ async def test_a_file_that_keeps_changing_withdraws_nothing_meanwhile(
         "tasks: []\nmore: x",
     ],
 )
-async def test_an_empty_or_invalid_file_withdraws_nothing_and_is_told_once(
+async def test_an_empty_or_invalid_file_withdraws_nothing_and_is_reported_once(
     path: Path, watchlist: Watchlist, intake: RecordingIntake, text: str
 ) -> None:
     path.write_text("- one\n")
@@ -180,7 +180,7 @@ async def test_a_refused_id_is_a_warning_and_neither_watched_nor_withdrawn(
     assert [problem.partition(" id: ")[0] for problem in first["problems"]] == ["tasks.yaml:2:", "tasks.yaml:3:"]
 
 
-async def test_a_missing_file_withdraws_nothing_and_is_told_once(
+async def test_a_missing_file_withdraws_nothing_and_is_reported_once(
     path: Path, watchlist: Watchlist, intake: RecordingIntake
 ) -> None:
     path.write_text("- one\n")
@@ -198,7 +198,7 @@ async def test_a_missing_file_withdraws_nothing_and_is_told_once(
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "huge"])
-async def test_what_cannot_be_a_list_is_told_once_and_does_not_block(
+async def test_what_cannot_be_a_list_is_reported_once_and_does_not_block(
     path: Path, watchlist: Watchlist, intake: RecordingIntake, kind: str
 ) -> None:
     if kind == "folder":

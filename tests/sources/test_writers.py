@@ -32,7 +32,7 @@ def leased(writers: Writers, path: Path) -> Writing:
         return writers.of(path.name, file.fileno())
 
 
-def test_a_lease_tells_whether_a_file_is_open_for_writing(tmp_path: Path) -> None:
+def test_a_lease_shows_whether_a_file_is_open_for_writing(tmp_path: Path) -> None:
     (path := tmp_path / "a.txt").write_text("a")
     writers = Writers()  # which has not seen it being written
     with path.open("a"), path.open("a"):
@@ -96,7 +96,7 @@ def test_of_files_from_before_and_from_elsewhere_nothing_is_known(tmp_path: Path
     writers.close()
 
 
-def test_a_folder_that_is_made_anew_is_listened_to(tmp_path: Path) -> None:
+def test_a_folder_that_is_made_again_is_listened_to(tmp_path: Path) -> None:
     folder = tmp_path / "queue"
     folder.mkdir()
     writers = Writers()

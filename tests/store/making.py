@@ -101,7 +101,7 @@ def make_deferred(delivery: Delivery, *, next_attempt_at: float, **fields: Any) 
 
 
 class Teller:
-    """A `ParcelsFor` for fixed queues that keeps what it was asked about."""
+    """A `ParcelsFor` for fixed queues that keeps what it was asked."""
 
     def __init__(self, *queues: tuple[str, str]) -> None:
         self.queues = queues or (("automation", ""),)

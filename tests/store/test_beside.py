@@ -37,7 +37,7 @@ def test_the_daemon_notices_what_a_command_did_and_not_what_it_did_itself(
     assert store.news() == later
 
 
-def test_it_looks_again_after_its_connection_was_opened_anew(store: SqliteStore) -> None:
+def test_it_looks_again_after_its_connection_was_opened_again(store: SqliteStore) -> None:
     seen = store.news()
     store.close()
     assert store.news() != seen

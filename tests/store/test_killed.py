@@ -45,7 +45,7 @@ def start(path: Path, acknowledge: Connection) -> None:
 
 
 def killed(target: Callable[..., None], *args: object, wait_for: int, after_s: float) -> list[int]:
-    """Run `target`, kill it `after_s` after so many messages, and return all it had sent."""
+    """Run `target`, kill it `after_s` after this many messages, and return all it had sent."""
     receiver, sender = FORK.Pipe(duplex=False)
     process = FORK.Process(target=target, args=(*args[:1], sender, *args[1:]))
     process.start()

@@ -37,7 +37,7 @@ def daemon(path: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_a_second_daemon_is_told_who_the_first_is(path: Path) -> None:
+def test_a_second_daemon_learns_who_the_first_is(path: Path) -> None:
     with daemon(path) as first, pytest.raises(StoreBusy) as caught, DaemonLock(path):
         pass
     assert str(caught.value).startswith(
@@ -105,7 +105,7 @@ def test_a_missing_directory_is_made_as_for_the_store(public: Path) -> None:
         assert stat.S_IMODE(path.with_name("state.db.lock").stat().st_mode) == 0o640
 
 
-def test_who_may_not_lock_is_told_whose_the_store_is(public: Path, as_user: AsUser) -> None:
+def test_who_may_not_lock_learns_whose_the_store_is(public: Path, as_user: AsUser) -> None:
     with as_user(65534, 65534), pytest.raises(StoreError, match="run this as user root"), DaemonLock(public / "a.db"):
         pass
 

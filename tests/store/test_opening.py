@@ -171,7 +171,7 @@ class TestPlaces:
         second = open_store(":memory:", create=False, group_access=False)
         assert (first.counts().live, second.counts().live) == (1, 0)
 
-    def test_a_store_that_vanishes_is_missed_and_not_made_anew(self, store: SqliteStore, path: Path) -> None:
+    def test_a_store_that_vanishes_is_missed_and_not_made_again(self, store: SqliteStore, path: Path) -> None:
         store.close()
         path.rename(path.with_name("elsewhere"))
         with pytest.raises(StoreError, match="has vanished"):
@@ -239,7 +239,7 @@ class TestUsers:
         os.chown(folder, SERVICE, GROUP)
         return folder / "state.db"
 
-    def test_a_stranger_is_told_whose_it_is(self, public: Path, as_user: AsUser) -> None:
+    def test_a_stranger_is_reported_whose_it_is(self, public: Path, as_user: AsUser) -> None:
         path = self.service_store(public)
         with as_user(SERVICE, GROUP):
             open_store(path, create=True, group_access=True).close()
@@ -277,7 +277,9 @@ class TestUsers:
             add(daemon, "task-3")
             daemon.close()
 
-    def test_the_service_is_told_to_take_back_a_store_that_root_has_made(self, public: Path, as_user: AsUser) -> None:
+    def test_the_service_is_reported_to_take_back_a_store_that_root_has_made(
+        self, public: Path, as_user: AsUser
+    ) -> None:
         path = self.service_store(public)
         open_store(path, create=True, group_access=True).close()
         os.chown(path, 0, 0)

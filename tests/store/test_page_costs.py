@@ -69,7 +69,7 @@ QUESTIONS: dict[str, Callable[[SqliteStore], object]] = {
 
 
 def filled(path: Path, tasks: int) -> SqliteStore:
-    """A store of so many tasks. The ten last ones run, and the last hour is the same in every store."""
+    """A store of this many tasks. The ten last ones run, and the last hour is the same in every store."""
     store = open_store(path, create=True, group_access=False)
     keys = [WatchKey("kling", f"task-{number:06}") for number in range(tasks - 10)]
     store.add([make_wish(task_id=key.task_id) for key in keys], source="cli", now=NOW - 20 * HOUR)

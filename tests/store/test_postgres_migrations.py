@@ -107,7 +107,7 @@ def test_a_step_that_fails_half_way_leaves_no_trace(postgres: PostgresUrl) -> No
     assert migrate(postgres, STEPS) == (LATEST, LATEST)
 
 
-def test_a_member_of_an_older_version_writes_nothing_more_and_is_told_why(
+def test_a_member_of_an_older_version_writes_nothing_more_and_is_given_the_reason(
     postgres: PostgresUrl, older: PostgresStore
 ) -> None:
     older.join(name="old", scopes=SCOPES, lease_s=60)

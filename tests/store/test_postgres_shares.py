@@ -53,7 +53,7 @@ def ids(store: PostgresStore, since: int = 0) -> set[str]:
     return {state.task_id for state in store.changed(since)[1]}
 
 
-def test_a_member_is_told_of_the_watches_that_it_holds_alone(stores: list[PostgresStore]) -> None:
+def test_a_member_is_reported_of_the_watches_that_it_holds_alone(stores: list[PostgresStore]) -> None:
     one, other = stores
     for task_id in IDS:
         add(other, task_id)
@@ -155,10 +155,10 @@ def test_members_hear_of_what_is_theirs_to_deliver_and_of_who_comes(stores: list
     until_heard(other, "members", before.members + 1)
 
 
-def test_what_is_told_while_its_share_changes_hands_is_found_by_the_new_holder(
+def test_what_is_reported_while_its_share_changes_hands_is_found_by_the_new_holder(
     place: PostgresUrl, stores: list[PostgresStore]
 ) -> None:
-    """Either it is there when the new holder first looks, or the new holder is told of it afterwards."""
+    """Either it is there when the new holder first looks, or the new holder hears of it afterwards."""
     other, share, found = stores[0], [Share(HOOK, slot_of("a"))], []
     key = add(other, "a")[0].key
     other.join(name="other", scopes=SCOPES, lease_s=60)
@@ -209,7 +209,7 @@ def test_a_release_waits_but_briefly_for_a_commit(stores: list[PostgresStore]) -
     assert store.renew(scopes=SCOPES, lease_s=60).holders == {}
 
 
-def test_what_is_told_after_its_share_was_let_go_is_announced(stores: list[PostgresStore]) -> None:
+def test_what_is_reported_after_its_share_was_let_go_is_announced(stores: list[PostgresStore]) -> None:
     one, other = stores
     one.join(name="one", scopes=SCOPES, lease_s=60)
     key = add(one, "a")[0].key

@@ -91,7 +91,7 @@ class TestSilence:
     def test_what_was_idle_when_all_was_given_up_fails_nothing_that_comes_later(self, postgres: PostgresUrl) -> None:
         database = Database(postgres, clock=SystemClock())
         database.migrate()
-        database.give_up()  # as when a lease is lost: the daemon begins anew on the same store
+        database.give_up()  # as when a lease is lost: the daemon begins again on the same store
         with database.read() as session:
             assert session.execute("SELECT pg_sleep(0.4)") == 1
         database.close()
@@ -229,7 +229,7 @@ class TestLostAnswers:
             if asked_again:
                 assert store.commit(self.CHANGES[:1], Teller()) == [True]
             store.join(name="one", scopes={}, lease_s=60)
-            assert store.commit(self.CHANGES, Teller()) == [False] * 3  # for whoever has taken over, as ever
+            assert store.commit(self.CHANGES, Teller()) == [False] * 3  # another daemon has taken over
             assert (store._doubts, store._done) == ([], {})
 
     def test_while_nobody_answers_it_stays_in_doubt(self, postgres: PostgresUrl, wire: Wire) -> None:

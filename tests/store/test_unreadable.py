@@ -74,7 +74,7 @@ def test_a_word_that_is_none_of_ours_costs_the_others_nothing_in_postgresql(post
 
 @pytest.mark.parametrize("column", ["meta", "endpoints", "snapshot"])
 @pytest.mark.parametrize("text", ["{", "[1", '{"x": 1}', "7"])
-def test_the_end_of_a_watch_is_told_also_where_its_own_json_cannot_be_read(
+def test_the_end_of_a_watch_is_reported_also_where_its_own_json_cannot_be_read(
     store: SqliteStore, path: Path, column: str, text: str
 ) -> None:
     add(store, "task-1")

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from bridge.domain.durations.bins import BINS, EDGES, WIDTHS, bin_of
 
-FORGETTING: Final = 0.97  # the factor by which each finished task reduces the weight of earlier ones
+FORGETTING: Final = 0.97  # each finished task multiplies the weight of earlier ones by this
 MOST: Final = 1e12  # larger than any real sum; a stored table with more is invalid
 _DIGITS: Final = 6  # of stored numbers; more would be noise
 _LEAST_UNIT: Final = 1e-100  # far above the smallest float

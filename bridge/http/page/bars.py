@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 WIDTH: Final = 94.0  # per cent: what lies between the start and the expected end, so that the end is not at the edge
 LEAST: Final = 1.0  # per cent: a fill that can be seen
-STEPS: Final = ((60.0, 5.0), (600.0, 30.0), (math.inf, 60.0))  # below so many seconds, a forecast has such steps
+STEPS: Final = ((60.0, 5.0), (600.0, 30.0), (math.inf, 60.0))  # below this many seconds, a forecast has such steps
 
 
 class BarState(StrEnum):

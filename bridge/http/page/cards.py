@@ -15,7 +15,7 @@ from bridge.http.page.told import Told, told
 from bridge.store.views import DeliveryView, WatchView
 
 MOST_PICTURES: Final = 4
-MOST_PRELOADED: Final = 6  # videos of which a page loads the beginning
+MOST_PRELOADED: Final = 6  # a page loads the beginning of this many videos
 SHOWN_S: Final = 86_400.0  # a result that is kept for longer needs no remark
 
 

@@ -22,7 +22,7 @@ from bridge.store import ReadStore
 MOST_RUNS: Final = 9
 MOST_CARDS: Final = 24
 COPIES_WITHIN_S: Final = 0.1  # an archive that takes longer is not waited for; what it has found is shown
-BUSY_PER_MINUTE: Final = 50  # so many finishes are more than anybody follows
+BUSY_PER_MINUTE: Final = 50  # more finishes than anybody can follow
 
 
 async def _load(call: ViewCall) -> Mapping[str, Any]:

@@ -58,7 +58,7 @@ def one_direction(value: object) -> object:
 
 def address(path: str, kept: Iterable[tuple[str, str]] = (), **parameters: object) -> str:
     """A link within the page. Parameters that are None or empty are left out; a list gives one for each value. `kept`
-    are parameters of the present address, unless they are given anew."""
+    are parameters of the present address, unless they are given again."""
     given = [(name, value) for name, value in kept if name not in parameters]
     for name, value in parameters.items():
         several = value if isinstance(value, list | tuple) else [value]

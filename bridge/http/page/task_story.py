@@ -28,7 +28,7 @@ from bridge.store.views import DeliveryView, ReadingCount, WatchDetails, WatchVi
 MOST_NOTIFIED: Final = 12  # deliveries that the list of what happened names
 MOST_EVENTS: Final = 12  # whose deliveries are shown; a long task may have hundreds of progress events
 MOST_HAPPENED: Final = 80
-FIRST_HAPPENED: Final = 10  # of more, so many of the first and the rest of the last are shown
+FIRST_HAPPENED: Final = 10  # of more, this many of the first are shown, and the rest are the last
 MOST_META: Final = 40  # keys
 MOST_META_CHARS: Final = 400  # of one value
 
@@ -60,7 +60,7 @@ class NotifiedOf(NamedTuple):
 
 class Happening(NamedTuple):
     """One line of what happened. `what`: a fact of the history, or `accepted`, `dead`, `deferred` of a delivery to
-    `endpoint`, or `copied`, `not copied`; `left out`: so many lines as `detail` says. `answers` are those of all polls
+    `endpoint`, or `copied`, `not copied`; `left out`: as many lines as `detail` says. `answers` are those of all polls
     so far."""
 
     at: float

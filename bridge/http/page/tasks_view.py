@@ -138,7 +138,7 @@ def wanted_watches(query: TasksQuery, now: float) -> WatchFilter:
 
 
 def tabs(phases: Collection[Phase], counts: Mapping[Phase, int] | None) -> list[Tab]:
-    """The tabs, of which at most one is current. A choice of phases that is no tab of its own becomes one more."""
+    """The tabs; at most one is current. A choice of phases that is no tab of its own becomes one more."""
     found = [
         Tab(name, members, set(members) == set(phases), _counted(members, counts)) for name, members in TABS.items()
     ]

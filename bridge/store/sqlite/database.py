@@ -160,7 +160,9 @@ class Database:
             _mark(connection)
         else:
             if not files.exists(self.place):
-                raise StoreError(f"store {self.place} has vanished; put it back, or start anew to make one")
+                raise StoreError(
+                    f"store {self.place} has vanished; put it back, or restart genbridge to create a new one"
+                )
             inspection.inspect(self.place, whole=False)
             self._inode = files.inode(self.place)
             how = inspection.connect_read_only(self.place) if self.read_only else None

@@ -25,7 +25,9 @@ def understood(error: sqlite3.Error, path: Path) -> GenbridgeError:
     if code in _LOCKED:
         return StoreError(f"store {path}: another process has kept it locked for {BUSY_TIMEOUT_S:g} s; try again later")
     if code in _DAMAGED:
-        return StoreDamaged(f"store {path} is damaged ({error}); restore a backup, or move it away to begin anew")
+        return StoreDamaged(
+            f"store {path} is damaged ({error}); restore a backup, or move it away to start with an empty store"
+        )
     if code == sqlite3.SQLITE_FULL:
         return files.os_error(OSError(errno.ENOSPC, ""), path)
     if code == sqlite3.SQLITE_IOERR:
@@ -53,7 +55,7 @@ def _closed(error: sqlite3.Error, path: Path) -> GenbridgeError:
         return StoreError(f"store {path}: there is no directory {path.parent}; make it, or name another path")
     try:
         if not files.exists(path):
-            return StoreError(f"store {path} has vanished; put it back, or start anew to make one")
+            return StoreError(f"store {path} has vanished; put it back, or restart genbridge to create a new one")
     except StoreError as known:
         return known
     if not os.access(path, os.R_OK, effective_ids=True):

@@ -30,7 +30,7 @@ def inspect(path: Path, *, whole: bool) -> int:
     fcntl).
     """
     if path.stat().st_size == 0:
-        raise StoreDamaged(f"store {path} is empty; restore a backup, or remove it to begin anew")
+        raise StoreDamaged(f"store {path} is empty; restore a backup, or remove it to start with an empty store")
     try:
         return _look(path, whole=whole)
     except (sqlite3.DatabaseError, StoreDamaged):
@@ -88,7 +88,8 @@ def _look(path: Path, *, whole: bool) -> int:
         connection.close()
     if found != "ok":
         raise StoreDamaged(
-            f"store {path} is damaged ({' '.join(found.split())}); restore a backup, or move it away to begin anew"
+            f"store {path} is damaged ({' '.join(found.split())}); "
+            "restore a backup, or move it away to start with an empty store"
         )
     return version
 

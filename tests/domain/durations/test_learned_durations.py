@@ -40,7 +40,7 @@ def test_seconds_under_way_count_though_nothing_has_ended() -> None:
     assert knowledge.fit(VIDEO).quantile_s(0.0, 0.5) > 2 * before_s
 
 
-def test_a_fit_is_made_anew_only_when_enough_has_happened() -> None:
+def test_a_fit_is_made_again_only_when_enough_has_happened() -> None:
     knowledge = taught(LearnedDurations(), VIDEO, 60.0)
     fit = knowledge.fit(VIDEO)
     knowledge.seen(VIDEO, 10.0, 12.0)

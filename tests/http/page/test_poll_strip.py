@@ -55,7 +55,7 @@ def test_a_next_poll_far_ahead_stands_at_the_edge() -> None:
     assert found.present == StripMark(47.0, "middle")
 
 
-def test_polls_that_cannot_be_told_apart_are_one_mark() -> None:
+def test_polls_that_cannot_be_distinguished_are_one_mark() -> None:
     found = strip(*(each / 1000 for each in range(1000)), finished_at=100.0)
     assert len(found.marks) < 5
 

@@ -73,7 +73,7 @@ def test_a_result_is_marked_before_it_is_gone(left_s: float, life_s: float, stat
     assert (box.state, box.is_soon) == (state, is_soon)
 
 
-def test_texts_files_in_answers_and_closed_files_are_told_apart() -> None:
+def test_texts_files_in_answers_and_closed_files_are_distinguished() -> None:
     found = boxes(
         Snapshot(
             result={

@@ -184,7 +184,7 @@ def test_the_event_of_a_story_leads_to_its_deliveries_accepted_ones_too(site: Si
     assert 'data-delivery="evt_' in read(site, unescape(link))
 
 
-def test_what_happened_is_told_in_order(site: Site) -> None:
+def test_what_happened_is_shown_in_order(site: Site) -> None:
     page = story(site, "plain")
     happened = text_of(page[: page.index("When it was polled")] + "</main>").rpartition("What happened")[2]
     places = [happened.index(word) for word in ("Added over HTTP", "answers:", "Succeeded", "hook was notified")]

@@ -1,4 +1,4 @@
-"""A daemon that loses its lease on a shared store, and begins anew, in the middle of a reload."""
+"""A daemon that loses its lease on a shared store, and begins again, in the middle of a reload."""
 
 from __future__ import annotations
 
