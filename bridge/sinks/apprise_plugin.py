@@ -7,6 +7,7 @@ hanging ones starve the healthy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -23,6 +24,7 @@ from bridge.sinks.chat_cards import (
     card_quiet_lines,
     card_short_markdown,
 )
+from bridge.sinks.plugin_files import held_file
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import recording
 from bridge.sinks.splitting import MessageLimit, split_text, utf8_bytes
@@ -126,8 +128,9 @@ class ApprisePlugin:
         """Send one message. `tone` is one of Apprise's notification types."""
         title, body = message.title, message.body
         source = message.form or self._source_format()
-        attach = self._attached(files) if files else None
-        return bool(self.plugin.notify(body=body, title=title, notify_type=tone, body_format=source, attach=attach))
+        with ExitStack() as stack:
+            attach = self._attached(files, stack) if files else None
+            return bool(self.plugin.notify(body=body, title=title, notify_type=tone, body_format=source, attach=attach))
 
     def files_of(self, card: ChatCard) -> list[CardLink]:
         """The results of this card that the service can get as files; none when it takes none, or too many."""
@@ -175,19 +178,18 @@ class ApprisePlugin:
         fits = len(message.text) < CAPTION_CHARS
         return message if "tgram" in self.schemes and is_one_request and fits else None
 
-    def _attached(self, files: Sequence[ResultFile]) -> Any:
+    def _attached(self, files: Sequence[ResultFile], stack: ExitStack) -> Any:
         import apprise
         from apprise.attachment.memory import AttachMemory
 
-        new_file: Callable[..., Any] = AttachMemory
+        new_file: Callable[..., Any] = partial(held_file(AttachMemory), stack=stack, asset=self.plugin.asset)
         if self.is_mail:
             self.plugin.inline = True
         if "tgram" in self.schemes:
             self.plugin.album = True  # else each picture is a request of its own
         attach = apprise.AppriseAttachment(asset=self.plugin.asset)
         for each in files:
-            held = new_file(content=each.content, name=each.name, mimetype=each.media_type, asset=self.plugin.asset)
-            attach.add(held)
+            attach.add(new_file(content=each.content, name=each.name, mimetype=each.media_type))
         return attach
 
     def messages(

@@ -70,7 +70,7 @@ class Studio:
         return task_sample(snapshot=IMAGES._replace(result={"images": [{"url": url} for url in urls]}, urls=urls))
 
 
-async def _result(exchange: Exchange) -> None:
+async def serve_result(exchange: Exchange) -> None:
     """A video, a picture, or what the name of the file asks for."""
     name = exchange.asked.target.partition("?")[0]
     if name == "/hangs.mp4":
@@ -95,7 +95,7 @@ async def studio(folder: Path, answer: Answer = says_ok) -> AsyncIterator[Studio
     async def chat(exchange: Exchange) -> None:
         await exchange.answer(*answer(exchange.asked))
 
-    results: Script = _result
+    results: Script = serve_result
     async with (
         loopback(chat, tls=context_for(authority, *HOSTS)) as service,
         tunnel(service.port) as proxy,
@@ -225,6 +225,19 @@ async def test_an_email_shows_images_and_never_holds_a_video(tmp_path: Path) -> 
                 html = next(part for part in mail.walk() if part.get_content_type() == "text/html").get_content()
                 assert html.count("cid:") == count
                 assert b"ftypmp42" not in mailbox.mails[-1]
+
+
+async def test_a_plugin_that_opens_its_files_by_path_finds_them_and_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    async with loopback(serve_result) as results, loopback(answers(200)) as form:
+        here = Studio(ChatNetwork(), results.url)
+        sink = here.sink(f"form://127.0.0.1:{form.port}/")
+        assert await deliver(sink, here.images(2)) == Accepted(detail="Form, 2 files attached")
+    assert sum(asked.body.count(PICTURE) for asked in form.asked) == 2
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 async def test_a_service_without_attachments_has_nothing_fetched(tmp_path: Path) -> None:
