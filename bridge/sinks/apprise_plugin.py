@@ -24,7 +24,7 @@ from bridge.sinks.chat_cards import (
     card_quiet_lines,
     card_short_markdown,
 )
-from bridge.sinks.plugin_files import held_file
+from bridge.sinks.plugin_files import held_file, improve_matrix
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import recording
 from bridge.sinks.splitting import MessageLimit, split_text, utf8_bytes
@@ -41,6 +41,7 @@ OTHER_BYTES: Final = 50_000_000
 
 _FORBIDDEN: Final = frozenset({"retry", "wait"})  # Apprise's own retries live in memory only
 _TITLE_MARKUP: Final = 24  # characters that Apprise may put around a title that it moves into the text
+_NEW_ROOM_ID: Final = 43  # characters of a Matrix room's id since room version 12, which has no ":SERVER" any more
 _COUNT_BYTES: Final = frozenset({"wecombot"})  # services whose limit is in bytes, though Apprise counts characters
 
 
@@ -54,13 +55,12 @@ class _CardForm(NamedTuple):
 
 _MAIL: Final = _CardForm("html", "{}", card_mail)
 _CHAT: Final = _CardForm("html", "", card_html)
-_MATRIX: Final = _CardForm("html", "", partial(card_html, with_urls=True))
 _CARD_FORMS: Final[Mapping[str, _CardForm]] = {
     "mailto": _MAIL,
     "mailtos": _MAIL,
     "tgram": _CHAT,
-    "matrix": _MATRIX,
-    "matrixs": _MATRIX,
+    "matrix": _CHAT,
+    "matrixs": _CHAT,
     "slack": _CardForm("markdown", "{}", card_short_markdown),
     "discord": _CardForm("markdown", "**{}**", card_bare_lines),  # a player needs the bare URL
 }
@@ -77,6 +77,7 @@ class ChatMessage(NamedTuple):
     title: str
     body: str
     form: str = ""  # html or markdown; "": the plugin's own way with plain text
+    plain: str = ""  # the same as plain text, for services that get both from us
 
     @property
     def text(self) -> str:
@@ -111,6 +112,10 @@ class ApprisePlugin:
             self._set_timeouts(options, timeout_s)
         if target is not None:
             plugin_targets.narrow(self.plugin, target)
+        if not self.schemes.isdisjoint({"matrix", "matrixs"}):
+            improve_matrix(self.plugin)
+            if "hsreq" not in options and any(len(room.lstrip("!")) == _NEW_ROOM_ID for room in self.plugin.rooms):
+                self.plugin.hsreq = False
 
     @property
     def service_name(self) -> str:
@@ -128,6 +133,7 @@ class ApprisePlugin:
         """Send one message. `tone` is one of Apprise's notification types."""
         title, body = message.title, message.body
         source = message.form or self._source_format()
+        self.plugin.plain_text = message.plain
         with ExitStack() as stack:
             attach = self._attached(files, stack) if files else None
             return bool(self.plugin.notify(body=body, title=title, notify_type=tone, body_format=source, attach=attach))
@@ -182,7 +188,7 @@ class ApprisePlugin:
         import apprise
         from apprise.attachment.memory import AttachMemory
 
-        new_file: Callable[..., Any] = partial(held_file(AttachMemory), stack=stack, asset=self.plugin.asset)
+        new_file = partial(held_file(AttachMemory), stack=stack, asset=self.plugin.asset)
         if self.is_mail:
             self.plugin.inline = True
         if "tgram" in self.schemes:
@@ -208,7 +214,7 @@ class ApprisePlugin:
         if rich is not None and card is not None and files_follow and "discord" in self.schemes:
             rich = rich._replace(body=card_quiet_lines(card))
         if rich is not None and len(rich.text) <= limit.size:
-            return [rich]
+            return [rich._replace(plain=f"{title}\n{body}")]
         if plugin.title_maxlen > 0 and not plugin.overflow_amalgamate_title:
             bodies = split_text(body, limit, rest_at=rest_at)
             return list(_numbered(title, bodies, most_chars=int(plugin.title_maxlen)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -111,18 +111,15 @@ def named_links_html(links: Sequence[CardLink], *, between: str = " · ") -> str
     )
 
 
-def card_html(card: ChatCard, *, line_break: str = "<br/>", with_urls: bool = False) -> str:
-    """The card in the HTML that chats understand: bold, links and line breaks. `with_urls`: each link says its URL, for
-    services that also send it as plain text."""
+def card_html(card: ChatCard, *, line_break: str = "<br/>") -> str:
+    """The card in the HTML that chats understand: bold, links and line breaks."""
     lines = [f"<b>{html.escape(card.title, quote=False)}</b>"]
     lines += [html.escape(line, quote=False) for line in card.before]
-    if with_urls:
-        lines += [named_links_html([replace(each, label=each.url, short="")]) for each in card.links]
-    elif card.links:
+    if card.links:
         lines.append(named_links_html(card.links))
     lines += [html.escape(line, quote=False) for line in card.quiet]
     if card.story is not None:
-        lines.append(named_links_html([replace(card.story, label=card.story.url) if with_urls else card.story]))
+        lines.append(named_links_html([card.story]))
     return line_break.join(lines)
 
 

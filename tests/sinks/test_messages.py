@@ -257,14 +257,14 @@ async def test_nothing_of_apprise_itself_is_sent(services: Services) -> None:
             assert b"footer" not in asked.body
 
 
-async def test_matrix_gets_the_whole_url_in_both_parts(services: Services) -> None:
+async def test_matrix_gets_named_links_and_the_whole_url_as_plain_text(services: Services) -> None:
     url = "matrixs://a:b@matrix.example.com/!r:b"
     asked = await by_apprise(services, url, MESSAGES["One video"], BERLIN)
     message = json.loads(asked[-1].body)
     assert asked[-1].target.startswith("/_matrix/client/v3/rooms/")
     assert message["msgtype"] == "m.text"
     assert message["body"].splitlines() == ["🎬 Lighthouse at dawn, take 3", URL, "5 s · kling · took 2 min 4 s"]
-    assert f'href="{URL.replace("&", "&amp;")}"' in message["formatted_body"]
+    assert f'<a href="{URL.replace("&", "&amp;")}">Watch the video</a>' in message["formatted_body"]
 
 
 async def test_a_mail_says_the_same_in_both_parts() -> None:
