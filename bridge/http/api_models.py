@@ -75,14 +75,19 @@ class TaskListQuery(ApiModel):
     phase: Phase | None = None
     account: str | None = None
     label: str | None = None
-    q: str | None = Field(None, description="id, label or account contains this text")
+    q: str | None = Field(
+        None,
+        description="the beginning of an id, of ACCOUNT/ID or of a label, or the id of an event; if nothing begins "
+        "with it: what contains it",
+    )
     since: Since | None = Field(None, description="added or finished since")
     limit: Limit = 100
     cursor: str | None = Field(None, description="`next` of the page before")
 
 
 class TaskPage(BaseModel):
-    """The last added first. `next` is the cursor of the next page; null on the last one."""
+    """The last added first. `next` is the cursor of the next page; null on the last one. In a large store, a page with
+    a filter may be short, or empty, and still have a `next`."""
 
     tasks: list[TaskRecord]
     next: str | None

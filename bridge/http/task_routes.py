@@ -12,7 +12,7 @@ from bridge.control import watch_requests
 from bridge.control.explanation import explain
 from bridge.control.lookup import find_keys
 from bridge.control.watch_details import watch_details
-from bridge.control.watch_list import list_watches
+from bridge.control.watch_pages import search_watches
 from bridge.domain.ids import WatchKey
 from bridge.http import api_models as models
 from bridge.http.access import Right
@@ -47,7 +47,7 @@ async def list_tasks(call: ApiCall) -> dict[str, Any]:
         text=query.q,
     )
     found = await services.read(
-        list_watches,
+        search_watches,
         services.settings(),
         wanted,
         now=now,

@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -27,12 +26,6 @@ from bridge.http.sessions import is_form_field, signed_notice
 
 MOST_USED: Final = 10_000  # forms that are remembered
 _OWN: Final = frozenset({"form", "back"})  # fields of every form
-
-
-class ActionForm(BaseModel):
-    """The fields of a form. Unknown ones are ignored: a form may come from an older page."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class NothingDone(Exception):
@@ -70,7 +63,7 @@ class FormAction:
     """What the form at `/actions/NAME` does. `run` returns a page instead if it must ask first."""
 
     name: str
-    form: type[ActionForm]
+    form: type[ViewQuery]
     button: Callable[[Wording], str]
     run: Callable[[ActionCall], Awaitable[Done | Response]]
     max_bytes: int = MAX_FORM_BYTES

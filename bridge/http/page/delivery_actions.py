@@ -14,7 +14,7 @@ from bridge.domain.delivery import Accepted
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
 from bridge.errors import OutdatedError
-from bridge.http.page.actions import ActionCall, ActionForm, Done, FormAction, NothingDone, answer_page
+from bridge.http.page.actions import ActionCall, Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery, own_path
 from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
@@ -33,7 +33,7 @@ STANDINGS: Final[Mapping[DeliveryState, tuple[Standing, ...]]] = {
 MOST_OUTCOMES: Final = 5  # of a sample, in the line about it
 
 
-class OneDelivery(ActionForm):
+class OneDelivery(ViewQuery):
     """One delivery, in the state in which the page showed it: in another one, nothing is sent."""
 
     event: str
@@ -42,19 +42,9 @@ class OneDelivery(ActionForm):
     state: DeliveryState = DeliveryState.DEAD
 
 
-class RedeliverQuery(ViewQuery):
-    """The filter of `ManyDeliveries`, and where the reader came from."""
-
-    state: DeliveryState = DeliveryState.DEAD
-    endpoint: str | None = None
-    topic: Topic | None = None
-    since: str | None = None
-    q: str | None = None
-    back: str = "/deliveries"
-
-
-class ManyDeliveries(ActionForm):
-    """The deliveries of a filter. `number`: how many the reader agreed to; None: they have not been asked."""
+class ManyDeliveries(ViewQuery):
+    """The deliveries of a filter. `number`: how many the reader agreed to; None: they have not been asked. `back`:
+    where the reader came from."""
 
     state: DeliveryState = DeliveryState.DEAD
     endpoint: str | None = None
@@ -62,9 +52,10 @@ class ManyDeliveries(ActionForm):
     since: str | None = None
     q: str | None = None
     number: int | None = None
+    back: str = "/deliveries"
 
 
-class OneEndpoint(ActionForm):
+class OneEndpoint(ViewQuery):
     """An endpoint of the settings."""
 
     endpoint: str
@@ -102,9 +93,9 @@ async def load_question(call: ViewCall) -> Mapping[str, Any]:
     matches."""
     if not call.visitor.may_act:
         raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; this needs http.token")
-    form = ManyDeliveries.model_validate(call.query.model_dump())
+    form: ManyDeliveries = call.query.model_copy(update={"number": None})  # nobody has agreed yet
     words = Wording(call.visitor.language, call.visitor.zone, call.now)
-    asked = ActionCall(view=call, words=words, form=form, back=own_path(call.query.back))
+    asked = ActionCall(view=call, words=words, form=form, back=own_path(form.back))
     try:
         wanted = await _wanted(asked)
         return {"back": asked.back, **_question(asked, wanted, await _planned(asked, wanted))}
@@ -222,7 +213,7 @@ def state_word(words: Wording, state: DeliveryState) -> str:
 
 
 VIEW: Final = View(
-    path="/redeliver", template="redeliver.html", name="deliveries", load=load_question, query=RedeliverQuery
+    path="/redeliver", template="redeliver.html", name="deliveries", load=load_question, query=ManyDeliveries
 )
 
 ACTIONS: Final = (

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from bridge.control import watch_requests
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable
-from bridge.http.page.actions import ActionCall, ActionForm, Done, FormAction, NothingDone, answer_page
+from bridge.http.page.actions import ActionCall, Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
@@ -25,7 +25,7 @@ MAX_ADD_BYTES: Final = 1 << 20
 MOST_MISTAKES: Final = 50  # of a list of tasks, on the page
 
 
-class OneTask(ActionForm):
+class OneTask(ViewQuery):
     """A watched task."""
 
     account: str
@@ -36,7 +36,7 @@ class OneTask(ActionForm):
         return WatchKey(self.account, self.id)
 
 
-class NewTasks(ActionForm):
+class NewTasks(ViewQuery):
     """Tasks in any syntax that `genbridge add -` reads. `again`: also those that have finished."""
 
     tasks: str = ""

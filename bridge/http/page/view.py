@@ -32,7 +32,7 @@ Q = TypeVar("Q", bound="ViewQuery")
 
 
 class ViewQuery(BaseModel):
-    """The parameters of a view. Unknown ones are ignored: a link may come from an older page."""
+    """The parameters of a view, or the fields of a form. Unknown ones are ignored: both may come from an older page."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
