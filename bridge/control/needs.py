@@ -5,10 +5,10 @@ What passes by itself, such as a 429, a retry or a slow provider, is not in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.overview import Overview
@@ -24,6 +24,9 @@ SLOW_S: Final = 1.0  # a store is slow if one commit of twenty takes longer
 LEAST_BYTES: Final = 256 << 20  # a disk is nearly full below this, or below ...
 LOW_BYTES: Final = 2 << 30  # ... this, if it is less than ...
 LOW_SHARE: Final = 0.05  # ... this share of the disk
+RECENT_S: Final = (
+    3 * 86_400.0
+)  # deliveries that died longer ago are kept, and need nobody any more: a weekend and a day
 
 
 class NeedKind(StrEnum):
@@ -67,6 +70,19 @@ class Need:
     next_at: float | None = None
 
 
+class NeedCounts(NamedTuple):
+    """Dead deliveries among what needs somebody, and how many things need somebody."""
+
+    dead: int = 0
+    needs: int = 0
+
+
+def counts_of(found: Iterable[Need]) -> NeedCounts:
+    """The numbers of this list."""
+    listed = list(found)
+    return NeedCounts(dead=sum(need.count for need in listed if need.kind is NeedKind.UNDELIVERED), needs=len(listed))
+
+
 def needs(
     store: ReadStore,
     file: SettingsFile,
@@ -79,7 +95,7 @@ def needs(
     how long its commits take. On a shared store, others may work while it does not."""
     return [
         *_no_daemon(store, found, daemon),
-        *_undelivered(store, file),
+        *_undelivered(store, file, found.now),
         *_blocked(store, file, found, daemon.accounts),
         *_disabled(store, file, found),
         *_slow_store(commit_p95_s),
@@ -95,9 +111,10 @@ def _no_daemon(store: ReadStore, found: Overview, daemon: DaemonNow) -> Iterator
         yield Need(kind=NeedKind.NO_DAEMON, since_at=daemon.stopped_at)
 
 
-def _undelivered(store: ReadStore, file: SettingsFile) -> Iterator[Need]:
+def _undelivered(store: ReadStore, file: SettingsFile, now: float) -> Iterator[Need]:
+    """Endpoints to which a delivery died lately. All their dead deliveries count: they are sent again together."""
     for one in store.undelivered():
-        if one.endpoint in file.endpoints:
+        if one.endpoint in file.endpoints and now - one.last_at <= RECENT_S:
             yield Need(
                 kind=NeedKind.UNDELIVERED,
                 subject=one.endpoint,

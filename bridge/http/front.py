@@ -10,7 +10,8 @@ from bridge.config.load import Loaded
 from bridge.control.live_hub import LiveHub
 from bridge.control.page_memory import PageMemory
 from bridge.http.app_side import AppSide
-from bridge.http.cached_gauges import CachedGauges
+from bridge.http.cached_reading import CachedReading
+from bridge.http.page.badges import count_needs
 from bridge.http.recent_overview import RecentOverview
 from bridge.http.services import Services
 from bridge.http.serving import HttpServer
@@ -45,7 +46,8 @@ def http_server(
         store=store,
         writing=writing,
         metrics=metrics,
-        gauges=CachedGauges(partial(reading, reader.gauges), clock),
+        gauges=CachedReading(partial(reading, reader.gauges), clock),
+        needs=CachedReading(lambda: count_needs(services), clock),
         overviews=RecentOverview(clock),
         is_alive=is_alive,
         page=PageMemory(metrics, clock),

@@ -10,19 +10,21 @@ import anyio
 
 from bridge.config.load import Loaded
 from bridge.control.live_hub import LiveHub
+from bridge.control.needs import NeedCounts
 from bridge.control.overview import Overview
 from bridge.control.page_memory import PageMemory
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.delivery import Outcome
 from bridge.domain.watch import Wish
 from bridge.engine.callback_hints import CallbackHints
-from bridge.http.cached_gauges import CachedGauges
+from bridge.http.cached_reading import CachedReading
 from bridge.http.gateway_accounts import GatewayAccounts
 from bridge.http.recent_overview import RecentOverview
 from bridge.metrics import Metrics
 from bridge.ports import AccountTraffic, Added, Clock, Offload
 from bridge.store import ReadStore
 from bridge.store.command_store import CommandStore
+from bridge.store.views import StoreGauges
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,7 +72,8 @@ class Services:
     store: CommandStore = field(repr=False)
     writing: Offload = field(repr=False)  # the daemon's own
     metrics: Metrics = field(repr=False)
-    gauges: CachedGauges = field(repr=False)
+    gauges: CachedReading[StoreGauges] = field(repr=False)
+    needs: CachedReading[NeedCounts] = field(repr=False)
     overviews: RecentOverview = field(repr=False)
     is_alive: Callable[[], bool]  # as the watchdog judges it
     live: LiveHub = field(repr=False)

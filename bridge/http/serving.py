@@ -56,6 +56,7 @@ class HttpServer:
         async with anyio.create_task_group() as self._group:
             self._group.start_soon(measure_loop_lag, self._services.metrics.loop_lag_s, self._services.clock)
             self._group.start_soon(keep_running, "gauges", self._services.gauges.run, self._services.clock)
+            self._group.start_soon(keep_running, "needs", self._services.needs.run, self._services.clock)
             self._group.start_soon(self.live.run)
             self._group.start_soon(self._services.gateway.run)
             self._group.start_soon(keep_running, "page", self._services.page.run, self._services.clock)

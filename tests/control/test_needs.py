@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config.load import Loaded, load
-from bridge.control.needs import LEAST_BYTES, Need, NeedKind, full_disk, needs
+from bridge.control.needs import LEAST_BYTES, RECENT_S, Need, NeedCounts, NeedKind, counts_of, full_disk, needs
 from bridge.control.overview import overview
 from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery_state import DeliveryState
@@ -98,6 +98,18 @@ def test_undelivered_and_a_blocked_account_come_in_this_order(store: Store, load
             detail="401: key revoked",
         ),
     ]
+
+
+def test_dead_deliveries_need_nobody_some_days_later(store: Store, loaded: Loaded) -> None:
+    add(store, "a", "b")
+    for name, at in (("a", NOW), ("b", NOW + 1000)):
+        store.commit([make_end(WatchKey("kling", name))], Teller())
+        [delivery] = [one for one in due(store) if one.subject == name]
+        dead = replace(make_attempt(delivery, at=at), state=DeliveryState.DEAD, outcome="deferred", detail="HTTP 500")
+        store.commit([dead], nobody)
+    assert [need.count for need in found(store, loaded, now=NOW + 500 + RECENT_S)] == [2]
+    assert counts_of(found(store, loaded, now=NOW + RECENT_S)) == NeedCounts(dead=2, needs=1)
+    assert found(store, loaded, now=NOW + 1001 + RECENT_S) == []
 
 
 def test_a_disabled_endpoint_says_how_many_deliveries_it_holds(store: Store, loaded: Loaded) -> None:

@@ -1,24 +1,45 @@
-"""The numbers in the navigation of every view, and the list that one of them counts."""
+"""The numbers in the navigation of every view, and the list that they count."""
 
 from __future__ import annotations
 
-from bridge.control.needs import Need, needs
+from typing import Final, NamedTuple
+
+from bridge.control.needs import Need, NeedCounts, counts_of, needs
 from bridge.control.overview import Overview
-from bridge.control.recent_needs import NeedCounts
 from bridge.domain.daemon_state import DaemonNow
-from bridge.errors import StoreError
 from bridge.http.services import Services
 from bridge.store import ReadStore
 
+WITHIN_S: Final = 0.05  # no page waits longer for its numbers
+OLD_S: Final = 10.0  # older numbers come with their time
 
-async def badges(services: Services) -> NeedCounts:
-    """The numbers as of the last seconds; none while the store cannot be read."""
-    daemon = services.daemon().now()
-    commit_p95_s = services.page.rings.commits().p95_s
-    try:
-        return await services.read(_counts, services, daemon, commit_p95_s)
-    except StoreError:
-        return NeedCounts()
+
+class Badges(NamedTuple):
+    """`as_of`: when the numbers were true, if that is some time ago."""
+
+    counts: NeedCounts = NeedCounts()
+    as_of: float | None = None
+
+    @property
+    def dead(self) -> int:
+        """Deliveries that were given up lately."""
+        return self.counts.dead
+
+    @property
+    def needs(self) -> int:
+        """Things that need somebody."""
+        return self.counts.needs
+
+
+async def badges(services: Services) -> Badges:
+    """The numbers as of the last seconds. While the store is slow or cannot be read: those that were read last."""
+    found = await services.needs.get(WITHIN_S)
+    if found is not None:
+        return Badges(found)
+    if services.needs.last is None:
+        return Badges()
+    age_s = services.clock.steady() - services.needs.last_at
+    return Badges(services.needs.last, services.clock.now() - age_s if age_s > OLD_S else None)
 
 
 def current_needs(
@@ -26,15 +47,17 @@ def current_needs(
 ) -> list[Need]:
     """Everything that needs a person now. For `Services.read`."""
     listed = needs(store, services.settings(), found, daemon=daemon, commit_p95_s=commit_p95_s)
-    services.page.needs.remember(NeedCounts(dead=found.counts.dead, needs=len(listed)))
+    services.needs.put(counts_of(listed))
     return listed
 
 
-def _counts(store: ReadStore, services: Services, daemon: DaemonNow, commit_p95_s: float | None) -> NeedCounts:
-    def count() -> NeedCounts:
-        found = services.overviews.read(store, services.settings())
-        return NeedCounts(
-            dead=found.counts.dead, needs=len(current_needs(store, services, found, daemon, commit_p95_s))
-        )
+async def count_needs(services: Services) -> NeedCounts:
+    """The numbers now."""
+    daemon = services.daemon().now()
+    commit_p95_s = services.page.rings.commits().p95_s
 
-    return services.page.needs.counts(count)
+    def count(store: ReadStore) -> NeedCounts:
+        found = services.overviews.read(store, services.settings())
+        return counts_of(current_needs(store, services, found, daemon, commit_p95_s))
+
+    return await services.read(count)

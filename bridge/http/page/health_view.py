@@ -26,7 +26,7 @@ from bridge.http.page.wording import Wording
 from bridge.redaction import hidden
 from bridge.store import ReadStore
 
-MOST_NAMED: Final = 3  # in the title
+MOST_NAMED: Final = 12  # in the title
 STOPPED: Final = frozenset({FactState.BLOCKED, FactState.PAUSED})  # accounts that are not polled
 
 
@@ -122,10 +122,10 @@ def _mean(polls: Mapping[str, tuple[float, int]]) -> float | None:
 
 
 def _troubles(words: Wording, found: HealthFound) -> list[str]:
-    """What is not well and does not pass by itself, in a few words each."""
+    """What needs a person, in a few words each: as many as the first view says."""
     said = {
-        NeedKind.UNDELIVERED: lambda need: words.text(
-            "{n} undelivered to {endpoint}", n=need.count, endpoint=need.subject
+        NeedKind.UNDELIVERED: lambda need: words.counted(
+            need.count, "{n} dead delivery to {endpoint}", "{n} dead deliveries to {endpoint}", endpoint=need.subject
         ),
         NeedKind.ACCOUNT_BLOCKED: lambda need: words.text("{name} is blocked", name=need.subject),
         NeedKind.ENDPOINT_DISABLED: lambda need: words.text("{name} is disabled", name=need.subject),
@@ -134,11 +134,14 @@ def _troubles(words: Wording, found: HealthFound) -> list[str]:
         NeedKind.FILES_REJECTED: lambda need: words.counted(
             need.count, "{n} file was rejected", "{n} files were rejected"
         ),
+        NeedKind.RESULT_EXPIRES: lambda need: words.counted(
+            need.count,
+            "{n} result expires before {endpoint} gets it",
+            "{n} results expire before {endpoint} gets them",
+            endpoint=need.subject,
+        ),
     }
-    parts = [said[need.kind](need) for need in found.needs if need.kind in said]
-    failing = [one.endpoint for one in found.facts.endpoints if one.state is FactState.FAILING]
-    failing += [one.account for one in found.facts.accounts if one.state is FactState.FAILING]
-    return parts + [words.text("{name} is failing", name=name) for name in failing]
+    return [said[need.kind](need) for need in found.needs if need.kind in said]
 
 
 def _title(words: Wording, found: HealthFound, *, is_failing: bool) -> str:
@@ -165,7 +168,12 @@ def _summary(words: Wording, found: HealthFound, facts: DaemonFacts) -> str:
     if any(need.kind is NeedKind.NO_DAEMON for need in found.needs):
         return words.text("Nothing is polled and nothing is delivered until that ends. Nothing is lost.")
     works = words.text("The daemon runs, the store answers.") if facts.is_working else words.text("The daemon starts.")
-    return works + " " + words.text("{n} of {all} accounts can be polled.", n=able, all=len(accounts))
+    said = [works, words.text("{n} of {all} accounts can be polled.", n=able, all=len(accounts))]
+    failing = [one.account for one in accounts if one.state is FactState.FAILING]
+    failing += [one.endpoint for one in found.facts.endpoints if one.state is FactState.FAILING]
+    if failing:
+        said.append(words.text("Failing, and tried again: {names}.", names=words.text(", ").join(failing)))
+    return " ".join(said)
 
 
 def _notes(words: Wording, found: Overview) -> list[str]:

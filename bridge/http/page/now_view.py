@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.needs import NeedKind
+from bridge.control.needs import NeedKind, counts_of
 from bridge.control.now_figures import now_figures
 from bridge.control.watch_pages import finished_watches, running_watches
 from bridge.domain.daemon_state import DaemonNow
@@ -55,6 +55,7 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
     return {
         "needs": wanted,
         "no_daemon": next((one for one in wanted if one.kind is NeedKind.NO_DAEMON), None),
+        "kept_dead": max(0, found.counts.dead - counts_of(wanted).dead),
         "figures": now_figures(store, services.page.finished, found, now=now, midnight_at=midnight),
         "midnight_at": midnight,
         "is_new": not found.counts.watches,

@@ -14,11 +14,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from bridge.config.mistakes import mistakes
-from bridge.control.recent_needs import NeedCounts
 from bridge.domain.store_key import KeyPurpose
 from bridge.http.access import Right
 from bridge.http.page.asset_files import compressible
-from bridge.http.page.badges import badges
+from bridge.http.page.badges import Badges, badges
 from bridge.http.page.rendering import render
 from bridge.http.page.visitor import CHOICES, COOKIE_S, Visitor, visitor_of
 from bridge.http.problem_details import HttpProblem, invalid, location, problem_of
@@ -89,7 +88,7 @@ async def page(
         "query": call.request.query_params,
         "kept": [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING],
         "form_field": await new_form_field(services) if visitor.may_act else "",
-        "badges": await badges(services) if visitor.right is not Right.OPEN else NeedCounts(),
+        "badges": await badges(services) if visitor.right is not Right.OPEN else Badges(),
         "notice": await _notice(call),
     }
     html = render(template, visitor, call.now, {**frame, **values}).encode("utf-8", "replace")

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from bridge.control.estimates import Estimates
-from bridge.control.needs import Need, NeedKind
+from bridge.control.needs import Need, NeedCounts, NeedKind
 from bridge.control.now_figures import FinishedToday, NowFigures
-from bridge.control.recent_needs import NeedCounts
 from bridge.domain.account_state import AccountState, Hold
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import Phase, Snapshot
 from bridge.http.access import Right
+from bridge.http.page.badges import Badges
 from bridge.http.page.cards import FinishedTask, Look, cards
 from bridge.http.page.now_view import BUSY_PER_MINUTE, MOST_CARDS, is_busy
 from bridge.http.page.rendering import environment, render
@@ -184,11 +184,17 @@ def rendered(source: str, **values: Any) -> str:
 
 
 def first_view(**values: Any) -> str:
-    """The view as a person reads it."""
+    """The view as a person reads it, without its frame."""
+    page = framed(**values)
+    return " ".join(unescape(_TAGS.sub(" ", page[page.index("<main") :])).split())
+
+
+def framed(**values: Any) -> str:
+    """The whole page."""
     visitor = Visitor(language="en", zone=UTC, is_utc=True, theme=None, right=Right.FULL, is_signed_in=False)
     today = FinishedToday(finished=1284, failed=61)
     figures = NowFigures(running=2, today=today, waiting=0, oldest_waiting_at=None, median_lag_s=None)
-    frame = {"view": "now", "path": "/", "query": {}, "kept": [], "form_field": "x", "badges": NeedCounts()}
+    frame = {"view": "now", "path": "/", "query": {}, "kept": [], "form_field": "x", "badges": Badges()}
     shown: dict[str, Any] = {
         "needs": [],
         "no_daemon": None,
@@ -196,10 +202,10 @@ def first_view(**values: Any) -> str:
         "midnight_at": NOW,
         "is_new": False,
         "queue": None,
+        "kept_dead": 0,
     }
     more = {"runs": [], "cards": [], "is_busy": False, "answered_at": None, "is_starting": False, "is_failing": False}
-    page = render("now.html", visitor, NOW, {**frame, "notice": None, **shown, **more, **values})
-    return " ".join(unescape(_TAGS.sub(" ", page[page.index("<main") :])).split())
+    return render("now.html", visitor, NOW, {**frame, "notice": None, **shown, **more, **values})
 
 
 def test_a_daemon_that_starts_says_so() -> None:
@@ -219,6 +225,14 @@ def test_a_store_without_a_daemon_says_so_and_nothing_else() -> None:
     assert "No daemon works on this store since " in page
     assert "Nothing is polled and nothing is delivered until one runs." in page
     assert "The store is slow" not in page
+
+
+def test_numbers_that_could_not_be_read_again_come_with_their_time() -> None:
+    old = Badges(NeedCounts(dead=3, needs=2), as_of=NOW - 60)
+    page = framed(badges=old)
+    assert ' title="Numbers as of ' in page
+    assert '<span class="vh">dead: </span>3</span>' in page
+    assert "Numbers as of" not in framed(badges=Badges(NeedCounts(dead=3, needs=2)))
 
 
 def test_a_busy_list_says_that_it_counts_new_ones() -> None:

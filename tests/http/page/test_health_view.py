@@ -63,10 +63,16 @@ def test_all_is_well_at_first_and_nothing_is_drawn(site: Site, browser: Browser)
 def test_what_is_not_well_comes_first_with_its_button(site: Site, browser: Browser) -> None:
     site.world.hooks = {"/gone": (410, b"<b>moved</b>", {}), "/bad": (500, b"", {})}
     finish(site, "one", "two")
-    until(lambda: "is failing" in heading(browser.get("/health").text), seconds=20, what="a failing endpoint")
-    until(lambda: "undelivered to bad" in heading(browser.get("/health").text), seconds=20, what="dead deliveries")
+    wanted = re.compile(r"\d dead deliveries to bad, gone is disabled")  # two finishes, and that gone is disabled
+
+    def is_told() -> bool:
+        page = browser.get("/health").text
+        return bool(wanted.fullmatch(heading(page))) and "Failing, and tried again: bad." in page
+
+    until(is_told, seconds=20, what="dead deliveries")
     page = browser.get("/health").text
-    assert "gone is disabled" in heading(page)
+    assert heading(browser.get("/").text) == "Two things need you"  # what is tried again needs nobody
+    assert "Failing, and tried again: bad." in page
     assert [name for name, _ in states(page, "endpoint")] == ["gone", "bad", "good"]
     assert [state for _, state in states(page, "endpoint")] == ["Disabled", "Failing", "Well"]
     assert [form["endpoint"] for form in forms(page, "enable")] == ["gone"]

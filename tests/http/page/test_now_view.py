@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from bridge.control.needs import RECENT_S
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.task import Phase
 from bridge.http.page.now_view import MOST_CARDS, midnight_at
@@ -248,11 +249,39 @@ def test_what_was_given_up_can_be_sent_again_with_one_button(tmp_path: Path) -> 
         assert 'data-needs="1"' in page
         assert 'data-needs="1"' in site.stranger.get("/tasks", headers=signed_in(site)).text
         assert question(page) == "/redeliver?state=dead&endpoint=hook&back=%2F"
-        assert "2 undelivered to hook" in shown(page)
+        assert "2 dead deliveries to hook" in shown(page)
         assert "Last answer: HTTP 503." in shown(page)
         reader = site.stranger.get("/", headers=signed_in(site, READ_TOKEN)).text
         assert question(reader) is None
         assert '<a class="button" href="/deliveries?state=dead&amp;endpoint=hook">See them</a>' in reader
+
+
+def test_deliveries_that_died_long_ago_are_a_quiet_line(tmp_path: Path) -> None:
+    long_ago = RECENT_S + 3600
+    with filled(tmp_path) as store:
+        for name in "ab":
+            store.finished(name, states={"hook": DeliveryState.DEAD}, age=long_ago)
+        store.finished("c", states={"removed": DeliveryState.DEAD})
+    with open_site(tmp_path) as site:
+        page = page_of(site)
+        assert heading(page) == "All is well"
+        assert 'data-needs="0"' in page
+        assert '<a href="/deliveries?state=dead">3 dead deliveries are kept</a>.' in page
+        assert "badge" not in page
+        assert heading(page_of(site, "/health")) == "All is well"
+
+
+def test_a_delivery_that_died_lately_needs_somebody_with_the_older_ones(tmp_path: Path) -> None:
+    with filled(tmp_path) as store:
+        store.finished("old", states={"hook": DeliveryState.DEAD}, age=RECENT_S + 3600)
+        store.finished("new", states={"hook": DeliveryState.DEAD})
+        store.finished("c", states={"removed": DeliveryState.DEAD})
+    with open_site(tmp_path) as site:
+        page = page_of(site)
+        assert heading(page) == "One thing needs you"
+        assert "2 dead deliveries to hook" in shown(page)
+        assert "1 dead delivery is kept" in shown(page)
+        assert heading(page_of(site, "/health")) == "2 dead deliveries to hook"
 
 
 def test_a_blocked_account_a_disabled_endpoint_and_a_rejected_file_need_somebody(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
+import pytest
 
 from bridge.errors import StoreError
-from bridge.http.cached_gauges import WAIT_S, CachedGauges
+from bridge.http.cached_reading import WAIT_S, CachedReading
 from bridge.store.views import StoreGauges
 from tests.fakes import FakeClock
 
@@ -30,7 +31,7 @@ class SlowStore:
 class Scrapes:
     """Scrapes of a store, one after the other."""
 
-    def __init__(self, gauges: CachedGauges, store: SlowStore) -> None:
+    def __init__(self, gauges: CachedReading[StoreGauges], store: SlowStore) -> None:
         self.store = store
         self.found: list[StoreGauges | None] = []
         self._gauges = gauges
@@ -43,7 +44,7 @@ class Scrapes:
 async def scraped() -> AsyncIterator[tuple[Scrapes, anyio.abc.TaskGroup, FakeClock]]:
     clock = FakeClock()
     store = SlowStore(clock)
-    gauges = CachedGauges(store.read, clock)
+    gauges = CachedReading(store.read, clock)
     async with anyio.create_task_group() as group:
         group.start_soon(gauges.run)
         yield Scrapes(gauges, store), group, clock
@@ -86,3 +87,36 @@ async def test_a_scrape_does_not_wait_for_a_store_that_hangs() -> None:
             group.start_soon(scrapes.scrape)
             await clock.advance(WAIT_S)
         assert (scrapes.found, scrapes.store.reads) == ([None, None], 1)
+
+
+async def test_who_cannot_wait_gets_what_was_read_last() -> None:
+    clock = FakeClock()
+    store = SlowStore(clock)
+    reading = CachedReading(store.read, clock)
+    async with anyio.create_task_group() as group:
+        group.start_soon(reading.run)
+        assert await _soon(reading, clock) is NOTHING
+        read_at = clock.steady()
+        store.takes_s = 3600
+        await clock.advance(60)
+        assert await _soon(reading, clock) is None
+        assert reading.last is NOTHING
+        assert reading.last_at == pytest.approx(read_at, abs=0.1)
+        reading.put(NOTHING)  # somebody else has read it
+        assert await _soon(reading, clock) is NOTHING
+        assert reading.last_at == clock.steady() - 0.05
+        group.cancel_scope.cancel()
+
+
+async def _soon(reading: CachedReading[StoreGauges], clock: FakeClock) -> StoreGauges | None:
+    """What `get` returns within 50 ms."""
+    found: list[StoreGauges | None] = []
+
+    async def get() -> None:
+        found.append(await reading.get(0.05))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(get)
+        await clock.advance(0.05)
+    [value] = found
+    return value
