@@ -24,6 +24,7 @@ from bridge.http.sessions import is_session_of
 ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 READING: Final = frozenset({"GET", "HEAD"})
 FORM_PATHS: Final = ("/actions/", "/signin")  # of the page
+PASSED_ON: Final = "/gateway/"  # answers of providers keep their own headers
 SAME: Final = "same-origin"
 
 
@@ -140,15 +141,15 @@ class AccessMiddleware:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        send = with_security_headers(scope, send, self.rules.previews)
+        safe_send = with_security_headers(send, self.rules.previews)
         try:
             _check_single(scope)
             self.rules.check_host(headers)
             self.rules.check_origin(headers, scope["path"])
         except HttpProblem as problem:
-            await problem_response(problem)(scope, receive, send)
+            await problem_response(problem)(scope, receive, safe_send)
             return
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, send if scope["path"].startswith(PASSED_ON) else safe_send)
 
 
 def check_right(request: Request, needed: Right) -> None:

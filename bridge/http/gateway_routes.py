@@ -25,6 +25,7 @@ from bridge.http.gateway_answers import AnswerPassing, Passing
 from bridge.http.gateway_bodies import CallerGone, RequestBody, cancel_when_gone
 from bridge.http.gateway_watches import WatchWish
 from bridge.http.problem_details import HttpProblem, problem_of, problem_response
+from bridge.http.security_headers import with_security_headers
 from bridge.http.services import Services
 from bridge.logs import get_logger
 from bridge.net.client import Unanswered
@@ -176,7 +177,8 @@ class _GatewayCall:
         elif isinstance(error, CallerGone):
             await self.abort()
         else:
-            await problem_response(problem_of(error))(self._scope, self._receive, self._send)
+            send = with_security_headers(self._send, self._rules.previews)  # the answer is ours
+            await problem_response(problem_of(error))(self._scope, self._receive, send)
 
     async def abort(self) -> None:
         """Break the connection."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Send
 
 ALWAYS: Final = {
     "Referrer-Policy": "no-referrer",
@@ -14,7 +14,6 @@ ALWAYS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-NOT_OURS: Final = ("/gateway/",)  # answers of providers pass through as they are
 
 
 def content_policy(previews: Sequence[str]) -> str:
@@ -27,10 +26,8 @@ def content_policy(previews: Sequence[str]) -> str:
     )
 
 
-def with_security_headers(scope: Scope, send: Send, previews: Sequence[str]) -> Send:
+def with_security_headers(send: Send, previews: Sequence[str]) -> Send:
     """A `send` that adds these headers to every answer that does not set them itself."""
-    if scope["path"].startswith(NOT_OURS):
-        return send
     policy = content_policy(previews)
 
     async def send_with_headers(message: Message) -> None:

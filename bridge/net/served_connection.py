@@ -20,6 +20,11 @@ MAX_CONNECTIONS: Final = 4096
 ABORT: Final = "genbridge.abort"
 """An extension of the ASGI scope: `abort` breaks the connection, so that a cut answer does not look complete."""
 PROBLEM_TYPE: Final = b"application/problem+json"
+SAFE_HEAD: Final = (
+    b"content-security-policy: default-src 'none'\r\nreferrer-policy: no-referrer\r\ncache-control: no-store\r\n"
+    b"x-content-type-options: nosniff\r\ncross-origin-opener-policy: same-origin\r\n"
+)
+"""For answers that no app has seen."""
 
 
 class ServedConnection(HttpToolsProtocol):
@@ -93,7 +98,7 @@ class ServedConnection(HttpToolsProtocol):
         if not self._is_answering():
             body = orjson.dumps(problem(status, detail))
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
-            self.transport.write(head.encode() + b"content-type: " + PROBLEM_TYPE + b"\r\n\r\n" + body)
+            self.transport.write(head.encode() + SAFE_HEAD + b"content-type: " + PROBLEM_TYPE + b"\r\n\r\n" + body)
         self.transport.close()
 
 

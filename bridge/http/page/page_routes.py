@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from http import HTTPStatus
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -72,7 +71,7 @@ async def _respond(handle: Handler, services: Services, request: Request) -> Res
 async def answer_unknown(services: Services, request: Request, error: Exception) -> Response:
     """An address that does not exist: a page for people, a problem document for programs."""
     wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(PROGRAMS)
-    if wants_page and isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND:
+    if wants_page and isinstance(error, HTTPException):
         visitor = visitor_of(request)
         return await problem_page(request, services, visitor, problem_of(error))
     return await answer_error(request, error)

@@ -78,18 +78,24 @@ class View:
 
 
 async def page(
-    call: ViewCall, template: str, values: Mapping[str, Any], *, view: str, status: HTTPStatus = HTTPStatus.OK
+    call: ViewCall,
+    template: str,
+    values: Mapping[str, Any],
+    *,
+    view: str,
+    status: HTTPStatus = HTTPStatus.OK,
+    has_forms: bool = True,
 ) -> Response:
-    """A rendered page. Choices made by this request are kept as cookies."""
+    """A rendered page. Choices made by this request are kept as cookies. Without forms it does not need the store."""
     services, visitor = call.services, call.visitor
     frame = {
         "view": view,
         "path": call.request.url.path,
         "query": call.request.query_params,
         "kept": [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING],
-        "form_field": await new_form_field(services) if visitor.may_act else "",
+        "form_field": await new_form_field(services) if has_forms and visitor.may_act else "",
         "badges": await badges(services) if visitor.right is not Right.OPEN else Badges(),
-        "notice": await _notice(call),
+        "notice": await _notice(call) if has_forms else None,
     }
     html = render(template, visitor, call.now, {**frame, **values}).encode("utf-8", "replace")
     answer = compressible(call.request, html, HTML, gzip.compress(html, 5, mtime=0), status=status)
@@ -107,9 +113,9 @@ async def _notice(call: ViewCall) -> tuple[str, bool] | None:
 
 
 async def problem_page(request: Request, services: Services, visitor: Visitor, problem: HttpProblem) -> Response:
-    """One sentence for a person: what is wrong, and what to do."""
+    """One sentence for a person: what is wrong, and what to do. Works without the store, which may be what is wrong."""
     call = ViewCall(services=services, request=request, visitor=visitor, now=services.clock.now(), query=ViewQuery())
-    answer = await page(call, "problem.html", {"problem": problem}, view="", status=problem.status)
+    answer = await page(call, "problem.html", {"problem": problem}, view="", status=problem.status, has_forms=False)
     answer.headers.update(problem.headers or {})
     return answer
 
