@@ -70,7 +70,7 @@ class App:
         )
         self._metrics = metrics
         metrics.show(accounts=loaded.settings.accounts, endpoints=loaded.settings.endpoints)
-        self._builder = plan_builder.PlanBuilder(clock, link_key=self._link_key)
+        self._builder = plan_builder.PlanBuilder(clock, link_key=self._link_key, traffic=self.parts.poller)
         self._keeper = Keeper(clock)
         self._store = store
         self._clock = clock

@@ -9,19 +9,20 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import anyio.to_thread
 
 from bridge import __version__
 from bridge.account_catalogue import base_url_of, catalogue
+from bridge.archive.answer_spool import AnswerSpool
 from bridge.archive.archive_sink import ArchiveLimits, ArchiveSink, LinkTo
 from bridge.archive.bucket import Bucket
-from bridge.archive.download import Download
+from bridge.archive.download import AskAgain, Download
 from bridge.archive.folder import Folder
 from bridge.archive.keeper import FreeSpace, KeepRules
 from bridge.archive.part_file import PartFile
@@ -31,14 +32,17 @@ from bridge.config.load import Loaded
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.public_addresses import AllowedHosts
 from bridge.domain.result_links import LINK_LIFE_S, result_link
+from bridge.domain.task import Kind, Reading
 from bridge.net.outside_client import KeyFor, OutsideClient
-from bridge.ports import Clock
+from bridge.ports import AccountTraffic, Clock, Provider
 
 COPIES_AT_ONCE: Final = 8
 RETRIES: Final = RetryPlan(
     steps_s=(2.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0, 57_600.0)
 )
 """Closer together than those of endpoints: URLs expire, and a request for a file can be repeated."""
+
+ASK_WITHIN_S: Final = 60.0  # how long a copy waits until its account may send a request
 
 LinkKey: TypeAlias = "Callable[[], Awaitable[bytes]]"
 """The store's key for the signatures of links."""
@@ -48,37 +52,88 @@ def place_of(archive: Archive, loaded: Loaded) -> Folder | Bucket:
     """Where copies are kept. Nothing is made or asked for yet."""
     if not archive.to.startswith("s3://"):
         return Folder(loaded.under(archive.to).absolute())
-    return _bucket(archive.to)
+    return _bucket(archive.to, (loaded.env or {}).get("STATE_DIRECTORY", "").partition(":")[0] or tempfile.gettempdir())
 
 
 @lru_cache(maxsize=8)
-def _bucket(url: str) -> Bucket:
-    """One for all users, with its connections."""
+def _bucket(url: str, folder: str) -> Bucket:
+    """One for all users, with its connections. Its unfinished files are below `folder`."""
     mark = hashlib.sha256(url.encode()).hexdigest()[:12]
-    return Bucket(url, Path(tempfile.gettempdir()) / f"genbridge-{os.geteuid()}-{mark}")
+    return Bucket(url, Path(folder) / f"genbridge-{os.geteuid()}-{mark}")
+
+
+class AccountAccess(NamedTuple):
+    """What copies need of an account."""
+
+    key_for: KeyFor  # the headers with its key for a URL
+    ask_again: AskAgain
 
 
 def archive_sink(
-    archive: Archive, loaded: Loaded, *, keys: Mapping[str, KeyFor], clock: Clock, link_key: LinkKey
+    archive: Archive,
+    loaded: Loaded,
+    *,
+    accounts: Mapping[str, AccountAccess],
+    spool: AnswerSpool,
+    clock: Clock,
+    link_key: LinkKey,
 ) -> ArchiveSink:
-    """The sink of the archive. `keys`: for each account, the headers with its key for a URL. ConfigError for a proxy or
-    CA file that cannot be used."""
+    """The sink of the archive. ConfigError for a proxy or CA file that cannot be used."""
     place = place_of(archive, loaded)
-
-    def part(name: str) -> PartFile:
-        if isinstance(place, Bucket):
-            _make_private(place.partial)
-        return PartFile(place.partial / name)
-
     return ArchiveSink(
         place=place,
-        partial=part,
-        downloads={name: _download(name, loaded, keys[name]) for name in loaded.settings.accounts},
+        partial=lambda name: PartFile(_partial_of(place) / name),
+        downloads={name: _download(name, loaded, accounts[name]) for name in loaded.settings.accounts},
+        spool=spool,
         limits=ArchiveLimits(kinds=frozenset(archive.kinds), most_bytes=archive.max_size),
-        space=FreeSpace(place.root if isinstance(place, Folder) else place.partial),
+        space=_space_of(place),
         clock=clock,
         link_to=_link_to(place, loaded, clock=clock, link_key=link_key),
     )
+
+
+def answer_spool(loaded: Loaded) -> AnswerSpool | None:
+    """Where files inside answers wait until they are copied; None without an archive."""
+    archive = loaded.settings.archive
+    if archive is None:
+        return None
+    place = place_of(archive, loaded)
+    return AnswerSpool(
+        partial(_partial_of, place),
+        kinds=frozenset(archive.kinds),
+        most_bytes=archive.max_size,
+        space=_space_of(place),
+    )
+
+
+def asking(account: str, provider: Provider, traffic: AccountTraffic, clock: Clock) -> AskAgain:
+    """Polls a task of this account once more, within the account's limits."""
+
+    async def ask(task_id: str, action: str | None) -> Reading:
+        held = await traffic.admit(account, within_s=ASK_WITHIN_S)
+        if held is not None:
+            return Reading(kind=Kind.TRANSIENT, detail=f"not yet: {held.reason}")
+        asked_at = clock.steady()
+        try:
+            reading = await provider.poll(task_id, action)
+        finally:
+            traffic.left(account)
+        if reading.kind is Kind.RATE_LIMITED:
+            traffic.limited(account, reading, asked_at=asked_at)
+        return reading
+
+    return ask
+
+
+def _partial_of(place: Folder | Bucket) -> Path:
+    """The folder of unfinished files."""
+    if isinstance(place, Bucket):
+        _make_private(place.partial)
+    return place.partial
+
+
+def _space_of(place: Folder | Bucket) -> FreeSpace:
+    return FreeSpace(place.root if isinstance(place, Folder) else place.partial)
 
 
 def keep_rules(loaded: Loaded) -> KeepRules | None:
@@ -100,7 +155,7 @@ def allowed_hosts(loaded: Loaded) -> AllowedHosts:
     return AllowedHosts(hosts=frozenset(each for each in allow if "/" not in each), networks=tuple(networks))
 
 
-def _download(name: str, loaded: Loaded, key_for: KeyFor) -> Download:
+def _download(name: str, loaded: Loaded, access: AccountAccess) -> Download:
     account = loaded.settings.accounts[name]
     own_host = urlsplit(base_url_of(account, catalogue(loaded)[account.provider])).hostname or ""
     allowed = allowed_hosts(loaded)
@@ -112,7 +167,7 @@ def _download(name: str, loaded: Loaded, key_for: KeyFor) -> Download:
         environment=loaded.proxies,
         user_agent=f"genbridge/{__version__}",
     )
-    return Download(client=client, key_for=key_for)
+    return Download(client=client, key_for=access.key_for, ask_again=access.ask_again)
 
 
 def _link_to(place: Folder | Bucket, loaded: Loaded, *, clock: Clock, link_key: LinkKey) -> LinkTo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import ip_network
 from types import TracebackType
 from typing import Final
@@ -11,7 +12,17 @@ from urllib.parse import urlsplit
 
 from bridge import __version__
 from bridge.account_catalogue import base_url_of, catalogue
-from bridge.archive_builder import COPIES_AT_ONCE, RETRIES, LinkKey, allowed_hosts, archive_sink
+from bridge.archive.download import cannot_ask
+from bridge.archive_builder import (
+    COPIES_AT_ONCE,
+    RETRIES,
+    AccountAccess,
+    LinkKey,
+    allowed_hosts,
+    answer_spool,
+    archive_sink,
+    asking,
+)
 from bridge.callback_reading import callbacks_of
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Settings, Webhook, fingerprint
@@ -27,9 +38,9 @@ from bridge.engine.plans import AccountPlan, EndpointPlan
 from bridge.errors import BridgeBug, ConfigError
 from bridge.net.client import HttpClient
 from bridge.net.outside_client import OutsideClient
-from bridge.ports import Clock, Sink
+from bridge.ports import AccountTraffic, Clock, Sink
 from bridge.providers.description import Description
-from bridge.providers.provider import HttpProvider
+from bridge.providers.provider import HttpProvider, drop_files
 from bridge.providers.signing import of_pair
 from bridge.sinks.answers import AcceptRule, AnswerReader, read_nothing
 from bridge.sinks.attached_files import NOTHING_KNOWN, ResultFiles
@@ -49,7 +60,7 @@ class PlanBuilder:
     """Builds the plans of accounts and endpoints from resolved settings. An unchanged plan is returned again.
 
     Connections stay open until `retire` finds them replaced, or until `close` or the end of `async with`. `files` are
-    results that need not be fetched, by their URLs.
+    results that need not be fetched, by their URLs. Through `traffic` copies may poll a task once more.
     """
 
     def __init__(
@@ -57,6 +68,7 @@ class PlanBuilder:
         clock: Clock,
         *,
         link_key: LinkKey | None = None,
+        traffic: AccountTraffic | None = None,
         client: Callable[..., HttpClient] = HttpClient,
         files: Mapping[str, bytes] = NOTHING_KNOWN,
     ) -> None:
@@ -64,6 +76,7 @@ class PlanBuilder:
         self._new_client = client
         self._files = files
         self._link_key = link_key or _no_key
+        self._traffic = traffic
         self._clients: dict[tuple[str, str], HttpClient] = {}  # by kind and name of the account or endpoint
         self._replaced: list[HttpClient] = []
         self._accounts: dict[str, tuple[object, AccountPlan]] = {}
@@ -120,7 +133,9 @@ class PlanBuilder:
         settings = loaded.settings
         account = settings.accounts[name]
         allowed = allowed_hosts(loaded)
-        basis = (account, settings.polling, settings.routes, settings.providers, loaded.proxies, allowed)
+        spool = answer_spool(loaded)
+        archive = settings.archive and (settings.archive.to, settings.archive.kinds, settings.archive.max_size)
+        basis = (account, settings.polling, settings.routes, settings.providers, loaded.proxies, allowed, archive)
         if (kept := self._accounts.get(name)) and kept[0] == basis:
             return kept[1]
         polling = settings.polling
@@ -141,6 +156,7 @@ class PlanBuilder:
             secrets=secrets,
             allowed=allowed,
             now=self._clock.now,
+            keep_files=drop_files if spool is None else partial(spool.keep, name),
         )
         plan = AccountPlan(
             provider=provider,
@@ -202,13 +218,17 @@ class PlanBuilder:
         known = self._endpoints.get(ARCHIVE)
         if known and known[0] == basis:
             return known[1]
-        keys = {}
+        spool, access = answer_spool(loaded), {}
+        assert spool is not None
         for name in settings.accounts:
             provider = self.account(name, loaded).provider
             assert isinstance(provider, HttpProvider)
-            keys[name] = provider.key_for
+            ask = cannot_ask if self._traffic is None else asking(name, provider, self._traffic, self._clock)
+            access[name] = AccountAccess(provider.key_for, ask)
         plan = EndpointPlan(
-            sink=archive_sink(settings.archive, loaded, keys=keys, clock=self._clock, link_key=self._link_key),
+            sink=archive_sink(
+                settings.archive, loaded, accounts=access, spool=spool, clock=self._clock, link_key=self._link_key
+            ),
             concurrency=COPIES_AT_ONCE,
             retries=RETRIES,
             fingerprint=hashlib.sha256(settings.archive.model_dump_json().encode()).hexdigest()[:16],

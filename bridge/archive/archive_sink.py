@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, ParamSpec, Protocol, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import anyio.to_thread
 import orjson
 
+from bridge.archive.answer_spool import AnswerSpool
+from bridge.archive.copy_failed import CopyFailed, Fetched
 from bridge.archive.copy_record import CopyRecord
-from bridge.archive.download import CopyFailed, Download, Fetched
+from bridge.archive.download import Download
+from bridge.archive.keeper import Space
 from bridge.archive.part_file import PartFile, PartTaken
 from bridge.archive.place import Place, PlaceFailed
 from bridge.domain.archive_names import CopyMade, WantedCopy, due_first, mark, stems, wanted_copies
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.event_building import archived_event
-from bridge.domain.ids import ARCHIVE
+from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.task import Json
 from bridge.encoding import documented
 from bridge.ports import Clock
@@ -29,13 +32,6 @@ NO_SPACE_S: Final = 60.0  # how long copies wait when there is too little space
 PLACE_S: Final = 30.0  # ... and when the archive cannot be read or written
 LinkTo = Callable[[str], Awaitable[str | None]]
 """The URL at which others can fetch a copy; None if there is none."""
-
-
-class Space(Protocol):
-    """Whether there is room for copies."""
-
-    def problem(self) -> str | None:
-        """Why no copy may be made now; None if one may. Blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +55,7 @@ class ArchiveSink:
         place: Place,
         partial: Callable[[str], PartFile],
         downloads: Mapping[str, Download],
+        spool: AnswerSpool,
         limits: ArchiveLimits,
         space: Space,
         clock: Clock,
@@ -67,6 +64,7 @@ class ArchiveSink:
         self._place = place
         self._partial = partial
         self._downloads = downloads
+        self._spool = spool
         self._limits = limits
         self._space = space
         self._clock = clock
@@ -93,15 +91,14 @@ class ArchiveSink:
         if problem is not None:
             return _wait(problem, NO_SPACE_S)
         data = orjson.loads(delivery.body)["data"]
-        download = self._downloads.get(delivery.account)
-        if download is None:
+        if delivery.account not in self._downloads:
             return Undeliverable(reason=f"the account {delivery.account} is no longer in the settings")
         try:
             record = await _at_place(CopyRecord.claim, self._place, stems(data, event_id=delivery.event_id), delivery)
             failed = [
                 (wanted, failure)
                 for wanted in wanted_copies(data, self._limits.kinds)
-                if (failure := await self._copied(wanted, record, delivery, download)) is not None
+                if (failure := await self._copied(wanted, record, delivery, data.get("action"))) is not None
             ]
         except PlaceFailed as error:
             return _wait(str(error), PLACE_S)
@@ -110,20 +107,23 @@ class ArchiveSink:
         return await self._finished(record, delivery, data)
 
     async def _copied(
-        self, wanted: WantedCopy, record: CopyRecord, delivery: Delivery, download: Download
+        self, wanted: WantedCopy, record: CopyRecord, delivery: Delivery, action: str | None
     ) -> CopyFailed | None:
         """Make one copy unless it is there; returns why that failed."""
-        if await _at_place(record.has, wanted.n):
-            return None
+        key = WatchKey(delivery.account, delivery.subject)
         part = self._partial(f"{mark(delivery.event_id)}-{wanted.n}")
+        if await _at_place(record.has, wanted.n):
+            part.discard()  # after a crash right behind the move
+            self._spool.discard(wanted, key)
+            return None
         try:
             with part:
                 made = record.noted(wanted.n)
                 if made is None or not await anyio.to_thread.run_sync(part.adopt, made.bytes, made.sha256):
-                    fetched = await download.fetch(wanted, part, most_bytes=self._limits.most_bytes)
-                    made = self._copy(wanted, record, fetched)
+                    made = self._copy(wanted, record, await self._fetched(wanted, part, key, action))
                 await _at_place(record.keep, made, part.path)
                 part.discard()
+                self._spool.discard(wanted, key)
         except CopyFailed as failure:
             return failure
         except PartTaken:
@@ -131,6 +131,12 @@ class ArchiveSink:
         except OSError as error:
             raise PlaceFailed(f"{part.path.parent}: {error.strerror or error}") from error
         return None
+
+    async def _fetched(self, wanted: WantedCopy, part: PartFile, key: WatchKey, action: str | None) -> Fetched:
+        download = self._downloads[key.account]
+        if wanted.is_inside:
+            return await self._spool.fetch(wanted, part, key, lambda: download.ask_again(key.task_id, action))
+        return await download.fetch(wanted, part, most_bytes=self._limits.most_bytes)
 
     @staticmethod
     def _copy(wanted: WantedCopy, record: CopyRecord, fetched: Fetched) -> CopyMade:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 import anyio.abc
 import anyio.to_thread
 
-from bridge.archive.content_sniffing import FileType, WrongContent, sniffed
+from bridge.archive.content_sniffing import WrongContent, sniffed
+from bridge.archive.copy_failed import CopyFailed, Fetched
 from bridge.archive.part_file import PartFile
 from bridge.domain.archive_names import WantedCopy
 from bridge.domain.backoff import parse_retry_after
+from bridge.domain.task import Kind, Reading
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import Failure
 from bridge.net.outside_client import BodyStopped, KeyFor, OutsideAnswer, OutsideClient
@@ -32,26 +34,13 @@ _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _DIGEST: Final = re.compile(r"(?:^|,)\s*sha-256=:?([A-Za-z0-9+/=]+):?", re.IGNORECASE)
 
 
-class Fetched(NamedTuple):
-    """A whole file in its part file, on disk."""
-
-    bytes: int
-    sha256: str
-    type: FileType
+AskAgain = Callable[[str, str | None], Awaitable[Reading]]
+"""Polls a task, by its id and action, once more. Files inside the answer have been kept when it returns."""
 
 
-class CopyFailed(Exception):
-    """Why a result could not be copied. With `is_final` another attempt is of no use. `is_refusal`: the server refuses
-    this URL, which is final once the URL has expired."""
-
-    def __init__(
-        self, reason: str, *, is_final: bool = False, is_refusal: bool = False, retry_after_s: float | None = None
-    ) -> None:
-        super().__init__(reason)
-        self.reason: Final = reason
-        self.is_final: Final = is_final
-        self.is_refusal: Final = is_refusal
-        self.retry_after_s: Final = retry_after_s
+async def cannot_ask(task_id: str, action: str | None) -> Reading:
+    """`AskAgain` for a program that polls nothing."""
+    return Reading(kind=Kind.TRANSIENT, detail="nobody can ask the provider")
 
 
 class Cut(Exception):
@@ -64,6 +53,7 @@ class Download:
 
     client: OutsideClient
     key_for: KeyFor  # for results that need the key
+    ask_again: AskAgain = cannot_ask  # for results that were inside the answer
 
     async def fetch(self, wanted: WantedCopy, part: PartFile, *, most_bytes: int) -> Fetched:
         """Fetch a result into an open part file. CopyFailed says why it could not be; what has come stays for the next

@@ -37,6 +37,13 @@ class DiskUsage(Protocol):
     def free(self) -> int: ...
 
 
+class Space(Protocol):
+    """Whether there is room for copies."""
+
+    def problem(self) -> str | None:
+        """Why no copy may be made now; None if one may. Blocks."""
+
+
 class FreeSpace:
     """The free space of the disk that holds a folder, which need not exist yet."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,12 +20,27 @@ MOST_ENDING: Final = "-abcdefgh-9999-abcdefgh.data.json"  # what may follow the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedCopy:
-    """One result to copy. `n` counts the results of a task from 1, whichever kinds are copied."""
+    """One result to copy. `n` counts the results of a task from 1, whichever kinds are copied; files that were inside
+    the answer come last. Those have no `url`; `place` is that among the results of their kind."""
 
     kind: str
     n: int
     url: str
     needs_key: bool = False
+    place: int = 0
+    media_type: str = ""  # of a file inside the answer, like the next two
+    bytes: int = 0
+    sha256: str = ""  # "" if it could not be kept when the answer came
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether it was inside the answer."""
+        return not self.url
+
+    @property
+    def mark(self) -> str:
+        """See `result_mark`."""
+        return result_mark(self.url, self.sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +88,41 @@ class CopyMade:
 
 
 def wanted_copies(data: Mapping[str, Json], kinds: Collection[str]) -> Iterator[WantedCopy]:
-    """The results of an event's `data` that have an address, of these kinds."""
-    result, n = data.get("task_result"), 0
+    """The results of an event's `data` that have an address or were inside the answer, of these kinds."""
+    found = list(_results(data.get("task_result")))
+    numbered = [one for one in found if one.url] + [one for one in found if not one.url]
+    yield from (replace(one, n=n) for n, one in enumerate(numbered, 1) if one.kind in kinds)
+
+
+def _results(result: Json) -> Iterator[WantedCopy]:
     for kind, items in result.items() if isinstance(result, Mapping) else ():
-        for item in items if isinstance(items, list) else ():
-            url = item.get("url") if isinstance(item, Mapping) else None
-            if kind not in COPIED_KINDS or not isinstance(url, str) or not url.startswith(("https://", "http://")):
+        for place, item in enumerate(items if isinstance(items, list | tuple) else ()):
+            if kind not in COPIED_KINDS or not isinstance(item, Mapping):
                 continue
-            n += 1
-            if kind in kinds:
-                yield WantedCopy(kind=kind, n=n, url=url, needs_key=item.get("needs_key") is True)
+            url = item.get("url")
+            if isinstance(url, str) and url.startswith(("https://", "http://")):
+                yield WantedCopy(kind=kind, n=0, url=url, needs_key=item.get("needs_key") is True)
+            elif url is None and item.get("embedded") is True and "media_type" in item:
+                yield WantedCopy(
+                    kind=kind,
+                    n=0,
+                    url="",
+                    place=place,
+                    media_type=str(item["media_type"]),
+                    bytes=item["bytes"] if isinstance(item.get("bytes"), int) else 0,
+                    sha256=str(item.get("sha256") or ""),
+                )
+
+
+def result_mark(url: str, sha256: str) -> str:
+    """What tells a result from the others of its task: its URL, else what its file holds; "" if nothing does."""
+    return url or (f"sha256:{sha256}" if sha256 else "")
+
+
+def spool_name(account: str, task_id: str, kind: str, place: int) -> str:
+    """The name of the file that holds a result which was inside the answer, until it is copied."""
+    digest = hashlib.sha256(f"{len(account)} {account}{task_id}".encode(errors="surrogatepass"))
+    return f"inside-{base64.b32encode(digest.digest()[:15]).decode().lower()}-{kind}-{place}"
 
 
 def stems(data: Mapping[str, Json], *, event_id: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
-from bridge.domain.archive_names import COPIED_KINDS, wanted_copies
+from bridge.domain.archive_names import COPIED_KINDS, result_mark, wanted_copies
 from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
 
@@ -62,6 +62,12 @@ class MadeResult:
     covers: tuple[str, ...] = ()
     needs_key: bool = False
     is_rendition: bool = False
+    sha256: str = ""  # of a file inside the answer that the archive keeps
+
+    @property
+    def mark(self) -> str:
+        """See `WantedCopy.mark`."""
+        return result_mark(self.url, self.sha256)
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -109,15 +115,15 @@ def result_facts(result: Json, urls: Json = (), action: Json = None) -> ResultFa
 def with_copies_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
     """The same results with the addresses of their copies, as an event's `archive` has them; unchanged if a copy has
     none."""
-    numbers = {one.n: one.url for one in wanted_copies(data, COPIED_KINDS)}
+    numbers = {one.n: one.mark for one in wanted_copies(data, COPIED_KINDS)}
     copies: dict[str, str] = {}
     for item in _list(data.get("archive")):
         number, url = (item.get("n"), _text(item.get("url"))) if isinstance(item, Mapping) else (None, "")
-        if isinstance(number, int) and number in numbers and url:
+        if isinstance(number, int) and numbers.get(number) and url:
             copies[numbers[number]] = url
     if not copies or any(each.url and each.url not in copies for each in found.made):
         return found
-    return replace(found, made=tuple(replace(each, url=copies.get(each.url, "")) for each in found.made))
+    return replace(found, made=tuple(replace(each, url=copies.get(each.mark, "")) for each in found.made))
 
 
 def main_kind(kinds: Iterator[str] | Sequence[str]) -> str:
@@ -161,6 +167,7 @@ def _made(kind: str, item: Mapping[str, Json]) -> MadeResult:
         size=int(_number(item.get("bytes")) or 0),
         covers=tuple(covers),
         needs_key=item.get("needs_key") is True,
+        sha256=_text(item.get("sha256")) if item.get("embedded") is True else "",
     )
 
 

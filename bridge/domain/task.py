@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from bridge.domain.answer_file import AnswerFile
 
 Json = Any  # a JSON value: what `orjson.loads` gives
 
@@ -69,7 +72,7 @@ class Snapshot(NamedTuple):
     `result` maps videos, images, audios, texts and files to lists of objects with the provider's own keys and a
     normalized `url`. `urls` are the result URLs that are passed on, in a stable order; `refused` says why others are
     not. `kept` are further fields of the task, unchanged, for receivers that expect them. `result_missing` marks a
-    success without any result.
+    success without any result. `files` are those inside the answer; they are never stored with the rest.
     """
 
     status: str = ""  # in the provider's own words
@@ -84,6 +87,7 @@ class Snapshot(NamedTuple):
     kept: Mapping[str, Json] = _NOTHING
     error_code: str | None = None
     result_missing: bool = False
+    files: tuple[AnswerFile, ...] = ()
 
 
 class Reading(NamedTuple):
@@ -104,3 +108,9 @@ class Reading(NamedTuple):
     server_trouble: bool = False
     unread: str = ""
     is_vague: bool = False
+
+    def without_files(self) -> Reading:
+        """The same, with no file of the answer in memory."""
+        if self.snapshot is None or not self.snapshot.files:
+            return self
+        return self._replace(snapshot=self.snapshot._replace(files=()))

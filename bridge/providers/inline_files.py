@@ -1,4 +1,4 @@
-"""Files inside an answer: data URLs and long base64. Their type and size are passed on, not their content."""
+"""Recognizes files inside an answer: data URLs and long base64. Receivers are told their types and sizes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote, unquote_to_bytes
 
 import yaml
 
+from bridge.domain.answer_file import DATA_URL, URL_SAFE
 from bridge.domain.task import Json
 
 SURE_FROM: Final = 1024  # mixed base64 of this many characters is a file, with any beginning
@@ -18,7 +20,6 @@ LIKELY_FROM: Final = 64  # characters that are a file if they begin like a known
 HEAD_CHARS: Final = 64  # enough to recognize the type of a file
 BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 LINE_FROM: Final = 60  # characters of each line but the last, where base64 is broken into lines
-DATA_URL: Final = re.compile(r"data:([^,;]{0,100})((?:;[^,;]{0,100}){0,5}),", re.IGNORECASE)
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DATA: Final[Any] = yaml.load(Path(__file__).with_name("media_types.yaml").read_bytes(), _LOADER)  # noqa: S506 - either is safe
@@ -73,8 +74,8 @@ def _of_data_url(value: str) -> InlineFile | None:
     content = value[found.end() :]
     stated = found[1].strip().lower()
     if "base64" not in found[2].lower():
-        return InlineFile(stated or "text/plain", len(content.encode("utf-8", "replace")))
-    text = "".join(content.split())
+        return InlineFile(stated or "text/plain", len(unquote_to_bytes(content)))
+    text = "".join((unquote(content) if "%" in content[:2000] else content).split())
     return InlineFile(_sniffed(text) or stated or _UNKNOWN, _length(text))
 
 
@@ -92,13 +93,10 @@ def _is_mixed(text: str) -> bool:
 
 def _sniffed(text: str) -> str | None:
     try:
-        head = base64.b64decode(text[:HEAD_CHARS].translate(_STANDARD).rstrip("=") + "==", validate=False)
+        head = base64.b64decode(text[:HEAD_CHARS].translate(URL_SAFE).rstrip("=") + "==", validate=False)
     except (binascii.Error, ValueError):
         return None
     return next((media_type for at, begin, media_type in _SIGNATURES if head[at : at + len(begin)] == begin), None)
-
-
-_STANDARD: Final = str.maketrans("-_", "+/")
 
 
 def _length(text: str) -> int:

@@ -101,7 +101,7 @@ class PassThrough:
         route = self._description.route(own_host)
         if route.second is not None and second_value(self._description, answer, asked) is not None:
             return reading._replace(lacks_result=True)
-        return reading if reading.kind in ABOUT_TASK or reading.lacks_result else None
+        return reading.without_files() if reading.kind in ABOUT_TASK or reading.lacks_result else None
 
     def limited(self, answer: Answer) -> Reading | None:
         """What the answer means for the account's limits, if the provider refused a request as one too many."""

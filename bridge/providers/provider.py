@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from bridge import __version__
@@ -40,6 +40,14 @@ MOST_DETAIL: Final = 500  # characters
 MOST_WORD: Final = 64
 MIN_SECRET_BYTES: Final = 8  # a shorter key is too likely to be part of another text
 
+KeepFiles: TypeAlias = Callable[[str, Reading], Awaitable[Reading]]
+"""Keeps the files inside the answer about a task, by its id. Returns the reading without them."""
+
+
+async def drop_files(task_id: str, reading: Reading) -> Reading:
+    """`KeepFiles` where nobody wants them."""
+    return reading.without_files()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
@@ -56,7 +64,8 @@ class HttpProvider:
 
     The key is sent to the origin of the base URL and to `origins` only. `key` or `signer` (for accounts with a pair of
     keys) replaces `api_key`. `secrets` are removed from answers, like the key. Results may be at `allowed` private
-    hosts. `now` is our clock: times in answers that are ahead of it are ignored.
+    hosts. `now` is our clock: times in answers that are ahead of it are ignored. `keep_files` gets the files inside
+    answers before anybody hears of them.
     """
 
     def __init__(
@@ -74,8 +83,10 @@ class HttpProvider:
         secrets: Sequence[str] = (),
         allowed: AllowedHosts = NO_HOSTS,
         now: Callable[[], float] = lambda: math.inf,
+        keep_files: KeepFiles = drop_files,
     ) -> None:
         self._description = description
+        self._keep_files = keep_files
         self._now = now
         self._allowed = allowed
         self._base_url = base_url
@@ -108,6 +119,13 @@ class HttpProvider:
 
     async def poll(self, task_id: str, action: str | None) -> Reading:
         """Ask once. Every failure is a Reading; nothing but cancellation is raised."""
+        return await self._kept(task_id, await self._poll(task_id, action))
+
+    async def _kept(self, task_id: str, reading: Reading) -> Reading:
+        has_files = reading.snapshot is not None and reading.snapshot.files
+        return await self._keep_files(task_id, reading) if has_files else reading
+
+    async def _poll(self, task_id: str, action: str | None) -> Reading:
         task_id, action = self._task(task_id, action)
         question = self._question(task_id, action)
         try:
@@ -171,7 +189,10 @@ class HttpProvider:
         """Ask once about tasks of one batch key: a Reading each, or one Reading when the whole answer was none.
         Nothing but cancellation is raised."""
         with answer_budget():
-            return await self._poll_batch(task_ids, action)
+            readings = await self._poll_batch(task_ids, action)
+        if isinstance(readings, Reading):
+            return readings
+        return {task_id: await self._kept(task_id, reading) for task_id, reading in readings.items()}
 
     async def _poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
         batch = self._route.batch

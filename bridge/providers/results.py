@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from bridge.domain.answer_file import AnswerFile
 from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
 from bridge.domain.result_facts import RESULT_KINDS, kind_of_file
 from bridge.domain.result_urls import why_refused
@@ -25,7 +26,7 @@ from bridge.providers.task_requests import content_url
 ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*:|/)")  # a bare text without one is no result
 CLOUD: Final = ("gs://", "s3://")  # only a cloud account can read these
 
-Item = dict[str, Json]  # the provider's own keys, and `url` (a text: `text`; a file inside the answer: neither)
+Item = dict[str, Json]  # the provider's own keys, and `url` (a text: `text`; base64 inside the answer: `embedded`)
 Items = Iterator[tuple[str, Item]]  # each with the key that it is under
 
 
@@ -50,12 +51,13 @@ class MissingResult(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
     """The results, and why others were refused. All empty: there is no result. `lost` holds the reasons that items
-    without a result give."""
+    without a result give. `files` are those of the items without address."""
 
     result: Mapping[str, Sequence[Item]] = field(default_factory=dict)
     urls: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     lost: tuple[MissingResult, ...] = ()
+    files: tuple[AnswerFile, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -68,16 +70,17 @@ class _Collector:
     def __init__(self, form: Form, asked: PollContext) -> None:
         self._otherwise = _kind_of_action(asked.action) or form.otherwise
         self.items: dict[str, tuple[str, Item]] = {}
+        self.files: dict[str, str] = {}  # the texts of the files, by the keys of their items
 
     def add(self, key: str, item: Item) -> None:
-        """Add an item with its `url`, its `text`, or neither (a file), and the key that it is under."""
-        held = "url" if "url" in item else "text" if "text" in item else None
-        file = inline_file(item[held]) if held is not None else None
-        if held is None or file is not None:
-            others = {name: value for name, value in item.items() if held is None or value != item[held]}
-            item = {**others, **(file.item if file is not None else {})}
-            kind = _kind(key) or _kind(str(item["media_type"]).partition("/")[0]) or self._otherwise
-            self.items[f"file {len(self.items)}"] = kind, item
+        """Add an item with its `url`, its `text`, or `embedded` (base64), and the key that it is under."""
+        held = next(name for name in ("url", "text", "embedded") if name in item)
+        file = inline_file(item[held], expected=held == "embedded")
+        if file is not None:
+            others = {name: value for name, value in item.items() if value != item[held]}
+            kind = _kind(key) or _kind(file.media_type.partition("/")[0]) or self._otherwise
+            place = f"file {len(self.items)}"
+            self.items[place], self.files[place] = (kind, {**others, **file.item}), item[held]
         elif held == "text":
             self.items.setdefault(f"text {item['text']}", ("texts", item))
         elif item["url"]:
@@ -104,13 +107,13 @@ def collect(
             for key, item in alternative:
                 found.add(key, item)
             if len(found.items) >= place.at_least:
-                return _sifted(found.items, asked, needs_key, lost=said)
+                return _sifted(found, asked, needs_key, lost=said)
         missing += said
     return Collected(lost=tuple(dict.fromkeys(missing)))
 
 
 def _sifted(
-    found: Mapping[str, tuple[str, Item]],
+    found: _Collector,
     asked: PollContext,
     needs_key: Pattern | None,
     *,
@@ -119,8 +122,11 @@ def _sifted(
     result: dict[str, list[Item]] = {}
     refused: list[str] = []
     urls: list[str] = []
-    for url, (kind, held) in found.items():
+    files: list[AnswerFile] = []
+    for url, (kind, held) in found.items.items():
         item = without_files(held)
+        if (text := found.files.get(url)) is not None:
+            files.append(AnswerFile(kind, len(result.get(kind, ())), text))
         if "url" not in item or url.startswith(CLOUD):
             result.setdefault(kind, []).append(item)
         elif (reason := why_refused(url, own_host=asked.own_host, allowed=asked.allowed)) is not None:
@@ -130,7 +136,13 @@ def _sifted(
             result.setdefault(kind, []).append({**item, "needs_key": True} if is_closed else item)
             urls.append(url)
     ordered: dict[str, list[Item]] = {kind: result[kind] for kind in RESULT_KINDS if kind in result}
-    return Collected(result=ordered, urls=tuple(urls), refused=tuple(refused), lost=tuple(dict.fromkeys(lost)))
+    return Collected(
+        result=ordered,
+        urls=tuple(urls),
+        refused=tuple(refused),
+        lost=tuple(dict.fromkeys(lost)),
+        files=tuple(files),
+    )
 
 
 def _alternatives(place: Results, form: Form, task: Mapping[str, Json], asked: PollContext) -> Iterator[Items]:
@@ -210,8 +222,8 @@ def _named(place: Results, form: Form, task: Mapping[str, Json]) -> Items:
                 yield from _split(raw, form, key) if raw != "" else ()
     for value in selected(place.embedded, task):
         for raw in _each(value):
-            if (file := inline_file(raw, expected=True)) is not None:
-                yield "", file.item
+            if inline_file(raw, expected=True) is not None:
+                yield "", {"embedded": raw}
 
 
 def _lists(lists: Json, form: Form) -> Items:

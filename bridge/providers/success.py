@@ -48,6 +48,7 @@ def read_success(
             result=collected.result,
             urls=collected.urls,
             refused=collected.refused,
+            files=collected.files,
             expires_ms=_expires_ms(description, form, task, seen) if collected.urls else None,
         )
         return Reading(kind=Kind.SUCCEEDED, detail=_remarks(collected, withheld), snapshot=seen)
@@ -112,7 +113,8 @@ def _remarks(collected: Collected, withheld: str) -> str:
     if clouds := [url for item in items if isinstance(url := item.get("url"), str) and url.startswith(CLOUD)]:
         remarks.append(f"{_counted(len(clouds), 'result')} can only be read with a cloud account: {', '.join(clouds)}")
     if files := [_file(item) for item in items if item.get("embedded") is True]:
-        remarks.append(f"{_counted(len(files), 'file')} embedded in the answer, not sent: {', '.join(files)}")
+        are = "is" if len(files) == 1 else "are"
+        remarks.append(f"{_counted(len(files), 'file')} {are} inside the answer, without a URL: {', '.join(files)}")
     if collected.refused:
         were = "was" if len(collected.refused) == 1 else "were"
         count = _counted(len(collected.refused), "result URL")

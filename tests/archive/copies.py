@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bridge.archive.archive_sink import ArchiveLimits, ArchiveSink, Space
-from bridge.archive.download import Download
+from bridge.archive.answer_spool import AnswerSpool
+from bridge.archive.archive_sink import ArchiveLimits, ArchiveSink
+from bridge.archive.download import AskAgain, Download, cannot_ask
 from bridge.archive.folder import Folder
-from bridge.archive.keeper import FreeSpace
+from bridge.archive.keeper import FreeSpace, Space
 from bridge.archive.part_file import PartFile
 from bridge.archive.place import Place
 from bridge.domain.archive_names import COPIED_KINDS
@@ -54,6 +55,7 @@ def archive_in(
     now: float = ENDED_AT + 60,
     pace: Pace | None = None,
     space: Space | None = None,
+    ask_again: AskAgain = cannot_ask,
 ) -> ArchiveSink:
     """The sink of an archive in this folder. Hosts are allowed as the account's own host is."""
 
@@ -64,12 +66,22 @@ def archive_in(
     return ArchiveSink(
         place=place or Folder(root),
         partial=lambda name: PartFile(partial / name),
-        downloads={"kling": Download(client=OutsideClient(hosts=hosts, pace=pace), key_for=key_for)},
+        downloads={
+            "kling": Download(client=OutsideClient(hosts=hosts, pace=pace), key_for=key_for, ask_again=ask_again)
+        },
+        spool=spool_in(root, most_bytes=most_bytes, kinds=kinds, space=space),
         limits=ArchiveLimits(kinds=kinds, most_bytes=most_bytes),
         space=space or FreeSpace(root),
         clock=FakeClock(now),
         link_to=link_to,
     )
+
+
+def spool_in(
+    root: Path, *, most_bytes: int = 1 << 30, kinds: Sequence[str] = COPIED_KINDS, space: Space | None = None
+) -> AnswerSpool:
+    """Where the files inside answers wait, beside that archive."""
+    return AnswerSpool(lambda: root / ".partial", kinds=kinds, most_bytes=most_bytes, space=space or FreeSpace(root))
 
 
 def files(root: Path) -> dict[str, bytes]:

@@ -288,6 +288,20 @@ async def test_a_copy_that_was_noted_but_not_moved_is_not_fetched_again(tmp_path
     assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4
 
 
+async def test_a_crash_right_behind_the_move_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with loopback(answers(200, MP4)) as server:
+        event = finished(f"{server.url}/a.mp4")
+        await copied(archive_in(tmp_path), event)
+        part = tmp_path / ".partial" / f"{event.event_id[4:12]}-1"
+        part.hardlink_to(tmp_path / FOLDER / "cat-1.mp4")
+        part.with_name(f"{part.name}.json").write_text("{}")
+
+        assert isinstance(await copied(archive_in(tmp_path), event), Accepted)
+
+    assert not list((tmp_path / ".partial").iterdir())
+    assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4
+
+
 async def test_a_part_that_another_process_writes_is_left_alone(tmp_path: Path) -> None:
     async with loopback(answers(200, MP4)) as server:
         event = finished(f"{server.url}/a.mp4")

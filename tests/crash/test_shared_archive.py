@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,8 @@ pytestmark = [pytest.mark.crash, pytest.mark.long, pytest.mark.together, pytest.
 
 TASKS = 24
 FILE = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 12_000
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 200
 
 
 def archived(world: World) -> set[str]:
@@ -49,3 +52,27 @@ def test_daemons_that_share_a_folder_write_each_file_once(world: World, crew: Cr
     assert all(path.read_bytes() == FILE for path in copies)
     events = {(one.data["task_id"], one.event_id) for one in world.told}
     assert len(events) == TASKS
+
+
+def test_a_daemon_without_the_file_of_an_answer_asks_for_it_once_more(world: World, crew: Crew, tmp_path: Path) -> None:
+    ids = [f"task-{number}" for number in range(TASKS)]
+    body = kling("", "succeed")
+    body["data"]["task_result"] = {"images": [{"b64": base64.b64encode(PNG).decode()}]}
+
+    def answer(task_id: str) -> Answer:
+        return 200, json.dumps({**body, "data": {**body["data"], "task_id": task_id}}).encode(), {}
+
+    world.fault = answer
+    routes = [{"topics": ["task_archived"], "endpoints": ["hook"]}]
+    crew.start("a", archive={"to": str(tmp_path / "of-a")}, routes=routes)
+    crew.start("b", archive={"to": str(tmp_path / "of-b")}, routes=routes)
+    until(lambda: crew.is_ready("a") and crew.is_ready("b"), seconds=20, what="both are ready")
+    crew.drop("a", [{"id": one, "account": "kling"} for one in ids])
+    until(lambda: archived(world) >= set(ids), seconds=60, what="every copy")
+    assert crew.stop() == [0, 0]
+
+    copies = [path for path in tmp_path.glob("of-*/2*/**/*.png") if path.is_file()]
+    assert len(copies) == TASKS
+    assert all(path.read_bytes() == PNG for path in copies)
+    polls = Counter(task_id for one in world.requests for task_id in one.ids)
+    assert set(polls.values()) <= {1, 2}

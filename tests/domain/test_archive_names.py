@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from bridge.domain.archive_names import CopyMade, due_first, mark, stems, wanted_copies
+from bridge.domain.archive_names import COPIED_KINDS, CopyMade, due_first, mark, spool_name, stems, wanted_copies
 
 EVENT = "evt_4dxc3z7p7elwmup3ee6qjbyxrsb75n6w"
 
@@ -51,6 +53,34 @@ def test_results_are_numbered_whichever_kinds_are_copied() -> None:
     assert found == [(1, "https://a/1", False), (2, "https://a/3", True), (3, "http://a/5", False)]
     assert [one.n for one in wanted_copies(data, ["files"])] == [3]
     assert list(wanted_copies({"task_result": None}, ["files"])) == []
+
+
+def test_files_that_were_inside_the_answer_are_numbered_last() -> None:
+    inside = {"embedded": True, "media_type": "image/png", "bytes": 3}
+    result = {
+        "videos": [inside, {"url": "https://a/1"}],
+        "images": ({"url": "https://a/2"}, {**inside, "sha256": "ab"}),
+        "texts": [inside],
+    }
+    found = list(wanted_copies({"task_result": result}, COPIED_KINDS))
+    assert [(one.n, one.kind, one.place, one.mark) for one in found] == [
+        (1, "videos", 0, "https://a/1"),
+        (2, "images", 0, "https://a/2"),
+        (3, "videos", 0, ""),
+        (4, "images", 1, "sha256:ab"),
+    ]
+    assert [one.n for one in wanted_copies({"task_result": result}, ["images"])] == [2, 4]
+
+
+def test_the_name_of_a_kept_file_follows_from_its_task_and_place() -> None:
+    names = [
+        spool_name("kling", "t-1", "images", 0),
+        spool_name("kling", "t-1", "images", 1),
+        spool_name("kling", "t-2", "images", 0),
+        spool_name("klin", "gt-1", "images", 0),
+    ]
+    assert len(set(names)) == 4
+    assert all(re.fullmatch(r"inside-[a-z2-7]{24}-images-\d", name) for name in names)
 
 
 def test_a_copy_is_read_as_it_was_written() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import random
@@ -89,6 +90,14 @@ def genbridge(folder: Path, *words: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, check=True).stdout
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def archived(world: World) -> set[str]:
+    return {one.data["task_id"] for one in list(world.told) if one.topic == "task_archived"}
+
+
 def is_told(world: World) -> bool:
     return any(one.topic == "task_archived" for one in world.told)
 
@@ -123,6 +132,47 @@ def test_kill_9_at_any_byte_loses_nothing_and_leaves_no_half_file(tmp_path: Path
     [told] = next(one.data for one in world.told if one.topic == "task_archived")["archive"]
     assert told["sha256"] == hashlib.sha256(FILE).hexdigest()
     assert tmp_path / "archive" / told["path"] == copy
+
+
+@pytest.mark.timeout(180)
+def test_kill_9_loses_no_file_that_was_inside_an_answer(tmp_path: Path, world: World) -> None:
+    images = [b"\x89PNG\r\n\x1a\n" + random.Random(seed).randbytes(250_000) for seed in range(2)]
+    ids = [f"t-{number}" for number in range(6)]
+    body = kling("", "succeed")
+    body["data"]["task_result"] = {"images": [{"b64": base64.b64encode(image).decode()} for image in images]}
+    released: set[str] = set()
+
+    def answer(task_id: str) -> Answer:
+        shown = (
+            {**body, "data": {**body["data"], "task_id": task_id}}
+            if task_id in released
+            else kling(task_id, "processing")
+        )
+        return 200, json.dumps(shown).encode(), {}
+
+    world.fault = answer
+    archive = {"to": "archive/", "notify_after_copies": True}
+    settings = world.settings(tmp_path, archive=archive, routes=ROUTES)
+    genbridge(tmp_path, "add", *ids, "--config", str(settings))
+    for number in range(3):
+        polls = len(world.requests)
+        with DaemonProcess(settings) as daemon:
+            until(lambda: len(world.requests) > polls, seconds=30, what="a poll")  # noqa: B023 - used here
+            released.update(ids[number * 2 : number * 2 + 2])
+            time.sleep(random.Random(number).uniform(0.2, 1.2))
+            daemon.kill()
+        assert all(path.read_bytes() in images for path in copies(tmp_path))
+    with DaemonProcess(settings):
+        until(lambda: archived(world) == set(ids), seconds=60, what="task_archived of each")
+
+    assert sorted(path.name for path in copies(tmp_path)) == sorted(f"{one}-{n}.png" for one in ids for n in (1, 2))
+    assert not list((tmp_path / "archive" / ".partial").iterdir())
+    assert len({one.event_id for one in world.told}) == 2 * len(ids)
+    for one in world.told:
+        assert [copy["sha256"] for copy in one.data["archive"]] == [sha256(image) for image in images]
+        assert [item["sha256"] for item in one.data["task_result"]["images"]] == [sha256(image) for image in images]
+    stored = sum(path.stat().st_size for path in tmp_path.glob("state.db*"))
+    assert stored < len(ids) * 250_000  # half of the bytes of the images: they are not in it
 
 
 def test_a_daemon_that_stops_in_the_middle_of_a_copy_goes_on_there_later(tmp_path: Path, world: World) -> None:

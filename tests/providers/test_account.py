@@ -392,4 +392,4 @@ async def test_a_body_may_be_as_large_as_the_description_says() -> None:
         reading = await provider.poll("7391", "jimeng_t2i")
 
     assert reading.kind is Kind.SUCCEEDED
-    assert reading.detail == "1 file embedded in the answer, not sent: application/octet-stream, 1572864 bytes"
+    assert reading.detail == "1 file is inside the answer, without a URL: application/octet-stream, 1572864 bytes"

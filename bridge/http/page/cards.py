@@ -28,7 +28,7 @@ class Look(StrEnum):
     TEXT = "text"
     ELSEWHERE = "elsewhere"  # at a host that the page may not load from, or nothing that browsers show
     CLOSED = "closed"  # only the account's key opens it
-    EMBEDDED = "embedded"  # it was inside the answer, and is not kept
+    EMBEDDED = "embedded"  # it was inside the answer; only the archive may have it
     GONE = "gone"  # the provider has deleted it
     NOTHING = "nothing"  # it succeeded without a result
     FAILED = "failed"
@@ -112,7 +112,7 @@ def cards(
     now: float,
     copies: Mapping[str, ShownCopy] | None = None,
 ) -> list[Card]:
-    """The cards of these tasks. `held`: endpoints that are disabled or paused; `copies`: by the results' addresses."""
+    """The cards of these tasks. `held`: endpoints that are disabled or paused; `copies`: see `copies_of`."""
     made: list[Card] = []
     videos = 0
     for task in tasks:

@@ -37,7 +37,7 @@ class ResultState(StrEnum):
     SHOWN = "shown"  # the file itself, or the text
     ELSEWHERE = "elsewhere"  # the host's name and a link: `http.previews` does not have its origin
     GONE = "gone"  # the provider has deleted it
-    EMBEDDED = "embedded"  # it was inside the answer, and is not kept
+    EMBEDDED = "embedded"  # it was inside the answer; only the archive may have it
     CLOSED = "closed"  # only the API key opens it
 
 
@@ -59,6 +59,7 @@ class ResultBox(NamedTuple):
     is_soon: bool = False
     is_rendition: bool = False  # it accompanies another result
     copy: str = ""  # the link to a copy in the archive
+    mark: str = ""  # see `WantedCopy.mark`
 
     @property
     def source(self) -> str:
@@ -79,7 +80,7 @@ def result_boxes(
 
 def with_copies(boxes: Sequence[ResultBox], copies: Mapping[str, ShownCopy]) -> Sequence[ResultBox]:
     """The results, with the links to their copies. A copy can be shown whatever has become of the result."""
-    return [_with_copy(box, copies[box.url]) if box.url in copies else box for box in boxes]
+    return [_with_copy(box, copies[box.mark]) if box.mark in copies else box for box in boxes]
 
 
 def is_allowed(url: str, previews: Collection[str]) -> bool:
@@ -117,6 +118,7 @@ def _box(made: MadeResult, previews: Collection[str], gone_at: float | None, beg
         height=made.height,
         size=made.size,
         is_rendition=made.is_rendition,
+        mark=made.mark,
     )
     if not made.url:
         state = ResultState.SHOWN if made.text else ResultState.EMBEDDED

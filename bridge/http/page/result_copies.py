@@ -46,8 +46,7 @@ class CopiedTask(NamedTuple):
 
 
 async def shown_copies(services: Services, loaded: Loaded, watch: Watch) -> Mapping[str, ShownCopy]:
-    """The copies of these results by the addresses of the results. Empty without an archive, or while it does not
-    answer."""
+    """The copies of these results, by `WantedCopy.mark`. Empty without an archive, or while it does not answer."""
     state = watch.state
     if state.memory.phase is not Phase.SUCCEEDED or watch.snapshot is None:
         return {}
@@ -73,8 +72,8 @@ async def copies_of(
     key = await services.writing(lambda: services.store.ensure_key(KeyPurpose.RESULTS, now=now))
     expires_s = int(now // DAY_S) * DAY_S + LINK_LIFE_S  # the same link for a day, so that browsers keep the file
     return {
-        url: ShownCopy(result_link(key, copy.path, expires_s=expires_s), copy.media_type, copy.bytes)
-        for url, copy in dict(found).items()  # the thread may still add to it
+        mark: ShownCopy(result_link(key, copy.path, expires_s=expires_s), copy.media_type, copy.bytes)
+        for mark, copy in dict(found).items()  # the thread may still add to it
     }
 
 
@@ -84,12 +83,12 @@ def _find(place: Place, tasks: Sequence[CopiedTask], found: dict[str, CopyMade])
 
 
 def copies_at(place: Place, task: CopiedTask) -> Mapping[str, CopyMade]:
-    """The copies that are there, by the addresses of the results. Blocks. Empty while the archive cannot be read."""
+    """The copies that are there, by `WantedCopy.mark`. Blocks. Empty while the archive cannot be read."""
     try:
         record = _record(place, task)
-        wanted = {one.n: one.url for one in wanted_copies({"task_result": task.result}, COPIED_KINDS)}
+        wanted = {one.n: one.mark for one in wanted_copies({"task_result": task.result}, COPIED_KINDS)}
         made = filter(None, map(CopyMade.parse, record))
-        return {wanted[one.n]: one for one in made if one.n in wanted and place.size(one.path) == one.bytes}
+        return {wanted[one.n]: one for one in made if wanted.get(one.n) and place.size(one.path) == one.bytes}
     except PlaceFailed:
         return {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from tests.world import Answer, kling, until
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + b"\0" * 2000
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>alert(1)</script></svg>'
-RESULTS = {"film": ["/film.mp4", "/missing.mp4"], "expired": ["/old.mp4"], "drawing": ["/draw.svg"]}
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9
+RESULTS = {"inside": [], "film": ["/film.mp4", "/missing.mp4"], "expired": ["/old.mp4"], "drawing": ["/draw.svg"]}
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +28,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
         def told_by(task_id: str) -> Answer | None:
             answer = kling(task_id, "succeed", urls=[files + path for path in RESULTS[task_id]])
+            if task_id == "inside":
+                answer["data"]["task_result"] = {"images": [{"b64": base64.b64encode(PNG).decode()}]}
             is_old = task_id == "expired"  # the times of `kling` are long ago
             return (200, json.dumps(answer).encode(), {}) if is_old else just_finished(answer)
 
@@ -52,6 +56,14 @@ def test_a_copied_video_is_played_from_this_server(site: Site, task_id: str) -> 
     assert [source] == copies(site, task_id)
     answer = site.stranger.get(source)
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, MP4, "video/mp4")
+
+
+def test_a_file_that_was_inside_the_answer_is_shown_from_its_copy(site: Site) -> None:
+    for page in (story(site, "inside"), card_of(site, "inside")):
+        [source] = [unescape(one) for one in re.findall(r'<img [^>]*src="(/results/[^"]*)"', page)]
+        answer = site.stranger.get(source)
+        assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, PNG, "image/png")
+    assert copies(site, "inside") == [source]
 
 
 @pytest.mark.parametrize("task_id", ["film", "expired"])

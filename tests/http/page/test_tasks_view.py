@@ -178,7 +178,9 @@ def test_ids_and_labels_are_shown_as_they_are_and_run_nothing(site: Site) -> Non
 
 
 def test_the_page_and_the_api_find_the_same_tasks_by_a_text(site: Site) -> None:
-    event_id = site.reader.get("/api/v1/deliveries", params={"task": "kling/broken"}).json()["deliveries"][0]["event_id"]
+    event_id = site.reader.get("/api/v1/deliveries", params={"task": "kling/broken"}).json()["deliveries"][0][
+        "event_id"
+    ]
     wanted = {"kling/many-10": 10, "dragon": 1, "in the RAIN": 1, "any-109": 1, event_id: 1, "zebra": 0}
     for text, number in wanted.items():
         found = site.reader.get("/api/v1/tasks", params={"q": text}).json()

@@ -1,0 +1,162 @@
+"""Keeps the files that are inside answers on disk, from before the task's finish is stored until they are copied."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from bridge.archive.content_sniffing import WrongContent, sniffed
+from bridge.archive.copy_failed import CopyFailed, Fetched
+from bridge.archive.folder import FILE_MODE, make_folder, sync_folder
+from bridge.archive.keeper import Space
+from bridge.archive.part_file import PartFile
+from bridge.archive.place import PlaceFailed
+from bridge.domain.answer_file import AnswerFile
+from bridge.domain.archive_names import WantedCopy, spool_name
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import Kind, Reading
+from bridge.logs import get_logger
+
+log = get_logger()
+
+
+Ask = Callable[[], Awaitable[Reading]]
+"""Polls the task once more; files inside the answer have been kept when it returns."""
+
+READ_BYTES: Final = 1 << 20
+OVER: Final = frozenset({Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
+
+
+class FileTooLarge(Exception):
+    """A file inside an answer is larger than `archive.max_size`."""
+
+
+class AnswerSpool:
+    """Writes each file of an answer to a folder, whole and synced, under a name that follows from its task.
+
+    Its item gets the `sha256` of the content. Without it, the file could not be kept: the copy then asks the provider
+    again. `folder` makes the folder if need be; it raises PlaceFailed.
+    """
+
+    def __init__(self, folder: Callable[[], Path], *, kinds: Collection[str], most_bytes: int, space: Space) -> None:
+        self._folder = folder
+        self._kinds = kinds
+        self._most_bytes = most_bytes
+        self._space = space
+
+    async def keep(self, account: str, task_id: str, reading: Reading) -> Reading:
+        """Keep the files of this answer. Returns the reading without them. Nothing but cancellation is raised."""
+        seen = reading.snapshot
+        wanted = [] if seen is None else [file for file in seen.files if file.kind in self._kinds]
+        if seen is None or not wanted:
+            return reading.without_files()
+        result = {kind: [dict(item) for item in items] for kind, items in seen.result.items()}
+        try:
+            found = await anyio.to_thread.run_sync(self._keep_all, account, task_id, wanted)
+        except (OSError, PlaceFailed) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            log.warning("archive.unspooled", account=account, task_id=task_id, reason=reason)
+            return reading.without_files()
+        for (kind, place), digest in found.items():
+            result[kind][place]["sha256"] = digest
+        return reading._replace(snapshot=seen._replace(result=result, files=()))
+
+    def _keep_all(self, account: str, task_id: str, files: Collection[AnswerFile]) -> Mapping[tuple[str, int], str]:
+        folder, found = self._folder(), dict[tuple[str, int], str]()
+        if (problem := self._space.problem()) is not None:
+            raise PlaceFailed(problem)
+        make_folder(folder)
+        for file in files:
+            path = folder / spool_name(account, task_id, file.kind, file.place)
+            try:
+                found[file.kind, file.place] = _written(path, file, self._most_bytes)
+            except (ValueError, FileTooLarge) as error:
+                path.unlink(missing_ok=True)  # of an earlier answer
+                log.warning("archive.unspooled", account=account, task_id=task_id, reason=str(error))
+        sync_folder(folder)
+        return found
+
+    async def fetch(self, wanted: WantedCopy, part: PartFile, key: WatchKey, ask: Ask) -> Fetched:
+        """Fetch a result that was inside the answer into an open part file. If it is not here (another daemon got the
+        answer, or it could not be kept), the provider is asked once more. CopyFailed says why it could not be; OSError
+        if a file cannot be read or written."""
+        if wanted.bytes > self._most_bytes:
+            raise CopyFailed(f"{wanted.bytes} bytes are more than archive.max_size", is_final=True)
+        path = self._folder() / _name(wanted, key)
+        expected = wanted.sha256
+        if not expected or not await anyio.to_thread.run_sync(_taken, path, part, expected):
+            expected = _sha256_again(wanted, await ask())
+            if not await anyio.to_thread.run_sync(_taken, path, part, expected):
+                raise CopyFailed("the file of the answer was changed on the disk")
+        try:
+            file_type = sniffed(part.head, kind=wanted.kind, url="", stated=wanted.media_type)
+        except WrongContent as error:
+            raise CopyFailed(str(error), is_final=True) from error
+        await anyio.to_thread.run_sync(part.finish)
+        return Fetched(part.bytes, part.sha256, file_type)
+
+    def discard(self, wanted: WantedCopy, key: WatchKey) -> None:
+        """Remove what was kept of a result that is copied."""
+        if wanted.is_inside:
+            with suppress(OSError, PlaceFailed):
+                (self._folder() / _name(wanted, key)).unlink(missing_ok=True)
+
+
+def _name(wanted: WantedCopy, key: WatchKey) -> str:
+    return spool_name(key.account, key.task_id, wanted.kind, wanted.place)
+
+
+def _taken(path: Path, part: PartFile, sha256: str) -> bool:
+    """Copy the file into the part, if it is there and is the right one. It stays, for another attempt."""
+    part.restart("", "")
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(READ_BYTES):
+                part.write([piece])
+    except FileNotFoundError:
+        return False
+    return part.sha256 == sha256
+
+
+def _sha256_again(wanted: WantedCopy, reading: Reading) -> str:
+    """What the file must be, by the provider's new answer."""
+    seen = reading.snapshot
+    if reading.kind is not Kind.SUCCEEDED or seen is None:
+        said = f"the provider was asked again: {reading.detail or reading.kind}"
+        raise CopyFailed(said, is_final=reading.kind in OVER, retry_after_s=reading.retry_after_s)
+    items = seen.result.get(wanted.kind, ())
+    item = items[wanted.place] if wanted.place < len(items) else {}
+    if not item.get("embedded"):
+        raise CopyFailed("the provider was asked again: its answer no longer holds the file")
+    if not item.get("sha256"):
+        raise CopyFailed("the file of the answer cannot be kept")
+    return str(item["sha256"])
+
+
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _written(path: Path, file: AnswerFile, most_bytes: int) -> str:
+    """Write a file under its name when it is whole and on disk. Returns its sha256."""
+    # The same name again after a crash, so that nothing is left. Whoever copies the file compares the sha256.
+    aside, digest, size = path.with_name(f"{path.name}.tmp"), hashlib.sha256(), 0
+    try:
+        with os.fdopen(os.open(aside, _CREATE, FILE_MODE), "wb") as opened:
+            for piece in file.pieces():
+                size += len(piece)
+                if size > most_bytes:
+                    raise FileTooLarge("a file inside the answer is larger than archive.max_size")
+                digest.update(piece)
+                opened.write(piece)
+            opened.flush()
+            os.fsync(opened.fileno())
+        aside.rename(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return digest.hexdigest()

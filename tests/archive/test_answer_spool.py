@@ -1,0 +1,233 @@
+"""Files inside answers: kept until they are copied, and asked for again if they are lost."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from bridge.archive.download import AskAgain, cannot_ask
+from bridge.domain.answer_file import AnswerFile
+from bridge.domain.delivery import Accepted, Deferred, Undeliverable
+from bridge.domain.event import Event
+from bridge.domain.task import Kind, Reading, Snapshot
+from tests.archive.copies import FOLDER, archive_in, copied, files, record, sha256, spool_in
+from tests.sinks.samples import task_sample
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9
+MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 9
+ITEM = {"embedded": True, "media_type": "image/png", "bytes": len(PNG)}
+
+
+def answer(*contents: bytes, kind: str = "images") -> Reading:
+    """A success whose results lie in the answer."""
+    inside = tuple(AnswerFile(kind, place, base64.b64encode(each).decode()) for place, each in enumerate(contents))
+    items = [{**ITEM, "bytes": len(each)} for each in contents]
+    return Reading(kind=Kind.SUCCEEDED, snapshot=Snapshot(result={kind: items}, files=inside))
+
+
+def event_of(reading: Reading) -> Event:
+    assert reading.snapshot is not None
+    return task_sample(snapshot=reading.snapshot, label="cat", task_id="t-1")
+
+
+async def spooled(root: Path, reading: Reading) -> Event:
+    return event_of(await spool_in(root).keep("kling", "t-1", reading))
+
+
+def left(root: Path) -> list[str]:
+    return sorted(path.name for path in (root / ".partial").iterdir()) if (root / ".partial").is_dir() else []
+
+
+async def test_files_inside_an_answer_are_on_disk_before_anybody_hears_of_it(tmp_path: Path) -> None:
+    reading = await spool_in(tmp_path).keep("kling", "t-1", answer(PNG, MP4))
+
+    assert reading.snapshot is not None
+    assert reading.snapshot.files == ()
+    first, second = reading.snapshot.result["images"]
+    assert first == {**ITEM, "sha256": sha256(PNG)}
+    assert second["sha256"] == sha256(MP4)
+    assert sorted(files(tmp_path).values()) == sorted([PNG, MP4])
+
+
+async def test_they_are_copied_like_other_results_and_nothing_else_stays(tmp_path: Path) -> None:
+    event = await spooled(tmp_path, answer(PNG, PNG))
+
+    outcome = await copied(archive_in(tmp_path), event)
+
+    assert isinstance(outcome, Accepted), outcome
+    assert files(tmp_path).keys() == {f"{FOLDER}/cat-1.png", f"{FOLDER}/cat-2.png", f"{FOLDER}/cat.json"}
+    told = record(tmp_path)["data"]["archive"]
+    assert [(one["n"], one["bytes"], one["sha256"]) for one in told] == [
+        (1, len(PNG), sha256(PNG)),
+        (2, len(PNG), sha256(PNG)),
+    ]
+    assert files(tmp_path)[told[1]["path"]] == PNG
+    assert outcome.event is not None
+    assert outcome.event.data["archive"][0]["media_type"] == "image/png"
+
+
+async def test_the_type_is_that_of_the_bytes_and_not_that_which_is_stated(tmp_path: Path) -> None:
+    await copied(archive_in(tmp_path), await spooled(tmp_path, answer(MP4)))
+
+    assert f"{FOLDER}/cat-1.mp4" in files(tmp_path)
+
+
+async def test_a_copy_that_was_made_before_a_crash_is_found_again(tmp_path: Path) -> None:
+    event = await spooled(tmp_path, answer(PNG))
+    await copied(archive_in(tmp_path), event)
+    await spooled(tmp_path, answer(PNG))  # as after a crash right before the end was stored
+
+    assert isinstance(await copied(archive_in(tmp_path), event), Accepted)
+    assert left(tmp_path) == []
+
+
+def asked(reading: Reading, *, spool: Path | None = None) -> tuple[AskAgain, list[str]]:
+    """A provider that gives this answer when it is asked again."""
+    ids: list[str] = []
+
+    async def ask(task_id: str, action: str | None) -> Reading:
+        ids.append(task_id)
+        return reading if spool is None else await spool_in(spool).keep("kling", task_id, reading)
+
+    return ask, ids
+
+
+async def lost(root: Path) -> Event:
+    """The event of a file that was kept, and is gone."""
+    event = await spooled(root, answer(PNG))
+    for path in (root / ".partial").iterdir():
+        path.unlink()
+    return event
+
+
+async def damaged(root: Path) -> Event:
+    event = await spooled(root, answer(PNG))
+    for path in (root / ".partial").iterdir():
+        path.write_bytes(PNG[:-1] + b"x")
+    return event
+
+
+async def unkept(root: Path) -> Event:
+    """The event of a file that could not be kept: the end of its task is told all the same."""
+    event = event_of(await spool_in(root, space=NoSpace()).keep("kling", "t-1", answer(PNG)))
+    assert "sha256" not in event.data["task_result"]["images"][0]
+    assert left(root) == []
+    return event
+
+
+class NoSpace:
+    def problem(self) -> str | None:
+        return "less than 5% of the disk is free"
+
+
+@pytest.mark.parametrize("how", [lost, damaged, unkept])
+async def test_a_file_that_is_not_there_any_more_is_asked_for_once(
+    tmp_path: Path, how: Callable[[Path], Awaitable[Event]]
+) -> None:
+    event = await how(tmp_path)
+    ask, ids = asked(answer(PNG), spool=tmp_path)
+
+    assert isinstance(await copied(archive_in(tmp_path, ask_again=ask), event), Accepted)
+
+    assert ids == ["t-1"]
+    assert files(tmp_path)[f"{FOLDER}/cat-1.png"] == PNG
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("reading", "is_final", "reason"),
+    [
+        (Reading(kind=Kind.TRANSIENT, detail="HTTP 503", retry_after_s=7.0), False, "asked again: HTTP 503"),
+        (Reading(kind=Kind.NOT_FOUND), False, "asked again: not_found"),
+        (Reading(kind=Kind.EXPIRED_RESULT, detail="it is gone"), True, "asked again: it is gone"),
+        (Reading(kind=Kind.SUCCEEDED, snapshot=Snapshot(result={"images": []})), False, "no longer holds the file"),
+        (answer(PNG).without_files(), False, "cannot be kept"),
+    ],
+)
+async def test_an_answer_without_the_file_is_a_failed_attempt(
+    tmp_path: Path, reading: Reading, is_final: bool, reason: str
+) -> None:
+    event = await lost(tmp_path)
+    ask, _ = asked(reading)
+
+    outcome = await copied(archive_in(tmp_path, ask_again=ask), event)
+
+    assert isinstance(outcome, Undeliverable if is_final else Deferred)
+    assert reason in outcome.reason
+    if isinstance(outcome, Deferred):
+        assert outcome.retry_after_s == reading.retry_after_s
+
+
+async def test_a_program_that_polls_nothing_says_so(tmp_path: Path) -> None:
+    outcome = await copied(archive_in(tmp_path, ask_again=cannot_ask), await lost(tmp_path))
+    assert isinstance(outcome, Deferred)
+    assert "nobody can ask" in outcome.reason
+
+
+@pytest.mark.parametrize(("most_bytes", "kinds"), [(len(PNG) - 1, ["images"]), (1 << 20, ["videos"])])
+async def test_what_the_settings_leave_out_is_not_kept(tmp_path: Path, most_bytes: int, kinds: Sequence[str]) -> None:
+    spool = spool_in(tmp_path, most_bytes=most_bytes, kinds=kinds)
+
+    reading = await spool.keep("kling", "t-1", answer(PNG))
+
+    assert reading.snapshot is not None
+    assert (reading.snapshot.files, reading.snapshot.result["images"]) == ((), [ITEM])
+    assert left(tmp_path) == []
+
+
+async def test_a_file_beyond_max_size_is_not_asked_for(tmp_path: Path) -> None:
+    event = event_of(await spool_in(tmp_path, most_bytes=9).keep("kling", "t-1", answer(PNG)))
+    ask, ids = asked(answer(PNG), spool=tmp_path)
+
+    outcome = await copied(archive_in(tmp_path, most_bytes=9, ask_again=ask), event)
+
+    assert isinstance(outcome, Undeliverable)
+    assert "more than archive.max_size" in outcome.reason
+    assert ids == []
+
+
+async def test_what_is_not_base64_is_not_kept_and_stops_nothing(tmp_path: Path) -> None:
+    reading = answer(PNG, PNG)
+    assert reading.snapshot is not None
+    broken = AnswerFile("images", 0, "data:image/png;base64,####")
+    reading = reading._replace(snapshot=reading.snapshot._replace(files=(broken, reading.snapshot.files[1])))
+
+    kept = await spool_in(tmp_path).keep("kling", "t-1", reading)
+
+    assert kept.snapshot is not None
+    assert ["sha256" in item for item in kept.snapshot.result["images"]] == [False, True]
+    assert len(left(tmp_path)) == 1
+
+
+async def test_a_folder_that_cannot_be_written_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    (tmp_path / ".partial").write_text("a file")
+
+    reading = await spool_in(tmp_path).keep("kling", "t-1", answer(PNG))
+
+    assert reading.snapshot is not None
+    assert (reading.snapshot.files, reading.snapshot.result["images"]) == ((), [ITEM])
+
+
+async def test_tasks_do_not_take_each_others_files(tmp_path: Path) -> None:
+    await spool_in(tmp_path).keep("kling", "t-1", answer(PNG))
+    await spool_in(tmp_path).keep("kling", "t-2", answer(MP4))
+    await spool_in(tmp_path).keep("other", "t-1", answer(MP4))
+    assert len(left(tmp_path)) == 3
+
+
+async def test_a_crash_while_a_file_is_written_leaves_no_file_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(_: int) -> None:
+        raise OSError("power cut")
+
+    monkeypatch.setattr(os, "fsync", crash)
+    reading = await spool_in(tmp_path).keep("kling", "t-1", answer(PNG))
+
+    assert reading.snapshot is not None
+    assert reading.snapshot.result["images"] == [ITEM]
+    assert left(tmp_path) == []
