@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from bridge.store.callback_store import CallbackStore
+from bridge.store.form_store import FormStore
 from bridge.store.request_store import RequestStore
 from bridge.store.rows import plain
 from bridge.store.sql_files import SQL
@@ -13,7 +14,7 @@ from bridge.store.sqlite.inspection import OWNER
 from bridge.store.watch_store import WatchStore
 
 
-class CommandStore(WatchStore, RequestStore, CallbackStore):
+class CommandStore(WatchStore, RequestStore, CallbackStore, FormStore):
     """Adds tasks and does what a person asked for, without loading what only daemons need."""
 
     def belong(self, settings: str | None, base_urls: Mapping[str, str]) -> None:

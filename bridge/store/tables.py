@@ -52,6 +52,7 @@ _COLUMNS: Final = {
     ),
     "durations": "account text, action text, variant text, sums text",
     "keys": "purpose text, key bytes, created_at float",
+    "forms": "form text, used_at float",
 }
 TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     table: dict(column.split() for column in columns.split(",")) for table, columns in _COLUMNS.items()

@@ -86,6 +86,7 @@ def fill(store: Store) -> None:
     store.pause(PauseOf.ACCOUNT, "kling", now=NOW, until_at=None)
     store.prune(now=NOW + 50, ended_s=9e9, delivered_s=10, dead_s=9e9, limit=1)
     store.ensure_key(KeyPurpose.CALLBACKS, now=NOW)
+    store.use_form("digest", now=NOW, kept_s=1.0)
     store.record_sources([SourceFacts(daemon="", source="queue", path="/q", is_failing=True, error="x")])
 
 

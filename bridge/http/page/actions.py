@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from bridge.errors import StoreError
 from bridge.http.access import Right
 from bridge.http.api_route import validated
 from bridge.http.page.rendering import address
@@ -22,9 +24,8 @@ from bridge.http.page.visitor import visitor_of
 from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem, problem_of
 from bridge.http.services import Services
-from bridge.http.sessions import is_form_field, signed_notice
+from bridge.http.sessions import FORM_S, is_form_field, signed_notice
 
-MOST_USED: Final = 10_000  # forms that are remembered
 _OWN: Final = frozenset({"form", "back"})  # fields of every form
 
 
@@ -69,27 +70,7 @@ class FormAction:
     max_bytes: int = MAX_FORM_BYTES
 
 
-class UsedForms:
-    """Remembers the forms that were sent, so that a second click or a reload changes nothing."""
-
-    def __init__(self) -> None:
-        self._used: OrderedDict[bytes, None] = OrderedDict()
-
-    def take(self, form: bytes) -> bool:
-        """Whether this form may be used: it was not, or `give_back` says that it had no effect."""
-        if form in self._used:
-            return False
-        self._used[form] = None
-        if len(self._used) > MOST_USED:
-            self._used.popitem(last=False)
-        return True
-
-    def give_back(self, form: bytes) -> None:
-        """It had no effect."""
-        self._used.pop(form, None)
-
-
-async def respond(action: FormAction, used: UsedForms, request: Request, services: Services) -> Response:
+async def respond(action: FormAction, request: Request, services: Services) -> Response:
     """Do what the form says, once, and go back to its page. If nothing was done, a page says why."""
     fields = await read_form(request, max_bytes=action.max_bytes)
     visitor, now, back = visitor_of(request), services.clock.now(), own_path(fields.get("back", "/"))
@@ -107,27 +88,31 @@ async def respond(action: FormAction, used: UsedForms, request: Request, service
         why = words.text("This form is too old or was not made by this page. Check it and send it again.")
         return await _nothing_done(view, action, own, back, why, HTTPStatus.FORBIDDEN)
     sent = _fingerprint(action, fields)
-    if not used.take(sent):
+    if not await services.writing(partial(services.store.use_form, sent, now=now, kept_s=FORM_S)):
         why = words.text(
             "This form was already sent once, and was carried out then. To do it once more, send it again."
         )
         return await _nothing_done(view, action, own, back, why, HTTPStatus.CONFLICT)
     try:
-        form = validated(action.form, own)
-        done = await action.run(ActionCall(view=view, words=words, form=form, back=back))
-    except NothingDone as reason:
-        used.give_back(sent)
-        return await _nothing_done(view, action, None, back, str(reason), HTTPStatus.CONFLICT)
-    except Exception as error:  # when cancelled, it may have been done: then it is not given back
-        used.give_back(sent)
+        done = await action.run(ActionCall(view=view, words=words, form=validated(action.form, own), back=back))
+    except Exception as error:  # when cancelled, it may have been done: then the form stays used
+        await _free(services, sent)
+        if isinstance(error, NothingDone):
+            return await _nothing_done(view, action, None, back, str(error), HTTPStatus.CONFLICT)
         problem = problem_of(error)
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise
         return await _nothing_done(view, action, None, back, str(problem), problem.status)
     if isinstance(done, Response):
-        used.give_back(sent)
+        await _free(services, sent)
         return done
     return RedirectResponse(_told(back, signed_notice(key, done.text, is_good=done.is_good, now=now)), 303)
+
+
+async def _free(services: Services, form: str) -> None:
+    """It had no effect, and may be sent again. If that cannot be stored, the page offers a fresh form then."""
+    with suppress(StoreError):
+        await services.writing(partial(services.store.free_form, form))
 
 
 async def _nothing_done(
@@ -165,9 +150,9 @@ def _apart(back: str) -> tuple[str, list[tuple[str, str]]]:
     return parts.path, [one for one in parse_qsl(parts.query, keep_blank_values=True) if one[0] not in FLEETING]
 
 
-def _fingerprint(action: FormAction, fields: Mapping[str, str]) -> bytes:
+def _fingerprint(action: FormAction, fields: Mapping[str, str]) -> str:
     made = hashlib.sha256(action.name.encode())
     for name, value in sorted(fields.items()):
         if name != "back":
             made.update(f"\0{name}\0{value}".encode("utf-8", "replace"))
-    return made.digest()
+    return made.hexdigest()

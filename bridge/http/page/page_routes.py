@@ -20,7 +20,7 @@ from bridge.http.page import (
     task_actions,
     tasks_view,
 )
-from bridge.http.page.actions import UsedForms, respond
+from bridge.http.page.actions import respond
 from bridge.http.page.asset_files import PATH, send_asset
 from bridge.http.page.sign_in import SIGN_IN, sign_in, sign_out
 from bridge.http.page.view import View, problem_page
@@ -47,9 +47,8 @@ Handler = Callable[[Request, Services], Awaitable[Response]]
 def page_routes(services: Services) -> list[Route]:
     """The routes for starlette."""
     views = [Route(view.path, partial(_respond, view.respond, services), methods=["GET"]) for view in VIEWS]
-    used = UsedForms()
     actions = [
-        Route(f"/actions/{one.name}", partial(_respond, partial(respond, one, used), services), methods=["POST"])
+        Route(f"/actions/{one.name}", partial(_respond, partial(respond, one), services), methods=["POST"])
         for one in ACTIONS
     ]
     return [

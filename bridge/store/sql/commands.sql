@@ -34,3 +34,12 @@ UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
 
 -- forget_names: Nobody names these watches any more, except lists: one that still does keeps its row.
 DELETE FROM naming WHERE watch_id IN (:watch_ids[]) AND NOT is_listed
+
+-- use_form: Note that a form is carried out, unless it was already.
+INSERT INTO forms (form, used_at) VALUES (:form, :now) ON CONFLICT DO NOTHING
+
+-- free_form: A form had no effect.
+DELETE FROM forms WHERE form = :form
+
+-- forget_forms: Forget forms that are too old to be accepted.
+DELETE FROM forms WHERE used_at < :before

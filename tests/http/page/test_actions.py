@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
 import pytest
 
+from bridge.config.postgres_url import PostgresUrl
 from bridge.http.sessions import FORM_S, form_field, signed_notice
 from tests.http.page.browsing import Browser, forms, heading, notice
-from tests.http.site import READ_TOKEN, Site, running_site
-from tests.world import until
+from tests.http.site import READ_TOKEN, Site, free_port, is_ready, running_site
+from tests.world import DaemonProcess, World, running_world, until
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,44 @@ def test_an_accepted_delivery_is_sent_again_once_for_each_form(site: Site, brows
     assert (first.status_code, replayed.status_code) == (303, 409)
     settled(site)
     assert sent(site, dead["event_id"]) == 2
+
+
+def test_a_form_works_once_over_a_restart_of_the_daemon(tmp_path: Path) -> None:
+    with running_site(tmp_path) as site, closing(Browser(site)) as browser:
+        fields = {"form": browser.field(), "back": "/", "endpoint": "hook"}
+        assert browser.said(browser.send("test", fields)) == "hook accepted the sample: HTTP 200"
+        assert len(site.world.told) == 1
+        site.daemon.stop()
+        with DaemonProcess(site.daemon.settings):
+            until(lambda: is_ready(site.stranger), seconds=15, what="a daemon that is ready")
+            again = browser.send("test", fields)
+            assert again.status_code == 409
+            assert "already sent once" in again.text
+            assert len(site.world.told) == 1
+            [fresh] = forms(again.text, "test")
+            assert browser.send("test", fresh).status_code == 303
+            assert len(site.world.told) == 2
+
+
+@pytest.mark.long
+def test_a_form_works_once_at_all_daemons_of_a_shared_store(tmp_path: Path, postgres: PostgresUrl) -> None:
+    with running_world(World()) as world, ExitStack() as stack:
+        clients = []
+        for name in ("first", "second"):
+            folder, port = tmp_path / name, free_port()
+            folder.mkdir()
+            shared = {"store": postgres.reveal(), "sharing": {"name": name}}
+            stack.enter_context(DaemonProcess(world.settings(folder, http={"listen": f"127.0.0.1:{port}"}, **shared)))
+            client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
+            clients.append(stack.enter_context(client))
+            until(lambda: is_ready(clients[-1]), seconds=15, what="a daemon that is ready")
+        field = re.search(r'name="form" value="([^"]+)"', clients[0].get("/health").text)
+        assert field is not None
+        fields = {"form": field[1], "back": "/", "endpoint": "hook"}
+        origin = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+        answers = [one.post("/actions/test", data=fields, headers=origin).status_code for one in clients * 2]
+        assert answers == [303, 409, 409, 409]
+        assert len(world.told) == 1
 
 
 def test_another_endpoint_or_event_is_not_sent(site: Site, browser: Browser) -> None:
