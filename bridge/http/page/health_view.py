@@ -58,6 +58,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         | {f"to {name}": place_of_endpoint(one) for name, one in loaded.settings.endpoints.items()},
         "limits": {name: one.limits for name, one in loaded.settings.accounts.items()},
         "daemon": facts,
+        "paused": sorted(one.name for one in found.overview.pauses if one.lasts(call.now)),
         "daemon_name": loaded.member_name,
         "members": found.overview.members,
         "ahead": ahead,

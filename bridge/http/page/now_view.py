@@ -55,6 +55,7 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
     return {
         "needs": wanted,
         "no_daemon": next((one for one in wanted if one.kind is NeedKind.NO_DAEMON), None),
+        "paused": sorted({one.name for one in found.pauses if one.lasts(now)}),
         "kept_dead": max(0, found.counts.dead - counts_of(wanted).dead),
         "figures": now_figures(store, services.page.finished, found, now=now, midnight_at=midnight),
         "midnight_at": midnight,

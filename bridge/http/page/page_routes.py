@@ -16,6 +16,7 @@ from bridge.http.page import (
     delivery_actions,
     health_view,
     now_view,
+    pause_actions,
     story_view,
     task_actions,
     tasks_view,
@@ -38,7 +39,7 @@ VIEWS: Final[Sequence[View]] = (
     delivery_actions.VIEW,
     SIGN_IN,
 )
-ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS)
+ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS, *pause_actions.ACTIONS)
 PROGRAMS: Final = ("/api/", "/gateway/", "/callbacks/", "/results/", "/openapi.json", "/metrics", "/healthz", "/readyz")
 
 Handler = Callable[[Request, Services], Awaitable[Response]]

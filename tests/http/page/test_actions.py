@@ -251,7 +251,7 @@ def test_a_missing_forged_or_expired_field_does_nothing_and_offers_a_fresh_form(
     assert browser.said(browser.send("add", fresh)) == "1 task is watched now."
 
 
-ACTIONS = ("redeliver", "send", "redeliver-all", "enable", "test", "poll", "withdraw", "again", "add")
+ACTIONS = ("redeliver", "send", "redeliver-all", "enable", "test", "poll", "withdraw", "again", "add", "resume")
 
 
 @pytest.mark.parametrize("action", ACTIONS)

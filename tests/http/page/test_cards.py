@@ -203,6 +203,7 @@ def framed(**values: Any) -> str:
         "is_new": False,
         "queue": None,
         "kept_dead": 0,
+        "paused": [],
     }
     more = {"runs": [], "cards": [], "is_busy": False, "answered_at": None, "is_starting": False, "is_failing": False}
     return render("now.html", visitor, NOW, {**frame, "notice": None, **shown, **more, **values})

@@ -97,6 +97,42 @@ def test_a_pause_is_shown_and_is_no_trouble(site: Site, browser: Browser) -> Non
     assert states(page, "account") == [("kling", "Paused")]
     assert "kling is" not in heading(page)
     assert "0 of 1 accounts can be polled." in page
+    [form] = forms(page, "resume")
+    assert {name: form[name] for name in ("of", "name", "back")} == {
+        "of": "account",
+        "name": "kling",
+        "back": "/health",
+    }
+    assert browser.said(browser.send("resume", form)) == "kling is polled again."
+    page = browser.get("/health").text
+    assert states(page, "account") == [("kling", "Well")]
+    late = browser.does("resume", of="account", name="kling")
+    assert (late.status_code, heading(late.text)) == (409, "Nothing was done")
+    assert "kling is not paused." in late.text
+
+
+def test_a_paused_endpoint_is_resumed(site: Site, browser: Browser) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "bridge",
+        "pause",
+        "good",
+        "--for",
+        "1h",
+        "-c",
+        str(site.folder / "genbridge.yaml"),
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    page = browser.get("/health").text
+    assert ("good", "Paused") in states(page, "endpoint")
+    assert re.search(r"since <time [^>]*>[\d:]+</time>, until <time", page)
+    assert '<a href="/health">Paused: good</a>.' in browser.get("/").text
+    [form] = forms(page, "resume")
+    assert browser.said(browser.send("resume", form)) == "Deliveries to good are sent again."
+    assert ("good", "Well") in states(browser.get("/health").text, "endpoint")
+    assert browser.does("resume", of="endpoint", name="nowhere").status_code == 404
+    assert browser.does("resume", of="source", name="good").status_code == 422
 
 
 def test_no_key_and_no_path_is_shown(site: Site, browser: Browser) -> None:
