@@ -177,6 +177,8 @@ class ApprisePlugin:
         An email always does. A Telegram caption does when all files are one request: a single one, or an album.
         """
         message = self._from_card(card) if card.can_name_links else None
+        if message is not None and self.is_mail and message.form == "html":
+            return message._replace(body=card_mail(card, [each.name for each in files]))
         if message is None or self.is_mail:
             return message
         types = {each.media_type.partition("/")[0] for each in files}

@@ -81,7 +81,9 @@ class ResultFiles:
         files: list[ResultFile] = []
         for number, (kind, url) in enumerate(wanted, 1):
             left = most_bytes - sum(len(each.content) for each in files)
-            files.append(await self._fetch(kind, url, number, left, most_bytes))
+            file = await self._fetch(kind, url, number, left, most_bytes)
+            is_new = all(each.name != file.name for each in files)  # emails refer to pictures by name
+            files.append(file if is_new else file._replace(name=f"{number}-{file.name}"))
         return tuple(files)
 
     async def _fetch(self, kind: str, url: str, number: int, left: int, most_bytes: int) -> ResultFile:

@@ -39,6 +39,18 @@ COLORS: Final[Mapping[str, int]] = MappingProxyType(
 )
 
 
+# Of emails, whose programs ignore style sheets.
+_PAGE: Final = "max-width:640px;font-family:Arial,Helvetica,sans-serif;font-size:15px;line-height:1.5"
+_ROW: Final = "line-height:0"
+_PICTURE: Final = "max-width:100%;height:auto;border:0;border-radius:6px;margin:0 8px 8px 0"
+_BUTTON: Final = (
+    "display:inline-block;padding:8px 16px;margin-bottom:8px;border-radius:6px;background:#3b43c4;color:#ffffff;"
+    "font-weight:bold;text-decoration:none"
+)
+_URL: Final = "color:#666666;font-size:13px;word-break:break-all"
+_QUIET: Final = "color:#666666"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardLink:
     """One result: what its link says, and where it leads, to the character. `short` is for a row of links in a line of
@@ -123,21 +135,36 @@ def card_html(card: ChatCard, *, line_break: str = "<br/>") -> str:
     return line_break.join(lines)
 
 
-def card_mail(card: ChatCard) -> str:
-    """The card as an email: each link by its name and, as mail programs differ, as its URL."""
+def card_mail(card: ChatCard, pictures: Sequence[str] = ()) -> str:
+    """The card as an email: each link by its name and, as mail programs differ, as its URL.
+
+    `pictures` are the names of attached pictures: the results themselves, or the cover of the first. Two fit side by
+    side on a desk, one on a phone.
+    """
     parts = [f'<p style="font-size:18px"><b>{html.escape(card.title, quote=False)}</b></p>']
     if card.before:
         parts.append(f"<p>{'<br/>'.join(html.escape(line, quote=False) for line in card.before)}</p>")
-    for each in card.links:
-        url = html.escape(each.url)
-        parts.append(f'<p><a href="{url}">{html.escape(each.label, quote=False)}</a><br/><a href="{url}">{url}</a></p>')
+    width = 480 if len(card.links) == 1 and card.links[0].kind != "images" else 300
+    shown = [
+        f'<a href="{html.escape(link.url)}"><img src="cid:{name}" width="{width}" alt="{html.escape(link.label)}"'
+        f' style="{_PICTURE}"></a>'
+        for link, name in zip(card.links, pictures, strict=False)
+    ]
+    parts += [f'<p style="{_ROW}">{" ".join(shown)}</p>'] if shown else []
+    style = _BUTTON if len(card.links) == 1 else ""
+    parts += [_mail_link(each, style) for each in card.links]
     if card.quiet:
         quiet = "<br/>".join(html.escape(line, quote=False) for line in card.quiet)
-        parts.append(f'<p style="color:#666666">{quiet}</p>')
+        parts.append(f'<p style="{_QUIET}">{quiet}</p>')
     if card.story is not None:
-        url = html.escape(card.story.url)
-        parts.append(f'<p><a href="{url}">{html.escape(card.story.label)}</a><br/><a href="{url}">{url}</a></p>')
-    return "\n".join(parts)
+        parts.append(_mail_link(card.story))
+    return f'<div style="{_PAGE}">\n' + "\n".join(parts) + "\n</div>"
+
+
+def _mail_link(link: CardLink, style: str = "") -> str:
+    url, shown = html.escape(link.url), f' style="{style}"' if style else ""
+    name = html.escape(link.label, quote=False)
+    return f'<p><a href="{url}"{shown}>{name}</a><br/><a href="{url}" style="{_URL}">{url}</a></p>'
 
 
 def card_bare_lines(card: ChatCard) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
 from tests.loopback import Asked, Exchange, Script, answers, loopback
 from tests.net.tunnel import context_for, tunnel
-from tests.sinks.samples import IMAGES, SUCCEEDED, as_delivery, task_sample
+from tests.sinks.samples import IMAGES, SUCCEEDED, URL, as_delivery, task_sample
 from tests.sinks.test_chat import smtp_server
 from tests.sinks.test_messages import HOSTS, URLS
 
@@ -107,6 +108,10 @@ async def studio(folder: Path, answer: Answer = says_ok) -> AsyncIterator[Studio
 
 async def deliver(sink: ChatSink, event: Event) -> Outcome:
     return await sink.deliver(as_delivery(sink.parcels(event)[0], event))
+
+
+def mail_url(port: int) -> str:
+    return f"mailto://127.0.0.1:{port}?smtp=127.0.0.1&mode=insecure&from=studio@example.com&to=me@example.com"
 
 
 def methods(sent: list[Asked]) -> list[str]:
@@ -210,21 +215,66 @@ async def test_discord_gets_its_files_after_the_text_and_a_refusal_of_them_chang
         assert files.body.count(PICTURE) == 4
 
 
-async def test_an_email_shows_images_and_never_holds_a_video(tmp_path: Path) -> None:
+def parts_of(mail: bytes) -> tuple[str, str, dict[str, bytes]]:
+    """The plain text, the HTML, and the pictures by their Content-ID."""
+    parts = list(message_from_bytes(mail, policy=email_policy).walk())
+    texts = {part.get_content_type(): part.get_content() for part in parts if part.get_content_maintype() == "text"}
+    pictures = [part for part in parts if part.get_content_maintype() == "image"]
+    assert all(part.get_content_disposition() == "inline" for part in pictures)
+    by_id = {part["content-id"].strip("<>"): part.get_content() for part in pictures}
+    assert len(by_id) == len(pictures)
+    return texts["text/plain"], texts["text/html"], by_id
+
+
+IMAGE: Final = re.compile(r'<a href="([^"]+)"><img src="cid:([^"]+)" width="(\d+)" alt="([^"]+)"')
+
+
+async def test_an_email_shows_images_that_lead_to_their_originals_and_never_holds_a_video(tmp_path: Path) -> None:
     async with studio(tmp_path) as here:
         with smtp_server() as (port, mailbox):
-            url = f"mailto://127.0.0.1:{port}?smtp=127.0.0.1&mode=insecure&from=studio@example.com&to=me@example.com"
-            for event, count, note in (
-                (here.images(), 4, ", 4 files attached"),
-                (here.video(), 0, ""),  # its cover is on a private host
-            ):
-                assert await deliver(here.sink(url), event) == Accepted(detail=f"E-Mail{note}")
-                mail = message_from_bytes(mailbox.mails[-1], policy=email_policy)
-                pictures = [part for part in mail.walk() if part.get_content_maintype() == "image"]
-                assert [part.get_content_disposition() for part in pictures] == ["inline"] * count
-                html = next(part for part in mail.walk() if part.get_content_type() == "text/html").get_content()
-                assert html.count("cid:") == count
-                assert b"ftypmp42" not in mailbox.mails[-1]
+            sink = here.sink(mail_url(port))
+            assert await deliver(sink, here.images()) == Accepted(detail="E-Mail, 4 files attached")
+            assert await deliver(sink, here.video()) == Accepted(detail="E-Mail")  # its cover is on a private host
+    plain, text, pictures = parts_of(mailbox.mails[0])
+    assert pictures == {f"{number}.png": PICTURE for number in range(4)}
+    assert IMAGE.findall(text) == [
+        (f"{here.origin}/{number}.png", f"{number}.png", "300", f"Image {number + 1}") for number in range(4)
+    ]
+    assert text.count("cid:") == 4
+    lines = ["🖼️ trailer, take 3"]
+    lines += [line for number in range(4) for line in (f"Image {number + 1}", f"{here.origin}/{number}.png")]
+    assert [line for line in plain.splitlines() if line] == [*lines, "4 images · kling · took 52 s"]
+    plain, text, pictures = parts_of(mailbox.mails[1])
+    assert pictures == {}
+    assert "<img" not in text
+    assert b"ftypmp42" not in mailbox.mails[1]
+
+
+async def test_an_email_shows_the_cover_of_a_video_and_it_leads_to_the_video(tmp_path: Path) -> None:
+    cover = "https://cdn.example.com/works/d7f0.jpg"
+    seen = SUCCEEDED._replace(result={"videos": [{"url": URL, "cover_url": cover}]})
+    files = ResultFiles(OutsideClient(hosts=[]), most_bytes=8_000_000, within_s=20, known={cover: PICTURE})
+    with smtp_server() as (port, mailbox):
+        urls = [ChatUrl(text="mail", url=mail_url(port))]
+        style = ChatStyle(files=True)
+        sink = ChatSink(name="chat", urls=urls, title=None, body=None, timeout_s=20, style=style, files=files)
+        assert await deliver(sink, task_sample(snapshot=seen)) == Accepted(detail="E-Mail, 1 file attached")
+    plain, text, pictures = parts_of(mailbox.mails[0])
+    assert pictures == {"d7f0.jpg": PICTURE}
+    assert IMAGE.findall(text) == [(URL.replace("&", "&amp;"), "d7f0.jpg", "480", "Watch the video")]
+    lines = [line for line in plain.splitlines() if line]
+    assert lines == ["🎬 trailer, take 3", "Watch the video", URL, "1 video · kling · took 2 min 4 s"]
+
+
+async def test_pictures_of_one_name_are_shown_each_in_its_place(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        urls = tuple(f"{here.origin}/{folder}/image.png" for folder in "abc")
+        event = task_sample(snapshot=IMAGES._replace(result={"images": [{"url": url} for url in urls]}, urls=urls))
+        with smtp_server() as (port, mailbox):
+            assert await deliver(here.sink(mail_url(port)), event) == Accepted(detail="E-Mail, 3 files attached")
+    _, text, pictures = parts_of(mailbox.mails[0])
+    shown = [name for _, name, _, _ in IMAGE.findall(text)]
+    assert shown == list(pictures) == ["image.png", "2-image.png", "3-image.png"]
 
 
 async def test_a_plugin_that_opens_its_files_by_path_finds_them_and_leaves_none(
