@@ -31,6 +31,7 @@ from tests.sinks.receivers import http_receiver
 from tests.sinks.samples import (
     FAILED,
     IMAGE_URLS,
+    IMAGES,
     POSTERS,
     SONG,
     SONG_URLS,
@@ -209,6 +210,35 @@ async def test_with_link_no_picture_is_named_and_with_preview_it_is(form: str) -
             "telegram": '"show_above_text": true' in shown,
         }[form]
         assert has_pictures == (previews and form != "feishu")
+
+
+async def test_wecom_says_the_facts_of_several_articles_in_the_only_place_that_it_shows() -> None:
+    for event, first in (
+        (POSTERS, "🖼️ Night train, four posters · 4 images · mj · took 52 s"),
+        (SONG, "🎵 Rainy city, lo-fi · 2 versions, 2:34 and 2:41 · suno · took 1 min 58 s"),
+    ):
+        [message] = await by_robot("wecom", event, ChatStyle(previews=True))
+        articles = message["news"]["articles"]
+        assert all("description" not in each for each in articles)
+        assert articles[0]["title"] == first
+    seen = IMAGES._replace(result={"images": [{"url": IMAGE_URLS[0]}]}, urls=IMAGE_URLS[:1])
+    [message] = await by_robot("wecom", task_sample(snapshot=seen, label="Poster"), ChatStyle(previews=True))
+    [article] = message["news"]["articles"]
+    assert (article["title"], article["description"]) == ("🖼️ Poster", "1 image · kling · took 52 s")
+
+
+async def test_titles_in_dingtalk_are_dark_enough_to_read() -> None:
+    for name in ("A failure", "account_blocked"):
+        [message] = await by_robot("dingtalk", MESSAGES[name], BERLIN)
+        [color] = re.findall(r'color="#(\w{6})"', message["markdown"]["text"])
+        assert contrast_with_white(color) >= 4.5
+
+
+def contrast_with_white(color: str) -> float:
+    """The contrast ratio of WCAG 2."""
+    parts = [int(color[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    red, green, blue = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
 
 
 async def test_a_picture_on_a_private_host_is_never_named() -> None:

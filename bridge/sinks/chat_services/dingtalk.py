@@ -9,6 +9,7 @@ whose text is Markdown and may show a picture).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ _LIMIT: Final = MessageLimit(size=18_000, measure=json_bytes)
 _MOST_BUTTONS: Final = 5
 _SIDE_BY_SIDE: Final = 2
 _MOST_PICTURES: Final = 4
+_TEXT_COLORS: Final[Mapping[str, str]] = {"failure": f"#{COLORS['failure']:06x}", "warning": "#9a6700"}
 
 
 def _write(text: str, chat: Chat) -> RobotMessage:
@@ -31,10 +33,8 @@ def _write(text: str, chat: Chat) -> RobotMessage:
 
 def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     pictures = [f"![]({url})" for url in card.pictures if chat.previews and ")" not in url][:_MOST_PICTURES]
-    color = f"#{COLORS[card.tone]:06x}"
-    head = (
-        f'### <font color="{color}">{card.title}</font>' if card.tone in {"failure", "warning"} else f"### {card.title}"
-    )
+    color = _TEXT_COLORS.get(card.tone)
+    head = f'### <font color="{color}">{card.title}</font>' if color else f"### {card.title}"
     before = ["  \n".join(card.before)] if card.before else []
     story = [markdown_link(card.story)] if card.story is not None else []
     text = "\n\n".join([*pictures, head, *before, *card.quiet, *story])

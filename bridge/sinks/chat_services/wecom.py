@@ -32,15 +32,23 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
         return None
     if card.story is not None:
         return None  # an article has one link
-    below = "\n".join([*card.before, *card.quiet])
-    if utf8_bytes(card.title) > _TITLE_BYTES or utf8_bytes(below) > _BELOW_BYTES:
+    lines = [*card.before, *card.quiet]
+    is_one = len(card.links) == 1
+    first, below = (card.title, "\n".join(lines)) if is_one else (" · ".join([card.title, *lines]), "")
+    if utf8_bytes(first) > _TITLE_BYTES or utf8_bytes(below) > _BELOW_BYTES:
         return None
     pictures = [*card.pictures, *[""] * len(card.links)]
     articles: list[RobotMessage] = []
     for place, (link, picture) in enumerate(zip(card.links, pictures, strict=False)):
-        words = {"description": below} if not place else {}
-        title = link.label if place else card.title
-        articles.append({"title": title, **words, "url": link.url, **({"picurl": picture} if picture else {})})
+        words = {"description": below} if is_one else {}  # shown for a single article only
+        articles.append(
+            {
+                "title": link.label if place else first,
+                **words,
+                "url": link.url,
+                **({"picurl": picture} if picture else {}),
+            }
+        )
     return {"msgtype": "news", "news": {"articles": articles}}
 
 
