@@ -18,7 +18,14 @@ from bridge.providers.success import error_text
 from bridge.providers.task_requests import locate
 from bridge.providers.task_rules import TaskRules
 from bridge.sources.entry import KEYS
-from bridge.sources.task_reader import Located, TaskProblem, has_known_keys, has_misspelled_key
+from bridge.sources.task_reader import (
+    Located,
+    OfAnotherAccount,
+    TaskProblem,
+    Unsaid,
+    has_known_keys,
+    has_misspelled_key,
+)
 
 MAX_QUOTED_CHARS: Final = 200  # of an answer's text
 # Keys that answers have and tasks of a source do not.
@@ -58,7 +65,7 @@ class TaskLookup:
         first = next(iter(fits))
         twins = [name for name in fits if self._accounts[name].provider == self._accounts[first].provider]
         if named is None and len(twins) > 1:
-            raise TaskProblem(f"account is missing; the URL may belong to several accounts ({', '.join(twins)})")
+            raise Unsaid("account", f"account is missing; the URL may belong to several accounts ({', '.join(twins)})")
         return fits[first]
 
     def created(self, answer: Json, account: str | None) -> dict[str, Any] | None:
@@ -76,14 +83,15 @@ class TaskLookup:
         except ExpressionLimit as limit:
             raise TaskProblem(f"the create answer cannot be read: {limit}") from None
         if len(fits) > 1:
-            raise TaskProblem(
+            raise Unsaid(
+                "account",
                 f"the answer may belong to several accounts ({', '.join(fits)}): choose with --account, or write a "
-                "task that names its account"
+                "task that names its account",
             )
         for name, (task_id, action) in fits.items():
             return {"id": task_id, "account": name, **({} if action is None else {"action": action})}
         if ANSWER_KEYS & answer.keys() or not has_known_keys(answer):
-            raise TaskProblem(self._not_created(answer, account))
+            raise (TaskProblem if account is None else OfAnotherAccount)(self._not_created(answer, account))
         return None
 
     def _created_at(self, answer: dict[str, Json], account: str | None) -> dict[str, tuple[str, str | None]]:

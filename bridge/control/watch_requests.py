@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bridge.control.pausing import how_long
 from bridge.domain.ids import WatchKey
@@ -13,7 +13,7 @@ from bridge.domain.watch import Wish
 from bridge.errors import UsageError
 from bridge.ports import Added
 from bridge.sources.entry import Entry
-from bridge.sources.task_reader import TaskProblem, TaskReader
+from bridge.sources.task_reader import OfAnotherAccount, TaskProblem, TaskReader, Unsaid
 from bridge.store.request_store import RequestStore
 from bridge.store.views import Touched, WatchView
 
@@ -28,12 +28,20 @@ _ADDED: Final = {
 }
 
 
+class WrongTask(NamedTuple):
+    """A task of a list that cannot be watched. `lacks`: the key that it would have to say; empty: something is
+    wrong."""
+
+    line: int
+    why: str
+    lacks: str = ""
+
+
 def wish(reader: TaskReader, value: Any, shared: Mapping[str, Any]) -> Wish:
     """One task: an id, or a mapping with the keys of a task. Its own keys take precedence over `shared`. UsageError
     when it cannot be watched."""
-    own = value if isinstance(value, dict) else {"id": value}
     try:
-        return reader.read({**shared, **{key: given for key, given in own.items() if given is not None or key == "id"}})
+        return _read(reader, value, shared)
     except TaskProblem as problem:
         raise UsageError(str(problem)) from None
 
@@ -52,25 +60,46 @@ def wishes(reader: TaskReader, entries: Sequence[Entry], shared: Mapping[str, An
     many more there are."""
     good, problems = sorted_wishes(reader, entries, shared)
     if problems:
-        line, problem = problems[0]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UsageError(f"stdin:{line}: {problem}{more}; nothing was added")
+        raise UsageError(f"stdin:{problems[0].line}: {problems[0].why}{more}; nothing was added")
     return good
 
 
 def sorted_wishes(
     reader: TaskReader, entries: Iterable[Entry], shared: Mapping[str, Any]
-) -> tuple[list[Wish], list[tuple[int, str]]]:
-    """The tasks of a text that can be watched, and of the others the line and what is wrong with it."""
+) -> tuple[list[Wish], list[WrongTask]]:
+    """The tasks of a text that can be watched, and the others. The shared account is for those that do not say it: not
+    for a query URL or a create answer of another account."""
     good, problems = [], []
     for entry in entries:
         try:
-            if entry.problem is not None:
-                raise TaskProblem(entry.problem)
-            good.append(wish(reader, reader.task_of(entry.value, account=shared.get("account")), shared))
-        except (UsageError, TaskProblem) as error:
-            problems.append((entry.line, str(error)))
+            good.append(_listed(reader, entry, shared))
+        except TaskProblem as problem:
+            lacks = problem.key if isinstance(problem, Unsaid) else ""
+            problems.append(WrongTask(entry.line, str(problem), lacks))
     return good, problems
+
+
+def _listed(reader: TaskReader, entry: Entry, shared: Mapping[str, Any]) -> Wish:
+    if entry.problem is not None:
+        raise TaskProblem(entry.problem)
+    try:
+        return _read(reader, reader.task_of(entry.value, account=shared.get("account")), shared)
+    except OfAnotherAccount as problem:
+        rest = {name: given for name, given in shared.items() if name != "account"}
+        if rest == shared:
+            raise
+        try:
+            return _read(reader, reader.task_of(entry.value), rest)
+        except Unsaid:
+            raise
+        except TaskProblem:
+            raise problem from None
+
+
+def _read(reader: TaskReader, value: Any, shared: Mapping[str, Any]) -> Wish:
+    own = value if isinstance(value, dict) else {"id": value}
+    return reader.read({**shared, **{key: given for key, given in own.items() if given is not None or key == "id"}})
 
 
 def added_json(added: Sequence[Added]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -11,9 +11,9 @@ import anyio
 import anyio.to_thread
 
 from bridge.config.load import Loaded
-from bridge.control.watch_requests import sorted_wishes
+from bridge.control.watch_requests import WrongTask, sorted_wishes
 from bridge.domain.watch import Wish
-from bridge.http.problem_details import invalid
+from bridge.http.problem_details import HttpProblem, invalid
 from bridge.http.services import Services
 from bridge.ports import Added, Clock
 from bridge.sources.any_syntax import read_any, read_json_text
@@ -27,6 +27,15 @@ _ONE_AT_A_TIME: Final = anyio.CapacityLimiter(1)
 
 Shared = Mapping[str, str | None]
 """The `account` and `action` of tasks that name none."""
+
+
+class WrongTasks(HttpProblem):
+    """A body with tasks that cannot be watched."""
+
+    def __init__(self, wrong: Sequence[WrongTask]) -> None:
+        said = invalid([(f"line {one.line}", one.why) for one in wrong])
+        super().__init__(said.status, str(said), said.errors)
+        self.wrong = wrong
 
 
 async def add_tasks(services: Services, data: bytes, *, is_json: bool, shared: Shared, again: bool) -> list[Added]:
@@ -60,7 +69,7 @@ def _read(data: bytes, loaded: Loaded, is_json: bool, shared: dict[str, Any], cl
         raise invalid([("", "the body has no task")])
     good, problems = sorted_wishes(reader, entries, shared)
     if problems:
-        raise invalid([(f"line {line}", problem) for line, problem in problems])
+        raise WrongTasks(problems)
     return good
 
 

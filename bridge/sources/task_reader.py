@@ -33,6 +33,18 @@ class TaskProblem(ValueError):
     """This task cannot be watched. The text is one line: what is wrong, and how to fix it."""
 
 
+class Unsaid(TaskProblem):
+    """The task does not say its `key`, and the settings leave it open, too."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(problem)
+        self.key = key
+
+
+class OfAnotherAccount(TaskProblem):
+    """It cannot be a task of the account that is named."""
+
+
 class DoubtfulId(TaskProblem):
     """The id could be sent, but is probably a mistake. A task that is already watched under this key stays watched."""
 
@@ -164,14 +176,16 @@ class TaskReader:
         given = _text("account", task.get("account"))
         if located is not None:
             if given not in {None, located.account}:
-                raise TaskProblem(
+                raise OfAnotherAccount(
                     f"account: {quoted(given or '')} is named, but the URL is one of {quoted(located.account)}"
                 )
             return located.account
         if given is None:
             if len(self._accounts) != 1:
                 names = ", ".join(list(self._accounts)[:10])
-                raise TaskProblem(f"account is missing; {f'accounts: {names}' if names else 'there are no accounts'}")
+                raise Unsaid(
+                    "account", f"account is missing; {f'accounts: {names}' if names else 'there are no accounts'}"
+                )
             return next(iter(self._accounts))
         if given not in self._accounts:
             raise TaskProblem(f"account: {unknown('account', given, self._accounts)}")
@@ -186,7 +200,7 @@ class TaskReader:
         action = given or self._accounts.get(account)
         problem = self._action_problem(account, action, task_id)
         if problem is not None:
-            raise TaskProblem(f"action: {problem}")
+            raise Unsaid("action", f"action: {problem}") if action is None else TaskProblem(f"action: {problem}")
         return action
 
     def _named_endpoints(self, given: Any) -> tuple[str, ...] | None:

@@ -100,9 +100,10 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
         if isinstance(error, NothingDone):
             return await _nothing_done(view, action, None, back, str(error), HTTPStatus.CONFLICT)
         problem = problem_of(error)
-        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        is_later = problem.status == HTTPStatus.SERVICE_UNAVAILABLE
+        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_later:
             raise
-        return await _nothing_done(view, action, None, back, str(problem), problem.status)
+        return await _nothing_done(view, action, own if is_later else None, back, str(problem), problem.status)
     if isinstance(done, Response):
         await _free(services, sent)
         return done

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from bridge.control import watch_requests
+from bridge.control.watch_requests import WrongTask
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable
 from bridge.http.page.actions import ActionCall, Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
-from bridge.http.task_bodies import add_tasks
+from bridge.http.task_bodies import WrongTasks, add_tasks
 from bridge.ports import Added
 from bridge.store import ReadStore
 from bridge.task_reading import task_reader
@@ -90,18 +91,26 @@ async def add(call: ActionCall) -> Done | Response:
     except HttpProblem as problem:
         if problem.status != HTTPStatus.UNPROCESSABLE_ENTITY:
             raise
-        values = add_values(call.view, form, problem=problem)
+        wrong = problem.wrong if isinstance(problem, WrongTasks) else [WrongTask(0, str(problem))]
+        values = add_values(call.view, form, wrong)
         return await answer_page(call.view, "add.html", values, back=call.back, name="tasks", status=problem.status)
     return Done(text=_added(call.words, added), is_good=any(one.what in watch_requests.NEEDS_DAEMON for one in added))
 
 
-def add_values(call: ViewCall, form: NewTasks, *, problem: HttpProblem | None = None) -> Mapping[str, Any]:
-    """What the form for adding tasks shows."""
+def add_values(call: ViewCall, form: NewTasks, wrong: Sequence[WrongTask] = ()) -> Mapping[str, Any]:
+    """What the form for adding tasks shows: every mistake. If tasks only leave something open, it asks for that."""
+    accounts = list(call.services.settings().settings.accounts)
+    lacks = [key for key in ("account", "action") if any(one.lacks == key for one in wrong)]
+    can_choose = len(accounts) > 1 and not form.account
+    asks = all(one.lacks for one in wrong) and ("account" not in lacks or can_choose)
+    shown = () if asks else wrong
     return {
-        "accounts": list(call.services.settings().settings.accounts),
+        "accounts": accounts,
         "form": form,
-        "mistakes": [] if problem is None else list(problem.errors[:MOST_MISTAKES]),
-        "more": 0 if problem is None else max(0, len(problem.errors) - MOST_MISTAKES),
+        "wrong": shown[:MOST_MISTAKES],
+        "more": max(0, len(shown) - MOST_MISTAKES),
+        "lacks": lacks,
+        "lacking": len(wrong),
     }
 
 

@@ -18,6 +18,7 @@ from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
 from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes
 from bridge.http.page.runs import Run, runs
+from bridge.http.page.task_actions import NewTasks
 from bridge.http.page.told import Told, told
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import DAY_S, Wording
@@ -118,7 +119,8 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "kept_count": kept,
         "kept_for": kept_for(words, loaded.settings.retention.ended_s),
         "accounts": sorted({*loaded.settings.accounts, *([query.account] if query.account else [])}),
-        "settings_accounts": sorted(loaded.settings.accounts),
+        "settings_accounts": list(loaded.settings.accounts),
+        "new_tasks": NewTasks(account=query.account),
         "spans": [*SPANS, *([query.since] if query.since and query.since not in SPANS else [])],
         "filters": query,
         "is_filtered": wanted != EVERY_WATCH,
