@@ -28,4 +28,5 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
     if near:
         return f'unknown {what} {quoted(given)}; did you mean "{near[0]}"?'
     some = ", ".join(words[:12]) + (", ..." if len(words) > 12 else "")
-    return f"unknown {what} {quoted(given)}; " + (f"there are: {some}" if words else "there are none")
+    listed = f"there are: {some}" if words else "there are none"
+    return f"unknown {what} {quoted(given)}; {listed}"

@@ -113,12 +113,12 @@ def _remarks(collected: Collected, withheld: str) -> str:
     if clouds := [url for item in items if isinstance(url := item.get("url"), str) and url.startswith(CLOUD)]:
         remarks.append(f"{_counted(len(clouds), 'result')} can only be read with a cloud account: {', '.join(clouds)}")
     if files := [_file(item) for item in items if item.get("embedded") is True]:
-        are = "is" if len(files) == 1 else "are"
-        remarks.append(f"{_counted(len(files), 'file')} {are} inside the answer, without a URL: {', '.join(files)}")
+        one = f"1 file is inside the answer, without a URL: {files[0]}"
+        several = f"{len(files)} files are inside the answer, without a URL: {', '.join(files)}"
+        remarks.append(one if len(files) == 1 else several)
     if collected.refused:
-        were = "was" if len(collected.refused) == 1 else "were"
-        count = _counted(len(collected.refused), "result URL")
-        remarks.append(f"{count} {were} refused: {'; '.join(collected.refused)}")
+        count, why = _counted(len(collected.refused), "result URL"), "; ".join(collected.refused)
+        remarks.append(f"{count} was refused: {why}" if len(collected.refused) == 1 else f"{count} were refused: {why}")
     return one_line("; ".join(remarks), MAX_REASON_CHARS)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
+from bridge.domain.own_words import in_language
 from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of
 from bridge.domain.task import RESULT_GONE, Json
 from bridge.sinks.chat_cards import CardLink, markdown_link
@@ -203,7 +204,8 @@ def _is_gone(data: Mapping[str, Json]) -> bool:
 def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWording) -> str | None:
     """Why it is as it is, as a sentence; for an operator, with what to do."""
     data, topic = event.data, event.topic
-    reason = _text(data, "reason")
+    said, language = data.get("reason"), "zh" if words is CHINESE else "en"
+    reason = neutral(in_language(said, language)) or None if isinstance(said, str) else None
     if topic in OPERATOR_TOPICS:
         return words.then.join(filter(None, (_operator_reason(event, reason, words), advice))) or None
     if topic is Topic.TASK_TIMED_OUT:

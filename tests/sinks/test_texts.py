@@ -165,6 +165,15 @@ def test_chinese_texts_say_the_same() -> None:
         assert (title, body) != write(event)
 
 
+def test_a_reason_of_genbridge_is_chinese_in_a_chinese_message() -> None:
+    chinese = ChatTexts(endpoint="chat", title=None, body=None, style=ChatStyle(language="zh"))
+    reason = "HTTP 400: the answer is not a JSON object"
+    assert write(task_sample(Topic.TASK_FAILED, None, reason=reason), chinese)[1].startswith(
+        "HTTP 400：应答不是 JSON 对象"
+    )
+    assert write(task_sample(Topic.TASK_FAILED, None, reason=reason))[1].startswith(reason)
+
+
 def test_operator_topics_say_what_stopped_and_what_to_do() -> None:
     texts = {event.topic: write(event) for event in every_sample()}
     assert texts[Topic.ACCOUNT_BLOCKED] == (

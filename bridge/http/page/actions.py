@@ -103,7 +103,8 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
         is_later = problem.status == HTTPStatus.SERVICE_UNAVAILABLE
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_later:
             raise
-        return await _nothing_done(view, action, own if is_later else None, back, str(problem), problem.status)
+        why = words.reason(str(problem))
+        return await _nothing_done(view, action, own if is_later else None, back, why, problem.status)
     if isinstance(done, Response):
         await _free(services, sent)
         return done

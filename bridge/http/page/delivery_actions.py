@@ -121,7 +121,7 @@ async def test(call: ActionCall) -> Done:
     outcomes = [outcome for _, outcome in await call.services.daemon().send_sample(name)]
     failed = [outcome.reason for outcome in outcomes if not isinstance(outcome, Accepted)]
     if failed:
-        said = "; ".join(dict.fromkeys(failed[:MOST_OUTCOMES]))
+        said = "; ".join(dict.fromkeys(map(words.reason, failed[:MOST_OUTCOMES])))
         return Done(
             text=words.text("{endpoint} did not accept the sample: {answer}", endpoint=name, answer=said), is_good=False
         )

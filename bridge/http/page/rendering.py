@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from bridge import __version__
+from bridge.domain.own_words import is_own
 from bridge.http.page.asset_files import asset_url
 from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
@@ -33,6 +34,7 @@ def environment() -> jinja2.Environment:
     )
     made.globals.update(asset_url=asset_url, version=__version__, address=address, ms=ms)
     made.filters.update(web=web, host=host, short=short, filled=filled)
+    made.tests.update(own=is_own)
     return made
 
 

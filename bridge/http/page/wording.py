@@ -14,6 +14,7 @@ from typing import Final
 import yaml
 
 from bridge.control.formats import FIRST, LAST
+from bridge.domain.own_words import in_language
 
 DAY_S: Final = 86_400.0
 _UNITS: Final = {"en": {"d": "d", "h": "h", "m": "min", "s": "s"}, "zh": {"d": "天", "h": "小时", "m": "分", "s": "秒"}}
@@ -43,6 +44,10 @@ class Wording:
         """The text in the reader's language, with `{name}` filled in. Numbers are written with separators."""
         text = self._texts.get(english, english)
         return text.format(**{name: self._shown(value) for name, value in values.items()}) if values else text
+
+    def reason(self, text: str) -> str:
+        """A reason: genbridge's own words in the reader's language, those of others as they are."""
+        return in_language(text, self.language)
 
     def counted(self, number: int, one: str, many: str, **values: object) -> str:
         """`one` for 1, else `many`; `{n}` is the number."""

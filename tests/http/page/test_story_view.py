@@ -250,3 +250,14 @@ def test_a_story_fits_its_budget(site: Site) -> None:
     headers = {**signed_in(site), "Accept-Encoding": "gzip"}
     with site.stranger.stream("GET", "/task?account=kling&id=plain", headers=headers) as answer:
         assert sum(map(len, answer.iter_raw())) < 12_000
+
+
+def test_reasons_of_genbridge_are_in_the_readers_language_and_the_providers_words_in_quotation_marks(
+    site: Site, refusing: Site
+) -> None:
+    page = read(site, "/task?account=kling&id=unsafe&lang=zh")
+    assert "指向内网" in page
+    assert "points into a private network" not in page
+    assert "points into a private network" in story(site, "unsafe")
+    assert f'<q dir="auto">{EVIL_REASON}</q>' in unescape(read(site, "/task?account=kling&id=failed-evil&lang=zh"))
+    assert "HTTP 503 Service Unavailable" in read(refusing, "/task?account=kling&id=late&lang=zh")

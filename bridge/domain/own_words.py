@@ -1,0 +1,117 @@
+"""Reasons in a reader's language: genbridge's own words are translated, the words of providers and receivers stay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
+
+from bridge.domain.chinese_reasons import CHINESE
+
+MOST_CHARS: Final = 2_000  # a longer text is not ours
+MOST_LEVELS: Final = 4  # of sentences within sentences
+FEW_LETTERS: Final = 10  # a sentence with fewer letters could be anybody's, unless a part of it is surely ours
+JOINT: Final = "; "
+_PLACE: Final = re.compile(r"\{([nao]|\d?)\}")
+_BETWEEN: Final = re.compile("(?<=[\u4e00-\u9fff\uff09\u201d]) (?=[\u4e00-\u9fff\uff08\u201c])")  # no blanks there
+
+
+class OwnSentence(NamedTuple):
+    """One text with places for values."""
+
+    parts: tuple[str, ...]  # the words before, between and after the places
+    kinds: tuple[str, ...]  # of the places, as `CHINESE` writes them
+    chinese: str
+
+    @property
+    def letters(self) -> int:
+        return sum(char.isalpha() for part in self.parts for char in part)
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether others could have said it, too."""
+        return self.letters < FEW_LETTERS and set(self.kinds) != {"n"}
+
+    def values(self, text: str) -> list[str] | None:
+        """What stands at the places of a text that is this sentence; None if it is not."""
+        first, *between, last = self.parts
+        if len(text) < len(first) + len(last) or not (text.startswith(first) and text.endswith(last)):
+            return None
+        text = text[len(first) : len(text) - len(last)]
+        found: list[str] = []
+        for part in between:
+            value, joint, text = text.partition(part)
+            if not joint:
+                return None
+            found.append(value)
+        found.append(text)
+        fits = (_FITS[kind](value) for kind, value in zip(self.kinds, found, strict=True) if kind in _FITS)
+        return found if all(fits) else None
+
+    def said(self, values: list[str]) -> str:
+        """The Chinese with these values. Places without a number are filled in order."""
+        rest = iter(values)
+        text = _PLACE.sub(lambda place: values[int(place[1])] if place[1].isdigit() else next(rest), self.chinese)
+        return _BETWEEN.sub("", text)
+
+
+_FITS: Final = {"n": str.isdecimal, "a": lambda value: value != "" and " " not in value, "o": CHINESE.__contains__}
+
+
+def is_own(text: str) -> bool:
+    """Whether these are genbridge's own words, whatever they quote."""
+    return _read(text, MOST_LEVELS) != text or text in CHINESE
+
+
+def in_language(text: str, language: str) -> str:
+    """The text with genbridge's own words in this language."""
+    return _read(text, MOST_LEVELS) if language == "zh" else text
+
+
+@lru_cache(4096)
+def _read(text: str, levels: int) -> str:
+    if not text or levels == 0 or len(text) > MOST_CHARS:
+        return text
+    if text in CHINESE:
+        return CHINESE[text]
+    certain, doubtful = _sentences()
+    for said in (_said_by(certain, text, levels), _joined(text, levels), _said_by(doubtful, text, levels)):
+        if said is not None:
+            return said
+    return text
+
+
+def _said_by(sentences: Sequence[OwnSentence], text: str, levels: int) -> str | None:
+    for sentence in sentences:
+        values = sentence.values(text)
+        if values is not None:
+            shown = [_read(value, levels - 1) for value in values]
+            if shown != values or not sentence.is_weak:
+                return sentence.said(shown)
+    return None
+
+
+def _joined(text: str, levels: int) -> str | None:
+    """Several texts of which some are ours."""
+    parts = text.split(JOINT)
+    shown = [_read_part(part, levels - 1) for part in parts] if len(parts) > 1 else parts
+    return "\uff1b".join(shown) if shown != parts else None
+
+
+def _read_part(part: str, levels: int) -> str:
+    """One of several texts that were joined. Some have their semicolon in the table."""
+    return CHINESE[JOINT + part].lstrip("\uff1b") if JOINT + part in CHINESE else _read(part, levels)
+
+
+@cache
+def _sentences() -> tuple[Sequence[OwnSentence], Sequence[OwnSentence]]:
+    """The texts with places, those with the most words first: the ones that their words tell, and the others."""
+    found = []
+    for english, chinese in CHINESE.items():
+        pieces = _PLACE.split(english)
+        if len(pieces) > 1:
+            found.append(OwnSentence(tuple(pieces[::2]), tuple(pieces[1::2]), chinese))
+    found.sort(key=lambda one: (not one.parts[0], -one.letters, -len(one.parts)))
+    certain = [one for one in found if one.parts[0] or not one.is_weak]
+    return certain, [one for one in found if one not in certain]
