@@ -16,7 +16,8 @@ class ChatWording:
 
     `outcomes` are for the template name `outcome`, `tails` end the first line. `one` and `many` say what a task made;
     `open_one` is the label of its only link, `open_each` of each of several. `units` are days, hours, minutes, seconds,
-    and minutes without seconds. `counted` is the advice when the number of tasks is known, for one and for several.
+    and minutes without seconds. `counted` is the advice when the number of tasks is known, for one and for several;
+    `copies` counts copies the same way.
     """
 
     outcomes: Mapping[Topic, str]
@@ -52,6 +53,7 @@ class ChatWording:
     was_blocked: str
     inside: str
     needs_key: str
+    copies: tuple[str, str]
 
 
 ENGLISH: Final = ChatWording(
@@ -151,6 +153,7 @@ ENGLISH: Final = ChatWording(
     was_blocked="It was blocked for {span}.",
     inside="The result came inside the provider's answer, without a link.",
     needs_key="opens only with the API key",
+    copies=("1 copy, {size}", "{n} copies, {size}"),
 )
 
 CHINESE: Final = ChatWording(
@@ -247,6 +250,7 @@ CHINESE: Final = ChatWording(
     was_blocked="中断了 {span}。",
     inside="结果直接包含在服务商的响应中，没有链接。",
     needs_key="须用 API 密钥打开",
+    copies=("1 个副本，{size}", "{n} 个副本，{size}"),
 )
 
 LANGUAGES: Final[Mapping[str, ChatWording]] = MappingProxyType({"en": ENGLISH, "zh": CHINESE})

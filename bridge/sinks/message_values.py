@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
@@ -17,6 +17,7 @@ from bridge.sinks.chat_wording import CHINESE, ENGLISH, LANGUAGES, MARKS, TOPIC_
 from bridge.sinks.human_time import LOCAL, SOON_S, human_duration, human_expiry, human_instant
 from bridge.sinks.neutral import link, neutral, neutral_json
 from bridge.sinks.result_size import result_size
+from bridge.sinks.told_copies import copies_place, copies_size, have_links, told_copies
 
 MOST_URLS: Final = 500  # more would never fit
 MOST_TEXTS: Final = 10
@@ -66,7 +67,8 @@ def template_values(event: Event, style: ChatStyle | None = None) -> dict[str, o
     urls = data.get("urls")
     links = [link(url) for url in urls[:MOST_URLS] if isinstance(url, str)] if isinstance(urls, list) else []
     inert = {key: neutral_json(value) for key, value in data.items()}
-    until = _until(expires_at, ended_at or event.occurred_at * 1000, style) if links else None
+    has_expiry = bool(links) and event.topic is not Topic.TASK_ARCHIVED
+    until = _until(expires_at, ended_at or event.occurred_at * 1000, style) if has_expiry else None
     advice = _advice(event, words)
     label = cut_at_word(_text(data, "label", most_chars=200) or "", MOST_LABEL) or None
     role = "endpoint" if event.topic in ENDPOINT_TOPICS else "account"
@@ -114,7 +116,11 @@ def facts_of(event: Event) -> ResultFacts:
     """What the task made; for `task_archived`, our copies of it."""
     data = event.data
     found = result_facts(data.get("task_result"), data.get("urls"), data.get("action"))
-    return with_copies_of(data, found) if event.topic is Topic.TASK_ARCHIVED else found
+    if event.topic is not Topic.TASK_ARCHIVED:
+        return found
+    if have_links(data):
+        return with_copies_of(data, found)
+    return replace(found, made=tuple(replace(each, url="") for each in found.made))  # the provider's will expire
 
 
 def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
@@ -213,6 +219,8 @@ def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWordin
         span = human_duration(watched_s, words.units)
         account = _text(data, "account", most_chars=80) or neutral(event.account)
         return words.timed_out.format(span=span, account=account) if span else _sentence(reason, words)
+    if topic is Topic.TASK_ARCHIVED:
+        return None if have_links(data) else copies_place(told_copies(data)) or None
     if data.get("result_missing") is True:
         return (words.gone if _is_gone(data) else words.missing)[1]
     if topic is Topic.TASK_SUCCEEDED and reason is None and found.made and not found.urls and found.kind != "texts":
@@ -246,6 +254,8 @@ def _facts(event: Event, found: ResultFacts, words: ChatWording) -> str:
     if event.topic in OPERATOR_TOPICS or event.topic is Topic.TASK_TIMED_OUT:
         return ""
     account = _text(event.data, "account", most_chars=80) or neutral(event.account)
+    if event.topic is Topic.TASK_ARCHIVED:
+        return " · ".join(filter(None, (copies_size(told_copies(event.data), words), account)))
     is_success = event.topic in _SUCCESSES
     span = human_duration(_took_s(event.data), words.units)
     took = "" if span is None else (words.took if is_success else words.after).format(span=span)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
 from bridge.domain.delivery import Delivery
@@ -185,6 +186,19 @@ def every_sample() -> list[Event]:
         ),
         unread_event(unread),
     ]
+
+
+def archived_sample(
+    *,
+    url: str | None = "https://bridge.example.com/results/a-1.mp4?expires=1762604928&signature=mVQ2",
+    count: int = 1,
+    **task: Any,
+) -> Event:
+    """The event of this many copies, with or without links."""
+    done = task_sample(**({"label": "Lighthouse at dawn, take 3"} | task))
+    stem = str(done.data["label"]).replace(" ", "_").replace(",", "_")
+    copies = [COPY | {"n": n, "url": url, "path": f"2025/11/01/kling/{stem}-{n}.mp4"} for n in range(1, count + 1)]
+    return archived_event(done.data, copies, of=done.event_id, at=ENDED_AT + 3)
 
 
 def as_delivery(

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from bridge.sinks.message_values import ChatStyle, template_values
+from bridge.sinks.told_copies import human_size
+from tests.sinks.samples import archived_sample
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (9_949, "9.9 kB"),
+        (9_960, "10 kB"),
+        (999_499, "999 kB"),
+        (999_600, "1.0 MB"),
+        (4_194_304, "4.2 MB"),
+        (12_345_678_901, "12 GB"),
+        (5_000_000_000_000_000, "5000 TB"),
+    ],
+)
+def test_a_size_has_a_unit_that_people_know(size: int, text: str) -> None:
+    assert human_size(size) == text
+
+
+def test_a_message_about_copies_never_names_the_address_at_the_provider() -> None:
+    values = template_values(archived_sample(url=None), ChatStyle())
+    assert (values["main_urls"], values["links"]) == ([], [])
+    assert values["why"] == "2025/11/01/kling/Lighthouse_at_dawn__take_3-1.mp4"
+
+
+def test_a_path_cannot_carry_markup() -> None:
+    values = template_values(archived_sample(url=None, label="__x__ @everyone"), ChatStyle())
+    assert "@everyone" not in str(values["why"])
