@@ -1,90 +1,204 @@
-"""The page for everybody: axe-core finds nothing, nothing scrolls sideways, and it can be used without scripts."""
+"""The page for everybody: axe-core finds nothing, nothing scrolls sideways, and nothing attacks, whatever it shows."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, Dialog
 
+from bridge.domain.daemon_state import DaemonNow
 from tests.http.page.browser import Tab, tab
-from tests.http.site import Site, running_site
-from tests.world import until
+from tests.http.page.now_store import CDN
+from tests.http.page.page_states import ATTACK, HOSTILE, hostile, needs, reject_a_file, well
+from tests.http.page.still_sites import WORKS, StillSites, still_sites
+from tests.http.site import TOKEN
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
-LABELS = ["灯塔日出", "<script>alert(1)</script>", "ال" * 40, "x" * 500, '"quotes" & more', ""]
-VIEWS = {
-    "now": "/",
-    "tasks": "/tasks",
-    "failed": "/tasks?phase=failed",
-    "nothing": "/tasks?q=nothing-has-this-name",
-    "story": "/task?account=kling&id=done0",
-    "running": "/task?account=kling&id=live0",
-    "unknown": "/task?account=kling&id=unknown",
-    "deliveries": "/deliveries?state=accepted",
-    "undelivered": "/deliveries",
-    "health": "/health",
-    "keys": "/",
+LOOKS: Final = (("light", "en"), ("dark", "zh"))
+IS_LIVE: Final = "document.querySelector('[data-live] .dot:not(.off)') !== null"
+OPEN_ALL: Final = "document.querySelectorAll('details').forEach(one => { one.open = true })"
+
+
+class Place(NamedTuple):
+    """A view in a state. `script` brings it there after it was opened; then it has what `has` selects."""
+
+    site: str
+    path: str
+    status: int = 200
+    script: str = ""
+    has: str = "main"
+
+
+PLACES: Final = {
+    "now-empty": Place("empty", "/"),
+    "tasks-empty": Place("empty", "/tasks"),
+    "deliveries-empty": Place("empty", "/deliveries"),
+    "health-empty": Place("empty", "/health"),
+    "now-well": Place("well", "/"),
+    "keys": Place("well", "/", 200, "document.getElementById('keys').showModal()"),
+    "new": Place("well", "/", 200, "document.querySelector('[data-new]').hidden = false"),
+    "stale": Place("well", "/", 200, "document.querySelector('[data-not-live]').hidden = false"),
+    "tasks-well": Place("well", "/tasks", 200, OPEN_ALL),
+    "tasks-none-match": Place("well", "/tasks?q=nothing&account=kling&phase=failed&since=1h"),
+    "tasks-wrong": Place("well", "/tasks?since=never", 422),
+    "story-running": Place("well", "/task?account=kling&id=progress", 200, OPEN_ALL),
+    "story-late": Place("well", "/task?account=kling&id=late"),
+    "story-video": Place("well", "/task?account=kling&id=told"),
+    "story-images": Place("well", "/task?account=kling&id=shown"),
+    "story-elsewhere": Place("well", "/task?account=kling&id=images"),
+    "story-song": Place("well", "/task?account=kling&id=heard"),
+    "story-gone": Place("well", "/task?account=kling&id=gone"),
+    "story-failed": Place("well", "/task?account=kling&id=failed"),
+    "story-unknown": Place("well", "/task?account=kling&id=unknown", 404),
+    "deliveries-accepted": Place("well", "/deliveries?state=accepted"),
+    "health-well": Place("well", "/health"),
+    "add": Place("well", "/add"),
+    "nothing": Place("well", "/nothing", 404),
+    "now-needs": Place("needs", "/"),
+    "story-held": Place("needs", "/task?account=runway&id=blocked0", 200, OPEN_ALL),
+    "story-dead": Place("needs", "/task?account=kling&id=dead0"),
+    "deliveries-needs": Place("needs", "/deliveries"),
+    "deliveries-open": Place(
+        "needs", "/deliveries?state=dead", 200, "document.querySelector('[data-open]').click()", ".open"
+    ),
+    "redeliver": Place("needs", "/redeliver?state=dead&endpoint=automation&back=/"),
+    "redeliver-none": Place("well", "/redeliver?state=dead&endpoint=automation&back=/", 409),
+    "health-needs": Place("needs", "/health"),
+    "now-hostile": Place("hostile", "/"),
+    "tasks-hostile": Place("hostile", "/tasks"),
+    "search-hostile": Place("hostile", f"/tasks?q={quote(ATTACK)}&label={quote('y' * 400)}"),
+    "deliveries-hostile": Place("hostile", "/deliveries?state=all"),
+    "health-hostile": Place("hostile", "/health"),
+    "now-failing": Place("failing", "/"),
+    "health-failing": Place("failing", "/health"),
+    "now-starting": Place("starting", "/"),
+    "signin": Place("closed", "/signin?next=/tasks"),
+    "signin-again": Place("closed", "/signin", 200, "document.querySelector('main form').submit()", "[role=alert]"),
+    **{
+        f"story-hostile-{number}": Place(
+            "hostile", f"/task?account=kling&id={quote(f'bad{number}{text[:200]}', safe='')}"
+        )
+        for number, text in enumerate(HOSTILE)
+    },
 }
-LOOKS: dict[str, dict[str, Any]] = {
-    "desk": {"width": "desk"},
-    "phone": {"width": "phone", "locale": "zh-CN", "color_scheme": "dark", "reduced_motion": "reduce"},
-}
+VIEWS: Final = ("now-hostile", "tasks-hostile", "story-dead", "deliveries-needs", "health-needs", "add", "signin")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Tasks that run, that have finished, and one with every label that somebody might choose."""
-    with running_site(tmp_path_factory.mktemp("everyone"), http={"token": None, "read_token": None}) as running:
-        running.add(*(f"live{number}" for number in range(4)))
-        running.add(*(f"done{number}" for number in range(6)), seconds=0)
-        tasks = [{"id": f"label{number}", "label": label} for number, label in enumerate(LABELS)]
-        assert running.client.post("/api/v1/tasks", json=tasks).status_code == 201
-        until(lambda: len(running.world.by_task()) >= 6, seconds=30, what="the webhooks")
-        yield running
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The address of a site in each state."""
+    with still_sites() as made:
+        yield dict(_served(made, tmp_path_factory))
 
 
-def shown(page: Tab, view: str) -> None:
-    assert page.open(VIEWS[view]) == (404 if view == "unknown" else 200)
+def _served(made: StillSites, folders: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    yield "empty", made.serve(folders.mktemp("empty"), accounts=("kling",))
+    yield "well", made.serve(folders.mktemp("well"), fill=well)
+    folder = folders.mktemp("needs")
+    reject_a_file(folder)
+    yield "needs", made.serve(folder, fill=needs)
+    yield "hostile", made.serve(folders.mktemp("hostile"), fill=hostile)
+    yield "failing", made.serve(folders.mktemp("failing"), fill=needs, state=_failing())
+    yield "starting", made.serve(folders.mktemp("starting"), state=DaemonNow(is_working=False))
+    yield "closed", made.serve(folders.mktemp("closed"), fill=well, token=TOKEN)
+
+
+def _failing() -> DaemonNow:
+    """A daemon that cannot write to its store."""
+    return replace(WORKS, is_working=False, store_failed_at=1_762_000_000.0)
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Tab]:
+    with tab(browser, "") as opened:
+        answer_for_the_cdn(opened)
+        yield opened
+        forget_the_cdn(opened)
+
+
+def answer_for_the_cdn(page: Tab) -> None:
+    """Answer requests to the one host that pages may load results from."""
+    svg = "<svg xmlns='http://www.w3.org/2000/svg' width='16' height='9'/>"
+    page.page.route(f"{CDN}/**", lambda route: route.fulfill(body=svg, content_type="image/svg+xml"))
+
+
+def forget_the_cdn(page: Tab) -> None:
+    page.elsewhere = [url for url in page.elsewhere if not url.startswith(f"{CDN}/")]
+
+
+def shown(page: Tab, sites: dict[str, str], place: Place, *, language: str = "en") -> None:
+    page.origin = sites[place.site]
+    sign = "&" if "?" in place.path else "?"
+    assert page.open(f"{place.path}{sign}lang={language}") == place.status
+    if place.script:
+        page.page.evaluate(place.script)
+    page.wait_for(f"document.readyState === 'complete' && document.querySelector('{place.has}') !== null")
+
+
+def found_by_axe(page: Tab) -> list[Any]:
+    """What axe-core finds wrong."""
+    page.page.evaluate(AXE_SCRIPT)
+    found = page.page.evaluate("axe.run({resultTypes: ['violations']})")
+    assert len(found["passes"]) > 10  # it has looked
+    return [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found["violations"]]
+
+
+def is_narrow(page: Tab, width: int) -> bool:
+    """Whether the document has no sideways scroll."""
+    page.page.set_viewport_size({"width": width, "height": 800})
+    return bool(page.page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_axe_finds_nothing_and_nothing_scrolls_sideways(page: Tab, sites: dict[str, str], name: str) -> None:
+    for theme, language in LOOKS:
+        page.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type] # "light" or "dark"
+        page.page.set_viewport_size({"width": 1280, "height": 900})
+        shown(page, sites, PLACES[name], language=language)
+        assert found_by_axe(page) == [], (theme, language)
+        assert is_narrow(page, 320), (theme, language)
     page.faults.clear()  # that a page was not found
-    page.wait_for("document.readyState === 'complete'")
-    if view == "keys":
-        page.page.keyboard.press("?")
 
 
-@pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("view", VIEWS)
-def test_axe_finds_nothing_and_nothing_scrolls_sideways(browser: Browser, site: Site, view: str, look: str) -> None:
-    with tab(browser, site.url, **LOOKS[look]) as page:
-        shown(page, view)
-        found = Axe().run(page.page).response
-        assert len(found["passes"]) > 10  # it has looked
-        assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]] == []
-        widths = page.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert widths[0] <= widths[1]
+@pytest.mark.parametrize("width", [320, 390, 768, 2560])
+@pytest.mark.parametrize("name", VIEWS)
+def test_axe_finds_nothing_at_any_width(page: Tab, sites: dict[str, str], name: str, width: int) -> None:
+    page.page.emulate_media(color_scheme="light")
+    page.page.set_viewport_size({"width": width, "height": 900})
+    shown(page, sites, PLACES[name])
+    assert is_narrow(page, width)
+    assert found_by_axe(page) == []
 
 
-@pytest.mark.parametrize("view", ["now", "tasks", "story", "deliveries", "health"])
-def test_nothing_scrolls_sideways_on_the_smallest_and_the_widest_screen(
-    browser: Browser, site: Site, view: str
-) -> None:
-    with tab(browser, site.url) as page:
-        shown(page, view)
-        for width in (320, 2560):
-            page.page.set_viewport_size({"width": width, "height": 800})
-            assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+def test_what_attacks_is_shown_as_text_and_nothing_else_happens(browser: Browser, sites: dict[str, str]) -> None:
+    with tab(browser, sites["hostile"]) as page:
+        answer_for_the_cdn(page)
+        asked: list[str] = []
 
+        def dismiss(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            dialog.dismiss()
 
-@pytest.mark.parametrize("view", ["now", "tasks", "story", "deliveries", "health"])
-def test_every_view_has_one_heading_and_says_how_old_it_is_without_scripts(
-    browser: Browser, site: Site, view: str
-) -> None:
-    with tab(browser, site.url, java_script_enabled=False) as page:
-        page.open(VIEWS[view])
-        assert page.page.locator("h1").count() == 1
-        assert page.text("[data-words]").startswith("As of ")
-        assert page.page.locator("[data-live] a").inner_text() == "Refresh"
-        assert not page.page.locator("[data-keys]").is_visible()
+        page.page.on("dialog", dismiss)
+        for place in PLACES.values():
+            if place.site == "hostile":
+                shown(page, sites, place)
+                page.wait_for(IS_LIVE)
+                assert page.page.evaluate("[...document.scripts].map(one => one.id || one.src.split('/')[3])") == [
+                    "assets",
+                    "texts",
+                ]
+                links = page.page.evaluate("[...document.links].map(one => one.protocol)")
+                assert set(links) <= {"http:", "https:"}
+                assert page.page.evaluate("window.attacked === undefined")
+        page.open("/tasks")
+        assert json.dumps(ATTACK)[1:-1] in json.dumps(page.page.locator("[data-list=tasks]").inner_text())
+        assert asked == []
+        forget_the_cdn(page)
