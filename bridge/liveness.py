@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -14,6 +16,15 @@ from bridge.ports import Clock
 
 MAX_SILENCE_S: Final = 60.0  # without a watchdog, which has its own
 LAG_EVERY_S: Final = 0.5  # how often to measure the event loop's lag
+
+
+def memory_bytes() -> int | None:
+    """How much memory this process takes now; None: the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 class Liveness:

@@ -10,6 +10,7 @@ metrics need not import that library.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -22,6 +23,7 @@ POLL_OUTCOMES: Final[tuple[str, ...]] = (*Kind, INTERNAL_ERROR)
 CALLBACK_OUTCOMES: Final[tuple[str, ...]] = (*CallbackOutcome,)
 ATTEMPT_OUTCOMES: Final = ("accepted", "deferred", "refused", "undeliverable")
 
+KEPT_ANSWERS: Final = 100
 _FINE: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _COARSE: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 _WIDE: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 21600.0)
@@ -44,10 +46,28 @@ class Histogram:
         self.total_s += seconds
 
 
+class AnswerTimes:
+    """How long the last answers took. Exact, at any pace: a histogram of the last minutes would mostly be empty."""
+
+    __slots__ = ("_last_s",)
+
+    def __init__(self) -> None:
+        self._last_s: deque[float] = deque(maxlen=KEPT_ANSWERS)
+
+    def add(self, seconds: float) -> None:
+        """One more answer."""
+        self._last_s.append(seconds)
+
+    def quantile(self, part: float) -> float | None:
+        """What this part of the answers did not exceed; None: there was none. For the event loop's thread."""
+        found = sorted(self._last_s)
+        return found[min(len(found) - 1, int(part * len(found)))] if found else None
+
+
 class AccountMetrics:
     """What is counted for one account."""
 
-    __slots__ = ("answered_at", "callbacks", "detection_s", "other_rate_limited", "polls")
+    __slots__ = ("answered_at", "answers", "callbacks", "detection_s", "other_rate_limited", "polls")
 
     def __init__(self, detection_s: Histogram) -> None:
         self.detection_s = detection_s  # of all accounts together
@@ -55,6 +75,7 @@ class AccountMetrics:
         self.callbacks = dict.fromkeys(CALLBACK_OUTCOMES, 0)
         self.other_rate_limited = 0  # answers to other requests that asked for fewer
         self.answered_at: float | None = None  # the last poll, steady
+        self.answers = AnswerTimes()  # to polls
 
     @property
     def rate_limited(self) -> int:
@@ -65,11 +86,12 @@ class AccountMetrics:
 class EndpointMetrics:
     """What is counted for one endpoint."""
 
-    __slots__ = ("attempts", "delivery_s")
+    __slots__ = ("answers", "attempts", "delivery_s")
 
     def __init__(self) -> None:
         self.attempts = dict.fromkeys(ATTEMPT_OUTCOMES, 0)
         self.delivery_s = Histogram(_WIDE)  # from the end seen to the end accepted
+        self.answers = AnswerTimes()  # to attempts
 
 
 class Metrics:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.domain.task import Kind
-from bridge.metrics import Histogram, Metrics
+from bridge.metrics import KEPT_ANSWERS, AnswerTimes, Histogram, Metrics
 
 
 def test_accounts_and_endpoints_of_the_settings_count_from_0() -> None:
@@ -30,3 +30,15 @@ def test_a_duration_counts_in_the_bucket_whose_bound_it_does_not_exceed(seconds:
     histogram.observe(seconds)
     assert histogram.counts == [int(each == place) for each in range(3)]
     assert histogram.total_s == max(0.0, seconds)
+
+
+def test_how_fast_answers_come_is_that_of_the_last_ones() -> None:
+    times = AnswerTimes()
+    assert times.quantile(0.5) is None
+    times.add(3.0)
+    assert (times.quantile(0.5), times.quantile(0.95)) == (3.0, 3.0)
+    for number in range(2 * KEPT_ANSWERS):
+        times.add(number / 1000)
+    assert times.quantile(0.5) == pytest.approx(0.150)
+    assert times.quantile(0.95) == pytest.approx(0.195)
+    assert times.quantile(1.0) == pytest.approx(0.199)

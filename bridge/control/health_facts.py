@@ -15,6 +15,7 @@ from bridge.control.rings import Quantiles, Rings
 from bridge.domain.account_state import AccountState
 from bridge.domain.health import Health
 from bridge.domain.pause import Pause, PauseOf, lasting
+from bridge.liveness import memory_bytes
 from bridge.store import ReadStore
 from bridge.store.page_views import BoundedCount, StoreSpace
 
@@ -93,6 +94,9 @@ class DaemonFacts:
     answered_at: float | None  # the last answer to a poll
     loop_lag: Quantiles
     commits: Quantiles
+    memory_bytes: int | None  # now; None: the system does not say
+    answers: Mapping[str, Quantiles]  # of each account's provider
+    endpoint_answers: Mapping[str, Quantiles]
     store: str  # where it is, without secrets
     space: StoreSpace
 
@@ -129,6 +133,9 @@ def daemon_facts(found: HealthFacts, rings: Rings, daemon: DaemonNow) -> DaemonF
         answered_at=max(answered, default=None),
         loop_lag=rings.loop_lag(),
         commits=rings.commits(),
+        memory_bytes=memory_bytes(),
+        answers=rings.account_answers(),
+        endpoint_answers=rings.endpoint_answers(),
         store=found.store,
         space=found.space,
     )

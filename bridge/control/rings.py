@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from bridge.domain.event import END_TOPICS
 from bridge.domain.ring import EVERY_S, Ring, quantile
-from bridge.metrics import EndpointMetrics, Histogram, Metrics
+from bridge.metrics import AnswerTimes, EndpointMetrics, Histogram, Metrics
 from bridge.ports import Clock
 
 SAMPLE_EVERY_S: Final = 15.0
@@ -109,6 +109,14 @@ class Rings:
         """How late the event loop has been in the last five to ten minutes."""
         return self._pace("loop", self._metrics.loop_lag_s)
 
+    def account_answers(self) -> Mapping[str, Quantiles]:
+        """How long each account's provider took for its last answers."""
+        return {name: _answers(one.answers) for name, one in self._metrics.accounts.items()}
+
+    def endpoint_answers(self) -> Mapping[str, Quantiles]:
+        """How long each endpoint took for its last answers, accepted or not."""
+        return {name: _answers(one.answers) for name, one in self._metrics.endpoints.items()}
+
     def _pace(self, name: str, histogram: Histogram) -> Quantiles:
         counts = self._histograms[name].total(self._now(), slots=RECENT_SLOTS)
         return Quantiles(p50_s=quantile(histogram.bounds, counts, 0.5), p95_s=quantile(histogram.bounds, counts, 0.95))
@@ -126,6 +134,10 @@ class Rings:
     def _now(self) -> float:
         self.sample()
         return self._clock.steady()
+
+
+def _answers(times: AnswerTimes) -> Quantiles:
+    return Quantiles(p50_s=times.quantile(0.5), p95_s=times.quantile(0.95))
 
 
 def _rate(sums: Sequence[float] | None, per_s: float) -> float | None:

@@ -325,6 +325,7 @@ class AccountPoller:
         metrics.polls[reading.kind] += 1
         if not reading.server_trouble:
             metrics.answered_at = now
+            metrics.answers.add(now - asked_at)
         tasks = len(self._queue) if self._limiter.daemons == 1 else None
         follows = self._health.answered(reading, entry.task_id, route, asked_at=asked_at, now=now, tasks=tasks)
         if follows is not NOTHING_FOLLOWS:

@@ -251,6 +251,7 @@ class EndpointQueue:
             finally:
                 self._in_flight -= 1
             self._metrics.attempts[made.outcome] += 1
+            self._metrics.answers.add(made.duration_s)
             if made.disables:
                 self.enabled = False  # before it is stored: otherwise a burst would start hundreds more
             made = self._keep_order(made)

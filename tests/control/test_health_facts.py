@@ -12,7 +12,7 @@ from bridge import __version__
 from bridge.config.load import Loaded, load
 from bridge.control.health_facts import AccountFacts, EndpointFacts, FactState, HealthFacts, daemon_facts, health_facts
 from bridge.control.overview import overview
-from bridge.control.rings import Rings
+from bridge.control.rings import Quantiles, Rings
 from bridge.domain.change import AccountPaused
 from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery_state import DeliveryState
@@ -141,10 +141,17 @@ async def test_the_daemon_says_its_version_and_how_it_works(store: Store, loaded
     metrics, clock = Metrics(), FakeClock(NOW)
     rings = Rings(metrics, clock)
     metrics.commit_s.observe(0.004)
+    metrics.show(accounts=["kling", "suno"], endpoints=["automation"])
+    metrics.account("kling").answers.add(0.4)
+    metrics.endpoint("automation").answers.add(2.5)
     await clock.advance(60)
     found = daemon_facts(facts(store, loaded), rings, WORKS)
     assert (found.version, found.since_at, found.answered_at, found.is_working) == (__version__, NOW, NOW + 5, True)
     assert found.commits.p50_s == pytest.approx(0.004, abs=0.002)
     assert found.store == str(tmp_path / "state.db")
     assert found.space.size_bytes > 0
+    assert found.answers == {"kling": Quantiles(p50_s=0.4, p95_s=0.4), "suno": Quantiles(p50_s=None, p95_s=None)}
+    assert found.endpoint_answers == {"automation": Quantiles(p50_s=2.5, p95_s=2.5)}
+    assert found.memory_bytes is not None
+    assert 10 << 20 < found.memory_bytes < 1 << 30
     assert not daemon_facts(facts(store, loaded), rings, replace(WORKS, store_failed_at=NOW)).is_working

@@ -19,6 +19,7 @@ from bridge.control.now_figures import FinishedHour
 from bridge.control.overview import Overview
 from bridge.control.rings import Point
 from bridge.domain.daemon_state import DaemonNow
+from bridge.domain.ring import EVERY_S
 from bridge.http.page import charts
 from bridge.http.page.badges import current_needs
 from bridge.http.page.view import View, ViewCall
@@ -70,11 +71,12 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "columns": charts.columns([(one.finished, one.failed) for one in found.hours]),
         "busiest": max(found.hours, key=lambda one: one.finished),
         "worst": max(found.hours, key=lambda one: one.failed),
-        "lags": _lags(rings.lag(0.5), rings.lag(0.95), ahead),
+        "lags": _lags(rings.lag(0.5), rings.lag(0.95), began_at=rings.began_at, ahead=ahead),
         "poll_rows": charts.rows([(name, polls) for name, (polls, _) in found.polls.items()]),
         "poll_labels": ", ".join(f"{name} {words.number(round(polls, 1))}" for name, (polls, _) in found.polls.items()),
         "polls_all": _mean(found.polls),
         "used": charts.used,
+        "kept_s": loaded.settings.retention.ended_s,
     }
 
 
@@ -93,17 +95,19 @@ def _read(
 
 
 class Lags(NamedTuple):
-    """The lines of the chart, how long the last deliveries took, and the longest time and when that was."""
+    """The lines of the chart, how long the last deliveries took, and the longest time and when that was. They are
+    known since `since_at`; `unknown` is how much of the chart's width lies before that, in percent."""
 
     median: str
     high: str
     now_s: float | None
     most_s: float
     most_at: float | None
-    begins_at: float
+    unknown: float
+    since_at: float
 
 
-def _lags(median: Sequence[Point], high: Sequence[Point], ahead: float) -> Lags:
+def _lags(median: Sequence[Point], high: Sequence[Point], *, began_at: float, ahead: float) -> Lags:
     top = charts.high([one.value for one in high])
     known = [one for one in median if one.value is not None]
     most = max((one for one in high if one.value is not None), key=lambda one: one.value or 0.0, default=None)
@@ -112,8 +116,9 @@ def _lags(median: Sequence[Point], high: Sequence[Point], ahead: float) -> Lags:
         high=charts.path([one.value for one in high], highest=top),
         now_s=known[-1].value if known else None,
         most_s=top,
-        most_at=None if most is None else most.at + ahead,
-        begins_at=median[0].at + ahead,
+        most_at=None if most is None else max(most.at, began_at) + ahead,
+        unknown=round(100 * sum(one.at + EVERY_S <= began_at for one in median) / (len(median) - 1), 1),
+        since_at=max(median[0].at, began_at) + ahead,
     )
 
 

@@ -11,7 +11,8 @@ from contextlib import closing
 import pytest
 
 from bridge.config.model import Account, Apprise, Webhook
-from bridge.http.page.health_view import place_of_account, place_of_endpoint
+from bridge.control.rings import Point
+from bridge.http.page.health_view import _lags, place_of_account, place_of_endpoint
 from tests.http.page.browsing import Browser, forms, heading
 from tests.http.site import READ_TOKEN, Site, running_site
 from tests.world import HOOK_KEY, KEY, until
@@ -52,10 +53,13 @@ def test_all_is_well_at_first_and_nothing_is_drawn(site: Site, browser: Browser)
     assert states(page, "endpoint") == [("good", "Well"), ("gone", "Well"), ("bad", "Well")]
     for alternative in (
         "Nothing finished in the last day",
-        "Nothing was delivered in the last day",
+        r"Nothing was delivered since [\d:]+",
         "No task has finished yet",
     ):
-        assert f'role="img" aria-label="{alternative}"' in page
+        assert re.search(f'role="img" aria-label="{alternative}"', page)
+    assert (
+        page.count("not known yet") >= 1 + 1 + 3
+    )  # how long tasks take, how fast a provider and three receivers answer
     assert "style=" not in page
     assert [form["endpoint"] for form in forms(page, "test")] == ["good", "gone", "bad"]
 
@@ -81,7 +85,39 @@ def test_what_is_not_well_comes_first_with_its_button(site: Site, browser: Brows
     drawn = "Finished per hour over a day: most 2 at "  # read at most once a second
     until(lambda: drawn in browser.get("/health").text, seconds=10, what="a chart of both tasks")
     assert re.search(r'aria-label="Polls per task: kling [\d.]+"', page)
-    assert "From finished to delivered over a day: now " in page
+    assert re.search(r"From finished to delivered since [\d:]+: now [\d.]+ s in the median", page)
+    answers = re.findall(r'<td class="opt nw">\s*([^<]+)<small>95 of 100: ([^<]+)</small></td>', page)
+    assert len(answers) == 4  # the account and three endpoints
+    assert all(re.fullmatch(r"\d+ ms|\d.*? s", span) for pair in answers for span in pair)
+    assert re.search(r"<dt>Memory</dt><dd>\d+(\.\d)? MB</dd>", page)
+
+
+def test_a_chart_claims_nothing_before_the_daemon_started(site: Site, browser: Browser) -> None:
+    page = browser.get("/health").text
+    began = re.search(r"<dt>Running since</dt><dd><time [^>]*>([\d:]+)</time>", page)
+    assert began is not None
+    assert f"<small>no data before {began[1]}</small>" in page
+    assert re.search(r'<rect class="unknown" width="[34]\d\d\.\d" ', page)
+    most = re.search(r"<small>most [^,]+, at ([\d:]+)</small>", page)
+    assert most is not None
+    assert most[1] >= began[1]
+
+
+def test_the_chart_of_a_daemon_that_runs_for_days_is_whole() -> None:
+    day = [Point(at=300.0 * place, value=None) for place in range(288)]
+    high = [*day[:-1], Point(at=day[-1].at, value=2.5)]
+    old = _lags(day, high, began_at=-1e6, ahead=1000.0)
+    assert (old.unknown, old.since_at, old.most_at) == (0.0, 1000.0, 300.0 * 287 + 1000)
+    half = _lags(day, high, began_at=300.0 * 144, ahead=0.0)
+    assert half.unknown == pytest.approx(50, abs=0.3)
+    assert half.since_at == 300.0 * 144
+    young = _lags(day, high, began_at=300.0 * 287 + 200, ahead=0.0)
+    assert (young.unknown, young.most_at, young.most_s) == (100.0, 300.0 * 287 + 200, 2.5)
+    assert _lags(day, day, began_at=0.0, ahead=0.0).most_at is None
+
+
+def test_the_gone_endpoint_is_enabled_again(site: Site, browser: Browser) -> None:
+    page = browser.get("/health").text
     site.world.hooks = {}
     answer = browser.send("enable", forms(page, "enable")[0])
     assert answer.headers["location"].startswith("/health?done=")
