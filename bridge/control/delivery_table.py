@@ -12,10 +12,11 @@ from bridge.control.delivery_search import search_deliveries
 from bridge.control.holds import hold_on
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
+from bridge.domain.task import LIVE, Snapshot
 from bridge.store import ReadStore
 from bridge.store.page_views import BoundedCount, DeliverySearch, Standing
 from bridge.store.selection import DeliveryFilter
-from bridge.store.views import DeliveryView, QueueHold
+from bridge.store.views import DeliveryView, QueueHold, WatchView
 
 ROWS: Final = 50
 MOST_BYTES: Final = 16_384  # of a body that is shown
@@ -24,16 +25,22 @@ _WEEK_S: Final = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
-    """One delivery. `why_off`: why its endpoint gets nothing now. `pause` and `hold`: what else it waits for.
-    `gone_at`: when the task's results will be gone, if that is before the next attempt."""
+    """One delivery. `watch`: the task that it is about, if it is still kept, and `snapshot` what its provider last
+    said. `why_off`: why its endpoint gets nothing now. `pause` and `hold`: what else it waits for. `gone_at`: when the
+    task's results will be gone, if that is before the next attempt."""
 
     standing: Standing
     view: DeliveryView
-    label: str | None
+    watch: WatchView | None = None
+    snapshot: Snapshot | None = None
     why_off: str | None = None
     pause: Pause | None = None
     hold: QueueHold | None = None
     gone_at: float | None = None
+
+    @property
+    def label(self) -> str | None:
+        return None if self.watch is None else self.watch.label
 
     @property
     def task(self) -> WatchKey | None:
@@ -121,12 +128,19 @@ class _Facts:
     def rows(self, standings: Sequence[Standing], found: DeliveryList) -> list[DeliveryRow]:
         views = found.views
         keys = {WatchKey(view.account, view.task_id) for view in views if view.topic.startswith(TASK_TOPICS)}
-        labels = self._store.labels(keys)
+        ids = self._store.watch_ids(keys)
+        watches = {one.watch_id: one for one in self._store.watches_by_id(list(ids.values()))}
+        snapshots = self._store.snapshots_by_id([one for one, watch in watches.items() if watch.phase not in LIVE])
+
+        def watch_id(view: DeliveryView) -> int:
+            return ids.get(WatchKey(view.account, view.task_id), 0)
+
         return [
             DeliveryRow(
                 standing=standing,
                 view=view,
-                label=labels.get(WatchKey(view.account, view.task_id)),
+                watch=watches.get(watch_id(view)),
+                snapshot=snapshots.get(watch_id(view)),
                 why_off=self._off.get(view.endpoint) if standing is Standing.HELD else None,
                 pause=self._paused.get(view.endpoint) if standing is Standing.HELD else None,
                 hold=hold_on(view, found.holds),

@@ -53,7 +53,7 @@ _OF_KEY: Final = " WHERE task_id = :task_id AND account = :account"
 _OF_WATCH: Final = " WHERE watch_id = :watch_id ORDER BY "
 _NOT_LIVE: Final = frozenset(Phase) - LIVE
 _OVER: Final = "ended_at IS NOT NULL AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}"  # has an index
-_LABELS: Final = Batch("account text, task_id text", SQL["reads.labels"], ("account", "task_id", "label"))
+_WATCH_IDS: Final = Batch("account text, task_id text", SQL["reads.watch_ids"], ("account", "task_id", "watch_id"))
 
 
 class ReadStore(PageReads):
@@ -159,10 +159,10 @@ class ReadStore(PageReads):
                 return bytes(body or b""), size or 0
         return b"", 0
 
-    def labels(self, keys: Collection[WatchKey]) -> dict[WatchKey, str | None]:
-        """The labels of those of these watches that exist."""
+    def watch_ids(self, keys: Collection[WatchKey]) -> dict[WatchKey, int]:
+        """The ids of those of these watches that exist."""
         with self._database.read() as session:
-            return {WatchKey(account, task_id): label for account, task_id, label in session.run(_LABELS, keys)}
+            return {WatchKey(*key): int(watch_id) for *key, watch_id in session.run(_WATCH_IDS, keys)}
 
     def deliveries_of(self, key: WatchKey) -> list[DeliveryView]:
         """A watch's deliveries with their attempts, the oldest first."""

@@ -11,6 +11,7 @@ from bridge.control.delivery_table import DeliveryRow, DeliveryTable, OpenDelive
 from bridge.domain.event import Topic
 from bridge.domain.quoting import printable
 from bridge.http.page.rendering import address
+from bridge.http.page.thumbnails import pictures_of
 from bridge.http.page.view import FLEETING, View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
 from bridge.http.query_values import since_at
@@ -72,6 +73,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     found = await services.read(
         delivery_table, loaded, wanted, now=call.now, after=query.after, opened=_name(query.open)
     )
+    rows = [*found.rows, *([found.opened.row] if found.opened else [])]
     is_filtered = bool(query.endpoint or query.topic or query.since or query.q)
     most = len(loaded.settings.delivery.retries_s) + 1
     own = [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING]
@@ -88,6 +90,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "accepted": counted(words, found.accepted) if found.accepted.number else "",
         "marks": {row.name: attempt_marks(words, row, most) for row in found.rows},
         "topic_words": topic_words(words),
+        "pictures": await pictures_of(services, loaded, rows, call.now),
         "opened_name": None if found.opened is None else found.opened.row.name,
         "is_open_apart": found.opened is not None and found.opened.row.name not in {row.name for row in found.rows},
         "opened_marks": None if found.opened is None else attempt_marks(words, found.opened.row, most),

@@ -16,9 +16,12 @@ from bridge.control.watch_pages import search_watches
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
-from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes
+from bridge.http.page.cards import FinishedTask
+from bridge.http.page.result_boxes import ResultBox
+from bridge.http.page.result_copies import CopiedTask
 from bridge.http.page.runs import Run, runs
 from bridge.http.page.task_actions import NewTasks
+from bridge.http.page.thumbnails import boxes_of, main_results_of, picture
 from bridge.http.page.told import Told, told
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import DAY_S, Wording
@@ -59,7 +62,7 @@ class TaskRow(NamedTuple):
 
     view: WatchView
     run: Run | None
-    results: Sequence[ResultBox]
+    results: list[ResultBox]
     notified: Sequence[Told]
 
     @property
@@ -70,7 +73,7 @@ class TaskRow(NamedTuple):
     @property
     def picture(self) -> str:
         """The address of a picture that the browser may load; empty if there is none."""
-        return next((box.cover for box in self.results if box.cover), "")
+        return picture(self.results)
 
     @property
     def accepted(self) -> int:
@@ -97,6 +100,7 @@ class _Page:
     """What was read from the store at once."""
 
     rows: Sequence[TaskRow]
+    copied: Sequence[CopiedTask]
     next: str | None
     blocking: str  # the filter without which there would be tasks; empty: none alone
 
@@ -109,10 +113,13 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     counts = None
     if not (query.q or query.since):  # no index has these
         counts = await (label_counts(services, wanted) if query.label else phase_counts(services, query.account))
+    results = await main_results_of(
+        services, loaded, {row.view.watch_id: row.results for row in found.rows}, found.copied
+    )
     words = Wording(call.visitor.language, call.visitor.zone, now)
     kept = None if counts is None or query.account or query.label else bounded(sum(counts.values()))
     return {
-        "rows": found.rows,
+        "rows": [row._replace(results=results[row.view.watch_id]) for row in found.rows],
         "next": found.next,
         "blocking": found.blocking,
         "tabs": tabs(query.phase, counts),
@@ -212,18 +219,18 @@ def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQue
     snapshots, deliveries = store.snapshots_by_id(finished), store.deliveries_by_watch(finished)
 
     def row(view: WatchView) -> TaskRow:
-        began_at = view.added_at if view.ended_at is None else view.ended_at
-        results = result_boxes(snapshots.get(view.watch_id), previews, began_at=began_at, now=now)
         return TaskRow(
             view=view,
             run=runs([view], accounts, found.estimates, now)[0] if view.phase in LIVE else None,
-            results=main_results(results) if view.phase is Phase.SUCCEEDED else (),
+            results=boxes_of(view, snapshots.get(view.watch_id), previews, now),
             notified=told(held_deliveries(deliveries.get(view.watch_id, ()), pauses, now), held),
         )
 
+    tasks = [FinishedTask(one, snapshots.get(one.watch_id), deliveries.get(one.watch_id, ())) for one in found.views]
     is_empty = not found.views and found.next is None and query.after is None
     return _Page(
         rows=[row(view) for view in found.views],
+        copied=[task for task in (one.copied for one in tasks) if task is not None],
         next=found.next,
         blocking=_blocking(store, wanted) if is_empty else "",
     )

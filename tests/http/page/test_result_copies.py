@@ -116,3 +116,10 @@ def test_a_copy_that_was_deleted_is_not_offered(site: Site) -> None:
     for file in (site.folder / "archive").rglob("*drawing*.svg"):
         file.unlink()
     assert not copies(site, "drawing")
+
+
+@pytest.mark.parametrize("path", ["/tasks?q=inside", "/deliveries?state=accepted&topic=task_succeeded&q=inside"])
+def test_a_row_shows_the_copy_of_an_image(site: Site, path: str) -> None:
+    [source] = [unescape(one) for one in re.findall(r'<img class="thumb" src="([^"]*)"', read(site, path))]
+    assert site.stranger.get(source).content == PNG
+    assert source in copies(site, "inside")

@@ -165,6 +165,20 @@ def test_a_thumbnail_is_shown_only_from_an_allowed_origin(site: Site) -> None:
     assert page.count('<span class="thumb none"><svg') == 1
 
 
+def test_a_delivery_has_the_thumbnail_of_its_result_only_from_an_allowed_origin(site: Site) -> None:
+    page = read(site, "/deliveries?state=all&q=covered")
+    rows = re.findall(r"<tr data-delivery=.*?</tr>", page, re.DOTALL)
+    images = {name: re.findall(r"<img[^>]*>", row) for row in rows for name in re.findall('id=(covered[^"]*)', row)}
+    source = "https://cdn.example.test/cover.jpg?a=1&amp;b=2"
+    size, lazily = 'width="56" height="32"', 'loading="lazy" decoding="async" referrerpolicy="no-referrer"'
+    assert images == {
+        "covered": [f'<img class="thumb" src="{source}" alt="" {size} {lazily}>'],
+        "covered-elsewhere": [],
+    }
+    assert page.count('<span class="thumb none">') == 1  # rows with and without a picture are aligned
+    assert 'class="thumb' not in read(site, "/deliveries?state=all&q=broken")
+
+
 def test_ids_and_labels_are_shown_as_they_are_and_run_nothing(site: Site) -> None:
     page = read(site, "/tasks?label=odd+ids")
     assert shown(page) == list(reversed(HOSTILE_IDS))

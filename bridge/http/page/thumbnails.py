@@ -1,0 +1,60 @@
+"""Small pictures of results, for the rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Mapping
+from typing import Final, TypeVar
+
+from bridge.config.load import Loaded
+from bridge.control.delivery_table import DeliveryRow
+from bridge.domain.event import Topic
+from bridge.domain.task import Phase, Snapshot
+from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes, with_copies
+from bridge.http.page.result_copies import CopiedTask, copies_of
+from bridge.http.services import Services
+from bridge.store.views import WatchView
+
+COPIES_WITHIN_S: Final = 0.05  # an archive that takes longer is not waited for; what it has found is shown
+K = TypeVar("K", bound=Hashable)
+
+
+def boxes_of(watch: WatchView, snapshot: Snapshot | None, previews: Collection[str], now: float) -> list[ResultBox]:
+    """The results of a task that has succeeded; none of any other."""
+    if watch.phase is not Phase.SUCCEEDED:
+        return []
+    began_at = watch.added_at if watch.ended_at is None else watch.ended_at
+    return list(result_boxes(snapshot, previews, began_at=began_at, now=now))
+
+
+async def main_results_of(
+    services: Services, loaded: Loaded, boxes: Mapping[K, list[ResultBox]], copied: Collection[CopiedTask]
+) -> dict[K, list[ResultBox]]:
+    """The main results of several tasks, with their copies as far as these are found at once."""
+    copies = await copies_of(services, loaded, list(copied), within_s=COPIES_WITHIN_S)
+    return {key: list(main_results(with_copies(one, copies))) for key, one in boxes.items()}
+
+
+async def pictures_of(
+    services: Services, loaded: Loaded, rows: Collection[DeliveryRow], now: float
+) -> dict[tuple[str, str, str], str]:
+    """The picture of each delivery's result, by the delivery's name. Only what the browser may load: from an allowed
+    origin, or our own copy."""
+    previews = loaded.settings.http.previews if loaded.settings.http else ()
+    boxes = {row.name: boxes_of(row.watch, row.snapshot, previews, now) for row in rows if row.watch is not None}
+    copied = {row.view.event_id: task for row in rows if (task := _copied(row)) is not None}
+    found = await main_results_of(services, loaded, boxes, copied.values())
+    pictures = {name: picture(results) for name, results in found.items()}
+    return {name: url for name, url in pictures.items() if url}
+
+
+def picture(results: Collection[ResultBox]) -> str:
+    """The first picture of these results; empty if there is none."""
+    return next((box.cover for box in results if box.cover), "")
+
+
+def _copied(row: DeliveryRow) -> CopiedTask | None:
+    """Where the copies of its results are; None if it says nothing of a success."""
+    watch, view = row.watch, row.view
+    if watch is None or row.snapshot is None or view.topic != Topic.TASK_SUCCEEDED:
+        return None
+    return CopiedTask(view.event_id, view.account, view.task_id, watch.label, watch.ended_at, row.snapshot.result)
