@@ -14,10 +14,11 @@ from bridge.archive.place import PlaceFailed, StoredFile
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-PART_BYTES: Final = 5 << 20  # of a multipart upload, the least that S3 allows; they are held in memory
-PARTS_AT_ONCE: Final = 1
-UPLOADS_AT_ONCE: Final = 2
+PART_BYTES: Final = 5 << 20  # of a multipart upload, the least that S3 allows; parts are held in memory
+PARTS_AT_ONCE: Final = 1  # in flight, while the next one is read
+UPLOADS_AT_ONCE: Final = 1
 SINGLE_BYTES: Final = 4 << 20  # uploaded in one request, and only if absent
+READ_BYTES: Final = 256 * 1024
 LIST_AT_ONCE: Final = 1000
 STREAM_BYTES: Final = 512 * 1024
 
@@ -79,7 +80,7 @@ class Bucket:
         elif self.size(path) is not None:
             return False
         else:
-            done = self._put(path, source, media_type, mode="overwrite")
+            done = self._put(path, _chunks(source), media_type, mode="overwrite")
         if done and self.size(path) != size:
             raise PlaceFailed(f"{self._url}: {path} has another length than what was uploaded")
         if done:
@@ -149,7 +150,7 @@ class Bucket:
                     content,
                     attributes={"Content-Type": media_type},
                     mode=mode,
-                    use_multipart=isinstance(content, Path),
+                    use_multipart=not isinstance(content, bytes),
                     chunk_size=PART_BYTES,
                     max_concurrency=PARTS_AT_ONCE,
                 )
@@ -168,3 +169,10 @@ class Bucket:
             raise
         except (BaseError, OSError, ValueError) as error:
             raise PlaceFailed(f"{self._url}: {type(error).__name__}") from error
+
+
+def _chunks(source: Path) -> Iterator[bytes]:
+    """A file in pieces. The library would read a whole part into memory, beside the parts that it holds anyway."""
+    with source.open("rb") as file:
+        while chunk := file.read(READ_BYTES):
+            yield chunk
