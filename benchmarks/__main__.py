@@ -22,6 +22,7 @@ SUBJECTS: Final = (
     "http",
     "page",
     "gateway",
+    "archive",
     "polls",
     "peers",
 )

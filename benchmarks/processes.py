@@ -36,7 +36,15 @@ class Measured:
         return total * TICK_S
 
     def rss_mb(self) -> float:
-        return sum(_rss_kb(pid) for pid in family(self.process.pid)) / 1024
+        return sum(_status_kb(pid, "VmRSS:") for pid in family(self.process.pid)) / 1024
+
+    def forget_peak(self) -> None:
+        """Let `peak_mb` begin anew."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def peak_mb(self) -> float:
+        """The most RSS that the process has had, without its children."""
+        return _status_kb(self.process.pid, "VmHWM:") / 1024
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL if that does not end it."""
@@ -60,12 +68,12 @@ class Measured:
             self.process.stdout.close()
 
 
-def _rss_kb(pid: int) -> int:
+def _status_kb(pid: int, key: str) -> int:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+    return sum(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
 def family(pid: int) -> list[int]:

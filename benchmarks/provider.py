@@ -22,10 +22,11 @@ RUNNING_BYTES: Final = 470
 
 def running_body(task_id: str) -> bytes:
     """A running task's answer, padded to the size of a documented one."""
-    return _body(task_id, "processing", None)
+    return answer_body(task_id, "processing", None)
 
 
-def _body(task_id: str, status: str, result: Any) -> bytes:
+def answer_body(task_id: str, status: str, result: Any) -> bytes:
+    """An answer with this status, without the head."""
     data: dict[str, Any] = {
         "task_id": task_id,
         "task_status": status,
@@ -77,7 +78,7 @@ class Provider:
             self._told_at[task_id] = time.monotonic()
         url = f"https://cdn.example.com/{task_id}.mp4"
         result = {"videos": [{"id": f"{task_id}01", "url": url, "duration": "5.1"}]}
-        return whole("200 OK", _body(task_id, "succeed", result)), self._delay_s
+        return whole("200 OK", answer_body(task_id, "succeed", result)), self._delay_s
 
     def _running(self, task_id: str) -> bytes:
         answer = self._answers.get(task_id)
