@@ -105,5 +105,10 @@ def test_the_compose_example_is_hardened_and_uses_the_image_as_it_is() -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["build"]["dockerfile"] == "Containerfile"
+    assert service["healthcheck"]["test"] == ["CMD", *words(instruction("HEALTHCHECK"))]
+    spans = (
+        f"--{name.replace('_', '-')}={service['healthcheck'][name]}" for name in ("interval", "timeout", "start_period")
+    )
+    assert all(span in instruction("HEALTHCHECK") for span in spans)
     assert any(volume.endswith(f":{instruction('VOLUME')}") for volume in service["volumes"])
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
