@@ -39,6 +39,7 @@ MAIL_BYTES: Final = 7_000_000  # 10 MB once it is encoded
 COVER_BYTES: Final = 300_000  # of a video's picture in an email
 OTHER_BYTES: Final = 50_000_000
 
+_MAIL_PAUSE_S: Final = 0.5  # between two emails; Apprise waits 5.5 s, as for any service whose limits it does not know
 _FORBIDDEN: Final = frozenset({"retry", "wait"})  # Apprise's own retries live in memory only
 _TITLE_MARKUP: Final = 24  # characters that Apprise may put around a title that it moves into the text
 _NEW_ROOM_ID: Final = 43  # characters of a Matrix room's id since room version 12, which has no ":SERVER" any more
@@ -108,6 +109,8 @@ class ApprisePlugin:
         if "footer" not in options and hasattr(self.plugin, "include_footer"):
             self.plugin.include_footer = False  # it names the program and the time
         self.schemes = _schemes(self.plugin)
+        if self.is_mail:
+            self.plugin.request_rate_per_sec = _MAIL_PAUSE_S
         if timeout_s is not None:
             self._set_timeouts(options, timeout_s)
         if target is not None:
@@ -228,6 +231,8 @@ class ApprisePlugin:
         """The card in the format that this service shows best; None: its text."""
         resolved = self.plugin.resolve_format  # a format= of the URL wins
         form = next((_CARD_FORMS[scheme] for scheme in self.schemes & _CARD_FORMS.keys()), None)
+        if form is not None and form.body is card_short_markdown and card.has_odd_urls:
+            return None  # Apprise would change a bare URL: its * are Markdown
         if form is not None and resolved(form.format) == form.format and resolved("text") != "markdown":
             title = form.title.format(card.title) if form.title else ""
             return ChatMessage(title, form.body(card), form.format)

@@ -94,6 +94,11 @@ class ChatCard:
         return all(len(each.url) <= MOST_NAMED_URL for each in self.links)
 
     @property
+    def has_odd_urls(self) -> bool:
+        """Whether a URL cannot be the target of a link in Markdown."""
+        return any(_ends_a_link(each.url) for each in self.links)
+
+    @property
     def quiet(self) -> list[str]:
         """The lines below the results."""
         return [*self.notes, *([self.facts] if self.facts else []), *self.after]
@@ -176,9 +181,13 @@ def card_bare_lines(card: ChatCard) -> str:
 def markdown_link(link: CardLink, *, suppressed: bool = False) -> str:
     """The link by its name, in Markdown; the bare URL if that could end the link early. `suppressed`: Discord makes no
     preview of it."""
-    if any(sign in link.url for sign in "()[]<>* "):
+    if _ends_a_link(link.url):
         return link.url
     return f"[{link.inline}](<{link.url}>)" if suppressed else f"[{link.inline}]({link.url})"
+
+
+def _ends_a_link(url: str) -> bool:
+    return any(sign in url for sign in "()[]<>* ")
 
 
 def card_markdown(card: ChatCard) -> str:

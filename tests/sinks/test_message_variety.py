@@ -1,0 +1,159 @@
+"""Messages that the documentation does not show, over the wire to every service: other topics, no result or many, long
+and hostile texts."""
+
+from __future__ import annotations
+
+import json
+import re
+from email import message_from_bytes
+from email.policy import default as email_policy
+from typing import Final
+
+import anyio
+import pytest
+
+from bridge.domain.delivery import Accepted
+from bridge.domain.event import Event, Topic
+from bridge.domain.task import Json, Snapshot
+from bridge.sinks.chat import ChatSink, ChatUrl
+from bridge.sinks.chat_services import ROBOTS
+from bridge.sinks.message_values import ChatStyle
+from tests.sinks.limits import within_limits
+from tests.sinks.posting import deliver, robot_at
+from tests.sinks.reading import text_of
+from tests.sinks.receivers import http_receiver
+from tests.sinks.samples import FAILED, IMAGES, SUCCEEDED, as_delivery, every_sample, task_sample
+from tests.sinks.test_attachments import mail_url
+from tests.sinks.test_chat import smtp_server
+from tests.sinks.test_messages import HOSTILE, URLS, Services, by_apprise, services
+from tests.sinks.test_robots import sent, taken
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+__all__ = ["services"]  # a fixture
+
+_FOUND: Final = re.compile(r"https://cdn\.[^\s<>]+")
+ODD_URL: Final = "https://cdn.example.com/a(1)_[b]*c*~d~e.mp4?x=%22&y='z'&amp;=1#q"
+
+
+def _images(*urls: str, **more: Json) -> Event:
+    items = [{"url": url, **more} for url in urls]
+    return task_sample(snapshot=IMAGES._replace(result={"images": items}, urls=urls), label="Posters")
+
+
+def _numbered(count: int, chars: int) -> tuple[str, ...]:
+    heads = [f"https://cdn.example.com/{number:02}.png?sign=" for number in range(count)]
+    return tuple(head + "s" * (chars - len(head)) for head in heads)
+
+
+VARIETY: Final[dict[str, Event]] = {
+    **{event.topic.value: event for event in every_sample()},
+    "no result": task_sample(snapshot=Snapshot(status="succeed", result_missing=True), reason="no result"),
+    "nothing but a status": task_sample(snapshot=Snapshot(status="succeed")),
+    "nothing at all": task_sample(Topic.TASK_FAILED, None, label=None),
+    "a video inside the answer": task_sample(snapshot=SUCCEEDED._replace(result={"videos": [{"id": "1"}]}, urls=())),
+    "needs the key": _images(*_numbered(1, 60), needs_key=True),
+    "four": _images(*_numbered(4, 60)),
+    "twelve": _images(*_numbered(12, 60)),
+    "four long": _images(*_numbered(4, 1900)),
+    "twelve long": _images(*_numbered(12, 1900)),
+    "odd": task_sample(snapshot=SUCCEEDED._replace(result={"videos": [{"url": ODD_URL}]}, urls=(ODD_URL,))),
+    "a long reason": task_sample(Topic.TASK_FAILED, FAILED, reason="The prompt was refused. " * 100),
+    "a long Chinese reason": task_sample(
+        Topic.TASK_FAILED, FAILED, reason="提示词未通过内容审核。" * 100, label="夜" * 90
+    ),
+    "hostile": task_sample(
+        Topic.TASK_FAILED, FAILED._replace(message=HOSTILE, error_code=HOSTILE), reason=HOSTILE, label=HOSTILE
+    ),
+    "hostile beside results": task_sample(snapshot=SUCCEEDED, reason=HOSTILE, label=HOSTILE),
+    "hostile lyrics": task_sample(snapshot=Snapshot(status="SUCCESS", result={"texts": [{"text": HOSTILE * 50}]})),
+}
+
+
+def urls_of(event: Event) -> list[str]:
+    """The results of an event; of `task_archived`, the copies."""
+    if event.topic is Topic.TASK_ARCHIVED:
+        return [str(copy["url"]) for copy in event.data["archive"]]
+    return [str(url) for url in event.data.get("urls") or []]
+
+
+def is_harmless(raw: str) -> bool:
+    shown = raw.lower().replace("\\u200b", "\u200b")
+    return not any(sign in shown for sign in ("@everyone", "<!channel", "](https://evil", "\u202e", "\\u202e"))
+
+
+def check(texts: list[str], event: Event, name: str) -> None:
+    """Each URL once, whole and in order; the first line says what it is about; nothing is empty."""
+    text = "\n".join(texts)
+    assert all(each.strip() for each in texts), name
+    found = [url for url in _FOUND.findall(text) if "evil" not in url]
+    assert list(dict.fromkeys(found)) == found, name
+    wanted = [url for url in urls_of(event) if url.startswith("https://cdn.")]
+    assert found == wanted, name
+    first = text.splitlines()[0]
+    label = event.data.get("label")
+    if event.topic.value.startswith("task") and isinstance(label, str) and label.isascii():
+        assert label.split()[0] in first, name
+
+
+@pytest.mark.parametrize("previews", [False, True], ids=["link", "preview"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("form", ROBOTS)
+async def test_a_robot_gets_it_within_its_limits(form: str, language: str, previews: bool) -> None:
+    style = ChatStyle(language=language, previews=previews)
+    for name, event in VARIETY.items():
+        async with http_receiver(taken(form)) as receiver, robot_at(receiver.url, form, style=style) as sink:
+            assert isinstance(await deliver(sink, event), Accepted), name
+        messages = sent(receiver)
+        for message, request in zip(messages, receiver.requests, strict=True):
+            within_limits(form, message, request.partition(b"\r\n\r\n")[2])
+            assert is_harmless(json.dumps(message, ensure_ascii=False)), name
+        check([text_of(form, message) for message in messages], event, name)
+
+
+@pytest.mark.parametrize("service", URLS)
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_a_service_behind_apprise_gets_it_within_its_limits(
+    service: str, language: str, services: Services
+) -> None:
+    for name, event in VARIETY.items():
+        asked = await by_apprise(services, URLS[service], event, ChatStyle(language=language))
+        messages = [json.loads(each.body) for each in asked]
+        for message, each in zip(messages, asked, strict=True):
+            within_limits(service, message, each.body)
+            assert is_harmless(json.dumps(message, ensure_ascii=False)), name
+        check([text_of(service, message) for message in messages], event, name)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_a_mail_says_it_in_both_of_its_parts(language: str) -> None:
+    with smtp_server() as (port, mailbox):
+        urls = [ChatUrl(text="mail", url=mail_url(port))]
+        style = ChatStyle(language=language)
+        sink = ChatSink(name="chat", urls=urls, title=None, body=None, timeout_s=20, style=style)
+        for name, event in VARIETY.items():
+            assert await sink.deliver(as_delivery(sink.parcels(event)[0], event)) == Accepted(detail="E-Mail"), name
+            parts = [parts_of(mail) for mail in mailbox.mails]
+            assert is_harmless(repr(parts)), name
+            check([f"{subject}\n{plain}" for subject, plain, _ in parts], event, name)
+            links = [url for _, _, text in parts for url in re.findall(r'href="([^"]+)"', text)]
+            wanted = [url.replace("&", "&amp;").replace("'", "&#x27;") for url in urls_of(event)]
+            assert list(dict.fromkeys(links)) == (wanted if name != "twelve long" else []), name  # sent as text
+            mailbox.mails.clear()
+
+
+async def test_ten_mails_at_once_arrive_within_half_a_minute() -> None:
+    with smtp_server() as (port, mailbox):
+        urls = [ChatUrl(text="mail", url=mail_url(port))]
+        sink, event = ChatSink(name="chat", urls=urls, title=None, body=None, timeout_s=20), VARIETY["four"]
+        with anyio.fail_after(30):  # Apprise's own pause of 5.5 s would make it 50 s
+            for _ in range(10):
+                assert await sink.deliver(as_delivery(sink.parcels(event)[0], event)) == Accepted(detail="E-Mail")
+    assert len(mailbox.mails) == 10
+
+
+def parts_of(content: bytes) -> tuple[str, str, str]:
+    """The subject, the plain text and the HTML."""
+    mail = message_from_bytes(content, policy=email_policy)
+    parts = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
+    return mail["subject"], parts.get("text/plain", ""), parts.get("text/html", "")
