@@ -132,7 +132,9 @@ function patch(old, fresh) {
   if (old.nodeType !== Node.ELEMENT_NODE || old.matches("video, audio, input, textarea, [data-list]")) return;
   for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
-  const [before, after] = [[...old.childNodes], [...fresh.childNodes]];
+  const hasRows = old.matches("[data-rows]"); // which come and go by themselves; each keeps its element, and so the focus
+  if (hasRows) renew(old, fresh);
+  const [before, after] = [old, fresh].map((one) => [...(hasRows ? one.children : one.childNodes)]);
   after.forEach((child, place) => (before[place] ? patch(before[place], child) : old.append(document.importNode(child, true))));
   before.slice(after.length).forEach((child) => child.remove());
 }
@@ -173,8 +175,7 @@ function renew(list, fresh) {
   if (!fresh) return;
   const own = new Map([...list.children].map((child) => [keyOf(child), child]));
   const wanted = [...fresh.children].map((child) => own.get(keyOf(child)) ?? document.importNode(child, true));
-  const kept = new Set(wanted);
-  [...list.children].forEach((child) => kept.has(child) || child.remove());
+  [...list.children].forEach((child) => wanted.includes(child) || child.remove());
   wanted.forEach((child, place) => list.children[place] === child || list.insertBefore(child, list.children[place] ?? null));
   observe();
 }
@@ -297,9 +298,7 @@ function showChanges(frame) {
 // A row that finishes stays where it is until the list is made anew. Returns whether the server must say the rest.
 function showTask(element, task) {
   const [was, bar] = [element.dataset.phase, element.querySelector("svg.eta")];
-  if (bar) {
-    if (task.progress !== null) bar.dataset.progress = task.progress; // the band stays: it says what is usual
-  }
+  if (bar && task.progress !== null) bar.dataset.progress = task.progress; // the band stays: it says what is usual
   const due = element.querySelector("time[data-due]");
   if (due && task.next_poll_at) due.dateTime = task.next_poll_at;
   find("[data-polls]", element).forEach((polls) => setText(polls, number(task.polls)));
@@ -362,6 +361,7 @@ const KEYS = {
   r: () => find("[data-redeliver]", current() ?? document).slice(0, 1).forEach(askFirst),
   g: () => (goUntil = Date.now() + 1500),
   "?": showKeys,
+  Escape: () => document.querySelector("details[open] > summary, [aria-expanded=true]")?.click(),
 };
 
 document.addEventListener("keydown", (event) => {

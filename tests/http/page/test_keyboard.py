@@ -1,0 +1,199 @@
+"""The page by keyboard alone: every control can be reached, seen and used, and updates leave the focus where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.http.page.browser import Tab, tab
+from tests.http.page.now_store import CDN
+from tests.http.page.page_states import needs, reject_a_file
+from tests.http.page.still_sites import still_sites
+from tests.http.site import Site, running_site
+from tests.world import until
+
+pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(240)]
+
+IS_LIVE: Final = "document.querySelector('[data-live] .dot:not(.off)') !== null"
+VIEWS: Final = (
+    "/",
+    "/tasks",
+    "/task?account=kling&id=dead0",
+    "/task?account=runway&id=blocked0",
+    "/deliveries",
+    "/redeliver?state=dead&endpoint=automation&back=/",
+    "/health",
+    "/add",
+)
+CONTROLS: Final = """
+    [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
+        .filter(one => one.checkVisibility({visibilityProperty: true}) && !one.disabled && one.type !== "hidden")
+"""
+NUMBER: Final = f"{CONTROLS}.forEach((one, place) => {{ one.place = place }}), {CONTROLS}.length"
+FOCUSED: Final = """
+    (() => {
+        const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect();
+        const top = document.elementFromPoint(box.x + box.width / 2, box.y + Math.min(box.height, 8) / 2);
+        return {
+            place: one.place ?? null,
+            tag: one.localName,
+            ring: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+            color: style.outlineColor,
+            inside: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+            covered: top !== null && !one.contains(top) && !top.contains(one) && top.closest("header, nav") !== null,
+            html: one.outerHTML.slice(0, 150),
+        };
+    })()
+"""
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("keyboard")
+    reject_a_file(folder)
+    with still_sites() as made:
+        yield made.serve(folder, fill=needs)
+
+
+@pytest.fixture
+def page(browser: Browser, still: str) -> Iterator[Tab]:
+    with tab(browser, still) as opened:
+        opened.page.route(f"{CDN}/**", lambda route: route.fulfill(body="<svg xmlns='http://www.w3.org/2000/svg'/>"))
+        yield opened
+        opened.elsewhere.clear()
+
+
+def focused(page: Tab) -> Any:
+    return page.page.evaluate(FOCUSED)
+
+
+def open_live(page: Tab, path: str) -> None:
+    assert page.open(path) == 200
+    page.wait_for(IS_LIVE)
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_every_control_is_reached_by_tab_and_its_focus_is_seen(page: Tab, path: str) -> None:
+    open_live(page, path)
+    page.page.evaluate("document.activeElement.blur()")
+    page.page.evaluate("document.querySelector('.skip').focus()")
+    page.page.keyboard.press("Shift+Tab")
+    wanted = page.page.evaluate(NUMBER)
+    reached = set[int]()
+    for _ in range(wanted + 40):  # a player has several stops
+        page.page.keyboard.press("Tab")
+        found = focused(page)
+        if found["place"] is None:
+            if found["tag"] == "body" and reached:
+                break
+            continue
+        assert found["ring"], found
+        assert found["inside"], found
+        assert not found["covered"], found
+        reached.add(int(found["place"]))
+    missed = [page.page.evaluate(f"{CONTROLS}[{one}].outerHTML.slice(0, 150)") for one in set(range(wanted)) - reached]
+    assert missed == []
+
+
+def test_the_first_stop_skips_to_the_content(page: Tab) -> None:
+    open_live(page, "/")
+    page.page.keyboard.press("Tab")
+    link = page.page.locator(".skip")
+    box = link.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert link.evaluate("one => one === document.activeElement")
+    page.page.keyboard.press("Enter")
+    page.page.keyboard.press("Tab")
+    assert page.page.evaluate("document.getElementById('main').contains(document.activeElement)")
+
+
+def test_letters_move_open_and_go_to_views(page: Tab) -> None:
+    open_live(page, "/")
+    keys = page.page.keyboard
+    keys.press("j")
+    first = focused(page)["html"]
+    keys.press("j")
+    second = focused(page)["html"]
+    keys.press("k")
+    assert focused(page)["html"] == first != second
+    keys.press("Enter")
+    page.page.wait_for_url("**/task?account=*")
+    for letter, path in {"t": "/tasks", "d": "/deliveries", "h": "/health", "n": "/"}.items():
+        keys.press("g")
+        keys.press(letter)
+        page.page.wait_for_url(f"**{path}")
+    keys.press("/")
+    assert focused(page)["tag"] == "input"
+    keys.type("gt")
+    keys.press("Enter")
+    page.page.wait_for_url("**/tasks?q=gt")
+
+
+def test_a_row_opens_and_closes_by_a_letter_and_the_focus_stays_on_it(page: Tab) -> None:
+    open_live(page, "/deliveries?state=dead")
+    keys = page.page.keyboard
+    keys.press("j")
+    keys.press("j")
+    row = page.page.evaluate("document.activeElement.closest('[data-delivery]').dataset.delivery")
+    keys.press("o")
+    page.page.wait_for_selector("tr.open")
+    assert page.page.evaluate("document.activeElement.closest('[data-delivery]').dataset.delivery") == row
+    assert focused(page)["ring"]
+    keys.press("Escape")
+    page.page.wait_for_selector("tr.open", state="detached")
+
+
+def test_enter_and_space_press_what_has_the_focus(page: Tab) -> None:
+    open_live(page, "/tasks")
+    page.page.locator(".add summary").focus()
+    page.page.keyboard.press("Enter")
+    assert page.page.locator("#add-tasks").is_visible()
+    page.page.keyboard.press("Space")
+    assert not page.page.locator("#add-tasks").is_visible()
+    page.page.locator("[data-keys]").focus()
+    page.page.keyboard.press("Enter")
+    assert page.page.locator("#keys").is_visible()
+    page.page.keyboard.press("Tab")
+    assert page.page.evaluate("document.getElementById('keys').contains(document.activeElement)")
+    page.page.keyboard.press("Escape")
+    assert not page.page.locator("#keys").is_visible()
+    assert page.page.evaluate("document.activeElement.matches('[data-keys]')")
+
+
+def test_updates_leave_the_focus_where_it_is(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("focus")
+    http = {"token": None, "read_token": None}
+    settings: dict[str, Any] = {"webhooks": ("hook", "crm"), "delivery": {"retries": ["0.1s"]}}
+    with running_site(folder, http=http, **settings) as site, tab(browser, site.url) as page:
+        site.add("row")
+        site.world.hooks = {"/crm": (410, b"", {})}
+        site.add("disables", seconds=0)
+        open_live(page, "/")
+        page.wait_for("document.querySelector('[data-part=needs] form button') !== null")
+        _check_focus_in_a_row(page, site)
+        _check_focus_on_a_need(page, site)
+
+
+def _check_focus_in_a_row(page: Tab, site: Site) -> None:
+    page.page.focus("[data-list=running] [data-task='kling row'] a")
+    site.world.ends_at["row"] = 0.0
+    page.wait_for("document.querySelector('[data-task=\"kling row\"].finished') !== null")
+    assert page.page.evaluate("document.activeElement.closest('[data-task]').dataset.task") == "kling row"
+
+
+def _check_focus_on_a_need(page: Tab, site: Site) -> None:
+    """Something worse comes and is shown above it."""
+    page.page.focus("[data-part=needs] form button")
+    assert page.page.evaluate("document.activeElement.form.endpoint.value") == "crm"
+    site.world.hooks = {"/hook": (503, b"", {}), "/crm": (410, b"", {})}
+    site.add("dies", seconds=0)
+    dead = {"state": "dead"}
+    until(
+        lambda: site.client.get("/api/v1/deliveries", params=dead).json()["deliveries"], seconds=30, what="a dead one"
+    )
+    page.wait_for("document.querySelector('[data-part=needs]').innerText.includes('Redeliver')")
+    assert page.page.evaluate("document.activeElement.form?.endpoint?.value") == "crm"
