@@ -125,6 +125,8 @@ class ArchiveSink:
                 part.discard()
                 self._spool.discard(wanted, key)
         except CopyFailed as failure:
+            if failure.is_final:
+                part.discard()  # it may be as large as `max_size`
             return failure
         except PartTaken:
             return CopyFailed("another daemon copies it")

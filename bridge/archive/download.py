@@ -43,6 +43,14 @@ async def cannot_ask(task_id: str, action: str | None) -> Reading:
     return Reading(kind=Kind.TRANSIENT, detail="nobody can ask the provider")
 
 
+class Unsure(Exception):
+    """The body ended with the connection: it may be whole, or cut. `seen` are its length and sha256."""
+
+    def __init__(self, seen: tuple[int, str]) -> None:
+        super().__init__("the server does not say how long the file is, and sends another one each time")
+        self.seen: Final = seen
+
+
 class Cut(Exception):
     """The body ended early after some progress; the rest may be requested. The text says why."""
 
@@ -58,10 +66,13 @@ class Download:
     async def fetch(self, wanted: WantedCopy, part: PartFile, *, most_bytes: int) -> Fetched:
         """Fetch a result into an open part file. CopyFailed says why it could not be; what has come stays for the next
         attempt. OSError if the part file cannot be written."""
-        begun_at_bytes = -1
+        begun_at_bytes, seen = -1, (0, "")
         for _ in range(MOST_RESUMES):
             try:
-                return await self._attempt(wanted, part, most_bytes)
+                return await self._attempt(wanted, part, most_bytes, seen)
+            except Unsure as unsure:
+                await anyio.to_thread.run_sync(part.restart, wanted.url, "")
+                begun_at_bytes, seen, reason = -1, unsure.seen, str(unsure)
             except Cut as cut:
                 await anyio.to_thread.run_sync(part.note)
                 if part.bytes <= begun_at_bytes:
@@ -69,7 +80,8 @@ class Download:
                 begun_at_bytes, reason = part.bytes, str(cut)
         raise CopyFailed(reason)
 
-    async def _attempt(self, wanted: WantedCopy, part: PartFile, most_bytes: int) -> Fetched:
+    async def _attempt(self, wanted: WantedCopy, part: PartFile, most_bytes: int, seen: tuple[int, str]) -> Fetched:
+        """One request. A body without a length counts as whole when it comes the same twice: `seen`."""
         validator = await anyio.to_thread.run_sync(part.resume, wanted.url)
         headers = {"Range": f"bytes={part.bytes}-", "If-Range": validator} if validator else {}
         keys = {"key_for": self.key_for} if wanted.needs_key else {}
@@ -89,7 +101,10 @@ class Download:
             answer.close()
         if whole_bytes is not None and part.bytes != whole_bytes:
             raise Cut(f"{part.bytes} of {whole_bytes} bytes came")
-        return await self._checked(wanted, part, answer)
+        fetched = await self._checked(wanted, part, answer)
+        if whole_bytes is None and not answer.has_end and seen != fetched[:2]:
+            raise Unsure(fetched[:2])
+        return fetched
 
     async def _begin(
         self, wanted: WantedCopy, part: PartFile, answer: OutsideAnswer, validator: str, most_bytes: int

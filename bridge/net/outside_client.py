@@ -62,6 +62,11 @@ class OutsideAnswer:
         self._connection = connection
         self._pace = pace
 
+    @property
+    def has_end(self) -> bool:
+        """Whether the body says where it ends. Otherwise it ends with the connection, whoever closes that."""
+        return "content-length" in self.headers or "transfer-encoding" in self.headers
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. BodyStopped when it ends early, or is too slow."""
         connection, pace = self._connection, self._pace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import time
 from pathlib import Path
@@ -185,7 +186,48 @@ async def test_a_body_beyond_max_size_is_left(tmp_path: Path, has_length: bool) 
 
     assert isinstance(outcome, Undeliverable)
     assert "max_size" in outcome.reason
-    assert sum(map(len, files(tmp_path).values())) < 4_000_000
+    assert files(tmp_path).keys() == {f"{FOLDER}/cat.json"}  # nothing waits for another attempt
+
+
+async def test_a_body_without_a_length_is_whole_when_it_comes_the_same_twice(tmp_path: Path) -> None:
+    ends = iter([5000, 700, len(MP4), len(MP4)])
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.raw(b'HTTP/1.1 200 OK\r\nETag: "v1"\r\n\r\n' + MP4[: next(ends)])
+        await exchange.close()
+
+    async with loopback(script) as server:
+        assert isinstance(await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4")), Accepted)
+
+    assert len(server.asked) == 4
+    assert not any("range" in asked.headers for asked in server.asked)
+    assert files(tmp_path)[f"{FOLDER}/cat-1.mp4"] == MP4
+
+
+async def test_a_body_without_a_length_that_is_cut_each_time_is_no_copy(tmp_path: Path) -> None:
+    ends = itertools.count(100)
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.raw(b"HTTP/1.1 200 OK\r\n\r\n" + MP4[: next(ends)])
+        await exchange.close()
+
+    async with loopback(script) as server:
+        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Deferred)
+    assert "does not say how long the file is" in outcome.reason
+    assert not list(tmp_path.rglob("*.mp4"))
+
+
+async def test_a_chunked_body_says_where_it_ends(tmp_path: Path) -> None:
+    async def script(exchange: Exchange) -> None:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await exchange.raw(head + f"{len(MP4):x}\r\n".encode() + MP4 + b"\r\n0\r\n\r\n")
+
+    async with loopback(script) as server:
+        assert isinstance(await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4")), Accepted)
+
+    assert len(server.asked) == 1
 
 
 async def test_a_server_that_stalls_is_left_and_what_came_is_kept(tmp_path: Path) -> None:
