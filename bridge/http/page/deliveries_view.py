@@ -7,8 +7,10 @@ from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
+from bridge.archive_builder import RETRIES
 from bridge.control.delivery_table import DeliveryRow, DeliveryTable, OpenDelivery, delivery_table
 from bridge.domain.event import Topic
+from bridge.domain.ids import ARCHIVE
 from bridge.domain.quoting import printable
 from bridge.http.page.rendering import address
 from bridge.http.page.thumbnails import pictures_of
@@ -75,7 +77,11 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     )
     rows = [*found.rows, *([found.opened.row] if found.opened else [])]
     is_filtered = bool(query.endpoint or query.topic or query.since or query.q)
-    most = len(loaded.settings.delivery.retries_s) + 1
+
+    def most_of(row: DeliveryRow) -> int:
+        is_copy = row.view.endpoint == ARCHIVE
+        return len(RETRIES.steps_s if is_copy else loaded.settings.delivery.retries_s) + 1
+
     own = [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING]
     return {
         "table": found,
@@ -88,12 +94,14 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "bulk": found.counts[Standing.DEAD].number if Standing.DEAD in wanted.standings else 0,
         "bulk_text": counted(words, found.counts[Standing.DEAD]),
         "accepted": counted(words, found.accepted) if found.accepted.number else "",
-        "marks": {row.name: attempt_marks(words, row, most) for row in found.rows},
+        "marks": {row.name: attempt_marks(words, row, most_of(row)) for row in found.rows},
         "topic_words": topic_words(words),
         "pictures": await pictures_of(services, loaded, rows, call.now),
         "opened_name": None if found.opened is None else found.opened.row.name,
         "is_open_apart": found.opened is not None and found.opened.row.name not in {row.name for row in found.rows},
-        "opened_marks": None if found.opened is None else attempt_marks(words, found.opened.row, most),
+        "opened_marks": None
+        if found.opened is None
+        else attempt_marks(words, found.opened.row, most_of(found.opened.row)),
         "body": None if found.opened is None else shown_body(found.opened),
         "back": address(PATH, own),
     }

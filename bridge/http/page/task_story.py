@@ -17,7 +17,7 @@ from bridge.domain.durations.forecast import Expected
 from bridge.domain.event import END_TOPICS
 from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
-from bridge.domain.task import LIVE, Phase
+from bridge.domain.task import LIVE, UNDER_WAY, Phase
 from bridge.encoding import encode
 from bridge.http.page.poll_strip import StripGeometry, UsualSpan
 from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes
@@ -99,6 +99,15 @@ class TaskStory:
     def name(self) -> str:
         """What people call the task."""
         return self.view.label or self.view.task_id
+
+    @property
+    def trouble(self) -> ReadingCount | None:
+        """The last answers that were of no use, while there is no better one."""
+        memory = self.details.watch.state.memory
+        if not self.is_live or not (memory.failures or memory.doubt):
+            return None
+        useless = [one for one in self.details.readings if one.kind not in UNDER_WAY]
+        return max(useless, key=lambda one: one.first_at, default=None)
 
     @property
     def account_pause(self) -> Pause | None:

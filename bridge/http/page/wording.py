@@ -17,7 +17,10 @@ from bridge.control.formats import FIRST, LAST
 from bridge.domain.own_words import in_language
 
 DAY_S: Final = 86_400.0
-_UNITS: Final = {"en": {"d": "d", "h": "h", "m": "min", "s": "s"}, "zh": {"d": "天", "h": "小时", "m": "分", "s": "秒"}}
+_UNITS: Final = {
+    "en": {"d": "d", "h": "h", "m": "min", "s": "s", "ms": "ms"},
+    "zh": {"d": "天", "h": "小时", "m": "分", "s": "秒", "ms": "毫秒"},
+}
 _SIZES: Final = (("d", 86_400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1))
 
 
@@ -76,6 +79,11 @@ class Wording:
                 rest = whole % size // small
                 return f"{whole // size} {unit[name]}" + (f" {rest} {unit[below]}" if rest else "")
         return f"{whole} {unit['s']}"
+
+    def took(self, seconds: float) -> str:
+        """How long a request took: `4 ms`, else as `duration`."""
+        ms = round(max(0.0, seconds) * 1000)
+        return f"{ms} {_UNITS[self.language]['ms']}" if ms < 100 else self.duration(seconds)
 
     def ago(self, at: float | None) -> str:
         """`46 s ago`, `in 3 min`; from a day on the date and the time."""

@@ -120,6 +120,11 @@ def test_a_copy_that_was_deleted_is_not_offered(site: Site) -> None:
 
 @pytest.mark.parametrize("path", ["/tasks?q=inside", "/deliveries?state=accepted&topic=task_succeeded&q=inside"])
 def test_a_row_shows_the_copy_of_an_image(site: Site, path: str) -> None:
-    [source] = [unescape(one) for one in re.findall(r'<img class="thumb" src="([^"]*)"', read(site, path))]
+    [source] = {unescape(one) for one in re.findall(r'<img class="thumb" src="([^"]*)"', read(site, path))}
     assert site.stranger.get(source).content == PNG
     assert source in copies(site, "inside")
+
+
+def test_the_attempts_of_a_copy_are_counted_by_its_own_retries(site: Site) -> None:
+    page = read(site, "/deliveries?endpoint=@archive&q=film&state=all")
+    until(lambda: "of 15" in read(site, "/deliveries?endpoint=@archive&q=film&state=all"), seconds=20, what=page)

@@ -35,6 +35,14 @@ STORIES = {
     "late": kling("late", "succeed", urls=[f"{CDN}/late.mp4"]),
     "unsafe": kling("unsafe", "succeed", urls=["javascript:alert(1)", "http://10.0.0.1/x.mp4", f"{CDN}/safe.mp4"]),
 }
+STORIES["odd"] = kling("odd", "moderating")
+STORIES["song"] = kling("song", "succeed")
+STORIES["song"]["data"]["task_result"] = {
+    "audios": [
+        {"id": "1", "url": f"{CDN}/1.mp3", "duration": 151, "title": "Harbor <song>", "cover_url": f"{CDN}/1.jpg"},
+        {"id": "2", "url": f"{CDN}/2.mp3"},
+    ]
+}
 
 
 def told_by(task_id: str) -> Answer | None:
@@ -47,7 +55,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with running_site(folder, http={"previews": [CDN]}, retention={"ended": "3d"}) as running:
         running.world.fault = told_by
         write_tasks(running, *HOSTILE_IDS, label=HOSTILE_LABEL)
-        add(running, *({"id": one, "label": one} for one in ("failed-evil", "signed", "several", "unsafe")))
+        add(running, *({"id": one, "label": one} for one in ("failed-evil", "signed", "several", "song", "unsafe")))
         add(running, {"id": "plain", "label": "Lighthouse", "meta": {"order": 4711, "scene": "<b>"}})
         add(running, {"id": "still-runs", "label": "Slow jazz"}, seconds=3600.0)
         write_tasks(running, "shared", label="Shared")
@@ -63,7 +71,7 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with running_site(tmp_path_factory.mktemp("refusing"), delivery={"retries": ["0.1s", "30m"]}) as running:
         running.world.fault = told_by
         running.world.receive = lambda event_id, times: 503
-        add(running, {"id": "late"})
+        add(running, {"id": "late"}, {"id": "odd"})
         until(lambda: len(running.world.told) == 2, seconds=60, what="two attempts")
         yield running
 
@@ -261,3 +269,27 @@ def test_reasons_of_genbridge_are_in_the_readers_language_and_the_providers_word
     assert "points into a private network" in story(site, "unsafe")
     assert f'<q dir="auto">{EVIL_REASON}</q>' in unescape(read(site, "/task?account=kling&id=failed-evil&lang=zh"))
     assert "HTTP 503 Service Unavailable" in read(refusing, "/task?account=kling&id=late&lang=zh")
+
+
+def test_a_song_is_played_below_its_cover_with_its_title_and_length(site: Site) -> None:
+    page = story(site, "song")
+    first, second = re.findall(r'<figure class="sheet">(.*?)</figure>', page, re.DOTALL)
+    assert f'<img src="{CDN}/1.jpg" alt="" loading="lazy"' in first
+    assert "Harbor &lt;song&gt;</span> 2 min 31 s" in first
+    assert re.search(rf'<audio controls preload="none"[^>]* src="{CDN}/1.mp3">', first)
+    assert "The song" in second
+    assert re.search(rf'<audio controls preload="none"[^>]* src="{CDN}/2.mp3">', second)
+
+
+def test_a_running_task_says_at_once_that_its_answers_cannot_be_read(site: Site, refusing: Site) -> None:
+    until(lambda: "Last answer:" in story(refusing, "odd"), seconds=20, what="an answer that cannot be read")
+    result = re.search(r'data-part="result">(.*?)<section', story(refusing, "odd"), re.DOTALL)
+    assert result is not None
+    assert 'Last answer: unclear: <span dir="auto">unknown status "moderating"</span>' in unescape(result[1])
+    assert "Last answer:" not in story(site, "still-runs")
+
+
+def test_what_happened_gives_the_reason_of_the_finish_once(site: Site) -> None:
+    happened = re.search(r'data-part="happened">(.*?)</section>', story(site, "failed-evil"), re.DOTALL)
+    assert happened is not None
+    assert unescape(happened[1]).count(EVIL_REASON) == 1

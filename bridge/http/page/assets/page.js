@@ -82,7 +82,7 @@ function showLost(box) {
 
 function tick() {
   if (document.hidden) return;
-  find(".pic:not(.broken)").forEach(showLost);
+  find(".pic:not(.broken), .pair:not(.broken)").forEach(showLost);
   if (Date.now() - heardAt > SILENT_MS) setLive(false);
   if (!isLive) return; // countdowns stop: nobody knows whether they are true
   for (const time of find("time[data-ago], time[data-due], time[data-age]")) {
