@@ -1,0 +1,104 @@
+"""Reduced motion and forced colors: nothing moves, and every state can still be told from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.http.page.browser import Tab, tab
+from tests.http.page.now_store import CDN
+from tests.http.page.page_states import needs
+from tests.http.page.still_sites import still_sites
+
+pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
+
+IS_LIVE: Final = "document.querySelector('[data-live] .dot:not(.off)') !== null"
+VIEWS: Final = ("/", "/tasks", "/task?account=kling&id=dead0", "/deliveries", "/health", "/add")
+MOVING: Final = """
+    [...document.querySelectorAll("*")].flatMap(one => ["", "::before", "::after"].map(part => [one, part]))
+        .filter(([one, part]) => {
+            const style = getComputedStyle(one, part || null);
+            return style.animationName !== "none" || style.transitionDuration.split(", ").some(time => time !== "0s");
+        }).map(([one, part]) => one.localName + "." + one.getAttribute("class") + part)
+"""
+SIGNS: Final = """
+    [...document.querySelectorAll(".st, .pill")].map(one => {
+        const sign = one.querySelector("svg.i");
+        return [one.innerText.trim(), sign.querySelector("use").getAttribute("href"), getComputedStyle(sign).stroke]
+    })
+"""
+PAPER: Final = "getComputedStyle(document.querySelector('.sheet')).backgroundColor"
+LOOKS: Final = """
+    [...document.querySelectorAll("nav a, .tabs a")].map(one => {
+        const style = getComputedStyle(one), group = one.closest("nav") ? "nav" : "tabs";
+        return [group, one.ariaCurrent, style.backgroundColor + style.borderBottomColor + style.color]
+    })
+"""
+RING: Final = """
+    (() => {
+        const one = document.querySelector("main a[href]");
+        one.focus({focusVisible: true});
+        const style = getComputedStyle(one);
+        return [style.outlineStyle, parseFloat(style.outlineWidth), style.outlineColor]
+    })()
+"""
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with still_sites() as made:
+        yield made.serve(tmp_path_factory.mktemp("motion"), fill=needs)
+
+
+def open_live(page: Tab, path: str) -> None:
+    page.page.route(f"{CDN}/**", lambda route: route.fulfill(body="<svg xmlns='http://www.w3.org/2000/svg'/>"))
+    assert page.open(path) == 200
+    page.wait_for(IS_LIVE)
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_with_reduced_motion_nothing_moves_and_else_only_the_dot(browser: Browser, still: str, path: str) -> None:
+    with tab(browser, still, reduced_motion="reduce") as page:
+        open_live(page, path)
+        assert page.page.evaluate(MOVING) == []
+        assert page.page.evaluate("document.getAnimations().length") == 0
+        page.page.emulate_media(reduced_motion="no-preference")
+        assert page.page.evaluate(MOVING) == ["span.dot"]
+        page.elsewhere.clear()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_with_forced_colors_states_differ_by_word_and_sign(browser: Browser, still: str, theme: str) -> None:
+    signs: dict[str, str] = {}
+    with tab(browser, still, forced_colors="active", color_scheme=theme) as page:
+        for path in VIEWS[1:5]:
+            open_live(page, path)
+            assert page.page.evaluate("matchMedia('(forced-colors: active)').matches")
+            paper = page.page.evaluate(PAPER)
+            for word, sign, stroke in page.page.evaluate(SIGNS):
+                assert word
+                assert stroke != paper, word
+                signs[word] = sign
+        page.elsewhere.clear()
+    words = ("Succeeded", "Failed", "Held back", "Canceled", "Not found", "Running", "Submitted")
+    assert len({signs[word] for word in words}) == len(words)
+
+
+def test_with_forced_colors_the_focus_and_what_is_chosen_are_seen(browser: Browser, still: str) -> None:
+    with tab(browser, still, forced_colors="active") as page:
+        for path in VIEWS:
+            open_live(page, path)
+            looks = page.page.evaluate(LOOKS)
+            for group in {group for group, _, _ in looks}:
+                chosen = {look for name, is_current, look in looks if name == group and is_current}
+                others = {look for name, is_current, look in looks if name == group and not is_current}
+                assert len(chosen) == 1, (path, group)
+                assert not chosen & others, (path, group)
+            style, width, color = page.page.evaluate(RING)
+            assert style == "solid"
+            assert width >= 2
+            assert color != page.page.evaluate(PAPER)
+        page.elsewhere.clear()
