@@ -82,6 +82,17 @@ def today_at(text: str) -> datetime:
     return datetime.now(UTC).replace(hour=hour, minute=minute, second=second)
 
 
+def test_no_animation_of_an_open_page_goes_on_forever(browser: Browser, open_site: Site) -> None:
+    with tab(browser, open_site.url) as page:
+        page.open("/")
+        page.wait_for(IS_LIVE)
+        lengths = page.page.evaluate(
+            "document.getAnimations().map((one) => String(one.effect.getComputedTiming().endTime))"
+        )
+        assert lengths, "the dot says that the connection has come about"
+        assert "Infinity" not in lengths
+
+
 def test_a_finish_turns_the_row_in_place_and_the_card_comes_when_the_reader_asks(
     browser: Browser, open_site: Site
 ) -> None:

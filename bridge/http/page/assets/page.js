@@ -366,10 +366,8 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !areKeysOn()) return;
-  if (event.target.closest("input, textarea, select, dialog, video, audio")) {
-    if (event.key === "Escape") event.target.blur();
-    return;
-  }
+  const isTyping = event.target.closest("input, textarea, select, dialog, video, audio");
+  if (isTyping) return event.key === "Escape" && event.target.blur();
   const use = goUntil > Date.now() && VIEWS[event.key] ? () => { location.href = VIEWS[event.key]; } : KEYS[event.key];
   if (event.key !== "g") goUntil = 0;
   if (use) event.preventDefault(), use();
@@ -386,15 +384,17 @@ function knowZone() {
   if (body.dataset.zone !== zone && body.dataset.zone !== "UTC") refresh();
 }
 
-if (document.querySelector("[data-live]")) {
+function start() {
   knowZone();
   observe();
   open();
-  setInterval(tick, 1000);
-  setInterval(() => unseen.size && isReaderAway() && refresh({ lists: true }), 1000);
+  setInterval(() => (tick(), unseen.size && isReaderAway() && refresh({ lists: true })), 1000);
   let timer;
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
     document.hidden ? (timer = setTimeout(close, HIDDEN_MS)) : open();
   });
 }
+
+// The view is drawn first.
+if (document.querySelector("[data-live]")) document.hidden ? start() : requestAnimationFrame(() => setTimeout(start));
