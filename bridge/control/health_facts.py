@@ -56,6 +56,7 @@ class AccountFacts:
     polls_per_minute: float | None
     answered_at: float | None
     usual_s: float | None  # half of its tasks take no longer; None: too little is known
+    pause: Pause | None  # one that lasts, also beside a worse state
 
     @property
     def rate_used(self) -> float | None:
@@ -82,6 +83,7 @@ class EndpointFacts:
     accepted_at: float | None  # the last one in 24 h
     error: str
     error_at: float | None
+    pause: Pause | None  # one that lasts, also beside a worse state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +182,7 @@ def _account(
         polls_per_minute=polls_per_minute,
         answered_at=now.answered_at if now else None,
         usual_s=known.remaining_s(name, settings.action, 0.0),
+        pause=past.pause if past is not None and past.pause is not None and past.pause.lasts(found.now) else None,
     )
 
 
@@ -233,6 +236,7 @@ def _endpoints(store: ReadStore, loaded: Loaded, found: Overview) -> list[Endpoi
                 accepted_at=accepted_at,
                 error=failed.reason if failed else lost.detail if lost else "",
                 error_at=None if failed or lost is None else lost.last_at,
+                pause=paused.get(name),
             )
         )
     return facts

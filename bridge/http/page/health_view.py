@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 from bridge.config.model import Account, Apprise, Webhook
 from bridge.control.health_facts import (
+    AccountFacts,
     DaemonFacts,
+    EndpointFacts,
     FactState,
     HealthFacts,
     daemon_facts,
@@ -22,13 +24,35 @@ from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.ring import EVERY_S
 from bridge.http.page import charts
 from bridge.http.page.badges import current_needs
-from bridge.http.page.view import View, ViewCall
+from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
 from bridge.redaction import hidden
 from bridge.store import ReadStore
 
 MOST_NAMED: Final = 12  # in the title
+MOST_ROWS: Final = 8  # of a table that are well; those that are not are all shown
 STOPPED: Final = frozenset({FactState.BLOCKED, FactState.PAUSED})  # accounts that are not polled
+
+
+class HealthQuery(ViewQuery):
+    """`all`: anything shows every account and endpoint, also those that are well."""
+
+    all: str = ""
+
+
+class Rows(NamedTuple):
+    """The first rows of a table, and how many more there are."""
+
+    first: Sequence[AccountFacts | EndpointFacts]
+    more: int
+
+    @classmethod
+    def of(cls, found: Sequence[AccountFacts | EndpointFacts], *, shows_all: bool) -> Rows:
+        """All that is not well, and what is well up to `MOST_ROWS`. `found`: the worst first. One row is never left
+        out for a line of its size."""
+        least = sum(one.state is not FactState.WELL for one in found)
+        shown = len(found) if shows_all or len(found) <= MOST_ROWS + 1 else max(least, MOST_ROWS)
+        return cls(found[:shown], len(found) - shown)
 
 
 class HealthFound(NamedTuple):
@@ -53,8 +77,8 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "title": _title(words, found, is_failing=daemon.store_failed_at is not None),
         "is_stopped": any(need.kind is NeedKind.NO_DAEMON for need in found.needs),
         "summary": _summary(words, found, facts),
-        "accounts": found.facts.accounts,
-        "endpoints": found.facts.endpoints,
+        "accounts": Rows.of(found.facts.accounts, shows_all=bool(call.query.all)),
+        "endpoints": Rows.of(found.facts.endpoints, shows_all=bool(call.query.all)),
         "places": {name: place_of_account(one) for name, one in loaded.settings.accounts.items()}
         | {f"to {name}": place_of_endpoint(one) for name, one in loaded.settings.endpoints.items()},
         "limits": {name: one.limits for name, one in loaded.settings.accounts.items()},
@@ -223,4 +247,4 @@ def place_of_endpoint(endpoint: Webhook | Apprise) -> str:
     return f"{kind} · {host}" if host else kind
 
 
-VIEW: Final = View(path="/health", template="health.html", name="health", load=_load)
+VIEW: Final = View(path="/health", template="health.html", name="health", load=_load, query=HealthQuery)

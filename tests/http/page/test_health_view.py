@@ -7,12 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from bridge.config.model import Account, Apprise, Webhook
+from bridge.control.health_facts import EndpointFacts, FactState
 from bridge.control.rings import Point
-from bridge.http.page.health_view import _lags, place_of_account, place_of_endpoint
+from bridge.http.page.health_view import MOST_ROWS, Rows, _lags, place_of_account, place_of_endpoint
+from bridge.store.page_views import BoundedCount
 from tests.http.page.browsing import Browser, forms, heading
 from tests.http.site import READ_TOKEN, Site, running_site
 from tests.world import HOOK_KEY, KEY, until
@@ -169,6 +172,49 @@ def test_a_paused_endpoint_is_resumed(site: Site, browser: Browser) -> None:
     assert ("good", "Well") in states(browser.get("/health").text, "endpoint")
     assert browser.does("resume", of="endpoint", name="nowhere").status_code == 404
     assert browser.does("resume", of="source", name="good").status_code == 422
+
+
+def test_a_pause_beside_a_worse_state_is_shown_and_can_be_ended(tmp_path: Path) -> None:
+    with running_site(tmp_path) as site, closing(Browser(site)) as browser:
+        site.world.receive = lambda event_id, times: 410
+        finish(site, "one")
+        until(lambda: ("hook", "Disabled") in states(browser.get("/health").text, "endpoint"), seconds=20, what="a 410")
+        command = [sys.executable, "-m", "bridge", "pause", "hook", "-c", str(tmp_path / "genbridge.yaml")]
+        subprocess.run(command, check=True, capture_output=True, timeout=100)
+        page = browser.get("/health").text
+        assert ("hook", "Disabled") in states(page, "endpoint")
+        assert "<small>also paused</small>" in page
+        assert [form["endpoint"] for form in forms(page, "enable")] == ["hook"]
+        [form] = forms(page, "resume")
+        assert browser.said(browser.send("resume", form)) == "Deliveries to hook are sent again."
+        assert "also paused" not in browser.get("/health").text
+
+
+def test_of_many_endpoints_those_that_are_well_are_counted(tmp_path: Path) -> None:
+    names = [f"hook-{number:02}" for number in range(12)]
+    with running_site(tmp_path, webhooks=names) as site, closing(Browser(site)) as browser:
+        page = browser.get("/health").text
+        assert [name for name, _ in states(page, "endpoint")] == names[:8]
+        assert '<a class="more" href="/health?all=yes">4 more, all well</a>' in page
+        assert [name for name, _ in states(browser.get("/health", all="yes").text, "endpoint")] == names
+
+
+def test_what_is_not_well_is_never_left_out() -> None:
+    def made(*states: FactState) -> list[EndpointFacts]:
+        return [
+            EndpointFacts(
+                endpoint="x", type="webhook", state=state, reason="", since_at=None, until_at=None, waiting=0, dead=0,
+                oldest_waiting_at=None, accepted=BoundedCount(0, False), accepted_at=None, error="", error_at=None,
+                pause=None,
+            )
+            for state in states
+        ]  # fmt: skip
+
+    bad, well = FactState.FAILING, FactState.WELL
+    assert Rows.of(made(*[bad] * 20, *[well] * 5), shows_all=False).more == 5
+    assert Rows.of(made(*[well] * (MOST_ROWS + 1)), shows_all=False).more == 0
+    assert Rows.of(made(*[well] * (MOST_ROWS + 2)), shows_all=False).more == 2
+    assert Rows.of(made(*[well] * (MOST_ROWS + 2)), shows_all=True).more == 0
 
 
 def test_no_key_and_no_path_is_shown(site: Site, browser: Browser) -> None:
