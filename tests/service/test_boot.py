@@ -161,6 +161,10 @@ def drop_a_task(booted: Booted) -> None:
     for command in ("list --json", "show a-task", "explain a-task", "status", "deliveries", "check --help"):
         said = booted.must(f"{member} genbridge {command}")
         assert "a-task" in said or command in {"status", "deliveries", "check --help"}
+    assert booted.must(f"{member} genbridge status --health").strip() == "healthy"
+    assert booted.run(f"{member} genbridge wait a-task --timeout 1s").returncode == 75  # it was read; it still runs
+    assert "run this as user genbridge (sudo -u genbridge ...)" in booted.run(f"{member} genbridge add b-task").stderr
+    assert "b-task" in booted.must("setpriv --reuid genbridge --regid genbridge --init-groups genbridge add b-task")
     refused = booted.run("setpriv --reuid 4242 --regid 4242 --clear-groups genbridge list")
     assert "only root and the group genbridge may read it" in refused.stderr
 
