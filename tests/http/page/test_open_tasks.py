@@ -99,3 +99,23 @@ def test_long_names_fit_every_width(browser: Browser, open_site: Site, width: st
         for path in ("/tasks", f"/task?account=kling&id={'x' * 400}", "/tasks?phase=failed&q=zz&label=" + "y" * 400):
             page.open(path)
             assert page.page.evaluate(FITS), path
+
+
+@pytest.mark.parametrize("has_clipboard", [True, False])
+def test_a_signed_address_is_copied_whole_and_unchanged(browser: Browser, open_site: Site, has_clipboard: bool) -> None:
+    task_id = f"signed-{has_clipboard}"
+    url = f"https://CDN.example.test:443/works/{'long/' * 20}it's.mp4?Policy=%7e&Signature=s3cr3t~'&Key-Pair-Id=K2"
+    answer = just_finished(kling(task_id, "succeed", urls=[url]))
+    open_site.world.fault = lambda asked: answer if asked == task_id else None
+    add(open_site, task_id, "Signed", seconds=0)
+    with tab(browser, open_site.url) as page:
+        if not has_clipboard:  # as on a page of another machine without TLS
+            page.page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        open_live(page, f"/task?account=kling&id={task_id}")
+        page.wait_for("document.querySelector('figure [data-copy]') !== null")
+        page.page.click("figure [data-copy]")
+        page.wait_for("document.querySelector('figure [data-copy]').innerText === 'Copied'")
+        page.page.focus("header input[type=search]")
+        page.page.keyboard.press("Control+V")
+        assert page.page.input_value("header input[type=search]") == url
+        assert "s3cr3t" not in page.text("figure")

@@ -275,7 +275,7 @@ def test_a_song_is_played_below_its_cover_with_its_title_and_length(site: Site) 
     page = story(site, "song")
     first, second = re.findall(r'<figure class="sheet">(.*?)</figure>', page, re.DOTALL)
     assert f'<img src="{CDN}/1.jpg" alt="" loading="lazy"' in first
-    assert "Harbor &lt;song&gt;</span> 2 min 31 s" in first
+    assert "Harbor &lt;song&gt;</span>· 2 min 31 s" in first
     assert re.search(rf'<audio controls preload="none"[^>]* src="{CDN}/1.mp3">', first)
     assert "The song" in second
     assert re.search(rf'<audio controls preload="none"[^>]* src="{CDN}/2.mp3">', second)
@@ -285,7 +285,7 @@ def test_a_running_task_says_at_once_that_its_answers_cannot_be_read(site: Site,
     until(lambda: "Last answer:" in story(refusing, "odd"), seconds=20, what="an answer that cannot be read")
     result = re.search(r'data-part="result">(.*?)<section', story(refusing, "odd"), re.DOTALL)
     assert result is not None
-    assert 'Last answer: unclear: <span dir="auto">unknown status "moderating"</span>' in unescape(result[1])
+    assert 'Last answer: <span dir="auto">unknown status "moderating"</span>' in unescape(result[1])
     assert "Last answer:" not in story(site, "still-runs")
 
 

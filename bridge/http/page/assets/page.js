@@ -6,14 +6,12 @@
 const STREAM = "/api/v1/changes";
 const SILENT_MS = 15_000; // the server sends something every 5 s
 const [HIDDEN_MS, REFRESH_MS] = [30_000, 2_000]; // browsers allow six connections to a server; a hidden page gives its back
-const AWAY_MS = 5_000; // pointer and focus have left the list for so long
-const BUSY_A_MINUTE = 50;
+const [AWAY_MS, BUSY_A_MINUTE] = [5_000, 50]; // pointer and focus have left the list for so long
 const RUNNING = 9; // rows of the list on Now
 const LIVE = new Set(["submitted", "running"]);
 
-const body = document.body;
 const texts = JSON.parse(document.getElementById("texts").textContent);
-const query = new URLSearchParams(location.search);
+const [body, query] = [document.body, new URLSearchParams(location.search)];
 const find = (selector, within = document) => [...within.querySelectorAll(selector)];
 const keyOf = (element) => element.dataset.task ?? element.dataset.delivery ?? element.dataset.part;
 const KEYED = "[data-task], [data-delivery], [data-part]";
@@ -322,10 +320,18 @@ const watcher = new IntersectionObserver((entries) => {
 });
 const observe = () => find("video").forEach((video) => watcher.observe(video));
 
+// Without TLS, a page of another machine has no clipboard.
+async function copyText(text, button) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = body.appendChild(Object.assign(document.createElement("textarea"), { value: text }));
+  area.select(), document.execCommand("copy"), area.remove(), button.focus();
+}
+
 document.addEventListener("click", async (event) => {
   const copier = event.target.closest("[data-copy]");
   if (copier) {
-    await navigator.clipboard?.writeText(new URL(copier.dataset.copy, location.href).href);
+    const { copy } = copier.dataset; // an address of others is copied as it is: it may be signed
+    await copyText(copy.startsWith("/") ? location.origin + copy : copy, copier);
     setTimeout(setText, 1500, copier, copier.textContent);
     setText(copier, texts.copied);
   }
@@ -350,13 +356,9 @@ const VIEWS = { n: "/", t: "/tasks", d: "/deliveries", h: "/health" }; // after 
 let goUntil = 0;
 const KEYS = {
   "/": () => document.querySelector("input[type=search]")?.focus(),
-  j: () => step(1),
-  k: () => step(-1),
+  j: () => step(1), k: () => step(-1),
   o: () => current()?.querySelector("[data-open]")?.click(),
-  p: () => {
-    const player = (current() ?? document).querySelector("video, audio");
-    if (player) player.paused ? player.play() : player.pause();
-  },
+  p: () => find("video, audio", current() ?? document).slice(0, 1).forEach((one) => one.paused ? one.play() : one.pause()),
   n: () => !fresher()?.hidden && fresher()?.click(),
   r: () => find("[data-redeliver]", current() ?? document).slice(0, 1).forEach(askFirst),
   g: () => (goUntil = Date.now() + 1500),
