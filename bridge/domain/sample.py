@@ -16,13 +16,14 @@ URL = "https://example.com/genbridge-sample.mp4"
 KEY = WatchKey("sample", "genbridge-sample")
 META: Mapping[str, Json] = {"sample": True}
 TOOK_S: Final = 60.0
+TIMED_OUT_S: Final = 86_400.0  # the default of give_up_after
 MOST_RESULTS: Final = 10
 
 _REASONS: Final[Mapping[Topic, str]] = {
     Topic.TASK_FAILED: "The prompt was refused by content moderation.",
     Topic.TASK_CANCELED: "The task was canceled at the provider.",
     Topic.TASK_NOT_FOUND: "HTTP 404, code 1203: task not found",
-    Topic.TASK_TIMED_OUT: f"not finished after {TOOK_S:.0f} s (give_up_after); the last answer: processing",
+    Topic.TASK_TIMED_OUT: f"not finished after {TIMED_OUT_S:.0f} s (give_up_after); the last answer: processing",
     Topic.ACCOUNT_BLOCKED: "HTTP 402: not enough credits",
     Topic.ENDPOINT_DISABLED: "HTTP 410 Gone",
     Topic.ENDPOINT_FAILING: "no success for 35 min, 8 failed attempts; the last one: HTTP 502 Bad Gateway",
@@ -84,7 +85,7 @@ def _task_event(at: float, topic: Topic, reason: str, images: tuple[str, ...]) -
         generation=1,
         action="images/generations" if images else "videos/text2video",
         give_up_after_s=None,
-        added_at=at - TOOK_S,
+        added_at=at - (TIMED_OUT_S if topic is Topic.TASK_TIMED_OUT else TOOK_S),
         blocked_before_s=0.0,
         next_poll_at=None,
         memory=memory,

@@ -14,6 +14,7 @@ import pytest
 
 from bridge.domain.delivery import Accepted
 from bridge.domain.event import Event, Topic
+from bridge.domain.sample import sample_event
 from bridge.domain.task import Json, Snapshot
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_services import ROBOTS
@@ -70,6 +71,18 @@ VARIETY: Final[dict[str, Event]] = {
 }
 
 
+WITH_RESULTS: Final = {Topic.TASK_SUCCEEDED, Topic.TASK_ARCHIVED}
+MARKS_OF_SAMPLES: Final = {
+    **dict.fromkeys((Topic.TASK_FAILED, Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.UNKNOWN_STATUS), "⚠️"),
+    Topic.TASK_TIMED_OUT: "⏳",
+    Topic.ACCOUNT_BLOCKED: "🔒",
+    Topic.ACCOUNT_RESTORED: "✅",
+    Topic.ENDPOINT_DISABLED: "🔌",
+    Topic.ENDPOINT_FAILING: "⚠️",
+    Topic.ENDPOINT_RECOVERED: "✅",
+}
+
+
 def urls_of(event: Event) -> list[str]:
     """The results of an event; of `task_archived`, the copies."""
     if event.topic is Topic.TASK_ARCHIVED:
@@ -109,6 +122,27 @@ async def test_a_robot_gets_it_within_its_limits(form: str, language: str, previ
             within_limits(form, message, request.partition(b"\r\n\r\n")[2])
             assert is_harmless(json.dumps(message, ensure_ascii=False)), name
         check([text_of(form, message) for message in messages], event, name)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("form", ROBOTS)
+async def test_a_sample_of_every_topic_looks_like_a_real_message(form: str, language: str) -> None:
+    style = ChatStyle(language=language, previews=True)
+    wanted = [(topic, results) for topic in Topic for results in ((1, 4, 10) if topic in WITH_RESULTS else (1,))]
+    async with http_receiver(taken(form)) as receiver, robot_at(receiver.url, form, style=style) as sink:
+        for topic, results in wanted:
+            event = sample_event(1_762_000_000.0, topic, results=results, has_images=results > 1)
+            assert isinstance(await deliver(sink, event), Accepted)
+    messages = sent(receiver)
+    assert len(messages) == len(wanted)
+    for (topic, results), message, request in zip(wanted, messages, receiver.requests, strict=True):
+        within_limits(form, message, request.partition(b"\r\n\r\n")[2])
+        text = text_of(form, message)
+        assert text.startswith(MARKS_OF_SAMPLES.get(topic, "🎬" if results == 1 else "🖼️")), text
+        assert "sample" in text.splitlines()[0]
+        assert not re.search(r"None|\?|\{|\}", text), text
+        if topic is Topic.TASK_SUCCEEDED:
+            assert text.count("https://example.com/genbridge-sample") == results
 
 
 @pytest.mark.parametrize("service", URLS)
