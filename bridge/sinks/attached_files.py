@@ -53,10 +53,22 @@ class ResultFiles:
         self._within_s = within_s
         self._kept: OrderedDict[tuple[str, ...], tuple[ResultFile, ...]] = OrderedDict()
         self._refused: OrderedDict[tuple[str, ...], str] = OrderedDict()
+        self._fetching: dict[tuple[str, ...], anyio.Lock] = {}  # several targets want the same files at once
 
     async def fetch(self, wanted: Sequence[tuple[str, str]], *, most_bytes: int) -> tuple[ResultFile, ...]:
         """All of these results, each a kind and a URL. NoFile when one of them cannot be attached."""
         key = tuple(url for _, url in wanted)
+        fetching = self._fetching.setdefault(key, anyio.Lock())
+        try:
+            async with fetching:
+                return await self._fetch_once(key, wanted, most_bytes)
+        finally:
+            if not fetching.locked():
+                self._fetching.pop(key, None)
+
+    async def _fetch_once(
+        self, key: tuple[str, ...], wanted: Sequence[tuple[str, str]], most_bytes: int
+    ) -> tuple[ResultFile, ...]:
         if key in self._refused:
             raise NoFile(self._refused[key])
         if key not in self._kept:

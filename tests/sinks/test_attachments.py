@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.policy import default as email_policy
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import anyio
 import pytest
 import trustme
 
@@ -327,6 +329,15 @@ async def test_the_targets_of_an_endpoint_share_what_was_fetched(tmp_path: Path)
             assert await sink.deliver(as_delivery(parcel, event)) == Accepted(detail="Telegram, 1 file attached")
     assert methods(here.sent) == ["sendVideo", "sendVideo"]
     assert len(here.fetched) == 1
+
+
+async def test_targets_that_want_a_file_at_the_same_time_share_one_fetch() -> None:
+    async with loopback(serve_result) as server:
+        files = ResultFiles(OutsideClient(hosts=["127.0.0.1"]), most_bytes=8_000_000, within_s=20)
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(partial(files.fetch, [("videos", f"{server.url}/a.mp4")], most_bytes=8_000_000))
+    assert len(server.asked) == 1
 
 
 async def test_files_are_kept_within_bounds() -> None:
