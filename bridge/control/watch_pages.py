@@ -71,7 +71,7 @@ def finished_watches(
 def search_watches(
     store: ReadStore, file: SettingsFile, wanted: WatchFilter, *, now: float, limit: int, cursor: str | None = None
 ) -> WatchList:
-    """As `list_watches`, but quick in a large store: see `PageReads.task_page`. A page may be short, or empty, and
+    """As `list_watches`, but quick in a large store: see `TaskPages.task_page`. A page may be short, or empty, and
     still have a `next` one."""
     page = store.task_page(wanted, before=row_before(TASKS, cursor), limit=limit)
     return _listed(store, page.views, estimates(store, file), now=now, following=cursor_at(TASKS, page.next_before))

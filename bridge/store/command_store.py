@@ -22,8 +22,7 @@ class CommandStore(WatchStore, RequestStore, CallbackStore, FormStore):
         shared store has no owner."""
         if self.is_shared:
             return
-        with self._database.read() as session:
-            [(before, known)] = session.find(OWNER)
+        [(before, known)] = self._once.find(OWNER)
         settings = before if settings is None else plain(settings)
         merged = {**json.loads(known), **base_urls}
         if before == settings and merged == json.loads(known):

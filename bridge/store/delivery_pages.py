@@ -10,193 +10,147 @@ from typing import Final, NamedTuple
 
 from bridge.domain.pause import PauseOf, lasting
 from bridge.store import records
-from bridge.store.page_views import (
-    COUNTED,
-    BoundedCount,
-    DeliveryMark,
-    DeliverySearch,
-    Standing,
-    StandingPage,
-)
-from bridge.store.rows import plain
+from bridge.store.page_views import COUNTED, BoundedCount, DeliveryMark, DeliverySearch, Standing, StandingPage
+from bridge.store.rows import Row
+from bridge.store.selection import storable
 from bridge.store.sql_files import SQL
-from bridge.store.statements import Session
+from bridge.store.statements import OpenStore, Session
 from bridge.store.task_pages import SCANNED, text_hits
 from bridge.store.views import DeliveryView
 
 MOST_OF_TEXT: Final = 1_000  # deliveries of the tasks that a text finds
-_WAITING: Final = frozenset({Standing.HELD, Standing.WAITING})
-_LATEST: Final = 1e300
-_NEWEST: Final = 1 << 62
+_ALL_SETTLED: Final = (1e300, 1 << 62)  # later and newer than every delivery
 
 
-class _Place(NamedTuple):
-    """A delivery among those that stand alike."""
+class DeliveryPages(OpenStore):
+    """Deliveries for the status page."""
 
-    at: float
-    delivery_id: int
+    def delivery_page(
+        self, wanted: DeliverySearch, *, after: DeliveryMark | None = None, limit: int, now: float
+    ) -> StandingPage:
+        """These deliveries, the worst first, after this mark. Those that wait come oldest first, the others newest
+        first. Bounded as `task_page`."""
+        found: list[DeliveryMark] = []
+        with self._database.read() as session:
+            for kind in _kinds(session, wanted, now):
+                if after is not None and _RANK[kind.standing] < _RANK[after.standing]:
+                    continue
+                begin = after if after and after.standing is kind.standing else None
+                marks, floor = kind.marks(begin, limit + 1 - len(found))
+                found += marks
+                if len(found) > limit:
+                    return _page(session, found[:limit], found[limit - 1])
+                if floor is not None:
+                    return _page(session, found, floor)
+            return _page(session, found, None)
+
+    def count_deliveries(self, wanted: DeliverySearch, *, now: float) -> dict[Standing, BoundedCount]:
+        """How many deliveries match, by how they stand: exact up to 10,000 each, and within `SCANNED` rows if no index
+        has the conditions."""
+        with self._database.read() as session:
+            return {kind.standing: kind.counted() for kind in _kinds(session, wanted, now)}
+
+    def deliveries_by_watch(self, watch_ids: Sequence[int]) -> dict[int, list[DeliveryView]]:
+        """The deliveries of each of these watches, the oldest first. A watch without any is left out."""
+        if not watch_ids:
+            return {}
+        rest = "WHERE watch_id IN (:watch_ids[]) ORDER BY delivery_id"
+        return records.DELIVERY_VIEWS.by("watch_id", self._once, rest, watch_ids=list(watch_ids))
 
 
-def delivery_page(
-    session: Session, wanted: DeliverySearch, after: DeliveryMark | None, limit: int, *, now: float
-) -> StandingPage:
-    """These deliveries, after this mark."""
-    off = held_endpoints(session, now)
-    found: list[tuple[Standing, _Place]] = []
-    for standing in (one for one in Standing if one in wanted.standings):
-        if after is not None and _rank(standing) < _rank(after.standing):
-            continue
-        begin = _Place(after.settled_at, after.delivery_id) if after and after.standing is standing else None
-        room = limit + 1 - len(found)
-        places, floor = _places(session, wanted, standing, begin, room, off)
-        found += [(standing, place) for place in places]
-        if len(found) > limit:
-            return _page(session, found[:limit], _mark(*found[limit - 1]))
+_RANK: Final = {standing: rank for rank, standing in enumerate(Standing)}
+
+
+class _Kind(NamedTuple):
+    """Those of the wanted deliveries that stand alike, in their order."""
+
+    session: Session
+    wanted: DeliverySearch
+    standing: Standing
+    off: Sequence[str]  # the endpoints that get nothing until a person acts
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.standing in {Standing.HELD, Standing.WAITING}
+
+    def marks(self, begin: DeliveryMark | None, most: int) -> tuple[list[DeliveryMark], DeliveryMark | None]:
+        """The first of them, and where the search stopped (None: at the end)."""
+        if self.wanted.text:
+            return [one for one in self.of_text() if begin is None or self._order(one) > self._order(begin)][
+                :most
+            ], None
+        floor = self._floor(begin)
+        name = "pages.waiting_deliveries" if self.is_waiting else "pages.settled_deliveries"
+        marks = self._marks(self._scan(name, begin, floor, most=most))
+        return marks, floor if len(marks) < most else None
+
+    def counted(self) -> BoundedCount:
+        """How many there are."""
+        if self.wanted.text:
+            return BoundedCount(len(self.of_text()), False)
+        floor = self._floor(None)
+        number = int(self._scan("pages.count_deliveries", None, floor, most=COUNTED + 1)[0][0])
+        return BoundedCount(min(number, COUNTED), number > COUNTED or floor is not None)
+
+    def of_text(self) -> list[DeliveryMark]:
+        """All that the text finds."""
+        watch_ids = text_hits(self.session, self.wanted.text)
+        state = Standing.WAITING if self.is_waiting else self.standing
+        where = " AND ".join(self._conditions()) or "1 = 1"
+        found = self._find("pages.deliveries_of_text", where, state=state, watch_ids=watch_ids, most=MOST_OF_TEXT)
+        return sorted(self._marks(found), key=self._order)
+
+    def _floor(self, begin: DeliveryMark | None) -> DeliveryMark | None:
+        """Down to where to look, so that no more than `SCANNED` rows are read; None: to the end."""
+        if self.is_waiting or not (self.wanted.endpoint or self.wanted.topic):
+            return None
+        skipped = SCANNED // 4 if self.wanted.topic else SCANNED
+        every = self._replace(wanted=DeliverySearch(since=self.wanted.since))
+        return next(iter(self._marks(every._scan("pages.delivery_floor", begin, None, skipped=skipped))), None)
+
+    def _scan(self, name: str, begin: DeliveryMark | None, floor: DeliveryMark | None, **values: int) -> list[Row]:
+        """What this statement finds between two marks."""
+        at, delivery_id = begin[1:] if begin else ((0.0, 0) if self.is_waiting else _ALL_SETTLED)
+        conditions = [SQL["pages.waits" if self.is_waiting else "pages.settled"], *self._conditions()]
         if floor is not None:
-            return _page(session, found, _mark(standing, floor))
-    return _page(session, found, None)
+            conditions.append("settled_at >= :floor_at")
+        if self.wanted.since is not None and not self.is_waiting:
+            conditions.append("settled_at >= :since")  # they are settled after they were created
+        marks = {"at": at, "delivery_id": delivery_id, "floor_at": floor and floor.settled_at}
+        return self._find(name, " AND ".join(conditions), state=self.standing, **marks, **values)
+
+    def _find(self, name: str, where: str, **values: object) -> list[Row]:
+        given = {**storable(self.wanted._asdict()), **values, "off": list(self.off)}
+        return self.session.find(SQL[name].replace("{where}", where), **given)
+
+    def _conditions(self) -> Iterator[str]:
+        if self.is_waiting:
+            yield "endpoint IN (:off[])" if self.standing is Standing.HELD else "endpoint NOT IN (:off[])"
+        if self.wanted.endpoint is not None:
+            yield "endpoint = :endpoint"
+        if self.wanted.topic is not None:
+            yield SQL["pages.in_topic"]
+        if self.wanted.since is not None:
+            yield "created_at >= :since"
+
+    def _marks(self, found: Sequence[Row]) -> list[DeliveryMark]:
+        return [DeliveryMark(self.standing, *row) for row in found]
+
+    def _order(self, mark: DeliveryMark) -> tuple[float, int]:
+        return (0.0, mark.delivery_id) if self.is_waiting else (-mark.settled_at, -mark.delivery_id)
 
 
-def count_deliveries(session: Session, wanted: DeliverySearch, *, now: float) -> dict[Standing, BoundedCount]:
-    """How many match, by how they stand: counted up to `COUNTED`, and within `SCANNED` rows if no index has the
-    conditions."""
-    off = held_endpoints(session, now)
-    counts = {}
-    for standing in (one for one in Standing if one in wanted.standings):
-        if wanted.text:
-            counts[standing] = BoundedCount(len(_of_text(session, wanted, standing, off)), False)
-            continue
-        floor = _floor(session, wanted, standing, None)
-        where, values = _where(wanted, standing, None, floor, off)
-        sql = f"SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE {where} LIMIT :most) AS bounded"  # noqa: S608
-        number = int(session.find(sql, **values, most=COUNTED + 1)[0][0])
-        counts[standing] = BoundedCount(min(number, COUNTED), number > COUNTED or floor is not None)
-    return counts
-
-
-def deliveries_by_watch(session: Session, watch_ids: Sequence[int]) -> dict[int, list[DeliveryView]]:
-    """The deliveries of each of these watches, the oldest first. A watch without any is left out."""
-    rest = "WHERE watch_id IN (:watch_ids[]) ORDER BY delivery_id"
-    return records.DELIVERY_VIEWS.by("watch_id", session, rest, watch_ids=list(watch_ids)) if watch_ids else {}
-
-
-def held_endpoints(session: Session, now: float) -> list[str]:
-    """The endpoints that get nothing until a person acts: disabled or paused."""
-    disabled = session.find("SELECT endpoint FROM endpoints WHERE disabled_at IS NOT NULL")
+def _kinds(session: Session, wanted: DeliverySearch, now: float) -> Iterator[_Kind]:
+    """The worst first."""
+    disabled = [endpoint for endpoint, _ in session.find(SQL["reads.disabled"])]
     paused = lasting(records.PAUSES.find(session), PauseOf.ENDPOINT, now)
-    return sorted({*paused, *(endpoint for (endpoint,) in disabled)})
+    off = sorted({*paused, *disabled})
+    return (_Kind(session, wanted, standing, off) for standing in Standing if standing in wanted.standings)
 
 
-def _places(
-    session: Session,
-    wanted: DeliverySearch,
-    standing: Standing,
-    begin: _Place | None,
-    most: int,
-    off: Sequence[str],
-) -> tuple[list[_Place], _Place | None]:
-    """The first of these that stand so, and where it stopped looking (None: at the end)."""
-    if wanted.text:
-        all_of_text = _of_text(session, wanted, standing, off)
-        return [one for one in all_of_text if begin is None or _is_behind(standing, one, begin)][:most], None
-    floor = _floor(session, wanted, standing, begin)
-    where, values = _where(wanted, standing, begin, floor, off)
-    is_waiting = standing in _WAITING
-    order = "+delivery_id" if is_waiting else "settled_at DESC, delivery_id DESC"
-    column = "0.0" if is_waiting else "settled_at"
-    sql = f"SELECT {column}, delivery_id FROM deliveries WHERE {where} ORDER BY {order} LIMIT :most"  # noqa: S608
-    places = [_Place(*row) for row in session.find(sql, **values, most=most)]
-    return places, floor if len(places) < most else None
-
-
-def _floor(session: Session, wanted: DeliverySearch, standing: Standing, begin: _Place | None) -> _Place | None:
-    """Down to where to look, so that no more than `SCANNED` rows are read; None: to the end."""
-    is_waiting = standing in _WAITING
-    if is_waiting or not (wanted.endpoint or wanted.topic):
-        return None
-    where, values = _where(DeliverySearch(since=wanted.since), standing, begin, None, ())
-    sql = (
-        f"SELECT settled_at, delivery_id FROM deliveries WHERE {where}"  # noqa: S608 - names of ours
-        " ORDER BY settled_at DESC, delivery_id DESC LIMIT 1 OFFSET :skipped"
-    )
-    found = session.find(sql, **values, skipped=SCANNED // 4 if wanted.topic else SCANNED)
-    return _Place(*found[0]) if found else None
-
-
-def _where(
-    wanted: DeliverySearch, standing: Standing, begin: _Place | None, floor: _Place | None, off: Sequence[str]
-) -> tuple[str, dict[str, object]]:
-    is_waiting = standing in _WAITING
-    place = begin or (_Place(0.0, 0) if is_waiting else _Place(_LATEST, _NEWEST))
-    conditions = [SQL["pages.waits" if is_waiting else "pages.settled"]]
-    conditions += _conditions(wanted, standing)
-    if floor is not None:
-        conditions.append("settled_at >= :floor_at")
-    if wanted.since is not None and not is_waiting:
-        conditions.append("settled_at >= :since")  # they are settled after they were created
-    return " AND ".join(conditions), {
-        **_values(wanted),
-        "state": standing,
-        "at": place.at,
-        "delivery_id": place.delivery_id,
-        "floor_at": None if floor is None else floor.at,
-        "off": list(off),
-    }
-
-
-def _conditions(wanted: DeliverySearch, standing: Standing) -> Iterator[str]:
-    if standing is Standing.HELD:
-        yield "endpoint IN (:off[])"
-    elif standing is Standing.WAITING:
-        yield "endpoint NOT IN (:off[])"
-    if wanted.endpoint is not None:
-        yield "endpoint = :endpoint"
-    if wanted.topic is not None:
-        yield SQL["pages.in_topic"]
-    if wanted.since is not None:
-        yield "created_at >= :since"
-
-
-def _values(wanted: DeliverySearch) -> dict[str, object]:
-    return {
-        "endpoint": wanted.endpoint and plain(wanted.endpoint),
-        "topic": wanted.topic and plain(wanted.topic),
-        "since": wanted.since,
-    }
-
-
-def _of_text(session: Session, wanted: DeliverySearch, standing: Standing, off: Sequence[str]) -> list[_Place]:
-    """All of these that stand so, in order."""
-    text = plain(wanted.text or "")
-    conditions = list(_conditions(wanted, standing))
-    state = "waiting" if standing in _WAITING else str(standing)
-    sql = " AND ".join([SQL["pages.of_text"], "state = :state", *conditions]) + " LIMIT :most"
-    values = {**_values(wanted), "text": text, "watch_ids": text_hits(session, text), "state": state, "off": list(off)}
-    found = [_Place(at, delivery_id) for delivery_id, _, _, at in session.find(sql, **values, most=MOST_OF_TEXT)]
-    if standing in _WAITING:
-        return sorted(found, key=lambda one: one.delivery_id)
-    return sorted(found, reverse=True)
-
-
-def _is_behind(standing: Standing, one: _Place, other: _Place) -> bool:
-    if standing in _WAITING:
-        return one.delivery_id > other.delivery_id
-    return one < other
-
-
-def _rank(standing: Standing) -> int:
-    return list(Standing).index(standing)
-
-
-def _mark(standing: Standing, place: _Place) -> DeliveryMark:
-    return DeliveryMark(standing, place.at, place.delivery_id)
-
-
-def _page(session: Session, found: Sequence[tuple[Standing, _Place]], following: DeliveryMark | None) -> StandingPage:
-    ids = [place.delivery_id for _, place in found]
-    views: dict[int, DeliveryView] = {}
-    if ids:
-        rows = records.DELIVERY_VIEWS.find(session, " WHERE delivery_id IN (:ids[])", ids=ids)
-        views = {view.delivery_id: view for view in rows}
-    known = [(standing, views[place.delivery_id]) for standing, place in found if place.delivery_id in views]
+def _page(session: Session, found: Sequence[DeliveryMark], following: DeliveryMark | None) -> StandingPage:
+    ids = [mark.delivery_id for mark in found]
+    rows = records.DELIVERY_VIEWS.find(session, " WHERE delivery_id IN (:ids[])", ids=ids) if ids else []
+    views = {view.delivery_id: view for view in rows}
+    known = [(mark.standing, views[mark.delivery_id]) for mark in found if mark.delivery_id in views]
     return StandingPage(known, following)

@@ -7,7 +7,7 @@ from typing import Final
 
 from bridge.store.page_views import COUNTED, BoundedCount, DisabledSince, ExpiringResult, FinishedIn, UndeliveredAt
 from bridge.store.sql_files import SQL
-from bridge.store.statements import Session
+from bridge.store.statements import OpenStore
 
 QUARTER_S: Final = 900
 MOST_POLLED: Final = 1_000  # of the tasks that finished last, whose polls are counted
@@ -16,57 +16,58 @@ MOST_EXPIRING: Final = 200  # waiting deliveries that are looked at
 MOST_SNAPSHOT: Final = 65_536  # characters; a longer one holds the result itself
 
 
-def finished_in(session: Session, since: float) -> list[FinishedIn]:
-    """How many tasks have finished since then, by quarter of an hour and phase."""
-    return [FinishedIn(*row) for row in session.find(SQL["pages.finished_in"], since=since, quarter_s=float(QUARTER_S))]
+class Figures(OpenStore):
+    """Figures of the status page."""
 
+    def finished_in(self, since: float) -> list[FinishedIn]:
+        """How many tasks have finished since then, by quarter of an hour and phase."""
+        found = self._once.find(SQL["pages.finished_in"], since=since, quarter_s=float(QUARTER_S))
+        return [FinishedIn(*row) for row in found]
 
-def polls_per_task(session: Session) -> dict[str, tuple[float, int]]:
-    """By account: how many polls a task took, and how many tasks there were."""
-    return {name: (float(polls), tasks) for name, polls, tasks in session.find(SQL["pages.polls"], most=MOST_POLLED)}
+    def polls_per_task(self) -> dict[str, tuple[float, int]]:
+        """By account: how many polls a task took until its finish was seen, and how many tasks there were. Of the last
+        thousand tasks that finished."""
+        found = self._once.find(SQL["pages.polls"], most=MOST_POLLED)
+        return {name: (float(polls), tasks) for name, polls, tasks in found}
 
+    def delivery_lags(self, since: float) -> list[float]:
+        """Seconds from the commit of a finish to its acceptance, of the last thousand deliveries since then."""
+        return [max(0.0, lag) for (lag,) in self._once.find(SQL["pages.lags"], since=since, most=MOST_LAGS)]
 
-def lags(session: Session, since: float) -> list[float]:
-    """How long the last of these deliveries took, from the commit of the finish to its acceptance."""
-    return [max(0.0, lag) for (lag,) in session.find(SQL["pages.lags"], since=since, most=MOST_LAGS)]
+    def undelivered(self) -> list[UndeliveredAt]:
+        """The deliveries that were given up, by endpoint."""
+        with self._database.read() as session:
+            return [
+                UndeliveredAt(endpoint, count, first_at, last_at, attempts, detail)
+                for endpoint, count, first_at, last_at in sorted(session.find(SQL["pages.dead"]))
+                for attempts, detail in session.find(SQL["pages.last_dead"], endpoint=endpoint, last_at=last_at)
+            ]
 
+    def disabled_endpoints(self) -> list[DisabledSince]:
+        """The endpoints that answered 410, by name."""
+        return [DisabledSince(*row) for row in self._once.find(SQL["pages.disabled"])]
 
-def undelivered(session: Session) -> list[UndeliveredAt]:
-    """The deliveries that were given up, by endpoint."""
-    found = []
-    for endpoint, count, first_at, last_at in sorted(session.find(SQL["pages.dead"])):
-        for attempts, detail in session.find(SQL["pages.last_dead"], endpoint=endpoint, last_at=last_at):
-            found.append(UndeliveredAt(endpoint, count, first_at, last_at, attempts, detail))
-    return found
+    def oldest_waiting(self) -> dict[str, float]:
+        """When the delivery that has waited longest was made, by endpoint."""
+        return {endpoint: oldest_at for endpoint, _, oldest_at in self._once.find(SQL["reads.waiting"])}
 
+    def accepted(self, since: float) -> dict[str, tuple[BoundedCount, float]]:
+        """By endpoint: how many deliveries were accepted since then, and when the last was. Only the last 10,000 of all
+        endpoints are counted."""
+        found = self._once.find(SQL["pages.accepted"], since=since, most=COUNTED + 1)
+        is_more = sum(count for _, count, _ in found) > COUNTED
+        return {endpoint: (BoundedCount(count, is_more), last_at) for endpoint, count, last_at in found}
 
-def disabled(session: Session) -> list[DisabledSince]:
-    """The endpoints that are disabled, by name."""
-    return [DisabledSince(*row) for row in session.find(SQL["pages.disabled"])]
-
-
-def oldest_waiting(session: Session) -> dict[str, float]:
-    """When the delivery that has waited longest was made, by endpoint."""
-    return dict(session.find(SQL["pages.oldest_waiting"]))
-
-
-def accepted(session: Session, since: float) -> dict[str, tuple[BoundedCount, float]]:
-    """By endpoint: how many of the last `COUNTED` deliveries were accepted since then, and when the last was."""
-    found = session.find(SQL["pages.accepted"], since=since, most=COUNTED + 1)
-    is_more = sum(count for _, count, _ in found) > COUNTED
-    return {endpoint: (BoundedCount(count, is_more), last_at) for endpoint, count, last_at in found}
-
-
-def expiring(session: Session, now: float) -> list[ExpiringResult]:
-    """The failed deliveries whose results will be gone before the next attempt. Of `MOST_EXPIRING` waiting ones."""
-    found = []
-    for endpoint, account, task_id, due_at, snapshot in session.find(
-        SQL["pages.expiring"], most=MOST_EXPIRING, most_chars=MOST_SNAPSHOT
-    ):
-        gone_at = _gone_at(snapshot)
-        if gone_at is not None and gone_at > now and (due_at is None or due_at > gone_at):
-            found.append(ExpiringResult(endpoint, account, task_id, due_at, gone_at))
-    return sorted(found, key=lambda one: one.gone_at)
+    def expiring(self, now: float) -> list[ExpiringResult]:
+        """The failed deliveries whose results will be gone before their next attempt, the soonest first. Only 200
+        waiting deliveries are looked at."""
+        found = []
+        rows = self._once.find(SQL["pages.expiring"], most=MOST_EXPIRING, most_chars=MOST_SNAPSHOT)
+        for endpoint, account, task_id, due_at, snapshot in rows:
+            gone_at = _gone_at(snapshot)
+            if gone_at is not None and gone_at > now and (due_at is None or due_at > gone_at):
+                found.append(ExpiringResult(endpoint, account, task_id, due_at, gone_at))
+        return sorted(found, key=lambda one: one.gone_at)
 
 
 def _gone_at(snapshot: str) -> float | None:

@@ -30,13 +30,11 @@ class OutboxStore(ReadStore):
     """`ports.Outbox`."""
 
     def queues(self) -> list[tuple[str, str]]:
-        with self._database.read() as session:
-            return [(endpoint, target) for endpoint, target in session.find(QUEUES)]
+        return [(endpoint, target) for endpoint, target in self._once.find(QUEUES)]
 
     def held_queues(self, fingerprints: Mapping[str, str]) -> Mapping[tuple[str, str], float]:
         """See `ports.Outbox.held_queues`. `commit` notes the fingerprints that `disabled` was given."""
-        with self._database.read() as session:
-            held = readable("queue", _held_queue, session.find(SQL["outbox.held"]))
+        held = readable("queue", _held_queue, self._once.find(SQL["outbox.held"]))
         changed = {one for one, _, _, mark in held if mark is not None and fingerprints.get(one, mark) != mark}
         if changed:
             with self._database.write() as session:
@@ -44,8 +42,7 @@ class OutboxStore(ReadStore):
         return {(one, target): until_at for one, target, until_at, _ in held if one not in changed}
 
     def failing(self) -> frozenset[str]:
-        with self._database.read() as session:
-            return frozenset(endpoint for (endpoint,) in session.find(SQL["outbox.failing"]))
+        return frozenset(endpoint for (endpoint,) in self._once.find(SQL["outbox.failing"]))
 
     def make_due(self, *, latest_at: float) -> int:
         with self._database.write() as session:
@@ -77,8 +74,7 @@ class OutboxStore(ReadStore):
     def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
         """See `ports.Outbox.disabled`. `commit` notes these fingerprints with what it disables."""
         self._database.fingerprints = dict(fingerprints)
-        with self._database.read() as session:
-            found = session.find(SQL["outbox.disabled"])
+        found = self._once.find(SQL["outbox.disabled"])
         changed = {one for one, _, mark in found if mark is not None and fingerprints.get(one, mark) != mark}
         if changed:
             with self._database.write() as session:

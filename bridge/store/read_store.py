@@ -10,7 +10,8 @@ from bridge.domain.delivery_state import NOT_CHECKED
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase
 from bridge.store import records
-from bridge.store.page_reads import PageReads
+from bridge.store.delivery_pages import DeliveryPages
+from bridge.store.figures import Figures
 from bridge.store.rows import Row, plain
 from bridge.store.selection import (
     EVERY_DELIVERY,
@@ -22,7 +23,8 @@ from bridge.store.selection import (
     watches_where,
 )
 from bridge.store.sql_files import SQL
-from bridge.store.statements import Batch, Session, Transactions
+from bridge.store.statements import Batch, Finder, Session
+from bridge.store.task_pages import TaskPages
 from bridge.store.unreadable import UNREADABLE, readable, unreadable_rows
 from bridge.store.views import (
     Counts,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from bridge.domain.source import SourceFacts
     from bridge.domain.watch import Watch
     from bridge.ports import News
+    from bridge.store.page_views import StoreSpace
 
 T = TypeVar("T")
 
@@ -56,14 +59,11 @@ _OVER: Final = "ended_at IS NOT NULL AND {sqlite:is_tombstone = 0}{postgres:NOT 
 _WATCH_IDS: Final = Batch("account text, task_id text", SQL["reads.watch_ids"], ("account", "task_id", "watch_id"))
 
 
-class ReadStore(PageReads):
+class ReadStore(Figures, TaskPages, DeliveryPages):
     """Answers questions, with or without a running daemon, and writes nothing.
 
     Calls block, one at a time. Give each object its own `Offload`, so a long question does not delay a commit.
     """
-
-    def __init__(self, database: Transactions) -> None:
-        self._database = database
 
     def list_watches(
         self, wanted: WatchFilter = EVERY_WATCH, *, before: int | None = None, limit: int | None = None
@@ -71,18 +71,16 @@ class ReadStore(PageReads):
         """These watches, the last added first: at most `limit`, of those before this `watch_id`."""
         where, values = watches_where(wanted, before)
         tail = f"{where} ORDER BY watch_id DESC{_limited(limit)}"
-        with self._database.read() as session:
-            found = session.find(records.WATCH_VIEWS.select + tail, **values, most=_one_more(limit))
-            return _page("watch", records.watch_view, found, limit, number=-1)
+        found = self._once.find(records.WATCH_VIEWS.select + tail, **values, most=_one_more(limit))
+        return _page("watch", records.watch_view, found, limit, number=-1)
 
     def last_finished(self, wanted: WatchFilter, *, limit: int) -> Page[WatchView]:
         """Of these watches those that finished or were withdrawn, the last first: at most `limit`. `next_before` is
         set if there are more; it is not a place to go on from."""
         where, values = watches_where(wanted, None)
         both = f"{where}{' AND' if where else ' WHERE'} {_OVER} ORDER BY ended_at DESC{_limited(limit)}"
-        with self._database.read() as session:
-            found = session.find(records.WATCH_VIEWS.select + both, **values, most=_one_more(limit))
-            return _page("watch", records.watch_view, found, limit, number=-1)
+        found = self._once.find(records.WATCH_VIEWS.select + both, **values, most=_one_more(limit))
+        return _page("watch", records.watch_view, found, limit, number=-1)
 
     def find(self, task_id: str, account: str | None = None) -> list[Watch]:
         """The watches of this id: one for each account that has it."""
@@ -90,16 +88,13 @@ class ReadStore(PageReads):
 
         where = "task_id = :task_id" + ("" if account is None else " AND account = :account")
         sql = f"{SELECT_WATCH} FROM watches WHERE {where} ORDER BY account"
-        with self._database.read() as session:
-            return readable(
-                "watch", watch, session.find(sql, task_id=plain(task_id), account=account and plain(account))
-            )
+        found = self._once.find(sql, task_id=plain(task_id), account=account and plain(account))
+        return readable("watch", watch, found)
 
     def view(self, key: WatchKey) -> WatchView:
         """One watch as `list_watches` shows it; UnknownError when there is none."""
-        with self._database.read() as session:
-            for row in session.find(records.WATCH_VIEWS.select + _OF_KEY, **key._asdict()):
-                return records.watch_view(row)
+        for row in self._once.find(records.WATCH_VIEWS.select + _OF_KEY, **key._asdict()):
+            return records.watch_view(row)
         raise unknown(key)
 
     def details(self, key: WatchKey) -> WatchDetails:
@@ -122,8 +117,7 @@ class ReadStore(PageReads):
 
     def count_due(self, account: str, now: float) -> int:
         """How many watches of the account should be polled now."""
-        with self._database.read() as session:
-            return int(session.find(SQL["reads.count_due"], account=account, now=now)[0][0])
+        return int(self._once.find(SQL["reads.count_due"], account=account, now=now)[0][0])
 
     def list_deliveries(
         self,
@@ -147,16 +141,13 @@ class ReadStore(PageReads):
     def delivery_totals(self, wanted: DeliveryFilter) -> list[DeliveryTotal]:
         """How many of these deliveries there are, by endpoint and topic. Reads each of them."""
         where, values = deliveries_where(wanted, None)
-        with self._database.read() as session:
-            return [
-                DeliveryTotal(*row) for row in session.find(SQL["reads.totals"].replace("{where}", where), **values)
-            ]
+        found = self._once.find(SQL["reads.totals"].replace("{where}", where), **values)
+        return [DeliveryTotal(*row) for row in found]
 
     def delivery_body(self, delivery_id: int, *, most: int) -> tuple[bytes, int]:
         """The first bytes of what a delivery sends, and how many there are. Nothing when it is gone."""
-        with self._database.read() as session:
-            for body, size in session.find(SQL["reads.body"], delivery_id=delivery_id, most=most):
-                return bytes(body or b""), size or 0
+        for body, size in self._once.find(SQL["reads.body"], delivery_id=delivery_id, most=most):
+            return bytes(body or b""), size or 0
         return b"", 0
 
     def watch_ids(self, keys: Collection[WatchKey]) -> dict[WatchKey, int]:
@@ -206,25 +197,21 @@ class ReadStore(PageReads):
 
     def unreadable(self) -> list[str]:
         """The rows that cannot be read and are ignored: `watch ACCOUNT/ID`, `delivery NUMBER/EVENT`, ..."""
-        with self._database.read() as session:
-            return unreadable_rows(session.find(UNREADABLE))
+        return unreadable_rows(self._once.find(UNREADABLE))
 
     def unchecked(self, *, since: float) -> list[Unchecked]:
         """The endpoints with answers that could not be checked since then."""
-        with self._database.read() as session:
-            return merged_unchecked(session.find(SQL["reads.unchecked"], since=since, mark=NOT_CHECKED))
+        return merged_unchecked(self._once.find(SQL["reads.unchecked"], since=since, mark=NOT_CHECKED))
 
     def queue_holds(self) -> list[QueueHold]:
         """The queues that are or were held, by endpoint and target."""
-        with self._database.read() as session:
-            return records.QUEUE_HOLDS.find(session, " ORDER BY endpoint, target")
+        return records.QUEUE_HOLDS.find(self._once, " ORDER BY endpoint, target")
 
     def failing_endpoints(self) -> list[Health]:
         """The endpoints that failed at the last attempt, by name."""
         from bridge.store.daemon_records import HEALTH  # here: a list of watches does without it
 
-        with self._database.read() as session:
-            return HEALTH.find(session, " WHERE failing_since IS NOT NULL ORDER BY endpoint")
+        return HEALTH.find(self._once, " WHERE failing_since IS NOT NULL ORDER BY endpoint")
 
     def accounts(self) -> Mapping[str, AccountState]:
         """What is known of each account."""
@@ -235,22 +222,28 @@ class ReadStore(PageReads):
 
     def pauses(self) -> list[Pause]:
         """The last pause of each account and endpoint, over or not."""
-        with self._database.read() as session:
-            return _pauses(session)
+        return _pauses(self._once)
 
     def sources(self) -> list[SourceFacts]:
         """What the sources of all daemons have seen, by name."""
         from bridge.store.daemon_records import SOURCES  # here: a list of watches does without it
 
-        with self._database.read() as session:
-            return SOURCES.find(session, " ORDER BY daemon, source, path")
+        return SOURCES.find(self._once, " ORDER BY daemon, source, path")
 
     def durations(self) -> Mapping[DurationKey, Table | None]:
         """How long each kind of task takes; None where that cannot be read."""
         from bridge.store.duration_rows import SELECT_DURATIONS, durations  # here: other questions do without it
 
-        with self._database.read() as session:
-            return durations(session.find(SELECT_DURATIONS + " FROM durations"))
+        return durations(self._once.find(SELECT_DURATIONS + " FROM durations"))
+
+    @property
+    def place(self) -> object:
+        """Where the store is. Printed, it shows no secret."""
+        return self._database.place
+
+    def space(self) -> StoreSpace:
+        """How large the store is, and how much room is left on its disk."""
+        return self._database.space()
 
     @property
     def is_shared(self) -> bool:
@@ -266,22 +259,19 @@ class ReadStore(PageReads):
         """The daemons that work on a shared store now, by age; of a store with a single daemon, none."""
         if not self.is_shared:
             return []
-        with self._database.read() as session:
-            return records.MEMBERS.find(session, " WHERE lease_until > clock_timestamp() ORDER BY fence")
+        return records.MEMBERS.find(self._once, " WHERE lease_until > clock_timestamp() ORDER BY fence")
 
     def key(self, purpose: str) -> bytes | None:
         """The store's random key for this purpose (`domain.store_key`); None while there is none."""
-        with self._database.read() as session:
-            found = session.find("SELECT key FROM keys WHERE purpose = :purpose", purpose=purpose)
-            return bytes(found[0][0]) if found else None
+        found = self._once.find("SELECT key FROM keys WHERE purpose = :purpose", purpose=purpose)
+        return bytes(found[0][0]) if found else None
 
     def news(self) -> News:
         return self._database.news()
 
     def revision(self) -> int:
         """A number that grows whenever anyone but the poller touches a watch."""
-        with self._database.read() as session:
-            return revision(session)
+        return revision(self._once)
 
     def ping(self) -> None:
         """Return when the store answers, or raise its StoreError."""
@@ -292,7 +282,7 @@ class ReadStore(PageReads):
         self._database.close()
 
 
-def revision(session: Session) -> int:
+def revision(session: Finder) -> int:
     """The revision that this transaction sees."""
     number: int = session.find("SELECT revision FROM {sqlite:store}{postgres:genbridge_store}")[0][0]
     return number
@@ -315,7 +305,7 @@ def _page(what: str, make: Callable[[Row], T], found: list[Row], limit: int | No
     return page
 
 
-def _pauses(session: Session) -> list[Pause]:
+def _pauses(session: Finder) -> list[Pause]:
     return records.PAUSES.find(session, " ORDER BY what, name")
 
 

@@ -23,7 +23,7 @@ from bridge.store.views import (
 )
 
 if TYPE_CHECKING:
-    from bridge.store.statements import Session
+    from bridge.store.statements import Finder
 
 T = TypeVar("T")
 
@@ -87,11 +87,11 @@ class Record(Generic[T]):
         """The value of one row."""
         return self._make(**self.named(row))
 
-    def find(self, session: Session, rest: str = "", **values: object) -> list[T]:
+    def find(self, session: Finder, rest: str = "", **values: object) -> list[T]:
         """The values that can be read; `rest` is what follows the SELECT."""
         return readable(self._what, self.read, session.find(self.select + rest, **values))
 
-    def by(self, column: str, session: Session, rest: str, **values: object) -> dict[Any, list[T]]:
+    def by(self, column: str, session: Finder, rest: str, **values: object) -> dict[Any, list[T]]:
         """The same, grouped by a further column."""
         sql = f"SELECT {', '.join((column, *self.columns))} FROM {self.table} {rest}"  # noqa: S608 - names of ours
         found: dict[Any, list[T]] = {}

@@ -111,12 +111,16 @@ def deliveries_where(wanted: DeliveryFilter, before: int | None) -> tuple[str, M
 def _where(conditions: Iterable[tuple[str, str, object]]) -> tuple[str, Mapping[str, object]]:
     given = [each for each in conditions if each[2] is not None]
     clauses = [clause for clause, _, _ in given if clause]
-    return f" WHERE {' AND '.join(clauses)}" if clauses else "", {name: _storable(value) for _, name, value in given}
+    return f" WHERE {' AND '.join(clauses)}" if clauses else "", storable({name: value for _, name, value in given})
+
+
+def storable(values: Mapping[str, object]) -> dict[str, object]:
+    """The values as a store would have them: every text, also those in a tuple."""
+    return {name: _storable(value) for name, value in values.items()}
 
 
 def _storable(value: object) -> object:
-    """The value, with every text as a store would have it."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return list(map(_storable, value))
     return plain(value) if isinstance(value, str) else value
 

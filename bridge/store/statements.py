@@ -98,14 +98,18 @@ def _listed(columns: Mapping[str, str]) -> str:
     return ", ".join(map(" ".join, columns.items()))
 
 
-class Session(Protocol):
+class Finder(Protocol):
+    """Runs statements that find rows."""
+
+    def find(self, statement: str | Question, **values: object) -> list[Row]:
+        """The rows it finds or returns."""
+
+
+class Session(Finder, Protocol):
     """One transaction of a store."""
 
     def execute(self, statement: str, **values: object) -> int:
         """Run it; how many rows it has changed."""
-
-    def find(self, statement: str | Question, **values: object) -> list[Row]:
-        """The rows it finds or returns."""
 
     def run(self, batch: Batch, rows: Collection[Row]) -> list[Row]:
         """Run it for all these rows, if any; the rows it finds or returns."""
@@ -181,6 +185,26 @@ class Transactions(Protocol):
 
     def close(self) -> None:
         """Close files and connections. A later call opens them again."""
+
+
+class OneRead:
+    """A transaction for each statement."""
+
+    def __init__(self, database: Transactions) -> None:
+        self._database = database
+
+    def find(self, statement: str | Question, **values: object) -> list[Row]:
+        """See `Session.find`."""
+        with self._database.read() as session:
+            return session.find(statement, **values)
+
+
+class OpenStore:
+    """Base of what a store can do."""
+
+    def __init__(self, database: Transactions) -> None:
+        self._database = database
+        self._once = OneRead(database)
 
 
 def chosen(sql: str, engine: str) -> str:

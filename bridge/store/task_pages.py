@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from bridge.domain.task import Phase, Snapshot
 from bridge.store import records
 from bridge.store.page_views import COUNTED, BoundedCount, FinishedMark, LiveWatch, WatchPage
-from bridge.store.rows import plain
-from bridge.store.selection import BY_LABEL, HAS_TEXT, WatchFilter, like
+from bridge.store.rows import Row, plain
+from bridge.store.selection import BY_LABEL, HAS_TEXT, WatchFilter, like, storable
 from bridge.store.sql_files import SQL
-from bridge.store.statements import Question, Session
+from bridge.store.statements import Finder, OpenStore, Question, Session
 from bridge.store.unreadable import readable
 from bridge.store.views import WatchView
 from bridge.store.watch_rows import snapshot_of
@@ -26,20 +26,101 @@ LIVE: Final = Question(("watch_id", "account", "action", "added_at"), SQL["pages
 MOST_SNAPSHOT: Final = 1 << 18  # characters; a longer one holds the result itself
 
 
-class _Drive(NamedTuple):
-    """What an index finds in the order of the ids."""
+class _Scan(NamedTuple):
+    """Tasks in the order of their ids, along an index."""
 
-    condition: str
-    phase: Phase | None = None
+    along: str  # the condition of the index
+    rest: list[str]  # the conditions that it does not have
+    values: Mapping[str, object]
+    phases: int = 0  # that are looked at, if the index is that of phases
+
+    def find(self, session: Session, name: str, *, before: int | None, floor: int = 0, **values: object) -> list[Row]:
+        """What this statement finds of the tasks between two ids."""
+        ids = ["watch_id < :before", "watch_id >= :floor"] if floor else ["watch_id < :before"]
+        where = " AND ".join(filter(None, [self.along, *self.rest, *ids]))
+        given = {**self.values, **values, "before": _NEWEST if before is None else before, "floor": floor}
+        return session.find(SQL[name].replace("{where}", where), **given)
+
+    def floor(self, session: Session, before: int | None) -> int:
+        """The id down to which to look, so that no more than `SCANNED` rows are read; 0: look at all of them."""
+        if not self.rest:
+            return 0
+        # The rows of one phase lie far apart, so each of them costs more.
+        skipped = SCANNED // (2 * self.phases or 1)
+        found = self._replace(rest=[]).find(session, "pages.task_floor", before=before, skipped=skipped)
+        return int(found[0][0]) if found else 0
 
 
-def live_watches(session: Session) -> list[LiveWatch]:
-    """The tasks that run, in no order; at most 10,000."""
-    return [LiveWatch(*row) for row in session.find(LIVE, most=MOST_LIVE)]
+class TaskPages(OpenStore):
+    """Tasks for the status page."""
+
+    def live_watches(self) -> list[LiveWatch]:
+        """The tasks that run, in no order; at most 10,000."""
+        return [LiveWatch(*row) for row in self._once.find(LIVE, most=MOST_LIVE)]
+
+    def watches_by_id(self, watch_ids: Sequence[int]) -> list[WatchView]:
+        """These watches, in this order. Those that are gone are left out."""
+        return _views(self._once, watch_ids)
+
+    def snapshots_by_id(self, watch_ids: Sequence[int]) -> dict[int, Snapshot]:
+        """What the provider last said of these watches. Those without a snapshot, or with a very long one, are left
+        out."""
+        if not watch_ids:
+            return {}
+        rows = self._once.find(SQL["pages.snapshots"], ids=list(watch_ids), most_chars=MOST_SNAPSHOT)
+        found = {watch_id: snapshot_of(key, text) for watch_id, key, text in rows}
+        return {watch_id: snapshot for watch_id, snapshot in found.items() if snapshot is not None}
+
+    def finished_page(
+        self, after: FinishedMark | None = None, *, limit: int
+    ) -> tuple[list[WatchView], FinishedMark | None]:
+        """The tasks that finished last, the newest first, and where the next page begins (None: this is the last)."""
+        mark = after or FinishedMark(1e300, _NEWEST)
+        with self._database.read() as session:
+            found = session.find(SQL["pages.finished_page"], **mark._asdict(), most=limit + 1)
+            views = _views(session, [watch_id for _, watch_id in found[:limit]])
+        return views, FinishedMark(*found[limit - 1]) if len(found) > limit else None
+
+    def task_page(self, wanted: WatchFilter, *, before: int | None = None, limit: int) -> WatchPage:
+        """These tasks, the last added first, of those before this `watch_id`.
+
+        A text is the beginning of an id, of ACCOUNT/ID or of a label, or the id of an event. If nothing begins with it,
+        tasks that contain it are looked for. Conditions that no index has are looked up in 8,000 rows at a time; the
+        rest is on the next pages.
+        """
+        floor, found = 0, []
+        with self._database.read() as session:
+            hits = text_hits(session, wanted.text)
+            if hits:
+                found = _matching(session, hits, wanted, before)
+            for scan in () if hits else _scans(wanted):
+                its_floor = scan.floor(session, before)
+                floor = max(floor, its_floor)
+                name = "pages.tasks_apart" if scan.phases and scan.rest else "pages.tasks"
+                rows = scan.find(session, name, before=before, floor=its_floor, most=limit + 1)
+                found += [watch_id for (watch_id,) in rows]
+            found = sorted((one for one in found if one >= floor), reverse=True)
+            following = found[limit - 1] if len(found) > limit else floor or None
+            return WatchPage(_views(session, found[:limit]), following)
+
+    def count_tasks(self, wanted: WatchFilter) -> BoundedCount:
+        """How many tasks match: exact up to 10,000, and within `SCANNED` rows if no index has the conditions."""
+        number, is_cut = 0, False
+        with self._database.read() as session:
+            hits = text_hits(session, wanted.text)
+            if hits:
+                return BoundedCount(len(_matching(session, hits, wanted, None)), False)
+            for scan in _scans(wanted):
+                floor = scan.floor(session, None)
+                most = COUNTED + 1 - number
+                number += scan.find(session, "pages.count_tasks", before=None, floor=floor, most=most)[0][0]
+                is_cut = is_cut or floor > 0
+                if number > COUNTED:
+                    return BoundedCount(COUNTED, True)
+        return BoundedCount(number, is_cut)
 
 
-def watches_by_id(session: Session, watch_ids: Sequence[int]) -> list[WatchView]:
-    """These watches, in this order. Those that are gone are left out."""
+def _views(session: Finder, watch_ids: Sequence[int]) -> list[WatchView]:
     if not watch_ids:
         return []
     found = session.find(records.WATCH_VIEWS.select + " WHERE watch_id IN (:ids[])", ids=list(watch_ids))
@@ -47,67 +128,12 @@ def watches_by_id(session: Session, watch_ids: Sequence[int]) -> list[WatchView]
     return [views[watch_id] for watch_id in watch_ids if watch_id in views]
 
 
-def snapshots_by_id(session: Session, watch_ids: Sequence[int]) -> dict[int, Snapshot]:
-    """What the provider last said of these watches. Those without a snapshot, or with a very long one, are left out."""
-    if not watch_ids:
-        return {}
-    rows = session.find(SQL["pages.snapshots"], ids=list(watch_ids), most_chars=MOST_SNAPSHOT)
-    found = {watch_id: snapshot_of(key, text) for watch_id, key, text in rows}
-    return {watch_id: snapshot for watch_id, snapshot in found.items() if snapshot is not None}
-
-
-def finished_page(
-    session: Session, after: FinishedMark | None, limit: int
-) -> tuple[list[WatchView], FinishedMark | None]:
-    """The tasks that finished last, the newest first, and where the next page begins."""
-    mark = after or FinishedMark(1e300, _NEWEST)
-    found = session.find(SQL["pages.finished_page"], at=mark.ended_at, watch_id=mark.watch_id, most=limit + 1)
-    views = watches_by_id(session, [watch_id for watch_id, _ in found[:limit]])
-    return views, FinishedMark(found[limit - 1][1], found[limit - 1][0]) if len(found) > limit else None
-
-
-def task_page(session: Session, wanted: WatchFilter, before: int | None, limit: int) -> WatchPage:
-    """These tasks, the last added first, of those before this id."""
-    hits = None if wanted.text is None else text_hits(session, wanted.text)
-    if hits:
-        ids = sorted(_matching(session, hits, wanted._replace(text=None)), reverse=True)
-        ids = [one for one in ids if before is None or one < before]
-        cut_at = ids[limit - 1] if len(ids) > limit else None
-        return WatchPage(watches_by_id(session, ids[:limit]), cut_at)
-    found: list[int] = []
-    floor = 0
-    for drive in _drives(wanted):
-        its_floor = _floor(session, drive, wanted, before)
-        found += _scan(session, drive, wanted, before, its_floor, limit + 1)
-        floor = max(floor, its_floor)
-    found = sorted((one for one in found if one >= floor), reverse=True)
-    following = found[limit - 1] if len(found) > limit else floor or None
-    return WatchPage(watches_by_id(session, found[:limit]), following)
-
-
-def count_tasks(session: Session, wanted: WatchFilter) -> BoundedCount:
-    """How many tasks match, counted up to `COUNTED`, and within `SCANNED` rows if no index has the conditions."""
-    hits = None if wanted.text is None else text_hits(session, wanted.text)
-    if hits:
-        return BoundedCount(len(_matching(session, hits, wanted._replace(text=None))), False)
-    number, is_cut = 0, False
-    for drive in _drives(wanted):
-        floor = _floor(session, drive, wanted, None)
-        where, values = _where(drive, wanted, None, floor)
-        sql = f"SELECT count(*) FROM (SELECT 1 FROM watches WHERE {where} LIMIT :most) AS bounded"  # noqa: S608
-        number += session.find(sql, **values, most=COUNTED + 1 - number)[0][0]
-        is_cut = is_cut or floor > 0
-        if number > COUNTED:
-            return BoundedCount(COUNTED, True)
-    return BoundedCount(number, is_cut)
-
-
-def text_hits(session: Session, text: str) -> list[int]:
+def text_hits(session: Session, text: str | None) -> list[int]:
     """The watches whose id, ACCOUNT/ID or label begins with this text, and that of an event's id. Empty when there are
-    none, or enough that a scan soon finds some."""
-    text = plain(text)
+    none, or so many that a scan soon finds some."""
     if not text:
         return []
+    text = plain(text)
     found = session.find(SQL["pages.id_prefix"], text=text, end=text + _LAST, most=MOST_HITS)
     account, slash, begin = text.partition("/")
     if slash:
@@ -117,89 +143,37 @@ def text_hits(session: Session, text: str) -> list[int]:
     return list({watch_id for (watch_id,) in found}) if len(found) < MOST_HITS else []
 
 
-def _matching(session: Session, hits: Sequence[int], wanted: WatchFilter) -> list[int]:
-    conditions = ["watch_id IN (:ids[])", *_conditions(wanted)]
-    sql = f"SELECT watch_id FROM watches WHERE {' AND '.join(conditions)}"  # noqa: S608 - names of ours
-    return [watch_id for (watch_id,) in session.find(sql, ids=list(hits), **_values(wanted))]
+def _matching(session: Session, hits: Sequence[int], wanted: WatchFilter, before: int | None) -> list[int]:
+    scan = _Scan("watch_id IN (:ids[])", _conditions(wanted._replace(text=None)), _values(wanted))
+    return [watch_id for (watch_id,) in scan.find(session, "pages.matching", before=before, ids=list(hits))]
 
 
-def _drives(wanted: WatchFilter) -> Iterator[_Drive]:
-    """The index to go along: the label's, the account's and phase's (for each phase), or that of the ids."""
+def _scans(wanted: WatchFilter) -> Iterator[_Scan]:
+    """Along the index of labels, of accounts and phases (for each phase), or of the ids."""
+    values = _values(wanted)
     if wanted.label is not None:
-        yield _Drive(BY_LABEL)
-    elif wanted.account is not None:
-        yield from (_Drive("account = :account AND phase = :phase", phase) for phase in wanted.phases or tuple(Phase))
-    elif wanted.phases:
-        yield from (_Drive("phase = :phase", phase) for phase in wanted.phases)
+        yield _Scan(BY_LABEL, _conditions(wanted._replace(label=None)), values)
+    elif wanted.account is None and not wanted.phases:
+        yield _Scan("", _conditions(wanted), values)
     else:
-        yield _Drive("")
+        index = "phase = :phase" if wanted.account is None else "account = :account AND phase = :phase"
+        rest = _conditions(wanted._replace(phases=(), account=None))
+        phases = wanted.phases or tuple(Phase)
+        for phase in phases:
+            yield _Scan(index, rest, {**values, "phase": str(phase)}, len(phases))
 
 
-def _floor(session: Session, drive: _Drive, wanted: WatchFilter, before: int | None) -> int:
-    """The id down to which to look, so that no more than `SCANNED` rows are read; 0: look at all of them."""
-    if not _rest(drive, wanted):
-        return 0
-    where, values = _where(drive, WatchFilter(account=wanted.account, label=wanted.label), before, 0, bare=True)
-    sql = f"SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT 1 OFFSET :skipped"  # noqa: S608
-    # The rows of one phase lie far apart, so each of them costs more.
-    phases = 2 * len(wanted.phases or tuple(Phase)) if drive.phase is not None else 1
-    found = session.find(sql, **values, skipped=SCANNED // phases)
-    return int(found[0][0]) if found else 0
-
-
-def _scan(session: Session, drive: _Drive, wanted: WatchFilter, before: int | None, floor: int, most: int) -> list[int]:
-    where, values = _where(drive, wanted, before, floor)
-    # With further conditions PostgreSQL would take the order for a short way, and read every row when few match.
-    order = (
-        "{sqlite:watch_id}{postgres:(watch_id + 0)}" if drive.phase is not None and _rest(drive, wanted) else "watch_id"
-    )
-    sql = f"SELECT watch_id FROM watches WHERE {where} ORDER BY {order} DESC LIMIT :most"  # noqa: S608
-    return [watch_id for (watch_id,) in session.find(sql, **values, most=most)]
-
-
-def _where(
-    drive: _Drive, wanted: WatchFilter, before: int | None, floor: int, *, bare: bool = False
-) -> tuple[str, dict[str, object]]:
-    """The conditions of the drive, of the filter unless `bare`, and of the ids."""
-    rest = [] if bare else _rest(drive, wanted)
-    conditions = [drive.condition, *rest, "watch_id < :before"]
-    values = {**_values(wanted), "before": _NEWEST if before is None else before, "floor": floor}
-    if floor:
-        conditions.append("watch_id >= :floor")
-    if drive.phase is not None:
-        values["phase"] = str(drive.phase)
-    return " AND ".join(filter(None, conditions)), values
-
-
-def _rest(drive: _Drive, wanted: WatchFilter) -> list[str]:
-    """The conditions that the drive does not have."""
-    given = wanted
-    if drive.condition:
-        given = given._replace(label=None)
-    if drive.phase is not None:
-        given = given._replace(phases=(), account=None)
-    return list(_conditions(given))
-
-
-def _conditions(wanted: WatchFilter) -> Iterator[str]:
-    """Conditions that must not choose an index: `|| ''` keeps SQLite from it."""
-    if wanted.phases:
-        yield "phase || '' IN (:phases[])"
-    if wanted.account is not None:
-        yield "account || '' = :account"
-    if wanted.label is not None:
-        yield "label || '' = :label"
-    if wanted.since is not None:
-        yield "(added_at >= :since OR ended_at >= :since)"
-    if wanted.text is not None:
-        yield HAS_TEXT
+def _conditions(wanted: WatchFilter) -> list[str]:
+    """The conditions that no index is to be chosen for: `|| ''` keeps SQLite from it."""
+    known = {
+        "phase || '' IN (:phases[])": wanted.phases or None,
+        "account || '' = :account": wanted.account,
+        "label || '' = :label": wanted.label,
+        "(added_at >= :since OR ended_at >= :since)": wanted.since,
+        HAS_TEXT: wanted.text,
+    }
+    return [condition for condition, value in known.items() if value is not None]
 
 
 def _values(wanted: WatchFilter) -> dict[str, object]:
-    return {
-        "phases": [str(phase) for phase in wanted.phases],
-        "account": wanted.account and plain(wanted.account),
-        "label": wanted.label and plain(wanted.label),
-        "since": wanted.since,
-        "text": None if wanted.text is None else like(plain(wanted.text)),
-    }
+    return storable({**wanted._asdict(), "text": None if wanted.text is None else like(wanted.text)})

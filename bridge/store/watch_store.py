@@ -68,9 +68,8 @@ class WatchStore(ReadStore):
             return added, gone
 
     def cursor(self, source: str) -> str | None:
-        with self._database.read() as session:
-            found = session.find(SQL["watches.cursor"], sources=[source, _kind(source)])
-            return str(found[0][0]) if found else None
+        found = self._once.find(SQL["watches.cursor"], sources=[source, _kind(source)])
+        return str(found[0][0]) if found else None
 
     def changed(self, since: int) -> tuple[int, list[WatchState]]:
         where, shares = self._of_shares()
@@ -92,8 +91,8 @@ class WatchStore(ReadStore):
                 yield watch_states(row[:-1] for row in found)
 
     def answered_actions(self, account: str) -> frozenset[str | None]:
-        with self._database.read() as session:
-            return frozenset(action for (action,) in session.find(SQL["watches.answered_actions"], account=account))
+        found = self._once.find(SQL["watches.answered_actions"], account=account)
+        return frozenset(action for (action,) in found)
 
     def note(self, notes: Sequence[Note]) -> None:
         """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted; a crash

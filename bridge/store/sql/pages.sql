@@ -29,9 +29,6 @@ WHERE state = 'dead' AND state <> 'waiting' AND endpoint = :endpoint AND settled
 -- disabled: The endpoints that are disabled.
 SELECT endpoint, disabled_at, reason FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint
 
--- oldest_waiting: When the delivery that has waited longest was made, by endpoint.
-SELECT endpoint, min(created_at) FROM deliveries WHERE state = 'waiting' GROUP BY endpoint
-
 -- accepted: How many of the last deliveries were accepted, and when the last was, by endpoint.
 SELECT endpoint, count(*), max(settled_at) FROM (
     SELECT endpoint, settled_at FROM deliveries
@@ -49,8 +46,8 @@ SELECT d.endpoint, account, task_id, due_at, snapshot FROM (
 FROM watches WHERE phase IN ('submitted', 'running') LIMIT :most
 
 -- finished_page: The tasks that finished last, after a mark.
-SELECT watch_id, ended_at FROM watches
-WHERE ended_at <= :at AND (ended_at, watch_id) < (:at, :watch_id) AND {of_finished}
+SELECT ended_at, watch_id FROM watches
+WHERE ended_at <= :ended_at AND (ended_at, watch_id) < (:ended_at, :watch_id) AND {of_finished}
 ORDER BY ended_at DESC, watch_id DESC LIMIT :most
 
 -- snapshots: What the provider last said of these watches.
@@ -82,6 +79,35 @@ state = :state AND state <> 'waiting' AND settled_at <= :at AND (settled_at, del
 -- waits: A condition: those that wait, after a mark. The plus sign and the endpoint keep it to their index: they are few among all.
 state = 'waiting' AND endpoint >= '' AND +delivery_id > :delivery_id
 
--- of_text: The deliveries of an event or of these watches; conditions follow.
-SELECT delivery_id, state, endpoint, coalesce(settled_at, 0) FROM deliveries
-WHERE (event_id = :text OR watch_id IN (:watch_ids[]))
+-- tasks: Tasks along an index, the last added first.
+SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT :most
+
+-- tasks_apart: The same with conditions that the index does not have. PostgreSQL would take the order for a short way,
+-- and read every row when few match.
+SELECT watch_id FROM watches WHERE {where} ORDER BY {sqlite:watch_id}{postgres:(watch_id + 0)} DESC LIMIT :most
+
+-- matching: Those of some tasks that match.
+SELECT watch_id FROM watches WHERE {where}
+
+-- task_floor: The last of so many tasks.
+SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT 1 OFFSET :skipped
+
+-- count_tasks: How many tasks there are, up to a number.
+SELECT count(*) FROM (SELECT 1 FROM watches WHERE {where} LIMIT :most) AS bounded
+
+-- waiting_deliveries: Deliveries that wait, the oldest first. The plus sign keeps SQLite to the index of `waits`.
+SELECT 0.0, delivery_id FROM deliveries WHERE {where} ORDER BY +delivery_id LIMIT :most
+
+-- settled_deliveries: Deliveries that are settled, the last first.
+SELECT settled_at, delivery_id FROM deliveries WHERE {where} ORDER BY settled_at DESC, delivery_id DESC LIMIT :most
+
+-- delivery_floor: The last of so many of them.
+SELECT settled_at, delivery_id FROM deliveries WHERE {where}
+ORDER BY settled_at DESC, delivery_id DESC LIMIT 1 OFFSET :skipped
+
+-- deliveries_of_text: The deliveries of an event or of these watches.
+SELECT coalesce(settled_at, 0), delivery_id FROM deliveries
+WHERE (event_id = :text OR watch_id IN (:watch_ids[])) AND state = :state AND {where} LIMIT :most
+
+-- count_deliveries: How many deliveries there are, up to a number.
+SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE {where} LIMIT :most) AS bounded
