@@ -18,6 +18,7 @@ from bridge.archive_builder import keep_rules
 from bridge.config.load import Loaded
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.store_key import KeyPurpose
+from bridge.domain.views import Counts
 from bridge.engine.callback_hints import CallbackHints
 from bridge.engine.discovery import Discovery, forget
 from bridge.engine.dispatcher import parcels_by
@@ -29,7 +30,6 @@ from bridge.metrics import Metrics
 from bridge.ports import Clock, News, Offload, Sink, StoreObserver
 from bridge.restarting import keep_running
 from bridge.store import Store
-from bridge.store.views import Counts
 
 log = get_logger()
 

@@ -16,6 +16,7 @@ import anyio.to_thread
 from bridge import __version__, collector, logs
 from bridge.app import App
 from bridge.config.load import Loaded
+from bridge.domain.views import Counts
 from bridge.engine.outage import Outage
 from bridge.errors import ConfigError, StoreDamaged, StoreError, Unavailable
 from bridge.liveness import Liveness
@@ -24,7 +25,6 @@ from bridge.offload import ThreadOffload
 from bridge.ports import Clock, StoreObserver
 from bridge.service import ServiceManager
 from bridge.store import ReadStore, Store
-from bridge.store.views import Counts
 
 if TYPE_CHECKING:
     from bridge.http.serving import Bound, HttpServer

@@ -23,10 +23,10 @@ from bridge.control.formats import age, count, due
 from bridge.control.lookup import find_keys
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
+from bridge.domain.filters import EVERY_DELIVERY, DeliveryFilter
+from bridge.domain.views import DeliveryView
 from bridge.errors import UsageError
 from bridge.screen import BAD, BUSY, GONE, GOOD, Screen, screen_of
-from bridge.store.selection import EVERY_DELIVERY, DeliveryFilter
-from bridge.store.views import DeliveryView
 
 NEWEST: Final = 20  # on a terminal, unless a filter asks for more
 

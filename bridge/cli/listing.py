@@ -16,11 +16,11 @@ from bridge.clock import SystemClock
 from bridge.control.estimates import eta, is_vague, when_done
 from bridge.control.formats import age, ago, due
 from bridge.control.watch_list import WatchList, current_watches, list_watches
+from bridge.domain.filters import EVERY_WATCH, WatchFilter
 from bridge.domain.task import LIVE, Phase
+from bridge.domain.views import WatchView
 from bridge.errors import UsageError
 from bridge.screen import BAD, BUSY, GONE, GOOD, Screen, screen_of
-from bridge.store.selection import EVERY_WATCH, WatchFilter
-from bridge.store.views import WatchView
 
 ROWS_LEFT: Final = 3  # of a terminal, for the heading, the number of further tasks, and the cursor
 LAST_FINISHED: Final = 20  # on a terminal, unless a filter asks for others

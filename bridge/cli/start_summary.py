@@ -12,10 +12,10 @@ from bridge.config.model import Apprise, Webhook
 from bridge.control.formats import count
 from bridge.domain.listen_address import ListenAddress
 from bridge.domain.quoting import printable
+from bridge.domain.views import Counts
 from bridge.redaction import hidden
 from bridge.screen import Screen, folded
 from bridge.store import Place
-from bridge.store.views import Counts
 
 NAME_CELLS: Final = 11
 

@@ -24,11 +24,11 @@ from bridge.control.watch_list import watch_json
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable
 from bridge.domain.task import LIVE
+from bridge.domain.views import WatchView
 from bridge.errors import StoreError
 from bridge.ports import Clock, News
 from bridge.screen import BAD, Screen, can_move_cursor, screen_of
 from bridge.store import ReadStore
-from bridge.store.views import WatchView
 
 LOOK_EVERY_S: Final = 0.3
 TEMPORARY: Final = 75

@@ -18,8 +18,8 @@ from bridge.control.formats import clock_span
 from bridge.control.waiting import WatchViews, all_succeeded, count_live, phases_text
 from bridge.domain.quoting import printable
 from bridge.domain.task import LIVE
+from bridge.domain.views import WatchView
 from bridge.screen import BAD, BUSY, GOOD, MARK_STYLES, Screen, cut
-from bridge.store.views import WatchView
 
 ROWS_LEFT: Final = 4  # rows of the terminal for the summary, the number of further tasks, and the prompt
 NAME_CELLS: Final = 28

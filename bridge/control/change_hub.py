@@ -23,13 +23,14 @@ from bridge.control.pausing import held_deliveries, held_watches
 from bridge.control.stream_frames import OPENING, frame
 from bridge.control.watch_list import WatchList
 from bridge.domain.change import Change, Note, TaskChange
+from bridge.domain.committed import ChangedRows, ChangeMarks
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.ids import WatchKey
 from bridge.encoding import encode
 from bridge.errors import StoreError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload
-from bridge.store.follow_store import ChangedRows, ChangeMarks, FollowStore
+from bridge.store.follow_store import FollowStore
 
 log = get_logger()
 

@@ -11,11 +11,11 @@ from bridge.control.formats import rfc3339
 from bridge.control.holds import QueueHolds, hold_on, lasting_holds, why_held
 from bridge.control.paging import DELIVERIES, cursor_at, row_before
 from bridge.control.pausing import held_deliveries
+from bridge.domain.filters import DeliveryFilter
 from bridge.domain.quoting import printable
+from bridge.domain.views import DeliveryView
 from bridge.errors import UnknownError, UsageError
 from bridge.store import ReadStore
-from bridge.store.selection import DeliveryFilter
-from bridge.store.views import DeliveryView
 
 if TYPE_CHECKING:
     from bridge.store.request_store import RequestStore

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from bridge.config.settings_file import SettingsFile
 from bridge.control.delivery_list import DeliveryList, deliveries_at
 from bridge.control.paging import SEARCHED, mark_after, mark_at
+from bridge.domain.page_views import DeliveryMark, DeliverySearch, Standing
 from bridge.store import ReadStore
-from bridge.store.page_views import DeliveryMark, DeliverySearch, Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

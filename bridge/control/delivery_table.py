@@ -10,13 +10,13 @@ from bridge.config.settings_file import SettingsFile
 from bridge.control.delivery_list import TASK_TOPICS, DeliveryList, deliveries_at
 from bridge.control.delivery_search import search_deliveries
 from bridge.control.holds import hold_on
+from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
+from bridge.domain.page_views import BoundedCount, DeliverySearch, Standing
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.task import LIVE, Snapshot
+from bridge.domain.views import DeliveryView, QueueHold, WatchView
 from bridge.store import ReadStore
-from bridge.store.page_views import BoundedCount, DeliverySearch, Standing
-from bridge.store.selection import DeliveryFilter
-from bridge.store.views import DeliveryView, QueueHold, WatchView
 
 ROWS: Final = 50
 MOST_BYTES: Final = 16_384  # of a body that is shown

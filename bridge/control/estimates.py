@@ -10,8 +10,8 @@ from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import rfc3339, span
 from bridge.domain.durations.table import DurationKey
 from bridge.domain.task import LIVE
+from bridge.domain.views import WatchView
 from bridge.store import ReadStore
-from bridge.store.views import WatchView
 
 if TYPE_CHECKING:
     from bridge.domain.durations.forecast import Expected

@@ -17,8 +17,8 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.source import DISCOVER
 from bridge.domain.task import LIVE
+from bridge.domain.views import DeliveryView, ReadingCount, WatchDetails
 from bridge.store import ReadStore
-from bridge.store.views import DeliveryView, ReadingCount, WatchDetails
 
 SOON_S: Final = 2.0  # polls that the store shows within this time need no remark
 

@@ -14,10 +14,10 @@ from bridge.control.overview import Overview
 from bridge.control.rings import Quantiles, Rings
 from bridge.domain.account_state import AccountState
 from bridge.domain.health import Health
+from bridge.domain.page_views import BoundedCount, StoreSpace
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.liveness import memory_bytes
 from bridge.store import ReadStore
-from bridge.store.page_views import BoundedCount, StoreSpace
 
 if TYPE_CHECKING:
     from bridge.config.load import Loaded

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.control.formats import ago, rfc3339
 from bridge.domain.account_state import HOST, AccountState, Hold
-from bridge.store.views import DeliveryView, QueueHold
+from bridge.domain.views import DeliveryView, QueueHold
 
 if TYPE_CHECKING:
     from bridge.domain.health import Health

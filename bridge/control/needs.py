@@ -18,7 +18,7 @@ from bridge.store import ReadStore
 
 if TYPE_CHECKING:
     from bridge.domain.daemon_state import AccountNow, DaemonNow
-    from bridge.store.page_views import ExpiringResult, StoreSpace
+    from bridge.domain.page_views import ExpiringResult, StoreSpace
 
 SLOW_S: Final = 1.0  # a store is slow if one commit of twenty takes longer
 LEAST_BYTES: Final = 256 << 20  # a disk is nearly full below this, or below ...

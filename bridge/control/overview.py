@@ -16,8 +16,8 @@ from bridge.domain.health import Health
 from bridge.domain.pause import Pause
 from bridge.domain.source import SourceFacts
 from bridge.domain.task import Phase
+from bridge.domain.views import Counts, MemberView, Unchecked, UnreadView
 from bridge.store import ReadStore
-from bridge.store.views import Counts, MemberView, Unchecked, UnreadView
 
 RECENT_S: Final = 86_400.0  # unreadable and unchecked answers are shown for a day
 MOST_UNREADABLE: Final = 10  # rows that are named

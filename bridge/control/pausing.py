@@ -11,8 +11,8 @@ from bridge.control.holds import holds_on, opens_at
 from bridge.domain.account_state import AccountState
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.quoting import unknown
+from bridge.domain.views import DeliveryView, WatchView
 from bridge.errors import UnknownError, UsageError
-from bridge.store.views import DeliveryView, WatchView
 
 if TYPE_CHECKING:
     from bridge.store.request_store import RequestStore

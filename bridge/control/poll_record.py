@@ -11,7 +11,7 @@ from typing import Final
 
 from bridge.domain.change import Change, Note, TaskChange
 from bridge.domain.ids import WatchKey
-from bridge.store.views import WatchDetails
+from bridge.domain.views import WatchDetails
 
 MOST_TASKS: Final = 10_000  # those polled last
 MOST_POLLS: Final = 64  # of a task, the last ones

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.config.settings_file import SettingsFile
+from bridge.domain.filters import DeliveryFilter
 from bridge.domain.pause import PauseOf, lasting
+from bridge.domain.views import DeliveryTotal
 from bridge.store import ReadStore
-from bridge.store.selection import DeliveryFilter
-from bridge.store.views import DeliveryTotal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

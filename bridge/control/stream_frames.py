@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.store.event_log import LogPage
+from bridge.domain.committed import LogPage
 
 RETRY_MS: Final = 2000
 # Single lines: some clients take a block without data for an event.

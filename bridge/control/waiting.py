@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.lookup import find_keys
+from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase
+from bridge.domain.views import WatchView
 from bridge.store import ReadStore
-from bridge.store.selection import WatchFilter
-from bridge.store.views import WatchView
 
 WatchViews = Mapping[WatchKey, WatchView]
 

@@ -11,8 +11,8 @@ from bridge.control.estimates import estimates, eta_json
 from bridge.control.pausing import held_watches
 from bridge.control.watch_list import watch_json
 from bridge.domain.ids import WatchKey
+from bridge.domain.views import WatchView
 from bridge.store import ReadStore
-from bridge.store.views import WatchView
 
 if TYPE_CHECKING:
     from bridge.domain.durations.forecast import Expected

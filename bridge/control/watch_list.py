@@ -11,10 +11,10 @@ from bridge.control.estimates import Estimates, estimates, eta_json
 from bridge.control.formats import rfc3339
 from bridge.control.paging import TASKS, cursor_at, row_before
 from bridge.control.pausing import held_watches
+from bridge.domain.filters import WatchFilter
 from bridge.domain.task import LIVE
+from bridge.domain.views import WatchView
 from bridge.store import ReadStore
-from bridge.store.selection import WatchFilter
-from bridge.store.views import WatchView
 
 if TYPE_CHECKING:
     from bridge.domain.durations.forecast import Expected

@@ -12,11 +12,11 @@ from bridge.control.estimates import Estimates, estimates
 from bridge.control.paging import FINISHED, TASKS, cursor_at, mark_after, mark_at, row_before
 from bridge.control.pausing import held_watches
 from bridge.control.watch_list import WatchList
+from bridge.domain.filters import WatchFilter
+from bridge.domain.page_views import BoundedCount, FinishedMark, LiveWatch
+from bridge.domain.views import WatchView
 from bridge.store import ReadStore
-from bridge.store.page_views import BoundedCount, FinishedMark, LiveWatch
-from bridge.store.selection import WatchFilter
 from bridge.store.task_pages import MOST_LIVE
-from bridge.store.views import WatchView
 
 AGES: Final = 50  # estimates of ages that differ by less than a fiftieth are the same, for the order
 

@@ -9,13 +9,13 @@ from bridge.control.pausing import how_long
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.quoting import printable
+from bridge.domain.views import Touched, WatchView
 from bridge.domain.watch import Wish
 from bridge.errors import UsageError
 from bridge.ports import Added
 from bridge.sources.entry import Entry
 from bridge.sources.task_reader import OfAnotherAccount, TaskProblem, TaskReader, Unsaid
 from bridge.store.request_store import RequestStore
-from bridge.store.views import Touched, WatchView
 
 NEEDS_DAEMON: Final = frozenset({"added", "revived", "again", "known"})  # results of `add` that a daemon must follow
 

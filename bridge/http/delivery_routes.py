@@ -17,12 +17,12 @@ from bridge.control.delivery_list import (
 )
 from bridge.control.lookup import find_keys
 from bridge.domain.delivery import Accepted
+from bridge.domain.filters import DeliveryFilter
 from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import ApiCall, ApiRoute
 from bridge.http.problem_details import invalid
 from bridge.http.query_values import since_at
-from bridge.store.selection import DeliveryFilter
 
 
 async def list_(call: ApiCall) -> dict[str, Any]:

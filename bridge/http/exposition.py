@@ -19,8 +19,8 @@ from prometheus_client.registry import Collector
 from bridge import __version__
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.task import Phase
+from bridge.domain.views import StoreGauges
 from bridge.metrics import Histogram, Metrics
-from bridge.store.views import StoreGauges
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"

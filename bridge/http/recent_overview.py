@@ -9,9 +9,9 @@ from typing import Final
 from bridge.config.load import Loaded
 from bridge.control.overview import Overview, overview
 from bridge.domain.task import LIVE, Phase
+from bridge.domain.views import Unchecked
 from bridge.ports import Clock
 from bridge.store import ReadStore
-from bridge.store.views import Unchecked
 
 FRESH_S: Final = 60.0
 COUNT_EVERY_S: Final = 1.0

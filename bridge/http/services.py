@@ -15,6 +15,7 @@ from bridge.control.overview import Overview
 from bridge.control.page_memory import PageMemory
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.delivery import Outcome
+from bridge.domain.views import StoreGauges
 from bridge.domain.watch import Wish
 from bridge.engine.callback_hints import CallbackHints
 from bridge.http.cached_reading import CachedReading
@@ -24,7 +25,6 @@ from bridge.metrics import Metrics
 from bridge.ports import AccountTraffic, Added, Clock, Offload
 from bridge.store import ReadStore
 from bridge.store.command_store import CommandStore
-from bridge.store.views import StoreGauges
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from bridge.control.explanation import explain
 from bridge.control.lookup import find_keys
 from bridge.control.watch_details import watch_details
 from bridge.control.watch_pages import search_watches
+from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.http import api_models as models
 from bridge.http.access import Right
@@ -20,7 +21,6 @@ from bridge.http.api_route import JSON, ApiCall, ApiRoute, RawBody
 from bridge.http.query_values import since_at
 from bridge.http.task_bodies import add_tasks
 from bridge.store import ReadStore
-from bridge.store.selection import WatchFilter
 
 
 async def add(call: ApiCall) -> dict[str, Any]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from bridge.domain.page_views import COUNTED, BoundedCount, DeliveryMark, DeliverySearch, Standing, StandingPage
 from bridge.domain.pause import PauseOf, lasting
+from bridge.domain.views import DeliveryView
 from bridge.store import records
-from bridge.store.page_views import COUNTED, BoundedCount, DeliveryMark, DeliverySearch, Standing, StandingPage
 from bridge.store.rows import Row
 from bridge.store.selection import storable
 from bridge.store.sql_files import SQL
 from bridge.store.statements import OpenStore, Session
 from bridge.store.task_pages import SCANNED, text_hits
-from bridge.store.views import DeliveryView
 
 MOST_OF_TEXT: Final = 1_000  # deliveries of the tasks that a text finds
 _ALL_SETTLED: Final = (1e300, 1 << 62)  # later and newer than every delivery

@@ -8,9 +8,10 @@ a lock on the table from before it takes the first one until everybody sees what
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Final
 
+from bridge.domain.committed import LoggedEvent, LogPage
 from bridge.domain.event_order import EventOrder
 from bridge.store.read_store import ReadStore
 from bridge.store.rows import within
@@ -23,33 +24,6 @@ TAIL_WITHIN: Final = 2_000  # numbers before the newest: more than one transacti
 
 LOGGED: Final = SQL["log.logged"]
 NUMBERS: Final = SQL["log.numbers"]
-
-
-class LoggedEvent(NamedTuple):
-    """One event of the log. `body` is its documented bytes; None when they were removed."""
-
-    number: int
-    topic: str
-    account: str
-    subject: str
-    event_id: str
-    body: bytes | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogPage:
-    """What follows a position in the log. Reading goes on at `position`. From `oldest` on every event is kept.
-
-    `is_held`: an open transaction may still commit the event that comes next, so ask again soon. `is_gone`: what
-    follows the position is not known, as retention has removed it or a backup was restored; only new events follow.
-    """
-
-    events: Sequence[LoggedEvent]
-    position: int
-    oldest: int
-    newest: int
-    is_held: bool = False
-    is_gone: bool = False
 
 
 class EventLog(ReadStore):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from bridge.store.page_views import COUNTED, BoundedCount, DisabledSince, ExpiringResult, FinishedIn, UndeliveredAt
+from bridge.domain.page_views import COUNTED, BoundedCount, DisabledSince, ExpiringResult, FinishedIn, UndeliveredAt
 from bridge.store.sql_files import SQL
 from bridge.store.statements import OpenStore
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
+from bridge.domain.committed import ChangedRows, ChangeMarks
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE
@@ -14,10 +14,6 @@ from bridge.store.event_log import EventLog
 from bridge.store.sql_files import SQL
 from bridge.store.statements import Batch, Session
 from bridge.store.unreadable import readable
-from bridge.store.views import DeliveryView, WatchView
-
-AGAIN_FACTS: Final = 100  # of the newest, read again: on PostgreSQL, lower ids may become visible later
-AGAIN_S: Final = 10.0  # the same for outcomes
 
 _SETTLED_STATES: Final = [str(state) for state in DeliveryState if state is not DeliveryState.WAITING]
 _PHASES: Final = Batch(
@@ -27,31 +23,6 @@ TOUCHED: Final = SQL["log.touched"]
 FACTS: Final = SQL["log.facts"]
 NEW: Final = SQL["log.created"]
 SETTLED: Final = SQL["log.settled"]
-
-
-class ChangeMarks(NamedTuple):
-    """Up to where changes have been read: the store's revision, the last fact about a task, the last delivery, and when
-    the last delivery was settled."""
-
-    revision: int = 0
-    fact: int = 0
-    delivery: int = 0
-    settled_at: float = 0.0
-
-    def earlier(self) -> ChangeMarks:
-        """A little before, so that what became visible late is read, too."""
-        fact, delivery = max(0, self.fact - AGAIN_FACTS), max(0, self.delivery - AGAIN_FACTS)
-        return self._replace(fact=fact, delivery=delivery, settled_at=self.settled_at - AGAIN_S)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedRows:
-    """The watches and deliveries that have changed, as they are now. `is_cut`: there are more than were asked for."""
-
-    marks: ChangeMarks
-    watches: list[WatchView]
-    deliveries: list[DeliveryView]
-    is_cut: bool
 
 
 class FollowStore(EventLog):

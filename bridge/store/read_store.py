@@ -7,26 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from bridge.domain.delivery_state import NOT_CHECKED
+from bridge.domain.filters import EVERY_DELIVERY, EVERY_WATCH, DeliveryFilter, Page, WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase
-from bridge.store import records
-from bridge.store.delivery_pages import DeliveryPages
-from bridge.store.figures import Figures
-from bridge.store.rows import Row, plain
-from bridge.store.selection import (
-    EVERY_DELIVERY,
-    EVERY_WATCH,
-    DeliveryFilter,
-    Page,
-    WatchFilter,
-    deliveries_where,
-    watches_where,
-)
-from bridge.store.sql_files import SQL
-from bridge.store.statements import Batch, Finder, Session
-from bridge.store.task_pages import TaskPages
-from bridge.store.unreadable import UNREADABLE, readable, unreadable_rows
-from bridge.store.views import (
+from bridge.domain.views import (
     Counts,
     DeliveryTotal,
     DeliveryView,
@@ -39,16 +23,25 @@ from bridge.store.views import (
     merged_unchecked,
     unknown,
 )
+from bridge.store import records
+from bridge.store.delivery_pages import DeliveryPages
+from bridge.store.figures import Figures
+from bridge.store.rows import Row, plain
+from bridge.store.selection import deliveries_where, watches_where
+from bridge.store.sql_files import SQL
+from bridge.store.statements import Batch, Finder, Session
+from bridge.store.task_pages import TaskPages
+from bridge.store.unreadable import UNREADABLE, readable, unreadable_rows
 
 if TYPE_CHECKING:
     from bridge.domain.account_state import AccountState
     from bridge.domain.durations.table import DurationKey, Table
     from bridge.domain.health import Health
+    from bridge.domain.page_views import StoreSpace
     from bridge.domain.pause import Pause
     from bridge.domain.source import SourceFacts
     from bridge.domain.watch import Watch
     from bridge.ports import News
-    from bridge.store.page_views import StoreSpace
 
 T = TypeVar("T")
 

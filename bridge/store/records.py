@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import Kind, Phase
-from bridge.store.rows import Row, meta_of, plain
-from bridge.store.sql_files import SQL
-from bridge.store.unreadable import readable, readable_json
-from bridge.store.views import (
+from bridge.domain.views import (
     AttemptView,
     DeliveryView,
     Fact,
@@ -21,6 +18,9 @@ from bridge.store.views import (
     UnreadView,
     WatchView,
 )
+from bridge.store.rows import Row, meta_of, plain
+from bridge.store.sql_files import SQL
+from bridge.store.unreadable import readable, readable_json
 
 if TYPE_CHECKING:
     from bridge.store.statements import Finder

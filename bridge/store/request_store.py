@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
+from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import LIVE, Phase
+from bridge.domain.views import BY_PERSON, Touched
 from bridge.errors import OutdatedError
 from bridge.store.queue_statements import enable, lift_holds
 from bridge.store.read_store import ReadStore
 from bridge.store.records import PAUSES
-from bridge.store.selection import DeliveryFilter, deliveries_where
+from bridge.store.selection import deliveries_where
 from bridge.store.sql_files import SQL
 from bridge.store.statements import Session, put
-from bridge.store.views import BY_PERSON, Touched
 from bridge.store.watch_statements import ADD_FACTS, POLL_NOW, find_watches, withdraw
 
 _REDELIVERABLE: Final = [state for state in DeliveryState if DeliveryState.WAITING in DELIVERY_FOLLOWS[state]]

@@ -22,9 +22,9 @@ from bridge.store.rows import Row
 from bridge.store.tables import TABLES
 
 if TYPE_CHECKING:
+    from bridge.domain.page_views import StoreSpace
     from bridge.domain.slots import Share
     from bridge.ports import News
-    from bridge.store.page_views import StoreSpace
 
 WORK, OUTBOX, MEMBERS, ENDS = "work", "outbox", "members", "ends"
 """The reasons to wake a daemon: the fields of `ports.News`."""

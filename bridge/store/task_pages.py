@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from bridge.domain.filters import WatchFilter
+from bridge.domain.page_views import COUNTED, BoundedCount, FinishedMark, LiveWatch, WatchPage
 from bridge.domain.task import Phase, Snapshot
+from bridge.domain.views import WatchView
 from bridge.store import records
-from bridge.store.page_views import COUNTED, BoundedCount, FinishedMark, LiveWatch, WatchPage
 from bridge.store.rows import Row, plain
-from bridge.store.selection import BY_LABEL, HAS_TEXT, WatchFilter, like, storable
+from bridge.store.selection import BY_LABEL, HAS_TEXT, like, storable
 from bridge.store.sql_files import SQL
 from bridge.store.statements import Finder, OpenStore, Question, Session
 from bridge.store.unreadable import readable
-from bridge.store.views import WatchView
 from bridge.store.watch_rows import snapshot_of
 
 SCANNED: Final = 8_000  # rows that one page looks at, if it has conditions that no index has

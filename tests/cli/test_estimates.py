@@ -10,9 +10,9 @@ import pytest
 from bridge.clock import SystemClock
 from bridge.control.estimates import Estimates
 from bridge.domain.durations.table import DurationKey, Table
+from bridge.domain.filters import EVERY_WATCH
 from bridge.http.page.bars import BarState
 from bridge.http.page.runs import runs
-from bridge.store.selection import EVERY_WATCH
 from tests.cli.shell import Shell
 from tests.factories import make_wish
 

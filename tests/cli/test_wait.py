@@ -20,8 +20,8 @@ from bridge.control.waiting import WatchViews
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
+from bridge.domain.views import WatchView
 from bridge.screen import Screen
-from bridge.store.views import WatchView
 from tests.cli.shell import Shell
 from tests.cli.terminal import in_terminal, interrupt_at
 from tests.factories import NOW, make_wish

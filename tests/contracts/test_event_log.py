@@ -11,11 +11,12 @@ import psycopg
 import pytest
 
 from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.committed import LoggedEvent
 from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
 from bridge.encoding import documented
 from bridge.store import Place, Store, open_follower, open_store
-from bridge.store.event_log import EventLog, LoggedEvent
+from bridge.store.event_log import EventLog
 from tests.postgres import own_schema
 from tests.store.making import Teller, add, due, make_attempt, make_block, make_end, make_progress, nobody
 

@@ -8,11 +8,9 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.filters import EVERY_WATCH, WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.pause import PauseOf
-from bridge.domain.task import Phase
-from bridge.store import Store, delivery_pages, task_pages
-from bridge.store.page_views import (
+from bridge.domain.page_views import (
     BoundedCount,
     DeliverySearch,
     DisabledSince,
@@ -21,8 +19,10 @@ from bridge.store.page_views import (
     Standing,
     UndeliveredAt,
 )
-from bridge.store.selection import EVERY_WATCH, WatchFilter
-from bridge.store.views import DeliveryView, WatchView
+from bridge.domain.pause import PauseOf
+from bridge.domain.task import Phase
+from bridge.domain.views import DeliveryView, WatchView
+from bridge.store import Store, delivery_pages, task_pages
 from tests.factories import NOW, make_wish
 from tests.store.making import KEY, VIDEO, Teller, add, due, make_attempt, make_deferred, make_end, nobody
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
 from bridge.errors import StoreError
 from bridge.store import Place, ReadStore, Store, open_reader, open_store
-from bridge.store.selection import DeliveryFilter, WatchFilter
 from tests.factories import NOW
 from tests.postgres import wipe
 from tests.store.making import KEY, Teller, add, make_block, make_end

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
+from bridge.domain.views import DeliveryTotal
 from bridge.errors import OutdatedError
 from bridge.store import Store
-from bridge.store.selection import DeliveryFilter
-from bridge.store.views import DeliveryTotal
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, add, due, make_attempt, make_end, nobody
 

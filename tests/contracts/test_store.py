@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase
 from bridge.domain.watch import Doubt, Memory, WatchState
@@ -12,7 +13,6 @@ from bridge.ports import Added, Commits, Cursor, Outbox, Watches
 from bridge.store import Store
 from bridge.store.read_store import ReadStore
 from bridge.store.request_store import RequestStore
-from bridge.store.selection import WatchFilter
 from tests.factories import NOW, make_wish
 from tests.store.making import (
     KEY,

@@ -9,9 +9,9 @@ import pytest
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.event_building import archived_event
+from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
 from bridge.store import Store
-from bridge.store.selection import DeliveryFilter
 from tests.factories import NOW, make_wish
 from tests.store.making import KEY, VIDEO, Teller, add, due, make_attempt, make_deferred, make_end
 

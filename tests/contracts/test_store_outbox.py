@@ -10,9 +10,9 @@ from bridge.domain.change import Change, EndpointChecked
 from bridge.domain.delivery import Delivery
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Parcel, Topic
+from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
 from bridge.store import Store
-from bridge.store.selection import DeliveryFilter
 from tests.factories import NOW
 from tests.store.making import (
     KEY,

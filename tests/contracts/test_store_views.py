@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
+from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase
+from bridge.domain.views import DeliveryView, StoreGauges, Touched, Unchecked, WatchView
 from bridge.errors import OutdatedError, UnknownError
 from bridge.store import Store
-from bridge.store.selection import DeliveryFilter, WatchFilter
-from bridge.store.views import DeliveryView, StoreGauges, Touched, Unchecked, WatchView
 from tests.factories import NOW, make_wish
 from tests.store.making import (
     KEY,

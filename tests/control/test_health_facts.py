@@ -18,10 +18,10 @@ from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.ids import WatchKey
+from bridge.domain.page_views import BoundedCount
 from bridge.domain.pause import PauseOf
 from bridge.metrics import Metrics
 from bridge.store import Store, open_store
-from bridge.store.page_views import BoundedCount
 from tests.factories import NOW
 from tests.fakes import FakeClock
 from tests.store.making import Teller, add, due, make_attempt, make_block, make_deferred, make_end, nobody

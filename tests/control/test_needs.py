@@ -14,8 +14,8 @@ from bridge.control.overview import overview
 from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
+from bridge.domain.page_views import StoreSpace
 from bridge.store import Store, open_store
-from bridge.store.page_views import StoreSpace
 from tests.factories import NOW
 from tests.store.making import VIDEO, Teller, add, due, make_attempt, make_block, make_deferred, make_end, nobody
 

@@ -11,11 +11,11 @@ from bridge.config.load import Loaded, load
 from bridge.control.delivery_search import search_deliveries
 from bridge.control.watch_pages import finished_watches, running_watches, search_watches
 from bridge.domain.durations.table import DurationKey, Table
+from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
+from bridge.domain.page_views import BoundedCount, DeliverySearch, Standing
 from bridge.errors import UsageError
 from bridge.store import Store, open_store
-from bridge.store.page_views import BoundedCount, DeliverySearch, Standing
-from bridge.store.selection import WatchFilter
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, add, due, make_deferred, make_end, nobody
 

@@ -12,11 +12,11 @@ from bridge.control.delivery_list import redeliver
 from bridge.control.delivery_table import ROWS, DeliveryTable, delivery_table
 from bridge.control.redelivery import planned_redelivery
 from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import ARCHIVE, WatchKey
+from bridge.domain.page_views import DeliverySearch, Standing
 from bridge.domain.pause import PauseOf
 from bridge.store import Store, open_store
-from bridge.store.page_views import DeliverySearch, Standing
-from bridge.store.selection import DeliveryFilter
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, add, due, make_attempt, make_deferred, make_end, nobody
 

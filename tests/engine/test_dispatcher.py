@@ -8,10 +8,10 @@ import pytest
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Refused
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Event, Parcel, Topic
+from bridge.domain.filters import DeliveryFilter
 from bridge.domain.task import Kind, Reading, Snapshot
 from bridge.ports import MOST_BYTES
 from bridge.store import SqliteStore
-from bridge.store.selection import DeliveryFilter
 from tests.engine.rig import RUNNING, SUCCEEDED, Rig
 
 

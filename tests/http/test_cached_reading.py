@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from bridge.domain.views import StoreGauges
 from bridge.errors import StoreError
 from bridge.http.cached_reading import WAIT_S, CachedReading
-from bridge.store.views import StoreGauges
 from tests.fakes import FakeClock
 
 NOTHING = StoreGauges(watches={}, waiting={}, dead={}, oldest_waiting_at={}, blocked=frozenset())

@@ -10,9 +10,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from bridge.domain.event import Topic
+from bridge.domain.views import StoreGauges
 from bridge.http.exposition import OPENMETRICS, TEXT, content_type, exposition
 from bridge.metrics import Metrics
-from bridge.store.views import StoreGauges
 from tests.http.monitoring_programs import promtool
 
 PROMETHEUS = (

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from bridge.domain.views import StoreGauges
 from bridge.http.exposition import OPENMETRICS, exposition
 from bridge.metrics import ATTEMPT_OUTCOMES, CALLBACK_OUTCOMES, POLL_OUTCOMES, Metrics
-from bridge.store.views import StoreGauges
 from tests.http.monitoring_programs import promtool
 
 DOCS: Final = Path(__file__).parents[2] / "docs"

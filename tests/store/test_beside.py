@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bridge.domain.filters import DeliveryFilter
 from bridge.errors import StoreDamaged, StoreError
 from bridge.store import SqliteStore, open_store
-from bridge.store.selection import DeliveryFilter
 from tests.store.making import KEY, Teller, add, due, make_end, make_note, nobody
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
+from bridge.domain.page_views import DeliveryMark, DeliverySearch, FinishedMark, Standing
 from bridge.domain.task import Phase
 from bridge.store import SqliteStore, delivery_pages, figures, open_store, task_pages
-from bridge.store.page_views import DeliveryMark, DeliverySearch, FinishedMark, Standing
-from bridge.store.selection import WatchFilter
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, due, make_attempt, make_end, nobody
 

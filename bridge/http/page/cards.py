@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.task import Phase, Snapshot
+from bridge.domain.views import DeliveryView, WatchView
 from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, main_results, result_boxes, with_copies
 from bridge.http.page.result_copies import CopiedTask, ShownCopy
 from bridge.http.page.told import Told, told
-from bridge.store.views import DeliveryView, WatchView
 
 MOST_PICTURES: Final = 4
 MOST_PRELOADED: Final = 6  # a page loads the beginning of this many videos

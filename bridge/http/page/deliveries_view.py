@@ -11,6 +11,7 @@ from bridge.archive_builder import RETRIES
 from bridge.control.delivery_table import DeliveryRow, DeliveryTable, OpenDelivery, delivery_table
 from bridge.domain.event import Topic
 from bridge.domain.ids import ARCHIVE
+from bridge.domain.page_views import NOT_ACCEPTED, BoundedCount, DeliverySearch, Standing
 from bridge.domain.quoting import printable
 from bridge.http.page.rendering import address
 from bridge.http.page.thumbnails import pictures_of
@@ -18,7 +19,6 @@ from bridge.http.page.view import FLEETING, View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
 from bridge.http.query_values import since_at
 from bridge.redaction import hidden
-from bridge.store.page_views import NOT_ACCEPTED, BoundedCount, DeliverySearch, Standing
 
 PATH: Final = "/deliveries"
 MOST_MARKS: Final = 6

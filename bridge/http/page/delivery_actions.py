@@ -13,6 +13,8 @@ from bridge.control.redelivery import Redelivery, held_endpoints, planned_redeli
 from bridge.domain.delivery import Accepted
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
+from bridge.domain.filters import DeliveryFilter
+from bridge.domain.page_views import DeliverySearch, Standing
 from bridge.errors import OutdatedError
 from bridge.http.page.actions import ActionCall, Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery, own_path
@@ -20,8 +22,6 @@ from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
 from bridge.http.query_values import since_at
 from bridge.store import ReadStore
-from bridge.store.page_views import DeliverySearch, Standing
-from bridge.store.selection import DeliveryFilter
 
 MOST_FOUND: Final = 1_000  # deliveries that a text may find, to send them again
 STANDINGS: Final[Mapping[DeliveryState, tuple[Standing, ...]]] = {

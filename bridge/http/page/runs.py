@@ -10,8 +10,8 @@ from typing import Final
 from bridge.control.estimates import Estimates
 from bridge.control.holds import holds_on, opens_at
 from bridge.domain.account_state import AccountState
+from bridge.domain.views import WatchView
 from bridge.http.page.bars import Bar
-from bridge.store.views import WatchView
 
 LONG_S: Final = 10.0  # a shorter wait is over before anybody has read of it
 

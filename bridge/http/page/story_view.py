@@ -16,6 +16,7 @@ from bridge.control.lookup import find_keys
 from bridge.control.poll_record import poll_strip
 from bridge.domain.ids import MAX_TASK_ID_CHARS, WatchKey
 from bridge.domain.task import LIVE
+from bridge.domain.views import WatchView
 from bridge.errors import UnknownError, UsageError
 from bridge.http.page.result_boxes import with_copies
 from bridge.http.page.result_copies import shown_copies
@@ -25,7 +26,6 @@ from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
 from bridge.store import ReadStore
-from bridge.store.views import WatchView
 
 MOST_LOOKED_FOR: Final = 4096  # characters; an address may be longer than an id
 

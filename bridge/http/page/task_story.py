@@ -18,12 +18,12 @@ from bridge.domain.event import END_TOPICS
 from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.task import LIVE, UNDER_WAY, Phase
+from bridge.domain.views import DeliveryView, ReadingCount, WatchDetails, WatchView
 from bridge.encoding import encode
 from bridge.http.page.poll_strip import StripGeometry, UsualSpan
 from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes
 from bridge.http.page.runs import Run, runs
 from bridge.store import ReadStore
-from bridge.store.views import DeliveryView, ReadingCount, WatchDetails, WatchView
 
 MOST_NOTIFIED: Final = 12  # deliveries that the list of what happened names
 MOST_EVENTS: Final = 12  # whose deliveries are shown; a long task may have hundreds of progress events

@@ -14,8 +14,11 @@ from bridge.config.load import Loaded
 from bridge.control.pausing import held_deliveries
 from bridge.control.watch_pages import search_watches
 from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.filters import EVERY_WATCH, WatchFilter
+from bridge.domain.page_views import COUNTED, BoundedCount
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
+from bridge.domain.views import StoreGauges, WatchView
 from bridge.http.page.cards import FinishedTask
 from bridge.http.page.result_boxes import ResultBox
 from bridge.http.page.result_copies import CopiedTask
@@ -28,9 +31,6 @@ from bridge.http.page.wording import DAY_S, Wording
 from bridge.http.query_values import since_at
 from bridge.http.services import Services
 from bridge.store import ReadStore
-from bridge.store.page_views import COUNTED, BoundedCount
-from bridge.store.selection import EVERY_WATCH, WatchFilter
-from bridge.store.views import StoreGauges, WatchView
 
 ROWS: Final = 50
 COUNTS_WITHIN_S: Final = 0.05  # a count that takes longer is left out

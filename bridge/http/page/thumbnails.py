@@ -9,10 +9,10 @@ from bridge.config.load import Loaded
 from bridge.control.delivery_table import DeliveryRow
 from bridge.domain.event import Topic
 from bridge.domain.task import Phase, Snapshot
+from bridge.domain.views import WatchView
 from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes, with_copies
 from bridge.http.page.result_copies import CopiedTask, copies_of
 from bridge.http.services import Services
-from bridge.store.views import WatchView
 
 COPIES_WITHIN_S: Final = 0.05  # an archive that takes longer is not waited for; what it has found is shown
 K = TypeVar("K", bound=Hashable)

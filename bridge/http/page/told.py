@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import END_TOPICS
 from bridge.domain.ids import ARCHIVE
-from bridge.store.views import DeliveryView
+from bridge.domain.views import DeliveryView
 
 HELD: Final = "held"  # it waits, and its endpoint is disabled or paused
 _WORST_FIRST: Final = ("dead", HELD, "waiting", "accepted", "canceled")

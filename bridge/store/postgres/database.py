@@ -15,11 +15,11 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus as _Status
 
 from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.page_views import StoreSpace
 from bridge.domain.slots import Share
 from bridge.errors import StoreDamaged, StoreError
 from bridge.ports import Clock, News
 from bridge.store.migrate import Migration, migrations, other_version
-from bridge.store.page_views import StoreSpace
 from bridge.store.postgres.failures import InDoubt, Mark, understood
 from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.server_connection import PATIENCE_S, ServerConnection, connect

@@ -16,9 +16,9 @@ from bridge.store.sqlite import failures, inspection
 from bridge.store.sqlite.sql_session import SqliteSession
 
 if TYPE_CHECKING:
+    from bridge.domain.page_views import StoreSpace
     from bridge.domain.slots import Share
     from bridge.ports import News
-    from bridge.store.page_views import StoreSpace
 
 MEMORY: Final = Path(":memory:")
 _LOG_PAGES: Final = 128  # half a megabyte of log: SQLite's own 4 MB would fill a small disk; costs 10 % in a burst
@@ -113,7 +113,7 @@ class Database:
 
     def space(self) -> StoreSpace:
         """See `Transactions.space`. The write-ahead log counts."""
-        from bridge.store.page_views import StoreSpace  # here: commands do without it
+        from bridge.domain.page_views import StoreSpace  # here: commands do without it
 
         if self.place == MEMORY:
             return StoreSpace(0)

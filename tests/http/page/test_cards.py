@@ -18,6 +18,7 @@ from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import Phase, Snapshot
+from bridge.domain.views import DeliveryView, WatchView
 from bridge.http.access import Right
 from bridge.http.page.badges import Badges
 from bridge.http.page.cards import FinishedTask, Look, cards
@@ -27,7 +28,6 @@ from bridge.http.page.runs import HeldBack, runs
 from bridge.http.page.told import Told, told
 from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
-from bridge.store.views import DeliveryView, WatchView
 from tests.factories import NOW
 
 _TAGS = re.compile(r"<[^>]+>")

@@ -14,8 +14,8 @@ import pytest
 from bridge.config.model import Account, Apprise, Webhook
 from bridge.control.health_facts import EndpointFacts, FactState
 from bridge.control.rings import Point
+from bridge.domain.page_views import BoundedCount
 from bridge.http.page.health_view import MOST_ROWS, Rows, _lags, place_of_account, place_of_endpoint
-from bridge.store.page_views import BoundedCount
 from tests.http.page.browsing import Browser, forms, heading
 from tests.http.site import READ_TOKEN, Site, running_site
 from tests.world import HOOK_KEY, KEY, until

@@ -11,8 +11,8 @@ from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import Kind, Phase
+from bridge.domain.views import AttemptView, DeliveryView, Fact, QueueHold, ReadingCount, WatchDetails, WatchView
 from bridge.http.page.task_story import MOST_EVENTS, MOST_HAPPENED, TaskStory
-from bridge.store.views import AttemptView, DeliveryView, Fact, QueueHold, ReadingCount, WatchDetails, WatchView
 from tests.factories import NOW, make_watch
 
 VIEW = WatchView(

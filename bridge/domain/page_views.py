@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from bridge.store.views import DeliveryView, WatchView
+from bridge.domain.views import DeliveryView, WatchView
 
 COUNTED: Final = 10_000  # counts are exact up to here
 
