@@ -18,7 +18,7 @@ from bridge.errors import UnknownError, UsageError
 from bridge.store import ReadStore
 
 if TYPE_CHECKING:
-    from bridge.store.request_store import RequestStore
+    from bridge.store.command_store import CommandStore
 
 TASK_TOPICS: Final = "task_"  # the prefix of topics that are about a task
 
@@ -80,7 +80,7 @@ def deliveries_at(
     )
 
 
-def redeliver(store: RequestStore, file: SettingsFile, wanted: DeliveryFilter, *, expect: int | None = None) -> int:
+def redeliver(store: CommandStore, file: SettingsFile, wanted: DeliveryFilter, *, expect: int | None = None) -> int:
     """Send these deliveries again, with the same id and bytes; returns how many. UsageError when they are not narrowed
     down; UnknownError when an event or the endpoint does not exist; OutdatedError when they are not as many as `expect`
     says."""
@@ -96,7 +96,7 @@ def redeliver(store: RequestStore, file: SettingsFile, wanted: DeliveryFilter, *
     return store.redeliver(wanted.without_copies, expect=expect)
 
 
-def enable(store: RequestStore, file: SettingsFile, endpoint: str, *, now: float) -> tuple[bool, bool]:
+def enable(store: CommandStore, file: SettingsFile, endpoint: str, *, now: float) -> tuple[bool, bool]:
     """Send to an endpoint again; returns whether it was disabled, and whether it was held. UnknownError when the
     settings do not have it."""
     known_endpoint(file, endpoint)

@@ -15,13 +15,13 @@ from bridge.domain.views import DeliveryView, WatchView
 from bridge.errors import UnknownError, UsageError
 
 if TYPE_CHECKING:
-    from bridge.store.request_store import RequestStore
+    from bridge.store.command_store import CommandStore
 
 SECTIONS: Final = {"accounts": PauseOf.ACCOUNT, "endpoints": PauseOf.ENDPOINT}
 
 
 def pause(
-    store: RequestStore, file: SettingsFile, name: str, *, now: float, until_at: float | None
+    store: CommandStore, file: SettingsFile, name: str, *, now: float, until_at: float | None
 ) -> tuple[PauseOf, str]:
     """Pause an account or endpoint until then (None: until `resume`); returns which one. UnknownError when the settings
     have neither; UsageError when they have both."""
@@ -30,7 +30,7 @@ def pause(
     return of, known
 
 
-def resume(store: RequestStore, file: SettingsFile, name: str, *, now: float) -> tuple[PauseOf, str, bool]:
+def resume(store: CommandStore, file: SettingsFile, name: str, *, now: float) -> tuple[PauseOf, str, bool]:
     """End a pause; returns which one, and whether it was paused. Errors as `pause`. A name that is paused but no longer
     in the settings is known, too."""
     paused = [one for one in store.pauses() if one.lasts(now)]

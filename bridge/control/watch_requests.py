@@ -15,7 +15,7 @@ from bridge.errors import UsageError
 from bridge.ports import Added
 from bridge.sources.entry import Entry
 from bridge.sources.task_reader import OfAnotherAccount, TaskProblem, TaskReader, Unsaid
-from bridge.store.request_store import RequestStore
+from bridge.store.command_store import CommandStore
 
 NEEDS_DAEMON: Final = frozenset({"added", "revived", "again", "known"})  # results of `add` that a daemon must follow
 
@@ -112,13 +112,13 @@ def added_line(one: Added) -> str:
     return f"{one.key.account}/{printable(one.key.task_id)}: {_ADDED[one.what].format(phase=one.phase)}"
 
 
-def withdraw(store: RequestStore, keys: Sequence[WatchKey], *, now: float) -> tuple[list[str], bool]:
+def withdraw(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> tuple[list[str], bool]:
     """Stop watching these, without an event; returns a line for each, and whether any was watched."""
     touched = store.withdraw(keys, now=now)
     return [_line(one, "withdrawn") for one in touched], any(one.done for one in touched)
 
 
-def poll_now(store: RequestStore, keys: Sequence[WatchKey], *, now: float) -> tuple[list[str], bool]:
+def poll_now(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> tuple[list[str], bool]:
     """Have these polled as soon as their accounts allow; returns a line for each, and whether any will be polled."""
     touched = store.poll_now(keys, now=now)
     paused = lasting(store.pauses(), PauseOf.ACCOUNT, now)

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
-from bridge.store.callback_store import CallbackStore
-from bridge.store.form_store import FormStore
-from bridge.store.request_store import RequestStore
+from bridge.domain.callback import CallbackHeard
+from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
+from bridge.domain.filters import DeliveryFilter
+from bridge.domain.ids import WatchKey
+from bridge.domain.pause import Pause, PauseOf
+from bridge.domain.store_key import KEY_BYTES, KeyPurpose
+from bridge.domain.task import LIVE, Phase
+from bridge.domain.views import BY_PERSON, Touched
+from bridge.errors import OutdatedError
+from bridge.store.records import PAUSES
 from bridge.store.rows import plain
+from bridge.store.selection import deliveries_where
 from bridge.store.sql_files import SQL
 from bridge.store.sqlite.inspection import OWNER
+from bridge.store.statements import Session, put
+from bridge.store.watch_statements import ADD_FACTS, CALLBACK, POLL_NOW, add_facts, find_watches, withdraw
 from bridge.store.watch_store import WatchStore
 
+_REDELIVERABLE: Final = [state for state in DeliveryState if DeliveryState.WAITING in DELIVERY_FOLLOWS[state]]
+_IN_ORDER: Final = " ORDER BY delivery_id {postgres:FOR NO KEY UPDATE OF deliveries}"
 
-class CommandStore(WatchStore, RequestStore, CallbackStore, FormStore):
-    """Adds tasks and does what a person asked for, without loading what only daemons need."""
+_THE_PAUSE: Final = " WHERE what = :of AND name = :name {postgres:FOR UPDATE}"
+_SET_PAUSE: Final = put("pauses", "what, name")
+
+
+class CommandStore(WatchStore):
+    """Adds tasks and does what a person or a callback asks for, without loading what only daemons need. Daemons follow
+    within a second."""
 
     def belong(self, settings: str | None, base_urls: Mapping[str, str]) -> None:
         """Note the settings file (None: keep it) and the base URLs of these accounts. Writes only what has changed. A
@@ -29,3 +48,164 @@ class CommandStore(WatchStore, RequestStore, CallbackStore, FormStore):
             return
         with self._database.write() as session:
             session.execute(SQL["commands.own"], settings=settings, base_urls=json.dumps(merged))
+
+    def withdraw(self, keys: Sequence[WatchKey], *, now: float) -> list[Touched]:
+        """Stop watching, without an event."""
+        with self._database.write() as session:
+            session.lock_store()
+            known = find_watches(session, set(keys), lock=True)
+            watch_ids = []
+            touched = []
+            for key in keys:
+                watch_id, phase = known.get(key, (0, None))
+                if phase not in LIVE:
+                    touched.append(Touched(key=key, done=False, phase=phase))
+                    continue
+                watch_ids.append(watch_id)
+                known[key] = (watch_id, Phase.WITHDRAWN)
+                touched.append(Touched(key=key, done=True, phase=Phase.WITHDRAWN))
+            if watch_ids:
+                withdraw(session, watch_ids, revision=session.next_revision(), by=BY_PERSON, now=now)
+                session.execute(SQL["commands.forget_names"], watch_ids=watch_ids)
+            return touched
+
+    def poll_now(self, keys: Sequence[WatchKey], *, now: float) -> list[Touched]:
+        """Have these tasks polled at once."""
+        with self._database.write() as session:
+            session.lock_store()
+            known = find_watches(session, set(keys), lock=True)
+            asked = [known[key][0] for key in keys if key in known and known[key][1] in LIVE]
+            if asked:
+                session.execute(POLL_NOW, now=now, revision=session.next_revision(), watch_ids=asked)
+                session.run(ADD_FACTS, [(watch_id, now, "poll asked", BY_PERSON) for watch_id in asked])
+            phases = [known[key][1] if key in known else None for key in keys]
+            return [Touched(key=key, done=phase in LIVE, phase=phase) for key, phase in zip(keys, phases, strict=True)]
+
+    def redeliver(self, wanted: DeliveryFilter, *, expect: int | None = None) -> int:
+        """Deliver these again: the same id and bytes, a full round of attempts, due at once. Also lifts every hold on
+        the queues of these endpoints.
+
+        Returns how many deliveries that are: none when they are not narrowed down. Canceled ones stay canceled.
+        OutdatedError, and nothing is done, when they are not as many as `expect` says.
+        """
+        states = tuple(state for state in _REDELIVERABLE if state in (wanted.states or _REDELIVERABLE))
+        where, values = deliveries_where(wanted._replace(states=states), None)
+        with self._database.write() as session:
+            session.lock_store()
+            found = (
+                session.find(SQL["commands.deliveries"] + where + _IN_ORDER, **values)
+                if states and wanted.is_narrow
+                else []
+            )
+            if expect is not None and expect != len(found):
+                raise OutdatedError(f"{len(found)} deliveries match, not {expect}: nothing is sent again")
+            if found:
+                session.execute(SQL["commands.redeliver"], delivery_ids=[delivery_id for delivery_id, _ in found])
+                lift_holds(session, {name for _, name in found})
+                session.touch()
+            return len(found)
+
+    def enable(self, endpoint: str) -> bool:
+        """Deliver to this endpoint again. Its waiting deliveries are due at once, and no queue is held. False when it
+        was not disabled."""
+        with self._database.write() as session:
+            session.lock_store()
+            lift_holds(session, {endpoint})
+            is_changed = enable(session, {endpoint})
+            if is_changed:
+                session.execute(SQL["commands.hasten"], endpoint=endpoint)
+            session.touch()
+            return is_changed
+
+    def pause(self, of: PauseOf, name: str, *, now: float, until_at: float | None) -> None:
+        """Pause until then (None: until `resume`). An existing pause gets the new end."""
+        with self._database.write() as session:
+            session.lock_store()
+            earlier = _pause(session, of, name)
+            made = earlier.again(now, until_at) if earlier else Pause(of=of, name=name, since_at=now, until_at=until_at)
+            session.run(_SET_PAUSE, [PAUSES.row(made)])
+            session.touch()
+
+    def resume(self, of: PauseOf, name: str, *, now: float) -> bool:
+        """End the pause now; False when there is none."""
+        with self._database.write() as session:
+            session.lock_store()
+            pause = _pause(session, of, name)
+            if pause is None or not pause.lasts(now):
+                return False
+            session.run(_SET_PAUSE, [PAUSES.row(pause.again(now, now))])
+            session.touch()
+            return True
+
+    def ensure_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
+        """The store's key for this purpose, made if there is none. Daemons that make it at the same time get the same
+        one."""
+        found = self.key(purpose)
+        if found is not None:
+            return found
+        with self._database.write() as session:
+            session.execute(SQL["commands.add_key"], purpose=purpose, key=os.urandom(KEY_BYTES), now=now)
+        made = self.key(purpose)
+        assert made is not None
+        return made
+
+    def renew_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
+        """A new key for this purpose in place of the old one."""
+        made = os.urandom(KEY_BYTES)
+        with self._database.write() as session:
+            session.execute(SQL["commands.set_key"], purpose=purpose, key=made, now=now)
+        return made
+
+    def poll_called(
+        self, heard: Mapping[WatchKey, CallbackHeard], *, most: int, now: float
+    ) -> tuple[int, list[WatchKey]]:
+        """See `CallbackPolls.poll_called`."""
+        with self._database.read() as session:
+            known = find_watches(session, heard.keys(), lock=False)
+        polled: dict[str, list[WatchKey]] = {}
+        left: list[WatchKey] = []
+        for key in heard:
+            if key not in known or known[key][1] not in LIVE:
+                continue
+            of_account = polled.setdefault(key.account, [])
+            (of_account if len(of_account) < most else left).append(key)
+        if not polled:
+            return 0, []
+        with self._database.write() as session:
+            session.lock_store()
+            found = find_watches(session, [key for keys in polled.values() for key in keys], lock=True)
+            live = {key: watch_id for key, (watch_id, phase) in sorted(found.items()) if phase in LIVE}
+            if live:
+                session.execute(POLL_NOW, now=now, revision=session.next_revision(), watch_ids=list(live.values()))
+                facts = [(live[key], heard[key].at, CALLBACK, plain(heard[key].detail)) for key in live]
+                add_facts(session, facts)
+            return len(live), left
+
+    def use_form(self, form: str, *, now: float, kept_s: float) -> bool:
+        """Note that this form is carried out. False when it was already, lately: older ones than `kept_s` are
+        forgotten."""
+        with self._database.write() as session:
+            session.execute(SQL["commands.forget_forms"], before=now - kept_s)
+            return session.execute(SQL["commands.use_form"], form=form, now=now) == 1
+
+    def free_form(self, form: str) -> None:
+        """It had no effect, and may be sent again."""
+        with self._database.write() as session:
+            session.execute(SQL["commands.free_form"], form=form)
+
+
+def enable(session: Session, endpoints: Collection[str]) -> bool:
+    """Deliver to these endpoints again; whether any of them was disabled."""
+    return session.execute(SQL["commands.enable"], endpoints=sorted(endpoints)) > 0
+
+
+def lift_holds(session: Session, endpoints: Iterable[str]) -> None:
+    """End all holds on queues of these endpoints. Deliveries that waited for that are due at once."""
+    named = sorted(endpoints)
+    session.execute(SQL["commands.hasten_held"], endpoints=named)
+    session.execute(SQL["commands.lift_holds"], endpoints=named)
+
+
+def _pause(session: Session, of: PauseOf, name: str) -> Pause | None:
+    found = PAUSES.find(session, _THE_PAUSE, of=of, name=name)
+    return found[0] if found else None

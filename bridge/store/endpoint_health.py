@@ -10,7 +10,7 @@ from bridge.domain.event import Event, Topic
 from bridge.domain.event_building import endpoint_event
 from bridge.domain.health import Health, explained, failed, is_notification_due, notified, succeeded
 from bridge.store.commit_statements import OF_ENDPOINTS, SET_HEALTH
-from bridge.store.daemon_records import HEALTH
+from bridge.store.records import HEALTH
 from bridge.store.rows import plain
 from bridge.store.statements import Session
 

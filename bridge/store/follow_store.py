@@ -13,7 +13,6 @@ from bridge.store import records
 from bridge.store.event_log import EventLog
 from bridge.store.sql_files import SQL
 from bridge.store.statements import Batch, Session
-from bridge.store.unreadable import readable
 
 _SETTLED_STATES: Final = [str(state) for state in DeliveryState if state is not DeliveryState.WAITING]
 _PHASES: Final = Batch(
@@ -54,10 +53,9 @@ class FollowStore(EventLog):
                 made |= _ids(session, SETTLED, most, state=state, since=since.settled_at)
             watch_ids, watches_cut = _first(known, touched, most)
             changed_ids, deliveries_cut = _first(set(delivery_ids), made, most)
-            found = session.find(records.WATCH_VIEWS.select + " WHERE watch_id IN (:ids[])", ids=watch_ids)
             return ChangedRows(
                 marks=marks,
-                watches=readable("watch", records.watch_view, found),
+                watches=records.WATCH_VIEWS.find(session, " WHERE watch_id IN (:ids[])", ids=watch_ids),
                 deliveries=records.DELIVERY_VIEWS.find(session, " WHERE delivery_id IN (:ids[])", ids=changed_ids),
                 is_cut=watches_cut or deliveries_cut,
             )

@@ -8,7 +8,7 @@ from typing import Final
 from bridge.domain.delivery import Delivery
 from bridge.domain.slots import SLOTS, endpoint_scope, slots_held
 from bridge.ports import MOST_BYTES
-from bridge.store.queue_statements import enable, lift_holds
+from bridge.store.command_store import enable, lift_holds
 from bridge.store.read_store import ReadStore
 from bridge.store.records import Record
 from bridge.store.rows import Row, within

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from bridge.domain.delivery_state import NOT_CHECKED
@@ -26,12 +26,14 @@ from bridge.domain.views import (
 from bridge.store import records
 from bridge.store.delivery_pages import DeliveryPages
 from bridge.store.figures import Figures
-from bridge.store.rows import Row, plain
+from bridge.store.records import Record
+from bridge.store.rows import plain
 from bridge.store.selection import deliveries_where, watches_where
 from bridge.store.sql_files import SQL
 from bridge.store.statements import Batch, Finder, Session
 from bridge.store.task_pages import TaskPages
 from bridge.store.unreadable import UNREADABLE, readable, unreadable_rows
+from bridge.store.watch_rows import SELECT_WATCH, watch
 
 if TYPE_CHECKING:
     from bridge.domain.account_state import AccountState
@@ -63,21 +65,17 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
     ) -> Page[WatchView]:
         """These watches, the last added first: at most `limit`, of those before this `watch_id`."""
         where, values = watches_where(wanted, before)
-        tail = f"{where} ORDER BY watch_id DESC{_limited(limit)}"
-        found = self._once.find(records.WATCH_VIEWS.select + tail, **values, most=_one_more(limit))
-        return _page("watch", records.watch_view, found, limit, number=-1)
+        return _page(self._once, records.WATCH_VIEWS, f"{where} ORDER BY watch_id DESC", values, limit, number=-1)
 
     def last_finished(self, wanted: WatchFilter, *, limit: int) -> Page[WatchView]:
         """Of these watches those that finished or were withdrawn, the last first: at most `limit`. `next_before` is
         set if there are more; it is not a place to go on from."""
         where, values = watches_where(wanted, None)
-        both = f"{where}{' AND' if where else ' WHERE'} {_OVER} ORDER BY ended_at DESC{_limited(limit)}"
-        found = self._once.find(records.WATCH_VIEWS.select + both, **values, most=_one_more(limit))
-        return _page("watch", records.watch_view, found, limit, number=-1)
+        rest = f"{where}{' AND' if where else ' WHERE'} {_OVER} ORDER BY ended_at DESC"
+        return _page(self._once, records.WATCH_VIEWS, rest, values, limit, number=-1)
 
     def find(self, task_id: str, account: str | None = None) -> list[Watch]:
         """The watches of this id: one for each account that has it."""
-        from bridge.store.watch_rows import SELECT_WATCH, watch  # here: a list of watches does without it
 
         where = "task_id = :task_id" + ("" if account is None else " AND account = :account")
         sql = f"{SELECT_WATCH} FROM watches WHERE {where} ORDER BY account"
@@ -87,12 +85,11 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
     def view(self, key: WatchKey) -> WatchView:
         """One watch as `list_watches` shows it; UnknownError when there is none."""
         for row in self._once.find(records.WATCH_VIEWS.select + _OF_KEY, **key._asdict()):
-            return records.watch_view(row)
+            return records.WATCH_VIEWS.read(row)
         raise unknown(key)
 
     def details(self, key: WatchKey) -> WatchDetails:
         """Everything about one watch; UnknownError when there is none."""
-        from bridge.store.watch_rows import SELECT_WATCH, watch  # here: a list of watches does without it
 
         sql = f"{SELECT_WATCH}, next_poll_why, watch_id FROM watches {_OF_KEY}"
         with self._database.read() as session:
@@ -123,10 +120,9 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         """These deliveries, the newest first: at most `limit`, of those before this `delivery_id`. With `attempts`,
         each has all its attempts."""
         where, values = deliveries_where(wanted, before)
-        tail = f"{where} ORDER BY delivery_id DESC{_limited(limit)}"
+        rest = f"{where} ORDER BY delivery_id DESC"
         with self._database.read() as session:
-            found = session.find(records.DELIVERY_VIEWS.select + tail, **values, most=_one_more(limit))
-            page = _page("delivery", records.DELIVERY_VIEWS.read, found, limit, number=0)
+            page = _page(session, records.DELIVERY_VIEWS, rest, values, limit, number=0)
             if attempts:
                 page[:] = _with_attempts(session, page)
             return page
@@ -202,16 +198,14 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def failing_endpoints(self) -> list[Health]:
         """The endpoints that failed at the last attempt, by name."""
-        from bridge.store.daemon_records import HEALTH  # here: a list of watches does without it
 
-        return HEALTH.find(self._once, " WHERE failing_since IS NOT NULL ORDER BY endpoint")
+        return records.HEALTH.find(self._once, " WHERE failing_since IS NOT NULL ORDER BY endpoint")
 
     def accounts(self) -> Mapping[str, AccountState]:
         """What is known of each account."""
-        from bridge.store.account_rows import account_states  # here: a list of watches does without it
 
         with self._database.read() as session:
-            return account_states(session, _pauses(session))
+            return records.account_states(session, _pauses(session))
 
     def pauses(self) -> list[Pause]:
         """The last pause of each account and endpoint, over or not."""
@@ -219,15 +213,14 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def sources(self) -> list[SourceFacts]:
         """What the sources of all daemons have seen, by name."""
-        from bridge.store.daemon_records import SOURCES  # here: a list of watches does without it
 
-        return SOURCES.find(self._once, " ORDER BY daemon, source, path")
+        return records.SOURCES.find(self._once, " ORDER BY daemon, source, path")
 
     def durations(self) -> Mapping[DurationKey, Table | None]:
         """How long each kind of task takes; None where that cannot be read."""
-        from bridge.store.duration_rows import SELECT_DURATIONS, durations  # here: other questions do without it
+        from bridge.store.record_store import durations  # here: other questions do without it
 
-        return durations(self._once.find(SELECT_DURATIONS + " FROM durations"))
+        return durations(self._once)
 
     @property
     def place(self) -> object:
@@ -281,20 +274,15 @@ def revision(session: Finder) -> int:
     return number
 
 
-def _limited(limit: int | None) -> str:
-    return "" if limit is None else " LIMIT :most"
-
-
-def _one_more(limit: int | None) -> int | None:
-    """Shows whether there is another page."""
-    return None if limit is None else limit + 1
-
-
-def _page(what: str, make: Callable[[Row], T], found: list[Row], limit: int | None, *, number: int) -> Page[T]:
-    """The rows of one page, each with its number in this column. An unreadable row counts as one of them."""
-    page = Page(readable(what, make, found[:limit]))
-    if limit is not None and len(found) > limit:
-        page.next_before = found[limit - 1][number]
+def _page(
+    session: Finder, record: Record[T], rest: str, values: Mapping[str, object], limit: int | None, *, number: int
+) -> Page[T]:
+    """At most `limit` rows, each with its number in this column. An unreadable row counts as one of them."""
+    if limit is None:
+        return Page(record.find(session, rest, **values))
+    found = session.find(f"{record.select}{rest} LIMIT :most", **values, most=limit + 1)  # shows whether there is more
+    page = Page(record.readable(found[:limit]))
+    page.next_before = found[limit - 1][number] if len(found) > limit else None
     return page
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from bridge.domain.durations.table import DurationKey, Table
+from bridge.domain.durations.table import DurationKey, Table, table, text
 from bridge.domain.source import SourceFacts
-from bridge.store import duration_rows
-from bridge.store.daemon_records import SOURCES
 from bridge.store.read_store import ReadStore
-from bridge.store.statements import insert, put
+from bridge.store.records import SOURCES
+from bridge.store.rows import plain
+from bridge.store.sql_files import SQL
+from bridge.store.statements import Finder, insert, put
 
 _SET_SOURCES: Final = put("sources", "daemon, source, path")
-_OF_KEY: Final = " WHERE account = :account AND action = :action AND variant = :variant"
 _MAKE: Final = insert("durations")
-_LOCKED: Final = duration_rows.SELECT_DURATIONS + " FROM durations" + _OF_KEY + " {postgres:FOR UPDATE}"
-_PUT: Final = "UPDATE durations SET sums = :sums" + _OF_KEY  # noqa: S608 - text of ours
 
 
 class RecordStore(ReadStore):
@@ -32,12 +30,23 @@ class RecordStore(ReadStore):
             return {}
         merged: dict[DurationKey, Table] = {}
         with self._database.jot() as session:
-            session.run(_MAKE, [duration_rows.durations_row(key, Table()) for key in sorted(fresh)])
+            session.run(_MAKE, [(*map(plain, key), text(Table())) for key in sorted(fresh)])
             for key, seen in sorted(fresh.items()):  # in one order, so two daemons never wait for each other
-                account, action, variant, _ = duration_rows.durations_row(key, seen)
-                name = {"account": account, "action": action, "variant": variant}
-                stored = duration_rows.durations(session.find(_LOCKED, **name))
+                name = {field: plain(value) for field, value in key._asdict().items()}
+                stored = durations(session, "records.locked_durations", **name)
                 merged[key] = next(iter(stored.values()), None) or Table()
                 merged[key].absorb(seen)
-                session.execute(_PUT, **name, sums=duration_rows.durations_row(key, merged[key])[-1])
+                session.execute(SQL["records.set_durations"], **name, sums=text(merged[key]))
         return merged
+
+
+def durations(session: Finder, name: str = "records.durations", **values: object) -> dict[DurationKey, Table | None]:
+    """What this statement finds; None where the table cannot be read."""
+    return {DurationKey(*key): _table(sums) for *key, sums in session.find(SQL[name], **values)}
+
+
+def _table(sums: str) -> Table | None:
+    try:
+        return table(sums)
+    except (ValueError, TypeError):
+        return None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from bridge.domain.account_state import AccountState, Hold
 from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.health import Health
 from bridge.domain.pause import Pause, PauseOf
+from bridge.domain.source import SourceFacts
 from bridge.domain.task import Kind, Phase
 from bridge.domain.views import (
     AttemptView,
@@ -54,7 +58,8 @@ class Record(Generic[T]):
     """The rows of one class of values.
 
     A field of the class is a column of the same name, unless `columns` has another name or an expression for it.
-    `without` names the fields that are not stored. Values are checked unless every microsecond counts.
+    `without` names the fields that are not stored. Values are checked unless every microsecond counts. `build` makes a
+    value of its fields if the class alone does not.
     """
 
     def __init__(
@@ -65,10 +70,11 @@ class Record(Generic[T]):
         *,
         without: tuple[str, ...] = (),
         is_checked: bool = True,
+        build: Callable[..., T] | None = None,
         **columns: str,
     ) -> None:
         self._what = what  # the name of an unreadable row in the log
-        self._make = make
+        self._build = build or make
         self._fields = [field for field in make.__annotations__ if field not in without]
         kinds = {field: _text_of(make.__annotations__[field]) for field in self._fields}
         self._checks = {field: _CHECKS[kind] for field, kind in kinds.items() if is_checked and kind in _CHECKS}
@@ -76,20 +82,20 @@ class Record(Generic[T]):
         self.table = table
         self.select = f"SELECT {', '.join(self.columns)} FROM {table}"  # noqa: S608 - names of ours
 
-    def named(self, row: Row) -> dict[str, Any]:
-        """The fields of one row. Raises an error where a value is of another type."""
+    def read(self, row: Row) -> T:
+        """The value of one row. Raises an error where a column is of another type."""
         fields = dict(zip(self._fields, row, strict=True))
         for field, check in self._checks.items():
             fields[field] = check(fields[field])
-        return fields
+        return self._build(**fields)
 
-    def read(self, row: Row) -> T:
-        """The value of one row."""
-        return self._make(**self.named(row))
+    def readable(self, rows: Iterable[Row]) -> list[T]:
+        """The values of those rows that can be read."""
+        return readable(self._what, self.read, rows)
 
     def find(self, session: Finder, rest: str = "", **values: object) -> list[T]:
         """The values that can be read; `rest` is what follows the SELECT."""
-        return readable(self._what, self.read, session.find(self.select + rest, **values))
+        return self.readable(session.find(self.select + rest, **values))
 
     def by(self, column: str, session: Finder, rest: str, **values: object) -> dict[Any, list[T]]:
         """The same, grouped by a further column."""
@@ -105,6 +111,13 @@ class Record(Generic[T]):
         return tuple(plain(one) if isinstance(one, str) else one for one in found)
 
 
+def _watch_view(*, meta: str, urls: str | None, **fields: Any) -> WatchView:
+    """JSON that cannot be read is left out."""
+    key = f"{fields['account']}/{fields['task_id']}"
+    links = () if urls is None else tuple(readable_json("urls", key, urls, []) or ())
+    return WatchView(**fields, meta=meta_of(key, meta), urls=links)
+
+
 DUE_AT: Final = SQL["reads.due_at"]
 
 ATTEMPTS: Final = Record("attempt", AttemptView, "attempts")
@@ -117,6 +130,7 @@ DELIVERY_VIEWS: Final = Record(
     next_attempt_at=DUE_AT,
 )
 FACTS: Final = Record("history", Fact, "history")
+HEALTH: Final = Record("health", Health, "health")
 MEMBERS: Final = Record(
     "member",
     MemberView,
@@ -129,20 +143,26 @@ MEMBERS: Final = Record(
 PAUSES: Final = Record("pause", Pause, "pauses", of="what")
 QUEUE_HOLDS: Final = Record("queue", QueueHold, "queues", until_at="held_until")
 READINGS: Final = Record("reading", ReadingCount, "readings", times="count")
+SOURCES: Final = Record("source", SourceFacts, "sources")
 UNREAD: Final = Record("unread answer", UnreadView, "unread_answers")
 WATCH_VIEWS: Final = Record(
     "watch",
     WatchView,
     "watches",
+    build=_watch_view,
     next_poll_at="coalesce(poll_asked_at, next_poll_at)",
     urls="{sqlite:json_extract(snapshot, '$.urls')}{postgres:urls}",
 )
+_ACCOUNTS: Final = Record("account", AccountState, "accounts", without=("holds", "pause"))
+_HOLDS: Final = Record("hold", Hold, "holds", until_at="held_until")
 
 
-def watch_view(row: Row) -> WatchView:
-    """From `WATCH_VIEWS`. JSON that cannot be read is left out."""
-    fields = WATCH_VIEWS.named(row)
-    key, urls = f"{fields['account']}/{fields['task_id']}", fields["urls"]
-    fields["meta"] = meta_of(key, fields["meta"])
-    fields["urls"] = () if urls is None else tuple(readable_json("urls", key, urls, []) or ())
-    return WatchView(**fields)
+def account_states(session: Finder, pauses: Iterable[Pause]) -> dict[str, AccountState]:
+    """What is known of each account."""
+    states = {state.account: state for state in _ACCOUNTS.find(session)}
+    for account, holds in _HOLDS.by("account", session, "ORDER BY account, route").items():
+        states[account] = replace(states.get(account, AccountState(account=account)), holds=tuple(holds))
+    for made in pauses:
+        if made.of is PauseOf.ACCOUNT:
+            states[made.name] = replace(states.get(made.name, AccountState(account=made.name)), pause=made)
+    return states

@@ -14,7 +14,6 @@ from bridge.store.rows import Row, plain
 from bridge.store.selection import BY_LABEL, HAS_TEXT, like, storable
 from bridge.store.sql_files import SQL
 from bridge.store.statements import Finder, OpenStore, Question, Session
-from bridge.store.unreadable import readable
 from bridge.store.watch_rows import snapshot_of
 
 SCANNED: Final = 8_000  # rows that one page looks at, if it has conditions that no index has
@@ -124,8 +123,8 @@ class TaskPages(OpenStore):
 def _views(session: Finder, watch_ids: Sequence[int]) -> list[WatchView]:
     if not watch_ids:
         return []
-    found = session.find(records.WATCH_VIEWS.select + " WHERE watch_id IN (:ids[])", ids=list(watch_ids))
-    views = {view.watch_id: view for view in readable("watch", records.watch_view, found)}
+    found = records.WATCH_VIEWS.find(session, " WHERE watch_id IN (:ids[])", ids=list(watch_ids))
+    views = {view.watch_id: view for view in found}
     return [views[watch_id] for watch_id in watch_ids if watch_id in views]
 
 

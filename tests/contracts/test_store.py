@@ -11,8 +11,8 @@ from bridge.domain.watch import Doubt, Memory, WatchState
 from bridge.errors import BridgeBug
 from bridge.ports import Added, Commits, Cursor, Outbox, Watches
 from bridge.store import Store
+from bridge.store.command_store import CommandStore
 from bridge.store.read_store import ReadStore
-from bridge.store.request_store import RequestStore
 from tests.factories import NOW, make_wish
 from tests.store.making import (
     KEY,
@@ -37,7 +37,7 @@ class TestSlices:
         commits: Commits = store
         outbox: Outbox = store
         views: ReadStore = store
-        asks: RequestStore = store
+        asks: CommandStore = store
         assert {watches, commits, outbox, views, asks} == {store}
 
 
