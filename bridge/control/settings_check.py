@@ -16,6 +16,7 @@ from bridge.config.model import Apprise, Webhook
 from bridge.control.archive_check import archive_findings, archive_reached
 from bridge.control.formats import count, span
 from bridge.control.machine_check import ServerClocks, disk_findings
+from bridge.control.store_survey import survey
 from bridge.domain.event import OPERATOR_TOPICS
 from bridge.domain.finding import Finding, Level
 from bridge.domain.ids import WatchKey
@@ -31,7 +32,6 @@ from bridge.sinks.apprise_plugin import check_targets, server_of
 from bridge.sinks.chat_services import host_warning, question_of
 from bridge.sinks.hook_address import has_address_without_task, sample_url
 from bridge.sinks.judging import redirection
-from bridge.store import survey
 from bridge.store_location import StoreLocation
 from bridge.wiring import sources
 

@@ -18,7 +18,6 @@ from bridge.store.read_store import ReadStore
 from bridge.store.sqlite.database import MEMORY, Database
 from bridge.store.sqlite.inspection import LATEST, version_of
 from bridge.store.statements import Transactions
-from bridge.store.survey import Survey, survey_file
 
 if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore
@@ -37,7 +36,7 @@ __all__ = [
     "open_follower",
     "open_reader",
     "open_store",
-    "survey",
+    "usable_version",
 ]
 
 Place = Path | PostgresUrl
@@ -63,39 +62,20 @@ def open_store(place: Place | str, *, create: bool, group_access: bool, read_onl
     StoreDamaged, and nothing is changed, when it is damaged, of another program, or of a newer version. StoreError when
     it is missing or cannot be opened. ConfigError when PostgreSQL's driver is missing.
     """
+    database = _database(place, create=create, group_access=group_access, read_only=read_only)
     if isinstance(place, PostgresUrl):
-        store: Store = _postgres(place).open_postgres(place, create=create, clock=SystemClock())
+        store: Store = _postgres(place).PostgresStore(database)
         return store
     from bridge.store.sqlite.sqlite_store import SqliteStore  # here: commands do without it
 
-    return SqliteStore(_opened(place, create=create, group_access=group_access, read_only=read_only))
+    return SqliteStore(database)
 
 
 def open_command_store(place: Place, *, create: bool, group_access: bool) -> CommandStore:
     """The same, for a command that writes while daemons run."""
-    if isinstance(place, PostgresUrl):
-        return open_store(place, create=create, group_access=group_access)
     from bridge.store.command_store import CommandStore  # here: readers do without it
 
-    return CommandStore(_opened(place, create=create, group_access=group_access, read_only=False))
-
-
-def _opened(place: Path | str, *, create: bool, group_access: bool, read_only: bool) -> Database:
-    path = MEMORY if str(place) == str(MEMORY) else Path(os.path.realpath(place))
-    if path != MEMORY:
-        if not files.exists(path):
-            if not create or read_only:
-                raise _missing(path)
-            from bridge.store.copying import create as make  # here: only a new store needs it
-
-            make(path, group_access=group_access)
-        elif unwritable := files.why_unwritable(path):
-            if create:
-                raise unwritable
-            read_only = True
-        elif not read_only:
-            files.tighten(path, files.file_mode(group_access=group_access))
-    return _prepared(Database(path, read_only=read_only))
+    return CommandStore(_database(place, create=create, group_access=group_access))
 
 
 def open_reader(place: Place) -> ReadStore:
@@ -116,21 +96,14 @@ def open_follower(place: Place) -> FollowStore:
 
 
 def _to_read(place: Place) -> Transactions:
-    if isinstance(place, PostgresUrl):
-        database: Transactions = _postgres(place).connected(place, create=False, clock=SystemClock())
-        return database
-    path = Path(os.path.realpath(place))
-    if not files.exists(path):
-        raise _missing(path)
-    return _prepared(Database(path, read_only=True))
+    return _database(place, create=False, read_only=True)
 
 
-def survey(place: Place) -> Survey:
-    """What is at this place, for `genbridge check`. Raises the errors of `open_store`, but changes nothing."""
-    if isinstance(place, PostgresUrl):
-        found: Survey = _postgres(place).survey_postgres(place, clock=SystemClock())
-        return found
-    return survey_file(place)
+def usable_version(place: PostgresUrl) -> tuple[int, int]:
+    """The version of what is at this place (0: nothing yet), and the latest one. Raises the errors of `open_store`, but
+    changes nothing."""
+    versions: tuple[int, int] = _postgres(place).usable_version(place, clock=SystemClock())
+    return versions
 
 
 def migrate_store(place: Place, *, group_access: bool) -> tuple[int, int]:
@@ -143,17 +116,31 @@ def migrate_store(place: Place, *, group_access: bool) -> tuple[int, int]:
     return before, LATEST
 
 
-def _prepared(database: Database) -> Database:
+def _database(place: Place | str, *, create: bool, group_access: bool = False, read_only: bool = False) -> Transactions:
+    if isinstance(place, PostgresUrl):
+        shared: Transactions = _postgres(place).connected(place, create=create, clock=SystemClock())
+        return shared
+    path = MEMORY if str(place) == str(MEMORY) else Path(os.path.realpath(place))
+    if path != MEMORY and not files.exists(path):
+        if not create or read_only:
+            raise StoreError(f"there is no store {path}; start `genbridge run` once, or name another path")
+        from bridge.store.copying import create as make  # here: only a new store needs it
+
+        make(path, group_access=group_access)
+    elif path != MEMORY and not read_only:
+        if unwritable := files.why_unwritable(path):
+            if create:
+                raise unwritable
+            read_only = True
+        else:
+            files.tighten(path, files.file_mode(group_access=group_access))
+    database = Database(path, read_only=read_only)
     try:
         database.prepare()
     except BaseException:
         database.close()
         raise
     return database
-
-
-def _missing(path: Path) -> StoreError:
-    return StoreError(f"there is no store {path}; start `genbridge run` once, or name another path")
 
 
 def _postgres(place: PostgresUrl) -> ModuleType:

@@ -20,11 +20,15 @@ class _Statements(dict[str, str]):
 
     def __missing__(self, wanted: str) -> str:
         file = wanted.partition(".")[0]
-        _, *found = _NAME.split((_FOLDER / f"{file}.sql").read_text(encoding="utf-8"))
-        for name, text in zip(found[::2], found[1::2], strict=True):
-            lines = (line.strip() for line in text.splitlines() if not line.startswith("--"))
-            self[f"{file}.{name}"] = _PART.sub(lambda part: self._part(file, part), " ".join(filter(None, lines)))
+        for name, text in self.file(file).items():
+            self[f"{file}.{name}"] = _PART.sub(lambda part: self._part(file, part), text)
         return dict(self)[wanted]
+
+    def file(self, file: str) -> dict[str, str]:
+        """Everything in `sql/FILE.sql` by name, as it is written, on one line each."""
+        _, *found = _NAME.split((_FOLDER / f"{file}.sql").read_text(encoding="utf-8"))
+        lines = ([line for line in text.split("\n") if not line.startswith("--")] for text in found[1::2])
+        return {name: " ".join(" ".join(text).split()) for name, text in zip(found[::2], lines, strict=True)}
 
     def _part(self, file: str, part: re.Match[str]) -> str:
         return self[part[0][1:-1]] if part[2] else self.get(f"{file}.{part[1]}", part[0])

@@ -18,7 +18,6 @@ from bridge.store.postgres.database import LATEST, Database
 from bridge.store.postgres.lost_answers import RepeatableCommits
 from bridge.store.postgres.shares import PostgresShares
 from bridge.store.sql_files import SQL
-from bridge.store.survey import Survey, survey_of
 from bridge.store.tables import TABLES
 
 AGREE_S: Final = 2.0  # a difference that does no harm, and may be the answer's own way here
@@ -58,8 +57,9 @@ def migrate_postgres(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
         return database.migrate()
 
 
-def survey_postgres(place: PostgresUrl, *, clock: Clock) -> Survey:
-    """What is at this place. Raises the errors of `open_postgres` when a daemon could not work there."""
+def usable_version(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
+    """The version of what is at this place (0: nothing yet), and the latest one. Raises the errors of `open_postgres`
+    when a daemon could not work there."""
     with closing(Database(place, clock=clock)) as database:
         version = database.version()
         with database.read() as session:
@@ -72,9 +72,7 @@ def survey_postgres(place: PostgresUrl, *, clock: Clock) -> Survey:
     if closed:
         way_out = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO this user"
         raise StoreDamaged(f"store {place}: permission denied for table {closed[0][0]}; {way_out}")
-    if version == 0:
-        return Survey(f"{place} has no tables yet: will be created by `genbridge run`")
-    return survey_of(str(place), version, LATEST)
+    return version, LATEST
 
 
 def open_postgres(place: PostgresUrl, *, create: bool, clock: Clock) -> PostgresStore:

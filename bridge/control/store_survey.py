@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from bridge.store import files
+from bridge.config.postgres_url import PostgresUrl
+from bridge.store import Place, files, usable_version
 from bridge.store.lock import DaemonLock, lock_of
 from bridge.store.sqlite.inspection import LATEST, version_of
 
@@ -19,23 +20,27 @@ class Survey(NamedTuple):
     is_older: bool = False
 
 
-def survey_file(path: Path) -> Survey:
-    """What is at this path. Raises the errors of `open_store` when a daemon could not work there."""
-    if not files.exists(path):
-        _check_creatable(path)
-        return Survey(f"{path} does not exist yet: will be created by `genbridge run`")
-    lock = lock_of(path)
-    if unwritable := files.why_unwritable(path):
+def survey(place: Place) -> Survey:
+    """What is at this place. Raises the errors of `open_store` when a daemon could not work there."""
+    if isinstance(place, PostgresUrl):
+        version, latest = usable_version(place)
+        if version == 0:
+            return Survey(f"{place} has no tables yet: will be created by `genbridge run`")
+        return _survey_of(str(place), version, latest)
+    if not files.exists(place):
+        _check_creatable(place)
+        return Survey(f"{place} does not exist yet: will be created by `genbridge run`")
+    lock = lock_of(place)
+    if unwritable := files.why_unwritable(place):
         raise unwritable
     if lock.exists() and not os.access(lock, os.R_OK | os.W_OK, effective_ids=True):
         raise files.no_permission(lock)
-    version = version_of(path, whole=True)
-    holder = DaemonLock.holder(path)
-    return survey_of(f"{path}{f' (in use by {holder})' if holder else ''}", version, LATEST)
+    version = version_of(place, whole=True)
+    holder = DaemonLock.holder(place)
+    return _survey_of(f"{place}{f' (in use by {holder})' if holder else ''}", version, LATEST)
 
 
-def survey_of(seen: str, version: int, latest: int) -> Survey:
-    """A store of this version, and whether it will be upgraded."""
+def _survey_of(seen: str, version: int, latest: int) -> Survey:
     if version == latest:
         return Survey(seen)
     return Survey(f"{seen}: of version {version}, `genbridge run` will bring it to version {latest}", is_older=True)
