@@ -26,6 +26,7 @@ from typing import Final, assert_never
 from bridge.domain.change import AccountChange, AccountPaused, AnswerUnread, Change, EndpointChecked, TaskChange
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
+from bridge.domain.endpoint_health import EndpointHealth
 from bridge.domain.event import LIVE_TOPICS, Event
 from bridge.domain.event_building import account_event, endpoint_event, released_event, task_event, unread_event
 from bridge.domain.slots import Share, endpoint_scope, slot_of
@@ -34,9 +35,9 @@ from bridge.domain.watch import Watch
 from bridge.encoding import documented
 from bridge.ports import ParcelsFor
 from bridge.store import commit_statements as sql
-from bridge.store.endpoint_health import EndpointHealth
 from bridge.store.notes import ReadingCounts, memory_and_schedule
 from bridge.store.read_store import ReadStore
+from bridge.store.records import HEALTH
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_files import SQL
 from bridge.store.statements import ENDS, OUTBOX, Session
@@ -88,7 +89,10 @@ class Transaction:
         self._attempted = self._read_attempted(
             [change.delivery_id for change in changes if isinstance(change, AttemptMade)]
         )
-        self._health = EndpointHealth(session, changes, publish=self._publish_about)
+        # Locked, so that several daemons on one store send each event about an endpoint once.
+        concerned = sorted({one.endpoint for one in changes if isinstance(one, AttemptMade | EndpointChecked)})
+        health = HEALTH.find(session, sql.OF_ENDPOINTS, endpoints=concerned) if concerned else []
+        self._health = EndpointHealth(health, publish=self._publish_about)
         self._live_attempts = [one for one in self._attempted.values() if one.is_live]
         self._counts = ReadingCounts()
         self._facts: list[Row] = []
@@ -134,7 +138,7 @@ class Transaction:
         run(COUNT_READINGS, self._counts.rows())
         add_facts(self._session, self._facts)
         self._write_attempts()
-        self._health.write()
+        run(sql.SET_HEALTH, list(map(HEALTH.row, self._health.changed)))
         run(sql.ADD_EVENTS, self._events)
         run(sql.ADD_BODIES, self._bodies)
         run(sql.ADD_DELIVERIES, self._deliveries)
@@ -232,7 +236,7 @@ class Transaction:
         if attempted is None:
             return False
         self._attempts.append(made)
-        self._health.follow(made)
+        self._health.follow(made, reason=plain(made.detail))
         if attempted.state is not DeliveryState.WAITING:
             return False
         attempted.state = made.state

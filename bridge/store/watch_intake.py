@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from bridge.domain.ids import WatchKey
+from bridge.domain.intake import Intake
 from bridge.domain.slots import slot_of
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import Wish
@@ -37,26 +38,24 @@ _OF_ACCOUNTS: Final = " WHERE what = 'account' AND name IN (:accounts[])"
 
 
 class WatchIntake:
-    """`take` and `drop` decide; `write` writes everything, with the store's next revision if a watch is touched.
-    Call `Session.lock_store` first."""
+    """What a source names, in one transaction: `take` and `drop` decide, `write` writes everything, with the store's
+    next revision if a watch is touched. Call `Session.lock_store` first."""
 
     def __init__(self, session: Session, *, source: str, now: float, is_listing: bool) -> None:
         self._session = session
         self._source = source
         self._now = now
         self._is_listing = is_listing
-        self._new: dict[WatchKey, Wish] = {}
-        self._over: dict[int, Wish] = {}  # watches that start over ...
-        self._again: list[int] = []  # ... and those of them that do so as a new generation
         self._withdrawn: list[int] = []
-        self._named: list[int] = []
-        self._facts: list[tuple[int | WatchKey, str]] = []  # of a new watch its key, until it has an id
 
     def take(self, wishes: Sequence[Wish], *, again: bool, revive: bool = True) -> list[Added]:
         """What becomes of each wish."""
         known = find_watches(self._session, {wish.key for wish in wishes}, lock=False)
-        named = self._already_named([watch_id for watch_id, _ in known.values()])
-        return [self._take(wish, known, named, again=again, revive=revive) for wish in wishes]
+        watch_ids = [watch_id for watch_id, _ in known.values()]
+        asked = {"source": self._source, "watch_ids": watch_ids}
+        named = self._session.find(SQL["watches.already_named"], **asked) if watch_ids else []
+        self._intake = Intake(known, {watch_id for (watch_id,) in named}, again=again, revive=revive)
+        return [Added(wish.key, *self._intake.take(wish)) for wish in wishes]
 
     def drop(self, gone: Mapping[int, WatchKey]) -> list[WatchKey]:
         """The source no longer names these. Returns those that are no longer watched because of it."""
@@ -76,64 +75,33 @@ class WatchIntake:
 
     def write(self) -> None:
         """Write what was decided."""
-        touches = bool(self._new or self._over or self._withdrawn)
+        intake = self._intake
+        touches = bool(intake.new or intake.over or self._withdrawn)
         revision = self._session.next_revision() if touches else 0
-        ids = self._write_watches(revision)
-        named = [(self._source, watch_id, self._is_listing) for watch_id in (*ids.values(), *self._named)]
+        ids = self._write_watches(intake, revision)
+        named = [(self._source, watch_id, self._is_listing) for watch_id in (*ids.values(), *intake.named)]
         self._session.run(_NAME, named)
-        facts = [(ids[whose] if isinstance(whose, WatchKey) else whose, what) for whose, what in self._facts]
+        facts = [(ids[whose] if isinstance(whose, WatchKey) else whose, what) for whose, what in intake.facts]
         self._session.run(ADD_FACTS, [(watch_id, self._now, what, self._source) for watch_id, what in facts])
         if self._withdrawn:
             withdraw(self._session, self._withdrawn, revision=revision, by=self._source, now=self._now)
 
-    def _take(
-        self, wish: Wish, known: dict[WatchKey, tuple[int, Phase]], named: set[int], *, again: bool, revive: bool
-    ) -> Added:
-        if wish.key in self._new:
-            return Added(key=wish.key, what="known", phase=Phase.SUBMITTED)
-        if wish.key not in known:
-            self._new[wish.key] = wish
-            self._facts.append((wish.key, "added"))
-            return Added(key=wish.key, what="added", phase=Phase.SUBMITTED)
-        watch_id, phase = known[wish.key]
-        if phase is Phase.WITHDRAWN and not revive:
-            return Added(key=wish.key, what="withdrawn", phase=phase)
-        what = _what(phase, again=again)
-        if what in {"revived", "again"}:
-            phase = Phase.SUBMITTED
-            known[wish.key] = (watch_id, phase)
-            self._over[watch_id] = wish
-            self._again += [watch_id] if what == "again" else []
-            self._facts.append((watch_id, what))
-        elif watch_id not in named:
-            self._facts.append((watch_id, "named"))
-        if watch_id not in named:
-            named.add(watch_id)
-            self._named.append(watch_id)
-        return Added(key=wish.key, what=what, phase=phase)
-
-    def _already_named(self, watch_ids: Sequence[int]) -> set[int]:
-        if not watch_ids:
-            return set()
-        found = self._session.find(SQL["watches.already_named"], source=self._source, watch_ids=list(watch_ids))
-        return {watch_id for (watch_id,) in found}
-
-    def _write_watches(self, revision: int) -> dict[WatchKey, int]:
+    def _write_watches(self, intake: Intake, revision: int) -> dict[WatchKey, int]:
         """Returns the ids of the new ones."""
-        wishes = [*self._new.values(), *self._over.values()]
+        wishes = [*intake.new.values(), *intake.over.values()]
         blocked_s = self._blocked_before_s({wish.account for wish in wishes})
         values = [self._values(wish, revision, blocked_s[wish.account]) for wish in wishes]
         fresh = [
             (*wish.key, 1, Phase.SUBMITTED, self._source, *columns, meta or "{}", slot_of(wish.task_id))
-            for wish, (*columns, meta) in zip(self._new.values(), values, strict=False)
+            for wish, (*columns, meta) in zip(intake.new.values(), values, strict=False)
         ]
         ids = {WatchKey(*key): watch_id for *key, watch_id in self._session.run(_ADD, fresh)}
-        over = [(watch_id, *row) for watch_id, row in zip(self._over, values[len(fresh) :], strict=True)]
+        over = [(watch_id, *row) for watch_id, row in zip(intake.over, values[len(fresh) :], strict=True)]
         self._session.run(_START_OVER, over)
         # A withdrawn watch keeps its generation, so that nothing is notified twice; a new one starts from zero.
-        if self._again:
-            self._session.execute(SQL["watches.new_generation"], watch_ids=self._again)
-            self._session.execute(SQL["watches.forget_readings"], watch_ids=self._again)
+        if intake.again:
+            self._session.execute(SQL["watches.new_generation"], watch_ids=intake.again)
+            self._session.execute(SQL["watches.forget_readings"], watch_ids=intake.again)
         return ids
 
     def _values(self, wish: Wish, revision: int, blocked_s: float) -> Row:
@@ -152,11 +120,3 @@ class WatchIntake:
             for pause in PAUSES.find(self._session, _OF_ACCOUNTS, accounts=list(accounts)):
                 total[pause.name] += pause.paused_s(self._now)
         return total
-
-
-def _what(phase: Phase, *, again: bool) -> str:
-    if phase in LIVE:
-        return "known"
-    if phase is Phase.WITHDRAWN:
-        return "revived"
-    return "again" if again else "ended"

@@ -1,0 +1,60 @@
+"""What becomes of the tasks that a source names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bridge.domain.ids import WatchKey
+from bridge.domain.task import LIVE, Phase
+from bridge.domain.watch import Wish
+
+
+class Intake:
+    """Decides about wishes one by one, and collects what to store.
+
+    `known`: the watches of these wishes that exist, each with its id and phase; `named`: those of them that the source
+    names already. With `again` a finished task starts over, without `revive` a withdrawn one stays so.
+    """
+
+    def __init__(
+        self, known: Mapping[WatchKey, tuple[int, Phase]], named: set[int], *, again: bool, revive: bool
+    ) -> None:
+        self._known, self._named = dict(known), named
+        self._may_again, self._may_revive = again, revive
+        self.new: dict[WatchKey, Wish] = {}
+        self.over: dict[int, Wish] = {}  # watches that start over ...
+        self.again: list[int] = []  # ... and those of them that do so as a new generation
+        self.named: list[int] = []  # that the source did not name before
+        self.facts: list[tuple[int | WatchKey, str]] = []  # for histories; of a new watch its key, until it has an id
+
+    def take(self, wish: Wish) -> tuple[str, Phase]:
+        """What becomes of it, in the words of `ports.Added`, and the phase afterwards."""
+        if wish.key in self.new:
+            return "known", Phase.SUBMITTED
+        if wish.key not in self._known:
+            self.new[wish.key] = wish
+            self.facts.append((wish.key, "added"))
+            return "added", Phase.SUBMITTED
+        watch_id, phase = self._known[wish.key]
+        what = self._what(phase)
+        if what == "withdrawn":
+            return what, phase
+        if what in {"revived", "again"}:
+            phase = Phase.SUBMITTED
+            self._known[wish.key] = (watch_id, phase)
+            self.over[watch_id] = wish
+            self.again += [watch_id] if what == "again" else []
+            self.facts.append((watch_id, what))
+        elif watch_id not in self._named:
+            self.facts.append((watch_id, "named"))
+        if watch_id not in self._named:
+            self._named.add(watch_id)
+            self.named.append(watch_id)
+        return what, phase
+
+    def _what(self, phase: Phase) -> str:
+        if phase in LIVE:
+            return "known"
+        if phase is Phase.WITHDRAWN:
+            return "revived" if self._may_revive else "withdrawn"
+        return "again" if self._may_again else "ended"
