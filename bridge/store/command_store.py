@@ -17,19 +17,18 @@ from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import BY_PERSON, Touched
 from bridge.errors import OutdatedError
 from bridge.store.records import PAUSES
-from bridge.store.rows import plain
+from bridge.store.rows import Row, plain
 from bridge.store.selection import deliveries_where
 from bridge.store.sql_files import SQL
 from bridge.store.sqlite.inspection import OWNER
-from bridge.store.statements import Session, put
-from bridge.store.watch_statements import ADD_FACTS, CALLBACK, POLL_NOW, add_facts, find_watches, withdraw
+from bridge.store.statements import BATCH, Session
+from bridge.store.watch_statements import CALLBACK, add_facts, find_watches, withdraw
 from bridge.store.watch_store import WatchStore
 
 _REDELIVERABLE: Final = [state for state in DeliveryState if DeliveryState.WAITING in DELIVERY_FOLLOWS[state]]
 _IN_ORDER: Final = " ORDER BY delivery_id {postgres:FOR NO KEY UPDATE OF deliveries}"
 
 _THE_PAUSE: Final = " WHERE what = :of AND name = :name {postgres:FOR UPDATE}"
-_SET_PAUSE: Final = put("pauses", "what, name")
 
 
 class CommandStore(WatchStore):
@@ -76,8 +75,7 @@ class CommandStore(WatchStore):
             known = find_watches(session, set(keys), lock=True)
             asked = [known[key][0] for key in keys if key in known and known[key][1] in LIVE]
             if asked:
-                session.execute(POLL_NOW, now=now, revision=session.next_revision(), watch_ids=asked)
-                session.run(ADD_FACTS, [(watch_id, now, "poll asked", BY_PERSON) for watch_id in asked])
+                _poll(session, [(watch_id, now, "poll asked", BY_PERSON) for watch_id in asked], now=now)
             phases = [known[key][1] if key in known else None for key in keys]
             return [Touched(key=key, done=phase in LIVE, phase=phase) for key, phase in zip(keys, phases, strict=True)]
 
@@ -123,7 +121,7 @@ class CommandStore(WatchStore):
             session.lock_store()
             earlier = _pause(session, of, name)
             made = earlier.again(now, until_at) if earlier else Pause(of=of, name=name, since_at=now, until_at=until_at)
-            session.run(_SET_PAUSE, [PAUSES.row(made)])
+            session.run(BATCH["commands.set_pause"], [PAUSES.row(made)])
             session.touch()
 
     def resume(self, of: PauseOf, name: str, *, now: float) -> bool:
@@ -133,7 +131,7 @@ class CommandStore(WatchStore):
             pause = _pause(session, of, name)
             if pause is None or not pause.lasts(now):
                 return False
-            session.run(_SET_PAUSE, [PAUSES.row(pause.again(now, now))])
+            session.run(BATCH["commands.set_pause"], [PAUSES.row(pause.again(now, now))])
             session.touch()
             return True
 
@@ -176,9 +174,8 @@ class CommandStore(WatchStore):
             found = find_watches(session, [key for keys in polled.values() for key in keys], lock=True)
             live = {key: watch_id for key, (watch_id, phase) in sorted(found.items()) if phase in LIVE}
             if live:
-                session.execute(POLL_NOW, now=now, revision=session.next_revision(), watch_ids=list(live.values()))
                 facts = [(live[key], heard[key].at, CALLBACK, plain(heard[key].detail)) for key in live]
-                add_facts(session, facts)
+                _poll(session, facts, now=now)
             return len(live), left
 
     def use_form(self, form: str, *, now: float, kept_s: float) -> bool:
@@ -209,3 +206,10 @@ def lift_holds(session: Session, endpoints: Iterable[str]) -> None:
 def _pause(session: Session, of: PauseOf, name: str) -> Pause | None:
     found = PAUSES.find(session, _THE_PAUSE, of=of, name=name)
     return found[0] if found else None
+
+
+def _poll(session: Session, facts: Sequence[Row], *, now: float) -> None:
+    """Poll the watches of these facts at once."""
+    watch_ids = [watch_id for watch_id, *_ in facts]
+    session.execute(SQL["watches.poll_now"], now=now, revision=session.next_revision(), watch_ids=watch_ids)
+    add_facts(session, facts)

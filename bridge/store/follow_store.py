@@ -12,12 +12,10 @@ from bridge.domain.task import LIVE
 from bridge.store import records
 from bridge.store.event_log import EventLog
 from bridge.store.sql_files import SQL
-from bridge.store.statements import Batch, Session
+from bridge.store.statements import Session
+from bridge.store.watch_statements import find_watches
 
 _SETTLED_STATES: Final = [str(state) for state in DeliveryState if state is not DeliveryState.WAITING]
-_PHASES: Final = Batch(
-    "account text, task_id text", SQL["log.phases"], answer=("account", "task_id", "phase", "watch_id")
-)
 TOUCHED: Final = SQL["log.touched"]
 FACTS: Final = SQL["log.facts"]
 NEW: Final = SQL["log.created"]
@@ -30,9 +28,8 @@ class FollowStore(EventLog):
     def finished(self, keys: Collection[WatchKey]) -> frozenset[WatchKey]:
         """Those of these tasks that are not watched any more: finished, withdrawn, or not there."""
         with self._database.read() as session:
-            found = session.run(_PHASES, [tuple(key) for key in keys])
-        live = {WatchKey(account, task_id) for account, task_id, phase, _ in found if phase in LIVE}
-        return frozenset(keys) - live
+            found = find_watches(session, keys, lock=False)
+        return frozenset(keys) - {key for key, (_, phase) in found.items() if phase in LIVE}
 
     def marks(self) -> ChangeMarks:
         """Where the changes are now."""
@@ -45,7 +42,7 @@ class FollowStore(EventLog):
         """The rows of these keys and ids, then what has changed since these marks; at most `most` of each."""
         with self._database.read() as session:
             marks = _marks(session)
-            known = {watch_id for *_, watch_id in session.run(_PHASES, [tuple(key) for key in keys])}
+            known = {watch_id for watch_id, _ in find_watches(session, keys, lock=False).values()}
             touched = _ids(session, TOUCHED, most, revision=since.revision)
             touched |= _ids(session, FACTS, most, fact=since.fact)
             made = _ids(session, NEW, most, delivery=since.delivery)

@@ -8,25 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from bridge.domain.task import LIVE, Kind
 from bridge.errors import BridgeBug
 from bridge.store.rows import Row, plain
-from bridge.store.sql_files import SQL
-from bridge.store.statements import Batch, Session, update
+from bridge.store.statements import BATCH, Session
 from bridge.store.watch_rows import memory_row
 from bridge.store.watch_statements import CALLBACK, COUNT_READINGS, add_facts
 
 if TYPE_CHECKING:
     from bridge.domain.change import Note
 
-MEMORY: Final = (
-    "watch_id, phase, polls, failures, doubt_kind, doubt_answers, doubt_since_at, progress, progress_told,"
-    " progress_told_at, input_told, next_poll_at, next_poll_why, asked_at"
-)
-ASKED: Final = "poll_asked_at = CASE WHEN poll_asked_at > new.asked_at THEN poll_asked_at END"
-NOTE: Final = update("watches", MEMORY, also=ASKED)
-NOTED: Final = Batch(
-    "account text, task_id text, generation int",
-    SQL["watches.noted"],
-    answer=("account", "task_id", "generation", "watch_id", "phase", "polls"),
-)
+NOTED: Final = BATCH["watches.noted"]
+NOTE: Final = BATCH["watches.note"]
 
 
 class ReadingCounts:
@@ -42,7 +32,7 @@ class ReadingCounts:
         row[4:] = note.at, plain(note.detail)
 
     def rows(self) -> list[Row]:
-        """The rows of `COUNT_READINGS`, in the order of the watches."""
+        """In the order of the watches."""
         return sorted(map(tuple, self._rows.values()))
 
 
@@ -85,5 +75,5 @@ def _facts(watch_id: int, note: Note, *, before: str) -> list[Row]:
 
 
 def memory_and_schedule(watch_id: int, note: Note) -> Row:
-    """The columns of `MEMORY`."""
+    """A row of `watches.note`."""
     return (watch_id, *memory_row(note.memory), note.next_poll_at, plain(note.next_poll_why), note.at)

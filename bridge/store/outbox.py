@@ -13,14 +13,12 @@ from bridge.store.read_store import ReadStore
 from bridge.store.records import Record
 from bridge.store.rows import Row, within
 from bridge.store.sql_files import SQL
-from bridge.store.statements import Question
+from bridge.store.statements import Question, question
 from bridge.store.unreadable import readable
 
 QUEUES: Final = SQL["outbox.queues"]
-# First their lengths, so that few long bodies are read at once: SQLite makes no text beyond a billion bytes.
-_SIZES: Final = ("delivery_id", "length(body)")
-DUE: Final = Question(_SIZES, SQL["outbox.due"])
-_DUE_IN_ORDER: Final = Question(_SIZES, SQL["outbox.due_in_order"])
+DUE: Final = question("outbox.due")
+_DUE_IN_ORDER: Final = question("outbox.due_in_order")
 DELIVERIES: Final = Record("delivery", Delivery, "deliveries LEFT JOIN events USING (event_id)", is_checked=False)
 HANDED_OUT: Final = Question(DELIVERIES.columns, f"FROM {DELIVERIES.table} WHERE delivery_id IN (:wanted[])")
 NEXT_DUE: Final = SQL["outbox.next_due"]

@@ -30,10 +30,11 @@ from bridge.store.records import Record
 from bridge.store.rows import plain
 from bridge.store.selection import deliveries_where, watches_where
 from bridge.store.sql_files import SQL
-from bridge.store.statements import Batch, Finder, Session
+from bridge.store.statements import Finder, Session
 from bridge.store.task_pages import TaskPages
 from bridge.store.unreadable import UNREADABLE, readable, unreadable_rows
-from bridge.store.watch_rows import SELECT_WATCH, watch
+from bridge.store.watch_rows import watch
+from bridge.store.watch_statements import find_watches
 
 if TYPE_CHECKING:
     from bridge.domain.account_state import AccountState
@@ -51,7 +52,6 @@ _OF_KEY: Final = " WHERE task_id = :task_id AND account = :account"
 _OF_WATCH: Final = " WHERE watch_id = :watch_id ORDER BY "
 _NOT_LIVE: Final = frozenset(Phase) - LIVE
 _OVER: Final = "ended_at IS NOT NULL AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}"  # has an index
-_WATCH_IDS: Final = Batch("account text, task_id text", SQL["reads.watch_ids"], ("account", "task_id", "watch_id"))
 
 
 class ReadStore(Figures, TaskPages, DeliveryPages):
@@ -78,9 +78,9 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         """The watches of this id: one for each account that has it."""
 
         where = "task_id = :task_id" + ("" if account is None else " AND account = :account")
-        sql = f"{SELECT_WATCH} FROM watches WHERE {where} ORDER BY account"
+        sql = f"{SQL['watches.find_all']} WHERE {where} ORDER BY account"
         found = self._once.find(sql, task_id=plain(task_id), account=account and plain(account))
-        return readable("watch", watch, found)
+        return readable("watch", watch, [row[:-2] for row in found])
 
     def view(self, key: WatchKey) -> WatchView:
         """One watch as `list_watches` shows it; UnknownError when there is none."""
@@ -91,9 +91,8 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
     def details(self, key: WatchKey) -> WatchDetails:
         """Everything about one watch; UnknownError when there is none."""
 
-        sql = f"{SELECT_WATCH}, next_poll_why, watch_id FROM watches {_OF_KEY}"
         with self._database.read() as session:
-            for *row, next_poll_why, watch_id in session.find(sql, **key._asdict()):
+            for *row, next_poll_why, watch_id in session.find(SQL["watches.find_all"] + _OF_KEY, **key._asdict()):
                 return WatchDetails(
                     watch=watch(tuple(row)),
                     sources=tuple(source for (source,) in session.find(SQL["reads.sources"], watch_id=watch_id)),
@@ -142,7 +141,8 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
     def watch_ids(self, keys: Collection[WatchKey]) -> dict[WatchKey, int]:
         """The ids of those of these watches that exist."""
         with self._database.read() as session:
-            return {WatchKey(*key): int(watch_id) for *key, watch_id in session.run(_WATCH_IDS, keys)}
+            found = find_watches(session, keys, lock=False)
+        return {key: watch_id for key, (watch_id, _) in found.items()}
 
     def deliveries_of(self, key: WatchKey) -> list[DeliveryView]:
         """A watch's deliveries with their attempts, the oldest first."""

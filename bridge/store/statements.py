@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from bridge.store.rows import Row
+from bridge.store.sql_files import SQL
 from bridge.store.tables import TABLES
 
 if TYPE_CHECKING:
@@ -60,42 +61,24 @@ class Batch:
         return dict(column.split() for column in self.new.split(","))
 
 
-def insert(table: str, new: str = "", rest: str = "ON CONFLICT DO NOTHING", *, own: str = "") -> Batch:
-    """A batch that inserts its rows: of these columns, or all of the table's. `own` names those that PostgreSQL alone
-    has; they come last. `rest` says, for example, what happens to a row that is there already."""
-    columns = _typed(table, new or ", ".join(TABLES[table]))
-    names = ", ".join(columns) + "".join(f"{{postgres:, {name}}}" for name in _typed(table, own))
-    sql = f"INSERT INTO {table} ({names}) SELECT {names} FROM {{new}} WHERE true {rest}"  # noqa: S608 - names of ours
-    return Batch(_listed(columns | _typed(table, own)), sql)
+class _Batches(dict[str, Batch]):
+    """The statements for many rows, by name as in `SQL`."""
+
+    def __missing__(self, name: str) -> Batch:
+        sql = SQL[name]
+        new = (column if " " in column else f"{column} {_TYPES[column]}" for column in SQL.new[name])
+        self[name] = Batch(", ".join(new), sql, tuple(filter(None, SQL.answer[name])))
+        return self[name]
 
 
-def update(table: str, new: str, *, given: str = "", own: str = "", also: str = "", where: str = "") -> Batch:
-    """A batch that changes the rows with the same first column. Where the new value is NULL, columns of `given` keep
-    the old one, and so do those of `own`, which only PostgreSQL has. `also` sets further columns."""
-    (key, *_), columns = _typed(table, new), _typed(table, new)
-    kept = {name: f"{name} = coalesce(new.{name}, {table}.{name})" for name in _typed(table, f"{given}, {own}")}
-    sets = [f"{name} = new.{name}" for name in columns if name != key] + [kept[name] for name in _typed(table, given)]
-    changes = ", ".join(filter(None, [*sets, also])) + "".join(f"{{postgres:, {kept[n]}}}" for n in _typed(table, own))
-    sql = f"UPDATE {table} SET {changes} FROM {{new}} WHERE {table}.{key} = new.{key} {where}"  # noqa: S608
-    return Batch(_listed(columns | _typed(table, f"{given}, {own}")), sql)
+_TYPES: Final = {column: kind for columns in TABLES.values() for column, kind in columns.items()}
+BATCH: Final = _Batches()
 
 
-def put(table: str, key: str, new: str = "", *, where: str = "true") -> Batch:
-    """A batch that inserts its rows. Each replaces the row with the same key, if `where` is true of the two. Finds the
-    keys that were written."""
-    others = [column for column in _typed(table, new or ", ".join(TABLES[table])) if column not in key.split(", ")]
-    changes = ", ".join(f"{column} = excluded.{column}" for column in others)
-    return insert(table, new, f"ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE {where} RETURNING {key}")
-
-
-def _typed(table: str, names: str) -> dict[str, str]:
-    """Columns with their types: those that are named, or else those of `TABLES`."""
-    found = [name.split() for name in names.split(",") if name.strip()]
-    return {name: kind[0] if kind else TABLES[table][name] for name, *kind in found}
-
-
-def _listed(columns: Mapping[str, str]) -> str:
-    return ", ".join(map(" ".join, columns.items()))
+def question(name: str) -> Question:
+    """The one of `SQL` with this name."""
+    sql = SQL[name]
+    return Question(SQL.answer[name], sql)
 
 
 class Finder(Protocol):

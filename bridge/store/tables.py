@@ -12,7 +12,8 @@ from bridge.store.rows import Row, plain
 from bridge.store.sql_files import SQL
 
 TABLES: Final[Mapping[str, Mapping[str, str]]] = {
-    table: dict(column.split() for column in columns.split(",")) for table, columns in SQL.file("tables").items()
+    table: dict(column.split() for column in columns.split(","))
+    for table, (_, _, columns) in SQL.file("tables").items()
 }
 """Each table's columns with their types: int, float, text, bool or bytes."""
 OWN: Final[Mapping[str, Sequence[str]]] = {"watches": ("slot", "urls"), "deliveries": ("slot",)}

@@ -13,7 +13,7 @@ from bridge.store import records
 from bridge.store.rows import Row, plain
 from bridge.store.selection import BY_LABEL, HAS_TEXT, like, storable
 from bridge.store.sql_files import SQL
-from bridge.store.statements import Finder, OpenStore, Question, Session
+from bridge.store.statements import Finder, OpenStore, Session, question
 from bridge.store.watch_rows import snapshot_of
 
 SCANNED: Final = 8_000  # rows that one page looks at, if it has conditions that no index has
@@ -22,7 +22,7 @@ MOST_LIVE: Final = 10_000
 _NEWEST: Final = 1 << 62  # above every id
 _LAST: Final = "\U0010ffff"  # sorts behind everything that begins with a text
 
-LIVE: Final = Question(("watch_id", "account", "action", "added_at"), SQL["pages.live"])
+LIVE: Final = question("pages.live")
 MOST_SNAPSHOT: Final = 1 << 18  # characters; a longer one holds the result itself
 
 

@@ -14,26 +14,9 @@ from bridge.ports import Added
 from bridge.store.records import PAUSES
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_files import SQL
-from bridge.store.statements import Session, insert, update
-from bridge.store.watch_statements import ADD_FACTS, find_watches, withdraw
+from bridge.store.statements import BATCH, Session
+from bridge.store.watch_statements import add_facts, find_watches, withdraw
 
-_ADD: Final = insert(
-    "watches",
-    "account, task_id, generation, phase, source, revision, added_at, blocked_before_s, action, give_up_after_s, label,"
-    " endpoints, meta",
-    "{in order} RETURNING account, task_id, watch_id",
-    own="slot int",
-)
-# What the new wish leaves out stays as the earlier one had it.
-_START_OVER: Final = update(
-    "watches",
-    "watch_id, revision, added_at, blocked_before_s",
-    given="action, give_up_after_s, label, endpoints, meta",
-    also="phase = 'submitted', is_tombstone = false, next_poll_at = NULL, poll_asked_at = NULL, asked_at = NULL,"
-    " next_poll_why = '', ended_at = NULL, reason = NULL, failures = 0, doubt_kind = NULL, doubt_answers = NULL,"
-    " doubt_since_at = NULL",
-)
-_NAME: Final = insert("naming")
 _OF_ACCOUNTS: Final = " WHERE what = 'account' AND name IN (:accounts[])"
 
 
@@ -80,9 +63,9 @@ class WatchIntake:
         revision = self._session.next_revision() if touches else 0
         ids = self._write_watches(intake, revision)
         named = [(self._source, watch_id, self._is_listing) for watch_id in (*ids.values(), *intake.named)]
-        self._session.run(_NAME, named)
+        self._session.run(BATCH["watches.name"], named)
         facts = [(ids[whose] if isinstance(whose, WatchKey) else whose, what) for whose, what in intake.facts]
-        self._session.run(ADD_FACTS, [(watch_id, self._now, what, self._source) for watch_id, what in facts])
+        add_facts(self._session, [(watch_id, self._now, what, self._source) for watch_id, what in facts])
         if self._withdrawn:
             withdraw(self._session, self._withdrawn, revision=revision, by=self._source, now=self._now)
 
@@ -95,9 +78,9 @@ class WatchIntake:
             (*wish.key, 1, Phase.SUBMITTED, self._source, *columns, meta or "{}", slot_of(wish.task_id))
             for wish, (*columns, meta) in zip(intake.new.values(), values, strict=False)
         ]
-        ids = {WatchKey(*key): watch_id for *key, watch_id in self._session.run(_ADD, fresh)}
+        ids = {WatchKey(*key): watch_id for *key, watch_id in self._session.run(BATCH["watches.add"], fresh)}
         over = [(watch_id, *row) for watch_id, row in zip(intake.over, values[len(fresh) :], strict=True)]
-        self._session.run(_START_OVER, over)
+        self._session.run(BATCH["watches.start_over"], over)
         # A withdrawn watch keeps its generation, so that nothing is notified twice; a new one starts from zero.
         if intake.again:
             self._session.execute(SQL["watches.new_generation"], watch_ids=intake.again)
@@ -105,7 +88,7 @@ class WatchIntake:
         return ids
 
     def _values(self, wish: Wish, revision: int, blocked_s: float) -> Row:
-        """The columns of `_START_OVER` after `watch_id`, which are also the last of `_ADD`."""
+        """The columns of `watches.start_over` after `watch_id`, which are also the last of `watches.add`."""
         action, label = (None if text is None else plain(text) for text in (wish.action, wish.label))
         meta = None if wish.meta is None else json_text(dict(wish.meta))
         endpoints = None if wish.endpoints is None else json_text(wish.endpoints)

@@ -13,22 +13,14 @@ from bridge.domain.watch import Doubt, Memory, Watch, WatchState
 from bridge.store.rows import Row, json_text, meta_of
 from bridge.store.unreadable import readable, readable_json, report
 
-STATE_COLUMNS: Final = (
-    *("account", "task_id", "generation", "action", "give_up_after_s", "added_at", "blocked_before_s"),
-    *("coalesce(poll_asked_at, next_poll_at)", "asked_at", "revision", "phase", "polls", "failures"),
-    *("doubt_kind", "doubt_answers", "doubt_since_at", "progress", "progress_told", "progress_told_at", "input_told"),
-)
-WATCH_COLUMNS: Final = (*STATE_COLUMNS, "label", "meta", "endpoints", "source", "ended_at", "reason", "snapshot")
-SELECT_STATE: Final = f"SELECT {', '.join(STATE_COLUMNS)}"
-SELECT_WATCH: Final = f"SELECT {', '.join(WATCH_COLUMNS)}"
-
+_STATES: Final = 20  # columns of `watches.state`
 _PHASES: Final = {str(phase): phase for phase in Phase}
 _FRESH: Final = Memory()  # of every watch that was never polled
 _KINDS: Final = {str(kind): kind for kind in Kind}
 
 
 def watch_state(row: Row) -> WatchState:
-    """From `SELECT_STATE`."""
+    """From the columns `watches.state`."""
     account, task_id, generation, action, give_up_after_s, added_at, blocked_before_s = row[:7]
     next_poll_at, asked_at, revision, phase, polls, failures = row[7:13]
     doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told = row[13:]
@@ -50,22 +42,22 @@ def watch_state(row: Row) -> WatchState:
 
 
 def watch_states(rows: Iterable[Row]) -> list[WatchState]:
-    """From rows of `SELECT_STATE`, however many; see `readable`."""
+    """The same of any number of rows; see `readable`."""
     with collector.resting():
         return readable("watch", watch_state, rows)
 
 
 def memory_row(memory: Memory) -> Row:
-    """The last ten of `SELECT_STATE`."""
+    """The last ten of these columns."""
     phase, polls, failures, doubt, *told = memory
     doubted = (doubt.kind, doubt.answers, doubt.since_at) if doubt else (None, None, None)
     return (phase, polls, failures, *doubted, *told)
 
 
 def watch(row: Row) -> Watch:
-    """From `SELECT_WATCH`."""
-    label, meta, endpoints, source, ended_at, reason, snapshot = row[len(STATE_COLUMNS) :]
-    state = watch_state(row[: len(STATE_COLUMNS)])
+    """From the columns `watches.watch`."""
+    label, meta, endpoints, source, ended_at, reason, snapshot = row[_STATES:]
+    state = watch_state(row[:_STATES])
     key = f"{state.account}/{state.task_id}"
     return Watch(
         state=state,

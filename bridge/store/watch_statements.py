@@ -9,35 +9,23 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.store.rows import Row
 from bridge.store.sql_files import SQL
-from bridge.store.statements import Batch, Session, insert
+from bridge.store.statements import BATCH, Session
 
-FIND: Final = Batch(
-    "account text, task_id text", SQL["watches.find"], answer=("account", "task_id", "watch_id", "phase")
-)
-_FIND_LOCKED: Final = Batch(FIND.new, SQL["watches.find_locked"], FIND.answer)
-
-POLL_NOW: Final = SQL["watches.poll_now"]
-ADD_FACTS: Final = insert("history", "watch_id, at, what, detail", "")
-COUNT_READINGS: Final = insert(
-    "readings",
-    rest="""
-    ON CONFLICT (watch_id, kind) DO UPDATE SET count = readings.count + excluded.count, last_at = excluded.last_at,
-        last_detail = excluded.last_detail
-    """,
-)
+FIND: Final = BATCH["watches.find"]
+COUNT_READINGS: Final = BATCH["watches.count_readings"]
 CALLBACK: Final = "callback"  # a fact: one came, and the task was polled because of it
 MOST_CALLBACKS: Final = 20  # kept of a watch, the latest
 
 
 def find_watches(session: Session, keys: Collection[WatchKey], *, lock: bool) -> dict[WatchKey, tuple[int, Phase]]:
     """watch_id and phase of those of these watches that exist. With `lock` nobody changes them meanwhile."""
-    found = session.run(_FIND_LOCKED if lock else FIND, keys)
+    found = session.run(BATCH["watches.find_locked"] if lock else FIND, keys)
     return {WatchKey(account, task_id): (watch_id, Phase(phase)) for account, task_id, watch_id, phase in found}
 
 
 def add_facts(session: Session, facts: Sequence[Row]) -> None:
     """Add facts to the histories of watches: watch_id, at, what, detail. Of callbacks only the latest stay."""
-    session.run(ADD_FACTS, facts)
+    session.run(BATCH["watches.add_facts"], facts)
     called = sorted({watch_id for watch_id, _, what, _ in facts if what == CALLBACK})
     if called:
         session.execute(SQL["watches.trim_callbacks"], watch_ids=called, what=CALLBACK, most=MOST_CALLBACKS)
@@ -46,4 +34,4 @@ def add_facts(session: Session, facts: Sequence[Row]) -> None:
 def withdraw(session: Session, watch_ids: Sequence[int], *, revision: int, by: str, now: float) -> None:
     """Stop watching. `by`: the source that no longer names them, or a person's command."""
     session.execute(SQL["watches.withdraw"], revision=revision, now=now, watch_ids=list(watch_ids))
-    session.run(ADD_FACTS, [(watch_id, now, Phase.WITHDRAWN, by) for watch_id in watch_ids])
+    add_facts(session, [(watch_id, now, Phase.WITHDRAWN, by) for watch_id in watch_ids])

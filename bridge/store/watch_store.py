@@ -14,14 +14,14 @@ from bridge.store.notes import write_notes
 from bridge.store.read_store import ReadStore, revision
 from bridge.store.sql_files import SQL
 from bridge.store.watch_intake import WatchIntake
-from bridge.store.watch_rows import SELECT_STATE, watch_states
+from bridge.store.watch_rows import watch_states
 
 if TYPE_CHECKING:
     from bridge.domain.change import Note
 
-LIVE_STATES: Final = SELECT_STATE + " FROM watches WHERE phase IN ('submitted', 'running')"
-LIVE_SLICE: Final = SELECT_STATE + ", watch_id FROM watches WHERE phase = :phase AND watch_id > :after"
-CHANGED_STATES: Final = SELECT_STATE + " FROM watches WHERE revision > :since"
+LIVE_STATES: Final = SQL["watches.live_states"]
+LIVE_SLICE: Final = SQL["watches.live_slice"]
+CHANGED_STATES: Final = SQL["watches.changed_states"]
 _OF_SHARES: Final = " AND (account, slot) IN (SELECT * FROM unnest(:accounts::text[], :slots::int[]))"
 SLICED: Final = " ORDER BY watch_id LIMIT :most"
 

@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.store.sqlite.sql_session import SqliteSession
-from bridge.store.statements import Batch, Question, insert
+from bridge.store.statements import Batch, Question
 
-PUT = insert("things", "place int, value text, other text")
+PUT = Batch(
+    "place int, value text, other text",
+    "INSERT INTO things (place, value, other) SELECT place, value, other FROM {new} WHERE true ON CONFLICT DO NOTHING",
+)
 GET = Batch("place int", "FROM {new} JOIN things USING (place)", answer=("place", "value", "other"))
 ASK = Question(("place", "value", "other"), "FROM things WHERE place IN (:places[]) ORDER BY place")
 

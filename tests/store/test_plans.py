@@ -15,7 +15,6 @@ from bridge.domain.task import Phase
 from bridge.domain.watch import Memory
 from bridge.store import (
     SqliteStore,
-    commit_statements,
     event_log,
     follow_store,
     notes,
@@ -25,6 +24,7 @@ from bridge.store import (
     watch_store,
 )
 from bridge.store.sqlite.sql_session import batch_sql, plain_sql, question_sql
+from bridge.store.statements import BATCH, question
 from tests.factories import NOW
 from tests.store.making import Teller, add, due, make_attempt, make_end, make_note
 
@@ -35,17 +35,17 @@ HOT = {
     "load changed watches": watch_store.CHANGED_STATES,
     "find what was polled": batch_sql(notes.NOTED, 4),
     "note polls": batch_sql(notes.NOTE, 4),
-    "load watches for their transitions": batch_sql(commit_statements.MEANT, 4),
-    "move watches": batch_sql(commit_statements.MOVE, 4),
+    "load watches for their transitions": batch_sql(BATCH["commits.meant"], 4),
+    "move watches": batch_sql(BATCH["watches.move"], 4),
     "count answers": batch_sql(watch_statements.COUNT_READINGS, 4),
-    "load what was attempted": question_sql(commit_statements.ATTEMPTED),
-    "settle": batch_sql(commit_statements.SETTLE, 4),
-    "cancel what was overtaken": batch_sql(commit_statements.CANCEL_OVERTAKEN, 4),
+    "load what was attempted": question_sql(question("commits.attempted")),
+    "settle": batch_sql(BATCH["commits.settle"], 4),
+    "cancel what was overtaken": batch_sql(BATCH["commits.cancel_overtaken"], 4),
     "lanes": plain_sql(outbox.QUEUES),
     "due": question_sql(outbox.DUE),
     "hand out": question_sql(outbox.HANDED_OUT),
     "next due": plain_sql(outbox.NEXT_DUE),
-    "add bodies of events": batch_sql(commit_statements.ADD_BODIES, 4),
+    "add bodies of events": batch_sql(BATCH["commits.add_bodies"], 4),
     "read the log of events": plain_sql(event_log.LOGGED),
     "read its numbers": plain_sql(event_log.NUMBERS),
     "watches that were touched": plain_sql(follow_store.TOUCHED),

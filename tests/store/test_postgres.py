@@ -16,13 +16,13 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import slot_of
 from bridge.errors import ConfigError, StoreDamaged, StoreError
 from bridge.store import open_store
-from bridge.store.commit_statements import MEANT
 from bridge.store.event_log import LOGGED
 from bridge.store.follow_store import FACTS, NEW, SETTLED, TOUCHED
 from bridge.store.outbox import DUE, QUEUES
 from bridge.store.postgres import PostgresStore, open_postgres
 from bridge.store.postgres.database import LATEST
 from bridge.store.postgres.sql_session import arrays, batch_sql, plain_sql, question_sql
+from bridge.store.statements import BATCH
 from bridge.store.watch_store import CHANGED_STATES
 from tests.factories import NOW, make_wish
 from tests.store.making import (
@@ -262,7 +262,7 @@ class TestMany:
                 (plain_sql(FACTS), {"fact": 10**9, "most": 10}),
                 (plain_sql(NEW), {"delivery": 10**9, "most": 10}),
                 (plain_sql(SETTLED), {"state": "accepted", "since": 1e12, "most": 10}),
-                (batch_sql(MEANT), arrays(MEANT, [("task-2500", "kling", 1)])),
+                (batch_sql(BATCH["commits.meant"]), arrays(BATCH["commits.meant"], [("task-2500", "kling", 1)])),
             ):
                 plan = connection.execute(f"EXPLAIN {query}", given).fetchall()
                 assert not any("Seq Scan" in line for (line,) in plan), plan

@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 
 from bridge.store.sql_files import SQL
+from bridge.store.statements import BATCH
 
 STORE = Path(__file__).parents[2] / "bridge" / "store"
-FILES = {file.stem: file.read_text(encoding="utf-8") for file in sorted((STORE / "sql").glob("*.sql"))}
+FILES = {
+    file.stem: file.read_text(encoding="utf-8")
+    for file in sorted((STORE / "sql").glob("*.sql"))
+    if file.stem != "tables"
+}
 CODE = "\n".join(file.read_text(encoding="utf-8") for file in STORE.rglob("*.py"))
 WANTED = set(re.findall(r'"((?:' + "|".join(FILES) + r')\.\w+)"', CODE))
-NAMES = {f"{file}.{name}" for file, text in FILES.items() for name in re.findall(r"^-- (\w+): ", text, re.MULTILINE)}
+NAMES = {f"{file}.{name}" for file in FILES for name in SQL.file(file)}
 
 
 def test_every_statement_that_the_code_names_exists() -> None:
@@ -32,3 +37,9 @@ def test_a_statement_has_its_parts_in_place(name: str) -> None:
     left = set(re.findall(r"\{([\w.]+)\}", SQL[name]))
     assert left <= {"new", "where"}, f"no statement before {name} has this name"
     assert "--" not in SQL[name]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in NAMES if "{new}" in SQL[name]))
+def test_the_rows_of_a_statement_have_columns_that_exist(name: str) -> None:
+    assert BATCH[name].columns
+    assert set(BATCH[name].columns.values()) <= {"int", "float", "text", "bool", "bytes"}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Final
 
 from bridge.domain.slots import Share
 from bridge.errors import LeaseLost
@@ -19,10 +18,7 @@ from bridge.store.postgres.database import Database
 from bridge.store.postgres.sql_session import one
 from bridge.store.read_store import ReadStore
 from bridge.store.sql_files import SQL
-from bridge.store.statements import MEMBERS, Batch, insert
-
-_CLAIM: Final = insert("shares", "scope text, slot int, fence int", "ON CONFLICT DO NOTHING RETURNING scope, slot")
-_RELEASE: Final = Batch("scope text, slot int, fence int", SQL["members.release"])
+from bridge.store.statements import BATCH, MEMBERS
 
 
 class PostgresShares(ReadStore):
@@ -77,7 +73,7 @@ class PostgresShares(ReadStore):
         fence = self._joined()
         with self._database.write() as session:
             session.guard()
-            rows = session.run(_CLAIM, [(*share, fence) for share in sorted(shares)])
+            rows = session.run(BATCH["members.claim"], [(*share, fence) for share in sorted(shares)])
         gained = frozenset(Share(scope, slot) for scope, slot in rows)
         self._database.held = (self._database.held or frozenset()) | gained
         return gained
@@ -94,7 +90,7 @@ class PostgresShares(ReadStore):
         self._database.held = (self._database.held or frozenset()) - gone
         with self._database.write() as session:
             session.guard(alone=True)
-            session.run(_RELEASE, [(*share, fence) for share in sorted(gone)])
+            session.run(BATCH["members.release"], [(*share, fence) for share in sorted(gone)])
             session.wake(MEMBERS)
         self._letting_go -= gone
 

@@ -43,3 +43,8 @@ DELETE FROM forms WHERE form = :form
 
 -- forget_forms: Forget forms that are too old to be accepted.
 DELETE FROM forms WHERE used_at < :before
+
+-- set_pause (what, name, since_at, until_at, before_s): Store a pause.
+INSERT INTO pauses ({columns}) SELECT {columns} FROM {new} WHERE true
+ON CONFLICT (what, name) DO UPDATE SET since_at = excluded.since_at, until_at = excluded.until_at,
+    before_s = excluded.before_s

@@ -1,9 +1,9 @@
--- meant: A batch: the watches of these transitions, of any phase. One that named the live ones would tempt PostgreSQL,
+-- meant (task_id, account, generation) -> {watches.watch}, watch_id: The watches of these transitions, of any phase. One that named the live ones would tempt PostgreSQL,
 -- before there are statistics, to read their index.
 FROM {new} JOIN watches USING (task_id, account, generation)
 {postgres:ORDER BY watch_id FOR NO KEY UPDATE OF watches}
 
--- attempted: The deliveries that were attempted.
+-- attempted -> delivery_id, state, watch_id, is_live: The deliveries that were attempted.
 FROM deliveries WHERE delivery_id IN (:delivery_ids[])
 {postgres:ORDER BY delivery_id FOR NO KEY UPDATE}
 
@@ -18,21 +18,21 @@ state = 'waiting' AND attempts = 0 AND last_outcome IS NULL
 SELECT endpoint, target FROM deliveries WHERE event_id = :event_id AND {never_attempted} AND next_attempt_at > :after
 ORDER BY delivery_id {postgres:FOR NO KEY UPDATE}
 
--- release: A batch: send held deliveries, perhaps with other bytes.
+-- release (event_id, endpoint, target, body): Send held deliveries, perhaps with other bytes.
 UPDATE deliveries SET body = coalesce(new.body, deliveries.body), next_attempt_at = 0
 FROM {new} WHERE deliveries.event_id = new.event_id AND deliveries.endpoint = new.endpoint
     AND deliveries.target = new.target AND {never_attempted}
 
--- add_events: A batch: events, in the order of the log.
+-- add_events (event_id, topic, account, subject, occurred_at, number, documented_at): Events, in the order of the log.
 INSERT INTO events (event_id, topic, account, subject, occurred_at, {sqlite:number, }documented_at)
 SELECT event_id, topic, account, subject, occurred_at, {sqlite:number, }documented_at
 FROM {new} WHERE true {in order} ON CONFLICT DO NOTHING
 
--- add_bodies: A batch: the documented bytes of events that no delivery has.
+-- add_bodies (event_id, body): The documented bytes of events that no delivery has.
 INSERT INTO event_bodies (number, body) SELECT number, body FROM {new} JOIN events USING (event_id)
 WHERE number IS NOT NULL ON CONFLICT DO NOTHING
 
--- cancel_overtaken: A batch: cancel what waits to say that a task runs, because it has finished.
+-- cancel_overtaken (watch_id, at): Cancel what waits to say that a task runs, because it has finished.
 UPDATE deliveries SET state = 'canceled', settled_at = new.at, next_attempt_at = NULL
 FROM {new} WHERE deliveries.watch_id = new.watch_id AND state = 'waiting' AND is_live
 
@@ -60,3 +60,45 @@ SELECT count(*), count(CASE WHEN told_at > :since THEN 1 END) FROM unread_answer
 -- add_unread: Store a new word.
 INSERT INTO unread_answers (account, word, answers, first_at, last_at, reason, told_at)
 VALUES (:account, :word, :answers, :at, :at, :reason, :told_at) ON CONFLICT DO NOTHING
+
+-- add_deliveries (event_id, endpoint, target, watch_id, is_live, state, next_attempt_at, created_at, address, body, slot int): Put deliveries into the outbox.
+INSERT INTO deliveries ({columns}{postgres:, slot}) SELECT {columns}{postgres:, slot} FROM {new} WHERE true {in order}
+ON CONFLICT DO NOTHING
+
+-- add_attempts (delivery_id, at, outcome, detail, duration_s): Store attempts.
+INSERT INTO attempts ({columns}) SELECT {columns} FROM {new} WHERE true ON CONFLICT DO NOTHING
+
+-- settle (delivery_id, state, attempts, next_attempt_at, settled_at, last_outcome, last_detail, sent_so_far): Store the outcomes of waiting deliveries.
+UPDATE deliveries SET state = new.state, attempts = new.attempts, next_attempt_at = new.next_attempt_at,
+    settled_at = new.settled_at, last_outcome = new.last_outcome, last_detail = new.last_detail,
+    sent_so_far = new.sent_so_far
+FROM {new} WHERE deliveries.delivery_id = new.delivery_id AND deliveries.state = 'waiting'
+
+-- set_health (endpoint, failing_since, failures, reason, told_at, told_failures, count): Store the health of endpoints.
+INSERT INTO health ({columns}) SELECT {columns} FROM {new} WHERE true
+ON CONFLICT (endpoint) DO UPDATE SET failing_since = excluded.failing_since, failures = excluded.failures,
+    reason = excluded.reason, told_at = excluded.told_at, told_failures = excluded.told_failures, count = excluded.count
+
+-- hold_queues (endpoint, target, held_until, reason, fingerprint): Hold queues.
+INSERT INTO queues ({columns}) SELECT {columns} FROM {new} WHERE true
+ON CONFLICT (endpoint, target) DO UPDATE SET held_until = excluded.held_until, reason = excluded.reason,
+    fingerprint = excluded.fingerprint
+
+-- block (account, blocked_at, reason, count): Block accounts; those that were not blocked before.
+INSERT INTO accounts ({columns}) SELECT {columns} FROM {new} WHERE true
+ON CONFLICT (account) DO UPDATE SET blocked_at = excluded.blocked_at, reason = excluded.reason, count = excluded.count
+    WHERE accounts.blocked_at IS NULL AND accounts.count < excluded.count
+RETURNING account
+
+-- pause_account (account, paused_until): Pause accounts. A daemon that has not yet heard of a longer pause does not shorten it. A pause that is
+-- an hour longer than another was written by a wrong clock, and is replaced.
+INSERT INTO accounts ({columns}) SELECT {columns} FROM {new} WHERE true
+ON CONFLICT (account) DO UPDATE SET paused_until = excluded.paused_until
+    WHERE accounts.paused_until IS NULL
+        OR accounts.paused_until NOT BETWEEN excluded.paused_until AND excluded.paused_until + 3600
+
+-- hold_route (account, route, held_until, reason): The same for routes of accounts.
+INSERT INTO holds ({columns}) SELECT {columns} FROM {new} WHERE true
+ON CONFLICT (account, route) DO UPDATE SET held_until = excluded.held_until, reason = excluded.reason
+    WHERE excluded.held_until = 0
+        OR holds.held_until NOT BETWEEN excluded.held_until AND excluded.held_until + 3600

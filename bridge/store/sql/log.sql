@@ -55,9 +55,6 @@ SELECT (SELECT revision FROM {sqlite:store}{postgres:genbridge_store}),
 -- settled_last: When the last delivery came to this state.
 SELECT coalesce(max(settled_at), 0) FROM deliveries WHERE state = :state AND state <> 'waiting'
 
--- phases: A batch: the phases of watches.
-FROM {new} JOIN watches USING (account, task_id)
-
 -- touched: The watches that others than the poller have changed.
 SELECT watch_id FROM watches WHERE revision > :revision ORDER BY revision DESC LIMIT :most
 

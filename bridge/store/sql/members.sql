@@ -12,6 +12,10 @@ FROM (SELECT scopes AS before FROM members WHERE fence = %s) AS old
 WHERE fence = %s AND lease_until > clock_timestamp()
 RETURNING before <> scopes, (SELECT version FROM genbridge_store)
 
--- release: A batch: release shares.
+-- release (scope text, slot int, fence int): Release shares.
 DELETE FROM shares USING {new}
 WHERE shares.scope = new.scope AND shares.slot = new.slot AND shares.fence = new.fence
+
+-- claim (scope text, slot int, fence int): Take shares that are free.
+INSERT INTO shares (scope, slot, fence) SELECT scope, slot, fence FROM {new} WHERE true ON CONFLICT DO NOTHING
+RETURNING scope, slot

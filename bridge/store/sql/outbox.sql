@@ -22,11 +22,11 @@ WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:
         WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
             AND older.endpoint = :endpoint AND older.target = :target))
 
--- due: A question: those that are due. First their lengths are read, so that few long bodies are read at once: SQLite
+-- due -> delivery_id, length(body): Those that are due. First their lengths are read, so that few long bodies are read at once: SQLite
 -- makes no text beyond a billion bytes.
 {up} AND next_attempt_at <= :now ORDER BY next_attempt_at, delivery_id LIMIT :limit
 
--- due_in_order: The same, in the order in which they were created.
+-- due_in_order -> delivery_id, length(body): The same, in the order in which they were created.
 {up} AND next_attempt_at <= :now ORDER BY delivery_id LIMIT :limit
 
 -- next_due: When the next delivery behind those found is due.

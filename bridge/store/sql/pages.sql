@@ -42,7 +42,7 @@ SELECT d.endpoint, account, task_id, due_at, snapshot FROM (
     WHERE state = 'waiting' AND attempts > 0 AND watch_id IS NOT NULL LIMIT :most
 ) AS d JOIN watches USING (watch_id) WHERE length(snapshot) <= :most_chars
 
--- live: The tasks that run.
+-- live -> watch_id, account, action, added_at: The tasks that run.
 FROM watches WHERE phase IN ('submitted', 'running') LIMIT :most
 
 -- finished_page: The tasks that finished last, after a mark.

@@ -27,9 +27,6 @@ GROUP BY endpoint, last_detail
 SELECT endpoint, topic, count(*), min(created_at), max(created_at)
 FROM deliveries JOIN events USING (event_id) {where} GROUP BY endpoint, topic ORDER BY endpoint, topic
 
--- watch_ids: A batch: the ids of watches.
-FROM {new} JOIN watches USING (account, task_id)
-
 -- body: The first bytes of what a delivery sends, and how many there are.
 SELECT substr(body, 1, :most), length(body) FROM deliveries WHERE delivery_id = :delivery_id
 

@@ -1,3 +1,23 @@
+-- state: Part of the following: what a daemon has in memory of each watch, for `watch_rows.watch_state`.
+account, task_id, generation, action, give_up_after_s, added_at, blocked_before_s,
+coalesce(poll_asked_at, next_poll_at), asked_at, revision, phase, polls, failures,
+doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told
+
+-- watch: Part of the following: a whole watch, for `watch_rows.watch`.
+{state}, label, meta, endpoints, source, ended_at, reason, snapshot
+
+-- find_all: Whole watches; conditions follow.
+SELECT {watch}, next_poll_why, watch_id FROM watches
+
+-- live_states: All live watches.
+SELECT {state} FROM watches WHERE phase IN ('submitted', 'running')
+
+-- live_slice: Some of the live watches, by id.
+SELECT {state}, watch_id FROM watches WHERE phase = :phase AND watch_id > :after
+
+-- changed_states: The watches that others than the poller have changed.
+SELECT {state} FROM watches WHERE revision > :since
+
 -- answered_actions: The actions of an account for which the provider has answered about a task.
 SELECT DISTINCT action FROM watches AS w WHERE account = :account AND EXISTS (
     SELECT 1 FROM readings AS r WHERE r.watch_id = w.watch_id AND r.kind IN
@@ -16,10 +36,10 @@ ON CONFLICT (source) DO UPDATE SET value = excluded.value
 -- named: The watches that a source names.
 SELECT account, task_id, watch_id FROM naming JOIN watches USING (watch_id) WHERE naming.source = :source
 
--- find: A batch: watches by account and task id.
+-- find (account, task_id) -> account, task_id, watch_id, phase: Watches by account and task id.
 FROM {new} JOIN watches USING (account, task_id)
 
--- find_locked: The same; nobody changes them until the transaction has ended.
+-- find_locked (account, task_id) -> account, task_id, watch_id, phase: The same; nobody changes them until the transaction has ended.
 {find} {postgres:ORDER BY watch_id FOR NO KEY UPDATE OF watches}
 
 -- poll_now: Have live watches polled at once.
@@ -35,7 +55,7 @@ UPDATE watches SET phase = 'withdrawn', revision = :revision, ended_at = :now, n
     poll_asked_at = NULL
 WHERE watch_id IN (:watch_ids[])
 
--- noted: A batch: the watches of these notes. One that is locked is skipped: the change under way, such as a withdrawal,
+-- noted (account, task_id, generation) -> account, task_id, generation, watch_id, phase, polls: The watches of these notes. One that is locked is skipped: the change under way, such as a withdrawal,
 -- makes the note void anyway.
 FROM {new} JOIN watches USING (account, task_id, generation)
 {postgres:ORDER BY watch_id FOR NO KEY UPDATE OF watches SKIP LOCKED}
@@ -65,3 +85,46 @@ DELETE FROM watches WHERE watch_id IN (:watch_ids[])
 
 -- blocked_s: How long accounts have been blocked, and since when they are.
 SELECT account, blocked_s, blocked_at FROM accounts WHERE account IN (:accounts[])
+
+-- add_facts (watch_id, at, what, detail): Add to the histories of watches.
+INSERT INTO history ({columns}) SELECT {columns} FROM {new} WHERE true
+
+-- count_readings (watch_id, kind, count, first_at, last_at, last_detail): Count answers.
+INSERT INTO readings ({columns}) SELECT {columns} FROM {new} WHERE true
+ON CONFLICT (watch_id, kind) DO UPDATE SET count = readings.count + excluded.count, last_at = excluded.last_at,
+    last_detail = excluded.last_detail
+
+-- memory_columns: Part of the following: what a poll changes.
+watch_id, phase, polls, failures, doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at,
+input_told, next_poll_at, next_poll_why, asked_at
+
+-- memory: Part of the following.
+phase = new.phase, polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
+    doubt_answers = new.doubt_answers, doubt_since_at = new.doubt_since_at, progress = new.progress,
+    progress_told = new.progress_told, progress_told_at = new.progress_told_at, input_told = new.input_told,
+    next_poll_at = new.next_poll_at, next_poll_why = new.next_poll_why, asked_at = new.asked_at,
+    poll_asked_at = CASE WHEN poll_asked_at > new.asked_at THEN poll_asked_at END
+
+-- note ({memory_columns}): Store polls that found nothing new.
+UPDATE watches SET {memory} FROM {new} WHERE watches.watch_id = new.watch_id
+
+-- move ({memory_columns}, reason, ended_at, snapshot, urls text): Store transitions.
+UPDATE watches SET {memory}, reason = new.reason, ended_at = new.ended_at,
+    snapshot = coalesce(new.snapshot, watches.snapshot){postgres:, urls = coalesce(new.urls, watches.urls)}
+FROM {new} WHERE watches.watch_id = new.watch_id
+
+-- add (account, task_id, generation, phase, source, revision, added_at, blocked_before_s, action, give_up_after_s, label, endpoints, meta, slot int): Add watches.
+INSERT INTO watches ({columns}{postgres:, slot}) SELECT {columns}{postgres:, slot} FROM {new} WHERE true {in order}
+RETURNING account, task_id, watch_id
+
+-- start_over (watch_id, revision, added_at, blocked_before_s, action, give_up_after_s, label, endpoints, meta): Watch tasks again. What the new wish leaves out stays as the earlier one had it.
+UPDATE watches SET revision = new.revision, added_at = new.added_at, blocked_before_s = new.blocked_before_s,
+    action = coalesce(new.action, watches.action), give_up_after_s = coalesce(new.give_up_after_s, watches.give_up_after_s),
+    label = coalesce(new.label, watches.label), endpoints = coalesce(new.endpoints, watches.endpoints),
+    meta = coalesce(new.meta, watches.meta), phase = 'submitted', is_tombstone = false, next_poll_at = NULL,
+    poll_asked_at = NULL, asked_at = NULL, next_poll_why = '', ended_at = NULL, reason = NULL, failures = 0,
+    doubt_kind = NULL, doubt_answers = NULL, doubt_since_at = NULL
+FROM {new} WHERE watches.watch_id = new.watch_id
+
+-- name (source, watch_id, is_listed): A source names watches.
+INSERT INTO naming ({columns}) SELECT {columns} FROM {new} WHERE true ON CONFLICT DO NOTHING
