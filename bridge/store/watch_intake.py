@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from bridge.domain.ids import WatchKey
-from bridge.domain.intake import Intake
 from bridge.domain.slots import slot_of
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import Wish
+from bridge.domain.wish_intake import WishIntake
 from bridge.ports import Added
 from bridge.store.records import PAUSES
 from bridge.store.rows import Row, json_text, plain
@@ -37,7 +37,7 @@ class WatchIntake:
         watch_ids = [watch_id for watch_id, _ in known.values()]
         asked = {"source": self._source, "watch_ids": watch_ids}
         named = self._session.find(SQL["watches.already_named"], **asked) if watch_ids else []
-        self._intake = Intake(known, {watch_id for (watch_id,) in named}, again=again, revive=revive)
+        self._intake = WishIntake(known, {watch_id for (watch_id,) in named}, again=again, revive=revive)
         return [Added(wish.key, *self._intake.take(wish)) for wish in wishes]
 
     def drop(self, gone: Mapping[int, WatchKey]) -> list[WatchKey]:
@@ -69,7 +69,7 @@ class WatchIntake:
         if self._withdrawn:
             withdraw(self._session, self._withdrawn, revision=revision, by=self._source, now=self._now)
 
-    def _write_watches(self, intake: Intake, revision: int) -> dict[WatchKey, int]:
+    def _write_watches(self, intake: WishIntake, revision: int) -> dict[WatchKey, int]:
         """Returns the ids of the new ones."""
         wishes = [*intake.new.values(), *intake.over.values()]
         blocked_s = self._blocked_before_s({wish.account for wish in wishes})

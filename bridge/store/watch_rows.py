@@ -78,11 +78,11 @@ def named_endpoints(key: str, text: str) -> tuple[str, ...] | None:
 
 
 def snapshot_text(snapshot: Snapshot | None) -> str | None:
-    """A snapshot as the store keeps it."""
+    """A snapshot as the store keeps it: without the files."""
     if snapshot is None:
         return None
-    fields = snapshot._asdict()
-    for name in ("kept", "error_code", "result_missing"):
+    fields = snapshot._replace(files=())._asdict()
+    for name in ("kept", "error_code", "result_missing", "files"):
         if not fields[name]:
             del fields[name]
     return json_text(fields)

@@ -9,7 +9,7 @@ from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import Wish
 
 
-class Intake:
+class WishIntake:
     """Decides about wishes one by one, and collects what to store.
 
     `known`: the watches of these wishes that exist, each with its id and phase; `named`: those of them that the source
