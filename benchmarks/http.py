@@ -11,8 +11,8 @@ import socket
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from benchmarks.tables import Report, Table, number, percentile, spread
 RATE: Final = 200  # requests a second
 EVERY_MS: Final = 50  # one task finishes
 NEVER_MS: Final = 10**9
+ALONE: Final = "e1700000000000-1"  # a task that has finished
 SHARES: Final = (0.5, 0.99)
 
 
@@ -59,8 +60,8 @@ def run(quick: bool) -> Report:
         [path, *(f"{number(percentile(took, share))} ms" for share in SHARES)] for path, took in asked.took_ms.items()
     ]
     memory = [
-        ["without `http:`", f"{_idle_mb():.0f} MB"],
-        ["with `http:`, each path asked", f"{_idle_mb(http=True):.0f} MB"],
+        ["without `http:`", f"{idle_mb():.0f} MB"],
+        ["with `http:`, each path asked", f"{idle_mb(PATHS):.0f} MB"],
     ]
     tables = [
         Table(head=("what", "no requests", f"{RATE} requests a second"), rows=rows),
@@ -132,18 +133,18 @@ def _load(port: int, side: Side, *, rate: float) -> Iterator[None]:
         side.took_ms.setdefault(path, []).extend(took)
 
 
-def _idle_mb(*, http: bool = False) -> float:
-    """RSS of a daemon that has delivered one task's end."""
+def idle_mb(paths: Sequence[str] = ()) -> float:
+    """RSS of a daemon that has told of the task ALONE; with `http:` if there are paths, which are opened."""
     with tempfile.TemporaryDirectory() as scratch, server("provider") as provider, server("receiver") as receiver:
         port = free_port()
-        more: dict[str, Any] = {"http": _http(port)} if http else {}
+        more: dict[str, Any] = {"http": _http(port)} if paths else {}
         settings = settle(Path(scratch), provider=provider.url, receiver=receiver.url, **more)
-        fill(Path(scratch), ["e1700000000000-1"])
-        with daemon(settings) as running:
+        fill(Path(scratch), [ALONE])
+        with daemon(settings) as running, ExitStack() as opened:
             until(lambda: bool(receiver.ask("count")), seconds=30)
-            for path in PATHS if http else ():
-                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10).close()
-            time.sleep(0.5)
+            for path in paths:
+                opened.enter_context(urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10))
+            time.sleep(1)
             return running.rss_mb()
 
 
