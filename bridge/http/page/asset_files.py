@@ -38,7 +38,7 @@ def asset_files() -> Mapping[str, AssetFile]:
     for file in files("bridge.http.page").joinpath("assets").iterdir():
         stem, _, suffix = file.name.rpartition(".")
         if suffix in MEDIA_TYPES:
-            content = _without_comments(file.read_bytes()) if suffix == "css" else file.read_bytes()
+            content = _compact(file.read_bytes()) if suffix == "css" else file.read_bytes()
             digest = hashlib.sha256(content).hexdigest()[:10]
             found[file.name] = AssetFile(
                 url=f"{PATH}{stem}.{digest}.{suffix}",
@@ -49,9 +49,10 @@ def asset_files() -> Mapping[str, AssetFile]:
     return found
 
 
-def _without_comments(style: bytes) -> bytes:
-    """The styles for browsers."""
-    return re.sub(rb"/\*.*?\*/\s*", b"", style, flags=re.DOTALL)
+def _compact(style: bytes) -> bytes:
+    """The styles without comments, and without blanks beside braces and semicolons."""
+    without_comments = re.sub(rb"/\*.*?\*/", b"", style, flags=re.DOTALL)
+    return re.sub(rb"\s*([{};])\s*", rb"\1", without_comments)
 
 
 def asset_url(name: str) -> str:
