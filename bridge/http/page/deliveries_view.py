@@ -124,9 +124,11 @@ def counted(words: Wording, count: BoundedCount) -> str:
 def _title(words: Wording, found: DeliveryTable, *, is_filtered: bool) -> str:
     """What is not accepted yet, the worst first. A filter that shows none of it says nothing of the rest."""
     said = {
-        Standing.DEAD: words.text("{n} undelivered", n=counted(words, found.counts[Standing.DEAD])),
-        Standing.HELD: words.text("{n} held", n=counted(words, found.counts[Standing.HELD])),
+        Standing.DEAD: words.text("{n} dead", n=counted(words, found.counts[Standing.DEAD])),
         Standing.WAITING: words.text("{n} waiting", n=counted(words, found.counts[Standing.WAITING])),
+        Standing.HELD: words.text(
+            "{n} for a disabled or paused endpoint", n=counted(words, found.counts[Standing.HELD])
+        ),
     }
     parts = [text for standing, text in said.items() if found.counts[standing].number]
     if not parts:
@@ -141,8 +143,8 @@ def _tabs(words: Wording, found: DeliveryTable) -> list[StateTab]:
     tabs = [
         StateTab("all", words.text("All"), ""),
         StateTab("", words.text("Not accepted yet"), counted(words, open_)),
-        StateTab("dead", words.text("Undelivered"), counted(words, counts[Standing.DEAD])),
-        StateTab("held", words.text("Held"), counted(words, counts[Standing.HELD])),
+        StateTab("dead", words.text("Dead"), counted(words, counts[Standing.DEAD])),
+        StateTab("held", words.text("Disabled or paused"), counted(words, counts[Standing.HELD])),
         StateTab("waiting", words.text("Waiting"), counted(words, counts[Standing.WAITING])),
         StateTab("accepted", words.text("Accepted"), counted(words, counts[Standing.ACCEPTED])),
     ]

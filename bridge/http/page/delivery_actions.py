@@ -207,7 +207,7 @@ def state_word(words: Wording, state: DeliveryState) -> str:
         case DeliveryState.ACCEPTED:
             return words.text("accepted")
         case DeliveryState.DEAD:
-            return words.text("undelivered")
+            return words.text("dead")
         case DeliveryState.CANCELED:
             return words.text("canceled")
 

@@ -79,7 +79,7 @@ def test_a_dead_delivery_is_sent_again_once(site: Site, browser: Browser) -> Non
     assert {name: fresh[name] for name in ("event", "endpoint")} == {"event": dead["event_id"], "endpoint": "hook"}
     other = browser.send("redeliver", fresh)
     assert other.status_code == 409
-    assert "no longer undelivered" in other.text
+    assert "no longer dead" in other.text
     settled(site)
     assert sent(site, dead["event_id"]) == 1
 

@@ -65,17 +65,17 @@ def tabs(page: str) -> dict[str, str]:
 
 def test_what_is_not_accepted_yet_comes_first_the_worst_on_top(browser: Browser) -> None:
     page = browser.get("/deliveries?topic=task_succeeded").text
-    assert heading(page) == "2 undelivered, 2 held, 2 waiting"
+    assert heading(page) == "2 dead, 2 waiting, 2 for a disabled or paused endpoint"
     states = [state for _, state in rows(page)]
-    assert states == ["Undelivered"] * 2 + ["Held"] * 2 + ["Waiting"] * 2
+    assert states == ["Dead"] * 2 + ["Waiting"] * 4
     assert tabs(page) == {
         "Not accepted yet": "6",
-        "Undelivered": "2",
-        "Held": "2",
+        "Dead": "2",
+        "Disabled or paused": "2",
         "Waiting": "2",
         "Accepted": "2",
     }
-    assert "<strong>2 deliveries are undelivered</strong>" in page
+    assert "<strong>2 deliveries are dead</strong>" in page
     assert "gone is disabled: HTTP 410 Gone: gone for good" in page
     assert "when enabled" in page
 
@@ -132,7 +132,7 @@ def test_an_open_row_is_shown_also_when_it_is_no_longer_in_the_list(browser: Bro
     page = browser.get("/deliveries?state=dead&q=first-i").text
     event = re.findall(r'data-delivery="(\S+) dead ', page)[0]
     elsewhere = browser.get(f"/deliveries?state=held&open={event},dead").text
-    assert rows(elsewhere)[0] == ("dead", "Undelivered")
+    assert rows(elsewhere)[0] == ("dead", "Dead")
     assert "webhook-id:" in elsewhere
     for wrong in ("open=x", "open=,", f"open={event},nowhere", f"open={event},dead,target"):
         assert "webhook-id:" not in browser.get(f"/deliveries?{wrong}").text
@@ -179,7 +179,7 @@ def test_all_that_a_search_shows_is_sent_and_nothing_else(site: Site, browser: B
     [form] = forms(asked.text, "redeliver-all")
     assert browser.said(browser.send("redeliver-all", form)) == "1 delivery is sent again."
     until(
-        lambda: "1 undelivered" in heading(browser.get("/deliveries?topic=task_succeeded").text),
+        lambda: "1 dead" in heading(browser.get("/deliveries?topic=task_succeeded").text),
         seconds=10,
         what="an accepted delivery",
     )

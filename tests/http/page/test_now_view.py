@@ -173,7 +173,7 @@ def test_a_result_that_expires_within_a_day_says_when(site: Site) -> None:
 
 
 def test_a_card_says_who_was_notified(site: Site) -> None:
-    assert shown(card(page_of(site), "told")).endswith("hook accepted old undelivered")
+    assert shown(card(page_of(site), "told")).endswith("hook accepted old dead")
 
 
 def test_cards_come_newest_first_and_the_first_one_is_wide_on_a_phone(site: Site) -> None:
