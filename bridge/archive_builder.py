@@ -1,4 +1,4 @@
-"""Builds the archive of the settings: its place, its downloads, and the links to its copies."""
+"""Builds the archive of the settings: its place, its downloads, the links to its copies, and who attaches them."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from bridge.domain.result_links import LINK_LIFE_S, result_link
 from bridge.domain.task import Kind, Reading
 from bridge.net.outside_client import KeyFor, OutsideClient
 from bridge.ports import AccountTraffic, Clock, Provider
+from bridge.sinks.attached_files import ResultFiles, no_copies
 
 COPIES_AT_ONCE: Final = 8
 RETRIES: Final = RetryPlan(
@@ -153,6 +154,35 @@ def allowed_hosts(loaded: Loaded) -> AllowedHosts:
         with suppress(ValueError):  # a name
             networks.append(ip_network(each))
     return AllowedHosts(hosts=frozenset(each for each in allow if "/" not in each), networks=tuple(networks))
+
+
+def result_files(loaded: Loaded, *, most_bytes: int, known: Mapping[str, bytes]) -> ResultFiles:
+    """What gets results for `attach: file`: from the archive, or guarded against addresses that are not public."""
+    settings = loaded.settings
+    providers = catalogue(loaded)
+    own_hosts = [urlsplit(base_url_of(each, providers[each.provider])).hostname for each in settings.accounts.values()]
+    allowed = allowed_hosts(loaded)
+    client = OutsideClient(
+        hosts=[*filter(None, own_hosts), *allowed.hosts],
+        networks=allowed.networks,
+        environment=loaded.proxies,
+        user_agent=f"genbridge/{__version__}",
+    )
+    return ResultFiles(
+        client,
+        most_bytes=most_bytes,
+        within_s=settings.delivery.timeout_s,
+        known=known,
+        read_copy=no_copies if settings.archive is None else partial(_read_copy, place_of(settings.archive, loaded)),
+    )
+
+
+def _read_copy(place: Folder | Bucket, path: str, most_bytes: int) -> bytes | None:
+    try:
+        size = place.size(path)
+        return place.read(path) if size is not None and size <= most_bytes else None
+    except PlaceFailed:
+        return None
 
 
 def _download(name: str, loaded: Loaded, access: AccountAccess) -> Download:

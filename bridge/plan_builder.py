@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from ipaddress import ip_network
 from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from bridge.archive_builder import (
     answer_spool,
     archive_sink,
     asking,
+    result_files,
 )
 from bridge.callback_reading import callbacks_of
 from bridge.config.load import Loaded
@@ -37,7 +37,6 @@ from bridge.domain.watch import Rules
 from bridge.engine.plans import AccountPlan, EndpointPlan
 from bridge.errors import BridgeBug, ConfigError
 from bridge.net.client import HttpClient
-from bridge.net.outside_client import OutsideClient
 from bridge.ports import AccountTraffic, Clock, Sink
 from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider, drop_files
@@ -246,7 +245,7 @@ class PlanBuilder:
                 body=endpoint.body,
                 timeout_s=loaded.settings.delivery.timeout_s,
                 style=_style(endpoint, loaded.settings),
-                files=_result_files(endpoint, loaded, self._files) if endpoint.attach == "file" else None,
+                files=self._result_files(endpoint, loaded),
                 network=ChatNetwork(
                     proxy=endpoint.proxy.reveal() if endpoint.proxy else None,
                     environment=loaded.proxies,
@@ -276,6 +275,7 @@ class PlanBuilder:
                 body=endpoint.body,
                 chat=chat,
                 style=style,
+                files=self._result_files(endpoint, loaded),
             )
         return WebhookSink(
             name=name,
@@ -285,6 +285,10 @@ class PlanBuilder:
             template=endpoint.template,
             body=endpoint.body,
         )
+
+    def _result_files(self, endpoint: Webhook | Apprise, loaded: Loaded) -> ResultFiles | None:
+        is_wanted = endpoint.attach == "file"
+        return result_files(loaded, most_bytes=endpoint.attach_max, known=self._files) if is_wanted else None
 
     def _client(
         self, whose: tuple[str, str], whom: Account | Webhook, loaded: Loaded, concurrency: int, timeout_s: float
@@ -337,22 +341,6 @@ def _style(endpoint: Webhook | Apprise, settings: Settings) -> ChatStyle:
 def _hosts_basis(endpoint: Webhook | Apprise, loaded: Loaded) -> object:
     """What else the plan of an endpoint depends on: the hosts that files may come from."""
     return (loaded.settings.accounts, loaded.settings.archive) if endpoint.attach == "file" else None
-
-
-def _result_files(endpoint: Apprise, loaded: Loaded, known: Mapping[str, bytes]) -> ResultFiles:
-    """What fetches results for `attach: file`, guarded against addresses that are not public."""
-    settings = loaded.settings
-    providers = catalogue(loaded)
-    own_hosts = [urlsplit(base_url_of(each, providers[each.provider])).hostname for each in settings.accounts.values()]
-    allowed = settings.archive.allow if settings.archive is not None else ()
-    client = OutsideClient(
-        hosts=[*filter(None, own_hosts), *(each for each in allowed if "/" not in each)],
-        networks=[ip_network(each) for each in allowed if "/" in each],
-        environment=loaded.proxies,
-        user_agent=f"genbridge/{__version__}",
-    )
-    within_s = settings.delivery.timeout_s
-    return ResultFiles(client, most_bytes=endpoint.attach_max, within_s=within_s, known=known)
 
 
 def _concurrency(endpoint: Webhook | Apprise) -> int:

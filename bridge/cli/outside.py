@@ -23,6 +23,7 @@ from bridge.domain.quoting import printable
 from bridge.domain.sample import MOST_RESULTS, sample_images
 from bridge.plan_builder import PlanBuilder
 from bridge.redaction import hidden
+from bridge.sinks.chat_services import ROBOTS as CHAT_ROBOTS
 
 
 @command("test")
@@ -43,7 +44,11 @@ from bridge.redaction import hidden
     metavar="N",
     help="The number of results: 1 is a video, more are images.",
 )
-@click.option("--attach", is_flag=True, help="Attach pictures (robots: ask for previews), whatever the settings say.")
+@click.option(
+    "--attach",
+    is_flag=True,
+    help="Attach pictures (or ask for previews), whatever the settings say.",
+)
 @click.pass_obj
 def test_command(session: CommandSession, endpoint: str, topic: str, results: int, attach: bool) -> int:
     """Send a sample to an endpoint and show its answer.
@@ -91,6 +96,7 @@ def _attaching(loaded: Loaded, name: str) -> Loaded:
     endpoint = loaded.settings.endpoints[name]
     if isinstance(endpoint, Webhook) and endpoint.format not in ROBOTS:
         raise click.UsageError(f"{name} is a webhook for programs; --attach is for chats and robots")
-    attach = "preview" if isinstance(endpoint, Webhook) else "file"
+    takes_files = not isinstance(endpoint, Webhook) or CHAT_ROBOTS[endpoint.format].file_bytes > 0
+    attach = "file" if takes_files else "preview"
     changed = {**loaded.settings.endpoints, name: endpoint.model_copy(update={"attach": attach})}
     return replace(loaded, settings=loaded.settings.model_copy(update={"endpoints": changed}))

@@ -115,6 +115,7 @@ _ATTACH: Final[Any] = Field(
     "link",
     description="link: the URL; preview: the service also fetches pictures and players; file: the results themselves",
 )
+_ATTACH_MAX: Final[Any] = Field(8_000_000, description="for attach file: larger results are sent as links")
 _MARKS: Final[Any] = Field(True, description="begin the first line with a mark such as 🎬")
 
 
@@ -127,6 +128,7 @@ _FORMATS_OF: Final[Mapping[str, tuple[str, ...]]] = {  # the formats that use a 
     "language": ROBOTS,
     "timezone": ROBOTS,
     "attach": ROBOTS,
+    "attach_max": ROBOTS,
     "marks": ROBOTS,
     "concurrency": tuple(name for name in FORMATS if name not in ROBOTS),  # messages to a chat stay in order
 }
@@ -159,6 +161,7 @@ class Webhook(Endpoint):
     language: types.Language = _LANGUAGE
     timezone: types.Timezone = _TIMEZONE
     attach: types.Attach = _ATTACH
+    attach_max: types.AttachSize = _ATTACH_MAX
     marks: types.Flag = _MARKS
     api_key: types.Token | None = Field(None, description="sent as Authorization: Bearer")
     secret: Annotated[
@@ -186,13 +189,6 @@ class Webhook(Endpoint):
         if format_ not in wanted and value != harmless:
             raise ValueError(f"is only for format {' or '.join(wanted)}")
         return value
-
-    @field_validator("attach")
-    @classmethod
-    def _no_files(cls, attach: str) -> str:
-        if attach == "file":
-            raise ValueError("file is only for type apprise; use link or preview")
-        return attach
 
     @field_validator("format")
     @classmethod
@@ -249,7 +245,7 @@ class Apprise(Endpoint):
     language: types.Language = _LANGUAGE
     timezone: types.Timezone = _TIMEZONE
     attach: types.Attach = _ATTACH
-    attach_max: types.AttachSize = Field(8_000_000, description="for attach file: larger results are sent as links")
+    attach_max: types.AttachSize = _ATTACH_MAX
     marks: types.Flag = _MARKS
     proxy: types.Proxy | None = Field(None, description="http://host:port for the requests to these services, or none")
     ca_file: types.CaFile | None = Field(None, description="a PEM file with further certificate authorities")

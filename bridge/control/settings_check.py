@@ -28,8 +28,8 @@ from bridge.plan_builder import PlanBuilder
 from bridge.ports import Added, Cursor, TaskLists
 from bridge.providers.base_url_advice import advice, repeated_path
 from bridge.providers.task_requests import harmless_action
-from bridge.sinks.apprise_plugin import check_targets, server_of
-from bridge.sinks.chat_services import host_warning, question_of
+from bridge.sinks.apprise_plugin import check_targets, server_of, takes_files
+from bridge.sinks.chat_services import ROBOTS, host_warning, question_of
 from bridge.sinks.hook_address import has_address_without_task, sample_url
 from bridge.sinks.judging import redirection
 from bridge.store_location import StoreLocation
@@ -53,6 +53,7 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
     yield from _wrong_services(loaded)
     yield from _mixed_targets(loaded)
     yield from _without_task(loaded)
+    yield from _without_files(loaded)
     yield from archive_findings(loaded)
     yield from _store(loaded, placed)
     yield from disk_findings(loaded, placed.place)
@@ -146,6 +147,21 @@ def _mixed_targets(loaded: Loaded) -> Iterator[Finding]:
             wrong = check_targets(url.reveal())
             if wrong is not None:
                 yield Finding(Level.WARNING, f"endpoints.{name}[{place}]", wrong)
+
+
+def _without_files(loaded: Loaded) -> Iterator[Finding]:
+    """Endpoints that are to attach files, at services that take none."""
+    seen = "takes no files from this kind of endpoint: attach: file sends results as links there"
+    for name, endpoint in loaded.settings.endpoints.items():
+        if endpoint.attach != "file":
+            continue
+        if isinstance(endpoint, Webhook):
+            if not ROBOTS[endpoint.format].file_bytes:
+                yield Finding(Level.WARNING, f"endpoints.{name}", f"{endpoint.format} {seen}")
+            continue
+        for place, url in enumerate(endpoint.urls, 1):
+            if not takes_files(url.reveal()):
+                yield Finding(Level.WARNING, f"endpoints.{name}[{place}]", f"the service {seen}")
 
 
 def _without_task(loaded: Loaded) -> Iterator[Finding]:

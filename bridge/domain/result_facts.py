@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
-from bridge.domain.archive_names import COPIED_KINDS, result_mark, wanted_copies
+from bridge.domain.archive_names import COPIED_KINDS, CopyMade, result_mark, wanted_copies
 from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
 
@@ -63,6 +63,7 @@ class MadeResult:
     needs_key: bool = False
     is_rendition: bool = False
     sha256: str = ""  # of a file inside the answer that the archive keeps
+    copy: str = ""  # the path of its copy in the archive
 
     @property
     def mark(self) -> str:
@@ -110,6 +111,14 @@ def result_facts(result: Json, urls: Json = (), action: Json = None) -> ResultFa
     every = _with_renditions(sorted(every, key=lambda each: place.get(each.url, len(place))))
     made = [each for each in every if not each.is_rendition and (not each.url or each.url in place)]
     return ResultFacts(every=tuple(every), made=tuple(made))
+
+
+def with_paths_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
+    """The same results with the paths of their copies, as far as an event's `archive` has them."""
+    marks = {one.n: one.mark for one in wanted_copies(data, COPIED_KINDS)}
+    made = filter(None, map(CopyMade.parse, _list(data.get("archive"))))
+    paths = {marks[one.n]: one.path for one in made if marks.get(one.n)}
+    return replace(found, made=tuple(replace(each, copy=paths.get(each.mark, "")) for each in found.made))
 
 
 def with_copies_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:

@@ -41,12 +41,14 @@ class Verdict:
 
     `refusal`: why the receiver refused it, in its own words. `doubt`: why the answer could not be checked, so that only
     the status counts. `wait_s`: how long the receiver wants no more requests. `moved_to`: the new id of the chat.
+    `media_id`: of a file that was uploaded.
     """
 
     refusal: str = ""
     doubt: str = ""
     wait_s: float | None = None
     moved_to: str = ""
+    media_id: str = ""
 
 
 ACCEPTED: Final = Verdict()

@@ -141,12 +141,16 @@ class ApprisePlugin:
             attach = self._attached(files, stack) if files else None
             return bool(self.plugin.notify(body=body, title=title, notify_type=tone, body_format=source, attach=attach))
 
+    @property
+    def takes_files(self) -> bool:
+        """Whether the service takes files in this way. An incoming webhook of Slack does not."""
+        is_slack_hook = "slack" in self.schemes and "hook" in str(getattr(self.plugin, "mode", ""))
+        return bool(self.plugin.attachment_support) and not is_slack_hook
+
     def files_of(self, card: ChatCard) -> list[CardLink]:
         """The results of this card that the service can get as files; none when it takes none, or too many."""
-        if not card.has_files or not self.plugin.attachment_support or len(card.links) > MOST_FILES:
+        if not card.has_files or not self.takes_files or len(card.links) > MOST_FILES:
             return []
-        if "slack" in self.schemes and "hook" in str(getattr(self.plugin, "mode", "")):
-            return []  # an incoming webhook of Slack takes no files
         if not self.is_mail:
             return list(card.links)
         if all(each.kind == "images" for each in card.links):
@@ -290,6 +294,12 @@ def check_targets(url: str) -> str | None:
         "several targets that cannot be notified separately: when one fails, the others are notified again; "
         "write one URL for each target"
     )
+
+
+def takes_files(url: str) -> bool:
+    """Whether the service of a URL that `check_url` finds usable takes files."""
+    plugin = _checked(url)
+    return isinstance(plugin, str) or plugin.takes_files
 
 
 def server_of(url: str) -> tuple[str, int] | None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import anyio
+import anyio.to_thread
 
 from bridge.net.client import Unanswered
 from bridge.net.outside_client import BodyStopped, OutsideAnswer, OutsideClient
 
 MOST_FILES: Final = 10  # of one message; also the most of a Telegram album
 MOST_REASONS: Final = 200
+REFUSED_FILE: Final = "sent as a link: the service refused the file"
 NOTHING_KNOWN: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 _WEB_PAGE: Final = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
@@ -33,6 +35,23 @@ class ResultFile(NamedTuple):
     content: bytes
 
 
+class WantedFile(NamedTuple):
+    """A result to attach: its kind, its URL, and the path of its copy in the archive ("" if there is none)."""
+
+    kind: str
+    url: str
+    copy: str = ""
+
+
+ReadCopy = Callable[[str, int], bytes | None]
+"""Reads a copy in the archive, by its path, if it has at most so many bytes; else None. Blocks."""
+
+
+def no_copies(path: str, most_bytes: int) -> bytes | None:
+    """`ReadCopy` without an archive."""
+    return None
+
+
 class NoFile(Exception):
     """A result that cannot be attached. The text says why, in one line without its URL."""
 
@@ -41,23 +60,30 @@ class ResultFiles:
     """Fetches results for one endpoint: at most `most_bytes` together, within `within_s`.
 
     What was fetched, or why it could not be, is kept for the next attempts, at most twice `most_bytes`. No key is sent.
-    `known` are files that need not be fetched, by their URLs.
+    `known` are files that need not be fetched, by their URLs; `read_copy` reads those that the archive has.
     """
 
     def __init__(
-        self, client: OutsideClient, *, most_bytes: int, within_s: float, known: Mapping[str, bytes] = NOTHING_KNOWN
+        self,
+        client: OutsideClient,
+        *,
+        most_bytes: int,
+        within_s: float,
+        known: Mapping[str, bytes] = NOTHING_KNOWN,
+        read_copy: ReadCopy = no_copies,
     ) -> None:
         self._client = client
         self._known = known
+        self._read_copy = read_copy
         self.most_bytes: Final = most_bytes
         self._within_s = within_s
         self._kept: OrderedDict[tuple[str, ...], tuple[ResultFile, ...]] = OrderedDict()
         self._refused: OrderedDict[tuple[str, ...], str] = OrderedDict()
         self._fetching: dict[tuple[str, ...], anyio.Lock] = {}  # several targets want the same files at once
 
-    async def fetch(self, wanted: Sequence[tuple[str, str]], *, most_bytes: int) -> tuple[ResultFile, ...]:
-        """All of these results, each a kind and a URL. NoFile when one of them cannot be attached."""
-        key = tuple(url for _, url in wanted)
+    async def fetch(self, wanted: Sequence[WantedFile], *, most_bytes: int) -> tuple[ResultFile, ...]:
+        """All of these results. NoFile when one of them cannot be attached."""
+        key = tuple(each.url for each in wanted)
         fetching = self._fetching.setdefault(key, anyio.Lock())
         try:
             async with fetching:
@@ -67,7 +93,7 @@ class ResultFiles:
                 self._fetching.pop(key, None)
 
     async def _fetch_once(
-        self, key: tuple[str, ...], wanted: Sequence[tuple[str, str]], most_bytes: int
+        self, key: tuple[str, ...], wanted: Sequence[WantedFile], most_bytes: int
     ) -> tuple[ResultFile, ...]:
         if key in self._refused:
             raise NoFile(self._refused[key])
@@ -89,16 +115,29 @@ class ResultFiles:
         while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > 2 * self.most_bytes:
             self._kept.popitem(last=False)
 
-    async def _fetch_all(self, wanted: Sequence[tuple[str, str]], most_bytes: int) -> tuple[ResultFile, ...]:
+    async def _fetch_all(self, wanted: Sequence[WantedFile], most_bytes: int) -> tuple[ResultFile, ...]:
         files: list[ResultFile] = []
-        for number, (kind, url) in enumerate(wanted, 1):
+        for number, each_wanted in enumerate(wanted, 1):
             left = most_bytes - sum(len(each.content) for each in files)
-            file = await self._fetch(kind, url, number, left, most_bytes)
+            file = await self._copy(each_wanted, number, left) or await self._fetch(
+                each_wanted, number, left, most_bytes
+            )
             is_new = all(each.name != file.name for each in files)  # emails refer to pictures by name
             files.append(file if is_new else file._replace(name=f"{number}-{file.name}"))
         return tuple(files)
 
-    async def _fetch(self, kind: str, url: str, number: int, left: int, most_bytes: int) -> ResultFile:
+    async def _copy(self, wanted: WantedFile, number: int, left: int) -> ResultFile | None:
+        """The copy in the archive, if it is there and fits."""
+        if not wanted.copy:
+            return None
+        content = await anyio.to_thread.run_sync(self._read_copy, wanted.copy, left, abandon_on_cancel=True)
+        if not content:
+            return None
+        media_type = mimetypes.guess_type(wanted.copy)[0] or _DEFAULTS.get(wanted.kind, "application/octet-stream")
+        return ResultFile(name=_name(wanted.copy, media_type, number), media_type=media_type, content=content)
+
+    async def _fetch(self, wanted: WantedFile, number: int, left: int, most_bytes: int) -> ResultFile:
+        kind, url = wanted.kind, wanted.url
         if url in self._known:
             media_type = mimetypes.guess_type(urlsplit(url).path)[0] or _DEFAULTS[kind]
             return ResultFile(name=_name(url, media_type, number), media_type=media_type, content=self._known[url])
@@ -151,6 +190,11 @@ def _name(url: str, media_type: str, number: int) -> str:
     stem = _NAME.sub("-", PurePosixPath(given).stem).strip("-.")[:40] or f"result-{number}"
     ending = mimetypes.guess_extension(media_type) or _NAME.sub("", PurePosixPath(given).suffix)[:8]
     return f"{stem}{ending}"
+
+
+def counted_files(files: Sequence[ResultFile]) -> str:
+    """How many files a message has, for people."""
+    return "1 file attached" if len(files) == 1 else f"{len(files)} files attached"
 
 
 def _size(files: tuple[ResultFile, ...]) -> int:

@@ -34,5 +34,5 @@ def card_of(event: Event, title: str, values: Mapping[str, Any], style: ChatStyl
         after=(task_id,) if task_id and values["ended_at"] and not values["succeeded"] else (),
         pictures=tuple(map(link, found.covers[:MOST_PICTURES])) if style.previews or style.files else (),
         story=CardLink(label=style.words.story, url=story, kind="") if story else None,
-        has_files=style.files and bool(links) and not any(each.needs_key for each in found.made),
+        has_files=style.files and bool(links) and not any(each.needs_key and not each.copy for each in found.made),
     )

@@ -15,7 +15,7 @@ from anyio.lowlevel import current_token
 from bridge.domain.delivery import Deferred, Delivery, Outcome
 from bridge.domain.event import Event, Parcel
 from bridge.sinks.apprise_plugin import separate_targets
-from bridge.sinks.attached_files import ResultFile, ResultFiles
+from bridge.sinks.attached_files import ResultFile, ResultFiles, WantedFile
 from bridge.sinks.chat_attempts import ChatTarget, ChatText, Fetch
 from bridge.sinks.chat_cards import TONES
 from bridge.sinks.message_values import ChatStyle
@@ -115,7 +115,7 @@ class ChatSink:
         """What gets files in the thread of an attempt, from this event loop."""
         token, files = current_token(), self._files
 
-        def fetch(wanted: Sequence[tuple[str, str]], most_bytes: int) -> Sequence[ResultFile]:
+        def fetch(wanted: Sequence[WantedFile], most_bytes: int) -> Sequence[ResultFile]:
             if files is None:
                 return ()
             return from_thread.run(partial(files.fetch, wanted, most_bytes=most_bytes), token=token)

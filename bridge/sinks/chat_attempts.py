@@ -10,7 +10,7 @@ from typing import Final
 from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.sinks import chat_judging
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
-from bridge.sinks.attached_files import NoFile, ResultFile
+from bridge.sinks.attached_files import REFUSED_FILE, NoFile, ResultFile, WantedFile, counted_files
 from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
 from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.neutral import one_line
@@ -22,8 +22,8 @@ from bridge.sinks.url_scrubber import without_secrets
 THREADS_PER_TARGET: Final = 2  # one attempt, and one that was abandoned and still hangs
 
 
-Fetch = Callable[[Sequence[tuple[str, str]], int], Sequence[ResultFile]]
-"""The files of these results (kind and URL), at most this many bytes together. NoFile when they cannot be attached."""
+Fetch = Callable[[Sequence[WantedFile], int], Sequence[ResultFile]]
+"""The files of these results, at most this many bytes together. NoFile when they cannot be attached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +130,12 @@ def _send_all(
         else:
             outcome = chat_judging.failed(recorded.exchanges, plugin.schemes, recorded.log)
         if isinstance(outcome, Accepted):
-            return replace(outcome, detail=f"{_service(plugin)}, {_counted(files)}")
+            return replace(outcome, detail=f"{_service(plugin)}, {counted_files(files)}")
         if any(each.is_good for each in recorded.exchanges):  # the text is with the first file
             return Accepted(detail=f"{_service(plugin)}, without some of its files")
         if outcome.is_unanswered or outcome.holds_queue or not _was_refused(recorded):
             return outcome
-        note = "sent as a link: the service refused the file"
+        note = REFUSED_FILE
     follows = bool(files) and whole is None
     messages = plugin.messages(text.title, text.body, rest_at=text.rest_at, card=text.card, files_follow=follows)
     sent += messages[: count_sent(_texts(messages), text.sent_so_far)]
@@ -162,7 +162,9 @@ def _files(plugin: ApprisePlugin, text: ChatText) -> tuple[Sequence[ResultFile],
     if not wanted:
         return (), plugin.why_no_files(text.card)
     try:
-        return text.fetch([(each.kind, each.url) for each in wanted], plugin.most_file_bytes(text.card)), ""
+        return text.fetch(
+            [WantedFile(each.kind, each.url, each.copy) for each in wanted], plugin.most_file_bytes(text.card)
+        ), ""
     except NoFile as problem:
         return (), f"sent as a link: {problem}"
 
@@ -177,14 +179,10 @@ def _follow_up(plugin: ApprisePlugin, text: ChatText, files: Sequence[ResultFile
     """Send the files after their text, once: the text was accepted, so a failure here changes nothing."""
     try:
         if plugin.notify(ChatMessage("", ""), tone=text.tone, files=files):
-            return _counted(files)
+            return counted_files(files)
     except Exception as error:  # a plugin's fault with a file
         return f"sent as a link: {type(error).__name__} with the file"
-    return "sent as a link: the service refused the file"
-
-
-def _counted(files: Sequence[ResultFile]) -> str:
-    return "1 file attached" if len(files) == 1 else f"{len(files)} files attached"
+    return REFUSED_FILE
 
 
 def _service(plugin: ApprisePlugin) -> str:

@@ -54,12 +54,13 @@ _QUIET: Final = "color:#666666"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardLink:
     """One result: what its link says, and where it leads, to the character. `short` is for a row of links in a line of
-    text."""
+    text; `copy` is the path of its copy in the archive."""
 
     label: str
     url: str
     kind: str
     short: str = ""
+    copy: str = ""
 
     @property
     def inline(self) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
 from bridge.domain.own_words import in_language
-from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of
+from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of, with_paths_of
 from bridge.domain.task import RESULT_GONE, Json
 from bridge.sinks.chat_cards import CardLink, markdown_link
 from bridge.sinks.chat_wording import CHINESE, ENGLISH, LANGUAGES, MARKS, TOPIC_MARKS, ChatWording
@@ -116,6 +116,8 @@ def facts_of(event: Event) -> ResultFacts:
     """What the task made; for `task_archived`, our copies of it."""
     data = event.data
     found = result_facts(data.get("task_result"), data.get("urls"), data.get("action"))
+    if data.get("archive"):
+        found = with_paths_of(data, found)
     if event.topic is not Topic.TASK_ARCHIVED:
         return found
     if have_links(data):
@@ -127,7 +129,8 @@ def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
     """The results as named links."""
     made = [each for each in found.made if each.url][:MOST_URLS]
     if len(made) == 1:
-        return [CardLink(label=words.open_one[made[0].kind], url=link(made[0].url), kind=made[0].kind)]
+        only = made[0]
+        return [CardLink(label=words.open_one[only.kind], url=link(only.url), kind=only.kind, copy=only.copy)]
     counts: dict[str, int] = {}
     links = []
     for each in made:
@@ -135,7 +138,7 @@ def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
         number = counts[each.kind]
         label = words.open_each[each.kind].format(n=number)
         short = str(number) if found.kind == each.kind == "images" else ""
-        links.append(CardLink(label=label, url=link(each.url), kind=each.kind, short=short))
+        links.append(CardLink(label=label, url=link(each.url), kind=each.kind, short=short, copy=each.copy))
     return links
 
 

@@ -61,10 +61,15 @@ class Poster:
             return Undeliverable(reason=str(problem))
 
     async def post(
-        self, url: str, body: bytes, *, more: Mapping[str, str] = NO_HEADERS
+        self, url: str, body: bytes, *, more: Mapping[str, str] = NO_HEADERS, content_type: str = ""
     ) -> tuple[Outcome, Verdict | None]:
-        """Send one request; the verdict is None when there was no answer. `more` are headers of only this request."""
-        request = Request(method="POST", url=url, headers=self._headers, body=body, more=more)
+        """Send one request; the verdict is None when there was no answer. `more` are headers of only this request, and
+        so is `content_type`."""
+        headers = self._headers
+        if content_type:
+            others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+            headers = {**others, "Content-Type": content_type}
+        request = Request(method="POST", url=url, headers=headers, body=body, more=more)
         answer = await self._client.fetch(request, cap_bytes=MOST_ANSWER_BYTES)
         if isinstance(answer, Unanswered):
             return Deferred(reason=answer.reason, is_unanswered=answer.may_have_arrived), None

@@ -11,10 +11,21 @@ import orjson
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import OPERATOR_TOPICS, Event, Parcel, Topic
 from bridge.encoding import encode
+from bridge.sinks.answers import Verdict
+from bridge.sinks.attached_files import (
+    MOST_FILES,
+    REFUSED_FILE,
+    NoFile,
+    ResultFile,
+    ResultFiles,
+    WantedFile,
+    counted_files,
+)
 from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.chat_services import READERS, ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat
 from bridge.sinks.message_values import ChatStyle
+from bridge.sinks.multipart import FileForm, encoded_form
 from bridge.sinks.neutral import neutral
 from bridge.sinks.posting import Poster, PostSettings
 from bridge.sinks.splitting import count_sent, mark_sent, split_text
@@ -25,7 +36,8 @@ class RobotSink:
     """One robot. ConfigError when a template is invalid.
 
     `format` is one of `ROBOTS`. The text is fixed when the event is committed; signature, chat and URL are made for
-    each attempt. After a failure the next attempt continues with the message that failed.
+    each attempt. After a failure the next attempt continues with the message that failed. With `files` the results are
+    attached. They never decide: without them, or when the service refuses them, the message is sent with its links.
     """
 
     def __init__(
@@ -39,8 +51,10 @@ class RobotSink:
         body: str | None,
         chat: Chat,
         style: ChatStyle | None = None,
+        files: ResultFiles | None = None,
     ) -> None:
         self._name = name
+        self._files = files
         self._robot = ROBOTS[format]
         self._poster = Poster(name, settings, read=READERS[format])
         self._secret = secret
@@ -63,13 +77,33 @@ class RobotSink:
         return [""]
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        messages = None if delivery.target else self._messages(delivery)
-        if messages is None:
+        written = None if delivery.target else self._written(delivery)
+        if written is None:
             return Deferred(reason=f"created for another type or format than endpoints.{self._name} has now")
         url = self._poster.url(delivery)
         if isinstance(url, Undeliverable):
             return url
-        url, detail, doubt = self._robot.url(url), "", ""
+        url, (files, note) = self._robot.url(url), await self._files_of(written.card)
+        form = None
+        if files and written.card is not None and not delivery.sent_so_far:
+            form = self._robot.write_form(written.card, self._chat, files)
+        if form is not None:
+            outcome, verdict = await self._post_form(url, form)
+            if isinstance(outcome, Accepted):
+                return replace(outcome, detail=f"{outcome.detail}, {counted_files(files)}")
+            if not _was_refused(outcome, verdict):
+                return outcome
+            note = REFUSED_FILE
+        outcome = await self._send_all(url, self._messages(written, delivery), delivery)
+        if isinstance(outcome, Accepted):
+            if files and form is None:
+                note = await self._send_later(url, files)
+            return replace(outcome, detail=", ".join(filter(None, (outcome.detail, note))))
+        return outcome
+
+    async def _send_all(self, url: str, messages: Sequence[str | ChatCard], delivery: Delivery) -> Outcome:
+        """Send the messages that earlier attempts did not."""
+        detail, doubt = "", ""
         begin = count_sent(_texts(messages), delivery.sent_so_far)
         for place, message in enumerate(messages[begin:], begin):
             outcome = await self._send(url, message)
@@ -78,14 +112,45 @@ class RobotSink:
             detail, doubt = outcome.detail, doubt or outcome.doubt
         return Accepted(detail=detail if len(messages) == 1 else f"{detail}, {len(messages)} messages", doubt=doubt)
 
-    def _messages(self, delivery: Delivery) -> list[str | ChatCard] | None:
-        """The messages of a delivery: its card, or its text in parts. None when it was created for another kind of
-        endpoint."""
+    async def _files_of(self, card: ChatCard | None) -> tuple[Sequence[ResultFile], str]:
+        """The files to attach, or none and why."""
+        if self._files is None or card is None or not card.links:
+            return (), ""
+        if not self._robot.file_bytes:
+            return (), "sent as a link: this robot takes no files"
+        if not card.has_files:
+            return (), "sent as a link: it opens only with the API key"
+        if len(card.links) > MOST_FILES:
+            return (), f"sent as links: more than {MOST_FILES} results"
+        wanted = [WantedFile(each.kind, each.url, each.copy) for each in card.links]
+        try:
+            return await self._files.fetch(wanted, most_bytes=self._robot.file_bytes), ""
+        except NoFile as problem:
+            return (), f"sent as a link: {problem}"
+
+    async def _send_later(self, url: str, files: Sequence[ResultFile]) -> str:
+        """Send the files after their text, once: the text was accepted, so a failure here changes nothing."""
+        for each in self._robot.later_files(self._chat, files):
+            if isinstance(each.said, FileForm):
+                outcome, verdict = await self._post_form(url, each.said)
+            else:
+                outcome, verdict = await self._poster.post(url, encode(each.said))
+            if isinstance(outcome, Accepted) and each.then is not None and verdict is not None:
+                outcome, verdict = await self._poster.post(url, encode(each.then(verdict.media_id)))
+            if not isinstance(outcome, Accepted):
+                return f"{REFUSED_FILE} ({outcome.reason})"
+        return counted_files(files)
+
+    def _written(self, delivery: Delivery) -> WrittenMessage | None:
+        """What a delivery says. None when it was created for another kind of endpoint."""
         try:
             stored = orjson.loads(delivery.body)
-            written = self._rewritten(delivery, stored) if "data" in stored else read_stored(delivery.body)
+            return self._rewritten(delivery, stored) if "data" in stored else read_stored(delivery.body)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
+
+    def _messages(self, written: WrittenMessage, delivery: Delivery) -> list[str | ChatCard]:
+        """The messages of a delivery: its card, or its text in parts."""
         card = written.card
         if card is not None and card.can_name_links and self._robot.write_card(card, self._chat) is not None:
             return [card]
@@ -126,13 +191,26 @@ class RobotSink:
         if self._secret is not None:
             url, message = self._robot.sign(url, message, self._secret, self._clock.now())
         outcome, verdict = await self._poster.post(url, encode(message))
+        return self._limited(outcome, verdict), verdict.moved_to if verdict is not None else ""
+
+    async def _post_form(self, url: str, form: FileForm) -> tuple[Outcome, Verdict | None]:
+        content_type, body = encoded_form(form)
+        outcome, verdict = await self._poster.post(form.url(url), body, content_type=content_type)
+        return self._limited(outcome, verdict), verdict
+
+    def _limited(self, outcome: Outcome, verdict: Verdict | None) -> Outcome:
+        """The outcome, with a longer wait where a limit still applies: some services then require that."""
         if verdict is None:
-            return outcome, ""
+            return outcome
         was_limited, self._is_limited = self._is_limited, isinstance(outcome, Deferred) and outcome.holds_queue
         if isinstance(outcome, Deferred) and was_limited and outcome.retry_after_s is not None:
-            # The limit still applies: some services then require a much longer wait.
-            outcome = replace(outcome, retry_after_s=max(outcome.retry_after_s, self._robot.penalty_s))
-        return outcome, verdict.moved_to
+            return replace(outcome, retry_after_s=max(outcome.retry_after_s, self._robot.penalty_s))
+        return outcome
+
+
+def _was_refused(outcome: Outcome, verdict: Verdict | None) -> bool:
+    """Whether the service answered that it does not want this message, so that it showed nothing."""
+    return verdict is not None and isinstance(outcome, Deferred) and not outcome.holds_queue
 
 
 def _texts(messages: Sequence[str | ChatCard]) -> list[str]:

@@ -223,7 +223,7 @@ def test_a_mistake_in_an_account_is_reported(tmp_path: Path, line: str, expected
         ("{type: apprise, urls: ['json://x'], language: de}", '52: endpoints.x.language: unknown language "de"; there are: en, zh'),
         ("{type: apprise, urls: ['json://x'], timezone: Mars/Base}", '52: endpoints.x.timezone: "Mars/Base" is not a time zone this machine knows; write local, UTC'),
         ("{type: apprise, urls: ['json://x'], attach_max: 80MB}", "54: endpoints.x.attach_max: must be at most 50MB"),
-        ("{type: webhook, url: http://a, format: slack, attach: file}", "60: endpoints.x.attach: file is only for type apprise; use link or preview"),
+        ("{type: webhook, url: http://a, attach_max: 1MB}", "49: endpoints.x.attach_max: is only for format feishu or dingtalk or wecom or slack or discord or telegram"),
         ("{type: webhook, url: http://a, format: kling, template: cloudevents}", "62: endpoints.x.template: is only for format template"),
         ("{type: webhook, url: http://a, format: template}", "6: endpoints.x.body: is missing; write it, or set template: cloudevents or midjourney"),
         ("{type: webhook, url: http://a, format: template, template: cloudevent}", '65: endpoints.x.template: unknown template "cloudevent"; did you mean "cloudevents"?'),

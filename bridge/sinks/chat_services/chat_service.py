@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.domain.task import Json
 from bridge.sinks.answers import AnswerReader
+from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard
+from bridge.sinks.multipart import FileForm
 from bridge.sinks.splitting import MessageLimit
 
 RobotMessage = dict[str, Json]
@@ -30,8 +32,25 @@ def _no_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     return None
 
 
+def _no_form(card: ChatCard, chat: Chat, files: Sequence[ResultFile]) -> FileForm | None:
+    return None
+
+
+def _no_later(chat: Chat, files: Sequence[ResultFile]) -> Sequence[LaterFiles]:
+    return ()
+
+
 def _unsigned(url: str, message: RobotMessage, secret: str, now: float) -> tuple[str, RobotMessage]:
     return url, message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaterFiles:
+    """Files that follow their text: a message, or a form. `then` is the message about the form's file, by the id that
+    the service gave it."""
+
+    said: RobotMessage | FileForm
+    then: Callable[[str], RobotMessage] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +61,9 @@ class Robot:
     a card; None when the service has no cards, or the card does not fit: then it is sent as text. `url` completes
     the URL of the settings. `sign` returns the signed URL and body of one attempt. `penalty_s` is the wait after a rate
     limit that still applies at the next attempt.
+
+    A message with files has `file_bytes` at most (0: this robot takes none). `write_form` returns a card with its files
+    in one request; None when they need requests of their own, after the text: `later_files`.
     """
 
     limit: MessageLimit
@@ -49,6 +71,9 @@ class Robot:
     write_card: Callable[[ChatCard, Chat], RobotMessage | None] = _no_card
     url: Callable[[str], str] = str
     penalty_s: float = 0.0
+    file_bytes: int = 0
+    write_form: Callable[[ChatCard, Chat, Sequence[ResultFile]], FileForm | None] = _no_form
+    later_files: Callable[[Chat, Sequence[ResultFile]], Sequence[LaterFiles]] = _no_later
     sign: Callable[[str, RobotMessage, str, float], tuple[str, RobotMessage]] = _unsigned
 
     def message(self, said: str | ChatCard, chat: Chat) -> RobotMessage:

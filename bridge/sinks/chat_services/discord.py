@@ -1,16 +1,20 @@
 """Discord. Sources: "Execute Webhook" (content up to 2000 characters), "Embed Limits" (description up to 4096), and
 "Rate limits" (`retry_after` in seconds with a fraction, X-RateLimit-Reset-After). Discord shows a player or a picture
 for a bare URL, and nothing of a link inside an embed (discord-api-docs#6689). Embeds with the same `url` share
-a grid."""
+a grid. "Uploading Files": `payload_json` and `files[n]` in a form, 10 MiB by default, at most 10 files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from bridge.encoding import encode
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, number, object_of, refusal, retry_after_in, text_in
-from bridge.sinks.chat_cards import COLORS, ChatCard, card_bare_lines, markdown_link
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
+from bridge.sinks.attached_files import ResultFile
+from bridge.sinks.chat_cards import COLORS, ChatCard, card_bare_lines, card_quiet_lines, markdown_link
+from bridge.sinks.chat_services.chat_service import Chat, ChatService, LaterFiles, Robot, RobotMessage
+from bridge.sinks.multipart import FileForm
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
 _LIMIT: Final = MessageLimit(size=2000, measure=utf16_units, lone_url=4096)
@@ -43,6 +47,21 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     return message if _LIMIT.fits(str(message["content"])) else None
 
 
+def _write_form(card: ChatCard, chat: Chat, files: Sequence[ResultFile]) -> FileForm | None:
+    """The text, with links that make no preview, and the files below it."""
+    content = f"**{card.title}**\n{card_quiet_lines(card)}"
+    return _form({"content": content}, files) if _LIMIT.fits(content) else None
+
+
+def _form(message: RobotMessage, files: Sequence[ResultFile]) -> FileForm:
+    whole = {**message, "allowed_mentions": {"parse": []}}
+    return FileForm({"payload_json": encode(whole).decode()}, {f"files[{n}]": each for n, each in enumerate(files)})
+
+
+def _later_files(chat: Chat, files: Sequence[ResultFile]) -> Sequence[LaterFiles]:
+    return [LaterFiles(said=_form({}, files))]
+
+
 def _read(answer: Answer) -> Verdict:
     """Nothing, or with `?wait=true` the message; an error has a `message`, usually with a `code`."""
     if not answer.body and answer.complete:
@@ -61,5 +80,12 @@ DISCORD: Final = ChatService(
     hosts={"discord.com": "Discord", "discordapp.com": "Discord"},
     path="/api/webhooks",
     read=_read,
-    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card),
+    robot=Robot(
+        limit=_LIMIT,
+        write=_write,
+        write_card=_write_card,
+        file_bytes=10_000_000,
+        write_form=_write_form,
+        later_files=_later_files,
+    ),
 )

@@ -1,18 +1,31 @@
 """Telegram. Sources: its Bot API, "sendMessage" (text up to 4096 characters after parsing), "HTML style",
-"LinkPreviewOptions" and "ResponseParameters"."""
+"LinkPreviewOptions", "ResponseParameters", "sendPhoto" (10 MB), "sendVideo", "sendAudio" and "sendDocument" (50 MB,
+captions up to 1024 characters after parsing), and "sendMediaGroup" (2 to 10; audio files and documents only with their
+like)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from bridge.encoding import encode
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, number, object_of, refusal, retry_after_in, text_in
+from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard, card_html
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
+from bridge.sinks.chat_services.chat_service import Chat, ChatService, LaterFiles, Robot, RobotMessage
+from bridge.sinks.multipart import FileForm
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
 _LIMIT: Final = MessageLimit(size=4096, measure=utf16_units)
+
+_CAPTION: Final = 1024  # characters that are shown
+_PHOTO_BYTES: Final = 10_000_000
+_PHOTOS: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
+_KINDS: Final = {"video/mp4": "video", "audio/mpeg": "audio", "audio/mp4": "audio", "audio/x-m4a": "audio"}
+_METHODS: Final = {"photo": "sendPhoto", "video": "sendVideo", "audio": "sendAudio", "document": "sendDocument"}
 
 
 def _write(text: str, chat: Chat) -> RobotMessage:
@@ -27,6 +40,40 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     if not _LIMIT.fits(text):  # Telegram counts what is shown, which is less
         return None
     return {**_address(chat), "text": text, "parse_mode": "HTML", "link_preview_options": preview}
+
+
+def _write_form(card: ChatCard, chat: Chat, files: Sequence[ResultFile]) -> FileForm | None:
+    """The files with the text as their caption; None where it is too long, or they are not one message."""
+    caption = card_html(card, line_break="\n")
+    if utf16_units(html.unescape(re.sub(r"<[^>]*>", "", caption))) > _CAPTION:
+        return None
+    kinds = [_kind(each) for each in files]
+    if len(files) > 1 and not (set(kinds) <= {"photo", "video"} or len(set(kinds)) == 1):
+        return None
+    return _form(chat, files, {"caption": caption, "parse_mode": "HTML"})
+
+
+def _form(chat: Chat, files: Sequence[ResultFile], said: Mapping[str, str]) -> FileForm:
+    address = {name: str(value) for name, value in _address(chat).items()}
+    if len(files) == 1:
+        kind = _kind(files[0])
+        return FileForm({**address, **said}, {kind: files[0]}, _METHODS[kind])
+    media = [
+        {"type": _kind(each), "media": f"attach://file{place}", **(said if not place else {})}
+        for place, each in enumerate(files)
+    ]
+    named = {f"file{place}": each for place, each in enumerate(files)}
+    return FileForm({**address, "media": encode(media).decode()}, named, "sendMediaGroup")
+
+
+def _later_files(chat: Chat, files: Sequence[ResultFile]) -> Sequence[LaterFiles]:
+    return [LaterFiles(said=_form(chat, [each], {})) for each in files]
+
+
+def _kind(file: ResultFile) -> str:
+    if file.media_type in _PHOTOS and len(file.content) <= _PHOTO_BYTES:
+        return "photo"
+    return _KINDS.get(file.media_type, "document")
 
 
 def _address(chat: Chat) -> RobotMessage:
@@ -63,5 +110,13 @@ TELEGRAM: Final = ChatService(
     name="telegram",
     hosts={"api.telegram.org": "Telegram"},
     read=_read,
-    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, url=_url),
+    robot=Robot(
+        limit=_LIMIT,
+        write=_write,
+        write_card=_write_card,
+        url=_url,
+        file_bytes=50_000_000,
+        write_form=_write_form,
+        later_files=_later_files,
+    ),
 )

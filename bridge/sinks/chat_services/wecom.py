@@ -1,20 +1,31 @@
 """WeCom. Sources: page 91770 (text up to 2048 bytes, Markdown up to 4096; 20 messages a minute, code 45009), and the
 table of error codes (93000). `news` shows pictures of up to 8 articles (title 128 bytes, description 512 bytes); other
-messages are text alone."""
+messages are text alone. `image` holds a JPG or PNG of up to 2 MB in base64; `upload_media` takes a file of 6 bytes to
+20 MB, whose `media_id` goes into a message `file`."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from bridge.sinks.answers import CodeReader
+from bridge.net.client import Answer
+from bridge.sinks.answers import CodeReader, Verdict, object_of, text_in
+from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
+from bridge.sinks.chat_services.chat_service import Chat, ChatService, LaterFiles, Robot, RobotMessage
+from bridge.sinks.multipart import FileForm
 from bridge.sinks.splitting import MessageLimit, utf8_bytes
 
 _LINK: Final = "[Open the result]"
 _LIMIT: Final = MessageLimit(size=2048, measure=utf8_bytes, lone_url=4096 - len(_LINK) - 2)
 
 _MOST_ARTICLES: Final = 8
+_PICTURE_BYTES: Final = 2_000_000
+_LEAST_BYTES: Final = 6
+_UPLOAD: Final = "upload_media?type=file"
 _TITLE_BYTES: Final = 128
 _BELOW_BYTES: Final = 512
 
@@ -52,10 +63,35 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     return {"msgtype": "news", "news": {"articles": articles}}
 
 
+def _later_files(chat: Chat, files: Sequence[ResultFile]) -> Sequence[LaterFiles]:
+    return [_later(each) for each in files if len(each.content) >= _LEAST_BYTES]
+
+
+def _later(file: ResultFile) -> LaterFiles:
+    """A picture is sent in the message itself; anything else is uploaded before."""
+    if file.media_type in {"image/jpeg", "image/png"} and len(file.content) <= _PICTURE_BYTES:
+        content = base64.b64encode(file.content).decode()
+        digest = hashlib.md5(file.content, usedforsecurity=False).hexdigest()
+        return LaterFiles(said={"msgtype": "image", "image": {"base64": content, "md5": digest}})
+    return LaterFiles(
+        said=FileForm({}, {"media": file}, _UPLOAD),
+        then=lambda media_id: {"msgtype": "file", "file": {"media_id": media_id}},
+    )
+
+
+def _read(answer: Answer) -> Verdict:
+    """A code; after an upload also the id of the file."""
+    verdict = _CODES(answer)
+    found, _ = object_of(answer)
+    return replace(verdict, media_id=text_in(found.get("media_id")) or "")
+
+
+_CODES: Final = CodeReader(codes=("errcode",), texts=("errmsg",), waits={45009: 60.0})
+
 WECOM: Final = ChatService(
     name="wecom",
     hosts={"qyapi.weixin.qq.com": "WeCom"},
     schemes=frozenset({"wecombot"}),
-    read=CodeReader(codes=("errcode",), texts=("errmsg",), waits={45009: 60.0}),
-    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card),
+    read=_read,
+    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, file_bytes=20_000_000, later_files=_later_files),
 )
