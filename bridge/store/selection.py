@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeVar
+from typing import Final
 
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.store.rows import plain
-
-T = TypeVar("T")
 
 _CONTAINS: Final = "{sqlite:LIKE}{postgres:ILIKE} :text ESCAPE '!'"
 # Lower case for the index; `|| ''` keeps SQLite from putting the value into it.
