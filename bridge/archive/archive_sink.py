@@ -153,7 +153,7 @@ class ArchiveSink:
 
     def _unfinished(self, failed: Sequence[tuple[WantedCopy, CopyFailed]], data: Mapping[str, Json]) -> Outcome:
         """Retry if any of the copies may still be made."""
-        reason = "; ".join(f"{wanted.kind} {wanted.n}: {failure.reason}" for wanted, failure in failed)
+        reason = _listed(failed)
         expires_ms = data.get("expires_at")
         is_expired = isinstance(expires_ms, int | float) and expires_ms / 1000 < self._clock.now()
         left = [one for _, one in failed if not (one.is_final or (one.is_refusal and is_expired))]
@@ -172,6 +172,21 @@ class ArchiveSink:
 async def _at_place(call: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
     """A call to the archive. If we are cancelled, it goes on alone: an upload may take minutes, and can be repeated."""
     return await anyio.to_thread.run_sync(call, *args, abandon_on_cancel=True)
+
+
+def _listed(failed: Sequence[tuple[WantedCopy, CopyFailed]]) -> str:
+    """`images 1-12: HTTP 404; videos 13: the file is empty`"""
+    alike: dict[tuple[str, str], list[int]] = {}
+    for wanted, failure in failed:
+        alike.setdefault((wanted.kind, failure.reason), []).append(wanted.n)
+    return "; ".join(f"{kind} {_numbers(found)}: {reason}" for (kind, reason), found in alike.items())
+
+
+def _numbers(found: Sequence[int]) -> str:
+    """`1-12` if none of them is left out; else `1,3,4`."""
+    first, last = found[0], found[-1]
+    is_run = len(found) > 2 and last - first + 1 == len(found)
+    return f"{first}-{last}" if is_run else ",".join(map(str, found))
 
 
 def _wait(reason: str, seconds: float) -> Deferred:

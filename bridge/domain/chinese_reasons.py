@@ -214,7 +214,7 @@ _RECEIVERS: Final = {
     "no device was reached; check the key": "没有送达任何设备，请检查密钥",
 }
 _COPIES: Final = {
-    "{} {n}: {}": "{} {}：{}",
+    "{a} {a}: {}": "{} {}：{}",
     "another daemon copies it": "由另一个守护进程复制",
     "; the URL has expired": "；链接已失效",
     "{n} bytes: {}": "{} 字节：{}",
@@ -224,6 +224,7 @@ _COPIES: Final = {
     "{} bytes are more than archive.max_size": "{} 字节超过 archive.max_size",
     "the sha256 is not the one that the server states": "sha256 与服务器声明的不符",
     "the body is longer than archive.max_size": "内容超过 archive.max_size",
+    "the server does not say how long the file is, and sends another one each time": "服务器未说明文件长度，且每次返回的文件都不同",
     "the file is empty": "文件为空",
     "the server sent a page (HTML), not a file": "服务器返回了网页（HTML），不是文件",
     "the server sent {}, not a file of {}": "服务器返回了 {}，不是 {} 文件",

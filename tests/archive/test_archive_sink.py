@@ -256,6 +256,19 @@ async def test_one_result_that_fails_keeps_no_other_from_being_copied(tmp_path: 
     assert (tmp_path / FOLDER / "cat-2.mp4").read_bytes() == MP4
 
 
+async def test_results_that_fail_for_one_reason_are_named_together(tmp_path: Path) -> None:
+    async def script(exchange: Exchange) -> None:
+        status = next((code for code in (500, 502) if str(code) in exchange.asked.target), 200)
+        await exchange.answer(status, MP4 if status == 200 else b"")
+
+    async with loopback(script) as server:
+        names = ("500-a", "good", "500-b", "502-a", "502-b", "502-c")
+        outcome = await copied(archive_in(tmp_path), finished(*(f"{server.url}/{name}.mp4" for name in names)))
+
+    assert isinstance(outcome, Deferred)
+    assert outcome.reason == "videos 1,3: HTTP 500; videos 4-6: HTTP 502"
+
+
 async def test_a_private_address_is_not_asked(tmp_path: Path) -> None:
     async with loopback(answers(200, MP4)) as server:
         outcome = await copied(archive_in(tmp_path, hosts=["gateway.example.com"]), finished(f"{server.url}/a.mp4"))

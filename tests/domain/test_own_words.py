@@ -114,6 +114,11 @@ def test_the_chinese_has_the_values_of_the_english(english: str) -> None:
             "10.0.0.7 is not on the public internet: 10.0.0.7 is a private network",
             "10.0.0.7 不在公网上：10.0.0.7 是内网地址",
         ),
+        ("images 2,5: the file is empty", "images 2,5：文件为空"),
+        (
+            "images 1-12: no answer from cdn.example.com:443 in time",
+            "images 1-12：cdn.example.com:443 未在限定时间内应答",
+        ),
         ("videos 1: the file is empty; images 2: HTTP 403", "videos 1：文件为空；images 2: HTTP 403"),
         ("videos 1: HTTP 403; the URL has expired", "videos 1: HTTP 403；链接已失效"),
         ("3 result URLs were refused: a: no host; b: relative", "3 个结果链接被拒绝：a：没有主机名；b：是相对地址"),
