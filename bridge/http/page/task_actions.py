@@ -54,17 +54,17 @@ class AddFormQuery(ViewQuery):
 
 async def poll(call: ActionCall) -> Done:
     """Poll a task now."""
-    lines, is_done = await call.services.write(watch_requests.poll_now, [call.form.key], now=call.now)
+    _, is_done = await call.services.write(watch_requests.poll_now, [call.form.key], now=call.now)
     if not is_done:
-        raise NothingDone(lines[0])
+        raise _not_running(call)
     return Done(text=call.words.text("{task} is polled as soon as its account allows.", task=_name(call)))
 
 
 async def withdraw(call: ActionCall) -> Done:
     """Stop watching a task, without an event."""
-    lines, is_done = await call.services.write(watch_requests.withdraw, [call.form.key], now=call.now)
+    _, is_done = await call.services.write(watch_requests.withdraw, [call.form.key], now=call.now)
     if not is_done:
-        raise NothingDone(lines[0])
+        raise _not_running(call)
     return Done(
         text=call.words.text("{task} is no longer watched. The task at the provider goes on.", task=_name(call))
     )
@@ -116,6 +116,10 @@ def add_values(call: ViewCall, form: NewTasks, wrong: Sequence[WrongTask] = ()) 
 
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     return {"back": "/tasks", **add_values(call, NewTasks(account=call.query.account or None))}
+
+
+def _not_running(call: ActionCall) -> NothingDone:
+    return NothingDone(call.words.text("{task} has finished or is no longer watched.", task=_name(call)))
 
 
 def _name(call: ActionCall) -> str:
