@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 
 from bridge.control.account_list import accounts_json
 from bridge.control.overview import Overview
@@ -81,11 +83,14 @@ def _unread_sources(found: Overview) -> list[str]:
 def document_route(routes: Sequence[ApiRoute]) -> ApiRoute:
     """The route of the document about these routes and itself."""
 
+    @cache
+    def made() -> dict[str, Any]:  # when it is first asked for: few daemons are, and it takes a megabyte
+        return openapi([*routes, own])
+
     async def document(call: ApiCall) -> Any:
-        return made
+        return await anyio.to_thread.run_sync(made)
 
     own = ApiRoute(method="GET", path="/openapi.json", summary="This document.", handle=document)
-    made = openapi([*routes, own])
     return own
 
 
