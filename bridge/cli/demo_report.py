@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from bridge.cli.terminal_table import MARK, Column, is_url, table_lines
@@ -13,9 +16,9 @@ from bridge.screen import BAD, GONE, GOOD, Screen, cells, padded
 from bridge.simulator.demo_summary import DemoRow, DemoSummary
 
 NEXT_STEPS: Final = (
-    ("genbridge providers", "lists the APIs that genbridge watches"),
-    ("genbridge check --online", "checks your genbridge.yaml, keys and receivers"),
-    ("genbridge run", "watches your tasks; `genbridge add TASK_ID` adds one"),
+    ("init", "writes your genbridge.yaml, checks it"),
+    ("run", "watches your tasks; `add ID` adds one"),
+    ("explain TASK_ID", "what happened to a task, what is next"),
 )
 
 
@@ -49,8 +52,16 @@ def summary_lines(summary: DemoSummary, screen: Screen) -> Iterator[str]:
 def next_steps(screen: Screen) -> Iterator[str]:
     """What to type now."""
     yield screen.painted("Next:", "bold")
+    width = max(len(command) for command, _ in NEXT_STEPS)
     for command, does in NEXT_STEPS:
-        yield f"  {screen.painted(command, 'bold')}{' ' * (26 - len(command))}{does}"
+        yield f"  {screen.painted(f'{program()} {command}', 'bold')}{' ' * (width - len(command) + 2)}{does}"
+
+
+def program() -> str:
+    """What to type for genbridge: the relative path that was typed, unless `genbridge` is on the PATH."""
+    typed = Path(sys.argv[0])
+    is_path = typed.name == "genbridge" and not typed.is_absolute() and shutil.which("genbridge") is None
+    return sys.argv[0] if is_path else "genbridge"
 
 
 def _result(row: DemoRow) -> str:

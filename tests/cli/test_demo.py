@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bridge.screen import cells
+from bridge.cli.demo_report import next_steps
+from bridge.screen import Screen, cells
 from tests.cli.terminal import in_terminal, interrupt_at
 from tests.programs import ended
 
@@ -153,3 +154,22 @@ def test_simulate_says_how_to_try_the_provider(tmp_path: Path, provider: str, pa
         process.terminate()
         assert process.wait(30) == 0
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("called", "on_path", "typed"),
+    [
+        (".venv/bin/genbridge", False, ".venv/bin/genbridge"),
+        (".venv/bin/genbridge", True, "genbridge"),
+        ("bridge/__main__.py", False, "genbridge"),
+    ],
+)
+def test_the_next_steps_can_be_typed_as_they_are(
+    called: str, on_path: bool, typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if on_path:
+        (tmp_path / "genbridge").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [called, "demo"])
+    _, *steps = next_steps(Screen(80, 24, is_terminal=False, marks=False))
+    assert [step.split()[:2] for step in steps] == [[typed, "init"], [typed, "run"], [typed, "explain"]]
