@@ -23,6 +23,17 @@ pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
 LOOKS: Final = (("light", "en"), ("dark", "zh"))
 IS_LIVE: Final = "document.querySelector('[data-live] .dot:not(.off)') !== null"
+# What should be on one line and is not.
+BROKEN: Final = """
+    [...document.querySelectorAll(".brand, nav a, .live, button, .button, .chip, .tabs a")].filter(one => {
+        const texts = [...one.childNodes].filter(node => node.nodeType === Node.TEXT_NODE && node.data.trim());
+        return one.checkVisibility() && texts.some(text => {
+            const range = document.createRange();
+            range.selectNodeContents(text);
+            return new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1;
+        });
+    }).map(one => one.outerHTML.slice(0, 200))
+"""
 OPEN_ALL: Final = "document.querySelectorAll('details').forEach(one => { one.open = true })"
 
 
@@ -174,6 +185,7 @@ def test_axe_finds_nothing_at_any_width(page: Tab, sites: dict[str, str], name: 
     page.page.set_viewport_size({"width": width, "height": 900})
     shown(page, sites, PLACES[name])
     assert is_narrow(page, width)
+    assert page.page.evaluate(BROKEN) == []
     assert found_by_axe(page) == []
 
 
