@@ -73,8 +73,15 @@ def needs(store: Filler) -> None:
     store.store.pause(PauseOf.ENDPOINT, "automation", now=store.now, until_at=store.now + 3600)
 
 
+def busy(store: Filler) -> None:
+    """So much finishes that new cards do not come by themselves. It lasts as long as the test: the clock is ahead."""
+    for number in range(30):
+        store.finished(f"one-of-many{number}", SHOWN, label=f"Foggy forest {number}", age=-3600)
+        store.running(f"runs{number}", age=number, label=f"Clay robot {number}")
+
+
 def hostile(store: Filler) -> None:
-    """Labels, ids, reasons, URLs and answers that attack whoever shows them. So many finish that the page is busy."""
+    """Labels, ids, reasons, URLs and answers that attack whoever shows them."""
     needs(store)
     for number, text in enumerate(HOSTILE):
         store.running(f"run{number}{text[:200]}", age=3, label=text[:500])

@@ -15,9 +15,9 @@ from playwright.sync_api import Browser, Dialog
 from bridge.domain.daemon_state import DaemonNow
 from tests.http.page.browser import Tab, tab
 from tests.http.page.now_store import CDN
-from tests.http.page.page_states import ATTACK, HOSTILE, hostile, needs, reject_a_file, well
+from tests.http.page.page_states import ATTACK, HOSTILE, busy, hostile, needs, reject_a_file, well
 from tests.http.page.still_sites import WORKS, StillSites, still_sites
-from tests.http.site import TOKEN
+from tests.http.site import READ_TOKEN, TOKEN
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
@@ -34,6 +34,9 @@ BROKEN: Final = """
         });
     }).map(one => one.outerHTML.slice(0, 200))
 """
+SIGN_IN: Final = (
+    f"document.getElementById('token').value = '{READ_TOKEN}', document.querySelector('main form').submit()"
+)
 OPEN_ALL: Final = "document.querySelectorAll('details').forEach(one => { one.open = true })"
 
 
@@ -82,6 +85,7 @@ PLACES: Final = {
     "redeliver": Place("needs", "/redeliver?state=dead&endpoint=automation&back=/"),
     "redeliver-none": Place("well", "/redeliver?state=dead&endpoint=automation&back=/", 409),
     "health-needs": Place("needs", "/health"),
+    "now-busy": Place("busy", "/", has="[data-busy]"),
     "now-hostile": Place("hostile", "/"),
     "tasks-hostile": Place("hostile", "/tasks"),
     "search-hostile": Place("hostile", f"/tasks?q={quote(ATTACK)}&label={quote('y' * 400)}"),
@@ -92,6 +96,8 @@ PLACES: Final = {
     "now-starting": Place("starting", "/"),
     "signin": Place("closed", "/signin?next=/tasks"),
     "signin-again": Place("closed", "/signin", 200, "document.querySelector('main form').submit()", "[role=alert]"),
+    "read-only": Place("closed", "/signin?next=/", 200, SIGN_IN, ".figures"),
+    "read-only-refused": Place("closed", "/signin?next=/redeliver%3Fstate%3Ddead", 200, SIGN_IN, "nav"),
     **{
         f"story-hostile-{number}": Place(
             "hostile", f"/task?account=kling&id={quote(f'bad{number}{text[:200]}', safe='')}"
@@ -116,9 +122,10 @@ def _served(made: StillSites, folders: pytest.TempPathFactory) -> Iterator[tuple
     reject_a_file(folder)
     yield "needs", made.serve(folder, fill=needs)
     yield "hostile", made.serve(folders.mktemp("hostile"), fill=hostile)
+    yield "busy", made.serve(folders.mktemp("busy"), fill=busy)
     yield "failing", made.serve(folders.mktemp("failing"), fill=needs, state=_failing())
     yield "starting", made.serve(folders.mktemp("starting"), state=DaemonNow(is_working=False))
-    yield "closed", made.serve(folders.mktemp("closed"), fill=well, token=TOKEN)
+    yield "closed", made.serve(folders.mktemp("closed"), fill=well, token=TOKEN, read_token=READ_TOKEN)
 
 
 def _failing() -> DaemonNow:
