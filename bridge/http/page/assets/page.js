@@ -233,8 +233,7 @@ function open() {
 }
 
 function close() {
-  stream?.close();
-  stream = undefined;
+  stream = stream?.close(); // undefined
   clearTimeout(retryTimer);
 }
 
@@ -251,8 +250,7 @@ function setLive(live) {
   const line = document.querySelector("[data-live]");
   if (!line || (live && isLive)) return;
   isLive = live;
-  const [dot, words] = [line.querySelector(".dot"), line.querySelector("[data-words]")];
-  const banner = document.querySelector("[data-not-live]");
+  const [dot, words, banner] = [".live .dot", "[data-words]", "[data-not-live]"].map((one) => document.querySelector(one));
   line.querySelector("a")?.remove(); // Refresh
   dot.classList.toggle("off", !live);
   setText(words, live ? texts.live : texts.connecting);
