@@ -15,9 +15,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from benchmarks.processes import ROOT
+from benchmarks.daemon import LOG, daemon, fill, settle
+from benchmarks.http import free_port
+from benchmarks.processes import ROOT, server, until
 from benchmarks.tables import Report, Table, ratio, spread
 
 TASKS: Final = 1000
@@ -56,7 +58,32 @@ def run(quick: bool) -> Report:
         for words, times in took.items()
     ]
     table = Table(head=("command", "wall time", "/ python -c pass", "CPU", "/ python -c pass"), rows=rows)
-    return Report(title="Start of a command", how=__doc__, tables=[table], notes=["target: <= 10 (aim: 6)"])
+    daemons = Table(head=("daemon with 1,000 tasks", "until ready"), rows=_daemons(tasks, min(rounds, 5)))
+    return Report(title="Start of a command", how=__doc__, tables=[table, daemons], notes=["target: <= 10 (aim: 6)"])
+
+
+def _daemons(tasks: int, rounds: int) -> list[list[str]]:
+    rows = []
+    with_http = {"http": {"listen": f"127.0.0.1:{free_port()}"}}
+    sides: dict[str, dict[str, Any]] = {"genbridge run": {}, "with `http:`": with_http}
+    for name, more in sides.items():
+        with tempfile.TemporaryDirectory() as scratch, server("provider") as provider:
+            log = {"level": "info", "format": "json"}
+            settings = settle(Path(scratch), provider=provider.url, interval="1h", log=log, **more)
+            fill(Path(scratch), [f"r{place}" for place in range(tasks)])
+            rows.append([name, spread([_ready_s(settings) for _ in range(rounds)], unit="s")])
+    return rows
+
+
+def _ready_s(settings: Path) -> float:
+    """Seconds until a daemon is ready."""
+    log = settings.with_name(LOG)
+    log.unlink(missing_ok=True)
+    begun_at = time.perf_counter()
+    with daemon(settings):
+        if not until(lambda: b"daemon.ready" in log.read_bytes(), seconds=60, every_s=0.01):
+            raise RuntimeError("the daemon was not ready")
+        return time.perf_counter() - begun_at
 
 
 def _cells(times: Sequence[Took], bare: Sequence[Took], place: int) -> tuple[str, str]:
