@@ -143,6 +143,58 @@ class CuttingProxy:
             writer.transport.abort() if fate == "cut" else writer.close()
 
 
+@dataclass
+class FlakyProxy:
+    """Passes connections on to a server of uploads. Cuts some of them in the middle of what is sent there, and answers
+    others itself: 503, or 500 and a cut."""
+
+    port: int
+    luck: random.Random
+    most_bytes: int
+    events: Counter[str] = field(default_factory=Counter)
+    is_calm: bool = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        fate = "pass" if self.is_calm else self.luck.choices(("pass", "cut", "503"), (4, 3, 2))[0]
+        self.events[fate] += 1
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                if fate == "503":
+                    await reader.readuntil(b"\r\n\r\n")
+                    writer.write(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    await writer.drain()
+                else:
+                    await self._pass_on(
+                        reader, writer, self.luck.randrange(1, self.most_bytes) if fate == "cut" else None
+                    )
+        finally:
+            writer.transport.abort() if fate == "cut" else writer.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
+        inner, outer = await asyncio.open_connection("127.0.0.1", self.port)
+        back = asyncio.create_task(_copied(inner, writer, None))
+        try:
+            await _copied(reader, outer, left)
+            if left is None:
+                await back
+        finally:
+            back.cancel()
+            outer.transport.abort()
+            await asyncio.gather(back, return_exceptions=True)
+
+
+async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
+    """Copy until the end, or until so many bytes have come."""
+    while data := await reader.read(64 << 10):
+        left = None if left is None else left - len(data)
+        if left is not None and left <= 0:
+            return
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
 @contextmanager
 def in_thread(*handlers: Handler) -> Iterator[list[int]]:
     """The ports of servers on loopback with these handlers, in a thread of their own."""
