@@ -225,6 +225,51 @@ def test_notifications_wait_for_copies_as_long_as_patience_lasts(
     assert first == (second if is_patient else [])
 
 
+@contextmanager
+def telegram() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """The address of a Bot API, and what was sent there: methods and bodies."""
+    sent: list[tuple[str, bytes]] = []
+
+    class Api(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            sent.append((self.path.rpartition("/")[2], self.rfile.read(int(self.headers["Content-Length"]))))
+            answer = b'{"ok": true, "result": {}}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/bot1:A", sent
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_robot_attaches_the_copy_and_the_result_is_downloaded_once(tmp_path: Path, world: World) -> None:
+    with results(0.0) as (url, starts), telegram() as (api, sent):
+        world.fault = succeeds_with(url)
+        robot = {"type": "webhook", "format": "telegram", "url": api, "chat_id": "1", "attach": "file"}
+        settings = world.settings(
+            tmp_path,
+            archive={"to": "archive/", "notify_after_copies": True},
+            endpoints={"team": {**robot, "attach_max": "50MB"}},
+        )
+        genbridge(tmp_path, "add", "t-1", "--label", "cat", "--config", str(settings))
+        with DaemonProcess(settings):
+            until(lambda: "1 file attached" in genbridge(tmp_path, "explain", "t-1"), seconds=60, what="the message")
+
+    [(method, body)] = sent
+    assert method == "sendVideo"
+    assert FILE in body
+    assert starts == [0]
+
+
 def test_a_private_host_that_is_allowed_is_fetched_from(tmp_path: Path, world: World) -> None:
     with results(0.0) as (url, starts):
         elsewhere = url.replace("127.0.0.1", "127.0.0.2")  # not the account's own host
