@@ -1,4 +1,4 @@
-"""The pages for people: the Chinese README keeps in step with the English one, and every quick start is valid."""
+"""The pages for people: Chinese keeps in step with English, and every quick start is valid."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from bridge.checking import check
 from bridge.config.load import load, resolve
+from tests.domain.reason_texts import ELSEWHERE, FILES, KNOWN, texts_of, without_chinese
 from tests.test_docs import blocks
 
 ROOT: Final = Path(__file__).parents[1]
@@ -75,3 +76,12 @@ def test_settings_that_pages_show_are_valid(text: str, tmp_path: Path) -> None:
     loaded = resolve(load(path, env), env)
     check(loaded)
     assert loaded.settings.endpoints
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_reason_of_ours_has_its_chinese(file: str) -> None:
+    assert without_chinese(file) == set(), "put its Chinese into bridge/domain/chinese_reasons.py"
+
+
+def test_no_chinese_is_left_over_from_a_text_that_changed() -> None:
+    assert KNOWN - texts_of(*FILES, *ELSEWHERE) == set()
