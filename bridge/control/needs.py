@@ -91,10 +91,11 @@ def needs(
     daemon: DaemonNow,
     commit_p95_s: float | None = None,
 ) -> list[Need]:
-    """Everything that needs a person, the worst first. `daemon` is the one that serves the page; `commit_p95_s` says
-    how long its commits take. On a shared store, others may work while it does not."""
+    """Everything that needs a person, the worst first; without a daemon, only that. `daemon` is the one that serves
+    the page; `commit_p95_s` says how long its commits take. On a shared store, others may work while it does not."""
+    if alone := list(_no_daemon(store, found, daemon)):
+        return alone
     return [
-        *_no_daemon(store, found, daemon),
         *_undelivered(store, file, found.now),
         *_blocked(store, file, found, daemon.accounts),
         *_disabled(store, file, found),

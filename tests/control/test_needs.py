@@ -66,6 +66,13 @@ def test_a_store_that_cannot_be_written_means_that_no_daemon_works(store: Store,
     assert found(store, loaded, daemon=replace(WORKS, lease_ended_at=NOW + 1))[0].since_at == NOW + 1
 
 
+def test_without_a_daemon_nothing_else_matters(store: Store, loaded: Loaded) -> None:
+    store.commit([make_block()], nobody)
+    failing = replace(WORKS, store_failed_at=NOW + 5)
+    assert [need.kind for need in found(store, loaded, p95_s=3.0)] == [NeedKind.ACCOUNT_BLOCKED, NeedKind.STORE_SLOW]
+    assert [need.kind for need in found(store, loaded, daemon=failing, p95_s=3.0)] == [NeedKind.NO_DAEMON]
+
+
 def test_undelivered_and_a_blocked_account_come_in_this_order(store: Store, loaded: Loaded) -> None:
     add(store, "a", "b", "c")
     store.commit([make_block(), make_end(WatchKey("kling", "a"))], Teller())

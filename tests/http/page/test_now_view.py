@@ -335,6 +335,7 @@ def test_a_new_store_says_how_to_add_the_first_task(tmp_path: Path) -> None:
         assert "Nothing is watched yet Drop a file with task ids into" in shown(page)
         assert str(tmp_path / "queue") in page
         assert "<code>genbridge add TASK_ID</code>" in page
+        assert re.search(r'<a class="button" href="/add">.*?Add tasks</a>', page)
         assert "Nothing has finished yet." in page
         site.add("video-1", seconds=0.2)
         until(lambda: "No task is running." in page_of(site), seconds=20, what="a card")
