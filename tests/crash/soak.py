@@ -277,7 +277,7 @@ class Soak:
         names = (
             "ended at the provider",
             "not delivered to every endpoint",
-            "accepted twice or more",
+            "repeats",
             "false results",
             "polls per task",
         )

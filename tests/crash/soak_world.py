@@ -69,6 +69,7 @@ class SoakWorld(World):
     first_at: dict[tuple[str, str], float] = field(default_factory=dict)  # by endpoint and task: the first webhook
     accepted: Counter[tuple[str, str]] = field(default_factory=Counter)  # by endpoint and task: answered with 200
     attempts: int = 0
+    answered_too_late: int = 0  # webhooks that were accepted after the daemon had stopped waiting: it sends them again
     digests: dict[tuple[str, str], set[bytes]] = field(default_factory=lambda: defaultdict(set))
     event_ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # by task
     false: list[str] = field(default_factory=list)  # what is wrong with a webhook, in words
@@ -118,6 +119,7 @@ class SoakWorld(World):
         with self._lock:
             fault = "cut" if is_down else self._chosen(HOOK_FAULTS[endpoint])
             status = {"busy": 503, "error": 500, "cut": RESET}.get(fault, 200)
+            self.answered_too_late += fault == "too_late"
             self._keep(endpoint, event_id, body, is_accepted=status == 200, at=now)
         self.arrived.set()
         if fault in {"late", "too_late"}:
@@ -150,6 +152,11 @@ class SoakWorld(World):
             return [f"{task_id}: result of another task"]
         return []
 
+    @property
+    def repeats(self) -> int:
+        """Webhooks that were accepted although the same one had been accepted before."""
+        return sum(max(0, times - 1) for times in self.accepted.values())
+
     def is_all_accepted(self) -> bool:
         return all(self.accepted[endpoint, one] for endpoint in ENDPOINTS for one in list(self.ends_at))
 
@@ -159,9 +166,6 @@ class SoakWorld(World):
             now = time.monotonic()
             ended = {one for one, at in self.ends_at.items() if at <= now}
             tasks, polls = len(self.ends_at), sum(self.polled.values())
-            repeats = {
-                one: sum(max(0, n - 1) for (at, _), n in self.accepted.items() if at == one) for one in ENDPOINTS
-            }
             delays = [at - self.ends_at[one] for (to, one), at in self.first_at.items() if to == "steady"]
             sends = [self.first_at["steady", one] - at for one, at in self.shown_at.items() if self.has(one)]
             return {
@@ -173,7 +177,8 @@ class SoakWorld(World):
                 "not delivered to every endpoint": sum(
                     not all(self.accepted[to, one] for to in ENDPOINTS) for one in ended
                 ),
-                "accepted twice or more": sum(repeats.values()),
+                "repeats": self.repeats,
+                "webhooks answered too late": self.answered_too_late,
                 "webhooks in all": self.attempts,
                 "events with different bodies": sum(len(found) > 1 for found in self.digests.values()),
                 "tasks with two event ids": sum(len(found) > 1 for found in self.event_ids.values()),
