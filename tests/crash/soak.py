@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import re
 import signal
 import socket
 import subprocess
@@ -25,15 +23,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.crash.footprint import Sample, growth, logged_errors, sample
 from tests.crash.soak_world import ENDPOINTS, OUTAGES, TIMEOUT_S, SoakWorld
-from tests.world import DaemonProcess, drop, running_world
+from tests.world import KEY, DaemonProcess, drop, running_world
 
 WAYS = {"queue": 6, "post": 3, "add": 1}  # how tasks are handed over, with weights
 TICK_S = 2.0  # between two batches of tasks
 READY_S = 30.0  # the longest that a start may take on a busy machine
 SETTLE_S = 600.0  # the longest until everything is delivered, once nothing is added
 SAMPLE_S = 5.0
-WARM_S = 60.0  # a process has not yet grown to its size before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +47,6 @@ class Plan:
     daemons: int = 1
     outages: Sequence[str] = OUTAGES
     seed: int = 1
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What one daemon's process takes."""
-
-    at: float
-    pid: int
-    age_s: float
-    cpu_s: float
-    rss_mb: float
-    files: int
-    store_mb: float
 
 
 @dataclass
@@ -126,21 +111,24 @@ class Soak:
         folder = self.plan.folder / f"daemon-{number}"
         (folder / "queue").mkdir(parents=True, exist_ok=True)
         port = free_port()
-        hooks = {
-            name: {
-                "type": "webhook",
-                "url": f"http://127.0.0.1:{self.world.receiver_port}/{name}",
-                "api_key": "hook-key",
-            }
-            for name in ENDPOINTS
+        headers = {"X-Daemon": folder.name}
+        account = {
+            "provider": "kling",
+            "base_url": f"http://127.0.0.1:{self.world.provider_port}",
+            "api_key": KEY,
+            "action": "videos/text2video",
+            "limits": {"rate": 500, "burst": 500, "concurrency": 32},
+            "headers": headers,
         }
+        hooks = self.world.webhooks(*ENDPOINTS)
         polling = {"min_interval": "1s", "max_interval": "15s", "timeout": f"{TIMEOUT_S:.0f}s"}
         retries = ["1s", "2s", "5s", "10s", "20s", "30s", *["60s"] * 10]
         more: dict[str, Any] = {"sharing": {"name": folder.name, "takeover": "5s"}} if self.plan.daemons > 1 else {}
         settings = self.world.settings(
             folder,
             store=self.plan.store,
-            endpoints=hooks,
+            accounts={"kling": account},
+            endpoints={name: {**hook, "headers": headers} for name, hook in hooks.items()},
             polling=polling,
             delivery={"retries": retries, "timeout": f"{TIMEOUT_S:.0f}s"},
             http={"listen": f"127.0.0.1:{port}"},
@@ -181,14 +169,12 @@ class Soak:
         self._await_act(self.members[0])
 
     def _await_act(self, member: Member) -> None:
-        """Wait for the first poll or webhook after the start, and keep how long it took."""
-        before = self._acts()
-        while self._acts() == before and member.is_alive and time.monotonic() < member.started_at + READY_S:
+        """Wait for this daemon's first poll or webhook after its start, and keep how long it took."""
+        acts, name = self.world.acts, member.settings.parent.name
+        before = acts[name]
+        while acts[name] == before and member.is_alive and time.monotonic() < member.started_at + READY_S:
             time.sleep(0.005)
         self.recovery_s.append(time.monotonic() - member.started_at)
-
-    def _acts(self) -> int:
-        return self.world.polled.total() + self.world.attempts
 
     def _kill_seldom(self) -> None:
         """In the first half, kill every ten minutes or so. The second half shows what a daemon takes that lives on."""
@@ -268,7 +254,7 @@ class Soak:
         while not self.ended.wait(SAMPLE_S):
             for member in self.members:
                 with suppress(OSError, IndexError, StopIteration):  # killed meanwhile
-                    self.samples.append(sample(member))
+                    self.samples.append(sample(member.process.pid, member.started_at, member.settings.parent))
 
     # --- figures
 
@@ -299,38 +285,10 @@ class Soak:
             "handed over by": dict(self.ways),
             **self.world.figures(),
             "start to first act": f"p50 {recovery[len(recovery) // 2]:.2f} s, most {recovery[-1]:.2f} s",
-            **self._growth(),
+            **growth(self.samples),
             "rejected queue files": sum(1 for _ in self.plan.folder.glob("daemon-*/queue/rejected/*")),
-            "errors in the log": self._logged_errors(),
+            "errors in the log": logged_errors(self.plan.folder),
         }
-
-    def _growth(self) -> dict[str, object]:
-        """RSS and open files of the process that lived longest, at the begin, the middle and the end of its life."""
-        if not self.samples:
-            return {}
-        pid = max(self.samples, key=lambda one: one.age_s).pid
-        life = [one for one in self.samples if one.pid == pid]
-        warm = [one for one in life if one.age_s >= WARM_S] or life
-        marks = [warm[0], warm[len(warm) // 2], warm[-1]]
-        return {
-            "longest life": f"{life[-1].age_s / 60:.1f} min, {100 * life[-1].cpu_s / life[-1].age_s:.1f} % of a core",
-            "RSS": " / ".join(f"{one.rss_mb:.1f}" for one in marks) + " MB",
-            "open files": " / ".join(str(one.files) for one in marks),
-            "most open files": max(one.files for one in self.samples),
-            "store": " / ".join(f"{one.store_mb:.1f}" for one in marks) + " MB",
-        }
-
-    def _logged_errors(self) -> dict[str, int]:
-        found: Counter[str] = Counter()
-        for log in self.plan.folder.glob("daemon-*/daemon.log"):
-            with log.open(errors="replace") as lines:
-                for line in lines:
-                    if "Traceback" in line:
-                        found["Traceback"] += 1
-                    elif re.search(r'"level": ?"(error|critical)"', line):
-                        event = re.search(r'"event": ?"([^"]*)"', line)
-                        found[event[1] if event else line[:60]] += 1
-        return dict(found)
 
 
 def free_port() -> int:
@@ -356,22 +314,6 @@ def add(settings: Path, ids: Sequence[str]) -> bool:
         return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
     except subprocess.TimeoutExpired:
         return False
-
-
-def sample(member: Member) -> Sample:
-    """OSError if the process is gone."""
-    folder = Path(f"/proc/{member.process.pid}")
-    stat = (folder / "stat").read_text().rpartition(")")[2].split()
-    rss = next(line for line in (folder / "status").read_text().splitlines() if line.startswith("VmRSS"))
-    return Sample(
-        at=time.monotonic(),
-        pid=member.process.pid,
-        age_s=time.monotonic() - member.started_at,
-        cpu_s=(int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK"),
-        rss_mb=int(rss.split()[1]) / 1024,
-        files=len(list((folder / "fd").iterdir())),
-        store_mb=sum(path.stat().st_size for path in member.settings.parent.glob("state.db*")) / 2**20,
-    )
 
 
 def say(text: str) -> None:

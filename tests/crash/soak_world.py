@@ -63,6 +63,7 @@ class SoakWorld(World):
     luck: random.Random = field(default_factory=random.Random)
     outage: str = ""
     faults: Counter[str] = field(default_factory=Counter)
+    acts: Counter[str] = field(default_factory=Counter)  # by daemon: polls and webhooks
     polled: Counter[str] = field(default_factory=Counter)  # by task
     polls_after_end: int = 0  # after an undisturbed answer has shown the end
     shown_at: dict[str, float] = field(default_factory=dict)  # when an undisturbed answer first showed the end
@@ -84,6 +85,7 @@ class SoakWorld(World):
             fault = self._chosen(FAULTS)
             if self.outage in {"cut", "error", "limited", "refused"}:
                 fault = self.outage
+            self.acts[daemon] += 1
             self.polled[task_id] += 1
             self.faults[fault] += 1
             if fault == "" and is_finished:
@@ -114,11 +116,13 @@ class SoakWorld(World):
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
         now, endpoint = time.monotonic(), path.strip("/")
-        event_id = next((value for name, value in headers.items() if name.lower() == "webhook-id"), "")
+        lower = {name.lower(): value for name, value in headers.items()}
+        event_id = lower["webhook-id"]
         is_down = self.outage == "both" or (self.outage == "flaky" and endpoint == "flaky")
         with self._lock:
             fault = "cut" if is_down else self._chosen(HOOK_FAULTS[endpoint])
             status = {"busy": 503, "error": 500, "cut": RESET}.get(fault, 200)
+            self.acts[lower["x-daemon"]] += 1
             self.answered_too_late += fault == "too_late"
             self._keep(endpoint, event_id, body, is_accepted=status == 200, at=now)
         self.arrived.set()
