@@ -118,7 +118,7 @@ def _at(url: str) -> str:
     return _picture(sample_picture("abcd".find(name) if name in {"a", "b", "c", "d"} else 1))
 
 
-def _form(asked: Asked) -> tuple[dict[str, str], list[tuple[str, bytes]]]:
+def form_of(asked: Asked) -> tuple[dict[str, str], list[tuple[str, bytes]]]:
     """The fields of a request, and its files with their media types."""
     head = asked.headers["content-type"]
     if head.startswith("application/json"):
@@ -144,7 +144,7 @@ def _type_of(content: bytes) -> str:
 def _telegram(sent: Sent) -> str:
     shown = []
     for asked in sent.requests:
-        fields, files = _form(asked)
+        fields, files = form_of(asked)
         pictures = "".join(_picture(content, media_type) for media_type, content in files)
         if "media" in fields:
             fields = {"caption": json.loads(fields["media"])[0].get("caption", "")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from html.parser import HTMLParser
@@ -117,16 +118,32 @@ class _TelegramText(HTMLParser):
         self.shown += data
 
 
+def _shown_by_telegram(text: str) -> str:
+    parser = _TelegramText()
+    parser.feed(text)
+    parser.close()
+    assert parser.open == []
+    return parser.shown
+
+
 def _telegram(message: Mapping[str, Any], body: bytes) -> None:
     assert message["chat_id"]
     text = message["text"]
     if message.get("parse_mode") == "HTML":
-        parser = _TelegramText()
-        parser.feed(text)
-        parser.close()
-        assert parser.open == []
-        text = parser.shown
+        text = _shown_by_telegram(text)
     assert 1 <= units(text) <= 4096
+
+
+def within_telegram_uploads(method: str, fields: Mapping[str, str], files: int) -> None:
+    """Fails when Telegram would refuse this upload, or cut its caption."""
+    media = json.loads(fields["media"]) if "media" in fields else []
+    assert files == (len(media) or 1)
+    assert not media or 2 <= len(media) <= 10
+    assert len({each["type"] for each in media} - {"photo", "video"}) == 0
+    assert method in {"sendMediaGroup", "sendPhoto", "sendVideo", "sendAudio"}
+    for caption in (fields.get("caption"), *(each.get("caption") for each in media)):
+        if caption:
+            assert units(_shown_by_telegram(caption)) <= 1024
 
 
 _CHECKS: Final = {

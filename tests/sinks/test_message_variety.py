@@ -16,15 +16,18 @@ from bridge.domain.delivery import Accepted
 from bridge.domain.event import Event, Topic
 from bridge.domain.sample import sample_event
 from bridge.domain.task import Json, Snapshot
+from bridge.net.outside_client import OutsideClient
+from bridge.sinks.attached_files import ResultFiles
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_services import ROBOTS
 from bridge.sinks.message_values import ChatStyle
-from tests.sinks.limits import within_limits
+from tests.sinks.chat_pictures import form_of
+from tests.sinks.limits import within_limits, within_telegram_uploads
 from tests.sinks.posting import deliver, robot_at
 from tests.sinks.reading import text_of
 from tests.sinks.receivers import http_receiver
 from tests.sinks.samples import FAILED, IMAGES, SUCCEEDED, as_delivery, every_sample, task_sample
-from tests.sinks.test_attachments import mail_url
+from tests.sinks.test_attachments import PICTURE, mail_url
 from tests.sinks.test_chat import smtp_server
 from tests.sinks.test_messages import HOSTILE, URLS, Services, by_apprise, services
 from tests.sinks.test_robots import sent, taken
@@ -184,6 +187,31 @@ async def test_ten_mails_at_once_arrive_within_half_a_minute() -> None:
             for _ in range(10):
                 assert await sink.deliver(as_delivery(sink.parcels(event)[0], event)) == Accepted(detail="E-Mail")
     assert len(mailbox.mails) == 10
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_telegram_gets_it_with_files_within_the_limits_of_uploads(language: str, services: Services) -> None:
+    variety = {**VARIETY, "ten": _images(*_numbered(10, 60)), "ten long": _images(*_numbered(10, 1900))}
+    for name, event in variety.items():
+        urls = urls_of(event)
+        known = {url: b"ftypmp42" if ".mp4" in url else PICTURE for url in urls}
+        files = ResultFiles(OutsideClient(hosts=[]), most_bytes=8_000_000, within_s=20, known=known)
+        asked = await by_apprise(services, URLS["telegram"], event, ChatStyle(language=language, files=True), files)
+        uploads = [form_of(each) for each in asked]
+        for each, (fields, contents) in zip(asked, uploads, strict=True):
+            if contents:
+                within_telegram_uploads(each.target.rpartition("/")[2], fields, len(contents))
+            else:
+                within_limits("telegram", json.loads(each.body), each.body)
+        is_attached = 1 <= len(urls) <= 10 and name != "needs the key"
+        assert sum(len(contents) for _, contents in uploads) == (len(urls) if is_attached else 0), name
+        said = [fields.get("text") or caption_of(fields) for fields, _ in uploads]
+        check([text_of("telegram", {"parse_mode": "HTML", "text": each}) for each in said if each], event, name)
+
+
+def caption_of(fields: dict[str, str]) -> str:
+    """The caption of an upload, or of the first picture of an album."""
+    return str(json.loads(fields["media"])[0].get("caption", "") if "media" in fields else fields.get("caption", ""))
 
 
 def parts_of(content: bytes) -> tuple[str, str, str]:

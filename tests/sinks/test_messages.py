@@ -17,6 +17,7 @@ import trustme
 from bridge.domain.delivery import Accepted
 from bridge.domain.event import Event, Topic
 from bridge.domain.task import Snapshot
+from bridge.sinks.attached_files import ResultFiles
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_services import ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat
@@ -133,11 +134,22 @@ URLS: Final = {
 }
 
 
-async def by_apprise(services: Services, url: str, event: Event, style: ChatStyle) -> list[Asked]:
+async def by_apprise(
+    services: Services, url: str, event: Event, style: ChatStyle, files: ResultFiles | None = None
+) -> list[Asked]:
     """The requests that Apprise makes for this event."""
     before = len(services.asked)
     urls = [ChatUrl(text=url, url=url)]
-    sink = ChatSink(name="chat", urls=urls, title=None, body=None, timeout_s=10, network=services.network, style=style)
+    sink = ChatSink(
+        name="chat",
+        urls=urls,
+        title=None,
+        body=None,
+        timeout_s=10,
+        network=services.network,
+        style=style,
+        files=files,
+    )
     outcome = await sink.deliver(as_delivery(sink.parcels(event)[0], event))
     assert isinstance(outcome, Accepted), outcome
     assert outcome.doubt == ""
