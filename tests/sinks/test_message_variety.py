@@ -112,11 +112,11 @@ def check(texts: list[str], event: Event, name: str) -> None:
         assert label.split()[0] in first, name
 
 
-@pytest.mark.parametrize("previews", [False, True], ids=["link", "preview"])
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    "style", [ChatStyle(), ChatStyle(language="zh"), ChatStyle(previews=True)], ids=["en", "zh", "preview"]
+)
 @pytest.mark.parametrize("form", ROBOTS)
-async def test_a_robot_gets_it_within_its_limits(form: str, language: str, previews: bool) -> None:
-    style = ChatStyle(language=language, previews=previews)
+async def test_a_robot_gets_it_within_its_limits(form: str, style: ChatStyle) -> None:
     for name, event in VARIETY.items():
         async with http_receiver(taken(form)) as receiver, robot_at(receiver.url, form, style=style) as sink:
             assert isinstance(await deliver(sink, event), Accepted), name
@@ -151,8 +151,9 @@ async def test_a_sample_of_every_topic_looks_like_a_real_message(form: str, lang
 @pytest.mark.parametrize("service", URLS)
 @pytest.mark.parametrize("language", ["en", "zh"])
 async def test_a_service_behind_apprise_gets_it_within_its_limits(
-    service: str, language: str, services: Services
+    service: str, language: str, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("apprise.plugins.wecombot.NotifyWeComBot.request_rate_per_sec", 0)  # 5.5 s
     for name, event in VARIETY.items():
         asked = await by_apprise(services, URLS[service], event, ChatStyle(language=language))
         messages = [json.loads(each.body) for each in asked]
