@@ -62,13 +62,12 @@ def open_store(place: Place | str, *, create: bool, group_access: bool, read_onl
     StoreDamaged, and nothing is changed, when it is damaged, of another program, or of a newer version. StoreError when
     it is missing or cannot be opened. ConfigError when PostgreSQL's driver is missing.
     """
-    database = _database(place, create=create, group_access=group_access, read_only=read_only)
     if isinstance(place, PostgresUrl):
-        store: Store = _postgres(place).PostgresStore(database)
+        store: Store = _postgres(place).open_postgres(place, create=create, clock=SystemClock())
         return store
     from bridge.store.sqlite.sqlite_store import SqliteStore  # here: commands do without it
 
-    return SqliteStore(database)
+    return SqliteStore(_database(place, create=create, group_access=group_access, read_only=read_only))
 
 
 def open_command_store(place: Place, *, create: bool, group_access: bool) -> CommandStore:
