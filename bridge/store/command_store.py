@@ -20,7 +20,6 @@ from bridge.store.records import PAUSES
 from bridge.store.rows import Row, plain
 from bridge.store.selection import deliveries_where
 from bridge.store.sql_files import SQL
-from bridge.store.sqlite.inspection import OWNER
 from bridge.store.statements import BATCH, Session
 from bridge.store.watch_statements import CALLBACK, add_facts, find_watches, withdraw
 from bridge.store.watch_store import WatchStore
@@ -40,7 +39,7 @@ class CommandStore(WatchStore):
         shared store has no owner."""
         if self.is_shared:
             return
-        [(before, known)] = self._once.find(OWNER)
+        [(before, known)] = self._once.find(SQL["commands.owner"])
         settings = before if settings is None else plain(settings)
         merged = {**json.loads(known), **base_urls}
         if before == settings and merged == json.loads(known):

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.store.rows import plain
-
-_CONTAINS: Final = "{sqlite:LIKE}{postgres:ILIKE} :text ESCAPE '!'"
-# Lower case for the index; `|| ''` keeps SQLite from putting the value into it.
-BY_LABEL: Final = """
-    label IS NOT NULL AND lower(label){postgres: COLLATE "C"} = lower(:label) AND label || '' = :label
-"""
-HAS_TEXT: Final = f"(account || '/' || task_id {_CONTAINS} OR label {_CONTAINS})"
-_WATCH_OF_KEY: Final = "(SELECT watch_id FROM watches WHERE task_id = :task_id AND account = :account)"
+from bridge.store.sql_files import SQL
 
 
 def watches_where(wanted: WatchFilter, before: int | None) -> tuple[str, Mapping[str, object]]:
@@ -25,9 +17,9 @@ def watches_where(wanted: WatchFilter, before: int | None) -> tuple[str, Mapping
         (
             ("phase IN (:phases[])", "phases", [str(phase) for phase in wanted.phases] or None),
             ("account = :account", "account", wanted.account),
-            (BY_LABEL, "label", wanted.label),
+            (SQL["reads.by_label"], "label", wanted.label),
             ("(added_at >= :since OR ended_at >= :since)", "since", wanted.since),
-            (HAS_TEXT, "text", text),
+            (SQL["reads.has_text"], "text", text),
             ("watch_id < :before", "before", before),
         )
     )
@@ -47,7 +39,7 @@ def deliveries_where(wanted: DeliveryFilter, before: int | None) -> tuple[str, M
             ("target = :target", "target", wanted.target),
             ("endpoint <> :without", "without", wanted.without),
             ("topic = :topic", "topic", wanted.topic),
-            (f"watch_id = {_WATCH_OF_KEY}", "task_id", None if key is None else key.task_id),
+            (SQL["reads.of_task"], "task_id", None if key is None else key.task_id),
             ("", "account", None if key is None else key.account),
             ("created_at >= :since", "since", wanted.since),
             ("delivery_id < :before", "before", before),

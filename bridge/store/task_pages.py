@@ -11,7 +11,7 @@ from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import WatchView
 from bridge.store import records
 from bridge.store.rows import Row, plain
-from bridge.store.selection import BY_LABEL, HAS_TEXT, like, storable
+from bridge.store.selection import like, storable
 from bridge.store.sql_files import SQL
 from bridge.store.statements import Finder, OpenStore, Session, question
 from bridge.store.watch_rows import snapshot_of
@@ -152,7 +152,7 @@ def _scans(wanted: WatchFilter) -> Iterator[_Scan]:
     """Along the index of labels, of accounts and phases (for each phase), or of the ids."""
     values = _values(wanted)
     if wanted.label is not None:
-        yield _Scan(BY_LABEL, _conditions(wanted._replace(label=None)), values)
+        yield _Scan(SQL["reads.by_label"], _conditions(wanted._replace(label=None)), values)
     elif wanted.account is None and not wanted.phases:
         yield _Scan("", _conditions(wanted), values)
     else:
@@ -170,7 +170,7 @@ def _conditions(wanted: WatchFilter) -> list[str]:
         "account || '' = :account": wanted.account,
         "label || '' = :label": wanted.label,
         "(added_at >= :since OR ended_at >= :since)": wanted.since,
-        HAS_TEXT: wanted.text,
+        SQL["reads.has_text"]: wanted.text,
     }
     return [condition for condition, value in known.items() if value is not None]
 

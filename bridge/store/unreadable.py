@@ -9,16 +9,13 @@ from typing import Any, Final, TypeVar
 
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.task import LIVE, Json, Kind, Phase
+from bridge.store.sql_files import SQL
 
 T = TypeVar("T")
 
 MOST_LOGGED: Final = 1000  # of different rows in one process
 MOST_COUNTED: Final = 1000  # by `status`
 
-_NUMBERS: Final = (
-    *("generation", "revision", "added_at", "blocked_before_s", "polls", "failures"),
-    *("next_poll_at", "poll_asked_at", "asked_at", "give_up_after_s", "doubt_answers", "doubt_since_at", "progress"),
-)
 _WATCHES: Final = "SELECT 'watch', account || '/' || task_id FROM watches WHERE"
 _DELIVERIES: Final = "SELECT 'delivery', delivery_id || '/' || event_id FROM deliveries WHERE"
 _logged: set[tuple[str, str]] = set()
@@ -62,13 +59,7 @@ def _words(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
-# SQLite keeps any type in any column.
-_VALUES: Final = (
-    *(f"typeof({column}) NOT IN ('integer', 'real', 'null')" for column in _NUMBERS),
-    *(f"typeof({column}) <> 'text'" for column in ("account", "task_id")),
-    *(f"NOT json_valid(coalesce({column}, 'null'))" for column in ("meta", "endpoints", "snapshot")),
-)
-_WRONG: Final = f"doubt_kind NOT IN ({_words(Kind)}) {{sqlite:OR {' OR '.join(_VALUES)}}}"
+_WRONG: Final = f"doubt_kind NOT IN ({_words(Kind)}) {{sqlite:OR {SQL['reads.wrong_types']}}}"
 
 
 def _none_of(select: str, column: str, words: Iterable[str]) -> str:

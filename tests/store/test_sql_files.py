@@ -17,7 +17,7 @@ FILES = {
     if file.stem != "tables"
 }
 CODE = "\n".join(file.read_text(encoding="utf-8") for file in STORE.rglob("*.py"))
-WANTED = set(re.findall(r'"((?:' + "|".join(FILES) + r')\.\w+)"', CODE))
+WANTED = set(re.findall(r"[\"']((?:" + "|".join(FILES) + r")\.\w+)[\"']", CODE))
 NAMES = {f"{file}.{name}" for file in FILES for name in SQL.file(file)}
 
 

@@ -23,7 +23,7 @@ from bridge.store.migrate import Migration, migrations, other_version
 from bridge.store.postgres.failures import InDoubt, Mark, understood
 from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.server_connection import PATIENCE_S, ServerConnection, connect
-from bridge.store.postgres.sql_session import CHANNEL, NOTIFY, PostgresSession, one
+from bridge.store.postgres.sql_session import CHANNEL, PostgresSession, one
 from bridge.store.sql_files import SQL
 from bridge.store.statements import MEMBERS
 
@@ -32,13 +32,8 @@ LATEST: Final = len(migrations("postgres"))
 
 _MIGRATING: Final = 0x67656E62  # "genb": the advisory lock that a migration takes
 _MIGRATE_WITHIN_S: Final = 3600.0
-# Intake begins with the row of genbridge_store, and every write ends with its mark. A migration locks the first, alters
-# the tables, then locks the marks. So few writers can wait for it while it waits for them.
-_MIGRATE_FIRST: Final = "LOCK TABLE genbridge_store IN EXCLUSIVE MODE"
-_MIGRATE_LAST: Final = "LOCK TABLE writers IN EXCLUSIVE MODE"
 _TIMES: Final = 5  # tries: the server ends a deadlock within a second, perhaps by failing us
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
-_FORGET_WRITERS: Final = "DELETE FROM writers WHERE starts_with(writer, %s)"
 
 
 class Database:
@@ -176,13 +171,13 @@ class Database:
             if version == self.latest:
                 return version, version
             if version:
-                connection.execute(_MIGRATE_FIRST)
+                connection.execute(SQL["server.migrate_first"])
             for step in self._steps[version:]:
                 connection.execute(step.sql)
             if self.latest:
-                connection.execute(_MIGRATE_LAST)
+                connection.execute(SQL["server.migrate_last"])
                 connection.execute("UPDATE genbridge_store SET version = %s", (self.latest,))
-                connection.execute(NOTIFY, (CHANNEL, f"{self.writer} {MEMBERS}"))
+                connection.execute(SQL["server.notify"], (CHANNEL, f"{self.writer} {MEMBERS}"))
             connection.execute("COMMIT")
             return version, self.latest
 
@@ -206,7 +201,7 @@ class Database:
         self._listener.close()
         if self._has_marked and self._idle:
             with contextlib.suppress(psycopg.Error), self._idle[-1].patience(FAREWELL_S):
-                self._idle[-1].execute(_FORGET_WRITERS, (self.writer,))
+                self._idle[-1].execute(SQL["server.forget_writers"], (self.writer,))
         self._drop_idle()
 
     @contextmanager

@@ -14,6 +14,7 @@ from bridge.ports import News
 from bridge.store.postgres.failures import understood
 from bridge.store.postgres.server_connection import ServerConnection
 from bridge.store.postgres.sql_session import CHANNEL, one
+from bridge.store.sql_files import SQL
 from bridge.store.statements import ENDS, MEMBERS, OUTBOX, WORK
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 LISTEN_S: Final = 5.0  # then it reads the store: pgbouncer may pass no notifications on
 AGAIN_AFTER_S: Final = 1.0
-
-_LOOK: Final = "SELECT revision, touched FROM genbridge_store"
 
 
 class Listener:
@@ -82,7 +81,7 @@ class Listener:
             self._heard[said[2]] += 1
 
     def _look(self, connection: ServerConnection) -> None:
-        seen = connection.execute(_LOOK).fetchone()
+        seen = connection.execute(SQL["server.counters"]).fetchone()
         if seen is not None and seen != self._seen:
             self._heard[WORK] += self._seen is not None
             self._seen = (seen[0], seen[1])

@@ -24,7 +24,6 @@ MUTE: Final = 0.25  # of a lease: how long a guarded transaction may be silent
 _UNHURRIED_S: Final = 3600.0
 _FETCHED: Final = 2000  # rows at a time
 CHANNEL: Final = "genbridge"
-NOTIFY: Final = "SELECT pg_notify(%s, current_schema() || ' ' || %s)"  # a channel is the database's, a store a schema's
 
 _TYPES: Final[Mapping[str, tuple[str, Callable[..., object]]]] = {
     "int": ("bigint", int),
@@ -33,11 +32,6 @@ _TYPES: Final[Mapping[str, tuple[str, Callable[..., object]]]] = {
     "bool": ("bool", bool),
     "bytes": ("bytea", bytes),
 }
-_BRIEFLY: Final = "SET LOCAL lock_timeout = '0.5s'"  # renewals of the lease wait meanwhile
-
-_LOCK_STORE: Final = "SELECT revision FROM genbridge_store FOR UPDATE"
-_TOUCH: Final = "UPDATE genbridge_store SET touched = touched + 1"
-_NEXT_REVISION: Final = "UPDATE genbridge_store SET revision = revision + 1, touched = touched + 1 RETURNING revision"
 
 
 class PostgresSession:
@@ -86,7 +80,7 @@ class PostgresSession:
         if self._database.fence is None:
             return
         if alone:
-            self.connection.execute(_BRIEFLY)
+            self.connection.execute(SQL["server.briefly"])
         idle_ms = str(int(self._database.lease_s * MUTE * 1000))
         how = SQL["server.guard_alone" if alone else "server.guard_together"]
         guard = self.connection.execute(how, (idle_ms, self._database.fence))
@@ -94,11 +88,11 @@ class PostgresSession:
             raise LeaseLost("this daemon's lease on the store has ended")
 
     def lock_store(self) -> None:
-        self.connection.execute(_LOCK_STORE)
+        self.connection.execute(SQL["server.lock_store"])
 
     def next_revision(self) -> int:
         self.wake(WORK)
-        revision: int = self.connection.execute(_NEXT_REVISION).fetchall()[0][0]
+        revision: int = self.connection.execute(SQL["server.next_revision"]).fetchall()[0][0]
         return revision
 
     def event_numbers(self) -> Iterator[int | None]:
@@ -106,12 +100,12 @@ class PostgresSession:
         return repeat(None)
 
     def touch(self) -> None:
-        self.connection.execute(_TOUCH)
+        self.connection.execute(SQL["server.touch"])
         self.wake(WORK)
 
     def wake(self, what: str) -> None:
         """See `Session.wake`. Others hear it once this transaction is committed."""
-        self.connection.execute(NOTIFY, (CHANNEL, f"{self._database.writer} {what}"))
+        self.connection.execute(SQL["server.notify"], (CHANNEL, f"{self._database.writer} {what}"))
 
 
 @cache

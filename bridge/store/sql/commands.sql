@@ -48,3 +48,12 @@ DELETE FROM forms WHERE used_at < :before
 INSERT INTO pauses ({columns}) SELECT {columns} FROM {new} WHERE true
 ON CONFLICT (what, name) DO UPDATE SET since_at = excluded.since_at, until_at = excluded.until_at,
     before_s = excluded.before_s
+
+-- owner: SQLite only: whose store this is.
+SELECT settings, base_urls FROM store
+
+-- live_by_account: How many live watches each account has.
+SELECT account, sum(phase IN ('submitted', 'running')) FROM watches GROUP BY account
+
+-- count_waiting: How many deliveries wait.
+SELECT count(*) FROM deliveries WHERE state = 'waiting'

@@ -45,3 +45,30 @@ EXISTS (SELECT 1 FROM endpoints AS e WHERE e.endpoint = deliveries.endpoint AND 
 -- due_at: When a delivery is attempted next; NULL while its endpoint is disabled.
 CASE WHEN next_attempt_at >= 0 AND NOT {is_disabled}
     THEN {sqlite:max}{postgres:greatest}(next_attempt_at, created_at, coalesce({held_until}, 0)) END
+
+-- by_label: Part: the watches of a label. Lower case for the index; `|| ''` keeps SQLite from putting the value into it.
+label IS NOT NULL AND lower(label){postgres: COLLATE "C"} = lower(:label) AND label || '' = :label
+
+-- has_text: Part: the watches that contain a text.
+(account || '/' || task_id {sqlite:LIKE}{postgres:ILIKE} :text ESCAPE '!' OR label {sqlite:LIKE}{postgres:ILIKE} :text ESCAPE '!')
+
+-- of_task: Part: the deliveries of a task.
+watch_id = (SELECT watch_id FROM watches WHERE task_id = :task_id AND account = :account)
+
+-- wrong_types: Part of `unreadable.UNREADABLE`: SQLite keeps any type in any column.
+typeof(generation) NOT IN ('integer', 'real', 'null')
+    OR typeof(revision) NOT IN ('integer', 'real', 'null')
+    OR typeof(added_at) NOT IN ('integer', 'real', 'null')
+    OR typeof(blocked_before_s) NOT IN ('integer', 'real', 'null')
+    OR typeof(polls) NOT IN ('integer', 'real', 'null')
+    OR typeof(failures) NOT IN ('integer', 'real', 'null')
+    OR typeof(next_poll_at) NOT IN ('integer', 'real', 'null')
+    OR typeof(poll_asked_at) NOT IN ('integer', 'real', 'null')
+    OR typeof(asked_at) NOT IN ('integer', 'real', 'null')
+    OR typeof(give_up_after_s) NOT IN ('integer', 'real', 'null')
+    OR typeof(doubt_answers) NOT IN ('integer', 'real', 'null')
+    OR typeof(doubt_since_at) NOT IN ('integer', 'real', 'null')
+    OR typeof(progress) NOT IN ('integer', 'real', 'null')
+    OR typeof(account) <> 'text' OR typeof(task_id) <> 'text'
+    OR NOT json_valid(coalesce(meta, 'null')) OR NOT json_valid(coalesce(endpoints, 'null'))
+    OR NOT json_valid(coalesce(snapshot, 'null'))

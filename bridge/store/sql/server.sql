@@ -47,3 +47,31 @@ FROM members WHERE fence = %s AND lease_until > clock_timestamp()
 
 -- synced: An acknowledged commit is on the server's disk, even if role or database say otherwise. Stricter settings stay.
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+
+-- migrate_first: Intake begins with the row of genbridge_store, and every write ends with its mark. A migration locks the
+-- first, alters the tables, then locks the marks. So few writers can wait for it while it waits for them.
+LOCK TABLE genbridge_store IN EXCLUSIVE MODE
+
+-- migrate_last: See `migrate_first`.
+LOCK TABLE writers IN EXCLUSIVE MODE
+
+-- forget_writers: Delete the marks of our connections.
+DELETE FROM writers WHERE starts_with(writer, %s)
+
+-- counters: What changes with every write.
+SELECT revision, touched FROM genbridge_store
+
+-- notify: Wake the daemons of this store: a channel is the database's, a store a schema's.
+SELECT pg_notify(%s, current_schema() || ' ' || %s)
+
+-- briefly: Wait for locks only briefly: renewals of the lease wait meanwhile.
+SET LOCAL lock_timeout = '0.5s'
+
+-- lock_store: Let nobody else touch watches.
+SELECT revision FROM genbridge_store FOR UPDATE
+
+-- touch: Count a change that touches no watch.
+UPDATE genbridge_store SET touched = touched + 1
+
+-- next_revision: Count a change of watches.
+UPDATE genbridge_store SET revision = revision + 1, touched = touched + 1 RETURNING revision

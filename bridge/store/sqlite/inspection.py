@@ -13,13 +13,11 @@ from urllib.parse import quote
 from bridge.errors import StoreDamaged
 from bridge.store import files
 from bridge.store.migrate import migrations, other_version
+from bridge.store.sql_files import SQL
 from bridge.store.sqlite.failures import BUSY_TIMEOUT_S, understood
 
 APPLICATION_ID: Final = 0x67656E62  # "genb"; `file` shows it
 LATEST: Final = len(migrations("sqlite"))
-OWNER: Final = "SELECT settings, base_urls FROM store"
-_ACCOUNTS: Final = "SELECT account, sum(phase IN ('submitted', 'running')) FROM watches GROUP BY account"
-_WAITING: Final = "SELECT count(*) FROM deliveries WHERE state = 'waiting'"
 
 
 def inspect(path: Path, *, whole: bool) -> int:
@@ -112,9 +110,9 @@ def ownership(path: Path) -> Ownership:
         connection, _ = connect_read_only(path)
         try:
             columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(store)")}
-            row = connection.execute(OWNER).fetchone() if "base_urls" in columns else (None, "{}")
-            live = {account: int(number) for account, number in connection.execute(_ACCOUNTS)}
-            waiting = connection.execute(_WAITING).fetchone()[0]
+            row = connection.execute(SQL["commands.owner"]).fetchone() if "base_urls" in columns else (None, "{}")
+            live = {account: int(number) for account, number in connection.execute(SQL["commands.live_by_account"])}
+            waiting = connection.execute(SQL["commands.count_waiting"]).fetchone()[0]
         finally:
             connection.close()
     except sqlite3.Error as error:
