@@ -88,7 +88,12 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
         why = words.text("This form is too old or was not made by this page. Check it and send it again.")
         return await _nothing_done(view, action, own, back, why, HTTPStatus.FORBIDDEN)
     sent = _fingerprint(action, fields)
-    if not await services.writing(partial(services.store.use_form, sent, now=now, kept_s=FORM_S)):
+    try:
+        is_new = await services.writing(partial(services.store.use_form, sent, now=now, kept_s=FORM_S))
+    except StoreError as error:  # so nothing was done
+        problem = problem_of(error)
+        return await _nothing_done(view, action, own, back, words.reason(str(problem)), problem.status)
+    if not is_new:
         why = words.text(
             "This form was already sent once, and was carried out then. To do it once more, send it again."
         )
