@@ -208,6 +208,7 @@ _RECEIVERS: Final = {
     "its URL answered HTTP {n}": "其链接应答 HTTP {}",
     "its URL answered with a web page": "其链接的应答是网页",
     "its URL answered with an empty file": "其链接的应答是空文件",
+    "its URL does not say how long the file is, so that it may be cut off": "其链接未说明文件长度，文件可能不完整",
     "larger than {} MB (attach_max, or the limit of the service)": "大于 {} MB（attach_max 或服务的限制）",
     "endpoints.{}.body: {}": "endpoints.{}.body：{}",
     "does not give JSON: {} near {} (line {})": "结果不是 JSON：{}，在 {} 附近（第 {} 行）",

@@ -147,6 +147,8 @@ class ResultFiles:
         try:
             if answer.status != 200:
                 raise NoFile(f"its URL answered HTTP {answer.status}")
+            if not answer.has_end:
+                raise NoFile("its URL does not say how long the file is, so that it may be cut off")
             content = await _content(answer, left, most_bytes)
         finally:
             answer.close()

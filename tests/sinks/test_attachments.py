@@ -82,6 +82,9 @@ async def serve_result(exchange: Exchange) -> None:
         await exchange.answer(404, b"gone")
     elif name == "/page.mp4":
         await exchange.answer(200, b"<!DOCTYPE html><html>log in</html>", {"content-type": "video/mp4"})
+    elif name == "/endless.mp4":
+        await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n" + VIDEO[:500])
+        await exchange.close()
     elif name == "/empty.mp4":
         await exchange.answer(200)
     else:
@@ -145,6 +148,7 @@ async def test_telegram_gets_four_images_as_one_album_in_one_request(tmp_path: P
     ("name", "reason"),
     [
         ("gone.mp4", "its URL answered HTTP 404"),
+        ("endless.mp4", "its URL does not say how long the file is, so that it may be cut off"),
         ("page.mp4", "its URL answered with a web page"),
         ("empty.mp4", "its URL answered with an empty file"),
         ("hangs.mp4", "not fetched within 0.5 s"),
