@@ -114,11 +114,15 @@ def result_facts(result: Json, urls: Json = (), action: Json = None) -> ResultFa
 
 
 def with_paths_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
-    """The same results with the paths of their copies, as far as an event's `archive` has them."""
+    """The same results with the paths of their copies, as far as an event's `archive` has them. A result without an
+    address, which was inside the answer, gets that of its copy."""
     marks = {one.n: one.mark for one in wanted_copies(data, COPIED_KINDS)}
-    made = filter(None, map(CopyMade.parse, _list(data.get("archive"))))
-    paths = {marks[one.n]: one.path for one in made if marks.get(one.n)}
-    return replace(found, made=tuple(replace(each, copy=paths.get(each.mark, "")) for each in found.made))
+    copies: dict[str, tuple[str, str]] = {}
+    for item in _list(data.get("archive")):
+        if (one := CopyMade.parse(item)) is not None and marks.get(one.n):
+            copies[marks[one.n]] = one.path, _text(item.get("url"))
+    known = [(each, *copies.get(each.mark, ("", ""))) for each in found.made]
+    return replace(found, made=tuple(replace(each, copy=path, url=each.url or url) for each, path, url in known))
 
 
 def with_copies_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:

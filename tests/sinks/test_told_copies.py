@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from bridge.domain.task import Json, Snapshot
 from bridge.sinks.message_values import ChatStyle, template_values
+from bridge.sinks.texts import ChatTexts
 from bridge.sinks.told_copies import human_size
-from tests.sinks.samples import archived_sample
+from tests.sinks.samples import COPY, archived_sample, task_sample
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,20 @@ def test_a_message_about_copies_never_names_the_address_at_the_provider() -> Non
     values = template_values(archived_sample(url=None), ChatStyle())
     assert (values["main_urls"], values["links"]) == ([], [])
     assert values["why"] == "2025/11/01/kling/Lighthouse_at_dawn__take_3-1.mp4"
+
+
+@pytest.mark.parametrize(("archive", "has_link"), [([], False), ([COPY], True)])
+def test_a_result_that_was_inside_the_answer_has_the_link_of_its_copy(archive: list[Json], has_link: bool) -> None:
+    item = {"embedded": True, "media_type": "video/mp4", "bytes": 5, "sha256": "ab"}
+    event = task_sample(snapshot=Snapshot(result={"videos": [item]}))
+    written = ChatTexts(endpoint="", title=None, body=None, style=ChatStyle(files=True)).write(
+        replace(event, data={**event.data, "archive": archive})
+    )
+    assert (str(COPY["url"]) in written.body) == has_link
+    assert ("without a link" in written.body) != has_link
+    assert written.card is not None
+    assert written.card.has_files == has_link
+    assert [each.copy for each in written.card.links] == ([COPY["path"]] if has_link else [])
 
 
 def test_a_path_cannot_carry_markup() -> None:
