@@ -91,7 +91,7 @@ def tab(browser: Browser, origin: str, *, width: str = "desk", height: int = 900
         page.on("pageerror", lambda error: found.faults.append(str(error)))
         page.on("request", found.note_request)
         yield found
-        assert found.faults == []
-        assert found.elsewhere == []
+        assert found.faults == [], found.faults
+        assert found.elsewhere == [], found.elsewhere
     finally:
         made.close()
