@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from anyio.from_thread import start_blocking_portal
 from bridge.control.sample_pictures import sample_picture
 from tests.cli.shell import Shell
 from tests.loopback import Asked, Exchange, Loopback, loopback
-from tests.sinks.limits import within_limits
+from tests.sinks.chat_pictures import form_of
+from tests.sinks.limits import within_limits, within_telegram_uploads
 from tests.sinks.reading import text_of
 from tests.sinks.test_chat import smtp_server
 from tests.sinks.test_robots import OK
@@ -40,10 +42,22 @@ def endpoints_at(robots: Loopback, mail_port: int, language: str) -> dict[str, d
     return endpoints
 
 
-def shown(form: str, asked: Asked) -> str:
-    message = json.loads(asked.body)
-    within_limits(form, message, asked.body)
-    return text_of(form, message)
+def shown(form: str, asked: Sequence[Asked]) -> tuple[str, int]:
+    """The text of the messages that a robot got, and how many files came with them."""
+    texts, count = [], 0
+    for each in asked:
+        fields, files = form_of(each)
+        message = json.loads(fields["payload_json"]) if "payload_json" in fields else dict[str, Any](fields)
+        if "media" in fields:
+            within_telegram_uploads("sendMediaGroup", fields, len(files))
+            message = {"text": json.loads(fields["media"])[0]["caption"], "parse_mode": "HTML"}
+        elif message.get("msgtype") == "image":
+            files.append(("image/png", base64.b64decode(message["image"]["base64"])))
+        elif not files:
+            within_limits(form, message, each.body)
+        texts += [] if message.get("msgtype") == "image" else [text_of(form, message)]
+        count += len(files)
+    return "\n".join(texts), count
 
 
 @pytest.mark.parametrize(("language", "failed"), [("en", "failed"), ("zh", "失败")], ids=["en", "zh"])
@@ -54,11 +68,13 @@ def test_every_endpoint_for_people_gets_samples_that_look_real(
     with smtp_server() as (port, mailbox):
         shell.settings({"endpoints": endpoints_at(robots, port, language)})
         for form in OK:
+            robots.asked.clear()
             assert shell("test", form, "--results", "4", "--attach").code == 0, form
-            text = shown(form, robots.asked[-1])
+            text, count = shown(form, robots.asked)
+            assert count == (4 if form in {"telegram", "discord", "wecom"} else 0)
             assert text.count("https://example.com/genbridge-sample-") == 4, text
             assert shell("test", form, "--topic", "task_failed").code == 0
-            first, *_, last = shown(form, robots.asked[-1]).splitlines()
+            first, *_, last = shown(form, robots.asked[-1:])[0].splitlines()
             assert first == f"⚠️ genbridge sample {failed}"
             assert last == "genbridge-sample"
         assert shell("test", "form", "--results", "4", "--attach").out.endswith("4 files attached\n")
