@@ -71,7 +71,7 @@ def running_site(
             urls = [f"json://127.0.0.1:{world.receiver_port}/{name}" for name in chats]
             settings["endpoints"] = {"chat": {"type": "apprise", "urls": urls}}
         with DaemonProcess(world.settings(folder, http=block, **settings)) as daemon:
-            until(lambda: is_ready(stranger), seconds=10, what="a site that is ready")
+            until(lambda: is_ready(stranger), seconds=30, what="a site that is ready")
             yield Site(world, daemon, folder, url, full, reader, stranger)
             if daemon.process.poll() is None:
                 daemon.process.terminate()  # a killed process would not write its coverage

@@ -42,7 +42,7 @@ def test_a_callback_reaches_the_daemon_that_holds_the_task(tmp_path: Path, postg
             stack.enter_context(DaemonProcess(folder / "genbridge.yaml"))
             client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=20)
             clients.append(stack.enter_context(client))
-            until(lambda: is_ready(clients[-1]), seconds=15, what="a daemon that is ready")
+            until(lambda: is_ready(clients[-1]), seconds=30, what="a daemon that is ready")
         store = stack.enter_context(closing(open_reader(postgres)))
         until(lambda: all_share(store), seconds=20, what="two daemons that share the work")
         ids = [f"task-{number}" for number in range(16)]

@@ -104,7 +104,7 @@ def test_a_form_works_once_over_a_restart_of_the_daemon(tmp_path: Path) -> None:
         assert len(site.world.told) == 1
         site.daemon.stop()
         with DaemonProcess(site.daemon.settings):
-            until(lambda: is_ready(site.stranger), seconds=15, what="a daemon that is ready")
+            until(lambda: is_ready(site.stranger), seconds=30, what="a daemon that is ready")
             again = browser.send("test", fields)
             assert again.status_code == 409
             assert "already sent once" in again.text
@@ -125,7 +125,7 @@ def test_a_form_works_once_at_all_daemons_of_a_shared_store(tmp_path: Path, post
             stack.enter_context(DaemonProcess(world.settings(folder, http={"listen": f"127.0.0.1:{port}"}, **shared)))
             client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
             clients.append(stack.enter_context(client))
-            until(lambda: is_ready(clients[-1]), seconds=15, what="a daemon that is ready")
+            until(lambda: is_ready(clients[-1]), seconds=30, what="a daemon that is ready")
         field = re.search(r'name="form" value="([^"]+)"', clients[0].get("/health").text)
         assert field is not None
         fields = {"form": field[1], "back": "/", "endpoint": "hook"}
