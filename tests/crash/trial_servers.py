@@ -201,14 +201,30 @@ def in_thread(*handlers: Handler) -> Iterator[list[int]]:
     ports: list[int] = []
     is_ready, stop, loops = threading.Event(), asyncio.Event(), list[asyncio.AbstractEventLoop]()
 
+    held: set[asyncio.Task[None] | None] = set()  # the loop itself holds its tasks only weakly
+
+    def holding(handler: Handler) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            held.add(task := asyncio.current_task())
+            try:
+                await handler(reader, writer)
+            finally:
+                held.discard(task)
+
+        return handle
+
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
-        servers = [await asyncio.start_server(handler, "127.0.0.1", 0, limit=BLOCK) for handler in handlers]
+        servers = [await asyncio.start_server(holding(each), "127.0.0.1", 0, limit=BLOCK) for each in handlers]
         ports.extend(server.sockets[0].getsockname()[1] for server in servers)
         is_ready.set()
         await stop.wait()
         for server in servers:
             server.close()
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:  # a connection may have come meanwhile
+            for each in others:
+                each.cancel()
+            await asyncio.wait(others, timeout=1.0)
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
