@@ -29,9 +29,11 @@ class FileForm(NamedTuple):
 def encoded_form(form: FileForm) -> tuple[str, bytes]:
     """The content type and the body of a form. File names must hold nothing but letters, digits, `.`, `_` and `-`."""
     digest = hashlib.sha256()
+    for text in form.fields.values():
+        digest.update(text.encode("utf-8", "replace"))
     for each in form.files.values():
         digest.update(each.content)
-    boundary = f"genbridge-{digest.hexdigest()[:32]}"  # nobody can foresee it and put it into a text
+    boundary = f"genbridge-{digest.hexdigest()[:32]}"  # of texts and files, so that none of them can hold it
     parts: list[bytes] = []
     for name, text in form.fields.items():
         kind = "application/json" if name == "payload_json" else "text/plain; charset=utf-8"
