@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
@@ -24,6 +25,7 @@ from bridge.http.services import Services
 
 WITHIN_S: Final = 0.5  # an archive that takes longer is not waited for
 DAY_S: Final = 86_400
+SEARCHES_AT_ONCE: Final = 8  # those that nobody waits for any more still use a thread until the archive answers
 
 
 class ShownCopy(NamedTuple):
@@ -63,9 +65,13 @@ async def copies_of(
     if archive is None or not tasks:
         return {}
     found: dict[str, CopyMade] = {}
-    with anyio.move_on_after(within_s):
-        find = partial(_find, place_of(archive, loaded), tasks, found)
-        await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
+    is_over = threading.Event()
+    try:
+        with anyio.move_on_after(within_s):
+            find = partial(_find, place_of(archive, loaded), tasks, found, is_over, within_s)
+            await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
+    finally:
+        is_over.set()
     if not found:
         return {}
     now = services.clock.now()
@@ -77,9 +83,21 @@ async def copies_of(
     }
 
 
-def _find(place: Place, tasks: Sequence[CopiedTask], found: dict[str, CopyMade]) -> None:
-    for task in tasks:
-        found.update(copies_at(place, task))
+_searches: Final = threading.BoundedSemaphore(SEARCHES_AT_ONCE)
+
+
+def _find(
+    place: Place, tasks: Sequence[CopiedTask], found: dict[str, CopyMade], is_over: threading.Event, within_s: float
+) -> None:
+    if not _searches.acquire(timeout=within_s):
+        return
+    try:
+        for task in tasks:
+            if is_over.is_set():
+                return
+            found.update(copies_at(place, task))
+    finally:
+        _searches.release()
 
 
 def copies_at(place: Place, task: CopiedTask) -> Mapping[str, CopyMade]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from html import unescape
+from pathlib import Path
 
 import pytest
 
@@ -128,3 +132,34 @@ def test_a_row_shows_the_copy_of_an_image(site: Site, path: str) -> None:
 def test_the_attempts_of_a_copy_are_counted_by_its_own_retries(site: Site) -> None:
     page = read(site, "/deliveries?endpoint=@archive&q=film&state=all")
     until(lambda: "of 15" in read(site, "/deliveries?endpoint=@archive&q=film&state=all"), seconds=20, what=page)
+
+
+@contextmanager
+def hanging(folder: Path) -> Iterator[None]:
+    """An archive in this folder that does not answer when a record is read, until the end of the block."""
+    records = [path for path in folder.rglob("*.json") if not path.name.endswith(".data.json")]
+    for record in records:
+        record.rename(record.with_suffix(".aside"))
+        os.mkfifo(record)  # whoever opens it waits for a writer
+    try:
+        yield
+    finally:
+        for record in records:
+            aside, pipe = record.with_suffix(".aside"), record.with_suffix(".pipe")
+            record.rename(pipe)
+            aside.rename(record)
+            with suppress(OSError):  # nobody waits
+                os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            pipe.unlink()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the daemon's threads in /proc")
+def test_pages_that_do_not_wait_for_an_archive_leave_few_threads_behind(site: Site) -> None:
+    threads = Path(f"/proc/{site.daemon.process.pid}/task")
+    before = len(list(threads.iterdir()))
+    with hanging(site.folder / "archive"):
+        for _ in range(30):
+            read(site, "/")
+        after = len(list(threads.iterdir()))
+    assert after - before <= 12
+    until(lambda: bool(copies(site, "film")), seconds=20, what="an archive that answers again")
