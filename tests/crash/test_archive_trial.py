@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.long, pytest.mark.timeout(400)]
 
 
 def test_a_short_trial_loses_no_copy(tmp_path: Path) -> None:
-    plan = Plan(folder=tmp_path, total_bytes=24 << 20, results=6, least_kills=2, kill_after_s=(1.0, 3.0), stall_s=0.5)
+    plan = Plan(folder=tmp_path, total_bytes=24 << 20, results=6, least_kills=2, kill_after_s=(4.0, 9.0), stall_s=0.5)
     figures = Trial(plan).run()
     print("\n".join(f"{name:<40} {value}" for name, value in figures.items()))
     assert not is_broken(figures)
