@@ -39,7 +39,7 @@ from bridge.task_reading import task_reader
 @click.option("--again", is_flag=True, help="Watch a finished task again.")
 @click.option("--wait", is_flag=True, help="Wait until they have finished, as `genbridge wait` does.")
 @click.option(
-    "--timeout", type=duration, metavar="DURATION", help="With --wait: stop waiting after this time, with 75."
+    "--timeout", type=duration, metavar="DURATION", help="With --wait: stop waiting after this time; exit 75."
 )
 @json_option
 @click.pass_obj

@@ -60,9 +60,9 @@ def deliveries_command(
 ) -> None:
     """List deliveries, the newest first.
 
-    Shows what was sent to each endpoint, and what it answered. On a terminal: the newest 20, cut to its width.
-    --limit, --task and --since show more; --wide and --json show every value. In a pipe: every delivery, one line
-    each, nothing cut.
+    Shows what was sent to each endpoint, and what it answered. On a terminal: the newest 20, cut to the
+    terminal's width. --limit, --task and --since show more; --wide and --json show every value. In a pipe: every
+    delivery, one line each, nothing cut.
     """
     wanted = DeliveryFilter(states=(DeliveryState(state),) if state else (), **given)
     screen = screen_of(sys.stdout)

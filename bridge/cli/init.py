@@ -89,8 +89,8 @@ class Questions:
 
 @command("init")
 @click.option("--provider", metavar="NAME", help="The provider; `genbridge providers` lists them.")
-@click.option("--base-url", metavar="URL", help="Where its API begins, if not at its official host.")
-@click.option("--key", metavar="KEY", help="The key, ${NAME}, file:/path, or two keys with a blank between.")
+@click.option("--base-url", metavar="URL", help="The base URL of its API, if it is not the official host.")
+@click.option("--key", metavar="KEY", help="The key, ${NAME}, file:/path, or two keys separated by a space.")
 @click.option("--tasks", metavar="WHERE", help="Where tasks come from: queue, watchlist, lines, discover, none.")
 @click.option("--to", "to_url", metavar="URL", help='A webhook\'s URL or an Apprise URL; "" for none.')
 @click.option("--test/--no-test", "is_tested", default=None, help="Also ask the provider, and send a sample.")
@@ -106,8 +106,8 @@ def init_command(
 ) -> int:
     """Write a first settings file, from five questions.
 
-    Then it checks the file. Options answer questions. Without a terminal, the other answers are lines on stdin, in the
-    order of the questions; an empty line is the answer in brackets. The file is ./genbridge.yaml, or the one that
+    Then it checks the file. Each option answers a question. Without a terminal, genbridge reads the other answers from
+    stdin, one line per question; an empty line accepts the default. The file is ./genbridge.yaml, or the one that
     --config names. Only you can read it. A file that exists stays as it is, and Ctrl-C writes nothing.
 
     The exit code is that of `genbridge check`, or 1 when the sample was not accepted.

@@ -47,7 +47,7 @@ from bridge.sinks.chat_services import ROBOTS as CHAT_ROBOTS
 @click.option(
     "--attach",
     is_flag=True,
-    help="Attach pictures (or ask for previews), whatever the settings say.",
+    help="Attach pictures, or ask for previews, regardless of the settings.",
 )
 @click.pass_obj
 def test_command(session: CommandSession, endpoint: str, topic: str, results: int, attach: bool) -> int:

@@ -49,7 +49,7 @@ def log_options(command: F) -> F:
         "-v", "--verbose", "log_level", flag_value="debug", default=None, help="Log every poll: --log-level debug."
     )
     level: Callable[[F], F] = click.option(
-        "--log-level", "log_level", type=click.Choice(LEVELS), help="Log this and what is more important."
+        "--log-level", "log_level", type=click.Choice(LEVELS), help="Log events of this level and above."
     )
     form: Callable[[F], F] = click.option(
         "--log-format", type=click.Choice(LOG_FORMATS), help="auto: console on a terminal, JSON otherwise."
@@ -77,8 +77,8 @@ def once_command(session: CommandSession, timeout: float | None, log_level: str 
     """Work until all tasks are finished and delivered, then exit.
 
     Exit 0 when everything was delivered; 1 when a delivery is dead, a task timed out, or --timeout has passed. It does
-    not wait for tasks and deliveries that these settings can never finish, because the account or endpoint is not in
-    the settings or the endpoint answered 410; the exit code is then 1.
+    not wait for tasks and deliveries that can never finish: their account or endpoint is not in the settings, or the
+    endpoint answered 410. The exit code is then 1.
     """
     return _serve(session, once=True, timeout_s=timeout, said=LogOptions(log_level, log_format))
 

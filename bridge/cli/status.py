@@ -35,7 +35,7 @@ STYLES: Final = {
 @command("status")
 @watch_option
 @json_option
-@click.option("--health", is_flag=True, help="Only exit 0 while the daemon works, else 1; for health checks.")
+@click.option("--health", is_flag=True, help="For health checks: exit 0 while the daemon works, else 1.")
 @click.pass_obj
 def status_command(session: CommandSession, as_json: bool, watch: bool, health: bool) -> int:
     """Show the overall status.
