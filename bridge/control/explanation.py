@@ -161,7 +161,7 @@ class TaskExplanation:
         if delivery.state != "waiting":
             return delivery.state
         if endpoint not in self.endpoints:
-            return "waiting: the settings have no such endpoint"
+            return "waiting: this endpoint is not in the settings"
         if endpoint in self.story.disabled:
             why = self.story.disabled[endpoint]
             return f"waiting: the endpoint is disabled: {why}; `genbridge enable {endpoint}` sends again"

@@ -357,7 +357,7 @@ def test_explain_says_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> 
     story = shell("explain", "live").out
     assert "task_succeeded to hook: waiting: the endpoint is disabled" in story
     assert "task_succeeded to chat[1:abc]: waiting, next attempt" in story
-    assert "task_succeeded to gone: waiting: the settings have no such endpoint" in story
+    assert "task_succeeded to gone: waiting: this endpoint is not in the settings" in story
 
 
 def test_a_task_that_nobody_has_asked_about_has_a_short_story(shell: Shell) -> None:

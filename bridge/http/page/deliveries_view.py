@@ -149,7 +149,7 @@ def _tabs(words: Wording, found: DeliveryTable) -> list[StateTab]:
         StateTab("accepted", words.text("Accepted"), counted(words, counts[Standing.ACCEPTED])),
     ]
     if counts[Standing.CANCELED].number:
-        tabs.append(StateTab("canceled", words.text("Overtaken"), counted(words, counts[Standing.CANCELED])))
+        tabs.append(StateTab("canceled", words.text("Superseded"), counted(words, counts[Standing.CANCELED])))
     return tabs
 
 

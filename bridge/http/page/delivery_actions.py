@@ -161,7 +161,9 @@ async def _wanted(call: ActionCall) -> DeliveryFilter:
     found = await call.services.read(ReadStore.delivery_page, search, limit=MOST_FOUND, now=call.now)
     if found.next_after is not None:
         raise NothingDone(
-            call.words.text("This text finds more than {n} deliveries. Search more narrowly.", n=MOST_FOUND)
+            call.words.text(
+                "More than {n} deliveries match this text. Search for something more specific.", n=MOST_FOUND
+            )
         )
     if not found.views:
         raise NothingDone(call.words.text("No delivery matches any more. Nothing is sent."))

@@ -135,7 +135,7 @@ def _added(words: Wording, added: list[Added]) -> str:
         words.counted(found["known"], "{n} was watched already.", "{n} were watched already.")
         if found["known"]
         else "",
-        words.counted(found["ended"], "{n} has finished before.", "{n} have finished before.")
+        words.counted(found["ended"], "{n} had already finished.", "{n} had already finished.")
         if found["ended"]
         else "",
     ]

@@ -159,7 +159,7 @@ def test_many_are_sent_only_after_the_reader_agreed_to_their_number(site: Site, 
     later = dead_letters(site, "many-3")[0]["event_id"]
     asked_again = browser.send("redeliver-all", form)
     assert (asked_again.status_code, heading(asked_again.text)) == (200, "Redeliver 3 to hook?")
-    assert "You agreed to 2." in asked_again.text
+    assert "You confirmed 2." in asked_again.text
     settled(site)
     assert [sent(site, one) for one in before] == [0, 0]
     [form] = forms(asked_again.text, "redeliver-all")

@@ -70,7 +70,7 @@ def test_bare_ids_are_asked_for_their_account_and_then_added(site: Site, browser
     asked = browser.does("add", tasks=text, back="/tasks?phase=running")
     assert asked.status_code == 422
     assert "Which account do they belong to?" in asked.text
-    assert "2 tasks do not say it. Nothing was added yet." in asked.text
+    assert "2 tasks do not name one. Nothing was added yet." in asked.text
     assert mistakes(asked) == []
     assert "required" in chooser(asked)
     assert typed(asked) == text
@@ -91,7 +91,7 @@ def test_only_those_that_do_not_say_their_account_get_the_chosen_one(site: Site,
         made,
     ]
     asked = browser.does("add", tasks="\n".join(lines))
-    assert "2 tasks do not say it." in asked.text, mistakes(asked)
+    assert "2 tasks do not name one." in asked.text, mistakes(asked)
     answer = browser.does("add", tasks="\n".join(lines), account="music")
     [mistake] = mistakes(answer)
     assert mistake.startswith("line 4: the answer may belong to several accounts (film, bare)")
@@ -106,7 +106,7 @@ def test_only_those_that_do_not_say_their_account_get_the_chosen_one(site: Site,
 def test_an_account_without_an_action_is_asked_for_it(site: Site, browser: Browser) -> None:
     asked = browser.does("add", tasks="acts-1", account="bare")
     assert (asked.status_code, mistakes(asked)) == (422, [])
-    assert "Which action made them?" in asked.text
+    assert "Which action do they have?" in asked.text
     assert re.search(r'<input name="action"[^>]* required', asked.text)
     assert re.search(r"<option selected>bare</option>", asked.text)
     [form] = forms(asked.text, "add")

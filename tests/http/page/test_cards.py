@@ -156,7 +156,7 @@ def test_many_finishes_in_a_short_time_are_busy(spread_s: float, expected: bool)
         (
             Need(kind=NeedKind.FILES_REJECTED, subject="queue", count=3, since_at=NOW, detail="/q"),
             "3 queue files were rejected",
-            "Each lies in /q/rejected with its reason.",
+            "Each file is in /q/rejected, with the reason beside it.",
             ["Sources"],
         ),
         (

@@ -296,14 +296,14 @@ def test_a_blocked_account_a_disabled_endpoint_and_a_rejected_file_need_somebody
             return page_of(site)
 
         until(lambda: heading(page()) == "Three things need you", seconds=30, what="three needs")
-        needs = re.findall(r'<li class="is-care">(.*?)</li>', page(), re.DOTALL)
+        needs = re.findall(r'<li class="is-care"[^>]*>(.*?)</li>', page(), re.DOTALL)
         account_line, endpoint, files = map(shown, needs)
         assert re.match(r"Account kling blocked since [\d:]+ The provider answered: .*<b>is invalid", account_line)
         assert "2 tasks wait and continue by themselves. Next try in " in account_line
         assert 'href="/tasks?account=kling&amp;phase=submitted&amp;phase=running">2 tasks</a>' in needs[0]
         assert re.match(r"Endpoint hook disabled since [\d:]+ It answered: HTTP 410", endpoint)
         assert forms(page(), "enable")[0]["endpoint"] == "hook"
-        assert files.startswith("1 queue file was rejected Each lies in ")
+        assert files.startswith("1 queue file was rejected Each file is in ")
         assert "held back" in shown(row(page(), "blocked-1"))
         assert "kling · account blocked" in shown(row(page(), "blocked-1"))
 

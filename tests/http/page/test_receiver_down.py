@@ -74,7 +74,7 @@ def test_a_receiver_that_comes_back_gets_everything_once(browser: Browser, site:
         finish(site, "four", answer=503)  # meanwhile
         site.world.receive = lambda event_id, times: 200
         now.page.locator("main form button").click()
-        now.page.wait_for_selector("text=You agreed to 2.")
+        now.page.wait_for_selector("text=You confirmed 2.")
         assert now.text("h1") == "Redeliver 3 to hook?"
         assert accepted(site) == [first]
         events = sorted({*events, *dead(site)})

@@ -205,7 +205,7 @@ def test_the_page_and_the_api_find_the_same_tasks_by_a_text(site: Site) -> None:
 def test_an_empty_list_names_the_filters_and_the_one_that_hides_all(site: Site) -> None:
     page = read(site, "/tasks?phase=failed&q=many")
     assert "No task matches all of these filters" in page
-    assert "Without the marked filter there are tasks." in page
+    assert "Remove the marked filter to see tasks." in page
     assert re.search(r'<li class="care">Phase: Failed <a href="/tasks\?q=many">', page)
     assert '<a class="button" href="/tasks">Clear filters</a>' in page
     alone = read(site, "/tasks?phase=withdrawn")
