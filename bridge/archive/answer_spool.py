@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import anyio
 import anyio.to_thread
 
 from bridge.archive.content_sniffing import WrongContent, sniffed
@@ -29,7 +30,12 @@ log = get_logger()
 Ask = Callable[[], Awaitable[Reading]]
 """Polls the task once more; files inside the answer have been kept when it returns."""
 
+Digests = Mapping[tuple[str, int], str]
+"""The sha256 of each file that was kept, by its kind and place."""
+
 READ_BYTES: Final = 1 << 20
+KEEP_WITHIN_S: Final = 30.0  # a poll waits no longer for the disk
+HANGS: Final = "the archive does not answer"
 OVER: Final = frozenset({Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
 
 
@@ -41,14 +47,26 @@ class AnswerSpool:
     """Writes each file of an answer to a folder, whole and synced, under a name that follows from its task.
 
     Its item gets the `sha256` of the content. Without it, the file could not be kept: the copy then asks the provider
-    again. `folder` makes the folder if need be; it raises PlaceFailed.
+    again. `folder` makes the folder if need be; it raises PlaceFailed. While the disk hangs, nothing more is kept: the
+    finish of a task must not wait for it.
     """
 
-    def __init__(self, folder: Callable[[], Path], *, kinds: Collection[str], most_bytes: int, space: Space) -> None:
+    def __init__(
+        self,
+        folder: Callable[[], Path],
+        *,
+        kinds: Collection[str],
+        most_bytes: int,
+        space: Space,
+        within_s: float = KEEP_WITHIN_S,
+    ) -> None:
         self._folder = folder
         self._kinds = kinds
         self._most_bytes = most_bytes
         self._space = space
+        self._within_s = within_s
+        self._writing: set[object] = set()  # what threads do now
+        self._is_late = False  # one of them was left alone
 
     async def keep(self, account: str, task_id: str, reading: Reading) -> Reading:
         """Keep the files of this answer. Returns the reading without them. Nothing but cancellation is raised."""
@@ -58,7 +76,7 @@ class AnswerSpool:
             return reading.without_files()
         result = {kind: [dict(item) for item in items] for kind, items in seen.result.items()}
         try:
-            found = await anyio.to_thread.run_sync(self._keep_all, account, task_id, wanted)
+            found = await self._kept_in_time(account, task_id, wanted)
         except (OSError, PlaceFailed) as error:
             reason = getattr(error, "strerror", None) or str(error)
             log.warning("archive.unspooled", account=account, task_id=task_id, reason=reason)
@@ -67,7 +85,26 @@ class AnswerSpool:
             result[kind][place]["sha256"] = digest
         return reading._replace(snapshot=seen._replace(result=result, files=()))
 
-    def _keep_all(self, account: str, task_id: str, files: Collection[AnswerFile]) -> Mapping[tuple[str, int], str]:
+    async def _kept_in_time(self, account: str, task_id: str, files: Collection[AnswerFile]) -> Digests:
+        """As `_keep_all`; PlaceFailed also while the disk hangs."""
+        self._is_late = self._is_late and bool(self._writing)
+        if self._is_late:
+            raise PlaceFailed(HANGS)
+
+        def keep() -> Digests:
+            mark = object()
+            self._writing.add(mark)
+            try:
+                return self._keep_all(account, task_id, files)
+            finally:
+                self._writing.discard(mark)
+
+        with anyio.move_on_after(self._within_s):
+            return await anyio.to_thread.run_sync(keep, abandon_on_cancel=True)
+        self._is_late = True
+        raise PlaceFailed(HANGS)
+
+    def _keep_all(self, account: str, task_id: str, files: Collection[AnswerFile]) -> Digests:
         folder, found = self._folder(), dict[tuple[str, int], str]()
         if (problem := self._space.problem()) is not None:
             raise PlaceFailed(problem)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bridge.archive.answer_spool import AnswerSpool
+from bridge.archive.answer_spool import KEEP_WITHIN_S, AnswerSpool
 from bridge.archive.archive_sink import ArchiveLimits, ArchiveSink
 from bridge.archive.download import AskAgain, Download, cannot_ask
 from bridge.archive.folder import Folder
@@ -78,10 +78,16 @@ def archive_in(
 
 
 def spool_in(
-    root: Path, *, most_bytes: int = 1 << 30, kinds: Sequence[str] = COPIED_KINDS, space: Space | None = None
+    root: Path,
+    *,
+    most_bytes: int = 1 << 30,
+    kinds: Sequence[str] = COPIED_KINDS,
+    space: Space | None = None,
+    within_s: float = KEEP_WITHIN_S,
 ) -> AnswerSpool:
     """Where the files inside answers wait, beside that archive."""
-    return AnswerSpool(lambda: root / ".partial", kinds=kinds, most_bytes=most_bytes, space=space or FreeSpace(root))
+    space = space or FreeSpace(root)
+    return AnswerSpool(lambda: root / ".partial", kinds=kinds, most_bytes=most_bytes, space=space, within_s=within_s)
 
 
 def files(root: Path) -> dict[str, bytes]:

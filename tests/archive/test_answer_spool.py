@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
+import anyio
 import pytest
+from structlog.testing import capture_logs
 
+from bridge.archive.answer_spool import AnswerSpool
 from bridge.archive.download import AskAgain, cannot_ask
 from bridge.domain.answer_file import AnswerFile
+from bridge.domain.archive_names import spool_name
 from bridge.domain.delivery import Accepted, Deferred, Undeliverable
 from bridge.domain.event import Event
-from bridge.domain.task import Kind, Reading, Snapshot
+from bridge.domain.task import Json, Kind, Reading, Snapshot
 from tests.archive.copies import FOLDER, archive_in, copied, files, record, sha256, spool_in
 from tests.sinks.samples import task_sample
 
@@ -231,3 +235,30 @@ async def test_a_crash_while_a_file_is_written_leaves_no_file_that_counts(
     assert reading.snapshot is not None
     assert reading.snapshot.result["images"] == [ITEM]
     assert left(tmp_path) == []
+
+
+async def test_a_finish_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, within_s=0.5)
+    pipe = tmp_path / ".partial" / f"{spool_name('kling', 't-1', 'images', 0)}.tmp"
+    pipe.parent.mkdir()
+    os.mkfifo(pipe)  # whoever opens it to write waits for a reader
+
+    with capture_logs() as logged, anyio.fail_after(20):
+        readings = [await spool.keep("kling", task_id, answer(PNG)) for task_id in ("t-1", "t-2")]
+
+    for reading in readings:
+        assert reading.snapshot is not None
+        assert reading.snapshot.files == ()
+        assert "sha256" not in reading.snapshot.result["images"][0]
+    assert [one["reason"] for one in logged] == ["the archive does not answer"] * 2
+
+    os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+    with anyio.fail_after(20):
+        while "sha256" not in (await images_of(spool, "t-3"))[0]:
+            await anyio.sleep(0.05)
+
+
+async def images_of(spool: AnswerSpool, task_id: str) -> Sequence[Mapping[str, Json]]:
+    reading = await spool.keep("kling", task_id, answer(PNG))
+    assert reading.snapshot is not None
+    return reading.snapshot.result["images"]
