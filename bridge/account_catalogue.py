@@ -38,7 +38,7 @@ def known_providers(file: SettingsFile) -> Mapping[str, Description]:
 
 
 def catalogue(loaded: Loaded) -> Mapping[str, Description]:
-    """The same. ConfigError also names every account that does not fit its provider."""
+    """The descriptions by name. ConfigError for a wrong one, and for every account that does not fit its provider."""
     known = known_providers(loaded)
     wrong: list[tuple[tuple[str, ...], str]] = []
     for name, account in loaded.settings.accounts.items():
@@ -90,7 +90,7 @@ def _discover_problem(known: Mapping[str, Description], account: Account) -> str
 
 
 def _callback_secret_problem(description: Description, account: Account) -> str | None:
-    """Why the account's callbacks cannot be checked with its secret; None when they can, or there is none."""
+    """Why the account's callbacks cannot be checked with its secret; None if they can, or if it has no secret."""
     if not account.callback_secret:
         return None
     from bridge.providers.callback_signatures import SecretProblem, secret_bytes  # here: few accounts have one

@@ -174,7 +174,7 @@ class App:
         if self._store.is_shared:
             await retrying(self._begin, self._clock)
         else:
-            await self._begin()  # a file that cannot be written must end the start
+            await self._begin()  # stop the start if the file cannot be written
         await group.start(parts.membership.run)
         await self._start_sources(self.loaded)
         group.start_soon(self._follow_news)

@@ -66,7 +66,7 @@ def _bucket(url: str, folder: str) -> Bucket:
 class AccountAccess(NamedTuple):
     """What copies need of an account."""
 
-    key_for: KeyFor  # the headers with its key for a URL
+    key_for: KeyFor  # the headers for a URL, with the key of the account
     ask_again: AskAgain
 
 
@@ -215,7 +215,7 @@ def _link_to(place: Folder | Bucket, loaded: Loaded, *, clock: Clock, link_key: 
 
 
 def _make_private(folder: Path) -> None:
-    """A folder for our user alone. PlaceFailed if there is something else."""
+    """Create the folder; only our user may use it. PlaceFailed if the path is anything else."""
     try:
         folder.mkdir(0o700, exist_ok=True)
         seen = folder.lstat()

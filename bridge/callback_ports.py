@@ -14,7 +14,7 @@ class CallbackPolls(Protocol):
     """What callbacks need from the store."""
 
     def ensure_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
-        """The store's random key for this purpose, made if there is none. All daemons have the same one."""
+        """The store's random key for this purpose; created if it is missing. All daemons have the same key."""
 
     def poll_called(
         self, heard: Mapping[WatchKey, CallbackHeard], *, most: int, now: float

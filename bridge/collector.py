@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def resting() -> Iterator[None]:
-    """Pause the collector while many lasting objects are built; it would take a third of the time."""
+    """Pause the collector while many long-lived objects are built. It would use a third of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

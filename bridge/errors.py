@@ -41,7 +41,7 @@ class ConfigError(GenbridgeError):
 
 
 class UnknownError(GenbridgeError):
-    """There is no watch, event or endpoint of this name."""
+    """No watch, event or endpoint has this name."""
 
 
 class OutdatedError(GenbridgeError):

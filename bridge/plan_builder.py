@@ -208,7 +208,7 @@ class PlanBuilder:
         return plan
 
     def archive(self, loaded: Loaded) -> EndpointPlan | None:
-        """The plan of the archive; None if there is none."""
+        """The plan of the archive; None without an archive."""
         settings = loaded.settings
         if settings.archive is None:
             return None

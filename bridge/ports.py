@@ -278,7 +278,7 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A request that may not be sent on an account now. `left_s`: for how long; infinity if nobody knows."""
+    """A request that may not be sent on an account now. `left_s`: for how long; infinity if unknown."""
 
     left_s: float
     reason: str
@@ -294,7 +294,7 @@ class AccountTraffic(Protocol):
         do not allow it within this time, or the account is paused; nothing was counted."""
 
     def left(self, account: str) -> None:
-        """A request that was admitted is no longer in flight: its answer has begun, or there is none."""
+        """A request that was admitted is no longer in flight: its answer has begun, or it failed."""
 
     def limited(self, account: str, reading: Reading, *, asked_at: float) -> None:
         """The provider limited a request that was sent at `asked_at` (steady): 429, perhaps with Retry-After."""

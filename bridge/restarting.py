@@ -19,7 +19,7 @@ async def keep_running(name: str, work: Callable[[], Awaitable[None]], clock: Cl
     """Do this work until it returns or is cancelled. After a bug, log `work.bug` with its name and start it again,
     first after a second, then after twice as long each time, up to a minute.
 
-    Errors that somebody must act on (GenbridgeError, except BridgeBug) pass through.
+    Errors that a person must act on (GenbridgeError, except BridgeBug) pass through.
     """
     pause_s = FIRST_PAUSE_S
     while True:

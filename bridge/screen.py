@@ -95,7 +95,7 @@ def _is_narrow(text: str) -> bool:
 
 def cut(text: str, most: int, *, middle: bool = False) -> str:
     """The text in at most this many cells; what is cut off is replaced by `…`. With `middle`, both ends of the text
-    stay, so that two ids with the same beginning can be told apart."""
+    stay, so that two ids with the same beginning look different."""
     if cells(text) <= most:
         return text
     if most < 2:

@@ -92,7 +92,7 @@ def _own(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
     if isinstance(found, str):  # it cannot be read
         return StoreLocation(place=common if is_users else own, is_own=True, warning=None if is_users else found)
     if found.settings is not None and Path(found.settings).exists():
-        return StoreLocation(place=own, is_own=True)  # it is another settings file's
+        return StoreLocation(place=own, is_own=True)  # it belongs to another settings file
     if own.exists():
         is_missed = found.waiting or any(found.live.values())
         why = "this file has its own store"

@@ -69,7 +69,8 @@ class TaskLookup:
         return fits[first]
 
     def created(self, answer: Json, account: str | None) -> dict[str, Any] | None:
-        """The task that a create call's JSON answer names, as a source would write it; None when it is no such answer.
+        """The task that a create call's JSON answer names, as a source would write it; None if it is not such an
+        answer.
 
         TaskProblem when several accounts may have given it and `account` does not say which, and when it names no id.
         """

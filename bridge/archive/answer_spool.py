@@ -181,7 +181,7 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CL
 
 def _written(path: Path, file: AnswerFile, most_bytes: int) -> str:
     """Write a file under its name when it is whole and on disk. Returns its sha256."""
-    # The same name again after a crash, so that nothing is left. Whoever copies the file compares the sha256.
+    # A retry after a crash uses the same name, so no temporary file is left over. The copy checks the sha256.
     aside, digest, size = path.with_name(f"{path.name}.tmp"), hashlib.sha256(), 0
     try:
         with os.fdopen(os.open(aside, _CREATE, FILE_MODE), "wb") as opened:

@@ -170,7 +170,8 @@ class ArchiveSink:
 
 
 async def _at_place(call: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
-    """A call to the archive. If we are cancelled, it goes on alone: an upload may take minutes, and can be repeated."""
+    """A call to the archive. If we are cancelled, the call continues in its thread: an upload may take minutes, and can
+    be repeated."""
     return await anyio.to_thread.run_sync(call, *args, abandon_on_cancel=True)
 
 

@@ -76,8 +76,9 @@ class WrongContent(Exception):
 
 
 def sniffed(head: bytes, *, kind: str, url: str, stated: str) -> FileType:
-    """The type of a result that begins so. `stated` is the server's Content-Type; it counts only where the bytes do not
-    tell. WrongContent for an empty file, and for a text or a page where a video, image or audio file should be."""
+    """The type of a result with these first bytes. `stated` is the server's Content-Type; it counts only where the
+    bytes do not tell. WrongContent for an empty file, and for a text or a page where a video, image or audio file
+    should be."""
     if not head:
         raise WrongContent("the file is empty")
     found = _binary(head) or _text(head)

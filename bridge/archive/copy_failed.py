@@ -16,7 +16,7 @@ class Fetched(NamedTuple):
 
 
 class CopyFailed(Exception):
-    """Why a result could not be copied. With `is_final` another attempt is of no use. `is_refusal`: the server refuses
+    """Why a result could not be copied. `is_final`: another attempt cannot succeed. `is_refusal`: the server refuses
     this URL, which is final once the URL has expired."""
 
     def __init__(

@@ -30,7 +30,7 @@ class CopyRecord:
 
     @classmethod
     def claim(cls, place: Place, stems: Sequence[str], delivery: Delivery) -> CopyRecord:
-        """The record of this delivery's task: the one that is there, else a new one at the first free stem."""
+        """The record of this delivery's task: the existing one, else a new one at the first free stem."""
         for stem in stems:
             if (document := _ours(place.read(f"{stem}.json"), delivery)) is not None:
                 return cls(place, stem, document)

@@ -95,7 +95,7 @@ class Download:
             except BodyStopped as error:
                 raise Cut(str(error)) from error
             except anyio.get_cancelled_exc_class():
-                part.note()  # quick, and the next start goes on there
+                part.note()  # quick, and the next start resumes there
                 raise
         finally:
             answer.close()

@@ -84,7 +84,7 @@ class Keeper:
         self._changed = anyio.Event()
 
     def keep(self, rules: KeepRules | None) -> None:
-        """Follow these rules from now on (None: there is no archive)."""
+        """Apply these rules from now on (None: no archive is configured)."""
         self._rules = rules
         self._changed.set()
 
@@ -105,7 +105,7 @@ class Keeper:
 
 def tidy(rules: KeepRules, now: float) -> None:
     """Delete the copies of tasks that are older than `keep`, then the oldest until the rest is within `quota`; and
-    unfinished files that nobody has gone on with for a week. Blocks. PlaceFailed when the archive cannot be read or
+    unfinished files that have not changed for a week. Blocks. PlaceFailed when the archive cannot be read or
     changed."""
     _clean(rules.partial, now)
     if rules.quota_bytes is None and rules.keep_s is None:

@@ -26,7 +26,7 @@ class Place(Protocol):
     """
 
     def read(self, path: str) -> bytes | None:
-        """A small file; None if there is none."""
+        """The content of a small file; None if it does not exist."""
 
     def create(self, path: str, content: bytes) -> bool:
         """Write a small file. False, and nothing is changed, if there is one."""
@@ -38,10 +38,10 @@ class Place(Protocol):
         """Move a local file that was synced there. False, and nothing is changed, if there is one."""
 
     def size(self, path: str) -> int | None:
-        """How long a file is; None if there is none."""
+        """The size of a file; None if it does not exist."""
 
     def entries(self) -> Iterator[StoredFile]:
         """Every file, in no order."""
 
     def delete(self, path: str) -> None:
-        """Delete a file. Harmless if there is none."""
+        """Delete a file. Does nothing if it does not exist."""

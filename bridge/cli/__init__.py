@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _guard_interrupts() -> None:
     """End the process if Ctrl-C arrives in a finalizer, as it may during imports. Python would print it as an error and
-    go on."""
+    continue."""
     report = sys.unraisablehook
 
     def end_or_report(told: sys.UnraisableHookArgs) -> None:
@@ -216,7 +216,7 @@ def _say_usage(error: click.ClickException) -> int:
 def _say(error: GenbridgeError | OSError) -> int:
     if isinstance(error, ConfigError):
         for problem in error.problems:
-            # Those about a place in the file begin with it, in the form that editors know.
+            # A problem in the file begins with file:line:column, which editors recognize.
             start = "" if PLACE.match(problem) else "genbridge: "
             click.echo(start + printable(hidden(problem)), err=True)
     else:

@@ -117,7 +117,7 @@ def _lines(found: DeliveryList, screen: Screen) -> Iterator[str]:
 
 
 def _answer(view: DeliveryView, found: DeliveryList) -> str:
-    """The answer to the last attempt, how many there were if more than one, and when the next is."""
+    """The answer to the last attempt, the number of attempts if above one, and the time of the next."""
     is_waiting = view.state is DeliveryState.WAITING and view.next_attempt_at is not None
     following = f"next {due(view.next_attempt_at, found.now)}" if is_waiting else ""
     tries = f"attempt {view.attempts}" if view.attempts > 1 else ""

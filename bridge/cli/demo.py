@@ -92,7 +92,7 @@ class Demo:
         self._clock = clock
         self._opens = opens
         self._keeps = keeps
-        self.is_kept = False  # its summary is printed, and only the page goes on
+        self.is_kept = False  # the summary is printed; only the page is still served
         self._plan = DemoPlan(provider=provider)
         self._provider = SimulatedProvider(self._clock, key=PROVIDER_KEY, provider=provider)
         self._receiver = Receiver(

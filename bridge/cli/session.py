@@ -114,7 +114,7 @@ class CommandSession:
         return StoreError(f"there is no store yet ({self.store_place}): {how}")
 
     def opened(self) -> Store:
-        """The store, made if there is none, for a daemon; the store notes which settings own it."""
+        """The store for a daemon. Creates it if it is missing, and stores which settings own it."""
         prepare(self.placed)
         store = open_store(self.store_place, create=True, group_access=is_service(self.file.path))
         self.note_owner(store)
@@ -140,7 +140,7 @@ class CommandSession:
             raise StoreError(f"{error}; or drop a file with the tasks into {folder}") from error
 
     def daemon(self) -> str | None:
-        """The daemons that work on the store, in words; None when there is none."""
+        """The daemons that work on the store, in words; None if no daemon does."""
         place = self.store_place
         if isinstance(place, Path):
             return DaemonLock.holder(place)

@@ -13,7 +13,7 @@ from bridge.sources.task_files import MAX_FILE_BYTES
 
 
 def stdin_entries() -> list[Entry]:
-    """Every task on stdin, valid or not; UsageError when there is none, or too much."""
+    """Every task on stdin, valid or not; UsageError if it is empty or too long."""
     if sys.stdin is None:
         raise UsageError("stdin is closed")
     if sys.stdin.isatty():

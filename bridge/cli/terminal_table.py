@@ -34,7 +34,7 @@ class Column(NamedTuple, Generic[T]):
 
 
 def is_id(value: str) -> bool:
-    """For `middle` of ids: both ends tell them apart."""
+    """For `middle` of ids: they differ at either end."""
     return True
 
 

@@ -10,7 +10,7 @@ import click
 
 from bridge.domain.quoting import printable, quoted
 
-ENOUGH_ALIKE: Final = 0.7  # `statsu` is a slip for `status`; `stop` is none for `store`
+ENOUGH_ALIKE: Final = 0.7  # `statsu` is close enough to `status`; `stop` is not close enough to `store`
 
 _RUN: Final = "`genbridge run` starts the daemon; as a service: systemctl start genbridge"
 _LIST: Final = "`genbridge list` lists tasks"

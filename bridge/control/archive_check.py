@@ -20,7 +20,7 @@ from bridge.domain.finding import Finding, Level
 from bridge.domain.public_addresses import IpNetwork, why_not_public
 from bridge.domain.result_urls import why_refused
 
-PROBE: Final = "genbridge-check"  # a file that nobody has
+PROBE: Final = "genbridge-check"  # a file that does not exist
 
 
 def archive_findings(loaded: Loaded) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ class Keys(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackAddress:
-    """The address, and what to set it as at the provider; None where the definition does not say."""
+    """The address, and the field of the provider that takes it; None if the definition names no field."""
 
     url: str
     field: str | None

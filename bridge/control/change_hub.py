@@ -114,7 +114,7 @@ class ChangeHub:
             self._must_send.set()
 
     def release(self) -> None:
-        """Let every follower go."""
+        """Disconnect all followers."""
         self._releases += 1
         self._ring()
 

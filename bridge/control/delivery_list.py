@@ -61,7 +61,7 @@ def list_deliveries(
 
 
 def event_deliveries(store: ReadStore, file: SettingsFile, event_id: str, *, now: float) -> DeliveryList:
-    """The deliveries of one event, with their attempts. UnknownError when there is none."""
+    """The deliveries of one event, with their attempts. UnknownError if the event does not exist."""
     found = store.list_deliveries(DeliveryFilter(event_ids=(event_id,)), attempts=True)
     if not found:
         raise unknown_event(event_id)

@@ -39,7 +39,7 @@ class EventHub:
         self._log = store
         self._offload = offload
         self._clock = clock
-        self._position: int | None = None  # up to where the log has been read; None: nobody follows
+        self._position: int | None = None  # position up to which the log has been read; None: no followers
         self._pages: OrderedDict[int, FramePage] = OrderedDict()
         self._kept_bytes = 0
         self.followers = 0
@@ -93,7 +93,7 @@ class EventHub:
             self._must_read.set()
 
     def release(self) -> None:
-        """Let every follower go."""
+        """Disconnect all followers."""
         self._releases += 1
         self._ring()
 

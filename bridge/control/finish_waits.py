@@ -15,7 +15,7 @@ from bridge.store.follow_store import FollowStore
 
 
 class FinishWaits:
-    """The tasks that somebody waits for."""
+    """The tasks that requests are waiting for."""
 
     def __init__(self, *, store: FollowStore, offload: Offload, clock: Clock) -> None:
         self._store = store

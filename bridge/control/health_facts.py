@@ -41,7 +41,7 @@ class FactState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFacts:
-    """One account of the settings. `until_at`: the next probe, or the end of the pause or hold; None: nobody knows."""
+    """One account of the settings. `until_at`: the next probe, or the end of the pause or hold; None: unknown."""
 
     account: str
     provider: str

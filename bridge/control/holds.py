@@ -33,7 +33,7 @@ def holds_on(state: AccountState | None, action: str | None, now: float) -> list
 
 
 def opens_at(holds: Iterable[Hold]) -> float:
-    """When the last of these waits ends; 0 when there is none."""
+    """When the last of these waits ends; 0 without waits."""
     return max((hold.until_at for hold in holds if hold.route != HOST), default=0.0)
 
 

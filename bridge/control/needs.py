@@ -24,9 +24,7 @@ SLOW_S: Final = 1.0  # a store is slow if one commit of twenty takes longer
 LEAST_BYTES: Final = 256 << 20  # a disk is nearly full below this, or below ...
 LOW_BYTES: Final = 2 << 30  # ... this, if it is less than ...
 LOW_SHARE: Final = 0.05  # ... this share of the disk
-RECENT_S: Final = (
-    3 * 86_400.0
-)  # deliveries that died longer ago are kept, and need nobody any more: a weekend and a day
+RECENT_S: Final = 3 * 86_400.0  # older dead deliveries are kept but no longer listed; covers a weekend and a day
 
 
 class NeedKind(StrEnum):
@@ -71,7 +69,7 @@ class Need:
 
 
 class NeedCounts(NamedTuple):
-    """Dead deliveries among what needs somebody, and how many things need somebody."""
+    """The dead deliveries that need a person, and the number of all things that need one."""
 
     dead: int = 0
     needs: int = 0

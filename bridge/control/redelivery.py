@@ -53,7 +53,7 @@ def planned_redelivery(store: ReadStore, file: SettingsFile, wanted: DeliveryFil
 
 
 def held_endpoints(store: ReadStore, file: SettingsFile, *, now: float) -> frozenset[str]:
-    """The endpoints that get nothing until somebody acts: disabled, paused, or no longer in the settings but with
+    """The endpoints that get nothing until a person acts: disabled, paused, or no longer in the settings but with
     waiting deliveries."""
     counts = store.counts()
     paused = lasting(store.pauses(), PauseOf.ENDPOINT, now)

@@ -36,13 +36,13 @@ from bridge.store_location import StoreLocation
 from bridge.wiring import sources
 
 CONNECT_S: Final = 10.0
-PROBE_ID: Final = "genbridge-check"  # an id nobody has: asking about it is harmless and free
+PROBE_ID: Final = "genbridge-check"  # an unused id: polling it is harmless and free
 # Any answer about the task will do: some gateways have one for every id.
 ANSWERING: Final = frozenset(Kind) - ABOUT_ACCOUNT - {Kind.RATE_LIMITED, Kind.TRANSIENT, Kind.AMBIGUOUS, Kind.NO_ROUTE}
 
 
 def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
-    """What there is to say of valid settings, of their store and of their sources. Creates and sends nothing."""
+    """The findings about valid settings, their store and their sources. Creates and sends nothing."""
     settings = loaded.settings
     accounts, endpoints = count(len(settings.accounts), "account"), count(len(settings.endpoints), "endpoint")
     yield Finding(Level.OK, "settings", f"{loaded.path}: {accounts}, {endpoints}")
@@ -62,7 +62,7 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
 
 
 async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
-    """Ask each account about a task nobody has, request each list that `discover` reads, and send a GET to each
+    """Poll each account for an unused task id, request each list that `discover` reads, and send a GET to each
     webhook's address, which notifies nobody, and to the archive's bucket. Yields what came back from each."""
     clocks = ServerClocks()
     async with PlanBuilder(SystemClock(), client=clocks.client) as builder:
@@ -123,7 +123,7 @@ def _short_lived(loaded: Loaded) -> Iterator[Finding]:
 
 
 def _repeated_paths(loaded: Loaded) -> Iterator[Finding]:
-    """Base URLs that end with what the provider's path begins with, so that requests would go to both."""
+    """Base URLs that end with the beginning of the provider's path, so requests would contain it twice."""
     known = catalogue(loaded)
     for name, account in loaded.settings.accounts.items():
         repeated = repeated_path(known[account.provider], account.base_url) if account.base_url else None
@@ -230,7 +230,7 @@ async def _chat(thing: str, server: tuple[str, int] | None) -> Finding:
 
 
 def _known_there(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
-    """What a chat service says about its robot. Its 401 and 404 mean that it has no such robot."""
+    """What a chat service says about its robot. 401 and 404 mean that this robot does not exist."""
     if isinstance(answer, Answer) and answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}:
         seen = f"HTTP {answer.status}: the service does not know this robot; copy its url again"
         return Finding(Level.ERROR, thing, seen)

@@ -36,7 +36,7 @@ class WatchWithDeliveries:
 
 
 def watch_details(store: ReadStore, file: SettingsFile, key: WatchKey, *, now: float) -> WatchWithDeliveries:
-    """One watch with its deliveries. UnknownError when there is none."""
+    """One watch with its deliveries. UnknownError if it does not exist."""
     [view] = held_watches([store.view(key)], store.accounts(), now)
     return WatchWithDeliveries(
         view=view,

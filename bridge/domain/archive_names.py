@@ -45,7 +45,7 @@ class WantedCopy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyMade:
-    """One copy, as receivers are told. `path` is relative to the archive; `url` is null without a way to fetch it."""
+    """One copy, as events describe it. `path` is relative to the archive; `url` is null without a way to fetch it."""
 
     kind: str
     n: int
@@ -115,7 +115,7 @@ def _results(result: Json) -> Iterator[WantedCopy]:
 
 
 def result_mark(url: str, sha256: str) -> str:
-    """What tells a result from the others of its task: its URL, else what its file holds; "" if nothing does."""
+    """What identifies a result within its task: its URL, else what its file holds; "" if nothing does."""
     return url or (f"sha256:{sha256}" if sha256 else "")
 
 
@@ -135,7 +135,8 @@ def stems(data: Mapping[str, Json], *, event_id: str) -> tuple[str, str]:
 
 
 def mark(event_id: str) -> str:
-    """A short text that tells tasks apart: from the hash in the event's id, of account, task id and generation."""
+    """A short text that is different for each task: from the hash in the event's id, of account, task id and
+    generation."""
     return event_id.removeprefix("evt_")[:MARK_CHARS]
 
 

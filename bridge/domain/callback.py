@@ -43,8 +43,8 @@ class CallbackOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackRequest:
-    """The HTTP request of a callback. The names of headers are in lower case. `path` is that of the address that the
-    provider was given."""
+    """The HTTP request of a callback. The names of headers are in lower case. `path` is the path of the
+    callback address."""
 
     headers: Mapping[str, str]
     body: bytes

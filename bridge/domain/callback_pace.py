@@ -102,15 +102,15 @@ class CallbackReliance:
         self._give_up_awaited(now)
 
     def stretched_s(self, wait_s: float, now: float) -> float:
-        """The wait until a regular poll that would be `wait_s` without callbacks. It ends at most `wait_s` after
-        callbacks have stopped."""
+        """The wait until the next regular poll; without callbacks it is `wait_s`. It ends at most `wait_s` after
+        callbacks stop."""
         if self._doubts or now >= self.until_at:
             return wait_s
         factor = THINNED if self._proofs < PROVEN_BY else THINNED_MORE
         return min(factor * wait_s, self.until_at - now + wait_s)
 
     def _give_up_awaited(self, now: float) -> None:
-        """Forget finished tasks without a callback that should have come by now."""
+        """Forget finished tasks whose callback is late."""
         while self._awaited:
             first = next(iter(self._awaited))
             if now - self._awaited[first] < LATE_S and len(self._awaited) <= MAX_AWAITED:

@@ -25,7 +25,7 @@ class LoggedEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogPage:
-    """What follows a position in the log. Reading goes on at `position`. From `oldest` on every event is kept.
+    """What follows a position in the log. Reading continues at `position`. From `oldest` on every event is kept.
 
     `is_held`: an open transaction may still commit the event that comes next, so ask again soon. `is_gone`: what
     follows the position is not known, as retention has removed it or a backup was restored; only new events follow.

@@ -24,8 +24,8 @@ class AccountNow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonNow:
-    """The daemon at this instant. `lease_ended_at`: it may not work on the shared store since then.
-    `store_failed_at`: nothing can be written since then."""
+    """The state of the daemon now. `lease_ended_at`: when it lost its right to work on the shared store.
+    `store_failed_at`: when writes to the store began to fail."""
 
     is_working: bool  # polls and deliveries run
     lease_ended_at: float | None = None

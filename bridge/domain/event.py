@@ -69,7 +69,7 @@ class Event:
     data: Mapping[str, Json]
     endpoints: tuple[str, ...] | None = None
     kept: Mapping[str, Json] = field(default_factory=dict)
-    is_release: bool = False  # committed before: its deliveries that were held get their bytes again, and are due now
+    is_release: bool = False  # an event from before: its held deliveries get their bytes again and are due now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ class EventOrder:
     """
 
     def __init__(self) -> None:
-        self._settled = 0  # if a later snapshot misses a number up to this one, it will never come
+        self._settled = 0  # a number up to this one that a later snapshot lacks will never appear
         self._doubted = 0  # the same, once these writers have ended
         self._writers: frozenset[str] = frozenset()
 

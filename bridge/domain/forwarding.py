@@ -100,7 +100,8 @@ def rewritten_location(location: str, *, base_url: str, below: str) -> str:
 
 
 class KeyMask:
-    """Replaces secrets in a stream by as many asterisks, also where chunks divide them. Sizes stay the same."""
+    """Replaces each character of a secret in a stream with an asterisk, also if chunks split it. Sizes do not
+    change."""
 
     def __init__(self, secrets: Collection[bytes]) -> None:
         self._secrets = tuple(secrets)
@@ -120,7 +121,7 @@ class KeyMask:
 
 
 def masked(data: bytes, secrets: Iterable[bytes]) -> bytes:
-    """The data with each secret replaced by as many asterisks."""
+    """The data with asterisks in place of each secret; the size is the same."""
     for secret in secrets:
         if secret in data:
             data = data.replace(secret, b"*" * len(secret))

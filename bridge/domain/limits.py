@@ -98,7 +98,7 @@ class RateLimiter:
 
     @property
     def probe_at(self) -> float | None:
-        """When the next probe may be sent; None: there is no need of one."""
+        """When the next probe may be sent; None: no probe is needed."""
         return self._probe_at if self._is_held else None
 
     def rate_at(self, now: float) -> float:
@@ -185,8 +185,8 @@ class RateLimiter:
         self.host.take(self._account, now)
 
     def reserve(self, now: float, *, within_s: float) -> float:
-        """Count a request of somebody else on the account. Returns the seconds until it may be sent; if that is more
-        than `within_s`, it is not counted. Infinity: too many are in flight; one place is left for polls.
+        """Count a request that another program sends on the account. Returns the seconds until it may be sent; if that
+        is more than `within_s`, it is not counted. Infinity: too many are in flight; one place is left for polls.
 
         Blocks and breakers do not hold it: they spare our polls, and its sender gets the provider's own answer. A
         daemon without a portion of the account lets it pass.
@@ -205,7 +205,7 @@ class RateLimiter:
         return wait_s
 
     def limited(self, reading: Reading, *, asked_at: float, now: float) -> AccountEffect:
-        """Take in a 429 to a request of somebody else, sent at `asked_at`."""
+        """Apply a 429 to a request of another program, sent at `asked_at`."""
         return self._slow(reading, now, asked_at)
 
     def abandoned(self, *, now: float) -> None:

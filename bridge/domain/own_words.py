@@ -93,7 +93,7 @@ def _said_by(sentences: Sequence[OwnSentence], text: str, levels: int) -> str | 
 
 
 def _joined(text: str, levels: int) -> str | None:
-    """Several texts of which some are ours."""
+    """Several texts; some of them are genbridge's own."""
     parts = text.split(JOINT)
     shown = [_read_part(part, levels - 1) for part in parts] if len(parts) > 1 else parts
     return "\uff1b".join(shown) if shown != parts else None
@@ -106,7 +106,8 @@ def _read_part(part: str, levels: int) -> str:
 
 @cache
 def _sentences() -> tuple[Sequence[OwnSentence], Sequence[OwnSentence]]:
-    """The texts with places, those with the most words first: the ones that their words tell, and the others."""
+    """The texts with placeholders, those with the most words first: the ones that their words identify, and the
+    rest."""
     found = []
     for english, chinese in CHINESE.items():
         pieces = _PLACE.split(english)

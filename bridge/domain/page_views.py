@@ -12,7 +12,7 @@ COUNTED: Final = 10_000  # counts are exact up to here
 
 
 class BoundedCount(NamedTuple):
-    """How many there are. `is_more`: there are more, nobody has counted on."""
+    """How many there are. `is_more`: there are more, but counting stopped here."""
 
     number: int
     is_more: bool
@@ -27,8 +27,8 @@ class FinishedIn(NamedTuple):
 
 
 class UndeliveredAt(NamedTuple):
-    """The deliveries to one endpoint that were given up: how many, when the first and the last, after how many attempts
-    the last was, and what it was answered."""
+    """The dead deliveries to one endpoint: their number, the times of the first and the last, and the attempts and the
+    answer of the last."""
 
     endpoint: str
     deliveries: int
@@ -47,7 +47,7 @@ class DisabledSince(NamedTuple):
 
 
 class ExpiringResult(NamedTuple):
-    """A waiting delivery, when it is tried again (None: nobody knows), and when the task's results will be gone."""
+    """A waiting delivery, when it is tried again (None: unknown), and when the task's results will be gone."""
 
     endpoint: str
     account: str

@@ -140,7 +140,7 @@ def with_copies_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
 
 
 def main_kind(kinds: Iterator[str] | Sequence[str]) -> str:
-    """The kind that a person waits for; "" if there is none."""
+    """The kind that a person waits for; "" without results."""
     there = set(kinds)
     return next((kind for kind in WANTED_FIRST if kind in there), "")
 

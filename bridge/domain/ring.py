@@ -10,7 +10,7 @@ KEPT: Final = 288  # slots: a day
 
 
 class Slot(NamedTuple):
-    """The sums of one slot. None: nobody counted then."""
+    """The sums of one slot. None: nothing was counted then."""
 
     start_at: float
     sums: tuple[float, ...] | None
@@ -26,7 +26,7 @@ class Ring:
         self._sums: dict[int, list[float]] = {}
 
     def add(self, amounts: Sequence[float], *, at: float) -> None:
-        """Count these amounts. Those of an earlier instant than the last one count with it."""
+        """Count these amounts. An amount from before the newest slot is added to the newest slot."""
         self._last = slot = max(self._last, _slot(at))
         sums = self._sums.get(slot)
         if sums is None:

@@ -49,7 +49,7 @@ class Kind(StrEnum):
     EXPIRED_RESULT = "expired_result"
     NEEDS_INPUT = "needs_input"
     NOT_FOUND = "not_found"
-    NO_ROUTE = "no_route"  # the provider has no such address; says nothing about the task
+    NO_ROUTE = "no_route"  # the address does not exist at the provider; this says nothing about the task
     AUTH_ERROR = "auth_error"
     ACCOUNT_ERROR = "account_error"
     RATE_LIMITED = "rate_limited"

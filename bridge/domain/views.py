@@ -85,7 +85,7 @@ class DeliveryView(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The endpoint, and of a chat which of its URLs."""
+        """The endpoint; for a chat also the number of its URL."""
         return f"{self.endpoint}[{self.target}]" if self.target else self.endpoint
 
 
@@ -112,7 +112,7 @@ class WatchDetails(NamedTuple):
 
 
 class UnreadView(NamedTuple):
-    """What nobody could read in an account's answers: in how many of them, when last, why, and when people were
+    """An unknown status in an account's answers: in how many of them, when last, why, and when people were
     notified (None: there were too many that day)."""
 
     account: str
@@ -163,7 +163,7 @@ class StoreGauges(NamedTuple):
 
 
 class Unchecked(NamedTuple):
-    """Deliveries of one endpoint that count as accepted although nobody could check its answers: how many, when the
+    """Deliveries of one endpoint that count as accepted although its answers could not be checked: how many, when the
     last was, and why."""
 
     endpoint: str
@@ -202,8 +202,8 @@ class MemberView(NamedTuple):
 
 
 class Touched(NamedTuple):
-    """What became of a person's wish about one watch: whether it was done, and the phase the watch is in now, which
-    says why not (None: there is no such watch)."""
+    """The result of a person's request about one watch: whether it was done, and the phase the watch is in now, which
+    says why not (None: the watch does not exist)."""
 
     key: WatchKey
     done: bool

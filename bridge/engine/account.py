@@ -219,7 +219,7 @@ class AccountPoller:
 
     @property
     def _can_store(self) -> bool:
-        """Whether an answer could be stored now. Otherwise there is no point in polling."""
+        """Whether an answer could be stored now. If not, do not poll."""
         return not self._writes.is_blocked and self._lease.is_held
 
     def _start_workers(self, now: float) -> None:

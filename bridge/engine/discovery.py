@@ -39,7 +39,7 @@ class _Listing:
 class Discovery:
     """`ports.Source`: requests the account's list of tasks every `every_s`, and has the new ones watched.
 
-    New are the tasks created after the first reading. How far the list has been read is stored, so a restart misses
+    A task is new if it was created after the first reading. The position in the list is stored, so a restart misses
     nothing. A task that vanishes from the list stays watched.
     """
 

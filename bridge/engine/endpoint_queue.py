@@ -154,7 +154,7 @@ class EndpointQueue:
                     await self._clock.wait(self._changed, self._idle_s())
 
     def _idle_s(self) -> float | None:
-        """How long there is nothing to do unless woken; None: for ever."""
+        """How long to wait unless woken; None: without limit."""
         now = self._clock.steady()
         opens_at = max(self._hold_until, self._paused_until)
         if opens_at > now:

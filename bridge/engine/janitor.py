@@ -39,7 +39,7 @@ class Prunable(Protocol):
     """What the janitor needs from the store."""
 
     def prune(self, *, now: float, ended_s: float, delivered_s: float, dead_s: float, limit: int) -> int:
-        """Delete about `limit` rows, at most, that have been kept long enough. Returns how many."""
+        """Delete at most about `limit` rows that have been kept long enough. Returns the number of deleted rows."""
 
 
 class Janitor:

@@ -13,7 +13,9 @@ from bridge.engine.watch_schedule import SOUND, WatchSchedule
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.ports import Clock, ListPage, PageRequest, TaskLists
 
-SUBJECT: Final = "(list)"  # the list's key among the tasks of the limiter; no id has parentheses at both ends
+SUBJECT: Final = (
+    "(list)"  # key of the list in the limiter; never equal to a task id, because no id has both parentheses
+)
 FIRST_SLOT: Final = 0  # the daemon that holds it requests the list
 ELSEWHERE: Final = Reading(kind=Kind.PENDING, detail="another daemon requests this list")
 RECHECK_S: Final = 0.5  # how often a waiting request checks whether it may be sent

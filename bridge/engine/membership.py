@@ -19,9 +19,9 @@ from bridge.ports import Clock, Offload, Shares
 
 log = get_logger()
 
-RENEWALS: Final = 10  # of the lease within the takeover time
+RENEWALS: Final = 10  # renewals of the lease within the takeover time
 STORED: Final = 0.8  # of the takeover time is stored as the lease; others notice its end in the rest
-TRUSTED: Final = 0.7  # of it this daemon trusts its lease, counted from before it was renewed
+TRUSTED: Final = 0.7  # of the takeover time this daemon trusts its lease, counted from the start of the renewal
 BUG_PAUSE_S: Final = 60.0  # after a bug of genbridge while loading the work
 
 

@@ -139,7 +139,7 @@ class Poller:
         return {name: account.plan.callbacks for name, account in self._accounts.items()}
 
     def callbacks_of(self, name: str) -> CallbackReader | None:
-        """Who reads the callbacks of this account; None if there is no such account."""
+        """Who reads the callbacks of this account; None if the account is unknown."""
         account = self._accounts.get(name)
         return None if account is None else account.plan.callbacks
 

@@ -63,7 +63,7 @@ class SourceRunner:
 
 
 async def run_until_bug(source: Source, is_read: anyio.Event) -> None:
-    """Run the source; set `is_read` when it has been read once, or has failed. Errors that somebody must act on
+    """Run the source; set `is_read` when it has been read once, or has failed. Errors that a person must act on
     (GenbridgeError) pass through; a bug is logged."""
     try:
         async with anyio.create_task_group() as reading:

@@ -57,7 +57,9 @@ class StepPlanner:
     ) -> None:
         self.plan = plan
         self.routes = KnownRoutes(answered_actions)
-        self._unreadable: dict[str, tuple[int, float]] = {}  # by word: not stored yet, last stored at
+        self._unreadable: dict[
+            str, tuple[int, float]
+        ] = {}  # by word: how many are not stored yet, and when they were last stored
         self._account = account
         self._cadence = cadence
         self._callbacks = callbacks
@@ -138,8 +140,8 @@ class StepPlanner:
         return self.plan.rules if entry.give_up_after_s is None else self._rules(entry)
 
     def _count_detection(self, entry: PollEntry, snapshot: Snapshot | None, now: float) -> None:
-        """Count how long it took to see the finish, if the provider said when it was: from then, or from when the task
-        was added, whichever was later."""
+        """Measure how late the finish was seen, if the provider reports its time. For a task that was added later, the
+        time starts when it was added."""
         if snapshot is not None and snapshot.updated_ms is not None:
             self._metrics.detection_s.observe(now - max(snapshot.updated_ms / 1000, entry.added_at))
 

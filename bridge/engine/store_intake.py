@@ -52,7 +52,7 @@ class StoreIntake:
         return added
 
     async def add_once(self, wishes: Sequence[Wish], *, source: str, again: bool = False) -> list[Added]:
-        """The same for somebody who waits for the answer: StoreError instead of retries. With `again`, tasks that have
+        """The same for a caller that waits for the answer: StoreError instead of retries. With `again`, tasks that have
         finished are watched again."""
         add = partial(self._watches.add, wishes, source=source, now=self._clock.now(), again=again)
         added = await self._offload(add)

@@ -59,7 +59,7 @@ class WatchSchedule:
         return self.has_more_in_store and self.queue.has_room_for_bulk
 
     def put(self, states: Sequence[WatchState]) -> None:
-        """Take in what the store says of watches: new, changed by somebody, finished or withdrawn."""
+        """Apply what the store says about watches: new, changed by a person, finished or withdrawn."""
         queue, now, wall = self.queue, self._clock.steady(), self._clock.now()
         # A stored instant may come from a clock that has been set since: never wait longer than one interval.
         latest_at = now + self.plan.pacing.max_interval_s
@@ -178,5 +178,6 @@ class WatchSchedule:
 
 
 def _is_running(answer: object) -> bool:
-    """Whether the task goes on. An answer that is no reading, by a bug of ours, fails when its own step is planned."""
+    """Whether the task continues. An answer that is no reading, by a bug of ours, fails when its own step is
+    planned."""
     return isinstance(answer, Reading) and answer.kind in UNDER_WAY

@@ -185,7 +185,7 @@ class WriteBatcher:
                 batch = self._put_back(batch, keep=max(1, len(batch) // 2))
             except Exception as error:
                 if len(batch) == 1:
-                    # Only this change cannot be stored; all others go on.
+                    # Only this change cannot be stored; all others are.
                     self._report([(batch[0], error)], stored=False)
                     return
                 batch = self._put_back(batch, keep=1)

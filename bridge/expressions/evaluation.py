@@ -214,7 +214,7 @@ class _BoundedFunctions(Functions):
 
 
 def signature_of(name: str) -> Sequence[dict[str, Any]] | None:
-    """The parameters of a function; None when there is no function of this name."""
+    """The parameters of a function; None if no function has this name."""
     function = _BoundedFunctions.FUNCTION_TABLE.get(name)
     return None if function is None else function["signature"]
 

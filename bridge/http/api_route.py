@@ -140,5 +140,5 @@ def validated(model: type[M], tree: Mapping[str, Any]) -> M:
 
 
 def json_response(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """The value as JSON, which nobody keeps."""
+    """The value as JSON, which caches must not store."""
     return Response(orjson.dumps(value), status, headers={"Cache-Control": "no-store"}, media_type=JSON)

@@ -42,14 +42,14 @@ class CachedReading(Generic[T]):
         return self._value
 
     def put(self, value: T) -> None:
-        """Somebody has read it just now."""
+        """Use a value that was read elsewhere just now."""
         self._value = self.last = value
         self.last_at = self._clock.steady()
         self._stale_at = self.last_at + FRESH_S
 
     async def run(self) -> None:
-        """Read whenever somebody waits for it, until cancelled. A separate task: those who wait need not wait to the
-        end."""
+        """Read whenever a caller waits for it, until cancelled. A separate task, because callers may stop waiting
+        before the read ends."""
         while True:
             await self._wanted.wait()
             begun_at = self._clock.steady()

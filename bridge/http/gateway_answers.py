@@ -72,7 +72,7 @@ class AnswerPassing:
         read, is_whole = await _read(chunks, cap_bytes) if cap_bytes else (b"", False)
         if not cap_bytes:
             return await self._stream(chunks, read, [], receive)
-        async with anyio.create_task_group() as group:  # a commit that takes long goes on after the answer
+        async with anyio.create_task_group() as group:  # a slow commit continues after the answer
             watch = await self._take_in(read, is_whole=is_whole, group=group)
             if is_whole:
                 await self._whole(read, watch)

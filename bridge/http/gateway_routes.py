@@ -144,8 +144,8 @@ class _GatewayCall:
             await answer.aclose()
 
     async def _answer(self, account: GatewayAccount, request: StreamedRequest, *, is_paid_for: bool) -> StreamedAnswer:
-        """The provider's answer, as soon as it begins. HttpProblem 502 or 504 without one. CallerGone if nobody waits
-        for it any more, unless it may create a task."""
+        """The provider's answer, as soon as it begins. HttpProblem 502 or 504 without one. CallerGone if the caller
+        has disconnected, unless the request may create a task."""
         send = partial(account.client.send, request)
         found = await (send() if is_paid_for else self._unless_gone(send, request.body))
         if isinstance(found, Unanswered):
@@ -245,7 +245,7 @@ class _GatewayCall:
 
     async def _admitted(self, name: str, body: bytes | AsyncIterable[bytes]) -> AccountTraffic:
         """The limits of the accounts, in which the request counts from now on. HttpProblem 429 or 503. CallerGone if
-        nobody waits any more: then nothing is created."""
+        the caller has disconnected: then nothing is created."""
         traffic = self._services.daemon().traffic()
         if traffic is None:
             busy = "the daemon is starting or stopping; try again"

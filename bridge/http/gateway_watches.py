@@ -55,7 +55,7 @@ class WatchWish:
 
 
 class WatchCommit:
-    """Has a wish committed. `header` is for the answer: the watch, or why there is none."""
+    """Has a wish committed. `header` is for the answer: the watch, or why the task is not watched."""
 
     def __init__(self, services: Services, account: str) -> None:
         self._services = services
@@ -70,7 +70,7 @@ class WatchCommit:
         return WATCH_HEADER, (self._watch or f"failed; {_plain(self._reason)}").encode("ascii")
 
     async def finish(self, wish: Wish, group: anyio.abc.TaskGroup) -> None:
-        """Return when the watch is on disk, or after `COMMIT_S`. A commit that takes longer goes on in the group."""
+        """Return when the watch is on disk, or after `COMMIT_S`. A slower commit continues in the background."""
         group.start_soon(self._add, wish)
         with anyio.move_on_after(COMMIT_S):
             await self._done.wait()
@@ -78,7 +78,7 @@ class WatchCommit:
             self.fail(self._reason, task_id=wish.task_id)
 
     def fail(self, reason: str, *, task_id: str = "") -> None:
-        """There is no watch."""
+        """Record and log that the task is not watched."""
         self._reason = reason
         about = {"task_id": task_id} if task_id else {}
         log.error("gateway.unwatched", account=self._account, reason=reason, **about)

@@ -1,4 +1,4 @@
-"""What every answer tells browsers: run nothing, embed nothing, and tell nobody where the reader came from."""
+"""The headers of every answer: browsers run nothing, embed nothing, and send no Referer."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Services:
         return await self.read(self.overviews.read, self.settings())
 
     async def write(self, call: Callable[Concatenate[CommandStore, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do what was asked for, in the daemon's store; the daemon follows at once."""
+        """Write to the daemon's store; the daemon reacts at once."""
         done = await self.writing(lambda: call(self.store, *args, **kwargs))
         await self.daemon().changed()
         return done

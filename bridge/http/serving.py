@@ -66,7 +66,7 @@ class HttpServer:
 
     @property
     def live(self) -> LiveHub:
-        """Hears what is committed, for those who follow it."""
+        """Notifies followers of what is committed."""
         return self._services.live
 
     @property

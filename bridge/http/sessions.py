@@ -48,8 +48,8 @@ def signed_notice(key: bytes, text: str, *, is_good: bool, now: float) -> str:
 
 
 def notice_of(key: bytes, value: str, now: float) -> tuple[str, bool] | None:
-    """The text of `signed_notice`, and whether it is good news. None if somebody else made the value, or it has
-    expired."""
+    """The text of `signed_notice`, and whether it is good news. None if genbridge did not make the value, or it
+    has expired."""
     claims = _claims("notice", key, value, now)
     return None if claims is None else (str(claims.get("text", "")), claims.get("is_good") is True)
 

@@ -59,7 +59,7 @@ class AsyncioTransport:
             self._trim(idle, math.inf)
 
     def _release(self, origin: str, connection: Connection) -> None:
-        """Take back a connection after its exchange, however that ended."""
+        """Return a connection to the pool after its exchange, also after a failure."""
         if not connection.rest():
             return connection.drop()
         idle = self._idle[origin]

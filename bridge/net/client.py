@@ -216,7 +216,7 @@ def _where(url: str) -> str:
 
 
 def proxy_problem(url: str, proxy: str | None, environment: ProxyRules) -> str | None:
-    """Why the proxy from the environment cannot be used for this address; None when it can, or there is none."""
+    """Why the proxy from the environment cannot be used for this address; None if it can, or if no proxy is set."""
     if proxy is not None:
         return None
     try:

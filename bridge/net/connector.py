@@ -136,7 +136,7 @@ class Connector:
 
 
 def _allowed(addresses: list[AddrInfoType], host: str, guard: AddressRule) -> list[AddrInfoType]:
-    """The addresses that may be connected to. AddressRefused if there is none."""
+    """The addresses that may be connected to. AddressRefused if none is allowed."""
     judged = [(each, guard.refusal(host, str(each[4][0]))) for each in addresses]
     allowed = [each for each, why in judged if why is None]
     if not allowed:
@@ -145,7 +145,7 @@ def _allowed(addresses: list[AddrInfoType], host: str, guard: AddressRule) -> li
 
 
 def _consume_failure(found: Found) -> None:
-    """Mark the failure as seen: nobody may be waiting for it any more."""
+    """Mark the failure as seen: the caller may have stopped waiting for it."""
     if not found.cancelled():
         found.exception()
 

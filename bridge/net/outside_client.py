@@ -64,7 +64,7 @@ class OutsideAnswer:
 
     @property
     def has_end(self) -> bool:
-        """Whether the body says where it ends. Otherwise it ends with the connection, whoever closes that."""
+        """Whether the body says where it ends. Otherwise it ends when either side closes the connection."""
         return "content-length" in self.headers or "transfer-encoding" in self.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -156,7 +156,7 @@ class OutsideClient:
         return Unanswered(kind=Failure.PROTOCOL, reason=f"more than {MOST_REDIRECTS} redirects")
 
     def refusal(self, host: str, address: str) -> str | None:
-        """See `AddressRule.refusal`: for those who connect by themselves."""
+        """See `AddressRule.refusal`. For callers that open their own connections."""
         return self._guard.refusal(_plain(host), address)
 
     async def _hop(self, url: str, headers: Mapping[str, str]) -> OutsideAnswer | Unanswered:

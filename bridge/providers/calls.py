@@ -318,7 +318,7 @@ class KeyPair(DescriptionModel):
 
     @property
     def signs_requests(self) -> bool:
-        """Whether each request is signed, so that there is no token."""
+        """Whether each request is signed instead of carrying a token."""
         return self.sign != "jwt"
 
     @model_validator(mode="after")

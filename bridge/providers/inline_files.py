@@ -1,4 +1,4 @@
-"""Recognizes files inside an answer: data URLs and long base64. Receivers are told their types and sizes."""
+"""Recognizes files inside an answer: data URLs and long base64. Events contain their types and sizes."""
 
 from __future__ import annotations
 

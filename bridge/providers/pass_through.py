@@ -117,10 +117,10 @@ class PassThrough:
         return method in CREATING and self._description.created is not None
 
     def created(self, path: str, answer: Answer) -> Task | None:
-        """The id and the action of the task that an answer names as new; None if it names none. `path` is that of the
+        """The id and the action of the task that an answer created; None if it created none. `path` is the path of the
         request, below the base URL.
 
-        NotCreated if there is a task that cannot be watched, or if the answer to a sure create call cannot be read.
+        NotCreated if the task cannot be watched, or if a certain create call got an unreadable answer.
         """
         is_sure = any(collection_action(template, path) is not None for template in self._paths)
         try:

@@ -45,7 +45,7 @@ KeepFiles: TypeAlias = Callable[[str, Reading], Awaitable[Reading]]
 
 
 async def drop_files(task_id: str, reading: Reading) -> Reading:
-    """`KeepFiles` where nobody wants them."""
+    """`KeepFiles` that drops the files."""
     return reading.without_files()
 
 

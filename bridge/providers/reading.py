@@ -104,7 +104,7 @@ def second_value(description: Description, answer: Answer | Unanswered, asked: P
             is_needed = value is not None and _read_found(description, found, AnswerBytes(answer), asked).lacks_result
             return value if is_needed else None
     except ExpressionLimit:
-        return None  # `read` meets it again and reports it
+        return None  # `read` hits the same limit and reports it
 
 
 def _read_listed(

@@ -50,7 +50,7 @@ class MissingResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """The results, and why others were refused. All empty: there is no result. `lost` holds the reasons that items
+    """The results, and why others were refused. All empty: no result was found. `lost` holds the reasons that items
     without a result give. `files` are those of the items without address."""
 
     result: Mapping[str, Sequence[Item]] = field(default_factory=dict)
@@ -160,7 +160,7 @@ def _usual(kind: str, values: Sequence[Json], form: Form) -> Items:
 
 
 def _said_of_lost(place: Results, form: Form, task: Mapping[str, Json]) -> list[MissingResult]:
-    """Why items of this place have no result, where they give a reason."""
+    """The reasons that items in this place give for a missing result."""
     values = [place.lists(task)] if place.lists is not None else []
     for selectors in (place.videos, place.images, place.audios, place.files, place.url):
         if selectors:
@@ -260,7 +260,7 @@ def _text(raw: Json) -> Items:
 
 
 def _walked(value: Json) -> Items:
-    """Every address in any value, depth first; if there is none, the value as text."""
+    """Every address in any value, depth first; without addresses, the value as text."""
     urls = list(_addresses(value, ""))
     if urls:
         yield from urls

@@ -66,7 +66,7 @@ class CallbackPoster:
                 await self._clock.wait(self._added, wait_s)
 
     def _expect(self, task: SimulatedTask, vendor: Vendor, base_url: str) -> None:
-        """Take in a new task."""
+        """Note a new task, if its request has a callback address on this machine."""
         address = _value(task.request, vendor.callback_field) if vendor.callback_field else None
         if not isinstance(address, str) or not _is_here(address) or len(self._waiting) >= MAX_WAITING:
             return

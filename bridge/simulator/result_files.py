@@ -45,5 +45,5 @@ def result_file(name: str) -> Response:
 
 
 def content_of(result: SimulatedResult) -> Response:
-    """The file of a task that made this; 404 for texts."""
+    """The file for a result of this kind; 404 for texts."""
     return result_file(_CONTENT.get(result, ""))

@@ -302,7 +302,7 @@ def _is_authorized(vendor: Vendor, request: Request, body: bytes, key: str) -> b
 
 
 def _external_id(body: Mapping[str, Json], dotted: str) -> str:
-    """The creator's own id in the body, "" if there is none. ValueError for an invalid one."""
+    """The creator's own id in the body, "" without one. ValueError for an invalid one."""
     value: Json = body
     for key in dotted.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None

@@ -140,7 +140,7 @@ def vendor_names() -> tuple[str, ...]:
 
 @cache
 def load_vendor(name: str) -> Vendor:
-    """UsageError if no such vendor is simulated."""
+    """UsageError if this vendor is not simulated."""
     if name not in vendor_names():
         raise UsageError(f'provider "{name}" is not simulated; choose one of: {", ".join(vendor_names())}')
     folder = _FOLDER / name

@@ -86,7 +86,7 @@ class ChatMessage(NamedTuple):
 
 
 class ApprisePlugin:
-    """The plugin for a URL, used by one thread at a time. UnusableUrl when there is none.
+    """The plugin for a URL, used by one thread at a time. UnusableUrl if no plugin fits.
 
     `storage_path` is where plugins may keep things (Matrix: its keys); without it they keep nothing. `timeout_s`
     applies if the URL itself sets no time-out. `target` narrows the plugin to one of its targets. With `previews` the
@@ -286,7 +286,7 @@ def check_url(url: str) -> str | None:
 
 
 def check_targets(url: str) -> str | None:
-    """What to know about the targets of a URL that `check_url` finds usable; None when there is nothing."""
+    """A warning about the targets of a URL that passed `check_url`, or None."""
     plugin = _checked(url)
     if isinstance(plugin, str) or not plugin_targets.are_inseparable(plugin.plugin):
         return None
@@ -323,7 +323,7 @@ def separate_targets(url: str) -> list[PluginTarget]:
 
 
 def _checked(url: str) -> ApprisePlugin | str:
-    """The plugin for a URL, or why there is none, in one line without secrets."""
+    """The plugin for a URL, or why no plugin fits, in one line without secrets."""
     with recording() as recorded:
         try:
             return ApprisePlugin(url)

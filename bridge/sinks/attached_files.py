@@ -36,7 +36,7 @@ class ResultFile(NamedTuple):
 
 
 class WantedFile(NamedTuple):
-    """A result to attach: its kind, its URL, and the path of its copy in the archive ("" if there is none)."""
+    """A result to attach: its kind, its URL, and the path of its copy in the archive ("" without a copy)."""
 
     kind: str
     url: str

@@ -52,7 +52,7 @@ class CallThreads:
 
         def in_thread() -> None:
             call.results.append(work())
-            with suppress(RuntimeError):  # the event loop has ended meanwhile: nobody waits
+            with suppress(RuntimeError):  # the event loop has ended in the meantime, so no caller waits
                 from_thread.run_sync(self._returned, call, token=token)
 
         try:

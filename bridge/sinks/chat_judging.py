@@ -18,7 +18,8 @@ from bridge.sinks.requests_hook import Exchange
 
 _PROGRAMS: Final = frozenset({"json", "jsons", "xml", "xmls", "form", "forms"})  # their answers are the operator's own
 
-# Without HTTP (mail, MQTT, XMPP) only the log is known, and not whether the message had been sent. Late beats twice.
+# Without HTTP (mail, MQTT, XMPP) only the log is known: it does not show whether the message was sent. So wait, rather
+# than send it twice.
 _UNANSWERED: Final = re.compile(r"time[d-]?[ -]?out|connection unexpectedly closed", re.IGNORECASE)
 
 

@@ -65,7 +65,7 @@ class HookAddress:
         return orjson.dumps(values).decode() if self._holds_secret else target
 
     def url(self, stored: str) -> str:
-        """The URL of a delivery, from what was stored with it. Unaddressed when there is none."""
+        """The URL of a delivery, from what was stored with it. Unaddressed if no URL was stored."""
         if stored.startswith(_NOTHING):
             raise Unaddressed(stored.removeprefix(_NOTHING))
         if stored.startswith(("/", "?")):

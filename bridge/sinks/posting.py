@@ -63,8 +63,8 @@ class Poster:
     async def post(
         self, url: str, body: bytes, *, more: Mapping[str, str] = NO_HEADERS, content_type: str = ""
     ) -> tuple[Outcome, Verdict | None]:
-        """Send one request; the verdict is None when there was no answer. `more` are headers of only this request, and
-        so is `content_type`."""
+        """Send one request; the verdict is None when there was no answer. `more` and
+        `content_type` apply only to this request."""
         headers = self._headers
         if content_type:
             others = {name: value for name, value in headers.items() if name.lower() != "content-type"}

@@ -1,4 +1,4 @@
-"""A group robot of a chat service: one delivery, as many messages as the service needs for it, in order."""
+"""A group robot of a chat service: a delivery becomes one or more messages, in order."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class QueueFile:
 
     @property
     def is_retired(self) -> bool:
-        """Whether it has been renamed, so that nobody else opens it."""
+        """Whether it has been renamed, so that no other program opens it."""
         return self.name.startswith(TAKEN)
 
     @property

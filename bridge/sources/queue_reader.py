@@ -231,8 +231,8 @@ class QueueReader:
     def _remove(self, file: QueueFile) -> QueueFile | None:
         """Remove the file, but nothing that has not been read: it may have been opened since, or be open still.
 
-        First it gets a name of ours, so that nobody else opens it. If it is surely closed then, it is removed at once;
-        else a later scan reads what has been added.
+        First it gets a name of ours, so that no other program opens it. If it is surely closed then, it is removed at
+        once; else a later scan reads what has been added.
         """
         name = file.retired_name
         if not file.is_retired:

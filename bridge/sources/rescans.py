@@ -113,7 +113,7 @@ class Rescanner:
                     stop_event=stop,
                 ):
                     self._wake.set()
-            except* OSError:  # no such folder, or the kernel's limit of watches is reached
+            except* OSError:  # the folder does not exist, or the kernel's limit of watches is reached
                 pause_s = RESCAN_S
             except* RuntimeError:  # a name that is not UTF-8: the library gives up
                 pause_s = 0.25

@@ -61,7 +61,7 @@ class Tail:
 
     @classmethod
     def open(cls, path: Path) -> Tail:
-        """OSError when there is no regular file that can be read."""
+        """OSError if the path is not a readable regular file."""
         file_fd = os.open(path, _FLAGS)
         if not stat.S_ISREG(os.fstat(file_fd).st_mode):
             os.close(file_fd)

@@ -82,7 +82,7 @@ class CommandStore(WatchStore):
         """Deliver these again: the same id and bytes, a full round of attempts, due at once. Also lifts every hold on
         the queues of these endpoints.
 
-        Returns how many deliveries that are: none when they are not narrowed down. Canceled ones stay canceled.
+        Returns their number: 0 if nothing narrows them down. Canceled ones stay canceled.
         OutdatedError, and nothing is done, when they are not as many as `expect` says.
         """
         states = tuple(state for state in _REDELIVERABLE if state in (wanted.states or _REDELIVERABLE))
@@ -124,7 +124,7 @@ class CommandStore(WatchStore):
             session.touch()
 
     def resume(self, of: PauseOf, name: str, *, now: float) -> bool:
-        """End the pause now; False when there is none."""
+        """End the pause now; False if nothing is paused."""
         with self._database.write() as session:
             session.lock_store()
             pause = _pause(session, of, name)

@@ -42,8 +42,8 @@ def create(path: Path, *, group_access: bool) -> None:
 def back_up(store: Path, to: Path) -> None:
     """Copy the store to a new file, 0600, as it is at one instant, while daemon and commands go on.
 
-    The name appears when the copy is complete and on disk. StoreError when there is such a file already, or it cannot
-    be written; StoreDamaged when the store is.
+    The name appears when the copy is complete and on disk. StoreError if the file exists or cannot be
+    written. StoreDamaged if the store is damaged.
     """
     if os.path.lexists(to):
         raise _exists(to)
@@ -185,7 +185,7 @@ def _copy(source: Path, draft: Path) -> None:
 
 
 def _give_away(draft: Path, owner: os.stat_result) -> None:
-    """What root restores is its owner's, as the store was."""
+    """If root restores, give the file to the owner of the former store."""
     if os.geteuid() == 0:
         os.chown(draft, owner.st_uid, owner.st_gid)
 

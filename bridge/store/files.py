@@ -53,7 +53,7 @@ def exists(path: Path) -> bool:
 
 
 def inode(path: Path) -> int | None:
-    """Which file has this name now; None when there is none. StoreError when that cannot be known."""
+    """Which file has this name now; None if it does not exist. StoreError if that is unknown."""
     seen = _looked_at(path)
     return None if seen is None else seen.st_ino
 

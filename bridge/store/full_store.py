@@ -45,7 +45,7 @@ class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shar
 
     @contextmanager
     def contents(self) -> Iterator[Contents]:
-        """The store's contents at one instant. Until the end of the block nobody else writes to it."""
+        """The store's contents at one instant. Other processes cannot write to it until the end of the block."""
         with self._database.alone() as session, session.unhurried():
             session.lock_store()
             yield _Contents(session, revision(session))

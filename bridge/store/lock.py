@@ -81,7 +81,8 @@ class DaemonLock:
 
     @staticmethod
     def holder(path: Path | str) -> str | None:
-        """The process that holds the lock of this store, in words; None when there is none, or it cannot be read."""
+        """The process that holds the lock of this store, in words; None if no process holds it, or its record cannot be
+        read."""
         try:
             handle = os.open(lock_of(Path(path)), os.O_RDONLY)
         except OSError:
@@ -118,7 +119,7 @@ class DaemonLock:
 
     def _write(self, handle: int, *, alive_us: int) -> None:
         record: dict[str, Any] = {"pid": os.getpid(), "host": os.uname().nodename, "since": self._since}
-        record["alive_us"] = f"{alive_us:020}"  # always as long, so that nobody reads a record cut short
+        record["alive_us"] = f"{alive_us:020}"  # fixed length, so that a reader never sees a truncated record
         os.pwrite(handle, json.dumps(record).encode(), 0)
 
     def _give_to_owner(self, handle: int) -> None:

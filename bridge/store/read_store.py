@@ -69,7 +69,7 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def last_finished(self, wanted: WatchFilter, *, limit: int) -> Page[WatchView]:
         """Of these watches those that finished or were withdrawn, the last first: at most `limit`. `next_before` is
-        set if there are more; it is not a place to go on from."""
+        set if there are more; it cannot be used as a cursor."""
         where, values = watches_where(wanted, None)
         rest = f"{where}{' AND' if where else ' WHERE'} {_OVER} ORDER BY ended_at DESC"
         return _page(self._once, records.WATCH_VIEWS, rest, values, limit, number=-1)
@@ -83,13 +83,13 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         return readable("watch", watch, [row[:-2] for row in found])
 
     def view(self, key: WatchKey) -> WatchView:
-        """One watch as `list_watches` shows it; UnknownError when there is none."""
+        """One watch as `list_watches` shows it; UnknownError if it does not exist."""
         for row in self._once.find(records.WATCH_VIEWS.select + _OF_KEY, **key._asdict()):
             return records.WATCH_VIEWS.read(row)
         raise unknown(key)
 
     def details(self, key: WatchKey) -> WatchDetails:
-        """Everything about one watch; UnknownError when there is none."""
+        """Everything about one watch; UnknownError if it does not exist."""
 
         with self._database.read() as session:
             for *row, next_poll_why, watch_id in session.find(SQL["watches.find_all"] + _OF_KEY, **key._asdict()):
@@ -248,7 +248,7 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         return records.MEMBERS.find(self._once, " WHERE lease_until > clock_timestamp() ORDER BY fence")
 
     def key(self, purpose: str) -> bytes | None:
-        """The store's random key for this purpose (`domain.store_key`); None while there is none."""
+        """The store's random key for this purpose (`domain.store_key`); None until it is created."""
         found = self._once.find("SELECT key FROM keys WHERE purpose = :purpose", purpose=purpose)
         return bytes(found[0][0]) if found else None
 

@@ -107,11 +107,12 @@ class Session(Finder, Protocol):
         """Within the block a statement may take an hour."""
 
     def guard(self) -> None:
-        """LeaseLost unless this daemon may still commit. Nobody takes over before this transaction has ended."""
+        """LeaseLost unless this daemon may still commit. No other daemon takes over before this transaction has
+        ended."""
 
     def lock_store(self) -> None:
-        """Let nobody else touch watches until this transaction has ended. So revisions become visible in order, and a
-        reader that has seen one has missed none before it."""
+        """Block other writers of watches until this transaction ends. So revisions become visible in order: a reader
+        that has seen one has also seen all before it."""
 
     def next_revision(self) -> int:
         """The revision of the watches that this transaction touches; wakes other daemons. Call `lock_store` first."""
@@ -152,7 +153,7 @@ class Transactions(Protocol):
         """On disk when the block has ended; none of it when the block raises."""
 
     def alone(self) -> AbstractContextManager[Session]:
-        """Sees the store at one instant and writes nothing. After `lock_store` nobody else writes either."""
+        """Sees the store at one instant and writes nothing. After `lock_store`, other processes do not write either."""
 
     def jot(self) -> AbstractContextManager[Session]:
         """The same, but a crash of the server may undo the last second."""

@@ -28,7 +28,7 @@ def select(table: str) -> str:
 
 
 class Contents(Protocol):
-    """A store at one instant. Nobody changes it meanwhile."""
+    """A store at one instant. It does not change during the copy."""
 
     @property
     def revision(self) -> int: ...

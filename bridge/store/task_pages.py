@@ -32,7 +32,7 @@ class _Scan(NamedTuple):
     along: str  # the condition of the index
     rest: list[str]  # the conditions that it does not have
     values: Mapping[str, object]
-    phases: int = 0  # that are looked at, if the index is that of phases
+    phases: int = 0  # number of phases to read, if the index is by phase
 
     def find(self, session: Session, name: str, *, before: int | None, floor: int = 0, **values: object) -> list[Row]:
         """What this statement finds of the tasks between two ids."""
@@ -129,8 +129,8 @@ def _views(session: Finder, watch_ids: Sequence[int]) -> list[WatchView]:
 
 
 def text_hits(session: Session, text: str | None) -> list[int]:
-    """The watches whose id, ACCOUNT/ID or label begins with this text, and that of an event's id. Empty when there are
-    none, or so many that a scan soon finds some."""
+    """The watches whose id, ACCOUNT/ID or label begins with this text, and that of an event's id. Empty if nothing
+    matches, or if so much matches that a scan finds it quickly."""
     if not text:
         return []
     text = plain(text)
@@ -164,7 +164,7 @@ def _scans(wanted: WatchFilter) -> Iterator[_Scan]:
 
 
 def _conditions(wanted: WatchFilter) -> list[str]:
-    """The conditions that no index is to be chosen for: `|| ''` keeps SQLite from it."""
+    """The conditions for which SQLite must not choose an index: `|| ''` prevents it."""
     known = {
         "phase || '' IN (:phases[])": wanted.phases or None,
         "account || '' = :account": wanted.account,

@@ -18,7 +18,7 @@ MOST_CALLBACKS: Final = 20  # kept of a watch, the latest
 
 
 def find_watches(session: Session, keys: Collection[WatchKey], *, lock: bool) -> dict[WatchKey, tuple[int, Phase]]:
-    """watch_id and phase of those of these watches that exist. With `lock` nobody changes them meanwhile."""
+    """watch_id and phase of the watches that exist. With `lock`, no other transaction changes them."""
     found = session.run(BATCH["watches.find_locked"] if lock else FIND, keys)
     return {WatchKey(account, task_id): (watch_id, Phase(phase)) for account, task_id, watch_id, phase in found}
 

@@ -25,7 +25,7 @@ class Trail:
     to_percent: float
 
     def rest_s(self, age_s: float) -> float | None:
-        """The remaining time, judged only by progress; None when there is no usable progress.
+        """The remaining time, judged only by progress; None without usable progress.
 
         While progress stands still, the remaining time shrinks at first and then grows.
         """

@@ -125,7 +125,7 @@ class Table:
         self.add(later)
 
     def finished_only(self) -> Table:
-        """The same as if nobody had looked at tasks that still run: what is usual must not grow with them.
+        """The same without observations of running tasks: the usual duration must not grow because of them.
 
         Each finished task ran through all earlier bins and half of its own. Only in the last bin, which is open, that
         is not known, and the observed seconds count.

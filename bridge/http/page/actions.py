@@ -152,7 +152,7 @@ def _told(back: str, notice: str) -> str:
 
 
 def _apart(back: str) -> tuple[str, list[tuple[str, str]]]:
-    """The path and the parameters that last."""
+    """The path and the parameters to keep."""
     parts = urlsplit(back)
     return parts.path, [one for one in parse_qsl(parts.query, keep_blank_values=True) if one[0] not in FLEETING]
 

@@ -27,12 +27,12 @@ class Badges(NamedTuple):
 
     @property
     def needs(self) -> int:
-        """Things that need somebody."""
+        """The number of things that need a person."""
         return self.counts.needs
 
 
 async def badges(services: Services) -> Badges:
-    """The numbers as of the last seconds. While the store is slow or cannot be read: those that were read last."""
+    """The numbers, a few seconds old at most. While the store is slow or cannot be read: the last known numbers."""
     found = await services.needs.get(WITHIN_S)
     if found is not None:
         return Badges(found)

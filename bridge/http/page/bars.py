@@ -68,12 +68,12 @@ class Bar(NamedTuple):
 
     @property
     def low_s(self) -> float:
-        """From now to the first of such tasks, in steps."""
+        """Seconds until the first similar tasks finish, rounded to steps."""
         return stepped((self.low_at or 0.0) - self.now, up=False)
 
     @property
     def high_s(self) -> float:
-        """From now to the last of such tasks, in steps."""
+        """Seconds until the last similar tasks finish, rounded to steps."""
         return stepped((self.high_at or 0.0) - self.now, up=True)
 
     @property

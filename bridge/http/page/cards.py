@@ -20,7 +20,7 @@ SHOWN_S: Final = 86_400.0  # a result that is kept for longer needs no remark
 
 
 class Look(StrEnum):
-    """What the box of a card holds."""
+    """What the box of a card shows."""
 
     VIDEO = "video"
     IMAGES = "images"

@@ -117,7 +117,7 @@ def _name(opened: str | None) -> tuple[str, str, str] | None:
 
 
 def counted(words: Wording, count: BoundedCount) -> str:
-    """`8,406`, or `10,000+` when nobody has counted on."""
+    """`8,406`, or `10,000+` if counting stopped there."""
     return words.number(count.number) + ("+" if count.is_more else "")
 
 

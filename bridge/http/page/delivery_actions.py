@@ -72,7 +72,7 @@ async def send_now(call: ActionCall) -> Done:
 
 
 async def redeliver_all(call: ActionCall) -> Done | Response:
-    """Send all deliveries of a filter again, if they are as many as the reader agreed to; else ask."""
+    """Send all deliveries of a filter again, if their number is the one that the reader confirmed; else ask."""
     form: ManyDeliveries = call.form
     wanted = await _wanted(call)
     planned = await _planned(call, wanted)
@@ -93,7 +93,7 @@ async def load_question(call: ViewCall) -> Mapping[str, Any]:
     matches."""
     if not call.visitor.may_act:
         raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; this needs http.token")
-    form: ManyDeliveries = call.query.model_copy(update={"number": None})  # nobody has agreed yet
+    form: ManyDeliveries = call.query.model_copy(update={"number": None})  # not confirmed yet
     words = Wording(call.visitor.language, call.visitor.zone, call.now)
     asked = ActionCall(view=call, words=words, form=form, back=own_path(form.back))
     try:
@@ -175,7 +175,7 @@ async def _planned(call: ActionCall, wanted: DeliveryFilter) -> Redelivery:
 
 
 def _question(call: ActionCall, wanted: DeliveryFilter, planned: Redelivery) -> Mapping[str, Any]:
-    """What the page that asks shows. It holds the time that `since` meant, because an age would go on."""
+    """What the page that asks shows. It holds the time that `since` meant, because an age would grow."""
     form, words = call.form, call.words
     if not planned.number:
         raise NothingDone(words.text("No delivery matches any more. Nothing is sent."))

@@ -152,7 +152,7 @@ def _mean(polls: Mapping[str, tuple[float, int]]) -> float | None:
 
 
 def _troubles(words: Wording, found: HealthFound) -> list[str]:
-    """What needs a person, in a few words each: as many as the first view says."""
+    """What needs a person, in a few words each; the same things as on Now."""
     said = {
         NeedKind.UNDELIVERED: lambda need: words.counted(
             need.count, "{n} dead delivery to {endpoint}", "{n} dead deliveries to {endpoint}", endpoint=need.subject

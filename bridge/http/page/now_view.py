@@ -76,7 +76,7 @@ def _finished(store: ReadStore, file: SettingsFile, now: float) -> list[Finished
 
 
 def is_busy(shown: Sequence[FinishedTask], now: float) -> bool:
-    """Whether more tasks finish than anybody follows: then new cards do not come by themselves."""
+    """Whether tasks finish faster than a reader can follow. If so, new cards do not appear by themselves."""
     ends = [task.view.ended_at for task in shown if task.view.ended_at is not None]
     return len(ends) == MOST_CARDS and now - min(ends) < MOST_CARDS * 60 / BUSY_PER_MINUTE
 

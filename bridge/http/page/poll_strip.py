@@ -40,7 +40,7 @@ class StripGeometry:
 
     @property
     def marks(self) -> Sequence[float]:
-        """Where the polls are, those that cannot be told apart once."""
+        """The positions of the polls; polls too close to each other appear once."""
         found: list[float] = []
         for at in sorted(self.polls):
             x = self._x(at)

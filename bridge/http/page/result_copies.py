@@ -25,7 +25,7 @@ from bridge.http.services import Services
 
 WITHIN_S: Final = 0.5  # an archive that takes longer is not waited for
 DAY_S: Final = 86_400
-SEARCHES_AT_ONCE: Final = 8  # those that nobody waits for any more still use a thread until the archive answers
+SEARCHES_AT_ONCE: Final = 8  # abandoned reads still use a thread until the archive answers
 
 
 class ShownCopy(NamedTuple):
@@ -112,7 +112,7 @@ def copies_at(place: Place, task: CopiedTask) -> Mapping[str, CopyMade]:
 
 
 def _record(place: Place, task: CopiedTask) -> list[Json]:
-    """What the record beside the copies says; empty if there is none of this task."""
+    """What the record beside the copies says; empty if this task has no record."""
     facts = {
         "ended_at": round((task.ended_at or 0.0) * 1000),
         "label": task.label,

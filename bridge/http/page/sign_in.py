@@ -29,7 +29,7 @@ class SignInQuery(ViewQuery):
 
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     # A browser sends the cookie only with requests from our own pages, not with a link in a chat. One more request,
-    # made by this page, tells whether the reader has signed in.
+    # made by this page, shows whether the reader has signed in.
     comes_from_elsewhere = call.request.headers.get("sec-fetch-site") == "cross-site"
     return {
         "next": own_path(call.query.next),

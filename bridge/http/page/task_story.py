@@ -60,8 +60,8 @@ class NotifiedOf(NamedTuple):
 
 class Happening(NamedTuple):
     """One line of what happened. `what`: a fact of the history, or `accepted`, `dead`, `deferred` of a delivery to
-    `endpoint`, or `copied`, `not copied`; `left out`: as many lines as `detail` says. `answers` are those of all polls
-    so far."""
+    `endpoint`, or `copied`, `not copied`, or `left out` (`detail` is the number of lines that are not shown).
+    `answers` are those of all polls so far."""
 
     at: float
     what: str
@@ -102,7 +102,7 @@ class TaskStory:
 
     @property
     def trouble(self) -> ReadingCount | None:
-        """The last answers that were of no use, while there is no better one."""
+        """The last unusable answers, until a usable one arrives."""
         memory = self.details.watch.state.memory
         if not self.is_live or not (memory.failures or memory.doubt):
             return None

@@ -67,12 +67,12 @@ class TaskRow(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What its result is; empty if there is none."""
+        """What its result is; empty without a result."""
         return str(self.results[0].kind) if self.results else ""
 
     @property
     def picture(self) -> str:
-        """The address of a picture that the browser may load; empty if there is none."""
+        """The address of a picture that the browser may load; empty without one."""
         return picture(self.results)
 
     @property
@@ -87,7 +87,7 @@ class TaskRow(NamedTuple):
 
 
 class Tab(NamedTuple):
-    """A choice of phases. `counted` is None where nobody has counted."""
+    """A choice of phases. `counted` is None if the tasks were not counted."""
 
     name: str
     phases: tuple[Phase, ...]
@@ -147,7 +147,7 @@ def wanted_watches(query: TasksQuery, now: float) -> WatchFilter:
 
 
 def tabs(phases: Collection[Phase], counts: Mapping[Phase, int] | None) -> list[Tab]:
-    """The tabs; at most one is current. A choice of phases that is no tab of its own becomes one more."""
+    """The tabs; at most one is current. Other combinations of phases get an extra tab."""
     found = [
         Tab(name, members, set(members) == set(phases), _counted(members, counts)) for name, members in TABS.items()
     ]
@@ -162,7 +162,7 @@ def bounded(number: int) -> BoundedCount:
 
 
 def command(query: TasksQuery) -> str:
-    """The same list at the command line; empty if it has no such filter."""
+    """The same list on the command line; empty if the command lacks a filter."""
     phases = set(query.phase)
     parts = ["genbridge", "list"]
     if phases == LIVE:

@@ -14,7 +14,7 @@ from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes,
 from bridge.http.page.result_copies import CopiedTask, copies_of
 from bridge.http.services import Services
 
-COPIES_WITHIN_S: Final = 0.05  # an archive that takes longer is not waited for; what it has found is shown
+COPIES_WITHIN_S: Final = 0.05  # the page does not wait longer for the archive, and shows what it found
 K = TypeVar("K", bound=Hashable)
 
 

@@ -15,7 +15,7 @@ _WORST_FIRST: Final = ("dead", HELD, "waiting", "accepted", "canceled")
 
 
 class Told(NamedTuple):
-    """What became of a finish at one endpoint. `state`: a state of deliveries, or `held`."""
+    """How the notification of a finish to one endpoint stands. `state`: a state of deliveries, or `held`."""
 
     endpoint: str
     state: str

@@ -106,7 +106,7 @@ async def page(
 
 
 async def _notice(call: ViewCall) -> tuple[str, bool] | None:
-    """What a form has done, and whether that is good. Nobody else can make the page say something."""
+    """What a form has done, and whether that is good. It is signed, so a link cannot forge it."""
     if not (value := call.request.query_params.get(NOTICE)) or call.visitor.right is Right.OPEN:
         return None
     return notice_of(await form_key(call.services), value, call.now)

@@ -59,7 +59,8 @@ def host_warning(url: str, format: str) -> str | None:
 
 
 def question_of(format: str, url: str) -> str | None:
-    """The address whose GET answers whether a robot exists, and notifies nobody; None where there is none."""
+    """The address whose GET answers whether a robot exists, and notifies nobody; None if the service has no such
+    address."""
     path = url.partition("?")[0]
     if format == TELEGRAM.name:  # its Bot API: "getMe"
         return f"{path.rstrip('/').removesuffix('/sendMessage')}/getMe"

@@ -20,7 +20,7 @@ from bridge.store.postgres.shares import PostgresShares
 from bridge.store.sql_files import SQL
 from bridge.store.tables import TABLES
 
-AGREE_S: Final = 2.0  # a difference that does no harm, and may be the answer's own way here
+AGREE_S: Final = 2.0  # a smaller clock difference does no harm; it may be the network delay of the answer
 
 
 class PostgresStore(PostgresShares, RepeatableCommits, Store):

@@ -112,7 +112,7 @@ class Database:
                 raise other_version(self.place, self._version(connection), self.latest)
             self._has_marked = True
             try:
-                connection.execute("COMMIT", prepare=False)  # there is nothing to plan
+                connection.execute("COMMIT", prepare=False)  # preparing it would save nothing
             except psycopg.Error as error:
                 if not connection.closed:
                     raise
@@ -141,7 +141,7 @@ class Database:
             session.execute("DELETE FROM writers WHERE at < now() - interval '1 day'")
 
     def version(self) -> int:
-        """The number of the last migration; 0 when there is no store. StoreDamaged when it is newer than we know, or
+        """The number of the last migration; 0 without a store. StoreDamaged when it is newer than we know, or
         when the database cannot hold a store."""
         with self.read() as session:
             return self._version(session.connection)

@@ -59,7 +59,7 @@ class Listener:
                 self.failure = understood(error, self._database.place)
             except GenbridgeError as error:
                 self.failure = error
-            except Exception as error:  # nobody would notice that the thread has ended
+            except Exception as error:  # otherwise the end of the thread would go unnoticed
                 self.failure = StoreError(f"listening failed: {type(error).__name__}")
             self._closing.wait(AGAIN_AFTER_S)
 

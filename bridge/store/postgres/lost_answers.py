@@ -29,7 +29,7 @@ class RepeatableCommits(CommitStore):
     def commit(self, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
         if not changes:
             return []
-        if self._committer != self._database.fence:  # nobody repeats the commits of a lost lease
+        if self._committer != self._database.fence:  # commits of a lost lease are never repeated
             self._doubts, self._done, self._committer = [], {}, self._database.fence
         self._settle_doubts()
         answers = [self._done.get(id(change)) for change in changes]

@@ -53,7 +53,7 @@ class ServerConnection(psycopg.Connection[Row]):
     clock: Clock
     writer: str  # what it calls itself in the marks of its commits
     patience_s = PATIENCE_S
-    is_over: Callable[[], bool]  # whether nothing is worth waiting for any more
+    is_over: Callable[[], bool]  # whether to stop waiting, because the caller has given up
 
     @classmethod
     def _connect_gen(cls, *args: Any, **kwargs: Any) -> PQGenConn[Any]:

@@ -32,7 +32,7 @@ def inspect(path: Path, *, whole: bool) -> int:
     try:
         return _look(path, whole=whole)
     except (sqlite3.DatabaseError, StoreDamaged):
-        # Without a log we read as if nobody wrote. A daemon may have started meanwhile: look again.
+        # Without a log we read as if there were no writers. A daemon may have started in the meantime: check again.
         if not is_in_use(path):
             raise
         return _look(path, whole=whole)
@@ -52,7 +52,7 @@ def is_in_use(path: Path) -> bool:
 
 
 def connect_read_only(path: Path) -> tuple[sqlite3.Connection, bool]:
-    """A connection that writes nothing, and whether it is good for one look only.
+    """A connection that writes nothing, and whether it must be closed after one read.
 
     A reader of a store in WAL mode creates its two companion files, and fails if it may not. So a store that nobody
     has open is read as immutable, which is true only as long as nobody opens it.

@@ -150,7 +150,7 @@ def _bound(values: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def plain_sql(statement: str) -> str:
-    """The text as SQLite takes it."""
+    """The statement in the SQL dialect of SQLite."""
     return LIST.sub(_of_json, chosen(statement, "sqlite"))
 
 
