@@ -25,6 +25,7 @@ from typing import Any
 
 from tests.crash.footprint import Sample, growth, logged_errors, sample
 from tests.crash.soak_world import ENDPOINTS, OUTAGES, TIMEOUT_S, SoakWorld
+from tests.stopwatch import Stopwatch
 from tests.world import KEY, DaemonProcess, drop, running_world
 
 WAYS = {"queue": 6, "post": 3, "add": 1}  # how tasks are handed over, with weights
@@ -57,6 +58,7 @@ class Member:
     port: int
     process: DaemonProcess
     started_at: float
+    life: Stopwatch
     kills: int = 0
     own_ends: list[int] = field(default_factory=list)  # exit codes of daemons that nobody killed
 
@@ -134,11 +136,13 @@ class Soak:
             http={"listen": f"127.0.0.1:{port}"},
             **more,
         )
-        return Member(settings, port, DaemonProcess(settings), time.monotonic())
+        process = DaemonProcess(settings)
+        return Member(settings, port, process, time.monotonic(), Stopwatch(process.pid))
 
     def _restart(self, member: Member) -> None:
         member.process = DaemonProcess(member.settings)
         member.started_at = time.monotonic()
+        member.life = Stopwatch(member.process.pid)
 
     def _kill(self, member: Member) -> None:
         """kill -9, and start it again."""
@@ -169,12 +173,12 @@ class Soak:
         self._await_act(self.members[0])
 
     def _await_act(self, member: Member) -> None:
-        """Wait for this daemon's first poll or webhook after its start, and keep how long it took."""
+        """Wait for this daemon's first poll or webhook after its start, and keep how long it took (see `Stopwatch`)."""
         acts, name = self.world.acts, member.settings.parent.name
         before = acts[name]
         while acts[name] == before and member.is_alive and time.monotonic() < member.started_at + READY_S:
             time.sleep(0.005)
-        self.recovery_s.append(time.monotonic() - member.started_at)
+        self.recovery_s.append(member.life.seconds)
 
     def _kill_seldom(self) -> None:
         """In the first half, kill every ten minutes or so. The second half shows what a daemon takes that lives on."""
