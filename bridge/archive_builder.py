@@ -50,7 +50,7 @@ LinkKey: TypeAlias = "Callable[[], Awaitable[bytes]]"
 
 
 def place_of(archive: Archive, loaded: Loaded) -> Folder | Bucket:
-    """Where copies are kept. Nothing is made or asked for yet."""
+    """Where copies are kept. Creates nothing and sends no request yet."""
     if not archive.to.startswith("s3://"):
         return Folder(loaded.under(archive.to).absolute())
     return _bucket(archive.to, (loaded.env or {}).get("STATE_DIRECTORY", "").partition(":")[0] or tempfile.gettempdir())

@@ -19,7 +19,7 @@ LAG_EVERY_S: Final = 0.5  # how often to measure the event loop's lag
 
 
 def memory_bytes() -> int | None:
-    """How much memory this process takes now; None: the system does not say."""
+    """How much memory this process takes now; None if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

@@ -25,8 +25,8 @@ MAX_WAIT_MS: Final = 250  # for a reader that has kept up so far; once it has no
 class LogStream(io.RawIOBase):
     """Writes to a descriptor. `write` never raises, and waits at most `MAX_WAIT_MS` for a slow reader.
 
-    When writing works again, a line that was written in part is finished first, so that no line is torn. Then comes
-    the line that `describe` makes of the number of dropped lines and the reason.
+    When writing works again, a line that was written in part is finished first, so that no line is torn. After it,
+    a line from `describe` reports the number of dropped lines and the reason.
     """
 
     def __init__(self, descriptor: int) -> None:

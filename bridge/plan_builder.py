@@ -58,8 +58,8 @@ CHAT_CONCURRENCY: Final = 1  # keeps the messages of a chat in order
 class PlanBuilder:
     """Builds the plans of accounts and endpoints from resolved settings. An unchanged plan is returned again.
 
-    Connections stay open until `retire` finds them replaced, or until `close` or the end of `async with`. `files` are
-    results that need not be fetched, by their URLs. Through `traffic` copies may poll a task once more.
+    Connections stay open until `retire` closes the replaced ones, or until `close` or the end of `async with`. `files`
+    are results that need not be fetched, by their URLs. Through `traffic` copies may poll a task once more.
     """
 
     def __init__(

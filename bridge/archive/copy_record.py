@@ -46,7 +46,7 @@ class CopyRecord:
         return [self._copies[n] for n in sorted(self._copies)]
 
     def noted(self, n: int) -> CopyMade | None:
-        """What is known of one copy, whether it is there or not."""
+        """What the record says about one copy. The copy itself may be missing."""
         return self._copies.get(n)
 
     def has(self, n: int) -> bool:

@@ -134,7 +134,7 @@ class Download:
         return whole_bytes
 
     async def _checked(self, wanted: WantedCopy, part: PartFile, answer: OutsideAnswer) -> Fetched:
-        """The finished file. CopyFailed, and it begins again next time, when it is not what was asked for."""
+        """The finished file. CopyFailed if it is not the requested file; the next attempt then begins again."""
         try:
             stated = _stated_sha256(answer.headers)
             if stated is not None and stated != part.sha256:

@@ -51,7 +51,7 @@ class PartFile:
         self.close()
 
     def open(self) -> PartFile:
-        """Open it with nothing in it yet: `resume` keeps what is there. PartTaken if another process has it."""
+        """Open it as empty; `resume` keeps its former content. PartTaken if another process has it."""
         make_folder(self.path.parent)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
         try:
@@ -113,7 +113,7 @@ class PartFile:
         aside.rename(self._note)
 
     def adopt(self, size: int, sha256: str) -> bool:
-        """Read what is there, if it is this whole file. Returns whether it is."""
+        """Read the existing file. Returns whether it is this file and complete."""
         if os.fstat(self._file).st_size != size:
             return False
         self._rehash(size)

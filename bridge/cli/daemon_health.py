@@ -47,5 +47,5 @@ async def _http_problem(at: ListenAddress) -> str | None:
         await client.aclose()
     if isinstance(answer, Unanswered):
         return f"the HTTP server does not answer: {answer.reason}"
-    # Any answer shows that the event loop turns; a server behind another name refuses this one with 421.
+    # Any answer shows that the event loop runs; a server behind another name refuses this one with 421.
     return f"/healthz answers {answer.status}" if answer.status >= 500 else None

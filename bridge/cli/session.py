@@ -67,7 +67,7 @@ class CommandSession:
 
     @property
     def placed(self) -> StoreLocation:
-        """Where the store is, and why there."""
+        """The location of the store, and the reason for it."""
         if self._placed is None:
             self._placed = place_store(self.file, os.environ)
         return self._placed

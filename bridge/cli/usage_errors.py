@@ -83,6 +83,6 @@ def _takes_ids(command: click.Command) -> bool:
 
 
 def _small(text: str) -> str:
-    """The sentence as it stands after a colon."""
+    """The sentence in its form after a colon."""
     text = printable(text.rstrip("."))
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

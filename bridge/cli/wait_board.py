@@ -46,7 +46,7 @@ class Bars:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._live.transient = kind is None  # what was known last stays after Ctrl-C
+        self._live.transient = kind is None  # after Ctrl-C the last known state stays
         self._live.stop()
 
     def show(self, views: WatchViews) -> None:

@@ -1,4 +1,4 @@
-"""From the errors of pydantic to mistakes in our words, for the settings and for provider descriptions alike."""
+"""Translates the errors of pydantic into our words, for the settings and for provider descriptions."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class EventHub:
         while (position := self._position) is not None:
             found = await self._offload(self._log.read_events, position)
             if self._position != position:
-                return  # everybody left meanwhile
+                return  # all followers have left in the meantime
             if found.position != position:
                 if not found.is_gone:
                     self._keep(position, encoded(found))

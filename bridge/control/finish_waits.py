@@ -1,4 +1,4 @@
-"""Wakes those who wait for tasks to finish. However many wait, the store is read once for each piece of news."""
+"""Wakes callers that wait for tasks to finish. The store is read once per change, for any number of callers."""
 
 from __future__ import annotations
 

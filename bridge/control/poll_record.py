@@ -61,7 +61,7 @@ class PollStrip:
 
 
 def poll_strip(record: PollRecord, story: WatchDetails) -> PollStrip:
-    """The last polls of a task: those of this process, before them what the store knows."""
+    """The last polls of a task: first those in the store, then those of this process."""
     state = story.watch.state
     kept = record.of(state.key, state.generation)
     begun = kept[0] if kept else float("inf")

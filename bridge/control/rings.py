@@ -53,7 +53,7 @@ class Rings:
         self.sample()
 
     def sample(self) -> None:
-        """Take in what has been counted since the last time."""
+        """Add what has been counted since the last time."""
         now, metrics = self._clock.steady(), self._metrics
         self._finishes.add(self._grown("finishes", [sum(metrics.events[topic] for topic in END_TOPICS)]), at=now)
         for name, histogram in self._observed().items():

@@ -60,8 +60,8 @@ def list_watches(
 def current_watches(
     store: ReadStore, file: SettingsFile, wanted: WatchFilter, *, now: float, finished: int
 ) -> WatchList:
-    """Of these watches all that are live, the last added first, then those that finished last, at most `finished`.
-    `next` is not None when more have finished."""
+    """All matching live watches, the newest first, then at most `finished` matching watches that finished last.
+    `next` is not None if more have finished."""
     live = store.list_watches(wanted._replace(phases=tuple(sorted(LIVE))))
     over = store.last_finished(wanted, limit=finished)
     return WatchList(

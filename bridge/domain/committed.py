@@ -1,4 +1,4 @@
-"""What those who follow a store get: the events of its log, and the rows that have changed."""
+"""The data for followers of a store: the events of its log, and the rows that have changed."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class EventOrder:
         return bool(self._writers)
 
     def settle(self, writers: Collection[str]) -> None:
-        """Take in which writers are open. Call it before the snapshot is taken: they may commit in between."""
+        """Note which writers are open. Call it before the snapshot is taken: they may commit in between."""
         self._writers &= frozenset(writers)
         if not self._writers:
             self._settled = max(self._settled, self._doubted)

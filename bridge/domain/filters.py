@@ -46,7 +46,7 @@ class DeliveryFilter(NamedTuple):
 
     @property
     def is_narrow(self) -> bool:
-        """Whether more than an endpoint is given: that alone would be everything it ever got."""
+        """Whether it has more than an endpoint. An endpoint alone would match everything that was ever sent to it."""
         return self._replace(endpoint=None, target=None, without=None) != EVERY_DELIVERY
 
 

@@ -83,7 +83,7 @@ def connection_options(given: Iterable[Pair]) -> frozenset[bytes]:
 
 def rewritten_location(location: str, *, base_url: str, below: str) -> str:
     """A redirect target for the caller: an address below `base_url` becomes one of the gateway, at the path `below`.
-    Every other absolute address stays; a path of the provider's that is not below becomes absolute."""
+    Any other absolute address is unchanged. A path outside `base_url` becomes an absolute address of the provider."""
     try:
         base, at = urlsplit(base_url), urlsplit(location.strip())
         is_ours = _origin(base.scheme, base.netloc) == _origin(at.scheme or base.scheme, at.netloc or base.netloc)

@@ -118,7 +118,7 @@ class Host:
             self._prober = None
 
     def answered(self, reading: Reading, *, account: str, task_id: str, now: float, chance: float) -> None:
-        """Take in the answer to a poll of this task. If it has a Retry-After, the caller calls `name` next."""
+        """Process the answer to a poll of this task. If it has a Retry-After, the caller calls `name` next."""
         if not self._is_changed_by(reading):
             self.in_flight -= 1
             return

@@ -227,7 +227,7 @@ class RateLimiter:
         chance: float,
         asked_at: float = math.inf,
     ) -> AccountEffect:
-        """Take in the answer to a poll of this task, sent on this route at `asked_at`.
+        """Process the answer to a poll of this task, sent on this route at `asked_at`.
 
         While the account is blocked, only the answer to a probe can end the block; earlier requests prove nothing. A
         429 to a request from before the last halving of the rate does not halve it again.

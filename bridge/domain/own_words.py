@@ -34,7 +34,7 @@ class OwnSentence(NamedTuple):
         return self.letters < FEW_LETTERS and set(self.kinds) != {"n"}
 
     def values(self, text: str) -> list[str] | None:
-        """What stands at the places of a text that is this sentence; None if it is not."""
+        """The values in a text that has the form of this sentence; None for any other text."""
         first, *between, last = self.parts
         if len(text) < len(first) + len(last) or not (text.startswith(first) and text.endswith(last)):
             return None

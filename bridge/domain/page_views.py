@@ -113,7 +113,7 @@ class DeliverySearch(NamedTuple):
 
 
 class DeliveryMark(NamedTuple):
-    """Where a page of deliveries begins: after the one that stands so, was settled then, and has this id."""
+    """Where a page of deliveries begins: after the delivery with this standing, time and id."""
 
     standing: Standing
     settled_at: float

@@ -1,4 +1,5 @@
-"""A pause that a person set: an account is not polled, or an endpoint is sent nothing. Nothing ages meanwhile."""
+"""A pause that a person set: an account is not polled, or an endpoint is sent nothing. Time limits stop during the
+pause."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ NO_HOSTS: Final = AllowedHosts()
 def why_not_public(address: IpAddress) -> str | None:
     """What a special address is ("a private network", "a NAT64 address"); None for one on the public internet.
 
-    An IPv6 address that stands for an IPv4 address is special, whatever that one is: it has another path through the
+    An IPv6 address that contains any IPv4 address is special: it has another path through the
     network, which the IPv4 address alone does not show.
     """
     found = next((why for network, why in _SPECIAL if address.version == network.version and address in network), None)

@@ -40,8 +40,8 @@ def is_sample(event: Event) -> bool:
 def sample_event(
     at: float, topic: Topic = Topic.TASK_SUCCEEDED, *, results: int = 1, has_images: bool = False
 ) -> Event:
-    """An event of this topic about a task, account or endpoint that does not exist, at `at`. A success has one video,
-    or this many images; with `has_images` also a single result is an image."""
+    """An event of this topic about a task, account or endpoint that does not exist, at `at`. One result is a
+    video, several are images. With `has_images`, a single result is an image, too."""
     reason = _REASONS.get(topic, "")
     if topic in {Topic.ACCOUNT_BLOCKED, Topic.ACCOUNT_RESTORED}:
         is_blocked = topic is Topic.ACCOUNT_BLOCKED

@@ -12,8 +12,9 @@ from bridge.domain.watch import Wish
 class WishIntake:
     """Decides about wishes one by one, and collects what to store.
 
-    `known`: the watches of these wishes that exist, each with its id and phase; `named`: those of them that the source
-    names already. With `again` a finished task starts over, without `revive` a withdrawn one stays so.
+    `known`: the watches of these wishes that exist, each with its id and phase; `named`: the ids of those that the
+    source already names. With `again`, a finished task starts again. Without `revive`, a withdrawn task stays
+    withdrawn.
     """
 
     def __init__(

@@ -160,7 +160,7 @@ class AccountPoller:
         await self._steps.quiet()
 
     def submit(self, task_id: str, reading: Reading) -> None:
-        """Take in an answer about a task that came without a poll of ours (see `AnswerSteps.submit`)."""
+        """Process an answer about a task that came without a poll of ours (see `AnswerSteps.submit`)."""
         if self._can_store and not self._stopping:
             self._steps.submit(task_id, reading)
 
@@ -319,7 +319,7 @@ class AccountPoller:
                     self._steps.answered(entry, answers[entry.task_id], answered_at, shared)
 
     def _update_health(self, reading: Reading, entry: PollEntry, *, asked_at: float, now: float) -> None:
-        """Take in what an answer means for the account and for others on its host."""
+        """Apply what an answer means for the account and for others on its host."""
         route = self._route(entry) if self._limiter.is_changed_by(reading) else ""
         metrics = self._health.metrics
         metrics.polls[reading.kind] += 1

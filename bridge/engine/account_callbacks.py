@@ -34,7 +34,7 @@ class AccountCallbacks:
         self._hints: dict[str, CallbackHeard] = {}  # by task, until its next poll is answered
 
     def hear(self, ids: Sequence[str], detail: str) -> tuple[CallbackOutcome, list[str]]:
-        """Take in a callback that names these tasks: poll those that are watched, as soon as the pace of hints allows.
+        """Process a callback that names these tasks: poll those that are watched, as soon as the pace of hints allows.
         Returns also the ids that are not in memory here, but may be watched."""
         schedule = self._schedule
         outcomes, elsewhere = set(), []
@@ -73,7 +73,7 @@ class AccountCallbacks:
         return CallbackOutcome.POLLED
 
     def answered(self, task_id: str, reading: Reading, now: float) -> CallbackHeard | None:
-        """Take in an answer. Returns the callback that led to the poll."""
+        """Process an answer. Returns the callback that led to the poll."""
         heard = self._hints.pop(task_id, None)
         if reading.kind in FINISHED:
             self._reliance.ended(task_id, now, announced=heard is not None)

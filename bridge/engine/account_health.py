@@ -157,7 +157,7 @@ class AccountHealth:
     def answered(
         self, reading: Reading, task_id: str, route: str, *, asked_at: float, now: float, tasks: int | None = None
     ) -> AccountEffects:
-        """Take in the answer to a request, while this many tasks of the account are watched."""
+        """Process the answer to a request, while this many tasks of the account are watched."""
         limiter, host = self.limiter, self.limiter.host
         was_probing, was_troubled, were_paused = limiter.probing, limiter.troubled, host.paused_until
         chance = self._clock.chance()

@@ -61,7 +61,7 @@ class AnswerSteps:
             await self._landed.wait()
 
     def submit(self, task_id: str, reading: Reading) -> None:
-        """Take in an answer that came without a poll of ours. It has no effect if the task is not watched here. A
+        """Process an answer that came without a poll of ours. It has no effect if the task is not watched here. A
         success without its results only causes a poll at once. So does a final answer while a poll is in flight.
         """
         entry, now = self._queue.get(task_id), self._clock.steady()

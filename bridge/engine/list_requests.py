@@ -105,7 +105,7 @@ class ListRequests:
         return not (self._limiter.probing and self._schedule.queue)
 
     def _answered(self, answer: ListPage | Reading, action: str | None, asked_at: float) -> None:
-        """Take in what the answer means for the account. A key that may not list can still poll, so a refusal does not
+        """Apply what the answer means for the account. A key that may not list can still poll, so a refusal does not
         block the account.
         """
         reading, now = answer if isinstance(answer, Reading) else SOUND, self._clock.steady()

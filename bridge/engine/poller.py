@@ -144,14 +144,14 @@ class Poller:
         return None if account is None else account.plan.callbacks
 
     def hear(self, name: str, ids: Sequence[str], detail: str) -> tuple[CallbackOutcome, list[str]]:
-        """Take in a callback of this account (see `AccountCallbacks.hear`)."""
+        """Process a callback of this account (see `AccountCallbacks.hear`)."""
         account = self._accounts[name]
         heard = account.callbacks.hear(ids, detail)
         account.wake()
         return heard
 
     def update(self, past: Mapping[str, AccountState]) -> None:
-        """Take in what the store says of the accounts."""
+        """Apply what the store says about the accounts."""
         for name, account in self._accounts.items():
             if name in past:
                 account.update(past[name])

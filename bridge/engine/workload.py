@@ -81,7 +81,7 @@ class Workload:
         await self._writes.flush_notes()  # so that the next holder knows when each watch was polled
 
     async def refresh(self) -> None:
-        """Take in what others changed in the store: pauses, accounts, watches, endpoints."""
+        """React to what other processes changed in the store: pauses, accounts, watches, endpoints."""
         await self._read_pauses()
         self._poller.update(await self._offload(self._store.accounts))
         await self._poller.fetch_changes()

@@ -111,7 +111,7 @@ class WriteBatcher:
         then: Callable[[bool], None] | None = None,
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
-        """Store the change. Once it is on disk `then` hears whether it applied (see `Commits.commit`). `failed` hears
+        """Store the change. Once it is on disk, `then` gets whether it applied (see `Commits.commit`). `failed` gets
         what `parcels_for` or `then` raised; without it, that is logged."""
         pending = _Pending(change, then, failed, weight(change))
         self._pending.append(pending)

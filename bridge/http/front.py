@@ -35,7 +35,7 @@ def http_server(
     metrics: Metrics,
     is_alive: Callable[[], bool],
 ) -> HttpServer:
-    """A server that does not serve yet. `settings` and `app` give those of the moment."""
+    """A server that does not serve yet. `settings` and `app` return the current ones."""
     reading = ThreadOffload()
     services = Services(
         clock=clock,

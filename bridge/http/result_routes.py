@@ -52,7 +52,7 @@ def result_route(services: Services) -> Route:
 async def _answer(services: Services, request: Request) -> Response:
     try:
         return await _copy(services, request)
-    except Exception as error:  # the edge of one request
+    except Exception as error:  # every failure of a request becomes its answer
         return await answer_error(request, error)
 
 

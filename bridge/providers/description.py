@@ -185,8 +185,9 @@ class Results(DescriptionModel):
 
 
 class Form(DescriptionModel):
-    """One shape of an answer. An answer has this form if `when` holds, and `task` selects an object with `status` (and,
-    if that is the answer itself, with an id), or a list in which one item has our id."""
+    """One shape of an answer. An answer has this form if `when` is true and `task` selects our task. `task` may
+    select an object with `status`, or a list in which one item has our id. If the object is the whole answer, it needs
+    an id, too."""
 
     last_resort: bool = False  # counts only if no other form fits, not even inside the wrapper of a gateway
     task: SelectFirst  # from the answer; everything below from the task

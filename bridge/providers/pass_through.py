@@ -195,7 +195,7 @@ def _refusal(auth: str | KeyPlace, has_key_pair: bool) -> str | None:
 
 
 def _key_place(auth: str | KeyPlace) -> tuple[str, str]:
-    """The header that SDKs of this provider put their key into, and what stands before the key."""
+    """The header that SDKs of this provider put their key into, and the text before the key."""
     if isinstance(auth, KeyPlace):
         return auth.header or "", auth.prefix
     return "Authorization", f"{SCHEMES.get(auth, 'Bearer')} "

@@ -199,7 +199,8 @@ class SimulatedProvider:
                 assert_never(route.purpose)
 
     def _create(self, call: _Call) -> SimulatedTask:
-        """A task that goes as a demo id anywhere in the body says, or else succeeds as its action does."""
+        """A new task. A demo id anywhere in the body decides how it ends; otherwise it succeeds with results of its
+        action."""
         external_id = _external_id(call.body, call.route.external_id)
         if external_id in self._by_external_id:
             raise ValueError(f"{call.route.external_id.rpartition('.')[2]} exists already")

@@ -43,7 +43,7 @@ class Entry:
 
 
 class SyntaxProblem(ValueError):
-    """The file is broken as a whole, first in this line."""
+    """The file has a syntax error. `line` is the first wrong line."""
 
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(problem)

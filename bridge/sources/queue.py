@@ -227,8 +227,8 @@ class Queue:
 
 
 def in_turn(files: Iterable[QueueFile], *, newest_first: bool = False) -> list[QueueFile]:
-    """The oldest first. If one look cannot take them all: the oldest and the newest in turn, so that a new file does
-    not wait behind ten thousand others. Which of the two begins matters where a look takes a single file."""
+    """The oldest first. If one scan cannot take all of them: the oldest and the newest in turn, so that a new file does
+    not wait behind ten thousand others. `newest_first` matters if a scan takes only one file."""
     oldest = sorted(files, key=lambda file: file.state.mtime_ns)
     if len(oldest) <= MOST_FILES and sum(file.state.size_bytes for file in oldest) <= SMALL_BYTES:
         return oldest

@@ -105,7 +105,7 @@ class QueueFile:
 def scan(
     folder: Path, before: dict[str, QueueFile], *, now: float, settle_s: float | None = None
 ) -> dict[str, QueueFile]:
-    """What is there now. Entries that have not changed since `before` keep what is known of them."""
+    """The current entries. An entry that has not changed since `before` keeps its known facts."""
     present: dict[str, QueueFile] = {}
     with os.scandir(folder) as entries:
         for entry in entries:

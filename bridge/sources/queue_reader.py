@@ -211,7 +211,7 @@ class QueueReader:
             raise _Unfinished(at)
 
     def _finish(self, read: ReadFile) -> QueueFile | None:
-        """The file under the name that it has for a while, None once it is gone."""
+        """Finish a file. Returns it under its temporary name, or None if nothing is left of it."""
         file, rest = read.file, read.rest
         try:
             _check_same(file, os.stat(file.name, dir_fd=self._folder_fd, follow_symlinks=False))

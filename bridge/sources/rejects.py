@@ -42,7 +42,7 @@ def count_rejected(folder: Path, *, most: int = 10_000) -> tuple[int, float | No
 class RejectedTasks:
     """The tasks of one file that cannot be taken, as a file of the same syntax, and why.
 
-    Holds no more than the file did, however many of its tasks are bad.
+    It is never larger than the file.
     """
 
     def __init__(self, suffix: str) -> None:
@@ -119,7 +119,7 @@ class RejectedFolder:
 
     @contextmanager
     def _claimed(self, name: str, reason: str) -> Iterator[tuple[int, str]]:
-        """The folder, and a free name in it. The reason is written first and goes again when the rest fails."""
+        """The folder, and a free name in it. The reason is written first, and removed if the rest fails."""
         with self._opened() as into_fd:
             kept = _claim(into_fd, name, reason)
             try:

@@ -34,7 +34,7 @@ class TaskProblem(ValueError):
 
 
 class Unsaid(TaskProblem):
-    """The task does not say its `key`, and the settings leave it open, too."""
+    """The task has no value for `key`, and the settings do not determine it."""
 
     def __init__(self, key: str, problem: str) -> None:
         super().__init__(problem)

@@ -22,7 +22,7 @@ _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM})
 
 
 class Writing(StrEnum):
-    """What is known of the writers of a file."""
+    """Whether a file has writers, as far as known."""
 
     DONE = "done"
     OPEN = "open"

@@ -31,7 +31,7 @@ _THE_PAUSE: Final = " WHERE what = :of AND name = :name {postgres:FOR UPDATE}"
 
 
 class CommandStore(WatchStore):
-    """Adds tasks and does what a person or a callback asks for, without loading what only daemons need. Daemons follow
+    """Adds tasks and does what a person or a callback asks for, without loading what only daemons need. Daemons react
     within a second."""
 
     def belong(self, settings: str | None, base_urls: Mapping[str, str]) -> None:

@@ -62,7 +62,7 @@ _RANK: Final = {standing: rank for rank, standing in enumerate(Standing)}
 
 
 class _Kind(NamedTuple):
-    """Those of the wanted deliveries that stand alike, in their order."""
+    """The wanted deliveries with the same standing, in their order."""
 
     session: Session
     wanted: DeliverySearch

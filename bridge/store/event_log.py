@@ -1,8 +1,8 @@
-"""The log of events: every event in the order in which it was committed, until retention forgets it.
+"""The log of events: every event in the order in which it was committed, until retention deletes it.
 
-On SQLite one transaction follows another, so numbers appear in their order. On PostgreSQL a lower number may appear
-after a higher one; `domain.event_order` says how far a reader may go. A transaction that may have taken a number holds
-a lock on the table from before it takes the first one until everybody sees what it has committed.
+On SQLite transactions run one after the other, so numbers appear in order. On PostgreSQL a lower number may appear
+after a higher one; `domain.event_order` says how far a reader may go. A transaction locks
+the table before it takes its first number, and until its commit is visible to all.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class FollowStore(EventLog):
     """For one follower."""
 
     def finished(self, keys: Collection[WatchKey]) -> frozenset[WatchKey]:
-        """Those of these tasks that are not watched any more: finished, withdrawn, or not there."""
+        """Which of these tasks are no longer watched: finished, withdrawn, or unknown."""
         with self._database.read() as session:
             found = find_watches(session, keys, lock=False)
         return frozenset(keys) - {key for key, (_, phase) in found.items() if phase in LIVE}

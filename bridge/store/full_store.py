@@ -83,7 +83,7 @@ class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shar
 
 
 class _Slots:
-    """Computes the columns of `OWN` while the tables pass by in their order."""
+    """Computes the columns of `OWN` while the tables are copied in order."""
 
     def __init__(self) -> None:
         self._of_watch: dict[int, int] = {}

@@ -68,7 +68,7 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         return _page(self._once, records.WATCH_VIEWS, f"{where} ORDER BY watch_id DESC", values, limit, number=-1)
 
     def last_finished(self, wanted: WatchFilter, *, limit: int) -> Page[WatchView]:
-        """Of these watches those that finished or were withdrawn, the last first: at most `limit`. `next_before` is
+        """The matching watches that finished or were withdrawn, the last first: at most `limit`. `next_before` is
         set if there are more; it cannot be used as a cursor."""
         where, values = watches_where(wanted, None)
         rest = f"{where}{' AND' if where else ' WHERE'} {_OVER} ORDER BY ended_at DESC"
@@ -139,7 +139,7 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         return b"", 0
 
     def watch_ids(self, keys: Collection[WatchKey]) -> dict[WatchKey, int]:
-        """The ids of those of these watches that exist."""
+        """The ids of the given watches that exist."""
         with self._database.read() as session:
             found = find_watches(session, keys, lock=False)
         return {key: watch_id for key, (watch_id, _) in found.items()}

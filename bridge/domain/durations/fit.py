@@ -64,7 +64,7 @@ class Fit:
 
 
 def fit(own: Table, kin: Table | None = None) -> Fit:
-    """The fit of `own` observations. Where they are few, those of similar tasks count too, and then the prior."""
+    """The fit of `own` observations. If they are few, observations of similar tasks count too, and then the prior."""
     shape = _Shape(median_log=math.log(MEDIAN_S), spread=SPREAD)
     if kin is not None and kin.successes > 0:
         shape = shape.after(kin, most=KIN)

@@ -12,7 +12,7 @@ STEPS: Final = ((60.0, 5.0), (600.0, 30.0), (math.inf, 60.0))  # below this many
 
 
 class BarState(StrEnum):
-    """What stands beside a bar."""
+    """The text beside a bar."""
 
     AHEAD = "ahead"  # some time until the first of such tasks finish
     WITHIN = "within"  # such tasks finish now

@@ -62,7 +62,7 @@ def columns(values: Sequence[tuple[int, int]]) -> list[ChartColumn]:
 
 
 def path(values: Sequence[float | None], *, highest: float) -> str:
-    """A line through what is known, for the attribute `d`. Gaps interrupt it; a single point is a short line."""
+    """A line through the known points, for the attribute `d`. Gaps interrupt it; a single point is a short line."""
     step = WIDTH / max(1, len(values) - 1)
     return "".join(part for run in _runs(values) for part in _line(run, step, highest))
 

@@ -79,7 +79,7 @@ class StripGeometry:
 
     @property
     def labels(self) -> dict[str, StripMark]:
-        """The labels below the strip that have room: `low`, `mid` and `high`. `added` always stands at the left."""
+        """The labels below the strip that have room: `low`, `mid` and `high`. `added` is always at the left."""
         if self.usual is None:
             return {}
         found: dict[str, StripMark] = {}

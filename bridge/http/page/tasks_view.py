@@ -81,7 +81,7 @@ class TaskRow(NamedTuple):
 
     @property
     def worst(self) -> str:
-        """The state that the number needs a color for: `dead`, `held`, `waiting`, or empty."""
+        """The state that colors the number: `dead`, `held`, `waiting`, or empty."""
         states = {one.state for one in self.notified}
         return next((state for state in ("dead", "held", "waiting") if state in states), "")
 

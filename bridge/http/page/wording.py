@@ -1,6 +1,6 @@
 """Times, durations and numbers in the reader's language, and the texts of the page.
 
-English texts stand in the templates; `texts/zh.yaml` has the Chinese of each. A test compares the two.
+English texts are in the templates; `texts/zh.yaml` has the Chinese of each. A test compares the two.
 """
 
 from __future__ import annotations

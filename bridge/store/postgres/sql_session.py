@@ -104,7 +104,7 @@ class PostgresSession:
         self.wake(WORK)
 
     def wake(self, what: str) -> None:
-        """See `Session.wake`. Others hear it once this transaction is committed."""
+        """See `Session.wake`. Other processes are notified once this transaction is committed."""
         self.connection.execute(SQL["server.notify"], (CHANNEL, f"{self._database.writer} {what}"))
 
 
