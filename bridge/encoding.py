@@ -21,7 +21,7 @@ def encode(value: Json, *, default: Callable[[Any], Json] | None = None) -> byte
     try:
         return orjson.dumps(value, default=default)
     except orjson.JSONEncodeError:
-        # A number beyond 64 bits, a lone surrogate, a key that is not text: replaced, and sent all the same.
+        # A number beyond 64 bits, a lone surrogate or a key that is not text is replaced, and the rest is sent.
         return json.dumps(_repaired(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 

@@ -59,7 +59,7 @@ class AnswerTimes:
         self._last_s.append(seconds)
 
     def quantile(self, part: float) -> float | None:
-        """What this part of the answers did not exceed; None: there was none. For the event loop's thread."""
+        """The time within which this share of the answers came; None without answers. For the event loop's thread."""
         found = sorted(self._last_s)
         return found[min(len(found) - 1, int(part * len(found)))] if found else None
 

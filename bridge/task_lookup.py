@@ -122,8 +122,8 @@ class TaskLookup:
 
 
 def _is_answer(description: Description, answer: dict[str, Json]) -> bool:
-    """Whether this may be the account's create answer. One that does not look like its provider's must at least look
-    like an answer: an id with unknown keys is a task with mistakes.
+    """Whether this may be the account's create answer. If it does not have the form of its provider, it must at least
+    look like an answer: an id with unknown keys is a task with mistakes.
     """
     rule = description.created
     return rule is not None and bool(rule.when(answer) or "id" not in answer or ANSWER_KEYS & answer.keys())

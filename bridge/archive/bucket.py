@@ -160,7 +160,7 @@ class Bucket:
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
-        """What the library raises as PlaceFailed, without its text: that may quote a signed address."""
+        """Turn the library's errors into PlaceFailed. Their text is left out: it may quote a signed address."""
         from obstore.exceptions import BaseError
 
         try:

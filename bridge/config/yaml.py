@@ -277,7 +277,7 @@ class Composer:
             step(event)
 
     def take(self) -> Node | None:
-        """The node that is complete, if there is one. What is not complete is dropped."""
+        """The complete node, or None. Incomplete nodes are dropped."""
         root, self._root = self._root, None
         self._stack.clear()
         return root

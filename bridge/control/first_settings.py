@@ -1,4 +1,4 @@
-"""A first settings file: what the answers of a person become, as commented YAML."""
+"""Writes a first settings file, as YAML with comments, from the answers of a person."""
 
 from __future__ import annotations
 

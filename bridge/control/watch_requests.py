@@ -29,7 +29,7 @@ _ADDED: Final = {
 
 
 class WrongTask(NamedTuple):
-    """A task of a list that cannot be watched. `lacks`: the key that it would have to say; empty: something is
+    """A task of a list that cannot be watched. `lacks`: the key that it must name; empty: something else is
     wrong."""
 
     line: int

@@ -54,8 +54,8 @@ class RateLimiter:
     single probes pass), the token bucket. `Host` has the rules that all accounts of a host share.
 
     One faulty task must not stop the others. So the breaker counts tasks, not answers. And a task that the provider
-    rejects again, after it answered others, is rejected for its own sake and blocks nothing. The same holds for a task
-    whose 5xx has a Retry-After.
+    rejects again, after it answered others, is rejected because of itself, and does not block the account. The same
+    holds for a task whose 5xx has a Retry-After.
 
     The Retry-After of a 5xx holds its route: the action in the requested address. The other routes continue. Where
     addresses hold no action the route is "", and the whole account is paused.

@@ -40,7 +40,7 @@ class Pause:
         return self.before_s + max(0.0, min(now, self.ends_at) - self.since_at)
 
     def again(self, now: float, until_at: float | None) -> Pause:
-        """The pause with another end: this one while it lasts, else a new one."""
+        """A pause with another end. It continues this pause if this one has not ended."""
         if self.lasts(now):
             return Pause(of=self.of, name=self.name, since_at=self.since_at, until_at=until_at, before_s=self.before_s)
         return Pause(of=self.of, name=self.name, since_at=now, until_at=until_at, before_s=self.paused_s(now))

@@ -1,6 +1,6 @@
-"""A route of the API as a value: its path, who may use it, and the models of what comes in and goes out.
+"""A route of the API as a value: its path, who may use it, and the models of its input and output.
 
-From it requests are validated and the OpenAPI document is made, so that the two agree.
+The validation of requests and the OpenAPI document both use it, so they agree.
 """
 
 from __future__ import annotations

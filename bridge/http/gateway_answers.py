@@ -119,7 +119,8 @@ class AnswerPassing:
         return answer._replace(body=masked(answer.body, self._rules.secrets))
 
     async def _whole(self, read: bytes, more: list[Pair]) -> None:
-        """Pass on an answer that has been read. One that holds a key, compressed, is sent decoded and masked."""
+        """Pass on an answer that has been read. A compressed answer that contains a key is sent uncompressed, with the
+        key masked."""
         body, headers = masked(read, self._rules.secrets), self._headers()
         decoded = whole_answer(self._answer.status, self._answer.headers, read, cap_bytes=DECODED_BYTES)
         if self._header(b"content-encoding") and decoded.complete:

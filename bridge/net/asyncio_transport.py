@@ -20,7 +20,7 @@ from bridge.net.exchange import WireRequest, WireResponse
 from bridge.net.failure_kinds import NO_ANSWER
 from bridge.net.request_head import request_line
 
-KEEP_ALIVE_S: Final = 15.0  # idle connections are kept so long
+KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept
 
 
 class AsyncioTransport:

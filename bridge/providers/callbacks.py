@@ -103,7 +103,7 @@ def callback_reader(
 
 
 def _parsed(body: bytes) -> Json:
-    """The JSON value of a body; None when it is none, or too large to be parsed for a hint."""
+    """The JSON value of a body; None if the body is not JSON, or is too large to parse for a hint."""
     if len(body) > MAX_PARSED_BYTES:
         return None
     try:

@@ -121,7 +121,7 @@ def _in_list(items: list[Json], keys: Mapping[str, str]) -> Iterator[ResultCandi
 
 
 def _addressed(value: Json) -> Iterator[Json]:
-    """The addresses in a value: a text itself, of an object the first of its keys that holds one."""
+    """The addresses in a value: the text itself; for an object, the value of the first key that holds an address."""
     for each in _each(value):
         if isinstance(each, str) and each.strip():
             yield each

@@ -321,7 +321,7 @@ def _text(given: Mapping[str, Json], name: str) -> str:
 
 
 def _ids(given: Mapping[str, Json], names: Sequence[str]) -> list[str]:
-    """Under the first of `names` that is there: a list, or ids separated by commas."""
+    """The ids under the first of `names` that exists: a list, or a text with commas."""
     value = next((given[name] for name in names if name in given), None)
     ids = value.split(",") if isinstance(value, str) else value
     if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):

@@ -44,7 +44,7 @@ class Queue:
 
     A file counts as taken once it has left the folder: removed after the commit of its tasks, or moved to
     `rejected/`. A crash in between reads it again, which changes nothing. No link is followed, and only regular
-    files are opened. A folder that vanishes or cannot be read is waited for.
+    files are opened. If the folder vanishes or cannot be read, the source waits for it.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ statement
 -- name (account, number int): description of a statement for many rows, with the columns of `{new}`
 statement
 
--- name -> account, phase: description of what finds these columns, which come before it
+-- name -> account, phase: description of a query for these columns; SELECT and the columns are added before it
 FROM ...
 
 `{other}` stands for an earlier statement or part of the file, `{file.other}` for one of another file, and `{columns}`

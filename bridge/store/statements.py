@@ -150,7 +150,7 @@ class Transactions(Protocol):
         """Sees the store at one instant, and writes nothing."""
 
     def write(self) -> AbstractContextManager[Session]:
-        """On disk when the block has ended; none of it when the block raises."""
+        """Everything is on disk when the block has ended. If the block raises, nothing is."""
 
     def alone(self) -> AbstractContextManager[Session]:
         """Sees the store at one instant and writes nothing. After `lock_store`, other processes do not write either."""

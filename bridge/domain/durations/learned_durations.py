@@ -142,8 +142,8 @@ class LearnedDurations:
             known.fresh, known.taken = table, None
 
     def stored(self, tables: Mapping[DurationKey, Table | None]) -> None:
-        """Replace the stored tables of these kinds (None: unreadable). They include what was taken, and not what is
-        fresh."""
+        """Replace the stored tables of these kinds (None: unreadable). They include the observations that were taken,
+        but not the fresh ones."""
         for key, table in tables.items():
             if table is not None:
                 known = self._of(key)

@@ -1,4 +1,4 @@
-"""What was sent where, and why not: deliveries, the worst first, with every attempt."""
+"""The view of deliveries with every attempt; the worst state comes first."""
 
 from __future__ import annotations
 

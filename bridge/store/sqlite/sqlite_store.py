@@ -20,7 +20,7 @@ class SqliteStore(Store):
 
     Calls block, one at a time (`Offload`); only `is_syncing` may be called meanwhile. Every method is one transaction:
     on disk when it returns, not done at all when it raises. `ports.Shares` grants everything to the one daemon, which
-    holds the lock on the file; what it holds ends with the process.
+    holds the lock on the file; it loses them when the process ends.
     """
 
     _database: Database
