@@ -14,7 +14,7 @@ from bridge.domain.ids import ARCHIVE
 from bridge.domain.page_views import NOT_ACCEPTED, BoundedCount, DeliverySearch, Standing
 from bridge.domain.quoting import printable
 from bridge.http.page.rendering import address
-from bridge.http.page.thumbnails import pictures_of
+from bridge.http.page.thumbnails import thumbnails_of
 from bridge.http.page.view import FLEETING, View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
 from bridge.http.query_values import since_at
@@ -96,7 +96,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "accepted": counted(words, found.accepted) if found.accepted.number else "",
         "marks": {row.name: attempt_marks(words, row, most_of(row)) for row in found.rows},
         "topic_words": topic_words(words),
-        "pictures": await pictures_of(services, loaded, rows, call.now),
+        "thumbnails": await thumbnails_of(services, loaded, rows, call.now),
         "opened_name": None if found.opened is None else found.opened.row.name,
         "is_open_apart": found.opened is not None and found.opened.row.name not in {row.name for row in found.rows},
         "opened_marks": None

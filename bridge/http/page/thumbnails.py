@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from bridge.config.load import Loaded
 from bridge.control.delivery_table import DeliveryRow
@@ -16,6 +16,13 @@ from bridge.http.services import Services
 
 COPIES_WITHIN_S: Final = 0.05  # the page does not wait longer for the archive, and shows what it found
 K = TypeVar("K", bound=Hashable)
+
+
+class Thumbnail(NamedTuple):
+    """What a row shows of its result: the URL of a picture, if there is one, and the kind of the first result."""
+
+    picture: str
+    kind: str
 
 
 def boxes_of(watch: WatchView, snapshot: Snapshot | None, previews: Collection[str], now: float) -> list[ResultBox]:
@@ -34,17 +41,17 @@ async def main_results_of(
     return {key: list(main_results(with_copies(one, copies))) for key, one in boxes.items()}
 
 
-async def pictures_of(
+async def thumbnails_of(
     services: Services, loaded: Loaded, rows: Collection[DeliveryRow], now: float
-) -> dict[tuple[str, str, str], str]:
-    """The picture of each delivery's result, by the delivery's name. Only what the browser may load: from an allowed
-    origin, or our own copy."""
+) -> dict[tuple[str, str, str], Thumbnail]:
+    """What to show of each delivery's result, by the delivery's name; empty if no row has a picture. Pictures are only
+    what the browser may load: from an allowed origin, or our own copy."""
     previews = loaded.settings.http.previews if loaded.settings.http else ()
     boxes = {row.name: boxes_of(row.watch, row.snapshot, previews, now) for row in rows if row.watch is not None}
     copied = {row.view.event_id: task for row in rows if (task := _copied(row)) is not None}
     found = await main_results_of(services, loaded, boxes, copied.values())
-    pictures = {name: picture(results) for name, results in found.items()}
-    return {name: url for name, url in pictures.items() if url}
+    thumbnails = {name: Thumbnail(picture(results), str(results[0].kind)) for name, results in found.items() if results}
+    return thumbnails if any(one.picture for one in thumbnails.values()) else {}
 
 
 def picture(results: Collection[ResultBox]) -> str:
