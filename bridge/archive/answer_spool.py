@@ -44,11 +44,11 @@ class FileTooLarge(Exception):
 
 
 class AnswerSpool:
-    """Writes each file of an answer to a folder, whole and synced, under a name that follows from its task.
+    """Writes each file of an answer to a folder, whole and synced, under a name derived from its task.
 
     Its item gets the `sha256` of the content. Without it, the file could not be kept: the copy then asks the provider
-    again. `folder` makes the folder if need be; it raises PlaceFailed. While the disk hangs, nothing more is kept: the
-    finish of a task must not wait for it.
+    again. `folder` creates the folder if necessary, or raises PlaceFailed. While the disk hangs, no further files are
+    kept, because the finish of a task must not wait for the disk.
     """
 
     def __init__(

@@ -130,7 +130,7 @@ class Bucket:
                 return
 
     def signed_url(self, path: str, life: timedelta) -> str:
-        """A URL of the bucket's own with which anybody can fetch a file."""
+        """A URL that the bucket signs. Anyone who has it can fetch the file."""
         import obstore
 
         store = self.store

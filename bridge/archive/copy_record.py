@@ -55,7 +55,8 @@ class CopyRecord:
         return copy is not None and self._place.size(copy.path) == copy.bytes
 
     def keep(self, copy: CopyMade, source: Path) -> None:
-        """Note a copy, then move its file to its name. Where that is taken by something else, it gets another one."""
+        """Note a copy, then move its file to its name. If another file has that name, the copy gets a different
+        name."""
         self._note(copy)
         if self._place.put(copy.path, source, media_type=copy.media_type):
             return

@@ -125,7 +125,7 @@ class PartFile:
         return self._hash.hexdigest()
 
     def finish(self) -> None:
-        """Have the whole file on disk, also its name."""
+        """Sync the file and its directory entry to disk."""
         os.ftruncate(self._file, self.bytes)
         os.fsync(self._file)
         sync_folder(self.path.parent)

@@ -91,7 +91,8 @@ class Bars:
         return f"{percent} {eta(expected, now)}".strip()
 
     def _done(self, view: WatchView, now: float) -> float | None:
-        """Which part of a task is done: as the provider says, else by how long similar tasks take. None: not known."""
+        """How much of a task is done: by the provider's progress, else by the duration of similar tasks. None:
+        unknown."""
         if view.phase not in LIVE:
             return 1.0
         if view.progress is not None:

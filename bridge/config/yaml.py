@@ -283,7 +283,7 @@ class Composer:
         return root
 
     def forget_anchors(self) -> None:
-        """A new document begins: its aliases do not reach into the last one."""
+        """A new document begins: its aliases cannot refer to the previous one."""
         self._anchors.clear()
 
     def _scalar(self, event: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which watches and deliveries are meant."""
+"""Filters for watches and deliveries."""
 
 from __future__ import annotations
 

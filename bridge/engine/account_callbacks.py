@@ -22,7 +22,7 @@ POLLED_AFTER: Final = "; polled again after "
 
 
 class AccountCallbacks:
-    """The hints of one account. `is_active` is false until the first one, so that accounts without callbacks pay
+    """The hints of one account. `is_active` is false until the first one, so accounts without callbacks cost
     nothing."""
 
     def __init__(self, schedule: WatchSchedule, *, clock: Clock) -> None:

@@ -229,7 +229,7 @@ class Poller:
             for name in by_account.keys() & self._accounts.keys():
                 try:
                     self._accounts[name].put(by_account[name])
-                except Exception:  # the watches of the other accounts must be put all the same
+                except Exception:  # the watches of the other accounts must still be put
                     log.exception("news.bug", kind="watches", account=name)
 
     def _request_more(self, name: str) -> None:

@@ -21,7 +21,8 @@ class SizeMeter:
         self._parts = 0
 
     def measure(self, value: Any) -> tuple[int, int]:
-        """Its size in characters when written out, approximately; and that of all measured so far, each part once."""
+        """The approximate size of the value as JSON, in characters, and the total of all values so far, each part
+        once."""
         waiting = [value]
         while waiting:
             node = waiting[-1]

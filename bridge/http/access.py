@@ -162,7 +162,7 @@ def check_right(request: Request, needed: Right) -> None:
 
 
 def _check_single(scope: Scope) -> None:
-    """HttpProblem 400 when a header that decides about access is there twice: programs disagree which one counts."""
+    """HttpProblem 400 if a header that decides about access is repeated: programs disagree which one counts."""
     for name in (b"host", b"authorization", b"origin"):
         if sum(1 for key, _ in scope["headers"] if key == name) > 1:
             raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the header {name.decode().title()} is there twice")

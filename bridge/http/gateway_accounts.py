@@ -33,7 +33,7 @@ class GatewayAccounts:
         self._made: dict[str, tuple[object, GatewayAccount]] = {}
 
     async def find(self, name: str, loaded: Loaded) -> GatewayAccount | None:
-        """The account of this name in these settings, which are in force; None if there is none."""
+        """The account of this name in these settings, which are in force; None for an unknown name."""
         if loaded is not self._loaded:
             await self._renew(loaded)
         account = loaded.settings.accounts.get(name)

@@ -45,7 +45,7 @@ class DaemonSide(Protocol):
         daemon stops."""
 
     async def changed(self) -> None:
-        """Follow at once what was written to the store."""
+        """React at once to what was written to the store."""
 
     def traffic(self) -> AccountTraffic | None:
         """The limits of the accounts, for requests of others on them; None while the daemon starts or stops."""

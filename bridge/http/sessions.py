@@ -14,8 +14,8 @@ from itsdangerous import BadData, URLSafeSerializer
 
 COOKIE: Final = "genbridge_session"
 SESSION_S: Final = 30 * 86_400.0
-FORM_S: Final = 7 * 86_400.0  # a page may stay open for so long before its buttons need a reload
-NOTICE_S: Final = 600.0  # a page may be reloaded for so long and still say what a form has done
+FORM_S: Final = 7 * 86_400.0  # how long a page may stay open before its buttons need a reload
+NOTICE_S: Final = 600.0  # how long a reloaded page still shows what a form has done
 
 
 def session_for(token: bytes, now: float) -> str:

@@ -72,7 +72,7 @@ class AsyncioTransport:
             idle.popleft()[1].drop()
 
     def _kept(self, origin: str, now: float) -> Connection | None:
-        """An idle connection that has received nothing since: that would not be an answer to our request."""
+        """An idle connection that has received no bytes since its last exchange; they would not answer our request."""
         idle = self._idle.get(origin)
         while idle:
             put_at, connection = idle.pop()

@@ -1,4 +1,4 @@
-"""How an account proves itself to its provider."""
+"""How an account authenticates to its provider."""
 
 from __future__ import annotations
 

@@ -60,14 +60,14 @@ class ResultCandidate(NamedTuple):
 
 
 def reasons(task: Mapping[str, Json]) -> list[Json]:
-    """What says why a task has no result."""
+    """The reasons why a task has no result."""
     if _REASON_KEYS.isdisjoint(task):  # as in most answers about a running task
         return []
     return [task[key] for key in _REASONS if task.get(key)]
 
 
 def messages(task: Mapping[str, Json]) -> list[Json]:
-    """What says anything about a task, reasons first."""
+    """The messages about a task, reasons first."""
     if not any(map(task.get, _MESSAGE_KEYS.intersection(task))):  # as in most answers about a running task
         return []
     return [*reasons(task), *(task[key] for key in _MESSAGES if task.get(key))]

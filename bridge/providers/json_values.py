@@ -1,4 +1,4 @@
-"""Values of ours from JSON as vendors send it. What does not fit gives None or an empty text, never an error."""
+"""Converts values from the JSON of vendors. A value that does not fit gives None or an empty text, never an error."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _percent(value: Json) -> float | None:
 
 
 def _fraction(value: Json) -> float | None:
-    """A number from 0 to 1; a greater one is per cent after all."""
+    """Progress as a number from 0 to 1, in percent; a greater number is already in percent."""
     number = _number(value)
     return None if number is None else round(number * 100 if number <= 1 else number, 2)
 

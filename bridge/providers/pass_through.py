@@ -1,4 +1,4 @@
-"""What a request that passes through the gateway, and its answer, mean to the provider's description."""
+"""Reads a gateway request and its answer by the provider's description."""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ def _said(description: Description, body: Json, what: str = "") -> str:
 
 
 def _read_found(description: Description, found: FoundTask, raw: AnswerBytes, asked: PollContext) -> Reading:
-    """What the answer says about the task. If it says it twice, an end counts only if both say the same."""
+    """What the answer says about the task. If the answer has the task twice, an end counts only if both agree."""
     reading = _read_whole(description, found, raw, asked)
     for twin in found.twins:
         other = _read_whole(description, spoken_of(found.form, twin), raw, asked)

@@ -44,7 +44,7 @@ class DemoTask:
         return {key: value for key, value in task.items() if value is not None}
 
     def at(self, vendor: Vendor) -> DemoTask:
-        """The task as it is at this vendor: with an id, an action and a result that the vendor has."""
+        """The task at this vendor, with an id, an action and a result that the vendor supports."""
         result = vendor.result_for(self.script.result)
         if result is SimulatedResult.FAILURE and not vendor.answers.can_fail:
             result = vendor.results[0]

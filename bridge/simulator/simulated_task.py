@@ -31,7 +31,7 @@ _DEMO_ID: Final = re.compile(
 
 
 class SimulatedResult(StrEnum):
-    """What a task comes to. The successes are named like the kinds of results in genbridge's webhooks."""
+    """The result of a task. The successes are named like the kinds of results in genbridge's webhooks."""
 
     VIDEOS = "videos"
     IMAGES = "images"

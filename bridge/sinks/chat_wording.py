@@ -193,7 +193,7 @@ _WORDS: Final[Mapping[str, Any]] = {
 
 
 def _wording(place: int) -> ChatWording:
-    """The words of the language at this place of each pair."""
+    """The words of one language; `place` is its index in each pair."""
     words: dict[str, Any] = {
         name: {key: pair[place] for key, pair in found.items()} if isinstance(found, Mapping) else found[place]
         for name, found in _WORDS.items()

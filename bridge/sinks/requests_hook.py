@@ -150,7 +150,7 @@ def _send(send: Callable[..., Any], session: Any, request: Any, options: dict[st
     limited = next((each.answer for each in current.exchanges if each.requested_wait_s is not None), None)
     if limited is not None:  # some plugins retry at once
         raise requests.RequestException(f"the service answered HTTP {limited.status} and asked for a wait")
-    options["allow_redirects"] = False  # it would carry credentials on, and a page at the end counts for nothing
+    options["allow_redirects"] = False  # a redirect would forward credentials, and its final page proves nothing
     if current.network is not None:
         current.network.apply(session, url, options)
     try:

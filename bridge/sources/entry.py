@@ -51,7 +51,7 @@ class SyntaxProblem(ValueError):
 
 
 class LineCount:
-    """Line numbers of ever later offsets in a text."""
+    """The line numbers of offsets in a text; the offsets must increase."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
@@ -66,7 +66,7 @@ class LineCount:
 
 
 def lines_of(data: bytes) -> Iterator[bytes]:
-    """The lines, each with its newline. Nothing as long as the file is copied."""
+    """The lines, each with its newline. The file is never copied as a whole."""
     start = 0
     while start < len(data):
         end = data.find(b"\n", start) + 1 or len(data)
@@ -86,7 +86,7 @@ def without_bom(data: bytes) -> bytes:
 
 def checked_utf8(data: bytes) -> bytes:
     """The bytes of a file without a byte order mark; SyntaxProblem with the likely encoding where they are not UTF-8.
-    Nothing as long as the file is copied."""
+    The file is never copied as a whole."""
     raw = without_bom(data)
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(raw), WINDOW_BYTES):

@@ -142,7 +142,7 @@ class LinesFile:
         return True
 
     async def _read_current(self, tail: Tail, until: float) -> bool:
-        """Read the file to its end, then see whether its name has gone to another. Whether its end was reached."""
+        """Read the file to its end, then check whether a new file has its name. Returns whether the end was reached."""
         if await anyio.to_thread.run_sync(tail.is_rewritten):
             log.warning("lines.restarted", file=self._path.name, reason="truncated or rewritten")
             tail.restart()

@@ -49,7 +49,7 @@ class ParseProcess:
         return read_tasks(file.read(MAX_FILE_BYTES + 1), suffix, lists_only=lists_only)
 
     def entries(self, file_fd: int, suffix: str, *, lists_only: bool = False) -> Iterator[Entry]:
-        """The same by another process. An id that is repeated at once may come once."""
+        """The same in another process. Consecutive equal ids may be returned once."""
         command = [sys.executable, "-I", "-S", "-c", _START.format(path=sys.path), suffix]
         if lists_only:
             command.append(LISTS_ONLY)

@@ -98,7 +98,7 @@ class Rescanner:
         return wait_s
 
     async def _listen(self) -> NoReturn:
-        """Set `_wake` on notifications. Where there are none, looking every `RESCAN_S` must do."""
+        """Set `_wake` on notifications. Without notifications, only the scan every `RESCAN_S` finds changes."""
         while True:
             self._stop = stop = anyio.Event()
             pause_s = 0.0

@@ -1,7 +1,7 @@
-"""From the bytes of a file to its tasks, one by one, each with its line.
+"""Reads the tasks in the bytes of a file, one by one, each with its line.
 
-A file that is broken as a whole gives one problem and nothing else. In a valid file a bad task leaves the others.
-Tasks are read one at a time, so a file of a million costs little more memory than its bytes.
+A file with a syntax error gives one problem and no tasks. In a valid file, a bad task does not affect the others.
+Tasks are read one at a time, so a file with a million tasks needs little more memory than its bytes.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def open_store(place: Place | str, *, create: bool, group_access: bool, read_onl
     if isinstance(place, PostgresUrl):
         store: Store = _postgres(place).open_postgres(place, create=create, clock=SystemClock())
         return store
-    from bridge.store.sqlite.sqlite_store import SqliteStore  # here: commands do without it
+    from bridge.store.sqlite.sqlite_store import SqliteStore  # here, because commands do not need it
 
     return SqliteStore(_database(place, create=create, group_access=group_access, read_only=read_only))
 
@@ -89,7 +89,7 @@ def open_reader(place: Place) -> ReadStore:
 
 def open_follower(place: Place) -> FollowStore:
     """The same, for one reader that follows what is committed."""
-    from bridge.store.follow_store import FollowStore  # here: commands do without it
+    from bridge.store.follow_store import FollowStore  # here, because commands do not need it
 
     return FollowStore(_to_read(place))
 
@@ -154,7 +154,7 @@ def _postgres(place: PostgresUrl) -> ModuleType:
 
 
 def __getattr__(name: str) -> Any:
-    """`Store` and `SqliteStore`, imported when they are first used: readers do without them."""
+    """`Store` and `SqliteStore`, imported when they are first used, because readers do not need them."""
     if name == "SqliteStore":
         return import_module("bridge.store.sqlite.sqlite_store").SqliteStore
     if name == "Store":

@@ -83,7 +83,7 @@ class CommandStore(WatchStore):
         the queues of these endpoints.
 
         Returns their number: 0 if nothing narrows them down. Canceled ones stay canceled.
-        OutdatedError, and nothing is done, when they are not as many as `expect` says.
+        If their number is not `expect`, raises OutdatedError and does nothing.
         """
         states = tuple(state for state in _REDELIVERABLE if state in (wanted.states or _REDELIVERABLE))
         where, values = deliveries_where(wanted._replace(states=states), None)

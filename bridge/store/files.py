@@ -68,7 +68,7 @@ def _looked_at(path: Path) -> os.stat_result | None:
 
 
 def tighten(path: Path, mode: int) -> None:
-    """Take from the store's files what `mode` does not grant, where they are ours. (A restored copy is often 0644.)"""
+    """Remove permissions beyond `mode` from those files of the store that we own. (A restored copy is often 0644.)"""
     for file in (path, *beside(path)):
         try:
             seen = file.stat()
@@ -162,7 +162,7 @@ def _owner(path: Path) -> tuple[str, str]:
         try:
             seen = place.stat()
         except OSError:
-            continue  # hidden by a directory that we may not enter; that one's owner is meant
+            continue  # in a directory that we may not enter: use the owner of that directory
         return _user(seen.st_uid), _name(grp.getgrgid, seen.st_gid)
     return "root", "root"
 

@@ -127,8 +127,8 @@ class Table:
     def finished_only(self) -> Table:
         """The same without observations of running tasks: the usual duration must not grow because of them.
 
-        Each finished task ran through all earlier bins and half of its own. Only in the last bin, which is open, that
-        is not known, and the observed seconds count.
+        Each finished task ran through all earlier bins and half of its own. The last bin has no end,
+        so there the observed seconds count.
         """
         twin, later = self.copy(), 0.0
         ends = twin.ends

@@ -55,7 +55,7 @@ class Bar(NamedTuple):
 
     @property
     def band(self) -> tuple[float, float] | None:
-        """Where eight of ten such tasks finish: its start and its width, in per cent."""
+        """Where eight of ten similar tasks finish: its start and its width, in per cent."""
         if self.progress is not None or self.low_at is None or self.high_at is None:
             return None
         low = self._place(self.low_at)

@@ -207,7 +207,7 @@ def _summary(words: Wording, found: HealthFound, facts: DaemonFacts) -> str:
 
 
 def _notes(words: Wording, found: Overview) -> list[str]:
-    """What was odd in the last day, a line each."""
+    """The unusual events of the last day, a line each."""
     unread = [
         words.text(
             "{account}: {n} answers with an unknown status: {word}", account=one.account, n=one.answers, word=one.word

@@ -70,7 +70,7 @@ class ResultBox(NamedTuple):
 def result_boxes(
     snapshot: Snapshot | None, previews: Collection[str], *, began_at: float, now: float
 ) -> Sequence[ResultBox]:
-    """Every result of a task, in the provider's order. `began_at`: when the life of its results began."""
+    """Every result of a task, in the provider's order. `began_at`: when its results became available."""
     if snapshot is None:
         return ()
     gone_at = None if snapshot.expires_ms is None else snapshot.expires_ms / 1000

@@ -59,7 +59,7 @@ class View:
     right: Right = field(default=Right.READ)
 
     async def respond(self, request: Request, services: Services) -> Response:
-        """The page, or a page that says why not. Who has not signed in is sent to do so."""
+        """The page, or an error page. Without a sign-in, a redirect to the sign-in page."""
         visitor = visitor_of(request)
         if self.right is not Right.OPEN and visitor.right is Right.OPEN:
             return _to_sign_in(request)

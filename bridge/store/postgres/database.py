@@ -43,7 +43,7 @@ class Database:
     """
 
     is_shared = True
-    notes_every_s = 5.0  # only the last of each watch is written; after a crash those lost are asked again first
+    notes_every_s = 5.0  # only the last note of a watch is written; after a crash, watches without it are polled first
 
     def __init__(
         self,
