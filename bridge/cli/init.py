@@ -72,8 +72,9 @@ class Questions:
             return self._once(parse, answer, what)
         while True:
             hint = "" if default is None else f" [{default or 'none'}]"
+            suffix = " " if what.endswith("?") and not hint else ": "
             answer = click.prompt(
-                f"{what}{hint}", default=default, hide_input=is_secret, show_default=False, prompt_suffix=": "
+                f"{what}{hint}", default=default, hide_input=is_secret, show_default=False, prompt_suffix=suffix
             )
             try:
                 return parse(str(answer).strip())
@@ -133,7 +134,8 @@ def init_command(
 
 def _provider(questions: Questions, given: str | None) -> Description:
     known = load_descriptions({})
-    questions.say("Providers: " + ", ".join(sorted(known)))
+    if given is None:
+        questions.say("Providers: " + ", ".join(sorted(known)))
     return questions.ask(
         "1. Which provider?", lambda text: find_provider(text, known), given=given, option="--provider"
     )
@@ -176,7 +178,7 @@ def _rest(
             is_secret=True,
         )
     sources = sources_of(description, address)
-    for line in _numbered(sources):
+    for line in _numbered(sources) if tasks is None else ():
         questions.say(line)
     source = questions.ask(
         "3. Where do tasks come from?",
@@ -185,8 +187,10 @@ def _rest(
         option="--tasks",
         default="queue",
     )
+    if to_url is None:
+        questions.say("   A webhook's URL, or an Apprise URL such as tgram://TOKEN/CHAT_ID")
     endpoint = questions.ask(
-        "4. Where to send results? A webhook's URL, or an Apprise URL such as tgram://TOKEN/CHAT_ID",
+        "4. Where to send results?",
         parse_endpoint,
         given=to_url,
         option="--to",

@@ -135,8 +135,8 @@ def test_a_test_asks_the_provider_and_sends_a_sample(shell: Shell, empty: Path, 
 
 def test_a_person_is_asked_again_after_a_wrong_answer(shell: Shell, empty: Path) -> None:
     answers = [
-        ("Which provider?: ", "klimg\n"),
-        ("Which provider?: ", "comfyui\n"),
+        ("Which provider? ", "klimg\n"),
+        ("Which provider? ", "comfyui\n"),
         ("come from? [queue]: ", "2\n"),
         ("[none]: ", "\n"),
         ("[yes]: ", "no\n"),
@@ -146,6 +146,19 @@ def test_a_person_is_asked_again_after_a_wrong_answer(shell: Shell, empty: Path)
     assert "\x1b[32mok" in seen
     assert (shell.folder / "tasks.yaml").exists()
     assert "watchlist: tasks.yaml" in empty.read_text()
+
+
+def test_no_question_is_cut_at_80_columns(shell: Shell, empty: Path) -> None:
+    answers = [("API key", "\n"), ("come from?", "\n"), ("send results?", "\n"), ("Test it now", "no\n")]
+    seen = in_terminal(
+        shell.folder, "init", "--provider", "fal", columns=80, env={"FAL_KEY": "a-key-0123"}, answers=answers
+    )
+    assert "Providers:" not in seen, "the provider is given"
+    assert "tgram://TOKEN/CHAT_ID" in seen
+    assert "?:" not in seen
+    questions = [line for line in seen.splitlines() if line[:3] in {"2. ", "3. ", "4. ", "5. "}]
+    assert len(questions) == 4
+    assert all(len(line) <= 70 for line in questions), questions
 
 
 def test_a_failed_test_leaves_the_file_and_says_what_to_do(shell: Shell, empty: Path) -> None:
