@@ -18,6 +18,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def os_reason(error: OSError) -> str:
+    """What the system said, without its error number."""
+    reason = error.strerror or str(error)
+    return reason if error.filename is None else f"{error.filename}: {reason}"
+
+
 class GenbridgeError(Exception):
     """Base of all errors that genbridge raises. The text is one line: what is wrong, where, and how to fix it."""
 

@@ -13,7 +13,7 @@ from bridge.config.provider_trees import effective_tree, official_hosts
 from bridge.config.secret import fill
 from bridge.config.settings_file import SYSTEM_SETTINGS, SettingsFile, named_store, user_folder
 from bridge.domain.quoting import printable
-from bridge.errors import ConfigError, StoreError
+from bridge.errors import ConfigError, StoreError, os_reason
 from bridge.store import Place
 from bridge.store.sqlite.inspection import Ownership, ownership
 
@@ -145,7 +145,8 @@ def _look_at(common: Path) -> Ownership | str | None:
     try:
         return ownership(common) if common.exists() else None
     except (StoreError, OSError) as error:
-        return f"{_FORMER.format(common)} is not used by this file: {error}"
+        reason = os_reason(error) if isinstance(error, OSError) else str(error)
+        return f"{_FORMER.format(common)} is not used by this file: {reason}"
 
 
 def _beside(path: Path, settings: Path, state: Path) -> Path:

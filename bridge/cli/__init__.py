@@ -20,7 +20,7 @@ import click
 
 from bridge import __version__
 from bridge.domain.quoting import printable
-from bridge.errors import ConfigError, GenbridgeError
+from bridge.errors import ConfigError, GenbridgeError, os_reason
 from bridge.redaction import guard_tracebacks, hidden, learn_by, report_bug
 
 COMMANDS: Final = {  # the module of each, and its summary
@@ -220,7 +220,8 @@ def _say(error: GenbridgeError | OSError) -> int:
             start = "" if PLACE.match(problem) else "genbridge: "
             click.echo(start + printable(hidden(problem)), err=True)
     else:
-        click.echo(f"genbridge: {printable(hidden(str(error)))}", err=True)
+        reason = os_reason(error) if isinstance(error, OSError) else str(error)
+        click.echo(f"genbridge: {printable(hidden(reason))}", err=True)
     return error.exit_code if isinstance(error, GenbridgeError) else 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection
 from typing import Final
 
@@ -68,14 +69,37 @@ def _text(error: click.ClickException) -> str:
             said = f"no option {printable(name)}"
             if error.ctx is not None and _takes_ids(error.ctx.command) and not name.startswith("--"):
                 return f"{said}; an id that begins with - goes after --, as in `{error.ctx.command_path} -- -x7`"
-            return f"{said}; did you mean {near[0]}?" if near else said
+            if near:
+                return f"{said}; did you mean {near[0]}?"
+            return _misplaced(error) or said
         case click.MissingParameter(param=click.Parameter() as param):
             return f"{param.make_metavar(error.ctx or click.Context(click.Command(''))).strip('[]')} is missing"
         case click.BadParameter(param=param, param_hint=hint, ctx=click.Context() as ctx) if param or hint:
             named = param.get_error_hint(ctx) if param else hint
-            return f"{str(named).strip(chr(39))}: {_small(error.message)}"
+            return f"{str(named).strip(chr(39))}: {_number(error) or _small(error.message)}"
         case _:
             return _small(error.format_message())
+
+
+def _misplaced(error: click.NoSuchOption) -> str | None:
+    """What to say about an option of a command that stands before the command."""
+    if error.ctx is None or not isinstance(group := error.ctx.command, click.Group):
+        return None
+    for name in group.list_commands(error.ctx):
+        _, command, _ = group.resolve_command(error.ctx, [name])
+        if command is not None and any(error.option_name in param.opts for param in command.params):
+            option = printable(error.option_name)
+            return f"{option} goes after the command, as in `{error.ctx.command_path} {name} {option}`"
+    return None
+
+
+def _number(error: click.BadParameter) -> str | None:
+    """What is wrong with a number, when a number is meant."""
+    if error.param is None or not isinstance(kind := error.param.type, click.IntRange):
+        return None
+    if (given := re.match(r"'(.*)' is not a valid", error.message, re.DOTALL)) is not None:
+        return f"{quoted(given[1])} is not a whole number"
+    return f"must be between {kind.min} and {kind.max}"
 
 
 def _takes_ids(command: click.Command) -> bool:

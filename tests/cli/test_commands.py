@@ -72,7 +72,12 @@ def test_the_version_is_reported(shell: Shell) -> None:
         (["list", "--odd"], "list: no option --odd; see `genbridge list --help`"),
         (["list", "more"], "list: got unexpected extra argument (more); see `genbridge list --help`"),
         (["list", "--phase", "odd"], "'odd' is not one of"),
-        (["list", "--limit", "0"], "--limit"),
+        (["list", "--limit", "0"], "list: --limit: must be between 1 and 1000000000; see `genbridge list --help`"),
+        (["list", "--limit", "x"], 'list: --limit: "x" is not a whole number; see `genbridge list --help`'),
+        (["providers", "kling", "--status", "5"], "--status: must be between 100 and 599"),
+        (["--log-level", "debug", "run"], "--log-level goes after the command, as in `genbridge run --log-level`"),
+        (["-v", "once"], "-v goes after the command, as in `genbridge run -v`"),
+        (["--jsn", "list"], "no option --jsn; see `genbridge --help`"),
         (["deliveries", "--limit", "99999999999999999999"], "--limit"),
         (["add"], "ID...|- is missing; see `genbridge add --help`"),
         (["add", "-x7"], "after --, as in `genbridge add -- -x7`"),
@@ -249,7 +254,7 @@ def test_a_full_disk_under_stdout_is_one_line(shell: Shell) -> None:
             [sys.executable, "-m", "bridge", "list"], cwd=shell.folder, stdout=full, stderr=subprocess.PIPE, timeout=60
         )
     assert done.returncode == 1
-    assert done.stderr == b"genbridge: [Errno 28] No space left on device\n"
+    assert done.stderr == b"genbridge: No space left on device\n"
 
 
 def test_a_reader_that_has_gone_is_no_trouble(shell: Shell) -> None:
