@@ -84,7 +84,10 @@ def wait_for(
     if screen.is_terminal and len(views) > 1:
         click.echo(summary(views, screen, clock.steady() - began_at), err=True)
     if running := count_live(views):
-        click.echo(f"genbridge: timed out: {running} of {count(len(views), 'task')} still running", err=True)
+        is_or_are = "is" if running == 1 else "are"
+        click.echo(
+            f"genbridge: timed out: {running} of {count(len(views), 'task')} {is_or_are} still running", err=True
+        )
         return TEMPORARY
     return 0 if all_succeeded(views) else 1
 

@@ -21,6 +21,8 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "tuple_type": "must be a list",
     "string_type": NOT_A_TEXT,
     "too_short": "is empty; name at least one",
+    "string_too_short": "is empty",
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "is not a whole number"),
     "too_long": "has more than {max_length} items",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",

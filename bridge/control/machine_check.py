@@ -49,7 +49,7 @@ def _existing(folder: Path) -> Path:
 def _free(folder: Path, free: int) -> Finding:
     seen = f"{free / 1e9:,.1f} GB free at {folder}" if free >= 1e9 else f"{free // 1_000_000} MB free at {folder}"
     if free < LEAST_BYTES:
-        return Finding(Level.ERROR, "disk", f"{seen}: the store cannot be written soon; free some space")
+        return Finding(Level.ERROR, "disk", f"{seen}: almost full; free some space")
     if free < LOW_BYTES:
         return Finding(Level.WARNING, "disk", f"{seen}: free some space before it is full")
     return Finding(Level.OK, "disk", seen)

@@ -86,7 +86,8 @@ def test_time_over_is_75_and_says_what_is_missing(shell: Shell) -> None:
     shell("add", "a", "b")
     said = shell("wait", "--timeout", "0.1s")
     assert said.code == 75
-    assert "timed out: 2 of 2 tasks still running" in said.err
+    assert "timed out: 2 of 2 tasks are still running" in said.err
+    assert "timed out: 1 of 1 task is still running" in shell("wait", "a", "--timeout", "0.1s").err
     assert shell("wait", "--account", "other").code == 0, "nothing to wait for there"
 
 

@@ -147,12 +147,14 @@ def test_every_route_asks_for_the_token_it_needs(site: Site, route: ApiRoute) ->
         ("/api/v1/deliveries?state=lost", "state"),
         ("/api/v1/status?x=1", "x"),
         ("/api/v1/task", "id"),
+        ("/api/v1/task?id=", "id"),
     ],
 )
 def test_a_wrong_parameter_is_named(site: Site, path: str, at: str) -> None:
     answer = site.reader.get(path)
     assert answer.status_code == 422
     assert [one["at"] for one in answer.json()["errors"]] == [at]
+    assert "string" not in answer.json()["detail"], "in our words, not in those of a library"
 
 
 @pytest.mark.parametrize(
