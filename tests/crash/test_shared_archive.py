@@ -1,14 +1,20 @@
-"""Several daemons that copy into one folder: each file once, even when one is killed."""
+"""Several daemons that copy into one folder or bucket: each file once, even when one is killed."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
+from bridge.archive.bucket import Bucket
+from bridge.archive.folder import Folder
+from bridge.archive.place import Place
+from tests.archive.buckets import BUCKET, environment, s3_server
 from tests.archive.file_server import file_server
 from tests.crash.crew import Crew
 from tests.world import Answer, World, kling, until
@@ -25,31 +31,46 @@ def archived(world: World) -> set[str]:
     return {one.data["task_id"] for one in list(world.told) if one.topic == "task_archived"}
 
 
-def test_daemons_that_share_a_folder_write_each_file_once(world: World, crew: Crew, tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
+@contextmanager
+def bucket(tmp_path: Path) -> Iterator[tuple[str, Place]]:
+    with s3_server() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(server).items():
+            patch.setenv(name, value)
+        yield f"s3://{BUCKET}/shared", Bucket(f"s3://{BUCKET}/shared", tmp_path)
+
+
+@contextmanager
+def folder(tmp_path: Path) -> Iterator[tuple[str, Place]]:
+    yield str(tmp_path / "shared"), Folder(tmp_path / "shared")
+
+
+@pytest.mark.parametrize("shared", [folder, bucket])
+def test_daemons_that_share_a_place_write_each_file_once(
+    world: World, crew: Crew, tmp_path: Path, shared: Callable[[Path], AbstractContextManager[tuple[str, Place]]]
+) -> None:
     ids = [f"task-{number}" for number in range(TASKS)]
-    with file_server({f"/{one}.mp4": FILE for one in ids}, pause_s=0.5) as url:
+    with shared(tmp_path) as (to, place), file_server({f"/{one}.mp4": FILE for one in ids}, pause_s=0.5) as url:
 
         def answer(task_id: str) -> Answer:
             return 200, json.dumps(kling(task_id, "succeed", urls=[f"{url}/{task_id}.mp4"])).encode(), {}
 
         world.fault = answer
         routes = [{"topics": ["task_archived"], "endpoints": ["hook"]}]
-        crew.start("a", "b", archive={"to": str(shared)}, routes=routes)
+        crew.start("a", "b", archive={"to": to}, routes=routes)
         until(lambda: crew.is_ready("a") and crew.is_ready("b"), seconds=20, what="both are ready")
         crew.drop("a", [{"id": one, "account": "kling", "label": "cat"} for one in ids])
         until(lambda: len(archived(world)) >= 3, seconds=30, what="the first copies")
         crew.daemons["a"].kill()
-        crew.start("a", archive={"to": str(shared)}, routes=routes)
+        crew.start("a", archive={"to": to}, routes=routes)
         until(lambda: archived(world) >= set(ids), seconds=60, what="every copy")
         assert crew.stop() == [0, 0]
+        found = {one.path: place.read(one.path) or b"" for one in place.entries()}
 
-    found = [path for path in shared.rglob("*") if path.is_file() and ".partial" not in path.parts]
-    owners = Counter(json.loads(path.read_bytes())["data"]["task_id"] for path in found if path.suffix == ".json")
+    owners = Counter(json.loads(text)["data"]["task_id"] for path, text in found.items() if path.endswith(".json"))
     assert owners == dict.fromkeys(ids, 1)
-    copies = [path for path in found if path.suffix == ".mp4"]
+    copies = [content for path, content in found.items() if path.endswith(".mp4")]
     assert len(copies) == TASKS
-    assert all(path.read_bytes() == FILE for path in copies)
+    assert all(content == FILE for content in copies)
     events = {(one.data["task_id"], one.event_id) for one in world.told}
     assert len(events) == TASKS
 
