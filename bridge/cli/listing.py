@@ -149,10 +149,6 @@ def _phase(view: WatchView) -> str:
     return f"{view.phase} {view.progress:.0f}%" if is_underway else view.phase
 
 
-def _first_url(view: WatchView) -> str:
-    return view.urls[0] if view.urls else ""
-
-
 def _result(view: WatchView, found: WatchList) -> str:
     """What came out of the task, or what comes next."""
     if view.ended_at is not None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from bridge.domain.event import END_TOPICS
 from bridge.domain.ring import EVERY_S, Ring, quantile
 from bridge.metrics import AnswerTimes, EndpointMetrics, Histogram, Metrics
 from bridge.ports import Clock
@@ -45,7 +44,6 @@ class Rings:
         self._lag_bounds = EndpointMetrics().delivery_s.bounds
         now = clock.steady()
         self.began_at = now
-        self._finishes = Ring(1, began_at=now)
         self._histograms = {name: Ring(len(one.counts), began_at=now) for name, one in self._observed().items()}
         self._lags = Ring(len(self._lag_bounds) + 1, began_at=now)
         self._polls: dict[str, Ring] = {}
@@ -55,7 +53,6 @@ class Rings:
     def sample(self) -> None:
         """Add what has been counted since the last time."""
         now, metrics = self._clock.steady(), self._metrics
-        self._finishes.add(self._grown("finishes", [sum(metrics.events[topic] for topic in END_TOPICS)]), at=now)
         for name, histogram in self._observed().items():
             self._histograms[name].add(self._grown(name, histogram.counts), at=now)
         for name, endpoint in metrics.endpoints.items():
@@ -70,17 +67,9 @@ class Rings:
             self.sample()
             await self._clock.sleep(SAMPLE_EVERY_S)
 
-    def finishes_per_hour(self) -> list[Point]:
-        """How many tasks finished in each five minutes, as a rate."""
-        return [Point(at, _rate(sums, 3600)) for at, sums in self._finishes.slots(self._now())]
-
-    def median_lag(self) -> list[Point]:
-        """From the commit of a finish to its acceptance by a receiver, in seconds: the median of each five minutes.
-        None where nothing was accepted."""
-        return self.lag(0.5)
-
     def lag(self, part: float) -> list[Point]:
-        """The same for any part: 0.95 is what nineteen of twenty did not exceed."""
+        """From the commit of a finish to its acceptance by a receiver, in seconds: what this part of each five minutes
+        did not exceed, so 0.5 is the median. None where nothing was accepted."""
         return [
             Point(at, None if sums is None else quantile(self._lag_bounds, sums, part))
             for at, sums in self._lags.slots(self._now())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from pydantic import BaseModel, Field
@@ -120,8 +120,3 @@ _FRAMEWORK: Final = {
 async def answer_error(request: Request, error: Exception) -> Response:
     """An exception handler of starlette."""
     return problem_response(problem_of(error))
-
-
-def problem_schema() -> dict[str, Any]:
-    """The JSON Schema of a problem document."""
-    return ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bridge.control.rings import Quantiles, Rings
-from bridge.domain.event import Topic
 from bridge.domain.ring import EVERY_S
 from bridge.domain.task import Kind
 from bridge.metrics import Metrics
@@ -18,27 +17,25 @@ def made() -> tuple[Metrics, FakeClock, Rings]:
     return metrics, clock, Rings(metrics, clock)
 
 
-async def test_finishes_are_a_rate_and_what_happened_before_the_start_is_not_known() -> None:
+async def test_polls_are_a_rate_and_what_happened_before_the_start_is_not_known() -> None:
     metrics, clock, rings = made()
-    metrics.events[Topic.TASK_SUCCEEDED] += 4
-    metrics.events[Topic.TASK_FAILED] += 1
-    metrics.events[Topic.TASK_PROGRESS] += 7
+    metrics.account("kling").polls[Kind.RUNNING] += 25
     rings.sample()
     await clock.advance(EVERY_S)
-    metrics.events[Topic.TASK_SUCCEEDED] += 1
-    assert [point.value for point in rings.finishes_per_hour()[-3:]] == [None, 60, 12]
+    metrics.account("kling").polls[Kind.RUNNING] += 5
+    assert [point.value for point in rings.polls_per_minute()[-3:]] == [None, 5.0, 1.0]
 
 
 async def test_the_median_lag_is_that_of_all_endpoints() -> None:
     metrics, clock, rings = made()
-    assert rings.median_lag()[-1].value is None
+    assert rings.lag(0.5)[-1].value is None
     for seconds in (0.3, 0.4, 0.4, 8.0):
         metrics.endpoint("automation").delivery_s.observe(seconds)
-    value = rings.median_lag()[-1].value
+    value = rings.lag(0.5)[-1].value
     assert value is not None
     assert 0.25 < value < 0.5
     await clock.advance(EVERY_S)
-    assert rings.median_lag()[-1].value is None
+    assert rings.lag(0.5)[-1].value is None
 
 
 async def test_polls_are_counted_by_account() -> None:
