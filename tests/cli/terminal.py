@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -87,5 +88,8 @@ def interrupt_at(text: str) -> Callable[[str, subprocess.Popen[bytes]], None]:
         if text in seen and not pressed:
             pressed = True
             process.send_signal(signal.SIGINT)
+            again = threading.Timer(30, process.send_signal, [signal.SIGINT])  # readline misses one while it starts
+            again.daemon = True
+            again.start()
 
     return look
