@@ -17,6 +17,7 @@ NOT_HERE = {
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)  # Chromium draws each view as a slow phone would
 @pytest.mark.parametrize("subject", sorted(set(SUBJECTS) - NOT_HERE))
 def test_a_subject_runs_and_fills_its_tables(subject: str) -> None:
     report: Report = importlib.import_module(f"benchmarks.{subject}").run(True)

@@ -308,6 +308,7 @@ def test_a_blocked_account_a_disabled_endpoint_and_a_rejected_file_need_somebody
         assert "kling · account blocked" in shown(row(page(), "blocked-1"))
 
 
+@pytest.mark.timeout(300)
 def test_while_the_store_cannot_be_written_nothing_else_is_said(tmp_path: Path) -> None:
     with filled(tmp_path) as store:
         store.finished("a", states={"hook": DeliveryState.DEAD})
