@@ -76,7 +76,7 @@ class PartFile:
         return validator
 
     def restart(self, url: str, validator: str) -> None:
-        """Begin anew, with what the server now says."""
+        """Start again with what the server now says."""
         os.ftruncate(self._file, 0)
         self._hash, self.bytes, self.head, self._noted, self._synced = hashlib.sha256(), 0, b"", 0, 0
         self._url, self._validator = url, validator
