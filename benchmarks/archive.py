@@ -81,7 +81,7 @@ def _row(place: str, copied: Copied, size_mb: int) -> list[str]:
 
 
 def _copied(size_mb: int, tasks: int, *, to: str = "archive/") -> Copied:
-    """Copy the results of so many tasks that finish together."""
+    """Copy the results of this many tasks that finish together."""
     with _finishing(size_mb) as provider, tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch:
         folder = Path(scratch)
         settings = settle(folder, provider=provider.url, interval="200ms", archive={"to": to})

@@ -71,7 +71,7 @@ class CallbackSignature(DescriptionModel):
 
 
 class CallbackRule(DescriptionModel):
-    """What the provider posts to a callback address. `id` selects the task's ids, all that there are. `status` selects
+    """What the provider posts to a callback address. `id` selects all ids of tasks. `status` selects
     its word for the task, for people. `challenge` selects a value that the answer must repeat."""
 
     field: str  # what to set at the provider, such as `callback_url`

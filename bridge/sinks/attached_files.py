@@ -44,7 +44,7 @@ class WantedFile(NamedTuple):
 
 
 ReadCopy = Callable[[str, int], bytes | None]
-"""Reads a copy in the archive, by its path, if it has at most so many bytes; else None. Blocks."""
+"""Reads a copy in the archive, by its path, if it has at most this many bytes; else None. Blocks."""
 
 
 def no_copies(path: str, most_bytes: int) -> bytes | None:

@@ -241,7 +241,7 @@ async def test_a_finish_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> N
     spool = spool_in(tmp_path, within_s=0.5)
     pipe = tmp_path / ".partial" / f"{spool_name('kling', 't-1', 'images', 0)}.tmp"
     pipe.parent.mkdir()
-    os.mkfifo(pipe)  # whoever opens it to write waits for a reader
+    os.mkfifo(pipe)  # opening it to write waits for a reader
 
     with capture_logs() as logged, anyio.fail_after(20):
         readings = [await spool.keep("kling", task_id, answer(PNG)) for task_id in ("t-1", "t-2")]

@@ -25,7 +25,7 @@ def seconds(instant: str) -> float:
 
 @pytest.fixture
 def learned(shell: Shell) -> Shell:
-    """Two tasks have just been added, of one of which it is known how long such tasks take."""
+    """Two tasks have just been added. For one of them, it is known how long similar tasks take."""
     shell.settings()
     table = Table()
     for _ in range(30):

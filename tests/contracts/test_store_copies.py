@@ -79,7 +79,7 @@ def holding(event: Event) -> Sequence[Parcel]:
 
 
 def held_end(store: Store) -> Delivery:
-    """A task whose end is held for the receiver; the delivery of its copies."""
+    """A task; its end is held for the receiver. With the delivery of its copies."""
     add(store, KEY.task_id)
     store.commit([make_end(snapshot=VIDEO._replace(kept={"model": "m"}))], holding)
     [copies] = due(store, now=NOW)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from structlog.testing import capture_logs
 
 from bridge.clock import SystemClock
 from bridge.config.settings_file import SettingsFile
 from bridge.control.live_hub import LiveHub
-from bridge.store import open_follower, open_store
+from bridge.store import Store, open_follower, open_store
 from tests.fakes import DirectOffload
 from tests.store.making import KEY, add, make_end, nobody
 
@@ -36,43 +38,43 @@ def no_settings() -> SettingsFile:
     raise AssertionError("neither waiting nor events need settings")
 
 
-async def test_a_wait_ends_although_looking_for_its_task_met_a_bug(tmp_path: Path) -> None:
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
     store = open_store(tmp_path / "state.db", create=True, group_access=False)
     add(store, KEY.task_id)
-    offload = FaultyOffload("finished")
-    hub = LiveHub(
-        store=open_follower(tmp_path / "state.db"), offload=offload, clock=SystemClock(), settings=no_settings
-    )
-    with capture_logs() as logged, anyio.fail_after(60):
-        async with anyio.create_task_group() as group:
-            group.start_soon(hub.run)
-            store.commit([make_end(KEY)], nobody)
-            await hub.until_finished(KEY, 300.0)
-            group.cancel_scope.cancel()
-    assert offload.has_failed
-    assert [line["work"] for line in logged if line["event"] == "work.bug"] == ["finishwaits"]
-    hub.close()
+    yield store
     store.close()
 
 
-async def test_events_arrive_although_reading_them_met_a_bug(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    add(store, KEY.task_id)
-    offload = FaultyOffload("read_events")
-    hub = LiveHub(
-        store=open_follower(tmp_path / "state.db"), offload=offload, clock=SystemClock(), settings=no_settings
-    )
+@asynccontextmanager
+async def running(folder: Path, faulty: str, *, part: str) -> AsyncIterator[LiveHub]:
+    """A hub that meets a bug at its first call of this method; at the end, the bug was met and logged for this part."""
+    offload = FaultyOffload(faulty)
+    follower = open_follower(folder / "state.db")
+    hub = LiveHub(store=follower, offload=offload, clock=SystemClock(), settings=no_settings)
     with capture_logs() as logged, anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(hub.run)
-            async for frame in hub.events(None):
-                if b"task_succeeded" in frame:
-                    break
-                if not offload.has_failed:
-                    store.commit([make_end(KEY)], nobody)
-                    hub.changed()
+            yield hub
             group.cancel_scope.cancel()
     assert offload.has_failed
-    assert [line["work"] for line in logged if line["event"] == "work.bug"] == ["eventhub"]
+    assert [line["work"] for line in logged if line["event"] == "work.bug"] == [part]
     hub.close()
-    store.close()
+
+
+async def test_a_wait_ends_although_looking_for_its_task_met_a_bug(store: Store, tmp_path: Path) -> None:
+    async with running(tmp_path, "finished", part="finishwaits") as hub:
+        store.commit([make_end(KEY)], nobody)
+        await hub.until_finished(KEY, 300.0)
+
+
+async def test_events_arrive_although_reading_them_met_a_bug(store: Store, tmp_path: Path) -> None:
+    async with running(tmp_path, "read_events", part="eventhub") as hub:
+        has_finished = False
+        async for frame in hub.events(None):
+            if b"task_succeeded" in frame:
+                break
+            if not has_finished:
+                store.commit([make_end(KEY)], nobody)
+                hub.changed()
+                has_finished = True

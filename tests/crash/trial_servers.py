@@ -118,7 +118,7 @@ class CuttingProxy:
 
     port: int
     luck: random.Random
-    most_bytes: int  # after at most so many a connection is cut or falls silent, if it does
+    most_bytes: int  # after at most this many a connection is cut or falls silent, if it does
     stall_s: float
     events: Counter[str] = field(default_factory=Counter)
 
@@ -184,7 +184,7 @@ class FlakyProxy:
 
 
 async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
-    """Copy until the end, or until so many bytes have come."""
+    """Copy until the end, or until this many bytes have come."""
     while data := await reader.read(64 << 10):
         left = None if left is None else left - len(data)
         if left is not None and left <= 0:

@@ -72,6 +72,11 @@ async def test_an_error_that_somebody_must_act_on_passes_through() -> None:
 
 
 async def test_work_that_returns_is_over() -> None:
-    async def work() -> None: ...
+    runs = 0
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
 
     await keep_running("part", work, FakeClock())
+    assert runs == 1

@@ -1,4 +1,4 @@
-"""Forms with files stay whole, whoever wrote the texts and the files in them."""
+"""Forms with files stay whole, whatever the texts and files in them are."""
 
 from __future__ import annotations
 

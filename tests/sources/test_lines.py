@@ -239,7 +239,7 @@ async def test_whenever_reading_is_cancelled_no_file_stays_open(
     times = 0
 
     class Cancelling(PosixPath):
-        """Whoever opens it, for this time, is cancelled meanwhile."""
+        """A reader that opens it during this time is cancelled."""
 
         def __fspath__(self) -> str:
             nonlocal times

@@ -55,7 +55,7 @@ class Looks:
 
     async def rely_on_notifications(self) -> None:
         """From now on only a notification leads to a look."""
-        await self.more(2)  # whoever had to begin listening again has done so
+        await self.more(2)  # by now everybody listens again
         self.clock.is_lazy = True
         await self.more()
 

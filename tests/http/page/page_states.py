@@ -81,7 +81,7 @@ def busy(store: Filler) -> None:
 
 
 def hostile(store: Filler) -> None:
-    """Labels, ids, reasons, URLs and answers that attack whoever shows them."""
+    """Labels, ids, reasons, URLs and answers that attack the page."""
     needs(store)
     for number, text in enumerate(HOSTILE):
         store.running(f"run{number}{text[:200]}", age=3, label=text[:500])

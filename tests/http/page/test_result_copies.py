@@ -140,7 +140,7 @@ def hanging(folder: Path) -> Iterator[None]:
     records = [path for path in folder.rglob("*.json") if not path.name.endswith(".data.json")]
     for record in records:
         record.rename(record.with_suffix(".aside"))
-        os.mkfifo(record)  # whoever opens it waits for a writer
+        os.mkfifo(record)  # opening it waits for a writer
     try:
         yield
     finally:
