@@ -1,4 +1,4 @@
-"""A server of files in a thread of its own."""
+"""HTTP servers in threads of their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler], host: str = "127.0.0.1") -> Iterator[str]:
+    """The address of a server whose requests this handler answers."""
+    server = ThreadingHTTPServer((host, 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextmanager
@@ -31,10 +43,5 @@ def file_server(files: Mapping[str, bytes], *, pause_s: float = 0.0) -> Iterator
                 time.sleep(pause_s)
                 self.wfile.write(body[len(body) // 2 :])
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Files) as url:
+        yield url

@@ -9,16 +9,16 @@ import random
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.archive.file_server import serving
 from tests.world import Answer, DaemonProcess, World, kling, running_world, until
 
 pytestmark = pytest.mark.long
@@ -62,14 +62,8 @@ class _Results(BaseHTTPRequestHandler):
 def results(pause_s: float = 0.03) -> Iterator[tuple[str, list[int]]]:
     """The address of the server, and where each request began."""
     handler = type("Results", (_Results,), {"starts": [], "pause_s": pause_s})
-    server = ThreadingHTTPServer(("0.0.0.0", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", handler.starts  # type: ignore[attr-defined]
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(handler, "0.0.0.0") as url:
+        yield url, handler.starts  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -242,13 +236,8 @@ def telegram() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
             self.end_headers()
             self.wfile.write(answer)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/bot1:A", sent
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Api) as url:
+        yield f"{url}/bot1:A", sent
 
 
 def test_a_robot_attaches_the_copy_and_the_result_is_downloaded_once(tmp_path: Path, world: World) -> None:

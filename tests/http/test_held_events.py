@@ -6,11 +6,12 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from tests.archive.file_server import serving
 from tests.http.site import Site, running_site
 from tests.http.test_streams import following
 from tests.world import Answer, kling, until
@@ -36,14 +37,11 @@ def gated_server() -> Iterator[tuple[str, threading.Event]]:
             self.end_headers()
             self.wfile.write(MP4)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Film)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", gate
-    finally:
-        gate.set()
-        server.shutdown()
-        server.server_close()
+    with serving(Film) as url:
+        try:
+            yield url, gate
+        finally:
+            gate.set()
 
 
 @contextmanager
