@@ -23,8 +23,10 @@ class FoundDeliveries:
 def search_deliveries(
     store: ReadStore, file: SettingsFile, wanted: DeliverySearch, *, now: float, limit: int, cursor: str | None = None
 ) -> FoundDeliveries:
-    """These deliveries, the worst first, at most `limit`, from `cursor` on: undelivered, held, waiting, accepted,
-    overtaken. A page may be short, or empty, and still have a `next` one. UsageError for a wrong cursor."""
+    """At most `limit` of these deliveries, from `cursor` on: dead first, then held, waiting, accepted, canceled.
+
+    A page may be short, or empty, and still have a `next` one. UsageError for a wrong cursor.
+    """
     values = mark_after(SEARCHED, cursor, (Standing, float, int))
     page = store.delivery_page(wanted, after=DeliveryMark(*values) if values else None, limit=limit, now=now)
     following = mark_at(SEARCHED, *page.next_after) if page.next_after else None

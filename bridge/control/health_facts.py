@@ -209,7 +209,7 @@ def _account_state(
 def _endpoints(store: ReadStore, loaded: Loaded, found: Overview) -> list[EndpointFacts]:
     accepted, oldest = store.accepted(found.now - DAY_S), store.oldest_waiting()
     disabled = {one.endpoint: one for one in store.disabled_endpoints()}
-    dead = {one.endpoint: one for one in store.undelivered()}
+    dead = {one.endpoint: one for one in store.dead_deliveries()}
     failing = {one.endpoint: one for one in found.failing}
     paused = lasting(found.pauses, PauseOf.ENDPOINT, found.now)
     facts = []

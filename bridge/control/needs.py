@@ -31,7 +31,7 @@ class NeedKind(StrEnum):
     """In the order in which they are shown."""
 
     NO_DAEMON = "no_daemon"
-    UNDELIVERED = "undelivered"
+    DEAD_DELIVERIES = "dead_deliveries"
     ACCOUNT_BLOCKED = "account_blocked"
     ENDPOINT_DISABLED = "endpoint_disabled"
     STORE_SLOW = "store_slow"
@@ -46,7 +46,7 @@ class Need:
 
     kind               subject   count                   since_at         until_at      detail
     no_daemon                                            it stopped
-    undelivered        endpoint  deliveries              the first        the last      last answer (`attempts`)
+    dead_deliveries    endpoint  deliveries              the first        the last      last answer (`attempts`)
     account_blocked    account   tasks that wait         it was blocked   next probe    the provider's answer
     endpoint_disabled  endpoint  deliveries that wait    it was disabled                the receiver's answer
     store_slow                                                                          (`seconds`: p95 of commits)
@@ -78,7 +78,9 @@ class NeedCounts(NamedTuple):
 def counts_of(found: Iterable[Need]) -> NeedCounts:
     """The numbers of this list."""
     listed = list(found)
-    return NeedCounts(dead=sum(need.count for need in listed if need.kind is NeedKind.UNDELIVERED), needs=len(listed))
+    return NeedCounts(
+        dead=sum(need.count for need in listed if need.kind is NeedKind.DEAD_DELIVERIES), needs=len(listed)
+    )
 
 
 def needs(
@@ -94,7 +96,7 @@ def needs(
     if alone := list(_no_daemon(store, found, daemon)):
         return alone
     return [
-        *_undelivered(store, file, found.now),
+        *_dead_deliveries(store, file, found.now),
         *_blocked(store, file, found, daemon.accounts),
         *_disabled(store, file, found),
         *_slow_store(commit_p95_s),
@@ -110,12 +112,12 @@ def _no_daemon(store: ReadStore, found: Overview, daemon: DaemonNow) -> Iterator
         yield Need(kind=NeedKind.NO_DAEMON, since_at=daemon.stopped_at)
 
 
-def _undelivered(store: ReadStore, file: SettingsFile, now: float) -> Iterator[Need]:
+def _dead_deliveries(store: ReadStore, file: SettingsFile, now: float) -> Iterator[Need]:
     """Endpoints to which a delivery died lately. All their dead deliveries count: they are sent again together."""
-    for one in store.undelivered():
+    for one in store.dead_deliveries():
         if one.endpoint in file.endpoints and now - one.last_at <= RECENT_S:
             yield Need(
-                kind=NeedKind.UNDELIVERED,
+                kind=NeedKind.DEAD_DELIVERIES,
                 subject=one.endpoint,
                 count=one.deliveries,
                 since_at=one.first_at,

@@ -26,7 +26,7 @@ class FinishedIn(NamedTuple):
     tasks: int
 
 
-class UndeliveredAt(NamedTuple):
+class DeadDeliveries(NamedTuple):
     """The dead deliveries to one endpoint: their number, the times of the first and the last, and the attempts and the
     answer of the last."""
 
@@ -91,11 +91,11 @@ class WatchPage(NamedTuple):
 class Standing(StrEnum):
     """How a delivery stands, the worst first: the order of the page."""
 
-    DEAD = "dead"  # undelivered
+    DEAD = "dead"  # given up
     HELD = "held"  # it waits until its endpoint is enabled or resumed
     WAITING = "waiting"
     ACCEPTED = "accepted"
-    CANCELED = "canceled"  # overtaken
+    CANCELED = "canceled"  # the task finished first
 
 
 NOT_ACCEPTED: Final = (Standing.DEAD, Standing.HELD, Standing.WAITING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from bridge.domain.page_views import COUNTED, BoundedCount, DisabledSince, ExpiringResult, FinishedIn, UndeliveredAt
+from bridge.domain.page_views import COUNTED, BoundedCount, DeadDeliveries, DisabledSince, ExpiringResult, FinishedIn
 from bridge.store.sql_files import SQL
 from bridge.store.statements import OpenStore
 
@@ -34,11 +34,11 @@ class Figures(OpenStore):
         """Seconds from the commit of a finish to its acceptance, of the last thousand deliveries since then."""
         return [max(0.0, lag) for (lag,) in self._once.find(SQL["pages.lags"], since=since, most=MOST_LAGS)]
 
-    def undelivered(self) -> list[UndeliveredAt]:
+    def dead_deliveries(self) -> list[DeadDeliveries]:
         """The deliveries that were given up, by endpoint."""
         with self._database.read() as session:
             return [
-                UndeliveredAt(endpoint, count, first_at, last_at, attempts, detail)
+                DeadDeliveries(endpoint, count, first_at, last_at, attempts, detail)
                 for endpoint, count, first_at, last_at in sorted(session.find(SQL["pages.dead"]))
                 for attempts, detail in session.find(SQL["pages.last_dead"], endpoint=endpoint, last_at=last_at)
             ]

@@ -12,12 +12,12 @@ from bridge.domain.filters import EVERY_WATCH, WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import (
     BoundedCount,
+    DeadDeliveries,
     DeliverySearch,
     DisabledSince,
     ExpiringResult,
     FinishedIn,
     Standing,
-    UndeliveredAt,
 )
 from bridge.domain.pause import PauseOf
 from bridge.domain.task import Phase
@@ -62,7 +62,7 @@ class TestFigures:
         assert store.snapshots_by_id([*ids.values(), 999_999]) == {ids["a"]: VIDEO}
         assert store.snapshots_by_id([]) == {}
 
-    def test_undelivered_names_the_last_answer_at_each_endpoint(self, store: Store) -> None:
+    def test_dead_deliveries_come_with_the_last_answer_of_each_endpoint(self, store: Store) -> None:
         add(store, "a", "b")
         store.commit([make_end(key("a")), make_end(key("b"))], Teller(("automation", ""), ("chat", "1")))
         first, second = due(store)
@@ -73,7 +73,7 @@ class TestFigures:
         store.commit(
             [replace(dead, delivery_id=second.delivery_id, at=NOW + 80, detail="HTTP 503", attempts=10)], nobody
         )
-        assert store.undelivered() == [UndeliveredAt("automation", 2, NOW + 70, NOW + 80, 10, "HTTP 503")]
+        assert store.dead_deliveries() == [DeadDeliveries("automation", 2, NOW + 70, NOW + 80, 10, "HTTP 503")]
 
     def test_a_disabled_endpoint_says_since_when_and_why(self, store: Store) -> None:
         add(store, "task-1")

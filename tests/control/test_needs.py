@@ -73,7 +73,7 @@ def test_without_a_daemon_nothing_else_matters(store: Store, loaded: Loaded) -> 
     assert [need.kind for need in found(store, loaded, daemon=failing, p95_s=3.0)] == [NeedKind.NO_DAEMON]
 
 
-def test_undelivered_and_a_blocked_account_come_in_this_order(store: Store, loaded: Loaded) -> None:
+def test_dead_deliveries_and_a_blocked_account_come_in_this_order(store: Store, loaded: Loaded) -> None:
     add(store, "a", "b", "c")
     store.commit([make_block(), make_end(WatchKey("kling", "a"))], Teller())
     [delivery] = [one for one in due(store) if one.subject == "a"]
@@ -88,7 +88,7 @@ def test_undelivered_and_a_blocked_account_come_in_this_order(store: Store, load
     account = AccountNow(in_flight=0, rate=1.0, full_rate=1.0, probe_at=NOW + 160)
     assert found(store, loaded, daemon=replace(WORKS, accounts={"kling": account})) == [
         Need(
-            kind=NeedKind.UNDELIVERED,
+            kind=NeedKind.DEAD_DELIVERIES,
             subject="automation",
             count=1,
             since_at=NOW + 70,

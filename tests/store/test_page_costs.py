@@ -24,7 +24,7 @@ ACCEPTED = (Standing.ACCEPTED,)
 QUESTIONS: dict[str, Callable[[SqliteStore], object]] = {
     "finished in the last hour": lambda store: store.finished_in(NOW - HOUR),
     "lags": lambda store: store.delivery_lags(NOW - HOUR),
-    "undelivered": lambda store: store.undelivered(),
+    "dead deliveries": lambda store: store.dead_deliveries(),
     "accepted": lambda store: store.accepted(NOW - HOUR),
     "oldest waiting": lambda store: store.oldest_waiting(),
     "expiring": lambda store: store.expiring(NOW),

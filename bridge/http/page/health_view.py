@@ -154,7 +154,7 @@ def _mean(polls: Mapping[str, tuple[float, int]]) -> float | None:
 def _troubles(words: Wording, found: HealthFound) -> list[str]:
     """What needs a person, in a few words each; the same things as on Now."""
     said = {
-        NeedKind.UNDELIVERED: lambda need: words.counted(
+        NeedKind.DEAD_DELIVERIES: lambda need: words.counted(
             need.count, "{n} dead delivery to {endpoint}", "{n} dead deliveries to {endpoint}", endpoint=need.subject
         ),
         NeedKind.ACCOUNT_BLOCKED: lambda need: words.text("{name} is blocked", name=need.subject),
