@@ -14,10 +14,10 @@ from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts
 from bridge.domain.task import RESULT_GONE, Json
 from bridge.sinks.chat_cards import CardLink, markdown_link
 from bridge.sinks.chat_wording import CHINESE, ENGLISH, LANGUAGES, MARKS, TOPIC_MARKS, ChatWording
+from bridge.sinks.copies_text import copies_in, copies_place, copies_size, have_links
 from bridge.sinks.human_time import LOCAL, SOON_S, human_duration, human_expiry, human_instant
 from bridge.sinks.neutral import link, neutral, neutral_json
 from bridge.sinks.result_size import result_size
-from bridge.sinks.told_copies import copies_place, copies_size, have_links, told_copies
 
 MOST_URLS: Final = 500  # more would never fit
 MOST_TEXTS: Final = 10
@@ -223,7 +223,7 @@ def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWordin
         account = _text(data, "account", most_chars=80) or neutral(event.account)
         return words.timed_out.format(span=span, account=account) if span else _sentence(reason, words)
     if topic is Topic.TASK_ARCHIVED:
-        return None if have_links(data) else copies_place(told_copies(data)) or None
+        return None if have_links(data) else copies_place(copies_in(data)) or None
     if data.get("result_missing") is True:
         return (words.gone if _is_gone(data) else words.missing)[1]
     if topic is Topic.TASK_SUCCEEDED and reason is None and found.made and not found.urls and found.kind != "texts":
@@ -258,7 +258,7 @@ def _facts(event: Event, found: ResultFacts, words: ChatWording) -> str:
         return ""
     account = _text(event.data, "account", most_chars=80) or neutral(event.account)
     if event.topic is Topic.TASK_ARCHIVED:
-        return " · ".join(filter(None, (copies_size(told_copies(event.data), words), account)))
+        return " · ".join(filter(None, (copies_size(copies_in(event.data), words), account)))
     is_success = event.topic in _SUCCESSES
     span = human_duration(_took_s(event.data), words.units)
     took = "" if span is None else (words.took if is_success else words.after).format(span=span)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.task import Json, Snapshot
+from bridge.sinks.copies_text import human_size
 from bridge.sinks.message_values import ChatStyle, template_values
 from bridge.sinks.texts import ChatTexts
-from bridge.sinks.told_copies import human_size
 from tests.sinks.samples import COPY, archived_sample, task_sample
 
 

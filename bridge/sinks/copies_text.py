@@ -13,7 +13,7 @@ from bridge.sinks.neutral import neutral
 UNITS: Final = ("kB", "MB", "GB", "TB")
 
 
-def told_copies(data: Mapping[str, Json]) -> Sequence[CopyMade]:
+def copies_in(data: Mapping[str, Json]) -> Sequence[CopyMade]:
     """The copies of an event's `archive`."""
     archive = data.get("archive")
     return list(filter(None, map(CopyMade.parse, archive if isinstance(archive, list | tuple) else ())))
