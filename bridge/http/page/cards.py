@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import DeliveryView, WatchView
+from bridge.http.page.notification_states import NotificationState, notification_states
 from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, main_results, result_boxes, with_copies
 from bridge.http.page.result_copies import CopiedTask, ShownCopy
-from bridge.http.page.told import Told, told
 
 MOST_PICTURES: Final = 4
 MOST_PRELOADED: Final = 6  # a page loads the beginning of this many videos
@@ -75,7 +75,7 @@ class Card:
     view: WatchView
     look: Look
     results: Sequence[ResultBox]
-    told: Sequence[Told]
+    notified: Sequence[NotificationState]
     preload: str = "none"  # of a video
 
     @property
@@ -117,7 +117,11 @@ def cards(
     videos = 0
     for task in tasks:
         boxes = with_copies(_boxes(task, previews, now), copies or {})
-        made.append(_card(task, main_results(boxes), told(task.deliveries, held), preload=videos < MOST_PRELOADED))
+        made.append(
+            _card(
+                task, main_results(boxes), notification_states(task.deliveries, held), preload=videos < MOST_PRELOADED
+            )
+        )
         videos += made[-1].look is Look.VIDEO
     return made
 
@@ -128,13 +132,15 @@ def _boxes(task: FinishedTask, previews: Collection[str], now: float) -> Sequenc
     return result_boxes(task.snapshot, previews, began_at=began_at, now=now)
 
 
-def _card(task: FinishedTask, results: Sequence[ResultBox], notified: Sequence[Told], *, preload: bool) -> Card:
+def _card(
+    task: FinishedTask, results: Sequence[ResultBox], notified: Sequence[NotificationState], *, preload: bool
+) -> Card:
     """`preload`: the beginning of its video may be loaded at once."""
     return Card(
         view=task.view,
         look=_look(task.view.phase, results),
         results=results,
-        told=notified,
+        notified=notified,
         preload="metadata" if preload else "none",
     )
 

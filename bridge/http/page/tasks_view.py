@@ -20,12 +20,12 @@ from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import StoreGauges, WatchView
 from bridge.http.page.cards import FinishedTask
+from bridge.http.page.notification_states import NotificationState, notification_states
 from bridge.http.page.result_boxes import ResultBox
 from bridge.http.page.result_copies import CopiedTask
 from bridge.http.page.runs import Run, runs
 from bridge.http.page.task_actions import NewTasks
 from bridge.http.page.thumbnails import boxes_of, main_results_of, picture
-from bridge.http.page.told import Told, told
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import DAY_S, Wording
 from bridge.http.query_values import since_at
@@ -63,7 +63,7 @@ class TaskRow(NamedTuple):
     view: WatchView
     run: Run | None
     results: list[ResultBox]
-    notified: Sequence[Told]
+    notified: Sequence[NotificationState]
 
     @property
     def kind(self) -> str:
@@ -223,7 +223,7 @@ def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQue
             view=view,
             run=runs([view], accounts, found.estimates, now)[0] if view.phase in LIVE else None,
             results=boxes_of(view, snapshots.get(view.watch_id), previews, now),
-            notified=told(held_deliveries(deliveries.get(view.watch_id, ()), pauses, now), held),
+            notified=notification_states(held_deliveries(deliveries.get(view.watch_id, ()), pauses, now), held),
         )
 
     tasks = [FinishedTask(one, snapshots.get(one.watch_id), deliveries.get(one.watch_id, ())) for one in found.views]

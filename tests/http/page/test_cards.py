@@ -22,10 +22,10 @@ from bridge.domain.views import DeliveryView, WatchView
 from bridge.http.access import Right
 from bridge.http.page.badges import Badges
 from bridge.http.page.cards import FinishedTask, Look, cards
+from bridge.http.page.notification_states import NotificationState, notification_states
 from bridge.http.page.now_view import BUSY_PER_MINUTE, MOST_CARDS, is_busy
 from bridge.http.page.rendering import environment, render
 from bridge.http.page.runs import HeldBack, runs
-from bridge.http.page.told import Told, told
 from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
 from tests.factories import NOW
@@ -88,13 +88,13 @@ def test_the_worst_state_at_an_endpoint_counts_and_only_of_the_last_finish() -> 
         delivery("crm", DeliveryState.WAITING),
         delivery("mail", DeliveryState.DEAD),
     ]
-    assert told(found, held={"crm", "hook"}) == [
-        Told("chat", "waiting", NOW + 5),
-        Told("hook", "accepted"),
-        Told("crm", "held"),
-        Told("mail", "dead"),
+    assert notification_states(found, held={"crm", "hook"}) == [
+        NotificationState("chat", "waiting", NOW + 5),
+        NotificationState("hook", "accepted"),
+        NotificationState("crm", "held"),
+        NotificationState("mail", "dead"),
     ]
-    assert told([]) == []
+    assert notification_states([]) == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Who was notified of a finish, in a few words: one entry for each endpoint."""
+"""Which endpoints were notified that a task finished, and in which state their deliveries are."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ HELD: Final = "held"  # it waits, and its endpoint is disabled or paused
 _WORST_FIRST: Final = ("dead", HELD, "waiting", "accepted", "canceled")
 
 
-class Told(NamedTuple):
-    """How the notification of a finish to one endpoint stands. `state`: a state of deliveries, or `held`."""
+class NotificationState(NamedTuple):
+    """The state of one endpoint's delivery about a finish: a `DeliveryState`, or `held`."""
 
     endpoint: str
     state: str
     next_attempt_at: float | None = None
 
 
-def told(deliveries: Iterable[DeliveryView], held: Container[str] = ()) -> list[Told]:
-    """For each endpoint the worst state of what it gets about the last finish; copies are not counted. `held`:
-    endpoints that are disabled or paused."""
+def notification_states(deliveries: Iterable[DeliveryView], held: Container[str] = ()) -> list[NotificationState]:
+    """For each endpoint the worst state of its deliveries about the last finish, without copies to the archive.
+
+    `held`: the endpoints that are disabled or paused.
+    """
     finishes = [one for one in deliveries if one.topic in END_TOPICS and one.endpoint != ARCHIVE]
     last = max((one.created_at for one in finishes), default=0.0)
-    found: dict[str, Told] = {}
+    found: dict[str, NotificationState] = {}
     for one in finishes:
         if one.created_at < last:
             continue  # about an earlier generation
         is_held = one.state is DeliveryState.WAITING and one.endpoint in held
-        state = Told(one.endpoint, HELD if is_held else str(one.state), one.next_attempt_at)
+        state = NotificationState(one.endpoint, HELD if is_held else str(one.state), one.next_attempt_at)
         known = found.get(one.endpoint)
         if known is None or _rank(state) < _rank(known):
             found[one.endpoint] = state
     return list(found.values())
 
 
-def _rank(one: Told) -> int:
+def _rank(one: NotificationState) -> int:
     return _WORST_FIRST.index(one.state)
