@@ -20,9 +20,9 @@ from bridge.providers.task_rules import TaskRules
 from bridge.sources.entry import KEYS
 from bridge.sources.task_reader import (
     Located,
+    MissingField,
     OfAnotherAccount,
     TaskProblem,
-    Unsaid,
     has_known_keys,
     has_misspelled_key,
 )
@@ -65,7 +65,9 @@ class TaskLookup:
         first = next(iter(fits))
         twins = [name for name in fits if self._accounts[name].provider == self._accounts[first].provider]
         if named is None and len(twins) > 1:
-            raise Unsaid("account", f"account is missing; the URL may belong to several accounts ({', '.join(twins)})")
+            raise MissingField(
+                "account", f"account is missing; the URL may belong to several accounts ({', '.join(twins)})"
+            )
         return fits[first]
 
     def created(self, answer: Json, account: str | None) -> dict[str, Any] | None:
@@ -84,7 +86,7 @@ class TaskLookup:
         except ExpressionLimit as limit:
             raise TaskProblem(f"the create answer cannot be read: {limit}") from None
         if len(fits) > 1:
-            raise Unsaid(
+            raise MissingField(
                 "account",
                 f"the answer may belong to several accounts ({', '.join(fits)}): choose with --account, or write a "
                 "task that names its account",

@@ -14,7 +14,7 @@ from bridge.domain.watch import Wish
 from bridge.errors import UsageError
 from bridge.ports import Added
 from bridge.sources.entry import Entry
-from bridge.sources.task_reader import OfAnotherAccount, TaskProblem, TaskReader, Unsaid
+from bridge.sources.task_reader import MissingField, OfAnotherAccount, TaskProblem, TaskReader
 from bridge.store.command_store import CommandStore
 
 NEEDS_DAEMON: Final = frozenset({"added", "revived", "again", "known"})  # results of `add` that a daemon must follow
@@ -75,7 +75,7 @@ def sorted_wishes(
         try:
             good.append(_listed(reader, entry, shared))
         except TaskProblem as problem:
-            lacks = problem.key if isinstance(problem, Unsaid) else ""
+            lacks = problem.key if isinstance(problem, MissingField) else ""
             problems.append(WrongTask(entry.line, str(problem), lacks))
     return good, problems
 
@@ -91,7 +91,7 @@ def _listed(reader: TaskReader, entry: Entry, shared: Mapping[str, Any]) -> Wish
             raise
         try:
             return _read(reader, reader.task_of(entry.value), rest)
-        except Unsaid:
+        except MissingField:
             raise
         except TaskProblem:
             raise problem from None

@@ -33,8 +33,8 @@ class TaskProblem(ValueError):
     """This task cannot be watched. The text is one line: what is wrong, and how to fix it."""
 
 
-class Unsaid(TaskProblem):
-    """The task has no value for `key`, and the settings do not determine it."""
+class MissingField(TaskProblem):
+    """The task has no value for `key`, and the settings do not determine one."""
 
     def __init__(self, key: str, problem: str) -> None:
         super().__init__(problem)
@@ -183,7 +183,7 @@ class TaskReader:
         if given is None:
             if len(self._accounts) != 1:
                 names = ", ".join(list(self._accounts)[:10])
-                raise Unsaid(
+                raise MissingField(
                     "account", f"account is missing; {f'accounts: {names}' if names else 'there are no accounts'}"
                 )
             return next(iter(self._accounts))
@@ -200,7 +200,7 @@ class TaskReader:
         action = given or self._accounts.get(account)
         problem = self._action_problem(account, action, task_id)
         if problem is not None:
-            raise Unsaid("action", f"action: {problem}") if action is None else TaskProblem(f"action: {problem}")
+            raise MissingField("action", f"action: {problem}") if action is None else TaskProblem(f"action: {problem}")
         return action
 
     def _named_endpoints(self, given: Any) -> tuple[str, ...] | None:
