@@ -53,7 +53,7 @@ from bridge.providers.task_rules import OF_TASK, TaskRules, listed, needs_action
 
 DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
 
-SPOKEN: Final = frozenset(
+STATUS_KINDS: Final = frozenset(
     {
         *(Kind.PENDING, Kind.RUNNING, Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED),
         *(Kind.EXPIRED_RESULT, Kind.NEEDS_INPUT, Kind.NOT_FOUND),
@@ -220,7 +220,7 @@ class Form(DescriptionModel):
 
     @model_validator(mode="after")
     def _check(self) -> Form:
-        if strange := set(self.words) - SPOKEN:
+        if strange := set(self.words) - STATUS_KINDS:
             raise ValueError(f"a status word cannot mean {', '.join(sorted(strange))}")
         kinds: dict[str, Kind] = {}
         for kind, words in self.words.items():

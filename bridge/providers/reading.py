@@ -23,10 +23,10 @@ from bridge.providers.task_search import (
     NO_TASK,
     FoundTask,
     Task,
+    as_found,
     find,
     find_listed,
     otherwise,
-    spoken_of,
     within,
 )
 
@@ -242,7 +242,7 @@ def _read_found(description: Description, found: FoundTask, raw: AnswerBytes, as
     """What the answer says about the task. If the answer has the task twice, an end counts only if both agree."""
     reading = _read_whole(description, found, raw, asked)
     for twin in found.twins:
-        other = _read_whole(description, spoken_of(found.form, twin), raw, asked)
+        other = _read_whole(description, as_found(found.form, twin), raw, asked)
         if {reading.kind, other.kind} & REPORTED and _essence(reading) != _essence(other):
             detail = f'the answer speaks twice of the task, once "{reading.kind}" and once "{other.kind}"'
             return Reading(kind=Kind.AMBIGUOUS, detail=detail)
@@ -293,7 +293,7 @@ def _read_second(
     body = judge(description, second)
     if isinstance(body, Reading):
         return _read_refused_second(body, second, first)
-    joined = spoken_of(found.form, {**found.task, "second": body})
+    joined = as_found(found.form, {**found.task, "second": body})
     return _read_task(description, joined, AnswerBytes(second), asked)
 
 

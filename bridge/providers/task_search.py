@@ -32,8 +32,8 @@ class FoundTask(NamedTuple):
     names_ours: bool = False  # and is not only in its place
 
 
-def spoken_of(form: Form, task: Task, twins: tuple[Task, ...] = (), *, names_ours: bool = False) -> FoundTask:
-    """The task in this form."""
+def as_found(form: Form, task: Task, twins: tuple[Task, ...] = (), *, names_ours: bool = False) -> FoundTask:
+    """This task as a FoundTask, with the meaning of its status in this form."""
     word = form.word_of(task)
     return FoundTask(form, task, word, form.kind_of(word), twins, names_ours)
 
@@ -75,12 +75,12 @@ def within(description: Description, found: FoundTask) -> Iterator[FoundTask]:
         items = candidate if isinstance(candidate, list) else [candidate]
         tasks = [item for item in items if isinstance(item, dict) and form.word_of(item) is not None]
         if len(tasks) == 1:
-            yield spoken_of(form, tasks[0])
+            yield as_found(form, tasks[0])
 
 
 def otherwise(description: Description, found: FoundTask) -> Iterator[FoundTask]:
     """The same task in each form of last resort."""
-    yield from (spoken_of(form, found.task) for form in description.forms.values() if form.last_resort)
+    yield from (as_found(form, found.task) for form in description.forms.values() if form.last_resort)
 
 
 def find_listed(
@@ -180,7 +180,7 @@ class TaskList:
         if not ours:
             return None
         twins = tuple(item.task for item in ours[1:])
-        return spoken_of(self._form, ours[0].task, twins, names_ours=ours[0].own is not None)
+        return as_found(self._form, ours[0].task, twins, names_ours=ours[0].own is not None)
 
 
 def own_id(form: Form, task: Task) -> str | None:
