@@ -42,7 +42,7 @@ def chats(store: Store) -> Store:
     return store
 
 
-def test_totals_say_how_many_of_which_topic_go_where(chats: Store) -> None:
+def test_totals_count_deliveries_by_endpoint_and_topic(chats: Store) -> None:
     totals = chats.delivery_totals(DEAD)
     assert [one[:3] for one in totals] == [("chat", "task_failed", 2), ("chat", "task_succeeded", 2)]
     assert all(one.first_at == one.last_at for one in totals)

@@ -66,7 +66,7 @@ async def make(request: pytest.FixtureRequest) -> AsyncIterator[Maker]:
         yield made
 
 
-def owed(sink: Sink, event: Event = EVENT) -> list[Delivery]:
+def deliveries_to(sink: Sink, event: Event = EVENT) -> list[Delivery]:
     return [as_delivery(parcel, event) for parcel in sink.parcels(event)]
 
 
@@ -101,7 +101,7 @@ async def test_no_event_is_too_strange_for_a_parcel(make: Maker) -> None:
 async def test_what_is_taken_is_accepted_and_a_repeat_is_harmless(make: Maker) -> None:
     async with http_receiver() as receiver:
         sink = await make(receiver.port)
-        [delivery] = owed(sink)
+        [delivery] = deliveries_to(sink)
         assert isinstance(await sink.deliver(delivery), Accepted)
         assert isinstance(await sink.deliver(delivery), Accepted)
     bodies = {request.partition(b"\r\n\r\n")[2] for request in receiver.requests}
@@ -120,7 +120,7 @@ async def test_every_failure_is_an_outcome(make: Maker) -> None:
     for fault in faults:
         async with http_receiver(fault) as receiver:
             sink = await make(receiver.port)
-            [delivery] = owed(sink)
+            [delivery] = deliveries_to(sink)
             outcome = await sink.deliver(delivery)
         assert isinstance(outcome, Accepted | Deferred | Refused)
         if not isinstance(sink, RecordingSink):
@@ -134,14 +134,14 @@ async def test_nobody_there_is_an_outcome_too(make: Maker) -> None:
     with silent_service() as port:
         pass
     sink = await make(port)
-    [delivery] = owed(sink)
+    [delivery] = deliveries_to(sink)
     assert isinstance(await sink.deliver(delivery), Accepted if isinstance(sink, RecordingSink) else Deferred)
 
 
 async def test_an_attempt_ends_within_the_time_out(make: Maker) -> None:
     with silent_service() as port:
         sink = await make(port)
-        [delivery] = owed(sink)
+        [delivery] = deliveries_to(sink)
         waiting = Stopwatch()
         await sink.deliver(delivery)
     assert waiting.seconds < TIMEOUT_S + 2
@@ -150,7 +150,7 @@ async def test_an_attempt_ends_within_the_time_out(make: Maker) -> None:
 async def test_an_attempt_can_be_cancelled_at_once_and_made_again(make: Maker) -> None:
     async with http_receiver(HANG, answer(200)) as receiver:
         sink = await make(receiver.port)
-        [delivery] = owed(sink)
+        [delivery] = deliveries_to(sink)
         outcomes: list[Outcome] = []
 
         async def attempt() -> None:
@@ -171,7 +171,7 @@ async def test_an_attempt_can_be_cancelled_at_once_and_made_again(make: Maker) -
 async def test_many_at_once_are_all_answered(make: Maker) -> None:
     async with http_receiver() as receiver:
         sink = await make(receiver.port)
-        [delivery] = owed(sink)
+        [delivery] = deliveries_to(sink)
         outcomes: list[Outcome] = []
 
         async def attempt() -> None:

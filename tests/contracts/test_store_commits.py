@@ -101,7 +101,7 @@ class TestTaskChanges:
         assert store.queues() == []
         assert facts(store) == [("added", "cli"), ("running", ""), ("succeeded", "")]
 
-    def test_the_end_cancels_what_waits_to_be_told_of_the_running_task(self, store: Store) -> None:
+    def test_a_finish_cancels_waiting_deliveries_about_the_running_task(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_progress(10), make_progress(20)], Teller())
         [running] = due(store)

@@ -272,7 +272,7 @@ class TestCounts:
             blocked=frozenset({"kling"}),
         )
 
-    def test_what_a_disabled_endpoint_is_owed_has_no_next_attempt(self, store: Store) -> None:
+    def test_deliveries_to_a_disabled_endpoint_have_no_next_attempt(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_end()], Teller(QUEUE, ("chat", "")))
         (first,) = due(store)

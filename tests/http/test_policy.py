@@ -59,7 +59,7 @@ RULES: Final = AccessRules(
 
 
 class Broken:
-    """Services of which nothing works."""
+    """Services where every call fails."""
 
     clock = FakeClock()
 

@@ -1,4 +1,4 @@
-"""Which results of a finished task are told, of which kind, and which are kept back."""
+"""Which results of a finished task are reported, with which kind, and which are left out."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A real systemd in a container of namespaces: an overlay of this machine's root with `stage` laid over it.
 
-Everything lives in a mount and a PID namespace and in a tmpfs, all of which vanish with one process; only the cgroups
+Everything lives in a mount namespace, a PID namespace and a tmpfs. They vanish with one process; only the cgroups
 are removed by hand. There is no network but the loopback device.
 """
 

@@ -35,7 +35,7 @@ async def test_a_bad_file_is_moved_beside_its_reason(folder: Path, queue: Queue,
     assert [entry["name"] for entry in logs if entry["event"] == "queue.rejected"] == ["half.json"]
 
 
-async def test_of_a_half_bad_file_only_the_rest_is_rejected_and_can_be_dropped_again(
+async def test_only_the_bad_entries_of_a_file_are_rejected_and_can_be_dropped_again(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     async with running(queue):
@@ -49,7 +49,7 @@ async def test_of_a_half_bad_file_only_the_rest_is_rejected_and_can_be_dropped_a
         rest = (folder / "rejected" / "mixed.yaml").read_text()
         drop(
             folder,
-            "mended.yaml",
+            "corrected.yaml",
             rest.replace("lable", "label").replace("    webhook: http://x\n", "").replace("  webhook: http://x\n", ""),
         )
         await until(lambda: intake.ids() == {"one", "two", "three"})

@@ -1,4 +1,4 @@
-"""Being told of changes, and looking anyway where nobody tells."""
+"""File changes: noticed by notification, and by rescans where there are no notifications."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ def test_a_step_that_fails_half_way_leaves_no_trace_and_those_before_it_stay(con
         migrate(connection, [good, bad])
     assert version(connection) == 1
     assert [name for _, name, _ in schema(connection)] == ["one"]
-    mended = Migration(number=2, name="bad", sql="CREATE TABLE two (x);")
-    migrate(connection, [good, mended])
+    corrected = Migration(number=2, name="bad", sql="CREATE TABLE two (x);")
+    migrate(connection, [good, corrected])
     assert version(connection) == 2
 
 

@@ -190,7 +190,7 @@ class TestPlaces:
         with pytest.raises(StoreDamaged, match="removed or replaced while in use"):
             store.news()
 
-    def test_a_store_of_which_nothing_can_be_known_for_a_while_is_not_taken_for_gone(
+    def test_a_store_that_is_unreadable_for_a_while_does_not_count_as_deleted(
         self, store: SqliteStore, path: Path
     ) -> None:
         before = store.news()

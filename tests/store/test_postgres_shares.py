@@ -244,11 +244,11 @@ def tearing(place: PostgresUrl) -> Iterator[tuple[PostgresStore, Callable[[], No
     with wire_to(place.reveal()) as wire:
         store = open_postgres(PostgresUrl(wire.url(place.reveal())), create=False, clock=SystemClock())
 
-        def mend() -> None:
+        def reconnect() -> None:
             wire.cut()
             wire.is_deaf = False
 
-        cutting = threading.Timer(0.1, mend)
+        cutting = threading.Timer(0.1, reconnect)
 
         def tear(data: bytes) -> bool:
             if b"COMMIT\0" in data and not cutting.ident:

@@ -260,10 +260,10 @@ def test_however_often_answers_are_lost_every_change_is_applied_once_and_said_to
         if how == "before":
             return False
         wire.is_deaf = True
-        threading.Timer(0.02, mend).start()
+        threading.Timer(0.02, reconnect).start()
         return True
 
-    def mend() -> None:
+    def reconnect() -> None:
         wire.cut()
         wire.is_deaf = False
 
@@ -286,7 +286,7 @@ def test_however_often_answers_are_lost_every_change_is_applied_once_and_said_to
                     continue
             assert answers == [True] * 6
         wire.on_request = lambda data: True
-        mend()
+        reconnect()
         until(lambda: works(store.ping), seconds=10, what="the server is found again")
         assert min(torn.values()) > 3
         assert len({one.event_id for one in store.list_deliveries()}) == len(store.list_deliveries()) == 120

@@ -1,4 +1,4 @@
-"""Sites of which each stays in one state: the real server and a real store, without a daemon that changes it.
+"""Sites that each stay in one state: the real server and a real store, without a daemon that changes it.
 
 One process serves them all, so that a state costs a few milliseconds instead of a daemon.
 """
