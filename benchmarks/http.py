@@ -134,7 +134,7 @@ def _load(port: int, side: Side, *, rate: float) -> Iterator[None]:
 
 
 def idle_mb(paths: Sequence[str] = ()) -> float:
-    """RSS in MB of a daemon that has notified about the task ALONE. `paths`: pages that were requested, with `http:`."""
+    """RSS in MB of a daemon that has sent the result of ALONE. `paths`: pages that were requested (with `http:`)."""
     with tempfile.TemporaryDirectory() as scratch, server("provider") as provider, server("receiver") as receiver:
         port = free_port()
         more: dict[str, Any] = {"http": _http(port)} if paths else {}
