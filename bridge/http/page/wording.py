@@ -57,8 +57,8 @@ class Wording:
         return self.text(one if number == 1 else many, n=number, **values)
 
     def number(self, value: float) -> str:
-        """`12,345`; a fraction keeps two digits."""
-        return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
+        """`12,345`, `45.6`, `0.123`: of a fraction three digits, and never fewer than before the point."""
+        return f"{round(value):,}" if isinstance(value, int) or abs(value) >= 99.95 else f"{value:.3g}"
 
     def size(self, size_bytes: float) -> str:
         """`812 B`, `3.4 MB`, `120 GB`."""
@@ -66,7 +66,7 @@ class Wording:
             if size_bytes < 999.5:
                 return f"{size_bytes:.3g} {unit}"
             size_bytes /= 1000
-        return f"{size_bytes:,.3g} TB"
+        return f"{self.number(size_bytes)} TB"
 
     def duration(self, seconds: float) -> str:
         """`0.4 s`, `12 s`, `3 min 12 s`, `2 h 4 min`, `3 d 1 h`."""

@@ -97,3 +97,20 @@ def test_every_text_has_its_chinese_with_the_same_values() -> None:
     assert used_texts() - chinese.keys() == set()
     for english, text in chinese.items():
         assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", text)), english
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (12345, "12,345"),
+        (0.1234, "0.123"),
+        (45.678, "45.7"),
+        (99.96, "100"),
+        (2860.4, "2,860"),
+        (1e4, "10,000"),
+    ],
+)
+def test_numbers_are_written_without_exponents(value: float, text: str) -> None:
+    assert words().number(value) == text
+    assert "e+" not in words().size(value * 1e12)
