@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
+from pydantic import Field
 from starlette.responses import Response
 
 from bridge.control.delivery_list import enable, known_endpoint, redeliver
@@ -34,12 +35,15 @@ MOST_OUTCOMES: Final = 5  # of a sample, in the line about it
 
 
 class OneDelivery(ViewQuery):
-    """One delivery, in the state in which the page showed it: in another one, nothing is sent."""
+    """One delivery, as `STATE,EVENT,ENDPOINT,TARGET`; a target may hold commas. The page showed it in this state: in
+    another one, nothing is sent."""
 
-    event: str
-    endpoint: str
-    target: str = ""
-    state: DeliveryState = DeliveryState.DEAD
+    delivery: str = Field(pattern=f"^({'|'.join(DeliveryState)}),[^,]+,[^,]+,")
+
+    def filter(self) -> DeliveryFilter:
+        """What finds it, if it is still in this state."""
+        state, event_id, endpoint, target = self.delivery.split(",", 3)
+        return DeliveryFilter(event_ids=(event_id,), endpoint=endpoint, target=target, states=(DeliveryState(state),))
 
 
 class ManyDeliveries(ViewQuery):
@@ -62,13 +66,16 @@ class OneEndpoint(ViewQuery):
 
 
 async def redeliver_one(call: ActionCall) -> Done:
-    """Send one delivery again."""
-    return await _send_one(call, call.form.state)
-
-
-async def send_now(call: ActionCall) -> Done:
-    """Send a waiting delivery at once."""
-    return await _send_one(call, DeliveryState.WAITING)
+    """Send one delivery again, or a waiting one at once."""
+    form: OneDelivery = call.form
+    services, words, wanted = call.services, call.words, form.filter()
+    held = await services.read(held_endpoints, services.settings(), now=call.now)
+    try:
+        number = await services.write(redeliver, services.settings(), wanted, expect=1)
+    except OutdatedError:
+        was = state_word(words, wanted.states[0])
+        raise NothingDone(words.text("This delivery is no longer {state}. Nothing is sent.", state=was)) from None
+    return Done(text=_sent(words, number, held & {wanted.endpoint}))
 
 
 async def redeliver_all(call: ActionCall) -> Done | Response:
@@ -127,20 +134,6 @@ async def test(call: ActionCall) -> Done:
         )
     said = "; ".join(dict.fromkeys(one.summary for one in outcomes[:MOST_OUTCOMES] if isinstance(one, Accepted)))
     return Done(text=words.text("{endpoint} accepted the sample: {answer}", endpoint=name, answer=said))
-
-
-async def _send_one(call: ActionCall, state: DeliveryState) -> Done:
-    form: OneDelivery = call.form
-    services, words = call.services, call.words
-    wanted = DeliveryFilter(event_ids=(form.event,), endpoint=form.endpoint, target=form.target, states=(state,))
-    held = await services.read(held_endpoints, services.settings(), now=call.now)
-    try:
-        number = await services.write(redeliver, services.settings(), wanted, expect=1)
-    except OutdatedError:
-        raise NothingDone(
-            words.text("This delivery is no longer {state}. Nothing is sent.", state=state_word(words, state))
-        ) from None
-    return Done(text=_sent(words, number, held & {form.endpoint}))
 
 
 async def _wanted(call: ActionCall) -> DeliveryFilter:
@@ -220,7 +213,7 @@ VIEW: Final = View(
 
 ACTIONS: Final = (
     FormAction(name="redeliver", form=OneDelivery, button=lambda words: words.text("Redeliver"), run=redeliver_one),
-    FormAction(name="send", form=OneDelivery, button=lambda words: words.text("Send now"), run=send_now),
+    FormAction(name="send", form=OneDelivery, button=lambda words: words.text("Send now"), run=redeliver_one),
     FormAction(
         name="redeliver-all", form=ManyDeliveries, button=lambda words: words.text("Redeliver"), run=redeliver_all
     ),

@@ -13,8 +13,10 @@ from tests.http.site import TOKEN, Site
 
 
 def forms(page: str, action: str) -> list[dict[str, str]]:
-    """The hidden fields of every form of a page that goes to this action."""
+    """The fields of every form of a page that goes to this action, and of every button that sends a form there."""
     found = re.findall(rf'<form[^>]*action="/actions/{action}"[^>]*>(.*?)</form>', page, re.DOTALL)
+    for owner, field in re.findall(rf'<button form="(\w+)" formaction="/actions/{action}" ([^>]*)>', page):
+        found += [form + field for form in re.findall(rf'<form id="{owner}"[^>]*>(.*?)</form>', page, re.DOTALL)]
     return [
         {name: html.unescape(value) for name, value in re.findall(r'name="([^"]+)" value="([^"]*)"', form)}
         for form in found

@@ -150,8 +150,8 @@ def test_no_key_and_no_address_is_shown(site: Site, browser: Browser) -> None:
 
 def test_buttons_do_what_the_row_needs(site: Site, browser: Browser) -> None:
     page = browser.get("/deliveries?q=second").text
-    assert [form["endpoint"] for form in forms(page, "redeliver")] == ["dead"]
-    assert [form["endpoint"] for form in forms(page, "send")] == ["slow"]
+    assert [form["delivery"].split(",")[2] for form in forms(page, "redeliver")] == ["dead"]
+    assert [form["delivery"].split(",")[2] for form in forms(page, "send")] == ["slow"]
     assert [form["endpoint"] for form in forms(page, "enable")] == ["gone"]
     bulk = question(page)
     assert bulk is not None
