@@ -50,9 +50,9 @@ def asset_files() -> Mapping[str, AssetFile]:
 
 
 def _compact(style: bytes) -> bytes:
-    """The styles without comments, and without blanks beside braces and semicolons."""
+    """The styles without comments and without the blanks that only people need."""
     without_comments = re.sub(rb"/\*.*?\*/", b"", style, flags=re.DOTALL)
-    return re.sub(rb"\s*([{};])\s*", rb"\1", without_comments)
+    return re.sub(rb"\s*([{};,])\s*|(:)\s+", rb"\1\2", without_comments)
 
 
 def asset_url(name: str) -> str:

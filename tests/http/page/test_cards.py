@@ -214,7 +214,7 @@ def test_a_daemon_that_starts_says_so() -> None:
 
 
 def test_all_is_well_comes_with_a_sign_of_life() -> None:
-    assert "All is well Last provider answer: 3 s ago ." in first_view(answered_at=NOW - 3)
+    assert "All is well Last provider answer: 3 s ago" in first_view(answered_at=NOW - 3)
     assert "All is well No provider has answered since the start." in first_view()
     assert "Finished today 1,284 61 failed" in first_view()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from tests.http.page.browser import Tab, tab
 from tests.http.page.now_store import CDN
@@ -29,6 +29,11 @@ SIGNS: Final = """
         const sign = one.querySelector("svg.i");
         return [one.innerText.trim(), sign.querySelector("use").getAttribute("href"), getComputedStyle(sign).stroke]
     })
+"""
+PLACES: Final = """
+    [...document.querySelectorAll(".top > :not(.live), nav a, h1, main > *, .bar > *")]
+        .map(one => [one, one.getBoundingClientRect()]).filter(([, box]) => box.width && box.height)
+        .map(([one, box]) => [one.localName + "." + one.className, box.x, box.y])
 """
 PAPER: Final = "getComputedStyle(document.querySelector('.sheet')).backgroundColor"
 LOOKS: Final = """
@@ -57,6 +62,22 @@ def open_live(page: Tab, path: str) -> None:
     page.page.route(f"{CDN}/**", lambda route: route.fulfill(body="<svg xmlns='http://www.w3.org/2000/svg'/>"))
     assert page.open(path) == 200
     page.wait_for(IS_LIVE)
+
+
+@pytest.mark.parametrize("width", ["phone", "desk"])
+@pytest.mark.parametrize("path", VIEWS)
+def test_the_script_moves_nothing_when_it_starts(browser: Browser, still: str, path: str, width: str) -> None:
+    with tab(browser, still, width=width) as page:
+        held: list[Route] = []
+        page.page.route("**/assets/page.*.js", lambda route: held.append(route))
+        page.page.route(f"{CDN}/**", lambda route: route.fulfill(body="<svg xmlns='http://www.w3.org/2000/svg'/>"))
+        page.page.goto(page.origin + path, wait_until="commit")
+        page.page.wait_for_selector("#texts", state="attached")
+        drawn = page.page.evaluate(PLACES)
+        held[0].continue_()
+        page.wait_for(IS_LIVE)
+        assert page.page.evaluate(PLACES) == drawn
+        page.elsewhere.clear()
 
 
 @pytest.mark.parametrize("path", VIEWS)

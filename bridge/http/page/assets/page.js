@@ -15,7 +15,6 @@ const [body, query] = [document.body, new URLSearchParams(location.search)];
 const find = (selector, within = document) => [...within.querySelectorAll(selector)];
 const keyOf = (element) => element.dataset.task ?? element.dataset.delivery ?? element.dataset.part;
 const KEYED = "[data-task], [data-delivery], [data-part]";
-document.documentElement.classList.add("scripted");
 
 let ahead = Date.parse(body.dataset.now) - Date.now(); // of this browser's clock, which may be wrong
 const now = () => Date.now() + ahead;
@@ -251,7 +250,8 @@ function setLive(live) {
   if (!line || (live && isLive)) return;
   isLive = live;
   const [dot, words, banner] = [".live .dot", "[data-words]", "[data-not-live]"].map((one) => document.querySelector(one));
-  line.querySelector("a")?.remove(); // Refresh
+  line.querySelector(".as-of")?.remove();
+  dot.hidden = false;
   dot.classList.toggle("off", !live);
   setText(words, live ? texts.live : texts.connecting);
   banner.hidden = live || !wasLive || Date.now() - heardAt <= SILENT_MS;
