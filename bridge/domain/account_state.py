@@ -1,4 +1,4 @@
-"""What is remembered about an account across restarts."""
+"""The stored state of an account: its blocks, pauses and holds."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ HOST: Final = "@host"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Until when requests of an account are held on one route, which is the action in the requested address.
+    """A time before which no requests are sent on one route of an account: the action in the requested address.
 
-    The route `HOST` means all of them: the host asked the other accounts to wait, so this one only sends a probe from
-    time to time.
+    The route `HOST` stands for all routes: the host asked the other accounts to wait, so this one only sends a probe
+    from time to time.
     """
 
     route: str
@@ -25,13 +25,13 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountState:
-    """What is remembered about an account across restarts."""
+    """The state of an account that survives a restart."""
 
     account: str
     blocked_at: float | None = None  # None: not blocked
     reason: str = ""
     count: int = 0  # blocks so far
     blocked_s: float = 0.0  # seconds in all earlier blocks
-    paused_until: float | None = None  # by Retry-After
+    paused_until: float | None = None  # from a Retry-After
     holds: tuple[Hold, ...] = ()
-    pause: Pause | None = None  # the last one that a person set
+    pause: Pause | None = None  # the last pause that a person set

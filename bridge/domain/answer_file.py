@@ -1,4 +1,4 @@
-"""Files inside an answer, as data URLs or base64: their content, decoded piece by piece."""
+"""Files inside an answer, as data URLs or base64, decoded in pieces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 DATA_URL: Final = re.compile(r"data:([^,;]{0,100})((?:;[^,;]{0,100}){0,5}),", re.IGNORECASE)
 URL_SAFE: Final = str.maketrans("-_", "+/")
-PIECE_CHARS: Final = 1 << 20  # decoded at once; a multiple of 4
+PIECE_CHARS: Final = 1 << 20  # characters decoded at a time; a multiple of 4
 
 _BLANKS: Final = re.compile(r"\s+")
 

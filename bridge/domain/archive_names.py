@@ -13,15 +13,15 @@ from typing import Final
 from bridge.domain.task import Json
 
 COPIED_KINDS: Final = ("videos", "images", "audios", "files")
-MOST_NAME_BYTES: Final = 120  # of one name; a file system allows 255
+MOST_NAME_BYTES: Final = 120  # maximum for a name; a file system allows 255
 MARK_CHARS: Final = 8
-MOST_ENDING: Final = "-abcdefgh-9999-abcdefgh.data.json"  # what may follow the readable part of a name
+MOST_ENDING: Final = "-abcdefgh-9999-abcdefgh.data.json"  # the longest text that may follow the readable part of a name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedCopy:
-    """One result to copy. `n` counts the results of a task from 1, whichever kinds are copied; files that were inside
-    the answer come last. Those have no `url`; `place` is that among the results of their kind."""
+    """One result to copy. `n` counts the results of a task from 1, over all kinds. Files that were inside the answer
+    come last: they have no `url`, and `place` is their position among the results of their kind."""
 
     kind: str
     n: int
@@ -30,11 +30,11 @@ class WantedCopy:
     place: int = 0
     media_type: str = ""  # of a file inside the answer, like the next two
     bytes: int = 0
-    sha256: str = ""  # "" if it could not be kept when the answer came
+    sha256: str = ""  # "" if the file could not be kept when the answer arrived
 
     @property
     def is_inside(self) -> bool:
-        """Whether it was inside the answer."""
+        """Whether the result was inside the answer."""
         return not self.url
 
     @property
@@ -45,7 +45,7 @@ class WantedCopy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyMade:
-    """One copy, as events describe it. `path` is relative to the archive; `url` is null without a way to fetch it."""
+    """One copy, as events describe it. `path` is relative to the archive. `url` is null if no URL serves the copies."""
 
     kind: str
     n: int
@@ -70,7 +70,7 @@ class CopyMade:
 
     @classmethod
     def parse(cls, item: Json) -> CopyMade | None:
-        """The copy that `json` has written; None for anything else."""
+        """The inverse of `json`; None for any other value."""
         try:
             kind, n, path, size, sha256, media_type = (
                 item[key] for key in ("kind", "n", "path", "bytes", "sha256", "media_type")
@@ -88,7 +88,7 @@ class CopyMade:
 
 
 def wanted_copies(data: Mapping[str, Json], kinds: Collection[str]) -> Iterator[WantedCopy]:
-    """The results of an event's `data` that have an address or were inside the answer, of these kinds."""
+    """The results of these kinds in an event's `data` that have a URL or were inside the answer."""
     found = list(_results(data.get("task_result")))
     numbered = [one for one in found if one.url] + [one for one in found if not one.url]
     yield from (replace(one, n=n) for n, one in enumerate(numbered, 1) if one.kind in kinds)
@@ -115,19 +115,19 @@ def _results(result: Json) -> Iterator[WantedCopy]:
 
 
 def result_mark(url: str, sha256: str) -> str:
-    """What identifies a result within its task: its URL, else what its file holds; "" if nothing does."""
+    """Identifies a result within its task: by its URL, or else by the hash of its content; "" without either."""
     return url or (f"sha256:{sha256}" if sha256 else "")
 
 
 def spool_name(account: str, task_id: str, kind: str, place: int) -> str:
-    """The name of the file that holds a result which was inside the answer, until it is copied."""
+    """The name of the temporary file that holds a result from inside an answer until it is copied."""
     digest = hashlib.sha256(f"{len(account)} {account}{task_id}".encode(errors="surrogatepass"))
     return f"inside-{base64.b32encode(digest.digest()[:15]).decode().lower()}-{kind}-{place}"
 
 
 def stems(data: Mapping[str, Json], *, event_id: str) -> tuple[str, str]:
-    """The path of a task's copies without number and extension: the readable one, and one that no other task can have,
-    for when the first is taken. Both are derived from the event, so they are the same in every attempt."""
+    """Two paths for a task's copies, without number and extension: a readable one, and a unique one for when the first
+    is taken. Both are derived from the event, so they are the same in every attempt."""
     ended_at = datetime.fromtimestamp((data.get("ended_at") or 0) / 1000, UTC)
     readable = _safe(str(data.get("label") or data.get("task_id") or ""))
     folder = f"{ended_at:%Y/%m/%d}/{_safe(str(data.get('account') or ''))}"
@@ -135,13 +135,13 @@ def stems(data: Mapping[str, Json], *, event_id: str) -> tuple[str, str]:
 
 
 def mark(event_id: str) -> str:
-    """A short text that is different for each task: from the hash in the event's id, of account, task id and
-    generation."""
+    """A short text that is different for each task. It comes from the hash in the event's id, which covers account,
+    task id and generation."""
     return event_id.removeprefix("evt_")[:MARK_CHARS]
 
 
 def due_first(expires_ms: Json) -> float:
-    """When a copy is due: at once, and the sooner its URL expires, the earlier in the order. Between -1 and 0."""
+    """The `due_at` of a copy, between -1 and 0: due at once, and first those whose URL expires first."""
     if isinstance(expires_ms, bool) or not isinstance(expires_ms, int | float):
         return 0.0
     return min(0.0, max(-1.0, expires_ms / 1e13 - 1.0))  # 1e13 ms: the year 2286

@@ -1,4 +1,4 @@
-"""When to retry after a failure: growing waits, with a cap, and the wait that the other side asks for."""
+"""When to retry after a failure: waits that grow up to a maximum, and Retry-After."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 MAX_RETRY_AFTER_S: Final = 3600.0  # the longest wait that a provider can ask for
-UNANSWERED_S: Final = 300.0  # the receiver may have handled a request that it did not answer
+UNANSWERED_S: Final = 300.0  # minimum wait if there was no answer: the receiver may still be handling the request
 JITTER: Final = 0.2  # only added, so that no wait is shorter than promised
 
 
@@ -25,7 +25,7 @@ class RetryPlan:
 
     @property
     def most_hold_s(self) -> float:
-        """The longest time that a receiver can hold its queue."""
+        """The longest time for which a receiver can pause its queue."""
         return self.obeyed_s(math.inf) * (1 + JITTER)
 
     def obeyed_s(self, retry_after_s: float) -> float:
@@ -36,7 +36,7 @@ class RetryPlan:
 def retry_in_s(
     plan: RetryPlan, attempts: int, *, retry_after_s: float | None, chance: float, is_unanswered: bool = False
 ) -> float | None:
-    """Seconds until the next attempt after `attempts` failed ones; None when the plan is used up.
+    """Seconds until the next attempt after `attempts` failed ones; None when no attempts are left.
 
     A longer Retry-After replaces the step, up to the plan's longest step. After a request without an answer the wait is
     at least `UNANSWERED_S`.
@@ -61,10 +61,10 @@ def growing_s(failures: int, *, first_s: float, most_s: float, chance: float) ->
 
 
 def parse_retry_after(value: str | None, *, date: str | None, most_s: float = MAX_RETRY_AFTER_S) -> float | None:
-    """Seconds of a Retry-After header (RFC 9110, 10.2.3), at most `most_s`; None for anything unusable.
+    """Seconds of a Retry-After header (RFC 9110, 10.2.3), at most `most_s`; None if the header cannot be used.
 
-    A date is compared with the answer's own `Date`, so that no clock matters. The default cap is for providers; a
-    receiver's wait is capped by its `RetryPlan`.
+    A date is compared with the answer's own `Date`, so that the local clock does not matter. The default maximum is for
+    providers; a receiver's wait is limited by its `RetryPlan`.
     """
     if value is None:
         return None
@@ -85,8 +85,8 @@ def _until_s(value: str, date: str | None) -> float:
 
 
 def _instant(text: str) -> datetime:
-    """All three syntaxes of an HTTP date are UTC, though the oldest does not say so."""
-    from email.utils import parsedate_to_datetime  # here: quick commands do without it
+    """Parse an HTTP date. All three syntaxes are UTC, although the oldest does not say so."""
+    from email.utils import parsedate_to_datetime  # imported here, because quick commands do not need it
 
     at = parsedate_to_datetime(text)
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -17,13 +17,13 @@ from bridge.domain.watch import LACKING_OVER_S, Memory, Rules, Spacing
 
 SHARE_OF_AGE: Final = 0.1
 TROUBLE_MOST_S: Final = 60.0  # after an outage, polling resumes within a minute
-SOON_S: Final = 0.05  # a shorter wait could, by rounding, end just before its instant again and again
+SOON_S: Final = 0.05  # a shorter wait could, by rounding, end just before its target time again and again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pacing:
-    """Bounds of the wait between two polls of one watch, in seconds. `learned`: the wait is learned within them.
-    `budget`: the mean number of requests for a task (None: the default trade-off)."""
+    """Limits of the wait between two polls of one watch, in seconds. With `learned`, the learned cadence chooses the
+    wait within them. `budget` is the mean number of requests for a task (None: the default trade-off)."""
 
     min_interval_s: float = 2.0
     max_interval_s: float = 300.0
@@ -44,8 +44,8 @@ def next_poll_in_s(
 ) -> tuple[float, str]:
     """Seconds until the next poll, and the reason for `explain`.
 
-    `chance` in [0, 1) spreads equal waits. `learned` is the wait and reason of the learned cadence. No wait goes beyond
-    the instant at which the task times out, so that the time-out is noticed in time.
+    `chance` in [0, 1) spreads equal waits. `learned` is the wait and the reason of the learned cadence. No wait is
+    longer than the time until the task times out, so that the time-out is noticed on time.
     """
     match spacing:
         case Spacing.STEADY if learned is not None:
@@ -80,9 +80,8 @@ def next_poll_in_s(
 
 
 def _doubt_s(memory: Memory, now: float, pacing: Pacing, rules: Rules, chance: float) -> tuple[float, str]:
-    """Short at first, because a new id may not be known everywhere yet; growing; and once when the answer can be
-    believed.
-    """
+    """The wait while an answer is in doubt, with its reason. It is short at first, because a new id may not be known
+    everywhere yet. Then it grows, but ends when the doubt can be believed."""
     doubt = memory.doubt
     if doubt is None:
         raise ValueError("Spacing.DOUBT needs a doubt")

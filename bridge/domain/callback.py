@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from bridge.domain.task import Json
 
-MAX_IDS: Final = 200  # of one callback
+MAX_IDS: Final = 200  # maximum number of ids in one callback
 
 
 class CallbackProof(StrEnum):
@@ -27,15 +27,15 @@ REFUSED: Final = frozenset({CallbackProof.MISSING, CallbackProof.FORGED, Callbac
 
 
 class CallbackOutcome(StrEnum):
-    """What became of a callback. The values are labels of a metric."""
+    """How a callback was handled. The values are labels of a metric."""
 
     POLLED = "polled"  # it names a live watch: polled at once
-    COALESCED = "coalesced"  # that watch is about to be polled anyway
+    COALESCED = "coalesced"  # that watch is about to be polled in any case
     FORWARDED = "forwarded"  # another daemon may hold the watch
     UNKNOWN = "unknown"  # its ids belong to no live watch
     CHALLENGE = "challenge"
     UNREADABLE = "unreadable"  # it is not JSON, or holds no id
-    DROPPED = "dropped"  # more callbacks arrive than are read
+    DROPPED = "dropped"  # callbacks arrive faster than they are read
     MISSING = "missing"
     FORGED = "forged"
     STALE = "stale"
@@ -43,8 +43,7 @@ class CallbackOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackRequest:
-    """The HTTP request of a callback. The names of headers are in lower case. `path` is the path of the
-    callback address."""
+    """The HTTP request of a callback. Header names are in lower case. `path` is the path of the callback address."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -55,8 +54,8 @@ class CallbackRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback:
-    """What a callback says. `status` is the provider's word for the task, for people. `challenge` is what the answer
-    must repeat."""
+    """The content of a callback. `status` is the provider's status word, for people. `challenge` is the value that the
+    response must repeat."""
 
     proof: CallbackProof
     ids: tuple[str, ...] = ()
@@ -65,7 +64,5 @@ class Callback:
 
 
 class CallbackHeard(NamedTuple):
-    """A callback that led to a poll, for `explain`."""
-
     at: float
     detail: str

@@ -17,16 +17,16 @@ READ_BURST_BYTES: Final = 32 << 20  # ... or 2,000 at once after a quiet time; t
 THINNED: Final = 4.0  # regular polls wait this many times longer while callbacks arrive ...
 THINNED_MORE: Final = 8.0  # ... and this many times, once this many tasks in a row have finished with a callback:
 PROVEN_BY: Final = 10
-QUIET_GAPS: Final = 4.0  # callbacks have stopped after this many times their usual distance ...
-QUIET_LEAST_S: Final = 120.0  # ... but not before this time
+QUIET_GAPS: Final = 4.0  # callbacks have stopped when none arrived for this many times their usual interval ...
+QUIET_LEAST_S: Final = 120.0  # ... but not earlier than this ...
 QUIET_MOST_S: Final = 600.0  # ... and no later than this
-LATE_S: Final = 30.0  # how long after a poll found the task finished its callback may still come
+LATE_S: Final = 30.0  # how long a callback may arrive after a poll has already found the task finished
 CONFIRMED_BY: Final = 3  # after a missing callback: how many must come before polls become less frequent again
 MAX_AWAITED: Final = 100
 
 
 class HintPace:
-    """Gives each hint the instant of its poll: at most `HINTS_PER_S` in any second."""
+    """Limits the polls that callbacks cause to `HINTS_PER_S` in any second."""
 
     def __init__(self) -> None:
         self._latest = [-math.inf] * HINTS_PER_S  # sorted
@@ -36,14 +36,14 @@ class HintPace:
         return max(now, not_before, self._latest[0] + 1.0)
 
     def take(self, at: float) -> None:
-        """Count a poll at this instant, which `next_at` gave."""
+        """Count a poll at this time, which `next_at` returned."""
         insort(self._latest, at)
         del self._latest[0]
 
 
 class ReadBudget:
-    """How many callbacks of an account are read: a token bucket of bytes, in which each callback has a fixed cost, too.
-    It bounds the CPU that a flood takes."""
+    """Limits how many callbacks of an account are read. It is a token bucket of bytes, and each callback has a fixed
+    cost in addition to its size. So a flood of callbacks can use only a limited amount of CPU time."""
 
     def __init__(self) -> None:
         self._bytes = float(READ_BURST_BYTES)
@@ -63,18 +63,19 @@ class ReadBudget:
 
 @dataclass(slots=True)
 class CallbackReliance:
-    """Whether the account's callbacks can be relied on, so that regular polls may thin out.
+    """Whether an account's callbacks are reliable enough to make regular polls less frequent.
 
-    They can until `until_at`, which each callback moves on: by four times the usual distance of callbacks, from two to
-    ten minutes. When a task finishes and no callback comes for it, they cannot, until three others have come.
+    They are until `until_at`. Each callback moves that time to four times the usual interval of callbacks from now, at
+    least two and at most ten minutes. When a task finishes without a callback, they count as unreliable until three
+    more callbacks have arrived.
     """
 
     until_at: float = -math.inf
     _heard_at: float = -math.inf
     _gap_s: float = 0.0
-    _doubts: int = 0  # callbacks for finished tasks that must come first
+    _doubts: int = 0  # how many callbacks for finished tasks must arrive before callbacks count as reliable again
     _proofs: int = 0  # tasks in a row that finished with a callback
-    _awaited: dict[str, float] = field(default_factory=dict)  # finished tasks without a callback, since when
+    _awaited: dict[str, float] = field(default_factory=dict)  # when each task without a callback finished
 
     def heard(self, now: float) -> None:
         """A callback about a watched task arrived."""
@@ -102,15 +103,15 @@ class CallbackReliance:
         self._give_up_awaited(now)
 
     def stretched_s(self, wait_s: float, now: float) -> float:
-        """The wait until the next regular poll; without callbacks it is `wait_s`. It ends at most `wait_s` after
-        callbacks stop."""
+        """The wait until the next regular poll: `wait_s`, or a multiple of it while callbacks arrive. When callbacks
+        stop, it ends at most `wait_s` later."""
         if self._doubts or now >= self.until_at:
             return wait_s
         factor = THINNED if self._proofs < PROVEN_BY else THINNED_MORE
         return min(factor * wait_s, self.until_at - now + wait_s)
 
     def _give_up_awaited(self, now: float) -> None:
-        """Forget finished tasks whose callback is late."""
+        """Forget finished tasks whose callback is overdue."""
         while self._awaited:
             first = next(iter(self._awaited))
             if now - self._awaited[first] < LATE_S and len(self._awaited) <= MAX_AWAITED:

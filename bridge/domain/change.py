@@ -14,7 +14,7 @@ from bridge.domain.watch import Memory
 
 
 class Note(NamedTuple):
-    """One poll without consequences. Notes are stored in batches; a crash may lose those of the last second.
+    """A poll that changed nothing. Notes are stored in batches; a crash may lose those of the last second.
 
     `kind` and `detail` are counted per watch for `explain`; `next_poll_why` is the reason for `next_poll_at`.
     """
@@ -32,8 +32,8 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChange:
-    """A transition of one watch, with the event it causes. It applies only while the stored watch is live and has the
-    same generation; otherwise nothing is stored or sent."""
+    """A transition of one watch, with the event it causes. It applies only if the stored watch is still live and has
+    the same generation; otherwise nothing is stored or sent."""
 
     note: Note
     ends: bool
@@ -47,8 +47,9 @@ class TaskChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountChange:
-    """An account was blocked or restored. `count` numbers its blocks; `blocked_s` is their total when it is restored,
-    `lasted_s` how long the last one was. `tasks` are waiting for it; None when other daemons hold some of them."""
+    """An account was blocked or restored. `count` numbers its blocks. When it is restored, `blocked_s` is the total of
+    all blocks, and `lasted_s` the duration of the last one. `tasks` is the number of tasks that wait; None when other
+    daemons hold some of them."""
 
     account: str
     blocked: bool
@@ -62,10 +63,10 @@ class AccountChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountPaused:
-    """The provider asked to wait until a time (Retry-After).
+    """The provider asked the account to wait (Retry-After).
 
-    Without a route, the whole account waits. With a route, a 5xx asked for it and only that route waits; the route is
-    "" where addresses hold no action. The route `HOST` is as for `Hold`; `until_at` 0 ends that wait.
+    Without a route, the whole account waits. With a route, the wait came from a 5xx and only that route waits. The
+    route is "" if addresses contain no action. For the route `HOST`, see `Hold`. `until_at` 0 ends that wait.
     """
 
     account: str
@@ -76,7 +77,8 @@ class AccountPaused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointChecked:
-    """Time has passed since an attempt at this endpoint failed. It applies while the endpoint still fails."""
+    """Some time has passed since an attempt at this endpoint failed, so `endpoint_failing` may be due. Applies only
+    while the endpoint still fails."""
 
     endpoint: str
     at: float
@@ -84,9 +86,9 @@ class EndpointChecked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerUnread:
-    """Answers of an account could not be read: `answers` of them since the last such change.
+    """Some answers of an account could not be read: `answers` since the last such change.
 
-    `word` is what was unknown in them: a status word, `too_large` or `unknown_route`. It applies when the word is new.
+    `word` is what was unknown in them: a status word, `too_large` or `unknown_route`. Applies only if the word is new.
     """
 
     account: str
@@ -115,11 +117,11 @@ def key_of(change: Change) -> str:
 
 
 def weight(change: Change) -> int:
-    """The approximate number of bytes from the provider that it adds to the store."""
+    """The approximate number of bytes from the provider that this change adds to the store."""
     if not isinstance(change, TaskChange) or change.snapshot is None:
         return 0
     total, left = 0, [change.snapshot.message, change.snapshot.result, change.snapshot.kept]
-    while left:  # without recursion, because their depth is not limited
+    while left:  # no recursion, because the depth of the values is not limited
         value: Any = left.pop()
         if isinstance(value, str):
             total += len(value)

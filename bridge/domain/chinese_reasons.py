@@ -1,7 +1,8 @@
-"""The Chinese of what genbridge itself gives as a reason. `{}` is a place for a value: `{n}` for a
-number, `{a}` for one without blanks, `{o}` for a text of this table. In Chinese, `{1}` names the second one.
+"""The Chinese translations of the reasons that genbridge itself gives. Placeholders stand for values: `{n}` for a
+number, `{a}` for a value without spaces, `{o}` for a text that is itself in this table. In Chinese, `{1}` is the second
+placeholder.
 
-Each English text stands in the code that gives the reason. A test compares them with this table.
+The English texts are in the code that gives the reasons. A test compares them with this table.
 """
 
 from __future__ import annotations
@@ -319,4 +320,3 @@ CHINESE: Final[Mapping[str, str]] = {
     **_COPIES,
     **_ADDING,
 }
-"""From each English text to its Chinese."""

@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 
 from bridge.domain.views import DeliveryView, WatchView
 
-AGAIN_FACTS: Final = 100  # of the newest, read again: on PostgreSQL, lower ids may become visible later
-AGAIN_S: Final = 10.0  # the same for outcomes
+AGAIN_FACTS: Final = 100  # the newest are read again: on PostgreSQL, lower ids may become visible later
+AGAIN_S: Final = 10.0  # outcomes of this period are read again, for the same reason
 
 
 class LoggedEvent(NamedTuple):
-    """One event of the log. `body` is its documented bytes; None when they were removed."""
+    """One event of the log. `body` is its bytes in the documented format; None when they were removed."""
 
     number: int
     topic: str
@@ -25,10 +25,10 @@ class LoggedEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogPage:
-    """What follows a position in the log. Reading continues at `position`. From `oldest` on every event is kept.
+    """The events after a position in the log. Continue reading at `position`. All events from `oldest` on are kept.
 
-    `is_held`: an open transaction may still commit the event that comes next, so ask again soon. `is_gone`: what
-    follows the position is not known, as retention has removed it or a backup was restored; only new events follow.
+    `is_held`: an open transaction may still commit the next event, so read again soon. `is_gone`: the events after the
+    position are lost, because retention removed them or a backup was restored; only new events follow.
     """
 
     events: Sequence[LoggedEvent]
@@ -40,8 +40,8 @@ class LogPage:
 
 
 class ChangeMarks(NamedTuple):
-    """Up to where changes have been read: the store's revision, the last fact about a task, the last delivery, and when
-    the last delivery was settled."""
+    """How far changes have been read: the store's revision, the last fact about a task, the last delivery, and the time
+    of the last outcome."""
 
     revision: int = 0
     fact: int = 0
@@ -49,14 +49,14 @@ class ChangeMarks(NamedTuple):
     settled_at: float = 0.0
 
     def earlier(self) -> ChangeMarks:
-        """A little before, so that what became visible late is read, too."""
+        """Slightly earlier marks, so that rows that became visible late are read, too."""
         fact, delivery = max(0, self.fact - AGAIN_FACTS), max(0, self.delivery - AGAIN_FACTS)
         return self._replace(fact=fact, delivery=delivery, settled_at=self.settled_at - AGAIN_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedRows:
-    """The watches and deliveries that have changed, as they are now. `is_cut`: there are more than were asked for."""
+    """The watches and deliveries that have changed, in their current state. `is_cut`: there are more than requested."""
 
     marks: ChangeMarks
     watches: list[WatchView]

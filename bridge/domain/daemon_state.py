@@ -1,4 +1,4 @@
-"""What one daemon knows of itself now, and no store does. Instants are the engine's steady seconds."""
+"""The state of one daemon that is only in its memory. Times are the engine's steady seconds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountNow:
-    """The requests of one account at this instant."""
+    """The requests of one account at this moment."""
 
-    in_flight: int  # with those that came through the gateway
-    rate: float  # requests per second that are allowed now ...
-    full_rate: float  # ... and without a 429, of this daemon's portion
-    probe_at: float | None = None  # the next one, while the account is blocked or its provider fails
+    in_flight: int  # including those that came through the gateway
+    rate: float  # requests per second that are allowed now
+    full_rate: float  # the rate without a 429, for this daemon's portion
+    probe_at: float | None = None  # the next probe, while the account is blocked or its provider fails
     answered_at: float | None = None  # the last answer to a poll since the start
 
     @property
@@ -34,6 +34,6 @@ class DaemonNow:
 
     @property
     def stopped_at(self) -> float | None:
-        """Since when it does no work, as far as that is known; None: it works, or it starts."""
+        """When it stopped working, if known; None while it works or starts."""
         known = [at for at in (self.lease_ended_at, self.store_failed_at) if at is not None]
         return min(known, default=None)

@@ -13,8 +13,8 @@ from bridge.domain.slots import slot_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The receiver accepted it. `doubt`: why its answer could not be checked, so that only its status counts. `event`
-    is committed with the outcome."""
+    """The receiver accepted it. `doubt`: why the body of the answer could not be checked, so that only its status
+    counts. `event` is committed with the outcome."""
 
     detail: str
     doubt: str = ""
@@ -28,12 +28,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred:
-    """The attempt failed; retry later. `retry_after_s` is the wait that the receiver asks for.
+    """The attempt failed and will be retried. `retry_after_s` is the wait that the receiver asked for.
 
-    With `holds_queue` that wait holds the whole queue (endpoint and target), also across a restart; without a
-    `retry_after_s` it has no effect. `is_unanswered`: the request was sent and may have been handled, so an early retry
-    could repeat it. `sent_so_far` tells the next attempt which messages of this delivery were accepted. Unless it
-    `is_counted`, the reason is not the delivery's: it is attempted again after `retry_after_s`, however often.
+    `holds_queue`: the whole queue (endpoint and target) waits for `retry_after_s`, also across a restart. It has no
+    effect without `retry_after_s`. `is_unanswered`: the request was sent and may have been handled, so an early retry
+    could repeat it. `sent_so_far` tells the next attempt which messages of this delivery were accepted. `is_counted`:
+    False if the reason lies outside the delivery, so that the attempt does not use up a retry.
     """
 
     reason: str
@@ -53,7 +53,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undeliverable:
-    """It can never be sent: the delivery is dead at once. Nothing was sent."""
+    """It can never be sent, so the delivery is dead at once. Nothing was sent."""
 
     reason: str
 
@@ -63,7 +63,7 @@ Outcome = Accepted | Deferred | Refused | Undeliverable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What a sink needs for one attempt. `attempts` counts the attempts in the current round of retries."""
+    """The data that a sink needs for one attempt. `attempts` counts the attempts in the current round of retries."""
 
     delivery_id: int
     event_id: str
@@ -75,7 +75,7 @@ class Delivery:
     attempts: int
     body: bytes
     created_at: float = 0.0  # when its event was committed
-    address: str = ""  # the part fixed at the commit, see `Parcel`
+    address: str = ""  # the part of the URL that was fixed at the commit, see `Parcel`
     sent_so_far: str = ""  # in this round of retries, see `Deferred`
 
     @property
@@ -102,7 +102,7 @@ class AttemptMade:
     target: str = ""
     queue_until: float | None = None  # its queue (endpoint and target) sends nothing before then
     sent_so_far: str = ""  # see `Deferred`
-    queue_reason: str = ""  # the answer that asked for it; empty when the queue only keeps its order
+    queue_reason: str = ""  # the answer that asked for the wait; empty when the queue only keeps its order
     event: Event | None = None  # see `Accepted`
 
 
@@ -127,10 +127,10 @@ def settle(
             else:
                 next_at = now + wait_s
             if holds_queue and hint is not None:
-                queue_until = now + plan.obeyed_s(hint) * (1 + JITTER * chance)  # the delivery's own jitter
+                queue_until = now + plan.obeyed_s(hint) * (1 + JITTER * chance)  # the jitter of the delivery
                 queue_reason = detail
         case Refused(reason=detail):
-            # A delivery does not age while its endpoint is disabled, so this attempt is not counted.
+            # A delivery does not use up its retries while its endpoint is disabled, so this attempt is not counted.
             word, attempts, next_at, disables = "refused", delivery.attempts, now, True
         case Undeliverable(reason=detail):
             word, state = "undeliverable", DeliveryState.DEAD

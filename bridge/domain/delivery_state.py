@@ -1,4 +1,4 @@
-"""The states of a delivery, and what each may become."""
+"""The states of a delivery, and the allowed changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 
 class DeliveryState(StrEnum):
-    WAITING = "waiting"  # an attempt ends it; after a crash the next daemon retries
+    WAITING = "waiting"  # an attempt changes it; after a crash the next daemon retries
     ACCEPTED = "accepted"  # by the receiver; only `redeliver` reopens it
     DEAD = "dead"  # no more retries; only `redeliver` reopens it
     CANCELED = "canceled"  # the task finished before this progress was accepted
@@ -23,4 +23,4 @@ DELIVERY_FOLLOWS: Final[Mapping[DeliveryState, frozenset[DeliveryState]]] = {
     DeliveryState.CANCELED: frozenset(),
 }
 
-NOT_CHECKED: Final = "; warning: not checked: "  # in the detail of an attempt whose answer could not be checked
+NOT_CHECKED: Final = "; warning: not checked: "  # follows the detail of an attempt whose answer could not be checked

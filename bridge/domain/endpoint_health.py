@@ -1,4 +1,4 @@
-"""The health of endpoints after the outcomes of one transaction, and the events that follow."""
+"""The health of endpoints after one transaction, and the events that follow from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from bridge.domain.health import Health, explained, failed, is_notification_due,
 
 
 class EndpointHealth:
-    """Begins with what is `known` of the endpoints concerned. `follow` each outcome, then store what has `changed`."""
+    """Starts with the `known` health of the endpoints concerned. Call `follow` for each outcome, then store
+    `changed`."""
 
     def __init__(self, known: Iterable[Health], *, publish: Callable[[Event], None]) -> None:
         self._publish = publish
@@ -20,11 +21,11 @@ class EndpointHealth:
 
     @property
     def changed(self) -> list[Health]:
-        """By name of the endpoint."""
+        """The changed values, sorted by endpoint."""
         return [self._known[endpoint] for endpoint in sorted(self._changed)]
 
     def follow(self, made: AttemptMade, *, reason: str) -> None:
-        """Count an attempt. A refusal disables the endpoint, and that has another event."""
+        """Count an attempt. A refusal is skipped: it disables the endpoint, which has its own event."""
         known = self._known.get(made.endpoint)
         if known is None and made.outcome == "accepted":
             return  # it has never failed
@@ -38,7 +39,7 @@ class EndpointHealth:
             self.check(made.endpoint, at=made.at)
 
     def check(self, endpoint: str, *, at: float) -> bool:
-        """Notify that it is failing, if that is due. Returns whether it is failing."""
+        """Create `endpoint_failing` if it is due. Returns whether the endpoint is failing."""
         found = self._known.get(endpoint)
         if found is None or found.failing_since is None:
             return False

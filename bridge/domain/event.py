@@ -30,13 +30,13 @@ class Topic(StrEnum):
 
 
 LIVE_TOPICS: Final = frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS})
-ON_REQUEST: Final = LIVE_TOPICS | {Topic.TASK_ARCHIVED}  # sent only where a route names them
+ON_REQUEST: Final = LIVE_TOPICS | {Topic.TASK_ARCHIVED}  # sent only if a route names them
 END_TOPICS: Final = frozenset(
     {Topic.TASK_SUCCEEDED, Topic.TASK_FAILED, Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.TASK_TIMED_OUT}
 )
 ENDPOINT_TOPICS: Final = frozenset({Topic.ENDPOINT_DISABLED, Topic.ENDPOINT_FAILING, Topic.ENDPOINT_RECOVERED})
 OPERATOR_TOPICS: Final = ENDPOINT_TOPICS | {Topic.ACCOUNT_BLOCKED, Topic.ACCOUNT_RESTORED, Topic.UNKNOWN_STATUS}
-FOR_PEOPLE: Final = frozenset(  # to other endpoints only where a route names them
+FOR_PEOPLE: Final = frozenset(  # sent to other endpoints only if a route names them
     {Topic.ENDPOINT_FAILING, Topic.ENDPOINT_RECOVERED, Topic.UNKNOWN_STATUS}
 )
 
@@ -54,11 +54,11 @@ TASK_STATUS: Final[Mapping[Topic, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A fact about a transition; immutable, with the same id again after a crash.
+    """A fact about a transition, an account or an endpoint. Immutable; after a crash the same event has the same id.
 
-    `subject` is the task id, or the endpoint's name for topics about an endpoint, else "". `data` is the whole value
-    of that key in a payload. `endpoints` are those that the task names itself (None: the routes decide). `kept` are
-    further fields of the task that the provider's description keeps.
+    `subject` is the task id, the endpoint's name for topics about an endpoint, or else "". `data` is the whole value of
+    that key in a payload. `endpoints` are those that the task itself names (None: the routes decide). `kept` are
+    further fields of the task, which the provider's definition keeps.
     """
 
     event_id: str
@@ -69,7 +69,7 @@ class Event:
     data: Mapping[str, Json]
     endpoints: tuple[str, ...] | None = None
     kept: Mapping[str, Json] = field(default_factory=dict)
-    is_release: bool = False  # an event from before: its held deliveries get their bytes again and are due now
+    is_release: bool = False  # an earlier event again: its held deliveries get new bytes and are due now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +77,9 @@ class Parcel:
     """An event's bytes for one destination, fixed when the event is committed.
 
     `target` distinguishes the destinations of one endpoint (the URLs of a chat endpoint); "" if there is only one.
-    `due_at`: 0 or less means at once, the lowest first; a later time (steady) holds it for the release of its event.
-    `address` is the part of the URL that the sink fixes for this delivery; "" if the endpoint's URL has none. With
-    `is_documented` the body is the documented one, so the store does not keep it a second time.
+    `due_at` of 0 or less means at once, the lowest first; a later time (steady) holds the delivery until its event is
+    released. `address` is the part of the URL that the sink fixes for this delivery; "" if the endpoint's URL has no
+    such part. `is_documented`: the body is the documented one, so the store does not keep it twice.
     """
 
     endpoint: str

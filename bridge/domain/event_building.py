@@ -55,12 +55,12 @@ def task_event(watch: Watch, change: TaskChange) -> Event | None:
         occurred_at=change.at,
         data=data,
         endpoints=watch.endpoints,
-        kept=seen.kept or (watch.snapshot.kept if watch.snapshot else {}),  # no answer shows a time-out
+        kept=seen.kept or (watch.snapshot.kept if watch.snapshot else {}),  # a time-out has no answer of its own
     )
 
 
 def archived_event(data: Mapping[str, Json], archive: Sequence[Json], *, of: str, at: float) -> Event:
-    """`task_archived`: the `data` of the event `of`, a task's end, with `archive` filled."""
+    """`task_archived`: the `data` of the task's final event, whose id is `of`, with `archive` filled."""
     account, task_id = str(data["account"]), str(data["task_id"])
     identity = event_id(Topic.TASK_ARCHIVED, account, task_id, 0, of)
     told = {**data, "event_id": identity, "archive": list(archive)}
@@ -70,7 +70,8 @@ def archived_event(data: Mapping[str, Json], archive: Sequence[Json], *, of: str
 
 
 def released_event(archived: Event, *, of: str) -> Event:
-    """The event `of`, a task's success, with the copies that `archived` names: what its held deliveries say."""
+    """The final event of a successful task, whose id is `of`, with the copies that `archived` names. Its held
+    deliveries send it."""
     data = {**archived.data, "event_id": of}
     return replace(archived, event_id=of, topic=Topic.TASK_SUCCEEDED, data=data, is_release=True)
 

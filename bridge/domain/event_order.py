@@ -1,7 +1,8 @@
-"""How far a reader of the event log may go while other daemons commit.
+"""How far a reader of the event log may read while other daemons commit.
 
 Each transaction takes its numbers from one sequence before it commits. So a lower number may appear after a higher one,
-or never. A reader that finds a number missing must not pass it while a transaction is open that may have taken it.
+or never. A reader that finds a missing number must not continue past it while a transaction is open that may have taken
+it.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from collections.abc import Collection, Iterable
 
 
 class EventOrder:
-    """For each reading: `settle`, then take a snapshot of the log and ask `passable`. If that is less than what the
-    snapshot holds, call `doubt`.
+    """For each reading, call `settle`, then take a snapshot of the log and call `passable`. If the result is lower than
+    the newest number in the snapshot, call `doubt`.
 
-    A *writer* is an open transaction that may have taken numbers. It counts as one from before it takes its first
-    number until its commit is visible.
+    A *writer* is an open transaction that may have taken numbers. A transaction counts as a writer from before it takes
+    its first number until its commit is visible.
     """
 
     def __init__(self) -> None:
-        self._settled = 0  # a number up to this one that a later snapshot lacks will never appear
-        self._doubted = 0  # the same, once these writers have ended
+        self._settled = 0  # if a later snapshot lacks a number up to this one, that number will never appear
+        self._doubted = 0  # the same, once the current writers have ended
         self._writers: frozenset[str] = frozenset()
 
     @property
@@ -42,9 +43,8 @@ class EventOrder:
         return after
 
     def doubt(self, newest: int, writers: Collection[str]) -> None:
-        """A number below `newest`, the highest of the snapshot, is missing. `writers` are open now, after the snapshot
-        was taken. Has no effect while it still waits for earlier writers.
-        """
+        """A number below `newest`, the highest of the snapshot, is missing. `writers` are those that were open after
+        the snapshot was taken. Has no effect while earlier writers are still open."""
         if not self._writers:
             self._doubted, self._writers = newest, frozenset(writers)
             self.settle(writers)

@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class WatchFilter(NamedTuple):
-    """The watches that match everything given.
+    """The watches that match all given values.
 
-    `since` asks for those added or finished since then; `text` for those whose ACCOUNT/ID or label contains it, in
-    upper or lower case.
+    `since` matches watches that were added or finished since then. `text` matches a part of ACCOUNT/ID or label; case
+    is ignored.
     """
 
     phases: tuple[Phase, ...] = ()  # any of them; empty: every phase
@@ -26,7 +26,7 @@ class WatchFilter(NamedTuple):
 
 
 class DeliveryFilter(NamedTuple):
-    """The deliveries that match everything given. `since` is when they were created."""
+    """The deliveries that match all given values. `since` is a time of creation."""
 
     states: tuple[DeliveryState, ...] = ()  # any of them; empty: every state
     event_ids: tuple[str, ...] = ()  # any of them; empty: every event
@@ -35,18 +35,19 @@ class DeliveryFilter(NamedTuple):
     topic: str | None = None
     watch: WatchKey | None = None
     since: float | None = None
-    without: str | None = None  # not those to this endpoint
+    without: str | None = None  # excludes deliveries to this endpoint
 
     @property
     def without_copies(self) -> DeliveryFilter:
-        """The same for redelivering: all dead deliveries are meant without the archive's copies, unless those are
-        named."""
+        """The same filter for redelivery: "all dead deliveries" does not include copies to the archive unless it names
+        them."""
         is_named = self.endpoint is not None or self.event_ids
         return self if is_named or self.states != (DeliveryState.DEAD,) else self._replace(without=ARCHIVE)
 
     @property
     def is_narrow(self) -> bool:
-        """Whether it has more than an endpoint. An endpoint alone would match everything that was ever sent to it."""
+        """Whether it filters by more than an endpoint. An endpoint alone would match everything that was ever sent to
+        it."""
         return self._replace(endpoint=None, target=None, without=None) != EVERY_DELIVERY
 
 
@@ -55,7 +56,6 @@ EVERY_DELIVERY: Final = DeliveryFilter()
 
 
 class Page(list[T], Generic[T]):
-    """Some of a listing, the newest first. `next_before` is the `before` of the following page; None: this is the
-    last."""
+    """One page of a list, the newest first. `next_before` is the `before` of the next page; None: this is the last."""
 
     next_before: int | None = None

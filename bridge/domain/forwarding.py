@@ -1,4 +1,4 @@
-"""What the gateway changes in requests and answers that pass through it: targets, headers, redirects, echoed keys."""
+"""What the gateway changes in the requests and answers that it forwards: targets, headers, redirects, repeated keys."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ HOP_BY_HOP: Final = frozenset(
         *(b"te", b"trailer", b"transfer-encoding", b"upgrade"),
     }
 )
-"""Headers about one connection (RFC 9110, 7.6.1). Those that Connection names are added."""
+"""Headers about one connection (RFC 9110, 7.6.1). The headers that `Connection` names are added."""
 OURS: Final = b"genbridge-"
 NOT_SENT: Final = frozenset({b"host", b"expect", b"content-length", b"cookie", b"authorization"})
-KEY_HEADERS: Final = frozenset({b"x-api-key", b"api-key", b"x-goog-api-key", b"x-key"})  # where SDKs put keys
+KEY_HEADERS: Final = frozenset({b"x-api-key", b"api-key", b"x-goog-api-key", b"x-key"})  # SDKs send keys in these
 NOT_RETURNED: Final = frozenset({b"set-cookie", b"alt-svc", b"strict-transport-security", b"clear-site-data", b"date"})
-"""Headers about the whole origin, which is the provider's there and genbridge's here."""
+"""Headers that apply to a whole origin. The provider set them for its own, and they must not apply to genbridge's."""
 READABLE: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 
 TARGET: Final = re.compile(rb"[\x21-\x7e]*")
 CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
-MOST_DECODED: Final = 4  # times: a provider's own proxies may decode once more than it does
+MOST_DECODED: Final = 4  # decodings: a provider's own proxies may decode once more than the provider itself
 
 
 def target_of(rest: bytes, query: bytes, *, base_path: str) -> bytes:
-    """The target of the request at the provider: path and query byte by byte, below `base_path`.
+    """The target of the request at the provider: path and query unchanged byte by byte, below `base_path`.
 
-    ValueError, with a text for people, for a path that may lead out of it.
+    ValueError, with a text for people, if the path may lead out of `base_path`.
     """
     if TARGET.fullmatch(rest) is None or TARGET.fullmatch(query) is None:
         raise ValueError("the address has characters that must be percent-encoded")
@@ -49,8 +49,8 @@ def target_of(rest: bytes, query: bytes, *, base_path: str) -> bytes:
 
 
 def sent_headers(given: Iterable[Pair], *, key_header: str, token: str, is_read: bool) -> list[Pair]:
-    """The caller's headers for the provider: without those about the connection to us, cookies, and everything that
-    carries a key. `is_read`: we read the answer, so it may only be compressed in ways that we can read."""
+    """The caller's headers for the provider, without those about the connection to genbridge, cookies, and all headers
+    with keys. `is_read`: genbridge reads the answer, so only compressions that it can decode are allowed."""
     given, secret = list(given), token.encode()
     dropped = HOP_BY_HOP | NOT_SENT | KEY_HEADERS | {key_header.lower().encode()} | connection_options(given)
     kept = []
@@ -62,8 +62,8 @@ def sent_headers(given: Iterable[Pair], *, key_header: str, token: str, is_read:
 
 
 def returned_headers(given: Sequence[Pair], *, base_url: str, below: str) -> list[Pair]:
-    """The provider's headers for the caller. Content-Length is left out of an answer in chunks. `below`: the path of
-    the account at the gateway. The server adds Date."""
+    """The provider's headers for the caller. Content-Length is removed from a chunked answer. `below`: the path of the
+    account at the gateway. The server adds Date."""
     names = {name.lower() for name, _ in given}
     dropped = HOP_BY_HOP | NOT_RETURNED | connection_options(given)
     if b"transfer-encoding" in names:
@@ -76,7 +76,7 @@ def returned_headers(given: Sequence[Pair], *, base_url: str, below: str) -> lis
 
 
 def connection_options(given: Iterable[Pair]) -> frozenset[bytes]:
-    """The names of the headers that Connection declares to be about this connection."""
+    """The names of the headers that `Connection` lists."""
     values = (value for name, value in given if name.lower() == b"connection")
     return frozenset(option.strip().lower() for value in values for option in value.split(b","))
 
@@ -90,7 +90,7 @@ def rewritten_location(location: str, *, base_url: str, below: str) -> str:
     except ValueError:
         return location
     if not is_ours or "@" in at.netloc or not at.path.startswith("/"):
-        return location  # relative to the current path, which the gateway keeps, or at another host
+        return location  # relative to the current path, which is the same at the gateway; or at another host
     root = base.path.rstrip("/")
     rest = location.strip().partition("://")[2] if at.scheme else location.strip().removeprefix("//")
     tail = rest[rest.index("/") :] if at.netloc else rest
@@ -100,22 +100,23 @@ def rewritten_location(location: str, *, base_url: str, below: str) -> str:
 
 
 class KeyMask:
-    """Replaces each character of a secret in a stream with an asterisk, also if chunks split it. Sizes do not
-    change."""
+    """Replaces each character of a secret in a stream with an asterisk, even if the secret is split over chunks. Sizes
+    do not change."""
 
     def __init__(self, secrets: Collection[bytes]) -> None:
         self._secrets = tuple(secrets)
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """The masked bytes that can be passed on now. The start of a possible secret is held back."""
+        """The masked bytes that can be passed on now. The start of a possible secret is kept back until the next
+        chunk."""
         data = masked(self._held + chunk, self._secrets)
         held = max((_overlap(data, secret) for secret in self._secrets), default=0)
         self._held = data[len(data) - held :]
         return data[: len(data) - held]
 
     def rest(self) -> bytes:
-        """What was held back, at the end."""
+        """The bytes that are still kept back at the end of the stream."""
         held, self._held = self._held, b""
         return held
 
@@ -129,7 +130,7 @@ def masked(data: bytes, secrets: Iterable[bytes]) -> bytes:
 
 
 def _overlap(data: bytes, secret: bytes) -> int:
-    """How many bytes at the end of the data begin the secret."""
+    """The length of the longest end of the data that is a beginning of the secret."""
     sizes = range(min(len(secret) - 1, len(data)), 0, -1)
     return next((size for size in sizes if data.endswith(secret[:size])), 0)
 
@@ -144,7 +145,7 @@ def _origin(scheme: str, netloc: str) -> tuple[str, str, int | None]:
 
 
 def _readable(accepted: bytes) -> bytes:
-    """The codings of an Accept-Encoding that we can decode, too."""
+    """Those codings of an Accept-Encoding header that genbridge can decode."""
     codings = [each.strip() for each in accepted.split(b",")]
     kept = [each for each in codings if each.partition(b";")[0].strip().lower() in READABLE]
     return b", ".join(kept) or b"identity"

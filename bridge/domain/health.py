@@ -1,4 +1,4 @@
-"""When to notify people of an endpoint that keeps failing, and of its recovery."""
+"""When to notify people about an endpoint that keeps failing, and about its recovery."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from bridge.domain.event import Topic
 
-FAILING_AFTER_S: Final = 900.0  # without a success since the first failed attempt
+FAILING_AFTER_S: Final = 900.0  # time without a success since the first failed attempt
 FAILING_ATTEMPTS: Final = 5
 AGAIN_AFTER_S: Final = 86_400.0
 
@@ -19,20 +19,20 @@ class Health:
     endpoint: str
     failing_since: float | None = None  # the first failed attempt after the last success
     failures: int = 0
-    reason: str = ""  # of the last failed attempt
+    reason: str = ""  # reason of the last failed attempt
     told_at: float | None = None  # the last `endpoint_failing` since the last success
     told_failures: int = 0  # the number of failures at that time
-    count: int = 0  # of `endpoint_failing` events so far; numbers them
+    count: int = 0  # number of `endpoint_failing` events so far
 
 
 def failed(health: Health, *, at: float, reason: str) -> Health:
-    """After a failed attempt."""
+    """The health after a failed attempt."""
     since = at if health.failing_since is None else min(health.failing_since, at)
     return replace(health, failing_since=since, failures=health.failures + 1, reason=reason)
 
 
 def succeeded(health: Health) -> Health:
-    """After an attempt that was accepted."""
+    """The health after an accepted attempt."""
     return Health(endpoint=health.endpoint, count=health.count)
 
 
@@ -46,12 +46,12 @@ def is_notification_due(health: Health, *, at: float) -> bool:
 
 
 def notified(health: Health, *, at: float) -> Health:
-    """After an `endpoint_failing` event."""
+    """The health after an `endpoint_failing` event."""
     return replace(health, told_at=at, told_failures=health.failures, count=health.count + 1)
 
 
 def explained(health: Health, topic: Topic, *, at: float) -> str:
-    """The reason in the event."""
+    """The text of `reason` in the event."""
     lasted = _span(max(at - (health.failing_since if health.failing_since is not None else at), 0.0))
     if topic is Topic.ENDPOINT_RECOVERED:
         return f"it failed for {lasted}"

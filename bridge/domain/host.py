@@ -2,7 +2,7 @@
 
 An outage affects every account of a host. A rejected key, a 429 or a 5xx with Retry-After affects one account, because
 many services may share one address. But if every recently polled account got a Retry-After, the other accounts of the
-host wait too, and only send probes. Instants are the engine's steady seconds.
+host wait too, and only send probes. Times are the engine's steady seconds.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from typing import Final
 from bridge.domain.backoff import growing_s
 from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
 
-TROUBLED_TASKS: Final = 5  # failing tasks without a good answer since that open the breaker
+TROUBLED_TASKS: Final = 5  # the breaker opens when this many tasks fail and no good answer has come since
 OUTAGE_PROBE_FIRST_S: Final = 2.0  # then single requests probe the host ...
 OUTAGE_PROBE_MOST_S: Final = 30.0  # ... at least this often, so that a recovery is noticed within a minute
-TURNS_S: Final = 2.0  # ... from its accounts in turn, at most this far apart
-RECENT_S: Final = 60.0  # accounts polled within this time count when the host may be paused
+TURNS_S: Final = 2.0  # ... by its accounts in turn, at most this far apart
+RECENT_S: Final = 60.0  # accounts polled within this time are considered when the host may be paused
 PROBE_EVERY_S: Final = 30.0  # between probes of a paused host by accounts without a Retry-After of their own
 IN_FLIGHT: Final = 128  # requests at one host, divided equally among its accounts: 8 accounts of 16
 
 
 class Host:
-    """The state of one host. Mutable, single-threaded, clockless.
+    """The state of one host. Mutable, for one thread; reads no clock.
 
-    Breaker: it opens when `TROUBLED_TASKS` tasks of at least two accounts fail with server errors. One account alone
-    has its own breaker and must not stop the others. While it is open, single requests probe the host. Accounts that
-    have not probed yet come first, so that a working account can prove that the host works.
+    Breaker: it opens when `TROUBLED_TASKS` tasks of at least two accounts fail with server errors. If only one account
+    fails, its own breaker opens, and the others continue. While the host's breaker is open, single requests probe the
+    host. Accounts that have not probed yet come first, so that a working account can prove that the host works.
 
-    Pause: the host is paused when every account polled within `RECENT_S` got a Retry-After (`name`), and no good answer
-    came since. Accounts without a Retry-After of their own then send one request every `PROBE_EVERY_S`. An account with
-    one waits by its own limiter in any case.
+    Pause: the host is paused when every account polled within `RECENT_S` got a Retry-After (`name`), and there was no
+    good answer since. Accounts without a Retry-After of their own then send one request every `PROBE_EVERY_S`. An
+    account with a Retry-After waits by its own limiter in any case.
     """
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.paused_until = -math.inf
         self.accounts = 1
-        self.names: Collection[str] = ()  # of its accounts
+        self.names: Collection[str] = ()  # the names of its accounts
         self.held: Collection[str] = ()  # accounts that have been notified that they wait
         self.troubled = False  # the breaker is open: only single probes may pass
         self._asked_at: dict[str, float] = {}  # when each account sent its last request
@@ -54,7 +54,7 @@ class Host:
         self._probe_out = False
 
     def share(self, concurrency: int) -> int:
-        """How many requests an account may have in flight here, if its own limit is `concurrency`."""
+        """How many requests an account may have in flight at this host, if its own limit is `concurrency`."""
         return concurrency if self.accounts <= 1 else min(concurrency, max(1, IN_FLIGHT // self.accounts))
 
     def opens_at(self, account: str, now: float) -> float:
@@ -71,7 +71,7 @@ class Host:
         return now < self.paused_until
 
     def held_back(self, now: float) -> list[str]:
-        """The accounts that wait only because the others were asked to."""
+        """The accounts that wait only because the other accounts were asked to wait."""
         return [name for name in self.names if not self._is_named(name, now)] if self.is_paused(now) else []
 
     def _is_named(self, account: str, now: float) -> bool:
@@ -94,7 +94,7 @@ class Host:
             self.in_flight, self._probe_out = self.in_flight + 1, False
 
     def take_over(self, account: str, requests: int) -> None:
-        """Count the requests in flight of an account that moves here."""
+        """Count the requests in flight of an account that moves to this host."""
         self.in_flight += requests
         self._probe_out = self.troubled
         if self.troubled:
@@ -102,12 +102,12 @@ class Host:
             self._tried[account] = None
 
     def leave(self, account: str, requests: int = 1) -> None:
-        """Forget requests in flight that will not be answered here."""
+        """Forget requests in flight that this host will not answer."""
         self.in_flight -= requests
         self._probed(account)
 
     def name(self, account: str, until_at: float, *, now: float) -> None:
-        """A 5xx asked this account to wait until `until_at`."""
+        """Record that a 5xx asked this account to wait until `until_at`."""
         self._named[account] = max(self._named.get(account, -math.inf), until_at)
         asked = [name for name, at in self._asked_at.items() if now - at <= RECENT_S]
         if self.accounts > 1 and all(self._is_named(each, now) for each in asked):
@@ -140,8 +140,8 @@ class Host:
             self._probe_at = now + probe_delay_s(self._probes, chance)
 
     def _is_changed_by(self, reading: Reading) -> bool:
-        """Whether the answer changes anything here. A good answer does not while there are no failures, pauses or
-        probes; a host is paused only while `_named` holds an account."""
+        """Whether the answer changes any state here. A good answer changes nothing while there are no failures, pauses
+        or probes. A host is paused only while `_named` contains an account."""
         is_held = self._troubled or self._named or self._prober or self.troubled or self._probe_out
         return bool(is_held or (reading.server_trouble and is_trouble(reading)))
 
@@ -159,7 +159,7 @@ def is_trouble(reading: Reading) -> bool:
 
 
 def names_time(reading: Reading) -> bool:
-    """Whether it is a 5xx with Retry-After."""
+    """Whether it is a 5xx with a Retry-After."""
     return is_trouble(reading) and bool(reading.retry_after_s)
 
 
@@ -169,5 +169,5 @@ def is_sound(reading: Reading) -> bool:
 
 
 def probe_delay_s(probes: int, chance: float) -> float:
-    """Seconds until the next probe of a failing provider, after `probes` probes."""
+    """Seconds until the next probe of a failing provider, after this many probes."""
     return growing_s(probes, first_s=OUTAGE_PROBE_FIRST_S, most_s=OUTAGE_PROBE_MOST_S, chance=chance)

@@ -20,8 +20,8 @@ _SUSPECT: Final = re.compile(
     rf"{_COLUMN}(?:[:=]|\Z)|[a-z][a-z0-9+-]*://|[-=+_]{{3,}}\Z|(?:n|undef)[a-z]+\Z", re.IGNORECASE
 )
 
-# Patterns of ids that are refused are compiled when they are first needed.
-# Whole texts that are no ids although each character is allowed.
+# The patterns of invalid ids are compiled when they are first needed. These match whole texts that are not ids although
+# each of their characters is allowed.
 _WHOLES: Final = (
     (r"null|none|nil|nan|undefined", "it is what scripts print where there is no id: did the create call fail?"),
     (

@@ -1,6 +1,6 @@
 """The rate limiter of an account: a token bucket, Retry-After, blocks and a circuit breaker.
 
-Instants are the engine's steady seconds; nothing here reads a clock.
+Times are the engine's steady seconds; nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class RateLimits:
     concurrency: int = 16
 
     def portion(self, portion: Portion) -> RateLimits:
-        """The limits of a daemon that holds this portion of the account. All daemons together keep to the whole."""
+        """The limits of a daemon that holds this portion of the account. All daemons together stay within the account's
+        limits."""
         return RateLimits(
             rate=self.rate * portion.held / portion.of,
             burst=portion.of_count(self.burst),
@@ -48,37 +49,37 @@ class AccountEffect(Enum):
 
 
 class RateLimiter:
-    """Decides when the next request may be sent. Mutable, single-threaded, clockless.
+    """Decides when the next request may be sent. Mutable, for one thread; reads no clock.
 
-    The strongest rule wins: a block (only single probes pass), a pause (Retry-After: nothing passes), the breaker (only
-    single probes pass), the token bucket. `Host` has the rules that all accounts of a host share.
+    The strongest rule wins: a block (only single probes are sent), a pause (Retry-After: nothing is sent), the breaker
+    (only single probes are sent), the token bucket. `Host` has the rules that all accounts of a host share.
 
-    One faulty task must not stop the others. So the breaker counts tasks, not answers. And a task that the provider
-    rejects again, after it answered others, is rejected because of itself, and does not block the account. The same
-    holds for a task whose 5xx has a Retry-After.
+    One faulty task must not stop the others. So the breaker counts tasks, not answers. If the provider rejects a task
+    again after it answered others, the task itself is the cause, and the account is not blocked. The same holds for a
+    task whose 5xx has a Retry-After.
 
-    The Retry-After of a 5xx holds its route: the action in the requested address. The other routes continue. Where
-    addresses hold no action the route is "", and the whole account is paused.
+    The Retry-After of a 5xx holds its route: the action in the requested address. The other routes continue. If
+    addresses contain no action, the route is "", and the whole account is paused.
     """
 
     def __init__(self, limits: RateLimits, *, now: float, account: str = "", host: Host | None = None) -> None:
         self.limits = limits
-        self.daemons = 1  # that share the account: each probes this many times less often
+        self.daemons = 1  # daemons that share the account: each probes this many times less often
         self.host = host or Host()
         self.in_flight = 0
-        self.guests = 0  # requests of others on the account that are in flight
-        self.in_line = 0  # requests of ours that wait: polls leave them a place in flight and a token
+        self.guests = 0  # requests of other programs on the account that are in flight
+        self.in_line = 0  # requests of genbridge that wait: polls leave a place in flight and a token for them
         self.paused_until = -math.inf
         self._routes: dict[str, float] = {}  # until when each route is held
         self.blocked = False
         self._is_held = False  # blocked, or the account's own breaker is open
         self._account = account
         self._refused: set[str] = set()  # tasks whose last answer rejected the account
-        # By route: tasks whose 5xx had a Retry-After, since the route's last good answer.
+        # By route: tasks whose 5xx had a Retry-After, since the last good answer on that route.
         self._pausing: dict[str, set[str]] = {}
-        self._pausing_alone: set[str] = set()  # such tasks whose route has answered others since
+        self._pausing_alone: set[str] = set()  # tasks like these whose route has answered other tasks since
         self._troubled: set[str] = set()  # tasks with server errors since the last good answer
-        self._probes = 0  # since the block or breaker began
+        self._probes = 0  # probes since the block began or the breaker opened
         self._probe_at = -math.inf
         self._probe_out = False
         self._tokens = float(limits.burst)
@@ -93,7 +94,7 @@ class RateLimiter:
 
     @property
     def troubled(self) -> bool:
-        """Whether a breaker is open, the account's or its host's."""
+        """Whether a breaker is open, that of the account or that of its host."""
         return len(self._troubled) >= TROUBLED_TASKS or self.host.troubled
 
     @property
@@ -106,17 +107,18 @@ class RateLimiter:
         return self._rate(now)
 
     def resize(self, limits: RateLimits, *, now: float) -> None:
-        """Use other limits from now on. This can reduce the requests that may be sent at once, but never adds any."""
+        """Use other limits from now on. This can reduce the requests that may be sent at once, but never increases
+        them."""
         self._fill(now)
         self.limits = limits
         self._tokens = min(float(limits.burst), self._tokens)
 
     def drain(self) -> None:
-        """Empty the bucket: another daemon may just have sent those requests."""
+        """Empty the bucket, because another daemon may just have used up the burst."""
         self._tokens = 0.0
 
     def move(self, host: Host) -> None:
-        """Change the host. Requests in flight count at the new one."""
+        """Change the host. Requests in flight count at the new host."""
         self.host.leave(self._account, self.in_flight)
         host.take_over(self._account, self.in_flight)
         self.host = host
@@ -132,10 +134,10 @@ class RateLimiter:
         self._update_held()
 
     def wait_s(self, now: float) -> float:
-        """Seconds until a request may be sent: 0 means now, infinity means after the answer to one in flight."""
+        """Seconds until a request may be sent: 0 means now, infinity means after the answer to a request in flight."""
         host = self.host
         most = 1 if self._is_held else host.share(self.limits.concurrency)
-        if self.limits.burst == 0:  # no portion of the account: not even a probe
+        if self.limits.burst == 0:  # this daemon has no portion of the account, so it does not even probe
             return math.inf
         taken = self.in_flight + self.in_line
         if taken + self.guests >= most and taken + min(self.guests, most - 1) >= most:
@@ -159,8 +161,8 @@ class RateLimiter:
         return until_at
 
     def hold(self, route: str, until_at: float, *, now: float) -> None:
-        """Send nothing on this route before `until_at`, because a 5xx asked this, an earlier or another daemon to
-        wait."""
+        """Send nothing on this route before `until_at`, because of a 5xx with Retry-After. This or another daemon may
+        have received it, or an earlier one."""
         if not route:
             self._pause(until_at, now)
         elif until_at > now:
@@ -185,11 +187,12 @@ class RateLimiter:
         self.host.take(self._account, now)
 
     def reserve(self, now: float, *, within_s: float) -> float:
-        """Count a request that another program sends on the account. Returns the seconds until it may be sent; if that
-        is more than `within_s`, it is not counted. Infinity: too many are in flight; one place is left for polls.
+        """Count a request that another program sends on the account, and return the seconds until it may be sent. If
+        that is more than `within_s`, the request is not counted. Infinity: too many are in flight; one place is
+        reserved for polls.
 
-        Blocks and breakers do not hold it: they spare our polls, and its sender gets the provider's own answer. A
-        daemon without a portion of the account lets it pass.
+        Blocks and breakers do not hold the request: they limit only polls, and the sender gets the provider's own
+        answer. A daemon without a portion of the account lets it pass.
         """
         if self.limits.burst == 0:
             self.guests += 1
@@ -205,12 +208,12 @@ class RateLimiter:
         return wait_s
 
     def limited(self, reading: Reading, *, asked_at: float, now: float) -> AccountEffect:
-        """Apply a 429 to a request of another program, sent at `asked_at`."""
+        """Apply a 429 that another program's request got. `asked_at` is when that request was sent."""
         return self._slow(reading, now, asked_at)
 
     def abandoned(self, *, now: float) -> None:
-        """Count a request that ended without an answer: it was cancelled, or failed by a fault of ours. A failed probe
-        is repeated only after `PROBE_FIRST_S`."""
+        """Count a request that ended without an answer: it was canceled, or failed because of a bug here. A failed
+        probe is repeated only after `PROBE_FIRST_S`."""
         self.in_flight -= 1
         self.host.leave(self._account)
         if self._probe_out:
@@ -229,8 +232,8 @@ class RateLimiter:
     ) -> AccountEffect:
         """Process the answer to a poll of this task, sent on this route at `asked_at`.
 
-        While the account is blocked, only the answer to a probe can end the block; earlier requests prove nothing. A
-        429 to a request from before the last halving of the rate does not halve it again.
+        While the account is blocked, only the answer to a probe can end the block; earlier requests prove nothing. If
+        the rate was halved after `asked_at`, a 429 does not halve it again.
         """
         self.in_flight -= 1
         self.host.answered(reading, account=self._account, task_id=task_id, now=now, chance=chance)
@@ -250,12 +253,12 @@ class RateLimiter:
 
     @property
     def holds_routes(self) -> bool:
-        """Whether a route may be held."""
+        """Whether any route may be held."""
         return bool(self._routes)
 
     def is_changed_by(self, reading: Reading) -> bool:
-        """Whether the answer changes anything here. A good answer does not while there are no blocks, holds or
-        failures. Callers look up the route only for answers that do."""
+        """Whether the answer changes any state here. A good answer changes nothing while there are no blocks, holds or
+        failures. Callers look up the route only if this is true."""
         return reading.kind not in UNDER_WAY or bool(
             self.blocked or self._troubled or self._refused or self._pausing or self._pausing_alone
         )
@@ -316,13 +319,13 @@ class RateLimiter:
         return AccountEffect.NOTHING
 
     def _pause(self, until_at: float, now: float) -> None:
-        """Send nothing before `until_at`, and no burst then: it would exceed the limit again before an answer can say
-        so."""
+        """Send nothing before `until_at`, and no burst then: a burst would exceed the limit again before an answer can
+        report that."""
         self._fill(now)
         self.paused_until = max(self.paused_until, until_at)
 
     def _cut_burst(self, now: float) -> None:
-        """Continue with one request, and then at the rate: otherwise everything that waited would be sent at once."""
+        """Continue with one request, and then at the rate. Otherwise everything that waited would be sent at once."""
         self._fill(now)
         self._tokens = min(self._tokens, 1.0)
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-OVERLAP_MS: Final = 120_000  # a list may show a task this much later than one that was created after it
-FUTURE_MS: Final = 300_000  # clocks differ by less: a creation time further ahead of ours is wrong
+OVERLAP_MS: Final = 120_000  # a list may show a task this much later than a task that was created after it
+FUTURE_MS: Final = 300_000  # more than any real difference of clocks: a creation time further ahead of ours is wrong
 
 
 class ListedTask(NamedTuple):
-    """A task in the list. `created_ms` is the provider's time; None if the list does not say it."""
+    """A task in the list. `created_ms` is the provider's time; None if the list does not contain it."""
 
     task_id: str
     created_ms: int | None = None
@@ -29,11 +29,11 @@ class ListMark:
 
     @property
     def since_ms(self) -> int:
-        """Tasks created earlier are not new."""
+        """Tasks that were created before this time are not new."""
         return self.newest_ms - OVERLAP_MS
 
     def new_among(self, listed: Sequence[ListedTask]) -> list[str]:
-        """The ids of the tasks that were created since, each once."""
+        """The ids of the tasks created since then, without repetition."""
         found = (one.task_id for one in listed if one.task_id not in self.seen and not self._is_older(one))
         return list(dict.fromkeys(found))
 
@@ -42,7 +42,7 @@ class ListMark:
         return any(map(self._is_older, page)) or all(one.created_ms is None for one in page)
 
     def moved(self, listed: Sequence[ListedTask], *, now_ms: int) -> ListMark:
-        """The mark once these tasks have been read: all pages up to the one that reaches the old mark."""
+        """The mark after these tasks have been read: all pages up to the one that reaches the old mark."""
         times = (min(one.created_ms, now_ms + FUTURE_MS) for one in listed if one.created_ms is not None)
         mark = ListMark(newest_ms=max((self.newest_ms, *times)))
         seen = frozenset(one.task_id for one in listed if not mark._is_older(one))

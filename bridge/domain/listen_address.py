@@ -1,4 +1,4 @@
-"""Where a server listens: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`."""
+"""The address on which a server listens: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ListenAddress(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> ListenAddress:
-        """The address that a text spells. ValueError says what is wrong with it."""
+        """Parse an address. ValueError says what is wrong with it."""
         if text.startswith(UNIX):
             path = text.removeprefix(UNIX)
             if not path:
@@ -41,7 +41,7 @@ class ListenAddress(NamedTuple):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself: `localhost`, or a loopback address."""
+    """Whether a host is this machine: `localhost`, or a loopback address."""
     try:
         return host.lower() == "localhost" or ip_address(host.partition("%")[0]).is_loopback
     except ValueError:

@@ -1,4 +1,5 @@
-"""Reasons in a reader's language: genbridge's own words are translated, the words of providers and receivers stay."""
+"""Reasons in the reader's language: genbridge's own texts are translated, texts of providers and receivers stay as they
+are."""
 
 from __future__ import annotations
 
@@ -9,19 +10,20 @@ from typing import Final, NamedTuple
 
 from bridge.domain.chinese_reasons import CHINESE
 
-MOST_CHARS: Final = 2_000  # a longer text is not ours
-MOST_LEVELS: Final = 4  # of sentences within sentences
-FEW_LETTERS: Final = 10  # a sentence with fewer letters could be anybody's, unless a part of it is surely ours
+MOST_CHARS: Final = 2_000  # a longer text is not from genbridge
+MOST_LEVELS: Final = 4  # maximum depth of sentences within sentences
+FEW_LETTERS: Final = 10  # a shorter sentence could come from anybody, unless a part of it is surely genbridge's
 JOINT: Final = "; "
 _PLACE: Final = re.compile(r"\{([nao]|\d?)\}")
-_BETWEEN: Final = re.compile("(?<=[\u4e00-\u9fff\uff09\u201d]) (?=[\u4e00-\u9fff\uff08\u201c])")  # no blanks there
+# Chinese has no spaces there.
+_BETWEEN: Final = re.compile("(?<=[\u4e00-\u9fff\uff09\u201d]) (?=[\u4e00-\u9fff\uff08\u201c])")
 
 
 class OwnSentence(NamedTuple):
-    """One text with places for values."""
+    """A text with placeholders for values."""
 
-    parts: tuple[str, ...]  # the words before, between and after the places
-    kinds: tuple[str, ...]  # of the places, as `CHINESE` writes them
+    parts: tuple[str, ...]  # the words before, between and after the placeholders
+    kinds: tuple[str, ...]  # the kinds of the placeholders, as in `CHINESE`
     chinese: str
 
     @property
@@ -30,7 +32,7 @@ class OwnSentence(NamedTuple):
 
     @property
     def is_weak(self) -> bool:
-        """Whether others could have said it, too."""
+        """Whether a provider or receiver could have written the same text."""
         return self.letters < FEW_LETTERS and set(self.kinds) != {"n"}
 
     def values(self, text: str) -> list[str] | None:
@@ -50,7 +52,7 @@ class OwnSentence(NamedTuple):
         return found if all(fits) else None
 
     def said(self, values: list[str]) -> str:
-        """The Chinese with these values. Places without a number are filled in order."""
+        """The Chinese with these values. Placeholders without a number are filled in order."""
         rest = iter(values)
         text = _PLACE.sub(lambda place: values[int(place[1])] if place[1].isdigit() else next(rest), self.chinese)
         return _BETWEEN.sub("", text)
@@ -60,12 +62,12 @@ _FITS: Final = {"n": str.isdecimal, "a": lambda value: value != "" and " " not i
 
 
 def is_own(text: str) -> bool:
-    """Whether these are genbridge's own words, whatever they quote."""
+    """Whether this text is genbridge's own, apart from quoted values."""
     return _read(text, MOST_LEVELS) != text or text in CHINESE
 
 
 def in_language(text: str, language: str) -> str:
-    """The text with genbridge's own words in this language."""
+    """The text, with genbridge's own words translated into this language."""
     return _read(text, MOST_LEVELS) if language == "zh" else text
 
 
@@ -93,21 +95,21 @@ def _said_by(sentences: Sequence[OwnSentence], text: str, levels: int) -> str | 
 
 
 def _joined(text: str, levels: int) -> str | None:
-    """Several texts; some of them are genbridge's own."""
+    """Translate several texts that were joined, some of them genbridge's own."""
     parts = text.split(JOINT)
     shown = [_read_part(part, levels - 1) for part in parts] if len(parts) > 1 else parts
     return "\uff1b".join(shown) if shown != parts else None
 
 
 def _read_part(part: str, levels: int) -> str:
-    """One of several texts that were joined. Some have their semicolon in the table."""
+    """Translate one of several texts that were joined. Some texts in the table contain the separator."""
     return CHINESE[JOINT + part].lstrip("\uff1b") if JOINT + part in CHINESE else _read(part, levels)
 
 
 @cache
 def _sentences() -> tuple[Sequence[OwnSentence], Sequence[OwnSentence]]:
-    """The texts with placeholders, those with the most words first: the ones that their words identify, and the
-    rest."""
+    """The texts with placeholders, those with the most words first. The first list holds texts that are unmistakable by
+    their words, the second one the others."""
     found = []
     for english, chinese in CHINESE.items():
         pieces = _PLACE.split(english)

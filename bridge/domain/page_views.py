@@ -8,18 +8,19 @@ from typing import Final, NamedTuple
 
 from bridge.domain.views import DeliveryView, WatchView
 
-COUNTED: Final = 10_000  # counts are exact up to here
+COUNTED: Final = 10_000  # counts are exact up to this number
 
 
 class BoundedCount(NamedTuple):
-    """How many there are. `is_more`: there are more, but counting stopped here."""
+    """A count with a limit. `is_more`: counting stopped at the limit."""
 
     number: int
     is_more: bool
 
 
 class FinishedIn(NamedTuple):
-    """How many tasks came to one phase within one quarter of an hour. `quarter` counts quarters since the epoch."""
+    """How many tasks reached one final phase within one quarter of an hour. `quarter` counts quarters since the
+    epoch."""
 
     quarter: int
     phase: str
@@ -47,7 +48,7 @@ class DisabledSince(NamedTuple):
 
 
 class ExpiringResult(NamedTuple):
-    """A waiting delivery, when it is tried again (None: unknown), and when the task's results will be gone."""
+    """A waiting delivery, its next attempt (None: unknown), and when the task's results will be gone."""
 
     endpoint: str
     account: str
@@ -57,7 +58,7 @@ class ExpiringResult(NamedTuple):
 
 
 class LiveWatch(NamedTuple):
-    """What is needed to estimate when a running task finishes."""
+    """The values for estimating when a running task finishes."""
 
     watch_id: int
     account: str
@@ -66,7 +67,7 @@ class LiveWatch(NamedTuple):
 
 
 class StoreSpace(NamedTuple):
-    """How large a store is, and how much room there is on its disk (None: it is on a server)."""
+    """The size of a store, and the size and free space of its disk (None: the store is on a server)."""
 
     size_bytes: int
     free_bytes: int | None = None
@@ -74,22 +75,22 @@ class StoreSpace(NamedTuple):
 
 
 class FinishedMark(NamedTuple):
-    """Where a page of finished tasks begins: after this one."""
+    """The position of a page of finished tasks: it begins after this task."""
 
     ended_at: float
     watch_id: int
 
 
 class WatchPage(NamedTuple):
-    """Some tasks, the last added first. `next_before` is the `before` of the next page; None: this is the last. A page
-    may be short, or empty, and still have a next one: it looks at a bounded number of rows."""
+    """One page of tasks, the last added first. `next_before` is the `before` of the next page; None: this is the last.
+    A page may be short, or empty, and still have a next one, because only a limited number of rows is read for it."""
 
     views: Sequence[WatchView]
     next_before: int | None
 
 
 class Standing(StrEnum):
-    """How a delivery stands, the worst first: the order of the page."""
+    """The group of a delivery on the page, the worst first, which is the order of the page."""
 
     DEAD = "dead"  # given up
     HELD = "held"  # it waits until its endpoint is enabled or resumed
@@ -102,7 +103,7 @@ NOT_ACCEPTED: Final = (Standing.DEAD, Standing.HELD, Standing.WAITING)
 
 
 class DeliverySearch(NamedTuple):
-    """The deliveries that match everything given. `since` is when they were created. `text`: the id of an event, or the
+    """The deliveries that match all given values. `since` is a time of creation. `text` is the id of an event, or the
     beginning of a task's id, ACCOUNT/ID or label."""
 
     standings: tuple[Standing, ...] = NOT_ACCEPTED
@@ -113,7 +114,7 @@ class DeliverySearch(NamedTuple):
 
 
 class DeliveryMark(NamedTuple):
-    """Where a page of deliveries begins: after the delivery with this standing, time and id."""
+    """The position of a page of deliveries: it begins after the delivery with this group, time and id."""
 
     standing: Standing
     settled_at: float
@@ -121,7 +122,7 @@ class DeliveryMark(NamedTuple):
 
 
 class StandingPage(NamedTuple):
-    """Some deliveries, the worst first: each with its standing. `next_after`: see `WatchPage.next_before`."""
+    """One page of deliveries, the worst first, each with its group. `next_after`: see `WatchPage.next_before`."""
 
     views: Sequence[tuple[Standing, DeliveryView]]
     next_after: DeliveryMark | None

@@ -1,5 +1,5 @@
-"""A pause that a person set: an account is not polled, or an endpoint is sent nothing. Time limits stop during the
-pause."""
+"""A pause that a person set: an account is not polled, or nothing is sent to an endpoint. Time limits do not run during
+the pause."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PauseOf(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """The last pause of one account or endpoint. It is kept after its end, because paused time does not count as
+    """The last pause of one account or endpoint. It is kept after it ended, because paused time does not count as
     age."""
 
     of: PauseOf
@@ -29,23 +29,23 @@ class Pause:
 
     @property
     def ends_at(self) -> float:
-        """When it ends by itself; infinity when only `resume` ends it."""
+        """When it ends without `resume`; infinity if it does not."""
         return math.inf if self.until_at is None else self.until_at
 
     def lasts(self, now: float) -> bool:
         return now < self.ends_at
 
     def paused_s(self, now: float) -> float:
-        """The total paused time up to now, earlier pauses included."""
+        """The total paused time until now, including earlier pauses."""
         return self.before_s + max(0.0, min(now, self.ends_at) - self.since_at)
 
     def again(self, now: float, until_at: float | None) -> Pause:
-        """A pause with another end. It continues this pause if this one has not ended."""
+        """This pause with another end if it has not ended yet, or else a new pause."""
         if self.lasts(now):
             return Pause(of=self.of, name=self.name, since_at=self.since_at, until_at=until_at, before_s=self.before_s)
         return Pause(of=self.of, name=self.name, since_at=now, until_at=until_at, before_s=self.paused_s(now))
 
 
 def lasting(pauses: Iterable[Pause], of: PauseOf, now: float) -> dict[str, Pause]:
-    """The pauses of this kind that last now, by name."""
+    """The current pauses of this kind, by name."""
     return {pause.name: pause for pause in pauses if pause.of is of and pause.lasts(now)}

@@ -1,6 +1,6 @@
 """The proxy that the environment sets for an address: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
 
-As in other programs, the lower-case names come first. Requests to this machine never use a proxy.
+As in other programs, lower-case names take precedence. Requests to this machine never use a proxy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Exemption:
     port: int | None = None
 
     def covers(self, host: str, address: Address | None, port: int | None) -> bool:
-        """Whether it applies to this address."""
+        """Whether the entry applies to this address."""
         if self.port is not None and self.port != port:
             return False
         if self.network is not None:

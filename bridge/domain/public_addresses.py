@@ -11,8 +11,8 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MOST_KEPT: Final = 1024  # cached verdicts
-_PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")  # all that IANA has assigned for global unicast
-# Listed here and not left to `ipaddress.is_global`: its lists differ between the releases of Python.
+_PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")  # the only range that IANA has assigned for global unicast
+# Listed here instead of using `ipaddress.is_global`, whose lists differ between Python releases.
 _SPECIAL: Final[tuple[tuple[IpNetwork, str], ...]] = tuple(
     (ipaddress.ip_network(network), why)
     for network, why in (
@@ -50,18 +50,18 @@ _SPECIAL: Final[tuple[tuple[IpNetwork, str], ...]] = tuple(
         ("ff00::/8", "a multicast address"),
     )
 )
-_ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214: the lower half ends with an IPv4 address
+_ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214: these values are followed by an IPv4 address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedHosts:
-    """Private hosts (plain ones, see `plain_host`) and networks that the operator allows for result URLs."""
+    """Private hosts (in the form of `plain_host`) and networks that the operator allows for result URLs."""
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[IpNetwork, ...] = ()
 
     def has(self, host: str) -> bool:
-        """Whether this plain host is allowed. A name is not resolved."""
+        """Whether this plain host is allowed. Names are not resolved."""
         if host in self.hosts:
             return True
         try:
@@ -76,10 +76,11 @@ NO_HOSTS: Final = AllowedHosts()
 
 @lru_cache(_MOST_KEPT)
 def why_not_public(address: IpAddress) -> str | None:
-    """What a special address is ("a private network", "a NAT64 address"); None for one on the public internet.
+    """What kind of special address this is ("a private network", "a NAT64 address"); None for an address on the public
+    internet.
 
-    An IPv6 address that contains any IPv4 address is special: it has another path through the
-    network, which the IPv4 address alone does not show.
+    An IPv6 address that contains an IPv4 address always counts as special: packets to it take another path than packets
+    to the IPv4 address.
     """
     found = next((why for network, why in _SPECIAL if address.version == network.version and address in network), None)
     if found is not None:

@@ -1,4 +1,4 @@
-"""Text from outside, made safe to show within a line of ours."""
+"""Makes text from outside safe to show within a line of output."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def printable(text: str) -> str:
 
 
 def quoted(text: str, *, limit: int = 60) -> str:
-    """The text in quotes, `printable`, cut to `limit` characters."""
+    """The text in quotes, made `printable` and cut to `limit` characters."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     return f'"{printable(cut)}"'
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
     """`unknown topic "task_fail"; did you mean "task_failed"?`, or a list of known words when none is similar."""
-    import difflib  # here, because only mistakes need it and quick commands start without it
+    import difflib  # imported here, because only mistakes need it, and quick commands start faster without it
 
     words = sorted(known)
     near = difflib.get_close_matches(given[:100], words, n=1)

@@ -1,4 +1,4 @@
-"""What a task made, in the facts that messages and the page show: kinds, addresses, lengths, pictures."""
+"""The results of a task, with the facts that messages and the page show: kinds, URLs, durations, pictures."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
 
 RESULT_KINDS: Final = ("videos", "images", "audios", "texts", "files")
-WANTED_FIRST: Final = ("videos", "audios", "images", "files", "texts")  # what a person waits for
-MOST_RESULTS: Final = 500  # of one kind
-MOST_LENGTH_S: Final = 6 * 3600.0  # a longer clip is a unit that was read wrongly
+WANTED_FIRST: Final = ("videos", "audios", "images", "files", "texts")  # most wanted kinds first
+MOST_RESULTS: Final = 500  # maximum for one kind
+MOST_LENGTH_S: Final = 6 * 3600.0  # a longer clip means that the unit was misread
 
 _EXTENSIONS: Final = {
     f".{extension}": kind
@@ -44,17 +44,17 @@ _COVERS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeResult:
-    """One result. `url` is "" for a text and for a file inside the answer, whose size is `size`.
+    """One result. `url` is "" for a text and for a file inside the answer; `size` is the size of such a file.
 
-    `covers` are the addresses of pictures of it, best first. `is_rendition`: it accompanies another result, as a song's
-    cover and its video do.
+    `covers` are URLs of preview pictures, best first. `is_rendition`: it belongs to another result, like the cover or
+    the video of a song.
     """
 
     kind: str
     url: str = ""
     text: str = ""
     title: str = ""
-    ident: str = ""  # at the provider
+    ident: str = ""  # the provider's id of the result
     length_s: float | None = None
     width: int = 0
     height: int = 0
@@ -62,7 +62,7 @@ class MadeResult:
     covers: tuple[str, ...] = ()
     needs_key: bool = False
     is_rendition: bool = False
-    sha256: str = ""  # of a file inside the answer that the archive keeps
+    sha256: str = ""  # hash of a file inside the answer that the archive keeps
     copy: str = ""  # the path of its copy in the archive
 
     @property
@@ -72,15 +72,15 @@ class MadeResult:
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        """The image itself, else its covers."""
+        """The image itself, or else the covers."""
         return (self.url,) if self.kind == "images" else self.covers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultFacts:
-    """Every result, in the order of `urls`; those without an address follow. `made` are the ones to announce: no
-    renditions, and no address that was not passed on. `kind` is that of the ones a person waits for; "" if nothing was
-    made."""
+    """Every result, in the order of `urls`; those without a URL follow. `made` are the results to announce: no
+    renditions, and no URLs that were left out of `urls`. `kind` is the kind that people most likely want; "" without
+    results."""
 
     every: tuple[MadeResult, ...]
     made: tuple[MadeResult, ...]
@@ -95,13 +95,13 @@ class ResultFacts:
 
     @property
     def covers(self) -> list[str]:
-        """One picture of each result, at a public host."""
+        """One picture of each result, from public hosts only."""
         found = [next(filter(_is_public, each.pictures), "") for each in self.made if not each.needs_key]
         return list(dict.fromkeys(filter(None, found)))
 
 
 def result_facts(result: Json, urls: Json = (), action: Json = None) -> ResultFacts:
-    """The facts of a `task_result` and its `urls`, whatever they hold."""
+    """The facts of a `task_result` and its `urls`. Accepts any JSON value."""
     listed = [url for url in _list(urls)[:MOST_RESULTS] if isinstance(url, str) and url]
     every = list(_items(result))
     named = {each.url for each in every}
@@ -114,8 +114,8 @@ def result_facts(result: Json, urls: Json = (), action: Json = None) -> ResultFa
 
 
 def with_paths_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
-    """The same results with the paths of their copies, as far as an event's `archive` has them. A result without an
-    address, which was inside the answer, gets that of its copy."""
+    """The same results with the paths of their copies, if an event's `archive` has them. A result from inside the
+    answer gets the path of its copy."""
     marks = {one.n: one.mark for one in wanted_copies(data, COPIED_KINDS)}
     copies: dict[str, tuple[str, str]] = {}
     for item in _list(data.get("archive")):
@@ -126,8 +126,7 @@ def with_paths_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
 
 
 def with_copies_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
-    """The same results with the addresses of their copies, as an event's `archive` has them; unchanged if a copy has
-    none."""
+    """The same results with the URLs of their copies from an event's `archive`. Unchanged if any copy has no URL."""
     numbers = {one.n: one.mark for one in wanted_copies(data, COPIED_KINDS)}
     copies: dict[str, str] = {}
     for item in _list(data.get("archive")):
@@ -140,18 +139,18 @@ def with_copies_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
 
 
 def main_kind(kinds: Iterator[str] | Sequence[str]) -> str:
-    """The kind that a person waits for; "" without results."""
+    """The kind that people most likely want; "" without results."""
     there = set(kinds)
     return next((kind for kind in WANTED_FIRST if kind in there), "")
 
 
 def kind_of_file(url: str) -> str | None:
-    """What the extension of a file says."""
+    """The kind of a file according to its extension; None if unknown."""
     return _EXTENSIONS.get(PurePosixPath(re.split(r"[?#]", url, maxsplit=1)[0]).suffix.lower())
 
 
 def kind_of_action(action: Json) -> str:
-    """The kind of what a task makes, from its action; "" when that does not say."""
+    """The kind of result that this action makes; "" if the action does not show it."""
     text = action.lower() if isinstance(action, str) else ""
     for sign, kind in (("video", "videos"), ("image", "images"), ("music", "audios"), ("audio", "audios")):
         if sign in text:
@@ -185,8 +184,8 @@ def _made(kind: str, item: Mapping[str, Json]) -> MadeResult:
 
 
 def _with_renditions(results: Sequence[MadeResult]) -> list[MadeResult]:
-    """Videos and images that belong to a song are marked: those with its id, and those without any id beside a song
-    that has a title or a cover."""
+    """Mark videos and images that belong to a song: those with its id, and those without any id if the song has a title
+    or a cover."""
     audios = [each for each in results if each.kind == "audios"]
     idents = {each.ident for each in audios if each.ident}
     is_song = any(each.title or each.covers for each in audios)
@@ -211,7 +210,7 @@ def _text(value: Json) -> str:
 
 
 def _number(value: Json) -> float | None:
-    """A number of ordinary size, or a text that is one: `"5.1"`."""
+    """A number of reasonable size, also as text: `"5.1"`."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

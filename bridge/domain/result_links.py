@@ -1,4 +1,4 @@
-"""Links to copies: signed, so that anyone who has one can fetch that one file until it expires."""
+"""Signed links to copies: anyone who has a link can fetch that one file until the link expires."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def result_link(key: bytes, path: str, *, expires_s: int) -> str:
 
 
 def is_signed(key: bytes, path: str, *, expires: str, signature: str) -> bool:
-    """Whether these are the values of a link to this copy, expired or not. Takes the same time for any signature."""
+    """Whether this is the signature of a link to this copy, expired or not. Takes the same time for every signature."""
     if not expires.isascii() or not expires.isdecimal() or len(expires) > 12:
         return False
     return hmac.compare_digest(signature.encode("utf-8", "replace"), _signature(key, path, int(expires)).encode())

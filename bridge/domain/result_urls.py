@@ -62,7 +62,7 @@ def _why_host_refused(host: str, own_host: str, allowed: AllowedHosts) -> str | 
     return None
 
 
-# Most URLs: nothing in them is ambiguous, so they need no parsing.
+# Matches most URLs. They contain nothing ambiguous and need no parsing.
 _PLAIN_URL: Final = re.compile(r"https?://([a-z0-9][a-z0-9.-]{,200}[a-z0-9])(/[A-Za-z0-9_./~-]*)(?:\?[!-\[\]-~]*)?")
 _VISIBLE: Final = re.compile(r"[!-\[\]-~]*")  # the ASCII characters that are valid in a URL
 _NETLOC: Final = re.compile(r"(\[[^]]*]|[^[\]:]*)(:[0-9]*)?")
@@ -71,9 +71,9 @@ _PLAIN: Final = re.compile(r"[a-z0-9._:-]*")
 
 @lru_cache(MOST_HOSTS)
 def plain_host(host: str) -> str:
-    """The host as resolvers see it: lower-case ASCII without a final dot. ValueError when it is not a host.
+    """The host as resolvers see it: lower-case ASCII without a trailing dot. ValueError if it is not a host.
 
-    Browsers and resolvers normalize Unicode digits, letters and dots (`①②⑦。0。0。1` is 127.0.0.1), so this does too.
+    Browsers and resolvers normalize Unicode digits, letters and dots (`①②⑦。0。0。1` is 127.0.0.1), so this does, too.
     """
     if len(host) > MAX_HOST_CHARS:
         raise ValueError("too long for a host")
@@ -90,7 +90,7 @@ _PRIVATE_NAMES: Final = (".localhost", ".local", ".internal", ".lan", ".home.arp
 
 @lru_cache(MOST_HOSTS)
 def is_private(host: str) -> bool:
-    """Whether a plain host, by its name alone, is this machine or in a private network. Names are not resolved.
+    """Whether a plain host, judged by its name alone, is this machine or in a private network. Names are not resolved.
 
     An address in an unusual notation (octal, hexadecimal, shortened) counts as private: programs read it differently,
     and it has no honest use.
@@ -111,7 +111,8 @@ def is_private(host: str) -> bool:
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a host is, also in the notations that resolvers accept (`127.1`, `0x7f.1`, `2130706433`)."""
+    """The address that a host name spells, also in the notations that resolvers accept (`127.1`, `0x7f.1`,
+    `2130706433`)."""
     if ":" in name:
         return ipaddress.IPv6Address(name)
     pieces = name.split(".")
@@ -127,7 +128,7 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _number(piece: str) -> int:
-    """A decimal, hexadecimal (`0x7f`) or octal (`0177`) number; ValueError when it is none of these."""
+    """Parse a decimal, hexadecimal (`0x7f`) or octal (`0177`) number; ValueError for anything else."""
     if not piece.isalnum():
         raise ValueError("not a number")
     if piece.startswith("0x"):

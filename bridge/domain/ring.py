@@ -1,4 +1,4 @@
-"""Figures of the last day, in slots of five minutes. Pure arithmetic; instants are arguments."""
+"""Figures of the last day, in slots of five minutes. Pure; times are arguments."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ KEPT: Final = 288  # slots: a day
 
 
 class Slot(NamedTuple):
-    """The sums of one slot. None: nothing was counted then."""
+    """The sums of one slot; None if nothing was counted then."""
 
     start_at: float
     sums: tuple[float, ...] | None
 
 
 class Ring:
-    """Sums of `width` numbers for each slot of the last day. It takes `width` numbers a slot, whatever is counted."""
+    """Sums of `width` numbers for each slot of the last day. Memory does not grow with the number of counted events."""
 
     def __init__(self, width: int, *, began_at: float) -> None:
         self._width = width
@@ -26,7 +26,7 @@ class Ring:
         self._sums: dict[int, list[float]] = {}
 
     def add(self, amounts: Sequence[float], *, at: float) -> None:
-        """Count these amounts. An amount from before the newest slot is added to the newest slot."""
+        """Add these amounts. Amounts from before the newest slot are added to the newest slot."""
         self._last = slot = max(self._last, _slot(at))
         sums = self._sums.get(slot)
         if sums is None:
@@ -37,7 +37,7 @@ class Ring:
             sums[place] += amount
 
     def slots(self, now: float) -> list[Slot]:
-        """Every slot of the last day, the oldest first. The last one is not over yet."""
+        """Every slot of the last day, the oldest first. The last one is still running."""
         nothing = (0.0,) * self._width
         return [
             Slot(slot * EVERY_S, tuple(self._sums.get(slot, nothing)) if slot >= self._first else None)
@@ -45,14 +45,14 @@ class Ring:
         ]
 
     def total(self, now: float, *, slots: int = KEPT) -> tuple[float, ...]:
-        """The sums of the last slots, with the one that is not over yet."""
+        """The sums of the last slots, including the one that is still running."""
         found = [self._sums[slot] for slot in self._sums if slot > _slot(now) - slots]
         return tuple(sum(column) for column in zip(*found, strict=True)) if found else (0.0,) * self._width
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[float], part: float) -> float | None:
-    """The value below which this part of all lies, from a histogram whose last bucket has no bound. It is interpolated
-    within a bucket; in the last one it is the highest bound. None when nothing was counted."""
+    """The value below which this part of all values lies, from a histogram whose last bucket has no upper bound. It is
+    interpolated within a bucket; in the last bucket it is the highest bound. None when nothing was counted."""
     whole = sum(counts)
     if whole <= 0:
         return None

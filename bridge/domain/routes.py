@@ -10,7 +10,7 @@ from bridge.domain.event import ENDPOINT_TOPICS, FOR_PEOPLE, LIVE_TOPICS, ON_REQ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingRule:
-    """These topics (None: all that are not `ON_REQUEST`) of these accounts (None: all) go to these endpoints."""
+    """Sends these topics (None: all except `ON_REQUEST`) of these accounts (None: all) to these endpoints."""
 
     topics: frozenset[Topic] | None
     accounts: frozenset[str] | None
@@ -28,13 +28,13 @@ class RoutingRule:
 def destinations(
     event: Event, routes: Sequence[RoutingRule] | None, endpoints: Sequence[str], *, people: Collection[str] = ()
 ) -> list[str]:
-    """The names of the endpoints that receive an event, each once, in the order of the routes (None: no routes are
-    set).
+    """The names of the endpoints that receive an event, without repetition, in the order of the routes (None: no routes
+    are set).
 
-    - If the task names endpoints itself, only they receive its final events. If none of them is left in the settings,
-      the routes decide, so that no event is lost. They receive topics `ON_REQUEST` only if a route asks for those.
-    - An event about an endpoint never goes to that endpoint.
-    - A topic of `FOR_PEOPLE` goes to the endpoints in `people`, and to others only where a route names it.
+    - If the task itself names endpoints, only they receive its final events. If none of them is left in the settings,
+      the routes decide, so that no event is lost. They receive topics of `ON_REQUEST` only if a route names those.
+    - An event about an endpoint is never sent to that endpoint.
+    - A topic of `FOR_PEOPLE` goes to the endpoints in `people`, and to others only if a route names it.
     """
     routed = list(_routed(event, routes, endpoints, people))
     named = [name for name in event.endpoints or () if name in endpoints]

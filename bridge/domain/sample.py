@@ -1,4 +1,4 @@
-"""The samples that `genbridge test` sends. They are built the way real events are."""
+"""The samples that `genbridge test` sends. They are built in the same way as real events."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def is_sample(event: Event) -> bool:
 def sample_event(
     at: float, topic: Topic = Topic.TASK_SUCCEEDED, *, results: int = 1, has_images: bool = False
 ) -> Event:
-    """An event of this topic about a task, account or endpoint that does not exist, at `at`. One result is a
-    video, several are images. With `has_images`, a single result is an image, too."""
+    """An event of this topic about a task, account or endpoint that does not exist. With one result it is a video, with
+    several they are images. With `has_images`, a single result is an image, too."""
     reason = _REASONS.get(topic, "")
     if topic in {Topic.ACCOUNT_BLOCKED, Topic.ACCOUNT_RESTORED}:
         is_blocked = topic is Topic.ACCOUNT_BLOCKED
@@ -72,7 +72,7 @@ def sample_event(
 
 
 def sample_images(results: int) -> tuple[str, ...]:
-    """The URLs of this many images of a sample."""
+    """The URLs of this many sample images."""
     return tuple(f"https://example.com/genbridge-sample-{number}.png" for number in range(1, results + 1))
 
 
@@ -116,7 +116,7 @@ def _task_event(at: float, topic: Topic, reason: str, images: tuple[str, ...]) -
         at=at,
     )
     event = task_event(watch, change)
-    assert event is not None  # it has a topic
+    assert event is not None  # never None, because it has a topic
     return event
 
 

@@ -1,9 +1,9 @@
 """How several daemons divide the work on a shared store.
 
-A *scope* is an account (its polls) or an endpoint (its deliveries). Each scope has `SLOTS` slots; the id of a task
-selects its slot. A *share* is one slot of one scope, held by at most one member. Slots are assigned in groups: a member
-that holds one of n groups may use one n-th of the scope's limits. So an account that allows one request in flight is
-one group, polled by one member.
+A *scope* is an account (its polls) or an endpoint (its deliveries). Each scope has `SLOTS` slots; a hash of the task's
+id selects its slot. A *share* is one slot of one scope, held by at most one member. Slots are assigned in groups: a
+member that holds one of n groups may use one n-th of the scope's limits. So an account that allows one request in
+flight has one group, and one member polls it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NOTHING: Final = Portion(0, 1)
 
 
 def account_scope(account: str) -> str:
-    """The scope of polling an account's tasks."""
+    """The scope of an account's polls."""
     return f"{_ACCOUNT}{account}"
 
 
@@ -53,20 +53,21 @@ def accounts_and_slots(held: Collection[Share]) -> list[tuple[str, int]]:
 
 
 def endpoint_scope(endpoint: str) -> str:
-    """The scope of delivering to an endpoint."""
+    """The scope of an endpoint's deliveries."""
     return f"endpoint/{endpoint}"
 
 
 def slot_of(subject: str) -> int:
-    """The slot of a task and of its deliveries; for operator topics, `subject` is the account's or endpoint's name."""
+    """The slot of a task and its deliveries. For events about an account or endpoint, `subject` is its name."""
     return zlib.crc32(subject.encode()) % SLOTS
 
 
 def groups_for(*counts: int) -> int:
     """The number of groups of a scope with these limits (requests at once, requests in flight).
 
-    It is a power of two, so that it divides `SLOTS`, and at most the smallest limit, so that each group may send at
-    least one request."""
+    It is a power of two, so that it divides `SLOTS`, and not more than the smallest limit, so that each group may send
+    at least one request.
+    """
     most = max(1, min(SLOTS, *counts))
     return int(2 ** (most.bit_length() - 1))
 
@@ -79,15 +80,16 @@ def slots_of_group(group: int, groups: int) -> range:
 def division(members: Mapping[str, Mapping[str, int]], holders: Mapping[Share, str]) -> dict[str, frozenset[Share]]:
     """The shares that each member should hold.
 
-    `members` maps each live member to its scopes, and each scope to its number of groups. Where members disagree, as
-    they may just after a change of settings, the smallest number counts. `holders` maps each share to its holder.
+    `members` maps each live member to its scopes, and each scope to its number of groups. Just after a change of
+    settings, members may disagree about that number; then the smallest one counts. `holders` maps each share to its
+    holder.
 
-    Every share of a scope that a member serves is assigned. Within a scope, members get equal numbers of groups, give
-    or take one; so do the remainders over all scopes. Shares move only if they must. The result depends on the
-    arguments alone, so members agree without a leader.
+    Every share of a scope that a member serves is assigned. Within a scope, the members' numbers of groups differ by at
+    most one, and the same holds for the remainders over all scopes. Shares move only if they must. The result depends
+    on the arguments alone, so members agree without a leader.
     """
     plan: dict[str, set[Share]] = {member: set() for member in members}
-    remainder = 0  # carried from scope to scope, so that small scopes do not all go to the first member
+    remainder = 0  # carried over from scope to scope, so that small scopes do not all go to the first member
     for scope in sorted({scope for scopes in members.values() for scope in scopes}):
         serving = sorted(member for member, scopes in members.items() if scope in scopes)
         groups = min(members[member][scope] for member in serving)
@@ -110,7 +112,7 @@ def division(members: Mapping[str, Mapping[str, int]], holders: Mapping[Share, s
 
 
 def _holder(scope: str, group: int, groups: int, holders: Mapping[Share, str]) -> str:
-    """The member that holds most of a group's slots; "" when none holds any."""
+    """The member that holds most slots of a group; "" if none holds any."""
     held = Counter(holders[share] for slot in slots_of_group(group, groups) if (share := Share(scope, slot)) in holders)
     return max(sorted(held), key=lambda member: held[member], default="")
 
@@ -121,7 +123,7 @@ def slots_held(scope: str, held: frozenset[Share]) -> frozenset[int]:
 
 
 def portion_held(scope: str, groups: int, held: frozenset[Share]) -> Portion:
-    """The portion of a scope's limits that comes with these shares. Only complete groups count, because another member
-    may still hold the other slots of an incomplete one."""
+    """The portion of a scope's limits that these shares give. Only complete groups count, because another member may
+    still hold the other slots of an incomplete one."""
     whole = sum(all(Share(scope, slot) in held for slot in slots_of_group(group, groups)) for group in range(groups))
     return Portion(whole, groups)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-DISCOVER: Final = "discover:"  # before the account, in the name of a source that reads the provider's list
+DISCOVER: Final = "discover:"  # prefix of the account, in the name of a source that reads the provider's list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
-    """One source of one daemon, as stored. Instants are wall time.
+    """The state of one source of one daemon, as stored. Times are wall time.
 
-    `taken` and `rejected` count tasks: those of the last reading of a watchlist, else all since the store was created.
+    `taken` and `rejected` count tasks: for a watchlist those of the last reading, for other sources all since the store
+    was created.
     """
 
     daemon: str  # its name on a shared store, else empty
@@ -21,21 +22,21 @@ class SourceFacts:
     read_at: float | None = None
     taken: int = 0
     rejected: int = 0
-    left_alone: int = 0  # files in the folder whose names exclude them
-    error: str | None = None  # the last one
+    left_alone: int = 0  # files in the folder that are ignored because of their names
+    error: str | None = None  # the last error
     error_at: float | None = None
     is_failing: bool = False  # it cannot be read now
-    note: str | None = None  # a fact to show
+    note: str | None = None  # a remark for `status`
 
 
 @dataclass(slots=True)
 class SourceTally:
-    """The counts and problems of one source since it was created. The source updates it; the daemon stores it about
-    once a second."""
+    """The counts and problems of one source since the daemon started it. The source updates it; the daemon stores it
+    about once a second."""
 
     source: str
     path: str
-    is_listing: bool = False  # each reading lists all its tasks
+    is_listing: bool = False  # each reading lists all tasks of the source
     read_at: float | None = None
     taken: int = 0
     rejected: int = 0
@@ -46,20 +47,20 @@ class SourceTally:
     note: str | None = None
 
     def looked(self, now: float) -> None:
-        """It could be read."""
+        """Count a successful reading."""
         self.read_at, self.is_failing = now, False
 
     def failed(self, reason: str, now: float) -> None:
-        """It could not be read."""
+        """Count a failed reading."""
         self.error, self.error_at, self.is_failing = reason, now, True
 
     def refused(self, tasks: int, reason: str, now: float) -> None:
-        """`tasks` more tasks were refused; `reason` is the first problem."""
+        """Count `tasks` more rejected tasks; `reason` is the first problem."""
         self.rejected += tasks
         self.error, self.error_at = reason, now
 
     def facts(self, daemon: str, before: SourceFacts | None) -> SourceFacts:
-        """What to store, given what was stored `before` this source was created."""
+        """The facts to store. `before`: what was stored before the daemon started this source."""
         old = before or SourceFacts(daemon=daemon, source=self.source, path=self.path)
         return SourceFacts(
             daemon=daemon,

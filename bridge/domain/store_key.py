@@ -1,4 +1,4 @@
-"""What the random keys in a store are for. The daemons of a shared store have the same ones."""
+"""The purposes of the random keys in a store. The daemons of a shared store use the same keys."""
 
 from __future__ import annotations
 

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from bridge.domain.answer_file import AnswerFile
 
-Json = Any  # a JSON value: what `orjson.loads` gives
+Json = Any  # a JSON value, as `orjson.loads` returns it
 
 
 class Phase(StrEnum):
-    """The phase of a watched task. The values are used in the store and in `list --json`."""
+    """The phase of a watched task. The values appear in the store and in `list --json`."""
 
-    SUBMITTED = "submitted"  # a poll moves it on, also by another daemon after a crash
+    SUBMITTED = "submitted"  # a poll changes it, also one by another daemon after a crash
     RUNNING = "running"  # as above
     SUCCEEDED = "succeeded"  # final, like the next four; `add --again` starts a new generation
     FAILED = "failed"
     CANCELED = "canceled"
     NOT_FOUND = "not_found"
     TIMED_OUT = "timed_out"
-    WITHDRAWN = "withdrawn"  # no longer watched; any source that names the task again watches it again
+    WITHDRAWN = "withdrawn"  # no longer watched; watched again as soon as a source names the task again
 
 
 ENDS: Final = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELED, Phase.NOT_FOUND, Phase.TIMED_OUT})
@@ -59,25 +59,25 @@ class Kind(StrEnum):
 
 
 UNDER_WAY: Final = frozenset({Kind.PENDING, Kind.RUNNING})
-ABOUT_ACCOUNT: Final = frozenset({Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR})  # these say nothing about the task
+ABOUT_ACCOUNT: Final = frozenset({Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR})  # kinds that say nothing about the task
 
 
-# Values created for every poll are tuples: a frozen dataclass takes twice as long.
+# Values that are created for every poll are tuples: a frozen dataclass takes twice as long.
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class Snapshot(NamedTuple):
-    """What the provider said about the task at one instant, in our terms.
+    """What the provider said about the task at one instant, in genbridge's terms.
 
     `result` maps videos, images, audios, texts and files to lists of objects with the provider's own keys and a
-    normalized `url`. `urls` are the result URLs that are passed on, in a stable order; `refused` says why others are
-    not. `kept` are further fields of the task, unchanged, for receivers that expect them. `result_missing` marks a
-    success without any result. `files` are those inside the answer; they are never stored with the rest.
+    normalized `url`. `urls` are the safe result URLs, in a stable order; `refused` says why others were left out.
+    `kept` are further fields of the task, unchanged, for receivers that expect them. `result_missing` marks a success
+    without any result. `files` are those inside the answer; they are never stored with the rest.
     """
 
     status: str = ""  # in the provider's own words
     message: str = ""
-    progress: float | None = None  # 0 to 100 %
+    progress: float | None = None  # percent, 0 to 100
     created_ms: int | None = None
     updated_ms: int | None = None
     result: Mapping[str, Sequence[Mapping[str, Json]]] = _NOTHING
@@ -110,7 +110,7 @@ class Reading(NamedTuple):
     is_vague: bool = False
 
     def without_files(self) -> Reading:
-        """The same, with no file of the answer in memory."""
+        """The same reading, without the contents of files inside the answer, which use memory."""
         if self.snapshot is None or not self.snapshot.files:
             return self
         return self._replace(snapshot=self.snapshot._replace(files=()))

@@ -13,11 +13,12 @@ from bridge.errors import UnknownError
 if TYPE_CHECKING:
     from bridge.domain.watch import Watch
 
-BY_PERSON: Final = "by command"  # the source of a person's request
+BY_PERSON: Final = "by command"  # the source of a request by a person
 
 
 class WatchView(NamedTuple):
-    """One line of `list`. `ended_at` is also the instant of a withdrawal; `next_poll_at` None: at once, or never."""
+    """One line of `list`. For a withdrawn task, `ended_at` is the time of the withdrawal. `next_poll_at` None: at once,
+    or never."""
 
     account: str
     task_id: str
@@ -36,8 +37,8 @@ class WatchView(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """Something rare that happened to a watch. `what`: `added`, `named` (by one more source), `revived`, `again`,
-    `withdrawn`, `poll asked`, or the phase it went to. `detail`: the source, or the reason."""
+    """A rare event in the history of a watch. `what`: `added`, `named` (by one more source), `revived`, `again`,
+    `withdrawn`, `poll asked`, or the new phase. `detail`: the source, or the reason."""
 
     at: float
     what: str
@@ -45,7 +46,7 @@ class Fact(NamedTuple):
 
 
 class ReadingCount(NamedTuple):
-    """How often one kind of answer came in this generation of a watch; `last_detail` belongs to the last of them."""
+    """How often answers of one kind came in this generation of a watch. `last_detail` belongs to the last of them."""
 
     kind: Kind
     times: int
@@ -64,9 +65,9 @@ class AttemptView(NamedTuple):
 
 
 class DeliveryView(NamedTuple):
-    """One line of `deliveries`. `attempts` counts the present round of retries, `made` holds all there were (empty in
-    lists). `task_id` is the endpoint's name, or empty, for operator topics. Nothing is attempted while the endpoint is
-    disabled: `next_attempt_at` is None."""
+    """One line of `deliveries`. `attempts` counts the current round of retries; `made` holds all attempts (empty in
+    lists). For events about an account or endpoint, `task_id` is the endpoint's name, or empty. While the endpoint is
+    disabled, nothing is attempted and `next_attempt_at` is None."""
 
     delivery_id: int
     event_id: str
@@ -85,7 +86,7 @@ class DeliveryView(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The endpoint; for a chat also the number of its URL."""
+        """The endpoint, for a chat with the number of its URL."""
         return f"{self.endpoint}[{self.target}]" if self.target else self.endpoint
 
 
@@ -100,20 +101,20 @@ class DeliveryTotal(NamedTuple):
 
 
 class WatchDetails(NamedTuple):
-    """All about one watch, each part in order of time. Refused URLs are in `watch.snapshot`."""
+    """Everything about one watch; lists are in order of time. Refused URLs are in `watch.snapshot`."""
 
     watch: Watch
-    sources: tuple[str, ...]  # that name it, or did so once
+    sources: tuple[str, ...]  # all that name it or have named it
     history: tuple[Fact, ...]
     readings: tuple[ReadingCount, ...]
     deliveries: tuple[DeliveryView, ...]
     next_poll_why: str
-    disabled: Mapping[str, str]  # endpoints that get nothing now, with the reason
+    disabled: Mapping[str, str]  # disabled endpoints, with the reason
 
 
 class UnreadView(NamedTuple):
-    """An unknown status in an account's answers: in how many of them, when last, why, and when people were
-    notified (None: there were too many that day)."""
+    """An unknown status in an account's answers: the number of answers, the time of the last one, its reason, and when
+    people were notified (None: there were too many notifications that day)."""
 
     account: str
     word: str
@@ -124,13 +125,13 @@ class UnreadView(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The state of the store in figures. Mappings hold no zeros."""
+    """The state of the store in figures. Mappings contain no zeros."""
 
     watches: Mapping[Phase, int]
     live_by_account: Mapping[str, int]
     waiting_by_endpoint: Mapping[str, int]
     dead_by_endpoint: Mapping[str, int]
-    oldest_waiting_at: float | None  # when the delivery that has waited longest was made
+    oldest_waiting_at: float | None  # creation time of the delivery that has waited longest
     blocked: Mapping[str, str]  # accounts, with the reason
     disabled: Mapping[str, str]  # endpoints, with the reason
     unread: Sequence[UnreadView] = ()  # the latest first
@@ -153,18 +154,18 @@ class Counts(NamedTuple):
 
 
 class StoreGauges(NamedTuple):
-    """How many watches and deliveries there are now. Mappings hold no zeros."""
+    """How many watches and deliveries there are now. Mappings contain no zeros."""
 
     watches: Mapping[tuple[str, str], int]  # by account and phase
     waiting: Mapping[str, int]  # deliveries, by endpoint
-    dead: Mapping[str, int]  # likewise
-    oldest_waiting_at: Mapping[str, float]  # when the event of the oldest waiting delivery was committed, by endpoint
+    dead: Mapping[str, int]  # dead deliveries, by endpoint
+    oldest_waiting_at: Mapping[str, float]  # by endpoint: when the event of the oldest waiting delivery was committed
     blocked: frozenset[str]  # accounts
 
 
 class Unchecked(NamedTuple):
-    """Deliveries of one endpoint that count as accepted although its answers could not be checked: how many, when the
-    last was, and why."""
+    """Deliveries of one endpoint that count as accepted although the answers could not be checked: their number, the
+    time of the last one, and the reason."""
 
     endpoint: str
     deliveries: int
@@ -173,7 +174,7 @@ class Unchecked(NamedTuple):
 
 
 def merged_unchecked(found: Iterable[tuple[str, str, int, float]]) -> list[Unchecked]:
-    """One for each endpoint, of rows (endpoint, detail, count, last_at) with one for each detail."""
+    """One value for each endpoint, from rows of (endpoint, detail, count, last_at) with one row for each detail."""
     merged: dict[str, Unchecked] = {}
     for endpoint, detail, count, last_at in sorted(found, key=lambda row: (row[0], row[3])):
         before = merged[endpoint].deliveries if endpoint in merged else 0
@@ -183,8 +184,8 @@ def merged_unchecked(found: Iterable[tuple[str, str, int, float]]) -> list[Unche
 
 
 class QueueHold(NamedTuple):
-    """Nothing is sent to this endpoint and target before `until_at`. `reason`: the answer that asked for it; empty when
-    an earlier message is retried first, to keep the order."""
+    """Nothing is sent to this endpoint and target before `until_at`. `reason`: the answer that asked for the wait;
+    empty when an earlier message is retried first, to keep the order."""
 
     endpoint: str
     target: str
@@ -193,7 +194,7 @@ class QueueHold(NamedTuple):
 
 
 class MemberView(NamedTuple):
-    """A daemon that works on a shared store: how many shares of the work it holds, and until when it may."""
+    """A daemon that works on a shared store: the number of shares that it holds, and the end of its lease."""
 
     member: str
     joined_at: float
@@ -202,8 +203,8 @@ class MemberView(NamedTuple):
 
 
 class Touched(NamedTuple):
-    """The result of a person's request about one watch: whether it was done, and the phase the watch is in now, which
-    says why not (None: the watch does not exist)."""
+    """The result of a person's request about one watch: whether it was done, and the current phase, which explains a
+    failure (None: the watch does not exist)."""
 
     key: WatchKey
     done: bool
@@ -211,5 +212,5 @@ class Touched(NamedTuple):
 
 
 def unknown(key: WatchKey) -> UnknownError:
-    """The error about a watch that does not exist."""
+    """The error for a watch that does not exist."""
     return UnknownError(f"no watch of task {key.task_id} at account {key.account}")

@@ -12,7 +12,7 @@ from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import ABOUT_ACCOUNT, FOLLOWS, LIVE, RESULT_GONE, Json, Kind, Phase, Reading, Snapshot
 
-LACKING_ANSWERS: Final = 5  # a success without result is believed after this many answers ...
+LACKING_ANSWERS: Final = 5  # a success without a result is believed after this many answers ...
 LACKING_OVER_S: Final = 120.0  # ... over this time
 PROGRESS_EVERY_S: Final = 30.0  # `task_progress` at most this often
 
@@ -51,14 +51,14 @@ class Memory(NamedTuple):
     failures: int = 0  # unusable answers in a row
     doubt: Doubt | None = None
     progress: float | None = None  # the latest
-    progress_told: float | None = None  # in the last event, or when the task started to run
+    progress_told: float | None = None  # the value in the last event, or when the task started to run
     progress_told_at: float | None = None
     input_told: bool = False
 
 
 class WatchState(NamedTuple):
-    """The part of a watch that polling needs. Label and meta stay in the store. A tuple, because 100,000 of them may be
-    read at start."""
+    """The part of a watch that polling needs. Label and meta stay in the store. A tuple, because a daemon may read
+    100,000 of them at start."""
 
     account: str
     task_id: str
@@ -79,7 +79,7 @@ class WatchState(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """A complete watch, as stored and as commands show it."""
+    """A complete watch, as it is stored and as commands show it."""
 
     state: WatchState
     label: str | None
@@ -107,12 +107,12 @@ class Spacing(Enum):
 
     STEADY = "steady"  # by the cadence
     BACKOFF = "backoff"  # growing with `Memory.failures`
-    TROUBLE = "trouble"  # the same with a lower cap: the provider is down, and may be back soon
-    DOUBT = "doubt"  # short at first, growing, but not beyond the instant when the doubt is believed
-    SLOW = "slow"  # the task waits for a person
+    TROUBLE = "trouble"  # like BACKOFF with a lower maximum: the provider is down, and may soon work again
+    DOUBT = "doubt"  # short at first, then longer, but not past the time when the doubt is believed
+    SLOW = "slow"  # the task waits for input from a person
     ACCOUNT = "account"  # the account must slow down: as soon as its limiter allows
     REFUSED = "refused"  # the account was rejected: after its other watches, so that another one is the next probe
-    OVER = "over"  # finished: never again
+    OVER = "over"  # finished: never polled again
 
 
 class Step(NamedTuple):
@@ -133,8 +133,8 @@ class Step(NamedTuple):
 def advance(memory: Memory, reading: Reading, *, now: float, age_s: float, rules: Rules) -> Step:
     """Apply one reading to a watch.
 
-    `age_s` is the watch's age without the time in which its account was blocked. Finished watches are not polled:
-    ValueError.
+    `age_s` is the watch's age without the time in which its account was blocked. ValueError for a finished watch,
+    because those are not polled.
     """
     if memory.phase not in LIVE:
         raise ValueError(f"a watch that is {memory.phase} is not polled")
@@ -151,14 +151,14 @@ def advance(memory: Memory, reading: Reading, *, now: float, age_s: float, rules
 
 
 def give_up(memory: Memory, *, reason: str) -> Step:
-    """Time out a watch without an answer. ValueError when it is already finished."""
+    """Time out a watch that gets no answers. ValueError if it is already finished."""
     return _end(memory, Phase.TIMED_OUT, reason, None)
 
 
 def _judge(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
     detail, snapshot = reading.detail or None, reading.snapshot
     match reading.kind:
-        case Kind.RUNNING | Kind.PENDING | Kind.NEEDS_INPUT:  # almost always, so it comes first
+        case Kind.RUNNING | Kind.PENDING | Kind.NEEDS_INPUT:  # by far the most frequent case, so it comes first
             return _alive(memory, reading, now)
         case Kind.SUCCEEDED:
             return _end(memory, Phase.SUCCEEDED, detail, snapshot)
@@ -172,7 +172,7 @@ def _judge(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
         case Kind.NOT_FOUND | Kind.BAD_REQUEST:
             return _doubted(memory, reading, now, rules)
         case Kind.NO_ROUTE:
-            # Slower than other doubts: the address stays wrong until the settings change.
+            # Slower than other doubts, because the address stays wrong until the settings change.
             step = _doubted(memory, reading, now, rules)
             backing_off = step.memory._replace(failures=memory.failures + 1)
             return step if step.ends else step._replace(memory=backing_off, spacing=Spacing.BACKOFF)
@@ -200,7 +200,7 @@ def _believed(kind: Kind, rules: Rules) -> Phase | None:
 
 
 def _doubted(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
-    """Count an answer that is believed only after several in a row, over some time."""
+    """Count an answer that is believed only after several such answers in a row, over some time."""
     doubt = memory.doubt
     if doubt is None or doubt.kind is not reading.kind:
         doubt = Doubt(kind=reading.kind, answers=0, since_at=now)
@@ -223,7 +223,7 @@ def _without_result(snapshot: Snapshot | None) -> Snapshot:
 
 
 def _alive(memory: Memory, reading: Reading, now: float) -> Step:
-    """The task is live: record phase and progress, and cause a running event if one is due."""
+    """The task is live: record phase and progress, and create a running event if one is due."""
     snapshot = reading.snapshot
     progress = snapshot.progress if snapshot is not None else None
     seen = memory
@@ -233,7 +233,7 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
     if progress is None and not starts and reading.kind is not Kind.NEEDS_INPUT:
         return Step(seen, Spacing.STEADY, snapshot=snapshot)
     if starts:
-        # Rounded to the second, so that 100,000 running watches share few different memories.
+        # Rounded to the second, so that 100,000 running watches share a small number of memory values.
         seen = _moved(seen, Phase.RUNNING)._replace(progress_told=progress, progress_told_at=float(math.ceil(now)))
     if reading.kind is Kind.NEEDS_INPUT:
         return Step(

@@ -1,4 +1,4 @@
-"""What becomes of the tasks that a source names."""
+"""What happens to the tasks that a source names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from bridge.domain.watch import Wish
 class WishIntake:
     """Decides about wishes one by one, and collects what to store.
 
-    `known`: the watches of these wishes that exist, each with its id and phase; `named`: the ids of those that the
-    source already names. With `again`, a finished task starts again. Without `revive`, a withdrawn task stays
-    withdrawn.
+    `known`: the existing watches of these wishes, each with its id and phase. `named`: the ids of those that the source
+    has named before. With `again`, a finished task starts again. Without `revive`, a withdrawn task stays withdrawn.
     """
 
     def __init__(
@@ -24,12 +23,12 @@ class WishIntake:
         self._may_again, self._may_revive = again, revive
         self.new: dict[WatchKey, Wish] = {}
         self.over: dict[int, Wish] = {}  # watches that start over ...
-        self.again: list[int] = []  # ... and those of them that do so as a new generation
-        self.named: list[int] = []  # that the source did not name before
-        self.facts: list[tuple[int | WatchKey, str]] = []  # for histories; of a new watch its key, until it has an id
+        self.again: list[int] = []  # ... and those of them that start a new generation
+        self.named: list[int] = []  # watches that this source did not name before
+        self.facts: list[tuple[int | WatchKey, str]] = []  # for histories; a new watch has no id yet, only its key
 
     def take(self, wish: Wish) -> tuple[str, Phase]:
-        """What becomes of it, in the words of `ports.Added`, and the phase afterwards."""
+        """The result for this wish, in the words of `ports.Added`, and the phase afterwards."""
         if wish.key in self.new:
             return "known", Phase.SUBMITTED
         if wish.key not in self._known:

@@ -5,12 +5,12 @@ table              observations of one kind of task: decaying counts and seconds
 fit                a hazard and quantiles from a table (and a table of similar tasks)
 poll_rate          the next poll from a hazard: r = c h^(1/3), integrated until it reaches 1
 group              the same for many tasks that share a request
-progress           what a provider's progress in percent adds to the hazard
-budget             the number c: the worth of promptness
-learned_durations  the tables of all kinds of task, what is not stored yet, and their fits
+progress           how a provider's progress in percent changes the hazard
+budget             the number c: how much promptness is worth
+learned_durations  the tables of all kinds of task, unsaved observations, and their fits
 forecast           expected finish times, as instants and in words
 
 Theory: minimizing polls + worth x delay^2 over the poll rate r(t) gives r proportional to h(t)^(1/3), where h is the
-hazard of finishing. The square keeps the tail of the delay like that of a fixed interval. Without it the exponent would
-be 1/2, which saves 4 % more on average but has a longer tail.
+hazard of finishing. Because of the square, the longest delays are about as long as with a fixed interval. Without it
+the exponent would be 1/2, which saves 4 % more polls on average but makes the longest delays longer.
 """

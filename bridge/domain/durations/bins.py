@@ -1,4 +1,4 @@
-"""The age scale: 52 bins that grow with the age, from a second to more than an hour."""
+"""The age scale: 52 bins whose width grows with the age, from a second to more than an hour."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def bin_of(age_s: float) -> int:
 
 
 def summed(rates: Sequence[float]) -> tuple[float, ...]:
-    """The integral of a rate per bin, from 0 to each edge."""
+    """The integral of a rate from 0 to each edge of the bins."""
     total, sums = 0.0, [0.0]
     for rate, width in zip(rates, WIDTHS, strict=False):
         total += rate * width
@@ -28,7 +28,7 @@ def summed(rates: Sequence[float]) -> tuple[float, ...]:
 
 
 def integral(age_s: float, rates: Sequence[float], sums: Sequence[float]) -> float:
-    """The integral of a rate from 0 to an age; `sums` are `summed(rates)`."""
+    """The integral of a rate from 0 to an age; `sums` is `summed(rates)`."""
     place = bin_of(age_s)
     return sums[place] + rates[place] * (age_s - EDGES[place])
 

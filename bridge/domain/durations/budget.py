@@ -1,4 +1,4 @@
-"""The number c of one account: the worth of promptness, in polls."""
+"""The number c of one account: how many polls promptness is worth."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from bridge.domain.durations.poll_rate import COLD, Bounds, expected_polls, poll
 WORTH: Final = 0.5  # without a budget; tasks of 1, 3 and 7 minutes take 7, 15 and 26 polls, with delays of 4, 6 and 8 s
 LEAST: Final = 0.005
 MOST: Final = 50.0
-SLOWLY: Final = 0.03  # how far one task moves the correction
+SLOWLY: Final = 0.03  # how far one task changes the correction
 FURTHEST: Final = math.log(3.0)  # the largest correction, up or down
 AFRESH: Final = 8  # finished tasks between two calculations
 
 
 class Budget:
-    """Finds the worth at which tasks take `polls` requests on average, including the first; with `polls` None it is
-    `WORTH`. Mutable, clockless.
+    """Finds the worth for which tasks take `polls` requests on average, including the first. With `polls` None the
+    worth is `WORTH`. Mutable; reads no clock.
 
-    It starts with what the fits predict, and slowly corrects it by what tasks really took.
+    It starts with the value that the fits predict, and slowly corrects it by the number of requests that tasks really
+    took.
     """
 
     def __init__(self, polls: float | None, *, bounds: Bounds) -> None:
@@ -34,7 +35,7 @@ class Budget:
 
     @property
     def worth(self) -> float:
-        """c."""
+        """The number c."""
         if self.polls is None:
             return WORTH
         return min(max(self._calculated * math.exp(self._correction), LEAST), MOST)
@@ -53,8 +54,8 @@ class Budget:
         self._correction = min(max(self._correction + SLOWLY * error, -FURTHEST), FURTHEST)
 
     def recalculate(self, fits: Sequence[tuple[Fit, float]]) -> None:
-        """Find the worth at which tasks of these kinds, with their shares, should take `polls` requests. It is
-        unchanged while too little is known about them."""
+        """Find the worth for which tasks of these kinds, weighted by their shares, take `polls` requests. It stays the
+        same while too little is known about them."""
         if self.polls is None or sum(fit.support for fit, _ in fits) < COLD:
             return
         self._due_at_ends = self._ends + AFRESH

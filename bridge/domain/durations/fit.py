@@ -11,28 +11,28 @@ from typing import Final
 from bridge.domain.durations.bins import EDGES, WIDTHS, age_at, bin_of, integral, summed
 from bridge.domain.durations.table import Table
 
-# The prior: a log-normal with the weight of one task, and the median and spread of generation tasks.
+# The prior is a log-normal with the weight of one task, and with the median and spread of typical generation tasks.
 MEDIAN_S: Final = 90.0
-SPREAD: Final = 0.9  # of the logarithm
+SPREAD: Final = 0.9  # standard deviation of the logarithm
 KIN: Final = 4.0  # observations of similar tasks count as this many tasks
-SMOOTH: Final = 8.0  # the log-normal shape counts as this many tasks beside the counts per bin
-STRAYS: Final = 0.03  # share of tasks that follow a much wider shape
+SMOOTH: Final = 8.0  # the log-normal shape counts as this many tasks when it is combined with the counts per bin
+STRAYS: Final = 0.03  # share of tasks that are assumed to follow a much wider shape
 STRAY_SPREAD: Final = 1.5
-FARTHEST: Final = 16.0  # the logarithm of 100 days in seconds; larger stored values are cut to this
+FARTHEST: Final = 16.0  # the logarithm of 100 days in seconds; larger stored values are limited to this
 WIDEST: Final = 9.0
 HARDEST: Final = 100.0
 SOFTEST: Final = 1e-7  # a hazard is never 0, so that tasks of every age are polled
-PARTS: Final = tuple((number + 0.5) / 8 for number in range(8))  # an uncertain finish time is spread over these
+PARTS: Final = tuple((number + 0.5) / 8 for number in range(8))  # quantiles of an uncertain finish time
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The hazard per bin, its integral up to each edge, and how much it is based on."""
+    """The hazard per bin, its integral up to each edge, and the number of tasks that it is based on."""
 
     hazards: tuple[float, ...]
     sums: tuple[float, ...]
-    count: int  # tasks of this kind that were seen to finish
-    support: float  # observed tasks, of this kind and similar ones, that this is based on
+    count: int  # tasks of this kind that were observed to finish
+    support: float  # observed tasks, of this kind and similar ones, that the fit is based on
     bias: float = 0.0  # of forecasts from progress: mean and spread of ln(actual / forecast remaining time)
     error: float = 0.5
 
@@ -41,16 +41,16 @@ class Fit:
         return self.hazards[bin_of(age_s)]
 
     def survival(self, from_s: float, to_s: float) -> float:
-        """The probability that a task that runs at one age still runs at a later one."""
+        """The probability that a task that still runs at one age also runs at a later age."""
         return math.exp(self._integral(from_s) - self._integral(max(to_s, from_s)))
 
     def quantile_s(self, from_s: float, probability: float) -> float:
-        """The age at which a task that runs at `from_s` has finished with this probability, in (0, 1)."""
+        """The age by which a task that still runs at `from_s` has finished with this probability, in (0, 1)."""
         reached = self._integral(from_s) - math.log1p(-probability)
         return max(from_s, age_at(reached, self.hazards, self.sums))
 
     def between(self, from_s: float, to_s: float) -> list[float]:
-        """Equally probable ages at which a task finished between two ages."""
+        """Equally probable finish ages of a task that finished between two ages."""
         begun = self._integral(from_s)
         ended = -math.expm1(begun - self._integral(max(to_s, from_s)))
         if ended <= 1e-9:
@@ -64,7 +64,8 @@ class Fit:
 
 
 def fit(own: Table, kin: Table | None = None) -> Fit:
-    """The fit of `own` observations. If they are few, observations of similar tasks count too, and then the prior."""
+    """The fit for `own` observations. If they are few, it also uses observations of similar tasks (`kin`), and then the
+    prior."""
     shape = _Shape(median_log=math.log(MEDIAN_S), spread=SPREAD)
     if kin is not None and kin.successes > 0:
         shape = shape.after(kin, most=KIN)
@@ -139,7 +140,7 @@ def _within(value: float, least: float, most: float) -> float:
 
 
 def _forecasting(seen: Table) -> tuple[float, float]:
-    """Mean and spread of the forecast errors, with a prior worth two forecasts."""
+    """Mean and spread of the forecast errors, with a prior that weighs as much as two forecasts."""
     weight = max(seen.forecasts, 0.0) + 2
     bias = _within(seen.error_sum / weight, -3.0, 3.0)
     squares = max(0.0, seen.error_squares - seen.error_sum * bias) + 2 * 0.5**2

@@ -7,15 +7,16 @@ from typing import Final
 
 from bridge.domain.durations.fit import Fit
 
-LOW: Final = 0.1  # of the shown range: 80 % of tasks finish within it
+LOW: Final = 0.1  # lower quantile of the shown range; 80 % of tasks finish within the range
 HIGH: Final = 0.9
-ENOUGH: Final = 3.0  # finished tasks; with fewer there is no forecast
+ENOUGH: Final = 3.0  # fewer finished tasks give no forecast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """When a task is expected to finish: 10 % of such tasks do before `low_at`, 50 % before `at`, 90 % before
-    `high_at`. `usual_until_at`: 90 % of such tasks have finished by then, counted from when this one began."""
+    """When a task is expected to finish. Of such tasks, 10 % finish before `low_at`, 50 % before `at`, 90 % before
+    `high_at`. `usual_until_at`: 90 % of all tasks of this kind finish within the time from this task's start until
+    then."""
 
     low_at: float
     at: float

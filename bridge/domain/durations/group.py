@@ -8,12 +8,12 @@ from typing import Final
 from bridge.domain.durations.fit import Fit
 from bridge.domain.durations.poll_rate import COLD, COLD_SHARE, Bounds
 
-GROWTH: Final = 1.5  # of the integration steps
+GROWTH: Final = 1.5  # factor from one integration step to the next
 SHARED: Final = 0.55  # relative worth of a request about many tasks; their waits are short anyway
 
 
 def together_in_s(members: Sequence[tuple[Fit, float]], *, worth: float, bounds: Bounds) -> float:
-    """Seconds until the next request about these tasks, each with its age.
+    """Seconds until the next request about these tasks. Each comes with its age.
 
     The rate is c (sum of hazards)^(1/3), where c is about half the worth: a request costs the same for one task and for
     all. With many tasks the sum hardly changes, and the result is a fixed interval.

@@ -1,4 +1,4 @@
-"""The durations of all kinds of task: stored tables, observations not stored yet, and fits made on demand."""
+"""The durations of all kinds of task: stored tables, unsaved observations, and fits made on demand."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bridge.domain.durations.fit import Fit, fit
 from bridge.domain.durations.table import DurationKey, Table
 
 STALE: Final = 0.05  # a fit is renewed when its observed seconds have grown by this share ...
-NEWS: Final = 0.1  # ... or its finished tasks by this one, so that a burst of them costs little
-MOST_KINDS: Final = 1000  # at about 15 KB each; any further kinds share one, because action names are arbitrary
+NEWS: Final = 0.1  # ... or its finished tasks by this share, so that many finished tasks at once cost little
+MOST_KINDS: Final = 1000  # at about 15 KB each; all further kinds share one, because action names are arbitrary
 OWN_ENOUGH: Final = 30.0  # a kind with this many finished tasks needs no similar ones
 
 
@@ -21,7 +21,7 @@ class _Known:
     """One kind of task: the stored table, newer observations, and the last fit of both."""
 
     stored: Table = field(default_factory=Table)
-    taken: Table | None = None  # being stored
+    taken: Table | None = None  # observations that are being stored
     fresh: Table = field(default_factory=Table)
     fit: Fit | None = None
     usual: Fit | None = None  # the last fit of finished tasks only
@@ -57,8 +57,8 @@ class _Known:
 
 
 class LearnedDurations:
-    """Mutable, single-threaded, clockless. `providers` maps each account to its provider; accounts of one provider have
-    similar tasks."""
+    """The learned durations of one daemon. Mutable, for one thread; reads no clock. `providers` maps each account to
+    its provider; accounts of one provider have similar tasks."""
 
     def __init__(self, providers: Mapping[str, str] | None = None) -> None:
         self.providers: Mapping[str, str] = providers or {}
@@ -68,7 +68,7 @@ class LearnedDurations:
         return len(self._known)
 
     def seen(self, key: DurationKey, from_s: float, to_s: float) -> None:
-        """A task was seen running at both ages."""
+        """A task was running at both ages."""
         known = self._of(key)
         known.fresh.seen(from_s, to_s)
         known.unfitted_s += max(0.0, to_s - from_s)
@@ -85,9 +85,9 @@ class LearnedDurations:
     ) -> None:
         """A task last seen running at `from_s` was found finished at `to_s`.
 
-        `at_s` is the duration that the provider states; it is ignored if it lies outside of the two. Without it the
-        last fit places the finish; this makes no new fit, so that a burst of finished tasks costs little. `rest_s` is
-        the remaining time that its progress predicted at `from_s`.
+        `at_s` is the duration that the provider states; it is ignored if it lies outside these two. Without it, the
+        last fit estimates when the task finished. No new fit is made, so many finished tasks at once cost little.
+        `rest_s` is the remaining time that its progress predicted at `from_s`.
         """
         known = self._of(key)
         if at_s is not None and from_s <= at_s <= to_s:
@@ -115,8 +115,8 @@ class LearnedDurations:
         return found
 
     def usual(self, key: DurationKey) -> Fit:
-        """How long such tasks take, by those that have finished. Tasks that still run do not change it: it is what they
-        are measured by. For polling, use `fit`."""
+        """How long tasks of this kind usually take, from finished tasks only: running tasks are compared with it, so
+        they must not change it. For polling, use `fit`."""
         known = self._of(key)
         found = known.usual
         if found is None or known.count > found.count * (1 + NEWS):
@@ -158,8 +158,8 @@ class LearnedDurations:
         return known
 
     def _similar(self, key: DurationKey, own: Table) -> Table | None:
-        """All observations of the most similar tasks: the same action of the same account, else of accounts of the same
-        provider. None when there are none, or when the kind itself has enough."""
+        """All observations of the most similar tasks: the same action of the same account, or else of accounts of the
+        same provider. None if there are none, or if this kind itself has enough."""
         if own.weight >= OWN_ENOUGH:
             return None
         provider = self.providers.get(key.account, "")

@@ -9,8 +9,8 @@ from typing import Final
 from bridge.domain.durations.bins import WIDTHS, age_at, integral, summed
 from bridge.domain.durations.fit import Fit
 
-COLD: Final = 3.0  # until this many tasks of this kind, or similar ones, were seen to finish ...
-COLD_SHARE: Final = 0.2  # ... no wait is longer than (this / worth) x age: the prior may be far off
+COLD: Final = 3.0  # until this many tasks of this kind, or similar ones, were observed to finish ...
+COLD_SHARE: Final = 0.2  # ... no wait is longer than (this / worth) x age: the prior may be far from the truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class PollRate:
     def next_in_s(self, age_s: float, part: float = 1.0) -> float:
         """Seconds from this age until the integral of the rate reaches `part`.
 
-        It is not 1 / (the current rate): near age 0 that would skip everything.
+        This is not 1 / (the current rate), which would be far too long near age 0.
         """
         age_s = max(0.0, age_s)
         total = integral(age_s, self.rates, self.sums) + part

@@ -1,5 +1,5 @@
-"""What a provider's progress adds to the hazard. It is never the only basis: some providers report 0 % until the end,
-some stop at 99 %, some go back."""
+"""How a provider's progress changes the hazard. It is never used alone: some providers report 0 % until the task
+finishes, some stop at 99 %, some go back."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bridge.domain.durations.fit import Fit
 from bridge.domain.durations.poll_rate import Bounds
 
 TRUST: Final = 0.8  # share of the progress forecast in the hazard; the rest comes from durations
-LEAST: Final = 1.0  # %; less is not used
-STEPS: Final = 0.15  # of the integration, as a share of the time so far
+LEAST: Final = 1.0  # percent; lower progress is not used
+STEPS: Final = 0.15  # integration steps, as a share of the time so far
 
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """The progress of a task: where the extrapolation begins, and the last change. Times are ages."""
+    """The progress of a task: the start of the extrapolation, and the last change. Times are ages."""
 
     from_s: float
     from_percent: float
@@ -25,9 +25,9 @@ class Trail:
     to_percent: float
 
     def rest_s(self, age_s: float) -> float | None:
-        """The remaining time, judged only by progress; None without usable progress.
+        """The remaining time according to progress alone; None without usable progress.
 
-        While progress stands still, the remaining time shrinks at first and then grows.
+        While progress does not change, the remaining time first shrinks and then grows.
         """
         gained = self.to_percent - self.from_percent
         if gained < LEAST or self.to_s <= self.from_s or self.to_percent >= 100:
@@ -58,7 +58,7 @@ def sharpened_in_s(fit: Fit, *, age_s: float, rest_s: float, worth: float, bound
     """
     median_log, width = math.log(rest_s) + fit.bias, fit.error * math.sqrt(2)
     reached, walked_s, alive = 0.0, 0.0, 1.0
-    while True:  # ends by `bounds.max_s` or a step later, because of the lowest rate
+    while True:  # ends by `bounds.max_s` or one step later, because the rate has a minimum
         step_s = max(bounds.min_s / 2, walked_s * STEPS)
         there_s = walked_s + step_s
         by_progress = 0.5 * math.erfc((math.log(there_s) - median_log) / width)

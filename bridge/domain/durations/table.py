@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 from bridge.domain.durations.bins import BINS, EDGES, WIDTHS, bin_of
 
-FORGETTING: Final = 0.97  # each finished task multiplies the weight of earlier ones by this
-MOST: Final = 1e12  # larger than any real sum; a stored table with more is invalid
-_DIGITS: Final = 6  # of stored numbers; more would be noise
+FORGETTING: Final = 0.97  # each finished task multiplies the weight of earlier tasks by this
+MOST: Final = 1e12  # larger than any real sum; a stored table with a larger number is invalid
+_DIGITS: Final = 6  # significant digits of stored numbers; more would be noise
 _LEAST_UNIT: Final = 1e-100  # far above the smallest float
 
 
@@ -31,22 +31,22 @@ class DurationKey(NamedTuple):
 
 @dataclass(slots=True)
 class Table:
-    """Decaying sums; mutable, clockless. A table can also hold a difference: the observations since the last save.
+    """Decaying sums. Mutable; reads no clock. A table can also hold a difference: the observations since the last save.
 
-    `absorb` adds a later table exactly as if one daemon had seen everything. With several daemons on a shared store,
-    only the order in which tasks are forgotten differs.
+    `absorb` adds a later table exactly as if one daemon had made all observations. With several daemons on a shared
+    store, only the order in which old tasks lose weight differs.
     """
 
-    count: int = 0  # finished tasks seen, without decay
+    count: int = 0  # finished tasks, without decay
     successes: float = 0.0
-    log_sum: float = 0.0  # of ln(duration) of successes only: early failures have another shape
+    log_sum: float = 0.0  # sum of ln(duration) of successes only: early failures are distributed differently
     log_squares: float = 0.0
-    forecasts: float = 0.0  # finishes predicted from progress, and ln(actual / forecast remaining time)
+    forecasts: float = 0.0  # finishes predicted from progress; then sums of ln(actual / forecast remaining time)
     error_sum: float = 0.0
     error_squares: float = 0.0
     _ends: list[float] = field(default_factory=_zeros)
     _exposure_s: list[float] = field(default_factory=_zeros)
-    _unit: float = 1.0  # the current weight of a 1 in both lists: decay changes this number, not 104 others
+    _unit: float = 1.0  # the current weight of a 1 in both lists: decay changes this number instead of all 104 others
 
     @property
     def ends(self) -> list[float]:
@@ -125,10 +125,10 @@ class Table:
         self.add(later)
 
     def finished_only(self) -> Table:
-        """The same without observations of running tasks: the usual duration must not grow because of them.
+        """A copy without observations of running tasks, for the usual duration, which running tasks must not change.
 
-        Each finished task ran through all earlier bins and half of its own. The last bin has no end,
-        so there the observed seconds count.
+        Each finished task ran through all earlier bins and half of its own. The last bin has no upper edge, so its
+        observed seconds are used.
         """
         twin, later = self.copy(), 0.0
         ends = twin.ends
@@ -136,7 +136,7 @@ class Table:
         for place in reversed(range(BINS - 1)):
             later += ends[place + 1]
             exposure_s[place] = WIDTHS[place] * (later + ends[place] / 2)
-        twin._exposure_s = exposure_s  # `copy` has set the unit to 1
+        twin._exposure_s = exposure_s  # `copy` has set `_unit` to 1
         return twin
 
     def copy(self) -> Table:
@@ -147,7 +147,7 @@ class Table:
 
 
 def text(table: Table) -> str:
-    """A table as stored: JSON, below 2 KB."""
+    """A table as text for the store: JSON, below 2 KB."""
     sums = (table.successes, table.log_sum, table.log_squares)
     errors = (table.forecasts, table.error_sum, table.error_squares)
     stored = {
@@ -161,7 +161,7 @@ def text(table: Table) -> str:
 
 
 def table(stored: str) -> Table:
-    """The table of a stored text. ValueError for any text that is not a valid table."""
+    """The inverse of `text`. ValueError if the text is not a valid table."""
     try:
         found = json.loads(stored)
         count = found["count"]
