@@ -31,19 +31,21 @@ from bridge.metrics import AccountMetrics
 from bridge.ports import BatchKey, Clock
 
 OVERDUE_EVERY_S: Final = 30.0  # while the provider fails, how often to look for watches that have timed out
-MAX_OVERDUE: Final = 256  # of them at once: they share a transaction
+MAX_OVERDUE: Final = 256  # maximum number at once: they share a transaction
 BLOCKED_WRITES_S: Final = 1.0  # while nothing can be stored, how often to check again
-TICK_S: Final = 0.005  # the shortest sleep: watches that become due meanwhile share one wake-up
+TICK_S: Final = 0.005  # the shortest sleep: all watches that become due during it share one wake-up
 
 
 class AccountPoller:
-    """Polls the watches of one account until cancelled or stopped. Nothing else changes its schedule or rate limiter.
+    """Polls the watches of one account until it is canceled or stopped. Nothing else changes its schedule or rate
+    limiter.
 
     `run` sleeps until a request may be sent, then starts workers. A worker sends requests until none is due or allowed,
-    so a busy account starts no task for a poll. Requests in flight finish under the plan they began with.
+    so a busy account does not start a task for each poll. After a change of settings, requests in flight finish under
+    the old plan.
 
-    `host_recovered` is called when the account's host works again, or another account may try it. `needs_more` is
-    called with the name when more watches of a bulk addition should be put.
+    `host_recovered` is called when the account's host works again, or when another account may probe it. `needs_more`
+    is called with the account's name when more watches of a bulk addition should be put.
     """
 
     def __init__(
@@ -116,11 +118,11 @@ class AccountPoller:
 
     @property
     def has_more_in_store(self) -> bool:
-        """Whether watches of a bulk addition were left in the store."""
+        """Whether watches of a bulk addition are still only in the store."""
         return self._schedule.has_more_in_store
 
     def apply(self, plan: AccountPlan, host: Host) -> None:
-        """Poll by this plan from now on."""
+        """Poll according to this plan from now on."""
         if plan.provider is not self.plan.provider and self._limiter.blocked:
             self._limiter.block(now=self._clock.steady())  # the key may be new: probe at once
         if plan.pacing != self.plan.pacing:
@@ -143,10 +145,12 @@ class AccountPoller:
         self.wake()
 
     def hold(self, slots: frozenset[int], portion: Portion, *, daemons: int) -> None:
-        """Poll only the watches of these slots, within this portion of the limits; put new ones afterwards. `daemons`
-        share the account: each probes a failing one that much less often.
+        """Poll only the watches of these slots, within this portion of the limits. Put new watches afterwards.
+        `daemons` is the number of daemons that share the account: each probes a failing account less often in
+        proportion.
 
-        A larger portion allows no burst at first: its former holder may have just used it."""
+        A larger portion allows no burst at first, because its former holder may have just used it.
+        """
         self._schedule.hold(slots)
         if daemons > 1 and self._portion is WHOLE:
             self._limiter.drain()
@@ -156,11 +160,11 @@ class AccountPoller:
         self.wake()
 
     async def quiet(self) -> None:
-        """Return when no request is in flight for a slot that is not held, and all their answers are stored."""
+        """Return when no request is in flight for a slot that this daemon does not hold, and all answers are stored."""
         await self._steps.quiet()
 
     def submit(self, task_id: str, reading: Reading) -> None:
-        """Process an answer about a task that came without a poll of ours (see `AnswerSteps.submit`)."""
+        """Process an answer that did not come from one of genbridge's own polls (see `AnswerSteps.submit`)."""
         if self._can_store and not self._stopping:
             self._steps.submit(task_id, reading)
 
@@ -169,7 +173,7 @@ class AccountPoller:
         self._schedule.clear()
 
     def stop(self) -> None:
-        """Send no more requests; `run` returns when those in flight are answered."""
+        """Send no more requests; `run` returns when all requests in flight are answered."""
         self._stopping = True
         self._wake_up.set()
 
@@ -182,7 +186,7 @@ class AccountPoller:
                 wait_s = self._wait_s(now)
                 if wait_s <= 0:
                     self._start_workers(now)
-                    wait_s = math.inf  # until the last of them has begun
+                    wait_s = math.inf  # until the last worker has begun
                 elif self._limiter.probing and not self._limiter.blocked and now >= self._check_overdue_at:
                     self._give_up_overdue(now)
                     continue
@@ -192,7 +196,7 @@ class AccountPoller:
                 await self._clock.wait(self._wake_up, None if math.isinf(wait_s) else wait_s)
 
     def wake(self) -> None:
-        """Something has changed: send what may be sent, and sleep no longer than necessary."""
+        """Something has changed: send the requests that are allowed now, and recalculate the sleep."""
         self._wake(self._clock.steady())
 
     def _wake(self, now: float) -> None:
@@ -203,7 +207,7 @@ class AccountPoller:
             self._wake_up.set()
 
     def _wait_s(self, now: float) -> float:
-        """Seconds until the next request may be sent; infinity if that takes a wake-up."""
+        """Seconds until the next request may be sent; infinity if only `wake` can lead to one."""
         limiter_s = math.inf if self._stopping else self._health.wait_s(now)
         if limiter_s == math.inf:
             return math.inf
@@ -212,14 +216,14 @@ class AccountPoller:
             return math.inf
         if not self._can_store:
             return BLOCKED_WRITES_S
-        # A blocked account is probed when the limiter says so, with the watch that comes first.
+        # For a blocked account the limiter decides when to probe. The probe polls the first watch in the queue.
         if self._limiter.blocked or next_at <= now:
             return limiter_s
         return max(next_at - now, TICK_S, limiter_s)
 
     @property
     def _can_store(self) -> bool:
-        """Whether an answer could be stored now. If not, do not poll."""
+        """Whether an answer could be stored now. If not, nothing is polled."""
         return not self._writes.is_blocked and self._lease.is_held
 
     def _start_workers(self, now: float) -> None:
@@ -283,7 +287,7 @@ class AccountPoller:
             self._needs_more(self.name)
 
     async def _poll(self, entry: PollEntry, now: float) -> None:
-        """Poll one watch and carry out what follows from the answer."""
+        """Poll one watch and process the answer."""
         try:
             provider = self.plan.provider
             reading = await provider.poll(entry.task_id, entry.action)
@@ -300,7 +304,7 @@ class AccountPoller:
             self._steps.postpone([entry], error)
 
     async def _poll_batch(self, key: BatchKey, entries: Sequence[PollEntry], now: float) -> None:
-        """Poll many watches with one request and carry out what follows for each."""
+        """Poll many watches with one request and process the answer for each."""
         first = entries[0]
         try:
             answer = await self.plan.provider.poll_batch([entry.task_id for entry in entries], first.action)
@@ -314,7 +318,7 @@ class AccountPoller:
             if isinstance(answer, Reading) and answer.kind is not Kind.RATE_LIMITED:
                 self._schedule.batch_failed(key, answered_at)
             shared = self._schedule.next_batch_poll(key, entries, answers, answered_at)
-            for entry in entries:  # what they change shares a transaction
+            for entry in entries:  # the changes of all these watches share a transaction
                 with self._steps.guarded([entry]):
                     self._steps.answered(entry, answers[entry.task_id], answered_at, shared)
 
@@ -334,17 +338,16 @@ class AccountPoller:
                 self._host_recovered(self._limiter.host)
 
     def _request_failed(self, entries: Sequence[PollEntry], error: BaseException) -> None:
-        """A request was cancelled, or stopped by a bug of genbridge."""
+        """A request was canceled, or stopped by a bug in genbridge."""
         self._health.abandoned(is_bug=isinstance(error, Exception))
         if not isinstance(error, Exception):
             raise error
-        self._host_recovered(self._limiter.host)  # if it was a probe, another account may send one
+        self._host_recovered(self._limiter.host)  # if the request was a probe, another account may send one
         self._steps.postpone(entries, error)
 
     def _give_up_overdue(self, now: float) -> None:
         """Time out watches while the provider does not answer. Only single probes are sent then, so it would take hours
-        to poll each watch. A watch that this process has never polled is polled first.
-        """
+        to poll each watch. A watch that this process has not polled yet is still polled first."""
         self._check_overdue_at = now + OVERDUE_EVERY_S
         overdue = (
             entry

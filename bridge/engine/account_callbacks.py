@@ -1,6 +1,5 @@
-"""What callbacks do to the polls of one account: a named watch is polled at once, and regular polls become less
-frequent.
-"""
+"""How callbacks change the polls of one account: a watch that a callback names is polled at once, and regular polls
+become less frequent."""
 
 from __future__ import annotations
 
@@ -16,13 +15,13 @@ from bridge.engine.poll_queue import PollEntry
 from bridge.engine.watch_schedule import WatchSchedule
 from bridge.ports import Clock
 
-MAX_HINTS: Final = 10_000  # that wait for their polls
+MAX_HINTS: Final = 10_000  # hints that wait for their polls
 
 POLLED_AFTER: Final = "; polled again after "
 
 
 class AccountCallbacks:
-    """The hints of one account. `is_active` is false until the first one, so accounts without callbacks cost
+    """The hints of one account. `is_active` is false until the first hint, so accounts without callbacks cost
     nothing."""
 
     def __init__(self, schedule: WatchSchedule, *, clock: Clock) -> None:
@@ -31,11 +30,11 @@ class AccountCallbacks:
         self._clock = clock
         self._pace = HintPace()
         self._reliance = CallbackReliance()
-        self._hints: dict[str, CallbackHeard] = {}  # by task, until its next poll is answered
+        self._hints: dict[str, CallbackHeard] = {}  # by task id, until the answer to its next poll
 
     def hear(self, ids: Sequence[str], detail: str) -> tuple[CallbackOutcome, list[str]]:
-        """Process a callback that names these tasks: poll those that are watched, as soon as the pace of hints allows.
-        Returns also the ids that are not in memory here, but may be watched."""
+        """Process a callback that names these tasks: poll the watched ones, as soon as the rate limit for hints allows.
+        Also returns the ids that are not in memory here, but may be watched by another daemon."""
         schedule = self._schedule
         outcomes, elsewhere = set(), []
         for task_id in ids:
@@ -44,7 +43,7 @@ class AccountCallbacks:
                 outcomes.add(self._hint(entry, detail))
             elif schedule.has_more_in_store or slot_of(task_id) not in schedule.slots:
                 elsewhere.append(task_id)
-            elif self.is_active:  # it may come just after a regular poll that found the task finished
+            elif self.is_active:  # the callback may arrive just after a regular poll that found the task finished
                 self._reliance.heard_late(task_id, self._clock.steady())
         found = (each for each in (CallbackOutcome.POLLED, CallbackOutcome.COALESCED) if each in outcomes)
         return next(found, CallbackOutcome.UNKNOWN), elsewhere
@@ -56,7 +55,7 @@ class AccountCallbacks:
         is_under_way = entry.due_at is None
         is_waiting = entry.poll_again if is_under_way else entry.task_id in self._hints
         if len(self._hints) >= MAX_HINTS:
-            self._hints.clear()  # of watches that are gone; the others are still polled
+            self._hints.clear()  # hints for watches that no longer exist; the others are polled in any case
         self._hints[entry.task_id] = heard
         if is_waiting:
             return CallbackOutcome.COALESCED
@@ -64,7 +63,7 @@ class AccountCallbacks:
         if entry.due_at is not None and now < entry.due_at <= at:
             return CallbackOutcome.COALESCED
         self._pace.take(at)
-        if is_under_way:  # the answer may be older than the callback
+        if is_under_way:  # the answer to the poll in flight may be older than the callback
             self._schedule.poll_again(entry, at)
         elif at <= now:
             self._schedule.queue.schedule_first(entry, now)
@@ -80,7 +79,7 @@ class AccountCallbacks:
         return heard
 
     def thinned(self, wait_s: float, why: str, now: float, *, most_s: float) -> tuple[float, str]:
-        """The wait until the next regular poll, and why. `most_s`: until the task times out."""
+        """The wait until the next regular poll, and the reason. `most_s`: the time until the task times out."""
         thin_s = min(self._reliance.stretched_s(wait_s, now), max(wait_s, most_s))
         if thin_s <= wait_s:
             return wait_s, why

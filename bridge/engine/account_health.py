@@ -1,4 +1,5 @@
-"""Whether one account may be polled: its rate limiter, blocks and pauses, and the age of its watches without them."""
+"""Whether one account may be polled: its rate limiter, blocks and pauses. Also the age of its watches without that
+time."""
 
 from __future__ import annotations
 
@@ -21,17 +22,16 @@ from bridge.ports import Clock, Held
 
 log = get_logger()
 
-IN_LINE_S: Final = 0.05  # how often a request of the gateway checks for a free slot
+IN_LINE_S: Final = 0.05  # how often a request of the gateway checks whether a slot is free
 SOON_S: Final = 1.0  # when to try again if no slot became free
 FULL: Final = "the account is busy: limits.rate or limits.concurrency is used up"
 ASKED_TO_WAIT: Final = "the provider asked to wait (Retry-After)"
-MAX_PAUSE_S: Final = 3600.0  # only a wrong clock can have stored a longer one
+MAX_PAUSE_S: Final = 3600.0  # a longer stored pause can only come from a wrong clock
 
 
 class AccountEffects(NamedTuple):
-    """What follows from an answer, beyond its own task: changes to store, and whether other accounts of the host may
-    poll again.
-    """
+    """The effects of an answer beyond its own task: changes to store, and whether other accounts of the host may poll
+    again."""
 
     changes: Sequence[AccountChange | AccountPaused] = ()
     frees_host: bool = False
@@ -41,7 +41,7 @@ NOTHING_FOLLOWS: Final = AccountEffects()
 
 
 class AccountHealth:
-    """Takes in what answers mean for the account. Returns blocks and pauses; the caller has them stored."""
+    """Applies the effects of answers to the account. Returns blocks and pauses, which the caller stores."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class AccountHealth:
                 self.limiter.hold(hold.route, min(hold.until_at, latest_at), now=now)
 
     def wait_s(self, now: float) -> float:
-        """Seconds until the next request may be sent; infinity if that takes an answer, or `resume`."""
+        """Seconds until the next request may be sent; infinity if it must wait for an answer or for `resume`."""
         wait_s, pause = self.limiter.wait_s(now), self._past.pause
         return wait_s if pause is None else max(wait_s, pause.ends_at - now)
 
@@ -126,7 +126,7 @@ class AccountHealth:
         return held
 
     def limited(self, reading: Reading, *, asked_at: float) -> Sequence[AccountPaused]:
-        """See `ports.AccountTraffic.limited`. Returns what to store."""
+        """See `ports.AccountTraffic.limited`. Returns the changes to store."""
         self.metrics.other_rate_limited += 1
         now = self._clock.steady()
         if self.limiter.limited(reading, asked_at=asked_at, now=now) is not AccountEffect.PAUSED:
@@ -140,14 +140,14 @@ class AccountHealth:
         return None if until_at <= now else Held(left_s=until_at - now, reason=ASKED_TO_WAIT)
 
     def memory(self, entry: PollEntry, now: float) -> Memory:
-        """The watch's memory. A doubt starts again after a pause, because paused time must not confirm it."""
+        """The watch's memory. A doubt starts again after a pause, because paused time must not confirm a doubt."""
         memory, pause = entry.memory, self._past.pause
         if pause is None or memory.doubt is None or pause.lasts(now) or memory.doubt.since_at >= pause.ends_at:
             return memory
         return memory._replace(doubt=replace(memory.doubt, since_at=pause.ends_at))
 
     def age_s(self, entry: PollEntry, now: float) -> float:
-        """Age of the watch without the time when its account was blocked or paused."""
+        """Age of the watch without the time in which its account was blocked or paused."""
         past = self._past
         blocked_s = past.blocked_s + (max(0.0, now - past.blocked_at) if past.blocked_at is not None else 0.0)
         blocked_s += past.pause.paused_s(now) if past.pause is not None else 0.0
@@ -157,7 +157,7 @@ class AccountHealth:
     def answered(
         self, reading: Reading, task_id: str, route: str, *, asked_at: float, now: float, tasks: int | None = None
     ) -> AccountEffects:
-        """Process the answer to a request, while this many tasks of the account are watched."""
+        """Process the answer to a request. `tasks` is the number of the account's tasks that are watched now."""
         limiter, host = self.limiter, self.limiter.host
         was_probing, was_troubled, were_paused = limiter.probing, limiter.troubled, host.paused_until
         chance = self._clock.chance()
@@ -174,17 +174,17 @@ class AccountHealth:
             log.warning("account.troubled", account=self._name, reason=reading.detail)
         elif was_troubled and not is_troubled:
             log.info("account.recovered", account=self._name)
-        # After a probe it may be another account's turn.
+        # After a probe, another account may be next.
         frees_host = host.troubled or were_paused > now or (was_probing and not limiter.probing)
         return AccountEffects(changes, frees_host) if changes or frees_host else NOTHING_FOLLOWS
 
     def abandoned(self, *, is_bug: bool) -> None:
-        """A request ended without an answer: it was cancelled, or broken off by a bug of ours."""
+        """A request ended without an answer: it was canceled, or stopped by a bug."""
         self.metrics.polls[INTERNAL_ERROR] += is_bug
         self.limiter.abandoned(now=self._clock.steady())
 
     def _host_changed(self, now: float) -> list[AccountPaused]:
-        """The host now pauses its other accounts, or resumes them: one change for each."""
+        """If the host now pauses its other accounts, or resumes them: one change for each of them."""
         host = self.limiter.host
         held = host.held_back(now)
         if held:

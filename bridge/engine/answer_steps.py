@@ -1,4 +1,4 @@
-"""Carries out what follows from answers about the watches of one account."""
+"""Processes answers about the watches of one account."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from bridge.ports import Clock
 
 log = get_logger()
 
-BUG_PAUSE_S: Final = 60.0  # how long a watch is not polled after a bug of genbridge
+BUG_PAUSE_S: Final = 60.0  # how long a watch is not polled after a bug in genbridge
 
 
 class AnswerSteps:
-    """Has each step stored, and schedules the next poll of its watch. `wake` is called when that has changed.
+    """Stores each step, and schedules the next poll of its watch. Calls `wake` when the schedule has changed.
 
     `in_flight` holds the watches that are being polled, until their answers are stored.
     """
@@ -43,7 +43,7 @@ class AnswerSteps:
         wake: Callable[[], None],
     ) -> None:
         self.in_flight: set[PollEntry] = set()
-        self._landed = anyio.Event()  # one of them left
+        self._landed = anyio.Event()  # set when a watch leaves `in_flight`
         self._account = account
         self._health = health
         self._planner = planner
@@ -54,16 +54,16 @@ class AnswerSteps:
         self._wake = wake
 
     async def quiet(self) -> None:
-        """Return when no request is in flight for a slot that is not held, and all their answers are stored."""
+        """Return when no request is in flight for a slot that this daemon does not hold, and all answers are stored."""
         while any(slot_of(entry.task_id) not in self._schedule.slots for entry in self.in_flight):
-            if self._landed.is_set():  # otherwise another caller waits for this event
+            if self._landed.is_set():  # otherwise another caller is waiting for this event
                 self._landed = anyio.Event()
             await self._landed.wait()
 
     def submit(self, task_id: str, reading: Reading) -> None:
-        """Process an answer that came without a poll of ours. It has no effect if the task is not watched here. A
-        success without its results only causes a poll at once. So does a final answer while a poll is in flight.
-        """
+        """Process an answer that did not come from one of genbridge's own polls. Has no effect if the task is not
+        watched here. A success without its results only causes a poll at once, and so does a final answer while a poll
+        is in flight."""
         entry, now = self._queue.get(task_id), self._clock.steady()
         if entry is None:
             return
@@ -79,7 +79,7 @@ class AnswerSteps:
                 self.answered(entry, reading, now)
 
     def answered(self, entry: PollEntry, reading: Reading, now: float, shared: tuple[float, str] | None = None) -> None:
-        """Carry out what follows from an answer about a watch in flight. `shared`: when its batch is polled next."""
+        """Process the answer about a watch in flight. `shared`: when its batch is polled next, and why."""
         if is_debugging():
             log.debug("poll.answered", account=self._account, task_id=entry.task_id, kind=reading.kind)
         health = self._health
@@ -88,9 +88,8 @@ class AnswerSteps:
         self.carry_out(entry, following, now)
 
     def carry_out(self, entry: PollEntry, following: NextStep, now: float) -> None:
-        """Have the step stored and the next poll scheduled: after a transition only once it is on disk, because the
-        watch may have been removed by then.
-        """
+        """Store the step and schedule the next poll. After a transition, the poll is scheduled only when the step is on
+        disk, because the watch may have been removed by then."""
         if following.unreadable is not None:
             self._writes.submit(following.unreadable, then=partial(self._log_unreadable, following.unreadable))
         if isinstance(following.write, TaskChange):
@@ -104,7 +103,7 @@ class AnswerSteps:
 
     @contextmanager
     def guarded(self, entries: Sequence[PollEntry]) -> Iterator[None]:
-        """A context in which a bug of genbridge postpones these watches."""
+        """A context in which a bug in genbridge postpones these watches."""
         try:
             yield
         except Exception as error:
@@ -115,14 +114,14 @@ class AnswerSteps:
         ids = [entry.task_id for entry in entries]
         log.error("poll.bug", account=self._account, task_ids=ids, retry_in_s=BUG_PAUSE_S, exc_info=error)
         for entry in entries:
-            entry.seen_at = NEVER  # no batch may include it earlier
+            entry.seen_at = NEVER  # so that no batch includes it earlier
             if self._queue.holds(entry) and entry.due_at is None:
                 self._queue.schedule(entry, self._clock.steady() + BUG_PAUSE_S)
             self._release(entry)
         self._wake()
 
     def _committed(self, entry: PollEntry, following: NextStep, now: float, applied: bool) -> None:
-        """The step is on disk, if it applied: schedule the next poll, or forget the watch."""
+        """The step is on disk, if it applied: schedule the next poll, or remove the watch from memory."""
         step = following.step
         if applied:
             event = "watch.finished" if step.ends else "watch.running"

@@ -1,4 +1,4 @@
-"""Receives callbacks: checks them, polls the tasks they name, and passes on hints for other daemons."""
+"""Receives callbacks: verifies them, polls the tasks that they name, and forwards hints to other daemons."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from bridge.ports import Clock, Offload
 
 log = get_logger()
 
-PASSED_ON_EVERY_S: Final = 0.2  # ids passed on to other daemons in one transaction
-MAX_PASSED_ON: Final = 200  # ids at once
-MAX_PASSED_IDS: Final = 5  # of one callback
-KEYS_CHECKED_EVERY_S: Final = 5.0  # whether a provider's public keys must be fetched
+PASSED_ON_EVERY_S: Final = 0.2  # how often ids are forwarded to other daemons, in one transaction
+MAX_PASSED_ON: Final = 200  # maximum number of ids in that transaction
+MAX_PASSED_IDS: Final = 5  # maximum number of ids from one callback
+KEYS_CHECKED_EVERY_S: Final = 5.0  # how often to check whether a provider's public keys must be fetched
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackReply:
-    """What became of a callback, and the challenge to return, if it had one."""
+    """The outcome of a callback, and the challenge to return if the callback had one."""
 
     outcome: CallbackOutcome
     challenge: Json = None
@@ -63,7 +63,7 @@ class CallbackHints:
         self._has_elsewhere = anyio.Event()
 
     def open(self) -> None:
-        """Callbacks can arrive from now on: let `run` begin."""
+        """Allow `run` to begin: callbacks can arrive from now on."""
         self._wanted.set()
 
     @property
@@ -82,7 +82,7 @@ class CallbackHints:
         return callback_path(self._key or b"", account)
 
     def receive(self, account: str, request: CallbackRequest) -> CallbackReply:
-        """Handle a callback that came to the account's address."""
+        """Process a callback that arrived at the account's address."""
         reader = self._poller.callbacks_of(account)
         budget = self._budgets.setdefault(account, ReadBudget())
         if reader is None or not budget.admits(len(request.body), self._clock.steady()):
@@ -106,7 +106,7 @@ class CallbackHints:
         return CallbackReply(outcome)
 
     def _pass_on(self, account: str, ids: list[str], detail: str) -> bool:
-        """Keep ids for the daemon that may watch them. Returns whether there was room."""
+        """Keep ids for forwarding to the daemon that may watch them. Returns whether there was room."""
         if len(self._elsewhere) >= MAX_PASSED_ON:
             return False
         heard = CallbackHeard(self._clock.now(), detail)
@@ -115,9 +115,8 @@ class CallbackHints:
         return True
 
     async def run(self) -> None:
-        """Once callbacks can arrive, do the slow work until cancelled: read the key of the addresses, pass on ids,
-        fetch public keys.
-        """
+        """Once callbacks can arrive, do the slow work until canceled: read the key of the addresses, forward ids, fetch
+        public keys."""
         await self._wanted.wait()
         self._key = await retrying(
             partial(self._offload, partial(self._store.ensure_key, KeyPurpose.CALLBACKS, now=self._clock.now())),
@@ -137,7 +136,7 @@ class CallbackHints:
                 called, left = await self._offload(call)
                 if called:
                     await self._poller.fetch_changes()
-            except StoreError:  # hints are not worth a second try
+            except StoreError:  # hints are not important enough to be sent again
                 called, left = 0, []
             if left:
                 self._elsewhere = {key: heard[key] for key in left} | self._elsewhere

@@ -1,4 +1,4 @@
-"""Watches new tasks of an account, from the provider's own list."""
+"""Finds new tasks of an account in the provider's own list, and watches them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from bridge.ports import Clock, Cursor, Intake, PageRequest
 
 log = get_logger()
 
-MOST_PAGES: Final = 100  # pages read back to the newest known task
-MOST_WAIT_S: Final = 600.0  # after failures, unless the interval is longer
+MOST_PAGES: Final = 100  # maximum number of pages to read back to the newest known task
+MOST_WAIT_S: Final = 600.0  # longest wait after failures, unless the interval is longer
 TAKEOVER_S: Final = 5.0  # how often to check whether another daemon still requests the list
 
 
 @dataclass(slots=True)
 class _Listing:
-    """One list of the account, and when its first page is requested next."""
+    """One list of the account, and the time of the next request for its first page."""
 
     first: PageRequest
     due_at: float
@@ -37,10 +37,10 @@ class _Listing:
 
 
 class Discovery:
-    """`ports.Source`: requests the account's list of tasks every `every_s`, and has the new ones watched.
+    """`ports.Source`: requests the account's list of tasks every `every_s`, and watches the new ones.
 
-    A task is new if it was created after the first reading. The position in the list is stored, so a restart misses
-    nothing. A task that vanishes from the list stays watched.
+    A task is new if it was created after the first reading. The position in the list is stored, so a restart misses no
+    task. A task that disappears from the list stays watched.
     """
 
     def __init__(
@@ -63,10 +63,11 @@ class Discovery:
         self._listings: Sequence[_Listing] = ()
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Request the lists until cancelled. It counts as started at once, so no start waits for a provider."""
+        """Request the lists until canceled. Reports as started at once, so that the daemon's start does not wait for a
+        provider."""
         lists = self._requests.lists
         pages = () if lists is None else lists.first_pages(self._action)
-        asked_at = self._requests.asked_at  # so that a reload requests nothing early
+        asked_at = self._requests.asked_at  # so that a reload does not cause an early request
         self._listings = [
             _Listing(first=page, due_at=asked_at[page.action] + self._every_s if page.action in asked_at else 0.0)
             for page in pages
@@ -88,12 +89,12 @@ class Discovery:
         return self._requests.is_held or all(listing.is_read for listing in self._listings)
 
     async def _look(self, first: PageRequest) -> Reading | None:
-        """Read a list back to the newest task known, and watch the new tasks. A Reading if that failed; what was new is
-        then found again."""
+        """Read a list back to the newest known task, and watch the new tasks. Returns a Reading if that failed; the
+        next attempt then finds the new tasks again."""
         name, action = self.tally.source, first.action
         marks = _marks(await self._intake.cursor(name))
         known, now_ms = marks.get(action or ""), round(self._clock.now() * 1000)
-        # A list that is cut may be empty though there are earlier tasks.
+        # A truncated list may be empty although there are earlier tasks.
         mark = known or ListMark(newest_ms=now_ms if first.is_cut else OVERLAP_MS)
         page: PageRequest | None = replace(first, since_ms=mark.since_ms)
         listed: dict[str, ListedTask] = {}
@@ -149,7 +150,8 @@ class Discovery:
 
 
 async def forget(account: str, intake: Intake) -> None:
-    """Forget how far the list was read, because discovery was switched off: when it is on again, it starts over."""
+    """Forget how far the list was read, because discovery was switched off. When it is switched on again, it starts
+    over."""
     name = f"{DISCOVER}{account}"
     if await intake.cursor(name):
         await intake.add([], source=name, cursor=Cursor(name, ""))

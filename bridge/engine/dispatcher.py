@@ -1,4 +1,4 @@
-"""Delivers committed events: one queue for each destination, so that none waits for another."""
+"""Delivers committed events. Each destination has its own queue, so that none waits for another."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Dispatcher:
         self._clock = clock
         self._plans: Mapping[str, EndpointPlan] = {}
         self._queues: dict[QueueKey, EndpointQueue] = {}
-        self._paused: Mapping[str, float] = {}  # endpoints that a person has paused: until when
-        self._holds: dict[str, tuple[frozenset[int], Portion]] = {}  # by endpoint, when several daemons share the work
+        self._paused: Mapping[str, float] = {}  # endpoints that a person has paused, and until when
+        self._holds: dict[str, tuple[frozenset[int], Portion]] = {}  # this daemon's part of each endpoint
         self._failing: set[str] = set()  # endpoints that may be failing
         self._may_fail = anyio.Event()
         self._group: anyio.abc.TaskGroup | None = None
@@ -72,11 +72,12 @@ class Dispatcher:
             self.finished.set()
 
     async def configure(self, plans: Mapping[str, EndpointPlan]) -> None:
-        """Serve these endpoints from now on. Deliveries to a removed endpoint stay in the store, unattempted."""
+        """Serve these endpoints from now on. Deliveries to a removed endpoint stay in the store and are not
+        attempted."""
         self._plans = plans
         for (endpoint, _), queue in self._queues.items():
             if endpoint not in plans:
-                queue.enabled = False  # kept: if it comes back, attempts in flight are not repeated
+                queue.enabled = False  # kept: if it comes back, no attempt in flight is repeated
         longest_s = max((plan.retries.longest_s for plan in plans.values()), default=None)
         if longest_s is not None:
             await self._offload(partial(self._outbox.make_due, latest_at=self._clock.steady() + longest_s))
@@ -85,14 +86,13 @@ class Dispatcher:
         await self.refresh()
 
     async def refresh(self) -> None:
-        """Read what others changed in the store: new queues, redeliveries, enabled endpoints. StoreError passes
-        through.
-        """
+        """Read what other processes changed in the store: new deliveries, redeliveries, enabled endpoints. StoreError
+        passes through."""
         fingerprints = {name: plan.fingerprint for name, plan in self._plans.items()}
         stored = await self._offload(self._outbox.queues)
         before = {key: queue.stored_hold_until for key, queue in self._queues.items()}
         held = await self._offload(self._outbox.held_queues, fingerprints)
-        # Read last, so that no outcome is committed between this and its use.
+        # Read last, so that no outcome is committed between reading this and using it.
         disabled = await self._offload(self._outbox.disabled, fingerprints)
         today = [(name, target) for name, plan in self._plans.items() for target in plan.sink.targets()]
         for key in dict.fromkeys([*today, *stored]):
@@ -108,12 +108,12 @@ class Dispatcher:
             queue.pause(until.get(endpoint, -math.inf))
 
     def hold(self, held: frozenset[Share]) -> None:
-        """Deliver what these shares hold, within their portion of each endpoint's concurrency."""
+        """Deliver only for these shares, within their portion of each endpoint's concurrency."""
         for name, plan in self._plans.items():
             scope = endpoint_scope(name)
             self._holds[name] = slots_held(scope, held), portion_held(scope, plan.groups, held)
         for (name, _), queue in self._queues.items():
-            # Nothing of a removed endpoint is held, so that `quiet` waits for its last attempts.
+            # Hold nothing of a removed endpoint, so that `quiet` waits for its last attempts.
             queue.hold(*(self._holds[name] if name in self._plans else (frozenset(), NOTHING)))
 
     async def quiet(self, scope: str) -> None:
@@ -134,12 +134,13 @@ class Dispatcher:
                 self._queues[key].wake()
 
     def stop(self) -> None:
-        """Start no more attempts; `run` returns when those in flight are over."""
+        """Start no more attempts; `run` returns when all attempts in flight are answered."""
         self._stopped.set()
         self._may_fail.set()
 
     async def _check_health(self) -> None:
-        """Have the store check every minute which endpoints have failed for too long: retries may be hours apart."""
+        """Check every minute which endpoints have failed for too long. This needs a timer because retries may be hours
+        apart."""
         while not self._stopped.is_set():
             if not self._failing:
                 self._may_fail = anyio.Event()
@@ -198,9 +199,11 @@ def parcels_by(
     *,
     held_until: Callable[[], float] | None = None,
 ) -> ParcelsFor:
-    """Renders each event for the endpoints that these routes name, and for the archive, which takes what it wants.
+    """A function that renders each event for the endpoints that these routes name, and for the archive if the event has
+    results to copy.
 
-    With `held_until`, which gives a steady time, an event that the archive takes is held for the others until then.
+    With `held_until`, which returns a steady time, an event with results to copy is held for the other endpoints until
+    that time.
     """
     names = [name for name in endpoints if name != ARCHIVE]
     people = frozenset(name for name, plan in endpoints.items() if plan.in_order)
@@ -221,7 +224,8 @@ def parcels_by(
 
 
 def _rendered(name: str, sink: Sink, event: Event) -> Sequence[Parcel]:
-    """One endpoint's parcels, in their simplest form after a bug of genbridge. Other endpoints are not affected."""
+    """One endpoint's parcels. After a bug in genbridge they are rendered in their simplest form, and other endpoints
+    are not affected."""
     for render in (sink.parcels, sink.plain_parcels):
         try:
             return render(event)

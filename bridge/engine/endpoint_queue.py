@@ -28,18 +28,18 @@ from bridge.ports import MOST_BYTES, Clock, Offload, Outbox
 log = get_logger()
 
 AHEAD: Final = 512  # deliveries per fetch: with 128, a burst of 5,000 tasks is notified at two thirds of the speed
-MAX_UNSTORED: Final = 256  # outcomes not on disk yet: a crash repeats their attempts
-BLOCKED_S: Final = 1.0  # without a lease, or during a hand-over: how often to check again
-MAX_ORDER_S: Final = 60.0  # how long one message that is retried may keep later ones waiting
+MAX_UNSTORED: Final = 256  # maximum number of outcomes that are not on disk yet: a crash repeats their attempts
+BLOCKED_S: Final = 1.0  # how often to check again without a lease, or during a hand-over
+MAX_ORDER_S: Final = 60.0  # how long one message in retry may delay later ones
 BUG_PAUSE_S: Final = 60.0  # when to retry a delivery after its outcome could not be stored
 
 
 class EndpointQueue:
-    """Serves one destination until stopped. Assign `plan` to change the settings. `failed` is called with the endpoint
+    """Serves one destination until stopped. Assign `plan` to change the settings. Calls `failed` with the endpoint
     after each attempt that was not accepted.
 
-    An attempt takes one of the endpoint's slots until it is answered. Its outcome is stored afterwards, together with
-    others; until then no other delivery of the same task is attempted.
+    An attempt occupies one of the endpoint's slots until it is answered. Its outcome is stored afterwards, together
+    with others; until then no other delivery of the same task is attempted.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class EndpointQueue:
         self.plan = plan
         self.enabled = True
         self._lease = lease
-        self._slots = ALL_SLOTS  # slots of deliveries that this daemon holds
+        self._slots = ALL_SLOTS  # the slots whose deliveries this daemon attempts
         self._portion = WHOLE
         self._endpoint, self._target = key
         self._outbox = outbox
@@ -68,20 +68,20 @@ class EndpointQueue:
         self._failed = failed
         self._metrics = metrics
         self._ready: deque[Delivery] = deque()
-        self._ready_bytes = 0  # of their bodies, which may hold pictures
+        self._ready_bytes = 0  # size of their bodies, which may contain pictures
         self._in_flight = 0
-        self._held: dict[int, int] = {}  # slots of deliveries that are ready, in flight, or not stored yet
-        self._resting: dict[int, float] = {}  # deliveries postponed after a bug of genbridge: until when
+        self._held: dict[int, int] = {}  # by slot: deliveries that are ready, in flight or not stored
+        self._resting: dict[int, float] = {}  # deliveries that are postponed after a bug in genbridge, and until when
         self._fetch_at = -math.inf  # when the store may have something new
-        self._hold_until = -math.inf  # set by the receiver
-        self.stored_hold_until = -math.inf  # the hold that the store is known to have
+        self._hold_until = -math.inf  # requested by the receiver
+        self.stored_hold_until = -math.inf  # the hold that is known to be in the store
         self._paused_until = -math.inf  # set by a person
         self._failing_since: float | None = None  # the first failure since the last success
-        self._unstored_retries: set[int] = set()  # later deliveries must not get ahead of them in the store
+        self._unstored_retries: set[int] = set()  # until they are stored, later deliveries must not get ahead of them
         self._chance = clock.chance()  # one jitter for all retries of an ordered queue keeps their order
-        self._left_some = False  # the store has due deliveries that need a free slot first
+        self._left_some = False  # the store has more due deliveries, which need a free slot first
         self._workers = 0
-        self._released = anyio.Event()  # a delivery that was held
+        self._released = anyio.Event()  # set when a held delivery is released
         self._changed = anyio.Event()
         self._stopping = False
 
@@ -92,7 +92,7 @@ class EndpointQueue:
 
     def apply_stored_hold(self, until_at: float | None, *, before: float) -> None:
         """Hold the queue as the store says (None: not held). `before` is the value of `stored_hold_until` before the
-        store was read: a hold that was stored meanwhile stays."""
+        store was read: if a hold was stored since then, it stays."""
         if until_at is not None:
             self.stored_hold_until = until_at
             self._hold_queue(until_at)
@@ -100,10 +100,10 @@ class EndpointQueue:
             self.stored_hold_until = self._hold_until = -math.inf
 
     def _hold_queue(self, until_at: float) -> None:
-        latest_at = self._clock.steady() + self.plan.retries.most_hold_s  # only a wrong clock can name a later time
+        latest_at = self._clock.steady() + self.plan.retries.most_hold_s  # a later time comes from a wrong clock
         if self._hold_until < min(until_at, latest_at):
             self._hold_until = min(until_at, latest_at)
-            self._drop_ready()  # it may be long until then
+            self._drop_ready()  # the hold may last long
             self._changed.set()
 
     def pause(self, until_at: float) -> None:
@@ -114,15 +114,15 @@ class EndpointQueue:
             self._changed.set()
 
     def hold(self, slots: frozenset[int], portion: Portion) -> None:
-        """Attempt only the deliveries of these slots, within this portion of the concurrency."""
+        """Attempt only deliveries in these slots, within this portion of the concurrency."""
         self._slots, self._portion = slots, portion
         self._drop_ready()
         self._changed.set()
 
     async def quiet(self) -> None:
-        """Return when every attempt for a slot that is not held is over and stored."""
+        """Return when all attempts in slots that this daemon does not hold are finished and stored."""
         while not self._slots.issuperset(self._held.values()):
-            if self._released.is_set():  # otherwise another caller waits for this event
+            if self._released.is_set():  # otherwise another caller is waiting for this event
                 self._released = anyio.Event()
             await self._released.wait()
 
@@ -131,7 +131,7 @@ class EndpointQueue:
         return self._portion.of_count(self.plan.concurrency)
 
     def stop(self) -> None:
-        """Start no more attempts; `run` returns when those in flight are answered."""
+        """Start no more attempts; `run` returns when all attempts in flight are answered."""
         self._stopping = True
         self._changed.set()
 
@@ -154,7 +154,7 @@ class EndpointQueue:
                     await self._clock.wait(self._changed, self._idle_s())
 
     def _idle_s(self) -> float | None:
-        """How long to wait unless woken; None: without limit."""
+        """How long to wait unless `wake` is called; None: without limit."""
         now = self._clock.steady()
         opens_at = max(self._hold_until, self._paused_until)
         if opens_at > now:
@@ -163,7 +163,7 @@ class EndpointQueue:
         return wait_s if self.enabled and 0 < wait_s < math.inf else None
 
     def _may_start(self) -> bool:
-        """Whether another attempt may start. While the store cannot be written, few are made, because a crash would
+        """Whether another attempt may start. While the store cannot be written, only few may, because a crash would
         repeat them."""
         unstored = len(self._held) - len(self._ready) - self._in_flight
         most = self._concurrency if self._writes.is_blocked else MAX_UNSTORED
@@ -180,7 +180,7 @@ class EndpointQueue:
         return self._has_few()
 
     def _has_few(self) -> bool:
-        """Whether the ready deliveries will soon be gone."""
+        """Whether the ready deliveries will soon be used up."""
         return len(self._ready) < (self._ahead + 1) // 2 and self._ready_bytes < MOST_BYTES // 2
 
     @property
@@ -188,7 +188,8 @@ class EndpointQueue:
         return self.plan.ahead or AHEAD
 
     def _drop_ready(self) -> None:
-        """Drop the fetched deliveries: they may change before they can be attempted, so they are fetched again then."""
+        """Drop the fetched deliveries. They may change before they can be attempted, so they are fetched again
+        later."""
         for one in self._ready:
             del self._held[one.delivery_id]
         self._ready.clear()
@@ -219,7 +220,7 @@ class EndpointQueue:
             self._fetch_at = now + BUG_PAUSE_S
             return
         fresh = [one for one in found if one.slot in self._slots]  # other slots are about to be handed over
-        # When a task finishes, its running event is canceled. That would go unnoticed in memory, so none waits there.
+        # A finish cancels the task's waiting running event, but not one in memory. So none waits in memory.
         free = self._concurrency - self._in_flight - len(self._ready)
         taken = [one for place, one in enumerate(fresh) if place < free or one.topic not in LIVE_TOPICS]
         self._ready.extend(taken)
@@ -236,7 +237,7 @@ class EndpointQueue:
             self._fetch_at = min(self._fetch_at, next_at)
 
     async def _work(self) -> None:
-        """Attempt one delivery after the other, as long as some are ready."""
+        """Attempt deliveries one after the other, until none is ready."""
         while self._ready and self._may_start() and self._workers <= self._concurrency:
             delivery = self._ready.popleft()
             self._ready_bytes -= len(delivery.body)
@@ -253,7 +254,7 @@ class EndpointQueue:
             self._metrics.attempts[made.outcome] += 1
             self._metrics.answers.add(made.duration_s)
             if made.disables:
-                self.enabled = False  # before it is stored: otherwise a burst would start hundreds more
+                self.enabled = False  # before this is stored: otherwise a burst would start hundreds more
             made = self._keep_order(made)
             if made.queue_until is not None:
                 self._hold_queue(made.queue_until)
@@ -264,7 +265,7 @@ class EndpointQueue:
         self._changed.set()
 
     def _rest(self, delivery: Delivery, error: Exception) -> None:
-        """Do not attempt this delivery for a minute: a bug with its outcome must not stop anything else."""
+        """Do not attempt this delivery for a minute: a bug while handling its outcome must not stop anything else."""
         log.error("delivery.bug", endpoint=self._endpoint, event_id=delivery.event_id, exc_info=error)
         self._resting[delivery.delivery_id] = self._clock.steady() + BUG_PAUSE_S
         self._fetch_at = -math.inf
@@ -280,11 +281,11 @@ class EndpointQueue:
         try:
             outcome = await plan.sink.deliver(delivery)
         except Exception as error:
-            # A bug of genbridge is one more reason to retry later.
+            # A bug in genbridge counts as a failed attempt, which is retried.
             log.exception("delivery.bug", endpoint=self._endpoint, event_id=delivery.event_id)
             outcome = Deferred(reason=f"internal error: {type(error).__name__}")
         if isinstance(outcome, Refused) and plan.fingerprint != self.plan.fingerprint:
-            outcome = Deferred(reason=outcome.reason)  # the endpoint's settings have changed since
+            outcome = Deferred(reason=outcome.reason)  # the settings of the endpoint have changed during the attempt
         now = self._clock.steady()
         return settle(
             delivery,
@@ -296,9 +297,8 @@ class EndpointQueue:
         )
 
     def _keep_order(self, made: AttemptMade) -> AttemptMade:
-        """In an ordered queue, later messages wait for a retry, for at most a minute in total. So neither a message
-        that is never accepted nor a service that is down stops them for good.
-        """
+        """In an ordered queue, make later messages wait for a retry, but at most a minute in total. So neither a
+        message that is never accepted nor a service that is down stops them for good."""
         if made.state is DeliveryState.ACCEPTED:
             self._failing_since = None
         elif self._failing_since is None:
@@ -316,7 +316,7 @@ class EndpointQueue:
         self.enabled = self.enabled or made.disables
 
     def _stored(self, delivery: Delivery, made: AttemptMade, applied: bool) -> None:
-        self._changed.set()  # first: the queue continues even if the rest fails
+        self._changed.set()  # first, so that the queue continues even if the rest fails
         self._release(delivery)
         if made.queue_until is not None:
             self.stored_hold_until = max(self.stored_hold_until, made.queue_until)

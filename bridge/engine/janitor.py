@@ -14,10 +14,10 @@ from bridge.ports import Clock, Offload
 
 log = get_logger()
 
-FIRST_S: Final = 60.0  # after the start, which has more urgent work
+FIRST_S: Final = 60.0  # after the start, because starting has more urgent work
 EVERY_S: Final = 600.0
 MIN_EVERY_S: Final = 1.0
-SLICE: Final = 500  # rows in one transaction
+SLICE: Final = 500  # rows per transaction
 PAUSE_S: Final = 0.05
 
 
@@ -43,8 +43,8 @@ class Prunable(Protocol):
 
 
 class Janitor:
-    """Deletes every ten minutes, first a minute after the start. It runs more often if retention is shorter, so that
-    nothing is kept for twice its time, and at once when retention changes."""
+    """Deletes old data every ten minutes, first a minute after the start. It runs more often if the retention period is
+    shorter, so that nothing is kept for twice the period. It also runs at once when the period changes."""
 
     def __init__(self, *, store: Prunable, offload: Offload, clock: Clock, retention: RetentionPeriods) -> None:
         self._retention = retention
@@ -71,13 +71,13 @@ class Janitor:
         await self._clock.wait(self._changed, min(most_s, max(self._retention.shortest_s, MIN_EVERY_S)))
 
     async def clean(self) -> int:
-        """Delete until nothing is left to delete. Returns how many rows. Ends early if the store fails."""
+        """Delete until nothing is left to delete. Returns the number of rows. Ends early if the store fails."""
         total = 0
         kept = self._retention
         while True:
             prune = partial(
                 self._store.prune,
-                # A wall clock that was set ahead must not make data old.
+                # If the wall clock was set ahead, data must not count as old because of it.
                 now=min(self._clock.now(), self._clock.steady()),
                 ended_s=kept.ended_s,
                 delivered_s=kept.delivered_s,

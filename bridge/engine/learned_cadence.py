@@ -1,4 +1,4 @@
-"""When a running task is polled next, based on how long such tasks have taken so far."""
+"""When to poll a running task next, based on how long similar tasks have taken."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from bridge.domain.durations.table import DurationKey
 from bridge.domain.task import Kind, Snapshot
 from bridge.engine.poll_queue import NEVER, PollEntry
 
-FINISHED: Final = frozenset({Kind.SUCCEEDED, Kind.FAILED})  # not canceled ones: they say nothing about durations
-MAX_APART_S: Final = 86_400.0  # a creation time further from the time of adding is ignored
-LATE_S: Final = 120.0  # the first task was added at most this long after its creation; otherwise the clocks disagree
-CREEP: Final = 0.05  # how fast to adapt to a provider's clock that was set back
-MAX_KINDS: Final = 1000  # of tasks, in memory
+FINISHED: Final = frozenset({Kind.SUCCEEDED, Kind.FAILED})  # not CANCELED: a canceled task says nothing about durations
+MAX_APART_S: Final = 86_400.0  # a creation time further away from the time of adding is ignored
+LATE_S: Final = 120.0  # longest time from a task's creation to its addition; a longer one means different clocks
+CREEP: Final = 0.05  # how fast to adapt if a provider's clock was set back
+MAX_KINDS: Final = 1000  # maximum number of kinds of task in memory
 BUDGET_KINDS: Final = 8  # kinds of tasks used to compute the budget
 MODELS: Final = ("model", "version")
 MAX_NAME: Final = 120
-MIN_CHANGE: Final = 0.02  # a smaller relative change of worth needs no new rhythm
+MIN_CHANGE: Final = 0.02  # a smaller relative change of the worth does not change the poll rates
 
 
 @dataclass(slots=True)
 class _Known:
-    """What was computed from the fit of one kind of task."""
+    """Values computed from the fit of one kind of task."""
 
     fit: Fit
     worth: float
@@ -45,11 +45,11 @@ class _Known:
 
 
 class LearnedCadence:
-    """The learned cadence of one account. An entry keeps when its task began, when it was last found running, and its
-    progress so far; everything else is kept by kind of task.
+    """The learned cadence of one account. Each entry keeps when its task began, when it was last found running, and its
+    progress so far; everything else is kept per kind of task.
 
-    A poll without a usable answer teaches nothing. A task is assumed to run until the next good answer, and a finish in
-    a long gap is placed where finishes are likely.
+    A poll without a usable answer adds no information. A task is assumed to run until the next good answer. If it
+    finished during a long gap, the finish is placed where finishes are likely.
     """
 
     def __init__(self, account: str, *, knowledge: LearnedDurations, pacing: Pacing) -> None:
@@ -57,12 +57,12 @@ class LearnedCadence:
         self._knowledge = knowledge
         self._known: dict[DurationKey, _Known] = {}
         self._keys: dict[tuple[str | None, str], DurationKey] = {}
-        self._lag_s: float | None = None  # from a task's creation, by the provider's clock, to when it can be added
-        self._shared = 1.0  # requests per answer about a watch: less than 1 if batches share them
+        self._lag_s: float | None = None  # time from a task's creation, by the provider's clock, until it can be added
+        self._shared = 1.0  # requests per answer about a watch: less than 1 if batches share requests
         self.apply(pacing)
 
     def apply(self, pacing: Pacing) -> None:
-        """Use these bounds and this budget from now on."""
+        """Use these limits and this budget from now on."""
         self._bounds = Bounds(min_s=pacing.min_interval_s, max_s=max(pacing.max_interval_s, pacing.min_interval_s))
         self._budget = Budget(pacing.budget, bounds=self._bounds)
         self._known.clear()
@@ -82,17 +82,17 @@ class LearnedCadence:
         entry.seen_at = now
 
     def record_finish(self, entry: PollEntry, snapshot: Snapshot | None, now: float, *, succeeded: bool) -> None:
-        """The provider said that the task has finished."""
+        """The provider reported that the task has finished."""
         if snapshot is not None and snapshot.kept:
             entry.variant = _variant(snapshot)
         server_s = _duration_s(snapshot)
         seen_s = self._seen_s(entry)
         if entry.memory.polls == 0:
             if server_s is None:
-                return  # finished at the first poll: its age says almost nothing about its duration
+                return  # finished at the first poll, so its age says almost nothing about its duration
             seen_s = 0.0
         if seen_s is None:
-            return  # last polled by another process: it may have finished long ago
+            return  # last polled by another process, so it may have finished long ago
         age_s = max(now - entry.began_at, server_s or 0.0) if entry.memory.polls == 0 else now - entry.began_at
         rest_s = entry.trail.rest_s(seen_s) if entry.trail is not None else None
         key = self._key(entry)
@@ -103,7 +103,7 @@ class LearnedCadence:
             self._budget.recalculate([(fit, fit.support) for fit in fits[-BUDGET_KINDS:]])
 
     def next_in_s(self, entry: PollEntry, now: float) -> tuple[float, str]:
-        """Seconds until its next poll, and why."""
+        """Seconds until the next poll of this task, and the reason."""
         known, age_s = self._of(entry), now - entry.began_at
         self._shared += (1.0 - self._shared) * 0.02
         rest_s = entry.trail.rest_s(age_s) if entry.trail is not None else None
@@ -114,7 +114,7 @@ class LearnedCadence:
         return wait_s, f"{known.words}, its progress suggests {rest_s:.0f} s more; polled again after {wait_s:.0f} s"
 
     def together_in_s(self, entries: Sequence[PollEntry], now: float) -> tuple[float, str]:
-        """The same for watches that share a request."""
+        """Seconds until the next request about these watches together, and the reason."""
         members = [(self._of(entry).fit, now - entry.began_at) for entry in entries]
         wait_s = together_in_s(members, worth=self._budget.worth, bounds=self._bounds)
         self._shared += (1.0 / len(entries) - self._shared) * 0.2
@@ -124,11 +124,11 @@ class LearnedCadence:
         )
 
     def _began_at(self, added_at: float, created_at: float, now: float) -> float:
-        """When a task began, by our clock. The smallest lag seen between creation and adding is taken as the difference
-        of the clocks; a task with a larger lag was added that much later.
+        """When a task began, by genbridge's clock. The smallest observed lag between creation and addition is taken as
+        the difference of the clocks; a task with a larger lag was added that much later.
 
-        A task created after it was added says nothing about clocks: its id was added in advance. Only a creation time
-        in the future shows that the provider's clock is ahead.
+        A task that was created after its addition says nothing about the clocks, because its id was added in advance.
+        Only a creation time in the future shows that the provider's clock is ahead.
         """
         if abs(added_at - created_at) > MAX_APART_S:
             return added_at
@@ -139,7 +139,7 @@ class LearnedCadence:
         return min(created_at + self._lag_s, max(added_at, created_at), now)
 
     def likelihood(self, entry: PollEntry, now: float) -> float:
-        """Probability, from 0 to 1, that the task has finished by now."""
+        """The probability that the task has finished by now."""
         return self._of(entry).over[bin_of(now - entry.began_at)]
 
     def _key(self, entry: PollEntry) -> DurationKey:
@@ -156,7 +156,7 @@ class LearnedCadence:
         key = self._key(entry)
         fit = self._knowledge.fit(key)
         known = self._known.get(key)
-        if known is None and self._budget.is_due:  # after a start: from what the store knows
+        if known is None and self._budget.is_due:  # after a start: from the stored tables
             self._budget.recalculate([(fit, fit.support)])
         worth = self._budget.worth
         if known is None or known.fit is not fit or abs(worth - known.worth) > MIN_CHANGE * worth:
@@ -167,7 +167,7 @@ class LearnedCadence:
 
     @staticmethod
     def _seen_s(entry: PollEntry) -> float | None:
-        """The age at which this process last found it running; None if it never did."""
+        """The age at which this process last found the task running; None if it never did."""
         if entry.seen_at > NEVER:
             return max(0.0, entry.seen_at - entry.began_at)
         return None if entry.memory.polls else 0.0
@@ -175,12 +175,12 @@ class LearnedCadence:
 
 @lru_cache(4096)
 def _why(words: str, wait_s: int) -> str:
-    """One string object for all notes with the same text: many wait to be stored."""
+    """One string object for all notes with the same text, to save memory while they wait to be stored."""
     return f"{words}; polled again after {wait_s} s"
 
 
 def _variant(snapshot: Snapshot) -> str:
-    """The model, or its version, from the fields that the provider description keeps."""
+    """The model or its version, from the fields that the provider's definition keeps."""
     for name in MODELS:
         model = snapshot.kept.get(name)
         if isinstance(model, str) and model:

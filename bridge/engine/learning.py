@@ -1,4 +1,4 @@
-"""What the daemon learns about durations: read at the start, shared with the store every 30 seconds."""
+"""Loads the learned durations when the daemon starts, and exchanges them with the store every 30 seconds."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bridge.ports import Clock, Durations, Offload
 
 log = get_logger()
 
-SAVE_EVERY_S: Final = 30.0  # losing half a minute of it costs only a few polls
+SAVE_EVERY_S: Final = 30.0  # a crash loses at most this much, which costs only a few polls
 
 
 class Learning:
-    """Keeps `knowledge` and the store in step. Nothing waits for it, and no failure of the store stops anything."""
+    """Exchanges `knowledge` with the store. Nothing waits for it, and a failure of the store does not stop anything."""
 
     def __init__(self, *, durations: Durations, offload: Offload, clock: Clock) -> None:
         self.knowledge = LearnedDurations()
@@ -24,7 +24,7 @@ class Learning:
         self._clock = clock
 
     async def load(self) -> None:
-        """Read what the store knows. StoreError passes through."""
+        """Load the stored durations. StoreError passes through."""
         tables = await self._offload(self._durations.durations)
         for key, table in tables.items():
             if table is None:
@@ -38,7 +38,8 @@ class Learning:
             await self.save()
 
     async def save(self) -> None:
-        """Add what is new to the store and read what other daemons have added. What cannot be stored is kept."""
+        """Add new observations to the store and read those of other daemons. If storing fails, they are kept for the
+        next call."""
         fresh = self.knowledge.take_fresh()
         if not fresh:
             return

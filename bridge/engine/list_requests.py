@@ -14,18 +14,18 @@ from bridge.engine.write_batcher import WriteBatcher
 from bridge.ports import Clock, ListPage, PageRequest, TaskLists
 
 SUBJECT: Final = (
-    "(list)"  # key of the list in the limiter; never equal to a task id, because no id has both parentheses
+    "(list)"  # key of the list in the limiter; no task id is equal, because ids cannot contain both parentheses
 )
-FIRST_SLOT: Final = 0  # the daemon that holds it requests the list
+FIRST_SLOT: Final = 0  # the daemon that holds this slot requests the list
 ELSEWHERE: Final = Reading(kind=Kind.PENDING, detail="another daemon requests this list")
 RECHECK_S: Final = 0.5  # how often a waiting request checks whether it may be sent
 
 
 class ListRequests:
-    """Sends one request at a time, between the polls. While it waits, the polls leave one slot free. Of several
-    daemons, only one sends. A blocked or failing account gets polls only, which show when it works again; but if it has
-    no task to poll, the list is the probe. `wake` has the accounts of a host check whether they may poll.
-    """
+    """Sends one request for the list at a time, between polls. While a request waits, polls leave one slot free. If
+    several daemons share the account, only one requests the list. While the account is blocked or failing, only polls
+    are sent, and they show when it works again; without a task to poll, the list is the probe. `wake` notifies the
+    accounts of a host that they may poll again."""
 
     def __init__(
         self,
@@ -44,12 +44,12 @@ class ListRequests:
         self._writes = writes
         self._wake = wake
         self._clock = clock
-        self.is_held = False  # a request waits, and nothing may be sent now
+        self.is_held = False  # a request waits, because nothing may be sent now
         self.asked_at: dict[str | None, float] = {}  # when the first page of each action's list was last requested
 
     @property
     def lists(self) -> TaskLists | None:
-        """By the settings in force."""
+        """The lists according to the current settings."""
         return self._schedule.plan.lists
 
     @property
@@ -58,9 +58,8 @@ class ListRequests:
         return FIRST_SLOT in self._schedule.slots
 
     async def page(self, page: PageRequest) -> ListPage | Reading:
-        """Request a page as soon as the limits allow it, even if that takes long. ELSEWHERE, and nothing is sent, if
-        another daemon requests the list.
-        """
+        """Request a page as soon as the limits allow it, even if that takes long. If another daemon requests the list,
+        returns ELSEWHERE and sends nothing."""
         if not await self._turn():
             return ELSEWHERE
         lists = self.lists
@@ -80,7 +79,8 @@ class ListRequests:
             self._wake(self._limiter.host)
 
     async def _turn(self) -> bool:
-        """Return when the request has been counted and must be sent. False if another daemon sends it."""
+        """Wait until the request may be sent, and count it; the caller must then send it. False if another daemon sends
+        it."""
         try:
             while self.is_ours:
                 now = self._clock.steady()
@@ -105,9 +105,8 @@ class ListRequests:
         return not (self._limiter.probing and self._schedule.queue)
 
     def _answered(self, answer: ListPage | Reading, action: str | None, asked_at: float) -> None:
-        """Apply what the answer means for the account. A key that may not list can still poll, so a refusal does not
-        block the account.
-        """
+        """Apply what the answer means for the account. A key without permission to list may still poll, so a refusal
+        does not block the account."""
         reading, now = answer if isinstance(answer, Reading) else SOUND, self._clock.steady()
         if reading.kind in ABOUT_ACCOUNT and not self._limiter.blocked:
             reading = SOUND

@@ -1,4 +1,4 @@
-"""This daemon as one of several on a store: keeps its lease and holds its shares of the work."""
+"""This daemon as one of several on a store: renews its lease and holds its shares of the work."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bridge.ports import Clock, Offload, Shares
 log = get_logger()
 
 RENEWALS: Final = 10  # renewals of the lease within the takeover time
-STORED: Final = 0.8  # of the takeover time is stored as the lease; others notice its end in the rest
-TRUSTED: Final = 0.7  # of the takeover time this daemon trusts its lease, counted from the start of the renewal
-BUG_PAUSE_S: Final = 60.0  # after a bug of genbridge while loading the work
+STORED: Final = 0.8  # share of the takeover time that is stored as the lease; in the rest, others notice that it ended
+TRUSTED: Final = 0.7  # share of it for which this daemon relies on its lease, from the start of the renewal
+BUG_PAUSE_S: Final = 60.0  # how long to wait after a bug in genbridge while loading the work
 
 
 class Lease:
-    """Until when this daemon may send requests."""
+    """The time until which this daemon may send requests."""
 
     def __init__(self, clock: Clock, until_at: float = math.inf) -> None:
         self._clock = clock
@@ -34,34 +34,34 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Checked right before each request and attempt: a process that was suspended for a minute must not continue
-        where it was."""
+        """Whether requests may be sent. Check it right before each request and attempt, because the process may have
+        been suspended for a while."""
         return self._clock.steady() < self.until_at
 
     @property
     def ended_at(self) -> float | None:
-        """When it ended (steady); None while it is held, or before there was one."""
+        """When the lease ended (steady); None while it is held, or if there was none yet."""
         return None if self.is_held or self.until_at == -math.inf else self.until_at
 
 
 class Worker(Protocol):
-    """Does the work that the membership assigns."""
+    """Does the work that `Membership` assigns."""
 
     def hold(self, held: frozenset[Share], *, daemons: int) -> None:
-        """Start work only on these shares from now on. `daemons` share the store."""
+        """From now on, start work only for these shares. `daemons` is the number of daemons on the store."""
 
     async def load(self) -> None:
-        """Load and start the work of shares that were not held before. StoreError if it could not be read."""
+        """Load and start the work of shares that were not held before. StoreError if it cannot be read."""
 
     async def quiet(self, scope: str) -> None:
-        """Return when nothing of this scope is in flight except for held shares."""
+        """Return when nothing of this scope is in flight, except for held shares."""
 
 
 class Membership:
     """Joins the store, renews the lease, and balances the shares with the other members.
 
-    `takeover_s`: the longest time from a member's last sign of life until others have taken over its shares. `give_up`
-    is called when the lease is lost: calls to the store that have begun must end.
+    `takeover_s`: the longest time between a member's last sign of life and the takeover of its shares by others.
+    `give_up` is called when the lease is lost: calls to the store that have begun must end.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class Membership:
         self._wake = anyio.Event()
 
     def serve(self, scopes: Mapping[str, int]) -> None:
-        """Take part in these scopes from now on. The number says how many groups a scope is divided into. The limits of
-        a scope may have changed too."""
+        """Take part in these scopes from now on. Each number is the number of groups that the scope is divided into.
+        The limits of a scope may have changed, too."""
         back = scopes.keys() - self._scopes.keys()
-        if any(share.scope in back for share in self.held):  # removed and added back since the last round
+        if any(share.scope in back for share in self.held):  # removed and added since the last round
             self._must_load = True
         self._scopes = dict(scopes)
         if self.lease.is_held:
@@ -110,10 +110,10 @@ class Membership:
         self._wake.set()
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Be a member until cancelled; `started()` once the first shares are held and loaded.
+        """Be a member until canceled. Calls `started()` once the first shares are held and loaded.
 
-        LeaseLost ends it: everything that was held must be dropped at once. StoreDamaged ends it too, because retries
-        do not help: a permission is missing, or a newer version has upgraded the store.
+        Raises LeaseLost: everything that was held must be dropped at once. Also raises StoreDamaged, if retries do not
+        help: a permission is missing, or a newer version has upgraded the store.
         """
         await self._join()
         async with anyio.create_task_group() as handing_over:
@@ -136,7 +136,7 @@ class Membership:
                 await self._clock.wait(self._wake, wait_s)
 
     async def leave(self) -> None:
-        """Release everything. Nothing may be in flight. If the store cannot be reached, the lease ends by itself."""
+        """Release all shares. Nothing may be in flight. If the store cannot be reached, the lease expires by itself."""
         self.lease.until_at = -math.inf
         with suppress(StoreError):
             await self._offload(self._shares.leave)
@@ -173,12 +173,12 @@ class Membership:
         if surplus:
             self._leaving |= surplus
             self._hold(self.held - surplus, len(roster.members))
-            for scope in sorted({share.scope for share in surplus}):  # a slow one does not delay the others
+            for scope in sorted({share.scope for share in surplus}):  # in parallel, for slow scopes
                 handing_over.start_soon(self._hand_over, frozenset(one for one in surplus if one.scope == scope))
-        # Not the shares we are about to release: they would be released again after the claim.
+        # Exclude shares that are about to be released: they would be released again after the claim.
         free = [share for share in wanted - mine - self._leaving if share not in roster.holders]
         gained = await self._offload(self._shares.claim, free) if free else frozenset()
-        # Also what is stored as ours but not worked on, after a crash between the two.
+        # Include shares that are stored as ours but not worked on, after a crash in between.
         gained |= (wanted & mine) - self.held - self._leaving
         if gained:
             self._hold(self.held | gained, len(roster.members))
@@ -187,18 +187,18 @@ class Membership:
                 log.info("shares.gained", count=len(gained), held=len(self.held))
         elif len(roster.members) != self._daemons:
             self._hold(self.held, len(roster.members))
-        if self._must_load and self._clock.steady() >= self._load_at:  # perhaps because an earlier round failed
+        if self._must_load and self._clock.steady() >= self._load_at:  # true after an earlier round failed, too
             await self._load()
 
     async def _load(self) -> None:
-        self._must_load = False  # first: it may be set again meanwhile
+        self._must_load = False  # first, because it may be set again during the call
         try:
             await self._worker.load()
         except StoreError:
             self._must_load = True
             raise
         except Exception:
-            # Work continues on what could be loaded, and the lease is kept.
+            # Work continues on everything that could be loaded, and the lease is kept.
             log.exception("member.bug", member=self.member, retry_in_s=BUG_PAUSE_S)
             self._must_load, self._load_at = True, self._clock.steady() + BUG_PAUSE_S
 
@@ -211,6 +211,6 @@ class Membership:
             await self._worker.quiet(scope)
         await retrying(partial(self._offload, self._shares.release, lost), self._clock)
         self._leaving -= lost
-        self.wake()  # the share may be ours again by now
+        self.wake()  # this daemon may hold the share again by now
         if not self._is_alone:
             log.info("shares.released", count=len(lost), held=len(self.held))

@@ -1,4 +1,4 @@
-"""A store that cannot be read or written for a while (disk full, I/O error, server gone): one log line, then
+"""A store that cannot be read or written for a while (disk full, I/O error, server down): one log line, then
 retries."""
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ T = TypeVar("T")
 
 FIRST_S: Final = 0.5
 MAX_S: Final = 10.0  # work resumes well within 30 s of the store's recovery
-QUIET_S: Final = 3.0  # an outage is over after this long without a failure
-EXPIRES_S: Final = 30.0  # a call that has not failed for this long is no longer made
-RETRY_S: Final = 1.0  # for what only runs at a start, or between two daemons
+QUIET_S: Final = 3.0  # an outage ends after this long without a failure
+EXPIRES_S: Final = 30.0  # a call that has not failed for this long counts as no longer made
+RETRY_S: Final = 1.0  # for calls that are only made at a start, or between two daemons
 
 
 class Outage:
-    """Counts the failures of all calls to one store. Logs the first failure, then one line when the calls that failed
-    succeed again or are no longer made."""
+    """Counts the failures of all calls to one store. Logs the first failure. Logs one more line when the calls that
+    failed succeed again or are no longer made."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failing: dict[str, float] = {}  # calls: when they last failed
+        self._failing: dict[str, float] = {}  # when each call last failed
         self._failures = 0
         self._began_at = self._failed_at = -math.inf
 
     def watching(self, offload: Offload) -> Offload:
-        """The same `Offload`, with every call counted here."""
+        """The same `Offload`, but every call is counted here."""
 
         async def watched(call: Callable[..., T], *args: object) -> T:
             try:
                 result = await offload(call, *args)
             except LeaseLost:
-                raise  # the store works: it says that others have taken over
+                raise  # the store works: it reports that others have taken over
             except StoreError as error:
                 self._failed(_name(call), error)
                 raise
@@ -70,7 +70,7 @@ class Outage:
 
 
 class Retries:
-    """The waits of one caller between its attempts to use a store that fails."""
+    """The waits of one caller between attempts to use a store that fails."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -97,8 +97,8 @@ class Retries:
 
 
 async def retrying(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
-    """The result of the first attempt that succeeds, one each second. LeaseLost and StoreDamaged pass through: retries
-    do not help."""
+    """Call once a second until an attempt succeeds, and return its result. LeaseLost and StoreDamaged pass through,
+    because retries do not help."""
     while True:
         try:
             return await call()

@@ -1,4 +1,4 @@
-"""How accounts are polled and endpoints are served, according to the settings in force."""
+"""How accounts are polled and endpoints are served, according to the current settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AccountPlan:
     limits: RateLimits
     pacing: Pacing
     rules: Rules
-    live_topics: frozenset[Topic]  # topics of running tasks that a route names; others cause no event
+    live_topics: frozenset[Topic]  # topics of running tasks that some route names; other topics cause no event
     callbacks: CallbackReader
     lists: TaskLists | None = None  # if the provider has a list of its tasks
     is_batched: bool = False  # one request can poll many tasks, so one daemon should poll them all
@@ -42,9 +42,9 @@ class EndpointPlan:
     sink: Sink
     concurrency: int
     retries: RetryPlan
-    fingerprint: str  # of its settings; a changed one re-enables an endpoint that answered 410
-    in_order: bool = False  # people read it: one message at a time, in commit order
-    ahead: int | None = None  # deliveries fetched at once, if they are few: those that come later may be more urgent
+    fingerprint: str  # hash of the settings; when it changes, an endpoint that answered 410 is enabled again
+    in_order: bool = False  # for people: one message at a time, in commit order
+    ahead: int | None = None  # maximum number of deliveries fetched at once; few if later ones may be more urgent
 
     @property
     def groups(self) -> int:

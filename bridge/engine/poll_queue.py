@@ -2,12 +2,12 @@
 
 - A watch that is not due waits in the calendar, a list for each second: eight bytes each, and no sorting. Only the
   seconds that have begun are sorted, in one small heap.
-- Due watches wait for the rate limiter in two queues that take turns: new watches, which may have finished already, and
-  watches polled before. So a flood of new watches does not hold up the old ones, nor the reverse. A watch polled before
-  may be late by as much as its last wait; where a provider allows too single polls, all waits grow in proportion.
-- New watches are taken from both ends in turn. Somebody who adds one task does not wait behind ten thousand.
+- Due watches wait for the rate limiter in two queues that take turns: new watches, which may already have finished, and
+  watches that were polled before. So many new watches do not delay the old ones, nor the reverse. A watch that was
+  polled before may be late by up to its last wait. If a provider allows too few polls, all waits grow in proportion.
+- New watches are taken from both ends in turn. So one added task does not wait for ten thousand others.
 - Watches added in bulk (hundreds in one transaction) take turns with all others, so one person's hundred thousand tasks
-  hold up nobody else's. Only as many of them are in memory as will be polled soon.
+  do not delay anybody else's. Only those that will be polled soon are in memory.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from bridge.domain.durations.progress import Trail
 from bridge.domain.watch import Memory, WatchState
 
 SCANNED_PER_PLACE: Final = 4  # entries to examine for each free place in a batch
-BULK: Final = 200  # more watches added in one transaction count as bulk
-MAX_BULKS: Final = 10_000  # remembered
-MAX_UNPOLLED: Final = 20_000  # of bulk additions in memory (six megabytes); the others stay in the store meanwhile
+BULK: Final = 200  # if a transaction adds more watches than this, they count as bulk
+MAX_BULKS: Final = 10_000  # maximum number of remembered bulk additions
+MAX_UNPOLLED: Final = 20_000  # maximum of unpolled bulk watches in memory (6 MB); the others stay in the store
 NEVER: Final = -math.inf
 
 
 @lru_cache(4096)
 def shared_memory(memory: Memory) -> Memory:
-    """One object for all watches with equal memories, as most have: saves 100 bytes each."""
+    """One object for all watches with equal memories, which most watches have. Saves 100 bytes each."""
     return memory
 
 
@@ -51,17 +51,18 @@ class PollEntry:
     added_at: float
     blocked_before_s: float
     revision: int
-    began_at: float  # when its task began; `LearnedCadence` keeps this and the next three
-    variant: str = ""  # the model, if answers name it
+    began_at: float  # when its task began; `LearnedCadence` sets this and the next three
+    variant: str = ""  # the model, if answers contain it
     seen_at: float = NEVER  # when this process last found it running
     trail: Trail | None = None  # its progress
     due_at: float | None = None
     polled_at: float = NEVER  # when this process last got an answer
-    poll_again: bool = False  # somebody asked for a poll during a poll
+    poll_again: bool = False  # another poll was requested during a poll
     is_unpolled_bulk: bool = False  # added in bulk and not polled yet
 
     def update(self, state: WatchState, *, added_at: float) -> None:
-        """Take over what the store says of the same generation, except what polls change: that is newer here."""
+        """Apply the stored state of the same generation, except for the fields that polls change: those are newer
+        here."""
         self.action = state.action
         self.give_up_after_s = state.give_up_after_s
         self.added_at = added_at
@@ -72,16 +73,16 @@ class PollEntry:
         return self.due_at is not None and self.due_at <= now
 
     def may_share_request(self, now: float) -> bool:
-        """Whether it is due, or at least half of its wait is over."""
+        """Whether it is due, or at least half of its wait has passed."""
         assert self.due_at is not None
         return self.due_at <= now or (self.polled_at > NEVER and self.due_at - now <= now - self.polled_at)
 
     def is_healthy(self) -> bool:
-        """Whether this process found it running with the last answer: polling it early does no harm."""
+        """Whether this process's last answer showed it running, so that polling it early does no harm."""
         return self.seen_at > NEVER and self.memory.failures == 0 and self.memory.doubt is None
 
     def __lt__(self, other: PollEntry) -> bool:
-        """Break ties between equal times in a heap."""
+        """Order entries with equal times in a heap."""
         return self.task_id < other.task_id
 
 
@@ -93,9 +94,9 @@ class _DueWatches:
 
     def __init__(self) -> None:
         self.new: deque[PollEntry] = deque()  # never polled, in the order added
-        self.due: Heap = []  # by the time until which they may be late
+        self.due: Heap = []  # by the time until which the poll may be delayed
         self._is_turn_of_new = True
-        self._is_turn_of_last = False  # of the new ones
+        self._is_turn_of_last = False  # whether the next new watch is taken from the end
 
     def __len__(self) -> int:
         return len(self.new) + len(self.due)
@@ -129,18 +130,18 @@ class _DueWatches:
 
 
 class PollQueue:
-    """Entries by task id, and their order. An entry that was rescheduled or forgotten keeps its old place as well; that
-    one is skipped when it comes up."""
+    """Entries by task id, and their order. An entry that was rescheduled or forgotten also stays at its old position;
+    it is skipped when that comes up."""
 
     def __init__(self, *, max_unpolled: int = MAX_UNPOLLED) -> None:
         self._max_unpolled = max_unpolled
         self._entries: dict[str, PollEntry] = {}
         self._calendar: dict[int, list[PollEntry]] = {}  # by the second in which they become due
         self._seconds: list[int] = []  # the seconds of the calendar, a heap
-        self._begun = NEVER  # the last second taken out of the calendar
+        self._begun = NEVER  # the last second that was taken out of the calendar
         self._near: Heap = []  # by the time when they become due
-        self._single = _DueWatches()  # due, added alone or with few others
-        self._bulk = _DueWatches()  # due, added in bulk
+        self._single = _DueWatches()  # due watches that were added alone or with few others
+        self._bulk = _DueWatches()  # due watches that were added in bulk
         self._bulk_revisions: set[int] = set()  # the revisions that bulk additions share
         self._is_turn_of_bulk = False
         self.unpolled = 0  # entries added in bulk and not polled yet
@@ -155,11 +156,11 @@ class PollQueue:
         return self._entries.get(task_id)
 
     def holds(self, entry: PollEntry) -> bool:
-        """Whether this entry is still wanted: neither withdrawn nor replaced by a new generation."""
+        """Whether this entry is still valid: neither withdrawn nor replaced by a new generation."""
         return self._entries.get(entry.task_id) is entry
 
     def add(self, state: WatchState, *, added_at: float) -> PollEntry:
-        """A new entry, replacing an older generation; `schedule` it next."""
+        """Add an entry, replacing an older generation, and return it. Call `schedule` for it next."""
         self.forget(state.task_id)
         entry = self._entries[state.task_id] = PollEntry(
             state.task_id,
@@ -178,7 +179,7 @@ class PollQueue:
         return entry
 
     def has_room(self, state: WatchState) -> bool:
-        """Whether to add this one now: False only for a bulk addition that already has enough in memory."""
+        """Whether to add this watch now. False only for a bulk addition that already has enough watches in memory."""
         return self.unpolled < self._max_unpolled or not self._is_bulk(state)
 
     @property
@@ -190,7 +191,8 @@ class PollQueue:
         return state.memory.polls == 0 and state.revision in self._bulk_revisions
 
     def mark_bulk(self, states: Iterable[WatchState]) -> None:
-        """Recognize bulk additions among these watches: a shared revision means one transaction."""
+        """Recognize bulk additions among these watches: watches with the same revision were added in one
+        transaction."""
         if not len(self._bulk) and len(self._bulk_revisions) > MAX_BULKS:
             self._bulk_revisions.clear()
         together = Counter(state.revision for state in states)
@@ -203,7 +205,7 @@ class PollQueue:
             self._popped(entry)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all entries."""
         for entry in self._entries.values():
             self._popped(entry)
         self._entries.clear()
@@ -226,7 +228,7 @@ class PollQueue:
         heapq.heappush(self._single.due, (NEVER, entry))
 
     def next_at(self, now: float) -> float:
-        """When the next one is due, or at most a second earlier; infinity if the queue is empty."""
+        """When the next entry is due, or up to a second earlier; infinity if the queue is empty."""
         self._collect(now)
         single, bulk = self._single, self._bulk
         if single.due or single.new or bulk.due or bulk.new:
@@ -236,7 +238,7 @@ class PollQueue:
         return float(self._seconds[0]) if self._seconds else math.inf
 
     def count_due(self, now: float) -> int:
-        """About how many are due; 0 only if none is."""
+        """The approximate number of due entries; 0 only if none is due."""
         self._collect(now)
         return len(self._single) + len(self._bulk)
 
@@ -254,7 +256,7 @@ class PollQueue:
         return self._popped((bulk if is_bulk else single).pop())
 
     def take(self, entry: PollEntry) -> None:
-        """Take out an entry, as if it were being polled."""
+        """Take out an entry as if it were being polled."""
         self._popped(entry)
 
     def pop_early(self, now: float) -> PollEntry | None:
@@ -266,8 +268,8 @@ class PollQueue:
         return entry
 
     def pop_batch(self, fits: Callable[[PollEntry], bool], *, most: int, now: float) -> list[PollEntry]:
-        """Take at most `most` more entries that fit, to poll them in the same request: entries with half of their wait
-        over, and all healthy ones if one request can hold every entry."""
+        """Take at most `most` more entries that fit, to poll them in the same request. These are entries of which at
+        least half the wait has passed, and if one request can hold every entry, also all healthy ones."""
         all_fit_in = len(self._entries) <= most + 1
         batch: list[PollEntry] = []
         scans_left = most * SCANNED_PER_PLACE
@@ -291,7 +293,7 @@ class PollQueue:
         return batch
 
     def _collect(self, now: float) -> None:
-        """Move what has become due into its queue, and drop what is no longer due."""
+        """Move entries that have become due into their queue, and drop those that are no longer due."""
         while self._seconds and self._seconds[0] <= now:
             self._open_second(now)
         near, single, bulk = self._near, self._single, self._bulk
@@ -305,7 +307,7 @@ class PollQueue:
             bulk.drop_stale(now)
 
     def _open_second(self, now: float) -> bool:
-        """Take the next second out of the calendar if it has begun by `now`. Returns whether one had."""
+        """Take the next second out of the calendar if it has begun by `now`. Returns whether it had begun."""
         if not self._seconds or self._seconds[0] > now:
             return False
         second = self._begun = heapq.heappop(self._seconds)

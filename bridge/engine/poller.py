@@ -40,8 +40,8 @@ log = get_logger()
 
 
 class Poller:
-    """Runs a poller for each account, and is the `AccountTraffic` of all of them. StoreError passes through its methods
-    that read the store."""
+    """Runs a poller for each account, and implements `AccountTraffic` for all of them. StoreError passes through the
+    methods that read the store."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class Poller:
         self._metrics = metrics
         self._clock = clock
         self._accounts: dict[str, AccountPoller] = {}
-        self._removed: dict[str, AccountPoller] = {}  # their limits stay in force if they come back
+        self._removed: dict[str, AccountPoller] = {}  # if an account comes back, its limits still apply
         self._hosts: dict[str, Host] = {}
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
-        self._revision = 0  # of the store, as far as its watches were read
-        self._needing_more: set[str] = set()  # accounts that left watches of a bulk addition in the store
+        self._revision = 0  # the store's revision up to which watches have been read
+        self._needing_more: set[str] = set()  # accounts that have left bulk watches in the store
         self._more_needed = anyio.Event()
         self.finished = anyio.Event()  # set when nothing is in flight any more
 
@@ -92,8 +92,8 @@ class Poller:
         return [*self._accounts.values(), *self._removed.values()]
 
     def configure(self, plans: Mapping[str, AccountPlan], past: Mapping[str, AccountState]) -> None:
-        """Poll by these plans from now on. Watches of a removed account stay in the store, unpolled. Does nothing after
-        `stop`."""
+        """Poll according to these plans from now on. Watches of a removed account stay in the store and are not polled.
+        Does nothing after `stop`."""
         if self._group is None:
             raise RuntimeError("configure() needs a running poller")
         if self._stopped.is_set():
@@ -131,15 +131,15 @@ class Poller:
             self._group.start_soon(account.run)
 
     def now(self) -> dict[str, AccountNow]:
-        """The requests of each account at this instant."""
+        """The requests of each account at this moment."""
         return {name: account.health.now() for name, account in self._accounts.items()}
 
     def callback_readers(self) -> Mapping[str, CallbackReader]:
-        """Who reads the callbacks of each account."""
+        """The reader of callbacks for each account."""
         return {name: account.plan.callbacks for name, account in self._accounts.items()}
 
     def callbacks_of(self, name: str) -> CallbackReader | None:
-        """Who reads the callbacks of this account; None if the account is unknown."""
+        """The reader of callbacks for this account; None if the account is unknown."""
         account = self._accounts.get(name)
         return None if account is None else account.plan.callbacks
 
@@ -151,17 +151,18 @@ class Poller:
         return heard
 
     def update(self, past: Mapping[str, AccountState]) -> None:
-        """Apply what the store says about the accounts."""
+        """Apply the stored state of the accounts."""
         for name, account in self._accounts.items():
             if name in past:
                 account.update(past[name])
 
     def lists(self, account: str) -> ListRequests:
-        """For requests of this account's list of tasks. It stays the same when the settings change."""
+        """The object that requests this account's list of tasks. It stays the same when the settings change."""
         return self._accounts[account].lists
 
     def hold(self, held: frozenset[Share], *, daemons: int) -> None:
-        """Poll what these shares hold, within their portion of each account's limits. `daemons` share the store."""
+        """Poll only for these shares, within their portion of each account's limits. `daemons` is the number of daemons
+        on the store."""
         for name, account in self._accounts.items():
             scope = account_scope(name)
             portion = portion_held(scope, account.plan.groups, held)
@@ -175,13 +176,13 @@ class Poller:
             await account.quiet()
 
     async def load(self) -> None:
-        """Put all live watches, in slices, so that polls begin after the first."""
+        """Put all live watches, in slices, so that polls begin after the first slice."""
         self._revision = await self._put_all()
         await self.fetch_changes()
 
     async def fetch_changes(self) -> None:
-        """Put the watches that have changed since the last call; at first all. After a StoreError it must be called
-        again, or the changes are never polled."""
+        """Put the watches that have changed since the last call; the first call puts all. After a StoreError, call it
+        again: otherwise the changes are never polled."""
         if not self._revision:
             self._revision = await self._put_all()
         self._revision, states = await self._offload(self._watches.changed, self._revision)
@@ -190,22 +191,22 @@ class Poller:
             await anyio.lowlevel.checkpoint()
 
     async def load_more(self) -> None:
-        """Put more watches of bulk additions whenever accounts need them, until cancelled. Those in memory are read
-        again and left as they are."""
+        """Put more watches of bulk additions whenever accounts need them, until canceled. Watches that are already in
+        memory are read again but not changed."""
         while True:
             await self._more_needed.wait()
             names, self._needing_more, self._more_needed = self._needing_more, set(), anyio.Event()
             try:
                 await retrying(partial(self._put_more, names), self._clock)
-            except Exception:  # a bug: for the next run
+            except Exception:  # a bug; the next run tries again
                 self._needing_more |= names
                 self._more_needed.set()
                 raise
 
     async def _put_all(self) -> int:
-        """Put all live watches. Returns the revision since which changes must be fetched."""
+        """Put all live watches. Returns the revision from which changes must be fetched next."""
         revision = await self._offload(self._watches.revision)
-        collector.clear()  # what earlier settings left behind would never be freed
+        collector.clear()  # objects of earlier settings would otherwise never be freed
         slices = self._watches.live(most=self._slice_size)
         while states := await self._offload(next, slices, None):
             self._put(states)
@@ -259,7 +260,7 @@ class Poller:
             self._accounts[account].submit(task_id, reading)
 
     def stop(self) -> None:
-        """Send no more requests; `run` returns when those in flight are answered."""
+        """Send no more requests; `run` returns when all requests in flight are answered."""
         self._stopped.set()
 
     def _host_recovered(self, host: Host) -> None:

@@ -1,4 +1,4 @@
-"""Stores what the sources have seen, for `genbridge status`."""
+"""Stores the figures of the sources, for `genbridge status`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bridge.ports import Clock, Offload, SourceRecords
 log = get_logger()
 
 SAVE_EVERY_S: Final = 1.0  # if anything has changed
-READ_AT_EVERY_S: Final = 60.0  # if only the time of the last reading has
+READ_AT_EVERY_S: Final = 60.0  # if only the time of the last reading has changed
 
 
 class SourceRecorder:
-    """Stores the tallies of a daemon's sources, all in one transaction. Nothing waits for it, and no failure of the
-    store stops anything."""
+    """Stores the tallies of a daemon's sources, all in one transaction. Nothing waits for it, and a failure of the
+    store does not stop anything."""
 
     def __init__(self, *, records: SourceRecords, offload: Offload, clock: Clock) -> None:
         self._records = records
@@ -27,7 +27,7 @@ class SourceRecorder:
         self._clock = clock
         self._daemon = ""
         self._tallies: Sequence[SourceTally] = ()
-        self._before: dict[tuple[str, str], SourceFacts] | None = None  # what the store had of these sources
+        self._before: dict[tuple[str, str], SourceFacts] | None = None  # the stored facts about these sources
         self._stored: dict[tuple[str, str], SourceFacts] = {}
 
     async def replace_sources(self, tallies: Sequence[SourceTally], *, daemon: str) -> None:
@@ -52,9 +52,9 @@ class SourceRecorder:
                 await self._offload(self._records.record_sources, changed)
                 self._stored.update({(one.source, one.path): one for one in changed})
         except StoreError:
-            return  # stored next time
+            return  # stored by the next save
         except Exception:
-            log.exception("source.bug")  # a bug in what is only displayed must not stop the work
+            log.exception("source.bug")  # a bug in something that is only displayed must not stop the work
 
     def _changed(self) -> list[SourceFacts]:
         found = []

@@ -15,11 +15,11 @@ from bridge.ports import Clock, Source
 
 log = get_logger()
 
-BUG_PAUSE_S: Final = 60.0  # before a source is restarted after a bug of ours
+BUG_PAUSE_S: Final = 60.0  # before a source is restarted after a bug in genbridge
 
 
 class SourceRunner:
-    """Runs the sources of the settings in force. A bug of ours in one stops neither the others nor the daemon."""
+    """Runs the sources of the current settings. A bug in one source stops neither the others nor the daemon."""
 
     def __init__(self, *, recorder: SourceRecorder, clock: Clock) -> None:
         self._recorder = recorder
@@ -28,8 +28,8 @@ class SourceRunner:
         self._scopes: list[anyio.CancelScope] = []
 
     async def replace(self, sources: Sequence[Source], *, daemon: str, group: anyio.abc.TaskGroup) -> None:
-        """Stop the sources that run and start these in `group`; return when each has been read once. What was being
-        read is read again, which adds nothing twice. `daemon` is the name they are recorded under."""
+        """Stop the running sources and start these in `group`; return when each has been read once. A reading that was
+        interrupted is repeated, which adds no task twice. `daemon` is the name under which they are recorded."""
         self.stop()
         self._sources = sources
         await self._recorder.replace_sources([source.tally for source in sources], daemon=daemon)
@@ -43,13 +43,12 @@ class SourceRunner:
             await is_read.wait()
 
     def stop(self) -> None:
-        """Stop all sources."""
         for scope in self._scopes:
             scope.cancel()
         self._scopes.clear()
 
     def is_idle(self) -> bool:
-        """Whether the sources have handed over everything they have seen."""
+        """Whether the sources have handed over all tasks that they have found."""
         return all(source.is_idle() for source in self._sources)
 
     async def _run(self, source: Source, scope: anyio.CancelScope, is_read: anyio.Event) -> None:

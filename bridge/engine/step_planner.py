@@ -1,4 +1,4 @@
-"""Decides what follows from an answer about a watch: what to store, and when to poll next."""
+"""Decides what to do after an answer about a watch: what to store, and when to poll next."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ from bridge.metrics import AccountMetrics
 from bridge.ports import Clock
 
 UNREADABLE_EVERY_S: Final = 60.0  # how often the count of an unknown word is stored
-MAX_WORDS: Final = 200  # counted one by one; the store has its own limit
+MAX_WORDS: Final = 200  # words that are counted separately; the store has its own limit
 OTHER_WORDS: Final = "(others)"
 NEVER_AGAIN: Final = (math.inf, "never: the task has finished")
 GIVEN_UP: Final = Reading(kind=Kind.TRANSIENT, detail="given up")
 
 
 class NextStep(NamedTuple):
-    """What follows from one answer about a watch."""
+    """What to do after one answer about a watch."""
 
     step: Step
     write: Note | TaskChange  # a note unless the phase changes or an event is due
     next_poll_at: float  # steady time; infinity: never
-    unreadable: AnswerUnread | None = None  # to be stored as well
+    unreadable: AnswerUnread | None = None  # to be stored, too
 
 
 class StepPlanner:
     """Plans the steps of one account's watches. It only returns values: the account stores and schedules them.
 
-    Assign `plan` to change the settings. `answered_actions` reads what `Watches.answered_actions` returns for the
-    account.
+    Assign `plan` to change the settings. `answered_actions` returns the account's value of `Watches.answered_actions`.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class StepPlanner:
         self.routes = KnownRoutes(answered_actions)
         self._unreadable: dict[
             str, tuple[int, float]
-        ] = {}  # by word: how many are not stored yet, and when they were last stored
+        ] = {}  # by word: the number of answers that are not stored yet, and when it was last stored
         self._account = account
         self._cadence = cadence
         self._callbacks = callbacks
@@ -76,8 +75,8 @@ class StepPlanner:
         now: float,
         shared: tuple[float, str] | None = None,
     ) -> NextStep:
-        """What follows from a reading taken at `now`. `memory` and `age_s` are the watch's, without the time its
-        account was paused. `shared`: when the watch is polled next, and why, if its batch decides that."""
+        """The step for a reading taken at `now`. `memory` and `age_s` belong to the watch and exclude the time in which
+        its account was paused. `shared`: when the watch is polled next, and why, if its batch decides that."""
         unreadable = self._count_unreadable(reading, entry, now) if reading.unread else None
         rules = self._rules_for(reading, entry)
         step = advance(memory, reading, now=now, age_s=age_s, rules=rules)
@@ -98,7 +97,7 @@ class StepPlanner:
     def _wait(
         self, entry: PollEntry, step: Step, *, rules: Rules, age_s: float, now: float, shared: tuple[float, str] | None
     ) -> tuple[float, str]:
-        """How long to wait for the next poll of a live watch, and why."""
+        """How long to wait before the next poll of a live watch, and why."""
         pacing, learned = self.plan.pacing, None
         is_steady = step.spacing is Spacing.STEADY
         if pacing.learned and is_steady:
@@ -118,12 +117,12 @@ class StepPlanner:
         return wait_s, why
 
     def give_up(self, entry: PollEntry) -> NextStep:
-        """The last step of a watch whose time is over."""
+        """The last step of a watch that times out."""
         reason = f"not finished after {self._rules(entry).give_up_after_s:.0f} s (give_up_after); no recent answers"
         return self._planned(entry, give_up(entry.memory, reason=reason), GIVEN_UP, *NEVER_AGAIN)
 
     def is_overdue(self, entry: PollEntry, age_s: float) -> bool:
-        """Whether the watch's time is over."""
+        """Whether the watch has reached its time limit."""
         return age_s >= self._rules(entry).give_up_after_s
 
     def _rules(self, entry: PollEntry) -> Rules:
@@ -133,22 +132,23 @@ class StepPlanner:
         return replace(self.plan.rules, give_up_after_s=entry.give_up_after_s)
 
     def _rules_for(self, reading: Reading, entry: PollEntry) -> Rules:
-        """The rules for this answer. Remembers what the answer says about the account's routes."""
+        """The rules for this answer. Also records what the answer shows about the account's routes."""
         if reading.kind is Kind.NO_ROUTE:
             return replace(self._rules(entry), no_route_fails=self.routes.is_wrong(entry.action))
         self.routes.record(reading, entry.action, self.plan.provider)
         return self.plan.rules if entry.give_up_after_s is None else self._rules(entry)
 
     def _count_detection(self, entry: PollEntry, snapshot: Snapshot | None, now: float) -> None:
-        """Measure how late the finish was seen, if the provider reports its time. For a task that was added later, the
-        time starts when it was added."""
+        """Measure how late the finish was noticed, if the provider reports its time. For a task that was added later,
+        the measurement starts at its addition."""
         if snapshot is not None and snapshot.updated_ms is not None:
             self._metrics.detection_s.observe(now - max(snapshot.updated_ms / 1000, entry.added_at))
 
     def _count_unreadable(self, reading: Reading, entry: PollEntry, now: float) -> AnswerUnread | None:
-        """Count an answer with an unknown word. Returns what to store: each word at once, then once a minute."""
+        """Count an answer with an unknown word. Returns the change to store: for each word at once, then once a
+        minute."""
         if reading.kind is Kind.TRANSIENT and self.routes.knows(entry.action, self.plan.provider):
-            return None  # a passing fault of an address that is known to be right
+            return None  # a temporary fault of an address that is known to be right
         word = reading.unread
         if word not in self._unreadable and len(self._unreadable) >= MAX_WORDS:
             word = OTHER_WORDS

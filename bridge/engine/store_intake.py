@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class StoreIntake:
-    """`ports.Intake`. Everything is committed before the source gets its answer; then `changed` fetches it.
+    """`ports.Intake`. Everything is committed before the call returns; then `changed` fetches it for polling.
 
     Assign `origins` to rename sources in the store, for several daemons with a source of the same kind.
     """
@@ -52,15 +52,15 @@ class StoreIntake:
         return added
 
     async def add_once(self, wishes: Sequence[Wish], *, source: str, again: bool = False) -> list[Added]:
-        """The same for a caller that waits for the answer: StoreError instead of retries. With `again`, tasks that have
-        finished are watched again."""
+        """The same, but raises StoreError instead of retrying, because the caller waits for the answer. With `again`,
+        finished tasks are watched again."""
         add = partial(self._watches.add, wishes, source=source, now=self._clock.now(), again=again)
         added = await self._offload(add)
         await self._report(added, source)
         return added
 
     async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] = ()) -> None:
-        """Make `source` name exactly these tasks and withdraw none of `kept`; return after the commit."""
+        """Make `source` name exactly these tasks, but withdraw none of `kept`. Return after the commit."""
         now = self._clock.now()
         sync = partial(self._watches.sync, wishes, source=self._origin(source), now=now, kept=kept)
         added, withdrawn = await self._retried(partial(self._offload, sync))
@@ -69,7 +69,7 @@ class StoreIntake:
         await self._report(added, source, force=bool(withdrawn))
 
     async def cursor(self, source: str) -> str | None:
-        """How far the source has been read."""
+        """The stored position of the source."""
         return await self._retried(partial(self._offload, partial(self._watches.cursor, self._origin(source))))
 
     def _origin(self, source: str) -> str:
@@ -82,7 +82,7 @@ class StoreIntake:
         elif new:
             log.info("watch.added", count=len(new), source=source)
         if new or force:
-            await self._retried(self._changed)  # nothing else would fetch them later
+            await self._retried(self._changed)  # because nothing else would fetch these watches later
 
     async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
         while True:

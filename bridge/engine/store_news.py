@@ -1,4 +1,4 @@
-"""Reacts soon to what other processes (commands, other daemons) change in the store."""
+"""Reacts quickly to changes that other processes (commands, other daemons) make in the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.ports import Clock, News
 log = get_logger()
 
 Reaction = tuple[str, Callable[[News], int], Callable[[], Awaitable[None] | None]]
-"""A kind of news, its counter in `News`, and what to do when the counter has changed."""
+"""A kind of news, its counter in `News`, and the function to call when the counter has changed."""
 
 
 async def follow_news(
@@ -37,7 +37,7 @@ async def follow_news(
 
 
 async def _guarded(kind: str, react: Callable[[], Awaitable[None] | None]) -> None:
-    """A bug of ours with one kind of news must not hide the others."""
+    """Keep a bug with one kind of news from hiding the others."""
     try:
         reacting = react()
         if reacting is not None:

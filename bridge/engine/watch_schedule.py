@@ -1,4 +1,4 @@
-"""The watches of one account in memory: when each is polled first, and which are polled in one request."""
+"""The watches of one account in memory: when each is polled next, and which are polled in one request."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bridge.engine.poll_queue import NEVER, PollEntry, PollQueue, shared_memory
 from bridge.ports import BatchKey, Clock
 
 JOINED_FROM: Final = 8  # a new task waits for a batch of at least this many, if that is polled soon
-ALONE_S: Final = 60.0  # after a batch failed as a whole, its tasks are polled one by one for so long
+ALONE_S: Final = 60.0  # after a request for a batch failed as a whole, its tasks are polled one by one for this long
 
 MAX_AGAIN: Final = 10_000
 
 MISSED: Final = Reading(kind=Kind.TRANSIENT, detail="the request for many tasks failed; polled alone next")
 UNKNOWN: Final = Reading(kind=Kind.NOT_FOUND, detail="the answer about many tasks did not include this one")
-SOUND: Final = Reading(kind=Kind.RUNNING)  # what an answer about many tasks means for the account
+SOUND: Final = Reading(kind=Kind.RUNNING)  # what a successful answer about many tasks means for the account
 
 
 def split_answer(
@@ -31,14 +31,14 @@ def split_answer(
     if not isinstance(answer, Reading):
         return SOUND, {entry.task_id: answer.get(entry.task_id, UNKNOWN) for entry in entries}
     missed = answer if answer.kind is Kind.RATE_LIMITED else MISSED
-    # A gateway may refuse only this route. If it refuses the key, the single polls that follow show it.
+    # A gateway may refuse only this route. If it refuses the key, the following single polls show that.
     return (MISSED if answer.kind in ABOUT_ACCOUNT else answer), {entry.task_id: missed for entry in entries}
 
 
 class WatchSchedule:
     """When each watch of the account is polled. Assign `plan` to change the settings.
 
-    `has_more_in_store`: some watches of a bulk addition were left in the store because enough are in memory.
+    `has_more_in_store`: some watches of a bulk addition are only in the store, because enough are in memory.
     """
 
     def __init__(self, plan: AccountPlan, *, cadence: LearnedCadence, clock: Clock, max_unpolled: int) -> None:
@@ -48,20 +48,20 @@ class WatchSchedule:
         self.has_more_in_store = False
         self._cadence = cadence
         self._batch_at: dict[str, float] = {}  # when a batch is polled next, by its name
-        self._again_at: dict[str, float] = {}  # when to poll again those with `poll_again`; others at once
+        self._again_at: dict[str, float] = {}  # when to poll those with `poll_again`; default: now
         self._alone_until: dict[str, float] = {}  # batches that failed as a whole
         self._clock = clock
         self._started_at = clock.steady()
 
     @property
     def needs_more(self) -> bool:
-        """Whether it is time to put more of the watches that were left in the store."""
+        """Whether to put more of the watches that are only in the store."""
         return self.has_more_in_store and self.queue.has_room_for_bulk
 
     def put(self, states: Sequence[WatchState]) -> None:
-        """Apply what the store says about watches: new, changed by a person, finished or withdrawn."""
+        """Apply the stored state of watches: new, changed by a person, finished or withdrawn."""
         queue, now, wall = self.queue, self._clock.steady(), self._clock.now()
-        # A stored instant may come from a clock that has been set since: never wait longer than one interval.
+        # A stored time may come from a clock that was changed since: never wait longer than one interval.
         latest_at = now + self.plan.pacing.max_interval_s
         wall_at, added_at = math.nan, now
         queue.mark_bulk(states)
@@ -81,13 +81,13 @@ class WatchSchedule:
                 entry = queue.add(state, added_at=added_at)
                 first_at = due_at if due_at > now else self._first_at(entry, due_at, state.asked_at, now)
                 queue.schedule(entry, first_at)
-            elif entry.revision != state.revision:  # equal after a reload; then the stored next poll may be old
-                # The memory of the poller is newer than the store's. Only a request to poll sooner is news.
+            elif entry.revision != state.revision:  # equal after a reload, where the stored next poll may be old
+                # The memory in this process is newer than the stored one. Only a request for an earlier poll is new.
                 entry.update(state, added_at=added_at)
                 self._poll_by(entry, due_at, now)
 
     def schedule_next(self, entry: PollEntry, memory: Memory, *, polled_at: float, next_at: float) -> None:
-        """Remember a poll and schedule the next one, if the watch is still wanted."""
+        """Record a poll and schedule the next one, if the watch still exists."""
         if not self.queue.holds(entry):
             return
         entry.memory, entry.polled_at = shared_memory(memory), polled_at
@@ -102,10 +102,10 @@ class WatchSchedule:
             self.queue.schedule(entry, next_at)
 
     def poll_again(self, entry: PollEntry, at: float) -> None:
-        """Poll a watch again that is being polled now, but not before `at`."""
+        """Poll a watch that is being polled now once more, but not before `at`."""
         entry.poll_again = True
         if len(self._again_at) >= MAX_AGAIN:
-            self._again_at.clear()  # of watches that are gone
+            self._again_at.clear()  # times of watches that no longer exist
         self._again_at[entry.task_id] = at
 
     def batch_key(self, entry: PollEntry) -> BatchKey | None:
@@ -113,7 +113,7 @@ class WatchSchedule:
         try:
             key = self.plan.provider.batch_key(entry.task_id, entry.action)
         except Exception:
-            return None  # the poll of this task alone will show what is wrong
+            return None  # a poll of this task alone will show the reason
         if key is None or self._alone_until.get(key.name, NEVER) > self._clock.steady():
             return None
         return key
@@ -159,8 +159,9 @@ class WatchSchedule:
             self.queue.schedule(entry, due_at)
 
     def _first_at(self, entry: PollEntry, due_at: float, asked_at: float | None, now: float) -> float:
-        """When to poll a watch first in this process. Among overdue watches the one polled longest ago comes first;
-        within one second, the one most likely finished. A new watch may wait for its batch."""
+        """When to poll a watch for the first time in this process. Among overdue watches, the one whose last poll is
+        oldest comes first, and within one second the one that has most probably finished. A new watch may wait for its
+        batch."""
         if entry.memory.polls:
             second = math.floor(entry.added_at if asked_at is None else asked_at)
             likelihood = self._cadence.likelihood(entry, now) if self.plan.pacing.learned else 0.0
@@ -171,13 +172,13 @@ class WatchSchedule:
         return due_at
 
     def _added_at(self, added_at: float, *, now: float, ahead_s: float) -> float:
-        """When a watch was added, by the steady clock. Commands and sources read the wall clock. If it has been set
+        """When a watch was added, by the steady clock. Commands and sources use the wall clock. If that was changed
         since this process started, a new watch could otherwise be overdue at once, or never age."""
         steady_at = added_at - ahead_s
         return min(steady_at if steady_at >= self._started_at else added_at, now)
 
 
 def _is_running(answer: object) -> bool:
-    """Whether the task continues. An answer that is no reading, by a bug of ours, fails when its own step is
-    planned."""
+    """Whether the task is still running. If a bug made the answer something else than a reading, planning its own step
+    fails later."""
     return isinstance(answer, Reading) and answer.kind in UNDER_WAY

@@ -1,4 +1,4 @@
-"""The accounts and endpoints that this daemon works on, as settings, shares and other processes change them."""
+"""The accounts and endpoints that this daemon works on. Settings, shares and other processes change them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class WorkStore(Protocol):
 
 
 class Workload:
-    """`membership.Worker` for the poller and the dispatcher. StoreError passes through every method that reads."""
+    """`membership.Worker` for the poller and the dispatcher. StoreError passes through every method that reads the
+    store."""
 
     def __init__(
         self,
@@ -51,8 +52,8 @@ class Workload:
         self._names: dict[PauseOf, Collection[str]] = {}
 
     async def apply(self, accounts: Mapping[str, AccountPlan], endpoints: Mapping[str, EndpointPlan]) -> dict[str, int]:
-        """Work by these plans from now on. Returns the scopes to take part in, each with its number of groups. After a
-        StoreError call it again."""
+        """Work according to these plans from now on. Returns the scopes to take part in, with the number of groups of
+        each. After a StoreError, call it again."""
         past = await self._offload(self._store.accounts)
         await self._read_pauses()
         self._poller.configure(accounts, past)
@@ -76,7 +77,7 @@ class Workload:
 
     async def quiet(self, scope: str) -> None:
         """See `membership.Worker`."""
-        await self._dispatcher.quiet(scope)  # a chat may take minutes, so no other scope waits for it
+        await self._dispatcher.quiet(scope)  # a chat may take minutes; other scopes must not wait
         await self._poller.quiet()
         await self._writes.flush_notes()  # so that the next holder knows when each watch was polled
 
@@ -88,8 +89,8 @@ class Workload:
         await self._dispatcher.refresh()
 
     def can_progress(self, live: Collection[str], waiting: Collection[str]) -> bool:
-        """Whether any of these accounts, which have live watches, is polled, or any of these endpoints, which have
-        waiting deliveries, is served. Not if a person paused it until further notice."""
+        """Whether work can continue: at least one of these accounts with live watches is polled, or one of these
+        endpoints with waiting deliveries is served. A pause until further notice counts as neither."""
         paused = {(pause.of, pause.name) for pause in self._pauses if pause.until_at is None}
         return any(
             name in self._names.get(of, ()) and (of, name) not in paused

@@ -1,4 +1,4 @@
-"""Group commit: changes that wait at the same time share one transaction and one sync."""
+"""Group commit: changes that wait at the same time share one transaction and one sync to disk."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from bridge.ports import Clock, Commits, Offload, ParcelsFor, StoreObserver, Wat
 
 log = get_logger()
 
-MAX_PENDING: Final = 4_000  # changes: about one second's writes, a kilobyte each
-MAX_CHANGES: Final = 1024  # in one transaction, which share its statements and its sync
-MAX_BYTES: Final = 8 << 20  # of results in one transaction, which holds several copies: results may embed pictures
-MAX_PENDING_BYTES: Final = 16 << 20  # requests in flight may still add to it
+MAX_PENDING: Final = 4_000  # changes, at about 1 KB each: about as many as are written in one second
+MAX_CHANGES: Final = 1024  # changes per transaction; they share its statements and its sync
+MAX_BYTES: Final = 8 << 20  # bytes of results per transaction, which holds several copies; results may embed pictures
+MAX_PENDING_BYTES: Final = 16 << 20  # limit at which polls stop; requests in flight may still add more
 NOTES_EVERY_S: Final = 1.0
 PROMPT_FOR_S: Final = 60.0
-MAX_NOTES_AT_ONCE: Final = 5_000  # in one transaction, because changes wait for it
-NOTES_DUE: Final = 25_000  # this many are written at once
-MAX_KEYS: Final = 10  # named in one log line
-MAX_NOTES: Final = 50_000  # kept while the store cannot be written; then the oldest are dropped
+MAX_NOTES_AT_ONCE: Final = 5_000  # notes per transaction, because changes wait for it
+NOTES_DUE: Final = 25_000  # as soon as this many notes wait, they are written
+MAX_KEYS: Final = 10  # maximum number of keys in one log line
+MAX_NOTES: Final = 50_000  # notes kept while the store cannot be written; then the oldest are dropped
 
 
 QueueKey = tuple[str, str]
@@ -36,7 +36,7 @@ QueueKey = tuple[str, str]
 
 
 class _Written(NamedTuple):
-    """What a commit has stored: which changes applied, the queues with something new, and the events."""
+    """The result of a commit: which changes applied, the queues with new deliveries, and the events."""
 
     applied: Sequence[bool]
     keys: set[QueueKey]
@@ -50,15 +50,15 @@ class _Pending(NamedTuple):
     change: Change
     then: Callable[[bool], None] | None
     failed: Callable[[Exception], None] | None
-    weight: int  # about how many bytes
+    weight: int  # approximate size in bytes
 
 
 class WriteBatcher:
-    """Stores changes and notes of polls. `parcels_for` renders each event; `wake` is called with the queues that got
-    deliveries. Assign either to replace it.
+    """Stores changes and notes of polls. Calls `parcels_for` to render each event, and `wake` with the queues that got
+    deliveries. Assign either attribute to replace it.
 
-    While the store cannot be written (disk full, I/O error) it retries for ever, and changes keep waiting. `is_blocked`
-    is true then, so that polls and attempts pause.
+    While the store cannot be written (disk full, I/O error), it retries without end, and changes keep waiting.
+    `is_blocked` is true then, so that polls and attempts pause.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class WriteBatcher:
         self._pending: deque[_Pending] = deque()
         self._pending_bytes = 0
         self._notes: deque[Note] = deque(maxlen=MAX_NOTES)
-        self._notes_batch: list[Note] = []  # of one transaction, kept until it succeeds
-        self._noted = self._due = 0  # notes so far: received, and to be written now
+        self._notes_batch: list[Note] = []  # notes of one transaction, kept until it succeeds
+        self._noted = self._due = 0  # numbers of notes: received so far, and due to be written
         self._prompt_until = -math.inf
-        self._notes_due_at = math.inf  # when all notes received so far become due
+        self._notes_due_at = math.inf  # when all notes that were received so far become due
         self._written_some = anyio.Event()
         self._changed = anyio.Event()
         self._closing = False
@@ -96,13 +96,13 @@ class WriteBatcher:
 
     @property
     def is_blocked(self) -> bool:
-        """Whether the store cannot be written now, or more waits than it writes in a second."""
+        """Whether the store cannot be written now, or more changes wait than it writes in a second."""
         is_much = len(self._pending) > MAX_PENDING or self._pending_bytes > MAX_PENDING_BYTES
         return self._retries.is_failing or is_much
 
     @property
     def failing_since(self) -> float | None:
-        """Since when (steady) the store cannot be written; None: the last attempt succeeded."""
+        """When writes to the store began to fail (steady); None: the last attempt succeeded."""
         return self._retries.failing_since
 
     def submit(
@@ -111,8 +111,9 @@ class WriteBatcher:
         then: Callable[[bool], None] | None = None,
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
-        """Store the change. Once it is on disk, `then` gets whether it applied (see `Commits.commit`). `failed` gets
-        what `parcels_for` or `then` raised; without it, that is logged."""
+        """Store the change. When it is on disk, `then` is called with whether it applied (see `Commits.commit`).
+        `failed` is called with an exception that `parcels_for` or `then` raised; without `failed`, the exception is
+        logged."""
         pending = _Pending(change, then, failed, weight(change))
         self._pending.append(pending)
         self._pending_bytes += pending.weight
@@ -124,7 +125,7 @@ class WriteBatcher:
             self.submit(change)
 
     def note(self, note: Note) -> None:
-        """Store a poll within about `notes_every_s`."""
+        """Store the note of a poll within about `notes_every_s`."""
         if not self._notes:
             self._notes_due_at = self._clock.steady() + self._notes_interval_s()
             self._changed.set()
@@ -135,8 +136,8 @@ class WriteBatcher:
         self._noted += 1
 
     def note_promptly(self) -> None:
-        """Store notes every second for a minute. If this daemon is killed, its successor must know which watches were
-        polled last, or it would poll the same ones first again."""
+        """Store notes every second for a minute. If this daemon is killed soon, its successor must know which watches
+        were polled last: otherwise it would poll the same ones first again."""
         self._prompt_until = self._clock.steady() + PROMPT_FOR_S
 
     def _notes_interval_s(self) -> float:
@@ -144,21 +145,21 @@ class WriteBatcher:
         return min(NOTES_EVERY_S, self._notes_every_s) if is_prompt else self._notes_every_s
 
     async def flush_notes(self) -> None:
-        """Store every poll noted so far now; return when that is done."""
+        """Store all notes that were received so far; return when that is done."""
         noted = self._due = self._noted
         self._changed.set()
         while self._written < noted:
-            if self._written_some.is_set():  # otherwise another caller waits for this event
+            if self._written_some.is_set():  # otherwise another caller is waiting for this event
                 self._written_some = anyio.Event()
             await self._written_some.wait()
 
     def close(self) -> None:
-        """Let `run` return once everything pending is stored."""
+        """Make `run` return once everything pending is stored."""
         self._closing = True
         self._changed.set()
 
     async def run(self) -> None:
-        """Write until `close`. When cancelled it still finishes the transaction that has begun."""
+        """Write until `close`. If canceled, it still finishes the current transaction."""
         while True:
             self._changed = anyio.Event()
             if self._pending:
@@ -181,21 +182,21 @@ class WriteBatcher:
                 written = await self._commit(batch)
             except StoreError:
                 await self._retries.wait()
-                # A disk that is nearly full may hold a smaller batch.
+                # A disk that is nearly full may have room for a smaller batch.
                 batch = self._put_back(batch, keep=max(1, len(batch) // 2))
             except Exception as error:
                 if len(batch) == 1:
-                    # Only this change cannot be stored; all others are.
+                    # Only this change cannot be stored. All others can.
                     self._report([(batch[0], error)], stored=False)
                     return
                 batch = self._put_back(batch, keep=1)
             else:
-                # Outside of the `try`: no error after a commit may commit the batch again.
+                # Outside of the `try`, because no error after a commit may commit the batch again.
                 self._committed(batch, written)
                 return
 
     def _next_batch(self) -> list[_Pending]:
-        """The changes that wait longest: at least one, and as many as one transaction may hold."""
+        """The changes that have waited longest: at least one, and at most as many as fit into one transaction."""
         batch: list[_Pending] = []
         room = MAX_BYTES
         while self._pending and len(batch) < MAX_CHANGES and (not batch or self._pending[0].weight <= room):
@@ -225,7 +226,7 @@ class WriteBatcher:
         return _Written(applied, keys, events, self._clock.steady() - begun_at)
 
     def _committed(self, batch: Sequence[_Pending], written: _Written) -> None:
-        """Wake the queues first: what is on disk is sent even if a callback fails."""
+        """Call `wake` first, so that everything on disk is sent even if a callback fails."""
         self._retries.succeeded()
         applied = written.applied
         for key in written.keys:
@@ -265,7 +266,7 @@ class WriteBatcher:
 
     @staticmethod
     def _report(errors: Sequence[tuple[_Pending, Exception]], *, stored: bool) -> None:
-        """Pass each error to the submitter of the change. The rest is one log line, with the first traceback."""
+        """Pass each error to the submitter of the change. Log the others in one line, with the first traceback."""
         unheard: list[tuple[Change, Exception]] = []
         for pending, error in errors:
             try:
@@ -282,7 +283,7 @@ class WriteBatcher:
 
     @property
     def _written(self) -> int:
-        """Notes that were written or dropped so far."""
+        """The number of notes that were written or dropped so far."""
         return self._noted - len(self._notes_batch) - len(self._notes)
 
     async def _write_notes(self) -> None:
@@ -295,7 +296,7 @@ class WriteBatcher:
             await self._retries.wait()
             return
         except Exception:
-            if len(self._notes_batch) > 1:  # the others must be stored: try each half
+            if len(self._notes_batch) > 1:  # the others must be stored, so try each half
                 half = len(self._notes_batch) // 2
                 self._notes.extendleft(reversed(self._notes_batch[half:]))
                 self._notes_batch = self._notes_batch[:half]
