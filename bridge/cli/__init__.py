@@ -23,7 +23,7 @@ from bridge.domain.quoting import printable
 from bridge.errors import ConfigError, GenbridgeError, os_reason
 from bridge.redaction import guard_tracebacks, hidden, learn_by, report_bug
 
-COMMANDS: Final = {  # the module of each, and its summary
+COMMANDS: Final = {  # the module and the summary of each command
     "run": ("bridge.cli.run", "Run the daemon in the foreground, until SIGTERM or Ctrl-C."),
     "once": ("bridge.cli.run", "Work until all tasks are finished and delivered, then exit."),
     "init": ("bridge.cli.init", "Write a first settings file, from five questions."),
@@ -56,13 +56,13 @@ COMMANDS: Final = {  # the module of each, and its summary
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CONFIG: Final = "bridge.config"  # the value of --config, among what a click context carries
+CONFIG: Final = "bridge.config"  # key of the value of --config in a click context
 PLACE: Final = re.compile(r".+?:\d+:\d+: ", re.DOTALL)  # file, line and column
-INTERRUPTED: Final = 130  # as shells report Ctrl-C
+INTERRUPTED: Final = 130  # the exit code that shells use for Ctrl-C
 
 
 class Commands(click.Group):
-    """Imports a command's module only when the command is called. The overview and completion need just its summary."""
+    """Imports a command's module only when the command is called. The overview and completion need only its summary."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -98,7 +98,7 @@ def command_called(name: str) -> click.Command:
 def _choose_config(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         ctx.meta[CONFIG] = value
-        if ctx.obj is not None:  # given after the command's name
+        if ctx.obj is not None:  # the option came after the command's name
             ctx.obj.config = value
 
 
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _guard_interrupts() -> None:
-    """End the process if Ctrl-C arrives in a finalizer, as it may during imports. Python would print it as an error and
+    """End the process if Ctrl-C arrives in a finalizer, which can happen during imports. Python would only print it and
     continue."""
     report = sys.unraisablehook
 
@@ -155,8 +155,8 @@ def _guard_interrupts() -> None:
 
 
 def _end_at_once(code: int) -> None:
-    """End the process without dismantling the interpreter, which costs a quick command a seventh of its time. Returns
-    when the output cannot be written: the interpreter says so at its end."""
+    """End the process without shutting down the interpreter, which takes a seventh of a quick command's time. Returns
+    if the output cannot be written, so that the interpreter reports it."""
     atexit._run_exitfuncs()
     with suppress(OSError, ValueError):
         for stream in (sys.stdout, sys.stderr):
@@ -178,7 +178,7 @@ def outcome(argv: Sequence[str] | None = None) -> int:
 
 
 def is_interrupt(error: BaseException | None) -> bool:
-    """Whether a Ctrl-C caused this error: before Python 3.12, one that arrives while a class is created becomes a
+    """Whether Ctrl-C caused this error. Before Python 3.12, a Ctrl-C during the creation of a class becomes a
     RuntimeError."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
@@ -198,7 +198,7 @@ def _outcome(argv: Sequence[str] | None) -> int:
         return _say(error)
     except BaseExceptionGroup as group:
         return _outcome_of_group(group)
-    except OSError as error:  # such as a full disk under stdout, or a settings file that vanished
+    except OSError as error:  # such as a full disk under stdout, or a deleted settings file
         return _say(error)
     return code if isinstance(code, int) else 0
 
@@ -207,7 +207,7 @@ def _say_usage(error: click.ClickException) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
     else:
-        from bridge.cli.usage_errors import usage_line  # here, because only mistakes need it
+        from bridge.cli.usage_errors import usage_line  # imported here, because only mistakes need it
 
         click.echo(f"genbridge: {usage_line(error)}", err=True)
     return error.exit_code
@@ -216,7 +216,7 @@ def _say_usage(error: click.ClickException) -> int:
 def _say(error: GenbridgeError | OSError) -> int:
     if isinstance(error, ConfigError):
         for problem in error.problems:
-            # A problem in the file begins with file:line:column, which editors recognize.
+            # A problem in a file begins with file:line:column, which editors recognize.
             start = "" if PLACE.match(problem) else "genbridge: "
             click.echo(start + printable(hidden(problem)), err=True)
     else:

@@ -70,7 +70,7 @@ def add_command(
     if "-" in ids and len(ids) > 1:
         raise UsageError("`-` reads every task from stdin: give no other ids")
     if ids[0] == "-":
-        from bridge.cli.stdin import stdin_entries  # here: bare ids do without the syntaxes of files
+        from bridge.cli.stdin import stdin_entries  # imported here, because plain ids do not need the file syntaxes
 
         wanted = wishes(reader, stdin_entries(), shared)
     else:
@@ -94,7 +94,7 @@ def add_command(
 
 def _waited(session: CommandSession, keys: Sequence[WatchKey], timeout_s: float | None, *, as_json: bool) -> int:
     """Wait for these tasks and print them; returns the exit code."""
-    from bridge.cli.wait import wait_for  # here: it imports much
+    from bridge.cli.wait import wait_for  # imported here, because it imports much
 
     with session.reader() as store:
         known = store.news()

@@ -1,4 +1,4 @@
-"""`check`: checks the settings and everything they name."""
+"""`check`: checks the settings and everything that they name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_command(session: CommandSession, online: bool) -> int:
 
 
 def report(session: CommandSession, *, online: bool) -> int:
-    """Print a line about each thing; the exit code. ConfigError when the settings are wrong."""
+    """Print a line about each thing; returns the exit code. ConfigError if the settings are invalid."""
     loaded = session.resolved()
     check(loaded)
     found: list[Finding] = []

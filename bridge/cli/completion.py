@@ -12,10 +12,10 @@ from bridge.cli.session import CommandSession
 from bridge.config.provider_trees import builtin_names
 from bridge.errors import GenbridgeError
 
-MOST_IDS: Final = 1000  # the newest tasks
+MOST_IDS: Final = 1000  # only the newest tasks are offered
 
 Completer: TypeAlias = "Callable[[CommandSession], Iterator[tuple[str, str | None]]]"
-"""Every word that is possible, with what a shell may show beside it."""
+"""Yields every possible word, with a description that a shell may show."""
 
 
 def _accounts(session: CommandSession) -> Iterator[tuple[str, str | None]]:
@@ -54,7 +54,7 @@ BY_NAME: Final[Mapping[str, Completer]] = {
     "provider": _providers,
 }
 OF_COMMAND: Final[Mapping[tuple[str, str], Completer | None]] = {
-    ("add", "ids"): None,  # new ones
+    ("add", "ids"): None,  # ids of new tasks cannot be completed
     ("pause", "name"): _both,
     ("resume", "name"): _both,
     ("providers", "name"): _providers,
@@ -62,7 +62,7 @@ OF_COMMAND: Final[Mapping[tuple[str, str], Completer | None]] = {
 
 
 def offer_words(name: str, command: click.Command) -> None:
-    """Let the command's options and arguments offer the words that the settings and the store know."""
+    """Make the command's options and arguments offer words from the settings and the store."""
     for param in command.params:
         completer = OF_COMMAND.get((name, str(param.name)), BY_NAME.get(str(param.name)))
         if completer is not None:

@@ -1,4 +1,4 @@
-"""`status --health`: whether the daemon works, as a health check of containers asks."""
+"""`status --health`: whether the daemon works, for health checks of containers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bridge.net.client import NO_PROXY, HttpClient, Request, Unanswered
 from bridge.store import DaemonLock
 
 TIMEOUT_S: Final = 5.0
-MAX_SILENCE_S: Final = 60.0  # a daemon that works notes so every 15 s
+MAX_SILENCE_S: Final = 60.0  # a working daemon stores a sign of life every 15 s
 ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens on all addresses
 
 
 def health_problem(session: CommandSession) -> str | None:
-    """Why the daemon does not work; None when it does: it holds the store and is not frozen, the store can be read, and
-    its HTTP server, if there is one, answers."""
+    """Why the daemon does not work; None if it works. It works if it holds the store and is not frozen, the store can
+    be read, and its HTTP server, if any, answers."""
     try:
         daemon, place = session.daemon(), session.store_place
         if daemon is None:
-            return "no daemon is running"  # on a shared store also one that has been frozen until its lease ended
+            return "no daemon is running"  # or, on a shared store, it was frozen until its lease ended
         silence_s = DaemonLock.silence_s(place) if isinstance(place, Path) else None
         if silence_s is not None and silence_s > MAX_SILENCE_S:
             return f"{daemon} is not responding: it last worked {silence_s:.0f} s ago; restart it"
@@ -47,5 +47,5 @@ async def _http_problem(at: ListenAddress) -> str | None:
         await client.aclose()
     if isinstance(answer, Unanswered):
         return f"the HTTP server does not answer: {answer.reason}"
-    # Any answer shows that the event loop runs; a server behind another name refuses this one with 421.
+    # Any answer shows that the event loop runs. A server with another host name answers 421.
     return f"/healthz answers {answer.status}" if answer.status >= 500 else None

@@ -28,7 +28,7 @@ from bridge.domain.views import DeliveryView
 from bridge.errors import UsageError
 from bridge.screen import BAD, BUSY, GONE, GOOD, Screen, screen_of
 
-NEWEST: Final = 20  # on a terminal, unless a filter asks for more
+NEWEST: Final = 20  # on a terminal, unless a filter requests more
 
 STATE_MARKS: Final = {
     DeliveryState.WAITING: BUSY,
@@ -84,7 +84,7 @@ def deliveries_command(
 
 
 def print_deliveries(found: DeliveryList, *, wide: bool = False) -> None:
-    """A table of deliveries. On a terminal it is cut to the width, unless it shall be `wide`."""
+    """Print a table of deliveries. On a terminal it is cut to the width, unless `wide`."""
     screen = screen_of(sys.stdout)
     if screen.is_terminal and not wide:
         click.echo("\n".join(_lines(found, screen)))
@@ -117,7 +117,7 @@ def _lines(found: DeliveryList, screen: Screen) -> Iterator[str]:
 
 
 def _answer(view: DeliveryView, found: DeliveryList) -> str:
-    """The answer to the last attempt, the number of attempts if above one, and the time of the next."""
+    """The answer to the last attempt, the number of attempts if there was more than one, and the time of the next."""
     is_waiting = view.state is DeliveryState.WAITING and view.next_attempt_at is not None
     following = f"next {due(view.next_attempt_at, found.now)}" if is_waiting else ""
     tries = f"attempt {view.attempts}" if view.attempts > 1 else ""

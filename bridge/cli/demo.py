@@ -1,4 +1,4 @@
-"""`demo`: genbridge at work without a key, everything on loopback."""
+"""`demo`: shows genbridge at work without a key, everything on loopback."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from bridge.store import open_follower, open_reader, open_store
 
 SHOW_EVERY_S: Final = 0.1
 LOOPBACK: Final = "127.0.0.1"
-MAX_DEMO_S: Final = 90.0  # the demo stops by then in any case
+MAX_DEMO_S: Final = 90.0  # the demo ends by then in any case
 
 
 @command("demo")
@@ -63,7 +63,7 @@ def demo_command(provider: str, opens: bool, keeps: bool, speed: float) -> int:
     Everything runs on loopback: a simulated provider, the daemon with its own queue folder and status page, and a
     receiver that prints each webhook. It ignores settings files and leaves nothing behind.
     """
-    logs.set_up(level="error", syntax="auto")  # a receiver that is down belongs to the demo
+    logs.set_up(level="error", syntax="auto")  # the demo includes a receiver that is down, so warnings are expected
     clock = SystemClock() if speed == 1 else FastClock(speed)
     demo = Demo(provider, clock, opens=opens, keeps=keeps)
     try:
@@ -86,7 +86,7 @@ def _print_end(summary: DemoSummary, *, is_whole: bool) -> None:
 
 
 class Demo:
-    """One demo in a folder of its own: two servers, the daemon, and task files that appear one after another."""
+    """One demo in its own folder: two servers, the daemon, and task files that appear one after another."""
 
     def __init__(self, provider: str, clock: Clock, *, opens: bool = False, keeps: bool = False) -> None:
         self._clock = clock
@@ -104,16 +104,16 @@ class Demo:
             on_turned_away=self._note_turned_away,
         )
         self._started_at = 0.0
-        self._turned_away: Counter[str] = Counter()  # by task id
-        self._events: list[str] = []  # not printed yet: servers must not meet the errors of the output
+        self._turned_away: Counter[str] = Counter()  # attempts that the receiver rejected, by task id
+        self._events: list[str] = []  # not printed yet, because an error of the output must not reach the servers
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is something to sum up."""
+        """Whether there is anything to summarize."""
         return self._started_at > 0
 
     async def play(self) -> None:
-        """Run the demo to its end."""
+        """Run the demo until it ends."""
         with tempfile.TemporaryDirectory(prefix="genbridge-demo-") as folder:
             async with anyio.create_task_group() as group:
                 provider = await group.start(partial(serve, self._provider.app, host=LOOPBACK, port=0))
@@ -123,7 +123,7 @@ class Demo:
                 group.cancel_scope.cancel()
 
     def summary(self) -> DemoSummary:
-        """How far the demo is."""
+        """The current progress of the demo."""
         return DemoSummary.of(
             self._plan,
             self._provider,
@@ -171,7 +171,7 @@ class Demo:
 
     @asynccontextmanager
     async def _served(self, site: HttpServer, loaded: Loaded) -> AsyncIterator[None]:
-        """Serve page and API meanwhile, and print their addresses."""
+        """Serve the page and the API during this context, and print their addresses."""
         bound = site.prepare(loaded)
         assert bound is not None, "the settings of the demo have http"
         async with anyio.create_task_group() as serving:
@@ -202,7 +202,7 @@ class Demo:
         await self._plan.add_files(queue, clock=self._clock, started_at=self._started_at, on_file=self._note_file)
 
     async def _show_progress(self) -> None:
-        """Show what happens until every task is notified."""
+        """Show progress until the notifications about all tasks are accepted."""
         with demo_board() as board:
             while True:
                 events, self._events = self._events, []

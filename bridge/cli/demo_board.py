@@ -1,4 +1,4 @@
-"""The demo while it runs: on a terminal a row for each task, elsewhere a line for each event."""
+"""The progress of the demo: on a terminal a row for each task, elsewhere a line for each event."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANSWER_CELLS: Final = 22
 
 
 class LiveBoard:
-    """A row for each task: a bar that fills, then the result and what the receiver answered."""
+    """A row for each task: a progress bar, then the result and the receiver's answer."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -42,11 +42,11 @@ class LiveBoard:
         self._live.stop()
 
     def say(self, line: str) -> None:
-        """One more event."""
+        """Show one more event."""
         self._events.append(line)
 
     def show(self, summary: DemoSummary, elapsed_s: float) -> None:
-        """Show how far the tasks are now."""
+        """Show the current progress of the tasks."""
         grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
         for _ in range(4):
             grid.add_column(no_wrap=True, overflow="ellipsis")
@@ -93,7 +93,7 @@ class PlainBoard:
         click.echo(printable(line))
 
     def show(self, summary: DemoSummary, elapsed_s: float) -> None:
-        """Nothing: events have their own lines."""
+        """Does nothing, because each event already has its own line."""
 
 
 Board = LiveBoard | PlainBoard

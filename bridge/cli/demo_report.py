@@ -1,4 +1,4 @@
-"""What `demo` prints: its beginning, a line for each event, and the summary."""
+"""What `demo` prints: an introduction, a line for each event, and the summary."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def beginning(provider: str, tasks: int) -> str:
 
 
 def mark_of(row: DemoRow) -> str:
-    """Whether the task succeeded; whatever else happened, it needs its webhook."""
+    """The mark of the task: good if it succeeded and its webhook was accepted."""
     return GONE if row.topic is None else GOOD if row.topic == "task_succeeded" else BAD
 
 
@@ -50,7 +50,7 @@ def summary_lines(summary: DemoSummary, screen: Screen) -> Iterator[str]:
 
 
 def next_steps(screen: Screen) -> Iterator[str]:
-    """What to type now."""
+    """The commands to try next."""
     yield screen.painted("Next:", "bold")
     width = max(len(command) for command, _ in NEXT_STEPS)
     for command, does in NEXT_STEPS:
@@ -58,14 +58,14 @@ def next_steps(screen: Screen) -> Iterator[str]:
 
 
 def program() -> str:
-    """What to type for genbridge: the relative path that was typed, unless `genbridge` is on the PATH."""
+    """How to call genbridge: `genbridge` if it is on the PATH, or else the relative path that was typed."""
     typed = Path(sys.argv[0])
     is_path = typed.name == "genbridge" and not typed.is_absolute() and shutil.which("genbridge") is None
     return sys.argv[0] if is_path else "genbridge"
 
 
 def _result(row: DemoRow) -> str:
-    """The result, or how far the task is."""
+    """The result, or the progress of the task."""
     if row.webhook is not None:
         return row.result
     if not row.is_added:

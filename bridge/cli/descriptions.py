@@ -146,7 +146,7 @@ def _bytes(file: str) -> bytes:
 
 
 def _print(what: str, line: str) -> None:
-    """One line of the explanation: the subject, then the text, folded to the width of a terminal."""
+    """Print one line of the explanation: the subject, then the text, wrapped at the width of a terminal."""
     if len(what) > 14:
         click.echo(printable(what))
         what = ""

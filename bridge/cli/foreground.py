@@ -1,4 +1,4 @@
-"""What `demo` and `simulate` share: the choice of the provider, and a run that ends with a signal."""
+"""What `demo` and `simulate` share: the option `--provider`, and a run that ends on a signal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def provider_option(help_text: str) -> Callable[[F], F]:
-    """`--provider`, one that can be simulated."""
+    """`--provider`, with the providers that can be simulated."""
     return click.option(
         "--provider",
         default="kling",
@@ -28,8 +28,8 @@ def provider_option(help_text: str) -> Callable[[F], F]:
 
 
 def until_terminated(play: Callable[[], Awaitable[T]]) -> T:
-    """Run it until it ends. SIGTERM and Ctrl-C cancel it; after it has cleaned up, KeyboardInterrupt is raised. More
-    signals during the clean-up change nothing."""
+    """Run it until it ends. SIGTERM and Ctrl-C cancel it; after the clean-up, KeyboardInterrupt is raised. Further
+    signals during the clean-up are ignored."""
 
     async def run() -> T:
         # The loop receives the signals: an exception raised by a signal handler can appear, or get lost, anywhere.

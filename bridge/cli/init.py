@@ -39,14 +39,14 @@ YES: Final = {"y": True, "yes": True, "n": False, "no": False}
 
 
 class Questions:
-    """Asks on a terminal, again after a wrong answer. Elsewhere the answers are lines on stdin, and a wrong one is a
-    UsageError."""
+    """Asks questions on a terminal, and repeats a question after a wrong answer. Without a terminal, the answers are
+    lines on stdin, and a wrong one is a UsageError."""
 
     def __init__(self) -> None:
         self.on_terminal = sys.stdin is not None and sys.stdin.isatty()
 
     def say(self, text: str) -> None:
-        """Something that helps to answer the next question."""
+        """Print help for the next question."""
         if self.on_terminal:
             screen = screen_of(sys.stdout)
             click.echo("\n".join(folded(text, screen.width)))
@@ -61,7 +61,7 @@ class Questions:
         default: str | None = None,
         is_secret: bool = False,
     ) -> T:
-        """The answer to one question; `given` comes from the command line."""
+        """The answer to one question; `given` is the answer from the command line."""
         if given is not None:
             return self._once(parse, given, option)
         if not self.on_terminal:
@@ -142,7 +142,7 @@ def _provider(questions: Questions, given: str | None) -> Description:
 
 
 def _address(questions: Questions, description: Description, given: str | None) -> str | None:
-    """Where the account's API begins; None for the official host."""
+    """The base URL of the account's API; None for the official host."""
     hosts = description.base_url
     if given is None and len(hosts) == 1:
         return None
@@ -228,7 +228,7 @@ def _yes(text: str) -> bool:
 
 
 def _tested(session: CommandSession, path: Path, settings: FirstSettings, *, is_online: bool) -> int:
-    """Check what was written, and say what to do next."""
+    """Check the new settings, and print the next steps."""
     session.config = str(path)
     try:
         code = report(session, online=is_online)

@@ -22,8 +22,8 @@ from bridge.domain.views import WatchView
 from bridge.errors import UsageError
 from bridge.screen import BAD, BUSY, GONE, GOOD, Screen, screen_of
 
-ROWS_LEFT: Final = 3  # of a terminal, for the heading, the number of further tasks, and the cursor
-LAST_FINISHED: Final = 20  # on a terminal, unless a filter asks for others
+ROWS_LEFT: Final = 3  # rows of a terminal for the heading, the number of further tasks, and the cursor
+LAST_FINISHED: Final = 20  # on a terminal, unless a filter requests others
 
 PHASE_MARKS: Final = {Phase.SUCCEEDED: GOOD, Phase.WITHDRAWN: GONE, Phase.CANCELED: GONE, **dict.fromkeys(LIVE, BUSY)}
 
@@ -95,7 +95,7 @@ def _print(found: WatchList, screen: Screen, *, is_all: bool, as_json: bool, wid
 
 
 def _watched(found: WatchList, screen: Screen) -> Sequence[str]:
-    """The lines of one moment that fit on the screen."""
+    """The lines of one refresh that fit on the screen."""
     room = screen.height - ROWS_LEFT
     views = found.views
     more = len(views) - room
@@ -104,7 +104,7 @@ def _watched(found: WatchList, screen: Screen) -> Sequence[str]:
 
 
 def _print_whole(found: WatchList) -> None:
-    """A table with every value whole."""
+    """Print a table without cutting any value."""
     now = found.now
     print_table(
         found.views,
@@ -123,7 +123,7 @@ def _print_whole(found: WatchList) -> None:
 
 
 def _lines(found: WatchList, screen: Screen, views: Sequence[WatchView] | None = None) -> Sequence[str]:
-    """The table for a terminal. The account is shown if there are several."""
+    """The table for a terminal. The account is shown only if there are several."""
     rows = found.views if views is None else views
     several = len({view.account for view in rows}) > 1
     columns: Sequence[Column[WatchView]] = [
@@ -150,7 +150,7 @@ def _phase(view: WatchView) -> str:
 
 
 def _result(view: WatchView, found: WatchList) -> str:
-    """What came out of the task, or what comes next."""
+    """The result of the task, or its next step."""
     if view.ended_at is not None:
         more = f" (+{len(view.urls) - 1})" if len(view.urls) > 1 else ""
         return f"{view.urls[0]}{more}" if view.urls else view.reason or ""

@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def duration(text: str) -> float:
-    """A duration as in the settings, in seconds."""
+    """Parse a duration as in the settings; returns seconds."""
     try:
         return parse_duration(text)
     except ValueError as error:

@@ -14,8 +14,8 @@ from bridge.screen import cells, padded
 
 T = TypeVar("T")
 
-AT_ONCE: Final = 1000  # lines per write, because each write is flushed; the first of them set the column widths
-MOST_PADDING: Final = 40  # cells, so that one very long id does not push all other rows off the screen
+AT_ONCE: Final = 1000  # lines per write, because each write is flushed; the first batch sets the column widths
+MOST_PADDING: Final = 40  # in cells, so that one very long id does not push all other rows off the screen
 
 
 def print_json(value: Any) -> None:
@@ -29,9 +29,9 @@ def json_text(value: Any) -> str:
 
 
 def print_table(rows: Iterable[T], columns: Mapping[str, Callable[[T], str]]) -> None:
-    """A table of aligned columns, each with its heading and its cell of a row. The first lines are printed before the
-    last rows are made. Nothing is cut or folded, so ids and URLs can be copied from a narrow terminal, and `grep` sees
-    them whole."""
+    """Print a table of aligned columns, each with its heading and a function for its cells. The first lines are printed
+    before the last rows are computed. Nothing is cut or wrapped, so ids and URLs can be copied from a narrow terminal,
+    and `grep` finds them."""
     values = ([printable(cell(row)) or "-" for cell in columns.values()] for row in rows)
     block = [list(columns), *islice(values, AT_ONCE)]
     widths = [min(max(map(cells, column)), MOST_PADDING) for column in zip(*block, strict=True)]

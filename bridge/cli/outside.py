@@ -68,7 +68,7 @@ def sample_sent(
     *,
     attach: bool = False,
 ) -> bool:
-    """Send a sample and print the answers; whether all accepted it."""
+    """Send a sample and print the answers; returns whether all targets accepted it."""
     known_endpoint(session.file, endpoint)
     loaded = session.resolved()
     check(loaded)
@@ -92,7 +92,7 @@ def sample_sent(
 
 
 def _attaching(loaded: Loaded, name: str) -> Loaded:
-    """The settings with attachments for this endpoint, or previews where it takes no files."""
+    """The settings with attachments for this endpoint, or with previews if it accepts no files."""
     endpoint = loaded.settings.endpoints[name]
     if isinstance(endpoint, Webhook) and endpoint.format not in ROBOTS:
         raise click.UsageError(f"{name} is a webhook for programs; --attach is for chats and robots")

@@ -15,8 +15,8 @@ from bridge.errors import UsageError
 from bridge.screen import Screen, can_move_cursor, screen_of
 
 EVERY_S: Final = 1.0
-ROWS_LEFT: Final = 1  # below the lines, so that the terminal does not scroll
-# A screen of its own and no cursor, as `top` does; a terminal that ends gets its former screen back.
+ROWS_LEFT: Final = 1  # rows below the lines, so that the terminal does not scroll
+# Uses a separate screen without a cursor, like `top`. At the end, the terminal shows its former screen again.
 ENTER: Final = "\x1b[?1049h\x1b[?25l"
 LEAVE: Final = "\x1b[?25h\x1b[?1049l"
 HOME: Final = "\x1b[H"
@@ -27,8 +27,8 @@ Draw = Callable[[Screen], Sequence[str]]
 
 
 def keep_showing(draw: Draw) -> None:
-    """Show these lines once a second until Ctrl-C or SIGTERM; the last ones stay on the terminal. UsageError where
-    lines cannot be replaced."""
+    """Show these lines once a second until Ctrl-C or SIGTERM; the last ones stay on the terminal. UsageError if the
+    output cannot replace lines."""
     if not can_move_cursor(screen_of(sys.stdout)):
         raise UsageError("--watch needs a terminal; in scripts, repeat the command")
     last: Sequence[str] = ()

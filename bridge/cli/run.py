@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class LogOptions(NamedTuple):
-    """How to log, as the command line says; None where it says nothing."""
+    """The logging options of the command line; None if an option was not given."""
 
     level: str | None
     format: str | None
@@ -44,7 +44,7 @@ class LogOptions(NamedTuple):
 
 
 def log_options(command: F) -> F:
-    """`-v`, `--log-level` and `--log-format`, which the command gets as `log_level` and `log_format`."""
+    """Adds `-v`, `--log-level` and `--log-format`. The command gets them as `log_level` and `log_format`."""
     verbose: Callable[[F], F] = click.option(
         "-v", "--verbose", "log_level", flag_value="debug", default=None, help="Log every poll: --log-level debug."
     )
@@ -118,7 +118,7 @@ async def _run(
     def reread() -> Loaded:
         fresh = CommandSession(_file=load.load(loaded.path, os.environ, resolvable=True))
         if fresh.store_place != served:
-            # Commands would add tasks to a store that no daemon serves.
+            # Otherwise, commands would add tasks to a store that no daemon serves.
             what = f"the daemon serves {served}; another store needs a restart"
             raise ConfigError([fresh.file.problem(["store"], what)])
         return _settled(fresh, said)
@@ -142,7 +142,7 @@ async def _run(
 
 
 def _settled(session: CommandSession, said: LogOptions) -> Loaded:
-    """The settings with secrets read; the log is set up as they say."""
+    """The settings with resolved secrets. Also sets up the log as the options and settings say."""
     loaded = session.resolved()
     check(loaded)
     chosen = load.log_settings(loaded, os.environ, said.given)

@@ -36,15 +36,15 @@ class CommandSession:
 
     @property
     def file(self) -> SettingsFile:
-        """The settings file. Each part is checked when it is first used. ConfigError when no file is found."""
+        """The settings file. Each part is checked when it is first used. ConfigError if no file is found."""
         if self._file is None:
             self._file = read_settings(find(self.config, os.environ))
         return self._file
 
     def checked(self, *, resolvable: bool = False) -> Loaded:
-        """All settings, checked. ConfigError has every mistake; with `resolvable` also every reference that cannot be
-        resolved."""
-        from bridge.config.load import Loaded, load  # here and not above: quick commands do without pydantic
+        """All settings, checked. ConfigError lists every mistake; with `resolvable`, also every reference that cannot
+        be resolved."""
+        from bridge.config.load import Loaded, load  # imported here, because quick commands do not need pydantic
 
         if not isinstance(self._file, Loaded):
             path = find(self.config, os.environ)
@@ -52,8 +52,8 @@ class CommandSession:
         return self._file
 
     def resolved(self) -> Loaded:
-        """All settings with every secret read; from here on the output hides them. ConfigError names what is
-        missing."""
+        """All settings with every secret resolved; from then on the output hides them. ConfigError lists the missing
+        ones."""
         from bridge.config.load import resolve, secrets
 
         loaded = resolve(self.checked(resolvable=True), os.environ)
@@ -62,12 +62,12 @@ class CommandSession:
 
     @property
     def store_place(self) -> Place:
-        """Where the store is; it may be printed."""
+        """The location of the store, safe to print."""
         return self.placed.place
 
     @property
     def placed(self) -> StoreLocation:
-        """The location of the store, and the reason for it."""
+        """The location of the store, and why it is there."""
         if self._placed is None:
             self._placed = place_store(self.file, os.environ)
         return self._placed
@@ -114,19 +114,19 @@ class CommandSession:
         return StoreError(f"there is no store yet ({self.store_place}): {how}")
 
     def opened(self) -> Store:
-        """The store for a daemon. Creates it if it is missing, and stores which settings own it."""
+        """The store for a daemon. Creates it if it is missing, and records which settings file owns it."""
         prepare(self.placed)
         store = open_store(self.store_place, create=True, group_access=is_service(self.file.path))
         self.note_owner(store)
         return store
 
     def note_owner(self, store: CommandStore) -> None:
-        """Have the store note which settings own it."""
+        """Record in the store which settings file owns it."""
         note_owner(store, self.placed, self.file, os.environ)
 
     @contextmanager
     def writing(self, *, create: bool = False) -> Iterator[CommandStore]:
-        """As `store`, for commands that add tasks: a StoreError also suggests the queue folder."""
+        """Like `store`, for commands that add tasks: a StoreError also suggests the queue folder."""
         self.warn_of_others()
         try:
             with self.store(create=create) as store:
@@ -140,7 +140,7 @@ class CommandSession:
             raise StoreError(f"{error}; or drop a file with the tasks into {folder}") from error
 
     def daemon(self) -> str | None:
-        """The daemons that work on the store, in words; None if no daemon does."""
+        """The daemons that work on the store, in words; None if there are none."""
         place = self.store_place
         if isinstance(place, Path):
             return DaemonLock.holder(place)
@@ -148,12 +148,12 @@ class CommandSession:
             return ", ".join(view.member for view in store.members()) or None
 
     def warn_of_others(self) -> None:
-        """Warn on stderr if another store holds tasks that no daemon watches any more."""
+        """Warn on stderr if another store contains tasks that no daemon watches any more."""
         if self.placed.warning:
             click.echo(f"note: {printable(self.placed.warning)}", err=True)
 
     def hint_at_daemon(self) -> None:
-        """Note on stderr, once, if no daemon is running: the request is stored, and waits for one."""
+        """Tell the user on stderr, once, if no daemon is running: the request is stored, and waits for a daemon."""
         if not self._has_hinted and self.daemon() is None:
             how = "`systemctl start genbridge`" if is_service(self.file.path) else "`genbridge run`"
             click.echo(f"note: no daemon is running; {how} starts one", err=True)

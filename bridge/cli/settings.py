@@ -1,4 +1,4 @@
-"""`schema`: what settings may say."""
+"""`schema`: prints the JSON Schema of the settings."""
 
 from __future__ import annotations
 

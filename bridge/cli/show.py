@@ -55,7 +55,7 @@ def _plain(value: Any) -> str:
 
 
 def _lines(value: Any) -> Sequence[str]:
-    """A value for a terminal; each URL on a line of its own, and nothing for a value that is missing."""
+    """A value for a terminal: each URL on its own line, and nothing for a missing value."""
     if isinstance(value, list):
         return [str(one) for one in value]
     text = _plain(value)

@@ -1,4 +1,4 @@
-"""What `run` says on a terminal before its log: whom it polls, where tasks come from, and who is notified."""
+"""What `run` prints on a terminal before its log: the accounts it polls, the sources of tasks, and who is notified."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME_CELLS: Final = 11
 
 
 def start_summary(loaded: Loaded, place: Place, counts: Counts, screen: Screen) -> str:
-    """The summary, in lines that fit the screen; addresses without their secret parts."""
+    """The summary, in lines that fit the screen; addresses are printed without their secret parts."""
     lines = [screen.painted(f"genbridge {__version__}", "bold")]
     for name, text in _facts(loaded, place, counts):
         for number, part in enumerate(folded(printable(hidden(text)), screen.width - NAME_CELLS - 2)):
@@ -49,7 +49,7 @@ def _facts(loaded: Loaded, place: Place, counts: Counts) -> Iterator[tuple[str, 
 
 
 def _endpoint(endpoint: Webhook | Apprise) -> str:
-    """What kind it is and which host it is at: the rest of an address may be a secret."""
+    """The kind and the host of an endpoint: the rest of an address may be secret."""
     if isinstance(endpoint, Apprise):
         return f"apprise, {count(len(endpoint.urls), 'URL')}"
     kind = "webhook" if endpoint.format == "documented" else endpoint.format

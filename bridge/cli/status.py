@@ -21,11 +21,11 @@ from bridge.domain.source import SourceFacts
 from bridge.domain.task import Phase
 from bridge.screen import BAD, GOOD, Screen, folded, screen_of
 
-MOST_WORDS: Final = 10  # named on one line
-MORE: Final = " " * 12  # in front of a line that belongs to the one above
+MOST_WORDS: Final = 10  # maximum number of names on one line
+MORE: Final = " " * 12  # indentation of a continuation line
 
 
-NAME_CELLS: Final = 10  # of the word that a line begins with
+NAME_CELLS: Final = 10  # width of the first word of a line
 STYLES: Final = {
     **dict.fromkeys(("dead", "failing", "disabled", "blocked"), "bad"),
     **dict.fromkeys(("warning", "unread", "held", "paused"), "warn"),
@@ -70,7 +70,7 @@ def _found(session: CommandSession) -> Overview:
 
 
 def _shown(session: CommandSession, screen: Screen) -> Iterator[str]:
-    """The lines as this screen shows them; a terminal gets colors, and long lines folded."""
+    """The lines for this screen; a terminal gets colors, and long lines are wrapped."""
     found = _found(session)
     holder = session.daemon()
     state = f"{screen.mark(GOOD if holder else BAD)}{printable(holder or 'not running')}"
@@ -119,7 +119,7 @@ def _counts(found: Overview, known: Collection[str]) -> Iterator[str]:
 
 
 def _failing(found: Overview) -> Iterator[str]:
-    """Faulty rows, endpoints and answers; for endpoints, also the reason of the last failure."""
+    """Unreadable rows, failing endpoints and unchecked answers; for endpoints, also the reason of the last failure."""
     rows = found.unreadable
     if rows:
         named = ", ".join(rows[:MOST_UNREADABLE]) + (", ..." if len(rows) > MOST_UNREADABLE else "")
@@ -135,7 +135,7 @@ def _failing(found: Overview) -> Iterator[str]:
 
 
 def _held_endpoints(found: Overview) -> Iterator[str]:
-    """Queues of receivers that asked for a wait. A short wait for a retry needs no line."""
+    """Queues whose receiver asked for a wait. A short wait for a retry is not listed."""
     for one in found.held_endpoints.values():
         if one.reason:
             place = f"{one.endpoint}[{one.target}]" if one.target else one.endpoint

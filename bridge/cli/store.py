@@ -71,7 +71,7 @@ def copy_command(source: str, to: str) -> None:
 
 @contextmanager
 def locked(place: Place) -> Iterator[None]:
-    """Keep daemons away from this file; StoreBusy names the one that works on it."""
+    """Prevent daemons from using this file during the context. StoreBusy names the daemon that works on it."""
     if not isinstance(place, Path) or not place.exists():
         yield
         return
@@ -80,7 +80,7 @@ def locked(place: Place) -> Iterator[None]:
 
 
 def _see_that_nobody_works_on(store: Store, place: Place) -> None:
-    """StoreBusy when daemons work on a shared store: what they write after the copy would be lost."""
+    """StoreBusy if daemons work on a shared store: everything that they write after the copy would be lost."""
     if members := [view.member for view in store.members()]:
         raise StoreBusy(
             f"store {place}: daemons are using it ({', '.join(members)}): stop them first (a killed one counts until "
@@ -89,6 +89,6 @@ def _see_that_nobody_works_on(store: Store, place: Place) -> None:
 
 
 def _told(counts: Mapping[str, int]) -> str:
-    """The counts that people understand."""
+    """The counts of the tables that people know."""
     words = {"watches": "task", "events": "event", "deliveries": "delivery", "attempts": "attempt"}
     return ", ".join(count(counts[table], word) for table, word in words.items())

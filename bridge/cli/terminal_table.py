@@ -15,12 +15,12 @@ MARK: Final = "mark"
 
 
 class Column(NamedTuple, Generic[T]):
-    """A column of a table: its heading and its cell of a row.
+    """A column of a table: its heading and a function for its cells.
 
     If the table is too wide, columns with a `least` width shrink to it, those with the lowest `rank` first. If that is
     not enough, columns with a number in `goes` are left out, the lowest first. `middle`: whether a value is cut in its
-    middle, not at its end. `style`: of its cells; `MARK` gives each the color of the mark that it begins with. `link`:
-    the URL that a click on the cell opens.
+    middle instead of at its end. `style`: the style of its cells; `MARK` gives each cell the color of the mark that it
+    begins with. `link`: the URL that a click on the cell opens.
     """
 
     heading: str
@@ -34,19 +34,19 @@ class Column(NamedTuple, Generic[T]):
 
 
 def is_id(value: str) -> bool:
-    """For `middle` of ids: they differ at either end."""
+    """For `middle` of a column with ids, which may differ at either end."""
     return True
 
 
 def is_url(value: str) -> bool:
-    """For `middle` of a column with URLs and reasons: a URL ends with the name of its file."""
+    """For `middle` of a column with URLs and reasons: a URL ends with a file name."""
     return value.startswith(("http://", "https://"))
 
 
 def table_lines(rows: Sequence[T], columns: Sequence[Column[T]], screen: Screen) -> Iterator[str]:
     """The lines of a table, none wider than the screen."""
     grid = [[printable(column.cell(row)) for row in rows] for column in columns]
-    # A column without a value in any row says nothing.
+    # A column without a value in any row is left out.
     shown = [(column, values) for column, values in zip(columns, grid, strict=True) if any(values)]
     wanted = [max(cells(column.heading), *map(cells, values)) for column, values in shown]
     widths = _widths(wanted, [column for column, _ in shown], screen.width)
@@ -68,7 +68,7 @@ def _cell(row: T, value: str, column: Column[T], width: int, screen: Screen) -> 
 
 
 def _widths(wanted: Sequence[int], columns: Sequence[Column[T]], room: int) -> list[int]:
-    """The width of each column, so that all fit into `room` cells; 0 for one that is left out."""
+    """The width of each column, so that all fit into `room` cells; 0 for a column that is left out."""
     shown = list(range(len(wanted)))
     while True:
         widths = {at: wanted[at] for at in shown}
@@ -87,7 +87,7 @@ def _widths(wanted: Sequence[int], columns: Sequence[Column[T]], room: int) -> l
 
 
 def _squeeze(widths: dict[int, int], excess: int) -> None:
-    """Make columns narrower, the widest first, for a terminal that is too narrow even so."""
+    """Make columns narrower, the widest first, if the terminal is still too narrow."""
     while excess > 0 and max(widths.values()) > 1:
         widths[max(widths, key=lambda at: widths[at])] -= 1
         excess -= 1

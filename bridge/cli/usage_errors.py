@@ -1,4 +1,4 @@
-"""Wrong usage, in one line: what is wrong, and what to type instead. Imported only when something is wrong."""
+"""Wrong usage, in one line: what is wrong, and what to type instead. Imported only after a mistake."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MEANT: Final = {
 
 
 def unknown_command(name: str, known: Collection[str]) -> str:
-    """What to say about a command that does not exist."""
+    """The message about a command that does not exist."""
     said = f"no command {quoted(name)}"
     if name in MEANT:
         return f"{said}: {MEANT[name]}"
@@ -54,7 +54,7 @@ def unknown_command(name: str, known: Collection[str]) -> str:
 
 
 def usage_line(error: click.ClickException) -> str:
-    """What is wrong with the command line, and the command that helps."""
+    """What is wrong with the command line, and the command that shows help."""
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     text = _text(error)
     if ctx is None or text.endswith("?") or "`" in text:
@@ -82,7 +82,7 @@ def _text(error: click.ClickException) -> str:
 
 
 def _misplaced(error: click.NoSuchOption) -> str | None:
-    """What to say about an option of a command that stands before the command."""
+    """The message about an option that stands before its command."""
     if error.ctx is None or not isinstance(group := error.ctx.command, click.Group):
         return None
     for name in group.list_commands(error.ctx):
@@ -94,7 +94,7 @@ def _misplaced(error: click.NoSuchOption) -> str | None:
 
 
 def _number(error: click.BadParameter) -> str | None:
-    """What is wrong with a number, when a number is meant."""
+    """The message about an invalid number, if a number is expected."""
     if error.param is None or not isinstance(kind := error.param.type, click.IntRange):
         return None
     if (given := re.match(r"'(.*)' is not a valid", error.message, re.DOTALL)) is not None:
@@ -107,6 +107,6 @@ def _takes_ids(command: click.Command) -> bool:
 
 
 def _small(text: str) -> str:
-    """The sentence in its form after a colon."""
+    """The sentence with a lower-case beginning, for use after a colon."""
     text = printable(text.rstrip("."))
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

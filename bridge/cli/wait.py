@@ -49,7 +49,7 @@ def wait_command(session: CommandSession, ids: Sequence[str], account: str | Non
     running.
     """
     with session.reader() as store:
-        known = store.news()  # first, so that changes made while we read are read again
+        known = store.news()  # read first, so that changes during the next read are noticed
         views = awaited_tasks(store, session.file, ids, account)
         if not views:
             click.echo("nothing is watched", err=True)
@@ -66,8 +66,8 @@ def wait_for(
     *,
     as_json: bool = False,
 ) -> int:
-    """Show progress on stderr until these tasks have finished or the time has passed. Then print them, and return the
-    exit code. `known`: the store's news from before they were read."""
+    """Show progress on stderr until these tasks have finished or the timeout has passed. Then print them, and return
+    the exit code. `known`: the store's news from before the tasks were read."""
     if count_live(views):
         session.hint_at_daemon()
     clock, screen = SystemClock(), screen_of(sys.stderr)
@@ -93,8 +93,8 @@ def wait_for(
 
 
 def _print_results(views: WatchViews) -> None:
-    """A line for each task on stdout: with tabs for programs, and with marks on a terminal, where each URL has its own
-    line."""
+    """Print a line for each task on stdout: with tabs for programs; with marks on a terminal, where each URL has its
+    own line."""
     screen = screen_of(sys.stdout)
     for view in views.values():
         if screen.is_terminal:
@@ -144,14 +144,14 @@ def _after(clock: Clock, seconds: float | None) -> float | None:
 
 
 class Lines:
-    """One line per change of phase: for pipes, logs and terminals that cannot move the cursor."""
+    """Prints one line per change of phase: for pipes, logs and terminals that cannot move the cursor."""
 
     def __init__(self, known_ends: Estimates) -> None:
         self._seen: dict[WatchKey, str] = {}
         self._known_ends = known_ends
 
     def show(self, views: WatchViews) -> None:
-        """Print what has changed."""
+        """Print the changes."""
         for key, view in views.items():
             if self._seen.get(key) != view.phase:
                 self._seen[key] = view.phase

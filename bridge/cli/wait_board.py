@@ -1,4 +1,4 @@
-"""Live progress of `wait` on a terminal: a bar for each task, and a row that sums up."""
+"""Live progress of `wait` on a terminal: a bar for each task, and a summary row."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from bridge.screen import BAD, BUSY, GOOD, MARK_STYLES, Screen, cut
 ROWS_LEFT: Final = 4  # rows of the terminal for the summary, the number of further tasks, and the prompt
 NAME_CELLS: Final = 28
 STATE_CELLS: Final = 24
-NEARLY: Final = 0.95  # a bar that fills by an estimate stops here until the task has finished
+NEARLY: Final = 0.95  # a bar that is filled by an estimate stops here until the task has finished
 NEVER: Final = float("inf")
 COLORS: Final = {"good": "green", "bad": "red", "busy": "cyan", "dim": "dim"}
 
 
 class Bars:
-    """A bar for each task. Those that should finish first are on top; what does not fit on the terminal is counted."""
+    """A bar for each task. Those that should finish first are at the top; the tasks that do not fit on the terminal are
+    counted."""
 
     def __init__(self, console: Console, screen: Screen, known_ends: Estimates) -> None:
         self._console = console
@@ -39,18 +40,18 @@ class Bars:
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._clock = SystemClock()
         self._began_at = self._clock.steady()
-        self._parts: dict[int, float] = {}  # by watch: a task that takes longer than expected does not move back
+        self._parts: dict[int, float] = {}  # by watch id, so that a bar never goes back
 
     def __enter__(self) -> Bars:
         self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._live.transient = kind is None  # after Ctrl-C the last known state stays
+        self._live.transient = kind is None  # after Ctrl-C the last known state stays on the terminal
         self._live.stop()
 
     def show(self, views: WatchViews) -> None:
-        """Show how far the tasks are now."""
+        """Show the current progress of the tasks."""
         self._live.update(Group(*self.rows(views, self._clock.now())), refresh=True)
 
     def rows(self, views: WatchViews, now: float) -> Sequence[Table | Text]:
@@ -91,7 +92,7 @@ class Bars:
         return f"{percent} {eta(expected, now)}".strip()
 
     def _done(self, view: WatchView, now: float) -> float | None:
-        """How much of a task is done: by the provider's progress, else by the duration of similar tasks. None:
+        """How much of a task is done: by the provider's progress, or else by the duration of similar tasks. None:
         unknown."""
         if view.phase not in LIVE:
             return 1.0
@@ -105,7 +106,7 @@ class Bars:
         return self._parts[view.watch_id]
 
     def _order(self, view: WatchView, now: float) -> tuple[int, float]:
-        """Live tasks by how soon they should finish, then finished ones, the last first."""
+        """Sort key: live tasks by expected finish, then finished tasks, the last first."""
         if view.phase not in LIVE:
             return 2, -(view.ended_at or 0.0)
         done, age_s = self._done(view, now), max(0.0, now - view.added_at)
@@ -124,7 +125,7 @@ class Bars:
 
 
 def summary(views: WatchViews, screen: Screen, waited_s: float) -> str:
-    """The row that stays: how many have finished, and how."""
+    """The summary row: how many tasks have finished, and with which result."""
     total, live = len(views), count_live(views)
     mark = screen.mark(BUSY if live else GOOD if all_succeeded(views) else BAD)
     return f"{mark}{total - live} of {total} finished: {phases_text(views)}, in {clock_span(waited_s)}"

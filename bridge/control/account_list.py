@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def accounts_json(found: Overview, loaded: Loaded) -> list[dict[str, Any]]:
-    """Each account of the settings: its provider, its live tasks, and what keeps it from being polled."""
+    """Each account of the settings: its provider, the number of live tasks, and what prevents polls."""
     status = found.json()
     return [
         {
@@ -30,7 +30,7 @@ def accounts_json(found: Overview, loaded: Loaded) -> list[dict[str, Any]]:
 
 
 def endpoints_json(found: Overview, loaded: Loaded) -> list[dict[str, Any]]:
-    """Each endpoint of the settings: its kind, its waiting deliveries, and what keeps it from being notified."""
+    """Each endpoint of the settings: its kind, the number of waiting deliveries, and what prevents deliveries."""
     status = found.json()
     return [
         {

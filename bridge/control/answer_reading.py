@@ -31,14 +31,13 @@ class RecordedAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerReading:
-    """What an answer means for a task, and how that was found. `is_named`: the id was taken from the answer."""
+    """What an answer means for a task, and the steps that led to it. `is_named`: the id was taken from the answer."""
 
     task_id: str
     is_named: bool
     explained: Explanation
 
     def json(self) -> dict[str, Any]:
-        """For JSON."""
         reading, seen = self.explained.reading, self.explained.reading.snapshot
         return {
             "id": self.task_id,
@@ -64,8 +63,8 @@ def read_answer(
     action: str | None = None,
     second: RecordedAnswer | None = None,
 ) -> AnswerReading:
-    """Read an answer as a poll of this task at `base_url` would; without `task_id`, of the task in the answer. `second`
-    is the answer to the second request, if there is one."""
+    """Read an answer as a poll of this task at `base_url` would. Without `task_id`, use the task in the answer.
+    `second` is the answer to the second request, if there was one."""
     first = _received(description, answer)
     named = None if task_id is not None else _named(description, first)
     asked_id = task_id or named or "TASK_ID"
@@ -82,7 +81,7 @@ def read_answer(
 
 
 def usual_base_url(description: Description, loaded: Loaded | None) -> str:
-    """Where tasks of this provider are polled: the base URL of an account of the settings, else an official host."""
+    """Where tasks of this provider are polled: the base URL of an account in the settings, or else an official host."""
     accounts = () if loaded is None else loaded.settings.accounts.values()
     own = (each.base_url for each in accounts if each.provider == description.name and each.base_url is not None)
     return next((url for url in (*own, *description.base_url) if not has_reference(url)), EXAMPLE_BASE)
@@ -94,7 +93,7 @@ def _received(description: Description, recorded: RecordedAnswer) -> Answer:
     head = _HEAD.match(data)
     headers: dict[str, str] = {}
     found = 200
-    while head is not None:  # one for each answer before the last, such as 100 Continue
+    while head is not None:  # one head for each answer before the last, such as 100 Continue
         lines = head[2].decode("latin-1").splitlines()
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         found, data = int(head[1]), data[head.end() :]

@@ -1,4 +1,4 @@
-"""What `check` reports of the archive: its place, and what `archive.allow` opens."""
+"""What `check` reports about the archive: its location, and the hosts in `archive.allow`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROBE: Final = "genbridge-check"  # a file that does not exist
 
 
 def archive_findings(loaded: Loaded) -> Iterator[Finding]:
-    """What can be said without asking anybody. Creates nothing."""
+    """The findings that need no network. Creates nothing."""
     archive = loaded.settings.archive
     if archive is None:
         return
@@ -50,7 +50,7 @@ def archive_findings(loaded: Loaded) -> Iterator[Finding]:
 
 
 async def archive_reached(loaded: Loaded) -> Finding | None:
-    """Whether the bucket answers; None if there is none."""
+    """Whether the bucket answers; None if there is no bucket."""
     archive = loaded.settings.archive
     place = None if archive is None else place_of(archive, loaded)
     if archive is None or not isinstance(place, Bucket):
@@ -63,7 +63,7 @@ async def archive_reached(loaded: Loaded) -> Finding | None:
 
 
 def _refused_previews(loaded: Loaded) -> Iterator[Finding]:
-    """The hosts of results that the settings name, where copies would be refused."""
+    """Hosts in `http.previews` that results are not copied from, because they are not public and not in `allow`."""
     known, allowed = catalogue(loaded), allowed_hosts(loaded)
     own = {urlsplit(base_url_of(each, known[each.provider])).hostname for each in loaded.settings.accounts.values()}
     for number, origin in enumerate(loaded.settings.http.previews if loaded.settings.http is not None else ()):
@@ -75,11 +75,11 @@ def _refused_previews(loaded: Loaded) -> Iterator[Finding]:
 
 
 def _allows_too_much(text: str) -> str | None:
-    """Why an entry of `allow` is not what it should be; None if it is a private host or network."""
+    """Why an entry of `allow` is probably wrong; None if it is a private host or network."""
     try:
         network: IpNetwork = ipaddress.ip_network(text)
     except ValueError:
-        return None  # a name
+        return None  # a host name
     first, last = why_not_public(network[0]), why_not_public(network[-1])
     if network.is_loopback or ipaddress.ip_address("127.0.0.1") in network:
         return "lets result URLs reach every service of this machine"

@@ -1,7 +1,7 @@
-"""The stream of changes, for pages: what tasks, deliveries and counters are like now, at most twice a second.
+"""The stream of changes, for pages: the current state of tasks, deliveries and counters, at most twice a second.
 
-A frame has the present state of what has changed since the one before. It is read and encoded once, in the thread of
-the hub, and goes to every follower.
+A frame has the current state of everything that has changed since the previous frame. It is read and encoded once, in
+the thread of the hub, and sent to every follower.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ log = get_logger()
 
 FRAME_EVERY_S: Final = 0.5
 ALIVE_S: Final = 5.0  # a page that hears nothing for 15 s says that it is not live
-LOOK_EVERY_S: Final = 1.0  # on a shared store, for what nobody was notified of
+LOOK_EVERY_S: Final = 1.0  # on a shared store, for changes that came without a notification
 AGAIN_S: Final = 1.0
 FRAMES_KEPT: Final = 30  # a follower that is further behind is dropped
-MOST_ROWS: Final = 200  # tasks in a frame, and deliveries
-MOST_POLLED: Final = 100  # tasks in a frame that were polled and did not change otherwise
-REMEMBERED: Final = 2000  # rows that are not sent again while they are the same
+MOST_ROWS: Final = 200  # maximum number of tasks in a frame, and of deliveries
+MOST_POLLED: Final = 100  # maximum number of tasks in a frame that were polled without any other change
+REMEMBERED: Final = 2000  # rows that are not sent again while they stay the same
 COUNT_EVERY_S: Final = 1.0
 COUNT_SHARE: Final = 20  # counting takes at most a twentieth of the time
 ESTIMATES_FOR_S: Final = 30.0
 
 
 class ChangeHub:
-    """Changes for any number of followers. With none, nothing is read."""
+    """Changes for any number of followers. Without followers, nothing is read."""
 
     def __init__(
         self, *, store: FollowStore, offload: Offload, clock: Clock, settings: Callable[[], SettingsFile]
@@ -68,8 +68,8 @@ class ChangeHub:
         self._arrived = anyio.Event()
 
     async def follow(self) -> AsyncGenerator[bytes, None]:
-        """First `OPENING` and a snapshot of the counters, then frames, with `alive` while nothing changes. It ends when
-        the follower is too slow, or at `release`. StoreError when the store cannot be read."""
+        """First `OPENING` and a snapshot of the counters, then frames. Sends `alive` while nothing changes. It ends
+        when the follower is too slow, or at `release`. StoreError when the store cannot be read."""
         self.followers += 1
         releases = self._releases
         try:
@@ -92,7 +92,7 @@ class ChangeHub:
             self.followers -= 1
 
     def committed(self, changes: Sequence[Change]) -> None:
-        """Send what these changes concern."""
+        """Send the rows that these changes are about."""
         if not self.followers:
             return
         for change in changes:
@@ -103,13 +103,13 @@ class ChangeHub:
         self._must_send.set()
 
     def noted(self, notes: Sequence[Note]) -> None:
-        """Send the state of tasks that were polled, as far as there is room."""
+        """Send the state of tasks that were polled, as long as there is room in the frame."""
         if self.followers:
             self._polled.update(dict.fromkeys(note.key for note in notes[-MOST_POLLED:]))
             self._must_send.set()
 
     def changed(self) -> None:
-        """Look what has changed in the store."""
+        """Look for changes in the store."""
         if self.followers:
             self._must_send.set()
 
@@ -119,7 +119,7 @@ class ChangeHub:
         self._ring()
 
     async def run(self) -> None:
-        """Send what has changed, until cancelled."""
+        """Send changes until canceled."""
         self._must_send.set()
         while True:
             is_watching = self.followers and self._store.is_shared
@@ -141,7 +141,7 @@ class ChangeHub:
         self._keys, self._polled, self._delivery_ids = {}, {}, set()
         try:
             data = await self._offload(partial(self._reader.changes, keys, delivery_ids, is_cut=is_cut))
-        except StoreError:  # for the next frame
+        except StoreError:  # the next frame tries again
             self._keys.update(dict.fromkeys(keys))
             self._delivery_ids.update(delivery_ids)
             raise
@@ -156,7 +156,7 @@ class ChangeHub:
 
 
 class _ChangeReader:
-    """Reads and encodes frames. Only for the thread of the hub."""
+    """Reads and encodes frames. Only for use in the thread of the hub."""
 
     def __init__(self, store: FollowStore, clock: Clock, settings: Callable[[], SettingsFile]) -> None:
         self._store = store
@@ -164,14 +164,14 @@ class _ChangeReader:
         self._settings = settings
         self._marks: ChangeMarks | None = None
         self._must_repeat = False
-        self._remembered: OrderedDict[tuple[str | None, ...], int] = OrderedDict()  # hashes
+        self._remembered: OrderedDict[tuple[str | None, ...], int] = OrderedDict()  # hashes of the rows
         self._counts: dict[str, Any] = {}
         self._count_at = self._estimate_at = 0.0
         self._estimates: Estimates | None = None
 
     def snapshot(self, *, is_first: bool) -> bytes:
-        """The counters now. What has changed shortly before is in the next frame, so that nothing is missed by a page
-        that was made at that time."""
+        """The counters now. Changes from shortly before are in the next frame, so that a page that was made just then
+        misses nothing."""
         marks = self._store.marks()
         self._marks = marks if is_first or self._marks is None else self._marks
         self._remembered.clear()
@@ -181,9 +181,9 @@ class _ChangeReader:
         return frame("snapshot", encode(found))
 
     def changes(self, keys: Collection[WatchKey], delivery_ids: Collection[int], *, is_cut: bool) -> bytes | None:
-        """What has changed; None when nothing has."""
+        """A frame with these changes; None if nothing has changed."""
         marks = self._marks or self._store.marks()
-        # On a shared store, what was written earlier may be seen later.
+        # On a shared store, rows may become visible later than rows that were written after them.
         since = marks.earlier() if self._must_repeat or self._store.is_shared else marks
         self._must_repeat = False
         rows = self._store.changed_rows(since, keys=keys, delivery_ids=delivery_ids, most=MOST_ROWS)
@@ -216,7 +216,7 @@ class _ChangeReader:
         return DeliveryList(views=views, next=None, holds=holds, now=now).json()
 
     def _new(self, what: str, found: Iterable[dict[str, Any]], *key: str) -> list[dict[str, Any]]:
-        """Those that are not as they were last sent."""
+        """The rows that differ from what was last sent."""
         new = []
         for one in found:
             name, value = (what, *(one[part] for part in key)), hash(encode(one))
@@ -229,7 +229,7 @@ class _ChangeReader:
         return new
 
     def _changed_counts(self) -> dict[str, Any] | None:
-        """The counters, if they have changed and it is not too early to count again."""
+        """The counters, if they have changed and it is time to count again."""
         begun_at = self._clock.steady()
         if begun_at < self._count_at:
             return None

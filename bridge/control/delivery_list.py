@@ -25,7 +25,7 @@ TASK_TOPICS: Final = "task_"  # the prefix of topics that are about a task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryList:
-    """Deliveries at one instant, with the endpoint queues that are held. `next` is the cursor of the next page."""
+    """Deliveries at one instant, with the waits of their endpoint queues. `next` is the cursor of the next page."""
 
     views: Sequence[DeliveryView]
     next: str | None
@@ -33,14 +33,14 @@ class DeliveryList:
     now: float
 
     def json(self, *, attempts: bool = False) -> list[dict[str, Any]]:
-        """For JSON; with `attempts` each with all its attempts."""
+        """For JSON; with `attempts`, each delivery has all its attempts."""
         return [
             {**delivery_json(view), **({"attempts_made": attempts_json(view)} if attempts else {})}
             for view in self.views
         ]
 
     def last_outcome(self, view: DeliveryView) -> str:
-        """The result of the last attempt, and what the next one waits for."""
+        """The result of the last attempt, and what the next attempt waits for."""
         hold = hold_on(view, self.holds)
         parts = [view.last_detail or view.last_outcome, why_held(hold) if hold is not None else None]
         return "; ".join(filter(None, parts))
@@ -71,7 +71,7 @@ def event_deliveries(store: ReadStore, file: SettingsFile, event_id: str, *, now
 def deliveries_at(
     store: ReadStore, file: SettingsFile, views: Iterable[DeliveryView], *, now: float, following: str | None = None
 ) -> DeliveryList:
-    """These deliveries, with what holds them back now. `following` is the cursor of the next page."""
+    """These deliveries, with what they wait for now. `following` is the cursor of the next page."""
     return DeliveryList(
         views=held_deliveries(views, store.pauses(), now),
         next=following,
@@ -81,9 +81,11 @@ def deliveries_at(
 
 
 def redeliver(store: CommandStore, file: SettingsFile, wanted: DeliveryFilter, *, expect: int | None = None) -> int:
-    """Send these deliveries again, with the same id and bytes; returns how many. UsageError when they are not narrowed
-    down; UnknownError when an event or the endpoint does not exist; OutdatedError when they are not as many as `expect`
-    says."""
+    """Send these deliveries again, with the same id and bytes; returns how many.
+
+    UsageError if the filter is too wide. UnknownError if an event or the endpoint does not exist. OutdatedError if
+    their number is not `expect`.
+    """
     if not wanted.is_narrow:
         raise UsageError("name event ids, or select deliveries by state, topic, task or time")
     if wanted.endpoint is not None:
@@ -97,28 +99,28 @@ def redeliver(store: CommandStore, file: SettingsFile, wanted: DeliveryFilter, *
 
 
 def enable(store: CommandStore, file: SettingsFile, endpoint: str, *, now: float) -> tuple[bool, bool]:
-    """Send to an endpoint again; returns whether it was disabled, and whether it was held. UnknownError when the
-    settings do not have it."""
+    """Enable an endpoint and end its wait; returns whether it was disabled, and whether it had to wait. UnknownError if
+    it is not in the settings."""
     known_endpoint(file, endpoint)
     was_held = bool(lasting_holds(store.queue_holds(), [endpoint], now))
     return store.enable(endpoint), was_held
 
 
 def known_endpoint(file: SettingsFile, endpoint: str) -> None:
-    """UnknownError, with the endpoints of the settings, unless this is one of them."""
+    """Raise UnknownError, with the endpoints of the settings, unless this is one of them."""
     known = file.queues
     if endpoint not in known:
         raise UnknownError(f"no endpoint {printable(endpoint)} in {file.path}; there are: {', '.join(known) or 'none'}")
 
 
 def unknown_event(event_id: str) -> UnknownError:
-    """What is raised about an event that does not exist."""
+    """The error for an event that does not exist."""
     return UnknownError(f"no event {printable(event_id)}: `genbridge deliveries` lists them")
 
 
 def delivery_json(view: DeliveryView) -> dict[str, Any]:
-    """One delivery for JSON. `id` is null for operator topics; `about` is the endpoint that an operator topic is
-    about; `last_reason` is the answer to the last attempt, or why there was none."""
+    """One delivery for JSON. `id` is null for events about an account or endpoint. `about` is the endpoint that such an
+    event is about. `last_reason` is the answer to the last attempt, or why there was no answer."""
     is_about_task = view.topic.startswith(TASK_TOPICS)
     return {
         "event_id": view.event_id,

@@ -14,9 +14,9 @@ from bridge.store import ReadStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundDeliveries:
-    """A page of deliveries, with how each of them stands."""
+    """A page of deliveries, each with its group."""
 
-    standings: Sequence[Standing]  # of `found.views`, in their order
+    standings: Sequence[Standing]  # the groups of `found.views`, in the same order
     found: DeliveryList
 
 

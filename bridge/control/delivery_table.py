@@ -19,14 +19,14 @@ from bridge.domain.views import DeliveryView, QueueHold, WatchView
 from bridge.store import ReadStore
 
 ROWS: Final = 50
-MOST_BYTES: Final = 16_384  # of a body that is shown
+MOST_BYTES: Final = 16_384  # maximum size of a body that is shown
 _WEEK_S: Final = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
-    """One delivery. `watch`: the task that it is about, if it is still kept, and `snapshot` what its provider last
-    said. `why_off`: why its endpoint gets nothing now. `pause` and `hold`: what else it waits for. `gone_at`: when the
+    """One delivery. `watch`: its task, if that is still stored; `snapshot`: what the provider last said about it.
+    `why_off`: why nothing is sent to its endpoint now. `pause` and `hold`: what else it waits for. `gone_at`: when the
     task's results will be gone, if that is before the next attempt."""
 
     standing: Standing
@@ -44,19 +44,19 @@ class DeliveryRow:
 
     @property
     def task(self) -> WatchKey | None:
-        """The task that it is about."""
+        """The task that the delivery is about."""
         is_about_task = self.view.topic.startswith(TASK_TOPICS)
         return WatchKey(self.view.account, self.view.task_id) if is_about_task else None
 
     @property
     def name(self) -> tuple[str, str, str]:
-        """What distinguishes it from all others."""
+        """The values that identify the delivery."""
         return self.view.event_id, self.view.endpoint, self.view.target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDelivery:
-    """One delivery with its attempts, and the first bytes of what is sent."""
+    """One delivery with its attempts, and the first bytes of its body."""
 
     row: DeliveryRow
     body: bytes
@@ -65,7 +65,7 @@ class OpenDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryTable:
-    """A page of deliveries. `after` is the cursor of the next one. `accepted` counts the last week."""
+    """A page of deliveries. `after` is the cursor of the next page. `accepted` counts those of the last week."""
 
     rows: Sequence[DeliveryRow]
     after: str | None
@@ -83,7 +83,7 @@ def delivery_table(
     after: str | None = None,
     opened: tuple[str, str, str] | None = None,
 ) -> DeliveryTable:
-    """This page of deliveries. `opened`: the event, endpoint and target of the one to show whole. UsageError for a
+    """This page of deliveries. `opened`: event, endpoint and target of the delivery to show in full. UsageError for a
     wrong cursor."""
     page = search_deliveries(store, file, wanted, now=now, limit=ROWS, cursor=after)
     every = wanted._replace(standings=tuple(Standing))
@@ -113,7 +113,7 @@ def _opened(
 
 
 class _Facts:
-    """What holds deliveries back at this instant, and the labels of their tasks."""
+    """What deliveries wait for at this instant, and the labels of their tasks."""
 
     def __init__(self, store: ReadStore, now: float) -> None:
         self._store = store

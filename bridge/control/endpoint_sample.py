@@ -1,4 +1,4 @@
-"""Sends a sample to one endpoint, which shows whether it accepts what genbridge sends."""
+"""Sends a sample to one endpoint, which shows whether the endpoint accepts genbridge's messages."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ async def send_sample(
     results: int = 1,
     has_images: bool = False,
 ) -> list[tuple[str, Outcome]]:
-    """Send a sample of this topic, with this many results, to each target of the endpoint; store nothing. Returns
-    the outcome for each target."""
+    """Send a sample of this topic, with this many results, to each target of the endpoint. Stores nothing. Returns the
+    outcome for each target."""
     event = sample_event(now, topic, results=results, has_images=has_images)
     outcomes = []
     for parcel in sink.parcels(event):

@@ -20,28 +20,29 @@ if TYPE_CHECKING:
 
 
 LATE: Final = "longer than usual"
-MOST_RATIO: Final = 10.0  # of both ends of a range that is shown
+MOST_RATIO: Final = 10.0  # maximum ratio of the two ends of a range that is shown
 
 
 class Estimates:
-    """Estimates from the store's tables of durations. `providers` has each account's provider. Needs no daemon."""
+    """Estimates from the stored tables of durations. `providers` maps each account to its provider. Works without a
+    daemon."""
 
     def __init__(self, tables: Mapping[DurationKey, Table | None], providers: Mapping[str, str]) -> None:
         self._tables = tables
         self._providers = providers
 
     def of(self, view: WatchView, now: float) -> Expected | None:
-        """When this task should finish, counted from when it was added. None when it has finished, or too little is
+        """When this task should finish, measured from its addition. None if it has finished, or if too little is
         known."""
         if view.phase not in LIVE or not self._tables:
             return None
-        from bridge.domain.durations.forecast import expected  # here: without tables, nothing can be estimated
+        from bridge.domain.durations.forecast import expected  # imported here: without tables, nothing can be estimated
 
         fit = self._knowledge.usual(DurationKey(view.account, view.action or ""))
         return expected(fit, began_at=view.added_at, now=now)
 
     def remaining_s(self, account: str, action: str | None, age_s: float) -> float | None:
-        """How long half of the tasks of this kind and age still run. None when too little is known."""
+        """The time after which half of the tasks of this kind and age have finished. None if too little is known."""
         if not self._tables:
             return None
         from bridge.domain.durations.forecast import expected
@@ -50,11 +51,11 @@ class Estimates:
         return None if found is None else found.at
 
     def usual(self, view: WatchView) -> tuple[Expected, int] | None:
-        """When tasks like this one finish, counted from when it was added, and how many of this kind were seen. None
-        when too little is known."""
+        """When tasks like this one finish, measured from its addition, and the number of tasks of this kind that were
+        observed. None if too little is known."""
         if not self._tables:
             return None
-        from bridge.domain.durations.forecast import expected  # here: without tables, nothing can be estimated
+        from bridge.domain.durations.forecast import expected  # imported here: without tables, nothing can be estimated
 
         fit = self._knowledge.usual(DurationKey(view.account, view.action or ""))
         found = expected(fit, began_at=view.added_at, now=view.added_at)
@@ -75,7 +76,7 @@ def estimates(store: ReadStore, file: SettingsFile) -> Estimates:
 
 
 def is_late(found: Expected, now: float) -> bool:
-    """Whether nine of ten such tasks have finished by this age."""
+    """Whether 90 % of such tasks have finished by this age."""
     return now > found.usual_until_at
 
 
@@ -95,14 +96,15 @@ def when_done(found: Expected, now: float) -> str:
 
 
 def is_vague(found: Expected, now: float) -> bool:
-    """Whether the range that `eta` shows is too wide to help: it begins now, or its end is over ten times as far."""
+    """Whether the range that `eta` shows is too wide to be useful: it begins now, or its end is more than ten times its
+    beginning."""
     if is_late(found, now):
         return False
     return found.low_at <= now or found.high_at - now > MOST_RATIO * (found.low_at - now)
 
 
 def eta_json(found: Expected | None) -> Mapping[str, Any]:
-    """For JSON: the times at which half, a tenth and nine tenths of similar tasks have finished."""
+    """For JSON: when 50 %, 10 % and 90 % of similar tasks have finished."""
     return {
         "eta_at": rfc3339(found.at if found else None),
         "eta_low_at": rfc3339(found.low_at if found else None),

@@ -1,8 +1,8 @@
 """The stream of events: every follower gets the same bytes, which are read and encoded once.
 
-One reader goes through the log of events. What it reads is kept for a while as a chain of pages, each found by the
-position before it. A follower goes along the chain at its own speed. One that resumes from an older position reads
-pages of its own until it meets the chain. Those who resume at the same time share them.
+One reader follows the log of events. It keeps what it reads for a while as a chain of pages; each page is found by the
+position before it. A follower moves along the chain at its own speed. A follower that resumes from an older position
+reads its own pages until it reaches the chain. Followers that resume at the same time share these pages.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from bridge.store.event_log import READ_AT_ONCE, EventLog
 log = get_logger()
 
 HEARTBEAT_S: Final = 15.0
-LOOK_EVERY_S: Final = 1.0  # on a shared store, for events that nobody was notified of
-SPACING_S: Final = 0.02  # between two readings, so that many commits share one
-HELD_S: Final = 0.05  # how soon to look again for the commit of an open transaction
+LOOK_EVERY_S: Final = 1.0  # on a shared store, for events that came without a notification
+SPACING_S: Final = 0.02  # between two reads, so that many commits share one read
+HELD_S: Final = 0.05  # when to read again if an open transaction may still commit an event
 AGAIN_S: Final = 1.0
-KEPT_BYTES: Final = 2 << 20  # of pages
+KEPT_BYTES: Final = 2 << 20  # maximum size of the kept pages
 KEPT_PAGES: Final = 512
-MOST_BEHIND: Final = 1000  # events; a follower that was up to date and falls back further is dropped
+MOST_BEHIND: Final = 1000  # events; a follower that was up to date and falls further behind is dropped
 
 
 class EventHub:
-    """Events for any number of followers. With none, nothing is read."""
+    """Events for any number of followers. Without followers, nothing is read."""
 
     def __init__(self, *, store: EventLog, offload: Offload, clock: Clock) -> None:
         self._log = store
         self._offload = offload
         self._clock = clock
-        self._position: int | None = None  # position up to which the log has been read; None: no followers
+        self._position: int | None = None  # up to which the log has been read; None: no followers
         self._pages: OrderedDict[int, FramePage] = OrderedDict()
         self._kept_bytes = 0
         self.followers = 0
@@ -51,10 +51,12 @@ class EventHub:
     async def follow(
         self, after: int | None, *, topic: str | None = None, account: str | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Frames of the events after this number (None: from now on), the heartbeats between them, and first of all
-        `OPENING`, once nothing can be missed. It ends when the follower is too slow, when the store cannot be read, or
-        at `release`; the follower may come back with the last number it got. StoreError, at the first frame, when the
-        store cannot be read."""
+        """Frames of the events after this number (None: from now on), with heartbeats in between. First comes
+        `OPENING`, as soon as no event can be missed.
+
+        It ends when the follower is too slow, when the store cannot be read, or at `release`. The follower can resume
+        with the last number it got. StoreError at the first frame if the store cannot be read.
+        """
         self.followers += 1
         releases = self._releases
         try:
@@ -98,7 +100,7 @@ class EventHub:
         self._ring()
 
     async def run(self) -> None:
-        """Read what is new, until cancelled."""
+        """Read new events until canceled."""
         self._must_read.set()
         while True:
             is_watching = self.followers and self._log.is_shared
@@ -112,7 +114,7 @@ class EventHub:
                 self._must_read.set()
 
     async def _begin(self) -> int:
-        """The position from which a new follower misses nothing."""
+        """The position from which a new follower misses no event."""
         async with self._reading:
             if self._position is None:
                 self._position = await self._offload(self._log.newest_event)
@@ -135,9 +137,9 @@ class EventHub:
                 return
 
     async def _next_page(self, position: int) -> FramePage | None:
-        """What follows this position; None when nothing comes for a while, or at `release`."""
+        """The page after this position; None when nothing comes for a while, or at `release`."""
         releases = self._releases
-        if position > (self._position or 0):  # another daemon has been quicker, or it is no number of this log
+        if position > (self._position or 0):  # another daemon was faster, or this is not a number of this log
             page = await self._page(position)
             if page.is_gone:
                 return page
@@ -147,7 +149,8 @@ class EventHub:
         return await self._page(position)
 
     async def _page(self, after: int) -> FramePage:
-        """The page after this position: kept, or read again. Pages end where those of other followers do."""
+        """The page after this position: a kept one, or read again. Pages end at the same positions for all
+        followers."""
         async with self._reading:
             if after in self._pages:
                 self._pages.move_to_end(after)

@@ -20,7 +20,7 @@ from bridge.domain.task import LIVE
 from bridge.domain.views import DeliveryView, ReadingCount, WatchDetails
 from bridge.store import ReadStore
 
-SOON_S: Final = 2.0  # polls that the store shows within this time need no remark
+SOON_S: Final = 2.0  # polls that become visible in the store within this time need no remark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +30,13 @@ class TaskExplanation:
     now: float
     story: WatchDetails
     eta: str  # `-` when nothing is known
-    daemon: str | None  # who works on the store
-    notes_every_s: float  # how late polls show in the store
+    daemon: str | None  # the daemons that work on the store, in words
+    notes_every_s: float  # after how long polls become visible in the store
     due: int  # watches of this account that should be polled now
     rates: Mapping[str, float]  # requests per second, for each account of the settings
-    account: AccountState | None  # of this watch
-    endpoints: frozenset[str]  # of the settings
-    paused: Mapping[str, Pause]  # endpoints
+    account: AccountState | None  # the account of this watch
+    endpoints: frozenset[str]  # all in the settings
+    paused: Mapping[str, Pause]  # paused endpoints
     held: QueueHolds
 
     def lines(self) -> Iterator[str]:
@@ -106,7 +106,7 @@ class TaskExplanation:
             yield f"  not delivered: {one}"
 
     def _next_poll(self) -> Iterator[str]:
-        """When it is, and what delays it."""
+        """When the next poll is, and what delays it."""
         state, account = self.story.watch.state, self.account
         if state.account not in self.rates:
             yield f"never; the settings have no account {state.account}"
@@ -142,7 +142,7 @@ class TaskExplanation:
         late = f" (due {ago(next_poll_at, self.now)})" if is_due and next_poll_at else ""
         why = self.story.next_poll_why or ""
         if (next_poll_at or 0.0) <= self.now:
-            why = why.partition("; polled again after ")[0]  # that time has passed
+            why = why.partition("; polled again after ")[0]  # that time has already passed
         return f"{when}{late}" + (f"; {why}" if why else "")
 
     def _delivery(self, delivery: DeliveryView) -> Iterator[str]:
@@ -191,8 +191,8 @@ def explain(
     daemon: str | None,
     rates: Mapping[str, float],
 ) -> TaskExplanation:
-    """Explain one watch. `daemon` says who works on the store, `rates` how many requests a second each account of the
-    settings may send. UnknownError when it is not watched."""
+    """Explain one watch. `daemon` names the daemons that work on the store, `rates` the requests per second of each
+    account in the settings. UnknownError if the task is not watched."""
     return TaskExplanation(
         now=now,
         story=store.details(key),

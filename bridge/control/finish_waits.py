@@ -1,4 +1,4 @@
-"""Wakes callers that wait for tasks to finish. The store is read once per change, for any number of callers."""
+"""Wakes callers that wait for tasks to finish. After a change, the store is read once for all callers."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class FinishWaits:
         self._must_look = anyio.Event()
 
     async def until_finished(self, key: WatchKey, timeout_s: float) -> None:
-        """Return when this task has finished, was withdrawn or is not there; at the latest after `timeout_s`."""
+        """Return when this task has finished, was withdrawn or does not exist; after `timeout_s` at the latest."""
         finished = anyio.Event()
         self._waiting.setdefault(key, []).append(finished)
-        self._must_look.set()  # it may have finished before
+        self._must_look.set()  # it may have finished before this call
         try:
             await self._clock.wait(finished, timeout_s)
         finally:
@@ -39,21 +39,21 @@ class FinishWaits:
                 self._waiting.pop(key, None)
 
     def committed(self, changes: Sequence[Change]) -> None:
-        """Wake those who wait for these tasks."""
+        """Wake the callers that wait for these tasks."""
         if self._waiting:
             self._wake(change.note.key for change in changes if isinstance(change, TaskChange) and change.ends)
 
     def changed(self) -> None:
-        """Tasks may have finished by other means than a commit of this daemon."""
+        """Tasks may have finished without a commit of this daemon."""
         if self._waiting:
             self._must_look.set()
 
     def release(self) -> None:
-        """Let everybody go who waits."""
+        """Wake all callers."""
         self._wake(list(self._waiting))
 
     async def run(self) -> None:
-        """Look at once, and whenever there is news, until cancelled."""
+        """Read the store at once, and whenever something has changed, until canceled."""
         self._must_look.set()
         while True:
             await self._must_look.wait()

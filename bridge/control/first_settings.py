@@ -1,4 +1,4 @@
-"""Writes a first settings file, as YAML with comments, from the answers of a person."""
+"""Writes a first settings file, as YAML with comments, from a person's answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOURCES: Final = {
     "none": "only `genbridge add` and the HTTP API",
 }
 PATHS: Final = {"queue": "queue/", "watchlist": "tasks.yaml", "lines": "ids.txt"}
-USUAL_VARIABLES: Final = {  # where the provider's own examples do not use {PROVIDER}_API_KEY
+USUAL_VARIABLES: Final = {  # for providers whose own examples do not use {PROVIDER}_API_KEY
     "replicate": "REPLICATE_API_TOKEN",
     "openai_video": "OPENAI_API_KEY",
     "fal": "FAL_KEY",
@@ -63,7 +63,7 @@ class FirstSettings:
 
 
 def find_provider(given: str, known: Mapping[str, Description]) -> Description:
-    """The provider of this name, or the only one whose name begins so. ValueError suggests another."""
+    """The provider with this name, or the only one whose name begins with it. ValueError suggests another."""
     name = given.strip().lower().replace("-", "_")
     begun = [each for each in known if each.startswith(name)]
     if name not in known and len(begun) != 1:
@@ -72,7 +72,7 @@ def find_provider(given: str, known: Mapping[str, Description]) -> Description:
 
 
 def needs_no_key(description: Description, base_url: str) -> bool:
-    """Whether requests to this address carry no key."""
+    """Whether requests to this address need no key."""
     return _auth(description, base_url) == "none"
 
 
@@ -87,7 +87,7 @@ def _auth(description: Description, base_url: str) -> object:
 
 
 def usual_keys(description: Description, base_url: str) -> str:
-    """The environment variables that hold the key, unless the person says otherwise."""
+    """The environment variables that usually hold the key."""
     if needs_key_pair(description, base_url):
         start = description.name.upper()
         return f"${{{start}_ACCESS_KEY}} ${{{start}_SECRET_KEY}}"
@@ -95,8 +95,8 @@ def usual_keys(description: Description, base_url: str) -> str:
 
 
 def parse_keys(text: str, description: Description, base_url: str) -> dict[str, str]:
-    """The settings for a key, or for an access key and a secret key with a blank between. ValueError when they cannot
-    be used."""
+    """The settings for a key, or for an access key and a secret key separated by a space. ValueError if they cannot be
+    used."""
     parts = text.split()
     if needs_key_pair(description, base_url) and len(parts) != 2:
         raise ValueError("requests are signed: give the access key and the secret key, with a blank between")
@@ -109,15 +109,15 @@ def parse_keys(text: str, description: Description, base_url: str) -> dict[str, 
 
 
 def sources_of(description: Description, base_url: str) -> dict[str, str]:
-    """The places that tasks can come from, with what each means; the usual one first."""
+    """The possible sources of tasks, each with a description; the usual one first."""
     host = None if has_reference(base_url) else urlsplit(base_url).hostname
     able = description.route(host).discover is not None
     return {name: meaning for name, meaning in SOURCES.items() if name != "discover" or able}
 
 
 def parse_endpoint(text: str) -> FirstEndpoint | None:
-    """The endpoint for an address: a webhook, the robot of a chat group, or an Apprise URL. None for no text;
-    ValueError when it cannot work."""
+    """The endpoint for an address: a webhook, a group robot, or an Apprise URL. None for an empty text; ValueError if
+    it cannot work."""
     url = text.strip()
     if not url:
         return None
@@ -208,8 +208,8 @@ def _text(value: str) -> str:
 
 
 def write_settings(path: Path, text: str, *, source: str) -> None:
-    """Write the file, which nobody else may read, and an empty source. UsageError when the file exists: it stays as it
-    is."""
+    """Write the file, readable only by its owner, and an empty source. UsageError if the file exists; it is not changed
+    then."""
     try:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
@@ -225,13 +225,13 @@ def write_settings(path: Path, text: str, *, source: str) -> None:
 
 
 def exists_already(path: Path) -> str:
-    """What to do about a settings file that is there."""
+    """The advice for a settings file that exists already."""
     return f"{path} exists, and stays as it is: edit it, or name another file with --config"
 
 
 def keep_out_of_git(path: Path) -> Path | None:
-    """Add the settings to the `.gitignore` beside them, if they are in a Git repository and not in it yet. The file
-    that was changed."""
+    """Add the settings to the `.gitignore` in the same folder, if they are in a Git repository and not listed yet.
+    Returns the file that was changed."""
     folder = path.absolute().parent
     if not any((above / ".git").exists() for above in (folder, *folder.parents)):
         return None

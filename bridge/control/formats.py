@@ -1,4 +1,4 @@
-"""Times, durations and counts, as people and JSON get them."""
+"""Times, durations and counts, formatted for people and for JSON."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from typing import Final
 from bridge.config.duration_syntax import parse_duration
 from bridge.domain.quoting import quoted
 
-FIRST: Final = -62_135_596_800.0  # the range of a date, the years 1 to 9999; a store may hold any number
+FIRST: Final = -62_135_596_800.0  # the range of a date, years 1 to 9999; a store may contain any number
 LAST: Final = 253_402_300_799.0
 
 
 def rfc3339(at: float | None) -> str | None:
-    """A time as JSON has it, in UTC, to the millisecond; None stays None."""
+    """A time for JSON: in UTC, with milliseconds; None stays None."""
     if at is None:
         return None
-    at = round(_shown(at) * 1000) / 1000  # as webhooks do; isoformat would truncate
+    at = round(_shown(at) * 1000) / 1000  # rounded as in webhooks; isoformat would truncate
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def instant(text: str, now: float) -> float:
-    """The time that is meant by a time (RFC 3339; UTC without an offset) or by a duration back from now. ValueError
-    says how to write one."""
+    """Parse a time (RFC 3339; UTC without an offset), or a duration back from now. ValueError explains the syntax."""
     try:
         return now - parse_duration(text)
     except ValueError:
-        pass  # then it is a time
+        pass  # not a duration, so it must be a time
     try:
         at = datetime.fromisoformat(text.strip())
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
@@ -84,5 +83,5 @@ def count(number: int, noun: str) -> str:
 
 
 def _shown(at: float) -> float:
-    """The nearest time that a date can hold."""
+    """The nearest time that a date can represent."""
     return max(FIRST, at) if at < LAST else LAST

@@ -1,4 +1,4 @@
-"""What the page shows of each account, each endpoint, the daemon and the store. What is not well comes first."""
+"""What the page shows about each account, each endpoint, the daemon and the store. Those with problems come first."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ NOBODY: Final = BoundedCount(0, False)
 
 
 class FactState(StrEnum):
-    """How an account or endpoint is, the worst first."""
+    """The state of an account or endpoint, the worst first."""
 
     BLOCKED = "blocked"  # an account: its key was rejected
     DISABLED = "disabled"  # an endpoint: it answered 410
-    FAILING = "failing"  # an endpoint has accepted nothing since its last failure; an account's provider fails
+    FAILING = "failing"  # endpoint: nothing was accepted since its last failure; account: its provider fails
     PAUSED = "paused"  # by a person
-    HELD = "held"  # until a time that the other side named
-    SLOWED = "slowed"  # an account: by a 429
+    HELD = "held"  # until a time that the provider or receiver asked for
+    SLOWED = "slowed"  # account: slowed by a 429
     WELL = "well"
 
 
@@ -51,16 +51,16 @@ class AccountFacts:
     until_at: float | None
     live: int
     in_flight: int
-    rate: float | None  # requests per second, now and in the settings' measure; None: this daemon does not poll it
+    rate: float | None  # requests per second, now and according to the settings; None: this daemon does not poll it
     full_rate: float | None
     polls_per_minute: float | None
     answered_at: float | None
-    usual_s: float | None  # half of its tasks take no longer; None: too little is known
-    pause: Pause | None  # one that lasts, also beside a worse state
+    usual_s: float | None  # the current pause, even if the state is worse
+    pause: Pause | None  # the current pause, even if the state is worse
 
     @property
     def rate_used(self) -> float | None:
-        """Which share of the allowed rate the polls of the last minutes have used."""
+        """The share of the allowed rate that the polls of the last minutes have used."""
         if not self.rate or self.polls_per_minute is None:
             return None
         return self.polls_per_minute / 60 / self.rate
@@ -68,7 +68,7 @@ class AccountFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointFacts:
-    """One endpoint of the settings. `error` is the answer to the last failed attempt, if that is known."""
+    """One endpoint of the settings. `error` is the answer to the last failed attempt, if known."""
 
     endpoint: str
     type: str
@@ -79,11 +79,11 @@ class EndpointFacts:
     waiting: int
     dead: int
     oldest_waiting_at: float | None
-    accepted: BoundedCount  # in 24 h
-    accepted_at: float | None  # the last one in 24 h
+    accepted: BoundedCount  # accepted deliveries of the last 24 h
+    accepted_at: float | None  # the last one of these
     error: str
     error_at: float | None
-    pause: Pause | None  # one that lasts, also beside a worse state
+    pause: Pause | None  # the current pause, even if the state is worse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +96,16 @@ class DaemonFacts:
     answered_at: float | None  # the last answer to a poll
     loop_lag: Quantiles
     commits: Quantiles
-    memory_bytes: int | None  # now; None: the system does not say
-    answers: Mapping[str, Quantiles]  # of each account's provider
+    memory_bytes: int | None  # current use; None: the system does not report it
+    answers: Mapping[str, Quantiles]  # response times of each account's provider
     endpoint_answers: Mapping[str, Quantiles]
-    store: str  # where it is, without secrets
+    store: str  # its location, without secrets
     space: StoreSpace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthFacts:
-    """All of them; the sources and the other daemons are in the overview."""
+    """All facts; the sources and the other daemons are in the overview."""
 
     accounts: Sequence[AccountFacts]
     endpoints: Sequence[EndpointFacts]
@@ -126,7 +126,7 @@ def health_facts(
 
 
 def daemon_facts(found: HealthFacts, rings: Rings, daemon: DaemonNow) -> DaemonFacts:
-    """The facts of the daemon that serves the page. Reads no store."""
+    """The facts of the daemon that serves the page. Does not read the store."""
     answered = [one.answered_at for one in daemon.accounts.values() if one.answered_at is not None]
     return DaemonFacts(
         version=__version__,
@@ -189,7 +189,7 @@ def _account(
 def _account_state(
     past: AccountState | None, now: AccountNow | None, at: float
 ) -> tuple[FactState, str, float | None, float | None]:
-    """The state, why, since when, and until when."""
+    """The state, its reason, its beginning, and its end."""
     probe_at = now.probe_at if now else None
     if past is not None and past.blocked_at is not None:
         return FactState.BLOCKED, past.reason, past.blocked_at, probe_at

@@ -1,4 +1,4 @@
-"""What holds accounts and endpoints back: waits that providers and receivers asked for, and failing endpoints."""
+"""What makes accounts and endpoints wait: times that providers and receivers asked for, and failing endpoints."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bridge.domain.views import DeliveryView, QueueHold
 if TYPE_CHECKING:
     from bridge.domain.health import Health
 
-ACCOUNT = ""  # the route of a hold on the whole account
+ACCOUNT = ""  # the route of a wait of the whole account
 
 QueueHolds = Mapping[tuple[str, str], QueueHold]
-"""By endpoint and target."""
+"""The waits of queues, by endpoint and target."""
 
 
 def holds_of(state: AccountState | None, now: float) -> Iterator[Hold]:
-    """The waits of an account (`Retry-After`) that have not ended."""
+    """The waits of an account (`Retry-After`) that have not ended yet."""
     if state is None:
         return
     if state.paused_until is not None and state.paused_until > now:
@@ -28,12 +28,12 @@ def holds_of(state: AccountState | None, now: float) -> Iterator[Hold]:
 
 
 def holds_on(state: AccountState | None, action: str | None, now: float) -> list[Hold]:
-    """The waits that apply to a task with this action. Without an action, every route may be the task's."""
+    """The waits that apply to a task with this action. Without an action, the task may use any route."""
     return [hold for hold in holds_of(state, now) if action is None or hold.route in {ACCOUNT, HOST, action}]
 
 
 def opens_at(holds: Iterable[Hold]) -> float:
-    """When the last of these waits ends; 0 without waits."""
+    """When the last of these waits ends; 0 if there are none."""
     return max((hold.until_at for hold in holds if hold.route != HOST), default=0.0)
 
 
@@ -46,7 +46,7 @@ def hold_line(account: str, hold: Hold, now: float) -> str:
 
 
 def hold_json(account: str, hold: Hold) -> dict[str, Any]:
-    """For JSON. `scope` says what is held: the `account`, one `route` of it, or the account because of its `host`."""
+    """For JSON. `scope` is what waits: the `account`, one `route` of it, or the account because of its `host`."""
     scope = {ACCOUNT: "account", HOST: "host"}.get(hold.route, "route")
     route = hold.route if scope == "route" else None
     return {
@@ -59,19 +59,19 @@ def hold_json(account: str, hold: Hold) -> dict[str, Any]:
 
 
 def lasting_holds(found: Iterable[QueueHold], endpoints: Collection[str], now: float) -> QueueHolds:
-    """The waits of these endpoints that have not ended."""
+    """The waits of these endpoints that have not ended yet."""
     return {(one.endpoint, one.target): one for one in found if one.until_at > now and one.endpoint in endpoints}
 
 
 def hold_on(view: DeliveryView, holds: QueueHolds) -> QueueHold | None:
-    """The wait that holds a delivery back; None when nothing does."""
+    """The wait that delays a delivery; None if nothing does."""
     found = holds.get((view.endpoint, view.target))
     is_held = found is not None and view.state == "waiting" and (view.next_attempt_at or 0.0) <= found.until_at
     return found if is_held else None
 
 
 def why_held(hold: QueueHold) -> str:
-    """`the endpoint asked to wait until 2026-01-02T03:04:05.000Z`, or what else it waits for."""
+    """`the endpoint asked to wait until 2026-01-02T03:04:05.000Z`, or another reason."""
     until = rfc3339(hold.until_at)
     return f"the endpoint asked to wait until {until}" if hold.reason else f"an earlier message is retried at {until}"
 

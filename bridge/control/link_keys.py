@@ -11,9 +11,9 @@ class KeyStore(Protocol):
     """The part of a store that replaces keys."""
 
     def renew_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
-        """A new key for this purpose; everything signed with the old one is void."""
+        """Create a new key for this purpose; everything that was signed with the old key becomes invalid."""
 
 
 def revoke_links(store: KeyStore, *, now: float) -> None:
-    """Make every link to a copy void. Later ones are signed with a new key."""
+    """Make every existing link to a copy invalid. New links are signed with a new key."""
     store.renew_key(KeyPurpose.RESULTS, now=now)

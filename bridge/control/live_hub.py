@@ -1,4 +1,4 @@
-"""Passes on what is committed, as it is committed, to everybody who follows or waits."""
+"""Sends committed changes to everybody who follows a stream or waits for a task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bridge.store.follow_store import FollowStore
 
 class LiveHub:
     """`ports.StoreObserver` of one daemon. It reads the store on its own connection, in its own thread (`offload`), and
-    only while somebody follows or waits. `polls` says when tasks were polled."""
+    only while somebody follows or waits. `polls` records when tasks were polled."""
 
     def __init__(
         self, *, store: FollowStore, offload: Offload, clock: Clock, settings: Callable[[], SettingsFile]
@@ -34,7 +34,7 @@ class LiveHub:
 
     @property
     def followers(self) -> int:
-        """How many streams there are."""
+        """The number of streams."""
         return self._events.followers + self._changes.followers
 
     def events(
@@ -48,7 +48,7 @@ class LiveHub:
         return self._changes.follow()
 
     async def until_finished(self, key: WatchKey, timeout_s: float) -> None:
-        """Return when this task has finished, was withdrawn or is not there; at the latest after `timeout_s`, or when
+        """Return when this task has finished, was withdrawn or does not exist; at the latest after `timeout_s`, or when
         the server stops."""
         await self._waits.until_finished(key, timeout_s)
 
@@ -71,12 +71,12 @@ class LiveHub:
         self._changes.changed()
 
     def release(self) -> None:
-        """Let everybody go who follows or waits, as the server stops or moves."""
+        """End all streams and waits, because the server stops or moves."""
         for part in (self._waits, self._events, self._changes):
             part.release()
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until canceled."""
         async with anyio.create_task_group() as group:
             for part in (self._waits, self._events, self._changes):
                 group.start_soon(keep_running, type(part).__name__.lower(), part.run, self._clock)

@@ -1,4 +1,4 @@
-"""Finds the watches that people mean by an id, a query URL, or ACCOUNT/ID."""
+"""Finds the watches for what people type: an id, a query URL, or ACCOUNT/ID."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _URL: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 
 
 def find_keys(store: ReadStore, file: SettingsFile, ids: Sequence[str], account: str | None) -> list[WatchKey]:
-    """The watches of these ids, each once. UnknownError when one is not watched; UsageError when several accounts watch
-    the same id and `account` does not say which."""
+    """The watches of these ids, without repetition. UnknownError if one is not watched. UsageError if several accounts
+    watch the same id and `account` does not select one."""
     return list(dict.fromkeys(_find_key(store, file, one, account) for one in ids))
 
 
@@ -39,13 +39,13 @@ def _find_key(store: ReadStore, file: SettingsFile, text: str, account: str | No
 
 
 def _located(file: SettingsFile, url: str, account: str | None) -> WatchKey:
-    # Here: only a query URL needs them.
+    # Imported here, because only a query URL needs them.
     from bridge.sources.task_reader import DoubtfulId, TaskProblem
     from bridge.task_reading import task_reader
 
     try:
         return task_reader(file).read({"id": url, "account": account}).key
-    except DoubtfulId as doubtful:  # added before such ids were refused
+    except DoubtfulId as doubtful:  # the task was added when such ids were still accepted
         return doubtful.key
     except TaskProblem as problem:
         raise UsageError(str(problem)) from None

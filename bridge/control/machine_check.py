@@ -1,4 +1,4 @@
-"""What `check` says about the machine: free disk space, and a clock that differs from the clocks of servers."""
+"""What `check` reports about the machine: free disk space, and a clock that differs from the clocks of servers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from bridge.domain.finding import Finding, Level
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.store import Place
 
-LEAST_BYTES: Final = 20 << 20  # below it the store may soon be unable to commit
+LEAST_BYTES: Final = 20 << 20  # with less, the store may soon be unable to commit
 LOW_BYTES: Final = 500 << 20
-MOST_OFFSET_S: Final = 30.0  # signatures and tokens of many services allow a minute or more
+MOST_OFFSET_S: Final = 30.0  # many services allow a minute or more in signatures and tokens
 
 
 def disk_findings(loaded: Loaded, place: Place) -> Iterator[Finding]:
-    """The disks that genbridge writes to, each once, with the space that is free on each."""
+    """The disks that genbridge writes to, without repetition, each with its free space."""
     settings, folders = loaded.settings, [place.parent] if isinstance(place, Path) else []
     if settings.archive is not None and not settings.archive.to.startswith("s3://"):
         folders.append(loaded.under(settings.archive.to).absolute())
@@ -35,14 +35,14 @@ def disk_findings(loaded: Loaded, place: Place) -> Iterator[Finding]:
         try:
             device, free = folder.stat().st_dev, shutil.disk_usage(folder).free
         except OSError:
-            continue  # the store, the archive or the source reports it
+            continue  # the store, the archive or the source reports this problem
         if device not in seen:
             seen.add(device)
             yield _free(wanted, free)
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the closest one above that exists."""
+    """The folder, or its nearest parent that exists."""
     return next((each for each in (folder, *folder.parents) if os.access(each, os.F_OK)), folder)
 
 
@@ -56,17 +56,17 @@ def _free(folder: Path, free: int) -> Finding:
 
 
 class ServerClocks:
-    """By how many seconds this machine's clock is ahead of the servers that answered."""
+    """How many seconds this machine's clock is ahead of the clocks of the servers that answered."""
 
     def __init__(self) -> None:
         self.offsets_s: list[float] = []
 
     def client(self, **options: Any) -> HttpClient:
-        """An HTTP client that notes the date of each answer."""
+        """An HTTP client that records the date of each answer."""
         return _DatedClient(self, **options)
 
     def note(self, date: str) -> None:
-        """An answer with this `Date` has just arrived."""
+        """Record the `Date` of an answer that has just arrived."""
         try:
             at = parsedate_to_datetime(date)
         except ValueError:
@@ -74,7 +74,7 @@ class ServerClocks:
         self.offsets_s.append(SystemClock().now() - at.replace(tzinfo=at.tzinfo or UTC).timestamp())
 
     def findings(self) -> Iterator[Finding]:
-        """A warning when even the server whose clock is closest differs."""
+        """A warning if even the server with the closest clock differs."""
         offset_s = min(self.offsets_s, key=abs, default=0.0)
         if abs(offset_s) > MOST_OFFSET_S:
             ahead = "ahead of" if offset_s > 0 else "behind"

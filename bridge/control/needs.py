@@ -1,6 +1,6 @@
-"""What needs a person: everything that genbridge cannot repair by itself.
+"""The things that need a person, because genbridge cannot repair them by itself.
 
-What passes by itself, such as a 429, a retry or a slow provider, is not in it.
+Temporary problems, such as a 429, a retry or a slow provider, are not included.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from bridge.domain.daemon_state import AccountNow, DaemonNow
     from bridge.domain.page_views import ExpiringResult, StoreSpace
 
-SLOW_S: Final = 1.0  # a store is slow if one commit of twenty takes longer
-LEAST_BYTES: Final = 256 << 20  # a disk is nearly full below this, or below ...
-LOW_BYTES: Final = 2 << 30  # ... this, if it is less than ...
+SLOW_S: Final = 1.0  # a store is slow if one commit in twenty takes longer
+LEAST_BYTES: Final = 256 << 20  # a disk is nearly full if less than this is free, or less than ...
+LOW_BYTES: Final = 2 << 30  # ... this and at the same time less than ...
 LOW_SHARE: Final = 0.05  # ... this share of the disk
-RECENT_S: Final = 3 * 86_400.0  # older dead deliveries are kept but no longer listed; covers a weekend and a day
+RECENT_S: Final = 3 * 86_400.0  # older dead deliveries are kept, but not listed; long enough for a weekend and a day
 
 
 class NeedKind(StrEnum):
-    """In the order in which they are shown."""
+    """The kinds, in the order in which they are shown."""
 
     NO_DAEMON = "no_daemon"
     DEAD_DELIVERIES = "dead_deliveries"
@@ -69,7 +69,7 @@ class Need:
 
 
 class NeedCounts(NamedTuple):
-    """The dead deliveries that need a person, and the number of all things that need one."""
+    """The number of dead deliveries that need a person, and the number of all needs."""
 
     dead: int = 0
     needs: int = 0
@@ -91,8 +91,9 @@ def needs(
     daemon: DaemonNow,
     commit_p95_s: float | None = None,
 ) -> list[Need]:
-    """Everything that needs a person, the worst first; without a daemon, only that. `daemon` is the one that serves
-    the page; `commit_p95_s` says how long its commits take. On a shared store, others may work while it does not."""
+    """Everything that needs a person, the worst first; without a daemon, only that. `daemon` is the one that serves the
+    page; `commit_p95_s` is the 95th percentile of its commits. On a shared store, other daemons may work while this one
+    does not."""
     if alone := list(_no_daemon(store, found, daemon)):
         return alone
     return [
@@ -113,7 +114,8 @@ def _no_daemon(store: ReadStore, found: Overview, daemon: DaemonNow) -> Iterator
 
 
 def _dead_deliveries(store: ReadStore, file: SettingsFile, now: float) -> Iterator[Need]:
-    """Endpoints to which a delivery died lately. All their dead deliveries count: they are sent again together."""
+    """Endpoints with a delivery that died recently. All their dead deliveries count, because they are sent again
+    together."""
     for one in store.dead_deliveries():
         if one.endpoint in file.endpoints and now - one.last_at <= RECENT_S:
             yield Need(
@@ -160,7 +162,7 @@ def _slow_store(commit_p95_s: float | None) -> Iterator[Need]:
 
 
 def full_disk(space: StoreSpace) -> Iterator[Need]:
-    """The need for room on the store's disk, if it is nearly full."""
+    """A need if the store's disk is nearly full."""
     free, whole = space.free_bytes, space.disk_bytes
     if free is None or whole is None:
         return
@@ -179,7 +181,7 @@ def _rejected(file: SettingsFile) -> Iterator[Need]:
 
 
 def _expiring(found: list[ExpiringResult], file: SettingsFile) -> Iterator[Need]:
-    """One for each endpoint, with the result that goes first."""
+    """One need for each endpoint, with the result that expires first."""
     for endpoint in dict.fromkeys(one.endpoint for one in found if one.endpoint in file.endpoints):
         first, *others = [one for one in found if one.endpoint == endpoint]
         yield Need(

@@ -1,4 +1,4 @@
-"""The four figures of the page's first view, and how many tasks finished today."""
+"""The four figures at the top of the page, and how many tasks finished today."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from bridge.domain.task import Phase
 from bridge.store import ReadStore
 
 QUARTER_S: Final = 900.0
-KEPT_QUARTERS: Final = 101  # a day of 25 hours, and the quarter that is not over
-SETTLED_QUARTERS: Final = 2  # the last ones are read again: on a shared store, what was written may be seen later
+KEPT_QUARTERS: Final = 101  # a day of 25 hours, and the current quarter
+SETTLED_QUARTERS: Final = 2  # these last ones are read again: on a shared store, rows may become visible late
 FRESH_S: Final = 1.0
 DAY_S: Final = 86_400.0
 
@@ -23,7 +23,7 @@ FAILURES: Final = frozenset({Phase.FAILED, Phase.CANCELED, Phase.NOT_FOUND, Phas
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedToday:
-    """The tasks that have finished since midnight. `failed`: those that did not succeed."""
+    """The number of tasks that have finished since midnight. `failed`: those that did not succeed."""
 
     finished: int
     failed: int
@@ -31,7 +31,7 @@ class FinishedToday:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedHour:
-    """The tasks that finished in the hour from `at` on. `failed`: those that did not succeed."""
+    """The number of tasks that finished in the hour from `at` on. `failed`: those that did not succeed."""
 
     at: float
     finished: int
@@ -44,18 +44,18 @@ class NowFigures:
 
     running: int
     today: FinishedToday
-    waiting: int  # deliveries
+    waiting: int  # waiting deliveries
     oldest_waiting_at: float | None
-    median_lag_s: float | None  # from the commit of a finish to its acceptance, in the last 24 h; None: there was none
+    median_lag_s: float | None  # from a finish's commit to its acceptance, in the last 24 h; None: no deliveries
 
 
 class FinishedCounts:
-    """How many tasks have finished in each quarter of an hour of the last day, as the store has it.
+    """How many tasks have finished in each quarter of an hour of the last day, according to the store.
 
-    Quarters, because every time zone of today begins its day at one. So any reader's "today" can be summed exactly. The
-    first call reads a day by an index. Later ones read what has finished in the last half hour, at most once a second.
-    So nothing is lost by a restart, and other daemons on the store count, too. Called through `Services.read`, so one
-    call at a time.
+    The unit is a quarter because in every current time zone the day begins at a quarter in UTC. So "today" can be
+    summed exactly for every reader. The first call reads a whole day by an index. Later calls read the last half hour,
+    at most once a second. So a restart loses nothing, and other daemons on the store are included. `Services.read`
+    makes one call at a time.
     """
 
     def __init__(self, steady: Callable[[], float]) -> None:
@@ -65,7 +65,7 @@ class FinishedCounts:
         self._stale_at = -math.inf
 
     def today(self, store: ReadStore, *, now: float, midnight_at: float) -> FinishedToday:
-        """The tasks that have finished since this midnight, which is at most 25 hours ago."""
+        """The tasks that have finished since this midnight, at most 25 hours ago."""
         self._refresh(store, now)
         first = math.floor(midnight_at / QUARTER_S)
         phases = [counts for quarter, counts in self._quarters.items() if quarter >= first]
@@ -75,7 +75,7 @@ class FinishedCounts:
         )
 
     def hours(self, store: ReadStore, *, now: float) -> list[FinishedHour]:
-        """The last 24 hours, the oldest first. The last one ends with the present quarter."""
+        """The last 24 hours, the oldest first. The last one ends with the current quarter."""
         self._refresh(store, now)
         last = math.floor(now / QUARTER_S)
         return [self._hour(last - 4 * back - 3) for back in range(23, -1, -1)]

@@ -1,4 +1,4 @@
-"""The overall status: counts, daemons, sources, and everything that is failing or held back."""
+"""The overall status: counts, daemons, sources, and everything that fails or has to wait."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bridge.domain.views import Counts, MemberView, Unchecked, UnreadView
 from bridge.store import ReadStore
 
 RECENT_S: Final = 86_400.0  # unreadable and unchecked answers are shown for a day
-MOST_UNREADABLE: Final = 10  # rows that are named
+MOST_UNREADABLE: Final = 10  # maximum number of rows that are named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Overview:
     members: Sequence[MemberView]  # daemons on a shared store
     sources: Sequence[SourceFacts]
     pauses: Sequence[Pause]
-    unreadable: Sequence[str]  # rows of the store
+    unreadable: Sequence[str]  # rows of the store that cannot be read
     unchecked: Sequence[Unchecked]
     failing: Sequence[Health]
     held_accounts: Sequence[tuple[str, Hold]]
@@ -60,7 +60,7 @@ class Overview:
 
 
 def counts_json(counts: Counts) -> dict[str, Any]:
-    """The figures for JSON, and what is disabled or blocked."""
+    """The figures for JSON, with the disabled endpoints and blocked accounts."""
     return {
         "watches": {str(phase): number for phase, number in counts.watches.items()},
         "live": counts.live,
@@ -83,9 +83,12 @@ def overview(
     over: Mapping[Phase, int] | None = None,
     unchecked: Sequence[Unchecked] | None = None,
 ) -> Overview:
-    """The status of this store, for these settings. `unreadable` are the rows that could not be read, `over` counts the
-    tasks that are not live, and `unchecked` are answers that nobody could check, each as they were the last time
-    somebody looked. None: look now, which takes long in a large store."""
+    """The status of this store, for these settings.
+
+    `unreadable` are the rows that could not be read, `over` counts the tasks that are not live, and `unchecked` are
+    answers that could not be checked, each from an earlier reading. None: read them now, which takes long in a large
+    store.
+    """
     accounts = store.accounts()
     return Overview(
         now=now,

@@ -1,4 +1,4 @@
-"""What the status page keeps in memory between two requests."""
+"""What the status page keeps in memory between requests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from bridge.ports import Clock
 
 
 class PageMemory:
-    """One for each daemon that serves a page. `rings` is for the event loop, `finished` for
-    `Services.read`."""
+    """One for each daemon that serves a page. Only the event loop uses `rings`, and only `Services.read` uses
+    `finished`."""
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self.rings = Rings(metrics, clock)
         self.finished = FinishedCounts(clock.steady)
 
     async def run(self) -> None:
-        """Keep the figures of the last day, until cancelled."""
+        """Record the figures of the last day until canceled."""
         await self.rings.run()

@@ -1,4 +1,4 @@
-"""Cursors of listings: opaque texts that say where the next page begins."""
+"""Cursors of lists: opaque texts that say where the next page begins."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _CURSOR: Final = r"([td])([1-9][0-9]{0,17})"
 
 
 def cursor_at(listing: str, before: int | None) -> str | None:
-    """The cursor of the page of this listing that begins before this row; None stays None."""
+    """The cursor of the page of this list that begins before this row; None stays None."""
     return None if before is None else f"{listing}{before}"
 
 
 def row_before(listing: str, cursor: str | None) -> int | None:
-    """The row that a cursor of this listing names. UsageError when it is not such a cursor."""
+    """The row in a cursor of this list. UsageError if it is not such a cursor."""
     if cursor is None:
         return None
     found = re.fullmatch(_CURSOR, cursor, re.ASCII)
@@ -36,12 +36,13 @@ def row_before(listing: str, cursor: str | None) -> int | None:
 
 
 def mark_at(listing: str, *values: object) -> str:
-    """The cursor of a page of this listing that begins after what these values describe."""
+    """The cursor of the page of this list that begins after the row with these values."""
     return listing + "_".join(map(str, values))
 
 
 def mark_after(listing: str, cursor: str | None, kinds: Sequence[Callable[[str], Any]]) -> list[Any] | None:
-    """The values of such a cursor, each read by one of `kinds`; None stays None. UsageError when it is not one."""
+    """The values in such a cursor, each converted by one of `kinds`; None stays None. UsageError if it is not such a
+    cursor."""
     if cursor is None:
         return None
     parts = cursor.removeprefix(listing).split("_")

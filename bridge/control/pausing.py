@@ -1,4 +1,5 @@
-"""Pauses of accounts and endpoints for maintenance: starting and ending them, and what they hold back."""
+"""Pauses of accounts and endpoints for maintenance: starting and ending them, and their effect on polls and
+deliveries."""
 
 from __future__ import annotations
 
@@ -23,23 +24,23 @@ SECTIONS: Final = {"accounts": PauseOf.ACCOUNT, "endpoints": PauseOf.ENDPOINT}
 def pause(
     store: CommandStore, file: SettingsFile, name: str, *, now: float, until_at: float | None
 ) -> tuple[PauseOf, str]:
-    """Pause an account or endpoint until then (None: until `resume`); returns which one. UnknownError when the settings
-    have neither; UsageError when they have both."""
+    """Pause an account or endpoint until this time (None: until `resume`); returns which of the two it is. UnknownError
+    if the settings have neither; UsageError if they have both."""
     of, known = _named(file, name, ())
     store.pause(of, known, now=now, until_at=until_at)
     return of, known
 
 
 def resume(store: CommandStore, file: SettingsFile, name: str, *, now: float) -> tuple[PauseOf, str, bool]:
-    """End a pause; returns which one, and whether it was paused. Errors as `pause`. A name that is paused but no longer
-    in the settings is known, too."""
+    """End a pause; returns whether it is an account or endpoint, and whether it was paused. Errors as for `pause`. A
+    paused name that is no longer in the settings works, too."""
     paused = [one for one in store.pauses() if one.lasts(now)]
     of, known = _named(file, name, paused, only_paused=True)
     return of, known, store.resume(of, known, now=now)
 
 
 def held_deliveries(views: Iterable[DeliveryView], pauses: Iterable[Pause], now: float) -> list[DeliveryView]:
-    """The deliveries. While an endpoint is paused, the next attempt is at the end of the pause (None: open-ended)."""
+    """The same deliveries. For a paused endpoint, the next attempt is at the end of the pause (None: open-ended)."""
     paused = lasting(pauses, PauseOf.ENDPOINT, now)
     return [
         view._replace(next_attempt_at=_later(view.next_attempt_at, paused[view.endpoint]))
@@ -50,19 +51,19 @@ def held_deliveries(views: Iterable[DeliveryView], pauses: Iterable[Pause], now:
 
 
 def held_watches(views: Iterable[WatchView], accounts: Mapping[str, AccountState], now: float) -> list[WatchView]:
-    """The watches. While an account is held back, the next poll is when that ends. None when the end is not known: the
-    account is blocked, or paused until `resume`."""
+    """The same watches. If the account must wait, the next poll is at the end of that wait. None if the end is not
+    known: the account is blocked, or paused until `resume`."""
     return [view if view.ended_at is not None else _held(view, accounts.get(view.account), now) for view in views]
 
 
 def how_long(one: Pause, now: float) -> str:
-    """`until 2026-01-02T03:04:05Z (in 59m 3s)`, or since when if it has no end, and the command that ends it."""
+    """`until 2026-01-02T03:04:05Z (in 59m 3s)`. Without an end: since when it lasts, and the command that ends it."""
     at, word = (one.since_at, "since") if one.until_at is None else (one.until_at, "until")
     return f"{word} {rfc3339(at)} ({ago(at, now)}); `genbridge resume {one.name}` ends the pause"
 
 
 def pauses_json(pauses: Sequence[Pause], now: float) -> dict[str, dict[str, str | None]]:
-    """For JSON: each pause with its end; None is open-ended."""
+    """For JSON: each pause with its end; null is open-ended."""
     return {
         f"paused_{of}s": {name: rfc3339(one.until_at) for name, one in lasting(pauses, of, now).items()}
         for of in PauseOf
@@ -70,8 +71,8 @@ def pauses_json(pauses: Sequence[Pause], now: float) -> dict[str, dict[str, str 
 
 
 def _named(file: SettingsFile, text: str, paused: Sequence[Pause], *, only_paused: bool = False) -> tuple[PauseOf, str]:
-    """The account or endpoint of this name, in the settings or among `paused`. With `only_paused`, a name that both
-    have means the one that is paused."""
+    """The account or endpoint with this name, in the settings or among `paused`. With `only_paused`, a name that is
+    both an account and an endpoint means the paused one."""
     names = {PauseOf.ACCOUNT: set(file.accounts), PauseOf.ENDPOINT: set(file.queues)}
     for one in paused:
         names[one.of].add(one.name)

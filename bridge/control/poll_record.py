@@ -1,4 +1,4 @@
-"""When each task was last polled, for its story on the page."""
+"""When each task was last polled, for its page."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bridge.domain.change import Change, Note, TaskChange
 from bridge.domain.ids import WatchKey
 from bridge.domain.views import WatchDetails
 
-MOST_TASKS: Final = 10_000  # those polled last
-MOST_POLLS: Final = 64  # of a task, the last ones
+MOST_TASKS: Final = 10_000  # maximum number of tasks; those polled longest ago are dropped
+MOST_POLLS: Final = 64  # maximum number of polls for a task; the oldest are dropped
 
 
 class PollRecord:
-    """The instants of the last polls, in memory only: at most 10 MB, when 10,000 tasks were polled 64 times.
+    """The times of the last polls, in memory only: at most 10 MB, for 10,000 tasks with 64 polls each.
 
-    After a restart `poll_strip` gives what the store knows: when each kind of answer came first and last. Storing each
-    instant would cost a write for every poll.
+    After a restart, `poll_strip` uses what the store knows: when each kind of answer came first and last. Storing every
+    time would cost a write for each poll.
     """
 
     def __init__(self) -> None:
@@ -47,14 +47,14 @@ class PollRecord:
             polls.popitem(last=False)
 
     def of(self, key: WatchKey, generation: int) -> Sequence[float]:
-        """The last polls of this generation of a task that are known here, the oldest first."""
+        """The last known polls of this generation of a task, the oldest first."""
         known, instants = self._polls.get(key) or (0, ())
         return tuple(instants) if known == generation else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollStrip:
-    """When a task was polled, the oldest first. `polls`: how often in all, also before the first of `at`."""
+    """When a task was polled, the oldest first. `polls`: the total number, including polls before the first in `at`."""
 
     at: Sequence[float]
     polls: int

@@ -1,4 +1,4 @@
-"""What sending deliveries again would do, before it is done."""
+"""A preview of a redelivery."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bridge.store import ReadStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redelivery:
-    """The deliveries that would be sent again. `held`: the endpoints among them that get nothing now."""
+    """The deliveries that would be sent again. `held`: endpoints among them that get nothing now."""
 
     totals: Sequence[DeliveryTotal]
     held: frozenset[str]
@@ -26,7 +26,7 @@ class Redelivery:
 
     @property
     def topics(self) -> Mapping[str, int]:
-        """How many there are of each topic."""
+        """The number of deliveries of each topic."""
         found: Counter[str] = Counter()
         for one in self.totals:
             found[one.topic] += one.deliveries
@@ -34,7 +34,7 @@ class Redelivery:
 
     @property
     def endpoints(self) -> list[str]:
-        """Their endpoints, by name."""
+        """The endpoints of these deliveries, sorted by name."""
         return sorted({one.endpoint for one in self.totals})
 
     @property
@@ -53,8 +53,8 @@ def planned_redelivery(store: ReadStore, file: SettingsFile, wanted: DeliveryFil
 
 
 def held_endpoints(store: ReadStore, file: SettingsFile, *, now: float) -> frozenset[str]:
-    """The endpoints that get nothing until a person acts: disabled, paused, or no longer in the settings but with
-    waiting deliveries."""
+    """The endpoints that get nothing until a person acts: they are disabled or paused, or they have waiting deliveries
+    and are no longer in the settings."""
     counts = store.counts()
     paused = lasting(store.pauses(), PauseOf.ENDPOINT, now)
     gone = counts.waiting_by_endpoint.keys() - set(file.queues)

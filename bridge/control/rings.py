@@ -1,6 +1,6 @@
 """What this daemon did in the last day, for the charts and figures of the status page.
 
-Kept in memory: it begins again when the daemon starts, and knows nothing of other daemons on the store.
+It is kept in memory: it starts empty with the daemon, and does not include other daemons on the store.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bridge.metrics import AnswerTimes, EndpointMetrics, Histogram, Metrics
 from bridge.ports import Clock
 
 SAMPLE_EVERY_S: Final = 15.0
-RECENT_SLOTS: Final = 2  # the one that is not over yet, and the one before
+RECENT_SLOTS: Final = 2  # the slot that is still running, and the one before
 
 
 class Point(NamedTuple):
@@ -26,16 +26,16 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantiles:
-    """How fast something is now: half and nineteen of twenty take no longer. None: it did not happen lately."""
+    """Current durations: 50 % and 95 % take no longer. None: nothing was measured recently."""
 
     p50_s: float | None
     p95_s: float | None
 
 
 class Rings:
-    """Reads the counters of the engine every few seconds, and keeps how much they have grown.
+    """Reads the counters of the engine every few seconds, and records how much they have grown.
 
-    Only for the thread of the event loop, where everything counts. No method reads a store.
+    Only for use in the thread of the event loop, which updates the counters. No method reads a store.
     """
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
@@ -51,7 +51,7 @@ class Rings:
         self.sample()
 
     def sample(self) -> None:
-        """Add what has been counted since the last time."""
+        """Add what was counted since the last call."""
         now, metrics = self._clock.steady(), self._metrics
         for name, histogram in self._observed().items():
             self._histograms[name].add(self._grown(name, histogram.counts), at=now)
@@ -62,21 +62,21 @@ class Rings:
             ring.add(self._grown(f"polls {name}", [sum(account.polls.values())]), at=now)
 
     async def run(self) -> None:
-        """Sample until cancelled."""
+        """Sample until canceled."""
         while True:
             self.sample()
             await self._clock.sleep(SAMPLE_EVERY_S)
 
     def lag(self, part: float) -> list[Point]:
-        """From the commit of a finish to its acceptance by a receiver, in seconds: what this part of each five minutes
-        did not exceed, so 0.5 is the median. None where nothing was accepted."""
+        """Seconds from the commit of a finish to its acceptance by a receiver: the quantile `part` of each five
+        minutes, so 0.5 is the median. None where nothing was accepted."""
         return [
             Point(at, None if sums is None else quantile(self._lag_bounds, sums, part))
             for at, sums in self._lags.slots(self._now())
         ]
 
     def polls_per_minute(self) -> list[Point]:
-        """The polls of all accounts, as a rate."""
+        """The polls of all accounts, per minute."""
         now = self._now()
         columns = [ring.slots(now) for ring in self._polls.values()]
         return [
@@ -95,15 +95,15 @@ class Rings:
         return self._pace("commit", self._metrics.commit_s)
 
     def loop_lag(self) -> Quantiles:
-        """How late the event loop has been in the last five to ten minutes."""
+        """How late the event loop was in the last five to ten minutes."""
         return self._pace("loop", self._metrics.loop_lag_s)
 
     def account_answers(self) -> Mapping[str, Quantiles]:
-        """How long each account's provider took for its last answers."""
+        """How long the last answers of each account's provider took."""
         return {name: _answers(one.answers) for name, one in self._metrics.accounts.items()}
 
     def endpoint_answers(self) -> Mapping[str, Quantiles]:
-        """How long each endpoint took for its last answers, accepted or not."""
+        """How long the last answers of each endpoint took, accepted or not."""
         return {name: _answers(one.answers) for name, one in self._metrics.endpoints.items()}
 
     def _pace(self, name: str, histogram: Histogram) -> Quantiles:
@@ -114,7 +114,7 @@ class Rings:
         return {"commit": self._metrics.commit_s, "loop": self._metrics.loop_lag_s}
 
     def _grown(self, name: str, counts: Iterable[float]) -> list[float]:
-        """How much each has grown since the last time."""
+        """How much each count has grown since the last call."""
         counts = list(counts)
         before = self._seen.get(name) or [0.0] * len(counts)
         self._seen[name] = counts

@@ -1,4 +1,4 @@
-"""Pictures for the samples of `genbridge test --attach`, drawn here, so that nothing has to be fetched."""
+"""Pictures for the samples of `genbridge test --attach`. They are drawn here, so that nothing has to be downloaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SKIES: Final = ((24, 42, 96), (240, 168, 104), (28, 84, 72), (216, 120, 136))  #
 
 
 def sample_picture(number: int) -> bytes:
-    """A PNG of a sky that gets lighter towards a horizon; each number has its own color."""
+    """A PNG of a sky that gets lighter towards the horizon; its color depends on `number`."""
     red, green, blue = SKIES[number % len(SKIES)]
     rows = bytearray()
     for row in range(HEIGHT):

@@ -1,4 +1,4 @@
-"""What `check` reports: warnings about valid settings, the store, the sources, and what answers over the network."""
+"""What `check` reports: warnings about valid settings, the store, the sources, and the answers of servers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from bridge.wiring import sources
 
 CONNECT_S: Final = 10.0
 PROBE_ID: Final = "genbridge-check"  # an unused id: polling it is harmless and free
-# Any answer about the task will do: some gateways have one for every id.
+# Any answer about the task is good enough: some gateways answer the same for every id.
 ANSWERING: Final = frozenset(Kind) - ABOUT_ACCOUNT - {Kind.RATE_LIMITED, Kind.TRANSIENT, Kind.AMBIGUOUS, Kind.NO_ROUTE}
 
 
@@ -62,8 +62,8 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
 
 
 async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
-    """Poll each account for an unused task id, request each list that `discover` reads, and send a GET to each
-    webhook's address, which notifies nobody, and to the archive's bucket. Yields what came back from each."""
+    """Yields the result of each network check: polls each account for an unused task id, requests each list that
+    `discover` reads, and sends a GET to each webhook's address (which notifies nobody) and to the archive's bucket."""
     clocks = ServerClocks()
     async with PlanBuilder(SystemClock(), client=clocks.client) as builder:
         for name, account in loaded.settings.accounts.items():
@@ -92,8 +92,7 @@ async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
 
 
 def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
-    """The state of the store. Beside an older one also the settings that have changed since: the next `run` upgrades
-    it."""
+    """The state of the store. If an older version made it, also the settings that have changed since that version."""
     try:
         found = survey(placed.place)
     except GenbridgeError as error:
@@ -108,7 +107,7 @@ def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
 
 
 def _short_lived(loaded: Loaded) -> Iterator[Finding]:
-    """Accounts with results that may be gone before the last retry of a delivery."""
+    """Accounts whose results may be gone before the last retry of a delivery."""
     if not loaded.settings.endpoints:
         return
     known, retried_s = catalogue(loaded), sum(loaded.settings.delivery.retries_s)
@@ -123,7 +122,7 @@ def _short_lived(loaded: Loaded) -> Iterator[Finding]:
 
 
 def _repeated_paths(loaded: Loaded) -> Iterator[Finding]:
-    """Base URLs that end with the beginning of the provider's path, so requests would contain it twice."""
+    """Base URLs that end with the beginning of the provider's path, so that requests would contain it twice."""
     known = catalogue(loaded)
     for name, account in loaded.settings.accounts.items():
         repeated = repeated_path(known[account.provider], account.base_url) if account.base_url else None
@@ -133,7 +132,7 @@ def _repeated_paths(loaded: Loaded) -> Iterator[Finding]:
 
 
 def _wrong_services(loaded: Loaded) -> Iterator[Finding]:
-    """The webhooks that point at a chat service in a format that is not the service's, with what to use instead."""
+    """Webhooks that point to a chat service but do not use its format, with the format to use."""
     for name, endpoint in loaded.settings.endpoints.items():
         warning = host_warning(endpoint.url.reveal(), endpoint.format) if isinstance(endpoint, Webhook) else None
         if warning is not None:
@@ -141,7 +140,7 @@ def _wrong_services(loaded: Loaded) -> Iterator[Finding]:
 
 
 def _mixed_targets(loaded: Loaded) -> Iterator[Finding]:
-    """Chat URLs that notify several targets as one."""
+    """Chat URLs that contain several targets, which genbridge can only notify together."""
     for name, endpoint in loaded.settings.endpoints.items():
         for place, url in enumerate(endpoint.urls if isinstance(endpoint, Apprise) else (), 1):
             wrong = check_targets(url.reveal())
@@ -150,7 +149,7 @@ def _mixed_targets(loaded: Loaded) -> Iterator[Finding]:
 
 
 def _without_files(loaded: Loaded) -> Iterator[Finding]:
-    """Endpoints that are to attach files, at services that take none."""
+    """Endpoints with attachments at services that do not accept files."""
     seen = "takes no files from this kind of endpoint: attach: file sends results as links there"
     for name, endpoint in loaded.settings.endpoints.items():
         if endpoint.attach != "file":
@@ -165,7 +164,7 @@ def _without_files(loaded: Loaded) -> Iterator[Finding]:
 
 
 def _without_task(loaded: Loaded) -> Iterator[Finding]:
-    """A warning for each webhook that operator topics go to, although its URL has no address without a task."""
+    """A warning for each webhook that gets events about accounts or endpoints, although its URL needs a task."""
     routes = loaded.settings.routes
     operator = [route for route in routes or () if route.topics is None or OPERATOR_TOPICS & set(route.topics)]
     reached = {name for route in operator for name in route.endpoints}
@@ -178,7 +177,7 @@ def _without_task(loaded: Loaded) -> Iterator[Finding]:
 
 
 class _NoIntake:
-    """For sources that are looked at and never run."""
+    """An intake for sources that are checked but never run."""
 
     async def add(
         self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
@@ -206,7 +205,7 @@ async def _asked(builder: PlanBuilder, name: str, loaded: Loaded) -> Finding:
 
 
 async def _listed(name: str, lists: TaskLists, action: str | None) -> Finding:
-    """What came back when the first page of the account's first list was requested."""
+    """The result of requesting the first page of the account's first list."""
     thing, page = f"accounts.{name}.discover", lists.first_pages(action)[0]
     answer = await lists.list_page(page)
     if isinstance(answer, Reading):
@@ -216,7 +215,7 @@ async def _listed(name: str, lists: TaskLists, action: str | None) -> Finding:
 
 
 async def _chat(thing: str, server: tuple[str, int] | None) -> Finding:
-    """Whether the server of a chat URL can be reached, where the URL names one. Nothing is sent to it."""
+    """Whether the server of a chat URL can be reached, if the URL contains one. Nothing is sent to it."""
     seen = "usable; `genbridge test` sends a sample"
     if server is not None:
         host, port = server
@@ -230,7 +229,7 @@ async def _chat(thing: str, server: tuple[str, int] | None) -> Finding:
 
 
 def _known_there(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
-    """What a chat service says about its robot. 401 and 404 mean that this robot does not exist."""
+    """What a chat service answers about its robot. 401 and 404 mean that this robot does not exist."""
     if isinstance(answer, Answer) and answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}:
         seen = f"HTTP {answer.status}: the service does not know this robot; copy its url again"
         return Finding(Level.ERROR, thing, seen)
@@ -240,7 +239,7 @@ def _known_there(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
 
 
 def _reached(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
-    """What a webhook's answer to a GET says. A receiver may not support GET, so 401, 404 and 405 are fine."""
+    """What a webhook's answer to a GET means. A receiver may not support GET, so 401, 404 and 405 are fine."""
     if isinstance(answer, Unanswered):
         to_do = "check proxy" if "the proxy " in answer.reason else "check url, and that the receiver runs"
         return Finding(Level.ERROR, thing, f"{answer.reason}: {to_do}")

@@ -1,4 +1,4 @@
-"""What each source has read, as the daemons stored it."""
+"""What each source has read, as the daemons have stored it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bridge.store import ReadStore
 
 
 def known_sources(store: ReadStore, file: SettingsFile) -> list[SourceFacts]:
-    """Every source of these settings, even if it was never read. On a shared store also those of the other daemons that
-    are running."""
+    """Every source of these settings, even if it was never read. On a shared store, also those of the other running
+    daemons."""
     daemon = file.member_name if store.is_shared else ""
     stored = {(one.daemon, one.source, one.path): one for one in store.sources()}
     own = [(daemon, source, str(path)) for source, path in file.source_paths.items()]

@@ -1,4 +1,4 @@
-"""What `genbridge run` would find at the place of its store. Creates, migrates and locks nothing."""
+"""What `genbridge run` would find at the location of its store. Creates, migrates and locks nothing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bridge.store.sqlite.inspection import LATEST, version_of
 
 
 class Survey(NamedTuple):
-    """What is at a place, in words, and whether it is a store of an older version."""
+    """What is at a location, in words, and whether it is a store of an older version."""
 
     seen: str
     is_older: bool = False
 
 
 def survey(place: Place) -> Survey:
-    """What is at this place. Raises the errors of `open_store` when a daemon could not work there."""
+    """Describe what is at this location. Raises the errors of `open_store` if a daemon could not work there."""
     if isinstance(place, PostgresUrl):
         version, latest = usable_version(place)
         if version == 0:
@@ -62,7 +62,7 @@ def _check_creatable(path: Path) -> None:
 
 
 def _takes_files(folder: Path) -> bool:
-    """Whether a file can be created there, tried with a file that never gets a name."""
+    """Whether a file can be created there. Tries it with a file that never gets a name."""
     try:
         os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR))
     except OSError:

@@ -1,4 +1,4 @@
-"""The bytes of a stream of server-sent events (`text/event-stream`), made once for everybody who follows it."""
+"""The bytes of a stream of server-sent events (`text/event-stream`), made once for all followers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from bridge.domain.committed import LogPage
 
 RETRY_MS: Final = 2000
-# Single lines: some clients take a block without data for an event.
+# Single lines, because some clients take an empty block for an event.
 OPENING: Final = f": genbridge\nretry: {RETRY_MS}\n".encode()
 HEARTBEAT: Final = b":\n"
 
@@ -25,7 +25,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class FramePage:
-    """What follows a position. `is_gone` and `oldest`: see `LogPage`."""
+    """The events after a position. `is_gone` and `oldest`: see `LogPage`."""
 
     frames: tuple[Frame, ...]
     position: int
@@ -34,7 +34,7 @@ class FramePage:
 
     @property
     def size_bytes(self) -> int:
-        """How much memory its bytes take."""
+        """The memory that its bytes take."""
         return sum(len(frame.data) for frame in self.frames)
 
 
@@ -46,7 +46,7 @@ def frame(name: str, data: bytes, *, number: int | None = None) -> bytes:
 
 
 def encoded(page: LogPage) -> FramePage:
-    """The frames of these events. Events without their bytes, which were removed, are left out."""
+    """The frames of these events. Events whose bytes were removed are left out."""
     frames = [
         Frame(event.number, event.topic, event.account, frame(event.topic, event.body, number=event.number))
         for event in page.events

@@ -17,7 +17,7 @@ WatchViews = Mapping[WatchKey, WatchView]
 
 
 def awaited_tasks(store: ReadStore, file: SettingsFile, ids: Sequence[str], account: str | None) -> WatchViews:
-    """The tasks of these ids, or without ids all that are watched now, the longest watched first. Errors as
+    """The tasks with these ids, or without ids all that are watched now, the oldest first. Errors as for
     `find_keys`."""
     if ids:
         return {key: store.view(key) for key in find_keys(store, file, ids, account)}
@@ -26,21 +26,21 @@ def awaited_tasks(store: ReadStore, file: SettingsFile, ids: Sequence[str], acco
 
 
 def reread(store: ReadStore, views: WatchViews) -> WatchViews:
-    """The same tasks as they are now. Those that have finished are not read again."""
+    """The current state of the same tasks. Finished tasks are not read again."""
     return {key: store.view(key) if view.phase in LIVE else view for key, view in views.items()}
 
 
 def count_live(views: WatchViews) -> int:
-    """How many of them have not finished."""
+    """How many tasks have not finished."""
     return sum(view.phase in LIVE for view in views.values())
 
 
 def all_succeeded(views: WatchViews) -> bool:
-    """Whether every one of them has succeeded."""
+    """Whether all tasks have succeeded."""
     return all(view.phase is Phase.SUCCEEDED for view in views.values())
 
 
 def phases_text(views: WatchViews) -> str:
-    """How many are in which phase: `2 running, 5 succeeded, 1 failed`."""
+    """The number of tasks in each phase: `2 running, 5 succeeded, 1 failed`."""
     numbers = Counter(view.phase for view in views.values())
     return ", ".join(f"{numbers[phase]} {phase}" for phase in Phase if numbers[phase])

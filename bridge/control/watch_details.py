@@ -1,4 +1,4 @@
-"""One watch with its deliveries, as `show` gives it."""
+"""One watch with its deliveries, as `show` prints it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watches as `list` and `show` give them."""
+"""Watches as `list` and `show` print them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchList:
-    """Watches at one instant, with what is needed to estimate their end. `next` is the cursor of the next page."""
+    """Watches at one instant, with the data to estimate when they finish. `next` is the cursor of the next page."""
 
     views: Sequence[WatchView]
     next: str | None
@@ -60,7 +60,7 @@ def list_watches(
 def current_watches(
     store: ReadStore, file: SettingsFile, wanted: WatchFilter, *, now: float, finished: int
 ) -> WatchList:
-    """All matching live watches, the newest first, then at most `finished` matching watches that finished last.
+    """All matching live watches, the newest first, then at most `finished` of the matching watches that finished last.
     `next` is not None if more have finished."""
     live = store.list_watches(wanted._replace(phases=tuple(sorted(LIVE))))
     over = store.last_finished(wanted, limit=finished)

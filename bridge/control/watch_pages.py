@@ -1,4 +1,4 @@
-"""Lists of tasks for the status page: what runs, what has finished, and what a person searches for."""
+"""Lists of tasks for the status page: running tasks, finished tasks, and search results."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from bridge.domain.views import WatchView
 from bridge.store import ReadStore
 from bridge.store.task_pages import MOST_LIVE
 
-AGES: Final = 50  # estimates of ages that differ by less than a fiftieth are the same, for the order
+AGES: Final = 50  # for sorting, ages that differ by less than a fiftieth get the same estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningWatches:
-    """The tasks that finish first, and how many run."""
+    """The running tasks that finish first, and the number of all running tasks."""
 
     first: WatchList
     total: BoundedCount
 
 
 def running_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: int) -> RunningWatches:
-    """The first of the tasks that run, the soonest expected finish first. Those without an estimate come last, the
-    oldest first. Of more than 10,000 only the first 10,000 are put in order."""
+    """The first running tasks, the soonest expected finish first. Tasks without an estimate come last, the oldest
+    first. If there are more than 10,000, only the first 10,000 are sorted."""
     live = store.live_watches()
     known = estimates(store, file)
     ordered = soonest_first(live, known, now)
@@ -42,8 +42,7 @@ def running_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: 
 
 
 def soonest_first(live: Sequence[LiveWatch], known: Estimates, now: float) -> list[LiveWatch]:
-    """These tasks, the soonest expected finish first. An estimate is made once for each kind and age, not for each
-    task."""
+    """These tasks, sorted by the expected finish. An estimate is made once for each kind and age, not for each task."""
     remaining: dict[tuple[str, str | None, int], float | None] = {}
 
     def expected(one: LiveWatch) -> tuple[float, float]:
@@ -71,7 +70,7 @@ def finished_watches(
 def search_watches(
     store: ReadStore, file: SettingsFile, wanted: WatchFilter, *, now: float, limit: int, cursor: str | None = None
 ) -> WatchList:
-    """As `list_watches`, but quick in a large store: see `TaskPages.task_page`. A page may be short, or empty, and
+    """Like `list_watches`, but fast in a large store: see `TaskPages.task_page`. A page may be short, or empty, and
     still have a `next` one."""
     page = store.task_page(wanted, before=row_before(TASKS, cursor), limit=limit)
     return _listed(store, page.views, estimates(store, file), now=now, following=cursor_at(TASKS, page.next_before))

@@ -17,7 +17,7 @@ from bridge.sources.entry import Entry
 from bridge.sources.task_reader import MissingField, OfAnotherAccount, TaskProblem, TaskReader
 from bridge.store.command_store import CommandStore
 
-NEEDS_DAEMON: Final = frozenset({"added", "revived", "again", "known"})  # results of `add` that a daemon must follow
+NEEDS_DAEMON: Final = frozenset({"added", "revived", "again", "known"})  # results of `add` that need a running daemon
 
 _ADDED: Final = {
     "added": "watching",
@@ -29,8 +29,7 @@ _ADDED: Final = {
 
 
 class WrongTask(NamedTuple):
-    """A task of a list that cannot be watched. `lacks`: the key that it must name; empty: something else is
-    wrong."""
+    """A task of a list that cannot be watched. `lacks`: the missing key; empty if something else is wrong."""
 
     line: int
     why: str
@@ -38,8 +37,8 @@ class WrongTask(NamedTuple):
 
 
 def wish(reader: TaskReader, value: Any, shared: Mapping[str, Any]) -> Wish:
-    """One task: an id, or a mapping with the keys of a task. Its own keys take precedence over `shared`. UsageError
-    when it cannot be watched."""
+    """One task: an id, or a mapping with the keys of a task. Its own keys take precedence over `shared`. UsageError if
+    it cannot be watched."""
     try:
         return _read(reader, value, shared)
     except TaskProblem as problem:
@@ -47,8 +46,8 @@ def wish(reader: TaskReader, value: Any, shared: Mapping[str, Any]) -> Wish:
 
 
 def wish_again(reader: TaskReader, view: WatchView) -> Wish:
-    """The same task once more. Its label, meta and endpoints stay as they are. UsageError when the settings no longer
-    allow it."""
+    """The same task once more, with the same label, meta and endpoints. UsageError if the settings no longer allow
+    it."""
     again = wish(reader, {"id": view.task_id, "account": view.account, "action": view.action}, {})
     if again.key != WatchKey(view.account, view.task_id):
         raise UsageError(f"{printable(view.task_id)} now means another task")
@@ -56,8 +55,8 @@ def wish_again(reader: TaskReader, view: WatchView) -> Wish:
 
 
 def wishes(reader: TaskReader, entries: Sequence[Entry], shared: Mapping[str, Any]) -> list[Wish]:
-    """The tasks of stdin, all of them: UsageError names the first that cannot be watched, with its line, and says how
-    many more there are."""
+    """All tasks on stdin. UsageError names the first one that cannot be watched, with its line, and the number of other
+    invalid tasks."""
     good, problems = sorted_wishes(reader, entries, shared)
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -68,8 +67,8 @@ def wishes(reader: TaskReader, entries: Sequence[Entry], shared: Mapping[str, An
 def sorted_wishes(
     reader: TaskReader, entries: Iterable[Entry], shared: Mapping[str, Any]
 ) -> tuple[list[Wish], list[WrongTask]]:
-    """The tasks of a text that can be watched, and the others. The shared account is for those that do not say it: not
-    for a query URL or a create answer of another account."""
+    """The tasks of a text that can be watched, and the others. The shared account applies to tasks that name no
+    account, but not to a query URL or create answer of another account."""
     good, problems = [], []
     for entry in entries:
         try:
@@ -113,13 +112,14 @@ def added_line(one: Added) -> str:
 
 
 def withdraw(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> tuple[list[str], bool]:
-    """Stop watching these, without an event; returns a line for each, and whether any was watched."""
+    """Stop watching these tasks, without an event; returns a line for each, and whether any was watched."""
     touched = store.withdraw(keys, now=now)
     return [_line(one, "withdrawn") for one in touched], any(one.done for one in touched)
 
 
 def poll_now(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> tuple[list[str], bool]:
-    """Have these polled as soon as their accounts allow; returns a line for each, and whether any will be polled."""
+    """Request polls of these tasks as soon as their accounts allow; returns a line for each, and whether any will be
+    polled."""
     touched = store.poll_now(keys, now=now)
     paused = lasting(store.pauses(), PauseOf.ACCOUNT, now)
     lines = []
