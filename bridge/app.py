@@ -17,6 +17,7 @@ from bridge.archive.keeper import Keeper
 from bridge.archive_builder import keep_rules
 from bridge.config.load import Loaded
 from bridge.domain.daemon_state import DaemonNow
+from bridge.domain.source import SourceTally
 from bridge.domain.store_key import KeyPurpose
 from bridge.domain.views import Counts
 from bridge.engine.callback_hints import CallbackHints
@@ -41,7 +42,7 @@ class App:
     """One daemon on one store, which the caller has locked. `run` works until `stop`; `apply` replaces the settings.
 
     `offload` runs its calls to the store, `lease_offload` those that must not wait for the others. `observers` are
-    notified of changes to the store; more may be added later.
+    notified of changes to the store; more may be added later. `tallies` are recorded beside those of the sources.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class App:
         lease_offload: Offload,
         metrics: Metrics,
         observers: Sequence[StoreObserver] = (),
+        tallies: Sequence[SourceTally] = (),
     ) -> None:
         self.loaded = loaded
         self.parts = wiring.Parts(
@@ -64,6 +66,7 @@ class App:
             lease_offload=lease_offload,
             metrics=metrics,
             observers=observers,
+            tallies=tallies,
         )
         self.callback_hints = CallbackHints(
             poller=self.parts.poller, store=store, offload=offload, clock=clock, metrics=metrics

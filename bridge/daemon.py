@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ import anyio.to_thread
 from bridge import __version__, collector, logs
 from bridge.app import App
 from bridge.config.load import Loaded
+from bridge.domain.source import SETTINGS, SourceTally
 from bridge.domain.views import Counts
 from bridge.engine.outage import Outage
 from bridge.errors import ConfigError, StoreDamaged, StoreError, Unavailable
@@ -23,6 +24,7 @@ from bridge.liveness import Liveness
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.ports import Clock, StoreObserver
+from bridge.redaction import hidden
 from bridge.service import ServiceManager
 from bridge.store import ReadStore, Store
 
@@ -37,6 +39,8 @@ BEAT_EVERY_S: Final = 15.0  # how often to write down that the daemon works
 LOG_EVERY_S: Final = 1.0  # how often to report lost log lines
 DONE_EVERY_S: Final = 0.2  # how often `once` checks whether it is done
 SAME_SIGNAL_S: Final = 0.1  # a second signal to stop within this time is ignored: `timeout` and wrappers send two
+
+BUG_FOUND: Final = "genbridge could not apply the new settings because of a bug; its log has the details"
 
 Stamp = tuple[int, int, int] | None
 
@@ -76,6 +80,8 @@ class Daemon:
         self._offload = outage.watching(ThreadOffload())
         self._lease_offload = outage.watching(ThreadOffload())
         self._metrics = Metrics()
+        self._settings_tally = SourceTally(source=SETTINGS, path="", is_listing=True, note=str(loaded.path))
+        self._settings_tally.looked(clock.now())
         self._observers: list[StoreObserver] = []
         self._app = self._new_app()
         self._http: HttpServer | None = None
@@ -140,6 +146,7 @@ class Daemon:
             lease_offload=self._lease_offload,
             metrics=self._metrics,
             observers=self._observers,
+            tallies=[self._settings_tally],
         )
 
     async def _handle_signals(self, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -199,19 +206,29 @@ class Daemon:
                 raise
             await self._apply_http(loaded, bound)
         except (ConfigError, Unavailable) as error:
-            for problem in str(error).splitlines():
+            problems = str(error).splitlines()
+            for problem in problems:
                 log.error("settings.invalid", reason=problem, in_force="the old settings")
+            self._settings_are_invalid(problems)
         except StoreError:
             is_done = False
         except Exception:
             log.exception("settings.bug", in_force="the old settings")  # the daemon keeps working
+            self._settings_are_invalid([BUG_FOUND])
         else:
             self._loaded = loaded
+            self._settings_tally.looked(self._clock.now())
+            self._metrics.settings_invalid_since = None
             is_done = app is self._app
             if is_done:
                 log.info("settings.reloaded", settings=str(loaded.path))
         self._manager.ready(f"genbridge {__version__}")
         return is_done
+
+    def _settings_are_invalid(self, problems: Sequence[str]) -> None:
+        """Have `status`, the page and the metrics say so, until a valid file is in force."""
+        self._settings_tally.invalid([hidden(problem) for problem in problems], self._clock.now())
+        self._metrics.settings_invalid_since = self._settings_tally.error_at
 
     def _prepare_http(self, loaded: Loaded) -> Bound | None:
         """Listen as these settings say. Unavailable, and nothing has changed, when that is impossible."""

@@ -102,6 +102,7 @@ class Metrics:
         self.detection_s: Final = Histogram(_COARSE)
         self.commit_s: Final = Histogram(_FINE)
         self.loop_lag_s: Final = Histogram(_FINE)
+        self.settings_invalid_since: float | None = None  # wall time; None: the settings in force are those of the file
         self._accounts: dict[str, AccountMetrics] = {}
         self._endpoints: dict[str, EndpointMetrics] = {}
         self._shown: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())

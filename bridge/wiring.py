@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bridge.config.load import Loaded
 from bridge.config.model import Settings
+from bridge.domain.source import SourceTally
 from bridge.engine.dispatcher import Dispatcher
 from bridge.engine.janitor import Janitor, RetentionPeriods
 from bridge.engine.learning import Learning
@@ -39,10 +40,11 @@ class Parts:
         lease_offload: Offload,
         metrics: Metrics,
         observers: Sequence[StoreObserver] = (),
+        tallies: Sequence[SourceTally] = (),
     ) -> None:
         self.lease = lease = Lease(clock, -math.inf)
         self._observers = observers
-        self.writes = WriteBatcher(
+        self.writes = writes = WriteBatcher(
             commits=store,
             watches=store,
             offload=offload,
@@ -55,7 +57,7 @@ class Parts:
         self.learning = Learning(durations=store, offload=offload, clock=clock)
         self.poller = Poller(
             watches=store,
-            writes=self.writes,
+            writes=writes,
             offload=offload,
             clock=clock,
             lease=lease,
@@ -63,16 +65,11 @@ class Parts:
             metrics=metrics,
         )
         self.dispatcher = Dispatcher(
-            outbox=store, writes=self.writes, lease=lease, offload=offload, clock=clock, metrics=metrics
+            outbox=store, writes=writes, lease=lease, offload=offload, clock=clock, metrics=metrics
         )
         self.writes.wake = self.dispatcher.wake
         self.workload = Workload(
-            store=store,
-            poller=self.poller,
-            dispatcher=self.dispatcher,
-            writes=self.writes,
-            offload=offload,
-            clock=clock,
+            store=store, poller=self.poller, dispatcher=self.dispatcher, writes=writes, offload=offload, clock=clock
         )
         self.membership = Membership(
             lease=lease,
@@ -86,7 +83,7 @@ class Parts:
             give_up=store.give_up,
         )
         self.intake = StoreIntake(watches=store, offload=offload, clock=clock, changed=self._intake_changed)
-        self.recorder = SourceRecorder(records=store, offload=offload, clock=clock)
+        self.recorder = SourceRecorder(records=store, offload=offload, clock=clock, always=tallies)
         self.sources = SourceRunner(recorder=self.recorder, clock=clock)
         self.janitor = Janitor(store=store, offload=offload, clock=clock, retention=retention(loaded.settings))
 

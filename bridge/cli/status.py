@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Final
 
 import click
@@ -16,6 +17,7 @@ from bridge.control.formats import ago, count, rfc3339
 from bridge.control.holds import hold_line
 from bridge.control.overview import MOST_UNREADABLE, Overview, overview
 from bridge.control.pausing import how_long
+from bridge.control.settings_status import settings_lines, unread_settings
 from bridge.domain.quoting import printable
 from bridge.domain.source import SourceFacts
 from bridge.domain.task import Phase
@@ -27,7 +29,7 @@ MORE: Final = " " * 12  # indentation of a continuation line
 
 NAME_CELLS: Final = 10  # width of the first word of a line
 STYLES: Final = {
-    **dict.fromkeys(("dead", "failing", "disabled", "blocked"), "bad"),
+    **dict.fromkeys(("dead", "failing", "disabled", "blocked", "invalid"), "bad"),
     **dict.fromkeys(("warning", "unread", "held", "paused"), "warn"),
 }
 
@@ -66,7 +68,8 @@ def status_command(session: CommandSession, as_json: bool, watch: bool, health: 
 
 def _found(session: CommandSession) -> Overview:
     with session.reader() as store:
-        return overview(store, session.file, now=SystemClock().now())
+        found = overview(store, session.file, now=SystemClock().now())
+    return found if session.daemon() else replace(found, settings=[unread_settings(session.file)])
 
 
 def _shown(session: CommandSession, screen: Screen) -> Iterator[str]:
@@ -88,6 +91,7 @@ def _lines(found: Overview, known: Collection[str]) -> Iterator[str]:
     whole = sum(view.shares for view in found.members)
     for view in found.members:
         yield f"{MORE}{view.member}: {view.shares} of {whole} shares, since {ago(view.joined_at, now)}"
+    yield from (f"{name:<{NAME_CELLS}}{text}" for name, text in settings_lines(found.settings, now))
     yield from _counts(found, known)
     yield from _failing(found)
     for endpoint, reason in found.counts.disabled.items():

@@ -31,6 +31,7 @@ class NeedKind(StrEnum):
     """The kinds, in the order in which they are shown."""
 
     NO_DAEMON = "no_daemon"
+    SETTINGS_INVALID = "settings_invalid"
     DEAD_DELIVERIES = "dead_deliveries"
     ACCOUNT_BLOCKED = "account_blocked"
     ENDPOINT_DISABLED = "endpoint_disabled"
@@ -46,6 +47,9 @@ class Need:
 
     kind               subject   count                   since_at         until_at      detail
     no_daemon                                            it stopped
+    settings_invalid   member    mistakes                it was invalid                 the first mistake
+                                                                                        (`read_at`: the settings in
+                                                                                        force)
     dead_deliveries    endpoint  deliveries              the first        the last      last answer (`attempts`)
     account_blocked    account   tasks that wait         it was blocked   next probe    the provider's answer
     endpoint_disabled  endpoint  deliveries that wait    it was disabled                the receiver's answer
@@ -66,6 +70,7 @@ class Need:
     seconds: float | None = None
     task: WatchKey | None = None
     next_at: float | None = None
+    read_at: float | None = None
 
 
 class NeedCounts(NamedTuple):
@@ -97,6 +102,7 @@ def needs(
     if alone := list(_no_daemon(store, found, daemon)):
         return alone
     return [
+        *_invalid_settings(found),
         *_dead_deliveries(store, file, found.now),
         *_blocked(store, file, found, daemon.accounts),
         *_disabled(store, file, found),
@@ -111,6 +117,20 @@ def _no_daemon(store: ReadStore, found: Overview, daemon: DaemonNow) -> Iterator
     is_alone = not store.is_shared or not found.members
     if daemon.stopped_at is not None and (is_alone or daemon.store_failed_at is not None):
         yield Need(kind=NeedKind.NO_DAEMON, since_at=daemon.stopped_at)
+
+
+def _invalid_settings(found: Overview) -> Iterator[Need]:
+    """One for each daemon whose settings file is invalid while it works with older settings."""
+    for one in found.settings:
+        if one.invalid_since is not None:
+            yield Need(
+                kind=NeedKind.SETTINGS_INVALID,
+                subject=one.daemon,
+                count=one.mistakes,
+                since_at=one.invalid_since,
+                read_at=one.read_at,
+                detail=one.mistake,
+            )
 
 
 def _dead_deliveries(store: ReadStore, file: SettingsFile, now: float) -> Iterator[Need]:

@@ -10,6 +10,7 @@ from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import rfc3339
 from bridge.control.holds import QueueHolds, failing_json, held_endpoints_json, hold_json, holds_of, lasting_holds
 from bridge.control.pausing import pauses_json
+from bridge.control.settings_status import SettingsFacts, known_settings, settings_json
 from bridge.control.source_status import known_sources, sources_json
 from bridge.domain.account_state import Hold
 from bridge.domain.health import Health
@@ -31,6 +32,7 @@ class Overview:
     counts: Counts
     members: Sequence[MemberView]  # daemons on a shared store
     sources: Sequence[SourceFacts]
+    settings: Sequence[SettingsFacts]  # of the daemons
     pauses: Sequence[Pause]
     unreadable: Sequence[str]  # rows of the store that cannot be read
     unchecked: Sequence[Unchecked]
@@ -53,6 +55,7 @@ class Overview:
             "unchecked_by_endpoint": _unchecked(self.unchecked),
             "failing_endpoints": failing_json(self.failing),
             "sources": sources_json(self.sources),
+            "settings": settings_json(self.settings),
             "unreadable_rows": {"count": len(self.unreadable), "rows": list(self.unreadable[:MOST_UNREADABLE])},
             "held_accounts": [hold_json(name, hold) for name, hold in self.held_accounts],
             "held_endpoints": held_endpoints_json(self.held_endpoints),
@@ -95,6 +98,7 @@ def overview(
         counts=store.counts(over),
         members=store.members(),
         sources=known_sources(store, file),
+        settings=known_settings(store, file),
         pauses=store.pauses(),
         unreadable=store.unreadable() if unreadable is None else unreadable,
         unchecked=store.unchecked(since=now - RECENT_S) if unchecked is None else unchecked,

@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import rfc3339
-from bridge.domain.source import DISCOVER, SourceFacts
+from bridge.domain.source import DISCOVER, SETTINGS, SourceFacts
 from bridge.store import ReadStore
 
 
@@ -19,7 +19,7 @@ def known_sources(store: ReadStore, file: SettingsFile) -> list[SourceFacts]:
     own = [(daemon, source, str(path)) for source, path in file.source_paths.items()]
     own += [(daemon, f"{DISCOVER}{name}", "") for name, account in file.accounts.items() if account.is_discovered]
     working = {view.member.rpartition("#")[0] for view in store.members()} - {daemon}
-    others = [key for key in stored if key[0] in working]
+    others = [key for key in stored if key[0] in working and key[1] != SETTINGS]
     unread = {key: SourceFacts(daemon=key[0], source=key[1], path=key[2]) for key in own}
     return [stored.get(key) or unread[key] for key in (*own, *others)]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 DISCOVER: Final = "discover:"  # prefix of the account, in the name of a source that reads the provider's list
+SETTINGS: Final = "settings"  # the settings file: it names no tasks, but is read, and may be invalid, like a source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,12 @@ class SourceTally:
     def failed(self, reason: str, now: float) -> None:
         """Count a failed reading."""
         self.error, self.error_at, self.is_failing = reason, now, True
+
+    def invalid(self, mistakes: Sequence[str], now: float) -> None:
+        """It was read, but has these mistakes. While it stays so, `error_at` is when it was first seen to be invalid,
+        and `rejected` the number of mistakes."""
+        self.error_at = self.error_at if self.is_failing else now
+        self.error, self.rejected, self.is_failing = mistakes[0], len(mistakes), True
 
     def refused(self, tasks: int, reason: str, now: float) -> None:
         """Count `tasks` more rejected tasks; `reason` is the first problem."""

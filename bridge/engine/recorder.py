@@ -19,12 +19,15 @@ READ_AT_EVERY_S: Final = 60.0  # if only the time of the last reading has change
 
 class SourceRecorder:
     """Stores the tallies of a daemon's sources, all in one transaction. Nothing waits for it, and a failure of the
-    store does not stop anything."""
+    store does not stop anything. `always` are recorded whatever the sources are."""
 
-    def __init__(self, *, records: SourceRecords, offload: Offload, clock: Clock) -> None:
+    def __init__(
+        self, *, records: SourceRecords, offload: Offload, clock: Clock, always: Sequence[SourceTally] = ()
+    ) -> None:
         self._records = records
         self._offload = offload
         self._clock = clock
+        self._always = always
         self._daemon = ""
         self._tallies: Sequence[SourceTally] = ()
         self._before: dict[tuple[str, str], SourceFacts] | None = None  # the stored facts about these sources
@@ -33,7 +36,8 @@ class SourceRecorder:
     async def replace_sources(self, tallies: Sequence[SourceTally], *, daemon: str) -> None:
         """Record these sources from now on. The last state of the previous ones is stored first."""
         await self.save()
-        self._tallies, self._daemon, self._before, self._stored = tallies, daemon, None, {}
+        self._tallies = (*tallies, *self._always)
+        self._daemon, self._before, self._stored = daemon, None, {}
 
     async def run(self) -> None:
         """Save until cancelled."""

@@ -51,7 +51,15 @@ def exposition(metrics: Metrics, gauges: StoreGauges | None, *, now: float, want
     """All figures in the format `wanted`, a result of `content_type`. Without `gauges`, because the store could not be
     read, those that come from it are left out."""
     registry = CollectorRegistry()
-    registry.register(_Families([*_counted(metrics), *(_stored(metrics, gauges, now) if gauges is not None else ())]))
+    registry.register(
+        _Families(
+            [
+                *_counted(metrics),
+                _settings(metrics, now),
+                *(_stored(metrics, gauges, now) if gauges is not None else ()),
+            ]
+        )
+    )
     if wanted == OPENMETRICS:
         return bytes(generate_openmetrics(registry))  # type: ignore[no-untyped-call]  # so in the library
     return generate_latest(registry)
@@ -110,6 +118,17 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
     yield _histogram("genbridge_store_commit_seconds", commit, (), {(): metrics.commit_s})
     lag = "How much later than planned the event loop came back to a timer."
     yield _histogram("genbridge_loop_lag_seconds", lag, (), {(): metrics.loop_lag_s})
+
+
+def _settings(metrics: Metrics, now: float) -> Metric:
+    since = metrics.settings_invalid_since
+    return _gauge(
+        "genbridge_settings_invalid_seconds",
+        "How long the settings file has been invalid while older settings stay in force, 0 while it is valid.",
+        (),
+        {(): 0.0 if since is None else max(0.001, now - since)},
+        unit=SECONDS,
+    )
 
 
 def _stored(metrics: Metrics, gauges: StoreGauges, now: float) -> Iterator[Metric]:

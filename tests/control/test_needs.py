@@ -15,6 +15,8 @@ from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import StoreSpace
+from bridge.domain.source import SETTINGS as SETTINGS_FILE
+from bridge.domain.source import SourceTally
 from bridge.store import Store, open_store
 from tests.factories import NOW
 from tests.store.making import VIDEO, Teller, add, due, make_attempt, make_block, make_deferred, make_end, nobody
@@ -178,3 +180,24 @@ def test_a_result_that_goes_before_its_webhook_is_retried_needs_a_person(store: 
             next_at=NOW + 900,
         )
     ]
+
+
+def test_an_invalid_settings_file_needs_a_person_before_everything_but_a_daemon(store: Store, loaded: Loaded) -> None:
+    tally = SourceTally(source=SETTINGS_FILE, path="", is_listing=True)
+    tally.looked(NOW)
+    store.record_sources([tally.facts("", None)])
+    assert found(store, loaded) == []
+    tally.invalid(["genbridge.yaml:1:1: wrong", "genbridge.yaml:2:1: wrong"], NOW + 10)
+    tally.invalid(["genbridge.yaml:3:1: wrong"], NOW + 20)
+    store.record_sources([tally.facts("", None)])
+    store.commit([make_block()], nobody)
+    need, other = found(store, loaded)
+    assert other.kind is NeedKind.ACCOUNT_BLOCKED
+    assert need == Need(
+        kind=NeedKind.SETTINGS_INVALID,
+        count=1,
+        since_at=NOW + 10,
+        read_at=NOW,
+        detail="genbridge.yaml:3:1: wrong",
+    )
+    assert all(one.source != SETTINGS_FILE for one in overview(store, loaded, now=NOW + 30).sources)

@@ -85,6 +85,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "daemon": facts,
         "paused": sorted(one.name for one in found.overview.pauses if one.lasts(call.now)),
         "daemon_name": loaded.member_name,
+        "settings": found.overview.settings,
         "members": found.overview.members,
         "ahead": ahead,
         "counts": found.overview.counts,
@@ -154,6 +155,7 @@ def _mean(polls: Mapping[str, tuple[float, int]]) -> float | None:
 def _troubles(words: Wording, found: HealthFound) -> list[str]:
     """What needs a person, in a few words each; the same things as on Now."""
     said = {
+        NeedKind.SETTINGS_INVALID: lambda need: words.text("the settings file is invalid"),
         NeedKind.DEAD_DELIVERIES: lambda need: words.counted(
             need.count, "{n} dead delivery to {endpoint}", "{n} dead deliveries to {endpoint}", endpoint=need.subject
         ),
