@@ -1,6 +1,6 @@
-"""Providers: reads what descriptions say about the answers of a vendor.
+"""Providers: interprets the answers of a vendor according to its description.
 
-Nothing is imported here: `task_rules` is for quick commands, which do without pydantic.
+Nothing is imported here, because quick commands use `task_rules` without loading pydantic.
 """
 
 from __future__ import annotations

@@ -8,27 +8,28 @@ from typing import Final, Protocol
 
 from bridge.providers.calls import KeyPlace
 
-LIVES_S: Final = 1800  # the vendor's own example values
+LIVES_S: Final = 1800  # from the vendor's own examples
 EARLY_S: Final = 5
 VERY_EARLY_S: Final = 300  # for clocks that differ
 RENEWED_BEFORE_S: Final = 120
 
 SCHEMES: Final = {"bearer": "Bearer", "token": "Token"}
-"""From the word in a description to the scheme of the header; other words show no key."""
+"""The scheme in the header for each word in a description; other words send no key."""
 
 
 class Credential(Protocol):
     """The key of an account."""
 
     def token(self) -> str:
-        """What to send now."""
+        """The token to send now."""
 
     def renew(self, *, earlier: bool) -> None:
-        """Replace a token that was refused, with `earlier` by one that is valid from earlier on. A fixed key stays."""
+        """Replace a token that was refused. `earlier`: by one that became valid earlier. A fixed key does not
+        change."""
 
 
 class FixedKey:
-    """An API key: the token itself."""
+    """An API key, which is sent as the token."""
 
     def __init__(self, api_key: str) -> None:
         self._api_key = api_key
@@ -41,8 +42,8 @@ class FixedKey:
 
 
 class JwtKey:
-    """A JSON Web Token of an access key, signed with a secret key (HS256). It is valid for half an hour and replaced
-    two minutes before that. `now` gives wall-clock seconds."""
+    """A JSON Web Token for an access key, signed with a secret key (HS256). It is valid for half an hour and replaced
+    two minutes before that. `now` returns wall-clock seconds."""
 
     def __init__(self, access_key: str, secret_key: str, *, now: Callable[[], float]) -> None:
         self._access_key = access_key
@@ -66,16 +67,16 @@ class JwtKey:
         self._made_at = self._now()
         now = int(self._made_at)
         claims = {"iss": self._access_key, "exp": now + LIVES_S, "nbf": now - self._early_s}
-        import jwt  # here: it loads megabytes of cryptography that few accounts need
+        import jwt  # imported here, because it loads megabytes of cryptography that few accounts need
 
         with warnings.catch_warnings():
-            # A vendor's secret may be shorter than the library wants for HS256; we cannot change that.
+            # A vendor's secret may be shorter than the library recommends for HS256. genbridge cannot change that.
             warnings.simplefilter("ignore", jwt.InsecureKeyLengthWarning)
             self._token = jwt.encode(claims, self._secret_key, "HS256")
 
 
 def shown(auth: str | KeyPlace, token: str) -> tuple[dict[str, str], tuple[str, str] | None]:
-    """The headers that carry a token, or the query parameter that does."""
+    """The headers that contain a token, or the query parameter that does."""
     if isinstance(auth, KeyPlace) and auth.header is None:
         return {}, (auth.query or "", f"{auth.prefix}{token}")
     if isinstance(auth, KeyPlace):

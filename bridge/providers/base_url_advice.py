@@ -12,14 +12,14 @@ PLACE: Final = "{"
 
 
 class Repeated(NamedTuple):
-    """The end of a base URL that the provider's path repeats, and the base URL without it."""
+    """The end of a base URL that repeats the beginning of the provider's path, and the base URL without it."""
 
     part: str
     base_url: str
 
 
 def repeated_path(description: Description, base_url: str) -> Repeated | None:
-    """What the base URL ends and the path begins with: `https://HOST/v1` before `/v1/videos/ID`."""
+    """The text that ends the base URL and also begins the path, as in `https://HOST/v1` with `/v1/videos/ID`."""
     parts = urlsplit(base_url)
     base = [segment for segment in parts.path.split("/") if segment]
     for path in description.route(parts.hostname).path:
@@ -39,7 +39,7 @@ TO_DO: Final = {
 
 
 def advice(description: Description, base_url: str, reading: Reading) -> str:
-    """What to do about the answer to a poll of a task that does not exist; "" for nothing."""
+    """What to do after this answer to a poll of a task that does not exist; "" for nothing."""
     if reading.kind in TO_DO:
         return TO_DO[reading.kind]
     if reading.server_trouble:

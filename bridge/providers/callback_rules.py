@@ -1,4 +1,4 @@
-"""The `callback` of a description: where a callback has the task's id, and how it is signed."""
+"""The `callback` of a description: where a callback contains the task's id, and how it is signed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bridge.providers.selector import Select, SelectFirst
 PLACEHOLDER: Final = re.compile(r"\{([a-z0-9_]+|header\.[A-Za-z0-9-]+)\}")
 FILLED: Final = frozenset(
     {*("body", "body_sha256", "timestamp", "id", "method", "path", "query", "signed_headers")}
-)  # besides header.NAME
+)  # in addition to header.NAME
 
 
 def _signed_text(text: str) -> str:
@@ -36,12 +36,12 @@ Header = Annotated[str, AfterValidator(header_name), AfterValidator(str.lower)]
 
 
 class CallbackSignature(DescriptionModel):
-    """How a callback is signed. `header` holds one signature, or several with a blank between them; each begins with
-    `prefix`, and those that do not are ignored.
+    """How a callback is signed. `header` contains one signature, or several separated by spaces. Each begins with
+    `prefix`; others are ignored.
 
-    `text` is what is signed. `{body}` is the raw body, `{body_sha256}` its digest in hex, `{timestamp}` the header
+    `text` is the signed text. `{body}` is the raw body, `{body_sha256}` its digest in hex, `{timestamp}` the header
     named by `timestamp`, `{id}` the task's id, `{header.NAME}` a header. `{method}`, `{path}` and `{query}` are those
-    of the address. `{signed_headers}` is a line "NAME:VALUE" for each header that the header `signed_headers` lists.
+    of the request. `{signed_headers}` is a line "NAME:VALUE" for each header that the header `signed_headers` lists.
     """
 
     header: Header
@@ -52,7 +52,8 @@ class CallbackSignature(DescriptionModel):
     timestamp: Header | None = None  # seconds since the epoch, or an HTTP date
     tolerance: DurationS = 300.0  # how old a signature may be
     signed_headers: Header | None = None
-    # callback_secret: from the account's settings; api_key: the account's key; key_set: public keys of the provider
+    # Where the key comes from. callback_secret: the account's settings; api_key: the account's key; key_set: public
+    # keys of the provider
     secret: Literal["callback_secret", "api_key", "key_set"] = "callback_secret"  # noqa: S105 - the name of a setting
     secret_as: Literal["text", "whsec"] = "text"  # noqa: S105 - a format; whsec: base64 after `whsec_`
     key_set: Annotated[str, AfterValidator(_key_set)] | None = None
@@ -71,10 +72,10 @@ class CallbackSignature(DescriptionModel):
 
 
 class CallbackRule(DescriptionModel):
-    """What the provider posts to a callback address. `id` selects all ids of tasks. `status` selects
-    its word for the task, for people. `challenge` selects a value that the answer must repeat."""
+    """What the provider posts to a callback address. `id` selects all task ids. `status` selects the provider's status
+    word, for people. `challenge` selects a value that the response must repeat."""
 
-    field: str  # what to set at the provider, such as `callback_url`
+    field: str  # the field to set at the provider, such as `callback_url`
     id: SelectFirst = ()
     status: SelectFirst = ()
     challenge: Select | None = None
@@ -82,5 +83,5 @@ class CallbackRule(DescriptionModel):
 
     @property
     def needs_secret(self) -> bool:
-        """Whether only the account's `callback_secret` can check its signature."""
+        """Whether its signature can only be checked with the account's `callback_secret`."""
         return self.signature is not None and self.signature.secret == "callback_secret"  # noqa: S105

@@ -1,4 +1,4 @@
-"""Checks the signature of a callback, by the `signature` of a description."""
+"""Checks the signature of a callback, according to the `signature` of a description."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from typing import Final
 from bridge.domain.callback import CallbackProof, CallbackRequest
 from bridge.providers.callback_rules import PLACEHOLDER, CallbackSignature
 
-MAX_SIGNATURES: Final = 10  # tried of one callback
+MAX_SIGNATURES: Final = 10  # maximum that are tried for one callback
 MAX_SIGNED_HEADERS: Final = 20
 WHSEC: Final = "whsec_"
 
 Verifier = Callable[[bytes, bytes, bytes], bool]
-"""From key, signature and signed text to whether they fit."""
+"""Whether a signature is valid. Arguments: key, signature, signed text."""
 
 
 class SecretProblem(ValueError):
-    """A secret that cannot be one."""
+    """A text that cannot be a secret."""
 
 
 def secret_bytes(rule: CallbackSignature, secret: str) -> bytes:
-    """The key for the secret in the settings. SecretProblem when it has another format."""
+    """The key for a secret in the settings. SecretProblem if its format is wrong."""
     if rule.secret_as == "text":  # noqa: S105 - a format
         return secret.encode()
     text = secret.removeprefix(WHSEC).rstrip("=")
@@ -44,8 +44,8 @@ def secret_bytes(rule: CallbackSignature, secret: str) -> bytes:
 def proof(
     rule: CallbackSignature, request: CallbackRequest, *, ids: Sequence[str], keys: Sequence[bytes], now: float
 ) -> CallbackProof:
-    """What the signature proves. `keys` are all that it may be made with; without any it is not checked. `ids` are
-    what the callback names."""
+    """What the signature proves. `keys` are all keys that may have signed it; without keys it is not checked. `ids` are
+    the task ids in the callback."""
     given = request.headers.get(rule.header)
     if given is None:
         return CallbackProof.UNSIGNED
@@ -65,7 +65,7 @@ def proof(
 
 
 def signed_text(rule: CallbackSignature, request: CallbackRequest, ids: Sequence[str]) -> bytes | None:
-    """The text that the signature is about; None when the callback lacks a part of it."""
+    """The text that was signed; None if the callback lacks a part of it."""
     parts: list[bytes] = []
     end = 0
     for found in PLACEHOLDER.finditer(rule.text):
@@ -103,7 +103,7 @@ def _header_lines(headers: Mapping[str, str], listed: str) -> bytes | None:
 
 
 def _decoded(rule: CallbackSignature, given: str) -> list[bytes]:
-    """The signatures in the header that can be read."""
+    """The signatures in the header that can be decoded."""
     found = []
     for each in given.split()[:MAX_SIGNATURES]:
         if not each.startswith(rule.prefix):
@@ -111,7 +111,7 @@ def _decoded(rule: CallbackSignature, given: str) -> list[bytes]:
         text = each[len(rule.prefix) :]
         try:
             found.append(bytes.fromhex(text) if rule.encoding == "hex" else base64.b64decode(text, validate=True))
-        except ValueError:  # binascii.Error is one
+        except ValueError:  # includes binascii.Error
             continue
     return found
 
@@ -133,8 +133,8 @@ def _verify_hmac(key: bytes, signature: bytes, text: bytes) -> bool:
 
 @cache
 def _ed25519() -> Verifier | None:
-    """The check of ed25519, which needs the package cryptography; None without it."""
-    try:  # here: few accounts need it, and it takes megabytes
+    """The verifier for ed25519, which needs the package cryptography; None without it."""
+    try:  # imported here, because few accounts need it and it takes megabytes
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError:

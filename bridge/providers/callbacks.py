@@ -1,6 +1,7 @@
-"""Reads the callbacks of one account: from a request to the ids that it names and what its signature proves.
+"""Reads the callbacks of one account: finds the ids in a request, and checks its signature.
 
-A callback is only a hint, so a wrong guess costs one poll. Nothing here raises for anything that a request may hold.
+A callback is only a hint, so a wrong guess costs one poll. Nothing here raises an exception, whatever a request
+contains.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from bridge.providers.json_values import as_id, one_line
 from bridge.providers.key_set import Fetch, KeySet
 from bridge.providers.selector import Selector, selected
 
-MAX_PARSED_BYTES: Final = 1 << 20  # a larger body is not parsed: its ids are searched in its first bytes
+MAX_PARSED_BYTES: Final = 1 << 20  # a larger body is not parsed; ids are searched in its first bytes
 SEARCHED_BYTES: Final = 64 << 10
-SEARCHED_VALUES: Final = 1000  # of a callback without a known place for ids
+SEARCHED_VALUES: Final = 1000  # maximum number of values that are searched in a callback of unknown form
 MAX_CHALLENGE_CHARS: Final = 1000
 MAX_STATUS_CHARS: Final = 64
 QUOTED: Final = re.compile(rb'"([^"\\\x00-\x1f]{1,512})"')
 
 
 class DescribedCallbacks:
-    """A `CallbackReader` of one account. Without a rule, any id in the JSON counts, and nothing is signed."""
+    """A `CallbackReader` of one account. Without a rule, any id in the JSON counts, and signatures are not checked."""
 
     def __init__(self, rule: CallbackRule | None, *, keys: Sequence[bytes] = (), key_set: KeySet | None = None) -> None:
         self._rule = rule
@@ -43,7 +44,7 @@ class DescribedCallbacks:
         self.key_set = key_set
 
     def read(self, request: CallbackRequest, *, now: float) -> Callback:
-        """What the request says. `now` is wall-clock time."""
+        """Read the request. `now` is wall-clock time."""
         value = _parsed(request.body)
         described = self._described(value)
         proved = self._proof(request, described.ids, now)
@@ -59,7 +60,7 @@ class DescribedCallbacks:
         return self.key_set is not None and await self.key_set.refresh(now)
 
     def _described(self, value: Json) -> Callback:
-        """What the rule finds."""
+        """The values that the rule selects."""
         rule = self._rule
         if rule is None or not isinstance(value, dict | list):
             return Callback(proof=CallbackProof.UNSIGNED)
@@ -89,21 +90,21 @@ class DescribedCallbacks:
 def callback_reader(
     description: Description, *, host: str | None, api_key: str, secrets: Sequence[str], fetch: Fetch
 ) -> DescribedCallbacks:
-    """The reader of an account at this host, with its API key and the secrets for its callbacks."""
+    """The reader for an account at this host, with its API key and the secrets for its callbacks."""
     rule = description.callback
     if rule is None or (signature := rule.signature) is None:
         return DescribedCallbacks(rule)
     if signature.key_set is not None:
         return DescribedCallbacks(rule, key_set=KeySet(signature.key_set, fetch=fetch))
     if not rule.needs_secret:
-        # An aggregator has other keys at the vendor than its customers have at the aggregator.
+        # An aggregator's own keys at the vendor differ from its customers' keys at the aggregator.
         is_direct = description.direct is None or host in description.direct.hosts
         return DescribedCallbacks(rule, keys=[api_key.encode()] if is_direct and api_key else [])
     return DescribedCallbacks(rule, keys=[secret_bytes(signature, secret) for secret in secrets])
 
 
 def _parsed(body: bytes) -> Json:
-    """The JSON value of a body; None if the body is not JSON, or is too large to parse for a hint."""
+    """The JSON value of a body; None if the body is not JSON, or is too large to be parsed for a hint."""
     if len(body) > MAX_PARSED_BYTES:
         return None
     try:
@@ -126,14 +127,14 @@ def _texts(selectors: tuple[Selector, ...], value: Json) -> Iterator[str]:
 
 
 def _challenge(value: Json) -> Json:
-    """A challenge that may be repeated: a short text or a number."""
+    """A challenge that is safe to repeat: a short text or a number."""
     if isinstance(value, str):
         return value if 0 < len(value) <= MAX_CHALLENGE_CHARS else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _found_ids(value: Json, body: bytes) -> Iterable[str]:
-    """Values that may be ids in a callback of unknown form: the values of keys that end in "id" come first."""
+    """Possible ids in a callback of unknown form. Values of keys that end in "id" come first."""
     if value is None:
         return (found[1].decode(errors="replace") for found in QUOTED.finditer(body[:SEARCHED_BYTES]))
     likely: list[str] = []
@@ -146,8 +147,8 @@ def _found_ids(value: Json, body: bytes) -> Iterable[str]:
 
 
 def _leaves(value: Json) -> Iterator[tuple[str, Json]]:
-    """The values of a JSON document that hold no others, each with its key, the outer ones first. Without recursion,
-    because depth costs nothing to send."""
+    """The scalar values of a JSON document with their keys, the outer ones first. Without recursion, because a sender
+    can nest values very deeply."""
     waiting: deque[tuple[str, Json]] = deque([("", value)])
     for _ in range(2 * SEARCHED_VALUES):
         if not waiting:

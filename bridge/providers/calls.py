@@ -1,4 +1,4 @@
-"""The requests of a description: templates, actions, and how the key is sent."""
+"""The requests in a description: templates, actions, and how the key is sent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KEY_PLACE: Final = re.compile(r"(header|query) ([A-Za-z0-9_-]+)")
 
 
 class DescriptionModel(BaseModel):
-    """Part of a description. It is frozen, and unknown keys are mistakes. Numbers may be text, and text numbers."""
+    """A part of a description. Frozen; unknown keys are errors. Numbers may be written as text, and text as numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, coerce_numbers_to_str=True)
 
@@ -48,7 +48,7 @@ def _duration(value: Any) -> Any:
 
 
 def _pattern(longest: int) -> Callable[[Any], Pattern]:
-    """A regular expression for texts of at most this length."""
+    """A validator for a regular expression that is matched with texts of at most this length."""
 
     def compiled(value: Any) -> Pattern:
         if isinstance(value, Pattern):
@@ -61,12 +61,12 @@ def _pattern(longest: int) -> Callable[[Any], Pattern]:
 
 
 def written_as(value: Any) -> str:
-    """Whether a setting is text or a mapping, so that only mistakes of that way are reported."""
+    """Whether a setting is text or a mapping, so that only errors for that alternative are reported."""
     return AS_MAPPING if isinstance(value, Mapping | DescriptionModel) else AS_TEXT
 
 
 def check_placeholders(value: Any, known: frozenset[str], info: ValidationInfo) -> None:
-    """ValueError for a placeholder that nothing fills. The context of the validation holds the groups of the action."""
+    """ValueError for an unknown placeholder. The validation context contains the groups of the action."""
     parts = info.context if isinstance(info.context, frozenset) else frozenset()
     if strange := placeholders(value) - known - parts:
         filled = ", ".join(f"{{{name}}}" for name in sorted(known | parts))
@@ -88,7 +88,7 @@ def _header_value(text: str) -> str:
 
 
 class KeyPlace(DescriptionModel):
-    """Where a key is sent: in a header, after a prefix, or in the query."""
+    """Where the key is sent: in a header, after a prefix, or in the query."""
 
     header: Annotated[str, AfterValidator(header_name)] | None = None
     query: str | None = None
@@ -126,7 +126,8 @@ Headers = Mapping[Annotated[str, AfterValidator(header_name)], Annotated[str, Af
 
 class Call(DescriptionModel):
     """A request template. In its path, query, body and headers, `{id}` is the task's id (percent-encoded where needed;
-    `{+id}` keeps its slashes), `{action}` its action, `{NAME}` what the group NAME of the action pattern matches."""
+    `{+id}` keeps its slashes), `{action}` its action, and `{NAME}` the text that the group NAME of the action pattern
+    matches."""
 
     filled: ClassVar[frozenset[str]] = OF_TASK | {"action"}
 
@@ -143,13 +144,13 @@ class Call(DescriptionModel):
 
 
 class BatchCall(Call):
-    """The request about many tasks. `{ids}` is all their ids: joined by commas in a path, query or header, a list in
-    the body. Answers are matched by id; a missing id is not known there."""
+    """A request about many tasks. `{ids}` is all ids: joined by commas in a path, query or header, a list in the body.
+    Answers are matched by id. If an id is missing in the answer, the provider does not know the task."""
 
     filled: ClassVar[frozenset[str]] = frozenset({"ids", "action"})
 
     path: Path
-    most: Annotated[int, Field(ge=2, le=1000)] = 50  # ids in a request
+    most: Annotated[int, Field(ge=2, le=1000)] = 50  # maximum number of ids in a request
 
     @model_validator(mode="after")
     def _check(self) -> BatchCall:
@@ -159,7 +160,8 @@ class BatchCall(Call):
 
 
 class SecondCall(Call):
-    """A second request for the results of a finished task. `{value}` is what `second_value` selects from the task."""
+    """A second request for the results of a finished task. `{value}` is the value that `second_value` selects from the
+    task."""
 
     filled: ClassVar[frozenset[str]] = OF_TASK | {"action", "value"}
 
@@ -173,7 +175,7 @@ class SecondCall(Call):
 
     @cached_property
     def needs_value(self) -> bool:
-        """Whether it needs what `second_value` selects."""
+        """Whether it uses the value that `second_value` selects."""
         return "value" in self._placeholders
 
     @property
@@ -182,21 +184,22 @@ class SecondCall(Call):
 
 
 class ListCall(Call):
-    """The request for a page of the account's tasks, newest first. What follows a page is in its answer (`next`,
-    `next_url`), or the pages are numbered (`{page}`, `{offset}`).
+    """The request for a page of the account's tasks, newest first. Either the answer says where the next page is
+    (`next`, `next_url`), or the pages are numbered (`{page}`, `{offset}`).
 
-    `{page}` is the number of the page, from 1; `{offset}` the number of tasks on the pages before it. `{since_ms}` is
-    the creation time to start at, for lists that can be cut there. Alone in a body, each is a number.
+    `{page}` is the number of the page, from 1; `{offset}` is the number of tasks on the pages before it. `{since_ms}`
+    is the creation time to start at, for lists that support that. If a placeholder is a whole value of the body, it is
+    a number there.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"action", *PAGING})
 
     path: Path
     body: Mapping[str, Json] | None = None
-    items: Select  # the list, from the answer; everything below from an item of it, except `next` and `next_url`
+    items: Select  # selects the list; everything below, except `next` and `next_url`, selects from an item of it
     id: SelectFirst
     created: SelectFirst
-    actions: tuple[str, ...] = ()  # each has a separate list
+    actions: tuple[str, ...] = ()  # actions that have a separate list each
     next: Mapping[str, Select] = Field(default_factory=dict)  # parameters of the next page, from the answer
     next_url: Select | None = None  # the address of the next page; only its query is used
 
@@ -216,12 +219,12 @@ class ListCall(Call):
 
     @cached_property
     def is_numbered(self) -> bool:
-        """Whether the request names the page by a number."""
+        """Whether the request contains the number of the page."""
         return bool(self._placeholders & {"page", "offset"})
 
     @cached_property
     def is_cut(self) -> bool:
-        """Whether the request names the creation time to start at."""
+        """Whether the request contains the creation time to start at."""
         return "since_ms" in self._placeholders
 
     @property
@@ -232,9 +235,9 @@ class ListCall(Call):
 class TaskCall(Call):
     """The request about one task, below the account's base URL.
 
-    Of several paths, the first that has a placeholder for the action is used if the task has an action, else the first
-    without one. All of them are recognized in URLs that people give as ids. The headers also go with the other
-    requests.
+    If there are several paths, a task with an action uses the first path with a placeholder for the action, and a task
+    without one the first path without it. All paths are recognized in URLs that people use as ids. The headers are also
+    sent with the other requests.
     """
 
     path: Paths
@@ -255,7 +258,7 @@ class TaskCall(Call):
 
     @cached_property
     def is_batch_of_one(self) -> bool:
-        """Whether the request about one task is that about many with one id: a list answers both then."""
+        """Whether the request about one task is the batch request with one id; then its answer is a list, too."""
         if self.batch is None:
             return False
         one, many = (
@@ -266,20 +269,20 @@ class TaskCall(Call):
 
 
 class DirectCall(TaskCall):
-    """The request at the vendor's own hosts: `ask`, with its keys replaced by those here."""
+    """The request at the vendor's own hosts: `ask`, with the keys given here replaced."""
 
     hosts: tuple[str, ...]
 
 
 class Action(DescriptionModel):
-    """What a task's action may be. A named group of the pattern is a placeholder in requests."""
+    """The possible actions of tasks. A named group of the pattern is a placeholder in requests."""
 
     pattern: IdPattern
     example: str
-    default: str | None = None  # if neither task nor account names one
-    # from a pattern of ids to the action of tasks that name none; {NAME} is what the group NAME matches
+    default: str | None = None  # used if neither task nor account names an action
+    # maps a pattern of ids to the action of tasks that name none; {NAME} is the text that the group NAME matches
     by_id: Mapping[str, str] = Field(default_factory=dict)
-    # the same from a pattern of the paths of create calls, for tasks that the gateway sees
+    # the same for a pattern of the paths of create calls, for tasks that the gateway sees
     by_path: Mapping[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -302,13 +305,13 @@ class Action(DescriptionModel):
         return None
 
     def parts(self, action: str) -> dict[str, str]:
-        """What the named groups of the pattern match in an action."""
+        """The texts that the named groups of the pattern match in an action."""
         return self.pattern.parts(action) or {}
 
 
 class KeyPair(DescriptionModel):
-    """For accounts with access_key and secret_key: how to make a token (`jwt`), with the codes for a token that is not
-    valid yet or no longer; or how to sign each request, for a region and a service of the vendor."""
+    """For accounts with access_key and secret_key. Either how to make a token (`jwt`), with the codes for a token that
+    is not valid yet or not valid any more; or how to sign each request, for a region and a service of the vendor."""
 
     sign: Literal["jwt", "volcengine"]
     early: tuple[int, ...] = ()
@@ -318,7 +321,7 @@ class KeyPair(DescriptionModel):
 
     @property
     def signs_requests(self) -> bool:
-        """Whether each request is signed instead of carrying a token."""
+        """Whether each request is signed, instead of containing a token."""
         return self.sign != "jwt"
 
     @model_validator(mode="after")

@@ -22,7 +22,8 @@ KEYS: Final = (*(key for key in Description.model_fields if key != "name"), "ext
 
 
 class DescriptionsRefused(ConfigError):
-    """Descriptions with mistakes. `found` holds each, its path beginning with the name; `problems` a line for each."""
+    """Descriptions with errors. `found` holds each error, its path beginning with the provider's name; `problems` has a
+    line for each."""
 
     def __init__(self, found: Sequence[Mistake]) -> None:
         super().__init__([f"providers.{written_key(each.path)}: {each.message}" for each in found])
@@ -30,7 +31,7 @@ class DescriptionsRefused(ConfigError):
 
 
 class _BuiltIn(Mapping[str, Description]):
-    """The built-in descriptions. Each is read when it is first needed: most commands need one."""
+    """The built-in descriptions. Each is read when it is first needed, because most commands need only one."""
 
     def __getitem__(self, name: str) -> Description:
         if name not in builtin_names():
@@ -53,8 +54,8 @@ def descriptions() -> Mapping[str, Description]:
 
 
 def load_descriptions(user: Mapping[str, Any]) -> Mapping[str, Description]:
-    """The built-in descriptions and those of `user`, which may extend each other and built-in ones (`extends`). One
-    with the name of a built-in one replaces it. DescriptionsRefused holds all mistakes."""
+    """The built-in descriptions and those of `user`, which may extend each other and built-in ones (`extends`). A
+    description with the name of a built-in one replaces it. DescriptionsRefused contains all errors."""
     found: list[Mistake] = []
     made: dict[str, Description] = {}
     for name, tree in user.items():
@@ -77,7 +78,8 @@ def load_descriptions(user: Mapping[str, Any]) -> Mapping[str, Description]:
 
 
 def effective(description: Description) -> dict[str, Any]:
-    """The full description with everything it extends, as it could be written: without keys at their default."""
+    """The full description, including everything that it extends, as it could be written. Keys with their default value
+    are left out."""
     tree: dict[str, Any] = description.model_dump(mode="json", exclude_unset=True, exclude={"name"})
     if len(description.base_url) == 1:
         tree["base_url"] = description.base_url[0]
@@ -99,7 +101,7 @@ def _validated(name: str, tree: Tree) -> Description:
 
 
 def _groups(tree: Tree) -> frozenset[str]:
-    """The named groups of the action pattern: requests may hold them as placeholders."""
+    """The named groups of the action pattern, which requests may use as placeholders."""
     action = tree.get("action")
     pattern = action.get("pattern") if isinstance(action, Mapping) else None
     return frozenset(NAMED_GROUP.findall(pattern)) if isinstance(pattern, str) else frozenset()

@@ -1,4 +1,4 @@
-"""The task that the JSON answer of a create call is about."""
+"""Finds the new task in the JSON answer of a create call."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from bridge.providers.success import error_text
 from bridge.providers.task_requests import locate_anywhere
 
 ERROR_KEYS: Final = ("error", "errors", "detail")
-MOST_CHARS: Final = 300  # of a message that is quoted
+MOST_CHARS: Final = 300  # maximum for a quoted message
 
-Task = tuple[str, str | None]  # id and, if the answer has it, action
+Task = tuple[str, str | None]  # id, and the action if the answer contains it
 
 
 def created(description: Description, answer: Json) -> Task | None:
     """The id (and action) of the task that this answer of the provider created; None if it created none.
 
-    ExpressionLimit when an expression of the description is past its budget.
+    ExpressionLimit if an expression of the description exceeds its budget.
     """
     with answer_budget():
         return _created(description, answer)
@@ -32,7 +32,7 @@ def created(description: Description, answer: Json) -> Task | None:
 def created_by_any(descriptions: Mapping[str, Description], answer: Json) -> dict[str, Task]:
     """The names of the descriptions whose create call may have given this answer, each with the task.
 
-    ExpressionLimit when there is none and an expression of a description is past its budget.
+    ExpressionLimit if none fits and an expression of a description exceeds its budget.
     """
     found, limit = {}, None
     for name, description in descriptions.items():
@@ -51,9 +51,9 @@ def created_by_any(descriptions: Mapping[str, Description], answer: Json) -> dic
 
 
 def refusal(description: Description, answer: Json) -> str | None:
-    """The provider's text in an answer that refuses to create a task; None if it is no refusal.
+    """The provider's message in an answer that refuses to create a task; None if it is not a refusal.
 
-    ExpressionLimit when an expression of the description is past its budget.
+    ExpressionLimit if an expression of the description exceeds its budget.
     """
     with answer_budget():
         codes = description.codes
@@ -72,7 +72,7 @@ def _is_refused(description: Description, answer: Json) -> bool:
 
 
 def _has_error(answer: Json) -> bool:
-    """Whether an answer has a key that only errors have."""
+    """Whether an answer has a key that only occurs in errors."""
     is_unsuccessful = isinstance(answer, dict) and answer.get("success") is False
     return is_unsuccessful or (isinstance(answer, dict) and any(answer.get(key) for key in ERROR_KEYS))
 

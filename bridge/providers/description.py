@@ -1,8 +1,8 @@
 """The model of a provider description.
 
-A description says how to poll a task, what codes mean, which forms an answer may have, and where each form has the
+A description says how to poll a task, what codes mean, which forms an answer may have, and where each form contains the
 id, the status, the results, the message and the times. Paths are JMESPath. `builtin/*.yaml` and `providers:` in the
-settings hold descriptions.
+settings contain descriptions.
 """
 
 from __future__ import annotations
@@ -59,18 +59,19 @@ STATUS_KINDS: Final = frozenset(
         *(Kind.EXPIRED_RESULT, Kind.NEEDS_INPUT, Kind.NOT_FOUND),
     }
 )
-"""What a status word can mean."""
+"""The kinds that a status word can mean."""
 
 
 def _key(code: Json) -> float | str | None:
-    """How a code is compared: a number (not a bool) as it is, a word in lower case; None for anything else."""
+    """A code in a form for comparisons: a number (not a bool) as it is, a word in lower case; None for anything
+    else."""
     if isinstance(code, str):
         return code.strip().casefold()
     return code if isinstance(code, int | float) and not isinstance(code, bool) else None
 
 
 def _keys(code: int | str) -> set[float | str | None]:
-    """What a code in a description matches: digits that are written as text also match the number."""
+    """The values that match a code in a description: digits that are written as text also match the number."""
     return {_key(code), int(code)} if isinstance(code, str) and DIGITS.fullmatch(code) else {_key(code)}
 
 
@@ -100,16 +101,16 @@ Code = Annotated[StrictInt | str, BeforeValidator(_code)]
 
 
 ERROR_CODES: Final = (*("error.code", "error_code", "errorCode", "fail_code", "failCode", "failureCode", "err_code"),)
-"""Where failed tasks have their error code."""
+"""Where failed tasks usually have their error code."""
 
 
 class Codes(DescriptionModel):
-    """The answer's own code, a number or a word. It is judged before the HTTP status."""
+    """The answer's own code, a number or a word. It takes precedence over the HTTP status."""
 
     at: Select
     good: tuple[Code, ...]
     means: Mapping[Kind, tuple[Code, ...]] = Field(default_factory=dict)
-    otherwise: Kind | None = None  # what any other code means, on HTTP 2xx; null: unknown
+    otherwise: Kind | None = None  # the meaning of any other code with HTTP 2xx; null: unknown
 
     @model_validator(mode="after")
     def _check(self) -> Codes:
@@ -124,7 +125,7 @@ class Codes(DescriptionModel):
         return code is None or _key(code) in self._good
 
     def kind(self, code: Json, *, is_2xx: bool) -> Kind | None:
-        """What a code that is not good means; None if that is unknown."""
+        """The meaning of a code that is not a success; None if it is unknown."""
         return self._meaning.get(_key(code), self.otherwise if is_2xx else None)
 
     @cached_property
@@ -138,7 +139,7 @@ class Codes(DescriptionModel):
 
 class OwnFiles(DescriptionModel):
     """Results on the account's own server: `path` is the address of each item. `{value}` is an item that is text,
-    `{KEY}` the value under KEY of an item that is an object."""
+    `{KEY}` the value of KEY in an item that is an object."""
 
     each: Select
     path: Path
@@ -147,10 +148,10 @@ class OwnFiles(DescriptionModel):
 class Results(DescriptionModel):
     """One place where results may be. Everything that its keys select is collected, in this order.
 
-    `videos` to `files` select addresses of a kind, or objects that hold them; `texts` the results themselves; `lists`
-    an object whose keys name the kinds, or a list of items; `url` addresses of any kind; `walk` any value that contains
-    addresses; `usual` the keys under which gateways put results; `content` paths on the account's own server;
-    `embedded` base64 inside the answer.
+    `videos` to `files` select addresses of one kind, or objects that contain them. `texts` selects results that are
+    texts. `lists` selects an object whose keys name the kinds, or a list of items. `url` selects addresses of any kind,
+    and `walk` any value that contains addresses. `usual` are the keys under which gateways put results. `content` are
+    paths on the account's own server. `embedded` is base64 inside the answer.
     """
 
     lists: Select | None = None
@@ -167,7 +168,7 @@ class Results(DescriptionModel):
         Annotated[Annotated[Path, Tag(AS_TEXT)] | Annotated[OwnFiles, Tag(AS_MAPPING)], Discriminator(written_as)],
     ] = Field(default_factory=dict)
     embedded: SelectFirst = ()
-    at_least: int = 1  # the place counts only with this many
+    at_least: int = 1  # the place counts only if it has at least this many results
 
     @field_validator("content")
     @classmethod
@@ -185,18 +186,18 @@ class Results(DescriptionModel):
 
 
 class Form(DescriptionModel):
-    """One shape of an answer. An answer has this form if `when` is true and `task` selects our task. `task` may
-    select an object with `status`, or a list in which one item has our id. If the object is the whole answer, it needs
-    an id, too."""
+    """One form of an answer. An answer has this form if `when` is true and `task` selects the polled task. `task` may
+    select an object with `status`, or a list in which one item has the task's id. If it selects the whole answer, that
+    must contain an id, too."""
 
-    last_resort: bool = False  # counts only if no other form fits, not even inside the wrapper of a gateway
-    task: SelectFirst  # from the answer; everything below from the task
+    last_resort: bool = False  # used only if no other form fits, not even inside the wrapper of a gateway
+    task: SelectFirst  # selects the task from the answer; everything below selects from the task
     when: Select | None = None
     id: SelectFirst = ()
     id_aliases: SelectFirst = ()
     status: Select
     words: Mapping[Kind, tuple[Code, ...]]
-    usual_words: bool = False  # a word that is not in `words` means what it means at most gateways
+    usual_words: bool = False  # a word that is not in `words` has the meaning that it has at most gateways
     message: SelectFirst = ()
     error_code: SelectFirst = Field(default=ERROR_CODES, validate_default=True)
     withheld: SelectFirst = ()  # the reason why results of a success are missing
@@ -205,7 +206,7 @@ class Form(DescriptionModel):
     created: SelectFirst = ()
     updated: SelectFirst = ()
     expires: SelectFirst = ()
-    expired: Select | None = None  # says that the provider has deleted the results
+    expired: Select | None = None  # true if the provider has deleted the results
     results: tuple[Results, ...]
     # keys of an item that are addresses, with their kinds; every other key is an attribute
     result_urls: Annotated[Mapping[str, ResultKind | Literal["any"]], BeforeValidator(_named)] = Field(
@@ -213,10 +214,10 @@ class Form(DescriptionModel):
     )
     result_kind: Select | None = None  # from an item: video, image, ...
     otherwise: ResultKind = "files"  # the kind of a result if neither key, item, file name nor action shows it
-    attributes: Mapping[str, Select] = Field(default_factory=dict)  # from an item: values for keys that it lacks
-    # fields of the task to keep, for the webhook format `replicate`; the first ones first
+    attributes: Mapping[str, Select] = Field(default_factory=dict)  # for missing keys of an item
+    # fields of the task to keep, for the webhook format `replicate`; the first ones take precedence
     keep: Annotated[Mapping[Kept, SelectFirst], BeforeValidator(_itself)] = Field(default_factory=dict)
-    second_value: Select | None = None  # {value} of the second request; its answer is then under `second`
+    second_value: Select | None = None  # {value} of the second request, whose answer is then under `second`
 
     @model_validator(mode="after")
     def _check(self) -> Form:
@@ -231,23 +232,23 @@ class Form(DescriptionModel):
 
     @cached_property
     def meaning(self) -> Mapping[str, Kind]:
-        """From a folded status word to its meaning."""
+        """The meaning of each normalized status word."""
         return {fold(str(word)): kind for kind, words in self.words.items() for word in words}
 
     def holds_for(self, task: Json) -> bool:
-        """Whether the condition of the form holds, if there is one."""
+        """Whether the condition of the form is true. True if the form has no condition."""
         held: Json = True if self.when is None else self.when(task)
         return held is not None and held is not False and held not in ("", [], {})
 
     def word_of(self, task: Json) -> Json:
-        """The status of a task in this form; None if it has another form."""
+        """The status of a task in this form; None if the task has another form."""
         if self.when is not None and not self.holds_for(task):
             return None
         word = self.status(task)
-        return None if word is False else word  # `condition && 'word'` gives false where the condition fails
+        return None if word is False else word  # `condition && 'word'` is false if the condition is not met
 
     def kind_of(self, word: Json) -> Kind | None:
-        """What a status means; None for an unknown word, and for anything that is not a word."""
+        """The meaning of a status; None for an unknown word, and for anything that is not a word."""
         if isinstance(word, str):
             own = self.meaning.get(word) or self.meaning.get(folded := fold(word))
             return WORDS.get(folded) if own is None and self.usual_words else own
@@ -265,13 +266,13 @@ class Created(DescriptionModel):
 
 
 class IdRule(DescriptionModel):
-    """Which ids are possible; replaces the rule for all providers."""
+    """Which ids are possible. Replaces the general rule for all providers."""
 
     pattern: IdPattern
 
 
 class Life(DescriptionModel):
-    """How long results can be fetched, from this time of the task."""
+    """How long results can be downloaded, counted from this time of the task."""
 
     lasts: DurationS
     since: Literal["created", "updated"] = "updated"
@@ -282,12 +283,12 @@ def _zone(name: Any) -> Any:
         return name
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+    except (ValueError, OSError, KeyError):  # includes ZoneInfoNotFoundError, which is a KeyError
         raise ValueError(f'there is no time zone "{name}"; write e.g. Asia/Shanghai') from None
 
 
 class Times(DescriptionModel):
-    """The time zone of answers whose times name none."""
+    """The time zone for times in answers that contain none."""
 
     zone: Annotated[tzinfo, BeforeValidator(_zone), PlainSerializer(str)] = UTC
 
@@ -313,19 +314,21 @@ class Description(DescriptionModel):
     id: IdRule | None = None
     key_pair: KeyPair | None = None
     codes: Codes | None = None
-    empty_means: Literal[Kind.NOT_FOUND, Kind.PENDING, Kind.RUNNING] | None = None  # an empty body with HTTP 200
+    empty_means: Literal[Kind.NOT_FOUND, Kind.PENDING, Kind.RUNNING] | None = None  # with HTTP 200
     error_message: SelectFirst = Field(
         default=("message", "error.message", "error", "detail", "description"), validate_default=True
-    )  # of an answer that is about no task
-    error_code: SelectFirst = Field(default=("error.code", "error_code", "code"), validate_default=True)  # of the same
+    )  # messages of an answer that is not about a task
+    error_code: SelectFirst = Field(
+        default=("error.code", "error_code", "code"), validate_default=True
+    )  # its error code
     retry_after: SelectFirst = ()  # seconds, or a text such as "resets in ~30s"
     times: Times = Times()
-    forms: Mapping[str, Form]  # the first that fits
+    forms: Mapping[str, Form]  # the first form that fits is used
     created: Created | None = None
     callback: CallbackRule | None = None
     result_life: Life | None = None
-    needs_key: UrlPattern | None = None  # result URLs that match this need the key
-    most_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20  # of an answer
+    needs_key: UrlPattern | None = None  # result URLs that match this can only be opened with the key
+    most_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20  # maximum size of an answer
 
     @cached_property
     def places(self) -> tuple[tuple[Form, Selector], ...]:
@@ -359,16 +362,16 @@ class Description(DescriptionModel):
 
     @property
     def default_base_url(self) -> str | None:
-        """The base URL of accounts that set none: the only official host."""
+        """The base URL of accounts that set none: the official host, if there is only one."""
         return self.base_url[0] if len(self.base_url) == 1 else None
 
     def acting(self, task_id: str, action: str | None) -> str | None:
-        """The action of a task: its own, else the one for its id, else the default."""
+        """The action of a task: its own, or else the one that its id shows, or else the default."""
         return action or self.task_rules.default_action(task_id)
 
     @cached_property
     def task_rules(self) -> TaskRules:
-        """Which ids and actions tasks may have."""
+        """The possible ids and actions of tasks."""
         return TaskRules.of(self.model_dump(include={"action", "id", "ask", "direct"}))
 
     def route(self, host: str | None) -> TaskCall:

@@ -1,4 +1,4 @@
-"""What gateways have in common for all vendors: status words, and the keys of results and reasons.
+"""Status words and keys of results and reasons that gateways use for all vendors.
 
 The words and keys are in `gateways.yaml`.
 """
@@ -18,13 +18,14 @@ SEPARATORS: Final = re.compile(r"[\s_-]+")
 
 
 def fold(word: str) -> str:
-    """How words are compared: in lower case, without blanks, hyphens and underscores. A number keeps its sign."""
+    """A word in a form for comparisons: lower case, without spaces, hyphens and underscores. A number keeps its
+    sign."""
     folded = word.strip().casefold()
     return SEPARATORS.sub("", folded) if folded.strip("-0123456789") else folded
 
 
 def _kinds(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """From a key to its kind, "" for any."""
+    """The kind for each key, "" for any kind."""
     named = ((kind, keys) for group in groups for kind, keys in group.items())
     return {key: "" if kind == "any" else kind for kind, keys in named for key in keys.split()}
 
@@ -33,7 +34,7 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DATA: Final[Any] = yaml.load(Path(__file__).with_suffix(".yaml").read_bytes(), _LOADER)  # noqa: S506 - either is safe
 
 WORDS: Final = {fold(word): Kind(kind) for kind, words in _DATA["words"].items() for word in words.split()}
-"""From a folded status word to what it means."""
+"""The meaning of each normalized status word."""
 
 _SURE: Final = _kinds(_DATA["results"])
 _PERHAPS: Final = _kinds(_DATA["perhaps_input"])
@@ -48,12 +49,12 @@ ADDRESSED: Final = (
     "http://",
     "https://",
     "data:",
-)  # new-api up to 2025 puts the address where failures have the reason
-DEPTH: Final = 2  # of nested objects
+)  # new-api up to 2025 puts the address where failures have their reason
+DEPTH: Final = 2  # maximum depth of nested objects
 
 
 class ResultCandidate(NamedTuple):
-    """What a gateway may have put as a result: its kind ("": not known), and addresses, or items with a `url`."""
+    """What a gateway may have sent as a result: its kind ("": unknown), and addresses, or items with a `url`."""
 
     kind: str
     values: tuple[Json, ...]
@@ -61,21 +62,21 @@ class ResultCandidate(NamedTuple):
 
 def reasons(task: Mapping[str, Json]) -> list[Json]:
     """The reasons why a task has no result."""
-    if _REASON_KEYS.isdisjoint(task):  # as in most answers about a running task
+    if _REASON_KEYS.isdisjoint(task):  # true for most answers about a running task
         return []
     return [task[key] for key in _REASONS if task.get(key)]
 
 
 def messages(task: Mapping[str, Json]) -> list[Json]:
     """The messages about a task, reasons first."""
-    if not any(map(task.get, _MESSAGE_KEYS.intersection(task))):  # as in most answers about a running task
+    if not any(map(task.get, _MESSAGE_KEYS.intersection(task))):  # true for most answers about a running task
         return []
     return [*reasons(task), *(task[key] for key in _MESSAGES if task.get(key))]
 
 
 def result_candidates(task: Json, *, makes: str) -> Iterator[ResultCandidate]:
-    """What may be a result, in the order of preference: at the top of the task, then inside. `makes` is the kind of
-    results that is expected."""
+    """Possible results, in the order of preference: at the top level of the task, then inside. `makes` is the expected
+    kind of results."""
     for keys in (_SURE, _PERHAPS, *(() if makes == "videos" else (_INPUT,))):
         for value in (task, *_inside(task, DEPTH)):
             yield from _in_list(value, keys) if isinstance(value, list) else _in_object(value, keys)
@@ -88,7 +89,7 @@ def result_candidates(task: Json, *, makes: str) -> Iterator[ResultCandidate]:
 
 
 def without_address(task: Json) -> Iterator[dict[str, Json]]:
-    """Items of result lists that hold no address."""
+    """Items of result lists that contain no address."""
     for value in (task, *_inside(task, DEPTH)):
         held = [value.get(key) for key in (*_SURE, *_PERHAPS, *_INPUT)] if isinstance(value, dict) else [value]
         for items in (each for each in held if isinstance(each, list)):
@@ -96,8 +97,8 @@ def without_address(task: Json) -> Iterator[dict[str, Json]]:
 
 
 def _inside(value: Json, depth: int) -> Iterator[Json]:
-    """The objects and lists that may hold results. One with a status of its own is a vendor's answer, which is read
-    as such."""
+    """The objects and lists that may contain results. An object with a status of its own is a vendor's answer, and is
+    read as one."""
     for key in _CONTAINERS if isinstance(value, dict) else ():
         inner = value.get(key)
         if inner is not None and not any(_has_status(item) for item in _each(inner)):
@@ -113,7 +114,7 @@ def _in_object(value: Json, keys: Mapping[str, str]) -> Iterator[ResultCandidate
 
 
 def _in_list(items: list[Json], keys: Mapping[str, str]) -> Iterator[ResultCandidate]:
-    """For each key that any item has: what all items have under it, with their other keys."""
+    """For each key that any item has: the values of all items for this key, with their other keys."""
     for key, kind in keys.items():
         those = [item for item in items if isinstance(item, dict) and isinstance(item.get(key), str)]
         if values := tuple(_addressed([{**item, "url": item[key]} for item in those])):
@@ -121,7 +122,8 @@ def _in_list(items: list[Json], keys: Mapping[str, str]) -> Iterator[ResultCandi
 
 
 def _addressed(value: Json) -> Iterator[Json]:
-    """The addresses in a value: the text itself; for an object, the value of the first key that holds an address."""
+    """The addresses in a value: the text itself, or the value of the first key of an object that contains an
+    address."""
     for each in _each(value):
         if isinstance(each, str) and each.strip():
             yield each

@@ -1,4 +1,4 @@
-"""What an HTTP status means for a poll if the body does not say more. Nothing here is about one vendor."""
+"""The meaning of an HTTP status for a poll if the body does not say more. Nothing here is specific to a vendor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bridge.providers.json_values import one_line
 
 
 class Shape(Enum):
-    """What a body is. Proxies and gateways answer with web pages or text; only JSON comes from the provider."""
+    """The type of a body. Proxies and gateways answer with web pages or text; JSON always comes from the provider."""
 
     JSON = "JSON"
     EMPTY = "the answer is empty"
@@ -29,10 +29,10 @@ _ABOUT_ID: Final = frozenset({404, 410})
 _ABOUT_REQUEST: Final = frozenset({400, 406, 415, 422})
 _BY_STATUS: Final = {401: Kind.AUTH_ERROR, 409: Kind.PENDING, 425: Kind.PENDING, 429: Kind.RATE_LIMITED}
 
-# How servers and gateways say that an address does not exist. They name no task.
+# How servers and gateways say that an address does not exist. These texts do not mention a task.
 _BARE: Final = frozenset({"not found", "404 not found", "http 404: not found", "404: not found"})
-_FASTAPI: Final = {"detail": "Not Found"}  # its router; a handler that raises a plain 404 answers the same
-_SPRING: Final = frozenset({"status", "error", "path"})  # its error page; the same
+_FASTAPI: Final = {"detail": "Not Found"}  # FastAPI's router; a handler that raises a plain 404 sends the same text
+_SPRING: Final = frozenset({"status", "error", "path"})  # Spring's error page; a handler can send the same
 _ROUTE: Final = re.compile(
     r"invalid url|unrecogni[sz]ed (request )?(url|path)"
     r"|(unknown|unsupported|invalid|no such) (url|path|route|endpoint|api)"
@@ -55,9 +55,9 @@ _RANGE: Final = re.compile(r"\s*bytes[\s=]+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s
 
 
 def part_of(answer: Answer) -> str | None:
-    """Why an answer is incomplete or not from the provider; None when neither.
+    """Why an answer is incomplete or not from the provider; None if neither.
 
-    Polls ask for no range and follow no redirect, so an answer with either says nothing about the task.
+    Polls request no range and follow no redirect, so an answer with either says nothing about the task.
     """
     if 300 <= answer.status < 400:
         return _text_of(answer, Shape.TEXT)
@@ -72,7 +72,7 @@ def part_of(answer: Answer) -> str | None:
 
 
 def by_status(answer: Answer, shape: Shape, *, said: str = "") -> Reading:
-    """The reading of an answer by its HTTP status. `said` is the text of the body, for people."""
+    """The reading of an answer according to its HTTP status. `said` is the text of the body, for people."""
     kind, is_vague = _kind(answer.status, shape), False
     if answer.status == 405:
         kind = Kind.NO_ROUTE
@@ -84,13 +84,13 @@ def by_status(answer: Answer, shape: Shape, *, said: str = "") -> Reading:
 
 
 def shape_of(body: bytes) -> Shape:
-    """What a body is that is not JSON."""
+    """The type of a body that is not JSON."""
     text = body.strip()
     return Shape.EMPTY if not text else Shape.PAGE if text.startswith(b"<") else Shape.TEXT
 
 
 def read_as(kind: Kind, answer: Answer, *, said: str) -> Reading:
-    """A reading of this kind, with the facts of the status line and the headers."""
+    """A reading of this kind, with the facts from the status line and the headers."""
     return Reading(
         kind=kind,
         detail=f"HTTP {answer.status}: {said}" if said else f"HTTP {answer.status}",
@@ -120,10 +120,10 @@ def _kind(status: int, shape: Shape) -> Kind:
 
 
 def _missing(body: bytes, shape: Shape) -> tuple[Kind, bool]:
-    """Whether a 404 is about the address or the task, and whether that is unsure.
+    """Whether a 404 is about the address or the task, and whether that is uncertain.
 
-    Web pages come from a server that knows nothing about tasks. JSON that only says "not found" comes from the API, so
-    it is about the task; but some frameworks say the same about an address.
+    A web page comes from a server that knows nothing about tasks. JSON that only says "not found" comes from the API,
+    so it is about the task; but some frameworks send the same for an unknown address.
     """
     if shape is Shape.EMPTY:
         return Kind.TRANSIENT, True

@@ -15,11 +15,11 @@ import yaml
 from bridge.domain.answer_file import DATA_URL, URL_SAFE
 from bridge.domain.task import Json
 
-SURE_FROM: Final = 1024  # mixed base64 of this many characters is a file, with any beginning
-LIKELY_FROM: Final = 64  # characters that are a file if they begin like a known type
-HEAD_CHARS: Final = 64  # enough to recognize the type of a file
+SURE_FROM: Final = 1024  # base64 with digits and both cases of this length is a file, whatever it begins with
+LIKELY_FROM: Final = 64  # base64 of this length is a file if it begins like a known type
+HEAD_CHARS: Final = 64  # enough characters to recognize the type of a file
 BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
-LINE_FROM: Final = 60  # characters of each line but the last, where base64 is broken into lines
+LINE_FROM: Final = 60  # if base64 is broken into lines, each line but the last has at least this many characters
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DATA: Final[Any] = yaml.load(Path(__file__).with_name("media_types.yaml").read_bytes(), _LOADER)  # noqa: S506 - either is safe
@@ -37,12 +37,12 @@ class InlineFile(NamedTuple):
 
     @property
     def item(self) -> dict[str, Json]:
-        """Its item in `task_result`."""
+        """The item for the file in `task_result`."""
         return {"embedded": True, "media_type": self.media_type, "bytes": self.bytes}
 
 
 def inline_file(value: Json, *, expected: bool = False) -> InlineFile | None:
-    """The file in a text; None for any other value. `expected`: its key says that it is base64, however short."""
+    """The file in a text; None for any other value. `expected`: its key says that it is base64, so it may be short."""
     if not isinstance(value, str):
         return None
     if value[:5].lower() == "data:":
@@ -86,7 +86,7 @@ def _unbroken(value: str) -> str | None:
 
 
 def _is_mixed(text: str) -> bool:
-    """Whether it has digits and both cases, as base64 of a file has; a repeated word has not."""
+    """Whether the text has digits and both cases, as the base64 of a file has. A repeated word does not."""
     head = text[:SURE_FROM]
     return any(map(str.isdigit, head)) and any(map(str.islower, head)) and any(map(str.isupper, head))
 

@@ -1,4 +1,5 @@
-"""Converts values from the JSON of vendors. A value that does not fit gives None or an empty text, never an error."""
+"""Converts values from the JSON of vendors. If a value does not fit, the result is None or an empty text, never an
+error."""
 
 from __future__ import annotations
 
@@ -13,14 +14,14 @@ from bridge.providers.inline_files import inline_file
 
 MAX_MESSAGE_CHARS: Final = 2000
 MAX_CODE_CHARS: Final = 100
-MOST_MESSAGES: Final = 20  # of a list of errors
-SECONDS_UP_TO: Final = 10**11  # the year 5138: greater numbers are milliseconds
+MOST_MESSAGES: Final = 20  # maximum number of messages from a list of errors
+SECONDS_UP_TO: Final = 10**11  # the year 5138; larger numbers are milliseconds
 MAX_MS: Final = 253_402_300_799_999  # the year 9999
-MAX_HINT_S: Final = 3600.0  # a provider may ask for at most an hour of silence
+MAX_HINT_S: Final = 3600.0  # a provider may ask for a pause of at most an hour
 NUMBER: Final = re.compile(r"\s*(\d{1,20}(?:\.\d{1,20})?)\s*(%?)\s*", re.ASCII)
 ISO: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d.{0,20}", re.ASCII)
 BAR: Final = re.compile(r"(\d{1,3})%\|", re.ASCII)  # tqdm: " 42%|####      | 21/50 [...]"
-TEXT_KEYS: Final = ("message", "msg", "error_message", "detail", "reason", "error", "description")  # of an error
+TEXT_KEYS: Final = ("message", "msg", "error_message", "detail", "reason", "error", "description")  # in errors
 NO_CODES: Final = frozenset({"0", "200", "ok", "success", "succeed", "none", "null"})
 SECONDS: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s?s(?:ec|\b)", re.ASCII)
 
@@ -33,10 +34,10 @@ def as_id(value: Json) -> str | None:
 
 
 def as_ms(values: Iterable[Json], zone: tzinfo = UTC) -> int | None:
-    """The first instant among them, in milliseconds since the epoch. It may be seconds or milliseconds, by its size (0
-    means "not yet"), or ISO 8601, in `zone` if it names none."""
+    """The first time among the values, in milliseconds since the epoch. A number is in seconds or milliseconds,
+    depending on its size (0 means "not yet"). ISO 8601 is in `zone` if it contains none."""
     for value in values:
-        if type(value) is int and SECONDS_UP_TO < value <= MAX_MS:  # as most send it
+        if type(value) is int and SECONDS_UP_TO < value <= MAX_MS:  # the most common form
             return value
         number = _number(value)
         if number is None and isinstance(value, str):
@@ -49,7 +50,7 @@ def as_ms(values: Iterable[Json], zone: tzinfo = UTC) -> int | None:
 
 
 def as_progress(values: Iterable[Json], way: str) -> float | None:
-    """The first progress among them, 0 to 100. `way` is a key of `PROGRESS`."""
+    """The first progress among the values, 0 to 100. `way` is a key of `PROGRESS`."""
     percent = PROGRESS[way]
     for value in values:
         number = percent(value)
@@ -59,25 +60,25 @@ def as_progress(values: Iterable[Json], way: str) -> float | None:
 
 
 def _percent(value: Json) -> float | None:
-    """A number of per cent, or text such as "30%"."""
+    """A number of percent, or text such as "30%"."""
     return _number(value, unit="%")
 
 
 def _fraction(value: Json) -> float | None:
-    """Progress as a number from 0 to 1, in percent; a greater number is already in percent."""
+    """Progress as a number from 0 to 1, converted to percent; a larger number is already in percent."""
     number = _number(value)
     return None if number is None else round(number * 100 if number <= 1 else number, 2)
 
 
 def _either(value: Json) -> float | None:
-    """As gateways send it: a whole number or "40%" is per cent, a decimal from 0 to 1 is a fraction."""
+    """Progress as gateways send it: a whole number or "40%" is in percent, a decimal from 0 to 1 is a fraction."""
     number = _number(value, unit="%")
     is_decimal = isinstance(value, float) or (isinstance(value, str) and "." in value and "%" not in value)
     return round(number * 100, 2) if number is not None and is_decimal and number <= 1 else number
 
 
 def _tqdm(value: Json) -> float | None:
-    """The last progress bar that is drawn in a log."""
+    """The progress of the last progress bar in a log."""
     bars = BAR.findall(value[-20_000:]) if isinstance(value, str) else []
     return float(bars[-1]) if bars else None
 
@@ -88,11 +89,11 @@ PROGRESS: Final[Mapping[str, Callable[[Json], float | None]]] = {
     "either": _either,
     "tqdm": _tqdm,
 }
-"""From the word in a description to the function."""
+"""The function for each word in a description."""
 
 
 def as_hint_s(values: Iterable[Json]) -> float | None:
-    """The first wait among them: a number of seconds, or text that holds one ("resets in ~30s")."""
+    """The first wait among the values: a number of seconds, or text that contains one ("resets in ~30s")."""
     for value in values:
         number = _number(value)
         if number is None and isinstance(value, str) and (found := SECONDS.search(value[:1000])):
@@ -103,8 +104,8 @@ def as_hint_s(values: Iterable[Json]) -> float | None:
 
 
 def as_message(values: Iterable[Json]) -> str:
-    """The first text among them that is not empty, at most 2000 characters. The texts of an object or a list of errors
-    are joined: `{"detail": [{"msg": "too long"}]}` gives "too long"."""
+    """The first text among the values that is not empty, at most 2000 characters. The texts of an object or a list of
+    errors are joined: `{"detail": [{"msg": "too long"}]}` gives "too long"."""
     for value in values:
         if text := _text(value, depth=3):
             return text[:MAX_MESSAGE_CHARS]
@@ -115,7 +116,7 @@ def _text(value: Json, depth: int) -> str:
     if not value:
         return ""
     if isinstance(value, str):
-        return "" if inline_file(value) is not None else value.strip()  # a file is no message
+        return "" if inline_file(value) is not None else value.strip()  # a file is not a message
     if depth and isinstance(value, dict):
         return next((text for key in TEXT_KEYS if (text := _text(value.get(key), depth - 1))), "")
     if depth and isinstance(value, list):
@@ -125,7 +126,7 @@ def _text(value: Json, depth: int) -> str:
 
 
 def as_code(values: Iterable[Json]) -> str | None:
-    """The first error code among them, as text. A code that means success does not count."""
+    """The first error code among the values, as text. A code that means success is skipped."""
     for value in values:
         text = as_id(value)
         if text is not None and (code := one_line(text.strip(), MAX_CODE_CHARS)) and code.lower() not in NO_CODES:

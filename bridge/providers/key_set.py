@@ -11,10 +11,10 @@ import orjson
 
 MAX_KEYS: Final = 20
 FRESH_S: Final = 86_400.0  # keys are fetched once a day ...
-AGAIN_S: Final = 300.0  # ... and at most this often after a failure, or when a signature fits none of them
+AGAIN_S: Final = 300.0  # ... and at most this often after a failure, or if a signature matches none of them
 
 Fetch = Callable[[str], Awaitable[bytes | None]]
-"""The body at an address; None when it cannot be had. No redirect is followed."""
+"""Returns the body at an address; None if that fails. No redirect is followed."""
 
 
 class KeySet:
@@ -28,7 +28,7 @@ class KeySet:
         self.keys: tuple[bytes, ...] = ()
 
     def doubt(self) -> None:
-        """A signature fits no key: the provider may have new ones."""
+        """A signature matches no key, so the provider may have new keys."""
         self._is_doubted = True
 
     def wait_s(self, now: float) -> float:
@@ -39,7 +39,7 @@ class KeySet:
         return max(0.0, max(due_at, self._tried_at + AGAIN_S) - now)
 
     async def refresh(self, now: float) -> bool:
-        """Fetch the keys. Returns whether that succeeded; if not, the earlier ones stay."""
+        """Fetch the keys. Returns whether that succeeded; if not, the old keys stay."""
         self._tried_at = now
         body = await self._fetch(self._url)
         keys = parse_key_set(body) if body is not None else ()

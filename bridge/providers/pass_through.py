@@ -1,4 +1,4 @@
-"""Reads a gateway request and its answer by the provider's description."""
+"""Interprets a gateway request and its answer according to the provider's description."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from bridge.providers.task_requests import collection_action, locate_below
 
 CREATING: Final = frozenset({"POST", "PUT"})
 ABOUT_TASK: Final = UNDER_WAY | {Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED, Kind.EXPIRED_RESULT}
-"""Answers of a status call that count like polls. Others may be about the caller's request, not about the task."""
+"""Answers to status calls that count as polls. Other answers may be about the caller's request instead of the task."""
 SIGNED: Final = "this account signs its requests; the gateway works with an api_key only: call the provider directly"
 IN_QUERY: Final = "the key of this account goes into the query, which the gateway cannot do: call the provider directly"
 
 
 class NotCreated(ValueError):
-    """The answer names a new task that cannot be watched. The text says why."""
+    """The answer contains a new task that cannot be watched. The text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusCall:
-    """A request about one task that our own poll would send, too."""
+    """A request about one task that genbridge's own poll would send in the same way."""
 
     task_id: str
     action: str | None
 
 
 class PassThrough:
-    """One account at the gateway. `headers` are the account's own; `now` gives wall-clock seconds.
+    """One account at the gateway. `headers` are the account's own; `now` returns wall-clock seconds.
 
-    `refusal` says why its requests cannot pass through; None: they can.
+    `refusal` says why its requests cannot be forwarded; None if they can.
     """
 
     def __init__(
@@ -84,16 +84,16 @@ class PassThrough:
         self.key_header, self.key_prefix = _key_place(auth)
 
     def status_call(self, method: str, target: str) -> StatusCall | None:
-        """The task that a request polls, as we would; None for every other request. `target` is its path and query at
-        the provider."""
+        """The task that a request polls in the same way as genbridge; None for every other request. `target` is its
+        path and query at the provider."""
         found = locate_below(self._description, self.base_path, target)
         if found is None or found[0].method != method or found[0].body is not None:
             return None
         return StatusCall(task_id=found[2], action=found[1])
 
     def reading(self, call: StatusCall, answer: Answer) -> Reading | None:
-        """What the answer to a status call says of its task, read as a poll is; None if it says nothing of it. A
-        success whose results take another request is a reading that `lacks_result`."""
+        """The reading of the answer to a status call, as for a poll; None if it says nothing about the task. A success
+        whose results need another request is a reading that `lacks_result`."""
         action = self._description.acting(call.task_id, call.action or self._action)
         own_host = urlsplit(self.base_url).hostname or ""
         asked = PollContext(call.task_id, action, own_host, self.base_url, self._now(), self._allowed)
@@ -104,7 +104,7 @@ class PassThrough:
         return reading.without_files() if reading.kind in ABOUT_TASK or reading.lacks_result else None
 
     def limited(self, answer: Answer) -> Reading | None:
-        """What the answer means for the account's limits, if the provider refused a request as one too many."""
+        """What the answer means for the account's limits, if the provider refused the request because of a limit."""
         try:
             with answer_budget():
                 reading = judge(self._description, answer)
@@ -113,14 +113,14 @@ class PassThrough:
         return reading if isinstance(reading, Reading) and reading.kind is Kind.RATE_LIMITED else None
 
     def may_create(self, method: str) -> bool:
-        """Whether answers to this method may name a new task."""
+        """Whether answers to this method may contain a new task."""
         return method in CREATING and self._description.created is not None
 
     def created(self, path: str, answer: Answer) -> Task | None:
         """The id and the action of the task that an answer created; None if it created none. `path` is the path of the
         request, below the base URL.
 
-        NotCreated if the task cannot be watched, or if a certain create call got an unreadable answer.
+        NotCreated if the task cannot be watched, or if the answer to a known create call cannot be read.
         """
         is_sure = any(collection_action(template, path) is not None for template in self._paths)
         try:
@@ -139,7 +139,7 @@ class PassThrough:
         return task[0], action
 
     def action_of(self, path: str) -> str | None:
-        """The action that the path of a create call shows, such as videos/text2video."""
+        """The action in the path of a create call, such as videos/text2video."""
         allowed, rules = self._description.action, self._description.task_rules
         if allowed is not None and (named := allowed.at_path(path)) is not None:
             return named
@@ -162,8 +162,8 @@ class PassThrough:
 
 
 def _actions_in(template: str, path: str) -> Iterator[str]:
-    """What may be the action in the path of a create call, the likeliest first. The path begins as that of the query
-    does: `/v2/{action}/run` where `/v2/{action}/status/{id}` polls."""
+    """Possible actions in the path of a create call, the most probable first. The path begins like that of the query:
+    `/v2/{action}/run` for `/v2/{action}/status/{id}`."""
     if "{id}" not in template:
         return
     yield collection_action(template, path) or ""
@@ -195,7 +195,7 @@ def _refusal(auth: str | KeyPlace, has_key_pair: bool) -> str | None:
 
 
 def _key_place(auth: str | KeyPlace) -> tuple[str, str]:
-    """The header that SDKs of this provider put their key into, and the text before the key."""
+    """The header in which SDKs of this provider send their key, and the text before the key."""
     if isinstance(auth, KeyPlace):
         return auth.header or "", auth.prefix
     return "Authorization", f"{SCHEMES.get(auth, 'Bearer')} "

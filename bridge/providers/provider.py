@@ -1,4 +1,4 @@
-"""An account that is polled over HTTP, as its description says."""
+"""An account that is polled over HTTP according to its description."""
 
 from __future__ import annotations
 
@@ -34,38 +34,38 @@ from bridge.providers.task_requests import (
 )
 from bridge.providers.task_rules import PLACEHOLDERS, takes_action
 
-MOST_TEMPLATES: Final = 256  # how many actions are remembered
-LIST_BYTES: Final = 8 << 20  # of a page of a list: at least this much is read
+MOST_TEMPLATES: Final = 256  # maximum number of actions that are remembered
+LIST_BYTES: Final = 8 << 20  # at least this much of a list's page is read
 MOST_DETAIL: Final = 500  # characters
 MOST_WORD: Final = 64
-MIN_SECRET_BYTES: Final = 8  # a shorter key is too likely to be part of another text
+MIN_SECRET_BYTES: Final = 8  # a shorter key would too often be part of another text by chance
 
 KeepFiles: TypeAlias = Callable[[str, Reading], Awaitable[Reading]]
-"""Keeps the files inside the answer about a task, by its id. Returns the reading without them."""
+"""Stores the files inside the answer about a task, by the task's id. Returns the reading without them."""
 
 
 async def drop_files(task_id: str, reading: Reading) -> Reading:
-    """`KeepFiles` that drops the files."""
+    """A `KeepFiles` that drops the files."""
     return reading.without_files()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """How a token is sent, and the secrets that must not be repeated from an answer."""
+    """How a token is sent, and the secrets to remove from answers."""
 
     token: str
     headers: Mapping[str, str]
-    parameter: str  # of the query
+    parameter: str  # in the query
     secrets: Sequence[bytes]
 
 
 class HttpProvider:
-    """`ports.Provider` for one account. `headers` go with every request and win over those of the description.
+    """`ports.Provider` for one account. `headers` are sent with every request and replace those of the description.
 
-    The key is sent to the origin of the base URL and to `origins` only. `key` or `signer` (for accounts with a pair of
+    The key is sent only to the origin of the base URL and to `origins`. `key` or `signer` (for accounts with a pair of
     keys) replaces `api_key`. `secrets` are removed from answers, like the key. Results may be at `allowed` private
-    hosts. `now` is our clock: times in answers that are ahead of it are ignored. `keep_files` gets the files inside
-    answers before anybody hears of them.
+    hosts. `now` is genbridge's clock: times in answers that are ahead of it are ignored. `keep_files` gets the files
+    inside answers before anything else does.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class HttpProvider:
         )
 
     async def poll(self, task_id: str, action: str | None) -> Reading:
-        """Ask once. Every failure is a Reading; nothing but cancellation is raised."""
+        """Poll once. Every failure is a Reading; nothing is raised except cancellation."""
         return await self._kept(task_id, await self._poll(task_id, action))
 
     async def _kept(self, task_id: str, reading: Reading) -> Reading:
@@ -138,7 +138,7 @@ class HttpProvider:
         if self._route.second is None and not self._route.is_batch_of_one:
             reading = read(self._description, answer, question)
         else:
-            with answer_budget():  # shared by all answers of this poll
+            with answer_budget():  # all answers of this poll share the budget
                 reading = await self._read_further(answer, question)
         return _naming_address(reading, request, action) if reading.kind is Kind.NO_ROUTE else reading
 
@@ -168,7 +168,7 @@ class HttpProvider:
         return self._route.batch is not None
 
     def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
-        """Tasks with the same key can be polled in one request; None: this one needs its own request."""
+        """Tasks with the same key can be polled in one request; None: this task needs its own request."""
         batch = self._route.batch
         if batch is None or "," in task_id:
             return None
@@ -179,15 +179,15 @@ class HttpProvider:
         return BatchKey(name=name, most=batch.most)
 
     def route(self, task_id: str, action: str | None) -> str:
-        """See `ports.Provider.route`: the action, where it is a part of the address."""
+        """See `ports.Provider.route`: the action, if it is a part of the address."""
         if not self._takes_action:
             return ""
         _, action = self._task(task_id, action)
         return action or (self._description.action.default if self._description.action else None) or ""
 
     async def poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
-        """Ask once about tasks of one batch key: a Reading each, or one Reading when the whole answer was none.
-        Nothing but cancellation is raised."""
+        """Poll the tasks of one batch key once. Returns a Reading for each, or one Reading if the request as a whole
+        failed. Nothing is raised except cancellation."""
         with answer_budget():
             readings = await self._poll_batch(task_ids, action)
         if isinstance(readings, Reading):
@@ -232,7 +232,7 @@ class HttpProvider:
         return read_list(self._description, self._route.discover, answer, page)
 
     def _task(self, task_id: str, action: str | None) -> tuple[str, str | None]:
-        """The id and the action of a task. An id may be a query URL of this account."""
+        """The id and the action of a task. The id may be a query URL of this account."""
         if task_id.startswith(("https://", "http://")):
             found = locate(self._description, self._base_url, task_id)
             if found is not None:
@@ -251,7 +251,8 @@ class HttpProvider:
         return PollContext(task_id, action, self._own_host, self._base_url, self._now(), self._allowed)
 
     def key_for(self, url: str) -> dict[str, str]:
-        """The headers with the key for a result's URL; none if the key may not go there, or is no header."""
+        """The headers with the key for a result's URL; empty if the key may not be sent there, or is not sent in a
+        header."""
         if self._signer is not None or not may_have_key(url, base_url=self._base_url, origins=self._origins):
             return {}
         return self._ungiven(shown(self._auth, self._key.token())[0]) | self._account_headers
@@ -262,7 +263,7 @@ class HttpProvider:
         return (action if is_fit else default) or ""
 
     def _refusal(self, asked: TaskRequest) -> Reading | None:
-        """The reading for a request that is not sent because the key may not go there."""
+        """The reading for a request that is not sent because the key may not be sent there."""
         if not asked.is_elsewhere or may_have_key(asked.url, base_url=self._base_url, origins=self._origins):
             return None
         host = urlsplit(asked.url).netloc.rpartition("@")[2]
@@ -270,7 +271,8 @@ class HttpProvider:
         return Reading(kind=Kind.AMBIGUOUS, detail=detail)
 
     def _fetch(self, asked: TaskRequest, cap_bytes: int | None = None) -> Awaitable[Answer | Unanswered]:
-        """The answer without secrets. A generated token that was refused for its age is replaced, once."""
+        """The answer without secrets. If a generated token was refused as expired or not yet valid, it is replaced
+        once."""
         cap_bytes = cap_bytes or self._cap_bytes
         return self._exchange(asked, cap_bytes) if self._pair is None else self._renewed(asked, cap_bytes, self._pair)
 
@@ -297,7 +299,7 @@ class HttpProvider:
         return _cleaned(await self._client.fetch(request, cap_bytes=cap_bytes), showing.secrets)
 
     def _showing(self, token: str) -> Shown:
-        """What goes with every request until the token changes."""
+        """The values that are sent with every request until the token changes."""
         if token != self._shown.token or not self._shown.headers:
             own, parameter = shown(self._auth, token)
             secrets = (token.encode(errors="replace"), *self._secrets)
@@ -310,19 +312,19 @@ class HttpProvider:
         return self._shown
 
     def _ungiven(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers that those of the account do not replace."""
+        """Those of the headers that the account's own headers do not replace."""
         return {name: value for name, value in headers.items() if name.lower() not in self._given}
 
 
 def _naming_address(reading: Reading, request: TaskRequest, action: str | None) -> Reading:
-    """The reading with the address that the provider does not know."""
+    """The reading, with the address that the provider does not know."""
     address = f"{request.method} {request.url.partition('?')[0]}"
     detail = one_line(f"no such route at the provider: {address}: {reading.detail}", MOST_DETAIL)
     return reading._replace(detail=detail, unread=f"{reading.unread} {action or ''}".strip()[:MOST_WORD])
 
 
 def _cleaned(answer: Answer | Unanswered, secrets: Sequence[bytes]) -> Answer | Unanswered:
-    """The answer without secrets: some servers quote the key in their errors, which are stored and shown."""
+    """The answer without secrets: some servers quote the key in errors, and those are stored and shown."""
     if isinstance(answer, Unanswered):
         return answer
     body = answer.body

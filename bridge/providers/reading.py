@@ -1,4 +1,5 @@
-"""From a description and an answer to a `Reading`. Any bytes, any JSON value and any status give a reading."""
+"""Turns an answer into a `Reading`, according to a description. Any bytes, any JSON value and any status give a
+reading."""
 
 from __future__ import annotations
 
@@ -33,13 +34,13 @@ from bridge.providers.task_search import (
 MAX_DETAIL_CHARS: Final = 400
 MAX_WORD_CHARS: Final = 64
 ACCEPTED: Final = frozenset({HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
-REFUSED: Final = 422  # an answer about the result that no other request will change
-FUTURE_S: Final = 300.0  # clocks differ by less: an instant further ahead of ours is wrong
-BAD_REQUEST: Final = 400  # some vendors refuse a task for its content with this status
-NOT_IMPLEMENTED: Final = 501  # gateways answer this to requests that they do not pass on
-MAX_KEPT_BYTES: Final = 16 << 10  # of JSON: an input may hold pictures
+REFUSED: Final = 422  # a final refusal of the result: no other request will change it
+FUTURE_S: Final = 300.0  # clocks differ by less; a time further ahead is wrong
+BAD_REQUEST: Final = 400  # some vendors refuse a task because of its content with this status
+NOT_IMPLEMENTED: Final = 501  # gateways answer this to requests that they do not forward
+MAX_KEPT_BYTES: Final = 16 << 10  # maximum size of JSON, because an input may contain pictures
 ENDING: Final = frozenset({Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
-REPORTED: Final = ENDING | {Kind.NOT_FOUND, Kind.NEEDS_INPUT}  # with the message of the provider
+REPORTED: Final = ENDING | {Kind.NOT_FOUND, Kind.NEEDS_INPUT}  # reported with the message of the provider
 
 
 def read(
@@ -49,8 +50,8 @@ def read(
     *,
     second: Answer | Unanswered | None = None,
 ) -> Reading:
-    """What the answer means. It is judged in this order: whether it is complete, its own code, the HTTP status, its
-    form. `second` is the answer to the second request, where one was needed."""
+    """The meaning of the answer. It is checked in this order: whether it is complete, its own code, the HTTP status,
+    its form. `second` is the answer to the second request, if one was needed."""
     try:
         with answer_budget():
             body = judge(description, answer)
@@ -72,8 +73,8 @@ def read(
 def read_together(
     description: Description, answer: Answer | Unanswered, asked: Sequence[PollContext]
 ) -> Mapping[str, Reading] | Reading:
-    """What an answer about many tasks means for each; a task that it leaves out is not known there. A Reading alone
-    when the answer as a whole says nothing about tasks."""
+    """The meaning of an answer about many tasks, for each task. A task that is missing in the answer is unknown to the
+    provider. A single Reading if the answer as a whole says nothing about tasks."""
     try:
         with answer_budget():
             body = judge(description, answer)
@@ -89,7 +90,7 @@ def read_together(
 
 
 def second_value(description: Description, answer: Answer | Unanswered, asked: PollContext) -> str | None:
-    """What the second request about this task must hold, if one is needed for its results."""
+    """The value for the second request about this task, if its results need one."""
     try:
         with answer_budget():
             body = judge(description, answer)
@@ -104,13 +105,13 @@ def second_value(description: Description, answer: Answer | Unanswered, asked: P
             is_needed = value is not None and _read_found(description, found, AnswerBytes(answer), asked).lacks_result
             return value if is_needed else None
     except ExpressionLimit:
-        return None  # `read` hits the same limit and reports it
+        return None  # `read` reaches the same limit and reports it
 
 
 def _read_listed(
     description: Description, found: FoundTask | ExpressionLimit | None, raw: AnswerBytes, asked: PollContext
 ) -> Reading:
-    """What a list says of one task. An item that cannot be read concerns its own task only."""
+    """The reading of one task in a list. An item that cannot be read affects only its own task."""
     if found is None:
         return Reading(kind=Kind.NOT_FOUND, detail="the list of the requested tasks leaves this one out")
     try:
@@ -127,7 +128,7 @@ def _read_limit(limit: ExpressionLimit) -> Reading:
 
 
 def _read_unknown(description: Description, body: Json, why: str) -> Reading:
-    """The reading of an answer without our task. Its word is its keys, if it is in no known form."""
+    """The reading of an answer that does not contain the task. If it has no known form, its `word` is its keys."""
     word = ""
     if why in {NO_TASK, NO_LIST}:
         word = one_line(f"keys {' '.join(body)}" if isinstance(body, dict) and body else "(no keys)", MAX_WORD_CHARS)
@@ -135,7 +136,7 @@ def _read_unknown(description: Description, body: Json, why: str) -> Reading:
 
 
 def code_of(description: Description, answer: Answer | Unanswered) -> Json:
-    """The answer's own code; None when it has none."""
+    """The answer's own code; None if it has none."""
     if isinstance(answer, Unanswered) or description.codes is None or part_of(answer) is not None:
         return None
     try:
@@ -145,7 +146,7 @@ def code_of(description: Description, answer: Answer | Unanswered) -> Json:
 
 
 def judge(description: Description, answer: Answer | Unanswered) -> Json | Reading:
-    """The JSON of an answer that may be about tasks, else the reading of the answer."""
+    """The JSON of an answer that may be about tasks, or else the reading of the answer."""
     if isinstance(answer, Unanswered):
         return Reading(kind=Kind.TRANSIENT, detail=answer.reason, server_trouble=True)
     if not answer.complete:
@@ -167,7 +168,7 @@ def judge(description: Description, answer: Answer | Unanswered) -> Json | Readi
 
 
 def _refused(description: Description, body: Json, answer: Answer) -> Reading | None:
-    """The reading of an answer that is about no task, by its code or HTTP status."""
+    """The reading of an answer that is not about a task, according to its code or HTTP status."""
     codes = description.codes
     code = None if codes is None else codes.at(body)
     is_2xx = 200 <= answer.status < 300
@@ -197,7 +198,7 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
 
 
 def _refusal(description: Description, body: Json, code: Json) -> Snapshot:
-    """The text and the error code of an answer that refuses the request."""
+    """The message and the error code of an answer that refuses the request."""
     codes = [code] if code is not None else selected(description.error_code, body)
     return Snapshot(message=error_text(description, body), error_code=as_code(codes))
 
@@ -223,7 +224,7 @@ def _read_incomplete(description: Description, answer: Answer) -> Reading:
 
 
 def _with_outer_text(description: Description, body: Json, reading: Reading) -> Reading:
-    """A failure without a text gets the text of the enclosing answer, unless that reports success."""
+    """A failure without a message gets the message of the enclosing answer, unless that reports success."""
     seen = reading.snapshot
     outer = error_text(description, body)
     if seen is None or seen.message or not outer or WELL.fullmatch(outer):
@@ -239,7 +240,7 @@ def _said(description: Description, body: Json, what: str = "") -> str:
 
 
 def _read_found(description: Description, found: FoundTask, raw: AnswerBytes, asked: PollContext) -> Reading:
-    """What the answer says about the task. If the answer has the task twice, an end counts only if both agree."""
+    """The reading of the task. If the answer contains the task twice, a final state counts only if both agree."""
     reading = _read_whole(description, found, raw, asked)
     for twin in found.twins:
         other = _read_whole(description, as_found(found.form, twin), raw, asked)
@@ -250,7 +251,8 @@ def _read_found(description: Description, found: FoundTask, raw: AnswerBytes, as
 
 
 def _read_whole(description: Description, found: FoundTask, raw: AnswerBytes, asked: PollContext) -> Reading:
-    """If a success has no result: the result in the vendor's answer inside it, or where gateways put one."""
+    """The reading of the task, with the results from all places. A success without a result is searched further: in the
+    vendor's answer inside it, and where gateways put results."""
     reading = _read_task(description, found, raw, asked)
     if not reading.lacks_result:
         return reading
@@ -300,8 +302,8 @@ def _read_second(
 def _read_refused_second(refused: Reading, second: Answer | Unanswered, first: Reading) -> Reading:
     """The reading of a success whose second request was refused.
 
-    A gateway that does not pass the request on answers 404 or 501, which says nothing about the task. A refusal of the
-    result itself fails the task; another refusal with a text does so when it repeats. Everything else is tried again.
+    A gateway that does not forward the request answers 404 or 501, which says nothing about the task. A refusal of the
+    result itself fails the task. Another refusal with a message fails it if it is repeated. Everything else is retried.
     """
     status = second.status if isinstance(second, Answer) else 0
     said = refused.snapshot or Snapshot()
@@ -319,7 +321,7 @@ def _seen(description: Description, form: Form, task: Task, word: str, asked: Po
     zone, latest_ms = description.times.zone, (asked.now + FUTURE_S) * 1000
     created_ms = as_ms(selected(form.created, task), zone) if form.created else None
     updated_ms = as_ms(selected(form.updated, task), zone) if form.updated else None
-    # An instant ahead of our clock is ignored: its time zone is missing or wrong.
+    # A time ahead of genbridge's clock is ignored: its time zone is missing or wrong.
     return Snapshot(
         one_line(word, MAX_WORD_CHARS),
         message_of(form, task),

@@ -55,14 +55,14 @@ class ReadingStep(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """The steps of reading an answer, and what it means in the end."""
+    """The steps of reading an answer, and the final reading."""
 
     steps: tuple[ReadingStep, ...]
     reading: Reading
 
 
 def named_id(description: Description, body: Json) -> str | None:
-    """The id in an answer, by the first form that finds one."""
+    """The id in an answer, according to the first form that finds one."""
     try:
         return next(_named_ids(description, body), None)
     except ExpressionLimit:
@@ -104,7 +104,7 @@ class _Explainer:
         self._second = second
 
     def steps(self) -> Steps:
-        """Each step before the outcome, with its lines."""
+        """Each step before the result, with its lines."""
         answer = self._answer
         yield "request", self._request()
         is_json, size = True, f"{len(answer.body)} bytes"
@@ -220,7 +220,7 @@ def _fit(form: Form, selector: Selector, body: Json, task_id: str) -> str | None
 
 
 def _unfit(form: Form, selector: Selector, candidate: Json) -> str:
-    """Why an object is not in this form."""
+    """Why an object does not have this form."""
     if candidate is None:
         return f"{selector.expression} selects nothing"
     if isinstance(candidate, list):
@@ -242,7 +242,7 @@ def _item(item: Mapping[str, Json]) -> str:
 
 
 def _unused(form: Form, task: Task) -> list[str]:
-    """The keys of the task that no expression of the form mentions."""
+    """The keys of the task that no expression of the form uses."""
     used = (found.expression for _, found in expressions(form) if isinstance(found, Selector))
     mentioned = {name for expression in used for name in NAME.findall(expression)} | set(form.result_urls)
     return [one_line(key, SHOWN_CHARS) for key in task if key not in mentioned]

@@ -23,22 +23,22 @@ from bridge.providers.json_values import as_code, as_message, one_line
 from bridge.providers.selector import selected
 from bridge.providers.task_requests import content_url
 
-ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*:|/)")  # a bare text without one is no result
+ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*:|/)")  # a text without one is not a result URL
 CLOUD: Final = ("gs://", "s3://")  # only a cloud account can read these
 
-Item = dict[str, Json]  # the provider's own keys, and `url` (a text: `text`; base64 inside the answer: `embedded`)
-Items = Iterator[tuple[str, Item]]  # each with the key that it is under
+Item = dict[str, Json]  # the provider's keys, and `url` (a text has `text`; base64 inside the answer has `embedded`)
+Items = Iterator[tuple[str, Item]]  # each with the key that it was found under
 
 
 class PollContext(NamedTuple):
-    """What was polled: the task, its action, the account. `now` is our clock, in seconds since the epoch."""
+    """The poll: the task, its action, the account. `now` is genbridge's clock, in seconds since the epoch."""
 
     task_id: str
     action: str | None
     own_host: str
     base_url: str = ""
     now: float = math.inf
-    allowed: AllowedHosts = NO_HOSTS  # beside the account's own, for result URLs
+    allowed: AllowedHosts = NO_HOSTS  # private hosts that result URLs may use, in addition to the account's own host
 
 
 class MissingResult(NamedTuple):
@@ -50,8 +50,8 @@ class MissingResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """The results, and why others were refused. All empty: no result was found. `lost` holds the reasons that items
-    without a result give. `files` are those of the items without address."""
+    """The results, and why others were refused. If all fields are empty, no result was found. `lost` are the reasons in
+    items without a result. `files` are the contents of items without an address."""
 
     result: Mapping[str, Sequence[Item]] = field(default_factory=dict)
     urls: tuple[str, ...] = ()
@@ -65,15 +65,15 @@ class Collected:
 
 
 class _Collector:
-    """Collects the results of one place, each once."""
+    """Collects the results of one place, without repetition."""
 
     def __init__(self, form: Form, asked: PollContext) -> None:
         self._otherwise = _kind_of_action(asked.action) or form.otherwise
         self.items: dict[str, tuple[str, Item]] = {}
-        self.files: dict[str, str] = {}  # the texts of the files, by the keys of their items
+        self.files: dict[str, str] = {}  # the encoded files, by the keys of their items
 
     def add(self, key: str, item: Item) -> None:
-        """Add an item with its `url`, its `text`, or `embedded` (base64), and the key that it is under."""
+        """Add an item that has `url`, `text` or `embedded` (base64), and the key that it was found under."""
         held = next(name for name in ("url", "text", "embedded") if name in item)
         file = inline_file(item[held], expected=held == "embedded")
         if file is not None:
@@ -93,9 +93,9 @@ def collect(
 ) -> Collected:
     """The results from the first place of the form that has any.
 
-    The kind of a result comes from its key or the item's own word, then from the file extension, then from the action.
-    The same URL counts once; an empty one is no result. Results that need the key are marked. Paths on the account's
-    own server (`content`) count only if `is_sure`: nothing says that the result is missing.
+    The kind of a result comes from its key or from the item itself, then from the file extension, then from the action.
+    A repeated URL is skipped, and so is an empty one. Results that need the key are marked. Paths on the account's own
+    server (`content`) count only if `is_sure`, which means that nothing in the answer says that the result is missing.
     """
     missing: list[MissingResult] = []
     for place in form.results:
@@ -146,7 +146,7 @@ def _sifted(
 
 
 def _alternatives(place: Results, form: Form, task: Mapping[str, Json], asked: PollContext) -> Iterator[Items]:
-    """What a place holds. For `usual`: each candidate in turn."""
+    """The items of a place. For `usual`: each candidate in turn."""
     yield _items(place, form, task, asked)
     if place.usual:
         for stands in result_candidates(task, makes=_kind_of_action(asked.action) or form.otherwise):
@@ -160,7 +160,7 @@ def _usual(kind: str, values: Sequence[Json], form: Form) -> Items:
 
 
 def _said_of_lost(place: Results, form: Form, task: Mapping[str, Json]) -> list[MissingResult]:
-    """The reasons that items in this place give for a missing result."""
+    """The reasons for a missing result in the items of this place."""
     values = [place.lists(task)] if place.lists is not None else []
     for selectors in (place.videos, place.images, place.audios, place.files, place.url):
         if selectors:
@@ -174,7 +174,7 @@ def _said_of_lost(place: Results, form: Form, task: Mapping[str, Json]) -> list[
 
 
 def _why(item: Item) -> MissingResult | None:
-    """Why an item has no result: its own text or error code; None if it has neither."""
+    """Why an item has no result: its own message or error code; None if it has neither."""
     said = as_message([item.get(key) for key in ("error", "error_message", "message", "reason", "metadata", "code")])
     error = item.get("error")
     own = error.get("code") if isinstance(error, dict) else None
@@ -184,7 +184,7 @@ def _why(item: Item) -> MissingResult | None:
 
 
 def _items(place: Results, form: Form, task: Mapping[str, Json], asked: PollContext) -> Items:
-    """Each result of one place, with the key that names its kind ("" for none)."""
+    """Each result of one place, with the key that shows its kind ("" if none does)."""
     yield from _named(place, form, task)
     for value in selected(place.texts, task):
         for raw in _each(value):
@@ -229,7 +229,7 @@ def _named(place: Results, form: Form, task: Mapping[str, Json]) -> Items:
 def _lists(lists: Json, form: Form) -> Items:
     for key, value in lists.items() if isinstance(lists, dict) else [("", lists)]:
         if isinstance(value, str) and _kind(key) is None:
-            continue  # an attribute beside the lists
+            continue  # an attribute next to the lists
         for raw in _each(value):
             yield from _split(raw, form, key)
 
@@ -300,5 +300,5 @@ def _kind_of_action(action: str | None) -> str | None:
 
 
 def _shown(url: str) -> str:
-    """A URL for people: without the query, which may hold a signature, and without user info."""
+    """A URL for people: without user info and without the query, which may contain a signature."""
     return one_line(re.sub(r"//[^/?#]*@", "//***@", re.split(r"[?#]", url, maxsplit=1)[0]), 80) or "(empty)"

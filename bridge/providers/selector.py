@@ -1,4 +1,4 @@
-"""Selects values of an answer: JMESPath, with a fast path for plain dotted names."""
+"""Selects values in an answer: JMESPath, with a fast path for plain dotted names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DOTTED: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 class Selector:
-    """A JMESPath expression, compiled once. ValueError when it is not one."""
+    """A JMESPath expression, compiled once. ValueError if it is invalid."""
 
     def __init__(self, expression: str) -> None:
         self.expression = expression
         self._names: tuple[str, ...] | None = None
-        self._name: str | None = None  # a single one, as most are
+        self._name: str | None = None  # for a single name, the most common expression
         if expression == "@":
             self._names = ()
         elif DOTTED.fullmatch(expression):
@@ -31,7 +31,7 @@ class Selector:
 
     @property
     def where(self) -> str:
-        """Where in the settings the expression stands, for messages."""
+        """The position of the expression in the settings, for messages."""
         return self._query.where
 
     @where.setter
@@ -39,9 +39,9 @@ class Selector:
         self._query.where = where
 
     def __call__(self, value: Json) -> Json:
-        """What the expression selects; None when there is nothing, or a function of it does not fit the value.
+        """The selected value; None if there is none, or if a function in the expression does not accept its value.
 
-        ExpressionLimit when it needs more than its budget.
+        ExpressionLimit if it exceeds its budget.
         """
         if self._name is not None:
             return value.get(self._name) if isinstance(value, dict) else None
@@ -71,12 +71,12 @@ Select = Annotated[Selector, BeforeValidator(_selector), PlainSerializer(lambda 
 """A setting that is an expression."""
 
 SelectFirst = Annotated[tuple[Select, ...], BeforeValidator(_selectors)]
-"""A setting that is one expression or several in order of preference."""
+"""A setting that is one expression, or several in order of preference."""
 
 
 def selected(selectors: tuple[Selector, ...], value: Json) -> Iterable[Json]:
-    """What each selects, without the Nones."""
-    if len(selectors) == 1:  # as most have; a generator would cost twice as much
+    """The value of each selector, without None."""
+    if len(selectors) == 1:  # the most common case; a generator would take twice as long
         selector = selectors[0]
         name = selector._name
         found = value.get(name) if name is not None and isinstance(value, dict) else selector(value)
@@ -85,7 +85,7 @@ def selected(selectors: tuple[Selector, ...], value: Json) -> Iterable[Json]:
 
 
 def expressions(part: object, where: str = "") -> Iterator[tuple[str, Selector | Pattern]]:
-    """Every expression in a part of a description, with its place, such as `providers.mine.forms.plain.message`."""
+    """Every expression in a part of a description, with its position, such as `providers.mine.forms.plain.message`."""
     inner: Iterable[tuple[object, object]] = ()
     if isinstance(part, Selector | Pattern):
         yield where, part

@@ -1,4 +1,4 @@
-"""Requests that are signed instead of carrying a key, by a function that a description names (`key_pair: {sign}`)."""
+"""Signs requests that carry no key. A description names the function for that (`key_pair: {sign}`)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from bridge.providers.calls import KeyPair
 from bridge.providers.task_requests import PORTS
 
 Signer = Callable[[str, str, Mapping[str, str], bytes | None], dict[str, str]]
-"""Signs a request: from method, URL, headers and body to the headers to add. A signature is valid for minutes."""
+"""Signs a request: takes method, URL, headers and body, and returns the headers to add. A signature is valid for
+minutes."""
 
 
 def signer(pair: KeyPair, access_key: str, secret_key: str, *, now: Callable[[], float]) -> Signer:
-    """Signs the requests of one account. `now` gives wall-clock seconds."""
+    """The function that signs the requests of one account. `now` returns wall-clock seconds."""
     sign, region, service = SIGNATURES[pair.sign], pair.region, pair.service
     keys = {"access_key": access_key, "secret_key": secret_key, "region": region, "service": service}
     return lambda method, url, headers, body: sign(method, url, headers, body or b"", now=now(), **keys)
@@ -27,7 +28,8 @@ def signer(pair: KeyPair, access_key: str, secret_key: str, *, now: Callable[[],
 def of_pair(
     pair: KeyPair | None, secrets: Sequence[str], *, now: Callable[[], float]
 ) -> tuple[JwtKey | None, Signer | None]:
-    """The token of an account with access key and secret key, or the signer of its requests; neither, for others."""
+    """For an account with access key and secret key: its token, or the function that signs its requests. Neither for
+    other accounts."""
     if pair is None or not secrets:
         return None, None
     access_key, secret_key = secrets
@@ -58,7 +60,7 @@ def volcengine(
     signed = {"host": _host(parts.scheme, parts.netloc), "x-content-sha256": digest, "x-date": instant}
     signed |= {name: given[name] for name in ("content-type", "host") if name in given}
     names = ";".join(sorted(signed))
-    # Sorted and escaped as the vendor does it: a base URL may escape another way.
+    # Sorted and escaped as the vendor does it, because a base URL may be escaped differently.
     query = sorted((_escaped(name), _escaped(value)) for name, value in parse_qsl(parts.query, keep_blank_values=True))
     request = (
         method,
@@ -81,11 +83,11 @@ def volcengine(
 
 
 SIGNATURES: Final[Mapping[str, Callable[..., dict[str, str]]]] = {"volcengine": volcengine}
-"""From the word in a description to the function."""
+"""The function for each word in a description."""
 
 
 def _host(scheme: str, netloc: str) -> str:
-    """As in the Host header: without the default port."""
+    """The value of the Host header: without the default port."""
     host = netloc.rpartition("@")[2].lower()
     return host.removesuffix(f":{PORTS.get(scheme)}")
 

@@ -1,4 +1,4 @@
-"""Reads a success (results, withheld results, none at all) and the reason of a failure."""
+"""Reads a success (results, withheld results, no results) and the reason of a failure."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ GONE: Final = f"the task has succeeded, but {RESULT_GONE} its result"
 BAD: Final = re.compile(
     r"\b(not|no|un\w+|\w*fail\w*|error|reject\w*|block\w*|filter\w*|moderat\w*|violat\w*)\b|失败", re.IGNORECASE
 )
-# A message that gives the reason why a success has no result.
+# A message that explains why a success has no result.
 REFUSED: Final = re.compile(
     r"\b(filter\w*|moderat\w*|block\w*|nsfw|sensitive|violat\w*|prohibit\w*|reject\w*|refus\w*|polic(y|ies)|safety)\b"
     r"|敏感|违规|审核|拦截",
     re.IGNORECASE,
 )
-# A text beside a success that says nothing about missing results.
+# A message of a success that says nothing about missing results.
 WELL: Final = re.compile(
     r"\s*((https?|gs|s3)://.*|ok|okay|none|null|.*(成功|完成).*"
     r"|[^.;,]*\b(success|succeed|complete|finish|done|generated)[^.;,]*)[.!]?\s*",
@@ -36,8 +36,8 @@ WELL: Final = re.compile(
 def read_success(
     description: Description, form: Form, task: Task, asked: PollContext, seen: Snapshot, raw: AnswerBytes
 ) -> Reading:
-    """The reading of a task that succeeded, by its provider. If it has no result, it failed if the answer gives a
-    reason; else it is not finished yet."""
+    """The reading of a task that succeeded according to its provider. If it has no result but a reason for that, it has
+    failed. If it has neither, it has not finished yet."""
     withheld = _withheld(form, task)
     collected = collect(form, task, asked=asked, needs_key=description.needs_key, is_sure=not withheld)
     if not collected.is_empty:
@@ -72,20 +72,20 @@ def message_of(form: Form, task: Task) -> str:
 
 
 def error_text(description: Description, answer: Json) -> str:
-    """The message of an answer that is about no task."""
+    """The message of an answer that is not about a task."""
     usual = messages(answer) if isinstance(answer, dict) else ()
     return as_message(selected(description.error_message, answer)) or as_message(usual)
 
 
 def why_failed(seen: Snapshot) -> str:
-    """The reason of a failure: the provider's text, else its status, with its error code."""
+    """The reason of a failure: the provider's message, or else its status, with its error code."""
     said = seen.message or seen.status
     code = f" ({seen.error_code})" if seen.error_code and seen.error_code not in said else ""
     return f"{one_line(said, MAX_REASON_CHARS - len(code))}{code}"
 
 
 def _withheld(form: Form, task: Task) -> str:
-    """Why results are missing, if the answer gives a reason."""
+    """Why results are missing, if the answer contains a reason."""
     for value in (*selected(form.withheld, task), *(reasons(task) if form.usual_words else ())):
         if (said := as_message([value])) and (BAD.search(said) or not WELL.fullmatch(said)):
             return said
@@ -103,7 +103,7 @@ def _expires_ms(description: Description, form: Form, task: Task, seen: Snapshot
 
 
 def _remarks(collected: Collected, withheld: str) -> str:
-    """What people should know about the results of a success; mostly nothing."""
+    """What people should know about the results of a success; usually ""."""
     remarks = []
     if lost := withheld or _lost(collected):
         remarks.append(f"some results are missing: {lost}")

@@ -19,11 +19,11 @@ from bridge.providers.json_values import as_id, as_ms
 from bridge.providers.reading import judge
 from bridge.providers.selector import selected
 
-MOST_MORE_CHARS: Final = 2048  # of what an answer says to send for the next page
+MOST_MORE_CHARS: Final = 2048  # maximum length of the values that an answer gives for the next page
 
 
 def first_pages(call: ListCall, action: str | None) -> Sequence[PageRequest]:
-    """The first page of each list of an account with this action."""
+    """The first page of each list, for an account with this action."""
     if not call.takes_action:
         return (PageRequest(is_cut=call.is_cut),)
     actions = dict.fromkeys((*([action] if action else []), *call.actions))
@@ -33,7 +33,7 @@ def first_pages(call: ListCall, action: str | None) -> Sequence[PageRequest]:
 def read_list(
     description: Description, call: ListCall, answer: Answer | Unanswered, page: PageRequest
 ) -> ListPage | Reading:
-    """The tasks on a page, and which page is next. A Reading if the answer is no list of tasks."""
+    """The tasks on a page, and the next page. A Reading if the answer is not a list of tasks."""
     try:
         with answer_budget():
             body = judge(description, answer)
@@ -63,7 +63,7 @@ def _listed(description: Description, call: ListCall, item: Json) -> ListedTask 
 
 
 def _following(call: ListCall, body: Json, page: PageRequest, count: int) -> PageRequest | None:
-    """The page after one with this many items, as its answer says."""
+    """The page after one with this many items, according to its answer."""
     more: Mapping[str, Json] = {}
     if call.next_url is not None:
         more = _query_of(call.next_url(body))
@@ -82,6 +82,6 @@ def _query_of(url: Json) -> dict[str, Json]:
 
 
 def _value(found: Json) -> Json:
-    """A text or a number to send; None for anything else, also for an empty text."""
+    """A text or number to send; None for anything else, also for an empty text."""
     is_number = isinstance(found, int) and not isinstance(found, bool)
     return found if is_number or (isinstance(found, str) and found) else None

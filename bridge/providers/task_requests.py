@@ -1,4 +1,4 @@
-"""Builds the request about a task, and finds the task that a query URL is about."""
+"""Builds the request about a task, and finds the task in a query URL."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from bridge.providers.calls import Action, BatchCall, Call, SecondCall, TaskCall
 from bridge.providers.description import Description
 from bridge.providers.task_rules import NOT_OF_ACTION, PLACEHOLDERS, placeholders, uses_action
 
-MOST_URL_CHARS: Final = 2048  # of a query URL: matching one may take time in the square of its length
+MOST_URL_CHARS: Final = 2048  # maximum for a query URL, because matching can take time in the square of its length
 PORTS: Final = {"http": 80, "https": 443}
 SEGMENT: Final = r"[^/?#]+"
-PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # needs no encoding; as most ids
-IN_HEADER: Final = "".join(map(chr, range(32, 127)))  # what a header may hold as it is
+PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # needs no encoding; most ids are like this
+IN_HEADER: Final = "".join(map(chr, range(32, 127)))  # characters that a header may contain unencoded
 
 Given = Mapping[str, str | list[str]]
-"""What fills the placeholders of a request."""
+"""The values for the placeholders of a request."""
 
 
 class TaskRequest(NamedTuple):
-    """A request with the headers that only it has. `url` is percent-encoded; `is_elsewhere` marks one that is not below
-    the account's base URL."""
+    """A request with the headers that only it has. `url` is percent-encoded. `is_elsewhere`: it is not below the
+    account's base URL."""
 
     method: str
     url: str
@@ -48,16 +48,16 @@ def harmless_action(description: Description) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTemplate:
-    """The parts of a request that all tasks with one action share."""
+    """The parts of a request that are the same for all tasks with one action."""
 
     call: TaskCall
     base: str
-    rest: str  # path and query with the placeholders of the id: everything else is encoded and holds no brace
+    rest: str  # path and query with only the id's placeholders left; everything else is encoded and contains no brace
     given: Mapping[str, str]  # the action and the named groups of its pattern
-    headers: Mapping[str, str]  # those with placeholders
+    headers: Mapping[str, str]  # headers with placeholders
 
     def about(self, task_id: str) -> TaskRequest:
-        """The request about one task. ValueError, with a text for people, when it cannot be built."""
+        """The request about one task. ValueError, with a text for people, if it cannot be built."""
         rest = self.rest
         if "{+id}" in rest:
             if {"", ".", ".."} & set(task_id.split("/")):
@@ -65,7 +65,7 @@ class RequestTemplate:
             rest = rest.replace("{+id}", _in_url("+id", task_id))
         url = self.base + rest.replace("{id}", _in_url("id", task_id))
         call = self.call
-        if call.body is None and not self.headers:  # as most
+        if call.body is None and not self.headers:  # the most common case
             return TaskRequest(call.method, url, None, not self.base)
         given = {**self.given, "id": task_id}
         body = None if call.body is None else _body(call, given)
@@ -83,7 +83,7 @@ def template(description: Description, *, base_url: str, action: str | None) -> 
 
 
 def task_request(description: Description, *, base_url: str, task_id: str, action: str | None) -> TaskRequest:
-    """The request about one task. ValueError, with a text for people, when it cannot be built."""
+    """The request about one task. ValueError, with a text for people, if it cannot be built."""
     action = description.acting(task_id, action)
     return template(description, base_url=base_url, action=action).about(task_id)
 
@@ -91,7 +91,7 @@ def task_request(description: Description, *, base_url: str, task_id: str, actio
 def batch_request(
     description: Description, *, base_url: str, task_ids: Sequence[str], action: str | None
 ) -> TaskRequest:
-    """The request about many tasks, for a provider that has one."""
+    """The request about many tasks, for a provider that has a batch request."""
     route = description.route(urlsplit(base_url).hostname)
     assert route.batch is not None
     return _whole(route, route.batch, base_url, {"ids": list(task_ids), **of_action(description.action, action)})
@@ -100,7 +100,7 @@ def batch_request(
 def second_request(
     description: Description, *, base_url: str, value: str, task_id: str, action: str | None
 ) -> TaskRequest:
-    """The second request about a finished task, for a provider that has one."""
+    """The second request about a finished task, for a provider that needs one."""
     route = description.route(urlsplit(base_url).hostname)
     assert route.second is not None
     given = {**of_action(description.action, action), "value": value, "id": task_id}
@@ -108,7 +108,7 @@ def second_request(
 
 
 def list_request(description: Description, *, base_url: str, page: PageRequest) -> TaskRequest:
-    """The request for a page of the account's tasks, for a provider that has one."""
+    """The request for a page of the account's tasks, for a provider that has a list."""
     route = description.route(urlsplit(base_url).hostname)
     call = route.discover
     assert call is not None
@@ -128,19 +128,19 @@ def list_request(description: Description, *, base_url: str, page: PageRequest) 
 
 
 def of_action(allowed: Action | None, action: str | None) -> dict[str, str]:
-    """The placeholders that an action fills: `action` and the named groups of its pattern."""
+    """The values for placeholders that come from an action: `action` and the named groups of its pattern."""
     action = action or (allowed.default if allowed else None) or ""
     return {**(allowed.parts(action) if allowed else {}), "action": action}
 
 
 def content_url(base_url: str, path: str, given: Given) -> str:
-    """The address of a result on the account's own server; a placeholder that is not given is empty."""
+    """The address of a result on the account's own server. A placeholder without a value is empty."""
     empty = {name.removeprefix("+"): "" for name in placeholders(path)}
     return base_url.rstrip("/") + _filled(path, {**empty, **given}, _in_content_url)
 
 
 def locate(description: Description, base_url: str, url: str) -> tuple[str | None, str] | None:
-    """Action and task id of a query URL of this account; None for any other URL."""
+    """The action and task id in a query URL of this account; None for any other URL."""
     if len(url) > MOST_URL_CHARS:
         return None
     try:
@@ -153,8 +153,8 @@ def locate(description: Description, base_url: str, url: str) -> tuple[str | Non
 
 
 def locate_below(description: Description, base_path: str, target: str) -> tuple[TaskCall, str | None, str] | None:
-    """The call, the action and the task id of a query at this path and query, below the path of a base URL at any host.
-    None for every other target."""
+    """The call, the action and the task id in a path and query below the path of a base URL, at any host. None for
+    every other target."""
     if len(target) > MOST_URL_CHARS:
         return None
     asked = SplitResult("", "", *urlsplit(f"//host{target}")[2:])
@@ -165,15 +165,15 @@ def locate_below(description: Description, base_path: str, target: str) -> tuple
 
 
 def collection_action(template: str, path: str) -> str | None:
-    """Whether a path is that of a query without the id, where tasks are created: its action, or "" if it has none.
-    None for any other path."""
+    """The action if this is the path of a query without the id, where tasks are created; "" if that has no action. None
+    for any other path."""
     collection, found, after = template.rpartition("/{id}")
     given = _match(collection, path) if found and not after else None
     return None if given is None else unquote(given.get("action", ""))
 
 
 def locate_anywhere(description: Description, url: str) -> tuple[str | None, str] | None:
-    """The same for a query URL at any host. Hosts that the description names come first."""
+    """The same for a query URL at any host. Hosts in the description are tried first."""
     if len(url) > MOST_URL_CHARS:
         return None
     try:
@@ -215,7 +215,7 @@ def _covers(
 
 
 def _chosen(route: TaskCall, action: str) -> str:
-    """The first path that has a placeholder for the action if there is one, else none."""
+    """For a task with an action, the first path with a placeholder for it; otherwise the first path without one."""
     fitting = (path for path in route.path if uses_action(path) == bool(action))
     return next(fitting, route.path[0])
 
@@ -227,15 +227,15 @@ def _whole(route: TaskCall, call: BatchCall | SecondCall, base_url: str, given: 
 
 
 def _address(call: Call, path: str, base_url: str, given: Given) -> tuple[str, str]:
-    """The base URL, if the path is below it, and the rest of the address."""
+    """The base URL if the path is below it, and the rest of the address."""
     query = "&".join(f"{_quoted_name(name)}={text}" for name, text in call.query.items())
     rest = _filled(f"{path}?{query}" if query else path, given, _in_url)
     return (base_url.rstrip("/") if path.startswith("/") else ""), rest
 
 
 def _filled(template: str, given: Given, encoded: Callable[[str, str], str] | None = None) -> str:
-    """The template with its placeholders filled; one that is not given stays. `encoded` takes the placeholder's name
-    and a value."""
+    """The template with its placeholders replaced. Placeholders without a value stay. `encoded` gets the placeholder's
+    name and a value."""
 
     def text(place: re.Match[str]) -> str:
         value = given.get(place[1].removeprefix("+"))
@@ -262,7 +262,7 @@ def _in_content_url(name: str, value: str) -> str:
 
 
 def _quoted_name(name: str) -> str:
-    """The name of a query parameter, encoded up to its placeholders."""
+    """The name of a query parameter, encoded except for its placeholders."""
     return quote(name, safe="{}") if PLACEHOLDERS.search(name) else quote(name, safe="")
 
 
@@ -289,7 +289,8 @@ def _filled_body(template: Json, given: Given) -> Json:
 
 
 def _match(template: str, text: str) -> dict[str, str] | None:
-    """What is in the placeholders of a template, still encoded. An action, or the one group of it, is `action`."""
+    """The texts of the placeholders of a template, still encoded. An action, or its only group, has the name
+    `action`."""
     of_action = placeholders(template) - NOT_OF_ACTION
     if len(of_action) > 1:
         return None

@@ -1,6 +1,6 @@
-"""Which ids and actions the tasks of a provider may have, read off its description without checking it.
+"""Which ids and actions the tasks of a provider may have, read from its description without validating it.
 
-Quick commands use this on built-in descriptions; `Description` uses it as well.
+Quick commands use this for built-in descriptions; `Description` uses it, too.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ NOT_OF_ACTION: Final = OF_TASK | {"ids", "value"}  # every other placeholder is 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRules:
-    """What a provider expects of its tasks. Patterns are compiled when they are first needed."""
+    """What a provider requires of its tasks. Patterns are compiled when they are first needed."""
 
-    id_pattern: str | None  # replaces the rule for all providers
+    id_pattern: str | None  # replaces the general rule for all providers
     action: Mapping[str, Any] | None  # pattern, example, default, by_id
     needs_action: bool  # no request is possible without one
-    takes_action: bool  # an action makes a difference
+    takes_action: bool  # requests differ by action
 
     @classmethod
     def of(cls, tree: Tree) -> TaskRules:
@@ -43,16 +43,15 @@ class TaskRules:
         )
 
     def default_action(self, task_id: str) -> str | None:
-        """The action of a task that names none: the one that its id shows, else the provider's default."""
+        """The action of a task that names none: the one that its id shows, or else the provider's default."""
         for pattern, action in self._by_id:
             if (parts := pattern.parts(task_id)) is not None:
                 return PLACEHOLDERS.sub(lambda place: parts[place[1]], action)
         return None if self.action is None else self.action.get("default")
 
     def action_problem(self, action: str | None, task_id: str | None = None) -> str | None:
-        """Why tasks with this action cannot be polled; None when they can. Without a task, an action that ids show is
-        still possible.
-        """
+        """Why tasks with this action cannot be polled; None if they can. Without a task, an action that ids can show
+        counts as possible."""
         allowed = self.action
         if allowed is None or not self.takes_action:
             return None
@@ -63,13 +62,13 @@ class TaskRules:
                 return None
             return f"no action is set for this task, nor for its account (e.g. {allowed['example']})"
         if action in {allowed["example"], allowed.get("default")}:
-            return None  # the actions that a description itself names fit its pattern
+            return None  # the actions in a description always match its pattern
         if not self._action_pattern.is_whole(action):
             return f'"{action[:80]}" cannot be an action here; one is e.g. {allowed["example"]}'
         return None
 
     def id_problem(self, task_id: str, *, account: str) -> str | None:
-        """Why a task of this account can hardly have this id; None when it may."""
+        """Why this is probably not the id of a task of this account; None if it may be one."""
         if self._id_pattern is None:
             return id_problem(task_id)
         return None if self._id_pattern.is_whole(task_id) else f"ids of {account} match {self.id_pattern}"
@@ -96,18 +95,18 @@ def builtin_rules(provider: str) -> TaskRules:
 
 
 def needs_action(request: Mapping[str, Any]) -> bool:
-    """Whether a request cannot be made without an action."""
+    """Whether a request cannot be built without an action."""
     rest = [request.get(key) for key in ("query", "body", "headers")]
     return uses_action(rest) or all(uses_action(path) for path in listed(request["path"]))
 
 
 def takes_action(request: Mapping[str, Any]) -> bool:
-    """Whether an action makes a difference to a request."""
+    """Whether a request differs by action."""
     return needs_action(request) or any(uses_action(path) for path in listed(request["path"]))
 
 
 def listed(value: Any) -> Any:
-    """A single value counts as a list of one."""
+    """A list. A single value becomes a list of one."""
     return value if isinstance(value, list | tuple) else [value]
 
 
@@ -117,7 +116,7 @@ def placeholders(value: Any) -> set[str]:
 
 
 def uses_action(value: Any) -> bool:
-    """Whether something in it is filled from the task's action."""
+    """Whether any part of it is filled from the task's action."""
     return bool(placeholders(value) - NOT_OF_ACTION)
 
 

@@ -1,7 +1,7 @@
-"""Finds our task in an answer, and the form that the answer is in.
+"""Finds the polled task in an answer, and the form of the answer.
 
 Gateways wrap the answer of a vendor: `{"code": "success", "data": THE VENDOR'S ANSWER}`, or in new-api's task, whose
-`data` is the vendor's answer. A form that fits the answer itself counts before one that fits what is inside.
+`data` is the vendor's answer. A form that fits the answer itself takes precedence over one that fits the inner answer.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ NO_LIST: Final = "the answer holds no list of tasks in a known form"
 
 
 class FoundTask(NamedTuple):
-    """An object about a task, and its form. `twins` are other objects about it in the same answer."""
+    """An object about a task, and its form. `twins` are other objects about the same task in the same answer."""
 
     form: Form
     task: Task
     word: Json  # its status
-    kind: Kind | None  # what that means; None when it is none of the form's words
+    kind: Kind | None  # the meaning of the word; None if the form does not know it
     twins: tuple[Task, ...] = ()
-    names_ours: bool = False  # and is not only in its place
+    names_ours: bool = False  # contains the task's id, and is not only in the right place
 
 
 def as_found(form: Form, task: Task, twins: tuple[Task, ...] = (), *, names_ours: bool = False) -> FoundTask:
@@ -39,10 +39,11 @@ def as_found(form: Form, task: Task, twins: tuple[Task, ...] = (), *, names_ours
 
 
 def find(description: Description, answer: Json, task_id: str) -> FoundTask | str:
-    """The first form that fits, or why there is none about this task.
+    """The first form that fits, or why the answer contains nothing about this task.
 
-    A form that knows the status is preferred; but once another one has fitted, only if it has our id. What is inside
-    the wrapper of a gateway counts if it has our id and nothing outside does. Forms of last resort come last.
+    A form that knows the status takes precedence. If another form has already fitted, it does so only if the object has
+    the task's id. The inner answer of a gateway counts if it has the task's id and nothing outside does. Forms of last
+    resort come last.
     """
     found = _find(description, answer, task_id)
     if isinstance(found, FoundTask) and found.kind is not None:
@@ -86,9 +87,9 @@ def otherwise(description: Description, found: FoundTask) -> Iterator[FoundTask]
 def find_listed(
     description: Description, answer: Json, task_ids: list[str]
 ) -> dict[str, FoundTask | ExpressionLimit | None] | str:
-    """What a list says about each task; or why the answer is not a list of tasks.
+    """The object about each task in a list; or why the answer is not a list of tasks.
 
-    For a task that is not in the list: None, or the limit that kept the id of an item from being read.
+    For a task that is not in the list: None, or the limit because of which the id of an item could not be read.
     """
     for form, selector in description.places:
         candidate = selector(answer)
@@ -112,7 +113,7 @@ def _first(places: Sequence[tuple[Form, Selector]], body: Json, task_id: str) ->
 
 
 def looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> FoundTask | str:
-    """Our task, why it is not ours, or "" if the form does not fit."""
+    """The polled task; or why it is another task; or "" if the form does not fit."""
     if isinstance(candidate, list):
         listing = TaskList(form, candidate)
         if (ours := listing.about(task_id, anywhere=False)) is not None:
@@ -124,8 +125,8 @@ def looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> 
         return ""
     own = own_id(form, candidate)
     if own is None and selector.expression == "@" and form.id and form.when is None:
-        # A status without the id that should be there says little: gateways have `status` in their own errors. A form
-        # with a condition is recognized by that.
+        # A status without the expected id proves little: gateways have `status` in their own errors. A form with a
+        # condition is recognized by the condition.
         return ""
     if own != task_id and (other := _other_id(form, candidate, own, task_id)) is not None:
         return f'the answer is about another task: "{one_line(other, 80)}"'
@@ -133,7 +134,7 @@ def looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> 
 
 
 def inside_of(description: Description, answer: Json) -> Json:
-    """What the wrapper around a vendor's answer holds; None if that is a refusal."""
+    """The inner answer in the wrapper of a gateway; None if that is a refusal."""
     inner = answer.get("data") if isinstance(answer, dict) else None
     codes = description.codes
     return inner if codes is None or codes.is_good(codes.at(inner)) else None
@@ -147,8 +148,8 @@ class Item(NamedTuple):
 
 
 class TaskList:
-    """The items of a list in one form, each read once. `tasks` have a status and an id; `unread` is the limit that kept
-    an item from being read."""
+    """The items of a list in one form, each read once. `tasks` have a status and an id; `unread` is the limit because
+    of which an item could not be read."""
 
     def __init__(self, form: Form, items: list[Json]) -> None:
         self.tasks: list[Item] = []
@@ -160,7 +161,7 @@ class TaskList:
                 self._read(task)
 
     def about(self, task_id: str, *, anywhere: bool = True) -> FoundTask | None:
-        """What the list says about the task. With `anywhere` also an item without a status."""
+        """The object about the task in the list. `anywhere`: also an item without a status."""
         return self._ours(self.tasks, task_id) or (self._ours(self._items, task_id) if anywhere else None)
 
     def _read(self, task: Task) -> None:
@@ -195,8 +196,8 @@ def _has_alias(form: Form, task: Task, task_id: str) -> bool:
 
 
 def _other_id(form: Form, task: Task, own: str | None, task_id: str) -> str | None:
-    """The id of the task that an answer is about, if it is not ours. One of a wrong type (19 digits as a float, an
-    object) is never ours."""
+    """The id of the task that an answer is about, if it is another task. An id of a wrong type (19 digits as a float,
+    an object) always counts as another one."""
     if own is None:
         return next((str(named) for named in selected(form.id, task) if named not in (None, "")), None)
     return None if own == task_id or _has_alias(form, task, task_id) else own

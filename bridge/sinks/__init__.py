@@ -1,8 +1,8 @@
 """Sends events to endpoints: webhooks, group robots, and Apprise. Importing this package does not load Apprise.
 
-Before an event is stored, `payloads` or `texts` turn it into the bytes of a parcel. Then `webhook` and `robot` send
-them by `posting`, and `chat` by a plugin of Apprise. `answers` reads an answer, and `judging` decides the outcome. Each
-chat service is described by a file in `chat_services`.
+Before an event is stored, `payloads` or `texts` render the body of each delivery. Later, `webhook` and `robot` send it
+with `posting`, and `chat` sends it with a plugin of Apprise. `answers` reads an answer, and `judging` decides the
+outcome. Each chat service is described by a file in `chat_services`.
 """
 
 from __future__ import annotations

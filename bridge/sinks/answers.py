@@ -1,4 +1,4 @@
-"""What a receiver's answer says besides its status: refusals with HTTP 200, and the wait it asks for.
+"""What a receiver's answer says besides its status: refusals with HTTP 200, and the wait that it asks for.
 
 Webhooks, robots and Apprise's plugins share these readers; Apprise itself checks only the status.
 """
@@ -39,9 +39,9 @@ _ADVICE: Final = (  # for robots, by words that several services use
 class Verdict:
     """What an answer says about the message.
 
-    `refusal`: why the receiver refused it, in its own words. `doubt`: why the answer could not be checked, so that only
-    the status counts. `wait_s`: how long the receiver wants no more requests. `moved_to`: the new id of the chat.
-    `media_id`: of a file that was uploaded.
+    `refusal`: why the receiver refused it, in the receiver's words. `doubt`: why the answer could not be checked, so
+    that only the status counts. `wait_s`: for how long the receiver wants no more requests. `moved_to`: the new id of
+    the chat. `media_id`: the id of an uploaded file.
     """
 
     refusal: str = ""
@@ -56,13 +56,13 @@ AnswerReader = Callable[[Answer], Verdict]
 
 
 def read_nothing(answer: Answer) -> Verdict:
-    """The reader for receivers that answer only by status."""
+    """The reader for receivers that answer only with a status."""
     return ACCEPTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeReader:
-    """The reader for a service that puts a code into its JSON answers.
+    """The reader for services whose JSON answers contain a code.
 
     The code is the first of the keys `codes` that the answer has; the codes in `good` mean success. The message is
     under the first of the keys `texts`. `waits` are the seconds to wait after certain codes.
@@ -82,14 +82,14 @@ class CodeReader:
             return ACCEPTED
         wait_s = self.waits.get(code) if code is not None else number(found.get("wait"))
         if wait_s is None and "too many request" in text.lower():
-            wait_s = SHORT_WAIT_S  # Feishu says so with the code of every bad request
+            wait_s = SHORT_WAIT_S  # Feishu mentions this in the answer to every bad request
         return Verdict(refusal=refusal(code, text, answer), wait_s=wait_s)
 
 
 class AcceptRule:
-    """The reader for the setting `accept`: an expression over a JSON answer that gives `false` or `null` for a refusal.
+    """The reader for the setting `accept`: an expression that gives `false` or `null` if a JSON answer is a refusal.
 
-    What else `service` reads in the answer, such as waits, still counts. ValueError when the expression is not
+    What the reader `service` finds in the answer, such as waits, still counts. ValueError if the expression is not
     JMESPath.
     """
 
@@ -110,7 +110,7 @@ class AcceptRule:
 
 
 def json_of(answer: Answer) -> tuple[Json, str]:
-    """The JSON of the body and ""; or None and why it could not be read."""
+    """The JSON of the body and ""; or None and the reason why it could not be read."""
     if answer.is_over_cap:
         return None, "the response is over 64 KiB"
     if not answer.complete:
@@ -122,20 +122,20 @@ def json_of(answer: Answer) -> tuple[Json, str]:
 
 
 def object_of(answer: Answer) -> tuple[Mapping[str, Any], str]:
-    """As `json_of`, with an empty object for anything that is not an object."""
+    """Like `json_of`, but with an empty object for any JSON value that is not an object."""
     found, doubt = json_of(answer)
     return (found if isinstance(found, Mapping) else {}), doubt
 
 
 def retry_after_in(found: Json) -> float | None:
-    """The seconds to wait that the JSON of an answer names, as Discord and (under `parameters`) Telegram write them."""
+    """The seconds to wait in the JSON of an answer, as Discord and (under `parameters`) Telegram write them."""
     given = found.get("parameters") if isinstance(found, Mapping) else None
     waits = [number(holder.get("retry_after")) for holder in (found, given) if isinstance(holder, Mapping)]
     return next((wait_s for wait_s in waits if wait_s is not None and wait_s >= 0), None)
 
 
 def words_of(answer: Answer) -> str:
-    """The receiver's own message: its code and text if there are any, else the beginning of the body."""
+    """The receiver's own message: its code and text if it has any, or else the beginning of the body."""
     found, _ = object_of(answer)
     text = _first(text_in, found, _TEXTS)
     return _with_code(_first(number, found, _CODES), text) if text else _excerpt(answer)
@@ -149,14 +149,14 @@ def refusal(code: float | None, text: str | None, answer: Answer) -> str:
 
 
 def number(value: object) -> float | None:
-    """A number, also one that is written as text."""
+    """A number, also if it is written as text."""
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,15}(\.\d{1,6})?", value):
         return float(value)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def text_in(value: object) -> str | None:
-    """A message, which may be the `message` of an object; None for anything else, and for an empty text."""
+    """A message: a text, or the `message` of an object. None for anything else, and for an empty text."""
     if isinstance(value, Mapping):
         return text_in(value.get("message"))
     return value if isinstance(value, str) and value else None

@@ -1,7 +1,7 @@
 """The Apprise plugin for one URL. Only this file imports Apprise, which takes a quarter of a second and 30 MiB to load.
 
-A plugin is called directly, in a thread of ours: Apprise's own pool is shared by all services of a process, so that
-hanging ones starve the healthy.
+Each plugin is called directly, in a separate thread. Apprise has one thread pool for all services of a process, so
+services that hang would block the others.
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ from bridge.sinks.requests_hook import recording
 from bridge.sinks.splitting import MessageLimit, split_text, utf8_bytes
 from bridge.sinks.url_scrubber import without_secrets
 
-CONNECT_TIMEOUT_S: Final = 10.0  # of a plugin whose URL does not set one (cto=)
+CONNECT_TIMEOUT_S: Final = 10.0  # unless the plugin's URL sets one (cto=)
 
-CAPTION_CHARS: Final = 1_024  # of Telegram
+CAPTION_CHARS: Final = 1_024  # Telegram's limit
 TELEGRAM_BYTES: Final = 50_000_000
-PHOTO_BYTES: Final = 10_000_000  # of Telegram
-MAIL_BYTES: Final = 7_000_000  # 10 MB once it is encoded
-COVER_BYTES: Final = 300_000  # of a video's picture in an email
+PHOTO_BYTES: Final = 10_000_000  # Telegram's limit
+MAIL_BYTES: Final = 7_000_000  # 10 MB when encoded
+COVER_BYTES: Final = 300_000  # for a video's picture in an email
 OTHER_BYTES: Final = 50_000_000
 
-_MAIL_PAUSE_S: Final = 0.5  # between two emails; Apprise waits 5.5 s, as for any service whose limits it does not know
-_FORBIDDEN: Final = frozenset({"retry", "wait"})  # Apprise's own retries live in memory only
-_TITLE_MARKUP: Final = 24  # characters that Apprise may put around a title that it moves into the text
-_NEW_ROOM_ID: Final = 43  # characters of a Matrix room's id since room version 12, which has no ":SERVER" any more
-_COUNT_BYTES: Final = frozenset({"wecombot"})  # services whose limit is in bytes, though Apprise counts characters
+_MAIL_PAUSE_S: Final = 0.5  # between two emails; Apprise waits 5.5 s, its default for services with unknown limits
+_FORBIDDEN: Final = frozenset({"retry", "wait"})  # options of Apprise's own retries, which are only in memory
+_TITLE_MARKUP: Final = 24  # characters that Apprise may add to a title that it moves into the text
+_NEW_ROOM_ID: Final = 43  # characters of a Matrix room's id since room version 12, which has no ":SERVER"
+_COUNT_BYTES: Final = frozenset({"wecombot"})  # services with a limit in bytes, although Apprise counts characters
 
 
 class _CardForm(NamedTuple):
-    """How a service gets a card: the format, the title ("": it is in the body), the body."""
+    """How a service gets a card: the format, the template of the title ("": it is in the body), and the function for
+    the body."""
 
     format: str
     title: str
@@ -65,7 +66,7 @@ _CARD_FORMS: Final[Mapping[str, _CardForm]] = {
     "slack": _CardForm("markdown", "{}", card_short_markdown),
     "discord": _CardForm("markdown", "**{}**", card_bare_lines),  # a player needs the bare URL
 }
-"""By scheme, the services that show more than plain text without a `format=` in their URL."""
+"""By scheme: the services that show more than plain text even if their URL has no `format=`."""
 
 
 class UnusableUrl(Exception):
@@ -73,12 +74,10 @@ class UnusableUrl(Exception):
 
 
 class ChatMessage(NamedTuple):
-    """One message of a delivery."""
-
     title: str
     body: str
-    form: str = ""  # html or markdown; "": the plugin's own way with plain text
-    plain: str = ""  # the same as plain text, for services that get both from us
+    form: str = ""  # html or markdown; "": the plugin's default for plain text
+    plain: str = ""  # the same as plain text, for services that need both
 
     @property
     def text(self) -> str:
@@ -86,11 +85,11 @@ class ChatMessage(NamedTuple):
 
 
 class ApprisePlugin:
-    """The plugin for a URL, used by one thread at a time. UnusableUrl if no plugin fits.
+    """The plugin for a URL, for use by one thread at a time. UnusableUrl if no plugin fits.
 
-    `storage_path` is where plugins may keep things (Matrix: its keys); without it they keep nothing. `timeout_s`
-    applies if the URL itself sets no time-out. `target` narrows the plugin to one of its targets. With `previews` the
-    service is asked to make previews of links, where it can be asked.
+    `storage_path` is where plugins may store data (Matrix: its keys); without it they store nothing. `timeout_s`
+    applies if the URL itself sets no time-out. `target` restricts the plugin to one of its targets. With `previews` the
+    service is asked to show previews of links, if it can be asked.
     """
 
     def __init__(
@@ -107,7 +106,7 @@ class ApprisePlugin:
         if previews and "preview" not in options and hasattr(self.plugin, "preview"):
             self.plugin.preview = True
         if "footer" not in options and hasattr(self.plugin, "include_footer"):
-            self.plugin.include_footer = False  # it names the program and the time
+            self.plugin.include_footer = False  # the footer names the program and the time
         self.schemes = _schemes(self.plugin)
         if self.is_mail:
             self.plugin.request_rate_per_sec = _MAIL_PAUSE_S
@@ -129,7 +128,7 @@ class ApprisePlugin:
         """The URL as Apprise shows it to people, without secrets."""
         try:
             return str(self.plugin.url(privacy=True))
-        except Exception:  # a plugin's fault must not hide the reason of the first one
+        except Exception:  # an error of the plugin must not hide the first reason
             return ""
 
     def notify(self, message: ChatMessage, *, tone: str, files: Sequence[ResultFile] = ()) -> bool:
@@ -143,12 +142,13 @@ class ApprisePlugin:
 
     @property
     def takes_files(self) -> bool:
-        """Whether the service takes files in this way. An incoming webhook of Slack does not."""
+        """Whether the service accepts files at this kind of URL. For example, an incoming webhook of Slack does not."""
         is_slack_hook = "slack" in self.schemes and "hook" in str(getattr(self.plugin, "mode", ""))
         return bool(self.plugin.attachment_support) and not is_slack_hook
 
     def files_of(self, card: ChatCard) -> list[CardLink]:
-        """The results of this card that the service can get as files; none when it takes none, or too many."""
+        """The results of this card that can be sent to the service as files; empty if it accepts none, or if there are
+        too many."""
         if not card.has_files or not self.takes_files or len(card.links) > MOST_FILES:
             return []
         if not self.is_mail:
@@ -158,7 +158,7 @@ class ApprisePlugin:
         return [CardLink(label="", url=url, kind="images") for url in card.pictures[:1]]  # never a video
 
     def why_no_files(self, card: ChatCard) -> str:
-        """Why `files_of` is empty although the service takes files and there are results; else ""."""
+        """Why `files_of` is empty although the service accepts files and there are results; otherwise ""."""
         if not self.plugin.attachment_support or not card.links:
             return ""
         if not card.has_files:
@@ -170,7 +170,7 @@ class ApprisePlugin:
         return not self.schemes.isdisjoint({"mailto", "mailtos"})
 
     def most_file_bytes(self, card: ChatCard) -> int:
-        """How large the files of one message may be for this service."""
+        """The maximum size of the files in one message of this service."""
         if self.is_mail:
             return MAIL_BYTES if all(each.kind == "images" for each in card.links) else COVER_BYTES
         is_telegram = "tgram" in self.schemes
@@ -179,9 +179,10 @@ class ApprisePlugin:
         return TELEGRAM_BYTES if is_telegram else OTHER_BYTES
 
     def with_files(self, card: ChatCard, files: Sequence[ResultFile]) -> ChatMessage | None:
-        """The one message that holds text and files; None when the files need a message of their own, after the text.
+        """One message with both text and files; None if the files must follow in a separate message.
 
-        An email always does. A Telegram caption does when all files are one request: a single one, or an album.
+        An email always has both. A Telegram message has both if all files fit into one request: a single file, or an
+        album.
         """
         message = self._from_card(card) if card.can_name_links else None
         if message is not None and self.is_mail and message.form == "html":
@@ -201,7 +202,7 @@ class ApprisePlugin:
         if self.is_mail:
             self.plugin.inline = True
         if "tgram" in self.schemes:
-            self.plugin.album = True  # else each picture is a request of its own
+            self.plugin.album = True  # otherwise each picture is a separate request
         attach = apprise.AppriseAttachment(asset=self.plugin.asset)
         for each in files:
             attach.add(new_file(content=each.content, name=each.name, mimetype=each.media_type))
@@ -210,14 +211,15 @@ class ApprisePlugin:
     def messages(
         self, title: str, body: str, *, rest_at: str, card: ChatCard | None = None, files_follow: bool = False
     ) -> list[ChatMessage]:
-        """The messages for this text, in order; the same ones each time. `rest_at` is as for `split_text`.
+        """The messages for this text, in order. The result is the same in every attempt. `rest_at` is as for
+        `split_text`.
 
         A service with titles gets the title with each message. For others it is the first line of the text. A service
         that shows links by their names gets the card, if it fits.
         """
         plugin = self.plugin
         if plugin.overflow_mode != "upstream":
-            return [ChatMessage(title, body)]  # its URL asks for another way
+            return [ChatMessage(title, body)]  # its URL sets another format
         limit = self._limit()
         rich = self._from_card(card) if card is not None and card.can_name_links else None
         if rich is not None and card is not None and files_follow and "discord" in self.schemes:
@@ -232,11 +234,11 @@ class ApprisePlugin:
         return [ChatMessage("", each) for each in split_text(f"{title}\n{body}", limit, rest_at=rest_at)]
 
     def _from_card(self, card: ChatCard) -> ChatMessage | None:
-        """The card in the format that this service shows best; None: its text."""
-        resolved = self.plugin.resolve_format  # a format= of the URL wins
+        """The card in the format that this service shows best; None: use its text."""
+        resolved = self.plugin.resolve_format  # a format= in the URL takes precedence
         form = next((_CARD_FORMS[scheme] for scheme in self.schemes & _CARD_FORMS.keys()), None)
         if form is not None and form.body is card_short_markdown and card.has_odd_urls:
-            return None  # Apprise would change a bare URL: its * are Markdown
+            return None  # Apprise would change a bare URL that contains *, which is Markdown
         if form is not None and resolved(form.format) == form.format and resolved("text") != "markdown":
             title = form.title.format(card.title) if form.title else ""
             return ChatMessage(title, form.body(card), form.format)
@@ -244,14 +246,14 @@ class ApprisePlugin:
 
     def _set_timeouts(self, options: Sequence[str], timeout_s: float) -> None:
         if "cto" not in options:
-            # Email has one time-out for everything: it must not end while the server reads the message.
+            # Email has one time-out for everything: it must not expire while the server reads the message.
             is_email = hasattr(self.plugin, "smtp_host")
             self.plugin.socket_connect_timeout = max(CONNECT_TIMEOUT_S, timeout_s if is_email else 0.0)
         if "rto" not in options:
             self.plugin.socket_read_timeout = timeout_s
 
     def _limit(self) -> MessageLimit:
-        """The plugin's limit, which applies to the text in the plugin's own format."""
+        """The plugin's limit. It applies to the text in the plugin's own format."""
         from apprise import conversion
 
         plugin, source = self.plugin, self._source_format()
@@ -269,7 +271,8 @@ class ApprisePlugin:
         return MessageLimit(size=size, measure=measure)
 
     def _source_format(self) -> Any:
-        """The format of our text. Services set to Markdown get it unchanged: Apprise would escape its URLs."""
+        """The format of genbridge's text. Services set to Markdown get it unchanged, because Apprise would escape its
+        URLs."""
         import apprise
 
         text, markdown = apprise.NotifyFormat.TEXT, apprise.NotifyFormat.MARKDOWN
@@ -277,7 +280,7 @@ class ApprisePlugin:
 
 
 def check_url(url: str) -> str | None:
-    """Why Apprise cannot use this URL, in one line without its secrets; None when it can. Sends nothing."""
+    """Why Apprise cannot use this URL, in one line without its secrets; None if it can. Sends nothing."""
     option = next((name for name in _options(url) if name in _FORBIDDEN), None)
     if option is not None:
         return f"{option}= is not supported: genbridge retries by itself (delivery.retries); remove {option}="
@@ -297,29 +300,29 @@ def check_targets(url: str) -> str | None:
 
 
 def takes_files(url: str) -> bool:
-    """Whether the service of a URL that `check_url` finds usable takes files."""
+    """Whether the service at this valid URL accepts files."""
     plugin = _checked(url)
     return isinstance(plugin, str) or plugin.takes_files
 
 
 def server_of(url: str) -> tuple[str, int] | None:
-    """Host and port that this URL connects to, where the URL names both; None for a service with an address of its
-    own."""
+    """The host and port that this URL connects to, if the URL contains both; None for a service with a fixed
+    address."""
     found = _checked(url)
     if isinstance(found, str):
         return None
     plugin = found.plugin
-    is_named = "host" in getattr(plugin, "template_tokens", {})  # else it is a token of the service
+    is_named = "host" in getattr(plugin, "template_tokens", {})  # otherwise it is a token of the service
     host = getattr(plugin, "smtp_host", None) or (plugin.host if is_named else None)
     return (str(host), int(plugin.port)) if host and plugin.port else None
 
 
 def separate_targets(url: str) -> list[PluginTarget]:
-    """The targets of a URL, when there are several that can be notified one by one; else none."""
+    """The targets of a URL, if it has several that can be notified one by one; otherwise empty."""
     if not any(char in url.partition("://")[2] for char in "/?,"):
-        return []  # one host or token and nothing else: no need to load Apprise
+        return []  # only one host or token, so Apprise need not be loaded
     plugin = _checked(url)
-    return [] if isinstance(plugin, str) else plugin_targets.targets(plugin.plugin)  # each attempt will say why
+    return [] if isinstance(plugin, str) else plugin_targets.targets(plugin.plugin)  # attempts report why
 
 
 def _checked(url: str) -> ApprisePlugin | str:
@@ -334,8 +337,8 @@ def _checked(url: str) -> ApprisePlugin | str:
 def _plugin(url: str, storage_path: str | None) -> Any:
     import apprise
 
-    # Our name, no pictures of Apprise's, no files, no redirects (they would carry credentials on), no retries beside
-    # our own.
+    # genbridge's name; none of Apprise's pictures or files; no redirects, which would forward credentials; no retries
+    # in addition to genbridge's own.
     storage: dict[str, Any] = (
         {"storage_path": storage_path, "storage_mode": "auto"} if storage_path else {"storage_mode": "memory"}
     )
@@ -363,18 +366,17 @@ def _plugin(url: str, storage_path: str | None) -> Any:
 
 
 def _schemes(plugin: Any) -> frozenset[str]:
-    """How the URLs of this plugin may begin, such as `mmost` and `mmosts`."""
+    """The schemes of this plugin's URLs, such as `mmost` and `mmosts`."""
     known = (plugin.protocol, plugin.secure_protocol)
     return frozenset(str(name) for each in known if each for name in ([each] if isinstance(each, str) else each))
 
 
 def _options(url: str) -> list[str]:
-    """The names of this URL's options."""
     return [unquote(option.partition("=")[0]).strip().lower() for option in url.partition("?")[2].split("&")]
 
 
 def _numbered(title: str, bodies: Sequence[str], *, most_chars: int) -> Iterator[ChatMessage]:
-    """Each body with the title, numbered when there are several."""
+    """Each body with the title, numbered if there are several."""
     for place, body in enumerate(bodies, 1):
         number = f" ({place}/{len(bodies)})" if len(bodies) > 1 else ""
         yield ChatMessage(title[: max(most_chars - len(number), 0)] + number, body)

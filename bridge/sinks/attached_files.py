@@ -1,4 +1,5 @@
-"""The files of results, for chats that get them attached: fetched once, kept for the retries of their message."""
+"""The files of results, for chats that attach them. They are downloaded once, and kept for the retries of their
+message."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ import anyio.to_thread
 from bridge.net.client import Unanswered
 from bridge.net.outside_client import BodyStopped, OutsideAnswer, OutsideClient
 
-MOST_FILES: Final = 10  # of one message; also the most of a Telegram album
+MOST_FILES: Final = 10  # maximum in one message, and in a Telegram album
 MOST_REASONS: Final = 200
 REFUSED_FILE: Final = "sent as a link: the service refused the file"
 NOTHING_KNOWN: Final[Mapping[str, bytes]] = MappingProxyType({})
@@ -28,7 +29,7 @@ _DEFAULTS: Final = {"videos": "video/mp4", "images": "image/png", "audios": "aud
 
 
 class ResultFile(NamedTuple):
-    """One fetched result."""
+    """One result in memory."""
 
     name: str
     media_type: str
@@ -44,7 +45,7 @@ class WantedFile(NamedTuple):
 
 
 ReadCopy = Callable[[str, int], bytes | None]
-"""Reads a copy in the archive, by its path, if it has at most this many bytes; else None. Blocks."""
+"""Reads a copy in the archive by its path, if it has at most this many bytes; otherwise returns None. Blocks."""
 
 
 def no_copies(path: str, most_bytes: int) -> bytes | None:
@@ -53,14 +54,14 @@ def no_copies(path: str, most_bytes: int) -> bytes | None:
 
 
 class NoFile(Exception):
-    """A result that cannot be attached. The text says why, in one line without its URL."""
+    """A result cannot be attached. The text says why, in one line without its URL."""
 
 
 class ResultFiles:
-    """Fetches results for one endpoint: at most `most_bytes` together, within `within_s`.
+    """Downloads results for one endpoint: at most `most_bytes` together, within `within_s`.
 
-    What was fetched, or why it could not be, is kept for the next attempts, at most twice `most_bytes`. No key is sent.
-    `known` are files that need not be fetched, by their URLs; `read_copy` reads those that the archive has.
+    The contents, or the reasons for failures, are kept for the next attempts, at most twice `most_bytes`. No key is
+    sent. `known` are files that need not be downloaded, by their URLs; `read_copy` reads copies in the archive.
     """
 
     def __init__(
@@ -79,10 +80,10 @@ class ResultFiles:
         self._within_s = within_s
         self._kept: OrderedDict[tuple[str, ...], tuple[ResultFile, ...]] = OrderedDict()
         self._refused: OrderedDict[tuple[str, ...], str] = OrderedDict()
-        self._fetching: dict[tuple[str, ...], anyio.Lock] = {}  # several targets want the same files at once
+        self._fetching: dict[tuple[str, ...], anyio.Lock] = {}  # several targets need the same files at the same time
 
     async def fetch(self, wanted: Sequence[WantedFile], *, most_bytes: int) -> tuple[ResultFile, ...]:
-        """All of these results. NoFile when one of them cannot be attached."""
+        """All of these results. NoFile if one of them cannot be attached."""
         key = tuple(each.url for each in wanted)
         fetching = self._fetching.setdefault(key, anyio.Lock())
         try:
@@ -122,12 +123,12 @@ class ResultFiles:
             file = await self._copy(each_wanted, number, left) or await self._fetch(
                 each_wanted, number, left, most_bytes
             )
-            is_new = all(each.name != file.name for each in files)  # emails refer to pictures by name
+            is_new = all(each.name != file.name for each in files)  # emails need unique names
             files.append(file if is_new else file._replace(name=f"{number}-{file.name}"))
         return tuple(files)
 
     async def _copy(self, wanted: WantedFile, number: int, left: int) -> ResultFile | None:
-        """The copy in the archive, if it is there and fits."""
+        """The copy in the archive, if it exists and fits."""
         if not wanted.copy:
             return None
         content = await anyio.to_thread.run_sync(self._read_copy, wanted.copy, left, abandon_on_cancel=True)
@@ -159,7 +160,7 @@ class ResultFiles:
 
 
 async def _content(answer: OutsideAnswer, left: int, most_bytes: int) -> bytes:
-    """The whole body. NoFile when it is larger, empty or cut off."""
+    """The whole body. NoFile if it is larger, empty or truncated."""
     too_large = f"larger than {most_bytes / 1e6:.3g} MB (attach_max, or the limit of the service)"
     length = answer.headers.get("content-length", "")
     if length.isdecimal() and int(length) > left:
@@ -178,7 +179,7 @@ async def _content(answer: OutsideAnswer, left: int, most_bytes: int) -> bytes:
 
 
 def _media_type(kind: str, url: str, answer: OutsideAnswer) -> str:
-    """What the server says, unless that says nothing; then the ending of the name, then the kind."""
+    """The type in the answer if it is specific, or else the type that the extension or the kind suggests."""
     said = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", said) and said not in {"application/octet-stream", "binary/octet-stream"}:
         return said
@@ -187,7 +188,7 @@ def _media_type(kind: str, url: str, answer: OutsideAnswer) -> str:
 
 
 def _name(url: str, media_type: str, number: int) -> str:
-    """A short and harmless name with an ending that suits the type."""
+    """A short and safe name with an extension that matches the type."""
     given = PurePosixPath(unquote(urlsplit(url).path)).name
     stem = _NAME.sub("-", PurePosixPath(given).stem).strip("-.")[:40] or f"result-{number}"
     ending = mimetypes.guess_extension(media_type) or _NAME.sub("", PurePosixPath(given).suffix)[:8]
@@ -195,7 +196,7 @@ def _name(url: str, media_type: str, number: int) -> str:
 
 
 def counted_files(files: Sequence[ResultFile]) -> str:
-    """How many files a message has, for people."""
+    """The number of files in a message, in words."""
     return "1 file attached" if len(files) == 1 else f"{len(files)} files attached"
 
 

@@ -1,7 +1,8 @@
 """A few threads for calls that block and may never return.
 
-Each call gets its own daemon thread. The threads of a pool (anyio's too) are waited for when the process exits, so
-one hanging chat service would delay every stop; and a pool forgets the threads of abandoned calls, so they pile up.
+Each call gets its own daemon thread. At its exit, a process waits for the threads of a pool (anyio's too), so one
+hanging chat service would delay every stop. A pool also loses track of the threads of abandoned calls, so their number
+would grow.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ T = TypeVar("T")
 
 
 class NoThread(Exception):
-    """Every thread is busy with an earlier call; the text says how."""
+    """Every thread is still busy with an earlier call. The text describes them."""
 
 
 class CallTimeout(Exception):
-    """The call did not return in time. It continues, and may still have its effect."""
+    """The call did not return in time. It continues, and may still have an effect."""
 
 
 class CallThreads:
-    """At most `count` calls at once. A call that was abandoned keeps its thread until it returns."""
+    """Runs at most `count` calls at once. An abandoned call occupies its thread until it returns."""
 
     def __init__(self, *, count: int, name: str) -> None:
         self._free: Final = anyio.Semaphore(count)
@@ -36,10 +37,10 @@ class CallThreads:
         self._name = name
 
     async def run(self, work: Callable[[], T], *, timeout_s: float) -> T:
-        """The result of `work`, which must not raise, called in a thread.
+        """Run `work`, which must not raise, in a thread, and return its result.
 
-        Waits at most `timeout_s` for a thread, then as long for the result. NoThread at once when abandoned calls hold
-        every thread; CallTimeout when the result is late. Cancellation abandons the call as well.
+        Waits at most `timeout_s` for a thread, then as long for the result. Raises NoThread at once if abandoned calls
+        occupy every thread, and CallTimeout if the result is late. Cancellation abandons the call, too.
         """
         if self._abandoned >= self._count:
             raise NoThread("previous attempts still hang")
@@ -52,7 +53,7 @@ class CallThreads:
 
         def in_thread() -> None:
             call.results.append(work())
-            with suppress(RuntimeError):  # the event loop has ended in the meantime, so no caller waits
+            with suppress(RuntimeError):  # the event loop has ended, so no caller waits any more
                 from_thread.run_sync(self._returned, call, token=token)
 
         try:
@@ -79,7 +80,7 @@ class CallThreads:
 
 
 class _Call(Generic[T]):
-    """One call. Only `results` is touched by its thread."""
+    """One call. Its thread only uses `results`."""
 
     def __init__(self) -> None:
         self.returned = anyio.Event()

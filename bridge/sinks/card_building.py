@@ -14,7 +14,7 @@ MOST_PICTURES: Final = 10
 
 
 def card_of(event: Event, title: str, values: Mapping[str, Any], style: ChatStyle) -> ChatCard:
-    """The card that says the same as the default body of these values."""
+    """A card with the same content as the default text for these values."""
     found = facts_of(event)
     links = card_links(found, style.words)
     said = not values["succeeded"] and values["message"]

@@ -1,5 +1,5 @@
-"""Chats, emails and the like through Apprise. Apprise is loaded only when a URL is checked, has several targets, or
-sends its first message."""
+"""Chats, emails and the like through Apprise, which is loaded only if a URL is checked, has several targets, or sends
+its first message."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
 from bridge.sinks.texts import ChatTexts, WrittenMessage, bare_texts, read_stored
 
-GIVE_UP_S: Final = 600.0  # an attempt that still runs after that counts as failed
+GIVE_UP_S: Final = 600.0  # an attempt that runs longer counts as failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatUrl:
-    """One Apprise URL: as written in the settings (which names its queue), and with its secrets resolved."""
+    """One Apprise URL: as it is written in the settings (which identifies its queue), and with its secrets resolved."""
 
     text: str
     url: str
@@ -38,14 +38,14 @@ class ChatUrl:
 
 
 class ChatSink:
-    """One endpoint of Apprise URLs. ConfigError when a template is invalid; URLs are checked by `check_url`, or when
-    they are used.
+    """One endpoint of Apprise URLs. ConfigError if a template is invalid. URLs are checked by `check_url`, or when they
+    are used.
 
-    Each target has its own queue, called `PLACE:DIGEST`: the URL's place among `urls` and the digest of its text.
-    The targets of a URL with several are `PLACE.N:DIGEST`, with a digest of the text and the target. Deliveries of an
-    earlier version may still name such a URL as a whole.
+    Each target has its own queue with the name `PLACE:DIGEST`: the URL's position in `urls`, and the digest of its
+    text. For a URL with several targets it is `PLACE.N:DIGEST`, with a digest of the text and the target. Deliveries of
+    an earlier version may have a queue for such a URL as a whole.
 
-    `storage_path` is where plugins may keep things; without it they keep nothing.
+    `storage_path` is where plugins may store data; without it they store nothing.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class ChatSink:
         )
 
     def _fetch(self) -> Fetch:
-        """What gets files in the thread of an attempt, from this event loop."""
+        """A function that downloads files in this event loop, for the thread of an attempt."""
         token, files = current_token(), self._files
 
         def fetch(wanted: Sequence[WantedFile], most_bytes: int) -> Sequence[ResultFile]:
@@ -123,7 +123,7 @@ class ChatSink:
         return fetch
 
     def _queues(self) -> Mapping[str, ChatTarget]:
-        """Every queue of today's settings."""
+        """Every queue of the current settings."""
         if self._found is None:
             self._found = {
                 queue: target for place, url in enumerate(self._urls, 1) for queue, target in self._of_url(place, url)
@@ -140,8 +140,8 @@ class ChatSink:
             yield f"{place}.{number}:{digest}", self._new_target(url=url.url, target=target)
 
     def _target(self, queue: str) -> ChatTarget | None:
-        """The target of a queue: the same queue, else the same text elsewhere in the list, else what is at its place
-        now."""
+        """The target of a queue: the same queue if it exists; else the same text at another position of the list; else
+        the current URL at the same position."""
         known = {**self._wholes, **self._queues()}
         if queue in known:
             return known[queue]

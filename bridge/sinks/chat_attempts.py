@@ -19,29 +19,29 @@ from bridge.sinks.requests_hook import ChatNetwork, Recording, recording
 from bridge.sinks.splitting import count_sent, mark_sent
 from bridge.sinks.url_scrubber import without_secrets
 
-THREADS_PER_TARGET: Final = 2  # one attempt, and one that was abandoned and still hangs
+THREADS_PER_TARGET: Final = 2  # one for the current attempt, and one for an abandoned attempt that still hangs
 
 
 Fetch = Callable[[Sequence[WantedFile], int], Sequence[ResultFile]]
-"""The files of these results, at most this many bytes together. NoFile when they cannot be attached."""
+"""Returns the files of these results, at most this many bytes together. NoFile if they cannot be attached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatText:
-    """What one delivery says, and where the reader finds the rest if it does not fit."""
+    """The content of one delivery, and where the reader finds the rest if it does not fit."""
 
     title: str
     body: str
     tone: str
     rest_at: str
-    sent_so_far: str  # the mark of the messages that earlier attempts sent
-    card: ChatCard | None = None  # the same in parts, for services that show more than text
-    fetch: Fetch | None = None  # gets the files of results, in the thread of the attempt
+    sent_so_far: str  # marks the messages that earlier attempts have sent
+    card: ChatCard | None = None  # the same in parts, for services that can show more than text
+    fetch: Fetch | None = None  # downloads the files of results, in the thread of the attempt
 
 
 class ChatTarget:
     """One target, or a whole URL. Its plugins are kept between attempts, for their connections and their own rate
-    limits; each is used by one thread at a time, and dropped after a failure."""
+    limits. One thread at a time uses a plugin, and after a failure the plugin is dropped."""
 
     def __init__(
         self,
@@ -65,10 +65,10 @@ class ChatTarget:
         self._idle: list[ApprisePlugin] = []
 
     async def send(self, text: ChatText) -> Outcome:
-        """Make one attempt. Raises nothing but cancellation.
+        """Make one attempt. Raises nothing, except for cancellation.
 
-        An attempt that takes longer than the time-out may still succeed, so its own outcome is awaited, for
-        `give_up_s`. Meanwhile nothing else is sent to this target, because its queue waits for this attempt.
+        An attempt that takes longer than the time-out may still succeed, so this waits for its outcome for `give_up_s`.
+        Until then nothing else is sent to this target, because its queue waits for this attempt.
         """
         try:
             return await self._threads.run(partial(self._attempt, text), timeout_s=self._give_up_s)
@@ -78,7 +78,7 @@ class ChatTarget:
             return Deferred(reason=str(problem), is_unanswered=True)
 
     def _attempt(self, text: ChatText) -> Outcome:
-        """In a thread: an outcome, even if the plugin fails in any way."""
+        """Runs in a thread. Returns an outcome, even if the plugin fails in an unexpected way."""
         with recording(self._network) as recorded:
             plugin: ApprisePlugin | None = None
             sent: list[ChatMessage] = []
@@ -90,7 +90,7 @@ class ChatTarget:
                     return outcome
             except UnusableUrl as error:
                 return Deferred(reason=without_secrets([str(error), *recorded.log], url=self._url))
-            # Not only Exception: a plugin that calls sys.exit must not lose the delivery.
+            # Not only Exception: if a plugin calls sys.exit, the delivery must not be lost.
             except BaseException as error:
                 why = f"{type(error).__name__}: {error}"
                 schemes = plugin.schemes if plugin is not None else ()
@@ -101,7 +101,7 @@ class ChatTarget:
     def _reason(self, why: str, recorded: Recording, plugin: ApprisePlugin | None) -> str:
         """Why an attempt failed, in one line without secrets."""
         texts = chat_judging.problems(recorded.exchanges)
-        if not any(each.proxy_problem for each in recorded.exchanges):  # Apprise would add only its raw exception
+        if not any(each.proxy_problem for each in recorded.exchanges):  # otherwise Apprise adds its raw exception
             texts += [why, *recorded.log]
         shown = plugin.shown_url if plugin is not None else ""
         reason = without_secrets(texts, url=self._url, shown=shown)
@@ -117,9 +117,9 @@ class ChatTarget:
 def _send_all(
     plugin: ApprisePlugin, text: ChatText, sent: list[ChatMessage], recorded: Recording
 ) -> Accepted | Deferred:
-    """Send the messages of a delivery that were not accepted before; accepted ones are added to `sent`.
+    """Send the messages of a delivery that were not accepted before; adds accepted ones to `sent`.
 
-    Files never decide: without them, or when the service refuses them, the message is sent with its links.
+    Files never affect the outcome: without them, or if the service refuses them, the message is sent with its links.
     """
     files, note = _files(plugin, text)
     whole = plugin.with_files(text.card, files) if files and text.card is not None else None
@@ -131,7 +131,7 @@ def _send_all(
             outcome = chat_judging.failed(recorded.exchanges, plugin.schemes, recorded.log)
         if isinstance(outcome, Accepted):
             return replace(outcome, detail=f"{_service(plugin)}, {counted_files(files)}")
-        if any(each.is_good for each in recorded.exchanges):  # the text is with the first file
+        if any(each.is_good for each in recorded.exchanges):  # the first file already carried the text
             return Accepted(detail=f"{_service(plugin)}, without some of its files")
         if outcome.is_unanswered or outcome.holds_queue or not _was_refused(recorded):
             return outcome
@@ -155,7 +155,7 @@ def _send_all(
 
 
 def _files(plugin: ApprisePlugin, text: ChatText) -> tuple[Sequence[ResultFile], str]:
-    """The files to attach, or none and why."""
+    """The files to attach; or none, and the reason."""
     if text.card is None or text.fetch is None:
         return (), ""
     wanted = plugin.files_of(text.card)
@@ -170,17 +170,18 @@ def _files(plugin: ApprisePlugin, text: ChatText) -> tuple[Sequence[ResultFile],
 
 
 def _was_refused(recorded: Recording) -> bool:
-    """Whether every request was answered, and none of them well, so that nothing was shown. Without HTTP (mail) the
-    outcome knows."""
+    """Whether every request got an answer and none of them was 2xx, so that the service showed nothing. Without HTTP
+    (mail), the outcome tells."""
     return all(each.answer is not None and not each.is_good for each in recorded.exchanges)
 
 
 def _follow_up(plugin: ApprisePlugin, text: ChatText, files: Sequence[ResultFile]) -> str:
-    """Send the files after their text, once: the text was accepted, so a failure here changes nothing."""
+    """Send the files after their text, in one attempt. The text was already accepted, so a failure here changes
+    nothing."""
     try:
         if plugin.notify(ChatMessage("", ""), tone=text.tone, files=files):
             return counted_files(files)
-    except Exception as error:  # a plugin's fault with a file
+    except Exception as error:  # an error of the plugin with a file
         return f"sent as a link: {type(error).__name__} with the file"
     return REFUSED_FILE
 

@@ -1,6 +1,6 @@
 """The parts of a chat message with the default body, for services that can show more than plain text.
 
-A card is stored with the text of its delivery. It says the same as the text, part by part.
+A card is stored with the text of its delivery. Both have the same content.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ TONES: Final[Mapping[str, str]] = MappingProxyType(
         Topic.UNKNOWN_STATUS: "warning",
     }
 )
-"""The tone of each topic; `info` for all others."""
+"""The tone of each topic; `info` for all other topics."""
 
-MOST_NAMED_URL: Final = 2_000  # characters: a longer URL is sent as it is, in a message of its own if need be
+MOST_NAMED_URL: Final = 2_000  # in characters; a longer URL is sent unchanged, in a separate message if necessary
 
 COLORS: Final[Mapping[str, int]] = MappingProxyType(
     {"success": 0x2EB67D, "failure": 0xE01E5A, "warning": 0xECB22E, "info": 0x3A7BD5}
 )
 
 
-# Of emails, whose programs ignore style sheets.
+# For emails: mail programs ignore style sheets.
 _PAGE: Final = "max-width:640px;font-family:Arial,Helvetica,sans-serif;font-size:15px;line-height:1.5"
 _ROW: Final = "line-height:0"
 _PICTURE: Final = "max-width:100%;height:auto;border:0;border-radius:6px;margin:0 8px 8px 0"
@@ -53,8 +53,8 @@ _QUIET: Final = "color:#666666"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardLink:
-    """One result: what its link says, and where it leads, to the character. `short` is for a row of links in a line of
-    text; `copy` is the path of its copy in the archive."""
+    """One result: the text of its link, and the exact URL. `short` is for a row of links in a line of text; `copy` is
+    the path of its copy in the archive."""
 
     label: str
     url: str
@@ -64,14 +64,14 @@ class CardLink:
 
     @property
     def inline(self) -> str:
-        """What the link says inside a line of text."""
+        """The text of the link inside a line of text."""
         return self.short or self.label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatCard:
-    """A message in parts, from top to bottom. `pictures` are for services that fetch pictures themselves, and covers
-    for emails. `has_files`: attach the results where possible."""
+    """A message in parts, from top to bottom. `pictures` are for services that download pictures themselves; `covers`
+    are for emails. `has_files`: attach the results if possible."""
 
     title: str
     tone: str
@@ -82,16 +82,16 @@ class ChatCard:
     after: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
     has_files: bool = False
-    story: CardLink | None = None  # the task on the status page; the last line
+    story: CardLink | None = None  # link to the task on the status page; the last line
 
     @property
     def has_players(self) -> bool:
-        """Whether its links lead to something that plays."""
+        """Whether its links lead to something that a player plays."""
         return any(each.kind in {"videos", "audios"} for each in self.links)
 
     @property
     def can_name_links(self) -> bool:
-        """Whether every URL is short enough to hide behind a name."""
+        """Whether every URL is short enough for a named link."""
         return all(len(each.url) <= MOST_NAMED_URL for each in self.links)
 
     @property
@@ -105,12 +105,12 @@ class ChatCard:
         return [*self.notes, *([self.facts] if self.facts else []), *self.after]
 
     def json(self) -> Json:
-        """What is stored."""
+        """The card as it is stored."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, stored: Json) -> ChatCard | None:
-        """The stored card; None for anything else."""
+        """The stored card; None for any other value."""
         try:
             given: dict[str, Any] = dict(stored)
             given["links"] = tuple(CardLink(**link) for link in given["links"])
@@ -123,14 +123,14 @@ class ChatCard:
 
 
 def named_links_html(links: Sequence[CardLink], *, between: str = " · ") -> str:
-    """The links by their names, in HTML."""
+    """The links with their names, in HTML."""
     return between.join(
         f'<a href="{html.escape(each.url)}">{html.escape(each.inline, quote=False)}</a>' for each in links
     )
 
 
 def card_html(card: ChatCard, *, line_break: str = "<br/>") -> str:
-    """The card in the HTML that chats understand: bold, links and line breaks."""
+    """The card in the HTML that chats understand: bold text, links and line breaks."""
     lines = [f"<b>{html.escape(card.title, quote=False)}</b>"]
     lines += [html.escape(line, quote=False) for line in card.before]
     if card.links:
@@ -142,10 +142,10 @@ def card_html(card: ChatCard, *, line_break: str = "<br/>") -> str:
 
 
 def card_mail(card: ChatCard, pictures: Sequence[str] = ()) -> str:
-    """The card as an email: each link by its name and, as mail programs differ, as its URL.
+    """The card as an email: each link by its name and also as a URL, because mail programs differ.
 
-    `pictures` are the names of attached pictures: the results themselves, or the cover of the first. Two fit side by
-    side on a desk, one on a phone.
+    `pictures` are the names of attached pictures: the results themselves, or the cover of the first. Two are side by
+    side on a desktop, one below the other on a phone.
     """
     parts = [f'<p style="font-size:18px"><b>{html.escape(card.title, quote=False)}</b></p>']
     if card.before:
@@ -174,13 +174,13 @@ def _mail_link(link: CardLink, style: str = "") -> str:
 
 
 def card_bare_lines(card: ChatCard) -> str:
-    """The card below its title with bare URLs, a line each."""
+    """The card below its title, with each URL on its own line."""
     story = [markdown_link(card.story, suppressed=True)] if card.story is not None else []
     return "\n".join([*card.before, *(link.url for link in card.links), *card.quiet, *story])
 
 
 def markdown_link(link: CardLink, *, suppressed: bool = False) -> str:
-    """The link by its name, in Markdown; the bare URL if that could end the link early. `suppressed`: Discord makes no
+    """A named link in Markdown; the bare URL if the URL could end the link early. `suppressed`: Discord shows no
     preview of it."""
     if _ends_a_link(link.url):
         return link.url
@@ -192,7 +192,7 @@ def _ends_a_link(url: str) -> bool:
 
 
 def card_markdown(card: ChatCard) -> str:
-    """The card below its title, in Markdown with its hard line breaks. Text from outside holds no markup any more."""
+    """The card below its title, in Markdown with hard line breaks. Text from outside contains no markup any more."""
     lines = list(card.before)
     if card.links:
         lines.append(" · ".join(map(markdown_link, card.links)))
@@ -201,15 +201,15 @@ def card_markdown(card: ChatCard) -> str:
 
 
 def card_quiet_lines(card: ChatCard) -> str:
-    """The card below its title in Discord's Markdown, with links by their names and without previews: its files follow
-    in a message of their own."""
+    """The card below its title, in Discord's Markdown. Links have names and no previews, because the files follow in a
+    separate message."""
     links = [" · ".join(markdown_link(each, suppressed=True) for each in card.links)]
     story = [markdown_link(card.story, suppressed=True)] if card.story is not None else []
     return "\n".join([*card.before, *links, *card.quiet, *story])
 
 
 def card_short_markdown(card: ChatCard) -> str:
-    """The same for chats that keep line breaks, with results and facts on one line."""
+    """The same for chats that keep line breaks: results and facts are on one line."""
     facts = [card.facts] if card.facts else []
     line = [" · ".join([*map(markdown_link, card.links), *facts])] if card.links or facts else []
     story = [markdown_link(card.story)] if card.story is not None else []

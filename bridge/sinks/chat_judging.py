@@ -1,4 +1,4 @@
-"""The outcome of an Apprise attempt, from what its plugin exchanged and logged.
+"""The outcome of an Apprise attempt, from the requests, answers and log of its plugin.
 
 Most plugins check only the status of an answer. Some services refuse a message with HTTP 200.
 """
@@ -16,15 +16,17 @@ from bridge.sinks.chat_services import service_of
 from bridge.sinks.judging import judge
 from bridge.sinks.requests_hook import Exchange
 
-_PROGRAMS: Final = frozenset({"json", "jsons", "xml", "xmls", "form", "forms"})  # their answers are the operator's own
+_PROGRAMS: Final = frozenset(
+    {"json", "jsons", "xml", "xmls", "form", "forms"}
+)  # answers of the operator's own programs
 
-# Without HTTP (mail, MQTT, XMPP) only the log is known: it does not show whether the message was sent. So wait, rather
-# than send it twice.
+# Without HTTP (mail, MQTT, XMPP) only the log is known, and it does not show whether the message was sent. So wait, to
+# avoid sending it twice.
 _UNANSWERED: Final = re.compile(r"time[d-]?[ -]?out|connection unexpectedly closed", re.IGNORECASE)
 
 
 def sent(exchanges: Sequence[Exchange], schemes: Collection[str]) -> Accepted | Deferred:
-    """The outcome of a message that the plugin of these schemes calls sent."""
+    """The outcome of a message that the plugin of these schemes reports as sent."""
     outcomes = list(_outcomes(exchanges, schemes))
     refused = next((outcome for outcome in outcomes if isinstance(outcome, Deferred)), None)
     doubts = [outcome.doubt for outcome in outcomes if isinstance(outcome, Accepted)]
@@ -32,7 +34,7 @@ def sent(exchanges: Sequence[Exchange], schemes: Collection[str]) -> Accepted | 
 
 
 def failed(exchanges: Sequence[Exchange], schemes: Collection[str], log: Sequence[str]) -> Deferred:
-    """The outcome of a message that the plugin calls failed. Its reason is left empty."""
+    """The outcome of a message that the plugin reports as failed. Its reason is empty."""
     waits = [each.requested_wait_s for each in exchanges]
     waits += [each.retry_after_s for each in _outcomes(exchanges, schemes) if isinstance(each, Deferred)]
     known = [wait_s for wait_s in waits if wait_s is not None]
@@ -46,7 +48,7 @@ def failed(exchanges: Sequence[Exchange], schemes: Collection[str], log: Sequenc
 
 
 def problems(exchanges: Sequence[Exchange]) -> list[str]:
-    """What plugins often leave out: status and words of answers other than 2xx, and failures of the proxy."""
+    """Details that plugins often leave out: status and text of answers other than 2xx, and failures of the proxy."""
     found = [each.proxy_problem for each in exchanges if each.proxy_problem]
     for each in exchanges:
         if each.answer is not None and not each.is_good:
@@ -56,7 +58,7 @@ def problems(exchanges: Sequence[Exchange]) -> list[str]:
 
 
 def _outcomes(exchanges: Sequence[Exchange], schemes: Collection[str]) -> Iterator[Outcome]:
-    """What the 2xx answers to messages say."""
+    """What the 2xx answers to messages mean."""
     for each in exchanges:
         read = _reader(each.host, schemes)
         if read is not None and each.answer is not None and each.is_good and each.method != "GET":
@@ -71,7 +73,7 @@ def _reader(host: str, schemes: Collection[str]) -> AnswerReader | None:
 
 
 def _read_plain_refusal(answer: Answer) -> Verdict:
-    """The reader for all other services: only an unmistakable refusal counts."""
+    """The reader for all other services: only a clear refusal counts."""
     found, _ = object_of(answer)
     is_no = found.get("ok") is False or found.get("success") is False or found.get("errcode", 0) not in (0, "0", None)
     return Verdict(refusal=words_of(answer)) if is_no else ACCEPTED

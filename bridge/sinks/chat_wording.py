@@ -12,12 +12,12 @@ from bridge.domain.event import Topic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatWording:
-    """The words of one language. Texts in braces are replaced.
+    """The words of one language. Texts in braces are placeholders.
 
-    `outcomes` are for the template name `outcome`, `tails` end the first line. `one` and `many` say what a task made;
-    `open_one` is the label of its only link, `open_each` of each of several. `units` are days, hours, minutes, seconds,
-    and minutes without seconds. `counted` is the advice when the number of tasks is known, for one and for several;
-    `copies` counts copies the same way.
+    `outcomes` are the values of the template name `outcome`; `tails` end the first line. `one` and `many` say what a
+    task made. `open_one` is the label of a single link, `open_each` the label of each of several links. `units` are
+    days, hours, minutes, seconds, and minutes without seconds. `counted` is the advice when the number of tasks is
+    known, for one and for several; `copies` counts copies in the same way.
     """
 
     outcomes: Mapping[Topic, str]
@@ -189,7 +189,7 @@ _WORDS: Final[Mapping[str, Any]] = {
     "needs_key": ("opens only with the API key", "须用 API 密钥打开"),
     "copies": (("1 copy, {size}", "{n} copies, {size}"), ("1 个副本，{size}", "{n} 个副本，{size}")),
 }
-"""Each text in English and in Chinese."""
+"""Each text in English and Chinese."""
 
 
 def _wording(place: int) -> ChatWording:
@@ -223,4 +223,4 @@ TOPIC_MARKS: Final[Mapping[Topic, str]] = MappingProxyType(
         Topic.UNKNOWN_STATUS: "⚠️",
     }
 )
-"""The marks of everything but success, whose mark is that of its result."""
+"""The marks of all topics except success, which has the mark of its result."""

@@ -1,4 +1,4 @@
-"""What a message about copies says: how many there are, how large they are, and where they are."""
+"""The text of a message about copies: their number, size and location."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNITS: Final = ("kB", "MB", "GB", "TB")
 
 
 def copies_in(data: Mapping[str, Json]) -> Sequence[CopyMade]:
-    """The copies of an event's `archive`."""
+    """The copies in the `archive` of an event's data."""
     archive = data.get("archive")
     return list(filter(None, map(CopyMade.parse, archive if isinstance(archive, list | tuple) else ())))
 
@@ -35,7 +35,7 @@ def copies_size(copies: Sequence[CopyMade], words: ChatWording) -> str:
 
 
 def copies_place(copies: Sequence[CopyMade]) -> str:
-    """Where the copies are: the path of the first, and the name of the last."""
+    """The location of the copies: the path of the first, and the name of the last."""
     if not copies:
         return ""
     first, last = copies[0].path, copies[-1].path
@@ -43,7 +43,7 @@ def copies_place(copies: Sequence[CopyMade]) -> str:
 
 
 def human_size(size: int) -> str:
-    """`812 B`, `4.2 MB`: in powers of 1000, as file managers say it."""
+    """`812 B`, `4.2 MB`: in powers of 1000, as file managers show it."""
     if size < 1000:
         return f"{size} B"
     value, unit = float(size), ""

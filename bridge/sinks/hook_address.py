@@ -1,6 +1,7 @@
-"""The address of a webhook whose URL holds expressions. It is filled in when the event is committed, and never changes.
+"""The address of a webhook whose URL contains expressions. It is computed when the event is committed, and never
+changes.
 
-A stored address never holds a secret of the settings. If the URL refers to one (`${TOKEN}`), only the values of its
+A stored address never contains a secret of the settings. If the URL refers to one (`${TOKEN}`), only the values of its
 expressions are stored, otherwise path and query. Scheme, host and port always come from the settings.
 """
 
@@ -24,17 +25,17 @@ from bridge.sinks.templates import Sandbox, TemplateFault, TextTemplate
 NAMES: Final = "account action event_id label meta provider task_id topic".split()
 """The names that an expression may use; null when unknown."""
 
-MOST_CHARS: Final = 2048  # of one value, percent-encoded
+MOST_CHARS: Final = 2048  # maximum for one value, percent-encoded
 _SAMPLE: Final = "sample"  # for values that the sample of `genbridge test` lacks
 _NOTHING: Final = "!"  # prefix of a stored reason why there is no address
 
 
 class Unaddressed(Exception):
-    """A delivery has no address; the text says why."""
+    """A delivery has no address. The text says why."""
 
 
 class HookAddress:
-    """The address of one webhook. ValueError when the URL is not a template or uses an unknown name."""
+    """The address of one webhook. ValueError if the URL is not a valid template or uses an unknown name."""
 
     def __init__(self, url: str, *, endpoint: str = "", holds_secret: bool = False) -> None:
         self._where = f"endpoints.{endpoint}.url" if endpoint else "the URL"
@@ -54,7 +55,7 @@ class HookAddress:
             raise ValueError("has . or .. in its path; write the resolved path") from None
 
     def fill(self, event: Event) -> str:
-        """What to store with a delivery of this event; "" for a URL without expressions. Never raises."""
+        """The text to store with a delivery of this event; "" for a URL without expressions. Never raises."""
         if not self._templates:
             return ""
         try:
@@ -65,7 +66,7 @@ class HookAddress:
         return orjson.dumps(values).decode() if self._holds_secret else target
 
     def url(self, stored: str) -> str:
-        """The URL of a delivery, from what was stored with it. Unaddressed if no URL was stored."""
+        """The URL of a delivery, from the text that was stored with it. Unaddressed if no URL was stored."""
         if stored.startswith(_NOTHING):
             raise Unaddressed(stored.removeprefix(_NOTHING))
         if stored.startswith(("/", "?")):
@@ -91,7 +92,8 @@ class HookAddress:
             raise Unaddressed(f"{self._where}: {{{{ {source} }}}}: {fault}") from None
 
     def _target(self, values: Mapping[str, str]) -> str:
-        """Path and query. Unaddressed when a value would leave a path segment empty, or change the path."""
+        """Path and query. Unaddressed if a value would make a path segment empty, or change the structure of the
+        path."""
         made = self._begin
         for piece in self._pieces[1:]:
             if not piece.is_expression:
@@ -110,18 +112,18 @@ class HookAddress:
 
 
 def sample_url(url: str) -> str:
-    """The URL with each expression replaced by a sample."""
+    """The URL with each expression replaced by a sample value."""
     return "".join(_SAMPLE if piece.is_expression else piece.text for piece in pieces_of(url))
 
 
 def has_address_without_task(url: str) -> bool:
-    """Whether an operator event, which has no task, has an address at this URL."""
+    """Whether this URL has an address for events about accounts and endpoints, which have no task."""
     event = account_event(AccountChange(account="x", blocked=True, reason="", count=1, blocked_s=0.0, at=0.0))
     return not HookAddress(url).fill(event).startswith(_NOTHING)
 
 
 def check_hook_url(url: str) -> str | None:
-    """Why this URL is invalid, in one line; None when it is valid."""
+    """Why this URL is invalid, in one line; None if it is valid."""
     try:
         HookAddress(url)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Spans and instants as people read them."""
+"""Durations and times, formatted for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from bridge.sinks.chat_wording import ENGLISH
 
 LOCAL: Final = "local"
-SOON_S: Final = 48 * 3600.0  # only an expiry within this time is worth a word
+SOON_S: Final = 48 * 3600.0  # an expiry later than this is not mentioned
 
 _MOST_MS: Final = 1e15
 _FORMAT: Final = re.compile(r"(?:[^%]|%[A-Za-z%])*")  # no widths: they could ask for gigabytes
@@ -35,24 +35,24 @@ def human_duration(seconds: float | None, units: tuple[str, str, str, str, str] 
 
 
 def clock_length(seconds: float) -> str:
-    """The length of a song: `2:34`."""
+    """The duration of a song: `2:34`."""
     whole = round(seconds)
     return f"{whole // 60}:{whole % 60:02}"
 
 
 def zone(name: str) -> tzinfo | None:
-    """The zone of this name; None for the machine's own. ValueError when it is unknown."""
+    """The time zone with this name; None for the machine's own. ValueError if it is unknown."""
     return None if name == LOCAL else _zone(name)
 
 
 def human_instant(ms: float | None, timezone: str = "UTC") -> str | None:
-    """`2026-01-31 12:00 UTC` from milliseconds; None for an invalid instant."""
+    """`2026-01-31 12:00 UTC` from milliseconds; None for an invalid time."""
     found = _instant(ms, timezone)
     return None if found is None else f"{found:%Y-%m-%d %H:%M} {_zone_name(found)}".rstrip()
 
 
 def human_expiry(ms: float, *, since_ms: float, timezone: str) -> str | None:
-    """`17:36 CET`, with the date when it is another day than `since_ms`."""
+    """`17:36 CET`, with the date if it is not the day of `since_ms`."""
     found, since = _instant(ms, timezone), _instant(since_ms, timezone)
     if found is None or since is None:
         return None
@@ -61,8 +61,8 @@ def human_expiry(ms: float, *, since_ms: float, timezone: str) -> str | None:
 
 
 def format_time(value: object, timezone: str, style: str | None = None) -> str:
-    """The template filter `time`: an instant in ms, or as RFC 3339, in the zone of the endpoint; "" for anything else.
-    ValueError for a format that is not one of `strftime` without widths."""
+    """The template filter `time`: a time in ms or RFC 3339, shown in the endpoint's time zone; "" for any other value.
+    ValueError for a format that is not valid for `strftime`, or that has a width."""
     if style is not None and (len(style) > _MOST_FORMAT or not _FORMAT.fullmatch(style)):
         raise ValueError("the format of time is too long, or has more than letters after %")
     found = _instant(_ms(value), timezone)
@@ -93,7 +93,7 @@ def _instant(ms: float | None, timezone: str) -> datetime | None:
 
 
 def _zone_name(instant: datetime) -> str:
-    """`CET`, or `UTC+8` where the zone has no letters, or ones that several zones have."""
+    """`CET`, or `UTC+8` if the zone has no abbreviation, or one that several zones share."""
     name = instant.tzname() or ""
     if name in {"CST", "IST", "BST"} or not name.isalpha():
         offset = f"{instant:%z}"

@@ -1,4 +1,4 @@
-"""What an answer means for an attempt: the only place that turns a status and a verdict into an outcome."""
+"""The outcome of an attempt that was answered: the only place that turns a status and a verdict into an outcome."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from bridge.redaction import hidden
 from bridge.sinks.answers import ACCEPTED, Verdict, json_of, retry_after_in, words_of
 from bridge.sinks.neutral import one_line
 
-MOST_ANSWER_BYTES: Final = 64 * 1024  # read of an answer, so that the connection can be used again
-MOST_EXCERPT: Final = 200  # characters of an answer kept in a reason
+MOST_ANSWER_BYTES: Final = 64 * 1024  # this much of an answer is read, so that the connection can be used again
+MOST_EXCERPT: Final = 200  # characters of an answer that are kept in a reason
 
 _WAIT_HEADERS: Final = ("x-ratelimit-reset-after", "x-ogw-ratelimit-reset")  # Discord's and Feishu's, in seconds
 _MOST_LOCATION: Final = 150  # characters
-_SHARED_CHARS: Final = 8  # a path segment of that length that is also in our URL may be its secret
-_TOKEN: Final = re.compile(r"(?=.*\d).{16,}")  # looks like a secret in any place
+_SHARED_CHARS: Final = 8  # a path segment of this length that is also in the requested URL may be a secret
+_TOKEN: Final = re.compile(r"(?=.*\d).{16,}")  # looks like a secret anywhere
 
 
 def judge(answer: Answer, verdict: Verdict = ACCEPTED, *, asked: str) -> Outcome:
-    """The outcome of an attempt that was answered. `asked` is the requested URL.
+    """The outcome of an answered attempt. `asked` is the requested URL.
 
-    2xx is accepted unless the verdict is a refusal. 410 disables the endpoint. Anything else is tried again; a wait
-    that the receiver asks for holds its whole queue.
+    2xx is accepted unless the verdict is a refusal. 410 disables the endpoint. Everything else is retried. If the
+    receiver asks for a wait, its whole queue waits.
     """
     is_good = 200 <= answer.status < 300
     if is_good and not verdict.refusal:
@@ -44,7 +44,7 @@ def judge(answer: Answer, verdict: Verdict = ACCEPTED, *, asked: str) -> Outcome
 
 
 def requested_wait_s(answer: Answer, verdict: Verdict = ACCEPTED) -> float | None:
-    """The longest wait that a header or the JSON of the answer asks for. The retry plan caps it later."""
+    """The longest wait in a header or in the JSON of the answer. The retry plan limits it later."""
     headers = answer.headers
     waits = [verdict.wait_s, parse_retry_after(headers.get("retry-after"), date=headers.get("date"), most_s=math.inf)]
     if not 200 <= answer.status < 300:
@@ -55,7 +55,8 @@ def requested_wait_s(answer: Answer, verdict: Verdict = ACCEPTED) -> float | Non
 
 
 def redirection(status: int, location: str | None, *, asked: str) -> str | None:
-    """Where an answer redirects to, and that redirects are not followed, in one line; None when it is no redirect.
+    """One line about a redirect: where it leads, and that redirects are not followed. None if the answer is not a
+    redirect.
 
     Secrets are left out: user info, the query, and path segments that look like a token or are also in `asked`.
     """

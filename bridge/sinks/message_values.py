@@ -1,4 +1,4 @@
-"""The values of the names that a chat template may use, from any event."""
+"""The values of the names in chat templates, for any event."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from bridge.sinks.human_time import LOCAL, SOON_S, human_duration, human_expiry,
 from bridge.sinks.neutral import link, neutral, neutral_json
 from bridge.sinks.result_size import result_size
 
-MOST_URLS: Final = 500  # more would never fit
+MOST_URLS: Final = 500  # more would never fit into a message
 MOST_TEXTS: Final = 10
-MOST_TEXT: Final = 1_500  # characters of a result that is a text
+MOST_TEXT: Final = 1_500  # maximum characters of a result that is a text
 MOST_LABEL: Final = 80
-SHORTEST_TOOK_S: Final = 2.0  # a task that had finished before it was added "took" nothing
+SHORTEST_TOOK_S: Final = 2.0  # a shorter time means that the task had finished before it was added
 
 NAMES: Final = (
     "account action advice data duration ended_at endpoint event_id expires_at facts headline label links main_urls "
     "mark message meta name occurred_at outcome progress provider reason result soon status story succeeded tail "
     "task_id texts topic until urls watched_at why"
 ).split()
-"""The names that a template may use; None (or empty) when unknown."""
+"""The names that a template may use; None (or empty) if unknown."""
 
 _SUCCESSES: Final = frozenset({Topic.TASK_SUCCEEDED, Topic.TASK_ARCHIVED})
 _ENDS_A_SENTENCE: Final = re.compile(r"[\w)\]\"'%\uff09]$")
@@ -39,9 +39,9 @@ _CJK: Final = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatStyle:
-    """How the texts of an endpoint are written. `timezone` is `local` or the name of a zone. With `previews`, the
-    service is asked to show pictures and players of its own; with `files`, the results themselves are attached.
-    `page_url` is where people reach the status page; "" for no link to it."""
+    """How to write the texts of an endpoint. `timezone` is `local` or the name of a zone. With `previews`, the service
+    is asked to show pictures and players; with `files`, the results themselves are attached. `page_url` is the public
+    URL of the status page; "" for no link to it."""
 
     language: str = "en"
     timezone: str = LOCAL
@@ -113,7 +113,7 @@ def template_values(event: Event, style: ChatStyle | None = None) -> dict[str, o
 
 
 def facts_of(event: Event) -> ResultFacts:
-    """What the task made; for `task_archived`, our copies of it."""
+    """What the task made; for `task_archived`, the copies of it."""
     data = event.data
     found = result_facts(data.get("task_result"), data.get("urls"), data.get("action"))
     if data.get("archive"):
@@ -122,7 +122,7 @@ def facts_of(event: Event) -> ResultFacts:
         return found
     if have_links(data):
         return with_copies_of(data, found)
-    return replace(found, made=tuple(replace(each, url="") for each in found.made))  # the provider's will expire
+    return replace(found, made=tuple(replace(each, url="") for each in found.made))  # the provider's URLs will expire
 
 
 def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
@@ -148,7 +148,7 @@ def fallback_title(event: Event) -> str:
 
 
 def cut_at_word(text: str, most_chars: int) -> str:
-    """At most this many characters, cut between words where that loses little; an ellipsis marks the cut."""
+    """At most this many characters. Cut between words unless that would remove much; an ellipsis marks the cut."""
     if len(text) <= most_chars:
         return text
     head = text[: most_chars - 1]
@@ -157,7 +157,7 @@ def cut_at_word(text: str, most_chars: int) -> str:
 
 
 def _headline(event: Event, found: ResultFacts, label: str | None, words: ChatWording) -> str:
-    """The label; else what it is, of whom, and the end of its id."""
+    """The label; or else the kind, the account, and the end of the id."""
     data = event.data
     if event.topic in ENDPOINT_TOPICS:
         return words.endpoint.format(name=_text(data, "endpoint", most_chars=80) or "?")
@@ -174,7 +174,7 @@ def _headline(event: Event, found: ResultFacts, label: str | None, words: ChatWo
 
 
 def _advice(event: Event, words: ChatWording) -> str | None:
-    """What happens next, or what to do about an operator topic."""
+    """What happens next; for events about accounts and endpoints, what to do."""
     tasks = event.kept.get("tasks")
     if event.topic in words.counted and isinstance(tasks, int) and tasks > 0:
         return words.counted[event.topic][tasks > 1].format(n=tasks)
@@ -183,7 +183,7 @@ def _advice(event: Event, words: ChatWording) -> str | None:
 
 
 def _story(event: Event, style: ChatStyle) -> str | None:
-    """The task on the status page."""
+    """A link to the task on the status page."""
     account, task_id = event.data.get("account"), event.data.get("task_id")
     if not style.page_url or not isinstance(account, str) or not isinstance(task_id, str):
         return None
@@ -211,7 +211,7 @@ def _is_gone(data: Mapping[str, Json]) -> bool:
 
 
 def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWording) -> str | None:
-    """Why it is as it is, as a sentence; for an operator, with what to do."""
+    """The reason, as a sentence; for operators also what to do."""
     data, topic = event.data, event.topic
     said, language = data.get("reason"), "zh" if words is CHINESE else "en"
     reason = neutral(in_language(said, language)) or None if isinstance(said, str) else None
@@ -243,7 +243,7 @@ def _operator_reason(event: Event, reason: str | None, words: ChatWording) -> st
 
 
 def _sentence(text: str | None, words: ChatWording, *, code: str | None = None) -> str | None:
-    """The provider's own words, with its code, ended like a sentence."""
+    """The provider's own text with its code, as a sentence."""
     if not text:
         return None
     if code and code not in text:
@@ -268,7 +268,7 @@ def _facts(event: Event, found: ResultFacts, words: ChatWording) -> str:
 
 
 def _took_s(data: Mapping[str, Json]) -> float | None:
-    """How long the provider worked, by its own clock; else how long the task was watched."""
+    """How long the provider worked according to its own times, or else how long the task was watched."""
     provider_s = _seconds_between(_number(data.get("created_at")), _number(data.get("updated_at")))
     if data.get("ended_at") is None:
         return None
@@ -279,7 +279,7 @@ def _took_s(data: Mapping[str, Json]) -> float | None:
 
 
 def _until(expires_ms: float | None, seen_ms: float, style: ChatStyle) -> str | None:
-    """Until when the results are there, if that is soon."""
+    """When the results expire, if that is soon."""
     left_s = _seconds_between(seen_ms, expires_ms)
     if expires_ms is None or left_s is None or not 0 < left_s < SOON_S:
         return None
@@ -294,7 +294,7 @@ def _text(data: Mapping[str, Json], key: str, *, most_chars: int = 500) -> str |
 
 
 def _texts(result: Json) -> list[str]:
-    """Results that are texts (lyrics), made harmless and cut to a length that suits a chat."""
+    """Results that are texts (lyrics), made harmless and cut to a suitable length for chats."""
     items = result.get("texts") if isinstance(result, Mapping) else None
     words = [item.get("text") for item in items if isinstance(item, Mapping)] if isinstance(items, Sequence) else []
     found = [text for text in words if isinstance(text, str) and text.strip()][:MOST_TEXTS]
@@ -308,7 +308,7 @@ def _cut_text(text: str) -> str:
 
 
 def _number(value: Json) -> float | None:
-    """A number of ordinary size; None for anything else."""
+    """A number of reasonable size; None for anything else."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and abs(value) < 1e15 else None
 

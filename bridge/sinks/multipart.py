@@ -1,4 +1,4 @@
-"""Forms with files, as RFC 7578 says: `multipart/form-data`."""
+"""Forms with files, according to RFC 7578: `multipart/form-data`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bridge.sinks.attached_files import ResultFile
 
 
 class FileForm(NamedTuple):
-    """One request with files. `method` replaces the last part of the robot's path, if it is set."""
+    """One request with files. If `method` is set, it replaces the last segment of the robot's path."""
 
     fields: Mapping[str, str]
     files: Mapping[str, ResultFile]
     method: str = ""
 
     def url(self, robot_url: str) -> str:
-        """Where it goes, by the address of the robot's messages."""
+        """The URL of this request, derived from the robot's URL for messages."""
         if not self.method:
             return robot_url
         path, _, query = robot_url.partition("?")
@@ -27,13 +27,13 @@ class FileForm(NamedTuple):
 
 
 def encoded_form(form: FileForm) -> tuple[str, bytes]:
-    """The content type and the body of a form. File names must hold nothing but letters, digits, `.`, `_` and `-`."""
+    """The content type and the body of a form. File names may only contain letters, digits, `.`, `_` and `-`."""
     digest = hashlib.sha256()
     for text in form.fields.values():
         digest.update(text.encode("utf-8", "replace"))
     for each in form.files.values():
         digest.update(each.content)
-    boundary = f"genbridge-{digest.hexdigest()[:32]}"  # of texts and files, so that none of them can hold it
+    boundary = f"genbridge-{digest.hexdigest()[:32]}"  # a hash of texts and files, so none contains it
     parts: list[bytes] = []
     for name, text in form.fields.items():
         kind = "application/json" if name == "payload_json" else "text/plain; charset=utf-8"

@@ -1,8 +1,8 @@
 """Makes strings from outside harmless for chats and one-line reasons.
 
-Chat services interpret Markdown, HTML, mentions and commands in angle brackets, and no escape works everywhere: one
-service prints the backslash that another needs. So the few characters with a meaning are replaced by similar ones
-without any. Result URLs stay unchanged.
+Chat services interpret Markdown, HTML, mentions and commands in angle brackets. No escape works everywhere: one service
+prints the backslash that another needs. So the few special characters are replaced by similar characters without a
+special meaning. Result URLs stay unchanged.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from bridge.domain.task import Json
 
-MOST_CHARS: Final = 500  # of one string from outside
-MOST_ITEMS: Final = 50  # of one list or object from outside
+MOST_CHARS: Final = 500  # maximum for one string from outside
+MOST_ITEMS: Final = 50  # maximum for one list or object from outside
 MOST_DEPTH: Final = 6
 
 _INERT: Final = str.maketrans("<>[]*`~|\\", "\u2039\u203a()\u2217'\u223c\u00a6\u2216")
@@ -31,14 +31,14 @@ _JOINERS: Final = "\u200c\u200d"  # emoji and several scripts need them
 
 
 def one_line(text: str, *, most_chars: int = MOST_CHARS) -> str:
-    """`text` on one line without control characters, direction marks and broken characters, cut with an ellipsis."""
-    # Cut before the work, so that a megabyte costs as little as a line; and again after it.
+    """The text on one line without control characters, direction marks and broken characters, cut with an ellipsis."""
+    # Cut first, so that a megabyte takes no longer than a line, and again afterwards.
     cleaned = " ".join("".join(map(_clean_char, text[: 4 * most_chars])).split())
     return cleaned if len(cleaned) <= most_chars else cleaned[: most_chars - 1] + "…"
 
 
 def neutral(text: str, *, most_chars: int = MOST_CHARS) -> str:
-    """`text` on one line, without any Markdown, HTML, mention or entity."""
+    """The text on one line, without any Markdown, HTML, mention or entity."""
     inert = one_line(text, most_chars=most_chars).translate(_INERT)
     inert = _ENTITY.sub("\uff06", inert)
     inert = _OPENING_UNDERSCORES.sub(lambda run: "\uff3f" * len(run[0]), inert)
@@ -65,10 +65,11 @@ def neutral_json(value: Json, *, depth: int = 0) -> Json:
 
 
 def link(url: str) -> str:
-    """The same URL for every client, without characters that could end it early.
+    """The same URL, safe in every chat client: no character in it can end it early.
 
-    Invisible characters, and those that are invalid in a URL, are percent-encoded, as any client would do. So is the
-    `@` of `@everyone`, which some services obey even in a URL. Anything but an http(s) URL is treated as text.
+    Invisible characters, and those that are invalid in a URL, are percent-encoded, as any client would do. The `@` of
+    `@everyone` is encoded, too, because some services react to it even inside a URL. Anything that is not an http(s)
+    URL is treated as text.
     """
     if not url.lower().startswith(("https://", "http://")):
         return neutral(url)

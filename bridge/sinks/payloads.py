@@ -1,6 +1,6 @@
-"""The body formats of webhooks. Each is one pure function from any event to valid UTF-8 JSON.
+"""The body formats of webhooks. Each is a pure function from any event to valid UTF-8 JSON.
 
-The protocols of Kling and Replicate have task events only, so operator topics are sent in the documented format there.
+The protocols of Kling and Replicate only have events about tasks. Other events are sent in the documented format there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bridge.sinks.texts import PLAIN
 
 Payload = Callable[[Event], bytes]
 
-# Receivers of these protocols know only the protocol's own final states, so our other ones are sent as failures.
+# Receivers of these protocols know only the protocol's own final states, so others are sent as failures.
 KLING_STATUS: Final[Mapping[Topic, str]] = MappingProxyType(
     {
         **TASK_STATUS,
@@ -38,11 +38,11 @@ REPLICATE_STATUS: Final[Mapping[Topic, str]] = MappingProxyType(
     }
 )
 _OUR_TOPICS: Final = frozenset({Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.TASK_TIMED_OUT})
-_HIDDEN_VERSION: Final = "hidden"  # Replicate's own word for a model whose version is not public
+_HIDDEN_VERSION: Final = "hidden"  # Replicate's word for a model whose version is not public
 
 
 def kling(event: Event) -> bytes:
-    """The flat callback of Kling's legacy protocol, without `final_*_deduction`, which is unknown here."""
+    """The flat callback of Kling's legacy protocol, without `final_*_deduction`, which genbridge does not know."""
     if event.topic in OPERATOR_TOPICS:
         return documented(event)
     data = event.data
@@ -61,9 +61,9 @@ def kling(event: Event) -> bytes:
 
 
 def replicate(event: Event) -> bytes:
-    """A prediction, as in Replicate's own webhooks. `output` is a list, or null when there is no result.
+    """A prediction, as in Replicate's own webhooks. `output` is a list, or null if there is no result.
 
-    Fields that the provider's description keeps are copied if they have the type that Replicate's clients expect.
+    Fields that the provider's definition keeps are copied if they have the type that Replicate's clients expect.
     """
     if event.topic in OPERATOR_TOPICS:
         return documented(event)
@@ -116,7 +116,7 @@ def newapi(event: Event) -> bytes:
 PAYLOADS: Final[Mapping[str, Payload]] = MappingProxyType(
     {"documented": documented, "kling": kling, "replicate": replicate, "standard": standard, "newapi": newapi}
 )
-"""Every format but `template`, by its name in the settings."""
+"""Every format except `template`, by its name in the settings."""
 
 
 def dotted(topic: Topic) -> str:
@@ -125,7 +125,8 @@ def dotted(topic: Topic) -> str:
 
 
 def _why(event: Event) -> str:
-    """The provider's message, else our reason. For final states that we decide, our reason comes first."""
+    """The provider's message, or else genbridge's reason. For final states that genbridge decides, its own reason comes
+    first."""
     said = [event.data.get("task_status_msg"), event.data.get("reason")]
     if event.topic in _OUR_TOPICS:
         said.reverse()
@@ -134,7 +135,7 @@ def _why(event: Event) -> str:
 
 
 def _first(data: Mapping[str, Json], *keys: str) -> Json:
-    """The first of these values that is known."""
+    """The first of these values that is not missing."""
     return next((data[key] for key in keys if data.get(key) is not None), None)
 
 
@@ -161,7 +162,7 @@ def _texts(event: Event) -> list[Json]:
 
 
 def _bar(percent: Json) -> str:
-    """Progress as a line of a model's log, where Replicate's clients look for it."""
+    """Progress as a line of a model's log, where Replicate's clients expect it."""
     if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 <= percent <= 100:
         return ""
     done = round(percent)

@@ -1,4 +1,4 @@
-"""What Apprise's plugins lack: files in memory for all of them, and for Matrix players and a plain text of ours."""
+"""Extensions of Apprise's plugins: files in memory for all of them; for Matrix, players and a separate plain text."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _PLAYS = {"video": "m.video", "audio": "m.audio"}
 
 @lru_cache
 def held_file(memory: Any) -> Any:
-    """Apprise's attachment in memory (given here, as only one file imports Apprise), for plugins that open its path.
+    """Apprise's attachment in memory, extended for plugins that open its path (given here, because only one file
+    imports Apprise).
 
-    Mailgun, Matrix, Mastodon, Pushbullet and others do. They get a temporary file, which `stack` removes.
+    Mailgun, Matrix, Mastodon, Pushbullet and others do that. They get a temporary file, which `stack` removes.
     """
 
     class HeldFile(memory):  # type: ignore[misc]
@@ -39,14 +40,16 @@ def held_file(memory: Any) -> Any:
 
 
 def improve_matrix(plugin: Any) -> None:
-    """Make a Matrix plugin send videos and audio as such, no empty text after files, and `plain_text` beside HTML."""
+    """Make a Matrix plugin send videos and audio as such, send no empty text after files, and send `plain_text` in
+    addition to HTML."""
     kind: Any = type(plugin)
     plugin.__class__ = _better_matrix(kind)
 
 
 @lru_cache
 def _better_matrix(base: Any) -> Any:
-    # Private methods: Apprise offers no seam here. tests/sinks/test_matrix.py holds them against a real server.
+    # Private methods, because Apprise offers no extension point. tests/sinks/test_matrix.py tests them with a real
+    # server.
     class BetterMatrix(base):  # type: ignore[misc]
         plain_text = ""
 

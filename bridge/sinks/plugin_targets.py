@@ -1,7 +1,7 @@
 """The targets of one Apprise URL, such as the two chats of `tgram://TOKEN/1/2`.
 
 Apprise notifies them one after the other and returns False if one failed, so a retry of the URL would notify the others
-again. Most plugins keep their targets in a list; a plugin whose list holds one entry notifies only that one.
+again. Most plugins keep their targets in a list; a plugin whose list has one entry notifies only that target.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ _WORDS: Final = (
     "user",
     "contact",
 )
-# They mention their targets in one message; separately, each target would be a message.
+# They mention all targets in one message. Separately, each target would get its own message.
 _TOGETHER: Final = frozenset({"NotifyDingTalk", "NotifyJira", "NotifyMastodon", "NotifyOpsgenie", "NotifySMSC"})
 _COUNTING_NOTHING: Final = frozenset({"NotifyBase", "URLBase"})  # their __len__ is always 1
-_NO_TARGETS: Final = ("invalid", "cached", "_")  # prefixes of attributes that hold something else
+_NO_TARGETS: Final = ("invalid", "cached", "_")  # attributes with these prefixes contain something else
 
 
 Entries = list[Any] | tuple[Any, ...] | set[Any]
 
 
 class PluginTarget(NamedTuple):
-    """One target: the plugin's attribute that lists it, and its entry there."""
+    """One target: the plugin's attribute with the list, and the entry in it."""
 
     attribute: str
     entry: Any
 
     @property
     def identity(self) -> str:
-        """What names its queue. Stored deliveries hold a digest of it, so it never changes."""
+        """Identifies its queue. Stored deliveries contain a digest of it, so it must never change."""
         return f"Target(attribute={self.attribute!r}, entry={self.entry!r})"
 
 
 def targets(plugin: Any) -> list[PluginTarget]:
-    """The targets of this plugin, in the order of its URL; none when there is only one, or when they cannot be notified
+    """The targets of this plugin, in the order of its URL; empty if there is only one, or if they cannot be notified
     separately."""
     if type(plugin).__name__ in _TOGETHER:
         return []
@@ -63,7 +63,7 @@ def narrow(plugin: Any, target: PluginTarget) -> None:
 
 
 def are_inseparable(plugin: Any) -> bool:
-    """Whether it notifies several targets with several requests, and cannot notify one of them only."""
+    """Whether it notifies several targets with several requests, but cannot notify only one of them."""
     return len(plugin) > 1 and type(plugin).__name__ not in _TOGETHER and not targets(plugin)
 
 
@@ -83,7 +83,7 @@ def _ordered(entries: Entries) -> list[Any]:
 
 
 def _is_all(plugin: Any, found: Collection[PluginTarget]) -> bool:
-    """Whether the plugin counts as many targets. A plugin that does not count lists them in `targets`."""
+    """Whether these are all targets that the plugin counts. A plugin without a count lists them in `targets`."""
     if _counts(plugin):
         return len(plugin) == len(found)
     return {target.attribute for target in found} == {"targets"}

@@ -1,4 +1,4 @@
-"""One POST and the outcome of its answer: what webhooks and robots have in common."""
+"""One POST and the outcome of its answer, for webhooks and robots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bridge.sinks.hook_address import HookAddress, Unaddressed
 from bridge.sinks.judging import MOST_ANSWER_BYTES, judge
 from bridge.sinks.signatures import BODY_DIGEST
 
-RESERVED: Final = frozenset(  # headers that settings cannot replace, beside every webhook-*
+RESERVED: Final = frozenset(  # headers that settings cannot replace, in addition to webhook-*
     {"connection", "content-length", "host", "transfer-encoding", BODY_DIGEST.lower()}
 )
 JSON_TYPE: Final = "application/json"
@@ -25,7 +25,7 @@ NO_HEADERS: Final[Mapping[str, str]] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostSettings:
-    """Where the requests of one endpoint go, and with what. `holds_secret`: the URL refers to a secret."""
+    """Where the requests of one endpoint go, and with which headers. `holds_secret`: the URL refers to a secret."""
 
     url: str
     api_key: str | None
@@ -33,12 +33,12 @@ class PostSettings:
     client: HttpClient
     clock: Clock
     version: str
-    accept: AnswerReader | None = None  # finds refusals in answers; None: the format's own reader does
+    accept: AnswerReader | None = None  # finds refusals in answers; None: use the reader of the format
     holds_secret: bool = False
 
 
 class Poster:
-    """Sends the requests of one endpoint. ConfigError when the expressions in its URL are wrong."""
+    """Sends the requests of one endpoint. ConfigError if an expression in its URL is invalid."""
 
     def __init__(self, name: str, settings: PostSettings, *, read: AnswerReader, content_type: str = JSON_TYPE) -> None:
         try:
@@ -50,7 +50,7 @@ class Poster:
         self._headers = _headers(settings, content_type)
 
     def address(self, event: Event) -> str:
-        """What to store with a delivery of this event, so that its URL never changes."""
+        """The text to store with a delivery of this event, so that its URL never changes."""
         return self._address.fill(event)
 
     def url(self, delivery: Delivery) -> str | Undeliverable:
@@ -63,8 +63,8 @@ class Poster:
     async def post(
         self, url: str, body: bytes, *, more: Mapping[str, str] = NO_HEADERS, content_type: str = ""
     ) -> tuple[Outcome, Verdict | None]:
-        """Send one request; the verdict is None when there was no answer. `more` and
-        `content_type` apply only to this request."""
+        """Send one request; the verdict is None if there was no answer. `more` and `content_type` apply only to this
+        request."""
         headers = self._headers
         if content_type:
             others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
@@ -78,8 +78,8 @@ class Poster:
 
 
 def _headers(settings: PostSettings, content_type: str) -> dict[str, str]:
-    """The headers of every request: ours, and the operator's, which replace ours of the same name. The operator's own
-    cannot replace `RESERVED` and `webhook-*`, nor Authorization when there is an `api_key`."""
+    """The headers of every request: genbridge's, and those of the settings, which replace genbridge's. They cannot
+    replace `RESERVED` and `webhook-*`, and with an `api_key` also not Authorization."""
     key = settings.api_key
     ours = {
         "Content-Type": content_type,

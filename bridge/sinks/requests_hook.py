@@ -1,6 +1,6 @@
-"""The HTTP requests of Apprise's plugins: how they leave the machine, and what came back.
+"""Observes and controls the HTTP requests of Apprise's plugins.
 
-Apprise turns an answer into True or False and a line in its log. Its plugins use `requests`, so this module replaces
+Apprise reduces an answer to True or False and a line in its log. Its plugins use `requests`, so this module replaces
 `requests.Session.send`, once per process. Nothing changes for threads that do not record.
 """
 
@@ -22,7 +22,7 @@ from bridge.net.failure_kinds import ProxyUnreached, explain
 from bridge.sinks.judging import MOST_ANSWER_BYTES, requested_wait_s
 
 _installing: Final = threading.Lock()
-_thread: Final = threading.local()  # its attribute `recording` is there while this thread records
+_thread: Final = threading.local()  # has the attribute `recording` while a thread records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class ChatNetwork:
         return self.environment.proxy_for(parts.scheme, parts.hostname or "", parts.port)
 
     def apply(self, session: Any, url: str, options: dict[str, Any]) -> None:
-        """Set the options of one `Session.send`, which would otherwise come from the environment."""
+        """Set the options of one call of `Session.send`. Otherwise they would come from the environment."""
         proxy = self.proxy_for(url)
         if self.ca_file is not None and options.get("verify", True) is not False:
             session.mount("https://", _adapter(trusting(self.ca_file)))
@@ -51,13 +51,13 @@ class ChatNetwork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request of a plugin and what came back."""
+    """One request of a plugin, with its answer or failure."""
 
     method: str
     url: str = field(repr=False)
     answer: Answer | None = None  # with the first `MOST_ANSWER_BYTES` of its body
     was_sent: bool = True  # False: it did not reach the service, for instance because the connection was refused
-    proxy_problem: str = ""  # why the proxy did not pass it on
+    proxy_problem: str = ""  # why the proxy did not forward it
 
     @property
     def host(self) -> str:
@@ -70,7 +70,7 @@ class Exchange:
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether the service may have acted on it although no answer came."""
+        """Whether the service may have processed it although no answer arrived."""
         return self.answer is None and self.was_sent and self.method != "GET"
 
     @property
@@ -81,7 +81,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """What one thread exchanged, and what Apprise logged meanwhile."""
+    """The requests and answers of one thread, and what Apprise logged during that time."""
 
     exchanges: list[Exchange] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -90,11 +90,11 @@ class Recording:
 
 @contextmanager
 def recording(network: ChatNetwork | None = None) -> Iterator[Recording]:
-    """Record this thread, and have its requests leave by `network`. Loads `requests`. Nothing that Apprise says reaches
-    our own log, because it may name tokens."""
+    """Record this thread, and send its requests through `network`. Loads `requests`. Apprise's messages do not reach
+    genbridge's own log, because they may contain tokens."""
     _install()
     logger = logging.getLogger("apprise")
-    logger.addHandler(_log_handler)  # once, however often it is added
+    logger.addHandler(_log_handler)  # has an effect only once, however often it is called
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     _thread.recording = Recording(network=network)
@@ -116,7 +116,8 @@ class _LogHandler(logging.Handler):
         if current is None:
             return
         text = record.getMessage()
-        # The cause of a failed connection is logged at debug, beside whole payloads, and last in a long chain.
+        # Apprise logs the cause of a failed connection at debug level, among whole payloads, as the last part of a long
+        # chain.
         if record.levelno >= logging.WARNING:
             current.log.append(text)
         elif text.startswith("Socket Exception"):
@@ -182,7 +183,7 @@ def _answer(response: Any, *, is_read: bool) -> Answer:
 
 
 def _may_have_arrived(error: Exception) -> bool:
-    """Whether the request may have been sent: without a connection it was not."""
+    """Whether the request may have been sent: not if there was no connection."""
     import requests
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
@@ -197,7 +198,8 @@ def _may_have_arrived(error: Exception) -> bool:
 
 
 def _proxy_problem(error: Exception, url: str, network: ChatNetwork | None) -> str:
-    """One line about a proxy that failed, in the words of polls and webhooks; "" when it was not the proxy."""
+    """One line about a proxy that failed, with the same words as for polls and webhooks; "" if the proxy was not the
+    cause."""
     import requests
 
     proxy = network.proxy_for(url) if network is not None else None
@@ -213,7 +215,7 @@ def _proxy_problem(error: Exception, url: str, network: ChatNetwork | None) -> s
 
 
 def _adapter(context: ssl.SSLContext) -> Any:
-    """What opens the connections of a session, trusting what the context trusts."""
+    """An adapter for the connections of a session. It trusts the same certificates as the context."""
     from requests.adapters import HTTPAdapter
 
     class Trusting(HTTPAdapter):

@@ -1,4 +1,4 @@
-"""How much a task made, in the words of a message."""
+"""The size of a task's results, in the words of a message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bridge.sinks.human_time import clock_length, human_duration
 
 
 def result_size(found: ResultFacts, words: ChatWording) -> str:
-    """`5 s`, `4 images`, `2 versions, 2:34 and 2:41`; "" when the kind says enough."""
+    """`5 s`, `4 images`, `2 versions, 2:34 and 2:41`; "" if the kind says enough."""
     of_kind = [each for each in found.made if each.kind == found.kind]
     if not of_kind:
         return ""

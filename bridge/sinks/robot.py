@@ -33,11 +33,12 @@ from bridge.sinks.texts import ChatTexts, WrittenMessage, bare_texts, read_store
 
 
 class RobotSink:
-    """One robot. ConfigError when a template is invalid.
+    """One robot. ConfigError if a template is invalid.
 
     `format` is one of `ROBOTS`. The text is fixed when the event is committed; signature, chat and URL are made for
-    each attempt. After a failure the next attempt continues with the message that failed. With `files` the results are
-    attached. They never decide: without them, or when the service refuses them, the message is sent with its links.
+    each attempt. After a failure, the next attempt continues with the message that failed. With `files`, the results
+    are attached. Files never affect the outcome: without them, or if the service refuses them, the message is sent with
+    its links.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class RobotSink:
         return outcome
 
     async def _send_all(self, url: str, messages: Sequence[str | ChatCard], delivery: Delivery) -> Outcome:
-        """Send the messages that earlier attempts did not."""
+        """Send the messages that earlier attempts have not sent."""
         detail, doubt = "", ""
         begin = count_sent(_texts(messages), delivery.sent_so_far)
         for place, message in enumerate(messages[begin:], begin):
@@ -113,7 +114,7 @@ class RobotSink:
         return Accepted(detail=detail if len(messages) == 1 else f"{detail}, {len(messages)} messages", doubt=doubt)
 
     async def _files_of(self, card: ChatCard | None) -> tuple[Sequence[ResultFile], str]:
-        """The files to attach, or none and why."""
+        """The files to attach; or none, and the reason."""
         if self._files is None or card is None or not card.links:
             return (), ""
         if not self._robot.file_bytes:
@@ -129,7 +130,8 @@ class RobotSink:
             return (), f"sent as a link: {problem}"
 
     async def _send_later(self, url: str, files: Sequence[ResultFile]) -> str:
-        """Send the files after their text, once: the text was accepted, so a failure here changes nothing."""
+        """Send the files after their text, in one attempt. The text was already accepted, so a failure here changes
+        nothing."""
         for each in self._robot.later_files(self._chat, files):
             if isinstance(each.said, FileForm):
                 outcome, verdict = await self._post_form(url, each.said)
@@ -142,7 +144,7 @@ class RobotSink:
         return counted_files(files)
 
     def _written(self, delivery: Delivery) -> WrittenMessage | None:
-        """What a delivery says. None when it was created for another kind of endpoint."""
+        """The content of a delivery. None if it was created for another kind of endpoint."""
         try:
             stored = orjson.loads(delivery.body)
             return self._rewritten(delivery, stored) if "data" in stored else read_stored(delivery.body)
@@ -160,7 +162,7 @@ class RobotSink:
         return list[str | ChatCard](split_text(text, self._robot.limit, rest_at=rest_at))
 
     def _rewritten(self, delivery: Delivery, documented: Mapping[str, Any]) -> WrittenMessage:
-        """The text for a body that was created while this endpoint was a plain webhook."""
+        """The text for a body that was created when this endpoint was a plain webhook."""
         data = documented["data"]
         instant = data.get("occurred_at") or data.get("ended_at") or 0
         event = Event(
@@ -174,7 +176,7 @@ class RobotSink:
         return self._texts.write(event)
 
     async def _send(self, url: str, text: str | ChatCard) -> Outcome:
-        """Send one message. When the chat has moved, send it to the new chat at once, and later messages too."""
+        """Send one message. If the chat has moved, send it and all later messages to the new chat."""
         outcome, moved_to = await self._post(url, text)
         if not moved_to or moved_to == self._chat.chat_id:
             return outcome
@@ -186,7 +188,7 @@ class RobotSink:
         return outcome
 
     async def _post(self, url: str, text: str | ChatCard) -> tuple[Outcome, str]:
-        """The outcome of one request, and the new id of a chat that has moved."""
+        """The outcome of one request, and the new id if the chat has moved."""
         message = self._robot.message(text, self._chat)
         if self._secret is not None:
             url, message = self._robot.sign(url, message, self._secret, self._clock.now())
@@ -199,7 +201,7 @@ class RobotSink:
         return self._limited(outcome, verdict), verdict
 
     def _limited(self, outcome: Outcome, verdict: Verdict | None) -> Outcome:
-        """The outcome, with a longer wait where a limit still applies: some services then require that."""
+        """The outcome, with a longer wait if a limit still applies, because some services then require that."""
         if verdict is None:
             return outcome
         was_limited, self._is_limited = self._is_limited, isinstance(outcome, Deferred) and outcome.holds_queue
@@ -209,7 +211,7 @@ class RobotSink:
 
 
 def _was_refused(outcome: Outcome, verdict: Verdict | None) -> bool:
-    """Whether the service answered that it does not want this message, so that it showed nothing."""
+    """Whether the service answered with a refusal of this message, so that it showed nothing."""
     return verdict is not None and isinstance(outcome, Deferred) and not outcome.holds_queue
 
 
@@ -218,7 +220,7 @@ def _texts(messages: Sequence[str | ChatCard]) -> list[str]:
 
 
 def _failed(outcome: Outcome, place: int, messages: Sequence[str | ChatCard]) -> Outcome:
-    """A failure that says which of several messages it was."""
+    """A failure that names which of several messages failed."""
     if isinstance(outcome, Accepted) or len(messages) == 1:
         return outcome
     numbered = replace(outcome, reason=f"message {place + 1} of {len(messages)}: {outcome.reason}")

@@ -18,11 +18,11 @@ from bridge.errors import ConfigError
 BODY_DIGEST: Final = "X-Webhook-Signature"
 
 Signing = Callable[[Delivery, int], Mapping[str, str]]
-"""The signature headers of one attempt in this second; none without a secret."""
+"""Returns the signature headers of one attempt in this second; empty without a secret."""
 
 
 def standard_signing(secrets: Sequence[str], *, endpoint: str) -> Signing:
-    """Standard Webhooks 1.0.0, with a signature for each secret. ConfigError when one is not `whsec_` and base64."""
+    """Standard Webhooks 1.0.0, with a signature for each secret. ConfigError if a secret is not `whsec_` and base64."""
     signers = [_signer(endpoint, secret) for secret in secrets]
 
     def sign(delivery: Delivery, second: int) -> Mapping[str, str]:
@@ -35,8 +35,8 @@ def standard_signing(secrets: Sequence[str], *, endpoint: str) -> Signing:
 
 
 def digest_signing(secrets: Sequence[str], *, endpoint: str) -> Signing:
-    """new-api's signature: HMAC-SHA256 of the body in lower-case hex, with any text as secret. ConfigError for several
-    secrets, because there is only one header."""
+    """new-api's signature: HMAC-SHA256 of the body in lower-case hex. Any text can be the secret. ConfigError for
+    several secrets, because there is only one header."""
     if len(secrets) > 1:
         raise ConfigError([f"endpoints.{endpoint}.secret: format newapi signs with one secret; remove the others"])
 
@@ -50,7 +50,7 @@ def digest_signing(secrets: Sequence[str], *, endpoint: str) -> Signing:
 
 def _signer(endpoint: str, secret: str) -> Webhook:
     try:
-        # Strict, because the library accepts any text as base64 and would sign with what is left of it.
+        # Strict, because the library would accept any text as base64 and sign with the part that it can decode.
         text = secret.removeprefix("whsec_").rstrip("=")
         key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except binascii.Error:

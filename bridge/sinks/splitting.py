@@ -1,7 +1,7 @@
 """Splits a text into messages within the limit of a chat service, and never cuts a URL.
 
-Messages are filled with whole lines. A line that is too long is split between words; a word only if it is not a URL. A
-notice at the end counts what could not be sent, so that an incomplete text never looks complete.
+Messages are filled with whole lines. A line that is too long is split between words, and a word only if it is not a
+URL. A notice at the end counts the results that could not be sent, so that an incomplete text never looks complete.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final
 
 import orjson
 
-MOST_MESSAGES: Final = 50  # of one delivery
+MOST_MESSAGES: Final = 50  # maximum for one delivery
 
 _LINK: Final = re.compile(r"https?://\S")
 _WORDS: Final = re.compile(r"\S+")
 
 Measure = Callable[[str], int]
-"""The size of a text as a service counts it. A prefix is never larger than the whole text."""
+"""Returns the size of a text as a service counts it. A prefix is never larger than the whole text."""
 
 
 def utf8_bytes(text: str) -> int:
@@ -28,7 +28,7 @@ def utf8_bytes(text: str) -> int:
 
 
 def utf16_units(text: str) -> int:
-    """Characters as Telegram and JavaScript count them: an emoji counts as two."""
+    """Characters as Telegram and JavaScript count them: most emoji count as two."""
     return len(text) + sum(1 for char in text if char > "\uffff")
 
 
@@ -52,8 +52,8 @@ class MessageLimit:
 def split_text(text: str, limit: MessageLimit, *, rest_at: str, most_messages: int = MOST_MESSAGES) -> list[str]:
     """The messages, in order; at least one.
 
-    If something does not fit, the last line is like `3 more results: genbridge show ID`, where `rest_at` is the part
-    after the colon.
+    If something does not fit, the last line is like `3 more results: genbridge show ID`. `rest_at` is the part after
+    the colon.
     """
     pieces = [piece for line in text.split("\n") for piece in _pieces(line, limit)]
     lost = [piece for piece in pieces if not _is_sendable(piece, limit)]
@@ -65,14 +65,14 @@ def split_text(text: str, limit: MessageLimit, *, rest_at: str, most_messages: i
 
 
 def mark_sent(messages: Sequence[str]) -> str:
-    """What to store about the messages that were accepted; "" when none were. See `count_sent`."""
+    """A text to store about the accepted messages; "" if there are none. See `count_sent`."""
     digest = hashlib.sha256("\0".join(messages).encode(errors="replace")).hexdigest()[:16]
     return f"{len(messages)}:{digest}" if messages else ""
 
 
 def count_sent(messages: Sequence[str], mark: str) -> int:
-    """How many of the messages were sent already, by the stored mark; 0 when they have changed since, as after a change
-    of the settings."""
+    """How many of the messages were already sent, according to the stored mark. 0 if the messages have changed since,
+    for example with the settings."""
     number = mark.partition(":")[0]
     count = int(number) if number.isdecimal() else 0
     return count if count <= len(messages) and mark_sent(messages[:count]) == mark else 0
@@ -84,7 +84,7 @@ def count_links(text: str) -> int:
 
 
 def _pieces(line: str, limit: MessageLimit) -> Iterator[str]:
-    """The line, or parts of it that fit; a URL is never split, even if it does not fit."""
+    """The line, or parts of it that fit. A URL is never split, even if it does not fit."""
     if limit.fits(line):
         yield line
         return
@@ -139,7 +139,7 @@ def _packed(pieces: list[str], limit: MessageLimit) -> list[str]:
 def _with_notice(
     messages: list[str], lost: list[str], limit: MessageLimit, rest_at: str, most_messages: int
 ) -> list[str]:
-    """The messages with a last line about what was left out. Whole lines are removed to make room for it."""
+    """The messages with a last line about what was left out. Whole lines are removed to make room for that line."""
     kept, lost = list(messages), list(lost)
     while True:
         links = sum(map(count_links, lost))

@@ -16,20 +16,21 @@ from jinja2.visitor import NodeTransformer
 
 from bridge.expressions.json_size import SizeMeter
 
-MOST_STEPS: Final = 250_000  # of one rendering: about 100 ms
-MOST_TURNS: Final = 10_000  # of all loops of one rendering together
+MOST_STEPS: Final = 250_000  # steps of one rendering: about 100 ms
+MOST_TURNS: Final = 10_000  # iterations of all loops in one rendering together
 TURN_STEPS: Final = 5
 CHARS_A_STEP: Final = 64
-WRITTEN_A_STEP: Final = 32  # characters of a list or object, written out
+WRITTEN_A_STEP: Final = 32  # characters of a list or object per step, when it is written out
 
-# Names that no template could write.
+# Names that a template cannot contain.
 _CONCAT: Final = "joined by ~"
 _CHARGED: Final = "charged"
 _EACH: Final = "each turn of a loop"
 
 
 class _Budget:
-    """The steps and turns that are left for one rendering. Each turn may write the whole template, of `chars`."""
+    """The remaining steps and iterations of one rendering. Each iteration may write the whole template, of `chars`
+    characters."""
 
     def __init__(self, chars: int) -> None:
         self._steps = MOST_STEPS
@@ -38,20 +39,20 @@ class _Budget:
         self._size_meter = SizeMeter(self.use)
 
     def use(self, steps: int) -> None:
-        """Charge this many steps. OverflowError when they are not left."""
+        """Charge this many steps. OverflowError if there are not enough left."""
         self._steps -= steps
         if self._steps < 0:
             raise OverflowError("the template does too much with values of this size")
 
     def turn(self) -> None:
-        """Charge one turn of a loop. OverflowError when none is left."""
+        """Charge one iteration of a loop. OverflowError if none is left."""
         if self._turns <= 0:
             raise OverflowError(f"more than {MOST_TURNS} turns of loops")
         self._turns -= 1
         self.use(self._turn_steps)
 
     def cost(self, value: Any) -> int:
-        """The steps for reading or copying the whole value."""
+        """The number of steps for reading or copying the whole value."""
         if isinstance(value, str):
             return len(value) // CHARS_A_STEP
         if isinstance(value, tuple):
@@ -79,7 +80,7 @@ def charge(*values: Any) -> None:
 
 
 def metered(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, charged for its arguments and, if it is text, for its result."""
+    """The function, with a charge for its arguments and, if the result is text, for its result."""
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -93,7 +94,8 @@ def metered(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def metered_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter of Jinja's, metered. Those whose result may be much larger than their arguments are charged first."""
+    """A Jinja filter with charges. Filters whose result may be much larger than their arguments are charged before the
+    call."""
     before = _BEFORE.get(name)
     if before is None:
         return metered(function)
@@ -107,7 +109,7 @@ def metered_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any
 
 
 def metered_output(finalize: Callable[..., Any] | None) -> Callable[..., Any]:
-    """What Jinja calls with each value that is written: `finalize`, charged."""
+    """The function that Jinja calls for each value that it writes: `finalize`, with charges."""
 
     def written(value: Any) -> Any:
         charge(value)

@@ -1,8 +1,8 @@
-"""The format `template`: a JSON body by the operator's own Jinja template, or by a shipped one.
+"""The format `template`: a JSON body from the operator's own Jinja template, or from a built-in one.
 
-Outside of a string, a value becomes a JSON value with its own quotes; inside a string it is escaped. So both
-`"id": {{ task_id }}` and `"text": "Task {{ task_id }}"` work, and no value can end a string or add a key. A missing
-value is null.
+Outside of a string, a value becomes a JSON value with its own quotes; inside a string it is escaped. So both `"id": {{
+task_id }}` and `"text": "Task {{ task_id }}"` work, and no value can end a string or add a key. A missing value is
+null.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ NAMES: Final = (
     "occurred_at progress provider reason result_missing task_id task_result task_status task_status_msg text "
     "title topic type updated_at urls watched_at"
 ).split()
-"""The names that a template may use; null when unknown. Names that are also in `data` have the same value."""
+"""The names that a template may use; null if unknown. Names that are also in `data` have the same value."""
 
 SHIPPED: Final[Mapping[str, str]] = MappingProxyType(
     {"cloudevents": "application/cloudevents+json", "midjourney": "application/json"}
 )
-"""The shipped templates, each with the media type of its output."""
+"""The built-in templates, each with the media type of its output."""
 
 _SAMPLE_AT: Final = 1_700_000_000.0
-_MOST_CHARS: Final = 4 * 1024 * 1024  # an answer of 1 MiB with every line break escaped
+_MOST_CHARS: Final = 4 * 1024 * 1024  # the size of a 1 MiB answer in which every line break is escaped
 
-_EDGE: Final = "\x00"  # around each value; JSON has none, and settings cannot hold one
+_EDGE: Final = "\x00"  # around each value; JSON cannot contain it, and settings cannot either
 _QUOTE: Final = re.compile(r'\\.|(")', re.DOTALL)
 
 
 class TemplatePayload:
-    """The payload of one endpoint with a template. ConfigError when the template is invalid, or does not give JSON for
+    """The payload of one endpoint with a template. ConfigError if the template is invalid, or does not give JSON for
     the sample event."""
 
     def __init__(self, *, endpoint: str, source: str) -> None:
@@ -62,7 +62,7 @@ class TemplatePayload:
             raise ConfigError([f"endpoints.{endpoint}.body: {fault}"]) from fault
 
     def __call__(self, event: Event) -> bytes:
-        """Valid JSON for every event. If the template fails, it is the documented body, and the log says so once."""
+        """Valid JSON for every event. If the template fails, returns the documented body, and logs that once."""
         try:
             return encode(self._template.render(template_values(event)))
         except TemplateFault as fault:
@@ -74,12 +74,12 @@ class TemplatePayload:
 
 @cache
 def shipped(name: str) -> str:
-    """The source of a shipped template."""
+    """The source of a built-in template."""
     return (files("bridge.sinks") / "templates_shipped" / f"{name}.json.j2").read_text(encoding="utf-8")
 
 
 def check_body(source: str) -> str | None:
-    """Why this template is invalid, in one line; None when it is valid."""
+    """Why this template is invalid, in one line; None if it is valid."""
     try:
         _checked(source)
     except TemplateFault as fault:
@@ -103,7 +103,7 @@ def template_values(event: Event) -> dict[str, object]:
 
 
 def _checked(source: str) -> JsonTemplate:
-    """The template, which works for the sample event. TemplateFault when it does not."""
+    """The template, tested with the sample event. TemplateFault if it does not work."""
     template = JsonTemplate(source, names=NAMES)
     try:
         template.render(template_values(sample_event(_SAMPLE_AT)))
@@ -113,13 +113,13 @@ def _checked(source: str) -> JsonTemplate:
 
 
 class JsonTemplate:
-    """One template, compiled once. TemplateFault when it is invalid or uses an unknown name."""
+    """One template, compiled once. TemplateFault if it is invalid or uses an unknown name."""
 
     def __init__(self, source: str, *, names: Collection[str]) -> None:
         self._template = TextTemplate(source, names=names, sandbox=_JSON)
 
     def render(self, context: Mapping[str, object]) -> Json:
-        """The JSON value for these values. TemplateFault when the output is not JSON."""
+        """The JSON value for these values. TemplateFault if the output is not JSON."""
         text = _joined(self._template.render_whole(context, most_chars=_MOST_CHARS))
         try:
             return json.loads(text, parse_constant=_no_constant)
@@ -131,7 +131,7 @@ class JsonTemplate:
 
 
 def _joined(text: str) -> str:
-    """The text, with each value between edges fitted into its surroundings."""
+    """The text, with each marked value converted to fit its surroundings."""
     pieces: list[str] = []
     is_in_string = False
     for place, piece in enumerate(text.split(_EDGE)):
@@ -156,14 +156,14 @@ def _with_edges(value: object) -> str:
 
 
 def _plain(value: object) -> Json:
-    """The results of filters and missing keys, as JSON."""
+    """A value as JSON, also for the results of filters and for missing keys."""
     if isinstance(value, jinja2.Undefined):
         return None
     return list(value) if isinstance(value, Iterator) else str(value)
 
 
 def _as_it_is(value: object, indent: int | None = None) -> object:
-    """The filter `tojson`, which people expect. Every value becomes JSON anyway."""
+    """The filter `tojson`, which people expect. It changes nothing, because every value becomes JSON anyway."""
     return value
 
 
@@ -173,7 +173,7 @@ def _no_constant(name: str) -> NoReturn:
 
 _FILTERS: Final[Mapping[str, Any]] = {"tojson": _as_it_is, "rfc3339": rfc3339}
 
-# The text of a captured block would be written as a JSON string with its own quotes.
+# Without this change, the text of a captured block would become a JSON string with its own quotes.
 _JSON: Final = Sandbox(
     filters=_FILTERS,
     refused=(nodes.AssignBlock, nodes.FilterBlock),

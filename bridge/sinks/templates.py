@@ -1,8 +1,8 @@
-"""Jinja templates in a sandbox, with a budget of work.
+"""Jinja templates in a sandbox, with a limited amount of work.
 
-They are rendered inside the store's transaction, so that a mistake in the settings may cause an error but must not stop
-the daemon. Loops, ranges and products are limited, and only harmless filters and methods exist. Everything else that
-grows with its values (joining, sorting, comparing, writing) is charged by `template_metering`.
+They are rendered inside the store's transaction. A mistake in the settings may cause an error, but must not stop the
+daemon. Loops, ranges and products are limited, and only harmless filters and methods exist. All other work that grows
+with the values (joining, sorting, comparing, writing) is charged by `template_metering`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from bridge.sinks import template_metering as metering
 
 MOST_RANGE: Final = 1_000
-MOST_OUTPUT: Final = 2_000_000  # characters, before the text is cut to size: all URLs of an answer of 1 MiB fit
+MOST_OUTPUT: Final = 2_000_000  # characters, before the text is cut to size: enough for all URLs of a 1 MiB answer
 MOST_PRODUCT: Final = 20_000
 
 _FILTERS: Final = (
@@ -43,11 +43,11 @@ _REFUSED: Final = (
 
 
 class TemplateFault(ValueError):
-    """The template is invalid, or could not be rendered for this event; the text says why, in one line."""
+    """The template is invalid, or could not be rendered for this event. The text says why, in one line."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """What a template may do. `filters` and `refused` statements are added to those of every template."""
+    """The rules for a template. `filters` and `refused` statements are added to those of every template."""
 
     intercepted_binops = frozenset({"*", "**", "%", "+"})
 
@@ -59,7 +59,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         undefined: type[jinja2.Undefined] = jinja2.Undefined,
         finalize: Callable[..., Any] | None = None,
     ) -> None:
-        # No HTML escaping: values are made harmless before they get here, or by `finalize`.
+        # No HTML escaping: values are made harmless earlier, or by `finalize`.
         super().__init__(autoescape=False, loader=None, undefined=undefined, finalize=metering.metered_output(finalize))
         every: Mapping[str, Callable[..., Any]] = self.filters
         offered = {name: every[name] for name in _FILTERS} | dict(filters)
@@ -92,7 +92,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 class TextTemplate:
-    """One template, compiled once. TemplateFault when it is invalid or uses an unknown name."""
+    """One template, compiled once. TemplateFault if it is invalid or uses an unknown name."""
 
     def __init__(self, source: str, *, names: Collection[str], sandbox: Sandbox | None = None) -> None:
         sandbox = sandbox or _TEXT
@@ -100,25 +100,25 @@ class TextTemplate:
             tree = sandbox.parse(source)
             _refuse_statements(tree, sandbox.refused)
             metering.Charging().visit(tree)
-            with metering.budget(len(source)):  # Jinja evaluates constants now
+            with metering.budget(len(source)):  # Jinja evaluates constants at this point
                 _refuse_unknown(tree, [*names, *sandbox.globals])
                 code = sandbox.compile(tree)
         except jinja2.TemplateSyntaxError as error:
             raise TemplateFault(f"line {error.lineno}: {error.message}") from error
-        # Python's own compiler has limits too, such as twenty nested loops.
+        # Python's own compiler has limits, too, such as twenty nested loops.
         except (jinja2.TemplateError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
             raise TemplateFault(f"{type(error).__name__}: {error}") from error
         self._template = jinja2.Template.from_code(sandbox, code, sandbox.globals)
         self._chars = len(source)
 
     def render(self, context: Mapping[str, object]) -> str:
-        """The text for these values; beyond `MOST_OUTPUT` characters only whole lines before that. TemplateFault when
-        it cannot be rendered."""
+        """The text for these values; if it is longer than `MOST_OUTPUT`, the whole lines within that limit.
+        TemplateFault if it cannot be rendered."""
         text = self._text(context, MOST_OUTPUT)
         return text if len(text) <= MOST_OUTPUT else text[:MOST_OUTPUT].rpartition("\n")[0]
 
     def render_whole(self, context: Mapping[str, object], *, most_chars: int) -> str:
-        """The text for these values. TemplateFault when it cannot be rendered, or is longer."""
+        """The text for these values. TemplateFault if it cannot be rendered, or is longer than `most_chars`."""
         text = self._text(context, most_chars)
         if len(text) > most_chars:
             raise TemplateFault(f"gives more than {most_chars} characters")
@@ -135,14 +135,14 @@ class TextTemplate:
                     size += len(piece)
                     if size > most_chars:
                         break
-        # Any error (a missing key, a text that is not a number) is the template's fault.
+        # Any error (a missing key, a text that is not a number) is the template's.
         except Exception as error:
             raise TemplateFault(f"{type(error).__name__}: {error}") from error
         return "".join(pieces)
 
 
 def _weight(factor: Any) -> float:
-    """The size that this factor contributes to a product: its length, or its value."""
+    """How much this factor contributes to the size of a product: its length, or its value."""
     return float(len(factor)) if hasattr(factor, "__len__") else abs(float(factor))
 
 

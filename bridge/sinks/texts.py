@@ -45,20 +45,20 @@ DEFAULT_BODY: Final = """\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenMessage:
-    """What one event says to people. `card` is set when the body is the default one."""
+    """The message about one event, for people. `card` is set if the body is the default one."""
 
     title: str
     body: str
     card: ChatCard | None = None
 
     def stored(self) -> bytes:
-        """The stored body of a delivery to people."""
+        """The body that is stored with a delivery."""
         parts = {"title": self.title, "body": self.body}
         return orjson.dumps(parts if self.card is None else {**parts, "card": self.card.json()})
 
 
 class ChatTexts:
-    """The texts of one endpoint. ConfigError when a template is invalid."""
+    """The texts of one endpoint. ConfigError if a template is invalid."""
 
     def __init__(self, *, endpoint: str, title: str | None, body: str | None, style: ChatStyle | None = None) -> None:
         self._endpoint = endpoint
@@ -78,7 +78,7 @@ class ChatTexts:
 
     def write(self, event: Event) -> WrittenMessage:
         """Title and body, not empty and of limited size. Never raises: if a template of the operator fails, the default
-        is used, and the log says so once."""
+        is used, and that is logged once."""
         values = template_values(event, self._style)
         title = presentable(self._render("title", _TITLE, values)).replace("\n", " ")
         written = presentable(self._render("body", _BODY, values))
@@ -120,7 +120,7 @@ def read_stored(body: bytes) -> WrittenMessage:
 
 
 def check_template(source: str) -> str | None:
-    """Why this template is invalid, in one line; None when it is valid."""
+    """Why this template is invalid, in one line; None if it is valid."""
     try:
         TextTemplate(source, names=NAMES, sandbox=_sandbox(LOCAL))
     except TemplateFault as fault:

@@ -1,4 +1,4 @@
-"""Takes the secrets of an Apprise URL out of reasons."""
+"""Removes the secrets of an Apprise URL from reasons."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from bridge.redaction import hidden
 from bridge.sinks.neutral import one_line
 
 MOST_REASON: Final = 300  # characters
-MOST_LINES: Final = 8  # of a plugin that a reason holds
-SHORTEST: Final = 4  # characters; shorter pieces of a URL are no secrets
+MOST_LINES: Final = 8  # maximum number of a plugin's log lines in a reason
+SHORTEST: Final = 4  # characters; shorter parts of a URL are not secret
 
 _SEPARATORS: Final = re.compile(r"[/:@?&=,;+#\s]+")
 
 
 def without_secrets(texts: Iterable[str], *, url: str, shown: str = "") -> str:
-    """The texts as one line, each once, without the pieces of `url`. Its scheme stays, and so do the pieces of `shown`,
-    the URL as Apprise itself shows it to people."""
+    """The texts as one line, without repetition and without the parts of `url`. Its scheme stays, and so do the parts
+    of `shown`, the URL as Apprise itself shows it to people."""
     scheme, _, rest = url.partition("://")
     public = {piece.lower() for piece in _pieces(shown)} | {scheme.lower()}
     secrets = {piece for piece in _pieces(rest) if len(piece) >= SHORTEST and piece.lower() not in public}
-    longest_first = sorted(secrets, key=len, reverse=True)  # so that no half of a secret stays behind
+    longest_first = sorted(secrets, key=len, reverse=True)  # so that no part of a longer secret is left
 
     def clean(text: str) -> str:
         text = hidden(text.replace(url, "***") if url else text)
@@ -36,7 +36,7 @@ def without_secrets(texts: Iterable[str], *, url: str, shown: str = "") -> str:
 
 
 def _pieces(url: str) -> set[str]:
-    """The parts of a URL in every spelling that a text may quote."""
+    """The parts of a URL, in every spelling that a text may contain."""
     raw = {piece for piece in _SEPARATORS.split(url) if piece}
     plain = {unquote(piece) for piece in raw} | {unquote_plus(piece) for piece in raw}
     return raw | plain | {quote(piece, safe="") for piece in plain} | {quote_plus(piece) for piece in plain}

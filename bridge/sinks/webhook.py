@@ -1,4 +1,4 @@
-"""One POST to a program: its body, its headers, its signatures."""
+"""One POST to a program: its body, headers and signatures."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bridge.sinks.template_payloads import SHIPPED, TemplatePayload, shipped
 
 
 class WebhookSink:
-    """One webhook endpoint. ConfigError when a secret does not suit the format, or a template is invalid.
+    """One webhook endpoint. ConfigError if a secret does not suit the format, or if a template is invalid.
 
-    `format` is one of `PAYLOADS`, or `template`: then `template` names one of `SHIPPED`, or `body` is its source.
+    `format` is one of `PAYLOADS`, or `template`; then `template` names one of `SHIPPED`, or `body` is its source.
     """
 
     def __init__(
@@ -66,5 +66,5 @@ class WebhookSink:
         second = math.floor(self._clock.now())
         identity = {"webhook-id": delivery.event_id, "webhook-timestamp": str(second)}
         outcome, _ = await self._poster.post(url, delivery.body, more={**identity, **self._sign(delivery, second)})
-        # A receiver recognizes a repeat by its webhook-id, so it need not wait for one.
+        # A receiver recognizes a repeat by its webhook-id, so an early retry does no harm.
         return replace(outcome, is_unanswered=False) if isinstance(outcome, Deferred) else outcome

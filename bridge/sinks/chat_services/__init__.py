@@ -34,17 +34,18 @@ ROBOTS: Final[Mapping[str, Robot]] = MappingProxyType(
 """The robot formats, by their names in the settings."""
 
 READERS: Final[Mapping[str, AnswerReader]] = MappingProxyType({service.name: service.read for service in CHAT_SERVICES})
-"""What reads the answers of each service, by its name."""
+"""The reader for the answers of each service, by its name."""
 
 
 def service_of(host: str, schemes: Collection[str]) -> ChatService | None:
-    """The service that an Apprise plugin of these schemes sent a request to. A self-hosted one has only the scheme."""
+    """The service that an Apprise plugin with these schemes sent a request to. A self-hosted service is recognized by
+    its scheme only."""
     by_scheme = (service for service in CHAT_SERVICES if not service.schemes.isdisjoint(schemes))
     return next(by_scheme, None) or next((service for service in CHAT_SERVICES if service.name_at(host)), None)
 
 
 def host_warning(url: str, format: str) -> str | None:
-    """Which format to use when a webhook of this format points at a chat service; None when the format is right."""
+    """The format to use if a webhook of this format points to a chat service; None if the format is right."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower().rstrip(".")
     for service in CHAT_SERVICES:
@@ -59,8 +60,7 @@ def host_warning(url: str, format: str) -> str | None:
 
 
 def question_of(format: str, url: str) -> str | None:
-    """The address whose GET answers whether a robot exists, and notifies nobody; None if the service has no such
-    address."""
+    """A URL whose GET shows whether a robot exists, without notifying anybody; None if the service has no such URL."""
     path = url.partition("?")[0]
     if format == TELEGRAM.name:  # its Bot API: "getMe"
         return f"{path.rstrip('/').removesuffix('/sendMessage')}/getMe"

@@ -1,4 +1,4 @@
-"""Services that genbridge reaches through Apprise only. Their plugins ignore refusals that come with HTTP 200."""
+"""Services that genbridge reaches only through Apprise. Their plugins ignore refusals with HTTP 200."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PUSHDEER_CODES: Final = CodeReader(codes=("code",), texts=("error", "message"))
 
 
 def _read_pushdeer(answer: Answer) -> Verdict:
-    """A code, and the devices that were reached: none for an unknown key."""
+    """A code, and the number of devices that were reached: none for an unknown key."""
     verdict = _PUSHDEER_CODES(answer)
     content = object_of(answer)[0].get("content")
     if not verdict.refusal and isinstance(content, Mapping) and content.get("result") == []:

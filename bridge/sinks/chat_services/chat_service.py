@@ -21,7 +21,7 @@ RobotMessage = dict[str, Json]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
     """Where a robot's message goes, in addition to its URL: Telegram's chat, and a topic in it. With `previews`, the
-    service is asked to fetch pictures and players of the results."""
+    service is asked to show pictures and players of the results."""
 
     chat_id: str = ""
     thread_id: str = ""
@@ -46,8 +46,8 @@ def _unsigned(url: str, message: RobotMessage, secret: str, now: float) -> tuple
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaterFiles:
-    """Files that follow their text: a message, or a form. `then` is the message about the form's file, by the id that
-    the service gave it."""
+    """Files that follow their text: a message, or a form. `then` is the message about the form's file; it needs the id
+    that the service returned for the file."""
 
     said: RobotMessage | FileForm
     then: Callable[[str], RobotMessage] | None = None
@@ -55,15 +55,16 @@ class LaterFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Robot:
-    """How a group robot is sent a message.
+    """How to send a message to a group robot.
 
-    `limit` is how much text one message holds. `write` returns the body of a message. `write_card` returns the same for
-    a card; None when the service has no cards, or the card does not fit: then it is sent as text. `url` completes
-    the URL of the settings. `sign` returns the signed URL and body of one attempt. `penalty_s` is the wait after a rate
-    limit that still applies at the next attempt.
+    `limit` is the maximum text in one message. `write` returns the body of a message. `write_card` returns the same for
+    a card. It returns None if the service has no cards or the card does not fit; then the text is sent. `url` completes
+    the URL of the settings. `sign` returns the signed URL and body for one attempt. `penalty_s` is the wait after a
+    rate limit that still applies at the next attempt.
 
-    A message with files has `file_bytes` at most (0: this robot takes none). `write_form` returns a card with its files
-    in one request; None when they need requests of their own, after the text: `later_files`.
+    The files of a message have at most `file_bytes` together (0: this robot accepts no files). `write_form` returns one
+    request with a card and its files. It returns None if the files need separate requests after the text; these come
+    from `later_files`.
     """
 
     limit: MessageLimit
@@ -77,7 +78,7 @@ class Robot:
     sign: Callable[[str, RobotMessage, str, float], tuple[str, RobotMessage]] = _unsigned
 
     def message(self, said: str | ChatCard, chat: Chat) -> RobotMessage:
-        """The body of a message; a card must fit."""
+        """The body of a message. A card must fit into one message."""
         if isinstance(said, str):
             return self.write(said, chat)
         return self.write_card(said, chat) or self.write(said.title, chat)
@@ -88,8 +89,9 @@ class ChatService:
     """One chat service.
 
     `name` is the format's name in the settings. `hosts` maps each public host to the name that people know. A webhook's
-    path begins with `path`. `schemes` begin the Apprise URLs of this service whose plugin ignores refusals. `read`
-    finds refusals and waits in an answer. Without a `robot`, messages go through Apprise, by a URL like `apprise_url`.
+    path begins with `path`. `schemes` are the schemes of Apprise URLs for this service, if its plugin ignores refusals.
+    `read` finds refusals and waits in an answer. Without a `robot`, messages go through Apprise, with a URL like
+    `apprise_url`.
     """
 
     name: str
@@ -101,11 +103,11 @@ class ChatService:
     apprise_url: str = ""
 
     def name_at(self, host: str) -> str | None:
-        """The service's name for people if it answers at this host."""
+        """The service's name for people if the host belongs to it."""
         names = (name for known, name in self.hosts.items() if host == known or host.endswith(f".{known}"))
         return next(names, None)
 
 
 def hmac_sha256(key: str, text: str) -> str:
-    """The signature of a text, in base64."""
+    """The HMAC-SHA256 signature of a text, in base64."""
     return base64.b64encode(hmac.new(key.encode(), text.encode(), hashlib.sha256).digest()).decode()

@@ -19,7 +19,7 @@ from bridge.sinks.chat_cards import COLORS, ChatCard, markdown_link
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage, hmac_sha256
 from bridge.sinks.splitting import MessageLimit, json_bytes
 
-# 20,000 bytes is the limit of the whole body: 2 KB are left for what surrounds the text.
+# The limit of the whole body is 20,000 bytes, and 2 KB are reserved for everything around the text.
 _LIMIT: Final = MessageLimit(size=18_000, measure=json_bytes)
 _MOST_BUTTONS: Final = 5
 _SIDE_BY_SIDE: Final = 2

@@ -1,7 +1,10 @@
-"""Discord. Sources: "Execute Webhook" (content up to 2000 characters), "Embed Limits" (description up to 4096), and
-"Rate limits" (`retry_after` in seconds with a fraction, X-RateLimit-Reset-After). Discord shows a player or a picture
-for a bare URL, and nothing of a link inside an embed (discord-api-docs#6689). Embeds with the same `url` share
-a grid. "Uploading Files": `payload_json` and `files[n]` in a form, 10 MiB by default, at most 10 files."""
+"""Discord.
+
+Sources: "Execute Webhook" (content up to 2000 characters), "Embed Limits" (description up to 4096), and "Rate limits"
+(`retry_after` in seconds with a fraction, X-RateLimit-Reset-After). Discord shows a player or a picture for a bare URL,
+but not for a link inside an embed (discord-api-docs#6689). Embeds with the same `url` form a grid. "Uploading Files":
+`payload_json` and `files[n]` in a form, 10 MiB by default, at most 10 files.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _MOST_IN_GRID: Final = 4
 
 def _write(text: str, chat: Chat) -> RobotMessage:
     quiet: RobotMessage = {"allowed_mentions": {"parse": []}}
-    # A URL too long for a message's content: an embed has twice the room.
+    # A URL can be too long for a message's content: an embed may be twice as long.
     return {"content": text, **quiet} if _LIMIT.fits(text) else {"embeds": [{"description": text}], **quiet}
 
 
@@ -48,7 +51,7 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
 
 
 def _write_form(card: ChatCard, chat: Chat, files: Sequence[ResultFile]) -> FileForm | None:
-    """The text, with links that make no preview, and the files below it."""
+    """The text, with links that have no preview, and the files below it."""
     content = f"**{card.title}**\n{card_quiet_lines(card)}"
     return _form({"content": content}, files) if _LIMIT.fits(content) else None
 
@@ -63,7 +66,7 @@ def _later_files(chat: Chat, files: Sequence[ResultFile]) -> Sequence[LaterFiles
 
 
 def _read(answer: Answer) -> Verdict:
-    """Nothing, or with `?wait=true` the message; an error has a `message`, usually with a `code`."""
+    """The answer is empty, or with `?wait=true` the message; an error has a `message`, usually with a `code`."""
     if not answer.body and answer.complete:
         return ACCEPTED
     found, doubt = object_of(answer)

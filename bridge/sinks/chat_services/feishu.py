@@ -2,7 +2,8 @@
 
 Sources: "Custom bot usage guide" (request body up to 20 KB; `sign` over an empty text with the key `timestamp` and
 secret; codes 19021, 19022, 19024, 9499, 11232), the page on rate limits (99991400), and "Card structure" (header with
-`template`, elements `div`, `action`, `note`). A card shows uploaded pictures only, which a robot cannot upload.
+`template`, elements `div`, `action`, `note`). A card can only show uploaded pictures, and a robot cannot upload
+pictures.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from bridge.sinks.chat_cards import CardLink, ChatCard
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage, hmac_sha256
 from bridge.sinks.splitting import MessageLimit, json_bytes
 
-# 20 KB is the limit of the whole body: 2 KB are left for what surrounds the text.
+# The limit of the whole body is 20 KB, and 2 KB are reserved for everything around the text.
 _LIMIT: Final = MessageLimit(size=18_000, measure=json_bytes)
 _MOST_BUTTONS: Final = 10
 _TEMPLATES: Final[Mapping[str, str]] = {"success": "green", "failure": "red", "warning": "orange", "info": "blue"}

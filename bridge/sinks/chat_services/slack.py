@@ -1,6 +1,9 @@
-"""Slack. Sources: "Sending messages using incoming webhooks" and "Formatting message text" (`&`, `<` and `>` escaped;
-text is cut at 40,000 characters; `<URL|label>`), and "Secondary message attachments" (`color`, `fallback`,
-`image_url`), which Mattermost and others understand, too."""
+"""Slack.
+
+Sources: "Sending messages using incoming webhooks" and "Formatting message text" (`&`, `<` and `>` escaped; text is cut
+at 40,000 characters; `<URL|label>`), and "Secondary message attachments" (`color`, `fallback`, `image_url`), which
+Mattermost and others understand, too.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ _LIMIT: Final = MessageLimit(size=4000, measure=_escaped_units, lone_url=39_000)
 
 
 def _read(answer: Answer) -> Verdict:
-    """A bare `ok`, or the name of an error such as `no_text`; compatible receivers answer with JSON."""
+    """The answer is a bare `ok`, or the name of an error such as `no_text`; compatible receivers answer with JSON."""
     text = answer.body.decode(errors="replace").strip()
     if text == "ok" and answer.complete:
         return ACCEPTED

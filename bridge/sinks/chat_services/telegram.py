@@ -1,7 +1,10 @@
-"""Telegram. Sources: its Bot API, "sendMessage" (text up to 4096 characters after parsing), "HTML style",
-"LinkPreviewOptions", "ResponseParameters", "sendPhoto" (10 MB), "sendVideo", "sendAudio" and "sendDocument" (50 MB,
-captions up to 1024 characters after parsing), and "sendMediaGroup" (2 to 10; audio files and documents only with their
-like)."""
+"""Telegram.
+
+Sources: its Bot API, "sendMessage" (text up to 4096 characters after parsing), "HTML style", "LinkPreviewOptions",
+"ResponseParameters", "sendPhoto" (10 MB), "sendVideo", "sendAudio" and "sendDocument" (50 MB, captions up to 1024
+characters after parsing), and "sendMediaGroup" (2 to 10 files; audio files only with audio files, documents only with
+documents).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from bridge.sinks.splitting import MessageLimit, utf16_units
 
 _LIMIT: Final = MessageLimit(size=4096, measure=utf16_units)
 
-_CAPTION: Final = 1024  # characters that are shown
+_CAPTION: Final = 1024  # visible characters
 _PHOTO_BYTES: Final = 10_000_000
 _PHOTOS: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
 _KINDS: Final = {"video/mp4": "video", "audio/mpeg": "audio", "audio/mp4": "audio", "audio/x-m4a": "audio"}
@@ -37,13 +40,14 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     if chat.previews and card.links:
         preview = {"url": card.links[0].url, "prefer_large_media": True, "show_above_text": True}
     text = card_html(card, line_break="\n")
-    if not _LIMIT.fits(text):  # Telegram counts what is shown, which is less
+    if not _LIMIT.fits(text):  # Telegram counts only visible characters, which are fewer
         return None
     return {**_address(chat), "text": text, "parse_mode": "HTML", "link_preview_options": preview}
 
 
 def _write_form(card: ChatCard, chat: Chat, files: Sequence[ResultFile]) -> FileForm | None:
-    """The files with the text as their caption; None where it is too long, or they are not one message."""
+    """The files with the text as their caption. None if the text is too long, or if the files do not fit into one
+    message."""
     caption = card_html(card, line_break="\n")
     if utf16_units(html.unescape(re.sub(r"<[^>]*>", "", caption))) > _CAPTION:
         return None
@@ -84,14 +88,14 @@ def _address(chat: Chat) -> RobotMessage:
 
 
 def _url(url: str) -> str:
-    """The address of `sendMessage`, which the settings may leave out."""
+    """The URL of `sendMessage`; the settings may leave the method out."""
     path, mark, query = url.partition("?")
     path = path.rstrip("/")
     return f"{path if path.endswith('/sendMessage') else f'{path}/sendMessage'}{mark}{query}"
 
 
 def _read(answer: Answer) -> Verdict:
-    """`ok`, or a description with `parameters` that say what to do."""
+    """The answer has `ok`, or a description with `parameters` that say what to do."""
     found, doubt = object_of(answer)
     if doubt:
         return Verdict(doubt=doubt)

@@ -1,7 +1,10 @@
-"""WeCom. Sources: page 91770 (text up to 2048 bytes, Markdown up to 4096; 20 messages a minute, code 45009), and the
-table of error codes (93000). `news` shows pictures of up to 8 articles (title 128 bytes, description 512 bytes); other
-messages are text alone. `image` holds a JPG or PNG of up to 2 MB in base64; `upload_media` takes a file of 6 bytes to
-20 MB, whose `media_id` goes into a message `file`."""
+"""WeCom.
+
+Sources: page 91770 (text up to 2048 bytes, Markdown up to 4096; 20 messages a minute, code 45009), and the table of
+error codes (93000). `news` shows pictures of up to 8 articles (title 128 bytes, description 512 bytes); other messages
+are text only. `image` holds a JPG or PNG of up to 2 MB in base64. `upload_media` takes a file of 6 bytes to 20 MB and
+returns its `media_id`, for a message of type `file`.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ _BELOW_BYTES: Final = 512
 def _write(text: str, chat: Chat) -> RobotMessage:
     if _LIMIT.fits(text):
         return {"msgtype": "text", "text": {"content": text}}
-    # A URL too long for a text message: Markdown has twice the room.
+    # A URL can be too long for a text message: Markdown may be twice as long.
     return {"msgtype": "markdown", "markdown": {"content": text if ")" in text else f"{_LINK}({text})"}}
 
 
@@ -51,7 +54,7 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     pictures = [*card.pictures, *[""] * len(card.links)]
     articles: list[RobotMessage] = []
     for place, (link, picture) in enumerate(zip(card.links, pictures, strict=False)):
-        words = {"description": below} if is_one else {}  # shown for a single article only
+        words = {"description": below} if is_one else {}  # a service shows it only for a single article
         articles.append(
             {
                 "title": link.label if place else first,
@@ -68,7 +71,7 @@ def _later_files(chat: Chat, files: Sequence[ResultFile]) -> Sequence[LaterFiles
 
 
 def _later(file: ResultFile) -> LaterFiles:
-    """A picture is sent in the message itself; anything else is uploaded before."""
+    """A picture is sent in the message itself; any other file is uploaded first."""
     if file.media_type in {"image/jpeg", "image/png"} and len(file.content) <= _PICTURE_BYTES:
         content = base64.b64encode(file.content).decode()
         digest = hashlib.md5(file.content, usedforsecurity=False).hexdigest()
@@ -80,7 +83,7 @@ def _later(file: ResultFile) -> LaterFiles:
 
 
 def _read(answer: Answer) -> Verdict:
-    """A code; after an upload also the id of the file."""
+    """The answer has a code; after an upload also the id of the file."""
     verdict = _CODES(answer)
     found, _ = object_of(answer)
     return replace(verdict, media_id=text_in(found.get("media_id")) or "")
