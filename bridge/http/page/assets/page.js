@@ -250,8 +250,7 @@ function setLive(live) {
   if (!line || (live && isLive)) return;
   isLive = live;
   const [dot, words, banner] = [".live .dot", "[data-words]", "[data-not-live]"].map((one) => document.querySelector(one));
-  line.querySelector(".as-of")?.remove();
-  dot.hidden = false;
+  line.querySelector(".as-of")?.remove(), (dot.hidden = false);
   dot.classList.toggle("off", !live);
   setText(words, live ? texts.live : texts.connecting);
   banner.hidden = live || !wasLive || Date.now() - heardAt <= SILENT_MS;
@@ -396,5 +395,6 @@ function start() {
   });
 }
 
-// The view is drawn first.
-if (document.querySelector("[data-live]")) document.hidden ? start() : requestAnimationFrame(() => setTimeout(start));
+// The view is drawn first: its first frame is on the screen when the second one begins.
+const soon = (step) => document.hidden ? step() : requestAnimationFrame(step);
+if (document.querySelector("[data-live]")) soon(() => soon(start));
