@@ -1,4 +1,4 @@
-"""The providers that settings know, and which of them each account can work with."""
+"""The providers that the settings can use, and whether each account fits its provider."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bridge.providers.description import Description
 
 
 class HasBaseUrl(Protocol):
-    """What is needed to find an account's address."""
+    """The values that determine an account's address."""
 
     @property
     def base_url(self) -> str | None: ...
 
 
 def base_url_of(account: HasBaseUrl, description: Description) -> str:
-    """Where the account's API begins: its own `base_url`, else the provider's only official host."""
+    """The base URL of the account's API: its own `base_url`, or else the provider's only official host."""
     return account.base_url or description.default_base_url or ""
 
 
 def known_providers(file: SettingsFile) -> Mapping[str, Description]:
-    """Every provider by name: the built-in ones and the settings' own. ConfigError holds every mistake in the
+    """Every provider by name: the built-in ones and those of the settings. ConfigError lists every mistake in the
     latter."""
     try:
         return load_descriptions(file.providers)
@@ -38,7 +38,8 @@ def known_providers(file: SettingsFile) -> Mapping[str, Description]:
 
 
 def catalogue(loaded: Loaded) -> Mapping[str, Description]:
-    """The descriptions by name. ConfigError for a wrong one, and for every account that does not fit its provider."""
+    """The descriptions by name. ConfigError for an invalid one, and for every account that does not fit its
+    provider."""
     known = known_providers(loaded)
     wrong: list[tuple[tuple[str, ...], str]] = []
     for name, account in loaded.settings.accounts.items():
@@ -62,7 +63,7 @@ def catalogue(loaded: Loaded) -> Mapping[str, Description]:
 def _base_url_problem(
     known: Mapping[str, Description], account: Account, own: Mapping[str, Mapping[str, Any]]
 ) -> str | None:
-    """Why the address of the API is not known; None when it is."""
+    """Why the address of the API is not known; None if it is."""
     description = known[account.provider]
     if account.base_url is not None or description.default_base_url is not None:
         return None
@@ -93,7 +94,7 @@ def _callback_secret_problem(description: Description, account: Account) -> str 
     """Why the account's callbacks cannot be checked with its secret; None if they can, or if it has no secret."""
     if not account.callback_secret:
         return None
-    from bridge.providers.callback_signatures import SecretProblem, secret_bytes  # here: few accounts have one
+    from bridge.providers.callback_signatures import SecretProblem, secret_bytes  # few accounts need it
 
     rule = description.callback
     if rule is None or rule.signature is None or not rule.needs_secret:
@@ -108,7 +109,7 @@ def _callback_secret_problem(description: Description, account: Account) -> str 
 
 
 def _keys_problem(description: Description, account: Account) -> str | None:
-    """Why the provider cannot use the account's keys; None when it can."""
+    """Why the provider cannot use the account's keys; None if it can."""
     if account.access_key is not None:
         if description.key_pair is not None:
             return None

@@ -1,4 +1,4 @@
-"""One daemon: starts and stops the parts in order, and applies new settings while it runs.
+"""One daemon: starts and stops its parts in order, and applies new settings while it runs.
 
 sources -> intake -> store -> poller -> write batcher (transition, event and deliveries at once) -> dispatcher -> sinks
 """
@@ -34,15 +34,16 @@ from bridge.store import Store
 
 log = get_logger()
 
-DRAIN_S: Final = 6.5  # how long work in flight may take to finish ...
-LAST_COMMIT_S: Final = 1.0  # ... and its commits after that; both stay within the promised ten seconds
+DRAIN_S: Final = 6.5  # how long work in flight may take to finish when the daemon stops ...
+LAST_COMMIT_S: Final = 1.0  # ... and its commits after that; together they stay below the promised ten seconds
 
 
 class App:
     """One daemon on one store, which the caller has locked. `run` works until `stop`; `apply` replaces the settings.
 
-    `offload` runs its calls to the store, `lease_offload` those that must not wait for the others. `observers` are
-    notified of changes to the store; more may be added later. `tallies` are recorded beside those of the sources.
+    `offload` runs its calls to the store; `lease_offload` runs calls that must not wait for these. `observers` are
+    notified of changes to the store; more may be added later. `tallies` are recorded in addition to those of the
+    sources.
     """
 
     def __init__(
@@ -80,16 +81,17 @@ class App:
         self._offload = offload
         self._stopping = anyio.Event()
         self._all_stored = anyio.Event()
-        self._started = anyio.Event()  # also set when it will never start
+        self._started = anyio.Event()  # also set if it will never start
         self._is_working = False
         self._group: anyio.abc.TaskGroup | None = None
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> bool:
-        """Work until `stop`, then finish what is in flight within ten seconds, leave the rest in the store, and return
-        True. False if the lease on the store has ended: all work was dropped, because others may do it by now, and a
-        new App must be started.
+        """Work until `stop`, then finish the work in flight within ten seconds, leave the rest in the store, and return
+        True.
 
-        `started()` once polling and delivering have begun and every source has been read once.
+        Returns False if the lease on the store has ended. Then all work was dropped, because others may do it by now,
+        and a new App must be started. `started()` is called once polling and delivering have begun and every source has
+        been read once.
         """
         has_lease = True
         async with anyio.create_task_group() as writing:
@@ -115,21 +117,21 @@ class App:
             self.parts.writes.close()
         if not self._started.is_set():
             self._started.set()
-            task_status.started()  # it will make no more progress
+            task_status.started()  # it will not get any further
         await self._builder.close()
         log.info("daemon.stopped")
         return has_lease
 
     def stop(self) -> None:
-        """Let `run` finish."""
+        """Make `run` finish."""
         self._stopping.set()
 
     async def apply(self, loaded: Loaded) -> None:
-        """Use these settings from now on; work in flight finishes under the old ones. One call at a time. Has no
-        effect once `run` is over, or if it ends first.
+        """Use these settings from now on; work in flight finishes under the old ones. One call at a time. Has no effect
+        if `run` has ended, or ends first.
 
-        ConfigError, and nothing has changed, if a proxy, CA file or template cannot be used. After a StoreError call it
-        again.
+        If a proxy, CA file or template cannot be used, raises ConfigError and changes nothing. After a StoreError, call
+        it again.
         """
         await self._started.wait()
         await self._apply_plans(loaded)
@@ -138,7 +140,7 @@ class App:
         self.loaded = loaded
 
     def is_idle(self) -> bool:
-        """Whether the sources have handed over everything they have seen."""
+        """Whether the sources have handed over all tasks that they have found."""
         return self._started.is_set() and self.parts.sources.is_idle()
 
     def is_working(self) -> bool:
@@ -146,7 +148,7 @@ class App:
         return self._is_working and self._started.is_set() and not self._stopping.is_set()
 
     def now(self) -> DaemonNow:
-        """What this daemon knows of itself at this instant."""
+        """The state of this daemon at this moment."""
         return DaemonNow(
             is_working=self.is_working(),
             lease_ended_at=self.parts.lease.ended_at,
@@ -155,7 +157,7 @@ class App:
         )
 
     async def refresh(self) -> None:
-        """Notice at once what another part of this process wrote to the store."""
+        """Read at once what another part of this process wrote to the store."""
         self.parts.report_change()
         await self.parts.workload.refresh()
         self.parts.dispatcher.wake_all()
@@ -165,7 +167,7 @@ class App:
         return self._builder.endpoint(endpoint, self.loaded).sink
 
     def can_progress(self, counts: Counts) -> bool:
-        """Whether any live watch will be polled, or any waiting delivery attempted, by these settings."""
+        """Whether these settings allow any live watch to be polled, or any waiting delivery to be attempted."""
         waiting = counts.waiting_by_endpoint.keys() - counts.disabled.keys()
         return self.parts.workload.can_progress(counts.live_by_account.keys(), waiting)
 
@@ -177,7 +179,7 @@ class App:
         if self._store.is_shared:
             await retrying(self._begin, self._clock)
         else:
-            await self._begin()  # stop the start if the file cannot be written
+            await self._begin()  # if the file cannot be written, do not start
         await group.start(parts.membership.run)
         await self._start_sources(self.loaded)
         group.start_soon(self._follow_news)
@@ -192,9 +194,10 @@ class App:
         await self._apply_plans(self.loaded)
 
     async def _apply_plans(self, loaded: Loaded) -> None:
-        """Take part in the work of these settings' accounts and endpoints; the membership assigns our shares of it."""
+        """Take part in the work for the accounts and endpoints of these settings. The membership assigns this daemon's
+        shares."""
         parts = self.parts
-        # Everything that may be refused is built before anything is changed.
+        # Everything that may be refused is built before anything changes.
         accounts, endpoints = self._builder.accounts(loaded), self._builder.endpoints(loaded)
         parts.writes.parcels_for = parcels_by(
             plan_builder.routes(loaded.settings), endpoints, held_until=self._held_until(loaded)
@@ -219,7 +222,7 @@ class App:
         await parts.sources.replace([*files, *discoveries], daemon=daemon, group=self._group)
 
     async def _discoveries(self, loaded: Loaded) -> list[Discovery]:
-        """The sources that read the lists of providers. Lists that are no longer read are forgotten."""
+        """The sources that read the lists of providers. The positions in lists that are no longer read are deleted."""
         found, intake = [], self.parts.intake
         for name, account in loaded.settings.accounts.items():
             requests, every_s, action = self.parts.poller.lists(name), account.discover_s, account.action
@@ -232,14 +235,14 @@ class App:
         return found
 
     def _held_until(self, loaded: Loaded) -> Callable[[], float] | None:
-        """Until when notifications wait for copies; None: they do not wait."""
+        """A function that says how long notifications wait for copies; None: they do not wait."""
         archive = loaded.settings.archive
         if archive is None or not archive.notify_after_copies:
             return None
         return lambda: self._clock.steady() + archive.patience_s
 
     async def _link_key(self) -> bytes:
-        """The key that signs links to copies; another one once a person has revoked them."""
+        """The key that signs links to copies; a new one after a person has revoked the links."""
         return await self._offload(partial(self._store.ensure_key, KeyPurpose.RESULTS, now=self._clock.now()))
 
     async def _follow_news(self) -> None:
@@ -252,7 +255,7 @@ class App:
         await follow_news(self._news, reactions, clock=self._clock, every_s=self._store.look_every_s)
 
     async def _news(self) -> News:
-        """A shared store is notified of changes, so this call needs no thread."""
+        """The news of the store. A shared store gets notifications of changes, so this call needs no thread."""
         return self._store.news() if self._store.is_shared else await self._offload(self._store.news)
 
     async def _write(self) -> None:
@@ -263,13 +266,13 @@ class App:
             self._all_stored.set()
 
     async def _give_up_in_time(self) -> None:
-        """When the time to stop has passed, do not wait for a store that does not answer."""
+        """When the time to stop is over, no longer wait for a store that does not answer."""
         try:
             await self._all_stored.wait()
         except anyio.get_cancelled_exc_class():
-            # Even if everything is stored: the lease may be being renewed.
+            # Needed even if everything is stored, because the lease may be in renewal.
             if self._group is not None:
-                self._group.cancel_scope.cancel()  # first, or a caller that waits for its turn would wait again
+                self._group.cancel_scope.cancel()  # first, because a waiting caller would otherwise wait again
             self._store.give_up()
             raise
 

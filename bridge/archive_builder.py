@@ -1,4 +1,4 @@
-"""Builds the archive of the settings: its place, its downloads, the links to its copies, and who attaches them."""
+"""Builds the archive of the settings: its place, its downloads, the links to its copies, and attachments."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COPIES_AT_ONCE: Final = 8
 RETRIES: Final = RetryPlan(
     steps_s=(2.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0, 57_600.0)
 )
-"""Closer together than those of endpoints: URLs expire, and a request for a file can be repeated."""
+"""More frequent than the retries of endpoints: URLs expire, and a request for a file can be repeated safely."""
 
 ASK_WITHIN_S: Final = 60.0  # how long a copy waits until its account may send a request
 
@@ -58,15 +58,15 @@ def place_of(archive: Archive, loaded: Loaded) -> Folder | Bucket:
 
 @lru_cache(maxsize=8)
 def _bucket(url: str, folder: str) -> Bucket:
-    """One for all users, with its connections. Its unfinished files are below `folder`."""
+    """One bucket object for all users, so that they share its connections. Its unfinished files are below `folder`."""
     mark = hashlib.sha256(url.encode()).hexdigest()[:12]
     return Bucket(url, Path(folder) / f"genbridge-{os.geteuid()}-{mark}")
 
 
 class AccountAccess(NamedTuple):
-    """What copies need of an account."""
+    """The parts of an account that copies need."""
 
-    key_for: KeyFor  # the headers for a URL, with the key of the account
+    key_for: KeyFor  # returns the headers with the account's key for a URL
     ask_again: AskAgain
 
 
@@ -94,7 +94,7 @@ def archive_sink(
 
 
 def answer_spool(loaded: Loaded) -> AnswerSpool | None:
-    """Where files inside answers wait until they are copied; None without an archive."""
+    """The storage for files from inside answers until they are copied; None without an archive."""
     archive = loaded.settings.archive
     if archive is None:
         return None
@@ -108,7 +108,7 @@ def answer_spool(loaded: Loaded) -> AnswerSpool | None:
 
 
 def asking(account: str, provider: Provider, traffic: AccountTraffic, clock: Clock) -> AskAgain:
-    """Polls a task of this account once more, within the account's limits."""
+    """A function that polls a task of this account once more, within the account's limits."""
 
     async def ask(task_id: str, action: str | None) -> Reading:
         held = await traffic.admit(account, within_s=ASK_WITHIN_S)
@@ -147,17 +147,17 @@ def keep_rules(loaded: Loaded) -> KeepRules | None:
 
 
 def allowed_hosts(loaded: Loaded) -> AllowedHosts:
-    """The private hosts that `archive.allow` names."""
+    """The private hosts in `archive.allow`."""
     allow = loaded.settings.archive.allow if loaded.settings.archive is not None else ()
     networks = []
     for each in allow:
-        with suppress(ValueError):  # a name
+        with suppress(ValueError):  # a host name
             networks.append(ip_network(each))
     return AllowedHosts(hosts=frozenset(each for each in allow if "/" not in each), networks=tuple(networks))
 
 
 def result_files(loaded: Loaded, *, most_bytes: int, known: Mapping[str, bytes]) -> ResultFiles:
-    """What gets results for `attach: file`: from the archive, or guarded against addresses that are not public."""
+    """The results for `attach: file`: from the archive, or downloaded only from public addresses."""
     settings = loaded.settings
     providers = catalogue(loaded)
     own_hosts = [urlsplit(base_url_of(each, providers[each.provider])).hostname for each in settings.accounts.values()]
@@ -215,7 +215,7 @@ def _link_to(place: Folder | Bucket, loaded: Loaded, *, clock: Clock, link_key: 
 
 
 def _make_private(folder: Path) -> None:
-    """Create the folder; only our user may use it. PlaceFailed if the path is anything else."""
+    """Create a folder that only the current user may access. PlaceFailed if the path is anything else."""
     try:
         folder.mkdir(0o700, exist_ok=True)
         seen = folder.lstat()

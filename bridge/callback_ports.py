@@ -14,20 +14,21 @@ class CallbackPolls(Protocol):
     """What callbacks need from the store."""
 
     def ensure_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
-        """The store's random key for this purpose; created if it is missing. All daemons have the same key."""
+        """The store's random key for this purpose; created if it is missing. All daemons use the same key."""
 
     def poll_called(
         self, heard: Mapping[WatchKey, CallbackHeard], *, most: int, now: float
     ) -> tuple[int, list[WatchKey]]:
-        """Have these watches polled at once by whichever daemon holds them, at most `most` of each account. Returns how
-        many those are, and the live ones that are left. Unknown ones are ignored, at the cost of one question."""
+        """Make the daemons that hold these watches poll them at once, at most `most` of each account. Returns the
+        number of these watches, and the live ones beyond that limit. Unknown watches are ignored, at the cost of one
+        query."""
 
 
 class CallbackReader(Protocol):
     """Reads the callbacks of one account."""
 
     def read(self, request: CallbackRequest, *, now: float) -> Callback:
-        """What a callback says and what its signature proves, at this wall-clock time. Raises for no request."""
+        """The content of a callback, and what its signature proves at this wall-clock time. Never raises."""
 
     def refresh_in_s(self, now: float) -> float:
         """Seconds until `refresh` should be called; infinity if never."""

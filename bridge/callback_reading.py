@@ -1,4 +1,4 @@
-"""Reads the callbacks of an account by its settings."""
+"""Builds the reader for an account's callbacks from the settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def callbacks_of(account: Account, known: Description, client: HttpClient) -> Ca
 
 
 async def _key_set(client: HttpClient, url: str) -> bytes | None:
-    """The public keys at this address, requested without the account's key; None if they cannot be had."""
+    """The public keys at this address, requested without the account's key; None if that fails."""
     answer = await client.fetch(Request("GET", url), cap_bytes=KEY_SET_BYTES)
     if not isinstance(answer, Answer) or answer.status != HTTPStatus.OK or not answer.complete:
         return None

@@ -1,4 +1,4 @@
-"""Mistakes in settings that only the rooms can find. `run`, `once`, `check` and `test` refuse the same ones."""
+"""Mistakes in settings that only the rooms can find. `run`, `once`, `check` and `test` report the same ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Key = tuple[str | int, ...]
 
 
 def check(loaded: Loaded) -> None:
-    """ConfigError with every mistake that only the rooms can find in resolved settings, each at its place."""
+    """ConfigError with every mistake that only the rooms can find in resolved settings, each with its location."""
     try:
         catalogue(loaded)
     except ConfigError as error:
@@ -87,7 +87,7 @@ def _expression_problem(text: str) -> str | None:
 
 
 def _proxy_problems(proxy: SecretText | None, url: str, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
-    """What is wrong with the proxy of an account or endpoint, or with the one that the environment names for `url`."""
+    """What is wrong with the proxy of an account or endpoint, or with the proxy that the environment sets for `url`."""
     own = None if proxy is None else proxy.reveal()
     wrong = proxy_problem(url, own, environment)
     if own is not None and own != NO_PROXY:
@@ -109,7 +109,7 @@ def _chat_problems(endpoint: Apprise, environment: ProxyRules) -> Iterator[tuple
 
 
 def _unbuildable(loaded: Loaded) -> Iterator[str]:
-    """Other mistakes that keep an account or endpoint from being used. Sends nothing."""
+    """Other mistakes because of which an account or endpoint cannot be used. Sends nothing."""
     builder = PlanBuilder(SystemClock())
     for build, names in (
         (builder.account, loaded.settings.accounts),

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class SystemClock:
-    """`ports.Clock` on the machine's clocks.
+    """`ports.Clock` with the machine's clocks.
 
     `steady()` starts as wall time and then follows the monotonic clock. So schedules ignore a change of the clock, and
-    can still be stored and compared after a restart. `ahead_s` corrects a wrong machine clock: how far the right one is
-    ahead of it.
+    their times can still be stored and compared after a restart. `ahead_s` corrects a wrong machine clock: it is how
+    far the correct time is ahead of it.
     """
 
     def __init__(self, ahead_s: float = 0.0) -> None:
@@ -35,7 +35,7 @@ class SystemClock:
 
     @cached_property
     def _random(self) -> random.Random:
-        import random  # here, as the imports below: quick commands only read the time
+        import random  # imported here like the modules below, because quick commands only read the time
 
         return random.Random()  # noqa: S311 - jitter, not secrecy
 
@@ -77,7 +77,7 @@ class FastClock(SystemClock):
 
 
 def pause(seconds: float) -> None:
-    """Block this thread, where no event loop runs yet."""
+    """Block this thread. For use where no event loop runs yet."""
     time.sleep(seconds)
 
 
@@ -93,6 +93,6 @@ def thread_cpu_us() -> int:
 
 def http_date() -> str:
     """The current time as an HTTP date."""
-    from email.utils import formatdate  # here: quick commands do without it
+    from email.utils import formatdate  # imported here, because quick commands do not need it
 
     return formatdate(time.time(), usegmt=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def resting() -> Iterator[None]:
-    """Pause the collector while many long-lived objects are built. It would use a third of the time."""
+    """Pause the collector while many long-lived objects are built. Otherwise it would take a third of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -20,15 +20,14 @@ def resting() -> Iterator[None]:
 
 
 def spare() -> None:
-    """Exclude all current objects from collection: at a million watches each pass would stop the daemon for a second.
-    They are still freed when dropped, because they form no cycles."""
+    """Exclude all current objects from collection: with a million watches, each pass would stop the daemon for a
+    second. Most are still freed when dropped, because they form no cycles."""
     gc.freeze()
 
 
 def clear() -> None:
-    """Collect everything once if objects were excluded. Call it after you drop their owner, which may be part of
-    cycles.
-    """
+    """If objects were excluded, collect everything once. Call it after you drop their owner, which may be part of
+    cycles."""
     if gc.get_freeze_count():
         gc.unfreeze()
         gc.collect()

@@ -12,12 +12,12 @@ Fields = Mapping[str, Any]
 
 WARN: Final = "!"
 TIME: Final = "%H:%M:%S"
-INDENT: Final = 12  # the time, a blank on each side of the mark, and the mark
+INDENT: Final = 12  # width of the time and the mark, with a space on each side of the mark
 LOUD: Final = frozenset({"warning", "error", "critical"})  # levels whose lines are never cut
 GOOD_EVENTS: Final = frozenset(
     {"delivery.accepted", "account.restored", "account.recovered", "endpoint.recovered", "store.recovered"}
 )
-# What the sentences say.
+# These values are part of the sentences.
 SAID: Final = frozenset({"task_id", "account", "endpoint", "attempts", "phase", "reason", "kind", "address"})
 
 
@@ -59,8 +59,8 @@ SENTENCES: Final[Mapping[str, Callable[[Fields], str]]] = {
 
 
 class ConsoleLines:
-    """Renders log events for people, at the end of a structlog chain. `screen` is asked for each line, as terminals
-    change their size. With `is_whole` nothing is left out or cut."""
+    """Renders log events for people, at the end of a structlog chain. `screen` is called for each line, because a
+    terminal may change its size. With `is_whole`, nothing is left out or cut."""
 
     def __init__(self, screen: Callable[[], Screen], *, is_whole: bool) -> None:
         self._screen = screen
@@ -84,7 +84,7 @@ class ConsoleLines:
     def _text(self, name: str, event: Fields) -> str:
         try:
             sentence = SENTENCES[name](event)
-        except KeyError:  # no sentence, or an event without what its sentence needs
+        except KeyError:  # there is no sentence, or the event lacks a value that the sentence needs
             return " ".join(filter(None, [f"{name}:", *_values(event)])).removesuffix(":")
         rest = [f"{key}={value}" for key, value in event.items() if key not in SAID] if self._is_whole else []
         return " ".join([sentence, *rest])
@@ -94,7 +94,7 @@ class ConsoleLines:
         return iter((cut(text, room),)) if level not in LOUD and not self._is_whole else folded(text, room)
 
     def _new_day(self, day: str, screen: Screen) -> Iterator[str]:
-        """A line with the date, when it has changed since the line before."""
+        """A line with the date, if it has changed since the previous line."""
         before, self._day = self._day, day
         if before and before != day:
             yield screen.painted(day, "dim")
@@ -112,7 +112,7 @@ def _mark(name: str, level: str, event: Fields, screen: Screen) -> str:
 
 
 def _values(event: Fields) -> Iterator[str]:
-    """The values of an event without a sentence: what it is about, the reason, and the rest by name."""
+    """The values of an event without a sentence: its subject, the reason, and the others with their names."""
     subjects = ("account", "endpoint", "task_id", "reason")
     yield ": ".join(str(event[key]) for key in subjects if event.get(key))
     yield from (f"{key}={value}" for key, value in event.items() if key not in subjects)

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 log = logs.get_logger()
 
 SETTINGS_EVERY_S: Final = 1.0  # how often to check the settings file
-BEAT_EVERY_S: Final = 15.0  # how often to write down that the daemon works
+BEAT_EVERY_S: Final = 15.0  # how often to store a sign of life
 LOG_EVERY_S: Final = 1.0  # how often to report lost log lines
 DONE_EVERY_S: Final = 0.2  # how often `once` checks whether it is done
-SAME_SIGNAL_S: Final = 0.1  # a second signal to stop within this time is ignored: `timeout` and wrappers send two
+SAME_SIGNAL_S: Final = 0.1  # a second stop signal within this time is ignored, because `timeout` and wrappers send two
 
 BUG_FOUND: Final = "genbridge could not apply the new settings because of a bug; its log has the details"
 
@@ -47,10 +47,11 @@ Stamp = tuple[int, int, int] | None
 
 class Daemon:
     """Runs the app until a signal stops it, or with `once` until nothing is left to do. SIGHUP or a change of the
-    settings file reloads the settings; an invalid file leaves the old ones in force.
+    settings file reloads the settings. If the new file is invalid, the old settings stay in force.
 
     `seen` is the `stamp` of the settings file before it was first read, so that no change is missed. `beat` is called
-    regularly, in a thread, while the daemon works."""
+    regularly, in a thread, while the daemon works.
+    """
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class Daemon:
             syncing=store.is_syncing,
             max_silence_s=self._manager.watchdog_s,
         )
-        self._before: Counts | None = None  # of `once`, before it began to work
+        self._before: Counts | None = None  # the counts before `once` began to work
         self._group: anyio.abc.TaskGroup | None = None
         self._is_stopping = False
         self._must_reload = anyio.Event()  # set by SIGHUP
@@ -100,7 +101,7 @@ class Daemon:
         self._code = 0
 
     async def run(self) -> int:
-        """Run to the end; return the exit code of the process."""
+        """Run until stopped; returns the exit code of the process."""
         bound = self._prepare_http(self._loaded)
         async with anyio.create_task_group() as group:
             await group.start(self._handle_signals, group.cancel_scope)
@@ -128,7 +129,7 @@ class Daemon:
         return self._code
 
     async def _run_app(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Run the app. Start a new one whenever the lease on a shared store was lost."""
+        """Run the app. If the lease on a shared store was lost, start a new app."""
         while not await self._app.run(task_status=task_status):
             log.error("lease.lost", again="this daemon starts over; others may have taken over its shares")
             self._app, task_status = self._new_app(), anyio.TASK_STATUS_IGNORED
@@ -172,7 +173,7 @@ class Daemon:
     async def _show_life(self, beat: Callable[[], None]) -> None:
         while True:
             if self._liveness.is_alive():
-                await anyio.to_thread.run_sync(beat)  # not abandoned: the lock file is closed at the end
+                await anyio.to_thread.run_sync(beat)  # never abandoned, because the lock file is closed at the end
             await self._clock.sleep(BEAT_EVERY_S)
 
     async def _report_lost_lines(self) -> None:
@@ -191,7 +192,7 @@ class Daemon:
             await self._clock.wait(self._must_reload, SETTINGS_EVERY_S)
 
     async def _reload(self) -> bool:
-        """Reload the settings. Returns False if it must be repeated: the store failed, or a new app has replaced the
+        """Reload the settings. Returns False if this must be repeated: the store failed, or a new app has replaced the
         one that got the settings."""
         app, is_done = self._app, True
         self._manager.reloading()
@@ -226,14 +227,15 @@ class Daemon:
         return is_done
 
     def _settings_are_invalid(self, problems: Sequence[str]) -> None:
-        """Have `status`, the page and the metrics say so, until a valid file is in force."""
+        """Report this in `status`, on the page and in the metrics until a valid file is loaded."""
         self._settings_tally.invalid([hidden(problem) for problem in problems], self._clock.now())
         self._metrics.settings_invalid_since = self._settings_tally.error_at
 
     def _prepare_http(self, loaded: Loaded) -> Bound | None:
-        """Listen as these settings say. Unavailable, and nothing has changed, when that is impossible."""
+        """Start to listen according to these settings. If that is impossible, raises Unavailable and changes
+        nothing."""
         if self._http is None and loaded.settings.http is not None:
-            from bridge.http.front import http_server  # here, because without `http:` nothing of it may be imported
+            from bridge.http.front import http_server  # here, so that nothing of it is imported without `http:`
 
             self._http = http_server(
                 settings=lambda: self._loaded,
@@ -258,9 +260,8 @@ class Daemon:
             await self._http.apply(loaded, bound)
 
     async def _stop_when_done(self) -> None:
-        """`once`: stop when every task is finished and delivered, when these settings cannot finish the rest, or when
-        the time has passed.
-        """
+        """For `once`: stop when every task is finished and delivered, when the remaining ones cannot finish with these
+        settings, or when the time is over."""
         counts, before = None, self._before
         started_at = self._clock.steady()
         while True:
@@ -287,7 +288,7 @@ class Daemon:
             self._http.stop()
 
     async def _counts(self) -> Counts | None:
-        """None while a shared store cannot be reached."""
+        """The counts of the store; None while a shared store cannot be reached."""
         try:
             return await self._offload(self._store.counts)
         except StoreError as error:

@@ -1,4 +1,4 @@
-"""JSON bytes, instants and events in the form that receivers expect."""
+"""JSON bytes, times and events in the form that receivers expect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def encode(value: Json, *, default: Callable[[Any], Json] | None = None) -> byte
     try:
         return orjson.dumps(value, default=default)
     except orjson.JSONEncodeError:
-        # A number beyond 64 bits, a lone surrogate or a key that is not text is replaced, and the rest is sent.
+        # A number beyond 64 bits, a lone surrogate or a key that is not a text is replaced, and the rest is sent.
         return json.dumps(_repaired(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
@@ -31,7 +31,7 @@ def documented(event: Event) -> bytes:
 
 
 def rfc3339(ms: Json) -> str | None:
-    """`2026-01-31T12:00:00.250Z` from milliseconds since 1970; None for anything that is not a valid instant."""
+    """`2026-01-31T12:00:00.250Z` from milliseconds since 1970; None for anything that is not a valid time."""
     if isinstance(ms, bool) or not isinstance(ms, int | float):
         return None
     try:
@@ -47,7 +47,7 @@ def _repaired(value: Json, depth: int = 0) -> Json:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        # A larger number does not fit into a receiver's double.
+        # A larger number would not fit into a receiver's double.
         return value if abs(value) < 10**300 else None
     if isinstance(value, float):
         return value if math.isfinite(value) else None

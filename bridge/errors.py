@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 
 def os_reason(error: OSError) -> str:
-    """What the system said, without its error number."""
+    """The system's message, without its error number."""
     reason = error.strerror or str(error)
     return reason if error.filename is None else f"{error.filename}: {reason}"
 
@@ -51,7 +51,7 @@ class UnknownError(GenbridgeError):
 
 
 class OutdatedError(GenbridgeError):
-    """The store is no longer as the person saw it. Nothing was done."""
+    """The store has changed since the person looked at it. Nothing was done."""
 
 
 class Unavailable(GenbridgeError):

@@ -14,12 +14,12 @@ from bridge.errors import StoreError
 from bridge.metrics import Histogram
 from bridge.ports import Clock
 
-MAX_SILENCE_S: Final = 60.0  # without a watchdog, which has its own
+MAX_SILENCE_S: Final = 60.0  # used without a watchdog, which has its own limit
 LAG_EVERY_S: Final = 0.5  # how often to measure the event loop's lag
 
 
 def memory_bytes() -> int | None:
-    """How much memory this process takes now; None if the system does not report it."""
+    """How much memory this process uses; None if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -28,10 +28,11 @@ def memory_bytes() -> int | None:
 
 
 class Liveness:
-    """Calls `answers` several times within `max_silence_s`. The daemon is alive until none of these calls has returned
-    for so long.
+    """Calls `answers` several times within `max_silence_s`. The daemon counts as alive unless none of these calls has
+    returned for that long.
 
-    A StoreError counts as an answer. A slow sync (`syncing`) is excused, because a restart makes no disk faster.
+    A StoreError counts as an answer. A slow sync to disk (`syncing`) counts as well, because a restart makes no disk
+    faster.
     """
 
     def __init__(
@@ -53,10 +54,9 @@ class Liveness:
         return self._clock.steady() - self._answered_at <= self._max_silence_s
 
     async def run(self, alive: Callable[[], None]) -> None:
-        """Call `alive` after each answer, until cancelled. Then wait for the call to `answers` that runs in a
-        thread."""
+        """Call `alive` after each answer, until canceled. Then wait for the call to `answers` that runs in a thread."""
         self._answered_at = self._clock.steady()
-        # A separate task, because a call in a thread cannot be cancelled by a timeout.
+        # A separate task, because a timeout cannot cancel a call in a thread.
         async with anyio.create_task_group() as group:
             while True:
                 answered = anyio.Event()
@@ -78,12 +78,12 @@ async def _call(answers: Callable[[], Awaitable[None]], answered: anyio.Event) -
     try:
         await answers()
     except StoreError:
-        pass  # its thread works, and the engine already logs the failure
+        pass  # the thread works, and the engine already logs the failure
     answered.set()
 
 
 async def measure_loop_lag(lag_s: Histogram, clock: Clock) -> None:
-    """Observe how late the event loop is, until cancelled."""
+    """Measure how late the event loop is, until canceled."""
     while True:
         planned_at = clock.steady() + LAG_EVERY_S
         await clock.sleep(LAG_EVERY_S)

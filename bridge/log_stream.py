@@ -1,6 +1,6 @@
-"""Standard error for logs: a line that cannot be written is dropped and counted.
+"""Standard error for logs. A line that cannot be written is dropped and counted.
 
-A full disk, a closed terminal, or a pipe whose reader left or stopped reading must neither end nor block the daemon.
+A full disk, a closed terminal, or a pipe whose reader has stopped must neither end nor block the daemon.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 STDERR: Final = 2
-MAX_WAIT_MS: Final = 250  # for a reader that has kept up so far; once it has not, there is no wait
+MAX_WAIT_MS: Final = 250  # for a reader that has kept up so far; for a slow reader there is no wait
 
 
 class LogStream(io.RawIOBase):
     """Writes to a descriptor. `write` never raises, and waits at most `MAX_WAIT_MS` for a slow reader.
 
-    When writing works again, a line that was written in part is finished first, so that no line is torn. After it,
-    a line from `describe` reports the number of dropped lines and the reason.
+    When writing works again, a line that was written in part is completed first. Then a line from `describe` reports
+    the number of dropped lines and the reason.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -37,11 +37,11 @@ class LogStream(io.RawIOBase):
         self._poll = select.poll()
         self._poll.register(self._out, select.POLLOUT)
         self._wait_ms = MAX_WAIT_MS
-        self._lock = threading.RLock()  # a signal handler may log while its own thread does
-        self._dropped = 0  # lines since writing last worked
+        self._lock = threading.RLock()  # reentrant, because a signal handler may log while its own thread does
+        self._dropped = 0  # number of lines since writing last worked
         self._reason = ""
-        self._rest = b""  # of a line that was written in part
-        self._size = 0  # of the file when the line was cut
+        self._rest = b""  # the rest of a line that was written in part
+        self._size = 0  # size of the file when the line was cut
         self._is_inside_dropped = False  # the next write continues a dropped line
 
     def fileno(self) -> int:
@@ -66,14 +66,14 @@ class LogStream(io.RawIOBase):
         return len(lines)
 
     def catch_up(self) -> None:
-        """Write how many lines were dropped, if any were and writing works again."""
+        """If lines were dropped and writing works again, write how many."""
         with self._lock:
             self._catch_up()
 
     def _catch_up(self) -> bool:
         """Write what is pending; returns whether nothing is pending any more."""
         if self._rest and self._was_truncated():
-            self._drop(self._rest)  # the first part of the line is gone as well
+            self._drop(self._rest)  # the first part of the line is lost, too
             self._rest = b""
         if self._rest:
             self._rest = self._rest[self._push(self._rest) :]
@@ -103,7 +103,7 @@ class LogStream(io.RawIOBase):
         return done
 
     def _keep(self, data: bytes, done: int) -> None:
-        """After a push of `done` bytes: keep the rest if a line was written in part, else drop the data."""
+        """After a write of `done` bytes: keep the rest of a line that was written in part, otherwise drop the data."""
         if 0 < done < len(data):
             self._rest, self._size = data[done:], self._file_size()
         elif not done:
@@ -134,8 +134,8 @@ class LogStream(io.RawIOBase):
 def guard_stderr() -> None:
     """Send everything that this process writes to `sys.stderr` through a `LogStream`.
 
-    A closed standard descriptor is opened on /dev/null. Otherwise a socket or file could get its number, and receive
-    the log.
+    A closed standard descriptor is opened on /dev/null. Otherwise a socket or file could get its number, and the log
+    would be written to it.
     """
     for number in (0, 1, STDERR):
         try:
@@ -151,9 +151,9 @@ def guard_stderr() -> None:
 def _opened(descriptor: int) -> tuple[int, int | None]:
     """The descriptor to write to, and how many bytes to write at a time (None: all).
 
-    Pipes and terminals are opened again, so that only our descriptor is non-blocking: the flag is shared by all
-    processes with the same descriptor. Where that is impossible, and for sockets, each write is small enough to fit
-    whenever `poll` reports room.
+    Pipes and terminals are opened again, so that only this descriptor is non-blocking: all processes with the same
+    descriptor share that flag. Where that is impossible, and for sockets, each write is small enough to fit whenever
+    `poll` reports room.
     """
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):

@@ -1,7 +1,7 @@
 """Sets up structlog: one event per line, with a dotted name, without control characters and secrets.
 
-Levels: debug for each poll; info for each transition, delivery, start and stop; warning for what will be retried; error
-for what a person should look at. `docs/operations.md` lists every event.
+Levels: debug for each poll; info for each transition, delivery, start and stop; warning for failures that will be
+retried; error for problems that a person should look at. `docs/operations.md` lists every event.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def get_logger() -> structlog.typing.FilteringBoundLogger:
 
 
 def is_debugging() -> bool:
-    """Whether debug events are logged. Ask before you build an event that occurs thousands of times a second."""
+    """Whether debug events are logged. Check it before you build an event that occurs thousands of times a second."""
     return _level <= logging.DEBUG
 
 
@@ -91,7 +91,7 @@ def _never_raising(kind: type[Any]) -> type[Any]:
 
 
 def catch_up() -> None:
-    """Log how many lines were dropped, if any were and writing works again."""
+    """If lines were dropped and writing works again, log how many."""
     if (raw := _log_stream(sys.stderr)) is not None:
         raw.catch_up()
 
@@ -111,14 +111,14 @@ def _dropped_notice(processors: Sequence[Processor], count: int, reason: str) ->
 
 
 class _Libraries(logging.Handler):
-    """Logs what libraries log as an event of ours: in the same syntax, on one line, without secrets."""
+    """Logs the messages of libraries as events: in the same syntax, on one line, without secrets."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = get_logger()
         try:
             message = record.getMessage()
         except Exception:
-            message = str(record.msg)  # its arguments do not match
+            message = str(record.msg)  # its arguments do not match its text
         if record.levelno >= logging.ERROR:
             log.error("library.message", logger=record.name, message=message, exc_info=record.exc_info)
         else:

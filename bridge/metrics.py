@@ -1,10 +1,10 @@
 """Counters and histograms of one daemon: plain integers, without locks.
 
-Everything counts in the event loop's thread. Any thread may read at any time, because the dictionaries never change
-their keys: every outcome is there from the start, at 0.
+Only the event loop's thread counts. Any thread may read at any time, because the dictionaries never change their keys:
+every outcome is there from the start, at 0.
 
-These are not the counters of prometheus-client. Those take a lock for each increment, and a daemon that serves no
-metrics need not import that library.
+prometheus-client has counters, too, but they take a lock for each increment. A daemon without `/metrics` also need not
+import that library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bridge.domain.callback import CallbackOutcome
 from bridge.domain.event import Topic
 from bridge.domain.task import Kind
 
-INTERNAL_ERROR: Final = "internal_error"  # a bug of genbridge stopped the poll
+INTERNAL_ERROR: Final = "internal_error"  # a bug in genbridge stopped the poll
 POLL_OUTCOMES: Final[tuple[str, ...]] = (*Kind, INTERNAL_ERROR)
 CALLBACK_OUTCOMES: Final[tuple[str, ...]] = (*CallbackOutcome,)
 ATTEMPT_OUTCOMES: Final = ("accepted", "deferred", "refused", "undeliverable")
@@ -47,7 +47,8 @@ class Histogram:
 
 
 class AnswerTimes:
-    """How long the last answers took. Exact, at any pace: a histogram of the last minutes would mostly be empty."""
+    """How long the last answers took. These are exact values, because a histogram of the last minutes would mostly be
+    empty."""
 
     __slots__ = ("_last_s",)
 
@@ -55,27 +56,28 @@ class AnswerTimes:
         self._last_s: deque[float] = deque(maxlen=KEPT_ANSWERS)
 
     def add(self, seconds: float) -> None:
-        """One more answer."""
+        """Add one answer."""
         self._last_s.append(seconds)
 
     def quantile(self, part: float) -> float | None:
-        """The time within which this share of the answers came; None without answers. For the event loop's thread."""
+        """The time within which this share of the answers came; None without answers. Only for the event loop's
+        thread."""
         found = sorted(self._last_s)
         return found[min(len(found) - 1, int(part * len(found)))] if found else None
 
 
 class AccountMetrics:
-    """What is counted for one account."""
+    """The counters of one account."""
 
     __slots__ = ("answered_at", "answers", "callbacks", "detection_s", "other_rate_limited", "polls")
 
     def __init__(self, detection_s: Histogram) -> None:
-        self.detection_s = detection_s  # of all accounts together
-        self.polls = dict.fromkeys(POLL_OUTCOMES, 0)  # requests; a batch is one
+        self.detection_s = detection_s  # shared by all accounts
+        self.polls = dict.fromkeys(POLL_OUTCOMES, 0)  # number of requests; a batch is one
         self.callbacks = dict.fromkeys(CALLBACK_OUTCOMES, 0)
-        self.other_rate_limited = 0  # answers to other requests that asked for fewer
-        self.answered_at: float | None = None  # the last poll, steady
-        self.answers = AnswerTimes()  # to polls
+        self.other_rate_limited = 0  # answers to requests of other programs that asked for fewer requests
+        self.answered_at: float | None = None  # time of the last answer to a poll, steady
+        self.answers = AnswerTimes()  # answers to polls
 
     @property
     def rate_limited(self) -> int:
@@ -84,14 +86,14 @@ class AccountMetrics:
 
 
 class EndpointMetrics:
-    """What is counted for one endpoint."""
+    """The counters of one endpoint."""
 
     __slots__ = ("answers", "attempts", "delivery_s")
 
     def __init__(self) -> None:
         self.attempts = dict.fromkeys(ATTEMPT_OUTCOMES, 0)
-        self.delivery_s = Histogram(_WIDE)  # from the end seen to the end accepted
-        self.answers = AnswerTimes()  # to attempts
+        self.delivery_s = Histogram(_WIDE)  # from seeing the finish to its acceptance
+        self.answers = AnswerTimes()  # answers to attempts
 
 
 class Metrics:
@@ -102,7 +104,7 @@ class Metrics:
         self.detection_s: Final = Histogram(_COARSE)
         self.commit_s: Final = Histogram(_FINE)
         self.loop_lag_s: Final = Histogram(_FINE)
-        self.settings_invalid_since: float | None = None  # wall time; None: the settings in force are those of the file
+        self.settings_invalid_since: float | None = None  # wall time; None: the settings file is valid and loaded
         self._accounts: dict[str, AccountMetrics] = {}
         self._endpoints: dict[str, EndpointMetrics] = {}
         self._shown: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
@@ -116,7 +118,7 @@ class Metrics:
         return self._endpoints.setdefault(name, EndpointMetrics())
 
     def show(self, *, accounts: Collection[str], endpoints: Collection[str]) -> None:
-        """From now on, show only the figures of these."""
+        """From now on, show only the figures of these accounts and endpoints."""
         for name in accounts:
             self.account(name)
         for name in endpoints:

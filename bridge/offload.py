@@ -16,7 +16,7 @@ TURN_S: Final = 0.001  # how long a busy event loop may delay a worker thread; P
 
 
 class ThreadOffload:
-    """`ports.Offload` on a worker thread. Even a cancelled caller waits for a call that has begun, so no commit is
+    """`ports.Offload` with a worker thread. Even a canceled caller waits for a call that has begun, so no commit is
     abandoned halfway."""
 
     def __init__(self) -> None:

@@ -59,7 +59,7 @@ class PlanBuilder:
     """Builds the plans of accounts and endpoints from resolved settings. An unchanged plan is returned again.
 
     Connections stay open until `retire` closes the replaced ones, or until `close` or the end of `async with`. `files`
-    are results that need not be fetched, by their URLs. Through `traffic` copies may poll a task once more.
+    are results by their URLs that need not be downloaded. With `traffic`, copies may poll a task once more.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class PlanBuilder:
         await self._close_replaced()
 
     async def retire(self, loaded: Loaded) -> None:
-        """Close the connections that these settings, now in force, removed or replaced. A connection in use is closed
-        when its exchange ends."""
+        """Close the connections that these settings, which are now in force, have removed or replaced. A connection in
+        use is closed when its exchange ends."""
         kept = {("account", name) for name in loaded.settings.accounts}
         kept |= {("endpoint", name) for name in loaded.settings.endpoints}
         kept |= {("endpoint", ARCHIVE)} if loaded.settings.archive is not None else set()
@@ -326,7 +326,7 @@ def _accept(name: str, endpoint: Webhook) -> AnswerReader | None:
 
 
 def _style(endpoint: Webhook | Apprise, settings: Settings) -> ChatStyle:
-    """How the texts for people are written."""
+    """How to write the texts for people."""
     page_url = settings.http.public_url if settings.http is not None else None
     return ChatStyle(
         language=endpoint.language,
@@ -339,22 +339,22 @@ def _style(endpoint: Webhook | Apprise, settings: Settings) -> ChatStyle:
 
 
 def _hosts_basis(endpoint: Webhook | Apprise, loaded: Loaded) -> object:
-    """What else the plan of an endpoint depends on: the hosts that files may come from."""
+    """What else the plan of an endpoint depends on: the hosts from which files may be downloaded."""
     return (loaded.settings.accounts, loaded.settings.archive) if endpoint.attach == "file" else None
 
 
 def _concurrency(endpoint: Webhook | Apprise) -> int:
-    """How many requests at once; messages to people are sent one at a time."""
+    """The maximum number of simultaneous requests; messages to people are sent one at a time."""
     return CHAT_CONCURRENCY if isinstance(endpoint, Apprise) or _is_chat(endpoint) else endpoint.concurrency
 
 
 def _is_chat(endpoint: Webhook | Apprise) -> bool:
-    """Whether people read what is sent there: chats, emails and group robots."""
+    """Whether people read the messages there: chats, emails and group robots."""
     return isinstance(endpoint, Apprise) or endpoint.format in ROBOTS
 
 
 def limits_of(account: Account, description: Description) -> RateLimits:
-    """The account's own limits, else its provider's, else the defaults."""
+    """The account's own limits, or else its provider's, or else the defaults."""
     own, wanted = account.limits, description.limits
     given = own.model_fields_set
     return RateLimits(

@@ -27,14 +27,14 @@ if TYPE_CHECKING:  # so that quick commands, which use one value of this module,
 
 T = TypeVar("T")
 
-MOST_BYTES: Final = 32 << 20  # of delivery bodies fetched at once: results may embed pictures
+MOST_BYTES: Final = 32 << 20  # limit for delivery bodies that are fetched together: results may embed pictures
 
 ParcelsFor: TypeAlias = "Callable[[Event], Sequence[Parcel]]"
-"""The bytes for every destination that an event is routed to. Pure; called inside the transaction."""
+"""Returns the bytes for every destination that an event is routed to. Pure; called inside the transaction."""
 
 
 class Clock(Protocol):
-    """Time and chance. Times are seconds since the epoch."""
+    """Time and random numbers. Times are seconds since the epoch."""
 
     def now(self) -> float:
         """Wall-clock time, for people and receivers."""
@@ -88,15 +88,15 @@ class Watches(Protocol):
         revive: bool = True,
         cursor: Cursor | None = None,
     ) -> list[Added]:
-        """Watch these tasks. The same account and id is the same watch. Without `revive`, withdrawn ones stay
+        """Watch these tasks. The same account and id mean the same watch. Without `revive`, withdrawn tasks stay
         withdrawn. The cursor moves in the same transaction."""
 
     def sync(
         self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] = ()
     ) -> tuple[list[Added], list[WatchKey]]:
-        """Make `source` name exactly these tasks. New ones are added. Those it no longer names are withdrawn unless
-        they have finished or another source names them. Tasks in `kept` are neither added nor withdrawn. Returns what
-        was added and what was withdrawn."""
+        """Make `source` name exactly these tasks. New ones are added. Tasks that it no longer names are withdrawn,
+        unless they have finished or another source names them. Tasks in `kept` are neither added nor withdrawn. Returns
+        the added and the withdrawn tasks."""
 
     def cursor(self, source: str) -> str | None:
         """How far the source has been read."""
@@ -110,13 +110,13 @@ class Watches(Protocol):
 
     def live(self, *, most: int) -> Iterator[list[WatchState]]:
         """All live watches, at most `most` at a time, so that a million are never in memory twice. Each step is its own
-        transaction, called through `Offload`. `changed` returns what is changed meanwhile."""
+        transaction, called through `Offload`. Changes during the iteration are returned by `changed`."""
 
     def answered_actions(self, account: str) -> frozenset[str | None]:
         """The actions for which the provider has answered about a task of the account."""
 
     def note(self, notes: Sequence[Note]) -> None:
-        """Store polls. Notes about watches that have finished or changed generation meanwhile are dropped."""
+        """Store polls. A note is dropped if its watch has finished or started a new generation since then."""
 
 
 class Commits(Protocol):
@@ -124,7 +124,7 @@ class Commits(Protocol):
 
     def commit(self, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
         """Apply all changes in one transaction, each with the event it causes and the event's deliveries. Returns for
-        each whether it applied: not if the watch has finished, been withdrawn, or changed generation meanwhile."""
+        each whether it applied: it does not if the watch has finished, was withdrawn, or has a new generation."""
 
 
 class StoreObserver(Protocol):
@@ -153,10 +153,10 @@ class Roster:
 
 
 class Shares(Protocol):
-    """How several daemons divide one store's work. A store for one daemon grants it everything.
+    """How several daemons divide one store's work. A store for one daemon gives it everything.
 
-    A member's lease lasts until a time by the store's clock; `renew` extends it. Once it has ended, others may take
-    over the member's shares, and every commit of the member raises LeaseLost.
+    A member's lease lasts until a time by the store's clock; `renew` extends it. After its end, others may take over
+    the member's shares, and every commit of the member raises LeaseLost.
     """
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
@@ -164,11 +164,11 @@ class Shares(Protocol):
         on this store commits only while the lease lasts and reports only news about shares that the member holds."""
 
     def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
-        """Extend the lease, free the shares of members whose lease has ended, and return the roster. LeaseLost if our
-        own has ended: others may already work on our shares."""
+        """Extend the lease, free the shares of members whose lease has ended, and return the roster. LeaseLost if this
+        member's own lease has ended, because others may already work on its shares."""
 
     def claim(self, shares: Collection[Share]) -> frozenset[Share]:
-        """Take those of the shares that are free. Returns which were."""
+        """Take those of the shares that are free, and return them."""
 
     def release(self, shares: Collection[Share]) -> None:
         """Give up these shares; others may claim them at once."""
@@ -182,8 +182,8 @@ class News(NamedTuple):
     everything as `work`. The store's `news()` returns them without disk access, or raises StoreError while it cannot
     notice changes."""
 
-    work: int = 0  # watches, accounts or endpoints changed, or a person asked for something
-    outbox: int = 0  # deliveries of ours were added
+    work: int = 0  # watches, accounts or endpoints changed, or a person requested something
+    outbox: int = 0  # deliveries for this daemon were added
     members: int = 0  # a daemon joined, left or gave up shares
     ends: int = 0  # tasks finished
 
@@ -195,17 +195,15 @@ class Outbox(Protocol):
         """Every (endpoint, target) that has waiting deliveries."""
 
     def held_queues(self, fingerprints: Mapping[str, str]) -> Mapping[tuple[str, str], float]:
-        """Every (endpoint, target) that is held, and until when. A hold that was set under other settings of the
-        endpoint is removed; its deliveries are due at once.
-        """
+        """Every (endpoint, target) that must wait, and until when. A wait that was set under other settings of the
+        endpoint is removed, and its deliveries are due at once."""
 
     def failing(self) -> frozenset[str]:
         """The endpoints that have not accepted an attempt since their last failure."""
 
     def make_due(self, *, latest_at: float) -> int:
-        """Make deliveries due at once whose next attempt is after `latest_at`, which only a wrong clock can cause.
-        Returns how many.
-        """
+        """Make deliveries due at once if their next attempt is after `latest_at`, which only a wrong clock can cause.
+        Returns their number."""
 
     def due(
         self,
@@ -220,13 +218,13 @@ class Outbox(Protocol):
     ) -> tuple[list[Delivery], float | None]:
         """Up to `limit` due deliveries of this queue, and when the next one after them is due (None: none waits).
 
-        The longest due come first, or with `in_order` the first committed. For each task, only the oldest waiting
-        delivery is returned. Fewer are returned if their bodies together would exceed `most_bytes`. The delivery ids in
-        `apart_from` are left out, and later deliveries of their tasks keep waiting.
+        Those that have been due longest come first; with `in_order`, those that were committed first. For each task,
+        only the oldest waiting delivery is returned. Fewer are returned if their bodies together would exceed
+        `most_bytes`. The delivery ids in `apart_from` are left out, and later deliveries of their tasks keep waiting.
         """
 
     def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
-        """Endpoints that answered 410, with the reason. An endpoint whose fingerprint has changed since is enabled
+        """Endpoints that answered 410, with the reason. An endpoint whose fingerprint has changed since then is enabled
         first."""
 
 
@@ -250,7 +248,7 @@ class BatchKey:
 
 
 class SourceRecords(Protocol):
-    """Stores what each daemon's sources have seen."""
+    """Stores the figures of each daemon's sources."""
 
     def sources(self) -> list[SourceFacts]:
         """The sources of all daemons, ordered by name."""
@@ -263,10 +261,10 @@ class Provider(Protocol):
     """Polls the tasks of one account."""
 
     def batch_key(self, task_id: str, action: str | None) -> BatchKey | None:
-        """Which tasks can share a request with this one; None if it needs its own request."""
+        """Identifies the tasks that can share a request with this one; None if it needs its own request."""
 
     def route(self, task_id: str, action: str | None) -> str:
-        """Which of the account's addresses this task is polled at; "" if there is only one."""
+        """The address of the account at which this task is polled; "" if there is only one."""
 
     async def poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
         """Poll tasks of one batch key with one request: a reading for each, "not found" for those the answer omits. A
@@ -278,20 +276,19 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A request that may not be sent on an account now. `left_s`: for how long; infinity if unknown."""
+    """A request may not be sent on an account now. `left_s`: for how long; infinity if unknown."""
 
     left_s: float
     reason: str
 
 
 class AccountTraffic(Protocol):
-    """Requests that callers send through genbridge's accounts: they count in the accounts' limits, and an answer about
-    a watched task counts like a poll.
-    """
+    """Requests that other programs send through genbridge's accounts. They count in the accounts' limits, and an answer
+    about a watched task counts like a poll."""
 
     async def admit(self, account: str, *, within_s: float) -> Held | None:
-        """Return when the account's limits allow one more request, and count it as in flight until `left`. Held: they
-        do not allow it within this time, or the account is paused; nothing was counted."""
+        """Wait until the account's limits allow one more request, and count it as in flight until `left`. Returns Held,
+        and counts nothing, if they do not allow it within this time, or if the account is paused."""
 
     def left(self, account: str) -> None:
         """A request that was admitted is no longer in flight: its answer has begun, or it failed."""
@@ -307,12 +304,12 @@ class AccountTraffic(Protocol):
 class PageRequest:
     """Which page of the provider's list of tasks to request."""
 
-    action: str | None = None  # whose list
+    action: str | None = None  # the action that has the list
     is_cut: bool = False  # the list starts at `since_ms`
     since_ms: int = 0  # creation time
     number: int = 1
-    offset: int = 0  # tasks on the pages before
-    more: Mapping[str, Json] = field(default_factory=dict)  # parameters from the answer for the page before
+    offset: int = 0  # number of tasks on the previous pages
+    more: Mapping[str, Json] = field(default_factory=dict)  # parameters from the previous page's answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,9 +332,8 @@ class TaskLists(Protocol):
 
 
 class Intake(Protocol):
-    """How a source hands over tasks. The calls return after the commit. While the store cannot be written they retry,
-    so sources do not have to.
-    """
+    """How a source hands over tasks. The calls return after the commit. While the store cannot be written, they retry,
+    so sources do not have to."""
 
     async def add(
         self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
@@ -352,7 +348,7 @@ class Intake(Protocol):
 
 
 class Source(Protocol):
-    """Where watches come from. `tally` counts what it has seen so far."""
+    """Where watches come from. `tally` counts the tasks that it has found so far."""
 
     tally: SourceTally
 
@@ -360,21 +356,21 @@ class Source(Protocol):
         """Read until cancelled; `started()` after the first complete reading. Outside errors are logged, not raised."""
 
     def is_idle(self) -> bool:
-        """Whether everything seen so far has been taken or rejected."""
+        """Whether all tasks found so far have been accepted or rejected."""
 
 
 class FileSource(Source, Protocol):
     """A source that reads files."""
 
     def inspect(self) -> Finding:
-        """What it would find if it ran now. Blocks; takes and changes nothing."""
+        """The result of `genbridge check` for this source. Blocks; changes nothing."""
 
 
 class Sink(Protocol):
     """One configured endpoint."""
 
     def parcels(self, event: Event) -> Sequence[Parcel]:
-        """The event's bytes for each target. Pure; raises for no event."""
+        """The event's bytes for each target. Pure; never raises."""
 
     def plain_parcels(self, event: Event) -> Sequence[Parcel]:
         """The same in the simplest form, for when `parcels` fails."""

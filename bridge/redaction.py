@@ -12,7 +12,7 @@ from bridge.domain.quoting import printable
 
 MIN_CHARS: Final = 4  # a shorter secret would match everywhere
 
-_secrets: list[str] = []  # longest first, as one may start with another
+_secrets: list[str] = []  # longest first, because one may begin with another
 _learn: list[Callable[[], object]] = []
 
 
@@ -30,16 +30,16 @@ def hidden(text: str) -> str:
 
 
 def learn_by(call: Callable[[], object]) -> None:
-    """Call this before a traceback is printed: it reads the secrets, if no command has needed them yet."""
+    """Call this before a traceback is printed. It reads the secrets, if no command has needed them yet."""
     _learn[:] = [call]
 
 
 def report_bug(error: BaseException) -> None:
     """Print the traceback of a bug to stderr, without secrets and control characters."""
     for call in _learn:
-        with suppress(Exception):  # the settings may be the problem
+        with suppress(Exception):  # the settings may be the cause of the bug
             call()
-    import traceback  # here: nothing else needs it
+    import traceback  # imported here, because nothing else needs it
 
     said = hidden("".join(traceback.format_exception(error)))
     lines = [printable(line) for line in said.splitlines()]

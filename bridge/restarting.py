@@ -1,4 +1,4 @@
-"""Starts background work again after a bug of ours, so that one part's bug ends neither the daemon nor another part."""
+"""Restarts background work after a bug, so that a bug in one part ends neither the daemon nor another part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.ports import Clock
 log = get_logger()
 
 FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 60.0  # work that ran this long without a bug begins with the first pause again
+LONGEST_PAUSE_S: Final = 60.0  # after work has run this long without a bug, the pauses start small again
 
 
 async def keep_running(name: str, work: Callable[[], Awaitable[None]], clock: Clock) -> None:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TextIO
 
 USUAL_WIDTH: Final = 80
 USUAL_HEIGHT: Final = 24
-NARROWEST: Final = 20  # columns; a terminal that claims fewer is treated as if it had these
+NARROWEST: Final = 20  # columns; a terminal that reports fewer is treated as if it had this many
 
 GOOD: Final = "✓"
 BAD: Final = "✗"
@@ -23,7 +23,7 @@ MARK_STYLES: Final = {GOOD: "good", BAD: "bad", BUSY: "busy", GONE: "dim"}
 
 
 class Screen(NamedTuple):
-    """One output. With `marks` it also gets colors; a plain terminal has only a width."""
+    """One output. With `marks` it also has colors; a plain terminal has only a width."""
 
     width: int
     height: int
@@ -36,16 +36,16 @@ class Screen(NamedTuple):
         return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.marks and style and text.strip() else text
 
     def marked(self, mark: str, text: str) -> str:
-        """The text after its mark, where there are marks."""
+        """The text after its mark, if the output has marks."""
         return f"{mark} {text}" if self.marks else text
 
     def linked(self, text: str, url: str) -> str:
-        """The text as a link that the terminal opens with a click; just the text for anything but a plain web URL."""
+        """The text as a link that the terminal opens with a click; plain text for anything but a plain web URL."""
         is_plain = url.startswith(("https://", "http://")) and url.isascii() and url.isprintable()
         return f"\x1b]8;;{url}\x1b\\{text}\x1b]8;;\x1b\\" if self.marks and self.links and text and is_plain else text
 
     def mark(self, mark: str) -> str:
-        """The mark in its color and a blank; empty where there are no marks."""
+        """The mark in its color and a space; empty if the output has no marks."""
         return f"{self.painted(mark, MARK_STYLES[mark])} " if self.marks else ""
 
 
@@ -55,12 +55,12 @@ def screen_of(stream: TextIO | None) -> Screen:
         return Screen(USUAL_WIDTH, USUAL_HEIGHT, is_terminal=False, marks=False)
     width, height = _size(stream)
     marks = wants_colors(os.environ) and (stream.encoding or "").lower().replace("-", "") == "utf8"
-    links = os.environ.get("TERM") != "linux"  # the console of older kernels shows their bytes
+    links = os.environ.get("TERM") != "linux"  # the console of older kernels prints their bytes
     return Screen(width, height, is_terminal=True, marks=marks, links=links)
 
 
 def can_move_cursor(screen: Screen) -> bool:
-    """Whether lines that were printed can be replaced."""
+    """Whether printed lines can be replaced."""
     return screen.is_terminal and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
 
 
@@ -83,19 +83,19 @@ def cells(text: str) -> int:
     """How many cells of a terminal a printable text takes."""
     if _is_narrow(text):
         return len(text)
-    from rich.cells import cell_len  # here: most texts do not need it
+    from rich.cells import cell_len  # imported here, because most texts do not need it
 
     return cell_len(text)
 
 
 def _is_narrow(text: str) -> bool:
-    """Whether each character surely takes one cell."""
+    """Whether each character certainly takes one cell."""
     return text.isascii() or all(char < _FIRST_COMBINING or char in _SINGLE for char in text)
 
 
 def cut(text: str, most: int, *, middle: bool = False) -> str:
-    """The text in at most this many cells; what is cut off is replaced by `…`. With `middle`, both ends of the text
-    stay, so that two ids with the same beginning look different."""
+    """The text in at most this many cells; `…` replaces the removed part. With `middle`, both ends of the text stay, so
+    that two ids with the same beginning look different."""
     if cells(text) <= most:
         return text
     if most < 2:
@@ -107,12 +107,13 @@ def cut(text: str, most: int, *, middle: bool = False) -> str:
 
 
 def padded(text: str, width: int) -> str:
-    """The text with blanks up to this width."""
+    """The text, filled with spaces to this width."""
     return text + " " * (width - cells(text))
 
 
 def folded(text: str, width: int) -> Iterator[str]:
-    """The text in lines of at most `width` cells, broken at blanks where possible, all with the indent of the first."""
+    """The text in lines of at most `width` cells, wrapped at spaces if possible, all with the indent of the first
+    line."""
     words = text.lstrip(" ")
     indent = text[: len(text) - len(words)]
     room = max(1, width - len(indent))
@@ -131,8 +132,8 @@ def folded(text: str, width: int) -> Iterator[str]:
 
 
 def fitted(line: str, screen: Screen, *, hang: int) -> str:
-    """A line as a terminal shows it best: folded, with `hang` more blanks before the following lines. A line with a
-    word that does not fit, such as a URL, stays whole, so that it can be copied."""
+    """A line for a terminal: wrapped, with `hang` more spaces before the following lines. If it contains a word that
+    does not fit, such as a URL, it is not wrapped, so that the word can be copied."""
     margin = " " * (len(line) - len(line.lstrip(" ")) + hang)
     room = screen.width - len(margin)
     if not screen.is_terminal or cells(line) <= screen.width or any(cells(word) > room for word in line.split()):

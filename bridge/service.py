@@ -14,16 +14,16 @@ from typing import Final
 from bridge.clock import monotonic_us
 from bridge.logs import get_logger
 
-SEND_TIMEOUT_S: Final = 0.2  # the longest time that a full queue of the manager may block the event loop
+SEND_TIMEOUT_S: Final = 0.2  # the longest time for which a full queue of the manager may block the event loop
 
 log = get_logger()
 
 
 class ServiceManager:
-    """The manager named by `environ`, or none.
+    """The manager in `environ`, or none.
 
-    `watchdog_s` is the unit's WatchdogSec: `alive` must be called more often. None if no watchdog is set, or it is
-    meant for another process.
+    `watchdog_s` is the unit's WatchdogSec: `alive` must be called more often. None if no watchdog is set, or if it is
+    for another process.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -64,14 +64,14 @@ class ServiceManager:
 
 
 def _address(notify_socket: str) -> str | None:
-    """A path, or `@name` in the abstract namespace; other kinds (vsock) are not for processes on this host."""
+    """A path, or `@name` in the abstract namespace. Other kinds (vsock) are not for processes on this host."""
     if notify_socket.startswith("@"):
         return "\0" + notify_socket[1:]
     return notify_socket if notify_socket.startswith("/") else None
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:
-    """As sd_watchdog_enabled(3): WATCHDOG_USEC counts if WATCHDOG_PID is absent or ours."""
+    """Like sd_watchdog_enabled(3): WATCHDOG_USEC counts if WATCHDOG_PID is absent or is this process."""
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     usec = environ.get("WATCHDOG_USEC", "")

@@ -34,17 +34,17 @@ _FORMER: Final = "the store {}, which settings files without `store` shared befo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLocation:
-    """Where a store is or will be. `warning` is about the store that settings files shared before."""
+    """Where a store is or will be. `warning` is about the store that all settings files shared in earlier versions."""
 
     place: Place
-    is_own: bool = False  # no setting names it: it is where only this settings file looks for it
-    is_adopted: bool = False  # it is the shared one, and does not note yet that it belongs to this settings file
+    is_own: bool = False  # no setting names it, and only this settings file uses this location
+    is_adopted: bool = False  # it is the formerly shared store, and not recorded yet as owned by this settings file
     warning: str | None = None
 
 
 def place_store(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
-    """The store that the settings or $GENBRIDGE_STORE name; else the service's for settings under /etc; else the one of
-    this settings file. Creates nothing."""
+    """The store in the settings or in $GENBRIDGE_STORE; else the service's store for settings under /etc; else the
+    store of this settings file. Creates nothing."""
     named = named_store(file, env)
     if named is not None:
         return StoreLocation(place=named)
@@ -54,26 +54,26 @@ def place_store(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
 
 
 def is_service(settings: Path) -> bool:
-    """Whether settings are those of the machine's service, by any of its paths: then its group may read the store."""
+    """Whether these are the settings of the machine's service, by any path. If so, its group may read the store."""
     spellings = (Path(os.path.normpath(settings)), _identity(settings), Path(os.path.realpath(settings)))
     return any(one.is_relative_to(SYSTEM_FOLDER) for one in spellings) or _is_same(settings, SYSTEM_SETTINGS)
 
 
 def prepare(placed: StoreLocation) -> None:
-    """Before a store is created in `.genbridge/`: the folder, closed to others, and kept out of version control."""
+    """Prepare for a store in `.genbridge/`: create the folder, for its owner only, and keep it out of version
+    control."""
     if not placed.is_own or not isinstance(placed.place, Path) or placed.place.parent.name != FOLDER:
         return
     folder = placed.place.parent
-    with suppress(OSError):  # creating the store will report what is wrong
+    with suppress(OSError):  # creating the store will report the problem
         folder.mkdir(mode=0o700, exist_ok=True)
         with (folder / ".gitignore").open("x") as file:
             file.write("*\n")
 
 
 def note_owner(store: CommandStore, placed: StoreLocation, file: SettingsFile, env: Mapping[str, str]) -> None:
-    """Have the store remember its accounts' base URLs and, unless a setting names the store, its settings file. A
-    failure has no effect.
-    """
+    """Record the accounts' base URLs in the store and, unless a setting names the store, its settings file. A failure
+    has no effect."""
     with suppress(StoreError):
         owner = str(_identity(file.path)) if placed.is_own else None
         store.belong(owner, {name: url for name, url in _base_urls(file, env) if url})
@@ -104,9 +104,9 @@ def _own(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
 
 
 def _matches(found: Ownership, file: SettingsFile, env: Mapping[str, str], *, is_users: bool) -> bool:
-    """Whether every account that this store holds is one of these settings, at the same base URL where the store notes
-    it; version 1 noted none. The user's own settings file always had this store, so it may lack accounts whose tasks
-    have all ended."""
+    """Whether every account in this store is in these settings, with the same base URL if the store has recorded it
+    (version 1 did not). The user's own settings file has always used this store, so it may lack accounts whose tasks
+    have all finished."""
     ours = dict(_base_urls(file, env))
     held = {name for name, number in found.live.items() if number or not is_users}
     unset = [name for name in held & ours.keys() & found.base_urls.keys() if ours[name] is None]
@@ -126,7 +126,8 @@ def _adoption(common: Path, found: Ownership, settings: Path) -> str:
 
 
 def _left_behind(common: Path, found: Ownership, why: str) -> str:
-    """The warning about a store that this settings file does not use, although it may hold tasks of the same person."""
+    """The warning about a store that this settings file does not use, although it may contain tasks of the same
+    person."""
     return (
         f"{_FORMER.format(common)} is not used, because {why}. It holds {_holdings(found)}; "
         f"to use it, write `store: {common}` into the settings that its tasks belong to"
@@ -150,8 +151,8 @@ def _look_at(common: Path) -> Ownership | str | None:
 
 
 def _beside(path: Path, settings: Path, state: Path) -> Path:
-    """`.genbridge/` beside the settings file, or beside the file it links to when a store lies there; where that
-    cannot be written, a folder of the user's named by the settings' path."""
+    """`.genbridge/` in the folder of the settings file, or in the folder of the file that it links to if that has a
+    store. If that folder cannot be written, a folder of the user, named after the settings' path."""
     beside, linked = settings.parent / FOLDER / FILE, Path(os.path.realpath(path)).parent / FOLDER / FILE
     if _exists(beside):
         return beside
@@ -176,13 +177,12 @@ def _is_writable(folder: Path) -> bool:
 
 def _identity(path: Path) -> Path:
     """One spelling for all paths to the same settings file. A link counts as a separate settings file, because paths in
-    the settings are relative to the folder of the link.
-    """
+    the settings are relative to the folder of the link."""
     return Path(os.path.realpath(path.absolute().parent)) / path.name
 
 
 def _digest(settings: Path) -> str:
-    import hashlib  # here: most commands do without it
+    import hashlib  # imported here, because most commands do not need it
 
     return hashlib.sha256(os.fsencode(settings)).hexdigest()[:16]
 
@@ -195,7 +195,7 @@ def _is_same(path: Path, other: Path) -> bool:
 
 
 def _base_urls(file: SettingsFile, env: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
-    """Each account with its base URL; None where that needs a variable that is not set here."""
+    """Each account with its base URL; None if that needs a variable that is not set."""
     for name, account in file.accounts.items():
         hosts = official_hosts(effective_tree(account.provider, file.providers))
         official = hosts[0] if len(hosts) == 1 else ""

@@ -27,33 +27,33 @@ from bridge.sources.task_reader import (
     has_misspelled_key,
 )
 
-MAX_QUOTED_CHARS: Final = 200  # of an answer's text
-# Keys that answers have and tasks of a source do not.
+MAX_QUOTED_CHARS: Final = 200  # maximum characters of an answer's text
+# Keys that only answers have, not tasks of a source.
 ANSWER_KEYS: Final = frozenset(
     {*("code", "data", "error", "message", "created_at", "object", "request_id", "state", "status", "task_status")}
 )
 
 
 class TaskLookup:
-    """Finds the account and the task that a query URL or the answer of a create call is about."""
+    """Finds the account and the task for a query URL or for the answer of a create call."""
 
     def __init__(self, accounts: Mapping[str, AccountEntry], known: Mapping[str, Description]) -> None:
         self._accounts = accounts
         self._known = known
 
     def task_rules(self, provider: str) -> TaskRules:
-        """Which ids and actions the tasks of a provider may have."""
+        """The possible ids and actions of the provider's tasks."""
         return self._known[provider].task_rules
 
     def locate(self, url: str, named: str | None) -> Located | None:
-        """The task of a query URL; the account that is `named` is tried first. None when no account has such URLs.
-        TaskProblem when the account must be named, or the URL is about several tasks."""
+        """The task in a query URL; the account `named` is tried first. None if no account has such URLs. TaskProblem if
+        the account must be named, or if the URL is about several tasks."""
         fits: dict[str, Located] = {}
         for name, account in self._accounts.items():
             description = self._known[account.provider]
             base_url = base_url_of(account, description)
             if has_reference(base_url):
-                continue  # without the variable the URLs of this account are not known
+                continue  # without the variable, the URLs of this account are not known
             found = locate(description, base_url, url)
             is_of_many = description.route(urlsplit(base_url).hostname).is_batch_of_one
             if found is not None and is_of_many and "," in found[1]:
@@ -71,13 +71,13 @@ class TaskLookup:
         return fits[first]
 
     def created(self, answer: Json, account: str | None) -> dict[str, Any] | None:
-        """The task that a create call's JSON answer names, as a source would write it; None if it is not such an
-        answer.
+        """The task in the JSON answer of a create call, as a source would write it; None if it is not such an answer.
 
-        TaskProblem when several accounts may have given it and `account` does not say which, and when it names no id.
+        TaskProblem if several accounts may have given the answer and `account` does not select one, or if it contains
+        no id.
         """
         if not isinstance(answer, dict) or (answer.keys() <= set(KEYS) and (account or answer.keys() != {"id"})):
-            return None  # a task; but a bare id may be the whole answer of a create call
+            return None  # a task; but the whole answer of a create call may be a bare id
         if has_misspelled_key(answer):
             return None  # a task with a mistake
         only = next(iter(self._accounts)) if len(self._accounts) == 1 and answer.keys() == {"id"} else None
@@ -98,7 +98,7 @@ class TaskLookup:
         return None
 
     def _created_at(self, answer: dict[str, Json], account: str | None) -> dict[str, tuple[str, str | None]]:
-        """Each account that may have given this create answer, with the task's id and action."""
+        """Each account that may have given this answer to a create call, with the task's id and action."""
         if account is not None and account in self._accounts:
             description = self._known[self._accounts[account].provider]
             task = created(description, answer) if _is_answer(description, answer) else None
@@ -108,7 +108,7 @@ class TaskLookup:
         return {name: made_by[one.provider] for name, one in self._accounts.items() if one.provider in made_by}
 
     def _not_created(self, answer: dict[str, Json], account: str | None) -> str:
-        """Why an answer names no new task: the provider refused, or no definition matches the answer."""
+        """Why an answer contains no new task: the provider refused, or no definition matches the answer."""
         asked = dict.fromkeys(one.provider for name, one in self._accounts.items() if account in {None, name})
         for name in asked:
             if (said := refusal(self._known[name], answer)) is not None:
@@ -124,8 +124,7 @@ class TaskLookup:
 
 
 def _is_answer(description: Description, answer: dict[str, Json]) -> bool:
-    """Whether this may be the account's create answer. If it does not have the form of its provider, it must at least
-    look like an answer: an id with unknown keys is a task with mistakes.
-    """
+    """Whether this may be the account's answer to a create call. If it does not have the form of its provider, it must
+    at least look like an answer, because an id with unknown keys is a task with mistakes."""
     rule = description.created
     return rule is not None and bool(rule.when(answer) or "id" not in answer or ANSWER_KEYS & answer.keys())

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 def task_reader(file: SettingsFile) -> TaskReader:
-    """Reads tasks against these settings, resolved or not.
+    """A reader of tasks for these settings, resolved or not.
 
-    It reads only those parts of the provider definitions that a task needs. ConfigError, also while reading, when an
-    account or one of the settings' own definitions is wrong.
+    It reads only those parts of the provider definitions that a task needs. It raises ConfigError, also later while
+    reading tasks, if an account or one of the settings' own definitions is invalid.
     """
     accounts = file.accounts
 
     @cache
     def lookup() -> TaskLookup:
-        # Here and not above: bare ids of built-in providers do without pydantic.
+        # Imported here, because plain ids of built-in providers do not need pydantic.
         from bridge.account_catalogue import known_providers
         from bridge.task_lookup import TaskLookup
 

@@ -28,7 +28,7 @@ from bridge.task_reading import task_reader
 
 
 class Parts:
-    """The parts of one daemon on this store, connected and not yet started. `App` explains the two offloads."""
+    """The parts of one daemon on this store, connected but not started. `App` explains the two offloads."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ def origins(loaded: Loaded, *, is_shared: bool) -> dict[str, str]:
 
 
 def sources_changed(before: Settings, after: Settings) -> bool:
-    """Whether the sources must be restarted: they differ, or the names that tasks may use do."""
+    """Whether the sources must be restarted: they have changed, or the names that tasks may use have."""
     if before.sources != after.sources or before.accounts != after.accounts or before.providers != after.providers:
         return True
     return before.endpoints.keys() != after.endpoints.keys()

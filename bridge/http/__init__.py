@@ -1,1 +1,1 @@
-"""The HTTP front end: what programs and browsers can ask for. `serving` starts it; nothing is imported without it."""
+"""The HTTP front end, for programs and browsers. `serving` starts it; without `http:` nothing of it is imported."""

@@ -1,4 +1,4 @@
-"""Who may do what: checks of Host, Origin and token before a route sees the request."""
+"""Access control: checks of Host, Origin and token before a route handles the request."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from bridge.http.sessions import is_session_of
 
 ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 READING: Final = frozenset({"GET", "HEAD"})
-FORM_PATHS: Final = ("/actions/", "/signin")  # of the page
+FORM_PATHS: Final = ("/actions/", "/signin")  # forms of the page
 PASSED_ON: Final = "/gateway/"  # answers of providers keep their own headers
 SAME: Final = "same-origin"
 
 
 class Right(StrEnum):
-    """What a route asks of its caller."""
+    """What a caller needs in order to use a route."""
 
     OPEN = "open"  # nothing
     READ = "read"  # `token` or `read_token`
     FULL = "full"  # `token`
-    OWN = "own"  # the route checks by itself
+    OWN = "own"  # the route checks it itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRules:
-    """The settings of the server that say who may use it."""
+    """The settings of the server about access."""
 
     hosts: frozenset[str]  # accepted as Host, lower case, without port
-    accepts_addresses: bool  # as Host: any IP address
+    accepts_addresses: bool  # any IP address is accepted as Host
     accepts_any_host: bool
-    origins: frozenset[str]  # accepted as Origin beside the Host itself
+    origins: frozenset[str]  # accepted as Origin, in addition to the Host itself
     token: bytes | None = field(repr=False)
     read_token: bytes | None = field(repr=False)
-    previews: tuple[str, ...] = ()  # origins whose results pages may show
+    previews: tuple[str, ...] = ()  # origins from which pages may show results
 
     @classmethod
     def of(cls, settings: Http) -> AccessRules:
-        """The rules of these settings, resolved."""
+        """The rules of these resolved settings."""
         address = settings.address
         public = urlsplit(settings.public_url or "")
         hosts = {address.host.lower(), *settings.hosts, (public.hostname or "").lower()} - {""}
@@ -60,7 +60,7 @@ class AccessRules:
         return cls(
             hosts=frozenset(hosts),
             accepts_addresses=address.host in ANY_HOST,
-            accepts_any_host=bool(address.path),  # no browser reaches a Unix socket
+            accepts_any_host=bool(address.path),  # browsers cannot reach a Unix socket
             origins=frozenset({_origin(settings.public_url)} if settings.public_url else ()),
             token=settings.token.reveal().encode() if settings.token else None,
             read_token=settings.read_token.reveal().encode() if settings.read_token else None,
@@ -68,7 +68,7 @@ class AccessRules:
         )
 
     def right_of(self, headers: Mapping[str, str]) -> Right:
-        """What the caller may do, by its bearer token; without a token in the settings, everything."""
+        """What the caller may do according to its bearer token; everything if the settings have no token."""
         if self.token is None:
             return Right.FULL
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -77,7 +77,7 @@ class AccessRules:
         return self.right_of_token(given.strip())
 
     def right_of_browser(self, headers: Mapping[str, str], now: float) -> Right:
-        """What the person at a browser may do: by the token they signed in with, or by a bearer token."""
+        """What the person at a browser may do, according to their session or a bearer token."""
         right = self.right_of(headers)
         if right is Right.OPEN and self.token is not None:
             if is_session_of(self.token, headers, now):
@@ -96,8 +96,8 @@ class AccessRules:
         return Right.OPEN
 
     def check_host(self, headers: Mapping[str, str]) -> None:
-        """HttpProblem 421 unless the request names this server: a page elsewhere could have its own name resolve
-        here."""
+        """HttpProblem 421 unless the request names this server. This prevents DNS rebinding: a page elsewhere could
+        make its own name resolve to this address."""
         host = _host_name(headers.get("host", ""))
         if self.accepts_any_host or host in self.hosts or (self.accepts_addresses and _is_address(host)):
             return
@@ -105,9 +105,10 @@ class AccessRules:
         raise HttpProblem(HTTPStatus.MISDIRECTED_REQUEST, detail)
 
     def check_origin(self, headers: Mapping[str, str], path: str) -> None:
-        """HttpProblem 403 for a request that a page of another origin makes.
+        """HttpProblem 403 for a request made by a page of another origin.
 
-        Browsers hide the origin of our own forms, because the page sends no referrer. Those forms hold a signed field.
+        Browsers hide the origin of genbridge's own forms, because the page sends no referrer. Those forms contain a
+        signed field.
         """
         given = headers.get("origin")
         if given is None:
@@ -118,7 +119,7 @@ class AccessRules:
             raise HttpProblem(HTTPStatus.FORBIDDEN, "requests from pages of other origins are refused")
 
     def check_right(self, right: Right, needed: Right) -> None:
-        """HttpProblem 401 or 403 unless what the caller may do includes what the route needs."""
+        """HttpProblem 401 or 403 if the caller's rights do not include what the route needs."""
         if needed in {Right.OPEN, Right.OWN}:
             return
         if right is Right.FULL or right is needed:
@@ -130,7 +131,7 @@ class AccessRules:
 
 
 class AccessMiddleware:
-    """Refuses requests that name another host or come from another origin, before anything else is done."""
+    """Refuses requests for another host or from another origin before anything else is done."""
 
     def __init__(self, app: ASGIApp, rules: AccessRules, now: Callable[[], float]) -> None:
         self._app = app
@@ -153,7 +154,8 @@ class AccessMiddleware:
 
 
 def check_right(request: Request, needed: Right) -> None:
-    """See `AccessRules.check_right`. The session of a browser may read: pages change things by forms only."""
+    """See `AccessRules.check_right`. A browser's session only gives the right to read, because pages change things only
+    with forms."""
     access: AccessMiddleware = request.app.state.access
     rules, headers = access.rules, request.headers
     is_reading = request.method in READING
@@ -162,14 +164,15 @@ def check_right(request: Request, needed: Right) -> None:
 
 
 def _check_single(scope: Scope) -> None:
-    """HttpProblem 400 if a header that decides about access is repeated: programs disagree which one counts."""
+    """HttpProblem 400 if a header that decides about access is repeated, because programs disagree about which one
+    counts."""
     for name in (b"host", b"authorization", b"origin"):
         if sum(1 for key, _ in scope["headers"] if key == name) > 1:
             raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the header {name.decode().title()} is there twice")
 
 
 def _host_name(host: str) -> str:
-    """The name in a Host header: without port, and without the brackets of an IPv6 address."""
+    """The host name in a Host header: without port, and without the brackets of an IPv6 address."""
     try:
         parts = urlsplit(f"//{host}")
     except ValueError:

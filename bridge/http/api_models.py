@@ -1,4 +1,4 @@
-"""The requests and answers of the API. Times are RFC 3339 in UTC, to the millisecond."""
+"""The requests and answers of the API. Times are RFC 3339 in UTC, with milliseconds."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class TaskListQuery(ApiModel):
 
 
 class TaskPage(BaseModel):
-    """The last added first. `next` is the cursor of the next page; null on the last one. In a large store, a page with
-    a filter may be short, or empty, and still have a `next`."""
+    """A page of tasks, the last added first. `next` is the cursor of the next page; null on the last one. In a large
+    store, a page with a filter may be short, or empty, and still have a `next`."""
 
     tasks: list[TaskRecord]
     next: str | None
@@ -116,14 +116,14 @@ class TaskQuery(TaskKey):
 
 
 class TaskDetails(TaskRecord):
-    """A task with its deliveries and its story."""
+    """A task with its deliveries and its history."""
 
     deliveries: list[DeliveryRecord]
     story: dict[str, Any] = Field(description="as `genbridge explain --json` prints it")
 
 
 class Requested(BaseModel):
-    """What became of a request about one task."""
+    """The result of a request about one task."""
 
     account: str
     id: str
@@ -141,14 +141,14 @@ class DeliveryListQuery(ApiModel):
 
 
 class DeliveryPage(BaseModel):
-    """The newest first. `next` is the cursor of the next page; null on the last one."""
+    """A page of deliveries, the newest first. `next` is the cursor of the next page; null on the last one."""
 
     deliveries: list[DeliveryRecord]
     next: str | None
 
 
 class AttemptRecord(BaseModel):
-    """One try of a delivery."""
+    """One attempt of a delivery."""
 
     at: str
     outcome: str
@@ -161,7 +161,7 @@ class DeliveryWithAttempts(DeliveryRecord):
 
 
 class EventDeliveries(BaseModel):
-    """The deliveries of one event, with every attempt."""
+    """The deliveries of one event, with all attempts."""
 
     event_id: str
     deliveries: list[DeliveryWithAttempts]
@@ -210,7 +210,7 @@ class EndpointsAnswer(BaseModel):
 
 
 class StatusAnswer(BaseModel):
-    """As `genbridge status --json` prints it."""
+    """The status, as `genbridge status --json` prints it."""
 
     model_config = {"extra": "allow"}
 
@@ -221,4 +221,4 @@ class HealthAnswer(BaseModel):
 
 
 class Nothing(ApiModel):
-    """No keys."""
+    """An object without keys."""

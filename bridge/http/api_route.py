@@ -1,6 +1,6 @@
 """A route of the API as a value: its path, who may use it, and the models of its input and output.
 
-The validation of requests and the OpenAPI document both use it, so they agree.
+Both the validation of requests and the OpenAPI document use it, so they agree.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class ApiModel(BaseModel):
 
 
 class AnyQuery(BaseModel):
-    """Parameters of any name, which the route ignores."""
+    """Parameters with any name, which the route ignores."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class RawBody(BaseModel):
-    """A body that the route reads by itself."""
+    """A body that the route reads itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCall:
-    """One request: `query` and `body` are the route's models, validated; `raw` is the body as it came."""
+    """One request. `query` and `body` are the route's models, validated; `raw` is the unparsed body."""
 
     services: Services
     request: Request
@@ -58,7 +58,7 @@ class ApiCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiRoute:
-    """`handle` returns a value for JSON, or a whole `Response`."""
+    """One route. `handle` returns a value for JSON, or a whole `Response`."""
 
     method: Method
     path: str
@@ -70,9 +70,9 @@ class ApiRoute:
     answer: type[BaseModel] | None = None
     status: HTTPStatus = HTTPStatus.OK
     media_type: str = JSON
-    more_media_types: tuple[str, ...] = ()  # in which the answer may come as well
-    reads_body: bool = False  # `handle` reads the body by itself, once it knows that it wants it
-    problems: frozenset[HTTPStatus] = field(default=frozenset())  # beside those that follow from the rest
+    more_media_types: tuple[str, ...] = ()  # further types in which the answer may be sent
+    reads_body: bool = False  # `handle` reads the body itself, after it has checked the rest of the request
+    problems: frozenset[HTTPStatus] = field(default=frozenset())  # in addition to those of the other fields
     others: Mapping[HTTPStatus, type[BaseModel]] = field(default_factory=dict)  # further answers
 
     async def respond(self, request: Request, services: Services) -> Response:
@@ -81,7 +81,7 @@ class ApiRoute:
             check_right(request, self.right)
             body = await self._body(request)
             found = await self.handle(ApiCall(services=services, request=request, query=self._query(request), **body))
-        except Exception as error:  # the edge of one request
+        except Exception as error:  # the outermost handler of a request
             return await answer_error(request, error)
         return found if isinstance(found, Response) else json_response(found, self.status)
 
@@ -115,7 +115,7 @@ class ApiRoute:
 
 
 def served(routes: Sequence[ApiRoute], services: Services) -> list[Route]:
-    """The routes for starlette: one for each path, so that a wrong method is answered with every right one."""
+    """The routes for starlette: one for each path, so that the answer to a wrong method lists all valid methods."""
     by_path: dict[str, dict[str, ApiRoute]] = {}
     for route in routes:
         by_path.setdefault(route.path, {})[route.method] = route
@@ -131,7 +131,7 @@ def served(routes: Sequence[ApiRoute], services: Services) -> list[Route]:
 
 
 def validated(model: type[M], tree: Mapping[str, Any]) -> M:
-    """The model of what came in. HttpProblem 422 lists every mistake."""
+    """The validated model of the input. HttpProblem 422 lists every mistake."""
     try:
         return model.model_validate(tree)
     except ValidationError as error:
@@ -140,5 +140,5 @@ def validated(model: type[M], tree: Mapping[str, Any]) -> M:
 
 
 def json_response(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """The value as JSON, which caches must not store."""
+    """A JSON response that caches must not store."""
     return Response(orjson.dumps(value), status, headers={"Cache-Control": "no-store"}, media_type=JSON)

@@ -1,4 +1,4 @@
-"""What the running app does for the routes: `services.DaemonSide`."""
+"""`services.DaemonSide`: what routes may use of the running app."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bridge.ports import AccountTraffic, Added, Clock
 
 
 class AppSide:
-    """One app, with the clock it works by."""
+    """One app, with its clock."""
 
     def __init__(self, app: App, clock: Clock) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Something that is read from the store in the background, only as often as its cost allows."""
+"""A value that is read from the store in the background, as often as its cost allows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from bridge.ports import Clock
 
 T = TypeVar("T")
 
-FRESH_S: Final = 1.0  # it is not read more often ...
+FRESH_S: Final = 1.0  # the value is not read more often ...
 MAX_SHARE: Final = 0.05  # ... and reading takes at most this share of the time
-WAIT_S: Final = 3.0  # a scrape waits so long for the store; Prometheus gives up after 10 s
+WAIT_S: Final = 3.0  # how long a scrape waits for the store; Prometheus gives up after 10 s
 
 
 class CachedReading(Generic[T]):
-    """What `read` returns, read for the first caller and then at least a second apart. `get` works while `run` runs.
+    """The result of `read`. It is read for the first caller, then at least a second apart. `get` works while `run`
+    runs.
 
-    `last` is what was read last, and `last_at` the steady time of that; a store that cannot be read leaves both."""
+    `last` is the last result, and `last_at` the steady time of reading it. If the store cannot be read, both stay
+    unchanged.
+    """
 
     def __init__(self, read: Callable[[], Awaitable[T]], clock: Clock) -> None:
         self._read = read
@@ -34,7 +37,7 @@ class CachedReading(Generic[T]):
         self.last_at = -math.inf
 
     async def get(self, within_s: float = WAIT_S) -> T | None:
-        """The value; None while the store cannot be read in time."""
+        """The value; None if the store cannot be read in time."""
         if self._clock.steady() >= self._stale_at:
             self._wanted.set()
             if not await self._clock.wait(self._found, within_s):
@@ -42,14 +45,14 @@ class CachedReading(Generic[T]):
         return self._value
 
     def put(self, value: T) -> None:
-        """Use a value that was read elsewhere just now."""
+        """Use a value that was just read elsewhere."""
         self._value = self.last = value
         self.last_at = self._clock.steady()
         self._stale_at = self.last_at + FRESH_S
 
     async def run(self) -> None:
-        """Read whenever a caller waits for it, until cancelled. A separate task, because callers may stop waiting
-        before the read ends."""
+        """Read whenever a caller waits for the value, until canceled. This is a separate task, because callers may stop
+        waiting before the read ends."""
         while True:
             await self._wanted.wait()
             begun_at = self._clock.steady()

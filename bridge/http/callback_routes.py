@@ -1,4 +1,5 @@
-"""Where providers post their callbacks. Open to all: the secret of the address is the permission."""
+"""The addresses to which providers post their callbacks. They need no token: the secret in the address is the
+permission."""
 
 from __future__ import annotations
 
@@ -25,14 +26,14 @@ REFUSALS: Final = {
 
 
 class CallbackAnswer(BaseModel):
-    """What became of a callback; or its challenge, repeated."""
+    """The outcome of a callback, or its challenge."""
 
     outcome: CallbackOutcome | None = Field(None, description="what became of the callback")
     challenge: Any = Field(None, description="only in the answer to a challenge, and then alone")
 
 
 async def take_callback(call: ApiCall) -> Response:
-    """A callback to an account's address. Waits for nothing but its body."""
+    """Receive a callback at an account's address. Waits only for the body of the request."""
     account, secret = call.request.path_params["account"], call.request.path_params["secret"]
     callbacks = call.services.daemon().callbacks
     if not callbacks.is_ready:

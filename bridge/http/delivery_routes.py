@@ -1,4 +1,4 @@
-"""Deliveries and endpoints: list, look at one event, send again, enable, send a sample."""
+"""Deliveries and endpoints: list, show one event, redeliver, enable, send a sample."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def list_(call: ApiCall) -> dict[str, Any]:
 
 
 async def of_event(call: ApiCall) -> dict[str, Any]:
-    """The deliveries of one event with every attempt."""
+    """The deliveries of one event with all attempts."""
     event_id = call.request.path_params["event_id"]
     services = call.services
     found = await services.read(event_deliveries, services.settings(), event_id, now=services.clock.now())
@@ -77,7 +77,7 @@ async def list_endpoints(call: ApiCall) -> dict[str, Any]:
 
 
 async def enable_endpoint(call: ApiCall) -> dict[str, Any]:
-    """Send to an endpoint again after a 410 or a wait."""
+    """Enable an endpoint after a 410, or end a wait."""
     name, services = call.request.path_params["name"], call.services
     was_disabled, was_held = await services.write(enable, services.settings(), name, now=services.clock.now())
     return {"endpoint": name, "was_disabled": was_disabled, "was_held": was_held}

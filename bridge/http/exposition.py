@@ -28,7 +28,7 @@ SECONDS: Final = "seconds"
 
 
 def content_type(accept: str) -> str:
-    """The format for this Accept header: OpenMetrics for clients that ask for it, else text."""
+    """The format for this Accept header: OpenMetrics for clients that request it, otherwise text."""
     wanted: dict[str, float] = {}
     for offer in accept.lower().split(","):
         name, *parameters = (part.strip() for part in offer.split(";"))
@@ -48,8 +48,8 @@ def _weight(text: str) -> float:
 
 
 def exposition(metrics: Metrics, gauges: StoreGauges | None, *, now: float, wanted: str) -> bytes:
-    """All figures in the format `wanted`, a result of `content_type`. Without `gauges`, because the store could not be
-    read, those that come from it are left out."""
+    """All figures in the format `wanted`, a result of `content_type`. `gauges` is None if the store cannot be read;
+    then the figures from the store are left out."""
     registry = CollectorRegistry()
     registry.register(
         _Families(
@@ -61,7 +61,7 @@ def exposition(metrics: Metrics, gauges: StoreGauges | None, *, now: float, want
         )
     )
     if wanted == OPENMETRICS:
-        return bytes(generate_openmetrics(registry))  # type: ignore[no-untyped-call]  # so in the library
+        return bytes(generate_openmetrics(registry))  # type: ignore[no-untyped-call]  # untyped in the library
     return generate_latest(registry)
 
 
@@ -74,7 +74,7 @@ class _Families(Collector):
 
 
 def _counted(metrics: Metrics) -> Iterator[Metric]:
-    """What this daemon has counted since its start."""
+    """The figures that this daemon has counted since its start."""
     yield InfoMetricFamily("genbridge_build", "The version that runs.", {"version": __version__})
     yield _counter(
         "genbridge_polls",
@@ -132,7 +132,7 @@ def _settings(metrics: Metrics, now: float) -> Metric:
 
 
 def _stored(metrics: Metrics, gauges: StoreGauges, now: float) -> Iterator[Metric]:
-    """What the store holds now, for the accounts and endpoints in the settings."""
+    """The current figures of the store, for the accounts and endpoints in the settings."""
     yield _gauge(
         "genbridge_watches",
         "Watched tasks in the store, by phase.",

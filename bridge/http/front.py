@@ -1,4 +1,4 @@
-"""Builds the HTTP server of a daemon from what the daemon has."""
+"""Builds the HTTP server of a daemon from the daemon's parts."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from bridge.providers.pass_through import PassThrough
 
 
 class GatewayAccount(NamedTuple):
-    """One account: what its provider's description says, and the client that sends its requests."""
+    """One account: the rules of its provider's description, and the client that sends its requests."""
 
     name: str
     rules: PassThrough
@@ -26,14 +26,14 @@ class GatewayAccount(NamedTuple):
 
 
 class GatewayAccounts:
-    """Keeps what it has built until the settings change. An account that stays the same keeps its connections."""
+    """Keeps the accounts that it has built until the settings change. An unchanged account keeps its connections."""
 
     def __init__(self) -> None:
         self._loaded: Loaded | None = None
         self._made: dict[str, tuple[object, GatewayAccount]] = {}
 
     async def find(self, name: str, loaded: Loaded) -> GatewayAccount | None:
-        """The account of this name in these settings, which are in force; None for an unknown name."""
+        """The account with this name in these settings, which must be the current ones; None for an unknown name."""
         if loaded is not self._loaded:
             await self._renew(loaded)
         account = loaded.settings.accounts.get(name)
@@ -46,7 +46,7 @@ class GatewayAccounts:
         return known[1]
 
     async def run(self) -> None:
-        """Until cancelled; then close every connection."""
+        """Wait until canceled, then close every connection."""
         try:
             await anyio.sleep_forever()
         finally:
@@ -55,7 +55,7 @@ class GatewayAccounts:
                     await self._made.popitem()[1][1].client.aclose()
 
     async def _renew(self, loaded: Loaded) -> None:
-        """Forget the accounts that these settings changed or removed."""
+        """Drop the accounts that these settings have changed or removed."""
         self._loaded = loaded
         for name, (basis, made) in list(self._made.items()):
             account = loaded.settings.accounts.get(name)

@@ -1,4 +1,4 @@
-"""Passes an answer of the provider on to the caller, and reads it on the way where it is about a task."""
+"""Forwards an answer of the provider to the caller, and reads it if it is about a task."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from bridge.ports import AccountTraffic
 from bridge.providers.pass_through import NotCreated, StatusCall
 from bridge.sources.task_reader import TaskProblem
 
-READ_S: Final = 600.0  # for the whole of an answer that is read
-ERROR_BYTES: Final = 64 << 10  # of an answer that reports an error
-DECODED_BYTES: Final = 8 << 20  # of an answer in which a key is looked for
+READ_S: Final = 600.0  # for a whole answer that is read
+ERROR_BYTES: Final = 64 << 10  # maximum size of an answer that reports an error
+DECODED_BYTES: Final = 8 << 20  # maximum size of an answer that is searched for a key
 WRITE_S: Final = 120.0  # how long a caller may take for one part
 NO_JSON: Final = (
     *("text/event-stream", "application/x-ndjson", "application/jsonl", "application/octet-stream"),
     *("video/", "audio/", "image/", "multipart/"),
 )
-"""Types of answers that only stream. Some aggregators give their JSON another type than its own."""
+"""Types of answers that are only streamed. Some aggregators send their JSON with another type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passing:
-    """One request that has been sent. `path` is below the base URL; `wish`: its answer may name a new task; `status`:
-    it is about a task, as a poll of ours; `asked_at` is steady time."""
+    """One request that has been sent. `path` is below the base URL. `wish`: the answer may contain a new task.
+    `status`: the request polls a task, as genbridge does. `asked_at` is steady time."""
 
     services: Services
     traffic: AccountTraffic
@@ -51,7 +51,8 @@ class Passing:
 
 
 class AnswerPassing:
-    """Sends one answer to the caller. `has_begun`: its status has been sent, so that no other answer is possible."""
+    """Sends one answer to the caller. `has_begun`: the status line has been sent, so that no other answer is
+    possible."""
 
     def __init__(self, passing: Passing, answer: StreamedAnswer, send: Send) -> None:
         self._passing = passing
@@ -61,9 +62,9 @@ class AnswerPassing:
         self.has_begun = False
 
     async def run(self, receive: Receive) -> None:
-        """Pass the answer on. HttpProblem 502 or 504, before it has begun, if that is not possible; BodyCut after.
+        """Forward the answer. If that is not possible, HttpProblem 502 or 504 before it has begun, BodyCut afterwards.
 
-        An answer that may be about a task is read to its end even if the caller hangs up.
+        An answer that may be about a task is read to its end even if the caller disconnects.
         """
         if self._answer.status > 599:
             raise HttpProblem(HTTPStatus.BAD_GATEWAY, f"the provider answered with the status {self._answer.status}")
@@ -80,7 +81,7 @@ class AnswerPassing:
                 await self._stream(chunks, read, watch, receive)
 
     def _cap_bytes(self) -> int:
-        """How much of the answer is read before it is passed on; 0 for one that only streams."""
+        """How much of the answer is read before it is forwarded; 0 for an answer that is only streamed."""
         status, passing = self._answer.status, self._passing
         if passing.method == "HEAD" or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
             return 0
@@ -90,7 +91,7 @@ class AnswerPassing:
         return self._rules.most_bytes if may_be_json and (passing.wish or passing.status) else 0
 
     async def _take_in(self, read: bytes, *, is_whole: bool, group: anyio.abc.TaskGroup) -> list[Pair]:
-        """Learn from the answer. A watch is committed here. Returns the headers to add."""
+        """Process the answer, and commit a new watch. Returns the headers to add."""
         passing = self._passing
         answer = self._decoded(read, is_whole=is_whole)
         if (limited := self._rules.limited(answer)) is not None:
@@ -110,7 +111,7 @@ class AnswerPassing:
         return [commit.header]
 
     def _decoded(self, read: bytes, *, is_whole: bool) -> Answer:
-        """The answer as our own client would return it, without the account's keys."""
+        """The answer as genbridge's own client would return it, without the account's keys."""
         cap_bytes = max(self._cap_bytes(), 1)
         answer = whole_answer(self._answer.status, self._answer.headers, read, cap_bytes=cap_bytes)
         if not is_whole:
@@ -119,7 +120,7 @@ class AnswerPassing:
         return answer._replace(body=masked(answer.body, self._rules.secrets))
 
     async def _whole(self, read: bytes, more: list[Pair]) -> None:
-        """Pass on an answer that has been read. A compressed answer that contains a key is sent uncompressed, with the
+        """Forward an answer that has been read. A compressed answer that contains a key is sent uncompressed, with the
         key masked."""
         body, headers = masked(read, self._rules.secrets), self._headers()
         decoded = whole_answer(self._answer.status, self._answer.headers, read, cap_bytes=DECODED_BYTES)
@@ -133,7 +134,7 @@ class AnswerPassing:
         await self._send({"type": "http.response.body", "body": body})
 
     async def _stream(self, chunks: AsyncIterator[bytes], read: bytes, more: list[Pair], receive: Receive) -> None:
-        """Pass on an answer while it arrives, until the caller hangs up."""
+        """Forward an answer while it arrives, until the caller disconnects."""
         headers, has_body = self._headers(), True
         if self._passing.method == "HEAD" or self._answer.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
             has_body = False
@@ -161,7 +162,7 @@ class AnswerPassing:
         await self._send_part(mask.rest())
 
     async def _send_part(self, part: bytes) -> None:
-        """Send a part of the body. BodyCut if the caller does not take it."""
+        """Send a part of the body. BodyCut if the caller does not read it in time."""
         with anyio.move_on_after(WRITE_S) as time_limit:
             await self._send({"type": "http.response.body", "body": part, "more_body": True})
         if time_limit.cancelled_caught:
@@ -180,8 +181,8 @@ class AnswerPassing:
 
 
 async def _read(chunks: AsyncIterator[bytes], cap_bytes: int) -> tuple[bytes, bool]:
-    """What has come until the end, or until it is more than `cap_bytes`; and whether that is all. HttpProblem 502 if it
-    is cut, 504 if it takes too long."""
+    """The beginning of an answer, up to its end or to more than `cap_bytes`, and whether it is complete. HttpProblem
+    502 if the answer is cut off, 504 if it takes too long."""
     read = bytearray()
     try:
         with anyio.fail_after(READ_S):

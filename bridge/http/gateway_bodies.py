@@ -1,4 +1,4 @@
-"""The body of a request that passes through the gateway."""
+"""The body of a request that is forwarded by the gateway."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from bridge.domain.forwarding import Pair
 from bridge.http.problem_details import HttpProblem
 
 MOST_BYTES: Final = 64 << 20
-SMALL_BYTES: Final = 1 << 20  # read before anything is sent: a slow caller then takes no place in the account's limits
-CHUNK_S: Final = 60.0  # how long a caller may take for a small body, or for the next part of another
+SMALL_BYTES: Final = 1 << 20  # read before sending, so that a slow caller does not use up the account's limits
+CHUNK_S: Final = 60.0  # how long a caller may take for a small body, or for the next part of a large one
 TOO_LARGE: Final = f"the gateway passes on at most {MOST_BYTES >> 20} MiB"
 
 
 class CallerGone(Exception):
-    """The caller hung up before it got an answer."""
+    """The caller disconnected before it got an answer."""
 
 
 async def cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-    """Cancel when the caller hangs up. What it still sends is not wanted any more."""
+    """Cancel when the caller disconnects. Discards what the caller still sends."""
     while (await receive())["type"] != "http.disconnect":
         pass
     scope.cancel()
 
 
 class RequestBody:
-    """What the caller sends, bounded. HttpProblem 400 if the headers contradict each other about its length, 413 if it
-    is too large."""
+    """The body of a request, with a size limit. HttpProblem 400 if the headers contradict each other about its length,
+    413 if it is too large."""
 
     def __init__(self, headers: Sequence[Pair], receive: Receive) -> None:
         self._receive = receive
@@ -48,13 +48,13 @@ class RequestBody:
 
     @property
     def headers(self) -> list[Pair]:
-        """How the body is framed on the way to the provider."""
+        """The headers that describe the body's length to the provider."""
         if self._is_chunked:
             return [(b"Transfer-Encoding", b"chunked")]
         return [] if self.length is None else [(b"Content-Length", b"%d" % self.length)]
 
     async def start(self) -> bytes | AsyncIterator[bytes]:
-        """A small body as a whole; a large one, or one of unknown length, as a stream. CallerGone, HttpProblem 408."""
+        """A small body as bytes; a large one, or one of unknown length, as a stream. CallerGone, HttpProblem 408."""
         if self._is_chunked or (self.length or 0) > SMALL_BYTES:
             return self._chunks()
         if not self.length:

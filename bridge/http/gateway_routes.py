@@ -1,4 +1,4 @@
-"""The gateway: requests pass through to the provider of an account, with its key, and new tasks are watched.
+"""The gateway: forwards requests to the provider of an account, adds the account's key, and watches new tasks.
 
 `/gateway/ACCOUNT/PATH` stands for `PATH` below the account's base URL. The connection always goes to that URL's host;
 paths that could lead out of its path are refused.
@@ -43,9 +43,9 @@ GATEWAY_PATH: Final = "/gateway"
 ADMIT_S: Final = 10.0  # how long a request waits for the account's limits
 LAST_S: Final = 4.0  # how long requests in flight may take when the daemon stops
 STOPPED: Final = "the daemon stopped before the provider answered"
-NOT_PASSED: Final = frozenset({"CONNECT", "TRACE"})  # a tunnel; and an echo of the request with the account's key
+NOT_PASSED: Final = frozenset({"CONNECT", "TRACE"})  # a tunnel; an echo of the request with the key
 SCHEMES: Final = frozenset({"bearer", "token", "key"})
-"""What stands before a key in Authorization."""
+"""The words before a key in an Authorization header."""
 
 
 class Gateway:
@@ -77,11 +77,11 @@ class _GatewayCall:
         self._headers: list[Pair] = scope["headers"]
         self._method: str = scope["method"]
         self._answering: AnswerPassing | None = None
-        self._unseen = ""  # the account of a request that may create a task and is not answered yet
+        self._unseen = ""  # the account of a request that may create a task and has no answer yet
         self._is_stopped = False
 
     async def run(self) -> None:
-        """Pass the request on, and its answer. HttpProblem if it is refused, or if the daemon stops."""
+        """Forward the request, and its answer. HttpProblem if it is refused, or if the daemon stops."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._stop_in_time, group.cancel_scope)
             await self._pass()
@@ -92,7 +92,7 @@ class _GatewayCall:
             raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, STOPPED)
 
     async def _stop_in_time(self, scope: anyio.CancelScope) -> None:
-        """When the daemon stops, requests in flight have `LAST_S` to be answered."""
+        """When the daemon stops, give requests in flight `LAST_S` to be answered."""
         await self._services.stopping.wait()
         await self._services.clock.sleep(LAST_S)
         self._is_stopped = True
@@ -144,8 +144,8 @@ class _GatewayCall:
             await answer.aclose()
 
     async def _answer(self, account: GatewayAccount, request: StreamedRequest, *, is_paid_for: bool) -> StreamedAnswer:
-        """The provider's answer, as soon as it begins. HttpProblem 502 or 504 without one. CallerGone if the caller
-        has disconnected, unless the request may create a task."""
+        """The provider's answer, as soon as it begins. HttpProblem 502 or 504 if there is none. CallerGone if the
+        caller has disconnected, unless the request may create a task."""
         send = partial(account.client.send, request)
         found = await (send() if is_paid_for else self._unless_gone(send, request.body))
         if isinstance(found, Unanswered):
@@ -154,8 +154,8 @@ class _GatewayCall:
         return found
 
     async def _unless_gone(self, call: Callable[[], Awaitable[T]], body: bytes | AsyncIterable[bytes]) -> T:
-        """What the call returns. CallerGone, and it is cancelled, if the caller hangs up. While the body is still to be
-        read, that shows there."""
+        """The result of the call. If the caller disconnects, the call is canceled and CallerGone is raised. While the
+        body is still being read, reading it reports the disconnection."""
         found: list[T] = []
         async with anyio.create_task_group() as group:
             if isinstance(body, bytes):
@@ -167,7 +167,8 @@ class _GatewayCall:
         return found[0]
 
     async def fail(self, error: BaseException) -> None:
-        """Answer with the problem, or break the connection if an answer has begun: it must not look complete."""
+        """Answer with the problem. If an answer has begun, break the connection, so that the answer does not look
+        complete."""
         if not isinstance(error, Exception):
             raise error
         if self._answering is not None and self._answering.has_begun:
@@ -177,7 +178,7 @@ class _GatewayCall:
         elif isinstance(error, CallerGone):
             await self.abort()
         else:
-            send = with_security_headers(self._send, self._rules.previews)  # the answer is ours
+            send = with_security_headers(self._send, self._rules.previews)  # this answer comes from genbridge
             await problem_response(problem_of(error))(self._scope, self._receive, send)
 
     async def abort(self) -> None:
@@ -187,7 +188,7 @@ class _GatewayCall:
             await anyio.lowlevel.checkpoint()
 
     async def _account(self, name: str) -> GatewayAccount:
-        """The account, for a caller with the token. HttpProblem 401, 403, 404, 405 or 501."""
+        """The account, if the caller has the token. HttpProblem 401, 403, 404, 405 or 501."""
         loaded = self._services.settings()
         if loaded.settings.http is None or not loaded.settings.http.gateway:
             raise HttpProblem(HTTPStatus.NOT_FOUND, "the gateway is off: set http.gateway: true")
@@ -216,7 +217,7 @@ class _GatewayCall:
         return rules
 
     def _check_token(self, key_header: str) -> None:
-        """HttpProblem unless a header that carries keys has the token."""
+        """HttpProblem unless the token is in one of the headers that carry keys."""
         names = KEY_HEADERS | {b"authorization", key_header.lower().encode()}
         shown = [Right.OPEN]
         for name, value in self._headers:
@@ -244,8 +245,8 @@ class _GatewayCall:
         return WatchWish(self._headers, account=account.name, reader=task_reader(self._services.settings()))
 
     async def _admitted(self, name: str, body: bytes | AsyncIterable[bytes]) -> AccountTraffic:
-        """The limits of the accounts, in which the request counts from now on. HttpProblem 429 or 503. CallerGone if
-        the caller has disconnected: then nothing is created."""
+        """The limits of the accounts, with this request counted. HttpProblem 429 or 503. CallerGone if the caller has
+        disconnected; then no task is created."""
         traffic = self._services.daemon().traffic()
         if traffic is None:
             busy = "the daemon is starting or stopping; try again"
@@ -258,9 +259,9 @@ class _GatewayCall:
 
 
 def _split(raw_path: bytes) -> tuple[str, bytes]:
-    """The name of the account, and the rest of the path as it was sent. HttpProblem 404."""
+    """The name of the account, and the unchanged rest of the path. HttpProblem 404."""
     prefix, _, below = raw_path.partition(b"/gateway/")
-    if prefix:  # some of its letters are percent-encoded
+    if prefix:  # some letters of the prefix are percent-encoded
         raise HttpProblem(HTTPStatus.NOT_FOUND, "write the path as /gateway/ACCOUNT/...")
     name, slash, rest = below.partition(b"/")
     return unquote(name.decode("latin-1")), slash + rest

@@ -1,4 +1,4 @@
-"""From a create answer that passes through the gateway to a watch."""
+"""Turns the answer to a create call at the gateway into a watch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bridge.sources.task_reader import TaskProblem, TaskReader
 
 log = get_logger()
 
-SOURCE: Final = "gateway"  # of the watches, in the store
+SOURCE: Final = "gateway"  # source of the watches, in the store
 COMMIT_S: Final = 5.0  # how long an answer waits for the commit of its watch
 RETRY_S: Final = 0.5
 WATCH_HEADER: Final = b"genbridge-watch"
@@ -32,8 +32,8 @@ MOST_REASON: Final = 300
 
 
 class WatchWish:
-    """What `Genbridge-Label`, `-Meta` and `-Endpoints` of a request say about its new task. HttpProblem 400 for a value
-    that no task may have."""
+    """The values of `Genbridge-Label`, `-Meta` and `-Endpoints` for the new task. HttpProblem 400 for an invalid
+    value."""
 
     def __init__(self, headers: Sequence[Pair], *, account: str, reader: TaskReader) -> None:
         self._reader = reader
@@ -46,7 +46,7 @@ class WatchWish:
             raise HttpProblem(HTTPStatus.BAD_REQUEST, f"{where}: {problem}", [(where, str(problem))]) from None
 
     def named_by(self, answer: Answer, path: str, rules: PassThrough) -> Wish | None:
-        """The task that the answer to a request at this path creates, as a wish. NotCreated, TaskProblem if it cannot
+        """The task that the answer to a request at this path creates, as a wish. NotCreated or TaskProblem if it cannot
         be watched."""
         task = rules.created(path, answer)
         if task is None:
@@ -55,7 +55,7 @@ class WatchWish:
 
 
 class WatchCommit:
-    """Has a wish committed. `header` is for the answer: the watch, or why the task is not watched."""
+    """Commits a wish. `header` is for the answer: the watch, or why the task is not watched."""
 
     def __init__(self, services: Services, account: str) -> None:
         self._services = services
@@ -66,11 +66,12 @@ class WatchCommit:
 
     @property
     def header(self) -> Pair:
-        """`Genbridge-Watch`, as things stand."""
+        """`Genbridge-Watch`, with the current state."""
         return WATCH_HEADER, (self._watch or f"failed; {_plain(self._reason)}").encode("ascii")
 
     async def finish(self, wish: Wish, group: anyio.abc.TaskGroup) -> None:
-        """Return when the watch is on disk, or after `COMMIT_S`. A slower commit continues in the background."""
+        """Commit the wish; return when the watch is on disk, or after `COMMIT_S`. A slower commit continues in the
+        background."""
         group.start_soon(self._add, wish)
         with anyio.move_on_after(COMMIT_S):
             await self._done.wait()
@@ -100,7 +101,7 @@ class WatchCommit:
 
 
 def _task_of(headers: Sequence[Pair]) -> Mapping[str, Any]:
-    """The keys of a task that the headers give."""
+    """The keys of a task in the headers."""
     given = {name.lower(): _text(value) for name, value in headers}
     task: dict[str, Any] = {}
     if label := given.get(b"genbridge-label"):
@@ -117,7 +118,7 @@ def _task_of(headers: Sequence[Pair]) -> Mapping[str, Any]:
 
 
 def _text(value: bytes) -> str:
-    """A header's text: UTF-8, as clients send it today, else Latin-1, as the standard had it."""
+    """A header's text: UTF-8, as clients send it today, or else Latin-1, as in the old standard."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -125,5 +126,5 @@ def _text(value: bytes) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line of ASCII."""
+    """The text as one line of ASCII."""
     return "".join(char if char.isascii() and char.isprintable() else "?" for char in text)[:MOST_REASON]

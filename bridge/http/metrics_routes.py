@@ -1,4 +1,4 @@
-"""What Prometheus scrapes."""
+"""The metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bridge.http.exposition import OPENMETRICS, TEXT, content_type, exposition
 
 
 async def metrics(call: ApiCall) -> Response:
-    """Every metric, in the format that the Accept header asks for."""
+    """Every metric, in the format that the Accept header requests."""
     services = call.services
     wanted = content_type(call.request.headers.get("accept", ""))
     gauges = await services.gauges.get()
-    # In a thread: with a hundred accounts it takes tens of milliseconds.
+    # In a thread, because with a hundred accounts it takes tens of milliseconds.
     render = partial(exposition, services.metrics, gauges, now=services.clock.now(), wanted=wanted)
     text = await anyio.to_thread.run_sync(render)
     return Response(text, headers={"Content-Type": wanted, "Cache-Control": "no-store"})

@@ -40,7 +40,7 @@ _TASKS: Final = {
     "anyOf": [*_TASK["anyOf"], {"type": "array", "items": _TASK}, {"type": "object"}],
     "examples": [{"id": "TASK_ID", "label": "cat"}, ["TASK_1", "TASK_2"]],
 }
-_EVERYWHERE: Final = (  # refusals that any request may meet
+_EVERYWHERE: Final = (  # problems that any request may get
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.FORBIDDEN,
     HTTPStatus.MISDIRECTED_REQUEST,

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457), in the words of the command line."""
+"""Errors as problem documents (RFC 9457), with the same texts as on the command line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bridge.redaction import hidden
 log = get_logger()
 
 MAX_ERRORS: Final = 100
-_STATUS: Final[Mapping[type[GenbridgeError], HTTPStatus]] = {  # the first class that fits
+_STATUS: Final[Mapping[type[GenbridgeError], HTTPStatus]] = {  # the first matching class counts
     UnknownError: HTTPStatus.NOT_FOUND,
     OutdatedError: HTTPStatus.CONFLICT,
     UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -50,7 +50,8 @@ class ProblemDocument(BaseModel):
 
 
 class HttpProblem(Exception):
-    """A request is refused: `status`, what is wrong, and every mistake as (where, message)."""
+    """A request is refused. It has a `status`, a text that says what is wrong, and every mistake as (where,
+    message)."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class HttpProblem(Exception):
 
 
 def invalid(errors: Sequence[tuple[str, str]]) -> HttpProblem:
-    """A request that is understood and wrong. The first mistake is its detail."""
+    """A request that is well-formed but invalid. The first mistake is its detail."""
     where, message = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     detail = f"{where}: {message}{more}" if where else f"{message}{more}"
@@ -74,12 +75,12 @@ def invalid(errors: Sequence[tuple[str, str]]) -> HttpProblem:
 
 
 def location(steps: Sequence[str | int]) -> str:
-    """`event_ids[0]`, as errors of the settings write it."""
+    """`event_ids[0]`, as in errors of the settings."""
     return written_key(steps)
 
 
 def problem_response(problem: HttpProblem) -> Response:
-    """The document. Secrets are hidden; at most `MAX_ERRORS` mistakes are listed."""
+    """The problem document as a response. Secrets are hidden; at most `MAX_ERRORS` mistakes are listed."""
     document = {
         "type": "about:blank",
         "title": problem.status.phrase,
@@ -93,8 +94,8 @@ def problem_response(problem: HttpProblem) -> Response:
 
 
 def problem_of(error: Exception) -> HttpProblem:
-    """What an error of ours, or of the framework, means for the caller. What is none of these is a bug: it is logged,
-    and the answer says nothing of it."""
+    """The problem for an error of genbridge or of the framework. Any other exception is a bug: it is logged, and the
+    answer does not mention it."""
     if isinstance(error, HttpProblem):
         return error
     if isinstance(error, RequestBodyError):

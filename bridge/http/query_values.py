@@ -1,4 +1,4 @@
-"""Values of parameters that pydantic does not know."""
+"""Types of parameters that pydantic does not have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bridge.http.problem_details import invalid
 
 
 def since_at(text: str | None, now: float) -> float | None:
-    """The time that `since` means. HttpProblem 422 when it is neither a time nor an age."""
+    """The time in `since`. HttpProblem 422 if it is neither a time nor an age."""
     try:
         return None if text is None else instant(text, now)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The overview as routes give it: what takes long in a large store is not looked up each time."""
+"""The overview for routes. Parts that take long in a large store are cached."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COUNT_SHARE: Final = 20
 
 
 class RecentOverview:
-    """Remembers the rows that cannot be read, for a minute: finding them reads every live one. Remembers how many tasks
-    have finished, and which answers could not be checked, for at least a second: reading them takes at most a twentieth
-    of the time."""
+    """Caches the rows that cannot be read for a minute, because finding them reads every live row. Caches the number of
+    finished tasks and the unchecked answers for at least a second: reading them takes at most a twentieth of the
+    time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -30,7 +30,8 @@ class RecentOverview:
         self._counted: tuple[Mapping[Phase, int], Sequence[Unchecked]] | tuple[None, None] = (None, None)
 
     def read(self, store: ReadStore, loaded: Loaded) -> Overview:
-        """The status of this store, for these settings. Called through `Services.read`, so one call at a time."""
+        """The status of this store, for these settings. Called through `Services.read`, which makes one call at a
+        time."""
         if self._clock.steady() >= self._stale_at:
             self._unreadable = store.unreadable()
             self._stale_at = self._clock.steady() + FRESH_S

@@ -1,4 +1,4 @@
-"""Copies of results, for anyone who has a signed link. Nothing else of the archive can be fetched, or listed."""
+"""Copies of results, for anyone who has a signed link. Nothing else in the archive can be downloaded or listed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bridge.http.services import Services
 from bridge.store import ReadStore
 
 CHUNK_BYTES: Final = 512 * 1024
-SHOWN: Final = ("video/", "audio/", "image/")  # in a browser; everything else is only saved
+SHOWN: Final = ("video/", "audio/", "image/")  # shown in a browser; every other type is only saved
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; media-src 'self'; sandbox",
@@ -39,13 +39,13 @@ _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class CopyResponse(FileResponse):
-    """A file of the archive, with ranges."""
+    """A file of the archive, with support for ranges."""
 
     chunk_size = CHUNK_BYTES
 
 
 def result_route(services: Services) -> Route:
-    """GET and HEAD of a signed link. Open to all."""
+    """GET and HEAD of a signed link. No token is needed."""
     return Route(f"{RESULTS}{{path:path}}", partial(_answer, services), methods=["GET"])
 
 
@@ -80,7 +80,7 @@ async def _copy(services: Services, request: Request) -> Response:
 def _from_folder(place: Folder, path: str) -> Response:
     root = place.root.resolve()
     found = root / path
-    if found.resolve() != found or not found.is_file():  # no link leads out of the archive
+    if found.resolve() != found or not found.is_file():  # no symbolic link may lead out of the archive
         raise _gone()
     return CopyResponse(found, media_type=_media_type(path), headers=_headers(path), stat_result=found.stat())
 

@@ -1,4 +1,4 @@
-"""The headers of every answer: browsers run nothing, embed nothing, and send no Referer."""
+"""The security headers of every answer: browsers run no scripts, embed nothing, and send no Referer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ ALWAYS: Final = {
 
 
 def content_policy(previews: Sequence[str]) -> str:
-    """The Content-Security-Policy. Pages may show pictures and play files of these origins besides their own."""
+    """The Content-Security-Policy. In addition to their own origin, pages may show pictures and play files from these
+    origins."""
     shown = " ".join(("'self'", *previews))
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; "

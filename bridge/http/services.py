@@ -1,4 +1,4 @@
-"""What the routes may use of the daemon."""
+"""The parts of the daemon that routes may use."""
 
 from __future__ import annotations
 
@@ -31,58 +31,58 @@ T = TypeVar("T")
 
 
 class DaemonSide(Protocol):
-    """What the daemon offers besides its store. After a lost lease it is offered by another app."""
+    """The parts of the daemon besides its store. After a lost lease, another app provides them."""
 
     async def add(self, wishes: Sequence[Wish], *, source: str, again: bool = False) -> list[Added]:
-        """Watch these tasks; return after the commit. StoreError when the store cannot be written now."""
+        """Watch these tasks; return after the commit. StoreError if the store cannot be written now."""
 
     @property
     def callbacks(self) -> CallbackHints:
-        """What takes in the callbacks of providers."""
+        """The receiver of providers' callbacks."""
 
     async def keep(self, wish: Wish, *, source: str) -> None:
-        """As `add`, for a task that the provider has begun. It works as long as the store is open, also while the
-        daemon stops."""
+        """Like `add`, for a task that the provider has already started. Works as long as the store is open, even while
+        the daemon stops."""
 
     async def changed(self) -> None:
-        """React at once to what was written to the store."""
+        """React at once to a write to the store."""
 
     def traffic(self) -> AccountTraffic | None:
-        """The limits of the accounts, for requests of others on them; None while the daemon starts or stops."""
+        """The limits of the accounts, for requests of other programs; None while the daemon starts or stops."""
 
     def now(self) -> DaemonNow:
-        """What the daemon knows of itself at this instant."""
+        """The state of the daemon at this moment."""
 
     def is_started(self) -> bool:
         """Whether every source has been read once, and polls and deliveries run."""
 
     async def send_sample(self, endpoint: str) -> list[tuple[str, Outcome]]:
-        """Send the sample event to one endpoint of the settings; the outcome for each target."""
+        """Send the sample event to one endpoint of the settings; returns the outcome for each target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Handed to every route. `stopping` is set when the server is about to stop: waiting routes must then answer."""
+    """Passed to every route. `stopping` is set when the server is about to stop: waiting routes must then answer."""
 
     clock: Clock
-    settings: Callable[[], Loaded]  # those in force
+    settings: Callable[[], Loaded]  # the current settings
     daemon: Callable[[], DaemonSide]
     reader: ReadStore = field(repr=False)
-    reading: Offload = field(repr=False)  # has its own thread: no read delays a commit
+    reading: Offload = field(repr=False)  # has its own thread, so that reads do not delay commits
     store: CommandStore = field(repr=False)
-    writing: Offload = field(repr=False)  # the daemon's own
+    writing: Offload = field(repr=False)  # that of the daemon
     metrics: Metrics = field(repr=False)
     gauges: CachedReading[StoreGauges] = field(repr=False)
     needs: CachedReading[NeedCounts] = field(repr=False)
     overviews: RecentOverview = field(repr=False)
-    is_alive: Callable[[], bool]  # as the watchdog judges it
+    is_alive: Callable[[], bool]  # according to the watchdog
     live: LiveHub = field(repr=False)
     page: PageMemory = field(repr=False)
     gateway: GatewayAccounts = field(default_factory=GatewayAccounts, repr=False)
     stopping: anyio.Event = field(default_factory=anyio.Event, repr=False)
 
     async def read(self, call: Callable[Concatenate[ReadStore, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Answer a question by the read-only store."""
+        """Call this with the read-only store."""
         return await self.reading(lambda: call(self.reader, *args, **kwargs))
 
     async def overview(self) -> Overview:
@@ -90,7 +90,7 @@ class Services:
         return await self.read(self.overviews.read, self.settings())
 
     async def write(self, call: Callable[Concatenate[CommandStore, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Write to the daemon's store; the daemon reacts at once."""
+        """Write to the daemon's store. The daemon reacts at once."""
         done = await self.writing(lambda: call(self.store, *args, **kwargs))
         await self.daemon().changed()
         return done

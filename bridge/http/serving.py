@@ -1,4 +1,4 @@
-"""Starts, moves and stops the HTTP server as the settings say."""
+"""Starts, moves and stops the HTTP server according to the settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bridge.restarting import keep_running
 
 log = get_logger()
 
-GRACE_S: Final = 5.0  # for requests in flight when the daemon stops; well within its ten seconds
+GRACE_S: Final = 5.0  # for requests in flight when the daemon stops; well below its own limit of ten seconds
 
 
 class Bound(NamedTuple):
@@ -34,14 +34,14 @@ class Bound(NamedTuple):
     address: ListenAddress
 
     def close(self) -> None:
-        """Give the address up."""
+        """Close the listener."""
         self.listener.close()
         _remove(self.address)
 
 
 class HttpServer:
-    """The server of one daemon, if the settings want one. `prepare` new settings, then `apply` them, as long as `run`
-    runs."""
+    """The server of one daemon, if the settings have one. While `run` runs, `prepare` new settings, then `apply`
+    them."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -51,8 +51,8 @@ class HttpServer:
         self._group: anyio.abc.TaskGroup | None = None
 
     async def run(self, loaded: Loaded, bound: Bound | None, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Serve until cancelled, first by these settings and what `prepare` gave for them. `started()` once requests
-        are answered."""
+        """Serve until canceled, at first with these settings and the result of `prepare` for them. `started()` once
+        requests are answered."""
         async with anyio.create_task_group() as self._group:
             self._group.start_soon(measure_loop_lag, self._services.metrics.loop_lag_s, self._services.clock)
             self._group.start_soon(keep_running, "gauges", self._services.gauges.run, self._services.clock)
@@ -66,7 +66,7 @@ class HttpServer:
 
     @property
     def live(self) -> LiveHub:
-        """Notifies followers of what is committed."""
+        """Notifies followers of commits."""
         return self._services.live
 
     @property
@@ -75,27 +75,27 @@ class HttpServer:
         return self._group is not None
 
     def stop(self) -> None:
-        """Accept no more connections; waiting requests are answered now."""
+        """Accept no more connections; answer waiting requests now."""
         self._services.stopping.set()
         self.live.release()
         if self._serving is not None:
             self._serving.cancel()
 
     def close(self) -> None:
-        """Close what answers questions, after `run`."""
+        """Close the connections to the store, after `run`."""
         self._services.reader.close()
         self.live.close()
 
     def prepare(self, loaded: Loaded) -> Bound | None:
-        """The listener for these settings; None when the present one stays. Unavailable, and nothing has changed, when
-        they cannot be listened on."""
+        """The listener for these settings; None if the current one stays. If it is not possible to listen, raises
+        Unavailable and changes nothing."""
         wanted = _address(loaded)
         if wanted is None or wanted == self._address:
             return None
         return bind(wanted, loaded)
 
     async def apply(self, loaded: Loaded, bound: Bound | None) -> None:
-        """Serve as these settings say, on what `prepare` gave for them."""
+        """Serve according to these settings, on the result of `prepare` for them."""
         settings, wanted = loaded.settings.http, _address(loaded)
         if settings is None or bound is not None:
             if self._serving is not None:

@@ -1,6 +1,6 @@
-"""What a browser shows instead of a token: a signed cookie after signing in, and a signed field in each form.
+"""What a browser sends instead of a token: a signed cookie after signing in, and a signed field in each form.
 
-A token of the settings signs its own sessions, so that changing it in the settings ends them.
+A token of the settings signs its own sessions, so changing the token ends them.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from itsdangerous import BadData, URLSafeSerializer
 COOKIE: Final = "genbridge_session"
 SESSION_S: Final = 30 * 86_400.0
 FORM_S: Final = 7 * 86_400.0  # how long a page may stay open before its buttons need a reload
-NOTICE_S: Final = 600.0  # how long a reloaded page still shows what a form has done
+NOTICE_S: Final = 600.0  # how long a reloaded page still shows the notice about a form
 
 
 def session_for(token: bytes, now: float) -> str:
-    """The cookie of a browser that knows this token."""
+    """The cookie for a browser that has sent this token."""
     return _signed("session", token, now + SESSION_S)
 
 
 def is_session_of(token: bytes, headers: Mapping[str, str], now: float) -> bool:
-    """Whether these request headers hold a session of this token that has not expired."""
+    """Whether these request headers contain a session of this token that has not expired."""
     try:
         found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
     except CookieError:
@@ -33,7 +33,7 @@ def is_session_of(token: bytes, headers: Mapping[str, str], now: float) -> bool:
 
 
 def form_field(key: bytes, now: float) -> str:
-    """The value that proves that a form comes from a page of this store. Another instant gives another value."""
+    """The value that proves that a form comes from a page of this store. It differs for each time."""
     return _signed("form", key, now + FORM_S, at=now)
 
 
@@ -43,7 +43,7 @@ def is_form_field(key: bytes, value: str, now: float) -> bool:
 
 
 def signed_notice(key: bytes, text: str, *, is_good: bool, now: float) -> str:
-    """The parameter of an address that lets the page say this, and no other text."""
+    """The parameter of an address that makes the page show this text, and no other."""
     return _signed("notice", key, now + NOTICE_S, text=text, is_good=is_good)
 
 
@@ -71,5 +71,5 @@ def _claims(use: str, secret: bytes, value: str, now: float) -> dict[str, Any] |
 
 
 def _serializer(use: str, secret: bytes) -> URLSafeSerializer:
-    """What was signed for one use is not valid for another."""
+    """The signer for one use. Its signatures are not valid for another use."""
     return URLSafeSerializer(secret, f"genbridge {use}", signer_kwargs={"digest_method": hashlib.sha256})

@@ -19,18 +19,18 @@ from bridge.http.access import Right
 from bridge.http.api_route import ApiCall, ApiRoute, json_response
 from bridge.http.openapi import openapi
 
-ANSWER_S: Final = 2.0  # how long the store may take
+ANSWER_S: Final = 2.0  # how long to wait for the store
 
 
 async def healthz(call: ApiCall) -> Any:
-    """Whether event loop and store answer, as the watchdog judges it."""
+    """Whether event loop and store answer, according to the watchdog."""
     if call.services.is_alive():
         return {"status": "ok"}
     return json_response({"status": "stuck"}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 async def readyz(call: ApiCall) -> Any:
-    """Whether tasks can be taken, polled and delivered now."""
+    """Whether tasks can be accepted, polled and delivered now."""
     problems = await _problems(call)
     if not problems:
         return {"status": "ready"}
@@ -40,7 +40,7 @@ async def readyz(call: ApiCall) -> Any:
 
 
 async def status(call: ApiCall) -> dict[str, Any]:
-    """The overall status, as `genbridge status --json`."""
+    """The overall status, as in `genbridge status --json`."""
     services = call.services
     found = await services.overview()
     return found.json()
@@ -75,16 +75,16 @@ def _unable(found: Overview, accounts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _unread_sources(found: Overview) -> list[str]:
-    """Not the lists of providers: those are faults of the account."""
+    """The sources that cannot be read. Lists of providers are not included, because those are faults of the account."""
     failing = (one for one in found.sources if one.is_failing and not one.source.startswith(DISCOVER))
     return [f"source {one.source}: {one.error}" for one in failing]
 
 
 def document_route(routes: Sequence[ApiRoute]) -> ApiRoute:
-    """The route of the document about these routes and itself."""
+    """The route of the OpenAPI document about these routes and itself."""
 
     @cache
-    def made() -> dict[str, Any]:  # when it is first asked for: few daemons are, and it takes a megabyte
+    def made() -> dict[str, Any]:  # made for the first request, because few daemons get one and it takes a megabyte
         return openapi([*routes, own])
 
     async def document(call: ApiCall) -> Any:

@@ -1,8 +1,8 @@
-"""Streams of server-sent events: the durable events, and the changes that pages follow.
+"""Streams of server-sent events: the stored events, and the changes that pages follow.
 
-The hub makes each frame once and hands the same bytes to every stream. That is why neither sse-starlette, which encodes
-each event for each stream, nor starlette's StreamingResponse is used: the latter waits without limit for a client that
-does not read.
+The hub encodes each frame once and passes the same bytes to every stream. This is why sse-starlette, which encodes each
+event for each stream, is not used. starlette's StreamingResponse is not used either, because it waits without limit for
+a client that does not read.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ MEDIA_TYPE: Final = "text/event-stream"
 HEADERS: Final = {
     "Content-Type": MEDIA_TYPE,
     "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # nginx would hold frames back
+    "X-Accel-Buffering": "no",  # otherwise nginx would buffer frames
 }
-UNKNOWN_ID: Final = -1  # no event has it, so the stream begins with `reset`
+UNKNOWN_ID: Final = -1  # no event has this number, so the stream begins with `reset`
 
 
 class EventsQuery(ApiModel):
@@ -40,7 +40,7 @@ class EventsQuery(ApiModel):
 
 
 async def events(call: ApiCall) -> Response:
-    """The events from now on, or after the one that `Last-Event-ID` names."""
+    """The events from now on, or after the one in `Last-Event-ID`."""
     after = _number(call.request.headers.get("last-event-id"))
     query = call.query
     return await _stream(call, call.services.live.events(after, topic=query.topic, account=query.account))
@@ -69,7 +69,7 @@ async def _stream(call: ApiCall, frames: AsyncGenerator[bytes, None]) -> Respons
 
 
 class _StreamResponse(Response):
-    """Sends frames until there are no more, or the client leaves or does not read."""
+    """Sends frames until there are no more, or the client disconnects or does not read."""
 
     def __init__(self, frames: AsyncGenerator[bytes, None], opening: bytes) -> None:
         super().__init__(headers=HEADERS)
@@ -88,11 +88,11 @@ class _StreamResponse(Response):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 group.cancel_scope.cancel()
             else:
-                scope["extensions"][ABORT]["abort"]()  # an ordinary end would wait until the client reads
+                scope["extensions"][ABORT]["abort"]()  # a normal end would wait until the client reads
 
 
 async def _sent(send: Send, data: bytes) -> bool:
-    """Whether the client has taken it, or there is room to keep it for the client."""
+    """Whether the client has read the data, or the data fits into the buffer for the client."""
     message: Message = {"type": "http.response.body", "body": data, "more_body": True}
     with anyio.move_on_after(SEND_S) as time_limit:
         await send(message)

@@ -1,4 +1,4 @@
-"""The tasks in the body of a request. A large one is read by a separate process, so that no poll waits for it."""
+"""The tasks in the body of a request. A large body is read by a separate process, so that no poll waits for it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from bridge.sources.parse_process import ParseProcess, ParseTimeout
 from bridge.sources.task_files import SMALL_BYTES, read_tasks
 from bridge.task_reading import task_reader
 
-COMMITTED_AT_ONCE: Final = 2000  # tasks; what the daemon commits waits for no more
+COMMITTED_AT_ONCE: Final = 2000  # tasks per commit, because other commits of the daemon wait for it
 _ONE_AT_A_TIME: Final = anyio.CapacityLimiter(1)
 
 Shared = Mapping[str, str | None]
-"""The `account` and `action` of tasks that name none."""
+"""The `account` and `action` for tasks that name none."""
 
 
 class WrongTasks(HttpProblem):
@@ -39,7 +39,7 @@ class WrongTasks(HttpProblem):
 
 
 async def add_tasks(services: Services, data: bytes, *, is_json: bool, shared: Shared, again: bool) -> list[Added]:
-    """Watch the tasks of a body. Errors as `read_wishes`; StoreError when the store cannot be written now."""
+    """Watch the tasks in a body. Errors as for `read_wishes`; StoreError if the store cannot be written now."""
     wishes = await read_wishes(data, services.settings(), is_json=is_json, shared=shared, clock=services.clock)
     added: list[Added] = []
     for start in range(0, len(wishes), COMMITTED_AT_ONCE):
@@ -49,8 +49,8 @@ async def add_tasks(services: Services, data: bytes, *, is_json: bool, shared: S
 
 
 async def read_wishes(data: bytes, loaded: Loaded, *, is_json: bool, shared: Shared, clock: Clock) -> list[Wish]:
-    """The tasks of a body, in any syntax unless it says that it `is_json`. HttpProblem 422 lists every one that cannot
-    be watched, and then none is."""
+    """The tasks in a body: JSON if `is_json`, otherwise in any syntax. If any task cannot be watched, HttpProblem 422
+    lists all such tasks, and none is watched."""
     read = partial(_read, data, loaded, is_json, {name: value for name, value in shared.items() if value}, clock)
     if len(data) <= SMALL_BYTES:
         return read()

@@ -1,4 +1,4 @@
-"""Tasks: add, list, look at one, poll now, withdraw."""
+"""Tasks: add, list, show, poll now, withdraw."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bridge.store import ReadStore
 
 
 async def add(call: ApiCall) -> dict[str, Any]:
-    """Watch the tasks of the body: all of them, or none if one is wrong."""
+    """Watch the tasks in the body: all of them, or none if one is invalid."""
     services, query = call.services, call.query
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = media_type == JSON

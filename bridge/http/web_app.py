@@ -1,4 +1,4 @@
-"""The whole site: every route behind the checks of access."""
+"""The whole site: every route, after the access checks."""
 
 from __future__ import annotations
 

@@ -16,9 +16,8 @@ from bridge.sinks.chat_services import service_of
 from bridge.sinks.judging import judge
 from bridge.sinks.requests_hook import Exchange
 
-_PROGRAMS: Final = frozenset(
-    {"json", "jsons", "xml", "xmls", "form", "forms"}
-)  # answers of the operator's own programs
+# The operator's own programs answer, so any answer can mean success.
+_PROGRAMS: Final = frozenset({"json", "jsons", "xml", "xmls", "form", "forms"})
 
 # Without HTTP (mail, MQTT, XMPP) only the log is known, and it does not show whether the message was sent. So wait, to
 # avoid sending it twice.

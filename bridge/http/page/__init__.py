@@ -1,1 +1,1 @@
-"""The status page: views rendered on the server, with actions as forms. Complete without scripts."""
+"""The status page: views rendered on the server, with forms for actions. It works without scripts."""

@@ -1,4 +1,5 @@
-"""Forms that change something: who may send them, that each is sent once, and where the browser goes afterwards."""
+"""Forms that change something: who may send them, how each takes effect only once, and where the browser goes
+afterwards."""
 
 from __future__ import annotations
 
@@ -30,12 +31,12 @@ _OWN: Final = frozenset({"form", "back"})  # fields of every form
 
 
 class NothingDone(Exception):
-    """Why an action did nothing, in the reader's language."""
+    """An action had no effect. The text says why, in the reader's language."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What an action did, in the reader's language, for the page that follows."""
+    """The effect of an action, in the reader's language, for the page that follows."""
 
     text: str
     is_good: bool = True
@@ -43,7 +44,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionCall:
-    """One form that was sent. `form` is the action's model, `back` the address of the page that it stood on."""
+    """One form that was sent. `form` is the action's model, `back` the address of the page with the form."""
 
     view: ViewCall
     words: Wording
@@ -61,7 +62,7 @@ class ActionCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormAction:
-    """What the form at `/actions/NAME` does. `run` returns a page instead if it must ask first."""
+    """The form at `/actions/NAME`. `run` returns a page instead if it must ask for a confirmation."""
 
     name: str
     form: type[ViewQuery]
@@ -71,7 +72,7 @@ class FormAction:
 
 
 async def respond(action: FormAction, request: Request, services: Services) -> Response:
-    """Do what the form says, once, and go back to its page. If nothing was done, a page says why."""
+    """Run the action once, and go back to the form's page. If it had no effect, a page says why."""
     fields = await read_form(request, max_bytes=action.max_bytes)
     visitor, now, back = visitor_of(request), services.clock.now(), own_path(fields.get("back", "/"))
     if visitor.right is Right.OPEN:
@@ -90,7 +91,7 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
     sent = _fingerprint(action, fields)
     try:
         is_new = await services.writing(partial(services.store.use_form, sent, now=now, kept_s=FORM_S))
-    except StoreError as error:  # so nothing was done
+    except StoreError as error:  # so the action had no effect
         problem = problem_of(error)
         return await _nothing_done(view, action, own, back, words.reason(str(problem)), problem.status)
     if not is_new:
@@ -100,7 +101,7 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
         return await _nothing_done(view, action, own, back, why, HTTPStatus.CONFLICT)
     try:
         done = await action.run(ActionCall(view=view, words=words, form=validated(action.form, own), back=back))
-    except Exception as error:  # when cancelled, it may have been done: then the form stays used
+    except Exception as error:  # if it was canceled, it may have had an effect, so the form stays used
         await _free(services, sent)
         if isinstance(error, NothingDone):
             return await _nothing_done(view, action, None, back, str(error), HTTPStatus.CONFLICT)
@@ -117,7 +118,8 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
 
 
 async def _free(services: Services, form: str) -> None:
-    """It had no effect, and may be sent again. If that cannot be stored, the page offers a fresh form then."""
+    """Allow the form to be sent again, because it had no effect. If that cannot be stored, the page offers a new
+    form."""
     with suppress(StoreError):
         await services.writing(partial(services.store.free_form, form))
 
@@ -125,7 +127,7 @@ async def _free(services: Services, form: str) -> None:
 async def _nothing_done(
     view: ViewCall, action: FormAction, fields: Mapping[str, str] | None, back: str, why: str, status: HTTPStatus
 ) -> Response:
-    """The page that says so. With `fields`, a fresh form with them."""
+    """The page that says why an action had no effect. With `fields`, it contains a new form with these values."""
     words = Wording(view.visitor.language, view.visitor.zone, view.now)
     values = {"action": action.name, "button": action.button(words), "fields": fields, "why": why}
     return await answer_page(view, "nothing_done.html", values, back=back, status=status)
@@ -146,13 +148,13 @@ async def answer_page(
 
 
 def _told(back: str, notice: str) -> str:
-    """The address to go back to, with what was done."""
+    """The address to go back to, with a notice about the action."""
     path, kept = _apart(back)
     return address(path, kept, **{NOTICE: notice})
 
 
 def _apart(back: str) -> tuple[str, list[tuple[str, str]]]:
-    """The path and the parameters to keep."""
+    """The path, and the parameters to keep."""
     parts = urlsplit(back)
     return parts.path, [one for one in parse_qsl(parts.query, keep_blank_values=True) if one[0] not in FLEETING]
 

@@ -1,4 +1,4 @@
-"""The files that pages load: style, script, icon. Their names hold a hash, so that browsers keep them for good."""
+"""The files that pages load: style, script, icon. Their names contain a hash, so browsers may cache them forever."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOR_GOOD: Final = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class AssetFile:
-    """One file, as it is and compressed."""
+    """One file, uncompressed and compressed."""
 
     url: str
     media_type: str
@@ -33,7 +33,7 @@ class AssetFile:
 
 @cache
 def asset_files() -> Mapping[str, AssetFile]:
-    """Every file of the page by its name without hash, such as `page.css`."""
+    """Every file of the page, by its name without the hash, such as `page.css`."""
     found = {}
     for file in files("bridge.http.page").joinpath("assets").iterdir():
         stem, _, suffix = file.name.rpartition(".")
@@ -50,7 +50,7 @@ def asset_files() -> Mapping[str, AssetFile]:
 
 
 def _compact(style: bytes) -> bytes:
-    """The styles without comments and without the blanks that only people need."""
+    """The styles without comments and unnecessary spaces."""
     without_comments = re.sub(rb"/\*.*?\*/", b"", style, flags=re.DOTALL)
     return re.sub(rb"\s*([{};,])\s*|(:)\s+", rb"\1\2", without_comments)
 
@@ -61,7 +61,7 @@ def asset_url(name: str) -> str:
 
 
 async def send_asset(request: Request) -> Response:
-    """A file, to anybody: it holds nothing of the store."""
+    """Send a file to anybody: it contains nothing from the store."""
     for asset in asset_files().values():
         if request.url.path == asset.url:
             return compressible(request, asset.plain, asset.media_type, asset.compressed, cache_control=FOR_GOOD)
@@ -77,7 +77,7 @@ def compressible(
     status: HTTPStatus = HTTPStatus.OK,
     cache_control: str = "no-store",
 ) -> Response:
-    """The answer in the form that the browser takes."""
+    """The response, compressed if the browser accepts that."""
     headers = {"Cache-Control": cache_control, "Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         plain, headers = compressed, {**headers, "Content-Encoding": "gzip"}

@@ -1,4 +1,4 @@
-"""The numbers in the navigation of every view, and the list that they count."""
+"""The numbers in the navigation of every view, and the list of needs that they count."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from bridge.domain.daemon_state import DaemonNow
 from bridge.http.services import Services
 from bridge.store import ReadStore
 
-WITHIN_S: Final = 0.05  # no page waits longer for its numbers
-OLD_S: Final = 10.0  # older numbers come with their time
+WITHIN_S: Final = 0.05  # how long a page waits for its numbers
+OLD_S: Final = 10.0  # older numbers are shown with their time
 
 
 class Badges(NamedTuple):
-    """`as_of`: when the numbers were true, if that is some time ago."""
+    """The numbers. `as_of`: when they were read, if that is some time ago."""
 
     counts: NeedCounts = NeedCounts()
     as_of: float | None = None
 
     @property
     def dead(self) -> int:
-        """Deliveries that were given up lately."""
+        """The number of recent dead deliveries."""
         return self.counts.dead
 
     @property
@@ -32,7 +32,7 @@ class Badges(NamedTuple):
 
 
 async def badges(services: Services) -> Badges:
-    """The numbers, a few seconds old at most. While the store is slow or cannot be read: the last known numbers."""
+    """The numbers, at most a few seconds old. While the store is slow or cannot be read, the last known numbers."""
     found = await services.needs.get(WITHIN_S)
     if found is not None:
         return Badges(found)
@@ -45,14 +45,14 @@ async def badges(services: Services) -> Badges:
 def current_needs(
     store: ReadStore, services: Services, found: Overview, daemon: DaemonNow, commit_p95_s: float | None
 ) -> list[Need]:
-    """Everything that needs a person now. For `Services.read`."""
+    """Everything that needs a person now. Called through `Services.read`."""
     listed = needs(store, services.settings(), found, daemon=daemon, commit_p95_s=commit_p95_s)
     services.needs.put(counts_of(listed))
     return listed
 
 
 async def count_needs(services: Services) -> NeedCounts:
-    """The numbers now."""
+    """The current numbers."""
     daemon = services.daemon().now()
     commit_p95_s = services.page.rings.commits().p95_s
 

@@ -1,4 +1,4 @@
-"""The bar of a running task: how far it is, and when such tasks finish. Arithmetic only; the template draws it."""
+"""The bar of a running task: its progress, and when similar tasks finish. Arithmetic only; the template draws it."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import math
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-WIDTH: Final = 94.0  # per cent: what lies between the start and the expected end, so that the end is not at the edge
-LEAST: Final = 1.0  # per cent: a fill that can be seen
-STEPS: Final = ((60.0, 5.0), (600.0, 30.0), (math.inf, 60.0))  # below this many seconds, a forecast has such steps
+WIDTH: Final = 94.0  # percent of the width from the start to the expected finish, so that the finish is not at the edge
+LEAST: Final = 1.0  # percent; the smallest visible fill
+STEPS: Final = ((60.0, 5.0), (600.0, 30.0), (math.inf, 60.0))  # below this many seconds: rounded to this step
 
 
 class BarState(StrEnum):
-    """The text beside a bar."""
+    """The kind of text beside a bar."""
 
-    AHEAD = "ahead"  # some time until the first of such tasks finish
-    WITHIN = "within"  # such tasks finish now
-    LATE = "late"  # nine of ten such tasks have finished by now
-    PROGRESS = "progress"  # the provider says how far it is
-    UNKNOWN = "unknown"  # too few such tasks were seen
-    HELD = "held"  # it is not polled now
+    AHEAD = "ahead"  # the first similar tasks will finish later than now
+    WITHIN = "within"  # similar tasks finish about now
+    LATE = "late"  # 90 % of similar tasks have finished by now
+    PROGRESS = "progress"  # the provider reports the progress
+    UNKNOWN = "unknown"  # too few similar tasks were observed
+    HELD = "held"  # the task is not polled now
 
 
 class Bar(NamedTuple):
-    """One running task. One in ten such tasks finishes before `low_at`, half before `mid_at`, nine before `high_at`.
-    `held_at`: it is not polled since then."""
+    """One running task. Of such tasks, 10 % finish before `low_at`, 50 % before `mid_at`, 90 % before `high_at`.
+    `held_at`: when polling stopped."""
 
     added_at: float
     now: float
     low_at: float | None = None
     mid_at: float | None = None
     high_at: float | None = None
-    progress: float | None = None  # per cent
+    progress: float | None = None  # percent
     held_at: float | None = None
 
     @property
@@ -48,14 +48,14 @@ class Bar(NamedTuple):
 
     @property
     def fill(self) -> float:
-        """How much is filled, in per cent of the width; 0 without an estimate."""
+        """The filled part in percent of the width; 0 without an estimate."""
         if self.progress is not None:
             return max(LEAST, min(100.0, self.progress))
         return 0.0 if self.high_at is None else max(LEAST, self._place(self._reached_at))
 
     @property
     def band(self) -> tuple[float, float] | None:
-        """Where eight of ten similar tasks finish: its start and its width, in per cent."""
+        """Where 80 % of similar tasks finish: start and width, in percent."""
         if self.progress is not None or self.low_at is None or self.high_at is None:
             return None
         low = self._place(self.low_at)
@@ -63,17 +63,17 @@ class Bar(NamedTuple):
 
     @property
     def middle(self) -> float | None:
-        """Where half of them have finished, in per cent."""
+        """Where 50 % of similar tasks have finished, in percent."""
         return None if self.band is None or self.mid_at is None else self._place(self.mid_at)
 
     @property
     def low_s(self) -> float:
-        """Seconds until the first similar tasks finish, rounded to steps."""
+        """Seconds until the first similar tasks finish, rounded."""
         return stepped((self.low_at or 0.0) - self.now, up=False)
 
     @property
     def high_s(self) -> float:
-        """Seconds until the last similar tasks finish, rounded to steps."""
+        """Seconds until the last similar tasks finish, rounded."""
         return stepped((self.high_at or 0.0) - self.now, up=True)
 
     @property
@@ -86,7 +86,7 @@ class Bar(NamedTuple):
 
 
 def stepped(seconds: float, *, up: bool) -> float:
-    """Seconds as a forecast says them: 5 s apart below a minute, 30 s below ten minutes, then a minute."""
+    """Seconds rounded for a forecast: to 5 s below a minute, to 30 s below ten minutes, otherwise to a minute."""
     seconds = max(0.0, seconds)
     step = next(step for below, step in STEPS if seconds < below)
     whole = math.ceil(seconds / step) if up else math.floor(seconds / step)

@@ -1,4 +1,4 @@
-"""A finished task as a card shows it."""
+"""A finished task, as a card shows it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, ma
 from bridge.http.page.result_copies import CopiedTask, ShownCopy
 
 MOST_PICTURES: Final = 4
-MOST_PRELOADED: Final = 6  # a page loads the beginning of this many videos
-SHOWN_S: Final = 86_400.0  # a result that is kept for longer needs no remark
+MOST_PRELOADED: Final = 6  # how many videos of a page load their beginning
+SHOWN_S: Final = 86_400.0  # if a result is kept longer, its expiry is not shown
 
 
 class Look(StrEnum):
@@ -26,9 +26,9 @@ class Look(StrEnum):
     IMAGES = "images"
     SONG = "song"
     TEXT = "text"
-    ELSEWHERE = "elsewhere"  # at a host that the page may not load from, or nothing that browsers show
+    ELSEWHERE = "elsewhere"  # at a host from which the page may not load, or a type that browsers do not show
     CLOSED = "closed"  # only the account's key opens it
-    EMBEDDED = "embedded"  # it was inside the answer; only the archive may have it
+    EMBEDDED = "embedded"  # it was inside the answer, and only the archive may have it
     GONE = "gone"  # the provider has deleted it
     NOTHING = "nothing"  # it succeeded without a result
     FAILED = "failed"
@@ -50,7 +50,7 @@ _NOT_SHOWN: Final = {
 
 
 class FinishedTask(NamedTuple):
-    """What the store knows of a task that has finished."""
+    """The stored facts about a finished task."""
 
     view: WatchView
     snapshot: Snapshot | None
@@ -58,7 +58,7 @@ class FinishedTask(NamedTuple):
 
     @property
     def copied(self) -> CopiedTask | None:
-        """Where its copies are; None if there cannot be any. Some may be there while others are retried."""
+        """Where its copies are; None if there cannot be any. Some may already exist while others are retried."""
         made = [one for one in self.deliveries if one.endpoint == ARCHIVE and one.attempts]
         if not made or self.snapshot is None or self.view.phase is not Phase.SUCCEEDED:
             return None
@@ -70,7 +70,7 @@ class FinishedTask(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One card. `results` are of one kind, those that can be shown first."""
+    """One card. `results` are of one kind; those that can be shown come first."""
 
     view: WatchView
     look: Look
@@ -80,7 +80,7 @@ class Card:
 
     @property
     def name(self) -> str:
-        """What people call the task."""
+        """The task's label, or else its id."""
         return self.view.label or self.view.task_id
 
     @property
@@ -95,11 +95,11 @@ class Card:
 
     @property
     def took_s(self) -> float:
-        """From adding to finishing."""
+        """Seconds from its addition to its finish."""
         return max(0.0, (self.view.ended_at or self.view.added_at) - self.view.added_at)
 
     def gone_at(self, now: float) -> float | None:
-        """When the results will be gone, if that is soon enough to say."""
+        """When the results will be gone, if that is soon enough to show."""
         at = self.results[0].gone_at if self.results and not self.results[0].copy else None
         return at if at is not None and 0 < at - now < SHOWN_S else None
 

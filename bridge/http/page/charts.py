@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-BOTTOM: Final = 76.0  # of bars and lines; below is room for the axis
+BOTTOM: Final = 76.0  # lower end of bars and lines, with room for the axis below
 TOP: Final = 5.0
-WIDTH: Final = 400.0  # of the lines; their chart is stretched
-BAR_SHARE: Final = 0.72  # of the room of one bar
-ROW: Final = 18  # from one row to the next
+WIDTH: Final = 400.0  # of the chart of lines, which is stretched
+BAR_SHARE: Final = 0.72  # part of the available width that a bar takes
+ROW: Final = 18  # distance between rows
 MOST_ROWS: Final = 5
-ROW_SHARE: Final = 0.66  # of the width, for the longest row
+ROW_SHARE: Final = 0.66  # part of the width that the longest row takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartColumn:
-    """A bar from the bottom upwards: `x` and `width` in percent, and the heights of all and of the failed part."""
+    """A vertical bar: `x` and `width` in percent, and the heights of the whole bar and of the failed part."""
 
     x: float
     width: float
@@ -35,7 +35,7 @@ class ChartColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartRow:
-    """A bar from left to right. `y` is its upper edge, `width` in percent."""
+    """A horizontal bar. `y` is its upper edge; `width` is in percent."""
 
     label: str
     value: float
@@ -44,7 +44,7 @@ class ChartRow:
 
 
 def columns(values: Sequence[tuple[int, int]]) -> list[ChartColumn]:
-    """One bar for each (all, failed). The highest reaches the top; whatever is not 0 can be seen."""
+    """One bar for each (all, failed). The highest bar reaches the top; every value above 0 is visible."""
     highest, room = max((number for number, _ in values), default=0), 100 / max(1, len(values))
 
     def height(number: int) -> float:
@@ -62,13 +62,14 @@ def columns(values: Sequence[tuple[int, int]]) -> list[ChartColumn]:
 
 
 def path(values: Sequence[float | None], *, highest: float) -> str:
-    """A line through the known points, for the attribute `d`. Gaps interrupt it; a single point is a short line."""
+    """A line through the known points, for the attribute `d`. Gaps interrupt it; a single point becomes a short
+    line."""
     step = WIDTH / max(1, len(values) - 1)
     return "".join(part for run in _runs(values) for part in _line(run, step, highest))
 
 
 def high(*lines: Sequence[float | None]) -> float:
-    """The highest value of these lines; 0 when nothing is known."""
+    """The highest value of these lines; 0 if nothing is known."""
     return max((value for line in lines for value in line if value is not None), default=0.0)
 
 
@@ -83,12 +84,12 @@ def rows(values: Sequence[tuple[str, float]]) -> list[ChartRow]:
 
 
 def used(share: float | None) -> float:
-    """How far a bar of use is filled, in percent. What is not 0 can be seen."""
+    """The filled part of a utilization bar, in percent. Every value above 0 is visible."""
     return 0.0 if not share else round(min(100.0, max(2.0, 100 * share)), 1)
 
 
 def _runs(values: Sequence[float | None]) -> Iterator[list[tuple[int, float]]]:
-    """The stretches without a gap, each as (place, value)."""
+    """The parts without a gap, as lists of (position, value)."""
     run: list[tuple[int, float]] = []
     for place, value in enumerate(values):
         if value is not None:

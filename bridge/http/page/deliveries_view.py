@@ -35,7 +35,7 @@ TABS: Final[Mapping[str, tuple[Standing, ...]]] = {
 
 
 class DeliveriesQuery(ViewQuery):
-    """The filter, where the page begins, and the row that is open: `EVENT,ENDPOINT` or `EVENT,ENDPOINT,TARGET`."""
+    """The filter, the cursor of the page, and the open row: `EVENT,ENDPOINT` or `EVENT,ENDPOINT,TARGET`."""
 
     state: Literal["", "all", "dead", "held", "waiting", "accepted", "canceled"] = ""
     endpoint: str | None = None
@@ -47,7 +47,7 @@ class DeliveriesQuery(ViewQuery):
 
 
 class StateTab(NamedTuple):
-    """A state to choose. `number` is written; empty: not known."""
+    """A state to select. `number` is formatted; empty: unknown."""
 
     state: str
     label: str
@@ -55,7 +55,7 @@ class StateTab(NamedTuple):
 
 
 class Marks(NamedTuple):
-    """The attempts of a delivery as signs, at most `MOST_MARKS`, and in words."""
+    """The attempts of a delivery as icons, at most `MOST_MARKS`, and in words."""
 
     signs: tuple[str, ...]  # names of icons
     text: str
@@ -108,7 +108,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
 
 
 def _name(opened: str | None) -> tuple[str, str, str] | None:
-    """The event, endpoint and target that `open` names. A target may hold commas."""
+    """The event, endpoint and target in `open`. A target may contain commas."""
     if opened is None:
         return None
     event_id, _, rest = opened.partition(",")
@@ -122,7 +122,8 @@ def counted(words: Wording, count: BoundedCount) -> str:
 
 
 def _title(words: Wording, found: DeliveryTable, *, is_filtered: bool) -> str:
-    """What is not accepted yet, the worst first. A filter that shows none of it says nothing of the rest."""
+    """The title: what is not accepted yet, the worst first. If the filter excludes all of that, the title does not
+    mention it."""
     said = {
         Standing.DEAD: words.text("{n} dead", n=counted(words, found.counts[Standing.DEAD])),
         Standing.WAITING: words.text("{n} waiting", n=counted(words, found.counts[Standing.WAITING])),
@@ -154,7 +155,7 @@ def _tabs(words: Wording, found: DeliveryTable) -> list[StateTab]:
 
 
 def attempt_marks(words: Wording, row: DeliveryRow, most: int) -> Marks:
-    """A cross for each failed attempt, then what came or comes last: a dot if it was accepted, a ring if it waits."""
+    """A cross for each failed attempt. Then a dot if the delivery was accepted, or a ring if it waits."""
     made = row.view.attempts
     is_accepted, is_waiting = row.standing is Standing.ACCEPTED, row.standing in {Standing.WAITING, Standing.HELD}
     failed = max(0, made - 1) if is_accepted else made
@@ -166,19 +167,19 @@ def attempt_marks(words: Wording, row: DeliveryRow, most: int) -> Marks:
 
 
 def shown_body(opened: OpenDelivery) -> str:
-    """What is sent, for people: JSON on many lines, without characters that change the order of others, and without
+    """The body for people: formatted JSON, without characters that change the direction of text, and without
     secrets."""
     text = opened.body.decode("utf-8", "replace")
     if opened.size_bytes == len(opened.body):
         try:
             text = orjson.dumps(orjson.loads(opened.body), option=orjson.OPT_INDENT_2).decode()
         except orjson.JSONDecodeError:
-            pass  # a template may write anything
+            pass  # a template may produce anything
     return "\n".join(map(printable, hidden(text).splitlines()))
 
 
 def topic_words(words: Wording) -> Mapping[str, str]:
-    """What happened, by topic."""
+    """What happened, for each topic."""
     return {
         Topic.TASK_SUCCEEDED: words.text("succeeded"),
         Topic.TASK_FAILED: words.text("failed"),

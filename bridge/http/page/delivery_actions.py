@@ -1,4 +1,4 @@
-"""What forms do with deliveries and endpoints: send again, send now, enable, send a sample."""
+"""Forms for deliveries and endpoints: redeliver, send now, enable, send a sample."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from bridge.http.problem_details import HttpProblem
 from bridge.http.query_values import since_at
 from bridge.store import ReadStore
 
-MOST_FOUND: Final = 1_000  # deliveries that a text may find, to send them again
+MOST_FOUND: Final = 1_000  # maximum number of deliveries that a text search may redeliver
 STANDINGS: Final[Mapping[DeliveryState, tuple[Standing, ...]]] = {
     DeliveryState.DEAD: (Standing.DEAD,),
     DeliveryState.WAITING: (Standing.HELD, Standing.WAITING),
     DeliveryState.ACCEPTED: (Standing.ACCEPTED,),
     DeliveryState.CANCELED: (Standing.CANCELED,),
 }
-MOST_OUTCOMES: Final = 5  # of a sample, in the line about it
+MOST_OUTCOMES: Final = 5  # maximum number of outcomes in the notice about a sample
 
 
 class OneDelivery(ViewQuery):
-    """One delivery, as `STATE,EVENT,ENDPOINT,TARGET`; a target may hold commas. The page showed it in this state: in
-    another one, nothing is sent."""
+    """One delivery, as `STATE,EVENT,ENDPOINT,TARGET`; a target may contain commas. STATE is the state that the page
+    showed: if it has changed, nothing is sent."""
 
     delivery: str = Field(pattern=f"^({'|'.join(DeliveryState)}),[^,]+,[^,]+,")
 
     def filter(self) -> DeliveryFilter:
-        """What finds it, if it is still in this state."""
+        """A filter for this delivery in this state."""
         state, event_id, endpoint, target = self.delivery.split(",", 3)
         return DeliveryFilter(event_ids=(event_id,), endpoint=endpoint, target=target, states=(DeliveryState(state),))
 
 
 class ManyDeliveries(ViewQuery):
-    """The deliveries of a filter. `number`: how many the reader agreed to; None: they have not been asked. `back`:
-    where the reader came from."""
+    """The deliveries of a filter. `number`: the number that the reader has confirmed; None: not confirmed yet. `back`:
+    the page that the reader came from."""
 
     state: DeliveryState = DeliveryState.DEAD
     endpoint: str | None = None
@@ -66,7 +66,7 @@ class OneEndpoint(ViewQuery):
 
 
 async def redeliver_one(call: ActionCall) -> Done:
-    """Send one delivery again, or a waiting one at once."""
+    """Send one delivery again; a waiting one is sent now."""
     form: OneDelivery = call.form
     services, words, wanted = call.services, call.words, form.filter()
     held = await services.read(held_endpoints, services.settings(), now=call.now)
@@ -79,7 +79,7 @@ async def redeliver_one(call: ActionCall) -> Done:
 
 
 async def redeliver_all(call: ActionCall) -> Done | Response:
-    """Send all deliveries of a filter again, if their number is the one that the reader confirmed; else ask."""
+    """Redeliver all deliveries of a filter if their number is the one that the reader confirmed; otherwise ask."""
     form: ManyDeliveries = call.form
     wanted = await _wanted(call)
     planned = await _planned(call, wanted)
@@ -96,7 +96,7 @@ async def redeliver_all(call: ActionCall) -> Done | Response:
 
 
 async def load_question(call: ViewCall) -> Mapping[str, Any]:
-    """The question before anything is sent: a view, so that Back and Refresh work. HttpProblem 409 when nothing
+    """The question before anything is sent. It is a view, so Back and Refresh work. HttpProblem 409 if nothing
     matches."""
     if not call.visitor.may_act:
         raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; this needs http.token")
@@ -111,7 +111,7 @@ async def load_question(call: ViewCall) -> Mapping[str, Any]:
 
 
 async def enable_one(call: ActionCall) -> Done:
-    """Send to an endpoint again."""
+    """Enable an endpoint, or end its wait."""
     name, words = call.form.endpoint, call.words
     was_disabled, was_held = await call.services.write(enable, call.services.settings(), name, now=call.now)
     if was_disabled:
@@ -137,7 +137,7 @@ async def test(call: ActionCall) -> Done:
 
 
 async def _wanted(call: ActionCall) -> DeliveryFilter:
-    """The deliveries that the filter of the form shows. A text finds events, by their tasks or their ids."""
+    """The deliveries that the form's filter shows. A text matches tasks and event ids."""
     form: ManyDeliveries = call.form
     wanted = DeliveryFilter(
         states=(form.state,), endpoint=form.endpoint, topic=form.topic, since=since_at(form.since, call.now)
@@ -168,7 +168,7 @@ async def _planned(call: ActionCall, wanted: DeliveryFilter) -> Redelivery:
 
 
 def _question(call: ActionCall, wanted: DeliveryFilter, planned: Redelivery) -> Mapping[str, Any]:
-    """What the page that asks shows. It holds the time that `since` meant, because an age would grow."""
+    """The values of the page that asks. It contains an absolute time for `since`, because an age would change."""
     form, words = call.form, call.words
     if not planned.number:
         raise NothingDone(words.text("No delivery matches any more. Nothing is sent."))

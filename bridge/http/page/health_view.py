@@ -1,4 +1,4 @@
-"""Whether all is well, and since when not: three charts, accounts, endpoints, the daemon, the store, the sources."""
+"""The health view: three charts, accounts, endpoints, the daemon, the store, the sources. Problems come first."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ from bridge.http.page.wording import Wording
 from bridge.redaction import hidden
 from bridge.store import ReadStore
 
-MOST_NAMED: Final = 12  # in the title
-MOST_ROWS: Final = 8  # of a table that are well; those that are not are all shown
-STOPPED: Final = frozenset({FactState.BLOCKED, FactState.PAUSED})  # accounts that are not polled
+MOST_NAMED: Final = 12  # maximum number of names in the title
+MOST_ROWS: Final = 8  # rows without problems in a table; rows with problems are all shown
+STOPPED: Final = frozenset({FactState.BLOCKED, FactState.PAUSED})  # states of accounts that are not polled
 
 
 class HealthQuery(ViewQuery):
-    """`all`: anything shows every account and endpoint, also those that are well."""
+    """`all`: any value shows every account and endpoint, also those without problems."""
 
     all: str = ""
 
 
 class Rows(NamedTuple):
-    """The first rows of a table, and how many more there are."""
+    """The first rows of a table, and the number of further rows."""
 
     first: Sequence[AccountFacts | EndpointFacts]
     more: int
 
     @classmethod
     def of(cls, found: Sequence[AccountFacts | EndpointFacts], *, shows_all: bool) -> Rows:
-        """All that is not well, and what is well up to `MOST_ROWS`. `found`: the worst first. One row is never left
-        out for a line of its size."""
+        """All rows with problems, and those without up to `MOST_ROWS`. `found`: the worst first. If only one row would
+        be left out, it is shown, because "1 more" would take the same space."""
         least = sum(one.state is not FactState.WELL for one in found)
         shown = len(found) if shows_all or len(found) <= MOST_ROWS + 1 else max(least, MOST_ROWS)
         return cls(found[:shown], len(found) - shown)
 
 
 class HealthFound(NamedTuple):
-    """What the store knows, at one instant."""
+    """The stored facts at one instant."""
 
     overview: Overview
     facts: HealthFacts
@@ -72,7 +72,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     polls_now, commit_p95_s = rings.polls_now(), rings.commits().p95_s
     found = await services.read(_read, call, daemon, polls_now, commit_p95_s)
     facts = daemon_facts(found.facts, rings, daemon)
-    ahead = call.now - services.clock.steady()  # of wall time
+    ahead = call.now - services.clock.steady()  # difference of wall time and steady time
     return {
         "title": _title(words, found, is_failing=daemon.store_failed_at is not None),
         "is_stopped": any(need.kind is NeedKind.NO_DAEMON for need in found.needs),
@@ -120,8 +120,8 @@ def _read(
 
 
 class Lags(NamedTuple):
-    """The lines of the chart, how long the last deliveries took, and the longest time and when that was. They are
-    known since `since_at`; `unknown` is how much of the chart's width lies before that, in percent."""
+    """The lines of the chart, how long the last deliveries took, and the longest duration with its time. They are known
+    since `since_at`; `unknown` is the part of the chart's width before that, in percent."""
 
     median: str
     high: str
@@ -153,7 +153,7 @@ def _mean(polls: Mapping[str, tuple[float, int]]) -> float | None:
 
 
 def _troubles(words: Wording, found: HealthFound) -> list[str]:
-    """What needs a person, in a few words each; the same things as on Now."""
+    """The things that need a person, in a few words each, as on the view Now."""
     said = {
         NeedKind.SETTINGS_INVALID: lambda need: words.text("the settings file is invalid"),
         NeedKind.DEAD_DELIVERIES: lambda need: words.counted(
@@ -177,7 +177,7 @@ def _troubles(words: Wording, found: HealthFound) -> list[str]:
 
 
 def _title(words: Wording, found: HealthFound, *, is_failing: bool) -> str:
-    """What is not well. Without a daemon, nothing else matters. `is_failing`: the store cannot be written."""
+    """The title: the problems. Without a daemon, only that. `is_failing`: the store cannot be written."""
     for need in found.needs:
         if need.kind is NeedKind.NO_DAEMON and need.since_at is not None:
             since = words.moment(need.since_at)
@@ -209,7 +209,7 @@ def _summary(words: Wording, found: HealthFound, facts: DaemonFacts) -> str:
 
 
 def _notes(words: Wording, found: Overview) -> list[str]:
-    """The unusual events of the last day, a line each."""
+    """The unusual events of the last day, one line each."""
     unread = [
         words.text(
             "{account}: {n} answers with an unknown status: {word}", account=one.account, n=one.answers, word=one.word
@@ -237,7 +237,7 @@ def place_of_account(account: Account) -> str:
 
 
 def place_of_endpoint(endpoint: Webhook | Apprise) -> str:
-    """The kind of an endpoint and its host or services: the rest of an address may be a secret."""
+    """The kind of an endpoint and its host or services. The rest of an address may be secret."""
     if isinstance(endpoint, Apprise):
         services = {url.reveal().partition("://")[0].lower() for url in endpoint.urls if url.is_resolved}
         return f"apprise · {', '.join(sorted(services))}"

@@ -1,4 +1,4 @@
-"""The first view: whether all is well, what needs a person, what runs, and what has finished."""
+"""The first view: the overall state, what needs a person, what runs, and what has finished."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from bridge.store import ReadStore
 
 MOST_RUNS: Final = 9
 MOST_CARDS: Final = 24
-COPIES_WITHIN_S: Final = 0.1  # an archive that takes longer is not waited for; what it has found is shown
-BUSY_PER_MINUTE: Final = 50  # more finishes than anybody can follow
+COPIES_WITHIN_S: Final = 0.1  # how long to wait for the archive; copies that were found by then are shown
+BUSY_PER_MINUTE: Final = 50  # more finishes per minute than anybody can follow
 
 
 async def _load(call: ViewCall) -> Mapping[str, Any]:
@@ -45,7 +45,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
 
 
 def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: float | None) -> dict[str, Any]:
-    """Everything that the store knows, read at once."""
+    """All stored facts for the view, in one read."""
     services, file, now = call.services, call.services.settings(), call.now
     found = services.overviews.read(store, file)
     accounts = store.accounts()
@@ -76,7 +76,7 @@ def _finished(store: ReadStore, file: SettingsFile, now: float) -> list[Finished
 
 
 def is_busy(shown: Sequence[FinishedTask], now: float) -> bool:
-    """Whether tasks finish faster than a reader can follow. If so, new cards do not appear by themselves."""
+    """Whether tasks finish faster than a reader can follow. Then new cards do not appear automatically."""
     ends = [task.view.ended_at for task in shown if task.view.ended_at is not None]
     return len(ends) == MOST_CARDS and now - min(ends) < MOST_CARDS * 60 / BUSY_PER_MINUTE
 
@@ -87,7 +87,7 @@ def midnight_at(now: float, zone: tzinfo) -> float:
 
 
 def _answered_at(daemon: DaemonNow, call: ViewCall) -> float | None:
-    """The last answer of any provider, as wall-clock time."""
+    """The time of the last answer from any provider, as wall-clock time."""
     last = max((one.answered_at for one in daemon.accounts.values() if one.answered_at is not None), default=None)
     return None if last is None else call.now - max(0.0, call.services.clock.steady() - last)
 

@@ -64,12 +64,12 @@ def page_routes(services: Services) -> list[Route]:
 async def _respond(handle: Handler, services: Services, request: Request) -> Response:
     try:
         return await handle(request, services)
-    except Exception as error:  # the edge of one request
+    except Exception as error:  # the outermost handler of a request
         return await problem_page(request, services, visitor_of(request), problem_of(error))
 
 
 async def answer_unknown(services: Services, request: Request, error: Exception) -> Response:
-    """An address that does not exist: a page for people, a problem document for programs."""
+    """The answer for an unknown address: a page for people, a problem document for programs."""
     wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(PROGRAMS)
     if wants_page and isinstance(error, HTTPException):
         visitor = visitor_of(request)

@@ -1,4 +1,4 @@
-"""What a form does with a pause: end it."""
+"""The form that ends a pause."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class OnePause(ViewQuery):
 
 
 async def resume_one(call: ActionCall) -> Done:
-    """Poll an account again, or send to an endpoint again."""
+    """End the pause of an account or endpoint."""
     form: OnePause = call.form
     words = call.words
     section = next(section for section, of in SECTIONS.items() if of is form.of)

@@ -1,4 +1,4 @@
-"""The strip of a task's polls: where each poll, the usual duration and the finish stand. Arithmetic only."""
+"""The strip of a task's polls: positions of each poll, the usual duration and the finish. Arithmetic only."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-WIDTH: Final = 94.0  # per cent of the strip for the whole span, so that the last label is not at the edge
-APART: Final = 0.4  # per cent; closer polls are drawn as one
-ROOM: Final = 13.0  # per cent that a label needs beside another one
-NEAR_EDGE: Final = 12.0  # per cent; a label closer to an edge starts or ends at its mark
+WIDTH: Final = 94.0  # percent of the strip for the whole time span, so that the last label is not at the edge
+APART: Final = 0.4  # percent; polls that are closer together are drawn as one
+ROOM: Final = 13.0  # percent; the space that a label needs next to another one
+NEAR_EDGE: Final = 12.0  # percent; a label closer to an edge starts or ends at its mark
 
 
 class UsualSpan(NamedTuple):
-    """When similar tasks finish: one in ten before `low_at`, half before `mid_at`, nine in ten before `high_at`."""
+    """When similar tasks finish: 10 % before `low_at`, 50 % before `mid_at`, 90 % before `high_at`."""
 
     low_at: float
     mid_at: float
@@ -21,7 +21,7 @@ class UsualSpan(NamedTuple):
 
 
 class StripMark(NamedTuple):
-    """A place on the strip in per cent, and how a label there is aligned."""
+    """A position on the strip in percent, and the alignment of a label there."""
 
     x: float
     anchor: str  # start, middle, end
@@ -40,7 +40,7 @@ class StripGeometry:
 
     @property
     def marks(self) -> Sequence[float]:
-        """The positions of the polls; polls too close to each other appear once."""
+        """The positions of the polls; polls that are too close together appear once."""
         found: list[float] = []
         for at in sorted(self.polls):
             x = self._x(at)
@@ -50,23 +50,23 @@ class StripGeometry:
 
     @property
     def end(self) -> StripMark | None:
-        """Where the task finished."""
+        """The position of the finish."""
         return None if self.finished_at is None else _mark(self._x(self.finished_at))
 
     @property
     def present(self) -> StripMark | None:
-        """Where now is, while the task runs."""
+        """The position of the present, while the task runs."""
         return _mark(self._x(self.now)) if self.finished_at is None else None
 
     @property
     def coming(self) -> float | None:
-        """Where the next poll will be."""
+        """The position of the next poll."""
         is_ahead = self.finished_at is None and self.next_at is not None and self.next_at > self.now
         return self._x(self.next_at) if is_ahead and self.next_at is not None else None
 
     @property
     def band(self) -> tuple[float, float] | None:
-        """The range in which eight of ten similar tasks finish: its start and its width."""
+        """Where 80 % of similar tasks finish: start and width."""
         if self.usual is None:
             return None
         low = self._x(self.usual.low_at)
@@ -74,12 +74,12 @@ class StripGeometry:
 
     @property
     def middle(self) -> float | None:
-        """Where half of the similar tasks have finished."""
+        """Where 50 % of similar tasks have finished."""
         return None if self.usual is None else self._x(self.usual.mid_at)
 
     @property
     def labels(self) -> dict[str, StripMark]:
-        """The labels below the strip that have room: `low`, `mid` and `high`. `added` is always at the left."""
+        """The labels below the strip that have enough space: `low`, `mid` and `high`. `added` is always at the left."""
         if self.usual is None:
             return {}
         found: dict[str, StripMark] = {}
@@ -99,12 +99,12 @@ class StripGeometry:
         return max(self._instants())
 
     def _instants(self) -> Iterator[float]:
-        yield self.added_at + 1e-3  # never an empty span
+        yield self.added_at + 1e-3  # so that the span is never empty
         yield self.now if self.finished_at is None else self.finished_at
         if self.usual is not None:
             yield self.usual.high_at
         if self.finished_at is None and self.next_at is not None:
-            yield min(self.next_at, self.now + max(self.now - self.added_at, 60.0))  # a far one is at the edge
+            yield min(self.next_at, self.now + max(self.now - self.added_at, 60.0))  # at the edge if it is far away
 
     def _x(self, at: float) -> float:
         share = (at - self.added_at) / (self._ends_at - self.added_at)

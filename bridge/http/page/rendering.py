@@ -1,4 +1,4 @@
-"""Fills templates. Text from outside is only ever escaped text."""
+"""Renders templates. Text from outside is always escaped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridge.http.page.wording import Wording
 
 MIDDLE_OF_URL: Final = "…"
 _TURNING: Final = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
-SHOWN_OF_URL: Final = 70  # characters of a long address
+SHOWN_OF_URL: Final = 70  # maximum characters of a long address
 
 
 @cache
@@ -39,7 +39,7 @@ def environment() -> jinja2.Environment:
 
 
 def render(template: str, visitor: Visitor, now: float, values: Mapping[str, Any]) -> str:
-    """One page, for this reader, at this instant."""
+    """One page, for this reader, at this time."""
     words = Wording(visitor.language, visitor.zone, now)
     found = environment().get_template(template)
     return found.render(
@@ -54,13 +54,14 @@ def render(template: str, visitor: Visitor, now: float, values: Mapping[str, Any
 
 
 def one_direction(value: object) -> object:
-    """Text without the characters that turn the direction of what follows: `cod.exe` could be drawn as `exe.doc`."""
-    return value.translate(_TURNING) if type(value) is str else value  # markup of ours has none
+    """Text without the characters that change the direction of the following text: `cod.exe` could be drawn as
+    `exe.doc`."""
+    return value.translate(_TURNING) if type(value) is str else value  # genbridge's own markup has none
 
 
 def address(path: str, kept: Iterable[tuple[str, str]] = (), **parameters: object) -> str:
-    """A link within the page. Parameters that are None or empty are left out; a list gives one for each value. `kept`
-    are parameters of the present address, unless they are given again."""
+    """A link within the page. Parameters that are None or empty are left out; a list becomes one parameter for each
+    value. `kept` are parameters of the current address, used unless they are given again."""
     given = [(name, value) for name, value in kept if name not in parameters]
     for name, value in parameters.items():
         several = value if isinstance(value, list | tuple) else [value]
@@ -69,17 +70,17 @@ def address(path: str, kept: Iterable[tuple[str, str]] = (), **parameters: objec
 
 
 def ms(at: float) -> int:
-    """An instant for the page's script."""
+    """A time for the page's script."""
     return round(at * 1000)
 
 
 def filled(text: str, **parts: Markup) -> Markup:
-    """A text with `{name}` filled in by pieces of the page."""
+    """A text in which `{name}` is replaced by pieces of the page."""
     return escape(text).format(**parts)
 
 
 def web(url: str) -> str | None:
-    """The address if a browser may follow it from here: http and https only."""
+    """The address if a browser may follow it from here: only http and https."""
     return url if url.lower().startswith(("http://", "https://")) else None
 
 

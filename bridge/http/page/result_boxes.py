@@ -1,5 +1,5 @@
 """What a page may show of a task's results: each with its kind, its picture, and whether the reader's browser may load
-it from here."""
+it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bridge.domain.result_facts import WANTED_FIRST, MadeResult, result_facts
 from bridge.domain.task import Snapshot
 from bridge.http.page.result_copies import ShownCopy
 
-SOON_S: Final = 600.0  # a result that is gone within this time ...
-SOON_SHARE: Final = 0.1  # ... or within this share of its life is marked
-MOST_TEXT: Final = 20_000  # characters of one text
+SOON_S: Final = 600.0  # a result that will be gone within this time ...
+SOON_SHARE: Final = 0.1  # ... or within this part of its lifetime is marked
+MOST_TEXT: Final = 20_000  # maximum characters of a text
 MOST_TITLE: Final = 200
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -35,15 +35,15 @@ class ResultState(StrEnum):
     """What a result box shows."""
 
     SHOWN = "shown"  # the file itself, or the text
-    ELSEWHERE = "elsewhere"  # the host's name and a link: `http.previews` does not have its origin
+    ELSEWHERE = "elsewhere"  # the host's name and a link, because its origin is not in `http.previews`
     GONE = "gone"  # the provider has deleted it
-    EMBEDDED = "embedded"  # it was inside the answer; only the archive may have it
+    EMBEDDED = "embedded"  # it was inside the answer, and only the archive may have it
     CLOSED = "closed"  # only the API key opens it
 
 
 class ResultBox(NamedTuple):
     """One result. `gone_at`: when the provider deletes it; `is_soon`: that is near. `cover` is a picture that may be
-    shown. `size` is known of files inside answers only."""
+    shown. `size` is only known for files inside answers."""
 
     kind: ResultKind
     state: ResultState
@@ -57,7 +57,7 @@ class ResultBox(NamedTuple):
     size: int = 0
     gone_at: float | None = None
     is_soon: bool = False
-    is_rendition: bool = False  # it accompanies another result
+    is_rendition: bool = False  # it belongs to another result
     copy: str = ""  # the link to a copy in the archive
     mark: str = ""  # see `WantedCopy.mark`
 
@@ -79,12 +79,12 @@ def result_boxes(
 
 
 def with_copies(boxes: Sequence[ResultBox], copies: Mapping[str, ShownCopy]) -> Sequence[ResultBox]:
-    """The results, with the links to their copies. A copy can be shown whatever has become of the result."""
+    """The results, with links to their copies. A copy can be shown even if the result is gone."""
     return [_with_copy(box, copies[box.mark]) if box.mark in copies else box for box in boxes]
 
 
 def is_allowed(url: str, previews: Collection[str]) -> bool:
-    """Whether the page's policy lets a browser load it. Origins may begin with `*.`, as in the policy."""
+    """Whether the page's policy allows a browser to load it. Origins may begin with `*.`, as in the policy."""
     origin = _origin(url)
     if origin is None:
         return False
@@ -98,7 +98,8 @@ def is_allowed(url: str, previews: Collection[str]) -> bool:
 
 
 def main_results(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
-    """The results of the kind that a person waits for, those that can be shown first. Renditions are left out."""
+    """The results of the kind that people most likely want; those that can be shown come first. Renditions are left
+    out."""
     main = [box for box in boxes if not box.is_rendition]
     kinds = {box.kind for box in main}
     kind = next((one for one in map(_KINDS.__getitem__, WANTED_FIRST) if one in kinds), None)

@@ -23,9 +23,9 @@ from bridge.domain.task import Json, Phase
 from bridge.domain.watch import Watch
 from bridge.http.services import Services
 
-WITHIN_S: Final = 0.5  # an archive that takes longer is not waited for
+WITHIN_S: Final = 0.5  # how long to wait for the archive
 DAY_S: Final = 86_400
-SEARCHES_AT_ONCE: Final = 8  # abandoned reads still use a thread until the archive answers
+SEARCHES_AT_ONCE: Final = 8  # abandoned reads keep using a thread until the archive answers
 
 
 class ShownCopy(NamedTuple):
@@ -37,7 +37,7 @@ class ShownCopy(NamedTuple):
 
 
 class CopiedTask(NamedTuple):
-    """What the place of a task's copies follows from. `event_id`: of its finish."""
+    """The values that determine where a task's copies are. `event_id` is that of its finish."""
 
     event_id: str
     account: str
@@ -60,7 +60,7 @@ async def shown_copies(services: Services, loaded: Loaded, watch: Watch) -> Mapp
 async def copies_of(
     services: Services, loaded: Loaded, tasks: Sequence[CopiedTask], *, within_s: float = WITHIN_S
 ) -> Mapping[str, ShownCopy]:
-    """The copies of many tasks, as far as they are found in this time."""
+    """The copies of many tasks that are found within this time."""
     archive = loaded.settings.archive
     if archive is None or not tasks:
         return {}
@@ -76,10 +76,10 @@ async def copies_of(
         return {}
     now = services.clock.now()
     key = await services.writing(lambda: services.store.ensure_key(KeyPurpose.RESULTS, now=now))
-    expires_s = int(now // DAY_S) * DAY_S + LINK_LIFE_S  # the same link for a day, so that browsers keep the file
+    expires_s = int(now // DAY_S) * DAY_S + LINK_LIFE_S  # the same link all day, so that browsers cache the file
     return {
         mark: ShownCopy(result_link(key, copy.path, expires_s=expires_s), copy.media_type, copy.bytes)
-        for mark, copy in dict(found).items()  # the thread may still add to it
+        for mark, copy in dict(found).items()  # a copy, because the thread may still add to it
     }
 
 
@@ -101,7 +101,7 @@ def _find(
 
 
 def copies_at(place: Place, task: CopiedTask) -> Mapping[str, CopyMade]:
-    """The copies that are there, by `WantedCopy.mark`. Blocks. Empty while the archive cannot be read."""
+    """The existing copies, by `WantedCopy.mark`. Blocks. Empty while the archive cannot be read."""
     try:
         record = _record(place, task)
         wanted = {one.n: one.mark for one in wanted_copies({"task_result": task.result}, COPIED_KINDS)}
@@ -112,7 +112,7 @@ def copies_at(place: Place, task: CopiedTask) -> Mapping[str, CopyMade]:
 
 
 def _record(place: Place, task: CopiedTask) -> list[Json]:
-    """What the record beside the copies says; empty if this task has no record."""
+    """The content of the record beside the copies; empty if this task has no record."""
     facts = {
         "ended_at": round((task.ended_at or 0.0) * 1000),
         "label": task.label,
@@ -125,5 +125,5 @@ def _record(place: Place, task: CopiedTask) -> list[Json]:
             if data["event_id"] == task.event_id:
                 return list(data["archive"])
         except (ValueError, TypeError, KeyError):
-            continue  # none, or of another task
+            continue  # no record, or that of another task
     return []

@@ -1,4 +1,4 @@
-"""A running task as a row shows it."""
+"""A running task, as a row shows it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.domain.account_state import AccountState
 from bridge.domain.views import WatchView
 from bridge.http.page.bars import Bar
 
-LONG_S: Final = 10.0  # a shorter wait is over before anybody has read of it
+LONG_S: Final = 10.0  # a shorter wait is over before anybody could read about it
 
 
 class HeldBack(StrEnum):
@@ -26,7 +26,7 @@ class HeldBack(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One row. `usual_s`: nine of ten such tasks take no longer."""
+    """One row. `usual_s`: 90 % of such tasks take no longer."""
 
     view: WatchView
     bar: Bar
@@ -35,7 +35,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What people call the task."""
+        """The task's label, or else its id."""
         return self.view.label or self.view.task_id
 
 
@@ -47,7 +47,7 @@ def runs(
 
 
 def _run(view: WatchView, account: AccountState | None, estimates: Estimates, now: float) -> Run:
-    # As seen when it was added: the bar says how late it is, so its age must not move the band.
+    # Estimated from its addition, not from its current age: the bar shows how late it is, so the band must not move.
     usual = estimates.of(view, view.added_at)
     held, held_at = _held(view, account, now)
     low, mid, high = (None, None, None) if usual is None else (usual.low_at, usual.at, usual.high_at)

@@ -1,4 +1,4 @@
-"""Signing in with a token of the settings, and out again."""
+"""Signing in with a token of the settings, and signing out."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MAX_FORM_BYTES: Final = 64 << 10
 
 
 class SignInQuery(ViewQuery):
-    """`next`: where the reader wanted to go."""
+    """`next`: the page that the reader wanted to open."""
 
     next: str = "/"
 
 
 async def _load(call: ViewCall) -> Mapping[str, Any]:
-    # A browser sends the cookie only with requests from our own pages, not with a link in a chat. One more request,
-    # made by this page, shows whether the reader has signed in.
+    # After a click on a link in a chat, a browser does not send the cookie; it only sends it with requests from
+    # genbridge's own pages. So this page makes one more request, which shows whether the reader has signed in.
     comes_from_elsewhere = call.request.headers.get("sec-fetch-site") == "cross-site"
     return {
         "next": own_path(call.query.next),
@@ -42,7 +42,7 @@ SIGN_IN: Final = View(path="/signin", template="sign_in.html", name="", load=_lo
 
 
 async def sign_in(request: Request, services: Services) -> Response:
-    """Take a token and give a session. A wrong token shows the form again."""
+    """Check a token and start a session. A wrong token shows the form again."""
     form = await read_form(request)
     target = own_path(form.get("next", "/"))
     access: AccessMiddleware = request.app.state.access
@@ -70,14 +70,14 @@ async def sign_in(request: Request, services: Services) -> Response:
 
 
 async def sign_out(request: Request, services: Services) -> Response:
-    """Forget the session."""
+    """End the session."""
     answer = RedirectResponse("/signin", HTTPStatus.SEE_OTHER)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer
 
 
 async def read_form(request: Request, *, max_bytes: int = MAX_FORM_BYTES) -> Mapping[str, str]:
-    """The fields of a form, each once; of several equal ones the last counts."""
+    """The fields of a form. If a field is repeated, the last value counts."""
     body = await read_body(request, max_bytes=max_bytes)
     try:
         found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)

@@ -1,4 +1,4 @@
-"""The story of one task: its result, who was notified, what happened, and when it was polled."""
+"""The page of one task: its result, who was notified, what happened, and when it was polled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
 from bridge.store import ReadStore
 
-MOST_LOOKED_FOR: Final = 4096  # characters; an address may be longer than an id
+MOST_LOOKED_FOR: Final = 4096  # maximum characters of `id`; a URL may be longer than an id
 
 
 class StoryQuery(ViewQuery):
@@ -47,7 +47,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         return {"story": None, "choices": await services.read(_views, keys), "wanted_id": query.id}
     try:
         story = await services.read(read_story, loaded, keys[0], now=call.now)
-    except UnknownError:  # it was deleted just now
+    except UnknownError:  # it has just been deleted
         raise _not_kept(call, loaded) from None
     copies = await shown_copies(services, loaded, story.details.watch)
     story = replace(story, results=with_copies(story.results, copies))
@@ -71,7 +71,7 @@ def _shown(story: TaskStory, call: ViewCall, loaded: Loaded) -> Mapping[str, Any
 
 
 def _keys(store: ReadStore, loaded: Loaded, text: str, account: str | None) -> Sequence[WatchKey]:
-    """The tasks that this id means: of several accounts if `account` does not say which."""
+    """The tasks with this id: of several accounts, unless `account` selects one."""
     found = store.find(text, account)
     if found:
         return [watch.state.key for watch in found]
@@ -94,7 +94,7 @@ def _not_kept(call: ViewCall, loaded: Loaded) -> HttpProblem:
 
 
 def _provider(loaded: Loaded, account: str) -> str:
-    """What people call the other side: the provider of the account; the account itself if the settings lack it."""
+    """The provider of the account; the account itself if it is not in the settings."""
     known = loaded.settings.accounts.get(account)
     return known.provider if known is not None else account
 

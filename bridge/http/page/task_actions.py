@@ -1,4 +1,4 @@
-"""What forms do with tasks: poll now, watch again, withdraw, add."""
+"""Forms for tasks: poll now, watch again, withdraw, add."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bridge.store import ReadStore
 from bridge.task_reading import task_reader
 
 MAX_ADD_BYTES: Final = 1 << 20
-MOST_MISTAKES: Final = 50  # of a list of tasks, on the page
+MOST_MISTAKES: Final = 50  # maximum number of mistakes that the page shows
 
 
 class OneTask(ViewQuery):
@@ -38,7 +38,7 @@ class OneTask(ViewQuery):
 
 
 class NewTasks(ViewQuery):
-    """Tasks in any syntax that `genbridge add -` reads. `again`: also those that have finished."""
+    """Tasks in any syntax that `genbridge add -` reads. `again`: watch finished ones again."""
 
     tasks: str = ""
     account: str | None = None
@@ -47,7 +47,7 @@ class NewTasks(ViewQuery):
 
 
 class AddFormQuery(ViewQuery):
-    """`account`: the one that is chosen at first."""
+    """`account`: the one that is selected at first."""
 
     account: str = ""
 
@@ -71,7 +71,7 @@ async def withdraw(call: ActionCall) -> Done:
 
 
 async def watch_again(call: ActionCall) -> Done:
-    """Watch a task once more that has finished or was withdrawn."""
+    """Watch a finished or withdrawn task once more."""
     services = call.services
     view = await services.read(ReadStore.view, call.form.key)
     wish = watch_requests.wish_again(task_reader(services.settings()), view)
@@ -82,7 +82,7 @@ async def watch_again(call: ActionCall) -> Done:
 
 
 async def add(call: ActionCall) -> Done | Response:
-    """Watch tasks: all of them, or none if one is wrong. Then the form says what is wrong."""
+    """Watch tasks: all of them, or none if one is invalid. Then the form shows what is wrong."""
     form: NewTasks = call.form
     data = form.tasks.replace("\r\n", "\n").encode("utf-8", "replace")
     shared = {"account": form.account, "action": form.action}
@@ -98,7 +98,7 @@ async def add(call: ActionCall) -> Done | Response:
 
 
 def add_values(call: ViewCall, form: NewTasks, wrong: Sequence[WrongTask] = ()) -> Mapping[str, Any]:
-    """What the form for adding tasks shows: every mistake. If tasks only leave something open, it asks for that."""
+    """The values of the form for adding tasks, with every mistake. If only a field is missing, the form asks for it."""
     accounts = list(call.services.settings().settings.accounts)
     lacks = [key for key in ("account", "action") if any(one.lacks == key for one in wrong)]
     can_choose = len(accounts) > 1 and not form.account

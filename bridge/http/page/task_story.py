@@ -1,4 +1,5 @@
-"""What the page shows of one task: its result, its deliveries with every attempt, and its history, in order of time."""
+"""What the page shows about one task: its result, its deliveries with all attempts, and its history in order of
+time."""
 
 from __future__ import annotations
 
@@ -25,18 +26,18 @@ from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes
 from bridge.http.page.runs import Run, runs
 from bridge.store import ReadStore
 
-MOST_NOTIFIED: Final = 12  # deliveries that the list of what happened names
-MOST_EVENTS: Final = 12  # whose deliveries are shown; a long task may have hundreds of progress events
+MOST_NOTIFIED: Final = 12  # maximum number of deliveries in the history
+MOST_EVENTS: Final = 12  # events whose deliveries are shown; a task may have hundreds of progress events
 MOST_HAPPENED: Final = 80
-FIRST_HAPPENED: Final = 10  # of more, this many of the first are shown, and the rest are the last
-MOST_META: Final = 40  # keys
-MOST_META_CHARS: Final = 400  # of one value
+FIRST_HAPPENED: Final = 10  # of a longer history, this many of the first lines are shown, and the last ones
+MOST_META: Final = 40  # maximum number of keys
+MOST_META_CHARS: Final = 400  # maximum characters of one value
 
 
 class DeliveryNow(NamedTuple):
-    """One delivery. `state`: a state of deliveries, or `held`. `why`: what it waits for: `unknown` (the settings have
-    no such endpoint), `disabled`, `paused`, `asked` (the receiver named a time), `order` (an earlier one is retried
-    first), or empty."""
+    """One delivery. `state`: a state of deliveries, or `held`. `why`: what it waits for: `unknown` (the endpoint is not
+    in the settings), `disabled`, `paused`, `asked` (the receiver asked for a wait), `order` (an earlier delivery is
+    retried first), or empty."""
 
     view: DeliveryView
     state: str
@@ -46,7 +47,7 @@ class DeliveryNow(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All attempts that were made, in every round of retries."""
+        """The number of attempts in all rounds of retries."""
         return len(self.view.made)
 
 
@@ -59,15 +60,15 @@ class NotifiedOf(NamedTuple):
 
 
 class Happening(NamedTuple):
-    """One line of what happened. `what`: a fact of the history, or `accepted`, `dead`, `deferred` of a delivery to
-    `endpoint`, or `copied`, `not copied`, or `left out` (`detail` is the number of lines that are not shown).
-    `answers` are those of all polls so far."""
+    """One line of the history. `what`: a fact of the history; or `accepted`, `dead`, `deferred` for a delivery to
+    `endpoint`; or `copied`, `not copied`; or `left out` (`detail` is the number of lines that are not shown). `answers`
+    are those of all polls so far."""
 
     at: float
     what: str
     detail: str = ""
     endpoint: str = ""
-    after_s: float | None = None  # from the finish
+    after_s: float | None = None  # since the finish
     answers: Sequence[ReadingCount] = ()
 
 
@@ -78,12 +79,12 @@ class TaskStory:
     now: float
     details: WatchDetails
     view: WatchView
-    run: Run | None  # while it runs
+    run: Run | None  # only while it runs
     usual: tuple[Expected, int] | None
     account: AccountState | None
-    paused: Mapping[str, Pause]  # endpoints
+    paused: Mapping[str, Pause]  # paused endpoints
     queue_holds: QueueHolds
-    endpoints: frozenset[str]  # of the settings
+    endpoints: frozenset[str]  # all endpoints in the settings
     is_account_known: bool
     results: Sequence[ResultBox]
 
@@ -97,12 +98,12 @@ class TaskStory:
 
     @property
     def name(self) -> str:
-        """What people call the task."""
+        """The task's label, or else its id."""
         return self.view.label or self.view.task_id
 
     @property
     def trouble(self) -> ReadingCount | None:
-        """The last unusable answers, until a usable one arrives."""
+        """The last unusable answers, if there was no usable one since."""
         memory = self.details.watch.state.memory
         if not self.is_live or not (memory.failures or memory.doubt):
             return None
@@ -111,7 +112,7 @@ class TaskStory:
 
     @property
     def account_pause(self) -> Pause | None:
-        """The pause of its account that lasts now."""
+        """The current pause of its account."""
         pause = self.account.pause if self.account else None
         return pause if pause is not None and pause.lasts(self.now) else None
 
@@ -132,7 +133,7 @@ class TaskStory:
 
     @property
     def shown_events(self) -> Sequence[NotifiedOf]:
-        """The finish, and the latest of the others."""
+        """The finish, and the latest other events."""
         events = self.events
         finishes = [one for one in events if one.topic in END_TOPICS]
         others = [one for one in events if one.topic not in END_TOPICS]
@@ -140,13 +141,13 @@ class TaskStory:
 
     @property
     def copying(self) -> list[DeliveryNow]:
-        """What becomes of the copies in the archive, the latest first."""
+        """The state of the copies in the archive, the latest first."""
         views = held_deliveries(self._sent(is_copy=True), self.paused.values(), self.now)
         return [self._delivery(one) for one in reversed(views)]
 
     @property
     def happened(self) -> list[Happening]:
-        """The history and what became of the last finish, the oldest first."""
+        """The history, including the deliveries about the last finish, the oldest first."""
         facts = [Happening(fact.at, fact.what, fact.detail) for fact in self.details.history]
         before_finish = [place for place, one in enumerate(facts) if one.what not in _FINAL]
         if before_finish and self.details.readings:
@@ -161,13 +162,13 @@ class TaskStory:
 
     @property
     def meta(self) -> list[tuple[str, str]]:
-        """The task's own data as texts, cut where it is long."""
+        """The task's own data as texts; long ones are cut."""
         pairs = list(self.view.meta.items())[:MOST_META]
         texts = [(name, value if isinstance(value, str) else encode(value).decode()) for name, value in pairs]
         return [(_cut(name), _cut(text)) for name, text in texts]
 
     def strip(self, polls: Sequence[float]) -> StripGeometry:
-        """When it was polled."""
+        """The strip that shows when it was polled."""
         usual = UsualSpan(self.usual[0].low_at, self.usual[0].at, self.usual[0].high_at) if self.usual else None
         return StripGeometry(
             added_at=self.view.added_at,
@@ -212,7 +213,7 @@ class TaskStory:
 
 
 def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -> TaskStory:
-    """Everything about one task. UnknownError when it is not watched."""
+    """Everything about one task. UnknownError if it is not watched."""
     details, accounts = store.details(key), store.accounts()
     [view] = held_watches([store.view(key)], accounts, now)
     known = estimates(store, loaded)
@@ -240,7 +241,7 @@ def _cut(text: str) -> str:
 
 
 def _in_order(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
-    """What a person waits for comes first: of a song, before its cover and its video."""
+    """The results in order of importance: for example a song before its cover and its video."""
     first = main_results(boxes)
     return [*first, *(box for box in boxes if box not in first)]
 

@@ -1,4 +1,4 @@
-"""The list of tasks: a table, newest first, narrowed by phase, account, label, time and text."""
+"""The list of tasks: a table, newest first, filtered by phase, account, label, time and text."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TABS: Final[Mapping[str, tuple[Phase, ...]]] = {
     "not_succeeded": NOT_SUCCEEDED,
     "withdrawn": (Phase.WITHDRAWN,),
 }
-SPANS: Final = ("1h", "24h", "7d")  # that the form offers
+SPANS: Final = ("1h", "24h", "7d")  # offered by the form
 MOST_CHARS: Final = 512
 
 
@@ -58,7 +58,7 @@ class TasksQuery(ViewQuery):
 
 
 class TaskRow(NamedTuple):
-    """One line of the table. `run` is set while it runs; `accepted` of `notified` endpoints have its result."""
+    """One line of the table. `run` is set while it runs. `accepted` of the `notified` endpoints have its result."""
 
     view: WatchView
     run: Run | None
@@ -67,12 +67,12 @@ class TaskRow(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What its result is; empty without a result."""
+        """The kind of its result; empty without a result."""
         return str(self.results[0].kind) if self.results else ""
 
     @property
     def picture(self) -> str:
-        """The address of a picture that the browser may load; empty without one."""
+        """The address of a picture that the browser may load; empty if there is none."""
         return picture(self.results)
 
     @property
@@ -87,7 +87,7 @@ class TaskRow(NamedTuple):
 
 
 class Tab(NamedTuple):
-    """A choice of phases. `counted` is None if the tasks were not counted."""
+    """A tab for some phases. `counted` is None if the tasks were not counted."""
 
     name: str
     phases: tuple[Phase, ...]
@@ -97,12 +97,12 @@ class Tab(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
-    """What was read from the store at once."""
+    """What was read from the store in one read."""
 
     rows: Sequence[TaskRow]
     copied: Sequence[CopiedTask]
     next: str | None
-    blocking: str  # the filter without which there would be tasks; empty: none alone
+    blocking: str  # the filter that hides all tasks; empty if no single filter does
 
 
 async def _load(call: ViewCall) -> Mapping[str, Any]:
@@ -111,7 +111,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     wanted = wanted_watches(query, now)
     found = await services.read(_read, loaded, wanted, query, now=now)
     counts = None
-    if not (query.q or query.since):  # no index has these
+    if not (query.q or query.since):  # there is no index for these
         counts = await (label_counts(services, wanted) if query.label else phase_counts(services, query.account))
     results = await main_results_of(
         services, loaded, {row.view.watch_id: row.results for row in found.rows}, found.copied
@@ -136,7 +136,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
 
 
 def wanted_watches(query: TasksQuery, now: float) -> WatchFilter:
-    """The tasks that these parameters select. HttpProblem for a `since` that is no time."""
+    """The tasks that these parameters select. HttpProblem if `since` is not a time."""
     return WatchFilter(
         phases=query.phase,
         account=query.account,
@@ -157,12 +157,12 @@ def tabs(phases: Collection[Phase], counts: Mapping[Phase, int] | None) -> list[
 
 
 def bounded(number: int) -> BoundedCount:
-    """The number, cut to thousands where it is large."""
+    """The number; large numbers are cut to thousands."""
     return BoundedCount(number if number <= COUNTED else number // 1000 * 1000, number > COUNTED)
 
 
 def command(query: TasksQuery) -> str:
-    """The same list on the command line; empty if the command lacks a filter."""
+    """The command that lists the same tasks; empty if the command lacks one of the filters."""
     phases = set(query.phase)
     parts = ["genbridge", "list"]
     if phases == LIVE:
@@ -179,13 +179,13 @@ def command(query: TasksQuery) -> str:
 
 
 def kept_for(words: Wording, seconds: float) -> str:
-    """`30 days`, or a duration that is no number of days."""
+    """`30 days`, or a duration if it is not a whole number of days."""
     days, rest = divmod(seconds, DAY_S)
     return words.counted(int(days), "{n} day", "{n} days") if days and not rest else words.duration(seconds)
 
 
 async def phase_counts(services: Services, account: str | None) -> Mapping[Phase, int] | None:
-    """How many tasks are in each phase, of one account or of all; None if that is not known at once."""
+    """How many tasks are in each phase, of one account or of all; None if that is not known quickly."""
     gauges: StoreGauges | None = None
     with anyio.move_on_after(COUNTS_WITHIN_S):
         gauges = await services.gauges.get()
@@ -199,7 +199,7 @@ async def phase_counts(services: Services, account: str | None) -> Mapping[Phase
 
 
 async def label_counts(services: Services, wanted: WatchFilter) -> Mapping[Phase, int]:
-    """The same for the tasks with one label: at most `COUNTED` and one more of each phase."""
+    """The same for the tasks with one label. Counting stops at `COUNTED` plus one for each phase."""
     return await services.read(_label_counts, wanted)
 
 
@@ -237,7 +237,8 @@ def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQue
 
 
 def _blocking(store: ReadStore, wanted: WatchFilter) -> str:
-    """The parameter of the one filter that hides every task; empty if it is the only filter, or if several do."""
+    """The parameter of the one filter that hides every task; empty if it is the only filter, or if several filters hide
+    them."""
     given = [(name, value) for name, value in wanted._asdict().items() if value]
     if len(given) < 2:
         return ""

@@ -14,7 +14,7 @@ from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes,
 from bridge.http.page.result_copies import CopiedTask, copies_of
 from bridge.http.services import Services
 
-COPIES_WITHIN_S: Final = 0.05  # the page does not wait longer for the archive, and shows what it found
+COPIES_WITHIN_S: Final = 0.05  # how long the page waits for the archive; it shows what was found by then
 K = TypeVar("K", bound=Hashable)
 
 
@@ -26,7 +26,7 @@ class Thumbnail(NamedTuple):
 
 
 def boxes_of(watch: WatchView, snapshot: Snapshot | None, previews: Collection[str], now: float) -> list[ResultBox]:
-    """The results of a task that has succeeded; none of any other."""
+    """The results of a successful task; empty for any other task."""
     if watch.phase is not Phase.SUCCEEDED:
         return []
     began_at = watch.added_at if watch.ended_at is None else watch.ended_at
@@ -36,7 +36,7 @@ def boxes_of(watch: WatchView, snapshot: Snapshot | None, previews: Collection[s
 async def main_results_of(
     services: Services, loaded: Loaded, boxes: Mapping[K, list[ResultBox]], copied: Collection[CopiedTask]
 ) -> dict[K, list[ResultBox]]:
-    """The main results of several tasks, with their copies as far as these are found at once."""
+    """The main results of several tasks, with the copies that are found quickly."""
     copies = await copies_of(services, loaded, list(copied), within_s=COPIES_WITHIN_S)
     return {key: list(main_results(with_copies(one, copies))) for key, one in boxes.items()}
 
@@ -44,8 +44,8 @@ async def main_results_of(
 async def thumbnails_of(
     services: Services, loaded: Loaded, rows: Collection[DeliveryRow], now: float
 ) -> dict[tuple[str, str, str], Thumbnail]:
-    """What to show of each delivery's result, by the delivery's name; empty if no row has a picture. Pictures are only
-    what the browser may load: from an allowed origin, or our own copy."""
+    """The thumbnail of each delivery, by the delivery's name; empty if no row has a picture. Pictures are only what the
+    browser may load: from an allowed origin, or a copy."""
     previews = loaded.settings.http.previews if loaded.settings.http else ()
     boxes = {row.name: boxes_of(row.watch, row.snapshot, previews, now) for row in rows if row.watch is not None}
     copied = {row.view.event_id: task for row in rows if (task := _copied(row)) is not None}
@@ -60,7 +60,7 @@ def picture(results: Collection[ResultBox]) -> str:
 
 
 def _copied(row: DeliveryRow) -> CopiedTask | None:
-    """Where the copies of its results are; None if it says nothing of a success."""
+    """Where the copies of its results are; None if it is not about a success."""
     watch, view = row.watch, row.view
     if watch is None or row.snapshot is None or view.topic != Topic.TASK_SUCCEEDED:
         return None

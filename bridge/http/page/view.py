@@ -1,4 +1,4 @@
-"""A view of the page as a value: its address, its parameters, and what its template shows."""
+"""A view of the page as a value: its address, its parameters, and the values for its template."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from bridge.http.services import Services
 from bridge.http.sessions import form_field, notice_of
 
 HTML: Final = "text/html"
-NOTICE: Final = "done"  # the parameter that says what a form has done
+NOTICE: Final = "done"  # the parameter with the notice about a form
 FLEETING: Final = frozenset({*CHOICES, NOTICE})  # parameters that links of the page do not keep
 Q = TypeVar("Q", bound="ViewQuery")
 
 
 class ViewQuery(BaseModel):
-    """The parameters of a view, or the fields of a form. Unknown ones are ignored: both may come from an older page."""
+    """The parameters of a view, or the fields of a form. Unknown ones are ignored, because they may come from an older
+    page."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -49,7 +50,8 @@ class ViewCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """`load` finds what the template shows. `name` is the view's entry in the navigation; empty: none."""
+    """One view. `load` returns the values for the template. `name` is the view's entry in the navigation; empty:
+    none."""
 
     path: str
     template: str
@@ -59,7 +61,7 @@ class View:
     right: Right = field(default=Right.READ)
 
     async def respond(self, request: Request, services: Services) -> Response:
-        """The page, or an error page. Without a sign-in, a redirect to the sign-in page."""
+        """The page, or an error page. A reader who is not signed in is redirected to the sign-in page."""
         visitor = visitor_of(request)
         if self.right is not Right.OPEN and visitor.right is Right.OPEN:
             return _to_sign_in(request)
@@ -73,7 +75,7 @@ class View:
             )
             values = await self.load(call)
             return await page(call, self.template, values, view=self.name)
-        except Exception as error:  # the edge of one request
+        except Exception as error:  # the outermost handler of a request
             return await problem_page(request, services, visitor, problem_of(error))
 
 
@@ -86,7 +88,8 @@ async def page(
     status: HTTPStatus = HTTPStatus.OK,
     has_forms: bool = True,
 ) -> Response:
-    """A rendered page. Choices made by this request are kept as cookies. Without forms it does not need the store."""
+    """A rendered page. Choices made by this request are stored as cookies. A page without forms does not need the
+    store."""
     services, visitor = call.services, call.visitor
     frame = {
         "view": view,
@@ -106,14 +109,14 @@ async def page(
 
 
 async def _notice(call: ViewCall) -> tuple[str, bool] | None:
-    """What a form has done, and whether that is good. It is signed, so a link cannot forge it."""
+    """The notice about a form, and whether it is good news. It is signed, so a link cannot forge it."""
     if not (value := call.request.query_params.get(NOTICE)) or call.visitor.right is Right.OPEN:
         return None
     return notice_of(await form_key(call.services), value, call.now)
 
 
 async def problem_page(request: Request, services: Services, visitor: Visitor, problem: HttpProblem) -> Response:
-    """One sentence for a person: what is wrong, and what to do. Works without the store, which may be what is wrong."""
+    """One sentence for a person: what is wrong, and what to do. Works without the store, which may be the cause."""
     call = ViewCall(services=services, request=request, visitor=visitor, now=services.clock.now(), query=ViewQuery())
     answer = await page(call, "problem.html", {"problem": problem}, view="", status=problem.status, has_forms=False)
     answer.headers.update(problem.headers or {})
@@ -121,13 +124,13 @@ async def problem_page(request: Request, services: Services, visitor: Visitor, p
 
 
 async def new_form_field(services: Services) -> str:
-    """What each form holds, to prove that it comes from a page of this store."""
+    """The value in each form that proves that the form comes from a page of this store."""
     return form_field(await form_key(services), services.clock.now())
 
 
 async def form_key(services: Services) -> bytes:
-    """The key that signs forms. The daemons of a shared store have the same one. Only the first page of a store waits
-    for a commit."""
+    """The key that signs forms. The daemons of a shared store use the same key. Only the first page of a new store
+    waits for a commit."""
     found = await services.read(lambda store: store.key(KeyPurpose.FORMS))
     if found is None:
         found = await services.writing(lambda: services.store.ensure_key(KeyPurpose.FORMS, now=services.clock.now()))
@@ -135,13 +138,14 @@ async def form_key(services: Services) -> bytes:
 
 
 def read_query(model: type[Q], request: Request) -> Q:
-    """The parameters. HttpProblem 422 lists every mistake; the last of several equal ones counts, except in lists."""
+    """The parameters. HttpProblem 422 lists every mistake. If a parameter is repeated, the last value counts, except in
+    lists."""
     tree: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
         described = model.model_fields.get(name)
         if described is not None and get_origin(described.annotation) is tuple:
             tree.setdefault(name, []).append(value)
-        elif value:  # a form sends empty fields, too
+        elif value:  # a form also sends empty fields
             tree[name] = value
     try:
         return model.model_validate(tree)

@@ -1,4 +1,4 @@
-"""Who looks at the page, as far as it matters: language, time zone, theme, and what they may do."""
+"""The reader of the page: language, time zone, theme, and permissions."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from bridge.http.access import AccessMiddleware, Right
 LANGUAGES: Final = ("en", "zh")
 THEMES: Final = ("light", "dark")
 CHOICES: Final = {"lang": LANGUAGES, "theme": (*THEMES, "system"), "zone": ("utc", "local")}
-"""What the footer offers: a parameter of any view, then a cookie."""
-ZONE_COOKIE: Final = "zone_name"  # set by the page's script: the time zone of the browser
+"""The choices in the footer: a parameter of any view, then a cookie."""
+ZONE_COOKIE: Final = "zone_name"  # set by the page's script: the browser's time zone
 COOKIE_S: Final = 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """One request's reader. `zone` is theirs where it is known, else the daemon's own."""
+    """The reader of one request. `zone` is the reader's time zone if it is known, or else the daemon's."""
 
     language: str
     zone: tzinfo
-    is_utc: bool  # they chose UTC
-    theme: str | None  # None: as the system
+    is_utc: bool  # the reader chose UTC
+    theme: str | None  # None: follow the system
     right: Right
-    is_signed_in: bool  # by a cookie, so that they can sign out
+    is_signed_in: bool  # with a cookie, so that the reader can sign out
 
     @property
     def may_act(self) -> bool:
-        """Whether buttons that change something are of use."""
+        """Whether to show buttons that change something."""
         return self.right is Right.FULL
 
 
@@ -54,7 +54,7 @@ def visitor_of(request: Request) -> Visitor:
 
 
 def choice(request: Request, name: str) -> str | None:
-    """What was chosen in the footer, now or earlier."""
+    """The choice in the footer, from this request or an earlier one."""
     for value in (request.query_params.get(name), request.cookies.get(name)):
         if value in CHOICES[name]:
             return value
@@ -62,7 +62,7 @@ def choice(request: Request, name: str) -> str | None:
 
 
 def preferred_language(headers: Mapping[str, str]) -> str:
-    """The best of our languages by Accept-Language; English if none fits."""
+    """The best available language for Accept-Language; English if none fits."""
     best, best_weight = "en", 0.0
     for item in headers.get("accept-language", "").lower().split(",")[:20]:
         name, _, quality = item.partition(";q=")

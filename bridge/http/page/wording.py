@@ -1,6 +1,6 @@
 """Times, durations and numbers in the reader's language, and the texts of the page.
 
-English texts are in the templates; `texts/zh.yaml` has the Chinese of each. A test compares the two.
+English texts are in the templates; `texts/zh.yaml` has their Chinese translations. A test compares the two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SIZES: Final = (("d", 86_400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 
 
 @cache
 def translations(language: str) -> Mapping[str, str]:
-    """The texts of one language by their English; empty for English itself."""
+    """The texts of one language, by their English; empty for English."""
     if language == "en":
         return {}
     text = files("bridge.http.page").joinpath(f"texts/{language}.yaml").read_text("utf-8")
@@ -35,7 +35,7 @@ def translations(language: str) -> Mapping[str, str]:
 
 
 class Wording:
-    """Says things to one reader. `now` is the instant of the page."""
+    """Formats values for one reader. `now` is the time of the page."""
 
     def __init__(self, language: str, zone: tzinfo, now: float) -> None:
         self.language = language
@@ -44,20 +44,20 @@ class Wording:
         self._texts = translations(language)
 
     def text(self, english: str, **values: object) -> str:
-        """The text in the reader's language, with `{name}` filled in. Numbers are written with separators."""
+        """The text in the reader's language, with `{name}` replaced. Numbers are written with separators."""
         text = self._texts.get(english, english)
         return text.format(**{name: self._shown(value) for name, value in values.items()}) if values else text
 
     def reason(self, text: str) -> str:
-        """A reason: genbridge's own words in the reader's language, those of others as they are."""
+        """A reason: genbridge's own texts are translated, other texts stay as they are."""
         return in_language(text, self.language)
 
     def counted(self, number: int, one: str, many: str, **values: object) -> str:
-        """`one` for 1, else `many`; `{n}` is the number."""
+        """`one` for 1, otherwise `many`; `{n}` is the number."""
         return self.text(one if number == 1 else many, n=number, **values)
 
     def number(self, value: float) -> str:
-        """`12,345`, `45.6`, `0.123`: of a fraction three digits, and never fewer than before the point."""
+        """`12,345`, `45.6`, `0.123`: three digits for a fraction, but never fewer than before the point."""
         return f"{round(value):,}" if isinstance(value, int) or abs(value) >= 99.95 else f"{value:.3g}"
 
     def size(self, size_bytes: float) -> str:
@@ -81,12 +81,12 @@ class Wording:
         return f"{whole} {unit['s']}"
 
     def took(self, seconds: float) -> str:
-        """How long a request took: `4 ms`, else as `duration`."""
+        """How long a request took: `4 ms`, or a `duration`."""
         ms = round(max(0.0, seconds) * 1000)
         return f"{ms} {_UNITS[self.language]['ms']}" if ms < 100 else self.duration(seconds)
 
     def ago(self, at: float | None) -> str:
-        """`46 s ago`, `in 3 min`; from a day on the date and the time."""
+        """`46 s ago`, `in 3 min`; from one day on, the date and the time."""
         if at is None:
             return self.text("never")
         age = self.now - at
@@ -98,7 +98,7 @@ class Wording:
         return self.text("{span} ago", span=span) if age > 0 else self.text("in {span}", span=span)
 
     def moment(self, at: float) -> str:
-        """`17:31:16` today, else `28 Nov, 17:31`; in other years with the year."""
+        """`17:31:16` today, otherwise `28 Nov, 17:31`; in another year with the year."""
         when, today = self._local(at), self._local(self.now)
         if when.date() == today.date():
             return f"{when:%H:%M:%S}"
@@ -112,7 +112,7 @@ class Wording:
         return f"{self._local(at):%H:%M}"
 
     def exact(self, at: float) -> str:
-        """The instant with its zone, for those who point at it: `2026-11-28 17:31:16 UTC+1`."""
+        """The time with its zone, shown on hover: `2026-11-28 17:31:16 UTC+1`."""
         return f"{self._local(at):%Y-%m-%d %H:%M:%S} {self.zone_name(at)}"
 
     def zone_name(self, at: float | None = None) -> str:
@@ -124,11 +124,11 @@ class Wording:
 
     @property
     def zone_key(self) -> str:
-        """The zone as browsers know it: a name, or an offset such as `+01:00`."""
+        """The time zone for browsers: a name, or an offset such as `+01:00`."""
         return getattr(self._zone, "key", None) or self._local(self.now).isoformat()[-6:]
 
     def client_texts(self) -> dict[str, str]:
-        """What the script of the page says."""
+        """The texts of the page's script."""
         unit = _UNITS[self.language]
         said = {
             "ago": self.text("{span} ago"),
