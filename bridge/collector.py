@@ -21,7 +21,7 @@ def resting() -> Iterator[None]:
 
 def spare() -> None:
     """Exclude all current objects from collection: with a million watches, each pass would stop the daemon for a
-    second. Most are still freed when dropped, because they form no cycles."""
+    second. They are still freed when dropped, because they form no cycles."""
     gc.freeze()
 
 

@@ -31,7 +31,7 @@ class Liveness:
     """Calls `answers` several times within `max_silence_s`. The daemon counts as alive unless none of these calls has
     returned for that long.
 
-    A StoreError counts as an answer. A slow sync to disk (`syncing`) counts as well, because a restart makes no disk
+    A StoreError counts as an answer. A slow sync to disk (`syncing`) is tolerated, because a restart makes no disk
     faster.
     """
 

@@ -1,1 +1,1 @@
-"""Copies of results that last, in a folder or a bucket."""
+"""Permanent copies of results, in a folder or a bucket."""

@@ -1,4 +1,4 @@
-"""Keeps the files that are inside answers on disk, from before the task's finish is stored until they are copied."""
+"""Keeps files from inside answers on disk, from before the task's finish is stored until they are copied."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ log = get_logger()
 
 
 Ask = Callable[[], Awaitable[Reading]]
-"""Polls the task once more; files inside the answer have been kept when it returns."""
+"""Polls the task once more. When it returns, files inside the answer have been kept."""
 
 Digests = Mapping[tuple[str, int], str]
-"""The sha256 of each file that was kept, by its kind and place."""
+"""The sha256 of each kept file, by its kind and place."""
 
 READ_BYTES: Final = 1 << 20
-KEEP_WITHIN_S: Final = 30.0  # a poll waits no longer for the disk
+KEEP_WITHIN_S: Final = 30.0  # how long a poll waits for the disk
 HANGS: Final = "the archive does not answer"
 OVER: Final = frozenset({Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
 
@@ -44,11 +44,11 @@ class FileTooLarge(Exception):
 
 
 class AnswerSpool:
-    """Writes each file of an answer to a folder, whole and synced, under a name derived from its task.
+    """Writes each file of an answer to a folder, completely and synced, under a name derived from its task.
 
-    Its item gets the `sha256` of the content. Without it, the file could not be kept: the copy then asks the provider
-    again. `folder` creates the folder if necessary, or raises PlaceFailed. While the disk hangs, no further files are
-    kept, because the finish of a task must not wait for the disk.
+    The file's item gets the `sha256` of the content. If it has none, the file could not be kept, and the copy then asks
+    the provider again. `folder` creates the folder if necessary, or raises PlaceFailed. While the disk hangs, no
+    further files are kept, because the finish of a task must not wait for the disk.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class AnswerSpool:
         self._most_bytes = most_bytes
         self._space = space
         self._within_s = within_s
-        self._writing: set[object] = set()  # what threads do now
-        self._is_late = False  # one of them was left alone
+        self._writing: set[object] = set()  # the current work of threads
+        self._is_late = False  # a thread took too long and was abandoned
 
     async def keep(self, account: str, task_id: str, reading: Reading) -> Reading:
-        """Keep the files of this answer. Returns the reading without them. Nothing but cancellation is raised."""
+        """Keep the files of this answer. Returns the reading without them. Nothing is raised except cancellation."""
         seen = reading.snapshot
         wanted = [] if seen is None else [file for file in seen.files if file.kind in self._kinds]
         if seen is None or not wanted:
@@ -86,7 +86,7 @@ class AnswerSpool:
         return reading._replace(snapshot=seen._replace(result=result, files=()))
 
     async def _kept_in_time(self, account: str, task_id: str, files: Collection[AnswerFile]) -> Digests:
-        """As `_keep_all`; PlaceFailed also while the disk hangs."""
+        """Like `_keep_all`; raises PlaceFailed also while the disk hangs."""
         self._is_late = self._is_late and bool(self._writing)
         if self._is_late:
             raise PlaceFailed(HANGS)
@@ -114,15 +114,15 @@ class AnswerSpool:
             try:
                 found[file.kind, file.place] = _written(path, file, self._most_bytes)
             except (ValueError, FileTooLarge) as error:
-                path.unlink(missing_ok=True)  # of an earlier answer
+                path.unlink(missing_ok=True)  # from an earlier answer
                 log.warning("archive.unspooled", account=account, task_id=task_id, reason=str(error))
         sync_folder(folder)
         return found
 
     async def fetch(self, wanted: WantedCopy, part: PartFile, key: WatchKey, ask: Ask) -> Fetched:
-        """Fetch a result that was inside the answer into an open part file. If it is not here (another daemon got the
-        answer, or it could not be kept), the provider is asked once more. CopyFailed says why it could not be; OSError
-        if a file cannot be read or written."""
+        """Copy a result that was inside the answer into an open part file. If it is not here (another daemon got the
+        answer, or it could not be kept), the provider is asked once more. CopyFailed says why it failed; OSError if a
+        file cannot be read or written."""
         if wanted.bytes > self._most_bytes:
             raise CopyFailed(f"{wanted.bytes} bytes are more than archive.max_size", is_final=True)
         path = self._folder() / _name(wanted, key)
@@ -139,7 +139,7 @@ class AnswerSpool:
         return Fetched(part.bytes, part.sha256, file_type)
 
     def discard(self, wanted: WantedCopy, key: WatchKey) -> None:
-        """Remove what was kept of a result that is copied."""
+        """Remove the kept file of a result that has been copied."""
         if wanted.is_inside:
             with suppress(OSError, PlaceFailed):
                 (self._folder() / _name(wanted, key)).unlink(missing_ok=True)
@@ -150,7 +150,7 @@ def _name(wanted: WantedCopy, key: WatchKey) -> str:
 
 
 def _taken(path: Path, part: PartFile, sha256: str) -> bool:
-    """Copy the file into the part, if it is there and is the right one. It stays, for another attempt."""
+    """Copy the file into the part, if it exists and is the right one. It is kept, for another attempt."""
     part.restart("", "")
     try:
         with path.open("rb") as file:
@@ -162,7 +162,7 @@ def _taken(path: Path, part: PartFile, sha256: str) -> bool:
 
 
 def _sha256_again(wanted: WantedCopy, reading: Reading) -> str:
-    """What the file must be, by the provider's new answer."""
+    """The hash of the file, from the provider's new answer."""
     seen = reading.snapshot
     if reading.kind is not Kind.SUCCEEDED or seen is None:
         said = f"the provider was asked again: {reading.detail or reading.kind}"
@@ -180,8 +180,8 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CL
 
 
 def _written(path: Path, file: AnswerFile, most_bytes: int) -> str:
-    """Write a file under its name when it is whole and on disk. Returns its sha256."""
-    # A retry after a crash uses the same name, so no temporary file is left over. The copy checks the sha256.
+    """Write a file, and give it its name when it is complete and on disk. Returns its sha256."""
+    # A retry after a crash uses the same temporary name, so none is left over. The copy checks the sha256.
     aside, digest, size = path.with_name(f"{path.name}.tmp"), hashlib.sha256(), 0
     try:
         with os.fdopen(os.open(aside, _CREATE, FILE_MODE), "wb") as opened:

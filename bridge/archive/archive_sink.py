@@ -29,24 +29,24 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 NO_SPACE_S: Final = 60.0  # how long copies wait when there is too little space
-PLACE_S: Final = 30.0  # ... and when the archive cannot be read or written
+PLACE_S: Final = 30.0  # ... and if the archive cannot be read or written
 LinkTo = Callable[[str], Awaitable[str | None]]
-"""The URL at which others can fetch a copy; None if there is none."""
+"""Returns the URL of a copy for others; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveLimits:
-    """Which results are copied, and how large each may be."""
+    """Which results are copied, and their maximum size."""
 
     kinds: Collection[str]
     most_bytes: int
 
 
 class ArchiveSink:
-    """`ports.Sink`. An attempt makes all copies of a task that are missing, one after the other.
+    """`ports.Sink`. An attempt makes all missing copies of a task, one after the other.
 
-    What is there is found again after a crash: each task has a record (`CopyRecord`) beside its copies, which claims
-    their names and says what they are.
+    Existing copies are found again after a crash: each task has a record (`CopyRecord`) beside its copies, which
+    reserves their names and describes them.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ArchiveSink:
         return [""]
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        """See `Sink.deliver`. It may take hours: a slow server is left, but a large file is not."""
+        """See `Sink.deliver`. It may take hours: it gives up on a slow server, but not on a large file."""
         problem = await anyio.to_thread.run_sync(self._space.problem)
         if problem is not None:
             return _wait(problem, NO_SPACE_S)
@@ -109,11 +109,11 @@ class ArchiveSink:
     async def _copied(
         self, wanted: WantedCopy, record: CopyRecord, delivery: Delivery, action: str | None
     ) -> CopyFailed | None:
-        """Make one copy unless it is there; returns why that failed."""
+        """Make one copy unless it exists; returns why that failed."""
         key = WatchKey(delivery.account, delivery.subject)
         part = self._partial(f"{mark(delivery.event_id)}-{wanted.n}")
         if await _at_place(record.has, wanted.n):
-            part.discard()  # after a crash right behind the move
+            part.discard()  # left by a crash just after the file was moved
             self._spool.discard(wanted, key)
             return None
         try:
@@ -152,7 +152,7 @@ class ArchiveSink:
         )
 
     def _unfinished(self, failed: Sequence[tuple[WantedCopy, CopyFailed]], data: Mapping[str, Json]) -> Outcome:
-        """Retry if any of the copies may still be made."""
+        """Retry if any of the copies can still be made."""
         reason = _listed(failed)
         expires_ms = data.get("expires_at")
         is_expired = isinstance(expires_ms, int | float) and expires_ms / 1000 < self._clock.now()
@@ -170,7 +170,7 @@ class ArchiveSink:
 
 
 async def _at_place(call: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
-    """A call to the archive. If we are cancelled, the call continues in its thread: an upload may take minutes, and can
+    """Call the archive. If this is canceled, the call continues in its thread: an upload may take minutes, and it can
     be repeated."""
     return await anyio.to_thread.run_sync(call, *args, abandon_on_cancel=True)
 
@@ -184,12 +184,12 @@ def _listed(failed: Sequence[tuple[WantedCopy, CopyFailed]]) -> str:
 
 
 def _numbers(found: Sequence[int]) -> str:
-    """`1-12` if none of them is left out; else `1,3,4`."""
+    """`1-12` for consecutive numbers; otherwise `1,3,4`."""
     first, last = found[0], found[-1]
     is_run = len(found) > 2 and last - first + 1 == len(found)
     return f"{first}-{last}" if is_run else ",".join(map(str, found))
 
 
 def _wait(reason: str, seconds: float) -> Deferred:
-    """All copies wait; the attempt does not count."""
+    """All copies must wait; the attempt does not count."""
     return Deferred(reason=reason, retry_after_s=seconds, holds_queue=True, is_counted=False)

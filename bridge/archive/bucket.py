@@ -1,4 +1,4 @@
-"""An archive in a bucket of S3, or of a service that speaks its protocol (extra `s3`)."""
+"""An archive in a bucket of S3, or of a service with the same protocol (extra `s3`)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bridge.archive.place import PlaceFailed, StoredFile
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-PART_BYTES: Final = 5 << 20  # of a multipart upload, the least that S3 allows; parts are held in memory
-PARTS_AT_ONCE: Final = 1  # in flight, while the next one is read
+PART_BYTES: Final = 5 << 20  # part size of a multipart upload, the minimum of S3; parts are held in memory
+PARTS_AT_ONCE: Final = 1  # parts in flight, while the next one is read
 UPLOADS_AT_ONCE: Final = 1
-SINGLE_BYTES: Final = 4 << 20  # uploaded in one request, and only if absent
+SINGLE_BYTES: Final = 4 << 20  # smaller files are uploaded in one request, and only if they do not exist
 READ_BYTES: Final = 256 * 1024
 LIST_AT_ONCE: Final = 1000
 STREAM_BYTES: Final = 512 * 1024
@@ -35,7 +35,7 @@ class Bucket:
 
     @property
     def store(self) -> S3Store:
-        """The connection; made at the first use."""
+        """The connection, created when it is first used."""
         if self._made is None:
             try:
                 from obstore.store import S3Store
@@ -69,8 +69,9 @@ class Bucket:
         self._put(path, content, "application/json", mode="overwrite")
 
     def put(self, path: str, source: Path, *, media_type: str) -> bool:
-        """See `Place.put`. A large file is uploaded in parts and appears when they are complete. The protocol cannot
-        make that depend on absence, so it is looked at before; names are claimed by small files, with `create`."""
+        """See `Place.put`. A large file is uploaded in parts and becomes visible when they are complete. The protocol
+        has no condition for such an upload, so this checks before whether the file exists. Names are reserved with
+        small files, by `create`."""
         with self._uploads:
             return self._upload(path, source, source.stat().st_size, media_type)
 
@@ -130,7 +131,7 @@ class Bucket:
                 return
 
     def signed_url(self, path: str, life: timedelta) -> str:
-        """A URL that the bucket signs. Anyone who has it can fetch the file."""
+        """A URL signed by the bucket. Anyone who has it can download the file."""
         import obstore
 
         store = self.store
@@ -160,7 +161,8 @@ class Bucket:
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
-        """Turn the library's errors into PlaceFailed. Their text is left out: it may quote a signed address."""
+        """Convert the library's errors to PlaceFailed. Their text is not used, because it may quote a signed
+        address."""
         from obstore.exceptions import BaseError
 
         try:
@@ -172,7 +174,8 @@ class Bucket:
 
 
 def _chunks(source: Path) -> Iterator[bytes]:
-    """A file in pieces. The library would read a whole part into memory, beside the parts that it holds anyway."""
+    """A file in pieces. Otherwise the library would read a whole part into memory, in addition to the parts that it
+    holds anyway."""
     with source.open("rb") as file:
         while chunk := file.read(READ_BYTES):
             yield chunk

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: servers often name a wrong type, and send error pages with status 200."""
+"""The type of a file, from its first bytes: servers often state a wrong type, and send error pages with status 200."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _EXTENSIONS: Final = {
     **{"text/html": "html", "text/plain": "txt", "application/xml": "xml"},
 }
 MEDIA_TYPES: Final = {extension: media_type for media_type, extension in _EXTENSIONS.items()}
-"""From the extension of a copy to its media type."""
+"""The media type for each extension of a copy."""
 
 _HTML: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body|script|title|meta|iframe|h1|p|div)\b", re.IGNORECASE)
 _LEADING: Final = re.compile(
@@ -72,13 +72,13 @@ class FileType(NamedTuple):
 
 
 class WrongContent(Exception):
-    """The content is not the result that was asked for. The text is one line for people."""
+    """The content is not the requested result. The text is one line for people."""
 
 
 def sniffed(head: bytes, *, kind: str, url: str, stated: str) -> FileType:
-    """The type of a result with these first bytes. `stated` is the server's Content-Type; it counts only where the
-    bytes do not tell. WrongContent for an empty file, and for a text or a page where a video, image or audio file
-    should be."""
+    """The type of a result with these first bytes. `stated` is the server's Content-Type, which only counts if the
+    bytes do not show the type. WrongContent for an empty file, and for a text or a page instead of a video, image or
+    audio file."""
     if not head:
         raise WrongContent("the file is empty")
     found = _binary(head) or _text(head)
@@ -109,7 +109,7 @@ def _binary(head: bytes) -> str | None:
 
 
 def _text(head: bytes) -> str | None:
-    """The type of a text; None if it is none."""
+    """The type of a text; None if it is not a text."""
     leading = _LEADING.match(head)
     rest = head[leading.end() if leading else 0 :]
     if rest[:4].lower() == b"<svg":

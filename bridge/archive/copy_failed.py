@@ -1,4 +1,4 @@
-"""How the making of one copy ends: with a whole file, or with the reason why not."""
+"""The two results of making a copy: a complete file, or a reason for the failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bridge.archive.content_sniffing import FileType
 
 
 class Fetched(NamedTuple):
-    """A whole file in its part file, on disk."""
+    """A complete file in its part file, on disk."""
 
     bytes: int
     sha256: str
@@ -17,7 +17,7 @@ class Fetched(NamedTuple):
 
 class CopyFailed(Exception):
     """Why a result could not be copied. `is_final`: another attempt cannot succeed. `is_refusal`: the server refuses
-    this URL, which is final once the URL has expired."""
+    this URL, which becomes final when the URL has expired."""
 
     def __init__(
         self, reason: str, *, is_final: bool = False, is_refusal: bool = False, retry_after_s: float | None = None

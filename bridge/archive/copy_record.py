@@ -1,4 +1,4 @@
-"""The JSON file beside the copies of a task: it claims their names, and says what they are."""
+"""The JSON file beside the copies of a task: it reserves their names, and describes them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from bridge.domain.task import Json
 class CopyRecord:
     """`STEM.json`: the event's topic and data, with `archive`. Every call blocks, and raises PlaceFailed.
 
-    It is created only if there is none, so of two tasks with the same label only one gets the readable names. A copy is
-    noted in it before it appears, so that after a crash it is known whose a file is, and what it must be.
+    It is created only if it does not exist, so if two tasks have the same label, only one gets the readable names. A
+    copy is recorded in it before the copy appears. So after a crash it is known to which task a file belongs, and what
+    it must contain.
     """
 
     def __init__(self, place: Place, stem: str, document: dict[str, Json]) -> None:
@@ -30,38 +31,38 @@ class CopyRecord:
 
     @classmethod
     def claim(cls, place: Place, stems: Sequence[str], delivery: Delivery) -> CopyRecord:
-        """The record of this delivery's task: the existing one, else a new one at the first free stem."""
+        """The record of this delivery's task: the existing one, or else a new one at the first free stem."""
         for stem in stems:
             if (document := _ours(place.read(f"{stem}.json"), delivery)) is not None:
                 return cls(place, stem, document)
         for stem in stems:
             content = delivery.body if place.create(f"{stem}.json", delivery.body) else place.read(f"{stem}.json")
-            if (document := _ours(content, delivery)) is not None:  # if it is there now: of another daemon, for us
+            if (document := _ours(content, delivery)) is not None:  # created by another daemon for the same task
                 return cls(place, stem, document)
         raise PlaceFailed(f"{stems[-1]}.json belongs to another task")
 
     @property
     def copies(self) -> list[CopyMade]:
-        """What is noted, in the order of the results."""
+        """The recorded copies, in the order of the results."""
         return [self._copies[n] for n in sorted(self._copies)]
 
     def noted(self, n: int) -> CopyMade | None:
-        """What the record says about one copy. The copy itself may be missing."""
+        """The record of one copy. The copy itself may be missing."""
         return self._copies.get(n)
 
     def has(self, n: int) -> bool:
-        """Whether the copy is there."""
+        """Whether the copy exists."""
         copy = self._copies.get(n)
         return copy is not None and self._place.size(copy.path) == copy.bytes
 
     def keep(self, copy: CopyMade, source: Path) -> None:
-        """Note a copy, then move its file to its name. If another file has that name, the copy gets a different
+        """Record a copy, then move its file to its name. If another file has that name, the copy gets a different
         name."""
         self._note(copy)
         if self._place.put(copy.path, source, media_type=copy.media_type):
             return
         if self._place.size(copy.path) == copy.bytes:
-            return  # another daemon, which has lost its lease meanwhile, has put it there
+            return  # put there by another daemon that has lost its lease
         folder, _, name = copy.path.rpartition("/")
         stem, _, extension = name.partition(f"-{copy.n}.")
         event_id = str(self._document["data"]["event_id"])
@@ -78,7 +79,7 @@ class CopyRecord:
 
 
 def _ours(content: bytes | None, delivery: Delivery) -> dict[str, Json] | None:
-    """The record in these bytes, if it is that of this delivery's task; else None."""
+    """The record in these bytes if it belongs to this delivery's task; otherwise None."""
     try:
         document = orjson.loads(content or b"")
         is_record = isinstance(document["data"]["archive"], list)

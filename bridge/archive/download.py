@@ -1,4 +1,4 @@
-"""Downloads one result into a part file: resumed, bounded, and checked."""
+"""Downloads one result into a part file. Downloads can be resumed, are limited in size, and are checked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import Failure
 from bridge.net.outside_client import BodyStopped, KeyFor, OutsideAnswer, OutsideClient
 
-BATCH_BYTES: Final = 512 * 1024  # written at once
+BATCH_BYTES: Final = 512 * 1024  # bytes per write
 MOST_RESUMES: Final = 8  # within one attempt, each after some progress
 GONE: Final = frozenset({HTTPStatus.GONE, HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS})
 REFUSALS: Final = frozenset(
@@ -35,16 +35,16 @@ _DIGEST: Final = re.compile(r"(?:^|,)\s*sha-256=:?([A-Za-z0-9+/=]+):?", re.IGNOR
 
 
 AskAgain = Callable[[str, str | None], Awaitable[Reading]]
-"""Polls a task, by its id and action, once more. Files inside the answer have been kept when it returns."""
+"""Polls a task, by its id and action, once more. When it returns, files inside the answer have been kept."""
 
 
 async def cannot_ask(task_id: str, action: str | None) -> Reading:
-    """`AskAgain` for a program that polls nothing."""
+    """An `AskAgain` for a program that polls nothing."""
     return Reading(kind=Kind.TRANSIENT, detail="nobody can ask the provider")
 
 
 class Unsure(Exception):
-    """The body ended with the connection: it may be whole, or cut. `seen` are its length and sha256."""
+    """The body ended with the connection, so it may be complete or cut off. `seen` is its length and sha256."""
 
     def __init__(self, seen: tuple[int, str]) -> None:
         super().__init__("the server does not say how long the file is, and sends another one each time")
@@ -52,20 +52,20 @@ class Unsure(Exception):
 
 
 class Cut(Exception):
-    """The body ended early after some progress; the rest may be requested. The text says why."""
+    """The body ended early after some progress; the rest can be requested. The text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """How results of one account are fetched."""
+    """How to download results of one account."""
 
     client: OutsideClient
     key_for: KeyFor  # for results that need the key
     ask_again: AskAgain = cannot_ask  # for results that were inside the answer
 
     async def fetch(self, wanted: WantedCopy, part: PartFile, *, most_bytes: int) -> Fetched:
-        """Fetch a result into an open part file. CopyFailed says why it could not be; what has come stays for the next
-        attempt. OSError if the part file cannot be written."""
+        """Download a result into an open part file. CopyFailed says why it failed; the part that has arrived is kept
+        for the next attempt. OSError if the part file cannot be written."""
         begun_at_bytes, seen = -1, (0, "")
         for _ in range(MOST_RESUMES):
             try:
@@ -81,7 +81,8 @@ class Download:
         raise CopyFailed(reason)
 
     async def _attempt(self, wanted: WantedCopy, part: PartFile, most_bytes: int, seen: tuple[int, str]) -> Fetched:
-        """One request. A body without a length counts as whole when it comes the same twice: `seen`."""
+        """One request. A body without a length counts as complete if it is the same twice; `seen` is the previous
+        one."""
         validator = await anyio.to_thread.run_sync(part.resume, wanted.url)
         headers = {"Range": f"bytes={part.bytes}-", "If-Range": validator} if validator else {}
         keys = {"key_for": self.key_for} if wanted.needs_key else {}
@@ -95,7 +96,7 @@ class Download:
             except BodyStopped as error:
                 raise Cut(str(error)) from error
             except anyio.get_cancelled_exc_class():
-                part.note()  # quick, and the next start resumes there
+                part.note()  # this is fast, and the next start can resume there
                 raise
         finally:
             answer.close()
@@ -109,7 +110,7 @@ class Download:
     async def _begin(
         self, wanted: WantedCopy, part: PartFile, answer: OutsideAnswer, validator: str, most_bytes: int
     ) -> int | None:
-        """Judge status and headers. Returns the length of the whole file; None if the server does not say."""
+        """Check status and headers. Returns the length of the whole file; None if the server does not state it."""
         status, headers = answer.status, answer.headers
         if status == HTTPStatus.PARTIAL_CONTENT and validator:
             found = _RANGE.fullmatch(headers.get("content-range", "").strip())
@@ -134,7 +135,7 @@ class Download:
         return whole_bytes
 
     async def _checked(self, wanted: WantedCopy, part: PartFile, answer: OutsideAnswer) -> Fetched:
-        """The finished file. CopyFailed if it is not the requested file; the next attempt then begins again."""
+        """The finished file. CopyFailed if it is not the requested file; the next attempt then starts again."""
         try:
             stated = _stated_sha256(answer.headers)
             if stated is not None and stated != part.sha256:
@@ -150,7 +151,7 @@ class Download:
 
 
 async def _write_all(chunks: AsyncIterator[bytes], part: PartFile, most_bytes: int) -> None:
-    """Write a body while it arrives: a batch is written in a thread while the next one is read."""
+    """Write a body while it arrives: a thread writes one batch while the next one is read."""
     send, receive = anyio.create_memory_object_stream[list[bytes]](1)
     failed: list[Exception] = []
 
@@ -190,13 +191,13 @@ async def _read_all(chunks: AsyncIterator[bytes], send: anyio.abc.ObjectSendStre
                 await send.send(batch)
                 batch, batch_bytes = [], 0
     except BodyStopped:
-        await send.send(batch)  # what has come is kept
+        await send.send(batch)  # what has arrived is kept
         raise
     await send.send(batch)
 
 
 def _validator(headers: Mapping[str, str]) -> str:
-    """What `If-Range` may name (RFC 9110, 13.1.5): a strong ETag, else the date of the last change."""
+    """The value for `If-Range` (RFC 9110, 13.1.5): a strong ETag, or else the date of the last change."""
     etag = headers.get("etag", "").strip()
     return etag if etag.startswith('"') else "" if etag else headers.get("last-modified", "").strip()
 

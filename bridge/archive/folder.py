@@ -19,7 +19,7 @@ NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.
 
 
 class Folder:
-    """`Place` in a folder of this machine, which may be a network share. It is made when it is needed."""
+    """`Place` in a folder of this machine, which may be a network share. It is created when it is needed."""
 
     def __init__(self, root: Path) -> None:
         self.root: Final = root
@@ -74,7 +74,7 @@ class Folder:
                         yield StoredFile(path.relative_to(self.root).as_posix(), seen.st_size, seen.st_mtime)
 
     def delete(self, path: str) -> None:
-        """See `Place.delete`. Folders that are left empty go, too."""
+        """See `Place.delete`. Folders that become empty are deleted, too."""
         with _reported(self.root):
             target = self.root / path
             target.unlink(missing_ok=True)
@@ -99,7 +99,7 @@ class Folder:
         return aside
 
     def _move_in(self, source: Path, path: str) -> bool:
-        """Give a whole file its final name, unless that is taken."""
+        """Give a complete file its final name, unless that is taken."""
         target = self._target(path)
         try:
             os.link(source, target)
@@ -108,7 +108,7 @@ class Folder:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            if os.path.lexists(target):  # a file system without links, such as exFAT
+            if os.path.lexists(target):  # for a file system without links, such as exFAT
                 return False
             source.rename(target)
         sync_folder(target.parent)
@@ -117,7 +117,7 @@ class Folder:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each synced."""
+    """Create a folder and its parents, each synced."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -127,7 +127,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync the names in a folder, where the file system can."""
+    """Sync the names in a folder, if the file system supports it."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Keeps the archive within its bounds: free space, age and size."""
+"""Keeps the archive within its limits: free space, age and size."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from bridge.ports import Clock
 
 log = get_logger()
 
-LEAST_FREE: Final = 0.05  # of the disk; below it no copy is made
+LEAST_FREE: Final = 0.05  # part of the disk; with less free space, no copy is made
 TIDY_EVERY_S: Final = 300.0
-UNFINISHED_S: Final = 7 * 86_400.0  # longer than the retries of a copy last
+UNFINISHED_S: Final = 7 * 86_400.0  # longer than all retries of a copy together
 _COPY: Final = re.compile(r"(.+)-\d+(?:-[a-z2-7]{8})?\.(?:data\.json|[^./]+)")
 
 
 class DiskUsage(Protocol):
-    """As `shutil.disk_usage` returns it, in bytes."""
+    """The result of `shutil.disk_usage`, in bytes."""
 
     @property
     def total(self) -> int: ...
@@ -67,7 +67,7 @@ class FreeSpace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepRules:
-    """What the settings say. None: no bound."""
+    """The limits in the settings. None: no limit."""
 
     place: Place
     partial: Path  # the folder of unfinished files
@@ -76,7 +76,8 @@ class KeepRules:
 
 
 class Keeper:
-    """Deletes what is too old or too much, task by task. Only files that an archive has made are deleted."""
+    """Deletes copies that are too old, or the oldest if there are too many, task by task. Only deletes files of the
+    archive."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -89,7 +90,7 @@ class Keeper:
         self._changed.set()
 
     async def run(self) -> None:
-        """Tidy up every few minutes until cancelled."""
+        """Clean up every few minutes until canceled."""
         while True:
             self._changed = anyio.Event()
             rules = self._rules
@@ -104,8 +105,8 @@ class Keeper:
 
 
 def tidy(rules: KeepRules, now: float) -> None:
-    """Delete the copies of tasks that are older than `keep`, then the oldest until the rest is within `quota`; and
-    unfinished files that have not changed for a week. Blocks. PlaceFailed when the archive cannot be read or
+    """Delete the copies of tasks that are older than `keep`, then the oldest until the rest is within `quota`. Also
+    delete unfinished files that have not changed for a week. Blocks. PlaceFailed if the archive cannot be read or
     changed."""
     _clean(rules.partial, now)
     if rules.quota_bytes is None and rules.keep_s is None:
@@ -131,7 +132,7 @@ def _clean(partial: Path, now: float) -> None:
 
 
 def _tasks(entries: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:
-    """The files of each task that has a record, by the path without number and extension."""
+    """The files of each task that has a record, by their path without number and extension."""
     found: dict[str, list[StoredFile]] = defaultdict(list)
     records: set[str] = set()
     for entry in entries:

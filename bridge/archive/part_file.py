@@ -1,4 +1,4 @@
-"""A file while it is downloaded: resumable across crashes, hashed and synced as it grows."""
+"""A file while it is downloaded: can be resumed after crashes, and is hashed and synced as it grows."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing import Final
 from bridge.archive.content_sniffing import HEAD_BYTES
 from bridge.archive.folder import FILE_MODE, make_folder, sync_folder
 
-SYNC_EVERY: Final = 64 << 20  # bytes: what a power cut can cost
-NOTE_EVERY: Final = 4 << 20  # bytes: what a crash of the process can cost
+SYNC_EVERY: Final = 64 << 20  # bytes that a power failure can lose
+NOTE_EVERY: Final = 4 << 20  # bytes that a crash of the process can lose
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 READ_BYTES: Final = 1 << 20
 
 
 class PartTaken(Exception):
-    """Another process downloads this file."""
+    """Another process is downloading this file."""
 
 
 class PartFile:
-    """One unfinished file. Every call blocks and may raise OSError; `open` and `close` it, or use `with`.
+    """One unfinished file. Every call blocks and may raise OSError. Call `open` and `close`, or use `with`.
 
-    What was written and what was synced is noted beside it, with the URL and the validator (ETag or Last-Modified) of
-    the server. After a restart of the machine only what was synced is used again: the rest may hold anything.
+    A note beside the file says how much was written and synced, and has the URL and the server's validator (ETag or
+    Last-Modified). After a restart of the machine, only the synced part is used again, because the rest may be damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +51,7 @@ class PartFile:
         self.close()
 
     def open(self) -> PartFile:
-        """Open it as empty; `resume` keeps its former content. PartTaken if another process has it."""
+        """Open the file as empty; `resume` restores its former content. PartTaken if another process has it."""
         make_folder(self.path.parent)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
         try:
@@ -62,7 +62,7 @@ class PartFile:
         return self
 
     def resume(self, url: str) -> str:
-        """Keep what was noted of this URL. Returns the validator for `If-Range`; "" if nothing can be kept."""
+        """Keep what was recorded for this URL. Returns the validator for `If-Range`; "" if nothing can be kept."""
         try:
             note = json.loads(self._note.read_bytes())
             known, validator = str(note["url"]), str(note["validator"])
@@ -76,14 +76,14 @@ class PartFile:
         return validator
 
     def restart(self, url: str, validator: str) -> None:
-        """Start again with what the server now says."""
+        """Start again with the server's current values."""
         os.ftruncate(self._file, 0)
         self._hash, self.bytes, self.head, self._noted, self._synced = hashlib.sha256(), 0, b"", 0, 0
         self._url, self._validator = url, validator
         self._note.unlink(missing_ok=True)
 
     def write(self, chunks: Iterable[bytes]) -> None:
-        """Append."""
+        """Append these chunks."""
         for chunk in chunks:
             left = memoryview(chunk)
             while left:
@@ -98,14 +98,14 @@ class PartFile:
             self.note()
 
     def sync(self) -> None:
-        """Have everything on disk, and note it."""
+        """Sync everything to disk, and record it."""
         os.ftruncate(self._file, self.bytes)
         os.fdatasync(self._file)
         self._synced = self.bytes
         self.note()
 
     def note(self) -> None:
-        """Note what was written and what was synced."""
+        """Record how much was written and synced."""
         self._noted = self.bytes
         note = {"url": self._url, "validator": self._validator, "boot": _boot()}
         aside = self._note.with_suffix(".tmp")
@@ -113,7 +113,7 @@ class PartFile:
         aside.rename(self._note)
 
     def adopt(self, size: int, sha256: str) -> bool:
-        """Read the existing file. Returns whether it is this file and complete."""
+        """Read the existing file. Returns whether it is complete and the right one."""
         if os.fstat(self._file).st_size != size:
             return False
         self._rehash(size)
@@ -121,7 +121,7 @@ class PartFile:
 
     @property
     def sha256(self) -> str:
-        """Of what was written so far, in hex."""
+        """The hash of everything written so far, in hex."""
         return self._hash.hexdigest()
 
     def finish(self) -> None:
@@ -131,13 +131,13 @@ class PartFile:
         sync_folder(self.path.parent)
 
     def close(self) -> None:
-        """Close it and keep it."""
+        """Close the file and keep it."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
     def discard(self) -> None:
-        """Remove what is left of it, and its note."""
+        """Remove the file and its note, if they exist."""
         for path in (self._note.with_suffix(".tmp"), self._note, self.path):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -155,5 +155,5 @@ class PartFile:
 
 
 def _boot() -> str:
-    """What changes when the machine restarts."""
+    """A value that changes when the machine restarts."""
     return BOOT_ID.read_text().strip()

@@ -1,4 +1,4 @@
-"""Where copies are kept, and what goes wrong there."""
+"""The interface of a folder or bucket with copies, and its error."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ class StoredFile(NamedTuple):
 class Place(Protocol):
     """A folder or a bucket. Paths are relative to it, with `/`. Every call blocks, and raises PlaceFailed.
 
-    A file appears under its path whole or not at all, and what is written is on disk when the call returns.
+    A file appears under its path either complete or not at all, and it is on disk when the call returns.
     """
 
     def read(self, path: str) -> bytes | None:
         """The content of a small file; None if it does not exist."""
 
     def create(self, path: str, content: bytes) -> bool:
-        """Write a small file. False, and nothing is changed, if there is one."""
+        """Write a small file. If it exists, returns False and changes nothing."""
 
     def replace(self, path: str, content: bytes) -> None:
-        """Write a small file in place of the one there is."""
+        """Replace a small file."""
 
     def put(self, path: str, source: Path, *, media_type: str) -> bool:
-        """Move a local file that was synced there. False, and nothing is changed, if there is one."""
+        """Move a local, synced file there. If the path exists, returns False and changes nothing."""
 
     def size(self, path: str) -> int | None:
         """The size of a file; None if it does not exist."""
 
     def entries(self) -> Iterator[StoredFile]:
-        """Every file, in no order."""
+        """Every file, in any order."""
 
     def delete(self, path: str) -> None:
         """Delete a file. Does nothing if it does not exist."""

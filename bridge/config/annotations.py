@@ -1,4 +1,4 @@
-"""What the annotations of pydantic models say: which keys a mapping may have, and of what type a value inside is."""
+"""Reads the annotations of pydantic models: the keys that a mapping may have, and the types of values inside it."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pydantic.fields import FieldInfo
 
 from bridge.config.problems import Steps
 
-Types = Sequence[Any]  # the alternatives of an annotation
+Types = Sequence[Any]  # the alternatives in an annotation
 
 
 def keys_of(types: Types) -> list[str]:
-    """The keys that a mapping of one of these types may have; none where every key is allowed."""
+    """The keys that a mapping of one of these types may have; empty if every key is allowed."""
     return list(dict.fromkeys(key for model in _models(types) for key in fields(model)))
 
 
 def fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields of a model by their keys."""
+    """The fields of a model, by their keys."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def types_inside(types: Types, step: str | int) -> list[Any]:
-    """The types of what is at a key, or at a position of a list."""
+    """The types of the value at a key, or at a position of a list."""
     return [inner for type_ in map(_bare, types) for annotation in _inside(type_, step) for inner in _types(annotation)]
 
 
 def follow(model: type[BaseModel], steps: Steps) -> tuple[Types, Steps]:
-    """The types at a location that pydantic names, and the location as people write it: with keys in place of the names
-    of fields, and without the tags of unions."""
+    """The types at a location from pydantic, and the location as people write it: with keys instead of field names, and
+    without the tags of unions."""
     types: Types = [model]
     written: list[str | int] = []
     for step in steps:
@@ -54,7 +54,7 @@ def _inside(type_: Any, step: str | int) -> Iterator[Any]:
 
 
 def _types(annotation: Any) -> Iterator[Any]:
-    """The alternatives of an annotation. Each keeps its own metadata, as that may hold its tag."""
+    """The alternatives in an annotation. Each keeps its own metadata, which may contain its tag."""
     bare = _bare(annotation)
     if get_origin(bare) in {Union, UnionType}:
         for argument in get_args(bare):
@@ -64,7 +64,8 @@ def _types(annotation: Any) -> Iterator[Any]:
 
 
 def _tags(type_: Any) -> Iterator[object]:
-    """What distinguishes this alternative of a union from the others: a tag, or the one value that a field may have."""
+    """The values that distinguish this alternative of a union from the others: a tag, or the only value that a field
+    may have."""
     yield from (each.tag for each in getattr(type_, "__metadata__", ()) if isinstance(each, Tag))
     for model in _models([type_]):
         for field in model.model_fields.values():

@@ -1,4 +1,4 @@
-"""Settings that mean something else than in version 0.1.0."""
+"""Settings whose meaning has changed since version 0.1.0."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bridge.config.yaml import Node, Pairs, walk
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedSetting:
-    """A key, `*` standing for any name, with what changed and what to do about it. It concerns settings that have the
-    key, or that lack it (`is_absent`); with `unless`, only those that lack that other key."""
+    """A key (`*` stands for any name), with what has changed and what to do. It applies to settings that have the key,
+    or that lack it (`is_absent`); with `unless`, only to those that lack that other key."""
 
     key: tuple[str, ...]
     change: str
@@ -67,7 +67,7 @@ CHANGED: Final = (
 
 
 def changed_settings(node: Pairs) -> Iterator[tuple[str, str]]:
-    """The settings of this file that mean something else now: each key, with what changed and what to do."""
+    """The settings in this file whose meaning has changed: each key, with what has changed and what to do."""
     for changed in CHANGED:
         if changed.unless and _has(node, changed.unless):
             continue
@@ -84,7 +84,7 @@ def _has(node: Pairs, key: Steps) -> bool:
 
 
 def _matching(node: Node, key: tuple[str, ...], above: Steps = ()) -> Iterator[Steps]:
-    """The keys of the file that match a pattern."""
+    """The keys in the file that match a pattern."""
     if not key:
         yield above
     elif isinstance(node, Pairs):

@@ -7,7 +7,7 @@ from typing import Final
 
 from bridge.domain.quoting import quoted
 
-MAX_S: Final = 3650 * 86_400.0  # ten years: anything longer is a typo
+MAX_S: Final = 3650 * 86_400.0  # ten years; anything longer is a typing mistake
 FORMS: Final = "30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
 PATTERN: Final = r"^([0-9]+(\.[0-9]+)?|([0-9]+(\.[0-9]+)?(d|h|m|s|ms))+)$"  # for the JSON Schema
 

@@ -1,6 +1,6 @@
-"""The types of values that keys may have: how each is read, and its JSON Schema.
+"""The types of values in the settings: how each is read, and its JSON Schema.
 
-Every value is read twice: as written, where a text with references is left as it is; then with a `ReferenceContext` as
+Every value is read twice. First as written: a text with references is left unchanged. Then with a `ReferenceContext` as
 validation context, which replaces the references and checks the result.
 """
 
@@ -71,7 +71,7 @@ def _text(check: Check) -> Any:
 
 
 def _prose(check: Check) -> Any:
-    """The same for a longer text, where a `${` that starts no reference is kept."""
+    """The same for a longer text, where a `${` that begins no reference is kept."""
 
     def read(value: object, info: ValidationInfo) -> str:
         text, context = _as_text(value), _context(info)
@@ -83,7 +83,7 @@ def _prose(check: Check) -> Any:
 
 
 def _secret(check: Check, *, stored: bool = True) -> Any:
-    """A text that never prints. With `stored`, it may be `file:...` or `credential:...` as a whole."""
+    """A text that is never printed. With `stored`, the whole text may be `file:...` or `credential:...`."""
 
     def read(value: object, info: ValidationInfo) -> SecretText:
         return _read_secret(value, _context(info), check, stored)
@@ -106,7 +106,7 @@ def _read_secret(value: object, context: ReferenceContext | None, check: Check, 
 
 def _signing_secret(value: object, info: ValidationInfo) -> SecretText:
     """Any text for new-api and robots, `whsec_...` for the other formats. The model has read the format before."""
-    format_ = info.data.get("format")  # None: the format is invalid, so any text will do
+    format_ = info.data.get("format")  # None: the format is invalid, so any text is accepted
     check = validators.line if format_ in {"newapi", None, *ROBOTS} else validators.signing_secret
     return _read_secret(value, _context(info), check, stored=True)
 
@@ -118,7 +118,7 @@ def _webhook_header(text: str, info: ValidationInfo) -> str:
 
 
 def _ca_file(value: object, info: ValidationInfo) -> str:
-    """A PEM file. With a context, its path becomes absolute and it must hold certificates."""
+    """A PEM file. With a context, its path becomes absolute, and it must contain certificates."""
     context = _context(info)
     if context is None:
         return checked_text(_as_text(value), validators.file_path, None)
@@ -133,7 +133,7 @@ def _ca_file(value: object, info: ValidationInfo) -> str:
 
 
 def path_alone(value: object, info: ValidationInfo) -> object:
-    """A path, where a mapping with `path` is possible as well."""
+    """A path, also where a mapping with `path` is possible."""
     return {"path": _PATH.func(value, info)} if isinstance(value, str) else value
 
 
@@ -189,7 +189,7 @@ def _above_zero(seconds: float) -> float:
 
 
 def _checked_as_written(url: SecretText) -> SecretText:
-    validators.without_retries(url.written)  # whatever the references are replaced with
+    validators.without_retries(url.written)  # this must hold for any values of the references
     return url
 
 
@@ -203,7 +203,7 @@ def _each_once(headers: dict[str, SecretText]) -> dict[str, SecretText]:
 
 
 def listed(value: object) -> object:
-    """A single text, where a list is possible as well."""
+    """A single text, also where a list is possible."""
     return (value,) if isinstance(value, str | SecretText) else value
 
 
@@ -214,7 +214,7 @@ _NAME_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": validators.NA
 
 Span = Annotated[
     float, Field(ge=0, le=MAX_S, allow_inf_nan=False), _number(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
-]  # seconds, may be zero
+]  # seconds; may be zero
 Duration = Annotated[Span, AfterValidator(_above_zero)]
 DiscoverInterval = Annotated[Span, AfterValidator(_discover_interval)]
 Takeover = Annotated[Span, AfterValidator(_takeover)]

@@ -35,7 +35,7 @@ class Http(SettingsModel):
 
     @property
     def address(self) -> ListenAddress:
-        """`listen`, taken apart."""
+        """`listen`, parsed."""
         return ListenAddress.parse(self.listen)
 
     @field_validator("token")

@@ -1,4 +1,4 @@
-"""Checks of Jinja templates in the settings: they are parsed, not rendered. A ValueError says what is wrong."""
+"""Checks Jinja templates in the settings. They are parsed, but not rendered. A ValueError says what is wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def hook_url(text: str) -> str:
 
 
 def template(text: str) -> str:
-    """A Jinja template that parses and uses no private attributes."""
+    """A Jinja template that can be parsed and uses no private attributes."""
     found = _CONTROL_IN_PROSE.search(text)
     if found is not None:
         raise ValueError(f"contains the control character U+{ord(found[0]):04X}")

@@ -1,4 +1,5 @@
-"""The whole settings file: checked, its references resolved, and what must never be printed."""
+"""Loads the whole settings file: checks it, resolves its references, and collects the texts that must never be
+printed."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from bridge.errors import ConfigError
 
 _HOST: Final = re.compile(r"localhost|([a-z0-9-]+\.)+[a-z]{2,}|[0-9]+(\.[0-9]+){3}|[0-9]{1,5}")
 _SHELL: Final = re.compile(r"\$[A-Z][A-Z0-9_]*")
-_TOKEN: Final = re.compile(r"\d|.{20}")  # unlike words of a path, such as "webhooks"
+_TOKEN: Final = re.compile(r"\d|.{20}")  # looks like a token, unlike words in a path such as "webhooks"
 _SECRET_HEADER: Final = re.compile(r"auth|token|key|secret|cookie|password", re.IGNORECASE)
 _SECRET_KEYS: Final = (
     *("api_key", "access_key", "secret_key", "callback_secret", "secret", "headers", "urls", "proxy"),
@@ -39,12 +40,12 @@ class Loaded(SettingsFile):
     settings: Settings
     warnings: tuple[str, ...] = ()
     found: tuple[str, ...] = field(default=(), repr=False)  # the values of references in secrets
-    proxies: ProxyRules = field(default=ProxyRules(), repr=False)  # from the environment; may hold passwords
+    proxies: ProxyRules = field(default=ProxyRules(), repr=False)  # from the environment; may contain passwords
 
 
 def load(path: Path, env: Mapping[str, str], *, resolvable: bool = False) -> Loaded:
-    """Read and check settings; references stay references. ConfigError holds every mistake, sorted by location. With
-    `resolvable`, it also holds the references that cannot be resolved, if there are other mistakes."""
+    """Read and check settings; references stay references. ConfigError lists every mistake, sorted by location. With
+    `resolvable`, and if there are other mistakes, it also lists the references that cannot be resolved."""
     repeated: list[YamlProblem] = []
     file = read_settings(path, repeated)
     found = [Problem((one.line, one.column), "", one.message) for one in repeated]
@@ -61,7 +62,7 @@ def load(path: Path, env: Mapping[str, str], *, resolvable: bool = False) -> Loa
 
 
 def resolve(loaded: Loaded, env: Mapping[str, str]) -> Loaded:
-    """The same settings with every reference replaced. ConfigError holds a line for each that cannot be."""
+    """The same settings with every reference replaced. ConfigError has a line for each one that cannot be resolved."""
     context = _context(loaded, env)
     settings = parse(loaded.node, name=loaded.name, context=context)
     warnings = tuple(dict.fromkeys((*loaded.warnings, *context.warnings)))
@@ -73,8 +74,8 @@ def _context(file: SettingsFile, env: Mapping[str, str]) -> ReferenceContext:
 
 
 def log_settings(loaded: Loaded, env: Mapping[str, str], options: Mapping[str, str] | None = None) -> Log:
-    """How to log: the settings, overridden by $GENBRIDGE_LOG_LEVEL and $GENBRIDGE_LOG_FORMAT, and these by `options` of
-    the command line, `level` and `format`."""
+    """How to log: the settings, overridden by $GENBRIDGE_LOG_LEVEL and $GENBRIDGE_LOG_FORMAT, and these by the
+    `options` `level` and `format` of the command line."""
     problems: list[str] = []
     chosen: dict[str, str] = {}
     for key, known in (("level", LEVELS), ("format", LOG_FORMATS)):
@@ -91,14 +92,13 @@ def log_settings(loaded: Loaded, env: Mapping[str, str], options: Mapping[str, s
 
 def secrets(resolved: Loaded, env: Mapping[str, str]) -> list[str]:
     """Every text that must not be printed, longest first: keys, header values, proxies, chat URLs and their secret
-    parts, what references in webhook addresses stood for, and the store's password; also percent-encoded and
-    decoded."""
+    parts, the values of references in webhook addresses, and the store's password; also percent-encoded and decoded."""
     texts = {value for value in resolved.found if not _HOST.fullmatch(value)}
     store = named_store(resolved, env)
     texts |= store.secrets if isinstance(store, PostgresUrl) else set()
     for key, _, secret in _secret_texts(resolved.settings):
         value = secret.reveal()
-        if key == "url":  # a robot's
+        if key == "url":  # of a group robot
             texts |= {part for part in _secret_parts(value) if _TOKEN.search(part)}
         else:
             texts |= {value, value.removeprefix("whsec_"), *value.split()}
@@ -111,8 +111,8 @@ def secrets(resolved: Loaded, env: Mapping[str, str]) -> list[str]:
 
 
 def _secret_texts(settings: Settings) -> Iterator[tuple[str, str, SecretText]]:
-    """Each secret text with its key, and the name of its header if it is the value of one. Among the addresses of
-    webhooks only those of group robots are: anyone who knows one can write into the chat."""
+    """Each secret text with its key; for the value of a header, also the header's name. Of the webhooks' addresses,
+    only those of group robots are secret: anyone who knows one can write into the chat."""
     for owner in (*settings.accounts.values(), *settings.endpoints.values(), settings.http):
         for key in _SECRET_KEYS:
             value = getattr(owner, key, None)
@@ -124,7 +124,7 @@ def _secret_texts(settings: Settings) -> Iterator[tuple[str, str, SecretText]]:
 
 
 def _secret_parts(url: str) -> set[str]:
-    """User info, and every longer piece that is not a host name: hosts, paths and queries may hold tokens."""
+    """User info, and every longer part that is not a host name: hosts, paths and queries may contain tokens."""
     rest = url.partition("://")[2]
     user, at, _ = rest.rpartition("@")
     pieces = re.split(r"[/:?&=,#]", rest.replace("@", "/"))

@@ -1,4 +1,4 @@
-"""Translates the errors of pydantic into our words, for the settings and for provider descriptions."""
+"""Translates pydantic's errors into genbridge's words, for the settings and for provider descriptions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MESSAGES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """What is wrong at `path`. It is about the value there, about the key (`is_key`), or about the lack of one
+    """What is wrong at `path`. It is about the value there, about the key (`is_key`), or about a missing key
     (`is_lack`)."""
 
     path: Steps
@@ -51,14 +51,14 @@ class Mistake:
 def mistakes(
     error: ValidationError, model: type[BaseModel], tree: Any, *, keys: Sequence[str] = ()
 ) -> Iterator[Mistake]:
-    """Each mistake that pydantic found in a tree when it made a `model` of it. `keys` are those of the model where they
-    are not its fields."""
+    """Each mistake that pydantic found in a tree while it validated a `model`. `keys` are the model's keys if they
+    differ from its fields."""
     details = error.errors(include_url=False, include_input=False)
     paths = [detail["loc"] for detail in details]
     for detail in details:
         path = detail["loc"]
         has_inner = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
-        if detail["type"] != "too_short" or not has_inner:  # wrong items are not counted
+        if detail["type"] != "too_short" or not has_inner:  # if items are invalid, their number does not matter
             yield _mistake(detail, model, tree, keys)
 
 
@@ -98,7 +98,7 @@ def _message(detail: Mapping[str, Any], value: object, path: Steps) -> str:
 
 
 def _within(tree: Any, path: Steps) -> Steps:
-    """`path` as far as it was written: one value may be written where a list of it, or a mapping, is meant."""
+    """The part of `path` that was written: a single value may stand for a list of it, or for a mapping."""
     value, left = _reached(tree, path)
     return path if isinstance(value, Mapping) else path[: len(path) - len(left)]
 
@@ -116,7 +116,7 @@ def _reached(tree: Any, path: Steps) -> tuple[Any, Steps]:
 
 
 def without_nulls(value: Any, types: Sequence[Any]) -> Any:
-    """`value` without known keys that have no value: a section with only comments means its defaults."""
+    """`value` without known keys that have no value: a section with only comments means the defaults."""
     if isinstance(value, dict):
         known = keys_of(types)
         kept = {key: item for key, item in value.items() if item is not None or key not in known}

@@ -119,7 +119,7 @@ _ATTACH_MAX: Final[Any] = Field(8_000_000, description="for attach file: larger 
 _MARKS: Final[Any] = Field(True, description="begin the first line with a mark such as 🎬")
 
 
-_FORMATS_OF: Final[Mapping[str, tuple[str, ...]]] = {  # the formats that use a key
+_FORMATS_OF: Final[Mapping[str, tuple[str, ...]]] = {  # for each key, the formats that use it
     "template": ("template",),
     "title": ROBOTS,
     "body": ("template", *ROBOTS),
@@ -130,7 +130,7 @@ _FORMATS_OF: Final[Mapping[str, tuple[str, ...]]] = {  # the formats that use a 
     "attach": ROBOTS,
     "attach_max": ROBOTS,
     "marks": ROBOTS,
-    "concurrency": tuple(name for name in FORMATS if name not in ROBOTS),  # messages to a chat stay in order
+    "concurrency": tuple(name for name in FORMATS if name not in ROBOTS),  # messages to a chat are sent one at a time
 }
 
 
@@ -387,5 +387,6 @@ def json_schema() -> dict[str, Any]:
 
 
 def fingerprint(endpoint: Webhook | Apprise) -> str:
-    """16 hex digits of the endpoint's settings as written. Another value means that the endpoint has changed."""
+    """16 hex digits that identify the endpoint's settings as written. If the value differs, the endpoint has
+    changed."""
     return endpoint._fingerprint

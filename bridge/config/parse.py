@@ -1,4 +1,4 @@
-"""From YAML nodes to `Settings`, with all mistakes at once."""
+"""Turns YAML nodes into `Settings`, and reports all mistakes at once."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ NO_BASE_URL: Final = "is missing; write where the API begins, e.g. https://api.e
 def parse(
     node: Pairs, *, name: str, found: Sequence[Problem] = (), context: ReferenceContext | None = None
 ) -> Settings:
-    """The settings that `node` spells. Without `context` references stay references; with it they are replaced.
+    """The settings in `node`. Without `context`, references stay references; with it they are replaced.
 
-    ConfigError holds a line `name:line:column: key: what is wrong` for each mistake, sorted by location; those `found`
-    before are among them.
+    ConfigError has a line `name:line:column: key: what is wrong` for each mistake, sorted by location, including those
+    in `found`.
     """
     written = as_text(node)
     tree = without_nulls(written, [Settings])
@@ -41,7 +41,7 @@ def parse(
         problems |= {_problem(mistake, node) for mistake in mistakes(error, Settings, written)}
     if problems:
         problems.update(_missing_base_urls(tree, node))
-        # Raised here, so that pydantic's error, which contains the input, is not chained to it.
+        # Raised here, so that it is not chained to pydantic's error, which contains the input.
         raise ConfigError([problem.line(name) for problem in sorted(problems)])
     return settings
 
@@ -54,7 +54,7 @@ def _problem(mistake: Mistake, node: Pairs) -> Problem:
 
 
 def _unknown_names(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]:
-    """Routes that name accounts or endpoints which are not there."""
+    """Routes that name unknown accounts or endpoints."""
     routes = tree.get("routes")
     for number, route in enumerate(routes if isinstance(routes, list) else ()):
         for section in ("accounts", "endpoints"):
@@ -67,7 +67,7 @@ def _unknown_names(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]:
 
 
 def _account_problems(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]:
-    """Accounts of a provider that is not there, or without exactly one kind of key."""
+    """Accounts with an unknown provider, or without exactly one kind of key."""
     own = _mapping(tree.get("providers"))
     known = (*builtin_names(), *own)
     for name, account in _accounts(tree):
@@ -80,8 +80,8 @@ def _account_problems(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]
 
 
 def _missing_base_urls(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]:
-    """Accounts of built-in providers that need a base URL and have none. When the settings have no other mistakes, and
-    for the settings' own providers, the catalogue says more."""
+    """Accounts of built-in providers that need a base URL and have none. If there are no other mistakes, and for the
+    settings' own providers, the catalogue gives more details."""
     own = _mapping(tree.get("providers"))
     for name, account in _accounts(tree):
         provider = account.get("provider")
@@ -99,13 +99,14 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _needs_no_key(provider: object, own: Mapping[str, Any]) -> bool:
-    """Whether accounts of a provider may do without a key."""
+    """Whether accounts of a provider may have no key."""
     ask = effective_tree(provider, own).get("ask") if isinstance(provider, str) else None
     return isinstance(ask, Mapping) and ask.get("auth") == "none"
 
 
 def _key_mistake(account: Mapping[str, Any]) -> tuple[str, str]:
-    """The key that is wrong, and why; empty when the account has an api_key, or an access_key with its secret_key."""
+    """The key with the mistake, and the mistake; empty if the account has an api_key, or an access_key with its
+    secret_key."""
     pair = [key for key in ("access_key", "secret_key") if key in account]
     if "api_key" in account:
         return (pair[0], "cannot be combined with api_key; remove one of them") if pair else ("", "")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, NoReturn
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-MIN_SECRET_CHARS: Final = 4  # shorter ones would match in every line
+MIN_SECRET_CHARS: Final = 4  # shorter secrets would match in every line
 
 _SCHEME: Final = re.compile(r"postgres(?:ql)?://")
 _HIDDEN: Final = re.compile(r"pass|key|cert|options", re.IGNORECASE)  # parameters that are not shown
@@ -16,7 +16,7 @@ _ENCODE: Final = "percent-encode special characters in user and password (% is %
 _KEYWORD: Final = (  # compiled when it is first needed
     r"(?i)(?:^|[\s;:&?'\"])(?:host|hostaddr|port|dbname|user|password|passfile|service|ssl[a-z_]+|options)\s*="
 )
-# Parameters whose values libpq knows: https://www.postgresql.org/docs/current/libpq-connect.html
+# Parameters whose values libpq restricts: https://www.postgresql.org/docs/current/libpq-connect.html
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "channel_binding": ("disable", "prefer", "require"),
@@ -33,7 +33,7 @@ _SECRET: Final = re.compile(r"password", re.IGNORECASE)
 
 
 class PostgresUrl:
-    """A connection string for libpq. It prints without its password; `reveal` returns all of it."""
+    """A connection string for libpq. It prints without its password; `reveal` returns the full string."""
 
     __slots__ = ("_shown", "_url")
 
@@ -78,7 +78,7 @@ class PostgresUrl:
 
 
 def names_postgres(text: str) -> bool:
-    """Whether a store is in PostgreSQL, rather than at a path."""
+    """Whether the store is in PostgreSQL, and not at a path."""
     return _SCHEME.match(text) is not None
 
 
@@ -88,14 +88,14 @@ def names_keywords(text: str) -> bool:
 
 
 def url_problem(url: str) -> str | None:
-    """Why libpq cannot parse this URL; None when it can, as far as we know without libpq.
+    """Why libpq cannot parse this URL. None if it can, as far as that is known without libpq.
 
-    The answer repeats no part of the URL: what looks like a port may be half of a password.
+    The answer repeats no part of the URL, because what looks like a port may be part of a password.
     """
     if _STRAY_PERCENT.search(url):
         return f"has a % that begins no percent-encoding; {_ENCODE}"
     rest = _SCHEME.sub("", url, count=1)
-    user, at, hosts = rest.partition("/")[0].partition("@")  # as libpq does: up to the first @ before the first /
+    user, at, hosts = rest.partition("/")[0].partition("@")  # like libpq: up to the first @ before the first /
     authority = hosts if at else user
     query = rest[len(user) + len(at) :].partition("?")[2]
     for host in authority.partition("?")[0].split(","):
@@ -129,7 +129,7 @@ def _shown(url: str) -> str:
     """User, hosts, database, and the parameters without secrets."""
     rest, query = _parts(url)
     if "@" in query and "@" not in rest:
-        return "postgresql://***"  # the password contains a raw question mark
+        return "postgresql://***"  # the password contains an unencoded question mark
     user, at, where = rest.rpartition("@")
     name, colon, _ = user.partition(":")
     told = [(key, value) for key, value in parse_qsl(query) if not _HIDDEN.search(key)]

@@ -8,38 +8,39 @@ from typing import Final, NamedTuple
 from bridge.config.yaml import Location, Node, Pairs, walk
 from bridge.domain.quoting import quoted
 
-Steps = tuple[str | int, ...]  # keys and list positions from the top of the settings
+Steps = tuple[str | int, ...]  # keys and list positions, from the top of the settings
 
 NOT_A_MAPPING: Final = "must be a mapping of keys"
 NOT_A_TEXT: Final = "must be text"
 
 
 class Problem(NamedTuple):
-    """One mistake; sorts by location."""
+    """One mistake. Problems sort by location."""
 
     location: Location
     key: str
     message: str
 
     def line(self, name: str) -> str:
-        """The line about it in the file of this name."""
+        """The line about it, for the file with this name."""
         where = f"{name}:{self.location[0]}:{self.location[1]}"
         return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
 
 
 def at_value(node: Node, steps: Sequence[str | int], message: str) -> Problem:
-    """A mistake in the value at `steps`, or in the nearest one that is there."""
+    """A mistake in the value at `steps`, or in its nearest existing parent."""
     found, _ = walk(node, steps)
     return Problem((found.line, found.column), written_key(steps), message)
 
 
 def at_key(node: Node, steps: Steps, message: str, *, holder: bool = False) -> Problem:
-    """A mistake about the key at `steps`. With `holder` the key is missing: its location is that of the mapping."""
+    """A mistake about the key at `steps`. With `holder`, the key is missing, and the location is that of its
+    mapping."""
     return Problem(_key_location(node, steps[:-1] if holder else steps), written_key(steps), message)
 
 
 def _key_location(node: Node, steps: Steps) -> Location:
-    """Where a key begins; for a list position, where its value begins; for the whole file, its start."""
+    """The beginning of a key; for a list position, the beginning of its value; for the whole file, its start."""
     if not steps:
         return 1, 1
     above, left = walk(node, steps[:-1])

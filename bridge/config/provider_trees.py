@@ -1,4 +1,4 @@
-"""Provider descriptions as plain trees, unchecked: the built-in files, and what `extends` makes of them."""
+"""Provider descriptions as plain trees, not validated: the built-in files, and the results of `extends`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.domain.quoting import unknown
 
 Tree = Mapping[str, Any]
 
-REPLACED: Final = frozenset({"auth"})  # not merged: two ways to show a key are not one
+REPLACED: Final = frozenset({"auth"})  # not merged, because only one way to send a key can apply
 
 _FOLDER: Final = Path(__file__).parents[1] / "providers" / "builtin"
 
@@ -24,7 +24,7 @@ class ExtendsError(ValueError):
 
 @cache
 def builtin_names() -> tuple[str, ...]:
-    """The built-in providers, by the names of their files."""
+    """The names of the built-in providers, which are the names of their files."""
     return tuple(sorted(file.stem for file in _FOLDER.glob("*.yaml")))
 
 
@@ -35,8 +35,8 @@ def builtin_tree(name: str) -> Tree:
 
 
 def extended(name: str, tree: Tree, own: Tree, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The tree over those that it extends. `own` are the descriptions of the settings; one that extends its own name
-    means the built-in one. ExtendsError when `extends` leads nowhere."""
+    """The tree, merged with those that it extends. `own` are the descriptions of the settings. If one extends its own
+    name, that means the built-in one. ExtendsError if `extends` names an unknown provider."""
     rest = {key: value for key, value in tree.items() if key != "extends"}
     parent = tree.get("extends")
     if parent is None:
@@ -50,14 +50,14 @@ def extended(name: str, tree: Tree, own: Tree, above: tuple[str, ...] = ()) -> d
     if parent in builtin_names():
         inherited = extended(parent, _file(parent), {})
         if own and (parent != name or above):
-            inherited.pop("base_url", None)  # a variant may be a reseller's: its key must not go to the vendor
+            inherited.pop("base_url", None)  # a variant may be a reseller's, whose key must not be sent to the vendor
         return merged(inherited, rest)
     raise ExtendsError(unknown("provider", parent, {*own, *builtin_names()} - {name}))
 
 
 def merged(parent: Tree, child: Tree) -> dict[str, Any]:
-    """The child's tree over the parent's: mappings are merged key by key, all else is replaced, and null removes a key.
-    The child's keys come first, because where order counts (forms) the first that fits wins."""
+    """The child's tree merged into the parent's: mappings are merged key by key, all else is replaced, and null removes
+    a key. The child's keys come first, because in forms the first that fits is used."""
     tree: dict[str, Any] = {}
     for key, value in child.items():
         inherited = parent.get(key)
@@ -69,7 +69,7 @@ def merged(parent: Tree, child: Tree) -> dict[str, Any]:
 
 
 def effective_tree(name: str, own: Tree) -> Tree:
-    """The description of a provider, from the settings or built-in; empty when it is missing or not a mapping."""
+    """The description of a provider, from the settings or built-in; empty if it is missing or not a mapping."""
     tree = own.get(name)
     if isinstance(tree, Mapping):
         try:
@@ -80,7 +80,7 @@ def effective_tree(name: str, own: Tree) -> Tree:
 
 
 def official_hosts(tree: Tree) -> Sequence[str]:
-    """The base URLs that a description names."""
+    """The official base URLs in a description."""
     given = tree.get("base_url")
     return given if isinstance(given, list) else [given] if isinstance(given, str) else []
 

@@ -1,7 +1,8 @@
 """Secrets and references: `${ENV}`, `${ENV:-default}`, `file:/path`, `credential:NAME`.
 
 `${...}` is possible in any text of the settings; `file:` and `credential:` replace a whole secret. A secret keeps both
-its text as written, which shows whether an endpoint changed, and its value, which only requests need. Neither prints.
+its text as written, which shows whether an endpoint has changed, and its value, which only requests need. Neither is
+ever printed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _STORED: Final = ("file:", "credential:")
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceContext:
-    """What references are resolved against. Collects `warnings` for the operator, and in `found` the values of
+    """The values for resolving references. Collects `warnings` for the operator, and in `found` the values of
     references in secrets."""
 
     env: Mapping[str, str] = field(repr=False)
@@ -35,7 +36,7 @@ class ReferenceContext:
 
 
 class SecretText:
-    """A text that never prints: as written (a literal, or with references), and its value once resolved."""
+    """A text that is never printed: as written (a literal, or with references), and its value once resolved."""
 
     __slots__ = ("_value", "_written")
 
@@ -53,7 +54,7 @@ class SecretText:
         return self._value is not None
 
     def reveal(self) -> str:
-        """The value. BridgeBug when it has not been resolved."""
+        """The value. BridgeBug if it has not been resolved."""
         if self._value is None:
             raise BridgeBug("a secret was needed before it was resolved")
         return self._value
@@ -82,7 +83,7 @@ class SecretText:
 
 
 def has_reference(text: str, *, stored: bool = False) -> bool:
-    """Whether `text` must be resolved. With `stored`, `file:` and `credential:` count as well."""
+    """Whether `text` must be resolved. With `stored`, `file:` and `credential:` count, too."""
     return _ENV.search(text) is not None or (stored and text.startswith(_STORED))
 
 
@@ -108,7 +109,7 @@ def fill(text: str, env: Mapping[str, str], found: list[str] | None = None) -> s
 
 
 def check_references(text: str, *, stored: bool = False) -> None:
-    """ValueError when a `${` in `text` starts no reference, or a `stored` reference is incomplete."""
+    """ValueError if a `${` in `text` begins no reference, or if a `stored` reference is incomplete."""
     if "${" in _ENV.sub("", text):
         raise ValueError('"${" does not start a reference; write ${NAME} or ${NAME:-default}')
     if not stored:
@@ -120,7 +121,7 @@ def check_references(text: str, *, stored: bool = False) -> None:
 
 
 def resolve_secret(text: str, around: ReferenceContext) -> str:
-    """The value of a secret. ValueError says what is missing, never what was found."""
+    """The value of a secret. ValueError names what is missing, but never a value."""
     filled = fill(text, around.env, around.found)
     if text.startswith("file:"):
         path = around.base_dir / filled.removeprefix("file:")

@@ -1,7 +1,7 @@
-"""The settings file: where it is found, what its text says, and the few values that quick commands need.
+"""The settings file: its location, its content, and the few values that quick commands need.
 
-Nothing here imports pydantic or Jinja. `load` checks the whole file; a `SettingsFile` checks each part when it is
-first used, by the same rules and with the same messages.
+Nothing here imports pydantic or Jinja. `load` checks the whole file; a `SettingsFile` checks each part when it is first
+used, with the same rules and messages.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WHO_MAY_READ: Final = "only root and the group genbridge may read it (0640 root
 
 
 class AccountEntry(NamedTuple):
-    """What tasks need from an account. References stay references, unless the settings are resolved."""
+    """The parts of an account that tasks need. References stay references, unless the settings are resolved."""
 
     provider: str
     base_url: str | None
@@ -41,7 +41,7 @@ class AccountEntry(NamedTuple):
 class SettingsFile:
     """A settings file after its YAML was read. Every property raises ConfigError with all mistakes in its part.
 
-    `path` is absolute; `name` is what messages call the file. With `env`, references are replaced.
+    `path` is absolute; `name` is used for the file in messages. With `env`, references are replaced.
     """
 
     path: Path
@@ -72,24 +72,24 @@ class SettingsFile:
 
     @cached_property
     def queues(self) -> tuple[str, ...]:
-        """The names of everything that deliveries go to: the endpoints, and the archive if there is one."""
+        """The names of everything that has deliveries: the endpoints, and the archive if there is one."""
         return (*self.endpoints, ARCHIVE) if isinstance(self.node.values.get("archive"), Pairs) else self.endpoints
 
     @cached_property
     def providers(self) -> Mapping[str, Any]:
-        """The provider descriptions of these settings, not checked."""
+        """The provider descriptions in these settings, not validated."""
         with self._checked() as part:
             return {name: as_free(node) for name, node in part.mapping("providers").items()}
 
     @cached_property
     def public_url(self) -> str | None:
-        """How others reach the HTTP server, as written: it may hold references."""
+        """The public URL of the HTTP server, as written: it may contain references."""
         with self._checked() as part:
             return part.text(validators.base_url, "http", "public_url", is_resolved=False)
 
     @cached_property
     def source_paths(self) -> Mapping[str, Path]:
-        """The paths of the sources that these settings name."""
+        """The paths of the sources in these settings."""
         with self._checked() as part:
             queue = part.below("sources", "queue")
             written = {
@@ -107,7 +107,8 @@ class SettingsFile:
         return name or os.uname().nodename
 
     def under(self, text: str) -> Path:
-        """The path that a setting names: relative to the settings file; `~` is the home folder."""
+        """The absolute path for a path in the settings, which is relative to the settings file; `~` is the home
+        folder."""
         return self.path.parent / expanded(text)
 
     def problem(self, steps: Sequence[str | int], message: str) -> str:
@@ -135,12 +136,12 @@ class _Part:
         self.found: set[Problem] = set()
 
     def below(self, *steps: str) -> Mapping[str, Node]:
-        """The keys of a mapping; none where something else is, or nothing."""
+        """The keys of a mapping; empty if there is no value, or another type."""
         node, left = walk(self._node, steps)
         return node.values if isinstance(node, Pairs) and not left else {}
 
     def mapping(self, *steps: str, is_required: bool = False) -> Mapping[str, Node]:
-        """The keys of a mapping that may be left out unless it `is_required`."""
+        """The keys of a mapping, which may be missing unless `is_required`."""
         node, left = walk(self._node, steps)
         is_null = isinstance(node, Scalar) and node.is_null
         if not left and not is_null and not isinstance(node, Pairs):
@@ -152,7 +153,7 @@ class _Part:
         return self.below(*steps)
 
     def text(self, check: Callable[[str], str], *steps: str, is_resolved: bool = True) -> str | None:
-        """A text, checked once its references are replaced; None when it is left out, or wrong."""
+        """A text, checked after its references are replaced; None if it is missing or invalid."""
         node, left = walk(self._node, steps)
         if left or (isinstance(node, Scalar) and node.is_null):
             return None
@@ -197,8 +198,8 @@ class _Part:
 
 
 def checked_text(text: str, check: Callable[[str], str], env: Mapping[str, str] | None) -> str:
-    """A text of the settings, checked with its references replaced. Without `env`, one that holds any stays as it is.
-    ValueError says what is wrong."""
+    """A text of the settings, checked with its references replaced. Without `env`, a text with references is returned
+    unchanged. ValueError says what is wrong."""
     check_references(text)
     if not has_reference(text):
         return check(text)
@@ -207,7 +208,7 @@ def checked_text(text: str, check: Callable[[str], str], env: Mapping[str, str] 
 
 def find(explicit: str | None, env: Mapping[str, str]) -> Path:
     """The settings file: `explicit`, else $GENBRIDGE_CONFIG, else the first that exists of ./genbridge.yaml, the user's
-    and the system's. A folder that we may not enter is skipped. ConfigError lists the paths that were tried."""
+    and the system's. A folder without permission to enter is skipped. ConfigError lists the paths that were tried."""
     for given, why in ((explicit, "--config"), (env.get("GENBRIDGE_CONFIG"), "GENBRIDGE_CONFIG")):
         if given:
             if not _exists(Path(given)):
@@ -217,8 +218,8 @@ def find(explicit: str | None, env: Mapping[str, str]) -> Path:
     with suppress(ConfigError):  # some system users have no home folder
         candidates.insert(1, user_folder(env, "XDG_CONFIG_HOME", ".config") / "genbridge.yaml")
     for path in candidates:
-        # In root's home, `sudo -u genbridge` is in a folder that it may not enter. The last file is read in any case:
-        # the error then says that it cannot be read.
+        # For example, `sudo -u genbridge` in root's home runs in a folder that it may not enter. The last file is
+        # always read, so that the error says why it cannot be read.
         if _exists(path) and (path == candidates[-1] or os.access(path.parent, os.X_OK, effective_ids=True)):
             return path
     tried = ", ".join("./genbridge.yaml" if not path.is_absolute() else str(path) for path in candidates)
@@ -229,7 +230,7 @@ def find(explicit: str | None, env: Mapping[str, str]) -> Path:
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is such a file, or one that we may not look at: reading that one gives the error."""
+    """Whether the file exists, or may exist but is not accessible; then reading it gives the error."""
     try:
         path.stat()
     except PermissionError:
@@ -240,8 +241,8 @@ def _exists(path: Path) -> bool:
 
 
 def read_settings(path: Path, repeated: list[YamlProblem] | None = None) -> SettingsFile:
-    """The settings file at this path. ConfigError when it cannot be read, is not YAML, or is not a mapping of keys. A
-    key that is there twice is an error, too, or is added to `repeated` if that is given."""
+    """The settings file at this path. ConfigError if it cannot be read, is not YAML, or is not a mapping. A repeated
+    key is an error, too; if `repeated` is given, it is added to that instead."""
     data, mode = _read(path)
     name = str(path)
     try:
@@ -256,7 +257,7 @@ def read_settings(path: Path, repeated: list[YamlProblem] | None = None) -> Sett
 
 
 def _read(path: Path) -> tuple[bytes, int]:
-    """The file's bytes, at most one more than are allowed, and its mode."""
+    """The file's bytes, up to one more than the limit, and its mode."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_SETTINGS_BYTES + 1), path.stat().st_mode
@@ -268,10 +269,10 @@ def _read(path: Path) -> tuple[bytes, int]:
 
 
 def named_store(file: SettingsFile, env: Mapping[str, str]) -> Path | PostgresUrl | None:
-    """The store that $GENBRIDGE_STORE (relative to the working folder) names, else the key `store` (relative to the
-    settings file); None when neither does. Paths are absolute.
+    """The store in $GENBRIDGE_STORE (relative to the working folder), else in the key `store` (relative to the settings
+    file); None without either. Paths are absolute.
 
-    Every command resolves its references: without the store none of them can do anything.
+    Every command resolves the references in it, because no command works without the store.
     """
     given = env.get("GENBRIDGE_STORE")
     if given:
@@ -289,8 +290,8 @@ def named_store(file: SettingsFile, env: Mapping[str, str]) -> Path | PostgresUr
 
 
 def parse_store_location(text: str, env: Mapping[str, str]) -> Path | PostgresUrl:
-    """A store that the command line names: relative to the working folder, references replaced. UsageError when it
-    cannot be one."""
+    """A store on the command line: relative to the working folder, with references replaced. UsageError if it is
+    invalid."""
     try:
         return _store_location(validators.store_file(fill(text, env)))
     except ValueError as error:
@@ -302,7 +303,7 @@ def _store_location(text: str) -> Path | PostgresUrl:
 
 
 def user_folder(env: Mapping[str, str], variable: str, below: str) -> Path:
-    """genbridge's folder among the XDG base directories. A relative value of the variable does not count."""
+    """genbridge's folder among the XDG base directories. A relative value of the variable is ignored."""
     given = env.get(variable, "")
     if given.startswith("/"):
         return Path(given) / "genbridge"

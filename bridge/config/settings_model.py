@@ -1,4 +1,4 @@
-"""What every part of the settings has in common."""
+"""The base class of all parts of the settings."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class SettingsModel(BaseModel):
-    """Frozen, without unknown keys; its errors do not repeat the input.
+    """Frozen, without unknown keys. Its errors do not repeat the input.
 
-    A key is the name of a field without the `_s` that marks seconds: `min_interval: 2s` is `min_interval_s == 2.0`.
+    A key is the name of a field without the `_s` for seconds: `min_interval: 2s` is `min_interval_s == 2.0`.
     """
 
     model_config = ConfigDict(

@@ -1,4 +1,4 @@
-"""Checks of single values. Each function returns the value, or raises a ValueError that reads well after a key.
+"""Validators for single values. Each function returns the value, or raises a ValueError that reads well after a key.
 
 The error never repeats a text that may be secret.
 """
@@ -38,7 +38,7 @@ def name(text: str) -> str:
 
 
 def action(text: str) -> str:
-    """The part of a query that names the kind of task. The provider decides what is valid."""
+    """The part of a query that names the kind of task. The provider decides which actions are valid."""
     return line(text)
 
 
@@ -94,7 +94,7 @@ def http_url(text: str) -> str:
 
 
 def base_url(text: str) -> str:
-    """An http or https URL to which paths are added; a final `/` is removed."""
+    """An http or https URL to which paths are appended; a final `/` is removed."""
     http_url(text)
     if "?" in text or "#" in text:
         raise ValueError("must not contain a query (?) or a fragment (#)")
@@ -112,7 +112,7 @@ def origin(text: str) -> str:
 
 
 def listen_address(text: str) -> str:
-    """Where a server listens: HOST:PORT, or unix: and the path of a socket."""
+    """The address on which a server listens: HOST:PORT, or unix: and the path of a socket."""
     address = ListenAddress.parse(line(text))
     if address.port > 65535:
         raise ValueError(f"port {address.port} does not exist; choose one from 1 to 65535, or 0 for any free one")
@@ -143,7 +143,7 @@ def archive_place(text: str) -> str:
 
 def allowed_host(text: str) -> str:
     """A host, an address, or a network such as 192.168.1.0/24."""
-    from ipaddress import ip_network  # here: quick commands do without it
+    from ipaddress import ip_network  # imported here, because quick commands do not need it
 
     from bridge.domain.result_urls import plain_host
 
@@ -158,7 +158,7 @@ def allowed_host(text: str) -> str:
 
 
 def proxy_url(text: str) -> str:
-    """An http or https proxy, with or without user info; `none` ignores the proxies of the environment."""
+    """An http or https proxy, with or without user info. `none` means that the environment's proxies are ignored."""
     line(text)
     if text.lower() == "none":
         return "none"
@@ -179,7 +179,7 @@ def _split(text: str) -> SplitResult:
         raise ValueError("is not a URL") from None
     if port == 0:
         raise ValueError("has a port that is not between 1 and 65535")
-    # An empty label ("https://.") or one that is too long would fail at every request.
+    # An empty label ("https://.") or one that is too long would make every request fail.
     host = parts.hostname or ""
     if ":" not in host and any(not label or len(label) > 63 for label in host.removesuffix(".").split(".") if host):
         raise ValueError("has an invalid host")
@@ -220,7 +220,7 @@ def signing_secret(text: str) -> str:
     hint = "write whsec_ and the base64 of 24 to 64 random bytes"
     if not text.startswith("whsec_"):
         raise ValueError(f"does not start with whsec_; {hint}")
-    import base64  # here: quick commands do without it
+    import base64  # imported here, because quick commands do not need it
 
     try:
         key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
@@ -240,7 +240,7 @@ def service_url(text: str) -> str:
 
 
 def expression(text: str) -> str:
-    """A JMESPath expression. It is compiled where it is used."""
+    """A JMESPath expression. It is compiled by its user."""
     if not text.strip():
         raise ValueError("is empty")
     return text
@@ -264,7 +264,7 @@ def timezone(text: str) -> str:
     """`local`, or the name of a time zone that this machine knows."""
     if text == "local":
         return text
-    from zoneinfo import ZoneInfo  # here: quick commands do without it
+    from zoneinfo import ZoneInfo  # imported here, because quick commands do not need it
 
     try:
         ZoneInfo(line(text))
@@ -276,7 +276,7 @@ def timezone(text: str) -> str:
 
 
 def without_retries(text: str) -> str:
-    """A service URL without Apprise's own retries, which a crash would lose."""
+    """A service URL without Apprise's own retries, which would be lost in a crash."""
     for key, _ in parse_qsl(text.partition("?")[2], keep_blank_values=True):
         if key.strip().lower() in {"retry", "wait"}:
             raise ValueError(f'drop "{key.strip()}=": genbridge retries by itself, see delivery.retries')

@@ -1,7 +1,8 @@
-"""YAML read as nodes with their locations, so that ids stay text and every mistake has a line.
+"""Reads YAML as nodes with their locations, so that ids stay text and every mistake has a line.
 
-Nodes are composed from the events of the parser. No tag creates an object, and a scalar is text until the caller asks
-for another type. Too much depth, size or expansion of aliases is refused where it starts. Lines and columns start at 1.
+Nodes are built from the events of the parser. No tag creates an object, and a scalar is text until the caller asks for
+another type. Too much depth, size or expansion of aliases is rejected as soon as it begins. Lines and columns start at
+1.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)
 
 
 class YamlProblem(Exception):
-    """Text that is not valid YAML for us. Prints as `name:line:column: message`."""
+    """Text that genbridge does not accept as YAML. Prints as `name:line:column: message`."""
 
     def __init__(self, name: str, location: Location, message: str) -> None:
         self.name = name
@@ -43,7 +44,7 @@ class YamlProblem(Exception):
 
 
 class AliasProblem(YamlProblem):
-    """An alias that cannot be followed, or that repeats too much."""
+    """An alias that refers to nothing, or that repeats too much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class Scalar:
 
     line: int
     column: int
-    weight: int  # nodes and characters in it, aliases expanded
+    weight: int  # number of nodes and characters in it, with aliases expanded
     text: str
     plain: bool
 
@@ -75,7 +76,7 @@ class Items:
 class Pairs:
     """A mapping. Its keys are text, and unique.
 
-    Keys from a merge key (`<<`) come first and keep their own locations; the mapping's own keys win.
+    Keys from a merge key (`<<`) come first and keep their own locations; the mapping's own keys take precedence.
     """
 
     line: int
@@ -100,7 +101,7 @@ def read_document(
 
 
 def as_text(node: Node) -> Any:
-    """Lists and dicts, with every scalar as its text; only a plain `null`, `~` or nothing is None."""
+    """Lists and dicts, with every scalar as its text; only a plain `null`, `~` or an empty value is None."""
     match node:
         case Scalar():
             return None if node.is_null else node.text
@@ -113,7 +114,7 @@ def as_text(node: Node) -> Any:
 def as_free(node: Node) -> Any:
     """Lists, dicts and scalars as in JSON, for free-form values.
 
-    A plain scalar is null, a boolean or a number only if JSON writes it the same way (null and booleans also
+    A plain scalar is null, a boolean or a number only if JSON writes it in the same way (null and booleans also
     capitalized). Everything else stays text: what YAML 1.1 would convert (`no`, `0123`, `1_000`, `12:30:00`, dates),
     numbers that are not finite, and integers over 64 bits.
     """
@@ -127,7 +128,7 @@ def as_free(node: Node) -> Any:
 
 
 def walk(node: Node, path: NodePath) -> tuple[Node, NodePath]:
-    """Follow `path` as far as possible: the node that is reached, and the rest of the path."""
+    """Follow `path` as far as possible. Returns the node that was reached, and the rest of the path."""
     for depth, step in enumerate(path):
         if isinstance(node, Pairs) and step in node.values:
             node = node.values[str(step)]
@@ -203,7 +204,7 @@ class _Open:
         self.keys: dict[str, Scalar] | None = {} if is_map else None
         self.values: dict[str, Node] = {}
         self.key: Scalar | None = None
-        self.merged: list[Pairs] | None = None  # the mappings of `<<`, the strongest first; None: no `<<`
+        self.merged: list[Pairs] | None = None  # the mappings of `<<` by precedence; None: no `<<`
 
     def closed(self) -> Node:
         if self.keys is None:
@@ -220,7 +221,7 @@ class _Open:
 
 
 def _documents(text: str, name: str, repeated: list[YamlProblem] | None) -> Iterator[Node]:
-    """The documents in turn; YamlProblem at the first fault."""
+    """The documents in turn; YamlProblem at the first mistake."""
     composer = Composer(name, repeated)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -233,7 +234,7 @@ def _documents(text: str, name: str, repeated: list[YamlProblem] | None) -> Iter
 
 
 def syntax_problem(error: yaml.YAMLError, text: str, *, name: str) -> YamlProblem:
-    """What the parser finds wrong, in our words. `text` helps to name the likely cause; it may be empty."""
+    """The parser's error in genbridge's words. `text` helps to find the likely cause; it may be empty."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return YamlProblem(name, (1, 1), " ".join(str(error).split()))
     mark = error.problem_mark or error.context_mark
@@ -271,7 +272,7 @@ class Composer:
         }
 
     def add_event(self, event: Any) -> None:
-        """Take the next event of a node. YamlProblem when it is not allowed: `take` then drops the node."""
+        """Process the next event of a node. YamlProblem if it is not allowed; `take` then drops the node."""
         step = self._steps.get(type(event))
         if step is not None:
             step(event)
@@ -283,7 +284,7 @@ class Composer:
         return root
 
     def forget_anchors(self) -> None:
-        """A new document begins: its aliases cannot refer to the previous one."""
+        """Start a new document, whose aliases cannot refer to the previous one."""
         self._anchors.clear()
 
     def _scalar(self, event: Any) -> None:
@@ -363,12 +364,12 @@ class Composer:
         into.key = key
 
     def _is_merging(self) -> bool:
-        """Whether the next node belongs to a merge key, by itself or in a list."""
+        """Whether the next node belongs to a merge key, directly or in a list."""
         holders = self._stack[-1:] if self._stack and self._stack[-1].keys is not None else self._stack[-2:-1]
         return any(each.key is not None and _is_merge(each.key) for each in holders)
 
     def _mappings(self, node: Node) -> list[Pairs]:
-        """The mappings of a merge key, the strongest first."""
+        """The mappings of a merge key, those with precedence first."""
         found = []
         for each in node.items if isinstance(node, Items) else [node]:
             if not isinstance(each, Pairs):
@@ -378,7 +379,7 @@ class Composer:
         return found
 
     def check_tag(self, event: Any) -> None:
-        """YamlProblem when the event has a tag that changes what a value is."""
+        """YamlProblem if the event has a tag that changes the type of a value."""
         if event.tag not in _TAGS:
             short = event.tag.replace("tag:yaml.org,2002:", "!!")
             self._refuse(event, f"the tag {quoted(short)} is not allowed; write a plain value")

@@ -1,5 +1,5 @@
-"""JMESPath queries and regular expressions from the settings, each within a budget.
+"""JMESPath queries and regular expressions from the settings, each with a limited budget.
 
-No expression can stall the event loop or fill the memory. Nothing is imported here, so that commands that only read
+No expression can block the event loop or fill the memory. Nothing is imported here, so that commands that only read
 settings load neither engine.
 """

@@ -1,16 +1,16 @@
-"""How much work the expressions of the settings may do on one answer."""
+"""The limit of work for all expressions on one answer."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import Final
 
-SEARCH_STEPS: Final = 50_000  # of one expression on one value: about 25 ms
-ANSWER_STEPS: Final = 100_000  # of all expressions together on one answer: about 50 ms
+SEARCH_STEPS: Final = 50_000  # for one expression on one value: about 25 ms
+ANSWER_STEPS: Final = 100_000  # for all expressions together on one answer: about 50 ms
 
 
 class ExpressionLimit(Exception):
-    """An expression needs more than its budget. The text names the expression and the budget."""
+    """An expression exceeds its budget. The text names the expression and the budget."""
 
     def __init__(self, expression: str, where: str, problem: str) -> None:
         shown = expression if len(expression) <= 80 else f"{expression[:79]}…"
@@ -25,7 +25,8 @@ class AnswerBudget:
         self._used: dict[tuple[str, str], int] = {}
 
     def use(self, expression: str, where: str, steps: int) -> None:
-        """Charge an expression. ExpressionLimit, which names the costliest expression, when no steps are left."""
+        """Charge an expression. If there are not enough steps left, ExpressionLimit names the most expensive
+        expression."""
         self.left -= steps
         key = (expression, where)
         self._used[key] = self._used.get(key, 0) + steps
@@ -38,9 +39,9 @@ _open: ContextVar[AnswerBudget | None] = ContextVar("answer budget", default=Non
 
 
 class answer_budget:
-    """All expressions evaluated inside share one budget. Nested uses share the outer one.
+    """A context in which all expressions share one budget. Nested contexts share the outer one.
 
-    A class, because a generator costs three times as much, twice in each poll.
+    A class, because a generator costs three times as much, and each poll uses it twice.
     """
 
     __slots__ = ("_token",)
@@ -60,7 +61,7 @@ def steps_left() -> int:
 
 
 def use(expression: str, where: str, steps: int) -> None:
-    """Charge the open budget, if there is one."""
+    """Charge the current budget, if there is one."""
     now = _open.get()
     if now is not None:
         now.use(expression, where, steps)

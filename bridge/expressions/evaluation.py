@@ -1,8 +1,8 @@
 """One evaluation of a JMESPath expression, with its work counted.
 
 A step is one visit of one node of the expression, about half a microsecond. Work that grows with a value (comparing,
-sorting, copying, writing) is charged before it starts. A result may hold the same part many times (`[@, @] | [@, @] |
-...`): it is small in memory but huge when written, so its size counts as written out.
+sorting, copying, writing) is charged before it starts. A result may contain the same part many times (`[@, @] | [@, @]
+| ...`). It is small in memory but huge when written, so its size counts as written.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from jmespath.visitor import Options, TreeInterpreter
 
 from bridge.expressions.json_size import SizeMeter
 
-READ_A_STEP: Final = 128  # characters of text, read as JSON
-COPIED_A_STEP: Final = 64  # characters of text, copied
-COMPARED_A_STEP: Final = 512  # characters of text, compared
-WRITTEN_A_STEP: Final = 32  # characters of a value, written or compared
-PARTS_A_STEP: Final = 8  # items of lists and objects
+READ_A_STEP: Final = 128  # characters of text per step, when read as JSON
+COPIED_A_STEP: Final = 64  # characters of text per step, when copied
+COMPARED_A_STEP: Final = 512  # characters of text per step, when compared
+WRITTEN_A_STEP: Final = 32  # characters of a value per step, when written or compared
+PARTS_A_STEP: Final = 8  # items of lists and objects per step
 RESULT_SIZE: Final = 1 << 20  # a result of this size is always allowed
-RESULT_FACTOR: Final = 2  # a larger one may be this many times the size of its parts, each counted once
-INTEGERS: Final = range(-(2**63), 2**64)  # those that orjson can write
+RESULT_FACTOR: Final = 2  # a larger result may have this many times the size of its parts, each counted once
+INTEGERS: Final = range(-(2**63), 2**64)  # the integers that orjson can write
 
 
 class OutOfSteps(Exception):
-    """The evaluation exceeds its budget; the text says how."""
+    """The evaluation exceeds its budget. The text says how."""
 
 
 class Evaluation(TreeInterpreter):
-    """One expression on one value, with a budget of steps."""
+    """The evaluation of one expression on one value, with a budget of steps."""
 
     def __init__(self, steps: int) -> None:
         super().__init__(Options(custom_functions=_BoundedFunctions(self)))
@@ -48,7 +48,7 @@ class Evaluation(TreeInterpreter):
         return self._steps - self._left
 
     def result(self, parsed: Any, value: Any) -> Any:
-        """The result of the expression. OutOfSteps when it exceeds the budget."""
+        """The result of the expression. OutOfSteps if it exceeds the budget."""
         found = self.visit(parsed, value)
         if self._has_built and isinstance(found, list | dict):
             written, parts = self.size_meter.measure(found)
@@ -57,7 +57,7 @@ class Evaluation(TreeInterpreter):
         return found
 
     def use(self, steps: int) -> None:
-        """Charge this many steps. OutOfSteps when they are not left."""
+        """Charge this many steps. OutOfSteps if there are not enough left."""
         self._left -= steps
         if self._left < 0:
             self._left = 0
@@ -103,7 +103,7 @@ class Evaluation(TreeInterpreter):
 
 
 def _building(visit: Callable[..., Any]) -> Callable[..., Any]:
-    """The visit of a node that creates a list or an object."""
+    """The visit function for a node that creates a list or an object."""
 
     def build(evaluation: Evaluation, node: Any, value: Any) -> Any:
         evaluation._has_built = True
@@ -113,7 +113,7 @@ def _building(visit: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _visits() -> dict[str, Callable[..., Any]]:
-    """The visit for each type of node, looked up once: visits are most of the work."""
+    """The visit function for each type of node. It is looked up only once, because visits are most of the work."""
     named = {name.removeprefix("visit_"): getattr(Evaluation, name) for name in dir(Evaluation) if name[:6] == "visit_"}
     makers = ("projection", "filter_projection", "value_projection", "multi_select_list", "multi_select_dict")
     return named | {name: _building(named[name]) for name in (*makers, "function_expression")}
@@ -147,7 +147,7 @@ class _BoundedFunctions(Functions):
 
     @signature({"types": []})
     def _func_from_json(self, value: Any) -> Any:
-        """The JSON value of a text; None when the text is not JSON. A value that is not a text is returned as it is."""
+        """The JSON value of a text; None if the text is not JSON. A value that is not a text is returned unchanged."""
         if not isinstance(value, str):
             return value
         self._evaluation.use(len(value) // READ_A_STEP)
@@ -220,7 +220,7 @@ def signature_of(name: str) -> Sequence[dict[str, Any]] | None:
 
 
 def _fitting(value: Any) -> Any:
-    """The value, with a number that JSON cannot hold replaced by one that it can."""
+    """The value; a number that JSON cannot represent is replaced by one that it can."""
     if isinstance(value, int) and value not in INTEGERS:
         value = float(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""A webhook URL with Jinja expressions: its pieces, and where expressions are allowed."""
+"""A webhook URL with Jinja expressions: splits it, and checks where expressions are allowed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import jinja2
 
-_LEXER: Final = jinja2.Environment(autoescape=True)  # used only to split
+_LEXER: Final = jinja2.Environment(autoescape=True)  # used only for splitting
 _BLOCKS: Final = {"block_begin", "raw_begin", "comment_begin", "comment"}
 
 
@@ -18,13 +18,13 @@ class Piece(NamedTuple):
 
 
 def has_expression(url: str) -> bool:
-    """Whether the URL holds Jinja syntax."""
+    """Whether the URL contains Jinja syntax."""
     return "{{" in url or "{%" in url or "{#" in url
 
 
 def pieces_of(url: str) -> list[Piece]:
-    """The pieces of the URL, in order. ValueError, with a message for people, when it is not a template, or when
-    anything but path and query holds an expression: no task may decide which host gets a request."""
+    """The pieces of the URL, in order. ValueError, with a message for people, if it is not a template, or if an
+    expression is outside path and query: no task may decide which host gets a request."""
     pieces = _split(url)
     first = next((place for place, piece in enumerate(pieces) if piece.is_expression), None)
     if first is None:
@@ -38,7 +38,7 @@ def pieces_of(url: str) -> list[Piece]:
 
 
 def plain_url(url: str) -> str:
-    """The URL with each expression replaced by a letter. ValueError as in `pieces_of`."""
+    """The URL with each expression replaced by a letter. ValueError as for `pieces_of`."""
     return "".join("x" if piece.is_expression else piece.text for piece in pieces_of(url))
 
 

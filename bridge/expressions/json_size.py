@@ -1,11 +1,11 @@
-"""How large a JSON value is when written out, and how large when each part counts once."""
+"""The size of a JSON value as written, and its size if each part counts once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
 
-LONG_TEXT: Final = 64  # characters; shorter texts always count
+LONG_TEXT: Final = 64  # in characters; repeated shorter texts always count again
 NUMBER_CHARS: Final = 30  # writing a number costs about as much as this many characters
 PARTS_A_STEP: Final = 8
 
@@ -15,14 +15,14 @@ class SizeMeter:
 
     def __init__(self, charge: Callable[[int], None]) -> None:
         self._charge = charge
-        # Holds the value too: an id is valid only while its value lives.
+        # Also contains the value, because an id is valid only while its value exists.
         self._written: dict[int, tuple[Any, int]] = {}
         self._texts: dict[int, str] = {}
         self._parts = 0
 
     def measure(self, value: Any) -> tuple[int, int]:
-        """The approximate size of the value as JSON, in characters, and the total of all values so far, each part
-        once."""
+        """The approximate size of the value as JSON, in characters, and the total of all values so far, with each part
+        counted once."""
         waiting = [value]
         while waiting:
             node = waiting[-1]

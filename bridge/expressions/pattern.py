@@ -11,10 +11,10 @@ from bridge.expressions.answer_budget import use
 if TYPE_CHECKING:
     import re2
 
-MOST_WORK: Final = 10_000_000  # instructions of a pattern times characters of a value: 50 ms where RE2 is slowest
-MEMORY_BYTES: Final = 1 << 20  # of a compiled pattern with its caches
-FREE_WORK: Final = 4_000  # the same product; 20 microseconds where RE2 is slowest
-FREE_US: Final = 20  # a search that takes no longer is free; most take 1 or 2
+MOST_WORK: Final = 10_000_000  # instructions of a pattern times characters of a value: 50 ms in RE2's slowest mode
+MEMORY_BYTES: Final = 1 << 20  # limit for a compiled pattern with its caches
+FREE_WORK: Final = 4_000  # the same product: 20 microseconds in RE2's slowest mode
+FREE_US: Final = 20  # a faster search is free; most take 1 or 2
 STEPS_A_US: Final = 2
 TOO_LARGE: Final = "the regular expression is too large; repeat fewer things, or fewer times"
 
@@ -27,12 +27,12 @@ _BEYOND: Final = {
     r"bad repetition operator: .\+": "which has no possessive repetition",
     r"invalid escape sequence: \\Z": "which writes the end of the text as \\z",
 }
-"""Features of Python's `re` that RE2 lacks, by RE2's error message."""
+"""For each error message of RE2: the feature of Python's `re` that RE2 lacks."""
 
 
 class Pattern:
     """A regular expression, compiled once, for values of at most `longest` characters. `where` is its location in the
-    settings. ValueError, with a message for people, when it is invalid or uses a feature that RE2 lacks."""
+    settings. ValueError, with a message for people, if it is invalid or uses a feature that RE2 lacks."""
 
     __slots__ = ("_compiled", "_longest_free", "text", "where")
 
@@ -43,8 +43,8 @@ class Pattern:
         self._longest_free = FREE_WORK // max(1, self._compiled.programsize)  # bytes
 
     def is_in(self, value: str) -> bool:
-        """Whether it matches a part of the value. ExpressionLimit when the answer's budget is used up."""
-        # As bytes: re2 raises on a lone surrogate in a str.
+        """Whether it matches a part of the value. ExpressionLimit if the answer's budget is used up."""
+        # As bytes, because re2 raises for a lone surrogate in a str.
         raw = value.encode(errors="surrogatepass")
         if len(raw) <= self._longest_free:
             return self._compiled.search(raw) is not None
@@ -60,7 +60,7 @@ class Pattern:
         return self._compiled.fullmatch(value.encode(errors="surrogatepass")) is not None
 
     def parts(self, value: str) -> dict[str, str] | None:
-        """The named groups of a match of the whole value, "" for an unused group; None when it does not match."""
+        """The named groups of a match of the whole value, "" for an unused group; None if it does not match."""
         found = self._compiled.fullmatch(value.encode(errors="surrogatepass"))
         if found is None:
             return None
@@ -69,7 +69,7 @@ class Pattern:
 
 
 def _compiled(text: str, longest: int) -> re2._Regexp:
-    import re2  # here, because most quick commands match no pattern
+    import re2  # imported here, because most quick commands match no pattern
 
     options = re2.Options()
     options.max_mem = MEMORY_BYTES

@@ -13,17 +13,17 @@ from bridge.domain.task import Json
 from bridge.expressions.answer_budget import ExpressionLimit, steps_left, use
 from bridge.expressions.evaluation import Evaluation, OutOfSteps, signature_of
 
-MOST_CHARS: Final = 4_000  # of a query
-MOST_DEPTH: Final = 120  # of expressions inside each other
+MOST_CHARS: Final = 4_000  # maximum length of a query
+MOST_DEPTH: Final = 120  # maximum depth of nested expressions
 
 
 class ExpressionError(Exception):
-    """A function of the expression cannot be applied to the value; the text says which and why."""
+    """A function in the expression does not accept the value. The text says which and why."""
 
 
 class Query:
     """A JMESPath expression, compiled once. `where` is its location in the settings. ValueError, with a message for
-    people, when it is not JMESPath or can never give a value."""
+    people, if it is not JMESPath or can never give a value."""
 
     __slots__ = ("_parsed", "text", "where")
 
@@ -33,10 +33,10 @@ class Query:
         self._parsed = _parsed(text)
 
     def search(self, value: Json) -> Json:
-        """What the expression selects; None for nothing. The result shares its parts with the value.
+        """The selected value; None if there is none. The result shares its parts with the value.
 
-        ExpressionError when a function cannot be applied to the value; ExpressionLimit when the work or the result
-        exceeds the budget.
+        ExpressionError if a function does not accept the value; ExpressionLimit if the work or the result exceeds the
+        budget.
         """
         evaluation = Evaluation(steps_left())
         problem = None
@@ -65,7 +65,7 @@ def _parsed(text: str) -> Any:
         problem = _problem(parsed)
     except RecursionError:
         problem = "it nests too deeply"
-    except (JMESPathError, ValueError) as error:  # a literal raises ValueError
+    except (JMESPathError, ValueError) as error:  # ValueError comes from a literal
         problem = str(error).splitlines()[0]
     if problem is not None:
         raise ValueError(f'"{shown}" is not a JMESPath expression: {problem}')

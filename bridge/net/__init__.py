@@ -1,1 +1,1 @@
-"""Sockets outwards: the one HTTP client. Only this room (and tests) imports httpx."""
+"""Outgoing connections and the HTTP server. Only this room (and tests) imports httpx."""

@@ -1,4 +1,4 @@
-"""The guard against server-side request forgery: which addresses may be connected to for URLs from outside."""
+"""Protects against server-side request forgery: decides which addresses may be connected to for URLs from outside."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ class AddressRule(Protocol):
     """Decides whether a connection may be made."""
 
     def refusal(self, host: str, address: str) -> str | None:
-        """Why no connection may be made to this numeric address, to which `host` of a URL resolved; None if it may."""
+        """Why no connection may be made to this numeric address, to which the `host` of a URL was resolved; None if it
+        may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressGuard:
-    """Allows public addresses, and what the operator allows: `hosts` (plain ones, as `plain_host` returns them),
-    whatever they resolve to, and `networks`."""
+    """Allows public addresses, and those that the operator allows: `hosts` (in the form of `plain_host`), whatever
+    their address, and `networks`."""
 
     hosts: Collection[str] = ()
     networks: Collection[IpNetwork] = ()
 
     def refusal(self, host: str, address: str) -> str | None:
-        """See `AddressRule.refusal`. The address is judged, never the name: a name may resolve differently next time.
-        An address that cannot be read is refused."""
+        """See `AddressRule.refusal`. The address is judged, not the name, because a name may resolve differently next
+        time. An address that cannot be parsed is refused."""
         if host in self.hosts:
             return None
         try:

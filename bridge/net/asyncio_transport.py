@@ -1,7 +1,7 @@
-"""The default transport: asyncio's connections and the llhttp parser. It takes a tenth of the CPU of httpx's.
+"""The default transport: asyncio's connections and the llhttp parser. It takes a tenth of the CPU time of httpx's.
 
-`Connector` opens connections, `Connection` reads answers from them. It runs on asyncio only; elsewhere
-`HttpxTransport` serves.
+`Connector` opens connections; `Connection` reads answers from them. It runs on asyncio only; on other event loops
+`HttpxTransport` is used.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept
 
 
 class AsyncioTransport:
-    """`Transport`: as many connections as requests at once; at most `most_idle` of them wait for the next request.
+    """`Transport`: one connection for each request in flight; at most `most_idle` of them are kept for later requests.
 
-    Callers bound their own concurrency. The connection used last is used next, so surplus ones expire and are closed.
-    A GET that meets a kept-alive connection the other side has just closed is sent again on a new one, once.
+    Callers limit their own concurrency. The most recently used connection is used first, so surplus connections expire
+    and are closed. If the other side has just closed a kept-alive connection, a GET is sent again on a new one, once.
     """
 
     def __init__(self, *, context: ssl.SSLContext, most_idle: int, proxy: httpx.Proxy | None) -> None:
@@ -53,7 +53,7 @@ class AsyncioTransport:
         await self._exchange(opened, message.origin, sent, reply, ends_at)
 
     async def aclose(self) -> None:
-        """Close what is idle, and what is under way as soon as it ends."""
+        """Close idle connections now, and those in use as soon as their exchanges end."""
         self._is_closed = True
         for idle in self._idle.values():
             self._trim(idle, math.inf)
@@ -72,7 +72,8 @@ class AsyncioTransport:
             idle.popleft()[1].drop()
 
     def _kept(self, origin: str, now: float) -> Connection | None:
-        """An idle connection that has received no bytes since its last exchange; they would not answer our request."""
+        """An idle connection that has received no bytes since its last exchange: such bytes could not be the answer to
+        the next request."""
         idle = self._idle.get(origin)
         while idle:
             put_at, connection = idle.pop()
@@ -90,7 +91,7 @@ class AsyncioTransport:
     async def _exchange(
         self, connection: Connection, origin: str, sent: bytes, reply: WireResponse, ends_at: float
     ) -> None:
-        """Send the request and read the answer. Then the connection waits for the next request or is closed."""
+        """Send the request and read the answer. Then the connection is kept for the next request, or closed."""
         try:
             status, headers = await connection.send(sent, ends_at)
             reply.begin(status, headers.items())

@@ -1,11 +1,11 @@
-"""Reading the body of an answer: decoded, and bounded."""
+"""Reads the body of an answer: decoded, and with a size limit."""
 
 from __future__ import annotations
 
 import zlib
 from typing import Final
 
-MAX_SLACK_BYTES: Final = 64 * 1024  # compressed bytes beyond the cap: framing of content that does not compress
+MAX_SLACK_BYTES: Final = 64 * 1024  # beyond the limit: compressed bytes may be more than the content
 GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 RAW_DEFLATE: Final = -zlib.MAX_WBITS
 GZIP_START: Final = b"\x1f"
@@ -14,8 +14,8 @@ GZIP_START: Final = b"\x1f"
 class Body:
     """Collects at most `cap_bytes` of decoded content.
 
-    Feed it raw chunks until it wants no more (`trouble` says why) or they end, then `finish` it. Compressed content
-    is inflated only as far as there is room, so a decompression bomb costs no more than the cap.
+    Feed it raw chunks until it wants no more (`trouble` says why) or until they end, then call `finish`. Compressed
+    content is decompressed only up to the limit, so a decompression bomb costs no more than the limit.
     """
 
     def __init__(self, *, encoding: str, cap_bytes: int) -> None:
@@ -34,7 +34,7 @@ class Body:
             self.trouble = "the body has a content encoding that was not asked for"
 
     def feed(self, chunk: bytes) -> bool:
-        """Take one raw chunk; False when no more is wanted."""
+        """Process one raw chunk; returns False if no more is wanted."""
         if self.trouble:
             return False
         self._raw_bytes += len(chunk)
@@ -55,7 +55,7 @@ class Body:
         return not self.trouble
 
     def finish(self) -> None:
-        """The body has ended normally."""
+        """Process the normal end of the body."""
         if self._inflate is not None and self._raw_bytes and not self._inflate.eof and not self.trouble:
             self.trouble = "the compressed body is cut short"
 
@@ -76,7 +76,7 @@ class Body:
 
 
 def _has_header(chunk: bytes) -> bool:
-    """Whether compressed content begins as gzip (RFC 1952) or zlib (RFC 1950) does."""
+    """Whether compressed content begins with a header of gzip (RFC 1952) or zlib (RFC 1950)."""
     return chunk.startswith(GZIP_START) or (
         chunk[0] & 0x0F == 8 and (len(chunk) < 2 or int.from_bytes(chunk[:2]) % 31 == 0)
     )

@@ -1,6 +1,6 @@
-"""The one HTTP client: one exchange under one deadline, with a size limit, every failure a value.
+"""The one HTTP client: one exchange within one deadline, with a size limit. Every failure is a value.
 
-No redirects, no cookies, no rewriting of addresses. `Transport` is the seam.
+No redirects, no cookies, no changes to addresses. `Transport` is the interface to the network.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from bridge.net.failure_kinds import FAILURES, Failure, explain
 from bridge.net.httpx_transport import HttpxTransport
 from bridge.net.request_head import RequestHead, origin_of, split
 
-NO_PROXY: Final = "none"  # in the settings, and for `HttpClient`: no proxy, even if the environment names one
+NO_PROXY: Final = "none"  # in the settings, and for `HttpClient`: no proxy, even if the environment sets one
 NO_RULES: Final = ProxyRules()
 PORTS: Final = {"http": 80, "https": 443}
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class Request(NamedTuple):
-    """One request. `url` is encoded already and sent exactly as written, dot segments included, without a fragment.
+    """One request. `url` is already encoded and sent exactly as written, including dot segments, without a fragment.
 
-    Use the same `headers` object for many requests and do not change it: it is encoded only once. `more` holds the
-    headers of only this request, which must have other names.
+    Use the same `headers` object for many requests and do not change it: it is encoded only once. `more` are additional
+    headers of only this request; they must have other names.
     """
 
     method: str
@@ -44,10 +44,11 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A status line and headers that have arrived, and as much of the body as came.
+    """Status and headers of an answer, and the part of the body that arrived.
 
-    `headers` holds the names of `exchange.KEPT_HEADERS`, in lower case, the first of each; `date` is always there. If
-    `complete` is False, `trouble` says why (cap, deadline, reset, cut, damage); `is_over_cap` marks the cap.
+    `headers` has the names of `exchange.KEPT_HEADERS` in lower case, with the first value of each; `date` is always
+    present. If `complete` is False, `trouble` says why (limit, deadline, reset, cut off, damaged); `is_over_cap`: the
+    limit.
     """
 
     status: int
@@ -59,7 +60,7 @@ class Answer(NamedTuple):
 
 
 class _Shared(NamedTuple):
-    """What consecutive requests have in common."""
+    """The parts that consecutive requests have in common."""
 
     method: str
     headers: Mapping[str, str]
@@ -79,18 +80,18 @@ class Unanswered:
 
     @property
     def may_have_arrived(self) -> bool:
-        """Whether the request may have been sent, and acted on."""
+        """Whether the request may have been sent and processed."""
         return self.kind in {Failure.TIMEOUT, Failure.RESET, Failure.PROTOCOL}
 
 
 class HttpClient:
     """The HTTP client of one account or endpoint. It keeps up to `concurrency` connections alive between exchanges.
 
-    Callers limit their own concurrency: every exchange in flight is a connection. Certificates are verified against
-    the public authorities and those of `ca_file`. `headers` go with every request; those of a request win. `proxy` is
-    used for every address, `NO_PROXY` means none; if it is None, `environment` decides by the address. ConfigError if
-    `proxy` or `ca_file` cannot be used. `kind` is the transport: asyncio's takes a tenth of the CPU of httpx's and
-    runs on asyncio only.
+    Callers limit their own concurrency: every exchange in flight uses a connection. Certificates are verified with the
+    public authorities and those of `ca_file`. `headers` are sent with every request; those of a request take
+    precedence. `proxy` is used for every address, `NO_PROXY` means none; if it is None, `environment` chooses one by
+    the address. ConfigError if `proxy` or `ca_file` cannot be used. `kind` is the transport: asyncio's takes a tenth of
+    the CPU time of httpx's and runs on asyncio only.
     """
 
     def __init__(
@@ -117,27 +118,27 @@ class HttpClient:
     async def fetch(self, request: Request, *, cap_bytes: int) -> Answer | Unanswered:
         """One exchange, within the total deadline and with at most `cap_bytes` of decoded body.
 
-        Nothing but cancellation is raised, and it leaves no connection behind. Once the headers are there, an answer
-        is returned even if the body fails. A GET on a kept-alive connection that the other side has just closed is
-        sent again, once; nothing else is.
+        Nothing is raised except cancellation, which leaves no connection open. Once the headers have arrived, an answer
+        is returned even if the body fails. If the other side has just closed a kept-alive connection, a GET is sent
+        again, once; nothing else is.
         """
         reply, failure, transport = WireResponse(cap_bytes), None, None
         try:
             message, transport = self._message(request)
             await transport.exchange(message, reply, timeout_s=self._timeout_s)
-        except ConfigError as error:  # of a proxy that the environment names
+        except ConfigError as error:  # about a proxy from the environment
             return Unanswered(kind=Failure.REQUEST, reason=str(error))
         except FAILURES as error:
             failure = error
         return _outcome(request.url, reply, failure, self._proxy_of(transport) if failure else None)
 
     async def aclose(self) -> None:
-        """Close the connections; those of exchanges still under way when they end."""
+        """Close idle connections now, and those in use when their exchanges end."""
         for transport in self._transports.values():
             await transport.aclose()
 
     def _through(self, at: httpx.URL) -> Transport:
-        """The transport for an address. ConfigError when the environment names a proxy that cannot be used."""
+        """The transport for an address. ConfigError if the environment sets a proxy that cannot be used."""
         host = at.raw_host.decode("ascii", "replace")
         proxy = self._own_proxy or self._environment.proxy_for(at.scheme, host, at.port)
         if proxy not in self._transports:
@@ -145,7 +146,7 @@ class HttpClient:
         return self._transports[proxy]
 
     def _proxy_of(self, transport: Transport | None) -> str | None:
-        """Host and port of the proxy that a transport goes through; never its user info."""
+        """Host and port of the transport's proxy; never its user info."""
         named = next((proxy for proxy, made in self._transports.items() if made is transport), None)
         if named is None:
             return None
@@ -153,7 +154,7 @@ class HttpClient:
         return f"{parts.hostname}:{parts.port or PORTS[parts.scheme]}"
 
     def _message(self, request: Request) -> tuple[WireRequest, Transport]:
-        """The request for the transport. Headers that the last request had, too, are not encoded again."""
+        """The request for the transport. Headers that are the same as in the last request are not encoded again."""
         method, url, headers, body, more = request
         shared = self._shared
         if (
@@ -182,21 +183,21 @@ class HttpClient:
         """The headers that requests like this one have in common."""
         merged = httpx.Headers(self._headers)
         merged.update(request.headers)
-        # As for a GET, which has no body: each request adds its own length.
+        # Encoded as for a GET, which has no body, because each request adds its own length.
         return RequestHead(httpx.Request("GET", at, headers=merged).headers.raw)
 
 
 def address_problem(url: str) -> str | None:
-    """Why no request can ever be sent to this address; None when one can."""
+    """Why no request can ever be sent to this address; None if one can."""
     try:
         origin_of(split(url)[0])
-    except (ValueError, httpx.InvalidURL):  # UnicodeError, which is what the names of hosts raise, is a ValueError
+    except (ValueError, httpx.InvalidURL):  # ValueError includes the UnicodeError for invalid host names
         return "has an invalid host"
     return None
 
 
 def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: str | None) -> Answer | Unanswered:
-    """The result of an exchange that ended with `failure` (None: without one)."""
+    """The result of an exchange that ended with `failure` (None: no failure)."""
     if reply.body is None:
         assert failure is not None
         kind, reason = explain(failure, _where(url), proxy)
@@ -216,7 +217,7 @@ def _where(url: str) -> str:
 
 
 def proxy_problem(url: str, proxy: str | None, environment: ProxyRules) -> str | None:
-    """Why the proxy from the environment cannot be used for this address; None if it can, or if no proxy is set."""
+    """Why the environment's proxy cannot be used for this address; None if it can, or if none is set."""
     if proxy is not None:
         return None
     try:
@@ -225,7 +226,7 @@ def proxy_problem(url: str, proxy: str | None, environment: ProxyRules) -> str |
         if named is not None:
             usable_proxy(named, _tls(None, 0))
     except (ValueError, httpx.InvalidURL):
-        return None  # of the address, which `address_problem` names
+        return None  # of the address, which `address_problem` reports
     except ConfigError as error:
         return str(error).partition(": ")[2]
     return None
@@ -257,7 +258,7 @@ def shared_context(ca_file: str | None) -> ssl.SSLContext:
 
 @lru_cache(maxsize=32)
 def _tls(ca_file: str | None, _written_ns: int) -> ssl.SSLContext:
-    """One context for all clients that trust the same file: each costs 20 ms and a megabyte."""
+    """One context for all clients that trust the same file, because each costs 20 ms and a megabyte."""
     return trusting(ca_file)
 
 

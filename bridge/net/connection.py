@@ -1,4 +1,4 @@
-"""One connection and the answers that come in on it, parsed by llhttp (httptools)."""
+"""One connection and the answers that arrive on it, parsed by llhttp (httptools)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Final
 import httptools
 import httpx
 
-MOST_HEAD_BYTES: Final = 100 * 1024  # status line and headers; httpx has the same limit
-READ_BYTES: Final = 16 * 1024  # at a time
-MOST_BUFFERED_BYTES: Final = 256 * 1024  # of a body that is not fetched: then reading pauses
+MOST_HEAD_BYTES: Final = 100 * 1024  # maximum size of status line and headers, as in httpx
+READ_BYTES: Final = 16 * 1024  # bytes per read
+MOST_BUFFERED_BYTES: Final = 256 * 1024  # bytes of a body that are buffered; then reading pauses
 
-Headers = dict[bytes, bytes]  # the first of each name, as written
+Headers = dict[bytes, bytes]  # the first value of each name, as written
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection, for one exchange after the other. Data that comes in without a request makes it unusable.
+    """One connection, for one exchange after another. Data that arrives without a request makes it unusable.
 
-    It has its own buffer: for a plain protocol asyncio allocates 256 KiB for each read, which glibc maps and unmaps
-    each time.
+    It has its own buffer, because for a plain protocol asyncio allocates 256 KiB for each read, which glibc maps and
+    unmaps every time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, read_bytes: int = READ_BYTES) -> None:
@@ -33,8 +33,8 @@ class Connection(asyncio.BufferedProtocol):
         self._is_waiting = False
         self._received_bytes = 0
         self._status = 0
-        self._incoming: Headers = {}  # as it comes in
-        self.on_header = self._incoming.setdefault  # called ten times for each answer: faster in C
+        self._incoming: Headers = {}  # headers while they arrive
+        self.on_header = self._incoming.setdefault  # called about ten times per answer, and faster in C
         self._headers: Headers = {}
         self._has_head = False
         self._is_whole = False
@@ -43,19 +43,19 @@ class Connection(asyncio.BufferedProtocol):
         self._fault: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._ends_at = math.inf
-        self._alarm: asyncio.TimerHandle | None = None  # is kept for the next exchanges
+        self._alarm: asyncio.TimerHandle | None = None  # reused for the next exchanges
 
     async def send(self, message: bytes, ends_at: float) -> tuple[int, Headers]:
         """Send a request. Returns status and headers of the first answer that is not informational.
 
-        TimeoutError at `ends_at` of the loop's clock, here or from `more`. httpx.ReadError if the other side closes
-        before that, httpx.RemoteProtocolError if it does not speak HTTP.
+        Raises TimeoutError at `ends_at` of the loop's clock, here or in `more`. httpx.ReadError if the other side
+        closes before that, httpx.RemoteProtocolError if it does not speak HTTP.
         """
         if self.transport is None:
             raise httpx.ReadError("closed")
         if self._http is None:
             self._http = httptools.HttpResponseParser(self)
-            self._http.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # lines may end so (RFC 9112, 2.2)
+            self._http.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # allowed by RFC 9112, 2.2
         self._is_waiting, self._received_bytes, self._has_head, self._is_whole = True, 0, False, False
         self._ends_at = ends_at
         if self._alarm is None or self._alarm.when() > ends_at:
@@ -66,13 +66,13 @@ class Connection(asyncio.BufferedProtocol):
         return self._status, self._headers
 
     def end_at(self, ends_at: float) -> None:
-        """Have the exchange end at this time instead."""
+        """Change the end of the exchange to this time."""
         self._ends_at = ends_at
         if self._alarm is None or self._alarm.when() > ends_at:
             self._set_alarm()
 
     async def more(self) -> bytes:
-        """More of the body; empty at its end. httpx.ReadError if it is cut."""
+        """More of the body; empty at its end. httpx.ReadError if it is cut off."""
         while not self._chunks and not self._is_whole:
             await self._receive()
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
@@ -89,16 +89,16 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def is_fit(self) -> bool:
-        """Whether another exchange may begin: nothing has come in that could be mistaken for its answer."""
+        """Whether another exchange may begin: nothing has arrived that could be mistaken for its answer."""
         return not self._is_unusable and self.transport is not None and not self.transport.is_closing()
 
     def rest(self) -> bool:
-        """The exchange is over. Whether another one may follow."""
+        """End the exchange. Returns whether another one may follow."""
         self._is_waiting = False
         return self._is_whole and not self._chunks and not self._is_unusable and self._fault is None
 
     def drop(self) -> None:
-        """Close at once: TLS would first wait half a minute for the close of the other side."""
+        """Close at once. Otherwise TLS would wait half a minute for the other side to close."""
         if self.transport is not None:
             self.transport.abort()
 
@@ -132,13 +132,13 @@ class Connection(asyncio.BufferedProtocol):
             self._fault = httpx.ReadError("closed")
             self._fault.__cause__ = exc
         self._cancel_alarm()
-        self._http = None  # it refers to this object: the cycle would wait for the collector
+        self._http = None  # it refers to this object, and the garbage collector would be needed to free the cycle
         self.transport = None
         self._wake()
 
     def on_message_begin(self) -> None:
         if self._has_head:
-            self._is_unusable = True  # an answer to no request
+            self._is_unusable = True  # data without a request
         self._incoming.clear()
 
     def on_headers_complete(self) -> None:
@@ -147,7 +147,7 @@ class Connection(asyncio.BufferedProtocol):
         status = self._http.get_status_code()
         if 100 <= status < 200 and status != 101:
             return
-        self._headers = self._incoming.copy()  # what comes later is a trailer, or an answer to no request
+        self._headers = self._incoming.copy()  # later ones are trailers, or belong to no request
         if self._received_bytes > MOST_HEAD_BYTES and _size(self._headers) > MOST_HEAD_BYTES:
             raise ValueError("too many headers")
         if not self._http.should_keep_alive():
@@ -168,11 +168,11 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def _is_framed(self) -> bool:
-        """Whether the answer has a length or chunks; else it ends with the connection."""
+        """Whether the answer has a length or chunks; otherwise it ends with the connection."""
         return any(name.lower() in {b"content-length", b"transfer-encoding"} for name in self._headers)
 
     def _receive(self) -> asyncio.Future[None]:
-        """Done when anything comes in. Raises the fault if there is one."""
+        """A future that is done when anything arrives. Raises the error if there is one."""
         if self._fault is not None:
             raise self._fault
         waiter = self._waiter = self.loop.create_future()
@@ -203,7 +203,7 @@ class Connection(asyncio.BufferedProtocol):
             self._alarm = None
 
     def _fail(self, error: Exception) -> None:
-        """The input is not HTTP: nothing more is read. What is complete by then stays complete."""
+        """The input is not HTTP, so nothing more is read. An answer that is already complete stays complete."""
         self._is_unusable = True
         if self._fault is None:
             self._fault = httpx.RemoteProtocolError("not HTTP")

@@ -1,7 +1,7 @@
-"""Opening connections: name resolution, happy eyeballs, TLS, and tunnels through a proxy.
+"""Opens connections: name resolution, happy eyeballs, TLS, and tunnels through a proxy.
 
-Requests for the same name within ten seconds share one call of the resolver: each call takes a thread, and there are
-few threads.
+Requests for the same name within ten seconds share one call of the resolver, because each call occupies a thread, and
+there are few threads.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def resolved(host: str, port: int) -> list[AddrInfoType]:
 
 
 class Connector:
-    """Opens connections, through `proxy` if there is one. Cancellation leaves none behind.
+    """Opens connections, through `proxy` if there is one. Cancellation leaves no connection open.
 
-    With a `guard`, a connection is only made to an address that it allows: each address is judged after the name was
-    resolved, and the connection is made to that very address. The proxy itself is not judged.
+    With a `guard`, connections are only made to addresses that it allows: each address is judged after the name was
+    resolved, and the connection is made to exactly that address. The proxy itself is not judged.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Connector:
         self._names: dict[tuple[str, int], tuple[int, Found]] = {}
 
     async def open(self, url: httpx.URL, ends_at: float) -> Connection:
-        """A connection to the host of `url`, with TLS for https, at the latest at `ends_at` of the loop's clock.
+        """A connection to the host of `url`, with TLS for https, at `ends_at` of the loop's clock at the latest.
 
-        httpx.ConnectError has the reason as its cause; httpx.ProxyError: the proxy refused.
+        Raises httpx.ConnectError with the reason as its cause, or httpx.ProxyError if the proxy refused.
         """
         if url.scheme not in {"http", "https"}:
             raise httpx.UnsupportedProtocol("only http and https")
@@ -112,7 +112,7 @@ class Connector:
         return await asyncio.shield(found)
 
     async def _through(self, near: Connection, url: httpx.URL, ends_at: float) -> Connection:
-        """TLS with the host, inside a tunnel of the proxy."""
+        """TLS with the host, inside a tunnel through the proxy."""
         loop, far = asyncio.get_running_loop(), Connection(near.loop, self._read_bytes)
         target = url.raw_host if b":" not in url.raw_host else b"[%b]" % url.raw_host
         target += b":%d" % (url.port or 443)
@@ -136,7 +136,7 @@ class Connector:
 
 
 def _allowed(addresses: list[AddrInfoType], host: str, guard: AddressRule) -> list[AddrInfoType]:
-    """The addresses that may be connected to. AddressRefused if none is allowed."""
+    """The addresses to which connections may be made. AddressRefused if none is allowed."""
     judged = [(each, guard.refusal(host, str(each[4][0]))) for each in addresses]
     allowed = [each for each, why in judged if why is None]
     if not allowed:
@@ -145,7 +145,7 @@ def _allowed(addresses: list[AddrInfoType], host: str, guard: AddressRule) -> li
 
 
 def _consume_failure(found: Found) -> None:
-    """Mark the failure as seen: the caller may have stopped waiting for it."""
+    """Retrieve the exception, so that it is not reported as unhandled: the caller may have stopped waiting."""
     if not found.cancelled():
         found.exception()
 

@@ -15,16 +15,16 @@ KEPT_HEADERS: Final = {
     name.encode("ascii"): name
     for name in (
         *("content-encoding", "content-range", "content-type", "date", "location", "retry-after"),
-        *("x-ratelimit-reset-after", "x-ogw-ratelimit-reset"),  # waits, as Discord and Feishu name them
+        *("x-ratelimit-reset-after", "x-ogw-ratelimit-reset"),  # waits of Discord and Feishu
     )
 }
 
 
 class WireRequest(NamedTuple):
-    """A request as it goes over the wire. (A tuple: one is made for every poll.)"""
+    """A request as it is sent. (A tuple, because one is created for every poll.)"""
 
     method: str
-    origin: str  # scheme and authority as they were written; connections are kept by it
+    origin: str  # scheme and authority as they were written; connections are grouped by it
     at: httpx.URL  # the same, parsed
     target: bytes
     head: RequestHead
@@ -32,7 +32,8 @@ class WireRequest(NamedTuple):
 
 
 class WireResponse:
-    """What has come back so far. `headers` holds the names of `KEPT_HEADERS`, in lower case, the first of each."""
+    """What has arrived so far. `headers` has the names of `KEPT_HEADERS` in lower case, with the first value of
+    each."""
 
     def __init__(self, cap_bytes: int) -> None:
         self.status = 0
@@ -48,19 +49,19 @@ class WireResponse:
             if key is not None and key not in self.headers:
                 self.headers[key] = value.decode("latin-1")
         if "date" not in self.headers:
-            self.headers["date"] = http_date()  # as RFC 9110, 6.6.1 asks of a recipient
+            self.headers["date"] = http_date()  # RFC 9110, 6.6.1 requires this of a recipient
         self.body = Body(encoding=self.headers.get("content-encoding", ""), cap_bytes=self._cap_bytes)
 
 
 class Transport(Protocol):
-    """Sends requests over connections that it keeps."""
+    """Sends requests over connections that it keeps open."""
 
     async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
-        """Send the message and put what comes back into the reply, body included, within the timeout.
+        """Send the message and put the answer, including the body, into the reply, within the timeout.
 
-        Raises FAILURES, TimeoutError among them; what has come back by then stays in the reply. If the body wants no
-        more, the exchange ends without an error. No connection is left behind, not even by cancellation.
+        Raises FAILURES, which include TimeoutError; what has arrived by then stays in the reply. If the body wants no
+        more, the exchange ends without an error. No connection is left open, not even by cancellation.
         """
 
     async def aclose(self) -> None:
-        """Close what is idle, and what is under way as soon as it ends."""
+        """Close idle connections now, and those in use as soon as their exchanges end."""

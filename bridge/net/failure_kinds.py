@@ -1,6 +1,6 @@
-"""Why there was no answer: from an exception to its kind and one line for people.
+"""Why there was no answer: turns an exception into its kind and one line for people.
 
-The texts of libraries are not used: they may quote a URL with its query string, or a header with its key.
+The messages of libraries are not used, because they may quote a URL with its query string, or a header with its key.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ FAILURES: Final = (
     anyio.BrokenResourceError,
     anyio.ClosedResourceError,
     anyio.EndOfStream,
-    OSError,  # ssl.SSLError and TimeoutError too
-    ValueError,  # UnicodeError too
+    OSError,  # includes ssl.SSLError and TimeoutError
+    ValueError,  # includes UnicodeError
 )
 """Everything that an exchange can raise."""
 
 GARBLED: Final = (h11.ProtocolError, httptools.HttpParserError)
-"""What the parsers of the two transports raise for an answer that is not HTTP."""
+"""The parsers of the two transports raise these for an answer that is not HTTP."""
 
 NO_ANSWER: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
-"""What a kept-alive connection raises when the other side has closed it."""
+"""A kept-alive connection raises these if the other side has closed it."""
 
 NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
-"""OpenSSL's reasons for an answer that is not TLS, most often plain HTTP."""
+"""OpenSSL's reasons for an answer that is not TLS, usually plain HTTP."""
 
 
 class Failure(StrEnum):
@@ -45,7 +45,7 @@ class Failure(StrEnum):
 
     DNS = "dns"  # the host name does not resolve
     CONNECT = "connect"  # connection refused, no route, or the proxy refused
-    TLS = "tls"  # the certificate is not trusted, or no TLS at all; nothing was sent
+    TLS = "tls"  # the certificate is not trusted, or there is no TLS; nothing was sent
     TIMEOUT = "timeout"  # the total deadline passed
     RESET = "reset"  # closed before the end of the headers; the request may have been handled
     PROTOCOL = "protocol"  # the answer is not HTTP
@@ -54,11 +54,11 @@ class Failure(StrEnum):
 
 
 class ProxyUnreached(httpx.ConnectError):
-    """No connection to the proxy itself; the cause says why."""
+    """No connection to the proxy itself. The cause says why."""
 
 
 class AddressRefused(httpx.ConnectError):
-    """No connection may be made to this address; the text says why."""
+    """No connection may be made to this address. The text says why."""
 
 
 def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple[Failure, str]:
@@ -108,7 +108,7 @@ def _on_the_way(error: BaseException, chain: list[BaseException], target: str, p
 
 
 def _is_about_proxy(error: BaseException, chain: list[BaseException]) -> bool:
-    """Whether the proxy could not be reached: every connection is made to it, but TLS inside of it is with the
+    """Whether the proxy could not be reached. Every connection is made to the proxy, but TLS inside of it is with the
     target."""
     is_tls = any(isinstance(cause, ssl.SSLError) for cause in chain)
     is_connecting = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)

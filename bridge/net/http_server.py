@@ -1,7 +1,7 @@
-"""The HTTP server: ASGI apps served by uvicorn inside our own task group.
+"""The HTTP server: ASGI apps served by uvicorn inside genbridge's task groups.
 
-There are no process-wide signal handlers and no access log. uvicorn and starlette are used instead of our own server:
-both are dependencies already, and all that is needed beyond them is below.
+There are no process-wide signal handlers and no access log. uvicorn and starlette are used because both are
+dependencies already, and only the parts below have to be added.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from bridge.errors import Unavailable, UsageError
 from bridge.net.served_connection import ServedConnection
 
 GRACE_S: Final = 0.3
-"""How long requests in flight may continue after the cancellation."""
+"""How long requests in flight may continue after cancellation."""
 ABORT_GRACE_S: Final = 0.1
 """How long a handler may take to notice that its connection is closed."""
 KEEP_ALIVE_S: Final = 75
-"""Longer than clients wait between two polls, so that they rarely meet a connection that is just being closed."""
+"""Longer than clients wait between two polls, so that they rarely use a connection that is just being closed."""
 BACKLOG: Final = 2048
 BODY_S: Final = 60.0
 """How long a client may take to send a body."""
 
 
 class RequestBodyError(ValueError):
-    """A body that was not read to its end. `status` is the HTTP status for the client."""
+    """A body could not be read to its end. `status` is the HTTP status for the client."""
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
         super().__init__(reason)
@@ -59,7 +59,7 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
                     raise _too_large(max_bytes)
     except TimeoutError:
         raise RequestBodyError(HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {BODY_S:g} s") from None
-    except ClientDisconnect:  # uncaught, uvicorn would log a traceback
+    except ClientDisconnect:  # otherwise uvicorn would log a traceback
         raise RequestBodyError(HTTPStatus.BAD_REQUEST, "the client disconnected before the end of the body") from None
     return bytes(body)
 
@@ -69,8 +69,8 @@ def _too_large(max_bytes: int) -> RequestBodyError:
 
 
 async def serve(app: ASGIApp, *, host: str, port: int, task_status: anyio.abc.TaskStatus[int]) -> None:
-    """As `serve_on`, on its own listener. UsageError for a port or host that cannot exist, Unavailable for an
-    address that is taken or forbidden."""
+    """Like `serve_on`, with its own listener. UsageError for an invalid port or host, Unavailable for an address that
+    is taken or forbidden."""
     await serve_on(app, listen(host, port), task_status=task_status)
 
 
@@ -81,9 +81,9 @@ async def serve_on(
     grace_s: float = GRACE_S,
     task_status: anyio.abc.TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` until cancelled. `started()` gives the port (0: a Unix socket) once it accepts connections.
+    """Serve `app` until canceled. `started()` gets the port (0: a Unix socket) once connections are accepted.
 
-    Cancellation ends it: it accepts no new connections, and requests in flight are cut off after `grace_s`. The
+    Cancellation ends it: no new connections are accepted, and requests in flight are cut off after `grace_s`. The
     listener is closed.
     """
     server = _Server(app, task_status, grace_s)
@@ -94,7 +94,7 @@ async def serve_on(
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT` or `[IPV6]:PORT`. UsageError for anything else."""
+    """Host and port from `HOST:PORT` or `[IPV6]:PORT`. UsageError for anything else."""
     try:
         host, port, path = ListenAddress.parse(text)
     except ValueError as error:
@@ -105,7 +105,7 @@ def split_address(text: str) -> tuple[str, int]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. UsageError for a port or host that cannot exist, Unavailable for an address that is taken."""
+    """A listening socket. UsageError for an invalid port or host, Unavailable for an address that is taken."""
     if not 0 <= port <= 65535:
         raise UsageError(f"port {port} does not exist: choose one from 1 to 65535, or 0 for any free one")
     try:
@@ -113,7 +113,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (socket.gaierror, UnicodeError):
         raise UsageError(f'host "{host}" is unknown: give an address of this machine, such as 127.0.0.1') from None
     family, kind, protocol, _, address = found[0]
-    listener = socket.socket(family, kind, protocol)  # asyncio turns off Nagle's algorithm only if TCP is named
+    listener = socket.socket(family, kind, protocol)  # asyncio disables Nagle's algorithm only for TCP
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -126,8 +126,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def listen_unix(path: Path) -> socket.socket:
-    """A listening Unix socket, for its owner and group (0660). A socket that a dead process left there is replaced.
-    Unavailable when it cannot be made, or when a program already listens there."""
+    """A listening Unix socket, for its owner and group (0660). A socket that a dead process has left is replaced.
+    Unavailable if it cannot be created, or if a program already listens there."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.is_socket():
@@ -163,7 +163,7 @@ async def _exit_when_cancelled(server: _Server) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that reports when it listens, leaves signals alone, and stops within a second."""
+    """uvicorn that reports when it listens, does not handle signals, and stops within a second."""
 
     def __init__(self, app: ASGIApp, task_status: anyio.abc.TaskStatus[int], grace_s: float) -> None:
         super().__init__(
@@ -195,13 +195,14 @@ class _Server(uvicorn.Server):
         self._task_status.started(name[1] if isinstance(name, tuple) else 0)
 
     async def main_loop(self) -> None:
-        """Keep the date of answers right. Unlike uvicorn's own loop it wakes once a second and exits at once."""
+        """Keep the date of answers up to date. Unlike uvicorn's own loop, it wakes once a second and exits at once."""
         while not await self.on_tick(0):
             with anyio.move_on_after(1.0):
                 await self.leaving.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close connections before cancelling handlers: one that reads or writes then stops and logs no error."""
+        """Close connections before canceling handlers: a handler that reads or writes then stops without logging an
+        error."""
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):

@@ -1,7 +1,7 @@
-"""The transport over httpx's own connections (`polling.transport: httpx`), which runs on every event loop.
+"""The transport with httpx's own connections (`polling.transport: httpx`), which runs on every event loop.
 
-A pool of httpx looks at each of its connections, several times, for each request: its cost grows with the square of
-the requests in flight (7 ms each at 64). So every connection is a pool of one, and they are kept in a stack here.
+For each request, a pool of httpx examines all of its connections several times: the cost grows with the square of the
+requests in flight (7 ms each at 64). So here every connection is a pool of one, and the pools are kept in a stack.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from bridge.net.exchange import WireRequest, WireResponse
 from bridge.net.failure_kinds import NO_ANSWER
 from bridge.net.request_head import ExactUrl
 
-KEEP_ALIVE_S: Final = 15.0  # idle connections are kept so long; one the other side closed earlier is noticed
-CLOSE_S: Final = 2.0  # the most a connection may take to close
+KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept; if the other side closes one earlier, that is noticed
+CLOSE_S: Final = 2.0  # maximum time for closing a connection
 
 
 class HttpxTransport:
-    """`Transport`: as many connections as requests at once; at most `most_idle` of them wait for the next request.
+    """`Transport`: one connection for each request in flight; at most `most_idle` of them are kept for later requests.
 
-    Callers bound their own concurrency. The connection used last is used next, so surplus ones expire and are closed.
-    A GET that meets a kept-alive connection the other side has just closed is sent again on a new one, once.
+    Callers limit their own concurrency. The most recently used connection is used first, so surplus connections expire
+    and are closed. If the other side has just closed a kept-alive connection, a GET is sent again on a new one, once.
     """
 
     def __init__(self, *, context: ssl.SSLContext, most_idle: int, proxy: httpx.Proxy | None) -> None:
@@ -48,10 +48,10 @@ class HttpxTransport:
                     raise
             return await self._exchange(self._new(), message, reply, _Trace())
         if deadline.cancelled_caught:
-            raise TimeoutError  # here, so that an error of the cancelled connection is not mistaken for its cause
+            raise TimeoutError  # raised here, so that an error of the canceled connection does not look like its cause
 
     async def aclose(self) -> None:
-        """Close what is idle, and what is under way as soon as it ends."""
+        """Close idle connections now, and those in use as soon as their exchanges end."""
         self._is_closed = True
         await self._trim()
 
@@ -67,11 +67,11 @@ class HttpxTransport:
         try:
             response = await connection.handle_async_request(request)
         except BaseException:
-            # httpcore forgets a socket whose TLS handshake is cancelled; closing one twice does no harm.
+            # If a TLS handshake is canceled, httpcore loses track of the socket. Closing a socket twice does no harm.
             with anyio.move_on_after(CLOSE_S, shield=True):
                 for stream in trace.opened:
                     await stream.aclose()
-            self._idle.append((anyio.current_time(), connection))  # closed: the next exchange opens it again
+            self._idle.append((anyio.current_time(), connection))  # it is closed, and the next exchange opens it again
             raise
         try:
             reply.begin(response.status_code, response.headers.raw)
@@ -83,7 +83,7 @@ class HttpxTransport:
                     return
             body.finish()
         finally:
-            # Shielded: a connection that was neither closed nor taken back would be lost to the pool forever.
+            # Shielded, because the pool would lose a connection that was neither closed nor returned.
             with anyio.move_on_after(CLOSE_S, shield=True):
                 try:
                     await response.stream.aclose()  # type: ignore[union-attr]  # an asynchronous one, as above
@@ -103,7 +103,7 @@ class HttpxTransport:
 
 
 class _Trace:
-    """Notes from httpcore's trace hook whether the connection is a new one, and whether sending began."""
+    """Records from httpcore's trace hook whether the connection is new, and whether sending has begun."""
 
     def __init__(self) -> None:
         self.opened: list[Any] = []  # network streams opened for this request
@@ -121,7 +121,7 @@ class _Trace:
 
 
 def has_unread_bytes(connection: httpx.AsyncHTTPTransport) -> bool:
-    """Whether bytes after the answer have come in: httpcore would take them for the answer to the next request."""
+    """Whether bytes have arrived after the answer: httpcore would take them for the answer to the next request."""
     opened = (getattr(each, "_connection", None) for each in connection._pool.connections)
     states = (getattr(each, "_h11_state", None) for each in opened)
     return any(state is not None and state.trailing_data[0] for state in states)

@@ -1,4 +1,4 @@
-"""The HTTP client for URLs from outside the settings: guarded at every hop, with bodies of any length."""
+"""The HTTP client for URLs from outside the settings: every hop is checked, and bodies may have any length."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from bridge.net.request_head import RequestHead, origin_of, request_line, split
 
 MOST_REDIRECTS: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-READ_BYTES: Final = 512 * 1024  # at a time: measured, the fastest
+READ_BYTES: Final = 512 * 1024  # bytes per read; the fastest value in measurements
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 KeyFor = Callable[[str], Mapping[str, str]]
-"""The headers with the key that may be sent to this URL; none for most."""
+"""Returns the headers with the key for this URL; usually empty."""
 
 
 def no_key(_url: str) -> Mapping[str, str]:
-    """Sends a key to no URL."""
+    """Returns no key for any URL."""
     return {}
 
 
@@ -41,8 +41,8 @@ class BodyStopped(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How slow an answer may be: `head_s` until its headers, `stall_s` without any byte, and at least `least_bytes` in
-    each `window_s`, so that a server that drips ends too."""
+    """Limits for slow answers: `head_s` until the headers, `stall_s` without any byte, and at least `least_bytes` in
+    each `window_s`, so that an extremely slow answer ends, too."""
 
     head_s: float = 60.0
     stall_s: float = 30.0
@@ -51,7 +51,8 @@ class Pace:
 
 
 class OutsideAnswer:
-    """Status and headers (lower case, the first of each) of an answer, and its body while it arrives. Close it."""
+    """Status and headers (lower case, the first of each) of an answer, and its body while it arrives. Must be
+    closed."""
 
     def __init__(self, url: str, status: int, headers: Headers, connection: Connection, pace: Pace) -> None:
         self.url: Final = url  # after redirects
@@ -64,11 +65,11 @@ class OutsideAnswer:
 
     @property
     def has_end(self) -> bool:
-        """Whether the body says where it ends. Otherwise it ends when either side closes the connection."""
+        """Whether the end of the body is marked. Otherwise it ends when either side closes the connection."""
         return "content-length" in self.headers or "transfer-encoding" in self.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. BodyStopped when it ends early, or is too slow."""
+        """The body as it arrives. BodyStopped if it ends early or is too slow."""
         connection, pace = self._connection, self._pace
         now = anyio.current_time()
         window_ends_at, window_bytes = now + pace.window_s, 0
@@ -104,12 +105,12 @@ class _Route(NamedTuple):
 
 
 class OutsideClient:
-    """Fetches URLs that come from outside the settings. Runs on asyncio.
+    """Downloads URLs that come from outside the settings. Runs on asyncio.
 
     No connection is made to an address that is not public, except to `hosts` and `networks`, which the operator allows.
-    The very address that is connected to is judged, at each redirect again. Through a proxy the proxy resolves names
-    and connects, so only what a URL itself shows is judged: addresses, and names of private networks. `proxy`,
-    `ca_file` and `environment` are those of `HttpClient`. ConfigError if the proxy or the file cannot be used.
+    The address of the connection itself is checked, and again after each redirect. A proxy resolves names and connects
+    itself, so only the URL is checked then: addresses in it, and names of private networks. `proxy`, `ca_file` and
+    `environment` are as for `HttpClient`. ConfigError if the proxy or the file cannot be used.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class OutsideClient:
         self, url: str, *, headers: Mapping[str, str] | None = None, key_for: KeyFor = no_key
     ) -> OutsideAnswer | Unanswered:
         """The answer to a GET, as soon as its headers have arrived, after at most `MOST_REDIRECTS` redirects. `key_for`
-        is asked at each hop. Nothing but cancellation is raised."""
+        is called for each hop. Nothing is raised except cancellation."""
         for _ in range(MOST_REDIRECTS + 1):
             problem = why_refused(url, own_host=_plain(urlsplit(url).hostname or "") if _is_parsable(url) else "")
             if problem is not None:
@@ -179,7 +180,7 @@ class OutsideClient:
             answer = OutsideAnswer(url, status, found, connection, self._pace)
             connection = None
             return answer
-        except ConfigError as error:  # of a proxy that the environment names
+        except ConfigError as error:  # about a proxy from the environment
             return Unanswered(kind=Failure.REQUEST, reason=str(error))
         except FAILURES as error:
             where = urlsplit(url).netloc.rpartition("@")[2]
@@ -201,7 +202,7 @@ class OutsideClient:
         return self._environment.proxy_for(at.scheme, at.raw_host.decode("ascii", "replace"), at.port)
 
     def _route(self, proxy: str | None) -> _Route:
-        """The way to a host, through a proxy or not. ConfigError if the proxy cannot be used."""
+        """The connection path to a host, through a proxy or directly. ConfigError if the proxy cannot be used."""
         if proxy not in self._routes:
             usable = usable_proxy(proxy, self._context) if proxy else None
             opener = Connector(
@@ -223,5 +224,5 @@ def _is_parsable(url: str) -> bool:
 
 
 def _plain(host: str) -> str:
-    """The host as it is compared: `plain_host`; ValueError when it is none."""
+    """The host in the form of `plain_host`; ValueError if it is not a host."""
     return plain_host(host.partition("%")[0] if ":" in host else host)

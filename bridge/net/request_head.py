@@ -1,4 +1,4 @@
-"""What goes over the wire before the body: the exact address, and headers that are checked once."""
+"""The parts of a request before the body: the exact address, and headers that are validated once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Pair = tuple[bytes, bytes]
 
 
 class RequestHead:
-    """Fixed headers, and their `lines` as they go over the wire. LocalProtocolError if HTTP does not allow one."""
+    """Fixed headers, and the `lines` to send for them. LocalProtocolError if HTTP does not allow one."""
 
     __slots__ = ("lines", "pairs")
 
     def __init__(self, pairs: Sequence[Pair], before: RequestHead | None = None) -> None:
-        """`pairs` after those of `before`, whose lines are not built again."""
+        """`pairs` follow those of `before`, whose lines are not built again."""
         for name, value in pairs:
             if NAME.fullmatch(name) is None or VALUE.fullmatch(value) is None:
                 raise httpx.LocalProtocolError("a header holds what HTTP does not allow")
@@ -35,7 +35,7 @@ class ExactUrl(httpx.URL):
     """A URL whose path and query are sent as written; httpx itself would resolve dot segments."""
 
     def __init__(self, origin: httpx.URL, target: bytes) -> None:
-        self._uri_reference = origin._uri_reference  # what httpx copies, too, after 2 us of checks
+        self._uri_reference = origin._uri_reference  # httpx would copy it, too, but after checks that take 2 us
         self._target = target
 
     @property
@@ -70,7 +70,7 @@ def split(url: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=256)
 def origin_of(origin: str) -> httpx.URL:
-    """The origin, parsed. ValueError if it has no host or no possible port."""
+    """The parsed origin. ValueError if it has no host or an impossible port."""
     url = httpx.URL(origin)
     if not url.host or not 0 < (url.port or 80) < 65536:
         raise ValueError("no host, or no port")

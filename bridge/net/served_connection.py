@@ -1,6 +1,6 @@
 """One connection of the HTTP server: uvicorn's, with a deadline and a size limit for request heads.
 
-uvicorn itself waits without limit for the head of a first request and keeps one of any size.
+uvicorn itself waits for the head of a first request without limit, and accepts one of any size.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ HEAD_S: Final = 10.0
 MAX_HEAD_BYTES: Final = 64 << 10
 MAX_CONNECTIONS: Final = 4096
 ABORT: Final = "genbridge.abort"
-"""An extension of the ASGI scope: `abort` breaks the connection, so that a cut answer does not look complete."""
+"""An extension of the ASGI scope: `abort` breaks the connection, so that an incomplete answer does not look
+complete."""
 PROBLEM_TYPE: Final = b"application/problem+json"
 SAFE_HEAD: Final = (
     b"content-security-policy: default-src 'none'\r\nreferrer-policy: no-referrer\r\ncache-control: no-store\r\n"
     b"x-content-type-options: nosniff\r\ncross-origin-opener-policy: same-origin\r\n"
 )
-"""For answers that no app has seen."""
+"""For answers that do not come from an app."""
 
 
 class ServedConnection(HttpToolsProtocol):
-    """Answers a request that is not HTTP, or not finished in time, with a problem document, and closes."""
+    """If a request is not HTTP, or is not complete in time, answers with a problem document and closes."""
 
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
@@ -66,7 +67,7 @@ class ServedConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Called when the parser, or a callback of it, has failed."""
+        """Called if the parser, or a callback of it, has failed."""
         self._refuse(*(self._refusal or (HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1")))
 
     def _is_answering(self) -> bool:
@@ -78,7 +79,7 @@ class ServedConnection(HttpToolsProtocol):
         if self._head_bytes > MAX_HEAD_BYTES:
             too_large = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             self._refusal = too_large, f"the head of the request is larger than {MAX_HEAD_BYTES >> 10} KiB"
-            raise ValueError(self._refusal[1])  # the parser passes it on as its own error
+            raise ValueError(self._refusal[1])  # the parser turns this into its own error
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_S, self._too_slow)
@@ -103,8 +104,8 @@ class ServedConnection(HttpToolsProtocol):
 
 
 def most_connections() -> int:
-    """How many connections there may be at once: half of the files that the process may open, so that polls and
-    deliveries always get theirs."""
+    """The maximum number of simultaneous connections: half of the files that the process may open, so that polls and
+    deliveries always have enough."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 

@@ -1,4 +1,4 @@
-"""The HTTP client of the gateway: bodies stream in both directions, and headers and status pass unchanged."""
+"""The HTTP client of the gateway: bodies are streamed in both directions, and headers and status are not changed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from bridge.net.request_head import ExactUrl, Pair, origin_of, split
 
 CONNECT_S: Final = 15.0
 WRITE_S: Final = 60.0  # for one chunk of the request
-READ_S: Final = 600.0  # until the headers, and between two chunks: a call that generates at once may take minutes
+READ_S: Final = 600.0  # until the headers, and between two chunks; a call that generates at once may take minutes
 CLOSE_S: Final = 2.0
 TIMEOUTS: Final = {"connect": CONNECT_S, "read": READ_S, "write": WRITE_S, "pool": None}
 REPEATABLE: Final = frozenset({"GET", "HEAD"})
 
 
 class StreamedRequest(NamedTuple):
-    """A request to the client's origin. `target` is sent as it is. `headers` hold everything but Host, and frame the
-    body: by Content-Length, or by Transfer-Encoding: chunked."""
+    """A request to the client's origin. `target` is sent unchanged. `headers` has all headers except Host, including
+    Content-Length or Transfer-Encoding: chunked for the body."""
 
     method: str
     target: bytes
@@ -40,7 +40,7 @@ class BodyCut(Exception):
 
 
 class StreamedAnswer:
-    """Status and headers of an answer, and its body while it arrives. It must be closed."""
+    """Status and headers of an answer, and its body while it arrives. Must be closed."""
 
     def __init__(self, response: httpx.Response, connection: httpx.AsyncHTTPTransport, client: StreamingClient) -> None:
         self.status: Final = response.status_code
@@ -50,7 +50,7 @@ class StreamedAnswer:
         self._client = client
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives, still encoded. BodyCut when it ends early."""
+        """The body as it arrives, still encoded. BodyCut if it ends early."""
         stream = self._response.stream
         assert isinstance(stream, httpx.AsyncByteStream)
         try:
@@ -62,7 +62,7 @@ class StreamedAnswer:
             raise BodyCut(f"{why} in the middle of the body") from error
 
     async def aclose(self) -> None:
-        """Keep the connection if the body has been read to its end; close it otherwise."""
+        """Keep the connection if the body has been read to its end; otherwise close it."""
         with anyio.move_on_after(CLOSE_S, shield=True):
             try:
                 await self._response.stream.aclose()  # type: ignore[union-attr]  # an asynchronous one, as above
@@ -73,8 +73,8 @@ class StreamedAnswer:
 class StreamingClient:
     """Sends requests to the origin of `base_url`, and to no other host. A redirect is an answer like any other.
 
-    Callers limit their own concurrency; at most `most_idle` connections wait for the next request. `proxy`, `ca_file`
-    and `environment` are those of `HttpClient`. ConfigError if the proxy or the file cannot be used.
+    Callers limit their own concurrency; at most `most_idle` connections are kept for later requests. `proxy`, `ca_file`
+    and `environment` are as for `HttpClient`. ConfigError if the proxy or the file cannot be used.
     """
 
     def __init__(
@@ -96,9 +96,9 @@ class StreamingClient:
         self._is_closed = False
 
     async def send(self, request: StreamedRequest) -> StreamedAnswer | Unanswered:
-        """The answer, as soon as its headers have arrived. Only cancellation is raised, and what `body` raises.
+        """The answer, as soon as its headers have arrived. Raises only cancellation, and exceptions of `body`.
 
-        A GET or HEAD on a kept-alive connection that the other side has just closed is sent again, once.
+        If the other side has just closed a kept-alive connection, a GET or HEAD is sent again, once.
         """
         try:
             connection = self._kept()
@@ -118,14 +118,14 @@ class StreamingClient:
         return Unanswered(kind=kind, reason=reason)
 
     async def take_back(self, connection: httpx.AsyncHTTPTransport) -> None:
-        """Take back a connection that is no longer in use."""
+        """Return a connection that is no longer in use."""
         if has_unread_bytes(connection):
             return await connection.aclose()
         self._idle.append((anyio.current_time(), connection))
         await self._trim()
 
     async def aclose(self) -> None:
-        """Close what is idle, and what is in use as soon as it is taken back."""
+        """Close idle connections now, and those in use when they are returned."""
         self._is_closed = True
         await self._trim()
 
@@ -142,7 +142,7 @@ class StreamingClient:
         return StreamedAnswer(response, connection, self)
 
     def _kept(self) -> httpx.AsyncHTTPTransport | None:
-        """The connection used last, if it is still open on our side."""
+        """The most recently used connection, if it is not closed locally."""
         if self._idle and self._idle[-1][0] > anyio.current_time() - KEEP_ALIVE_S:
             return self._idle.pop()[1]
         return None
@@ -158,8 +158,8 @@ class StreamingClient:
 
 
 def whole_answer(status: int, headers: Sequence[Pair], raw: bytes, *, cap_bytes: int) -> Answer:
-    """A buffered answer as `HttpClient.fetch` returns it: with the headers that readers need, and the body decoded as
-    far as `cap_bytes`."""
+    """A buffered answer as `HttpClient.fetch` returns it: with the headers that readers need, and the body decoded up
+    to `cap_bytes`."""
     reply = WireResponse(cap_bytes)
     reply.begin(status, headers)
     body = reply.body

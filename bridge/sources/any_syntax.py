@@ -1,4 +1,5 @@
-"""Tasks in any of the syntaxes, recognized by how the text begins: for stdin and for HTTP, which have no suffix."""
+"""Tasks in any of the syntaxes, recognized by the beginning of the text: for stdin and HTTP, which have no file
+suffix."""
 
 from __future__ import annotations
 
@@ -23,12 +24,12 @@ Read = Callable[[bytes, str], Iterable[Entry]]
 
 
 def read_json_text(data: bytes, read: Read = read_tasks) -> list[Entry]:
-    """Every task of a text that must be JSON, valid or not; none when it is empty."""
+    """Every task of a text that must be JSON, valid or not; none if the text is empty."""
     return list(read(data, ".json" if data.lstrip()[:1] in {b"{", b"["} else ".jsonl"))
 
 
 def read_any(data: bytes, read: Read = read_tasks) -> list[Entry]:
-    """Every task of a text, valid or not; none when it is empty."""
+    """Every task of a text, valid or not; none if the text is empty."""
     data = data.removeprefix(BOM)
     match data.lstrip()[:1]:
         case b"[":
@@ -42,7 +43,7 @@ def read_any(data: bytes, read: Read = read_tasks) -> list[Entry]:
             strict, lines = list(read(data, ".jsonl")), list(read(data, MIXED))
             if not any(entry.problem for entry in strict):
                 return strict
-            return whole if lines[0].problem else lines  # one object over several lines, or one per line
+            return whole if lines[0].problem else lines  # either one object over several lines, or one object per line
         case b"":
             return []
     if _CSV.match(data):

@@ -1,4 +1,4 @@
-"""CSV as spreadsheets write it: a header row of a task's keys, or one column of ids."""
+"""CSV as spreadsheets write it: a header row with the keys of a task, or one column of ids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.sources.json_syntax import parse_json
 _DELIMITERS: Final = ",;\t"
 _SEPARATOR: Final = re.compile(rb"sep=([,;\t])\r?\n", re.IGNORECASE)  # a first line for Excel
 _HEADINGS: Final = frozenset({"task_id", "taskid", "task id", "task", "ids", "tasks"})
-_NAMES: Final = re.compile(r"[,;|\s]+")  # between the endpoints in a cell
+_NAMES: Final = re.compile(r"[,;|\s]+")  # separators of endpoints in a cell
 
 csv.field_size_limit(MAX_TASK_CHARS)
 
@@ -26,7 +26,8 @@ class _Row(NamedTuple):
 
 
 def read_csv(data: bytes) -> Iterator[Entry]:
-    """The tasks of a `.csv` file. It is read twice: it must be valid to its end before any task counts."""
+    """The tasks of a `.csv` file. The file is read twice, because it must be valid to its end before any task
+    counts."""
     separator = _SEPARATOR.match(data)
     skipped = 1 if separator else 0
     data = data[separator.end() :] if separator else data
@@ -45,7 +46,7 @@ def read_csv(data: bytes) -> Iterator[Entry]:
 
 
 def _delimiter(data: bytes) -> str:
-    """What separates the cells of the first row: what gives the most keys, then the most cells."""
+    """The separator of cells in the first row: the one that gives the most keys, then the most cells."""
     first = next((line.decode() for line in lines_of(data) if line.strip()), "")
 
     def score(delimiter: str) -> tuple[int, int]:
@@ -56,8 +57,8 @@ def _delimiter(data: bytes) -> str:
 
 
 def _rows(data: bytes, delimiter: str, skipped: int) -> Iterator[_Row]:
-    """The rows that are not blank; SyntaxProblem where it is not CSV."""
-    held: list[str] = []  # the lines of the row that is being read
+    """The rows that are not blank; SyntaxProblem if it is not CSV."""
+    held: list[str] = []  # the lines of the current row
 
     def lines() -> Iterator[str]:
         for raw in lines_of(data):
@@ -80,7 +81,7 @@ def _rows(data: bytes, delimiter: str, skipped: int) -> Iterator[_Row]:
 
 
 def _columns(first: _Row) -> tuple[str, ...] | None:
-    """The task keys of the columns, by the first row; None when that row is an id already."""
+    """The task keys of the columns, from the first row; None if that row already contains an id."""
     names = tuple(cell.strip().lower() for cell in first.cells)
     known = [name for name in names if name in KEYS]
     if not known and len(names) == 1 and names[0] not in _HEADINGS:
@@ -107,7 +108,8 @@ def _entry(row: _Row, columns: Sequence[str], head: str) -> Entry:
 
 
 def _value(name: str, cell: str) -> Any:
-    """The cell as its key needs it. What cannot be read stays text, which is then refused with the reason."""
+    """The value of a cell for its key. If it cannot be converted, it stays text, which is then rejected with the
+    reason."""
     text = cell.strip()
     if name == "endpoints" and not text.startswith("["):
         return _NAMES.split(text)

@@ -16,13 +16,13 @@ BOM: Final = b"\xef\xbb\xbf"
 NO_TASK: Final = "there is no task in it"
 NOT_A_LIST: Final = "a list of tasks is expected, bare or under `tasks:`; write `tasks: []` for none"
 
-_MARKS: Final = {  # the longer ones first: UTF-32 begins as UTF-16 does
+_MARKS: Final = {  # the longer ones first, because UTF-32 begins like UTF-16
     b"\xff\xfe\0\0": "UTF-32",
     b"\0\0\xfe\xff": "UTF-32",
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
-_UTF16: Final = re.compile(rb"(?:[\t\n\r -~]\0){4}|(?:\0[\t\n\r -~]){4}")  # without a mark
+_UTF16: Final = re.compile(rb"(?:[\t\n\r -~]\0){4}|(?:\0[\t\n\r -~]){4}")  # without a byte order mark
 _NON_ASCII: Final = re.compile(rb"[\x80-\xff]+")
 
 
@@ -30,8 +30,8 @@ _NON_ASCII: Final = re.compile(rb"[\x80-\xff]+")
 class Entry:
     """One task of a file: `value` is for `TaskReader.read`; `problem` says why there is none.
 
-    `line` counts from 1. `text` is the task as written, for `RejectedTasks` (None: too long to be copied there); `head`
-    must be written before the first one there.
+    `line` counts from 1. `text` is the task as written, for `RejectedTasks` (None: too long to be copied there). `head`
+    must be written once, before the first task with it.
     """
 
     line: int
@@ -39,7 +39,7 @@ class Entry:
     head: str = ""
     value: Any = None
     problem: str | None = None
-    bug: str | None = None  # the traceback of a bug of genbridge
+    bug: str | None = None  # the traceback of a bug in genbridge
 
 
 class SyntaxProblem(ValueError):
@@ -51,7 +51,7 @@ class SyntaxProblem(ValueError):
 
 
 class LineCount:
-    """The line numbers of offsets in a text; the offsets must increase."""
+    """Converts offsets in a text to line numbers; the offsets must increase."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
@@ -59,7 +59,7 @@ class LineCount:
         self._offset = 0
 
     def at(self, offset: int) -> int:
-        """The line of `offset`, which must not be before the last one asked for."""
+        """The line of `offset`, which must not be before the previous one."""
         self._line += self._text.count(b"\n", self._offset, offset)
         self._offset = offset
         return self._line
@@ -85,15 +85,15 @@ def without_bom(data: bytes) -> bytes:
 
 
 def checked_utf8(data: bytes) -> bytes:
-    """The bytes of a file without a byte order mark; SyntaxProblem with the likely encoding where they are not UTF-8.
-    The file is never copied as a whole."""
+    """The bytes of a file without a byte order mark. If they are not UTF-8, SyntaxProblem with the likely encoding. The
+    file is never copied as a whole."""
     raw = without_bom(data)
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(raw), WINDOW_BYTES):
         try:
             decoder.decode(raw[start : start + WINDOW_BYTES], final=start + WINDOW_BYTES >= len(raw))
         except UnicodeDecodeError as error:
-            at = start + error.start  # or a few bytes off, where a character spans two windows
+            at = start + error.start  # may be a few bytes off if a character spans two windows
             end = raw.find(b"\n", at)
             bad = raw[raw.rfind(b"\n", 0, at) + 1 : len(raw) if end < 0 else end]
             raise SyntaxProblem(raw.count(b"\n", 0, at) + 1, not_utf8(bad)) from None
@@ -102,7 +102,7 @@ def checked_utf8(data: bytes) -> bytes:
 
 def not_utf8(line: bytes) -> str:
     """The problem of a line that is not UTF-8, with its likely encoding."""
-    # A Chinese character takes two bytes; a Western accented letter takes one, and stands among ASCII letters.
+    # A Chinese character takes two bytes. A Western accented letter takes one, and is surrounded by ASCII letters.
     is_paired = all(len(run) % 2 == 0 for run in _NON_ASCII.findall(line[:4096]))
     codec, name = ("gb18030", "GBK (GB18030)") if is_paired else ("cp1252", "Windows-1252")
     try:
@@ -113,5 +113,5 @@ def not_utf8(line: bytes) -> str:
 
 
 def too_long(chars: int) -> str:
-    """The problem of a single task above `MAX_TASK_CHARS`."""
+    """The problem of a single task that is longer than `MAX_TASK_CHARS`."""
     return f"one task of {chars} characters; at most {MAX_TASK_CHARS} are allowed"

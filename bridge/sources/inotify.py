@@ -1,6 +1,6 @@
 """Linux's notifications about one folder: which names were opened, closed, moved. Never blocks. See inotify(7).
 
-`watchfiles` does not distinguish opening from closing.
+The library `watchfiles` cannot tell opening from closing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FLAGS: Final = os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class What(IntFlag):
-    """The kernel's numbers."""
+    """The kernel's event bits."""
 
     CLOSED_WRITTEN = 0x8
     CLOSED = 0x10
@@ -33,17 +33,17 @@ class What(IntFlag):
     IGNORED = 0x8000
 
 
-_WANTED: Final = 0x3F8  # all of these up to DELETED
+_WANTED: Final = 0x3F8  # all bits from OPENED to DELETED
 
 
 class Notice(NamedTuple):
     what: What
-    cookie: int  # the same for both halves of a move
+    cookie: int  # the same for both events of a move
     name: str
 
 
 class FolderNotices:
-    """The notifications of one folder. OSError where the kernel has none to give."""
+    """The notifications of one folder. OSError if the kernel cannot provide any."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -54,7 +54,7 @@ class FolderNotices:
         os.close(self._fd)
 
     def listen_to(self, folder: Path) -> bool:
-        """Listen to this folder. Whether it is another one than before, or the first."""
+        """Listen to this folder. Returns whether it is a new folder: the first, or another one than before."""
         watch = self._called(self._libc.inotify_add_watch(self._fd, os.fsencode(folder), _WANTED))
         before, self._watch = self._watch, watch
         if before not in {-1, watch}:
@@ -62,7 +62,7 @@ class FolderNotices:
         return watch != before
 
     def read(self) -> Iterator[Notice]:
-        """What has happened since the last call."""
+        """The notifications since the last call."""
         while True:
             try:
                 data = os.read(self._fd, _AT_ONCE)

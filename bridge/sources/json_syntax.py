@@ -1,6 +1,7 @@
-"""JSON task files: strict, and cut into tasks before any task is parsed.
+"""JSON task files: strict, and split into tasks before any task is parsed.
 
-Cutting first bounds memory and depth (each task is parsed separately), and a malformed task does not affect the others.
+Splitting first limits memory and depth, because each task is parsed separately. A malformed task does not affect the
+others.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ _BLANKS: Final = b" \t\r\n"
 _BARE: Final = re.compile(r"[\w.:/+=-]+|'[^']*'")
 _MAX_DIGITS: Final = 1000
 _TASKS: Final = re.compile(rb'\{[ \t\r\n]*"tasks"[ \t\r\n]*:[ \t\r\n]*')
-# Whatever has no structure, whole strings included, and then one bracket, comma, unclosed quote, or the end.
+# Anything without structure, including whole strings; then one bracket, comma, unclosed quote, or the end.
 _NEXT: Final = re.compile(rb'(?:[^"\[\]{},]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([\[\]{},"]|\Z)', re.DOTALL)
 
 
 def parse_json(text: str) -> Any:
-    """The value of one JSON text; ValueError, in one line, when it is not JSON.
+    """The value of one JSON text; ValueError, in one line, if it is not JSON.
 
-    Stricter than the standard library: NaN, infinities and duplicate keys are refused. Integers are exact.
+    Stricter than the standard library: NaN, infinities and duplicate keys are rejected. Integers are exact.
     """
     try:
         return _DECODER.decode(text)
@@ -42,7 +43,7 @@ def parse_json(text: str) -> Any:
 
 
 def _no_value(text: str) -> str:
-    """The likely cause of a text that does not even begin like JSON."""
+    """The likely cause if a text does not even begin like JSON."""
     if text.startswith("<"):
         return "it looks like HTML: did the create call fail?"
     if _BARE.fullmatch(text):
@@ -67,7 +68,7 @@ def read_json(text: bytes, *, lists_only: bool) -> Iterator[Entry]:
 
 
 def read_one(raw: bytes, line: int) -> Entry:
-    """The task in this JSON text, which begins in `line` of its file."""
+    """The task in this JSON text, which begins in line `line` of its file."""
     if len(raw) > MAX_TASK_CHARS:
         return Entry(line=line, text=None, problem=too_long(len(raw)))
     text = raw.strip(_BLANKS).decode()

@@ -1,4 +1,4 @@
-"""A text file that others append to: one task a line."""
+"""A text file to which other programs append, with one task per line."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from bridge.sources.task_files import MIXED, read_line
 from bridge.sources.task_reader import TaskProblem, TaskReader
 
 NAME: Final = "lines"
-FORMER_S: Final = 10.0  # how long a rotated file is still read: its writer may not have noticed
-QUIET_S: Final = 10.0  # after this time without a change, a last line without a newline counts
+FORMER_S: Final = 10.0  # how long a rotated file is still read, because its writer may not have noticed the rotation
+QUIET_S: Final = 10.0  # after this time without a change, a last line without a newline counts as complete
 
-_LOOK_S: Final = 2.0  # of reading, before anything else is looked at
-_MOST_PROBLEMS: Final = 5  # in a log line
+_LOOK_S: Final = 2.0  # maximum time of one read, before anything else is checked
+_MOST_PROBLEMS: Final = 5  # maximum in a log line
 
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineBatch:
-    """The tasks of some lines; `position` is after them."""
+    """The tasks in some lines; `position` is after them."""
 
     wishes: tuple[Wish, ...]
     bad: int
-    problems: tuple[str, ...]  # the first of the bad ones, each with its line
+    problems: tuple[str, ...]  # the first of them, each with its line
     position: Position
 
 
 class LinesFile:
-    """`ports.FileSource` over a growing file.
+    """`ports.FileSource` for a growing file.
 
-    Tasks and the position after them are one commit, so every line is read once, also across restarts. Where that
-    cannot be known (truncated, rewritten) the file is read from its beginning, which changes nothing for tasks that
-    are watched. If the file is moved away, its rest is read first. A last line without a newline counts after ten
-    seconds, if it is a task.
+    Tasks and the position after them are committed together, so every line is read exactly once, also across restarts.
+    If the position is no longer valid (the file was truncated or rewritten), the file is read from its beginning, which
+    changes nothing for watched tasks. If the file is moved away, its rest is read first. A last line without a newline
+    counts after ten seconds, if it is a task.
     """
 
     def __init__(self, path: Path, *, intake: Intake, reader: TaskReader, clock: Clock) -> None:
@@ -63,7 +63,7 @@ class LinesFile:
         self._is_idle = False
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Read forever. A missing file is waited for."""
+        """Read until canceled. If the file is missing, wait for it."""
         rescanner = Rescanner(self.tally, self._path.parent, self._path.name, clock=self._clock)
         try:
             await rescanner.run(self._look, self.is_idle, task_status=task_status)
@@ -74,7 +74,7 @@ class LinesFile:
             self._current = self._former = None
 
     def is_idle(self) -> bool:
-        """Whether every line seen so far has been taken or refused, and none waits for its newline."""
+        """Whether every line found so far has been accepted or rejected, and none waits for its newline."""
         return self._is_idle
 
     def inspect(self) -> Finding:
@@ -99,12 +99,12 @@ class LinesFile:
         return (min(left_s, RESCAN_S) if left_s else RESCAN_S) if is_read else 0.0
 
     def _left_s(self, tail: Tail | None) -> float:
-        """How much longer a last line without a newline is waited for."""
+        """How much longer to wait for the newline of the last line."""
         quiet_s = None if tail is None else tail.unended_for_s(self._clock.steady())
         return 0.0 if quiet_s is None else max(QUIET_S - quiet_s, 0.0)
 
     async def _open(self) -> Tail:
-        """The file, at the position in the store."""
+        """Open the file at the position in the store."""
         stored = await self._intake.cursor(NAME)
         tail = await anyio.to_thread.run_sync(Tail.open, self._path)
         position = None if stored is None else Position.from_text(stored)
@@ -117,7 +117,8 @@ class LinesFile:
         return tail
 
     async def _resume(self, tail: Tail, position: Position) -> None:
-        """Set a newly opened file to where reading ended. If that was in another file, read its rest as well."""
+        """Move a newly opened file to the stored position. If that position is in another file, read that file's rest,
+        too."""
         if await anyio.to_thread.run_sync(tail.resume, position):
             return
         former = None
@@ -127,7 +128,7 @@ class LinesFile:
         self._set_former(former)
 
     async def _read_former(self, until: float) -> bool:
-        """Read what is still written to a file that was moved away. Whether its end was reached."""
+        """Read what is still written to a file that was moved away. Returns whether its end was reached."""
         former = self._former
         if former is None:
             return True
@@ -142,7 +143,8 @@ class LinesFile:
         return True
 
     async def _read_current(self, tail: Tail, until: float) -> bool:
-        """Read the file to its end, then check whether a new file has its name. Returns whether the end was reached."""
+        """Read the file to its end, then check whether its name now belongs to a new file. Returns whether the end was
+        reached."""
         if await anyio.to_thread.run_sync(tail.is_rewritten):
             log.warning("lines.restarted", file=self._path.name, reason="truncated or rewritten")
             tail.restart()
@@ -172,14 +174,15 @@ class LinesFile:
         self._set_former(old)
 
     def _set_former(self, former: Tail | None) -> None:
-        """Read `former` a while longer, instead of one that was rotated earlier."""
+        """Keep reading `former` for a while, instead of a file that was rotated earlier."""
         if self._former is not None:
             self._former.close()
         self._former = former
         self._former_until_at = self._clock.steady() + FORMER_S
 
     def _next(self, tail: Tail) -> LineBatch | None:
-        """The next lines, also a last one without a newline once it has been quiet; None when there are none."""
+        """The next lines, including a last one without a newline once it has not changed for a while; None if there are
+        none."""
         lines, position = tail.take()
         is_unended = position == tail.position
         if is_unended:
@@ -198,7 +201,7 @@ class LinesFile:
             else:
                 wishes += [wish] if wish else []
         if is_unended and not wishes:
-            return None  # it may be half a task
+            return None  # it may be only a part of a task
         return LineBatch(wishes=tuple(wishes), bad=bad, problems=tuple(problems), position=position)
 
     def _wish(self, line: Line) -> Wish | None:

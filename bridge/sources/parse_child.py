@@ -1,7 +1,7 @@
-"""The process that reads a large task file, so that the daemon does not wait for it.
+"""The process that reads a large task file, so that the daemon does not have to wait.
 
-It reads its stdin and writes the tasks to stdout in packets: four bytes of length, then a list of tuples by `marshal`.
-An empty list marks the end. It imports as little as possible, to save memory.
+It reads its stdin and writes the tasks to stdout in packets: four bytes with the length, then a list of tuples in the
+format of `marshal`. An empty list marks the end. The process imports as little as possible, to save memory.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from bridge.sources.entry import Entry
 from bridge.sources.task_files import MAX_FILE_BYTES, read_tasks
 
 LENGTH: Final = struct.Struct(">I")
-MOST_ENTRIES: Final = 1000  # of one packet
+MOST_ENTRIES: Final = 1000  # tasks per packet
 LISTS_ONLY: Final = "lists-only"  # a further argument
 
 _MOST_CHARS: Final = 256 * 1024
-_MOST_DATA: Final = 48 << 20  # of memory
+_MOST_DATA: Final = 48 << 20  # memory limit
 _ALIVE_S: Final = 0.5
 
 
 def main() -> None:
-    """Read the file of this suffix. Ends without the empty list when the parent is gone."""
+    """Read the file with this suffix. If the parent is gone, end without the empty list."""
     suffix, lists_only, parent = sys.argv[1], sys.argv[2:] == [LISTS_ONLY], os.getppid()
     for limit, value in ((resource.RLIMIT_DATA, _MOST_DATA), (resource.RLIMIT_CORE, 0)):
         try:
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _packets(entries: Iterator[Entry]) -> Iterator[list[tuple[Any, ...]]]:
-    """Each task as a tuple of its fields; a bare id that has just been written is left out."""
+    """Each task as a tuple of its fields. A bare id that was just written is left out."""
     packet: list[tuple[Any, ...]] = []
     ids: set[str] = set()
     chars = 0

@@ -1,4 +1,4 @@
-"""Reading the tasks of a file: a small one here, a large one in a separate process (see `parse_child`)."""
+"""Reads the tasks of a file: a small file in this process, a large one in a separate process (see `parse_child`)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bridge.sources.task_files import MAX_FILE_BYTES, SMALL_BYTES, read_tasks
 
 LONGEST_S: Final = 600.0  # for one file
 
-_MOST_BYTES: Final = 16 << 20  # of a packet
+_MOST_BYTES: Final = 16 << 20  # maximum size of a packet
 _START: Final = "import sys; sys.path[:] = {path!r}; from bridge.sources.parse_child import main; main()"
-_KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")  # of the environment, which holds keys as well
+_KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")  # of the environment; the rest may contain keys
 
 
 class ParseStopped(OSError):
-    """The process ended before the file was read to its end. That says nothing about the file."""
+    """The process ended before it had read the whole file. This says nothing about the file."""
 
 
 class ParseTimeout(Exception):
@@ -41,8 +41,8 @@ class ParseProcess:
         self.is_stopped = False
 
     def read(self, file: BinaryIO, suffix: str, size_bytes: int, *, lists_only: bool = False) -> Iterator[Entry]:
-        """The tasks of a file, as `read_tasks` gives them. Polls must not wait for a large one, nor a daemon that
-        stops, so another process reads it. Blocking. ParseStopped, ParseTimeout."""
+        """The tasks of a file, as `read_tasks` returns them. A large file is read by another process, because polls and
+        a stopping daemon must not wait for it. Blocks. ParseStopped, ParseTimeout."""
         if size_bytes > SMALL_BYTES:
             return self.entries(file.fileno(), suffix, lists_only=lists_only)
         file.seek(0)
@@ -60,7 +60,7 @@ class ParseProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
-            start_new_session=True,  # Ctrl-C is for the daemon, which stops this one
+            start_new_session=True,  # so that Ctrl-C reaches only the daemon, which stops this process
         )
         try:
             if self.is_stopped:

@@ -1,4 +1,4 @@
-"""The queue folder: a file put there is read, its tasks are committed, and only then is it removed."""
+"""The queue folder: a file in it is read, its tasks are committed, and then it is removed."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ from bridge.sources.writers import Writers
 
 NAME: Final = "queue"
 
-_SCAN_S: Final = 0.5  # of reading, before the folder is scanned again
-# Files above this size are read by separate processes, at most this many at a time. One is reserved for smaller files.
+_SCAN_S: Final = 0.5  # maximum time of reading before the next scan of the folder
+# Larger files than these are read by separate processes, at most this many at a time. One is reserved for smaller
+# files.
 _PROCESSES: Final = ((1024 * 1024, 1), (256 * 1024, 2), (0, 3))
-_MOST_NAMES: Final = 5  # in a log line
+_MOST_NAMES: Final = 5  # maximum in a log line
 _FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RIGHTS: Final = ((os.R_OK, "list it"), (os.W_OK, "remove files from it"), (os.X_OK, "enter it"))
 
@@ -40,11 +41,11 @@ log = get_logger()
 
 
 class Queue:
-    """`ports.FileSource` over a folder.
+    """`ports.FileSource` for a folder.
 
-    A file counts as taken once it has left the folder: removed after the commit of its tasks, or moved to
-    `rejected/`. A crash in between reads it again, which changes nothing. No link is followed, and only regular
-    files are opened. If the folder vanishes or cannot be read, the source waits for it.
+    A file counts as accepted when it has left the folder: removed after the commit of its tasks, or moved to
+    `rejected/`. If the daemon crashes before that, the file is read again, which changes nothing. Links are not
+    followed, and only regular files are opened. If the folder disappears or cannot be read, the source waits for it.
     """
 
     def __init__(
@@ -65,12 +66,13 @@ class Queue:
         self._was_there = False
         self._files: dict[str, QueueFile] = {}
         self._readers: set[QueueReader] = set()
-        self._busy: dict[str, QueueFile] = {}  # large ones, by name
+        self._busy: dict[str, QueueFile] = {}  # large files that are being read, by name
         self._is_idle = False
         self._is_turn_of_newest = False
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Take files forever. A missing folder is created once, readable only by its owner, if its parent exists."""
+        """Take files until canceled. If the folder is missing but its parent exists, the folder is created once, for
+        its owner only."""
         self._writers = Writers()
         self._rescanner = Rescanner(self.tally, self._folder, None, clock=self._clock)
         try:
@@ -81,7 +83,7 @@ class Queue:
             self._writers.close()
 
     def is_idle(self) -> bool:
-        """Whether every file seen so far has been taken, rejected or ignored."""
+        """Whether every file found so far has been accepted, rejected or ignored."""
         return self._is_idle
 
     def inspect(self) -> Finding:
@@ -127,7 +129,7 @@ class Queue:
             self._is_turn_of_newest = not self._is_turn_of_newest
             await self._take(in_turn(small, newest_first=self._is_turn_of_newest), _SCAN_S)
         self._is_idle = not self._busy and all(file.is_stuck for file in self._wanted())
-        # A large file that is ready waits for another large one, which calls for a scan when it is done.
+        # A large file that is ready waits for another large one. When that is done, it requests a scan.
         later = [file.ready_at for file in self._wanted() if not file.is_large or file.ready_at > now]
         return min(later, default=now + RESCAN_S) - self._clock.steady()
 
@@ -135,7 +137,7 @@ class Queue:
         return (file for file in self._files.values() if not file.is_left_alone and file.name not in self._busy)
 
     def _begin_large(self, ready: Sequence[QueueFile]) -> None:
-        """Have large files read beside the others, the smallest first."""
+        """Start to read large files in parallel, the smallest first."""
         for file in sorted(ready, key=lambda file: file.state.size_bytes):
             sizes = [file.state.size_bytes, *(busy.state.size_bytes for busy in self._busy.values())]
             if any(sum(size > limit for size in sizes) > most for limit, most in _PROCESSES):
@@ -144,7 +146,8 @@ class Queue:
             self._group.start_soon(self._take_large, file)
 
     async def _stop_reading(self) -> None:
-        """When this is cancelled, end the processes that reading threads wait for: the threads are waited for."""
+        """When canceled, end the processes for which the reading threads wait, because this task waits for the
+        threads."""
         try:
             await anyio.sleep_forever()
         finally:
@@ -155,13 +158,14 @@ class Queue:
         try:
             await self._take([file], math.inf)
         except OSError:
-            file.retry_at = self._clock.steady() + RETRY_S  # the folder is gone: the next scan reports it
+            file.retry_at = self._clock.steady() + RETRY_S  # the folder is gone, which the next scan reports
         finally:
             del self._busy[file.name]
             self._rescanner.wake()
 
     def _create(self) -> None:
-        """Create the folder once. One that vanishes later is waited for: something may have been unmounted there."""
+        """Create the folder once. If it disappears later, wait for it, because a file system may have been unmounted
+        there."""
         if self._was_there:
             return
         try:
@@ -189,7 +193,7 @@ class Queue:
         return files
 
     async def _take(self, ready: Sequence[QueueFile], most_s: float) -> None:
-        """Commit chunk by chunk. A file is finished only after the commit that holds its last task."""
+        """Commit chunk by chunk. A file is finished only after the commit with its last task."""
         until = self._clock.steady() + most_s
         folder_fd = await anyio.to_thread.run_sync(os.open, self._folder, _FLAGS)
         reader = QueueReader(folder_fd, self._reader, writers=self._writers, steady=self._clock.steady)
@@ -227,8 +231,8 @@ class Queue:
 
 
 def in_turn(files: Iterable[QueueFile], *, newest_first: bool = False) -> list[QueueFile]:
-    """The oldest first. If one scan cannot take all of them: the oldest and the newest in turn, so that a new file does
-    not wait behind ten thousand others. `newest_first` matters if a scan takes only one file."""
+    """Files with the oldest first. If one scan cannot take all of them, the oldest and the newest alternate, so that a
+    new file does not wait for ten thousand others. `newest_first` matters if a scan takes only one file."""
     oldest = sorted(files, key=lambda file: file.state.mtime_ns)
     if len(oldest) <= MOST_FILES and sum(file.state.size_bytes for file in oldest) <= SMALL_BYTES:
         return oldest

@@ -1,4 +1,4 @@
-"""What is in the queue folder, and since when it has been there unchanged."""
+"""The files in the queue folder, and how long each has been unchanged."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Final, NamedTuple
 from bridge.sources.rejects import FOLDER
 from bridge.sources.task_files import MAX_FILE_BYTES, SMALL_BYTES, SUFFIXES
 
-SETTLE_S: Final = 0.5  # size and mtime are unchanged for this time, and nobody has the file open for writing
-UNSEEN_S: Final = 3.0  # the same, if the system cannot show whether the file is open
-QUIET_S: Final = 10.0  # then a file that seems incomplete is taken as it is
-TAKEN: Final = ".taken-"  # prefix of files that are read and about to be removed
+SETTLE_S: Final = 0.5  # a file is complete if it has not changed for this time, and is not open for writing
+UNSEEN_S: Final = 3.0  # the same, if the system cannot show whether a program has it open
+QUIET_S: Final = 10.0  # after this time, a file that seems incomplete is taken anyway
+TAKEN: Final = ".taken-"  # prefix of files that have been read and will be removed
 
 _INCOMPLETE: Final = (".tmp", ".part", ".filepart", "~")
 
 
 class FileState(NamedTuple):
-    """What differs when a file has changed."""
+    """The values that differ if a file has changed."""
 
     inode: int
     size_bytes: int
@@ -33,19 +33,19 @@ class FileState(NamedTuple):
 
 @dataclass(slots=True)
 class QueueFile:
-    """One entry of the folder. Instants are `Clock.steady`."""
+    """One entry of the folder. Times are `Clock.steady`."""
 
     name: str
     state: FileState
     mode: int
-    since_at: float  # unchanged since then
-    settle_s: float | None = None  # of the settings
-    wait_until_at: float = 0.0  # it is open for writing, or may be
-    retry_at: float = 0.0  # the system refused to move or remove it
-    is_reported: bool = False  # a log line has said that it stays
-    failures: int = 0  # of the process that reads it
-    is_rest_kept: bool = False  # its bad tasks are in `rejected/` already
-    is_read: bool = False  # in this state, and its tasks are committed
+    since_at: float  # when it last changed
+    settle_s: float | None = None  # from the settings
+    wait_until_at: float = 0.0  # because it is open for writing, or may be
+    retry_at: float = 0.0  # because the system refused to move or remove it
+    is_reported: bool = False  # the log has reported that it stays in the folder
+    failures: int = 0  # number of failures of the process that reads it
+    is_rest_kept: bool = False  # its invalid tasks are already in `rejected/`
+    is_read: bool = False  # read in this state, and its tasks are committed
 
     @property
     def suffix(self) -> str:
@@ -62,7 +62,7 @@ class QueueFile:
 
     @property
     def is_left_alone(self) -> bool:
-        """Whether its name marks it as no task file: hidden, incomplete, or with an unknown suffix."""
+        """Whether its name shows that it is not a task file: it is hidden, incomplete, or has an unknown suffix."""
         if self.is_retired:
             return False
         if self.name.startswith(".") or self.name.endswith(_INCOMPLETE):
@@ -85,7 +85,7 @@ class QueueFile:
 
     @property
     def ready_at(self) -> float:
-        """When it may be taken if it does not change."""
+        """When it may be taken if it does not change until then."""
         is_empty = self.is_regular and self.state.size_bytes == 0
         settle_s = SETTLE_S if self.settle_s is None else self.settle_s
         settled_at = self.since_at + (max(QUIET_S, settle_s) if is_empty else settle_s)
@@ -93,7 +93,7 @@ class QueueFile:
 
     @property
     def surely_written_at(self) -> float:
-        """The same if the system cannot show whether it is open."""
+        """The same if the system cannot show whether a program has it open."""
         return self.since_at + (UNSEEN_S if self.settle_s is None else self.settle_s)
 
     @property

@@ -1,4 +1,4 @@
-"""Reads files of the queue folder, chunk by chunk, and removes or rejects them once they are committed. Blocking."""
+"""Reads files of the queue folder, chunk by chunk, and removes or rejects them when they are committed. Blocks."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from bridge.sources.task_files import MAX_FILE_BYTES, is_json, may_lack_its_end
 from bridge.sources.task_reader import TaskProblem, TaskReader
 from bridge.sources.writers import Writers, Writing
 
-MOST_FILES: Final = 200  # of one commit
-RETRY_S: Final = 10.0  # after the system refused to open, move or remove a file
-FORGOTTEN_S: Final = 60.0  # after this long without a change, its writer may have forgotten it
-MOST_FAILURES: Final = 2  # of the process that reads it; then the file is rejected
-RECHECK_S: Final = 0.5  # while it is open for writing
+MOST_FILES: Final = 200  # maximum number of files in a commit
+RETRY_S: Final = 10.0  # retry time after the system refused to open, move or remove a file
+FORGOTTEN_S: Final = 60.0  # if a file is open but unchanged for this long, its writer has probably forgotten it
+MOST_FAILURES: Final = 2  # failures of the process that reads it, before the file is rejected
+RECHECK_S: Final = 0.5  # how often to check again while the file is open for writing
 
-_MAX_WISHES: Final = 1000  # of one commit
-_MOST_S: Final = 0.25  # of reading small files for one commit
+_MAX_WISHES: Final = 1000  # maximum number of wishes in a commit
+_MOST_S: Final = 0.25  # maximum time of reading small files for a commit
 _BEGIN_BYTES: Final = 4096
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_GONE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})  # replaced by something else since the scan
+_GONE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})  # the file was replaced since the scan
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
 
 log = get_logger()
@@ -37,17 +37,17 @@ log = get_logger()
 
 @dataclass(slots=True)
 class ReadFile:
-    """A file that is being read: how many good tasks it holds, and the bad ones."""
+    """A file that is being read: the number of its valid tasks, and the invalid ones."""
 
     file: QueueFile
     rest: RejectedTasks
     is_closed: bool = True  # its writers are known to have closed it
     tasks: int = 0
-    refused: str | None = None  # why the whole file is rejected, unread or not read to its end
+    refused: str | None = None  # why the whole file is rejected, before or while reading it
 
     @property
     def is_kept_whole(self) -> bool:
-        """Whether it goes to `rejected/` as it is."""
+        """Whether it is moved to `rejected/` unchanged."""
         if self.refused is not None or not self.rest.is_complete:
             return True
         return self.tasks == 0 and not self.file.is_read
@@ -55,7 +55,7 @@ class ReadFile:
 
 @dataclass(slots=True)
 class Chunk:
-    """Wishes for one commit, and the files that are done with it."""
+    """Wishes for one commit, and the files that are finished with it."""
 
     wishes: list[Wish] = field(default_factory=list)
     files: list[ReadFile] = field(default_factory=list)
@@ -66,11 +66,11 @@ class Chunk:
 
 
 class _Changed(Exception):
-    """It is not what the scan saw. A later scan will find it."""
+    """The file has changed since the scan. A later scan will find it."""
 
 
 class _Unfinished(Exception):
-    """It is, or may be, still being written; `until_at` is when to look again."""
+    """The file is still being written, or may be; `until_at` is when to check again."""
 
     def __init__(self, until_at: float) -> None:
         super().__init__()
@@ -78,11 +78,11 @@ class _Unfinished(Exception):
 
 
 class _Refused(Exception):
-    """It is not to be read; the text is the reason."""
+    """The file must not be read; the text is the reason."""
 
 
 class QueueReader:
-    """Reads the files that are ready, in the folder that `folder_fd` is open on."""
+    """Reads the ready files in the folder to which `folder_fd` refers."""
 
     def __init__(self, folder_fd: int, reader: TaskReader, *, writers: Writers, steady: Callable[[], float]) -> None:
         self._folder_fd = folder_fd
@@ -93,7 +93,7 @@ class QueueReader:
         self._parsing = ParseProcess(steady=steady)
 
     def chunks(self, files: Sequence[QueueFile]) -> Generator[Chunk, None, None]:
-        """The tasks of these files, read as they are asked for; at most one file is in memory."""
+        """The tasks of these files, read on demand; at most one file is in memory."""
         chunk, until_at = Chunk(), self._steady() + _MOST_S
         for file in files:
             read = ReadFile(file, RejectedTasks(file.suffix))
@@ -104,7 +104,7 @@ class QueueReader:
                         yield chunk
                         chunk = Chunk()
                 if read.rest.count and not read.is_closed:
-                    self._wait_until(file.quiet_at)  # what is wrong in it may only be incomplete
+                    self._wait_until(file.quiet_at)  # its mistakes may only come from being incomplete
             except (_Changed, _Unfinished, _Refused, ParseTimeout, OSError) as error:
                 if not self._is_settled(read, error):
                     continue
@@ -118,15 +118,15 @@ class QueueReader:
     def finish(self, files: Sequence[ReadFile]) -> list[tuple[ReadFile, QueueFile | None]]:
         """Remove or reject these files, whose tasks are committed.
 
-        Returns the files that have left the folder. With a second item, the file is still there for a while, under that
-        name.
+        Returns the files that have left the folder. If the second item is not None, the file still exists for a while
+        under that temporary name.
         """
         left = []
         for read in files:
             try:
                 left.append((read, self._finish(read)))
             except _Changed:
-                continue  # replaced or written to since it was read: it will be read again
+                continue  # it was replaced or written to since it was read, so it will be read again
             except OSError as error:
                 self._put_off(read.file, error)
         return left
@@ -136,7 +136,7 @@ class QueueReader:
         self._parsing.stop()
 
     def _is_settled(self, read: ReadFile, error: Exception) -> bool:
-        """Whether the error decides about the file; else it is read another time."""
+        """Whether the error is final for the file; otherwise the file is read again later."""
         file = read.file
         match error:
             case _Refused() | ParseTimeout():
@@ -163,7 +163,7 @@ class QueueReader:
             _check_size(file)
             ends = _ends(opened)
             is_half = not read.is_closed and may_lack_its_end(ends, file.suffix)
-            if is_half or ends.endswith(b"\0"):  # copies to network folders allocate the space first
+            if is_half or ends.endswith(b"\0"):  # a copy to a network folder may allocate the space first
                 self._wait_until(file.quiet_at)
             if not file.suffix and not is_json(ends):
                 self._check_each(opened, file)
@@ -178,7 +178,7 @@ class QueueReader:
             _check_same(file, os.fstat(opened.fileno()))
 
     def _check_each(self, opened: BinaryIO, file: QueueFile) -> None:
-        """Of a file without suffix all tasks must be good, or none is taken."""
+        """In a file without a suffix, all tasks must be valid, or none is taken."""
         for entry in self._parsing.read(opened, file.suffix, file.state.size_bytes):
             try:
                 self._reader.read_entry(entry)
@@ -198,7 +198,7 @@ class QueueReader:
             raise
 
     def _check_closed(self, read: ReadFile, file_fd: int | None) -> None:
-        """Raise _Unfinished while it is open for writing, or may be."""
+        """Raise _Unfinished if the file is open for writing, or may be."""
         writing = self._writers.of(read.file.name, file_fd, surely=read.file.is_retired)
         read.is_closed = writing is Writing.DONE
         if writing is Writing.OPEN:
@@ -211,7 +211,7 @@ class QueueReader:
             raise _Unfinished(at)
 
     def _finish(self, read: ReadFile) -> QueueFile | None:
-        """Finish a file. Returns it under its temporary name, or None if nothing is left of it."""
+        """Finish a file. Returns it under its temporary name, or None if it is gone."""
         file, rest = read.file, read.rest
         try:
             _check_same(file, os.stat(file.name, dir_fd=self._folder_fd, follow_symlinks=False))
@@ -229,10 +229,11 @@ class QueueReader:
         return self._remove(file)
 
     def _remove(self, file: QueueFile) -> QueueFile | None:
-        """Remove the file, but nothing that has not been read: it may have been opened since, or be open still.
+        """Remove the file, but nothing that has not been read: a program may have opened it since, or still have it
+        open.
 
-        First it gets a name of ours, so that no other program opens it. If it is surely closed then, it is removed at
-        once; else a later scan reads what has been added.
+        First it gets a temporary name, so that no other program opens it. If it is certainly closed then, it is removed
+        at once. Otherwise a later scan reads what was added.
         """
         name = file.retired_name
         if not file.is_retired:
@@ -249,7 +250,7 @@ class QueueReader:
         return replace(file, name=name, since_at=self._steady(), is_read=is_same)
 
     def _report_waiting(self, file: QueueFile) -> None:
-        """Log once when a program keeps a file open and does not write to it."""
+        """Log once if a program keeps a file open without writing to it."""
         quiet_s = self._steady() - file.since_at
         if quiet_s >= FORGOTTEN_S and not file.is_reported:
             file.is_reported = True
@@ -264,14 +265,14 @@ class QueueReader:
 
 
 def _kind_problem(file: QueueFile) -> str:
-    """Why this is not even opened."""
+    """Why this entry is not opened at all."""
     if stat.S_ISLNK(file.mode):
         return "a symbolic link; drop the file itself"
     return "a folder; drop its files" if stat.S_ISDIR(file.mode) else "not a regular file"
 
 
 def _ends(opened: BinaryIO) -> bytes:
-    """The beginning and the last byte, which show the syntax and whether the last line has an end."""
+    """The beginning and the last byte, which show the syntax and whether the last line is complete."""
     begin = opened.read(_BEGIN_BYTES)
     opened.seek(-1, os.SEEK_END)
     return begin + opened.read(1)

@@ -1,4 +1,4 @@
-"""The folder `rejected/`: files that could not be taken, each with its reason in a second file."""
+"""The folder `rejected/`: rejected files, each with its reasons in a second file."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from bridge.sources.entry import NO_TASK, Entry
 FOLDER: Final = "rejected"
 REASON_SUFFIX: Final = ".reason"
 
-_MAX_NAME_BYTES: Final = 255  # of the usual file systems
+_MAX_NAME_BYTES: Final = 255  # limit of the usual file systems
 _MAX_SUFFIX_CHARS: Final = 8
-_MAX_REASONS: Final = 100  # written for one file; further ones are counted
+_MAX_REASONS: Final = 100  # maximum that is written for one file; further ones are counted
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def escaped(name: str) -> str:
-    """The name of a file for one line of a message; it may have any bytes."""
+    """The name of a file for a one-line message. The name may contain any bytes."""
     return printable(os.fsencode(name).decode(errors="backslashreplace"))
 
 
 def count_rejected(folder: Path, *, most: int = 10_000) -> tuple[int, float | None]:
-    """How many rejected files lie in `rejected/` of a queue folder, up to `most`, and the time of the last. None and 0
-    when there are none, or the folder cannot be read."""
+    """The number of files in the folder `rejected/` of a queue folder, up to `most`, and the time of the last one. 0
+    and None if there are none, or if the folder cannot be read."""
     found, last_at = 0, None
     with suppress(OSError), os.scandir(folder / FOLDER) as files:
         for file in itertools.islice(files, 2 * most):
@@ -40,9 +40,9 @@ def count_rejected(folder: Path, *, most: int = 10_000) -> tuple[int, float | No
 
 
 class RejectedTasks:
-    """The tasks of one file that cannot be taken, as a file of the same syntax, and why.
+    """The rejected tasks of one file, as a file with the same syntax, and the reasons.
 
-    It is never larger than the file.
+    It is never larger than the original file.
     """
 
     def __init__(self, suffix: str) -> None:
@@ -50,12 +50,12 @@ class RejectedTasks:
         self._bullet = "- " if suffix in {".yaml", ".yml"} else ""
         self._data = bytearray(b"[\n" if self._is_list else b"")
         self._line = 2 if self._is_list else 1
-        self._problems: list[tuple[int, int, str]] = []  # line in the file, line in the rest, problem
+        self._problems: list[tuple[int, int, str]] = []  # line in the original file, line in this file, problem
         self.count = 0
-        self.is_complete = True  # else the file itself must be kept
+        self.is_complete = True  # False: the original file must be kept
 
     def add(self, entry: Entry, problem: str) -> None:
-        """Keep a task with its problem."""
+        """Add a task with its problem."""
         if entry.head and not self._data:
             head = f"{entry.head}\n".encode()
             self._data += head
@@ -78,12 +78,12 @@ class RejectedTasks:
         return f"line {self._problems[0][0]}: {self._problems[0][2]}" if self._problems else NO_TASK
 
     def data(self) -> bytes:
-        """The tasks, to be corrected and dropped again."""
+        """The content of the file with the rejected tasks, to be corrected and dropped into the queue again."""
         return bytes(self._data) + (b"]\n" if self._is_list else b"")
 
     def reason(self, name: str, *, whole: bool) -> str:
-        """A line for each problem. Line numbers are those of the file when it is rejected `whole`, else those of `data`
-        and, at the end, the one that the task had in the file."""
+        """One line for each problem. If the file is rejected `whole`, line numbers are those of the file. Otherwise
+        they are those of `data`, with the line in the original file at the end."""
         if not self._problems:
             return f"{name}: {NO_TASK}\n"
         lines = []
@@ -98,20 +98,20 @@ class RejectedTasks:
 class RejectedFolder:
     """Moves files out of an open folder into its `rejected/` and never overwrites one.
 
-    Every method raises OSError when the folder does not allow it; nothing has been moved then.
+    If the folder does not allow it, every method raises OSError, and nothing has been moved.
     """
 
     def __init__(self, folder_fd: int) -> None:
         self._folder_fd = folder_fd
 
     def move(self, name: str, reason: str) -> str:
-        """Put the file itself there, unread; a link is not followed. Returns the name it has there."""
+        """Move the file itself there without reading it; a link is not followed. Returns its new name."""
         with self._claimed(name, reason) as (into_fd, kept):
             os.rename(name, kept, src_dir_fd=self._folder_fd, dst_dir_fd=into_fd)
         return kept
 
     def write(self, name: str, data: bytes, reason: str) -> str:
-        """Put a new file there, synced to disk. Returns the name it has there."""
+        """Write a new file there, synced to disk. Returns its name."""
         with self._claimed(name, reason) as (into_fd, kept):
             _write(into_fd, kept, data, synced=True)
             os.fsync(into_fd)
@@ -119,7 +119,7 @@ class RejectedFolder:
 
     @contextmanager
     def _claimed(self, name: str, reason: str) -> Iterator[tuple[int, str]]:
-        """The folder, and a free name in it. The reason is written first, and removed if the rest fails."""
+        """The folder, and a free name in it. The reasons are written first, and removed if the rest fails."""
         with self._opened() as into_fd:
             kept = _claim(into_fd, name, reason)
             try:
@@ -130,7 +130,8 @@ class RejectedFolder:
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
-        """`rejected/`, created with the permissions of its folder if it is missing. A link is not followed."""
+        """`rejected/`; if it is missing, it is created with the permissions of its parent folder. A link is not
+        followed."""
         try:
             os.mkdir(FOLDER, 0o700, dir_fd=self._folder_fd)
             is_new = True
@@ -139,7 +140,7 @@ class RejectedFolder:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         into_fd = os.open(FOLDER, flags, dir_fd=self._folder_fd)
         try:
-            if is_new:  # users who may drop files may take them back, regardless of the umask
+            if is_new:  # so that users who may drop files may take them back, regardless of the umask
                 os.fchmod(into_fd, stat.S_IMODE(os.fstat(self._folder_fd).st_mode))
             yield into_fd
         finally:
@@ -147,7 +148,7 @@ class RejectedFolder:
 
 
 def _claim(into_fd: int, name: str, reason: str) -> str:
-    """A name that is free there. Writing its reason reserves it."""
+    """A free name there. Writing the file with the reasons reserves it."""
     text = reason.encode(errors="backslashreplace")
     for kept in _candidates(name):
         if _exists(into_fd, kept):
@@ -161,7 +162,7 @@ def _claim(into_fd: int, name: str, reason: str) -> str:
 
 
 def _candidates(name: str) -> Iterator[str]:
-    """The name itself, then numbered, shortened where it would grow too long; the suffix stays."""
+    """The name itself, then names with numbers. Long names are shortened; the suffix stays."""
     suffix = PurePath(name).suffix
     if len(suffix) > _MAX_SUFFIX_CHARS:
         suffix = ""

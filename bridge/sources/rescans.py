@@ -1,6 +1,7 @@
-"""When files are looked at again: at once after a notification of the system, and every two seconds in any case.
+"""Decides when files are checked: at once after a notification of the system, and every two seconds in any case.
 
-Notifications alone miss network mounts, overflowing kernel queues and names that are not UTF-8; looking alone is late.
+Notifications alone miss network mounts, overflows of the kernel's queue and names that are not UTF-8. Regular checks
+alone would be late.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bridge.domain.source import SourceTally
 from bridge.logs import get_logger
 from bridge.ports import Clock
 
-RESCAN_S: Final = 2.0  # the longest wait between two looks
+RESCAN_S: Final = 2.0  # the longest time between two checks
 READY_S: Final = 2.0  # a source that is still reading after this long is reported as started
 
 _STEP_MS: Final = 100  # changes are reported after this long without another one ...
@@ -28,14 +29,14 @@ _THREAD_MS: Final = 2000  # how long the notification thread would outlive a los
 log = get_logger()
 
 Look = Callable[[], Awaitable[float]]
-"""Looks at the files once. Returns the seconds until it must be called again."""
+"""Checks the files once. Returns the seconds until it must be called again."""
 
 
 class Rescanner:
-    """Calls a source's look: at once, after each change of what it reads, and every `RESCAN_S`.
+    """Calls a source's check: at once, after each change of its files, and every `RESCAN_S`.
 
-    `folder` is watched for changes of the entry `name` (None: of any). An OSError of a look is logged, once while it
-    stays the same, and does not end the loop; everything else it raises does.
+    `folder` is watched for changes of the entry `name` (None: of any entry). An OSError of a check is logged, and
+    repetitions are not. It does not end the loop; all other exceptions do.
     """
 
     def __init__(self, tally: SourceTally, folder: Path, name: str | None, *, clock: Clock) -> None:
@@ -49,8 +50,9 @@ class Rescanner:
         self._trouble: str | None = None
 
     async def run(self, look: Look, is_idle: Callable[[], bool], *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Look forever. `started()` once everything that was there has been read, or after `READY_S`: neither a long
-        file nor a store that cannot be written may keep a daemon from starting."""
+        """Check until canceled. `started()` is called when everything that existed at the start has been read, but
+        after `READY_S` at the latest: a long file or a store that cannot be written must not delay the daemon's
+        start."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._listen)
             group.start_soon(self._report, task_status)
@@ -60,7 +62,7 @@ class Rescanner:
                 self._stop.set()  # cancellation alone does not reach the notification thread
 
     def wake(self) -> None:
-        """Look at once."""
+        """Check at once."""
         self._wake.set()
 
     async def _report(self, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -77,14 +79,14 @@ class Rescanner:
             self._wake = anyio.Event()
             before, identity = identity, await self._identity()
             if identity != before:
-                self._stop.set()  # another folder has the name now: listen to that one
+                self._stop.set()  # another folder has this name now, so listen to that one
 
     async def _guarded(self, look: Look) -> float:
         try:
             wait_s = await look()
         except OSError as error:
             reason = error.strerror or str(error)
-            if isinstance(error.filename, str):  # and not a file descriptor
+            if isinstance(error.filename, str):  # it is not a file descriptor
                 reason += f": {error.filename}"
             if reason != self._trouble:
                 log.warning("source.failed", source=self._tally.source, reason=reason, retry_in_s=RESCAN_S)
@@ -98,7 +100,7 @@ class Rescanner:
         return wait_s
 
     async def _listen(self) -> NoReturn:
-        """Set `_wake` on notifications. Without notifications, only the scan every `RESCAN_S` finds changes."""
+        """Set `_wake` on notifications. Without notifications, only the checks every `RESCAN_S` find changes."""
         while True:
             self._stop = stop = anyio.Event()
             pause_s = 0.0
@@ -115,7 +117,7 @@ class Rescanner:
                     self._wake.set()
             except* OSError:  # the folder does not exist, or the kernel's limit of watches is reached
                 pause_s = RESCAN_S
-            except* RuntimeError:  # a name that is not UTF-8: the library gives up
+            except* RuntimeError:  # the library fails if a name is not UTF-8
                 pause_s = 0.25
             self._wake.set()
             await self._clock.sleep(pause_s)

@@ -1,4 +1,5 @@
-"""What a source would meet if the daemon started now: the findings of `genbridge check`. Blocking; changes nothing."""
+"""The findings of `genbridge check` about a source: what would happen if the daemon started now. Blocks; changes
+nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ def error(source: str, seen: str) -> Finding:
 
 
 def unreadable(source: str, path: Path, problem: OSError, *, until: str) -> Finding:
-    """The finding about a file that cannot be opened; `until` says what holds while it does not exist."""
+    """The finding about a file that cannot be opened; `until` says what applies while it does not exist."""
     if not isinstance(problem, FileNotFoundError):
         hint = f"; {owner(path)}" if isinstance(problem, PermissionError) else ""
         return error(source, f"{path}: {problem.strerror or problem}{hint}")
@@ -34,7 +35,7 @@ def unreadable(source: str, path: Path, problem: OSError, *, until: str) -> Find
 
 
 def owner(path: Path) -> str:
-    """Mode and owner of a file that may not be opened."""
+    """Mode and owner of a file that cannot be opened."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""A growing text file, read from where the last read ended. Blocking."""
+"""A growing text file, read from the end of the last read. Blocks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Final, NamedTuple
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 
-_WINDOW_BYTES: Final = 64 * 1024  # read at once, so that a commit holds some thousand lines
+_WINDOW_BYTES: Final = 64 * 1024  # bytes per read, so that a commit contains some thousand lines
 _PRINT_BYTES: Final = 4096
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """How far a file has been read. `fingerprint` is a hash of the last bytes before `offset`, which identify the
-    file; `lines` were read so far; `is_skipping` says that `offset` is within a line that is too long."""
+    """How far a file has been read. `fingerprint` is a hash of the last bytes before `offset`, which identify the file.
+    `lines` is the number of lines so far. `is_skipping`: `offset` is inside a line that is too long."""
 
     inode: int
     offset: int = 0
@@ -29,12 +29,12 @@ class Position:
     fingerprint: str = ""
 
     def to_text(self) -> str:
-        """For the cursor in the store."""
+        """The position as text, for the cursor in the store."""
         return json.dumps([self.inode, self.offset, self.lines, self.is_skipping, self.fingerprint])
 
     @classmethod
     def from_text(cls, text: str) -> Position | None:
-        """From the cursor in the store; None when this version cannot read it."""
+        """The inverse of `to_text`; None if this version cannot read the text."""
         try:
             inode, offset, lines, is_skipping, fingerprint = json.loads(text)
         except (ValueError, TypeError):
@@ -50,14 +50,14 @@ class Line(NamedTuple):
 
 
 class Tail:
-    """One open file. Its `position` says how far it has been read; `take` does not move it."""
+    """One open file. Its `position` says how far it has been read; `take` does not change it."""
 
     def __init__(self, file_fd: int) -> None:
         self._file_fd = file_fd
         self.position = Position(inode=os.fstat(file_fd).st_ino)
-        self._unended: tuple[int, int] | None = None  # size and mtime with a last line without a newline ...
-        self._unended_at = 0.0  # ... since then
-        self._checked: tuple[int, int] | None = None  # size and mtime when the fingerprint was last compared
+        self._unended: tuple[int, int] | None = None  # size and mtime with an incomplete last line ...
+        self._unended_at = 0.0  # ... and when that was
+        self._checked: tuple[int, int] | None = None  # size and mtime at the last check of the fingerprint
 
     @classmethod
     def open(cls, path: Path) -> Tail:
@@ -72,7 +72,8 @@ class Tail:
         os.close(self._file_fd)
 
     def resume(self, position: Position) -> bool:
-        """Go on from `position` if this file still begins with what was read then, even with another inode."""
+        """Continue from `position` if the file still begins with the same content, even if its inode differs. Returns
+        whether it does."""
         size_bytes = os.fstat(self._file_fd).st_size
         if size_bytes < position.offset or self._fingerprint(position.offset) != position.fingerprint:
             return False
@@ -80,7 +81,7 @@ class Tail:
         return True
 
     def is_rewritten(self) -> bool:
-        """Whether what has been read is no longer there: truncated, or other bytes in its place."""
+        """Whether the part that was already read has changed: the file was truncated, or contains other bytes."""
         found = os.fstat(self._file_fd)
         if found.st_size < self.position.offset:
             return True
@@ -91,19 +92,19 @@ class Tail:
         return self._fingerprint(self.position.offset) != self.position.fingerprint
 
     def restart(self) -> None:
-        """Begin again with the first byte."""
+        """Start again at the first byte."""
         self.position = Position(inode=self.position.inode)
 
     def is_at(self, path: Path) -> bool:
-        """Whether `path` still names this file. OSError when it names none."""
+        """Whether `path` still refers to this file. OSError if there is no such file."""
         mine, there = os.fstat(self._file_fd), path.stat()
         return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
     def take(self, *, unended: bool = False) -> tuple[list[Line], Position]:
-        """The next complete lines, and the position after them; the same position when there are none.
+        """The next complete lines, and the position after them; the same position if there are none.
 
-        With `unended` what follows the last newline is a line, too. At most about a mebibyte is held, however long a
-        line is.
+        With `unended`, the text after the last newline counts as a line, too. Memory use is limited to about a
+        mebibyte, however long a line is.
         """
         position = self.position
         data = os.pread(self._file_fd, _WINDOW_BYTES, position.offset)
@@ -137,7 +138,7 @@ class Tail:
         return lines, after
 
     def unended_for_s(self, now: float) -> float | None:
-        """For how long what follows the last newline has not changed; None when nothing follows it."""
+        """How long the text after the last newline has not changed; None if there is none."""
         found = os.fstat(self._file_fd)
         if found.st_size <= self.position.offset:
             return None
@@ -154,7 +155,7 @@ class Tail:
 
 
 def find_by_inode(folder: Path, position: Position) -> Tail | None:
-    """The file that was being read, under its present name in the folder; None when it is gone."""
+    """The file that was being read, under its current name in the folder; None if it is gone."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.inode() == position.inode and not entry.is_symlink()]
     for name in names:

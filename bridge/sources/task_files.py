@@ -1,6 +1,6 @@
 """Reads the tasks in the bytes of a file, one by one, each with its line.
 
-A file with a syntax error gives one problem and no tasks. In a valid file, a bad task does not affect the others.
+A file with a syntax error gives one problem and no tasks. In a valid file, an invalid task does not affect the others.
 Tasks are read one at a time, so a file with a million tasks needs little more memory than its bytes.
 """
 
@@ -24,7 +24,7 @@ SMALL_BYTES: Final = 64 * 1024  # takes less than 0.2 s to read, with any conten
 def read_tasks(data: bytes, suffix: str, *, lists_only: bool = False) -> Iterator[Entry]:
     """The tasks of a file with this suffix (one of `SUFFIXES`, or `MIXED`), in order. Never raises.
 
-    A file broken as a whole gives one entry with its problem; an empty list gives none. `lists_only` refuses a
+    A file that is invalid as a whole gives one entry with its problem; an empty list gives none. `lists_only` rejects a
     single task outside a list (yaml, json).
     """
     try:
@@ -39,8 +39,8 @@ def read_tasks(data: bytes, suffix: str, *, lists_only: bool = False) -> Iterato
 
 
 def read_line(raw: bytes, line: int, *, suffix: str) -> Entry | None:
-    """The task of one line: JSON in `.jsonl`, in `MIXED` JSON where it begins with `{`, else an id. None for blank
-    lines, and outside `.jsonl` for those that begin with `#`."""
+    """The task in one line: JSON in `.jsonl`; in `MIXED`, JSON if it begins with `{`, or else an id. None for blank
+    lines, and outside `.jsonl` for lines that begin with `#`."""
     try:
         text = (raw.removeprefix(BOM) if line == 1 else raw).decode().strip()
     except UnicodeDecodeError:
@@ -53,12 +53,13 @@ def read_line(raw: bytes, line: int, *, suffix: str) -> Entry | None:
 
 
 def is_json(data: bytes) -> bool:
-    """Whether a file without suffix is JSON; else it holds an id a line."""
+    """Whether a file without a suffix is JSON; otherwise it contains one id per line."""
     return data.removeprefix(BOM).lstrip()[:1] in {b"{", b"["}
 
 
 def may_lack_its_end(data: bytes, suffix: str) -> bool:
-    """Whether the last line has no newline, so that half an id would look like a whole one. JSON shows its end."""
+    """Whether the last line has no newline and could be incomplete: half an id looks like a whole one. Incomplete JSON
+    is recognized by itself."""
     has_lines = suffix in {".txt", ".csv", ".yaml", ".yml"} or (not suffix and not is_json(data))
     return has_lines and not data.endswith((b"\n", b"\r"))
 

@@ -42,11 +42,11 @@ class MissingField(TaskProblem):
 
 
 class OfAnotherAccount(TaskProblem):
-    """It cannot be a task of the account that is named."""
+    """It cannot be a task of the named account."""
 
 
 class DoubtfulId(TaskProblem):
-    """The id could be sent, but is probably a mistake. A task that is already watched under this key stays watched."""
+    """The id is valid, but probably a mistake. A task that is already watched under this key stays watched."""
 
     def __init__(self, problem: str, key: WatchKey) -> None:
         super().__init__(problem)
@@ -55,7 +55,7 @@ class DoubtfulId(TaskProblem):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Located:
-    """The task that a query URL of an account's API is about."""
+    """The task in a query URL of an account's API."""
 
     account: str
     action: str | None
@@ -66,11 +66,11 @@ class TaskReader:
     """Reads tasks against the names in the settings.
 
     - `accounts` maps each account to the action of tasks that name none.
-    - `endpoints` are the names a task may give.
-    - `locate(url, account)` finds the task of a query URL, first at the named account. None: no account has such URLs;
+    - `endpoints` are the names that a task may use.
+    - `locate(url, account)` finds the task in a query URL, first at the named account. None: no account has such URLs.
       TaskProblem: the account must be named.
     - `action_problem(account, action, task_id)` and `id_problem(account, task_id)` say what is wrong; None: nothing.
-    - `created(answer, account)` gives the task of a create call's JSON answer. None: it is no such answer;
+    - `created(answer, account)` finds the task in a create call's JSON answer. None: it is not such an answer.
       TaskProblem: the account must be named.
     """
 
@@ -92,7 +92,7 @@ class TaskReader:
         self._created = created
 
     def read(self, value: Any) -> Wish:
-        """The wish of a bare id, a query URL or a mapping with `KEYS`. An integer is an id by its decimal text.
+        """The wish for a bare id, a query URL or a mapping with `KEYS`. An integer is an id in decimal notation.
         TaskProblem for anything else."""
         if not isinstance(value, Mapping):
             return self._wish({"id": value})
@@ -100,10 +100,10 @@ class TaskReader:
         return self._wish({key: given for key, given in value.items() if given is not None or key == "id"})
 
     def read_entry(self, entry: Entry, *, answers: bool = False) -> Wish:
-        """The wish of a task from a file. TaskProblem also for one that could not be parsed. With `answers` a create
+        """The wish for a task in a file. TaskProblem also if the task could not be parsed. With `answers`, a create
         call's answer counts as the task that it created."""
         if entry.bug is not None:
-            from bridge.logs import get_logger  # here: quick commands read tasks, too, and do not need it
+            from bridge.logs import get_logger  # imported here: quick commands read tasks, too, and do not need it
 
             log = get_logger()
             log.error("source.bug", traceback=entry.bug)
@@ -112,7 +112,7 @@ class TaskReader:
         return self.read(self.task_of(entry.value) if answers else entry.value)
 
     def task_of(self, value: Any, *, account: str | None = None) -> Any:
-        """The task that a create call's answer names, else the value itself. TaskProblem as `created`."""
+        """The task in a create call's answer, or else the value itself. TaskProblem as for `created`."""
         task = self._created(value, account) if isinstance(value, Mapping) else None
         return value if task is None else task
 
@@ -128,7 +128,7 @@ class TaskReader:
         return self.shaped(Wish(account=account, task_id=task_id, action=action), task)
 
     def shaped(self, wish: Wish, task: Mapping[str, Any]) -> Wish:
-        """The wish with label, meta, endpoints and give_up_after of a task. TaskProblem for a wrong one."""
+        """The wish with label, meta, endpoints and give_up_after of a task. TaskProblem for an invalid one."""
         return replace(
             wish,
             label=_label(task.get("label")),
@@ -149,7 +149,7 @@ class TaskReader:
             raise TaskProblem(f"id: {error}") from None
 
     def _check_any(self, task_id: str) -> None:
-        """TaskProblem when no account can have this id."""
+        """TaskProblem if no account can have this id."""
         problems = [self._id_problem(account, task_id) for account in self._accounts]
         if problems and all(problems):
             raise TaskProblem(f"id: {quoted(task_id)}: {printable(problems[0] or '')}")
@@ -164,7 +164,7 @@ class TaskReader:
             located = self._locate(text.strip(), account)
         except TaskProblem:
             raise
-        except ValueError:  # what the standard library says of a malformed URL
+        except ValueError:  # the standard library's message about a malformed URL
             located = None
         if located is None:
             raise TaskProblem(
@@ -222,8 +222,8 @@ class TaskReader:
 
 
 def has_misspelled_key(task: Mapping[str, Any]) -> bool:
-    """Whether this would be a task if its keys were spelled right."""
-    import difflib  # here: quick commands do not need it
+    """Whether this would be a task if its keys were spelled correctly."""
+    import difflib  # imported here, because quick commands do not need it
 
     strange = [key for key in task if key not in KEYS and key.lower() not in _MEANT]
     return bool(strange) and all(
@@ -232,7 +232,7 @@ def has_misspelled_key(task: Mapping[str, Any]) -> bool:
 
 
 def has_known_keys(task: Mapping[str, Any]) -> bool:
-    """Whether some key is a task key, or a common other name of one."""
+    """Whether any key is a task key, or a common other name for one."""
     return any(key in KEYS or key.lower() in _MEANT for key in task)
 
 
@@ -257,7 +257,7 @@ def _id_text(value: Any) -> str:
         raise TaskProblem(f"id: must be text, not {_kind(value)}")
     try:
         return str(value)
-    except ValueError:  # thousands of digits: Python refuses to print them
+    except ValueError:  # thousands of digits, which Python refuses to print
         raise TaskProblem("id: the number is too long") from None
 
 
@@ -286,14 +286,14 @@ def _label(value: Any) -> str | None:
 
 
 def _meta(value: Any) -> Mapping[str, Json] | None:
-    """The object as plain JSON. TaskProblem when JSON cannot hold it."""
+    """The object as plain JSON. TaskProblem if JSON cannot represent it."""
     if value is None:
         return None
     if not isinstance(value, Mapping):
         raise TaskProblem(f"meta: must be an object, not {_kind(value)}")
     try:
         data = orjson.dumps(value)
-        json.dumps(value, allow_nan=False)  # orjson writes NaN and infinity as null
+        json.dumps(value, allow_nan=False)  # because orjson writes NaN and infinity as null
     except (TypeError, ValueError) as error:
         raise TaskProblem(f"meta: is not a JSON object: {error}") from None
     if len(data) > MAX_META_BYTES:

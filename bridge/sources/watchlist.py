@@ -29,9 +29,9 @@ from bridge.sources.task_files import MAX_FILE_BYTES
 from bridge.sources.task_reader import DoubtfulId, TaskProblem, TaskReader
 
 NAME: Final = "watchlist"
-SETTLE_S: Final = 1.0  # a file that changed more recently may be half edited
+SETTLE_S: Final = 1.0  # a file that changed more recently may be in the middle of an edit
 
-_MOST_PROBLEMS: Final = 20  # in a log line
+_MOST_PROBLEMS: Final = 20  # maximum in a log line
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 log = get_logger()
@@ -39,22 +39,23 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchlistContent:
-    """What the file says in one state; of its `bad` and `doubtful` entries the first `problems`, each with its line."""
+    """The content of the file in one state. `problems` are the first of its `bad` and `doubtful` entries, each with its
+    line."""
 
     digest: bytes
     wishes: tuple[Wish, ...]
     bad: int
-    doubtful: frozenset[WatchKey]  # refused only because of their ids
+    doubtful: frozenset[WatchKey]  # rejected only because of their ids
     problems: tuple[str, ...]
 
 
 class Watchlist:
-    """`ports.FileSource` over a list of tasks.
+    """`ports.FileSource` for a list of tasks.
 
-    A new content is read once it has been unchanged for a second. If every entry is good, the store is made to hold
-    exactly these (an explicit empty list withdraws all). If any is bad, or the file is empty, missing or unreadable,
-    the good entries are added and nothing is withdrawn: a typing mistake must not end watches. An entry whose id is
-    refused is a warning: it is not added, and stays watched if it is.
+    A new content is read when it has been unchanged for a second. If every entry is valid, the store is made to contain
+    exactly these tasks (an explicit empty list withdraws all). If any entry is invalid, or the file is empty, missing
+    or unreadable, the valid entries are added and nothing is withdrawn: a typing mistake must not end watches. An entry
+    with a rejected id is a warning: it is not added, and if it is already watched, it stays watched.
     """
 
     def __init__(self, path: Path, *, intake: Intake, reader: TaskReader, clock: Clock) -> None:
@@ -64,14 +65,14 @@ class Watchlist:
         self._reader = reader
         self._clock = clock
         self._state: FileState | None = None
-        self._since_at = 0.0  # the file has been in this state
+        self._since_at = 0.0  # when the file got its current state
         self._done: FileState | None = None
         self._parsing = ParseProcess(steady=clock.steady)
-        self._digest = b""  # of the content last handed over
+        self._digest = b""  # digest of the content that was last handed over
         self._is_idle = False
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Read the list forever, also after an editor replaced the file or while it is missing."""
+        """Read the list until canceled, also if an editor replaces the file or if it is missing for a while."""
         rescanner = Rescanner(self.tally, self._path.parent, self._path.name, clock=self._clock)
         try:
             await rescanner.run(self._look, self.is_idle, task_status=task_status)
@@ -79,7 +80,7 @@ class Watchlist:
             self._parsing.stop()
 
     def is_idle(self) -> bool:
-        """Whether the file as last seen has been read and handed over."""
+        """Whether the current content of the file has been read and handed over."""
         return self._is_idle
 
     def inspect(self) -> Finding:
@@ -139,7 +140,7 @@ class Watchlist:
             self.tally.refused(content.bad + len(content.doubtful), content.problems[0], self._clock.now())
 
     def _read(self, state: FileState) -> WatchlistContent | None:
-        """The content; None when the file is no longer in this state. OSError when it cannot be read."""
+        """The content; None if the file has changed in the meantime. OSError if it cannot be read."""
         with os.fdopen(os.open(self._path, _FLAGS), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):

@@ -1,8 +1,8 @@
-"""Whether a file in the queue folder is still open for writing.
+"""Finds out whether a file in the queue folder is still open for writing.
 
-A read lease is refused while a file is open for writing; the kernel grants it to the file's owner and to root. For
-files of others, notifications say what was opened and closed since the daemon started. Where neither helps (network
-folders, others' files that were there before), only time can tell.
+The kernel refuses a read lease while a file is open for writing. Only the file's owner and root can get a lease. For
+files of other users, notifications show what was opened and closed since the daemon started. If neither helps (network
+folders, other users' files that already existed), only the time without a change counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM})
 
 
 class Writing(StrEnum):
-    """Whether a file has writers, as far as known."""
+    """Whether a program is writing to a file, as far as known."""
 
     DONE = "done"
     OPEN = "open"
@@ -31,15 +31,15 @@ class Writing(StrEnum):
 
 @dataclass(slots=True)
 class _Uses:
-    """How often a file that was created while we listened was opened and closed."""
+    """How often a file that was created while genbridge listened was opened and closed."""
 
     opened: int = 0
     closed: int = 0
-    written: int = 0  # closed after being open for writing
+    written: int = 0  # number of times it was closed after being open for writing
 
 
 class Writers:
-    """Asks leases and notifications about the files of one folder."""
+    """Uses leases and notifications for the files of one folder."""
 
     def __init__(self) -> None:
         self._uses: dict[str, _Uses] = {}
@@ -65,7 +65,7 @@ class Writers:
         return f"open files are detected by {' and '.join(ways)}" if ways else "open files cannot be detected here"
 
     def look(self, folder: Path) -> None:
-        """Read the notifications of the folder."""
+        """Read the notifications about the folder."""
         if self._notices is None:
             return
         try:
@@ -77,10 +77,10 @@ class Writers:
             self._uses.clear()
 
     def of(self, name: str, file_fd: int | None, *, surely: bool = False) -> Writing:
-        """Whether the file, which `file_fd` is open on for reading, is being written to.
+        """Whether the file is being written to. `file_fd` is open on it for reading.
 
-        With `surely` a notification that everybody closed it does not count: the kernel merges two of the same kind,
-        so a second writer may have gone unnoticed.
+        With `surely`, a notification that everybody has closed it is not enough: the kernel merges two equal
+        notifications, so a second writer may have gone unnoticed.
         """
         by_lease = Writing.UNKNOWN if file_fd is None else self._leased(file_fd)
         if by_lease is not Writing.UNKNOWN:
@@ -116,8 +116,8 @@ class Writers:
 
     def _leased(self, file_fd: int) -> Writing:
         try:
-            # If a process opens the file for writing during the lease, the kernel sends a signal: SIGIO would end the
-            # process, SIGURG is ignored by default.
+            # If a process opens the file for writing during the lease, the kernel sends a signal. SIGIO would end the
+            # process; SIGURG is ignored by default.
             fcntl.fcntl(file_fd, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(file_fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         except OSError as error:

@@ -1,7 +1,7 @@
-"""YAML task files, read task by task: every scalar is text, and no more than one task is held at a time.
+"""YAML task files, read task by task: every scalar is text, and at most one task is in memory.
 
-`bridge.config.yaml` builds each task from the parser's events and refuses what is not allowed in it, so a bad task
-leaves the others. Aliases may reach from one task into another within a document.
+`bridge.config.yaml` builds each task from the parser's events and rejects what is not allowed in it, so an invalid task
+does not affect the others. Aliases may refer to another task in the same document.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OPENS: Final = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _CLOSES: Final = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 _NULLS: Final = frozenset({"", "~", "null"})
-_EXPLAINED_BYTES: Final = 1024 * 1024  # in a larger file a syntax error is named without its likely cause
-_MAX_DEPTH: Final = 1000  # of a task that is already refused: deeper nesting makes the whole file invalid
+_EXPLAINED_BYTES: Final = 1024 * 1024  # in a larger file, the likely cause of a syntax error is not determined
+_MAX_DEPTH: Final = 1000  # of a task that is already rejected: deeper nesting makes the whole file invalid
 
 Events = Iterator[Any]
 
 
 class _Task(NamedTuple):
-    """One task: where it begins and ends, in characters, and what it is."""
+    """One task: its value, and its beginning and end in characters."""
 
     start: int
     end: int
@@ -35,19 +35,19 @@ class _Task(NamedTuple):
     column: int  # from 0
     node: Node | None
     problem: str | None
-    is_linked: bool  # has anchors or aliases, so that its text alone may mean nothing
+    is_linked: bool  # has anchors or aliases, so its text alone may be meaningless
 
 
 class _Text:
-    """Cuts ever later pieces out of UTF-8, without decoding the file as a whole."""
+    """Extracts pieces of UTF-8 text in increasing order, without decoding the file as a whole."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._offset = 0
-        self._chars = 0  # before the offset
+        self._chars = 0  # number of characters before the offset
 
     def cut(self, start: int, end: int) -> str:
-        """The characters from `start` to `end`. `start` must not be before that of the last cut."""
+        """The characters from `start` to `end`. `start` must not be before that of the previous call."""
         while left := start - self._chars:
             passed = self._decoded(min(left, WINDOW_BYTES))
             self._offset += len(passed.encode())
@@ -56,13 +56,13 @@ class _Text:
 
     def _decoded(self, chars: int) -> str:
         data = self._data[self._offset : self._offset + 4 * chars]
-        return data.decode(errors="ignore")[:chars]  # the last character may be cut in two
+        return data.decode(errors="ignore")[:chars]  # the last character may be incomplete
 
 
 def read_yaml(data: bytes, *, lists_only: bool) -> Iterator[Entry]:
     """The tasks of a `.yaml` file: in each document a list, a mapping whose only key is `tasks`, or one task."""
     for _ in _tasks(data, lists_only=lists_only):
-        pass  # the file must be valid to its end before any task of it counts
+        pass  # the file must be valid to its end before any of its tasks counts
     text = _Text(data)
     for task in _tasks(data, lists_only=lists_only):
         yield _entry(text, task)
@@ -127,7 +127,7 @@ def _items(root: Any, events: Events, composer: Composer) -> Iterator[_Task]:
 
 
 def _task(first: Any, events: Events, composer: Composer) -> _Task:
-    """The task that begins with this event; takes its further events, also after a mistake in it."""
+    """Read the task that begins with this event, and its further events, even after a mistake in it."""
     begin = first.start_mark
     line, event, depth, problem, is_linked = begin.line + 1, first, 0, None, False
     while True:
@@ -168,7 +168,7 @@ def _entry(text: _Text, task: _Task) -> Entry:
 
 
 def _as_item(raw: str, column: int) -> str:
-    """The task as it can follow `- ` at the left edge."""
+    """The text of the task in a form that can follow `- ` at the beginning of a line."""
     if "\n" not in raw:
         return raw
     first, *rest = raw.split("\n")
