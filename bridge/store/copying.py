@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.clock import SystemClock
-from bridge.errors import StoreBusy, StoreDamaged, StoreError
+from bridge.errors import StoreBusy, StoreDamaged, StoreError, UsageError
 from bridge.store import files
 from bridge.store.lock import DaemonLock, lock_of
 from bridge.store.sqlite.database import initialize
@@ -42,7 +42,7 @@ def create(path: Path, *, group_access: bool) -> None:
 def back_up(store: Path, to: Path) -> None:
     """Copy the store to a new file, 0600, as it is at one instant, while daemon and commands go on.
 
-    The name appears when the copy is complete and on disk. StoreError if the file exists or cannot be
+    The name appears when the copy is complete and on disk. UsageError if the file exists, StoreError if it cannot be
     written. StoreDamaged if the store is damaged.
     """
     if os.path.lexists(to):
@@ -69,6 +69,9 @@ def copy_before_upgrade(store: Path, version: int) -> None:
     copy = store.with_name(f"{store.name}.before-upgrade-from-{version}")
     try:
         back_up(store, copy)
+    except UsageError as taken:
+        if not copy.exists():  # a link to nowhere, for example
+            raise StoreError(str(taken)) from None
     except StoreError:
         if not copy.exists():
             raise
@@ -89,14 +92,14 @@ def restore(
 
     The backup is checked first, before anything changes: StoreDamaged when it is damaged, belongs to another program,
     or is of a newer version. Then `prepare` is called, to make the store's folder. StoreBusy while a daemon works on
-    the store. StoreError when there is a store and not `force`.
+    the store. UsageError when there is a store and not `force`, or no such backup.
     """
     _check_backup(backup, store)
     prepare()
     store = Path(os.path.realpath(store))
     before = store.stat() if files.exists(store) else None
     if before is not None and not force and DaemonLock.holder(store) is None:
-        raise StoreError(f"there is a store {store} already: --force replaces it, and what is in it is lost")
+        raise UsageError(f"there is a store {store} already: --force replaces it, and what is in it is lost")
     with DaemonLock(store, group_access=group_access):
         mode = files.file_mode(group_access=group_access) if before is None else before.st_mode & 0o777
         with _drafted(store, lambda draft: _copy(backup, draft), mode=mode) as draft:
@@ -109,10 +112,10 @@ def restore(
 
 def _check_backup(backup: Path, store: Path) -> None:
     if not files.exists(backup):
-        raise StoreError(f"there is no file {backup}")
+        raise UsageError(f"there is no file {backup}")
     with contextlib.suppress(OSError):
         if backup.samefile(store):
-            raise StoreError(f"{backup} is the store itself; name a backup")
+            raise UsageError(f"{backup} is the store itself; name a backup")
     version_of(backup, whole=True)
 
 
@@ -210,5 +213,5 @@ def _let_go_of(store: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _exists(to: Path) -> StoreError:
-    return StoreError(f"{to} exists already: name another file, or remove it first")
+def _exists(to: Path) -> UsageError:
+    return UsageError(f"{to} exists already: name another file, or remove it first")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.domain.slots import slot_of
-from bridge.errors import StoreError
+from bridge.errors import StoreError, UsageError
 from bridge.ports import Clock, Shares
 from bridge.store.command_store import CommandStore
 from bridge.store.outbox import OutboxStore
@@ -51,12 +51,12 @@ class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shar
             yield _Contents(session, revision(session))
 
     def fill(self, contents: Contents) -> Mapping[str, int]:
-        """Copy another store into this one, in one transaction; returns the number of rows of each table. StoreError
-        when this one is not empty, or when rows are missing at the end."""
+        """Copy another store into this one, in one transaction; returns the number of rows of each table. UsageError
+        when this one is not empty, StoreError when rows are missing at the end."""
         with self._database.write() as session, session.unhurried():
             session.lock_store()
             if any(session.find(f"SELECT 1 FROM {table} LIMIT 1") for table in TABLES):  # noqa: S608 - names of ours
-                raise StoreError(f"store {self._database.place} is not empty; name another one")
+                raise UsageError(f"store {self._database.place} is not empty; name another one")
             slots = _Slots()
             counts = {table: _copy(session, table, slots.added(table, carried(contents, table))) for table in TABLES}
             session.execute("UPDATE {sqlite:store}{postgres:genbridge_store} SET revision = :to", to=contents.revision)

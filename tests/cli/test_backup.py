@@ -76,7 +76,7 @@ def test_a_backup_overwrites_nothing(shell: Shell, kept: Path) -> None:
     for target in ("copy.db", "state.db", "genbridge.yaml", "link.db"):
         before = (shell.folder / target).read_bytes() if target != "link.db" else b""
         said = shell("backup", target)
-        assert said.code == 69
+        assert said.code == 2
         assert "exists already" in said.err
         assert target == "link.db" or (shell.folder / target).read_bytes() == before
 
@@ -99,7 +99,7 @@ def test_without_a_store_there_is_nothing_to_back_up(shell: Shell) -> None:
 def test_a_store_that_is_there_is_replaced_by_force_alone(shell: Shell, kept: Path) -> None:
     assert shell("add", "task-new-2").code == 0
     said = shell("restore", str(kept))
-    assert said.code == 69
+    assert said.code == 2
     assert "--force" in said.err
     assert ids(shell) == {"task-old-1", "task-new-2"}
 
@@ -133,7 +133,7 @@ def test_a_file_that_is_no_good_backup_changes_nothing(kind: str, shell: Shell, 
             bad = shell.folder / "state.db"
     before = (shell.folder / "state.db").read_bytes()
     said = shell("restore", "--force", str(bad))
-    assert said.code == (69 if kind in {"missing", "itself"} else 1), said
+    assert said.code == (2 if kind in {"missing", "itself"} else 1), said
     assert (shell.folder / "state.db").read_bytes() == before
     assert ids(shell) == {"task-old-1"}
 
@@ -179,7 +179,7 @@ def test_a_restore_that_is_refused_creates_nothing(shell: Shell) -> None:
     settings.write_text(json.dumps({"accounts": {"kling": account}}))
     foreign = shell.folder / "foreign.txt"
     foreign.write_text("no store")
-    assert shell("restore", "missing.db", "-c", str(settings)).code == 69
+    assert shell("restore", "missing.db", "-c", str(settings)).code == 2
     assert shell("restore", str(foreign), "-c", str(settings)).code == 1
     assert [entry.name for entry in settings.parent.iterdir()] == ["genbridge.yaml"]
 

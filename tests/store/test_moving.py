@@ -18,7 +18,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
 from bridge.domain.source import SourceFacts
 from bridge.domain.store_key import KeyPurpose
-from bridge.errors import StoreError
+from bridge.errors import StoreError, UsageError
 from bridge.ports import Cursor
 from bridge.store import Store, open_store
 from bridge.store.tables import TABLES, Contents
@@ -129,7 +129,7 @@ def test_a_store_that_holds_anything_is_left_alone(ends: list[Store]) -> None:
     fill(origin)
     to.commit([make_block()], Teller())
     before = content(to)
-    with origin.contents() as contents, pytest.raises(StoreError, match="is not empty"):
+    with origin.contents() as contents, pytest.raises(UsageError, match="is not empty"):
         to.fill(contents)
     assert content(to) == before
 
