@@ -2,8 +2,9 @@
 
 GenbridgeError
   UsageError        the person at the command line                   exit 2
+    UnknownNameError  the person: no such account or endpoint        exit 2
   ConfigError       the operator: settings missing or invalid        exit 78
-  UnknownError      the person: no such watch, event or endpoint     exit 1
+  UnknownError      the person: no such watch or event               exit 1
   OutdatedError     the person: the store has changed meanwhile      exit 1
   Unavailable       the person: an address or port is taken          exit 69
   StoreError        nobody: retried; the daemon stops if it lasts    exit 69
@@ -31,9 +32,17 @@ class GenbridgeError(Exception):
 
 
 class UsageError(GenbridgeError):
-    """The command line requests something impossible."""
+    """The command line, or a request, asks for something impossible. `at` is the key or parameter it is about."""
 
     exit_code = 2
+
+    def __init__(self, message: str, *, at: str = "") -> None:
+        super().__init__(message)
+        self.at = at
+
+
+class UnknownNameError(UsageError):
+    """The settings have no account, endpoint or provider of this name."""
 
 
 class ConfigError(GenbridgeError):
@@ -47,7 +56,7 @@ class ConfigError(GenbridgeError):
 
 
 class UnknownError(GenbridgeError):
-    """No watch, event or endpoint has this name."""
+    """No watch or event has this id."""
 
 
 class OutdatedError(GenbridgeError):

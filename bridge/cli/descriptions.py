@@ -21,8 +21,8 @@ from bridge.clock import SystemClock
 from bridge.config import settings_file
 from bridge.config.load import Loaded
 from bridge.control.answer_reading import RecordedAnswer, read_answer, usual_base_url
-from bridge.domain.quoting import printable
-from bridge.errors import ConfigError, UnknownError, UsageError
+from bridge.domain.quoting import printable, unknown
+from bridge.errors import ConfigError, UnknownNameError, UsageError
 from bridge.providers.catalogue import descriptions, effective
 from bridge.providers.description import Description
 from bridge.screen import screen_of
@@ -61,7 +61,7 @@ def providers_command(
         _list(known, as_json=as_json)
         return
     if name not in known:
-        raise UnknownError(f"no provider {printable(name)}; there are: {', '.join(known)}")
+        raise UnknownNameError(unknown("provider", name, known))
     if file is not None:
         _explain(known[name], file, base_url=usual_base_url(known[name], loaded), as_json=as_json, **given)
     elif as_json:

@@ -14,8 +14,8 @@ from bridge.clock import SystemClock
 from bridge.config.field_types import ROBOTS
 from bridge.config.load import Loaded
 from bridge.config.model import Webhook
-from bridge.control.delivery_list import known_endpoint
 from bridge.control.endpoint_sample import send_sample
+from bridge.control.known_names import known_endpoint
 from bridge.control.sample_pictures import sample_picture
 from bridge.domain.delivery import Accepted, Outcome
 from bridge.domain.event import Topic

@@ -12,7 +12,7 @@ from bridge.config.settings_file import SettingsFile
 from bridge.domain.callback_secret import callback_path
 from bridge.domain.quoting import unknown
 from bridge.domain.store_key import KeyPurpose
-from bridge.errors import ConfigError, UsageError
+from bridge.errors import ConfigError, UnknownNameError
 
 
 class Keys(Protocol):
@@ -35,7 +35,7 @@ def callback_address(
 ) -> CallbackAddress:
     """The callback address of an account. UsageError for an unknown account, ConfigError without `http.public_url`."""
     if account not in file.accounts:
-        raise UsageError(unknown("account", account, file.accounts))
+        raise UnknownNameError(f"{file.path}: {unknown('account', account, file.accounts)}", at="account")
     if file.public_url is None:
         message = "is missing; write the address at which providers reach genbridge, e.g. https://bridge.example.com"
         raise ConfigError([file.problem(("http", "public_url"), message)])

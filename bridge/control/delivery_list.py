@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import rfc3339
 from bridge.control.holds import QueueHolds, hold_on, lasting_holds, why_held
+from bridge.control.known_names import known_endpoint, listed_endpoint
 from bridge.control.paging import DELIVERIES, cursor_at, row_before
 from bridge.control.pausing import held_deliveries
 from bridge.domain.filters import DeliveryFilter
@@ -55,7 +56,9 @@ def list_deliveries(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> DeliveryList:
-    """These deliveries, the newest first, at most `limit`, from `cursor` on. UsageError for a wrong cursor."""
+    """These deliveries, the newest first, at most `limit`, from `cursor` on. UsageError for a wrong cursor, or an
+    endpoint that nobody knows."""
+    listed_endpoint(store, file, wanted.endpoint)
     page = store.list_deliveries(wanted, before=row_before(DELIVERIES, cursor), limit=limit)
     return deliveries_at(store, file, page, now=now, following=cursor_at(DELIVERIES, page.next_before))
 
@@ -87,7 +90,7 @@ def redeliver(store: CommandStore, file: SettingsFile, wanted: DeliveryFilter, *
     their number is not `expect`.
     """
     if not wanted.is_narrow:
-        raise UsageError("name event ids, or select deliveries by state, topic, task or time")
+        raise UsageError("name event ids, or select deliveries by state, topic, task or time", at="event_ids")
     if wanted.endpoint is not None:
         known_endpoint(file, wanted.endpoint)
     if wanted.event_ids:
@@ -99,18 +102,11 @@ def redeliver(store: CommandStore, file: SettingsFile, wanted: DeliveryFilter, *
 
 
 def enable(store: CommandStore, file: SettingsFile, endpoint: str, *, now: float) -> tuple[bool, bool]:
-    """Enable an endpoint and end its wait; returns whether it was disabled, and whether it had to wait. UnknownError if
-    it is not in the settings."""
+    """Enable an endpoint and end its wait; returns whether it was disabled, and whether it had to wait.
+    UnknownNameError if it is not in the settings."""
     known_endpoint(file, endpoint)
     was_held = bool(lasting_holds(store.queue_holds(), [endpoint], now))
     return store.enable(endpoint), was_held
-
-
-def known_endpoint(file: SettingsFile, endpoint: str) -> None:
-    """Raise UnknownError, with the endpoints of the settings, unless this is one of them."""
-    known = file.queues
-    if endpoint not in known:
-        raise UnknownError(f"no endpoint {printable(endpoint)} in {file.path}; there are: {', '.join(known) or 'none'}")
 
 
 def unknown_event(event_id: str) -> UnknownError:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge.config.settings_file import SettingsFile
+from bridge.control.known_names import known_account
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable
 from bridge.errors import UnknownError, UsageError
@@ -17,7 +18,8 @@ _URL: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 
 def find_keys(store: ReadStore, file: SettingsFile, ids: Sequence[str], account: str | None) -> list[WatchKey]:
     """The watches of these ids, without repetition. UnknownError if one is not watched. UsageError if several accounts
-    watch the same id and `account` does not select one."""
+    watch the same id and `account` does not select one, or if nobody knows `account`."""
+    known_account(store, file, account)
     return list(dict.fromkeys(_find_key(store, file, one, account) for one in ids))
 
 
@@ -34,7 +36,9 @@ def _find_key(store: ReadStore, file: SettingsFile, text: str, account: str | No
         raise UnknownError(f"{printable(task_id)} is not watched{at}: `genbridge list` shows all watched tasks")
     if len(found) > 1:
         accounts = ", ".join(watch.state.account for watch in found)
-        raise UsageError(f"several accounts watch {printable(task_id)} ({accounts}): choose one with --account")
+        raise UsageError(
+            f"several accounts watch {printable(task_id)} ({accounts}): choose one with --account", at="account"
+        )
     return found[0].state.key
 
 
@@ -48,4 +52,4 @@ def _located(file: SettingsFile, url: str, account: str | None) -> WatchKey:
     except DoubtfulId as doubtful:  # the task was added when such ids were still accepted
         return doubtful.key
     except TaskProblem as problem:
-        raise UsageError(str(problem)) from None
+        raise UsageError(str(problem), at="id") from None

@@ -31,7 +31,7 @@ def row_before(listing: str, cursor: str | None) -> int | None:
         return None
     found = re.fullmatch(_CURSOR, cursor, re.ASCII)
     if found is None or found[1] != listing:
-        raise UsageError(NOT_A_CURSOR)
+        raise UsageError(NOT_A_CURSOR, at="cursor")
     return int(found[2])
 
 
@@ -55,5 +55,5 @@ def mark_after(listing: str, cursor: str | None, kinds: Sequence[Callable[[str],
         if any(isinstance(value, int) and abs(value) >= 1 << 63 for value in values):
             raise ValueError(cursor)
     except ValueError:
-        raise UsageError(NOT_A_CURSOR) from None
+        raise UsageError(NOT_A_CURSOR, at="cursor") from None
     return values

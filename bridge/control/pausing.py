@@ -13,7 +13,7 @@ from bridge.domain.account_state import AccountState
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.quoting import unknown
 from bridge.domain.views import DeliveryView, WatchView
-from bridge.errors import UnknownError, UsageError
+from bridge.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore
@@ -24,8 +24,8 @@ SECTIONS: Final = {"accounts": PauseOf.ACCOUNT, "endpoints": PauseOf.ENDPOINT}
 def pause(
     store: CommandStore, file: SettingsFile, name: str, *, now: float, until_at: float | None
 ) -> tuple[PauseOf, str]:
-    """Pause an account or endpoint until this time (None: until `resume`); returns which of the two it is. UnknownError
-    if the settings have neither; UsageError if they have both."""
+    """Pause an account or endpoint until this time (None: until `resume`); returns which of the two it is. UsageError
+    if the settings have neither or both."""
     of, known = _named(file, name, ())
     store.pause(of, known, now=now, until_at=until_at)
     return of, known
@@ -86,7 +86,7 @@ def _named(file: SettingsFile, text: str, paused: Sequence[Pause], *, only_pause
         raise UsageError(f"{text} is an account and an endpoint: write accounts.{text} or endpoints.{text}")
     if not found:
         known = sorted(names[PauseOf.ACCOUNT] | names[PauseOf.ENDPOINT])
-        raise UnknownError(f"{file.path}: {unknown('account or endpoint', text, known)}")
+        raise UnknownNameError(f"{file.path}: {unknown('account or endpoint', text, known)}")
     return found[0], text
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bridge.config.settings_file import SettingsFile
+from bridge.control.known_names import known_account
 from bridge.control.lookup import find_keys
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
@@ -21,6 +22,7 @@ def awaited_tasks(store: ReadStore, file: SettingsFile, ids: Sequence[str], acco
     `find_keys`."""
     if ids:
         return {key: store.view(key) for key in find_keys(store, file, ids, account)}
+    known_account(store, file, account)
     live = store.list_watches(WatchFilter(phases=tuple(sorted(LIVE)), account=account))
     return {WatchKey(view.account, view.task_id): view for view in reversed(live)}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.config.settings_file import SettingsFile
 from bridge.control.estimates import Estimates, estimates, eta_json
 from bridge.control.formats import rfc3339
+from bridge.control.known_names import known_account
 from bridge.control.paging import TASKS, cursor_at, row_before
 from bridge.control.pausing import held_watches
 from bridge.domain.filters import WatchFilter
@@ -47,7 +48,9 @@ def list_watches(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> WatchList:
-    """These watches, the last added first, at most `limit`, from `cursor` on. UsageError for a wrong cursor."""
+    """These watches, the last added first, at most `limit`, from `cursor` on. UsageError for a wrong cursor, or an
+    account that nobody knows."""
+    known_account(store, file, wanted.account)
     page = store.list_watches(wanted, before=row_before(TASKS, cursor), limit=limit)
     return WatchList(
         views=held_watches(page, store.accounts(), now),
@@ -61,7 +64,8 @@ def current_watches(
     store: ReadStore, file: SettingsFile, wanted: WatchFilter, *, now: float, finished: int
 ) -> WatchList:
     """All matching live watches, the newest first, then at most `finished` of the matching watches that finished last.
-    `next` is not None if more have finished."""
+    `next` is not None if more have finished. UsageError for an account that nobody knows."""
+    known_account(store, file, wanted.account)
     live = store.list_watches(wanted._replace(phases=tuple(sorted(LIVE))))
     over = store.last_finished(wanted, limit=finished)
     return WatchList(

@@ -91,11 +91,11 @@ class ApiRoute:
         given: dict[str, str] = {}
         for key, value in request.query_params.multi_items():
             if key in given:
-                raise invalid([(key, "is there twice")])
+                raise invalid([(key, "is there twice; give it once")])
             given[key] = value
         if self.query is None:
             if given:
-                raise invalid([(next(iter(given)), "this address takes no parameters")])
+                raise invalid([(next(iter(given)), "this address takes no parameters; leave it out")])
             return None
         return validated(self.query, given)
 
@@ -110,7 +110,7 @@ class ApiRoute:
         except orjson.JSONDecodeError as error:
             raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from None
         if not isinstance(tree, dict):
-            raise invalid([("", "the body must be a JSON object")])
+            raise invalid([("", "the body must be a JSON object, as in {}")])
         return {"raw": raw, "body": validated(self.body, tree)}
 
 

@@ -9,12 +9,12 @@ from bridge.control.account_list import endpoints_json
 from bridge.control.delivery_list import (
     enable,
     event_deliveries,
-    known_endpoint,
     list_deliveries,
 )
 from bridge.control.delivery_list import (
     redeliver as redeliver_deliveries,
 )
+from bridge.control.known_names import known_endpoint
 from bridge.control.lookup import find_keys
 from bridge.domain.delivery import Accepted
 from bridge.domain.filters import DeliveryFilter
@@ -22,7 +22,7 @@ from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import ApiCall, ApiRoute
 from bridge.http.problem_details import invalid
-from bridge.http.query_values import since_at
+from bridge.http.query_values import named_filters, since_at
 
 
 async def list_(call: ApiCall) -> dict[str, Any]:
@@ -38,9 +38,10 @@ async def list_(call: ApiCall) -> dict[str, Any]:
         watch=watch,
         since=since_at(query.since, now),
     )
-    found = await services.read(
-        list_deliveries, services.settings(), wanted, now=now, limit=query.limit, cursor=query.cursor
-    )
+    with named_filters():
+        found = await services.read(
+            list_deliveries, services.settings(), wanted, now=now, limit=query.limit, cursor=query.cursor
+        )
     return {"deliveries": found.json(), "next": found.next}
 
 
@@ -65,7 +66,8 @@ async def redeliver(call: ApiCall) -> dict[str, Any]:
         topic=wanted.topic,
         since=since_at(wanted.since, services.clock.now()),
     )
-    count = await services.write(redeliver_deliveries, services.settings(), matching, expect=wanted.expect)
+    with named_filters():
+        count = await services.write(redeliver_deliveries, services.settings(), matching, expect=wanted.expect)
     return {"redelivered": count}
 
 

@@ -13,7 +13,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bridge.config.problems import written_key
-from bridge.errors import ConfigError, GenbridgeError, OutdatedError, StoreError, Unavailable, UnknownError, UsageError
+from bridge.errors import (
+    ConfigError,
+    GenbridgeError,
+    OutdatedError,
+    StoreError,
+    Unavailable,
+    UnknownError,
+    UnknownNameError,
+    UsageError,
+)
 from bridge.logs import get_logger
 from bridge.net.http_server import RequestBodyError
 from bridge.net.served_connection import PROBLEM_TYPE
@@ -23,6 +32,7 @@ log = get_logger()
 
 MAX_ERRORS: Final = 100
 _STATUS: Final[Mapping[type[GenbridgeError], HTTPStatus]] = {  # the first matching class counts
+    UnknownNameError: HTTPStatus.NOT_FOUND,
     UnknownError: HTTPStatus.NOT_FOUND,
     OutdatedError: HTTPStatus.CONFLICT,
     UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -107,9 +117,20 @@ def problem_of(error: Exception) -> HttpProblem:
     for kind, status in _STATUS.items():
         if isinstance(error, kind):
             later = {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
-            return HttpProblem(status, str(error).replace("\n", "; "), (), later)
+            return HttpProblem(status, str(error).replace("\n", "; "), _mistakes(error), later)
     log.error("http.bug", exc_info=error)
     return HttpProblem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the log of genbridge says more")
+
+
+def _mistakes(error: Exception) -> Sequence[tuple[str, str]]:
+    """The mistakes of the caller that this error names."""
+    match error:
+        case UsageError(at=at):
+            message = str(error)
+            return [(at, message.removeprefix(f"{at}: ") if at else message)]
+        case ConfigError(problems=problems):
+            return [("", problem) for problem in problems]
+    return ()
 
 
 _FRAMEWORK: Final = {

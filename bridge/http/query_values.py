@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from bridge.control.formats import instant
+from bridge.errors import UnknownNameError
 from bridge.http.problem_details import invalid
+
+
+@contextmanager
+def named_filters() -> Iterator[None]:
+    """HttpProblem 422, with the parameter, when a filter names an account or endpoint that nobody knows."""
+    try:
+        yield
+    except UnknownNameError as error:
+        raise invalid([(error.at, str(error))]) from None
 
 
 def since_at(text: str | None, now: float) -> float | None:

@@ -16,9 +16,11 @@ import anyio
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from bridge.control.known_names import known_account
 from bridge.domain.event import Topic
 from bridge.http.api_route import ApiCall, ApiModel, ApiRoute
 from bridge.http.problem_details import HttpProblem
+from bridge.http.query_values import named_filters
 from bridge.net.served_connection import ABORT
 
 MAX_STREAMS: Final = 1000
@@ -42,8 +44,10 @@ class EventsQuery(ApiModel):
 async def events(call: ApiCall) -> Response:
     """The events from now on, or after the one in `Last-Event-ID`."""
     after = _number(call.request.headers.get("last-event-id"))
-    query = call.query
-    return await _stream(call, call.services.live.events(after, topic=query.topic, account=query.account))
+    query, services = call.query, call.services
+    with named_filters():
+        await services.read(known_account, services.settings(), query.account)
+    return await _stream(call, services.live.events(after, topic=query.topic, account=query.account))
 
 
 async def changes(call: ApiCall) -> Response:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from bridge.config.load import Loaded
 from bridge.control import watch_requests
 from bridge.control.explanation import explain
+from bridge.control.known_names import known_account
 from bridge.control.lookup import find_keys
 from bridge.control.watch_details import watch_details
 from bridge.control.watch_pages import search_watches
@@ -18,7 +19,7 @@ from bridge.domain.ids import WatchKey
 from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import JSON, ApiCall, ApiRoute, RawBody
-from bridge.http.query_values import since_at
+from bridge.http.query_values import named_filters, since_at
 from bridge.http.task_bodies import add_tasks
 from bridge.store import ReadStore
 
@@ -46,6 +47,8 @@ async def list_tasks(call: ApiCall) -> dict[str, Any]:
         since=since_at(query.since, now),
         text=query.q,
     )
+    with named_filters():
+        await services.read(known_account, services.settings(), query.account)
     found = await services.read(
         search_watches,
         services.settings(),

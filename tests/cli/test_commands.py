@@ -422,8 +422,9 @@ def test_schema_and_providers_are_printed(shell: Shell) -> None:
     assert "kling" in shell("providers").out
     assert "title: Kling" in shell("providers", "kling").out
     unknown = shell("providers", "klong")
-    assert unknown.code == 1
-    assert "there are: ark, " in unknown.err
+    assert unknown.code == 2
+    assert 'unknown provider "klong"; did you mean "kling"?' in unknown.err
+    assert "there are: ark, " in shell("providers", "nothing").err
 
 
 def test_json_of_an_empty_store_is_an_empty_array_and_people_get_a_hint(shell: Shell) -> None:
@@ -433,7 +434,7 @@ def test_json_of_an_empty_store_is_an_empty_array_and_people_get_a_hint(shell: S
         said = shell(words)
         assert (said.code, said.out) == (0, "")
         assert said.err
-    assert "no matching tasks" in shell("list", "--account", "nobody").err
+    assert "no matching tasks" in shell("list", "--account", "kling").err
     assert "no matching deliveries" in shell("deliveries", "--state", "dead").err
     assert json.loads(shell("status", "--json").out)["watches"] == {}
     waited = shell("wait")

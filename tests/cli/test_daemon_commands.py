@@ -343,4 +343,4 @@ def test_test_sends_a_sample_and_writes_nothing_down(shell: Shell, world: World)
     chat = {"type": "apprise", "urls": ["json://127.0.0.1:9/x"]}
     change(shell.folder / "genbridge.yaml", endpoints={"chat": chat})
     assert shell("test", "chat").out.startswith("chat[1:")
-    assert shell("test", "nix").code == 1
+    assert shell("test", "nix").code == 2

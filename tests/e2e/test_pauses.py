@@ -115,7 +115,7 @@ def test_names_are_understood_or_suggested(world: World, tmp_path: Path) -> None
     path.write_text(json.dumps(written))
     assert "no store yet" in genbridge(tmp_path, "pause", "hook", code=69)
     genbridge(tmp_path, "add", "task-one-1")
-    assert 'did you mean "hook"?' in genbridge(tmp_path, "pause", "hok", code=1)
+    assert 'did you mean "hook"?' in genbridge(tmp_path, "pause", "hok", code=2)
     said = genbridge(tmp_path, "pause", "kling", code=2)
     assert "accounts.kling or endpoints.kling" in said
     genbridge(tmp_path, "pause", "endpoints.kling")

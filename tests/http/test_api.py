@@ -148,6 +148,12 @@ def test_every_route_asks_for_the_token_it_needs(site: Site, route: ApiRoute) ->
         ("/api/v1/status?x=1", "x"),
         ("/api/v1/task", "id"),
         ("/api/v1/task?id=", "id"),
+        ("/api/v1/tasks?cursor=x", "cursor"),
+        ("/api/v1/deliveries?cursor=t1", "cursor"),
+        ("/api/v1/deliveries?since=x", "since"),
+        ("/api/v1/tasks?account=klin", "account"),
+        ("/api/v1/deliveries?endpoint=hok", "endpoint"),
+        ("/api/v1/events?account=klin", "account"),
     ],
 )
 def test_a_wrong_parameter_is_named(site: Site, path: str, at: str) -> None:
@@ -155,6 +161,28 @@ def test_a_wrong_parameter_is_named(site: Site, path: str, at: str) -> None:
     assert answer.status_code == 422
     assert [one["at"] for one in answer.json()["errors"]] == [at]
     assert "string" not in answer.json()["detail"], "in our words, not in those of a library"
+    [mistake] = answer.json()["errors"]
+    assert mistake["message"]
+    assert not mistake["message"].startswith(f"{at}:"), "the parameter is named once"
+
+
+def test_every_refusal_of_a_request_names_what_is_wrong(site: Site) -> None:
+    """Also those that the parts below the API find."""
+    bodies: list[tuple[str, object]] = [
+        ("/api/v1/tasks", []),
+        ("/api/v1/tasks", {"id": "a b"}),
+        ("/api/v1/deliveries/redeliver", {}),
+        ("/api/v1/deliveries/redeliver", {"endpoint": "hook"}),
+        ("/api/v1/deliveries/redeliver", {"state": "dead", "endpoint": "hok"}),
+        ("/api/v1/deliveries/redeliver", []),
+        ("/api/v1/task/poll", {"id": "https://elsewhere.example.com/v1/x"}),
+    ]
+    for path, body in bodies:
+        answer = site.client.post(path, json=body)
+        assert answer.status_code == 422, (path, body)
+        assert answer.json()["errors"], (path, body)
+        assert all(one["message"] for one in answer.json()["errors"])
+    assert site.client.post("/api/v1/deliveries/redeliver", json={"endpoint": "hook"}).json()["errors"][0]["at"]
 
 
 @pytest.mark.parametrize(
