@@ -124,3 +124,13 @@ def test_a_signed_address_is_copied_whole_and_unchanged(browser: Browser, open_s
         page.page.keyboard.press("Control+V")
         assert page.page.input_value("header input[type=search]") == url
         assert "s3cr3t" not in page.text("figure")
+
+
+def test_on_a_phone_the_chosen_tab_is_in_view(browser: Browser, open_site: Site) -> None:
+    with tab(browser, open_site.url, width="phone") as page:
+        page.open("/deliveries?state=accepted")
+        left, right = page.page.evaluate(
+            "(({left, right}) => [left, right])(document.querySelector('.tabs [aria-current]').getBoundingClientRect())"
+        )
+        assert left >= 0
+        assert right <= WIDTHS["phone"]
