@@ -33,7 +33,13 @@ class WrongTask(NamedTuple):
 
     line: int
     why: str
+    number: int = 0  # see `Entry`
     lacks: str = ""
+
+    @property
+    def place(self) -> str:
+        """`line 3`, or its place among the tasks if others are on its line."""
+        return f"task {self.number}" if self.number else f"line {self.line}"
 
 
 def wish(reader: TaskReader, value: Any, shared: Mapping[str, Any]) -> Wish:
@@ -60,7 +66,9 @@ def wishes(reader: TaskReader, entries: Sequence[Entry], shared: Mapping[str, An
     good, problems = sorted_wishes(reader, entries, shared)
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UsageError(f"stdin:{problems[0].line}: {problems[0].why}{more}; nothing was added")
+        first = problems[0]
+        task = f"task {first.number}: " if first.number else ""
+        raise UsageError(f"stdin:{first.line}: {task}{first.why}{more}; nothing was added")
     return good
 
 
@@ -75,7 +83,7 @@ def sorted_wishes(
             good.append(_listed(reader, entry, shared))
         except TaskProblem as problem:
             lacks = problem.key if isinstance(problem, MissingField) else ""
-            problems.append(WrongTask(entry.line, str(problem), lacks))
+            problems.append(WrongTask(entry.line, str(problem), entry.number, lacks))
     return good, problems
 
 

@@ -33,7 +33,7 @@ class WrongTasks(HttpProblem):
     """A body with tasks that cannot be watched."""
 
     def __init__(self, wrong: Sequence[WrongTask]) -> None:
-        said = invalid([(f"line {one.line}", one.why) for one in wrong])
+        said = invalid([(one.place, one.why) for one in wrong])
         super().__init__(said.status, str(said), said.errors)
         self.wrong = wrong
 

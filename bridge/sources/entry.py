@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 KEYS: Final = ("id", "account", "action", "label", "meta", "endpoints", "give_up_after")
@@ -31,15 +31,21 @@ class Entry:
     """One task of a file: `value` is for `TaskReader.read`; `problem` says why there is none.
 
     `line` counts from 1. `text` is the task as written, for `RejectedTasks` (None: too long to be copied there). `head`
-    must be written once, before the first task with it.
+    must be written once, before the first task with it. `number` is the place among the tasks of the
+    file, from 1, if other tasks are on the same line, else 0.
     """
 
     line: int
+    number: int = 0
     text: str | None
     head: str = ""
     value: Any = None
     problem: str | None = None
     bug: str | None = None  # the traceback of a bug in genbridge
+
+    def said(self, problem: str) -> str:
+        """This problem, after `line N: `."""
+        return f"task {self.number}: {problem}" if self.number else problem
 
 
 class SyntaxProblem(ValueError):
@@ -48,6 +54,19 @@ class SyntaxProblem(ValueError):
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(problem)
         self.line = line
+
+
+def numbered(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The tasks of a file, those that share a line with their `number`."""
+    held, shares_line = None, False
+    for number, entry in enumerate(entries):
+        if held is not None:
+            is_same = entry.line == held.line
+            yield replace(held, number=number) if is_same or shares_line else held
+            shares_line = is_same
+        held = entry
+    if held is not None:
+        yield replace(held, number=number + 1) if shares_line else held
 
 
 class LineCount:

@@ -13,7 +13,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from bridge.domain.quoting import quoted
-from bridge.sources.entry import MAX_TASK_CHARS, NO_TASK, NOT_A_LIST, Entry, LineCount, SyntaxProblem, too_long
+from bridge.sources.entry import (
+    MAX_TASK_CHARS,
+    NO_TASK,
+    NOT_A_LIST,
+    Entry,
+    LineCount,
+    SyntaxProblem,
+    numbered,
+    too_long,
+)
 
 _BLANKS: Final = b" \t\r\n"
 _BARE: Final = re.compile(r"[\w.:/+=-]+|'[^']*'")
@@ -60,7 +69,7 @@ def read_json(text: bytes, *, lists_only: bool) -> Iterator[Entry]:
     if under_key:
         start = under_key.end()
     if text.startswith(b"[", start):
-        yield from _read_list(text, start, tail=b"}" if under_key else b"")
+        yield from numbered(_read_list(text, start, tail=b"}" if under_key else b""))
     elif lists_only or under_key:
         raise SyntaxProblem(LineCount(text).at(start), NOT_A_LIST)
     else:
@@ -83,7 +92,7 @@ def _read_list(text: bytes, start: int, *, tail: bytes) -> Iterator[Entry]:
     end = deque(_separators(text, start), maxlen=1).pop()
     if text[end + 1 :].strip(_BLANKS) != tail:
         found = "other keys besides `tasks`, or text after the list" if tail else "text after the list"
-        raise SyntaxProblem(LineCount(text).at(end), found)
+        raise _problem_at(text, end + 1, found)
     lines = LineCount(text)
     for cut_start, cut_end in _cuts(text, start):
         yield read_one(text[cut_start:cut_end], lines.at(cut_start))
@@ -126,7 +135,13 @@ def _separators(text: bytes, start: int) -> Iterator[int]:
 
 def _check_not_blank(text: bytes, begin: int, end: int) -> None:
     if not text[begin:end].strip(_BLANKS):
-        raise SyntaxProblem(LineCount(text).at(end), "not JSON: a comma without a task next to it")
+        raise _problem_at(text, end, "not JSON: a comma without a task next to it")
+
+
+def _problem_at(text: bytes, offset: int, problem: str) -> SyntaxProblem:
+    line_start = text.rfind(b"\n", 0, offset) + 1
+    column = len(text[line_start:offset].decode(errors="ignore")) + 1
+    return SyntaxProblem(LineCount(text).at(offset), f"{problem} (column {column})")
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _packets(entries: Iterator[Entry]) -> Iterator[list[tuple[Any, ...]]]:
             if entry.value in ids:
                 continue
             ids.add(entry.value)
-        packet.append((entry.line, entry.text, entry.head, entry.value, entry.problem, entry.bug))
+        packet.append((entry.line, entry.number, entry.text, entry.head, entry.value, entry.problem, entry.bug))
         chars += len(entry.text or "")
         if len(packet) == MOST_ENTRIES or chars > _MOST_CHARS:
             yield packet

@@ -184,7 +184,7 @@ class QueueReader:
                 self._reader.read_entry(entry)
             except TaskProblem as problem:
                 why = f"{problem}; a file without suffix must hold a valid id in every line"
-                raise _Refused(f"line {entry.line}: {why}") from None
+                raise _Refused(f"line {entry.line}: {entry.said(why)}") from None
 
     def _opened(self, file: QueueFile) -> int:
         try:

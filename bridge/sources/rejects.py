@@ -50,7 +50,7 @@ class RejectedTasks:
         self._bullet = "- " if suffix in {".yaml", ".yml"} else ""
         self._data = bytearray(b"[\n" if self._is_list else b"")
         self._line = 2 if self._is_list else 1
-        self._problems: list[tuple[int, int, str]] = []  # line in the original file, line in this file, problem
+        self._problems: list[tuple[Entry, int, str]] = []  # with the line in this file, and the problem
         self.count = 0
         self.is_complete = True  # False: the original file must be kept
 
@@ -61,7 +61,7 @@ class RejectedTasks:
             self._data += head
             self._line += head.count(b"\n")
         if len(self._problems) < _MAX_REASONS:
-            self._problems.append((entry.line, self._line, problem))
+            self._problems.append((Entry(line=entry.line, number=entry.number, text=None), self._line, problem))
         if self._is_list and len(self._data) > 2:
             self._data[-1:] = b",\n"
         self.count += 1
@@ -75,7 +75,10 @@ class RejectedTasks:
     @property
     def first(self) -> str:
         """The first problem, with its line in the file."""
-        return f"line {self._problems[0][0]}: {self._problems[0][2]}" if self._problems else NO_TASK
+        if not self._problems:
+            return NO_TASK
+        entry, _, problem = self._problems[0]
+        return f"line {entry.line}: {entry.said(problem)}"
 
     def data(self) -> bytes:
         """The content of the file with the rejected tasks, to be corrected and dropped into the queue again."""
@@ -87,10 +90,13 @@ class RejectedTasks:
         if not self._problems:
             return f"{name}: {NO_TASK}\n"
         lines = []
-        for mine, rest, problem in self._problems:
-            at = mine if whole else rest
-            was = "" if at == mine else f" (line {mine} of the dropped file)"
-            lines.append(f"{name}:{at}: {problem}{was}\n")
+        for entry, rest, problem in self._problems:
+            if whole:
+                lines.append(f"{name}:{entry.line}: {entry.said(problem)}\n")
+                continue
+            task = f", task {entry.number}," if entry.number else ""
+            was = f" (line {entry.line}{task} of the dropped file)" if task or entry.line != rest else ""
+            lines.append(f"{name}:{rest}: {problem}{was}\n")
         more = self.count - len(lines)
         return "".join([*lines, f"... and {more} more\n" if more else ""])
 

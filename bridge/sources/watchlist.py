@@ -172,7 +172,7 @@ class Watchlist:
                 else:
                     bad += 1
                 if len(problems) < _MOST_PROBLEMS:
-                    problems.append(f"{self._path.name}:{entry.line}: {problem}")
+                    problems.append(f"{self._path.name}:{entry.line}: {entry.said(str(problem))}")
             else:
                 wishes.setdefault(wish.key, wish)
         return WatchlistContent(

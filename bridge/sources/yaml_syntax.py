@@ -14,7 +14,16 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from bridge.config.yaml import AliasProblem, Composer, Node, Pairs, YamlProblem, as_free, as_text, syntax_problem
-from bridge.sources.entry import MAX_TASK_CHARS, NO_TASK, NOT_A_LIST, WINDOW_BYTES, Entry, SyntaxProblem, too_long
+from bridge.sources.entry import (
+    MAX_TASK_CHARS,
+    NO_TASK,
+    NOT_A_LIST,
+    WINDOW_BYTES,
+    Entry,
+    SyntaxProblem,
+    numbered,
+    too_long,
+)
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OPENS: Final = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
@@ -64,8 +73,7 @@ def read_yaml(data: bytes, *, lists_only: bool) -> Iterator[Entry]:
     for _ in _tasks(data, lists_only=lists_only):
         pass  # the file must be valid to its end before any of its tasks counts
     text = _Text(data)
-    for task in _tasks(data, lists_only=lists_only):
-        yield _entry(text, task)
+    yield from numbered(_entry(text, task) for task in _tasks(data, lists_only=lists_only))
 
 
 def _tasks(data: bytes, *, lists_only: bool) -> Iterator[_Task]:

@@ -166,6 +166,13 @@ def test_a_wrong_parameter_is_named(site: Site, path: str, at: str) -> None:
     assert not mistake["message"].startswith(f"{at}:"), "the parameter is named once"
 
 
+def test_a_wrong_task_in_a_list_on_one_line_is_named_by_its_number(site: Site) -> None:
+    answer = site.client.post("/api/v1/tasks", content=b'["good", "b c", {"id": "x", "acount": "kling"}]')
+    assert answer.status_code == 422
+    assert [one["at"] for one in answer.json()["errors"]] == ["task 2", "task 3"]
+    assert answer.json()["detail"].startswith("task 2: id: ")
+
+
 def test_every_refusal_of_a_request_names_what_is_wrong(site: Site) -> None:
     """Also those that the parts below the API find."""
     bodies: list[tuple[str, object]] = [

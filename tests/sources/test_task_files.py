@@ -389,12 +389,33 @@ def test_the_rest_is_a_file_of_the_same_form(text: str, suffix: str) -> None:
     again = [entry.line for entry in read(rest.data(), suffix)]
     if suffix in {".yaml", ".yml"}:
         again = [line for line, text in enumerate(rest.data().splitlines(), 1) if text.startswith(b"-")]
+    tasks = [f", task {entry.number}," if entry.number else "" for entry in entries]
     was = {
-        line: "" if line == entry.line else f" (line {entry.line} of the dropped file)"
-        for line, entry in zip(again, entries, strict=True)
+        line: "" if line == entry.line and not task else f" (line {entry.line}{task} of the dropped file)"
+        for line, entry, task in zip(again, entries, tasks, strict=True)
     }
     assert rest.reason("n", whole=False) == "".join(f"n:{line}: no{was[line]}\n" for line in again)
-    assert rest.reason("n", whole=True) == "".join(f"n:{entry.line}: no\n" for entry in entries)
+    assert rest.reason("n", whole=True) == "".join(f"n:{entry.line}: {entry.said('no')}\n" for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix", "expected"),
+    [
+        ('["a", "b",\n"c", "d",\n"e"]', ".json", [(1, 1), (1, 2), (2, 3), (2, 4), (3, 0)]),
+        ('{"tasks": ["a", {"id": "b"}]}', ".json", [(1, 1), (1, 2)]),
+        ('["a"]', ".json", [(1, 0)]),
+        ("[a, {id: b}]\n", ".yaml", [(1, 1), (1, 2)]),
+        ("- a\n- {id: b}\n", ".yaml", [(1, 0), (2, 0)]),
+        ("a\nb\n", ".txt", [(1, 0), (2, 0)]),
+    ],
+)
+def test_tasks_that_share_a_line_have_numbers(text: str, suffix: str, expected: list[tuple[int, int]]) -> None:
+    assert [(entry.line, entry.number) for entry in read(text, suffix)] == expected
+
+
+def test_a_syntax_error_in_a_json_list_has_its_column() -> None:
+    assert only_problem('["a", , "b"]', ".json") == (1, "not JSON: a comma without a task next to it (column 7)")
+    assert only_problem('["é"] x', ".json") == (1, "text after the list (column 6)")
 
 
 def test_reasons_are_counted_where_there_are_too_many() -> None:
