@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Dialog
 
-from tests.http.page.browser import Tab, tab
+from tests.http.page.browser import WIDTHS, Tab, tab
 from tests.http.site import TOKEN, Site, running_site
 from tests.world import DaemonProcess, until
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
+TOP_CARD = """
+    (one => [one.dataset.task, one.getBoundingClientRect().width])(document.querySelector("[data-list=finished] .card"))
+"""
 IS_LIVE = "document.querySelector('[data-live] .dot:not(.off)') !== null"
 ROW = "document.querySelector('[data-list=running] [data-task=\"kling row\"]')"
 CARD = "document.querySelector('[data-list=finished] [data-task=\"kling row\"]')"
@@ -113,6 +116,28 @@ def test_a_finish_turns_the_row_in_place_and_the_card_comes_when_the_reader_asks
         page.wait_for("document.querySelector('[data-list=finished] [data-task=\"kling row\"]') !== null")
         page.wait_for("document.querySelector('[data-list=running] [data-task=\"kling row\"]') === null")
         assert page.page.locator("[data-new]").is_hidden()
+
+
+def test_on_a_phone_the_card_on_top_keeps_its_place_and_size_until_the_reader_asks(
+    browser: Browser, open_site: Site
+) -> None:
+    open_site.add("on-top", seconds=0)
+    until(lambda: "on-top" in open_site.world.by_task(), seconds=20, what="the first webhook")
+    with tab(browser, open_site.url, width="phone") as page:
+        page.open("/")
+        page.wait_for(IS_LIVE)
+        page.page.hover("[data-list=finished] .card >> nth=0")
+        before = page.page.evaluate(TOP_CARD)
+        with page.page.expect_response(open_site.url + "/"):  # what is on the page is brought up to date
+            open_site.add("newer", seconds=0)
+        page.wait_for("!document.querySelector('[data-new]').hidden")
+        page.page.wait_for_timeout(200)
+        assert page.page.evaluate(TOP_CARD) == before
+        assert before[1] > WIDTHS["phone"] * 0.8
+        page.page.mouse.move(0, 0)
+        page.page.click("[data-new]")
+        page.wait_for(f"{TOP_CARD}[0] === 'kling newer'")
+        assert page.page.evaluate(TOP_CARD)[1] == before[1]
 
 
 def test_cards_come_by_themselves_when_the_reader_is_away(browser: Browser, open_site: Site) -> None:
