@@ -1,4 +1,4 @@
-"""The JSON file beside the copies of a task: it reserves their names, and describes them."""
+"""The JSON file in the folder of a task's copies: it reserves their names, and describes them."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def next_steps(screen: Screen) -> Iterator[str]:
 
 
 def program() -> str:
-    """How to call genbridge: `genbridge` if it is on the PATH, or else the relative path that was typed."""
+    """How to call genbridge: `genbridge` if it is on the PATH, or else the path that was typed."""
     typed = Path(sys.argv[0])
     is_path = typed.name == "genbridge" and not typed.is_absolute() and shutil.which("genbridge") is None
     return sys.argv[0] if is_path else "genbridge"

@@ -19,7 +19,7 @@ MOST_PADDING: Final = 40  # in cells, so that one very long id does not push all
 
 
 def print_json(value: Any) -> None:
-    """One JSON value and a newline."""
+    """Print one JSON value and a newline."""
     click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 

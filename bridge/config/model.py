@@ -94,7 +94,7 @@ class Sources(SettingsModel):
 
 
 class Endpoint(SettingsModel):
-    """What all endpoints have: a fingerprint of their settings as written."""
+    """The base class of endpoints, with a fingerprint of their settings as written."""
 
     _fingerprint: str = PrivateAttr("")
 

@@ -221,7 +221,7 @@ class _Open:
 
 
 def _documents(text: str, name: str, repeated: list[YamlProblem] | None) -> Iterator[Node]:
-    """The documents in turn; YamlProblem at the first mistake."""
+    """The documents, one after another; YamlProblem at the first mistake."""
     composer = Composer(name, repeated)
     try:
         for event in yaml.parse(text, Loader=_LOADER):

@@ -55,7 +55,7 @@ class AccountFacts:
     full_rate: float | None
     polls_per_minute: float | None
     answered_at: float | None
-    usual_s: float | None  # the current pause, even if the state is worse
+    usual_s: float | None  # half of its tasks take no longer; None: too little is known
     pause: Pause | None  # the current pause, even if the state is worse
 
     @property

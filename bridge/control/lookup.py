@@ -18,7 +18,7 @@ _URL: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 
 def find_keys(store: ReadStore, file: SettingsFile, ids: Sequence[str], account: str | None) -> list[WatchKey]:
     """The watches of these ids, without repetition. UnknownError if one is not watched. UsageError if several accounts
-    watch the same id and `account` does not select one, or if nobody knows `account`."""
+    watch the same id and `account` does not select one, or if `account` is unknown."""
     known_account(store, file, account)
     return list(dict.fromkeys(_find_key(store, file, one, account) for one in ids))
 

@@ -120,7 +120,7 @@ def _no_daemon(store: ReadStore, found: Overview, daemon: DaemonNow) -> Iterator
 
 
 def _invalid_settings(found: Overview) -> Iterator[Need]:
-    """One for each daemon whose settings file is invalid while it works with older settings."""
+    """One need for each daemon that works with older settings because its settings file is invalid."""
     for one in found.settings:
         if one.invalid_since is not None:
             yield Need(

@@ -16,7 +16,7 @@ from bridge.store import ReadStore
 class SettingsFacts:
     """The settings of one daemon, as it stored them."""
 
-    daemon: str  # its name on a shared store, else empty
+    daemon: str  # its name on a shared store, otherwise empty
     path: str
     read_at: float | None  # those in force; None: no daemon works with them
     invalid_since: float | None = None  # the file has mistakes; None: it is in force

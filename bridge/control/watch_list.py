@@ -64,7 +64,7 @@ def current_watches(
     store: ReadStore, file: SettingsFile, wanted: WatchFilter, *, now: float, finished: int
 ) -> WatchList:
     """All matching live watches, the newest first, then at most `finished` of the matching watches that finished last.
-    `next` is not None if more have finished. UsageError for an account that nobody knows."""
+    `next` is not None if more have finished. UsageError for an unknown account."""
     known_account(store, file, wanted.account)
     live = store.list_watches(wanted._replace(phases=tuple(sorted(LIVE))))
     over = store.last_finished(wanted, limit=finished)

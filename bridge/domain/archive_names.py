@@ -141,7 +141,7 @@ def mark(event_id: str) -> str:
 
 
 def due_first(expires_ms: Json) -> float:
-    """The `due_at` of a copy, between -1 and 0: due at once, and first those whose URL expires first."""
+    """The `due_at` of a copy, between -1 and 0: due at once, ordered by the expiry of its URL."""
     if isinstance(expires_ms, bool) or not isinstance(expires_ms, int | float):
         return 0.0
     return min(0.0, max(-1.0, expires_ms / 1e13 - 1.0))  # 1e13 ms: the year 2286

@@ -64,5 +64,7 @@ class Callback:
 
 
 class CallbackHeard(NamedTuple):
+    """A callback that led to a poll, for `explain`."""
+
     at: float
     detail: str

@@ -65,7 +65,7 @@ class AccountChange:
 class AccountPaused:
     """The provider asked the account to wait (Retry-After).
 
-    Without a route, the whole account waits. With a route, the wait came from a 5xx and only that route waits. The
+    Without a route, the whole account waits. With a route, only that route waits, because of a 5xx. The
     route is "" if addresses contain no action. For the route `HOST`, see `Hold`. `until_at` 0 ends that wait.
     """
 

@@ -130,7 +130,7 @@ def masked(data: bytes, secrets: Iterable[bytes]) -> bytes:
 
 
 def _overlap(data: bytes, secret: bytes) -> int:
-    """The length of the longest end of the data that is a beginning of the secret."""
+    """How many bytes at the end of the data are also the beginning of the secret; the largest such number."""
     sizes = range(min(len(secret) - 1, len(data)), 0, -1)
     return next((size for size in sizes if data.endswith(secret[:size])), 0)
 

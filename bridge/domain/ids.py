@@ -45,7 +45,7 @@ def event_id(topic: str, account: str, subject: str, generation: int, part: str 
     `part` distinguishes events of one topic in one generation (the percentage of `task_progress`). The id has no `.`,
     as Standard Webhooks 1.0.0 demands for `webhook-id`.
     """
-    import hashlib  # here: quick commands make no events
+    import hashlib  # imported here, because quick commands need no events
 
     digest = hashlib.sha256()
     for text in (topic, account, subject, str(generation), part):

@@ -18,7 +18,7 @@ class SourceFacts:
     was created.
     """
 
-    daemon: str  # its name on a shared store, else empty
+    daemon: str  # its name on a shared store, otherwise empty
     source: str  # queue, watchlist, lines, or discover:ACCOUNT, which has no path
     path: str
     read_at: float | None = None

@@ -111,7 +111,7 @@ class Spacing(Enum):
     DOUBT = "doubt"  # short at first, then longer, but not past the time when the doubt is believed
     SLOW = "slow"  # the task waits for input from a person
     ACCOUNT = "account"  # the account must slow down: as soon as its limiter allows
-    REFUSED = "refused"  # the account was rejected: after its other watches, so that another one is the next probe
+    REFUSED = "refused"  # the account was rejected: poll the other watches first, so that one of them is the next probe
     OVER = "over"  # finished: never polled again
 
 

@@ -90,7 +90,7 @@ Heap = list[tuple[float, PollEntry]]
 
 
 class _DueWatches:
-    """Due watches: new ones and those polled before, taken in turn."""
+    """Due watches: new ones and those that were polled before, which take turns."""
 
     def __init__(self) -> None:
         self.new: deque[PollEntry] = deque()  # never polled, in the order added

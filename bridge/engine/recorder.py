@@ -19,7 +19,7 @@ READ_AT_EVERY_S: Final = 60.0  # if only the time of the last reading has change
 
 class SourceRecorder:
     """Stores the tallies of a daemon's sources, all in one transaction. Nothing waits for it, and a failure of the
-    store does not stop anything. `always` are recorded whatever the sources are."""
+    store does not stop anything. `always` are recorded in addition to any sources."""
 
     def __init__(
         self, *, records: SourceRecords, offload: Offload, clock: Clock, always: Sequence[SourceTally] = ()

@@ -12,7 +12,7 @@ from bridge.http.problem_details import invalid
 
 @contextmanager
 def named_filters() -> Iterator[None]:
-    """HttpProblem 422, with the parameter, when a filter names an account or endpoint that nobody knows."""
+    """HttpProblem 422, with the parameter, when a filter names an unknown account or endpoint."""
     try:
         yield
     except UnknownNameError as error:

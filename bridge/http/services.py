@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class DaemonSide(Protocol):
-    """The parts of the daemon besides its store. After a lost lease, another app provides them."""
+    """The parts of the daemon, except its store. After a lost lease, another app provides them."""
 
     async def add(self, wishes: Sequence[Wish], *, source: str, again: bool = False) -> list[Added]:
         """Watch these tasks; return after the commit. StoreError if the store cannot be written now."""

@@ -312,7 +312,7 @@ class HttpProvider:
         return self._shown
 
     def _ungiven(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Those of the headers that the account's own headers do not replace."""
+        """These headers without those that the account's own headers replace."""
         return {name: value for name, value in headers.items() if name.lower() not in self._given}
 
 

@@ -322,7 +322,7 @@ def separate_targets(url: str) -> list[PluginTarget]:
     if not any(char in url.partition("://")[2] for char in "/?,"):
         return []  # only one host or token, so Apprise need not be loaded
     plugin = _checked(url)
-    return [] if isinstance(plugin, str) else plugin_targets.targets(plugin.plugin)  # attempts report why
+    return [] if isinstance(plugin, str) else plugin_targets.targets(plugin.plugin)  # each attempt reports the reason
 
 
 def _checked(url: str) -> ApprisePlugin | str:

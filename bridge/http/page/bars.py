@@ -12,7 +12,7 @@ STEPS: Final = ((60.0, 5.0), (600.0, 30.0), (math.inf, 60.0))  # below this many
 
 
 class BarState(StrEnum):
-    """The kind of text beside a bar."""
+    """The kind of text next to a bar."""
 
     AHEAD = "ahead"  # the first similar tasks will finish later than now
     WITHIN = "within"  # similar tasks finish about now

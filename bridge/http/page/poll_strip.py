@@ -55,7 +55,7 @@ class StripGeometry:
 
     @property
     def present(self) -> StripMark | None:
-        """The position of the present, while the task runs."""
+        """The position of the current time, while the task runs."""
         return _mark(self._x(self.now)) if self.finished_at is None else None
 
     @property

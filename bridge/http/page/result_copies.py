@@ -112,7 +112,7 @@ def copies_at(place: Place, task: CopiedTask) -> Mapping[str, CopyMade]:
 
 
 def _record(place: Place, task: CopiedTask) -> list[Json]:
-    """The content of the record beside the copies; empty if this task has no record."""
+    """The content of the record of these copies; empty if this task has no record."""
     facts = {
         "ended_at": round((task.ended_at or 0.0) * 1000),
         "label": task.label,
