@@ -15,15 +15,23 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_:/=+~-]+")  # most ids; they need no oth
 _REFUSED: Final = rf"[\s<>;{_QUOTES}]|[{_COMMAS}]\Z"
 _KEY: Final = "(?:id|account|action|label|meta|endpoints|give_up_after)"
 _COLUMN: Final = "(?:task_?)?ids?"
+# As docs write it: TASK_ID, YOUR_TASK_ID, ACCOUNT/ID. In small letters it needs "your" or "here": `id` heads a column.
+_PLACEHOLDER: Final = (
+    r"(?-i:(?:ACCOUNT/)?(?:(?:TASK|EVENT)[-_]?)?IDS?)|your[-_]?(?:task[-_]?)?ids?(?:[-_]here)?|(?:task[-_]?)?id[-_]here"
+)
 _FILE: Final = r"\S+\.(?:ya?ml|jsonl?|txt|csv)"
 _SUSPECT: Final = re.compile(
-    rf"{_COLUMN}(?:[:=]|\Z)|[a-z][a-z0-9+-]*://|[-=+_]{{3,}}\Z|(?:n|undef)[a-z]+\Z", re.IGNORECASE
+    rf"{_COLUMN}(?:[:=]|\Z)|{_PLACEHOLDER}\Z|[a-z][a-z0-9+-]*://|[-=+_]{{3,}}\Z|(?:n|undef)[a-z]+\Z", re.IGNORECASE
 )
 
 # The patterns of invalid ids are compiled when they are first needed. These match whole texts that are not ids although
 # each of their characters is allowed.
 _WHOLES: Final = (
     (r"null|none|nil|nan|undefined", "it is what scripts print where there is no id: did the create call fail?"),
+    (
+        _PLACEHOLDER,
+        "it is the placeholder of an example: write the id that the provider gave you in its place",
+    ),
     (
         rf"{_COLUMN}(?:[,;]\w+)*|\w+(?:[,;]\w+)*[,;](?:task_)?id(?:[,;]\w+)*|{_KEY}(?:[,;]{_KEY})+",
         "it looks like the header of a CSV file: name the file .csv, or remove this line",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bridge.domain.id_rule import id_problem
 
 FAILED = "did the create call fail?"
+PLACEHOLDER = "it is the placeholder of an example"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,16 @@ def test_ids_of_providers_pass(task_id: str) -> None:
 @pytest.mark.parametrize(
     ("text", "cause"),
     [
+        ("TASK_ID", PLACEHOLDER),
+        ("ID", PLACEHOLDER),
+        ("ACCOUNT/ID", PLACEHOLDER),
+        ("EVENT_ID", PLACEHOLDER),
+        ("YOUR_TASK_ID", PLACEHOLDER),
+        ("your-task-id", PLACEHOLDER),
+        ("your_id_here", PLACEHOLDER),
+        ("task_id_here", PLACEHOLDER),
+        ("task_id", "header of a CSV file"),
+        ("ids", "header of a CSV file"),
         ("<html>502</html>", FAILED),
         ("<?xml version='1.0'?>", FAILED),
         ("502 Bad Gateway<br>", FAILED),
