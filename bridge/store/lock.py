@@ -108,7 +108,7 @@ class DaemonLock:
                 raise StoreBusy(f"store {self._store} is held by {holder}; stop that one first")
         except OSError as error:
             raise files.os_error(error, self._store) from None
-        self._since = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
+        self._since = self._now()
         try:
             os.ftruncate(handle, 0)
             self._write(handle, alive_us=0)
@@ -116,6 +116,11 @@ class DaemonLock:
             self._give_to_owner(handle)
         except OSError:
             return  # a full disk: the lock is held, but its holder is not named
+
+    def _now(self) -> str:
+        """The time as JSON has it everywhere: UTC, to the millisecond."""
+        at = datetime.fromtimestamp(self._clock.now(), UTC)
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def _write(self, handle: int, *, alive_us: int) -> None:
         record: dict[str, Any] = {"pid": os.getpid(), "host": os.uname().nodename, "since": self._since}

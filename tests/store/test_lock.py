@@ -61,7 +61,7 @@ def test_who_holds_it_can_be_asked_without_taking_it(path: Path) -> None:
     assert DaemonLock.holder(path) is None
     lock = DaemonLock(path, clock=FakeClock())
     with lock:
-        here = f"genbridge pid {os.getpid()} on host {os.uname().nodename} since 2025-11-01T12:26:40+00:00"
+        here = f"genbridge pid {os.getpid()} on host {os.uname().nodename} since 2025-11-01T12:26:40.000Z"
         assert DaemonLock.holder(path) == here
         assert DaemonLock.holder(str(path)) == here
     assert DaemonLock.holder(path) is None
