@@ -96,7 +96,7 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
         return await _nothing_done(view, action, own, back, words.reason(str(problem)), problem.status)
     if not is_new:
         why = words.text(
-            "This form was already sent once, and was carried out then. To do it once more, send it again."
+            "This form was already sent once. See whether that took effect. To do it once more, send it again."
         )
         return await _nothing_done(view, action, own, back, why, HTTPStatus.CONFLICT)
     try:

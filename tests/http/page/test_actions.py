@@ -80,6 +80,7 @@ def test_a_dead_delivery_is_sent_again_once(site: Site, browser: Browser) -> Non
     again = browser.send("redeliver", fields)
     assert again.status_code == 409
     assert "already sent once" in again.text
+    assert "carried out" not in again.text, "a crash may have come before"
     [fresh] = forms(again.text, "redeliver")
     assert fresh["delivery"] == named(dead)
     other = browser.send("redeliver", fresh)
