@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -60,15 +60,18 @@ class Questions:
         option: str,
         default: str | None = None,
         is_secret: bool = False,
+        accepted: Sequence[str] = (),
     ) -> T:
-        """The answer to one question; `given` is the answer from the command line."""
+        """The answer to one question; `given` is the answer from the command line. `accepted`
+        are the possible answers, if they are few enough to list."""
         if given is not None:
             return self._once(parse, given, option)
         if not self.on_terminal:
             line = "" if sys.stdin is None else sys.stdin.readline()
             answer = line.strip() or default
             if answer is None:
-                raise UsageError(f"no answer to `{what}`: give {option}, or a line on stdin")
+                listed = f"; accepted: {', '.join(accepted)}" if accepted else ""
+                raise UsageError(f"no answer to `{what}`: give {option}, or a line on stdin{listed}")
             return self._once(parse, answer, what)
         while True:
             hint = "" if default is None else f" [{default or 'none'}]"
@@ -137,7 +140,11 @@ def _provider(questions: Questions, given: str | None) -> Description:
     if given is None:
         questions.say("Providers: " + ", ".join(sorted(known)))
     return questions.ask(
-        "1. Which provider?", lambda text: find_provider(text, known), given=given, option="--provider"
+        "1. Which provider?",
+        lambda text: find_provider(text, known),
+        given=given,
+        option="--provider",
+        accepted=sorted(known),
     )
 
 
@@ -186,6 +193,7 @@ def _rest(
         given=tasks,
         option="--tasks",
         default="queue",
+        accepted=list(sources),
     )
     if to_url is None:
         questions.say("   A webhook's URL, or an Apprise URL such as tgram://TOKEN/CHAT_ID")

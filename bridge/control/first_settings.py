@@ -67,7 +67,7 @@ def find_provider(given: str, known: Mapping[str, Description]) -> Description:
     name = given.strip().lower().replace("-", "_")
     begun = [each for each in known if each.startswith(name)]
     if name not in known and len(begun) != 1:
-        raise ValueError(unknown("provider", given.strip(), known))
+        raise ValueError(unknown("provider", given.strip(), known, most=len(known)))
     return known[name if name in known else begun[0]]
 
 

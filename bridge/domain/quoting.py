@@ -19,7 +19,7 @@ def quoted(text: str, *, limit: int = 60) -> str:
     return f'"{printable(cut)}"'
 
 
-def unknown(what: str, given: str, known: Iterable[str]) -> str:
+def unknown(what: str, given: str, known: Iterable[str], *, most: int = 12) -> str:
     """`unknown topic "task_fail"; did you mean "task_failed"?`, or a list of known words when none is similar."""
     import difflib  # imported here, because only mistakes need it, and quick commands start faster without it
 
@@ -27,6 +27,6 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(given[:100], words, n=1)
     if near:
         return f'unknown {what} {quoted(given)}; did you mean "{near[0]}"?'
-    some = ", ".join(words[:12]) + (", ..." if len(words) > 12 else "")
+    some = ", ".join(words[:most]) + (", ..." if len(words) > most else "")
     listed = f"there are: {some}" if words else "there are none"
     return f"unknown {what} {quoted(given)}; {listed}"
