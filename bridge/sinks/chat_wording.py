@@ -46,6 +46,8 @@ class ChatWording:
     sentence: str
     then: str
     with_code: str
+    code: str
+    with_codes: str
     gone: tuple[str, str]
     missing: tuple[str, str]
     timed_out: str
@@ -168,6 +170,8 @@ _WORDS: Final[Mapping[str, Any]] = {
     "sentence": ("{text}.", "{text}。"),
     "then": (" ", ""),
     "with_code": ("{text} (code {code})", "{text}（{code}）"),
+    "code": ("code {code}", "代码 {code}"),
+    "with_codes": ("{text} ({codes})", "{text}（{codes}）"),
     "gone": (
         (" is done, but its result is gone", "The provider has already deleted it."),
         (" 已完成，但结果已失效", "服务商已删除该结果。"),

@@ -34,6 +34,10 @@ NAMES: Final = (
 
 _SUCCESSES: Final = frozenset({Topic.TASK_SUCCEEDED, Topic.TASK_ARCHIVED})
 _ENDS_A_SENTENCE: Final = re.compile(r"[\w)\]\"'%\uff09]$")
+_CODES_FIRST: Final = re.compile(
+    r"(?:(?P<status>HTTP \d{3})(?:[:,] code (?P<code>[^\s:]{1,64}))?|code (?P<alone>[^\s:]{1,64})): (?P<message>.+)",
+    re.DOTALL,
+)
 _CJK: Final = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")
 
 
@@ -215,6 +219,8 @@ def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWordin
     data, topic = event.data, event.topic
     said, language = data.get("reason"), "zh" if words is CHINESE else "en"
     reason = neutral(in_language(said, language)) or None if isinstance(said, str) else None
+    if topic not in OPERATOR_TOPICS and isinstance(said, str):
+        reason = _codes_last(said, words) or reason
     if topic in OPERATOR_TOPICS:
         return words.then.join(filter(None, (_operator_reason(event, reason, words), advice))) or None
     if topic is Topic.TASK_TIMED_OUT:
@@ -229,6 +235,18 @@ def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWordin
     if topic is Topic.TASK_SUCCEEDED and reason is None and found.made and not found.urls and found.kind != "texts":
         return words.inside
     return _sentence(reason, words, code=_text(data, "error_code", most_chars=80))
+
+
+def _codes_last(said: str, words: ChatWording) -> str | None:
+    """A reason that begins with the codes of an answer, such as `HTTP 404: code 1203: no such task`, with its message
+    first; None for any other reason."""
+    found = _CODES_FIRST.fullmatch(said)
+    if found is None:
+        return None
+    status, code, message = found["status"], found["code"] or found["alone"], found["message"]
+    codes = [status, words.code.format(code=neutral(code)) if code else None]
+    text = neutral(in_language(message, "zh" if words is CHINESE else "en")).rstrip(".。")
+    return words.with_codes.format(text=text, codes=words.comma.join(filter(None, codes))) if text else None
 
 
 def _operator_reason(event: Event, reason: str | None, words: ChatWording) -> str | None:

@@ -169,9 +169,37 @@ def test_a_reason_of_genbridge_is_chinese_in_a_chinese_message() -> None:
     chinese = ChatTexts(endpoint="chat", title=None, body=None, style=ChatStyle(language="zh"))
     reason = "HTTP 400: the answer is not a JSON object"
     assert write(task_sample(Topic.TASK_FAILED, None, reason=reason), chinese)[1].startswith(
-        "HTTP 400：应答不是 JSON 对象"
+        "应答不是 JSON 对象（HTTP 400）。"
     )
-    assert write(task_sample(Topic.TASK_FAILED, None, reason=reason))[1].startswith(reason)
+    assert write(task_sample(Topic.TASK_FAILED, None, reason=reason))[1].startswith(
+        "the answer is not a JSON object (HTTP 400)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "english", "chinese"),
+    [
+        (
+            "HTTP 404: code 1203: The requested resource does not exist",
+            "The requested resource does not exist (HTTP 404, code 1203).",
+            "The requested resource does not exist（HTTP 404，代码 1203）。",
+        ),
+        (
+            "HTTP 404, code 1203: 任务不存在",
+            "任务不存在 (HTTP 404, code 1203)。",
+            "任务不存在（HTTP 404，代码 1203）。",
+        ),
+        ("code 7: no such task.", "no such task (code 7).", "no such task（代码 7）。"),
+        ("HTTP 404: Not here", "Not here (HTTP 404).", "Not here（HTTP 404）。"),
+        ("HTTP 404", "HTTP 404.", "HTTP 404。"),
+        ("no such task", "no such task.", "no such task。"),
+    ],
+)
+def test_a_reason_begins_with_its_sentence_and_ends_with_the_codes(reason: str, english: str, chinese: str) -> None:
+    style = ChatStyle(language="zh")
+    event = task_sample(Topic.TASK_NOT_FOUND, None, reason=reason)
+    assert write(event)[1].splitlines()[0] == english
+    assert write(event, ChatTexts(endpoint="chat", title=None, body=None, style=style))[1].splitlines()[0] == chinese
 
 
 def test_operator_topics_say_what_stopped_and_what_to_do() -> None:
