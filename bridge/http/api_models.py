@@ -218,6 +218,7 @@ class StatusAnswer(BaseModel):
 class HealthAnswer(BaseModel):
     status: str = Field(description="ok, stuck, ready or not ready")
     problems: list[str] | None = Field(None, description="why it is not; only for callers with a token")
+    hint: str | None = Field(None, description="how to see the problems; only for callers without a token")
 
 
 class Nothing(ApiModel):

@@ -35,8 +35,8 @@ async def readyz(call: ApiCall) -> Any:
     if not problems:
         return {"status": "ready"}
     may_know = call.request.app.state.access.rules.right_of(call.request.headers) is not Right.OPEN
-    answer = {"status": "not ready", **({"problems": problems} if may_know else {})}
-    return json_response(answer, HTTPStatus.SERVICE_UNAVAILABLE)
+    why = {"problems": problems} if may_know else {"hint": "send http.token or http.read_token for the reasons"}
+    return json_response({"status": "not ready", **why}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 async def status(call: ApiCall) -> dict[str, Any]:
