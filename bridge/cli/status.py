@@ -77,7 +77,7 @@ def _shown(session: CommandSession, screen: Screen) -> Iterator[str]:
     found = _found(session)
     holder = session.daemon()
     state = f"{screen.mark(GOOD if holder else BAD)}{printable(holder or 'not running')}"
-    for line in (f"store     {session.store_place}", *_lines(found, session.file.accounts.keys())):
+    for line in (f"store     {session.store_place}", *_lines(found, session.file.accounts.keys(), session.file.queues)):
         name, text = line[:NAME_CELLS], printable(line[NAME_CELLS:])
         folds = folded(text, screen.width - NAME_CELLS) if screen.is_terminal else (text,)
         for number, part in enumerate(folds):
@@ -86,13 +86,13 @@ def _shown(session: CommandSession, screen: Screen) -> Iterator[str]:
             yield f"{screen.painted('daemon    ', 'bold')}{state}"
 
 
-def _lines(found: Overview, known: Collection[str]) -> Iterator[str]:
+def _lines(found: Overview, known: Collection[str], queues: Collection[str]) -> Iterator[str]:
     now = found.now
     whole = sum(view.shares for view in found.members)
     for view in found.members:
         yield f"{MORE}{view.member}: {view.shares} of {whole} shares, since {ago(view.joined_at, now)}"
     yield from (f"{name:<{NAME_CELLS}}{text}" for name, text in settings_lines(found.settings, now))
-    yield from _counts(found, known)
+    yield from _counts(found, known, queues)
     yield from _failing(found)
     for endpoint, reason in found.counts.disabled.items():
         yield f"disabled  endpoint {endpoint}: {reason}; `genbridge enable {endpoint}` sends again"
@@ -107,7 +107,7 @@ def _lines(found: Overview, known: Collection[str]) -> Iterator[str]:
     yield from _sources(found)
 
 
-def _counts(found: Overview, known: Collection[str]) -> Iterator[str]:
+def _counts(found: Overview, known: Collection[str], queues: Collection[str]) -> Iterator[str]:
     counts = found.counts
     phases = [f"{counts.watches[phase]} {phase}" for phase in Phase if phase in counts.watches]
     yield "watches   " + (", ".join(phases) or "none")
@@ -116,7 +116,9 @@ def _counts(found: Overview, known: Collection[str]) -> Iterator[str]:
             yield f"{MORE}{number} of account {account}, which is not in the settings: never polled"
     oldest = f", the oldest {ago(counts.oldest_waiting_at, found.now)}" if counts.waiting else ""
     yield f"waiting   {count(counts.waiting, 'delivery')}{oldest}"
-    yield from (f"{MORE}{number} to {endpoint}" for endpoint, number in counts.waiting_by_endpoint.items())
+    for endpoint, number in counts.waiting_by_endpoint.items():
+        gone = "" if endpoint in queues else ", which is not in the settings: not sent"
+        yield f"{MORE}{number} to {endpoint}{gone}"
     if counts.dead:
         yield f"dead      {count(counts.dead, 'delivery')}: `genbridge deliveries --state dead` lists them"
         yield from (f"{MORE}{number} to {endpoint}" for endpoint, number in counts.dead_by_endpoint.items())

@@ -13,7 +13,7 @@ from bridge.control.formats import ago, count, due, rfc3339, span
 from bridge.control.holds import QueueHolds, hold_line, hold_on, holds_on, lasting_holds, opens_at, why_held
 from bridge.control.pausing import held_deliveries, how_long
 from bridge.domain.account_state import AccountState
-from bridge.domain.ids import WatchKey
+from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.source import DISCOVER
 from bridge.domain.task import LIVE
@@ -167,9 +167,25 @@ class TaskExplanation:
             return f"waiting: the endpoint is disabled: {why}; `genbridge enable {endpoint}` sends again"
         if endpoint in self.paused:
             return f"waiting: the endpoint is paused {how_long(self.paused[endpoint], self.now)}"
+        if copies := self._waits_for_copies(delivery):
+            return copies
         hold = hold_on(delivery, self.held)
         why = "" if hold is None else f": {why_held(hold)}"
         return f"waiting, next attempt {due(delivery.next_attempt_at, self.now)}{why}"
+
+    def _waits_for_copies(self, delivery: DeliveryView) -> str | None:
+        """What the copies of a task, or a notification that waits for them, wait for; None for any other delivery."""
+        due_at = delivery.next_attempt_at or 0.0
+        if delivery.endpoint == ARCHIVE:
+            is_made = due_at <= self.now and self.daemon is not None
+            return "waiting: its results are being copied, or wait for other copies" if is_made else None
+        is_copied = any(
+            one.endpoint == ARCHIVE and one.event_id == delivery.event_id and one.state == "waiting"
+            for one in self.story.deliveries
+        )
+        if not is_copied or delivery.attempts or due_at <= self.now:
+            return None
+        return f"waiting for the copies of its results until {rfc3339(due_at)} ({ago(due_at, self.now)})"
 
 
 def _answer_json(one: ReadingCount) -> dict[str, Any]:

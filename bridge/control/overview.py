@@ -86,25 +86,33 @@ def overview(
     over: Mapping[Phase, int] | None = None,
     unchecked: Sequence[Unchecked] | None = None,
 ) -> Overview:
-    """The status of this store, for these settings.
+    """The status of this store, for these settings. An account or endpoint that is no longer in them counts only with
+    its tasks and deliveries: nobody can repair it.
 
     `unreadable` are the rows that could not be read, `over` counts the tasks that are not live, and `unchecked` are
     answers that could not be checked, each from an earlier reading. None: read them now, which takes long in a large
     store.
     """
-    accounts = store.accounts()
+    queues, counts = file.queues, store.counts(over)
+    unchecked = store.unchecked(since=now - RECENT_S) if unchecked is None else unchecked
     return Overview(
         now=now,
-        counts=store.counts(over),
+        counts=counts._replace(
+            blocked={name: reason for name, reason in counts.blocked.items() if name in file.accounts},
+            disabled={name: reason for name, reason in counts.disabled.items() if name in queues},
+            unread=[view for view in counts.unread if view.account in file.accounts],
+        ),
         members=store.members(),
         sources=known_sources(store, file),
         settings=known_settings(store, file),
         pauses=store.pauses(),
         unreadable=store.unreadable() if unreadable is None else unreadable,
-        unchecked=store.unchecked(since=now - RECENT_S) if unchecked is None else unchecked,
-        failing=[one for one in store.failing_endpoints() if one.endpoint in file.queues],
-        held_accounts=[(name, hold) for name, state in sorted(accounts.items()) for hold in holds_of(state, now)],
-        held_endpoints=lasting_holds(store.queue_holds(), file.queues, now),
+        unchecked=[one for one in unchecked if one.endpoint in queues],
+        failing=[one for one in store.failing_endpoints() if one.endpoint in queues],
+        held_accounts=[
+            (name, hold) for name, state in sorted(store.accounts().items()) for hold in holds_of(state, now)
+        ],
+        held_endpoints=lasting_holds(store.queue_holds(), queues, now),
     )
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from bridge.clock import SystemClock
 from bridge.domain.account_state import HOST
 from bridge.domain.change import AccountPaused
-from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
+from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase
 from bridge.domain.watch import Memory
-from bridge.store import SqliteStore
+from bridge.store import DaemonLock, SqliteStore
 from tests.cli.shell import SETTINGS, Shell
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, make_attempt, make_block, make_deferred, make_end, make_note
@@ -426,3 +428,45 @@ def test_list_shows_when_the_pause_of_an_account_ends(shell: Shell) -> None:
     assert [row["next_poll_at"] for row in shell("list", "--json").json] == [until]
     shell("pause", account)
     assert [row["next_poll_at"] for row in shell("list", "--json").json] == [None]
+
+
+def test_explain_says_that_copies_are_made_and_what_waits_for_them(shell: Shell, store: SqliteStore) -> None:
+    def parcels(event: Event) -> Sequence[Parcel]:
+        due_at = {"hook": FAR, "@archive": -0.8}
+        return [Parcel(endpoint=name, target="", body=b"{}", due_at=at) for name, at in due_at.items()]
+
+    shell.settings({"archive": {"to": "archive/"}})
+    store.commit([make_end(LIVE)], parcels)
+    with DaemonLock(shell.folder / "state.db"):
+        story = shell("explain", "live").out
+    assert "task_succeeded to @archive: waiting: its results are being copied, or wait for other copies\n" in story
+    assert re.search(r"task_succeeded to hook: waiting for the copies of its results until \S+Z \(in ", story)
+    idle = shell("explain", "live").out
+    assert "task_succeeded to @archive: waiting, next attempt now\n" in idle, "no daemon makes them"
+    [copy] = [one for one in shell("deliveries", "--json").json if one["endpoint"] == "@archive"]
+    assert RFC3339.fullmatch(copy["next_attempt_at"])
+
+
+def test_status_leaves_out_the_troubles_of_what_the_settings_no_longer_have(shell: Shell, store: SqliteStore) -> None:
+    tell = Teller(("hook", ""), ("chat", ""), ("former", ""))
+    store.commit([make_end(LIVE), make_block()], tell)
+    for name in ("hook", "chat", "former"):
+        [delivery] = [one for one in store.due(name, "", now=FAR, limit=9)[0] if one.subject == "live"]
+        if name == "chat":
+            store.commit(
+                [make_attempt(delivery, detail=f"HTTP 200{NOT_CHECKED}not JSON", at=SystemClock().now())], tell
+            )
+        else:
+            store.commit([make_deferred(delivery, next_attempt_at=FAR, disables=name == "former")], tell)
+    before = shell("status").out
+    assert "disabled" not in before, "the endpoint former is in no settings"
+    assert "blocked   account kling" in before
+    assert "endpoint hook" in before
+    assert "endpoint chat" in before
+    assert "3 to former, which is not in the settings: not sent" in before
+    other = {"other": {"provider": "kling", "base_url": "https://o.example.com", "api_key": "k", "action": "videos/x"}}
+    shell.settings({"accounts": other, "endpoints": {}})
+    after = shell("status", "--json").json
+    assert (after["disabled_endpoints"], after["blocked_accounts"]) == ({}, {})
+    assert (after["unchecked_by_endpoint"], after["failing_endpoints"]) == ({}, {})
+    assert "which is not in the settings" in shell("status").out

@@ -43,7 +43,7 @@ EXISTS (SELECT 1 FROM endpoints AS e WHERE e.endpoint = deliveries.endpoint AND 
 (SELECT held_until FROM queues AS q WHERE (q.endpoint, q.target) = (deliveries.endpoint, deliveries.target))
 
 -- due_at: When a delivery is attempted next; NULL while its endpoint is disabled.
-CASE WHEN next_attempt_at >= 0 AND NOT {is_disabled}
+CASE WHEN next_attempt_at >= -1 AND NOT {is_disabled}
     THEN {sqlite:max}{postgres:greatest}(next_attempt_at, created_at, coalesce({held_until}, 0)) END
 
 -- by_label: Part: the watches of a label. Lower case for the index; `|| ''` keeps SQLite from putting the value into it.
