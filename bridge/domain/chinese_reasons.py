@@ -289,6 +289,7 @@ _ADDING: Final = {
     "it looks like the header of a CSV file: name the file .csv, or remove this line": "看起来是 CSV 的表头：请把文件命名为 .csv，或删除此行",
     "it looks like a key with its value: keep only the id": "看起来是键和值：请只保留 ID",
     "it looks like a placeholder: is the variable set?": "看起来是占位符：变量设置了吗？",
+    "it is the placeholder of an example: write the id that the provider gave you in its place": "这是示例中的占位符：请改写为服务商返回的任务 ID",
     "it looks like a URL of another service: give only the id": "看起来是其他服务的地址：请只写 ID",
     "it looks like a separator line: remove it": "看起来是分隔线：请删除",
     "a file name: write the ids into a .txt, .csv or .yaml file": "是文件名：请把 ID 写入 .txt、.csv 或 .yaml 文件",
