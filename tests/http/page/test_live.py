@@ -128,9 +128,10 @@ def test_on_a_phone_the_card_on_top_keeps_its_place_and_size_until_the_reader_as
         page.wait_for(IS_LIVE)
         page.page.hover("[data-list=finished] .card >> nth=0")
         before = page.page.evaluate(TOP_CARD)
-        with page.page.expect_response(open_site.url + "/"):  # what is on the page is brought up to date
-            open_site.add("newer", seconds=0)
+        open_site.add("newer", seconds=0)
         page.wait_for("!document.querySelector('[data-new]').hidden")
+        with page.page.expect_response(open_site.url + "/"):  # a new stream brings what is on the page up to date
+            page.page.evaluate("document.querySelector('[data-retry]').click()")
         page.page.wait_for_timeout(200)
         assert page.page.evaluate(TOP_CARD) == before
         assert before[1] > WIDTHS["phone"] * 0.8
@@ -147,6 +148,22 @@ def test_cards_come_by_themselves_when_the_reader_is_away(browser: Browser, open
         open_site.add("by-itself", seconds=0)
         page.wait_for("document.querySelector('[data-list=finished] [data-task=\"kling by-itself\"]') !== null")
         assert page.page.locator("[data-new]").is_hidden()
+
+
+def test_no_card_comes_by_itself_while_the_pointer_is_on_the_cards(browser: Browser, open_site: Site) -> None:
+    open_site.add("looked-at", seconds=0)
+    until(lambda: "looked-at" in open_site.world.by_task(), seconds=20, what="the first webhook")
+    with tab(browser, open_site.url) as page:
+        page.open("/")
+        page.wait_for(IS_LIVE)
+        page.page.hover("[data-list=finished] .card >> nth=0")
+        page.page.wait_for_timeout(6_000)  # longer than until somebody counts as away
+        open_site.add("not-yet", seconds=0)
+        page.wait_for("!document.querySelector('[data-new]').hidden")
+        page.page.wait_for_timeout(2_500)  # two looks at whether somebody is away
+        assert page.page.locator("[data-list=finished] [data-task='kling not-yet']").count() == 0
+        page.page.mouse.move(0, 0)
+        page.wait_for("document.querySelector('[data-list=finished] [data-task=\"kling not-yet\"]') !== null")
 
 
 def test_the_key_r_asks_before_it_sends(browser: Browser, open_site: Site) -> None:

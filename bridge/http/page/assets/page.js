@@ -178,7 +178,7 @@ function renew(list, fresh) {
 }
 
 let unseen = new Set();
-let [ends, awayAt] = [[], 0]; // when tasks finished, of the last minute; when the reader last looked at the list
+let [ends, awayAt] = [[], Date.now()]; // when tasks finished, of the last minute; when the reader last looked at a list
 
 const fresher = () => document.querySelector("[data-new]");
 const rows = (list) => document.querySelector(`[data-list="${list}"]`)?.children.length;
@@ -204,8 +204,8 @@ function showNew(found) {
 }
 
 function isReaderAway() {
-  const list = document.querySelector("[data-list]");
-  if (list?.matches(":hover") || list?.contains(document.activeElement) || scrollY > 300) awayAt = Date.now();
+  const isReading = (list) => list.matches(":hover") || list.contains(document.activeElement);
+  if (scrollY > 300 || find("[data-list]").some(isReading)) awayAt = Date.now();
   return Date.now() - awayAt >= AWAY_MS && ends.length <= BUSY_A_MINUTE;
 }
 
@@ -387,7 +387,7 @@ function start() {
   knowZone();
   observe();
   open();
-  setInterval(() => (tick(), unseen.size && isReaderAway() && refresh({ lists: true })), 1000);
+  setInterval(() => (tick(), isReaderAway() && unseen.size && refresh({ lists: true })), 1000);
   let timer;
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
