@@ -190,6 +190,7 @@ _RECEIVERS: Final = {
     "{}, without some of its files": "{}，缺少部分文件",
     "sent as a link: the service refused the file": "以链接发送：服务拒绝了文件",
     "sent as a link: this robot takes no files": "以链接发送：该机器人不支持文件",
+    "sent as a link: the uploads took longer than {n} s": "以链接发送：上传超过 {} 秒",
     "sent as a link: {}": "以链接发送：{}",
     "sent as a link: {} with the file": "以链接发送：带文件时{}",
     "sent as a link: it opens only with the API key": "以链接发送：只有 API 密钥能打开",

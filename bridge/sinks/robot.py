@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -23,13 +23,15 @@ from bridge.sinks.attached_files import (
 )
 from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.chat_services import READERS, ROBOTS
-from bridge.sinks.chat_services.chat_service import Chat
+from bridge.sinks.chat_services.chat_service import Chat, RobotMessage
 from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.multipart import FileForm, encoded_form
 from bridge.sinks.neutral import neutral
 from bridge.sinks.posting import Poster, PostSettings
 from bridge.sinks.splitting import count_sent, mark_sent, split_text
 from bridge.sinks.texts import ChatTexts, WrittenMessage, bare_texts, read_stored
+
+UPLOADS_S: Final = 20.0  # after this time no further upload begins: the text waits for them
 
 
 class RobotSink:
@@ -95,10 +97,13 @@ class RobotSink:
             if not _was_refused(outcome, verdict):
                 return outcome
             note = REFUSED_FILE
+        later: Sequence[RobotMessage | FileForm] = ()
+        if files and form is None:
+            later, note = await self._uploaded(url, files)
         outcome = await self._send_all(url, self._messages(written, delivery), delivery)
         if isinstance(outcome, Accepted):
-            if files and form is None:
-                note = await self._send_later(url, files)
+            if later:
+                note = await self._send_later(url, later) or note or counted_files(files)
             return replace(outcome, detail=", ".join(filter(None, (outcome.detail, note))))
         return outcome
 
@@ -129,19 +134,37 @@ class RobotSink:
         except NoFile as problem:
             return (), f"sent as a link: {problem}"
 
-    async def _send_later(self, url: str, files: Sequence[ResultFile]) -> str:
-        """Send the files after their text, in one attempt. The text was already accepted, so a failure here changes
-        nothing."""
+    async def _uploaded(self, url: str, files: Sequence[ResultFile]) -> tuple[Sequence[RobotMessage | FileForm], str]:
+        """Upload the files that need it; returns what to send after the text, and why a file is missing there.
+
+        An upload shows nothing to anybody. So it comes before the text: if the daemon stops during a long upload, the
+        text is not sent twice.
+        """
+        messages: list[RobotMessage | FileForm] = []
+        until = self._clock.steady() + UPLOADS_S
         for each in self._robot.later_files(self._chat, files):
-            if isinstance(each.said, FileForm):
-                outcome, verdict = await self._post_form(url, each.said)
+            if each.then is None or not isinstance(each.said, FileForm):
+                messages.append(each.said)
+                continue
+            if self._clock.steady() > until:
+                return messages, f"sent as a link: the uploads took longer than {UPLOADS_S:g} s"
+            outcome, verdict = await self._post_form(url, each.said)
+            if not isinstance(outcome, Accepted) or verdict is None:
+                return messages, f"{REFUSED_FILE} ({_why(outcome)})"
+            messages.append(each.then(verdict.media_id))
+        return messages, ""
+
+    async def _send_later(self, url: str, messages: Sequence[RobotMessage | FileForm]) -> str:
+        """Send the files after their text, in one attempt. The text was already accepted, so a failure here changes
+        nothing; returns what failed."""
+        for each in messages:
+            if isinstance(each, FileForm):
+                outcome, _ = await self._post_form(url, each)
             else:
-                outcome, verdict = await self._poster.post(url, encode(each.said))
-            if isinstance(outcome, Accepted) and each.then is not None and verdict is not None:
-                outcome, verdict = await self._poster.post(url, encode(each.then(verdict.media_id)))
+                outcome, _ = await self._poster.post(url, encode(each))
             if not isinstance(outcome, Accepted):
-                return f"{REFUSED_FILE} ({outcome.reason})"
-        return counted_files(files)
+                return f"{REFUSED_FILE} ({_why(outcome)})"
+        return ""
 
     def _written(self, delivery: Delivery) -> WrittenMessage | None:
         """The content of a delivery. None if it was created for another kind of endpoint."""
@@ -213,6 +236,10 @@ class RobotSink:
 def _was_refused(outcome: Outcome, verdict: Verdict | None) -> bool:
     """Whether the service answered with a refusal of this message, so that it showed nothing."""
     return verdict is not None and isinstance(outcome, Deferred) and not outcome.holds_queue
+
+
+def _why(outcome: Outcome) -> str:
+    return outcome.summary if isinstance(outcome, Accepted) else outcome.reason
 
 
 def _texts(messages: Sequence[str | ChatCard]) -> list[str]:

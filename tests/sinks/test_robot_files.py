@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes
@@ -15,6 +15,7 @@ from email.policy import HTTP
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import pytest
 
 from bridge.domain.delivery import Accepted, Deferred, Outcome
@@ -29,6 +30,7 @@ from bridge.sinks.robot import RobotSink
 from tests.loopback import Asked, Exchange, loopback
 from tests.sinks.posting import deliver, post_to
 from tests.sinks.samples import COPY, SUCCEEDED, as_delivery, task_sample
+from tests.stopwatch import until
 
 VIDEO: Final = b"\x00\x00\x00\x18ftypmp42" + random.Random(1).randbytes(5000)
 PNG: Final = b"\x89PNG\r\n\x1a\n" + random.Random(2).randbytes(3000)
@@ -186,6 +188,7 @@ async def service(
     answer: Callable[[Sent], tuple[int, bytes]] | None = None,
     most_bytes: int = 8_000_000,
     read_copy: ReadCopy = no_copies,
+    handle: Callable[[Exchange], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[Service, RobotSink]]:
     fine = answer or (lambda sent: (200, FINE.get(format, b'{"code": 0, "errcode": 0, "ok": true}')))
 
@@ -198,7 +201,7 @@ async def service(
         await exchange.answer(200, content, {"content-type": media_type})
 
     async with (
-        loopback(chat) as robot,
+        loopback(handle or chat) as robot,
         loopback(results) as files,
         post_to(f"{robot.url}{PATHS.get(format, '/')}") as post,
     ):
@@ -265,18 +268,40 @@ async def test_discord_gets_text_and_files_in_one_message() -> None:
 @pytest.mark.parametrize(
     ("names", "kind", "types"),
     [
-        (["a.mp4"], "videos", ["text", "upload", "file"]),
+        (["a.mp4"], "videos", ["upload", "text", "file"]),
         (["a.png", "b.png"], "images", ["text", "image", "image"]),
     ],
 )
-async def test_wecom_gets_pictures_and_uploads_after_the_text(names: list[str], kind: str, types: list[str]) -> None:
+async def test_wecom_gets_pictures_and_files_after_the_text(names: list[str], kind: str, types: list[str]) -> None:
     async with service("wecom") as (wecom, sink):
         accepted(await deliver(sink, wecom.event(*names, kind=kind)))
 
         assert [each.message["msgtype"] if each.message else "upload" for each in wecom.sent] == types
         if types[-1] == "file":
             assert wecom.sent[-1].message["file"] == {"media_id": "m-1"}
-            assert list(wecom.sent[1].files.values()) == [VIDEO]
+            assert list(wecom.sent[0].files.values()) == [VIDEO]
+
+
+async def test_a_stop_during_an_upload_to_wecom_does_not_repeat_the_text() -> None:
+    hangs = True
+
+    async def answered(exchange: Exchange) -> None:
+        if hangs and exchange.asked.target.startswith("/cgi-bin/webhook/upload_media"):
+            await anyio.sleep_forever()
+        await exchange.answer(200, FINE["wecom"])
+
+    async with service("wecom", handle=answered) as (wecom, sink):
+        event = wecom.event("a.mp4")
+        [parcel] = sink.parcels(event)
+        async with anyio.create_task_group() as group:
+            group.start_soon(sink.deliver, as_delivery(parcel, event))
+            await until(lambda: bool(wecom.asked))
+            group.cancel_scope.cancel()  # as when the daemon stops
+        hangs = False
+        accepted(await sink.deliver(as_delivery(parcel, event)))
+        said = [each.message["msgtype"] if each.message else "upload" for each in wecom.sent]
+        assert said.count("text") == 1
+        assert said[-2:] == ["text", "file"]
 
 
 @pytest.mark.parametrize("format", ACCEPTS)

@@ -46,8 +46,8 @@ def _unsigned(url: str, message: RobotMessage, secret: str, now: float) -> tuple
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaterFiles:
-    """Files that follow their text: a message, or a form. `then` is the message about the form's file; it needs the id
-    that the service returned for the file."""
+    """Files that follow their text: a message, or a form. With `then`, the form only uploads a file, before the text;
+    `then` is the message about it, and needs the id that the service returned."""
 
     said: RobotMessage | FileForm
     then: Callable[[str], RobotMessage] | None = None
