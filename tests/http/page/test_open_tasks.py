@@ -112,7 +112,8 @@ def test_a_signed_address_is_copied_whole_and_unchanged(browser: Browser, open_s
     answer = just_finished(kling(task_id, "succeed", urls=[url]))
     open_site.world.fault = lambda asked: answer if asked == task_id else None
     add(open_site, task_id, "Signed", seconds=0)
-    with tab(browser, open_site.url) as page:
+    # A browser allows it after a click; the headless shell allows nothing by itself.
+    with tab(browser, open_site.url, permissions=["clipboard-write"]) as page:
         if not has_clipboard:  # as on a page of another machine without TLS
             page.page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
         open_live(page, f"/task?account=kling&id={task_id}")
