@@ -253,7 +253,12 @@ def usable_proxy(proxy: str, context: ssl.SSLContext) -> httpx.Proxy:
 
 def shared_context(ca_file: str | None) -> ssl.SSLContext:
     """The context of all clients that trust the public authorities and those of `ca_file`. ConfigError as below."""
-    return _tls(ca_file, Path(ca_file).stat().st_mtime_ns if ca_file and Path(ca_file).exists() else 0)
+    return _tls(ca_file, written_ns(ca_file))
+
+
+def written_ns(ca_file: str | None) -> int:
+    """When the file was last written, so that a context made of it can be kept until then; 0 without a file."""
+    return Path(ca_file).stat().st_mtime_ns if ca_file and Path(ca_file).exists() else 0
 
 
 @lru_cache(maxsize=32)

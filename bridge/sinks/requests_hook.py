@@ -13,11 +13,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bridge.domain.proxies import ProxyRules
-from bridge.net.client import NO_PROXY, NO_RULES, Answer, trusting
+from bridge.net.client import NO_PROXY, NO_RULES, Answer, trusting, written_ns
 from bridge.net.failure_kinds import ProxyUnreached, explain
 from bridge.sinks.judging import MOST_ANSWER_BYTES, requested_wait_s
 
@@ -44,8 +46,9 @@ class ChatNetwork:
     def apply(self, session: Any, url: str, options: dict[str, Any]) -> None:
         """Set the options of one call of `Session.send`. Otherwise they would come from the environment."""
         proxy = self.proxy_for(url)
-        if self.ca_file is not None and options.get("verify", True) is not False:
-            session.mount("https://", _adapter(trusting(self.ca_file)))
+        bundle = options.get("verify", True)  # or the file or folder of $REQUESTS_CA_BUNDLE
+        if bundle is True or (bundle and self.ca_file is not None):
+            session.mount("https://", _adapter(_context(self.ca_file, "" if bundle is True else str(bundle))))
         options["proxies"] = {} if proxy is None else {"http": proxy, "https": proxy}
 
 
@@ -214,6 +217,21 @@ def _proxy_problem(error: Exception, url: str, network: ChatNetwork | None) -> s
     return explain(unreached, target, named)[1]
 
 
+def _context(ca_file: str | None, bundle: str) -> ssl.SSLContext:
+    return _kept_context(ca_file, written_ns(ca_file), bundle, written_ns(bundle))
+
+
+@lru_cache(maxsize=32)
+def _kept_context(ca_file: str | None, _written_ns: int, bundle: str, _bundle_written_ns: int) -> ssl.SSLContext:
+    """One context for all chats that trust the same files: it takes more CPU time than the rest of a request. No other
+    client uses it, because urllib3 changes the contexts that it is given."""
+    context = trusting(ca_file)
+    if bundle:
+        is_folder = Path(bundle).is_dir()
+        context.load_verify_locations(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
+    return context
+
+
 def _adapter(context: ssl.SSLContext) -> Any:
     """An adapter for the connections of a session. It trusts the same certificates as the context."""
     from requests.adapters import HTTPAdapter
@@ -224,5 +242,9 @@ def _adapter(context: ssl.SSLContext) -> Any:
 
         def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
             return super().proxy_manager_for(proxy, ssl_context=context, proxy_ssl_context=context, **options)
+
+        def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+            super().cert_verify(conn, url, verify, cert)
+            conn.ca_certs = conn.ca_cert_dir = None  # the context has them; each connection would load them again
 
     return Trusting()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,41 @@ async def test_a_chat_trusts_the_authorities_of_its_ca_file(tmp_path: Path, trus
 
     assert isinstance(outcome, Accepted if trusted else Deferred)
     assert len(service.asked) == int(trusted)
+
+
+async def test_a_ca_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    authority, other, file = trustme.CA(), trustme.CA(), tmp_path / "ca.pem"
+    async with loopback(answers(200, b"{}"), tls=context_for(authority, "127.0.0.1")) as service:
+        url, network = f"jsons://127.0.0.1:{service.port}/room", ChatNetwork(ca_file=str(file))
+        other.cert_pem.write_to_path(str(file))
+        os.utime(file, ns=(1, 1))
+        assert isinstance(await _deliver(url, network), Deferred)
+        authority.cert_pem.write_to_path(str(file))
+        assert isinstance(await _deliver(url, network), Accepted)
+
+
+def test_requests_that_trust_the_same_authorities_share_a_context(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    for network in (ChatNetwork(), ChatNetwork(ca_file=str(file))):
+        assert _context_of(network) is _context_of(network)
+
+
+def _context_of(network: ChatNetwork) -> object:
+    """What a new session makes its connections with."""
+    import requests
+    from urllib3.connectionpool import HTTPSConnectionPool
+
+    url = "https://chat.invalid/"
+    with requests.Session() as session:
+        network.apply(session, url, {})
+        adapter = session.get_adapter(url)
+        assert isinstance(adapter, requests.adapters.HTTPAdapter)
+        pool = adapter.get_connection_with_tls_context(requests.Request("POST", url).prepare(), verify=True)
+        assert isinstance(pool, HTTPSConnectionPool)
+        adapter.cert_verify(pool, url, True, None)
+        assert pool.ca_certs is None  # it would be read for each connection
+        return pool.conn_kw["ssl_context"]
 
 
 async def test_a_proxy_that_refuses_the_connection_is_named_as_for_webhooks() -> None:
