@@ -1,7 +1,7 @@
-"""What copies cost. The results of eight tasks that finish together are copied at once, into a folder and into a bucket
-of an S3 server (moto), and one more into a folder alone, next to `curl -o` of the same file. Memory is RSS: the most
-while eight are copied, against the same daemon after its first copy, when all libraries are loaded.
-"""
+"""What copies cost. The results of eight tasks that finish together are copied at the same time, into a folder and
+into a bucket of an S3 server (moto). Then one file is copied into a folder, compared with `curl -o` of the same
+file. Memory is RSS: the maximum during the eight copies, compared with the same daemon after its first copy, when
+all libraries are loaded."""
 
 from __future__ import annotations
 

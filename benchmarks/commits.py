@@ -1,6 +1,6 @@
 """How fast the store commits finished tasks: a transition, its event and one delivery with its bytes, synced to disk.
-Alone (one task per transaction) and in groups of 100, as the write batcher does; and notes of polls.
-"""
+Measured with one task per transaction, and in groups of 100, as the write batcher commits them; also for notes of
+polls."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """Does a poll cost the same with more requests in flight? The daemon of subject `poll`, limited to 1, 16, 64 and 256
-requests at once, next to the same loop over a default `httpx.AsyncClient`.
-"""
+requests at once, compared with the same loop over a default `httpx.AsyncClient`."""
 
 from __future__ import annotations
 

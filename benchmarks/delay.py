@@ -1,7 +1,6 @@
 """The time from the answer that shows a finished task to the webhook's arrival, at a light load (20 finished tasks and
-200 polls a second), next to the time of one sync of this disk. The event is on disk before the first byte of the
-webhook is sent, so nothing can be faster than a sync.
-"""
+200 polls a second), compared with one sync of this disk. The event is on disk before the first byte of the webhook
+is sent, so nothing can be faster than a sync."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""How much longer a request takes through the gateway than directly. Both sides have one connection and take turns. A
-status answer is read as a poll is; a create answer is a new task, whose watch is committed before the answer is passed
-on, one disk sync included.
-"""
+"""How much longer a request takes through the gateway than directly. Both ways use one connection and take turns. A
+status answer is read like a poll. A create answer contains a new task, whose watch is committed before the answer
+is forwarded, including one disk sync."""
 
 from __future__ import annotations
 

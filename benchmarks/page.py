@@ -1,8 +1,10 @@
-"""What the status page costs in a store of 100,000 tasks that have finished in the last 20 days, while the daemon polls
-200 tasks a second and five a second finish: the time until the first byte of each view and the whole, compressed size
-of each; how long after the provider's answer a finish is in the stream that open pages follow; what 200 open pages
-add to the daemon's memory and CPU; and, in Chromium, when a view is drawn on a slow phone that opens it for the first
-time, and what an open page costs. The memory of an idle daemon is that with one open page, after each view was opened.
+"""What the status page costs in a store of 100,000 tasks that have finished in the last 20 days. Meanwhile the daemon
+polls 200 tasks a second, and five a second finish.
+
+The tables show the time until the first byte of each view, and its compressed size; how long after the provider's
+answer a finish is in the stream that open pages follow; and how much memory and CPU 200 open pages add to the
+daemon. In Chromium, they show when a view is drawn on a slow phone that opens it for the first time, and what an
+open page costs. The memory of an idle daemon is measured with one open page, after each view was opened.
 """
 
 from __future__ import annotations

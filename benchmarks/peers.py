@@ -1,13 +1,14 @@
-"""genbridge next to urlwatch and changedetection.io, which people also use to be notified of changes.
+"""Compares genbridge with urlwatch and changedetection.io, which people also use to be notified of changes.
 
-Each side in turn has the same simulated provider and the same receiver, and watches 50, 500 and 2,000 tasks. After
-each task has been polled twice, tasks finish evenly over 20 s. Notifications count if they arrive within 15 s of
-the last one. A task counts as notified when the receiver has its result URL. Polls and CPU are those of the 35 s.
+Each program in turn has the same simulated provider and the same receiver, and watches 50, 500 and 2,000 tasks.
+After each task has been polled twice, tasks finish evenly over 20 s. Notifications count if they arrive within 15 s
+of the last finish. A task counts as notified when the receiver has its result URL. Polls and CPU are those of these
+35 s.
 
-Then the cases in which notifications get lost: the receiver answers 503 to the first request about a task; it is
-down for 60 s from just before the tasks finish; kill -9 and a new start after half of 60 tasks that finish together
-were seen; tasks that had finished before they were added. `benchmarks/sides` has one file per program with its
-set-up.
+The second table shows four cases in which notifications can get lost. The receiver answers 503 to the first request
+about a task. The receiver is down for 60 s, starting just before the tasks finish. The program is killed (kill -9)
+and started again when it has seen half of 60 tasks finish together. Tasks had finished before they were added.
+`benchmarks/sides` has one file per program with its setup.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What a poll costs: the CPU of one complete poll (schedule, HTTP, parse, decide, note), next to the scripts people
-write.
+"""What a poll costs: the CPU of one complete poll (schedule, HTTP, parse, decide, note), compared with typical
+scripts.
 
 genbridge is the real daemon on a SQLite store. More watches are due than it can poll, so 64 requests are always in
 flight. The others have 64 in flight, too: a loop over a default `httpx.AsyncClient` that parses and checks the
-answer, an aiohttp loop that only reads it, and `wrk` as the lower bound. Sides alternate, each in a fresh process;
-start-up is not counted.
+answer, an aiohttp loop that only reads it, and `wrk` as the lower bound. The programs take turns, each in a new
+process; start-up is not counted.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""Polls per task, without clock and network: only the schedules, on random durations from fixed seeds, next to fixed
-intervals, backoff and the optimum (`benchmarks/cadence`, also run by `python -m benchmarks.cadence`).
-"""
+"""Polls per task, without clock and network: only the schedules, on random durations from fixed seeds, compared with
+fixed intervals, backoff and the optimum (`benchmarks/cadence`, also run by `python -m benchmarks.cadence`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Several daemons on one PostgreSQL (the benchmark's own server, `fsync` on): what polls and finished tasks cost the
-database, how fast work changes hands, and what grows with the number of daemons. Statements and CPU are the
-server's own counts, for all daemons together. Each case has the same watches and the same rate of polls.
-"""
+database, how long a hand-over of work takes, and what grows with the number of daemons. Statements and CPU are the
+server's own counts, for all daemons together. Each case has the same watches and the same rate of polls."""
 
 from __future__ import annotations
 

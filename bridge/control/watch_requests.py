@@ -38,7 +38,7 @@ class WrongTask(NamedTuple):
 
     @property
     def place(self) -> str:
-        """`line 3`, or its place among the tasks if others are on its line."""
+        """`line 3`; or `task 2`, its position among the tasks, if other tasks are on the same line."""
         return f"task {self.number}" if self.number else f"line {self.line}"
 
 

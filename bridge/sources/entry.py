@@ -57,7 +57,7 @@ class SyntaxProblem(ValueError):
 
 
 def numbered(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """The tasks of a file, those that share a line with their `number`."""
+    """The tasks of a file. If several tasks are on one line, each gets its `number`."""
     held, shares_line = None, False
     for number, entry in enumerate(entries):
         if held is not None:
