@@ -13,14 +13,16 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Any, TextIO
 
-import structlog
-from structlog.typing import Processor
-
 from bridge.console_log import ConsoleLines
 from bridge.domain.quoting import printable
+from bridge.lean_imports import absent
 from bridge.log_stream import LogStream
 from bridge.redaction import hidden
 from bridge.screen import screen_of
+
+with absent("rich"):  # structlog would draw errors with it, which nobody uses here
+    import structlog
+    from structlog.typing import Processor
 
 _level = logging.DEBUG  # events below it are dropped
 _is_for_people = False

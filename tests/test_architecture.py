@@ -17,7 +17,7 @@ FILES: Final = sorted(PACKAGE.rglob("*.py"))
 FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms of one floor are strangers
     {"__init__"},  # the version
     {"errors"},
-    {"domain", "log_stream"},
+    {"domain", "log_stream", "lean_imports"},
     {"redaction", "screen"},
     {"console_log"},
     {"ports", "callback_ports", "logs", "clock", "collector", "metrics", "encoding"},

@@ -38,6 +38,12 @@ def test_simulate_does_without_the_daemon() -> None:
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
+def test_a_daemon_loads_no_library_that_draws_in_a_terminal() -> None:
+    script = "import sys, bridge.cli.run; print(*sys.modules); import rich.console, httpx"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"rich", "pygments", "attr"} & set(run.stdout.split())
+
+
 def test_serving_the_page_loads_no_library_of_ciphers() -> None:
     script = "import sys, bridge.cli.run, bridge.http.front; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
