@@ -63,7 +63,7 @@ def run(quick: bool) -> Report:
     )
     notes = [
         f"claiming shares, 160 in a call: {number(claims)} a second",
-        f"{watches:,} watches; the database does leases, news and notes meanwhile, however many polls there are",
+        f"{watches:,} watches; the figures include leases, news and notes, which cost the same for any number of polls",
     ]
     tables = [Table(head=head, rows=rows), Table(head=("from", "to", "median", "most"), rows=changes)]
     return Report(title="Several daemons on PostgreSQL", how=__doc__ or "", tables=tables, notes=notes)
