@@ -22,7 +22,7 @@ import psycopg
 import pytest
 
 from bridge.config.postgres_url import PostgresUrl
-from bridge.store.tables import TABLES
+from bridge.store.statements import TABLES
 
 ADDRESS: Final = "GENBRIDGE_TEST_POSTGRES"
 BINARIES: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))

@@ -15,9 +15,9 @@ from bridge.errors import ConfigError, StoreError
 from bridge.store import files
 from bridge.store.lock import DaemonLock
 from bridge.store.read_store import ReadStore
+from bridge.store.sql_session import Transactions
 from bridge.store.sqlite.database import MEMORY, Database
 from bridge.store.sqlite.inspection import LATEST, version_of
-from bridge.store.statements import Transactions
 
 if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore

@@ -19,8 +19,8 @@ from bridge.errors import OutdatedError
 from bridge.store.records import PAUSES
 from bridge.store.rows import Row, plain
 from bridge.store.selection import deliveries_where
-from bridge.store.sql_files import SQL
-from bridge.store.statements import BATCH, Session
+from bridge.store.sql_session import Session
+from bridge.store.statements import SQL
 from bridge.store.watch_statements import CALLBACK, add_facts, find_watches, withdraw
 from bridge.store.watch_store import WatchStore
 
@@ -39,7 +39,7 @@ class CommandStore(WatchStore):
         shared store has no owner."""
         if self.is_shared:
             return
-        [(before, known)] = self._once.find(SQL["commands.owner"])
+        [(before, known)] = self._database.find(SQL["commands.owner"])
         settings = before if settings is None else plain(settings)
         merged = {**json.loads(known), **base_urls}
         if before == settings and merged == json.loads(known):
@@ -120,7 +120,7 @@ class CommandStore(WatchStore):
             session.lock_store()
             earlier = _pause(session, of, name)
             made = earlier.again(now, until_at) if earlier else Pause(of=of, name=name, since_at=now, until_at=until_at)
-            session.run(BATCH["commands.set_pause"], [PAUSES.row(made)])
+            session.run(SQL["commands.set_pause"], [PAUSES.row(made)])
             session.touch()
 
     def resume(self, of: PauseOf, name: str, *, now: float) -> bool:
@@ -130,7 +130,7 @@ class CommandStore(WatchStore):
             pause = _pause(session, of, name)
             if pause is None or not pause.lasts(now):
                 return False
-            session.run(BATCH["commands.set_pause"], [PAUSES.row(pause.again(now, now))])
+            session.run(SQL["commands.set_pause"], [PAUSES.row(pause.again(now, now))])
             session.touch()
             return True
 

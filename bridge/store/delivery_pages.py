@@ -14,8 +14,8 @@ from bridge.domain.views import DeliveryView
 from bridge.store import records
 from bridge.store.rows import Row
 from bridge.store.selection import storable
-from bridge.store.sql_files import SQL
-from bridge.store.statements import OpenStore, Session
+from bridge.store.sql_session import OpenStore, Session
+from bridge.store.statements import SQL
 from bridge.store.task_pages import SCANNED, text_hits
 
 MOST_OF_TEXT: Final = 1_000  # deliveries of the tasks that a text finds
@@ -55,7 +55,7 @@ class DeliveryPages(OpenStore):
         if not watch_ids:
             return {}
         rest = "WHERE watch_id IN (:watch_ids[]) ORDER BY delivery_id"
-        return records.DELIVERY_VIEWS.by("watch_id", self._once, rest, watch_ids=list(watch_ids))
+        return records.DELIVERY_VIEWS.by("watch_id", self._database, rest, watch_ids=list(watch_ids))
 
 
 _RANK: Final = {standing: rank for rank, standing in enumerate(Standing)}

@@ -15,15 +15,12 @@ from bridge.domain.committed import LoggedEvent, LogPage
 from bridge.domain.event_order import EventOrder
 from bridge.store.read_store import ReadStore
 from bridge.store.rows import within
-from bridge.store.sql_files import SQL
-from bridge.store.statements import Session, Transactions
+from bridge.store.sql_session import Session, Transactions
+from bridge.store.statements import SQL
 
 READ_AT_ONCE: Final = 256  # events
 READ_BYTES: Final = 4 << 20
 TAIL_WITHIN: Final = 2_000  # numbers before the newest: more than one transaction takes
-
-LOGGED: Final = SQL["log.logged"]
-NUMBERS: Final = SQL["log.numbers"]
 
 
 class EventLog(ReadStore):
@@ -104,7 +101,7 @@ def _page(session: Session, after: int, upto: int, *, bounds: tuple[int, int]) -
     if not sizes:
         return LogPage(events=(), position=upto, oldest=oldest, newest=newest)
     fitting = within(sizes, READ_BYTES)
-    found = session.find(LOGGED, **asked, limit=len(fitting))
+    found = session.find(SQL["log.logged"], **asked, limit=len(fitting))
     events = [LoggedEvent(*row) for row in found]
     is_whole = len(fitting) == len(sizes) < READ_AT_ONCE
     position = upto if is_whole else events[-1].number
@@ -112,7 +109,7 @@ def _page(session: Session, after: int, upto: int, *, bounds: tuple[int, int]) -
 
 
 def _numbers(session: Session, after: int, *, limit: int) -> list[int]:
-    return [number for (number,) in session.find(NUMBERS, after=after, limit=limit)]
+    return [number for (number,) in session.find(SQL["log.numbers"], after=after, limit=limit)]
 
 
 def _writers(session: Session) -> list[str]:

@@ -6,8 +6,8 @@ import json
 from typing import Final
 
 from bridge.domain.page_views import COUNTED, BoundedCount, DeadDeliveries, DisabledSince, ExpiringResult, FinishedIn
-from bridge.store.sql_files import SQL
-from bridge.store.statements import OpenStore
+from bridge.store.sql_session import OpenStore
+from bridge.store.statements import SQL
 
 QUARTER_S: Final = 900
 MOST_POLLED: Final = 1_000  # of the tasks that finished last, whose polls are counted
@@ -21,18 +21,18 @@ class Figures(OpenStore):
 
     def finished_in(self, since: float) -> list[FinishedIn]:
         """How many tasks have finished since then, by quarter of an hour and phase."""
-        found = self._once.find(SQL["pages.finished_in"], since=since, quarter_s=float(QUARTER_S))
+        found = self._database.find(SQL["pages.finished_in"], since=since, quarter_s=float(QUARTER_S))
         return [FinishedIn(*row) for row in found]
 
     def polls_per_task(self) -> dict[str, tuple[float, int]]:
         """By account: how many polls a task took until its finish was seen, and how many tasks there were. Of the last
         thousand tasks that finished."""
-        found = self._once.find(SQL["pages.polls"], most=MOST_POLLED)
+        found = self._database.find(SQL["pages.polls"], most=MOST_POLLED)
         return {name: (float(polls), tasks) for name, polls, tasks in found}
 
     def delivery_lags(self, since: float) -> list[float]:
         """Seconds from the commit of a finish to its acceptance, of the last thousand deliveries since then."""
-        return [max(0.0, lag) for (lag,) in self._once.find(SQL["pages.lags"], since=since, most=MOST_LAGS)]
+        return [max(0.0, lag) for (lag,) in self._database.find(SQL["pages.lags"], since=since, most=MOST_LAGS)]
 
     def dead_deliveries(self) -> list[DeadDeliveries]:
         """The deliveries that were given up, by endpoint."""
@@ -45,16 +45,16 @@ class Figures(OpenStore):
 
     def disabled_endpoints(self) -> list[DisabledSince]:
         """The endpoints that answered 410, by name."""
-        return [DisabledSince(*row) for row in self._once.find(SQL["pages.disabled"])]
+        return [DisabledSince(*row) for row in self._database.find(SQL["pages.disabled"])]
 
     def oldest_waiting(self) -> dict[str, float]:
         """When the delivery that has waited longest was made, by endpoint."""
-        return {endpoint: oldest_at for endpoint, _, oldest_at in self._once.find(SQL["reads.waiting"])}
+        return {endpoint: oldest_at for endpoint, _, oldest_at in self._database.find(SQL["reads.waiting"])}
 
     def accepted(self, since: float) -> dict[str, tuple[BoundedCount, float]]:
         """By endpoint: how many deliveries were accepted since then, and when the last was. Only the last 10,000 of all
         endpoints are counted."""
-        found = self._once.find(SQL["pages.accepted"], since=since, most=COUNTED + 1)
+        found = self._database.find(SQL["pages.accepted"], since=since, most=COUNTED + 1)
         is_more = sum(count for _, count, _ in found) > COUNTED
         return {endpoint: (BoundedCount(count, is_more), last_at) for endpoint, count, last_at in found}
 
@@ -62,7 +62,7 @@ class Figures(OpenStore):
         """The failed deliveries whose results will be gone before their next attempt, the soonest first. Only 200
         waiting deliveries are looked at."""
         found = []
-        rows = self._once.find(SQL["pages.expiring"], most=MOST_EXPIRING, most_chars=MOST_SNAPSHOT)
+        rows = self._database.find(SQL["pages.expiring"], most=MOST_EXPIRING, most_chars=MOST_SNAPSHOT)
         for endpoint, account, task_id, due_at, snapshot in rows:
             gone_at = _gone_at(snapshot)
             if gone_at is not None and gone_at > now and (due_at is None or due_at > gone_at):

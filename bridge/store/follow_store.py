@@ -11,15 +11,11 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE
 from bridge.store import records
 from bridge.store.event_log import EventLog
-from bridge.store.sql_files import SQL
-from bridge.store.statements import Session
+from bridge.store.sql_session import Session
+from bridge.store.statements import SQL
 from bridge.store.watch_statements import find_watches
 
 _SETTLED_STATES: Final = [str(state) for state in DeliveryState if state is not DeliveryState.WAITING]
-TOUCHED: Final = SQL["log.touched"]
-FACTS: Final = SQL["log.facts"]
-NEW: Final = SQL["log.created"]
-SETTLED: Final = SQL["log.settled"]
 
 
 class FollowStore(EventLog):
@@ -43,11 +39,11 @@ class FollowStore(EventLog):
         with self._database.read() as session:
             marks = _marks(session)
             known = {watch_id for watch_id, _ in find_watches(session, keys, lock=False).values()}
-            touched = _ids(session, TOUCHED, most, revision=since.revision)
-            touched |= _ids(session, FACTS, most, fact=since.fact)
-            made = _ids(session, NEW, most, delivery=since.delivery)
+            touched = _ids(session, "log.touched", most, revision=since.revision)
+            touched |= _ids(session, "log.facts", most, fact=since.fact)
+            made = _ids(session, "log.created", most, delivery=since.delivery)
             for state in _SETTLED_STATES:
-                made |= _ids(session, SETTLED, most, state=state, since=since.settled_at)
+                made |= _ids(session, "log.settled", most, state=state, since=since.settled_at)
             watch_ids, watches_cut = _first(known, touched, most)
             changed_ids, deliveries_cut = _first(set(delivery_ids), made, most)
             return ChangedRows(
@@ -64,8 +60,8 @@ def _marks(session: Session) -> ChangeMarks:
     return ChangeMarks(revision=revision, fact=fact, delivery=delivery, settled_at=max(settled))
 
 
-def _ids(session: Session, statement: str, most: int, **values: object) -> set[int]:
-    return {row_id for (row_id,) in session.find(statement, **values, most=most + 1)}
+def _ids(session: Session, name: str, most: int, **values: object) -> set[int]:
+    return {row_id for (row_id,) in session.find(SQL[name], **values, most=most + 1)}
 
 
 def _first(known: set[int], others: set[int], most: int) -> tuple[list[int], bool]:

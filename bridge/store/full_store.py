@@ -18,8 +18,9 @@ from bridge.store.read_store import revision
 from bridge.store.record_store import RecordStore
 from bridge.store.retention import Retention
 from bridge.store.rows import Row, json_text
-from bridge.store.statements import Session
-from bridge.store.tables import TABLES, Contents, carried, select
+from bridge.store.sql_session import Session
+from bridge.store.statements import TABLES
+from bridge.store.tables import Contents, carried, select
 from bridge.store.transaction import CommitStore
 
 # The ids that PostgreSQL counts.

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from bridge.domain.task import LIVE, Kind
 from bridge.errors import BridgeBug
 from bridge.store.rows import Row, plain
-from bridge.store.statements import BATCH, Session
+from bridge.store.sql_session import Session
+from bridge.store.statements import SQL
 from bridge.store.watch_rows import memory_row
-from bridge.store.watch_statements import CALLBACK, COUNT_READINGS, add_facts
+from bridge.store.watch_statements import CALLBACK, add_facts
 
 if TYPE_CHECKING:
     from bridge.domain.change import Note
-
-NOTED: Final = BATCH["watches.noted"]
-NOTE: Final = BATCH["watches.note"]
 
 
 class ReadingCounts:
@@ -46,7 +44,7 @@ def write_notes(session: Session, notes: Iterable[Note]) -> None:
     memories: list[Row] = []
     facts: list[Row] = []
     counts = ReadingCounts()
-    for account, task_id, generation, watch_id, phase, polls in session.run(NOTED, by_watch):
+    for account, task_id, generation, watch_id, phase, polls in session.run(SQL["watches.noted"], by_watch):
         if phase not in LIVE:
             continue
         last = None
@@ -59,8 +57,8 @@ def write_notes(session: Session, notes: Iterable[Note]) -> None:
             phase = note.memory.phase
         if last is not None:
             memories.append(memory_and_schedule(watch_id, last))
-    session.run(NOTE, memories)
-    session.run(COUNT_READINGS, counts.rows())
+    session.run(SQL["watches.note"], memories)
+    session.run(SQL["watches.count_readings"], counts.rows())
     add_facts(session, facts)
 
 

@@ -12,27 +12,22 @@ from bridge.store.command_store import enable, lift_holds
 from bridge.store.read_store import ReadStore
 from bridge.store.records import Record
 from bridge.store.rows import Row, within
-from bridge.store.sql_files import SQL
-from bridge.store.statements import Question, question
+from bridge.store.statements import SQL, Statement
 from bridge.store.unreadable import readable
 
-QUEUES: Final = SQL["outbox.queues"]
-DUE: Final = question("outbox.due")
-_DUE_IN_ORDER: Final = question("outbox.due_in_order")
 DELIVERIES: Final = Record("delivery", Delivery, "deliveries LEFT JOIN events USING (event_id)", is_checked=False)
-HANDED_OUT: Final = Question(DELIVERIES.columns, f"FROM {DELIVERIES.table} WHERE delivery_id IN (:wanted[])")
-NEXT_DUE: Final = SQL["outbox.next_due"]
+HANDED_OUT: Final = Statement(f"FROM {DELIVERIES.table} WHERE delivery_id IN (:wanted[])", answer=DELIVERIES.columns)
 
 
 class OutboxStore(ReadStore):
     """`ports.Outbox`."""
 
     def queues(self) -> list[tuple[str, str]]:
-        return [(endpoint, target) for endpoint, target in self._once.find(QUEUES)]
+        return [(endpoint, target) for endpoint, target in self._database.find(SQL["outbox.queues"])]
 
     def held_queues(self, fingerprints: Mapping[str, str]) -> Mapping[tuple[str, str], float]:
         """See `ports.Outbox.held_queues`. `commit` notes the fingerprints that `disabled` was given."""
-        held = readable("queue", _held_queue, self._once.find(SQL["outbox.held"]))
+        held = readable("queue", _held_queue, self._database.find(SQL["outbox.held"]))
         changed = {one for one, _, _, mark in held if mark is not None and fingerprints.get(one, mark) != mark}
         if changed:
             with self._database.write() as session:
@@ -40,7 +35,7 @@ class OutboxStore(ReadStore):
         return {(one, target): until_at for one, target, until_at, _ in held if one not in changed}
 
     def failing(self) -> frozenset[str]:
-        return frozenset(endpoint for (endpoint,) in self._once.find(SQL["outbox.failing"]))
+        return frozenset(endpoint for (endpoint,) in self._database.find(SQL["outbox.failing"]))
 
     def make_due(self, *, latest_at: float) -> int:
         with self._database.write() as session:
@@ -63,16 +58,18 @@ class OutboxStore(ReadStore):
         slots = range(SLOTS) if held is None else slots_held(endpoint_scope(endpoint), held)
         queue = {"endpoint": endpoint, "target": target, "slots": list(slots), "apart_from": list(apart_from)}
         with self._database.read() as session:
-            sizes = session.find(_DUE_IN_ORDER if in_order else DUE, **queue, now=now, limit=limit)
+            sizes = session.find(
+                SQL["outbox.due_in_order" if in_order else "outbox.due"], **queue, now=now, limit=limit
+            )
             wanted = within(sizes, most_bytes)
             found = {row[0]: DELIVERIES.read(row) for row in session.find(HANDED_OUT, wanted=wanted)} if wanted else {}
-            next_up = session.find(NEXT_DUE, **queue, found=len(wanted))
+            next_up = session.find(SQL["outbox.next_due"], **queue, found=len(wanted))
         return [found[delivery_id] for delivery_id in wanted], next_up[0][0] if next_up else None
 
     def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
         """See `ports.Outbox.disabled`. `commit` notes these fingerprints with what it disables."""
         self._database.fingerprints = dict(fingerprints)
-        found = self._once.find(SQL["outbox.disabled"])
+        found = self._database.find(SQL["outbox.disabled"])
         changed = {one for one, _, mark in found if mark is not None and fingerprints.get(one, mark) != mark}
         if changed:
             with self._database.write() as session:

@@ -29,8 +29,8 @@ from bridge.store.figures import Figures
 from bridge.store.records import Record
 from bridge.store.rows import plain
 from bridge.store.selection import deliveries_where, watches_where
-from bridge.store.sql_files import SQL
-from bridge.store.statements import Finder, Session
+from bridge.store.sql_session import Finder, Session
+from bridge.store.statements import SQL
 from bridge.store.task_pages import TaskPages
 from bridge.store.unreadable import UNREADABLE, readable, unreadable_rows
 from bridge.store.watch_rows import watch
@@ -40,11 +40,9 @@ if TYPE_CHECKING:
     from bridge.domain.account_state import AccountState
     from bridge.domain.durations.table import DurationKey, Table
     from bridge.domain.health import Health
-    from bridge.domain.page_views import StoreSpace
     from bridge.domain.pause import Pause
     from bridge.domain.source import SourceFacts
     from bridge.domain.watch import Watch
-    from bridge.ports import News
 
 T = TypeVar("T")
 
@@ -65,26 +63,26 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
     ) -> Page[WatchView]:
         """These watches, the last added first: at most `limit`, of those before this `watch_id`."""
         where, values = watches_where(wanted, before)
-        return _page(self._once, records.WATCH_VIEWS, f"{where} ORDER BY watch_id DESC", values, limit, number=-1)
+        return _page(self._database, records.WATCH_VIEWS, f"{where} ORDER BY watch_id DESC", values, limit, number=-1)
 
     def last_finished(self, wanted: WatchFilter, *, limit: int) -> Page[WatchView]:
         """The matching watches that finished or were withdrawn, the last first: at most `limit`. `next_before` is
         set if there are more; it cannot be used as a cursor."""
         where, values = watches_where(wanted, None)
         rest = f"{where}{' AND' if where else ' WHERE'} {_OVER} ORDER BY ended_at DESC"
-        return _page(self._once, records.WATCH_VIEWS, rest, values, limit, number=-1)
+        return _page(self._database, records.WATCH_VIEWS, rest, values, limit, number=-1)
 
     def find(self, task_id: str, account: str | None = None) -> list[Watch]:
         """The watches of this id: one for each account that has it."""
 
         where = "task_id = :task_id" + ("" if account is None else " AND account = :account")
         sql = f"{SQL['watches.find_all']} WHERE {where} ORDER BY account"
-        found = self._once.find(sql, task_id=plain(task_id), account=account and plain(account))
+        found = self._database.find(sql, task_id=plain(task_id), account=account and plain(account))
         return readable("watch", watch, [row[:-2] for row in found])
 
     def view(self, key: WatchKey) -> WatchView:
         """One watch as `list_watches` shows it; UnknownError if it does not exist."""
-        for row in self._once.find(records.WATCH_VIEWS.select + _OF_KEY, **key._asdict()):
+        for row in self._database.find(records.WATCH_VIEWS.select + _OF_KEY, **key._asdict()):
             return records.WATCH_VIEWS.read(row)
         raise unknown(key)
 
@@ -106,7 +104,7 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def count_due(self, account: str, now: float) -> int:
         """How many watches of the account should be polled now."""
-        return int(self._once.find(SQL["reads.count_due"], account=account, now=now)[0][0])
+        return int(self._database.find(SQL["reads.count_due"], account=account, now=now)[0][0])
 
     def list_deliveries(
         self,
@@ -129,12 +127,12 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
     def delivery_totals(self, wanted: DeliveryFilter) -> list[DeliveryTotal]:
         """How many of these deliveries there are, by endpoint and topic. Reads each of them."""
         where, values = deliveries_where(wanted, None)
-        found = self._once.find(SQL["reads.totals"].replace("{where}", where), **values)
+        found = self._database.find(SQL["reads.totals"].replace("{where}", where), **values)
         return [DeliveryTotal(*row) for row in found]
 
     def delivery_body(self, delivery_id: int, *, most: int) -> tuple[bytes, int]:
         """The first bytes of what a delivery sends, and how many there are. Nothing when it is gone."""
-        for body, size in self._once.find(SQL["reads.body"], delivery_id=delivery_id, most=most):
+        for body, size in self._database.find(SQL["reads.body"], delivery_id=delivery_id, most=most):
             return bytes(body or b""), size or 0
         return b"", 0
 
@@ -186,20 +184,20 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def unreadable(self) -> list[str]:
         """The rows that cannot be read and are ignored: `watch ACCOUNT/ID`, `delivery NUMBER/EVENT`, ..."""
-        return unreadable_rows(self._once.find(UNREADABLE))
+        return unreadable_rows(self._database.find(UNREADABLE))
 
     def unchecked(self, *, since: float) -> list[Unchecked]:
         """The endpoints with answers that could not be checked since then."""
-        return merged_unchecked(self._once.find(SQL["reads.unchecked"], since=since, mark=NOT_CHECKED))
+        return merged_unchecked(self._database.find(SQL["reads.unchecked"], since=since, mark=NOT_CHECKED))
 
     def queue_holds(self) -> list[QueueHold]:
         """The queues that are or were held, by endpoint and target."""
-        return records.QUEUE_HOLDS.find(self._once, " ORDER BY endpoint, target")
+        return records.QUEUE_HOLDS.find(self._database, " ORDER BY endpoint, target")
 
     def failing_endpoints(self) -> list[Health]:
         """The endpoints that failed at the last attempt, by name."""
 
-        return records.HEALTH.find(self._once, " WHERE failing_since IS NOT NULL ORDER BY endpoint")
+        return records.HEALTH.find(self._database, " WHERE failing_since IS NOT NULL ORDER BY endpoint")
 
     def accounts(self) -> Mapping[str, AccountState]:
         """What is known of each account."""
@@ -209,63 +207,37 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def pauses(self) -> list[Pause]:
         """The last pause of each account and endpoint, over or not."""
-        return _pauses(self._once)
+        return _pauses(self._database)
 
     def sources(self) -> list[SourceFacts]:
         """What the sources of all daemons have seen, by name."""
 
-        return records.SOURCES.find(self._once, " ORDER BY daemon, source, path")
+        return records.SOURCES.find(self._database, " ORDER BY daemon, source, path")
 
     def durations(self) -> Mapping[DurationKey, Table | None]:
         """How long each kind of task takes; None where that cannot be read."""
         from bridge.store.record_store import durations  # here, because other queries do not need it
 
-        return durations(self._once)
-
-    @property
-    def place(self) -> object:
-        """Where the store is. Printed, it shows no secret."""
-        return self._database.place
-
-    def space(self) -> StoreSpace:
-        """How large the store is, and how much room is left on its disk."""
-        return self._database.space()
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether several daemons may work on it."""
-        return self._database.is_shared
-
-    @property
-    def notes_every_s(self) -> float:
-        """How often the poller's notes are written; so late a poll may show here."""
-        return self._database.notes_every_s
+        return durations(self._database)
 
     def members(self) -> list[MemberView]:
         """The daemons that work on a shared store now, by age; of a store with a single daemon, none."""
         if not self.is_shared:
             return []
-        return records.MEMBERS.find(self._once, " WHERE lease_until > clock_timestamp() ORDER BY fence")
+        return records.MEMBERS.find(self._database, " WHERE lease_until > clock_timestamp() ORDER BY fence")
 
     def key(self, purpose: str) -> bytes | None:
         """The store's random key for this purpose (`domain.store_key`); None until it is created."""
-        found = self._once.find("SELECT key FROM keys WHERE purpose = :purpose", purpose=purpose)
+        found = self._database.find("SELECT key FROM keys WHERE purpose = :purpose", purpose=purpose)
         return bytes(found[0][0]) if found else None
-
-    def news(self) -> News:
-        return self._database.news()
 
     def revision(self) -> int:
         """A number that grows whenever anyone but the poller touches a watch."""
-        return revision(self._once)
+        return revision(self._database)
 
     def ping(self) -> None:
         """Return when the store answers, or raise its StoreError."""
         self.revision()
-
-    def close(self) -> None:
-        """Close files and connections. A later call opens them again."""
-        self._database.close()
 
 
 def revision(session: Finder) -> int:

@@ -9,8 +9,8 @@ from bridge.domain.source import SourceFacts
 from bridge.store.read_store import ReadStore
 from bridge.store.records import SOURCES
 from bridge.store.rows import plain
-from bridge.store.sql_files import SQL
-from bridge.store.statements import BATCH, Finder
+from bridge.store.sql_session import Finder
+from bridge.store.statements import SQL
 
 
 class RecordStore(ReadStore):
@@ -19,14 +19,14 @@ class RecordStore(ReadStore):
     def record_sources(self, facts: Sequence[SourceFacts]) -> None:
         latest = {(one.daemon, one.source, one.path): SOURCES.row(one) for one in facts}
         with self._database.jot() as session:
-            session.run(BATCH["records.set_sources"], [latest[key] for key in sorted(latest)])
+            session.run(SQL["records.set_sources"], [latest[key] for key in sorted(latest)])
 
     def learn(self, fresh: Mapping[DurationKey, Table]) -> Mapping[DurationKey, Table]:
         if not fresh:
             return {}
         merged: dict[DurationKey, Table] = {}
         with self._database.jot() as session:
-            session.run(BATCH["records.add_durations"], [(*map(plain, key), text(Table())) for key in sorted(fresh)])
+            session.run(SQL["records.add_durations"], [(*map(plain, key), text(Table())) for key in sorted(fresh)])
             for key, seen in sorted(fresh.items()):  # in one order, so two daemons never wait for each other
                 name = {field: plain(value) for field, value in key._asdict().items()}
                 stored = durations(session, "records.locked_durations", **name)

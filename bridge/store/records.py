@@ -23,11 +23,11 @@ from bridge.domain.views import (
     WatchView,
 )
 from bridge.store.rows import Row, meta_of, plain
-from bridge.store.sql_files import SQL
+from bridge.store.statements import SQL
 from bridge.store.unreadable import readable, readable_json
 
 if TYPE_CHECKING:
-    from bridge.store.statements import Finder
+    from bridge.store.sql_session import Finder
 
 T = TypeVar("T")
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from bridge.store.event_log import forget_events, take_bodies
 from bridge.store.read_store import ReadStore
-from bridge.store.sql_files import SQL
-from bridge.store.statements import Session
-
-OLD_DELIVERIES: Final = SQL["retention.old_deliveries"]
-OLD_WATCHES: Final = SQL["retention.old_watches"]
+from bridge.store.sql_session import Session
+from bridge.store.statements import SQL
 
 
 class Retention(ReadStore):
@@ -41,7 +36,7 @@ class Retention(ReadStore):
 
 
 def _prune_deliveries(session: Session, state: str, *, before: float, limit: int) -> int:
-    old = session.find(OLD_DELIVERIES, state=state, before=before, limit=limit)
+    old = session.find(SQL["retention.old_deliveries"], state=state, before=before, limit=limit)
     if old:
         delivery_ids = [delivery_id for delivery_id, _ in old]
         take_bodies(session, delivery_ids)
@@ -51,7 +46,7 @@ def _prune_deliveries(session: Session, state: str, *, before: float, limit: int
 
 
 def _prune_watches(session: Session, *, before: float, limit: int) -> int:
-    old = session.find(OLD_WATCHES, before=before, limit=limit)
+    old = session.find(SQL["retention.old_watches"], before=before, limit=limit)
     listed = [watch_id for watch_id, is_listed in old if is_listed]
     if listed:
         session.execute(SQL["retention.cut_down"], watch_ids=listed)

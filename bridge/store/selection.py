@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.store.rows import plain
-from bridge.store.sql_files import SQL
+from bridge.store.statements import SQL
 
 
 def watches_where(wanted: WatchFilter, before: int | None) -> tuple[str, Mapping[str, object]]:

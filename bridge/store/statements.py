@@ -1,194 +1,103 @@
-"""SQL for both engines: one text for each statement, and the session that runs it.
+"""The SQL statements, for both engines, in files with a name and a description for each.
+
+-- name: description
+statement
+
+-- name (account, number int): description of a statement for many rows, with the columns of `{new}`
+statement
+
+-- name -> account, phase: description of a query for these columns; SELECT and the columns are added before it
+FROM ...
 
 A statement is plain SQL, plus:
 
 :name             a value
 (:name[])         after IN or NOT IN: the values of a list
-{new}             the rows of a `Batch`, as a table
+{new}             the given rows, as a table
 {in order}        at the end of an INSERT from `{new}`: in the order of the rows
 {sqlite: ...}     for SQLite only
 {postgres: ...}   for PostgreSQL only; mostly row locks, as SQLite has one writer at a time
+{other}           an earlier statement or part of the file; `{file.other}`: of another file
+{columns}         the columns of `{new}` that have no type of their own
+
+Further lines that begin with `--` are left out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
-
-from bridge.store.rows import Row
-from bridge.store.sql_files import SQL
-from bridge.store.tables import TABLES
-
-if TYPE_CHECKING:
-    from bridge.domain.page_views import StoreSpace
-    from bridge.domain.slots import Share
-    from bridge.ports import News
-
-WORK, OUTBOX, MEMBERS, ENDS = "work", "outbox", "members", "ends"
-"""The reasons to wake a daemon: the fields of `ports.News`."""
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
 
 LIST: Final = re.compile(r"\b(NOT )?IN \(:(\w+)\[\]\)")
 VALUE: Final = re.compile(r"(?<!:):([a-z]\w*)")
+
+_FOLDER: Final = Path(__file__).parent / "sql"
+_ENTRY: Final = re.compile(r"^-- (\w+)(?: \((.*?)\))?(?: -> (.*?))?: .*$", re.MULTILINE)
+_PART: Final = re.compile(r"\{(\w+)(\.\w+)?\}")
+_COMMA: Final = re.compile(r", (?![^(]*\))")
 _CHOICE: Final = re.compile(r"\{(sqlite|postgres):(.*?)\}", re.DOTALL)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Question:
-    """A SELECT of these columns that a session fetches in one step. `rest` follows the columns."""
+class Statement(str):
+    """One statement. With `answer` it is a SELECT of these columns, which `sql` follows, and a session fetches all its
+    rows in one step. `new`: the columns of the given rows, with their types: int, float, text, bool or bytes."""
 
-    columns: Sequence[str]
-    rest: str
+    new: Mapping[str, str]
+    answer: Sequence[str]
 
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Batch:
-    """A statement for many rows.
-
-    `new` names their columns and types: int, float, text, bool or bytes. With `answer` it is a SELECT of those columns,
-    and `sql` follows them.
-    """
-
-    new: str
-    sql: str
-    answer: Sequence[str] = ()
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """The type of each column of `new`."""
-        return dict(column.split() for column in self.new.split(","))
+    def __new__(cls, sql: str, *, new: Mapping[str, str] | None = None, answer: Sequence[str] = ()) -> Statement:
+        made = super().__new__(cls, f"SELECT {', '.join(answer)} {sql}" if answer else sql)
+        made.new, made.answer = new or {}, answer
+        return made
 
 
-class _Batches(dict[str, Batch]):
-    """The statements for many rows, by name as in `SQL`."""
+class _Statements(dict[str, Statement]):
+    """Each statement as `SQL["FILE.NAME"]`. A file is read when one of its statements is needed."""
 
-    def __missing__(self, name: str) -> Batch:
-        sql = SQL[name]
-        new = (column if " " in column else f"{column} {_TYPES[column]}" for column in SQL.new[name])
-        self[name] = Batch(", ".join(new), sql, tuple(filter(None, SQL.answer[name])))
-        return self[name]
+    def __missing__(self, wanted: str) -> Statement:
+        file = wanted.partition(".")[0]
+        texts: dict[str, str] = {}  # of this file so far
+        for name, (new, answer, text) in self.file(file).items():
+            given = dict(map(_typed, _listed(self._whole(new, texts))))
+            plain = ", ".join(column for column, kind in given.items() if kind is None)
+            texts[name] = self._whole(text.replace("{columns}", plain), texts)
+            types = {column: kind or _TYPES[column] for column, kind in given.items()}
+            answered = _listed(self._whole(answer, texts))
+            self[f"{file}.{name}"] = Statement(texts[name], new=types, answer=answered)
+        return dict(self)[wanted]
+
+    def file(self, file: str) -> dict[str, tuple[str, str, str]]:
+        """Everything in `sql/FILE.sql` by name, as it is written: columns of rows, columns found, statement."""
+        _, *found = _ENTRY.split((_FOLDER / f"{file}.sql").read_text(encoding="utf-8"))
+        entries = zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True)
+        return {name: (new or "", answer or "", _joined(text)) for name, new, answer, text in entries}
+
+    def _whole(self, text: str, texts: Mapping[str, str]) -> str:
+        return _PART.sub(lambda part: self[part[0][1:-1]] if part[2] else texts.get(part[1], part[0]), text)
 
 
+def _listed(columns: str) -> list[str]:
+    return _COMMA.split(columns) if columns else []
+
+
+def _typed(column: str) -> tuple[str, str | None]:
+    name, _, kind = column.partition(" ")
+    return name, kind or None
+
+
+def _joined(text: str) -> str:
+    return " ".join(" ".join(line for line in text.split("\n") if not line.startswith("--")).split())
+
+
+SQL: Final = _Statements()
+TABLES: Final[Mapping[str, Mapping[str, str]]] = {
+    table: dict(column.split() for column in columns.split(","))
+    for table, (_, _, columns) in SQL.file("tables").items()
+}
+"""Each table's columns with their types. Each table stands after those it refers to."""
 _TYPES: Final = {column: kind for columns in TABLES.values() for column, kind in columns.items()}
-BATCH: Final = _Batches()
-
-
-def question(name: str) -> Question:
-    """The one of `SQL` with this name."""
-    sql = SQL[name]
-    return Question(SQL.answer[name], sql)
-
-
-class Finder(Protocol):
-    """Runs statements that find rows."""
-
-    def find(self, statement: str | Question, **values: object) -> list[Row]:
-        """The rows it finds or returns."""
-
-
-class Session(Finder, Protocol):
-    """One transaction of a store."""
-
-    def execute(self, statement: str, **values: object) -> int:
-        """Run it; how many rows it has changed."""
-
-    def run(self, batch: Batch, rows: Collection[Row]) -> list[Row]:
-        """Run it for all these rows, if any; the rows it finds or returns."""
-
-    def stream(self, statement: str) -> Iterator[Row]:
-        """The rows it finds, few at a time."""
-
-    def load(self, table: str, rows: Iterable[Row]) -> int:
-        """Insert rows with the columns of `TABLES` and then of `OWN`. Returns how many."""
-
-    def unhurried(self) -> AbstractContextManager[None]:
-        """Within the block a statement may take an hour."""
-
-    def guard(self) -> None:
-        """LeaseLost unless this daemon may still commit. No other daemon takes over before this transaction has
-        ended."""
-
-    def lock_store(self) -> None:
-        """Block other writers of watches until this transaction ends. So revisions become visible in order: a reader
-        that has seen one has also seen all before it."""
-
-    def next_revision(self) -> int:
-        """The revision of the watches that this transaction touches; wakes other daemons. Call `lock_store` first."""
-
-    def event_numbers(self) -> Iterator[int | None]:
-        """Numbers for new events, in the order of the log; None where the database numbers them itself."""
-
-    def touch(self) -> None:
-        """Wake other daemons for a change that touches no watch."""
-
-    def wake(self, what: str) -> None:
-        """Wake other daemons for one of the things above."""
-
-
-class Transactions(Protocol):
-    """Transactions. Every failure becomes a GenbridgeError."""
-
-    is_shared: bool
-    """Whether several daemons may work on the store."""
-
-    notes_every_s: float
-    """How often the poller's notes are best written."""
-
-    held: frozenset[Share] | None
-    """The work that this daemon is certain to hold; None: all of it."""
-
-    fingerprints: Mapping[str, str]
-    """Of the endpoints' settings, as last given to `Outbox.disabled`."""
-
-    @property
-    def place(self) -> object:
-        """Where the store is. Printed, it shows no secret."""
-
-    def read(self) -> AbstractContextManager[Session]:
-        """Sees the store at one instant, and writes nothing."""
-
-    def write(self) -> AbstractContextManager[Session]:
-        """Everything is on disk when the block has ended. If the block raises, nothing is."""
-
-    def alone(self) -> AbstractContextManager[Session]:
-        """Sees the store at one instant and writes nothing. After `lock_store`, other processes do not write either."""
-
-    def jot(self) -> AbstractContextManager[Session]:
-        """The same, but a crash of the server may undo the last second."""
-
-    def give_back(self) -> None:
-        """Free some of the space that retention has emptied."""
-
-    def space(self) -> StoreSpace:
-        """How large the store is, and how much room is left on its disk."""
-
-    def news(self) -> News:
-        """See `ports.News`."""
-
-    def close(self) -> None:
-        """Close files and connections. A later call opens them again."""
-
-
-class OneRead:
-    """A transaction for each statement."""
-
-    def __init__(self, database: Transactions) -> None:
-        self._database = database
-
-    def find(self, statement: str | Question, **values: object) -> list[Row]:
-        """See `Session.find`."""
-        with self._database.read() as session:
-            return session.find(statement, **values)
-
-
-class OpenStore:
-    """Base of what a store can do."""
-
-    def __init__(self, database: Transactions) -> None:
-        self._database = database
-        self._once = OneRead(database)
 
 
 def chosen(sql: str, engine: str) -> str:

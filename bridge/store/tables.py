@@ -1,6 +1,5 @@
-"""The tables of a store and their columns: everything that moves from one engine to another.
-
-PostgreSQL has a few more columns, which are computed from these.
+"""What moves from one engine to another: the rows of `TABLES`. PostgreSQL has a few more columns, which are computed
+from these.
 """
 
 from __future__ import annotations
@@ -9,13 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from bridge.store.rows import Row, plain
-from bridge.store.sql_files import SQL
+from bridge.store.statements import TABLES
 
-TABLES: Final[Mapping[str, Mapping[str, str]]] = {
-    table: dict(column.split() for column in columns.split(","))
-    for table, (_, _, columns) in SQL.file("tables").items()
-}
-"""Each table's columns with their types: int, float, text, bool or bytes."""
 OWN: Final[Mapping[str, Sequence[str]]] = {"watches": ("slot", "urls"), "deliveries": ("slot",)}
 """Columns that PostgreSQL alone has, computed from the others."""
 

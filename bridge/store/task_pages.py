@@ -12,8 +12,8 @@ from bridge.domain.views import WatchView
 from bridge.store import records
 from bridge.store.rows import Row, plain
 from bridge.store.selection import like, storable
-from bridge.store.sql_files import SQL
-from bridge.store.statements import Finder, OpenStore, Session, question
+from bridge.store.sql_session import Finder, OpenStore, Session
+from bridge.store.statements import SQL
 from bridge.store.watch_rows import snapshot_of
 
 SCANNED: Final = 8_000  # rows that one page looks at, if it has conditions that no index has
@@ -22,7 +22,6 @@ MOST_LIVE: Final = 10_000
 _NEWEST: Final = 1 << 62  # above every id
 _LAST: Final = "\U0010ffff"  # sorts behind everything that begins with a text
 
-LIVE: Final = question("pages.live")
 MOST_SNAPSHOT: Final = 1 << 18  # characters; a longer one holds the result itself
 
 
@@ -56,18 +55,18 @@ class TaskPages(OpenStore):
 
     def live_watches(self) -> list[LiveWatch]:
         """The tasks that run, in no order; at most 10,000."""
-        return [LiveWatch(*row) for row in self._once.find(LIVE, most=MOST_LIVE)]
+        return [LiveWatch(*row) for row in self._database.find(SQL["pages.live"], most=MOST_LIVE)]
 
     def watches_by_id(self, watch_ids: Sequence[int]) -> list[WatchView]:
         """These watches, in this order. Those that are gone are left out."""
-        return _views(self._once, watch_ids)
+        return _views(self._database, watch_ids)
 
     def snapshots_by_id(self, watch_ids: Sequence[int]) -> dict[int, Snapshot]:
         """What the provider last said of these watches. Those without a snapshot, or with a very long one, are left
         out."""
         if not watch_ids:
             return {}
-        rows = self._once.find(SQL["pages.snapshots"], ids=list(watch_ids), most_chars=MOST_SNAPSHOT)
+        rows = self._database.find(SQL["pages.snapshots"], ids=list(watch_ids), most_chars=MOST_SNAPSHOT)
         found = {watch_id: snapshot_of(key, text) for watch_id, key, text in rows}
         return {watch_id: snapshot for watch_id, snapshot in found.items() if snapshot is not None}
 

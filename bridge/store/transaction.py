@@ -38,16 +38,15 @@ from bridge.store.notes import ReadingCounts, memory_and_schedule
 from bridge.store.read_store import ReadStore
 from bridge.store.records import HEALTH
 from bridge.store.rows import Row, json_text, plain
-from bridge.store.sql_files import SQL
-from bridge.store.statements import BATCH, ENDS, OUTBOX, Session, question
+from bridge.store.sql_session import ENDS, OUTBOX, Session
+from bridge.store.statements import SQL
 from bridge.store.watch_rows import named_endpoints, snapshot_of, snapshot_text, watch
-from bridge.store.watch_statements import CALLBACK, COUNT_READINGS, add_facts
+from bridge.store.watch_statements import CALLBACK, add_facts
 
 DAY_S: Final = 86_400.0
 MOST_NOTIFIED: Final = 5  # notifications about new words of one account in a day
 MOST_WORDS: Final = 100  # stored for each account; further ones are counted as one
 OTHER_WORDS: Final = "(others)"
-_ATTEMPTED: Final = question("commits.attempted")
 _OF_ENDPOINTS: Final = " WHERE endpoint IN (:endpoints[]) {postgres:ORDER BY endpoint FOR UPDATE}"
 RELEASE_AHEAD_S: Final = 5.0  # a delivery due this soon may be in a daemon's memory, and keeps its bytes
 
@@ -118,9 +117,9 @@ class Transaction:
                 self.wakes_all = True
                 if change.route is not None:
                     held = (change.account, change.route, change.until_at, plain(change.reason))
-                    self._session.run(BATCH["commits.hold_route"], [held])
+                    self._session.run(SQL["commits.hold_route"], [held])
                 else:
-                    self._session.run(BATCH["commits.pause_account"], [(change.account, change.until_at)])
+                    self._session.run(SQL["commits.pause_account"], [(change.account, change.until_at)])
                 return True
             case AnswerUnread():
                 return self._note_unread(change)
@@ -135,22 +134,22 @@ class Transaction:
         """Write the results. Outcomes come before a task's end cancels its waiting deliveries."""
         live = list(self._live.values())
         run = self._session.run
-        run(BATCH["watches.move"], [one.moved for one in live if one.moved])
-        run(COUNT_READINGS, self._counts.rows())
+        run(SQL["watches.move"], [one.moved for one in live if one.moved])
+        run(SQL["watches.count_readings"], self._counts.rows())
         add_facts(self._session, self._facts)
         self._write_attempts()
-        run(BATCH["commits.set_health"], list(map(HEALTH.row, self._health.changed)))
-        run(BATCH["commits.add_events"], self._events)
-        run(BATCH["commits.add_bodies"], self._bodies)
-        run(BATCH["commits.add_deliveries"], self._deliveries)
-        run(BATCH["commits.release"], self._released)
+        run(SQL["commits.set_health"], list(map(HEALTH.row, self._health.changed)))
+        run(SQL["commits.add_events"], self._events)
+        run(SQL["commits.add_bodies"], self._bodies)
+        run(SQL["commits.add_deliveries"], self._deliveries)
+        run(SQL["commits.release"], self._released)
         over = [(one.watch_id, one.ended_at) for one in live if one.ended_at is not None]
-        run(BATCH["commits.cancel_overtaken"], over)
+        run(SQL["commits.cancel_overtaken"], over)
 
     def _read_live(self, changes: Sequence[TaskChange]) -> dict[Row, _Live]:
         live = {}
         wanted = {(change.note.key.task_id, change.note.key.account, change.note.generation) for change in changes}
-        for *row, watch_id in self._session.run(BATCH["commits.meant"], wanted):
+        for *row, watch_id in self._session.run(SQL["commits.meant"], wanted):
             found = watch(tuple(row))
             if found.state.memory.phase in LIVE:
                 live[found.state.task_id, found.state.account, found.state.generation] = _Live(watch_id, found)
@@ -162,7 +161,7 @@ class Transaction:
         return {
             delivery_id: _Attempted(DeliveryState(state), watch_id, bool(is_live))
             for delivery_id, state, watch_id, is_live in self._session.find(
-                _ATTEMPTED, delivery_ids=list(set(delivery_ids))
+                SQL["commits.attempted"], delivery_ids=list(set(delivery_ids))
             )
         }
 
@@ -202,7 +201,7 @@ class Transaction:
     def _move_account(self, change: AccountChange) -> bool:
         if change.blocked:
             block = (change.account, change.at, plain(change.reason), change.count)
-            moved = bool(self._session.run(BATCH["commits.block"], [block]))
+            moved = bool(self._session.run(SQL["commits.block"], [block]))
         else:
             moved = (
                 self._session.execute(SQL["commits.restore"], blocked_s=change.blocked_s, account=change.account) == 1
@@ -269,14 +268,14 @@ class Transaction:
     def _write_attempts(self) -> None:
         disabling = {made.endpoint: made for made in reversed(self._attempts) if made.disables and self._is_new(made)}
         attempts = [(one.delivery_id, one.at, one.outcome, plain(one.detail), one.duration_s) for one in self._attempts]
-        self._session.run(BATCH["commits.add_attempts"], attempts)
-        self._session.run(BATCH["commits.settle"], [one.settled for one in self._attempted.values() if one.settled])
+        self._session.run(SQL["commits.add_attempts"], attempts)
+        self._session.run(SQL["commits.settle"], [one.settled for one in self._attempted.values() if one.settled])
         held = {
             (made.endpoint, made.target): (made.queue_until, plain(made.queue_reason), self._fingerprint(made))
             for made in self._attempts
             if made.queue_until is not None
         }
-        self._session.run(BATCH["commits.hold_queues"], [(*queue, *hold) for queue, hold in sorted(held.items())])
+        self._session.run(SQL["commits.hold_queues"], [(*queue, *hold) for queue, hold in sorted(held.items())])
         for made in disabling.values():
             self._disable(made)
 

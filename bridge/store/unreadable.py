@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.task import LIVE, Json, Kind, Phase
-from bridge.store.sql_files import SQL
+from bridge.store.statements import SQL
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from bridge.domain.wish_intake import WishIntake
 from bridge.ports import Added
 from bridge.store.records import PAUSES
 from bridge.store.rows import Row, json_text, plain
-from bridge.store.sql_files import SQL
-from bridge.store.statements import BATCH, Session
+from bridge.store.sql_session import Session
+from bridge.store.statements import SQL
 from bridge.store.watch_statements import add_facts, find_watches, withdraw
 
 _OF_ACCOUNTS: Final = " WHERE what = 'account' AND name IN (:accounts[])"
@@ -63,7 +63,7 @@ class WatchIntake:
         revision = self._session.next_revision() if touches else 0
         ids = self._write_watches(intake, revision)
         named = [(self._source, watch_id, self._is_listing) for watch_id in (*ids.values(), *intake.named)]
-        self._session.run(BATCH["watches.name"], named)
+        self._session.run(SQL["watches.name"], named)
         facts = [(ids[whose] if isinstance(whose, WatchKey) else whose, what) for whose, what in intake.facts]
         add_facts(self._session, [(watch_id, self._now, what, self._source) for watch_id, what in facts])
         if self._withdrawn:
@@ -78,9 +78,9 @@ class WatchIntake:
             (*wish.key, 1, Phase.SUBMITTED, self._source, *columns, meta or "{}", slot_of(wish.task_id))
             for wish, (*columns, meta) in zip(intake.new.values(), values, strict=False)
         ]
-        ids = {WatchKey(*key): watch_id for *key, watch_id in self._session.run(BATCH["watches.add"], fresh)}
+        ids = {WatchKey(*key): watch_id for *key, watch_id in self._session.run(SQL["watches.add"], fresh)}
         over = [(watch_id, *row) for watch_id, row in zip(intake.over, values[len(fresh) :], strict=True)]
-        self._session.run(BATCH["watches.start_over"], over)
+        self._session.run(SQL["watches.start_over"], over)
         # A withdrawn watch keeps its generation, so that nothing is notified twice; a new one starts from zero.
         if intake.again:
             self._session.execute(SQL["watches.new_generation"], watch_ids=intake.again)

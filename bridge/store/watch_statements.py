@@ -8,24 +8,22 @@ from typing import Final
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.store.rows import Row
-from bridge.store.sql_files import SQL
-from bridge.store.statements import BATCH, Session
+from bridge.store.sql_session import Session
+from bridge.store.statements import SQL
 
-FIND: Final = BATCH["watches.find"]
-COUNT_READINGS: Final = BATCH["watches.count_readings"]
 CALLBACK: Final = "callback"  # a fact: one came, and the task was polled because of it
 MOST_CALLBACKS: Final = 20  # kept of a watch, the latest
 
 
 def find_watches(session: Session, keys: Collection[WatchKey], *, lock: bool) -> dict[WatchKey, tuple[int, Phase]]:
     """watch_id and phase of the watches that exist. With `lock`, no other transaction changes them."""
-    found = session.run(BATCH["watches.find_locked"] if lock else FIND, keys)
+    found = session.run(SQL["watches.find_locked" if lock else "watches.find"], keys)
     return {WatchKey(account, task_id): (watch_id, Phase(phase)) for account, task_id, watch_id, phase in found}
 
 
 def add_facts(session: Session, facts: Sequence[Row]) -> None:
     """Add facts to the histories of watches: watch_id, at, what, detail. Of callbacks only the latest stay."""
-    session.run(BATCH["watches.add_facts"], facts)
+    session.run(SQL["watches.add_facts"], facts)
     called = sorted({watch_id for watch_id, _, what, _ in facts if what == CALLBACK})
     if called:
         session.execute(SQL["watches.trim_callbacks"], watch_ids=called, what=CALLBACK, most=MOST_CALLBACKS)

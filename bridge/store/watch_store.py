@@ -12,18 +12,15 @@ from bridge.domain.watch import WatchState, Wish
 from bridge.ports import Added, Cursor
 from bridge.store.notes import write_notes
 from bridge.store.read_store import ReadStore, revision
-from bridge.store.sql_files import SQL
+from bridge.store.statements import SQL
 from bridge.store.watch_intake import WatchIntake
 from bridge.store.watch_rows import watch_states
 
 if TYPE_CHECKING:
     from bridge.domain.change import Note
 
-LIVE_STATES: Final = SQL["watches.live_states"]
-LIVE_SLICE: Final = SQL["watches.live_slice"]
-CHANGED_STATES: Final = SQL["watches.changed_states"]
 _OF_SHARES: Final = " AND (account, slot) IN (SELECT * FROM unnest(:accounts::text[], :slots::int[]))"
-SLICED: Final = " ORDER BY watch_id LIMIT :most"
+_SLICED: Final = " ORDER BY watch_id LIMIT :most"
 
 
 class WatchStore(ReadStore):
@@ -68,13 +65,13 @@ class WatchStore(ReadStore):
             return added, gone
 
     def cursor(self, source: str) -> str | None:
-        found = self._once.find(SQL["watches.cursor"], sources=[source, _kind(source)])
+        found = self._database.find(SQL["watches.cursor"], sources=[source, _kind(source)])
         return str(found[0][0]) if found else None
 
     def changed(self, since: int) -> tuple[int, list[WatchState]]:
         where, shares = self._of_shares()
         with self._database.read() as session:
-            statement = CHANGED_STATES if since else LIVE_STATES
+            statement = SQL["watches.changed_states" if since else "watches.live_states"]
             return revision(session), watch_states(session.find(statement + where, **shares, since=since))
 
     def live(self, *, most: int) -> Iterator[list[WatchState]]:
@@ -84,14 +81,16 @@ class WatchStore(ReadStore):
             while True:
                 where, shares = self._of_shares()
                 with self._database.read() as session:
-                    found = session.find(LIVE_SLICE + where + SLICED, phase=phase, after=after, most=most, **shares)
+                    found = session.find(
+                        SQL["watches.live_slice"] + where + _SLICED, phase=phase, after=after, most=most, **shares
+                    )
                 if not found:
                     break
                 after = found[-1][-1]
                 yield watch_states(row[:-1] for row in found)
 
     def answered_actions(self, account: str) -> frozenset[str | None]:
-        found = self._once.find(SQL["watches.answered_actions"], account=account)
+        found = self._database.find(SQL["watches.answered_actions"], account=account)
         return frozenset(action for (action,) in found)
 
     def note(self, notes: Sequence[Note]) -> None:

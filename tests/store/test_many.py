@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.store.sqlite.sql_session import SqliteSession
-from bridge.store.statements import Batch, Question
+from bridge.store.statements import Statement
 
-PUT = Batch(
-    "place int, value text, other text",
+PUT = Statement(
     "INSERT INTO things (place, value, other) SELECT place, value, other FROM {new} WHERE true ON CONFLICT DO NOTHING",
+    new={"place": "int", "value": "text", "other": "text"},
 )
-GET = Batch("place int", "FROM {new} JOIN things USING (place)", answer=("place", "value", "other"))
-ASK = Question(("place", "value", "other"), "FROM things WHERE place IN (:places[]) ORDER BY place")
+FOUND = ("place", "value", "other")
+GET = Statement("FROM {new} JOIN things USING (place)", new={"place": "int"}, answer=FOUND)
+ASK = Statement("FROM things WHERE place IN (:places[]) ORDER BY place", answer=FOUND)
 
 VALUES = st.one_of(
     st.none(),

@@ -13,47 +13,38 @@ from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.domain.watch import Memory
-from bridge.store import (
-    SqliteStore,
-    event_log,
-    follow_store,
-    notes,
-    outbox,
-    retention,
-    watch_statements,
-    watch_store,
-)
-from bridge.store.sqlite.sql_session import batch_sql, plain_sql, question_sql
-from bridge.store.statements import BATCH, question
+from bridge.store import SqliteStore, outbox
+from bridge.store.sqlite.sql_session import plain_sql
+from bridge.store.statements import SQL
 from tests.factories import NOW
 from tests.store.making import Teller, add, due, make_attempt, make_end, make_note
 
 HOT = {
-    "find a watch": batch_sql(watch_statements.FIND, 4),
-    "load all live watches": watch_store.LIVE_STATES,
-    "load live watches in slices": watch_store.LIVE_SLICE + watch_store.SLICED,
-    "load changed watches": watch_store.CHANGED_STATES,
-    "find what was polled": batch_sql(notes.NOTED, 4),
-    "note polls": batch_sql(notes.NOTE, 4),
-    "load watches for their transitions": batch_sql(BATCH["commits.meant"], 4),
-    "move watches": batch_sql(BATCH["watches.move"], 4),
-    "count answers": batch_sql(watch_statements.COUNT_READINGS, 4),
-    "load what was attempted": question_sql(question("commits.attempted")),
-    "settle": batch_sql(BATCH["commits.settle"], 4),
-    "cancel what was overtaken": batch_sql(BATCH["commits.cancel_overtaken"], 4),
-    "lanes": plain_sql(outbox.QUEUES),
-    "due": question_sql(outbox.DUE),
-    "hand out": question_sql(outbox.HANDED_OUT),
-    "next due": plain_sql(outbox.NEXT_DUE),
-    "add bodies of events": batch_sql(BATCH["commits.add_bodies"], 4),
-    "read the log of events": plain_sql(event_log.LOGGED),
-    "read its numbers": plain_sql(event_log.NUMBERS),
-    "watches that were touched": plain_sql(follow_store.TOUCHED),
-    "facts": plain_sql(follow_store.FACTS),
-    "new deliveries": plain_sql(follow_store.NEW),
-    "settled deliveries": plain_sql(follow_store.SETTLED),
-    "old deliveries": plain_sql(retention.OLD_DELIVERIES),
-    "old watches": plain_sql(retention.OLD_WATCHES),
+    "find a watch": plain_sql(SQL["watches.find"], 4),
+    "load all live watches": SQL["watches.live_states"],
+    "load live watches in slices": SQL["watches.live_slice"] + " ORDER BY watch_id LIMIT :most",
+    "load changed watches": SQL["watches.changed_states"],
+    "find what was polled": plain_sql(SQL["watches.noted"], 4),
+    "note polls": plain_sql(SQL["watches.note"], 4),
+    "load watches for their transitions": plain_sql(SQL["commits.meant"], 4),
+    "move watches": plain_sql(SQL["watches.move"], 4),
+    "count answers": plain_sql(SQL["watches.count_readings"], 4),
+    "load what was attempted": plain_sql(SQL["commits.attempted"]),
+    "settle": plain_sql(SQL["commits.settle"], 4),
+    "cancel what was overtaken": plain_sql(SQL["commits.cancel_overtaken"], 4),
+    "lanes": plain_sql(SQL["outbox.queues"]),
+    "due": plain_sql(SQL["outbox.due"]),
+    "hand out": plain_sql(outbox.HANDED_OUT),
+    "next due": plain_sql(SQL["outbox.next_due"]),
+    "add bodies of events": plain_sql(SQL["commits.add_bodies"], 4),
+    "read the log of events": plain_sql(SQL["log.logged"]),
+    "read its numbers": plain_sql(SQL["log.numbers"]),
+    "watches that were touched": plain_sql(SQL["log.touched"]),
+    "facts": plain_sql(SQL["log.facts"]),
+    "new deliveries": plain_sql(SQL["log.created"]),
+    "settled deliveries": plain_sql(SQL["log.settled"]),
+    "old deliveries": plain_sql(SQL["retention.old_deliveries"]),
+    "old watches": plain_sql(SQL["retention.old_watches"]),
 }
 
 

@@ -16,14 +16,10 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import slot_of
 from bridge.errors import ConfigError, StoreDamaged, StoreError
 from bridge.store import open_store
-from bridge.store.event_log import LOGGED
-from bridge.store.follow_store import FACTS, NEW, SETTLED, TOUCHED
-from bridge.store.outbox import DUE, QUEUES
 from bridge.store.postgres import PostgresStore, open_postgres
 from bridge.store.postgres.database import LATEST
-from bridge.store.postgres.sql_session import arrays, batch_sql, plain_sql, question_sql
-from bridge.store.statements import BATCH
-from bridge.store.watch_store import CHANGED_STATES
+from bridge.store.postgres.sql_session import arrays, plain_sql
+from bridge.store.statements import SQL
 from tests.factories import NOW, make_wish
 from tests.store.making import (
     KEY,
@@ -254,15 +250,15 @@ class TestMany:
         with psycopg.connect(postgres.reveal()) as connection:
             connection.execute("ANALYZE watches, deliveries, events, history, event_bodies")
             for query, given in (
-                (plain_sql(QUEUES), {}),
-                (question_sql(DUE), plain),
-                (plain_sql(CHANGED_STATES), {"since": 10**9}),
-                (plain_sql(LOGGED), {"after": 10, "upto": 20, "limit": 10}),
-                (plain_sql(TOUCHED), {"revision": 10**9, "most": 10}),
-                (plain_sql(FACTS), {"fact": 10**9, "most": 10}),
-                (plain_sql(NEW), {"delivery": 10**9, "most": 10}),
-                (plain_sql(SETTLED), {"state": "accepted", "since": 1e12, "most": 10}),
-                (batch_sql(BATCH["commits.meant"]), arrays(BATCH["commits.meant"], [("task-2500", "kling", 1)])),
+                (plain_sql(SQL["outbox.queues"]), {}),
+                (plain_sql(SQL["outbox.due"]), plain),
+                (plain_sql(SQL["watches.changed_states"]), {"since": 10**9}),
+                (plain_sql(SQL["log.logged"]), {"after": 10, "upto": 20, "limit": 10}),
+                (plain_sql(SQL["log.touched"]), {"revision": 10**9, "most": 10}),
+                (plain_sql(SQL["log.facts"]), {"fact": 10**9, "most": 10}),
+                (plain_sql(SQL["log.created"]), {"delivery": 10**9, "most": 10}),
+                (plain_sql(SQL["log.settled"]), {"state": "accepted", "since": 1e12, "most": 10}),
+                (plain_sql(SQL["commits.meant"]), arrays(SQL["commits.meant"], [("task-2500", "kling", 1)])),
             ):
                 plan = connection.execute(f"EXPLAIN {query}", given).fetchall()
                 assert not any("Seq Scan" in line for (line,) in plan), plan

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.store.sql_files import SQL
-from bridge.store.statements import BATCH
+from bridge.store.statements import SQL
 
 STORE = Path(__file__).parents[2] / "bridge" / "store"
 FILES = {
@@ -41,5 +40,5 @@ def test_a_statement_has_its_parts_in_place(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name in NAMES if "{new}" in SQL[name]))
 def test_the_rows_of_a_statement_have_columns_that_exist(name: str) -> None:
-    assert BATCH[name].columns
-    assert set(BATCH[name].columns.values()) <= {"int", "float", "text", "bool", "bytes"}
+    assert SQL[name].new
+    assert set(SQL[name].new.values()) <= {"int", "float", "text", "bool", "bytes"}

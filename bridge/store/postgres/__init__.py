@@ -17,8 +17,7 @@ from bridge.store.full_store import Store
 from bridge.store.postgres.database import LATEST, Database
 from bridge.store.postgres.lost_answers import RepeatableCommits
 from bridge.store.postgres.shares import PostgresShares
-from bridge.store.sql_files import SQL
-from bridge.store.tables import TABLES
+from bridge.store.statements import SQL, TABLES
 
 AGREE_S: Final = 2.0  # a smaller clock difference does no harm; it may be the network delay of the answer
 
@@ -39,7 +38,7 @@ class PostgresStore(PostgresShares, RepeatableCommits, Store):
 
     def ahead_s(self, clock: Clock) -> float:
         """See `full_store.Store.ahead_s`. It is the server's."""
-        ahead_s: float = self._once.find(SQL["server.now"])[0][0] - clock.now()
+        ahead_s: float = self._database.find(SQL["server.now"])[0][0] - clock.now()
         return ahead_s if abs(ahead_s) > AGREE_S else 0.0
 
     def is_syncing(self) -> bool:

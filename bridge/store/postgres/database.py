@@ -24,8 +24,9 @@ from bridge.store.postgres.failures import InDoubt, Mark, understood
 from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.server_connection import PATIENCE_S, ServerConnection, connect
 from bridge.store.postgres.sql_session import CHANNEL, PostgresSession, one
-from bridge.store.sql_files import SQL
-from bridge.store.statements import MEMBERS
+from bridge.store.rows import Row
+from bridge.store.sql_session import MEMBERS
+from bridge.store.statements import SQL
 
 FAREWELL_S: Final = 0.5
 LATEST: Final = len(migrations("postgres"))
@@ -93,6 +94,11 @@ class Database:
         """A transaction that sees one state of the store."""
         with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
             yield PostgresSession(connection, self)
+
+    def find(self, statement: str, **values: object) -> list[Row]:
+        """A transaction for one statement."""
+        with self.read() as session:
+            return session.find(statement, **values)
 
     @contextmanager
     def alone(self) -> Iterator[PostgresSession]:

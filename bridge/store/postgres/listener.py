@@ -14,8 +14,8 @@ from bridge.ports import News
 from bridge.store.postgres.failures import understood
 from bridge.store.postgres.server_connection import ServerConnection
 from bridge.store.postgres.sql_session import CHANNEL, one
-from bridge.store.sql_files import SQL
-from bridge.store.statements import ENDS, MEMBERS, OUTBOX, WORK
+from bridge.store.sql_session import ENDS, MEMBERS, OUTBOX, WORK
+from bridge.store.statements import SQL
 
 if TYPE_CHECKING:
     from bridge.store.postgres.database import Database

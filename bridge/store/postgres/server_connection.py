@@ -15,7 +15,7 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import ConfigError
 from bridge.ports import Clock
 from bridge.store.rows import Row
-from bridge.store.sql_files import SQL
+from bridge.store.statements import SQL
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from bridge.ports import Roster
 from bridge.store.postgres.database import Database
 from bridge.store.postgres.sql_session import one
 from bridge.store.read_store import ReadStore
-from bridge.store.sql_files import SQL
-from bridge.store.statements import BATCH, MEMBERS
+from bridge.store.sql_session import MEMBERS
+from bridge.store.statements import SQL
 
 
 class PostgresShares(ReadStore):
@@ -73,7 +73,7 @@ class PostgresShares(ReadStore):
         fence = self._joined()
         with self._database.write() as session:
             session.guard()
-            rows = session.run(BATCH["members.claim"], [(*share, fence) for share in sorted(shares)])
+            rows = session.run(SQL["members.claim"], [(*share, fence) for share in sorted(shares)])
         gained = frozenset(Share(scope, slot) for scope, slot in rows)
         self._database.held = (self._database.held or frozenset()) | gained
         return gained
@@ -90,7 +90,7 @@ class PostgresShares(ReadStore):
         self._database.held = (self._database.held or frozenset()) - gone
         with self._database.write() as session:
             session.guard(alone=True)
-            session.run(BATCH["members.release"], [(*share, fence) for share in sorted(gone)])
+            session.run(SQL["members.release"], [(*share, fence) for share in sorted(gone)])
             session.wake(MEMBERS)
         self._letting_go -= gone
 

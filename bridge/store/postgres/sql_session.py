@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
@@ -13,9 +13,9 @@ import psycopg
 from bridge.errors import LeaseLost
 from bridge.store.postgres.server_connection import ServerConnection
 from bridge.store.rows import Row
-from bridge.store.sql_files import SQL
-from bridge.store.statements import LIST, VALUE, WORK, Batch, Question, chosen
-from bridge.store.tables import OWN, TABLES
+from bridge.store.sql_session import WORK
+from bridge.store.statements import LIST, SQL, TABLES, VALUE, Statement, chosen
+from bridge.store.tables import OWN
 
 if TYPE_CHECKING:
     from bridge.store.postgres.database import Database
@@ -35,7 +35,7 @@ _TYPES: Final[Mapping[str, tuple[str, Callable[..., object]]]] = {
 
 
 class PostgresSession:
-    """`statements.Session` on one connection."""
+    """`sql_session.Session` on one connection."""
 
     def __init__(self, connection: ServerConnection, database: Database) -> None:
         self.connection = connection
@@ -44,15 +44,14 @@ class PostgresSession:
     def execute(self, statement: str, **values: object) -> int:
         return self.connection.execute(plain_sql(statement), values).rowcount
 
-    def find(self, statement: str | Question, **values: object) -> list[Row]:
-        text = plain_sql(statement) if isinstance(statement, str) else question_sql(statement)
-        return self.connection.execute(text, values).fetchall()
+    def find(self, statement: str, **values: object) -> list[Row]:
+        return self.connection.execute(plain_sql(statement), values).fetchall()
 
-    def run(self, batch: Batch, rows: Collection[Row]) -> list[Row]:
+    def run(self, statement: Statement, rows: Collection[Row]) -> list[Row]:
         if not rows:
             return []
-        cursor = self.connection.execute(batch_sql(batch), arrays(batch, rows))
-        return cursor.fetchall() if batch.answer or "RETURNING" in batch.sql else []
+        cursor = self.connection.execute(plain_sql(statement), arrays(statement, rows))
+        return cursor.fetchall() if cursor.description else []
 
     def stream(self, statement: str) -> Iterator[Row]:
         with self.connection.cursor(name="stream") as cursor:
@@ -108,41 +107,27 @@ class PostgresSession:
         self.connection.execute(SQL["server.notify"], (CHANNEL, f"{self._database.writer} {what}"))
 
 
-@cache
-def batch_sql(batch: Batch) -> str:
-    """The statement, with an array for each column of `new`."""
-    is_ordered = "{in order}" in batch.sql
-    types = ", ".join(f"%s::{_TYPES[kind][0]}[]" for kind in batch.columns.values())
-    names = ", ".join([*batch.columns, *(["place"] if is_ordered else [])])
-    table = f"unnest({types}) {'WITH ORDINALITY ' if is_ordered else ''}AS new ({names})"
-    sql = chosen(batch.sql, "postgres").replace("{new}", table).replace("{in order}", "ORDER BY place")
-    return f"SELECT {', '.join(batch.answer)} {sql}" if batch.answer else sql
+@lru_cache(maxsize=None, typed=True)
+def plain_sql(statement: str) -> str:
+    """The statement as psycopg takes it, with an array for each column of `{new}`."""
+    text = LIST.sub(lambda found: f"{'<> ALL' if found[1] else '= ANY'}(:{found[2]})", chosen(statement, "postgres"))
+    text = VALUE.sub(r"%(\1)s", text)
+    if isinstance(statement, Statement) and statement.new:
+        is_ordered = "{in order}" in text
+        types = ", ".join(f"%s::{_TYPES[kind][0]}[]" for kind in statement.new.values())
+        names = ", ".join([*statement.new, *(["place"] if is_ordered else [])])
+        table = f"unnest({types}) {'WITH ORDINALITY ' if is_ordered else ''}AS new ({names})"
+        text = text.replace("{new}", table).replace("{in order}", "ORDER BY place")
+    return text
 
 
-def arrays(batch: Batch, rows: Iterable[Row]) -> list[list[object]]:
+def arrays(statement: Statement, rows: Iterable[Row]) -> list[list[object]]:
     """Rows as one array for each column, with values of the column's type."""
+    makers = [_TYPES[kind][1] for kind in statement.new.values()]
     return [
         [None if value is None else make(value) for value in column]
-        for make, column in zip(_makers(batch), zip(*rows, strict=True), strict=True)
+        for make, column in zip(makers, zip(*rows, strict=True), strict=True)
     ]
-
-
-@cache
-def _makers(batch: Batch) -> list[Callable[..., object]]:
-    return [_TYPES[kind][1] for kind in batch.columns.values()]
-
-
-@cache
-def question_sql(question: Question) -> str:
-    """The statement with its columns."""
-    return plain_sql(f"SELECT {', '.join(question.columns)} {question.rest}")
-
-
-@cache
-def plain_sql(statement: str) -> str:
-    """The text as psycopg takes it."""
-    text = LIST.sub(lambda found: f"{'<> ALL' if found[1] else '= ANY'}(:{found[2]})", chosen(statement, "postgres"))
-    return VALUE.sub(r"%(\1)s", text)
 
 
 def one(found: psycopg.Cursor[Row]) -> Row:

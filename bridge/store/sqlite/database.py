@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from bridge.errors import StoreDamaged, StoreError
 from bridge.store import files
 from bridge.store.migrate import migrate, migrations, other_version
+from bridge.store.rows import Row
 from bridge.store.sqlite import failures, inspection
 from bridge.store.sqlite.sql_session import SqliteSession
 
@@ -72,6 +73,11 @@ class Database:
                 _end(connection, "ROLLBACK")
                 if self._is_for_one_look:
                     self.close()
+
+    def find(self, statement: str, **values: object) -> list[Row]:
+        """A transaction for one statement."""
+        with self.read() as session:
+            return session.find(statement, **values)
 
     @contextmanager
     def write(self) -> Iterator[SqliteSession]:

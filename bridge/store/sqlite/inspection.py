@@ -13,8 +13,8 @@ from urllib.parse import quote
 from bridge.errors import StoreDamaged
 from bridge.store import files
 from bridge.store.migrate import migrations, other_version
-from bridge.store.sql_files import SQL
 from bridge.store.sqlite.failures import BUSY_TIMEOUT_S, understood
+from bridge.store.statements import SQL
 
 APPLICATION_ID: Final = 0x67656E62  # "genb"; `file` shows it
 LATEST: Final = len(migrations("sqlite"))

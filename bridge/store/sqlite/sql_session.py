@@ -1,8 +1,8 @@
 """Statements on SQLite.
 
 After every step SQLite takes the interpreter's lock again. While the event loop is busy, each turn takes up to
-`sys.getswitchinterval()`: row by row, 165 transitions took half a second, a tenth of it work (measured). Therefore a
-batch goes in as one VALUES list, and rows come out as one JSON text.
+`sys.getswitchinterval()`: row by row, 165 transitions took half a second, a tenth of it work (measured). Therefore many
+rows go in as one VALUES list, and the rows of an answer come out as one JSON text.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
 import orjson
 
 from bridge.store.rows import Row, json_text
-from bridge.store.statements import LIST, Batch, Question, chosen
-from bridge.store.tables import TABLES
+from bridge.store.statements import LIST, TABLES, Statement, chosen
 
 _AT_ONCE: Final = (256, 64, 16, 4, 1)  # rows in a step: few sizes, so that few statements are compiled
 
 
 class SqliteSession:
-    """`statements.Session` on one connection. There is one writer at a time, so it needs no locks."""
+    """`sql_session.Session` on one connection. There is one writer at a time, so it needs no locks."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
@@ -34,19 +33,19 @@ class SqliteSession:
     def execute(self, statement: str, **values: object) -> int:
         return self.connection.execute(plain_sql(statement), _bound(values)).rowcount
 
-    def find(self, statement: str | Question, **values: object) -> list[Row]:
-        if isinstance(statement, str):
-            return self._fetched(plain_sql(statement), _bound(values))
-        answer = self.connection.execute(question_sql(statement), _bound(values)).fetchone()
-        return _decoded(answer[0], _blobs(statement.columns))
+    def find(self, statement: str, **values: object) -> list[Row]:
+        if isinstance(statement, Statement) and statement.answer:
+            found = self.connection.execute(plain_sql(statement), _bound(values)).fetchone()
+            return _decoded(found[0], _blobs(statement.answer))
+        return self._fetched(plain_sql(statement), _bound(values))
 
-    def run(self, batch: Batch, rows: Collection[Row]) -> list[Row]:
+    def run(self, statement: Statement, rows: Collection[Row]) -> list[Row]:
         found: list[Row] = []
         left = list(rows)
         while left:
             count = next(count for count in _AT_ONCE if count <= len(left))
-            cursor = self.connection.execute(batch_sql(batch, count), tuple(chain.from_iterable(left[:count])))
-            found += _decoded(cursor.fetchone()[0]) if batch.answer else cursor.fetchall()
+            cursor = self.connection.execute(plain_sql(statement, count), tuple(chain.from_iterable(left[:count])))
+            found += _decoded(cursor.fetchone()[0]) if statement.answer else cursor.fetchall()
             del left[:count]
         return found
 
@@ -98,35 +97,28 @@ class SqliteSession:
         return connection.execute(statement, values).fetchall()
 
 
-@cache
-def batch_sql(batch: Batch, count: int) -> str:
-    """The statement for this number of rows."""
-    row = f"({', '.join('?' * len(batch.columns))})"
-    sql = chosen(batch.sql, "sqlite").replace("{new}", "new").replace("{in order}", "")
-    select = _json_rows(batch.answer) if batch.answer else ""
-    return f"WITH new ({', '.join(batch.columns)}) AS (VALUES {', '.join([row] * count)}) {select} {sql}"
-
-
-@cache
-def question_sql(question: Question) -> str:
-    """The statement that answers in one step."""
-    names = [f"c{place}" for place in range(len(question.columns))]
-    named = ", ".join(f"{column} AS {name}" for column, name in zip(question.columns, names, strict=True))
-    blobs = _blobs(question.columns)
-    shown = [f"hex({name})" if place in blobs else name for place, name in enumerate(names)]
-    return plain_sql(f"{_json_rows(shown)} FROM (SELECT {named} {question.rest})")
-
-
-def _json_rows(columns: Sequence[str]) -> str:
-    """The start of a SELECT that gives all its rows at once, as a JSON array of arrays.
-
-    Seventeen digits bring every instant, duration and percentage back as it was (SQLite is inexact with numbers of
-    hundreds of digits alone); its own JSON has fifteen before 3.43.
-    """
-    return f"SELECT json_group_array(json_array({', '.join(map(_exact, columns))}))"
+@lru_cache(maxsize=None, typed=True)
+def plain_sql(statement: str, rows: int = 0) -> str:
+    """The statement in the SQL dialect of SQLite, for this number of rows."""
+    new, answer = (statement.new, statement.answer) if isinstance(statement, Statement) else ({}, ())
+    sql = statement
+    if answer:
+        names = [f"c{place}" for place in range(len(answer))]
+        named = ", ".join(f"{column} AS {name}" for column, name in zip(answer, names, strict=True))
+        blobs = _blobs(answer)
+        shown = [f"hex({name})" if place in blobs else _exact(name) for place, name in enumerate(names)]
+        rows_found = sql.replace(", ".join(answer), named, 1)
+        sql = f"SELECT json_group_array(json_array({', '.join(shown)})) FROM ({rows_found})"  # noqa: S608 - names of ours
+    sql = LIST.sub(_of_json, chosen(sql, "sqlite")).replace("{new}", "new").replace("{in order}", "")
+    if rows:
+        row = f"({', '.join('?' * len(new))})"
+        sql = f"WITH new ({', '.join(new)}) AS (VALUES {', '.join([row] * rows)}) {sql}"
+    return sql
 
 
 def _exact(column: str) -> str:
+    """Seventeen digits bring every instant, duration and percentage back as it was (SQLite is inexact with numbers of
+    hundreds of digits alone); its own JSON has fifteen before 3.43."""
     return f"CASE typeof({column}) WHEN 'real' THEN json(printf('%!.17g', {column})) ELSE {column} END"
 
 
@@ -146,12 +138,6 @@ def _decoded(answer: str, blobs: Sequence[int] = ()) -> list[Row]:
 def _bound(values: dict[str, Any]) -> dict[str, Any]:
     """The values as SQLite takes them; a list becomes a JSON array."""
     return {name: json_text(value) if isinstance(value, list | tuple) else value for name, value in values.items()}
-
-
-@cache
-def plain_sql(statement: str) -> str:
-    """The statement in the SQL dialect of SQLite."""
-    return LIST.sub(_of_json, chosen(statement, "sqlite"))
 
 
 def _of_json(found: re.Match[str]) -> str:

@@ -1,0 +1,122 @@
+"""What both engines offer: sessions, which run statements, and transactions, which give sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
+
+from bridge.store.rows import Row
+from bridge.store.statements import Statement
+
+if TYPE_CHECKING:
+    from bridge.domain.page_views import StoreSpace
+    from bridge.domain.slots import Share
+    from bridge.ports import News
+
+WORK, OUTBOX, MEMBERS, ENDS = "work", "outbox", "members", "ends"
+"""The reasons to wake a daemon: the fields of `ports.News`."""
+
+
+class Finder(Protocol):
+    """Runs statements that find rows."""
+
+    def find(self, statement: str, **values: object) -> list[Row]:
+        """The rows it finds or returns."""
+
+
+class Session(Finder, Protocol):
+    """One transaction of a store."""
+
+    def execute(self, statement: str, **values: object) -> int:
+        """Run it; how many rows it has changed."""
+
+    def run(self, statement: Statement, rows: Collection[Row]) -> list[Row]:
+        """Run it for all these rows, if any; the rows it finds or returns."""
+
+    def stream(self, statement: str) -> Iterator[Row]:
+        """The rows it finds, few at a time."""
+
+    def load(self, table: str, rows: Iterable[Row]) -> int:
+        """Insert rows with the columns of `TABLES` and then of `OWN`. Returns how many."""
+
+    def unhurried(self) -> AbstractContextManager[None]:
+        """Within the block a statement may take an hour."""
+
+    def guard(self) -> None:
+        """LeaseLost unless this daemon may still commit. No other daemon takes over before this transaction has
+        ended."""
+
+    def lock_store(self) -> None:
+        """Block other writers of watches until this transaction ends. So revisions become visible in order: a reader
+        that has seen one has also seen all before it."""
+
+    def next_revision(self) -> int:
+        """The revision of the watches that this transaction touches; wakes other daemons. Call `lock_store` first."""
+
+    def event_numbers(self) -> Iterator[int | None]:
+        """Numbers for new events, in the order of the log; None where the database numbers them itself."""
+
+    def touch(self) -> None:
+        """Wake other daemons for a change that touches no watch."""
+
+    def wake(self, what: str) -> None:
+        """Wake other daemons for one of the things above."""
+
+
+class Transactions(Finder, Protocol):
+    """Transactions, each for the statements of one block or for one `find`. Every failure becomes a GenbridgeError."""
+
+    is_shared: bool
+    """Whether several daemons may work on the store."""
+
+    notes_every_s: float
+    """How often the poller's notes are best written; so late a poll may show to readers."""
+
+    held: frozenset[Share] | None
+    """The work that this daemon is certain to hold; None: all of it."""
+
+    fingerprints: Mapping[str, str]
+    """Of the endpoints' settings, as last given to `Outbox.disabled`."""
+
+    @property
+    def place(self) -> object:
+        """Where the store is. Printed, it shows no secret."""
+
+    def read(self) -> AbstractContextManager[Session]:
+        """Sees the store at one instant, and writes nothing."""
+
+    def write(self) -> AbstractContextManager[Session]:
+        """Everything is on disk when the block has ended. If the block raises, nothing is."""
+
+    def alone(self) -> AbstractContextManager[Session]:
+        """Sees the store at one instant and writes nothing. After `lock_store`, other processes do not write either."""
+
+    def jot(self) -> AbstractContextManager[Session]:
+        """The same as `write`, but a crash of the server may undo the last second."""
+
+    def give_back(self) -> None:
+        """Free some of the space that retention has emptied."""
+
+    def space(self) -> StoreSpace:
+        """How large the store is, and how much room is left on its disk."""
+
+    def news(self) -> News:
+        """See `ports.News`."""
+
+    def close(self) -> None:
+        """Close files and connections. A later call opens them again."""
+
+
+class OpenStore:
+    """Base of what a store can do."""
+
+    def __init__(self, database: Transactions) -> None:
+        self._database = database
+        self.is_shared, self.notes_every_s = database.is_shared, database.notes_every_s
+        self.space, self.news, self.close = database.space, database.news, database.close
+
+    @property
+    def place(self) -> object:
+        """Where the store is. Printed, it shows no secret."""
+        return self._database.place
