@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from bridge.domain.slots import slot_of
 from bridge.domain.task import Json
 
 
@@ -70,6 +71,11 @@ class Event:
     endpoints: tuple[str, ...] | None = None
     kept: Mapping[str, Json] = field(default_factory=dict)
     is_release: bool = False  # an earlier event again: its held deliveries get new bytes and are due now
+
+    @property
+    def slot(self) -> int:
+        """The slot of its deliveries, in the scope of each endpoint."""
+        return slot_of(self.subject or self.account)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

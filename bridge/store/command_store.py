@@ -21,7 +21,7 @@ from bridge.store.rows import Row, plain
 from bridge.store.selection import deliveries_where
 from bridge.store.sql_session import Session
 from bridge.store.statements import SQL
-from bridge.store.watch_statements import CALLBACK, add_facts, find_watches, withdraw
+from bridge.store.watch_rows import CALLBACK, add_facts, find_watches, withdraw
 from bridge.store.watch_store import WatchStore
 
 _REDELIVERABLE: Final = [state for state in DeliveryState if DeliveryState.WAITING in DELIVERY_FOLLOWS[state]]

@@ -13,7 +13,7 @@ from bridge.store import records
 from bridge.store.event_log import EventLog
 from bridge.store.sql_session import Session
 from bridge.store.statements import SQL
-from bridge.store.watch_statements import find_watches
+from bridge.store.watch_rows import find_watches
 
 _SETTLED_STATES: Final = [str(state) for state in DeliveryState if state is not DeliveryState.WAITING]
 

@@ -10,8 +10,7 @@ from bridge.errors import BridgeBug
 from bridge.store.rows import Row, plain
 from bridge.store.sql_session import Session
 from bridge.store.statements import SQL
-from bridge.store.watch_rows import memory_row
-from bridge.store.watch_statements import CALLBACK, add_facts
+from bridge.store.watch_rows import CALLBACK, add_facts, memory_row
 
 if TYPE_CHECKING:
     from bridge.domain.change import Note
@@ -53,7 +52,7 @@ def write_notes(session: Session, notes: Iterable[Note]) -> None:
             if note.memory.polls < polls:
                 continue  # a later poll has been committed before this one was noted
             last, polls = note, note.memory.polls
-            facts += _facts(watch_id, note, before=phase)
+            facts += facts_of(watch_id, note, before=phase, detail=note.detail)
             phase = note.memory.phase
         if last is not None:
             memories.append(memory_and_schedule(watch_id, last))
@@ -62,13 +61,13 @@ def write_notes(session: Session, notes: Iterable[Note]) -> None:
     add_facts(session, facts)
 
 
-def _facts(watch_id: int, note: Note, *, before: str) -> list[Row]:
+def facts_of(watch_id: int, note: Note, *, before: str, detail: str) -> list[Row]:
     """What the poll adds to the history: the callback that led to it, and a new phase."""
     found: list[Row] = []
     if note.heard is not None:
         found.append((watch_id, note.heard.at, CALLBACK, plain(note.heard.detail)))
     if note.memory.phase != before:
-        found.append((watch_id, note.at, note.memory.phase, plain(note.detail)))
+        found.append((watch_id, note.at, note.memory.phase, plain(detail)))
     return found
 
 

@@ -33,8 +33,7 @@ from bridge.store.sql_session import Finder, Session
 from bridge.store.statements import SQL
 from bridge.store.task_pages import TaskPages
 from bridge.store.unreadable import UNREADABLE, readable, unreadable_rows
-from bridge.store.watch_rows import watch
-from bridge.store.watch_statements import find_watches
+from bridge.store.watch_rows import find_watches, watch
 
 if TYPE_CHECKING:
     from bridge.domain.account_state import AccountState

@@ -29,19 +29,18 @@ from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
 from bridge.domain.endpoint_health import EndpointHealth
 from bridge.domain.event import LIVE_TOPICS, Event
 from bridge.domain.event_building import account_event, endpoint_event, released_event, task_event, unread_event
-from bridge.domain.slots import Share, endpoint_scope, slot_of
+from bridge.domain.slots import Share, endpoint_scope
 from bridge.domain.task import LIVE
 from bridge.domain.watch import Watch
 from bridge.encoding import documented
 from bridge.ports import ParcelsFor
-from bridge.store.notes import ReadingCounts, memory_and_schedule
+from bridge.store.notes import ReadingCounts, facts_of, memory_and_schedule
 from bridge.store.read_store import ReadStore
 from bridge.store.records import HEALTH
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_session import ENDS, OUTBOX, Session
 from bridge.store.statements import SQL
-from bridge.store.watch_rows import named_endpoints, snapshot_of, snapshot_text, watch
-from bridge.store.watch_statements import CALLBACK, add_facts
+from bridge.store.watch_rows import add_facts, named_endpoints, snapshot_of, snapshot_text, watch
 
 DAY_S: Final = 86_400.0
 MOST_NOTIFIED: Final = 5  # notifications about new words of one account in a day
@@ -92,7 +91,7 @@ class Transaction:
         # Locked, so that several daemons on one store send each event about an endpoint once.
         concerned = sorted({one.endpoint for one in changes if isinstance(one, AttemptMade | EndpointChecked)})
         health = HEALTH.find(session, _OF_ENDPOINTS, endpoints=concerned) if concerned else []
-        self._health = EndpointHealth(health, publish=self._publish_about)
+        self._health = EndpointHealth(health, publish=self._publish)
         self._live_attempts = [one for one in self._attempted.values() if one.is_live]
         self._counts = ReadingCounts()
         self._facts: list[Row] = []
@@ -180,23 +179,17 @@ class Transaction:
         seen = (reason, live.ended_at, snapshot_text(snapshot), urls)
         live.moved = (*memory_and_schedule(live.watch_id, note), *seen)
         self._counts.add(live.watch_id, note)
-        if note.heard is not None:
-            self._facts.append((live.watch_id, note.heard.at, CALLBACK, plain(note.heard.detail)))
-        if note.memory.phase is not before.state.memory.phase:
-            self._facts.append((live.watch_id, change.at, note.memory.phase, reason or ""))
+        self._facts += facts_of(live.watch_id, note, before=before.state.memory.phase, detail=reason or "")
         if change.ends:
             self.ends = True
-            self._overtake(live.watch_id)
+            # An outcome after the end is too late for a delivery that the end cancels.
+            for attempted in self._live_attempts:
+                if attempted.watch_id == live.watch_id and attempted.state is DeliveryState.WAITING:
+                    attempted.state = DeliveryState.CANCELED
         event = task_event(before, change)
         if event is not None:
-            self._publish(event, live.watch_id, slot_of(note.key.task_id))
+            self._publish(event, live.watch_id)
         return True
-
-    def _overtake(self, watch_id: int) -> None:
-        """An outcome after the end is too late for a delivery that the end cancels."""
-        for attempted in self._live_attempts:
-            if attempted.watch_id == watch_id and attempted.state is DeliveryState.WAITING:
-                attempted.state = DeliveryState.CANCELED
 
     def _move_account(self, change: AccountChange) -> bool:
         if change.blocked:
@@ -207,7 +200,7 @@ class Transaction:
                 self._session.execute(SQL["commits.restore"], blocked_s=change.blocked_s, account=change.account) == 1
             )
         if moved:
-            self._publish(account_event(change), None, slot_of(change.account))
+            self._publish(account_event(change))
         return moved
 
     def _note_unread(self, change: AnswerUnread) -> bool:
@@ -227,7 +220,7 @@ class Transaction:
         told_at = change.at if notified < MOST_NOTIFIED else None
         is_new = self._session.execute(SQL["commits.add_unread"], **seen, word=word, told_at=told_at) == 1
         if is_new and told_at is not None:
-            self._publish(unread_event(replace(change, word=word)), None, slot_of(change.account))
+            self._publish(unread_event(replace(change, word=word)))
         return is_new
 
     def _settle(self, made: AttemptMade) -> bool:
@@ -251,19 +244,18 @@ class Transaction:
     def _publish_copies(self, made: AttemptMade, event: Event, watch_id: int | None) -> None:
         """Publish an event about a task that has ended, and release what was held for it. The stored watch says which
         endpoints the task names, and what its description keeps."""
-        slot = slot_of(event.subject)
         if watch_id is not None:
             for endpoints, seen in self._session.find(SQL["commits.told_of"], watch_id=watch_id):
                 named = None if endpoints is None else named_endpoints(event.subject, endpoints)
                 snapshot = None if seen is None else snapshot_of(event.subject, seen)
                 event = replace(event, endpoints=named, kept=snapshot.kept if snapshot else {})
-        self._publish(event, watch_id, slot)
+        self._publish(event, watch_id)
         held = self._session.find(SQL["commits.held"], event_id=made.event_id, after=made.at + RELEASE_AHEAD_S)
         if held:
             parcels = self._parcels_for(released_event(event, of=made.event_id))
             bodies = {(parcel.endpoint, parcel.target): parcel.body for parcel in parcels}
             self._released += [(made.event_id, *queue, bodies.get(queue)) for queue in held]
-            self.filled.update(Share(endpoint_scope(endpoint), slot) for endpoint, _ in held)
+            self.filled.update(Share(endpoint_scope(endpoint), event.slot) for endpoint, _ in held)
 
     def _write_attempts(self) -> None:
         disabling = {made.endpoint: made for made in reversed(self._attempts) if made.disables and self._is_new(made)}
@@ -271,7 +263,11 @@ class Transaction:
         self._session.run(SQL["commits.add_attempts"], attempts)
         self._session.run(SQL["commits.settle"], [one.settled for one in self._attempted.values() if one.settled])
         held = {
-            (made.endpoint, made.target): (made.queue_until, plain(made.queue_reason), self._fingerprint(made))
+            (made.endpoint, made.target): (
+                made.queue_until,
+                plain(made.queue_reason),
+                self._fingerprints.get(made.endpoint),
+            )
             for made in self._attempts
             if made.queue_until is not None
         }
@@ -283,34 +279,28 @@ class Transaction:
         """Whether this attempt has not been written before."""
         return not self._session.find(SQL["commits.attempt"], delivery_id=made.delivery_id, at=made.at)
 
-    def _fingerprint(self, made: AttemptMade) -> str | None:
-        return self._fingerprints.get(made.endpoint)
-
     def _disable(self, made: AttemptMade) -> None:
         endpoint, at, reason = made.endpoint, made.at, plain(made.detail)
+        mark = self._fingerprints.get(endpoint)
         for (count,) in self._session.find(
-            SQL["commits.disable"], endpoint=endpoint, at=at, reason=reason, fingerprint=self._fingerprint(made)
+            SQL["commits.disable"], endpoint=endpoint, at=at, reason=reason, fingerprint=mark
         ):
             self.wakes_all = True
-            self._publish_about(endpoint_event(endpoint, count=count, reason=reason, at=at))
+            self._publish(endpoint_event(endpoint, count=count, reason=reason, at=at))
 
-    def _publish_about(self, event: Event) -> None:
-        """Publish an event about an endpoint."""
-        self._publish(event, None, slot_of(event.subject))
-
-    def _publish(self, event: Event, watch_id: int | None, slot: int) -> None:
+    def _publish(self, event: Event, watch_id: int | None = None) -> None:
         """Put the event into the log and its parcels into the outbox. Its documented bytes are kept once: with the
         delivery that has them, if any."""
         parcels = self._parcels_for(event)
         is_live, kept_at = event.topic in LIVE_TOPICS, None
-        self.filled.update(Share(endpoint_scope(parcel.endpoint), slot) for parcel in parcels)
+        self.filled.update(Share(endpoint_scope(parcel.endpoint), event.slot) for parcel in parcels)
         for parcel in parcels:
             if parcel.is_documented:
                 kept_at = parcel.endpoint
             where = (event.event_id, parcel.endpoint, parcel.target, watch_id, is_live)
             # Due at once is 0, not the event's own instant: the wall clock may be a year ahead.
             due = (DeliveryState.WAITING, parcel.due_at, event.occurred_at)
-            self._deliveries.append((*where, *due, parcel.address, parcel.body, slot))
+            self._deliveries.append((*where, *due, parcel.address, parcel.body, event.slot))
         what = event.event_id, event.topic, event.account, plain(event.subject), event.occurred_at
         self._events.append((*what, next(self._numbers), kept_at))
         if kept_at is None:
@@ -346,10 +336,5 @@ class CommitStore(ReadStore):
 
 def _concerns_all(change: Change) -> bool:
     """Whether it changes rows that daemons share."""
-    match change:
-        case AccountChange() | AccountPaused() | AnswerUnread():
-            return True
-        case AttemptMade(disables=disables):
-            return disables
-        case _:
-            return False
+    disables = isinstance(change, AttemptMade) and change.disables
+    return disables or isinstance(change, AccountChange | AccountPaused | AnswerUnread)

@@ -15,7 +15,7 @@ from bridge.store.records import PAUSES
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_session import Session
 from bridge.store.statements import SQL
-from bridge.store.watch_statements import add_facts, find_watches, withdraw
+from bridge.store.watch_rows import add_facts, find_watches, withdraw
 
 _OF_ACCOUNTS: Final = " WHERE what = 'account' AND name IN (:accounts[])"
 

@@ -8,7 +8,7 @@ from bridge.domain.callback import CallbackHeard
 from bridge.domain.ids import WatchKey
 from bridge.domain.store_key import KeyPurpose
 from bridge.store import Store
-from bridge.store.watch_statements import MOST_CALLBACKS
+from bridge.store.watch_rows import MOST_CALLBACKS
 from tests.factories import NOW
 from tests.store.making import KEY, add, make_end, make_note
 
