@@ -6,6 +6,7 @@ Those that wait come oldest first; those that are settled come newest first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 from bridge.domain.page_views import COUNTED, BoundedCount, DeliveryMark, DeliverySearch, Standing, StandingPage
@@ -13,12 +14,17 @@ from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.views import DeliveryView
 from bridge.store import records
 from bridge.store.rows import Row
-from bridge.store.selection import storable
+from bridge.store.selection import matching, storable
 from bridge.store.sql_session import OpenStore, Session
 from bridge.store.statements import SQL
 from bridge.store.task_pages import SCANNED, text_hits
 
 MOST_OF_TEXT: Final = 1_000  # deliveries of the tasks that a text finds
+_CONDITIONS: Final = {
+    "endpoint": "endpoint = :endpoint",
+    "topic": SQL["pages.in_topic"],
+    "since": "created_at >= :since",
+}
 _ALL_SETTLED: Final = (1e300, 1 << 62)  # later and newer than every delivery
 
 
@@ -76,9 +82,8 @@ class _Kind(NamedTuple):
     def marks(self, begin: DeliveryMark | None, most: int) -> tuple[list[DeliveryMark], DeliveryMark | None]:
         """The first of them, and where the search stopped (None: at the end)."""
         if self.wanted.text:
-            return [one for one in self.of_text() if begin is None or self._order(one) > self._order(begin)][
-                :most
-            ], None
+            found = (one for one in self.of_text() if begin is None or self._order(one) > self._order(begin))
+            return list(islice(found, most)), None
         floor = self._floor(begin)
         name = "pages.waiting_deliveries" if self.is_waiting else "pages.settled_deliveries"
         marks = self._marks(self._scan(name, begin, floor, most=most))
@@ -126,12 +131,7 @@ class _Kind(NamedTuple):
     def _conditions(self) -> Iterator[str]:
         if self.is_waiting:
             yield "endpoint IN (:off[])" if self.standing is Standing.HELD else "endpoint NOT IN (:off[])"
-        if self.wanted.endpoint is not None:
-            yield "endpoint = :endpoint"
-        if self.wanted.topic is not None:
-            yield SQL["pages.in_topic"]
-        if self.wanted.since is not None:
-            yield "created_at >= :since"
+        yield from matching(_CONDITIONS, self.wanted._asdict())
 
     def _marks(self, found: Sequence[Row]) -> list[DeliveryMark]:
         return [DeliveryMark(self.standing, *row) for row in found]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,14 +10,14 @@ from typing import Final
 
 from bridge.domain.slots import slot_of
 from bridge.errors import StoreError, UsageError
-from bridge.ports import Clock, Shares
+from bridge.ports import Shares
 from bridge.store.command_store import CommandStore
 from bridge.store.outbox import OutboxStore
 from bridge.store.read_store import revision
 from bridge.store.record_store import RecordStore
 from bridge.store.retention import Retention
 from bridge.store.rows import Row, json_text
-from bridge.store.sql_session import Session
+from bridge.store.sql_session import Session, Transactions
 from bridge.store.statements import TABLES
 from bridge.store.tables import Contents, carried, select
 from bridge.store.transaction import CommitStore
@@ -39,10 +38,12 @@ class _Contents:
 
 
 class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shares):
-    """Everything that the engine and the commands ask of a store. Abstract is what differs between the engines."""
+    """Everything that the engine and the commands ask of a store."""
 
-    look_every_s: float
-    """How often to look for news."""
+    def __init__(self, database: Transactions) -> None:
+        super().__init__(database)
+        self.look_every_s, self.ahead_s = database.look_every_s, database.ahead_s
+        self.is_syncing, self.give_up = database.is_syncing, database.give_up
 
     @contextmanager
     def contents(self) -> Iterator[Contents]:
@@ -68,19 +69,6 @@ class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shar
                 session.execute(f"ANALYZE {', '.join(TABLES)}")
             session.touch()
         return counts
-
-    @abstractmethod
-    def ahead_s(self, clock: Clock) -> float:
-        """How far the clock that this store's daemons share is ahead of this one; 0 when they agree."""
-
-    @abstractmethod
-    def is_syncing(self) -> bool:
-        """Whether the disk or the server is being waited for right now. Callable from another thread; never blocks."""
-
-    @abstractmethod
-    def give_up(self) -> None:
-        """Stop waiting for a server that does not answer: calls under way raise StoreError. Callable from another
-        thread."""
 
 
 class _Slots:

@@ -12,7 +12,7 @@ from bridge.store.statements import Statement
 if TYPE_CHECKING:
     from bridge.domain.page_views import StoreSpace
     from bridge.domain.slots import Share
-    from bridge.ports import News
+    from bridge.ports import Clock, News
 
 WORK, OUTBOX, MEMBERS, ENDS = "work", "outbox", "members", "ends"
 """The reasons to wake a daemon: the fields of `ports.News`."""
@@ -70,6 +70,9 @@ class Transactions(Finder, Protocol):
     is_shared: bool
     """Whether several daemons may work on the store."""
 
+    look_every_s: float
+    """How often to look for news."""
+
     notes_every_s: float
     """How often the poller's notes are best written; so late a poll may show to readers."""
 
@@ -103,6 +106,16 @@ class Transactions(Finder, Protocol):
 
     def news(self) -> News:
         """See `ports.News`."""
+
+    def ahead_s(self, clock: Clock) -> float:
+        """How far the clock that this store's daemons share is ahead of this one; 0 when they agree."""
+
+    def is_syncing(self) -> bool:
+        """Whether the disk or the server is being waited for right now. Callable from another thread; never blocks."""
+
+    def give_up(self) -> None:
+        """Stop waiting for a server that does not answer: calls under way raise StoreError. Callable from another
+        thread."""
 
     def close(self) -> None:
         """Close files and connections. A later call opens them again."""

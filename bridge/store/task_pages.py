@@ -11,7 +11,7 @@ from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import WatchView
 from bridge.store import records
 from bridge.store.rows import Row, plain
-from bridge.store.selection import like, storable
+from bridge.store.selection import matching, storable, watch_values
 from bridge.store.sql_session import Finder, OpenStore, Session
 from bridge.store.statements import SQL
 from bridge.store.watch_rows import snapshot_of
@@ -23,6 +23,14 @@ _NEWEST: Final = 1 << 62  # above every id
 _LAST: Final = "\U0010ffff"  # sorts behind everything that begins with a text
 
 MOST_SNAPSHOT: Final = 1 << 18  # characters; a longer one holds the result itself
+# SQLite must not choose an index for these: `|| ''` prevents it.
+_WITHOUT_INDEX: Final = {
+    "phases": "phase || '' IN (:phases[])",
+    "account": "account || '' = :account",
+    "label": "label || '' = :label",
+    "since": "(added_at >= :since OR ended_at >= :since)",
+    "text": SQL["reads.has_text"],
+}
 
 
 class _Scan(NamedTuple):
@@ -143,36 +151,22 @@ def text_hits(session: Session, text: str | None) -> list[int]:
 
 
 def _matching(session: Session, hits: Sequence[int], wanted: WatchFilter, before: int | None) -> list[int]:
-    scan = _Scan("watch_id IN (:ids[])", _conditions(wanted._replace(text=None)), _values(wanted))
+    values = wanted._replace(text=None)._asdict()
+    scan = _Scan("watch_id IN (:ids[])", matching(_WITHOUT_INDEX, values), storable(values))
     return [watch_id for (watch_id,) in scan.find(session, "pages.matching", before=before, ids=list(hits))]
 
 
 def _scans(wanted: WatchFilter) -> Iterator[_Scan]:
     """Along the index of labels, of accounts and phases (for each phase), or of the ids."""
-    values = _values(wanted)
+    given = watch_values(wanted)
+    values = storable(given)
     if wanted.label is not None:
-        yield _Scan(SQL["reads.by_label"], _conditions(wanted._replace(label=None)), values)
+        yield _Scan(SQL["reads.by_label"], matching(_WITHOUT_INDEX, {**given, "label": None}), values)
     elif wanted.account is None and not wanted.phases:
-        yield _Scan("", _conditions(wanted), values)
+        yield _Scan("", matching(_WITHOUT_INDEX, given), values)
     else:
         index = "phase = :phase" if wanted.account is None else "account = :account AND phase = :phase"
-        rest = _conditions(wanted._replace(phases=(), account=None))
+        rest = matching(_WITHOUT_INDEX, {**given, "phases": (), "account": None})
         phases = wanted.phases or tuple(Phase)
         for phase in phases:
             yield _Scan(index, rest, {**values, "phase": str(phase)}, len(phases))
-
-
-def _conditions(wanted: WatchFilter) -> list[str]:
-    """The conditions for which SQLite must not choose an index: `|| ''` prevents it."""
-    known = {
-        "phase || '' IN (:phases[])": wanted.phases or None,
-        "account || '' = :account": wanted.account,
-        "label || '' = :label": wanted.label,
-        "(added_at >= :since OR ended_at >= :since)": wanted.since,
-        SQL["reads.has_text"]: wanted.text,
-    }
-    return [condition for condition, value in known.items() if value is not None]
-
-
-def _values(wanted: WatchFilter) -> dict[str, object]:
-    return storable({**wanted._asdict(), "text": None if wanted.text is None else like(wanted.text)})

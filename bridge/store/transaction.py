@@ -262,16 +262,12 @@ class Transaction:
         attempts = [(one.delivery_id, one.at, one.outcome, plain(one.detail), one.duration_s) for one in self._attempts]
         self._session.run(SQL["commits.add_attempts"], attempts)
         self._session.run(SQL["commits.settle"], [one.settled for one in self._attempted.values() if one.settled])
-        held = {
-            (made.endpoint, made.target): (
-                made.queue_until,
-                plain(made.queue_reason),
-                self._fingerprints.get(made.endpoint),
-            )
-            for made in self._attempts
-            if made.queue_until is not None
-        }
-        self._session.run(SQL["commits.hold_queues"], [(*queue, *hold) for queue, hold in sorted(held.items())])
+        held = {(made.endpoint, made.target): made for made in self._attempts if made.queue_until is not None}
+        holds = [
+            (*queue, made.queue_until, plain(made.queue_reason), self._fingerprints.get(made.endpoint))
+            for queue, made in sorted(held.items())
+        ]
+        self._session.run(SQL["commits.hold_queues"], holds)
         for made in disabling.values():
             self._disable(made)
 

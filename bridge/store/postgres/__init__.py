@@ -8,7 +8,6 @@ others (`listener`), and errors (`failures`).
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Final
 
 from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import StoreDamaged, StoreError
@@ -19,8 +18,6 @@ from bridge.store.postgres.lost_answers import RepeatableCommits
 from bridge.store.postgres.shares import PostgresShares
 from bridge.store.statements import SQL, TABLES
 
-AGREE_S: Final = 2.0  # a smaller clock difference does no harm; it may be the network delay of the answer
-
 
 class PostgresStore(PostgresShares, RepeatableCommits, Store):
     """A store in a PostgreSQL database, for any number of daemons and commands.
@@ -29,25 +26,6 @@ class PostgresStore(PostgresShares, RepeatableCommits, Store):
     when it returns, or not done at all when it raises; where that cannot be known, because the connection was lost in
     the middle of a commit, `commit` finds it out when it is called again.
     """
-
-    look_every_s = 0.05  # for news: that costs a glance at four numbers
-
-    @property
-    def place(self) -> PostgresUrl:
-        return self._database.place
-
-    def ahead_s(self, clock: Clock) -> float:
-        """See `full_store.Store.ahead_s`. It is the server's."""
-        ahead_s: float = self._database.find(SQL["server.now"])[0][0] - clock.now()
-        return ahead_s if abs(ahead_s) > AGREE_S else 0.0
-
-    def is_syncing(self) -> bool:
-        """Whether the server is being waited for right now: each such wait has its own end. To be asked from another
-        thread: waits for nothing."""
-        return self._database.is_busy
-
-    def give_up(self) -> None:
-        self._database.give_up()
 
 
 def migrate_postgres(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:

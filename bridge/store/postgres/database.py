@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 import psycopg
@@ -23,18 +23,18 @@ from bridge.store.migrate import Migration, migrations, other_version
 from bridge.store.postgres.failures import InDoubt, Mark, understood
 from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.server_connection import PATIENCE_S, ServerConnection, connect
-from bridge.store.postgres.sql_session import CHANNEL, PostgresSession, one
+from bridge.store.postgres.sql_session import PostgresSession
 from bridge.store.rows import Row
 from bridge.store.sql_session import MEMBERS
 from bridge.store.statements import SQL
 
+AGREE_S: Final = 2.0  # a smaller clock difference does no harm; it may be the network delay of the answer
 FAREWELL_S: Final = 0.5
 LATEST: Final = len(migrations("postgres"))
 
 _MIGRATING: Final = 0x67656E62  # "genb": the advisory lock that a migration takes
 _MIGRATE_WITHIN_S: Final = 3600.0
 _TIMES: Final = 5  # tries: the server ends a deadlock within a second, perhaps by failing us
-_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 
 class Database:
@@ -44,6 +44,7 @@ class Database:
     """
 
     is_shared = True
+    look_every_s = 0.05  # for news: that costs a glance at four numbers
     notes_every_s = 5.0  # only the last note of a watch is written; after a crash, watches without it are polled first
 
     def __init__(
@@ -71,15 +72,18 @@ class Database:
         self.held: frozenset[Share] | None = None  # the work that is certainly ours; None: as above
         self._given_up = 0  # how often `give_up` was called
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether any thread waits for the server."""
+    def is_syncing(self) -> bool:
+        """See `Transactions.is_syncing`. Each wait for the server has its own end."""
         return bool(self._busy)
+
+    def ahead_s(self, clock: Clock) -> float:
+        """See `Transactions.ahead_s`. The shared clock is the server's."""
+        ahead_s: float = self.find(SQL["server.now"])[0][0] - clock.now()
+        return ahead_s if abs(ahead_s) > AGREE_S else 0.0
 
     def space(self) -> StoreSpace:
         """See `Transactions.space`: only the size of its tables is known."""
-        with self.read() as session:
-            return StoreSpace(int(one(session.connection.execute(SQL["server.size"]))[0]))
+        return StoreSpace(int(self.find(SQL["server.size"])[0][0]))
 
     def news(self) -> News:
         """See `ports.News`. A thread listens, so this waits for nothing. StoreError while the thread cannot reach the
@@ -89,33 +93,27 @@ class Database:
             raise self._listener.failure
         return heard._replace(work=heard.work + self.unheard)
 
-    @contextmanager
-    def read(self) -> Iterator[PostgresSession]:
-        """A transaction that sees one state of the store."""
-        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
-            yield PostgresSession(connection, self)
+    def read(self) -> AbstractContextManager[PostgresSession]:
+        return self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def alone(self) -> AbstractContextManager[PostgresSession]:
+        return self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ")
 
     def find(self, statement: str, **values: object) -> list[Row]:
-        """A transaction for one statement."""
         with self.read() as session:
             return session.find(statement, **values)
 
     @contextmanager
-    def alone(self) -> Iterator[PostgresSession]:
-        """A transaction that sees one state of the store, may lock, and writes nothing."""
-        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ") as connection:
-            yield PostgresSession(connection, self)
-
-    @contextmanager
     def write(self) -> Iterator[PostgresSession]:
-        """A transaction that is on the server's disk when the block has ended, or rolled back when the block raises.
-        InDoubt when neither is known, because the connection was lost during COMMIT."""
-        with self._begun(_BEGIN) as connection:
-            yield PostgresSession(connection, self)
+        """See `Transactions.write`. InDoubt when it is not known whether everything is on disk, because the connection
+        was lost during COMMIT."""
+        with self._begun() as session:
+            yield session
+            connection = session.connection
             mark = Mark(connection.writer, next(self._serials))
             # In its own round trip: once COMMIT is sent, this row is ours until the commit is over.
-            if connection.execute(SQL["server.mark"], (*mark, self.latest)).rowcount == 0:
-                raise other_version(self.place, self._version(connection), self.latest)
+            if session.execute(SQL["server.mark"], **mark._asdict(), latest=self.latest) == 0:
+                raise other_version(self.place, self._version(session), self.latest)
             self._has_marked = True
             try:
                 connection.execute("COMMIT", prepare=False)  # preparing it would save nothing
@@ -127,19 +125,18 @@ class Database:
 
     @contextmanager
     def jot(self) -> Iterator[PostgresSession]:
-        """A transaction that a crash of the server may undo, if it is less than a second old."""
-        with self._begun(_BEGIN) as connection:
-            yield PostgresSession(connection, self)
-            connection.execute("SET LOCAL synchronous_commit = off")
-            connection.execute("COMMIT")
+        with self._begun() as session:
+            yield session
+            session.execute("SET LOCAL synchronous_commit = off")
+            session.execute("COMMIT")
 
     def has_committed(self, mark: Mark) -> bool:
         """Whether the commit with this mark was done; waits until the server has decided. It was the last one on its
         connection."""
-        with self._begun(_BEGIN) as connection:
-            last = connection.execute(SQL["server.last_commit"], (mark.writer,)).fetchone()
-            connection.execute("COMMIT")
-            return last is not None and bool(last[0] >= mark.serial)
+        with self._begun() as session:
+            last: int = session.find(SQL["server.last_commit"], writer=mark.writer)[0][0]
+            session.execute("COMMIT")
+            return last >= mark.serial
 
     def give_back(self) -> None:
         """Delete the marks of connections that have not written for a day: none of their commits is in doubt."""
@@ -150,7 +147,7 @@ class Database:
         """The number of the last migration; 0 without a store. StoreDamaged when it is newer than we know, or
         when the database cannot hold a store."""
         with self.read() as session:
-            return self._version(session.connection)
+            return self._version(session)
 
     def check(self, version: int) -> None:
         """StoreDamaged when this version is newer than we know, StoreError when it is older."""
@@ -169,37 +166,37 @@ class Database:
         return self._migrate()
 
     def _migrate(self) -> tuple[int, int]:
-        with self._begun(_BEGIN) as connection, connection.patience(_MIGRATE_WITHIN_S):
-            connection.execute("SET LOCAL statement_timeout = 0")
-            connection.execute("SET LOCAL lock_timeout = 0")
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
-            version = self._version(connection)
+        with self._begun() as session, session.connection.patience(_MIGRATE_WITHIN_S):
+            session.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            session.find("SELECT pg_advisory_xact_lock(:number)", number=_MIGRATING)
+            version = self._version(session)
             if version == self.latest:
                 return version, version
             if version:
-                connection.execute(SQL["server.migrate_first"])
+                session.execute(SQL["server.migrate_first"])
             for step in self._steps[version:]:
-                connection.execute(step.sql)
+                session.connection.execute(step.sql)
             if self.latest:
-                connection.execute(SQL["server.migrate_last"])
-                connection.execute("UPDATE genbridge_store SET version = %s", (self.latest,))
-                connection.execute(SQL["server.notify"], (CHANNEL, f"{self.writer} {MEMBERS}"))
-            connection.execute("COMMIT")
+                session.execute(SQL["server.migrate_last"])
+                session.execute("UPDATE genbridge_store SET version = :latest", latest=self.latest)
+                session.wake(MEMBERS)
+            session.execute("COMMIT")
             return version, self.latest
 
     def new_connection(self, unless: Callable[[], bool] = lambda: False) -> ServerConnection:
         """A connection that the caller closes, and that raises psycopg's errors. It stops waiting after `give_up`, or
         when `unless` says so."""
         begun = self._given_up
-        patience_s = self._patience_s
-        connection = connect(
-            self.place, self._clock, patience_s=patience_s, is_over=lambda: self._given_up != begun or unless()
-        )
+
+        def is_over() -> bool:
+            return self._given_up != begun or unless()
+
+        connection = connect(self.place, self._clock, patience_s=self._patience_s, is_over=is_over)
         connection.writer = f"{self.writer}-{next(self._numbers)}"
         return connection
 
     def give_up(self) -> None:
-        """Stop waiting for the server: all calls under way fail. Callable from another thread."""
+        """See `Transactions.give_up`."""
         self._given_up += 1
 
     def close(self) -> None:
@@ -207,18 +204,18 @@ class Database:
         self._listener.close()
         if self._has_marked and self._idle:
             with contextlib.suppress(psycopg.Error), self._idle[-1].patience(FAREWELL_S):
-                self._idle[-1].execute(SQL["server.forget_writers"], (self.writer,))
+                PostgresSession(self._idle[-1], self).execute(SQL["server.forget_writers"], writer=self.writer)
         self._drop_idle()
 
     @contextmanager
-    def _begun(self, how: str) -> Iterator[ServerConnection]:
-        """A connection with an open transaction, which is rolled back unless the block commits it. Afterwards the
+    def _begun(self, how: str = "BEGIN ISOLATION LEVEL READ COMMITTED") -> Iterator[PostgresSession]:
+        """A transaction on a connection. It is rolled back unless the block commits it. Afterwards the
         connection is kept, unless it is lost or its server is now a standby."""
         self._busy.add(threading.get_ident())
         try:
             connection = self._begin(how)
             try:
-                yield connection
+                yield PostgresSession(connection, self)
             except errors.ReadOnlySqlTransaction:
                 connection.close()
                 self._drop_idle()
@@ -257,13 +254,13 @@ class Database:
             raise
         return connection
 
-    def _version(self, connection: ServerConnection) -> int:
-        schema, is_there, encoding = one(connection.execute(SQL["server.look"]))
+    def _version(self, session: PostgresSession) -> int:
+        [(schema, is_there, encoding)] = session.find(SQL["server.look"])
         if encoding != "UTF8":
             raise StoreDamaged(f"store {self.place}: the database's encoding is {encoding}; make one with UTF8")
         if schema is None:
             raise StoreDamaged(f"store {self.place}: no schema of the search path exists; make it: CREATE SCHEMA ...")
-        version: int = one(connection.execute("SELECT version FROM genbridge_store"))[0] if is_there else 0
+        version: int = session.find("SELECT version FROM genbridge_store")[0][0] if is_there else 0
         if version > self.latest:
             raise other_version(self.place, version, self.latest)
         return version

@@ -13,7 +13,7 @@ from bridge.errors import GenbridgeError, StoreError
 from bridge.ports import News
 from bridge.store.postgres.failures import understood
 from bridge.store.postgres.server_connection import ServerConnection
-from bridge.store.postgres.sql_session import CHANNEL, one
+from bridge.store.postgres.sql_session import PostgresSession
 from bridge.store.sql_session import ENDS, MEMBERS, OUTBOX, WORK
 from bridge.store.statements import SQL
 
@@ -64,12 +64,16 @@ class Listener:
             self._closing.wait(AGAIN_AFTER_S)
 
     def _listen(self, connection: ServerConnection) -> None:
-        connection.execute(f"LISTEN {CHANNEL}")
-        schema = one(connection.execute("SELECT current_schema()"))[0]
+        session = PostgresSession(connection, self._database)
+        session.execute("LISTEN genbridge")
+        schema = session.find("SELECT current_schema()")[0][0]
         for what in self._heard:
             self._heard[what] += 1  # something may have been written meanwhile
         while not self._closing.is_set():
-            self._look(connection)
+            [(revision, touched)] = session.find(SQL["server.counters"])
+            if (revision, touched) != self._seen:
+                self._heard[WORK] += self._seen is not None
+                self._seen = (revision, touched)
             self.failure = None
             with connection.patience(math.inf):
                 for notice in connection.notifies(timeout=LISTEN_S):
@@ -79,9 +83,3 @@ class Listener:
         said = payload.rsplit(" ", 2)  # any program on this database may send anything
         if len(said) == 3 and said[0] == schema and said[1] != self._database.writer and said[2] in self._heard:
             self._heard[said[2]] += 1
-
-    def _look(self, connection: ServerConnection) -> None:
-        seen = connection.execute(SQL["server.counters"]).fetchone()
-        if seen is not None and seen != self._seen:
-            self._heard[WORK] += self._seen is not None
-            self._seen = (seen[0], seen[1])

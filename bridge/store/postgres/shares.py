@@ -15,7 +15,6 @@ from bridge.domain.slots import Share
 from bridge.errors import LeaseLost
 from bridge.ports import Roster
 from bridge.store.postgres.database import Database
-from bridge.store.postgres.sql_session import one
 from bridge.store.read_store import ReadStore
 from bridge.store.sql_session import MEMBERS
 from bridge.store.statements import SQL
@@ -33,10 +32,9 @@ class PostgresShares(ReadStore):
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
         with self._database.write() as session:
-            connection = session.connection
-            if self._joining:  # or others would keep work for it
-                connection.execute("DELETE FROM members WHERE fence = ANY(%s)", (self._joining,))
-            fence = one(connection.execute(SQL["members.join"], (name, _text(scopes), lease_s)))[0]
+            # Or others would keep work for them.
+            session.execute("DELETE FROM members WHERE fence IN (:fences[])", fences=self._joining)
+            [(fence,)] = session.find(SQL["members.join"], name=name, scopes=_text(scopes), lease_s=lease_s)
             self._joining.append(fence)
             session.wake(MEMBERS)
         self._joining.clear()
@@ -48,20 +46,19 @@ class PostgresShares(ReadStore):
         """See `ports.Shares.renew`. After a crash of the server the lease may end one second earlier."""
         fence = self._joined()
         with self._database.jot() as session:
-            connection = session.connection
-            are_gone = connection.execute(SQL["members.lease_over"]).rowcount > 0
-            renewed = connection.execute(SQL["members.renew"], (_text(scopes), lease_s, fence, fence)).fetchone()
-            if renewed is None:
+            are_gone = session.execute(SQL["members.lease_over"]) > 0
+            renewed = session.find(SQL["members.renew"], scopes=_text(scopes), lease_s=lease_s, fence=fence)
+            if not renewed:
                 raise _lost()
-            has_changed, version = renewed
+            [(has_changed, version)] = renewed
             self._database.check(version)
             if are_gone or has_changed:
                 session.wake(MEMBERS)
             ids, members = {}, {}
-            for number, name, stored in connection.execute("SELECT fence, name, scopes FROM members"):
+            for number, name, stored in session.find("SELECT fence, name, scopes FROM members"):
                 ids[number] = _id(name, number)
                 members[ids[number]] = json.loads(stored)
-            rows = connection.execute("SELECT scope, slot, fence FROM shares")
+            rows = session.find("SELECT scope, slot, fence FROM shares")
             holders = {Share(scope, slot): ids[holder] for scope, slot, holder in rows if holder in ids}
         # This includes claims that lost their answer, and leaves out what a crash of the server has undone.
         self._database.held = (

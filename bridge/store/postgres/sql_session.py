@@ -8,8 +8,6 @@ from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
-import psycopg
-
 from bridge.errors import LeaseLost
 from bridge.store.postgres.server_connection import ServerConnection
 from bridge.store.rows import Row
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 MUTE: Final = 0.25  # of a lease: how long a guarded transaction may be silent
 _UNHURRIED_S: Final = 3600.0
 _FETCHED: Final = 2000  # rows at a time
-CHANNEL: Final = "genbridge"
 
 _TYPES: Final[Mapping[str, tuple[str, Callable[..., object]]]] = {
     "int": ("bigint", int),
@@ -42,7 +39,7 @@ class PostgresSession:
         self._database = database
 
     def execute(self, statement: str, **values: object) -> int:
-        return self.connection.execute(plain_sql(statement), values).rowcount
+        return self.connection.execute(plain_sql(statement), values or None).rowcount
 
     def find(self, statement: str, **values: object) -> list[Row]:
         return self.connection.execute(plain_sql(statement), values).fetchall()
@@ -70,7 +67,7 @@ class PostgresSession:
     @contextmanager
     def unhurried(self) -> Iterator[None]:
         """See `Session.unhurried`. Locks are waited for no longer than 30 s."""
-        self.connection.execute(SQL["server.unlimited"])
+        self.execute(SQL["server.unlimited"])
         with self.connection.patience(_UNHURRIED_S):
             yield
 
@@ -79,19 +76,18 @@ class PostgresSession:
         if self._database.fence is None:
             return
         if alone:
-            self.connection.execute(SQL["server.briefly"])
+            self.execute(SQL["server.briefly"])
         idle_ms = str(int(self._database.lease_s * MUTE * 1000))
         how = SQL["server.guard_alone" if alone else "server.guard_together"]
-        guard = self.connection.execute(how, (idle_ms, self._database.fence))
-        if guard.fetchone() is None:
+        if not self.find(how, idle_ms=idle_ms, fence=self._database.fence):
             raise LeaseLost("this daemon's lease on the store has ended")
 
     def lock_store(self) -> None:
-        self.connection.execute(SQL["server.lock_store"])
+        self.execute(SQL["server.lock_store"])
 
     def next_revision(self) -> int:
         self.wake(WORK)
-        revision: int = self.connection.execute(SQL["server.next_revision"]).fetchall()[0][0]
+        revision: int = self.find(SQL["server.next_revision"])[0][0]
         return revision
 
     def event_numbers(self) -> Iterator[int | None]:
@@ -99,12 +95,12 @@ class PostgresSession:
         return repeat(None)
 
     def touch(self) -> None:
-        self.connection.execute(SQL["server.touch"])
+        self.execute(SQL["server.touch"])
         self.wake(WORK)
 
     def wake(self, what: str) -> None:
         """See `Session.wake`. Other processes are notified once this transaction is committed."""
-        self.connection.execute(SQL["server.notify"], (CHANNEL, f"{self._database.writer} {what}"))
+        self.execute(SQL["server.notify"], what=f"{self._database.writer} {what}")
 
 
 @lru_cache(maxsize=None, typed=True)
@@ -128,10 +124,3 @@ def arrays(statement: Statement, rows: Iterable[Row]) -> list[list[object]]:
         [None if value is None else make(value) for value in column]
         for make, column in zip(makers, zip(*rows, strict=True), strict=True)
     ]
-
-
-def one(found: psycopg.Cursor[Row]) -> Row:
-    """The row of a statement that always has one."""
-    row = found.fetchone()
-    assert row is not None
-    return row

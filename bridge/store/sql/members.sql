@@ -1,15 +1,15 @@
 -- join: Become a member.
 INSERT INTO members (name, scopes, lease_until)
-VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s)) RETURNING fence
+VALUES (:name, :scopes, clock_timestamp() + make_interval(secs => :lease_s)) RETURNING fence
 
 -- lease_over: Remove members whose lease is over.
 DELETE FROM members
 WHERE fence IN (SELECT fence FROM members WHERE lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED)
 
 -- renew: Renew a lease that is not over.
-UPDATE members SET scopes = %s, lease_until = clock_timestamp() + make_interval(secs => %s)
-FROM (SELECT scopes AS before FROM members WHERE fence = %s) AS old
-WHERE fence = %s AND lease_until > clock_timestamp()
+UPDATE members SET scopes = :scopes, lease_until = clock_timestamp() + make_interval(secs => :lease_s)
+FROM (SELECT scopes AS before FROM members WHERE fence = :fence) AS old
+WHERE fence = :fence AND lease_until > clock_timestamp()
 RETURNING before <> scopes, (SELECT version FROM genbridge_store)
 
 -- release (scope text, slot int, fence int): Release shares.

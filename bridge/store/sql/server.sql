@@ -13,12 +13,12 @@ SELECT extract(epoch FROM clock_timestamp())::float8
 
 -- mark: Mark a commit. Each connection has its row, so a later commit on another connection is not mistaken for a commit
 -- in doubt. A store of another version takes no mark. A migration makes marks wait until it has ended.
-INSERT INTO writers (writer, serial, at) SELECT %s, %s, now() FROM genbridge_store WHERE version = %s
+INSERT INTO writers (writer, serial, at) SELECT :writer, :serial, now() FROM genbridge_store WHERE version = :latest
 ON CONFLICT (writer) DO UPDATE SET serial = excluded.serial, at = excluded.at
 
 -- last_commit: The last mark of a connection. Waits for a transaction of it that is still open at the server: that one
 -- holds the row.
-INSERT INTO writers (writer, serial, at) VALUES (%s, 0, now())
+INSERT INTO writers (writer, serial, at) VALUES (:writer, 0, now())
 ON CONFLICT (writer) DO UPDATE SET at = excluded.at
 RETURNING serial
 
@@ -36,8 +36,8 @@ SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; SET LOCAL idle_
 
 -- guard: Part of the following: our lease. If the connection dies while we hold this lock, the server must not keep it
 -- longer than others wait for us.
-SELECT set_config('idle_in_transaction_session_timeout', %s, true)
-FROM members WHERE fence = %s AND lease_until > clock_timestamp()
+SELECT set_config('idle_in_transaction_session_timeout', :idle_ms, true)
+FROM members WHERE fence = :fence AND lease_until > clock_timestamp()
 
 -- guard_together: Others may guard their transactions at the same time.
 {guard} FOR KEY SHARE
@@ -56,13 +56,13 @@ LOCK TABLE genbridge_store IN EXCLUSIVE MODE
 LOCK TABLE writers IN EXCLUSIVE MODE
 
 -- forget_writers: Delete the marks of our connections.
-DELETE FROM writers WHERE starts_with(writer, %s)
+DELETE FROM writers WHERE starts_with(writer, :writer)
 
 -- counters: What changes with every write.
 SELECT revision, touched FROM genbridge_store
 
 -- notify: Wake the daemons of this store: a channel is the database's, a store a schema's.
-SELECT pg_notify(%s, current_schema() || ' ' || %s)
+SELECT pg_notify('genbridge', current_schema() || ' ' || :what)
 
 -- briefly: Wait for locks only briefly: renewals of the lease wait meanwhile.
 SET LOCAL lock_timeout = '0.5s'

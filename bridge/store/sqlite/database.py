@@ -19,7 +19,7 @@ from bridge.store.sqlite.sql_session import SqliteSession
 if TYPE_CHECKING:
     from bridge.domain.page_views import StoreSpace
     from bridge.domain.slots import Share
-    from bridge.ports import News
+    from bridge.ports import Clock, News
 
 MEMORY: Final = Path(":memory:")
 _LOG_PAGES: Final = 128  # half a megabyte of log: SQLite's own 4 MB would fill a small disk; costs 10 % in a burst
@@ -35,6 +35,7 @@ class Database:
     """
 
     is_shared = False
+    look_every_s = 0.3
     notes_every_s = 1.0
     held: frozenset[Share] | None = None
 
@@ -46,7 +47,7 @@ class Database:
         self._is_for_one_look = False
         self._inode: int | None = None  # of the file that is open
         self._connections = 0  # so far
-        self.is_syncing = False  # a commit is on its way to the disk
+        self._is_syncing = False  # a commit is on its way to the disk
 
     def prepare(self) -> None:
         """Check an existing store and upgrade it. Call this once, first."""
@@ -89,13 +90,13 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield SqliteSession(connection)
-                self.is_syncing = True
+                self._is_syncing = True
                 connection.execute("COMMIT")
             except BaseException:
                 _end(connection, "ROLLBACK")
                 raise
             finally:
-                self.is_syncing = False
+                self._is_syncing = False
 
     jot = alone = write  # a transaction that writes is alone
 
@@ -124,6 +125,16 @@ class Database:
         if self.place == MEMORY:
             return StoreSpace(0)
         return StoreSpace(files.size_bytes(self.place), *files.room_bytes(self.place))
+
+    def ahead_s(self, clock: Clock) -> float:
+        """See `Transactions.ahead_s`. Its one daemon has this clock."""
+        return 0.0
+
+    def is_syncing(self) -> bool:
+        return self._is_syncing
+
+    def give_up(self) -> None:
+        """See `Transactions.give_up`. A disk cannot be given up."""
 
     def give_back(self) -> None:
         """See `Transactions.give_back`: removes old copies, and frees unused pages once there are enough to matter."""

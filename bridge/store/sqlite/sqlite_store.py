@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from bridge.domain.slots import Share
-from bridge.ports import Clock, Roster
+from bridge.ports import Roster
 from bridge.store.full_store import Store
 from bridge.store.sqlite.database import Database
 
@@ -24,24 +24,12 @@ class SqliteStore(Store):
     """
 
     _database: Database
-    look_every_s = 0.3
     _member = ""
     _held: frozenset[Share] = frozenset()
-
-    def is_syncing(self) -> bool:
-        """See `full_store.Store.is_syncing`: whether a commit is on its way to the disk."""
-        return self._database.is_syncing
 
     @property
     def path(self) -> Path:
         return self._database.place
-
-    def ahead_s(self, clock: Clock) -> float:
-        """See `full_store.Store.ahead_s`. Its one daemon has this clock."""
-        return 0.0
-
-    def give_up(self) -> None:
-        """See `full_store.Store.give_up`. A disk cannot be given up."""
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
         """See `ports.Shares.join`. The lock on the file is the lease."""
