@@ -149,8 +149,6 @@ def _kinds(session: Session, wanted: DeliverySearch, now: float) -> Iterator[_Ki
 
 
 def _page(session: Session, found: Sequence[DeliveryMark], following: DeliveryMark | None) -> StandingPage:
-    ids = [mark.delivery_id for mark in found]
-    rows = records.DELIVERY_VIEWS.find(session, " WHERE delivery_id IN (:ids[])", ids=ids) if ids else []
-    views = {view.delivery_id: view for view in rows}
+    views = records.DELIVERY_VIEWS.of([mark.delivery_id for mark in found], session, "delivery_id")
     known = [(mark.standing, views[mark.delivery_id]) for mark in found if mark.delivery_id in views]
     return StandingPage(known, following)

@@ -7,7 +7,6 @@ the table before it takes its first number, and until its commit is visible to a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -42,10 +41,7 @@ class EventLog(ReadStore):
     def read_again(self, after: int, *, upto: int) -> LogPage:
         """A page of the events after one position and up to another, which `read_events` has passed."""
         with self._database.read() as session:
-            forgotten, newest = session.find(SQL["log.bounds"])[0]
-            if not forgotten <= after <= newest:
-                return _gone(forgotten, newest)
-            return _page(session, after, upto, bounds=(forgotten, newest))
+            return _page(session, after, upto)
 
     def newest_event(self) -> int:
         """The position after which everything comes that is committed from now on."""
@@ -58,46 +54,25 @@ class EventLog(ReadStore):
 
     def _read_events(self, after: int) -> LogPage:
         with self._database.read() as session:
-            forgotten, newest = session.find(SQL["log.bounds"])[0]
-            if not forgotten <= after <= newest:
-                return _gone(forgotten, newest)
-            if not self._database.is_shared or after == newest:
-                return _page(session, after, newest, bounds=(forgotten, newest))
-            numbers = _numbers(session, after, limit=READ_AT_ONCE)
+            numbers = _numbers(session, after, limit=READ_AT_ONCE) if self._database.is_shared else []
+            if not numbers:
+                return _page(session, after, None)
             upto = self._order.passable(after, numbers)
-            if is_held := upto < numbers[-1]:
-                self._order.doubt(newest, _writers(session))
-            return replace(_page(session, after, upto, bounds=(forgotten, newest)), is_held=is_held)
+            page = _page(session, after, upto)
+            if page.is_gone or upto == numbers[-1]:
+                return page
+            self._order.doubt(page.newest, _writers(session))
+            return replace(page, is_held=True)
 
 
-def forget_events(session: Session, *, before: float, limit: int) -> int:
-    """Take up to `limit` events from the front of the log that occurred before this instant, and delete those that no
-    delivery needs. Returns how many. The newest event stays, so that no number is used twice."""
-    forgotten, newest = session.find(SQL["log.bounds"])[0]
-    oldest = session.find(SQL["log.oldest"], after=forgotten, upto=newest, limit=limit)
-    last = max((number for number, _, occurred_at in oldest if occurred_at < before), default=0)
-    gone = [event_id for number, event_id, _ in oldest if number <= last]
-    if gone:
-        session.execute(SQL["log.delete_events"], event_ids=gone)
-        session.execute(SQL["log.forget_events"], event_ids=gone)
-        session.execute(SQL["log.forget_bodies"], number=last)
-        session.execute(SQL["log.note_forgotten"], number=last)
-    return len(gone)
-
-
-def take_bodies(session: Session, delivery_ids: Sequence[int]) -> None:
-    """Before these deliveries are deleted: give their bodies to the events of the log that have them there."""
-    session.execute(SQL["log.take_bodies"], delivery_ids=list(delivery_ids))
-
-
-def _gone(oldest: int, newest: int) -> LogPage:
-    return LogPage(events=(), position=newest, oldest=oldest, newest=newest, is_gone=True)
-
-
-def _page(session: Session, after: int, upto: int, *, bounds: tuple[int, int]) -> LogPage:
-    oldest, newest = bounds
+def _page(session: Session, after: int, upto: int | None) -> LogPage:
+    """Up to the end, or to an earlier position."""
+    oldest, newest = session.find(SQL["log.bounds"])[0]
+    if not oldest <= after <= newest:
+        return LogPage(events=(), position=newest, oldest=oldest, newest=newest, is_gone=True)
+    upto = newest if upto is None else upto
     asked = {"after": after, "upto": upto}
-    sizes = session.find(SQL["log.sizes"], **asked, limit=READ_AT_ONCE)
+    sizes = session.find(SQL["log.sizes"], **asked, limit=READ_AT_ONCE) if upto > after else []
     if not sizes:
         return LogPage(events=(), position=upto, oldest=oldest, newest=newest)
     fitting = within(sizes, READ_BYTES)

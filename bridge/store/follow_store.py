@@ -48,8 +48,8 @@ class FollowStore(EventLog):
             changed_ids, deliveries_cut = _first(set(delivery_ids), made, most)
             return ChangedRows(
                 marks=marks,
-                watches=records.WATCH_VIEWS.find(session, " WHERE watch_id IN (:ids[])", ids=watch_ids),
-                deliveries=records.DELIVERY_VIEWS.find(session, " WHERE delivery_id IN (:ids[])", ids=changed_ids),
+                watches=list(records.WATCH_VIEWS.of(watch_ids, session, "watch_id").values()),
+                deliveries=list(records.DELIVERY_VIEWS.of(changed_ids, session, "delivery_id").values()),
                 is_cut=watches_cut or deliveries_cut,
             )
 

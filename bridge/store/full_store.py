@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from bridge.domain.slots import slot_of
 from bridge.errors import StoreError, UsageError
@@ -16,25 +16,37 @@ from bridge.store.outbox import OutboxStore
 from bridge.store.read_store import revision
 from bridge.store.record_store import RecordStore
 from bridge.store.retention import Retention
-from bridge.store.rows import Row, json_text
+from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_session import Session, Transactions
 from bridge.store.statements import TABLES
-from bridge.store.tables import Contents, carried, select
 from bridge.store.transaction import CommitStore
 
 # The ids that PostgreSQL counts.
 _COUNTERS: Final = {"watches": "watch_id", "history": "history_id", "events": "number", "deliveries": "delivery_id"}
 
 
+class Contents(Protocol):
+    """A store at one instant. It does not change during the copy."""
+
+    @property
+    def revision(self) -> int: ...
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """Every row with the columns of `TABLES`, in the order of the first three, within which each primary key lies:
+        so both engines have one order."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """`tables.Contents` of a session."""
+    """Those of a session."""
 
     session: Session
     revision: int
 
     def rows(self, table: str) -> Iterator[Row]:
-        return self.session.stream(select(table))
+        columns = list(TABLES[table])
+        order = ", ".join(columns[:3])
+        return self.session.stream(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")  # noqa: S608 - names of ours
 
 
 class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shares):
@@ -60,7 +72,7 @@ class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shar
             if any(session.find(f"SELECT 1 FROM {table} LIMIT 1") for table in TABLES):  # noqa: S608 - names of ours
                 raise UsageError(f"store {self._database.place} is not empty; name another one")
             slots = _Slots()
-            counts = {table: _copy(session, table, slots.added(table, carried(contents, table))) for table in TABLES}
+            counts = {table: _copy(session, table, slots.added(table, _carried(contents, table))) for table in TABLES}
             session.execute("UPDATE {sqlite:store}{postgres:genbridge_store} SET revision = :to", to=contents.revision)
             if self.is_shared:
                 for table, key in _COUNTERS.items():
@@ -71,8 +83,18 @@ class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shar
         return counts
 
 
+def _carried(contents: Contents, table: str) -> Iterator[Row]:
+    """The rows of a table with values that both engines accept."""
+    booleans = [place for place, kind in enumerate(TABLES[table].values()) if kind == "bool"]
+    for row in contents.rows(table):
+        made = [plain(value) if isinstance(value, str) else value for value in row]
+        for place in booleans:
+            made[place] = bool(made[place])
+        yield tuple(made)
+
+
 class _Slots:
-    """Computes the columns of `OWN` while the tables are copied in order."""
+    """Computes the columns that PostgreSQL alone has while the tables are copied in order."""
 
     def __init__(self) -> None:
         self._of_watch: dict[int, int] = {}

@@ -11,9 +11,8 @@ from bridge.ports import MOST_BYTES
 from bridge.store.command_store import enable, lift_holds
 from bridge.store.read_store import ReadStore
 from bridge.store.records import Record
-from bridge.store.rows import Row, within
+from bridge.store.rows import Row, readable, within
 from bridge.store.statements import SQL, Statement
-from bridge.store.unreadable import readable
 
 DELIVERIES: Final = Record("delivery", Delivery, "deliveries LEFT JOIN events USING (event_id)", is_checked=False)
 HANDED_OUT: Final = Statement(f"FROM {DELIVERIES.table} WHERE delivery_id IN (:wanted[])", answer=DELIVERIES.columns)

@@ -27,12 +27,11 @@ from bridge.store import records
 from bridge.store.delivery_pages import DeliveryPages
 from bridge.store.figures import Figures
 from bridge.store.records import Record
-from bridge.store.rows import plain
+from bridge.store.rows import UNREADABLE, plain, readable, unreadable_rows
 from bridge.store.selection import deliveries_where, watches_where
 from bridge.store.sql_session import Finder, Session
 from bridge.store.statements import SQL
 from bridge.store.task_pages import TaskPages
-from bridge.store.unreadable import UNREADABLE, readable, unreadable_rows
 from bridge.store.watch_rows import find_watches, watch
 
 if TYPE_CHECKING:
@@ -73,7 +72,6 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def find(self, task_id: str, account: str | None = None) -> list[Watch]:
         """The watches of this id: one for each account that has it."""
-
         where = "task_id = :task_id" + ("" if account is None else " AND account = :account")
         sql = f"{SQL['watches.find_all']} WHERE {where} ORDER BY account"
         found = self._database.find(sql, task_id=plain(task_id), account=account and plain(account))
@@ -87,15 +85,15 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def details(self, key: WatchKey) -> WatchDetails:
         """Everything about one watch; UnknownError if it does not exist."""
-
         with self._database.read() as session:
             for *row, next_poll_why, watch_id in session.find(SQL["watches.find_all"] + _OF_KEY, **key._asdict()):
+                deliveries = records.DELIVERY_VIEWS.find(session, _OF_WATCH + "delivery_id", watch_id=watch_id)
                 return WatchDetails(
                     watch=watch(tuple(row)),
                     sources=tuple(source for (source,) in session.find(SQL["reads.sources"], watch_id=watch_id)),
                     history=tuple(records.FACTS.find(session, _OF_WATCH + "history_id", watch_id=watch_id)),
                     readings=tuple(records.READINGS.find(session, _OF_WATCH + "first_at, kind", watch_id=watch_id)),
-                    deliveries=tuple(_deliveries_of(session, watch_id)),
+                    deliveries=tuple(_with_attempts(session, deliveries)),
                     next_poll_why=next_poll_why,
                     disabled=dict(session.find(SQL["reads.disabled"])),
                 )
@@ -195,22 +193,19 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def failing_endpoints(self) -> list[Health]:
         """The endpoints that failed at the last attempt, by name."""
-
         return records.HEALTH.find(self._database, " WHERE failing_since IS NOT NULL ORDER BY endpoint")
 
     def accounts(self) -> Mapping[str, AccountState]:
         """What is known of each account."""
-
         with self._database.read() as session:
-            return records.account_states(session, _pauses(session))
+            return records.account_states(session)
 
     def pauses(self) -> list[Pause]:
         """The last pause of each account and endpoint, over or not."""
-        return _pauses(self._database)
+        return records.PAUSES.find(self._database, " ORDER BY what, name")
 
     def sources(self) -> list[SourceFacts]:
         """What the sources of all daemons have seen, by name."""
-
         return records.SOURCES.find(self._database, " ORDER BY daemon, source, path")
 
     def durations(self) -> Mapping[DurationKey, Table | None]:
@@ -255,14 +250,6 @@ def _page(
     page = Page(record.readable(found[:limit]))
     page.next_before = found[limit - 1][number] if len(found) > limit else None
     return page
-
-
-def _pauses(session: Finder) -> list[Pause]:
-    return records.PAUSES.find(session, " ORDER BY what, name")
-
-
-def _deliveries_of(session: Session, watch_id: int) -> list[DeliveryView]:
-    return _with_attempts(session, records.DELIVERY_VIEWS.find(session, _OF_WATCH + "delivery_id", watch_id=watch_id))
 
 
 def _with_attempts(session: Session, found: Sequence[DeliveryView]) -> list[DeliveryView]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -22,9 +22,8 @@ from bridge.domain.views import (
     UnreadView,
     WatchView,
 )
-from bridge.store.rows import Row, meta_of, plain
+from bridge.store.rows import Row, meta_of, plain, readable, readable_json
 from bridge.store.statements import SQL
-from bridge.store.unreadable import readable, readable_json
 
 if TYPE_CHECKING:
     from bridge.store.sql_session import Finder
@@ -105,6 +104,13 @@ class Record(Generic[T]):
             found.setdefault(key, []).append(value)
         return found
 
+    def of(self, ids: Collection[int], session: Finder, column: str) -> dict[int, T]:
+        """Those with one of these numbers in the column."""
+        if not ids:
+            return {}
+        found = self.find(session, f" WHERE {column} IN (:ids[])", ids=list(ids))
+        return {getattr(value, column): value for value in found}
+
     def row(self, value: T) -> Row:
         """The value as a row."""
         found = [getattr(value, field) for field in self._fields]
@@ -118,8 +124,6 @@ def _watch_view(*, meta: str, urls: str | None, **fields: Any) -> WatchView:
     return WatchView(**fields, meta=meta_of(key, meta), urls=links)
 
 
-DUE_AT: Final = SQL["reads.due_at"]
-
 ATTEMPTS: Final = Record("attempt", AttemptView, "attempts")
 DELIVERY_VIEWS: Final = Record(
     "delivery",
@@ -127,7 +131,7 @@ DELIVERY_VIEWS: Final = Record(
     "deliveries JOIN events USING (event_id)",
     without=("made",),
     task_id="subject",
-    next_attempt_at=DUE_AT,
+    next_attempt_at=SQL["reads.due_at"],
 )
 FACTS: Final = Record("history", Fact, "history")
 HEALTH: Final = Record("health", Health, "health")
@@ -157,12 +161,10 @@ _ACCOUNTS: Final = Record("account", AccountState, "accounts", without=("holds",
 _HOLDS: Final = Record("hold", Hold, "holds", until_at="held_until")
 
 
-def account_states(session: Finder, pauses: Iterable[Pause]) -> dict[str, AccountState]:
-    """What is known of each account."""
+def account_states(session: Finder) -> dict[str, AccountState]:
     states = {state.account: state for state in _ACCOUNTS.find(session)}
     for account, holds in _HOLDS.by("account", session, "ORDER BY account, route").items():
         states[account] = replace(states.get(account, AccountState(account=account)), holds=tuple(holds))
-    for made in pauses:
-        if made.of is PauseOf.ACCOUNT:
-            states[made.name] = replace(states.get(made.name, AccountState(account=made.name)), pause=made)
+    for made in PAUSES.find(session, " WHERE what = 'account'"):
+        states[made.name] = replace(states.get(made.name, AccountState(account=made.name)), pause=made)
     return states

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bridge.store.event_log import forget_events, take_bodies
 from bridge.store.read_store import ReadStore
 from bridge.store.sql_session import Session
 from bridge.store.statements import SQL
@@ -23,7 +22,7 @@ class Retention(ReadStore):
         """
         with self._database.write() as session:
             session.lock_store()
-            forgotten = forget_events(session, before=now - delivered_s, limit=limit)
+            forgotten = _forget_events(session, before=now - delivered_s, limit=limit)
             gone = 0
             for state, kept_s in (("accepted", delivered_s), ("canceled", delivered_s), ("dead", dead_s)):
                 gone += _prune_deliveries(session, state, before=now - kept_s, limit=limit - gone)
@@ -39,7 +38,7 @@ def _prune_deliveries(session: Session, state: str, *, before: float, limit: int
     old = session.find(SQL["retention.old_deliveries"], state=state, before=before, limit=limit)
     if old:
         delivery_ids = [delivery_id for delivery_id, _ in old]
-        take_bodies(session, delivery_ids)
+        session.execute(SQL["log.take_bodies"], delivery_ids=delivery_ids)
         session.execute(SQL["retention.delete_deliveries"], delivery_ids=delivery_ids)
         session.execute(SQL["retention.delete_orphans"], event_ids=[event_id for _, event_id in old])
     return len(old)
@@ -50,9 +49,24 @@ def _prune_watches(session: Session, *, before: float, limit: int) -> int:
     listed = [watch_id for watch_id, is_listed in old if is_listed]
     if listed:
         session.execute(SQL["retention.cut_down"], watch_ids=listed)
-        session.execute("DELETE FROM readings WHERE watch_id IN (:watch_ids[])", watch_ids=listed)
+        session.execute(SQL["watches.forget_readings"], watch_ids=listed)
         session.execute("DELETE FROM history WHERE watch_id IN (:watch_ids[])", watch_ids=listed)
     unlisted = [watch_id for watch_id, is_listed in old if not is_listed]
     if unlisted:
-        session.execute("DELETE FROM watches WHERE watch_id IN (:watch_ids[])", watch_ids=unlisted)
+        session.execute(SQL["watches.delete"], watch_ids=unlisted)
     return len(old)
+
+
+def _forget_events(session: Session, *, before: float, limit: int) -> int:
+    """Take up to `limit` events from the front of the log that occurred before this instant, and delete those that no
+    delivery needs. Returns how many. The newest event stays, so that no number is used twice."""
+    forgotten, newest = session.find(SQL["log.bounds"])[0]
+    oldest = session.find(SQL["log.oldest"], after=forgotten, upto=newest, limit=limit)
+    last = max((number for number, _, occurred_at in oldest if occurred_at < before), default=0)
+    gone = [event_id for number, event_id, _ in oldest if number <= last]
+    if gone:
+        session.execute(SQL["log.delete_events"], event_ids=gone)
+        session.execute(SQL["log.forget_events"], event_ids=gone)
+        session.execute(SQL["log.forget_bodies"], number=last)
+        session.execute(SQL["log.note_forgotten"], number=last)
+    return len(gone)

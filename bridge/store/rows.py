@@ -1,17 +1,30 @@
-"""Text and JSON as every engine takes them."""
+"""Rows: the text and JSON that every engine takes, and rows that cannot be read.
+
+A person or a disk fault may have changed a row. Such a row is ignored, and the log names it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+from typing import Any, Final, TypeVar
 
 import orjson
 
-from bridge.domain.task import Json
-from bridge.store.unreadable import readable_json
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.task import LIVE, Json, Kind, Phase
+from bridge.store.statements import SQL
 
+T = TypeVar("T")
 Row = tuple[Any, ...]
+
+MOST_LOGGED: Final = 1000  # of different rows in one process
+MOST_COUNTED: Final = 1000  # by `status`
+
+_WATCHES: Final = "SELECT 'watch', account || '/' || task_id FROM watches WHERE"
+_DELIVERIES: Final = "SELECT 'delivery', delivery_id || '/' || event_id FROM deliveries WHERE"
+_logged: set[tuple[str, str]] = set()
 
 
 def meta_of(key: str, text: str) -> Mapping[str, Json]:
@@ -44,3 +57,65 @@ def within(sizes: Iterable[tuple[int, int]], most_bytes: int) -> list[int]:
             break
         ids.append(delivery_id)
     return ids
+
+
+def readable(what: str, make: Callable[[Any], T], rows: Iterable[Any]) -> list[T]:
+    """`make` of each row that it can read. The log names each of the others once, by its first two columns."""
+    found: list[T] = []
+    for row in rows:
+        try:
+            found.append(make(row))
+        except Exception as error:
+            report(what, "/".join(map(_text, row[:2])), error)
+    return found
+
+
+def readable_json(what: str, key: str, text: str, default: Json) -> Json:
+    """The value of a JSON text; the default, and a line in the log, when it is invalid."""
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        report(what, key, error)
+        return default
+
+
+def report(what: str, key: str, error: Exception) -> None:
+    """Log that a row could not be read, once in a process."""
+    if (what, key) not in _logged and len(_logged) < MOST_LOGGED:
+        from bridge.logs import get_logger  # here: commands that only read load no log
+
+        log = get_logger()
+        _logged.add((what, key))
+        log.error("store.unreadable", what=what, key=key, reason=f"{type(error).__name__}: {error}")
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _words(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+_WRONG: Final = f"doubt_kind NOT IN ({_words(Kind)}) {{sqlite:OR {SQL['reads.wrong_types']}}}"
+
+
+def _none_of(select: str, column: str, words: Iterable[str]) -> str:
+    """Rows with any other value than these: one SELECT for each gap between two of them. With an index on the column
+    each of them reads only what it finds, where NOT IN would read every row."""
+    known = sorted(words)
+    gaps = (f"{column} > '{low}' AND {column} < '{high}'" for low, high in pairwise(known))
+    return " UNION ".join(f"{select} {gap}" for gap in (f"{column} < '{known[0]}'", *gaps, f"{column} > '{known[-1]}'"))
+
+
+# The kinds and keys of what cannot be read. Of ended watches only the phase is looked at: there may be millions.
+UNREADABLE: Final = f"""
+    {_none_of(_WATCHES, "phase", Phase)}
+    UNION {_WATCHES} phase IN ({_words(sorted(LIVE))}) AND ({_WRONG})
+    UNION {_none_of(_DELIVERIES + " state <> 'waiting' AND", "state", DeliveryState)} LIMIT {MOST_COUNTED}
+"""
+
+
+def unreadable_rows(found: Iterable[Any]) -> list[str]:
+    """These kinds and keys, and those that this process has met, as text."""
+    return sorted(f"{what} {_text(key)}" for what, key in {*map(tuple, found), *_logged})

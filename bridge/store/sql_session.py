@@ -38,7 +38,7 @@ class Session(Finder, Protocol):
         """The rows it finds, few at a time."""
 
     def load(self, table: str, rows: Iterable[Row]) -> int:
-        """Insert rows with the columns of `TABLES` and then of `OWN`. Returns how many."""
+        """Insert rows with the columns of `TABLES` and then those that PostgreSQL alone has. Returns how many."""
 
     def unhurried(self) -> AbstractContextManager[None]:
         """Within the block a statement may take an hour."""

@@ -128,10 +128,7 @@ class TaskPages(OpenStore):
 
 
 def _views(session: Finder, watch_ids: Sequence[int]) -> list[WatchView]:
-    if not watch_ids:
-        return []
-    found = records.WATCH_VIEWS.find(session, " WHERE watch_id IN (:ids[])", ids=list(watch_ids))
-    views = {view.watch_id: view for view in found}
+    views = records.WATCH_VIEWS.of(watch_ids, session, "watch_id")
     return [views[watch_id] for watch_id in watch_ids if watch_id in views]
 
 

@@ -11,10 +11,9 @@ from bridge import collector
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase, Snapshot
 from bridge.domain.watch import Doubt, Memory, Watch, WatchState
-from bridge.store.rows import Row, json_text, meta_of
+from bridge.store.rows import Row, json_text, meta_of, readable, readable_json, report
 from bridge.store.sql_session import Session
 from bridge.store.statements import SQL
-from bridge.store.unreadable import readable, readable_json, report
 
 CALLBACK: Final = "callback"  # a fact: one came, and the task was polled because of it
 MOST_CALLBACKS: Final = 20  # kept of a watch, the latest

@@ -21,8 +21,8 @@ from bridge.domain.store_key import KeyPurpose
 from bridge.errors import StoreError, UsageError
 from bridge.ports import Cursor
 from bridge.store import Store, open_store
+from bridge.store.full_store import Contents
 from bridge.store.statements import TABLES
-from bridge.store.tables import Contents
 from tests.contracts.test_store_durations import VIDEO, seen
 from tests.factories import NOW, make_wish
 from tests.postgres import own_schema

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import repeat
@@ -13,11 +13,12 @@ from bridge.store.postgres.server_connection import ServerConnection
 from bridge.store.rows import Row
 from bridge.store.sql_session import WORK
 from bridge.store.statements import LIST, SQL, TABLES, VALUE, Statement, chosen
-from bridge.store.tables import OWN
 
 if TYPE_CHECKING:
     from bridge.store.postgres.database import Database
 
+OWN: Final[Mapping[str, Sequence[str]]] = {"watches": ("slot", "urls"), "deliveries": ("slot",)}
+"""Columns that SQLite has not: they are computed from the others."""
 MUTE: Final = 0.25  # of a lease: how long a guarded transaction may be silent
 _UNHURRIED_S: Final = 3600.0
 _FETCHED: Final = 2000  # rows at a time

@@ -55,7 +55,7 @@ label IS NOT NULL AND lower(label){postgres: COLLATE "C"} = lower(:label) AND la
 -- of_task: Part: the deliveries of a task.
 watch_id = (SELECT watch_id FROM watches WHERE task_id = :task_id AND account = :account)
 
--- wrong_types: Part of `unreadable.UNREADABLE`: SQLite keeps any type in any column.
+-- wrong_types: Part of `rows.UNREADABLE`: SQLite keeps any type in any column.
 typeof(generation) NOT IN ('integer', 'real', 'null')
     OR typeof(revision) NOT IN ('integer', 'real', 'null')
     OR typeof(added_at) NOT IN ('integer', 'real', 'null')

@@ -55,7 +55,7 @@ class Database:
             with self.read():
                 return
         with self._failures():
-            version = inspection.inspect(self.place, whole=True)
+            version = inspection.version_of(self.place, whole=True)
             if 0 < version < inspection.LATEST:
                 from bridge.store.copying import copy_before_upgrade  # here: an upgrade is rare
 
@@ -180,7 +180,7 @@ class Database:
                 raise StoreError(
                     f"store {self.place} has vanished; put it back, or restart genbridge to create a new one"
                 )
-            inspection.inspect(self.place, whole=False)
+            inspection.version_of(self.place)
             self._inode = files.inode(self.place)
             how = inspection.connect_read_only(self.place) if self.read_only else None
             connection, self._is_for_one_look = how or (inspection.connect(self.place, "mode=rw"), False)

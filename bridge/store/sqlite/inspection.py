@@ -20,28 +20,23 @@ APPLICATION_ID: Final = 0x67656E62  # "genb"; `file` shows it
 LATEST: Final = len(migrations("sqlite"))
 
 
-def inspect(path: Path, *, whole: bool) -> int:
+def version_of(path: Path, *, whole: bool = False) -> int:
     """The number of the last migration. StoreDamaged unless this is a store of a version we know; with `whole` also
-    unless its pages are sound.
+    unless its pages are sound. StoreError when the file cannot be read now.
 
     This goes through SQLite: a process that opens and closes the file itself loses all its locks on it (a rule of
     fcntl).
     """
-    if path.stat().st_size == 0:
-        raise StoreDamaged(f"store {path} is empty; restore a backup, or remove it to start with an empty store")
     try:
-        return _look(path, whole=whole)
-    except (sqlite3.DatabaseError, StoreDamaged):
-        # Without a log we read as if there were no writers. A daemon may have started in the meantime: check again.
-        if not is_in_use(path):
-            raise
-        return _look(path, whole=whole)
-
-
-def version_of(path: Path, *, whole: bool = False) -> int:
-    """As `inspect`; StoreError when the file cannot be read now."""
-    try:
-        return inspect(path, whole=whole)
+        if path.stat().st_size == 0:
+            raise StoreDamaged(f"store {path} is empty; restore a backup, or remove it to start with an empty store")
+        try:
+            return _look(path, whole=whole)
+        except (sqlite3.DatabaseError, StoreDamaged):
+            # Without a log we read as if there were no writers. A daemon may have started in the meantime: look again.
+            if not is_in_use(path):
+                raise
+            return _look(path, whole=whole)
     except sqlite3.Error as error:
         raise understood(error, path) from error
 
@@ -105,8 +100,8 @@ class Ownership:
 
 def ownership(path: Path) -> Ownership:
     """Read from a store of any version, without changing it. StoreDamaged or StoreError when it cannot be read."""
+    version_of(path)
     try:
-        inspect(path, whole=False)
         connection, _ = connect_read_only(path)
         try:
             columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(store)")}
