@@ -19,7 +19,7 @@ from bridge.errors import OutdatedError
 from bridge.store.records import PAUSES
 from bridge.store.rows import Row, plain
 from bridge.store.selection import deliveries_where
-from bridge.store.sql_session import Session
+from bridge.store.sql_session import WORK, Session
 from bridge.store.statements import SQL
 from bridge.store.watch_rows import CALLBACK, add_facts, find_watches, withdraw
 from bridge.store.watch_store import WatchStore
@@ -99,7 +99,7 @@ class CommandStore(WatchStore):
             if found:
                 session.execute(SQL["commands.redeliver"], delivery_ids=[delivery_id for delivery_id, _ in found])
                 lift_holds(session, {name for _, name in found})
-                session.touch()
+                session.wake(WORK)
             return len(found)
 
     def enable(self, endpoint: str) -> bool:
@@ -111,7 +111,7 @@ class CommandStore(WatchStore):
             is_changed = enable(session, {endpoint})
             if is_changed:
                 session.execute(SQL["commands.hasten"], endpoint=endpoint)
-            session.touch()
+            session.wake(WORK)
             return is_changed
 
     def pause(self, of: PauseOf, name: str, *, now: float, until_at: float | None) -> None:
@@ -121,7 +121,7 @@ class CommandStore(WatchStore):
             earlier = _pause(session, of, name)
             made = earlier.again(now, until_at) if earlier else Pause(of=of, name=name, since_at=now, until_at=until_at)
             session.run(SQL["commands.set_pause"], [PAUSES.row(made)])
-            session.touch()
+            session.wake(WORK)
 
     def resume(self, of: PauseOf, name: str, *, now: float) -> bool:
         """End the pause now; False if nothing is paused."""
@@ -131,7 +131,7 @@ class CommandStore(WatchStore):
             if pause is None or not pause.lasts(now):
                 return False
             session.run(SQL["commands.set_pause"], [PAUSES.row(pause.again(now, now))])
-            session.touch()
+            session.wake(WORK)
             return True
 
     def ensure_key(self, purpose: KeyPurpose, *, now: float) -> bytes:

@@ -17,7 +17,7 @@ from bridge.store.read_store import revision
 from bridge.store.record_store import RecordStore
 from bridge.store.retention import Retention
 from bridge.store.rows import Row, json_text, plain
-from bridge.store.sql_session import Session, Transactions
+from bridge.store.sql_session import WORK, Session, Transactions
 from bridge.store.statements import TABLES
 from bridge.store.transaction import CommitStore
 
@@ -79,7 +79,7 @@ class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shar
                     counter = f"setval(pg_get_serial_sequence('{table}', '{key}'), max({key}))"
                     session.find(f"SELECT {counter} FROM {table} HAVING max({key}) IS NOT NULL")  # noqa: S608
                 session.execute(f"ANALYZE {', '.join(TABLES)}")
-            session.touch()
+            session.wake(WORK)
         return counts
 
 

@@ -54,14 +54,8 @@ class Session(Finder, Protocol):
     def next_revision(self) -> int:
         """The revision of the watches that this transaction touches; wakes other daemons. Call `lock_store` first."""
 
-    def event_numbers(self) -> Iterator[int | None]:
-        """Numbers for new events, in the order of the log; None where the database numbers them itself."""
-
-    def touch(self) -> None:
-        """Wake other daemons for a change that touches no watch."""
-
     def wake(self, what: str) -> None:
-        """Wake other daemons for one of the things above."""
+        """Wake other daemons for one of the things above; `WORK`: for a change that touches no watch."""
 
 
 class Transactions(Finder, Protocol):

@@ -38,7 +38,7 @@ from bridge.store.notes import ReadingCounts, facts_of, memory_and_schedule
 from bridge.store.read_store import ReadStore
 from bridge.store.records import HEALTH
 from bridge.store.rows import Row, json_text, plain
-from bridge.store.sql_session import ENDS, OUTBOX, Session
+from bridge.store.sql_session import ENDS, OUTBOX, WORK, Session
 from bridge.store.statements import SQL
 from bridge.store.watch_rows import add_facts, named_endpoints, snapshot_of, snapshot_text, watch
 
@@ -97,7 +97,6 @@ class Transaction:
         self._facts: list[Row] = []
         self._events: list[Row] = []
         self._bodies: list[Row] = []  # of events that no delivery has as documented
-        self._numbers = session.event_numbers()
         self._deliveries: list[Row] = []
         self._released: list[Row] = []
         self._attempts: list[AttemptMade] = []
@@ -298,7 +297,7 @@ class Transaction:
             due = (DeliveryState.WAITING, parcel.due_at, event.occurred_at)
             self._deliveries.append((*where, *due, parcel.address, parcel.body, event.slot))
         what = event.event_id, event.topic, event.account, plain(event.subject), event.occurred_at
-        self._events.append((*what, next(self._numbers), kept_at))
+        self._events.append((*what, kept_at))
         if kept_at is None:
             self._bodies.append((event.event_id, documented(event)))
 
@@ -322,7 +321,7 @@ class CommitStore(ReadStore):
         applied = [transaction.apply(change) for change in changes]
         transaction.write()
         if transaction.wakes_all:
-            session.touch()
+            session.wake(WORK)
         if self._database.held is not None and not transaction.filled <= self._database.held:
             session.wake(OUTBOX)
         if transaction.ends:

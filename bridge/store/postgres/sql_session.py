@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 from bridge.errors import LeaseLost
@@ -87,20 +86,17 @@ class PostgresSession:
         self.execute(SQL["server.lock_store"])
 
     def next_revision(self) -> int:
-        self.wake(WORK)
         revision: int = self.find(SQL["server.next_revision"])[0][0]
+        self._notify(WORK)
         return revision
-
-    def event_numbers(self) -> Iterator[int | None]:
-        """See `Session.event_numbers`. A sequence numbers them, so that daemons do not wait for each other."""
-        return repeat(None)
-
-    def touch(self) -> None:
-        self.execute(SQL["server.touch"])
-        self.wake(WORK)
 
     def wake(self, what: str) -> None:
         """See `Session.wake`. Other processes are notified once this transaction is committed."""
+        if what == WORK:
+            self.execute(SQL["server.touch"])
+        self._notify(what)
+
+    def _notify(self, what: str) -> None:
         self.execute(SQL["server.notify"], what=f"{self._database.writer} {what}")
 
 

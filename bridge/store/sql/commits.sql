@@ -23,9 +23,10 @@ UPDATE deliveries SET body = coalesce(new.body, deliveries.body), next_attempt_a
 FROM {new} WHERE deliveries.event_id = new.event_id AND deliveries.endpoint = new.endpoint
     AND deliveries.target = new.target AND {never_attempted}
 
--- add_events (event_id, topic, account, subject, occurred_at, number, documented_at): Events, in the order of the log.
-INSERT INTO events (event_id, topic, account, subject, occurred_at, {sqlite:number, }documented_at)
-SELECT event_id, topic, account, subject, occurred_at, {sqlite:number, }documented_at
+-- add_events (event_id, topic, account, subject, occurred_at, documented_at): Events, in the order of the log. On PostgreSQL a sequence numbers them, so that daemons do not
+-- wait for each other. On SQLite the newest event always keeps its number, so none is used twice.
+INSERT INTO events ({columns}{sqlite:, number}) SELECT {columns}{sqlite:,
+    row_number() OVER () + coalesce((SELECT max(number) FROM events WHERE number IS NOT NULL), 0)}
 FROM {new} WHERE true {in order} ON CONFLICT DO NOTHING
 
 -- add_bodies (event_id, body): The documented bytes of events that no delivery has.

@@ -7,7 +7,6 @@ rows go in as one VALUES list, and the rows of an answer come out as one JSON te
 
 from __future__ import annotations
 
-import itertools
 import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -59,29 +58,20 @@ class SqliteSession:
         return max(self.connection.executemany(sql, (row[: len(columns)] for row in rows)).rowcount, 0)
 
     def unhurried(self) -> AbstractContextManager[None]:
-        """See `Session.unhurried`. Nothing ends a statement."""
-        return nullcontext()
+        return nullcontext()  # nothing ends a statement
 
     def guard(self) -> None:
-        """See `Session.guard`. The lock on the file is the lease."""
+        """Nothing to do: the lock on the file is the lease."""
 
     def lock_store(self) -> None:
-        """See `Session.lock_store`. There is one writer at a time."""
+        """Nothing to do: there is one writer at a time."""
 
     def next_revision(self) -> int:
         revision: int = self.find("UPDATE store SET revision = revision + 1 RETURNING revision")[0][0]
         return revision
 
-    def event_numbers(self) -> Iterator[int | None]:
-        """See `Session.event_numbers`. The newest event always keeps its number, so none is used twice."""
-        last: int = self.find("SELECT coalesce(max(number), 0) FROM events WHERE number IS NOT NULL")[0][0]
-        yield from itertools.count(last + 1)
-
-    def touch(self) -> None:
-        """See `Session.touch`. SQLite itself counts commits."""
-
     def wake(self, what: str) -> None:
-        """See `Session.wake`. SQLite itself counts commits."""
+        """Nothing to do: SQLite itself counts commits."""
 
     def _fetched(self, statement: str, values: dict[str, Any]) -> list[Row]:
         """All rows; a quarter quicker where every text is valid UTF-8. At start they may be a million."""
