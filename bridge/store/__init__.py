@@ -84,18 +84,14 @@ def open_reader(place: Place) -> ReadStore:
     StoreError when the store is missing, cannot be opened, or is of an older version. StoreDamaged when it is damaged,
     of another program, or of a newer version.
     """
-    return ReadStore(_to_read(place))
+    return ReadStore(_database(place, create=False, read_only=True))
 
 
 def open_follower(place: Place) -> FollowStore:
     """The same, for one reader that follows what is committed."""
     from bridge.store.follow_store import FollowStore  # here, because commands do not need it
 
-    return FollowStore(_to_read(place))
-
-
-def _to_read(place: Place) -> Transactions:
-    return _database(place, create=False, read_only=True)
+    return FollowStore(_database(place, create=False, read_only=True))
 
 
 def usable_version(place: PostgresUrl) -> tuple[int, int]:
@@ -115,7 +111,9 @@ def migrate_store(place: Place, *, group_access: bool) -> tuple[int, int]:
     return before, LATEST
 
 
-def _database(place: Place | str, *, create: bool, group_access: bool = False, read_only: bool = False) -> Transactions:
+def _database(
+    place: Place | str, *, create: bool, group_access: bool = False, read_only: bool = False
+) -> Transactions:
     if isinstance(place, PostgresUrl):
         shared: Transactions = _postgres(place).connected(place, create=create, clock=SystemClock())
         return shared

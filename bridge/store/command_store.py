@@ -49,34 +49,22 @@ class CommandStore(WatchStore):
 
     def withdraw(self, keys: Sequence[WatchKey], *, now: float) -> list[Touched]:
         """Stop watching, without an event."""
-        with self._database.write() as session:
-            session.lock_store()
-            known = find_watches(session, set(keys), lock=True)
-            watch_ids = []
-            touched = []
-            for key in keys:
-                watch_id, phase = known.get(key, (0, None))
-                if phase not in LIVE:
-                    touched.append(Touched(key=key, done=False, phase=phase))
-                    continue
-                watch_ids.append(watch_id)
-                known[key] = (watch_id, Phase.WITHDRAWN)
-                touched.append(Touched(key=key, done=True, phase=Phase.WITHDRAWN))
-            if watch_ids:
+        with self._locked() as session:
+            phases, live = _live_of(session, keys)
+            if live:
+                watch_ids = list(live.values())
                 withdraw(session, watch_ids, revision=session.next_revision(), by=BY_PERSON, now=now)
                 session.execute(SQL["commands.forget_names"], watch_ids=watch_ids)
-            return touched
+        phases |= dict.fromkeys(live, Phase.WITHDRAWN)
+        # A task that is named twice is withdrawn once.
+        return [Touched(key=key, done=live.pop(key, None) is not None, phase=phases.get(key)) for key in keys]
 
     def poll_now(self, keys: Sequence[WatchKey], *, now: float) -> list[Touched]:
         """Have these tasks polled at once."""
-        with self._database.write() as session:
-            session.lock_store()
-            known = find_watches(session, set(keys), lock=True)
-            asked = [known[key][0] for key in keys if key in known and known[key][1] in LIVE]
-            if asked:
-                _poll(session, [(watch_id, now, "poll asked", BY_PERSON) for watch_id in asked], now=now)
-            phases = [known[key][1] if key in known else None for key in keys]
-            return [Touched(key=key, done=phase in LIVE, phase=phase) for key, phase in zip(keys, phases, strict=True)]
+        with self._locked() as session:
+            phases, live = _live_of(session, keys)
+            _poll(session, [(watch_id, now, "poll asked", BY_PERSON) for watch_id in live.values()], now=now)
+        return [Touched(key=key, done=key in live, phase=phases.get(key)) for key in keys]
 
     def redeliver(self, wanted: DeliveryFilter, *, expect: int | None = None) -> int:
         """Deliver these again: the same id and bytes, a full round of attempts, due at once. Also lifts every hold on
@@ -87,8 +75,7 @@ class CommandStore(WatchStore):
         """
         states = tuple(state for state in _REDELIVERABLE if state in (wanted.states or _REDELIVERABLE))
         where, values = deliveries_where(wanted._replace(states=states), None)
-        with self._database.write() as session:
-            session.lock_store()
+        with self._locked() as session:
             found = (
                 session.find(SQL["commands.deliveries"] + where + _IN_ORDER, **values)
                 if states and wanted.is_narrow
@@ -105,8 +92,7 @@ class CommandStore(WatchStore):
     def enable(self, endpoint: str) -> bool:
         """Deliver to this endpoint again. Its waiting deliveries are due at once, and no queue is held. False when it
         was not disabled."""
-        with self._database.write() as session:
-            session.lock_store()
+        with self._locked() as session:
             lift_holds(session, {endpoint})
             is_changed = enable(session, {endpoint})
             if is_changed:
@@ -116,8 +102,7 @@ class CommandStore(WatchStore):
 
     def pause(self, of: PauseOf, name: str, *, now: float, until_at: float | None) -> None:
         """Pause until then (None: until `resume`). An existing pause gets the new end."""
-        with self._database.write() as session:
-            session.lock_store()
+        with self._locked() as session:
             earlier = _pause(session, of, name)
             made = earlier.again(now, until_at) if earlier else Pause(of=of, name=name, since_at=now, until_at=until_at)
             session.run(SQL["commands.set_pause"], [PAUSES.row(made)])
@@ -125,8 +110,7 @@ class CommandStore(WatchStore):
 
     def resume(self, of: PauseOf, name: str, *, now: float) -> bool:
         """End the pause now; False if nothing is paused."""
-        with self._database.write() as session:
-            session.lock_store()
+        with self._locked() as session:
             pause = _pause(session, of, name)
             if pause is None or not pause.lasts(now):
                 return False
@@ -162,19 +146,15 @@ class CommandStore(WatchStore):
         polled: dict[str, list[WatchKey]] = {}
         left: list[WatchKey] = []
         for key in heard:
-            if key not in known or known[key][1] not in LIVE:
-                continue
-            of_account = polled.setdefault(key.account, [])
-            (of_account if len(of_account) < most else left).append(key)
+            if key in known and known[key][1] in LIVE:
+                of_account = polled.setdefault(key.account, [])
+                (of_account if len(of_account) < most else left).append(key)
         if not polled:
             return 0, []
-        with self._database.write() as session:
-            session.lock_store()
-            found = find_watches(session, [key for keys in polled.values() for key in keys], lock=True)
-            live = {key: watch_id for key, (watch_id, phase) in sorted(found.items()) if phase in LIVE}
-            if live:
-                facts = [(live[key], heard[key].at, CALLBACK, plain(heard[key].detail)) for key in live]
-                _poll(session, facts, now=now)
+        with self._locked() as session:
+            _, live = _live_of(session, [key for keys in polled.values() for key in keys])
+            facts = [(live[key], heard[key].at, CALLBACK, plain(heard[key].detail)) for key in sorted(live)]
+            _poll(session, facts, now=now)
             return len(live), left
 
     def use_form(self, form: str, *, now: float, kept_s: float) -> bool:
@@ -207,8 +187,16 @@ def _pause(session: Session, of: PauseOf, name: str) -> Pause | None:
     return found[0] if found else None
 
 
+def _live_of(session: Session, keys: Collection[WatchKey]) -> tuple[dict[WatchKey, Phase], dict[WatchKey, int]]:
+    """The phases of those watches that exist, and the ids of those that are live. Nobody else changes them."""
+    found = find_watches(session, set(keys), lock=True)
+    live = {key: watch_id for key, (watch_id, phase) in found.items() if phase in LIVE}
+    return {key: phase for key, (_, phase) in found.items()}, live
+
+
 def _poll(session: Session, facts: Sequence[Row], *, now: float) -> None:
     """Poll the watches of these facts at once."""
-    watch_ids = [watch_id for watch_id, *_ in facts]
-    session.execute(SQL["watches.poll_now"], now=now, revision=session.next_revision(), watch_ids=watch_ids)
-    add_facts(session, facts)
+    if facts:
+        watch_ids = [watch_id for watch_id, *_ in facts]
+        session.execute(SQL["watches.poll_now"], now=now, revision=session.next_revision(), watch_ids=watch_ids)
+        add_facts(session, facts)

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -94,7 +94,12 @@ def restore(
     or is of a newer version. Then `prepare` is called, to make the store's folder. StoreBusy while a daemon works on
     the store. UsageError when there is a store and not `force`, or no such backup.
     """
-    _check_backup(backup, store)
+    if not files.exists(backup):
+        raise UsageError(f"there is no file {backup}")
+    with contextlib.suppress(OSError):
+        if backup.samefile(store):
+            raise UsageError(f"{backup} is the store itself; name a backup")
+    version_of(backup, whole=True)
     prepare()
     store = Path(os.path.realpath(store))
     before = store.stat() if files.exists(store) else None
@@ -103,20 +108,13 @@ def restore(
     with DaemonLock(store, group_access=group_access):
         mode = files.file_mode(group_access=group_access) if before is None else before.st_mode & 0o777
         with _drafted(store, lambda draft: _copy(backup, draft), mode=mode) as draft:
-            _give_away(draft, before or store.parent.stat())
+            if os.geteuid() == 0:  # the owner of the former store
+                owner = before or store.parent.stat()
+                os.chown(draft, owner.st_uid, owner.st_gid)
             if before is not None:
                 _let_go_of(store)
             draft.replace(store)
             files.sync_directory(store.parent)
-
-
-def _check_backup(backup: Path, store: Path) -> None:
-    if not files.exists(backup):
-        raise UsageError(f"there is no file {backup}")
-    with contextlib.suppress(OSError):
-        if backup.samefile(store):
-            raise UsageError(f"{backup} is the store itself; name a backup")
-    version_of(backup, whole=True)
 
 
 @contextmanager
@@ -170,9 +168,8 @@ def _remove(draft: Path) -> None:
 def _copy(source: Path, draft: Path) -> None:
     # A daemon may start meanwhile, which only a full connection notices. Beside a backup no file is created.
     is_live = files.why_unwritable(source) is None and lock_of(source).exists()
-    origin = connect(source, "mode=rw") if is_live else connect_read_only(source)[0]
-    to = connect(draft, "mode=rw")
-    try:
+    how = connect(source, "mode=rw") if is_live else connect_read_only(source)[0]
+    with closing(how) as origin, closing(connect(draft, "mode=rw")) as to:
         origin.execute("BEGIN")  # one state of the store, however long it takes
         origin.execute("SELECT count(*) FROM sqlite_master").fetchone()
         try:
@@ -182,15 +179,6 @@ def _copy(source: Path, draft: Path) -> None:
                 raise understood(error, source) from error
             raise
         to.execute("PRAGMA journal_mode = DELETE")  # one file, without a log
-    finally:
-        origin.close()
-        to.close()
-
-
-def _give_away(draft: Path, owner: os.stat_result) -> None:
-    """If root restores, give the file to the owner of the former store."""
-    if os.geteuid() == 0:
-        os.chown(draft, owner.st_uid, owner.st_gid)
 
 
 def _let_go_of(store: Path) -> None:
@@ -199,11 +187,8 @@ def _let_go_of(store: Path) -> None:
     A store that is damaged is replaced as it is, and its log goes.
     """
     try:
-        connection = connect(store, "mode=rw")
-        try:
+        with closing(connect(store, "mode=rw")) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
-        finally:
-            connection.close()
     except sqlite3.Error as error:
         meaning = understood(error, store)
         if not isinstance(meaning, StoreDamaged):

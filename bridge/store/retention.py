@@ -20,8 +20,7 @@ class Retention(ReadStore):
         Watches go only after all their deliveries. One that a list still names is cut down to a tombstone, so that the
         list's next reading does not watch it again; it goes when the list drops it.
         """
-        with self._database.write() as session:
-            session.lock_store()
+        with self._locked() as session:
             forgotten = _forget_events(session, before=now - delivered_s, limit=limit)
             gone = 0
             for state, kept_s in (("accepted", delivered_s), ("canceled", delivered_s), ("dead", dead_s)):

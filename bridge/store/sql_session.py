@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from bridge.store.rows import Row
@@ -127,3 +127,10 @@ class OpenStore:
     def place(self) -> object:
         """Where the store is. Printed, it shows no secret."""
         return self._database.place
+
+    @contextmanager
+    def _locked(self) -> Iterator[Session]:
+        """A transaction without another writer of watches beside it; see `Session.lock_store`."""
+        with self._database.write() as session:
+            session.lock_store()
+            yield session

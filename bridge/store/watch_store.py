@@ -36,8 +36,7 @@ class WatchStore(ReadStore):
         revive: bool = True,
         cursor: Cursor | None = None,
     ) -> list[Added]:
-        with self._database.write() as session:
-            session.lock_store()
+        with self._locked() as session:
             intake = WatchIntake(session, source=source, now=now, is_listing=False)
             added = intake.take(wishes, again=again, revive=revive)
             intake.write()
@@ -50,8 +49,7 @@ class WatchStore(ReadStore):
     ) -> tuple[list[Added], list[WatchKey]]:
         """See `ports.Watches.sync`. What the source named before changes nothing; so a person's `withdraw` of a task
         that stays on the list holds until it is taken off and put back."""
-        with self._database.write() as session:
-            session.lock_store()
+        with self._locked() as session:
             session.execute(SQL["watches.adopt_names"], source=source, kind=_kind(source))
             found = session.find(SQL["watches.named"], source=source)
             named = {WatchKey(account, task_id): watch_id for account, task_id, watch_id in found}

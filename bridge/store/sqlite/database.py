@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -64,25 +64,22 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[SqliteSession]:
-        """A transaction that sees one state of the store."""
         with self._failures():
             connection = self._connected()
             connection.execute("BEGIN")
             try:
                 yield SqliteSession(connection)
             finally:
-                _end(connection, "ROLLBACK")
+                _roll_back(connection)
                 if self._is_for_one_look:
                     self.close()
 
     def find(self, statement: str, **values: object) -> list[Row]:
-        """A transaction for one statement."""
         with self.read() as session:
             return session.find(statement, **values)
 
     @contextmanager
     def write(self) -> Iterator[SqliteSession]:
-        """A transaction that is on disk when the block has ended, or rolled back when the block raises."""
         if self.read_only:
             raise files.why_unwritable(self.place) or StoreError(f"store {self.place} was opened for reading alone")
         with self._failures():
@@ -93,7 +90,7 @@ class Database:
                 self._is_syncing = True
                 connection.execute("COMMIT")
             except BaseException:
-                _end(connection, "ROLLBACK")
+                _roll_back(connection)
                 raise
             finally:
                 self._is_syncing = False
@@ -127,14 +124,13 @@ class Database:
         return StoreSpace(files.size_bytes(self.place), *files.room_bytes(self.place))
 
     def ahead_s(self, clock: Clock) -> float:
-        """See `Transactions.ahead_s`. Its one daemon has this clock."""
-        return 0.0
+        return 0.0  # its one daemon has this clock
 
     def is_syncing(self) -> bool:
         return self._is_syncing
 
     def give_up(self) -> None:
-        """See `Transactions.give_up`. A disk cannot be given up."""
+        """Nothing to do: a disk cannot be given up."""
 
     def give_back(self) -> None:
         """See `Transactions.give_back`: removes old copies, and frees unused pages once there are enough to matter."""
@@ -219,15 +215,12 @@ def _sound_text(raw: bytes) -> str:
 
 def initialize(path: Path) -> None:
     """Make the tables in an empty file."""
-    connection = inspection.connect(path, "mode=rw")
-    try:
+    with closing(inspection.connect(path, "mode=rw")) as connection:
         connection.execute("PRAGMA journal_mode = MEMORY")
         _mark(connection)
         migrate(connection, migrations("sqlite"))
         # Before it gets its name: so no rollback journal is ever needed there, and none can be left by a crash.
         connection.execute("PRAGMA journal_mode = WAL")
-    finally:
-        connection.close()
 
 
 def _mark(connection: sqlite3.Connection) -> None:
@@ -236,8 +229,8 @@ def _mark(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {inspection.APPLICATION_ID:d}")
 
 
-def _end(connection: sqlite3.Connection, how: str) -> None:
+def _roll_back(connection: sqlite3.Connection) -> None:
     # After some failures SQLite has rolled back already; another failure here hides nothing.
     if connection.in_transaction:
         with contextlib.suppress(sqlite3.Error):
-            connection.execute(how)
+            connection.execute("ROLLBACK")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,16 +70,13 @@ def connect(path: Path, how: str) -> sqlite3.Connection:
 
 
 def _look(path: Path, *, whole: bool) -> int:
-    connection, _ = connect_read_only(path)
-    try:
+    with closing(connect_read_only(path)[0]) as connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise StoreDamaged(f"store {path} belongs to another program; name another path")
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > LATEST:
             raise other_version(path, version, LATEST)
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if whole else "ok"
-    finally:
-        connection.close()
     if found != "ok":
         raise StoreDamaged(
             f"store {path} is damaged ({' '.join(found.split())}); "
@@ -102,14 +100,11 @@ def ownership(path: Path) -> Ownership:
     """Read from a store of any version, without changing it. StoreDamaged or StoreError when it cannot be read."""
     version_of(path)
     try:
-        connection, _ = connect_read_only(path)
-        try:
+        with closing(connect_read_only(path)[0]) as connection:
             columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(store)")}
             row = connection.execute(SQL["commands.owner"]).fetchone() if "base_urls" in columns else (None, "{}")
             live = {account: int(number) for account, number in connection.execute(SQL["commands.live_by_account"])}
             waiting = connection.execute(SQL["commands.count_waiting"]).fetchone()[0]
-        finally:
-            connection.close()
     except sqlite3.Error as error:
         raise understood(error, path) from error
     return Ownership(settings=row[0], base_urls=json.loads(row[1]), live=live, waiting=waiting)
