@@ -30,7 +30,7 @@ from bridge.store import ReadStore, Store
 
 if TYPE_CHECKING:
     from bridge.http.serving import Bound, HttpServer
-    from bridge.store.follow_store import FollowStore
+    from bridge.store.event_log import FollowStore
 
 log = logs.get_logger()
 

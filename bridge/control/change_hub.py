@@ -30,7 +30,7 @@ from bridge.encoding import encode
 from bridge.errors import StoreError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload
-from bridge.store.follow_store import FollowStore
+from bridge.store.event_log import FollowStore
 
 log = get_logger()
 

@@ -11,7 +11,7 @@ from bridge.domain.change import Change, TaskChange
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreError
 from bridge.ports import Clock, Offload
-from bridge.store.follow_store import FollowStore
+from bridge.store.event_log import FollowStore
 
 
 class FinishWaits:

@@ -15,7 +15,7 @@ from bridge.domain.change import Change, Note
 from bridge.domain.ids import WatchKey
 from bridge.ports import Clock, Offload
 from bridge.restarting import keep_running
-from bridge.store.follow_store import FollowStore
+from bridge.store.event_log import FollowStore
 
 
 class LiveHub:

@@ -20,7 +20,7 @@ from bridge.offload import ThreadOffload
 from bridge.ports import Clock, Offload
 from bridge.store import ReadStore
 from bridge.store.command_store import CommandStore
-from bridge.store.follow_store import FollowStore
+from bridge.store.event_log import FollowStore
 
 
 def http_server(

@@ -21,7 +21,7 @@ from bridge.store.sqlite.inspection import LATEST, version_of
 
 if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore
-    from bridge.store.follow_store import FollowStore
+    from bridge.store.event_log import FollowStore
     from bridge.store.full_store import Store
     from bridge.store.sqlite.sqlite_store import SqliteStore
 
@@ -89,7 +89,7 @@ def open_reader(place: Place) -> ReadStore:
 
 def open_follower(place: Place) -> FollowStore:
     """The same, for one reader that follows what is committed."""
-    from bridge.store.follow_store import FollowStore  # here, because commands do not need it
+    from bridge.store.event_log import FollowStore  # here, because commands do not need it
 
     return FollowStore(_database(place, create=False, read_only=True))
 
@@ -111,9 +111,7 @@ def migrate_store(place: Place, *, group_access: bool) -> tuple[int, int]:
     return before, LATEST
 
 
-def _database(
-    place: Place | str, *, create: bool, group_access: bool = False, read_only: bool = False
-) -> Transactions:
+def _database(place: Place | str, *, create: bool, group_access: bool = False, read_only: bool = False) -> Transactions:
     if isinstance(place, PostgresUrl):
         shared: Transactions = _postgres(place).connected(place, create=create, clock=SystemClock())
         return shared

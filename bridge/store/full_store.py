@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from bridge.domain.slots import slot_of
 from bridge.errors import StoreError, UsageError
 from bridge.ports import Shares
 from bridge.store.command_store import CommandStore
+from bridge.store.notes import NoteStore
 from bridge.store.outbox import OutboxStore
 from bridge.store.read_store import revision
-from bridge.store.record_store import RecordStore
 from bridge.store.retention import Retention
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_session import WORK, Session, Transactions
@@ -49,7 +49,7 @@ class _Contents:
         return self.session.stream(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")  # noqa: S608 - names of ours
 
 
-class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shares):
+class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares):
     """Everything that the engine and the commands ask of a store."""
 
     def __init__(self, database: Transactions) -> None:
@@ -71,8 +71,8 @@ class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shar
             session.lock_store()
             if any(session.find(f"SELECT 1 FROM {table} LIMIT 1") for table in TABLES):  # noqa: S608 - names of ours
                 raise UsageError(f"store {self._database.place} is not empty; name another one")
-            slots = _Slots()
-            counts = {table: _copy(session, table, slots.added(table, _carried(contents, table))) for table in TABLES}
+            moving = _Moving()
+            counts = {table: _copy(session, table, moving.rows(table, contents.rows(table))) for table in TABLES}
             session.execute("UPDATE {sqlite:store}{postgres:genbridge_store} SET revision = :to", to=contents.revision)
             if self.is_shared:
                 for table, key in _COUNTERS.items():
@@ -83,41 +83,35 @@ class Store(CommandStore, CommitStore, OutboxStore, RecordStore, Retention, Shar
         return counts
 
 
-def _carried(contents: Contents, table: str) -> Iterator[Row]:
-    """The rows of a table with values that both engines accept."""
-    booleans = [place for place, kind in enumerate(TABLES[table].values()) if kind == "bool"]
-    for row in contents.rows(table):
-        made = [plain(value) if isinstance(value, str) else value for value in row]
-        for place in booleans:
-            made[place] = bool(made[place])
-        yield tuple(made)
-
-
-class _Slots:
-    """Computes the columns that PostgreSQL alone has while the tables are copied in order."""
+class _Moving:
+    """Rows on their way into another engine, table by table in order."""
 
     def __init__(self) -> None:
-        self._of_watch: dict[int, int] = {}
-        self._of_event: dict[str, int] = {}
+        self._slots: dict[str, int] = {}  # of events
 
-    def added(self, table: str, rows: Iterator[Row]) -> Iterator[Row]:
-        """The rows with those columns."""
-        for row in rows:
-            named = dict(zip(TABLES[table], row, strict=True))
-            match table:
-                case "watches":
-                    slot = self._of_watch[named["watch_id"]] = slot_of(named["task_id"])
-                    snapshot = named["snapshot"]
-                    yield (*row, slot, None if snapshot is None else json_text(json.loads(snapshot)["urls"]))
-                case "events":
-                    self._of_event[named["event_id"]] = slot_of(named["subject"] or named["account"])
-                    yield row
-                case "deliveries" if named["watch_id"] is None:
-                    yield (*row, self._of_event[named["event_id"]])
-                case "deliveries":
-                    yield (*row, self._of_watch[named["watch_id"]])
-                case _:
-                    yield row
+    def rows(self, table: str, found: Iterator[Row]) -> Iterator[Row]:
+        """With values that both engines accept, then the columns that PostgreSQL alone has."""
+        kinds = TABLES[table]
+        for row in found:
+            named = {column: _carried(value, kinds[column]) for column, value in zip(kinds, row, strict=True)}
+            yield (*named.values(), *self._own(table, named))
+
+    def _own(self, table: str, row: Mapping[str, Any]) -> Row:
+        match table:
+            case "watches":
+                snapshot = row["snapshot"]
+                return slot_of(row["task_id"]), None if snapshot is None else json_text(json.loads(snapshot)["urls"])
+            case "events":
+                self._slots[row["event_id"]] = slot_of(row["subject"] or row["account"])
+            case "deliveries":
+                return (self._slots[row["event_id"]],)
+        return ()
+
+
+def _carried(value: object, kind: str) -> object:
+    if kind == "bool":
+        return bool(value)
+    return plain(value) if isinstance(value, str) else value
 
 
 def _copy(session: Session, table: str, rows: Iterator[Row]) -> int:

@@ -1,19 +1,55 @@
-"""What a poll without a transition stores: the watch's memory, its schedule, and the counts of answers."""
+"""What daemons note, and what a poll adds to a watch: its memory, its schedule, and the counts of answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bridge.domain.durations.table import DurationKey, Table, table, text
+from bridge.domain.source import SourceFacts
 from bridge.domain.task import LIVE, Kind
 from bridge.errors import BridgeBug
+from bridge.store.records import SOURCES
 from bridge.store.rows import Row, plain
-from bridge.store.sql_session import Session
+from bridge.store.sql_session import Finder, OpenStore, Session
 from bridge.store.statements import SQL
 from bridge.store.watch_rows import CALLBACK, add_facts, memory_row
 
 if TYPE_CHECKING:
     from bridge.domain.change import Note
+
+
+class NoteStore(OpenStore):
+    """What daemons note: polls without a transition, what sources have seen, and how long tasks take. A crash of a
+    PostgreSQL server may undo the last second."""
+
+    def note(self, notes: Sequence[Note]) -> None:
+        """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted. BridgeBug
+        when a note finishes its task."""
+        if not notes:
+            return
+        with self._database.jot() as session:
+            session.guard()
+            _write_notes(session, notes)
+
+    def record_sources(self, facts: Sequence[SourceFacts]) -> None:
+        latest = {(one.daemon, one.source, one.path): SOURCES.row(one) for one in facts}
+        with self._database.jot() as session:
+            session.run(SQL["records.set_sources"], [latest[key] for key in sorted(latest)])
+
+    def learn(self, fresh: Mapping[DurationKey, Table]) -> Mapping[DurationKey, Table]:
+        if not fresh:
+            return {}
+        merged: dict[DurationKey, Table] = {}
+        with self._database.jot() as session:
+            session.run(SQL["records.add_durations"], [(*map(plain, key), text(Table())) for key in sorted(fresh)])
+            for key, seen in sorted(fresh.items()):  # in one order, so two daemons never wait for each other
+                name = {field: plain(value) for field, value in key._asdict().items()}
+                stored = durations(session, "records.locked_durations", **name)
+                merged[key] = next(iter(stored.values()), None) or Table()
+                merged[key].absorb(seen)
+                session.execute(SQL["records.set_durations"], **name, sums=text(merged[key]))
+        return merged
 
 
 class ReadingCounts:
@@ -33,8 +69,8 @@ class ReadingCounts:
         return sorted(map(tuple, self._rows.values()))
 
 
-def write_notes(session: Session, notes: Iterable[Note]) -> None:
-    """Write the last memory of each watch, and count all answers. BridgeBug when a note finishes its task."""
+def _write_notes(session: Session, notes: Iterable[Note]) -> None:
+    """Write the last memory of each watch, and count all answers."""
     by_watch: dict[Row, list[Note]] = {}
     for note in notes:
         if note.memory.phase not in LIVE:
@@ -74,3 +110,15 @@ def facts_of(watch_id: int, note: Note, *, before: str, detail: str) -> list[Row
 def memory_and_schedule(watch_id: int, note: Note) -> Row:
     """A row of `watches.note`."""
     return (watch_id, *memory_row(note.memory), note.next_poll_at, plain(note.next_poll_why), note.at)
+
+
+def durations(session: Finder, name: str = "records.durations", **values: object) -> dict[DurationKey, Table | None]:
+    """What this statement finds; None where the table cannot be read."""
+    return {DurationKey(*key): _table(sums) for *key, sums in session.find(SQL[name], **values)}
+
+
+def _table(sums: str) -> Table | None:
+    try:
+        return table(sums)
+    except (ValueError, TypeError):
+        return None

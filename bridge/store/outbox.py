@@ -10,8 +10,8 @@ from bridge.domain.slots import SLOTS, endpoint_scope, slots_held
 from bridge.ports import MOST_BYTES
 from bridge.store.command_store import enable, lift_holds
 from bridge.store.read_store import ReadStore
-from bridge.store.records import Record
-from bridge.store.rows import Row, readable, within
+from bridge.store.records import QUEUE_HOLDS, Record
+from bridge.store.rows import within
 from bridge.store.statements import SQL, Statement
 
 DELIVERIES: Final = Record("delivery", Delivery, "deliveries LEFT JOIN events USING (event_id)", is_checked=False)
@@ -26,12 +26,13 @@ class OutboxStore(ReadStore):
 
     def held_queues(self, fingerprints: Mapping[str, str]) -> Mapping[tuple[str, str], float]:
         """See `ports.Outbox.held_queues`. `commit` notes the fingerprints that `disabled` was given."""
-        held = readable("queue", _held_queue, self._database.find(SQL["outbox.held"]))
-        changed = {one for one, _, _, mark in held if mark is not None and fingerprints.get(one, mark) != mark}
+        by_mark = QUEUE_HOLDS.by("fingerprint", self._database, "")
+        held = [(one, mark) for mark, holds in by_mark.items() for one in holds]
+        changed = {one.endpoint for one, mark in held if _differs(one.endpoint, mark, fingerprints)}
         if changed:
             with self._database.write() as session:
                 lift_holds(session, changed)
-        return {(one, target): until_at for one, target, until_at, _ in held if one not in changed}
+        return {(one.endpoint, one.target): one.until_at for one, _ in held if one.endpoint not in changed}
 
     def failing(self) -> frozenset[str]:
         return frozenset(endpoint for (endpoint,) in self._database.find(SQL["outbox.failing"]))
@@ -69,13 +70,13 @@ class OutboxStore(ReadStore):
         """See `ports.Outbox.disabled`. `commit` notes these fingerprints with what it disables."""
         self._database.fingerprints = dict(fingerprints)
         found = self._database.find(SQL["outbox.disabled"])
-        changed = {one for one, _, mark in found if mark is not None and fingerprints.get(one, mark) != mark}
+        changed = {one for one, _, mark in found if _differs(one, mark, fingerprints)}
         if changed:
             with self._database.write() as session:
                 enable(session, changed)
         return {one: reason for one, reason, _ in found if one not in changed}
 
 
-def _held_queue(row: Row) -> Row:
-    endpoint, target, until_at, fingerprint = row
-    return endpoint, target, until_at + 0.0, fingerprint
+def _differs(endpoint: str, mark: str | None, fingerprints: Mapping[str, str]) -> bool:
+    """Whether the endpoint's settings are others than those with this fingerprint. Unknown ones do not differ."""
+    return mark is not None and fingerprints.get(endpoint, mark) != mark

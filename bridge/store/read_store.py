@@ -210,7 +210,7 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def durations(self) -> Mapping[DurationKey, Table | None]:
         """How long each kind of task takes; None where that cannot be read."""
-        from bridge.store.record_store import durations  # here, because other queries do not need it
+        from bridge.store.notes import durations  # here, because other queries do not need it
 
         return durations(self._database)
 

@@ -84,10 +84,20 @@ class Transaction:
         self._session = session
         self._parcels_for = parcels_for
         self._fingerprints = fingerprints
-        self._live = self._read_live([change for change in changes if isinstance(change, TaskChange)])
-        self._attempted = self._read_attempted(
-            [change.delivery_id for change in changes if isinstance(change, AttemptMade)]
-        )
+        notes = [change.note for change in changes if isinstance(change, TaskChange)]
+        wanted = {(note.key.task_id, note.key.account, note.generation) for note in notes}
+        self._live: dict[Row, _Live] = {}
+        for *row, watch_id in session.run(SQL["commits.meant"], wanted):
+            found = watch(tuple(row))
+            state = found.state
+            if state.memory.phase in LIVE:
+                self._live[state.task_id, state.account, state.generation] = _Live(watch_id, found)
+        delivery_ids = list({change.delivery_id for change in changes if isinstance(change, AttemptMade)})
+        rows = session.find(SQL["commits.attempted"], delivery_ids=delivery_ids) if delivery_ids else []
+        self._attempted = {
+            delivery_id: _Attempted(DeliveryState(state), watch_id, bool(is_live))
+            for delivery_id, state, watch_id, is_live in rows
+        }
         # Locked, so that several daemons on one store send each event about an endpoint once.
         concerned = sorted({one.endpoint for one in changes if isinstance(one, AttemptMade | EndpointChecked)})
         health = HEALTH.find(session, _OF_ENDPOINTS, endpoints=concerned) if concerned else []
@@ -143,25 +153,6 @@ class Transaction:
         run(SQL["commits.release"], self._released)
         over = [(one.watch_id, one.ended_at) for one in live if one.ended_at is not None]
         run(SQL["commits.cancel_overtaken"], over)
-
-    def _read_live(self, changes: Sequence[TaskChange]) -> dict[Row, _Live]:
-        live = {}
-        wanted = {(change.note.key.task_id, change.note.key.account, change.note.generation) for change in changes}
-        for *row, watch_id in self._session.run(SQL["commits.meant"], wanted):
-            found = watch(tuple(row))
-            if found.state.memory.phase in LIVE:
-                live[found.state.task_id, found.state.account, found.state.generation] = _Live(watch_id, found)
-        return live
-
-    def _read_attempted(self, delivery_ids: Sequence[int]) -> dict[int, _Attempted]:
-        if not delivery_ids:
-            return {}
-        return {
-            delivery_id: _Attempted(DeliveryState(state), watch_id, bool(is_live))
-            for delivery_id, state, watch_id, is_live in self._session.find(
-                SQL["commits.attempted"], delivery_ids=list(set(delivery_ids))
-            )
-        }
 
     def _move_watch(self, change: TaskChange) -> bool:
         note = change.note
@@ -257,7 +248,13 @@ class Transaction:
             self.filled.update(Share(endpoint_scope(endpoint), event.slot) for endpoint, _ in held)
 
     def _write_attempts(self) -> None:
-        disabling = {made.endpoint: made for made in reversed(self._attempts) if made.disables and self._is_new(made)}
+        # Unless they have been written before.
+        attempt = SQL["commits.attempt"]
+        disabling = {
+            made.endpoint: made
+            for made in reversed(self._attempts)
+            if made.disables and not self._session.find(attempt, delivery_id=made.delivery_id, at=made.at)
+        }
         attempts = [(one.delivery_id, one.at, one.outcome, plain(one.detail), one.duration_s) for one in self._attempts]
         self._session.run(SQL["commits.add_attempts"], attempts)
         self._session.run(SQL["commits.settle"], [one.settled for one in self._attempted.values() if one.settled])
@@ -267,21 +264,12 @@ class Transaction:
             for queue, made in sorted(held.items())
         ]
         self._session.run(SQL["commits.hold_queues"], holds)
-        for made in disabling.values():
-            self._disable(made)
-
-    def _is_new(self, made: AttemptMade) -> bool:
-        """Whether this attempt has not been written before."""
-        return not self._session.find(SQL["commits.attempt"], delivery_id=made.delivery_id, at=made.at)
-
-    def _disable(self, made: AttemptMade) -> None:
-        endpoint, at, reason = made.endpoint, made.at, plain(made.detail)
-        mark = self._fingerprints.get(endpoint)
-        for (count,) in self._session.find(
-            SQL["commits.disable"], endpoint=endpoint, at=at, reason=reason, fingerprint=mark
-        ):
-            self.wakes_all = True
-            self._publish(endpoint_event(endpoint, count=count, reason=reason, at=at))
+        for endpoint, made in disabling.items():
+            why = {"at": made.at, "reason": plain(made.detail)}
+            mark = self._fingerprints.get(endpoint)
+            for (count,) in self._session.find(SQL["commits.disable"], endpoint=endpoint, fingerprint=mark, **why):
+                self.wakes_all = True
+                self._publish(endpoint_event(endpoint, count=count, at=made.at, reason=plain(made.detail)))
 
     def _publish(self, event: Event, watch_id: int | None = None) -> None:
         """Put the event into the log and its parcels into the outbox. Its documented bytes are kept once: with the

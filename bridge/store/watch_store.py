@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
 
 from bridge.domain.ids import WatchKey
-from bridge.domain.slots import accounts_and_slots
-from bridge.domain.task import Phase
+from bridge.domain.slots import accounts_and_slots, slot_of
+from bridge.domain.task import LIVE, Phase
 from bridge.domain.watch import WatchState, Wish
+from bridge.domain.wish_intake import WishIntake
 from bridge.ports import Added, Cursor
-from bridge.store.notes import write_notes
 from bridge.store.read_store import ReadStore, revision
+from bridge.store.records import PAUSES
+from bridge.store.rows import Row, json_text, plain
+from bridge.store.sql_session import Session
 from bridge.store.statements import SQL
-from bridge.store.watch_intake import WatchIntake
-from bridge.store.watch_rows import watch_states
-
-if TYPE_CHECKING:
-    from bridge.domain.change import Note
+from bridge.store.watch_rows import add_facts, find_watches, watch_states, withdraw
 
 _OF_SHARES: Final = " AND (account, slot) IN (SELECT * FROM unnest(:accounts::text[], :slots::int[]))"
 _SLICED: Final = " ORDER BY watch_id LIMIT :most"
+
+
+_OF_ACCOUNTS: Final = " WHERE what = 'account' AND name IN (:accounts[])"
 
 
 class WatchStore(ReadStore):
@@ -37,7 +39,7 @@ class WatchStore(ReadStore):
         cursor: Cursor | None = None,
     ) -> list[Added]:
         with self._locked() as session:
-            intake = WatchIntake(session, source=source, now=now, is_listing=False)
+            intake = _WatchIntake(session, source=source, now=now, is_listing=False)
             added = intake.take(wishes, again=again, revive=revive)
             intake.write()
             if cursor is not None:
@@ -56,7 +58,7 @@ class WatchStore(ReadStore):
             wanted = {wish.key: wish for wish in reversed(wishes)}  # of an id named twice the first counts
             fresh = [wish for wish in wishes if wish.key not in named and wanted[wish.key] is wish]
             stay = {*wanted, *kept}
-            intake = WatchIntake(session, source=source, now=now, is_listing=True)
+            intake = _WatchIntake(session, source=source, now=now, is_listing=True)
             added = intake.take(fresh, again=False)
             gone = intake.drop({watch_id: key for key, watch_id in named.items() if key not in stay})
             intake.write()
@@ -91,15 +93,6 @@ class WatchStore(ReadStore):
         found = self._database.find(SQL["watches.answered_actions"], account=account)
         return frozenset(action for (action,) in found)
 
-    def note(self, notes: Sequence[Note]) -> None:
-        """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted; a crash
-        of a PostgreSQL server may lose the last second of them."""
-        if not notes:
-            return
-        with self._database.jot() as session:
-            session.guard()
-            write_notes(session, notes)
-
     def _of_shares(self) -> tuple[str, dict[str, object]]:
         """The condition that keeps to what this daemon holds of a shared store, and its values."""
         if self._database.held is None:
@@ -109,6 +102,91 @@ class WatchStore(ReadStore):
             "accounts": [account for account, _ in held],
             "slots": [slot for _, slot in held],
         }
+
+
+class _WatchIntake:
+    """What a source names, in one transaction: `take` and `drop` decide, `write` writes everything, with the store's
+    next revision if a watch is touched. Call `Session.lock_store` first."""
+
+    def __init__(self, session: Session, *, source: str, now: float, is_listing: bool) -> None:
+        self._session = session
+        self._source = source
+        self._now = now
+        self._is_listing = is_listing
+        self._withdrawn: list[int] = []
+
+    def take(self, wishes: Sequence[Wish], *, again: bool, revive: bool = True) -> list[Added]:
+        """What becomes of each wish."""
+        known = find_watches(self._session, {wish.key for wish in wishes}, lock=False)
+        watch_ids = [watch_id for watch_id, _ in known.values()]
+        asked = {"source": self._source, "watch_ids": watch_ids}
+        named = self._session.find(SQL["watches.already_named"], **asked) if watch_ids else []
+        self._intake = WishIntake(known, {watch_id for (watch_id,) in named}, again=again, revive=revive)
+        return [Added(wish.key, *self._intake.take(wish)) for wish in wishes]
+
+    def drop(self, gone: Mapping[int, WatchKey]) -> list[WatchKey]:
+        """The source no longer names these. Returns those that are no longer watched because of it."""
+        if not gone:
+            return []
+        self._session.execute(SQL["watches.unname"], source=self._source, watch_ids=list(gone))
+        deleted = []
+        found = self._session.find(SQL["watches.unnamed"], watch_ids=list(gone))
+        for watch_id, phase, is_tombstone, is_named, is_listed in found:
+            if is_tombstone and not is_listed:
+                deleted.append(watch_id)
+            elif phase in LIVE and not is_named:
+                self._withdrawn.append(watch_id)
+        if deleted:
+            self._session.execute(SQL["watches.delete"], watch_ids=deleted)
+        return [gone[watch_id] for watch_id in self._withdrawn]
+
+    def write(self) -> None:
+        """Write what was decided."""
+        intake = self._intake
+        touches = bool(intake.new or intake.over or self._withdrawn)
+        revision = self._session.next_revision() if touches else 0
+        ids = self._write_watches(intake, revision)
+        named = [(self._source, watch_id, self._is_listing) for watch_id in (*ids.values(), *intake.named)]
+        self._session.run(SQL["watches.name"], named)
+        facts = [(ids[whose] if isinstance(whose, WatchKey) else whose, what) for whose, what in intake.facts]
+        add_facts(self._session, [(watch_id, self._now, what, self._source) for watch_id, what in facts])
+        if self._withdrawn:
+            withdraw(self._session, self._withdrawn, revision=revision, by=self._source, now=self._now)
+
+    def _write_watches(self, intake: WishIntake, revision: int) -> dict[WatchKey, int]:
+        """Returns the ids of the new ones."""
+        wishes = [*intake.new.values(), *intake.over.values()]
+        blocked_s = self._blocked_before_s({wish.account for wish in wishes})
+        values = [self._values(wish, revision, blocked_s[wish.account]) for wish in wishes]
+        fresh = [
+            (*wish.key, 1, Phase.SUBMITTED, self._source, *columns, meta or "{}", slot_of(wish.task_id))
+            for wish, (*columns, meta) in zip(intake.new.values(), values, strict=False)
+        ]
+        ids = {WatchKey(*key): watch_id for *key, watch_id in self._session.run(SQL["watches.add"], fresh)}
+        over = [(watch_id, *row) for watch_id, row in zip(intake.over, values[len(fresh) :], strict=True)]
+        self._session.run(SQL["watches.start_over"], over)
+        # A withdrawn watch keeps its generation, so that nothing is notified twice; a new one starts from zero.
+        if intake.again:
+            self._session.execute(SQL["watches.new_generation"], watch_ids=intake.again)
+            self._session.execute(SQL["watches.forget_readings"], watch_ids=intake.again)
+        return ids
+
+    def _values(self, wish: Wish, revision: int, blocked_s: float) -> Row:
+        """The columns of `watches.start_over` after `watch_id`, which are also the last of `watches.add`."""
+        action, label = (None if text is None else plain(text) for text in (wish.action, wish.label))
+        meta = None if wish.meta is None else json_text(dict(wish.meta))
+        endpoints = None if wish.endpoints is None else json_text(wish.endpoints)
+        return revision, self._now, blocked_s, action, wish.give_up_after_s, label, endpoints, meta
+
+    def _blocked_before_s(self, accounts: Collection[str]) -> dict[str, float]:
+        """How long each account has been blocked or paused in all, up to now."""
+        total = dict.fromkeys(accounts, 0.0)
+        if accounts:
+            for account, blocked_s, blocked_at in self._session.find(SQL["watches.blocked_s"], accounts=list(accounts)):
+                total[account] += blocked_s + max(0.0, self._now - (self._now if blocked_at is None else blocked_at))
+            for pause in PAUSES.find(self._session, _OF_ACCOUNTS, accounts=list(accounts)):
+                total[pause.name] += pause.paused_s(self._now)
+        return total
 
 
 def _kind(source: str) -> str:

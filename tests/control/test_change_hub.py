@@ -16,7 +16,7 @@ from bridge.control import change_hub
 from bridge.control.live_hub import LiveHub
 from bridge.domain.ids import WatchKey
 from bridge.store import Store, open_follower, open_store
-from bridge.store.follow_store import FollowStore
+from bridge.store.event_log import FollowStore
 from tests.control.following import CountingOffload, Reader, running
 from tests.factories import NOW
 from tests.store.making import KEY, Teller, add, due, make_attempt, make_end, make_note, nobody

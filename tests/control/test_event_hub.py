@@ -17,7 +17,7 @@ from bridge.domain.change import Change
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreError
 from bridge.store import Store, open_follower, open_store
-from bridge.store.follow_store import FollowStore
+from bridge.store.event_log import FollowStore
 from tests.control.following import CountingOffload, running
 from tests.store.making import add, make_block, make_end, nobody
 

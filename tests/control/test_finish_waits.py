@@ -13,7 +13,7 @@ from bridge.config.settings_file import SettingsFile
 from bridge.control.live_hub import LiveHub
 from bridge.domain.ids import WatchKey
 from bridge.store import Store, open_follower, open_store
-from bridge.store.follow_store import FollowStore
+from bridge.store.event_log import FollowStore
 from tests.control.following import CountingOffload
 from tests.factories import NOW
 from tests.store.making import KEY, add, make_end, make_progress, nobody

@@ -25,7 +25,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.watch import Wish
 from bridge.errors import LeaseLost
 from bridge.ports import Added, Roster
-from bridge.store.follow_store import FollowStore
+from bridge.store.event_log import FollowStore
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import Database
 

@@ -21,7 +21,7 @@ from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.plan_builder import PlanBuilder
 from bridge.store import open_store
-from bridge.store.follow_store import FollowStore
+from bridge.store.event_log import FollowStore
 from tests.loopback import Exchange, loopback
 from tests.world import kling
 

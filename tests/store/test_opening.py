@@ -157,7 +157,7 @@ class TestPlaces:
         closed_store(path)
         (tmp_path / "link").symlink_to(path)
         store = open_store(tmp_path / "link", create=False, group_access=False)
-        assert (store.path, store.counts().live) == (path, 500)
+        assert (store.place, store.counts().live) == (path, 500)
         store.close()
 
     @pytest.mark.parametrize("name", ["a b.db", "a?mode=memory.db", "a#b.db", "%41.db", "ü.db", "a'b\".db"])

@@ -40,8 +40,5 @@ UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
     SELECT delivery_id FROM deliveries WHERE state = 'waiting' AND next_attempt_at > :latest_at
     {postgres:ORDER BY delivery_id FOR NO KEY UPDATE})
 
--- held: The queues that are or were held.
-SELECT endpoint, target, held_until, fingerprint FROM queues
-
 -- disabled: The endpoints that are disabled.
 SELECT endpoint, reason, fingerprint FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint

@@ -7,7 +7,6 @@ opened and its owner (`inspection`), and errors (`failures`).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 from bridge.domain.slots import Share
 from bridge.ports import Roster
@@ -26,10 +25,6 @@ class SqliteStore(Store):
     _database: Database
     _member = ""
     _held: frozenset[Share] = frozenset()
-
-    @property
-    def path(self) -> Path:
-        return self._database.place
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
         """See `ports.Shares.join`. The lock on the file is the lease."""
