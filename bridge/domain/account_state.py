@@ -35,3 +35,8 @@ class AccountState:
     paused_until: float | None = None  # from a Retry-After
     holds: tuple[Hold, ...] = ()
     pause: Pause | None = None  # the last pause that a person set
+
+    def blocked_so_far_s(self, now: float) -> float:
+        """How long it has been blocked or paused in all."""
+        since_s = 0.0 if self.blocked_at is None else max(0.0, now - self.blocked_at)
+        return self.blocked_s + since_s + (self.pause.paused_s(now) if self.pause else 0.0)

@@ -149,9 +149,7 @@ class AccountHealth:
     def age_s(self, entry: PollEntry, now: float) -> float:
         """Age of the watch without the time in which its account was blocked or paused."""
         past = self._past
-        blocked_s = past.blocked_s + (max(0.0, now - past.blocked_at) if past.blocked_at is not None else 0.0)
-        blocked_s += past.pause.paused_s(now) if past.pause is not None else 0.0
-        blocked_s -= entry.blocked_before_s
+        blocked_s = past.blocked_so_far_s(now) - entry.blocked_before_s
         return max(0.0, now - entry.added_at - blocked_s if blocked_s > 0 else now - entry.added_at)
 
     def answered(

@@ -121,21 +121,16 @@ class CommandStore(WatchStore):
     def ensure_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
         """The store's key for this purpose, made if there is none. Daemons that make it at the same time get the same
         one."""
-        found = self.key(purpose)
-        if found is not None:
-            return found
-        with self._database.write() as session:
-            session.execute(SQL["commands.add_key"], purpose=purpose, key=os.urandom(KEY_BYTES), now=now)
-        made = self.key(purpose)
-        assert made is not None
-        return made
+        return self.key(purpose) or self._set_key("commands.add_key", purpose, now)
 
     def renew_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
         """A new key for this purpose in place of the old one."""
-        made = os.urandom(KEY_BYTES)
+        return self._set_key("commands.set_key", purpose, now)
+
+    def _set_key(self, how: str, purpose: KeyPurpose, now: float) -> bytes:
         with self._database.write() as session:
-            session.execute(SQL["commands.set_key"], purpose=purpose, key=made, now=now)
-        return made
+            [(key,)] = session.find(SQL[how], purpose=purpose, key=os.urandom(KEY_BYTES), now=now)
+            return bytes(key)
 
     def poll_called(
         self, heard: Mapping[WatchKey, CallbackHeard], *, most: int, now: float

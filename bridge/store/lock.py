@@ -73,8 +73,7 @@ class DaemonLock:
         Without the time in which the machine was suspended. Ask `holder` first: a killed process leaves its record.
         """
         try:
-            record = json.loads(lock_of(Path(path)).read_bytes())
-            alive_us = int(record["alive_us"])
+            alive_us = int(json.loads(lock_of(Path(path)).read_bytes())["alive_us"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return max(0.0, (monotonic_us() - alive_us) / 1e6) if alive_us else None

@@ -52,21 +52,29 @@ class NoteStore(OpenStore):
         return merged
 
 
-class ReadingCounts:
-    """Counts of answers: one row for each watch and kind."""
+class PollRows:
+    """What polls add to the counts of answers, one row for each watch and kind, and to the histories of watches."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[int, Kind], list[Any]] = {}
+        self._counts: dict[tuple[int, Kind], list[Any]] = {}
+        self._facts: list[Row] = []
 
-    def add(self, watch_id: int, note: Note) -> None:
-        """Count one answer."""
-        row = self._rows.setdefault((watch_id, note.kind), [watch_id, note.kind, 0, note.at, 0.0, ""])
+    def count(self, watch_id: int, note: Note) -> None:
+        row = self._counts.setdefault((watch_id, note.kind), [watch_id, note.kind, 0, note.at, 0.0, ""])
         row[2] += 1
         row[4:] = note.at, plain(note.detail)
 
-    def rows(self) -> list[Row]:
+    def tell(self, watch_id: int, note: Note, *, before: str, detail: str) -> None:
+        """The callback that led to the poll, and a new phase."""
+        if note.heard is not None:
+            self._facts.append((watch_id, note.heard.at, CALLBACK, plain(note.heard.detail)))
+        if note.memory.phase != before:
+            self._facts.append((watch_id, note.at, note.memory.phase, plain(detail)))
+
+    def write(self, session: Session) -> None:
         """In the order of the watches."""
-        return sorted(map(tuple, self._rows.values()))
+        session.run(SQL["watches.count_readings"], sorted(map(tuple, self._counts.values())))
+        add_facts(session, self._facts)
 
 
 def _write_notes(session: Session, notes: Iterable[Note]) -> None:
@@ -77,34 +85,22 @@ def _write_notes(session: Session, notes: Iterable[Note]) -> None:
             raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
         by_watch.setdefault((*note.key, note.generation), []).append(note)
     memories: list[Row] = []
-    facts: list[Row] = []
-    counts = ReadingCounts()
-    for account, task_id, generation, watch_id, phase, polls in session.run(SQL["watches.noted"], by_watch):
+    polls = PollRows()
+    for account, task_id, generation, watch_id, phase, count in session.run(SQL["watches.noted"], by_watch):
         if phase not in LIVE:
             continue
         last = None
         for note in by_watch[account, task_id, generation]:
-            counts.add(watch_id, note)
-            if note.memory.polls < polls:
+            polls.count(watch_id, note)
+            if note.memory.polls < count:
                 continue  # a later poll has been committed before this one was noted
-            last, polls = note, note.memory.polls
-            facts += facts_of(watch_id, note, before=phase, detail=note.detail)
+            last, count = note, note.memory.polls
+            polls.tell(watch_id, note, before=phase, detail=note.detail)
             phase = note.memory.phase
         if last is not None:
             memories.append(memory_and_schedule(watch_id, last))
     session.run(SQL["watches.note"], memories)
-    session.run(SQL["watches.count_readings"], counts.rows())
-    add_facts(session, facts)
-
-
-def facts_of(watch_id: int, note: Note, *, before: str, detail: str) -> list[Row]:
-    """What the poll adds to the history: the callback that led to it, and a new phase."""
-    found: list[Row] = []
-    if note.heard is not None:
-        found.append((watch_id, note.heard.at, CALLBACK, plain(note.heard.detail)))
-    if note.memory.phase != before:
-        found.append((watch_id, note.at, note.memory.phase, plain(detail)))
-    return found
+    polls.write(session)
 
 
 def memory_and_schedule(watch_id: int, note: Note) -> Row:

@@ -121,12 +121,8 @@ class OpenStore:
     def __init__(self, database: Transactions) -> None:
         self._database = database
         self.is_shared, self.notes_every_s = database.is_shared, database.notes_every_s
+        self.place = database.place
         self.space, self.news, self.close = database.space, database.news, database.close
-
-    @property
-    def place(self) -> object:
-        """Where the store is. Printed, it shows no secret."""
-        return self._database.place
 
     @contextmanager
     def _locked(self) -> Iterator[Session]:

@@ -34,13 +34,13 @@ from bridge.domain.task import LIVE
 from bridge.domain.watch import Watch
 from bridge.encoding import documented
 from bridge.ports import ParcelsFor
-from bridge.store.notes import ReadingCounts, facts_of, memory_and_schedule
+from bridge.store.notes import PollRows, memory_and_schedule
 from bridge.store.read_store import ReadStore
 from bridge.store.records import HEALTH
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_session import ENDS, OUTBOX, WORK, Session
 from bridge.store.statements import SQL
-from bridge.store.watch_rows import add_facts, named_endpoints, snapshot_of, snapshot_text, watch
+from bridge.store.watch_rows import named_endpoints, snapshot_of, snapshot_text, watch
 
 DAY_S: Final = 86_400.0
 MOST_NOTIFIED: Final = 5  # notifications about new words of one account in a day
@@ -103,8 +103,7 @@ class Transaction:
         health = HEALTH.find(session, _OF_ENDPOINTS, endpoints=concerned) if concerned else []
         self._health = EndpointHealth(health, publish=self._publish)
         self._live_attempts = [one for one in self._attempted.values() if one.is_live]
-        self._counts = ReadingCounts()
-        self._facts: list[Row] = []
+        self._polls = PollRows()
         self._events: list[Row] = []
         self._bodies: list[Row] = []  # of events that no delivery has as documented
         self._deliveries: list[Row] = []
@@ -143,8 +142,7 @@ class Transaction:
         live = list(self._live.values())
         run = self._session.run
         run(SQL["watches.move"], [one.moved for one in live if one.moved])
-        run(SQL["watches.count_readings"], self._counts.rows())
-        add_facts(self._session, self._facts)
+        self._polls.write(self._session)
         self._write_attempts()
         run(SQL["commits.set_health"], list(map(HEALTH.row, self._health.changed)))
         run(SQL["commits.add_events"], self._events)
@@ -168,8 +166,8 @@ class Transaction:
         urls = None if snapshot is None else json_text(snapshot.urls)
         seen = (reason, live.ended_at, snapshot_text(snapshot), urls)
         live.moved = (*memory_and_schedule(live.watch_id, note), *seen)
-        self._counts.add(live.watch_id, note)
-        self._facts += facts_of(live.watch_id, note, before=before.state.memory.phase, detail=reason or "")
+        self._polls.count(live.watch_id, note)
+        self._polls.tell(live.watch_id, note, before=before.state.memory.phase, detail=reason or "")
         if change.ends:
             self.ends = True
             # An outcome after the end is too late for a delivery that the end cancels.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
+from bridge.domain.account_state import AccountState
 from bridge.domain.ids import WatchKey
 from bridge.domain.slots import accounts_and_slots, slot_of
 from bridge.domain.task import LIVE, Phase
@@ -12,7 +13,7 @@ from bridge.domain.watch import WatchState, Wish
 from bridge.domain.wish_intake import WishIntake
 from bridge.ports import Added, Cursor
 from bridge.store.read_store import ReadStore, revision
-from bridge.store.records import PAUSES
+from bridge.store.records import account_states
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_session import Session
 from bridge.store.statements import SQL
@@ -20,9 +21,6 @@ from bridge.store.watch_rows import add_facts, find_watches, watch_states, withd
 
 _OF_SHARES: Final = " AND (account, slot) IN (SELECT * FROM unnest(:accounts::text[], :slots::int[]))"
 _SLICED: Final = " ORDER BY watch_id LIMIT :most"
-
-
-_OF_ACCOUNTS: Final = " WHERE what = 'account' AND name IN (:accounts[])"
 
 
 class WatchStore(ReadStore):
@@ -156,8 +154,8 @@ class _WatchIntake:
     def _write_watches(self, intake: WishIntake, revision: int) -> dict[WatchKey, int]:
         """Returns the ids of the new ones."""
         wishes = [*intake.new.values(), *intake.over.values()]
-        blocked_s = self._blocked_before_s({wish.account for wish in wishes})
-        values = [self._values(wish, revision, blocked_s[wish.account]) for wish in wishes]
+        accounts = account_states(self._session) if wishes else {}
+        values = [self._values(wish, revision, accounts.get(wish.account)) for wish in wishes]
         fresh = [
             (*wish.key, 1, Phase.SUBMITTED, self._source, *columns, meta or "{}", slot_of(wish.task_id))
             for wish, (*columns, meta) in zip(intake.new.values(), values, strict=False)
@@ -171,22 +169,13 @@ class _WatchIntake:
             self._session.execute(SQL["watches.forget_readings"], watch_ids=intake.again)
         return ids
 
-    def _values(self, wish: Wish, revision: int, blocked_s: float) -> Row:
+    def _values(self, wish: Wish, revision: int, account: AccountState | None) -> Row:
         """The columns of `watches.start_over` after `watch_id`, which are also the last of `watches.add`."""
         action, label = (None if text is None else plain(text) for text in (wish.action, wish.label))
         meta = None if wish.meta is None else json_text(dict(wish.meta))
         endpoints = None if wish.endpoints is None else json_text(wish.endpoints)
+        blocked_s = account.blocked_so_far_s(self._now) if account else 0.0
         return revision, self._now, blocked_s, action, wish.give_up_after_s, label, endpoints, meta
-
-    def _blocked_before_s(self, accounts: Collection[str]) -> dict[str, float]:
-        """How long each account has been blocked or paused in all, up to now."""
-        total = dict.fromkeys(accounts, 0.0)
-        if accounts:
-            for account, blocked_s, blocked_at in self._session.find(SQL["watches.blocked_s"], accounts=list(accounts)):
-                total[account] += blocked_s + max(0.0, self._now - (self._now if blocked_at is None else blocked_at))
-            for pause in PAUSES.find(self._session, _OF_ACCOUNTS, accounts=list(accounts)):
-                total[pause.name] += pause.paused_s(self._now)
-        return total
 
 
 def _kind(source: str) -> str:

@@ -34,7 +34,9 @@ class PostgresShares(ReadStore):
         with self._database.write() as session:
             # Or others would keep work for them.
             session.execute("DELETE FROM members WHERE fence IN (:fences[])", fences=self._joining)
-            [(fence,)] = session.find(SQL["members.join"], name=name, scopes=_text(scopes), lease_s=lease_s)
+            [(fence,)] = session.find(
+                SQL["members.join"], name=name, scopes=json.dumps(scopes, sort_keys=True), lease_s=lease_s
+            )
             self._joining.append(fence)
             session.wake(MEMBERS)
         self._joining.clear()
@@ -47,7 +49,9 @@ class PostgresShares(ReadStore):
         fence = self._joined()
         with self._database.jot() as session:
             are_gone = session.execute(SQL["members.lease_over"]) > 0
-            renewed = session.find(SQL["members.renew"], scopes=_text(scopes), lease_s=lease_s, fence=fence)
+            renewed = session.find(
+                SQL["members.renew"], scopes=json.dumps(scopes, sort_keys=True), lease_s=lease_s, fence=fence
+            )
             if not renewed:
                 raise _lost()
             [(has_changed, version)] = renewed
@@ -107,10 +111,6 @@ class PostgresShares(ReadStore):
 
 def _id(name: str, fence: int) -> str:
     return f"{name}#{fence}"
-
-
-def _text(scopes: Mapping[str, int]) -> str:
-    return json.dumps(scopes, sort_keys=True)
 
 
 def _lost() -> LeaseLost:

@@ -1,9 +1,10 @@
--- add_key: Store a key unless there is one for this purpose.
-INSERT INTO keys (purpose, key, created_at) VALUES (:purpose, :key, :now) ON CONFLICT DO NOTHING
+-- add_key: Store a key unless there is one for this purpose; the one that is there now.
+INSERT INTO keys (purpose, key, created_at) VALUES (:purpose, :key, :now)
+ON CONFLICT (purpose) DO UPDATE SET key = keys.key RETURNING key
 
 -- set_key: Store a key in place of the old one.
 INSERT INTO keys (purpose, key, created_at) VALUES (:purpose, :key, :now)
-ON CONFLICT (purpose) DO UPDATE SET key = excluded.key, created_at = excluded.created_at
+ON CONFLICT (purpose) DO UPDATE SET key = excluded.key, created_at = excluded.created_at RETURNING key
 
 -- own: SQLite only: note whose store this is.
 UPDATE store SET settings = :settings, base_urls = :base_urls

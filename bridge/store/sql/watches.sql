@@ -83,9 +83,6 @@ FROM watches WHERE watch_id IN (:watch_ids[]) {postgres:ORDER BY watch_id FOR NO
 -- delete: Delete watches.
 DELETE FROM watches WHERE watch_id IN (:watch_ids[])
 
--- blocked_s: How long accounts have been blocked, and since when they are.
-SELECT account, blocked_s, blocked_at FROM accounts WHERE account IN (:accounts[])
-
 -- add_facts (watch_id, at, what, detail): Add to the histories of watches.
 INSERT INTO history ({columns}) SELECT {columns} FROM {new} WHERE true
 
