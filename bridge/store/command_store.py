@@ -190,7 +190,6 @@ def _live_of(session: Session, keys: Collection[WatchKey]) -> tuple[dict[WatchKe
 
 
 def _poll(session: Session, facts: Sequence[Row], *, now: float) -> None:
-    """Poll the watches of these facts at once."""
     if facts:
         watch_ids = [watch_id for watch_id, *_ in facts]
         session.execute(SQL["watches.poll_now"], now=now, revision=session.next_revision(), watch_ids=watch_ids)

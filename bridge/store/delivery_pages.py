@@ -29,8 +29,6 @@ _ALL_SETTLED: Final = (1e300, 1 << 62)  # later and newer than every delivery
 
 
 class DeliveryPages(OpenStore):
-    """Deliveries for the status page."""
-
     def delivery_page(
         self, wanted: DeliverySearch, *, after: DeliveryMark | None = None, limit: int, now: float
     ) -> StandingPage:
@@ -90,7 +88,6 @@ class _Kind(NamedTuple):
         return marks, floor if len(marks) < most else None
 
     def counted(self) -> BoundedCount:
-        """How many there are."""
         if self.wanted.text:
             return BoundedCount(len(self.of_text()), False)
         floor = self._floor(None)
@@ -98,7 +95,6 @@ class _Kind(NamedTuple):
         return BoundedCount(min(number, COUNTED), number > COUNTED or floor is not None)
 
     def of_text(self) -> list[DeliveryMark]:
-        """All that the text finds."""
         watch_ids = text_hits(self.session, self.wanted.text)
         state = Standing.WAITING if self.is_waiting else self.standing
         where = " AND ".join(self._conditions()) or "1 = 1"

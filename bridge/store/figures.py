@@ -17,8 +17,6 @@ MOST_SNAPSHOT: Final = 65_536  # characters; a longer one holds the result itsel
 
 
 class Figures(OpenStore):
-    """Figures of the status page."""
-
     def finished_in(self, since: float) -> list[FinishedIn]:
         """How many tasks have finished since then, by quarter of an hour and phase."""
         found = self._database.find(SQL["pages.finished_in"], since=since, quarter_s=float(QUARTER_S))

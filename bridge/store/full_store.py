@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple
 
 from bridge.domain.slots import slot_of
 from bridge.errors import StoreError, UsageError
@@ -25,28 +24,13 @@ from bridge.store.transaction import CommitStore
 _COUNTERS: Final = {"watches": "watch_id", "history": "history_id", "events": "number", "deliveries": "delivery_id"}
 
 
-class Contents(Protocol):
+class Contents(NamedTuple):
     """A store at one instant. It does not change during the copy."""
 
-    @property
-    def revision(self) -> int: ...
-
-    def rows(self, table: str) -> Iterator[Row]:
-        """Every row with the columns of `TABLES`, in the order of the first three, within which each primary key lies:
-        so both engines have one order."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Contents:
-    """Those of a session."""
-
-    session: Session
     revision: int
-
-    def rows(self, table: str) -> Iterator[Row]:
-        columns = list(TABLES[table])
-        order = ", ".join(columns[:3])
-        return self.session.stream(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")  # noqa: S608 - names of ours
+    rows: Callable[[str], Iterator[Row]]
+    """Every row of a table with the columns of `TABLES`, in the order of the first three, within which each primary key
+    lies: so both engines have one order."""
 
 
 class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares):
@@ -62,7 +46,7 @@ class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares
         """The store's contents at one instant. Other processes cannot write to it until the end of the block."""
         with self._database.alone() as session, session.unhurried():
             session.lock_store()
-            yield _Contents(session, revision(session))
+            yield Contents(revision(session), lambda table: session.stream(_select(table)))
 
     def fill(self, contents: Contents) -> Mapping[str, int]:
         """Copy another store into this one, in one transaction; returns the number of rows of each table. UsageError
@@ -81,6 +65,11 @@ class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares
                 session.execute(f"ANALYZE {', '.join(TABLES)}")
             session.wake(WORK)
         return counts
+
+
+def _select(table: str) -> str:
+    columns = list(TABLES[table])
+    return f"SELECT {', '.join(columns)} FROM {table} ORDER BY {', '.join(columns[:3])}"  # noqa: S608 - names of ours
 
 
 class _Moving:

@@ -148,7 +148,6 @@ def _locked(handle: int) -> bool:
 
 
 def lock_of(store: Path) -> Path:
-    """The lock file of this store."""
     real = Path(os.path.realpath(store))  # two names of one store share one lock
     return real.with_name(real.name + ".lock")
 

@@ -39,7 +39,6 @@ def migrations(engine: str) -> tuple[Migration, ...]:
 
 
 def other_version(place: object, version: int, latest: int) -> StoreError:
-    """The error about a store of another version."""
     if version > latest:
         known = f"(store version {version}; this one knows {latest})"
         return StoreDamaged(f"store {place} was written by a newer genbridge {known}: upgrade")

@@ -35,7 +35,7 @@ class OutboxStore(ReadStore):
         return {(one.endpoint, one.target): one.until_at for one, _ in held if one.endpoint not in changed}
 
     def failing(self) -> frozenset[str]:
-        return frozenset(endpoint for (endpoint,) in self._database.find(SQL["outbox.failing"]))
+        return frozenset(one.endpoint for one in self.failing_endpoints())
 
     def make_due(self, *, latest_at: float) -> int:
         with self._database.write() as session:

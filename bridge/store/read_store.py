@@ -67,14 +67,15 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         """The matching watches that finished or were withdrawn, the last first: at most `limit`. `next_before` is
         set if there are more; it cannot be used as a cursor."""
         where, values = watches_where(wanted, None)
-        rest = f"{where}{' AND' if where else ' WHERE'} {_OVER} ORDER BY ended_at DESC"
+        rest = f"{where or ' WHERE 1 = 1'} AND {_OVER} ORDER BY ended_at DESC"
         return _page(self._database, records.WATCH_VIEWS, rest, values, limit, number=-1)
 
     def find(self, task_id: str, account: str | None = None) -> list[Watch]:
         """The watches of this id: one for each account that has it."""
-        where = "task_id = :task_id" + ("" if account is None else " AND account = :account")
-        sql = f"{SQL['watches.find_all']} WHERE {where} ORDER BY account"
-        found = self._database.find(sql, task_id=plain(task_id), account=account and plain(account))
+        where = " WHERE task_id = :task_id ORDER BY account" if account is None else _OF_KEY
+        found = self._database.find(
+            SQL["watches.find_all"] + where, task_id=plain(task_id), account=account and plain(account)
+        )
         return readable("watch", watch, [row[:-2] for row in found])
 
     def view(self, key: WatchKey) -> WatchView:

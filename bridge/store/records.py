@@ -89,7 +89,6 @@ class Record(Generic[T]):
         return self._build(**fields)
 
     def readable(self, rows: Iterable[Row]) -> list[T]:
-        """The values of those rows that can be read."""
         return readable(self._what, self.read, rows)
 
     def find(self, session: Finder, rest: str = "", **values: object) -> list[T]:
@@ -112,7 +111,6 @@ class Record(Generic[T]):
         return {getattr(value, column): value for value in found}
 
     def row(self, value: T) -> Row:
-        """The value as a row."""
         found = [getattr(value, field) for field in self._fields]
         return tuple(plain(one) if isinstance(one, str) else one for one in found)
 

@@ -8,8 +8,6 @@ from bridge.store.statements import SQL
 
 
 class Retention(ReadStore):
-    """Deletes old data."""
-
     def prune(self, *, now: float, ended_s: float, delivered_s: float, dead_s: float, limit: int) -> int:
         """Delete what was settled or finished longer ago than these seconds; returns how many deliveries and watches
         are gone, at most `limit`. Zero means that nothing is left to prune.

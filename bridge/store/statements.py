@@ -101,5 +101,4 @@ _TYPES: Final = {column: kind for columns in TABLES.values() for column, kind in
 
 
 def chosen(sql: str, engine: str) -> str:
-    """The text for one engine."""
     return _CHOICE.sub(lambda choice: choice[2] if choice[1] == engine else "", sql)

@@ -59,8 +59,6 @@ class _Scan(NamedTuple):
 
 
 class TaskPages(OpenStore):
-    """Tasks for the status page."""
-
     def live_watches(self) -> list[LiveWatch]:
         """The tasks that run, in no order; at most 10,000."""
         return [LiveWatch(*row) for row in self._database.find(SQL["pages.live"], most=MOST_LIVE)]

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -139,18 +140,13 @@ def test_a_copy_that_breaks_off_has_written_nothing(ends: list[Store]) -> None:
     origin, to = ends
     fill(origin)
 
-    class Torn:
-        def __init__(self, whole: Contents) -> None:
-            self.whole = whole
-            self.revision = whole.revision
-
-        def rows(self, table: str) -> Iterator[tuple[object, ...]]:
-            yield from self.whole.rows(table)
-            if table == "attempts":
-                raise ZeroDivisionError
+    def torn(whole: Contents, table: str) -> Iterator[tuple[object, ...]]:
+        yield from whole.rows(table)
+        if table == "attempts":
+            raise ZeroDivisionError
 
     with origin.contents() as contents, pytest.raises(ZeroDivisionError):
-        to.fill(Torn(contents))
+        to.fill(contents._replace(rows=partial(torn, contents)))
     assert not any(content(to).values())
 
 

@@ -200,7 +200,6 @@ class Database:
         self._given_up += 1
 
     def close(self) -> None:
-        """Close every connection; the next call opens a new one."""
         self._listener.close()
         if self._has_marked and self._idle:
             with contextlib.suppress(psycopg.Error), self._idle[-1].patience(FAREWELL_S):

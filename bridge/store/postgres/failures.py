@@ -11,6 +11,12 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import BridgeBug, GenbridgeError, StoreDamaged, StoreError
 
 _MISSING: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)
+_GRANTS: Final = {  # by what the server's sentence names
+    "schema": "GRANT USAGE, CREATE ON SCHEMA ... TO this user, or let its owner run `genbridge store migrate`",
+    "database": "GRANT CONNECT ON DATABASE ... TO this user",
+    "sequence": "GRANT USAGE ON ALL SEQUENCES IN SCHEMA ... TO this user",
+    "table": "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ... TO this user",
+}
 _FULL: Final = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded)
 
 
@@ -32,10 +38,11 @@ class InDoubt(StoreError):
 
 def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
     """The error that says what happened and how to fix it."""
-    said = _said(error, place)
+    said = place.hide(" ".join((error.diag.message_primary or str(error) or type(error).__name__).split()))
     match error:
         case errors.InsufficientPrivilege():
-            return StoreDamaged(f"store {place}: {said}; {_grant(said)}")
+            grant = next((grant for what, grant in _GRANTS.items() if what in said), _GRANTS["table"])
+            return StoreDamaged(f"store {place}: {said}; {grant}")
         case errors.ReadOnlySqlTransaction():
             way_out = "name the primary, or all hosts and target_session_attrs=read-write"
             return StoreError(f"store {place}: the server takes no writes (a standby?); {way_out}")
@@ -55,19 +62,3 @@ def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
     if isinstance(error, psycopg.OperationalError) or (error.sqlstate or "")[:2] in {"08", "53", "57", "58"}:
         return StoreError(f"store {place}: {said}")
     return BridgeBug(f"store {place}: {type(error).__name__}: {said}")
-
-
-def _said(error: psycopg.Error, place: PostgresUrl) -> str:
-    text = error.diag.message_primary or str(error) or type(error).__name__
-    return place.hide(" ".join(text.split()))
-
-
-def _grant(said: str) -> str:
-    """How to grant a missing privilege."""
-    if "schema" in said:
-        return "GRANT USAGE, CREATE ON SCHEMA ... TO this user, or let its owner run `genbridge store migrate`"
-    if "database" in said:
-        return "GRANT CONNECT ON DATABASE ... TO this user"
-    if "sequence" in said:
-        return "GRANT USAGE ON ALL SEQUENCES IN SCHEMA ... TO this user"
-    return "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ... TO this user"

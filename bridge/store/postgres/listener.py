@@ -45,7 +45,6 @@ class Listener:
         return News(work=heard[WORK], outbox=heard[OUTBOX], members=heard[MEMBERS], ends=heard[ENDS])
 
     def close(self) -> None:
-        """Stop listening."""
         self._closing.set()
         if self._thread is not None:
             self._thread.join(AGAIN_AFTER_S)

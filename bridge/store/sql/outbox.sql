@@ -32,9 +32,6 @@ WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:
 -- next_due: When the next delivery behind those found is due.
 SELECT next_attempt_at {up} ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET :found
 
--- failing: The endpoints whose last attempt failed.
-SELECT endpoint FROM health WHERE failing_since IS NOT NULL
-
 -- make_due: What is due later than this is due at once.
 UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
     SELECT delivery_id FROM deliveries WHERE state = 'waiting' AND next_attempt_at > :latest_at

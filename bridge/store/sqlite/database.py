@@ -145,7 +145,6 @@ class Database:
                 connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES:d})")
 
     def close(self) -> None:
-        """Close the connection; the next call opens a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             # The last one to close folds the log into the file. If that fails, the next one to open does it.
