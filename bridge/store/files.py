@@ -83,20 +83,6 @@ def beside(path: Path) -> tuple[Path, Path]:
     return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
 
 
-def size_bytes(path: Path) -> int:
-    """How much a store takes, with its write-ahead log."""
-    return sum(file.stat().st_size for file in (path, beside(path)[0]) if file.exists())
-
-
-def room_bytes(path: Path) -> tuple[int, int]:
-    """How much room is left on the store's disk, and how large the disk is. StoreError when that is not known."""
-    try:
-        seen = os.statvfs(path)
-    except OSError as error:
-        raise os_error(error, path) from None
-    return seen.f_bavail * seen.f_frsize, seen.f_blocks * seen.f_frsize
-
-
 def sync_directory(path: Path) -> None:
     """Make a new name in a directory survive a power cut."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

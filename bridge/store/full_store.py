@@ -16,7 +16,7 @@ from bridge.store.outbox import OutboxStore
 from bridge.store.read_store import revision
 from bridge.store.retention import Retention
 from bridge.store.rows import Row, json_text, plain
-from bridge.store.sql_session import WORK, Session, Transactions
+from bridge.store.sql_session import WORK, Transactions
 from bridge.store.statements import TABLES
 from bridge.store.transaction import CommitStore
 
@@ -56,7 +56,11 @@ class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares
             if any(session.find(f"SELECT 1 FROM {table} LIMIT 1") for table in TABLES):  # noqa: S608 - names of ours
                 raise UsageError(f"store {self._database.place} is not empty; name another one")
             moving = _Moving()
-            counts = {table: _copy(session, table, moving.rows(table, contents.rows(table))) for table in TABLES}
+            counts = {table: session.load(table, moving.rows(table, contents.rows(table))) for table in TABLES}
+            for table, given in counts.items():
+                [(there,)] = session.find(f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of ours
+                if given != there:
+                    raise StoreError(f"table {table}: {there} rows have arrived of {given}; nothing has been written")
             session.execute("UPDATE {sqlite:store}{postgres:genbridge_store} SET revision = :to", to=contents.revision)
             if self.is_shared:
                 for table, key in _COUNTERS.items():
@@ -101,11 +105,3 @@ def _carried(value: object, kind: str) -> object:
     if kind == "bool":
         return bool(value)
     return plain(value) if isinstance(value, str) else value
-
-
-def _copy(session: Session, table: str, rows: Iterator[Row]) -> int:
-    given = session.load(table, rows)
-    [(there,)] = session.find(f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of ours
-    if given != there:
-        raise StoreError(f"table {table}: {there} rows have arrived of {given}; nothing has been written")
-    return given

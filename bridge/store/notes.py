@@ -13,7 +13,7 @@ from bridge.store.records import SOURCES
 from bridge.store.rows import Row, plain
 from bridge.store.sql_session import Finder, OpenStore, Session
 from bridge.store.statements import SQL
-from bridge.store.watch_rows import CALLBACK, add_facts, memory_row
+from bridge.store.watch_rows import CALLBACK, add_facts, polled_row
 
 if TYPE_CHECKING:
     from bridge.domain.change import Note
@@ -98,14 +98,9 @@ def _write_notes(session: Session, notes: Iterable[Note]) -> None:
             polls.tell(watch_id, note, before=phase, detail=note.detail)
             phase = note.memory.phase
         if last is not None:
-            memories.append(memory_and_schedule(watch_id, last))
+            memories.append(polled_row(watch_id, last))
     session.run(SQL["watches.note"], memories)
     polls.write(session)
-
-
-def memory_and_schedule(watch_id: int, note: Note) -> Row:
-    """A row of `watches.note`."""
-    return (watch_id, *memory_row(note.memory), note.next_poll_at, plain(note.next_poll_why), note.at)
 
 
 def durations(session: Finder, name: str = "records.durations", **values: object) -> dict[DurationKey, Table | None]:

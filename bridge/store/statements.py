@@ -35,6 +35,7 @@ VALUE: Final = re.compile(r"(?<!:):([a-z]\w*)")
 
 _FOLDER: Final = Path(__file__).parent / "sql"
 _ENTRY: Final = re.compile(r"^-- (\w+)(?: \((.*?)\))?(?: -> (.*?))?: .*$", re.MULTILINE)
+_REMARK: Final = re.compile(r"^--.*$", re.MULTILINE)
 _PART: Final = re.compile(r"\{(\w+)(\.\w+)?\}")
 _COMMA: Final = re.compile(r", (?![^(]*\))")
 _CHOICE: Final = re.compile(r"\{(sqlite|postgres):(.*?)\}", re.DOTALL)
@@ -72,7 +73,10 @@ class _Statements(dict[str, Statement]):
         """Everything in `sql/FILE.sql` by name, as it is written: columns of rows, columns found, statement."""
         _, *found = _ENTRY.split((_FOLDER / f"{file}.sql").read_text(encoding="utf-8"))
         entries = zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True)
-        return {name: (new or "", answer or "", _joined(text)) for name, new, answer, text in entries}
+        return {
+            name: (new or "", answer or "", " ".join(_REMARK.sub("", text).split()))
+            for name, new, answer, text in entries
+        }
 
     def _whole(self, text: str, texts: Mapping[str, str]) -> str:
         return _PART.sub(lambda part: self[part[0][1:-1]] if part[2] else texts.get(part[1], part[0]), text)
@@ -85,10 +89,6 @@ def _listed(columns: str) -> list[str]:
 def _typed(column: str) -> tuple[str, str | None]:
     name, _, kind = column.partition(" ")
     return name, kind or None
-
-
-def _joined(text: str) -> str:
-    return " ".join(" ".join(line for line in text.split("\n") if not line.startswith("--")).split())
 
 
 SQL: Final = _Statements()

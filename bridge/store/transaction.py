@@ -34,13 +34,13 @@ from bridge.domain.task import LIVE
 from bridge.domain.watch import Watch
 from bridge.encoding import documented
 from bridge.ports import ParcelsFor
-from bridge.store.notes import PollRows, memory_and_schedule
+from bridge.store.notes import PollRows
 from bridge.store.read_store import ReadStore
 from bridge.store.records import HEALTH
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_session import ENDS, OUTBOX, WORK, Session
 from bridge.store.statements import SQL
-from bridge.store.watch_rows import named_endpoints, snapshot_of, snapshot_text, watch
+from bridge.store.watch_rows import named_endpoints, polled_row, snapshot_of, snapshot_text, watch
 
 DAY_S: Final = 86_400.0
 MOST_NOTIFIED: Final = 5  # notifications about new words of one account in a day
@@ -165,7 +165,7 @@ class Transaction:
             live.watch = replace(before, state=before.state._replace(memory=note.memory), snapshot=snapshot)
         urls = None if snapshot is None else json_text(snapshot.urls)
         seen = (reason, live.ended_at, snapshot_text(snapshot), urls)
-        live.moved = (*memory_and_schedule(live.watch_id, note), *seen)
+        live.moved = (*polled_row(live.watch_id, note), *seen)
         self._polls.count(live.watch_id, note)
         self._polls.tell(live.watch_id, note, before=before.state.memory.phase, detail=reason or "")
         if change.ends:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Sequence
 from sys import intern
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bridge import collector
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase, Snapshot
 from bridge.domain.watch import Doubt, Memory, Watch, WatchState
-from bridge.store.rows import Row, json_text, meta_of, readable, readable_json, report
+from bridge.store.rows import Row, json_text, meta_of, plain, readable, readable_json, report
 from bridge.store.sql_session import Session
 from bridge.store.statements import SQL
+
+if TYPE_CHECKING:
+    from bridge.domain.change import Note
 
 CALLBACK: Final = "callback"  # a fact: one came, and the task was polled because of it
 MOST_CALLBACKS: Final = 20  # kept of a watch, the latest
@@ -51,11 +54,12 @@ def watch_states(rows: Iterable[Row]) -> list[WatchState]:
         return readable("watch", watch_state, rows)
 
 
-def memory_row(memory: Memory) -> Row:
-    """The last ten of these columns."""
-    phase, polls, failures, doubt, *told = memory
+def polled_row(watch_id: int, note: Note) -> Row:
+    """A row of `watches.note`: the watch's memory and its schedule."""
+    phase, polls, failures, doubt, *told = note.memory
     doubted = (doubt.kind, doubt.answers, doubt.since_at) if doubt else (None, None, None)
-    return (phase, polls, failures, *doubted, *told)
+    memory = phase, polls, failures, *doubted, *told
+    return (watch_id, *memory, note.next_poll_at, plain(note.next_poll_why), note.at)
 
 
 def watch(row: Row) -> Watch:

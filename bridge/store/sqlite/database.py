@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -121,7 +122,12 @@ class Database:
 
         if self.place == MEMORY:
             return StoreSpace(0)
-        return StoreSpace(files.size_bytes(self.place), *files.room_bytes(self.place))
+        try:
+            disk = os.statvfs(self.place)
+        except OSError as error:
+            raise files.os_error(error, self.place) from None
+        size_bytes = sum(file.stat().st_size for file in (self.place, files.beside(self.place)[0]) if file.exists())
+        return StoreSpace(size_bytes, disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
 
     def ahead_s(self, clock: Clock) -> float:
         return 0.0  # its one daemon has this clock
