@@ -18,14 +18,13 @@ from bridge.domain.views import BY_PERSON, Touched
 from bridge.errors import OutdatedError
 from bridge.store.records import PAUSES
 from bridge.store.rows import Row, plain
-from bridge.store.selection import deliveries_where
+from bridge.store.selection import deliveries
 from bridge.store.sql_session import WORK, Session
 from bridge.store.statements import SQL
 from bridge.store.watch_rows import CALLBACK, add_facts, find_watches, withdraw
 from bridge.store.watch_store import WatchStore
 
 _REDELIVERABLE: Final = [state for state in DeliveryState if DeliveryState.WAITING in DELIVERY_FOLLOWS[state]]
-_IN_ORDER: Final = " ORDER BY delivery_id {postgres:FOR NO KEY UPDATE OF deliveries}"
 
 _THE_PAUSE: Final = " WHERE what = :of AND name = :name {postgres:FOR UPDATE}"
 
@@ -74,13 +73,9 @@ class CommandStore(WatchStore):
         If their number is not `expect`, raises OutdatedError and does nothing.
         """
         states = tuple(state for state in _REDELIVERABLE if state in (wanted.states or _REDELIVERABLE))
-        where, values = deliveries_where(wanted._replace(states=states), None)
+        search = deliveries(wanted._replace(states=states))
         with self._locked() as session:
-            found = (
-                session.find(SQL["commands.deliveries"] + where + _IN_ORDER, **values)
-                if states and wanted.is_narrow
-                else []
-            )
+            found = search.find(session, "commands.deliveries") if states and wanted.is_narrow else []
             if expect is not None and expect != len(found):
                 raise OutdatedError(f"{len(found)} deliveries match, not {expect}: nothing is sent again")
             if found:

@@ -14,7 +14,7 @@ from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.views import DeliveryView
 from bridge.store import records
 from bridge.store.rows import Row
-from bridge.store.selection import matching, storable
+from bridge.store.selection import Search, search
 from bridge.store.sql_session import OpenStore, Session
 from bridge.store.statements import SQL
 from bridge.store.task_pages import SCANNED, text_hits
@@ -97,8 +97,9 @@ class _Kind(NamedTuple):
     def of_text(self) -> list[DeliveryMark]:
         watch_ids = text_hits(self.session, self.wanted.text)
         state = Standing.WAITING if self.is_waiting else self.standing
-        where = " AND ".join(self._conditions()) or "1 = 1"
-        found = self._find("pages.deliveries_of_text", where, state=state, watch_ids=watch_ids, most=MOST_OF_TEXT)
+        found = self._search().find(
+            self.session, "pages.deliveries_of_text", state=state, watch_ids=watch_ids, most=MOST_OF_TEXT
+        )
         return sorted(self._marks(found), key=self._order)
 
     def _floor(self, begin: DeliveryMark | None) -> DeliveryMark | None:
@@ -112,22 +113,20 @@ class _Kind(NamedTuple):
     def _scan(self, name: str, begin: DeliveryMark | None, floor: DeliveryMark | None, **values: int) -> list[Row]:
         """What this statement finds between two marks."""
         at, delivery_id = begin[1:] if begin else ((0.0, 0) if self.is_waiting else _ALL_SETTLED)
-        conditions = [SQL["pages.waits" if self.is_waiting else "pages.settled"], *self._conditions()]
+        conditions: list[str] = [SQL["pages.waits" if self.is_waiting else "pages.settled"]]
         if floor is not None:
             conditions.append("settled_at >= :floor_at")
         if self.wanted.since is not None and not self.is_waiting:
             conditions.append("settled_at >= :since")  # they are settled after they were created
         marks = {"at": at, "delivery_id": delivery_id, "floor_at": floor and floor.settled_at}
-        return self._find(name, " AND ".join(conditions), state=self.standing, **marks, **values)
+        return self._search().narrowed(*conditions, **marks).find(self.session, name, state=self.standing, **values)
 
-    def _find(self, name: str, where: str, **values: object) -> list[Row]:
-        given = {**storable(self.wanted._asdict()), **values, "off": list(self.off)}
-        return self.session.find(SQL[name].replace("{where}", where), **given)
-
-    def _conditions(self) -> Iterator[str]:
-        if self.is_waiting:
-            yield "endpoint IN (:off[])" if self.standing is Standing.HELD else "endpoint NOT IN (:off[])"
-        yield from matching(_CONDITIONS, self.wanted._asdict())
+    def _search(self) -> Search:
+        found = search(_CONDITIONS, self.wanted._asdict())
+        if not self.is_waiting:
+            return found
+        off = "endpoint IN (:off[])" if self.standing is Standing.HELD else "endpoint NOT IN (:off[])"
+        return found.narrowed(off, off=list(self.off))
 
     def _marks(self, found: Sequence[Row]) -> list[DeliveryMark]:
         return [DeliveryMark(self.standing, *row) for row in found]

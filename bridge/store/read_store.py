@@ -28,7 +28,7 @@ from bridge.store.delivery_pages import DeliveryPages
 from bridge.store.figures import Figures
 from bridge.store.records import Record
 from bridge.store.rows import UNREADABLE, plain, readable, unreadable_rows
-from bridge.store.selection import deliveries_where, watches_where
+from bridge.store.selection import Search, deliveries, watches
 from bridge.store.sql_session import Finder, Session
 from bridge.store.statements import SQL
 from bridge.store.task_pages import TaskPages
@@ -60,15 +60,14 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         self, wanted: WatchFilter = EVERY_WATCH, *, before: int | None = None, limit: int | None = None
     ) -> Page[WatchView]:
         """These watches, the last added first: at most `limit`, of those before this `watch_id`."""
-        where, values = watches_where(wanted, before)
-        return _page(self._database, records.WATCH_VIEWS, f"{where} ORDER BY watch_id DESC", values, limit, number=-1)
+        search = watches(wanted, before)
+        return _page(self._database, records.WATCH_VIEWS, search, "watch_id DESC", limit, number=-1)
 
     def last_finished(self, wanted: WatchFilter, *, limit: int) -> Page[WatchView]:
         """The matching watches that finished or were withdrawn, the last first: at most `limit`. `next_before` is
         set if there are more; it cannot be used as a cursor."""
-        where, values = watches_where(wanted, None)
-        rest = f"{where or ' WHERE 1 = 1'} AND {_OVER} ORDER BY ended_at DESC"
-        return _page(self._database, records.WATCH_VIEWS, rest, values, limit, number=-1)
+        search = watches(wanted).narrowed(_OVER)
+        return _page(self._database, records.WATCH_VIEWS, search, "ended_at DESC", limit, number=-1)
 
     def find(self, task_id: str, account: str | None = None) -> list[Watch]:
         """The watches of this id: one for each account that has it."""
@@ -114,19 +113,16 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
     ) -> Page[DeliveryView]:
         """These deliveries, the newest first: at most `limit`, of those before this `delivery_id`. With `attempts`,
         each has all its attempts."""
-        where, values = deliveries_where(wanted, before)
-        rest = f"{where} ORDER BY delivery_id DESC"
+        search = deliveries(wanted, before)
         with self._database.read() as session:
-            page = _page(session, records.DELIVERY_VIEWS, rest, values, limit, number=0)
+            page = _page(session, records.DELIVERY_VIEWS, search, "delivery_id DESC", limit, number=0)
             if attempts:
                 page[:] = _with_attempts(session, page)
             return page
 
     def delivery_totals(self, wanted: DeliveryFilter) -> list[DeliveryTotal]:
         """How many of these deliveries there are, by endpoint and topic. Reads each of them."""
-        where, values = deliveries_where(wanted, None)
-        found = self._database.find(SQL["reads.totals"].replace("{where}", where), **values)
-        return [DeliveryTotal(*row) for row in found]
+        return [DeliveryTotal(*row) for row in deliveries(wanted).find(self._database, "reads.totals")]
 
     def delivery_body(self, delivery_id: int, *, most: int) -> tuple[bytes, int]:
         """The first bytes of what a delivery sends, and how many there are. Nothing when it is gone."""
@@ -241,13 +237,13 @@ def revision(session: Finder) -> int:
     return number
 
 
-def _page(
-    session: Finder, record: Record[T], rest: str, values: Mapping[str, object], limit: int | None, *, number: int
-) -> Page[T]:
+def _page(session: Finder, record: Record[T], search: Search, order: str, limit: int | None, *, number: int) -> Page[T]:
     """At most `limit` rows, each with its number in this column. An unreadable row counts as one of them."""
+    rest = f" WHERE {search.where} ORDER BY {order}"
     if limit is None:
-        return Page(record.find(session, rest, **values))
-    found = session.find(f"{record.select}{rest} LIMIT :most", **values, most=limit + 1)  # shows whether there is more
+        return Page(record.find(session, rest, **search.values))
+    most = limit + 1  # shows whether there is more
+    found = session.find(f"{record.select}{rest} LIMIT :most", **search.values, most=most)
     page = Page(record.readable(found[:limit]))
     page.next_before = found[limit - 1][number] if len(found) > limit else None
     return page

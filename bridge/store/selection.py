@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import DeliveryFilter, WatchFilter
-from bridge.store.rows import plain
+from bridge.store.rows import Row, plain
+from bridge.store.sql_session import Finder
 from bridge.store.statements import SQL
-
-Values = Mapping[str, object]
 
 _WATCHES: Final = {
     "phases": "phase IN (:phases[])",
@@ -34,44 +33,55 @@ _DELIVERIES: Final = {
 }
 
 
-def watches_where(wanted: WatchFilter, before: int | None) -> tuple[str, Values]:
-    """The WHERE clause for these watches, of those before this `watch_id`, and its values."""
-    return _where(_WATCHES, {**watch_values(wanted), "before": before})
+class Search(NamedTuple):
+    """What a statement looks for: the conditions in the place of `{where}`, and their values."""
+
+    conditions: Sequence[str]
+    values: Mapping[str, object]
+
+    @property
+    def where(self) -> str:
+        return " AND ".join(self.conditions) or "true"
+
+    def narrowed(self, *conditions: str, **values: object) -> Search:
+        """With these conditions as well."""
+        return Search([*self.conditions, *conditions], {**self.values, **values})
+
+    def find(self, session: Finder, name: str, **values: object) -> list[Row]:
+        """What this statement finds."""
+        return session.find(SQL[name].replace("{where}", self.where), **{**self.values, **values})
+
+
+def search(conditions: Mapping[str, str], wanted: Mapping[str, object]) -> Search:
+    """The conditions of what is wanted: of each value that is given."""
+    given = [condition for name, condition in conditions.items() if wanted.get(name) not in (None, ())]
+    return Search(given, {name: _storable(value) for name, value in wanted.items()})
+
+
+def watches(wanted: WatchFilter, before: int | None = None) -> Search:
+    """These watches, of those before this `watch_id`."""
+    return search(_WATCHES, {**watch_values(wanted), "before": before})
 
 
 def watch_values(wanted: WatchFilter) -> dict[str, object]:
-    return {**wanted._asdict(), "text": None if wanted.text is None else like(wanted.text)}
+    return {**wanted._asdict(), "text": None if wanted.text is None else _like(wanted.text)}
 
 
-def deliveries_where(wanted: DeliveryFilter, before: int | None) -> tuple[str, Values]:
-    """The WHERE clause for these deliveries, of those before this `delivery_id`, and its values."""
+def deliveries(wanted: DeliveryFilter, before: int | None = None) -> Search:
+    """These deliveries, of those before this `delivery_id`."""
     few = wanted.states and not {DeliveryState.WAITING, DeliveryState.ACCEPTED} & set(wanted.states)
     key = wanted.watch._asdict() if wanted.watch else {}
     # Few states: a partial index finds them.
-    return _where(_DELIVERIES, {**wanted._asdict(), **key, "is_settled": few or None, "before": before})
-
-
-def _where(conditions: Mapping[str, str], wanted: Values) -> tuple[str, Values]:
-    found = matching(conditions, wanted)
-    return f" WHERE {' AND '.join(found)}" if found else "", storable(wanted)
-
-
-def matching(conditions: Mapping[str, str], wanted: Values) -> list[str]:
-    """The conditions of what is given."""
-    return [condition for name, condition in conditions.items() if wanted.get(name) not in (None, ())]
-
-
-def storable(values: Values) -> dict[str, object]:
-    """The values as a store would have them: every text, also those in a tuple."""
-    return {name: _storable(value) for name, value in values.items()}
+    return search(_DELIVERIES, {**wanted._asdict(), **key, "is_settled": few or None, "before": before})
 
 
 def _storable(value: object) -> object:
+    """As a store would have it: every text, also those in a tuple."""
     if isinstance(value, list | tuple):
         return list(map(_storable, value))
     return plain(value) if isinstance(value, str) else value
 
 
-def like(text: str) -> str:
+def _like(text: str) -> str:
     """The LIKE pattern, with the escape character `!`, of what contains this text."""
     return f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"

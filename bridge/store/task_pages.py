@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from bridge.domain.filters import WatchFilter
@@ -11,7 +11,7 @@ from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import WatchView
 from bridge.store import records
 from bridge.store.rows import Row, plain
-from bridge.store.selection import matching, storable, watch_values
+from bridge.store.selection import Search, search, watch_values
 from bridge.store.sql_session import Finder, OpenStore, Session
 from bridge.store.statements import SQL
 from bridge.store.watch_rows import snapshot_of
@@ -36,17 +36,15 @@ _WITHOUT_INDEX: Final = {
 class _Scan(NamedTuple):
     """Tasks in the order of their ids, along an index."""
 
-    along: str  # the condition of the index
-    rest: list[str]  # the conditions that it does not have
-    values: Mapping[str, object]
+    along: Search  # by the index
+    rest: Sequence[str] = ()  # the conditions that it does not have
     phases: int = 0  # number of phases to read, if the index is by phase
 
     def find(self, session: Session, name: str, *, before: int | None, floor: int = 0, **values: object) -> list[Row]:
         """What this statement finds of the tasks between two ids."""
-        ids = ["watch_id < :before", "watch_id >= :floor"] if floor else ["watch_id < :before"]
-        where = " AND ".join(filter(None, [self.along, *self.rest, *ids]))
-        given = {**self.values, **values, "before": _NEWEST if before is None else before, "floor": floor}
-        return session.find(SQL[name].replace("{where}", where), **given)
+        ids = ["watch_id < :before", *(["watch_id >= :floor"] if floor else [])]
+        search = self.along.narrowed(*self.rest, *ids, before=_NEWEST if before is None else before, floor=floor)
+        return search.find(session, name, **values)
 
     def floor(self, session: Session, before: int | None) -> int:
         """The id down to which to look, so that no more than `SCANNED` rows are read; 0: look at all of them."""
@@ -54,7 +52,7 @@ class _Scan(NamedTuple):
             return 0
         # The rows of one phase lie far apart, so each of them costs more.
         skipped = SCANNED // (2 * self.phases or 1)
-        found = self._replace(rest=[]).find(session, "pages.task_floor", before=before, skipped=skipped)
+        found = self._replace(rest=()).find(session, "pages.task_floor", before=before, skipped=skipped)
         return int(found[0][0]) if found else 0
 
 
@@ -136,32 +134,29 @@ def text_hits(session: Session, text: str | None) -> list[int]:
     if not text:
         return []
     text = plain(text)
-    found = session.find(SQL["pages.id_prefix"], text=text, end=text + _LAST, most=MOST_HITS)
     account, slash, begin = text.partition("/")
-    if slash:
-        found += session.find(SQL["pages.key_prefix"], text=begin, end=begin + _LAST, account=account, most=MOST_HITS)
-    found += session.find(SQL["pages.label_prefix"], text=text, last=_LAST, most=MOST_HITS)
-    found += session.find(SQL["pages.of_event"], text=text)
+    key = {"account": account, "begin": begin, "begin_end": slash and begin + _LAST}
+    found = session.find(SQL["pages.hits"], text=text, end=text + _LAST, last=_LAST, **key, most=MOST_HITS)
     return list({watch_id for (watch_id,) in found}) if len(found) < MOST_HITS else []
 
 
 def _matching(session: Session, hits: Sequence[int], wanted: WatchFilter, before: int | None) -> list[int]:
-    values = wanted._replace(text=None)._asdict()
-    scan = _Scan("watch_id IN (:ids[])", matching(_WITHOUT_INDEX, values), storable(values))
-    return [watch_id for (watch_id,) in scan.find(session, "pages.matching", before=before, ids=list(hits))]
+    found = _Scan(search(_WITHOUT_INDEX, wanted._replace(text=None)._asdict()), ["watch_id IN (:ids[])"])
+    return [watch_id for (watch_id,) in found.find(session, "pages.matching", before=before, ids=list(hits))]
 
 
 def _scans(wanted: WatchFilter) -> Iterator[_Scan]:
     """Along the index of labels, of accounts and phases (for each phase), or of the ids."""
-    given = watch_values(wanted)
-    values = storable(given)
+    values = watch_values(wanted)
     if wanted.label is not None:
-        yield _Scan(SQL["reads.by_label"], matching(_WITHOUT_INDEX, {**given, "label": None}), values)
+        rest = search(_WITHOUT_INDEX, {**values, "label": None}).conditions
+        yield _Scan(search({"label": SQL["reads.by_label"]}, values), rest)
     elif wanted.account is None and not wanted.phases:
-        yield _Scan("", matching(_WITHOUT_INDEX, given), values)
+        found = search(_WITHOUT_INDEX, values)
+        yield _Scan(Search((), found.values), found.conditions)
     else:
-        index = "phase = :phase" if wanted.account is None else "account = :account AND phase = :phase"
-        rest = matching(_WITHOUT_INDEX, {**given, "phases": (), "account": None})
+        along = search({"account": "account = :account"}, values).narrowed("phase = :phase")
+        rest = search(_WITHOUT_INDEX, {**values, "phases": (), "account": None}).conditions
         phases = wanted.phases or tuple(Phase)
         for phase in phases:
-            yield _Scan(index, rest, {**values, "phase": str(phase)}, len(phases))
+            yield _Scan(along.narrowed(phase=str(phase)), rest, len(phases))

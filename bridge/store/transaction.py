@@ -246,8 +246,7 @@ class Transaction:
             self.filled.update(Share(endpoint_scope(endpoint), event.slot) for endpoint, _ in held)
 
     def _write_attempts(self) -> None:
-        # Unless they have been written before.
-        attempt = SQL["commits.attempt"]
+        attempt = SQL["commits.attempt"]  # one that is stored already has disabled its endpoint before
         disabling = {
             made.endpoint: made
             for made in reversed(self._attempts)

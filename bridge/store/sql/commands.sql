@@ -21,8 +21,9 @@ DELETE FROM queues WHERE endpoint IN (:endpoints[])
 -- enable: Deliver to these endpoints again.
 UPDATE endpoints SET disabled_at = NULL WHERE endpoint IN (:endpoints[]) AND disabled_at IS NOT NULL
 
--- deliveries: Deliveries to send again; conditions follow.
-SELECT delivery_id, endpoint FROM deliveries JOIN events USING (event_id)
+-- deliveries: Deliveries to send again.
+SELECT delivery_id, endpoint FROM deliveries JOIN events USING (event_id) WHERE {where}
+ORDER BY delivery_id {postgres:FOR NO KEY UPDATE OF deliveries}
 
 -- redeliver: Make deliveries wait again, for a full round of attempts.
 UPDATE deliveries SET state = 'waiting', attempts = 0, next_attempt_at = 0, settled_at = NULL, sent_so_far = ''

@@ -54,20 +54,21 @@ ORDER BY ended_at DESC, watch_id DESC LIMIT :most
 SELECT watch_id, account || '/' || task_id, snapshot FROM watches
 WHERE watch_id IN (:ids[]) AND length(snapshot) <= :most_chars
 
--- id_prefix: The watches whose id begins with a text.
-SELECT watch_id FROM watches WHERE task_id >= :text AND task_id < :end LIMIT :most
-
--- key_prefix: The same within an account.
-SELECT watch_id FROM watches WHERE task_id >= :text AND task_id < :end AND account || '' = :account LIMIT :most
-
--- label_prefix: The watches whose label begins with a text, in upper or lower case.
-SELECT watch_id FROM watches
-WHERE label IS NOT NULL AND lower(label){postgres: COLLATE "C"} >= lower(:text)
-    AND lower(label){postgres: COLLATE "C"} < lower(:text) || :last
-LIMIT :most
-
--- of_event: The watch of an event.
-SELECT watch_id FROM events JOIN watches ON task_id = subject AND watches.account = events.account
+-- hits: The watches whose id, ACCOUNT/ID or label (in upper or lower case) begins with a text, and that of an event.
+SELECT watch_id FROM (
+    SELECT watch_id FROM watches WHERE task_id >= :text AND task_id < :end LIMIT :most
+) AS by_id
+UNION ALL SELECT watch_id FROM (
+    SELECT watch_id FROM watches WHERE task_id >= :begin AND task_id < :begin_end AND account || '' = :account
+    LIMIT :most
+) AS by_key
+UNION ALL SELECT watch_id FROM (
+    SELECT watch_id FROM watches
+    WHERE label IS NOT NULL AND lower(label){postgres: COLLATE "C"} >= lower(:text)
+        AND lower(label){postgres: COLLATE "C"} < lower(:text) || :last
+    LIMIT :most
+) AS by_label
+UNION ALL SELECT watch_id FROM events JOIN watches ON task_id = subject AND watches.account = events.account
 WHERE event_id = :text
 
 -- in_topic: A condition of `delivery_page`.

@@ -25,7 +25,7 @@ GROUP BY endpoint, last_detail
 
 -- totals: Deliveries by endpoint and topic.
 SELECT endpoint, topic, count(*), min(created_at), max(created_at)
-FROM deliveries JOIN events USING (event_id) {where} GROUP BY endpoint, topic ORDER BY endpoint, topic
+FROM deliveries JOIN events USING (event_id) WHERE {where} GROUP BY endpoint, topic ORDER BY endpoint, topic
 
 -- body: The first bytes of what a delivery sends, and how many there are.
 SELECT substr(body, 1, :most), length(body) FROM deliveries WHERE delivery_id = :delivery_id
