@@ -22,7 +22,7 @@ from bridge.domain.views import (
     UnreadView,
     WatchView,
 )
-from bridge.store.rows import Row, meta_of, plain, readable, readable_json
+from bridge.store.rows import Row, plain, readable, stored_json
 from bridge.store.statements import SQL
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ class Record(Generic[T]):
 def _watch_view(*, meta: str, urls: str | None, **fields: Any) -> WatchView:
     """JSON that cannot be read is left out."""
     key = f"{fields['account']}/{fields['task_id']}"
-    links = () if urls is None else tuple(readable_json("urls", key, urls, []) or ())
-    return WatchView(**fields, meta=meta_of(key, meta), urls=links)
+    links = () if urls is None else tuple(stored_json("urls", key, urls, list) or ())
+    return WatchView(**fields, meta=stored_json("meta", key, meta, dict) or {}, urls=links)
 
 
 ATTEMPTS: Final = Record("attempt", AttemptView, "attempts")

@@ -6,7 +6,7 @@ A person or a disk fault may have changed a row. Such a row is ignored, and the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any, Final, TypeVar
 
@@ -25,12 +25,6 @@ MOST_COUNTED: Final = 1000  # by `status`
 _WATCHES: Final = "SELECT 'watch', account || '/' || task_id FROM watches WHERE"
 _DELIVERIES: Final = "SELECT 'delivery', delivery_id || '/' || event_id FROM deliveries WHERE"
 _logged: set[tuple[str, str]] = set()
-
-
-def meta_of(key: str, text: str) -> Mapping[str, Json]:
-    """An empty mapping when it cannot be read: the event is sent without it."""
-    meta = readable_json("meta", key, text, {})
-    return meta if isinstance(meta, dict) else {}
 
 
 def json_text(value: Json) -> str:
@@ -70,13 +64,14 @@ def readable(what: str, make: Callable[[Any], T], rows: Iterable[Any]) -> list[T
     return found
 
 
-def readable_json(what: str, key: str, text: str, default: Json) -> Json:
-    """The value of a JSON text; the default, and a line in the log, when it is invalid."""
+def stored_json(what: str, key: str, text: str, kind: type[T]) -> T | None:
+    """The value of a JSON text. None when it is of another kind, or invalid, which the log tells."""
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
         report(what, key, error)
-        return default
+        return None
+    return found if isinstance(found, kind) else None
 
 
 def report(what: str, key: str, error: Exception) -> None:

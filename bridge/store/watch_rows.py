@@ -11,7 +11,7 @@ from bridge import collector
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase, Snapshot
 from bridge.domain.watch import Doubt, Memory, Watch, WatchState
-from bridge.store.rows import Row, json_text, meta_of, plain, readable, readable_json, report
+from bridge.store.rows import Row, json_text, plain, readable, report, stored_json
 from bridge.store.sql_session import Session
 from bridge.store.statements import SQL
 
@@ -70,7 +70,7 @@ def watch(row: Row) -> Watch:
     return Watch(
         state=state,
         label=label,
-        meta=meta_of(key, meta),
+        meta=stored_json("meta", key, meta, dict) or {},
         endpoints=None if endpoints is None else named_endpoints(key, endpoints),
         source=source,
         ended_at=ended_at,
@@ -81,8 +81,8 @@ def watch(row: Row) -> Watch:
 
 def named_endpoints(key: str, text: str) -> tuple[str, ...] | None:
     """None when they cannot be read: then the routes decide."""
-    names = readable_json("endpoints", key, text, None)
-    return tuple(map(str, names)) if isinstance(names, list) else None
+    names = stored_json("endpoints", key, text, list)
+    return None if names is None else tuple(map(str, names))
 
 
 def snapshot_text(snapshot: Snapshot | None) -> str | None:
