@@ -34,20 +34,18 @@ class RepeatableCommits(CommitStore):
         self._settle_doubts()
         answers = [self._done.get(id(change)) for change in changes]
         rest = [change for change, done in zip(changes, answers, strict=True) if done is None]
-        applied = iter(self._commit(rest, parcels_for) if rest else [])
+        applied: list[bool] = []
+        if rest:
+            try:
+                with self._database.write() as session:
+                    applied = self._apply(session, rest, parcels_for)
+            except InDoubt as doubt:
+                self._doubts.append((doubt.mark, list(zip(rest, applied, strict=True))))
+                raise
         for change in changes:
             self._done.pop(id(change), None)
-        return [next(applied) if done is None else done[1] for done in answers]
-
-    def _commit(self, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
-        applied: list[bool] = []
-        try:
-            with self._database.write() as session:
-                applied = self._apply(session, changes, parcels_for)
-        except InDoubt as doubt:
-            self._doubts.append((doubt.mark, list(zip(changes, applied, strict=True))))
-            raise
-        return applied
+        fresh = iter(applied)
+        return [next(fresh) if done is None else done[1] for done in answers]
 
     def _settle_doubts(self) -> None:
         """Find out which commits in doubt were done. StoreError while that cannot be known."""
