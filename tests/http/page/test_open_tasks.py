@@ -12,13 +12,19 @@ from playwright.sync_api import Browser
 from tests.http.page.browser import WIDTHS, Tab, tab
 from tests.http.page.watching import just_finished
 from tests.http.site import Site, running_site
-from tests.world import kling
+from tests.world import kling, until
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
 NOTE_FIRST_TEXT = """
     new MutationObserver(([one]) => { window.firstText ??= one.target.innerText })
         .observe(document.querySelector("figure [data-copy]"), {childList: true})
+"""
+HIDING = """
+    window.isHidden = false;
+    Object.defineProperty(document, "hidden", {get: () => window.isHidden});
+    const soon = window.setTimeout;
+    window.setTimeout = (...rest) => { window.timers += 1; return soon(...rest) };
 """
 IS_LIVE = "document.querySelector('[data-live] .dot:not(.off)') !== null"
 WIDE = "W" * 250 + "مرحبا" * 50
@@ -63,6 +69,42 @@ def test_a_row_turns_in_place_and_new_tasks_come_when_the_reader_asks(browser: B
         page.page.click("[data-new]")
         page.wait_for("document.querySelector('[data-list=tasks] tr').dataset.task === 'kling newcomer'")
         assert page.page.evaluate("window.stays")
+
+
+def test_a_task_that_newer_ones_have_pushed_off_the_page_is_not_new(browser: Browser, open_site: Site) -> None:
+    add(open_site, "older", "Older")
+    with tab(browser, open_site.url) as page:
+        open_live(page, "/tasks")
+        add(open_site, "pushed-off", "Pushed off")
+        body = {"tasks": [{"id": f"crowd-{n}"} for n in range(60)]}
+        open_site.world.ends_at.update({f"crowd-{n}": time.monotonic() + 3600 for n in range(60)})
+        assert open_site.client.post("/api/v1/tasks", json=body).status_code == 201
+        page.wait_for("!document.querySelector('[data-new]').hidden")
+        page.page.click("[data-new]")
+        page.wait_for("document.querySelector('[data-list=tasks] tr').dataset.task.startsWith('kling crowd-')")
+        page.page.hover("[data-list=tasks] tr")
+        page.wait_for("document.querySelector('[data-new]').hidden")
+        open_site.world.ends_at["pushed-off"] = 0.0
+        until(lambda: "pushed-off" in open_site.world.by_task(), seconds=20, what="the webhook")
+        page.page.wait_for_timeout(1_500)  # three frames of the stream
+        assert page.page.locator("[data-new]").is_hidden()
+
+
+def test_a_hidden_page_asks_for_nothing_and_catches_up_when_it_is_shown(browser: Browser, open_site: Site) -> None:
+    with tab(browser, open_site.url) as page:
+        page.page.add_init_script(HIDING)
+        open_live(page, "/tasks")
+        asked: list[str] = []
+        page.page.on("request", lambda request: asked.append(request.url))
+        page.page.evaluate("window.isHidden = true")
+        page.page.evaluate("document.querySelector('[data-retry]').click()")  # a new stream: something may be missing
+        page.page.wait_for_timeout(2_500)  # an update may follow another after two seconds
+        page.page.evaluate("window.timers = 0")
+        page.page.wait_for_timeout(2_000)
+        assert open_site.url + "/tasks" not in asked
+        assert page.page.evaluate("window.timers") < 4
+        with page.page.expect_request(open_site.url + "/tasks"):
+            page.page.evaluate("window.isHidden = false, document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_a_task_is_added_and_withdrawn_by_hand(browser: Browser, open_site: Site) -> None:

@@ -140,8 +140,9 @@ let [refreshing, refreshAt, refreshTimer] = [false, 0, undefined];
 
 // Bring what is on the page up to date. With `lists`, also add and remove rows.
 async function refresh({ lists = false } = {}) {
-  if (refreshing || document.hidden) return scheduleRefresh();
-  refreshing = true;
+  if (document.hidden) return document.addEventListener("visibilitychange", refresh, { once: true });
+  if (refreshing) return scheduleRefresh();
+  [refreshing, refreshAt] = [true, Date.now()];
   try {
     const fresh = await load(location.href);
     if (lists && find("[data-list]", fresh).length > find("[data-list]").length) return location.reload(); // it was empty
@@ -151,13 +152,12 @@ async function refresh({ lists = false } = {}) {
       const same = known.get(keyOf(element));
       if (same && same.nodeName === element.nodeName && !isInUse(element)) patch(element, same);
     }
-    if (lists) showNew(new Set());
+    if (lists) showNew(new Set()), (body.dataset.now = fresh.body.dataset.now);
     body.dataset.needs = fresh.body.dataset.needs;
   } catch {
     scheduleRefresh();
   } finally {
-    refreshing = false;
-    refreshAt = Date.now();
+    [refreshing, refreshAt] = [false, Date.now()];
     tick();
   }
 }
