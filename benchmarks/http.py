@@ -63,7 +63,7 @@ def run(quick: bool) -> Report:
     ]
     memory = [
         ["without `http:`", f"{idle_mb():.0f} MB"],
-        ["with `http:`, each path asked", f"{idle_mb(PATHS):.0f} MB"],
+        ["with `http:`, after a request to each path", f"{idle_mb(PATHS):.0f} MB"],
     ]
     tables = [
         Table(head=("what", "no requests", f"{RATE} requests a second"), rows=rows),

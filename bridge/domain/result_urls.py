@@ -93,7 +93,7 @@ def is_private(host: str) -> bool:
     """Whether a plain host, judged by its name alone, is this machine or in a private network. Names are not resolved.
 
     An address in an unusual notation (octal, hexadecimal, shortened) counts as private: programs read it differently,
-    and it has no honest use.
+    and no real provider uses it.
     """
     address = _address(host)
     if address is None:

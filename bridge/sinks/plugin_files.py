@@ -14,8 +14,8 @@ _PLAYS = {"video": "m.video", "audio": "m.audio"}
 
 @lru_cache
 def held_file(memory: Any) -> Any:
-    """Apprise's attachment in memory, extended for plugins that open its path (given here, because only one file
-    imports Apprise).
+    """Apprise's attachment in memory, extended for plugins that open its path. `memory` is its class, a parameter
+    because only one file imports Apprise.
 
     Mailgun, Matrix, Mastodon, Pushbullet and others do that. They get a temporary file, which `stack` removes.
     """
