@@ -45,7 +45,7 @@ class AccountPoller:
     the old plan.
 
     `host_recovered` is called when the account's host works again, or when another account may probe it. `needs_more`
-    is called with the account's name when more watches of a bulk addition should be put.
+    is called with the account's name when it can take more watches of a bulk addition.
     """
 
     def __init__(

@@ -127,7 +127,7 @@ class LearnedCadence:
         """When a task began, by genbridge's clock. The smallest observed lag between creation and addition is taken as
         the difference of the clocks; a task with a larger lag was added that much later.
 
-        A task that was created after its addition says nothing about the clocks, because its id was added in advance.
+        If a task was created after its addition, its id was added in advance, so it says nothing about the clocks.
         Only a creation time in the future shows that the provider's clock is ahead.
         """
         if abs(added_at - created_at) > MAX_APART_S:
