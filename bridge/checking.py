@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from bridge.account_catalogue import catalogue
 from bridge.clock import SystemClock
+from bridge.config.field_types import ROBOTS
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Webhook
 from bridge.config.secret import SecretText
@@ -15,11 +16,7 @@ from bridge.errors import ConfigError
 from bridge.expressions.query import Query
 from bridge.net.client import NO_PROXY, address_problem, proxy_problem
 from bridge.plan_builder import PlanBuilder
-from bridge.sinks.apprise_plugin import check_url
-from bridge.sinks.chat_services import ROBOTS
 from bridge.sinks.hook_address import check_hook_url
-from bridge.sinks.template_payloads import check_body
-from bridge.sinks.texts import check_template
 
 Key = tuple[str | int, ...]
 
@@ -75,6 +72,8 @@ def _webhook_problems(endpoint: Webhook, environment: ProxyRules) -> Iterator[tu
     if endpoint.format in ROBOTS:
         yield from _text_problems(endpoint)
     elif endpoint.body is not None:
+        from bridge.sinks.template_payloads import check_body  # here and below: few settings have templates or chats
+
         yield ("body",), check_body(endpoint.body)
 
 
@@ -98,12 +97,16 @@ def _proxy_problems(proxy: SecretText | None, url: str, environment: ProxyRules)
 def _text_problems(endpoint: Webhook | Apprise) -> Iterator[tuple[Key, str | None]]:
     for key, template in (("title", endpoint.title), ("body", endpoint.body)):
         if template is not None:
+            from bridge.sinks.texts import check_template
+
             yield (key,), check_template(template)
 
 
 def _chat_problems(endpoint: Apprise, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
     yield from _proxy_problems(endpoint.proxy, "", environment)
     yield from _text_problems(endpoint)
+    from bridge.sinks.apprise_plugin import check_url
+
     for place, url in enumerate(endpoint.urls):
         yield ("urls", place), check_url(url.reveal())
 

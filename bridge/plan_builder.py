@@ -24,6 +24,7 @@ from bridge.archive_builder import (
     result_files,
 )
 from bridge.callback_reading import callbacks_of
+from bridge.config.field_types import ROBOTS
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Settings, Webhook, fingerprint
 from bridge.config.secret import SecretText, has_reference
@@ -43,13 +44,7 @@ from bridge.providers.provider import HttpProvider, drop_files
 from bridge.providers.signing import of_pair
 from bridge.sinks.answers import AcceptRule, AnswerReader, read_nothing
 from bridge.sinks.attached_files import NOTHING_KNOWN, ResultFiles
-from bridge.sinks.chat import ChatSink, ChatUrl
-from bridge.sinks.chat_services import READERS, ROBOTS
-from bridge.sinks.chat_services.chat_service import Chat
-from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.posting import PostSettings
-from bridge.sinks.requests_hook import ChatNetwork
-from bridge.sinks.robot import RobotSink
 from bridge.sinks.webhook import WebhookSink
 
 CHAT_CONCURRENCY: Final = 1  # keeps the messages of a chat in order
@@ -238,20 +233,9 @@ class PlanBuilder:
 
     def _sink(self, name: str, endpoint: Webhook | Apprise, loaded: Loaded) -> Sink:
         if isinstance(endpoint, Apprise):
-            return ChatSink(
-                name=name,
-                urls=[ChatUrl(text=url.written, url=url.reveal()) for url in endpoint.urls],
-                title=endpoint.title,
-                body=endpoint.body,
-                timeout_s=loaded.settings.delivery.timeout_s,
-                style=_style(endpoint, loaded.settings),
-                files=self._result_files(endpoint, loaded),
-                network=ChatNetwork(
-                    proxy=endpoint.proxy.reveal() if endpoint.proxy else None,
-                    environment=loaded.proxies,
-                    ca_file=str(loaded.under(endpoint.ca_file)) if endpoint.ca_file else None,
-                ),
-            )
+            from bridge.chat_builder import chat_sink  # here, because a daemon without chats does not need it
+
+            return chat_sink(name, endpoint, loaded, files=self._result_files(endpoint, loaded))
         secrets = [secret.reveal() for secret in endpoint.secret]
         post = PostSettings(
             url=endpoint.url.reveal(),
@@ -264,19 +248,10 @@ class PlanBuilder:
             holds_secret=has_reference(endpoint.url.written),
         )
         if endpoint.format in ROBOTS:
-            style = _style(endpoint, loaded.settings)
-            chat = Chat(chat_id=endpoint.chat_id or "", thread_id=endpoint.thread_id or "", previews=style.previews)
-            return RobotSink(
-                name=name,
-                format=endpoint.format,
-                settings=post,
-                secret=secrets[0] if secrets else None,
-                title=endpoint.title,
-                body=endpoint.body,
-                chat=chat,
-                style=style,
-                files=self._result_files(endpoint, loaded),
-            )
+            from bridge.chat_builder import robot_sink  # here, for the same reason
+
+            files = self._result_files(endpoint, loaded)
+            return robot_sink(name, endpoint, loaded.settings, post=post, secrets=secrets, files=files)
         return WebhookSink(
             name=name,
             settings=post,
@@ -319,23 +294,15 @@ def _accept(name: str, endpoint: Webhook) -> AnswerReader | None:
     """The operator's own rule for answers, if set. ConfigError if it is not a valid expression."""
     if endpoint.accept is None:
         return None
+    service: AnswerReader = read_nothing
+    if endpoint.format in ROBOTS:
+        from bridge.sinks.chat_services import READERS  # here, because only robots need it
+
+        service = READERS[endpoint.format]
     try:
-        return AcceptRule(endpoint.accept, where="accept", service=READERS.get(endpoint.format, read_nothing))
+        return AcceptRule(endpoint.accept, where="accept", service=service)
     except ValueError as error:
         raise ConfigError([f"endpoints.{name}.accept: {error}"]) from error
-
-
-def _style(endpoint: Webhook | Apprise, settings: Settings) -> ChatStyle:
-    """How to write the texts for people."""
-    page_url = settings.http.public_url if settings.http is not None else None
-    return ChatStyle(
-        language=endpoint.language,
-        timezone=endpoint.timezone,
-        marks=endpoint.marks,
-        previews=endpoint.attach == "preview",
-        files=endpoint.attach == "file",
-        page_url=(page_url or "").rstrip("/"),
-    )
 
 
 def _hosts_basis(endpoint: Webhook | Apprise, loaded: Loaded) -> object:

@@ -25,7 +25,7 @@ FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms
     {"config", "net", "service", "offload", "liveness"},
     {"engine", "providers", "sources", "sinks", "archive", "store", "simulator"},
     {"account_catalogue", "store_location"},
-    {"task_lookup", "callback_reading", "archive_builder"},
+    {"task_lookup", "callback_reading", "archive_builder", "chat_builder"},
     {"task_reading"},
     {"plan_builder"},
     {"wiring"},

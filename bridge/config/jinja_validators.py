@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
-
-import jinja2
-from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import TYPE_CHECKING, Final
 
 from bridge.config.validators import http_url, line
 from bridge.domain.quoting import quoted
 from bridge.expressions.hook_url import has_expression, plain_url
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
 
 _CONTROL_IN_PROSE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -29,11 +28,16 @@ def hook_url(text: str) -> str:
 
 def template(text: str) -> str:
     """A Jinja template that can be parsed and uses no private attributes."""
+    import jinja2  # here and below, because most settings have no template
+    from jinja2 import nodes
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
     found = _CONTROL_IN_PROSE.search(text)
     if found is not None:
         raise ValueError(f"contains the control character U+{ord(found[0]):04X}")
     try:
-        tree = _ENVIRONMENT.parse(text)
+        # Only for parsing. The sinks escape values from outside when they render.
+        tree = ImmutableSandboxedEnvironment(autoescape=False).parse(text)
         takes_in = next(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)), None)
         hidden = next((reached for reached in _reached(tree) if reached.startswith("_")), None)
     except jinja2.TemplateSyntaxError as error:
@@ -47,12 +51,10 @@ def template(text: str) -> str:
     return text
 
 
-# Only for parsing. The sinks escape values from outside when they render.
-_ENVIRONMENT: Final = ImmutableSandboxedEnvironment(autoescape=False)
-
-
 def _reached(tree: nodes.Template) -> Iterable[str]:
     """The literal names of attributes and items that a template uses, in any notation."""
+    from jinja2 import nodes
+
     for attribute in tree.find_all(nodes.Getattr):
         yield attribute.attr
     for item in tree.find_all(nodes.Getitem):

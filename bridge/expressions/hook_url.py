@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import jinja2
-
-_LEXER: Final = jinja2.Environment(autoescape=True)  # used only for splitting
 _BLOCKS: Final = {"block_begin", "raw_begin", "comment_begin", "comment"}
 
 
@@ -43,10 +40,13 @@ def plain_url(url: str) -> str:
 
 
 def _split(url: str) -> list[Piece]:
+    import jinja2  # here, because few URLs have expressions
+
+    lexer = jinja2.Environment(autoescape=True)  # used only for splitting
     pieces: list[Piece] = []
     source: list[str] | None = None
     try:
-        for _, kind, text in _LEXER.lex(url):
+        for _, kind, text in lexer.lex(url):
             if kind in _BLOCKS:
                 raise ValueError("holds a Jinja statement or comment; only expressions {{ ... }} may stand in a URL")
             if kind == "variable_begin":

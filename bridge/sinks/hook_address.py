@@ -8,11 +8,10 @@ expressions are stored, otherwise path and query. Scheme, host and port always c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Final
-from urllib.parse import quote, unquote
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
-import jinja2
 import orjson
 
 from bridge.domain.change import AccountChange
@@ -20,7 +19,9 @@ from bridge.domain.event import Event
 from bridge.domain.event_building import account_event
 from bridge.domain.sample import is_sample
 from bridge.expressions.hook_url import has_expression, pieces_of
-from bridge.sinks.templates import Sandbox, TemplateFault, TextTemplate
+
+if TYPE_CHECKING:
+    from bridge.sinks.address_values import AddressValue
 
 NAMES: Final = "account action event_id label meta provider task_id topic".split()
 """The names that an expression may use; null when unknown."""
@@ -43,12 +44,7 @@ class HookAddress:
         self._pieces = pieces_of(url) if has_expression(url) else []
         self._plain = url
         self._origin, self._begin = _split(self._pieces[0].text if self._pieces else url)
-        self._templates = {
-            piece.text: TextTemplate(f"{{{{ {piece.text} }}}}", names=NAMES, sandbox=_VALUES)
-            for piece in self._pieces
-            if piece.is_expression
-        }
-
+        self._templates = _templates([piece.text for piece in self._pieces if piece.is_expression])
         try:
             self._target(dict.fromkeys(self._templates, "x"))
         except Unaddressed:
@@ -87,8 +83,8 @@ class HookAddress:
 
     def _value(self, source: str, known: Mapping[str, object]) -> str:
         try:
-            return self._templates[source].render_whole(known, most_chars=MOST_CHARS)
-        except TemplateFault as fault:
+            return self._templates[source].render(known, most_chars=MOST_CHARS)
+        except ValueError as fault:
             raise Unaddressed(f"{self._where}: {{{{ {source} }}}}: {fault}") from None
 
     def _target(self, values: Mapping[str, str]) -> str:
@@ -109,6 +105,15 @@ class HookAddress:
         if {unquote(segment) for segment in path.split("/")} & {".", ".."}:
             raise Unaddressed(f"{self._where}: a value would change the path (. or ..)")
         return made
+
+
+def _templates(sources: Sequence[str]) -> Mapping[str, AddressValue]:
+    """The template of each expression."""
+    if not sources:
+        return {}
+    from bridge.sinks.address_values import AddressValue  # here, because few URLs have expressions
+
+    return {source: AddressValue(source, names=NAMES) for source in sources}
 
 
 def sample_url(url: str) -> str:
@@ -136,16 +141,3 @@ def _split(url: str) -> tuple[str, str]:
     scheme, _, rest = url.partition("://")
     end = min((at for mark in "/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
     return f"{scheme}://{rest[:end]}", rest[end:]
-
-
-def _encoded(value: object) -> str:
-    if value is None or isinstance(value, jinja2.Undefined):
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, str | int | float):
-        raise TypeError("the value is neither text nor a number")
-    return quote(str(value), safe="", errors="replace")
-
-
-_VALUES: Final = Sandbox(undefined=jinja2.ChainableUndefined, finalize=_encoded)

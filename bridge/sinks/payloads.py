@@ -12,7 +12,6 @@ from typing import Final
 from bridge.domain.event import OPERATOR_TOPICS, TASK_STATUS, Event, Topic
 from bridge.domain.task import Json
 from bridge.encoding import documented, encode, rfc3339
-from bridge.sinks.texts import PLAIN
 
 Payload = Callable[[Event], bytes]
 
@@ -101,6 +100,8 @@ def standard(event: Event) -> bytes:
 def newapi(event: Event) -> bytes:
     """new-api's notification. `values` are the task (or account, or endpoint), then the result URLs, in the order of
     `content`."""
+    from bridge.sinks.texts import PLAIN  # here, because no other format needs texts
+
     written = PLAIN.write(event)
     return encode(
         {

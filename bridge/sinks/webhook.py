@@ -13,7 +13,6 @@ from bridge.sinks.answers import read_nothing
 from bridge.sinks.payloads import PAYLOADS, Payload
 from bridge.sinks.posting import JSON_TYPE, Poster, PostSettings
 from bridge.sinks.signatures import digest_signing, standard_signing
-from bridge.sinks.template_payloads import SHIPPED, TemplatePayload, shipped
 
 
 class WebhookSink:
@@ -34,14 +33,19 @@ class WebhookSink:
     ) -> None:
         self._name = name
         self._clock = settings.clock
-        content_type = SHIPPED[template] if template else JSON_TYPE
-        self._poster = Poster(name, settings, read=read_nothing, content_type=content_type)
+        self._payload: Payload
+        content_type = JSON_TYPE
         if format == "template":
-            self._payload: Payload = TemplatePayload(
-                endpoint=name, source=shipped(template) if template else body or ""
-            )
+            from bridge.sinks.template_payloads import SHIPPED, TemplatePayload, shipped  # here: few need templates
+
+            content_type = SHIPPED[template] if template else JSON_TYPE
+            self._payload = TemplatePayload(endpoint=name, source=shipped(template) if template else body or "")
         else:
+            if format == "newapi":
+                import bridge.sinks.texts  # noqa: F401 - now, and not when the first task ends
+
             self._payload = PAYLOADS[format]
+        self._poster = Poster(name, settings, read=read_nothing, content_type=content_type)
         self._sign = (digest_signing if format == "newapi" else standard_signing)(secrets, endpoint=name)
 
     def parcels(self, event: Event) -> Sequence[Parcel]:

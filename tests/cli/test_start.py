@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,19 @@ def test_a_daemon_loads_no_library_that_draws_in_a_terminal() -> None:
     script = "import sys, bridge.cli.run; print(*sys.modules); import rich.console, httpx"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"rich", "pygments", "attr"} & set(run.stdout.split())
+
+
+def test_a_daemon_that_notifies_only_programs_loads_no_templates_and_no_chats(shell: Shell) -> None:
+    shell.settings({"endpoints": {"hook": {"type": "webhook", "url": "http://127.0.0.1:9/hook"}}})
+    environment = {**os.environ, "KLING_KEY": "k-0123456789"}
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT, "once"], cwd=shell.folder, capture_output=True, text=True, env=environment
+    )
+    assert run.returncode == 0, run.stderr
+    loaded = set(run.stdout.splitlines()[-1].split())
+    assert "bridge.sinks.webhook" in loaded
+    assert not {"jinja2", "apprise", "bridge.sinks.texts", "bridge.sinks.robot", "bridge.sinks.chat"} & loaded
+    assert not {"starlette", "uvicorn", "prometheus_client"} & loaded
 
 
 def test_serving_the_page_loads_no_library_of_ciphers() -> None:
