@@ -271,16 +271,16 @@ class Transaction:
     def _publish(self, event: Event, watch_id: int | None = None) -> None:
         """Put the event into the log and its parcels into the outbox. Its documented bytes are kept once: with the
         delivery that has them, if any."""
-        parcels = self._parcels_for(event)
+        parcels, slot = self._parcels_for(event), event.slot
         is_live, kept_at = event.topic in LIVE_TOPICS, None
-        self.filled.update(Share(endpoint_scope(parcel.endpoint), event.slot) for parcel in parcels)
         for parcel in parcels:
+            self.filled.add(Share(endpoint_scope(parcel.endpoint), slot))
             if parcel.is_documented:
                 kept_at = parcel.endpoint
             where = (event.event_id, parcel.endpoint, parcel.target, watch_id, is_live)
             # Due at once is 0, not the event's own instant: the wall clock may be a year ahead.
             due = (DeliveryState.WAITING, parcel.due_at, event.occurred_at)
-            self._deliveries.append((*where, *due, parcel.address, parcel.body, event.slot))
+            self._deliveries.append((*where, *due, parcel.address, parcel.body, slot))
         what = event.event_id, event.topic, event.account, plain(event.subject), event.occurred_at
         self._events.append((*what, kept_at))
         if kept_at is None:
