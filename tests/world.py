@@ -39,7 +39,7 @@ NOT_SUPPORTED: Answer = (501, b"", {})
 
 
 @dataclass(frozen=True)
-class Told:
+class ReceivedWebhook:
     """One webhook as it arrived. `daemon` is the value of the header X-Daemon, which a crew's daemons send."""
 
     at: float
@@ -106,12 +106,12 @@ class World:
     ends_at: dict[str, float] = field(default_factory=dict)  # monotonic
     fails: set[str] = field(default_factory=set)
     requests: list[Request] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    received: list[ReceivedWebhook] = field(default_factory=list)
     fault: Callable[[str], Answer | None] = lambda task_id: None  # an answer in place of the task's own
     receive: Callable[[str, int], int] = lambda event_id, times: 200  # event id, times seen before -> status
     hooks: dict[str, Answer] = field(default_factory=dict)  # by path: answers of the receiver in place of `receive`
     stuck: dict[str, threading.Event] = field(default_factory=dict)  # by path: until then the receiver says nothing
-    on_told: Callable[[Told], None] = lambda told: None
+    on_received: Callable[[ReceivedWebhook], None] = lambda webhook: None
     answer_s: float = 0.0  # how long the provider takes
     provider_port: int = 0
     receiver_port: int = 0
@@ -169,20 +169,20 @@ class World:
             self.stuck[path].wait(60)
         lower = {name.lower(): value for name, value in headers.items()}
         event_id = lower.get("webhook-id", "")  # a chat sends none
-        times = sum(told.event_id == event_id for told in self.told)
+        times = sum(webhook.event_id == event_id for webhook in self.received)
         status = self.hooks[path][0] if path in self.hooks else self.receive(event_id, times)
         daemon = lower.get("x-daemon", "")
-        told = Told(time.monotonic(), event_id, body, headers, status, path, daemon)
-        self.told.append(told)
-        self.on_told(told)
+        webhook = ReceivedWebhook(time.monotonic(), event_id, body, headers, status, path, daemon)
+        self.received.append(webhook)
+        self.on_received(webhook)
         return status
 
-    def by_task(self) -> dict[str, list[Told]]:
+    def by_task(self) -> dict[str, list[ReceivedWebhook]]:
         """Webhooks about tasks, by task id."""
-        found: dict[str, list[Told]] = defaultdict(list)
-        for told in list(self.told):
-            if told.topic.startswith("task_"):
-                found[told.data["task_id"]].append(told)
+        found: dict[str, list[ReceivedWebhook]] = defaultdict(list)
+        for webhook in list(self.received):
+            if webhook.topic.startswith("task_"):
+                found[webhook.data["task_id"]].append(webhook)
         return found
 
     def webhooks(self, *names: str) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_check_online_asks_every_account_and_reaches_every_endpoint_without_tell
     assert said.code == 0, said.out
     assert list(report(said))[-3:] == ["accounts.kling", "endpoints.hook", "endpoints.chat[1]"]
     assert len(world.polls) == 1
-    assert world.told == []
+    assert world.received == []
 
 
 def test_check_online_is_content_with_a_gateway_that_has_a_task_for_any_id(shell: Shell, world: World) -> None:

@@ -91,7 +91,7 @@ def test_run_works_until_a_signal_and_reports_what_it_does_on_stderr(shell: Shel
     def act() -> None:
         ready(shell)
         drop(shell.folder / "queue", "one.txt", "a\n")
-        until(lambda: bool(world.told), seconds=10, what="the webhook")
+        until(lambda: bool(world.received), seconds=10, what="the webhook")
 
     said = served(shell, act)
     assert (said.code, said.out) == (0, "")
@@ -213,7 +213,7 @@ def test_settings_are_read_again_by_signal_and_by_change_and_a_broken_file_leave
         heard(daemon, "settings.invalid", saying="not YAML")
         assert re.search(r"genbridge\.yaml:\d+:\d+: not YAML", daemon.log.read_text())
         drop(shell.folder / "queue", "a.txt", "a\n")
-        until(lambda: len(world.told) == 1, seconds=10, what="work by the old settings")
+        until(lambda: len(world.received) == 1, seconds=10, what="work by the old settings")
         settings.unlink()
         heard(daemon, "settings.invalid", saying='genbridge.yaml: there is no such file"')
         assert not logged(daemon, "settings.reloaded")
@@ -222,7 +222,7 @@ def test_settings_are_read_again_by_signal_and_by_change_and_a_broken_file_leave
         os.kill(daemon.pid, signal.SIGHUP)
         until((shell.folder / "other").is_dir, seconds=10, what="the new settings")
         drop(shell.folder / "other", "b.txt", "b\n")
-        until(lambda: len(world.told) == 2, seconds=10, what="work by the new settings")
+        until(lambda: len(world.received) == 2, seconds=10, what="work by the new settings")
         assert daemon.stop() == 0
     assert logged(daemon, "settings.reloaded")
     assert '"level":"debug"' in daemon.log.read_text().replace(": ", ":"), "the log follows the settings"
@@ -237,7 +237,7 @@ def test_a_certificate_that_cannot_be_leaves_the_old_settings_in_force(shell: Sh
         change(settings, accounts={"kling": {**accounts["kling"], "ca_file": "missing.pem"}})
         heard(daemon, "settings.invalid", saying="ca_file")
         drop(shell.folder / "queue", "a.txt", "a\n")
-        until(lambda: len(world.told) == 1, seconds=10, what="work by the old settings")
+        until(lambda: len(world.received) == 1, seconds=10, what="work by the old settings")
         assert daemon.stop() == 0
     assert not logged(daemon, "settings.reloaded")
 
@@ -271,7 +271,7 @@ def test_once_takes_what_lies_in_the_sources_first(shell: Shell, world: World) -
     (shell.folder / "queue").mkdir()
     drop(shell.folder / "queue", "all.txt", "a\nb\n")
     assert shell("once", "--timeout", "30s").code == 0
-    assert {told.topic for told in world.told} == {"task_succeeded", "task_failed"}
+    assert {told.topic for told in world.received} == {"task_succeeded", "task_failed"}
 
 
 def test_once_says_1_when_the_time_is_over(shell: Shell, world: World) -> None:
@@ -322,7 +322,7 @@ def test_once_does_not_wait_for_what_these_settings_can_never_do(shell: Shell, w
 def test_test_sends_a_sample_of_any_topic_with_as_many_results_as_asked_for(shell: Shell, world: World) -> None:
     assert shell("test", "hook", "--results", "4").code == 0
     assert shell("test", "hook", "--topic", "account_blocked").code == 0
-    four, blocked = world.told
+    four, blocked = world.received
     assert len(four.data["urls"]) == 4
     assert blocked.topic == "account_blocked"
     for wrong in (("--topic", "task_exploded"), ("--results", "11"), ("--results", "0")):
@@ -333,7 +333,7 @@ def test_test_sends_a_sample_and_writes_nothing_down(shell: Shell, world: World)
     said = shell("test", "hook")
     assert said.code == 0
     assert said.out.startswith("hook: accepted: ")
-    [told] = world.told
+    [told] = world.received
     assert told.topic == "task_succeeded"
     assert not (shell.folder / "state.db").exists()
     world.receive = lambda event_id, times: 500

@@ -132,7 +132,7 @@ def test_a_test_asks_the_provider_and_sends_a_sample(shell: Shell, empty: Path, 
     said = shell("init", "--provider", "kling", *address, "--tasks", "queue", "--test")
     assert said.code == 0, said.out
     assert len(world.polls) == 1
-    assert len(world.told) == 1
+    assert len(world.received) == 1
 
 
 def test_a_person_is_asked_again_after_a_wrong_answer(shell: Shell, empty: Path) -> None:

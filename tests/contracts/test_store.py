@@ -299,8 +299,8 @@ class TestNotes:
             failures=2,
             doubt=Doubt(kind=Kind.NOT_FOUND, answers=3, since_at=NOW + 0.125),
             progress=42.5,
-            progress_told_at=NOW + 0.5,
-            input_told=True,
+            progress_reported_at=NOW + 0.5,
+            is_input_reported=True,
         )
         store.note([make_note(memory=memory, next_poll_at=NOW + 8.75)])
         [state] = store.changed(0)[1]

@@ -132,7 +132,7 @@ class Trial:
         return not self._missing(world)
 
     def _missing(self, world: World) -> set[str]:
-        told = {one.data["task_id"] for one in list(world.told) if one.topic == "task_archived"}
+        told = {one.data["task_id"] for one in list(world.received) if one.topic == "task_archived"}
         return {film.name for film in self.films.values() if film.manner in HONEST} - told
 
     def _look_for_halves(self) -> None:
@@ -176,7 +176,7 @@ class Trial:
                 wrong.append(path.name)
         honest = [film for film in self.films.values() if film.manner in HONEST]
         ids: dict[tuple[str, str], set[str]] = {}
-        for one in world.told:
+        for one in world.received:
             ids.setdefault((one.data["task_id"], one.topic), set()).add(one.event_id)
         return {
             "results": len(honest),

@@ -32,13 +32,13 @@ def new_tasks(world: World, account: str, count: int, *, ends_in: Callable[[int]
 
 def notified(world: World) -> set[str]:
     """The tasks that the receiver knows to have succeeded."""
-    return {one.data["task_id"] for one in list(world.told) if one.topic == SUCCEEDED}
+    return {one.data["task_id"] for one in list(world.received) if one.topic == SUCCEEDED}
 
 
 def sent(world: World, daemon: str, *, since: float) -> list[float]:
     """When this daemon sent anything to anybody."""
     requests = [one.at for one in list(world.requests) if one.daemon == daemon]
-    return [at for at in requests + [one.at for one in list(world.told) if one.daemon == daemon] if at > since]
+    return [at for at in requests + [one.at for one in list(world.received) if one.daemon == daemon] if at > since]
 
 
 def lasting(number: int) -> float:
@@ -153,7 +153,7 @@ class Verdict:
 def verdict(world: World) -> Verdict:
     bodies, times = defaultdict(set), Counter[str]()
     by_fact, order = defaultdict(set), defaultdict(list)
-    for one in world.told:
+    for one in world.received:
         times[one.event_id] += 1
         bodies[one.event_id].add(one.body)
         if times[one.event_id] == 1 and one.topic.startswith("task_"):
@@ -199,6 +199,6 @@ def all_share(crew: Crew, *names: str, within_s: float = 15.0) -> None:
 def settle(crew: Crew, *, within_s: float = 40.0) -> Verdict:
     """Wait until every task has finished and is notified, then stop all daemons."""
     world = crew.world
-    until(lambda: notified(world) >= world.ends_at.keys(), seconds=within_s, what="every end told")
+    until(lambda: notified(world) >= world.ends_at.keys(), seconds=within_s, what="every result sent")
     assert crew.stop() == [0] * len(crew.daemons)
     return verdict(world)

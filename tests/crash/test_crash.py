@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.stopwatch import Stopwatch
-from tests.world import RESET, DaemonProcess, Told, World, drop, running_world, until
+from tests.world import RESET, DaemonProcess, ReceivedWebhook, World, drop, running_world, until
 
 TASKS = 200
 KILLS = 24
@@ -29,12 +29,12 @@ class Killer:
         self.settings = settings
         self.recovery_s: list[float] = []
         self.struck = threading.Event()
-        world.on_told = lambda told: self.struck.set()
+        world.on_received = lambda webhook: self.struck.set()
 
     def run(self) -> None:
         queue = self.settings.parent / "queue"
         for number in range(KILLS):
-            acts = len(self.world.polls) + len(self.world.told)
+            acts = len(self.world.polls) + len(self.world.received)
             with DaemonProcess(self.settings) as daemon:
                 self.recover(daemon, acts)
                 match number % 3:
@@ -57,7 +57,7 @@ class Killer:
     def recover(self, daemon: DaemonProcess, acts: int) -> None:
         """Measure from the start of the process to its first useful act: a poll or a webhook."""
         life = Stopwatch(daemon.pid)
-        while len(self.world.polls) + len(self.world.told) == acts and life.seconds < 8:
+        while len(self.world.polls) + len(self.world.received) == acts and life.seconds < 8:
             time.sleep(0.005)
         self.recovery_s.append(life.seconds)
 
@@ -83,7 +83,7 @@ def test_no_kill_loses_an_end_or_doubles_an_id(tmp_path: Path) -> None:
             world.ends_at[task_id] = min(ends_at, time.monotonic() + 1)
         with DaemonProcess(settings) as daemon:
             everything = set(world.ends_at)
-            until(lambda: accepted(world) >= everything, seconds=60, what="every end told and accepted")
+            until(lambda: accepted(world) >= everything, seconds=60, what="every result accepted")
             time.sleep(1)
             assert daemon.stop() == 0
     check_promises(world)
@@ -95,25 +95,27 @@ def test_no_kill_loses_an_end_or_doubles_an_id(tmp_path: Path) -> None:
 
 
 def accepted(world: World) -> set[str]:
-    return {task for task, told in world.by_task().items() if any(one.answered == 200 for one in told)}
+    return {task for task, webhooks in world.by_task().items() if any(one.answered == 200 for one in webhooks)}
 
 
 def check_promises(world: World) -> None:
     """0 lost, 0 double ids, 0 invented ends, the same bytes on every attempt."""
     by_task = world.by_task()
     assert set(by_task) == set(world.ends_at)
-    for task_id, told in by_task.items():
-        assert len({one.event_id for one in told}) == 1, f"two ids for the end of {task_id}"
-        assert len({one.body for one in told}) == 1, f"different bytes for {told[0].event_id}"
+    for task_id, webhooks in by_task.items():
+        assert len({one.event_id for one in webhooks}) == 1, f"two ids for the end of {task_id}"
+        assert len({one.body for one in webhooks}) == 1, f"different bytes for {webhooks[0].event_id}"
         expected = "task_failed" if task_id in world.fails else "task_succeeded"
-        assert {one.topic for one in told} == {expected}
-        assert all(one.at >= world.ends_at[task_id] - 0.001 for one in told) or ended_early(world, task_id, told)
+        assert {one.topic for one in webhooks} == {expected}
+        assert all(one.at >= world.ends_at[task_id] - 0.001 for one in webhooks) or ended_early(
+            world, task_id, webhooks
+        )
 
 
-def ended_early(world: World, task_id: str, told: list[Told]) -> bool:
-    """Ends may have been brought forward at the close of the test; never may one be told before any poll saw it."""
+def ended_early(world: World, task_id: str, webhooks: list[ReceivedWebhook]) -> bool:
+    """Ends may have been brought forward at the close of the test; no result may be sent before a poll has seen it."""
     first_poll = min(at for at, polled in world.polls if polled == task_id)
-    return min(one.at for one in told) > first_poll
+    return min(one.at for one in webhooks) > first_poll
 
 
 @pytest.mark.real
@@ -130,11 +132,11 @@ def test_the_sync_of_the_commit_precedes_the_first_byte_of_the_send(tmp_path: Pa
         drop(tmp_path / "queue", "tasks.txt", "\n".join(world.ends_at))
         strace = ["strace", "-f", "-qq", "-s", "20000", "-e", calls, "-o", str(trace)]
         with DaemonProcess(settings, wrapper=strace) as daemon:
-            until(lambda: len(world.told) >= 5, seconds=60, what="five ends told")
+            until(lambda: len(world.received) >= 5, seconds=60, what="five webhooks")
             daemon.stop()
     lines = trace.read_text(errors="replace").splitlines()
-    for told in world.told:
-        assert_synced_before_sent(lines, told.event_id)
+    for webhook in world.received:
+        assert_synced_before_sent(lines, webhook.event_id)
 
 
 def assert_synced_before_sent(lines: list[str], event_id: str) -> None:

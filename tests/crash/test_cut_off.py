@@ -73,9 +73,9 @@ def test_a_daemon_behind_a_black_hole_sends_nothing_after_its_lease_and_joins_ag
 
         cut_off(crew, hide, bring_back)
         assert "lease.lost" in crew.log("a")
-        told = settle(crew)
-    print(f"\n{told}")
-    assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
+        tally = settle(crew)
+    print(f"\n{tally}")
+    assert (tally.lost, tally.double_ids, tally.differing, tally.disordered) == (0, 0, 0, 0)
 
 
 def test_a_daemon_that_was_frozen_sends_nothing_before_it_has_joined_again(world: World, crew: Crew) -> None:
@@ -90,9 +90,9 @@ def test_a_daemon_that_was_frozen_sends_nothing_before_it_has_joined_again(world
     cut_off(crew, lambda: crew.send("a", signal.SIGSTOP), wake)
     joined_at = time.monotonic()
     assert all(at > joined_at - 2 for at in sent(world, "a", since=woken_at))
-    told = settle(crew)
-    print(f"\n{told}")
-    assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
+    tally = settle(crew)
+    print(f"\n{tally}")
+    assert (tally.lost, tally.double_ids, tally.differing, tally.disordered) == (0, 0, 0, 0)
 
 
 def test_connections_cut_in_the_middle_of_commits_change_nothing(world: World, crew: Crew) -> None:
@@ -104,10 +104,10 @@ def test_connections_cut_in_the_middle_of_commits_change_nothing(world: World, c
         for _ in range(50):  # so that much else is written while it is not known what became of a commit
             crew.drop("a", new_tasks(world, "kling", 4, ends_in=lambda number: luck.uniform(1, 8)))
             time.sleep(0.2)
-        told = settle(crew)
-    print(f"\n{told}")
-    assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
-    assert told.repeated == 0
+        tally = settle(crew)
+    print(f"\n{tally}")
+    assert (tally.lost, tally.double_ids, tally.differing, tally.disordered) == (0, 0, 0, 0)
+    assert tally.repeated == 0
 
 
 def test_a_server_that_crashes_or_throws_everybody_out_costs_nothing(world: World, tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_a_server_that_crashes_or_throws_everybody_out_costs_nothing(world: Worl
                     "AND application_name = 'genbridge'"
                 )
             time.sleep(0.3)
-        told = settle(crew)
-    print(f"\n{told}")
-    assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
+        tally = settle(crew)
+    print(f"\n{tally}")
+    assert (tally.lost, tally.double_ids, tally.differing, tally.disordered) == (0, 0, 0, 0)
 
 
 def test_a_standby_that_takes_over_has_everything_and_is_found(world: World, tmp_path: Path) -> None:
@@ -143,18 +143,18 @@ def test_a_standby_that_takes_over_has_everything_and_is_found(world: World, tmp
             crew.start(*TRIO)
             crew.drop("a", new_tasks(world, "kling", 300, ends_in=lambda number: luck.uniform(3, 20)))
             all_share(crew, *TRIO)
-            until(lambda: len(notified(world)) > 20, seconds=20, what="some ends told")  # more of them at any moment
+            until(lambda: len(notified(world)) > 20, seconds=20, what="some webhooks")  # more of them at any moment
             primary.stop(at_once=True)
             gone_at = time.monotonic()
             time.sleep(luck.uniform(0.5, 1.5))
             standby.promote()
             all_share(crew, *TRIO, within_s=30)
             print(f"\nall work on {time.monotonic() - gone_at:.1f} s after the primary's end")
-            told = settle(crew)
+            tally = settle(crew)
             lost = [name for name in TRIO if "lease.lost" in crew.log(name)]
-    print(f"{told}, leases lost by {lost}")
-    assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
-    assert lost or not told.repeated  # who keeps its lease knows what it has told
+    print(f"{tally}, leases lost by {lost}")
+    assert (tally.lost, tally.double_ids, tally.differing, tally.disordered) == (0, 0, 0, 0)
+    assert lost or not tally.repeated  # who keeps its lease knows what it has sent
 
 
 def test_a_lease_that_is_lost_again_and_again_leaves_nothing_behind(world: World, crew: Crew) -> None:
@@ -205,8 +205,8 @@ def test_a_stop_is_obeyed_while_the_store_is_away(world: World, tmp_path: Path) 
         assert crew.log("a").splitlines()[-1].startswith("genbridge: store postgresql://genbridge:***@")
         server.start()
         crew.start("a", "b")
-        told = settle(crew)
-    assert (told.lost, told.double_ids, told.differing) == (0, 0, 0)
+        tally = settle(crew)
+    assert (tally.lost, tally.double_ids, tally.differing) == (0, 0, 0)
 
 
 def test_clocks_that_differ_by_days_do_no_harm(world: World, crew: Crew) -> None:
@@ -225,6 +225,6 @@ def test_clocks_that_differ_by_days_do_no_harm(world: World, crew: Crew) -> None
     all_share(crew, *TRIO)
     time.sleep(1)
     crew.daemons.pop("c").kill()  # what it has planned by its clock is taken over by those behind it
-    told = settle(crew, within_s=20)
-    assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
-    assert {one.topic for one in world.told} == {"task_running", "task_succeeded"}
+    tally = settle(crew, within_s=20)
+    assert (tally.lost, tally.double_ids, tally.differing, tally.disordered) == (0, 0, 0, 0)
+    assert {one.topic for one in world.received} == {"task_running", "task_succeeded"}

@@ -39,7 +39,7 @@ def test_uploads_that_fail_in_parts_leave_one_whole_copy_of_each(tmp_path: Path)
             return 200, json.dumps(kling(task_id, "succeed", urls=[f"{url}/{task_id}.mp4"])).encode(), {}
 
         def archived() -> set[str]:
-            return {one.data["task_id"] for one in list(world.told) if one.topic == "task_archived"}
+            return {one.data["task_id"] for one in list(world.received) if one.topic == "task_archived"}
 
         world.fault = answer
         flaky = FlakyProxy(int(bucket.rpartition(":")[2]), random.Random(5), most_bytes=8 << 20)

@@ -43,12 +43,12 @@ def test_daemons_that_are_killed_every_few_seconds_lose_nothing_and_double_nothi
         kills += 1
         time.sleep(luck.uniform(0.0, 1.0))
         crew.start(name)
-    told = settle(crew)
-    print(f"\n{kills} kills: {told}")
-    assert (told.lost, told.double_ids, told.differing, told.disordered) == (0, 0, 0, 0)
-    assert sum(one.topic == RUNNING for one in world.told) >= 100  # the end cancels what is late
-    assert told.repeated <= 8 * kills  # what was in flight: the endpoint's concurrency
-    assert told.late_polls <= 66 * kills  # likewise: 16 single requests, or one about 50
+    tally = settle(crew)
+    print(f"\n{kills} kills: {tally}")
+    assert (tally.lost, tally.double_ids, tally.differing, tally.disordered) == (0, 0, 0, 0)
+    assert sum(one.topic == RUNNING for one in world.received) >= 100  # the end cancels what is late
+    assert tally.repeated <= 8 * kills  # what was in flight: the endpoint's concurrency
+    assert tally.late_polls <= 66 * kills  # likewise: 16 single requests, or one about 50
 
 
 def test_no_task_waits_long_however_often_daemons_are_killed(world: World, crew: Crew) -> None:
@@ -107,24 +107,24 @@ def test_a_retry_after_sent_to_one_daemon_stops_them_all(world: World, crew: Cre
     crew.drop("a", new_tasks(world, "kling", 150, ends_in=lasting) + new_tasks(world, "suno", 5, ends_in=lasting))
     all_share(crew, *TRIO)
     time.sleep(1.5)  # the burst of first transitions is over
-    pause_s, told_at = 4.0, 0.0
+    pause_s, named_at = 4.0, 0.0
 
     refusing = threading.Lock()
 
     def refuse_once(task_id: str) -> tuple[int, bytes, dict[str, str]] | None:
-        nonlocal told_at
+        nonlocal named_at
         if not task_id.startswith("kling") or not refusing.acquire(blocking=False):
             return None
-        told_at = time.monotonic()
+        named_at = time.monotonic()
         return 429, b"{}", {"Retry-After": str(int(pause_s))}
 
     world.fault = refuse_once
     time.sleep(pause_s + 2)
-    early = [one for one in world.requests if one.account == "kling" and told_at < one.at < told_at + pause_s - 0.05]
-    print(f"\nafter the 429: {[(one.daemon, round(one.at - told_at, 3)) for one in early]}")
-    assert all(one.at - told_at < 1.5 for one in early)  # a tenth of it where nobody else has the cores
-    assert any(one.at > told_at + pause_s for one in world.requests if one.account == "kling")
-    assert any(told_at + 1 < one.at < told_at + pause_s for one in world.requests if one.account == "suno")
+    early = [one for one in world.requests if one.account == "kling" and named_at < one.at < named_at + pause_s - 0.05]
+    print(f"\nafter the 429: {[(one.daemon, round(one.at - named_at, 3)) for one in early]}")
+    assert all(one.at - named_at < 1.5 for one in early)  # a tenth of it where nobody else has the cores
+    assert any(one.at > named_at + pause_s for one in world.requests if one.account == "kling")
+    assert any(named_at + 1 < one.at < named_at + pause_s for one in world.requests if one.account == "suno")
 
 
 def test_a_refused_key_is_reported_once_and_tried_no_more_often_than_by_one(world: World, crew: Crew) -> None:
@@ -136,13 +136,21 @@ def test_a_refused_key_is_reported_once_and_tried_no_more_often_than_by_one(worl
     time.sleep(7)
     after = [one for one in world.requests if one.at > refused_at + 1.5]  # the others hear of it within a second
     assert not after  # one daemon would try again after a minute
-    until(lambda: any(one.topic == "account_blocked" for one in world.told), seconds=5, what="the block told")
+    until(
+        lambda: any(one.topic == "account_blocked" for one in world.received),
+        seconds=5,
+        what="the event about the block",
+    )
     world.fault = lambda task_id: None
     crew.stop()
     crew.start(*TRIO)  # each may try once at its start
-    until(lambda: any(one.topic == "account_restored" for one in world.told), seconds=15, what="the restoral told")
+    until(
+        lambda: any(one.topic == "account_restored" for one in world.received),
+        seconds=15,
+        what="the event about the restored account",
+    )
     all_share(crew, *TRIO)
-    topics = [one.topic for one in world.told]
+    topics = [one.topic for one in world.received]
     assert (topics.count("account_blocked"), topics.count("account_restored")) == (1, 1)
 
 

@@ -28,7 +28,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 200
 
 
 def archived(world: World) -> set[str]:
-    return {one.data["task_id"] for one in list(world.told) if one.topic == "task_archived"}
+    return {one.data["task_id"] for one in list(world.received) if one.topic == "task_archived"}
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def test_daemons_that_share_a_place_write_each_file_once(
     copies = [content for path, content in found.items() if path.endswith(".mp4")]
     assert len(copies) == TASKS
     assert all(content == FILE for content in copies)
-    events = {(one.data["task_id"], one.event_id) for one in world.told}
+    events = {(one.data["task_id"], one.event_id) for one in world.received}
     assert len(events) == TASKS
 
 

@@ -89,11 +89,11 @@ def sha256(content: bytes) -> str:
 
 
 def archived(world: World) -> set[str]:
-    return {one.data["task_id"] for one in list(world.told) if one.topic == "task_archived"}
+    return {one.data["task_id"] for one in list(world.received) if one.topic == "task_archived"}
 
 
 def is_told(world: World) -> bool:
-    return any(one.topic == "task_archived" for one in world.told)
+    return any(one.topic == "task_archived" for one in world.received)
 
 
 def copies(folder: Path) -> list[Path]:
@@ -122,8 +122,8 @@ def test_kill_9_at_any_byte_loses_nothing_and_leaves_no_half_file(tmp_path: Path
     assert copy.read_bytes() == FILE
     assert copy.name == "cat-1.mp4"
     assert not list((tmp_path / "archive" / ".partial").iterdir())
-    assert len({one.event_id for one in world.told if one.topic == "task_archived"}) == 1
-    [told] = next(one.data for one in world.told if one.topic == "task_archived")["archive"]
+    assert len({one.event_id for one in world.received if one.topic == "task_archived"}) == 1
+    [told] = next(one.data for one in world.received if one.topic == "task_archived")["archive"]
     assert told["sha256"] == hashlib.sha256(FILE).hexdigest()
     assert tmp_path / "archive" / told["path"] == copy
 
@@ -161,8 +161,8 @@ def test_kill_9_loses_no_file_that_was_inside_an_answer(tmp_path: Path, world: W
 
     assert sorted(path.name for path in copies(tmp_path)) == sorted(f"{one}-{n}.png" for one in ids for n in (1, 2))
     assert not list((tmp_path / "archive" / ".partial").iterdir())
-    assert len({one.event_id for one in world.told}) == 2 * len(ids)
-    for one in world.told:
+    assert len({one.event_id for one in world.received}) == 2 * len(ids)
+    for one in world.received:
         assert [copy["sha256"] for copy in one.data["archive"]] == [sha256(image) for image in images]
         assert [item["sha256"] for item in one.data["task_result"]["images"]] == [sha256(image) for image in images]
     stored = sum(path.stat().st_size for path in tmp_path.glob("state.db*"))
@@ -213,8 +213,8 @@ def test_notifications_wait_for_copies_as_long_as_patience_lasts(
         with DaemonProcess(settings):
             until(lambda: is_told(world), seconds=60, what="task_archived")
 
-    assert [one.topic for one in world.told] == ["task_succeeded", "task_archived"]
-    first, second = (one.data["archive"] for one in world.told)
+    assert [one.topic for one in world.received] == ["task_succeeded", "task_archived"]
+    first, second = (one.data["archive"] for one in world.received)
     assert [copy["sha256"] for copy in second] == [hashlib.sha256(FILE).hexdigest()]
     assert first == (second if is_patient else [])
 

@@ -55,9 +55,9 @@ def test_a_file_in_the_queue_becomes_a_verified_webhook(tmp_path: Path, world: W
         until(lambda: (tmp_path / "queue").is_dir(), seconds=10, what="the queue folder")
         world.ends_at["0123"] = time.monotonic() + 1.5
         drop(tmp_path / "queue", "one.yaml", "id: 0123\nlabel: A film\nmeta: {order: 7}\n")
-        until(lambda: bool(world.told), seconds=15, what="the webhook")
+        until(lambda: bool(world.received), seconds=15, what="the webhook")
         assert daemon.stop() == 0
-    [told] = world.told
+    [told] = world.received
     assert told.headers["Authorization"] == f"Bearer {HOOK_KEY}"
     assert told.headers["Content-Type"] == "application/json"
     assert told.headers["webhook-id"] == told.data["event_id"]
@@ -87,11 +87,11 @@ def test_a_command_beside_the_daemon_is_noticed_within_a_second(tmp_path: Path, 
         done = genbridge(tmp_path, "add", "late", "--label", "x", "--meta", "a=b")
         assert done.returncode == 0, done.stderr
         noticing = Stopwatch(daemon.pid)
-        until(lambda: bool(world.told), seconds=5, what="the webhook")
+        until(lambda: bool(world.received), seconds=5, what="the webhook")
         assert noticing.seconds < 1.0
     [row] = listed(tmp_path)
     assert row["phase"] == "succeeded"
-    assert row["urls"] == world.told[0].data["urls"]
+    assert row["urls"] == world.received[0].data["urls"]
     assert row["meta"] == {"a": "b"}
 
 
@@ -113,16 +113,16 @@ def test_ctrl_c_stops_within_ten_seconds_with_exit_zero_and_no_repeat_afterwards
     (tmp_path / "queue").mkdir()
     drop(tmp_path / "queue", "all.txt", "\n".join(world.ends_at))
     with DaemonProcess(settings) as daemon:
-        until(lambda: len(world.told) > 5, seconds=20, what="some webhooks")
+        until(lambda: len(world.received) > 5, seconds=20, what="some webhooks")
         assert daemon.stop(number=signal.SIGINT) == 0
-    accepted = len(world.told)
+    accepted = len(world.received)
     world.ends_at = dict.fromkeys(world.ends_at, time.monotonic())
     with DaemonProcess(settings) as daemon:
         until(lambda: len(world.by_task()) == 50, seconds=30, what="the rest")
         time.sleep(0.5)
         assert daemon.stop() == 0
-    assert accepted < 50 <= len(world.told)
-    assert len({told.event_id for told in world.told}) == len(world.told) == 50
+    assert accepted < 50 <= len(world.received)
+    assert len({told.event_id for told in world.received}) == len(world.received) == 50
 
 
 def test_a_broken_new_settings_file_leaves_the_old_one_in_force_and_a_good_one_is_taken(
@@ -138,7 +138,7 @@ def test_a_broken_new_settings_file_leaves_the_old_one_in_force_and_a_good_one_i
         until(lambda: "another store needs a restart" in daemon.log.read_text(), seconds=5, what="the refusal")
         world.ends_at["a"] = 0.0
         drop(tmp_path / "queue", "a.txt", "a\n")
-        until(lambda: len(world.told) == 1, seconds=10, what="work by the old settings")
+        until(lambda: len(world.received) == 1, seconds=10, what="work by the old settings")
         changed = json.loads(good)
         changed["endpoints"]["hook"]["headers"] = {"X-New": "yes"}
         settings.write_text(json.dumps(changed))
@@ -146,10 +146,10 @@ def test_a_broken_new_settings_file_leaves_the_old_one_in_force_and_a_good_one_i
         until(lambda: "settings.reloaded" in daemon.log.read_text(), seconds=5, what="the reload")
         world.ends_at["b"] = 0.0
         drop(tmp_path / "queue", "b.txt", "b\n")
-        until(lambda: len(world.told) == 2, seconds=10, what="work by the new settings")
+        until(lambda: len(world.received) == 2, seconds=10, what="work by the new settings")
         assert daemon.stop() == 0
-    assert "X-New" not in world.told[0].headers
-    assert world.told[1].headers["X-New"] == "yes"
+    assert "X-New" not in world.received[0].headers
+    assert world.received[1].headers["X-New"] == "yes"
     assert "quueue" in daemon.log.read_text()
     assert HOOK_KEY not in daemon.log.read_text()
 
@@ -162,7 +162,7 @@ def test_once_works_until_everything_is_reported_and_says_by_its_exit_code_wheth
         world.ends_at[task_id] = time.monotonic() + 1
         assert genbridge(tmp_path, "add", task_id).returncode == 0
     assert genbridge(tmp_path, "once", "--timeout", "30s").returncode == 0
-    assert len(world.told) == 2
+    assert len(world.received) == 2
     world.receive = lambda event_id, times: 500
     world.ends_at["c"] = 0.0
     genbridge(tmp_path, "add", "c")
@@ -215,8 +215,8 @@ def test_secrets_show_up_nowhere(tmp_path: Path, world: World) -> None:
     world.ends_at["a"] = 0.0
     genbridge(tmp_path, "add", "a")
     with DaemonProcess(tmp_path / "genbridge.yaml", env={"CANARY": canary}) as daemon:
-        until(lambda: "account_blocked" in {told.topic for told in world.told}, seconds=10, what="the notice")
-        told = [one.body for one in world.told]
+        until(lambda: "account_blocked" in {told.topic for told in world.received}, seconds=10, what="the notice")
+        told = [one.body for one in world.received]
         daemon.stop()
     seen = daemon.log.read_bytes() + b"".join(told)
     for file in tmp_path.iterdir():
@@ -255,6 +255,6 @@ def test_new_settings_are_taken_as_soon_as_the_store_can_be_written(tmp_path: Pa
             world.settings(tmp_path, endpoints={"hook": hook}, sources={"queue": "other/"})
             until(lambda: "store.failed" in daemon.log.read_text(), seconds=15, what="the failure")
         until((tmp_path / "other").is_dir, seconds=15, what="the new settings")
-        until(lambda: world.told[-1].answered == 200, seconds=10, what="the webhook")
+        until(lambda: world.received[-1].answered == 200, seconds=10, what="the webhook")
         assert daemon.stop() == 0
     assert "Traceback" not in daemon.log.read_text()

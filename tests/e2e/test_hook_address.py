@@ -41,19 +41,19 @@ def test_retries_restarts_and_redeliveries_go_to_the_address_of_the_commit(tmp_p
     world.ends_at["t-1"] = 0.0
     _genbridge(tmp_path, "add", "t-1", "--meta", "execution=a/1")
     with DaemonProcess(settings) as daemon:
-        until(lambda: len(world.told) >= 1, seconds=10, what="the first attempt")
+        until(lambda: len(world.received) >= 1, seconds=10, what="the first attempt")
         daemon.kill()
     with DaemonProcess(_settings(world, tmp_path, "/elsewhere/{{ task_id }}")) as daemon:
-        until(lambda: world.told[-1].answered == 200, seconds=20, what="an attempt that is accepted")
-        event_id, count = world.told[0].event_id, len(world.told)
+        until(lambda: world.received[-1].answered == 200, seconds=20, what="an attempt that is accepted")
+        event_id, count = world.received[0].event_id, len(world.received)
         accepted = ("deliveries", "--state", "accepted", "--json")
         until(lambda: event_id in _genbridge(tmp_path, *accepted), seconds=10, what="the outcome in the store")
         _genbridge(tmp_path, "redeliver", event_id)
-        until(lambda: len(world.told) > count, seconds=10, what="the redelivery")
+        until(lambda: len(world.received) > count, seconds=10, what="the redelivery")
         assert daemon.stop() == 0
 
-    assert {told.path for told in world.told} == {"/waiting/a%2F1?task=t-1"}
-    assert len({(told.event_id, told.body) for told in world.told}) == 1
+    assert {told.path for told in world.received} == {"/waiting/a%2F1?task=t-1"}
+    assert len({(told.event_id, told.body) for told in world.received}) == 1
 
 
 def test_a_task_without_the_value_is_dead_at_once_and_said_so(tmp_path: Path, world: World) -> None:
@@ -62,13 +62,13 @@ def test_a_task_without_the_value_is_dead_at_once_and_said_so(tmp_path: Path, wo
     _genbridge(tmp_path, "add", "t-1")
     _genbridge(tmp_path, "add", "t-2", "--meta", "execution=2")
     with DaemonProcess(settings) as daemon:
-        until(lambda: len(world.told) == 1, seconds=10, what="the other task's webhook")
+        until(lambda: len(world.received) == 1, seconds=10, what="the other task's webhook")
         watch = Stopwatch()
         until(lambda: "t-1" in _genbridge(tmp_path, "deliveries", "--state", "dead"), seconds=10, what="the dead one")
         assert watch.seconds < 20
         assert daemon.stop() == 0
 
-    assert world.told[0].path == "/waiting/2"
+    assert world.received[0].path == "/waiting/2"
     [dead] = json.loads(_genbridge(tmp_path, "deliveries", "--state", "dead", "--json"))
     assert dead["last_outcome"] == "undeliverable"
     assert "{{ meta.execution }} has no value" in _genbridge(tmp_path, "explain", "t-1")
@@ -81,4 +81,4 @@ def test_the_sample_and_the_check_of_the_receiver_use_a_filled_address(tmp_path:
     said = _genbridge(tmp_path, "check", "--online")
     assert "{{" not in said
     assert "its url needs a task, which operator topics do not have" in said
-    assert [told.path for told in world.told] == ["/waiting/sample/genbridge-sample"]
+    assert [told.path for told in world.received] == ["/waiting/sample/genbridge-sample"]

@@ -69,7 +69,7 @@ def test_a_paused_account_is_not_polled_and_its_tasks_do_not_age(world: World, t
         time.sleep(1.0)
         assert status(tmp_path)["live"] == 1
         world.ends_at["task-one-1"] = time.monotonic()
-        until(lambda: bool(world.told), seconds=10, what="the webhook")
+        until(lambda: bool(world.received), seconds=10, what="the webhook")
 
 
 def test_a_paused_endpoint_gets_nothing_over_a_restart_until_the_pause_ends_by_itself(
@@ -86,9 +86,9 @@ def test_a_paused_endpoint_gets_nothing_over_a_restart_until_the_pause_ends_by_i
         [delivery] = json.loads(genbridge(tmp_path, "deliveries", "--json"))
         assert (delivery["state"], delivery["attempts"]) == ("waiting", 0)
         assert delivery["next_attempt_at"] == status(tmp_path)["paused_endpoints"]["hook"]
-    assert world.told == []
+    assert world.received == []
     with DaemonProcess(path):
-        until(lambda: bool(world.told), seconds=30, what="the webhook")
+        until(lambda: bool(world.received), seconds=30, what="the webhook")
         assert time.monotonic() - paused_at >= 14.0
     assert status(tmp_path)["paused_endpoints"] == {}
 

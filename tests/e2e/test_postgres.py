@@ -50,13 +50,13 @@ def test_everything_works_as_on_sqlite_and_the_password_never_prints(
         drop(tmp_path / "queue", "one.yaml", "id: queued\n")
         said.append(genbridge(tmp_path, "add", "added", **env))
         world.ends_at |= dict.fromkeys(("queued", "added"), time.monotonic() + 1)
-        until(lambda: len(world.told) == 2, seconds=20, what="two webhooks")
+        until(lambda: len(world.received) == 2, seconds=20, what="two webhooks")
         said += [genbridge(tmp_path, *words, **env) for words in (["wait", "added"], ["explain", "queued"], ["status"])]
         assert [one.returncode for one in said[1:]] == [0, 0, 0, 0], [one.stderr for one in said]
         said.append(genbridge(tmp_path, "list", "--json", **env))
         assert {one["phase"] for one in json.loads(said[-1].stdout)} == {"succeeded"}
-        said.append(genbridge(tmp_path, "redeliver", world.told[0].data["event_id"], **env))
-        until(lambda: len(world.told) == 3, seconds=10, what="the webhook again")
+        said.append(genbridge(tmp_path, "redeliver", world.received[0].data["event_id"], **env))
+        until(lambda: len(world.received) == 3, seconds=10, what="the webhook again")
         assert daemon.stop() == 0
     said += [genbridge(tmp_path, "list"), genbridge(tmp_path, "check", **env), genbridge(tmp_path, "once", **env)]
     assert "store: not set in the environment: DB_PASSWORD" in said[-3].stderr
@@ -109,7 +109,7 @@ def test_a_live_store_moves_to_postgresql_and_nothing_is_lost_or_told_twice(
         until(lambda: (tmp_path / "queue").is_dir(), seconds=15, what="the queue folder")
         drop(tmp_path / "queue", "all.txt", "\n".join(ids) + "\n")
         world.ends_at |= dict.fromkeys(ids[:6], time.monotonic() + 1)
-        until(lambda: len(world.told) == 6, seconds=20, what="the first webhooks")
+        until(lambda: len(world.received) == 6, seconds=20, what="the first webhooks")
         refused = genbridge(tmp_path, "store", "copy", "state.db", postgres.reveal())
         assert (refused.returncode, "stop that one first" in refused.stderr) == (75, True)
         assert daemon.stop() == 0
@@ -128,15 +128,15 @@ def test_a_live_store_moves_to_postgresql_and_nothing_is_lost_or_told_twice(
         busy = genbridge(tmp_path, "store", "copy", postgres.reveal(), "back.db")
         assert (busy.returncode, "stop them first" in busy.stderr) == (75, True)
         assert not (tmp_path / "back.db").exists()
-        first = world.told[0].data["event_id"]
+        first = world.received[0].data["event_id"]
         assert genbridge(tmp_path, "redeliver", first).returncode == 0
-        until(lambda: len(world.told) == 13, seconds=10, what="the first one again")
+        until(lambda: len(world.received) == 13, seconds=10, what="the first one again")
         assert daemon.stop() == 0
     back = genbridge(tmp_path, "store", "copy", postgres.reveal(), "back.db")
     assert back.returncode == 0, back.stderr
-    assert [told.headers["webhook-id"] for told in world.told].count(first) == 2
-    assert world.told[-1].body == world.told[0].body
-    assert len({told.headers["webhook-id"] for told in world.told}) == 12
+    assert [told.headers["webhook-id"] for told in world.received].count(first) == 2
+    assert world.received[-1].body == world.received[0].body
+    assert len({told.headers["webhook-id"] for told in world.received}) == 12
 
 
 @pytest.mark.crash
@@ -152,14 +152,14 @@ def test_while_the_network_swallows_everything_nothing_is_reported_and_a_stop_is
             wire.is_black_hole = True
             world.ends_at |= dict.fromkeys("ab", time.monotonic())
             until(lambda: "store.failed" in daemon.log.read_text(), seconds=25, what="the failure")
-            assert world.told == []
+            assert world.received == []
             wire.cut()
             wire.is_black_hole = False
-            until(lambda: len(world.told) == 2, seconds=30, what="the webhooks")
+            until(lambda: len(world.received) == 2, seconds=30, what="the webhooks")
             wire.is_black_hole = True
             time.sleep(1)
             assert daemon.stop() == 0
-    assert len({told.headers["webhook-id"] for told in world.told}) == 2
+    assert len({told.headers["webhook-id"] for told in world.received}) == 2
 
 
 def test_a_right_that_is_missing_ends_a_start_with_one_line(

@@ -66,7 +66,7 @@ def test_people_hear_what_the_provider_said_in_every_odd_case(tmp_path: Path, wo
     genbridge(tmp_path, "add", "--account", "predictions", "removed")
 
     with DaemonProcess(settings) as daemon:
-        until(lambda: len(world.told) >= 9, seconds=30, what="six ends and three notices")
+        until(lambda: len(world.received) >= 9, seconds=30, what="six ends and three notices")
         daemon.stop()
     ends = {task_id: told[0] for task_id, told in world.by_task().items()}
     told = {task_id: (end.topic, end.data["urls"], end.data["result_missing"]) for task_id, end in ends.items()}
@@ -88,7 +88,7 @@ def test_people_hear_what_the_provider_said_in_every_odd_case(tmp_path: Path, wo
         ends["wrong"].data["reason"].startswith(f"no such route at the provider: GET {base}/kling/v1/images/nothing/")
     )
 
-    notices = [one.data["reason"] for one in world.told if one.topic == "unknown_status"]
+    notices = [one.data["reason"] for one in world.received if one.topic == "unknown_status"]
     assert sorted(word for word in ("moderating", "too_large", "unknown_route") for one in notices if word in one) == [
         "moderating",
         "too_large",
@@ -98,7 +98,7 @@ def test_people_hear_what_the_provider_said_in_every_odd_case(tmp_path: Path, wo
         until(lambda: "daemon.ready" in daemon.log.read_text(), seconds=10, what="the daemon")
         time.sleep(1.5)
         daemon.stop()
-    assert len(world.told) == 9, "an unknown word is told once, also after a restart"
+    assert len(world.received) == 9, "an unknown word is told once, also after a restart"
     status = json.loads(genbridge(tmp_path, "status", "--json").stdout)
     assert status["watches"] == {"succeeded": 3, "failed": 3, "submitted": 3}
     words = {view["word"]: view["answers"] for view in status["unread_answers"]}
@@ -117,10 +117,10 @@ def test_an_unknown_word_goes_to_robots_by_default_and_not_to_webhooks(tmp_path:
     genbridge(tmp_path, "add", "odd", "gateway")
 
     with DaemonProcess(settings) as daemon:
-        until(lambda: len(world.told) >= 3, seconds=30, what="the end twice and the notice once")
+        until(lambda: len(world.received) >= 3, seconds=30, what="the end twice and the notice once")
         time.sleep(1)
         daemon.stop()
-    bodies = [json.loads(one.body) for one in world.told]
+    bodies = [json.loads(one.body) for one in world.received]
     assert [body["topic"] for body in bodies if "topic" in body] == ["task_succeeded"]
     texts = [text_of("slack", body) for body in bodies if "topic" not in body]
     notices = [text for text in texts if "moderating" in text]

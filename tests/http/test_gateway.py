@@ -529,7 +529,7 @@ def test_a_status_answer_that_passes_through_finishes_the_task(gate: Gate) -> No
         return bool((gate.watched("t-status") or {}).get("phase") == "succeeded")
 
     until(is_finished, seconds=5, what="the end, which no poll has seen")
-    told = [one for one in gate.site.world.told if one.data.get("task_id") == "t-status"]
+    told = [one for one in gate.site.world.received if one.data.get("task_id") == "t-status"]
     assert len(told) <= 1
 
 

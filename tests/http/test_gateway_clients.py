@@ -63,7 +63,7 @@ def watched(site: Site, account: str, task_id: str) -> dict[str, Any]:
 
 def finished(site: Site, task_id: str) -> bool:
     """Whether the webhook about the end of this task has arrived."""
-    return any(told.data.get("task_id") == task_id for told in site.world.told)
+    return any(told.data.get("task_id") == task_id for told in site.world.received)
 
 
 def test_the_client_of_replicate_creates_and_waits_through_the_gateway(site: Site) -> None:

@@ -92,7 +92,7 @@ def query(url: str, expression: str) -> list[dict[str, Any]]:
 
 def reported(site: Site) -> dict[str, dict[str, str]]:
     """The alerts that reached the webhook, by name, with their labels."""
-    groups = [json.loads(told.body) for told in list(site.world.told) if told.path == "/alerts"]
+    groups = [json.loads(told.body) for told in list(site.world.received) if told.path == "/alerts"]
     alerts = [alert for group in groups for alert in group["alerts"] if alert["status"] == "firing"]
     return {alert["labels"]["alertname"]: alert["labels"] for alert in alerts}
 
@@ -113,7 +113,7 @@ def test_prometheus_scrapes_every_metric_and_a_blocked_account_and_a_failing_end
             )
             site.world.receive = lambda event_id, times: 503 if event_id else 200
             site.add("told-in-vain", seconds=0)
-            until(lambda: bool(site.world.told), seconds=10, what="an attempt")
+            until(lambda: bool(site.world.received), seconds=10, what="an attempt")
             site.world.fault = lambda task_id: REFUSED
             site.add("refused")
             until(

@@ -44,8 +44,10 @@ def archived(site: Site, url: str, task_id: str, **result: list[str]) -> list[di
 
     site.world.fault = answer
     site.add(task_id)
-    until(lambda: any(one.data["task_id"] == task_id for one in site.world.told), seconds=30, what="task_archived")
-    found: list[dict[str, Any]] = next(one for one in site.world.told if one.data["task_id"] == task_id).data["archive"]
+    until(lambda: any(one.data["task_id"] == task_id for one in site.world.received), seconds=30, what="task_archived")
+    found: list[dict[str, Any]] = next(one for one in site.world.received if one.data["task_id"] == task_id).data[
+        "archive"
+    ]
     return found
 
 

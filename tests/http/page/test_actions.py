@@ -63,7 +63,7 @@ def named(delivery: dict[str, str], state: str = "dead") -> str:
 
 def sent(site: Site, event_id: str) -> int:
     """How often the receiver accepted it."""
-    return sum(told.event_id == event_id and told.answered == 200 for told in list(site.world.told))
+    return sum(told.event_id == event_id and told.answered == 200 for told in list(site.world.received))
 
 
 def settled(site: Site) -> None:
@@ -107,17 +107,17 @@ def test_a_form_works_once_over_a_restart_of_the_daemon(tmp_path: Path) -> None:
     with running_site(tmp_path) as site, closing(Browser(site)) as browser:
         fields = {"form": browser.field(), "back": "/", "endpoint": "hook"}
         assert browser.said(browser.send("test", fields)) == "hook accepted the sample: HTTP 200"
-        assert len(site.world.told) == 1
+        assert len(site.world.received) == 1
         site.daemon.stop()
         with DaemonProcess(site.daemon.settings):
             until(lambda: is_ready(site.stranger), seconds=30, what="a daemon that is ready")
             again = browser.send("test", fields)
             assert again.status_code == 409
             assert "already sent once" in again.text
-            assert len(site.world.told) == 1
+            assert len(site.world.received) == 1
             [fresh] = forms(again.text, "test")
             assert browser.send("test", fresh).status_code == 303
-            assert len(site.world.told) == 2
+            assert len(site.world.received) == 2
 
 
 @pytest.mark.long
@@ -138,7 +138,7 @@ def test_a_form_works_once_at_all_daemons_of_a_shared_store(tmp_path: Path, post
         origin = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
         answers = [one.post("/actions/test", data=fields, headers=origin).status_code for one in clients * 2]
         assert answers == [303, 409, 409, 409]
-        assert len(world.told) == 1
+        assert len(world.received) == 1
 
 
 def test_another_endpoint_or_event_is_not_sent(site: Site, browser: Browser) -> None:
@@ -204,12 +204,12 @@ def test_a_waiting_delivery_is_sent_now_and_a_disabled_endpoint_enabled(site: Si
 
 
 def test_a_sample_says_what_the_receiver_answered(site: Site, browser: Browser) -> None:
-    before = len(site.world.told)
+    before = len(site.world.received)
     assert browser.said(browser.does("test", endpoint="hook")) == "hook accepted the sample: HTTP 200"
     site.world.receive = lambda event_id, times: 503
     assert "hook did not accept the sample: HTTP 503" in browser.said(browser.does("test", endpoint="hook"))
     site.world.receive = lambda event_id, times: 200
-    assert len(site.world.told) == before + 2
+    assert len(site.world.received) == before + 2
     unknown = browser.does("test", endpoint="<script>")
     assert unknown.status_code == 404
     assert "<script>" not in unknown.text.replace('<script type="module"', "")
@@ -269,7 +269,7 @@ ACTIONS = ("redeliver", "send", "redeliver-all", "enable", "test", "poll", "with
 @pytest.mark.parametrize("action", ACTIONS)
 def test_only_who_has_full_rights_may_act(site: Site, browser: Browser, action: str) -> None:
     field = browser.field()
-    told = len(site.world.told)
+    told = len(site.world.received)
     fields = {
         "form": field,
         "tasks": "not-added",
@@ -286,7 +286,7 @@ def test_only_who_has_full_rights_may_act(site: Site, browser: Browser, action: 
         assert browser.send(action, fields, **headers).status_code == 403
     assert browser.get(f"/actions/{action}").status_code == 405
     assert site.client.get("/api/v1/task", params={"id": "not-added"}).status_code == 404
-    assert len(site.world.told) == told
+    assert len(site.world.received) == told
 
 
 def test_nobody_else_can_make_the_page_say_something(site: Site, browser: Browser) -> None:
@@ -311,9 +311,9 @@ def test_one_url_of_a_chat_is_sent_again_and_the_others_are_not(tmp_path: Path) 
         until(lambda: [one["state"] for one in deliveries(site)].count("dead") == 1, seconds=30, what="a dead letter")
         until(lambda: not deliveries(site, state="waiting"), seconds=30, what="no delivery that waits")
         site.world.hooks = {}
-        before = len(site.world.told)
+        before = len(site.world.received)
         [form] = forms(browser.get("/deliveries").text, "redeliver")
         assert ",1:" in form["delivery"]
         assert browser.said(browser.send("redeliver", form)) == "1 delivery is sent again."
         until(lambda: len(deliveries(site, state="accepted")) == 2, seconds=30, what="two accepted deliveries")
-        assert [told.path.strip("/") for told in site.world.told[before:]] == ["one"]
+        assert [told.path.strip("/") for told in site.world.received[before:]] == ["one"]

@@ -174,7 +174,7 @@ def test_all_that_a_search_shows_is_sent_and_nothing_else(site: Site, browser: B
     """The last test: it empties the list."""
     page = browser.get("/deliveries?q=second").text
     site.world.hooks.pop("/dead")
-    before = len(site.world.told)
+    before = len(site.world.received)
     asked = browser.get(question(page) or "")
     [form] = forms(asked.text, "redeliver-all")
     assert browser.said(browser.send("redeliver-all", form)) == "1 delivery is sent again."
@@ -183,5 +183,5 @@ def test_all_that_a_search_shows_is_sent_and_nothing_else(site: Site, browser: B
         seconds=10,
         what="an accepted delivery",
     )
-    told = [one for one in site.world.told[before:] if one.path == "/dead"]
+    told = [one for one in site.world.received[before:] if one.path == "/dead"]
     assert [one.data["task_id"] for one in told if one.topic == "task_succeeded"] == ["second/id"]

@@ -41,7 +41,7 @@ def finish(site: Site, *ids: str, answer: int) -> None:
 
 
 def accepted(site: Site) -> list[str]:
-    return sorted(told.event_id for told in list(site.world.told) if told.answered == 200)
+    return sorted(told.event_id for told in list(site.world.received) if told.answered == 200)
 
 
 def open_live(page: Tab, path: str) -> None:

@@ -72,7 +72,7 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         running.world.fault = told_by
         running.world.receive = lambda event_id, times: 503
         add(running, {"id": "late"}, {"id": "odd"})
-        until(lambda: len(running.world.told) == 2, seconds=60, what="two attempts")
+        until(lambda: len(running.world.received) == 2, seconds=60, what="two attempts")
         yield running
 
 
@@ -214,12 +214,12 @@ def test_buttons_do_what_they_say(refusing: Site) -> None:
     sent = press(refusing, story(refusing, "late"), "send")
     assert sent.status_code == 303
     assert sent.headers["location"].startswith("/task?account=kling&id=late&done=")
-    until(lambda: len(refusing.world.told) == 4, seconds=20, what="a second round of attempts")
+    until(lambda: len(refusing.world.received) == 4, seconds=20, what="a second round of attempts")
     refusing.world.receive = lambda event_id, times: 200
     press(refusing, story(refusing, "late"), "send")
     until(lambda: "/actions/redeliver" in story(refusing, "late"), seconds=20, what="a delivery that was accepted")
     assert press(refusing, story(refusing, "late"), "redeliver").status_code == 303
-    until(lambda: len(refusing.world.told) == 6, seconds=20, what="a delivery that was sent again")
+    until(lambda: len(refusing.world.received) == 6, seconds=20, what="a delivery that was sent again")
     assert press(refusing, story(refusing, "late"), "again").status_code == 303
     add(refusing, {"id": "runs"}, seconds=3600.0)
     assert press(refusing, story(refusing, "runs"), "poll").status_code == 303

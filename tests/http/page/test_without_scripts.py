@@ -30,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with running_site(folder, http=http, webhooks=("hook", "crm"), delivery={"retries": ["0.1s"]}) as running:
         running.add("live")
         running.add("done", seconds=0)
-        until(lambda: len(running.world.told) >= 2, seconds=30, what="the webhooks")
+        until(lambda: len(running.world.received) >= 2, seconds=30, what="the webhooks")
         yield running
 
 

@@ -54,7 +54,7 @@ def live(site: Site) -> list[Any]:
 def is_delivered(site: Site) -> bool:
     """Whether no delivery waits any more."""
     found = site.client.get("/api/v1/deliveries?state=waiting").json()
-    return not found["deliveries"] and bool(site.world.told)
+    return not found["deliveries"] and bool(site.world.received)
 
 
 def read(site: Site, path: str, token: str | None = None) -> str:
