@@ -255,7 +255,8 @@ class App:
         await follow_news(self._news, reactions, clock=self._clock, every_s=self._store.look_every_s)
 
     async def _news(self) -> News:
-        """The news of the store. A shared store gets notifications of changes, so this call needs no thread."""
+        """The counters that show whether the store has changed. A shared store gets notifications of changes,
+        so this call needs no thread."""
         return self._store.news() if self._store.is_shared else await self._offload(self._store.news)
 
     async def _write(self) -> None:

@@ -114,7 +114,7 @@ class Metrics:
         return self._accounts.setdefault(name, AccountMetrics(self.detection_s))
 
     def endpoint(self, name: str) -> EndpointMetrics:
-        """The endpoint's counters, as above."""
+        """The endpoint's counters; see `account`."""
         return self._endpoints.setdefault(name, EndpointMetrics())
 
     def show(self, *, accounts: Collection[str], endpoints: Collection[str]) -> None:

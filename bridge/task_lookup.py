@@ -125,6 +125,6 @@ class TaskLookup:
 
 def _is_answer(description: Description, answer: dict[str, Json]) -> bool:
     """Whether this may be the account's answer to a create call. If it does not have the form of its provider, it must
-    at least look like an answer, because an id with unknown keys is a task with mistakes."""
+    at least look like an answer: an object with an id and unknown keys is more likely a task entry with a mistake."""
     rule = description.created
     return rule is not None and bool(rule.when(answer) or "id" not in answer or ANSWER_KEYS & answer.keys())

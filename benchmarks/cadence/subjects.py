@@ -37,7 +37,7 @@ def frontier(number: int) -> Answer:
         *((f"known, exponent 1/3, c = {c}", knowing(KINDS, exponent=1 / 3, worth=c)) for c in (0.25, WORTH, 0.5)),
         ("optimum (dynamic programme)", optimum(KINDS, worth=1.6)),
         *((f"learned, c = {c}", Learned(c)) for c in (0.15, 0.25, WORTH, 0.5)),
-        (f"learned, kinds not told apart, c = {WORTH}", Learned(WORTH, is_one_kind=True)),
+        (f"learned, kinds not distinguished, c = {WORTH}", Learned(WORTH, is_one_kind=True)),
     ]
     rows: Rows = []
     for name, schedule in schedules:

@@ -108,7 +108,7 @@ class CommandSession:
             store.close()
 
     def no_store(self) -> StoreError:
-        """The error for a missing store. It says what creates one."""
+        """The error for a missing store. The text says which command creates it."""
         service = is_service(self.file.path)
         how = "start the service once" if service else "`genbridge run` or `genbridge add` creates it"
         return StoreError(f"there is no store yet ({self.store_place}): {how}")

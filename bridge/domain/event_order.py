@@ -29,7 +29,8 @@ class EventOrder:
         return bool(self._writers)
 
     def settle(self, writers: Collection[str]) -> None:
-        """Note which writers are open. Call it before the snapshot is taken: they may commit in between."""
+        """Note which writers have an open transaction. Call it before the snapshot is taken: they may commit in
+        between."""
         self._writers &= frozenset(writers)
         if not self._writers:
             self._settled = max(self._settled, self._doubted)

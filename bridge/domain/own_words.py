@@ -15,7 +15,7 @@ MOST_LEVELS: Final = 4  # maximum depth of sentences within sentences
 FEW_LETTERS: Final = 10  # a shorter sentence could come from anybody, unless a part of it is surely genbridge's
 JOINT: Final = "; "
 _PLACE: Final = re.compile(r"\{([nao]|\d?)\}")
-# Chinese has no spaces there.
+# Chinese has no spaces between characters.
 _BETWEEN: Final = re.compile("(?<=[\u4e00-\u9fff\uff09\u201d]) (?=[\u4e00-\u9fff\uff08\u201c])")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-MAX_SLACK_BYTES: Final = 64 * 1024  # beyond the limit: compressed bytes may be more than the content
+MAX_SLACK_BYTES: Final = 64 * 1024  # allowed above the limit, because compressed bytes may be longer than the content
 GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 RAW_DEFLATE: Final = -zlib.MAX_WBITS
 GZIP_START: Final = b"\x1f"

@@ -1,4 +1,4 @@
-"""What `genbridge demo` plays: its tasks, the queue files that add them, and the daemon's settings."""
+"""The plan of `genbridge demo`: its tasks, the queue files that add them, and the daemon's settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUEUE_NAME: Final = "queue"
 PROVIDER_KEY: Final = "genbridge-demo-provider"
 RECEIVER_KEY: Final = "genbridge-demo-receiver"
 SIGNING_KEY: Final = "whsec_" + base64.b64encode(b"genbridge demo, signs nothing else").decode()
-OUTAGE: Final = ReceiverOutage(after=3, lasts_s=1.5)  # over before the first retry
+OUTAGE: Final = ReceiverOutage(after=3, lasts_s=1.5)  # the outage ends before the first retry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""How `genbridge demo` goes, task by task: at any moment, and at its end."""
+"""The progress and the summary of `genbridge demo`, for each task."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class DemoSummary:
         started_at: float,
         now: float,
     ) -> DemoSummary:
-        """From what provider and receiver know by now. `turned_away` counts 503s by task id."""
+        """The summary of the provider's tasks and the webhooks that have arrived so far. `turned_away` counts 503s by
+        task id."""
         arrived = {webhook.task_id: webhook for webhook in webhooks}
         finished_at = provider.finished_at
         progress = {task.task_id: task.progress_at(now) for task in provider.tasks}

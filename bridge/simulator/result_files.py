@@ -1,6 +1,7 @@
 """The result files of simulated tasks: small clips, pictures and a tune that browsers can show and play.
 
-They are in `clips/`. A task whose id contains the name of one gets that one: `paper-boats` gets `boats.mp4`.
+They are in `clips/`. If a task's id contains the name of a file, the task gets that file: `paper-boats` gets
+`boats.mp4`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from starlette.responses import FileResponse, Response
 from bridge.simulator.simulated_task import SimulatedResult
 
 CLIPS: Final = Path(__file__).parent / "clips"
-WAV: Final = b"RIFF\x04\x00\x00\x00WAVE"  # the smallest that programs accept
+WAV: Final = b"RIFF\x04\x00\x00\x00WAVE"  # the smallest file that programs accept
 
 _CONTENT: Final = {
     SimulatedResult.VIDEOS: "video.mp4",

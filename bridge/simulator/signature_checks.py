@@ -1,4 +1,4 @@
-"""Checks of signed requests: independent of the code that signs them, or a test of the two would prove nothing."""
+"""Checks of signed requests. They share no code with the signing side, because a test would otherwise prove nothing."""
 
 from __future__ import annotations
 

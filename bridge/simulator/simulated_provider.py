@@ -156,7 +156,7 @@ class SimulatedProvider:
             return self._respond(vendor, "bad_request", {"reason": str(error)})
 
     def _refusal(self, vendor: Vendor, request: Request, body: bytes) -> str | None:
-        """The answer to a request without the key or above the rate; None for one to answer."""
+        """The answer to a request without the key or above the rate; None if the request is accepted."""
         if self._key is not None and not _is_authorized(vendor, request, body, self._key):
             is_signed = vendor.signature is not None and "Signature=" in request.headers.get("authorization", "")
             return "unsigned" if is_signed else "unauthorized"
@@ -263,7 +263,7 @@ class SimulatedProvider:
         return vendor.answers.filled(name, {"number": next(self._answer_numbers), **values})[1]
 
     def _filled(self, call: _Call, task: SimulatedTask) -> tuple[int, Json]:
-        """HTTP status and body of the recorded answer for a task as it stands."""
+        """HTTP status and body of the recorded answer for the task's current state."""
         now, vendor = self._clock.steady(), call.vendor
         name = vendor.answers.name_for(call.route.answer, task.stage_at(now), vendor.result_for(task.script.result))
         values = values_of(task, now=now, base_url=call.base_url, action=vendor.action, request=vendor.request)

@@ -46,7 +46,7 @@ class SimulatedResult(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where a task stands. The values name the files of recorded answers."""
+    """The state of a task. The values name the files of recorded answers."""
 
     SUBMITTED = "submitted"
     RUNNING = "running"

@@ -123,7 +123,7 @@ class Vendor:
             yield name, value.replace("{key}", key)
 
     def result_for(self, wanted: SimulatedResult) -> SimulatedResult:
-        """What a task comes to at this vendor: its default if it does not make the wanted kind."""
+        """The kind of result at this vendor: the vendor's default if it does not make the wanted kind."""
         return wanted if not wanted.is_success or wanted in self.results else self.results[0]
 
     def script_for(self, action: str) -> Script:

@@ -67,7 +67,7 @@ class Receiver:
 
     `webhooks` has each one by its id, in the order of arrival, and `on_webhook` is called once for each. `repeats`
     counts arrivals of a known id, `refused` those with a wrong key, signature or body. During an `outage` the answer is
-    503: `turned_away` counts them by webhook id, and `on_turned_away` is called for each.
+    503. `turned_away` counts these answers by webhook id, and `on_turned_away` is called for each.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Receiver:
         self._on_webhook(webhook)
 
     def _mistake(self, headers: Headers, body: bytes) -> str | None:
-        """What is wrong with key or signature. Standard Webhooks by hand: independent of the library that signs."""
+        """What is wrong with the key or the signature. Checks Standard Webhooks without the library that signs."""
         if not hmac.compare_digest(headers.get("authorization", "").encode(), self._authorization):
             return "the bearer key is wrong"
         webhook_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")

@@ -170,8 +170,8 @@ def _files(plugin: ApprisePlugin, text: ChatText) -> tuple[Sequence[ResultFile],
 
 
 def _was_refused(recorded: Recording) -> bool:
-    """Whether every request got an answer and none of them was 2xx, so that the service showed nothing. Without HTTP
-    (mail), the outcome tells."""
+    """Whether every request got an answer and none of them was 2xx, so that the service showed nothing. For services
+    without HTTP (mail), only the outcome counts."""
     return all(each.answer is not None and not each.is_good for each in recorded.exchanges)
 
 

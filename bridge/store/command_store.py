@@ -69,7 +69,7 @@ class CommandStore(WatchStore):
         """Deliver these again: the same id and bytes, a full round of attempts, due at once. Also lifts every hold on
         the queues of these endpoints.
 
-        Returns their number: 0 if nothing narrows them down. Canceled ones stay canceled.
+        Returns how many there are; 0 if the filter has no conditions. Canceled ones stay canceled.
         If their number is not `expect`, raises OutdatedError and does nothing.
         """
         states = tuple(state for state in _REDELIVERABLE if state in (wanted.states or _REDELIVERABLE))
@@ -148,14 +148,13 @@ class CommandStore(WatchStore):
             return len(live), left
 
     def use_form(self, form: str, *, now: float, kept_s: float) -> bool:
-        """Note that this form is carried out. False when it was already, lately: older ones than `kept_s` are
-        forgotten."""
+        """Note that this form has been carried out. False when it was carried out in the last `kept_s` seconds."""
         with self._database.write() as session:
             session.execute(SQL["commands.forget_forms"], before=now - kept_s)
             return session.execute(SQL["commands.use_form"], form=form, now=now) == 1
 
     def free_form(self, form: str) -> None:
-        """It had no effect, and may be sent again."""
+        """Let this form be sent again, because it had no effect."""
         with self._database.write() as session:
             session.execute(SQL["commands.free_form"], form=form)
 
@@ -166,7 +165,7 @@ def enable(session: Session, endpoints: Collection[str]) -> bool:
 
 
 def lift_holds(session: Session, endpoints: Iterable[str]) -> None:
-    """End all holds on queues of these endpoints. Deliveries that waited for that are due at once."""
+    """End all holds on queues of these endpoints. Deliveries that waited for a hold are due at once."""
     named = sorted(endpoints)
     session.execute(SQL["commands.hasten_held"], endpoints=named)
     session.execute(SQL["commands.lift_holds"], endpoints=named)
@@ -178,7 +177,8 @@ def _pause(session: Session, of: PauseOf, name: str) -> Pause | None:
 
 
 def _live_of(session: Session, keys: Collection[WatchKey]) -> tuple[dict[WatchKey, Phase], dict[WatchKey, int]]:
-    """The phases of those watches that exist, and the ids of those that are live. Nobody else changes them."""
+    """The phases of the watches that exist, and the ids of the live ones. They are locked until the transaction
+    ends."""
     found = find_watches(session, set(keys), lock=True)
     live = {key: watch_id for key, (watch_id, phase) in found.items() if phase in LIVE}
     return {key: phase for key, (_, phase) in found.items()}, live

@@ -23,7 +23,7 @@ from bridge.store.sqlite.inspection import connect, connect_read_only, version_o
 
 DRAFT_SUFFIX: Final = ".genbridge-draft"
 COPIES_KEPT_S: Final = 7 * 86_400.0
-ABANDONED_AFTER_S: Final = 60.0  # a draft is locked right after it was made, and not in the same step
+ABANDONED_AFTER_S: Final = 60.0  # a new draft is unlocked for a moment, between its creation and its lock
 
 
 def create(path: Path, *, group_access: bool) -> None:
@@ -51,7 +51,7 @@ def back_up(store: Path, to: Path) -> None:
     with _drafted(to, lambda draft: _copy(store, draft), mode=0o600) as draft:
         version_of(draft, whole=True)
         try:
-            to.hardlink_to(draft)  # unlike a rename it replaces nothing
+            to.hardlink_to(draft)  # unlike a rename, a link replaces no existing file
         except FileExistsError:
             raise _exists(to) from None
         except OSError as error:
@@ -70,7 +70,7 @@ def copy_before_upgrade(store: Path, version: int) -> None:
     try:
         back_up(store, copy)
     except UsageError as taken:
-        if not copy.exists():  # a link to nowhere, for example
+        if not copy.exists():  # for example a link whose target does not exist
             raise StoreError(str(taken)) from None
     except StoreError:
         if not copy.exists():
@@ -119,7 +119,7 @@ def restore(
 
 @contextmanager
 def _drafted(beside: Path, write: Callable[[Path], None], *, mode: int) -> Iterator[Path]:
-    """A file in the folder of `beside` that `write` has written, on disk; gone when the block has ended."""
+    """A file in the folder of `beside`, written by `write` and synced. It is deleted at the end of the block."""
     try:
         _remove_abandoned(beside.parent)
         handle, name = tempfile.mkstemp(prefix=f".{beside.name[:100]}.", suffix=DRAFT_SUFFIX, dir=beside.parent)
@@ -166,11 +166,11 @@ def _remove(draft: Path) -> None:
 
 
 def _copy(source: Path, draft: Path) -> None:
-    # A daemon may start meanwhile, which only a full connection notices. Beside a backup no file is created.
+    # A daemon may start meanwhile, which only a full connection notices. No file is created in the folder of a backup.
     is_live = files.why_unwritable(source) is None and lock_of(source).exists()
     how = connect(source, "mode=rw") if is_live else connect_read_only(source)[0]
     with closing(how) as origin, closing(connect(draft, "mode=rw")) as to:
-        origin.execute("BEGIN")  # one state of the store, however long it takes
+        origin.execute("BEGIN")  # the whole copy shows one state of the store
         origin.execute("SELECT count(*) FROM sqlite_master").fetchone()
         try:
             origin.backup(to)
@@ -182,9 +182,10 @@ def _copy(source: Path, draft: Path) -> None:
 
 
 def _let_go_of(store: Path) -> None:
-    """Fold the log of the old store into it, and see that no command has it open: what that still writes would be lost.
+    """Write the log of the old store into its file, and make sure that no command has the store open: later changes of
+    such a command would be lost.
 
-    A store that is damaged is replaced as it is, and its log goes.
+    A damaged store is replaced without this, and its log is deleted.
     """
     try:
         with closing(connect(store, "mode=rw")) as connection:

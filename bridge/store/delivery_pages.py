@@ -49,13 +49,13 @@ class DeliveryPages(OpenStore):
             return _page(session, found, None)
 
     def count_deliveries(self, wanted: DeliverySearch, *, now: float) -> dict[Standing, BoundedCount]:
-        """How many deliveries match, by how they stand: exact up to 10,000 each, and within `SCANNED` rows if no index
-        has the conditions."""
+        """How many deliveries match, by state: exact up to 10,000 each, and within `SCANNED` rows if no index has the
+        conditions."""
         with self._database.read() as session:
             return {kind.standing: kind.counted() for kind in _kinds(session, wanted, now)}
 
     def deliveries_by_watch(self, watch_ids: Sequence[int]) -> dict[int, list[DeliveryView]]:
-        """The deliveries of each of these watches, the oldest first. A watch without any is left out."""
+        """The deliveries of each of these watches, the oldest first. A watch without deliveries is left out."""
         if not watch_ids:
             return {}
         rest = "WHERE watch_id IN (:watch_ids[]) ORDER BY delivery_id"
@@ -66,7 +66,7 @@ _RANK: Final = {standing: rank for rank, standing in enumerate(Standing)}
 
 
 class _Kind(NamedTuple):
-    """The wanted deliveries with the same standing, in their order."""
+    """The wanted deliveries in one state (such as waiting or dead), in their order."""
 
     session: Session
     wanted: DeliverySearch
@@ -103,7 +103,7 @@ class _Kind(NamedTuple):
         return sorted(self._marks(found), key=self._order)
 
     def _floor(self, begin: DeliveryMark | None) -> DeliveryMark | None:
-        """Down to where to look, so that no more than `SCANNED` rows are read; None: to the end."""
+        """The last row to read, so that at most `SCANNED` rows are read. None: read to the end."""
         if self.is_waiting or not (self.wanted.endpoint or self.wanted.topic):
             return None
         skipped = SCANNED // 4 if self.wanted.topic else SCANNED
@@ -117,7 +117,7 @@ class _Kind(NamedTuple):
         if floor is not None:
             conditions.append("settled_at >= :floor_at")
         if self.wanted.since is not None and not self.is_waiting:
-            conditions.append("settled_at >= :since")  # they are settled after they were created
+            conditions.append("settled_at >= :since")  # a delivery is settled later than it was created
         marks = {"at": at, "delivery_id": delivery_id, "floor_at": floor and floor.settled_at}
         return self._search().narrowed(*conditions, **marks).find(self.session, name, state=self.standing, **values)
 

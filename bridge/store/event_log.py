@@ -1,4 +1,4 @@
-"""What those who follow a store read: the log of events, and which rows have changed.
+"""For readers that follow a store: the log of events, and which rows have changed.
 
 The log has every event in the order in which it was committed, until retention deletes it.
 
@@ -28,23 +28,24 @@ from bridge.store.watch_rows import find_watches
 READ_AT_ONCE: Final = 256  # events
 READ_BYTES: Final = 4 << 20
 _SETTLED_STATES: Final = [str(state) for state in DeliveryState if state is not DeliveryState.WAITING]
-TAIL_WITHIN: Final = 2_000  # numbers before the newest: more than one transaction takes
+TAIL_WITHIN: Final = 2_000  # more numbers than one transaction takes
 
 
 class EventLog(ReadStore):
-    """Reads the log of events. For one reader: it remembers which gaps have been waited for."""
+    """Reads the log of events. Each reader needs its own, which remembers the gaps that it has waited for."""
 
     def __init__(self, database: Transactions) -> None:
         super().__init__(database)
         self._order = EventOrder()
 
     def read_events(self, after: int) -> LogPage:
-        """A page of the events after this position. It passes no number that an open transaction may still commit."""
+        """A page of the events after this position. It stops before a number that an open transaction may still
+        commit."""
         if self._order.is_waiting:
             with self._database.read() as session:
                 self._order.settle(_writers(session))
         page = self._read_events(after)
-        # If the gap can be passed, what has filled it meanwhile is only in a later snapshot.
+        # If the gap can be passed, an event that has filled it in the meantime is only in a later snapshot.
         return page if not page.is_held or self._order.is_waiting else self._read_events(after)
 
     def read_again(self, after: int, *, upto: int) -> LogPage:
@@ -53,7 +54,7 @@ class EventLog(ReadStore):
             return _page(session, after, upto)
 
     def newest_event(self) -> int:
-        """The position after which everything comes that is committed from now on."""
+        """The current end of the log: later commits come after this position."""
         with self._database.read() as session:
             forgotten, newest = session.find(SQL["log.bounds"])[0]
             if not self._database.is_shared or not _writers(session):
@@ -147,7 +148,7 @@ def _ids(session: Session, name: str, most: int, **values: object) -> set[int]:
 
 
 def _first(known: set[int], others: set[int], most: int) -> tuple[list[int], bool]:
-    """Those that are known, then the newest of the others; and whether any are left out."""
+    """The known ones, then the newest of the others, and whether any are left out."""
     rest = sorted(others - known, reverse=True)
     room = max(0, most - len(known))
     return [*known, *rest[:room]], len(rest) > room

@@ -11,7 +11,7 @@ from bridge.store.statements import SQL
 
 QUARTER_S: Final = 900
 MOST_POLLED: Final = 1_000  # of the tasks that finished last, whose polls are counted
-MOST_LAGS: Final = 1_000  # of the last deliveries, which the median is taken of
+MOST_LAGS: Final = 1_000  # the median is that of this many last deliveries
 MOST_EXPIRING: Final = 200  # waiting deliveries that are looked at
 MOST_SNAPSHOT: Final = 65_536  # characters; a longer one holds the result itself
 

@@ -45,7 +45,8 @@ def make_directory(path: Path, *, group_access: bool) -> None:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a store at `path`. StoreError when that is not known, StoreDamaged when it is not a file."""
+    """Whether there is a store at `path`. StoreError when it cannot be found out, StoreDamaged when `path` is not a
+    file."""
     seen = _looked_at(path)
     if seen is not None and not stat.S_ISREG(seen.st_mode):
         raise StoreDamaged(f"store {path} is not a regular file; name another path, or move it away")
@@ -75,7 +76,7 @@ def tighten(path: Path, mode: int) -> None:
             if seen.st_uid == os.geteuid() and stat.S_IMODE(seen.st_mode) & ~mode:
                 file.chmod(stat.S_IMODE(seen.st_mode) & mode)
         except OSError:
-            continue  # not there, or a file system without modes: the directory guards it
+            continue  # it does not exist, or the file system has no modes: then the directory's mode protects it
 
 
 def beside(path: Path) -> tuple[Path, Path]:
@@ -93,7 +94,7 @@ def sync_directory(path: Path) -> None:
 
 
 def os_error(error: OSError, path: Path) -> StoreError:
-    """What an operating system's error about the store's file means, with the way out."""
+    """What an operating system's error about the store's file means, and how to fix it."""
     if error.errno in {errno.EACCES, errno.EPERM}:
         return no_permission(path)
     if error.errno in {errno.EEXIST, errno.ENOTDIR}:
@@ -136,7 +137,7 @@ def no_permission(path: Path, *, to: str = "open") -> StoreError:
 
 
 def _is_anothers_in_our_folder(path: Path) -> bool:
-    """As when root has run once by hand what the service's user runs."""
+    """This happens when root has run a command once that the service's user normally runs."""
     try:
         return path.parent.stat().st_uid == os.geteuid() != path.stat().st_uid
     except OSError:

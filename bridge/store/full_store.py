@@ -1,4 +1,4 @@
-"""The complete store, as the daemon and the commands hold it, and how its contents move into another one."""
+"""The complete store of the daemon and the commands, and the copy of its contents into another store."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares
 
     @contextmanager
     def contents(self) -> Iterator[Contents]:
-        """The store's contents at one instant. Other processes cannot write to it until the end of the block."""
+        """The store's contents at one instant. Other processes cannot write to the store until the end of the block."""
         with self._database.alone() as session, session.unhurried():
             session.lock_store()
             yield Contents(revision(session), lambda table: session.stream(_select(table)))
@@ -83,7 +83,7 @@ class _Moving:
         self._slots: dict[str, int] = {}  # of events
 
     def rows(self, table: str, found: Iterator[Row]) -> Iterator[Row]:
-        """With values that both engines accept, then the columns that PostgreSQL alone has."""
+        """The rows with values that both engines accept, followed by the columns that only PostgreSQL has."""
         kinds = TABLES[table]
         for row in found:
             named = {column: _carried(value, kinds[column]) for column, value in zip(kinds, row, strict=True)}

@@ -62,7 +62,7 @@ class DaemonLock:
             self._handle = -1
 
     def beat(self) -> None:
-        """Write down that the holder works. May block as long as the disk does; errors are ignored."""
+        """Record that the holder is alive. May block as long as the disk does; errors are ignored."""
         with suppress(OSError):
             self._write(self._handle, alive_us=monotonic_us())
 

@@ -65,7 +65,7 @@ class PollRows:
         row[4:] = note.at, plain(note.detail)
 
     def tell(self, watch_id: int, note: Note, *, before: str, detail: str) -> None:
-        """The callback that led to the poll, and a new phase."""
+        """Add the callback that caused the poll, and a new phase."""
         if note.heard is not None:
             self._facts.append((watch_id, note.heard.at, CALLBACK, plain(note.heard.detail)))
         if note.memory.phase != before:
@@ -93,7 +93,7 @@ def _write_notes(session: Session, notes: Iterable[Note]) -> None:
         for note in by_watch[account, task_id, generation]:
             polls.count(watch_id, note)
             if note.memory.polls < count:
-                continue  # a later poll has been committed before this one was noted
+                continue  # a later poll was committed before this one
             last, count = note, note.memory.polls
             polls.tell(watch_id, note, before=phase, detail=note.detail)
             phase = note.memory.phase

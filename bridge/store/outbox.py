@@ -52,8 +52,8 @@ class OutboxStore(ReadStore):
         apart_from: Collection[int] = (),
         in_order: bool = False,
     ) -> tuple[list[Delivery], float | None]:
-        """See `ports.Outbox.due`. The instant is that of the next delivery that is up. A delivery behind another one
-        of its task is not up until that one is settled."""
+        """See `ports.Outbox.due`. The instant is when the next delivery that does not wait for another one is due. A
+        delivery waits until all earlier deliveries of its task are settled."""
         held = self._database.held
         slots = range(SLOTS) if held is None else slots_held(endpoint_scope(endpoint), held)
         queue = {"endpoint": endpoint, "target": target, "slots": list(slots), "apart_from": list(apart_from)}
@@ -78,5 +78,5 @@ class OutboxStore(ReadStore):
 
 
 def _differs(endpoint: str, mark: str | None, fingerprints: Mapping[str, str]) -> bool:
-    """Whether the endpoint's settings are others than those with this fingerprint. Unknown ones do not differ."""
+    """Whether the endpoint's settings have changed since this fingerprint. An unknown endpoint counts as unchanged."""
     return mark is not None and fingerprints.get(endpoint, mark) != mark

@@ -223,7 +223,7 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         return bytes(found[0][0]) if found else None
 
     def revision(self) -> int:
-        """A number that grows whenever anyone but the poller touches a watch."""
+        """A number that grows whenever a watch is changed by anything but a poll."""
         return revision(self._database)
 
     def ping(self) -> None:
@@ -232,7 +232,7 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
 
 def revision(session: Finder) -> int:
-    """The revision that this transaction sees."""
+    """The revision as this transaction sees it."""
     number: int = session.find("SELECT revision FROM {sqlite:store}{postgres:genbridge_store}")[0][0]
     return number
 

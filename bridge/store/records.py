@@ -57,8 +57,8 @@ class Record(Generic[T]):
     """The rows of one class of values.
 
     A field of the class is a column of the same name, unless `columns` has another name or an expression for it.
-    `without` names the fields that are not stored. Values are checked unless every microsecond counts. `build` makes a
-    value of its fields if the class alone does not.
+    `without` names the fields that are not stored. Values are checked, except where speed matters more. `build` makes a
+    value from its fields, for classes that cannot be called with them.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Record(Generic[T]):
         return self.readable(session.find(self.select + rest, **values))
 
     def by(self, column: str, session: Finder, rest: str, **values: object) -> dict[Any, list[T]]:
-        """The same, grouped by a further column."""
+        """The same as `find`, grouped by another column."""
         sql = f"SELECT {', '.join((column, *self.columns))} FROM {self.table} {rest}"  # noqa: S608 - names of ours
         found: dict[Any, list[T]] = {}
         for key, value in readable(self._what, lambda row: (row[0], self.read(row[1:])), session.find(sql, **values)):
@@ -104,7 +104,7 @@ class Record(Generic[T]):
         return found
 
     def of(self, ids: Collection[int], session: Finder, column: str) -> dict[int, T]:
-        """Those with one of these numbers in the column."""
+        """The values of the rows whose column has one of these numbers."""
         if not ids:
             return {}
         found = self.find(session, f" WHERE {column} IN (:ids[])", ids=list(ids))

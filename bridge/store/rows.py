@@ -43,7 +43,7 @@ def plain(text: str) -> str:
 
 
 def within(sizes: Iterable[tuple[int, int]], most_bytes: int) -> list[int]:
-    """Of rows (number, length) the first that are together no longer than this; at least one."""
+    """The first of these rows (number, length) whose total length is within the limit; at least one."""
     ids: list[int] = []
     for delivery_id, length in sizes:
         most_bytes -= length
@@ -65,7 +65,7 @@ def readable(what: str, make: Callable[[Any], T], rows: Iterable[Any]) -> list[T
 
 
 def stored_json(what: str, key: str, text: str, kind: type[T]) -> T | None:
-    """The value of a JSON text. None when it is of another kind, or invalid, which the log tells."""
+    """The value of a JSON text. None when it is of another type or invalid; this is logged."""
     try:
         found = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
@@ -103,7 +103,7 @@ def _none_of(select: str, column: str, words: Iterable[str]) -> str:
     return " UNION ".join(f"{select} {gap}" for gap in (f"{column} < '{known[0]}'", *gaps, f"{column} > '{known[-1]}'"))
 
 
-# The kinds and keys of what cannot be read. Of ended watches only the phase is looked at: there may be millions.
+# The kinds and keys of unreadable rows. Only the phase of finished watches is checked, because there may be millions.
 UNREADABLE: Final = f"""
     {_none_of(_WATCHES, "phase", Phase)}
     UNION {_WATCHES} phase IN ({_words(sorted(LIVE))}) AND ({_WRONG})

@@ -44,7 +44,7 @@ class Search(NamedTuple):
         return " AND ".join(self.conditions) or "true"
 
     def narrowed(self, *conditions: str, **values: object) -> Search:
-        """With these conditions as well."""
+        """The same search with further conditions."""
         return Search([*self.conditions, *conditions], {**self.values, **values})
 
     def find(self, session: Finder, name: str, **values: object) -> list[Row]:
@@ -53,7 +53,7 @@ class Search(NamedTuple):
 
 
 def search(conditions: Mapping[str, str], wanted: Mapping[str, object]) -> Search:
-    """The conditions of what is wanted: of each value that is given."""
+    """The conditions for the values that are not None."""
     given = [condition for name, condition in conditions.items() if wanted.get(name) not in (None, ())]
     return Search(given, {name: _storable(value) for name, value in wanted.items()})
 
@@ -76,7 +76,7 @@ def deliveries(wanted: DeliveryFilter, before: int | None = None) -> Search:
 
 
 def _storable(value: object) -> object:
-    """As a store would have it: every text, also those in a tuple."""
+    """The value with every text, also in a tuple, as a store keeps it."""
     if isinstance(value, list | tuple):
         return list(map(_storable, value))
     return plain(value) if isinstance(value, str) else value

@@ -44,7 +44,7 @@ class Session(Finder, Protocol):
         """Within the block a statement may take an hour."""
 
     def guard(self) -> None:
-        """LeaseLost unless this daemon may still commit. No other daemon takes over before this transaction has
+        """LeaseLost if this daemon may no longer commit. No other daemon takes over before this transaction has
         ended."""
 
     def lock_store(self) -> None:
@@ -55,7 +55,7 @@ class Session(Finder, Protocol):
         """The revision of the watches that this transaction touches; wakes other daemons. Call `lock_store` first."""
 
     def wake(self, what: str) -> None:
-        """Wake other daemons for one of the things above; `WORK`: for a change that touches no watch."""
+        """Wake other daemons for one of the constants above; `WORK` is a change that touches no watch."""
 
 
 class Transactions(Finder, Protocol):
@@ -78,13 +78,13 @@ class Transactions(Finder, Protocol):
 
     @property
     def place(self) -> object:
-        """Where the store is. Printed, it shows no secret."""
+        """Where the store is. When it is printed, it shows no secret."""
 
     def read(self) -> AbstractContextManager[Session]:
         """Sees the store at one instant, and writes nothing."""
 
     def write(self) -> AbstractContextManager[Session]:
-        """Everything is on disk when the block has ended. If the block raises, nothing is."""
+        """Everything is on disk when the block has ended. If the block raises, nothing is written."""
 
     def alone(self) -> AbstractContextManager[Session]:
         """Sees the store at one instant and writes nothing. After `lock_store`, other processes do not write either."""
@@ -105,7 +105,7 @@ class Transactions(Finder, Protocol):
         """How far the clock that this store's daemons share is ahead of this one; 0 when they agree."""
 
     def is_syncing(self) -> bool:
-        """Whether the disk or the server is being waited for right now. Callable from another thread; never blocks."""
+        """Whether a call waits for the disk or the server right now. Callable from another thread; never blocks."""
 
     def give_up(self) -> None:
         """Stop waiting for a server that does not answer: calls under way raise StoreError. Callable from another
@@ -126,7 +126,7 @@ class OpenStore:
 
     @contextmanager
     def _locked(self) -> Iterator[Session]:
-        """A transaction without another writer of watches beside it; see `Session.lock_store`."""
+        """A transaction during which nobody else writes watches; see `Session.lock_store`."""
         with self._database.write() as session:
             session.lock_store()
             yield session

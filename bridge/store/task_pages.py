@@ -47,7 +47,7 @@ class _Scan(NamedTuple):
         return search.find(session, name, **values)
 
     def floor(self, session: Session, before: int | None) -> int:
-        """The id down to which to look, so that no more than `SCANNED` rows are read; 0: look at all of them."""
+        """The lowest id to read, so that at most `SCANNED` rows are read; 0: read all rows."""
         if not self.rest:
             return 0
         # The rows of one phase lie far apart, so each of them costs more.
@@ -66,7 +66,7 @@ class TaskPages(OpenStore):
         return _views(self._database, watch_ids)
 
     def snapshots_by_id(self, watch_ids: Sequence[int]) -> dict[int, Snapshot]:
-        """What the provider last said of these watches. Those without a snapshot, or with a very long one, are left
+        """The last snapshots of these watches. Those without a snapshot, or with a very long one, are left
         out."""
         if not watch_ids:
             return {}

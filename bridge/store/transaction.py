@@ -13,8 +13,8 @@ other:
 6. queues, by endpoint and target
 7. our row in `writers`, right before COMMIT
 
-One exception: the end of a task cancels deliveries (4) after health was read (5). If two daemons meet there, the server
-ends one of the commits within a second, and that daemon repeats it.
+There is one exception: when a task finishes, its deliveries are canceled (4) after the health was read (5). If two
+daemons meet there, the server ends one of the commits within a second, and that daemon repeats it.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from bridge.store.statements import SQL
 from bridge.store.watch_rows import named_endpoints, polled_row, snapshot_of, snapshot_text, watch
 
 DAY_S: Final = 86_400.0
-MOST_NOTIFIED: Final = 5  # notifications about new words of one account in a day
-MOST_WORDS: Final = 100  # stored for each account; further ones are counted as one
+MOST_NOTIFIED: Final = 5  # notifications about new unknown status words of one account in a day
+MOST_WORDS: Final = 100  # unknown words stored for each account; all further ones share one counter
 OTHER_WORDS: Final = "(others)"
 _OF_ENDPOINTS: Final = " WHERE endpoint IN (:endpoints[]) {postgres:ORDER BY endpoint FOR UPDATE}"
 RELEASE_AHEAD_S: Final = 5.0  # a delivery due this soon may be in a daemon's memory, and keeps its bytes
@@ -109,7 +109,7 @@ class Transaction:
         self._deliveries: list[Row] = []
         self._released: list[Row] = []
         self._attempts: list[AttemptMade] = []
-        self.wakes_all = self.ends = False  # accounts and endpoints concern all daemons; a task has ended
+        self.wakes_all = self.ends = False  # events about accounts and endpoints wake all daemons; a task has finished
         self.filled: set[Share] = set()  # the shares in which there is something new to deliver
 
     def apply(self, change: Change) -> bool:
@@ -138,7 +138,7 @@ class Transaction:
                 assert_never(change)
 
     def write(self) -> None:
-        """Write the results. Outcomes come before a task's end cancels its waiting deliveries."""
+        """Write the results. Outcomes are written before the finish of a task cancels its waiting deliveries."""
         live = list(self._live.values())
         run = self._session.run
         run(SQL["watches.move"], [one.moved for one in live if one.moved])
@@ -160,7 +160,7 @@ class Transaction:
         before, reason = live.watch, None if change.reason is None else plain(change.reason)
         snapshot = change.snapshot or before.snapshot
         if change.ends:
-            live.ended_at = change.at  # nothing reads its memory any more
+            live.ended_at = change.at  # nobody reads its memory after this
         else:
             live.watch = replace(before, state=before.state._replace(memory=note.memory), snapshot=snapshot)
         urls = None if snapshot is None else json_text(snapshot.urls)
@@ -170,7 +170,7 @@ class Transaction:
         self._polls.tell(live.watch_id, note, before=before.state.memory.phase, detail=reason or "")
         if change.ends:
             self.ends = True
-            # An outcome after the end is too late for a delivery that the end cancels.
+            # An outcome that comes after the finish does not change a delivery that the finish has canceled.
             for attempted in self._live_attempts:
                 if attempted.watch_id == live.watch_id and attempted.state is DeliveryState.WAITING:
                     attempted.state = DeliveryState.CANCELED
@@ -192,8 +192,8 @@ class Transaction:
         return moved
 
     def _note_unread(self, change: AnswerUnread) -> bool:
-        """Whether the word is new. At most `MOST_NOTIFIED` words of an account cause an event in a day, and at most
-        `MOST_WORDS` are stored."""
+        """Whether the word is new. At most `MOST_NOTIFIED` unknown words of an account cause an event in a day, and at
+        most `MOST_WORDS` are stored."""
         seen = {"account": change.account, "answers": change.answers, "at": change.at, "reason": plain(change.reason)}
         word = plain(change.word)
         [(words, notified)] = self._session.find(
@@ -246,7 +246,7 @@ class Transaction:
             self.filled.update(Share(endpoint_scope(endpoint), event.slot) for endpoint, _ in held)
 
     def _write_attempts(self) -> None:
-        attempt = SQL["commits.attempt"]  # one that is stored already has disabled its endpoint before
+        attempt = SQL["commits.attempt"]  # an attempt that is stored already has disabled its endpoint before
         disabling = {
             made.endpoint: made
             for made in reversed(self._attempts)
@@ -269,7 +269,7 @@ class Transaction:
                 self._publish(endpoint_event(endpoint, count=count, at=made.at, reason=plain(made.detail)))
 
     def _publish(self, event: Event, watch_id: int | None = None) -> None:
-        """Put the event into the log and its parcels into the outbox. Its documented bytes are kept once: with the
+        """Write the event into the log and its deliveries into the outbox. Its documented bytes are kept once: with the
         delivery that has them, if any."""
         parcels, slot = self._parcels_for(event), event.slot
         is_live, kept_at = event.topic in LIVE_TOPICS, None

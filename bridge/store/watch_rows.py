@@ -18,11 +18,11 @@ from bridge.store.statements import SQL
 if TYPE_CHECKING:
     from bridge.domain.change import Note
 
-CALLBACK: Final = "callback"  # a fact: one came, and the task was polled because of it
-MOST_CALLBACKS: Final = 20  # kept of a watch, the latest
+CALLBACK: Final = "callback"  # in the history: a callback came, and the task was polled because of it
+MOST_CALLBACKS: Final = 20  # number of callbacks in a watch's history, the latest
 _STATES: Final = 20  # columns of `watches.state`
 _PHASES: Final = {str(phase): phase for phase in Phase}
-_FRESH: Final = Memory()  # of every watch that was never polled
+_FRESH: Final = Memory()  # the memory of a watch that was never polled
 _KINDS: Final = {str(kind): kind for kind in Kind}
 
 
@@ -42,14 +42,14 @@ def watch_state(row: Row) -> WatchState:
             doubt = Doubt(kind=_KINDS[doubt_kind], answers=doubt_answers, since_at=doubt_since_at)
         told = progress, progress_told, progress_told_at, bool(input_told)
         memory = Memory(_PHASES[phase], polls, failures, doubt, *told)
-    # Few names and actions differ: each is kept once.
+    # There are few different names and actions, so each is kept once.
     account, action, blocked_s = intern(account), None if action is None else intern(action), blocked_before_s or 0.0
     head = account, task_id, generation, action, give_up_after_s, added_at, blocked_s
     return WatchState(*head, next_poll_at, memory, revision, asked_at)
 
 
 def watch_states(rows: Iterable[Row]) -> list[WatchState]:
-    """The same of any number of rows; see `readable`."""
+    """The same for many rows; see `readable`."""
     with collector.resting():
         return readable("watch", watch_state, rows)
 
@@ -113,7 +113,7 @@ def find_watches(session: Session, keys: Collection[WatchKey], *, lock: bool) ->
 
 
 def add_facts(session: Session, facts: Sequence[Row]) -> None:
-    """Add facts to the histories of watches: watch_id, at, what, detail. Of callbacks only the latest stay."""
+    """Add facts to the histories of watches: watch_id, at, what, detail. Only the latest callbacks stay."""
     session.run(SQL["watches.add_facts"], facts)
     called = sorted({watch_id for watch_id, _, what, _ in facts if what == CALLBACK})
     if called:

@@ -47,13 +47,13 @@ class WatchStore(ReadStore):
     def sync(
         self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] = ()
     ) -> tuple[list[Added], list[WatchKey]]:
-        """See `ports.Watches.sync`. What the source named before changes nothing; so a person's `withdraw` of a task
-        that stays on the list holds until it is taken off and put back."""
+        """See `ports.Watches.sync`. A task that the source named before is not changed. So if a person withdraws a task
+        that stays on the list, it stays withdrawn until it is removed from the list and added again."""
         with self._locked() as session:
             session.execute(SQL["watches.adopt_names"], source=source, kind=_kind(source))
             found = session.find(SQL["watches.named"], source=source)
             named = {WatchKey(account, task_id): watch_id for account, task_id, watch_id in found}
-            wanted = {wish.key: wish for wish in reversed(wishes)}  # of an id named twice the first counts
+            wanted = {wish.key: wish for wish in reversed(wishes)}  # if an id is named twice, the first entry counts
             fresh = [wish for wish in wishes if wish.key not in named and wanted[wish.key] is wish]
             stay = {*wanted, *kept}
             intake = _WatchIntake(session, source=source, now=now, is_listing=True)
@@ -73,7 +73,7 @@ class WatchStore(ReadStore):
             return revision(session), watch_states(session.find(statement + where, **shares, since=since))
 
     def live(self, *, most: int) -> Iterator[list[WatchState]]:
-        """See `ports.Watches.live`. First those that will move on to the other phase, so that none is missed."""
+        """See `ports.Watches.live`. Submitted ones come first, because they may change to running in the meantime."""
         for phase in (Phase.SUBMITTED, Phase.RUNNING):
             after = 0
             while True:
@@ -92,7 +92,7 @@ class WatchStore(ReadStore):
         return frozenset(action for (action,) in found)
 
     def _of_shares(self) -> tuple[str, dict[str, object]]:
-        """The condition that keeps to what this daemon holds of a shared store, and its values."""
+        """The condition that selects the shares which this daemon holds of a shared store, and its values."""
         if self._database.held is None:
             return "", {}
         held = accounts_and_slots(self._database.held)
@@ -114,7 +114,7 @@ class _WatchIntake:
         self._withdrawn: list[int] = []
 
     def take(self, wishes: Sequence[Wish], *, again: bool, revive: bool = True) -> list[Added]:
-        """What becomes of each wish."""
+        """What happens to each wish."""
         known = find_watches(self._session, {wish.key for wish in wishes}, lock=False)
         watch_ids = [watch_id for watch_id, _ in known.values()]
         asked = {"source": self._source, "watch_ids": watch_ids}
@@ -123,7 +123,8 @@ class _WatchIntake:
         return [Added(wish.key, *self._intake.take(wish)) for wish in wishes]
 
     def drop(self, gone: Mapping[int, WatchKey]) -> list[WatchKey]:
-        """The source no longer names these. Returns those that are no longer watched because of it."""
+        """Remove the tasks that the source no longer names. Returns the tasks that are no longer watched because of
+        this."""
         if not gone:
             return []
         self._session.execute(SQL["watches.unname"], source=self._source, watch_ids=list(gone))

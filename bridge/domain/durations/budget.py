@@ -1,4 +1,4 @@
-"""The number c of one account: how many polls promptness is worth."""
+"""The weight c of one account: how many extra polls a faster notification is worth."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Final
 
 BOTTOM: Final = 76.0  # lower end of bars and lines, with room for the axis below
 TOP: Final = 5.0
-WIDTH: Final = 400.0  # of the chart of lines, which is stretched
+WIDTH: Final = 400.0  # of the line chart, which is stretched to the page
 BAR_SHARE: Final = 0.72  # part of the available width that a bar takes
 ROW: Final = 18  # distance between rows
 MOST_ROWS: Final = 5

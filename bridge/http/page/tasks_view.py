@@ -58,7 +58,8 @@ class TasksQuery(ViewQuery):
 
 
 class TaskRow(NamedTuple):
-    """One line of the table. `run` is set while it runs. `accepted` of the `notified` endpoints have its result."""
+    """One line of the table. `run` is set while it runs. Of the `notified` endpoints, `accepted` have received the
+    result."""
 
     view: WatchView
     run: Run | None

@@ -46,8 +46,8 @@ def _unsigned(url: str, message: RobotMessage, secret: str, now: float) -> tuple
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaterFiles:
-    """Files that follow their text: a message, or a form. With `then`, the form only uploads a file, before the text;
-    `then` is the message about it, and needs the id that the service returned."""
+    """Files that follow their text: a message, or a form. With `then`, the form only uploads a file, before the text is
+    sent. `then` is the message that shows the file; it needs the id that the service returned for the upload."""
 
     said: RobotMessage | FileForm
     then: Callable[[str], RobotMessage] | None = None

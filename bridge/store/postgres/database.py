@@ -34,7 +34,7 @@ LATEST: Final = len(migrations("postgres"))
 
 _MIGRATING: Final = 0x67656E62  # "genb": the advisory lock that a migration takes
 _MIGRATE_WITHIN_S: Final = 3600.0
-_TIMES: Final = 5  # tries: the server ends a deadlock within a second, perhaps by failing us
+_TIMES: Final = 5  # attempts: to end a deadlock, the server cancels one transaction, perhaps ours
 
 
 class Database:
@@ -44,7 +44,7 @@ class Database:
     """
 
     is_shared = True
-    look_every_s = 0.05  # for news: that costs a glance at four numbers
+    look_every_s = 0.05  # between checks for news; each compares four numbers
     notes_every_s = 5.0  # only the last note of a watch is written; after a crash, watches without it are polled first
 
     def __init__(
@@ -67,17 +67,17 @@ class Database:
         self._has_marked = False
         self._listener = Listener(self)
         self.fingerprints: Mapping[str, str] = {}
-        self.fence: int | None = None  # our number among the members; None: we have not joined, and work on everything
-        self.lease_s = 0.0  # how long our lease lasts each time
-        self.held: frozenset[Share] | None = None  # the work that is certainly ours; None: as above
+        self.fence: int | None = None  # our number among the members; None: not joined, we work on everything
+        self.lease_s = 0.0  # how long the lease lasts after each renewal
+        self.held: frozenset[Share] | None = None  # the shares that this daemon certainly holds; None: as above
         self._given_up = 0  # how often `give_up` was called
 
     def is_syncing(self) -> bool:
-        """See `Transactions.is_syncing`. Each wait for the server has its own end."""
+        """See `Transactions.is_syncing`. Each wait for the server has its own limit."""
         return bool(self._busy)
 
     def ahead_s(self, clock: Clock) -> float:
-        """See `Transactions.ahead_s`. The shared clock is the server's."""
+        """See `Transactions.ahead_s`. Daemons share the clock of the server."""
         ahead_s: float = self.find(SQL["server.now"])[0][0] - clock.now()
         return ahead_s if abs(ahead_s) > AGREE_S else 0.0
 
@@ -111,7 +111,7 @@ class Database:
             yield session
             connection = session.connection
             mark = Mark(connection.writer, next(self._serials))
-            # In its own round trip: once COMMIT is sent, this row is ours until the commit is over.
+            # In its own round trip: so this row is locked before COMMIT is sent.
             if session.execute(SQL["server.mark"], **mark._asdict(), latest=self.latest) == 0:
                 raise other_version(self.place, self._version(session), self.latest)
             self._has_marked = True
@@ -131,15 +131,16 @@ class Database:
             session.execute("COMMIT")
 
     def has_committed(self, mark: Mark) -> bool:
-        """Whether the commit with this mark was done; waits until the server has decided. It was the last one on its
-        connection."""
+        """Whether the commit with this mark was done; waits until the server has decided. It must be the last commit of
+        its connection."""
         with self._begun() as session:
             last: int = session.find(SQL["server.last_commit"], writer=mark.writer)[0][0]
             session.execute("COMMIT")
             return last >= mark.serial
 
     def give_back(self) -> None:
-        """Delete the marks of connections that have not written for a day: none of their commits is in doubt."""
+        """Delete the marks of connections that have not written for a day. By then none of their commits is in
+        doubt."""
         with self.jot() as session:
             session.execute("DELETE FROM writers WHERE at < now() - interval '1 day'")
 
@@ -231,7 +232,8 @@ class Database:
             self._busy.discard(threading.get_ident())
 
     def _begin(self, how: str) -> ServerConnection:
-        """On an idle connection, or on a new one if the idle ones were lost without a sign, as by a restart."""
+        """A transaction on an idle connection, or on a new one if the idle ones are broken, for example after a restart
+        of the server."""
         begun = self._given_up
         with contextlib.suppress(IndexError):
             while (connection := self._idle.pop()).is_over():  # given up
@@ -265,6 +267,6 @@ class Database:
         return version
 
     def _drop_idle(self) -> None:
-        with contextlib.suppress(IndexError):  # another thread may do the same
+        with contextlib.suppress(IndexError):  # another thread may add a connection at the same time
             while True:
                 self._idle.pop().close()

@@ -11,7 +11,7 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import BridgeBug, GenbridgeError, StoreDamaged, StoreError
 
 _MISSING: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)
-_GRANTS: Final = {  # by what the server's sentence names
+_GRANTS: Final = {  # by the object that the server's message names
     "schema": "GRANT USAGE, CREATE ON SCHEMA ... TO this user, or let its owner run `genbridge store migrate`",
     "database": "GRANT CONNECT ON DATABASE ... TO this user",
     "sequence": "GRANT USAGE ON ALL SEQUENCES IN SCHEMA ... TO this user",
@@ -21,7 +21,8 @@ _FULL: Final = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitEx
 
 
 class Mark(NamedTuple):
-    """What a commit leaves behind when it is done: the name of its connection, and its number."""
+    """Stored by each commit, so that one can check later whether it was done: the name of its connection, and its
+    number."""
 
     writer: str
     serial: int

@@ -20,7 +20,7 @@ from bridge.store.statements import SQL
 if TYPE_CHECKING:
     from bridge.store.postgres.database import Database
 
-LISTEN_S: Final = 5.0  # then it reads the store: pgbouncer may pass no notifications on
+LISTEN_S: Final = 5.0  # after this time it reads the store, because pgbouncer may drop notifications
 AGAIN_AFTER_S: Final = 1.0
 
 
@@ -58,7 +58,7 @@ class Listener:
                 self.failure = understood(error, self._database.place)
             except GenbridgeError as error:
                 self.failure = error
-            except Exception as error:  # otherwise the end of the thread would go unnoticed
+            except Exception as error:  # otherwise nobody would notice that the thread has ended
                 self.failure = StoreError(f"listening failed: {type(error).__name__}")
             self._closing.wait(AGAIN_AFTER_S)
 

@@ -1,4 +1,4 @@
-"""Commits that lost their answer with the connection: find out which were done, and repeat only the others."""
+"""Commits whose answer was lost with the connection: finds out which were done, and repeats only the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RepeatableCommits(CommitStore):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self._doubts: list[tuple[Mark, Sequence[tuple[Change, bool]]]] = []  # what each may have applied
+        self._doubts: list[tuple[Mark, Sequence[tuple[Change, bool]]]] = []  # the changes of each commit in doubt
         self._done: dict[int, tuple[Change, bool]] = {}  # changes that were applied although the answer was lost
         self._committer: int | None = None  # the membership that made them
 
@@ -53,5 +53,5 @@ class RepeatableCommits(CommitStore):
             mark, answers = self._doubts[0]
             if self._database.has_committed(mark):
                 self._done.update((id(answer[0]), answer) for answer in answers)
-                self._database.unheard += 1  # we do not know which queues it has filled
+                self._database.unheard += 1  # its deliveries may be in any queue
             self._doubts.pop(0)

@@ -41,7 +41,7 @@ _CONNECTING: ContextVar[tuple[Clock, Callable[[float], bool]]] = ContextVar("con
 
 
 class Silence(psycopg.OperationalError):
-    """The server has said nothing for too long."""
+    """The server has sent nothing within the time limit."""
 
 
 class ServerConnection(psycopg.Connection[Row]):
@@ -51,7 +51,7 @@ class ServerConnection(psycopg.Connection[Row]):
     """
 
     clock: Clock
-    writer: str  # what it calls itself in the marks of its commits
+    writer: str  # its name in the marks of its commits
     patience_s = PATIENCE_S
     is_over: Callable[[], bool]  # whether to stop waiting, because the caller has given up
 
@@ -82,7 +82,8 @@ class ServerConnection(psycopg.Connection[Row]):
 
 
 def _watched(gen: Generator[Any, Any, T], clock: Clock, is_over: Callable[[float], bool]) -> Generator[Any, Any, T]:
-    """Waits as `gen` does. Raises Silence when `is_over` is true of the seconds without a sign from the server."""
+    """Waits like `gen`. Raises Silence when `is_over` is true for the number of seconds in which the server has sent
+    nothing."""
     heard_at = clock.steady()
     ready: Any = None
     while True:

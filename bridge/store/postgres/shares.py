@@ -27,12 +27,12 @@ class PostgresShares(ReadStore):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self._joining: list[int] = []  # memberships that may exist although their answer was lost
+        self._joining: list[int] = []  # memberships that may exist although the answer was lost
         self._letting_go: frozenset[Share] = frozenset()  # released, or being released
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
         with self._database.write() as session:
-            # Or others would keep work for them.
+            # Otherwise other members would leave shares for them.
             session.execute("DELETE FROM members WHERE fence IN (:fences[])", fences=self._joining)
             [(fence,)] = session.find(
                 SQL["members.join"], name=name, scopes=json.dumps(scopes, sort_keys=True), lease_s=lease_s
@@ -64,7 +64,7 @@ class PostgresShares(ReadStore):
                 members[ids[number]] = json.loads(stored)
             rows = session.find("SELECT scope, slot, fence FROM shares")
             holders = {Share(scope, slot): ids[holder] for scope, slot, holder in rows if holder in ids}
-        # This includes claims that lost their answer, and leaves out what a crash of the server has undone.
+        # This includes claims whose answer was lost, and excludes claims that a crash of the server has undone.
         self._database.held = (
             frozenset(share for share, holder in holders.items() if holder == ids[fence]) - self._letting_go
         )
@@ -82,12 +82,12 @@ class PostgresShares(ReadStore):
     def release(self, shares: Collection[Share]) -> None:
         """See `ports.Shares.release`.
 
-        The next holder misses no delivery: this waits for commits under way, which it finds when it first looks, and
-        later commits notify it.
+        The next holder misses no delivery. This call waits for commits in progress, so the holder finds their
+        deliveries when it first reads the store; later commits notify it.
         """
         fence = self._joined()
         gone = frozenset(shares)
-        self._letting_go |= gone  # a release that lost its answer may have been done
+        self._letting_go |= gone  # a release whose answer was lost may have been done
         self._database.held = (self._database.held or frozenset()) - gone
         with self._database.write() as session:
             session.guard(alone=True)

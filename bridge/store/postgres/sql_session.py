@@ -66,7 +66,7 @@ class PostgresSession:
 
     @contextmanager
     def unhurried(self) -> Iterator[None]:
-        """See `Session.unhurried`. Locks are waited for no longer than 30 s."""
+        """See `Session.unhurried`. It waits for locks for at most 30 s."""
         self.execute(SQL["server.unlimited"])
         with self.connection.patience(_UNHURRIED_S):
             yield

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from bridge.ports import Clock, News
 
 MEMORY: Final = Path(":memory:")
-_LOG_PAGES: Final = 128  # half a megabyte of log: SQLite's own 4 MB would fill a small disk; costs 10 % in a burst
-_VACUUM_PAGES: Final = 1000  # given back at a time: 4 MB, a few milliseconds
+_LOG_PAGES: Final = 128  # 0.5 MB of log: the default of 4 MB would fill a small disk; a burst gets 10 % slower
+_VACUUM_PAGES: Final = 1000  # pages freed in one step: 4 MB, which takes a few milliseconds
 _LOG_KEPT_BYTES: Final = 16 * 1024 * 1024  # a write-ahead log that a long read let grow shrinks to this again
 
 
@@ -48,7 +48,7 @@ class Database:
         self._is_for_one_look = False
         self._inode: int | None = None  # of the file that is open
         self._connections = 0  # so far
-        self._is_syncing = False  # a commit is on its way to the disk
+        self._is_syncing = False  # a commit is being written to the disk
 
     def prepare(self) -> None:
         """Check an existing store and upgrade it. Call this once, first."""
@@ -58,7 +58,7 @@ class Database:
         with self._failures():
             version = inspection.version_of(self.place, whole=True)
             if 0 < version < inspection.LATEST:
-                from bridge.store.copying import copy_before_upgrade  # here: an upgrade is rare
+                from bridge.store.copying import copy_before_upgrade  # here, because an upgrade is rare
 
                 copy_before_upgrade(self.place, version)
             self._connected()
@@ -96,15 +96,15 @@ class Database:
             finally:
                 self._is_syncing = False
 
-    jot = alone = write  # a transaction that writes is alone
+    jot = alone = write  # no other transaction runs at the same time
 
     def news(self) -> News:
         """See `ports.News`. `work` changes when another connection has committed, and when this one was reopened.
 
         StoreDamaged when the file was removed or replaced: everything written to it would be lost. With a write-ahead
-        log SQLite does not check that itself.
+        log, SQLite does not check this itself.
         """
-        from bridge.ports import News  # here: commands ask for no news
+        from bridge.ports import News  # here, because commands do not need it
 
         with self._failures():
             version: int = self._connected().execute("PRAGMA data_version").fetchone()[0]
@@ -117,8 +117,8 @@ class Database:
         return News(work=self._connections << 32 | version)
 
     def space(self) -> StoreSpace:
-        """See `Transactions.space`. The write-ahead log counts."""
-        from bridge.domain.page_views import StoreSpace  # here: commands do without it
+        """See `Transactions.space`. Includes the write-ahead log."""
+        from bridge.domain.page_views import StoreSpace  # here, because commands do not need it
 
         if self.place == MEMORY:
             return StoreSpace(0)
@@ -130,17 +130,17 @@ class Database:
         return StoreSpace(size_bytes, disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
 
     def ahead_s(self, clock: Clock) -> float:
-        return 0.0  # its one daemon has this clock
+        return 0.0  # its only daemon runs on this machine
 
     def is_syncing(self) -> bool:
         return self._is_syncing
 
     def give_up(self) -> None:
-        """Nothing to do: a disk cannot be given up."""
+        """Nothing to do: a wait for a disk cannot be canceled."""
 
     def give_back(self) -> None:
         """See `Transactions.give_back`: removes old copies, and frees unused pages once there are enough to matter."""
-        from bridge.store.copying import remove_old_copies  # here: only a daemon needs it
+        from bridge.store.copying import remove_old_copies  # here, because only a daemon needs it
 
         if self.place != MEMORY:
             remove_old_copies(self.place)
@@ -153,7 +153,8 @@ class Database:
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            # The last one to close folds the log into the file. If that fails, the next one to open does it.
+            # The last connection to close writes the log into the file. If this fails, the next connection to open does
+            # it.
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
@@ -224,7 +225,8 @@ def initialize(path: Path) -> None:
         connection.execute("PRAGMA journal_mode = MEMORY")
         _mark(connection)
         migrate(connection, migrations("sqlite"))
-        # Before it gets its name: so no rollback journal is ever needed there, and none can be left by a crash.
+        # Done before the file gets its final name. So no rollback journal of the store ever exists, and a crash cannot
+        # leave one.
         connection.execute("PRAGMA journal_mode = WAL")
 
 

@@ -87,8 +87,8 @@ def _look(path: Path, *, whole: bool) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ownership:
-    """What a store says of its owner. `live` has each account with watches, and how many of them are not finished;
-    `waiting` counts deliveries. A store of an older version has no `base_urls`."""
+    """What a store records about its owner. `live` has each account with watches, and how many of them are not
+    finished; `waiting` counts deliveries. A store of an older version has no `base_urls`."""
 
     settings: str | None
     base_urls: Mapping[str, str]

@@ -20,7 +20,7 @@ import orjson
 from bridge.store.rows import Row, json_text
 from bridge.store.statements import LIST, TABLES, Statement, chosen
 
-_AT_ONCE: Final = (256, 64, 16, 4, 1)  # rows in a step: few sizes, so that few statements are compiled
+_AT_ONCE: Final = (256, 64, 16, 4, 1)  # rows in one step; few sizes, so that few statements are compiled
 
 
 class SqliteSession:
@@ -58,7 +58,7 @@ class SqliteSession:
         return max(self.connection.executemany(sql, (row[: len(columns)] for row in rows)).rowcount, 0)
 
     def unhurried(self) -> AbstractContextManager[None]:
-        return nullcontext()  # nothing ends a statement
+        return nullcontext()  # SQLite has no time limit for a statement
 
     def guard(self) -> None:
         """Nothing to do: the lock on the file is the lease."""
@@ -74,7 +74,7 @@ class SqliteSession:
         """Nothing to do: SQLite itself counts commits."""
 
     def _fetched(self, statement: str, values: dict[str, Any]) -> list[Row]:
-        """All rows; a quarter quicker where every text is valid UTF-8. At start they may be a million."""
+        """All rows. This is 25 % faster if every text is valid UTF-8. When a daemon starts, there may be a million."""
         connection = self.connection
         sound_text, connection.text_factory = connection.text_factory, str
         try:
@@ -107,8 +107,8 @@ def plain_sql(statement: str, rows: int = 0) -> str:
 
 
 def _exact(column: str) -> str:
-    """Seventeen digits bring every instant, duration and percentage back as it was (SQLite is inexact with numbers of
-    hundreds of digits alone); its own JSON has fifteen before 3.43."""
+    """Writes numbers with 17 digits, which preserve every instant, duration and percentage. (SQLite is inexact only
+    with numbers of hundreds of digits.) SQLite's own JSON has 15 digits before version 3.43."""
     return f"CASE typeof({column}) WHEN 'real' THEN json(printf('%!.17g', {column})) ELSE {column} END"
 
 

@@ -18,8 +18,8 @@ class SqliteStore(Store):
     """A store in one SQLite file, for one daemon and any number of commands.
 
     Calls block, one at a time (`Offload`); only `is_syncing` may be called meanwhile. Every method is one transaction:
-    on disk when it returns, not done at all when it raises. `ports.Shares` grants everything to the one daemon, which
-    holds the lock on the file; it loses them when the process ends.
+    on disk when it returns, not done at all when it raises. The only daemon holds the lock on the file, and
+    `ports.Shares` gives all shares to that daemon until its process ends.
     """
 
     _database: Database
