@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from bridge.config.load import Loaded
 from bridge.config.model import Account
 from bridge.config.secret import has_reference
-from bridge.config.settings_file import SettingsFile
+from bridge.config.settings_file import AccountEntry, SettingsFile
 from bridge.errors import ConfigError
 from bridge.providers.catalogue import DescriptionsRefused, load_descriptions
 from bridge.providers.description import Description
 
 
-class HasBaseUrl(Protocol):
-    """The values that determine an account's address."""
-
-    @property
-    def base_url(self) -> str | None: ...
-
-
-def base_url_of(account: HasBaseUrl, description: Description) -> str:
+def base_url_of(account: Account | AccountEntry, description: Description) -> str:
     """The base URL of the account's API: its own `base_url`, or else the provider's only official host."""
     return account.base_url or description.default_base_url or ""
 

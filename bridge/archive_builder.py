@@ -31,7 +31,7 @@ from bridge.config.archive_model import Archive
 from bridge.config.load import Loaded
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.public_addresses import AllowedHosts
-from bridge.domain.result_links import LINK_LIFE_S, result_link
+from bridge.domain.store_key import LINK_LIFE_S, result_link
 from bridge.domain.task import Kind, Reading
 from bridge.net.outside_client import KeyFor, OutsideClient
 from bridge.ports import AccountTraffic, Clock, Provider

@@ -15,7 +15,7 @@ from bridge.config.field_types import ROBOTS
 from bridge.config.load import Loaded
 from bridge.config.model import Webhook
 from bridge.control.endpoint_sample import send_sample
-from bridge.control.known_names import known_endpoint
+from bridge.control.lookup import known_endpoint
 from bridge.control.sample_pictures import sample_picture
 from bridge.domain.delivery import Accepted, Outcome
 from bridge.domain.event import Topic

@@ -6,7 +6,7 @@ import click
 
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
-from bridge.control.link_keys import revoke_links
+from bridge.domain.store_key import KeyPurpose
 
 
 @command("revoke-links")
@@ -17,5 +17,5 @@ def revoke_links_command(session: CommandSession) -> None:
     Use it if links have leaked. Links that genbridge sends from now on work. A running daemon notices at once.
     """
     with session.store() as store:
-        revoke_links(store, now=SystemClock().now())
+        store.renew_key(KeyPurpose.RESULTS, now=SystemClock().now())
     click.echo("all links to copies are invalid now")

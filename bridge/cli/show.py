@@ -14,7 +14,7 @@ from bridge.cli.output import json_text, print_json, print_table
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.control.lookup import find_keys
-from bridge.control.watch_details import watch_details
+from bridge.control.watch_list import watch_details
 from bridge.domain.quoting import printable
 from bridge.screen import padded, screen_of
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from bridge.account_catalogue import known_providers
 from bridge.config.secret import fill
 from bridge.config.settings_file import SettingsFile
-from bridge.domain.callback_secret import callback_path
 from bridge.domain.quoting import unknown
-from bridge.domain.store_key import KeyPurpose
+from bridge.domain.store_key import KeyPurpose, callback_path
 from bridge.errors import ConfigError, UnknownNameError
 
-
-class Keys(Protocol):
-    """The part of a store that holds keys."""
-
-    def ensure_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
-        """See `callback_ports.CallbackPolls.ensure_key`."""
+if TYPE_CHECKING:
+    from bridge.store.command_store import CommandStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +26,7 @@ class CallbackAddress:
 
 
 def callback_address(
-    store: Keys, file: SettingsFile, account: str, env: Mapping[str, str], *, now: float
+    store: CommandStore, file: SettingsFile, account: str, env: Mapping[str, str], *, now: float
 ) -> CallbackAddress:
     """The callback address of an account. UsageError for an unknown account, ConfigError without `http.public_url`."""
     if account not in file.accounts:

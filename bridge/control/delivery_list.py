@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import rfc3339
 from bridge.control.holds import QueueHolds, hold_on, lasting_holds, why_held
-from bridge.control.known_names import known_endpoint, listed_endpoint
+from bridge.control.lookup import known_endpoint, listed_endpoint
 from bridge.control.paging import DELIVERIES, cursor_at, row_before
 from bridge.control.pausing import held_deliveries
 from bridge.domain.filters import DeliveryFilter

@@ -1,4 +1,4 @@
-"""Finds the watches for what people type: an id, a query URL, or ACCOUNT/ID."""
+"""Finds what people type: a watch by id, query URL or ACCOUNT/ID, and names of the settings. Suggests a near name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.known_names import known_account
+from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.quoting import printable
-from bridge.errors import UnknownError, UsageError
+from bridge.domain.quoting import printable, unknown
+from bridge.errors import UnknownError, UnknownNameError, UsageError
 from bridge.store import ReadStore
 
 _URL: Final = re.compile(r"\s*https?://", re.IGNORECASE)
@@ -53,3 +53,26 @@ def _located(file: SettingsFile, url: str, account: str | None) -> WatchKey:
         return doubtful.key
     except TaskProblem as problem:
         raise UsageError(str(problem), at="id") from None
+
+
+def known_account(store: ReadStore, file: SettingsFile, account: str | None) -> None:
+    """UnknownNameError unless the settings have this account, or the store still has tasks of it. None is no account
+    at all."""
+    if account is None or account in file.accounts or store.list_watches(WatchFilter(account=account), limit=1):
+        return
+    raise UnknownNameError(f"{file.path}: {unknown('account', account, file.accounts)}", at="account")
+
+
+def known_endpoint(file: SettingsFile, endpoint: str) -> None:
+    """UnknownNameError unless the settings have this endpoint."""
+    if endpoint not in file.queues:
+        raise UnknownNameError(f"{file.path}: {unknown('endpoint', endpoint, file.queues)}", at="endpoint")
+
+
+def listed_endpoint(store: ReadStore, file: SettingsFile, endpoint: str | None) -> None:
+    """As `known_endpoint`, for listings: an endpoint that the settings no longer have is known while the store has
+    deliveries to it. None is no endpoint at all."""
+    if endpoint is None or endpoint in file.queues:
+        return
+    if not store.list_deliveries(DeliveryFilter(endpoint=endpoint), limit=1):
+        known_endpoint(file, endpoint)

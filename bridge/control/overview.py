@@ -11,11 +11,10 @@ from bridge.control.formats import rfc3339
 from bridge.control.holds import QueueHolds, failing_json, held_endpoints_json, hold_json, holds_of, lasting_holds
 from bridge.control.pausing import pauses_json
 from bridge.control.settings_status import SettingsFacts, known_settings, settings_json
-from bridge.control.source_status import known_sources, sources_json
 from bridge.domain.account_state import Hold
 from bridge.domain.health import Health
 from bridge.domain.pause import Pause
-from bridge.domain.source import SourceFacts
+from bridge.domain.source import DISCOVER, SETTINGS, SourceFacts
 from bridge.domain.task import Phase
 from bridge.domain.views import Counts, MemberView, Unchecked, UnreadView
 from bridge.store import ReadStore
@@ -144,3 +143,36 @@ def _unread(view: UnreadView) -> dict[str, Any]:
         "reason": view.reason,
         "notified_at": rfc3339(view.told_at),
     }
+
+
+def known_sources(store: ReadStore, file: SettingsFile) -> list[SourceFacts]:
+    """Every source of these settings, even if it was never read. On a shared store, also those of the other running
+    daemons."""
+    daemon = file.member_name if store.is_shared else ""
+    stored = {(one.daemon, one.source, one.path): one for one in store.sources()}
+    own = [(daemon, source, str(path)) for source, path in file.source_paths.items()]
+    own += [(daemon, f"{DISCOVER}{name}", "") for name, account in file.accounts.items() if account.is_discovered]
+    working = {view.member.rpartition("#")[0] for view in store.members()} - {daemon}
+    others = [key for key in stored if key[0] in working and key[1] != SETTINGS]
+    unread = {key: SourceFacts(daemon=key[0], source=key[1], path=key[2]) for key in own}
+    return [stored.get(key) or unread[key] for key in (*own, *others)]
+
+
+def sources_json(sources: Sequence[SourceFacts]) -> list[dict[str, Any]]:
+    """For JSON."""
+    return [
+        {
+            "daemon": one.daemon or None,
+            "source": one.source,
+            "path": one.path or None,
+            "last_read_at": rfc3339(one.read_at),
+            "taken": one.taken,
+            "rejected": one.rejected,
+            "left_alone": one.left_alone,
+            "failing": one.is_failing,
+            "last_error": one.error,
+            "last_error_at": rfc3339(one.error_at),
+            "note": one.note,
+        }
+        for one in sources
+    ]

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.known_names import known_account
-from bridge.control.lookup import find_keys
+from bridge.control.lookup import find_keys, known_account
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Phase

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bridge.config.settings_file import SettingsFile
+from bridge.control.delivery_list import DeliveryList, deliveries_at
 from bridge.control.estimates import Estimates, estimates, eta_json
 from bridge.control.formats import rfc3339
-from bridge.control.known_names import known_account
+from bridge.control.lookup import known_account
 from bridge.control.paging import TASKS, cursor_at, row_before
 from bridge.control.pausing import held_watches
 from bridge.domain.filters import WatchFilter
+from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE
 from bridge.domain.views import WatchView
 from bridge.store import ReadStore
@@ -93,3 +95,34 @@ def watch_json(view: WatchView) -> dict[str, Any]:
         "urls": list(view.urls),
         "reason": view.reason,
     }
+
+
+if TYPE_CHECKING:
+    from bridge.domain.durations.forecast import Expected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchWithDeliveries:
+    """One watch with its deliveries."""
+
+    view: WatchView
+    eta: Expected | None
+    deliveries: DeliveryList
+
+    def fields(self) -> dict[str, Any]:
+        """The watch for JSON, without its deliveries."""
+        return {**watch_json(self.view), **eta_json(self.eta)}
+
+    def json(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**self.fields(), "deliveries": self.deliveries.json()}
+
+
+def watch_details(store: ReadStore, file: SettingsFile, key: WatchKey, *, now: float) -> WatchWithDeliveries:
+    """One watch with its deliveries. UnknownError if it does not exist."""
+    [view] = held_watches([store.view(key)], store.accounts(), now)
+    return WatchWithDeliveries(
+        view=view,
+        eta=estimates(store, file).of(view, now),
+        deliveries=deliveries_at(store, file, store.deliveries_of(key), now=now),
+    )

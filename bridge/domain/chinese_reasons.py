@@ -111,6 +111,9 @@ _ANSWERS: Final = {
     "HTTP {n}": "HTTP {}",
     "HTTP {n}: {}": "HTTP {}：{}",
     "HTTP {n}: {}; {}": "HTTP {}：{}；{}",
+    "HTTP 404; the same address works for other tasks, so this task is unknown": (
+        "HTTP 404；同一地址能查到其他任务，因此该任务不存在"
+    ),
     "the answer is empty": "应答为空",
     "the answer is not JSON": "应答不是 JSON",
     "the answer is not a JSON object": "应答不是 JSON 对象",

@@ -18,9 +18,8 @@ from bridge.domain.callback import (
     CallbackRequest,
 )
 from bridge.domain.callback_pace import HINTS_PER_S, ReadBudget
-from bridge.domain.callback_secret import callback_path, callback_secret
 from bridge.domain.ids import WatchKey
-from bridge.domain.store_key import KeyPurpose
+from bridge.domain.store_key import KeyPurpose, callback_path, callback_secret
 from bridge.domain.task import Json
 from bridge.engine.outage import retrying
 from bridge.engine.poller import Poller

@@ -14,8 +14,7 @@ from bridge.control.delivery_list import (
 from bridge.control.delivery_list import (
     redeliver as redeliver_deliveries,
 )
-from bridge.control.known_names import known_endpoint
-from bridge.control.lookup import find_keys
+from bridge.control.lookup import find_keys, known_endpoint
 from bridge.domain.delivery import Accepted
 from bridge.domain.filters import DeliveryFilter
 from bridge.http import api_models as models

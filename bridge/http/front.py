@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from bridge.app import App
 from bridge.config.load import Loaded
+from bridge.control.endpoint_sample import send_sample
 from bridge.control.live_hub import LiveHub
 from bridge.control.page_memory import PageMemory
-from bridge.http.app_side import AppSide
+from bridge.domain.daemon_state import DaemonNow
+from bridge.domain.delivery import Outcome
+from bridge.domain.watch import Wish
+from bridge.engine.callback_hints import CallbackHints
+from bridge.errors import StoreError
 from bridge.http.cached_reading import CachedReading
 from bridge.http.page.badges import count_needs
 from bridge.http.recent_overview import RecentOverview
@@ -17,7 +22,7 @@ from bridge.http.services import Services
 from bridge.http.serving import HttpServer
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
-from bridge.ports import Clock, Offload
+from bridge.ports import AccountTraffic, Added, Clock, Offload
 from bridge.store import ReadStore
 from bridge.store.command_store import CommandStore
 from bridge.store.event_log import FollowStore
@@ -54,3 +59,47 @@ def http_server(
         live=LiveHub(store=follower, offload=ThreadOffload(), clock=clock, settings=settings),
     )
     return HttpServer(services)
+
+
+class AppSide:
+    """One app, with its clock."""
+
+    def __init__(self, app: App, clock: Clock) -> None:
+        self._app = app
+        self._clock = clock
+
+    async def add(self, wishes: Sequence[Wish], *, source: str, again: bool = False) -> list[Added]:
+        """See `DaemonSide.add`."""
+        if not self._app.is_working():
+            raise StoreError("the daemon is starting or stopping; try again")
+        return await self._app.parts.intake.add_once(wishes, source=source, again=again)
+
+    @property
+    def callbacks(self) -> CallbackHints:
+        """See `DaemonSide.callbacks`."""
+        return self._app.callback_hints
+
+    async def keep(self, wish: Wish, *, source: str) -> None:
+        """See `DaemonSide.keep`."""
+        await self._app.parts.intake.add_once([wish], source=source)
+
+    async def changed(self) -> None:
+        """See `DaemonSide.changed`."""
+        if self._app.is_working():
+            await self._app.refresh()
+
+    def traffic(self) -> AccountTraffic | None:
+        """See `DaemonSide.traffic`."""
+        return self._app.parts.poller if self._app.is_working() else None
+
+    def now(self) -> DaemonNow:
+        """See `DaemonSide.now`."""
+        return self._app.now()
+
+    def is_started(self) -> bool:
+        """See `DaemonSide.is_started`."""
+        return self._app.is_working()
+
+    async def send_sample(self, endpoint: str) -> list[tuple[str, Outcome]]:
+        """See `DaemonSide.send_sample`."""
+        return await send_sample(self._app.sink(endpoint), endpoint, now=self._clock.now())

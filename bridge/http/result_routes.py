@@ -19,8 +19,7 @@ from bridge.archive.content_sniffing import MEDIA_TYPES, UNKNOWN
 from bridge.archive.folder import Folder
 from bridge.archive.place import PlaceFailed
 from bridge.archive_builder import place_of
-from bridge.domain.result_links import RESULTS, is_signed
-from bridge.domain.store_key import KeyPurpose
+from bridge.domain.store_key import RESULTS, KeyPurpose, is_signed
 from bridge.errors import Unavailable
 from bridge.http.problem_details import HttpProblem, answer_error
 from bridge.http.services import Services

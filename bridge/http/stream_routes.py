@@ -16,7 +16,7 @@ import anyio
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from bridge.control.known_names import known_account
+from bridge.control.lookup import known_account
 from bridge.domain.event import Topic
 from bridge.http.api_route import ApiCall, ApiModel, ApiRoute
 from bridge.http.problem_details import HttpProblem

@@ -10,9 +10,8 @@ from typing import Any, Final
 from bridge.config.load import Loaded
 from bridge.control import watch_requests
 from bridge.control.explanation import explain
-from bridge.control.known_names import known_account
-from bridge.control.lookup import find_keys
-from bridge.control.watch_details import watch_details
+from bridge.control.lookup import find_keys, known_account
+from bridge.control.watch_list import watch_details
 from bridge.control.watch_pages import search_watches
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey

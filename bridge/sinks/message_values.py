@@ -14,10 +14,9 @@ from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts
 from bridge.domain.task import RESULT_GONE, Json
 from bridge.sinks.chat_cards import CardLink, markdown_link
 from bridge.sinks.chat_wording import CHINESE, ENGLISH, LANGUAGES, MARKS, TOPIC_MARKS, ChatWording
-from bridge.sinks.copies_text import copies_in, copies_place, copies_size, have_links
 from bridge.sinks.human_time import LOCAL, SOON_S, human_duration, human_expiry, human_instant
 from bridge.sinks.neutral import link, neutral, neutral_json
-from bridge.sinks.result_size import result_size
+from bridge.sinks.result_size import copies_in, copies_place, copies_size, have_links, result_size
 
 MOST_URLS: Final = 500  # more would never fit into a message
 MOST_TEXTS: Final = 10

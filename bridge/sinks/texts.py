@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from bridge.domain.event import Event
 from bridge.errors import ConfigError
 from bridge.logs import get_logger
-from bridge.sinks.card_building import card_of
-from bridge.sinks.chat_cards import ChatCard
+from bridge.sinks.chat_cards import TONES, CardLink, ChatCard
 from bridge.sinks.human_time import LOCAL, format_time
-from bridge.sinks.message_values import MOST_URLS, NAMES, ChatStyle, fallback_title, template_values
+from bridge.sinks.message_values import (
+    MOST_URLS,
+    NAMES,
+    ChatStyle,
+    card_links,
+    facts_of,
+    fallback_title,
+    template_values,
+)
 from bridge.sinks.neutral import link, presentable
 from bridge.sinks.splitting import MessageLimit, split_text
 from bridge.sinks.templates import Sandbox, TemplateFault, TextTemplate
@@ -141,3 +148,31 @@ _BODY: Final = TextTemplate(DEFAULT_BODY, names=NAMES)
 
 PLAIN: Final = ChatTexts(endpoint="", title=None, body=None)
 """The default texts, for webhooks whose receivers show them to people."""
+
+
+MOST_PICTURES: Final = 10
+
+
+def card_of(event: Event, title: str, values: Mapping[str, Any], style: ChatStyle) -> ChatCard:
+    """A card with the same content as the default text for these values."""
+    found = facts_of(event)
+    links = card_links(found, style.words)
+    said = not values["succeeded"] and values["message"]
+    why = tuple(filter(None, (values["why"], f"“{said}”" if said else "")))
+    facts = " · ".join(filter(None, (values["facts"], values["until"])))
+    task_id, story = values["task_id"], values["story"]
+    return ChatCard(
+        title=title,
+        tone=TONES.get(event.topic, "info"),
+        before=(
+            *(() if links else tuple(line for text in values["texts"] for line in text.split("\n"))),
+            *(() if links else why),
+        ),
+        links=tuple(links),
+        notes=why if links else (),
+        facts=facts,
+        after=(task_id,) if task_id and values["ended_at"] and not values["succeeded"] else (),
+        pictures=tuple(map(link, found.covers[:MOST_PICTURES])) if style.previews or style.files else (),
+        story=CardLink(label=style.words.story, url=story, kind="") if story else None,
+        has_files=style.files and bool(links) and not any(each.needs_key and not each.copy for each in found.made),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.domain.callback_secret import callback_path
+from bridge.domain.store_key import callback_path
 from bridge.store import open_store
 from tests.cli.shell import Shell
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config.load import Loaded, load
-from bridge.control.delivery_search import search_deliveries
+from bridge.control.delivery_table import search_deliveries
 from bridge.control.watch_pages import finished_watches, running_watches, search_watches
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.filters import WatchFilter

@@ -14,7 +14,7 @@ PACKAGE: Final = Path(__file__).parents[2] / "bridge"
 # The files whose texts become the reason of a task, an account or an endpoint, of an attempt, or of a task that cannot
 # be added.
 FILES: Final = (
-    *("net/body.py", "net/connector.py", "net/failure_kinds.py", "net/outside_client.py", "net/request_head.py"),
+    *("net/connector.py", "net/exchange.py", "net/failure_kinds.py", "net/outside_client.py", "net/request_head.py"),
     *("domain/health.py", "domain/id_rule.py", "domain/public_addresses.py", "domain/quoting.py"),
     *("domain/result_urls.py", "domain/watch.py"),
     *("expressions/answer_budget.py", "expressions/evaluation.py"),

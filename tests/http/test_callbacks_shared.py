@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from bridge.config.postgres_url import PostgresUrl
-from bridge.domain.callback_secret import callback_path
+from bridge.domain.store_key import callback_path
 from bridge.store import ReadStore, open_reader
 from tests.http.site import free_port, is_ready
 from tests.world import DaemonProcess, World, running_world, until

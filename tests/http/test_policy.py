@@ -14,8 +14,7 @@ import pytest
 from starlette.routing import BaseRoute, Mount, Route
 from structlog.testing import capture_logs
 
-from bridge.domain.result_links import result_link
-from bridge.domain.store_key import KeyPurpose
+from bridge.domain.store_key import KeyPurpose, result_link
 from bridge.errors import StoreError
 from bridge.http.access import AccessRules
 from bridge.http.page.asset_files import asset_files

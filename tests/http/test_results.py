@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from bridge.domain.result_links import result_link
+from bridge.domain.store_key import result_link
 from tests.archive.buckets import BUCKET, environment, s3_server
 from tests.archive.file_server import file_server
 from tests.http.site import Site, running_site

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from bridge.net.body import Body
+from bridge.net.exchange import Body
 
 
 def _fed(*chunks: bytes, encoding: str = "", cap_bytes: int = 1000) -> Body:

@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from bridge.control.delivery_list import enable, redeliver
-from bridge.control.known_names import known_endpoint
+from bridge.control.lookup import known_endpoint
 from bridge.control.redelivery import Redelivery, held_endpoints, planned_redelivery
 from bridge.domain.delivery import Accepted
 from bridge.domain.delivery_state import DeliveryState

@@ -17,8 +17,7 @@ from bridge.config.load import Loaded
 from bridge.domain.archive_names import COPIED_KINDS, CopyMade, stems, wanted_copies
 from bridge.domain.event import Topic
 from bridge.domain.ids import event_id
-from bridge.domain.result_links import LINK_LIFE_S, result_link
-from bridge.domain.store_key import KeyPurpose
+from bridge.domain.store_key import LINK_LIFE_S, KeyPurpose, result_link
 from bridge.domain.task import Json, Phase
 from bridge.domain.watch import Watch
 from bridge.http.services import Services
