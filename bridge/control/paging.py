@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from bridge.errors import UsageError
 
-FINISHED: Final = "f"
 SEARCHED: Final = "s"
 TASKS: Final = "t"
 DELIVERIES: Final = "d"

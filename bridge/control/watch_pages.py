@@ -9,11 +9,11 @@ from typing import Final
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.estimates import Estimates, estimates
-from bridge.control.paging import FINISHED, TASKS, cursor_at, mark_after, mark_at, row_before
+from bridge.control.paging import TASKS, cursor_at, row_before
 from bridge.control.pausing import held_watches
 from bridge.control.watch_list import WatchList
 from bridge.domain.filters import WatchFilter
-from bridge.domain.page_views import BoundedCount, FinishedMark, LiveWatch
+from bridge.domain.page_views import BoundedCount, LiveWatch
 from bridge.domain.views import WatchView
 from bridge.store import ReadStore
 from bridge.store.task_pages import MOST_LIVE
@@ -56,15 +56,10 @@ def soonest_first(live: Sequence[LiveWatch], known: Estimates, now: float) -> li
     return sorted(live, key=expected)
 
 
-def finished_watches(
-    store: ReadStore, file: SettingsFile, *, now: float, limit: int, cursor: str | None = None
-) -> WatchList:
-    """The tasks that finished last, the newest first, from `cursor` on. UsageError for a wrong cursor."""
-    values = mark_after(FINISHED, cursor, (float, int))
-    views, following = store.finished_page(FinishedMark(*values) if values else None, limit=limit)
-    return _listed(
-        store, views, estimates(store, file), now=now, following=mark_at(FINISHED, *following) if following else None
-    )
+def finished_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: int) -> WatchList:
+    """The tasks that finished last, the newest first."""
+    views, _ = store.finished_page(limit=limit)
+    return _listed(store, views, estimates(store, file), now=now)
 
 
 def search_watches(

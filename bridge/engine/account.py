@@ -73,8 +73,8 @@ class AccountPoller:
         self._clock = clock
         self._host_recovered = host_recovered
         self._needs_more = needs_more
-        self._health = AccountHealth(name, limits=plan.limits, past=past, host=host, clock=clock, metrics=metrics)
-        self._limiter = self._health.limiter
+        self.health = AccountHealth(name, limits=plan.limits, past=past, host=host, clock=clock, metrics=metrics)
+        self._limiter = self.health.limiter
         self._cadence = LearnedCadence(name, knowledge=knowledge, pacing=plan.pacing)
         self._schedule = WatchSchedule(plan, cadence=self._cadence, clock=clock, max_unpolled=max_unpolled)
         self.callbacks = AccountCallbacks(self._schedule, clock=clock)
@@ -89,14 +89,14 @@ class AccountPoller:
         )
         self._queue = self._schedule.queue
         self.lists = ListRequests(
-            health=self._health, schedule=self._schedule, lease=lease, writes=writes, wake=host_recovered, clock=clock
+            health=self.health, schedule=self._schedule, lease=lease, writes=writes, wake=host_recovered, clock=clock
         )
         self._check_overdue_at = clock.steady()
         self._workers: anyio.abc.TaskGroup | None = None
         self._starting = 0  # workers that have not begun yet
         self._steps = AnswerSteps(
             name,
-            health=self._health,
+            health=self.health,
             planner=self._planner,
             schedule=self._schedule,
             writes=writes,
@@ -106,11 +106,6 @@ class AccountPoller:
         self._wake_up = anyio.Event()
         self._sleeps_until = math.inf
         self._stopping = False
-
-    @property
-    def health(self) -> AccountHealth:
-        """The limits and pauses of the account."""
-        return self._health
 
     @property
     def host(self) -> Host:
@@ -141,7 +136,7 @@ class AccountPoller:
 
     def update(self, past: AccountState) -> None:
         """Apply the stored state of the account: another daemon or a person may have blocked or paused it."""
-        self._health.update(past)
+        self.health.update(past)
         self.wake()
 
     def hold(self, slots: frozenset[int], portion: Portion, *, daemons: int) -> None:
@@ -208,7 +203,7 @@ class AccountPoller:
 
     def _wait_s(self, now: float) -> float:
         """Seconds until the next request may be sent; infinity if only `wake` can lead to one."""
-        limiter_s = math.inf if self._stopping else self._health.wait_s(now)
+        limiter_s = math.inf if self._stopping else self.health.wait_s(now)
         if limiter_s == math.inf:
             return math.inf
         next_at = self._queue.next_at(now)
@@ -254,7 +249,7 @@ class AccountPoller:
 
     def _next(self, now: float) -> PollEntry | None:
         """The watch to poll now, if a request may be sent."""
-        if self._stopping or self._health.wait_s(now) > 0 or not self._can_store:
+        if self._stopping or self.health.wait_s(now) > 0 or not self._can_store:
             return None
         if self._limiter.holds_routes:
             entry = self._pop_open(now)
@@ -325,13 +320,13 @@ class AccountPoller:
     def _update_health(self, reading: Reading, entry: PollEntry, *, asked_at: float, now: float) -> None:
         """Apply what an answer means for the account and for others on its host."""
         route = self._route(entry) if self._limiter.is_changed_by(reading) else ""
-        metrics = self._health.metrics
+        metrics = self.health.metrics
         metrics.polls[reading.kind] += 1
         if not reading.server_trouble:
             metrics.answered_at = now
             metrics.answers.add(now - asked_at)
         tasks = len(self._queue) if self._limiter.daemons == 1 else None
-        follows = self._health.answered(reading, entry.task_id, route, asked_at=asked_at, now=now, tasks=tasks)
+        follows = self.health.answered(reading, entry.task_id, route, asked_at=asked_at, now=now, tasks=tasks)
         if follows is not NOTHING_FOLLOWS:
             self._writes.submit_all(follows.changes)
             if follows.frees_host:
@@ -339,7 +334,7 @@ class AccountPoller:
 
     def _request_failed(self, entries: Sequence[PollEntry], error: BaseException) -> None:
         """A request was canceled, or stopped by a bug in genbridge."""
-        self._health.abandoned(is_bug=isinstance(error, Exception))
+        self.health.abandoned(is_bug=isinstance(error, Exception))
         if not isinstance(error, Exception):
             raise error
         self._host_recovered(self._limiter.host)  # if the request was a probe, another account may send one
@@ -354,7 +349,7 @@ class AccountPoller:
             for entry in self._queue
             if entry.due_at is not None
             and entry.polled_at > NEVER
-            and self._planner.is_overdue(entry, self._health.age_s(entry, now))
+            and self._planner.is_overdue(entry, self.health.age_s(entry, now))
         )
         for entry in list(itertools.islice(overdue, MAX_OVERDUE)):
             entry.due_at = None

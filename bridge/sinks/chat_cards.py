@@ -122,9 +122,9 @@ class ChatCard:
             return None
 
 
-def named_links_html(links: Sequence[CardLink], *, between: str = " · ") -> str:
+def named_links_html(links: Sequence[CardLink]) -> str:
     """The links with their names, in HTML."""
-    return between.join(
+    return " · ".join(
         f'<a href="{html.escape(each.url)}">{html.escape(each.inline, quote=False)}</a>' for each in links
     )
 
