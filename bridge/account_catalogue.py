@@ -56,7 +56,6 @@ def catalogue(loaded: Loaded) -> Mapping[str, Description]:
 def _base_url_problem(
     known: Mapping[str, Description], account: Account, own: Mapping[str, Mapping[str, Any]]
 ) -> str | None:
-    """Why the address of the API is not known; None if it is."""
     description = known[account.provider]
     if account.base_url is not None or description.default_base_url is not None:
         return None
@@ -71,7 +70,6 @@ def _base_url_problem(
 
 
 def _discover_problem(known: Mapping[str, Description], account: Account) -> str | None:
-    """Why the account's tasks cannot be discovered; None if they can, or if `discover` is not set."""
     description = known[account.provider]
     base_url = base_url_of(account, description)
     call = description.route(None if has_reference(base_url) else urlsplit(base_url).hostname).discover
@@ -102,7 +100,6 @@ def _callback_secret_problem(description: Description, account: Account) -> str 
 
 
 def _keys_problem(description: Description, account: Account) -> str | None:
-    """Why the provider cannot use the account's keys; None if it can."""
     if account.access_key is not None:
         if description.key_pair is not None:
             return None

@@ -148,7 +148,6 @@ class App:
         return self._is_working and self._started.is_set() and not self._stopping.is_set()
 
     def now(self) -> DaemonNow:
-        """The state of this daemon at this moment."""
         return DaemonNow(
             is_working=self.is_working(),
             lease_ended_at=self.parts.lease.ended_at,
@@ -163,7 +162,6 @@ class App:
         self.parts.dispatcher.wake_all()
 
     def sink(self, endpoint: str) -> Sink:
-        """The sink of an endpoint of the settings."""
         return self._builder.endpoint(endpoint, self.loaded).sink
 
     def can_progress(self, counts: Counts) -> bool:

@@ -56,7 +56,6 @@ class AnswerTimes:
         self._last_s: deque[float] = deque(maxlen=KEPT_ANSWERS)
 
     def add(self, seconds: float) -> None:
-        """Add one answer."""
         self._last_s.append(seconds)
 
     def quantile(self, part: float) -> float | None:
@@ -67,8 +66,6 @@ class AnswerTimes:
 
 
 class AccountMetrics:
-    """The counters of one account."""
-
     __slots__ = ("answered_at", "answers", "callbacks", "detection_s", "other_rate_limited", "polls")
 
     def __init__(self, detection_s: Histogram) -> None:
@@ -86,8 +83,6 @@ class AccountMetrics:
 
 
 class EndpointMetrics:
-    """The counters of one endpoint."""
-
     __slots__ = ("answers", "attempts", "delivery_s")
 
     def __init__(self) -> None:
@@ -114,7 +109,6 @@ class Metrics:
         return self._accounts.setdefault(name, AccountMetrics(self.detection_s))
 
     def endpoint(self, name: str) -> EndpointMetrics:
-        """The endpoint's counters; see `account`."""
         return self._endpoints.setdefault(name, EndpointMetrics())
 
     def show(self, *, accounts: Collection[str], endpoints: Collection[str]) -> None:

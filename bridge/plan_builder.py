@@ -114,7 +114,6 @@ class PlanBuilder:
         return plans if archive is None else {**plans, ARCHIVE: archive}
 
     def client_of(self, name: str, endpoint: Webhook, loaded: Loaded) -> HttpClient:
-        """The HTTP client of a webhook."""
         timeout_s = loaded.settings.delivery.timeout_s
         return self._client(("endpoint", name), endpoint, loaded, endpoint.concurrency, timeout_s)
 
@@ -123,7 +122,6 @@ class PlanBuilder:
             await self._replaced.pop().aclose()
 
     def account(self, name: str, loaded: Loaded) -> AccountPlan:
-        """The plan of one account."""
         settings = loaded.settings
         account = settings.accounts[name]
         allowed = allowed_hosts(loaded)
@@ -178,7 +176,6 @@ class PlanBuilder:
         return plan
 
     def endpoint(self, name: str, loaded: Loaded) -> EndpointPlan:
-        """The plan of one endpoint."""
         settings = loaded.settings
         endpoint = settings.endpoints[name]
         basis = (

@@ -98,13 +98,11 @@ class Parts:
 
 
 def retention(settings: Settings) -> RetentionPeriods:
-    """How long old data is kept."""
     kept = settings.retention
     return RetentionPeriods(ended_s=kept.ended_s, delivered_s=kept.delivered_s, dead_s=kept.dead_s)
 
 
 def sources(loaded: Loaded, *, intake: Intake, clock: Clock) -> list[FileSource]:
-    """The sources that the settings name."""
     reader = task_reader(loaded)
     named = loaded.settings.sources
     found: list[FileSource] = []

@@ -78,11 +78,9 @@ class ArchiveSink:
         return [Parcel(endpoint=ARCHIVE, target="", body=documented(event), is_documented=True, due_at=due_at)]
 
     def plain_parcels(self, event: Event) -> Sequence[Parcel]:
-        """See `Sink.plain_parcels`."""
         return self.parcels(event)
 
     def targets(self) -> Sequence[str]:
-        """See `Sink.targets`."""
         return [""]
 
     async def deliver(self, delivery: Delivery) -> Outcome:

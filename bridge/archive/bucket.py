@@ -50,7 +50,6 @@ class Bucket:
         return self._made
 
     def read(self, path: str) -> bytes | None:
-        """See `Place.read`."""
         import obstore
 
         store = self.store
@@ -61,11 +60,9 @@ class Bucket:
                 return None
 
     def create(self, path: str, content: bytes) -> bool:
-        """See `Place.create`."""
         return self._put(path, content, "application/json", mode="create")
 
     def replace(self, path: str, content: bytes) -> None:
-        """See `Place.replace`."""
         self._put(path, content, "application/json", mode="overwrite")
 
     def put(self, path: str, source: Path, *, media_type: str) -> bool:
@@ -89,7 +86,6 @@ class Bucket:
         return done
 
     def size(self, path: str) -> int | None:
-        """See `Place.size`."""
         import obstore
 
         store = self.store
@@ -100,7 +96,6 @@ class Bucket:
                 return None
 
     def entries(self) -> Iterator[StoredFile]:
-        """See `Place.entries`."""
         import obstore
 
         store = self.store
@@ -120,7 +115,6 @@ class Bucket:
                 yield bytes(chunk)
 
     def delete(self, path: str) -> None:
-        """See `Place.delete`."""
         import obstore
 
         store = self.store

@@ -26,7 +26,6 @@ class Folder:
         self.partial: Final = root / PARTIAL
 
     def read(self, path: str) -> bytes | None:
-        """See `Place.read`."""
         with _reported(self.root):
             try:
                 return (self.root / path).read_bytes()
@@ -34,7 +33,6 @@ class Folder:
                 return None
 
     def create(self, path: str, content: bytes) -> bool:
-        """See `Place.create`."""
         with _reported(self.root):
             aside = self._aside(content)
             try:
@@ -43,19 +41,16 @@ class Folder:
                 aside.unlink(missing_ok=True)
 
     def replace(self, path: str, content: bytes) -> None:
-        """See `Place.replace`."""
         with _reported(self.root):
             target = self._target(path)
             self._aside(content).rename(target)
             sync_folder(target.parent)
 
     def put(self, path: str, source: Path, *, media_type: str) -> bool:
-        """See `Place.put`."""
         with _reported(self.root):
             return self._move_in(source, path)
 
     def size(self, path: str) -> int | None:
-        """See `Place.size`."""
         with _reported(self.root):
             try:
                 return (self.root / path).stat().st_size
@@ -63,7 +58,6 @@ class Folder:
                 return None
 
     def entries(self) -> Iterator[StoredFile]:
-        """See `Place.entries`."""
         with _reported(self.root):
             for folder, names, files in os.walk(self.root):
                 names[:] = [name for name in names if not name.startswith(".")]

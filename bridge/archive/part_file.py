@@ -83,7 +83,6 @@ class PartFile:
         self._note.unlink(missing_ok=True)
 
     def write(self, chunks: Iterable[bytes]) -> None:
-        """Append these chunks."""
         for chunk in chunks:
             left = memoryview(chunk)
             while left:

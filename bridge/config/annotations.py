@@ -20,7 +20,6 @@ def keys_of(types: Types) -> list[str]:
 
 
 def fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields of a model, by their keys."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 

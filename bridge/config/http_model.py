@@ -35,7 +35,6 @@ class Http(SettingsModel):
 
     @property
     def address(self) -> ListenAddress:
-        """`listen`, parsed."""
         return ListenAddress.parse(self.listen)
 
     @field_validator("token")

@@ -58,7 +58,6 @@ class SettingsFile:
 
     @cached_property
     def accounts(self) -> Mapping[str, AccountEntry]:
-        """The accounts by name."""
         known = (*provider_trees.builtin_names(), *self.providers)
         with self._checked() as part:
             names = part.mapping("accounts", is_required=True)
@@ -66,7 +65,6 @@ class SettingsFile:
 
     @cached_property
     def endpoints(self) -> tuple[str, ...]:
-        """The names of the endpoints."""
         with self._checked() as part:
             return tuple(map(part.named("endpoints"), part.mapping("endpoints")))
 

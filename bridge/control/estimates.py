@@ -71,7 +71,6 @@ class Estimates:
 
 
 def estimates(store: ReadStore, file: SettingsFile) -> Estimates:
-    """Estimates for this store and these settings."""
     return Estimates(store.durations(), {name: account.provider for name, account in file.accounts.items()})
 
 

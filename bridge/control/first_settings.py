@@ -140,7 +140,6 @@ def parse_endpoint(text: str) -> FirstEndpoint | None:
 
 
 def settings_text(first: FirstSettings) -> str:
-    """The settings file, with comments."""
     return "\n".join([*_head(), *_accounts(first), *_sources(first.source), *_endpoints(first.endpoint), *_tail()])
 
 

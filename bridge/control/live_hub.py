@@ -53,19 +53,16 @@ class LiveHub:
         await self._waits.until_finished(key, timeout_s)
 
     def committed(self, changes: Sequence[Change]) -> None:
-        """See `StoreObserver.committed`."""
         self.polls.committed(changes)
         self._waits.committed(changes)
         self._events.committed()
         self._changes.committed(changes)
 
     def noted(self, notes: Sequence[Note]) -> None:
-        """See `StoreObserver.noted`."""
         self.polls.noted(notes)
         self._changes.noted(notes)
 
     def changed(self) -> None:
-        """See `StoreObserver.changed`."""
         self._waits.changed()
         self._events.committed()
         self._changes.changed()

@@ -81,7 +81,6 @@ class NeedCounts(NamedTuple):
 
 
 def counts_of(found: Iterable[Need]) -> NeedCounts:
-    """The numbers of this list."""
     listed = list(found)
     return NeedCounts(
         dead=sum(need.count for need in listed if need.kind is NeedKind.DEAD_DELIVERIES), needs=len(listed)

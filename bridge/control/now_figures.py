@@ -40,8 +40,6 @@ class FinishedHour:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NowFigures:
-    """The figures at one instant."""
-
     running: int
     today: FinishedToday
     waiting: int  # waiting deliveries

@@ -45,7 +45,6 @@ class Overview:
         return [view for view in self.counts.unread if view.last_at > self.now - RECENT_S]
 
     def json(self) -> dict[str, Any]:
-        """For JSON."""
         return {
             "members": _members(self.members),
             **counts_json(self.counts),
@@ -159,7 +158,6 @@ def known_sources(store: ReadStore, file: SettingsFile) -> list[SourceFacts]:
 
 
 def sources_json(sources: Sequence[SourceFacts]) -> list[dict[str, Any]]:
-    """For JSON."""
     return [
         {
             "daemon": one.daemon or None,

@@ -28,11 +28,9 @@ class PollRecord:
         self._polls: OrderedDict[WatchKey, tuple[int, array[float]]] = OrderedDict()
 
     def committed(self, changes: Sequence[Change]) -> None:
-        """See `StoreObserver.committed`."""
         self.noted([change.note for change in changes if isinstance(change, TaskChange)])
 
     def noted(self, notes: Iterable[Note]) -> None:
-        """See `StoreObserver.noted`."""
         polls = self._polls
         for note in notes:
             generation, instants = polls.get(note.key) or (0, None)

@@ -26,7 +26,6 @@ class Redelivery:
 
     @property
     def topics(self) -> Mapping[str, int]:
-        """The number of deliveries of each topic."""
         found: Counter[str] = Counter()
         for one in self.totals:
             found[one.topic] += one.deliveries

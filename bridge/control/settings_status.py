@@ -52,7 +52,6 @@ def _facts(stored: SourceFacts) -> SettingsFacts:
 
 
 def settings_json(found: Sequence[SettingsFacts]) -> list[dict[str, Any]]:
-    """For JSON."""
     return [
         {
             "daemon": one.daemon or None,

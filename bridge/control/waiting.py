@@ -32,12 +32,10 @@ def reread(store: ReadStore, views: WatchViews) -> WatchViews:
 
 
 def count_live(views: WatchViews) -> int:
-    """How many tasks have not finished."""
     return sum(view.phase in LIVE for view in views.values())
 
 
 def all_succeeded(views: WatchViews) -> bool:
-    """Whether all tasks have succeeded."""
     return all(view.phase is Phase.SUCCEEDED for view in views.values())
 
 

@@ -33,11 +33,9 @@ class WatchList:
     now: float
 
     def eta(self, view: WatchView) -> Expected | None:
-        """When this task should finish."""
         return self.estimates.of(view, self.now)
 
     def json(self) -> list[dict[str, Any]]:
-        """For JSON."""
         return [{**watch_json(view), **eta_json(self.eta(view))} for view in self.views]
 
 
@@ -79,7 +77,6 @@ def current_watches(
 
 
 def watch_json(view: WatchView) -> dict[str, Any]:
-    """One watch for JSON."""
     return {
         "account": view.account,
         "id": view.task_id,
@@ -114,7 +111,6 @@ class WatchWithDeliveries:
         return {**watch_json(self.view), **eta_json(self.eta)}
 
     def json(self) -> dict[str, Any]:
-        """For JSON."""
         return {**self.fields(), "deliveries": self.deliveries.json()}
 
 

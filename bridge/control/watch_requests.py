@@ -110,7 +110,6 @@ def _read(reader: TaskReader, value: Any, shared: Mapping[str, Any]) -> Wish:
 
 
 def added_json(added: Sequence[Added]) -> list[dict[str, Any]]:
-    """For JSON."""
     return [{"account": one.key.account, "id": one.key.task_id, "result": one.what} for one in added]
 
 

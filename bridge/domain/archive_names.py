@@ -39,7 +39,6 @@ class WantedCopy:
 
     @property
     def mark(self) -> str:
-        """See `result_mark`."""
         return result_mark(self.url, self.sha256)
 
 

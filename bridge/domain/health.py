@@ -26,13 +26,11 @@ class Health:
 
 
 def failed(health: Health, *, at: float, reason: str) -> Health:
-    """The health after a failed attempt."""
     since = at if health.failing_since is None else min(health.failing_since, at)
     return replace(health, failing_since=since, failures=health.failures + 1, reason=reason)
 
 
 def succeeded(health: Health) -> Health:
-    """The health after an accepted attempt."""
     return Health(endpoint=health.endpoint, count=health.count)
 
 
@@ -46,7 +44,6 @@ def is_notification_due(health: Health, *, at: float) -> bool:
 
 
 def notified(health: Health, *, at: float) -> Health:
-    """The health after an `endpoint_failing` event."""
     return replace(health, told_at=at, told_failures=health.failures, count=health.count + 1)
 
 

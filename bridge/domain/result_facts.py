@@ -67,7 +67,6 @@ class MadeResult:
 
     @property
     def mark(self) -> str:
-        """See `WantedCopy.mark`."""
         return result_mark(self.url, self.sha256)
 
     @property

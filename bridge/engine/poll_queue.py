@@ -205,13 +205,11 @@ class PollQueue:
             self._popped(entry)
 
     def clear(self) -> None:
-        """Forget all entries."""
         for entry in self._entries.values():
             self._popped(entry)
         self._entries.clear()
 
     def schedule(self, entry: PollEntry, due_at: float) -> None:
-        """Poll it at `due_at`."""
         entry.due_at = due_at
         second = int(due_at)
         if second <= self._begun:

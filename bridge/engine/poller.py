@@ -131,11 +131,9 @@ class Poller:
             self._group.start_soon(account.run)
 
     def now(self) -> dict[str, AccountNow]:
-        """The requests of each account at this moment."""
         return {name: account.health.now() for name, account in self._accounts.items()}
 
     def callback_readers(self) -> Mapping[str, CallbackReader]:
-        """The reader of callbacks for each account."""
         return {name: account.plan.callbacks for name, account in self._accounts.items()}
 
     def callbacks_of(self, name: str) -> CallbackReader | None:
@@ -238,24 +236,20 @@ class Poller:
         self._more_needed.set()
 
     async def admit(self, account: str, *, within_s: float) -> Held | None:
-        """See `AccountTraffic.admit`."""
         if account not in self._accounts:
             return Held(left_s=math.inf, reason="the account is no longer in the settings")
         return await self._accounts[account].health.admit(within_s=within_s)
 
     def left(self, account: str) -> None:
-        """See `AccountTraffic.left`."""
         if (found := self._accounts.get(account) or self._removed.get(account)) is not None:
             found.health.limiter.guests -= 1
             found.wake()
 
     def limited(self, account: str, reading: Reading, *, asked_at: float) -> None:
-        """See `AccountTraffic.limited`."""
         if account in self._accounts:
             self._writes.submit_all(self._accounts[account].health.limited(reading, asked_at=asked_at))
 
     def submit(self, account: str, task_id: str, reading: Reading) -> None:
-        """See `AccountTraffic.submit`."""
         if account in self._accounts:
             self._accounts[account].submit(task_id, reading)
 

@@ -174,7 +174,6 @@ class StepPlanner:
         return self._planned(entry, give_up(entry.memory, reason=reason), GIVEN_UP, *NEVER_AGAIN)
 
     def is_overdue(self, entry: PollEntry, age_s: float) -> bool:
-        """Whether the watch has reached its time limit."""
         return age_s >= self._rules(entry).give_up_after_s
 
     def _rules(self, entry: PollEntry) -> Rules:

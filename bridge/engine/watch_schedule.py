@@ -146,7 +146,6 @@ class WatchSchedule:
         self.slots = ALL_SLOTS if slots == ALL_SLOTS else slots
 
     def clear(self) -> None:
-        """Forget all watches."""
         self.queue.clear()
         self.has_more_in_store = False
 

@@ -63,12 +63,10 @@ class Workload:
         return scopes | {endpoint_scope(name): plan.groups for name, plan in endpoints.items()}
 
     def hold(self, held: frozenset[Share], *, daemons: int) -> None:
-        """See `membership.Worker`."""
         self._poller.hold(held, daemons=daemons)
         self._dispatcher.hold(held)
 
     async def load(self) -> None:
-        """See `membership.Worker`."""
         self._writes.note_promptly()
         self._poller.update(await self._offload(self._store.accounts))
         await self._read_pauses()
@@ -76,7 +74,6 @@ class Workload:
         await self._dispatcher.refresh()
 
     async def quiet(self, scope: str) -> None:
-        """See `membership.Worker`."""
         await self._dispatcher.quiet(scope)  # a chat may take minutes; other scopes must not wait
         await self._poller.quiet()
         await self._writes.flush_notes()  # so that the next holder knows when each watch was polled

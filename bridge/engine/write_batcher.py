@@ -120,7 +120,6 @@ class WriteBatcher:
         self._changed.set()
 
     def submit_all(self, changes: Iterable[Change]) -> None:
-        """Store these changes."""
         for change in changes:
             self.submit(change)
 

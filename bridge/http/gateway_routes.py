@@ -182,7 +182,6 @@ class _GatewayCall:
             await problem_response(problem_of(error))(self._scope, self._receive, send)
 
     async def abort(self) -> None:
-        """Break the connection."""
         if (extension := self._scope.get("extensions", {}).get(ABORT)) is not None:
             extension["abort"]()
             await anyio.lowlevel.checkpoint()

@@ -86,7 +86,6 @@ class Services:
         return await self.reading(lambda: call(self.reader, *args, **kwargs))
 
     async def overview(self) -> Overview:
-        """The overall status."""
         return await self.read(self.overviews.read, self.settings())
 
     async def write(self, call: Callable[Concatenate[CommandStore, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -34,7 +34,6 @@ class Bound(NamedTuple):
     address: ListenAddress
 
     def close(self) -> None:
-        """Close the listener."""
         self.listener.close()
         _remove(self.address)
 
@@ -71,7 +70,6 @@ class HttpServer:
 
     @property
     def is_running(self) -> bool:
-        """Whether `run` runs."""
         return self._group is not None
 
     def stop(self) -> None:

@@ -30,7 +30,6 @@ API: Final[Sequence[ApiRoute]] = (
 
 
 def site_routes(services: Services) -> list[BaseRoute]:
-    """Every route of the site."""
     return [
         *served([*API, status_routes.document_route(API)], services),
         Mount(GATEWAY_PATH, app=Gateway(services)),

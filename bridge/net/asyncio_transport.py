@@ -38,7 +38,6 @@ class AsyncioTransport:
         self._is_closed = False
 
     async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
-        """See `Transport.exchange`."""
         sent = self._lines(message) + message.body
         now = asyncio.get_running_loop().time()
         ends_at = now + timeout_s

@@ -37,7 +37,6 @@ class HttpxTransport:
         self._is_closed = False
 
     async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
-        """See `Transport.exchange`."""
         with anyio.move_on_after(timeout_s) as deadline:
             trace = _Trace()
             connection = self._idle.pop()[1] if self._idle else self._new()

@@ -95,7 +95,6 @@ class OutsideAnswer:
             raise BodyStopped("the connection was closed in the middle of the body") from error
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.drop()
 
 

@@ -52,15 +52,12 @@ class DescribedCallbacks:
         return replace(described, proof=proved, ids=ids)
 
     def refresh_in_s(self, now: float) -> float:
-        """See `callback_ports.CallbackReader.refresh_in_s`."""
         return math.inf if self.key_set is None else self.key_set.wait_s(now)
 
     async def refresh(self, now: float) -> bool:
-        """See `callback_ports.CallbackReader.refresh`."""
         return self.key_set is not None and await self.key_set.refresh(now)
 
     def _described(self, value: Json) -> Callback:
-        """The values that the rule selects."""
         rule = self._rule
         if rule is None or not isinstance(value, dict | list):
             return Callback(proof=CallbackProof.UNSIGNED)

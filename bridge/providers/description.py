@@ -121,7 +121,6 @@ class Codes(DescriptionModel):
         return self
 
     def is_good(self, code: Json) -> bool:
-        """Whether the code means success."""
         return code is None or _key(code) in self._good
 
     def kind(self, code: Json, *, is_2xx: bool) -> Kind | None:

@@ -30,8 +30,6 @@ _UNKNOWN: Final = "application/octet-stream"
 
 
 class InlineFile(NamedTuple):
-    """A file inside an answer."""
-
     media_type: str
     bytes: int
 

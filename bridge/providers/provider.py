@@ -45,7 +45,6 @@ KeepFiles: TypeAlias = Callable[[str, Reading], Awaitable[Reading]]
 
 
 async def drop_files(task_id: str, reading: Reading) -> Reading:
-    """A `KeepFiles` that drops the files."""
     return reading.without_files()
 
 
@@ -214,16 +213,13 @@ class HttpProvider:
 
     @property
     def has_list(self) -> bool:
-        """Whether the account's tasks can be listed."""
         return self._route.discover is not None
 
     def first_pages(self, action: str | None) -> Sequence[PageRequest]:
-        """See `ports.TaskLists`."""
         call = self._route.discover
         return () if call is None else first_pages(call, action)
 
     async def list_page(self, page: PageRequest) -> ListPage | Reading:
-        """See `ports.TaskLists`."""
         assert self._route.discover is not None
         request = list_request(self._description, base_url=self._base_url, page=page)
         if (refusal := self._refusal(request)) is not None:

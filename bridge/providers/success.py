@@ -63,7 +63,6 @@ def read_success(
 
 
 def message_of(form: Form, task: Task) -> str:
-    """The message of the provider about the task."""
     said = as_message(selected(form.message, task))
     if said or not form.usual_words:
         return said

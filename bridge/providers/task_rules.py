@@ -90,7 +90,6 @@ class TaskRules:
 
 @cache
 def builtin_rules(provider: str) -> TaskRules:
-    """The rules of a built-in provider."""
     return TaskRules.of(builtin_tree(provider))
 
 

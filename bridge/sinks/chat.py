@@ -123,7 +123,6 @@ class ChatSink:
         return fetch
 
     def _queues(self) -> Mapping[str, ChatTarget]:
-        """Every queue of the current settings."""
         if self._found is None:
             self._found = {
                 queue: target for place, url in enumerate(self._urls, 1) for queue, target in self._of_url(place, url)

@@ -54,7 +54,6 @@ class Poster:
         return self._address.fill(event)
 
     def url(self, delivery: Delivery) -> str | Undeliverable:
-        """The URL of a delivery."""
         try:
             return self._address.url(delivery.address)
         except Unaddressed as problem:

@@ -79,7 +79,6 @@ def count_sent(messages: Sequence[str], mark: str) -> int:
 
 
 def count_links(text: str) -> int:
-    """The number of URLs in a text."""
     return len(_LINK.findall(text))
 
 

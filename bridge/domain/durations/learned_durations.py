@@ -31,7 +31,6 @@ class _Known:
 
     @property
     def all(self) -> Table:
-        """All observations."""
         total = self.stored.copy()
         if self.taken is not None:
             total.absorb(self.taken)

@@ -140,7 +140,6 @@ class Table:
         return twin
 
     def copy(self) -> Table:
-        """An independent copy."""
         twin = Table()
         twin.add(self)
         return twin
