@@ -75,7 +75,7 @@ def test_every_distribution_of_every_extra_is_pinned_to_a_version_that_fits() ->
         pytest.skip(f"constraints were not examined below {', '.join(sorted(absent))}: install the extra dev")
 
 
-def test_what_builds_the_wheel_is_pinned() -> None:
+def test_the_build_tools_are_pinned() -> None:
     assert "hatchling" in _pins()
 
 

@@ -87,7 +87,7 @@ def signed(*, at: float, secret: str = SECRET) -> dict[str, str]:
         ("php", "php", "php-cli"),
     ],
 )
-def test_the_example_accepts_ours_and_nothing_else(language: str, command: str, package: str, tmp_path: Path) -> None:
+def test_the_example_accepts_only_signed_webhooks(language: str, command: str, package: str, tmp_path: Path) -> None:
     if shutil.which(command) is None:
         pytest.skip(f"the example in {language} was not run: no {command} (install {package})")
     now = time.time()

@@ -85,7 +85,7 @@ def test_all_is_well(store: Store, loaded: Loaded) -> None:
     assert kling.usual_s == pytest.approx(100, rel=0.3)
 
 
-def test_what_is_not_well_comes_first(store: Store, loaded: Loaded) -> None:
+def test_problems_come_first(store: Store, loaded: Loaded) -> None:
     store.commit([make_block()], nobody)
     store.pause(PauseOf.ENDPOINT, "automation", now=NOW, until_at=NOW + 500)
     blocked = replace(WORKS, accounts={"kling": replace(CALM, probe_at=NOW + 160), "suno": replace(CALM, rate=5.0)})

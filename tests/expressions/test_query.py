@@ -129,7 +129,7 @@ def test_a_function_that_does_not_fit_the_value_is_an_error_of_its_own(expressio
         "numbers[].[numbers, @]",
     ],
 )
-def test_past_its_budget_an_expression_says_so_within_50_ms(expression: str) -> None:
+def test_an_expression_over_its_budget_fails_within_50_ms(expression: str) -> None:
     query = Query(expression, where="providers.mine.forms.plain.message")
     took_s = []
     for _ in range(3):  # the least: a busy machine slows the process's own time, too
@@ -201,7 +201,7 @@ def test_a_number_that_json_cannot_hold_does_not_leave_an_expression(expression:
         ("a." * 3000 + "a", "at most 4000 characters"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused_when_it_is_compiled(expression: str, complaint: str) -> None:
+def test_an_expression_that_cannot_be_evaluated_is_refused_when_it_is_compiled(expression: str, complaint: str) -> None:
     with pytest.raises(ValueError, match="JMESPath") as caught:
         Query(expression)
 

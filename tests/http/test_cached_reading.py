@@ -89,7 +89,7 @@ async def test_a_scrape_does_not_wait_for_a_store_that_hangs() -> None:
         assert (scrapes.found, scrapes.store.reads) == ([None, None], 1)
 
 
-async def test_who_cannot_wait_gets_what_was_read_last() -> None:
+async def test_a_caller_that_cannot_wait_gets_the_last_values() -> None:
     clock = FakeClock()
     store = SlowStore(clock)
     reading = CachedReading(store.read, clock)

@@ -203,7 +203,7 @@ class TestChanges:
             took_s = time.monotonic() - begun_at
             assert 1 <= len(stream.received) - 1 <= 2 * took_s + 2
 
-    def test_what_a_person_does_is_shown(self, site: Site) -> None:
+    def test_changes_by_commands_are_shown(self, site: Site) -> None:
         site.add("to-withdraw")
         with following(site.url, "changes") as stream:
             stream.until(lambda found: bool(found))

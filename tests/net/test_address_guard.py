@@ -146,7 +146,7 @@ def rebinding(*addresses: str) -> tuple[Resolve, list[str]]:
     return resolve, given
 
 
-async def test_a_name_that_changes_its_address_is_judged_by_the_address_connected_to() -> None:
+async def test_a_host_name_that_changes_its_address_is_checked_by_the_address_connected_to() -> None:
     # 127.0.0.2 plays the public address: it is allowed, and 127.0.0.1 is not.
     public = [ipaddress.ip_network("127.0.0.2/32")]
     async with loopback(answers(200, b"secret")) as secret:
@@ -177,7 +177,7 @@ async def test_only_the_allowed_addresses_of_a_name_are_tried() -> None:
     assert secret.connections == 0
 
 
-async def test_each_redirect_is_judged_again() -> None:
+async def test_each_redirect_is_checked_again() -> None:
     listener = socket.create_server(("127.0.0.2", 0))
     try:
         port = listener.getsockname()[1]
@@ -198,7 +198,7 @@ async def test_each_redirect_is_judged_again() -> None:
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "//user@127.0.0.1/", "http://[::1", "javascript:alert(1)"])
-async def test_a_redirect_to_no_result_url_is_refused(location: str) -> None:
+async def test_a_redirect_to_an_invalid_result_url_is_refused(location: str) -> None:
     async with loopback(answers(302, headers={"Location": location})) as server:
         found = await opened(OutsideClient(hosts=["127.0.0.1"]), server.url)
 

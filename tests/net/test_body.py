@@ -52,17 +52,17 @@ def test_content_is_decoded_however_it_arrives(encoding: str, packed: bytes) -> 
     ],
     ids=range(7),
 )
-def test_content_that_cannot_be_decoded_is_trouble(encoding: str, data: bytes, trouble: str) -> None:
+def test_content_that_cannot_be_decoded_is_an_error(encoding: str, data: bytes, trouble: str) -> None:
     assert _fed(data, encoding=encoding).trouble == trouble
 
 
-def test_an_empty_body_is_whole_whatever_its_encoding_says() -> None:
+def test_an_empty_body_is_complete_whatever_its_encoding() -> None:
     assert _fed(encoding="gzip").trouble == ""
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip"])
 @pytest.mark.parametrize("size", [999, 1000])
-def test_up_to_the_cap_content_is_whole(encoding: str, size: int) -> None:
+def test_content_up_to_the_limit_is_complete(encoding: str, size: int) -> None:
     data = b"x" * size
     body = _fed(gzip.compress(data) if encoding else data, encoding=encoding)
 
@@ -70,14 +70,14 @@ def test_up_to_the_cap_content_is_whole(encoding: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip"])
-def test_beyond_the_cap_reading_stops(encoding: str) -> None:
+def test_reading_stops_at_the_limit(encoding: str) -> None:
     data = b"x" * 1001
     body = _fed(gzip.compress(data) if encoding else data, encoding=encoding)
 
     assert (len(body.content), body.trouble, body.is_over_cap) == (1000, "body over 1000 bytes", True)
 
 
-def test_compressed_nothing_without_end_is_over_the_cap_too() -> None:
+def test_endless_compressed_empty_blocks_exceed_the_limit() -> None:
     body = _fed(*[gzip.compress(b"")] * 10_000, encoding="gzip")
 
     assert body.is_over_cap

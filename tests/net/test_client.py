@@ -54,7 +54,7 @@ def _rss_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-async def test_an_answer_comes_with_status_body_and_the_few_headers_that_matter() -> None:
+async def test_an_answer_has_its_status_body_and_relevant_headers() -> None:
     headers = {"Retry-After": "7", "Content-Type": "application/json", "X-Other": "1", "Set-Cookie": "a=b"}
     answer = await _answer(answers(503, b"{}", headers))
 
@@ -80,7 +80,7 @@ async def test_an_answer_without_a_date_gets_that_of_its_arrival() -> None:
         ("/:x@y;z='\"<>{}|\\^`", "/:x@y;z='\"<>{}|\\^`"),
     ],
 )
-async def test_an_address_is_sent_to_the_letter(path: str, sent: str) -> None:
+async def test_a_url_is_sent_unchanged(path: str, sent: str) -> None:
     async with pair(answers(200)) as (client, server):
         await client.fetch(Request(method="GET", url=server.url + path), cap_bytes=9)
 
@@ -120,7 +120,7 @@ async def test_the_clients_headers_go_with_every_request_and_the_requests_win() 
         (_says(b"HTTP/1.1 200 OK\r\nX: \xff\xfe\r\nContent-Length: 0\r\n\r\n"), b""),
     ],
 )
-async def test_odd_but_lawful_answers_are_whole(script: Script, body: bytes) -> None:
+async def test_unusual_valid_answers_are_read_completely(script: Script, body: bytes) -> None:
     answer = await _answer(script)
 
     assert (answer.status, answer.body, answer.complete) == (200, body, True)
@@ -141,7 +141,7 @@ async def test_odd_but_lawful_answers_are_whole(script: Script, body: bytes) -> 
         ),
     ],
 )
-async def test_what_is_no_answer_is_a_value(data: bytes, kind: Failure) -> None:
+async def test_a_missing_answer_is_returned_as_a_value(data: bytes, kind: Failure) -> None:
     outcome = await _outcome(_says(data))
 
     assert isinstance(outcome, Unanswered)
@@ -150,7 +150,7 @@ async def test_what_is_no_answer_is_a_value(data: bytes, kind: Failure) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "identity"])
-async def test_a_body_that_turns_out_to_be_empty_is_whole_however_it_is_coded(coding: str) -> None:
+async def test_an_empty_body_is_complete_in_every_encoding(coding: str) -> None:
     async def script(exchange: Exchange) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n\r\n"
         await exchange.raw(head.encode())
@@ -162,7 +162,7 @@ async def test_a_body_that_turns_out_to_be_empty_is_whole_however_it_is_coded(co
     assert (answer.body, answer.complete) == (b"", True)
 
 
-async def test_thousands_of_short_headers_are_survived() -> None:
+async def test_thousands_of_short_headers_do_no_harm() -> None:
     head = b"".join(b"X-%d: y\r\n" % number for number in range(5000))
     answer = await _answer(_says(b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 2\r\n\r\n{}"))
 
@@ -313,7 +313,7 @@ async def test_the_transport_is_the_seam() -> None:
     assert answer.body == b"/a/../b"
 
 
-async def test_what_is_of_one_request_alone_is_not_in_the_next() -> None:
+async def test_headers_of_one_request_are_not_sent_with_the_next() -> None:
     shared = {"x-shared": "all"}
     async with pair(answers(200, b"{}")) as (client, server):
         for more, body in (({"x-own": "1"}, b"four"), ({"x-other": "2"}, b""), ({}, None)):

@@ -23,7 +23,7 @@ def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def test_connections_are_kept_for_as_many_as_ask_at_once() -> None:
+async def test_one_connection_is_kept_per_concurrent_request() -> None:
     async def script(exchange: Exchange) -> None:
         await anyio.sleep(0.01)
         await exchange.answer(200, b"{}")
@@ -82,7 +82,7 @@ def _closes_kept_alive_connections() -> Script:
     return script
 
 
-async def test_a_get_on_a_kept_alive_connection_that_breaks_is_asked_again_at_once() -> None:
+async def test_a_get_on_a_broken_kept_alive_connection_is_repeated_at_once() -> None:
     async with pair(_closes_kept_alive_connections()) as (client, server):
         outcomes = [await client.fetch(Request(method="GET", url=server.url), cap_bytes=9) for _ in range(2)]
 
@@ -90,7 +90,7 @@ async def test_a_get_on_a_kept_alive_connection_that_breaks_is_asked_again_at_on
     assert [asked.connection for asked in server.asked] == [1, 1, 2]
 
 
-async def test_a_post_on_a_kept_alive_connection_that_breaks_is_not() -> None:
+async def test_a_post_on_a_broken_kept_alive_connection_is_not_repeated() -> None:
     async with pair(_closes_kept_alive_connections()) as (client, server):
         outcomes = [await client.fetch(Request(method="POST", url=server.url), cap_bytes=9) for _ in range(2)]
 
@@ -142,7 +142,7 @@ async def test_after_failures_and_cancellation_the_client_still_works() -> None:
         assert isinstance(await client.fetch(Request(method="GET", url=server.url), cap_bytes=9), Answer)
 
 
-async def test_nobody_listening_is_reported() -> None:
+async def test_a_port_without_a_server_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -189,7 +189,7 @@ async def test_a_request_that_cannot_be_sent_is_a_value_without_secrets(request_
     assert "secretword" not in outcome.reason
 
 
-async def test_a_proxy_is_asked_in_place_of_the_host() -> None:
+async def test_a_request_goes_to_the_proxy_instead_of_the_host() -> None:
     async with loopback(answers(200, b"{}")) as server, client_of(proxy=server.url) as client:
         answer = await client.fetch(Request(method="GET", url="http://nowhere.invalid/a/../b"), cap_bytes=9)
 
@@ -218,7 +218,7 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "nonsense", "ftp://x", "http://", "http://[", "//x"])
-async def test_a_proxy_that_cannot_be_one_is_an_error_of_the_settings(proxy: str) -> None:
+async def test_an_invalid_proxy_is_an_error_of_the_settings(proxy: str) -> None:
     with pytest.raises(ConfigError, match="proxy"):
         client(timeout_s=1, concurrency=1, proxy=proxy)
 
@@ -233,7 +233,7 @@ async def test_a_proxy_that_cannot_be_one_is_an_error_of_the_settings(proxy: str
     ],
 )
 @pytest.mark.parametrize("wait_s", [0, 0.05])
-async def test_what_is_said_unasked_is_no_answer_to_the_next_request(extra: bytes, wait_s: float) -> None:
+async def test_unexpected_bytes_are_not_taken_for_the_next_answer(extra: bytes, wait_s: float) -> None:
     async def script(exchange: Exchange) -> None:
         answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + b"%03d" % exchange.asked.connection
         if wait_s:

@@ -56,7 +56,7 @@ def ports(tmp_path: Path, authority: trustme.CA) -> Iterator[dict[str, int]]:
         yield ports
 
 
-async def test_nginx_keeps_one_connection_for_one_who_asks(ports: dict[str, int]) -> None:
+async def test_nginx_keeps_one_connection_for_sequential_requests(ports: dict[str, int]) -> None:
     async with client_of() as http:
         seen = [await _json(http, f"http://127.0.0.1:{ports['http']}/a/../{n}/%2e%2e?x=/./") for n in range(50)]
 
@@ -64,7 +64,7 @@ async def test_nginx_keeps_one_connection_for_one_who_asks(ports: dict[str, int]
     assert [each["target"] for each in seen] == [f"/a/../{n}/%2e%2e?x=/./" for n in range(50)]
 
 
-async def test_nginx_sees_as_many_connections_as_ask_at_once(ports: dict[str, int]) -> None:
+async def test_nginx_sees_one_connection_per_concurrent_request(ports: dict[str, int]) -> None:
     seen = set()
 
     async def ask(http: HttpClient) -> None:
@@ -107,7 +107,7 @@ async def test_no_request_is_lost_when_nginx_is_replaced_meanwhile(tmp_path: Pat
         ("/files/none", 404, "content-type", "text/html"),
     ],
 )
-async def test_what_nginx_answers_comes_back(
+async def test_an_answer_of_nginx_is_returned(
     ports: dict[str, int], path: str, status: int, header: str, value: str | None
 ) -> None:
     async with client_of() as http:
@@ -147,7 +147,7 @@ async def test_a_slow_file_ends_at_the_deadline(ports: dict[str, int], tmp_path:
     assert waiting.seconds < 2
 
 
-async def test_a_connection_that_nginx_cuts_without_a_word_is_reported(ports: dict[str, int]) -> None:
+async def test_a_connection_that_nginx_closes_without_an_answer_is_reported(ports: dict[str, int]) -> None:
     async with client_of() as http:
         await _json(http, f"http://127.0.0.1:{ports['http']}/")
         outcome = await http.fetch(Request(method="GET", url=f"http://127.0.0.1:{ports['http']}/cut"), cap_bytes=99)
@@ -156,7 +156,7 @@ async def test_a_connection_that_nginx_cuts_without_a_word_is_reported(ports: di
     assert outcome.kind is Failure.RESET
 
 
-async def test_the_name_asked_for_is_shown_and_verified(ports: dict[str, int], ca_file: str) -> None:
+async def test_the_requested_host_name_is_sent_and_verified(ports: dict[str, int], ca_file: str) -> None:
     async with client_of(ca_file=ca_file) as http:
         by_name = [await _json(http, f"https://localhost:{ports['https']}/") for _ in range(2)]
         by_number = await _json(http, f"https://127.0.0.1:{ports['https']}/")
@@ -170,7 +170,7 @@ async def test_the_name_asked_for_is_shown_and_verified(ports: dict[str, int], c
     assert refused.kind is Failure.TLS
 
 
-async def test_an_address_of_the_sixth_version_is_asked(ports: dict[str, int]) -> None:
+async def test_an_ipv6_address_can_be_requested(ports: dict[str, int]) -> None:
     if "http6" not in ports:
         pytest.skip("no IPv6 here")
     async with client_of() as http:
@@ -219,7 +219,7 @@ async def _uvicorn(**options: Any) -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize("parser", ["h11", "httptools"])
-async def test_uvicorn_is_understood(parser: str) -> None:
+async def test_answers_of_uvicorn_are_read(parser: str) -> None:
     async with _uvicorn(http=parser) as port, client_of() as http:
         stream = await _get(http, f"http://127.0.0.1:{port}/stream")
         empty = await _get(http, f"http://127.0.0.1:{port}/empty")

@@ -17,7 +17,7 @@ from bridge.net.failure_kinds import Failure, explain
         (errno.EIO, "no connection to x:1"),
     ],
 )
-def test_why_no_connection_came_about_is_found_in_what_the_libraries_wrap(number: int, reason: str) -> None:
+def test_the_cause_of_a_failed_connection_is_found_in_wrapped_exceptions(number: int, reason: str) -> None:
     error = httpx.ConnectError("All connection attempts failed")
     error.__cause__ = OSError("several")
     error.__cause__.__cause__ = ExceptionGroup("attempts", [OSError(number, "no"), OSError(number, "no")])
@@ -25,7 +25,7 @@ def test_why_no_connection_came_about_is_found_in_what_the_libraries_wrap(number
     assert explain(error, "x:1") == (Failure.CONNECT, reason)
 
 
-def test_causes_that_go_round_in_a_circle_come_to_an_end() -> None:
+def test_circular_exception_causes_are_read_once() -> None:
     first, second = httpx.ReadError("a"), OSError("b")
     first.__cause__, second.__context__ = second, first
 

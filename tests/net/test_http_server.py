@@ -226,7 +226,7 @@ async def answer_to(client: httpx.AsyncClient, *parts: bytes) -> bytes:
         b"CONNECT here:80 HTTP/1.1\r\nHost: here\r\n\r\n",
     ],
 )
-async def test_what_is_not_http_is_answered_with_a_problem(request_: bytes) -> None:
+async def test_data_that_is_not_http_gets_a_problem_document(request_: bytes) -> None:
     async with served(APP) as client:
         head, _, body = (await answer_to(client, request_)).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")

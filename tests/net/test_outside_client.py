@@ -32,7 +32,7 @@ async def test_a_long_body_arrives_whole_and_in_order() -> None:
     assert server.asked[0].headers["accept-encoding"] == "identity"
 
 
-async def test_a_body_that_is_cut_says_so() -> None:
+async def test_a_truncated_body_is_an_error() -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
         await exchange.close()
@@ -42,7 +42,7 @@ async def test_a_body_that_is_cut_says_so() -> None:
             await body_of(OutsideClient(hosts=["127.0.0.1"]), server.url)
 
 
-async def test_a_server_that_sends_nothing_more_is_left() -> None:
+async def test_a_server_that_stops_sending_times_out() -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
         await exchange.hang()
@@ -52,7 +52,7 @@ async def test_a_server_that_sends_nothing_more_is_left() -> None:
             await body_of(OutsideClient(hosts=["127.0.0.1"], pace=Pace(stall_s=0.2)), server.url)
 
 
-async def test_a_server_that_drips_is_left() -> None:
+async def test_a_server_that_sends_too_slowly_times_out() -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
         while True:
@@ -64,7 +64,7 @@ async def test_a_server_that_drips_is_left() -> None:
             await body_of(OutsideClient(hosts=["127.0.0.1"], pace=pace), server.url)
 
 
-async def test_a_server_that_does_not_answer_is_left() -> None:
+async def test_a_server_that_does_not_answer_times_out() -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.hang()
 

@@ -110,7 +110,7 @@ async def test_a_get_on_a_connection_that_was_just_closed_is_sent_again_and_a_po
     assert [asked.target for asked in server.asked] == ["/1", "/2", "/2", "/3"]
 
 
-async def test_no_answer_is_a_value() -> None:
+async def test_a_missing_answer_is_a_value() -> None:
     async with loopback(answers(200)) as server:
         pass
     async with client_of(server) as client:

@@ -93,7 +93,7 @@ def test_a_token_is_kept_and_made_again_before_its_end_and_when_the_clock_was_se
     assert _claims(key.token())["nbf"] == clock.at - 5
 
 
-def test_a_short_secret_key_is_used_without_a_murmur() -> None:
+def test_a_short_secret_key_causes_no_warning() -> None:
     assert JwtKey("ak", "short", now=Hands().now).token()
 
 
@@ -188,7 +188,7 @@ async def test_a_second_answer_whose_code_ends_the_task_is_believed(meaning: str
     assert (reading.kind, reading.lacks_result) == (kind, False)
 
 
-async def test_a_task_without_a_file_is_asked_about_once() -> None:
+async def test_a_task_without_a_file_is_polled_once() -> None:
     async with _account("minimax", _fixture("minimax/processing.json")) as (provider, server):
         assert (await provider.poll("176843862716480", None)).kind is Kind.RUNNING
 
@@ -238,7 +238,7 @@ async def test_an_empty_list_knows_none_of_the_tasks() -> None:
     assert {reading.kind for reading in readings.values()} == {Kind.NOT_FOUND}
 
 
-async def test_a_task_that_a_list_names_without_a_status_is_known_there() -> None:
+async def test_a_task_in_a_list_without_a_status_is_known() -> None:
     body = b'[{"id":"1","status":null},{"id":"2","status":"SUBMITTED"}]'
     async with _account("midjourney", answers(200, body)) as (provider, _):
         readings = await provider.poll_batch(["1", "2", "3"], None)
@@ -264,7 +264,7 @@ ENDED, UNDER_WAY, ELSEWHERE = (
         ([UNDER_WAY, {**UNDER_WAY, "status": "SUBMITTED"}], Kind.RUNNING),
     ],
 )
-async def test_a_task_about_which_a_list_says_two_things_has_not_ended(twice: list[Any], kind: Kind) -> None:
+async def test_a_task_with_two_statuses_in_a_list_has_not_finished(twice: list[Any], kind: Kind) -> None:
     listed = [*twice, {"id": "2", "status": "FAILURE"}]
     async with _account("midjourney", answers(200, orjson.dumps(listed))) as (provider, _):
         readings = await provider.poll_batch(["1", "2"], None)
@@ -286,14 +286,14 @@ async def test_a_task_about_which_a_list_says_two_things_has_not_ended(twice: li
         ("suno", b'{"code":"success","data":[]}', Kind.AMBIGUOUS),
     ],
 )
-async def test_a_list_that_leaves_out_the_only_task_asked_about_does_not_know_it(
+async def test_a_list_without_the_only_requested_task_means_not_found(
     provider_name: str, body: bytes, kind: Kind
 ) -> None:
     async with _account(provider_name, answers(200, body)) as (provider, _):
         assert (await provider.poll("1", None)).kind is kind
 
 
-async def test_tasks_that_can_be_asked_about_together_have_equal_keys() -> None:
+async def test_tasks_that_fit_into_one_batch_have_equal_keys() -> None:
     async with _account("suno", answers(200)) as (suno, _), _account("kling", answers(200)) as (one_by_one, _):
         assert suno.batch_key("a", None) == suno.batch_key("b", "MUSIC") == BatchKey(name="MUSIC", most=50)
         assert suno.batch_key("c", "LYRICS") == BatchKey(name="LYRICS", most=50)
@@ -324,7 +324,7 @@ async def test_a_key_is_not_sent_to_a_region_that_is_no_listed_origin(task_id: s
     )
 
 
-async def test_a_key_goes_to_no_unlisted_host_with_the_second_request_or_one_about_many_tasks() -> None:
+async def test_a_key_goes_to_no_unlisted_host_in_second_or_batch_requests() -> None:
     own = {
         "extends": "minimax",
         "ask": {
@@ -345,7 +345,7 @@ async def test_a_key_goes_to_no_unlisted_host_with_the_second_request_or_one_abo
     assert "the key may not go to lists.example.net" in together.detail
 
 
-async def test_a_listed_region_is_asked_with_the_key() -> None:
+async def test_a_listed_region_gets_the_key() -> None:
     async with _account(_flux(), answers(502)) as (_, server):
         elsewhere = {
             "extends": "flux",
@@ -365,7 +365,7 @@ async def test_a_listed_region_is_asked_with_the_key() -> None:
     assert [(asked.method, asked.target) for asked in server.asked] == [("CONNECT", "api.eu1.bfl.ai:443")]
 
 
-async def test_an_id_that_is_a_whole_address_of_ours_is_asked_about_there() -> None:
+async def test_an_id_that_is_a_full_url_of_the_account_is_polled_there() -> None:
     async with _account("suno", _fixture("suno/queued.json")) as (provider, server):
         single = await provider.poll(f"{server.url}/suno/fetch/{SUNO[0]}", None)
         together = await provider.poll_batch([f"{server.url}/suno/fetch/{SUNO[0]}", SUNO[0]], None)

@@ -40,7 +40,7 @@ def fal(result: tuple[int, Json]) -> Callable[[str], tuple[int, Json]]:
     return lambda target: (200, done) if target.endswith("/status") else result
 
 
-async def test_fal_is_asked_twice_with_its_own_prefix_before_the_key() -> None:
+async def test_fal_gets_two_requests_with_its_own_key_prefix() -> None:
     async with account(descriptions()["fal"], fal((200, {"video": {"url": VIDEO}}))) as (provider, server):
         reading = await provider.poll("r1", "fal-ai/veo3/fast")
 
@@ -52,7 +52,7 @@ async def test_fal_is_asked_twice_with_its_own_prefix_before_the_key() -> None:
     assert {asked.headers["authorization"] for asked in server.asked} == {f"Key {KEY}"}
 
 
-async def test_what_fal_refuses_in_the_result_is_a_failure_and_what_may_pass_is_not() -> None:
+async def test_a_permanent_refusal_of_fals_result_is_a_failure_and_a_temporary_one_is_not() -> None:
     detail = [{"loc": ["body", "prompt"], "msg": "at most 2500 characters", "type": "value_error"}]
     results: list[tuple[int, Json]] = [
         (422, {"detail": detail}),
@@ -68,7 +68,7 @@ async def test_what_fal_refuses_in_the_result_is_a_failure_and_what_may_pass_is_
     assert readings[0].detail == "at most 2500 characters (value_error)"
 
 
-async def test_comfyui_gets_no_key_and_says_by_nothing_that_it_runs() -> None:
+async def test_comfyui_gets_no_key_and_an_empty_answer_means_running() -> None:
     async with account(descriptions()["comfyui"], lambda _: (200, {})) as (provider, server):
         reading = await provider.poll("p1", None)
 
@@ -78,7 +78,7 @@ async def test_comfyui_gets_no_key_and_says_by_nothing_that_it_runs() -> None:
     assert KEY not in str(asked.headers)
 
 
-async def test_azure_is_asked_on_the_route_that_the_id_names() -> None:
+async def test_azure_is_polled_on_the_route_that_the_id_names() -> None:
     body = {"id": "", "status": "queued"}
     async with account(descriptions()["azure_openai"], lambda _: (200, body)) as (provider, server):
         await provider.poll("task_1", None)
@@ -91,7 +91,7 @@ async def test_azure_is_asked_on_the_route_that_the_id_names() -> None:
     assert {asked.headers["api-key"] for asked in server.asked} == {KEY}
 
 
-async def test_siliconflow_is_asked_by_post_with_the_id_in_the_body() -> None:
+async def test_siliconflow_is_polled_by_post_with_the_id_in_the_body() -> None:
     async with account(descriptions()["siliconflow"], lambda _: (200, {"status": "InProgress"})) as (provider, server):
         reading = await provider.poll("s1", None)
 
@@ -100,7 +100,7 @@ async def test_siliconflow_is_asked_by_post_with_the_id_in_the_body() -> None:
     assert (asked.method, asked.target, orjson.loads(asked.body)) == ("POST", "/v1/video/status", {"requestId": "s1"})
 
 
-async def test_headers_of_a_description_have_their_places_filled_and_give_way_to_the_accounts_own() -> None:
+async def test_placeholders_in_headers_are_filled_and_the_accounts_headers_win() -> None:
     form: dict[str, Any] = {"task": "@", "id": "id", "status": "s", "words": {"running": ["r"]}, "results": []}
     ask = {
         "path": "/jobs",

@@ -126,7 +126,7 @@ def _is_refused_for_content(provider: str, status: int, reading: Reading) -> boo
 
 @given(provider=providers, body=answers, status=statuses)
 @settings(max_examples=150)
-def test_any_json_gives_a_reading_and_ends_come_from_good_answers_alone(provider: str, body: Json, status: int) -> None:
+def test_any_json_gives_a_reading_and_only_valid_answers_finish_tasks(provider: str, body: Json, status: int) -> None:
     reading = reading_of(orjson.dumps(body), provider=provider, status=status)
 
     assert_sound(reading)
@@ -171,7 +171,9 @@ def test_any_json_may_be_looked_at_as_a_create_answer(body: Json) -> None:
     headers=st.dictionaries(st.sampled_from(["retry-after", "date", "location"]), st.text()),
 )
 @settings(max_examples=300, deadline=None)
-def test_any_bytes_give_a_reading_and_no_end(provider: str, body: bytes, status: int, headers: dict[str, str]) -> None:
+def test_any_bytes_give_a_reading_that_does_not_finish_the_task(
+    provider: str, body: bytes, status: int, headers: dict[str, str]
+) -> None:
     reading = reading_of(body, provider=provider, status=status, headers=headers)
 
     assert_sound(reading)

@@ -41,5 +41,5 @@ def test_a_base_url_that_repeats_the_path_is_named_with_the_right_one(
         ("midjourney", "https://api.example.com/mj-fast"),
     ],
 )
-def test_a_base_url_that_fits_is_not_complained_of(provider: str, base_url: str) -> None:
+def test_a_matching_base_url_causes_no_warning(provider: str, base_url: str) -> None:
     assert repeated_path(descriptions()[provider], base_url) is None

@@ -41,7 +41,7 @@ def test_every_built_in_is_named_as_its_file() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_what_is_shown_of_a_built_in_means_the_same_when_it_is_written_down(name: str) -> None:
+def test_the_printed_definition_of_a_built_in_can_be_used_unchanged(name: str) -> None:
     shown = effective(descriptions()[name])
 
     again = load_descriptions({"copy": deepcopy(shown)})["copy"]
@@ -186,7 +186,7 @@ def test_a_circle_of_any_length_is_reported() -> None:
 @pytest.mark.parametrize(
     "tree", [[], 3, None, {"ask": 3}, {"forms": []}, {"extends": []}, {"extends": {"a": 1}}, {1: 2}]
 )
-def test_any_tree_is_refused_in_good_order(tree: Any) -> None:
+def test_any_invalid_tree_is_refused_with_a_clear_error(tree: Any) -> None:
     assert _problems({"mine": tree})
 
 

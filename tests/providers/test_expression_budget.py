@@ -64,7 +64,7 @@ def test_past_the_budget_the_answer_is_unreadable_and_the_reason_names_the_expre
 
 
 @pytest.mark.parametrize("key", ["codes", "error_message", "retry_after"])
-def test_an_expression_beside_the_forms_is_bounded_as_well(key: str) -> None:
+def test_an_expression_outside_the_forms_is_limited_too(key: str) -> None:
     value = {"at": SLOW, "good": [0]} if key == "codes" else [SLOW, "note"]
     body = {"items": list(range(20_000))}
     description = _own(**{key: value})
@@ -104,7 +104,7 @@ def test_one_slow_item_of_a_list_leaves_the_other_tasks_as_they_are() -> None:
     assert "providers.mine.forms.job.message" in found["2"].detail
 
 
-def test_an_item_whose_id_cannot_be_read_makes_no_task_not_found() -> None:
+def test_an_item_with_an_unreadable_id_does_not_mean_not_found() -> None:
     description = _own(id=[SLOW + " | `null`", "id"])
     jobs = [_job() | {"id": "1"}, _job(items=list(range(20_000))) | {"id": "2"}]
 

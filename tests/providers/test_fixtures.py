@@ -119,7 +119,7 @@ def test_every_recorded_answer_stands_in_the_manifest_and_the_reverse() -> None:
     assert LISTS.keys() == {each["file"] for each in FIXTURES if each["outcome"] == "batch"}
 
 
-def test_words_alone_are_results_too() -> None:
+def test_text_can_be_the_result() -> None:
     texts = {
         "suno/success_lyrics.json": "[Verse]\nla",
         "replicate/succeeded_text.json": "Once upon a time",

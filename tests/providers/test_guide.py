@@ -50,7 +50,7 @@ def test_each_answer_of_the_guide_is_read_as_it_says(provider: str, kind: str, t
     assert bool(reading.snapshot.urls) == (kind == "succeeded")
 
 
-def test_the_new_provider_of_the_guide_is_asked_as_it_says() -> None:
+def test_the_new_provider_of_the_guide_is_polled_as_described() -> None:
     pixverse = load_descriptions(TREES)["pixverse"]
     base_url = "https://app-api.pixverse.ai"
 

@@ -65,7 +65,7 @@ def test_progress_is_per_cent_or_nothing(value: Json, expected: float | None) ->
         ("tqdm", 42, None),
     ],
 )
-def test_other_ways_to_tell_progress_come_out_in_per_cent(way: str, value: Json, expected: float | None) -> None:
+def test_other_notations_of_progress_become_percent(way: str, value: Json, expected: float | None) -> None:
     assert as_progress([value], way) == expected
 
 
@@ -82,7 +82,7 @@ def test_other_ways_to_tell_progress_come_out_in_per_cent(way: str, value: Json,
         ({}, None),
     ],
 )
-def test_a_hint_when_to_come_back_is_seconds(value: Json, expected: float | None) -> None:
+def test_a_retry_hint_is_in_seconds(value: Json, expected: float | None) -> None:
     assert as_hint_s([value]) == expected
 
 

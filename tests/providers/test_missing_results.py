@@ -133,9 +133,7 @@ PARTLY: list[tuple[str, Json, str]] = [
 
 
 @pytest.mark.parametrize(("provider", "body", "reason"), PARTLY)
-def test_a_success_that_was_partly_filtered_says_so_beside_what_is_there(
-    provider: str, body: Json, reason: str
-) -> None:
+def test_a_partly_filtered_success_has_results_and_a_reason(provider: str, body: Json, reason: str) -> None:
     reading = reading_of(body, provider=provider, task_id=OP, action=None)
 
     assert reading.kind is Kind.SUCCEEDED, reading
@@ -166,7 +164,7 @@ def test_a_gateways_list_with_a_lost_item_says_why() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "SUCCEED", "ok", "Task completed.", "任务成功", "generated in 3 s", A])
-def test_a_text_that_says_all_is_well_is_no_reason_for_missing_results(text: str) -> None:
+def test_a_success_text_is_not_the_reason_for_missing_results(text: str) -> None:
     assert reading_of(kling(task_status_msg=text)).lacks_result
     assert reading_of(newapi(error=text)).lacks_result or text == A
 
@@ -273,7 +271,7 @@ def test_a_gateways_reason_for_a_failure_is_found_wherever_it_puts_it(provider: 
 
 
 @pytest.mark.parametrize("provider", ["kie", "minimax", "midjourney", "heygen", "zhipu", "replicate", "runway"])
-def test_a_refusal_in_another_ones_form_keeps_its_text(provider: str) -> None:
+def test_a_refusal_in_another_vendors_form_keeps_its_text(provider: str) -> None:
     for key in ("message", "detail", "msg", "error"):
         reading = reading_of({key: "not for you"}, provider=provider, status=400, task_id="T", action=None)
 
@@ -285,7 +283,7 @@ def test_an_error_that_names_an_id_creates_no_task() -> None:
         assert created(descriptions()[name], answer) is None
 
 
-def test_a_failure_without_a_text_gets_that_of_the_answer_round_it() -> None:
+def test_a_failure_without_a_text_gets_the_text_of_the_outer_answer() -> None:
     for outer, reason in (
         ("content policy", "content policy"),
         ("SUCCEED", "failed"),
@@ -669,7 +667,7 @@ def test_a_404_that_may_be_about_the_task_or_the_address_is_marked(body: Json, i
         (200, b"", ""),
     ],
 )
-def test_an_answer_in_no_known_form_has_a_word_for_the_notice(status: int, body: Json, word: str) -> None:
+def test_an_answer_in_an_unknown_form_gets_a_word_for_the_event(status: int, body: Json, word: str) -> None:
     reading = reading_of(body, provider="openai_video", status=status, task_id="T")
 
     assert reading.unread == word, reading
@@ -677,7 +675,7 @@ def test_an_answer_in_no_known_form_has_a_word_for_the_notice(status: int, body:
 
 
 @pytest.mark.parametrize("status", [409, 425])
-def test_409_and_425_are_not_yet(status: int) -> None:
+def test_409_and_425_are_transient(status: int) -> None:
     for body in ({"error": {"message": "task is not completed yet"}}, b"", b"<html></html>"):
         assert reading_of(body, provider="openai_video", status=status, task_id="T").kind is Kind.PENDING
 
@@ -737,7 +735,7 @@ def test_a_code_may_mean_any_kind_and_a_success_still_needs_its_result() -> None
         assert read(own, answered(orjson.dumps(body), status=status), asked).kind is kind, body
 
 
-def test_an_unknown_word_and_a_body_over_the_cap_are_named_as_unread() -> None:
+def test_an_unknown_word_and_a_body_over_the_limit_are_reported_as_unreadable() -> None:
     word = reading_of({"id": "T", "status": "moderating " + "x" * 99}, provider="openai_video", task_id="T")
     big = answered(b"x")._replace(complete=False, trouble="body over 1048576 bytes", is_over_cap=True)
     too_large = read(load_descriptions({})["veo"], big, PollContext(task_id="T", action=None, own_host="x"))

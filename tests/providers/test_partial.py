@@ -55,7 +55,7 @@ def test_a_whole_answer_counts_whatever_it_calls_its_range(said: str) -> None:
     assert reading_of(BODIES[0], headers={"content-range": said}).kind is Kind.SUCCEEDED
 
 
-def test_a_part_of_a_list_makes_no_task_not_found() -> None:
+def test_a_truncated_list_does_not_mean_not_found() -> None:
     description = descriptions()["midjourney"]
     asked = [PollContext(task_id=each, action=None, own_host="x") for each in ("1", "2")]
 
@@ -65,7 +65,7 @@ def test_a_part_of_a_list_makes_no_task_not_found() -> None:
     assert reading.kind is Kind.TRANSIENT
 
 
-def test_a_part_of_the_second_answer_ends_nothing() -> None:
+def test_a_truncated_second_answer_finishes_nothing() -> None:
     description = descriptions()["minimax"]
     first = {
         "task_id": "176843862716480",

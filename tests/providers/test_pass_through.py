@@ -87,7 +87,7 @@ def test_a_create_answer_names_its_task_and_the_path_its_action(
         ("suno_feed", "/suno/v1/generate", {"id": "8570"}),
     ],
 )
-def test_other_answers_name_no_new_task(provider: str, path: str, body: Any) -> None:
+def test_other_answers_contain_no_new_task(provider: str, path: str, body: Any) -> None:
     assert account(provider).created(path, answer(body)) is None
 
 

@@ -26,7 +26,7 @@ def described(ask: Tree, **keys: Any) -> Description:
 ACTION = {"pattern": r"(?P<app>[a-z]+/[a-z]+)(/[a-z]+)?", "example": "a/b/c"}
 
 
-def test_every_part_of_a_request_has_its_places_filled() -> None:
+def test_placeholders_in_every_part_of_a_request_are_filled() -> None:
     own = described(
         {
             "method": "POST",
@@ -45,7 +45,7 @@ def test_every_part_of_a_request_has_its_places_filled() -> None:
     assert asked.headers == {"X-Task": "%C3%BC 1;a/b"}
 
 
-def test_an_id_that_looks_like_a_place_is_sent_as_it_is() -> None:
+def test_an_id_that_looks_like_a_placeholder_is_sent_unchanged() -> None:
     own = described({"path": "/jobs/{id}", "body": {"id": "{id}", "a": "{action}"}}, action=ACTION)
 
     asked = task_request(own, base_url=BASE, task_id="{action}", action="a/b")
@@ -54,7 +54,7 @@ def test_an_id_that_looks_like_a_place_is_sent_as_it_is() -> None:
     assert orjson.loads(asked.body or b"") == {"id": "{action}", "a": "a/b"}
 
 
-def test_batch_and_second_requests_have_their_places_filled_too() -> None:
+def test_placeholders_in_batch_and_second_requests_are_filled() -> None:
     own = described(
         {
             "path": "/jobs/{id}",
@@ -98,7 +98,7 @@ def test_batch_and_second_requests_have_their_places_filled_too() -> None:
         ({"path": "/{id}", "second": {"path": "/l/{value}", "query": {"a": "{x}"}}}, ("ask", "second", "query"), "{x}"),
     ],
 )
-def test_a_place_that_nothing_fills_is_refused(change: Tree, path: tuple[str, ...], place: str) -> None:
+def test_a_placeholder_without_a_source_is_refused(change: Tree, path: tuple[str, ...], place: str) -> None:
     with pytest.raises(DescriptionsRefused) as refused:
         described(change)
 
@@ -107,7 +107,7 @@ def test_a_place_that_nothing_fills_is_refused(change: Tree, path: tuple[str, ..
     assert f"{place} is not filled here; you can use " in problem.message
 
 
-def test_a_place_that_nothing_fills_is_refused_in_content_as_well() -> None:
+def test_a_placeholder_without_a_source_is_refused_in_a_body_too() -> None:
     form = {**FORM, "results": [{"content": {"videos": "/v/{file}"}}]}
     with pytest.raises(DescriptionsRefused, match=r"\{file\} is not filled here"):
         described({"path": "/{id}"}, forms={"f": form})

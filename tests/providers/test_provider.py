@@ -76,7 +76,7 @@ async def test_a_compressed_answer_is_read() -> None:
         assert (await provider.poll(TASK_ID, ACTION)).kind is Kind.SUCCEEDED
 
 
-async def test_without_an_action_nothing_is_asked_and_nothing_ends() -> None:
+async def test_without_an_action_no_request_is_sent_and_no_task_finishes() -> None:
     async with _account(answers(200, b"{}")) as (provider, server):
         reading = await provider.poll(TASK_ID, None)
 

@@ -19,7 +19,7 @@ HTML = b"<html>502 Bad Gateway</html>"
 
 
 @pytest.mark.parametrize("code", [0, 200, 0.0, "success", " Success ", None])
-def test_a_good_code_leaves_the_word_to_the_task(code: Json) -> None:
+def test_with_a_success_code_the_status_of_the_task_decides(code: Json) -> None:
     assert reading_of(kling("processing", code=code)).kind is Kind.RUNNING
 
 
@@ -72,7 +72,7 @@ def test_a_known_code_counts_whatever_the_http_status(code: Json, kind: Kind, st
         (503, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
     ],
 )
-def test_without_a_code_the_http_status_and_the_kind_of_body_decide(
+def test_without_a_code_the_http_status_and_the_type_of_the_body_decide(
     status: int, as_json: Kind, as_empty: Kind, as_html: Kind
 ) -> None:
     readings = [reading_of(body, status=status) for body in (ERROR, b"  ", HTML)]
@@ -82,12 +82,12 @@ def test_without_a_code_the_http_status_and_the_kind_of_body_decide(
 
 
 @pytest.mark.parametrize("status", [400, 404, 500])
-def test_on_an_error_status_a_task_in_the_body_ends_nothing(status: int) -> None:
+def test_a_task_in_the_body_of_an_error_status_does_not_finish(status: int) -> None:
     assert reading_of(videos(VIDEO), status=status).kind not in {Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED}
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_the_hint_when_to_come_back_is_read_against_the_answers_own_date(status: int) -> None:
+def test_a_retry_date_is_relative_to_the_answers_own_date(status: int) -> None:
     headers = {"retry-after": "Wed, 21 Oct 2015 07:28:30 GMT", "date": "Wed, 21 Oct 2015 07:28:00 GMT"}
 
     assert reading_of(HTML, status=status, headers=headers).retry_after_s == 30
@@ -136,7 +136,7 @@ def test_json_that_is_no_object_is_ambiguous(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [videos(VIDEO), kling("failed"), newapi("FAILURE")])
-def test_a_key_that_stands_twice_ends_no_task(body: Json) -> None:
+def test_an_answer_with_a_repeated_key_finishes_no_task(body: Json) -> None:
     raw = orjson.dumps(body).replace(b'"task_id"', b'"task_id":"other","task_id"')
 
     assert reading_of(raw).kind is Kind.AMBIGUOUS
@@ -144,14 +144,14 @@ def test_a_key_that_stands_twice_ends_no_task(body: Json) -> None:
 
 
 @pytest.mark.parametrize("levels", [70, 500, 1015])
-def test_an_end_nested_too_deeply_to_be_written_on_is_ambiguous(levels: int) -> None:
+def test_a_finished_answer_nested_too_deeply_to_be_stored_is_ambiguous(levels: int) -> None:
     deep = b"[" * levels + b"]" * levels
     raw = orjson.dumps(videos(VIDEO)).replace(b'"id":"0"', b'"id":' + deep)
 
     assert reading_of(raw).kind is Kind.AMBIGUOUS
 
 
-def test_depth_beside_the_task_is_as_unwelcome() -> None:
+def test_deep_nesting_next_to_the_task_is_ambiguous_too() -> None:
     raw = orjson.dumps(videos(VIDEO)).replace(b'"message":"SUCCEED"', b'"message":' + b"[" * 1015 + b"]" * 1015)
 
     reading = reading_of(raw)
@@ -159,7 +159,7 @@ def test_depth_beside_the_task_is_as_unwelcome() -> None:
     assert (reading.kind, reading.detail) == (Kind.AMBIGUOUS, '"succeed", but the answer is nested too deeply')
 
 
-def test_no_answer_is_transient_and_trouble_of_the_server() -> None:
+def test_a_missing_answer_is_transient_and_a_server_failure() -> None:
     gone = Unanswered(kind=Failure.DNS, reason="the name of x does not resolve")
     reading = read(descriptions()["kling"], gone, PollContext(task_id=TASK_ID, action=None, own_host=""))
 
@@ -176,7 +176,7 @@ def test_no_answer_is_transient_and_trouble_of_the_server() -> None:
         (500, True, Kind.AMBIGUOUS),
     ],
 )
-def test_a_part_of_an_answer_ends_nothing(status: int, is_over_cap: bool, kind: Kind) -> None:
+def test_a_truncated_answer_finishes_nothing(status: int, is_over_cap: bool, kind: Kind) -> None:
     whole = answered(orjson.dumps(videos(VIDEO)), status=status, headers={"retry-after": "9"})
     part = whole._replace(complete=False, trouble="cut", is_over_cap=is_over_cap)
     reading = read(descriptions()["kling"], part, PollContext(task_id=TASK_ID, action=None, own_host=""))
@@ -212,7 +212,7 @@ def test_words_are_compared_trimmed_and_without_case(word: str) -> None:
         ("done-ish", Kind.AMBIGUOUS),
     ],
 )
-def test_both_manuals_words_are_known_with_and_without_the_outer_envelope(word: str, kind: Kind) -> None:
+def test_status_words_of_both_manuals_are_known_with_and_without_the_outer_envelope(word: str, kind: Kind) -> None:
     task = {"task_id": TASK_ID, "status": word, "url": VIDEO, "format": "mp4", "error": None, "metadata": None}
 
     for body in ({"code": "success", "data": task}, {"code": 0, "data": task}, task):
@@ -220,7 +220,7 @@ def test_both_manuals_words_are_known_with_and_without_the_outer_envelope(word: 
 
 
 @pytest.mark.parametrize(("word", "shown"), [("x" * 99, "x" * 63 + "…"), ("a\x1b[31m\nb", "a\\x1b[31m b"), ("", "")])
-def test_an_unknown_word_is_named_short_and_harmless(word: str, shown: str) -> None:
+def test_an_unknown_status_word_is_shown_short_and_escaped(word: str, shown: str) -> None:
     reading = reading_of(kling(word))
 
     assert reading.kind is Kind.AMBIGUOUS
@@ -229,7 +229,7 @@ def test_an_unknown_word_is_named_short_and_harmless(word: str, shown: str) -> N
 
 
 @pytest.mark.parametrize("word", [1, True, ["succeed"], {"a": "succeed"}])
-def test_a_status_that_is_no_word_is_ambiguous(word: Json) -> None:
+def test_a_status_that_is_not_text_is_ambiguous(word: Json) -> None:
     body = kling()
     body["data"]["task_status"] = word
 
@@ -251,7 +251,7 @@ def test_a_task_may_be_asked_for_by_the_callers_own_id() -> None:
     assert reading_of({"code": 0, "data": [body["data"]]}, task_id="order-1001").kind is Kind.FAILED
 
 
-def test_an_id_that_a_gateway_made_a_number_of_is_still_ours() -> None:
+def test_an_id_that_a_gateway_turned_into_a_number_still_matches() -> None:
     body = kling("failed")
     body["data"]["task_id"] = int(TASK_ID)
 
@@ -259,7 +259,7 @@ def test_an_id_that_a_gateway_made_a_number_of_is_still_ours() -> None:
 
 
 @pytest.mark.parametrize("task_id", [{}, [], False, 0.5, float(TASK_ID)])
-def test_an_id_of_a_wrong_type_is_not_ours(task_id: Json) -> None:
+def test_an_id_of_a_wrong_type_does_not_match(task_id: Json) -> None:
     body = videos(VIDEO)
     body["data"]["task_id"] = task_id
 
@@ -286,11 +286,11 @@ def test_in_a_list_only_our_own_item_counts() -> None:
         {},
     ],
 )
-def test_a_2xx_that_speaks_of_no_task_is_ambiguous(body: Json) -> None:
+def test_a_2xx_without_a_task_is_ambiguous(body: Json) -> None:
     assert reading_of(body).kind is Kind.AMBIGUOUS
 
 
-def test_what_the_provider_says_is_translated() -> None:
+def test_the_providers_status_is_translated() -> None:
     seen = reading_of(
         newapi("FAILURE", fail_reason=" a\nb ", progress="40%", submit_time=1762000000, updated_at="1762000090")
     ).snapshot

@@ -65,7 +65,7 @@ ASKED = [  # provider, base URL, action, id, address
 
 
 @pytest.mark.parametrize(("provider", "base_url", "action", "task_id", "url"), ASKED)
-def test_each_provider_is_asked_at_its_address_which_is_also_understood_as_an_id(
+def test_each_provider_is_polled_at_its_url_which_also_works_as_an_id(
     provider: str, base_url: str, action: str | None, task_id: str, url: str
 ) -> None:
     description = descriptions()[provider]
@@ -93,13 +93,13 @@ def test_each_provider_is_asked_at_its_address_which_is_also_understood_as_an_id
         ("suno", f"{BASE}/suno/fetch/", None),
     ],
 )
-def test_other_known_addresses_are_understood_and_strange_ones_are_not(
+def test_other_known_urls_are_accepted_and_unknown_ones_are_not(
     provider: str, url: str, found: tuple[str | None, str] | None
 ) -> None:
     assert locate(descriptions()[provider], BASE, url) == found
 
 
-def test_jimeng_is_asked_by_post_with_the_key_of_the_create_call() -> None:
+def test_jimeng_is_polled_by_post_with_the_key_of_the_create_call() -> None:
     asked = task_request(descriptions()["jimeng"], base_url=BASE, task_id="73/91", action="jimeng_vgfm_t2v_l20")
 
     assert (asked.method, asked.url) == ("POST", f"{BASE}/jimeng/{JIMENG}")
@@ -109,7 +109,7 @@ def test_jimeng_is_asked_by_post_with_the_key_of_the_create_call() -> None:
 
 
 @pytest.mark.parametrize("provider", descriptions())
-def test_every_provider_can_be_asked_about_a_task_that_nobody_has(provider: str) -> None:
+def test_every_provider_can_be_polled_for_an_unknown_task(provider: str) -> None:
     description = descriptions()[provider]
     asked = task_request(description, base_url=BASE, task_id="genbridge-check", action=harmless_action(description))
 
@@ -133,14 +133,14 @@ def test_an_id_that_keeps_its_slashes_cannot_climb(task_id: str) -> None:
         ("luma", "POST", f"{BASE}/luma/tasks", {"ids": ["a/b", "c"]}),
     ],
 )
-def test_many_tasks_are_asked_about_in_one_request(provider: str, method: str, url: str, body: object) -> None:
+def test_many_tasks_are_polled_in_one_request(provider: str, method: str, url: str, body: object) -> None:
     asked = batch_request(descriptions()[provider], base_url=BASE, task_ids=["a/b", "c"], action="MUSIC")
 
     assert (asked.method, asked.url) == (method, url)
     assert (asked.body and orjson.loads(asked.body)) == body
 
 
-def test_a_file_of_minimax_is_asked_for_where_the_task_was() -> None:
+def test_a_file_of_minimax_is_requested_at_the_host_of_its_task() -> None:
     for host, prefix in ((BASE, "/minimax"), ("https://api.minimax.io", "")):
         minimax = descriptions()["minimax"]
         url = second_request(minimax, base_url=host, value="17 6", task_id="1", action=None).url

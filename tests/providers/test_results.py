@@ -111,7 +111,7 @@ def test_new_api_s_result_is_found_in_each_place_it_may_stand(fields: dict[str, 
         {"task_id": TASK_ID, "status": "succeeded", "url": ""},
     ],
 )
-def test_success_without_any_result_is_no_end_yet(body: Json) -> None:
+def test_a_success_without_a_result_does_not_finish_the_task_yet(body: Json) -> None:
     reading = reading_of(body)
 
     assert (reading.kind, reading.lacks_result) == (Kind.AMBIGUOUS, True)
@@ -133,7 +133,7 @@ def test_success_without_any_result_is_no_end_yet(body: Json) -> None:
         "AAAA" * 10,
     ],
 )
-def test_a_dangerous_url_is_kept_back_and_the_task_has_ended_all_the_same(url: str) -> None:
+def test_a_dangerous_url_is_withheld_and_the_task_still_finishes(url: str) -> None:
     reading = reading_of(videos(url))
 
     assert reading.kind is Kind.SUCCEEDED
@@ -155,12 +155,12 @@ def test_good_results_are_reported_beside_those_kept_back() -> None:
     assert reading.detail.startswith("1 result URL was refused: ")
 
 
-def test_an_empty_address_beside_a_good_one_is_no_result_and_not_worth_a_word() -> None:
+def test_an_empty_url_next_to_a_valid_one_is_ignored_silently() -> None:
     reading = reading_of(videos(A, "", "  "))
 
     assert reading.snapshot is not None
     assert (reading.snapshot.urls, reading.snapshot.refused, reading.detail) == ((A,), (), "")
 
 
-def test_a_gateway_at_home_may_point_to_itself() -> None:
+def test_a_private_gateway_may_return_its_own_address() -> None:
     assert _seen(newapi(result_url="http://192.168.1.5:3000/v1/x"), own_host="192.168.1.5").urls

@@ -73,7 +73,7 @@ def _signed(description: Description, base_url: str, client: HttpClient, secret_
     return HttpProvider(description, base_url=base_url, client=client, signer=sign, secrets=[ACCESS_KEY, secret_key])
 
 
-async def test_jimengs_own_host_is_asked_with_a_signature_over_what_is_really_sent() -> None:
+async def test_requests_to_jimengs_own_host_are_signed_as_sent() -> None:
     client = HttpClient(timeout_s=5, concurrency=1)
     body = b'{"code":10000,"data":{"status":"done","image_urls":["https://cdn.example.com/1.png"]}}'
     async with loopback(answers(200, body)) as server:
@@ -92,7 +92,7 @@ async def test_jimengs_own_host_is_asked_with_a_signature_over_what_is_really_se
 
 
 @pytest.mark.parametrize("path", ["", "/"])
-async def test_the_simulated_host_lets_the_right_signature_in_and_no_other(path: str) -> None:
+async def test_the_simulated_host_accepts_only_the_right_signature(path: str) -> None:
     clock = FakeClock()
     simulated = SimulatedProvider(clock, key=SECRET_KEY, provider="jimeng")
     description = load_descriptions({"own": OWN})["own"]
@@ -124,7 +124,7 @@ async def test_the_simulated_host_lets_the_right_signature_in_and_no_other(path:
         (500, "InternalServiceError", Kind.TRANSIENT),
     ],
 )
-def test_what_the_vendors_front_door_says_is_never_about_the_task(status: int, code: str, kind: Kind) -> None:
+def test_an_answer_of_the_vendors_gateway_is_never_about_the_task(status: int, code: str, kind: Kind) -> None:
     said = {"ResponseMetadata": {"RequestId": "r", "Error": {"CodeN": 100010, "Code": code, "Message": "not let in"}}}
 
     reading = reading_of(said, provider="jimeng", status=status, task_id="7392", action="jimeng_t2i")

@@ -44,7 +44,7 @@ def _veo(response: Json) -> Json:
         ("avatar", {"id": "1", "web_work_status": 3, "work_video_path": "pending"}),
     ],
 )
-def test_what_only_looks_like_an_end_is_none(provider: str, body: Json) -> None:
+def test_an_answer_that_only_resembles_a_finish_does_not_finish_the_task(provider: str, body: Json) -> None:
     reading = reading_of(body, provider=provider, task_id="1", action="jimeng_t2i")
 
     assert reading.kind in {Kind.AMBIGUOUS, Kind.RUNNING}
@@ -224,7 +224,7 @@ OTHERS: list[tuple[str, int, Json, Kind]] = [
 
 
 @pytest.mark.parametrize(("provider", "status", "body", "kind"), OTHERS)
-def test_other_answers_mean_what_the_system_says_by_them(provider: str, status: int, body: Json, kind: Kind) -> None:
+def test_other_answers_have_their_documented_meaning(provider: str, status: int, body: Json, kind: Kind) -> None:
     assert reading_of(body, provider=provider, status=status, task_id="1", action=None).kind is kind
 
 
@@ -316,7 +316,7 @@ def test_a_hint_in_the_body_counts_where_there_is_no_header(
     assert (reading.kind, reading.retry_after_s) == (Kind.RATE_LIMITED, hint_s)
 
 
-def test_what_is_gone_and_what_waits_is_said_in_words() -> None:
+def test_the_reason_says_whether_a_result_is_gone_or_still_missing() -> None:
     gone = reading_of(_prediction(None, data_removed=True), provider="replicate", task_id="1")
     waits = reading_of({"id": "1", "status": "MODAL"}, provider="midjourney", task_id="1")
 

@@ -81,7 +81,7 @@ def test_inside_new_apis_task_it_is_read_the_same(fixture: dict[str, Any]) -> No
     [("NOT_START", Kind.PENDING), ("IN_PROGRESS", Kind.RUNNING), ("FAILURE", Kind.FAILED), ("UNKNOWN", Kind.AMBIGUOUS)],
 )
 @pytest.mark.parametrize("inner", [None, {}, "", [], {"error": {"message": "busy"}}])
-def test_the_gateway_speaks_for_a_vendor_who_has_said_nothing_yet(
+def test_the_gateways_status_counts_while_the_vendor_has_not_answered(
     provider: str, status: str, kind: Kind, inner: Json
 ) -> None:
     task = {"task_id": OWN_ID, "status": status, "fail_reason": "refused", "data": inner}
@@ -109,7 +109,7 @@ SUCCEEDED: Final = {"id": "another", "status": "SUCCEEDED", "output": ["https://
         {"id": OWN_ID, "status": "WEIRD", "data": {**SUCCEEDED, "id": OWN_ID}},
     ],
 )
-def test_what_is_inside_ends_nothing_that_the_gateway_has_not_ended_for_our_task(data: Json) -> None:
+def test_an_inner_final_status_does_not_finish_a_task_that_runs_at_the_gateway(data: Json) -> None:
     reading = reading_of({"code": "success", "data": data}, provider="runway", task_id=OWN_ID, action=None)
 
     assert reading.kind in {Kind.RUNNING, Kind.AMBIGUOUS}

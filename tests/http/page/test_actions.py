@@ -289,7 +289,7 @@ def test_only_who_has_full_rights_may_act(site: Site, browser: Browser, action: 
     assert len(site.world.received) == told
 
 
-def test_nobody_else_can_make_the_page_say_something(site: Site, browser: Browser) -> None:
+def test_another_site_cannot_put_a_message_on_the_page(site: Site, browser: Browser) -> None:
     for value in ("3 deliveries are sent again.", signed_notice(b"other", "All is lost", is_good=True, now=4e9)):
         page = browser.get("/", done=value).text
         assert notice(page) == ""

@@ -167,7 +167,7 @@ def test_many_finishes_in_a_short_time_are_busy(spread_s: float, expected: bool)
         ),
     ],
 )
-def test_each_need_has_a_line_and_a_main_button(need: Need, title: str, detail: str, buttons: list[str]) -> None:
+def test_each_problem_has_a_line_and_a_main_button(need: Need, title: str, detail: str, buttons: list[str]) -> None:
     drawn = rendered('{% import "needs.html" as about with context %}{{ about.lines([need]) }}', need=need)
     text = " ".join(unescape(_TAGS.sub("", drawn)).split())
     assert text.startswith(title)
@@ -209,17 +209,17 @@ def framed(**values: Any) -> str:
     return render("now.html", visitor, NOW, {**frame, "notice": None, **shown, **more, **values})
 
 
-def test_a_daemon_that_starts_says_so() -> None:
+def test_a_starting_daemon_is_shown() -> None:
     assert "genbridge is starting It reads its sources" in first_view(is_starting=True)
 
 
-def test_all_is_well_comes_with_a_sign_of_life() -> None:
+def test_a_healthy_state_shows_recent_activity() -> None:
     assert "All is well Last provider answer: 3 s ago" in first_view(answered_at=NOW - 3)
     assert "All is well No provider has answered since the start." in first_view()
     assert "Finished today 1,284 61 failed" in first_view()
 
 
-def test_a_store_without_a_daemon_says_so_and_nothing_else() -> None:
+def test_a_store_without_a_daemon_shows_only_that() -> None:
     need = Need(kind=NeedKind.NO_DAEMON, since_at=NOW - 60)
     other = Need(kind=NeedKind.STORE_SLOW, seconds=2.5)
     page = first_view(needs=[need, other], no_daemon=need)
@@ -240,7 +240,7 @@ def test_a_busy_list_says_that_it_counts_new_ones() -> None:
     assert "Many tasks finish now." in first_view(is_busy=True)
 
 
-def test_of_many_needs_the_worst_are_listed() -> None:
+def test_only_the_worst_of_many_problems_are_listed() -> None:
     needs = [Need(kind=NeedKind.ENDPOINT_DISABLED, subject=f"hook-{n}", since_at=NOW, detail="410") for n in range(20)]
     page = first_view(needs=needs)
     assert "20 things need you" in page

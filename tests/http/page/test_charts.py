@@ -9,7 +9,7 @@ import pytest
 from bridge.http.page.charts import BOTTOM, TOP, columns, high, path, rows, used
 
 
-def test_the_highest_column_reaches_the_top_and_each_stands_on_the_bottom() -> None:
+def test_the_highest_column_reaches_the_top_and_all_start_at_the_bottom() -> None:
     made = columns([(0, 0), (5, 1), (10, 10)])
     assert [one.height for one in made] == [0.0, (BOTTOM - TOP) / 2, BOTTOM - TOP]
     assert [one.y + one.height for one in made] == [BOTTOM] * 3

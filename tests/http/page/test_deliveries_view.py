@@ -63,7 +63,7 @@ def tabs(page: str) -> dict[str, str]:
     return {label: number for label, number in found if number}
 
 
-def test_what_is_not_accepted_yet_comes_first_the_worst_on_top(browser: Browser) -> None:
+def test_unaccepted_deliveries_come_first_in_order_of_severity(browser: Browser) -> None:
     page = browser.get("/deliveries?topic=task_succeeded").text
     assert heading(page) == "2 dead, 2 waiting, 2 for a disabled or paused endpoint"
     states = [state for _, state in rows(page)]
@@ -105,7 +105,7 @@ def test_filters_show_only_what_matches(browser: Browser, query: str, endpoints:
 
 
 @pytest.mark.parametrize("query", ["state=given_up", "topic=x", "after=x", "after=sdead_1_2_3", "since=tomorrow"])
-def test_a_wrong_filter_says_so(browser: Browser, query: str) -> None:
+def test_a_wrong_filter_shows_an_error(browser: Browser, query: str) -> None:
     answer = browser.get(f"/deliveries?{query}")
     assert answer.status_code == 422
     assert {"after": "cursor"}.get(query.partition("=")[0], query.partition("=")[0]) in answer.text
@@ -148,7 +148,7 @@ def test_no_key_and_no_address_is_shown(site: Site, browser: Browser) -> None:
             assert secret not in text
 
 
-def test_buttons_do_what_the_row_needs(site: Site, browser: Browser) -> None:
+def test_a_row_has_the_buttons_for_its_state(site: Site, browser: Browser) -> None:
     page = browser.get("/deliveries?q=second").text
     assert [form["delivery"].split(",")[2] for form in forms(page, "redeliver")] == ["dead"]
     assert [form["delivery"].split(",")[2] for form in forms(page, "send")] == ["slow"]

@@ -203,7 +203,7 @@ def test_axe_finds_nothing_at_any_width(page: Tab, sites: dict[str, str], name: 
         assert found_by_axe(page, EVERY_RULE if width == 320 else LAYOUT_RULES) == [], width
 
 
-def test_what_attacks_is_shown_as_text_and_nothing_else_happens(browser: Browser, sites: dict[str, str]) -> None:
+def test_attacks_are_shown_as_text_and_have_no_effect(browser: Browser, sites: dict[str, str]) -> None:
     with tab(browser, sites["hostile"]) as page:
         answer_for_the_cdn(page)
         asked: list[str] = []

@@ -48,7 +48,7 @@ def finish(site: Site, *ids: str) -> None:
     )
 
 
-def test_all_is_well_at_first_and_nothing_is_drawn(site: Site, browser: Browser) -> None:
+def test_at_first_everything_is_healthy_and_no_chart_is_drawn(site: Site, browser: Browser) -> None:
     page = browser.get("/health").text
     assert heading(page) == "All is well"
     assert "The daemon runs, the store answers. 1 of 1 accounts can be polled." in page
@@ -67,7 +67,7 @@ def test_all_is_well_at_first_and_nothing_is_drawn(site: Site, browser: Browser)
     assert [form["endpoint"] for form in forms(page, "test")] == ["good", "gone", "bad"]
 
 
-def test_what_is_not_well_comes_first_with_its_button(site: Site, browser: Browser) -> None:
+def test_problems_come_first_with_their_buttons(site: Site, browser: Browser) -> None:
     site.world.hooks = {"/gone": (410, b"<b>moved</b>", {}), "/bad": (500, b"", {})}
     finish(site, "one", "two")
     wanted = re.compile(r"\d dead deliveries to bad, gone is disabled")  # two finishes, and that gone is disabled
@@ -128,7 +128,7 @@ def test_the_gone_endpoint_is_enabled_again(site: Site, browser: Browser) -> Non
     until(lambda: ("gone", "Well") in states(browser.get("/health").text, "endpoint"), seconds=20, what="a good one")
 
 
-def test_a_pause_is_shown_and_is_no_trouble(site: Site, browser: Browser) -> None:
+def test_a_pause_is_shown_and_is_not_a_problem(site: Site, browser: Browser) -> None:
     """A person has asked for it."""
     words = [sys.executable, "-m", "bridge", "pause", "accounts.kling", "-c", str(site.folder / "genbridge.yaml")]
     subprocess.run(words, check=True, capture_output=True, timeout=100)
@@ -174,7 +174,7 @@ def test_a_paused_endpoint_is_resumed(site: Site, browser: Browser) -> None:
     assert browser.does("resume", of="source", name="good").status_code == 422
 
 
-def test_a_pause_beside_a_worse_state_is_shown_and_can_be_ended(tmp_path: Path) -> None:
+def test_a_pause_together_with_a_worse_state_is_shown_and_can_be_ended(tmp_path: Path) -> None:
     with running_site(tmp_path) as site, closing(Browser(site)) as browser:
         site.world.receive = lambda event_id, times: 410
         finish(site, "one")
@@ -199,7 +199,7 @@ def test_of_many_endpoints_those_that_are_well_are_counted(tmp_path: Path) -> No
         assert [name for name, _ in states(browser.get("/health", all="yes").text, "endpoint")] == names
 
 
-def test_what_is_not_well_is_never_left_out() -> None:
+def test_problems_are_never_left_out() -> None:
     def made(*states: FactState) -> list[EndpointFacts]:
         return [
             EndpointFacts(
@@ -223,7 +223,7 @@ def test_no_key_and_no_path_is_shown(site: Site, browser: Browser) -> None:
         assert secret not in page.replace("endpoint=good", "")
 
 
-def test_who_may_only_read_gets_no_buttons(site: Site) -> None:
+def test_a_reader_without_write_rights_gets_no_buttons(site: Site) -> None:
     with closing(Browser(site, READ_TOKEN)) as reader:
         page = reader.get("/health").text
         assert "/actions/" not in page.replace("/actions/signout", "")

@@ -76,7 +76,7 @@ def open_live(page: Tab, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", VIEWS)
-def test_every_control_is_reached_by_tab_and_its_focus_is_seen(page: Tab, path: str) -> None:
+def test_every_control_is_reachable_by_tab_and_shows_its_focus(page: Tab, path: str) -> None:
     open_live(page, path)
     page.page.evaluate("document.activeElement.blur()")
     page.page.evaluate("document.querySelector('.skip').focus()")
@@ -98,7 +98,7 @@ def test_every_control_is_reached_by_tab_and_its_focus_is_seen(page: Tab, path: 
     assert missed == []
 
 
-def test_the_first_stop_skips_to_the_content(page: Tab) -> None:
+def test_the_first_tab_stop_skips_to_the_content(page: Tab) -> None:
     open_live(page, "/")
     page.page.keyboard.press("Tab")
     link = page.page.locator(".skip")
@@ -111,7 +111,7 @@ def test_the_first_stop_skips_to_the_content(page: Tab) -> None:
     assert page.page.evaluate("document.getElementById('main').contains(document.activeElement)")
 
 
-def test_letters_move_open_and_go_to_views(page: Tab) -> None:
+def test_keyboard_shortcuts_move_open_rows_and_switch_views(page: Tab) -> None:
     open_live(page, "/")
     keys = page.page.keyboard
     keys.press("j")
@@ -147,7 +147,7 @@ def test_a_row_opens_and_closes_by_a_letter_and_the_focus_stays_on_it(page: Tab)
     page.page.wait_for_selector("tr.open", state="detached")
 
 
-def test_enter_and_space_press_what_has_the_focus(page: Tab) -> None:
+def test_enter_and_space_activate_the_focused_control(page: Tab) -> None:
     open_live(page, "/tasks")
     page.page.locator(".add summary").focus()
     page.page.keyboard.press("Enter")

@@ -96,9 +96,7 @@ def test_no_animation_of_an_open_page_goes_on_forever(browser: Browser, open_sit
         assert "Infinity" not in lengths
 
 
-def test_a_finish_turns_the_row_in_place_and_the_card_comes_when_the_reader_asks(
-    browser: Browser, open_site: Site
-) -> None:
+def test_a_finish_updates_the_row_in_place_and_the_card_appears_on_request(browser: Browser, open_site: Site) -> None:
     open_site.add("before", seconds=0)
     open_site.add("row")
     with tab(browser, open_site.url) as page:
@@ -166,7 +164,7 @@ def test_no_card_comes_by_itself_while_the_pointer_is_on_the_cards(browser: Brow
         page.wait_for("document.querySelector('[data-list=finished] [data-task=\"kling not-yet\"]') !== null")
 
 
-def test_the_key_r_asks_before_it_sends(browser: Browser, open_site: Site) -> None:
+def test_the_key_r_asks_for_confirmation_before_it_sends(browser: Browser, open_site: Site) -> None:
     open_site.add("again", seconds=0)
     until(lambda: "again" in open_site.world.by_task(), seconds=20, what="the webhook")
     with tab(browser, open_site.url) as page:
@@ -186,7 +184,7 @@ def test_the_key_r_asks_before_it_sends(browser: Browser, open_site: Site) -> No
 
 
 @pytest.mark.parametrize("hours", [3, -3, -220_000])
-def test_a_wrong_clock_of_the_browser_misleads_nobody(browser: Browser, open_site: Site, hours: int) -> None:
+def test_a_wrong_browser_clock_does_not_change_shown_times(browser: Browser, open_site: Site, hours: int) -> None:
     open_site.add("runs")
     open_site.add("has-finished", seconds=0)
     until(lambda: "has-finished" in open_site.world.by_task(), seconds=20, what="the webhook")

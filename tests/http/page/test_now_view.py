@@ -214,7 +214,7 @@ def test_figures_link_to_the_lists_behind_them(site: Site) -> None:
     assert "Delivered in 0.4 s median" in shown(page)
 
 
-def test_hostile_texts_are_only_text(site: Site) -> None:
+def test_hostile_texts_are_escaped(site: Site) -> None:
     page = page_of(site)
     assert "<script>alert" not in page
     assert "javascript:" not in page
@@ -236,7 +236,7 @@ def test_the_page_speaks_chinese(site: Site) -> None:
     assert "比平时久" in row(page, "late")
 
 
-def test_what_was_given_up_can_be_sent_again_with_one_button(tmp_path: Path) -> None:
+def test_dead_deliveries_can_be_sent_again_with_one_button(tmp_path: Path) -> None:
     with filled(tmp_path) as store:
         for name in "ab":
             store.finished(name, states={"hook": DeliveryState.DEAD})
@@ -255,7 +255,7 @@ def test_what_was_given_up_can_be_sent_again_with_one_button(tmp_path: Path) -> 
         assert '<a class="button" href="/deliveries?state=dead&amp;endpoint=hook">See them</a>' in reader
 
 
-def test_deliveries_that_died_long_ago_are_a_quiet_line(tmp_path: Path) -> None:
+def test_old_dead_deliveries_are_an_inconspicuous_line(tmp_path: Path) -> None:
     long_ago = RECENT_S + 3600
     with filled(tmp_path) as store:
         for name in "ab":
@@ -270,7 +270,7 @@ def test_deliveries_that_died_long_ago_are_a_quiet_line(tmp_path: Path) -> None:
         assert heading(page_of(site, "/health")) == "All is well"
 
 
-def test_a_delivery_that_died_lately_needs_somebody_with_the_older_ones(tmp_path: Path) -> None:
+def test_a_recent_dead_delivery_is_a_problem_together_with_older_ones(tmp_path: Path) -> None:
     with filled(tmp_path) as store:
         store.finished("old", states={"hook": DeliveryState.DEAD}, age=RECENT_S + 3600)
         store.finished("new", states={"hook": DeliveryState.DEAD})
@@ -283,7 +283,7 @@ def test_a_delivery_that_died_lately_needs_somebody_with_the_older_ones(tmp_path
         assert heading(page_of(site, "/health")) == "2 dead deliveries to hook"
 
 
-def test_a_blocked_account_a_disabled_endpoint_and_a_rejected_file_need_somebody(tmp_path: Path) -> None:
+def test_a_blocked_account_a_disabled_endpoint_and_a_rejected_file_are_problems(tmp_path: Path) -> None:
     (tmp_path / "queue").mkdir()
     (tmp_path / "queue" / "bad.json").write_text("{")
     with open_site(tmp_path) as site:
@@ -308,7 +308,7 @@ def test_a_blocked_account_a_disabled_endpoint_and_a_rejected_file_need_somebody
 
 
 @pytest.mark.timeout(300)
-def test_while_the_store_cannot_be_written_nothing_else_is_said(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_is_the_only_problem_shown(tmp_path: Path) -> None:
     with filled(tmp_path) as store:
         store.finished("a", states={"hook": DeliveryState.DEAD})
     with open_site(tmp_path) as site, closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:

@@ -42,7 +42,7 @@ def open_live(page: Tab, path: str) -> None:
     page.page.evaluate("window.stays = true")
 
 
-def test_an_open_story_shows_the_finish_without_being_loaded_again(browser: Browser, open_site: Site) -> None:
+def test_an_open_history_shows_the_finish_without_a_reload(browser: Browser, open_site: Site) -> None:
     add(open_site, "watched", "Lighthouse")
     with tab(browser, open_site.url) as page:
         open_live(page, "/task?account=kling&id=watched")
@@ -56,7 +56,7 @@ def test_an_open_story_shows_the_finish_without_being_loaded_again(browser: Brow
         assert page.page.evaluate("window.stays")
 
 
-def test_a_row_turns_in_place_and_new_tasks_come_when_the_reader_asks(browser: Browser, open_site: Site) -> None:
+def test_a_row_is_updated_in_place_and_new_tasks_appear_on_request(browser: Browser, open_site: Site) -> None:
     add(open_site, "row", "A row")
     with tab(browser, open_site.url) as page:
         open_live(page, "/tasks")
@@ -90,7 +90,7 @@ def test_a_task_that_newer_ones_have_pushed_off_the_page_is_not_new(browser: Bro
         assert page.page.locator("[data-new]").is_hidden()
 
 
-def test_a_hidden_page_asks_for_nothing_and_catches_up_when_it_is_shown(browser: Browser, open_site: Site) -> None:
+def test_a_hidden_page_sends_no_request_and_catches_up_when_shown(browser: Browser, open_site: Site) -> None:
     with tab(browser, open_site.url) as page:
         page.page.add_init_script(HIDING)
         open_live(page, "/tasks")
@@ -122,7 +122,7 @@ def test_a_task_is_added_and_withdrawn_by_hand(browser: Browser, open_site: Site
         page.page.wait_for_selector("text=No longer watched")
 
 
-def test_a_file_that_cannot_be_loaded_says_so(browser: Browser, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_loaded_shows_an_error(browser: Browser, tmp_path: Path) -> None:
     with socket.socket() as nobody:  # bound, but does not listen: the connection is refused
         nobody.bind(("127.0.0.1", 0))
         host = f"http://127.0.0.1:{nobody.getsockname()[1]}"

@@ -26,7 +26,7 @@ def signed_in(site: Site, token: str = TOKEN) -> dict[str, str]:
     return {"Cookie": answer.headers["set-cookie"].partition(";")[0], "Accept": "text/html"}
 
 
-def test_who_has_not_signed_in_is_sent_to_do_so_and_comes_back(site: Site) -> None:
+def test_a_visitor_without_a_session_signs_in_and_returns_to_the_page(site: Site) -> None:
     answer = site.stranger.get("/?lang=zh")
     assert (answer.status_code, answer.headers["location"]) == (303, "/signin?next=%2F%3Flang%3Dzh")
     form = site.stranger.get(answer.headers["location"])
@@ -51,7 +51,7 @@ def test_a_wrong_token_gives_no_session(site: Site, token: str) -> None:
 @pytest.mark.parametrize(
     "value", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.eyJ1c2UiOiJzZXNzaW9uIiwiZXhwIjo5OTk5OTk5OTk5fQ."]
 )
-def test_a_forged_session_is_worth_nothing(site: Site, value: str) -> None:
+def test_a_forged_session_is_rejected(site: Site, value: str) -> None:
     answer = site.stranger.get("/", headers={"Cookie": f"genbridge_session={value}"})
     assert answer.status_code == 303
     assert site.stranger.get("/api/v1/tasks", headers={"Cookie": f"genbridge_session={value}"}).status_code == 401
@@ -63,7 +63,7 @@ def test_a_session_may_read_the_api_and_change_nothing_there(site: Site) -> None
     assert site.stranger.post("/api/v1/tasks", json="x", headers=headers).status_code == 401
 
 
-def test_who_signed_in_with_the_read_token_sees_no_forms(site: Site) -> None:
+def test_a_session_of_the_read_token_sees_no_forms(site: Site) -> None:
     page = site.stranger.get("/", headers=signed_in(site, READ_TOKEN)).text
     assert re.findall(r'<form[^>]*action="([^"]*)"', page) == ["/tasks", "/actions/signout"]
 

@@ -74,7 +74,7 @@ def test_the_page_of_the_demo_looks_as_in_the_readme(browser: Browser, demo: str
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_each_view_is_built_as_its_kept_picture(browser: Browser, demo: str, tmp_path: Path, look: str) -> None:
+def test_each_view_matches_its_stored_snapshot(browser: Browser, demo: str, tmp_path: Path, look: str) -> None:
     """Compares width, height and headings. To renew: copy the new files, which the failed test names."""
     outlines: dict[str, list[list[str]]] = {}
     with tab(browser, demo, **LOOKS[look]) as page:

@@ -19,7 +19,7 @@ def strip(*polls_s: float, **fields: Any) -> StripGeometry:
     return StripGeometry(**given | instants)
 
 
-def test_a_finished_task_spans_the_line_from_left_to_right() -> None:
+def test_a_finished_task_fills_the_whole_line() -> None:
     found = strip(0.0, 25.0, 50.0, finished_at=100.0)
     assert list(found.marks) == [0.0, 23.5, 47.0]
     assert found.end == StripMark(WIDTH, "end")
@@ -49,7 +49,7 @@ def test_a_running_task_ends_now_and_shows_its_next_poll() -> None:
     assert strip(10.0, now=50.0, next_at=None).coming is None
 
 
-def test_a_next_poll_far_ahead_stands_at_the_edge() -> None:
+def test_a_next_poll_in_the_far_future_is_at_the_edge() -> None:
     found = strip(10.0, now=100.0, next_at=86_400.0)
     assert found.coming == WIDTH
     assert found.present == StripMark(47.0, "middle")

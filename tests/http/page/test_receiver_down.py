@@ -50,7 +50,7 @@ def open_live(page: Tab, path: str) -> None:
     page.page.evaluate("window.stays = true")
 
 
-def test_a_receiver_that_comes_back_gets_everything_once(browser: Browser, site: Site) -> None:
+def test_a_receiver_that_is_up_again_gets_everything_once(browser: Browser, site: Site) -> None:
     with tab(browser, site.url) as now, tab(browser, site.url) as page:
         open_live(now, "/")
         assert now.page.evaluate(NEEDS).strip() == ""
@@ -85,7 +85,7 @@ def test_a_receiver_that_comes_back_gets_everything_once(browser: Browser, site:
         assert dead(site) == []
 
 
-def test_a_failed_attempt_and_the_next_one_come_to_an_open_story(browser: Browser, site: Site) -> None:
+def test_a_failed_attempt_and_the_next_one_appear_in_an_open_history(browser: Browser, site: Site) -> None:
     site.world.receive = lambda event_id, times: 503 if times == 0 else 200
     site.add("retried")
     with tab(browser, site.url) as page:

@@ -106,7 +106,7 @@ def test_links_stay_the_same_so_that_browsers_keep_the_files(site: Site) -> None
     assert copies(site, "film") == copies(site, "film")
 
 
-def test_copies_are_not_among_those_who_were_notified(site: Site) -> None:
+def test_copies_are_not_listed_as_notified_endpoints(site: Site) -> None:
     page = story(site, "expired")
     notified = page[page.index("Who was notified") : page.index("What happened")]
     assert "hook" in notified

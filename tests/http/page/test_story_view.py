@@ -107,7 +107,7 @@ def test_a_video_can_be_played_where_its_origin_is_allowed(site: Site) -> None:
         assert part in said
 
 
-def test_a_signed_address_is_shown_short_and_copied_whole(site: Site) -> None:
+def test_a_signed_url_is_shown_shortened_and_copied_completely(site: Site) -> None:
     page = story(site, "signed")
     whole = SIGNED.replace("&", "&amp;")
     assert f'src="{whole}"' in page
@@ -156,7 +156,7 @@ def test_a_running_task_shows_its_bar_and_its_next_poll(site: Site) -> None:
 
 
 @pytest.mark.parametrize("task_id", HOSTILE_IDS)
-def test_any_id_has_its_story(site: Site, task_id: str) -> None:
+def test_every_id_has_a_history_page(site: Site, task_id: str) -> None:
     for account in ("kling", None):
         page = story(site, task_id, account)
         assert f'<dt>Task</dt><dd class="id" dir="auto">{task_id}</dd>' in unescape(page)
@@ -187,7 +187,7 @@ def test_account_and_id_may_be_written_as_one(site: Site) -> None:
     assert "Lighthouse" in story(site, "kling/plain", None)
 
 
-def test_the_event_of_a_story_leads_to_its_deliveries_accepted_ones_too(site: Site) -> None:
+def test_an_event_of_the_history_links_to_all_its_deliveries(site: Site) -> None:
     [link] = re.findall(r'<a class="id soft" href="(/deliveries[^"]*)"', story(site, "plain"))
     assert 'data-delivery="evt_' in read(site, unescape(link))
 
@@ -210,7 +210,7 @@ def test_each_attempt_is_listed_with_its_answer(refusing: Site) -> None:
     assert "hook did not accept it" in text_of(page)
 
 
-def test_buttons_do_what_they_say(refusing: Site) -> None:
+def test_each_button_does_what_its_label_says(refusing: Site) -> None:
     sent = press(refusing, story(refusing, "late"), "send")
     assert sent.status_code == 303
     assert sent.headers["location"].startswith("/task?account=kling&id=late&done=")
@@ -228,12 +228,12 @@ def test_buttons_do_what_they_say(refusing: Site) -> None:
     assert "No longer watched" in story(refusing, "runs")
 
 
-def test_who_may_only_read_sees_no_buttons(site: Site) -> None:
+def test_a_reader_without_write_rights_sees_no_buttons(site: Site) -> None:
     for task_id in ("plain", "still-runs"):
         assert "/actions/" not in story(site, task_id, token=READ_TOKEN).replace("/actions/signout", "")
 
 
-def test_a_disabled_endpoint_can_be_enabled_from_a_story(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_disabled_endpoint_can_be_enabled_from_a_history_page(tmp_path_factory: pytest.TempPathFactory) -> None:
     with running_site(tmp_path_factory.mktemp("gone")) as site:
         site.world.receive = lambda event_id, times: 410
         add(site, {"id": "gone"})
@@ -254,7 +254,7 @@ def test_the_strip_is_drawn_without_styles(site: Site) -> None:
     assert re.search(r"\d+ polls? in", text_of(page))
 
 
-def test_a_story_fits_its_budget(site: Site) -> None:
+def test_a_history_page_fits_its_size_budget(site: Site) -> None:
     headers = {**signed_in(site), "Accept-Encoding": "gzip"}
     with site.stranger.stream("GET", "/task?account=kling&id=plain", headers=headers) as answer:
         assert sum(map(len, answer.iter_raw())) < 12_000

@@ -154,7 +154,7 @@ def test_answers_stand_with_the_last_line_before_the_finish() -> None:
         (ARCHIVE, DeliveryState.DEAD, "undeliverable", "not copied"),
     ],
 )
-def test_what_became_of_a_delivery_is_part_of_what_happened(
+def test_the_outcome_of_a_delivery_is_in_the_history(
     endpoint: str, state: DeliveryState, outcome: str, what: str | None
 ) -> None:
     made = (AttemptView(NOW - 5, outcome, "x", 0.2),)
@@ -162,7 +162,7 @@ def test_what_became_of_a_delivery_is_part_of_what_happened(
     assert [one.what for one in found] == ([what] if what else [])
 
 
-def test_copies_are_kept_apart_from_those_who_were_notified() -> None:
+def test_copies_are_listed_apart_from_notified_endpoints() -> None:
     found = story(delivery(1), delivery(2, endpoint=ARCHIVE))
     assert [one.event_id for one in found.events] == ["evt_1"]
     assert [one.view.delivery_id for one in found.copying] == [2]

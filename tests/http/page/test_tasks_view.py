@@ -137,7 +137,7 @@ def test_the_chosen_phases_are_the_current_tab(site: Site, query: str, tab: str)
     assert current_tab(read(site, f"/tasks?{query}")) == tab
 
 
-def test_tabs_count_tasks_unless_another_filter_makes_that_dear(site: Site) -> None:
+def test_tabs_count_tasks_unless_another_filter_makes_that_slow(site: Site) -> None:
     def counts(query: str) -> list[str]:
         return re.findall(r"<span>([^<]*)</span>", tabs_of(read(site, f"/tasks?{query}")))
 
@@ -148,7 +148,7 @@ def test_tabs_count_tasks_unless_another_filter_makes_that_dear(site: Site) -> N
     assert counts("q=many") == []
 
 
-def test_a_row_says_how_a_task_stands_and_who_has_its_result(site: Site) -> None:
+def test_a_row_shows_the_state_of_a_task_and_its_notified_endpoints(site: Site) -> None:
     rows = re.findall(r"<tr data-task=.*?</tr>", read(site, "/tasks?q=many-10"), re.DOTALL)
     assert "Succeeded" in rows[0]
     assert "1 of 1" in rows[0]
@@ -179,7 +179,7 @@ def test_a_delivery_has_the_thumbnail_of_its_result_only_from_an_allowed_origin(
     assert 'class="thumb' not in read(site, "/deliveries?state=all&q=broken")
 
 
-def test_ids_and_labels_are_shown_as_they_are_and_run_nothing(site: Site) -> None:
+def test_ids_and_labels_are_escaped(site: Site) -> None:
     page = read(site, "/tasks?label=odd+ids")
     assert shown(page) == list(reversed(HOSTILE_IDS))
     for one in HOSTILE_IDS:
@@ -213,7 +213,7 @@ def test_an_empty_list_names_the_filters_and_the_one_that_hides_all(site: Site) 
     assert re.search(r'<li>Phase: Withdrawn <a href="/tasks">remove</a>', alone)
 
 
-def test_behind_the_last_page_there_is_a_way_back(site: Site) -> None:
+def test_a_page_number_after_the_last_has_a_link_back(site: Site) -> None:
     page = read(site, "/tasks?after=t1&account=kling")
     assert "There are no older tasks" in page
     assert '<a href="/tasks?account=kling">Newest</a>' in page
@@ -226,7 +226,7 @@ def test_a_wrong_parameter_is_one_sentence(site: Site, query: str) -> None:
     assert "That did not work" in answer.text
 
 
-def test_where_nothing_is_watched_the_page_says_how_to_begin(empty_site: Site) -> None:
+def test_an_empty_store_shows_how_to_add_a_task(empty_site: Site) -> None:
     page = read(empty_site, "/tasks")
     assert "Nothing is watched yet" in page
     assert "<code>genbridge add TASK_ID</code>" in page
@@ -234,7 +234,7 @@ def test_where_nothing_is_watched_the_page_says_how_to_begin(empty_site: Site) -
     assert "No task matches" in read(empty_site, "/tasks?phase=failed")
 
 
-def test_who_may_only_read_gets_no_form_to_add(site: Site, empty_site: Site) -> None:
+def test_a_reader_without_write_rights_gets_no_add_form(site: Site, empty_site: Site) -> None:
     assert 'action="/actions/add"' in read(site, "/tasks")
     for one in (site, empty_site):
         assert 'action="/actions/add"' not in read(one, "/tasks", READ_TOKEN)
