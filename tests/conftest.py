@@ -27,7 +27,7 @@ hypothesis.settings.register_profile("genbridge", deadline=None)
 hypothesis.settings.load_profile("genbridge")
 
 
-CORE_MINUTES: Final = 23  # of a whole run beside the other steps of .ci/run, on 2 cores
+CORE_MINUTES: Final = 21  # of a whole run beside the other steps of .ci/run, on 2 cores
 MEASURED: Final = "COVERAGE_PROCESS_START"  # in the environment of processes that measure their coverage
 TESTS: Final = Path(__file__).parent
 
