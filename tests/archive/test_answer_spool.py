@@ -46,7 +46,7 @@ def left(root: Path) -> list[str]:
     return sorted(path.name for path in (root / ".partial").iterdir()) if (root / ".partial").is_dir() else []
 
 
-async def test_files_inside_an_answer_are_on_disk_before_anybody_hears_of_it(tmp_path: Path) -> None:
+async def test_files_inside_an_answer_are_on_disk_before_the_event_is_stored(tmp_path: Path) -> None:
     reading = await spool_in(tmp_path).keep("kling", "t-1", answer(PNG, MP4))
 
     assert reading.snapshot is not None
@@ -129,9 +129,7 @@ class NoSpace:
 
 
 @pytest.mark.parametrize("how", [lost, damaged, unkept])
-async def test_a_file_that_is_not_there_any_more_is_asked_for_once(
-    tmp_path: Path, how: Callable[[Path], Awaitable[Event]]
-) -> None:
+async def test_a_missing_file_is_requested_once(tmp_path: Path, how: Callable[[Path], Awaitable[Event]]) -> None:
     event = await how(tmp_path)
     ask, ids = asked(answer(PNG), spool=tmp_path)
 
@@ -183,7 +181,7 @@ async def test_what_the_settings_leave_out_is_not_kept(tmp_path: Path, most_byte
     assert left(tmp_path) == []
 
 
-async def test_a_file_beyond_max_size_is_not_asked_for(tmp_path: Path) -> None:
+async def test_a_file_over_max_size_is_not_requested(tmp_path: Path) -> None:
     event = event_of(await spool_in(tmp_path, most_bytes=9).keep("kling", "t-1", answer(PNG)))
     ask, ids = asked(answer(PNG), spool=tmp_path)
 

@@ -269,7 +269,7 @@ async def test_results_that_fail_for_one_reason_are_named_together(tmp_path: Pat
     assert outcome.reason == "videos 1,3: HTTP 500; videos 4-6: HTTP 502"
 
 
-async def test_a_private_address_is_not_asked(tmp_path: Path) -> None:
+async def test_a_private_address_gets_no_request(tmp_path: Path) -> None:
     async with loopback(answers(200, MP4)) as server:
         outcome = await copied(archive_in(tmp_path, hosts=["gateway.example.com"]), finished(f"{server.url}/a.mp4"))
 
@@ -393,7 +393,7 @@ class NoSpace:
         return "less than 5% of the disk is free"
 
 
-async def test_without_space_copies_wait_and_nothing_is_asked(tmp_path: Path) -> None:
+async def test_without_disk_space_copies_wait_and_no_request_is_sent(tmp_path: Path) -> None:
     async with loopback(answers(200, MP4)) as server:
         outcome = await copied(archive_in(tmp_path, space=NoSpace()), finished(f"{server.url}/a.mp4"))
 

@@ -136,7 +136,7 @@ def test_a_second_signal_quits_without_waiting_for_what_is_in_flight(shell: Shel
     assert waiting.seconds < 8
 
 
-def test_two_signals_in_one_moment_are_one_wish_to_stop(shell: Shell, world: World) -> None:
+def test_two_simultaneous_signals_count_as_one_stop(shell: Shell, world: World) -> None:
     hang = threading.Event()
 
     def fault(task_id: str) -> None:
@@ -155,7 +155,7 @@ def test_two_signals_in_one_moment_are_one_wish_to_stop(shell: Shell, world: Wor
         assert logged(daemon, "daemon.stopped")
 
 
-def test_a_wish_to_reload_while_it_starts_is_kept_until_it_can_be_obeyed(shell: Shell, world: World) -> None:
+def test_a_reload_signal_during_the_start_takes_effect_after_it(shell: Shell, world: World) -> None:
     for delay_s in (0.0, 0.1, 0.3):
         with DaemonProcess(shell.folder / "genbridge.yaml") as daemon:
             until(lambda: blocks(daemon.pid, signal.SIGHUP), seconds=10, what="the first lines of genbridge")

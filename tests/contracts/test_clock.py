@@ -100,7 +100,7 @@ async def test_waiting_can_be_cancelled_at_once(clock: Clock) -> None:
     assert time.monotonic() - began < GENEROUS_S
 
 
-async def test_somebody_who_sets_the_clock_moves_wall_time_alone() -> None:
+async def test_setting_the_clock_changes_only_the_wall_time() -> None:
     clock = FakeClock()
     steady = clock.steady()
     clock.wall_offset = -3600.0

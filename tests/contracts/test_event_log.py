@@ -70,7 +70,7 @@ def subjects(log: EventLog, after: int = 0) -> list[str]:
     return [event.subject for event in log.read_events(after).events]
 
 
-def test_an_event_that_goes_nowhere_is_in_the_log_with_its_documented_bytes(store: Store, log: EventLog) -> None:
+def test_an_event_without_endpoints_is_in_the_log_with_its_documented_bytes(store: Store, log: EventLog) -> None:
     ended(store, "task-1")
     [event] = log.read_events(0).events
     body = json.loads(event.body or b"")

@@ -114,13 +114,13 @@ async def test_success_comes_with_its_urls_and_without_a_reason(rig: Rig) -> Non
     assert reading.detail == ""
 
 
-async def test_it_asks_once_for_each_call_about_this_very_task(rig: Rig) -> None:
+async def test_each_call_sends_one_request_for_this_task(rig: Rig) -> None:
     for task_id in ("a", "b", "a"):
         await rig.provider.poll(task_id, ACTION)
     assert rig.asked() == ["a", "b", "a"]
 
 
-async def test_many_may_be_asked_about_at_once_and_each_gets_its_own_answer(rig: Rig) -> None:
+async def test_many_tasks_can_be_polled_at_once_and_each_gets_its_own_answer(rig: Rig) -> None:
     words = ["running", "succeeded", "failed", "not_found"] * 4
     readings: dict[int, Reading] = {}
 
@@ -135,7 +135,7 @@ async def test_many_may_be_asked_about_at_once_and_each_gets_its_own_answer(rig:
     assert [readings[number].kind for number in range(len(words))] == words
 
 
-async def test_asking_can_be_cancelled_and_done_again(rig: Rig) -> None:
+async def test_a_poll_can_be_cancelled_and_repeated(rig: Rig) -> None:
     rig.hang()
     for times in (1, 2):
         async with anyio.create_task_group() as asking:
@@ -149,7 +149,7 @@ def _has_asked(rig: Rig, times: int) -> bool:
     return len(rig.asked()) >= times
 
 
-async def test_nobody_there_or_no_way_to_ask_is_a_reading_too() -> None:
+async def test_an_unreachable_provider_is_a_reading() -> None:
     client = HttpClient(timeout_s=TIMEOUT_S, concurrency=1)
     try:
         nobody = HttpProvider(descriptions()["kling"], base_url="http://127.0.0.1:9", api_key=KEY, client=client)

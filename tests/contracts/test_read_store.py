@@ -77,7 +77,7 @@ QUESTIONS: dict[str, Callable[[ReadStore], object]] = {
 }
 
 
-def test_a_long_question_does_not_delay_a_commit(store: Store, reader: ReadStore) -> None:
+def test_a_long_query_does_not_delay_a_commit(store: Store, reader: ReadStore) -> None:
     add(store, "task-1")
     with reader._database.read() as question:
         assert question.find("SELECT count(*) FROM watches") == [(1,)]
@@ -87,7 +87,7 @@ def test_a_long_question_does_not_delay_a_commit(store: Store, reader: ReadStore
     assert reader.counts().live == 1
 
 
-def test_a_question_does_not_wait_for_a_commit_under_way(store: Store, reader: ReadStore) -> None:
+def test_a_query_does_not_wait_for_a_commit_in_progress(store: Store, reader: ReadStore) -> None:
     add(store, "task-1")
     counted: list[int] = []
     with store._database.write() as session:
@@ -118,7 +118,7 @@ def test_a_reader_makes_no_store_in_postgresql(postgres: PostgresUrl) -> None:
         open_reader(postgres)
 
 
-def test_a_reader_hears_of_news(store: Store, reader: ReadStore) -> None:
+def test_a_reader_is_notified_of_changes(store: Store, reader: ReadStore) -> None:
     known = reader.news()
     add(store, "task-1")
     for _ in range(100):

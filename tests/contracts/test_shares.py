@@ -59,7 +59,7 @@ def test_a_share_has_one_holder(crew: Crew) -> None:
     assert second.renew(scopes=SCOPES, lease_s=60).holders == dict.fromkeys(ALL, a)
 
 
-def test_what_is_released_can_be_claimed_at_once(crew: Crew) -> None:
+def test_released_shares_can_be_claimed_at_once(crew: Crew) -> None:
     first, second = crew.member(), crew.member()
     first.join(name="a", scopes=SCOPES, lease_s=60)
     b = second.join(name="b", scopes=SCOPES, lease_s=60)
@@ -82,7 +82,7 @@ def test_ids_are_never_the_same_twice(crew: Crew) -> None:
     assert len(set(ids)) == 3
 
 
-def test_who_leaves_holds_nothing_and_is_on_the_roll_no_more(crew: Crew) -> None:
+def test_a_member_that_left_holds_nothing_and_is_not_listed(crew: Crew) -> None:
     first, second = crew.member(), crew.member()
     first.join(name="a", scopes=SCOPES, lease_s=60)
     b = second.join(name="b", scopes={KLING: 4}, lease_s=60)
@@ -109,7 +109,7 @@ def test_a_lease_that_is_renewed_lasts_and_one_that_is_not_frees_its_shares(crew
     assert alive.claim(ALL) == ALL
 
 
-def test_whoever_was_taken_for_dead_hears_of_it(crew: Crew) -> None:
+def test_a_member_whose_lease_expired_gets_lease_lost(crew: Crew) -> None:
     late, other = crew.member(), crew.member()
     late.join(name="late", scopes=SCOPES, lease_s=SHORT_S)
     late.claim(ALL)
@@ -125,7 +125,7 @@ def test_whoever_was_taken_for_dead_hears_of_it(crew: Crew) -> None:
             call()
 
 
-def test_new_scopes_stand_on_the_roll(crew: Crew) -> None:
+def test_new_scopes_are_in_the_list_of_members(crew: Crew) -> None:
     first, second = crew.member(), crew.member()
     a = first.join(name="a", scopes=SCOPES, lease_s=60)
     second.join(name="b", scopes=SCOPES, lease_s=60)

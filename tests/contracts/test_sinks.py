@@ -70,7 +70,7 @@ def deliveries_to(sink: Sink, event: Event = EVENT) -> list[Delivery]:
     return [as_delivery(parcel, event) for parcel in sink.parcels(event)]
 
 
-async def test_there_is_one_parcel_for_each_target_with_the_same_bytes_every_time(make: Maker) -> None:
+async def test_each_target_gets_one_delivery_with_the_same_bytes_every_time(make: Maker) -> None:
     sink = await make(9)
     for event in every_sample():
         parcels = sink.parcels(event)
@@ -80,7 +80,7 @@ async def test_there_is_one_parcel_for_each_target_with_the_same_bytes_every_tim
         assert parcels == sink.parcels(event)
 
 
-async def test_no_event_is_too_strange_for_a_parcel(make: Maker) -> None:
+async def test_every_event_can_be_rendered(make: Maker) -> None:
     sink = await make(9)
     deep: object = []
     for _ in range(2000):
@@ -98,7 +98,7 @@ async def test_no_event_is_too_strange_for_a_parcel(make: Maker) -> None:
         assert len(sink.parcels(event)) == len(sink.targets())
 
 
-async def test_what_is_taken_is_accepted_and_a_repeat_is_harmless(make: Maker) -> None:
+async def test_a_received_delivery_is_accepted_and_a_repeat_is_harmless(make: Maker) -> None:
     async with http_receiver() as receiver:
         sink = await make(receiver.port)
         [delivery] = deliveries_to(sink)
@@ -130,7 +130,7 @@ async def test_every_failure_is_an_outcome(make: Maker) -> None:
             assert len(outcome.reason) <= 400
 
 
-async def test_nobody_there_is_an_outcome_too(make: Maker) -> None:
+async def test_an_unreachable_receiver_is_an_outcome(make: Maker) -> None:
     with silent_service() as port:
         pass
     sink = await make(port)

@@ -90,7 +90,7 @@ class TestAdding:
         assert [(view.task_id, view.phase) for view in store.list_watches()] == [(task_id, "succeeded")]
         assert due(store)[0].subject == task_id
 
-    def test_an_ended_task_is_a_no_op_that_says_so(self, store: Store) -> None:
+    def test_adding_a_finished_task_changes_nothing_and_says_so(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_end()], Teller())
         assert add(store, "task-1") == [Added(key=KEY, what="ended", phase="succeeded")]
@@ -161,7 +161,7 @@ class TestSync:
         added, gone = store.sync([make_wish(task_id=task_id) for task_id in task_ids], source="watchlist", now=now)
         return [f"{one.what} {one.key.task_id}" for one in added], sorted(key.task_id for key in gone)
 
-    def test_what_is_new_is_added_and_what_vanished_is_withdrawn(self, store: Store) -> None:
+    def test_new_entries_are_added_and_missing_ones_withdrawn(self, store: Store) -> None:
         assert self.sync(store, "a", "b", "b") == (["added a", "added b"], [])
         assert self.sync(store, "b", "c") == (["added c"], ["a"])
         assert self.sync(store, "b", "c") == ([], [])
@@ -197,7 +197,7 @@ class TestSync:
         assert store.counts().live == 2
         assert self.sync(store, "c") == ([], ["a"])
 
-    def test_what_has_ended_is_left_as_it_is(self, store: Store) -> None:
+    def test_finished_tasks_are_unchanged(self, store: Store) -> None:
         self.sync(store, "task-1")
         store.commit([make_end()], Teller())
         assert self.sync(store) == ([], [])
@@ -223,7 +223,7 @@ class TestSync:
 
 
 class TestRevisions:
-    def test_the_revision_grows_with_every_touch_but_the_pollers(self, store: Store) -> None:
+    def test_the_revision_grows_with_every_change_except_polls(self, store: Store) -> None:
         assert store.revision() == 0
         add(store, "task-1")
         added = store.revision()
@@ -233,7 +233,7 @@ class TestRevisions:
         store.poll_now([KEY], now=NOW)
         assert store.revision() > added
 
-    def test_everything_live_is_there_at_first_and_then_what_others_touched(self, store: Store) -> None:
+    def test_first_all_live_watches_are_read_and_then_only_changed_ones(self, store: Store) -> None:
         add(store, "task-1", "b", "c")
         store.commit([make_end()], Teller())
         revision, states = store.changed(0)
@@ -248,7 +248,7 @@ class TestRevisions:
         ]
         assert later == max(state.revision for state in states) > revision
 
-    def test_the_live_ones_come_in_slices_and_none_is_missed_though_it_moves_on_meanwhile(self, store: Store) -> None:
+    def test_live_watches_are_read_in_parts_and_none_is_missed_when_its_phase_changes(self, store: Store) -> None:
         ids = [f"t{number:02}" for number in range(25)]
         add(store, *ids, "over", "withdrawn")
         store.commit([make_end(WatchKey("kling", "over"))], Teller())
@@ -263,14 +263,14 @@ class TestRevisions:
         assert set(seen) == set(ids)
         assert all(store.live(most=100))
 
-    def test_the_pollers_own_writing_touches_nothing(self, store: Store) -> None:
+    def test_polls_do_not_change_the_revision(self, store: Store) -> None:
         add(store, "task-1", "b")
         revision, _ = store.changed(0)
         store.note([make_note(WatchKey("kling", "b"))])
         store.commit([make_end()], Teller())
         assert store.changed(revision) == (revision, [])
 
-    def test_a_wish_that_changes_nothing_touches_nothing(self, store: Store) -> None:
+    def test_a_wish_that_changes_nothing_does_not_change_the_revision(self, store: Store) -> None:
         add(store, "task-1")
         revision, _ = store.changed(0)
         add(store, "task-1", source="queue")
@@ -310,7 +310,7 @@ class TestNotes:
         assert state.memory.doubt.kind is Kind.NOT_FOUND
 
     @pytest.mark.parametrize("first", range(4))
-    def test_answers_are_counted_by_kind_for_the_story(self, first: int, store: Store) -> None:
+    def test_answers_are_counted_by_kind_for_the_history(self, first: int, store: Store) -> None:
         add(store, "task-1")
         memories = [Memory(phase=Phase.RUNNING, polls=poll) for poll in range(1, 5)]
         notes = [make_note(memory=memory, at=NOW + memory.polls, detail=f"{memory.polls}") for memory in memories]
@@ -326,7 +326,7 @@ class TestNotes:
         ]
         assert story.next_poll_why == "a tenth of its age"
 
-    def test_a_note_about_an_ended_withdrawn_or_older_watch_is_dropped(self, store: Store) -> None:
+    def test_a_note_about_a_finished_withdrawn_or_older_watch_is_dropped(self, store: Store) -> None:
         add(store, "task-1", "b", "c")
         store.commit([make_end()], Teller())
         store.withdraw([WatchKey("kling", "b")], now=NOW)
@@ -352,7 +352,7 @@ class TestNotes:
         store.note([make_note(at=NOW + 11, next_poll_at=NOW + 100)])
         assert state_of(store).next_poll_at == NOW + 100
 
-    def test_an_end_cannot_be_slipped_in_as_a_note(self, store: Store) -> None:
+    def test_a_note_cannot_finish_a_task(self, store: Store) -> None:
         add(store, "task-1")
         with pytest.raises(BridgeBug, match="an end must be committed"):
             store.note([make_note(memory=Memory(phase=Phase.SUCCEEDED))])

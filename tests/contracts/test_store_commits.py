@@ -36,7 +36,7 @@ from tests.store.making import (
 
 
 class TestTaskChanges:
-    def test_a_transition_its_event_and_its_deliveries_are_one(self, store: Store) -> None:
+    def test_a_transition_its_event_and_its_deliveries_are_committed_together(self, store: Store) -> None:
         store.add([make_wish(label="lion", meta={"n": 1}, endpoints=("chat",))], source="cli", now=NOW)
         tell = Teller(QUEUE, ("chat", "tgram"), ("chat", "mail"))
         assert store.commit([make_end()], tell) == [True]
@@ -64,7 +64,7 @@ class TestTaskChanges:
         assert (watch.state.next_poll_at, watch.state.memory.polls) == (None, 9)
 
     @pytest.mark.parametrize("first", sorted(ENDS))
-    def test_the_first_end_wins(self, store: Store, first: Phase) -> None:
+    def test_the_first_finish_wins(self, store: Store, first: Phase) -> None:
         add(store, "task-1")
         tell = Teller()
         later = [make_end(phase=phase) for phase in sorted(ENDS)]
@@ -73,7 +73,7 @@ class TestTaskChanges:
         assert tell.topics == [f"task_{first}"]
         assert state_of(store).memory.phase is first
 
-    def test_a_change_whose_ground_has_shifted_does_nothing_and_tells_nothing(self, store: Store) -> None:
+    def test_a_change_based_on_an_outdated_state_does_nothing_and_sends_nothing(self, store: Store) -> None:
         add(store, "task-1", "b")
         store.withdraw([WatchKey("kling", "b")], now=NOW)
         tell = Teller()
@@ -93,7 +93,7 @@ class TestTaskChanges:
         assert store.commit([second], tell) == [True]
         assert len({event.event_id for event in tell.events}) == 2
 
-    def test_a_change_nobody_is_reported_of_still_moves_the_watch(self, store: Store) -> None:
+    def test_a_change_without_an_event_still_updates_the_watch(self, store: Store) -> None:
         add(store, "task-1")
         quiet = replace(make_progress(5), topic=None)
         assert store.commit([quiet, make_end()], nobody) == [True, True]
@@ -131,7 +131,7 @@ class TestTaskChanges:
         assert watch.snapshot == snapshot
         assert watch.reason == "a?b"
 
-    def test_what_tell_raises_passes_through_and_nothing_is_applied(self, store: Store) -> None:
+    def test_an_exception_while_rendering_an_event_is_raised_and_nothing_is_applied(self, store: Store) -> None:
         add(store, "task-1", "bad")
 
         def tell(event: Event) -> Sequence[Parcel]:
@@ -153,7 +153,7 @@ class TestUnreadAnswers:
     def saw(self, word: str, *, account: str = "kling", answers: int = 1, at: float = NOW) -> AnswerUnread:
         return AnswerUnread(account=account, word=word, reason=f"unknown {word}", answers=answers, at=at)
 
-    def test_a_word_is_reported_once_and_its_answers_are_counted(self, store: Store) -> None:
+    def test_an_unknown_word_is_reported_once_and_its_answers_are_counted(self, store: Store) -> None:
         tell = Teller()
         changes = [self.saw("odd"), self.saw("odd", answers=7, at=NOW + 60), self.saw("odd", account="other")]
         assert store.commit(changes, tell) == [True, False, True]
@@ -167,7 +167,9 @@ class TestUnreadAnswers:
         assert (first.account, first.word, first.answers, first.last_at) == ("kling", "odd", 9, NOW + 90_000)
         assert (second.account, second.answers, second.told_at) == ("other", 1, NOW)
 
-    def test_at_most_five_words_a_day_and_account_are_reported_and_the_rest_is_counted(self, store: Store) -> None:
+    def test_at_most_five_unknown_words_a_day_and_account_are_reported_and_the_others_counted(
+        self, store: Store
+    ) -> None:
         tell = Teller()
         store.commit([self.saw(f"w{number}", at=NOW + number) for number in range(8)], tell)
         assert len(tell.events) == 5
@@ -175,7 +177,7 @@ class TestUnreadAnswers:
         store.commit([self.saw("next day", at=NOW + 86_500), self.saw("x", account="other")], tell)
         assert len({event.event_id for event in tell.events}) == 7
 
-    def test_words_are_kept_in_bounds_and_forgotten_in_time(self, store: Store) -> None:
+    def test_unknown_words_are_limited_in_number_and_deleted_after_a_time(self, store: Store) -> None:
         store.commit([self.saw(f"w{number}") for number in range(130)], nobody)
         views = store.counts().unread
         assert len(views) == 101
@@ -185,7 +187,7 @@ class TestUnreadAnswers:
 
 
 class TestAnsweredActions:
-    def test_only_actions_about_which_the_provider_said_something_count(self, store: Store) -> None:
+    def test_only_actions_that_the_provider_has_answered_count(self, store: Store) -> None:
         for task_id, action in (("a", "one"), ("b", "two"), ("c", None), ("d", "three")):
             store.add([make_wish(task_id=task_id, action=action)], source="cli", now=NOW)
         kinds = {"a": Kind.RUNNING, "b": Kind.NO_ROUTE, "c": Kind.PENDING}
@@ -215,7 +217,7 @@ class TestAccounts:
         assert len({event.event_id for event in tell.events}) == 3
         assert [delivery.topic for delivery in due(store)] == tell.topics
 
-    def test_a_restored_account_that_was_not_blocked_tells_nothing(self, store: Store) -> None:
+    def test_a_restored_account_that_was_not_blocked_causes_no_event(self, store: Store) -> None:
         tell = Teller()
         assert store.commit([make_block(blocked=False)], tell) == [False]
         assert tell.events == []
@@ -252,7 +254,7 @@ class TestAccounts:
     @pytest.mark.parametrize(
         ("before_s", "left_s"), [pytest.param(60, 60, id="longer"), pytest.param(9000, 30, id="by a wrong clock")]
     )
-    def test_a_shorter_pause_ends_no_longer_one_that_another_daemon_was_told(
+    def test_a_shorter_pause_does_not_shorten_the_pause_of_another_daemon(
         self, store: Store, before_s: float, left_s: float
     ) -> None:
         store.commit([AccountPaused(account="kling", until_at=NOW + before_s)], nobody)

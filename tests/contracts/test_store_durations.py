@@ -31,7 +31,7 @@ def test_a_new_store_knows_nothing(store: Store) -> None:
     assert store.learn({}) == {}
 
 
-def test_what_was_learned_is_there_later(store: Store) -> None:
+def test_learned_durations_are_stored(store: Store) -> None:
     merged = store.learn({VIDEO: seen(60.0, 80.0), IMAGE: seen(9.0)})
     assert merged.keys() == {VIDEO, IMAGE}
     assert store.durations().keys() == {VIDEO, IMAGE}
@@ -51,7 +51,7 @@ def test_what_several_daemons_learn_adds_up_and_each_hears_of_the_others(store: 
     assert kept(store, VIDEO).log_sum == pytest.approx(merged.log_sum, rel=1e-4)
 
 
-def test_time_under_way_counts_without_an_end_and_fades_nothing(store: Store) -> None:
+def test_running_time_counts_without_a_finish_and_does_not_reduce_older_weights(store: Store) -> None:
     store.learn({VIDEO: seen(60.0)})
     under_way = Table()
     under_way.seen(0.0, 100.0)

@@ -46,7 +46,7 @@ class TestOutbox:
         found, next_at = store.due(*QUEUE, now=NOW, limit=10)
         assert ([one.subject for one in found], next_at) == (["a", "b", "c"], None)
 
-    def test_lanes_are_strangers_to_one_another(self, store: Store) -> None:
+    def test_queues_are_independent_of_each_other(self, store: Store) -> None:
         self.ended(store, "a", tell=Teller(("one", ""), ("two", "x"), ("two", "y")))
         assert store.queues() == [("one", ""), ("two", "x"), ("two", "y")]
         [delivery] = due(store, queue=("two", "x"))
@@ -55,7 +55,7 @@ class TestOutbox:
         assert store.due("two", "x", now=NOW + 9, limit=9) == ([], None)
         assert len(due(store, queue=("two", "y"))) == 1
 
-    def test_of_each_task_only_the_oldest_waiting_delivery_is_up(self, store: Store) -> None:
+    def test_only_the_oldest_waiting_delivery_of_each_task_is_due(self, store: Store) -> None:
         add(store, "task-1", "b")
         first, second = make_progress(10, at=NOW + 1), make_progress(20, at=NOW + 2)
         store.commit([first, second, make_end(WatchKey("kling", "b"), at=NOW + 3)], Teller())
@@ -67,7 +67,7 @@ class TestOutbox:
         store.commit([make_attempt(up[0], at=NOW + 501)], nobody)
         assert [one.subject for one in due(store, now=NOW + 400)] == ["task-1", "b"]
 
-    def test_those_in_hand_are_left_out_and_still_hold_up_their_task(self, store: Store) -> None:
+    def test_deliveries_in_progress_are_left_out_and_still_block_their_task(self, store: Store) -> None:
         add(store, "task-1", "b", "c")
         progress = [make_progress(10, at=NOW + 1), make_progress(20, at=NOW + 2)]
         ends = [make_end(WatchKey("kling", one), at=NOW + 3) for one in ("b", "c")]
@@ -347,7 +347,7 @@ class TestFailingEndpoints:
         [told] = [one for one in store.list_deliveries() if one.topic == "endpoint_failing"]
         assert (told.endpoint, told.task_id) == ("chat", "automation")
 
-    def test_a_success_after_a_short_trouble_is_reported_to_nobody(self, store: Store) -> None:
+    def test_a_success_after_a_short_failure_is_not_reported(self, store: Store) -> None:
         self.ready(store)
         tell = Teller(("chat", ""))
         self.fail(store, tell, 0, 1, 2, 3, 4)
@@ -355,7 +355,7 @@ class TestFailingEndpoints:
             store.commit([make_attempt(delivery, at=NOW + 5)], tell)
         assert tell.events == []
 
-    def test_time_alone_makes_it_told(self, store: Store) -> None:
+    def test_a_failing_endpoint_is_reported_when_enough_time_has_passed(self, store: Store) -> None:
         self.ready(store)
         tell = Teller(("chat", ""))
         check = EndpointChecked(endpoint="automation", at=NOW + 899)
@@ -367,7 +367,7 @@ class TestFailingEndpoints:
         assert store.commit([replace(check, at=NOW + 99_000)], tell) == [True]
         assert tell.topics == [Topic.ENDPOINT_FAILING]
 
-    def test_each_trouble_has_events_of_its_own(self, store: Store) -> None:
+    def test_each_failure_has_its_own_events(self, store: Store) -> None:
         self.ready(store)
         tell = Teller(("chat", ""))
         first, second = due(store)

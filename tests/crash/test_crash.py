@@ -63,7 +63,7 @@ class Killer:
 
 
 @pytest.mark.long
-def test_no_kill_loses_an_end_or_doubles_an_id(tmp_path: Path) -> None:
+def test_no_kill_loses_a_result_or_sends_two_ids_for_it(tmp_path: Path) -> None:
     luck = random.Random(7)
     queue = tmp_path / "queue"
     queue.mkdir()

@@ -59,7 +59,7 @@ def cut_off(crew: Crew, hide: Callable[[], None], bring_back: Callable[[], None]
     until(lambda: crew.log("a").count("member.joined") > joined, seconds=15, what="it joins again")
 
 
-def test_a_daemon_behind_a_black_hole_sends_nothing_after_its_lease_and_joins_again(world: World, crew: Crew) -> None:
+def test_a_disconnected_daemon_sends_nothing_after_its_lease_and_joins_again(world: World, crew: Crew) -> None:
     with wire_to(crew.store) as wire:
         crew.start("a", store=wire.url(crew.store))
         crew.start("b", "c")
@@ -110,7 +110,7 @@ def test_connections_cut_in_the_middle_of_commits_change_nothing(world: World, c
     assert tally.repeated == 0
 
 
-def test_a_server_that_crashes_or_throws_everybody_out_costs_nothing(world: World, tmp_path: Path) -> None:
+def test_a_server_that_crashes_or_closes_all_connections_loses_nothing(world: World, tmp_path: Path) -> None:
     with own_server() as server, own_schema(server.url) as place, Crew(world, tmp_path, place.reveal()) as crew:
         crew.start(*TRIO)
         crew.drop("a", new_tasks(world, "kling", 200, ends_in=lambda number: 4 + number / 10))
@@ -189,7 +189,7 @@ def test_a_lease_that_is_lost_again_and_again_leaves_nothing_behind(world: World
     assert crew.stop() == [0]
 
 
-def test_a_stop_is_obeyed_while_the_store_is_away(world: World, tmp_path: Path) -> None:
+def test_a_stop_works_while_the_store_is_unreachable(world: World, tmp_path: Path) -> None:
     with own_server() as server, own_schema(server.url) as place, Crew(world, tmp_path, place.reveal()) as crew:
         crew.start("a", "b")
         crew.drop("a", new_tasks(world, "kling", 60, ends_in=lambda number: number / 5))

@@ -49,7 +49,7 @@ def play(tasks: int, answer: Callable[[str, float], Reading], *, until_s: float)
 
 
 @pytest.mark.parametrize("tasks", [1, 4, 5, 50, 500])
-def test_ten_minutes_of_500_cost_few_probes_and_recovery_takes_less_than_a_minute(tasks: int) -> None:
+def test_ten_minutes_of_500_cause_few_probes_and_recovery_takes_less_than_a_minute(tasks: int) -> None:
     polls = play(tasks, lambda _, now: DOWN if 300 <= now < 900 else GOOD, until_s=1000)
     down = [now for now, _, kind in polls if kind is Kind.TRANSIENT]
     recovered = next(now for now, _, kind in polls if now >= 900 and kind is Kind.RUNNING)
@@ -59,7 +59,7 @@ def test_ten_minutes_of_500_cost_few_probes_and_recovery_takes_less_than_a_minut
 
 @pytest.mark.parametrize("neighbours", [1, 3, 20])
 @pytest.mark.parametrize("since_s", [0, 1000])
-def test_a_task_that_always_meets_trouble_slows_no_neighbour_and_is_not_starved(neighbours: int, since_s: int) -> None:
+def test_a_task_that_always_fails_does_not_slow_others_and_is_still_polled(neighbours: int, since_s: int) -> None:
     def poisonous(name: str, now: float) -> Reading:
         return DOWN if name == "task-0" and now >= since_s else GOOD
 
@@ -74,7 +74,7 @@ def test_a_task_that_always_meets_trouble_slows_no_neighbour_and_is_not_starved(
     assert max(after - now for now, after in pairwise(asked)) <= 120
 
 
-def test_a_task_that_alone_is_refused_holds_its_neighbours_up_once_and_is_then_asked_rarely() -> None:
+def test_a_single_refused_task_delays_others_once_and_is_then_polled_rarely() -> None:
     polls = play(11, lambda name, _: REFUSED if name == "task-0" else GOOD, until_s=3600)
     refused = [now for now, name, _ in polls if name == "task-0"]
     assert len(refused) <= 12
@@ -83,7 +83,7 @@ def test_a_task_that_alone_is_refused_holds_its_neighbours_up_once_and_is_then_a
     assert sum(after - now > max(60, 0.11 * now + 2) for now, after in pairwise(mine)) <= 1
 
 
-def test_a_revoked_key_costs_few_probes_and_all_go_on_when_it_is_good_again() -> None:
+def test_a_revoked_key_causes_few_probes_and_polling_resumes_with_a_valid_key() -> None:
     polls = play(50, lambda _, now: REFUSED if 100 <= now < 3700 else GOOD, until_s=4400)
     assert sum(kind is Kind.AUTH_ERROR for _, _, kind in polls) <= 16 + 10
     later = {name for now, name, kind in polls if now >= 3700}

@@ -35,7 +35,7 @@ def b64(data: bytes) -> str:
     ],
     ids=["base64", "unpadded", "url-safe", "lines", "data", "data in lines", "data in percent", "data as it is"],
 )
-def test_the_content_of_a_file_inside_an_answer_is_decoded_and_has_the_length_that_is_told(
+def test_the_content_of_a_file_inside_an_answer_is_decoded_and_has_the_stated_length(
     data: bytes, written: object
 ) -> None:
     text = written(data)  # type: ignore[operator]

@@ -54,7 +54,7 @@ def test_a_success_of_an_endpoint_that_is_well_changes_nothing() -> None:
     assert followed([Health(endpoint="hook", count=3)], attempt("accepted")) == ([], [])
 
 
-def test_whether_it_is_failing_can_be_asked() -> None:
+def test_a_failing_endpoint_can_be_recognized() -> None:
     events: list[Event] = []
     health = EndpointHealth([Health(endpoint="hook", failing_since=NOW, failures=9)], publish=events.append)
     assert not health.check("other", at=NOW)

@@ -121,11 +121,11 @@ def test_progress_is_reported_with_its_percentage() -> None:
     assert event.event_id != told(Topic.TASK_PROGRESS, topic_part="50").event_id
 
 
-def test_a_change_without_a_topic_tells_nobody() -> None:
+def test_a_change_without_a_topic_creates_no_event() -> None:
     assert task_event(make_watch(), change(None)) is None
 
 
-def test_watching_again_tells_new_events() -> None:
+def test_watching_a_task_again_creates_new_events() -> None:
     assert told().event_id == told().event_id != told(generation=2).event_id
 
 
@@ -161,11 +161,11 @@ def test_a_disabled_endpoint_is_reported_under_an_id_that_counts() -> None:
 
 
 @given(st.sampled_from(sorted(END_TOPICS | LIVE_TOPICS)), st.floats(0, 4e9), st.text(max_size=5))
-def test_a_change_told_twice_has_the_same_id_and_the_same_data(topic: Topic, at: float, part: str) -> None:
+def test_an_event_built_twice_has_the_same_id_and_data(topic: Topic, at: float, part: str) -> None:
     assert told(topic, at=at, topic_part=part) == told(topic, at=at, topic_part=part)
 
 
-def test_an_end_without_an_answer_tells_what_was_kept_of_the_last_one() -> None:
+def test_a_finish_without_an_answer_reports_the_last_stored_one() -> None:
     before, now = Snapshot(kept={"model": "a/b", "input": {"seed": 1}}), Snapshot(kept={"model": "c/d"})
     late = task_event(make_watch(snapshot=before), change(Topic.TASK_TIMED_OUT))
     done = task_event(make_watch(snapshot=before), change(snapshot=now))

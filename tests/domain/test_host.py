@@ -31,7 +31,7 @@ def ask(limiter: RateLimiter, reading: Reading, task: str, *, at: float = 0.0) -
     return limiter.answered(reading, task_id=task, now=NOW + at, chance=0.0, asked_at=NOW + at)
 
 
-def test_a_host_that_fails_two_accounts_is_tried_by_one_request_at_a_time_whoever_asks() -> None:
+def test_a_host_that_fails_two_accounts_gets_one_request_at_a_time() -> None:
     one, two = two_accounts()
     for number in range(TROUBLED_TASKS - 1):
         ask(one, DOWN, f"a{number}")
@@ -65,7 +65,7 @@ def test_accounts_probe_a_failing_host_in_turn_and_new_ones_come_first() -> None
     assert two.room(NOW + 20.055) == 6
 
 
-def test_after_a_pause_of_the_host_nobody_has_a_burst() -> None:
+def test_after_a_pause_of_the_host_no_account_has_a_burst() -> None:
     one, two = two_accounts()
     ask(one, BUSY, "a")
     assert one.host.held_back(NOW) == ["two"]
@@ -73,7 +73,7 @@ def test_after_a_pause_of_the_host_nobody_has_a_burst() -> None:
     assert two.room(NOW + 30.055) == 6
 
 
-def test_an_account_keeps_to_the_time_it_was_named_whatever_becomes_of_its_neighbours() -> None:
+def test_an_account_keeps_its_retry_time_whatever_happens_to_others_on_the_host() -> None:
     one, two = two_accounts()
     ask(two, GOOD, "c")
     ask(one, BUSY._replace(retry_after_s=3600.0), "a")
@@ -83,7 +83,7 @@ def test_an_account_keeps_to_the_time_it_was_named_whatever_becomes_of_its_neigh
     assert one.wait_s(NOW + 3600) == 0
 
 
-def test_a_neighbour_that_was_answered_well_or_is_being_asked_is_not_held_back() -> None:
+def test_an_account_with_good_answers_or_a_request_in_flight_is_not_delayed() -> None:
     one, two = two_accounts()
     two.take(NOW - RECENT_S)
     ask(one, BUSY, "a")
@@ -93,7 +93,7 @@ def test_a_neighbour_that_was_answered_well_or_is_being_asked_is_not_held_back()
     assert two.room(NOW) > 1
 
 
-def test_a_neighbour_that_was_not_asked_of_late_tries_a_paused_host_once_in_half_a_minute() -> None:
+def test_an_idle_account_tries_a_paused_host_every_half_minute() -> None:
     one, two = two_accounts()
     ask(two, GOOD, "c", at=-RECENT_S - 1)
     ask(one, BUSY._replace(retry_after_s=3600.0), "a")
@@ -114,7 +114,7 @@ def test_a_neighbour_that_was_not_asked_of_late_tries_a_paused_host_once_in_half
 
 
 @pytest.mark.parametrize("reading", [DOWN, LIMITED, REFUSED])
-def test_any_other_answer_to_a_neighbour_ends_the_pause_of_the_host(reading: Reading) -> None:
+def test_any_other_answer_to_another_account_ends_the_pause_of_the_host(reading: Reading) -> None:
     one, two = two_accounts()
     ask(one, BUSY._replace(retry_after_s=3600.0), "a")
     assert two.host.is_paused(NOW)
@@ -122,7 +122,7 @@ def test_any_other_answer_to_a_neighbour_ends_the_pause_of_the_host(reading: Rea
     assert not two.host.is_paused(NOW)
 
 
-def test_accounts_in_trouble_by_turns_hold_back_only_themselves() -> None:
+def test_accounts_that_fail_alternately_delay_only_themselves() -> None:
     one, two = two_accounts()
     ask(one, GOOD, "a")
     for turn in range(0, 600, 60):
@@ -135,7 +135,7 @@ def test_accounts_in_trouble_by_turns_hold_back_only_themselves() -> None:
         ask(sick, GOOD, "a", at=turn + 30)
 
 
-def test_a_time_named_on_one_route_leaves_the_others_of_the_account_open() -> None:
+def test_a_retry_time_on_one_route_does_not_delay_other_routes() -> None:
     one, two = two_accounts()
     ask(two, GOOD, "c")
     one.take(NOW)
@@ -151,7 +151,7 @@ def test_a_time_named_on_one_route_leaves_the_others_of_the_account_open() -> No
     assert one.opens_at("videos/text2video", NOW + 30) <= NOW + 30
 
 
-def test_one_account_in_trouble_holds_its_neighbour_back_in_nothing() -> None:
+def test_a_failing_account_does_not_delay_others_on_its_host() -> None:
     one, two = two_accounts()
     for number in range(TROUBLED_TASKS):
         ask(one, DOWN, f"a{number}")
@@ -168,14 +168,14 @@ def test_a_429_or_a_rejected_key_affects_only_its_account(reading: Reading) -> N
     assert two.wait_s(NOW) == 0
 
 
-def test_all_tasks_of_an_account_keep_to_the_time_that_one_was_named() -> None:
+def test_a_retry_time_for_one_task_holds_all_tasks_of_the_account() -> None:
     one, two = two_accounts()
     ask(two, GOOD, "c")
     assert ask(one, BUSY._replace(retry_after_s=3600.0), "a") is AccountEffect.PAUSED
     assert one.wait_s(NOW) == 3600.0
 
 
-def test_a_task_that_asks_for_time_while_others_are_answered_asks_for_itself() -> None:
+def test_a_retry_time_for_one_task_holds_only_it_while_others_are_answered() -> None:
     one, two = two_accounts()
     ask(one, BUSY, "sick")
     ask(one, GOOD, "well", at=30)

@@ -71,7 +71,7 @@ def test_a_long_pause_never_overfills_the_bucket() -> None:
     assert passed == 5
 
 
-def test_a_clock_that_goes_back_neither_storms_nor_freezes() -> None:
+def test_a_clock_that_is_set_back_causes_no_burst_and_no_stop() -> None:
     limiter = make_limiter(rate=10.0, burst=1)
     ask(limiter, GOOD, at=100)
     assert wait(limiter, at=0) == 0.1
@@ -175,7 +175,7 @@ def test_a_refusal_blocks_the_account_until_a_probe_is_answered(kind: Kind) -> N
 
 
 @pytest.mark.parametrize("answer", [REFUSED, DOWN, GARBAGE, LIMITED])
-def test_probes_come_every_minute_growing_to_ten_whatever_unhelpful_they_are_answered(answer: Reading) -> None:
+def test_probes_are_sent_every_one_to_ten_minutes_while_answers_are_unusable(answer: Reading) -> None:
     limiter, at, gaps = make_limiter(), 0.0, []
     assert ask(limiter, REFUSED) is AccountEffect.BLOCKED
     for count in range(7):
@@ -219,7 +219,7 @@ def test_an_account_that_the_store_remembers_as_blocked_is_probed_at_once() -> N
     assert ask(limiter, GOOD, at=60) is AccountEffect.RESTORED
 
 
-def test_a_task_that_alone_is_refused_blocks_the_account_once() -> None:
+def test_a_single_refused_task_blocks_the_account_once() -> None:
     limiter = make_limiter()
     assert ask(limiter, REFUSED, task="foreign") is AccountEffect.BLOCKED
     assert ask(limiter, GOOD, at=60, task="healthy") is AccountEffect.RESTORED
@@ -275,7 +275,7 @@ def test_answers_from_before_the_breaker_opened_do_not_lengthen_the_trials() -> 
     assert limiter.wait_s(NOW) == 2.0
 
 
-def test_a_task_that_always_meets_trouble_opens_nothing_alone() -> None:
+def test_a_single_failing_task_does_not_open_the_breaker() -> None:
     limiter = make_limiter(rate=1000.0)
     for count in range(100):
         ask(limiter, DOWN, at=count, task="poisonous")
@@ -292,14 +292,14 @@ def test_unreadable_answers_neither_open_nor_close_the_breaker() -> None:
     assert limiter.probing
 
 
-def test_a_500_whose_body_speaks_of_the_task_is_no_trouble() -> None:
+def test_a_500_about_the_task_does_not_count_as_a_server_failure() -> None:
     limiter = make_limiter()
     for count in range(20):
         ask(limiter, make_reading(Kind.NOT_FOUND, server_trouble=True), task=f"task-{count}")
     assert not limiter.probing
 
 
-def test_a_refusal_during_trouble_blocks_with_the_first_probe_after_a_minute() -> None:
+def test_a_refusal_during_an_outage_blocks_with_the_first_probe_after_a_minute() -> None:
     limiter = in_trouble()
     assert ask(limiter, DOWN, at=2) is AccountEffect.NOTHING
     assert ask(limiter, REFUSED, at=10) is AccountEffect.BLOCKED

@@ -47,7 +47,7 @@ def test_all_routes_that_match_count_and_each_endpoint_once_in_their_order() -> 
     assert destinations(of(Topic.TASK_SUCCEEDED), routes, ALL) == ["mail", "chat"]
 
 
-def test_a_route_of_some_accounts_leaves_the_others_out_and_hears_what_has_no_account() -> None:
+def test_a_route_for_some_accounts_excludes_others_and_gets_events_without_account() -> None:
     routes = [route("chat", accounts=frozenset({"kling"}))]
     assert destinations(of(Topic.TASK_FAILED), routes, ALL) == ["chat"]
     assert destinations(of(Topic.TASK_FAILED, account="suno"), routes, ALL) == []
@@ -59,7 +59,7 @@ def test_an_endpoint_that_is_gone_from_the_settings_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize("topic", sorted(FOR_PEOPLE))
-def test_a_topic_for_people_goes_to_what_they_read_and_to_others_only_by_name(topic: Topic) -> None:
+def test_a_topic_for_people_goes_to_chats_and_to_others_only_if_named(topic: Topic) -> None:
     people = ["chat", "mail"]
     assert destinations(of(topic), None, ALL, people=people) == ["chat", "mail"]
     assert destinations(of(topic), [route(*ALL)], ALL, people=people) == ["chat", "mail"]

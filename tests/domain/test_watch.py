@@ -321,7 +321,7 @@ DOUBTFUL = st.builds(make_reading, kind=DULL, lacks_result=st.just(value=True))
 
 
 @given(STORIES, st.floats(1, 5000))
-def test_whatever_is_answered_a_watch_ends_at_most_once_and_by_the_table(
+def test_a_watch_finishes_at_most_once_and_only_by_allowed_transitions(
     story: list[tuple[Reading, float]], give_up_after_s: float
 ) -> None:
     memory, at, topics = Memory(), 0.0, []

@@ -80,7 +80,7 @@ def highest_rss_mb(pid: int) -> float:
     return int(found[1]) / 1000
 
 
-def test_thirty_ends_at_once_keep_order_and_bounds_with_their_files(chats: Chats, tmp_path: Path) -> None:
+def test_thirty_simultaneous_results_keep_order_and_limits_with_their_files(chats: Chats, tmp_path: Path) -> None:
     finish_at = time.monotonic() + 4
 
     def answer(task_id: str) -> Answer | None:

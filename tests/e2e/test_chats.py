@@ -98,9 +98,7 @@ def ends(store: Path) -> list[str]:
         return [subject for (subject,) in rows]
 
 
-def test_thirty_ends_at_once_reach_five_chats_in_the_order_of_the_ends(
-    world: World, chats: Chats, tmp_path: Path
-) -> None:
+def test_thirty_simultaneous_results_reach_five_chats_in_order(world: World, chats: Chats, tmp_path: Path) -> None:
     names = ["fine", "limited", "broken", "slow", "coded"]
     at = f"127.0.0.1:{chats.port}"
     endpoints: dict[str, Any] = {

@@ -177,7 +177,7 @@ def test_once_works_until_everything_is_reported_and_says_by_its_exit_code_wheth
     assert len({one.body for one in told}) == 1
 
 
-def test_the_commands_tell_what_is_and_end_with_the_right_exit_codes(tmp_path: Path, world: World) -> None:
+def test_commands_show_the_state_and_have_the_right_exit_codes(tmp_path: Path, world: World) -> None:
     world.settings(tmp_path)
     world.ends_at.update(good=0.0, bad=0.0)
     world.fails.add("bad")

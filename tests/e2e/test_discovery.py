@@ -192,7 +192,7 @@ def test_a_reload_switches_it_on_and_off(tmp_path: Path, world: World, vendor: V
         assert daemon.stop() == 0
 
 
-def test_of_two_daemons_on_postgresql_one_asks_and_the_other_takes_over(
+def test_one_of_two_daemons_on_postgresql_polls_the_list_and_the_other_takes_over(
     tmp_path: Path, world: World, vendor: Vendor, postgres: PostgresUrl
 ) -> None:
     base = {"provider": "replicate", "base_url": vendor.url, "api_key": KEY, "discover": "10s"}

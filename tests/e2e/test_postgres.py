@@ -78,9 +78,7 @@ def test_without_the_driver_one_line_says_what_to_install(tmp_path: Path, world:
 
 
 @pytest.mark.crash
-def test_a_server_that_is_killed_and_comes_back_costs_no_event_and_tells_none_twice(
-    tmp_path: Path, world: World
-) -> None:
+def test_a_killed_and_restarted_server_loses_no_event_and_repeats_none(tmp_path: Path, world: World) -> None:
     with own_server() as server, own_schema(server.url) as place:
         world.settings(tmp_path, store=place.reveal())
         with DaemonProcess(tmp_path / "genbridge.yaml") as daemon:
@@ -100,7 +98,7 @@ def test_a_server_that_is_killed_and_comes_back_costs_no_event_and_tells_none_tw
         assert len({one.headers["webhook-id"] for one in told}) == 1
 
 
-def test_a_live_store_moves_to_postgresql_and_nothing_is_lost_or_told_twice(
+def test_a_live_store_moves_to_postgresql_and_nothing_is_lost_or_sent_twice(
     tmp_path: Path, world: World, postgres: PostgresUrl
 ) -> None:
     settings = world.settings(tmp_path)
@@ -140,7 +138,7 @@ def test_a_live_store_moves_to_postgresql_and_nothing_is_lost_or_told_twice(
 
 
 @pytest.mark.crash
-def test_while_the_network_swallows_everything_nothing_is_reported_and_a_stop_is_obeyed(
+def test_without_network_nothing_is_sent_and_a_stop_still_works(
     tmp_path: Path, world: World, postgres: PostgresUrl
 ) -> None:
     with wire_to(postgres.reveal()) as wire:
@@ -193,7 +191,7 @@ def schema_of(connection: psycopg.Connection[tuple[str]]) -> str:
     return schema
 
 
-def test_a_daemon_whose_store_is_brought_up_to_date_by_a_newer_one_hands_over_and_says_why(
+def test_a_daemon_stops_with_a_reason_when_a_newer_version_upgrades_its_store(
     tmp_path: Path, world: World, postgres: PostgresUrl
 ) -> None:
     with DaemonProcess(world.settings(tmp_path, store=postgres.reveal())) as daemon:

@@ -117,7 +117,7 @@ def test_a_proxy_that_is_not_supported_is_a_mistake_at_its_place(tmp_path: Path)
     assert "sesame-word" not in done.stderr + done.stdout
 
 
-def test_the_demo_does_not_ask_a_proxy(tmp_path: Path) -> None:
+def test_the_demo_uses_no_proxy(tmp_path: Path) -> None:
     dead = "http://127.0.0.1:9"
 
     done = _genbridge(

@@ -52,7 +52,7 @@ def _answer(task_id: str) -> tuple[int, bytes, Mapping[str, str]]:
     return status, json.dumps(body).encode(), {}
 
 
-def test_people_hear_what_the_provider_said_in_every_odd_case(tmp_path: Path, world: World) -> None:
+def test_people_get_the_providers_message_in_every_unusual_case(tmp_path: Path, world: World) -> None:
     world.fault = _answer
     settings = world.settings(tmp_path)
     tree = json.loads(settings.read_text())

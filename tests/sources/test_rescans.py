@@ -117,7 +117,7 @@ async def test_only_the_file_that_was_named_wakes_it(tmp_path: Path) -> None:
         await looks.more()
 
 
-async def test_trouble_is_reported_once_while_it_stays_the_same(tmp_path: Path) -> None:
+async def test_a_lasting_failure_is_reported_once(tmp_path: Path) -> None:
     looks = Looks(tmp_path)
     looks.trouble = PermissionError(13, "Permission denied")
     with capture_logs() as logs:
@@ -135,7 +135,7 @@ async def test_trouble_is_reported_once_while_it_stays_the_same(tmp_path: Path) 
     ]
 
 
-async def test_what_is_no_trouble_of_the_outside_is_raised(tmp_path: Path) -> None:
+async def test_an_unexpected_exception_is_raised(tmp_path: Path) -> None:
     looks = Looks(tmp_path)
     looks.trouble = None
 

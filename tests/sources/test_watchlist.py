@@ -229,9 +229,7 @@ async def test_the_same_content_again_is_not_handed_over_again(
         assert intake.syncs == 1
 
 
-async def test_other_files_beside_it_are_none_of_its_business(
-    path: Path, watchlist: Watchlist, intake: RecordingIntake
-) -> None:
+async def test_other_files_in_the_folder_are_ignored(path: Path, watchlist: Watchlist, intake: RecordingIntake) -> None:
     path.write_text("- one\n")
     async with running(watchlist):
         (path.parent / "state.db").write_text("busy")

@@ -42,7 +42,7 @@ def test_a_lease_shows_whether_a_file_is_open_for_writing(tmp_path: Path) -> Non
     writers.close()
 
 
-def test_whoever_opens_a_file_while_it_is_looked_at_ends_nobody(tmp_path: Path, writers: Writers) -> None:
+def test_a_program_that_opens_a_file_during_the_check_is_not_disturbed(tmp_path: Path, writers: Writers) -> None:
     assert signal.getsignal(signal.SIGIO) is signal.SIG_DFL, "which would end the process"
     (path := tmp_path / "a.txt").write_text("a")
     is_over = threading.Event()
@@ -59,7 +59,7 @@ def test_whoever_opens_a_file_while_it_is_looked_at_ends_nobody(tmp_path: Path, 
     assert found <= {Writing.DONE, Writing.OPEN}
 
 
-def test_notifications_tell_of_files_that_were_created_meanwhile(tmp_path: Path, writers: Writers) -> None:
+def test_files_created_in_the_meantime_cause_notifications(tmp_path: Path, writers: Writers) -> None:
     path = tmp_path / "a.txt"
     with path.open("w") as file:
         assert noticed(writers, path) is Writing.OPEN

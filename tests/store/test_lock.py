@@ -57,7 +57,7 @@ def test_the_lock_ends_with_a_killed_process_and_names_it_no_longer(path: Path) 
         pass
 
 
-def test_who_holds_it_can_be_asked_without_taking_it(path: Path) -> None:
+def test_the_holder_can_be_read_without_taking_the_lock(path: Path) -> None:
     assert DaemonLock.holder(path) is None
     lock = DaemonLock(path, clock=FakeClock())
     with lock:
@@ -69,7 +69,7 @@ def test_who_holds_it_can_be_asked_without_taking_it(path: Path) -> None:
         assert DaemonLock.holder(path) == here
 
 
-def test_a_daemon_starts_beside_commands_that_ask_who_holds_the_lock_of_a_killed_one(path: Path) -> None:
+def test_a_daemon_starts_while_commands_read_the_holder_of_a_killed_one(path: Path) -> None:
     with daemon(path) as process:
         process.kill()
         process.wait()
@@ -105,7 +105,7 @@ def test_a_missing_directory_is_made_as_for_the_store(public: Path) -> None:
         assert stat.S_IMODE(path.with_name("state.db.lock").stat().st_mode) == 0o640
 
 
-def test_who_may_not_lock_learns_whose_the_store_is(public: Path, as_user: AsUser) -> None:
+def test_a_user_who_may_not_lock_gets_the_owner_of_the_store(public: Path, as_user: AsUser) -> None:
     with as_user(65534, 65534), pytest.raises(StoreError, match="run this as user root"), DaemonLock(public / "a.db"):
         pass
 
@@ -121,7 +121,7 @@ def test_the_owner_can_lock_what_root_has_locked(public: Path, as_user: AsUser) 
         pass
 
 
-def test_a_sign_of_life_is_remembered_and_keeps_the_holder_named(path: Path) -> None:
+def test_the_time_of_the_last_beat_is_stored_and_the_holder_stays_named(path: Path) -> None:
     assert DaemonLock.silence_s(path) is None
     with DaemonLock(path) as lock:
         assert DaemonLock.silence_s(path) is None  # its daemon still starts

@@ -39,7 +39,7 @@ def things() -> Iterator[sqlite3.Connection]:
 @pytest.mark.usefixtures("unmeasured")
 @settings(max_examples=200, deadline=None)
 @given(values=st.lists(st.tuples(VALUES, VALUES), max_size=40))
-def test_what_goes_in_comes_out(values: list[tuple[object, object]]) -> None:
+def test_a_copied_store_has_the_same_contents(values: list[tuple[object, object]]) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, value, other)")
     rows = [(place, *both) for place, both in enumerate(values)]

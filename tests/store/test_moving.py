@@ -112,7 +112,7 @@ def test_every_row_arrives_as_it_was(ends: list[Store]) -> None:
     assert to.changed(0)[0] == origin.changed(0)[0]
 
 
-def test_what_comes_later_gets_ids_of_its_own(ends: list[Store]) -> None:
+def test_later_rows_get_new_ids(ends: list[Store]) -> None:
     origin, to = ends
     fill(origin)
     with origin.contents() as contents:
@@ -126,7 +126,7 @@ def test_what_comes_later_gets_ids_of_its_own(ends: list[Store]) -> None:
     assert to.sync([], source="watchlist", now=NOW)[1] == [WatchKey("kling", "listed")]
 
 
-def test_a_store_that_holds_anything_is_left_alone(ends: list[Store]) -> None:
+def test_a_store_that_is_not_empty_is_not_filled(ends: list[Store]) -> None:
     origin, to = ends
     fill(origin)
     to.commit([make_block()], Teller())

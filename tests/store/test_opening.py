@@ -58,18 +58,18 @@ class TestDamage:
         [b"garbage", b"\0" * 5000, b"SQLite format 3\0", b"SQLite format 3\0" + b"\xff" * 8000, b"- id: 1\n" * 999],
         ids=["short", "zeros", "magic alone", "magic and rubbish", "a task list"],
     )
-    def test_garbage_is_refused_and_left_alone(self, path: Path, content: bytes) -> None:
+    def test_a_file_that_is_not_a_store_is_refused_and_unchanged(self, path: Path, content: bytes) -> None:
         path.write_bytes(content)
         assert isinstance(refusal(path), StoreDamaged)
         assert isinstance(refusal(path, read_only=True), StoreDamaged)
 
-    def test_an_empty_file_is_no_new_store_but_a_lost_one(self, path: Path) -> None:
+    def test_an_empty_file_is_a_lost_store_and_not_a_new_one(self, path: Path) -> None:
         path.touch()
         error = refusal(path)
         assert isinstance(error, StoreDamaged)
         assert "is empty" in str(error)
 
-    def test_another_programs_database_is_refused_and_left_alone(self, path: Path) -> None:
+    def test_another_programs_database_is_refused_and_unchanged(self, path: Path) -> None:
         connection = sqlite3.connect(path)
         connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1);")
         connection.close()
@@ -77,7 +77,7 @@ class TestDamage:
         assert isinstance(error, StoreDamaged)
         assert "belongs to another program" in str(error)
 
-    def test_a_store_of_a_newer_version_is_refused_and_left_alone(self, path: Path) -> None:
+    def test_a_store_of_a_newer_version_is_refused_and_unchanged(self, path: Path) -> None:
         closed_store(path)
         connection = sqlite3.connect(path)
         connection.execute(f"PRAGMA user_version = {LATEST + 1}")
@@ -86,7 +86,7 @@ class TestDamage:
             assert isinstance(error, StoreDamaged)
             assert f"newer genbridge (store version {LATEST + 1}; this one knows {LATEST})" in str(error)
 
-    def test_a_newer_version_that_stands_only_in_the_log_is_found_too(self, path: Path, tmp_path: Path) -> None:
+    def test_a_newer_version_that_is_only_in_the_write_ahead_log_is_found(self, path: Path, tmp_path: Path) -> None:
         closed_store(path)
         connection = sqlite3.connect(path)
         connection.execute(f"PRAGMA user_version = {LATEST + 1}")
@@ -115,7 +115,7 @@ class TestDamage:
         os.truncate(path, path.stat().st_size // 8192 * 4096)
         assert isinstance(refusal(path), StoreDamaged)
 
-    def test_damage_while_running_is_named_and_the_handle_given_up(self, store: SqliteStore, path: Path) -> None:
+    def test_damage_while_running_is_reported_and_the_connection_closed(self, store: SqliteStore, path: Path) -> None:
         add(store, *(f"task-{number}" for number in range(500)))
         store.close()
         good = path.read_bytes()
@@ -135,12 +135,12 @@ class TestPlaces:
                 open_store(path, create=read_only, group_access=False, read_only=read_only)
         assert list(path.parent.iterdir()) == []
 
-    def test_the_file_says_whose_it_is(self, path: Path) -> None:
+    def test_the_file_names_its_program(self, path: Path) -> None:
         closed_store(path)
         assert path.read_bytes()[68:72] == APPLICATION_ID.to_bytes(4, "big") == b"genb"
         assert [file.name for file in path.parent.iterdir()] == ["state.db"]
 
-    def test_what_is_no_file_is_refused_without_blocking(self, tmp_path: Path) -> None:
+    def test_a_path_that_is_not_a_file_is_refused_without_blocking(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "fifo")
         (tmp_path / "folder").mkdir()
         for name in ("fifo", "folder"):
@@ -161,7 +161,7 @@ class TestPlaces:
         store.close()
 
     @pytest.mark.parametrize("name", ["a b.db", "a?mode=memory.db", "a#b.db", "%41.db", "ü.db", "a'b\".db"])
-    def test_a_path_is_a_path_whatever_it_looks_like(self, tmp_path: Path, name: str) -> None:
+    def test_any_characters_are_allowed_in_a_path(self, tmp_path: Path, name: str) -> None:
         closed_store(tmp_path / name)
         assert [file.name for file in tmp_path.iterdir()] == [name]
 
@@ -171,7 +171,7 @@ class TestPlaces:
         second = open_store(":memory:", create=False, group_access=False)
         assert (first.counts().live, second.counts().live) == (1, 0)
 
-    def test_a_store_that_vanishes_is_missed_and_not_made_again(self, store: SqliteStore, path: Path) -> None:
+    def test_a_deleted_store_is_reported_and_not_created_again(self, store: SqliteStore, path: Path) -> None:
         store.close()
         path.rename(path.with_name("elsewhere"))
         with pytest.raises(StoreError, match="has vanished"):
@@ -180,7 +180,7 @@ class TestPlaces:
         store.ping()
 
     @pytest.mark.parametrize("is_replaced", [False, True])
-    def test_a_store_that_is_taken_away_while_it_is_open_is_missed_at_the_next_look(
+    def test_a_store_that_is_deleted_while_open_is_reported_at_the_next_check(
         self, is_replaced: bool, store: SqliteStore, path: Path
     ) -> None:
         store.news()
@@ -208,7 +208,7 @@ class TestPlaces:
 @pytest.mark.usefixtures("umask")
 class TestModes:
     @pytest.mark.parametrize(("group_access", "file", "folder"), [(False, 0o600, 0o700), (True, 0o640, 0o750)])
-    def test_what_is_made_has_its_mode_whatever_the_umask(
+    def test_new_files_have_their_mode_whatever_the_umask(
         self, public: Path, group_access: bool, file: int, folder: int
     ) -> None:
         path = public / "new" / "deeper" / "state.db"
@@ -239,7 +239,7 @@ class TestUsers:
         os.chown(folder, SERVICE, GROUP)
         return folder / "state.db"
 
-    def test_a_stranger_is_reported_whose_it_is(self, public: Path, as_user: AsUser) -> None:
+    def test_a_user_without_rights_is_told_the_owner(self, public: Path, as_user: AsUser) -> None:
         path = self.service_store(public)
         with as_user(SERVICE, GROUP):
             open_store(path, create=True, group_access=True).close()
@@ -287,7 +287,7 @@ class TestUsers:
         with as_user(SERVICE, GROUP), pytest.raises(StoreError, match=back):
             open_store(path, create=False, group_access=True).close()
 
-    def test_root_leaves_files_that_the_service_can_go_on_with(self, public: Path, as_user: AsUser) -> None:
+    def test_files_created_by_root_are_usable_by_the_service(self, public: Path, as_user: AsUser) -> None:
         path = self.service_store(public)
         with as_user(SERVICE, GROUP):
             open_store(path, create=True, group_access=True).close()

@@ -48,7 +48,7 @@ def look(place: PostgresUrl, query: str) -> list[tuple[object, ...]]:
 
 
 class TestOpening:
-    def test_a_store_is_made_only_when_it_may_be(self, postgres: PostgresUrl) -> None:
+    def test_a_store_is_created_only_when_allowed(self, postgres: PostgresUrl) -> None:
         with pytest.raises(StoreError, match="there is no store in postgresql://genbridge:") as caught:
             open_store(postgres, create=False, group_access=False)
         assert "sesame" not in str(caught.value)
@@ -71,7 +71,7 @@ class TestOpening:
         store.close()
         assert look(postgres, "SELECT * FROM writers") == []
 
-    def test_a_newer_store_is_refused_and_an_older_one_names_the_way_out(self, postgres: PostgresUrl) -> None:
+    def test_a_newer_store_is_refused_and_an_older_one_says_how_to_upgrade(self, postgres: PostgresUrl) -> None:
         open_store(postgres, create=True, group_access=False).close()
         with psycopg.connect(postgres.reveal()) as connection:
             connection.execute("UPDATE genbridge_store SET version = 99")
@@ -79,7 +79,7 @@ class TestOpening:
             with pytest.raises(StoreDamaged, match=rf"newer genbridge \(store version 99; this one knows {LATEST}\)"):
                 open_store(postgres, create=create, group_access=False)
 
-    def test_tables_of_another_program_are_left_alone(self, postgres: PostgresUrl) -> None:
+    def test_tables_of_another_program_are_unchanged(self, postgres: PostgresUrl) -> None:
         with psycopg.connect(postgres.reveal()) as connection:
             connection.execute("CREATE TABLE events (mine text)")
         with pytest.raises(StoreDamaged, match=r'"events" already exists.*a schema of its own'):
@@ -135,7 +135,9 @@ class TestOpening:
                 owner.execute(f"DROP OWNED BY {role}")
                 owner.execute(f"DROP ROLE {role}")
 
-    def test_a_standby_is_named_and_left_for_the_primary(self, postgres: PostgresUrl, store: PostgresStore) -> None:
+    def test_a_standby_is_reported_and_replaced_by_the_primary(
+        self, postgres: PostgresUrl, store: PostgresStore
+    ) -> None:
         url = postgres.reveal().replace("options=", "options=-cdefault_transaction_read_only%3Don%20")
         reader = open_store(PostgresUrl(url), create=False, group_access=False)
         assert reader.counts().live == 0
@@ -145,7 +147,7 @@ class TestOpening:
 
 
 class TestListening:
-    def test_what_others_write_is_heard_and_what_we_write_is_not(
+    def test_changes_of_others_are_noticed_and_own_changes_are_not(
         self, postgres: PostgresUrl, store: PostgresStore
     ) -> None:
         other = open_postgres(postgres, create=False, clock=SystemClock())
@@ -160,7 +162,9 @@ class TestListening:
         until(lambda: store.news().work == 4, seconds=10, what="it hears")
         other.close()
 
-    def test_what_others_say_on_its_channel_does_no_harm(self, postgres: PostgresUrl, store: PostgresStore) -> None:
+    def test_notifications_of_other_programs_on_the_channel_are_ignored(
+        self, postgres: PostgresUrl, store: PostgresStore
+    ) -> None:
         store.news()
         until(lambda: store.news().work == 1, seconds=10, what="it hears")
         [(schema,)] = look(postgres, "SELECT current_schema()")
@@ -200,7 +204,7 @@ class TestListening:
 
 
 class TestTexts:
-    def test_what_the_server_would_refuse_is_kept_as_near_as_can_be(self, store: PostgresStore) -> None:
+    def test_values_that_the_server_would_refuse_are_stored_as_similar_ones(self, store: PostgresStore) -> None:
         wish = make_wish(label="a\0b", meta={"k\0": "v\0\ud800"}, action="x")
         store.add([wish], source="cli", now=NOW)
         note = make_note(detail="no\0body")
@@ -212,9 +216,7 @@ class TestTexts:
 
 
 class TestMany:
-    def test_no_reader_ever_misses_what_several_write_at_once(
-        self, postgres: PostgresUrl, store: PostgresStore
-    ) -> None:
+    def test_no_reader_misses_concurrent_writes(self, postgres: PostgresUrl, store: PostgresStore) -> None:
         writers = 4
 
         def work(number: int) -> None:

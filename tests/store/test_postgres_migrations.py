@@ -107,7 +107,7 @@ def test_a_step_that_fails_half_way_leaves_no_trace(postgres: PostgresUrl) -> No
     assert migrate(postgres, STEPS) == (LATEST, LATEST)
 
 
-def test_a_member_of_an_older_version_writes_nothing_more_and_is_given_the_reason(
+def test_a_member_of_an_older_version_stops_writing_and_gets_the_reason(
     postgres: PostgresUrl, older: PostgresStore
 ) -> None:
     older.join(name="old", scopes=SCOPES, lease_s=60)
@@ -137,7 +137,7 @@ def test_a_member_of_an_older_version_writes_nothing_more_and_is_given_the_reaso
 
 
 @pytest.mark.parametrize(("overtaken_at", "is_done"), [(b"INTO writers", False), (COMMIT, True)])
-def test_a_write_that_a_migration_meets_is_done_before_it_or_not_at_all(
+def test_a_write_during_a_migration_is_completed_before_it_or_not_at_all(
     postgres: PostgresUrl, older: PostgresStore, overtaken_at: bytes, is_done: bool
 ) -> None:
     with wire_to(postgres.reveal()) as wire:
@@ -163,7 +163,9 @@ def test_a_write_that_a_migration_meets_is_done_before_it_or_not_at_all(
     assert older.counts().waiting == (1 if is_done else 0)
 
 
-def test_whoever_meets_a_store_that_was_set_back_waits_for_it(postgres: PostgresUrl, older: PostgresStore) -> None:
+def test_a_member_waits_for_a_store_that_was_restored_to_an_older_state(
+    postgres: PostgresUrl, older: PostgresStore
+) -> None:
     older.join(name="old", scopes=SCOPES, lease_s=60)
     with psycopg.connect(postgres.reveal()) as connection:
         connection.execute("UPDATE genbridge_store SET version = version - 1")

@@ -53,7 +53,7 @@ def ids(store: PostgresStore, since: int = 0) -> set[str]:
     return {state.task_id for state in store.changed(since)[1]}
 
 
-def test_a_member_is_reported_of_the_watches_that_it_holds_alone(stores: list[PostgresStore]) -> None:
+def test_a_member_reads_only_the_watches_that_it_holds(stores: list[PostgresStore]) -> None:
     one, other = stores
     for task_id in IDS:
         add(other, task_id)
@@ -68,7 +68,7 @@ def test_a_member_is_reported_of_the_watches_that_it_holds_alone(stores: list[Po
     assert ids(one) == set()
 
 
-def test_a_member_delivers_what_it_holds_alone(stores: list[PostgresStore]) -> None:
+def test_a_member_delivers_only_what_it_holds(stores: list[PostgresStore]) -> None:
     one, other = stores
     other.join(name="other", scopes=SCOPES, lease_s=60)
     keys = [add(other, task_id)[0].key for task_id in IDS]
@@ -81,7 +81,7 @@ def test_a_member_delivers_what_it_holds_alone(stores: list[PostgresStore]) -> N
     assert {delivery.subject for delivery in due} == {task_id for task_id in IDS if slot_of(task_id) % 2 == 0}
 
 
-def test_whoever_has_lost_its_lease_commits_nothing_more(stores: list[PostgresStore]) -> None:
+def test_a_member_that_lost_its_lease_commits_nothing(stores: list[PostgresStore]) -> None:
     late, other = stores
     late.join(name="late", scopes=SCOPES, lease_s=0.2)
     key = add(late, "a")[0].key
@@ -96,7 +96,7 @@ def test_whoever_has_lost_its_lease_commits_nothing_more(stores: list[PostgresSt
 
 
 @pytest.mark.long
-def test_nobody_is_taken_for_dead_in_the_middle_of_a_commit(stores: list[PostgresStore]) -> None:
+def test_no_member_is_removed_during_its_commit(stores: list[PostgresStore]) -> None:
     busy, other = stores
     lease_s = 6.0  # a quarter of it may a commit say nothing, and on a busy machine half a second is soon over
     busy.join(name="busy", scopes=SCOPES, lease_s=lease_s)
@@ -124,7 +124,7 @@ def test_nobody_is_taken_for_dead_in_the_middle_of_a_commit(stores: list[Postgre
     assert other.find("a", None)[0].ended_at is not None
 
 
-def test_who_falls_silent_in_the_middle_of_a_commit_keeps_nobody_waiting(stores: list[PostgresStore]) -> None:
+def test_a_member_that_stops_during_a_commit_does_not_block_others(stores: list[PostgresStore]) -> None:
     silent, other = stores
     silent.join(name="silent", scopes=SCOPES, lease_s=1)
     other.join(name="other", scopes=SCOPES, lease_s=60)
@@ -141,7 +141,7 @@ def test_who_falls_silent_in_the_middle_of_a_commit_keeps_nobody_waiting(stores:
     assert other.find("a", None)[0].ended_at is None
 
 
-def test_members_hear_of_what_is_theirs_to_deliver_and_of_who_comes(stores: list[PostgresStore]) -> None:
+def test_members_are_notified_of_their_deliveries_and_of_new_members(stores: list[PostgresStore]) -> None:
     one, other = stores
     one.join(name="one", scopes=SCOPES, lease_s=60)
     other.join(name="other", scopes=SCOPES, lease_s=60)
@@ -155,7 +155,7 @@ def test_members_hear_of_what_is_theirs_to_deliver_and_of_who_comes(stores: list
     until_heard(other, "members", before.members + 1)
 
 
-def test_what_is_reported_while_its_share_changes_hands_is_found_by_the_new_holder(
+def test_an_event_stored_during_a_hand_over_is_found_by_the_new_holder(
     place: PostgresUrl, stores: list[PostgresStore]
 ) -> None:
     """Either it is there when the new holder first looks, or the new holder hears of it afterwards."""
@@ -188,7 +188,7 @@ def test_what_is_reported_while_its_share_changes_hands_is_found_by_the_new_hold
         until_heard(other, "outbox", before + 1)
 
 
-def test_a_release_waits_but_briefly_for_a_commit(stores: list[PostgresStore]) -> None:
+def test_a_release_waits_only_briefly_for_a_commit(stores: list[PostgresStore]) -> None:
     store, share = stores[0], [Share(HOOK, 0)]
     store.join(name="one", scopes=SCOPES, lease_s=60)
     store.claim(share)
@@ -209,7 +209,7 @@ def test_a_release_waits_but_briefly_for_a_commit(stores: list[PostgresStore]) -
     assert store.renew(scopes=SCOPES, lease_s=60).holders == {}
 
 
-def test_what_is_reported_after_its_share_was_let_go_is_announced(stores: list[PostgresStore]) -> None:
+def test_an_event_stored_after_a_release_is_announced(stores: list[PostgresStore]) -> None:
     one, other = stores
     one.join(name="one", scopes=SCOPES, lease_s=60)
     key = add(one, "a")[0].key
@@ -220,9 +220,7 @@ def test_what_is_reported_after_its_share_was_let_go_is_announced(stores: list[P
     until_heard(other, "outbox", before + 1)
 
 
-def test_a_claim_that_others_have_been_given_since_is_ours_no_longer(
-    place: PostgresUrl, stores: list[PostgresStore]
-) -> None:
+def test_a_claim_given_to_another_member_is_no_longer_held(place: PostgresUrl, stores: list[PostgresStore]) -> None:
     one, other = stores
     one.join(name="one", scopes=SCOPES, lease_s=60)
     other.join(name="other", scopes=SCOPES, lease_s=60)
@@ -263,7 +261,7 @@ def tearing(place: PostgresUrl) -> Iterator[tuple[PostgresStore, Callable[[], No
         store.close()
 
 
-def test_a_membership_whose_answer_was_lost_keeps_no_part_from_the_others(
+def test_a_membership_whose_answer_was_lost_takes_no_shares_from_others(
     place: PostgresUrl, stores: list[PostgresStore]
 ) -> None:
     with tearing(place) as (store, arm):

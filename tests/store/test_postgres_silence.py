@@ -75,7 +75,9 @@ def works(call: Callable[[], object]) -> bool:
 
 
 class TestSilence:
-    def test_a_black_hole_is_noticed_and_the_store_goes_on_after_it(self, postgres: PostgresUrl, wire: Wire) -> None:
+    def test_an_unresponsive_network_is_detected_and_the_store_recovers(
+        self, postgres: PostgresUrl, wire: Wire
+    ) -> None:
         with over(wire, postgres) as store:
             add(store, "task-1")
             wire.is_black_hole = True
@@ -88,7 +90,7 @@ class TestSilence:
             assert store.commit([make_end()], Teller()) == [True]
             assert len(due(store)) == 1
 
-    def test_what_was_idle_when_all_was_given_up_fails_nothing_that_comes_later(self, postgres: PostgresUrl) -> None:
+    def test_a_connection_that_was_idle_at_the_give_up_does_not_fail_later_calls(self, postgres: PostgresUrl) -> None:
         database = Database(postgres, clock=SystemClock())
         database.migrate()
         database.give_up()  # as when a lease is lost: the daemon begins again on the same store
@@ -96,7 +98,7 @@ class TestSilence:
             assert session.execute("SELECT pg_sleep(0.4)") == 1
         database.close()
 
-    def test_a_wait_is_seen_although_another_thread_is_answered_meanwhile(self, store: PostgresStore) -> None:
+    def test_a_wait_is_visible_while_another_thread_gets_answers(self, store: PostgresStore) -> None:
         assert not store.is_syncing()
         with store._database.read():  # as the write batcher's thread, while the lease is renewed by its own
             renewal = threading.Thread(target=store.ping)
@@ -105,7 +107,7 @@ class TestSilence:
             assert store.is_syncing()
         assert not store.is_syncing()
 
-    def test_a_server_that_works_for_long_is_waited_for_no_longer_than_a_silent_one(
+    def test_a_slow_statement_has_the_same_time_limit_as_a_silent_server(
         self, postgres: PostgresUrl, wire: Wire
     ) -> None:
         with over(wire, postgres) as store, psycopg.connect(postgres.reveal()) as other:
@@ -117,9 +119,7 @@ class TestSilence:
             other.rollback()
             add(store, "task-1")
 
-    def test_a_lock_that_somebody_keeps_is_waited_for_but_not_for_ever(
-        self, postgres: PostgresUrl, store: PostgresStore
-    ) -> None:
+    def test_a_wait_for_a_lock_has_a_limit(self, postgres: PostgresUrl, store: PostgresStore) -> None:
         with psycopg.connect(postgres.reveal()) as other:
             other.execute("SELECT * FROM genbridge_store FOR UPDATE")
             with pytest.raises(StoreError, match="another process has kept it locked"):
@@ -127,7 +127,7 @@ class TestSilence:
             other.rollback()
             add(store, "task-1")
 
-    def test_where_several_hosts_are_named_the_next_one_is_asked(self, postgres: PostgresUrl) -> None:
+    def test_with_several_hosts_the_next_one_is_tried(self, postgres: PostgresUrl) -> None:
         url = postgres.reveal()
         with wire_to(url) as first, wire_to(url) as second:
             host = url.rpartition("@")[2].partition("/")[0]
@@ -165,7 +165,7 @@ class TestLostAnswers:
             yield store
             assert is_torn.is_set()
 
-    def test_what_was_done_is_found_to_be_done_and_the_rest_is_done_again(
+    def test_completed_commits_in_doubt_are_recognized_and_the_others_repeated(
         self, torn: PostgresStore, wire: Wire
     ) -> None:
         changes, tell = list(self.CHANGES), Teller()
@@ -181,9 +181,7 @@ class TestLostAnswers:
         assert facts(torn) == [("added", "cli"), ("running", ""), ("succeeded", "")]
         assert sum(one.times for one in torn.details(KEY).readings) == 2
 
-    def test_what_else_is_written_before_it_is_asked_again_does_not_hide_what_became_of_it(
-        self, torn: PostgresStore, wire: Wire
-    ) -> None:
+    def test_later_writes_do_not_hide_the_outcome_of_a_commit_in_doubt(self, torn: PostgresStore, wire: Wire) -> None:
         changes, tell = list(self.CHANGES), Teller()
         with pytest.raises(StoreError, match="whether the commit was done is not known yet"):
             torn.commit(changes, tell)
@@ -207,7 +205,7 @@ class TestLostAnswers:
             assert (view.state, view.attempts, len(view.made)) == ("accepted", 1, 1)
 
     @pytest.mark.parametrize("asked_again", [True, False])
-    def test_what_was_in_doubt_is_forgotten_with_the_membership(
+    def test_commits_in_doubt_are_dropped_with_the_membership(
         self, postgres: PostgresUrl, wire: Wire, asked_again: bool
     ) -> None:
         with over(wire, postgres) as store:
@@ -232,7 +230,7 @@ class TestLostAnswers:
             assert store.commit(self.CHANGES, Teller()) == [False] * 3  # another daemon has taken over
             assert (store._doubts, store._done) == ([], {})
 
-    def test_while_nobody_answers_it_stays_in_doubt(self, postgres: PostgresUrl, wire: Wire) -> None:
+    def test_a_commit_stays_in_doubt_while_the_server_does_not_answer(self, postgres: PostgresUrl, wire: Wire) -> None:
         with over(wire, postgres) as store:
             add(store, "task-1")
             change, tell = make_end(), Teller()
@@ -246,7 +244,7 @@ class TestLostAnswers:
 
 
 @pytest.mark.crash
-def test_however_often_answers_are_lost_every_change_is_applied_once_and_said_to_be(
+def test_every_change_is_applied_and_confirmed_once_however_often_answers_are_lost(
     postgres: PostgresUrl, wire: Wire
 ) -> None:
     chance = random.Random(7)

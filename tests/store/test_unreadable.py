@@ -48,7 +48,7 @@ def poisoned(store: Store) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize("change", [*IN_ANY_STORE.values(), *IN_SQLITE.values()], ids=[*IN_ANY_STORE, *IN_SQLITE])
-def test_a_watch_that_cannot_be_read_costs_the_others_nothing(store: SqliteStore, path: Path, change: str) -> None:
+def test_an_unreadable_watch_does_not_affect_others(store: SqliteStore, path: Path, change: str) -> None:
     add(store, "task-1", "task-2", "task-3")
     edit(path, f"UPDATE watches SET {change} WHERE task_id = 'task-1'")
     found, logged = poisoned(store)
@@ -61,7 +61,7 @@ def test_a_watch_that_cannot_be_read_costs_the_others_nothing(store: SqliteStore
 
 
 @pytest.mark.parametrize("change", IN_ANY_STORE.values(), ids=[*IN_ANY_STORE])
-def test_a_word_that_is_none_of_ours_costs_the_others_nothing_in_postgresql(postgres: PostgresUrl, change: str) -> None:
+def test_an_unknown_value_in_a_row_does_not_affect_others_in_postgresql(postgres: PostgresUrl, change: str) -> None:
     store = open_postgres(postgres, create=True, clock=SystemClock())
     add(store, "task-1", "task-2", "task-3")
     with psycopg.connect(postgres.reveal()) as connection:
@@ -86,7 +86,7 @@ def test_the_end_of_a_watch_is_reported_also_where_its_own_json_cannot_be_read(
     assert [view.task_id for view in store.list_watches()] == ["task-1"]
 
 
-def test_text_that_is_not_utf_8_costs_the_others_nothing(store: SqliteStore, path: Path) -> None:
+def test_text_that_is_not_utf_8_does_not_affect_others(store: SqliteStore, path: Path) -> None:
     add(store, "task-1", "task-2")
     edit(path, "UPDATE watches SET action = cast(x'ff41' AS TEXT) WHERE task_id = 'task-1'")
     assert [state.task_id for slice_ in store.live(most=5) for state in slice_] == ["task-1", "task-2"]
@@ -94,7 +94,7 @@ def test_text_that_is_not_utf_8_costs_the_others_nothing(store: SqliteStore, pat
     assert store.changed(0)[1]
 
 
-def test_what_is_stored_of_accounts_pauses_and_queues_is_left_out_row_by_row(store: SqliteStore, path: Path) -> None:
+def test_unreadable_rows_of_accounts_pauses_and_queues_are_ignored_one_by_one(store: SqliteStore, path: Path) -> None:
     store.commit([make_block()], Teller())
     store.pause(PauseOf.ENDPOINT, "chat", now=NOW, until_at=None)
     for statement in (

@@ -110,7 +110,7 @@ def test_a_forecast_keeps_the_bounds_too(own: Table, age_s: float, rest_s: float
 
 
 @given(st.floats(0, 1e4), st.floats(0.01, 5), st.floats(1.0, 10))
-def test_more_worth_never_means_a_longer_wait(age_s: float, worth: float, factor: float) -> None:
+def test_a_larger_weight_never_means_a_longer_wait(age_s: float, worth: float, factor: float) -> None:
     found = fit(learned(60.0))
     less, more = (poll_rate(found, worth=each, bounds=BOUNDS) for each in (worth, worth * factor))
     assert more.next_in_s(age_s) <= less.next_in_s(age_s) * (1 + 1e-9)
@@ -123,7 +123,7 @@ def test_few_polls_while_nothing_can_have_ended_and_many_when_it_will() -> None:
     assert made.next_in_s(1e6) <= 300
 
 
-def test_while_nothing_is_known_young_tasks_are_asked_about_soon() -> None:
+def test_without_observations_young_tasks_are_polled_soon() -> None:
     made = poll_rate(fit(Table()), worth=0.5, bounds=BOUNDS)
     assert made.next_in_s(0.0) == 2.0
     assert made.next_in_s(2.0) == 2.0
@@ -189,7 +189,7 @@ def test_a_forecast_brings_the_next_poll_near_the_end() -> None:
     assert sharpened_in_s(found, age_s=60.0, rest_s=1e9, worth=0.005, bounds=BOUNDS) == 300.0
 
 
-def test_without_a_budget_the_worth_is_what_is_sensible() -> None:
+def test_without_a_budget_the_weight_has_its_default() -> None:
     budget = Budget(None, bounds=BOUNDS)
     budget.spent(100.0)
     budget.recalculate([(fit(Table()), 1.0)])
@@ -223,7 +223,7 @@ def test_a_budget_is_not_calculated_from_the_prior_alone() -> None:
 
 
 @given(any_table(), st.lists(st.floats(0, 1e9), max_size=50), st.floats(1.01, 1e6))
-def test_no_history_makes_a_worth_that_cannot_be_used(own: Table, spent: list[float], polls: float) -> None:
+def test_every_history_gives_a_usable_weight(own: Table, spent: list[float], polls: float) -> None:
     budget = Budget(polls, bounds=BOUNDS)
     budget.recalculate([(fit(own), own.weight)])
     for requests in spent:
@@ -231,7 +231,7 @@ def test_no_history_makes_a_worth_that_cannot_be_used(own: Table, spent: list[fl
     assert LEAST <= budget.worth <= MOST
 
 
-def test_forecasts_that_proved_wrong_lose_their_sharpness() -> None:
+def test_wrong_forecasts_get_a_wider_range() -> None:
     good, bad = learned(180.0), learned(180.0)
     for place in range(30):
         good.ended([180.0], succeeded=True, error=0.05)
