@@ -59,7 +59,7 @@ def test_an_event_is_one_short_sentence(event: str, level: str, fields: dict[str
     assert told(event, level, **fields) == wanted
 
 
-def test_lines_of_routine_are_cut_and_those_about_trouble_are_folded() -> None:
+def test_routine_lines_are_cut_and_warnings_are_wrapped() -> None:
     reason = "雨 because " * 30
     routine = line("watch.running", reason=reason, phase="running", **TASK)
     assert "\n" not in routine

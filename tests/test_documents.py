@@ -79,7 +79,7 @@ def test_settings_that_pages_show_are_valid(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_every_reason_of_ours_has_its_chinese(file: str) -> None:
+def test_every_reason_of_genbridge_has_a_chinese_text(file: str) -> None:
     assert without_chinese(file) == set(), "put its Chinese into bridge/domain/chinese_reasons.py"
 
 

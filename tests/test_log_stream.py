@@ -38,7 +38,7 @@ def read_all(descriptor: int) -> bytes:
     return found
 
 
-def test_an_unread_pipe_blocks_nobody_and_dropped_lines_are_reported() -> None:
+def test_an_unread_pipe_does_not_block_and_dropped_lines_are_reported() -> None:
     reader, writer = os.pipe()
     stream = LogStream(writer)
     lines = [b"%05d %s\n" % (number, b"x" * 200) for number in range(2000)]
@@ -73,7 +73,7 @@ def test_a_slow_reader_gets_every_line() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_an_unread_socket_blocks_nobody() -> None:
+def test_an_unread_socket_does_not_block() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         stream = LogStream(ours.fileno())
@@ -83,7 +83,7 @@ def test_an_unread_socket_blocks_nobody() -> None:
         assert watch.seconds < 2.0
 
 
-def test_an_unread_or_closed_terminal_blocks_nobody() -> None:
+def test_an_unread_or_closed_terminal_does_not_block() -> None:
     master, slave = os.openpty()
     settings = termios.tcgetattr(slave)
     stream = LogStream(slave)
@@ -96,7 +96,7 @@ def test_an_unread_or_closed_terminal_blocks_nobody() -> None:
     assert stream.write(b"hung up\n") == 8
 
 
-def test_a_closed_pipe_blocks_nobody() -> None:
+def test_a_closed_pipe_does_not_block() -> None:
     reader, writer = os.pipe()
     stream = LogStream(writer)
     os.close(reader)

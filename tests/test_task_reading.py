@@ -84,7 +84,7 @@ def test_a_provider_with_one_official_host_needs_no_base_url(tmp_path: Path) -> 
         ("newapi", "write where the API begins, e.g. https://api.example.com"),
     ],
 )
-def test_a_base_url_that_only_the_operator_can_know_is_asked_for(tmp_path: Path, provider: str, told: str) -> None:
+def test_a_base_url_without_an_official_host_is_required(tmp_path: Path, provider: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
         catalogue(loaded(tmp_path, f"accounts:\n  a: {{provider: {provider}, api_key: k12345}}\n"))
     (line,) = refused.value.problems
@@ -239,7 +239,7 @@ def test_an_answer_that_may_be_of_several_accounts_wants_one_chosen(tmp_path: Pa
     assert task_created(settings, song, account="second") == {"id": "song-1", "account": "second"}
 
 
-def test_a_description_of_ones_own_under_a_built_ins_name_stands_in_its_place(tmp_path: Path) -> None:
+def test_an_own_description_with_the_name_of_a_built_in_replaces_it(tmp_path: Path) -> None:
     text = "providers:\n  suno:\n    extends: suno\n    title: Ours\n" + ACCOUNTS.lstrip()
     assert catalogue(loaded(tmp_path, text))["suno"].title == "Ours"
 
@@ -278,7 +278,7 @@ def test_an_account_at_a_host_that_takes_signed_requests_needs_a_pair_of_keys(tm
     ],
 )
 @pytest.mark.parametrize("account", [None, "kling"])
-def test_a_create_answer_that_nobody_knows_learns_how_to_describe(
+def test_an_unknown_create_answer_gets_a_hint_to_write_a_description(
     tmp_path: Path, answer: dict[str, object], account: str | None
 ) -> None:
     with pytest.raises(TaskProblem) as refused:
@@ -310,14 +310,14 @@ def test_what_a_provider_says_in_refusing_a_task_is_repeated(
 
 @pytest.mark.parametrize("key", ["lable", "acount", "Action", "endpoint", "give_up_afer"])
 @pytest.mark.parametrize("account", [None, "seed"])
-def test_a_misspelled_key_beside_an_id_is_no_create_answer(tmp_path: Path, key: str, account: str | None) -> None:
+def test_an_id_with_a_misspelled_key_is_not_a_create_answer(tmp_path: Path, key: str, account: str | None) -> None:
     seed = f'  seed: {{provider: ark, base_url: "{BASE}", api_key: k12345}}\n'
     settings = loaded(tmp_path, ACCOUNTS + seed)
     assert task_created(settings, {"id": "cgt-2025-x", key: "x"}, account=account) is None
     assert task_created(settings, {"task_id": "x", key: "x"}, account=account) is None
 
 
-def test_an_unknown_key_beside_an_id_needs_more_to_be_a_create_answer(tmp_path: Path) -> None:
+def test_an_id_with_an_unknown_key_needs_more_to_be_a_create_answer(tmp_path: Path) -> None:
     film = f'  film: {{provider: luma, base_url: "{BASE}", api_key: k12345}}\n'
     settings = loaded(tmp_path, ACCOUNTS + film)
     assert task_created(settings, {"id": "x", "shot": 1}, account="film") is None

@@ -25,7 +25,7 @@ from tests.sinks.samples import ENDED_AT, every_sample
 PAGE = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 
 
-async def test_a_copy_has_its_record_beside_it(tmp_path: Path) -> None:
+async def test_a_copy_has_a_record_in_the_same_folder(tmp_path: Path) -> None:
     async with loopback(answers(200, MP4, {"Content-Type": "application/octet-stream"})) as server:
         outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.bin", f"{server.url}/b.bin"))
 
@@ -357,7 +357,7 @@ async def test_a_crash_right_behind_the_move_leaves_nothing_behind(tmp_path: Pat
     assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4
 
 
-async def test_a_part_that_another_process_writes_is_left_alone(tmp_path: Path) -> None:
+async def test_a_part_that_another_process_writes_is_unchanged(tmp_path: Path) -> None:
     async with loopback(answers(200, MP4)) as server:
         event = finished(f"{server.url}/a.mp4")
         with PartFile(tmp_path / ".partial" / f"{event.event_id[4:12]}-1"):

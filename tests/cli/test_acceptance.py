@@ -81,9 +81,7 @@ def test_status_shows_an_endpoint_that_refuses_until_it_accepts(shell: Shell, wo
     assert shell("status", "--json").json["failing_endpoints"] == {}
 
 
-def test_a_wait_that_a_webhook_asks_for_is_shown_with_its_end_until_somebody_lifts_it(
-    shell: Shell, world: World
-) -> None:
+def test_a_retry_time_from_a_webhook_is_shown_until_it_is_lifted(shell: Shell, world: World) -> None:
     script = answers(503, b"busy", headers={"Retry-After": "400"})
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(loopback(script)) as server:
         use(shell, server)

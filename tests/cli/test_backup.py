@@ -40,7 +40,7 @@ def test_a_backup_can_be_restored(shell: Shell, kept: Path) -> None:
     assert stat.S_IMODE((shell.folder / "state.db").stat().st_mode) == 0o600
 
 
-def test_a_backup_is_one_closed_file_for_its_owner_alone(shell: Shell, kept: Path) -> None:
+def test_a_backup_is_one_file_that_only_its_owner_can_read(shell: Shell, kept: Path) -> None:
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert {entry.name for entry in shell.folder.iterdir()} == {"genbridge.yaml", "state.db", "copy.db"}
     assert sqlite3.connect(kept).execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -96,7 +96,7 @@ def test_without_a_store_there_is_nothing_to_back_up(shell: Shell) -> None:
     assert not (shell.folder / "copy.db").exists()
 
 
-def test_a_store_that_is_there_is_replaced_by_force_alone(shell: Shell, kept: Path) -> None:
+def test_an_existing_store_is_replaced_only_with_force(shell: Shell, kept: Path) -> None:
     assert shell("add", "task-new-2").code == 0
     said = shell("restore", str(kept))
     assert said.code == 2
@@ -138,7 +138,7 @@ def test_a_file_that_is_no_good_backup_changes_nothing(kind: str, shell: Shell, 
     assert ids(shell) == {"task-old-1"}
 
 
-def test_a_damaged_store_is_replaced_with_the_files_beside_it(shell: Shell, kept: Path) -> None:
+def test_a_damaged_store_is_replaced_with_its_companion_files(shell: Shell, kept: Path) -> None:
     store = shell.folder / "state.db"
     store.write_bytes(b"garbage" * 1000)
     for file in ("state.db-wal", "state.db-shm"):

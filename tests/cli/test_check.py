@@ -63,9 +63,7 @@ def test_check_warns_where_results_go_before_the_last_retry(shell: Shell, world:
     assert "results last" not in shell("check").out
 
 
-def test_check_online_asks_every_account_and_reaches_every_endpoint_without_telling_anybody(
-    shell: Shell, world: World
-) -> None:
+def test_check_online_tries_every_account_and_endpoint_and_sends_nothing(shell: Shell, world: World) -> None:
     settings = shell.folder / "genbridge.yaml"
     written = json.loads(settings.read_text())
     endpoints = {**written["endpoints"], "chat": {"type": "apprise", "urls": ["json://127.0.0.1:9/x"]}}
@@ -210,7 +208,7 @@ def test_check_online_reports_a_redirect_as_an_error_with_the_location(shell: Sh
     [(200, "ok", "knows this robot"), (401, "error", "does not know this robot"), (404, "error", "does not know")],
 )
 @pytest.mark.parametrize("format", ["telegram", "discord"])
-def test_check_online_asks_a_chat_service_about_its_robot(
+def test_check_online_verifies_a_robot_at_its_chat_service(
     format: str, status: int, level: str, words: str, shell: Shell
 ) -> None:
     asked: list[str] = []
@@ -361,7 +359,7 @@ def test_a_store_that_is_no_place_is_refused_by_every_command_without_printing_i
     assert not list(shell.folder.glob("host=*"))
 
 
-def test_check_asks_for_the_base_url_of_a_variant_of_a_provider_with_an_official_host(shell: Shell) -> None:
+def test_check_requires_a_base_url_for_a_variant_of_a_provider_with_an_official_host(shell: Shell) -> None:
     account = {"api_key": "k"}
     tree: dict[str, dict[str, Any]] = {"accounts": {}, "providers": {}}
     names = {"mine": {"extends": "fal"}, "mine_too": {"extends": "mine"}, "fal": {"extends": "fal", "title": "Ours"}}

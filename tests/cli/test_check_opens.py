@@ -144,7 +144,7 @@ def test_check_reports_missing_rights(shell: Shell) -> None:
     assert said.code == 69
 
 
-def test_check_names_changed_settings_only_beside_a_store_of_an_older_version(shell: Shell) -> None:
+def test_check_names_changed_settings_only_with_a_store_of_an_older_version(shell: Shell) -> None:
     settings = {"store": "state.db", "polling": {"min_interval": "2s"}}
     said, _ = checked(shell, **settings)
     assert "ok      changed:" not in said.out

@@ -91,7 +91,7 @@ def test_the_version_is_reported(shell: Shell) -> None:
         (["simulate", "--listen", "nonsense"], "HOST:PORT"),
     ],
 )
-def test_a_mistake_at_the_prompt_is_said_and_exits_2(words: list[str], hint: str, shell: Shell) -> None:
+def test_a_usage_mistake_is_explained_and_exits_2(words: list[str], hint: str, shell: Shell) -> None:
     said = shell(*words)
     assert said.code == 2
     assert hint in said.err
@@ -108,7 +108,7 @@ def test_what_a_command_that_does_not_exist_leads_to_exists() -> None:
             assert named in COMMANDS, advice
 
 
-def test_an_option_nobody_knows_gets_no_advice_about_ids_where_there_are_none(shell: Shell) -> None:
+def test_an_unknown_option_gets_no_advice_about_ids_in_commands_without_ids(shell: Shell) -> None:
     assert "after --" not in shell("list", "--odd").err
 
 
@@ -198,7 +198,7 @@ def test_light_commands_work_in_a_shell_without_the_secrets_and_the_others_name_
 
 
 @pytest.mark.parametrize("words", READING)
-def test_a_store_that_is_not_there_is_said_and_not_made(words: list[str], shell: Shell) -> None:
+def test_a_missing_store_is_reported_and_not_created(words: list[str], shell: Shell) -> None:
     said = shell(*words)
     assert said.code == 69
     assert "there is no store" in said.err
@@ -257,7 +257,7 @@ def test_a_full_disk_under_stdout_is_one_line(shell: Shell) -> None:
     assert done.stderr == b"genbridge: No space left on device\n"
 
 
-def test_a_reader_that_has_gone_is_no_trouble(shell: Shell) -> None:
+def test_a_closed_reader_of_stdout_is_no_error(shell: Shell) -> None:
     shell("add", *(f"task-{number:04}" for number in range(3000)))
     pipeline = f"{sys.executable} -m bridge list | head -1"
     done = subprocess.run(pipeline, shell=True, cwd=shell.folder, capture_output=True, text=True, timeout=60)

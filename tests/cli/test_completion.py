@@ -55,6 +55,6 @@ def test_words_of_the_settings_and_the_store_are_offered(line: str, words: list[
     assert completed(folder, line) == words
 
 
-def test_without_settings_nothing_is_offered_and_nothing_is_said(shell: Shell) -> None:
+def test_completion_without_settings_is_empty_and_silent(shell: Shell) -> None:
     (shell.folder / "genbridge.yaml").unlink()
     assert completed(shell.folder, "genbridge show ") == []

@@ -265,7 +265,7 @@ def test_on_a_terminal_the_log_has_colours_unless_the_person_wants_none(
     assert (b"\x1b[" in screen) == (not wanted)
 
 
-def test_once_takes_what_lies_in_the_sources_first(shell: Shell, world: World) -> None:
+def test_once_reads_the_sources_first(shell: Shell, world: World) -> None:
     world.ends_at.update(a=time.monotonic() + 1, b=0.0)
     world.fails.add("b")
     (shell.folder / "queue").mkdir()
@@ -319,7 +319,7 @@ def test_once_does_not_wait_for_what_these_settings_can_never_do(shell: Shell, w
     assert (line["watches"], line["deliveries"]) == (1, 1)
 
 
-def test_test_sends_a_sample_of_any_topic_with_as_many_results_as_asked_for(shell: Shell, world: World) -> None:
+def test_test_sends_a_sample_of_any_topic_with_the_requested_number_of_results(shell: Shell, world: World) -> None:
     assert shell("test", "hook", "--results", "4").code == 0
     assert shell("test", "hook", "--topic", "account_blocked").code == 0
     four, blocked = world.received

@@ -62,7 +62,7 @@ def as_of_version_1(path: Path) -> None:
     connection.close()
 
 
-def test_each_settings_file_has_a_store_of_its_own_beside_it(shell: Shell, state: Path) -> None:
+def test_each_settings_file_has_its_own_store_in_the_same_folder(shell: Shell, state: Path) -> None:
     one, other = project(shell.folder / "one"), project(shell.folder / "other")
     assert shell("add", "task-one-1", "-c", str(one)).code == 0
     assert shell("add", "task-two-2", "-c", str(other)).code == 0
@@ -118,7 +118,7 @@ def test_all_spellings_of_one_path_mean_one_store(shell: Shell, state: Path, mon
     assert {place(shell, Path(one)) for one in spellings} == {f"{settings.parent}/.genbridge/state.db"}
 
 
-def test_a_link_to_a_settings_file_finds_the_store_that_lies_beside_the_file(shell: Shell, state: Path) -> None:
+def test_a_link_to_a_settings_file_uses_the_store_next_to_the_file(shell: Shell, state: Path) -> None:
     settings = project(shell.folder / "one")
     link = shell.folder / "elsewhere/mine.yaml"
     link.parent.mkdir()
@@ -208,7 +208,7 @@ def test_a_store_of_version_1_is_adopted_by_the_first_settings_file_that_runs(sh
     assert daemon.log.read_text().count("store.adopted") == 1
 
 
-def test_a_store_of_version_1_with_a_foreign_account_is_left_alone_with_a_warning(shell: Shell, state: Path) -> None:
+def test_a_store_of_version_1_with_an_unknown_account_is_unchanged_with_a_warning(shell: Shell, state: Path) -> None:
     mine, common = project(shell.folder / "mine"), state / "genbridge/state.db"
     with common_store(state) as store:
         store.add([make_wish(account="kling", task_id="old-task")], source="cli", now=NOW)
@@ -254,7 +254,7 @@ def test_where_the_folder_cannot_be_written_the_store_is_in_the_users_state_fold
     assert [row["id"] for row in shell("list", "--json", "-c", str(one)).json] == ["task-one-1"], "it stays where it is"
 
 
-def test_a_store_that_somebody_names_stays_where_it_is_named(shell: Shell, state: Path) -> None:
+def test_a_store_named_in_the_settings_stays_there(shell: Shell, state: Path) -> None:
     settings = project(shell.folder / "one")
     settings.write_text(json.dumps({"accounts": {"kling": KLING}, "store": "data/here.db"}))
     assert place(shell, settings) == f"{settings.parent}/data/here.db"

@@ -49,7 +49,7 @@ def test_the_demo_ends_by_itself_with_a_line_per_webhook_and_a_summary(tmp_path:
 
 
 @pytest.mark.long
-def test_the_demo_of_a_provider_with_batches_asks_about_many_tasks_in_one_request(tmp_path: Path) -> None:
+def test_the_demo_of_a_provider_with_batches_polls_many_tasks_in_one_request(tmp_path: Path) -> None:
     done = run(tmp_path, "demo", "--provider", "suno", "--speed", "4")
     assert (done.returncode, done.stderr) == (0, "")
     _, _, summary = done.stdout.partition("\n\n")

@@ -126,7 +126,7 @@ def test_a_repository_ignores_the_file(shell: Shell, empty: Path) -> None:
     assert ignored.read_text() == "*.pyc\n/genbridge.yaml\n"
 
 
-def test_a_test_asks_the_provider_and_sends_a_sample(shell: Shell, empty: Path, world: World) -> None:
+def test_the_test_polls_the_provider_and_sends_a_sample(shell: Shell, empty: Path, world: World) -> None:
     to = f"http://127.0.0.1:{world.receiver_port}/hook"
     address = ["--base-url", f"http://127.0.0.1:{world.provider_port}", "--key", KEY, "--to", to]
     said = shell("init", "--provider", "kling", *address, "--tasks", "queue", "--test")

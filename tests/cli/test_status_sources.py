@@ -12,7 +12,7 @@ def sources(shell: Shell) -> dict[str, dict[str, Any]]:
     return {one["source"]: one for one in shell("status", "--json").json["sources"]}
 
 
-def test_status_shows_what_sources_have_taken_rejected_and_left_alone(shell: Shell) -> None:
+def test_status_shows_accepted_rejected_and_ignored_files_of_sources(shell: Shell) -> None:
     with running_world(World()) as world:
         settings = world.settings(shell.folder)
         change(settings, sources={"queue": "queue/", "watchlist": "tasks.yaml", "lines": "ids.txt"})

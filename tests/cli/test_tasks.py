@@ -33,7 +33,7 @@ def ids(shell: Shell) -> list[str]:
     return [one["id"] for one in reversed(shell("list", "--json").json)]
 
 
-def test_add_says_what_became_of_each_task_and_that_nobody_works_on_it_yet(shell: Shell) -> None:
+def test_add_reports_each_task_and_that_no_daemon_is_running(shell: Shell) -> None:
     said = shell("add", " a ", "b", "a")
     assert said.code == 0
     assert said.out == "kling/a: watching\nkling/b: watching\nkling/a: already watched\n"
@@ -152,7 +152,7 @@ def test_ids_of_every_shape_are_found_again_as_they_were_added(shell: Shell) -> 
     assert all(shape in said.out for shape in shapes), "nothing is cut"
 
 
-def test_what_commands_print_is_an_id_like_others_when_added_and_a_note_says_so(shell: Shell) -> None:
+def test_printed_account_and_id_are_added_as_an_id_with_a_note(shell: Shell) -> None:
     said = shell("add", "kling/a", "veo/a")
     assert (said.code, said.out) == (0, "kling/kling/a: watching\nkling/veo/a: watching\n")
     notes = [line for line in said.err.splitlines() if "without the account" in line]
@@ -168,7 +168,7 @@ def test_a_query_url_works_as_an_id_in_every_command(shell: Shell) -> None:
     assert shell("show", "https://elsewhere.example.com/v1/x/y/z").code == 2
 
 
-def test_an_id_of_two_accounts_asks_for_the_account(shell: Shell) -> None:
+def test_an_id_of_two_accounts_requires_the_account(shell: Shell) -> None:
     shell.settings(TWO_ACCOUNTS)
     assert "account is missing; accounts: kling, other" in shell("add", "a").err
     for account in ("kling", "other"):

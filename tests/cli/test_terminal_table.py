@@ -118,7 +118,7 @@ def test_list_in_a_pipe_shows_every_task_whole(shell: Shell) -> None:
     assert "雨中的灯塔" * 9 in lines[1]
 
 
-def test_filters_and_limits_show_what_they_ask_for(shell: Shell) -> None:
+def test_filters_and_limits_show_the_matching_rows(shell: Shell) -> None:
     fill(shell, 30)
     assert len(in_terminal(shell.folder, "list", "--phase", "succeeded").lines) == 30
     assert len(in_terminal(shell.folder, "list", "--limit", "25").lines) == 26

@@ -153,7 +153,7 @@ def test_ctrl_c_leaves_what_is_known_and_says_that_nothing_is_lost(shell: Shell)
     assert "\x1b[?25h" in said, "the cursor is back"
 
 
-def test_add_wait_prints_the_results_alone_and_exits_like_wait(shell: Shell) -> None:
+def test_add_wait_prints_only_the_results_and_exits_like_wait(shell: Shell) -> None:
     ending = meanwhile(shell, lambda: end(shell, ("a", Phase.SUCCEEDED)))
     said = shell("add", "a", "--wait", "--timeout", "20s")
     ending.join()

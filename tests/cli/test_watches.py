@@ -114,7 +114,9 @@ def test_list_prints_the_shape_of_the_contract(shell: Shell, store: SqliteStore)
         (["--label", "\udcff"], []),
     ],
 )
-def test_list_shows_what_is_asked_for(words: list[str], expected: list[str], shell: Shell, store: SqliteStore) -> None:
+def test_list_shows_the_requested_tasks(
+    words: list[str], expected: list[str], shell: Shell, store: SqliteStore
+) -> None:
     assert [one["id"] for one in shell("list", "--json", *words).json] == expected
 
 
@@ -137,7 +139,7 @@ def test_list_takes_a_phase_or_live_but_not_both(shell: Shell, store: SqliteStor
         (["--state", "dead", "--endpoint", "hook", "--task", "bad"], ["bad"]),
     ],
 )
-def test_deliveries_shows_what_is_asked_for(
+def test_deliveries_shows_the_requested_deliveries(
     words: list[str], expected: list[str], shell: Shell, store: SqliteStore
 ) -> None:
     assert [one["id"] for one in shell("deliveries", "--json", *words).json] == expected
@@ -191,7 +193,7 @@ def test_deliveries_prints_the_shape_of_the_contract(shell: Shell, store: Sqlite
     assert "  chat[1:abc]  " in shell("deliveries").out, "which of a chat's URLs it is"
 
 
-def test_redeliver_sends_what_was_asked_for_and_refuses_what_is_unknown(shell: Shell, store: SqliteStore) -> None:
+def test_redeliver_sends_the_requested_deliveries_and_refuses_unknown_ones(shell: Shell, store: SqliteStore) -> None:
     [dead] = shell("deliveries", "--json", "--state", "dead").json
     assert shell("redeliver", dead["event_id"], "evt_nobody").code == 1
     assert shell("redeliver", "\udcff").code == 1
@@ -221,7 +223,7 @@ def test_redeliver_since_takes_a_time_or_a_duration(since: str, number: str, she
     assert shell("redeliver", "--since", since).out == f"{number} will be sent again\n"
 
 
-def test_explain_shows_the_story_in_order(shell: Shell, store: SqliteStore) -> None:
+def test_explain_shows_the_history_in_order(shell: Shell, store: SqliteStore) -> None:
     story = shell("explain", "done").out
     parts = [
         "kling/done: succeeded (A film)",
@@ -293,7 +295,7 @@ def test_explain_says_what_is_next_and_what_holds_it_back(shell: Shell, store: S
     assert "next poll: never; the settings have no account kling" in shell("explain", "live").out
 
 
-def test_explain_and_status_say_who_is_held_and_until_when(shell: Shell, store: SqliteStore) -> None:
+def test_explain_and_status_show_what_is_held_and_until_when(shell: Shell, store: SqliteStore) -> None:
     def held(route: str, until_at: float, reason: str, account: str = "kling") -> AccountPaused:
         return AccountPaused(account=account, until_at=until_at, route=route, reason=reason)
 
@@ -360,7 +362,7 @@ def test_explain_says_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> 
     assert "task_succeeded to gone: waiting: this endpoint is not in the settings" in story
 
 
-def test_a_task_that_nobody_has_asked_about_has_a_short_story(shell: Shell) -> None:
+def test_a_task_that_was_never_polled_has_a_short_history(shell: Shell) -> None:
     shell("add", "a")
     story = shell("explain", "a").out
     assert "none yet" in story
@@ -368,14 +370,14 @@ def test_a_task_that_nobody_has_asked_about_has_a_short_story(shell: Shell) -> N
     assert "due as well" not in story
 
 
-def test_explain_says_how_many_others_wait_beside_it_for_the_limits(shell: Shell) -> None:
+def test_explain_says_how_many_other_tasks_wait_for_the_limits(shell: Shell) -> None:
     shell.settings({"accounts": {"kling": {**SETTINGS["accounts"]["kling"], "limits": {"rate": 3}}}})
     shell("add", *(f"t{number}" for number in range(5)))
     story = shell("explain", "t0").out
     assert "4 other tasks of account kling are due, too; its limit is 3 requests a second" in story
 
 
-def test_status_shows_what_stands_still_and_the_way_on(shell: Shell, store: SqliteStore) -> None:
+def test_status_shows_what_is_blocked_and_how_to_continue(shell: Shell, store: SqliteStore) -> None:
     tell = Teller(("hook", ""))
     store.commit([make_block()], tell)
     [delivery] = store.due("hook", "", now=FAR, limit=9)[0]

@@ -269,9 +269,7 @@ def test_all_secrets_are_listed_for_the_log_to_hide(tmp_path: Path) -> None:
         ("telegram", "https://api.telegram.org/bot123456:AAE-xyz123/sendMessage", {"bot123456", "AAE-xyz123"}),
     ],
 )  # fmt: skip
-def test_the_tokens_in_a_robots_address_are_hidden_and_the_words_beside_them_are_not(
-    tmp_path: Path, form: str, url: str, tokens: set[str]
-) -> None:
+def test_only_the_tokens_in_a_robots_url_are_hidden(tmp_path: Path, form: str, url: str, tokens: set[str]) -> None:
     chat = ", chat_id: 1" if form == "telegram" else ""
     text = LEAST + f"  c: {{type: webhook, format: {form}, url: '{url}'{chat}}}"
     found = set(load.secrets(resolved(tmp_path, text, {"KLING_API_KEY": "k"}), {}))

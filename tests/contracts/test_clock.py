@@ -42,11 +42,11 @@ async def test_steady_time_starts_as_wall_time_and_never_goes_back(clock: Clock,
     assert 0.04 <= clock.steady() - before <= GENEROUS_S
 
 
-def test_chance_lies_between_nothing_and_one(clock: Clock) -> None:
+def test_random_numbers_are_between_0_and_1(clock: Clock) -> None:
     assert all(0.0 <= clock.chance() < 1.0 for _ in range(1000))
 
 
-async def test_a_sleep_lasts_as_long_as_was_asked_for(clock: Clock, passing: Passing) -> None:
+async def test_a_sleep_lasts_for_the_requested_time(clock: Clock, passing: Passing) -> None:
     woke: list[float] = []
     began = clock.steady()
 

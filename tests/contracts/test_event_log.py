@@ -136,7 +136,7 @@ def test_the_newest_position_misses_nothing_that_comes(store: Store, log: EventL
     assert subjects(log, newest) == ["b"]
 
 
-def test_a_page_ends_at_the_position_that_it_is_asked_up_to(store: Store, log: EventLog) -> None:
+def test_a_page_ends_at_the_requested_position(store: Store, log: EventLog) -> None:
     ended(store, "a", "b", "c")
     first, second, third = log.read_events(0).events
     page = log.read_again(first.number, upto=second.number)
@@ -259,7 +259,7 @@ class TestOpenTransactions:
         other.rollback()
         assert subjects(log) == ["b"]
 
-    def test_a_gap_from_earlier_holds_nobody_up_while_others_commit(
+    def test_an_old_gap_does_not_delay_readers_while_others_commit(
         self, store: Store, log: EventLog, other: psycopg.Connection[tuple[object, ...]]
     ) -> None:
         self.insert(other, "never")
@@ -267,7 +267,7 @@ class TestOpenTransactions:
         ended(store, "b")
         assert subjects(log) == ["b"]
 
-    def test_a_long_transaction_elsewhere_holds_nobody_up(
+    def test_a_long_transaction_elsewhere_does_not_delay_readers(
         self, place: PostgresUrl, store: Store, log: EventLog, other: psycopg.Connection[tuple[object, ...]]
     ) -> None:
         with psycopg.connect(place.reveal()) as elsewhere:

@@ -54,7 +54,7 @@ def test_totals_count_deliveries_by_endpoint_and_topic(chats: Store) -> None:
     assert isinstance(totals[0], DeliveryTotal)
 
 
-def test_one_url_of_a_chat_can_be_sent_again_alone(chats: Store) -> None:
+def test_one_url_of_a_chat_can_be_redelivered_separately(chats: Store) -> None:
     one = DeliveryFilter(event_ids=(chats.list_deliveries(DEAD)[0].event_id,), endpoint="chat", target="2:bb")
     assert chats.redeliver(one._replace(states=DEAD.states), expect=1) == 1
     assert [(view.target, str(view.state)) for view in chats.list_deliveries(one)] == [("2:bb", "waiting")]

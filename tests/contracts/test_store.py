@@ -344,7 +344,7 @@ class TestNotes:
         state = state_of(store)
         assert (state.memory.polls, state.memory.phase, state.next_poll_at) == (2, Phase.RUNNING, NOW + 3)
 
-    def test_a_wish_to_poll_now_outlives_the_note_of_a_poll_begun_before(self, store: Store) -> None:
+    def test_a_requested_poll_is_kept_when_an_earlier_poll_is_noted(self, store: Store) -> None:
         add(store, "task-1")
         store.poll_now([KEY], now=NOW + 10)
         store.note([make_note(at=NOW + 9, next_poll_at=NOW + 100)])

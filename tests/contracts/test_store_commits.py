@@ -229,7 +229,7 @@ class TestAccounts:
         state = store.accounts()["kling"]
         assert (state.paused_until, state.blocked_at) == (NOW + 60, NOW)
 
-    def test_a_route_that_is_held_is_remembered_beside_the_others(self, store: Store) -> None:
+    def test_a_held_route_is_stored_together_with_the_others(self, store: Store) -> None:
         def held(route: str, for_s: float, reason: str) -> AccountPaused:
             return AccountPaused(account="kling", until_at=NOW + for_s, route=route, reason=reason)
 

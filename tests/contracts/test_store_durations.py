@@ -42,7 +42,7 @@ def test_learned_durations_are_stored(store: Store) -> None:
     assert sum(image.exposure_s) == pytest.approx(9.0 * FORGETTING, rel=1e-4)
 
 
-def test_what_several_daemons_learn_adds_up_and_each_hears_of_the_others(store: Store) -> None:
+def test_durations_learned_by_several_daemons_are_added_and_shared(store: Store) -> None:
     store.learn({VIDEO: seen(60.0, 60.0)})
     merged = store.learn({VIDEO: seen(300.0)})[VIDEO]
     assert merged.count == 3

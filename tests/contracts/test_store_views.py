@@ -161,7 +161,7 @@ class TestLists:
         second = store.list_deliveries(before=first.next_before, limit=2)
         assert (ids(second), second.next_before) == (["a"], None)
 
-    def test_deliveries_are_listed_with_their_attempts_when_asked_for(self, store: Store) -> None:
+    def test_deliveries_are_listed_with_their_attempts_on_request(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_end()], Teller())
         store.commit([make_attempt(due(store)[0])], nobody)
@@ -300,7 +300,7 @@ class TestAsks:
         assert store.counts().live == 0
         assert facts(store, B) == [("added", "cli"), ("withdrawn", "by command")]
 
-    def test_a_poll_can_be_asked_for_while_a_watch_is_live(self, store: Store) -> None:
+    def test_a_poll_can_be_requested_while_a_watch_is_live(self, store: Store) -> None:
         add(store, "task-1", "b")
         store.note([make_note(B, next_poll_at=NOW + 500)])
         store.commit([make_end()], nobody)
@@ -353,7 +353,7 @@ class TestAsks:
         assert self.redeliver(store, since=NOW + 21) == 0
         assert self.redeliver(store, since=NOW, dead=True) == 1
 
-    def test_with_nothing_said_nothing_is_redelivered(self, store: Store) -> None:
+    def test_without_a_filter_nothing_is_redelivered(self, store: Store) -> None:
         self.ended(store)
         assert self.redeliver(store) == 0
         assert self.redeliver(store, endpoint="automation") == 0

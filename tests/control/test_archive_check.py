@@ -68,7 +68,7 @@ def test_check_says_where_copies_go_and_creates_nothing(tmp_path: Path) -> None:
     assert (found.level, found.seen) == (Level.ERROR, f"{tmp_path}/a is not a folder")
 
 
-async def test_check_online_asks_the_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_check_online_reads_the_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with s3_server() as url:
         for name, value in environment(url).items():
             monkeypatch.setenv(name, value)

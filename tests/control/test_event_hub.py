@@ -93,7 +93,7 @@ async def test_all_followers_get_the_same_bytes_from_one_reading(
             assert all(one is other for one, other in zip(reader.events, readers[0].events, strict=True))
 
 
-async def test_those_who_resume_at_the_same_event_share_what_is_read(
+async def test_readers_that_resume_at_the_same_event_share_one_read(
     store: Store, hub: LiveHub, offload: CountingOffload
 ) -> None:
     commit(store, None, *map(str, range(600)))

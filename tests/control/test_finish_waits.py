@@ -61,7 +61,7 @@ async def waited(hub: LiveHub, during: Callable[[], None], *, keys: Collection[W
             running.cancel_scope.cancel()
 
 
-async def test_whoever_waits_is_woken_by_the_commit(store: Store, hub: LiveHub) -> None:
+async def test_every_waiting_caller_is_woken_by_the_commit(store: Store, hub: LiveHub) -> None:
     def end() -> None:
         changes = [make_progress(10), make_end()]
         assert all(store.commit(changes, nobody))
@@ -104,7 +104,7 @@ async def test_a_wait_ends_in_time_and_leaves_nothing_behind(store: Store, hub: 
     assert not hub._waits._waiting
 
 
-async def test_news_about_other_tasks_wakes_nobody(store: Store, hub: LiveHub) -> None:
+async def test_changes_of_other_tasks_wake_no_caller(store: Store, hub: LiveHub) -> None:
     with anyio.move_on_after(0.5) as time_limit:
         async with anyio.create_task_group() as running:
             running.start_soon(hub.run)
@@ -118,5 +118,5 @@ async def test_news_about_other_tasks_wakes_nobody(store: Store, hub: LiveHub) -
     assert time_limit.cancelled_caught
 
 
-async def test_a_server_that_stops_lets_everybody_go(hub: LiveHub) -> None:
+async def test_a_stopping_server_releases_all_waiting_callers(hub: LiveHub) -> None:
     await waited(hub, hub.release)

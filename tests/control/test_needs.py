@@ -55,7 +55,7 @@ def test_nothing_needs_a_person_while_all_is_well(store: Store, loaded: Loaded) 
     assert found(store, loaded, p95_s=0.01) == []
 
 
-def test_what_passes_by_itself_needs_nobody(store: Store, loaded: Loaded) -> None:
+def test_a_temporary_failure_is_not_a_problem(store: Store, loaded: Loaded) -> None:
     add(store, "task-1")
     store.commit([make_end()], Teller())
     store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 200)], nobody)
@@ -109,7 +109,7 @@ def test_dead_deliveries_and_a_blocked_account_come_in_this_order(store: Store, 
     ]
 
 
-def test_dead_deliveries_need_nobody_some_days_later(store: Store, loaded: Loaded) -> None:
+def test_dead_deliveries_are_no_problem_after_some_days(store: Store, loaded: Loaded) -> None:
     add(store, "a", "b")
     for name, at in (("a", NOW), ("b", NOW + 1000)):
         store.commit([make_end(WatchKey("kling", name))], Teller())

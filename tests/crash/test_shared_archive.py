@@ -75,7 +75,7 @@ def test_daemons_that_share_a_place_write_each_file_once(
     assert len(events) == TASKS
 
 
-def test_a_daemon_without_the_file_of_an_answer_asks_for_it_once_more(world: World, crew: Crew, tmp_path: Path) -> None:
+def test_a_daemon_without_the_file_of_an_answer_requests_it_again(world: World, crew: Crew, tmp_path: Path) -> None:
     ids = [f"task-{number}" for number in range(TASKS)]
     body = kling("", "succeed")
     body["data"]["task_result"] = {"images": [{"b64": base64.b64encode(PNG).decode()}]}

@@ -62,7 +62,7 @@ def test_the_receivers_hint_moves_the_next_attempt() -> None:
     assert made.next_attempt_at == NOW + 60.0
 
 
-def test_a_wait_for_the_whole_queue_is_as_long_as_asked_and_at_most_the_longest_step() -> None:
+def test_a_hold_of_the_queue_lasts_the_requested_time_and_at_most_the_longest_step() -> None:
     made = settled(Deferred(reason="429", retry_after_s=60.0, holds_queue=True), delivery=make_delivery(target="2:x"))
     assert (made.target, made.next_attempt_at, made.queue_until) == ("2:x", NOW + 60.0, NOW + 60.0)
     late = settled(Deferred(reason="429", retry_after_s=60.0, holds_queue=True), delivery=make_delivery(attempts=1))

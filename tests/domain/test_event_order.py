@@ -97,7 +97,7 @@ def test_a_gap_is_passed_once_those_have_ended_that_were_open_when_it_was_found(
     assert order.passable(1, [3, 5]) == 3
 
 
-def test_a_gap_that_nobody_can_fill_is_passed_at_the_next_reading() -> None:
+def test_a_gap_that_can_no_longer_be_filled_is_passed_at_the_next_read() -> None:
     order = EventOrder()
     order.doubt(3, [])
     assert not order.is_waiting

@@ -73,7 +73,7 @@ def test_event_ids_repeat_for_the_same_parts_and_differ_when_any_part_differs(
 
 
 @given(PARTS, st.integers(0, 4))
-def test_changing_one_part_alone_changes_the_event_id(parts: tuple[str, str, str, int, str], place: int) -> None:
+def test_changing_any_one_part_changes_the_event_id(parts: tuple[str, str, str, int, str], place: int) -> None:
     changed: list[str | int] = list(parts)
     part = changed[place]
     changed[place] = part + 1 if isinstance(part, int) else part + "x"

@@ -47,7 +47,7 @@ def test_the_chinese_has_the_values_of_the_english(english: str) -> None:
         ),
     ],
 )
-def test_a_reason_is_said_in_the_language_of_the_reader(english: str, chinese: str) -> None:
+def test_a_reason_is_shown_in_the_language_of_the_reader(english: str, chinese: str) -> None:
     assert (in_language(english, "zh"), in_language(english, "en")) == (chinese, english)
     assert is_own(english)
 

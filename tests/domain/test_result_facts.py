@@ -50,7 +50,7 @@ def test_a_song_is_announced_without_its_cover_and_its_video() -> None:
     assert [each.is_rendition for each in found.every] == [False, True, True, False]
 
 
-def test_pictures_without_an_id_beside_a_song_are_its_covers() -> None:
+def test_pictures_without_an_id_in_a_result_with_a_song_are_its_covers() -> None:
     result = {"audios": [{"url": f"{CDN}/1.mp3", "title": "Tide"}], "images": [{"url": f"{CDN}/1.jpg"}]}
     assert result_facts(result, [f"{CDN}/1.jpg", f"{CDN}/1.mp3"]).urls == [f"{CDN}/1.mp3"]
 

@@ -21,7 +21,7 @@ def test_there_is_a_sample_of_every_topic(topic: Topic) -> None:
     assert is_sample(event) == topic.startswith("task_")
 
 
-def test_a_sample_has_as_many_results_as_asked_for() -> None:
+def test_a_sample_has_the_requested_number_of_results() -> None:
     event = sample_event(NOW, results=4)
     assert len(event.data["urls"]) == len(event.data["task_result"]["images"]) == 4
 

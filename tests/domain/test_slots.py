@@ -126,7 +126,7 @@ def test_slots_are_the_same_everywhere_and_spread() -> None:
     assert max(spread.values()) < 1.2 * min(spread.values())
 
 
-def test_accounts_and_slots_are_those_of_asking_alone() -> None:
+def test_accounts_and_slots_are_the_same_one_by_one() -> None:
     held = [Share(KLING, 3), Share(endpoint_scope("hook"), 1), Share(account_scope("a/b"), 0)]
     assert accounts_and_slots(held) == [("a/b", 0), ("kling", 3)]
 

@@ -343,7 +343,7 @@ def test_a_watch_finishes_at_most_once_and_only_by_allowed_transitions(
 
 
 @given(st.lists(st.tuples(DOUBTFUL, st.floats(0, 200)), max_size=60), st.integers(1, 6), st.floats(0, 600))
-def test_a_doubtful_answer_is_believed_exactly_when_it_was_repeated_as_the_rules_ask(
+def test_a_doubtful_answer_is_final_exactly_when_repeated_as_the_rules_require(
     story: list[tuple[Reading, float]], answers: int, over_s: float
 ) -> None:
     rules = replace(RULES, not_found_answers=answers, not_found_over_s=over_s)

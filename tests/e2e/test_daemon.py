@@ -78,7 +78,7 @@ def test_a_file_in_the_queue_becomes_a_verified_webhook(tmp_path: Path, world: W
     assert list((tmp_path / "queue").iterdir()) == []
 
 
-def test_a_command_beside_the_daemon_is_noticed_within_a_second(tmp_path: Path, world: World) -> None:
+def test_a_command_is_noticed_by_the_daemon_within_a_second(tmp_path: Path, world: World) -> None:
     settings = world.settings(tmp_path)
     world.ends_at["late"] = 0.0
     with DaemonProcess(settings) as daemon:
@@ -226,7 +226,7 @@ def test_secrets_show_up_nowhere(tmp_path: Path, world: World) -> None:
     assert canary.encode() not in seen
 
 
-def test_a_signal_to_stop_while_new_settings_wait_for_the_store_is_heard(tmp_path: Path, world: World) -> None:
+def test_a_stop_signal_works_while_new_settings_wait_for_the_store(tmp_path: Path, world: World) -> None:
     settings = world.settings(tmp_path)
     with DaemonProcess(settings) as daemon:
         until(lambda: "daemon.ready" in daemon.log.read_text(), seconds=10, what="the daemon")

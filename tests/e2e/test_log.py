@@ -54,7 +54,7 @@ def test_a_log_whose_reader_left_stops_nothing(tmp_path: Path, world: World) -> 
         assert daemon.stop() == 0
 
 
-def test_a_log_that_nobody_reads_delays_nothing_for_long(tmp_path: Path, world: World) -> None:
+def test_an_unread_log_delays_nothing_for_long(tmp_path: Path, world: World) -> None:
     reader, writer = os.pipe()
     with DaemonProcess(world.settings(tmp_path, log=DEBUG), stderr=writer) as daemon:
         os.close(writer)

@@ -48,7 +48,7 @@ async def test_every_finished_task_of_a_batch_is_notified_and_not_polled_again()
         assert asked_later == set(ids[1::2])
 
 
-async def test_a_single_task_is_polled_alone() -> None:
+async def test_a_single_task_is_polled_without_a_batch() -> None:
     rig = batching()
     async with rig.running():
         await rig.watch("a")

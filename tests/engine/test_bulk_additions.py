@@ -103,7 +103,7 @@ async def test_the_rest_of_a_bulk_addition_is_polled_when_all_of_it_in_memory_wa
         assert asked >= set(BULK) - set(held)
 
 
-async def test_a_task_that_waits_in_the_store_is_polled_at_once_when_somebody_asks_for_it() -> None:
+async def test_a_task_that_waits_in_the_store_is_polled_at_once_on_request() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
         await rig.watch(*BULK)

@@ -54,7 +54,7 @@ async def test_a_callback_has_its_task_polled_at_once() -> None:
         assert facts(rig, "a")[-2:] == ["callback unsigned: succeed", "succeeded"]
 
 
-async def test_a_callback_alone_finishes_nothing() -> None:
+async def test_a_callback_without_a_poll_finishes_nothing() -> None:
     rig = Rig()
     rig.script("a", RUNNING)
     async with rig.running():

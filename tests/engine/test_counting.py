@@ -45,7 +45,7 @@ async def test_a_batch_counts_as_one_poll() -> None:
     assert sum(polls(rig).values()) == len(rig.provider.batches) + len(rig.provider.asked)
 
 
-async def test_answers_that_ask_for_less_count_as_rate_limited_too() -> None:
+async def test_all_rate_limit_answers_count_as_rate_limited() -> None:
     rig = Rig()
     rig.script("a", SLOW_DOWN, RUNNING)
     async with rig.running():
@@ -61,7 +61,7 @@ async def test_a_429_to_a_request_passed_through_counts_as_rate_limited_and_not_
     assert (rig.metrics.account("kling").rate_limited, polls(rig)) == (1, {})
 
 
-async def test_a_poll_that_a_bug_of_ours_breaks_off_counts_as_an_internal_error() -> None:
+async def test_a_poll_stopped_by_a_bug_counts_as_an_internal_error() -> None:
     rig = Rig()
     rig.provider.scripts["a"] = [None]  # type: ignore[list-item]  # no Reading: the engine trips over it
     async with rig.running():

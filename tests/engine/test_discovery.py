@@ -216,7 +216,7 @@ async def test_the_first_reading_goes_no_further_back_than_it_must() -> None:
         assert len(rig.lists.requests) == 1
 
 
-async def test_withdrawn_and_finished_tasks_are_left_alone_and_vanished_ones_stay_watched() -> None:
+async def test_withdrawn_and_finished_tasks_are_unchanged_and_missing_ones_stay_watched() -> None:
     rig = ListRig()
     rig.script("finished", SUCCEEDED)
     async with rig.discovering():

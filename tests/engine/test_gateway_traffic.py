@@ -139,7 +139,7 @@ async def test_a_request_that_is_cancelled_in_line_takes_no_place() -> None:
         assert await rig.poller.admit("kling", within_s=0) is None
 
 
-def test_a_daemon_without_a_portion_of_the_account_lets_requests_of_others_pass() -> None:
+def test_a_daemon_without_shares_of_the_account_admits_gateway_requests() -> None:
     limiter = RateLimiter(RateLimits(rate=0.0, burst=0, concurrency=0), now=0.0)
     assert [limiter.reserve(0.0, within_s=0.0) for _ in range(50)] == [0.0] * 50
     limiter.guests = 0

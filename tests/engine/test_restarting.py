@@ -64,7 +64,7 @@ async def test_the_pause_doubles_up_to_a_minute_and_is_short_again_after_a_minut
         group.cancel_scope.cancel()
 
 
-async def test_an_error_that_somebody_must_act_on_passes_through() -> None:
+async def test_an_error_that_needs_a_person_is_raised() -> None:
     clock = FakeClock()
     with pytest.raises(BaseExceptionGroup) as caught:
         await keep_running("part", Faulty(clock, StoreDamaged("no store")).run, clock)

@@ -116,7 +116,7 @@ def test_endpoints_are_listed_enabled_and_tested(site: Site) -> None:
 
 
 @pytest.mark.parametrize("route", API, ids=lambda route: f"{route.method} {route.path}")
-def test_every_route_asks_for_the_token_it_needs(site: Site, route: ApiRoute) -> None:
+def test_every_route_requires_its_token(site: Site, route: ApiRoute) -> None:
     path = route.path.replace("{event_id}", "evt_1").replace("{name}", "hook")
 
     def status(client: httpx.Client, **headers: str) -> int:
@@ -225,7 +225,7 @@ def test_ten_thousand_tasks_come_in_one_request(site: Site) -> None:
     assert site.client.post("/api/v1/tasks", content=b" " * (17 << 20)).status_code == 413
 
 
-def test_no_token_stands_in_answers_or_log(site: Site) -> None:
+def test_no_token_is_in_answers_or_the_log(site: Site) -> None:
     site.client.get("/api/v1/tasks", headers={"Host": TOKEN})
     said = site.daemon.log.read_text() + site.client.get("/openapi.json").text
     assert TOKEN not in said
@@ -254,7 +254,7 @@ def test_settings_move_the_server_and_broken_ones_keep_it(tmp_path: Path) -> Non
         assert site.daemon.stop() == 0
 
 
-def test_a_unix_socket_serves_and_goes_with_the_daemon(tmp_path: Path) -> None:
+def test_a_unix_socket_serves_and_is_removed_with_the_daemon(tmp_path: Path) -> None:
     with running_world(World()) as world:
         settings = world.settings(tmp_path, http={"listen": "unix:http.sock"})
         with DaemonProcess(settings) as daemon:

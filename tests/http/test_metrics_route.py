@@ -44,7 +44,7 @@ def reach(client: httpx.Client, wanted: float, name: str, **labels: str) -> None
     until(lambda: value(client, name, **labels) == wanted, seconds=10, what=f"{name} {labels} {wanted}")
 
 
-def test_the_read_token_suffices_and_strangers_see_nothing(site: Site) -> None:
+def test_the_read_token_is_enough_and_requests_without_it_are_refused(site: Site) -> None:
     assert site.reader.get("/metrics").status_code == 200
     assert site.stranger.get("/metrics").status_code == 401
 
@@ -52,7 +52,7 @@ def test_the_read_token_suffices_and_strangers_see_nothing(site: Site) -> None:
 @pytest.mark.parametrize(
     ("accept", "content_type"), [("text/plain", TEXT), ("application/openmetrics-text;version=1.0.0", OPENMETRICS)]
 )
-def test_the_format_is_the_one_that_was_asked_for(site: Site, accept: str, content_type: str) -> None:
+def test_the_format_is_the_requested_one(site: Site, accept: str, content_type: str) -> None:
     answer = site.reader.get("/metrics", headers={"Accept": accept})
     assert answer.headers["content-type"] == content_type
     assert answer.text.endswith("# EOF\n") == (content_type == OPENMETRICS)

@@ -56,7 +56,7 @@ def test_a_task_that_is_withdrawn_is_answered_at_once(site: Site) -> None:
     assert took_s < 20
 
 
-def test_a_daemon_that_stops_answers_those_who_wait(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_stopping_daemon_answers_waiting_requests(tmp_path_factory: pytest.TempPathFactory) -> None:
     with running_site(tmp_path_factory.mktemp("stopping")) as site, ThreadPoolExecutor() as threads:
         site.add("never")
         waiting = threads.submit(asked, site, "never", wait=60)

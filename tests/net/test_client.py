@@ -278,7 +278,7 @@ async def test_a_gzip_bomb_costs_no_more_than_the_cap() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br"])
-async def test_an_encoding_that_was_not_asked_for_leaves_the_answer_incomplete(encoding: str) -> None:
+async def test_an_unrequested_encoding_makes_the_answer_incomplete(encoding: str) -> None:
     answer = await _answer(answers(200, b"hello", {"Content-Encoding": encoding}))
 
     assert (answer.status, answer.body, answer.complete) == (200, b"", False)

@@ -376,7 +376,7 @@ async def test_an_id_that_is_a_full_url_of_the_account_is_polled_there() -> None
     assert orjson.loads(server.asked[1].body)["ids"] == [SUNO[0]]
 
 
-async def test_a_key_may_stand_in_the_query() -> None:
+async def test_a_key_may_be_in_the_query() -> None:
     own = load_descriptions({"own": {"extends": "minimax", "ask": {"auth": "query api_key"}}})["own"]
     async with _account(own, answers(200, b"{}")) as (provider, server):
         await provider.poll("7", None)

@@ -111,7 +111,7 @@ def test_of_each_recorded_list_every_task_is_read_by_its_id(file: str) -> None:
     assert {task_id: reading.kind for task_id, reading in readings.items()} == outcomes
 
 
-def test_every_recorded_answer_stands_in_the_manifest_and_the_reverse() -> None:
+def test_the_manifest_lists_exactly_the_recorded_answers() -> None:
     recorded = {str(path.relative_to(DATA)) for path in DATA.glob("*/*.json")}
 
     sent = {file for file in recorded if file.startswith("notify/")}  # what receivers are told, the sinks' business

@@ -90,7 +90,7 @@ def test_a_status_that_is_false_is_in_no_form(status: str) -> None:
         ({"status": "r", "id": "1"}, Kind.AMBIGUOUS),
     ],
 )
-def test_with_a_condition_an_id_is_checked_only_where_it_stands(body: Json, kind: Kind) -> None:
+def test_with_a_condition_an_id_is_checked_only_where_it_exists(body: Json, kind: Kind) -> None:
     forms = {"job": {**JOB, "when": "type(position) == 'number'", "results": []}}
     assert reading(forms, body).kind is kind
 
@@ -150,7 +150,7 @@ def test_files_on_the_own_server_are_named_by_their_items() -> None:
     assert seen.result["images"][0]["type"] == "out"
 
 
-def test_files_that_are_named_by_a_text_alone() -> None:
+def test_files_named_by_a_plain_text_are_found() -> None:
     forms = {"job": {**JOB, "results": [{"content": {"videos": {"each": "g[].id", "path": "/g/{value}/content"}}}]}}
 
     seen = reading(forms, {"id": "1", "status": "ok", "g": [{"id": "x/1"}, {"id": 2}, {}]}).snapshot

@@ -554,7 +554,7 @@ def test_a_file_within_the_answer_is_named_and_measured_and_not_kept(
     assert media_type in reading.detail
 
 
-def test_a_file_beside_an_address_is_replaced_in_the_items_other_keys() -> None:
+def test_a_file_in_an_item_with_a_url_is_replaced() -> None:
     reading = reading_of(kling(task_result={"videos": [{"url": A, "cover": PNG, "meta": {"first_frame": [MP4]}}]}))
 
     assert reading.snapshot is not None

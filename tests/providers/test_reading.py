@@ -244,7 +244,7 @@ def test_an_answer_about_another_task_is_refused(make: Json) -> None:
     assert reading.detail.startswith("the answer is about another task")
 
 
-def test_a_task_may_be_asked_for_by_the_callers_own_id() -> None:
+def test_a_task_can_be_polled_by_the_callers_own_id() -> None:
     body = kling("failed", task_info={"external_task_id": "order-1001"})
 
     assert reading_of(body, task_id="order-1001").kind is Kind.FAILED

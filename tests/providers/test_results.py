@@ -84,7 +84,7 @@ def test_a_sound_in_two_formats_is_two_results() -> None:
         ({"result_url": A, "data": {"output": B}}, (A,)),
     ],
 )
-def test_new_api_s_result_is_found_in_each_place_it_may_stand(fields: dict[str, Json], urls: tuple[str, ...]) -> None:
+def test_new_apis_result_is_found_in_every_documented_place(fields: dict[str, Json], urls: tuple[str, ...]) -> None:
     seen = _seen(newapi(**fields))
 
     assert seen.urls == urls
@@ -146,7 +146,7 @@ def test_a_dangerous_url_is_withheld_and_the_task_still_finishes(url: str) -> No
     assert reading.detail.isprintable()
 
 
-def test_good_results_are_reported_beside_those_kept_back() -> None:
+def test_good_results_are_reported_together_with_withheld_ones() -> None:
     reading = reading_of(videos("ftp://x/y?key=1", A, ""))
 
     assert reading.snapshot is not None

@@ -133,7 +133,7 @@ def test_results_are_found_wherever_a_system_puts_them(provider: str, body: Json
         {"generatedVideos": [{"video": {"uri": A}}]},
     ],
 )
-def test_veo_s_videos_are_found_in_each_place_they_may_stand(response: Json) -> None:
+def test_veos_videos_are_found_in_every_documented_place(response: Json) -> None:
     assert _result("veo", _veo(response), task_id=OP) == {"videos": [A]}
 
 
@@ -228,7 +228,7 @@ def test_other_answers_have_their_documented_meaning(provider: str, status: int,
     assert reading_of(body, provider=provider, status=status, task_id="1", action=None).kind is kind
 
 
-def test_a_good_clip_is_reported_beside_one_that_failed() -> None:
+def test_a_good_clip_is_reported_together_with_a_failed_one() -> None:
     clips = [
         {"id": "a", "status": "complete", "audio_url": SOUND, "image_url": IMAGE, "metadata": {"duration": 9.5}},
         {"id": "b", "status": "error", "audio_url": "", "metadata": {"error_message": "out of tune"}},

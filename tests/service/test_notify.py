@@ -116,7 +116,7 @@ def test_without_a_manager_nothing_happens(address: str | None) -> None:
     assert lines == []
 
 
-def test_trouble_with_the_socket_is_logged_once_and_never_raised(tmp_path: Path) -> None:
+def test_socket_errors_are_logged_once_and_never_raised(tmp_path: Path) -> None:
     service = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "gone")})
     with structlog.testing.capture_logs() as lines:
         service.ready("up")
@@ -175,7 +175,7 @@ async def test_a_slow_sync_is_excused(manager: Manager) -> None:
         assert [await pings_in(WATCHDOG_S / 2) >= 1 for _ in range(8)] == [True] * 8
 
 
-async def test_a_watchdog_meant_for_another_process_is_left_alone(manager: Manager) -> None:
+async def test_a_watchdog_of_another_process_is_ignored(manager: Manager) -> None:
     async with watched(manager, answers=at_once, watchdog_pid=1) as pings_in:
         assert await pings_in(WATCHDOG_S) == 0
 

@@ -125,7 +125,7 @@ async def test_connections_of_replaced_settings_are_closed_when_their_exchange_h
             assert kinds == [Kind.RUNNING, Kind.RUNNING]
 
 
-async def test_a_fault_of_ours_in_a_reload_leaves_the_old_settings_in_force(tmp_path: Path) -> None:
+async def test_a_bug_in_a_reload_keeps_the_old_settings(tmp_path: Path) -> None:
     def broken() -> Loaded:
         raise KeyError("a fault of ours")
 

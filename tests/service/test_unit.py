@@ -93,7 +93,7 @@ def test_it_runs_as_the_user_that_sysusers_makes() -> None:
     assert (value("User"), value("Group"), value("StateDirectoryMode")) == ("genbridge", "genbridge", "0750")
 
 
-def test_the_template_for_several_daemons_differs_in_names_alone() -> None:
+def test_the_template_for_several_daemons_differs_only_in_names() -> None:
     template = UNIT.with_name("genbridge@.service").read_text()
     alike = template.replace("/etc/genbridge/%i.yaml", "/etc/genbridge/genbridge.yaml").replace(
         "genbridge-%i", "genbridge"

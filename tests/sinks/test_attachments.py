@@ -175,7 +175,7 @@ async def test_a_result_over_attach_max_is_sent_as_a_link(tmp_path: Path) -> Non
     assert methods(here.sent) == ["sendMessage", "sendMessage"]
 
 
-async def test_no_private_address_is_asked_for_a_file(tmp_path: Path) -> None:
+async def test_no_file_is_fetched_from_a_private_address(tmp_path: Path) -> None:
     async with studio(tmp_path) as here:
         outcome = await deliver(here.sink(URLS["telegram"], allowed=False), here.video())
     assert isinstance(outcome, Accepted)

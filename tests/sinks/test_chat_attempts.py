@@ -126,7 +126,7 @@ async def test_an_abandoned_attempt_counts_as_unanswered() -> None:
         (answer(503, b"", Retry_After="120"), 120.0),
     ],
 )
-async def test_a_wait_that_a_service_asks_for_holds_the_queue(said: bytes, wait_s: float) -> None:
+async def test_a_retry_time_from_a_service_holds_the_queue(said: bytes, wait_s: float) -> None:
     async with http_receiver(said) as receiver:
         outcome = await deliver(chat(f"json://127.0.0.1:{receiver.port}/room"))
     assert isinstance(outcome, Deferred)

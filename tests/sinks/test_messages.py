@@ -352,7 +352,7 @@ async def test_a_broker_passes_on_every_message_as_plain_text(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("form", ROBOTS)
-async def test_with_a_public_page_the_last_line_leads_to_the_story_of_the_task(form: str) -> None:
+async def test_with_a_public_page_the_last_line_links_to_the_history_of_the_task(form: str) -> None:
     style = ChatStyle(page_url="https://bridge.example.com")
     story = f"https://bridge.example.com/task?account=kling&id={TASK_ID}"
     for name in ("One video", "A failure"):
@@ -363,7 +363,7 @@ async def test_with_a_public_page_the_last_line_leads_to_the_story_of_the_task(f
     assert "bridge.example.com" not in json.dumps(blocked)
 
 
-async def test_behind_apprise_the_last_line_leads_to_the_story_too(services: Services) -> None:
+async def test_with_apprise_the_last_line_links_to_the_history_too(services: Services) -> None:
     story = f"https://bridge.example.com/task?account=kling&id={TASK_ID}"
     for url in URLS.values():
         style = ChatStyle(page_url="https://bridge.example.com")

@@ -80,7 +80,7 @@ async def test_each_thread_records_only_its_own_exchanges() -> None:
     assert [len(seen) for seen in found] == [2, 2]
 
 
-async def test_after_a_wait_was_asked_for_a_plugin_sends_nothing_more() -> None:
+async def test_after_a_retry_time_a_plugin_sends_nothing_more() -> None:
     async with http_receiver(answer(429, b'{"retry_after":0.65}'), answer(200)) as receiver:
 
         def insistent(requests: Any) -> None:
@@ -117,5 +117,5 @@ def test_a_requested_wait_is_found_in_headers_and_json(
     assert Exchange(method="POST", url="http://x", answer=answered).requested_wait_s == wait_s
 
 
-def test_an_unanswered_request_asks_for_no_wait() -> None:
+def test_an_unanswered_request_has_no_retry_time() -> None:
     assert Exchange(method="POST", url="http://x").requested_wait_s is None

@@ -207,7 +207,7 @@ WAITS: Final = [
 
 
 @pytest.mark.parametrize(("form", "answered", "wait_s"), WAITS)
-async def test_a_wait_that_a_service_asks_for_holds_its_queue(form: str, answered: bytes, wait_s: float) -> None:
+async def test_a_retry_time_from_a_service_holds_its_queue(form: str, answered: bytes, wait_s: float) -> None:
     outcome = await outcome_of(form, answered)
     assert isinstance(outcome, Deferred)
     assert (outcome.retry_after_s, outcome.holds_queue) == (wait_s, True)

@@ -90,7 +90,7 @@ def test_text_results_are_shown_line_by_line_and_harmless() -> None:
     assert template_values(task_sample(Topic.TASK_FAILED, FAILED))["texts"] == []
 
 
-def test_lyrics_are_not_sent_beside_their_song() -> None:
+def test_lyrics_are_not_sent_together_with_their_song() -> None:
     seen = SUCCEEDED._replace(result={**SUCCEEDED.result, "texts": [{"text": "la la"}]})
     assert "la la" not in write(task_sample(snapshot=seen))[1]
 

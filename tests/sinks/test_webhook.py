@@ -327,7 +327,7 @@ async def test_a_reason_holds_one_short_harmless_line_of_the_body() -> None:
         ({}, None),
     ],
 )
-async def test_a_wait_that_the_receiver_asks_for_holds_its_queue(headers: dict[str, str], wait_s: float | None) -> None:
+async def test_a_retry_time_from_the_receiver_holds_its_queue(headers: dict[str, str], wait_s: float | None) -> None:
     outcome = await outcome_of(answer(429, b"", **headers))
     assert isinstance(outcome, Deferred)
     assert (outcome.retry_after_s, outcome.holds_queue) == (wait_s, wait_s is not None)

@@ -154,7 +154,7 @@ async def test_of_a_rotated_file_the_rest_is_read_and_then_the_new_one(
     assert not told(logs, "lines.restarted")
 
 
-async def test_a_rotation_while_nobody_looked_loses_nothing(
+async def test_a_rotation_while_the_daemon_is_stopped_loses_nothing(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "one\n")

@@ -24,7 +24,7 @@ from tests.sources.rig import QuickClock, make_reader, pause, running
 from tests.stopwatch import Stopwatch, until
 
 
-async def test_the_folder_is_made_for_its_owner_alone(folder: Path, queue: Queue) -> None:
+async def test_only_the_owner_can_use_the_created_folder(folder: Path, queue: Queue) -> None:
     async with running(queue):
         assert folder.stat().st_mode & 0o777 == 0o700
         assert queue.is_idle()
@@ -124,7 +124,7 @@ async def test_a_file_that_changes_before_it_is_removed_is_read_again(
         await until(lambda: not inside(folder))
 
 
-async def test_names_that_are_not_for_us_are_left_alone_and_warned_of_once(
+async def test_files_with_other_names_are_ignored_with_one_warning(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     names = {".hidden.txt", "a.txt.tmp", "b.part", "c.yaml~", "notes.md", "d.txt.filepart"}

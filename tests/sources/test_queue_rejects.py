@@ -22,7 +22,9 @@ from tests.sources.rig import SPEED, QuickClock, make_reader, pause, running
 from tests.stopwatch import until
 
 
-async def test_a_bad_file_is_moved_beside_its_reason(folder: Path, queue: Queue, intake: RecordingIntake) -> None:
+async def test_a_bad_file_is_moved_to_rejected_with_its_reason(
+    folder: Path, queue: Queue, intake: RecordingIntake
+) -> None:
     content = '[\n"one",\n'
     with capture_logs() as logs:
         async with running(queue):

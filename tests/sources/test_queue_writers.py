@@ -200,7 +200,7 @@ async def test_a_file_whose_space_was_made_first_waits_for_its_content(
 
 
 @pytest.mark.long
-async def test_a_file_that_somebody_keeps_open_is_warned_of_once(folder: Path, queue: Queue) -> None:
+async def test_a_file_that_stays_open_causes_one_warning(folder: Path, queue: Queue) -> None:
     folder.mkdir()
     with capture_logs() as logs, (folder / "y.txt").open("w") as file:
         file.write("one")

@@ -37,7 +37,7 @@ def test_a_name_is_free_only_when_its_reason_is_too(tmp_path: Path, rejects: Rej
     }
 
 
-def test_an_odd_suffix_does_not_stand_in_the_way(tmp_path: Path, rejects: RejectedFolder) -> None:
+def test_an_unusual_suffix_does_not_matter(tmp_path: Path, rejects: RejectedFolder) -> None:
     name = "a." + "x" * 253
     (tmp_path / name).touch()
     assert len(rejects.move(name, "why")) <= 255 - len(".reason")

@@ -59,7 +59,7 @@ def test_garbage_without_its_account_is_refused_for_its_id() -> None:
     assert "account is missing" in problem_of("a b", accounts=TWO, id_problem=only_blanks)
 
 
-def test_null_stands_for_leaving_out() -> None:
+def test_null_means_absent() -> None:
     keys = ("account", "action", "label", "meta", "endpoints", "give_up_after")
     assert make_reader().read({"id": "t", **dict.fromkeys(keys)}) == make_reader().read("t")
 

@@ -145,7 +145,7 @@ async def test_an_empty_or_invalid_file_withdraws_nothing_and_is_reported_once(
     assert entry["withdrawn"] == 0
 
 
-async def test_beside_a_bad_entry_good_ones_are_added_and_nothing_is_withdrawn(
+async def test_with_a_bad_entry_good_ones_are_added_and_nothing_is_withdrawn(
     path: Path, watchlist: Watchlist, intake: RecordingIntake
 ) -> None:
     path.write_text("- one\n")

@@ -72,7 +72,7 @@ def test_files_created_in_the_meantime_cause_notifications(tmp_path: Path, write
     assert noticed(writers, path) is Writing.DONE
 
 
-def test_what_is_known_of_a_file_goes_with_it_when_it_is_renamed(tmp_path: Path, writers: Writers) -> None:
+def test_the_state_of_a_file_is_kept_when_it_is_renamed(tmp_path: Path, writers: Writers) -> None:
     aside, path = tmp_path / ".a", tmp_path / "a.txt"
     with aside.open("w"):
         aside.rename(path)

@@ -93,7 +93,7 @@ def test_two_names_of_one_store_share_one_lock(path: Path, tmp_path: Path) -> No
         pass
 
 
-def test_commands_work_beside_a_daemon(path: Path) -> None:
+def test_commands_work_while_a_daemon_runs(path: Path) -> None:
     with daemon(path), closing(open_store(path, create=True, group_access=False)) as store:
         assert store.find("a", None) == []
 

@@ -150,7 +150,7 @@ def test_a_copy_that_breaks_off_has_written_nothing(ends: list[Store]) -> None:
     assert not any(content(to).values())
 
 
-def test_nobody_writes_to_a_store_while_it_is_copied(ends: list[Store]) -> None:
+def test_no_process_writes_to_a_store_while_it_is_copied(ends: list[Store]) -> None:
     origin, _ = ends
     place = getattr(origin, "path", None) or getattr(origin, "place", None)
     assert place is not None

@@ -129,7 +129,7 @@ class TestDamage:
 
 
 class TestPlaces:
-    def test_a_missing_store_is_made_only_when_asked_for(self, path: Path) -> None:
+    def test_a_missing_store_is_created_only_on_request(self, path: Path) -> None:
         for read_only in (False, True):
             with pytest.raises(StoreError, match=r"there is no store .*; start `genbridge run` once"):
                 open_store(path, create=read_only, group_access=False, read_only=read_only)
@@ -222,7 +222,7 @@ class TestModes:
         assert (mode(path.parent), mode(path.parent.parent), mode(public)) == (folder, folder, 0o755)
         store.close()
 
-    def test_a_copy_that_everybody_may_read_is_closed_and_nothing_is_opened_wider(self, path: Path) -> None:
+    def test_a_store_that_others_may_read_is_restricted_and_no_mode_is_widened(self, path: Path) -> None:
         closed_store(path)
         for given, left in ((0o644, 0o640), (0o600, 0o600), (0o400, 0o400)):
             path.chmod(given)
@@ -239,7 +239,7 @@ class TestUsers:
         os.chown(folder, SERVICE, GROUP)
         return folder / "state.db"
 
-    def test_a_user_without_rights_is_told_the_owner(self, public: Path, as_user: AsUser) -> None:
+    def test_the_error_for_a_user_without_rights_names_the_owner(self, public: Path, as_user: AsUser) -> None:
         path = self.service_store(public)
         with as_user(SERVICE, GROUP):
             open_store(path, create=True, group_access=True).close()

@@ -214,7 +214,7 @@ def test_a_budget_is_met_on_average(polls: float) -> None:
     assert sum(taken[50:]) / 350 == pytest.approx(polls, rel=0.1)
 
 
-def test_a_budget_is_not_calculated_from_the_prior_alone() -> None:
+def test_a_budget_needs_observations() -> None:
     budget = Budget(4.0, bounds=BOUNDS)
     budget.recalculate([(fit(Table()), 0.0)])
     assert (budget.is_due, budget.worth) == (True, WORTH)

@@ -22,7 +22,7 @@ def test_the_providers_word_for_a_duration_is_believed_when_it_fits_what_was_see
 
 
 @pytest.mark.parametrize("at_s", [None, 0.0, -5.0, 49.0, 71.0, 1e9])
-def test_without_it_the_end_lies_between_the_last_two_polls(at_s: float | None) -> None:
+def test_without_it_the_finish_is_between_the_last_two_polls(at_s: float | None) -> None:
     knowledge = LearnedDurations()
     knowledge.ended(VIDEO, 63.0, 67.0, at_s=at_s, succeeded=True)
     knowledge.ended(VIDEO, 50.0, 70.0, at_s=at_s, succeeded=True)
@@ -99,7 +99,7 @@ def test_a_new_kind_takes_after_the_same_action_of_its_account_and_then_of_its_p
     assert len(knowledge) == 7
 
 
-def test_how_far_progress_was_off_is_learned_from_successes_alone() -> None:
+def test_the_error_of_progress_is_learned_only_from_successes() -> None:
     knowledge = LearnedDurations()
     knowledge.ended(VIDEO, 50.0, 70.0, at_s=60.0, succeeded=True, rest_s=20.0)
     knowledge.ended(VIDEO, 50.0, 70.0, at_s=60.0, succeeded=False, rest_s=20.0)

@@ -267,7 +267,7 @@ ACTIONS = ("redeliver", "send", "redeliver-all", "enable", "test", "poll", "with
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_only_who_has_full_rights_may_act(site: Site, browser: Browser, action: str) -> None:
+def test_only_full_rights_allow_actions(site: Site, browser: Browser, action: str) -> None:
     field = browser.field()
     told = len(site.world.received)
     fields = {

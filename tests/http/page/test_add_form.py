@@ -65,7 +65,7 @@ def chooser(answer: httpx.Response) -> str:
     return str(re.findall(r'<select name="account"[^>]*>', answer.text)[0])
 
 
-def test_bare_ids_are_asked_for_their_account_and_then_added(site: Site, browser: Browser) -> None:
+def test_bare_ids_are_added_after_their_account_is_chosen(site: Site, browser: Browser) -> None:
     text = "ask-1\nask-2\n"
     asked = browser.does("add", tasks=text, back="/tasks?phase=running")
     assert asked.status_code == 422
@@ -103,7 +103,7 @@ def test_only_those_that_do_not_say_their_account_get_the_chosen_one(site: Site,
     assert watched(site, "made-1") == "film"
 
 
-def test_an_account_without_an_action_is_asked_for_it(site: Site, browser: Browser) -> None:
+def test_an_account_without_an_action_requires_one(site: Site, browser: Browser) -> None:
     asked = browser.does("add", tasks="acts-1", account="bare")
     assert (asked.status_code, mistakes(asked)) == (422, [])
     assert "Which action do they have?" in asked.text
@@ -163,7 +163,7 @@ def test_what_was_typed_is_offered_again_while_the_store_cannot_be_written(site:
     assert watched(site, "later-1") == "film"
 
 
-def test_a_form_without_any_task_says_so(browser: Browser) -> None:
+def test_a_form_without_tasks_shows_an_error(browser: Browser) -> None:
     answer = browser.does("add", tasks=" \n# only a comment\n", account="film")
     assert (answer.status_code, mistakes(answer)) == (422, ["there is no task in it; give at least one id or task"])
 

@@ -61,7 +61,7 @@ def test_a_bar_whose_task_came_this_instant_has_no_width_to_divide_by() -> None:
     ("seconds", "down", "up"),
     [(-3, 0, 5), (0, 0, 5), (4.9, 0, 5), (12, 10, 15), (59, 55, 60), (61, 60, 90), (400, 390, 420), (3661, 3660, 3720)],
 )
-def test_a_forecast_is_said_in_steps(seconds: float, down: float, up: float) -> None:
+def test_a_forecast_is_rounded_to_steps(seconds: float, down: float, up: float) -> None:
     assert (stepped(seconds, up=False), stepped(seconds, up=True)) == (down, up)
 
 

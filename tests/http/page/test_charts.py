@@ -17,7 +17,7 @@ def test_the_highest_column_reaches_the_top_and_all_start_at_the_bottom() -> Non
     assert 0 <= made[0].x < made[0].x + made[0].width < made[1].x < made[2].x + made[2].width <= 100
 
 
-def test_a_small_number_beside_a_large_one_can_still_be_seen() -> None:
+def test_a_small_number_next_to_a_large_one_is_visible() -> None:
     small, _ = columns([(1, 1), (1_000_000, 0)])
     assert small.height == small.failed == 1.0
 

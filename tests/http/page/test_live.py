@@ -116,9 +116,7 @@ def test_a_finish_updates_the_row_in_place_and_the_card_appears_on_request(brows
         assert page.page.locator("[data-new]").is_hidden()
 
 
-def test_on_a_phone_the_card_on_top_keeps_its_place_and_size_until_the_reader_asks(
-    browser: Browser, open_site: Site
-) -> None:
+def test_on_a_phone_the_top_card_keeps_its_place_and_size_until_a_request(browser: Browser, open_site: Site) -> None:
     open_site.add("on-top", seconds=0)
     until(lambda: "on-top" in open_site.world.by_task(), seconds=20, what="the first webhook")
     with tab(browser, open_site.url, width="phone") as page:

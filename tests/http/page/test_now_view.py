@@ -172,7 +172,7 @@ def test_a_result_that_expires_within_a_day_says_when(site: Site) -> None:
     assert "gone" not in card(page, "much-later")
 
 
-def test_a_card_says_who_was_notified(site: Site) -> None:
+def test_a_card_shows_the_notified_endpoints(site: Site) -> None:
     assert shown(card(page_of(site), "told")).endswith("hook accepted old dead")
 
 

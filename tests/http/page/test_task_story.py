@@ -131,7 +131,7 @@ def test_of_a_long_history_the_first_and_the_last_lines_are_shown() -> None:
     assert [one.detail for one in found if one.what == "left out"] == [str(500 - MOST_HAPPENED)]
 
 
-def test_answers_stand_with_the_last_line_before_the_finish() -> None:
+def test_answers_are_listed_in_the_last_line_before_the_finish() -> None:
     reading = ReadingCount(Kind.RUNNING, 7, NOW - 190, NOW - 10, "")
     history = [
         Fact(NOW - 200, "added", "cli"),
