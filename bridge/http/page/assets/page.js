@@ -126,7 +126,7 @@ function patch(old, fresh) {
     else if (old.data !== fresh.data) old.data = fresh.data;
     return;
   }
-  if (old.nodeType !== Node.ELEMENT_NODE || old.matches("video, audio, input, textarea, [data-list]")) return;
+  if (old.nodeType !== Node.ELEMENT_NODE || old.matches("video, audio, input:not([type=hidden]), textarea, [data-list]")) return;
   for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
   const hasRows = old.matches("[data-rows]"); // which come and go by themselves; each keeps its element, and so the focus
