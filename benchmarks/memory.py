@@ -1,7 +1,8 @@
 """Memory of a watch, and time of a start, measured with the real daemon on a store with this many running tasks.
 
 Memory is RSS after all watches have been loaded (rate 1/s), and after each has been polled once (rate 10,000/s),
-minus the RSS of a daemon with one watch. CPU to the first poll is that of the whole process, from its start.
+minus the RSS of a daemon with one watch. CPU to the first poll is the CPU time of the process from its start to that
+poll.
 """
 
 from __future__ import annotations

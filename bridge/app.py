@@ -107,7 +107,7 @@ class App:
                         await self._drain()
                     self._group.cancel_scope.cancel()
             except* StoreDamaged:
-                await self.parts.membership.leave()  # nothing is in flight any more
+                await self.parts.membership.leave()  # nothing is in flight
                 raise
             except* LeaseLost:
                 has_lease = False

@@ -71,7 +71,7 @@ class LogStream(io.RawIOBase):
             self._catch_up()
 
     def _catch_up(self) -> bool:
-        """Write what is pending; returns whether nothing is pending any more."""
+        """Write what is pending; returns whether everything has been written."""
         if self._rest and self._was_truncated():
             self._drop(self._rest)  # the first part of the line is lost, too
             self._rest = b""

@@ -148,7 +148,7 @@ class CommandSession:
             return ", ".join(view.member for view in store.members()) or None
 
     def warn_of_others(self) -> None:
-        """Warn on stderr if another store contains tasks that no daemon watches any more."""
+        """Warn on stderr if another store contains tasks that are no longer watched."""
         if self.placed.warning:
             click.echo(f"note: {printable(self.placed.warning)}", err=True)
 

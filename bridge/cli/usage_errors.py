@@ -82,7 +82,7 @@ def _text(error: click.ClickException) -> str:
 
 
 def _misplaced(error: click.NoSuchOption) -> str | None:
-    """The message about an option that stands before its command."""
+    """The message about an option in front of its command."""
     if error.ctx is None or not isinstance(group := error.ctx.command, click.Group):
         return None
     for name in group.list_commands(error.ctx):

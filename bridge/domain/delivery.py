@@ -46,7 +46,8 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The receiver wants no more requests at this address (HTTP 410): the endpoint is disabled, the delivery waits."""
+    """The receiver accepts no more requests at this address (HTTP 410). The endpoint is disabled, and the delivery
+    waits."""
 
     reason: str
 

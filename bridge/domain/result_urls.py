@@ -90,7 +90,7 @@ _PRIVATE_NAMES: Final = (".localhost", ".local", ".internal", ".lan", ".home.arp
 
 @lru_cache(MOST_HOSTS)
 def is_private(host: str) -> bool:
-    """Whether a plain host, judged by its name alone, is this machine or in a private network. Names are not resolved.
+    """Whether the name of a plain host shows that it is this machine or in a private network. Names are not resolved.
 
     An address in an unusual notation (octal, hexadecimal, shortened) counts as private: programs read it differently,
     and no real provider uses it.

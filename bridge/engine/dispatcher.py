@@ -56,7 +56,7 @@ class Dispatcher:
         self._may_fail = anyio.Event()
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
-        self.finished = anyio.Event()  # set when no attempt is in flight any more
+        self.finished = anyio.Event()  # set when no attempt is in flight
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run the queues; return after `stop` when no attempt is in flight any more."""

@@ -305,7 +305,8 @@ class PollQueue:
             bulk.drop_stale(now)
 
     def _open_second(self, now: float) -> bool:
-        """Take the next second out of the calendar if it has begun by `now`. Returns whether it had begun."""
+        """Take the next second out of the calendar if it has begun by `now`. Returns whether there was such a
+        second."""
         if not self._seconds or self._seconds[0] > now:
             return False
         second = self._begun = heapq.heappop(self._seconds)

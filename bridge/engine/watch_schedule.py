@@ -178,6 +178,6 @@ class WatchSchedule:
 
 
 def _is_running(answer: object) -> bool:
-    """Whether the task is still running. If a bug made the answer something else than a reading, planning its own step
+    """Whether the task is still running. If the answer is not a reading because of a bug, the planning of its step
     fails later."""
     return isinstance(answer, Reading) and answer.kind in UNDER_WAY

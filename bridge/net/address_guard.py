@@ -27,8 +27,8 @@ class AddressGuard:
     networks: Collection[IpNetwork] = ()
 
     def refusal(self, host: str, address: str) -> str | None:
-        """See `AddressRule.refusal`. The address is judged, not the name, because a name may resolve differently next
-        time. An address that cannot be parsed is refused."""
+        """See `AddressRule.refusal`. The address is checked instead of the name, because a name may resolve differently
+        next time. An address that cannot be parsed is refused."""
         if host in self.hosts:
             return None
         try:

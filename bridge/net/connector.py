@@ -37,8 +37,8 @@ def resolved(host: str, port: int) -> list[AddrInfoType]:
 class Connector:
     """Opens connections, through `proxy` if there is one. Cancellation leaves no connection open.
 
-    With a `guard`, connections are only made to addresses that it allows: each address is judged after the name was
-    resolved, and the connection is made to exactly that address. The proxy itself is not judged.
+    With a `guard`, connections are only made to addresses that it allows: each address is checked after the name was
+    resolved, and the connection is made to exactly that address. The address of the proxy is not checked.
     """
 
     def __init__(

@@ -20,8 +20,8 @@ GZIP_START: Final = b"\x1f"
 class Body:
     """Collects at most `cap_bytes` of decoded content.
 
-    Feed it raw chunks until it wants no more (`trouble` says why) or until they end, then call `finish`. Compressed
-    content is decompressed only up to the limit, so a decompression bomb costs no more than the limit.
+    Call `feed` with raw chunks until it refuses more (`trouble` has the reason) or until they end. Then call `finish`.
+    Compressed content is decompressed only up to the limit, so a decompression bomb costs no more than the limit.
     """
 
     def __init__(self, *, encoding: str, cap_bytes: int) -> None:
@@ -136,8 +136,8 @@ class Transport(Protocol):
     async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
         """Send the message and put the answer, including the body, into the reply, within the timeout.
 
-        Raises FAILURES, which include TimeoutError; what has arrived by then stays in the reply. If the body wants no
-        more, the exchange ends without an error. No connection is left open, not even by cancellation.
+        Raises FAILURES, which include TimeoutError; what has arrived by then stays in the reply. If the body refuses
+        more chunks, the exchange ends without an error. No connection is left open, not even by cancellation.
         """
 
     async def aclose(self) -> None:

@@ -22,7 +22,7 @@ class RequestHead:
     __slots__ = ("lines", "pairs")
 
     def __init__(self, pairs: Sequence[Pair], before: RequestHead | None = None) -> None:
-        """`pairs` follow those of `before`, whose lines are not built again."""
+        """`pairs` come after the headers of `before`. The lines of `before` are reused."""
         for name, value in pairs:
             if NAME.fullmatch(name) is None or VALUE.fullmatch(value) is None:
                 raise httpx.LocalProtocolError("a header holds what HTTP does not allow")

@@ -311,7 +311,7 @@ class Action(DescriptionModel):
 
 class KeyPair(DescriptionModel):
     """For accounts with access_key and secret_key. Either how to make a token (`jwt`), with the codes for a token that
-    is not valid yet or not valid any more; or how to sign each request, for a region and a service of the vendor."""
+    is not valid yet or has expired. Or how to sign each request, for a region and a service of the vendor."""
 
     sign: Literal["jwt", "volcengine"]
     early: tuple[int, ...] = ()

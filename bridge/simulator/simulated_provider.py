@@ -99,8 +99,8 @@ class SimulatedProvider:
         vendor: str = "",
         request: Mapping[str, Any] | None = None,
     ) -> SimulatedTask:
-        """Add a task or replace it. `created_at` is now if absent; it may be in the past or in the future. `vendor` has
-        it in its list."""
+        """Add a task or replace it. `created_at` is now if absent; it may be in the past or in the future. The list of
+        `vendor` contains the task."""
         task = SimulatedTask(
             task_id=task_id,
             action=action,

@@ -53,7 +53,7 @@ class CallThreads:
 
         def in_thread() -> None:
             call.results.append(work())
-            with suppress(RuntimeError):  # the event loop has ended, so no caller waits any more
+            with suppress(RuntimeError):  # the event loop has ended, so no caller is waiting
                 from_thread.run_sync(self._returned, call, token=token)
 
         try:

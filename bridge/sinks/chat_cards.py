@@ -192,7 +192,8 @@ def _ends_a_link(url: str) -> bool:
 
 
 def card_markdown(card: ChatCard) -> str:
-    """The card below its title, in Markdown with hard line breaks. Text from outside contains no markup any more."""
+    """The card below its title, in Markdown with hard line breaks. The markup of text from outside has already been
+    removed."""
     lines = list(card.before)
     if card.links:
         lines.append(" · ".join(map(markdown_link, card.links)))

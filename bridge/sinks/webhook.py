@@ -36,7 +36,11 @@ class WebhookSink:
         self._payload: Payload
         content_type = JSON_TYPE
         if format == "template":
-            from bridge.sinks.template_payloads import SHIPPED, TemplatePayload, shipped  # here: few need templates
+            from bridge.sinks.template_payloads import (
+                SHIPPED,
+                TemplatePayload,
+                shipped,
+            )  # here, because few need it
 
             content_type = SHIPPED[template] if template else JSON_TYPE
             self._payload = TemplatePayload(endpoint=name, source=shipped(template) if template else body or "")

@@ -28,7 +28,8 @@ _ALIVE_S: Final = 0.5
 
 
 def main() -> None:
-    """Read the file with this suffix. If the parent is gone, end without the empty list."""
+    """Read the file with this suffix. Write an empty list at the end; exit without it if the parent process has
+    ended."""
     suffix, lists_only, parent = sys.argv[1], sys.argv[2:] == [LISTS_ONLY], os.getppid()
     for limit, value in ((resource.RLIMIT_DATA, _MOST_DATA), (resource.RLIMIT_CORE, 0)):
         try:
@@ -49,7 +50,7 @@ def main() -> None:
 
 
 def _packets(entries: Iterator[Entry]) -> Iterator[list[tuple[Any, ...]]]:
-    """Each task as a tuple of its fields. A bare id that was just written is left out."""
+    """Each task as a tuple of its fields. A bare id that is already in the current packet is left out."""
     packet: list[tuple[Any, ...]] = []
     ids: set[str] = set()
     chars = 0

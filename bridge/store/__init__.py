@@ -72,7 +72,7 @@ def open_store(place: Place | str, *, create: bool, group_access: bool, read_onl
 
 def open_command_store(place: Place, *, create: bool, group_access: bool) -> CommandStore:
     """The same, for a command that writes while daemons run."""
-    from bridge.store.command_store import CommandStore  # here: readers do without it
+    from bridge.store.command_store import CommandStore  # here, because readers do not need it
 
     return CommandStore(_database(place, create=create, group_access=group_access))
 
@@ -119,7 +119,7 @@ def _database(place: Place | str, *, create: bool, group_access: bool = False, r
     if path != MEMORY and not files.exists(path):
         if not create or read_only:
             raise StoreError(f"there is no store {path}; start `genbridge run` once, or name another path")
-        from bridge.store.copying import create as make  # here: only a new store needs it
+        from bridge.store.copying import create as make  # here, because only a new store needs it
 
         make(path, group_access=group_access)
     elif path != MEMORY and not read_only:
@@ -140,7 +140,7 @@ def _database(place: Place | str, *, create: bool, group_access: bool = False, r
 
 def _postgres(place: PostgresUrl) -> ModuleType:
     try:
-        return import_module("bridge.store.postgres")  # here: SQLite does without its driver
+        return import_module("bridge.store.postgres")  # here, because a SQLite store does not need the driver
     except ImportError as error:
         # The interpreter finds the right environment, however genbridge was installed.
         how = f"{sys.executable} -m pip install 'psycopg[binary]>=3.2'"

@@ -23,8 +23,8 @@ class Figures(OpenStore):
         return [FinishedIn(*row) for row in found]
 
     def polls_per_task(self) -> dict[str, tuple[float, int]]:
-        """By account: how many polls a task took until its finish was seen, and how many tasks there were. Of the last
-        thousand tasks that finished."""
+        """By account, for the last thousand finished tasks: the mean number of polls until a task was known to be
+        finished, and the number of tasks."""
         found = self._database.find(SQL["pages.polls"], most=MOST_POLLED)
         return {name: (float(polls), tasks) for name, polls, tasks in found}
 

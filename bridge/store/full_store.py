@@ -34,7 +34,7 @@ class Contents(NamedTuple):
 
 
 class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares):
-    """Everything that the engine and the commands ask of a store."""
+    """All operations that the engine and the commands need."""
 
     def __init__(self, database: Transactions) -> None:
         super().__init__(database)

@@ -54,7 +54,7 @@ def within(sizes: Iterable[tuple[int, int]], most_bytes: int) -> list[int]:
 
 
 def readable(what: str, make: Callable[[Any], T], rows: Iterable[Any]) -> list[T]:
-    """`make` of each row that it can read. The log names each of the others once, by its first two columns."""
+    """The results of `make` for the readable rows. Each unreadable row is logged once, by its first two columns."""
     found: list[T] = []
     for row in rows:
         try:
@@ -77,7 +77,7 @@ def stored_json(what: str, key: str, text: str, kind: type[T]) -> T | None:
 def report(what: str, key: str, error: Exception) -> None:
     """Log that a row could not be read, once in a process."""
     if (what, key) not in _logged and len(_logged) < MOST_LOGGED:
-        from bridge.logs import get_logger  # here: commands that only read load no log
+        from bridge.logs import get_logger  # here, because commands that only read do not log
 
         log = get_logger()
         _logged.add((what, key))
