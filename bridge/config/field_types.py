@@ -54,7 +54,7 @@ LogFormat = Literal["auto", "console", "json"]
 Transport = Literal["asyncio", "httpx"]
 CadenceName = Literal["learned", "fixed"]
 NoResult = Literal["task_succeeded", "task_failed"]
-Language = Literal["en", "zh"]  # of the default chat texts
+Language = Literal["en", "zh"]  # the language of the default chat texts
 Attach = Literal["link", "preview", "file"]
 
 SIGNED_ROBOTS: Final[tuple[str, ...]] = get_args(SignedRobot)

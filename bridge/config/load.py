@@ -98,7 +98,7 @@ def secrets(resolved: Loaded, env: Mapping[str, str]) -> list[str]:
     texts |= store.secrets if isinstance(store, PostgresUrl) else set()
     for key, _, secret in _secret_texts(resolved.settings):
         value = secret.reveal()
-        if key == "url":  # of a group robot
+        if key == "url":  # the URL of a group robot
             texts |= {part for part in _secret_parts(value) if _TOKEN.search(part)}
         else:
             texts |= {value, value.removeprefix("whsec_"), *value.split()}

@@ -142,7 +142,7 @@ class TaskExplanation:
         late = f" (due {ago(next_poll_at, self.now)})" if is_due and next_poll_at else ""
         why = self.story.next_poll_why or ""
         if (next_poll_at or 0.0) <= self.now:
-            why = why.partition("; polled again after ")[0]  # that time has already passed
+            why = why.partition("; polled again after ")[0]  # the time of that poll has already passed
         return f"{when}{late}" + (f"; {why}" if why else "")
 
     def _delivery(self, delivery: DeliveryView) -> Iterator[str]:

@@ -46,7 +46,7 @@ class AccountFacts:
     account: str
     provider: str
     state: FactState
-    reason: str  # of the block or hold
+    reason: str  # the reason of the block or hold
     since_at: float | None
     until_at: float | None
     live: int

@@ -17,7 +17,7 @@ from bridge.domain.finding import Finding, Level
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.store import Place
 
-LEAST_BYTES: Final = 20 << 20  # with less, the store may soon be unable to commit
+LEAST_BYTES: Final = 20 << 20  # with less free space, the store may soon be unable to commit
 LOW_BYTES: Final = 500 << 20
 MOST_OFFSET_S: Final = 30.0  # many services allow a minute or more in signatures and tokens
 

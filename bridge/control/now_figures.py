@@ -14,7 +14,7 @@ from bridge.store import ReadStore
 
 QUARTER_S: Final = 900.0
 KEPT_QUARTERS: Final = 101  # a day of 25 hours, and the current quarter
-SETTLED_QUARTERS: Final = 2  # these last ones are read again: on a shared store, rows may become visible late
+SETTLED_QUARTERS: Final = 2  # quarters that are read again, because rows of a shared store may become visible late
 FRESH_S: Final = 1.0
 DAY_S: Final = 86_400.0
 

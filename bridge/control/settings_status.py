@@ -18,7 +18,7 @@ class SettingsFacts:
 
     daemon: str  # its name on a shared store, otherwise empty
     path: str
-    read_at: float | None  # those in force; None: no daemon works with them
+    read_at: float | None  # when the settings in force were read; None: no daemon uses them
     invalid_since: float | None = None  # the file has mistakes; None: it is in force
     mistake: str = ""  # the first one, with its place
     mistakes: int = 0

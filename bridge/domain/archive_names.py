@@ -28,7 +28,7 @@ class WantedCopy:
     url: str
     needs_key: bool = False
     place: int = 0
-    media_type: str = ""  # of a file inside the answer, like the next two
+    media_type: str = ""  # this and the next two: only for a file inside the answer
     bytes: int = 0
     sha256: str = ""  # "" if the file could not be kept when the answer arrived
 

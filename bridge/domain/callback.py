@@ -30,7 +30,7 @@ class CallbackOutcome(StrEnum):
     """How a callback was handled. The values are labels of a metric."""
 
     POLLED = "polled"  # it names a live watch: polled at once
-    COALESCED = "coalesced"  # that watch is about to be polled in any case
+    COALESCED = "coalesced"  # the watch is about to be polled in any case
     FORWARDED = "forwarded"  # another daemon may hold the watch
     UNKNOWN = "unknown"  # its ids belong to no live watch
     CHALLENGE = "challenge"

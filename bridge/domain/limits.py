@@ -319,8 +319,8 @@ class RateLimiter:
         return AccountEffect.NOTHING
 
     def _pause(self, until_at: float, now: float) -> None:
-        """Send nothing before `until_at`, and no burst then: a burst would exceed the limit again before an answer can
-        report that."""
+        """Send nothing before `until_at`, and no burst after it. A burst would exceed the limit again before the first
+        answer arrives."""
         self._fill(now)
         self.paused_until = max(self.paused_until, until_at)
 

@@ -69,7 +69,7 @@ class WatchState(NamedTuple):
     blocked_before_s: float  # the account's total blocked time when the watch was added
     next_poll_at: float | None  # None: at once
     memory: Memory
-    revision: int  # of the store, at the last change by anyone but the poller
+    revision: int  # the store's revision at the last change that was not a poll
     asked_at: float | None = None  # when the last stored poll was answered
 
     @property

@@ -23,7 +23,7 @@ class WishIntake:
         self._may_again, self._may_revive = again, revive
         self.new: dict[WatchKey, Wish] = {}
         self.over: dict[int, Wish] = {}  # watches that start over ...
-        self.again: list[int] = []  # ... and those of them that start a new generation
+        self.again: list[int] = []  # ... and the ones that start a new generation
         self.named: list[int] = []  # watches that this source did not name before
         self.facts: list[tuple[int | WatchKey, str]] = []  # for histories; a new watch has no id yet, only its key
 

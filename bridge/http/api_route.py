@@ -72,7 +72,7 @@ class ApiRoute:
     media_type: str = JSON
     more_media_types: tuple[str, ...] = ()  # further types in which the answer may be sent
     reads_body: bool = False  # `handle` reads the body itself, after it has checked the rest of the request
-    problems: frozenset[HTTPStatus] = field(default=frozenset())  # in addition to those of the other fields
+    problems: frozenset[HTTPStatus] = field(default=frozenset())  # problems in addition to the ones of the other fields
     others: Mapping[HTTPStatus, type[BaseModel]] = field(default_factory=dict)  # further answers
 
     async def respond(self, request: Request, services: Services) -> Response:

@@ -70,7 +70,7 @@ class Services:
     reader: ReadStore = field(repr=False)
     reading: Offload = field(repr=False)  # has its own thread, so that reads do not delay commits
     store: CommandStore = field(repr=False)
-    writing: Offload = field(repr=False)  # that of the daemon
+    writing: Offload = field(repr=False)  # the daemon's own thread for its store
     metrics: Metrics = field(repr=False)
     gauges: CachedReading[StoreGauges] = field(repr=False)
     needs: CachedReading[NeedCounts] = field(repr=False)

@@ -226,7 +226,7 @@ def proxy_problem(url: str, proxy: str | None, environment: ProxyRules) -> str |
         if named is not None:
             usable_proxy(named, _tls(None, 0))
     except (ValueError, httpx.InvalidURL):
-        return None  # of the address, which `address_problem` reports
+        return None  # the address is invalid, which `address_problem` reports
     except ConfigError as error:
         return str(error).partition(": ")[2]
     return None

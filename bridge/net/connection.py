@@ -93,7 +93,7 @@ class Connection(asyncio.BufferedProtocol):
         return not self._is_unusable and self.transport is not None and not self.transport.is_closing()
 
     def rest(self) -> bool:
-        """End the exchange. Returns whether another one may follow."""
+        """End the exchange. Returns whether the connection can be used for another exchange."""
         self._is_waiting = False
         return self._is_whole and not self._chunks and not self._is_unusable and self._fault is None
 
@@ -132,7 +132,7 @@ class Connection(asyncio.BufferedProtocol):
             self._fault = httpx.ReadError("closed")
             self._fault.__cause__ = exc
         self._cancel_alarm()
-        self._http = None  # it refers to this object, and the garbage collector would be needed to free the cycle
+        self._http = None  # breaks a reference cycle, which only the garbage collector would free
         self.transport = None
         self._wake()
 

@@ -14,7 +14,7 @@ LOCAL: Final = "local"
 SOON_S: Final = 48 * 3600.0  # an expiry later than this is not mentioned
 
 _MOST_MS: Final = 1e15
-_FORMAT: Final = re.compile(r"(?:[^%]|%[A-Za-z%])*")  # no widths: they could ask for gigabytes
+_FORMAT: Final = re.compile(r"(?:[^%]|%[A-Za-z%])*")  # no field widths: large ones produce gigabytes
 _MOST_FORMAT: Final = 64
 
 

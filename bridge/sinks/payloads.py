@@ -1,6 +1,7 @@
 """The body formats of webhooks. Each is a pure function from any event to valid UTF-8 JSON.
 
-The protocols of Kling and Replicate only have events about tasks. Other events are sent in the documented format there.
+The protocols of Kling and Replicate only have events about tasks. With these formats, all other events are sent in the
+documented format.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class FolderNotices:
         os.close(self._fd)
 
     def listen_to(self, folder: Path) -> bool:
-        """Listen to this folder. Returns whether it is a new folder: the first, or another one than before."""
+        """Listen to this folder. Returns whether the folder is new: the first one, or a different one than before."""
         watch = self._called(self._libc.inotify_add_watch(self._fd, os.fsencode(folder), _WANTED))
         before, self._watch = self._watch, watch
         if before not in {-1, watch}:

@@ -18,7 +18,7 @@ LONGEST_S: Final = 600.0  # for one file
 
 _MOST_BYTES: Final = 16 << 20  # maximum size of a packet
 _START: Final = "import sys; sys.path[:] = {path!r}; from bridge.sources.parse_child import main; main()"
-_KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")  # of the environment; the rest may contain keys
+_KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")  # variables to pass on; others may contain keys
 
 
 class ParseStopped(OSError):

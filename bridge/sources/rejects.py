@@ -50,7 +50,7 @@ class RejectedTasks:
         self._bullet = "- " if suffix in {".yaml", ".yml"} else ""
         self._data = bytearray(b"[\n" if self._is_list else b"")
         self._line = 2 if self._is_list else 1
-        self._problems: list[tuple[Entry, int, str]] = []  # with the line in this file, and the problem
+        self._problems: list[tuple[Entry, int, str]] = []  # entry, line in this file, problem
         self.count = 0
         self.is_complete = True  # False: the original file must be kept
 

@@ -30,7 +30,7 @@ _OPENS: Final = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _CLOSES: Final = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 _NULLS: Final = frozenset({"", "~", "null"})
 _EXPLAINED_BYTES: Final = 1024 * 1024  # in a larger file, the likely cause of a syntax error is not determined
-_MAX_DEPTH: Final = 1000  # of a task that is already rejected: deeper nesting makes the whole file invalid
+_MAX_DEPTH: Final = 1000  # nesting of a rejected task; deeper nesting makes the whole file invalid
 
 Events = Iterator[Any]
 

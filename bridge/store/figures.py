@@ -10,10 +10,10 @@ from bridge.store.sql_session import OpenStore
 from bridge.store.statements import SQL
 
 QUARTER_S: Final = 900
-MOST_POLLED: Final = 1_000  # of the tasks that finished last, whose polls are counted
+MOST_POLLED: Final = 1_000  # polls are counted for this many tasks, the last that finished
 MOST_LAGS: Final = 1_000  # the median is that of this many last deliveries
-MOST_EXPIRING: Final = 200  # waiting deliveries that are looked at
-MOST_SNAPSHOT: Final = 65_536  # characters; a longer one holds the result itself
+MOST_EXPIRING: Final = 200  # maximum number of waiting deliveries to read
+MOST_SNAPSHOT: Final = 65_536  # characters; longer ones contain embedded files
 
 
 class Figures(OpenStore):

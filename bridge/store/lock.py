@@ -117,7 +117,7 @@ class DaemonLock:
             return  # a full disk: the lock is held, but its holder is not named
 
     def _now(self) -> str:
-        """The time as JSON has it everywhere: UTC, to the millisecond."""
+        """The time in the format of all JSON output: UTC, to the millisecond."""
         at = datetime.fromtimestamp(self._clock.now(), UTC)
         return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

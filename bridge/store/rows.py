@@ -19,7 +19,7 @@ from bridge.store.statements import SQL
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
-MOST_LOGGED: Final = 1000  # of different rows in one process
+MOST_LOGGED: Final = 1000  # maximum number of different rows that one process logs
 MOST_COUNTED: Final = 1000  # by `status`
 
 _WATCHES: Final = "SELECT 'watch', account || '/' || task_id FROM watches WHERE"
@@ -96,8 +96,8 @@ _WRONG: Final = f"doubt_kind NOT IN ({_words(Kind)}) {{sqlite:OR {SQL['reads.wro
 
 
 def _none_of(select: str, column: str, words: Iterable[str]) -> str:
-    """Rows with any other value than these: one SELECT for each gap between two of them. With an index on the column
-    each of them reads only what it finds, where NOT IN would read every row."""
+    """Rows with any other value than these: one SELECT for each gap between two of them. With an index on the column,
+    each SELECT reads only the rows that it finds. NOT IN would read every row."""
     known = sorted(words)
     gaps = (f"{column} > '{low}' AND {column} < '{high}'" for low, high in pairwise(known))
     return " UNION ".join(f"{select} {gap}" for gap in (f"{column} < '{known[0]}'", *gaps, f"{column} > '{known[-1]}'"))

@@ -59,7 +59,7 @@ class _Statements(dict[str, Statement]):
 
     def __missing__(self, wanted: str) -> Statement:
         file = wanted.partition(".")[0]
-        texts: dict[str, str] = {}  # of this file so far
+        texts: dict[str, str] = {}  # the statements of this file that were read so far
         for name, (new, answer, text) in self.file(file).items():
             given = dict(map(_typed, _listed(self._whole(new, texts))))
             plain = ", ".join(column for column, kind in given.items() if kind is None)

@@ -105,7 +105,7 @@ class Transaction:
         self._live_attempts = [one for one in self._attempted.values() if one.is_live]
         self._polls = PollRows()
         self._events: list[Row] = []
-        self._bodies: list[Row] = []  # of events that no delivery has as documented
+        self._bodies: list[Row] = []  # documented bodies that no delivery contains
         self._deliveries: list[Row] = []
         self._released: list[Row] = []
         self._attempts: list[AttemptMade] = []

@@ -10,7 +10,7 @@ from typing import Final
 BINS: Final = 52
 RATIO: Final = 1.18
 EDGES: Final = (0.0, *(RATIO**power for power in range(BINS - 1)))  # left edges; the last bin is open
-WIDTHS: Final = tuple(right - left for left, right in pairwise(EDGES))  # of all bins but the last
+WIDTHS: Final = tuple(right - left for left, right in pairwise(EDGES))  # the widths of all bins except the last
 
 
 def bin_of(age_s: float) -> int:

@@ -124,5 +124,5 @@ def _record(place: Place, task: CopiedTask) -> list[Json]:
             if data["event_id"] == task.event_id:
                 return list(data["archive"])
         except (ValueError, TypeError, KeyError):
-            continue  # no record, or that of another task
+            continue  # no record, or the record of another task
     return []

@@ -29,7 +29,7 @@ from bridge.store import ReadStore
 MOST_NOTIFIED: Final = 12  # maximum number of deliveries in the history
 MOST_EVENTS: Final = 12  # events whose deliveries are shown; a task may have hundreds of progress events
 MOST_HAPPENED: Final = 80
-FIRST_HAPPENED: Final = 10  # of a longer history, this many of the first lines are shown, and the last ones
+FIRST_HAPPENED: Final = 10  # a long history shows this many first lines, and the last ones
 MOST_META: Final = 40  # maximum number of keys
 MOST_META_CHARS: Final = 400  # maximum characters of one value
 
@@ -118,7 +118,7 @@ class TaskStory:
 
     @property
     def account_holds(self) -> Sequence[Hold]:
-        """The waits that its provider asked for."""
+        """The holds that delay this task: waits that the provider requested."""
         return holds_on(self.account, self.view.action, self.now)
 
     @property

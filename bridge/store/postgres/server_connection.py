@@ -19,7 +19,7 @@ from bridge.store.statements import SQL
 
 T = TypeVar("T")
 
-CONNECT_WITHIN_S: Final = 3  # each host, unless the connection string says otherwise
+CONNECT_WITHIN_S: Final = 3  # time limit for each host, unless the connection string has another
 PATIENCE_S: Final = 10.0
 LOCK_WITHIN_S: Final = 5.0
 
