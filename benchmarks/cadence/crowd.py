@@ -7,8 +7,8 @@ from typing import Final
 
 from benchmarks.cadence.schedules import BOUNDS
 from benchmarks.cadence.tasks import GIVEN_UP_S, Task, draw
-from bridge.domain.durations.group import together_in_s
 from bridge.domain.durations.learned_durations import LearnedDurations
+from bridge.domain.durations.poll_rate import together_in_s
 from bridge.domain.durations.table import DurationKey
 
 MEAN_S: Final = 168.0  # of the mix

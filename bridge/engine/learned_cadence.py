@@ -14,9 +14,8 @@ from bridge.domain.durations.bins import bin_of
 from bridge.domain.durations.budget import Budget
 from bridge.domain.durations.fit import Fit
 from bridge.domain.durations.forecast import expectation
-from bridge.domain.durations.group import together_in_s
 from bridge.domain.durations.learned_durations import LearnedDurations
-from bridge.domain.durations.poll_rate import Bounds, PollRate, poll_rate
+from bridge.domain.durations.poll_rate import Bounds, PollRate, poll_rate, together_in_s
 from bridge.domain.durations.progress import followed, sharpened_in_s
 from bridge.domain.durations.table import DurationKey
 from bridge.domain.task import Kind, Snapshot

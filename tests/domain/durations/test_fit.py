@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from bridge.domain.durations.bins import BINS
 from bridge.domain.durations.budget import LEAST, MOST, WORTH, Budget
 from bridge.domain.durations.fit import Fit, fit
-from bridge.domain.durations.group import together_in_s
-from bridge.domain.durations.poll_rate import Bounds, expected_polls, poll_rate
+from bridge.domain.durations.poll_rate import Bounds, expected_polls, poll_rate, together_in_s
 from bridge.domain.durations.progress import Trail, followed, sharpened_in_s
 from bridge.domain.durations.table import MOST as MOST_SUM
 from bridge.domain.durations.table import Table, table
