@@ -34,32 +34,26 @@ class Estimates:
     def of(self, view: WatchView, now: float) -> Expected | None:
         """When this task should finish, measured from its addition. None if it has finished, or if too little is
         known."""
-        if view.phase not in LIVE or not self._tables:
-            return None
-        from bridge.domain.durations.forecast import expected  # imported here: without tables, nothing can be estimated
-
-        fit = self._knowledge.usual(DurationKey(view.account, view.action or ""))
-        return expected(fit, began_at=view.added_at, now=now)
+        return self._expected(view.account, view.action, view.added_at, now)[0] if view.phase in LIVE else None
 
     def remaining_s(self, account: str, action: str | None, age_s: float) -> float | None:
         """The time after which half of the tasks of this kind and age have finished. None if too little is known."""
-        if not self._tables:
-            return None
-        from bridge.domain.durations.forecast import expected
-
-        found = expected(self._knowledge.usual(DurationKey(account, action or "")), began_at=-age_s, now=0.0)
+        found, _ = self._expected(account, action, -age_s, 0.0)
         return None if found is None else found.at
 
     def usual(self, view: WatchView) -> tuple[Expected, int] | None:
         """When tasks like this one finish, measured from its addition, and the number of tasks of this kind that were
         observed. None if too little is known."""
+        found, observed = self._expected(view.account, view.action, view.added_at, view.added_at)
+        return None if found is None else (found, observed)
+
+    def _expected(self, account: str, action: str | None, began_at: float, now: float) -> tuple[Expected | None, int]:
         if not self._tables:
-            return None
+            return None, 0
         from bridge.domain.durations.forecast import expected  # imported here: without tables, nothing can be estimated
 
-        fit = self._knowledge.usual(DurationKey(view.account, view.action or ""))
-        found = expected(fit, began_at=view.added_at, now=view.added_at)
-        return None if found is None else (found, fit.count)
+        fit = self._knowledge.usual(DurationKey(account, action or ""))
+        return expected(fit, began_at=began_at, now=now), fit.count
 
     @cached_property
     def _knowledge(self) -> LearnedDurations:
