@@ -59,6 +59,7 @@ class Kind(StrEnum):
 
 
 UNDER_WAY: Final = frozenset({Kind.PENDING, Kind.RUNNING})
+ENDING: Final = frozenset({Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
 ABOUT_ACCOUNT: Final = frozenset({Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR})  # kinds that say nothing about the task
 
 

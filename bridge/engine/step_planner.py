@@ -11,7 +11,7 @@ from bridge.domain.cadence import next_poll_in_s
 from bridge.domain.callback import CallbackHeard
 from bridge.domain.change import AnswerUnread, Note, TaskChange
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import UNDER_WAY, Kind, Reading, Snapshot
+from bridge.domain.task import ENDING, UNDER_WAY, Kind, Reading, Snapshot
 from bridge.domain.watch import Memory, Rules, Spacing, Step, advance, give_up
 from bridge.engine.account_callbacks import AccountCallbacks
 from bridge.engine.learned_cadence import FINISHED, LearnedCadence
@@ -22,12 +22,7 @@ from bridge.metrics import AccountMetrics
 from bridge.ports import Clock, Provider
 
 MISSING_HERE: Final = "HTTP 404; the same address works for other tasks, so this task is unknown"
-ABOUT_TASK: Final = frozenset(
-    {
-        *(Kind.PENDING, Kind.RUNNING, Kind.NEEDS_INPUT),
-        *(Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED, Kind.EXPIRED_RESULT),
-    }
-)
+ABOUT_TASK: Final = UNDER_WAY | ENDING | {Kind.NEEDS_INPUT}
 
 
 class KnownRoutes:

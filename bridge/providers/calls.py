@@ -143,29 +143,36 @@ class Call(DescriptionModel):
         return value
 
 
-class BatchCall(Call):
+class OnePathCall(Call):
+    """A request template with a single path."""
+
+    path: Path
+
+    @property
+    def _placeholders(self) -> set[str]:
+        return placeholders([self.path, self.query, self.body, self.headers])
+
+
+class BatchCall(OnePathCall):
     """A request about many tasks. `{ids}` is all ids: joined by commas in a path, query or header, a list in the body.
     Answers are matched by id. If an id is missing in the answer, the provider does not know the task."""
 
     filled: ClassVar[frozenset[str]] = frozenset({"ids", "action"})
 
-    path: Path
     most: Annotated[int, Field(ge=2, le=1000)] = 50  # maximum number of ids in a request
 
     @model_validator(mode="after")
     def _check(self) -> BatchCall:
-        if "ids" not in placeholders([self.path, self.query, self.body, self.headers]):
+        if "ids" not in self._placeholders:
             raise ValueError("a batch holds {ids} in its path, query, body or headers")
         return self
 
 
-class SecondCall(Call):
+class SecondCall(OnePathCall):
     """A second request for the results of a finished task. `{value}` is the value that `second_value` selects from the
     task."""
 
     filled: ClassVar[frozenset[str]] = OF_TASK | {"action", "value"}
-
-    path: Path
 
     @model_validator(mode="after")
     def _check(self) -> SecondCall:
@@ -178,12 +185,8 @@ class SecondCall(Call):
         """Whether it uses the value that `second_value` selects."""
         return "value" in self._placeholders
 
-    @property
-    def _placeholders(self) -> set[str]:
-        return placeholders([self.path, self.query, self.body, self.headers])
 
-
-class ListCall(Call):
+class ListCall(OnePathCall):
     """The request for a page of the account's tasks, newest first. Either the answer says where the next page is
     (`next`, `next_url`), or the pages are numbered (`{page}`, `{offset}`).
 
@@ -194,7 +197,6 @@ class ListCall(Call):
 
     filled: ClassVar[frozenset[str]] = frozenset({"action", *PAGING})
 
-    path: Path
     body: Mapping[str, Json] | None = None
     items: Select  # selects the list; everything below, except `next` and `next_url`, selects from an item of it
     id: SelectFirst
@@ -226,10 +228,6 @@ class ListCall(Call):
     def is_cut(self) -> bool:
         """Whether the request contains the creation time to start at."""
         return "since_ms" in self._placeholders
-
-    @property
-    def _placeholders(self) -> set[str]:
-        return placeholders([self.path, self.query, self.body, self.headers])
 
 
 class TaskCall(Call):

@@ -29,7 +29,7 @@ from pydantic import (
 
 from bridge.config.provider_trees import merged
 from bridge.config.validators import base_url as checked_base_url
-from bridge.domain.task import Json, Kind
+from bridge.domain.task import ENDING, UNDER_WAY, Json, Kind
 from bridge.providers.callback_rules import CallbackRule
 from bridge.providers.calls import (
     AS_MAPPING,
@@ -53,12 +53,7 @@ from bridge.providers.task_rules import OF_TASK, TaskRules, listed, needs_action
 
 DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
 
-STATUS_KINDS: Final = frozenset(
-    {
-        *(Kind.PENDING, Kind.RUNNING, Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED),
-        *(Kind.EXPIRED_RESULT, Kind.NEEDS_INPUT, Kind.NOT_FOUND),
-    }
-)
+STATUS_KINDS: Final = UNDER_WAY | ENDING | {Kind.NEEDS_INPUT, Kind.NOT_FOUND}
 """The kinds that a status word can mean."""
 
 

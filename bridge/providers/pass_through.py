@@ -13,7 +13,7 @@ import orjson
 
 from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
 from bridge.domain.quoting import printable
-from bridge.domain.task import UNDER_WAY, Json, Kind, Reading
+from bridge.domain.task import ENDING, UNDER_WAY, Json, Kind, Reading
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer
 from bridge.providers.auth import SCHEMES, shown
@@ -26,7 +26,7 @@ from bridge.providers.results import PollContext
 from bridge.providers.task_requests import collection_action, locate_below
 
 CREATING: Final = frozenset({"POST", "PUT"})
-ABOUT_TASK: Final = UNDER_WAY | {Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED, Kind.EXPIRED_RESULT}
+ABOUT_TASK: Final = UNDER_WAY | ENDING
 """Answers to status calls that count as polls. Other answers may be about the caller's request instead of the task."""
 SIGNED: Final = "this account signs its requests; the gateway works with an api_key only: call the provider directly"
 IN_QUERY: Final = "the key of this account goes into the query, which the gateway cannot do: call the provider directly"

@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from bridge.domain.task import UNDER_WAY, Json, Kind, Reading, Snapshot
+from bridge.domain.task import ENDING, UNDER_WAY, Json, Kind, Reading, Snapshot
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer, Unanswered
 from bridge.providers.answer_bytes import MAX_DEPTH, AnswerBytes, is_deep
@@ -39,7 +39,6 @@ FUTURE_S: Final = 300.0  # clocks differ by less; a time further ahead is wrong
 BAD_REQUEST: Final = 400  # some vendors refuse a task because of its content with this status
 NOT_IMPLEMENTED: Final = 501  # gateways answer this to requests that they do not forward
 MAX_KEPT_BYTES: Final = 16 << 10  # maximum size of JSON, because an input may contain pictures
-ENDING: Final = frozenset({Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
 REPORTED: Final = ENDING | {Kind.NOT_FOUND, Kind.NEEDS_INPUT}  # reported with the message of the provider
 
 
