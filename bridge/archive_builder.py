@@ -147,7 +147,6 @@ def keep_rules(loaded: Loaded) -> KeepRules | None:
 
 
 def allowed_hosts(loaded: Loaded) -> AllowedHosts:
-    """The private hosts in `archive.allow`."""
     allow = loaded.settings.archive.allow if loaded.settings.archive is not None else ()
     networks = []
     for each in allow:

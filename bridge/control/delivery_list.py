@@ -110,7 +110,6 @@ def enable(store: CommandStore, file: SettingsFile, endpoint: str, *, now: float
 
 
 def unknown_event(event_id: str) -> UnknownError:
-    """The error for an event that does not exist."""
     return UnknownError(f"no event {printable(event_id)}: `genbridge deliveries` lists them")
 
 

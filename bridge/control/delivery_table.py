@@ -69,7 +69,6 @@ class DeliveryRow:
 
     @property
     def task(self) -> WatchKey | None:
-        """The task that the delivery is about."""
         is_about_task = self.view.topic.startswith(TASK_TOPICS)
         return WatchKey(self.view.account, self.view.task_id) if is_about_task else None
 

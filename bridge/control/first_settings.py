@@ -72,12 +72,10 @@ def find_provider(given: str, known: Mapping[str, Description]) -> Description:
 
 
 def needs_no_key(description: Description, base_url: str) -> bool:
-    """Whether requests to this address need no key."""
     return _auth(description, base_url) == "none"
 
 
 def needs_key_pair(description: Description, base_url: str) -> bool:
-    """Whether requests to this address are signed with a pair of keys."""
     return _auth(description, base_url) == "signed"
 
 

@@ -76,7 +76,6 @@ class Rings:
         ]
 
     def polls_per_minute(self) -> list[Point]:
-        """The polls of all accounts, per minute."""
         now = self._now()
         columns = [ring.slots(now) for ring in self._polls.values()]
         return [

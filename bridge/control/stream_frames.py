@@ -34,7 +34,6 @@ class FramePage:
 
     @property
     def size_bytes(self) -> int:
-        """The memory that its bytes take."""
         return sum(len(frame.data) for frame in self.frames)
 
 

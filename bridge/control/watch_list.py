@@ -100,8 +100,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchWithDeliveries:
-    """One watch with its deliveries."""
-
     view: WatchView
     eta: Expected | None
     deliveries: DeliveryList

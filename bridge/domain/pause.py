@@ -10,8 +10,6 @@ from enum import StrEnum
 
 
 class PauseOf(StrEnum):
-    """What is paused."""
-
     ACCOUNT = "account"
     ENDPOINT = "endpoint"
 

@@ -28,7 +28,6 @@ def callback_secret(key: bytes, account: str) -> str:
 
 
 def callback_path(key: bytes, account: str) -> str:
-    """The path of the account's callback address."""
     return f"/callbacks/{account}/{callback_secret(key, account)}"
 
 

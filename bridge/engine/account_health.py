@@ -90,7 +90,6 @@ class AccountHealth:
         return wait_s if pause is None else max(wait_s, pause.ends_at - now)
 
     def now(self) -> AccountNow:
-        """The requests of the account at this instant."""
         limiter = self.limiter
         return AccountNow(
             in_flight=limiter.in_flight + limiter.guests,

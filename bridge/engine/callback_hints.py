@@ -77,7 +77,6 @@ class CallbackHints:
         return fits and self._key is not None and self._poller.callbacks_of(account) is not None
 
     def path(self, account: str) -> str:
-        """The path of the account's callback address."""
         return callback_path(self._key or b"", account)
 
     def receive(self, account: str, request: CallbackRequest) -> CallbackReply:

@@ -16,8 +16,6 @@ from bridge.ports import Provider, Sink, TaskLists
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountPlan:
-    """How one account is polled."""
-
     provider: Provider
     provider_name: str
     host: str  # accounts on the same host share its limits
@@ -37,8 +35,6 @@ class AccountPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointPlan:
-    """How one endpoint is served."""
-
     sink: Sink
     concurrency: int
     retries: RetryPlan

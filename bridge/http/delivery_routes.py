@@ -25,7 +25,6 @@ from bridge.http.query_values import named_filters, since_at
 
 
 async def list_(call: ApiCall) -> dict[str, Any]:
-    """A page of deliveries."""
     query, services = call.query, call.services
     now = services.clock.now()
     watch = None
@@ -45,7 +44,6 @@ async def list_(call: ApiCall) -> dict[str, Any]:
 
 
 async def of_event(call: ApiCall) -> dict[str, Any]:
-    """The deliveries of one event with all attempts."""
     event_id = call.request.path_params["event_id"]
     services = call.services
     found = await services.read(event_deliveries, services.settings(), event_id, now=services.clock.now())
@@ -53,7 +51,6 @@ async def of_event(call: ApiCall) -> dict[str, Any]:
 
 
 async def redeliver(call: ApiCall) -> dict[str, Any]:
-    """Send deliveries again, with the same id and bytes."""
     wanted, services = call.body, call.services
     filters = (wanted.state, wanted.endpoint, wanted.since, wanted.topic)
     if bool(wanted.event_ids) == any(value is not None for value in filters):
@@ -71,21 +68,18 @@ async def redeliver(call: ApiCall) -> dict[str, Any]:
 
 
 async def list_endpoints(call: ApiCall) -> dict[str, Any]:
-    """Every endpoint of the settings with its state."""
     loaded = call.services.settings()
     found = await call.services.overview()
     return {"endpoints": endpoints_json(found, loaded)}
 
 
 async def enable_endpoint(call: ApiCall) -> dict[str, Any]:
-    """Enable an endpoint after a 410, or end a wait."""
     name, services = call.request.path_params["name"], call.services
     was_disabled, was_held = await services.write(enable, services.settings(), name, now=services.clock.now())
     return {"endpoint": name, "was_disabled": was_disabled, "was_held": was_held}
 
 
 async def test_endpoint(call: ApiCall) -> dict[str, Any]:
-    """Send the sample event to one endpoint."""
     name = call.request.path_params["name"]
     known_endpoint(call.services.settings(), name)
     outcomes = await call.services.daemon().send_sample(name)

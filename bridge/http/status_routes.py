@@ -40,14 +40,12 @@ async def readyz(call: ApiCall) -> Any:
 
 
 async def status(call: ApiCall) -> dict[str, Any]:
-    """The overall status, as in `genbridge status --json`."""
     services = call.services
     found = await services.overview()
     return found.json()
 
 
 async def list_accounts(call: ApiCall) -> dict[str, Any]:
-    """Every account of the settings with its state."""
     loaded = call.services.settings()
     found = await call.services.overview()
     return {"accounts": accounts_json(found, loaded)}

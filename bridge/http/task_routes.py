@@ -37,7 +37,6 @@ async def add(call: ApiCall) -> dict[str, Any]:
 
 
 async def list_tasks(call: ApiCall) -> dict[str, Any]:
-    """A page of tasks."""
     query, services, now = call.query, call.services, call.services.clock.now()
     wanted = WatchFilter(
         phases=(query.phase,) if query.phase else (),
@@ -60,7 +59,6 @@ async def list_tasks(call: ApiCall) -> dict[str, Any]:
 
 
 async def show(call: ApiCall) -> dict[str, Any]:
-    """One task with its deliveries."""
     key = await _key(call, call.query)
     if call.query.wait:
         await call.services.live.until_finished(key, call.query.wait)
@@ -68,14 +66,12 @@ async def show(call: ApiCall) -> dict[str, Any]:
 
 
 async def poll(call: ApiCall) -> dict[str, Any]:
-    """Poll one task now."""
     key = await _key(call, call.body)
     lines, is_done = await call.services.write(watch_requests.poll_now, [key], now=call.services.clock.now())
     return _requested(key, lines, is_done)
 
 
 async def withdraw(call: ApiCall) -> dict[str, Any]:
-    """Stop watching one task, without an event."""
     key = await _key(call, call.body)
     lines, is_done = await call.services.write(watch_requests.withdraw, [key], now=call.services.clock.now())
     return _requested(key, lines, is_done)

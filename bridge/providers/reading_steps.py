@@ -104,7 +104,6 @@ class _Explainer:
         self._second = second
 
     def steps(self) -> Steps:
-        """Each step before the result, with its lines."""
         answer = self._answer
         yield "request", self._request()
         is_json, size = True, f"{len(answer.body)} bytes"
