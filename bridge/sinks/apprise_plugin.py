@@ -87,21 +87,19 @@ class ChatMessage(NamedTuple):
 class ApprisePlugin:
     """The plugin for a URL, for use by one thread at a time. UnusableUrl if no plugin fits.
 
-    `storage_path` is where plugins may store data (Matrix: its keys); without it they store nothing. `timeout_s`
-    applies if the URL itself sets no time-out. `target` restricts the plugin to one of its targets. With `previews` the
-    service is asked to show previews of links, if it can be asked.
+    `timeout_s` applies if the URL itself sets no time-out. `target` restricts the plugin to one of its targets. With
+    `previews` the service is asked to show previews of links, if it can be asked.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        storage_path: str | None = None,
         timeout_s: float | None = None,
         target: PluginTarget | None = None,
         previews: bool = False,
     ) -> None:
-        self.plugin = _plugin(url, storage_path)
+        self.plugin = _plugin(url)
         options = _options(url)
         if previews and "preview" not in options and hasattr(self.plugin, "preview"):
             self.plugin.preview = True
@@ -334,14 +332,11 @@ def _checked(url: str) -> ApprisePlugin | str:
             return without_secrets([str(error), *recorded.log], url=url)
 
 
-def _plugin(url: str, storage_path: str | None) -> Any:
+def _plugin(url: str) -> Any:
     import apprise
 
-    # genbridge's name; none of Apprise's pictures or files; no redirects, which would forward credentials; no retries
-    # in addition to genbridge's own.
-    storage: dict[str, Any] = (
-        {"storage_path": storage_path, "storage_mode": "auto"} if storage_path else {"storage_mode": "memory"}
-    )
+    # genbridge's name; none of Apprise's pictures or files; nothing stored on disk; no redirects, which would forward
+    # credentials; no retries in addition to genbridge's own.
     asset = apprise.AppriseAsset(
         app_id="genbridge",
         app_desc="genbridge",
@@ -351,9 +346,9 @@ def _plugin(url: str, storage_path: str | None) -> Any:
         image_path_mask="",
         http_redirects=False,
         default_service_retry=0,
-        pgp_autogen=bool(storage_path),
-        pem_autogen=bool(storage_path),
-        **storage,
+        storage_mode="memory",
+        pgp_autogen=False,
+        pem_autogen=False,
     )
     try:
         plugin = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=False)

@@ -44,8 +44,6 @@ class ChatSink:
     Each target has its own queue with the name `PLACE:DIGEST`: the URL's position in `urls`, and the digest of its
     text. For a URL with several targets it is `PLACE.N:DIGEST`, with a digest of the text and the target. Deliveries of
     an earlier version may have a queue for such a URL as a whole.
-
-    `storage_path` is where plugins may store data; without it they store nothing.
     """
 
     def __init__(
@@ -57,7 +55,6 @@ class ChatSink:
         body: str | None,
         timeout_s: float,
         give_up_s: float = GIVE_UP_S,
-        storage_path: str | None = None,
         network: ChatNetwork | None = None,
         style: ChatStyle | None = None,
         files: ResultFiles | None = None,
@@ -69,7 +66,6 @@ class ChatSink:
             name=name,
             timeout_s=timeout_s,
             give_up_s=give_up_s,
-            storage_path=storage_path,
             network=network,
             previews=style is not None and style.previews,
         )

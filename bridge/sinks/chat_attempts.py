@@ -50,7 +50,6 @@ class ChatTarget:
         url: str,
         timeout_s: float,
         give_up_s: float,
-        storage_path: str | None,
         network: ChatNetwork | None = None,
         target: PluginTarget | None = None,
         previews: bool = False,
@@ -58,9 +57,7 @@ class ChatTarget:
         self._url = url
         self._give_up_s = give_up_s
         self._network = network
-        self._new_plugin = partial(
-            ApprisePlugin, url, storage_path=storage_path, timeout_s=timeout_s, target=target, previews=previews
-        )
+        self._new_plugin = partial(ApprisePlugin, url, timeout_s=timeout_s, target=target, previews=previews)
         self._threads = CallThreads(count=THREADS_PER_TARGET, name=f"chat-{name}")
         self._idle: list[ApprisePlugin] = []
 

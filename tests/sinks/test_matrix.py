@@ -43,7 +43,6 @@ class Room:
     robot: MatrixUser
     reader: MatrixUser
     room_id: str
-    folder: Path
 
     @property
     def url(self) -> str:
@@ -60,7 +59,6 @@ class Room:
             title=None,
             body=None,
             timeout_s=20,
-            storage_path=str(self.folder / "apprise"),
             network=ChatNetwork(ca_file=str(self.server.ca_file)),
             style=style,
             files=files,
@@ -86,9 +84,9 @@ def people(server: MatrixServer) -> Iterator[tuple[MatrixUser, MatrixUser]]:
 
 
 @pytest.fixture
-def room(server: MatrixServer, people: tuple[MatrixUser, MatrixUser], tmp_path: Path) -> Room:
+def room(server: MatrixServer, people: tuple[MatrixUser, MatrixUser]) -> Room:
     robot, reader = people
-    return Room(server, robot, reader, robot.room_with(reader), tmp_path)
+    return Room(server, robot, reader, robot.room_with(reader))
 
 
 class _Html(HTMLParser):
