@@ -41,9 +41,9 @@ LAST_COMMIT_S: Final = 1.0  # ... and its commits after that; together they stay
 class App:
     """One daemon on one store, which the caller has locked. `run` works until `stop`; `apply` replaces the settings.
 
-    `offload` runs its calls to the store; `lease_offload` runs calls that must not wait for these. `observers` are
-    notified of changes to the store; more may be added later. `tallies` are recorded in addition to those of the
-    sources.
+    `offload` runs the calls to the store. `lease_offload` runs calls that must not wait for the calls in `offload`.
+    `observers` are notified of changes to the store; more may be added later. `tallies` are recorded in addition to
+    those of the sources.
     """
 
     def __init__(

@@ -67,7 +67,7 @@ def wait_for(
     as_json: bool = False,
 ) -> int:
     """Show progress on stderr until these tasks have finished or the timeout has passed. Then print them, and return
-    the exit code. `known`: the store's news from before the tasks were read."""
+    the exit code. `known`: the store's `news()` from before the tasks were read."""
     if count_live(views):
         session.hint_at_daemon()
     clock, screen = SystemClock(), screen_of(sys.stderr)

@@ -25,15 +25,15 @@ class SettingsFacts:
 
 
 def known_settings(store: ReadStore, file: SettingsFile) -> list[SettingsFacts]:
-    """The settings of the daemons that work on this store. On a store that is not shared: of the last daemon, whether
-    it still runs or not."""
+    """The settings of the daemons that work on this store. On a store that is not shared, these are the settings of the
+    last daemon, even if it has stopped."""
     working = {view.member.rpartition("#")[0] for view in store.members()} if store.is_shared else {""}
     found = [_facts(one) for one in store.sources() if one.source == SETTINGS and one.daemon in working]
     return found or [unread_settings(file)]
 
 
 def unread_settings(file: SettingsFile) -> SettingsFacts:
-    """These settings, which no daemon has in force."""
+    """The facts about settings that no daemon uses."""
     return SettingsFacts(daemon="", path=str(file.path), read_at=None)
 
 

@@ -65,9 +65,9 @@ class ReadBudget:
 class CallbackReliance:
     """Whether an account's callbacks are reliable enough to make regular polls less frequent.
 
-    They are until `until_at`. Each callback moves that time to four times the usual interval of callbacks from now, at
-    least two and at most ten minutes. When a task finishes without a callback, they count as unreliable until three
-    more callbacks have arrived.
+    Callbacks are reliable until `until_at`. Each callback sets `until_at` to four times the usual interval of callbacks
+    from now, at least two and at most ten minutes. When a task finishes without a callback, they count as unreliable
+    until three more callbacks have arrived.
     """
 
     until_at: float = -math.inf

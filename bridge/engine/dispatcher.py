@@ -59,7 +59,7 @@ class Dispatcher:
         self.finished = anyio.Event()  # set when no attempt is in flight
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Run the queues; return after `stop` when no attempt is in flight any more."""
+        """Run the queues; return after `stop` when no attempt is in flight."""
         try:
             async with anyio.create_task_group() as self._group:
                 task_status.started()

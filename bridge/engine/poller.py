@@ -73,10 +73,10 @@ class Poller:
         self._revision = 0  # the store's revision up to which watches have been read
         self._needing_more: set[str] = set()  # accounts that have left bulk watches in the store
         self._more_needed = anyio.Event()
-        self.finished = anyio.Event()  # set when nothing is in flight any more
+        self.finished = anyio.Event()  # set when nothing is in flight
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Run the accounts' pollers; return after `stop` when nothing is in flight any more."""
+        """Run the accounts' pollers; return after `stop` when nothing is in flight."""
         try:
             async with anyio.create_task_group() as self._group:
                 task_status.started()

@@ -81,7 +81,7 @@ class NextStep(NamedTuple):
     step: Step
     write: Note | TaskChange  # a note unless the phase changes or an event is due
     next_poll_at: float  # steady time; infinity: never
-    unreadable: AnswerUnread | None = None  # to be stored, too
+    unreadable: AnswerUnread | None = None  # a change to store in addition to `write`
 
 
 class StepPlanner:

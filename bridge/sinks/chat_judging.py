@@ -33,7 +33,7 @@ def sent(exchanges: Sequence[Exchange], schemes: Collection[str]) -> Accepted | 
 
 
 def failed(exchanges: Sequence[Exchange], schemes: Collection[str], log: Sequence[str]) -> Deferred:
-    """The outcome of a message that the plugin reports as failed. Its reason is empty."""
+    """The outcome of a message that the plugin reports as failed, with an empty reason."""
     waits = [each.requested_wait_s for each in exchanges]
     waits += [each.retry_after_s for each in _outcomes(exchanges, schemes) if isinstance(each, Deferred)]
     known = [wait_s for wait_s in waits if wait_s is not None]

@@ -31,7 +31,7 @@ from bridge.sinks.posting import Poster, PostSettings
 from bridge.sinks.splitting import count_sent, mark_sent, split_text
 from bridge.sinks.texts import ChatTexts, WrittenMessage, bare_texts, read_stored
 
-UPLOADS_S: Final = 20.0  # after this time no further upload begins: the text waits for them
+UPLOADS_S: Final = 20.0  # after this time no further upload begins, because the text waits for the uploads
 
 
 class RobotSink:

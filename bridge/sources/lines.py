@@ -128,7 +128,8 @@ class LinesFile:
         self._set_former(former)
 
     async def _read_former(self, until: float) -> bool:
-        """Read what is still written to a file that was moved away. Returns whether its end was reached."""
+        """Read what is still written to a file that was moved away. Returns whether the end of that file was
+        reached."""
         former = self._former
         if former is None:
             return True

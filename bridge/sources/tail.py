@@ -73,7 +73,7 @@ class Tail:
 
     def resume(self, position: Position) -> bool:
         """Continue from `position` if the file still begins with the same content, even if its inode differs. Returns
-        whether it does."""
+        whether the content is the same."""
         size_bytes = os.fstat(self._file_fd).st_size
         if size_bytes < position.offset or self._fingerprint(position.offset) != position.fingerprint:
             return False

@@ -160,7 +160,7 @@ class CommandStore(WatchStore):
 
 
 def enable(session: Session, endpoints: Collection[str]) -> bool:
-    """Deliver to these endpoints again; whether any of them was disabled."""
+    """Deliver to these endpoints again; returns whether any of them was disabled."""
     return session.execute(SQL["commands.enable"], endpoints=sorted(endpoints)) > 0
 
 

@@ -78,7 +78,7 @@ class _Kind(NamedTuple):
         return self.standing in {Standing.HELD, Standing.WAITING}
 
     def marks(self, begin: DeliveryMark | None, most: int) -> tuple[list[DeliveryMark], DeliveryMark | None]:
-        """The first of them, and where the search stopped (None: at the end)."""
+        """The marks of the first deliveries, and where the search stopped (None: at the end)."""
         if self.wanted.text:
             found = (one for one in self.of_text() if begin is None or self._order(one) > self._order(begin))
             return list(islice(found, most)), None

@@ -112,7 +112,7 @@ class FollowStore(EventLog):
 
 
 def _page(session: Session, after: int, upto: int | None) -> LogPage:
-    """Up to the end, or to an earlier position."""
+    """The events after one position, up to the end of the log or to `upto`."""
     oldest, newest = session.find(SQL["log.bounds"])[0]
     if not oldest <= after <= newest:
         return LogPage(events=(), position=newest, oldest=oldest, newest=newest, is_gone=True)

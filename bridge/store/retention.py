@@ -12,11 +12,11 @@ class Retention(ReadStore):
         """Delete what was settled or finished longer ago than these seconds; returns how many deliveries and watches
         are gone, at most `limit`. Zero means that nothing is left to prune.
 
-        Events leave the log after as long as accepted deliveries do. They are counted only if none of the above is
-        gone and more of them are left.
+        Events are deleted from the log after the same time as accepted deliveries. Deleted events count in the result
+        only if no delivery or watch was deleted and more old events are left.
 
-        Watches go only after all their deliveries. One that a list still names is cut down to a tombstone, so that the
-        list's next reading does not watch it again; it goes when the list drops it.
+        A watch is deleted only after all its deliveries. If a list still names it, only its id is kept, so that the
+        next reading of the list does not watch it again. The id is deleted when the list no longer names it.
         """
         with self._locked() as session:
             forgotten = _forget_events(session, before=now - delivered_s, limit=limit)

@@ -112,5 +112,5 @@ UNREADABLE: Final = f"""
 
 
 def unreadable_rows(found: Iterable[Any]) -> list[str]:
-    """These kinds and keys, and those that this process has met, as text."""
+    """The found kinds and keys, and the ones that this process has logged, as text."""
     return sorted(f"{what} {_text(key)}" for what, key in {*map(tuple, found), *_logged})

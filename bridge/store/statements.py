@@ -42,8 +42,8 @@ _CHOICE: Final = re.compile(r"\{(sqlite|postgres):(.*?)\}", re.DOTALL)
 
 
 class Statement(str):
-    """One statement. With `answer` it is a SELECT of these columns, which `sql` follows, and a session fetches all its
-    rows in one step. `new`: the columns of the given rows, with their types: int, float, text, bool or bytes."""
+    """One statement. With `answer` it is a SELECT of these columns, followed by `sql`. A session fetches all its rows
+    in one step. `new`: the columns of the given rows, with their types: int, float, text, bool or bytes."""
 
     new: Mapping[str, str]
     answer: Sequence[str]

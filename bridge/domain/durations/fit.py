@@ -33,7 +33,7 @@ class Fit:
     sums: tuple[float, ...]
     count: int  # tasks of this kind that were observed to finish
     support: float  # observed tasks, of this kind and similar ones, that the fit is based on
-    bias: float = 0.0  # of forecasts from progress: mean and spread of ln(actual / forecast remaining time)
+    bias: float = 0.0  # for forecasts from progress: the mean and the spread of ln(actual / forecast remaining time)
     error: float = 0.5
 
     def hazard(self, age_s: float) -> float:

@@ -14,7 +14,7 @@ from bridge.domain.durations.bins import BINS, EDGES, WIDTHS, bin_of
 FORGETTING: Final = 0.97  # each finished task multiplies the weight of earlier tasks by this
 MOST: Final = 1e12  # larger than any real sum; a stored table with a larger number is invalid
 _DIGITS: Final = 6  # significant digits of stored numbers; more would be noise
-_LEAST_UNIT: Final = 1e-100  # far above the smallest float
+_LEAST_UNIT: Final = 1e-100  # the smallest weight before rescaling; far above the smallest float
 
 
 def _zeros() -> list[float]:

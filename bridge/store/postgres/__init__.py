@@ -62,7 +62,7 @@ def open_postgres(place: PostgresUrl, *, create: bool, clock: Clock) -> Postgres
 
 
 def connected(place: PostgresUrl, *, create: bool, clock: Clock) -> Database:
-    """The transactions of the store at this place. The errors of `open_postgres`."""
+    """The transactions of the store at this place. Raises the errors of `open_postgres`."""
     database = Database(place, clock=clock)
     try:
         version = database.version()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bridge.store.postgres.database import Database
 
 OWN: Final[Mapping[str, Sequence[str]]] = {"watches": ("slot", "urls"), "deliveries": ("slot",)}
-"""Columns that SQLite has not: they are computed from the others."""
+"""Columns that SQLite does not have. They are computed from the others."""
 MUTE: Final = 0.25  # maximum silence of a guarded transaction, as a part of the lease
 _UNHURRIED_S: Final = 3600.0
 _FETCHED: Final = 2000  # rows at a time

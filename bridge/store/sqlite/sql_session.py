@@ -113,7 +113,7 @@ def _exact(column: str) -> str:
 
 
 def _blobs(columns: Sequence[str]) -> list[int]:
-    """The places of the columns that hold bytes, which JSON has not."""
+    """The positions of the columns with bytes, because JSON has no bytes."""
     return [place for place, column in enumerate(columns) if column == "body"]
 
 
