@@ -74,7 +74,7 @@ def test_without_colors_the_level_is_a_word() -> None:
     assert "\x1b" not in line("watch.finished", marks=False, phase="failed", **TASK)
 
 
-def test_a_new_day_has_a_line_of_its_own() -> None:
+def test_a_new_day_has_its_own_line() -> None:
     lines = ConsoleLines(lambda: Screen(80, 24, is_terminal=True, marks=False), is_whole=False)
     said = [lines(None, "", {"event": "daemon.ready", "level": "info", "timestamp": AT + at}) for at in (0, 1, DAY_S)]
     assert [one.count("\n") for one in said] == [0, 0, 1]

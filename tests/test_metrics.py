@@ -14,7 +14,7 @@ def test_accounts_and_endpoints_of_the_settings_count_from_0() -> None:
     assert set(metrics.endpoints["hook"].attempts.values()) == {0}
 
 
-def test_what_a_reload_removes_is_no_longer_shown_and_counts_on_when_it_comes_back() -> None:
+def test_removed_accounts_and_endpoints_are_hidden_and_keep_their_counts() -> None:
     metrics = Metrics()
     metrics.show(accounts=["kling", "luma"], endpoints=["hook"])
     metrics.account("kling").polls["running"] += 3

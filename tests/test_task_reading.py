@@ -101,7 +101,7 @@ def test_an_own_description_may_need_no_key(tmp_path: Path) -> None:
         loaded(tmp_path, own + account + "  c: {provider: runway}\n")
 
 
-def test_an_accounts_own_limits_go_before_its_providers(tmp_path: Path) -> None:
+def test_an_accounts_own_limits_replace_its_providers(tmp_path: Path) -> None:
     account = "accounts:\n  a: {provider: runpod, api_key: k12345}\n"
     given = loaded(tmp_path, account + "  b: {provider: runpod, api_key: k12345, limits: {rate: 10}}\n").settings
     runpod, kling = descriptions()["runpod"], descriptions()["kling"]
@@ -300,7 +300,7 @@ def test_an_unknown_create_answer_gets_a_hint_to_write_a_description(
         ({"success": False, "msg": "no credits"}, '"no credits"'),
     ],
 )
-def test_what_a_provider_says_in_refusing_a_task_is_repeated(
+def test_the_providers_message_about_a_refused_task_is_shown(
     tmp_path: Path, answer: dict[str, object], said: str
 ) -> None:
     with pytest.raises(TaskProblem) as refused:

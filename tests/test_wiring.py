@@ -71,7 +71,7 @@ async def test_a_bug_in_one_endpoints_message_simplifies_it_and_does_not_affect_
             assert TASK_ID in (said["data"]["task_id"] if faulty == "hook" else said["title"])
 
 
-async def test_only_what_the_archive_takes_is_held_for_its_copies(tmp_path: Path) -> None:
+async def test_only_results_that_the_archive_copies_are_held(tmp_path: Path) -> None:
     path = tmp_path / "genbridge.yaml"
     path.write_text(f"{SETTINGS}archive: {{to: copies}}\n")
     path.chmod(0o600)

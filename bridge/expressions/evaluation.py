@@ -29,7 +29,7 @@ INTEGERS: Final = range(-(2**63), 2**64)  # the integers that orjson can write
 
 
 class OutOfSteps(Exception):
-    """The evaluation exceeds its budget. The text says how."""
+    """The evaluation exceeds its budget. The text names the exceeded limit."""
 
 
 class Evaluation(TreeInterpreter):

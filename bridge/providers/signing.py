@@ -28,8 +28,8 @@ def signer(pair: KeyPair, access_key: str, secret_key: str, *, now: Callable[[],
 def of_pair(
     pair: KeyPair | None, secrets: Sequence[str], *, now: Callable[[], float]
 ) -> tuple[JwtKey | None, Signer | None]:
-    """For an account with access key and secret key: its token, or the function that signs its requests. Neither for
-    other accounts."""
+    """For an account with access key and secret key: its token, or the function that signs its requests. Other accounts
+    get None for both."""
     if pair is None or not secrets:
         return None, None
     access_key, secret_key = secrets

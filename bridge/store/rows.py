@@ -96,8 +96,8 @@ _WRONG: Final = f"doubt_kind NOT IN ({_words(Kind)}) {{sqlite:OR {SQL['reads.wro
 
 
 def _none_of(select: str, column: str, words: Iterable[str]) -> str:
-    """Rows with any other value than these: one SELECT for each gap between two of them. With an index on the column,
-    each SELECT reads only the rows that it finds. NOT IN would read every row."""
+    """Rows whose value is not in the list: one SELECT for each gap between two neighboring values. With an index on the
+    column, each SELECT reads only the rows that it finds. NOT IN would read every row."""
     known = sorted(words)
     gaps = (f"{column} > '{low}' AND {column} < '{high}'" for low, high in pairwise(known))
     return " UNION ".join(f"{select} {gap}" for gap in (f"{column} < '{known[0]}'", *gaps, f"{column} > '{known[-1]}'"))

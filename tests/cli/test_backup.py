@@ -164,7 +164,7 @@ def test_a_restored_store_keeps_the_owner_and_mode_of_the_one_before(shell: Shel
 
 
 @pytest.mark.parametrize(("command", "tool"), [("backup", "pg_dump"), ("restore", "pg_restore")])
-def test_a_store_in_postgresql_has_tools_of_its_own(command: str, tool: str, shell: Shell) -> None:
+def test_backups_of_postgresql_use_its_own_tools(command: str, tool: str, shell: Shell) -> None:
     shell.settings({"store": "postgresql://me:sesame-open@127.0.0.1:1/db"})
     said = shell(command, "copy.db")
     assert said.code == 2

@@ -101,7 +101,7 @@ def test_a_usage_mistake_is_explained_and_exits_2(words: list[str], hint: str, s
     assert said.err.count("\n") == 1
 
 
-def test_what_a_command_that_does_not_exist_leads_to_exists() -> None:
+def test_every_suggested_command_exists() -> None:
     for name, advice in MEANT.items():
         assert name not in COMMANDS
         for named in re.findall(r"`genbridge ([a-z]+)", advice):
@@ -187,7 +187,7 @@ def test_quick_commands_and_check_report_a_mistake_in_the_same_words(shell: Shel
         assert f"genbridge.yaml:{line}" in said.err.splitlines(), words
 
 
-def test_light_commands_work_in_a_shell_without_the_secrets_and_the_others_name_what_is_missing(shell: Shell) -> None:
+def test_quick_commands_work_without_the_secrets_and_the_others_name_the_missing_ones(shell: Shell) -> None:
     assert shell("add", "a").code == 0
     for words in READING[:3]:
         assert shell(*words).code == 0, words
@@ -239,7 +239,7 @@ def test_a_second_daemon_exits_75_and_names_the_first(shell: Shell, monkeypatch:
         assert f"pid {os.getpid()}" in shell("status", "--json").json["daemon"]
 
 
-def test_a_port_that_is_taken_exits_69_though_it_is_found_deep_inside(shell: Shell) -> None:
+def test_a_taken_port_exits_69(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         said = shell("simulate", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert said.code == 69
@@ -391,7 +391,7 @@ def is_at_rest(pid: int) -> bool:
     return True
 
 
-def test_light_commands_do_not_load_what_only_the_daemon_needs(shell: Shell) -> None:
+def test_quick_commands_do_not_load_modules_of_the_daemon(shell: Shell) -> None:
     shell("add", "a")
     script = "import sys; from bridge.cli import outcome; outcome(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
     for words in (["list"], ["status"], ["deliveries"], ["show", "a"], ["explain", "a"]):

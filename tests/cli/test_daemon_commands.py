@@ -59,7 +59,7 @@ def ready(shell: Shell) -> None:
     until((shell.folder / "queue").is_dir, seconds=10, what="the queue folder")
 
 
-def test_on_a_terminal_run_begins_with_a_summary_and_goes_on_with_short_lines(shell: Shell, world: World) -> None:
+def test_on_a_terminal_run_prints_a_summary_and_then_short_lines(shell: Shell, world: World) -> None:
     change(shell.folder / "genbridge.yaml", log={"format": "auto"}, http={"listen": "127.0.0.1:0"})
     shell("add", "a")
     world.ends_at["a"] = 0.0
@@ -114,7 +114,7 @@ def test_a_signal_while_it_starts_ends_it_in_good_order(number: int, shell: Shel
     assert "Traceback" not in daemon.log.read_text()
 
 
-def test_a_second_signal_quits_without_waiting_for_what_is_in_flight(shell: Shell, world: World) -> None:
+def test_a_second_signal_quits_without_waiting_for_work_in_flight(shell: Shell, world: World) -> None:
     hang = threading.Event()
 
     def fault(task_id: str) -> None:
@@ -300,7 +300,7 @@ def test_once_says_1_when_a_delivery_died_or_a_task_was_given_up(shell: Shell, w
     assert shell("show", "b", "--json").json["phase"] == "timed_out"
 
 
-def test_once_does_not_wait_for_what_these_settings_can_never_do(shell: Shell, world: World) -> None:
+def test_once_does_not_wait_for_work_that_these_settings_can_never_finish(shell: Shell, world: World) -> None:
     world.receive = lambda event_id, times: 410
     world.ends_at["a"] = 0.0
     shell("add", "a")

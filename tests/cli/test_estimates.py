@@ -42,7 +42,7 @@ def learned(shell: Shell) -> Shell:
     return shell
 
 
-def test_list_and_show_say_when_the_end_is_expected_and_how_far_that_may_be_off(learned: Shell) -> None:
+def test_list_and_show_have_the_expected_finish_and_its_range(learned: Shell) -> None:
     other, one = learned("list", "--json").json
     assert (one["id"], other["id"]) == ("a", "b")
     low, middle, high = (seconds(one[key]) for key in ("eta_low_at", "eta_at", "eta_high_at"))
@@ -83,7 +83,7 @@ def test_every_command_and_the_page_call_the_same_task_late(learned: Shell) -> N
     assert "kling/age-100: submitted" in waited
 
 
-def test_nothing_is_foretold_of_what_has_ended(learned: Shell) -> None:
+def test_finished_tasks_have_no_forecast(learned: Shell) -> None:
     assert learned("withdraw", "a").code == 0
     shown = learned("show", "a", "--json").json
     assert shown["eta_at"] is None

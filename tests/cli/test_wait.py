@@ -72,7 +72,7 @@ def test_an_account_whose_name_is_no_text_is_unknown(shell: Shell) -> None:
     assert "unknown account" in said.err
 
 
-def test_one_that_did_not_succeed_is_1_also_when_it_was_withdrawn_or_over_before(shell: Shell) -> None:
+def test_a_task_without_success_exits_1_even_if_it_finished_or_was_withdrawn_before(shell: Shell) -> None:
     shell("add", "a", "b")
     shell("withdraw", "b")
     assert shell("wait", "b").out == "kling\tb\twithdrawn\n"
@@ -83,7 +83,7 @@ def test_one_that_did_not_succeed_is_1_also_when_it_was_withdrawn_or_over_before
     assert shell("wait", "a").code == 1
 
 
-def test_time_over_is_75_and_says_what_is_missing(shell: Shell) -> None:
+def test_a_timeout_exits_75_and_names_the_unfinished_tasks(shell: Shell) -> None:
     shell("add", "a", "b")
     said = shell("wait", "--timeout", "0.1s")
     assert said.code == 75
@@ -93,7 +93,7 @@ def test_time_over_is_75_and_says_what_is_missing(shell: Shell) -> None:
     assert shell("wait", "--account", "kling").code == 0, "nothing to wait for there"
 
 
-def test_a_store_that_fails_meanwhile_says_that_nothing_is_lost(shell: Shell) -> None:
+def test_a_store_that_fails_during_the_wait_loses_nothing_and_says_so(shell: Shell) -> None:
     shell("add", "a")
     file = shell.folder / "state.db"
 
@@ -145,7 +145,7 @@ def test_results_on_a_terminal_have_marks_and_whole_urls_and_the_summary_stays(s
     assert second.startswith("✗ kling/b failed after ")
 
 
-def test_ctrl_c_leaves_what_is_known_and_says_that_nothing_is_lost(shell: Shell) -> None:
+def test_ctrl_c_prints_the_known_results_and_says_that_nothing_is_lost(shell: Shell) -> None:
     shell("add", "a", "b")
     said = in_terminal(shell.folder, "wait", on_output=interrupt_at("0 of 2 finished"), exits=130)
     assert said.lines[-1] == "note: stopped waiting; the tasks are still watched"

@@ -151,7 +151,7 @@ def test_deliveries_of_a_task_that_is_not_watched_are_an_error(shell: Shell, sto
     assert "nobody is not watched" in said.err
 
 
-def test_the_table_is_aligned_whole_and_plays_no_tricks_on_the_terminal(shell: Shell, store: SqliteStore) -> None:
+def test_the_table_is_aligned_uncut_and_escaped(shell: Shell, store: SqliteStore) -> None:
     store.add([make_wish(task_id="x" * 300)], source="cli", now=NOW)
     store.add([make_wish(task_id="wide", label="映画")], source="cli", now=NOW)
     said = shell("list")
@@ -271,7 +271,7 @@ def test_explain_has_the_same_for_programs(shell: Shell, store: SqliteStore) -> 
     ]
 
 
-def test_explain_says_what_is_next_for_programs_and_what_a_delivery_waits_for(shell: Shell, store: SqliteStore) -> None:
+def test_explain_json_has_the_next_step_and_the_reason_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> None:
     when, *more = shell("explain", "live", "--json").json["next_poll"]
     assert when.startswith("in ")
     assert "no daemon is running on this store: `genbridge run` starts one" in more
@@ -282,7 +282,7 @@ def test_explain_says_what_is_next_for_programs_and_what_a_delivery_waits_for(sh
     assert delivery["next_attempt_at"] in delivery["summary"]
 
 
-def test_explain_says_what_is_next_and_what_holds_it_back(shell: Shell, store: SqliteStore) -> None:
+def test_explain_shows_the_next_step_and_the_reason_for_its_delay(shell: Shell, store: SqliteStore) -> None:
     story = shell("explain", "live").out
     assert re.search(r"next poll: in \d+d \d+h; a tenth of its age", story)
     assert "no daemon is running on this store" in story
@@ -331,7 +331,7 @@ def test_explain_and_status_show_what_is_held_and_until_when(shell: Shell, store
     assert "account kling sends one request every 30 s until" in story
 
 
-def test_explain_of_what_is_overdue_names_no_wait_that_is_over(shell: Shell, store: SqliteStore) -> None:
+def test_explain_of_an_overdue_poll_names_no_past_wait(shell: Shell, store: SqliteStore) -> None:
     why = "similar tasks usually take 8 s to 11 s (12 tasks seen); polled again after 2 s"
     store.note([make_note(LIVE, next_poll_at=FAR, next_poll_why=why)])
     assert f"; {why}\n" in shell("explain", "live").out
@@ -449,7 +449,7 @@ def test_explain_says_that_copies_are_made_and_what_waits_for_them(shell: Shell,
     assert RFC3339.fullmatch(copy["next_attempt_at"])
 
 
-def test_status_leaves_out_the_troubles_of_what_the_settings_no_longer_have(shell: Shell, store: SqliteStore) -> None:
+def test_status_leaves_out_problems_of_removed_accounts_and_endpoints(shell: Shell, store: SqliteStore) -> None:
     tell = Teller(("hook", ""), ("chat", ""), ("former", ""))
     store.commit([make_end(LIVE), make_block()], tell)
     for name in ("hook", "chat", "former"):

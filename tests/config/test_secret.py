@@ -277,7 +277,7 @@ def test_only_the_tokens_in_a_robots_url_are_hidden(tmp_path: Path, form: str, u
     assert not {"webhooks", "sendMessage", "open-apis", "access_token", "discord.com"} & found
 
 
-def test_an_endpoints_fingerprint_follows_what_is_written_and_nothing_else(tmp_path: Path) -> None:
+def test_an_endpoints_fingerprint_depends_only_on_its_written_settings(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k")
     first = loaded(tmp_path, FULL).settings.endpoints
     again = resolved(tmp_path, FULL, ENV).settings.endpoints

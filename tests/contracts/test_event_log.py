@@ -115,7 +115,7 @@ def test_an_event_is_in_the_log_once_however_often_its_change_is_repeated(store:
     assert [event.topic for event in log.read_events(0).events] == ["task_progress", "task_succeeded"]
 
 
-def test_reading_goes_on_where_it_ended_after_a_restart(
+def test_reading_continues_where_it_ended_after_a_restart(
     place: Place, opened: Callable[[], Store], store: Store, log: EventLog
 ) -> None:
     ended(store, "a")

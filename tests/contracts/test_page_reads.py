@@ -93,7 +93,7 @@ class TestFigures:
         assert last_at > NOW + 70
         assert store.accepted(last_at + 1) == {}
 
-    def test_a_result_that_goes_before_the_next_attempt_is_found(self, store: Store) -> None:
+    def test_a_result_that_expires_before_the_next_attempt_is_found(self, store: Store) -> None:
         gone_at = NOW + 600
         add(store, "task-1", "b", "c")
         expiring = VIDEO._replace(expires_ms=round(gone_at * 1000))

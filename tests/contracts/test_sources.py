@@ -74,7 +74,7 @@ def intake() -> RecordingIntake:
     return RecordingIntake()
 
 
-async def test_what_is_there_has_been_handed_over_when_it_has_started(
+async def test_existing_tasks_have_been_handed_over_after_the_start(
     place: Place, intake: RecordingIntake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rescans, "READY_S", 600.0)  # a busy machine may take longer than a daemon waits
@@ -86,7 +86,7 @@ async def test_what_is_there_has_been_handed_over_when_it_has_started(
         assert source.is_idle()
 
 
-async def test_what_comes_later_is_handed_over_soon(place: Place, intake: RecordingIntake) -> None:
+async def test_later_tasks_are_handed_over_soon(place: Place, intake: RecordingIntake) -> None:
     place.put("one")
     async with running(place.source(intake)):
         place.put("two")
@@ -144,7 +144,9 @@ async def test_a_second_reading_of_the_same_changes_nothing(place: Place, intake
     assert intake.named.keys() == {place.source(intake).tally.source}
 
 
-async def test_garbage_neither_stops_it_nor_hides_what_is_good(place: Place, intake: RecordingIntake) -> None:
+async def test_invalid_entries_neither_stop_the_source_nor_hide_valid_ones(
+    place: Place, intake: RecordingIntake
+) -> None:
     place.put("one")
     source = place.source(intake)
     async with running(source):

@@ -176,7 +176,7 @@ class TestSync:
         self.sync(store, "a", "b")
         assert self.sync(store) == ([], ["a", "b"])
 
-    def test_what_another_source_names_is_not_withdrawn(self, store: Store) -> None:
+    def test_a_task_that_another_source_names_is_not_withdrawn(self, store: Store) -> None:
         add(store, "a", source="cli")
         self.sync(store, "a", "b")
         add(store, "b", source="queue")
@@ -189,7 +189,7 @@ class TestSync:
         assert self.sync(store) == ([], [])
         assert store.sync([], source="other list", now=NOW) == ([], [WatchKey("kling", "a")])
 
-    def test_what_is_kept_is_neither_added_nor_withdrawn(self, store: Store) -> None:
+    def test_kept_tasks_are_neither_added_nor_withdrawn(self, store: Store) -> None:
         self.sync(store, "a", "b", "c")
         kept = [WatchKey("kling", "a"), WatchKey("kling", "new")]
         _, gone = store.sync([make_wish(task_id="c")], source="watchlist", now=NOW, kept=kept)

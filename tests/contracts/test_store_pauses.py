@@ -21,7 +21,7 @@ def test_a_pause_is_kept_with_its_end(store: Store) -> None:
     assert pause.until_at == NOW + 60
 
 
-def test_only_what_is_paused_can_be_resumed(store: Store) -> None:
+def test_only_paused_names_can_be_resumed(store: Store) -> None:
     assert not store.resume(PauseOf.ACCOUNT, "kling", now=NOW)
     store.pause(PauseOf.ACCOUNT, "kling", now=NOW, until_at=None)
     assert store.resume(PauseOf.ACCOUNT, "kling", now=NOW + 10)

@@ -12,7 +12,7 @@ FACTS = SourceFacts(
 )
 
 
-def test_facts_replace_what_was_known_of_the_same_source(store: Store) -> None:
+def test_facts_replace_earlier_ones_of_the_same_source(store: Store) -> None:
     assert store.sources() == []
     store.record_sources([FACTS])
     failing = replace(FACTS, error="no such folder", error_at=2.5, is_failing=True, taken=4, note=None)
@@ -20,7 +20,7 @@ def test_facts_replace_what_was_known_of_the_same_source(store: Store) -> None:
     assert store.sources() == [failing]
 
 
-def test_each_daemon_and_path_has_facts_of_its_own(store: Store) -> None:
+def test_each_daemon_and_path_has_its_own_facts(store: Store) -> None:
     facts = [replace(FACTS, daemon=daemon, path=path) for daemon in ("a", "b") for path in ("/one", "/two")]
     store.record_sources(facts)
     assert store.sources() == facts

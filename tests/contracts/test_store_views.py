@@ -152,7 +152,7 @@ class TestLists:
         ):
             assert store.list_deliveries(wanted) == expected, wanted
 
-    def test_pages_of_deliveries_go_on_where_the_last_one_ended(self, store: Store) -> None:
+    def test_pages_of_deliveries_continue_where_the_last_one_ended(self, store: Store) -> None:
         add(store, *"abc")
         store.commit([make_end(WatchKey("kling", name)) for name in "abc"], Teller())
         first = store.list_deliveries(limit=2)
@@ -169,7 +169,7 @@ class TestLists:
         assert [one.outcome for one in store.list_deliveries(attempts=True)[0].made] == ["accepted"]
         assert store.list_deliveries(attempts=True) == store.deliveries_of(KEY)
 
-    def test_what_is_not_there_is_unknown(self, store: Store) -> None:
+    def test_a_missing_watch_is_unknown(self, store: Store) -> None:
         assert store.find("task-1") == []
         assert store.deliveries_of(KEY) == []
         with pytest.raises(UnknownError, match="no watch of task task-1 at account kling"):
@@ -329,7 +329,7 @@ class TestAsks:
         states = (DeliveryState.DEAD,) if dead else ()
         return store.redeliver(DeliveryFilter(event_ids=event_ids, states=states, since=since, endpoint=endpoint))
 
-    def test_what_is_dead_can_be_delivered_again_as_it_was(self, store: Store) -> None:
+    def test_dead_deliveries_can_be_redelivered_unchanged(self, store: Store) -> None:
         tell = self.ended(store)
         assert self.redeliver(store, dead=True) == 1
         [delivery] = due(store)
@@ -346,7 +346,7 @@ class TestAsks:
         assert [one.event_id for one in due(store)] == [second]
         assert self.redeliver(store, second, endpoint="chat") == 1
 
-    def test_what_was_made_since_an_instant_can_be_delivered_again(self, store: Store) -> None:
+    def test_deliveries_created_since_an_instant_can_be_redelivered(self, store: Store) -> None:
         self.ended(store)
         assert self.redeliver(store, since=NOW + 20, endpoint="automation") == 1
         assert [one.subject for one in due(store)] == ["b"]
@@ -374,7 +374,7 @@ class TestAsks:
         assert store.redeliver(DeliveryFilter(states=(DeliveryState.DEAD,)), expect=1) == 1
         assert store.counts().dead == 0
 
-    def test_what_was_canceled_stays_canceled(self, store: Store) -> None:
+    def test_canceled_deliveries_stay_canceled(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_progress(10), make_end()], Teller())
         assert self.redeliver(store, since=0.0) == 1
@@ -386,7 +386,7 @@ class TestRetention:
     def prune(self, store: Store, *, now: float, limit: int = 500) -> int:
         return store.prune(now=now, ended_s=300, delivered_s=100, dead_s=900, limit=limit)
 
-    def test_what_has_been_kept_long_enough_goes_and_nothing_else(self, store: Store) -> None:
+    def test_only_rows_older_than_the_retention_are_deleted(self, store: Store) -> None:
         add(store, "task-1", "b", "c", "d", now=0)
         ends = [make_end(WatchKey("kling", task_id), at=10) for task_id in ("task-1", "b", "c")]
         store.commit([make_progress(10, at=5)], Teller())
@@ -403,14 +403,14 @@ class TestRetention:
         assert [view.phase for view in store.list_watches()] == ["submitted", "succeeded"]
         assert [one.task_id for one in store.list_deliveries()] == ["c"]
 
-    def test_a_withdrawn_watch_goes_like_an_ended_one(self, store: Store) -> None:
+    def test_a_withdrawn_watch_is_deleted_like_a_finished_one(self, store: Store) -> None:
         add(store, "task-1", now=0)
         store.withdraw([KEY], now=10)
         assert self.prune(store, now=309) == 0
         assert self.prune(store, now=311) == 1
         assert store.list_watches() == []
 
-    def test_an_ended_watch_that_a_list_still_names_leaves_a_tombstone_until_it_does_not(self, store: Store) -> None:
+    def test_a_finished_watch_keeps_its_id_while_a_list_names_it(self, store: Store) -> None:
         wishes = [make_wish(label="lion", meta={"long": "x" * 100})]
         store.sync(wishes, source="watchlist", now=0)
         store.commit([replace(make_end(at=10), reason="why")], nobody)

@@ -87,7 +87,7 @@ async def test_the_first_frame_is_a_snapshot_of_the_counters(store: Store, hub: 
         assert set(snapshot) == {"revision", "now", "counts"}
 
 
-async def test_what_changed_just_before_a_page_connected_is_in_its_first_frame(store: Store, hub: LiveHub) -> None:
+async def test_changes_just_before_a_connection_are_in_its_first_frame(store: Store, hub: LiveHub) -> None:
     add(store, "task-1")
     store.commit([make_end(at=NOW)], Teller())
     async with running(hub) as follow:
@@ -113,7 +113,7 @@ async def test_a_commit_of_this_daemon_shows_with_its_delivery(store: Store, hub
         await seen(stream, "deliveries", id="task-1", endpoint="automation", state="accepted")
 
 
-async def test_what_others_write_shows_too(store: Store, hub: LiveHub) -> None:
+async def test_changes_of_other_processes_are_shown(store: Store, hub: LiveHub) -> None:
     add(store, "task-1")
     async with running(hub) as follow:
         stream = await follow(hub.changes())

@@ -166,7 +166,7 @@ def test_rejected_files_need_a_person_until_they_are_removed(store: Store, loade
     assert found(store, loaded) == []
 
 
-def test_a_result_that_goes_before_its_webhook_is_retried_needs_a_person(store: Store, loaded: Loaded) -> None:
+def test_a_result_that_expires_before_its_webhook_is_retried_is_a_problem(store: Store, loaded: Loaded) -> None:
     add(store, "task-1")
     store.commit([make_end(snapshot=VIDEO._replace(expires_ms=round((NOW + 500) * 1000)))], Teller())
     store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 900)], nobody)

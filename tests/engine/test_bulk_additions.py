@@ -116,7 +116,7 @@ async def test_a_task_that_waits_in_the_store_is_polled_at_once_on_request() -> 
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_a_store_that_fails_meanwhile_leaves_no_task_behind() -> None:
+async def test_a_failing_store_leaves_no_task_out() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
         await rig.watch(*BULK)

@@ -82,7 +82,7 @@ async def test_the_delay_of_detection_counts_from_when_the_provider_says_that_th
     assert sum(rig.metrics.detection_s.counts) == 1
 
 
-async def test_a_task_added_after_its_end_was_not_detected_late() -> None:
+async def test_a_task_added_after_its_finish_does_not_count_as_detected_late() -> None:
     rig = Rig()
     rig.script("a", ended_at(START - 3600))
     async with rig.running():
@@ -91,7 +91,7 @@ async def test_a_task_added_after_its_end_was_not_detected_late() -> None:
     assert (rig.metrics.detection_s.total_s, sum(rig.metrics.detection_s.counts)) == (0.0, 1)
 
 
-async def test_an_end_without_a_time_says_nothing_about_detection() -> None:
+async def test_a_finish_without_a_time_does_not_count_for_detection() -> None:
     rig = Rig()
     rig.script("a", SUCCEEDED)
     async with rig.running():
@@ -143,7 +143,7 @@ async def test_every_attempt_counts_for_its_endpoint_by_its_outcome() -> None:
     assert attempts(rig) == {"accepted": 1, "deferred": 1, "refused": 1, "undeliverable": 1}
 
 
-async def test_the_time_of_a_delivery_counts_from_the_end_seen_until_it_is_accepted() -> None:
+async def test_the_time_of_a_delivery_counts_from_the_observed_finish_until_acceptance() -> None:
     rig = Rig(retries=(5, 300))
     rig.sink.script = [Deferred(reason="503"), Accepted(detail="200")]
     rig.script("a", SUCCEEDED)
@@ -154,7 +154,7 @@ async def test_the_time_of_a_delivery_counts_from_the_end_seen_until_it_is_accep
     assert (delivery_s.total_s, sum(delivery_s.counts)) == (5.0, 1)
 
 
-async def test_a_notice_about_an_account_is_no_end_that_was_delivered() -> None:
+async def test_an_event_about_an_account_does_not_count_as_a_delivered_finish() -> None:
     rig = Rig()
     rig.script("a", REVOKED)
     async with rig.running():

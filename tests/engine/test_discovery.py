@@ -142,7 +142,7 @@ async def test_the_list_is_requested_once_per_interval_however_often_the_setting
         assert [round(later - earlier) for earlier, later in pairwise(rig.lists.looks)] == [60] * 5
 
 
-async def test_after_a_day_of_downtime_every_task_created_meanwhile_is_found_page_by_page() -> None:
+async def test_every_task_created_during_a_day_of_downtime_is_found_page_by_page() -> None:
     rig = ListRig()
     rig.lists.create("old", ago_s=600)
     async with rig.discovering():
@@ -401,7 +401,7 @@ async def test_of_several_daemons_only_one_requests_the_list_and_the_next_takes_
             assert discovery.tally.note is None
 
 
-async def test_each_action_has_a_list_of_its_own_and_one_that_fails_holds_up_no_other() -> None:
+async def test_each_action_has_its_own_list_and_a_failing_list_does_not_delay_others() -> None:
     rig = ListRig()
     rig.lists.actions = ("videos/text2video", "images/generations")
     rig.lists.failing = {"images/generations"}

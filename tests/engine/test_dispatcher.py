@@ -209,7 +209,7 @@ async def test_stop_lets_attempts_in_flight_finish_and_starts_no_more() -> None:
         assert len(rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.WAITING,)))) == 1
 
 
-async def test_what_was_not_accepted_before_a_crash_is_sent_again_with_the_same_id_and_bytes() -> None:
+async def test_unaccepted_deliveries_are_sent_again_after_a_crash_with_the_same_id_and_bytes() -> None:
     rig = Rig()
     rig.sink.hang_s[""] = 60.0
     async with rig.running():

@@ -52,7 +52,7 @@ def test_the_last_schedule_counts_whether_it_is_earlier_or_later() -> None:
     assert popped(queue, NOW + 200) == ["a"]
 
 
-def test_a_forgotten_watch_never_comes_up() -> None:
+def test_a_removed_watch_is_never_returned() -> None:
     queue = PollQueue()
     for task_id in ("a", "b", "c"):
         put(queue, task_id, NOW)

@@ -58,7 +58,7 @@ async def test_a_larger_portion_brings_no_burst() -> None:
         assert 9 <= len(rig.provider.asked) <= 11
 
 
-async def test_released_slots_are_polled_no_more_after_what_is_in_flight() -> None:
+async def test_released_slots_are_not_polled_after_requests_in_flight_finish() -> None:
     rig = Rig(answer_s=3.0)
     given_up = next(task_id for task_id in IDS if task_id not in OWN)
     rig.script(given_up, SUCCEEDED)

@@ -69,7 +69,7 @@ async def test_counts_continue_after_a_restart_and_a_watchlist_counts_its_entrie
     assert records.kept["node1", "watchlist", "/w"].taken == 7
 
 
-async def test_what_a_failing_store_refused_is_stored_later() -> None:
+async def test_rejected_writes_are_stored_when_the_store_works_again() -> None:
     records, tally = Records(), SourceTally(source="lines", path="/l")
     recorder = made(records)
     await recorder.replace_sources([tally], daemon="")

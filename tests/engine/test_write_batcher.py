@@ -53,7 +53,7 @@ async def test_only_the_change_whose_event_cannot_be_rendered_fails() -> None:
 
 
 @pytest.mark.parametrize("failures", [1, 20])
-async def test_closing_writes_what_is_pending_first(failures: int) -> None:
+async def test_closing_writes_pending_changes_first(failures: int) -> None:
     rig = Rig()
     rig.script("a", SUCCEEDED)
     async with rig.running():
@@ -136,7 +136,7 @@ async def test_a_callback_that_raises_neither_repeats_the_commit_nor_delays_its_
     assert (bug["what"], bug["keys"], bug["count"]) == ("AccountPaused", ["paused0", "paused1", "paused2"], 3)
 
 
-async def test_a_bug_in_counting_what_was_stored_neither_repeats_the_commit_nor_delays_its_deliveries() -> None:
+async def test_a_bug_in_counting_neither_repeats_the_commit_nor_delays_its_deliveries() -> None:
     rig = Rig()
     rig.script("a", SUCCEEDED)
     commits = 0

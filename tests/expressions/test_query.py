@@ -89,7 +89,7 @@ def test_an_expression_gives_what_jmespath_gives(expression: str) -> None:
 @pytest.mark.parametrize(
     "expression", ["starts_with(b, 'x')", "sort_by(mixed, &@)", "sum(t)", "b.c[?d < `1`].d", "s < `1`"]
 )
-def test_a_function_that_does_not_fit_the_value_is_an_error_of_its_own(expression: str) -> None:
+def test_a_function_that_does_not_accept_the_value_has_its_own_error(expression: str) -> None:
     with pytest.raises((JMESPathError, TypeError)):
         jmespath.search(expression, SMALL)
 

@@ -212,7 +212,7 @@ def test_other_hosts_and_origins_are_refused(site: Site, headers: dict[str, str]
     assert site.client.get("/healthz", headers={"Origin": site.url}).status_code == 200
 
 
-def test_what_is_not_there_is_a_problem_document(site: Site) -> None:
+def test_an_unknown_resource_gets_a_problem_document(site: Site) -> None:
     for method, path, status in (("GET", "/nothing", 404), ("PUT", "/api/v1/tasks", 405), ("GET", "/healthz/", 404)):
         answer = site.client.request(method, path)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")

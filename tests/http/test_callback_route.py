@@ -110,7 +110,7 @@ def test_many_callbacks_about_one_task_share_a_poll(site: Site) -> None:
     ("body", "outcome"),
     [(callback("unknown-1"), "unknown"), (b"not json", "unreadable"), (b"", "unreadable"), ([], "unreadable")],
 )
-def test_what_names_no_watched_task_is_accepted_and_forgotten(site: Site, body: Any, outcome: str) -> None:
+def test_a_callback_about_no_watched_task_is_accepted_and_ignored(site: Site, body: Any, outcome: str) -> None:
     path, before = path_of(site), counted(site, outcome)
     answer = call(site, path, body)
     assert (answer.status_code, answer.json()) == (202, {"outcome": outcome})
@@ -174,7 +174,7 @@ def test_unsigned_forged_and_replayed_callbacks_are_refused(signed_site: Site, h
     assert counted(signed_site, outcome) == before + 1
 
 
-def test_a_signed_callback_is_taken(signed_site: Site) -> None:
+def test_a_signed_callback_is_accepted(signed_site: Site) -> None:
     body = json.dumps(callback("task")).encode()
     answer = call(signed_site, path_of(signed_site), body, signed(body, at=time.time()))
     assert (answer.status_code, answer.json()) == (202, {"outcome": "unknown"})

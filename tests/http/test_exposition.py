@@ -64,7 +64,7 @@ def test_the_accept_header_decides_the_format(accept: str, wanted: str) -> None:
 
 
 @pytest.mark.parametrize("wanted", [TEXT, OPENMETRICS])
-def test_what_was_counted_is_what_a_scrape_reads(wanted: str) -> None:
+def test_a_scrape_reads_the_counted_values(wanted: str) -> None:
     metrics = shown()
     metrics.account("kling").polls["running"] += 3
     metrics.account("kling").other_rate_limited += 1

@@ -161,7 +161,7 @@ def test_a_caller_shows_the_token_where_its_client_puts_the_key(gate: Gate, head
     assert gate.arrived.header("authorization") == f"Bearer {KEY}"
 
 
-def test_others_are_refused_before_they_learn_which_accounts_there_are(gate: Gate) -> None:
+def test_unauthorized_requests_are_refused_without_naming_accounts(gate: Gate) -> None:
     before = gate.count
     for path in ("/gateway/kling/x", "/gateway/nobody/x", "/gateway/paired/x"):
         problem(gate.site.stranger.get(path), 401)

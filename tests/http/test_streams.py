@@ -122,7 +122,7 @@ class TestEvents:
             assert headers["x-accel-buffering"] == "no"
             assert any(line.startswith("retry: ") for line in stream.lines)
 
-    def test_a_stream_goes_on_after_the_last_event_that_was_received(self, site: Site) -> None:
+    def test_a_stream_continues_after_the_last_received_event(self, site: Site) -> None:
         with following(site.url, "events") as stream:
             site.add("first", seconds=0)
             stream.until(lambda _: "first" in stream.task_ids)
@@ -228,7 +228,7 @@ def test_streams_end_at_once_when_the_daemon_stops(tmp_path: Path) -> None:
             assert time.monotonic() - begun_at < 10
 
 
-def test_streams_end_when_the_server_moves_and_go_on_at_the_new_address(tmp_path: Path) -> None:
+def test_streams_end_when_the_server_moves_and_continue_at_the_new_address(tmp_path: Path) -> None:
     with running_site(tmp_path) as site:
         with following(site.url, "events") as stream:
             site.add("before", seconds=0)

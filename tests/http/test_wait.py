@@ -31,14 +31,14 @@ def asked(site: Site, task_id: str, *, wait: float = 300) -> tuple[float, httpx.
     return time.monotonic() - begun_at, answer
 
 
-def test_the_answer_comes_when_the_task_has_finished(site: Site) -> None:
+def test_a_wait_is_answered_when_the_task_has_finished(site: Site) -> None:
     site.add("soon", seconds=2.0)
     took_s, answer = asked(site, "soon")
     assert answer.json()["phase"] == "succeeded"
     assert took_s < 20
 
 
-def test_the_answer_comes_when_the_time_is_over(site: Site) -> None:
+def test_a_wait_is_answered_when_its_time_is_over(site: Site) -> None:
     site.add("never")
     took_s, answer = asked(site, "never", wait=0.5)
     assert answer.json()["phase"] in {"submitted", "running"}

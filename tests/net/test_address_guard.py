@@ -121,7 +121,7 @@ async def test_public_addresses_are_allowed(address: str) -> None:
     assert AddressGuard().refusal("cdn.example.com", address) is None
 
 
-async def test_what_the_operator_allows_is_connected_to() -> None:
+async def test_allowed_addresses_are_connected_to() -> None:
     async with loopback(answers(200, b"ours")) as server:
         by_host = await opened(OutsideClient(hosts=["127.0.0.1"]), server.url)
         by_network = await opened(OutsideClient(networks=[ipaddress.ip_network("127.0.0.0/8")]), server.url)

@@ -222,7 +222,7 @@ async def test_a_status_line_counts_although_the_body_hangs() -> None:
     assert waiting.seconds < 2
 
 
-async def test_the_deadline_covers_the_whole_exchange_however_slowly_it_drips() -> None:
+async def test_the_deadline_covers_the_whole_exchange_even_with_slow_bytes() -> None:
     async def script(exchange: Exchange) -> None:
         for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"y" * 1000:
             await exchange.raw(bytes([byte]))

@@ -86,7 +86,7 @@ async def test_no_request_is_lost_where_nginx_closes_after_every_third(tmp_path:
     assert len({each["connection"] for each in seen}) == 20
 
 
-async def test_no_request_is_lost_when_nginx_is_replaced_meanwhile(tmp_path: Path, authority: trustme.CA) -> None:
+async def test_no_request_is_lost_when_nginx_is_replaced(tmp_path: Path, authority: trustme.CA) -> None:
     async with client_of() as http:
         with nginx(tmp_path, authority) as ports:
             await _json(http, f"http://127.0.0.1:{ports['http']}/")
@@ -118,7 +118,7 @@ async def test_an_answer_of_nginx_is_returned(
     assert answer.headers["date"].endswith("GMT")
 
 
-async def test_a_file_comes_compressed_chunked_plain_or_only_up_to_the_cap(
+async def test_a_file_is_read_compressed_chunked_or_plain_up_to_the_limit(
     ports: dict[str, int], tmp_path: Path
 ) -> None:
     content = json.dumps([f"line {number}" for number in range(50_000)]).encode()

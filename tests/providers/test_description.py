@@ -68,7 +68,7 @@ def test_a_built_in_may_be_changed_under_its_own_name() -> None:
     assert descriptions()["suno"].title != "Ours"
 
 
-def test_forms_of_ones_own_are_tried_before_inherited_ones() -> None:
+def test_own_forms_are_tried_before_inherited_ones() -> None:
     loaded = load_descriptions({"mine": {"extends": "newapi", "forms": OWN["forms"]}})
 
     assert list(loaded["mine"].forms) == ["job", "newapi", "plain"]

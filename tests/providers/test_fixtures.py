@@ -74,7 +74,7 @@ CREATED: Final = [pytest.param(each, id=each["file"]) for each in FIXTURES if "t
 
 
 @pytest.mark.parametrize("fixture", CREATED)
-def test_from_each_recorded_create_answer_the_id_is_taken(fixture: dict[str, Any]) -> None:
+def test_each_recorded_create_answer_gives_its_id(fixture: dict[str, Any]) -> None:
     found = created(descriptions()[provider_of(fixture)], said(fixture))
 
     assert found is not None

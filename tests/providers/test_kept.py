@@ -32,7 +32,7 @@ def test_a_description_says_which_further_fields_are_kept_by_name_or_by_path() -
     assert _kept({"keep": None}, **task) == {}
 
 
-def test_what_is_kept_has_bounds_and_the_first_named_comes_first() -> None:
+def test_kept_fields_are_limited_and_the_first_ones_take_precedence() -> None:
     deep: Any = 1
     for _ in range(200):
         deep = [deep]

@@ -188,7 +188,7 @@ def test_the_action_can_follow_from_the_id() -> None:
         task_request(own, base_url=BASE, task_id="7", action=None)
 
 
-def test_an_action_of_ones_own_goes_before_the_one_that_the_id_names() -> None:
+def test_an_own_action_takes_precedence_over_the_one_in_the_id() -> None:
     action = {"pattern": "a|b", "example": "a", "default": "a", "by_id": {"b-.+": "b"}}
     own = described({"path": "/{action}/{id}"}, action=action)
 

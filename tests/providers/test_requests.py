@@ -185,7 +185,7 @@ def test_a_key_may_go_to_its_own_origin_and_to_those_that_are_listed(
     assert may_have_key(url, base_url=BASE, origins=origins) is may
 
 
-def test_from_a_create_answer_of_flux_the_region_is_taken_too() -> None:
+def test_a_create_answer_of_flux_also_gives_the_region() -> None:
     answer = {"id": "f1", "polling_url": "https://api.eu1.bfl.ai/v1/get_result?id=f1"}
 
     assert created(descriptions()["flux"], answer) == ("f1", "eu1")

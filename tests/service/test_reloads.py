@@ -42,7 +42,7 @@ def accounts_held(app: App) -> list[str]:
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_what_accounts_that_came_and_went_left_behind_is_freed_although_watches_are_spared(
+async def test_objects_of_removed_accounts_are_freed(
     tmp_path: Path,
 ) -> None:
     store, clock = open_store(tmp_path / "state.db", create=True, group_access=False), SystemClock()

@@ -76,7 +76,7 @@ def test_it_speaks_the_protocol_that_the_daemon_speaks() -> None:
     assert value("WatchdogSec") == "60s"
 
 
-def test_wrong_settings_end_in_no_restart_loop() -> None:
+def test_wrong_settings_cause_no_restart_loop() -> None:
     assert value("Restart") == "on-failure"
     assert "78" in value("RestartPreventExitStatus").split()
 

@@ -326,7 +326,7 @@ async def test_a_result_that_needs_the_key_is_not_fetched(tmp_path: Path) -> Non
     assert here.fetched == []
 
 
-async def test_the_targets_of_an_endpoint_share_what_was_fetched(tmp_path: Path) -> None:
+async def test_the_targets_of_an_endpoint_share_fetched_files(tmp_path: Path) -> None:
     async with studio(tmp_path) as here:
         sink, event = here.sink(f"{URLS['telegram']}/-43"), here.video()
         for parcel in sink.parcels(event):

@@ -77,7 +77,7 @@ async def test_a_message_reaches_the_service_with_title_text_and_tone() -> None:
     assert b"genbridge" in receiver.requests[0].partition(b"\r\n\r\n")[0]
 
 
-async def test_each_url_is_a_queue_of_its_own_named_by_place_and_digest_of_its_text() -> None:
+async def test_each_url_has_its_own_queue_named_by_position_and_digest() -> None:
     sink = ChatSink(
         name="chat",
         urls=[ChatUrl(text="json://${A}", url="json://a"), ChatUrl(text="json://${B}", url="json://b")],

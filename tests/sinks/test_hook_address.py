@@ -115,7 +115,7 @@ def test_check_knows_which_urls_have_an_address_without_a_task(url: str, has: bo
     assert has_address_without_task(url) is has
 
 
-def test_what_is_stored_stays_when_the_settings_change() -> None:
+def test_stored_addresses_stay_when_the_settings_change() -> None:
     stored = HookAddress(FLOW).fill(_event(execution="12"))
 
     assert (

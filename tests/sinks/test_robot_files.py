@@ -329,7 +329,7 @@ async def test_a_service_that_takes_no_files_gets_the_link_and_nothing_is_fetche
 
 
 @pytest.mark.parametrize("format", ACCEPTS)
-async def test_what_is_too_large_is_a_link_and_no_upload_is_tried(format: str) -> None:
+async def test_a_file_that_is_too_large_is_sent_as_a_link_without_an_upload(format: str) -> None:
     async with service(format, most_bytes=4000) as (chat, sink):
         detail = accepted(await deliver(sink, chat.event("a.mp4")))
 
@@ -356,7 +356,7 @@ async def test_a_rate_limit_holds_the_queue_and_the_file_is_fetched_once(format:
         assert len(chat.fetched) == 1
 
 
-async def test_a_caption_that_is_too_long_is_a_text_of_its_own() -> None:
+async def test_a_caption_that_is_too_long_is_sent_as_a_separate_text() -> None:
     async with service("telegram") as (telegram, sink):
         names = [f"{number}-{'x' * 120}.png" for number in range(9)]
         event = telegram.event(*names, kind="images")

@@ -123,7 +123,7 @@ def test_values_never_change_the_structure_of_the_output(label: str, meta: dict[
         ('"' + "x" * 4_200_000 + '"', TRIED + "gives more than 4194304 characters"),
     ],
 )  # fmt: skip
-def test_what_gives_no_json_is_refused_when_the_settings_are_read(source: str, why: str) -> None:
+def test_a_template_without_json_output_is_refused_when_the_settings_are_read(source: str, why: str) -> None:
     found = check_body(source)
     assert found is not None
     assert found.startswith(why)

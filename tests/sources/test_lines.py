@@ -70,7 +70,7 @@ async def test_a_line_counts_with_its_newline(path: Path, lines: LinesFile, inta
         await until(lambda: intake.ids() == {"one", "two"})
 
 
-async def test_after_a_restart_reading_goes_on_where_it_ended(
+async def test_after_a_restart_reading_continues_where_it_ended(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "one\ntwo\nthr")
@@ -193,7 +193,9 @@ async def test_a_missing_file_is_waited_for_and_reported_once(
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo"])
-async def test_what_is_no_file_neither_blocks_nor_stops_it(path: Path, lines: LinesFile, kind: str) -> None:
+async def test_a_path_that_is_not_a_file_neither_blocks_nor_stops_the_source(
+    path: Path, lines: LinesFile, kind: str
+) -> None:
     if kind == "folder":
         path.mkdir()
     else:

@@ -95,7 +95,7 @@ async def test_names_with_newlines_or_bad_utf8_are_dealt_with_like_others(
     assert reason(folder, newline).count("\n") == 1
 
 
-async def test_what_is_no_file_is_rejected_without_being_followed_or_opened(
+async def test_a_queue_entry_that_is_not_a_file_is_rejected_without_opening_it(
     folder: Path, tmp_path: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     outside = tmp_path / "outside.txt"

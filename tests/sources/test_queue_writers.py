@@ -64,7 +64,7 @@ async def test_an_empty_file_is_not_rejected_while_it_is_open(
         await until(lambda: intake.ids() == {"one"})
 
 
-async def test_what_is_added_between_reading_and_removal_is_read_too(
+async def test_lines_added_between_reading_and_removal_are_read(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     intake.hold()

@@ -43,7 +43,7 @@ def test_an_unusual_suffix_does_not_matter(tmp_path: Path, rejects: RejectedFold
     assert len(rejects.move(name, "why")) <= 255 - len(".reason")
 
 
-def test_what_is_gone_leaves_no_reason_behind(tmp_path: Path, rejects: RejectedFolder) -> None:
+def test_a_removed_file_leaves_no_reason_file(tmp_path: Path, rejects: RejectedFolder) -> None:
     with pytest.raises(FileNotFoundError):
         rejects.move("gone.txt", "why")
     assert not kept(tmp_path)

@@ -79,7 +79,7 @@ def test_ids_are_opaque(task_id: str) -> None:
     "value",
     ["", "  ", ".", "..", "a\nb", "a\0b", "x" * 513, "x" * 10_000, "\ud800", 1.5, True, None, [], ["a"]],
 )
-def test_what_cannot_be_an_id_is_refused(value: Any) -> None:
+def test_an_invalid_id_is_refused(value: Any) -> None:
     assert problem_of(value).startswith("id: ")
     assert problem_of({"id": value}).startswith("id: ")
 

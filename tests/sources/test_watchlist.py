@@ -58,7 +58,7 @@ def told(logs: list[Any], event: str) -> list[Any]:
 @pytest.mark.parametrize(
     "text", ["- one\n- id: two\n", "tasks:\n  - one\n  - {id: two, label: x}\n", "[one, two, one]"]
 )
-async def test_what_the_list_names_is_watched_when_it_has_started(
+async def test_listed_tasks_are_watched_after_the_start(
     path: Path, watchlist: Watchlist, intake: RecordingIntake, text: str
 ) -> None:
     path.write_text(text)
@@ -99,7 +99,7 @@ async def test_an_editor_that_replaces_the_file_is_noticed(
         await until(lambda: intake.ids() == {"two"})
 
 
-async def test_a_file_that_keeps_changing_withdraws_nothing_meanwhile(
+async def test_a_file_that_keeps_changing_withdraws_nothing(
     path: Path, timely: Watchlist, intake: RecordingIntake
 ) -> None:
     path.write_text("- one\n- two\n")
@@ -198,7 +198,7 @@ async def test_a_missing_file_withdraws_nothing_and_is_reported_once(
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "huge"])
-async def test_what_cannot_be_a_list_is_reported_once_and_does_not_block(
+async def test_an_invalid_list_is_reported_once_and_does_not_block(
     path: Path, watchlist: Watchlist, intake: RecordingIntake, kind: str
 ) -> None:
     if kind == "folder":

@@ -82,7 +82,7 @@ def test_the_state_of_a_file_is_kept_when_it_is_renamed(tmp_path: Path, writers:
     assert noticed(writers, path) is Writing.UNKNOWN
 
 
-def test_of_files_from_before_and_from_elsewhere_nothing_is_known(tmp_path: Path) -> None:
+def test_earlier_files_and_files_from_elsewhere_have_an_unknown_state(tmp_path: Path) -> None:
     folder = tmp_path / "queue"
     folder.mkdir()
     (old := folder / "old.txt").write_text("a")

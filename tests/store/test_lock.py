@@ -37,7 +37,7 @@ def daemon(path: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_a_second_daemon_learns_who_the_first_is(path: Path) -> None:
+def test_a_second_daemon_gets_the_name_of_the_first(path: Path) -> None:
     with daemon(path) as first, pytest.raises(StoreBusy) as caught, DaemonLock(path):
         pass
     assert str(caught.value).startswith(

@@ -100,7 +100,7 @@ class TestDamage:
         assert (crashed / "state.db").read_bytes()[60:64] == LATEST.to_bytes(4, "big")
 
     @pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
-    def test_rot_within_the_file_is_found_before_anything_is_written(self, path: Path, place: float) -> None:
+    def test_damage_inside_the_file_is_found_before_any_write(self, path: Path, place: float) -> None:
         closed_store(path)
         content = bytearray(path.read_bytes())
         start = int(len(content) * place) // 4096 * 4096

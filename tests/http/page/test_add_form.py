@@ -150,7 +150,7 @@ def test_many_lines_are_added_at_once(site: Site, browser: Browser) -> None:
     assert watched(site, "bulk-4999") == "film"
 
 
-def test_what_was_typed_is_offered_again_while_the_store_cannot_be_written(site: Site, browser: Browser) -> None:
+def test_typed_text_is_kept_while_the_store_cannot_be_written(site: Site, browser: Browser) -> None:
     fields = {"form": browser.field(), "back": "/", "tasks": "later-1", "account": "film"}
     with closing(sqlite3.connect(site.folder / "state.db", timeout=30, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -111,7 +111,7 @@ def test_a_wrong_filter_shows_an_error(browser: Browser, query: str) -> None:
     assert {"after": "cursor"}.get(query.partition("=")[0], query.partition("=")[0]) in answer.text
 
 
-def test_a_row_opens_to_its_attempts_and_to_what_is_sent_as_inert_text(browser: Browser) -> None:
+def test_an_open_row_shows_its_attempts_and_the_sent_body_as_escaped_text(browser: Browser) -> None:
     page = browser.get("/deliveries?state=dead&q=first-i").text
     [toggle] = re.findall(r'<a class="st bad" href="([^"]+)" data-open aria-expanded="false"', page)
     opened = browser.get(toggle.replace("&amp;", "&")).text

@@ -95,7 +95,7 @@ def test_problems_come_first_with_their_buttons(site: Site, browser: Browser) ->
     assert re.search(r"<dt>Memory</dt><dd>\d+(\.\d)? MB</dd>", page)
 
 
-def test_a_chart_claims_nothing_before_the_daemon_started(site: Site, browser: Browser) -> None:
+def test_a_chart_shows_no_data_before_the_daemon_started(site: Site, browser: Browser) -> None:
     page = browser.get("/health").text
     began = re.search(r"<dt>Running since</dt><dd><time [^>]*>([\d:]+)</time>", page)
     assert began is not None

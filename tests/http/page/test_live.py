@@ -85,7 +85,7 @@ def today_at(text: str) -> datetime:
     return datetime.now(UTC).replace(hour=hour, minute=minute, second=second)
 
 
-def test_no_animation_of_an_open_page_goes_on_forever(browser: Browser, open_site: Site) -> None:
+def test_no_animation_of_an_open_page_runs_forever(browser: Browser, open_site: Site) -> None:
     with tab(browser, open_site.url) as page:
         page.open("/")
         page.wait_for(IS_LIVE)
@@ -146,7 +146,7 @@ def test_cards_come_by_themselves_when_the_reader_is_away(browser: Browser, open
         assert page.page.locator("[data-new]").is_hidden()
 
 
-def test_no_card_comes_by_itself_while_the_pointer_is_on_the_cards(browser: Browser, open_site: Site) -> None:
+def test_no_new_card_appears_while_the_pointer_is_on_the_cards(browser: Browser, open_site: Site) -> None:
     open_site.add("looked-at", seconds=0)
     until(lambda: "looked-at" in open_site.world.by_task(), seconds=20, what="the first webhook")
     with tab(browser, open_site.url) as page:

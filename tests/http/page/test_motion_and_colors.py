@@ -108,7 +108,7 @@ def test_with_forced_colors_states_differ_by_word_and_sign(browser: Browser, sti
     assert len({signs[word] for word in words}) == len(words)
 
 
-def test_with_forced_colors_the_focus_and_what_is_chosen_are_seen(browser: Browser, still: str) -> None:
+def test_with_forced_colors_the_focus_and_the_selection_are_visible(browser: Browser, still: str) -> None:
     with tab(browser, still, forced_colors="active") as page:
         for path in VIEWS:
             open_live(page, path)

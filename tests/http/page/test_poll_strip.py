@@ -62,9 +62,7 @@ def test_polls_that_cannot_be_distinguished_are_one_mark() -> None:
 
 @pytest.mark.parametrize("polls", [(), (-50.0,), (5000.0,), (0.0, 0.0)])
 @pytest.mark.parametrize("finished_at", [0.0, -10.0, 1e9, None])
-def test_whatever_the_instants_are_everything_stays_on_the_line(
-    polls: tuple[float, ...], finished_at: float | None
-) -> None:
+def test_every_instant_stays_on_the_line(polls: tuple[float, ...], finished_at: float | None) -> None:
     found = strip(*polls, finished_at=finished_at, now=-5.0, next_at=3.0, usual=(-9.0, 0.0, 1.0))
     places = [*found.marks, found.band[0] if found.band else 0.0, found.middle or 0.0, found.coming or 0.0]
     places += [mark.x for mark in (found.end, found.present) if mark]
