@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from tests.http.page.browser import Tab, tab
-from tests.http.site import Site
+from tests.http.page.relay import relay
+from tests.http.site import TOKEN, Site, running_site
 from tests.world import until
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
 IS_LIVE = "document.querySelector('[data-live] .dot:not(.off)') !== null"
+BANNER = "document.querySelector('[data-not-live]')"
+RETRY = "document.querySelector('[data-retry]').click()"
+HAS_NEW = "!document.querySelector('[data-new]').hidden"
+
+
+def card(task_id: str) -> str:
+    return f"document.querySelector('[data-list=finished] [data-task=\"kling {task_id}\"]') !== null"
 
 
 def open_live(page: Tab, path: str = "/") -> None:
@@ -25,6 +36,19 @@ def open_live(page: Tab, path: str = "/") -> None:
 def stays(page: Tab) -> bool:
     """Whether the page was not loaded again."""
     return page.page.evaluate("window.stays === true") is True
+
+
+@contextmanager
+def slow_answer(page: Tab, path: str) -> Iterator[list[Route]]:
+    """The next update of this page takes as long as the block."""
+    held: list[Route] = []
+    page.page.route(
+        page.origin + path,
+        lambda route: held.append(route),
+        times=1,  # Playwright inspects what it calls
+    )
+    yield held
+    held[0].continue_()
 
 
 def test_a_button_that_an_update_has_changed_sends_the_new_form(browser: Browser, open_site: Site) -> None:
@@ -45,3 +69,102 @@ def test_a_button_that_an_update_has_changed_sends_the_new_form(browser: Browser
 def waiting(site: Site) -> list[str]:
     found = site.client.get("/api/v1/deliveries", params={"state": "waiting"}).json()["deliveries"]
     return [one["event_id"] for one in found]
+
+
+def test_a_connection_that_is_silently_dead_is_opened_again(browser: Browser, open_site: Site) -> None:
+    with relay(open_site.url) as between, tab(browser, between.url) as page:
+        open_live(page)
+        between.freeze()  # as after a sleep, or when a router forgets the connection: no packet, no end
+        page.wait_for(f"!{BANNER}.hidden")
+        page.wait_for(f"{IS_LIVE} && {BANNER}.hidden")
+        assert stays(page)
+
+
+def test_what_is_new_comes_although_the_reader_asked_during_an_update(browser: Browser, open_site: Site) -> None:
+    open_site.add("first", seconds=0)
+    until(lambda: "first" in open_site.world.by_task(), seconds=20, what="the first webhook")
+    with tab(browser, open_site.url) as page:
+        open_live(page)
+        page.page.hover("[data-list=finished] .card >> nth=0")
+        open_site.add("second", seconds=0)
+        page.wait_for(HAS_NEW)
+        with slow_answer(page, "/") as held:
+            page.page.evaluate(RETRY)  # a new stream brings the page up to date
+            until_held(page, held)
+            page.page.keyboard.press("n")
+        page.wait_for(card("second"))
+
+
+def test_no_card_comes_when_the_reader_has_returned_before_a_slow_answer(browser: Browser, open_site: Site) -> None:
+    open_site.add("looked-at", seconds=0)
+    until(lambda: "looked-at" in open_site.world.by_task(), seconds=20, what="the first webhook")
+    with tab(browser, open_site.url) as page:
+        open_live(page)
+        page.page.hover("[data-list=finished] .card >> nth=0")
+        open_site.add("slow", seconds=0)
+        page.wait_for(HAS_NEW)
+        page.page.wait_for_timeout(3_000)  # other updates are over
+        with slow_answer(page, "/") as held:
+            page.page.mouse.move(0, 0)
+            until_held(page, held)
+            page.page.wait_for_timeout(5_500)  # away for long enough, whatever asked
+            page.page.hover("[data-list=finished] .card >> nth=0")
+        page.page.wait_for_timeout(1_500)
+        assert page.page.evaluate(card("slow")) is False
+        page.page.mouse.move(0, 0)
+        page.wait_for(card("slow"))
+
+
+def until_held(page: Tab, held: list[Route]) -> None:
+    for _ in range(600):
+        if held:
+            return
+        page.page.wait_for_timeout(50)
+    raise AssertionError("no update was asked for")
+
+
+def test_a_page_whose_reader_signed_out_elsewhere_asks_to_sign_in(browser: Browser, tmp_path: Path) -> None:
+    with running_site(tmp_path) as site, tab(browser, site.url) as page:
+        page.open("/")
+        page.page.fill("#token", TOKEN)
+        page.page.press("#token", "Enter")
+        page.wait_for(IS_LIVE)
+        page.page.fill("header input[type=search]", "half-typed")
+        page.page.wait_for_timeout(5_500)  # a page reloads itself at most every 5 s
+        page.page.context.clear_cookies(name="genbridge_session")
+        page.page.evaluate(RETRY)
+        page.page.wait_for_timeout(6_000)
+        assert page.page.input_value("header input[type=search]") == "half-typed"
+        assert "/signin" not in str(page.page.locator("footer").inner_html())
+        page.page.fill("header input[type=search]", "")
+        page.page.evaluate("document.activeElement.blur()")
+        page.page.wait_for_selector("#token", timeout=90_000)
+        page.faults.clear()
+
+
+def test_the_page_of_a_proxy_does_not_become_part_of_this_one(browser: Browser, open_site: Site) -> None:
+    with tab(browser, open_site.url) as page:
+        open_live(page)
+        text = "<body data-needs=7><nav data-part=nav>Sign in to the network</nav></body>"
+        page.page.route(open_site.url + "/", lambda route: route.fulfill(body=text, content_type="text/html"))
+        with page.page.expect_response(open_site.url + "/"):
+            page.page.evaluate(RETRY)
+        page.page.wait_for_timeout(500)
+        assert "network" not in page.text("nav")
+        assert stays(page)
+
+
+def test_a_page_of_an_older_version_is_loaded_again_but_not_while_somebody_types(
+    browser: Browser, open_site: Site
+) -> None:
+    with tab(browser, open_site.url) as page:
+        open_live(page)
+        page.page.fill("header input[type=search]", "half-typed")
+        page.page.wait_for_timeout(5_500)
+        page.page.evaluate("document.body.dataset.assets = '/assets/page.0123456789.js'")
+        page.page.evaluate(RETRY)
+        page.page.wait_for_timeout(3_000)
+        assert stays(page)
+        page.page.fill("header input[type=search]", "")
+        page.page.evaluate("document.activeElement.blur()")
+        page.wait_for(f"window.stays === undefined && {IS_LIVE}", patience_ms=90_000)

@@ -5,10 +5,9 @@
 
 const STREAM = "/api/v1/changes";
 const SILENT_MS = 15_000; // the server sends something every 5 s
-const [HIDDEN_MS, REFRESH_MS] = [30_000, 2_000]; // browsers allow six connections to a server; a hidden page gives its back
+const [HIDDEN_MS, REFRESH_MS, EVERY_MS] = [30_000, 2_000, 60_000]; // browsers allow six connections to a server; a hidden page gives its back
 const [AWAY_MS, BUSY_A_MINUTE] = [5_000, 50]; // pointer and focus have left the list for so long
-const RUNNING = 9; // rows of the list on Now
-const LIVE = new Set(["submitted", "running"]);
+const [RUNNING, LIVE] = [9, new Set(["submitted", "running"])]; // rows of the list on Now; phases of its tasks
 
 const texts = JSON.parse(document.getElementById("texts").textContent);
 const [body, query] = [document.body, new URLSearchParams(location.search)];
@@ -39,10 +38,7 @@ function relative(at) {
 }
 
 // In steps, so that it can be read: 5 s below a minute, 30 s below ten, then minutes.
-function stepped(seconds, round) {
-  const unit = seconds < 60 ? 5 : seconds < 600 ? 30 : 60;
-  return Math.max(5, round(seconds / unit) * unit);
-}
+const stepped = (seconds, round, unit = seconds < 60 ? 5 : seconds < 600 ? 30 : 60) => Math.max(5, round(seconds / unit) * unit);
 
 function expected(bar) {
   const { low, at, high, progress, held } = bar.dataset;
@@ -80,7 +76,7 @@ function showLost(box) {
 function tick() {
   if (document.hidden) return;
   find(".pic:not(.broken), .pair:not(.broken)").forEach(showLost);
-  if (Date.now() - heardAt > SILENT_MS) setLive(false);
+  if (Date.now() - heardAt > SILENT_MS) setLive(false), Date.now() - openedAt > SILENT_MS && reopen();
   if (!isLive) return; // countdowns stop: nobody knows whether they are true
   for (const time of find("time[data-ago], time[data-due], time[data-age]")) {
     const [at, { due, age }] = [Date.parse(time.dateTime), time.dataset];
@@ -102,9 +98,9 @@ function load(address) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("GET", address);
-    Object.assign(request, { responseType: "document", timeout: 10_000 });
-    request.onload = () => (request.status === 200 && request.response ? resolve(request.response) : reject());
-    request.onerror = request.ontimeout = reject;
+    Object.assign(request, { responseType: "document", timeout: 10_000, onerror: reject, ontimeout: reject });
+    const isOurs = () => request.status === 200 && request.response?.body?.dataset.view !== undefined;
+    request.onload = () => (isOurs() ? resolve(request.response) : reject());
     request.send();
   });
 }
@@ -136,26 +132,36 @@ function patch(old, fresh) {
   before.slice(after.length).forEach((child) => child.remove());
 }
 
-let [refreshing, refreshAt, refreshTimer] = [false, 0, undefined];
+let [refreshing, refreshAt, refreshTimer, mayRenew] = [false, Date.now() - REFRESH_MS];
 
-// Bring what is on the page up to date. With `lists`, also add and remove rows.
-async function refresh({ lists = false } = {}) {
+// What an update has in common with the page. The sign-in page has another view, a newer version other assets.
+const madeAs = ({ body: { dataset }, documentElement: { lang } }) => `${dataset.view} ${lang} ${dataset.assets}`;
+
+// Bring what is on the page up to date. If `mayRenew` says so, also add and remove rows.
+async function refresh() {
   if (document.hidden) return document.addEventListener("visibilitychange", refresh, { once: true });
   if (refreshing) return scheduleRefresh();
-  [refreshing, refreshAt] = [true, Date.now()];
+  const [wanted, heard] = [mayRenew, [...unseen]];
+  [refreshing, refreshAt, mayRenew] = [true, Date.now()];
   try {
     const fresh = await load(location.href);
-    if (lists && find("[data-list]", fresh).length > find("[data-list]").length) return location.reload(); // it was empty
+    const lists = wanted?.();
+    const isOther = madeAs(fresh) !== madeAs(document);
+    if (isOther && (isInUse(body) || performance.now() < AWAY_MS)) throw isOther;
+    const wasEmpty = lists && find("[data-list]", fresh).length > find("[data-list]").length;
+    if (isOther || wasEmpty) return location.reload();
     const known = new Map(find(KEYED, fresh).map((element) => [keyOf(element), element]));
     if (lists) find("[data-list]").forEach((list) => renew(list, fresh.querySelector(`[data-list="${list.dataset.list}"]`)));
     for (const element of find(KEYED)) {
       const same = known.get(keyOf(element));
       if (same && same.nodeName === element.nodeName && !isInUse(element)) patch(element, same);
     }
-    if (lists) showNew(new Set()), (body.dataset.now = fresh.body.dataset.now);
+    if (lists) heard.forEach((key) => unseen.delete(key)), (body.dataset.now = fresh.body.dataset.now);
+    showNew();
     body.dataset.needs = fresh.body.dataset.needs;
   } catch {
-    scheduleRefresh();
+    mayRenew ??= wanted;
+    scheduleRefresh(5 * REFRESH_MS);
   } finally {
     [refreshing, refreshAt] = [false, Date.now()];
     tick();
@@ -177,8 +183,8 @@ function renew(list, fresh) {
   observe();
 }
 
-let unseen = new Set();
 let [ends, awayAt] = [[], Date.now()]; // when tasks finished, of the last minute; when the reader last looked at a list
+const unseen = new Set();
 
 const fresher = () => document.querySelector("[data-new]");
 const rows = (list) => document.querySelector(`[data-list="${list}"]`)?.children.length;
@@ -195,12 +201,9 @@ function isNews(task, isOn) {
     && isAsked("account", task.account) && isAsked("phase", task.phase);
 }
 
-function showNew(found) {
-  unseen = found;
-  const button = fresher();
-  if (!button) return;
-  button.hidden = !unseen.size;
-  setText(button.querySelector("span") ?? button, fill(texts.new, { n: number(unseen.size) }));
+function showNew() {
+  find("[data-new]").forEach((button) => (button.hidden = !unseen.size));
+  find("[data-new] span").forEach((count) => setText(count, fill(texts.new, { n: number(unseen.size) })));
 }
 
 function isReaderAway() {
@@ -209,18 +212,20 @@ function isReaderAway() {
   return Date.now() - awayAt >= AWAY_MS && ends.length <= BUSY_A_MINUTE;
 }
 
+function isDue() {
+  const [isAway, age] = [isReaderAway(), Date.now() - refreshAt];
+  if (isAway && unseen.size && age > REFRESH_MS) return (mayRenew ??= isReaderAway);
+  return age > EVERY_MS;
+}
+
 // Stream.
-let [stream, retryTimer] = [];
-let [heardAt, isLive, wasLive] = [Date.now(), false, false];
+let [stream, retryTimer, isLive, wasLive] = [];
+let [heardAt, openedAt] = [Date.now(), Date.now()];
 
 function open() {
   if (stream) return;
-  stream = new EventSource(STREAM);
-  stream.addEventListener("snapshot", (event) => {
-    hear(event);
-    if (wasLive) refresh(); // there was a gap
-    wasLive = true;
-  });
+  [stream, openedAt] = [new EventSource(STREAM), Date.now()];
+  stream.addEventListener("snapshot", (event) => (hear(event), wasLive && refresh(), (wasLive = true))); // after a gap
   stream.addEventListener("changes", (event) => showChanges(hear(event)));
   stream.addEventListener("alive", hear);
   stream.onerror = () => {
@@ -228,13 +233,12 @@ function open() {
     if (stream?.readyState !== EventSource.CLOSED) return; // else the browser tries again by itself
     close();
     retryTimer = setTimeout(open, 4000);
+    scheduleRefresh(5 * REFRESH_MS); // somebody may have signed out
   };
 }
 
-function close() {
-  stream = stream?.close(); // undefined
-  clearTimeout(retryTimer);
-}
+const close = () => (clearTimeout(retryTimer), (stream = stream?.close())); // undefined
+const reopen = () => (close(), open());
 
 function hear(event) {
   const frame = JSON.parse(event.data);
@@ -261,8 +265,7 @@ function setLive(live) {
 function showCounts(counts) {
   if (!counts) return;
   const flat = { ...counts, ...counts.watches };
-  const counted = find("[data-count]").filter((element) => typeof flat[element.dataset.count] === "number");
-  counted.forEach((element) => setText(element, number(flat[element.dataset.count])));
+  find("[data-count]").forEach((one) => one.dataset.count in flat && setText(one, number(flat[one.dataset.count])));
   const icon = document.querySelector("link[rel=icon]");
   icon.href = Number(body.dataset.needs) ? icon.dataset.needs : icon.dataset.well;
   const needs = Number(body.dataset.needs) && fill(texts.title_needs, { n: body.dataset.needs });
@@ -285,7 +288,7 @@ function showChanges(frame) {
     mustRefresh ||= isOn || ofTask;
   }
   ends = ends.filter((at) => Date.now() - at < 60_000);
-  showNew(unseen);
+  showNew();
   if (mustRefresh) scheduleRefresh();
   else if (frame.counts) scheduleRefresh(5 * REFRESH_MS);
 }
@@ -332,9 +335,9 @@ document.addEventListener("click", async (event) => {
     setTimeout(setText, 1500, copier, copier.textContent);
     setText(copier, texts.copied);
   }
-  if (event.target.closest("[data-new]")) refresh({ lists: true });
+  if (event.target.closest("[data-new]")) (mayRenew = () => true), refresh();
   if (event.target.closest("[data-keys]")) showKeys();
-  if (event.target.closest("[data-retry]")) { close(); open(); }
+  if (event.target.closest("[data-retry]")) reopen();
 });
 
 const [dialog, keysOn] = ["keys", "keys-on"].map((id) => document.getElementById(id));
@@ -383,16 +386,13 @@ function knowZone() {
   if (body.dataset.zone !== zone && body.dataset.zone !== "UTC") refresh();
 }
 
+let hiding;
+const rest = () => (clearTimeout(hiding), document.hidden ? (hiding = setTimeout(close, HIDDEN_MS)) : open());
+
 function start() {
-  knowZone();
-  observe();
-  open();
-  setInterval(() => (tick(), isReaderAway() && unseen.size && refresh({ lists: true })), 1000);
-  let timer;
-  document.addEventListener("visibilitychange", () => {
-    clearTimeout(timer);
-    document.hidden ? (timer = setTimeout(close, HIDDEN_MS)) : open();
-  });
+  for (const step of [knowZone, observe, open, rest]) step();
+  setInterval(() => (tick(), isDue() && refresh()), 1000);
+  document.addEventListener("visibilitychange", rest);
 }
 
 // The view is drawn first: its first frame is on the screen when the second one begins.
