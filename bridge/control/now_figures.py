@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -67,10 +67,7 @@ class FinishedCounts:
         self._refresh(store, now)
         first = math.floor(midnight_at / QUARTER_S)
         phases = [counts for quarter, counts in self._quarters.items() if quarter >= first]
-        return FinishedToday(
-            finished=sum(sum(counts.values()) for counts in phases),
-            failed=sum(number for counts in phases for phase, number in counts.items() if phase in FAILURES),
-        )
+        return FinishedToday(finished=_finished(phases), failed=_failed(phases))
 
     def hours(self, store: ReadStore, *, now: float) -> list[FinishedHour]:
         """The last 24 hours, the oldest first. The last one ends with the current quarter."""
@@ -80,11 +77,7 @@ class FinishedCounts:
 
     def _hour(self, first: int) -> FinishedHour:
         phases = [self._quarters.get(quarter, {}) for quarter in range(first, first + 4)]
-        return FinishedHour(
-            at=first * QUARTER_S,
-            finished=sum(sum(counts.values()) for counts in phases),
-            failed=sum(number for counts in phases for phase, number in counts.items() if phase in FAILURES),
-        )
+        return FinishedHour(at=first * QUARTER_S, finished=_finished(phases), failed=_failed(phases))
 
     def _refresh(self, store: ReadStore, now: float) -> None:
         if self._steady() < self._stale_at:
@@ -98,6 +91,14 @@ class FinishedCounts:
             self._quarters.setdefault(quarter, {})[phase] = tasks
         self._known_to = this - SETTLED_QUARTERS + 1
         self._stale_at = self._steady() + FRESH_S
+
+
+def _finished(phases: Sequence[Mapping[str, int]]) -> int:
+    return sum(sum(counts.values()) for counts in phases)
+
+
+def _failed(phases: Sequence[Mapping[str, int]]) -> int:
+    return sum(number for counts in phases for phase, number in counts.items() if phase in FAILURES)
 
 
 def now_figures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.config.settings_file import SettingsFile
@@ -41,14 +41,7 @@ def _facts(stored: SourceFacts) -> SettingsFacts:
     facts = SettingsFacts(daemon=stored.daemon, path=stored.note or "", read_at=stored.read_at)
     if not stored.is_failing:
         return facts
-    return SettingsFacts(
-        daemon=facts.daemon,
-        path=facts.path,
-        read_at=facts.read_at,
-        invalid_since=stored.error_at,
-        mistake=stored.error or "",
-        mistakes=stored.rejected,
-    )
+    return replace(facts, invalid_since=stored.error_at, mistake=stored.error or "", mistakes=stored.rejected)
 
 
 def settings_json(found: Sequence[SettingsFacts]) -> list[dict[str, Any]]:
