@@ -117,7 +117,7 @@ class App:
             self.parts.writes.close()
         if not self._started.is_set():
             self._started.set()
-            task_status.started()  # it will not get any further
+            task_status.started()  # the start has failed, so its caller must not wait
         await self._builder.close()
         log.info("daemon.stopped")
         return has_lease

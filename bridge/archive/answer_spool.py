@@ -46,9 +46,9 @@ class FileTooLarge(Exception):
 class AnswerSpool:
     """Writes each file of an answer to a folder, completely and synced, under a name derived from its task.
 
-    The file's item gets the `sha256` of the content. If it has none, the file could not be kept, and the copy then asks
-    the provider again. `folder` creates the folder if necessary, or raises PlaceFailed. While the disk hangs, no
-    further files are kept, because the finish of a task must not wait for the disk.
+    The file's item gets the `sha256` of the content. An item without `sha256` means that the file could not be kept;
+    then the copy polls the provider again. `folder` creates the folder if necessary, or raises PlaceFailed. While the
+    disk hangs, no further files are kept, because the finish of a task must not wait for the disk.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
-"""Whether one account may be polled: its rate limiter, blocks and pauses. Also the age of its watches without that
-time."""
+"""Whether one account may be polled: its rate limiter, blocks and pauses. Also computes the age of its watches, without
+the time of blocks and pauses."""
 
 from __future__ import annotations
 

@@ -130,8 +130,8 @@ class _DueWatches:
 
 
 class PollQueue:
-    """Entries by task id, and their order. An entry that was rescheduled or forgotten also stays at its old position;
-    it is skipped when that comes up."""
+    """Entries by task id, and their order. An entry that was rescheduled or forgotten also stays at its old position,
+    where it is skipped later."""
 
     def __init__(self, *, max_unpolled: int = MAX_UNPOLLED) -> None:
         self._max_unpolled = max_unpolled

@@ -52,7 +52,7 @@ class WatchlistContent:
 class Watchlist:
     """`ports.FileSource` for a list of tasks.
 
-    A new content is read when it has been unchanged for a second. If every entry is valid, the store is made to contain
+    New content is read when it has been unchanged for a second. If every entry is valid, the store is made to contain
     exactly these tasks (an explicit empty list withdraws all). If any entry is invalid, or the file is empty, missing
     or unreadable, the valid entries are added and nothing is withdrawn: a typing mistake must not end watches. An entry
     with a rejected id is a warning: it is not added, and if it is already watched, it stays watched.

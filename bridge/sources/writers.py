@@ -112,7 +112,7 @@ class Writers:
             return Writing.UNKNOWN
         if not uses.written:
             return Writing.OPEN
-        return Writing.DONE if uses.opened == uses.closed else Writing.UNKNOWN  # the other may be a reader
+        return Writing.DONE if uses.opened == uses.closed else Writing.UNKNOWN  # perhaps open for reading only
 
     def _leased(self, file_fd: int) -> Writing:
         try:

@@ -36,8 +36,8 @@ _WITHOUT_INDEX: Final = {
 class _Scan(NamedTuple):
     """Tasks in the order of their ids, along an index."""
 
-    along: Search  # by the index
-    rest: Sequence[str] = ()  # the conditions that it does not have
+    along: Search  # conditions that the index covers
+    rest: Sequence[str] = ()  # conditions that the index does not cover
     phases: int = 0  # number of phases to read, if the index is by phase
 
     def find(self, session: Session, name: str, *, before: int | None, floor: int = 0, **values: object) -> list[Row]:

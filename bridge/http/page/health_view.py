@@ -177,7 +177,8 @@ def _troubles(words: Wording, found: HealthFound) -> list[str]:
 
 
 def _title(words: Wording, found: HealthFound, *, is_failing: bool) -> str:
-    """The title: the problems. Without a daemon, only that. `is_failing`: the store cannot be written."""
+    """The title: the problems. Without a daemon, the title says only that. `is_failing`: the store cannot be
+    written."""
     for need in found.needs:
         if need.kind is NeedKind.NO_DAEMON and need.since_at is not None:
             since = words.moment(need.since_at)

@@ -60,7 +60,7 @@ def picture(results: Collection[ResultBox]) -> str:
 
 
 def _copied(row: DeliveryRow) -> CopiedTask | None:
-    """Where the copies of its results are; None if it is not about a success."""
+    """The copies of the results of its task; None if the task did not succeed."""
     watch, view = row.watch, row.view
     if watch is None or row.snapshot is None or view.topic != Topic.TASK_SUCCEEDED:
         return None
