@@ -52,7 +52,7 @@ class OwnSentence(NamedTuple):
         return found if all(fits) else None
 
     def said(self, values: list[str]) -> str:
-        """The Chinese with these values. Placeholders without a number are filled in order."""
+        """The Chinese text with these values. Placeholders without a number are filled in order."""
         rest = iter(values)
         text = _PLACE.sub(lambda place: values[int(place[1])] if place[1].isdigit() else next(rest), self.chinese)
         return _BETWEEN.sub("", text)
