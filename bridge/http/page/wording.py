@@ -143,6 +143,7 @@ class Wording:
             "live": self.text("Live"),
             "connecting": self.text("Connecting"),
             "not_live": self.text("Not live: this is as of {time}. Trying again."),
+            "title_need": self.text("{n} needs you"),
             "title_needs": self.text("{n} need you"),
             "title_running": self.text("{n} running"),
             "copied": self.text("Copied"),

@@ -168,3 +168,15 @@ def test_a_page_of_an_older_version_is_loaded_again_but_not_while_somebody_types
         page.page.fill("header input[type=search]", "")
         page.page.evaluate("document.activeElement.blur()")
         page.wait_for(f"window.stays === undefined && {IS_LIVE}", patience_ms=90_000)
+
+
+def test_the_tab_follows_what_needs_a_person(browser: Browser, tmp_path: Path) -> None:
+    http = {"token": None, "read_token": None}
+    with running_site(tmp_path, http=http) as site, tab(browser, site.url) as page:
+        open_live(page)
+        site.world.receive = lambda event_id, times: 410
+        site.add("gone", seconds=0)
+        page.wait_for("document.querySelector('h1').innerText === 'One thing needs you'")
+        page.wait_for("document.title.startsWith('1 needs you')")
+        page.wait_for("document.querySelector('link[rel=icon]').href.includes('icon-needs')")
+        assert stays(page)

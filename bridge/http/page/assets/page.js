@@ -158,7 +158,8 @@ async function refresh() {
     }
     if (lists) heard.forEach((key) => unseen.delete(key)), (body.dataset.now = fresh.body.dataset.now);
     showNew();
-    body.dataset.needs = fresh.body.dataset.needs;
+    [document.title, body.dataset.needs] = [fresh.title, fresh.body.dataset.needs];
+    document.querySelector("link[rel=icon]").href = fresh.querySelector("link[rel=icon]").href;
   } catch {
     mayRenew ??= wanted;
     scheduleRefresh(5 * REFRESH_MS);
@@ -266,10 +267,8 @@ function showCounts(counts) {
   if (!counts) return;
   const flat = { ...counts, ...counts.watches };
   find("[data-count]").forEach((one) => one.dataset.count in flat && setText(one, number(flat[one.dataset.count])));
-  const icon = document.querySelector("link[rel=icon]");
-  icon.href = Number(body.dataset.needs) ? icon.dataset.needs : icon.dataset.well;
-  const needs = Number(body.dataset.needs) && fill(texts.title_needs, { n: body.dataset.needs });
-  const running = counts.live && fill(texts.title_running, { n: number(counts.live) });
+  const needs = Number(body.dataset.needs) && fill(body.dataset.needs === "1" ? texts.title_need : texts.title_needs, { n: body.dataset.needs });
+  const running = fill(texts.title_running, { n: number(counts.live) });
   if (body.dataset.view === "now") document.title = [needs, running, "genbridge"].filter(Boolean).join(" · ");
 }
 
