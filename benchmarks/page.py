@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import sqlite3
 import tempfile
@@ -163,7 +164,7 @@ class _Site:
     async def _asset(self, session: aiohttp.ClientSession, suffix: str) -> list[str]:
         async with session.get("/", headers={"Accept-Encoding": "identity"}) as answer:
             html = (await answer.read()).decode()
-        [path] = {word for word in html.split('"') if word.startswith("/assets/") and word.endswith(suffix)}
+        [path] = set(re.findall(rf'(?:href|src)="(/assets/[^" ]+\.{suffix})"', html))
         async with session.get(path, headers={"Accept-Encoding": "gzip"}) as answer:
             return [f"page.{suffix}", f"{len(await answer.read()) / 1024:.1f} KB", f"{BUDGET_KB[suffix]} KB"]
 
