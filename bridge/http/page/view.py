@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from bridge.config.mistakes import mistakes
 from bridge.domain.store_key import KeyPurpose
 from bridge.http.access import Right
-from bridge.http.page.asset_files import compressible
+from bridge.http.page.asset_files import asset_url, compressible
 from bridge.http.page.badges import Badges, badges
 from bridge.http.page.rendering import render
 from bridge.http.page.visitor import CHOICES, COOKIE_S, Visitor, visitor_of
@@ -26,6 +26,7 @@ from bridge.http.sessions import form_field, notice_of
 
 HTML: Final = "text/html"
 NOTICE: Final = "done"  # the parameter with the notice about a form
+UPDATE: Final = "X-Update"  # the header of what the script asks for by itself
 FLEETING: Final = frozenset({*CHOICES, NOTICE})  # parameters that links of the page do not keep
 Q = TypeVar("Q", bound="ViewQuery")
 
@@ -88,8 +89,8 @@ async def page(
     status: HTTPStatus = HTTPStatus.OK,
     has_forms: bool = True,
 ) -> Response:
-    """A rendered page. Choices made by this request are stored as cookies. A page without forms does not need the
-    store."""
+    """A rendered page. Choices in the address are stored as cookies, except by an update. A page without forms does
+    not need the store."""
     services, visitor = call.services, call.visitor
     frame = {
         "view": view,
@@ -102,7 +103,8 @@ async def page(
     }
     html = render(template, visitor, call.now, {**frame, **values}).encode("utf-8", "replace")
     answer = compressible(call.request, html, HTML, gzip.compress(html, 5, mtime=0), status=status)
-    for name, allowed in CHOICES.items():
+    answer.headers["Link"] = f"<{asset_url('page.css')}>; rel=preload; as=style"  # asked for before the HTML is read
+    for name, allowed in () if UPDATE in call.request.headers else CHOICES.items():
         if (chosen := call.request.query_params.get(name)) in allowed:
             answer.set_cookie(name, chosen, max_age=COOKIE_S, samesite="strict", httponly=True)
     return answer

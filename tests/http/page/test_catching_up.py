@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Route
 
@@ -168,6 +169,27 @@ def test_a_page_of_an_older_version_is_loaded_again_but_not_while_somebody_types
         page.page.fill("header input[type=search]", "")
         page.page.evaluate("document.activeElement.blur()")
         page.wait_for(f"window.stays === undefined && {IS_LIVE}", patience_ms=90_000)
+
+
+@pytest.mark.parametrize("path", ["/health", "/deliveries?state=all"])
+def test_the_heading_of_an_open_page_follows(browser: Browser, tmp_path: Path, path: str) -> None:
+    http = {"token": None, "read_token": None}
+    with running_site(tmp_path, http=http) as site, tab(browser, site.url) as page:
+        open_live(page, path)
+        before = page.text("h1")
+        site.world.receive = lambda event_id, times: 410
+        site.add("gone", seconds=0)
+        until(lambda: bool(waiting(site)), seconds=30, what="a delivery that waits")
+        page.page.evaluate(RETRY)
+        page.wait_for(f"document.querySelector('h1').innerText !== '{before}'", patience_ms=90_000)
+        assert stays(page)
+
+
+def test_an_update_does_not_repeat_a_choice_of_the_address(open_site: Site) -> None:
+    with httpx.Client(base_url=open_site.url, trust_env=False) as client:
+        assert client.get("/?lang=zh").cookies["lang"] == "zh"
+        client.cookies.clear()
+        assert not client.get("/?lang=zh", headers={"X-Update": "1"}).cookies
 
 
 def test_the_tab_follows_what_needs_a_person(browser: Browser, tmp_path: Path) -> None:
