@@ -67,8 +67,7 @@ class DemoSummary:
         started_at: float,
         now: float,
     ) -> DemoSummary:
-        """The summary of the provider's tasks and the webhooks that have arrived so far. `turned_away` counts 503s by
-        task id."""
+        """The summary of what has happened so far. `turned_away` counts answers with 503 by task id."""
         arrived = {webhook.task_id: webhook for webhook in webhooks}
         finished_at = provider.finished_at
         progress = {task.task_id: task.progress_at(now) for task in provider.tasks}

@@ -1,7 +1,6 @@
 """The result files of simulated tasks: small clips, pictures and a tune that browsers can show and play.
 
-They are in `clips/`. If a task's id contains the name of a file, the task gets that file: `paper-boats` gets
-`boats.mp4`.
+They are in `clips/`. A task gets the file whose name its id contains: `paper-boats` gets `boats.mp4`.
 """
 
 from __future__ import annotations
