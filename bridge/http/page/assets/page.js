@@ -148,8 +148,9 @@ async function refresh() {
     const fresh = await load(location.href);
     const lists = wanted?.();
     const isOther = madeAs(fresh) !== madeAs(document);
-    if (isOther && (isInUse(body) || performance.now() < AWAY_MS)) throw isOther;
     const wasEmpty = lists && find("[data-list]", fresh).length > find("[data-list]").length;
+    const hasTyped = wasEmpty && find("textarea").some((one) => one.value); // a new page would lose it
+    if (isOther ? isInUse(body) || performance.now() < AWAY_MS : hasTyped) throw isOther;
     if (isOther || wasEmpty) return location.reload();
     const known = new Map(find(KEYED, fresh).map((element) => [keyOf(element), element]));
     if (lists) find("[data-list]").forEach((list) => renew(list, fresh.querySelector(`[data-list="${list.dataset.list}"]`)));
@@ -188,7 +189,6 @@ function renew(list, fresh) {
 let [ends, awayAt] = [[], Date.now()]; // when tasks finished, of the last minute; when the reader last looked at a list
 const unseen = new Set();
 
-const fresher = () => document.querySelector("[data-new]");
 const rows = (list) => document.querySelector(`[data-list="${list}"]`)?.children.length;
 
 // Whether the reader should hear of a task that is not on the page.
@@ -359,7 +359,7 @@ const KEYS = {
   j: () => step(1), k: () => step(-1),
   o: () => current()?.querySelector("[data-open]")?.click(),
   p: () => find("video, audio", current() ?? document).slice(0, 1).forEach((one) => one.paused ? one.play() : one.pause()),
-  n: () => !fresher()?.hidden && fresher()?.click(),
+  n: () => document.querySelector("[data-new]:not([hidden])")?.click(),
   r: () => find("[data-redeliver]", current() ?? document).slice(0, 1).forEach(askFirst),
   g: () => (goUntil = Date.now() + 1500),
   "?": showKeys,
