@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ BANNER = "document.querySelector('[data-not-live]')"
 NOTE_BANNER = f"""
     new MutationObserver(() => {{ window.wasShown ||= !{BANNER}.hidden }}).observe({BANNER}, {{attributes: true}})
 """
+NOW = "2026-01-01T00:00:00Z"
 RETRY = "document.querySelector('[data-retry]').click()"
 HAS_NEW = "!document.querySelector('[data-new]').hidden"
 
@@ -220,3 +222,19 @@ def test_the_tab_follows_what_needs_a_person(browser: Browser, tmp_path: Path) -
         page.wait_for("document.title.startsWith('1 needs you')")
         page.wait_for("document.querySelector('link[rel=icon]').href.includes('icon-needs')")
         assert stays(page)
+
+
+def test_a_page_left_open_counts_a_thousand_new_tasks_and_no_more(browser: Browser, open_site: Site) -> None:
+    open_site.add("there-already")
+    tasks = [
+        {"account": "kling", "id": f"new-{n}", "phase": "running", "added_at": "2999-01-01T00:00:00Z"}
+        for n in range(1005)
+    ]
+    frames = [("snapshot", {}), ("changes", {"tasks": tasks, "deliveries": []})]
+    stream = "".join(f"event: {name}\ndata: {json.dumps({'now': NOW, **data})}\n\n" for name, data in frames)
+    with tab(browser, open_site.url) as page:
+        headers = {"Content-Type": "text/event-stream"}
+        page.page.route("**/api/v1/changes", lambda route: route.fulfill(body=stream, headers=headers))
+        page.open("/tasks")
+        page.wait_for(HAS_NEW)
+        assert page.text("[data-new]") == "1,000+ new"

@@ -7,7 +7,7 @@ const STREAM = "/api/v1/changes";
 const SILENT_MS = 15_000; // the server sends something every 5 s
 const [HIDDEN_MS, REFRESH_MS, EVERY_MS] = [30_000, 2_000, 60_000]; // browsers allow six connections to a server; a hidden page gives its back
 const [AWAY_MS, BUSY_A_MINUTE] = [5_000, 50]; // pointer and focus have left the list for so long
-const [RUNNING, LIVE] = [9, new Set(["submitted", "running"])]; // rows of the list on Now; phases of its tasks
+const [RUNNING, MOST_NEW, LIVE] = [9, 1000, new Set(["submitted", "running"])]; // rows on Now; as more are not counted, memory stays flat
 
 const texts = JSON.parse(document.getElementById("texts").textContent);
 const [body, query] = [document.body, new URLSearchParams(location.search)];
@@ -204,8 +204,8 @@ function isNews(task, isOn) {
 }
 
 function showNew() {
-  find("[data-new]").forEach((button) => (button.hidden = !unseen.size));
-  find("[data-new] span").forEach((count) => setText(count, fill(texts.new, { n: number(unseen.size) })));
+  const text = fill(texts.new, { n: number(unseen.size) + (unseen.size < MOST_NEW ? "" : "+") });
+  find("[data-new]").forEach((button) => ((button.hidden = !unseen.size), setText(button.querySelector("span"), text)));
 }
 
 function isReaderAway() {
@@ -280,7 +280,7 @@ function showChanges(frame) {
     const shown = find(`[data-task="${CSS.escape(key)}"]`);
     for (const element of shown) mustRefresh = showTask(element, task) || mustRefresh;
     if (!LIVE.has(task.phase)) ends.push(Date.now());
-    if (isNews(task, shown.at(-1))) unseen.add(key);
+    if (unseen.size < MOST_NEW && isNews(task, shown.at(-1))) unseen.add(key);
   }
   for (const one of frame.deliveries) {
     const isOn = document.querySelector(`[data-delivery^="${CSS.escape(`${one.event_id} ${one.endpoint}`)}"]`);
