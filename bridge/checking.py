@@ -112,7 +112,7 @@ def _chat_problems(endpoint: Apprise, environment: ProxyRules) -> Iterator[tuple
 
 
 def _unbuildable(loaded: Loaded) -> Iterator[str]:
-    """Other mistakes because of which an account or endpoint cannot be used. Sends nothing."""
+    """Other mistakes that make an account or endpoint unusable. Sends nothing."""
     builder = PlanBuilder(SystemClock())
     for build, names in (
         (builder.account, loaded.settings.accounts),

@@ -186,7 +186,7 @@ class RecordingSink:
 
 
 class RecordingIntake:
-    """`ports.Intake` in memory. Records what is watched and by which calls.
+    """`ports.Intake` in memory. Records what is watched, and the calls.
 
     `hold` makes commits wait, as they do while a store cannot be written. `refuse_with` makes them raise.
     """

@@ -3,7 +3,7 @@
 - A watch that is not due waits in the calendar, a list for each second: eight bytes each, and no sorting. Only the
   seconds that have begun are sorted, in one small heap.
 - Due watches wait for the rate limiter in two queues that take turns: new watches, which may already have finished, and
-  watches that were polled before. So many new watches do not delay the old ones, nor the reverse. A watch that was
+  watches that were polled before. So neither can delay the other, however many there are. A watch that was
   polled before may be late by up to its last wait. If a provider allows too few polls, all waits grow in proportion.
 - New watches are taken from both ends in turn. So one added task does not wait for ten thousand others.
 - Watches added in bulk (hundreds in one transaction) take turns with all others, so one person's hundred thousand tasks
@@ -266,8 +266,8 @@ class PollQueue:
         return entry
 
     def pop_batch(self, fits: Callable[[PollEntry], bool], *, most: int, now: float) -> list[PollEntry]:
-        """Take at most `most` more entries that fit, to poll them in the same request. These are entries of which at
-        least half the wait has passed, and if one request can hold every entry, also all healthy ones."""
+        """Take at most `most` more entries that fit, to poll them in the same request. At least half of the wait of
+        each has passed. If one request can hold every entry, all healthy ones are taken, too."""
         all_fit_in = len(self._entries) <= most + 1
         batch: list[PollEntry] = []
         scans_left = most * SCANNED_PER_PLACE

@@ -89,7 +89,7 @@ def find_listed(
 ) -> dict[str, FoundTask | ExpressionLimit | None] | str:
     """The object about each task in a list; or why the answer is not a list of tasks.
 
-    For a task that is not in the list: None, or the limit because of which the id of an item could not be read.
+    For a task that is not in the list: None, or the limit that kept the id of an item from being read.
     """
     for form, selector in description.places:
         candidate = selector(answer)
@@ -148,8 +148,8 @@ class Item(NamedTuple):
 
 
 class TaskList:
-    """The items of a list in one form, each read once. `tasks` have a status and an id; `unread` is the limit because
-    of which an item could not be read."""
+    """The items of a list in one form, each read once. `tasks` have a status and an id; `unread` is the limit that
+    kept an item from being read."""
 
     def __init__(self, form: Form, items: list[Json]) -> None:
         self.tasks: list[Item] = []

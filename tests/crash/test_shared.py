@@ -26,7 +26,7 @@ from tests.world import REFUSED, World, until
 
 pytestmark = [pytest.mark.crash, pytest.mark.long, pytest.mark.together, pytest.mark.timeout(240)]
 
-BUNCHED_S = 0.3  # on a busy machine, requests of so long a time may arrive together
+BUNCHED_S = 0.3  # on a busy machine, requests that are this far apart may arrive together
 
 
 def test_daemons_that_are_killed_every_few_seconds_lose_nothing_and_double_nothing(world: World, crew: Crew) -> None:

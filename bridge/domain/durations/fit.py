@@ -45,7 +45,7 @@ class Fit:
         return math.exp(self._integral(from_s) - self._integral(max(to_s, from_s)))
 
     def quantile_s(self, from_s: float, probability: float) -> float:
-        """The age by which a task that still runs at `from_s` has finished with this probability, in (0, 1)."""
+        """The age at which a task that still runs at `from_s` has finished with this probability, in (0, 1)."""
         reached = self._integral(from_s) - math.log1p(-probability)
         return max(from_s, age_at(reached, self.hazards, self.sums))
 

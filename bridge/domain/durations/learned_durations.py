@@ -85,7 +85,7 @@ class LearnedDurations:
         """A task last seen running at `from_s` was found finished at `to_s`.
 
         `at_s` is the duration that the provider states; it is ignored if it lies outside these two. Without it, the
-        last fit estimates when the task finished. No new fit is made, so many finished tasks at once cost little.
+        last fit estimates when the task finished. No new fit is made: a thousand finished tasks at once cost little.
         `rest_s` is the remaining time that its progress predicted at `from_s`.
         """
         known = self._of(key)

@@ -87,12 +87,19 @@ def test_a_connection_that_is_silently_dead_is_opened_again(browser: Browser, op
         assert stays(page)
 
 
-def test_what_is_new_comes_although_the_reader_asked_during_an_update(browser: Browser, open_site: Site) -> None:
-    open_site.add("first", seconds=0)
-    until(lambda: "first" in open_site.world.by_task(), seconds=20, what="the first webhook")
-    with tab(browser, open_site.url) as page:
+@contextmanager
+def looking_at_cards(browser: Browser, site: Site) -> Iterator[Tab]:
+    """Now, with the pointer on the card of a finished task."""
+    site.add("looked-at", seconds=0)
+    until(lambda: "looked-at" in site.world.by_task(), seconds=20, what="the first webhook")
+    with tab(browser, site.url) as page:
         open_live(page)
         page.page.hover("[data-list=finished] .card >> nth=0")
+        yield page
+
+
+def test_what_is_new_comes_although_the_reader_asked_during_an_update(browser: Browser, open_site: Site) -> None:
+    with looking_at_cards(browser, open_site) as page:
         open_site.add("second", seconds=0)
         page.wait_for(HAS_NEW)
         with slow_answer(page, "/") as held:
@@ -103,11 +110,7 @@ def test_what_is_new_comes_although_the_reader_asked_during_an_update(browser: B
 
 
 def test_no_card_comes_when_the_reader_has_returned_before_a_slow_answer(browser: Browser, open_site: Site) -> None:
-    open_site.add("looked-at", seconds=0)
-    until(lambda: "looked-at" in open_site.world.by_task(), seconds=20, what="the first webhook")
-    with tab(browser, open_site.url) as page:
-        open_live(page)
-        page.page.hover("[data-list=finished] .card >> nth=0")
+    with looking_at_cards(browser, open_site) as page:
         open_site.add("slow", seconds=0)
         page.wait_for(HAS_NEW)
         page.page.wait_for_timeout(3_000)  # other updates are over
