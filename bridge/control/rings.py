@@ -75,13 +75,6 @@ class Rings:
             for at, sums in self._lags.slots(self._now())
         ]
 
-    def polls_per_minute(self) -> list[Point]:
-        now = self._now()
-        columns = [ring.slots(now) for ring in self._polls.values()]
-        return [
-            Point(rows[0].start_at, _sum(_rate(row.sums, 60) for row in rows)) for rows in zip(*columns, strict=True)
-        ]
-
     def polls_now(self) -> Mapping[str, float]:
         """Polls per minute of each account in the last five to ten minutes."""
         now = self._now()
@@ -126,12 +119,3 @@ class Rings:
 
 def _answers(times: AnswerTimes) -> Quantiles:
     return Quantiles(p50_s=times.quantile(0.5), p95_s=times.quantile(0.95))
-
-
-def _rate(sums: Sequence[float] | None, per_s: float) -> float | None:
-    return None if sums is None else sums[0] * per_s / EVERY_S
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

@@ -94,10 +94,6 @@ def watch_json(view: WatchView) -> dict[str, Any]:
     }
 
 
-if TYPE_CHECKING:
-    from bridge.domain.durations.forecast import Expected
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchWithDeliveries:
     view: WatchView

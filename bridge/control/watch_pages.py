@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from bridge.config.settings_file import SettingsFile
@@ -13,32 +12,19 @@ from bridge.control.paging import TASKS, cursor_at, row_before
 from bridge.control.pausing import held_watches
 from bridge.control.watch_list import WatchList
 from bridge.domain.filters import WatchFilter
-from bridge.domain.page_views import BoundedCount, LiveWatch
+from bridge.domain.page_views import LiveWatch
 from bridge.domain.views import WatchView
 from bridge.store import ReadStore
-from bridge.store.task_pages import MOST_LIVE
 
 AGES: Final = 50  # for sorting, ages that differ by less than a fiftieth get the same estimate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningWatches:
-    """The running tasks that finish first, and the number of all running tasks."""
-
-    first: WatchList
-    total: BoundedCount
-
-
-def running_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: int) -> RunningWatches:
+def running_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: int) -> WatchList:
     """The first running tasks, the soonest expected finish first. Tasks without an estimate come last, the oldest
     first. If there are more than 10,000, only the first 10,000 are sorted."""
-    live = store.live_watches()
     known = estimates(store, file)
-    ordered = soonest_first(live, known, now)
-    return RunningWatches(
-        first=_listed(store, store.watches_by_id([one.watch_id for one in ordered[:limit]]), known, now=now),
-        total=BoundedCount(len(live), len(live) >= MOST_LIVE),
-    )
+    first = soonest_first(store.live_watches(), known, now)[:limit]
+    return _listed(store, store.watches_by_id([one.watch_id for one in first]), known, now=now)
 
 
 def soonest_first(live: Sequence[LiveWatch], known: Estimates, now: float) -> list[LiveWatch]:

@@ -17,8 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge.config.mistakes import mistakes
+from bridge.config.problems import written_key
 from bridge.http.access import Right, check_right
-from bridge.http.problem_details import HttpProblem, answer_error, invalid, location
+from bridge.http.problem_details import HttpProblem, answer_error, invalid
 from bridge.http.services import Services
 from bridge.net.http_server import read_body
 
@@ -135,7 +136,7 @@ def validated(model: type[M], tree: Mapping[str, Any]) -> M:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        found = [(location(one.path), one.message) for one in mistakes(error, model, tree)]
+        found = [(written_key(one.path), one.message) for one in mistakes(error, model, tree)]
         raise invalid(found) from None
 
 

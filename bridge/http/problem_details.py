@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bridge.config.problems import written_key
 from bridge.errors import (
     ConfigError,
     GenbridgeError,
@@ -82,11 +81,6 @@ def invalid(errors: Sequence[tuple[str, str]]) -> HttpProblem:
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     detail = f"{where}: {message}{more}" if where else f"{message}{more}"
     return HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
-
-
-def location(steps: Sequence[str | int]) -> str:
-    """`event_ids[0]`, as in errors of the settings."""
-    return written_key(steps)
 
 
 def problem_response(problem: HttpProblem) -> Response:

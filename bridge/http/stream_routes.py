@@ -19,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from bridge.control.lookup import known_account
 from bridge.domain.event import Topic
 from bridge.http.api_route import ApiCall, ApiModel, ApiRoute
+from bridge.http.gateway_bodies import cancel_when_gone
 from bridge.http.problem_details import HttpProblem
 from bridge.http.query_values import named_filters
 from bridge.net.served_connection import ABORT
@@ -83,7 +84,7 @@ class _StreamResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._frames) as frames, anyio.create_task_group() as group:
-            group.start_soon(_cancel_when_gone, receive, group.cancel_scope)
+            group.start_soon(cancel_when_gone, receive, group.cancel_scope)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             is_read = await _sent(send, self._opening)
             while is_read and (data := await anext(frames, None)) is not None:
@@ -101,12 +102,6 @@ async def _sent(send: Send, data: bytes) -> bool:
     with anyio.move_on_after(SEND_S) as time_limit:
         await send(message)
     return not time_limit.cancelled_caught
-
-
-async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
 
 
 def _route(path: str, summary: str, handle: Any, query: type[ApiModel] | None = None) -> ApiRoute:

@@ -13,7 +13,7 @@ from bridge.control.watch_pages import finished_watches, running_watches, search
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.page_views import BoundedCount, DeliverySearch, Standing
+from bridge.domain.page_views import DeliverySearch, Standing
 from bridge.errors import UsageError
 from bridge.store import Store, open_store
 from tests.factories import NOW, make_wish
@@ -57,16 +57,15 @@ def test_the_task_that_should_finish_first_comes_first(store: Store, loaded: Loa
     for account, name, at in (("kling", "slow", 0), ("kling", "nearly", -560), ("suno", "quick", 0), ("x", "new", -9)):
         store.add([make_wish(account=account, task_id=name)], source="cli", now=NOW + at)
     found = running_watches(store, loaded, now=NOW + 1, limit=3)
-    assert [view.task_id for view in found.first.views] == ["quick", "nearly", "slow"]
-    assert found.total == BoundedCount(4, False)
-    assert [found.first.eta(view) is None for view in found.first.views] == [False] * 3
+    assert [view.task_id for view in found.views] == ["quick", "nearly", "slow"]
+    assert [found.eta(view) is None for view in found.views] == [False] * 3
 
 
 def test_without_estimates_the_oldest_come_first(store: Store, loaded: Loaded) -> None:
     for name, at in (("young", 5.0), ("old", 0.0)):
         add(store, name, now=NOW + at)
     found = running_watches(store, loaded, now=NOW + 9, limit=9)
-    assert [view.task_id for view in found.first.views] == ["old", "young"]
+    assert [view.task_id for view in found.views] == ["old", "young"]
 
 
 def test_the_last_finished_come_first(store: Store, loaded: Loaded) -> None:

@@ -17,15 +17,6 @@ def made() -> tuple[Metrics, FakeClock, Rings]:
     return metrics, clock, Rings(metrics, clock)
 
 
-async def test_polls_are_a_rate_and_what_happened_before_the_start_is_not_known() -> None:
-    metrics, clock, rings = made()
-    metrics.account("kling").polls[Kind.RUNNING] += 25
-    rings.sample()
-    await clock.advance(EVERY_S)
-    metrics.account("kling").polls[Kind.RUNNING] += 5
-    assert [point.value for point in rings.polls_per_minute()[-3:]] == [None, 5.0, 1.0]
-
-
 async def test_the_median_lag_is_that_of_all_endpoints() -> None:
     metrics, clock, rings = made()
     assert rings.lag(0.5)[-1].value is None
@@ -44,7 +35,6 @@ async def test_polls_are_counted_by_account() -> None:
     metrics.account("suno").polls[Kind.RATE_LIMITED] += 6
     await clock.advance(60)
     assert rings.polls_now() == {"kling": 30.0, "suno": 6.0}
-    assert rings.polls_per_minute()[-1].value == 36 / 5
 
 
 async def test_the_pace_of_commits_is_that_of_the_last_minutes() -> None:

@@ -50,7 +50,7 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
     found = services.overviews.read(store, file)
     accounts = store.accounts()
     wanted = current_needs(store, services, found, daemon, commit_p95_s)
-    running = running_watches(store, file, now=now, limit=MOST_RUNS).first
+    running = running_watches(store, file, now=now, limit=MOST_RUNS)
     midnight = midnight_at(now, call.visitor.zone)
     return {
         "needs": wanted,

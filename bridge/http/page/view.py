@@ -9,18 +9,18 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar, get_origin
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from bridge.config.mistakes import mistakes
 from bridge.domain.store_key import KeyPurpose
 from bridge.http.access import Right
+from bridge.http.api_route import validated
 from bridge.http.page.asset_files import asset_url, compressible
 from bridge.http.page.badges import Badges, badges
 from bridge.http.page.rendering import render
 from bridge.http.page.visitor import CHOICES, COOKIE_S, Visitor, visitor_of
-from bridge.http.problem_details import HttpProblem, invalid, location, problem_of
+from bridge.http.problem_details import HttpProblem
 from bridge.http.services import Services
 from bridge.http.sessions import form_field, notice_of
 
@@ -62,22 +62,18 @@ class View:
     right: Right = field(default=Right.READ)
 
     async def respond(self, request: Request, services: Services) -> Response:
-        """The page, or an error page. A reader who is not signed in is redirected to the sign-in page."""
+        """The page. A reader who is not signed in is redirected to the sign-in page."""
         visitor = visitor_of(request)
         if self.right is not Right.OPEN and visitor.right is Right.OPEN:
             return _to_sign_in(request)
-        try:
-            call = ViewCall(
-                services=services,
-                request=request,
-                visitor=visitor,
-                now=services.clock.now(),
-                query=read_query(self.query, request),
-            )
-            values = await self.load(call)
-            return await page(call, self.template, values, view=self.name)
-        except Exception as error:  # the outermost handler of a request
-            return await problem_page(request, services, visitor, problem_of(error))
+        call = ViewCall(
+            services=services,
+            request=request,
+            visitor=visitor,
+            now=services.clock.now(),
+            query=read_query(self.query, request),
+        )
+        return await page(call, self.template, await self.load(call), view=self.name)
 
 
 async def page(
@@ -149,10 +145,7 @@ def read_query(model: type[Q], request: Request) -> Q:
             tree.setdefault(name, []).append(value)
         elif value:  # a form also sends empty fields
             tree[name] = value
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        raise invalid([(location(one.path), one.message) for one in mistakes(error, model, tree)]) from None
+    return validated(model, tree)
 
 
 def own_path(target: str, default: str = "/") -> str:
