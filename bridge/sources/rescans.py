@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path, PurePath
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
 import anyio.abc
 import anyio.to_thread
-from watchfiles import Change, awatch
 
 from bridge.domain.source import SourceTally
 from bridge.logs import get_logger
 from bridge.ports import Clock
+
+if TYPE_CHECKING:
+    from watchfiles import Change
 
 RESCAN_S: Final = 2.0  # the longest time between two checks
 READY_S: Final = 2.0  # a source that is still reading after this long is reported as started
@@ -101,6 +103,8 @@ class Rescanner:
 
     async def _listen(self) -> NoReturn:
         """Set `_wake` on notifications. Without notifications, only the checks every `RESCAN_S` find changes."""
+        from watchfiles import awatch  # here: a daemon without files to watch saves a megabyte
+
         while True:
             self._stop = stop = anyio.Event()
             pause_s = 0.0
