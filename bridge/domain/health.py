@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from bridge.domain.event import Topic
+from bridge.domain.event import Event, Topic
+
+if TYPE_CHECKING:
+    from bridge.domain.delivery import AttemptMade
 
 FAILING_AFTER_S: Final = 900.0  # time without a success since the first failed attempt
 FAILING_ATTEMPTS: Final = 5
@@ -24,40 +28,66 @@ class Health:
     told_failures: int = 0  # the number of failures at that time
     count: int = 0  # number of `endpoint_failing` events so far
 
+    def is_notification_due(self, at: float) -> bool:
+        """Whether `endpoint_failing` is due: once after `FAILING_AFTER_S`, then daily while attempts fail."""
+        if self.failing_since is None or self.failures < FAILING_ATTEMPTS:
+            return False
+        if self.told_at is None:
+            return at - self.failing_since >= FAILING_AFTER_S
+        return at - self.told_at >= AGAIN_AFTER_S and self.failures > self.told_failures
 
-def failed(health: Health, *, at: float, reason: str) -> Health:
-    since = at if health.failing_since is None else min(health.failing_since, at)
-    return replace(health, failing_since=since, failures=health.failures + 1, reason=reason)
-
-
-def succeeded(health: Health) -> Health:
-    return Health(endpoint=health.endpoint, count=health.count)
-
-
-def is_notification_due(health: Health, *, at: float) -> bool:
-    """Whether `endpoint_failing` is due: once after `FAILING_AFTER_S`, then daily while attempts fail."""
-    if health.failing_since is None or health.failures < FAILING_ATTEMPTS:
-        return False
-    if health.told_at is None:
-        return at - health.failing_since >= FAILING_AFTER_S
-    return at - health.told_at >= AGAIN_AFTER_S and health.failures > health.told_failures
+    def lasted(self, at: float) -> str:
+        """How long it has failed, in words."""
+        minutes = round(max(at - (at if self.failing_since is None else self.failing_since), 0.0) / 60)
+        if minutes < 120:
+            return f"{minutes} min"
+        return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
 
 
-def notified(health: Health, *, at: float) -> Health:
-    return replace(health, told_at=at, told_failures=health.failures, count=health.count + 1)
+class EndpointHealth:
+    """The health of endpoints after one transaction. Starts with the `known` health of the endpoints concerned. Call
+    `follow` for each outcome, then store `changed`."""
 
+    def __init__(self, known: Iterable[Health], *, publish: Callable[[Event], None]) -> None:
+        self._publish = publish
+        self._known = {one.endpoint: one for one in known}
+        self._changed: set[str] = set()
 
-def explained(health: Health, topic: Topic, *, at: float) -> str:
-    """The text of `reason` in the event."""
-    lasted = _span(max(at - (health.failing_since if health.failing_since is not None else at), 0.0))
-    if topic is Topic.ENDPOINT_RECOVERED:
-        return f"it failed for {lasted}"
-    said = f"no success for {lasted}, {health.failures} failed attempts"
-    return f"{said}; the last one: {health.reason}" if health.reason else said
+    @property
+    def changed(self) -> list[Health]:
+        """The changed values, sorted by endpoint."""
+        return [self._known[endpoint] for endpoint in sorted(self._changed)]
 
+    def follow(self, made: AttemptMade, *, reason: str) -> None:
+        """Count an attempt. A refusal is skipped: it disables the endpoint, which has its own event."""
+        known = self._known.get(made.endpoint) or Health(endpoint=made.endpoint)
+        if made.outcome == "accepted" and known.failures:
+            if known.told_at is not None:
+                self._announce(known, Topic.ENDPOINT_RECOVERED, f"it failed for {known.lasted(made.at)}", made.at)
+            self._keep(Health(endpoint=made.endpoint, count=known.count))
+        elif made.outcome == "deferred":
+            since = made.at if known.failing_since is None else min(known.failing_since, made.at)
+            self._keep(replace(known, failing_since=since, failures=known.failures + 1, reason=reason))
+            self.check(made.endpoint, at=made.at)
 
-def _span(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
+    def check(self, endpoint: str, *, at: float) -> bool:
+        """Create `endpoint_failing` if it is due. Returns whether the endpoint is failing."""
+        known = self._known.get(endpoint)
+        if known is None or known.failing_since is None:
+            return False
+        if known.is_notification_due(at):
+            known = replace(known, told_at=at, told_failures=known.failures, count=known.count + 1)
+            self._keep(known)
+            said = f"no success for {known.lasted(at)}, {known.failures} failed attempts"
+            reason = f"{said}; the last one: {known.reason}" if known.reason else said
+            self._announce(known, Topic.ENDPOINT_FAILING, reason, at)
+        return True
+
+    def _keep(self, health: Health) -> None:
+        self._known[health.endpoint] = health
+        self._changed.add(health.endpoint)
+
+    def _announce(self, known: Health, topic: Topic, reason: str, at: float) -> None:
+        from bridge.domain.event_building import endpoint_event  # imported here, because quick commands build no events
+
+        self._publish(endpoint_event(known.endpoint, count=known.count, reason=reason, at=at, topic=topic))

@@ -26,9 +26,9 @@ from typing import Final, assert_never
 from bridge.domain.change import AccountChange, AccountPaused, AnswerUnread, Change, EndpointChecked, TaskChange
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
-from bridge.domain.endpoint_health import EndpointHealth
 from bridge.domain.event import LIVE_TOPICS, Event
 from bridge.domain.event_building import account_event, endpoint_event, released_event, task_event, unread_event
+from bridge.domain.health import EndpointHealth
 from bridge.domain.slots import Share, endpoint_scope
 from bridge.domain.task import LIVE
 from bridge.domain.watch import Watch

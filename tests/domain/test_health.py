@@ -1,54 +1,116 @@
-"""When an endpoint that keeps failing is told."""
+"""When people are notified about an endpoint that keeps failing."""
 
 from __future__ import annotations
 
-from bridge.domain.event import Topic
-from bridge.domain.health import Health, explained, failed, is_notification_due, notified, succeeded
+from collections.abc import Sequence
+
+from bridge.domain.delivery import AttemptMade
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.event import Event, Topic
+from bridge.domain.health import FAILING_AFTER_S, FAILING_ATTEMPTS, EndpointHealth, Health
 from tests.factories import NOW
 
-FRESH = Health(endpoint="chat")
+FRESH = Health(endpoint="hook")
+
+
+def attempt(outcome: str, *, at: float = 0) -> AttemptMade:
+    return AttemptMade(
+        delivery_id=1,
+        event_id="evt_1",
+        endpoint="hook",
+        state=DeliveryState.ACCEPTED if outcome == "accepted" else DeliveryState.WAITING,
+        attempts=1,
+        outcome=outcome,
+        detail="",
+        at=NOW + at,
+        duration_s=0.1,
+        next_attempt_at=None,
+        disables=outcome == "refused",
+    )
+
+
+def followed(
+    known: Sequence[Health], *outcomes: AttemptMade, reason: str = "HTTP 502"
+) -> tuple[list[Health], list[Event]]:
+    """What has changed, and which events there were."""
+    events: list[Event] = []
+    health = EndpointHealth(known, publish=events.append)
+    for one in outcomes:
+        health.follow(one, reason=reason)
+    return health.changed, events
 
 
 def failing(*at: float, health: Health = FRESH) -> Health:
-    for second in at:
-        health = failed(health, at=NOW + second, reason="HTTP 502")
-    return health
+    [failed], _ = followed([health], *(attempt("deferred", at=second) for second in at))
+    return failed
+
+
+def reported(health: Health, *, at: float) -> list[Event]:
+    """The events of a check at this time."""
+    events: list[Event] = []
+    EndpointHealth([health], publish=events.append).check("hook", at=NOW + at)
+    return events
 
 
 def test_it_takes_five_failures_and_fifteen_minutes_without_a_success() -> None:
     five = failing(0, 5, 300, 301, 600)
-    assert not is_notification_due(five, at=NOW + 899)
-    assert is_notification_due(five, at=NOW + 900)
-    assert not is_notification_due(failing(0, 5, 300, 301), at=NOW + 90_000)
-    assert not is_notification_due(FRESH, at=NOW)
+    assert not reported(five, at=899)
+    assert reported(five, at=900)
+    assert not reported(failing(0, 5, 300, 301), at=90_000)
+    assert not FRESH.is_notification_due(NOW)
 
 
 def test_a_success_in_between_begins_again() -> None:
-    again = failing(850, 851, 852, 853, 854, health=succeeded(failing(0, 5, 300, 301, 600)))
-    assert not is_notification_due(again, at=NOW + 1000)
-    assert is_notification_due(again, at=NOW + 850 + 900)
+    [well], _ = followed([failing(0, 5, 300, 301, 600)], attempt("accepted", at=700))
+    again = failing(850, 851, 852, 853, 854, health=well)
+    assert not reported(again, at=1000)
+    assert reported(again, at=850 + 900)
 
 
 def test_it_is_reported_again_each_day_while_attempts_go_on() -> None:
-    once = notified(failing(0, 1, 2, 3, 4), at=NOW + 900)
-    assert once.count == 1
-    assert not is_notification_due(failing(86_000, health=once), at=NOW + 86_000)
-    assert not is_notification_due(once, at=NOW + 900 + 86_400), "nothing was attempted since"
-    assert is_notification_due(failing(87_300, health=once), at=NOW + 900 + 86_400)
-
-
-def test_events_are_numbered_over_all_troubles() -> None:
-    assert succeeded(notified(failing(0), at=NOW)).count == 1
+    once = failing(0, 1, 2, 3, 900)
+    assert (once.count, once.told_at) == (1, NOW + 900)
+    assert failing(86_000, health=once).count == 1
+    assert not reported(once, at=900 + 86_400), "nothing was attempted since"
+    assert failing(87_300, health=once).count == 2
 
 
 def test_a_clock_that_went_back_does_not_delay_it() -> None:
-    back = failing(0, -5000, -4999, -4998, -4997)
-    assert is_notification_due(back, at=NOW - 5000 + 900)
+    assert reported(failing(0, -5000, -4999, -4998, -4997), at=-5000 + 900)
 
 
 def test_the_reason_says_for_how_long_how_often_and_why() -> None:
-    five = failing(0, 5, 300, 301, 600)
-    said = explained(five, Topic.ENDPOINT_FAILING, at=NOW + 900)
-    assert said == "no success for 15 min, 5 failed attempts; the last one: HTTP 502"
-    assert explained(five, Topic.ENDPOINT_RECOVERED, at=NOW + 7200) == "it failed for 2 h"
-    assert explained(five, Topic.ENDPOINT_RECOVERED, at=NOW + 3 * 86_400) == "it failed for 3 days"
+    [event] = reported(failing(0, 5, 300, 301, 600), at=900)
+    assert event.data["reason"] == "no success for 15 min, 5 failed attempts; the last one: HTTP 502"
+    [_], [event] = followed([], *(attempt("deferred", at=at) for at in (0, 1, 2, 3, 900)), reason="")
+    assert event.data["reason"] == "no success for 15 min, 5 failed attempts"
+    for seconds, said in ((7200, "it failed for 2 h"), (3 * 86_400, "it failed for 3 days")):
+        [_], [event] = followed([failing(0, 5, 300, 301, 900)], attempt("accepted", at=seconds))
+        assert (event.topic, event.data["reason"]) == (Topic.ENDPOINT_RECOVERED, said)
+
+
+def test_an_endpoint_that_never_failed_has_no_health_to_store() -> None:
+    assert followed([], attempt("accepted")) == ([], [])
+    assert followed([], attempt("refused")) == ([], [])
+
+
+def test_an_endpoint_that_keeps_failing_is_reported_once_and_then_its_recovery() -> None:
+    failures = [attempt("deferred", at=count * FAILING_AFTER_S) for count in range(FAILING_ATTEMPTS)]
+    [failed], [event] = followed([], *failures)
+    assert (failed.failing_since, failed.failures, failed.count) == (NOW, FAILING_ATTEMPTS, 1)
+    assert event.topic is Topic.ENDPOINT_FAILING
+    [well], [event] = followed([failed], attempt("accepted", at=9_000))
+    assert well == Health(endpoint="hook", count=1)
+    assert event.topic is Topic.ENDPOINT_RECOVERED
+
+
+def test_a_success_of_an_endpoint_that_is_well_changes_nothing() -> None:
+    assert followed([Health(endpoint="hook", count=3)], attempt("accepted")) == ([], [])
+
+
+def test_a_failing_endpoint_can_be_recognized() -> None:
+    events: list[Event] = []
+    health = EndpointHealth([Health(endpoint="hook", failing_since=NOW, failures=9)], publish=events.append)
+    assert not health.check("other", at=NOW)
+    assert health.check("hook", at=NOW + FAILING_AFTER_S)
+    assert len(events) == 1
