@@ -148,7 +148,7 @@ def known_sources(store: ReadStore, file: SettingsFile) -> list[SourceFacts]:
     """Every source of these settings, even if it was never read. On a shared store, also those of the other running
     daemons."""
     daemon = file.member_name if store.is_shared else ""
-    stored = {(one.daemon, one.source, one.path): one for one in store.sources()}
+    stored = {one.key: one for one in store.sources()}
     own = [(daemon, source, str(path)) for source, path in file.source_paths.items()]
     own += [(daemon, f"{DISCOVER}{name}", "") for name, account in file.accounts.items() if account.is_discovered]
     working = {view.member.rpartition("#")[0] for view in store.members()} - {daemon}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 DISCOVER: Final = "discover:"  # prefix of the account, in the name of a source that reads the provider's list
 SETTINGS: Final = "settings"  # the settings file: it names no tasks, but is read, and may be invalid, like a source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SourceFacts:
     """The state of one source of one daemon, as stored. Times are wall time.
 
@@ -18,7 +18,7 @@ class SourceFacts:
     was created.
     """
 
-    daemon: str  # its name on a shared store, otherwise empty
+    daemon: str = ""  # its name on a shared store, otherwise empty
     source: str  # queue, watchlist, lines, or discover:ACCOUNT, which has no path
     path: str
     read_at: float | None = None
@@ -30,23 +30,18 @@ class SourceFacts:
     is_failing: bool = False  # it cannot be read now
     note: str | None = None  # a remark for `status`
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What identifies the source in the store."""
+        return self.daemon, self.source, self.path
 
-@dataclass(slots=True)
-class SourceTally:
-    """The counts and problems of one source since the daemon started it. The source updates it; the daemon stores it
-    about once a second."""
 
-    source: str
-    path: str
+@dataclass(slots=True, kw_only=True)
+class SourceTally(SourceFacts):
+    """The facts of one source since the daemon started it. The source updates them; the daemon stores them about once a
+    second."""
+
     is_listing: bool = False  # each reading lists all tasks of the source
-    read_at: float | None = None
-    taken: int = 0
-    rejected: int = 0
-    left_alone: int = 0
-    error: str | None = None
-    error_at: float | None = None
-    is_failing: bool = False
-    note: str | None = None
 
     def looked(self, now: float) -> None:
         """Count a successful reading."""
@@ -67,19 +62,14 @@ class SourceTally:
         self.rejected += tasks
         self.error, self.error_at = reason, now
 
-    def facts(self, daemon: str, before: SourceFacts | None) -> SourceFacts:
-        """The facts to store. `before`: what was stored before the daemon started this source."""
-        old = before or SourceFacts(daemon=daemon, source=self.source, path=self.path)
-        return SourceFacts(
-            daemon=daemon,
-            source=self.source,
-            path=self.path,
-            read_at=self.read_at or old.read_at,
-            taken=self.taken + (0 if self.is_listing else old.taken),
-            rejected=self.rejected + (0 if self.is_listing else old.rejected),
-            left_alone=self.left_alone,
-            error=self.error or old.error,
-            error_at=self.error_at or old.error_at,
-            is_failing=self.is_failing,
-            note=self.note,
-        )
+    def resume(self, before: SourceFacts) -> None:
+        """Continue the counts that were stored before the daemon started this source."""
+        if not self.is_listing:
+            self.taken += before.taken
+            self.rejected += before.rejected
+        self.read_at = self.read_at or before.read_at
+        self.error, self.error_at = self.error or before.error, self.error_at or before.error_at
+
+    def facts(self) -> SourceFacts:
+        """The facts to store."""
+        return SourceFacts(**{field.name: getattr(self, field.name) for field in fields(SourceFacts)})

@@ -28,16 +28,17 @@ class SourceRecorder:
         self._offload = offload
         self._clock = clock
         self._always = always
-        self._daemon = ""
         self._tallies: Sequence[SourceTally] = ()
-        self._before: dict[tuple[str, str], SourceFacts] | None = None  # the stored facts about these sources
-        self._stored: dict[tuple[str, str], SourceFacts] = {}
+        self._fresh: Sequence[SourceTally] = ()  # those that do not continue the stored counts yet
+        self._stored: dict[tuple[str, str, str], SourceFacts] = {}
 
     async def replace_sources(self, tallies: Sequence[SourceTally], *, daemon: str) -> None:
         """Record these sources from now on. The last state of the previous ones is stored first."""
         await self.save()
         self._tallies = (*tallies, *self._always)
-        self._daemon, self._before, self._stored = daemon, None, {}
+        for tally in self._tallies:
+            tally.daemon = daemon
+        self._fresh, self._stored = self._tallies, {}
 
     async def run(self) -> None:
         """Save until cancelled."""
@@ -48,30 +49,23 @@ class SourceRecorder:
     async def save(self) -> None:
         """Store what has changed."""
         try:
-            if self._before is None and self._tallies:
-                known = await self._offload(self._records.sources)
-                self._before = {(one.source, one.path): one for one in known if one.daemon == self._daemon}
-            changed = self._changed()
-            if changed:
+            if self._fresh:
+                known = {one.key: one for one in await self._offload(self._records.sources)}
+                for tally in self._fresh:  # none twice: another call may have done it during the wait
+                    if tally.key in known:
+                        tally.resume(known[tally.key])
+                self._fresh = ()
+            now = [tally.facts() for tally in self._tallies]
+            if changed := [facts for facts in now if _differs(facts, self._stored.get(facts.key))]:
                 await self._offload(self._records.record_sources, changed)
-                self._stored.update({(one.source, one.path): one for one in changed})
+                self._stored.update({one.key: one for one in changed})
         except StoreError:
             return  # stored by the next save
         except Exception:
             log.exception("source.bug")  # a bug in something that is only displayed must not stop the work
 
-    def _changed(self) -> list[SourceFacts]:
-        found = []
-        for tally in self._tallies:
-            key = tally.source, tally.path
-            facts = tally.facts(self._daemon, (self._before or {}).get(key))
-            stored = self._stored.get(key)
-            if stored is None or _differs(facts, stored):
-                found.append(facts)
-        return found
 
-
-def _differs(facts: SourceFacts, stored: SourceFacts) -> bool:
-    if replace(facts, read_at=stored.read_at) != stored:
+def _differs(facts: SourceFacts, stored: SourceFacts | None) -> bool:
+    if stored is None or replace(facts, read_at=stored.read_at) != stored:
         return True
     return facts.read_at is not None and facts.read_at - (stored.read_at or 0.0) >= READ_AT_EVERY_S

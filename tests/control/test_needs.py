@@ -185,11 +185,11 @@ def test_a_result_that_expires_before_its_webhook_is_retried_is_a_problem(store:
 def test_an_invalid_settings_file_needs_a_person_before_everything_but_a_daemon(store: Store, loaded: Loaded) -> None:
     tally = SourceTally(source=SETTINGS_FILE, path="", is_listing=True)
     tally.looked(NOW)
-    store.record_sources([tally.facts("", None)])
+    store.record_sources([tally.facts()])
     assert found(store, loaded) == []
     tally.invalid(["genbridge.yaml:1:1: wrong", "genbridge.yaml:2:1: wrong"], NOW + 10)
     tally.invalid(["genbridge.yaml:3:1: wrong"], NOW + 20)
-    store.record_sources([tally.facts("", None)])
+    store.record_sources([tally.facts()])
     store.commit([make_block()], nobody)
     need, other = found(store, loaded)
     assert other.kind is NeedKind.ACCOUNT_BLOCKED

@@ -10,24 +10,44 @@ BEFORE = SourceFacts(
 )
 
 
+def resumed(tally: SourceTally) -> SourceTally:
+    tally.resume(BEFORE)
+    return tally
+
+
 def test_counts_and_the_last_error_continue_after_a_restart() -> None:
-    tally = SourceTally(source="queue", path="/q")
-    assert tally.facts("one", BEFORE) == BEFORE
+    tally = resumed(SourceTally(daemon="one", source="queue", path="/q"))
+    assert tally.facts() == BEFORE
     tally.taken += 2
     tally.refused(4, "bad.txt: no ids", NOW + 5)
-    facts = tally.facts("one", BEFORE)
+    facts = tally.facts()
+    assert (facts.taken, facts.rejected, facts.error, facts.error_at) == (5, 5, "bad.txt: no ids", NOW + 5)
+
+
+def test_what_happened_before_the_stored_counts_are_known_is_added_to_them() -> None:
+    tally = SourceTally(daemon="one", source="queue", path="/q", taken=2)
+    tally.refused(4, "bad.txt: no ids", NOW + 5)
+    facts = resumed(tally).facts()
     assert (facts.taken, facts.rejected, facts.error, facts.error_at) == (5, 5, "bad.txt: no ids", NOW + 5)
 
 
 def test_a_list_counts_only_its_last_reading() -> None:
-    facts = SourceTally(source="watchlist", path="/w", is_listing=True, taken=7).facts("", BEFORE)
+    facts = resumed(SourceTally(source="watchlist", path="/w", is_listing=True, taken=7)).facts()
     assert (facts.taken, facts.rejected) == (7, 0)
 
 
 def test_a_source_fails_until_it_can_be_read_again() -> None:
     tally = SourceTally(source="queue", path="/q")
     tally.failed("no such folder", NOW)
-    assert tally.facts("", None).is_failing
+    assert tally.facts().is_failing
     tally.looked(NOW + 1)
-    facts = tally.facts("", None)
-    assert (facts.is_failing, facts.error, facts.read_at) == (False, "no such folder", NOW + 1)
+    facts = tally.facts()
+    assert (facts.is_failing, facts.error, facts.error_at, facts.read_at) == (False, "no such folder", NOW, NOW + 1)
+
+
+def test_an_invalid_file_keeps_the_time_when_it_became_invalid() -> None:
+    tally = SourceTally(source="settings", path="", is_listing=True)
+    for second, mistakes in ((0, ["a", "b"]), (9, ["b"])):
+        tally.invalid(mistakes, NOW + second)
+    facts = tally.facts()
+    assert (facts.is_failing, facts.error, facts.error_at, facts.rejected) == (True, "b", NOW, 1)

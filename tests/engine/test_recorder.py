@@ -25,7 +25,7 @@ class Records:
         if self.fails:
             raise StoreError("the disk is full")
         self.writes += 1
-        self.kept.update({(one.daemon, one.source, one.path): one for one in facts})
+        self.kept.update({one.key: one for one in facts})
 
 
 def made(records: Records) -> SourceRecorder:
@@ -58,7 +58,10 @@ async def test_an_idle_source_is_stored_once_a_minute() -> None:
 async def test_counts_continue_after_a_restart_and_a_watchlist_counts_its_entries() -> None:
     records = Records()
     for _ in range(2):
-        queue, watchlist = SourceTally("queue", "/q"), SourceTally("watchlist", "/w", is_listing=True)
+        queue, watchlist = (
+            SourceTally(source="queue", path="/q"),
+            SourceTally(source="watchlist", path="/w", is_listing=True),
+        )
         recorder = made(records)
         await recorder.replace_sources([queue, watchlist], daemon="node1")
         queue.taken, watchlist.taken = 5, 7
@@ -79,12 +82,3 @@ async def test_rejected_writes_are_stored_when_the_store_works_again() -> None:
     records.fails = False
     await recorder.save()
     assert records.kept["", "lines", "/l"].taken == 3
-
-
-def test_an_error_is_kept_after_the_source_has_recovered() -> None:
-    tally = SourceTally(source="queue", path="/q")
-    tally.failed("no such folder", 5.0)
-    assert tally.facts("", None).is_failing
-    tally.looked(7.0)
-    facts = tally.facts("", None)
-    assert (facts.is_failing, facts.error, facts.error_at, facts.read_at) == (False, "no such folder", 5.0, 7.0)
