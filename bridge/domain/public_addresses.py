@@ -55,23 +55,39 @@ _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214: these values a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedHosts:
-    """Private hosts (in the form of `plain_host`) and networks that the operator allows for result URLs."""
+    """Private hosts (in the form of `plain_host`), whatever their address, and networks that the operator allows for
+    result URLs. Without any, protects against server-side request forgery: only public addresses are left."""
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[IpNetwork, ...] = ()
 
     def has(self, host: str) -> bool:
         """Whether this plain host is allowed. Names are not resolved."""
-        if host in self.hosts:
-            return True
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        return any(address.version == network.version and address in network for network in self.networks)
+        return host in self.hosts or self._has_address(host)
+
+    def refusal(self, host: str, address: str) -> str | None:
+        """Why no connection may be made to this numeric address, to which the `host` of a URL was resolved; None if it
+        may. The address is checked instead of the name, because a name may resolve differently next time."""
+        if host in self.hosts or self._has_address(address):
+            return None
+        found = _parsed(address.partition("%")[0])
+        return "not an IP address" if found is None else why_not_public(found)
+
+    def _has_address(self, text: str) -> bool:
+        address = _parsed(text.partition("%")[0])
+        return address is not None and any(
+            address.version == network.version and address in network for network in self.networks
+        )
 
 
 NO_HOSTS: Final = AllowedHosts()
+
+
+def _parsed(text: str) -> IpAddress | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
 
 
 @lru_cache(_MOST_KEPT)

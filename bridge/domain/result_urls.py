@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
+from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts, IpAddress, why_not_public
 
 MAX_URL_CHARS: Final = 8192
 MAX_HOST_CHARS: Final = 253
@@ -84,7 +84,6 @@ def plain_host(host: str) -> str:
 
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-_UNICAST: Final = ipaddress.IPv6Network("2000::/3")  # all public addresses
 _PRIVATE_NAMES: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
@@ -102,15 +101,11 @@ def is_private(host: str) -> bool:
         inner = address.ipv4_mapped or address.sixtofour
         if address in _NAT64:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is None:
-            return address not in _UNICAST or not address.is_global
-        address = inner
-    elif str(address) != host:
-        return True
-    return address.is_multicast or not address.is_global
+        return why_not_public(inner or address) is not None
+    return str(address) != host or why_not_public(address) is not None
 
 
-def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(name: str) -> IpAddress | None:
     """The address that a host name spells, also in the notations that resolvers accept (`127.1`, `0x7f.1`,
     `2130706433`)."""
     if ":" in name:

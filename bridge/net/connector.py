@@ -17,7 +17,7 @@ import httpx
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from bridge.clock import monotonic_us
-from bridge.net.address_guard import AddressRule
+from bridge.domain.public_addresses import AllowedHosts
 from bridge.net.connection import READ_BYTES, Connection
 from bridge.net.failure_kinds import AddressRefused, ProxyUnreached
 
@@ -37,8 +37,8 @@ def resolved(host: str, port: int) -> list[AddrInfoType]:
 class Connector:
     """Opens connections, through `proxy` if there is one. Cancellation leaves no connection open.
 
-    With a `guard`, connections are only made to addresses that it allows: each address is checked after the name was
-    resolved, and the connection is made to exactly that address. The address of the proxy is not checked.
+    With `allowed`, connections are only made to public addresses and to those. Each address is checked after the name
+    was resolved, and the connection is made to exactly that address. The address of the proxy is not checked.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class Connector:
         *,
         context: ssl.SSLContext,
         proxy: httpx.Proxy | None,
-        guard: AddressRule | None = None,
+        allowed: AllowedHosts | None = None,
         read_bytes: int = READ_BYTES,
         resolve: Resolve = resolved,
     ) -> None:
         self._context = context
         self._proxy = proxy
-        self._guard = guard
+        self._allowed = allowed
         self._read_bytes = read_bytes
         self._resolve = resolve
         self.proxy_lines: Final = _authorization(proxy)  # for every request that the proxy itself reads
@@ -72,7 +72,7 @@ class Connector:
         async with asyncio.timeout_at(ends_at):
             try:
                 if self._proxy is None:
-                    return await self._connected(url, self._guard)
+                    return await self._connected(url, self._allowed)
                 return await self._through(near, url, ends_at)
             except (httpx.ProxyError, AddressRefused):
                 raise
@@ -86,11 +86,11 @@ class Connector:
         except (OSError, httpx.TransportError) as error:
             raise ProxyUnreached("no connection to the proxy") from error
 
-    async def _connected(self, url: httpx.URL, guard: AddressRule | None = None) -> Connection:
+    async def _connected(self, url: httpx.URL, allowed: AllowedHosts | None = None) -> Connection:
         loop, host, tls = asyncio.get_running_loop(), url.raw_host.decode("ascii"), url.scheme == "https"
         addresses = await self._addresses(host, url.port or (443 if tls else 80))
-        if guard is not None:
-            addresses = _allowed(addresses, host, guard)
+        if allowed is not None:
+            addresses = _usable(addresses, host, allowed)
         sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1)
         made = await loop.create_connection(
             lambda: Connection(loop, self._read_bytes),
@@ -135,13 +135,13 @@ class Connector:
         return far
 
 
-def _allowed(addresses: list[AddrInfoType], host: str, guard: AddressRule) -> list[AddrInfoType]:
+def _usable(addresses: list[AddrInfoType], host: str, allowed: AllowedHosts) -> list[AddrInfoType]:
     """The addresses to which connections may be made. AddressRefused if none is allowed."""
-    judged = [(each, guard.refusal(host, str(each[4][0]))) for each in addresses]
-    allowed = [each for each, why in judged if why is None]
-    if not allowed:
+    judged = [(each, allowed.refusal(host, str(each[4][0]))) for each in addresses]
+    usable = [each for each, why in judged if why is None]
+    if not usable:
         raise AddressRefused(", ".join(dict.fromkeys(f"{each[4][0]} is {why}" for each, why in judged)))
-    return allowed
+    return usable
 
 
 def _consume_failure(found: Found) -> None:

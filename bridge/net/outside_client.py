@@ -11,10 +11,9 @@ import anyio
 import httpx
 
 from bridge.domain.proxies import ProxyRules
-from bridge.domain.public_addresses import IpNetwork
+from bridge.domain.public_addresses import AllowedHosts, IpNetwork
 from bridge.domain.result_urls import is_private, plain_host, why_refused
 from bridge.errors import ConfigError
-from bridge.net.address_guard import AddressGuard
 from bridge.net.client import NO_PROXY, NO_RULES, Unanswered, shared_context, usable_proxy
 from bridge.net.connection import Connection, Headers
 from bridge.net.connector import Connector, Resolve, resolved
@@ -124,7 +123,7 @@ class OutsideClient:
         pace: Pace | None = None,
         resolve: Resolve = resolved,
     ) -> None:
-        self._guard = AddressGuard(hosts=frozenset(map(_plain, hosts)), networks=tuple(networks))
+        self._allowed = AllowedHosts(hosts=frozenset(map(_plain, hosts)), networks=tuple(networks))
         self._context = shared_context(ca_file)
         self._own_proxy = None if proxy == NO_PROXY else proxy
         self._environment = NO_RULES if proxy is not None else environment
@@ -154,10 +153,6 @@ class OutsideClient:
             except ValueError:
                 return Unanswered(kind=Failure.PROTOCOL, reason="a redirect leads to an invalid address")
         return Unanswered(kind=Failure.PROTOCOL, reason=f"more than {MOST_REDIRECTS} redirects")
-
-    def refusal(self, host: str, address: str) -> str | None:
-        """See `AddressRule.refusal`. For callers that open their own connections."""
-        return self._guard.refusal(_plain(host), address)
 
     async def _hop(self, url: str, headers: Mapping[str, str]) -> OutsideAnswer | Unanswered:
         route, connection = None, None
@@ -192,9 +187,7 @@ class OutsideClient:
 
     def _judge_name(self, at: httpx.URL) -> None:
         host = _plain(at.raw_host.decode("ascii"))
-        if host in self._guard.hosts or not is_private(host):
-            return
-        if self._guard.refusal(host, host) is not None:
+        if is_private(host) and not self._allowed.has(host):
             raise AddressRefused(f"{host} is in a private network")
 
     def _proxy_from_environment(self, at: httpx.URL) -> str | None:
@@ -207,7 +200,7 @@ class OutsideClient:
             opener = Connector(
                 context=self._context,
                 proxy=usable,
-                guard=self._guard,
+                allowed=self._allowed,
                 read_bytes=READ_BYTES,
                 resolve=self._resolve,
             )

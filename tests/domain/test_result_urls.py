@@ -264,3 +264,13 @@ def test_private_hosts_that_the_operator_allows_are_safe(url: str, is_safe: bool
 
     assert (why_refused(url, own_host="api.example.com", allowed=allowed) is None) == is_safe
     assert why_refused(url, own_host="api.example.com") is not None
+
+
+def test_a_connection_is_only_made_to_public_and_allowed_addresses() -> None:
+    allowed = AllowedHosts(hosts=frozenset({"nas.lan"}), networks=(ipaddress.ip_network("10.1.0.0/16"),))
+    assert allowed.refusal("nas.lan", "192.168.1.5") is None
+    assert allowed.refusal("cdn.test", "10.1.2.3") is None
+    assert allowed.refusal("cdn.test", "1.1.1.1") is None
+    assert allowed.refusal("cdn.test", "10.2.2.3") == "a private network"
+    assert allowed.refusal("cdn.test", "fe80::1%eth0") == "a link-local address"
+    assert allowed.refusal("cdn.test", "no address") == "not an IP address"

@@ -8,7 +8,7 @@ import socket
 import pytest
 from aiohappyeyeballs import AddrInfoType
 
-from bridge.net.address_guard import AddressGuard
+from bridge.domain.public_addresses import AllowedHosts
 from bridge.net.client import Unanswered
 from bridge.net.connector import Resolve, resolved
 from bridge.net.failure_kinds import Failure
@@ -118,7 +118,7 @@ async def test_no_form_of_a_special_address_is_connected_to(form: str) -> None:
 
 @pytest.mark.parametrize("address", OPEN)
 async def test_public_addresses_are_allowed(address: str) -> None:
-    assert AddressGuard().refusal("cdn.example.com", address) is None
+    assert AllowedHosts().refusal("cdn.example.com", address) is None
 
 
 async def test_allowed_addresses_are_connected_to() -> None:
