@@ -191,10 +191,8 @@ def _download(name: str, loaded: Loaded, access: AccountAccess) -> Download:
     client = OutsideClient(
         hosts=[own_host, *allowed.hosts],
         networks=allowed.networks,
-        proxy=account.proxy.reveal() if account.proxy else None,
-        ca_file=str(loaded.under(account.ca_file)) if account.ca_file else None,
-        environment=loaded.proxies,
         user_agent=f"genbridge/{__version__}",
+        **loaded.network(account),
     )
     return Download(client=client, key_for=access.key_for, ask_again=access.ask_again)
 

@@ -28,11 +28,7 @@ def chat_sink(name: str, endpoint: Apprise, loaded: Loaded, *, files: ResultFile
         timeout_s=loaded.settings.delivery.timeout_s,
         style=_style(endpoint, loaded.settings),
         files=files,
-        network=ChatNetwork(
-            proxy=endpoint.proxy.reveal() if endpoint.proxy else None,
-            environment=loaded.proxies,
-            ca_file=str(loaded.under(endpoint.ca_file)) if endpoint.ca_file else None,
-        ),
+        network=ChatNetwork(**loaded.network(endpoint)),
     )
 
 

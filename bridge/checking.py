@@ -11,10 +11,10 @@ from bridge.config.field_types import ROBOTS
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Webhook
 from bridge.config.secret import SecretText
-from bridge.domain.proxies import ProxyRules
+from bridge.domain.proxies import NO_PROXY, ProxyRules
 from bridge.errors import ConfigError
 from bridge.expressions.query import Query
-from bridge.net.client import NO_PROXY, address_problem, proxy_problem
+from bridge.net.client import address_problem, proxy_problem
 from bridge.plan_builder import PlanBuilder
 from bridge.sinks.hook_address import check_hook_url
 
@@ -87,11 +87,10 @@ def _expression_problem(text: str) -> str | None:
 
 def _proxy_problems(proxy: SecretText | None, url: str, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
     """What is wrong with the proxy of an account or endpoint, or with the proxy that the environment sets for `url`."""
-    own = None if proxy is None else proxy.reveal()
-    wrong = proxy_problem(url, own, environment)
-    if own is not None and own != NO_PROXY:
-        wrong = address_problem(own)
-    yield ("proxy",), wrong
+    if proxy is None:
+        yield ("proxy",), proxy_problem(url, environment)
+    elif proxy.reveal() != NO_PROXY:
+        yield ("proxy",), address_problem(proxy.reveal())
 
 
 def _text_problems(endpoint: Webhook | Apprise) -> Iterator[tuple[Key, str | None]]:

@@ -269,10 +269,8 @@ class PlanBuilder:
             client = self._new_client(
                 timeout_s=timeout_s,
                 concurrency=concurrency,
-                proxy=whom.proxy.reveal() if whom.proxy else None,
-                ca_file=str(loaded.under(whom.ca_file)) if whom.ca_file else None,
                 kind=loaded.settings.polling.transport,
-                environment=loaded.proxies,
+                **loaded.network(whom),
             )
         except ConfigError as error:
             key, _, what = str(error).partition(": ")

@@ -9,8 +9,9 @@ import anyio
 
 from bridge.cli.session import CommandSession
 from bridge.domain.listen_address import ListenAddress
+from bridge.domain.proxies import NO_PROXY
 from bridge.errors import GenbridgeError
-from bridge.net.client import NO_PROXY, HttpClient, Request, Unanswered
+from bridge.net.client import HttpClient, Request, Unanswered
 from bridge.store import DaemonLock
 
 TIMEOUT_S: Final = 5.0

@@ -12,7 +12,8 @@ import click
 from bridge.cli.foreground import provider_option, until_terminated
 from bridge.cli.session import command
 from bridge.clock import SystemClock
-from bridge.net.client import NO_PROXY, HttpClient
+from bridge.domain.proxies import NO_PROXY
+from bridge.net.client import HttpClient
 from bridge.net.http_server import serve, split_address
 from bridge.providers.catalogue import descriptions
 from bridge.providers.task_requests import task_request

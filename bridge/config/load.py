@@ -8,11 +8,11 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 from urllib.parse import quote, unquote
 
 from bridge.config.field_types import LEVELS, LOG_FORMATS, ROBOTS
-from bridge.config.model import Log, Settings, Webhook
+from bridge.config.model import Account, Apprise, Log, Settings, Webhook
 from bridge.config.parse import parse
 from bridge.config.postgres_url import MIN_SECRET_CHARS, PostgresUrl, names_postgres
 from bridge.config.problems import Problem
@@ -33,6 +33,14 @@ _SECRET_KEYS: Final = (
 )
 
 
+class Network(TypedDict):
+    """How the connections of one account or endpoint leave the machine, as the clients take it."""
+
+    proxy: str | None
+    ca_file: str | None
+    environment: ProxyRules
+
+
 @dataclass(frozen=True, kw_only=True)
 class Loaded(SettingsFile):
     """Settings that have been checked as a whole, with their file."""
@@ -41,6 +49,13 @@ class Loaded(SettingsFile):
     warnings: tuple[str, ...] = ()
     found: tuple[str, ...] = field(default=(), repr=False)  # the values of references in secrets
     proxies: ProxyRules = field(default=ProxyRules(), repr=False)  # from the environment; may contain passwords
+
+    def network(self, of: Account | Webhook | Apprise) -> Network:
+        return Network(
+            proxy=of.proxy.reveal() if of.proxy else None,
+            ca_file=str(self.under(of.ca_file)) if of.ca_file else None,
+            environment=self.proxies,
+        )
 
 
 def load(path: Path, env: Mapping[str, str], *, resolvable: bool = False) -> Loaded:

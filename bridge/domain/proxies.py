@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+NO_PROXY: Final = "none"  # in the settings: no proxy, even if the environment sets one
 PORTS: Final = {"http": 80, "https": 443}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -35,11 +36,12 @@ class Exemption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyRules:
-    """The proxy settings of the environment."""
+    """The proxy settings of the environment, or of an account or endpoint with its own."""
 
     http: str | None = None
     https: str | None = None
     exemptions: tuple[Exemption, ...] = ()
+    every: str | None = None  # for every address, even of this machine
 
     @staticmethod
     def of(env: Mapping[str, str]) -> ProxyRules:
@@ -49,8 +51,14 @@ class ProxyRules:
         entries = (env.get("no_proxy") or env.get("NO_PROXY") or "").replace(",", " ").split()
         return ProxyRules(http=_url(http), https=_url(https), exemptions=tuple(map(_exemption, entries)))
 
+    def with_own(self, proxy: str | None) -> ProxyRules:
+        """The rules of an account or endpoint with this proxy, or `NO_PROXY`; None: it has no proxy of its own."""
+        return self if proxy is None else ProxyRules(every=None if proxy == NO_PROXY else proxy)
+
     def proxy_for(self, scheme: str, host: str, port: int | None) -> str | None:
         """The proxy for this address, if any."""
+        if self.every is not None:
+            return self.every
         proxy = self.https if scheme == "https" else self.http
         if proxy is None:
             return None

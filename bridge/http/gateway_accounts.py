@@ -81,11 +81,6 @@ def _built(name: str, account: Account, description: Description, loaded: Loaded
         allowed=allowed_hosts(loaded),
         now=SystemClock().now,
     )
-    client = StreamingClient(
-        base_url=base_url,
-        most_idle=limits_of(account, description).concurrency,
-        proxy=account.proxy.reveal() if account.proxy else None,
-        ca_file=str(loaded.under(account.ca_file)) if account.ca_file else None,
-        environment=loaded.proxies,
-    )
+    most_idle = limits_of(account, description).concurrency
+    client = StreamingClient(base_url=base_url, most_idle=most_idle, **loaded.network(account))
     return GatewayAccount(name, rules, client)

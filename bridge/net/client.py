@@ -23,9 +23,7 @@ from bridge.net.failure_kinds import FAILURES, Failure, explain
 from bridge.net.httpx_transport import HttpxTransport
 from bridge.net.request_head import RequestHead, origin_of, split
 
-NO_PROXY: Final = "none"  # in the settings, and for `HttpClient`: no proxy, even if the environment sets one
 NO_RULES: Final = ProxyRules()
-PORTS: Final = {"http": 80, "https": 443}
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
@@ -108,11 +106,10 @@ class HttpClient:
     ) -> None:
         self._timeout_s = timeout_s
         self._headers = dict(headers or {})
-        self._own_proxy = None if proxy == NO_PROXY else proxy
-        self._environment = NO_RULES if proxy is not None else environment
+        self._proxies = environment.with_own(proxy)
         self._made = partial(_transport, kind, concurrency, ca_file=ca_file)
-        first = transport or self._made(self._own_proxy)
-        self._transports: dict[str | None, Transport] = {self._own_proxy: first}
+        first = transport or self._made(self._proxies.every)
+        self._transports: dict[str | None, Transport] = {self._proxies.every: first}
         self._shared: _Shared | None = None
 
     async def fetch(self, request: Request, *, cap_bytes: int) -> Answer | Unanswered:
@@ -139,19 +136,13 @@ class HttpClient:
 
     def _through(self, at: httpx.URL) -> Transport:
         """The transport for an address. ConfigError if the environment sets a proxy that cannot be used."""
-        host = at.raw_host.decode("ascii", "replace")
-        proxy = self._own_proxy or self._environment.proxy_for(at.scheme, host, at.port)
+        proxy = proxy_at(at, self._proxies)
         if proxy not in self._transports:
             self._transports[proxy] = self._made(proxy)
         return self._transports[proxy]
 
     def _proxy_of(self, transport: Transport | None) -> str | None:
-        """Host and port of the transport's proxy; never its user info."""
-        named = next((proxy for proxy, made in self._transports.items() if made is transport), None)
-        if named is None:
-            return None
-        parts = urlsplit(named)
-        return f"{parts.hostname}:{parts.port or PORTS[parts.scheme]}"
+        return next((proxy for proxy, made in self._transports.items() if made is transport), None)
 
     def _message(self, request: Request) -> tuple[WireRequest, Transport]:
         """The request for the transport. Headers that are the same as in the last request are not encoded again."""
@@ -200,7 +191,7 @@ def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: st
     """The result of an exchange that ended with `failure` (None: no failure)."""
     if reply.body is None:
         assert failure is not None
-        kind, reason = explain(failure, _where(url), proxy)
+        kind, reason = explain(failure, url, proxy)
         return Unanswered(kind=kind, reason=reason)
     trouble = reply.body.trouble
     if failure is not None and not trouble:
@@ -211,18 +202,15 @@ def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: st
     return Answer(reply.status, reply.headers, bytes(body.content), not trouble, trouble, body.is_over_cap)
 
 
-def _where(url: str) -> str:
-    """Host and port for people, without user info."""
-    return split(url)[0].rpartition("://")[2].rpartition("@")[2] or "nowhere"
+def proxy_at(at: httpx.URL, proxies: ProxyRules) -> str | None:
+    """The proxy for this address, if any."""
+    return proxies.proxy_for(at.scheme, at.raw_host.decode("ascii", "replace"), at.port)
 
 
-def proxy_problem(url: str, proxy: str | None, environment: ProxyRules) -> str | None:
+def proxy_problem(url: str, environment: ProxyRules) -> str | None:
     """Why the environment's proxy cannot be used for this address; None if it can, or if none is set."""
-    if proxy is not None:
-        return None
     try:
-        at = origin_of(split(url)[0])
-        named = environment.proxy_for(at.scheme, at.raw_host.decode("ascii", "replace"), at.port)
+        named = proxy_at(origin_of(split(url)[0]), environment)
         if named is not None:
             usable_proxy(named, _tls(None, 0))
     except (ValueError, httpx.InvalidURL):

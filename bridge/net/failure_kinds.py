@@ -62,10 +62,10 @@ class AddressRefused(httpx.ConnectError):
 
 
 def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple[Failure, str]:
-    """The kind and one line for an exception of `FAILURES`. `where` is the other side (host and port), `proxy` the
-    proxy in between."""
-    chain, target = list(_causes(error)), _plain(where)
-    where = target if proxy is None else _on_the_way(error, chain, target, _plain(proxy))
+    """The kind and one line for an exception of `FAILURES`. `where` is the address of the other side, `proxy` that of
+    the proxy in between. Only their hosts and ports are told."""
+    chain, target, proxy = list(_causes(error)), _place(where), proxy and _place(proxy)
+    where = target if proxy is None else _on_the_way(error, chain, target, proxy)
     if any(isinstance(cause, socket.gaierror) for cause in chain):
         return Failure.DNS, f"the name of {where} does not resolve"
     tls = next((cause for cause in chain if isinstance(cause, ssl.SSLError)), None)
@@ -78,7 +78,7 @@ def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple
             return Failure.FORBIDDEN, f"{where} is not on the public internet: {_plain(str(error))}"
         case httpx.ProxyError():
             said = re.match(r"\d{3}\b", str(error))
-            name = "the proxy" if proxy is None else f"the proxy {_plain(proxy)}"
+            name = "the proxy" if proxy is None else f"the proxy {proxy}"
             return Failure.CONNECT, f"{name} refused to connect to {target}" + (f" (HTTP {said[0]})" if said else "")
         case httpx.ConnectError():
             return Failure.CONNECT, _explain_connect(chain, where)
@@ -139,6 +139,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting += [nested for nested in (cause.__cause__, cause.__context__) if nested is not None]
         if isinstance(cause, BaseExceptionGroup):
             waiting += cause.exceptions
+
+
+def _place(address: str) -> str:
+    """Host and port of an address, without user info."""
+    authority = re.split(r"[/?#]", address.partition("://")[2] or address, maxsplit=1)[0]
+    return _plain(authority.rpartition("@")[2]) or "nowhere"
 
 
 def _plain(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
 import anyio
@@ -14,7 +14,7 @@ from bridge.domain.proxies import ProxyRules
 from bridge.domain.public_addresses import AllowedHosts, IpNetwork
 from bridge.domain.result_urls import is_private, plain_host, why_refused
 from bridge.errors import ConfigError
-from bridge.net.client import NO_PROXY, NO_RULES, Unanswered, shared_context, usable_proxy
+from bridge.net.client import NO_RULES, Unanswered, proxy_at, shared_context, usable_proxy
 from bridge.net.connection import Connection, Headers
 from bridge.net.connector import Connector, Resolve, resolved
 from bridge.net.failure_kinds import FAILURES, AddressRefused, Failure, explain
@@ -97,11 +97,6 @@ class OutsideAnswer:
         self._connection.drop()
 
 
-class _Route(NamedTuple):
-    opener: Connector
-    proxy: str | None
-
-
 class OutsideClient:
     """Downloads URLs that come from outside the settings. Runs on asyncio.
 
@@ -125,14 +120,12 @@ class OutsideClient:
     ) -> None:
         self._allowed = AllowedHosts(hosts=frozenset(map(_plain, hosts)), networks=tuple(networks))
         self._context = shared_context(ca_file)
-        self._own_proxy = None if proxy == NO_PROXY else proxy
-        self._environment = NO_RULES if proxy is not None else environment
+        self._proxies = environment.with_own(proxy)
         self._headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         self._pace = pace or Pace()
         self._resolve = resolve
-        self._routes: dict[str | None, _Route] = {}
-        if self._own_proxy is not None:
-            self._route(self._own_proxy)
+        self._openers: dict[str | None, Connector] = {}
+        self._opener(self._proxies.every)  # at once, so that its mistakes are found
 
     async def open(
         self, url: str, *, headers: Mapping[str, str] | None = None, key_for: KeyFor = no_key
@@ -155,21 +148,22 @@ class OutsideClient:
         return Unanswered(kind=Failure.PROTOCOL, reason=f"more than {MOST_REDIRECTS} redirects")
 
     async def _hop(self, url: str, headers: Mapping[str, str]) -> OutsideAnswer | Unanswered:
-        route, connection = None, None
+        proxy, connection = None, None
         try:
             origin, target = split(url)
             at = origin_of(origin)
-            route = self._route(self._own_proxy or self._proxy_from_environment(at))
-            if route.proxy is not None:
+            proxy = proxy_at(at, self._proxies)
+            opener = self._opener(proxy)
+            if proxy is not None:
                 self._judge_name(at)
             head = RequestHead(httpx.Request("GET", at, headers=headers).headers.raw)
             sent = quote(target, safe=VISIBLE).encode("ascii")
-            if route.proxy is not None and at.scheme == "http":
-                lines = request_line("GET", b"http://" + at.netloc + sent) + head.lines + route.opener.proxy_lines
+            if proxy is not None and at.scheme == "http":
+                lines = request_line("GET", b"http://" + at.netloc + sent) + head.lines + opener.proxy_lines
             else:
                 lines = request_line("GET", sent) + head.lines
             ends_at = anyio.current_time() + self._pace.head_s
-            connection = await route.opener.open(at, ends_at)
+            connection = await opener.open(at, ends_at)
             status, found = await connection.send(lines + b"\r\n", ends_at)
             answer = OutsideAnswer(url, status, found, connection, self._pace)
             connection = None
@@ -177,9 +171,7 @@ class OutsideClient:
         except ConfigError as error:  # about a proxy from the environment
             return Unanswered(kind=Failure.REQUEST, reason=str(error))
         except FAILURES as error:
-            where = urlsplit(url).netloc.rpartition("@")[2]
-            proxy = None if route is None or isinstance(error, AddressRefused) else route.proxy
-            kind, reason = explain(error, where, urlsplit(proxy).netloc.rpartition("@")[2] if proxy else None)
+            kind, reason = explain(error, url, None if isinstance(error, AddressRefused) else proxy)
             return Unanswered(kind=kind, reason=reason)
         finally:
             if connection is not None:
@@ -190,22 +182,17 @@ class OutsideClient:
         if is_private(host) and not self._allowed.has(host):
             raise AddressRefused(f"{host} is in a private network")
 
-    def _proxy_from_environment(self, at: httpx.URL) -> str | None:
-        return self._environment.proxy_for(at.scheme, at.raw_host.decode("ascii", "replace"), at.port)
-
-    def _route(self, proxy: str | None) -> _Route:
-        """The connection path to a host, through a proxy or directly. ConfigError if the proxy cannot be used."""
-        if proxy not in self._routes:
-            usable = usable_proxy(proxy, self._context) if proxy else None
-            opener = Connector(
+    def _opener(self, proxy: str | None) -> Connector:
+        """Opens connections through a proxy or directly. ConfigError if the proxy cannot be used."""
+        if proxy not in self._openers:
+            self._openers[proxy] = Connector(
                 context=self._context,
-                proxy=usable,
+                proxy=usable_proxy(proxy, self._context) if proxy else None,
                 allowed=self._allowed,
                 read_bytes=READ_BYTES,
                 resolve=self._resolve,
             )
-            self._routes[proxy] = _Route(opener, proxy)
-        return self._routes[proxy]
+        return self._openers[proxy]
 
 
 def _is_parsable(url: str) -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 import anyio
 import httpx
 
 from bridge.domain.proxies import ProxyRules
-from bridge.net.client import NO_PROXY, NO_RULES, Answer, Unanswered, shared_context, usable_proxy
+from bridge.net.client import NO_RULES, Answer, Unanswered, proxy_at, shared_context, usable_proxy
 from bridge.net.exchange import WireResponse
 from bridge.net.failure_kinds import FAILURES, NO_ANSWER, explain
 from bridge.net.httpx_transport import KEEP_ALIVE_S, has_unread_bytes
@@ -87,10 +86,9 @@ class StreamingClient:
         environment: ProxyRules = NO_RULES,
     ) -> None:
         at = self._at = origin_of(split(base_url)[0])
-        if proxy is None:
-            proxy = environment.proxy_for(at.scheme, at.raw_host.decode("ascii", "replace"), at.port)
         self._context = shared_context(ca_file)
-        self._proxy = usable_proxy(proxy, self._context) if proxy and proxy != NO_PROXY else None
+        chosen = proxy_at(at, environment.with_own(proxy))
+        self._proxy = None if chosen is None else usable_proxy(chosen, self._context)
         self._most_idle = most_idle
         self._idle: deque[tuple[float, httpx.AsyncHTTPTransport]] = deque()
         self._is_closed = False
@@ -113,8 +111,7 @@ class StreamingClient:
             return self._unanswered(error)
 
     def _unanswered(self, error: BaseException) -> Unanswered:
-        proxy = None if self._proxy is None else urlsplit(str(self._proxy.url)).netloc.rpartition("@")[2]
-        kind, reason = explain(error, self._at.netloc.decode("ascii", "replace"), proxy)
+        kind, reason = explain(error, str(self._at), None if self._proxy is None else str(self._proxy.url))
         return Unanswered(kind=kind, reason=reason)
 
     async def take_back(self, connection: httpx.AsyncHTTPTransport) -> None:

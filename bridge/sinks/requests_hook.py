@@ -19,7 +19,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bridge.domain.proxies import ProxyRules
-from bridge.net.client import NO_PROXY, NO_RULES, Answer, trusting, written_ns
+from bridge.net.client import NO_RULES, Answer, trusting, written_ns
 from bridge.net.failure_kinds import ProxyUnreached, explain
 from bridge.sinks.judging import MOST_ANSWER_BYTES, requested_wait_s
 
@@ -38,10 +38,8 @@ class ChatNetwork:
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy for a request to this URL, if any."""
-        if self.proxy is not None:
-            return None if self.proxy == NO_PROXY else self.proxy
         parts = urlsplit(url)
-        return self.environment.proxy_for(parts.scheme, parts.hostname or "", parts.port)
+        return self.environment.with_own(self.proxy).proxy_for(parts.scheme, parts.hostname or "", parts.port)
 
     def apply(self, session: Any, url: str, options: dict[str, Any]) -> None:
         """Set the options of one call of `Session.send`. Otherwise they would come from the environment."""
@@ -208,13 +206,13 @@ def _proxy_problem(error: Exception, url: str, network: ChatNetwork | None) -> s
     proxy = network.proxy_for(url) if network is not None else None
     if proxy is None or not isinstance(error, requests.exceptions.ProxyError):
         return ""
-    named, target = urlsplit(proxy).netloc.rpartition("@")[2], urlsplit(url).netloc.rpartition("@")[2]
     tunnel = re.search(r"Tunnel connection failed: (\d{3})", str(error))
     if tunnel is not None:
+        named, target = urlsplit(proxy).netloc.rpartition("@")[2], urlsplit(url).netloc.rpartition("@")[2]
         return f"the proxy {named} refused to connect to {target} (HTTP {tunnel[1]})"
     unreached = ProxyUnreached("")
     unreached.__cause__ = error
-    return explain(unreached, target, named)[1]
+    return explain(unreached, url, proxy)[1]
 
 
 def _context(ca_file: str | None, bundle: str) -> ssl.SSLContext:

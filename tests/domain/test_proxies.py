@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.domain.proxies import ProxyRules
+from bridge.domain.proxies import NO_PROXY, ProxyRules
 
 PROXY = "http://proxy.example:3128"
 
@@ -81,3 +81,12 @@ def test_the_exemptions_of_no_proxy(no_proxy: str, host: str, port: int | None, 
 def test_a_host_that_has_no_ascii_form_is_taken_as_it_is() -> None:
     rules = ProxyRules.of({"http_proxy": "http://proxy.test:3128", "no_proxy": f"{'ü' * 70}.test"})
     assert rules.proxy_for("http", "other.test", None) == "http://proxy.test:3128"
+
+
+def test_a_proxy_of_its_own_is_for_every_address_and_none_ignores_the_environment() -> None:
+    environment = ProxyRules.of({"HTTP_PROXY": "http://proxy.test", "NO_PROXY": "exempt.test"})
+    assert environment.with_own(None) == environment
+    own = environment.with_own("http://own.test")
+    for host in ("api.test", "exempt.test", "127.0.0.1"):
+        assert own.proxy_for("http", host, None) == "http://own.test"
+        assert environment.with_own(NO_PROXY).proxy_for("http", host, None) is None

@@ -274,3 +274,5 @@ def test_a_connection_is_only_made_to_public_and_allowed_addresses() -> None:
     assert allowed.refusal("cdn.test", "10.2.2.3") == "a private network"
     assert allowed.refusal("cdn.test", "fe80::1%eth0") == "a link-local address"
     assert allowed.refusal("cdn.test", "no address") == "not an IP address"
+    assert allowed.refusal("cdn.test", "4000::1") == "a reserved address"
+    assert allowed.refusal("cdn.test", "2600::5efe:102:304") == "an IPv4 address in IPv6"

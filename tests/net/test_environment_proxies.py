@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.domain.proxies import ProxyRules
-from bridge.net.client import NO_PROXY, Answer, Request, Unanswered
+from bridge.domain.proxies import NO_PROXY, ProxyRules
+from bridge.net.client import Answer, Request, Unanswered
 from tests.loopback import answers, loopback
 from tests.net.pair import client_of
 

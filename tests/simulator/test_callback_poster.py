@@ -17,7 +17,8 @@ from starlette.routing import Route
 
 from bridge.clock import SystemClock
 from bridge.domain.callback import CallbackProof, CallbackRequest
-from bridge.net.client import NO_PROXY, Answer, HttpClient, Unanswered
+from bridge.domain.proxies import NO_PROXY
+from bridge.net.client import Answer, HttpClient, Unanswered
 from bridge.net.client import Request as WireRequest
 from bridge.providers.callbacks import callback_reader
 from bridge.providers.catalogue import descriptions
