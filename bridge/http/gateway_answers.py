@@ -18,7 +18,8 @@ from bridge.http.gateway_watches import WatchCommit, WatchWish
 from bridge.http.problem_details import HttpProblem
 from bridge.http.services import Services
 from bridge.net.client import Answer
-from bridge.net.streaming_client import BodyCut, StreamedAnswer, whole_answer
+from bridge.net.httpx_connections import BodyCut, StreamedAnswer
+from bridge.net.streaming_client import whole_answer
 from bridge.ports import AccountTraffic
 from bridge.providers.pass_through import NotCreated, StatusCall
 from bridge.sources.task_reader import TaskProblem

@@ -30,8 +30,9 @@ from bridge.http.services import Services
 from bridge.logs import get_logger
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import Failure
+from bridge.net.httpx_connections import BodyCut, StreamedAnswer
 from bridge.net.served_connection import ABORT
-from bridge.net.streaming_client import BodyCut, StreamedAnswer, StreamedRequest
+from bridge.net.streaming_client import StreamedRequest
 from bridge.ports import AccountTraffic
 from bridge.task_reading import task_reader
 

@@ -20,7 +20,7 @@ from bridge.errors import ConfigError
 from bridge.net.asyncio_transport import AsyncioTransport
 from bridge.net.exchange import Transport, WireRequest, WireResponse
 from bridge.net.failure_kinds import FAILURES, Failure, explain
-from bridge.net.httpx_transport import HttpxTransport
+from bridge.net.httpx_connections import HttpxTransport
 from bridge.net.request_head import RequestHead, origin_of, split
 
 NO_RULES: Final = ProxyRules()

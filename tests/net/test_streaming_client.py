@@ -12,7 +12,8 @@ import pytest
 from bridge.errors import ConfigError
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import Failure
-from bridge.net.streaming_client import BodyCut, StreamedAnswer, StreamedRequest, StreamingClient, whole_answer
+from bridge.net.httpx_connections import BodyCut, StreamedAnswer
+from bridge.net.streaming_client import StreamedRequest, StreamingClient, whole_answer
 from tests.loopback import Exchange, Loopback, answers, loopback
 
 pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio"])

@@ -1,0 +1,172 @@
+"""httpx's own connections, which run on every event loop and stream bodies in both directions.
+
+For each request, a pool of httpx examines all of its connections several times: the cost grows with the square of the
+requests in flight (7 ms each at 64). So here every connection is a pool of one, and the pools are kept in a stack.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
+
+import anyio
+import httpx
+
+from bridge.net.exchange import WireRequest, WireResponse
+from bridge.net.failure_kinds import FAILURES, NO_ANSWER
+from bridge.net.request_head import ExactUrl, Pair
+
+KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept; if the other side closes one earlier, that is noticed
+CLOSE_S: Final = 2.0  # maximum time for closing a connection
+
+
+class HttpxConnections:
+    """One connection for each request in flight; at most `most_idle` of them are kept for later requests.
+
+    Callers limit their own concurrency. The most recently used connection is used first, so surplus connections expire
+    and are closed.
+    """
+
+    def __init__(self, *, context: ssl.SSLContext, most_idle: int, proxy: httpx.Proxy | None) -> None:
+        self._context = context
+        self._most_idle = most_idle
+        self._proxy = proxy
+        self._idle: deque[tuple[float, httpx.AsyncHTTPTransport]] = deque()
+        self._is_closed = False
+
+    async def send(self, request: httpx.Request, target: bytes, *, is_repeatable: bool) -> StreamedAnswer:
+        """Send a request to exactly this target. Returns as soon as the headers have arrived.
+
+        If the other side has just closed a kept-alive connection, a repeatable request is sent again on a new one,
+        once.
+        """
+        request.url = ExactUrl(request.url, target)
+        trace = _Trace()
+        try:
+            return await self._sent(request, self._idle.pop()[1] if self._idle else self._new(), trace)
+        except NO_ANSWER:
+            if not is_repeatable or not trace.was_reused:
+                raise
+        return await self._sent(request, self._new(), _Trace())
+
+    async def take_back(self, connection: httpx.AsyncHTTPTransport) -> None:
+        """Keep a connection that is no longer in use, or close it."""
+        if _has_unread_bytes(connection):
+            return await connection.aclose()
+        self._idle.append((anyio.current_time(), connection))
+        await self._trim()
+
+    async def aclose(self) -> None:
+        """Close idle connections now, and those in use as soon as their exchanges end."""
+        self._is_closed = True
+        await self._trim()
+
+    def _new(self) -> httpx.AsyncHTTPTransport:
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S)
+        return httpx.AsyncHTTPTransport(verify=self._context, limits=limits, proxy=self._proxy, trust_env=False)
+
+    async def _sent(
+        self, request: httpx.Request, connection: httpx.AsyncHTTPTransport, trace: _Trace
+    ) -> StreamedAnswer:
+        request.extensions = {**request.extensions, "trace": trace.note}
+        try:
+            response = await connection.handle_async_request(request)
+        except BaseException:
+            # If a TLS handshake is canceled, httpcore loses track of the socket. Closing a socket twice does no harm.
+            with anyio.move_on_after(CLOSE_S, shield=True):
+                for stream in trace.opened:
+                    await stream.aclose()
+                await connection.aclose()
+            raise
+        return StreamedAnswer(response, connection, self)
+
+    async def _trim(self) -> None:
+        stale_at = anyio.current_time() - KEEP_ALIVE_S
+        while self._idle and (self._is_closed or len(self._idle) > self._most_idle or self._idle[0][0] < stale_at):
+            await self._idle.popleft()[1].aclose()
+
+
+class BodyCut(Exception):
+    """The body of an answer ended early. The text is one line for people."""
+
+
+class StreamedAnswer:
+    """Status and headers of an answer, and its body while it arrives, still encoded. Must be closed."""
+
+    def __init__(
+        self, response: httpx.Response, connection: httpx.AsyncHTTPTransport, connections: HttpxConnections
+    ) -> None:
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        self.status: Final = response.status_code
+        self.headers: Final[Sequence[Pair]] = response.headers.raw
+        self.stream: Final = response.stream
+        self._connection = connection
+        self._connections = connections
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. BodyCut if it ends early."""
+        try:
+            async for chunk in self.stream:
+                yield chunk
+        except FAILURES as error:
+            late = isinstance(error, httpx.TimeoutException)
+            why = "the provider sent nothing for a long time" if late else "the connection was closed"
+            raise BodyCut(f"{why} in the middle of the body") from error
+
+    async def aclose(self) -> None:
+        """Keep the connection if the body has been read to its end; otherwise close it."""
+        # Shielded, because the pool would lose a connection that was neither closed nor returned.
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            try:
+                await self.stream.aclose()
+            finally:
+                await self._connections.take_back(self._connection)
+
+
+class HttpxTransport(HttpxConnections):
+    """`Transport` (`polling.transport: httpx`)."""
+
+    async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
+        with anyio.move_on_after(timeout_s) as deadline:
+            request = httpx.Request(message.method, message.at, content=message.body)
+            request.headers = httpx.Headers(message.head.pairs)
+            answer = await self.send(request, message.target, is_repeatable=message.method == "GET")
+            try:
+                reply.begin(answer.status, answer.headers)
+                body = reply.body
+                assert body is not None
+                async for chunk in answer.stream:
+                    if not body.feed(chunk):
+                        return
+                return body.finish()
+            finally:
+                await answer.aclose()
+        if deadline.cancelled_caught:
+            raise TimeoutError  # raised here, so that an error of the canceled connection does not look like its cause
+
+
+class _Trace:
+    """Records from httpcore's trace hook whether the connection is new, and whether sending has begun."""
+
+    def __init__(self) -> None:
+        self.opened: list[Any] = []  # network streams opened for this request
+        self._is_sent = False
+
+    @property
+    def was_reused(self) -> bool:
+        return self._is_sent and not self.opened
+
+    async def note(self, step: str, facts: Mapping[str, Any]) -> None:
+        if step == "connection.connect_tcp.complete":
+            self.opened.append(facts["return_value"])
+        elif step == "http11.send_request_headers.started":
+            self._is_sent = True
+
+
+def _has_unread_bytes(connection: httpx.AsyncHTTPTransport) -> bool:
+    """Whether bytes have arrived after the answer: httpcore would take them for the answer to the next request."""
+    opened = (getattr(each, "_connection", None) for each in connection._pool.connections)
+    states = (getattr(each, "_h11_state", None) for each in opened)
+    return any(state is not None and state.trailing_data[0] for state in states)
