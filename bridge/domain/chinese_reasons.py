@@ -65,6 +65,7 @@ _ADDRESSES: Final = {
     "an IPv4 address in IPv6": "内嵌 IPv4 的 IPv6 地址",
     "a NAT64 address": "NAT64 地址",
     "a Teredo address": "Teredo 地址",
+    "not an IP address": "不是 IP 地址",
     "{n} characters long": "长达 {} 个字符",
     "holds control characters, blanks or backslashes": "含有控制字符、空格或反斜杠",
     'scheme "{}"': "协议为“{}”",
