@@ -41,7 +41,6 @@ from bridge.net.client import HttpClient
 from bridge.ports import AccountTraffic, Clock, Sink
 from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider, drop_files
-from bridge.providers.signing import of_pair
 from bridge.sinks.answers import AcceptRule, AnswerReader, read_nothing
 from bridge.sinks.attached_files import NOTHING_KNOWN, ResultFiles
 from bridge.sinks.posting import PostSettings
@@ -131,21 +130,18 @@ class PlanBuilder:
         if (kept := self._accounts.get(name)) and kept[0] == basis:
             return kept[1]
         polling = settings.polling
-        secrets = [secret.reveal() for secret in (account.access_key, account.secret_key) if secret is not None]
+        pair = [secret.reveal() for secret in (account.access_key, account.secret_key) if secret is not None]
         known = catalogue(loaded)[account.provider]
         base_url, limits = base_url_of(account, known), limits_of(account, known)
         client = self._client(("account", name), account, loaded, limits.concurrency, polling.timeout_s)
-        key, signer = of_pair(known.key_pair, secrets, now=self._clock.now)
         provider = HttpProvider(
             known,
             base_url=base_url,
             api_key=account.api_key.reveal() if account.api_key else "",
-            key=key,
-            signer=signer,
+            pair=pair,
             client=client,
             headers=_revealed(account.headers),
             origins=account.origins,
-            secrets=secrets,
             allowed=allowed,
             now=self._clock.now,
             keep_files=drop_files if spool is None else partial(spool.keep, name),

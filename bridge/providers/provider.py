@@ -14,13 +14,11 @@ from bridge.domain.task import Kind, Reading
 from bridge.expressions.answer_budget import answer_budget
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.ports import BatchKey, ListPage, PageRequest
-from bridge.providers.auth import Credential, FixedKey, shown
-from bridge.providers.calls import KeyPair
+from bridge.providers.auth import JwtKey, shown, volcengine
 from bridge.providers.description import Description
 from bridge.providers.json_values import one_line
 from bridge.providers.reading import code_of, read, read_together, second_value
 from bridge.providers.results import PollContext
-from bridge.providers.signing import Signer
 from bridge.providers.task_list import first_pages, read_list
 from bridge.providers.task_requests import (
     RequestTemplate,
@@ -61,10 +59,10 @@ class Shown:
 class HttpProvider:
     """`ports.Provider` for one account. `headers` are sent with every request and replace those of the description.
 
-    The key is sent only to the origin of the base URL and to `origins`. `key` or `signer` (for accounts with a pair of
-    keys) replaces `api_key`. `secrets` are removed from answers, like the key. Results may be at `allowed` private
-    hosts. `now` is genbridge's clock: times in answers that are ahead of it are ignored. `keep_files` gets the files
-    inside answers before anything else does.
+    The key is sent only to the origin of the base URL and to `origins`. An access key with its secret key (`pair`)
+    replaces `api_key`. Keys are removed from answers. Results may be at `allowed` private hosts. `now` is genbridge's
+    clock: times in answers that are ahead of it are ignored. `keep_files` gets the files inside answers before anything
+    else does.
     """
 
     def __init__(
@@ -74,12 +72,10 @@ class HttpProvider:
         base_url: str,
         client: HttpClient,
         api_key: str = "",
-        key: Credential | None = None,
-        signer: Signer | None = None,
+        pair: Sequence[str] = (),
         cap_bytes: int | None = None,
         headers: Mapping[str, str] | None = None,
         origins: Sequence[str] = (),
-        secrets: Sequence[str] = (),
         allowed: AllowedHosts = NO_HOSTS,
         now: Callable[[], float] = lambda: math.inf,
         keep_files: KeepFiles = drop_files,
@@ -97,11 +93,12 @@ class HttpProvider:
         self._templates: dict[str | None, RequestTemplate] = {}
         self._shown = Shown(token="", headers={}, parameter="", secrets=())
         self._origins = tuple(origins)
-        self._key = key or FixedKey(api_key)
-        self._secrets = [secret.encode(errors="replace") for secret in (api_key, *secrets) if secret]
-        self._pair = description.key_pair if key is not None else None
-        self._signer = signer
-        self._auth = "signed" if signer is not None else self._route.auth
+        self._api_key = api_key
+        self._secrets = [secret.encode(errors="replace") for secret in (api_key, *pair) if secret]
+        self._pair = description.key_pair if pair else None
+        self._signing_keys = tuple(pair) if self._pair and self._pair.signs_requests else None
+        self._jwt = JwtKey(*pair, now=now) if self._pair and not self._pair.signs_requests else None
+        self._auth = "signed" if self._signing_keys else self._route.auth
         self._account_headers = dict(headers or {})
         self._given = {name.lower() for name in self._account_headers}
         self._headers = (
@@ -249,9 +246,12 @@ class HttpProvider:
     def key_for(self, url: str) -> dict[str, str]:
         """The headers with the key for a result's URL; empty if the key may not be sent there, or is not sent in a
         header."""
-        if self._signer is not None or not may_have_key(url, base_url=self._base_url, origins=self._origins):
+        if self._signing_keys or not may_have_key(url, base_url=self._base_url, origins=self._origins):
             return {}
-        return self._ungiven(shown(self._auth, self._key.token())[0]) | self._account_headers
+        return self._ungiven(shown(self._auth, self._token())[0]) | self._account_headers
+
+    def _token(self) -> str:
+        return self._api_key if self._jwt is None else self._jwt.token()
 
     def _batch_action(self, action: str | None) -> str:
         default = self._description.action.default if self._description.action else None
@@ -266,21 +266,20 @@ class HttpProvider:
         detail = f"not asked: the key may not go to {host}; list https://{host} in the account's origins"
         return Reading(kind=Kind.AMBIGUOUS, detail=detail)
 
-    def _fetch(self, asked: TaskRequest, cap_bytes: int | None = None) -> Awaitable[Answer | Unanswered]:
+    async def _fetch(self, asked: TaskRequest, cap_bytes: int | None = None) -> Answer | Unanswered:
         """The answer without secrets. If a generated token was refused as expired or not yet valid, it is replaced
         once."""
         cap_bytes = cap_bytes or self._cap_bytes
-        return self._exchange(asked, cap_bytes) if self._pair is None else self._renewed(asked, cap_bytes, self._pair)
-
-    async def _renewed(self, asked: TaskRequest, cap_bytes: int, pair: KeyPair) -> Answer | Unanswered:
         answer = await self._exchange(asked, cap_bytes)
-        if (code := code_of(self._description, answer)) not in (*pair.early, *pair.expired):
+        if self._jwt is None or self._pair is None:
             return answer
-        self._key.renew(earlier=code in pair.early)
+        if (code := code_of(self._description, answer)) not in (*self._pair.early, *self._pair.expired):
+            return answer
+        self._jwt.renew(earlier=code in self._pair.early)
         return await self._exchange(asked, cap_bytes)
 
     async def _exchange(self, asked: TaskRequest, cap_bytes: int) -> Answer | Unanswered:
-        showing = self._showing(self._key.token())
+        showing = self._showing(self._token())
         url, headers = asked.url, showing.headers
         if showing.parameter:
             url += f"{'&' if '?' in url else '?'}{showing.parameter}"
@@ -288,8 +287,10 @@ class HttpProvider:
             headers = {**headers, **self._ungiven(asked.headers)}
         if asked.body is not None:
             headers = {**self._ungiven({"Content-Type": "application/json"}), **headers}
-        if self._signer is not None:
-            signature = self._signer(asked.method, url, headers, asked.body)
+        if self._pair is not None and self._signing_keys:
+            signature = volcengine(
+                asked.method, url, headers, asked.body or b"", pair=self._pair, keys=self._signing_keys, now=self._now()
+            )
             headers = {**headers, **self._ungiven(signature)}
         request = Request(asked.method, url, headers, asked.body)
         return _cleaned(await self._client.fetch(request, cap_bytes=cap_bytes), showing.secrets)

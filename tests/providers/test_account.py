@@ -25,6 +25,7 @@ from tests.providers.reading_of import ACTION, TASK_ID, kling
 
 DATA = Path(__file__).parent.parent / "data"
 VECTOR = json.loads((DATA / "kling/jwt_vector.json").read_text())
+KEYS = (VECTOR["access_key"], VECTOR["secret_key"])
 KEY = "sk-canary-0123456789"
 
 
@@ -45,7 +46,7 @@ async def _account(
     client = HttpClient(timeout_s=5, concurrency=4)
     description = descriptions()[provider] if isinstance(provider, str) else provider
     async with loopback(script) as server:
-        settings = {"api_key": KEY} | settings if "key" not in settings else settings
+        settings = {"api_key": KEY} | settings if "pair" not in settings else settings
         yield HttpProvider(description, base_url=server.url, client=client, **settings), server
         await client.aclose()
 
@@ -64,7 +65,7 @@ def _fixture(name: str, status: int = 200) -> Script:
 
 
 def _pair(clock: Hands) -> JwtKey:
-    return JwtKey(VECTOR["access_key"], VECTOR["secret_key"], now=clock.now)
+    return JwtKey(*KEYS, now=clock.now)
 
 
 def _claims(token: str) -> Mapping[str, Any]:
@@ -104,7 +105,10 @@ def test_a_short_secret_key_causes_no_warning() -> None:
 async def test_a_token_refused_for_its_age_is_made_again_once(refusal: str, early_s: int) -> None:
     clock = Hands()
     good = answers(200, orjson.dumps(kling("processing")))
-    async with _account("kling", _in_turn(_fixture(refusal, 401), good), key=_pair(clock)) as (provider, server):
+    async with _account("kling", _in_turn(_fixture(refusal, 401), good), pair=KEYS, now=clock.now) as (
+        provider,
+        server,
+    ):
         clock.at += 10
         reading = await provider.poll(TASK_ID, ACTION)
 
@@ -116,7 +120,7 @@ async def test_a_token_refused_for_its_age_is_made_again_once(refusal: str, earl
 
 async def test_a_token_refused_again_is_an_account_that_is_refused() -> None:
     script = _fixture("kling/code_1004_token_expired_401.json", 401)
-    async with _account("kling", script, key=_pair(Hands())) as (provider, server):
+    async with _account("kling", script, pair=KEYS, now=Hands().now) as (provider, server):
         reading = await provider.poll(TASK_ID, ACTION)
 
     assert (reading.kind, len(server.asked)) == (Kind.AUTH_ERROR, 2)
@@ -134,7 +138,7 @@ async def test_secrets_that_a_provider_quotes_are_not_repeated() -> None:
         said = f"bad token {exchange.asked.headers['authorization']} of {VECTOR['secret_key']}"
         await exchange.answer(401, orjson.dumps({"code": 1000, "message": said}))
 
-    async with _account("kling", quote, key=_pair(Hands()), secrets=[VECTOR["secret_key"]]) as (provider, _):
+    async with _account("kling", quote, pair=KEYS, now=Hands().now) as (provider, _):
         reading = await provider.poll(TASK_ID, ACTION)
 
     assert reading.detail == "HTTP 401: code 1000: bad token Bearer *** of ***"

@@ -10,11 +10,11 @@ import pytest
 from bridge.domain.task import Kind
 from bridge.net.client import HttpClient
 from bridge.net.http_server import serve
+from bridge.providers.auth import volcengine
 from bridge.providers.calls import KeyPair
 from bridge.providers.catalogue import DescriptionsRefused, descriptions, load_descriptions
 from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider
-from bridge.providers.signing import signer, volcengine
 from bridge.simulator.simulated_provider import SimulatedProvider
 from tests.fakes import FakeClock
 from tests.loopback import answers, loopback
@@ -24,6 +24,7 @@ from tests.providers.reading_of import reading_of
 # with volcengine-python-sdk 5.0.54 (`SignerV4.sign`) as well, which agree.
 ACCESS_KEY = "AKLTexample0123456789"
 SECRET_KEY = "c2VjcmV0LWtleS1mb3ItdGVzdHMtMDEyMzQ1Njc4OQ=="
+KEYS = (ACCESS_KEY, SECRET_KEY)
 AT = 1_762_000_245.0  # 2025-11-01 12:30:45 UTC
 BODY = b'{"req_key":"jimeng_vgfm_t2v_l20","task_id":"7392616336519610409"}'
 QUERY = "Action=CVSync2AsyncGetResult&Version=2022-08-31"
@@ -41,10 +42,10 @@ OWN = {"extends": "jimeng", "direct": {"hosts": ["127.0.0.1"]}}
 
 
 def test_a_request_is_signed_as_the_vendors_own_packages_sign_it() -> None:
-    sign = signer(PAIR, ACCESS_KEY, SECRET_KEY, now=lambda: AT)
     url = f"https://visual.volcengineapi.com:443?{QUERY}"
 
-    assert sign("POST", url, {"Content-Type": "application/json"}, BODY) == SIGNED
+    headers = {"Content-Type": "application/json"}
+    assert volcengine("POST", url, headers, BODY, pair=PAIR, keys=KEYS, now=AT) == SIGNED
 
 
 def test_path_and_query_are_signed_in_the_vendors_spelling_and_order_and_a_request_may_have_no_body() -> None:
@@ -53,10 +54,8 @@ def test_path_and_query_are_signed_in_the_vendors_spelling_and_order_and_a_reque
         "http://127.0.0.1:8080/top/%E8%A7%86%E9%A2%91?task_id=a%20b%2F%c3%bc~%2B1&Version=1&Action=Get",
         {"accept": "*/*"},
         b"",
-        access_key=ACCESS_KEY,
-        secret_key=SECRET_KEY,
-        region="ap-southeast-1",
-        service="billing",
+        pair=KeyPair(sign="volcengine", region="ap-southeast-1", service="billing"),
+        keys=KEYS,
         now=AT,
     )
 
@@ -67,10 +66,8 @@ def test_path_and_query_are_signed_in_the_vendors_spelling_and_order_and_a_reque
 
 
 def _signed(description: Description, base_url: str, client: HttpClient, secret_key: str = SECRET_KEY) -> HttpProvider:
-    pair = description.key_pair
-    assert pair is not None
-    sign = signer(pair, ACCESS_KEY, secret_key, now=lambda: AT)
-    return HttpProvider(description, base_url=base_url, client=client, signer=sign, secrets=[ACCESS_KEY, secret_key])
+    pair = (ACCESS_KEY, secret_key)
+    return HttpProvider(description, base_url=base_url, client=client, pair=pair, now=lambda: AT)
 
 
 async def test_requests_to_jimengs_own_host_are_signed_as_sent() -> None:
@@ -85,9 +82,8 @@ async def test_requests_to_jimengs_own_host_are_signed_as_sent() -> None:
     assert (asked.method, asked.target) == ("POST", f"/?{QUERY}")
     assert json.loads(asked.body) == {"req_key": "jimeng_t2i", "task_id": "7392"}
     assert asked.headers["authorization"].startswith(f"HMAC-SHA256 Credential={ACCESS_KEY}/20251101/cn-north-1/cv/")
-    keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "region": "cn-north-1", "service": "cv"}
     sent = {"content-type": asked.headers["content-type"], "host": asked.headers["host"]}
-    again = volcengine("POST", f"{server.url}/?{QUERY}", sent, asked.body, **keys, now=AT)
+    again = volcengine("POST", f"{server.url}/?{QUERY}", sent, asked.body, pair=PAIR, keys=KEYS, now=AT)
     assert asked.headers["authorization"] == again["Authorization"]
 
 
