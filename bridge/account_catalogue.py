@@ -11,6 +11,7 @@ from bridge.config.model import Account
 from bridge.config.secret import has_reference
 from bridge.config.settings_file import AccountEntry, SettingsFile
 from bridge.errors import ConfigError
+from bridge.providers.callback_signatures import secret_bytes
 from bridge.providers.catalogue import DescriptionsRefused, load_descriptions
 from bridge.providers.description import Description
 
@@ -85,8 +86,6 @@ def _callback_secret_problem(description: Description, account: Account) -> str 
     """Why the account's callbacks cannot be checked with its secret; None if they can, or if it has no secret."""
     if not account.callback_secret:
         return None
-    from bridge.providers.callback_signatures import SecretProblem, secret_bytes  # few accounts need it
-
     rule = description.callback
     if rule is None or rule.signature is None or not rule.needs_secret:
         return f"{account.provider} does not sign callbacks with a secret of yours; remove this key"
@@ -94,7 +93,7 @@ def _callback_secret_problem(description: Description, account: Account) -> str 
         try:
             if secret.is_resolved:
                 secret_bytes(rule.signature, secret.reveal())
-        except SecretProblem as problem:
+        except ValueError as problem:
             return str(problem)
     return None
 

@@ -6,10 +6,11 @@ contains.
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -20,11 +21,9 @@ from bridge.domain.callback import MAX_IDS, Callback, CallbackProof, CallbackReq
 from bridge.domain.ids import MAX_TASK_ID_CHARS
 from bridge.domain.task import Json
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
-from bridge.providers.callback_rules import CallbackRule
-from bridge.providers.callback_signatures import proof, secret_bytes
+from bridge.providers.callback_signatures import CallbackRule, proof, secret_bytes
 from bridge.providers.description import Description
 from bridge.providers.json_values import as_id, one_line
-from bridge.providers.key_set import Fetch, KeySet
 from bridge.providers.selector import Selector, selected
 
 MAX_PARSED_BYTES: Final = 1 << 20  # a larger body is not parsed; ids are searched in its first bytes
@@ -33,6 +32,44 @@ SEARCHED_VALUES: Final = 1000  # maximum number of values that are searched in a
 MAX_CHALLENGE_CHARS: Final = 1000
 MAX_STATUS_CHARS: Final = 64
 QUOTED: Final = re.compile(rb'"([^"\\\x00-\x1f]{1,512})"')
+MAX_KEYS: Final = 20
+FRESH_S: Final = 86_400.0  # keys are fetched once a day ...
+AGAIN_S: Final = 300.0  # ... and at most this often after a failure, or if a signature matches none of them
+
+Fetch = Callable[[str], Awaitable[bytes | None]]
+"""Returns the body at an address; None if that fails. No redirect is followed."""
+
+
+class KeySet:
+    """The public keys that a provider signs callbacks with, cached: a JSON Web Key Set at one address, which comes from
+    the description. `keys` is empty until the first `refresh`."""
+
+    def __init__(self, url: str, *, fetch: Fetch) -> None:
+        self._url = url
+        self._fetch = fetch
+        self._fetched_at = self._tried_at = -math.inf
+        self._is_doubted = False
+        self.keys: tuple[bytes, ...] = ()
+
+    def doubt(self) -> None:
+        """A signature matches no key, so the provider may have new keys."""
+        self._is_doubted = True
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until `refresh` is due."""
+        due_at = self._fetched_at + FRESH_S
+        if self._is_doubted or not self.keys:
+            due_at = min(due_at, self._tried_at + AGAIN_S)
+        return max(0.0, max(due_at, self._tried_at + AGAIN_S) - now)
+
+    async def refresh(self, now: float) -> bool:
+        """Fetch the keys. Returns whether that succeeded; if not, the old keys stay."""
+        self._tried_at = now
+        body = await self._fetch(self._url)
+        keys = _parsed_keys(body) if body is not None else ()
+        if keys:
+            self.keys, self._fetched_at, self._is_doubted = keys, now, False
+        return bool(keys)
 
 
 class DescribedCallbacks:
@@ -101,7 +138,7 @@ def callback_reader(
 
 
 def _parsed(body: bytes) -> Json:
-    """The JSON value of a body; None if the body is not JSON, or is too large to be parsed for a hint."""
+    """The JSON value of a body; None if it is not JSON, or larger than any that is expected."""
     if len(body) > MAX_PARSED_BYTES:
         return None
     try:
@@ -158,3 +195,18 @@ def _leaves(value: Json) -> Iterator[tuple[str, Json]]:
             waiting.extend((key, each) for each in found[:room])
         else:
             yield key, found
+
+
+def _parsed_keys(body: bytes) -> tuple[bytes, ...]:
+    """The ed25519 keys of a JSON Web Key Set (RFC 8037)."""
+    answer = _parsed(body)
+    listed = answer.get("keys") if isinstance(answer, dict) else None
+    found = []
+    for key in listed[:MAX_KEYS] if isinstance(listed, list) else ():
+        text = key.get("x") if isinstance(key, dict) and key.get("crv", "Ed25519") == "Ed25519" else None
+        if isinstance(text, str):
+            try:
+                found.append(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            except ValueError:
+                continue
+    return tuple(key for key in found if len(key) == 32)

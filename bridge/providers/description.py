@@ -30,7 +30,7 @@ from pydantic import (
 from bridge.config.provider_trees import merged
 from bridge.config.validators import base_url as checked_base_url
 from bridge.domain.task import ENDING, UNDER_WAY, Json, Kind
-from bridge.providers.callback_rules import CallbackRule
+from bridge.providers.callback_signatures import CallbackRule
 from bridge.providers.calls import (
     AS_MAPPING,
     AS_TEXT,

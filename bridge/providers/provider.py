@@ -73,7 +73,6 @@ class HttpProvider:
         client: HttpClient,
         api_key: str = "",
         pair: Sequence[str] = (),
-        cap_bytes: int | None = None,
         headers: Mapping[str, str] | None = None,
         origins: Sequence[str] = (),
         allowed: AllowedHosts = NO_HOSTS,
@@ -86,7 +85,7 @@ class HttpProvider:
         self._allowed = allowed
         self._base_url = base_url
         self._client = client
-        self._cap_bytes = cap_bytes or description.most_bytes
+        self._cap_bytes = description.most_bytes
         self._own_host = urlsplit(base_url).hostname or ""
         self._route = description.route(urlsplit(base_url).hostname)
         self._takes_action = takes_action(self._route.model_dump())

@@ -16,9 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridge.domain.callback import MAX_IDS, Callback, CallbackProof, CallbackRequest
 from bridge.errors import ConfigError
-from bridge.providers.callbacks import DescribedCallbacks, callback_reader
+from bridge.providers.callbacks import DescribedCallbacks, KeySet, callback_reader
 from bridge.providers.catalogue import descriptions, load_descriptions
-from bridge.providers.key_set import KeySet
 
 DATA: Final = Path(__file__).parents[1] / "data"
 KLING: Final = json.loads((DATA / "notify/kling_callback_signature_vector.json").read_text())
