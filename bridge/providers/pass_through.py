@@ -21,7 +21,7 @@ from bridge.providers.calls import KeyPlace
 from bridge.providers.created import Task, created
 from bridge.providers.description import Description
 from bridge.providers.provider import MIN_SECRET_BYTES
-from bridge.providers.reading import judge, read, second_value
+from bridge.providers.reading import judge, read
 from bridge.providers.results import PollContext
 from bridge.providers.task_requests import collection_action, locate_below
 
@@ -98,9 +98,6 @@ class PassThrough:
         own_host = urlsplit(self.base_url).hostname or ""
         asked = PollContext(call.task_id, action, own_host, self.base_url, self._now(), self._allowed)
         reading = read(self._description, answer, asked)
-        route = self._description.route(own_host)
-        if route.second is not None and second_value(self._description, answer, asked) is not None:
-            return reading._replace(lacks_result=True)
         return reading.without_files() if reading.kind in ABOUT_TASK or reading.lacks_result else None
 
     def limited(self, answer: Answer) -> Reading | None:

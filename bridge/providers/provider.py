@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
@@ -23,11 +24,9 @@ from bridge.providers.task_list import first_pages, read_list
 from bridge.providers.task_requests import (
     RequestTemplate,
     TaskRequest,
-    batch_request,
-    list_request,
+    call_request,
     locate,
     may_have_key,
-    second_request,
     template,
 )
 from bridge.providers.task_rules import PLACEHOLDERS, takes_action
@@ -84,6 +83,7 @@ class HttpProvider:
         self._now = now
         self._allowed = allowed
         self._base_url = base_url
+        self._request = partial(call_request, description, base_url=base_url)
         self._client = client
         self._cap_bytes = description.most_bytes
         self._own_host = urlsplit(base_url).hostname or ""
@@ -139,19 +139,14 @@ class HttpProvider:
 
     async def _read_further(self, answer: Answer | Unanswered, question: PollContext) -> Reading:
         """The reading of an answer that may need a second request, or may be a list of one task."""
-        second = None
-        if self._route.second and (value := second_value(self._description, answer, question)) is not None:
-            further = second_request(
-                self._description,
-                base_url=self._base_url,
-                value=value,
-                task_id=question.task_id,
-                action=question.action,
-            )
+        reading = read(self._description, answer, question)
+        second = self._route.second if reading.lacks_result else None
+        if second is not None and (value := second_value(self._description, answer, question)) is not None:
+            given = {"value": value, "id": question.task_id}
+            further = self._request(second, action=question.action, given=given)
             if (refusal := self._refusal(further)) is not None:
                 return refusal
-            second = await self._fetch(further)
-        reading = read(self._description, answer, question, second=second)
+            return read(self._description, answer, question, second=await self._fetch(further))
         if self._route.is_batch_of_one and reading.kind is Kind.AMBIGUOUS and reading.snapshot is None:
             listed = read_together(self._description, answer, [question])
             return reading if isinstance(listed, Reading) else listed[question.task_id]
@@ -194,12 +189,8 @@ class HttpProvider:
         if batch is None:
             return Reading(kind=Kind.AMBIGUOUS, detail="not asked: this provider has no request about many tasks")
         own = {task_id: self._task(task_id, action) for task_id in task_ids}
-        request = batch_request(
-            self._description,
-            base_url=self._base_url,
-            task_ids=list(dict.fromkeys(plain for plain, _ in own.values())),
-            action=self._batch_action(action),
-        )
+        ids = list(dict.fromkeys(plain for plain, _ in own.values()))
+        request = self._request(batch, action=self._batch_action(action), given={"ids": ids})
         if (refusal := self._refusal(request)) is not None:
             return refusal
         answer = await self._fetch(request)
@@ -216,12 +207,14 @@ class HttpProvider:
         return () if call is None else first_pages(call, action)
 
     async def list_page(self, page: PageRequest) -> ListPage | Reading:
-        assert self._route.discover is not None
-        request = list_request(self._description, base_url=self._base_url, page=page)
+        call = self._route.discover
+        assert call is not None
+        given = {"page": page.number, "offset": page.offset, "since_ms": page.since_ms}
+        request = self._request(call, action=page.action, given=given, more=page.more)
         if (refusal := self._refusal(request)) is not None:
             return refusal
         answer = await self._fetch(request, cap_bytes=max(self._cap_bytes, LIST_BYTES))
-        return read_list(self._description, self._route.discover, answer, page)
+        return read_list(self._description, call, answer, page)
 
     def _task(self, task_id: str, action: str | None) -> tuple[str, str | None]:
         """The id and the action of a task. The id may be a query URL of this account."""

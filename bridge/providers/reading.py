@@ -12,13 +12,21 @@ import orjson
 from bridge.domain.task import ENDING, UNDER_WAY, Json, Kind, Reading, Snapshot
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer, Unanswered
-from bridge.providers.answer_bytes import MAX_DEPTH, AnswerBytes, is_deep
 from bridge.providers.description import Description, Form
 from bridge.providers.http_status import Shape, by_status, part_of, read_as, shape_of
 from bridge.providers.json_values import as_code, as_hint_s, as_id, as_ms, as_progress, one_line
 from bridge.providers.results import PollContext
 from bridge.providers.selector import selected
-from bridge.providers.success import WELL, error_text, message_of, read_success, why_failed
+from bridge.providers.success import (
+    MAX_DEPTH,
+    WELL,
+    AnswerBytes,
+    error_text,
+    is_deep,
+    message_of,
+    read_success,
+    why_failed,
+)
 from bridge.providers.task_search import (
     NO_LIST,
     NO_TASK,
@@ -89,22 +97,21 @@ def read_together(
 
 
 def second_value(description: Description, answer: Answer | Unanswered, asked: PollContext) -> str | None:
-    """The value for the second request about this task, if its results need one."""
+    """The value for the second request about a task whose reading `lacks_result`; None if there is no such request."""
+    second = description.route(asked.own_host).second
+    if second is None:
+        return None
     try:
         with answer_budget():
             body = judge(description, answer)
             found = None if isinstance(body, Reading) else find(description, body, asked.task_id)
-            second = description.route(asked.own_host).second
-            if not isinstance(found, FoundTask) or second is None:
+            if not isinstance(found, FoundTask):
                 return None
             if found.form.second_value is not None:
-                value = as_id(found.form.second_value(found.task))
-            else:
-                value = None if second.needs_value else ""
-            is_needed = value is not None and _read_found(description, found, AnswerBytes(answer), asked).lacks_result
-            return value if is_needed else None
+                return as_id(found.form.second_value(found.task))
+            return None if second.needs_value else ""
     except ExpressionLimit:
-        return None  # `read` reaches the same limit and reports it
+        return None
 
 
 def _read_listed(

@@ -18,7 +18,7 @@ from bridge.providers.json_values import as_code, as_message, as_ms, one_line
 from bridge.providers.reading import FUTURE_S, judge, read, second_value
 from bridge.providers.results import PollContext, collect
 from bridge.providers.selector import Selector, expressions, selected
-from bridge.providers.task_requests import second_request, task_request
+from bridge.providers.task_requests import call_request, task_request
 from bridge.providers.task_search import FoundTask, Task, find, inside_of, looked_at, own_id
 
 SHOWN_CHARS: Final = 100
@@ -166,19 +166,22 @@ class _Explainer:
         yield "message", [text] if (text := as_message(selected(form.message, task))) else []
         yield "error code", [code] if (code := as_code(selected(form.error_code, task))) else []
         yield "times", list(self._times(form, task))
-        if (value := second_value(self._description, self._answer, self._asked)) is not None:
-            yield "second request", self._second_request(value)
+        if read(self._description, self._answer, self._asked).lacks_result:
+            yield "second request", self._second_request()
         if self._second is not None and not isinstance(body := judge(self._description, self._second), Reading):
             task["second"] = body
         if found.kind is Kind.SUCCEEDED:
             yield "results", list(self._results(form, task))
         yield "not used", [", ".join(unused)] if (unused := _unused(form, found.task)) else []
 
-    def _second_request(self, value: str) -> list[str]:
+    def _second_request(self) -> list[str]:
         asked, second = self._asked, self._second
-        request = second_request(
-            self._description, base_url=asked.base_url, value=value, task_id=asked.task_id, action=asked.action
-        )
+        call = self._description.route(asked.own_host).second
+        value = second_value(self._description, self._answer, asked)
+        if call is None or value is None:
+            return []
+        given = {"value": value, "id": asked.task_id}
+        request = call_request(self._description, call, base_url=asked.base_url, action=asked.action, given=given)
         hint = "give its answer with --second FILE" if second is None else f"answered HTTP {second.status}"
         return [f"{request.method} {request.url}", hint]
 

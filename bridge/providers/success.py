@@ -1,12 +1,16 @@
-"""Reads a success (results, withheld results, no results) and the reason of a failure."""
+"""Reads a success (results, withheld results, no results) and the reason of a failure, and checks whether the bytes of
+an answer may finish a task."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Final
 
 from bridge.domain.task import RESULT_GONE, Json, Kind, Reading, Snapshot
-from bridge.providers.answer_bytes import AnswerBytes
+from bridge.net.client import Answer, Unanswered
 from bridge.providers.description import Description, Form
 from bridge.providers.gateways import messages, reasons
 from bridge.providers.json_values import as_code, as_message, as_ms, one_line
@@ -14,6 +18,9 @@ from bridge.providers.results import CLOUD, Collected, PollContext, collect
 from bridge.providers.selector import selected
 from bridge.providers.task_search import Task
 
+MAX_DEPTH: Final = 64  # maximum for an answer that finishes a task, because it is copied into stores and webhooks
+QUOTED_BYTES: Final = 1000
+QUOTED_CHARS: Final = 200
 MAX_REASON_CHARS: Final = 400
 GONE: Final = f"the task has succeeded, but {RESULT_GONE} its result"
 BAD: Final = re.compile(
@@ -31,6 +38,48 @@ WELL: Final = re.compile(
     r"|[^.;,]*\b(success|succeed|complete|finish|done|generated)[^.;,]*)[.!]?\s*",
     re.IGNORECASE | re.DOTALL,
 )
+
+
+class AnswerBytes:
+    """The bytes of an answer. They are checked at most once, and only if a task finishes, because checking is slow."""
+
+    def __init__(self, answer: Answer | Unanswered) -> None:
+        assert isinstance(answer, Answer)
+        self._body = answer.body
+
+    def flaw_in(self, task: Json) -> str | None:
+        """Why an answer that would finish the task cannot be trusted; None if it can."""
+        is_flat = self._body.count(b"{") + self._body.count(b"[") <= MAX_DEPTH  # too few brackets for deep nesting
+        return "the answer is nested too deeply" if not is_flat and is_deep(task, MAX_DEPTH) else self._flaw
+
+    @cached_property
+    def _flaw(self) -> str | None:
+        try:
+            _STRICT.decode(self._body.decode())
+        except RecursionError:
+            return "the answer is nested too deeply"
+        except ValueError:
+            return "a key is repeated in the answer"
+        return None
+
+    @property
+    def start(self) -> str:
+        """The beginning of the answer, on one line, for people."""
+        return one_line(self._body[:QUOTED_BYTES].decode("utf-8", "replace"), QUOTED_CHARS)
+
+
+def is_deep(value: Json, most: int) -> bool:
+    """Whether more than `most` objects and lists are nested in the value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(most == 0 or is_deep(each, most - 1) for each in inner if isinstance(each, dict | list))
+
+
+def _each_once(pairs: Sequence[tuple[str, Json]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("a key is repeated")
+
+
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_each_once)
 
 
 def read_success(

@@ -12,8 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 import orjson
 
 from bridge.domain.task import Json
-from bridge.ports import PageRequest
-from bridge.providers.calls import Action, BatchCall, Call, SecondCall, TaskCall
+from bridge.providers.calls import Action, BatchCall, ListCall, SecondCall, TaskCall
 from bridge.providers.description import Description
 from bridge.providers.task_rules import NOT_OF_ACTION, PLACEHOLDERS, placeholders, uses_action
 
@@ -23,8 +22,8 @@ SEGMENT: Final = r"[^/?#]+"
 PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # needs no encoding; most ids are like this
 IN_HEADER: Final = "".join(map(chr, range(32, 127)))  # characters that a header may contain unencoded
 
-Given = Mapping[str, str | list[str]]
-"""The values for the placeholders of a request."""
+Given = Mapping[str, str | int | list[str]]
+"""The values for the placeholders of a request. A number or a list stays one where it is a whole value of a body."""
 
 
 class TaskRequest(NamedTuple):
@@ -68,7 +67,7 @@ class RequestTemplate:
         if call.body is None and not self.headers:  # the most common case
             return TaskRequest(call.method, url, None, not self.base)
         given = {**self.given, "id": task_id}
-        body = None if call.body is None else _body(call, given)
+        body = None if call.body is None else orjson.dumps(_filled_body(call.body, given))
         return TaskRequest(call.method, url, body, not self.base, _filled_headers(self.headers, given))
 
 
@@ -78,7 +77,7 @@ def template(description: Description, *, base_url: str, action: str | None) -> 
         raise ValueError(problem)
     route = description.route(urlsplit(base_url).hostname)
     given = of_action(description.action, action)
-    base, rest = _address(route, _chosen(route, given["action"]), base_url, given)
+    base, rest = _address(_chosen(route, given["action"]), route.query, base_url, given)
     return RequestTemplate(call=route, base=base, rest=rest, given=given, headers=_with_placeholders(route))
 
 
@@ -88,43 +87,25 @@ def task_request(description: Description, *, base_url: str, task_id: str, actio
     return template(description, base_url=base_url, action=action).about(task_id)
 
 
-def batch_request(
-    description: Description, *, base_url: str, task_ids: Sequence[str], action: str | None
+def call_request(
+    description: Description,
+    call: BatchCall | SecondCall | ListCall,
+    *,
+    base_url: str,
+    action: str | None,
+    given: Given,
+    more: Mapping[str, Json] = MappingProxyType({}),
 ) -> TaskRequest:
-    """The request about many tasks, for a provider that has a batch request."""
+    """A request other than that about one task. `given` are the values of its own placeholders. `more` are parameters
+    to add to its query or, if it has one, to its body."""
     route = description.route(urlsplit(base_url).hostname)
-    assert route.batch is not None
-    return _whole(route, route.batch, base_url, {"ids": list(task_ids), **of_action(description.action, action)})
-
-
-def second_request(
-    description: Description, *, base_url: str, value: str, task_id: str, action: str | None
-) -> TaskRequest:
-    """The second request about a finished task, for a provider that needs one."""
-    route = description.route(urlsplit(base_url).hostname)
-    assert route.second is not None
-    given = {**of_action(description.action, action), "value": value, "id": task_id}
-    return _whole(route, route.second, base_url, given)
-
-
-def list_request(description: Description, *, base_url: str, page: PageRequest) -> TaskRequest:
-    """The request for a page of the account's tasks, for a provider that has a list."""
-    route = description.route(urlsplit(base_url).hostname)
-    call = route.discover
-    assert call is not None
-    numbers = {"page": page.number, "offset": page.offset, "since_ms": page.since_ms}
-    given = {**of_action(description.action, page.action), **{name: str(number) for name, number in numbers.items()}}
+    given = {**of_action(description.action, action), **given}
+    in_query = {name: quote(str(value), safe="") for name, value in more.items()} if call.body is None else {}
+    base, rest = _address(call.path, {**call.query, **in_query}, base_url, given)
+    body = _filled_body(call.body, given)
+    content = None if body is None else orjson.dumps({**body, **more} if more else body)
     headers = _filled_headers({**_with_placeholders(route), **call.headers}, given)
-    if call.body is None:
-        query = {**call.query, **{name: quote(str(value), safe="") for name, value in page.more.items()}}
-        base, rest = _address(call.model_copy(update={"query": query}), call.path, base_url, given)
-        return TaskRequest(call.method, base + rest, None, not base, headers)
-    base, rest = _address(call, call.path, base_url, given)
-    alone = {f"{{{name}}}": number for name, number in numbers.items()}
-    body = {name: alone.get(value, value) if isinstance(value, str) else value for name, value in call.body.items()}
-    return TaskRequest(
-        call.method, base + rest, orjson.dumps({**_filled_body(body, given), **page.more}), not base, headers
-    )
+    return TaskRequest(call.method, base + rest, content, not base, headers)
 
 
 def of_action(allowed: Action | None, action: str | None) -> dict[str, str]:
@@ -220,15 +201,9 @@ def _chosen(route: TaskCall, action: str) -> str:
     return next(fitting, route.path[0])
 
 
-def _whole(route: TaskCall, call: BatchCall | SecondCall, base_url: str, given: Given) -> TaskRequest:
-    base, rest = _address(call, call.path, base_url, given)
-    headers = _filled_headers({**_with_placeholders(route), **call.headers}, given)
-    return TaskRequest(call.method, base + rest, _body(call, given), not base, headers)
-
-
-def _address(call: Call, path: str, base_url: str, given: Given) -> tuple[str, str]:
+def _address(path: str, parameters: Mapping[str, str], base_url: str, given: Given) -> tuple[str, str]:
     """The base URL if the path is below it, and the rest of the address."""
-    query = "&".join(f"{_quoted_name(name)}={text}" for name, text in call.query.items())
+    query = "&".join(f"{_quoted_name(name)}={text}" for name, text in parameters.items())
     rest = _filled(f"{path}?{query}" if query else path, given, _in_url)
     return (base_url.rstrip("/") if path.startswith("/") else ""), rest
 
@@ -241,7 +216,7 @@ def _filled(template: str, given: Given, encoded: Callable[[str, str], str] | No
         value = given.get(place[1].removeprefix("+"))
         if value is None:
             return place[0]
-        values = value if isinstance(value, list) else [value]
+        values = value if isinstance(value, list) else [str(value)]
         return ",".join(values if encoded is None else [encoded(place[1], each) for each in values])
 
     return PLACEHOLDERS.sub(text, template)
@@ -274,10 +249,6 @@ def _filled_headers(headers: Mapping[str, str], given: Given) -> dict[str, str]:
     return {name: _filled(value, given, _in_header) for name, value in headers.items()}
 
 
-def _body(call: Call, given: Given) -> bytes | None:
-    return None if call.body is None else orjson.dumps(_filled_body(call.body, given))
-
-
 def _filled_body(template: Json, given: Given) -> Json:
     if isinstance(template, Mapping):
         return {_filled(key, given): _filled_body(value, given) for key, value in template.items()}
@@ -285,7 +256,9 @@ def _filled_body(template: Json, given: Given) -> Json:
         return [_filled_body(value, given) for value in template]
     if not isinstance(template, str):
         return template
-    return given["ids"] if template == "{ids}" else _filled(template, given)
+    whole = PLACEHOLDERS.fullmatch(template)
+    value = None if whole is None else given.get(whole[1])
+    return value if isinstance(value, int | list) else _filled(template, given)
 
 
 def _match(template: str, text: str) -> dict[str, str] | None:

@@ -18,7 +18,7 @@ FILES: Final = (
     *("domain/health.py", "domain/id_rule.py", "domain/public_addresses.py", "domain/quoting.py"),
     *("domain/result_urls.py", "domain/watch.py"),
     *("expressions/answer_budget.py", "expressions/evaluation.py"),
-    *("providers/answer_bytes.py", "providers/created.py", "providers/http_status.py", "providers/provider.py"),
+    *("providers/created.py", "providers/http_status.py", "providers/provider.py"),
     *("providers/reading.py", "providers/success.py", "providers/task_list.py", "providers/task_rules.py"),
     "providers/task_search.py",
     *("engine/account_health.py", "engine/endpoint_queue.py", "engine/list_requests.py", "engine/poller.py"),

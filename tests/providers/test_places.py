@@ -11,7 +11,7 @@ from bridge.providers.auth import shown
 from bridge.providers.catalogue import DescriptionsRefused, load_descriptions
 from bridge.providers.created import created
 from bridge.providers.description import Description
-from bridge.providers.task_requests import batch_request, locate, second_request, task_request
+from bridge.providers.task_requests import call_request, locate, task_request
 
 BASE = "https://api.example.com"
 FORM = {"task": "@", "id": "id", "status": "s", "words": {"running": ["r"]}, "results": [{"url": "u"}]}
@@ -75,8 +75,10 @@ def test_placeholders_in_batch_and_second_requests_are_filled() -> None:
         action=ACTION,
     )
 
-    many = batch_request(own, base_url=BASE, task_ids=["1/2", "3"], action="a/b/c")
-    second = second_request(own, base_url=BASE, value="f/1", task_id="1/2", action="a/b/c")
+    assert own.ask.batch is not None
+    assert own.ask.second is not None
+    many = call_request(own, own.ask.batch, base_url=BASE, action="a/b/c", given={"ids": ["1/2", "3"]})
+    second = call_request(own, own.ask.second, base_url=BASE, action="a/b/c", given={"value": "f/1", "id": "1/2"})
 
     assert many.url == f"{BASE}/a/b/list?n=1%2F2,3"
     assert orjson.loads(many.body or b"") == {"ids": ["1/2", "3"], "text": "of 1/2,3", "a": "a/b/c"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -11,11 +12,10 @@ from bridge.providers.auth import shown
 from bridge.providers.catalogue import descriptions, load_descriptions
 from bridge.providers.created import created, created_by_any
 from bridge.providers.task_requests import (
-    batch_request,
+    call_request,
     harmless_action,
     locate,
     may_have_key,
-    second_request,
     task_request,
 )
 
@@ -134,7 +134,10 @@ def test_an_id_that_keeps_its_slashes_cannot_climb(task_id: str) -> None:
     ],
 )
 def test_many_tasks_are_polled_in_one_request(provider: str, method: str, url: str, body: object) -> None:
-    asked = batch_request(descriptions()[provider], base_url=BASE, task_ids=["a/b", "c"], action="MUSIC")
+    description = descriptions()[provider]
+    assert description.ask.batch is not None
+    given = {"ids": ["a/b", "c"]}
+    asked = call_request(description, description.ask.batch, base_url=BASE, action="MUSIC", given=given)
 
     assert (asked.method, asked.url) == (method, url)
     assert (asked.body and orjson.loads(asked.body)) == body
@@ -143,7 +146,9 @@ def test_many_tasks_are_polled_in_one_request(provider: str, method: str, url: s
 def test_a_file_of_minimax_is_requested_at_the_host_of_its_task() -> None:
     for host, prefix in ((BASE, "/minimax"), ("https://api.minimax.io", "")):
         minimax = descriptions()["minimax"]
-        url = second_request(minimax, base_url=host, value="17 6", task_id="1", action=None).url
+        call = minimax.route(urlsplit(host).hostname).second
+        assert call is not None
+        url = call_request(minimax, call, base_url=host, action=None, given={"value": "17 6", "id": "1"}).url
         assert url == f"{host}{prefix}/v1/files/retrieve?file_id=17%206"
 
 

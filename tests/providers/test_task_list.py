@@ -18,7 +18,7 @@ from bridge.providers.catalogue import DescriptionsRefused, descriptions, load_d
 from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider
 from bridge.providers.task_list import first_pages
-from bridge.providers.task_requests import list_request
+from bridge.providers.task_requests import call_request
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.simulated_task import Script
 from tests.fakes import FakeClock
@@ -120,7 +120,9 @@ def test_the_vendors_own_host_has_its_list_at_its_own_path(name: str, base_url: 
     description = descriptions()[name]
     call = description.route(urlsplit(base_url).hostname).discover
     assert call is not None
-    request = list_request(description, base_url=base_url, page=first_pages(call, None)[0])
+    given = {"page": 1, "offset": 0, "since_ms": 0}
+    action = first_pages(call, None)[0].action
+    request = call_request(description, call, base_url=base_url, action=action, given=given)
     assert request.url == base_url + url
 
 
