@@ -27,8 +27,8 @@ from bridge.archive.folder import Folder
 from bridge.archive.keeper import FreeSpace, KeepRules
 from bridge.archive.part_file import PartFile
 from bridge.archive.place import PlaceFailed
-from bridge.config.archive_model import Archive
 from bridge.config.load import Loaded
+from bridge.config.settings_model import Archive
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.public_addresses import AllowedHosts
 from bridge.domain.store_key import LINK_LIFE_S, result_link

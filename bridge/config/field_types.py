@@ -175,34 +175,19 @@ def _flag(value: object) -> object:
     return value
 
 
-def _takeover(seconds: float) -> float:
-    if not 5.0 <= seconds <= 600.0:
-        raise ValueError(f"{seconds:g}s is not between 5s and 10m")
-    return seconds
+def _between(least: float, most: float, text: str) -> AfterValidator:
+    def check(seconds: float) -> float:
+        if not least <= seconds <= most:
+            raise ValueError(f"{seconds:g}s is not between {text}")
+        return seconds
 
-
-def _discover_interval(seconds: float) -> float:
-    if not 10.0 <= seconds <= 86_400.0:
-        raise ValueError(f"{seconds:g}s is not between 10s and 24h")
-    return seconds
-
-
-def _patience(seconds: float) -> float:
-    if not 1.0 <= seconds <= 3600.0:
-        raise ValueError(f"{seconds:g}s is not between 1s and 1h")
-    return seconds
+    return AfterValidator(check)
 
 
 def _attach_size(size: int) -> int:
     if size > 50_000_000:
         raise ValueError("must be at most 50MB, as it is kept in memory")
     return size
-
-
-def _above_zero(seconds: float) -> float:
-    if not seconds > 0:
-        raise ValueError("must be more than 0")
-    return seconds
 
 
 def _checked_as_written(url: SecretText) -> SecretText:
@@ -219,23 +204,22 @@ def _each_once(headers: dict[str, SecretText]) -> dict[str, SecretText]:
     return headers
 
 
-def listed(value: object) -> object:
-    """A single text, also where a list is possible."""
-    return (value,) if isinstance(value, str | SecretText) else value
-
-
-SECRET_SCHEMA: Final = {"type": "string", "minLength": 1}
+_SECRET_SCHEMA: Final = {"type": "string", "minLength": 1}
 _DURATION_SCHEMA: Final = {"anyOf": [{"type": "string", "pattern": PATTERN}, {"type": "number", "minimum": 0}]}
-_NEVER_PRINTED: Final = (PlainSerializer(lambda secret: str(secret), return_type=str), WithJsonSchema(SECRET_SCHEMA))
+_NEVER_PRINTED: Final = (PlainSerializer(lambda secret: str(secret), return_type=str), WithJsonSchema(_SECRET_SCHEMA))
+ONE_OR_MORE: Final = (  # secrets, where a single one need not be a list
+    BeforeValidator(lambda value: (value,) if isinstance(value, str | SecretText) else value),
+    WithJsonSchema({"anyOf": [_SECRET_SCHEMA, {"type": "array", "items": _SECRET_SCHEMA}]}),
+)
 _NAME_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": validators.NAME})
 
 Span = Annotated[
     float, Field(ge=0, le=MAX_S, allow_inf_nan=False), _number(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
 ]  # seconds; may be zero
-Duration = Annotated[Span, AfterValidator(_above_zero)]
-DiscoverInterval = Annotated[Span, AfterValidator(_discover_interval)]
-Takeover = Annotated[Span, AfterValidator(_takeover)]
-Patience = Annotated[Span, AfterValidator(_patience)]
+Duration = Annotated[Span, Field(gt=0)]
+DiscoverInterval = Annotated[Span, _between(10.0, 86_400.0, "10s and 24h")]
+Takeover = Annotated[Span, _between(5.0, 600.0, "5s and 10m")]
+Patience = Annotated[Span, _between(1.0, 3600.0, "1s and 1h")]
 Rate = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False), _number(validators.number)]
 Budget = Annotated[float, Field(gt=1, le=10_000, allow_inf_nan=False), _number(validators.number)]
 Count = Annotated[int, Field(ge=1, le=1000), _number(validators.whole)]

@@ -1,18 +1,22 @@
-"""Translates pydantic's errors into genbridge's words, for the settings and for provider descriptions."""
+"""Translates pydantic's errors into genbridge's words. The annotations of the models say which keys exist, and which
+types are inside a value."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic.fields import FieldInfo
 
-from bridge.config.annotations import follow, keys_of, types_inside
 from bridge.config.problems import NOT_A_MAPPING, NOT_A_TEXT, Problem, Steps, at_key, at_value
 from bridge.config.yaml import Node
 from bridge.domain.quoting import unknown
+
+Types = Sequence[Any]  # the alternatives in an annotation
 
 MISSING: Final = {"missing", "union_tag_not_found"}
 
@@ -65,11 +69,11 @@ def mistakes(
 def _mistake(detail: Mapping[str, Any], model: type[BaseModel], tree: Any, keys: Sequence[str]) -> Mistake:
     kind, context, location = detail["type"], detail.get("ctx", {}), detail["loc"]
     if kind == "extra_forbidden":
-        types, path = follow(model, location[:-1])
+        types, path = _follow(model, location[:-1])
         known = keys_of(types) if path or not keys else keys
         message = unknown("key", str(location[-1]), known)
         return Mistake(path=(*path, location[-1]), message=message, is_key=True, is_unknown=True)
-    _, path = follow(model, location)
+    _, path = _follow(model, location)
     if path[-1:] == ("[key]",):
         allowed = re.findall(r"'([^']+)'", str(context.get("expected", "")))
         message = unknown("key", str(path[-2]), allowed) if allowed else str(context.get("error"))
@@ -115,12 +119,73 @@ def _reached(tree: Any, path: Steps) -> tuple[Any, Steps]:
     return tree, ()
 
 
-def without_nulls(value: Any, types: Sequence[Any]) -> Any:
-    """`value` without known keys that have no value: a section with only comments means the defaults."""
-    if isinstance(value, dict):
-        known = keys_of(types)
-        kept = {key: item for key, item in value.items() if item is not None or key not in known}
-        return {key: without_nulls(item, types_inside(types, key)) for key, item in kept.items()}
-    if isinstance(value, list):
-        return [without_nulls(item, types_inside(types, place)) for place, item in enumerate(value)]
-    return value
+def keys_of(types: Types) -> list[str]:
+    """The keys that a mapping of one of these types may have; empty if every key is allowed."""
+    return list(dict.fromkeys(key for model in _models(types) for key in fields(model)))
+
+
+def fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def types_inside(types: Types, step: str | int) -> list[Any]:
+    """The types of the value at a key, or at a position of a list."""
+    return [inner for type_ in map(_bare, types) for annotation in _inside(type_, step) for inner in _types(annotation)]
+
+
+def _follow(model: type[BaseModel], steps: Steps) -> tuple[Types, Steps]:
+    """The types at a location from pydantic, and the location as people write it: without the tags of unions, and with
+    the key of a field (pydantic names the field itself if its default is invalid)."""
+    types: Types = [model]
+    written: list[str | int] = []
+    for step in steps:
+        if tagged := [type_ for type_ in types if step in _tags(type_)]:
+            types = tagged
+        else:
+            named = (each.model_fields.get(str(step)) for each in _models(types))
+            written.append(next((field.alias for field in named if field is not None and field.alias), step))
+            types = types_inside(types, written[-1])
+    return types, tuple(written)
+
+
+def _inside(type_: Any, step: str | int) -> Iterator[Any]:
+    if _is_model(type_):
+        field = fields(type_).get(str(step))
+        if field is not None:
+            yield field.annotation
+    else:
+        yield from [argument for argument in get_args(type_) if argument is not ...][-1:]
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """The alternatives in an annotation. Each keeps its own metadata, which may contain its tag."""
+    bare = _bare(annotation)
+    if get_origin(bare) in {Union, UnionType}:
+        for argument in get_args(bare):
+            yield from _types(argument)
+    else:
+        yield annotation
+
+
+def _tags(type_: Any) -> Iterator[object]:
+    """The values that distinguish this alternative of a union from the others: a tag, or the only value that a field
+    may have."""
+    yield from (each.tag for each in getattr(type_, "__metadata__", ()) if isinstance(each, Tag))
+    for model in _models([type_]):
+        for field in model.model_fields.values():
+            if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
+                yield from get_args(field.annotation)
+
+
+def _models(types: Types) -> list[type[BaseModel]]:
+    return [type_ for type_ in map(_bare, types) if _is_model(type_)]
+
+
+def _is_model(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, BaseModel)
+
+
+def _bare(annotation: Any) -> Any:
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation

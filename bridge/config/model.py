@@ -16,17 +16,14 @@ from pydantic import (
     ModelWrapValidatorHandler,
     PrivateAttr,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from bridge.config import field_types as types
-from bridge.config.archive_model import Archive
 from bridge.config.field_types import FORMATS, ROBOTS, SHIPPED_TEMPLATES, SIGNED_ROBOTS
-from bridge.config.http_model import Http
 from bridge.config.secret import SecretText
-from bridge.config.settings_model import SettingsModel
+from bridge.config.settings_model import Archive, Http, SettingsModel
 from bridge.domain.event import Topic
 from bridge.expressions.hook_url import has_expression
 
@@ -51,11 +48,9 @@ class Account(SettingsModel):
         None, description="with secret_key, instead of api_key: for Kling's JWT and Jimeng"
     )
     secret_key: types.Token | None = Field(None, description="belongs to access_key")
-    callback_secret: Annotated[
-        tuple[types.CallbackSecret, ...],
-        BeforeValidator(types.listed),
-        WithJsonSchema({"anyOf": [types.SECRET_SCHEMA, {"type": "array", "items": types.SECRET_SCHEMA}]}),
-    ] = Field((), description="checks the signature of callbacks, see docs/callbacks.md; a list during rotation")
+    callback_secret: Annotated[tuple[types.CallbackSecret, ...], *types.ONE_OR_MORE] = Field(
+        (), description="checks the signature of callbacks, see docs/callbacks.md; a list during rotation"
+    )
     action: types.Action | None = Field(
         None,
         description="for tasks without an action: the part of the address before the id, e.g. videos/text2video",
@@ -103,7 +98,8 @@ class Endpoint(SettingsModel):
     def _keep_fingerprint(cls, data: Any, handler: ModelWrapValidatorHandler[Endpoint]) -> Endpoint:
         made = handler(data)
         if isinstance(data, Mapping):
-            text = json.dumps(data, sort_keys=True, default=lambda value: getattr(value, "written", str(value)))
+            written = {key: value for key, value in data.items() if value is not None}
+            text = json.dumps(written, sort_keys=True, default=lambda value: getattr(value, "written", str(value)))
             made._fingerprint = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return made
 
@@ -164,11 +160,7 @@ class Webhook(Endpoint):
     attach_max: types.AttachSize = _ATTACH_MAX
     marks: types.Flag = _MARKS
     api_key: types.Token | None = Field(None, description="sent as Authorization: Bearer")
-    secret: Annotated[
-        tuple[types.SigningSecret, ...],
-        BeforeValidator(types.listed),
-        WithJsonSchema({"anyOf": [types.SECRET_SCHEMA, {"type": "array", "items": types.SECRET_SCHEMA}]}),
-    ] = Field(
+    secret: Annotated[tuple[types.SigningSecret, ...], *types.ONE_OR_MORE] = Field(
         (),
         description="signs each attempt: whsec_..., a list during rotation; for newapi, feishu and dingtalk any text",
     )

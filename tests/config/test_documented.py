@@ -11,7 +11,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from bridge.config import load
-from bridge.config.annotations import fields, keys_of, types_inside
+from bridge.config.mistakes import fields, keys_of, types_inside
 from bridge.config.model import Settings, Webhook, json_schema
 from bridge.config.settings_model import SettingsModel
 from bridge.config.yaml import as_text, read_document
