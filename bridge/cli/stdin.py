@@ -7,9 +7,8 @@ import sys
 import click
 
 from bridge.errors import UsageError
-from bridge.sources.any_syntax import read_any
 from bridge.sources.entry import Entry
-from bridge.sources.task_files import MAX_FILE_BYTES
+from bridge.sources.task_files import MAX_FILE_BYTES, read_any
 
 
 def stdin_entries() -> list[Entry]:

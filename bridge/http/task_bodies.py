@@ -16,10 +16,9 @@ from bridge.domain.watch import Wish
 from bridge.http.problem_details import HttpProblem, invalid
 from bridge.http.services import Services
 from bridge.ports import Added, Clock
-from bridge.sources.any_syntax import read_any, read_json_text
 from bridge.sources.entry import Entry
 from bridge.sources.parse_process import ParseProcess, ParseTimeout
-from bridge.sources.task_files import SMALL_BYTES, read_tasks
+from bridge.sources.task_files import SMALL_BYTES, read_any, read_json_text, read_tasks
 from bridge.task_reading import task_reader
 
 COMMITTED_AT_ONCE: Final = 2000  # tasks per commit, because other commits of the daemon wait for it

@@ -5,8 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 KEYS: Final = ("id", "account", "action", "label", "meta", "endpoints", "give_up_after")
 MAX_TASK_CHARS: Final = 256 * 1024
@@ -26,8 +25,7 @@ _UTF16: Final = re.compile(rb"(?:[\t\n\r -~]\0){4}|(?:\0[\t\n\r -~]){4}")  # wit
 _NON_ASCII: Final = re.compile(rb"[\x80-\xff]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """One task of a file: `value` is for `TaskReader.read`; `problem` says why there is none.
 
     `line` counts from 1. `text` is the task as written, for `RejectedTasks` (None: too long to be copied there). `head`
@@ -36,8 +34,8 @@ class Entry:
     """
 
     line: int
-    number: int = 0
     text: str | None
+    number: int = 0
     head: str = ""
     value: Any = None
     problem: str | None = None
@@ -62,11 +60,11 @@ def numbered(entries: Iterable[Entry]) -> Iterator[Entry]:
     for number, entry in enumerate(entries):
         if held is not None:
             is_same = entry.line == held.line
-            yield replace(held, number=number) if is_same or shares_line else held
+            yield held._replace(number=number) if is_same or shares_line else held
             shares_line = is_same
         held = entry
     if held is not None:
-        yield replace(held, number=number + 1) if shares_line else held
+        yield held._replace(number=number + 1) if shares_line else held
 
 
 class LineCount:

@@ -89,27 +89,19 @@ def read_one(raw: bytes, line: int) -> Entry:
 
 def _read_list(text: bytes, start: int, *, tail: bytes) -> Iterator[Entry]:
     """The tasks of a list, which must be complete before any of them counts."""
-    end = deque(_separators(text, start), maxlen=1).pop()
+    _, end = deque(_cuts(text, start), maxlen=1).pop()
     if text[end + 1 :].strip(_BLANKS) != tail:
         found = "other keys besides `tasks`, or text after the list" if tail else "text after the list"
         raise _problem_at(text, end + 1, found)
     lines = LineCount(text)
-    for cut_start, cut_end in _cuts(text, start):
-        yield read_one(text[cut_start:cut_end], lines.at(cut_start))
+    for begin, end in _cuts(text, start):
+        if task := text[begin:end].lstrip(_BLANKS):
+            yield read_one(task, lines.at(end - len(task)))
 
 
 def _cuts(text: bytes, start: int) -> Iterator[tuple[int, int]]:
-    begin = start + 1
-    for end in _separators(text, start):
-        cut = text[begin:end]
-        inner = cut.lstrip(_BLANKS)
-        if inner:
-            yield begin + len(cut) - len(inner), end
-        begin = end + 1
-
-
-def _separators(text: bytes, start: int) -> Iterator[int]:
-    """Offsets of the commas of the list that begins at `start`, then of its closing bracket."""
+    """Beginning and end of each task of the list that begins at `start`. The last one ends at the closing bracket; an
+    empty list has one blank."""
     depth, begin, commas = 0, start + 1, 0
     for found in _NEXT.finditer(text, start):
         at, char = found.start(1), found[1]
@@ -123,12 +115,12 @@ def _separators(text: bytes, start: int) -> Iterator[int]:
         if char != b",":
             depth -= 1
         elif depth == 1:
+            yield begin, at
             begin, commas = at + 1, commas + 1
-            yield at
         if depth == 0:
             if char == b"}":
                 break
-            yield at
+            yield begin, at
             return
     raise SyntaxProblem(LineCount(text).at(len(text)), "not JSON: the list is not closed; is the file complete?")
 

@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _packets(entries: Iterator[Entry]) -> Iterator[list[tuple[Any, ...]]]:
-    """Each task as a tuple of its fields. A bare id that is already in the current packet is left out."""
+    """Each task as a plain tuple. A bare id that is already in the current packet is left out."""
     packet: list[tuple[Any, ...]] = []
     ids: set[str] = set()
     chars = 0
@@ -59,7 +59,7 @@ def _packets(entries: Iterator[Entry]) -> Iterator[list[tuple[Any, ...]]]:
             if entry.value in ids:
                 continue
             ids.add(entry.value)
-        packet.append((entry.line, entry.number, entry.text, entry.head, entry.value, entry.problem, entry.bug))
+        packet.append(tuple(entry))
         chars += len(entry.text or "")
         if len(packet) == MOST_ENTRIES or chars > _MOST_CHARS:
             yield packet

@@ -84,8 +84,7 @@ class ParseProcess:
             packet = marshal.loads(self._exactly(length, pipe_fd, until_at))  # noqa: S302 - from our own process
             if not packet:
                 return
-            for line, number, text, head, value, problem, bug in packet:
-                yield Entry(line=line, number=number, text=text, head=head, value=value, problem=problem, bug=bug)
+            yield from map(Entry._make, packet)
 
     def _exactly(self, count: int, pipe_fd: int, until_at: float) -> bytes:
         if count > _MOST_BYTES:

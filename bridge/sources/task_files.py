@@ -1,4 +1,4 @@
-"""Reads the tasks in the bytes of a file, one by one, each with its line.
+"""Reads the tasks in the bytes of a file, or of a text without a name, one by one, each with its line.
 
 A file with a syntax error gives one problem and no tasks. In a valid file, an invalid task does not affect the others.
 Tasks are read one at a time, so a file with a million tasks needs little more memory than its bytes.
@@ -6,8 +6,9 @@ Tasks are read one at a time, so a file with a million tasks needs little more m
 
 from __future__ import annotations
 
+import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from bridge.sources.csv_syntax import read_csv
@@ -19,6 +20,14 @@ SUFFIXES: Final = frozenset({"", ".yaml", ".yml", ".json", ".jsonl", ".txt", ".c
 MIXED: Final = "*"  # used instead of a suffix: ids and JSON objects, one per line
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 SMALL_BYTES: Final = 64 * 1024  # takes less than 0.2 s to read, with any content
+
+# Blank lines and comments, then a character that cannot begin an id.
+_YAML: Final = re.compile(
+    rb"(?:[ \t]*(?:#[^\n]*)?\r?\n)*"
+    rb"(?:---|-[ \t]|(?:tasks|id|account|action|label|meta|endpoints|give_up_after):(?:[ \t\r\n]|\Z))"
+)
+_KEY: Final = rb"(?:id|account|action|label|meta|endpoints|give_up_after)"
+_CSV: Final = re.compile(rb"%b(?:[,;\t]%b)+[ \t]*(?:\r?\n|\Z)" % (_KEY, _KEY), re.IGNORECASE)
 
 
 def read_tasks(data: bytes, suffix: str, *, lists_only: bool = False) -> Iterator[Entry]:
@@ -36,6 +45,38 @@ def read_tasks(data: bytes, suffix: str, *, lists_only: bool = False) -> Iterato
     except Exception as error:  # a file that causes an error must stop neither the source nor other files
         problem_text = f"it could not be read ({type(error).__name__})"
         yield Entry(line=1, text="", problem=problem_text, bug=traceback.format_exc(limit=-4))
+
+
+Read = Callable[[bytes, str], Iterable[Entry]]
+"""Reads one syntax, as `read_tasks` does."""
+
+
+def read_json_text(data: bytes, read: Read = read_tasks) -> list[Entry]:
+    """Every task of a text that must be JSON, valid or not; none if the text is empty."""
+    return list(read(data, ".json" if data.lstrip()[:1] in {b"{", b"["} else ".jsonl"))
+
+
+def read_any(data: bytes, read: Read = read_tasks) -> list[Entry]:
+    """Every task of a text, valid or not; none if the text is empty."""
+    data = data.removeprefix(BOM)
+    match data.lstrip()[:1]:
+        case b"[":
+            return list(read(data, ".json"))
+        case b'"':
+            return list(read(data, ".jsonl"))
+        case b"{":
+            whole = list(read(data, ".json"))
+            if not any(entry.problem for entry in whole):
+                return whole
+            strict, lines = list(read(data, ".jsonl")), list(read(data, MIXED))
+            if not any(entry.problem for entry in strict):
+                return strict
+            return whole if lines[0].problem else lines  # either one object over several lines, or one object per line
+        case b"":
+            return []
+    if _CSV.match(data):
+        return list(read(data, ".csv"))
+    return list(read(data, ".yaml" if _YAML.match(data) else MIXED))
 
 
 def read_line(raw: bytes, line: int, *, suffix: str) -> Entry | None:
