@@ -41,8 +41,8 @@ from bridge.simulator.demo_plan import (
     SIGNING_KEY,
     DemoFile,
     DemoPlan,
+    DemoSummary,
 )
-from bridge.simulator.demo_summary import DemoSummary
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.webhook_receiver import ReceivedWebhook, Receiver
 from bridge.store import open_follower, open_reader, open_store

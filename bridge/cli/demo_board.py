@@ -17,7 +17,7 @@ from bridge.cli.demo_report import mark_of
 from bridge.cli.terminal_table import is_url
 from bridge.domain.quoting import printable
 from bridge.screen import BUSY, GOOD, Screen, can_move_cursor, cut, screen_of
-from bridge.simulator.demo_summary import DemoRow, DemoSummary
+from bridge.simulator.demo_plan import DemoRow, DemoSummary
 
 LAST_EVENTS: Final = 3  # shown below the tasks
 NAME_CELLS: Final = 20

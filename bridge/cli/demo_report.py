@@ -13,7 +13,7 @@ from bridge.cli.terminal_table import MARK, Column, is_url, table_lines
 from bridge.control.formats import count
 from bridge.domain.quoting import printable
 from bridge.screen import BAD, GONE, GOOD, Screen, cells, padded
-from bridge.simulator.demo_summary import DemoRow, DemoSummary
+from bridge.simulator.demo_plan import DemoRow, DemoSummary
 
 NEXT_STEPS: Final = (
     ("init", "writes your genbridge.yaml, checks it"),

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 from bridge.domain.listen_address import is_loopback
 from bridge.net.client import HttpClient, Request
 from bridge.ports import Clock
-from bridge.simulator.recorded_answers import Json
+from bridge.simulator.request_body import value_at
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.simulated_task import SimulatedTask
 from bridge.simulator.vendor import Vendor
@@ -67,7 +67,7 @@ class CallbackPoster:
 
     def _expect(self, task: SimulatedTask, vendor: Vendor, base_url: str) -> None:
         """Note a new task, if its request has a callback address on this machine."""
-        address = _value(task.request, vendor.callback_field) if vendor.callback_field else None
+        address = None if vendor.callback is None else value_at(task.request, vendor.callback.field)
         if not isinstance(address, str) or not _is_here(address) or len(self._waiting) >= MAX_WAITING:
             return
         callback = _Callback(task=task, vendor=vendor, base_url=base_url, address=address)
@@ -77,9 +77,9 @@ class CallbackPoster:
         self._added.set()
 
     async def _post(self, callback: _Callback) -> None:
-        told = self._provider.answer_about(callback.task, callback.vendor, base_url=callback.base_url)
-        item = callback.vendor.callback_item
-        body = orjson.dumps(told if item is None else told[item])
+        _, told = self._provider.answer_about(callback.task, callback.vendor, base_url=callback.base_url)
+        rule = callback.vendor.callback
+        body = orjson.dumps(told if rule is None or rule.item is None else told[rule.item])
         headers = {"Content-Type": "application/json", **self._signature(body)}
         await self._client.fetch(Request("POST", callback.address, headers, body), cap_bytes=MAX_ANSWER_BYTES)
 
@@ -89,13 +89,6 @@ class CallbackPoster:
         now, number = self._clock.now(), f"msg_{next(self._numbers)}"
         signature = self._signer.sign(number, datetime.fromtimestamp(now, UTC), body.decode())
         return {"webhook-id": number, "webhook-timestamp": str(int(now)), "webhook-signature": signature}
-
-
-def _value(request: Mapping[str, Json], dotted: str) -> Json:
-    value: Json = request
-    for key in dotted.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 def _is_here(address: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -24,6 +24,14 @@ def parse_body(body: bytes) -> dict[str, Any]:
     if not isinstance(keys, dict):
         raise ValueError("the body must be a JSON object")
     return keys
+
+
+def value_at(body: Mapping[str, Any], dotted: str) -> Any:
+    """The value of a key with dots; None if there is none."""
+    value: Any = body
+    for key in dotted.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def script_in(body: dict[str, Any]) -> Script | None:

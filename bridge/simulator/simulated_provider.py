@@ -23,7 +23,7 @@ from starlette.routing import Route
 from bridge.net.http_server import read_body
 from bridge.ports import Clock
 from bridge.simulator.recorded_answers import UNKNOWN_METHOD, Json, values_of
-from bridge.simulator.request_body import parse_body, script_in
+from bridge.simulator.request_body import parse_body, script_in, value_at
 from bridge.simulator.result_files import content_of, result_file
 from bridge.simulator.signature_checks import SIGNATURE_CHECKS
 from bridge.simulator.simulated_task import Script, SimulatedTask, Stage, script_of
@@ -255,19 +255,16 @@ class SimulatedProvider:
         self.requests += 1
         self.polls.update(task.task_id for task in tasks)
 
-    def answer_about(self, task: SimulatedTask, vendor: Vendor, *, base_url: str) -> Json:
-        """What a poll would say of the task now."""
+    def answer_about(self, task: SimulatedTask, vendor: Vendor, *, base_url: str, answer: str = "") -> tuple[int, Json]:
+        """HTTP status and body of the recorded answer for the task's current state. `answer` is that of the route; by
+        default what a poll would say."""
         now = self._clock.steady()
-        name = vendor.answers.name_for("", task.stage_at(now), vendor.result_for(task.script.result))
+        name = vendor.answers.name_for(answer, task.stage_at(now), vendor.result_for(task.script.result))
         values = values_of(task, now=now, base_url=base_url, action=vendor.action, request=vendor.request)
-        return vendor.answers.filled(name, {"number": next(self._answer_numbers), **values})[1]
+        return vendor.answers.filled(name, {"number": next(self._answer_numbers), **values})
 
     def _filled(self, call: _Call, task: SimulatedTask) -> tuple[int, Json]:
-        """HTTP status and body of the recorded answer for the task's current state."""
-        now, vendor = self._clock.steady(), call.vendor
-        name = vendor.answers.name_for(call.route.answer, task.stage_at(now), vendor.result_for(task.script.result))
-        values = values_of(task, now=now, base_url=call.base_url, action=vendor.action, request=vendor.request)
-        return vendor.answers.filled(name, {"number": next(self._answer_numbers), **values})
+        return self.answer_about(task, call.vendor, base_url=call.base_url, answer=call.route.answer)
 
     def _list(
         self, call: _Call, tasks: Iterable[SimulatedTask], about_page: Mapping[str, Json] = _NO_VALUES
@@ -304,10 +301,7 @@ def _is_authorized(vendor: Vendor, request: Request, body: bytes, key: str) -> b
 
 def _external_id(body: Mapping[str, Json], dotted: str) -> str:
     """The creator's own id in the body, "" without one. ValueError for an invalid one."""
-    value: Json = body
-    for key in dotted.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    value = value or ""
+    value = value_at(body, dotted) or ""
     if not isinstance(value, str) or len(value) > MAX_EXTERNAL_ID_CHARS:
         raise ValueError(f"external_task_id must be text of at most {MAX_EXTERNAL_ID_CHARS} characters")
     return value

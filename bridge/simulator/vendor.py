@@ -32,6 +32,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import yaml
+from pydantic import BaseModel, ConfigDict
 
 from bridge.errors import UsageError
 from bridge.simulator.recorded_answers import RecordedAnswers, fill, uuid_of
@@ -39,7 +40,6 @@ from bridge.simulator.simulated_task import Script, SimulatedResult
 
 _FOLDER: Final = Path(__file__).with_name("vendors")
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_BEARER: Final = "authorization: Bearer {key}"
 _PATH_PLACEHOLDER: Final = re.compile(r"\{(\w+)(?::((?:[^{}]|\{[\d,]+\})+))?\}")
 
 
@@ -94,24 +94,32 @@ class VendorRoute:
     lasts_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vendor:
+class VendorCallback(BaseModel):
+    """Where a create call has the address for callbacks, with dots. A callback holds this item of the answer, or the
+    whole answer."""
+
+    field: str
+    item: str | None = None
+
+
+class Vendor(BaseModel):
     """One vendor, as `vendor.yaml` describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     name: str
     answers: RecordedAnswers
     routes: tuple[VendorRoute, ...]
     results: tuple[SimulatedResult, ...]
-    results_by_action: Mapping[SimulatedResult, str]
-    demo_actions: Mapping[SimulatedResult, str]
+    results_by_action: Mapping[SimulatedResult, str] = {}
+    demo_actions: Mapping[SimulatedResult, str] = {}
     ids: str
-    id_prefix: str
-    keys: tuple[str, ...]
-    signature: str | None
-    callback_field: str | None  # of a create call, with dots: the address for callbacks
-    callback_item: str | None  # a callback holds this key of the answer, not the whole answer
-    action: str
-    request: Mapping[str, Any]
+    id_prefix: str = ""
+    keys: tuple[str, ...] = ("authorization: Bearer {key}",)
+    signature: str | None = None
+    callback: VendorCallback | None = None
+    action: str = ""
+    request: Mapping[str, Any] = {}
 
     def new_id(self, number: int) -> str:
         return str(fill(self.ids, {"number": number, "uuid": uuid_of(number)}))
@@ -145,22 +153,9 @@ def load_vendor(name: str) -> Vendor:
         raise UsageError(f'provider "{name}" is not simulated; choose one of: {", ".join(vendor_names())}')
     folder = _FOLDER / name
     described = yaml.load((folder / "vendor.yaml").read_bytes(), Loader=_LOADER)  # noqa: S506 - a safe loader
-    return Vendor(
-        name=name,
-        answers=RecordedAnswers(folder, described.get("http", {})),
-        routes=tuple(_routes(described["routes"], described.get("prefixes", [""]))),
-        results=tuple(map(SimulatedResult, described["results"])),
-        results_by_action=_by_result(described.get("results_by_action", {})),
-        demo_actions=_by_result(described.get("demo_actions", {})),
-        ids=described["ids"],
-        id_prefix=described.get("id_prefix", ""),
-        keys=tuple(described.get("keys", [_BEARER])),
-        signature=described.get("signature"),
-        callback_field=described.get("callback", {}).get("field"),
-        callback_item=described.get("callback", {}).get("item"),
-        action=described.get("action", ""),
-        request=described.get("request", {}),
-    )
+    answers = RecordedAnswers(folder, described.pop("http", {}))
+    routes = tuple(_routes(described.pop("routes"), described.pop("prefixes", [""])))
+    return Vendor(name=name, answers=answers, routes=routes, **described)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +180,6 @@ def find_route(vendors: Iterable[Vendor], method: str, path: str, query: Mapping
                 return RouteMatch(vendor, route, values)
             other = other or RouteMatch(vendor, None)
     return other
-
-
-def _by_result(described: Mapping[str, str]) -> dict[SimulatedResult, str]:
-    return {SimulatedResult(result): text for result, text in described.items()}
 
 
 def _routes(described: Iterable[Mapping[str, Any]], prefixes: Iterable[str]) -> Iterator[VendorRoute]:

@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from bridge.clock import SystemClock
-from bridge.simulator.demo_plan import OUTAGE, DemoFile, DemoPlan, DemoTask
-from bridge.simulator.demo_summary import DemoSummary
+from bridge.simulator.demo_plan import OUTAGE, DemoFile, DemoPlan, DemoSummary, DemoTask
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.simulated_task import SimulatedResult
 from bridge.simulator.webhook_receiver import PATH, ReceivedWebhook
