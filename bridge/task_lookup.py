@@ -12,8 +12,8 @@ from bridge.config.settings_file import AccountEntry
 from bridge.domain.quoting import quoted
 from bridge.domain.task import Json
 from bridge.expressions.answer_budget import ExpressionLimit
-from bridge.providers.created import created, created_by_any, refusal
 from bridge.providers.description import Description
+from bridge.providers.new_tasks import created, created_by_any, refusal
 from bridge.providers.success import error_text
 from bridge.providers.task_requests import locate
 from bridge.providers.task_rules import TaskRules

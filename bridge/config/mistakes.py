@@ -92,7 +92,7 @@ def _message(detail: Mapping[str, Any], value: object, path: Steps) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind in {"literal_error", "enum", "union_tag_invalid"}:
-        what = next(step for step in reversed(path) if isinstance(step, str)).removesuffix("s")
+        what = str(path[-1]) if isinstance(path[-1], str) else str(path[-2]).removesuffix("s")
         allowed = list(filter(None, re.findall(r"'([^']*)'", context.get("expected") or context["expected_tags"])))
         return unknown(what, value, allowed) if isinstance(value, str) else NOT_A_TEXT
     if kind in _MESSAGES:

@@ -87,6 +87,10 @@ def official_hosts(tree: Tree) -> Sequence[str]:
 
 @cache
 def _file(name: str) -> Tree:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    tree: Tree = yaml.load((_FOLDER / f"{name}.yaml").read_bytes(), loader)  # noqa: S506 - either is safe
+    tree: Tree = plain_yaml(_FOLDER / f"{name}.yaml")
     return tree
+
+
+def plain_yaml(path: Path) -> Any:
+    """The content of a file that is a part of genbridge."""
+    return yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - either is safe

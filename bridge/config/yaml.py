@@ -24,7 +24,7 @@ SHORT_WEIGHT: Final = 256
 NodePath = Sequence[str | int]
 Location = tuple[int, int]
 
-_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE: Final = yaml.reader.Reader.NON_PRINTABLE
 _TAGS: Final = {None, "!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))}
 _NULLS: Final = {"", "~", "null", "Null", "NULL"}
@@ -224,7 +224,7 @@ def _documents(text: str, name: str, repeated: list[YamlProblem] | None) -> Iter
     """The documents, one after another; YamlProblem at the first mistake."""
     composer = Composer(name, repeated)
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
+        for event in yaml.parse(text, Loader=LOADER):
             composer.add_event(event)
             if isinstance(event, yaml.DocumentEndEvent) and (root := composer.take()) is not None:
                 yield root

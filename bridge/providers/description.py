@@ -47,7 +47,7 @@ from bridge.providers.calls import (
     written_as,
 )
 from bridge.providers.gateways import WORDS, fold
-from bridge.providers.json_values import PROGRESS
+from bridge.providers.json_values import ProgressForm
 from bridge.providers.selector import Select, SelectFirst, Selector
 from bridge.providers.task_rules import OF_TASK, TaskRules, listed, needs_action
 
@@ -68,12 +68,6 @@ def _key(code: Json) -> float | str | None:
 def _keys(code: int | str) -> set[float | str | None]:
     """The values that match a code in a description: digits that are written as text also match the number."""
     return {_key(code), int(code)} if isinstance(code, str) and DIGITS.fullmatch(code) else {_key(code)}
-
-
-def _progress(name: str) -> str:
-    if name not in PROGRESS:
-        raise ValueError(f"no way to read progress; known: {', '.join(PROGRESS)}")
-    return name
 
 
 def _code(value: Any) -> Any:
@@ -196,7 +190,7 @@ class Form(DescriptionModel):
     error_code: SelectFirst = Field(default=ERROR_CODES, validate_default=True)
     withheld: SelectFirst = ()  # the reason why results of a success are missing
     progress: SelectFirst = ()
-    progress_as: Annotated[str, AfterValidator(_progress)] = "percent"
+    progress_as: ProgressForm = "percent"
     created: SelectFirst = ()
     updated: SelectFirst = ()
     expires: SelectFirst = ()
@@ -358,6 +352,10 @@ class Description(DescriptionModel):
     def default_base_url(self) -> str | None:
         """The base URL of accounts that set none: the official host, if there is only one."""
         return self.base_url[0] if len(self.base_url) == 1 else None
+
+    @property
+    def default_action(self) -> str | None:
+        return None if self.action is None else self.action.default
 
     def acting(self, task_id: str, action: str | None) -> str | None:
         """The action of a task: its own, or else the one that its id shows, or else the default."""

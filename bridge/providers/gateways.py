@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import yaml
-
+from bridge.config.provider_trees import plain_yaml
 from bridge.domain.task import Json, Kind
 
 SEPARATORS: Final = re.compile(r"[\s_-]+")
@@ -30,8 +29,7 @@ def _kinds(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {key: "" if kind == "any" else kind for kind, keys in named for key in keys.split()}
 
 
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DATA: Final[Any] = yaml.load(Path(__file__).with_suffix(".yaml").read_bytes(), _LOADER)  # noqa: S506 - either is safe
+_DATA: Final[Any] = plain_yaml(Path(__file__).with_suffix(".yaml"))
 
 WORDS: Final = {fold(word): Kind(kind) for kind, words in _DATA["words"].items() for word in words.split()}
 """The meaning of each normalized status word."""

@@ -1,16 +1,23 @@
-"""Converts values from the JSON of vendors. If a value does not fit, the result is None or an empty text, never an
-error."""
+"""Converts values from the JSON of vendors, and recognizes files inside them: data URLs and long base64. If a value
+does not fit, the result is None or an empty text, never an error."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+from urllib.parse import unquote, unquote_to_bytes
 
+from bridge.config.provider_trees import plain_yaml
+from bridge.domain.answer_file import DATA_URL, URL_SAFE
 from bridge.domain.quoting import printable
 from bridge.domain.task import Json
-from bridge.providers.inline_files import inline_file
+
+ProgressForm = Literal["percent", "fraction", "either", "tqdm"]
 
 MAX_MESSAGE_CHARS: Final = 2000
 MAX_CODE_CHARS: Final = 100
@@ -24,6 +31,14 @@ BAR: Final = re.compile(r"(\d{1,3})%\|", re.ASCII)  # tqdm: " 42%|####      | 21
 TEXT_KEYS: Final = ("message", "msg", "error_message", "detail", "reason", "error", "description")  # in errors
 NO_CODES: Final = frozenset({"0", "200", "ok", "success", "succeed", "none", "null"})
 SECONDS: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s?s(?:ec|\b)", re.ASCII)
+SURE_FROM: Final = 1024  # base64 with digits and both cases of this length is a file, whatever it begins with
+LIKELY_FROM: Final = 64  # base64 of this length is a file if it begins like a known type
+HEAD_CHARS: Final = 64  # enough characters to recognize the type of a file
+BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+LINE_FROM: Final = 60  # if base64 is broken into lines, each line but the last has at least this many characters
+_KNOWN_TYPES: Final = plain_yaml(Path(__file__).with_name("media_types.yaml"))["signatures"]
+_SIGNATURES: Final = [(each.get("at", 0), each["bytes"].encode("latin-1"), each["type"]) for each in _KNOWN_TYPES]
+_UNKNOWN: Final = "application/octet-stream"
 
 
 def as_id(value: Json) -> str | None:
@@ -49,7 +64,7 @@ def as_ms(values: Iterable[Json], zone: tzinfo = UTC) -> int | None:
     return None
 
 
-def as_progress(values: Iterable[Json], way: str) -> float | None:
+def as_progress(values: Iterable[Json], way: ProgressForm) -> float | None:
     """The first progress among the values, 0 to 100. `way` is a key of `PROGRESS`."""
     percent = PROGRESS[way]
     for value in values:
@@ -83,7 +98,7 @@ def _tqdm(value: Json) -> float | None:
     return float(bars[-1]) if bars else None
 
 
-PROGRESS: Final[Mapping[str, Callable[[Json], float | None]]] = {
+PROGRESS: Final[Mapping[ProgressForm, Callable[[Json], float | None]]] = {
     "percent": _percent,
     "fraction": _fraction,
     "either": _either,
@@ -159,3 +174,75 @@ def _number(value: Json, unit: str = "") -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     return None
+
+
+class InlineFile(NamedTuple):
+    media_type: str
+    bytes: int
+
+    @property
+    def item(self) -> dict[str, Json]:
+        """The item for the file in `task_result`."""
+        return {"embedded": True, "media_type": self.media_type, "bytes": self.bytes}
+
+
+def inline_file(value: Json, *, expected: bool = False) -> InlineFile | None:
+    """The file in a text; None for any other value. `expected`: its key says that it is base64, so it may be short."""
+    if not isinstance(value, str):
+        return None
+    if value[:5].lower() == "data:":
+        return _of_data_url(value)
+    if not expected and len(value) < LIKELY_FROM:
+        return None
+    text = _unbroken(value)
+    if text is None or BASE64.fullmatch(text) is None:
+        return None
+    media_type = _sniffed(text)
+    is_file = expected or media_type is not None or (len(text) >= SURE_FROM and _is_mixed(text))
+    return InlineFile(media_type or _UNKNOWN, _length(text)) if is_file else None
+
+
+def without_files(value: Json) -> Json:
+    """The value with each file inside replaced by its type and size."""
+    if isinstance(value, str):
+        found = inline_file(value)
+        return value if found is None else found.item
+    if isinstance(value, Mapping):
+        return {key: without_files(each) for key, each in value.items()}
+    return [without_files(each) for each in value] if isinstance(value, list) else value
+
+
+def _of_data_url(value: str) -> InlineFile | None:
+    found = DATA_URL.match(value)
+    if found is None:
+        return None
+    content = value[found.end() :]
+    stated = found[1].strip().lower()
+    if "base64" not in found[2].lower():
+        return InlineFile(stated or "text/plain", len(unquote_to_bytes(content)))
+    text = "".join((unquote(content) if "%" in content[:2000] else content).split())
+    return InlineFile(_sniffed(text) or stated or _UNKNOWN, _length(text))
+
+
+def _unbroken(value: str) -> str | None:
+    """Base64 without its line breaks; None if its lines are too short for base64."""
+    lines = value.strip().splitlines()
+    return "".join(lines) if all(len(line) >= LINE_FROM for line in lines[:-1]) else None
+
+
+def _is_mixed(text: str) -> bool:
+    """Whether the text has digits and both cases, as the base64 of a file has. A repeated word does not."""
+    head = text[:SURE_FROM]
+    return any(map(str.isdigit, head)) and any(map(str.islower, head)) and any(map(str.isupper, head))
+
+
+def _sniffed(text: str) -> str | None:
+    try:
+        head = base64.b64decode(text[:HEAD_CHARS].translate(URL_SAFE).rstrip("=") + "==", validate=False)
+    except (binascii.Error, ValueError):
+        return None
+    return next((media_type for at, begin, media_type in _SIGNATURES if head[at : at + len(begin)] == begin), None)
+
+
+def _length(text: str) -> int:
+    return len(text.rstrip("=")) * 3 // 4

@@ -18,8 +18,8 @@ from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer
 from bridge.providers.auth import SCHEMES, shown
 from bridge.providers.calls import KeyPlace
-from bridge.providers.created import Task, created
 from bridge.providers.description import Description
+from bridge.providers.new_tasks import Task, created
 from bridge.providers.provider import MIN_SECRET_BYTES
 from bridge.providers.reading import judge, read
 from bridge.providers.results import PollContext

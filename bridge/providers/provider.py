@@ -18,9 +18,9 @@ from bridge.ports import BatchKey, ListPage, PageRequest
 from bridge.providers.auth import JwtKey, shown, volcengine
 from bridge.providers.description import Description
 from bridge.providers.json_values import one_line
+from bridge.providers.new_tasks import first_pages, read_list
 from bridge.providers.reading import code_of, read, read_together, second_value
 from bridge.providers.results import PollContext
-from bridge.providers.task_list import first_pages, read_list
 from bridge.providers.task_requests import (
     RequestTemplate,
     TaskRequest,
@@ -173,7 +173,7 @@ class HttpProvider:
         if not self._takes_action:
             return ""
         _, action = self._task(task_id, action)
-        return action or (self._description.action.default if self._description.action else None) or ""
+        return action or self._description.default_action or ""
 
     async def poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
         """Poll the tasks of one batch key once. Returns a Reading for each, or one Reading if the request as a whole
@@ -246,9 +246,8 @@ class HttpProvider:
         return self._api_key if self._jwt is None else self._jwt.token()
 
     def _batch_action(self, action: str | None) -> str:
-        default = self._description.action.default if self._description.action else None
         is_fit = action is not None and self._description.task_rules.action_problem(action) is None
-        return (action if is_fit else default) or ""
+        return (action if is_fit else self._description.default_action) or ""
 
     def _refusal(self, asked: TaskRequest) -> Reading | None:
         """The reading for a request that is not sent because the key may not be sent there."""

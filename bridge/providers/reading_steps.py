@@ -141,7 +141,7 @@ class _Explainer:
             return []
         code = codes.at(body)
         if code is None:
-            return [f"no code at {codes.at.expression}"]
+            return [f"no code at {codes.at.text}"]
         kind = codes.kind(code, is_2xx=200 <= self._answer.status < 300)
         means = "is good" if codes.is_good(code) else f"means {kind}" if kind else "is unknown; the HTTP status counts"
         return [f"{_shown(code)} {means}"]
@@ -218,22 +218,22 @@ def _fit(form: Form, selector: Selector, body: Json, task_id: str) -> str | None
     made = looked_at(form, selector, selector(body), task_id)
     if isinstance(made, str):
         return f"does not count: {made}" if made else None
-    return f"fits at {selector.expression}" if made.kind else f"fits at {selector.expression}, with an unknown status"
+    return f"fits at {selector.text}" if made.kind else f"fits at {selector.text}, with an unknown status"
 
 
 def _unfit(form: Form, selector: Selector, candidate: Json) -> str:
     """Why an object does not have this form."""
     if candidate is None:
-        return f"{selector.expression} selects nothing"
+        return f"{selector.text} selects nothing"
     if isinstance(candidate, list):
-        return f"{selector.expression} is a list in which nothing has a status and an id"
+        return f"{selector.text} is a list in which nothing has a status and an id"
     if not isinstance(candidate, dict):
-        return f"{selector.expression} is {_shown(candidate)}, not an object"
+        return f"{selector.text} is {_shown(candidate)}, not an object"
     if not form.holds_for(candidate):
-        return f"its condition does not hold: {form.when.expression if form.when else ''}"
+        return f"its condition does not hold: {form.when.text if form.when else ''}"
     if form.word_of(candidate) is None:
-        return f"no status at {form.status.expression}"
-    return f"no id at {', '.join(each.expression for each in form.id)}"
+        return f"no status at {form.status.text}"
+    return f"no id at {', '.join(each.text for each in form.id)}"
 
 
 def _item(item: Mapping[str, Json]) -> str:
@@ -245,7 +245,7 @@ def _item(item: Mapping[str, Json]) -> str:
 
 def _unused(form: Form, task: Task) -> list[str]:
     """The keys of the task that no expression of the form uses."""
-    used = (found.expression for _, found in expressions(form) if isinstance(found, Selector))
+    used = (found.text for _, found in expressions(form) if isinstance(found, Selector))
     mentioned = {name for expression in used for name in NAME.findall(expression)} | set(form.result_urls)
     return [one_line(key, SHOWN_CHARS) for key in task if key not in mentioned]
 

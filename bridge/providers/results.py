@@ -18,8 +18,7 @@ from bridge.domain.task import Json
 from bridge.expressions.pattern import Pattern
 from bridge.providers.description import Form, OwnFiles, Results
 from bridge.providers.gateways import result_candidates, without_address
-from bridge.providers.inline_files import inline_file, without_files
-from bridge.providers.json_values import as_code, as_message, one_line
+from bridge.providers.json_values import as_code, as_message, inline_file, one_line, without_files
 from bridge.providers.selector import selected
 from bridge.providers.task_requests import content_url
 

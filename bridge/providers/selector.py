@@ -15,28 +15,15 @@ from bridge.expressions.query import ExpressionError, Query
 DOTTED: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
-class Selector:
+class Selector(Query):
     """A JMESPath expression, compiled once. ValueError if it is invalid."""
 
-    def __init__(self, expression: str) -> None:
-        self.expression = expression
-        self._names: tuple[str, ...] | None = None
-        self._name: str | None = None  # for a single name, the most common expression
-        if expression == "@":
-            self._names = ()
-        elif DOTTED.fullmatch(expression):
-            self._names = tuple(expression.split("."))
-            self._name = expression if len(self._names) == 1 else None
-        self._query = Query(expression)
+    __slots__ = ("_name", "_names")
 
-    @property
-    def where(self) -> str:
-        """The position of the expression in the settings, for messages."""
-        return self._query.where
-
-    @where.setter
-    def where(self, where: str) -> None:
-        self._query.where = where
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._names = () if text == "@" else tuple(text.split(".")) if DOTTED.fullmatch(text) else None
+        self._name = text if self._names == (text,) else None  # a single name, the most common expression
 
     def __call__(self, value: Json) -> Json:
         """The selected value; None if there is none, or if a function in the expression does not accept its value.
@@ -47,7 +34,7 @@ class Selector:
             return value.get(self._name) if isinstance(value, dict) else None
         if self._names is None:
             try:
-                return self._query.search(value)
+                return self.search(value)
             except ExpressionError:
                 return None
         for name in self._names:
@@ -67,7 +54,7 @@ def _selectors(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Select = Annotated[Selector, BeforeValidator(_selector), PlainSerializer(lambda selector: selector.expression)]
+Select = Annotated[Selector, BeforeValidator(_selector), PlainSerializer(lambda selector: selector.text)]
 """A setting that is an expression."""
 
 SelectFirst = Annotated[tuple[Select, ...], BeforeValidator(_selectors)]

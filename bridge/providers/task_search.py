@@ -124,7 +124,7 @@ def looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> 
     if not isinstance(candidate, dict) or (word := form.word_of(candidate)) is None:
         return ""
     own = own_id(form, candidate)
-    if own is None and selector.expression == "@" and form.id and form.when is None:
+    if own is None and selector.text == "@" and form.id and form.when is None:
         # A status without the expected id proves little: gateways have `status` in their own errors. A form with a
         # condition is recognized by the condition.
         return ""

@@ -31,15 +31,14 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from bridge.config.provider_trees import plain_yaml
 from bridge.errors import UsageError
 from bridge.simulator.recorded_answers import RecordedAnswers, fill, uuid_of
 from bridge.simulator.simulated_task import Script, SimulatedResult
 
 _FOLDER: Final = Path(__file__).with_name("vendors")
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PATH_PLACEHOLDER: Final = re.compile(r"\{(\w+)(?::((?:[^{}]|\{[\d,]+\})+))?\}")
 
 
@@ -152,7 +151,7 @@ def load_vendor(name: str) -> Vendor:
     if name not in vendor_names():
         raise UsageError(f'provider "{name}" is not simulated; choose one of: {", ".join(vendor_names())}')
     folder = _FOLDER / name
-    described = yaml.load((folder / "vendor.yaml").read_bytes(), Loader=_LOADER)  # noqa: S506 - a safe loader
+    described = plain_yaml(folder / "vendor.yaml")
     answers = RecordedAnswers(folder, described.pop("http", {}))
     routes = tuple(_routes(described.pop("routes"), described.pop("prefixes", [""])))
     return Vendor(name=name, answers=answers, routes=routes, **described)

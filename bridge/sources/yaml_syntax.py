@@ -13,7 +13,17 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from bridge.config.yaml import AliasProblem, Composer, Node, Pairs, YamlProblem, as_free, as_text, syntax_problem
+from bridge.config.yaml import (
+    LOADER,
+    AliasProblem,
+    Composer,
+    Node,
+    Pairs,
+    YamlProblem,
+    as_free,
+    as_text,
+    syntax_problem,
+)
 from bridge.sources.entry import (
     MAX_TASK_CHARS,
     NO_TASK,
@@ -25,7 +35,6 @@ from bridge.sources.entry import (
     too_long,
 )
 
-_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _OPENS: Final = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _CLOSES: Final = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 _NULLS: Final = frozenset({"", "~", "null"})
@@ -77,7 +86,7 @@ def read_yaml(data: bytes, *, lists_only: bool) -> Iterator[Entry]:
 
 
 def _tasks(data: bytes, *, lists_only: bool) -> Iterator[_Task]:
-    composer, events, is_empty = Composer("tasks"), yaml.parse(data, Loader=_LOADER), True
+    composer, events, is_empty = Composer("tasks"), yaml.parse(data, Loader=LOADER), True
     try:
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):

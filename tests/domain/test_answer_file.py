@@ -6,7 +6,7 @@ from urllib.parse import quote, quote_from_bytes
 import pytest
 
 from bridge.domain.answer_file import PIECE_CHARS, AnswerFile
-from bridge.providers.inline_files import inline_file
+from bridge.providers.json_values import inline_file
 
 LARGE = bytes(range(256)) * (PIECE_CHARS // 128 + 7)  # more than one piece
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(251)) * 9

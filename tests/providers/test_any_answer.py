@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bridge.domain.ids import clean_task_id
 from bridge.domain.task import Json, Kind, Reading
 from bridge.providers.catalogue import descriptions
-from bridge.providers.created import created_by_any
+from bridge.providers.new_tasks import created_by_any
 from bridge.providers.reading import read_together
 from bridge.providers.results import PollContext
 from tests.providers.reading_of import TASK_ID, answered, reading_of

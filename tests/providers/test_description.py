@@ -140,7 +140,7 @@ def test_own_forms_are_tried_before_inherited_ones() -> None:
         (
             lambda tree: tree["forms"]["job"].update(progress_as="percentage"),
             ("forms", "job", "progress_as"),
-            "no way to read progress; known: percent, fraction, either, tqdm",
+            'unknown progress_as "percentage"; did you mean "percent"?',
         ),
         (
             lambda tree: tree["forms"]["job"].update(results=[{"at_least": 2}]),

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.domain.task import Kind, Reading
 from bridge.providers.catalogue import descriptions
-from bridge.providers.created import created, created_by_any
+from bridge.providers.new_tasks import created, created_by_any
 from bridge.providers.reading import read_together
 from bridge.providers.results import PollContext
 from tests.providers.reading_of import answered, reading_of

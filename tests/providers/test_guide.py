@@ -13,8 +13,8 @@ import yaml
 from bridge.providers import calls as routes
 from bridge.providers.auth import shown
 from bridge.providers.catalogue import descriptions, effective, load_descriptions
-from bridge.providers.created import created
 from bridge.providers.description import Codes, Created, DefaultLimits, Description, Form, Life, OwnFiles, Results
+from bridge.providers.new_tasks import created
 from bridge.providers.reading import read
 from bridge.providers.results import PollContext
 from bridge.providers.task_requests import task_request

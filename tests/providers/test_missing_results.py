@@ -9,7 +9,7 @@ import pytest
 
 from bridge.domain.task import Json, Kind, Snapshot
 from bridge.providers.catalogue import descriptions, load_descriptions
-from bridge.providers.created import created
+from bridge.providers.new_tasks import created
 from bridge.providers.reading import read
 from bridge.providers.results import PollContext
 from tests.providers.reading_of import TASK_ID, answered, kling, newapi, reading_of

@@ -9,8 +9,8 @@ import pytest
 
 from bridge.providers.auth import shown
 from bridge.providers.catalogue import DescriptionsRefused, load_descriptions
-from bridge.providers.created import created
 from bridge.providers.description import Description
+from bridge.providers.new_tasks import created
 from bridge.providers.task_requests import call_request, locate, task_request
 
 BASE = "https://api.example.com"

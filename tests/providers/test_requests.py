@@ -10,7 +10,7 @@ import pytest
 
 from bridge.providers.auth import shown
 from bridge.providers.catalogue import descriptions, load_descriptions
-from bridge.providers.created import created, created_by_any
+from bridge.providers.new_tasks import created, created_by_any
 from bridge.providers.task_requests import (
     call_request,
     harmless_action,

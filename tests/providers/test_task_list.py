@@ -16,8 +16,8 @@ from bridge.net.client import HttpClient
 from bridge.ports import ListPage, PageRequest
 from bridge.providers.catalogue import DescriptionsRefused, descriptions, load_descriptions
 from bridge.providers.description import Description
+from bridge.providers.new_tasks import first_pages
 from bridge.providers.provider import HttpProvider
-from bridge.providers.task_list import first_pages
 from bridge.providers.task_requests import call_request
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.simulated_task import Script

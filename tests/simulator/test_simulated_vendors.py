@@ -14,7 +14,7 @@ from bridge.domain.task import Kind, Reading
 from bridge.errors import UsageError
 from bridge.net.client import HttpClient
 from bridge.providers.catalogue import descriptions
-from bridge.providers.created import created
+from bridge.providers.new_tasks import created
 from bridge.providers.provider import HttpProvider
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.simulated_task import DEFAULT_MESSAGE, SimulatedResult
