@@ -26,7 +26,7 @@ from bridge.archive_builder import (
 from bridge.callback_reading import callbacks_of
 from bridge.config.field_types import ROBOTS
 from bridge.config.load import Loaded
-from bridge.config.model import Account, Apprise, Settings, Webhook, fingerprint
+from bridge.config.model import Account, Apprise, Settings, Webhook
 from bridge.config.secret import SecretText, has_reference
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
@@ -189,7 +189,7 @@ class PlanBuilder:
             sink=self._sink(name, endpoint, loaded),
             concurrency=_concurrency(endpoint),
             retries=RetryPlan(steps_s=settings.delivery.retries_s),
-            fingerprint=fingerprint(endpoint),
+            fingerprint=endpoint.fingerprint,
             in_order=_is_chat(endpoint),
         )
         self._endpoints[name] = (basis, plan)

@@ -21,7 +21,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from bridge.config import jinja_validators, validators
+from bridge.config import validators
 from bridge.config.duration_syntax import MAX_S, PATTERN, parse_duration
 from bridge.config.problems import NOT_A_TEXT
 from bridge.config.secret import ReferenceContext, SecretText, check_references, fill, has_reference, resolve_secret
@@ -246,8 +246,8 @@ ArchivePlace = Annotated[str, _text(validators.archive_place)]
 AllowedHost = Annotated[str, _text(validators.allowed_host)]
 HostName = Annotated[str, _text(validators.host_name)]
 BaseUrl = Annotated[str, _text(validators.base_url)]
-Action = Annotated[str, _text(validators.action), WithJsonSchema({"type": "string", "minLength": 1})]
-Template = Annotated[str, _prose(jinja_validators.template)]
+Action = Annotated[str, _text(validators.line), WithJsonSchema({"type": "string", "minLength": 1})]
+Template = Annotated[str, _prose(validators.template)]
 Expression = Annotated[str, _prose(validators.expression)]
 ChatId = Annotated[str, _text(validators.chat_id)]
 Timezone = Annotated[str, _text(validators.timezone)]
@@ -260,7 +260,7 @@ Proxy = Annotated[SecretText, _secret(validators.proxy_url), *_NEVER_PRINTED]
 ServiceUrl = Annotated[
     SecretText, _secret(validators.service_url), AfterValidator(_checked_as_written), *_NEVER_PRINTED
 ]
-HookUrl = Annotated[SecretText, _secret(jinja_validators.hook_url, stored=False), *_NEVER_PRINTED]
+HookUrl = Annotated[SecretText, _secret(validators.hook_url, stored=False), *_NEVER_PRINTED]
 
 Headers = Annotated[
     dict[Annotated[str, AfterValidator(validators.header_name)], Token],

@@ -93,6 +93,11 @@ class Endpoint(SettingsModel):
 
     _fingerprint: str = PrivateAttr("")
 
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits. If the value differs, the endpoint has changed."""
+        return self._fingerprint
+
     @model_validator(mode="wrap")
     @classmethod
     def _keep_fingerprint(cls, data: Any, handler: ModelWrapValidatorHandler[Endpoint]) -> Endpoint:
@@ -376,9 +381,3 @@ def json_schema() -> dict[str, Any]:
     """
     schema = Settings.model_json_schema(by_alias=True, mode="validation")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "genbridge settings"}
-
-
-def fingerprint(endpoint: Webhook | Apprise) -> str:
-    """16 hex digits that identify the endpoint's settings as written. If the value differs, the endpoint has
-    changed."""
-    return endpoint._fingerprint

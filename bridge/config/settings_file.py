@@ -60,13 +60,12 @@ class SettingsFile:
     def accounts(self) -> Mapping[str, AccountEntry]:
         known = (*provider_trees.builtin_names(), *self.providers)
         with self._checked() as part:
-            names = part.mapping("accounts", is_required=True)
-            return {name: part.account(name, known) for name in names}
+            return {name: part.account(name, known) for name in part.names("accounts", is_required=True)}
 
     @cached_property
     def endpoints(self) -> tuple[str, ...]:
         with self._checked() as part:
-            return tuple(map(part.named("endpoints"), part.mapping("endpoints")))
+            return tuple(part.names("endpoints"))
 
     @cached_property
     def queues(self) -> tuple[str, ...]:
@@ -164,20 +163,17 @@ class _Part:
             self._wrong(steps, str(error))
             return None
 
-    def named(self, section: str) -> Callable[[str], str]:
-        """Checks the names in a section."""
-
-        def name(text: str) -> str:
+    def names(self, section: str, *, is_required: bool = False) -> Iterator[str]:
+        """The keys of a section, checked as names."""
+        for text in self.mapping(section, is_required=is_required):
             try:
-                return validators.name(text)
+                yield validators.name(text)
             except ValueError as error:
                 self.found.add(at_key(self._node, (section, text), str(error)))
-                return text
-
-        return name
+                yield text
 
     def account(self, name: str, known: Sequence[str]) -> AccountEntry:
-        steps = ("accounts", self.named("accounts")(name))
+        steps = ("accounts", name)
         self.mapping(*steps, is_required=True)
         provider = self.text(validators.name, *steps, "provider")
         if provider is None and self.below(*steps):
@@ -187,7 +183,7 @@ class _Part:
         return AccountEntry(
             provider=provider or "",
             base_url=self.text(validators.base_url, *steps, "base_url"),
-            action=self.text(validators.action, *steps, "action"),
+            action=self.text(validators.line, *steps, "action"),
             is_discovered=self.text(str, *steps, "discover") is not None,
         )
 

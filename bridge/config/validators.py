@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from bridge.config.postgres_url import names_keywords, names_postgres, url_problem
 from bridge.domain.listen_address import ListenAddress
 from bridge.domain.quoting import quoted, unknown
+from bridge.expressions.hook_url import has_expression, plain_url
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL_IN_PROSE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _NUMBER: Final = r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?"
 _WHOLE: Final = r"[+-]?[0-9]{1,18}"
 _HEADER: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -35,11 +40,6 @@ def name(text: str) -> str:
             f"{quoted(text)} is not a name; use 1 to 64 letters, digits, _ . or -, starting with a letter or digit"
         )
     return text
-
-
-def action(text: str) -> str:
-    """The part of a query that names the kind of task. The provider decides which actions are valid."""
-    return line(text)
 
 
 def number(text: str) -> float:
@@ -304,3 +304,52 @@ def store_file(text: str) -> str:
     if re.match(_ALMOST_POSTGRES, text, re.IGNORECASE):
         raise ValueError("a store in PostgreSQL is written postgresql://USER@HOST/DATABASE")
     return file_path(text)
+
+
+def hook_url(text: str) -> str:
+    """An http or https URL; path and query may contain Jinja expressions."""
+    if has_expression(text):
+        http_url(plain_url(line(text)))
+        template(text)
+    else:
+        http_url(text)
+    return text
+
+
+def template(text: str) -> str:
+    """A Jinja template that can be parsed and uses no private attributes. It is not rendered."""
+    import jinja2  # here and below, because most settings have no template
+    from jinja2 import nodes
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    found = _CONTROL_IN_PROSE.search(text)
+    if found is not None:
+        raise ValueError(f"contains the control character U+{ord(found[0]):04X}")
+    try:
+        # Only for parsing. The sinks escape values from outside when they render.
+        tree = ImmutableSandboxedEnvironment(autoescape=False).parse(text)
+        takes_in = next(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)), None)
+        hidden = next((reached for reached in _reached(tree) if reached.startswith("_")), None)
+    except jinja2.TemplateSyntaxError as error:
+        raise ValueError(f"is not a Jinja template: {error.message} (line {error.lineno})") from None
+    except (RecursionError, OverflowError, ValueError):
+        raise ValueError("is not a Jinja template: too complicated") from None
+    if takes_in is not None:
+        raise ValueError(f"a template cannot include other files (line {takes_in.lineno})")
+    if hidden is not None:
+        raise ValueError(f"the template uses {quoted(hidden)}, which is not available")
+    return text
+
+
+def _reached(tree: nodes.Template) -> Iterable[str]:
+    """The literal names of attributes and items that a template uses, in any notation."""
+    from jinja2 import nodes
+
+    for attribute in tree.find_all(nodes.Getattr):
+        yield attribute.attr
+    for item in tree.find_all(nodes.Getitem):
+        if isinstance(item.arg, nodes.Const) and isinstance(item.arg.value, str):
+            yield item.arg.value
+    for call in tree.find_all(nodes.Filter):
+        if call.name == "attr":
+            yield from (arg.value for arg in call.args if isinstance(arg, nodes.Const) and isinstance(arg.value, str))

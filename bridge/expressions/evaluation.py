@@ -7,7 +7,6 @@ sorting, copying, writing) is charged before it starts. A result may contain the
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
@@ -130,12 +129,11 @@ class _BoundedFunctions(Functions):
         parts = sum(len(each) for each in given if isinstance(each, list | dict))
         chars = sum(len(each) for each in given if isinstance(each, str))
         self._evaluation.use(parts // PARTS_A_STEP + chars // COPIED_A_STEP)
+        if function_name in {"sort", "max", "min"} and isinstance(given[0], list):
+            self._charge_comparing(given[0], len(given[0]).bit_length() if function_name == "sort" else 1)
+        if function_name == "to_string":
+            self._charge_deeply(given[0])
         return _fitting(super().call_function(function_name, given))
-
-    @signature({"types": []})
-    def _func_to_string(self, arg: Any) -> Any:
-        self._charge_deeply(arg)
-        return arg if isinstance(arg, str) else json.dumps(arg, separators=(",", ":"))
 
     @signature({"types": ["array", "string"]}, {"types": []})
     def _func_contains(self, subject: Any, search: Any) -> Any:
@@ -160,21 +158,6 @@ class _BoundedFunctions(Functions):
     def _func_join(self, separator: str, array: list[str]) -> Any:
         self._evaluation.use((sum(map(len, array)) + len(separator) * len(array)) // COPIED_A_STEP)
         return separator.join(array)
-
-    @signature({"types": ["array-string", "array-number"]})
-    def _func_sort(self, arg: Any) -> Any:
-        self._charge_comparing(arg, len(arg).bit_length())
-        return sorted(arg)
-
-    @signature({"types": ["array-number", "array-string"]})
-    def _func_max(self, arg: Any) -> Any:
-        self._charge_comparing(arg)
-        return max(arg) if arg else None
-
-    @signature({"types": ["array-number", "array-string"]})
-    def _func_min(self, arg: Any) -> Any:
-        self._charge_comparing(arg)
-        return min(arg) if arg else None
 
     @signature({"types": ["array"]}, {"types": ["expref"]})
     def _func_sort_by(self, array: Any, expref: Any) -> Any:

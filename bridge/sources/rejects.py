@@ -157,7 +157,7 @@ def _claim(into_fd: int, name: str, reason: str) -> str:
     """A free name there. Writing the file with the reasons reserves it."""
     text = reason.encode(errors="backslashreplace")
     for kept in _candidates(name):
-        if _exists(into_fd, kept):
+        if os.access(kept, os.F_OK, dir_fd=into_fd, follow_symlinks=False):
             continue
         try:
             _write(into_fd, kept + REASON_SUFFIX, text, synced=False)
@@ -177,14 +177,6 @@ def _candidates(name: str) -> Iterator[str]:
         tail = os.fsencode(f"-{number}{suffix}" if number else suffix)
         room = _MAX_NAME_BYTES - len(tail) - len(REASON_SUFFIX)
         yield os.fsdecode(stem[: max(room, 1)] + tail)
-
-
-def _exists(into_fd: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=into_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _write(into_fd: int, name: str, data: bytes, *, synced: bool) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import stat
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,8 +16,7 @@ _PRINT_BYTES: Final = 4096
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+class Position(NamedTuple):
     """How far a file has been read. `fingerprint` is a hash of the last bytes before `offset`, which identify the file.
     `lines` is the number of lines so far. `is_skipping`: `offset` is inside a line that is too long."""
 
@@ -30,16 +28,15 @@ class Position:
 
     def to_text(self) -> str:
         """The position as text, for the cursor in the store."""
-        return json.dumps([self.inode, self.offset, self.lines, self.is_skipping, self.fingerprint])
+        return json.dumps(self)
 
     @classmethod
     def from_text(cls, text: str) -> Position | None:
         """The inverse of `to_text`; None if this version cannot read the text."""
         try:
-            inode, offset, lines, is_skipping, fingerprint = json.loads(text)
+            return cls._make(json.loads(text))
         except (ValueError, TypeError):
             return None
-        return cls(inode=inode, offset=offset, lines=lines, is_skipping=is_skipping, fingerprint=fingerprint)
 
 
 class Line(NamedTuple):
@@ -77,7 +74,7 @@ class Tail:
         size_bytes = os.fstat(self._file_fd).st_size
         if size_bytes < position.offset or self._fingerprint(position.offset) != position.fingerprint:
             return False
-        self.position = replace(position, inode=self.position.inode)
+        self.position = position._replace(inode=self.position.inode)
         return True
 
     def is_rewritten(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config import load
-from bridge.config.model import Apprise, QueueFolder, Webhook, fingerprint
+from bridge.config.model import Apprise, QueueFolder, Webhook
 from bridge.config.secret import ReferenceContext, SecretText, resolve_secret
 from bridge.errors import BridgeBug, ConfigError
 from tests.config.settings_files import LEAST, SIGNING, loaded, problems, resolved, written
@@ -284,9 +284,9 @@ def test_an_endpoints_fingerprint_depends_only_on_its_written_settings(tmp_path:
     other = resolved(tmp_path, FULL, {**ENV, "KEY": "another-key"}).settings.endpoints
     moved = loaded(tmp_path, FULL.replace("/x", "/y")).settings.endpoints
     for name in ("hook", "chat"):
-        assert fingerprint(first[name]) == fingerprint(again[name]) == fingerprint(other[name])
-        assert len(fingerprint(first[name])) == 16
-        int(fingerprint(first[name]), 16)
-    assert fingerprint(moved["hook"]) != fingerprint(first["hook"])
-    assert fingerprint(moved["chat"]) == fingerprint(first["chat"])
+        assert first[name].fingerprint == again[name].fingerprint == other[name].fingerprint
+        assert len(first[name].fingerprint) == 16
+        int(first[name].fingerprint, 16)
+    assert moved["hook"].fingerprint != first["hook"].fingerprint
+    assert moved["chat"].fingerprint == first["chat"].fingerprint
     assert again["hook"] != other["hook"]
