@@ -134,6 +134,7 @@ class Requested(BaseModel):
 class DeliveryListQuery(ApiModel):
     state: DeliveryState | None = None
     endpoint: str | None = None
+    topic: Topic | None = None
     task: str | None = Field(None, description="a task id")
     since: Since | None = Field(None, description="created since")
     limit: Limit = 100

@@ -33,6 +33,7 @@ async def list_(call: ApiCall) -> dict[str, Any]:
     wanted = DeliveryFilter(
         states=(query.state,) if query.state else (),
         endpoint=query.endpoint,
+        topic=query.topic,
         watch=watch,
         since=since_at(query.since, now),
     )

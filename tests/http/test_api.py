@@ -46,6 +46,9 @@ def test_a_task_that_was_added_is_watched_and_its_webhook_arrives(site: Site) ->
         return [one["outcome"] for one in delivery["attempts_made"]]
 
     until(lambda: outcomes() == ["accepted"], seconds=5, what="the outcome in the store")
+    for topic, events in {"task_succeeded": [event], "task_failed": []}.items():
+        listed = site.reader.get("/api/v1/deliveries", params={"topic": topic, "task": "added"}).json()["deliveries"]
+        assert [one["event_id"] for one in listed] == events
     again = site.client.post("/api/v1/deliveries/redeliver", json={"event_ids": [event], "expect": 2})
     assert again.status_code == 409
     for wrong in (True, "1", 1.5):
@@ -145,6 +148,7 @@ def test_every_route_requires_its_token(site: Site, route: ApiRoute) -> None:
         ("/api/v1/tasks?phsae=failed", "phsae"),
         ("/api/v1/tasks?limit=1&limit=2", "limit"),
         ("/api/v1/deliveries?state=lost", "state"),
+        ("/api/v1/deliveries?topic=task_won", "topic"),
         ("/api/v1/status?x=1", "x"),
         ("/api/v1/task", "id"),
         ("/api/v1/task?id=", "id"),
