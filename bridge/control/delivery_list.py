@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore
 
 TASK_TOPICS: Final = "task_"  # the prefix of topics that are about a task
+TOO_WIDE: Final = "event_ids: give them, or at least one of state, since and topic; an endpoint alone is not enough"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def redeliver(store: CommandStore, file: SettingsFile, wanted: DeliveryFilter, *
     their number is not `expect`.
     """
     if not wanted.is_narrow:
-        raise UsageError("name event ids, or select deliveries by state, topic, task or time", at="event_ids")
+        raise UsageError(TOO_WIDE, at="event_ids")
     if wanted.endpoint is not None:
         known_endpoint(file, wanted.endpoint)
     if wanted.event_ids:

@@ -169,7 +169,7 @@ class EventDeliveries(BaseModel):
 
 
 class Redeliver(ApiModel):
-    """Either `event_ids`, or at least one filter."""
+    """Either `event_ids`, or at least one of `state`, `since` and `topic`; `endpoint` narrows these."""
 
     event_ids: list[str] | None = Field(None, max_length=10_000)
     state: DeliveryState | None = None

@@ -54,8 +54,8 @@ async def of_event(call: ApiCall) -> dict[str, Any]:
 async def redeliver(call: ApiCall) -> dict[str, Any]:
     wanted, services = call.body, call.services
     filters = (wanted.state, wanted.endpoint, wanted.since, wanted.topic)
-    if bool(wanted.event_ids) == any(value is not None for value in filters):
-        raise invalid([("", "name event_ids, or at least one of state, endpoint, since, topic")])
+    if wanted.event_ids and any(value is not None for value in filters):
+        raise invalid([("event_ids", "cannot be combined with state, endpoint, since or topic; give one or the other")])
     matching = DeliveryFilter(
         event_ids=tuple(wanted.event_ids or ()),
         states=(wanted.state,) if wanted.state else (),

@@ -152,6 +152,7 @@ def test_every_route_requires_its_token(site: Site, route: ApiRoute) -> None:
         ("/api/v1/status?x=1", "x"),
         ("/api/v1/task", "id"),
         ("/api/v1/task?id=", "id"),
+        ("/api/v1/task?id=x&wait=soon", "wait"),
         ("/api/v1/tasks?cursor=x", "cursor"),
         ("/api/v1/deliveries?cursor=t1", "cursor"),
         ("/api/v1/deliveries?since=x", "since"),
@@ -194,6 +195,27 @@ def test_every_refusal_of_a_request_names_what_is_wrong(site: Site) -> None:
         assert answer.json()["errors"], (path, body)
         assert all(one["message"] for one in answer.json()["errors"])
     assert site.client.post("/api/v1/deliveries/redeliver", json={"endpoint": "hook"}).json()["errors"][0]["at"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        ("/api/v1/tasks?again=maybe", {"id": "x"}, "again: must be true or false"),
+        ("/api/v1/deliveries/redeliver", {"event_ids": "evt_1"}, "event_ids: must be a list"),
+        (
+            "/api/v1/deliveries/redeliver",
+            {"event_ids": ["evt_1"], "state": "dead"},
+            "event_ids: cannot be combined with state, endpoint, since or topic; give one or the other",
+        ),
+        (
+            "/api/v1/deliveries/redeliver",
+            {"endpoint": "hook", "expect": 1},
+            "event_ids: give them, or at least one of state, since and topic; an endpoint alone is not enough",
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_write(site: Site, path: str, body: object, detail: str) -> None:
+    assert site.client.post(path, json=body).json()["detail"] == detail
 
 
 @pytest.mark.parametrize(
