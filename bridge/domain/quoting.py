@@ -24,9 +24,10 @@ def unknown(what: str, given: str, known: Iterable[str], *, most: int = 12) -> s
     import difflib  # imported here, because only mistakes need it, and quick commands start faster without it
 
     words = sorted(known)
-    near = difflib.get_close_matches(given[:100], words, n=1)
+    by_lower = {word.lower(): word for word in words}
+    near = difflib.get_close_matches(given[:100].lower(), by_lower, n=1)
     if near:
-        return f'unknown {what} {quoted(given)}; did you mean "{near[0]}"?'
+        return f'unknown {what} {quoted(given)}; did you mean "{by_lower[near[0]]}"?'
     some = ", ".join(words[:most]) + (", ..." if len(words) > most else "")
     listed = f"there are: {some}" if words else "there are none"
     return f"unknown {what} {quoted(given)}; {listed}"

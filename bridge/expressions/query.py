@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import jmespath
 import orjson
-from jmespath.exceptions import JMESPathError
+from jmespath.exceptions import IncompleteExpressionError, JMESPathError, LexerError, ParseError
 
+from bridge.domain.quoting import quoted
 from bridge.domain.task import Json
 from bridge.expressions.answer_budget import ExpressionLimit, steps_left, use
 from bridge.expressions.evaluation import Evaluation, OutOfSteps, signature_of
@@ -66,10 +67,27 @@ def _parsed(text: str) -> Any:
     except RecursionError:
         problem = "it nests too deeply"
     except (JMESPathError, ValueError) as error:  # ValueError comes from a literal
-        problem = str(error).splitlines()[0]
+        problem = _syntax_problem(error)
     if problem is not None:
         raise ValueError(f'"{shown}" is not a JMESPath expression: {problem}')
     return parsed
+
+
+def _syntax_problem(error: Exception) -> str:
+    """What is wrong with the text of an expression, where, and what to write instead if that is likely."""
+    match error:
+        case IncompleteExpressionError() | ParseError(token_type="EOF"):
+            return "it is incomplete"
+        case LexerError(lexer_value="=", lexer_position=place):
+            return f"character {place + 1}: = stands alone; write == to compare"
+        case LexerError(message=what, lexer_position=place):
+            return f"character {place + 1}: {what[:1].lower()}{what[1:]}"
+        case ParseError(token_type="NUMBER", token_value=number, lex_position=place):
+            return f"character {place + 1}: unexpected {number}; a number stands in backticks: `{number}`"
+        case ParseError(token_value=token, lex_position=place):
+            return f"character {place + 1}: unexpected {quoted(str(token))}"
+        case _:
+            return str(error).splitlines()[0]
 
 
 def _problem(parsed: Any) -> str | None:

@@ -19,6 +19,8 @@ def test_an_unknown_word_is_answered_with_the_most_similar_one_or_with_a_list() 
     assert (
         unknown("topic", "task_fail", ["task_failed", "x"]) == 'unknown topic "task_fail"; did you mean "task_failed"?'
     )
+    assert unknown("level", "INFO", ["debug", "info"]) == 'unknown level "INFO"; did you mean "info"?'
+    assert unknown("account", "kling", ["Kling"]) == 'unknown account "kling"; did you mean "Kling"?'
     assert unknown("topic", "zzz", ["b", "a"]) == 'unknown topic "zzz"; there are: a, b'
     assert unknown("topic", "zzz", []) == 'unknown topic "zzz"; there are none'
     assert unknown("topic", "zzz", map(str, range(13))).endswith(", 8, ...")

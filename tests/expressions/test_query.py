@@ -186,8 +186,12 @@ def test_a_number_that_json_cannot_hold_does_not_leave_an_expression(expression:
     ("expression", "complaint"),
     [
         ("", "empty"),
-        ("foo(", "Incomplete"),
-        ("a b", "not a JMESPath expression"),
+        ("foo(", "JMESPath expression: it is incomplete"),
+        ("a.", "JMESPath expression: it is incomplete"),
+        ("a b", 'JMESPath expression: character 3: unexpected "b"'),
+        ("code == 0", "character 9: unexpected 0; a number stands in backticks: `0`"),
+        ("code = `0`", "character 6: = stands alone; write == to compare"),
+        ("code == `0", "character 9: unclosed ` delimiter"),
         ("nope(@)", "there is no function nope()"),
         ("sum(a, b)", "sum() takes 1 values, not 2"),
         ("sort_by(a, b)", "sort_by() takes an expression with & before it at place 2"),
@@ -206,6 +210,7 @@ def test_an_expression_that_cannot_be_evaluated_is_refused_when_it_is_compiled(e
         Query(expression)
 
     assert complaint in str(caught.value)
+    assert not str(caught.value).endswith(":")
     assert len(str(caught.value)) < 500
 
 
