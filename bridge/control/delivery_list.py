@@ -87,14 +87,16 @@ def deliveries_at(
 def redeliver(store: CommandStore, file: SettingsFile, wanted: DeliveryFilter, *, expect: int | None = None) -> int:
     """Send these deliveries again, with the same id and bytes; returns how many.
 
-    UsageError if the filter is too wide. UnknownError if an event or the endpoint does not exist. OutdatedError if
-    their number is not `expect`.
+    UsageError if the filter is too wide, or an event id is empty. UnknownError if an event or the endpoint does not
+    exist. OutdatedError if their number is not `expect`.
     """
     if not wanted.is_narrow:
         raise UsageError(TOO_WIDE, at="event_ids")
     if wanted.endpoint is not None:
         known_endpoint(file, wanted.endpoint)
     if wanted.event_ids:
+        if not all(map(str.strip, wanted.event_ids)):
+            raise UsageError("the event id is empty; if a variable stands here, set it", at="event_ids")
         known = {view.event_id for view in store.list_deliveries(DeliveryFilter(event_ids=wanted.event_ids))}
         missing = [one for one in wanted.event_ids if one not in known]
         if missing:

@@ -17,14 +17,16 @@ _URL: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 
 
 def find_keys(store: ReadStore, file: SettingsFile, ids: Sequence[str], account: str | None) -> list[WatchKey]:
-    """The watches of these ids, without repetition. UnknownError if one is not watched. UsageError if several accounts
-    watch the same id and `account` does not select one, or if `account` is unknown."""
+    """The watches of these ids, without repetition. UnknownError if one is not watched. UsageError if one is empty, if
+    several accounts watch the same id and `account` does not select one, or if `account` is unknown."""
     known_account(store, file, account)
     return list(dict.fromkeys(_find_key(store, file, one, account) for one in ids))
 
 
 def _find_key(store: ReadStore, file: SettingsFile, text: str, account: str | None) -> WatchKey:
     task_id = text.strip()
+    if not task_id:
+        raise UsageError("the task id is empty; if a variable stands here, set it", at="id")
     if _URL.match(text):
         account, task_id = _located(file, text, account)
     found = store.find(task_id, account)

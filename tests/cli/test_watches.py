@@ -151,6 +151,21 @@ def test_deliveries_of_a_task_that_is_not_watched_are_an_error(shell: Shell, sto
     assert "nobody is not watched" in said.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["show"], ["explain"], ["wait"], ["poll"], ["withdraw"], ["wait", "live"], ["deliveries", "--task"]),
+        ["redeliver"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_id_is_wrong_usage(words: list[str], empty: str, shell: Shell, store: SqliteStore) -> None:
+    said = shell(*words, empty)
+    assert (said.code, said.out) == (2, "")
+    assert "id is empty" in said.err
+
+
 def test_the_table_is_aligned_uncut_and_escaped(shell: Shell, store: SqliteStore) -> None:
     store.add([make_wish(task_id="x" * 300)], source="cli", now=NOW)
     store.add([make_wish(task_id="wide", label="映画")], source="cli", now=NOW)
