@@ -114,8 +114,10 @@ def _shared(meta: Sequence[str], endpoints: Sequence[str], **words: str | None) 
     shared: dict[str, Any] = {key: word for key, word in words.items() if word is not None}
     if endpoints:
         shared["endpoints"] = list(endpoints)
-    if meta:
-        shared["meta"] = dict(_key_value(pair) for pair in meta)
+    for key, value in map(_key_value, meta):
+        if key in shared.setdefault("meta", {}):
+            raise UsageError(f"--meta: the key {quoted(key)} is there twice; give it once")
+        shared["meta"][key] = value
     return shared
 
 

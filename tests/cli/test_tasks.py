@@ -126,6 +126,7 @@ def test_one_bad_task_on_stdin_adds_none(stdin: bytes | None, hint: str, shell: 
         (["a", "--label", "x\x1b[31m"], "control characters"),
         (["a", "--meta", "novalue"], "KEY=VALUE"),
         (["a", "--meta", "=x"], "KEY=VALUE"),
+        (["a", "--meta", "order=1", "--meta", "order=2"], '--meta: the key "order" is there twice; give it once'),
         (["a", "--endpoint", "nix"], 'unknown endpoint "nix"; there are: chat, hook'),
         (["a", "--endpoint", "https://evil.example.com"], "an endpoint from the settings"),
         (["a", "--account", "klink"], 'did you mean "kling"'),
