@@ -76,9 +76,15 @@ class StoreError(GenbridgeError):
 
 
 class StoreDamaged(StoreError):
-    """The store is damaged, foreign, from a newer version, or gone. It has not been changed."""
+    """The store is damaged, foreign, from a newer version, or gone. It has not been changed. `advice` is about
+    the store of a daemon; `finding` is the message without it."""
 
     exit_code = 1
+
+    def __init__(self, finding: str, advice: str = "") -> None:
+        super().__init__(f"{finding}; {advice}" if advice else finding)
+        self.finding = finding
+        self.advice = advice
 
 
 class StoreBusy(StoreError):

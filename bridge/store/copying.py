@@ -99,7 +99,11 @@ def restore(
     with contextlib.suppress(OSError):
         if backup.samefile(store):
             raise UsageError(f"{backup} is the store itself; name a backup")
-    version_of(backup, whole=True)
+    try:
+        version_of(backup, whole=True)
+    except StoreDamaged as error:
+        advice = "name another backup" if error.advice else ""
+        raise StoreDamaged(f"nothing was restored: {error.finding}", advice) from None
     prepare()
     store = Path(os.path.realpath(store))
     before = store.stat() if files.exists(store) else None

@@ -134,6 +134,9 @@ def test_a_file_that_is_no_good_backup_changes_nothing(kind: str, shell: Shell, 
     before = (shell.folder / "state.db").read_bytes()
     said = shell("restore", "--force", str(bad))
     assert said.code == (2 if kind in {"missing", "itself"} else 1), said
+    assert "empty store" not in said.err, "this advice is for the store itself"
+    if kind in {"garbage", "empty", "cut", "foreign"}:
+        assert said.err.endswith("; name another backup\n")
     assert (shell.folder / "state.db").read_bytes() == before
     assert ids(shell) == {"task-old-1"}
 

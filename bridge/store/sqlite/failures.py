@@ -25,9 +25,7 @@ def understood(error: sqlite3.Error, path: Path) -> GenbridgeError:
     if code in _LOCKED:
         return StoreError(f"store {path}: another process has kept it locked for {BUSY_TIMEOUT_S:g} s; try again later")
     if code in _DAMAGED:
-        return StoreDamaged(
-            f"store {path} is damaged ({error}); restore a backup, or move it away to start with an empty store"
-        )
+        return damaged(path, str(error))
     if code == sqlite3.SQLITE_FULL:
         return files.os_error(OSError(errno.ENOSPC, ""), path)
     if code == sqlite3.SQLITE_IOERR:
@@ -36,6 +34,13 @@ def understood(error: sqlite3.Error, path: Path) -> GenbridgeError:
     if code in _CLOSED:
         return _closed(error, path)
     return BridgeBug(f"store {path}: {type(error).__name__}: {error}")
+
+
+def damaged(path: Path, found: str) -> StoreDamaged:
+    """The error about a store whose file is damaged."""
+    return StoreDamaged(
+        f"store {path} is damaged ({found})", "restore a backup, or move it away to start with an empty store"
+    )
 
 
 def spoils_handle(error: sqlite3.Error) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from bridge.errors import StoreDamaged
 from bridge.store import files
 from bridge.store.migrate import migrations, other_version
-from bridge.store.sqlite.failures import BUSY_TIMEOUT_S, understood
+from bridge.store.sqlite.failures import BUSY_TIMEOUT_S, damaged, understood
 from bridge.store.statements import SQL
 
 APPLICATION_ID: Final = 0x67656E62  # "genb"; `file` shows it
@@ -30,7 +30,7 @@ def version_of(path: Path, *, whole: bool = False) -> int:
     """
     try:
         if path.stat().st_size == 0:
-            raise StoreDamaged(f"store {path} is empty; restore a backup, or remove it to start with an empty store")
+            raise StoreDamaged(f"store {path} is empty", "restore a backup, or remove it to start with an empty store")
         try:
             return _look(path, whole=whole)
         except (sqlite3.DatabaseError, StoreDamaged):
@@ -72,16 +72,13 @@ def connect(path: Path, how: str) -> sqlite3.Connection:
 def _look(path: Path, *, whole: bool) -> int:
     with closing(connect_read_only(path)[0]) as connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise StoreDamaged(f"store {path} belongs to another program; name another path")
+            raise StoreDamaged(f"store {path} belongs to another program", "name another path")
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > LATEST:
             raise other_version(path, version, LATEST)
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if whole else "ok"
     if found != "ok":
-        raise StoreDamaged(
-            f"store {path} is damaged ({' '.join(found.split())}); "
-            "restore a backup, or move it away to start with an empty store"
-        )
+        raise damaged(path, " ".join(found.split()))
     return version
 
 
