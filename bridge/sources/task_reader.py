@@ -262,7 +262,7 @@ def _id_text(value: Any) -> str:
 def _kind(value: Any) -> str:
     if value is None:
         return "null"
-    kinds = {bool: "true or false", int: "a number", float: "a number with a point", list: "a list"}
+    kinds = {str: "text", bool: "true or false", int: "a number", float: "a number with a point", list: "a list"}
     return kinds.get(type(value), "a mapping" if isinstance(value, Mapping) else "this")
 
 
@@ -306,7 +306,7 @@ def _give_up_after_s(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TaskProblem(f"give_up_after: must be a duration such as 2h, not {_kind(value)}")
     try:
-        seconds = parse_duration(value if isinstance(value, str) else f"{value:f}")
+        seconds = parse_duration(f"{value:f}" if isinstance(value, float) else str(value))
     except (ValueError, OverflowError) as error:
         raise TaskProblem(f"give_up_after: {error}") from None
     if not (math.isfinite(seconds) and seconds > 0):

@@ -184,6 +184,19 @@ def test_meta_is_an_object_that_json_can_hold(meta: Any) -> None:
     assert problem_of({"id": "t", "meta": meta}).startswith("meta: ")
 
 
+@pytest.mark.parametrize(
+    ("task", "problem"),
+    [
+        ({"meta": "x"}, "meta: must be an object, not text"),
+        ({"give_up_after": "x"}, 'give_up_after: "x" is not a duration'),
+        ({"give_up_after": -1}, 'give_up_after: "-1" is negative'),
+        ({"give_up_after": -0.5}, 'give_up_after: "-0.500000" is negative'),
+    ],
+)
+def test_a_wrong_value_is_named_as_it_was_written(task: dict[str, Any], problem: str) -> None:
+    assert problem_of({"id": "t", **task}).startswith(problem)
+
+
 def test_meta_is_bounded() -> None:
     assert "at most 65536" in problem_of({"id": "t", "meta": {"a": "x" * 70_000}})
 
