@@ -123,7 +123,8 @@ class TaskExplanation:
         rate = self.rates[state.account]
         if is_due and self.due - 1 > rate:
             others = count(self.due - 1, "other task")
-            yield f"{others} of account {state.account} are due, too; its limit is {rate:g} requests a second"
+            limit = "" if holds else f"; its limit is {rate:g} requests a second"
+            yield f"{others} of account {state.account} are due, too{limit}"
         if self.eta == LATE:
             yield f"it runs {LATE}: 90 % of similar tasks have finished at this age"
         elif self.eta != "-":

@@ -195,9 +195,10 @@ def _account_state(
         return FactState.BLOCKED, past.reason, past.blocked_at, probe_at
     if past is not None and past.pause is not None and past.pause.lasts(at):
         return FactState.PAUSED, "", past.pause.since_at, past.pause.until_at
-    if probe_at is not None:
-        return FactState.FAILING, "", None, probe_at
     holds = list(holds_of(past, at))
+    failing = [hold.reason for hold in holds if hold.is_failing]
+    if probe_at is not None or failing:
+        return FactState.FAILING, "".join(failing), None, probe_at
     if holds:
         last = max(holds, key=lambda hold: hold.until_at)
         return FactState.HELD, last.reason, None, last.until_at

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridge.control.formats import ago, rfc3339
-from bridge.domain.account_state import HOST, AccountState, Hold
+from bridge.domain.account_state import FAILING, HOST, AccountState, Hold
 from bridge.domain.views import DeliveryView, QueueHold
 
 if TYPE_CHECKING:
@@ -29,16 +29,20 @@ def holds_of(state: AccountState | None, now: float) -> Iterator[Hold]:
 
 def holds_on(state: AccountState | None, action: str | None, now: float) -> list[Hold]:
     """The waits that apply to a task with this action. Without an action, the task may use any route."""
-    return [hold for hold in holds_of(state, now) if action is None or hold.route in {ACCOUNT, HOST, action}]
+    return [hold for hold in holds_of(state, now) if action is None or hold.route in {ACCOUNT, HOST, FAILING, action}]
 
 
 def opens_at(holds: Iterable[Hold]) -> float:
     """When the last of these waits ends; 0 if there are none."""
-    return max((hold.until_at for hold in holds if hold.route != HOST), default=0.0)
+    return max((hold.until_at for hold in holds if hold.route != HOST and not hold.is_failing), default=0.0)
 
 
 def hold_line(account: str, hold: Hold, now: float) -> str:
     """`account kling is paused on videos/text2video until 2026-01-02T03:04:05Z (in 59m 3s): HTTP 503`"""
+    if hold.is_failing:
+        return (
+            f"account {account} sends one request at a time, at least every 30 s, until one is answered: {hold.reason}"
+        )
     until = f"until {rfc3339(hold.until_at)} ({ago(hold.until_at, now)})"
     if hold.route == HOST:
         return f"account {account} sends one request every 30 s {until}: {hold.reason}"
@@ -46,8 +50,9 @@ def hold_line(account: str, hold: Hold, now: float) -> str:
 
 
 def hold_json(account: str, hold: Hold) -> dict[str, Any]:
-    """For JSON. `scope` is what waits: the `account`, one `route` of it, or the account because of its `host`."""
-    scope = {ACCOUNT: "account", HOST: "host"}.get(hold.route, "route")
+    """For JSON. `scope` is what waits: the `account`, one `route` of it, or the account because of its `host`, or
+    because its provider is `failing`."""
+    scope = {ACCOUNT: "account", HOST: "host", FAILING: "failing"}.get(hold.route, "route")
     route = hold.route if scope == "route" else None
     return {
         "account": account,

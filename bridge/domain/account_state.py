@@ -8,6 +8,7 @@ from typing import Final
 from bridge.domain.pause import Pause
 
 HOST: Final = "@host"
+FAILING: Final = "@failing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,12 +16,18 @@ class Hold:
     """A time before which no requests are sent on one route of an account: the action in the requested address.
 
     The route `HOST` stands for all routes: the host asked the other accounts to wait, so this one only sends a probe
-    from time to time.
+    from time to time. The route `FAILING` also stands for all routes: the polls of several tasks failed in a row, so
+    one request at a time is sent until one is answered. It is renewed while that lasts.
     """
 
     route: str
     until_at: float
     reason: str
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether it only says that the provider fails. Its end is not known."""
+        return self.route == FAILING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

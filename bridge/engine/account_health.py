@@ -4,14 +4,14 @@ the time of blocks and pauses."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from bridge.domain.account_state import HOST, AccountState
+from bridge.domain.account_state import FAILING, HOST, AccountState
 from bridge.domain.change import AccountChange, AccountPaused
 from bridge.domain.daemon_state import AccountNow
-from bridge.domain.host import Host, names_time
+from bridge.domain.host import OUTAGE_PROBE_MOST_S, Host, is_trouble, names_time
 from bridge.domain.limits import PROBE_FIRST_S, AccountEffect, RateLimiter, RateLimits
 from bridge.domain.task import Reading
 from bridge.domain.watch import Memory
@@ -26,6 +26,7 @@ IN_LINE_S: Final = 0.05  # how often a request of the gateway checks whether a s
 SOON_S: Final = 1.0  # when to try again if no slot became free
 FULL: Final = "the account is busy: limits.rate or limits.concurrency is used up"
 ASKED_TO_WAIT: Final = "the provider asked to wait (Retry-After)"
+FAILING_S: Final = 3 * OUTAGE_PROBE_MOST_S  # how long the note that a provider fails counts without a new one
 MAX_PAUSE_S: Final = 3600.0  # a longer stored pause can only come from a wrong clock
 
 
@@ -59,6 +60,7 @@ class AccountHealth:
         self._clock = clock
         now = clock.steady()
         self.limiter = RateLimiter(limits, now=now, account=name, host=host)
+        self._noted_failing_at = -math.inf
         if past.blocked_at is not None:
             self.limiter.block(now=now)
         self._pause_as(past, now)
@@ -81,7 +83,7 @@ class AccountHealth:
         if past.paused_until is not None:
             self.limiter.paused_until = max(self.limiter.paused_until, min(past.paused_until, latest_at))
         for hold in past.holds:
-            if hold.route != HOST and hold.until_at > now:
+            if hold.route not in {HOST, FAILING} and hold.until_at > now:
                 self.limiter.hold(hold.route, min(hold.until_at, latest_at), now=now)
 
     def wait_s(self, now: float) -> float:
@@ -157,6 +159,7 @@ class AccountHealth:
         """Process the answer to a request. `tasks` is the number of the account's tasks that are watched now."""
         limiter, host = self.limiter, self.limiter.host
         was_probing, was_troubled, were_paused = limiter.probing, limiter.troubled, host.paused_until
+        names = host.names if host.troubled else ()
         chance = self._clock.chance()
         verdict = limiter.answered(reading, task_id=task_id, route=route, now=now, chance=chance, asked_at=asked_at)
         changes: list[AccountChange | AccountPaused] = []
@@ -166,11 +169,9 @@ class AccountHealth:
             changes.append(self._changed(reading, now, blocked=verdict is AccountEffect.BLOCKED, tasks=tasks))
         if host.paused_until != were_paused:
             changes += self._host_changed(now)
-        is_troubled = limiter.troubled
-        if is_troubled and not was_troubled:
-            log.warning("account.troubled", account=self._name, reason=reading.detail)
-        elif was_troubled and not is_troubled:
-            log.info("account.recovered", account=self._name)
+        if was_troubled or limiter.troubled:
+            names = {self._name, *names, *(host.names if host.troubled else ())}
+            changes += self._failing_changed(reading, now, names, was_troubled=was_troubled)
         # After a probe, another account may be next.
         frees_host = host.troubled or were_paused > now or (was_probing and not limiter.probing)
         return AccountEffects(changes, frees_host) if changes or frees_host else NOTHING_FOLLOWS
@@ -194,6 +195,24 @@ class AccountHealth:
         return [
             AccountPaused(account=name, until_at=host.paused_until if name in held else 0.0, route=HOST, reason=reason)
             for name in concerned
+        ]
+
+    def _failing_changed(
+        self, reading: Reading, now: float, names: Collection[str], *, was_troubled: bool
+    ) -> list[AccountPaused]:
+        """If the provider begins to fail, still fails or works again: one change for each of these accounts."""
+        is_troubled = self.limiter.troubled
+        if not is_troubled:
+            log.info("account.recovered", account=self._name)
+        elif not was_troubled:
+            log.warning("account.troubled", account=self._name, reason=reading.detail)
+        elif not is_trouble(reading) or now < self._noted_failing_at + OUTAGE_PROBE_MOST_S:
+            return []
+        self._noted_failing_at = now
+        until_at = now + FAILING_S * self.limiter.daemons if is_troubled else 0.0
+        return [
+            AccountPaused(account=name, until_at=until_at, route=FAILING, reason=reading.detail)
+            for name in sorted(names)
         ]
 
     def _changed(self, reading: Reading, now: float, *, blocked: bool, tasks: int | None) -> AccountChange:

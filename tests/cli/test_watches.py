@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from bridge.clock import SystemClock
-from bridge.domain.account_state import HOST
+from bridge.domain.account_state import FAILING, HOST
 from bridge.domain.change import AccountPaused
 from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
 from bridge.domain.event import Event, Parcel
@@ -344,6 +344,21 @@ def test_explain_and_status_show_what_is_held_and_until_when(shell: Shell, store
     story = shell("explain", "live").out
     assert "next poll: as soon as possible" in story
     assert "account kling sends one request every 30 s until" in story
+
+
+def test_explain_and_status_show_that_the_provider_fails(shell: Shell, store: SqliteStore) -> None:
+    store.note([make_note(LIVE, next_poll_at=NOW)])
+    store.add([make_wish(task_id=f"t{number}") for number in range(20)], source="cli", now=NOW)
+    failing = AccountPaused(account="kling", until_at=FAR, route=FAILING, reason="HTTP 502: down")
+    store.commit([failing], Teller())
+    line = "account kling sends one request at a time, at least every 30 s, until one is answered: HTTP 502: down"
+    story = shell("explain", "live").out
+    assert "next poll: as soon as possible" in story
+    assert f"  {line}\n" in story
+    assert "requests a second" not in story, "that is not what limits it now"
+    assert f"held      {line}\n" in shell("status").out
+    [held] = json.loads(shell("status", "--json").out)["held_accounts"]
+    assert (held["scope"], held["route"], held["reason"]) == ("failing", None, "HTTP 502: down")
 
 
 def test_explain_of_an_overdue_poll_names_no_past_wait(shell: Shell, store: SqliteStore) -> None:
