@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import anyio.to_thread
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Send
 
 from bridge.archive.bucket import Bucket
 from bridge.archive.content_sniffing import MEDIA_TYPES, UNKNOWN
@@ -21,6 +22,7 @@ from bridge.archive.place import PlaceFailed
 from bridge.archive_builder import place_of
 from bridge.domain.store_key import RESULTS, KeyPurpose, is_signed
 from bridge.errors import Unavailable
+from bridge.http.file_requests import is_unchanged, requested_parts
 from bridge.http.problem_details import HttpProblem, answer_error
 from bridge.http.services import Services
 from bridge.store import ReadStore
@@ -34,13 +36,24 @@ HEADERS: Final = {
     "Cache-Control": "private, max-age=3600",
     "Referrer-Policy": "no-referrer",
 }
-_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+VALIDATORS: Final = ("etag", "last-modified", "cache-control")
 
 
 class CopyResponse(FileResponse):
-    """A file of the archive, with support for ranges."""
+    """A file of the archive, or its requested `parts`."""
 
     chunk_size = CHUNK_BYTES
+    parts: Sequence[tuple[int, int]] = ()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Send it. Starlette gets only ranges that the file has."""
+        headers = [pair for pair in scope["headers"] if pair[0] not in {b"range", b"if-range"}]
+        if self.parts:
+            ranges = ",".join(f"{start}-{stop - 1}" for start, stop in self.parts)
+            headers.append((b"range", f"bytes={ranges}".encode()))
+        await super().__call__({**scope, "headers": headers}, receive, send)
 
 
 def result_route(services: Services) -> Route:
@@ -70,18 +83,26 @@ async def _copy(services: Services, request: Request) -> Response:
     place = place_of(archive, loaded)
     try:
         if isinstance(place, Folder):
-            return await anyio.to_thread.run_sync(_from_folder, place, path)
+            return await anyio.to_thread.run_sync(_from_folder, place, path, request.headers)
         return await _from_bucket(place, path, request)
     except PlaceFailed as error:
         raise Unavailable(f"the archive cannot be read: {error}") from error
 
 
-def _from_folder(place: Folder, path: str) -> Response:
+def _from_folder(place: Folder, path: str, asked: Headers) -> Response:
     root = place.root.resolve()
     found = root / path
     if found.resolve() != found or not found.is_file():  # no symbolic link may lead out of the archive
         raise _gone()
-    return CopyResponse(found, media_type=_media_type(path), headers=_headers(path), stat_result=found.stat())
+    stat = found.stat()
+    response = CopyResponse(found, media_type=_media_type(path), headers=_headers(path), stat_result=stat)
+    etag, last_modified = response.headers["etag"], response.headers["last-modified"]
+    if is_unchanged(asked, etag=etag, last_modified=last_modified):
+        kept = {name: response.headers[name] for name in VALIDATORS}
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=kept)
+    if asked.get("if-range", etag) in {etag, last_modified}:
+        response.parts = requested_parts(asked.get("range"), stat.st_size)
+    return response
 
 
 async def _from_bucket(place: Bucket, path: str, request: Request) -> Response:
@@ -89,28 +110,16 @@ async def _from_bucket(place: Bucket, path: str, request: Request) -> Response:
     if size is None:
         raise _gone()
     headers = {**_headers(path), "Accept-Ranges": "bytes"}
-    start, stop = 0, size
-    found = _RANGE.fullmatch(request.headers.get("range", "").strip())
-    is_part = found is not None and (found[1] or found[2]) and "if-range" not in request.headers
-    if found is not None and is_part:
-        start, stop = _part(found[1], found[2], size)
-        if start >= stop:
-            return Response(
-                status_code=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers={"Content-Range": f"bytes */{size}"}
-            )
+    parts = [] if "if-range" in request.headers else requested_parts(request.headers.get("range"), size)
+    is_part = len(parts) == 1  # with several, the whole file is the answer
+    start, stop = parts[0] if is_part else (0, size)
+    if is_part:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     headers["Content-Length"] = str(stop - start)
     status = HTTPStatus.PARTIAL_CONTENT if is_part else HTTPStatus.OK
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=_media_type(path))
     return StreamingResponse(place.chunks(path, start, stop), status, headers=headers, media_type=_media_type(path))
-
-
-def _part(first: str, last: str, size: int) -> tuple[int, int]:
-    """Where a range starts and stops (RFC 9110, 14.1.2)."""
-    if not first:
-        return max(0, size - int(last)), size
-    return int(first), min(size, int(last) + 1) if last else size
 
 
 def _is_plain(path: str) -> bool:

@@ -94,8 +94,49 @@ def test_a_link_gives_the_file_without_a_token_and_supports_ranges(site: Site, f
         part = site.stranger.get(link, headers={"Range": given})
         assert (part.status_code, part.content) == (206, film[start:stop])
     assert site.stranger.get(link, headers={"Range": "bytes=999999-"}).status_code == 416
-    head = site.stranger.head(link)
+    head = site.stranger.head(link, headers={"Range": "lines=1-2"})
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(film)))
+
+
+def test_a_range_that_the_file_does_not_have_gets_a_problem_and_a_malformed_one_the_file(
+    site: Site, files: str
+) -> None:
+    [copy] = archived(site, files, "ranges", videos=["/film.mp4"])
+    link, film = local(copy["url"]), FILES["/film.mp4"]
+
+    for given in ("bytes=999999-", "bytes=-0", "bytes=400000-400001,500000-"):
+        answer = site.stranger.get(link, headers={"Range": given})
+        assert (answer.status_code, answer.headers["content-type"]) == (416, "application/problem+json")
+        assert answer.headers["content-range"] == f"bytes */{len(film)}"
+        assert answer.json()["detail"] == f"the file has {len(film)} bytes, and none in this range"
+    for given in ("bytes=5-2", "lines=0-1", "bytes=x", "bytes", "bytes=", "bytes=0-1,x", "bytes=-"):
+        answer = site.stranger.get(link, headers={"Range": given})
+        assert (answer.status_code, answer.content) == (200, film), given
+    part = site.stranger.get(link, headers={"Range": "bytes=0-1,999999-"})
+    assert (part.status_code, part.content) == (206, film[:2])
+
+
+def test_a_file_that_the_client_has_is_not_sent_again(site: Site, files: str) -> None:
+    [copy] = archived(site, files, "known", videos=["/film.mp4"])
+    link, film = local(copy["url"]), FILES["/film.mp4"]
+    whole = site.stranger.head(link).headers
+    if "etag" not in whole:
+        return  # a file from a bucket has no version here
+    tag, day = whole["etag"], whole["last-modified"]
+
+    for known in ({"If-None-Match": tag}, {"If-None-Match": f'"x", W/{tag}'}, {"If-Modified-Since": day}):
+        answer = site.stranger.get(link, headers=known)
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+    old = "Sat, 01 Nov 2025 12:00:00 GMT"
+    for other in (
+        {"If-None-Match": '"x"', "If-Modified-Since": day},
+        {"If-Modified-Since": old},
+        {"If-Modified-Since": "x"},
+    ):
+        assert site.stranger.get(link, headers=other).content == film
+    for version, status in ((tag, 206), (day, 206), ('"x"', 200), (f"W/{tag}", 200)):
+        answer = site.stranger.get(link, headers={"Range": "bytes=0-9", "If-Range": version})
+        assert answer.status_code == status
 
 
 def test_pages_and_drawings_are_only_saved(site: Site, files: str) -> None:
