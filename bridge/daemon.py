@@ -77,9 +77,9 @@ class Daemon:
         self._beat = beat
         self._once = once
         self._timeout_s = timeout_s
-        outage = Outage(clock)  # shared by everything that uses the store
-        self._offload = outage.watching(ThreadOffload())
-        self._lease_offload = outage.watching(ThreadOffload())
+        self._outage = Outage(clock)  # shared by everything that uses the store
+        self._offload = self._outage.watching(ThreadOffload())
+        self._lease_offload = self._outage.watching(ThreadOffload())
         self._metrics = Metrics()
         self._settings_tally = SourceTally(source=SETTINGS, path="", is_listing=True, note=str(loaded.path))
         self._settings_tally.looked(clock.now())
@@ -247,6 +247,7 @@ class Daemon:
                 clock=self._clock,
                 metrics=self._metrics,
                 is_alive=self._liveness.is_alive,
+                store_failure=self._outage.failure,
             )
             self._observers.append(self._http.live)
         return None if self._http is None else self._http.prepare(loaded)

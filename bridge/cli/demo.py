@@ -140,7 +140,8 @@ class Demo:
         store_path = folder / "state.db"
         store = open_store(store_path, create=True, group_access=False)
         try:
-            offload, leases = map(Outage(self._clock).watching, (ThreadOffload(), ThreadOffload()))
+            outage = Outage(self._clock)
+            offload, leases = map(outage.watching, (ThreadOffload(), ThreadOffload()))
             metrics, observers = Metrics(), list[StoreObserver]()
             app = App(
                 loaded,
@@ -161,6 +162,7 @@ class Demo:
                 clock=self._clock,
                 metrics=metrics,
                 is_alive=lambda: True,
+                store_failure=outage.failure,
             )
             observers.append(site.live)
             async with self._served(site, loaded):

@@ -33,6 +33,11 @@ class Outage:
         self._failing: dict[str, float] = {}  # when each call last failed
         self._failures = 0
         self._began_at = self._failed_at = -math.inf
+        self._last: StoreError | None = None
+
+    def failure(self) -> StoreError | None:
+        """The last failure while the store fails; None while it works."""
+        return self._last
 
     def watching(self, offload: Offload) -> Offload:
         """The same `Offload`, but every call is counted here."""
@@ -53,6 +58,7 @@ class Outage:
     def _failed(self, call: str, error: StoreError) -> None:
         now = self._failed_at = self._failing[call] = self._clock.steady()
         self._failures += 1
+        self._last = error
         if self._failures == 1:
             self._began_at = now
             log.error("store.failed", reason=str(error))
@@ -66,7 +72,7 @@ class Outage:
             return
         log.info("store.recovered", failures=self._failures, seconds=round(self._failed_at - self._began_at, 1))
         self._failing.clear()
-        self._failures = 0
+        self._failures, self._last = 0, None
 
 
 class Retries:

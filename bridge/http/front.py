@@ -39,6 +39,7 @@ def http_server(
     clock: Clock,
     metrics: Metrics,
     is_alive: Callable[[], bool],
+    store_failure: Callable[[], StoreError | None],
 ) -> HttpServer:
     """A server that does not serve yet. `settings` and `app` return the current ones."""
     reading = ThreadOffload()
@@ -55,6 +56,7 @@ def http_server(
         needs=CachedReading(lambda: count_needs(services), clock),
         overviews=RecentOverview(clock),
         is_alive=is_alive,
+        store_failure=store_failure,
         page=PageMemory(metrics, clock),
         live=LiveHub(store=follower, offload=ThreadOffload(), clock=clock, settings=settings),
     )

@@ -18,6 +18,7 @@ from bridge.domain.delivery import Outcome
 from bridge.domain.views import StoreGauges
 from bridge.domain.watch import Wish
 from bridge.engine.callback_hints import CallbackHints
+from bridge.errors import StoreError
 from bridge.http.cached_reading import CachedReading
 from bridge.http.gateway_accounts import GatewayAccounts
 from bridge.http.recent_overview import RecentOverview
@@ -76,6 +77,7 @@ class Services:
     needs: CachedReading[NeedCounts] = field(repr=False)
     overviews: RecentOverview = field(repr=False)
     is_alive: Callable[[], bool]  # according to the watchdog
+    store_failure: Callable[[], StoreError | None]  # while the daemon cannot write to its store
     live: LiveHub = field(repr=False)
     page: PageMemory = field(repr=False)
     gateway: GatewayAccounts = field(default_factory=GatewayAccounts, repr=False)

@@ -63,6 +63,8 @@ async def _problems(call: ApiCall) -> list[str]:
         return [f"store: {error}"]
     except TimeoutError:
         return [f"store: no answer within {ANSWER_S:g} s"]
+    if (failure := services.store_failure()) is not None:  # it answers, but cannot be written: the disk may be full
+        return [f"store: {failure}"]
     return [*_unable(found, accounts_json(found, services.settings())), *_unread_sources(found)]
 
 

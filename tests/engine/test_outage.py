@@ -34,7 +34,8 @@ class OneStore(Rig):
     def __init__(self, **more) -> None:  # type: ignore[no-untyped-def]  # as `Rig`
         super().__init__(**more)
         self.disk = Broken()
-        self.offload: Offload = Outage(self.clock).watching(self.disk)
+        self.outage = Outage(self.clock)
+        self.offload: Offload = self.outage.watching(self.disk)
         for part in (self.writes, self.dispatcher, self.intake):
             part._offload = self.offload
 
@@ -53,11 +54,13 @@ async def test_a_lasting_failure_is_logged_once_for_all_users_of_the_store() -> 
                 await rig.clock.advance(10)
                 rig.dispatcher.wake_all()
                 await janitor.clean()
+            assert str(rig.outage.failure()) == "disk full"
             rig.disk.is_broken = False
             await rig.clock.advance(60)
             rig.dispatcher.wake_all()
             await rig.clock.advance(5)
             assert rig.phase("t4") == "succeeded"
+            assert rig.outage.failure() is None
     said = [line for line in logged if line["event"].startswith("store.")]
     assert [line["event"] for line in said] == ["store.failed", "store.recovered"]
     assert said[0]["reason"] == "disk full"

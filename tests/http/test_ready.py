@@ -1,9 +1,18 @@
-"""`/readyz` while a source cannot be read."""
+"""`/readyz` while a source cannot be read, or the store cannot be written."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import orjson
+import pytest
+
+from bridge.errors import StoreError
+from bridge.http.access import Right
+from bridge.http.api_route import ApiCall
+from bridge.http.status_routes import readyz
 from tests.http.site import running_site
 from tests.world import until
 
@@ -25,3 +34,31 @@ def test_a_missing_watchlist_is_not_ready_and_the_answer_names_it(tmp_path: Path
         watchlist.write_text("tasks: []\n")
         until(lambda: site.stranger.get("/readyz").status_code == 200, seconds=20, what="the watchlist")
         assert site.client.get("/readyz").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "answer"),
+    [
+        (None, {"status": "ready"}),
+        (StoreError("the disk is full"), {"status": "not ready", "problems": ["store: the disk is full"]}),
+    ],
+)
+async def test_a_store_that_can_only_be_read_is_not_ready(failure: StoreError | None, answer: object) -> None:
+    async def done(*_: object) -> None: ...
+
+    async def overview() -> Any:
+        held = {"blocked_accounts": {}, "paused_accounts": {}, "held_accounts": [], "held_endpoints": []}
+        return SimpleNamespace(sources=[], json=lambda: held, counts=SimpleNamespace(live_by_account={}))
+
+    services = SimpleNamespace(
+        daemon=lambda: SimpleNamespace(is_started=lambda: True),
+        store=SimpleNamespace(ping=None),
+        writing=done,
+        overview=overview,
+        settings=lambda: SimpleNamespace(settings=SimpleNamespace(accounts={})),
+        store_failure=lambda: failure,
+    )
+    access = SimpleNamespace(rules=SimpleNamespace(right_of=lambda _: Right.FULL))
+    request = SimpleNamespace(headers={}, app=SimpleNamespace(state=SimpleNamespace(access=access)))
+    found = await readyz(cast(ApiCall, SimpleNamespace(services=services, request=request)))
+    assert (found if isinstance(found, dict) else orjson.loads(found.body)) == answer

@@ -86,6 +86,7 @@ class StillSites:
             clock=SystemClock(),
             metrics=Metrics(),
             is_alive=lambda: True,
+            store_failure=lambda: None,
         )
         self._stack.callback(server.close)
         bound = server.prepare(loaded)
