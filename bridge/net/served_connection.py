@@ -59,7 +59,9 @@ class ServedConnection(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+        super().on_header(
+            name, value.rstrip(b" \t")
+        )  # the parser leaves it there (RFC 9110, 5.5: not part of the value)
         self._count(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:

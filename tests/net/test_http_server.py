@@ -234,6 +234,16 @@ async def test_data_that_is_not_http_gets_a_problem_document(request_: bytes) ->
     assert json.loads(body)["status"] == 400
 
 
+async def test_blanks_after_a_header_are_not_part_of_its_value() -> None:
+    async def told(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.headers["last-event-id"] + "|")
+
+    request_ = b"GET / HTTP/1.1\r\nHost: here\r\nLast-Event-ID:  17 \t\r\nConnection: close\r\n\r\n"
+    async with served(Starlette(routes=[Route("/", told)])) as client:
+        answer = await answer_to(client, request_)
+    assert answer.endswith(b"\r\n\r\n17|")
+
+
 async def test_a_head_of_any_length_is_refused() -> None:
     headers = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 1000) for number in range(100))
     async with served(APP) as client:
