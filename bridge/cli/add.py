@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from bridge.control.watch_requests import NEEDS_DAEMON, added_json, added_line, 
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable, quoted
 from bridge.errors import UsageError
+from bridge.sources.entry import Entry
 from bridge.task_reading import task_reader
 
 
@@ -70,9 +72,7 @@ def add_command(
     if "-" in ids and len(ids) > 1:
         raise UsageError("`-` reads every task from stdin: give no other ids")
     if ids[0] == "-":
-        from bridge.cli.stdin import stdin_entries  # imported here, because plain ids do not need the file syntaxes
-
-        wanted = wishes(reader, stdin_entries(), shared)
+        wanted = wishes(reader, _stdin_entries(), shared)
     else:
         wanted = [wish(reader, _not_a_file(one), shared) for one in ids]
     with session.writing(create=True) as store:
@@ -100,6 +100,23 @@ def _waited(session: CommandSession, keys: Sequence[WatchKey], timeout_s: float 
         known = store.news()
         views = {key: store.view(key) for key in keys}
         return wait_for(session, store, views, known, timeout_s, as_json=as_json)
+
+
+def _stdin_entries() -> list[Entry]:
+    """Every task on stdin, valid or not; UsageError if it is empty or too long."""
+    from bridge.sources.task_files import MAX_FILE_BYTES, read_any  # here, because plain ids do not need the syntaxes
+
+    if sys.stdin is None:
+        raise UsageError("stdin is closed")
+    if sys.stdin.isatty():
+        click.echo("reading tasks, one per line; end with Ctrl-D on an empty line", err=True)
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise UsageError(f"stdin has more than {MAX_FILE_BYTES >> 20} MiB; add it in several parts")
+    entries = read_any(data)
+    if not entries:
+        raise UsageError("stdin has no task")
+    return entries
 
 
 def _not_a_file(text: str) -> str:

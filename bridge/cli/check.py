@@ -1,4 +1,4 @@
-"""`check`: checks the settings and everything that they name."""
+"""`check` and `schema`: checks the settings and everything that they name, and prints their JSON Schema."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import anyio
 import click
 
 from bridge.checking import check
+from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
 from bridge.config.load import Loaded
+from bridge.config.model import json_schema
 from bridge.control.settings_check import check_offline, check_online
 from bridge.domain.finding import Finding, Level, exit_code
 from bridge.domain.quoting import printable
@@ -34,6 +36,12 @@ def check_command(session: CommandSession, online: bool) -> int:
     exit code is that of `genbridge run`, or 1.
     """
     return report(session, online=online)
+
+
+@command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of the settings, for editors."""
+    print_json(json_schema())
 
 
 def report(session: CommandSession, *, online: bool) -> int:

@@ -1,21 +1,24 @@
-"""`store`: upgrading a store, and moving it from one engine to another."""
+"""`store`, `backup` and `restore`: upgrade the store, move it to another engine, copy it to a file and back."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
 
 from bridge.cli import config_option
-from bridge.cli.session import CommandSession
+from bridge.cli.session import CommandSession, command
+from bridge.config.postgres_url import PostgresUrl
 from bridge.config.settings_file import parse_store_location
 from bridge.control.formats import count
 from bridge.errors import StoreBusy, UsageError
-from bridge.store import DaemonLock, Place, Store, migrate_store, open_store
-from bridge.store_location import is_service
+from bridge.store import DaemonLock, Place, Store, files, migrate_store, open_store
+from bridge.store.copying import back_up, restore
+from bridge.store_location import is_service, prepare
 
 
 @click.group("store")
@@ -56,17 +59,57 @@ def copy_command(source: str, to: str) -> None:
     origin, target = parse_store_location(source, os.environ), parse_store_location(to, os.environ)
     if origin == target:
         raise UsageError("FROM and TO are the same store")
-    with ExitStack() as stack:
-        stack.enter_context(locked(origin))
-        one = open_store(origin, create=False, group_access=False)
-        stack.callback(one.close)
+    with locked(origin), closing(open_store(origin, create=False, group_access=False)) as one:
         _see_that_nobody_works_on(one, origin)
-        stack.enter_context(locked(target))
-        other = open_store(target, create=True, group_access=False)
-        stack.callback(other.close)
-        with one.contents() as contents:
-            counts = other.fill(contents)
+        with locked(target), closing(open_store(target, create=True, group_access=False)) as other:
+            with one.contents() as contents:
+                counts = other.fill(contents)
     click.echo(f"copied from {origin} to {target}: {_told(counts)}")
+
+
+@command("backup")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.pass_obj
+def backup_command(session: CommandSession, file: Path) -> None:
+    """Copy the store to a file, also while the daemon is running.
+
+    The copy is a consistent snapshot that only its owner can read. FILE must not exist yet.
+
+    A store in PostgreSQL is backed up with pg_dump.
+    """
+    place = session.store_place
+    if isinstance(place, PostgresUrl):
+        raise UsageError(
+            f"the store {place} is in PostgreSQL, which has its own backups: pg_dump --format=custom --file={file} URL"
+        )
+    if not files.exists(place):
+        raise session.no_store()
+    to = file.absolute()
+    back_up(Path(os.path.realpath(place)), to)
+    click.echo(f"{place}: copied to {to}")
+
+
+@command("restore")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace the existing store; its contents are lost.")
+@click.pass_obj
+def restore_command(session: CommandSession, file: Path, force: bool) -> None:
+    """Replace the store with a backup, while no daemon is running.
+
+    FILE is checked first. If it is damaged, newer than this genbridge, or not a store, nothing changes. A store in
+    PostgreSQL is restored with pg_restore.
+    """
+    place = session.store_place
+    if isinstance(place, PostgresUrl):
+        raise UsageError(
+            f"the store {place} is in PostgreSQL, which has its own backups: pg_restore --clean --dbname=URL {file}"
+        )
+    group_access = is_service(session.file.path)
+    ready = partial(prepare, session.placed)
+    restore(file.absolute(), place, force=force, group_access=group_access, prepare=ready)
+    with closing(open_store(place, create=False, group_access=group_access)) as store:
+        session.note_owner(store)
+    click.echo(f"{place}: restored from {file}; tasks that finished after the backup are polled and delivered again")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`callback-url`."""
+"""Addresses with a key of the store: `callback-url`, and `revoke-links` for links to copies."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.control.callback_address import callback_address
+from bridge.domain.store_key import KeyPurpose
 
 
 @command("callback-url")
@@ -25,3 +26,15 @@ def callback_url_command(session: CommandSession, account: str) -> None:
     click.echo(address.url)
     if address.field is not None:
         click.echo(f"note: set it as {address.field} at the provider", err=True)
+
+
+@command("revoke-links")
+@click.pass_obj
+def revoke_links_command(session: CommandSession) -> None:
+    """Make every link to a copy invalid.
+
+    Use it if links have leaked. Links that genbridge sends from now on work. A running daemon notices at once.
+    """
+    with session.store() as store:
+        store.renew_key(KeyPurpose.RESULTS, now=SystemClock().now())
+    click.echo("all links to copies are invalid now")
