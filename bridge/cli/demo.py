@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,8 +20,9 @@ from bridge import logs
 from bridge.app import App
 from bridge.cli.demo_board import demo_board
 from bridge.cli.demo_report import beginning, next_steps, summary_lines
-from bridge.cli.foreground import provider_option, until_terminated
+from bridge.cli.foreground import until_terminated
 from bridge.cli.session import command
+from bridge.cli.simulate import provider_option
 from bridge.clock import FastClock, SystemClock
 from bridge.config import load
 from bridge.config.load import Loaded
@@ -138,8 +139,7 @@ class Demo:
         path = self._plan.prepare(folder, provider_url=provider_url, receiver_url=receiver_url)
         loaded = load.resolve(load.load(path, {}), {})
         store_path = folder / "state.db"
-        store = open_store(store_path, create=True, group_access=False)
-        try:
+        with closing(open_store(store_path, create=True, group_access=False)) as store:
             outage = Outage(self._clock)
             offload, leases = map(outage.watching, (ThreadOffload(), ThreadOffload()))
             metrics, observers = Metrics(), list[StoreObserver]()
@@ -168,8 +168,6 @@ class Demo:
             async with self._served(site, loaded):
                 await self._run(app, folder / QUEUE_NAME)
             site.close()
-        finally:
-            store.close()
 
     @asynccontextmanager
     async def _served(self, site: HttpServer, loaded: Loaded) -> AsyncIterator[None]:

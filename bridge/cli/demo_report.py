@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from bridge.cli.output import plain_table
 from bridge.cli.terminal_table import MARK, Column, is_url, table_lines
 from bridge.control.formats import count
-from bridge.domain.quoting import printable
-from bridge.screen import BAD, GONE, GOOD, Screen, cells, padded
+from bridge.screen import BAD, GONE, GOOD, Screen
 from bridge.simulator.demo_plan import DemoRow, DemoSummary
 
 NEXT_STEPS: Final = (
@@ -37,7 +37,7 @@ def summary_lines(summary: DemoSummary, screen: Screen) -> Iterator[str]:
     if screen.is_terminal:
         yield from table_lines(summary.rows, _columns(screen), screen)
     else:
-        yield from _plain_table(summary.rows)
+        yield from plain_table(summary.rows, PLAIN_COLUMNS)
     total, retried = len(summary.rows), summary.retried
     delays = [row.delay_s for row in summary.rows if row.delay_s is not None]
     yield ""
@@ -84,20 +84,19 @@ def _columns(screen: Screen) -> Sequence[Column[DemoRow]]:
     )
 
 
-def _plain_table(rows: Sequence[DemoRow]) -> Iterator[str]:
-    """The table for a pipe: nothing is cut, and the columns are always the same."""
-    grid = [("TASK", "WEBHOOK", "POLLS", "DELAY", "ANSWER", "RESULT")]
-    for row in rows:
-        delay = _seconds(row.delay_s).replace(" ", "")
-        grid.append((row.task_id, row.topic or "none", str(row.polls), delay, row.answers or "-", _result(row)))
-    table = [[printable(cell) for cell in line] for line in grid]
-    widths = [max(map(cells, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        yield "  ".join(padded(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip()
-
-
 def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} s"
+
+
+PLAIN_COLUMNS: Final[Mapping[str, Callable[[DemoRow], str]]] = {
+    "TASK": lambda row: row.task_id,
+    "WEBHOOK": lambda row: row.topic or "none",
+    "POLLS": lambda row: str(row.polls),
+    "DELAY": lambda row: _seconds(row.delay_s).replace(" ", ""),
+    "ANSWER": lambda row: row.answers,
+    "RESULT": _result,
+}
+"""For a pipe, where the columns are always the same."""
 
 
 def _spread(values: Sequence[float], pattern: str) -> str:

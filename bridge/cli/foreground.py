@@ -1,30 +1,30 @@
-"""What `demo` and `simulate` share: the option `--provider`, and a run that ends on a signal."""
+"""Work in the foreground that a signal ends, such as `--watch`: the same lines again and again, in place."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final, TypeVar
 
 import anyio
 import click
 
-from bridge.simulator.vendor import vendor_names
+from bridge.clock import SystemClock
+from bridge.errors import UsageError
+from bridge.screen import Screen, can_move_cursor, screen_of
 
-F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-
-def provider_option(help_text: str) -> Callable[[F], F]:
-    """`--provider`, with the providers that can be simulated."""
-    return click.option(
-        "--provider",
-        default="kling",
-        show_default=True,
-        metavar="NAME",
-        type=click.Choice(vendor_names()),
-        help=help_text,
-    )
+EVERY_S: Final = 1.0
+ROWS_LEFT: Final = 1  # rows below the lines, so that the terminal does not scroll
+# Uses a separate screen without a cursor, like `top`. At the end, the terminal shows its former screen again.
+ENTER: Final = "\x1b[?1049h\x1b[?25l"
+LEAVE: Final = "\x1b[?25h\x1b[?1049l"
+HOME: Final = "\x1b[H"
+CLEAR_LINE: Final = "\x1b[K"
+CLEAR_REST: Final = "\x1b[J"
 
 
 def until_terminated(play: Callable[[], Awaitable[T]]) -> T:
@@ -48,3 +48,28 @@ def until_terminated(play: Callable[[], Awaitable[T]]) -> T:
 async def _cancel_on_signal(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
     async for _ in signals:
         scope.cancel()
+
+
+def keep_showing(draw: Callable[[Screen], Sequence[str]]) -> None:
+    """Show these lines once a second until Ctrl-C or SIGTERM; the last ones stay on the terminal. UsageError if the
+    output cannot replace lines."""
+    if not can_move_cursor(screen_of(sys.stdout)):
+        raise UsageError("--watch needs a terminal; in scripts, repeat the command")
+    last: Sequence[str] = ()
+
+    async def show() -> None:
+        nonlocal last
+        while True:
+            screen = screen_of(sys.stdout)
+            last = draw(screen)
+            lines = "".join(f"{line}{CLEAR_LINE}\n" for line in last[: screen.height - ROWS_LEFT])
+            click.echo(HOME + lines + CLEAR_REST, nl=False)
+            await SystemClock().sleep(EVERY_S)
+
+    click.echo(ENTER, nl=False)
+    try:
+        with suppress(KeyboardInterrupt):
+            until_terminated(show)
+    finally:
+        click.echo(LEAVE, nl=False)
+    click.echo("\n".join(last))

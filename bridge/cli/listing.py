@@ -73,7 +73,7 @@ def list_command(
             return list_watches(store, session.file, wanted, now=now, limit=limit)
 
         if watch:
-            from bridge.cli.refreshing import keep_showing
+            from bridge.cli.foreground import keep_showing
 
             keep_showing(lambda screen: _watched(find(), screen))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -29,14 +29,19 @@ def json_text(value: Any) -> str:
 
 
 def print_table(rows: Iterable[T], columns: Mapping[str, Callable[[T], str]]) -> None:
-    """Print a table of aligned columns, each with its heading and a function for its cells. The first lines are printed
-    before the last rows are computed. Nothing is cut or wrapped, so ids and URLs can be copied from a narrow terminal,
-    and `grep` finds them."""
+    """Print a table as `plain_table` makes it. The first lines are printed before the last rows are computed."""
+    for block in plain_table(rows, columns):
+        click.echo(block)
+
+
+def plain_table(rows: Iterable[T], columns: Mapping[str, Callable[[T], str]]) -> Iterator[str]:
+    """Blocks of lines with aligned columns, each with its heading and a function for its cells. Nothing is cut or
+    wrapped, so ids and URLs can be copied from a narrow terminal, and `grep` finds them."""
     values = ([printable(cell(row)) or "-" for cell in columns.values()] for row in rows)
     block = [list(columns), *islice(values, AT_ONCE)]
     widths = [min(max(map(cells, column)), MOST_PADDING) for column in zip(*block, strict=True)]
     while block:
-        click.echo("\n".join(_aligned(line, widths) for line in block))
+        yield "\n".join(_aligned(line, widths) for line in block)
         block = list(islice(values, AT_ONCE))
 
 

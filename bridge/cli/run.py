@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -92,16 +92,13 @@ def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said
         log.warning("settings.warning", reason=placed.warning)
     prepare(placed)
     group_access = is_service(loaded.path)
-    with DaemonLock(place, group_access=group_access) if isinstance(place, Path) else nullcontext() as lock:
-        store = session.opened()
+    held = DaemonLock(place, group_access=group_access) if isinstance(place, Path) else nullcontext()
+    with held as lock, closing(session.opened()) as store:
         if placed.is_adopted:
             log.warning("store.adopted", store=str(place), settings=str(loaded.path), reason=ADOPTED)
-        try:
-            if logs.is_for_people():
-                click.echo(start_summary(loaded, place, store.counts(), screen_of(sys.stderr)), err=True)
-            return anyio.run(_run, loaded, store, seen, once, timeout_s, place, said, lock.beat if lock else None)
-        finally:
-            store.close()
+        if logs.is_for_people():
+            click.echo(start_summary(loaded, place, store.counts(), screen_of(sys.stderr)), err=True)
+        return anyio.run(_run, loaded, store, seen, once, timeout_s, place, said, lock.beat if lock else None)
 
 
 async def _run(

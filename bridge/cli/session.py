@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,13 +87,10 @@ class CommandSession:
             is_new = create and not service
         if is_new:
             prepare(self.placed)
-        store = open_command_store(place, create=is_new, group_access=service)
-        if create:
-            self.note_owner(store)
-        try:
+        with closing(open_command_store(place, create=is_new, group_access=service)) as store:
+            if create:
+                self.note_owner(store)
             yield store
-        finally:
-            store.close()
 
     @contextmanager
     def reader(self) -> Iterator[ReadStore]:
@@ -101,11 +98,8 @@ class CommandSession:
         place = self.store_place
         if isinstance(place, Path) and not files.exists(place):
             raise self.no_store()
-        store = open_reader(place)
-        try:
+        with closing(open_reader(place)) as store:
             yield store
-        finally:
-            store.close()
 
     def no_store(self) -> StoreError:
         """The error for a missing store. The text says which command creates it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import click
 
-from bridge.cli.foreground import provider_option, until_terminated
+from bridge.cli.foreground import until_terminated
 from bridge.cli.session import command
 from bridge.clock import SystemClock
 from bridge.domain.proxies import NO_PROXY
@@ -19,9 +20,23 @@ from bridge.providers.catalogue import descriptions
 from bridge.providers.task_requests import task_request
 from bridge.simulator.callback_poster import CallbackPoster
 from bridge.simulator.simulated_provider import SimulatedProvider
-from bridge.simulator.vendor import load_vendor
+from bridge.simulator.vendor import load_vendor, vendor_names
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 CALLBACK_TIMEOUT_S: Final = 10.0
+
+
+def provider_option(help_text: str) -> Callable[[F], F]:
+    """`--provider`, with the providers that can be simulated."""
+    return click.option(
+        "--provider",
+        default="kling",
+        show_default=True,
+        metavar="NAME",
+        type=click.Choice(vendor_names()),
+        help=help_text,
+    )
 
 
 @command("simulate")

@@ -54,7 +54,7 @@ def status_command(session: CommandSession, as_json: bool, watch: bool, health: 
         return 1 if problem else 0
     session.warn_of_others()
     if watch:
-        from bridge.cli.refreshing import keep_showing
+        from bridge.cli.foreground import keep_showing
 
         keep_showing(lambda screen: list(_shown(session, screen)))
     elif as_json:

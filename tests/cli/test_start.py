@@ -15,7 +15,7 @@ from tests.cli.shell import Shell
 HEAVY: Final = {
     *("pydantic", "pydantic_core", "jinja2", "markupsafe", "httpx", "httpcore", "apprise", "requests", "rich", "re2"),
     *("jmespath", "psycopg", "structlog", "asyncio", "email", "ssl", "difflib", "importlib.resources", "tempfile"),
-    *("bridge.cli.usage_errors", "bridge.cli.refreshing", "bridge.cli.wait"),
+    *("bridge.cli.usage_errors", "bridge.cli.foreground", "bridge.cli.wait"),
     *("bridge.wiring", "bridge.domain.change", "bridge.store.full_store", "bridge.store.transaction"),
 }
 SCRIPT: Final = """\
