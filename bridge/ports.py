@@ -369,11 +369,9 @@ class FileSource(Source, Protocol):
 class Sink(Protocol):
     """One configured endpoint."""
 
-    def parcels(self, event: Event) -> Sequence[Parcel]:
-        """The event's bytes for each target. Pure; never raises."""
-
-    def plain_parcels(self, event: Event) -> Sequence[Parcel]:
-        """The same in the simplest form, for when `parcels` fails."""
+    def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
+        """The event's bytes for each target; with `plain`, in the simplest form, for when the usual one fails. Pure;
+        never raises."""
 
     def targets(self) -> Sequence[str]:
         """The targets in the settings. Each has its own queue."""

@@ -162,12 +162,9 @@ class RecordingSink:
         self._clock = clock
         self._targets = targets
 
-    def parcels(self, event: Event) -> Sequence[Parcel]:
+    def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
         body = f"{event.topic} {event.subject}".encode()
         return [Parcel(endpoint=self.name, target=target, body=body) for target in self._targets]
-
-    def plain_parcels(self, event: Event) -> Sequence[Parcel]:
-        return self.parcels(event)
 
     def targets(self) -> Sequence[str]:
         return self._targets

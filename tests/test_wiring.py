@@ -33,11 +33,13 @@ class FaultySink:
     """A sink of ours with a bug in the making of parcels."""
 
     def __init__(self, sink: Sink) -> None:
-        self.plain_parcels = sink.plain_parcels
+        self.sink = sink
         self.targets = sink.targets
         self.deliver = sink.deliver
 
-    def parcels(self, event: Event) -> Sequence[Parcel]:
+    def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
+        if plain:
+            return self.sink.parcels(event, plain=True)
         raise KeyError("a fault of ours")
 
 

@@ -70,15 +70,12 @@ class ArchiveSink:
         self._clock = clock
         self._link_to = link_to
 
-    def parcels(self, event: Event) -> Sequence[Parcel]:
+    def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
         """See `Sink.parcels`: none for an event without results to copy."""
         if event.topic is not Topic.TASK_SUCCEEDED or not any(wanted_copies(event.data, self._limits.kinds)):
             return []
         due_at = due_first(event.data.get("expires_at"))
         return [Parcel(endpoint=ARCHIVE, target="", body=documented(event), is_documented=True, due_at=due_at)]
-
-    def plain_parcels(self, event: Event) -> Sequence[Parcel]:
-        return self.parcels(event)
 
     def targets(self) -> Sequence[str]:
         return [""]

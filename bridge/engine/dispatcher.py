@@ -226,9 +226,9 @@ def parcels_by(
 def _rendered(name: str, sink: Sink, event: Event) -> Sequence[Parcel]:
     """One endpoint's parcels. After a bug in genbridge they are rendered in their simplest form, and other endpoints
     are not affected."""
-    for render in (sink.parcels, sink.plain_parcels):
+    for plain in (False, True):
         try:
-            return render(event)
+            return sink.parcels(event, plain=plain)
         except Exception:
             log.exception("parcel.bug", endpoint=name, event_id=event.event_id, topic=event.topic)
     return []

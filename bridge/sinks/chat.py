@@ -20,7 +20,7 @@ from bridge.sinks.chat_attempts import ChatTarget, ChatText, Fetch
 from bridge.sinks.chat_cards import TONES
 from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
-from bridge.sinks.texts import ChatTexts, WrittenMessage, bare_texts, read_stored
+from bridge.sinks.texts import ChatTexts, bare_texts, read_stored
 
 GIVE_UP_S: Final = 600.0  # an attempt that runs longer counts as failed
 
@@ -74,14 +74,8 @@ class ChatSink:
         self._wholes = {f"{place}:{url.digest}": self._new_target(url=url.url) for place, url in enumerate(urls, 1)}
         self._found: dict[str, ChatTarget] | None = None
 
-    def parcels(self, event: Event) -> Sequence[Parcel]:
-        return self._parcels(self._texts.write(event))
-
-    def plain_parcels(self, event: Event) -> Sequence[Parcel]:
-        return self._parcels(bare_texts(event))
-
-    def _parcels(self, written: WrittenMessage) -> Sequence[Parcel]:
-        body = written.stored()
+    def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
+        body = (bare_texts if plain else self._texts.write)(event).stored()
         return [Parcel(endpoint=self._name, target=target, body=body) for target in self.targets()]
 
     def targets(self) -> Sequence[str]:

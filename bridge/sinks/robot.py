@@ -66,15 +66,9 @@ class RobotSink:
         self._clock = settings.clock
         self._is_limited = False
 
-    def parcels(self, event: Event) -> Sequence[Parcel]:
-        return self._parcels(event, self._texts.write(event))
-
-    def plain_parcels(self, event: Event) -> Sequence[Parcel]:
-        return self._parcels(event, bare_texts(event))
-
-    def _parcels(self, event: Event, written: WrittenMessage) -> Sequence[Parcel]:
-        body, address = written.stored(), self._poster.address(event)
-        return [Parcel(endpoint=self._name, target="", body=body, address=address)]
+    def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
+        body = (bare_texts if plain else self._texts.write)(event).stored()
+        return [Parcel(endpoint=self._name, target="", body=body, address=self._poster.address(event))]
 
     def targets(self) -> Sequence[str]:
         return [""]

@@ -52,14 +52,9 @@ class WebhookSink:
         self._poster = Poster(name, settings, read=read_nothing, content_type=content_type)
         self._sign = (digest_signing if format == "newapi" else standard_signing)(secrets, endpoint=name)
 
-    def parcels(self, event: Event) -> Sequence[Parcel]:
-        return self._parcels(event, self._payload(event), is_documented=self._payload is documented)
-
-    def plain_parcels(self, event: Event) -> Sequence[Parcel]:
-        return self._parcels(event, documented(event), is_documented=True)
-
-    def _parcels(self, event: Event, body: bytes, *, is_documented: bool) -> Sequence[Parcel]:
-        address = self._poster.address(event)
+    def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
+        payload = documented if plain else self._payload
+        body, address, is_documented = payload(event), self._poster.address(event), payload is documented
         return [Parcel(endpoint=self._name, target="", body=body, address=address, is_documented=is_documented)]
 
     def targets(self) -> Sequence[str]:
