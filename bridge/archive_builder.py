@@ -24,7 +24,7 @@ from bridge.archive.archive_sink import ArchiveLimits, ArchiveSink, LinkTo
 from bridge.archive.bucket import Bucket
 from bridge.archive.download import AskAgain, Download
 from bridge.archive.folder import Folder
-from bridge.archive.keeper import FreeSpace, KeepRules
+from bridge.archive.keeper import KeepRules, space_problem
 from bridge.archive.part_file import PartFile
 from bridge.archive.place import PlaceFailed
 from bridge.config.load import Loaded
@@ -133,8 +133,8 @@ def _partial_of(place: Folder | Bucket) -> Path:
     return place.partial
 
 
-def _space_of(place: Folder | Bucket) -> FreeSpace:
-    return FreeSpace(place.root if isinstance(place, Folder) else place.partial)
+def _space_of(place: Folder | Bucket) -> Callable[[], str | None]:
+    return partial(space_problem, place.root if isinstance(place, Folder) else place.partial)
 
 
 def keep_rules(loaded: Loaded) -> KeepRules | None:

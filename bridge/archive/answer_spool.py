@@ -13,9 +13,8 @@ import anyio
 import anyio.to_thread
 
 from bridge.archive.content_sniffing import WrongContent, sniffed
-from bridge.archive.copy_failed import CopyFailed, Fetched
+from bridge.archive.download import CopyFailed, Fetched
 from bridge.archive.folder import FILE_MODE, make_folder, sync_folder
-from bridge.archive.keeper import Space
 from bridge.archive.part_file import PartFile
 from bridge.archive.place import PlaceFailed
 from bridge.domain.answer_file import AnswerFile
@@ -47,8 +46,9 @@ class AnswerSpool:
     """Writes each file of an answer to a folder, completely and synced, under a name derived from its task.
 
     The file's item gets the `sha256` of the content. An item without `sha256` means that the file could not be kept;
-    then the copy polls the provider again. `folder` creates the folder if necessary, or raises PlaceFailed. While the
-    disk hangs, no further files are kept, because the finish of a task must not wait for the disk.
+    then the copy polls the provider again. `folder` creates the folder if necessary, or raises PlaceFailed. `space` is
+    as for `ArchiveSink`. While the disk hangs, no further files are kept, because the finish of a task must not wait
+    for the disk.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class AnswerSpool:
         *,
         kinds: Collection[str],
         most_bytes: int,
-        space: Space,
+        space: Callable[[], str | None],
         within_s: float = KEEP_WITHIN_S,
     ) -> None:
         self._folder = folder
@@ -106,7 +106,7 @@ class AnswerSpool:
 
     def _keep_all(self, account: str, task_id: str, files: Collection[AnswerFile]) -> Digests:
         folder, found = self._folder(), dict[tuple[str, int], str]()
-        if (problem := self._space.problem()) is not None:
+        if (problem := self._space()) is not None:
             raise PlaceFailed(problem)
         make_folder(folder)
         for file in files:

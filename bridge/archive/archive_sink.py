@@ -10,10 +10,8 @@ import anyio.to_thread
 import orjson
 
 from bridge.archive.answer_spool import AnswerSpool
-from bridge.archive.copy_failed import CopyFailed, Fetched
 from bridge.archive.copy_record import CopyRecord
-from bridge.archive.download import Download
-from bridge.archive.keeper import Space
+from bridge.archive.download import CopyFailed, Download, Fetched
 from bridge.archive.part_file import PartFile, PartTaken
 from bridge.archive.place import Place, PlaceFailed
 from bridge.domain.archive_names import CopyMade, WantedCopy, due_first, mark, stems, wanted_copies
@@ -45,8 +43,8 @@ class ArchiveLimits:
 class ArchiveSink:
     """`ports.Sink`. An attempt makes all missing copies of a task, one after the other.
 
-    Existing copies are found again after a crash: each task has a record (`CopyRecord`) beside its copies, which
-    reserves their names and describes them.
+    `space` returns why there is no room for copies; None if there is. Existing copies are found again after a crash:
+    each task has a record (`CopyRecord`) beside its copies, which reserves their names and describes them.
     """
 
     def __init__(
@@ -57,7 +55,7 @@ class ArchiveSink:
         downloads: Mapping[str, Download],
         spool: AnswerSpool,
         limits: ArchiveLimits,
-        space: Space,
+        space: Callable[[], str | None],
         clock: Clock,
         link_to: LinkTo,
     ) -> None:
@@ -82,7 +80,7 @@ class ArchiveSink:
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """See `Sink.deliver`. It may take hours: it gives up on a slow server, but not on a large file."""
-        problem = await anyio.to_thread.run_sync(self._space.problem)
+        problem = await anyio.to_thread.run_sync(self._space)
         if problem is not None:
             return _wait(problem, NO_SPACE_S)
         data = orjson.loads(delivery.body)["data"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,31 +33,29 @@ class Bucket:
         self._made: S3Store | None = None
         self._uploads = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
 
-    @property
-    def store(self) -> S3Store:
-        """The connection, created when it is first used."""
-        if self._made is None:
-            try:
-                from obstore.store import S3Store
-            except ImportError:
-                raise PlaceFailed("archive.to names a bucket: install genbridge[s3]") from None
-            with self._reported():
-                self._made = S3Store.from_url(
-                    self._url,
-                    client_options={"timeout": "5m", "connect_timeout": "15s", "allow_http": True},
-                    retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
-                )
-        return self._made
+    @contextmanager
+    def _store(self) -> Iterator[S3Store]:
+        """The connection, created when it is first used. Converts the library's errors to PlaceFailed. Their text is
+        not used, because it may quote a signed address."""
+        try:
+            from obstore.exceptions import BaseError
+            from obstore.store import S3Store
+        except ImportError:
+            raise PlaceFailed("archive.to names a bucket: install genbridge[s3]") from None
+        try:
+            self._made = self._made or S3Store.from_url(
+                self._url,
+                client_options={"timeout": "5m", "connect_timeout": "15s", "allow_http": True},
+                retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
+            )
+            yield self._made
+        except (BaseError, OSError, ValueError) as error:
+            raise PlaceFailed(f"{self._url}: {type(error).__name__}") from error
 
     def read(self, path: str) -> bytes | None:
-        import obstore
-
-        store = self.store
-        with self._reported():
-            try:
-                return bytes(obstore.get(store, path).bytes())
-            except FileNotFoundError:
-                return None
+        with self._store() as store, suppress(FileNotFoundError):
+            return bytes(store.get(path).bytes())
+        return None
 
     def create(self, path: str, content: bytes) -> bool:
         return self._put(path, content, "application/json", mode="create")
@@ -86,61 +84,40 @@ class Bucket:
         return done
 
     def size(self, path: str) -> int | None:
-        import obstore
-
-        store = self.store
-        with self._reported():
-            try:
-                return int(obstore.head(store, path)["size"])
-            except FileNotFoundError:
-                return None
+        with self._store() as store, suppress(FileNotFoundError):
+            return int(store.head(path)["size"])
+        return None
 
     def entries(self) -> Iterator[StoredFile]:
-        import obstore
-
-        store = self.store
-        with self._reported():
-            for page in obstore.list(store, chunk_size=LIST_AT_ONCE):
+        with self._store() as store:
+            for page in store.list(chunk_size=LIST_AT_ONCE):
                 for one in page:
                     yield StoredFile(str(one["path"]), int(one["size"]), one["last_modified"].timestamp())
 
     async def chunks(self, path: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """A part of a file as it arrives."""
-        import obstore
-
-        store = self.store
-        with self._reported():
-            found = await obstore.get_async(store, path, options={"range": (start, stop)})
+        with self._store() as store:
+            found = await store.get_async(path, options={"range": (start, stop)})
             async for chunk in found.stream(min_chunk_size=STREAM_BYTES):
                 yield bytes(chunk)
 
     def delete(self, path: str) -> None:
-        import obstore
-
-        store = self.store
-        with self._reported():
-            try:
-                obstore.delete(store, path)
-            except FileNotFoundError:
-                return
+        with self._store() as store, suppress(FileNotFoundError):
+            store.delete(path)
 
     def signed_url(self, path: str, life: timedelta) -> str:
         """A URL signed by the bucket. Anyone who has it can download the file."""
-        import obstore
+        with self._store() as store:
+            import obstore
 
-        store = self.store
-        with self._reported():
             return str(obstore.sign(store, "GET", path, life))
 
     def _put(self, path: str, content: Any, media_type: str, *, mode: Any) -> bool:
-        import obstore
-        from obstore.exceptions import AlreadyExistsError
+        with self._store() as store:
+            from obstore.exceptions import AlreadyExistsError
 
-        store = self.store
-        with self._reported():
             try:
-                obstore.put(
-                    store,
+                store.put(
                     path,
                     content,
                     attributes={"Content-Type": media_type},
@@ -152,19 +129,6 @@ class Bucket:
             except AlreadyExistsError:
                 return False
         return True
-
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """Convert the library's errors to PlaceFailed. Their text is not used, because it may quote a signed
-        address."""
-        from obstore.exceptions import BaseError
-
-        try:
-            yield
-        except FileNotFoundError:
-            raise
-        except (BaseError, OSError, ValueError) as error:
-            raise PlaceFailed(f"{self._url}: {type(error).__name__}") from error
 
 
 def _chunks(source: Path) -> Iterator[bytes]:

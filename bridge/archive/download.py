@@ -8,14 +8,13 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 import anyio.abc
 import anyio.to_thread
 
-from bridge.archive.content_sniffing import WrongContent, sniffed
-from bridge.archive.copy_failed import CopyFailed, Fetched
+from bridge.archive.content_sniffing import FileType, WrongContent, sniffed
 from bridge.archive.part_file import PartFile
 from bridge.domain.archive_names import WantedCopy
 from bridge.domain.backoff import parse_retry_after
@@ -41,6 +40,28 @@ AskAgain = Callable[[str, str | None], Awaitable[Reading]]
 async def cannot_ask(task_id: str, action: str | None) -> Reading:
     """An `AskAgain` for a program that polls nothing."""
     return Reading(kind=Kind.TRANSIENT, detail="nobody can ask the provider")
+
+
+class Fetched(NamedTuple):
+    """A complete file in its part file, on disk."""
+
+    bytes: int
+    sha256: str
+    type: FileType
+
+
+class CopyFailed(Exception):
+    """Why a result could not be copied. `is_final`: another attempt cannot succeed. `is_refusal`: the server refuses
+    this URL, which becomes final when the URL has expired."""
+
+    def __init__(
+        self, reason: str, *, is_final: bool = False, is_refusal: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason: Final = reason
+        self.is_final: Final = is_final
+        self.is_refusal: Final = is_refusal
+        self.retry_after_s: Final = retry_after_s
 
 
 class Unsure(Exception):

@@ -26,11 +26,9 @@ class Folder:
         self.partial: Final = root / PARTIAL
 
     def read(self, path: str) -> bytes | None:
-        with _reported(self.root):
-            try:
-                return (self.root / path).read_bytes()
-            except FileNotFoundError:
-                return None
+        with _reported(self.root), suppress(FileNotFoundError):
+            return (self.root / path).read_bytes()
+        return None
 
     def create(self, path: str, content: bytes) -> bool:
         with _reported(self.root):
@@ -51,11 +49,9 @@ class Folder:
             return self._move_in(source, path)
 
     def size(self, path: str) -> int | None:
-        with _reported(self.root):
-            try:
-                return (self.root / path).stat().st_size
-            except FileNotFoundError:
-                return None
+        with _reported(self.root), suppress(FileNotFoundError):
+            return (self.root / path).stat().st_size
+        return None
 
     def entries(self) -> Iterator[StoredFile]:
         with _reported(self.root):

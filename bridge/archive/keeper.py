@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -27,42 +27,14 @@ UNFINISHED_S: Final = 7 * 86_400.0  # longer than all retries of a copy together
 _COPY: Final = re.compile(r"(.+)-\d+(?:-[a-z2-7]{8})?\.(?:data\.json|[^./]+)")
 
 
-class DiskUsage(Protocol):
-    """The result of `shutil.disk_usage`, in bytes."""
-
-    @property
-    def total(self) -> int: ...
-
-    @property
-    def free(self) -> int: ...
-
-
-class Space(Protocol):
-    """Whether there is room for copies."""
-
-    def problem(self) -> str | None:
-        """Why no copy may be made now; None if one may. Blocks."""
-
-
-class FreeSpace:
-    """The free space of the disk that holds a folder, which need not exist yet."""
-
-    def __init__(self, folder: Path, *, usage_of: Callable[[Path], DiskUsage] = shutil.disk_usage) -> None:
-        self._folder = folder
-        self._usage_of = usage_of
-
-    def problem(self) -> str | None:
-        """Why no copy may be made now; None if one may."""
-        folder = self._folder
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
-        try:
-            usage = self._usage_of(folder)
-        except OSError as error:
-            return f"{folder}: {error.strerror}"
-        if usage.free >= LEAST_FREE * usage.total:
-            return None
-        return f"less than {LEAST_FREE:.0%} of the disk is free at {self._folder}"
+def space_problem(folder: Path, *, usage_of: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage) -> str | None:
+    """Why there is no room for copies on the disk of this folder; None if there is. It need not exist yet. Blocks."""
+    existing = next(each for each in (folder, *folder.parents) if each.exists() or each == each.parent)
+    try:
+        total, _, free = usage_of(existing)
+    except OSError as error:
+        return f"{existing}: {error.strerror}"
+    return None if free >= LEAST_FREE * total else f"less than {LEAST_FREE:.0%} of the disk is free at {folder}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from bridge.account_catalogue import base_url_of, catalogue
 from bridge.archive.bucket import Bucket
-from bridge.archive.keeper import FreeSpace
+from bridge.archive.keeper import space_problem
 from bridge.archive.place import PlaceFailed
 from bridge.archive_builder import allowed_hosts, place_of
 from bridge.config.load import Loaded
@@ -38,7 +38,7 @@ def archive_findings(loaded: Loaded) -> Iterator[Finding]:
     folder = place.root
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    problem = FreeSpace(place.root).problem()
+    problem = space_problem(place.root)
     if not folder.is_dir():
         yield Finding(Level.ERROR, "archive", f"{folder} is not a folder")
     elif not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):

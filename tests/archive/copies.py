@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial as bound
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from bridge.archive.answer_spool import KEEP_WITHIN_S, AnswerSpool
 from bridge.archive.archive_sink import ArchiveLimits, ArchiveSink
 from bridge.archive.download import AskAgain, Download, cannot_ask
 from bridge.archive.folder import Folder
-from bridge.archive.keeper import FreeSpace, Space
+from bridge.archive.keeper import space_problem
 from bridge.archive.part_file import PartFile
 from bridge.archive.place import Place
 from bridge.domain.archive_names import COPIED_KINDS
@@ -54,7 +55,7 @@ def archive_in(
     key_for: KeyFor = no_key,
     now: float = ENDED_AT + 60,
     pace: Pace | None = None,
-    space: Space | None = None,
+    space: Callable[[], str | None] | None = None,
     ask_again: AskAgain = cannot_ask,
 ) -> ArchiveSink:
     """The sink of an archive in this folder. Hosts are allowed as the account's own host is."""
@@ -71,7 +72,7 @@ def archive_in(
         },
         spool=spool_in(root, most_bytes=most_bytes, kinds=kinds, space=space),
         limits=ArchiveLimits(kinds=kinds, most_bytes=most_bytes),
-        space=space or FreeSpace(root),
+        space=space or bound(space_problem, root),
         clock=FakeClock(now),
         link_to=link_to,
     )
@@ -82,11 +83,11 @@ def spool_in(
     *,
     most_bytes: int = 1 << 30,
     kinds: Sequence[str] = COPIED_KINDS,
-    space: Space | None = None,
+    space: Callable[[], str | None] | None = None,
     within_s: float = KEEP_WITHIN_S,
 ) -> AnswerSpool:
     """Where the files inside answers wait, beside that archive."""
-    space = space or FreeSpace(root)
+    space = space or bound(space_problem, root)
     return AnswerSpool(lambda: root / ".partial", kinds=kinds, most_bytes=most_bytes, space=space, within_s=within_s)
 
 

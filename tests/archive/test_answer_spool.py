@@ -117,15 +117,14 @@ async def damaged(root: Path) -> Event:
 
 async def unkept(root: Path) -> Event:
     """The event of a file that could not be kept: the end of its task is told all the same."""
-    event = event_of(await spool_in(root, space=NoSpace()).keep("kling", "t-1", answer(PNG)))
+    event = event_of(await spool_in(root, space=no_space).keep("kling", "t-1", answer(PNG)))
     assert "sha256" not in event.data["task_result"]["images"][0]
     assert left(root) == []
     return event
 
 
-class NoSpace:
-    def problem(self) -> str | None:
-        return "less than 5% of the disk is free"
+def no_space() -> str:
+    return "less than 5% of the disk is free"
 
 
 @pytest.mark.parametrize("how", [lost, damaged, unkept])

@@ -388,14 +388,13 @@ async def test_two_daemons_at_one_folder_write_no_file_under_two_names(tmp_path:
     assert set(files(tmp_path / "shared")) == {f"{FOLDER}/cat.json", f"{FOLDER}/cat-1.mp4"}
 
 
-class NoSpace:
-    def problem(self) -> str | None:
-        return "less than 5% of the disk is free"
+def no_space() -> str:
+    return "less than 5% of the disk is free"
 
 
 async def test_without_disk_space_copies_wait_and_no_request_is_sent(tmp_path: Path) -> None:
     async with loopback(answers(200, MP4)) as server:
-        outcome = await copied(archive_in(tmp_path, space=NoSpace()), finished(f"{server.url}/a.mp4"))
+        outcome = await copied(archive_in(tmp_path, space=no_space), finished(f"{server.url}/a.mp4"))
 
     assert isinstance(outcome, Deferred)
     assert (outcome.holds_queue, outcome.is_counted) == (True, False)

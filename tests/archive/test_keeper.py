@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import anyio
 import pytest
 
 from bridge.archive.folder import PARTIAL, Folder
-from bridge.archive.keeper import FreeSpace, Keeper, KeepRules, tidy
+from bridge.archive.keeper import Keeper, KeepRules, space_problem, tidy
 from tests.fakes import FakeClock
 
 NOW = 1_762_000_000.0
@@ -95,14 +94,8 @@ async def test_the_keeper_tidies_at_once_when_the_settings_change_and_then_every
         group.cancel_scope.cancel()
 
 
-class Usage(NamedTuple):
-    total: int
-    used: int
-    free: int
-
-
 @pytest.mark.parametrize(("percent", "is_enough"), [(4, False), (5, True)])
 def test_below_five_percent_of_free_space_no_copy_is_made(tmp_path: Path, percent: int, is_enough: bool) -> None:
-    space = FreeSpace(tmp_path / "not" / "yet", usage_of=lambda _: Usage(1000, 1000 - percent * 10, percent * 10))
+    usage = (1000, 1000 - percent * 10, percent * 10)
 
-    assert (space.problem() is None) == is_enough
+    assert (space_problem(tmp_path / "not" / "yet", usage_of=lambda _: usage) is None) == is_enough
