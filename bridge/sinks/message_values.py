@@ -13,7 +13,7 @@ from bridge.domain.own_words import in_language
 from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of, with_paths_of
 from bridge.domain.task import RESULT_GONE, Json
 from bridge.sinks.chat_cards import CardLink, markdown_link
-from bridge.sinks.chat_wording import CHINESE, ENGLISH, LANGUAGES, MARKS, TOPIC_MARKS, ChatWording
+from bridge.sinks.chat_wording import CHINESE, ENGLISH, MARKS, TOPIC_MARKS, ChatWording
 from bridge.sinks.human_time import LOCAL, SOON_S, human_duration, human_expiry, human_instant
 from bridge.sinks.neutral import link, neutral, neutral_json
 from bridge.sinks.result_size import copies_in, copies_place, copies_size, have_links, result_size
@@ -55,7 +55,7 @@ class ChatStyle:
 
     @property
     def words(self) -> ChatWording:
-        return LANGUAGES[self.language]
+        return ChatWording(self.language)
 
 
 def template_values(event: Event, style: ChatStyle | None = None) -> dict[str, object]:
@@ -216,8 +216,8 @@ def _is_gone(data: Mapping[str, Json]) -> bool:
 def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWording) -> str | None:
     """The reason, as a sentence; for operators also what to do."""
     data, topic = event.data, event.topic
-    said, language = data.get("reason"), "zh" if words is CHINESE else "en"
-    reason = neutral(in_language(said, language)) or None if isinstance(said, str) else None
+    said = data.get("reason")
+    reason = neutral(in_language(said, words.language)) or None if isinstance(said, str) else None
     if topic not in OPERATOR_TOPICS and isinstance(said, str):
         reason = _codes_last(said, words) or reason
     if topic in OPERATOR_TOPICS:
@@ -244,7 +244,7 @@ def _codes_last(said: str, words: ChatWording) -> str | None:
         return None
     status, code, message = found["status"], found["code"] or found["alone"], found["message"]
     codes = [status, words.code.format(code=neutral(code)) if code else None]
-    text = neutral(in_language(message, "zh" if words is CHINESE else "en")).rstrip(".。")
+    text = neutral(in_language(message, words.language)).rstrip(".。")
     return words.with_codes.format(text=text, codes=words.comma.join(filter(None, codes))) if text else None
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bridge.domain.event import Event, Topic
 from bridge.domain.task import Snapshot
 from bridge.errors import ConfigError
-from bridge.sinks.chat_wording import LANGUAGES
+from bridge.sinks.chat_wording import CHINESE, ENGLISH
 from bridge.sinks.human_time import human_duration, human_instant
 from bridge.sinks.message_values import NAMES, ChatStyle, template_values
 from bridge.sinks.payloads import newapi
@@ -243,7 +243,7 @@ def test_names_of_earlier_versions_keep_their_meaning() -> None:
 
 
 def test_every_topic_has_its_word_and_every_name_its_value() -> None:
-    for words in LANGUAGES.values():
+    for words in (ENGLISH, CHINESE):
         assert set(words.outcomes) == set(words.tails) == set(Topic)
     for event in every_sample():
         assert set(template_values(event)) == set(NAMES)
