@@ -21,7 +21,7 @@ from bridge.domain.sample import is_sample
 from bridge.expressions.hook_url import has_expression, pieces_of
 
 if TYPE_CHECKING:
-    from bridge.sinks.address_values import AddressValue
+    from bridge.sinks.templates import TextTemplate
 
 NAMES: Final = "account action event_id label meta provider task_id topic".split()
 """The names that an expression may use; null when unknown."""
@@ -83,7 +83,7 @@ class HookAddress:
 
     def _value(self, source: str, known: Mapping[str, object]) -> str:
         try:
-            return self._templates[source].render(known, most_chars=MOST_CHARS)
+            return self._templates[source].render_whole(known, most_chars=MOST_CHARS)
         except ValueError as fault:
             raise Unaddressed(f"{self._where}: {{{{ {source} }}}}: {fault}") from None
 
@@ -107,13 +107,13 @@ class HookAddress:
         return made
 
 
-def _templates(sources: Sequence[str]) -> Mapping[str, AddressValue]:
+def _templates(sources: Sequence[str]) -> Mapping[str, TextTemplate]:
     """The template of each expression."""
     if not sources:
         return {}
-    from bridge.sinks.address_values import AddressValue  # here, because few URLs have expressions
+    from bridge.sinks.templates import URL_VALUES, TextTemplate  # here, because few URLs have expressions
 
-    return {source: AddressValue(source, names=NAMES) for source in sources}
+    return {source: TextTemplate(f"{{{{ {source} }}}}", names=NAMES, sandbox=URL_VALUES) for source in sources}
 
 
 def sample_url(url: str) -> str:

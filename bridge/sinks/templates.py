@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import quote
 
 import jinja2
 import jinja2.meta
@@ -169,4 +170,16 @@ def _refuse_unknown(tree: nodes.Template, names: Collection[str]) -> None:
         raise TemplateFault(f'unknown name "{name}"; {hint}')
 
 
+def _in_url(value: object) -> str:
+    """A value of a webhook's URL, percent-encoded."""
+    if value is None or isinstance(value, jinja2.Undefined):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        raise TypeError("the value is neither text nor a number")
+    return quote(str(value), safe="", errors="replace")
+
+
 _TEXT: Final = Sandbox()
+URL_VALUES: Final = Sandbox(undefined=jinja2.ChainableUndefined, finalize=_in_url)
