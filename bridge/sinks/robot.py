@@ -23,9 +23,8 @@ from bridge.sinks.attached_files import (
 )
 from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.chat_services import READERS, ROBOTS
-from bridge.sinks.chat_services.chat_service import Chat, RobotMessage
+from bridge.sinks.chat_services.chat_service import Chat, FileForm, RobotMessage
 from bridge.sinks.message_values import ChatStyle
-from bridge.sinks.multipart import FileForm, encoded_form
 from bridge.sinks.neutral import neutral
 from bridge.sinks.posting import Poster, PostSettings
 from bridge.sinks.splitting import count_sent, mark_sent, split_text
@@ -213,7 +212,7 @@ class RobotSink:
         return self._limited(outcome, verdict), verdict.moved_to if verdict is not None else ""
 
     async def _post_form(self, url: str, form: FileForm) -> tuple[Outcome, Verdict | None]:
-        content_type, body = encoded_form(form)
+        content_type, body = form.encoded()
         outcome, verdict = await self._poster.post(form.url(url), body, content_type=content_type)
         return self._limited(outcome, verdict), verdict
 

@@ -7,12 +7,12 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bridge.domain.task import Json
 from bridge.sinks.answers import AnswerReader
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard
-from bridge.sinks.multipart import FileForm
 from bridge.sinks.splitting import MessageLimit
 
 RobotMessage = dict[str, Json]
@@ -28,8 +28,38 @@ class Chat:
     previews: bool = False
 
 
-def _no_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
-    return None
+class FileForm(NamedTuple):
+    """One request with files, as `multipart/form-data`. If `method` is set, it replaces the last segment of the robot's
+    path."""
+
+    fields: Mapping[str, str]
+    files: Mapping[str, ResultFile]
+    method: str = ""
+
+    def url(self, robot_url: str) -> str:
+        """The URL of this request, derived from the robot's URL for messages."""
+        if not self.method:
+            return robot_url
+        path, _, query = robot_url.partition("?")
+        method, _, more = self.method.partition("?")
+        queries = "&".join(filter(None, (query, more)))
+        return f"{path.rpartition('/')[0]}/{method}{'?' if queries else ''}{queries}"
+
+    def encoded(self) -> tuple[str, bytes]:
+        """Its content type and its body."""
+        from urllib3 import encode_multipart_formdata  # here, because few robots send files
+        from urllib3.fields import RequestField
+
+        parts = []
+        for name, text in self.fields.items():
+            parts.append(RequestField(name, text.encode("utf-8", "replace")))
+            media_type = "application/json" if name == "payload_json" else "text/plain; charset=utf-8"
+            parts[-1].make_multipart(content_type=media_type)
+        for name, file in self.files.items():
+            parts.append(RequestField(name, file.content, file.name))
+            parts[-1].make_multipart(content_type=file.media_type)
+        body, content_type = encode_multipart_formdata(parts)
+        return content_type, body
 
 
 def _no_form(card: ChatCard, chat: Chat, files: Sequence[ResultFile]) -> FileForm | None:
@@ -69,7 +99,7 @@ class Robot:
 
     limit: MessageLimit
     write: Callable[[str, Chat], RobotMessage]
-    write_card: Callable[[ChatCard, Chat], RobotMessage | None] = _no_card
+    write_card: Callable[[ChatCard, Chat], RobotMessage | None]
     url: Callable[[str], str] = str
     penalty_s: float = 0.0
     file_bytes: int = 0

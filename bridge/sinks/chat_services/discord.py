@@ -15,9 +15,8 @@ from bridge.encoding import encode
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, number, object_of, refusal, retry_after_in, text_in
 from bridge.sinks.attached_files import ResultFile
-from bridge.sinks.chat_cards import COLORS, ChatCard, card_bare_lines, card_quiet_lines, markdown_link
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, LaterFiles, Robot, RobotMessage
-from bridge.sinks.multipart import FileForm
+from bridge.sinks.chat_cards import COLORS, ChatCard, card_bare_lines, card_quiet_lines
+from bridge.sinks.chat_services.chat_service import Chat, ChatService, FileForm, LaterFiles, Robot, RobotMessage
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
 _LIMIT: Final = MessageLimit(size=2000, measure=utf16_units, lone_url=4096)
@@ -40,10 +39,8 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
         return message if len(below) <= _LIMIT.lone_url else None
     grid = card.pictures if chat.previews and not card.has_players else ()
     if 2 <= len(grid) <= _MOST_IN_GRID:
-        links = " · ".join(markdown_link(link, suppressed=True) for link in card.links)
         message["embeds"] = [{"url": grid[0], "color": COLORS[card.tone], "image": {"url": url}} for url in grid]
-        story = [markdown_link(card.story, suppressed=True)] if card.story is not None else []
-        lines = [title, *card.before, links, *card.quiet, *story]
+        lines = [title, card_quiet_lines(card)]
     else:
         lines = [title, card_bare_lines(card)]
     message["content"] = "\n".join(lines)
