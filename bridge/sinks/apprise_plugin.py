@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from bridge.sinks import plugin_targets
-from bridge.sinks.attached_files import MOST_FILES, ResultFile
+from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import (
     CardLink,
     ChatCard,
@@ -28,6 +28,7 @@ from bridge.sinks.plugin_files import held_file, improve_matrix
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import recording
 from bridge.sinks.splitting import MessageLimit, split_text, utf8_bytes
+from bridge.sinks.texts import WrittenMessage
 from bridge.sinks.url_scrubber import without_secrets
 
 CONNECT_TIMEOUT_S: Final = 10.0  # unless the plugin's URL sets one (cto=)
@@ -144,24 +145,11 @@ class ApprisePlugin:
         is_slack_hook = "slack" in self.schemes and "hook" in str(getattr(self.plugin, "mode", ""))
         return bool(self.plugin.attachment_support) and not is_slack_hook
 
-    def files_of(self, card: ChatCard) -> list[CardLink]:
-        """The results of this card that can be sent to the service as files; empty if it accepts none, or if there are
-        too many."""
-        if not card.has_files or not self.takes_files or len(card.links) > MOST_FILES:
-            return []
-        if not self.is_mail:
-            return list(card.links)
-        if all(each.kind == "images" for each in card.links):
-            return list(card.links)
-        return [CardLink(label="", url=url, kind="images") for url in card.pictures[:1]]  # never a video
-
-    def why_no_files(self, card: ChatCard) -> str:
-        """Why `files_of` is empty although the service accepts files and there are results; otherwise ""."""
-        if not self.plugin.attachment_support or not card.links:
-            return ""
-        if not card.has_files:
-            return "sent as a link: it opens only with the API key"
-        return f"sent as links: more than {MOST_FILES} results" if len(card.links) > MOST_FILES else ""
+    def files_of(self, card: ChatCard) -> Sequence[CardLink]:
+        """The results of this card that can be sent to the service as files: an email never gets a video."""
+        if not self.is_mail or all(each.kind == "images" for each in card.links):
+            return card.links
+        return [CardLink(label="", url=url, kind="images") for url in card.pictures[:1]]
 
     @property
     def is_mail(self) -> bool:
@@ -206,16 +194,14 @@ class ApprisePlugin:
             attach.add(new_file(content=each.content, name=each.name, mimetype=each.media_type))
         return attach
 
-    def messages(
-        self, title: str, body: str, *, rest_at: str, card: ChatCard | None = None, files_follow: bool = False
-    ) -> list[ChatMessage]:
+    def messages(self, written: WrittenMessage, *, rest_at: str, files_follow: bool) -> list[ChatMessage]:
         """The messages for this text, in order. The result is the same in every attempt. `rest_at` is as for
         `split_text`.
 
         A service with titles gets the title with each message. For others it is the first line of the text. A service
         that shows links by their names gets the card, if it fits.
         """
-        plugin = self.plugin
+        plugin, title, body, card = self.plugin, written.title, written.body, written.card
         if plugin.overflow_mode != "upstream":
             return [ChatMessage(title, body)]  # its URL sets another format
         limit = self._limit()

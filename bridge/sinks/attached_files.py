@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from bridge.net.client import Unanswered
 from bridge.net.outside_client import BodyStopped, OutsideAnswer, OutsideClient
+from bridge.sinks.chat_cards import CardLink, ChatCard
 
 MOST_FILES: Final = 10  # maximum in one message, and in a Telegram album
 MOST_REASONS: Final = 200
@@ -34,14 +35,6 @@ class ResultFile(NamedTuple):
     name: str
     media_type: str
     content: bytes
-
-
-class WantedFile(NamedTuple):
-    """A result to attach: its kind, its URL, and the path of its copy in the archive ("" without a copy)."""
-
-    kind: str
-    url: str
-    copy: str = ""
 
 
 ReadCopy = Callable[[str, int], bytes | None]
@@ -82,7 +75,20 @@ class ResultFiles:
         self._refused: OrderedDict[tuple[str, ...], str] = OrderedDict()
         self._fetching: dict[tuple[str, ...], anyio.Lock] = {}  # several targets need the same files at the same time
 
-    async def fetch(self, wanted: Sequence[WantedFile], *, most_bytes: int) -> tuple[ResultFile, ...]:
+    async def of_card(
+        self, card: ChatCard, wanted: Sequence[CardLink], most_bytes: int
+    ) -> tuple[Sequence[ResultFile], str]:
+        """The files to attach to a message with this card; or none, and the reason."""
+        if not card.has_files:
+            return (), "sent as a link: it opens only with the API key"
+        if len(card.links) > MOST_FILES:
+            return (), f"sent as links: more than {MOST_FILES} results"
+        try:
+            return await self.fetch(wanted, most_bytes=most_bytes), ""
+        except NoFile as problem:
+            return (), f"sent as a link: {problem}"
+
+    async def fetch(self, wanted: Sequence[CardLink], *, most_bytes: int) -> tuple[ResultFile, ...]:
         """All of these results. NoFile if one of them cannot be attached."""
         key = tuple(each.url for each in wanted)
         fetching = self._fetching.setdefault(key, anyio.Lock())
@@ -94,7 +100,7 @@ class ResultFiles:
                 self._fetching.pop(key, None)
 
     async def _fetch_once(
-        self, key: tuple[str, ...], wanted: Sequence[WantedFile], most_bytes: int
+        self, key: tuple[str, ...], wanted: Sequence[CardLink], most_bytes: int
     ) -> tuple[ResultFile, ...]:
         if key in self._refused:
             raise NoFile(self._refused[key])
@@ -116,7 +122,7 @@ class ResultFiles:
         while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > 2 * self.most_bytes:
             self._kept.popitem(last=False)
 
-    async def _fetch_all(self, wanted: Sequence[WantedFile], most_bytes: int) -> tuple[ResultFile, ...]:
+    async def _fetch_all(self, wanted: Sequence[CardLink], most_bytes: int) -> tuple[ResultFile, ...]:
         files: list[ResultFile] = []
         for number, each_wanted in enumerate(wanted, 1):
             left = most_bytes - sum(len(each.content) for each in files)
@@ -127,7 +133,7 @@ class ResultFiles:
             files.append(file if is_new else file._replace(name=f"{number}-{file.name}"))
         return tuple(files)
 
-    async def _copy(self, wanted: WantedFile, number: int, left: int) -> ResultFile | None:
+    async def _copy(self, wanted: CardLink, number: int, left: int) -> ResultFile | None:
         """The copy in the archive, if it exists and fits."""
         if not wanted.copy:
             return None
@@ -137,7 +143,7 @@ class ResultFiles:
         media_type = mimetypes.guess_type(wanted.copy)[0] or _DEFAULTS.get(wanted.kind, "application/octet-stream")
         return ResultFile(name=_name(wanted.copy, media_type, number), media_type=media_type, content=content)
 
-    async def _fetch(self, wanted: WantedFile, number: int, left: int, most_bytes: int) -> ResultFile:
+    async def _fetch(self, wanted: CardLink, number: int, left: int, most_bytes: int) -> ResultFile:
         kind, url = wanted.kind, wanted.url
         if url in self._known:
             media_type = mimetypes.guess_type(urlsplit(url).path)[0] or _DEFAULTS[kind]

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from anyio import from_thread
 from anyio.lowlevel import current_token
 
 from bridge.domain.delivery import Deferred, Delivery, Outcome
 from bridge.domain.event import Event, Parcel
 from bridge.sinks.apprise_plugin import separate_targets
-from bridge.sinks.attached_files import ResultFile, ResultFiles, WantedFile
-from bridge.sinks.chat_attempts import ChatTarget, ChatText, Fetch
-from bridge.sinks.chat_cards import TONES
+from bridge.sinks.attached_files import ResultFiles
+from bridge.sinks.chat_attempts import ChatAttempt, ChatTarget
 from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
 from bridge.sinks.texts import ChatTexts, bare_texts, read_stored
@@ -89,28 +87,7 @@ class ChatSink:
             written = read_stored(delivery.body)
         except (ValueError, KeyError, TypeError):
             return Deferred(reason=f"created for a webhook, but endpoints.{self._name} is now a chat")
-        return await target.send(
-            ChatText(
-                title=written.title,
-                body=written.body,
-                card=written.card,
-                tone=TONES.get(delivery.topic, "info"),
-                rest_at=f"genbridge show {delivery.subject}".rstrip(),
-                sent_so_far=delivery.sent_so_far,
-                fetch=self._fetch() if self._files is not None else None,
-            )
-        )
-
-    def _fetch(self) -> Fetch:
-        """A function that downloads files in this event loop, for the thread of an attempt."""
-        token, files = current_token(), self._files
-
-        def fetch(wanted: Sequence[WantedFile], most_bytes: int) -> Sequence[ResultFile]:
-            if files is None:
-                return ()
-            return from_thread.run(partial(files.fetch, wanted, most_bytes=most_bytes), token=token)
-
-        return fetch
+        return await target.send(ChatAttempt(delivery, written, self._files, current_token()))
 
     def _queues(self) -> Mapping[str, ChatTarget]:
         if self._found is None:

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
-from bridge.domain.delivery import Accepted, Deferred, Outcome
+from anyio import from_thread
+from anyio.lowlevel import EventLoopToken
+
+from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome
 from bridge.sinks import chat_judging
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
-from bridge.sinks.attached_files import REFUSED_FILE, NoFile, ResultFile, WantedFile, counted_files
+from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, counted_files
 from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
-from bridge.sinks.chat_cards import ChatCard
+from bridge.sinks.chat_cards import TONES
 from bridge.sinks.neutral import one_line
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import ChatNetwork, Recording, recording
 from bridge.sinks.splitting import count_sent, mark_sent
+from bridge.sinks.texts import WrittenMessage
 from bridge.sinks.url_scrubber import without_secrets
 
 THREADS_PER_TARGET: Final = 2  # one for the current attempt, and one for an abandoned attempt that still hangs
 
 
-Fetch = Callable[[Sequence[WantedFile], int], Sequence[ResultFile]]
-"""Returns the files of these results, at most this many bytes together. NoFile if they cannot be attached."""
+class ChatAttempt(NamedTuple):
+    """One attempt. It runs in a thread, but its files are downloaded in the event loop of `token`."""
 
+    delivery: Delivery
+    written: WrittenMessage
+    files: ResultFiles | None
+    token: EventLoopToken
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatText:
-    """The content of one delivery, and where the reader finds the rest if it does not fit."""
-
-    title: str
-    body: str
-    tone: str
-    rest_at: str
-    sent_so_far: str  # marks the messages that earlier attempts have sent
-    card: ChatCard | None = None  # the same in parts, for services that can show more than text
-    fetch: Fetch | None = None  # downloads the files of results, in the thread of the attempt
+    @property
+    def tone(self) -> str:
+        return TONES.get(self.delivery.topic, "info")
 
 
 class ChatTarget:
@@ -61,27 +61,27 @@ class ChatTarget:
         self._threads = CallThreads(count=THREADS_PER_TARGET, name=f"chat-{name}")
         self._idle: list[ApprisePlugin] = []
 
-    async def send(self, text: ChatText) -> Outcome:
+    async def send(self, attempt: ChatAttempt) -> Outcome:
         """Make one attempt. Raises nothing, except for cancellation.
 
         An attempt that takes longer than the time-out may still succeed, so this waits for its outcome for `give_up_s`.
         Until then nothing else is sent to this target, because its queue waits for this attempt.
         """
         try:
-            return await self._threads.run(partial(self._attempt, text), timeout_s=self._give_up_s)
+            return await self._threads.run(partial(self._attempt, attempt), timeout_s=self._give_up_s)
         except NoThread as problem:
             return Deferred(reason=str(problem))
         except CallTimeout as problem:
             return Deferred(reason=str(problem), is_unanswered=True)
 
-    def _attempt(self, text: ChatText) -> Outcome:
+    def _attempt(self, attempt: ChatAttempt) -> Outcome:
         """Runs in a thread. Returns an outcome, even if the plugin fails in an unexpected way."""
         with recording(self._network) as recorded:
             plugin: ApprisePlugin | None = None
             sent: list[ChatMessage] = []
             try:
                 plugin = self._idle_plugin() or self._new_plugin()
-                outcome = _send_all(plugin, text, sent, recorded)
+                outcome = _send_all(plugin, attempt, sent, recorded)
                 if isinstance(outcome, Accepted):
                     self._idle.append(plugin)
                     return outcome
@@ -112,17 +112,18 @@ class ChatTarget:
 
 
 def _send_all(
-    plugin: ApprisePlugin, text: ChatText, sent: list[ChatMessage], recorded: Recording
+    plugin: ApprisePlugin, attempt: ChatAttempt, sent: list[ChatMessage], recorded: Recording
 ) -> Accepted | Deferred:
     """Send the messages of a delivery that were not accepted before; adds accepted ones to `sent`.
 
     Files never affect the outcome: without them, or if the service refuses them, the message is sent with its links.
     """
-    files, note = _files(plugin, text)
-    whole = plugin.with_files(text.card, files) if files and text.card is not None else None
-    if whole is not None and not text.sent_so_far:
+    written, sent_so_far = attempt.written, attempt.delivery.sent_so_far
+    files, note = _files(plugin, attempt)
+    whole = plugin.with_files(written.card, files) if files and written.card is not None else None
+    if whole is not None and not sent_so_far:
         recorded.exchanges.clear()
-        if plugin.notify(whole, tone=text.tone, files=files):
+        if plugin.notify(whole, tone=attempt.tone, files=files):
             outcome = chat_judging.sent(recorded.exchanges, plugin.schemes)
         else:
             outcome = chat_judging.failed(recorded.exchanges, plugin.schemes, recorded.log)
@@ -134,12 +135,13 @@ def _send_all(
             return outcome
         note = REFUSED_FILE
     follows = bool(files) and whole is None
-    messages = plugin.messages(text.title, text.body, rest_at=text.rest_at, card=text.card, files_follow=follows)
-    sent += messages[: count_sent(_texts(messages), text.sent_so_far)]
+    rest_at = f"genbridge show {attempt.delivery.subject}".rstrip()
+    messages = plugin.messages(written, rest_at=rest_at, files_follow=follows)
+    sent += messages[: count_sent(_texts(messages), sent_so_far)]
     doubt = ""
     for message in messages[len(sent) :]:
         recorded.exchanges.clear()
-        if not plugin.notify(message, tone=text.tone):
+        if not plugin.notify(message, tone=attempt.tone):
             return chat_judging.failed(recorded.exchanges, plugin.schemes, recorded.log)
         outcome = chat_judging.sent(recorded.exchanges, plugin.schemes)
         if isinstance(outcome, Deferred):
@@ -147,23 +149,17 @@ def _send_all(
         sent.append(message)
         doubt = doubt or outcome.doubt
     if follows:
-        note = _follow_up(plugin, text, files)
+        note = _follow_up(plugin, attempt, files)
     return Accepted(detail=", ".join(filter(None, (_service(plugin), note))), doubt=doubt)
 
 
-def _files(plugin: ApprisePlugin, text: ChatText) -> tuple[Sequence[ResultFile], str]:
+def _files(plugin: ApprisePlugin, attempt: ChatAttempt) -> tuple[Sequence[ResultFile], str]:
     """The files to attach; or none, and the reason."""
-    if text.card is None or text.fetch is None:
+    card, files = attempt.written.card, attempt.files
+    wanted = plugin.files_of(card) if card is not None and plugin.takes_files else ()
+    if card is None or files is None or not wanted:
         return (), ""
-    wanted = plugin.files_of(text.card)
-    if not wanted:
-        return (), plugin.why_no_files(text.card)
-    try:
-        return text.fetch(
-            [WantedFile(each.kind, each.url, each.copy) for each in wanted], plugin.most_file_bytes(text.card)
-        ), ""
-    except NoFile as problem:
-        return (), f"sent as a link: {problem}"
+    return from_thread.run(files.of_card, card, wanted, plugin.most_file_bytes(card), token=attempt.token)
 
 
 def _was_refused(recorded: Recording) -> bool:
@@ -172,11 +168,11 @@ def _was_refused(recorded: Recording) -> bool:
     return all(each.answer is not None and not each.is_good for each in recorded.exchanges)
 
 
-def _follow_up(plugin: ApprisePlugin, text: ChatText, files: Sequence[ResultFile]) -> str:
+def _follow_up(plugin: ApprisePlugin, attempt: ChatAttempt, files: Sequence[ResultFile]) -> str:
     """Send the files after their text, in one attempt. The text was already accepted, so a failure here changes
     nothing."""
     try:
-        if plugin.notify(ChatMessage("", ""), tone=text.tone, files=files):
+        if plugin.notify(ChatMessage("", ""), tone=attempt.tone, files=files):
             return counted_files(files)
     except Exception as error:  # an error of the plugin with a file
         return f"sent as a link: {type(error).__name__} with the file"

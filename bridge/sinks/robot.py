@@ -12,15 +12,7 @@ from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Undeli
 from bridge.domain.event import OPERATOR_TOPICS, Event, Parcel, Topic
 from bridge.encoding import encode
 from bridge.sinks.answers import Verdict
-from bridge.sinks.attached_files import (
-    MOST_FILES,
-    REFUSED_FILE,
-    NoFile,
-    ResultFile,
-    ResultFiles,
-    WantedFile,
-    counted_files,
-)
+from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, counted_files
 from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.chat_services import READERS, ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat, FileForm, RobotMessage
@@ -117,15 +109,7 @@ class RobotSink:
             return (), ""
         if not self._robot.file_bytes:
             return (), "sent as a link: this robot takes no files"
-        if not card.has_files:
-            return (), "sent as a link: it opens only with the API key"
-        if len(card.links) > MOST_FILES:
-            return (), f"sent as links: more than {MOST_FILES} results"
-        wanted = [WantedFile(each.kind, each.url, each.copy) for each in card.links]
-        try:
-            return await self._files.fetch(wanted, most_bytes=self._robot.file_bytes), ""
-        except NoFile as problem:
-            return (), f"sent as a link: {problem}"
+        return await self._files.of_card(card, card.links, self._robot.file_bytes)
 
     async def _uploaded(self, url: str, files: Sequence[ResultFile]) -> tuple[Sequence[RobotMessage | FileForm], str]:
         """Upload the files that need it; returns what to send after the text, and why a file is missing there.

@@ -20,8 +20,9 @@ import trustme
 from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.domain.event import Event
 from bridge.net.outside_client import OutsideClient
-from bridge.sinks.attached_files import ResultFiles, WantedFile
+from bridge.sinks.attached_files import ResultFiles
 from bridge.sinks.chat import ChatSink, ChatUrl
+from bridge.sinks.chat_cards import CardLink
 from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
 from tests.loopback import Asked, Exchange, Script, answers, loopback
@@ -341,7 +342,11 @@ async def test_targets_that_want_a_file_at_the_same_time_share_one_fetch() -> No
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(
-                    partial(files.fetch, [WantedFile("videos", f"{server.url}/a.mp4")], most_bytes=8_000_000)
+                    partial(
+                        files.fetch,
+                        [CardLink(label="", kind="videos", url=f"{server.url}/a.mp4")],
+                        most_bytes=8_000_000,
+                    )
                 )
     assert len(server.asked) == 1
 
@@ -350,9 +355,11 @@ async def test_files_are_kept_within_bounds() -> None:
     async with loopback(answers(200, b"x" * 600, {"content-type": "video/mp4"})) as server:
         files = ResultFiles(OutsideClient(hosts=["127.0.0.1"]), most_bytes=1000, within_s=20)
         for name in ("a", "b", "c", "d"):
-            [file] = await files.fetch([WantedFile("videos", f"{server.url}/{name}.mp4")], most_bytes=1000)
+            [file] = await files.fetch(
+                [CardLink(label="", kind="videos", url=f"{server.url}/{name}.mp4")], most_bytes=1000
+            )
             assert len(file.content) == 600
-        await files.fetch([WantedFile("videos", f"{server.url}/d.mp4")], most_bytes=1000)
+        await files.fetch([CardLink(label="", kind="videos", url=f"{server.url}/d.mp4")], most_bytes=1000)
         assert len(server.asked) == 4
-        await files.fetch([WantedFile("videos", f"{server.url}/a.mp4")], most_bytes=1000)
+        await files.fetch([CardLink(label="", kind="videos", url=f"{server.url}/a.mp4")], most_bytes=1000)
         assert len(server.asked) == 5, "the oldest were dropped"
