@@ -14,8 +14,8 @@ from bridge.ports import Clock
 from bridge.sinks.answers import AnswerReader, Verdict
 from bridge.sinks.hook_address import HookAddress, Unaddressed
 from bridge.sinks.judging import MOST_ANSWER_BYTES, judge
-from bridge.sinks.signatures import BODY_DIGEST
 
+BODY_DIGEST: Final = "X-Webhook-Signature"  # new-api's signature
 RESERVED: Final = frozenset(  # headers that settings cannot replace, in addition to webhook-*
     {"connection", "content-length", "host", "transfer-encoding", BODY_DIGEST.lower()}
 )

@@ -1,18 +1,28 @@
-"""One POST to a program: its body, headers and signatures."""
+"""One POST to a program: its body, headers and signatures (Standard Webhooks, or new-api's digest of the body)."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import hmac
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+
+from standardwebhooks import Webhook
 
 from bridge.domain.delivery import Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import Event, Parcel
 from bridge.encoding import documented
+from bridge.errors import ConfigError
 from bridge.sinks.answers import read_nothing
 from bridge.sinks.payloads import PAYLOADS, Payload
-from bridge.sinks.posting import JSON_TYPE, Poster, PostSettings
-from bridge.sinks.signatures import digest_signing, standard_signing
+from bridge.sinks.posting import BODY_DIGEST, JSON_TYPE, Poster, PostSettings
+
+Signing = Callable[[Delivery, int], Mapping[str, str]]
+"""Returns the signature headers of one attempt in this second; empty without a secret."""
 
 
 class WebhookSink:
@@ -36,11 +46,7 @@ class WebhookSink:
         self._payload: Payload
         content_type = JSON_TYPE
         if format == "template":
-            from bridge.sinks.template_payloads import (
-                SHIPPED,
-                TemplatePayload,
-                shipped,
-            )  # here, because few need it
+            from bridge.sinks.template_payloads import SHIPPED, TemplatePayload, shipped  # here, because few need it
 
             content_type = SHIPPED[template] if template else JSON_TYPE
             self._payload = TemplatePayload(endpoint=name, source=shipped(template) if template else body or "")
@@ -50,7 +56,7 @@ class WebhookSink:
 
             self._payload = PAYLOADS[format]
         self._poster = Poster(name, settings, read=read_nothing, content_type=content_type)
-        self._sign = (digest_signing if format == "newapi" else standard_signing)(secrets, endpoint=name)
+        self._sign = (_digest_signing if format == "newapi" else _standard_signing)(secrets, endpoint=name)
 
     def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
         payload = documented if plain else self._payload
@@ -71,3 +77,43 @@ class WebhookSink:
         outcome, _ = await self._poster.post(url, delivery.body, more={**identity, **self._sign(delivery, second)})
         # A receiver recognizes a repeat by its webhook-id, so an early retry does no harm.
         return replace(outcome, is_unanswered=False) if isinstance(outcome, Deferred) else outcome
+
+
+def _standard_signing(secrets: Sequence[str], *, endpoint: str) -> Signing:
+    """Standard Webhooks 1.0.0, with a signature for each secret. ConfigError if a secret is not `whsec_` and base64."""
+    signers = [_signer(endpoint, secret) for secret in secrets]
+
+    def sign(delivery: Delivery, second: int) -> Mapping[str, str]:
+        if not signers:
+            return {}
+        at, text = datetime.fromtimestamp(second, UTC), delivery.body.decode()
+        return {"webhook-signature": " ".join(signer.sign(delivery.event_id, at, text) for signer in signers)}
+
+    return sign
+
+
+def _digest_signing(secrets: Sequence[str], *, endpoint: str) -> Signing:
+    """new-api's signature: HMAC-SHA256 of the body in lower-case hex. Any text can be the secret. ConfigError for
+    several secrets, because there is only one header."""
+    if len(secrets) > 1:
+        raise ConfigError([f"endpoints.{endpoint}.secret: format newapi signs with one secret; remove the others"])
+
+    def sign(delivery: Delivery, second: int) -> Mapping[str, str]:
+        if not secrets:
+            return {}
+        return {BODY_DIGEST: hmac.new(secrets[0].encode(), delivery.body, hashlib.sha256).hexdigest()}
+
+    return sign
+
+
+def _signer(endpoint: str, secret: str) -> Webhook:
+    try:
+        # Strict, because the library would accept any text as base64 and sign with the part that it can decode.
+        text = secret.removeprefix("whsec_").rstrip("=")
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        key = b""
+    if not secret.startswith("whsec_") or not key:
+        problem = 'is not "whsec_" and base64; make one with: echo "whsec_$(openssl rand -base64 32)"'
+        raise ConfigError([f"endpoints.{endpoint}.secret: {problem}"])
+    return Webhook(key)
