@@ -6,8 +6,9 @@ A card is stored with the text of its delivery. Both have the same content.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -122,23 +123,39 @@ class ChatCard:
             return None
 
 
-def named_links_html(links: Sequence[CardLink]) -> str:
-    """The links with their names, in HTML."""
-    return " · ".join(
-        f'<a href="{html.escape(each.url)}">{html.escape(each.inline, quote=False)}</a>' for each in links
-    )
+def card_text(card: ChatCard) -> str:
+    """The card below its title, as plain text with each URL on its own line."""
+    story = [card.story.url] if card.story is not None else []
+    return "\n".join([*card.before, *(link.url for link in card.links), *card.quiet, *story])
+
+
+def card_lines(
+    card: ChatCard,
+    link: Callable[[CardLink], str],
+    escape: Callable[[str], str] = str,
+    *,
+    is_short: bool = False,
+) -> list[str]:
+    """The card below its title. `link` writes a named link, `escape` everything else. The links are on one line; with
+    `is_short`, the facts are on it, too."""
+    facts = [card.facts] if is_short and card.facts else []
+    results = " · ".join([*map(link, card.links), *map(escape, facts)])
+    quiet = [*card.notes, *card.after] if is_short else card.quiet
+    story = [link(card.story)] if card.story is not None else []
+    return [*map(escape, card.before), *([results] if results else []), *map(escape, quiet), *story]
 
 
 def card_html(card: ChatCard, *, line_break: str = "<br/>") -> str:
     """The card in the HTML that chats understand: bold text, links and line breaks."""
-    lines = [f"<b>{html.escape(card.title, quote=False)}</b>"]
-    lines += [html.escape(line, quote=False) for line in card.before]
-    if card.links:
-        lines.append(named_links_html(card.links))
-    lines += [html.escape(line, quote=False) for line in card.quiet]
-    if card.story is not None:
-        lines.append(named_links_html([card.story]))
-    return line_break.join(lines)
+    return line_break.join([f"<b>{_text_html(card.title)}</b>", *card_lines(card, _link_html, _text_html)])
+
+
+def _text_html(text: str) -> str:
+    return html.escape(text, quote=False)
+
+
+def _link_html(link: CardLink) -> str:
+    return f'<a href="{html.escape(link.url)}">{_text_html(link.inline)}</a>'
 
 
 def card_mail(card: ChatCard, pictures: Sequence[str] = ()) -> str:
@@ -147,9 +164,9 @@ def card_mail(card: ChatCard, pictures: Sequence[str] = ()) -> str:
     `pictures` are the names of attached pictures: the results themselves, or the cover of the first. Two are side by
     side on a desktop, one below the other on a phone.
     """
-    parts = [f'<p style="font-size:18px"><b>{html.escape(card.title, quote=False)}</b></p>']
+    parts = [f'<p style="font-size:18px"><b>{_text_html(card.title)}</b></p>']
     if card.before:
-        parts.append(f"<p>{'<br/>'.join(html.escape(line, quote=False) for line in card.before)}</p>")
+        parts.append(f"<p>{'<br/>'.join(_text_html(line) for line in card.before)}</p>")
     width = 480 if len(card.links) == 1 and card.links[0].kind != "images" else 300
     shown = [
         f'<a href="{html.escape(link.url)}"><img src="cid:{name}" width="{width}" alt="{html.escape(link.label)}"'
@@ -160,7 +177,7 @@ def card_mail(card: ChatCard, pictures: Sequence[str] = ()) -> str:
     style = _BUTTON if len(card.links) == 1 else ""
     parts += [_mail_link(each, style) for each in card.links]
     if card.quiet:
-        quiet = "<br/>".join(html.escape(line, quote=False) for line in card.quiet)
+        quiet = "<br/>".join(_text_html(line) for line in card.quiet)
         parts.append(f'<p style="{_QUIET}">{quiet}</p>')
     if card.story is not None:
         parts.append(_mail_link(card.story))
@@ -169,14 +186,20 @@ def card_mail(card: ChatCard, pictures: Sequence[str] = ()) -> str:
 
 def _mail_link(link: CardLink, style: str = "") -> str:
     url, shown = html.escape(link.url), f' style="{style}"' if style else ""
-    name = html.escape(link.label, quote=False)
+    name = _text_html(link.label)
     return f'<p><a href="{url}"{shown}>{name}</a><br/><a href="{url}" style="{_URL}">{url}</a></p>'
 
 
 def card_bare_lines(card: ChatCard) -> str:
-    """The card below its title, with each URL on its own line."""
-    story = [markdown_link(card.story, suppressed=True)] if card.story is not None else []
-    return "\n".join([*card.before, *(link.url for link in card.links), *card.quiet, *story])
+    """The card below its title in Discord's Markdown, with each URL on its own line."""
+    urls = (link.url for link in card.links)
+    return card_quiet_lines(replace(card, before=(*card.before, *urls), links=()))
+
+
+def card_quiet_lines(card: ChatCard) -> str:
+    """The card below its title, in Discord's Markdown. Links have names and no previews, because the files follow in a
+    separate message."""
+    return "\n".join(card_lines(card, partial(markdown_link, suppressed=True)))
 
 
 def markdown_link(link: CardLink, *, suppressed: bool = False) -> str:
@@ -194,24 +217,9 @@ def _ends_a_link(url: str) -> bool:
 def card_markdown(card: ChatCard) -> str:
     """The card below its title, in Markdown with hard line breaks. The markup of text from outside has already been
     removed."""
-    lines = list(card.before)
-    if card.links:
-        lines.append(" · ".join(map(markdown_link, card.links)))
-    story = [markdown_link(card.story)] if card.story is not None else []
-    return "  \n".join([*lines, *card.quiet, *story])
-
-
-def card_quiet_lines(card: ChatCard) -> str:
-    """The card below its title, in Discord's Markdown. Links have names and no previews, because the files follow in a
-    separate message."""
-    links = [" · ".join(markdown_link(each, suppressed=True) for each in card.links)]
-    story = [markdown_link(card.story, suppressed=True)] if card.story is not None else []
-    return "\n".join([*card.before, *links, *card.quiet, *story])
+    return "  \n".join(card_lines(card, markdown_link))
 
 
 def card_short_markdown(card: ChatCard) -> str:
     """The same for chats that keep line breaks: results and facts are on one line."""
-    facts = [card.facts] if card.facts else []
-    line = [" · ".join([*map(markdown_link, card.links), *facts])] if card.links or facts else []
-    story = [markdown_link(card.story)] if card.story is not None else []
-    return "\n".join([*card.before, *line, *card.notes, *card.after, *story])
+    return "\n".join(card_lines(card, markdown_link, is_short=True))

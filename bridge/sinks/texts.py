@@ -12,7 +12,7 @@ import orjson
 from bridge.domain.event import Event
 from bridge.errors import ConfigError
 from bridge.logs import get_logger
-from bridge.sinks.chat_cards import TONES, CardLink, ChatCard
+from bridge.sinks.chat_cards import TONES, CardLink, ChatCard, card_text
 from bridge.sinks.human_time import LOCAL, format_time
 from bridge.sinks.message_values import (
     MOST_URLS,
@@ -31,23 +31,6 @@ log = get_logger()
 
 MOST_TITLE: Final = 200  # characters
 MOST_BODY: Final = 200_000  # each service has its own smaller limit, see `splitting`
-
-DEFAULT_TITLE: Final = "{% if mark %}{{ mark }} {% endif %}{{ headline }}{{ tail }}"
-DEFAULT_BODY: Final = """\
-{% for url in main_urls %}{{ url }}
-{% endfor %}
-{%- for text in texts if not main_urls %}{{ text }}
-{% endfor %}
-{%- if why %}{{ why }}
-{% endif %}
-{%- if message and not succeeded %}“{{ message }}”
-{% endif %}
-{%- if facts %}{{ facts }}{% if until %} · {{ until }}{% endif %}
-{% endif %}
-{%- if task_id and ended_at and not succeeded %}{{ task_id }}
-{% endif %}
-{%- if story %}{{ story }}
-{% endif %}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,28 +70,28 @@ class ChatTexts:
         """Title and body, not empty and of limited size. Never raises: if a template of the operator fails, the default
         is used, and that is logged once."""
         values = template_values(event, self._style)
-        title = presentable(self._render("title", _TITLE, values)).replace("\n", " ")
-        written = presentable(self._render("body", _BODY, values))
-        rest_at = f"genbridge show {values['task_id'] or ''}".rstrip()
-        [body] = split_text(written, MessageLimit(size=MOST_BODY), rest_at=rest_at, most_messages=1)
+        default = presentable(f"{values['mark']} {values['headline']}{values['tail']}")
+        title = presentable(self._rendered("title", values, default)).replace("\n", " ") or default
         if len(title) > MOST_TITLE:
             title = title[: MOST_TITLE - 1] + "…"
-        title = title or presentable(_TITLE.render(values))
+        card = card_of(event, title, values, self._style)
+        written = presentable(self._rendered("body", values, card_text(card)))
+        rest_at = f"genbridge show {values['task_id'] or ''}".rstrip()
+        [body] = split_text(written, MessageLimit(size=MOST_BODY), rest_at=rest_at, most_messages=1)
         is_default = "body" not in self._own and written == body
-        card = card_of(event, title, values, self._style) if is_default else None
-        return WrittenMessage(title=title, body=body or title, card=card)
+        return WrittenMessage(title=title, body=body or title, card=card if is_default else None)
 
-    def _render(self, part: str, default: TextTemplate, values: Mapping[str, object]) -> str:
+    def _rendered(self, part: str, values: Mapping[str, object], default: str) -> str:
         own = self._own.get(part)
         if own is None:
-            return default.render(values)
+            return default
         try:
             return own.render(values)
         except TemplateFault as fault:
             if part not in self._faulty:
                 self._faulty.add(part)
                 log.warning("template.failed", endpoint=self._endpoint, part=part, reason=str(fault))
-            return default.render(values)
+            return default
 
 
 def bare_texts(event: Event) -> WrittenMessage:
@@ -142,9 +125,6 @@ def _sandbox(timezone: str) -> Sandbox:
 
     return Sandbox(filters={"time": time})
 
-
-_TITLE: Final = TextTemplate(DEFAULT_TITLE, names=NAMES)
-_BODY: Final = TextTemplate(DEFAULT_BODY, names=NAMES)
 
 PLAIN: Final = ChatTexts(endpoint="", title=None, body=None)
 """The default texts, for webhooks whose receivers show them to people."""

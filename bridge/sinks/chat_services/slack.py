@@ -14,7 +14,7 @@ from typing import Final
 
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, json_of, words_of
-from bridge.sinks.chat_cards import COLORS, ChatCard
+from bridge.sinks.chat_cards import COLORS, CardLink, ChatCard, card_lines
 from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
@@ -22,15 +22,11 @@ _MOST_PICTURES: Final = 4
 
 
 def _write(text: str, chat: Chat) -> RobotMessage:
-    return {"text": html.escape(text, quote=False), "mrkdwn": False}
+    return {"text": _escaped(text), "mrkdwn": False}
 
 
 def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
-    links = [f"<{_escaped(link.url)}|{_escaped(link.inline)}>" for link in card.links]
-    facts = [_escaped(card.facts)] if card.facts else []
-    story = [f"<{_escaped(card.story.url)}|{_escaped(card.story.label)}>"] if card.story is not None else []
-    line = [" · ".join([*links, *facts])] if links or facts else []
-    text = "\n".join([*map(_escaped, card.before), *line, *map(_escaped, (*card.notes, *card.after)), *story])
+    text = "\n".join(card_lines(card, _link, _escaped, is_short=True))
     if utf16_units(text) > _LIMIT.size:
         return None
     color = f"#{COLORS[card.tone]:06x}"
@@ -47,8 +43,12 @@ def _escaped(text: str) -> str:
     return html.escape(text, quote=False)
 
 
+def _link(link: CardLink) -> str:
+    return f"<{_escaped(link.url)}|{_escaped(link.inline)}>"
+
+
 def _escaped_units(text: str) -> int:
-    return utf16_units(html.escape(text, quote=False))
+    return utf16_units(_escaped(text))
 
 
 _LIMIT: Final = MessageLimit(size=4000, measure=_escaped_units, lone_url=39_000)
