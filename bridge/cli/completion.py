@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import click
@@ -14,43 +14,36 @@ from bridge.errors import GenbridgeError
 
 MOST_IDS: Final = 1000  # only the newest tasks are offered
 
-Completer: TypeAlias = "Callable[[CommandSession], Iterator[tuple[str, str | None]]]"
-"""Yields every possible word, with a description that a shell may show."""
+Completer: TypeAlias = "Callable[[CommandSession], Mapping[str, str | None]]"
+"""Returns every possible word, with a description that a shell may show."""
 
 
-def _accounts(session: CommandSession) -> Iterator[tuple[str, str | None]]:
-    for name, account in session.file.accounts.items():
-        yield name, account.provider
+def _accounts(session: CommandSession) -> Mapping[str, str | None]:
+    return {name: account.provider for name, account in session.file.accounts.items()}
 
 
-def _endpoints(session: CommandSession) -> Iterator[tuple[str, str | None]]:
-    for name in session.file.queues:
-        yield name, None
+def _endpoints(session: CommandSession) -> Mapping[str, str | None]:
+    return dict.fromkeys(session.file.queues)
 
 
-def _both(session: CommandSession) -> Iterator[tuple[str, str | None]]:
-    yield from _endpoints(session)
-    yield from _accounts(session)
+def _both(session: CommandSession) -> Mapping[str, str | None]:
+    return {**_endpoints(session), **_accounts(session)}
 
 
-def _ids(session: CommandSession) -> Iterator[tuple[str, str | None]]:
+def _ids(session: CommandSession) -> Mapping[str, str | None]:
     with session.reader() as store:
-        for view in store.list_watches(limit=MOST_IDS):
-            yield view.task_id, f"{view.phase}{f', {view.label}' if view.label else ''}"
+        views = store.list_watches(limit=MOST_IDS)
+    return {view.task_id: ", ".join(filter(None, (view.phase, view.label))) for view in views}
 
 
-def _providers(session: CommandSession) -> Iterator[tuple[str, str | None]]:
-    for name in builtin_names():
-        yield name, None
+def _providers(session: CommandSession) -> Mapping[str, str | None]:
+    return dict.fromkeys(builtin_names())
 
 
 BY_NAME: Final[Mapping[str, Completer]] = {
+    **dict.fromkeys(("endpoint", "endpoints"), _endpoints),
+    **dict.fromkeys(("ids", "task", "task_id"), _ids),
     "account": _accounts,
-    "endpoint": _endpoints,
-    "endpoints": _endpoints,
-    "ids": _ids,
-    "task": _ids,
-    "task_id": _ids,
     "provider": _providers,
 }
 OF_COMMAND: Final[Mapping[tuple[str, str], Completer | None]] = {
@@ -79,7 +72,8 @@ class _Words(click.ParamType[str]):
         given = ctx.params.get(str(param.name))
         taken = set(given) if isinstance(given, tuple) else set()
         try:
-            words = [each for each in self._completer(ctx.obj) if each[0].startswith(incomplete)]
+            words = self._completer(ctx.obj)
         except (GenbridgeError, OSError):
             return []  # no settings, or no store yet
-        return [CompletionItem(word, help=about) for word, about in words if word not in taken and word.isprintable()]
+        fitting = {word for word in words if word.startswith(incomplete) and word.isprintable()} - taken
+        return [CompletionItem(word, help=about) for word, about in words.items() if word in fitting]

@@ -13,12 +13,7 @@ from bridge.cli.output import print_json, print_table
 from bridge.cli.session import CommandSession, command
 from bridge.cli.terminal_table import MARK, Column, is_id, table_lines
 from bridge.clock import SystemClock
-from bridge.control.delivery_list import (
-    DeliveryList,
-    enable,
-    list_deliveries,
-    redeliver,
-)
+from bridge.control.delivery_list import DeliveryList, enable, list_deliveries, redeliver
 from bridge.control.formats import age, count, due
 from bridge.control.lookup import find_keys
 from bridge.domain.delivery_state import DeliveryState
