@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,14 +18,14 @@ import click
 
 from bridge import logs
 from bridge.app import App
-from bridge.cli.demo_board import demo_board
-from bridge.cli.demo_report import beginning, next_steps, summary_lines
+from bridge.cli.demo_board import DemoBoard, beginning, next_steps, summary_lines
 from bridge.cli.foreground import until_terminated
 from bridge.cli.session import command
 from bridge.cli.simulate import provider_option
 from bridge.clock import FastClock, SystemClock
 from bridge.config import load
 from bridge.config.load import Loaded
+from bridge.domain.quoting import printable
 from bridge.engine.outage import Outage
 from bridge.http.front import http_server
 from bridge.http.serving import HttpServer
@@ -33,7 +33,7 @@ from bridge.metrics import Metrics
 from bridge.net.http_server import serve
 from bridge.offload import ThreadOffload
 from bridge.ports import Clock, StoreObserver
-from bridge.screen import screen_of
+from bridge.screen import can_move_cursor, screen_of
 from bridge.simulator.demo_plan import (
     OUTAGE,
     PROVIDER_KEY,
@@ -83,7 +83,8 @@ def demo_command(provider: str, opens: bool, keeps: bool, speed: float) -> int:
 def _print_end(summary: DemoSummary, *, is_whole: bool) -> None:
     screen = screen_of(sys.stdout)
     steps = ["", *next_steps(screen)] if is_whole else ["", "stopped before its end; nothing is left behind"]
-    click.echo("\n".join([*summary_lines(summary, screen), *steps]))
+    begin = [] if can_move_cursor(screen) else [""]  # after the lines of the events
+    click.echo("\n".join([*begin, *summary_lines(summary, screen), *steps]))
 
 
 class Demo:
@@ -203,13 +204,15 @@ class Demo:
 
     async def _show_progress(self) -> None:
         """Show progress until the notifications about all tasks are accepted."""
-        with demo_board() as board:
+        screen = screen_of(sys.stdout)
+        with DemoBoard(screen) if can_move_cursor(screen) else nullcontext() as board:
             while True:
                 events, self._events = self._events, []
                 for line in events:
-                    board.say(line)
+                    board.say(line) if board is not None else click.echo(printable(line))
                 summary = self.summary()
-                board.show(summary, self._clock.steady() - self._started_at)
+                if board is not None:
+                    board.show(summary, self._clock.steady() - self._started_at)
                 if summary.is_complete:
                     return
                 await self._clock.sleep(SHOW_EVERY_S)

@@ -1,9 +1,13 @@
-"""The progress of the demo: on a terminal a row for each task, elsewhere a line for each event."""
+"""What `demo` prints: its progress, as a row for each task on a terminal or a line for each event, and the summary."""
 
 from __future__ import annotations
 
+import shutil
+import statistics
 import sys
 from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import click
@@ -13,10 +17,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli.demo_report import mark_of
-from bridge.cli.terminal_table import is_url
+from bridge.cli.output import plain_table
+from bridge.cli.terminal_table import MARK, Column, is_url, table_lines
+from bridge.control.formats import count
 from bridge.domain.quoting import printable
-from bridge.screen import BUSY, GOOD, Screen, can_move_cursor, cut, screen_of
+from bridge.screen import BAD, BUSY, GONE, GOOD, Screen, cut
 from bridge.simulator.demo_plan import DemoRow, DemoSummary
 
 LAST_EVENTS: Final = 3  # shown below the tasks
@@ -24,7 +29,7 @@ NAME_CELLS: Final = 20
 ANSWER_CELLS: Final = 22
 
 
-class LiveBoard:
+class DemoBoard:
     """A row for each task: a progress bar, then the result and the receiver's answer."""
 
     def __init__(self, screen: Screen) -> None:
@@ -33,7 +38,7 @@ class LiveBoard:
         self._console = Console(highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
 
-    def __enter__(self) -> LiveBoard:
+    def __enter__(self) -> DemoBoard:
         click.echo()
         self._live.start()
         return self
@@ -79,32 +84,6 @@ class LiveBoard:
         return Text(mark, style=style), name, middle, _answer(row)
 
 
-class PlainBoard:
-    """A line for each event."""
-
-    def __enter__(self) -> PlainBoard:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        click.echo()
-
-    def say(self, line: str) -> None:
-        """Print one more event."""
-        click.echo(printable(line))
-
-    def show(self, summary: DemoSummary, elapsed_s: float) -> None:
-        """Does nothing, because each event already has its own line."""
-
-
-Board = LiveBoard | PlainBoard
-
-
-def demo_board() -> Board:
-    """The board for stdout."""
-    screen = screen_of(sys.stdout)
-    return LiveBoard(screen) if can_move_cursor(screen) else PlainBoard()
-
-
 def _answer(row: DemoRow) -> Text:
     if row.webhook is not None:
         return Text(f"webhook {row.answers}" if not row.turned_away else row.answers, style="dim")
@@ -113,3 +92,93 @@ def _answer(row: DemoRow) -> Text:
     if not row.is_added:
         return Text("")
     return Text("finished" if row.progress >= 1 else "running" if row.progress else "submitted", style="dim")
+
+
+NEXT_STEPS: Final = (
+    ("init", "writes your genbridge.yaml, checks it"),
+    ("run", "watches your tasks; `add ID` adds one"),
+    ("explain TASK_ID", "what happened to a task, what is next"),
+)
+
+
+def beginning(provider: str, tasks: int) -> str:
+    """What is simulated and what is not."""
+    return f"Simulated: the {provider} API with {tasks} tasks, and a webhook receiver. Real: genbridge."
+
+
+def mark_of(row: DemoRow) -> str:
+    """The mark of the task: good if it succeeded and its webhook was accepted."""
+    return GONE if row.topic is None else GOOD if row.topic == "task_succeeded" else BAD
+
+
+def summary_lines(summary: DemoSummary, screen: Screen) -> Iterator[str]:
+    """The tasks in the order of the demo, then the figures."""
+    if screen.is_terminal:
+        yield from table_lines(summary.rows, _columns(screen), screen)
+    else:
+        yield from plain_table(summary.rows, PLAIN_COLUMNS)
+    total, retried = len(summary.rows), summary.retried
+    delays = [row.delay_s for row in summary.rows if row.delay_s is not None]
+    yield ""
+    counts = f"{summary.finished} finished, {summary.notified} notified"
+    yield f"{total} tasks: {counts}, {summary.repeats} duplicate webhooks"
+    if retried:
+        yield f"the receiver was down once: {count(retried, 'webhook')} accepted after a retry"
+    yield f"polls per task: {_spread([row.polls for row in summary.rows], '{:.0f}')}, in {summary.requests} requests"
+    yield f"delay: {_spread(delays, '{:.1f} s')} (finished at the provider to webhook accepted)"
+
+
+def next_steps(screen: Screen) -> Iterator[str]:
+    """The commands to try next."""
+    yield screen.painted("Next:", "bold")
+    width = max(len(command) for command, _ in NEXT_STEPS)
+    for command, does in NEXT_STEPS:
+        yield f"  {screen.painted(f'{program()} {command}', 'bold')}{' ' * (width - len(command) + 2)}{does}"
+
+
+def program() -> str:
+    """How to call genbridge: `genbridge` if it is on the PATH, or else the path that was typed."""
+    typed = Path(sys.argv[0])
+    is_path = typed.name == "genbridge" and not typed.is_absolute() and shutil.which("genbridge") is None
+    return sys.argv[0] if is_path else "genbridge"
+
+
+def _result(row: DemoRow) -> str:
+    """The result, or the progress of the task."""
+    if row.webhook is not None:
+        return row.result
+    if not row.is_added:
+        return "not added yet"
+    return "finished, not notified yet" if row.progress >= 1 else "running"
+
+
+def _columns(screen: Screen) -> Sequence[Column[DemoRow]]:
+    return (
+        Column("", lambda row: mark_of(row) if screen.marks else "", style=MARK),
+        Column("TASK", lambda row: row.name, least=12, rank=2),
+        Column("RESULT", _result, least=16, rank=1, middle=is_url),
+        Column("WEBHOOK", lambda row: row.answers or "none"),
+        Column("POLLS", lambda row: str(row.polls), goes=1),
+        Column("DELAY", lambda row: _seconds(row.delay_s)),
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"
+
+
+PLAIN_COLUMNS: Final[Mapping[str, Callable[[DemoRow], str]]] = {
+    "TASK": lambda row: row.task_id,
+    "WEBHOOK": lambda row: row.topic or "none",
+    "POLLS": lambda row: str(row.polls),
+    "DELAY": lambda row: _seconds(row.delay_s).replace(" ", ""),
+    "ANSWER": lambda row: row.answers,
+    "RESULT": _result,
+}
+"""For a pipe, where the columns are always the same."""
+
+
+def _spread(values: Sequence[float], pattern: str) -> str:
+    if not values:
+        return "none"
+    return f"median {pattern.format(statistics.median(values))}, max {pattern.format(max(values))}"

@@ -4,55 +4,55 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import anyio
 import click
 
-from bridge import logs
+from bridge import __version__, logs
 from bridge.checking import check
 from bridge.cli.options import duration
 from bridge.cli.session import CommandSession, command
-from bridge.cli.start_summary import start_summary
 from bridge.clock import SystemClock
 from bridge.config import load
 from bridge.config.field_types import LEVELS, LOG_FORMATS
 from bridge.config.load import Loaded
-from bridge.daemon import Daemon, Stamp, stamp
+from bridge.config.model import Apprise, Webhook
+from bridge.control.formats import count
+from bridge.daemon import Daemon, stamp
+from bridge.domain.listen_address import ListenAddress
+from bridge.domain.quoting import printable
+from bridge.domain.views import Counts
 from bridge.errors import ConfigError
-from bridge.screen import screen_of
-from bridge.store import DaemonLock, Place, Store, open_follower, open_reader
+from bridge.redaction import hidden
+from bridge.screen import Screen, folded, screen_of
+from bridge.store import DaemonLock, Place, open_follower, open_reader
 from bridge.store_location import ADOPTED, is_service, prepare
 
 log = logs.get_logger()
 
+NAME_CELLS: Final = 11  # of the first word of a line in the start summary
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class LogOptions(NamedTuple):
-    """The logging options of the command line; None if an option was not given."""
-
-    level: str | None
-    format: str | None
-
-    @property
-    def given(self) -> dict[str, str]:
-        return {key: value for key, value in self._asdict().items() if value is not None}
+LogOptions = Mapping[str, str | None]
+"""The logging options of the command line, by key of the setting `log`; None if an option was not given."""
 
 
 def log_options(command: F) -> F:
-    """Adds `-v`, `--log-level` and `--log-format`. The command gets them as `log_level` and `log_format`."""
+    """Adds `-v`, `--log-level` and `--log-format`. The command gets them as `level` and `format`."""
     verbose: Callable[[F], F] = click.option(
-        "-v", "--verbose", "log_level", flag_value="debug", default=None, help="Log every poll: --log-level debug."
+        "-v", "--verbose", "level", flag_value="debug", default=None, help="Log every poll: --log-level debug."
     )
     level: Callable[[F], F] = click.option(
-        "--log-level", "log_level", type=click.Choice(LEVELS), help="Log events of this level and above."
+        "--log-level", "level", type=click.Choice(LEVELS), help="Log events of this level and above."
     )
     form: Callable[[F], F] = click.option(
-        "--log-format", type=click.Choice(LOG_FORMATS), help="auto: console on a terminal, JSON otherwise."
+        "--log-format", "format", type=click.Choice(LOG_FORMATS), help="auto: console on a terminal, JSON otherwise."
     )
     return level(verbose(form(command)))
 
@@ -60,27 +60,27 @@ def log_options(command: F) -> F:
 @command("run")
 @log_options
 @click.pass_obj
-def run_command(session: CommandSession, log_level: str | None, log_format: str | None) -> int:
+def run_command(session: CommandSession, /, **said: str | None) -> int:
     """Run the daemon in the foreground, until SIGTERM or Ctrl-C.
 
     It reads its settings again on SIGHUP and when the settings file changes. If the new file is invalid, the old
     settings stay in force.
     """
-    return _serve(session, once=False, timeout_s=None, said=LogOptions(log_level, log_format))
+    return _serve(session, once=False, timeout_s=None, said=said)
 
 
 @command("once")
 @click.option("--timeout", type=duration, metavar="DURATION", help="Stop after this time, e.g. 30m; exit 1.")
 @log_options
 @click.pass_obj
-def once_command(session: CommandSession, timeout: float | None, log_level: str | None, log_format: str | None) -> int:
+def once_command(session: CommandSession, /, timeout: float | None, **said: str | None) -> int:
     """Work until all tasks are finished and delivered, then exit.
 
     Exit 0 when everything was delivered; 1 when a delivery is dead, a task timed out, or --timeout has passed. It does
     not wait for tasks and deliveries that can never finish: their account or endpoint is not in the settings, or the
     endpoint answered 410. The exit code is then 1.
     """
-    return _serve(session, once=True, timeout_s=timeout, said=LogOptions(log_level, log_format))
+    return _serve(session, once=True, timeout_s=timeout, said=said)
 
 
 def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said: LogOptions) -> int:
@@ -98,52 +98,85 @@ def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said
             log.warning("store.adopted", store=str(place), settings=str(loaded.path), reason=ADOPTED)
         if logs.is_for_people():
             click.echo(start_summary(loaded, place, store.counts(), screen_of(sys.stderr)), err=True)
-        return anyio.run(_run, loaded, store, seen, once, timeout_s, place, said, lock.beat if lock else None)
+
+        async def run() -> int:
+            ahead_s = store.ahead_s(SystemClock())
+            if ahead_s:
+                log.warning("clock.differs", seconds=round(ahead_s, 1))
+            daemon = Daemon(
+                loaded,
+                store=store,
+                clock=SystemClock(ahead_s),
+                open_reader=partial(open_reader, place),
+                open_follower=partial(open_follower, place),
+                reread=partial(_reread, loaded.path, place, said),
+                seen=seen,
+                beat=lock.beat if lock is not None else None,
+                once=once,
+                timeout_s=timeout_s,
+            )
+            return await daemon.run()
+
+        return anyio.run(run)
 
 
-async def _run(
-    loaded: Loaded,
-    store: Store,
-    seen: Stamp,
-    once: bool,
-    timeout_s: float | None,
-    served: Place,
-    said: LogOptions,
-    beat: Callable[[], None] | None,
-) -> int:
-
-    def reread() -> Loaded:
-        fresh = CommandSession(_file=load.load(loaded.path, os.environ, resolvable=True))
-        if fresh.store_place != served:
-            # Otherwise, commands would add tasks to a store that no daemon serves.
-            what = f"the daemon serves {served}; another store needs a restart"
-            raise ConfigError([fresh.file.problem(["store"], what)])
-        return _settled(fresh, said)
-
-    ahead_s = store.ahead_s(SystemClock())
-    if ahead_s:
-        log.warning("clock.differs", seconds=round(ahead_s, 1))
-    daemon = Daemon(
-        loaded,
-        store=store,
-        clock=SystemClock(ahead_s),
-        open_reader=lambda: open_reader(served),
-        open_follower=lambda: open_follower(served),
-        reread=reread,
-        seen=seen,
-        beat=beat,
-        once=once,
-        timeout_s=timeout_s,
-    )
-    return await daemon.run()
+def _reread(path: Path, served: Place, said: LogOptions) -> Loaded:
+    fresh = CommandSession(_file=load.load(path, os.environ, resolvable=True))
+    if fresh.store_place != served:
+        # Otherwise, commands would add tasks to a store that no daemon serves.
+        raise ConfigError([fresh.file.problem(["store"], f"the daemon serves {served}; another store needs a restart")])
+    return _settled(fresh, said)
 
 
 def _settled(session: CommandSession, said: LogOptions) -> Loaded:
     """The settings with resolved secrets. Also sets up the log as the options and settings say."""
     loaded = session.resolved()
     check(loaded)
-    chosen = load.log_settings(loaded, os.environ, said.given)
+    chosen = load.log_settings(loaded, os.environ, {key: value for key, value in said.items() if value is not None})
     logs.set_up(level=chosen.level, syntax=chosen.format)
     for warning in loaded.warnings:
         log.warning("settings.warning", reason=warning)
     return loaded
+
+
+def start_summary(loaded: Loaded, place: Place, counts: Counts, screen: Screen) -> str:
+    """The summary, in lines that fit the screen; addresses are printed without their secret parts."""
+    lines = [screen.painted(f"genbridge {__version__}", "bold")]
+    for name, text in _facts(loaded, place, counts):
+        for number, part in enumerate(folded(printable(hidden(text)), screen.width - NAME_CELLS - 2)):
+            lines.append(f"  {' ' * NAME_CELLS if number else screen.painted(f'{name:<{NAME_CELLS}}', 'dim')}{part}")
+    lines += ["Ctrl-C stops it. Unfinished work stays in the store.", ""]
+    return "\n".join(lines)
+
+
+def _facts(loaded: Loaded, place: Place, counts: Counts) -> Iterator[tuple[str, str]]:
+    settings = loaded.settings
+    accounts = [
+        name + ("" if name == one.provider else f" ({one.provider})") + (", discovers" if one.discover_s else "")
+        for name, one in settings.accounts.items()
+    ]
+    yield "settings", str(loaded.path)
+    yield "accounts", "; ".join(accounts)
+    sources = [f"{source} {path}" for source, path in loaded.source_paths.items()]
+    yield "sources", "; ".join([*sources, "`genbridge add`"])
+    endpoints = [f"{name} ({_endpoint(one)})" for name, one in settings.endpoints.items()]
+    yield "endpoints", "; ".join(endpoints) or "none: nobody is notified"
+    waiting = f"{counts.waiting} {'delivery' if counts.waiting == 1 else 'deliveries'} waiting"
+    yield "store", f"{place}: {count(counts.live, 'live task')}, {waiting}"
+    if settings.http is not None:
+        yield "page", settings.http.public_url or _page(settings.http.listen)
+
+
+def _endpoint(endpoint: Webhook | Apprise) -> str:
+    """The kind and the host of an endpoint: the rest of an address may be secret."""
+    if isinstance(endpoint, Apprise):
+        return f"apprise, {count(len(endpoint.urls), 'URL')}"
+    kind = "webhook" if endpoint.format == "documented" else endpoint.format
+    return f"{kind} at {urlsplit(endpoint.url.reveal()).netloc.rpartition('@')[2]}"
+
+
+def _page(listen: str) -> str:
+    address = ListenAddress.parse(listen)
+    if not address.path and not address.port:
+        return "at a free port, which the log names"
+    return str(address) if address.path else f"http://{address}"

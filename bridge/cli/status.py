@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import click
@@ -18,11 +19,18 @@ from bridge.control.holds import hold_line
 from bridge.control.overview import MOST_UNREADABLE, Overview, overview
 from bridge.control.pausing import how_long
 from bridge.control.settings_status import settings_lines, unread_settings
+from bridge.domain.listen_address import ListenAddress
+from bridge.domain.proxies import NO_PROXY
 from bridge.domain.quoting import printable
 from bridge.domain.source import SourceFacts
 from bridge.domain.task import Phase
+from bridge.errors import GenbridgeError
 from bridge.screen import BAD, GOOD, Screen, folded, screen_of
+from bridge.store import DaemonLock
 
+TIMEOUT_S: Final = 5.0  # of the request to the HTTP server
+MAX_SILENCE_S: Final = 60.0  # a working daemon stores a sign of life every 15 s
+ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens on all addresses
 MOST_WORDS: Final = 10  # maximum number of names on one line
 MORE: Final = " " * 12  # indentation of a continuation line
 
@@ -47,9 +55,7 @@ def status_command(session: CommandSession, as_json: bool, watch: bool, health: 
     """
     check_display(as_json=as_json, watch=watch)
     if health:
-        from bridge.cli.daemon_health import health_problem
-
-        problem = health_problem(session)
+        problem = _health_problem(session)
         click.echo(printable(problem or "healthy"))
         return 1 if problem else 0
     session.warn_of_others()
@@ -181,3 +187,40 @@ def _source_state(one: SourceFacts, now: float) -> str:
         state = "not read yet" if one.read_at is None else f"last read {ago(one.read_at, now)}"
     ignored = f", {one.left_alone} ignored" if one.source == "queue" else ""
     return f"{state}; {one.taken} taken, {one.rejected} rejected{ignored}"
+
+
+def _health_problem(session: CommandSession) -> str | None:
+    """Why the daemon does not work; None if it works. It works if it holds the store and is not frozen, the store can
+    be read, and its HTTP server, if any, answers."""
+    try:
+        daemon, place = session.daemon(), session.store_place
+        if daemon is None:
+            return "no daemon is running"  # or, on a shared store, it was frozen until its lease ended
+        silence_s = DaemonLock.silence_s(place) if isinstance(place, Path) else None
+        if silence_s is not None and silence_s > MAX_SILENCE_S:
+            return f"{daemon} is not responding: it last worked {silence_s:.0f} s ago; restart it"
+        with session.reader():
+            pass
+        http = session.checked().settings.http
+    except GenbridgeError as error:
+        return str(error)
+    if http is None or http.address.path or not http.address.port:
+        return None
+    import anyio  # here, because only this needs it
+
+    return anyio.run(_http_problem, http.address)
+
+
+async def _http_problem(at: ListenAddress) -> str | None:
+    from bridge.net.client import HttpClient, Request, Unanswered  # imported here, because only this needs it
+
+    host = ListenAddress(ANY_HOST.get(at.host, at.host), at.port)
+    client = HttpClient(timeout_s=TIMEOUT_S, concurrency=1, proxy=NO_PROXY)
+    try:
+        answer = await client.fetch(Request(method="GET", url=f"http://{host}/healthz"), cap_bytes=65536)
+    finally:
+        await client.aclose()
+    if isinstance(answer, Unanswered):
+        return f"the HTTP server does not answer: {answer.reason}"
+    # Any answer shows that the event loop runs. A server with another host name answers 421.
+    return f"/healthz answers {answer.status}" if answer.status >= 500 else None

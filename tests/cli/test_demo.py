@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bridge.cli.demo_report import next_steps
+from bridge.cli.demo_board import next_steps
 from bridge.screen import Screen, cells
 from tests.cli.terminal import in_terminal, interrupt_at
 from tests.programs import ended

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.daemon_health import MAX_SILENCE_S
+from bridge.cli.status import MAX_SILENCE_S
 from bridge.config.postgres_url import PostgresUrl
 from bridge.store import DaemonLock
 from tests.world import DaemonProcess, World, until
