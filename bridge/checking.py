@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
 from bridge.account_catalogue import catalogue
@@ -16,7 +16,7 @@ from bridge.errors import ConfigError
 from bridge.expressions.query import Query
 from bridge.net.client import address_problem, proxy_problem
 from bridge.plan_builder import PlanBuilder
-from bridge.sinks.hook_address import check_hook_url
+from bridge.sinks.hook_address import HookAddress
 
 Key = tuple[str | int, ...]
 
@@ -65,21 +65,22 @@ def _account_problems(account: Account, environment: ProxyRules) -> Iterator[tup
 
 def _webhook_problems(endpoint: Webhook, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
     url = endpoint.url.reveal()
-    yield ("url",), address_problem(url) or check_hook_url(url)
+    yield ("url",), address_problem(url) or _problem(HookAddress, url)
     yield from _proxy_problems(endpoint.proxy, url, environment)
     if endpoint.accept is not None:
-        yield ("accept",), _expression_problem(endpoint.accept)
+        yield ("accept",), _problem(Query, endpoint.accept)
     if endpoint.format in ROBOTS:
         yield from _text_problems(endpoint)
     elif endpoint.body is not None:
-        from bridge.sinks.template_payloads import check_body  # here and below: few settings have templates or chats
+        from bridge.sinks.template_payloads import body_template  # here and below: few settings have templates or chats
 
-        yield ("body",), check_body(endpoint.body)
+        yield ("body",), _problem(body_template, endpoint.body)
 
 
-def _expression_problem(text: str) -> str | None:
+def _problem(build: Callable[[str], object], text: str) -> str | None:
+    """Why this cannot be built, in one line; None if it can."""
     try:
-        Query(text)
+        build(text)
     except ValueError as error:
         return str(error)
     return None
@@ -96,9 +97,9 @@ def _proxy_problems(proxy: SecretText | None, url: str, environment: ProxyRules)
 def _text_problems(endpoint: Webhook | Apprise) -> Iterator[tuple[Key, str | None]]:
     for key, template in (("title", endpoint.title), ("body", endpoint.body)):
         if template is not None:
-            from bridge.sinks.texts import check_template
+            from bridge.sinks.texts import chat_template
 
-            yield (key,), check_template(template)
+            yield (key,), _problem(chat_template, template)
 
 
 def _chat_problems(endpoint: Apprise, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:

@@ -106,8 +106,7 @@ class PlanBuilder:
         return {name: self.account(name, loaded) for name in loaded.settings.accounts}
 
     def endpoints(self, loaded: Loaded) -> dict[str, EndpointPlan]:
-        """The plans of all endpoints, and of the archive. ConfigError as above, and for a template that cannot be
-        used."""
+        """The plans of all endpoints, and of the archive. ConfigError as above. The templates must be valid."""
         plans = {name: self.endpoint(name, loaded) for name in loaded.settings.endpoints}
         archive = self.archive(loaded)
         return plans if archive is None else {**plans, ARCHIVE: archive}

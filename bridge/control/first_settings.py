@@ -19,7 +19,7 @@ from bridge.net.client import address_problem
 from bridge.providers.description import Description
 from bridge.sinks.apprise_plugin import check_url
 from bridge.sinks.chat_services import ROBOTS, host_warning
-from bridge.sinks.hook_address import check_hook_url
+from bridge.sinks.hook_address import HookAddress
 
 SOURCES: Final = {
     "queue": "the folder queue/: drop a file with ids in",
@@ -127,8 +127,10 @@ def parse_endpoint(text: str) -> FirstEndpoint | None:
         if wrong is not None:
             raise ValueError(wrong)
         return FirstEndpoint(name="chat", url=url, format=None)
-    if not has_reference(url) and (wrong := address_problem(url) or check_hook_url(url)):
-        raise ValueError(wrong)
+    if not has_reference(url):
+        if (wrong := address_problem(url)) is not None:
+            raise ValueError(wrong)
+        HookAddress(url)
     format = next((each for each in ("documented", *ROBOTS) if host_warning(url, each) is None), None)
     if format == "telegram":
         raise ValueError("for Telegram write the Apprise URL tgram://TOKEN/CHAT_ID")

@@ -36,7 +36,7 @@ class ChatUrl:
 
 
 class ChatSink:
-    """One endpoint of Apprise URLs. ConfigError if a template is invalid. URLs are checked by `check_url`, or when they
+    """One endpoint of Apprise URLs. ValueError if a template is invalid. URLs are checked by `check_url`, or when they
     are used.
 
     Each target has its own queue with the name `PLACE:DIGEST`: the URL's position in `urls`, and the digest of its

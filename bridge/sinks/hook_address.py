@@ -127,15 +127,6 @@ def has_address_without_task(url: str) -> bool:
     return not HookAddress(url).fill(event).startswith(_NOTHING)
 
 
-def check_hook_url(url: str) -> str | None:
-    """Why this URL is invalid, in one line; None if it is valid."""
-    try:
-        HookAddress(url)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
 def _split(url: str) -> tuple[str, str]:
     """Scheme, host and port; and the rest."""
     scheme, _, rest = url.partition("://")

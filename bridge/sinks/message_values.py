@@ -13,10 +13,20 @@ from bridge.domain.own_words import in_language
 from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of, with_paths_of
 from bridge.domain.task import RESULT_GONE, Json
 from bridge.sinks.chat_cards import CardLink, markdown_link
-from bridge.sinks.chat_wording import CHINESE, ENGLISH, MARKS, TOPIC_MARKS, ChatWording
-from bridge.sinks.human_time import LOCAL, SOON_S, human_duration, human_expiry, human_instant
+from bridge.sinks.chat_wording import CHINESE, MARKS, TOPIC_MARKS, ChatWording
+from bridge.sinks.human_values import (
+    LOCAL,
+    SOON_S,
+    copies_in,
+    copies_place,
+    copies_size,
+    have_links,
+    human_duration,
+    human_expiry,
+    human_instant,
+    result_size,
+)
 from bridge.sinks.neutral import link, neutral, neutral_json
-from bridge.sinks.result_size import copies_in, copies_place, copies_size, have_links, result_size
 
 MOST_URLS: Final = 500  # more would never fit into a message
 MOST_TEXTS: Final = 10
@@ -143,11 +153,6 @@ def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
         short = str(number) if found.kind == each.kind == "images" else ""
         links.append(CardLink(label=label, url=link(each.url), kind=each.kind, short=short, copy=each.copy))
     return links
-
-
-def fallback_title(event: Event) -> str:
-    """A first line for an event whose texts could not be rendered."""
-    return f"{neutral(event.subject or event.account, most_chars=80)}: {ENGLISH.outcomes[event.topic]}"
 
 
 def cut_at_word(text: str, most_chars: int) -> str:

@@ -8,7 +8,6 @@ from typing import Final
 
 from bridge.domain.delivery import Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import Event
-from bridge.errors import ConfigError
 from bridge.net.client import HttpClient, Request, Unanswered
 from bridge.ports import Clock
 from bridge.sinks.answers import AnswerReader, Verdict
@@ -38,13 +37,10 @@ class PostSettings:
 
 
 class Poster:
-    """Sends the requests of one endpoint. ConfigError if an expression in its URL is invalid."""
+    """Sends the requests of one endpoint. ValueError if an expression in its URL is invalid."""
 
     def __init__(self, name: str, settings: PostSettings, *, read: AnswerReader, content_type: str = JSON_TYPE) -> None:
-        try:
-            self._address = HookAddress(settings.url, endpoint=name, holds_secret=settings.holds_secret)
-        except ValueError as error:
-            raise ConfigError([f"endpoints.{name}.url: {error}"]) from error
+        self._address = HookAddress(settings.url, endpoint=name, holds_secret=settings.holds_secret)
         self._client = settings.client
         self._read = settings.accept or read
         self._headers = _headers(settings, content_type)

@@ -26,7 +26,7 @@ UPLOADS_S: Final = 20.0  # after this time no further upload begins, because the
 
 
 class RobotSink:
-    """One robot. ConfigError if a template is invalid.
+    """One robot. ValueError if a template is invalid.
 
     `format` is one of `ROBOTS`. The text is fixed when the event is committed; signature, chat and URL are made for
     each attempt. After a failure, the next attempt continues with the message that failed. With `files`, the results

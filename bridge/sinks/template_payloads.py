@@ -22,7 +22,6 @@ from bridge.domain.event import Event
 from bridge.domain.sample import sample_event
 from bridge.domain.task import Json
 from bridge.encoding import documented, encode, rfc3339
-from bridge.errors import ConfigError
 from bridge.logs import get_logger
 from bridge.sinks.payloads import dotted
 from bridge.sinks.templates import Sandbox, TemplateFault, TextTemplate
@@ -50,16 +49,13 @@ _QUOTE: Final = re.compile(r'\\.|(")', re.DOTALL)
 
 
 class TemplatePayload:
-    """The payload of one endpoint with a template. ConfigError if the template is invalid, or does not give JSON for
+    """The payload of one endpoint with a template. TemplateFault if the template is invalid, or does not give JSON for
     the sample event."""
 
     def __init__(self, *, endpoint: str, source: str) -> None:
         self._endpoint = endpoint
         self._is_faulty = False
-        try:
-            self._template = _checked(source)
-        except TemplateFault as fault:
-            raise ConfigError([f"endpoints.{endpoint}.body: {fault}"]) from fault
+        self._template = body_template(source)
 
     def __call__(self, event: Event) -> bytes:
         """Valid JSON for every event. If the template fails, returns the documented body, and logs that once."""
@@ -78,15 +74,6 @@ def shipped(name: str) -> str:
     return (files("bridge.sinks") / "templates_shipped" / f"{name}.json.j2").read_text(encoding="utf-8")
 
 
-def check_body(source: str) -> str | None:
-    """Why this template is invalid, in one line; None if it is valid."""
-    try:
-        _checked(source)
-    except TemplateFault as fault:
-        return str(fault)
-    return None
-
-
 def template_values(event: Event) -> dict[str, object]:
     """The value of each name in `NAMES`, unchanged."""
     written = PLAIN.write(event)
@@ -102,7 +89,7 @@ def template_values(event: Event) -> dict[str, object]:
     }
 
 
-def _checked(source: str) -> JsonTemplate:
+def body_template(source: str) -> JsonTemplate:
     """The template, tested with the sample event. TemplateFault if it does not work."""
     template = JsonTemplate(source, names=NAMES)
     try:

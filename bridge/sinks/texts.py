@@ -10,20 +10,19 @@ from typing import Any, Final
 import orjson
 
 from bridge.domain.event import Event
-from bridge.errors import ConfigError
 from bridge.logs import get_logger
 from bridge.sinks.chat_cards import TONES, CardLink, ChatCard, card_text
-from bridge.sinks.human_time import LOCAL, format_time
+from bridge.sinks.chat_wording import ENGLISH
+from bridge.sinks.human_values import LOCAL, format_time
 from bridge.sinks.message_values import (
     MOST_URLS,
     NAMES,
     ChatStyle,
     card_links,
     facts_of,
-    fallback_title,
     template_values,
 )
-from bridge.sinks.neutral import link, presentable
+from bridge.sinks.neutral import link, neutral, presentable
 from bridge.sinks.splitting import MessageLimit, split_text
 from bridge.sinks.templates import Sandbox, TemplateFault, TextTemplate
 
@@ -48,23 +47,17 @@ class WrittenMessage:
 
 
 class ChatTexts:
-    """The texts of one endpoint. ConfigError if a template is invalid."""
+    """The texts of one endpoint. TemplateFault if a template is invalid."""
 
     def __init__(self, *, endpoint: str, title: str | None, body: str | None, style: ChatStyle | None = None) -> None:
         self._endpoint = endpoint
         self._style = style or ChatStyle()
         self._faulty: set[str] = set()
-        problems = []
-        self._own: dict[str, TextTemplate] = {}
-        for part, source in (("title", title), ("body", body)):
-            if source is None:
-                continue
-            try:
-                self._own[part] = TextTemplate(source, names=NAMES, sandbox=_sandbox(self._style.timezone))
-            except TemplateFault as fault:
-                problems.append(f"endpoints.{endpoint}.{part}: {fault}")
-        if problems:
-            raise ConfigError(problems)
+        self._own = {
+            part: chat_template(source, self._style.timezone)
+            for part, source in (("title", title), ("body", body))
+            if source is not None
+        }
 
     def write(self, event: Event) -> WrittenMessage:
         """Title and body, not empty and of limited size. Never raises: if a template of the operator fails, the default
@@ -98,7 +91,7 @@ def bare_texts(event: Event) -> WrittenMessage:
     """Title and body without a template, for an event whose texts could not be rendered."""
     urls = event.data.get("urls")
     links = [url for url in urls[:MOST_URLS] if isinstance(url, str)] if isinstance(urls, list | tuple) else []
-    title = fallback_title(event)
+    title = f"{neutral(event.subject or event.account, most_chars=80)}: {ENGLISH.outcomes[event.topic]}"
     return WrittenMessage(title=title, body=presentable("\n".join(map(link, links))) or title)
 
 
@@ -109,13 +102,9 @@ def read_stored(body: bytes) -> WrittenMessage:
     return WrittenMessage(title=str(stored["title"]), body=str(stored["body"]), card=card)
 
 
-def check_template(source: str) -> str | None:
-    """Why this template is invalid, in one line; None if it is valid."""
-    try:
-        TextTemplate(source, names=NAMES, sandbox=_sandbox(LOCAL))
-    except TemplateFault as fault:
-        return str(fault)
-    return None
+def chat_template(source: str, timezone: str = LOCAL) -> TextTemplate:
+    """A template of an operator. TemplateFault if it is invalid."""
+    return TextTemplate(source, names=NAMES, sandbox=_sandbox(timezone))
 
 
 @lru_cache(64)

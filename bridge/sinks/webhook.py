@@ -26,7 +26,7 @@ Signing = Callable[[Delivery, int], Mapping[str, str]]
 
 
 class WebhookSink:
-    """One webhook endpoint. ConfigError if a secret does not suit the format, or if a template is invalid.
+    """One webhook endpoint. ConfigError if a secret does not suit the format, ValueError if a template is invalid.
 
     `format` is one of `PAYLOADS`, or `template`; then `template` names one of `SHIPPED`, or `body` is its source.
     """

@@ -23,7 +23,6 @@ from aiosmtpd.controller import Controller
 
 from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.domain.event import Topic
-from bridge.errors import ConfigError
 from bridge.redaction import hide
 from bridge.sinks.apprise_plugin import check_url
 from bridge.sinks.chat import ChatSink, ChatUrl
@@ -360,7 +359,7 @@ def test_checking_a_url_sends_nothing_and_shows_no_secret() -> None:
 
 
 def test_wrong_templates_are_found_when_the_endpoint_is_made() -> None:
-    with pytest.raises(ConfigError, match=r"endpoints\.chat\.body"):
+    with pytest.raises(ValueError, match="unknown name"):
         chat("json://127.0.0.1", body="{{ nonsense }}")
 
 

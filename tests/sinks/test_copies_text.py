@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.task import Json, Snapshot
+from bridge.sinks.human_values import human_size
 from bridge.sinks.message_values import ChatStyle, template_values
-from bridge.sinks.result_size import human_size
 from bridge.sinks.texts import ChatTexts
 from tests.sinks.samples import COPY, archived_sample, task_sample
 
