@@ -20,12 +20,13 @@ from bridge.net.outside_client import BodyStopped, OutsideAnswer, OutsideClient
 from bridge.sinks.chat_cards import CardLink, ChatCard
 
 MOST_FILES: Final = 10  # maximum in one message, and in a Telegram album
-MOST_REASONS: Final = 200
+MOST_KEPT: Final = 200
 REFUSED_FILE: Final = "sent as a link: the service refused the file"
 NOTHING_KNOWN: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 _WEB_PAGE: Final = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
 _NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_VAGUE: Final = frozenset({"application/octet-stream", "binary/octet-stream"})
 _DEFAULTS: Final = {"videos": "video/mp4", "images": "image/png", "audios": "audio/mpeg"}
 
 
@@ -71,8 +72,7 @@ class ResultFiles:
         self._read_copy = read_copy
         self.most_bytes: Final = most_bytes
         self._within_s = within_s
-        self._kept: OrderedDict[tuple[str, ...], tuple[ResultFile, ...]] = OrderedDict()
-        self._refused: OrderedDict[tuple[str, ...], str] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, ...], tuple[ResultFile, ...] | str] = OrderedDict()  # or why there are none
         self._fetching: dict[tuple[str, ...], anyio.Lock] = {}  # several targets need the same files at the same time
 
     async def of_card(
@@ -102,25 +102,21 @@ class ResultFiles:
     async def _fetch_once(
         self, key: tuple[str, ...], wanted: Sequence[CardLink], most_bytes: int
     ) -> tuple[ResultFile, ...]:
-        if key in self._refused:
-            raise NoFile(self._refused[key])
         if key not in self._kept:
             try:
                 with anyio.fail_after(self._within_s):
-                    files = await self._fetch_all(wanted, min(most_bytes, self.most_bytes))
+                    self._kept[key] = await self._fetch_all(wanted, min(most_bytes, self.most_bytes))
             except (NoFile, TimeoutError) as problem:
-                reason = str(problem) or f"not fetched within {self._within_s:g} s"
-                self._refused[key] = reason
-                if len(self._refused) > MOST_REASONS:
-                    self._refused.popitem(last=False)
-                raise NoFile(reason) from None
-            self._keep(key, files)
-        return self._kept[key]
+                self._kept[key] = str(problem) or f"not fetched within {self._within_s:g} s"
+            while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or self._kept_bytes() > 2 * self.most_bytes):
+                self._kept.popitem(last=False)
+        kept = self._kept[key]
+        if isinstance(kept, str):
+            raise NoFile(kept)
+        return kept
 
-    def _keep(self, key: tuple[str, ...], files: tuple[ResultFile, ...]) -> None:
-        self._kept[key] = files
-        while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > 2 * self.most_bytes:
-            self._kept.popitem(last=False)
+    def _kept_bytes(self) -> int:
+        return sum(len(each.content) for files in self._kept.values() if not isinstance(files, str) for each in files)
 
     async def _fetch_all(self, wanted: Sequence[CardLink], most_bytes: int) -> tuple[ResultFile, ...]:
         files: list[ResultFile] = []
@@ -140,14 +136,12 @@ class ResultFiles:
         content = await anyio.to_thread.run_sync(self._read_copy, wanted.copy, left, abandon_on_cancel=True)
         if not content:
             return None
-        media_type = mimetypes.guess_type(wanted.copy)[0] or _DEFAULTS.get(wanted.kind, "application/octet-stream")
-        return ResultFile(name=_name(wanted.copy, media_type, number), media_type=media_type, content=content)
+        return _file(wanted.kind, wanted.copy, number, content)
 
     async def _fetch(self, wanted: CardLink, number: int, left: int, most_bytes: int) -> ResultFile:
         kind, url = wanted.kind, wanted.url
         if url in self._known:
-            media_type = mimetypes.guess_type(urlsplit(url).path)[0] or _DEFAULTS[kind]
-            return ResultFile(name=_name(url, media_type, number), media_type=media_type, content=self._known[url])
+            return _file(kind, url, number, self._known[url])
         answer = await self._client.open(url)
         if isinstance(answer, Unanswered):
             raise NoFile(answer.reason)
@@ -159,10 +153,10 @@ class ResultFiles:
             content = await _content(answer, left, most_bytes)
         finally:
             answer.close()
-        media_type = _media_type(kind, url, answer)
-        if media_type.startswith("text/") or _WEB_PAGE.match(content[:200]):
+        file = _file(kind, url, number, content, stated=answer.headers.get("content-type", ""))
+        if file.media_type.startswith("text/") or _WEB_PAGE.match(content[:200]):
             raise NoFile("its URL answered with a web page")
-        return ResultFile(name=_name(url, media_type, number), media_type=media_type, content=content)
+        return file
 
 
 async def _content(answer: OutsideAnswer, left: int, most_bytes: int) -> bytes:
@@ -184,27 +178,18 @@ async def _content(answer: OutsideAnswer, left: int, most_bytes: int) -> bytes:
     return bytes(content)
 
 
-def _media_type(kind: str, url: str, answer: OutsideAnswer) -> str:
-    """The type in the answer if it is specific, or else the type that the extension or the kind suggests."""
-    said = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", said) and said not in {"application/octet-stream", "binary/octet-stream"}:
-        return said
-    guessed = mimetypes.guess_type(urlsplit(url).path)[0]
-    return guessed or _DEFAULTS.get(kind, "application/octet-stream")
-
-
-def _name(url: str, media_type: str, number: int) -> str:
-    """A short and safe name with an extension that matches the type."""
+def _file(kind: str, url: str, number: int, content: bytes, *, stated: str = "") -> ResultFile:
+    """The content with its type and a short, safe name that matches the type. The type is the stated one if it is
+    specific, or else the one that the extension or the kind suggests."""
+    media_type = stated.partition(";")[0].strip().lower()
+    if not re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", media_type) or media_type in _VAGUE:
+        media_type = mimetypes.guess_type(urlsplit(url).path)[0] or _DEFAULTS.get(kind, "application/octet-stream")
     given = PurePosixPath(unquote(urlsplit(url).path)).name
     stem = _NAME.sub("-", PurePosixPath(given).stem).strip("-.")[:40] or f"result-{number}"
     ending = mimetypes.guess_extension(media_type) or _NAME.sub("", PurePosixPath(given).suffix)[:8]
-    return f"{stem}{ending}"
+    return ResultFile(name=f"{stem}{ending}", media_type=media_type, content=content)
 
 
 def counted_files(files: Sequence[ResultFile]) -> str:
     """The number of files in a message, in words."""
     return "1 file attached" if len(files) == 1 else f"{len(files)} files attached"
-
-
-def _size(files: tuple[ResultFile, ...]) -> int:
-    return sum(len(each.content) for each in files)

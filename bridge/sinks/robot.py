@@ -73,7 +73,7 @@ class RobotSink:
             return url
         url, (files, note) = self._robot.url(url), await self._files_of(written.card)
         form = None
-        if files and written.card is not None and not delivery.sent_so_far:
+        if files and written.card is not None and self._robot.write_form is not None and not delivery.sent_so_far:
             form = self._robot.write_form(written.card, self._chat, files)
         if form is not None:
             outcome, verdict = await self._post_form(url, form)
@@ -119,7 +119,7 @@ class RobotSink:
         """
         messages: list[RobotMessage | FileForm] = []
         until = self._clock.steady() + UPLOADS_S
-        for each in self._robot.later_files(self._chat, files):
+        for each in self._robot.later_files(self._chat, files) if self._robot.later_files is not None else ():
             if each.then is None or not isinstance(each.said, FileForm):
                 messages.append(each.said)
                 continue
@@ -190,7 +190,7 @@ class RobotSink:
     async def _post(self, url: str, text: str | ChatCard) -> tuple[Outcome, str]:
         """The outcome of one request, and the new id if the chat has moved."""
         message = self._robot.message(text, self._chat)
-        if self._secret is not None:
+        if self._secret is not None and self._robot.sign is not None:
             url, message = self._robot.sign(url, message, self._secret, self._clock.now())
         outcome, verdict = await self._poster.post(url, encode(message))
         return self._limited(outcome, verdict), verdict.moved_to if verdict is not None else ""

@@ -62,18 +62,6 @@ class FileForm(NamedTuple):
         return content_type, body
 
 
-def _no_form(card: ChatCard, chat: Chat, files: Sequence[ResultFile]) -> FileForm | None:
-    return None
-
-
-def _no_later(chat: Chat, files: Sequence[ResultFile]) -> Sequence[LaterFiles]:
-    return ()
-
-
-def _unsigned(url: str, message: RobotMessage, secret: str, now: float) -> tuple[str, RobotMessage]:
-    return url, message
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaterFiles:
     """Files that follow their text: a message, or a form. With `then`, the form only uploads a file, before the text is
@@ -103,9 +91,9 @@ class Robot:
     url: Callable[[str], str] = str
     penalty_s: float = 0.0
     file_bytes: int = 0
-    write_form: Callable[[ChatCard, Chat, Sequence[ResultFile]], FileForm | None] = _no_form
-    later_files: Callable[[Chat, Sequence[ResultFile]], Sequence[LaterFiles]] = _no_later
-    sign: Callable[[str, RobotMessage, str, float], tuple[str, RobotMessage]] = _unsigned
+    write_form: Callable[[ChatCard, Chat, Sequence[ResultFile]], FileForm | None] | None = None
+    later_files: Callable[[Chat, Sequence[ResultFile]], Sequence[LaterFiles]] | None = None
+    sign: Callable[[str, RobotMessage, str, float], tuple[str, RobotMessage]] | None = None
 
     def message(self, said: str | ChatCard, chat: Chat) -> RobotMessage:
         """The body of a message. A card must fit into one message."""
