@@ -20,7 +20,7 @@ import anyio.to_thread
 from bridge import __version__
 from bridge.account_catalogue import base_url_of, catalogue
 from bridge.archive.answer_spool import AnswerSpool
-from bridge.archive.archive_sink import ArchiveLimits, ArchiveSink, LinkTo
+from bridge.archive.archive_sink import ArchiveSink, LinkTo
 from bridge.archive.bucket import Bucket
 from bridge.archive.download import AskAgain, Download
 from bridge.archive.folder import Folder
@@ -86,7 +86,8 @@ def archive_sink(
         partial=lambda name: PartFile(_partial_of(place) / name),
         downloads={name: _download(name, loaded, accounts[name]) for name in loaded.settings.accounts},
         spool=spool,
-        limits=ArchiveLimits(kinds=frozenset(archive.kinds), most_bytes=archive.max_size),
+        kinds=frozenset(archive.kinds),
+        most_bytes=archive.max_size,
         space=_space_of(place),
         clock=clock,
         link_to=_link_to(place, loaded, clock=clock, link_key=link_key),

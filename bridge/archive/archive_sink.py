@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, ParamSpec, TypeVar
 
 import anyio.to_thread
@@ -32,16 +32,9 @@ LinkTo = Callable[[str], Awaitable[str | None]]
 """Returns the URL of a copy for others; None if there is none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveLimits:
-    """Which results are copied, and their maximum size."""
-
-    kinds: Collection[str]
-    most_bytes: int
-
-
 class ArchiveSink:
-    """`ports.Sink`. An attempt makes all missing copies of a task, one after the other.
+    """`ports.Sink`. An attempt makes all missing copies of a task, one after the other: of these kinds, and each of at
+    most `most_bytes`.
 
     `space` returns why there is no room for copies; None if there is. Existing copies are found again after a crash:
     each task has a record (`CopyRecord`) beside its copies, which reserves their names and describes them.
@@ -54,7 +47,8 @@ class ArchiveSink:
         partial: Callable[[str], PartFile],
         downloads: Mapping[str, Download],
         spool: AnswerSpool,
-        limits: ArchiveLimits,
+        kinds: Collection[str],
+        most_bytes: int,
         space: Callable[[], str | None],
         clock: Clock,
         link_to: LinkTo,
@@ -63,14 +57,15 @@ class ArchiveSink:
         self._partial = partial
         self._downloads = downloads
         self._spool = spool
-        self._limits = limits
+        self._kinds = kinds
+        self._most_bytes = most_bytes
         self._space = space
         self._clock = clock
         self._link_to = link_to
 
     def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
         """See `Sink.parcels`: none for an event without results to copy."""
-        if event.topic is not Topic.TASK_SUCCEEDED or not any(wanted_copies(event.data, self._limits.kinds)):
+        if event.topic is not Topic.TASK_SUCCEEDED or not any(wanted_copies(event.data, self._kinds)):
             return []
         due_at = due_first(event.data.get("expires_at"))
         return [Parcel(endpoint=ARCHIVE, target="", body=documented(event), is_documented=True, due_at=due_at)]
@@ -90,7 +85,7 @@ class ArchiveSink:
             record = await _at_place(CopyRecord.claim, self._place, stems(data, event_id=delivery.event_id), delivery)
             failed = [
                 (wanted, failure)
-                for wanted in wanted_copies(data, self._limits.kinds)
+                for wanted in wanted_copies(data, self._kinds)
                 if (failure := await self._copied(wanted, record, delivery, data.get("action"))) is not None
             ]
         except PlaceFailed as error:
@@ -131,7 +126,7 @@ class ArchiveSink:
         download = self._downloads[key.account]
         if wanted.is_inside:
             return await self._spool.fetch(wanted, part, key, lambda: download.ask_again(key.task_id, action))
-        return await download.fetch(wanted, part, most_bytes=self._limits.most_bytes)
+        return await download.fetch(wanted, part, most_bytes=self._most_bytes)
 
     @staticmethod
     def _copy(wanted: WantedCopy, record: CopyRecord, fetched: Fetched) -> CopyMade:

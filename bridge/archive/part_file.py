@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from bridge.archive.content_sniffing import HEAD_BYTES
@@ -26,7 +25,7 @@ class PartTaken(Exception):
 
 
 class PartFile:
-    """One unfinished file. Every call blocks and may raise OSError. Call `open` and `close`, or use `with`.
+    """One unfinished file. Every call blocks and may raise OSError. Use it in a `with` statement.
 
     A note beside the file says how much was written and synced, and has the URL and the server's validator (ETag or
     Last-Modified). After a restart of the machine, only the synced part is used again, because the rest may be damaged.
@@ -43,23 +42,20 @@ class PartFile:
         self.head = b""
 
     def __enter__(self) -> PartFile:
-        return self.open()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def open(self) -> PartFile:
         """Open the file as empty; `resume` restores its former content. PartTaken if another process has it."""
         make_folder(self.path.parent)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self.close()
+            os.close(self._file)
             raise PartTaken(str(self.path)) from None
         return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file and keep it."""
+        os.close(self._file)
+        self._file = -1
 
     def resume(self, url: str) -> str:
         """Keep what was recorded for this URL. Returns the validator for `If-Range`; "" if nothing can be kept."""
@@ -128,12 +124,6 @@ class PartFile:
         os.ftruncate(self._file, self.bytes)
         os.fsync(self._file)
         sync_folder(self.path.parent)
-
-    def close(self) -> None:
-        """Close the file and keep it."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
 
     def discard(self) -> None:
         """Remove the file and its note, if they exist."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.archive.answer_spool import KEEP_WITHIN_S, AnswerSpool
-from bridge.archive.archive_sink import ArchiveLimits, ArchiveSink
+from bridge.archive.archive_sink import ArchiveSink
 from bridge.archive.download import AskAgain, Download, cannot_ask
 from bridge.archive.folder import Folder
 from bridge.archive.keeper import space_problem
@@ -71,7 +71,8 @@ def archive_in(
             "kling": Download(client=OutsideClient(hosts=hosts, pace=pace), key_for=key_for, ask_again=ask_again)
         },
         spool=spool_in(root, most_bytes=most_bytes, kinds=kinds, space=space),
-        limits=ArchiveLimits(kinds=kinds, most_bytes=most_bytes),
+        kinds=kinds,
+        most_bytes=most_bytes,
         space=space or bound(space_problem, root),
         clock=FakeClock(now),
         link_to=link_to,
