@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from bridge.domain.event import Topic
 from bridge.domain.task import Json
@@ -113,14 +115,12 @@ class ChatCard:
     def from_json(cls, stored: Json) -> ChatCard | None:
         """The stored card; None for any other value."""
         try:
-            given: dict[str, Any] = dict(stored)
-            given["links"] = tuple(CardLink(**link) for link in given["links"])
-            given["story"] = CardLink(**given["story"]) if given.get("story") else None
-            for key in ("before", "notes", "after", "pictures"):
-                given[key] = tuple(map(str, given[key]))
-            return cls(**given)
-        except (TypeError, KeyError, ValueError):
+            return _STORED.validate_python(stored)
+        except ValidationError:
             return None
+
+
+_STORED: Final = TypeAdapter(ChatCard)
 
 
 def card_text(card: ChatCard) -> str:
